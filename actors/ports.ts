@@ -1,0 +1,458 @@
+/**
+ * The only ways from actors/ to the outside. Each port has a real implementation in runtime/ and
+ * a fake in test/fakes/, and both pass the same contract suite in test/contract/.
+ */
+import type {
+  AckLevel, AckMessage, Announcement, Assignment, AssignmentAt, EpochSpan, Heartbeat, JoinAnswer,
+  NodeIdentity, PingAnswer, PingRequest, PingRequestAnswer, Position, Reigning, SurveyAnswer,
+  SurveyRequest, WalHeader,
+} from '../machines/protocol.js'
+import type {
+  EpochStart, KeyRecord, LogEntry, MemoryEdge, MemoryNode, Operation,
+} from '../machines/memory.js'
+
+// ---------------------------------------------------------------- clock, random, logger
+
+export type TimerHandle = object
+
+export interface Clock {
+  /** Wall clock, ms since 1970. May jump. */
+  wallMs(): number
+  /** Never goes back; stands still while the machine is suspended. Milliseconds, fractional. */
+  monotonicMs(): number
+  setTimeout(run: () => void, ms: number): TimerHandle
+  clearTimeout(timer: TimerHandle): void
+}
+
+export interface Random {
+  /** In [0, 1). */
+  next(): number
+  uuid(): string
+}
+
+export interface Logger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** Counters and distributions; called per batch, never per write. */
+export interface Telemetry {
+  count(name: string, by?: number, labels?: Record<string, string>): void
+  observe(name: string, value: number, labels?: Record<string, string>): void
+}
+
+// ---------------------------------------------------------------- file system
+
+export interface FileHandle {
+  /** Writes all bytes at `offset` or throws: FileSystemError with code ENOSPC, EIO … */
+  write(buffers: readonly Uint8Array[], offset: number): Promise<void>
+  /** Returns the number of bytes read: less than asked for only at the end of the file. */
+  read(into: Uint8Array, offset: number): Promise<number>
+  datasync(): Promise<void>
+  truncate(length: number): Promise<void>
+  size(): Promise<number>
+  close(): Promise<void>
+}
+
+export interface FileSystem {
+  makeDirectory(path: string): Promise<void>
+  /** Names in the directory, sorted; empty when it does not exist. */
+  list(path: string): Promise<string[]>
+  /** `create` fails when the file exists. */
+  open(path: string, mode: 'create' | 'readWrite' | 'read'): Promise<FileHandle>
+  /** Makes creations, renames and removals within the directory durable. */
+  syncDirectory(path: string): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  remove(path: string): Promise<void>
+}
+
+export class FileSystemError extends Error {
+  constructor(readonly code: string, message: string, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'FileSystemError'
+  }
+}
+
+// ---------------------------------------------------------------- bus
+
+export interface BusMessage {
+  readonly subject: string
+  /** A view of the receive buffer: copy before keeping. */
+  readonly data: Uint8Array
+  readonly reply: string | undefined
+  /** Value of a header, or undefined. Parsed only when asked for. */
+  header(name: string): string | undefined
+}
+
+export interface BusSubscription {
+  unsubscribe(): void
+}
+
+export interface PublishOptions {
+  readonly reply?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** One connection. It never reconnects: a new connection is a new life (section 5). */
+export interface BusConnection {
+  /** Id of the server this connection is on. */
+  readonly serverId: string
+  readonly maxPayload: number
+  readonly isClosed: boolean
+  /** Resolves with the reason when the connection is gone, for whatever cause. Never rejects. */
+  readonly closed: Promise<string>
+  /** At most once; throws BusClosedError. The bytes are not to be changed afterwards. */
+  publish(subject: string, data: Uint8Array, options?: PublishOptions): void
+  /** The handler runs in order of arrival; what it throws is logged, and never stops others. */
+  subscribe(
+    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+  ): BusSubscription
+  /** Rejects with NoRespondersError, RequestTimeoutError or BusClosedError. */
+  request(
+    subject: string, data: Uint8Array,
+    options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
+  ): Promise<BusMessage>
+  /** Round trip: all that was published before has reached the server. */
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Bus {
+  /** Rejects with BusConnectError when no server can be reached or it refuses the credentials. */
+  connect(): Promise<BusConnection>
+}
+
+export class BusConnectError extends Error {
+  readonly code = 'BUS_CONNECT'
+  constructor(message: string, readonly retryable: boolean, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'BusConnectError'
+  }
+}
+export class BusClosedError extends Error {
+  readonly code = 'BUS_CLOSED'
+  constructor(message = 'the NATS connection is closed') {
+    super(message)
+    this.name = 'BusClosedError'
+  }
+}
+export class NoRespondersError extends Error {
+  readonly code = 'NO_RESPONDERS'
+  constructor(subject: string) {
+    super(`nobody subscribes to ${subject}`)
+    this.name = 'NoRespondersError'
+  }
+}
+export class RequestTimeoutError extends Error {
+  readonly code = 'REQUEST_TIMEOUT'
+  constructor(subject: string, timeoutMs: number) {
+    super(`no answer on ${subject} within ${timeoutMs} ms`)
+    this.name = 'RequestTimeoutError'
+  }
+}
+
+// ---------------------------------------------------------------- arbiter
+
+export interface ArbiterRecord {
+  readonly value: Uint8Array
+  /** Grows with every change of any key of the bucket. */
+  readonly revision: number
+}
+
+/**
+ * `refused`: the revision has moved, definitely not applied by this request.
+ * `unknown`: no definite answer; it may have been applied, or may still be (section 5).
+ */
+export type CompareAndSetOutcome =
+  | { readonly kind: 'applied'; readonly revision: number }
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'unknown'; readonly reason: string }
+
+/** A view of the bucket over one bus connection. Linearizable. */
+export interface Arbiter {
+  /** null: no such key. Rejects with ArbiterUnavailableError. */
+  read(key: string): Promise<ArbiterRecord | null>
+  /** `revision` 0: the key must not exist. Never rejects. */
+  compareAndSet(key: string, value: Uint8Array, revision: number): Promise<CompareAndSetOutcome>
+  /** Keys that begin with the prefix. Rejects with ArbiterUnavailableError. */
+  keys(prefix: string): Promise<string[]>
+  /**
+   * Identity of the bucket: changes when it was made anew (then what it held is lost).
+   * Makes the bucket when it does not exist. Rejects with ArbiterUnavailableError.
+   */
+  bucketId(): Promise<string>
+}
+
+export class ArbiterUnavailableError extends Error {
+  readonly code = 'ARBITER_UNAVAILABLE'
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'ArbiterUnavailableError'
+  }
+}
+
+/** Makes the arbiter's view over a fresh connection. */
+export type OpenArbiter = (connection: BusConnection) => Arbiter
+
+// ---------------------------------------------------------------- frames and the journal
+
+/** Consecutive entries of one space and one epoch; the same bytes on disk and on the wire. */
+export interface Frame {
+  readonly bytes: Uint8Array
+  readonly kind: 'entries' | 'epochStart'
+  readonly uuid: string
+  readonly epoch: number
+  readonly first: number
+  readonly last: number
+  /** Epoch of entry first - 1: with it, the previous position that a replica checks. */
+  readonly previousEpoch: number
+}
+
+/** One client request that passed the gate: all or nothing, never split over frames. */
+export interface AcceptedRequest {
+  readonly operations: readonly Operation[]
+  /** One per operation: the bytes that go into the log, beginning with an encoding tag. */
+  readonly encoded: readonly Uint8Array[]
+  readonly key: string | null
+}
+
+export interface FrameOrigin {
+  readonly uuid: string
+  readonly epoch: number
+  readonly first: number
+  readonly previousEpoch: number
+  /** Who numbers these entries; its component of the clock counts them. */
+  readonly node: string
+  /** Vector clock before the first entry. */
+  readonly clock: Readonly<Record<string, number>>
+}
+
+/** An open batch. Sealing fixes its place in the log. */
+export interface FrameBuilder {
+  readonly count: number
+  /** Bytes the frame will have; a request that would exceed the limit goes into the next frame. */
+  readonly bytes: number
+  add(request: AcceptedRequest, timestamp: number): void
+  seal(origin: FrameOrigin): Frame
+}
+
+export interface FrameCodec {
+  builder(): FrameBuilder
+  epochStart(origin: FrameOrigin, reign: EpochStart, timestamp: number): Frame
+  /** Checks everything: magic, version, lengths, checksum. A string is the reason of refusal. */
+  parse(bytes: Uint8Array): Frame | string
+  /** Decodes the entries of a frame that `parse` has passed. Throws on a defect (a bug). */
+  entries(frame: Frame): LogEntry[]
+  /** Vector clock after the last entry of the frame. */
+  clockAfter(frame: Frame): Record<string, number>
+  /** A WAL message: the header, then the frame unless it is a notice. A fresh buffer. */
+  encodeWal(header: WalHeader, frame: Frame | null): Uint8Array
+  decodeWal(bytes: Uint8Array): { header: WalHeader; frame: Frame | null } | string
+}
+
+export type JournalRecord =
+  | { readonly type: 'frame'; readonly frame: Frame }
+  | {
+    readonly type: 'truncate'
+    readonly uuid: string
+    /** What stays: the last common point. */
+    readonly to: Position
+    /** Name of the salvage that keeps what was cut. */
+    readonly salvage: string
+  }
+  | { readonly type: 'confirm' }
+  | { readonly type: 'spaceDropped'; readonly uuid: string }
+
+/** What the journal knows of one space's log. */
+export interface JournalLog {
+  readonly uuid: string
+  readonly history: readonly EpochSpan[]
+  readonly end: Position
+  /** Why this log cannot be trusted, or null. A damaged log neither serves nor stands. */
+  readonly damage: string | null
+}
+
+export interface RecoveryReport {
+  readonly segments: number
+  readonly bytes: number
+  readonly records: number
+  readonly ms: number
+  /** A torn last flush that was cut, or null. */
+  readonly torn: { readonly segment: number; readonly offset: number; readonly reason: string } | null
+  readonly damaged: readonly { readonly uuid: string | null; readonly reason: string }[]
+}
+
+/** The node's one write-ahead log. One write or sync at a time: the caller sees to it. */
+export interface Journal {
+  readonly id: string
+  readonly recovery: RecoveryReport
+  logs(): readonly JournalLog[]
+  log(uuid: string): JournalLog | undefined
+  /**
+   * Appends the records as one flush, not yet durable. JournalFullError: the disk is full or
+   * refused; everything of this flush is cut off again, and a later write may succeed.
+   */
+  write(records: readonly JournalRecord[]): Promise<void>
+  /** fdatasync of all that was written. SyncFailedError: never retry, the process must end. */
+  sync(): Promise<void>
+  /**
+   * Whole frames in order, the first one holding `from`, up to about `maxBytes` (at least one).
+   * Empty when `from` is beyond the end. Reads what was written, durable or not.
+   */
+  read(uuid: string, from: number, maxBytes: number): Promise<Frame[]>
+  stats(): { segments: number; bytes: number; flush: number }
+  close(): Promise<void>
+}
+
+export class JournalFullError extends Error {
+  readonly code = 'JOURNAL_FULL'
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'JournalFullError'
+  }
+}
+export class SyncFailedError extends Error {
+  readonly code = 'SYNC_FAILED'
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'SyncFailedError'
+  }
+}
+
+/** Files that keep what a member had to truncate. */
+export interface SalvageHeader {
+  readonly space: string
+  readonly uuid: string
+  readonly node: string
+  /** Last common point with the reign that was joined. */
+  readonly common: Position
+  /** End of the fork. */
+  readonly end: Position
+  /** The reign that the member joined. */
+  readonly joinedEpoch: number
+  readonly savedAtMs: number
+}
+export interface SalvageFiles {
+  /** Returns the name once file and directory are fsynced. */
+  save(header: SalvageHeader, frames: AsyncIterable<readonly Frame[]>): Promise<string>
+  list(): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]>
+  read(name: string): Promise<{ header: SalvageHeader; frames: Frame[] }>
+}
+
+// ---------------------------------------------------------------- store
+
+export type EdgeDirection = 'out' | 'in' | 'both'
+
+export interface GraphReader {
+  node(id: string): MemoryNode | undefined
+  edges(nodeId: string, direction: EdgeDirection): MemoryEdge[]
+  /** Nodes by id order (UTF-8 bytes), after the given id. */
+  nodes(after: string, limit: number): MemoryNode[]
+}
+
+/** The committed graph of one space. Reads are synchronous and see the last applied entries. */
+export interface SpaceStore extends GraphReader {
+  readonly applied: Position
+  /** Order-independent digest of the graph: equal at equal applied sequences. */
+  readonly digest: string
+  readonly nodeCount: number
+  readonly edgeCount: number
+  /** Activations for nodes that do not exist: logged, no effect, the same on every member. */
+  readonly ignoredCount: number
+  key(key: string): KeyRecord | undefined
+  /** Entries that continue `applied` exactly; graph, keys, position: one transaction. */
+  apply(entries: readonly LogEntry[]): Promise<void>
+}
+
+export interface Store {
+  /** Opens the space's part, making it when absent. */
+  space(uuid: string): SpaceStore
+  /** The last assignment this node saw of each space, over restarts. */
+  remember(space: string, seen: AssignmentAt & { bucket: string }): Promise<void>
+  remembered(): Map<string, AssignmentAt & { bucket: string }>
+  close(): Promise<void>
+}
+
+// ---------------------------------------------------------------- what clients send and get
+
+export type Encoding = 'json' | 'msgpack'
+
+export type ErrorCode =
+  | 'INVALID_OPERATION' | 'PAYLOAD_TOO_LARGE' | 'NOT_ENOUGH_IN_SYNC' | 'OVERLOADED' | 'READ_ONLY'
+  | 'SHUTTING_DOWN' | 'NOT_PRIMARY' | 'LEASE_LAPSED' | 'ACK_TIMEOUT' | 'INTERNAL' | 'STALE_READ'
+  | 'UNKNOWN_SPACE'
+
+export interface WriteAnswer {
+  readonly ok: true
+  readonly space: string
+  readonly epoch: number
+  readonly sequence: number
+  readonly count: number
+  readonly ack: AckLevel
+  readonly safeSequence: number
+  readonly node: string
+  readonly duplicate: boolean
+}
+
+export interface ErrorAnswer {
+  readonly ok: false
+  readonly code: ErrorCode
+  readonly message: string
+  readonly outcome: 'notTaken' | 'unknown'
+  readonly retryable: boolean
+  readonly retryAfterMs?: number
+  readonly sequence?: number
+  readonly epoch?: number
+}
+
+export type Query =
+  | { readonly type: 'GetNode'; readonly nodeId: string }
+  | { readonly type: 'GetEdges'; readonly nodeId: string; readonly direction: EdgeDirection }
+  | { readonly type: 'ListNodes'; readonly after: string; readonly limit: number }
+  | { readonly type: 'GetEntries'; readonly from: number; readonly limit: number }
+
+export interface ReadAnswer {
+  readonly ok: true
+  readonly value: unknown
+  readonly sequence: number
+  readonly epoch: number
+  readonly node: string
+  readonly role: 'primary' | 'replica'
+  readonly stalenessMs: number
+}
+
+export type Gated<T> =
+  | { readonly ok: true; readonly encoding: Encoding; readonly value: T }
+  | { readonly ok: false; readonly encoding: Encoding; readonly code: ErrorCode; readonly message: string }
+
+/** The gate: bytes from clients are checked once, here; inside, types are trusted. */
+export interface ClientCodec {
+  /** `key` is the Nats-Msg-Id header, `contentType` the Content-Type header. Copies what it keeps. */
+  write(data: Uint8Array, contentType: string | undefined, key: string | undefined): Gated<AcceptedRequest>
+  query(data: Uint8Array, contentType: string | undefined): Gated<Query>
+  encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array
+  encode(value: ErrorAnswer | ReadAnswer | object, encoding: Encoding): Uint8Array
+}
+
+export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string }
+
+/** Control messages between nodes (MessagePack) and arbiter records (JSON), checked fully. */
+export interface ControlCodec {
+  encode(message: object): Uint8Array
+  encodeRecord(record: Assignment | NodeIdentity): Uint8Array
+  heartbeat(bytes: Uint8Array): Decoded<Heartbeat>
+  pingAnswer(bytes: Uint8Array): Decoded<PingAnswer>
+  pingRequest(bytes: Uint8Array): Decoded<PingRequest>
+  pingRequestAnswer(bytes: Uint8Array): Decoded<PingRequestAnswer>
+  surveyRequest(bytes: Uint8Array): Decoded<SurveyRequest>
+  surveyAnswer(bytes: Uint8Array): Decoded<SurveyAnswer>
+  ackMessage(bytes: Uint8Array): Decoded<AckMessage>
+  joinAnswer(bytes: Uint8Array): Decoded<JoinAnswer>
+  announcement(bytes: Uint8Array): Decoded<Announcement>
+  assignment(bytes: Uint8Array): Decoded<Assignment>
+  nodeIdentity(bytes: Uint8Array): Decoded<NodeIdentity>
+}
+
+export type { Reigning }

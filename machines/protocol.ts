@@ -1,0 +1,258 @@
+/**
+ * The protocol's words as types: what nodes say to each other, and what the arbiter holds.
+ * DESIGN section 2 is the glossary. All numbers are safe integers; times end in `Ms`.
+ */
+
+export type NodeId = string
+export type SpaceId = string
+
+/** A place in a space's log: epoch of the last entry, and its sequence. Compared epoch first. */
+export interface Position {
+  readonly epoch: number
+  readonly sequence: number
+}
+
+/** Which life of a node speaks: raised at each start, and at each new NATS connection. */
+export interface Life {
+  readonly incarnation: number
+  readonly connection: number
+}
+
+/** The holder of a reign. Any other life of the same node does not hold it (I1). */
+export interface Reigning extends Life {
+  readonly node: NodeId
+}
+
+/** A stretch of a log written under one epoch. A history is a list of these, oldest first. */
+export interface EpochSpan {
+  readonly epoch: number
+  /** Last sequence of that epoch in this log. */
+  readonly last: number
+}
+
+/** A node, with the disk it holds the space on; another disk is another member (section 7). */
+export interface Member {
+  readonly node: NodeId
+  readonly disk: string
+}
+
+export type AckLevel = 'memory' | 'durable' | 'committed'
+
+export interface SpaceSettings {
+  /** Members besides the primary. RF = replicas + 1. */
+  readonly replicas: number
+  /** Default level of answers. */
+  readonly ack: AckLevel
+  /** `committed` is refused while fewer members than this are in sync. */
+  readonly minInSync: number
+}
+
+/**
+ * vacant: no primary named; claimed: the primary is opening its reign; open: it may serve;
+ * dropped: a tombstone (a missing key never means that a space was dropped).
+ */
+export type AssignmentState = 'vacant' | 'claimed' | 'open' | 'dropped'
+
+/** What the arbiter holds under `space.<id>`; changed by compare-and-set only. */
+export interface Assignment {
+  readonly version: 1
+  readonly space: SpaceId
+  readonly uuid: string
+  readonly epoch: number
+  readonly state: AssignmentState
+  readonly primary: Reigning | null
+  readonly members: readonly Member[]
+  readonly inSync: readonly NodeId[]
+  readonly settings: SpaceSettings
+  /** True while the reign was ordered by an operator over I2 and I5. */
+  readonly forced: boolean
+  /** Tells this writing of the record from every other: "applied" is recognised by content. */
+  readonly nonce: string
+  readonly writer: NodeId
+}
+
+/** An assignment with the revision at which it was read: the base of a compare-and-set. */
+export interface AssignmentAt {
+  readonly assignment: Assignment
+  readonly revision: number
+}
+
+/** What the arbiter holds under `node.<id>`. */
+export interface NodeIdentity {
+  readonly version: 1
+  readonly node: NodeId
+  readonly disk: string
+  readonly incarnation: number
+  readonly pid: number
+  readonly host: string
+  readonly http: string | null
+  readonly nonce: string
+}
+
+/** `engram.v1.heartbeat.<node>`, every heartbeat interval. */
+export interface Heartbeat extends Life {
+  readonly node: NodeId
+  readonly disk: string
+  /** Counts the heartbeats of this incarnation. */
+  readonly number: number
+  /** NATS server id that this connection is on. */
+  readonly server: string
+  readonly loopDelayMs: number
+  /** Set in the last heartbeat of a clean stop. */
+  readonly leaving: boolean
+  readonly http: string | null
+  /** What was last heard of each peer; being listed is a grant (section 5). */
+  readonly heard: Readonly<Record<NodeId, HeardHeartbeat>>
+}
+
+/** [incarnation, connection, number] of the last heartbeat received from a peer. */
+export type HeardHeartbeat = readonly [incarnation: number, connection: number, number: number]
+
+/** Why a reign is over (section 2, vacancy). */
+export type Vacancy = 'none' | 'own' | 'restarted' | 'resigned' | 'noResponders' | 'grantExpired'
+
+/** `engram.v1.survey.<space>.<node>`: a candidate asks an in-sync member. */
+export interface SurveyRequest {
+  readonly space: SpaceId
+  readonly uuid: string
+  readonly candidate: NodeId
+  readonly epoch: number
+}
+
+export interface SurveyAnswer extends Life {
+  readonly node: NodeId
+  readonly disk: string
+  /** Durable end of this member's log. */
+  readonly position: Position
+  /** Highest epoch this member has seen anywhere. */
+  readonly highestEpoch: number
+  /** Serves this space now, with valid grants. */
+  readonly serving: boolean
+  /** Epoch of the latest reign of this member that has ended for good; 0 when there is none. */
+  readonly endedEpoch: number
+  /** The journal is whole: no damaged record of this space. */
+  readonly whole: boolean
+}
+
+/** `engram.v1.ack.<space>.<primary>`, as a request: a member asks for a session. */
+export interface JoinRequest extends Life {
+  readonly kind: 'join'
+  readonly space: SpaceId
+  readonly uuid: string
+  readonly node: NodeId
+  readonly disk: string
+  /** The reign to join. */
+  readonly epoch: number
+  /** Repeated by the answer; other answers are ignored. */
+  readonly number: number
+  readonly history: readonly EpochSpan[]
+}
+
+export interface JoinAnswer {
+  readonly kind: 'joined' | 'refused'
+  readonly number: number
+  readonly node: NodeId
+  readonly epoch: number
+  readonly session: number
+  /** Last common point: what lies beyond it on the member is a fork. */
+  readonly common: Position
+  readonly commitSequence: number
+  readonly endSequence: number
+  /** The journal of the primary no longer reaches back to `common`. */
+  readonly snapshotNeeded: boolean
+  readonly reason: string
+}
+
+/** `engram.v1.ack.<space>.<primary>`: cumulative, of one session. */
+export interface Ack {
+  readonly kind: 'ack'
+  readonly space: SpaceId
+  readonly node: NodeId
+  readonly epoch: number
+  readonly session: number
+  /** Durable at the member, in this session's log. */
+  readonly durableSequence: number
+  readonly appliedSequence: number
+  /** Digest of the store at `appliedSequence`; empty when not computed for this ack. */
+  readonly digest: string
+}
+
+/** A gap, or a frame that does not continue my log: send again from `position` on. */
+export interface Nack {
+  readonly kind: 'nack'
+  readonly space: SpaceId
+  readonly node: NodeId
+  readonly epoch: number
+  readonly session: number
+  /** End of what was received in order. */
+  readonly position: Position
+  readonly reason: string
+}
+
+export type AckMessage = JoinRequest | Ack | Nack
+
+/** Goes before each frame on `engram.v1.wal.<space>.<node>`; alone it is a notice. */
+export interface WalHeader {
+  readonly session: number
+  readonly epoch: number
+  readonly commitSequence: number
+  readonly safeSequence: number
+  /** End of the primary's log when this was sent: a member that is behind asks for the gap. */
+  readonly endSequence: number
+  /** Primary's wall clock. */
+  readonly sentAtMs: number
+}
+
+/**
+ * `engram.v1.assignment.<space>`. `changed` hints that the record at the arbiter is new;
+ * `resigned`: the reign of `assignment.epoch` is over, its holder says so itself.
+ */
+export interface Announcement {
+  readonly kind: 'changed' | 'resigned'
+  readonly assignment: Assignment
+  readonly revision: number
+  readonly history: readonly EpochSpan[]
+  readonly reason: string
+}
+
+export interface PingAnswer extends Life {
+  readonly node: NodeId
+  readonly disk: string
+  readonly server: string
+}
+
+/** `engram.v1.pingreq.<witness>`: please probe `target` for me (SWIM's indirect probe). */
+export interface PingRequest extends Life {
+  readonly target: NodeId
+}
+
+/** What a witness found: `gone` proves that the connection named in the request is closed. */
+export interface PingRequestAnswer {
+  readonly outcome: 'alive' | 'gone' | 'silent' | 'noWitness'
+}
+
+/** Everything that must hold between these is checked in runtime/config.ts. DESIGN section 10. */
+export interface ProtocolTimes {
+  readonly heartbeatMs: number
+  readonly probeMs: number
+  readonly grantMs: number
+  /** The granter waits grantMs x this before it takes over: clock rates within 10 %. */
+  readonly grantMargin: number
+  readonly surveyMs: number
+  readonly standByMs: number
+  readonly inSyncLagMs: number
+  readonly stallMs: number
+  readonly casTimeoutMs: number
+}
+
+export const defaultTimes: ProtocolTimes = {
+  heartbeatMs: 100,
+  probeMs: 50,
+  grantMs: 2000,
+  grantMargin: 1.1,
+  surveyMs: 150,
+  standByMs: 300,
+  inSyncLagMs: 5000,
+  stallMs: 500,
+  casTimeoutMs: 1000,
+}
