@@ -1,0 +1,253 @@
+import { placeSpace } from '../machines/placement.js'
+import type { AckLevel, Announcement, Assignment } from '../machines/protocol.js'
+import { nameFault, subjects } from '../machines/subjects.js'
+import type { NodeActor } from './node.js'
+import type { BusMessage } from './ports.js'
+
+type Answer = { ok: true } & Record<string, unknown>
+type Order = Record<string, unknown>
+
+class AdminRefusal extends Error {
+  constructor(readonly code: string, message: string, readonly retryable = false) {
+    super(message)
+  }
+}
+
+const patienceMs = 8000
+
+/** Operators' orders (`engram.v1.admin.<node>`): any node takes them, and passes them on. */
+export class Admin {
+  constructor(private readonly node: NodeActor) {}
+
+  async onMessage(message: BusMessage): Promise<void> {
+    const { wire, ports } = this.node.context!
+    const { reply } = message
+    let answer: object
+    try {
+      const order = parseOrder(message.data)
+      ports.logger.info({ order }, 'an operator asks')
+      answer = await this.obey(order)
+    } catch (error) {
+      const refusal = error instanceof AdminRefusal ? error
+        : new AdminRefusal('INTERNAL', String(error), true)
+      answer = {
+        ok: false, code: refusal.code, message: refusal.message, retryable: refusal.retryable,
+      }
+    }
+    if (reply) wire.publish(reply, new TextEncoder().encode(JSON.stringify(answer)))
+  }
+
+  private async obey(order: Order): Promise<Answer> {
+    switch (order['type']) {
+      case 'createSpace':
+        return await this.createSpace(order)
+      case 'listSpaces':
+        return await this.listSpaces()
+      case 'promote':
+        return await this.promote(order)
+      case 'drain': {
+        const reigns = [...this.node.spaces.values()].filter((space) => space.isPrimary).length
+        const { clock } = this.node.context!.ports
+        // The answer goes out first.
+        clock.setTimeout(() => this.node.drain('an operator drains it'), 50)
+        return { ok: true, message: `hands ${reigns} space(s) over and stops` }
+      }
+      default:
+        throw new AdminRefusal('INVALID_OPERATION',
+          'type is one of createSpace, listSpaces, promote, drain')
+    }
+  }
+
+  private async createSpace(order: Order): Promise<Answer> {
+    const { records, ports, peers, wire } = this.node.context!
+    const space = spaceNameOf(order)
+    const settings = settingsOf(order)
+    for (let attempt = 0; attempt < 10; attempt++) {
+      const read = await records.read(space)
+      const known = read.kind === 'present' ? read.record : null
+      if (read.kind === 'lost') {
+        throw new AdminRefusal('INVALID_OPERATION', `the record of ${space} is being written anew`,
+          true)
+      }
+      if (known && known.assignment.state !== 'dropped') {
+        return sameSettings(known.assignment, settings)
+      }
+      const living = peers.living()
+      if (living.length < settings.replicas + 1) {
+        throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${settings.replicas + 1} nodes are asked `
+          + `for, ${living.length} are alive: ${living.join(', ')}`, true)
+      }
+      const members = placeSpace(space, living, settings.replicas + 1)
+        .map((node) => ({ node, disk: this.diskOf(node) }))
+      const assignment: Assignment = {
+        version: 1, space, uuid: ports.random.uuid(), epoch: known?.assignment.epoch ?? 0,
+        state: 'vacant', primary: null, members, inSync: members.map((m) => m.node),
+        settings, forced: false, nonce: ports.random.uuid(), writer: this.node.context!.self.node,
+      }
+      const settled = await records.settle(assignment, known?.revision ?? 0, () => wire.isOpen)
+      if (settled.kind !== 'applied') continue
+      const announcement: Announcement = {
+        kind: 'changed', assignment, revision: settled.record.revision, history: [],
+        reason: 'the space was created',
+      }
+      wire.publish(subjects.assignment(space), ports.control.encode(announcement))
+      await this.node.discover()
+      return { ok: true, created: true, message: `on ${assignment.inSync.join(', ')}` }
+    }
+    throw new AdminRefusal('INTERNAL', 'the arbiter did not settle the new space', true)
+  }
+
+  private diskOf(node: string): string {
+    const { self, peers } = this.node.context!
+    const disk = node === self.node ? self.disk : peers.diskOf(node)
+    if (!disk) throw new AdminRefusal('INTERNAL', `the disk of ${node} is not known yet`, true)
+    return disk
+  }
+
+  private async listSpaces(): Promise<Answer> {
+    const { records } = this.node.context!
+    const spaces: object[] = []
+    for (const name of (await records.spaces()).toSorted()) {
+      const read = await records.read(name)
+      const record = read.kind === 'present' ? read.record
+        : read.kind === 'lost' ? read.remembered : null
+      if (!record || record.assignment.state === 'dropped') continue
+      const { space, uuid, epoch, state, primary, members, inSync, settings } = record.assignment
+      spaces.push({
+        space, uuid, epoch, state, primary: primary?.node ?? null,
+        members: members.map((m) => m.node), inSync, settings,
+      })
+    }
+    return { ok: true, spaces }
+  }
+
+  private async promote(order: Order): Promise<Answer> {
+    const { self, records } = this.node.context!
+    const name = spaceNameOf(order)
+    const read = await records.read(name)
+    const record = read.kind === 'present' ? read.record
+      : read.kind === 'lost' ? read.remembered : null
+    if (!record) throw new AdminRefusal('UNKNOWN_SPACE', `there is no space ${name}`)
+    const { primary, members } = record.assignment
+    const to = typeof order['to'] === 'string' ? order['to'] : null
+    if (to !== null && !members.some((m) => m.node === to)) {
+      throw new AdminRefusal('INVALID_OPERATION',
+        `${to} is no member of ${name}; its members are ${members.map((m) => m.node).join(', ')}`)
+    }
+    if (order['force'] === true) {
+      if (!to) throw new AdminRefusal('INVALID_OPERATION', 'force needs "to"')
+      return to === self.node ? await this.force(name) : await this.passOn(to, order)
+    }
+    if (!primary) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
+    if (primary.node !== self.node) return await this.passOn(primary.node, order)
+    return await this.handOver(name, to)
+  }
+
+  private async handOver(name: string, wanted: string | null): Promise<Answer> {
+    const { self } = this.node.context!
+    const space = this.node.spaces.get(name)
+    if (!space?.isPrimary) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
+    const to = wanted ?? space.successor()
+    if (!to) throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', 'no replica is in sync', true)
+    if (to === self.node) {
+      return { ok: true, primary: to, epoch: space.member.reigningEpoch, message: 'it reigns already' }
+    }
+    const epoch = space.member.reigningEpoch
+    if (!await this.until(() => space.handOver(to, 'an operator hands over'))) {
+      throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
+    }
+    const isDone = () => (space.member.record?.assignment.epoch ?? 0) > epoch
+      && !space.isPrimary && space.member.record?.assignment.state === 'open'
+    await this.until(isDone)
+    const now = space.member.record?.assignment
+    if (!now || now.epoch <= epoch) {
+      throw new AdminRefusal('ACK_TIMEOUT', `${to} has not caught up in time: nothing changed`, true)
+    }
+    return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
+  }
+
+  private async force(name: string): Promise<Answer> {
+    const space = this.node.spaces.get(name)
+    if (!space) throw new AdminRefusal('UNKNOWN_SPACE', `this node does not hold ${name}`)
+    if (space.member.damage) {
+      throw new AdminRefusal('INVALID_OPERATION', `its log is damaged: ${space.member.damage}`)
+    }
+    const before = space.member.reigningEpoch
+    space.forcePromotion('an operator forces it')
+    await this.until(() => space.serves && space.member.reigningEpoch > before)
+    if (!space.serves) throw new AdminRefusal('ACK_TIMEOUT', 'the promotion is not through', true)
+    return { ok: true, primary: space.member.self, epoch: space.member.reigningEpoch }
+  }
+
+  private async passOn(node: string, order: Order): Promise<Answer> {
+    if (order['passedOn'] === true) {
+      throw new AdminRefusal('NOT_PRIMARY', `${node} was primary, and is not any more`, true)
+    }
+    const { wire } = this.node.context!
+    const data = new TextEncoder().encode(JSON.stringify({ ...order, passedOn: true }))
+    try {
+      const message = await wire.request(subjects.admin(node), data, { timeoutMs: patienceMs + 2000 })
+      const answer = JSON.parse(new TextDecoder().decode(message.data)) as Answer
+      if (answer.ok) return answer
+      const refused = answer as unknown as { code: string; message: string; retryable: boolean }
+      throw new AdminRefusal(refused.code, refused.message, refused.retryable)
+    } catch (error) {
+      if (error instanceof AdminRefusal) throw error
+      throw new AdminRefusal('NOT_PRIMARY', `${node} does not answer: ${String(error)}`, true)
+    }
+  }
+
+  private async until(isDone: () => boolean): Promise<boolean> {
+    const { clock } = this.node.context!.ports
+    const limit = clock.monotonicMs() + patienceMs
+    while (!isDone()) {
+      if (clock.monotonicMs() > limit) return false
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, 10))
+    }
+    return true
+  }
+}
+
+function parseOrder(data: Uint8Array): Order {
+  try {
+    const order: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(data))
+    if (typeof order === 'object' && order !== null && !Array.isArray(order)) return order as Order
+  } catch {
+    // Told below, like every other payload that is no order.
+  }
+  throw new AdminRefusal('INVALID_OPERATION', 'an order is a JSON object with a type')
+}
+
+function spaceNameOf(order: Order): string {
+  const fault = nameFault(order['space'])
+  if (fault) throw new AdminRefusal('INVALID_OPERATION', `space: ${fault}`)
+  return order['space'] as string
+}
+
+function settingsOf(order: Order): { replicas: number; ack: AckLevel; minInSync: number } {
+  const replicas = order['replicas'] ?? 2
+  if (!Number.isInteger(replicas) || (replicas as number) < 0 || (replicas as number) > 15) {
+    throw new AdminRefusal('INVALID_OPERATION', 'replicas is a whole number from 0 to 15')
+  }
+  const rf = (replicas as number) + 1
+  const minInSync = order['minInSync'] ?? Math.min(2, rf)
+  if (!Number.isInteger(minInSync) || (minInSync as number) < 1 || (minInSync as number) > rf) {
+    throw new AdminRefusal('INVALID_OPERATION', `minInSync is a whole number from 1 to ${rf}`)
+  }
+  const ack = order['ack'] ?? 'durable'
+  if (ack !== 'memory' && ack !== 'durable' && ack !== 'committed') {
+    throw new AdminRefusal('INVALID_OPERATION', 'ack is one of memory, durable, committed')
+  }
+  return { replicas: replicas as number, ack, minInSync: minInSync as number }
+}
+
+function sameSettings(
+  known: Assignment, asked: { replicas: number; ack: AckLevel; minInSync: number },
+): Answer {
+  const { replicas, ack, minInSync } = known.settings
+  if (replicas === asked.replicas && ack === asked.ack && minInSync === asked.minInSync) {
+    return { ok: true, created: false, epoch: known.epoch, primary: known.primary?.node ?? null }
+  }
+  throw new AdminRefusal('INVALID_OPERATION', `the space ${known.space} exists with other settings: `
+    + `replicas ${replicas}, ack ${ack}, minInSync ${minInSync}`)
+}

@@ -1,0 +1,45 @@
+import type { BusMessage, ClientCodec, Encoding, ErrorAnswer, ErrorCode } from './ports.js'
+
+/** What of a request is kept until it is answered. */
+export interface Asker {
+  readonly reply: string | undefined
+  readonly encoding: Encoding
+}
+
+export type Publish = (subject: string, data: Uint8Array) => void
+
+const outcomes: Record<ErrorCode, { outcome: 'notTaken' | 'unknown'; retryable: boolean }> = {
+  INVALID_OPERATION: { outcome: 'notTaken', retryable: false },
+  PAYLOAD_TOO_LARGE: { outcome: 'notTaken', retryable: false },
+  NOT_ENOUGH_IN_SYNC: { outcome: 'notTaken', retryable: true },
+  OVERLOADED: { outcome: 'notTaken', retryable: true },
+  READ_ONLY: { outcome: 'notTaken', retryable: true },
+  SHUTTING_DOWN: { outcome: 'notTaken', retryable: true },
+  NOT_PRIMARY: { outcome: 'unknown', retryable: true },
+  LEASE_LAPSED: { outcome: 'unknown', retryable: true },
+  ACK_TIMEOUT: { outcome: 'unknown', retryable: true },
+  INTERNAL: { outcome: 'unknown', retryable: true },
+  STALE_READ: { outcome: 'notTaken', retryable: true },
+  UNKNOWN_SPACE: { outcome: 'notTaken', retryable: false },
+}
+
+/** The error answer of a code, with its outcome and whether a retry helps (section 6). */
+export function errorAnswer(
+  code: ErrorCode, message: string, more: Partial<ErrorAnswer> = {},
+): ErrorAnswer {
+  return { ok: false, code, message, ...outcomes[code], ...more }
+}
+
+/** What tells JSON from MessagePack when the gate never saw the payload: its first byte. */
+export function encodingOf(message: BusMessage): Encoding {
+  const type = message.header('Content-Type')
+  if (type) return type.includes('msgpack') ? 'msgpack' : 'json'
+  const first = message.data[0] ?? 0x7b
+  return first >= 0x80 ? 'msgpack' : 'json'
+}
+
+export function answerError(
+  publish: Publish, codec: ClientCodec, asker: Asker, answer: ErrorAnswer,
+): void {
+  if (asker.reply) publish(asker.reply, codec.encode(answer, asker.encoding))
+}

@@ -1,0 +1,116 @@
+import type { LogEntry } from '../machines/memory.js'
+import { assertInvariant } from '../machines/invariants.js'
+import type { Clock, FrameCodec, Logger, SpaceStore } from './ports.js'
+import type { Overlay } from './overlay.js'
+import type { SpaceLog } from './spaceLog.js'
+
+export interface ApplierOptions {
+  readonly log: SpaceLog
+  readonly store: SpaceStore
+  readonly overlay: Overlay
+  readonly codec: FrameCodec
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly onApplied: () => void
+  readonly onFailed: (error: unknown) => void
+}
+
+/** Entries of one store transaction: large enough to be cheap, small enough to yield. */
+const batchEntriesMax = 4096
+const batchBytesMax = 1024 * 1024
+
+/**
+ * Brings committed entries from the log into the store, in order, one transaction at a time,
+ * never past min(commit sequence, own durable sequence): a store holds nothing uncommitted.
+ */
+export class Applier {
+  private running = false
+  private stopped = false
+  private waiters: { sequence: number; resolve: () => void }[] = []
+  private settled: Promise<void> = Promise.resolve()
+
+  constructor(private readonly options: ApplierOptions) {}
+
+  /** Commit or durable sequence has moved. */
+  wake(): void {
+    if (this.running || this.stopped || this.target() <= this.options.store.applied.sequence) return
+    this.running = true
+    this.settled = this.run()
+  }
+
+  /** Resolves when the store holds the sequence, or false after `waitMs`. */
+  async covers(sequence: number, waitMs: number): Promise<boolean> {
+    if (this.options.store.applied.sequence >= sequence) return true
+    return new Promise((resolve) => {
+      const waiter = { sequence, resolve: () => done(true) }
+      const timer = this.options.clock.setTimeout(() => done(false), waitMs)
+      const done = (covered: boolean) => {
+        this.options.clock.clearTimeout(timer)
+        this.waiters = this.waiters.filter((w) => w !== waiter)
+        resolve(covered)
+      }
+      this.waiters.push(waiter)
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true
+    await this.settled
+  }
+
+  /** No transaction under way: the log may be cut. */
+  async quiet(): Promise<void> {
+    while (this.running) await this.settled
+  }
+
+  private target(): number {
+    const { log } = this.options
+    return Math.min(log.commitSequence, log.durable.sequence)
+  }
+
+  private async run(): Promise<void> {
+    const { store, overlay } = this.options
+    try {
+      while (!this.stopped && store.applied.sequence < this.target()) {
+        const upTo = this.target()
+        const entries = await this.next(store.applied.sequence + 1, upTo)
+        if (entries.length === 0) break
+        const last = entries[entries.length - 1]!.sequence
+        assertInvariant('I8', last <= this.target(),
+          () => `entry ${last} would go into the store, committed is ${this.target()}`)
+        await store.apply(entries)
+        overlay.applied(last)
+        this.release()
+        this.options.onApplied()
+      }
+    } catch (error) {
+      this.stopped = true
+      this.options.onFailed(error)
+    } finally {
+      this.running = false
+    }
+  }
+
+  private async next(from: number, upTo: number): Promise<LogEntry[]> {
+    const { overlay, log, codec } = this.options
+    if (overlay.firstSequence > 0 && from >= overlay.firstSequence
+      && from <= overlay.lastSequence) {
+      return overlay.entries(from, Math.min(batchEntriesMax, upTo - from + 1))
+    }
+    const frames = await log.framesFrom(from, batchBytesMax)
+    const entries: LogEntry[] = []
+    for (const frame of frames) {
+      if (frame.first > upTo) break
+      for (const entry of codec.entries(frame)) {
+        if (entry.sequence >= from && entry.sequence <= upTo) entries.push(entry)
+      }
+      if (entries.length >= batchEntriesMax) break
+    }
+    return entries
+  }
+
+  private release(): void {
+    const { sequence } = this.options.store.applied
+    for (const waiter of this.waiters.filter((w) => w.sequence <= sequence)) waiter.resolve()
+  }
+}

@@ -1,0 +1,54 @@
+import type { NodeId } from '../machines/protocol.js'
+import type { GroupCommit } from './groupCommit.js'
+import type { ActorHost } from './hosting.js'
+import type { Peers } from './peers.js'
+import type {
+  Bus, ClientCodec, Clock, ControlCodec, FrameCodec, Journal, Logger, OpenArbiter, Random,
+  SalvageFiles, Store, Telemetry,
+} from './ports.js'
+import type { Records } from './records.js'
+import type { ActorSettings } from './settings.js'
+import type { Wire } from './wire.js'
+
+/** Every way to the outside, as handed to a node. */
+export interface NodePorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  readonly bus: Bus
+  readonly openArbiter: OpenArbiter
+  readonly journal: Journal
+  readonly store: Store
+  readonly salvages: SalvageFiles
+  readonly frames: FrameCodec
+  readonly clients: ClientCodec
+  readonly control: ControlCodec
+  readonly host: ActorHost
+}
+
+/** Who this node is, for the whole of this start. */
+export interface NodeIdentityInput {
+  readonly node: NodeId
+  readonly disk: string
+  /** As the data directory counts it; the arbiter's record may raise it. */
+  readonly incarnation: number
+  readonly pid: number
+  readonly hostname: string
+  readonly http: string | null
+  readonly data: string
+  readonly version: string
+}
+
+/** What the parts of one node share. */
+export interface NodeContext {
+  readonly ports: NodePorts
+  readonly settings: ActorSettings
+  readonly self: NodeIdentityInput
+  readonly wire: Wire
+  readonly peers: Peers
+  readonly records: Records
+  readonly commits: GroupCommit
+  /** Ends the node: something happened after which it must not go on. */
+  readonly fatal: (error: unknown) => void
+}

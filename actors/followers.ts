@@ -1,0 +1,348 @@
+import {
+  advanceCommit, certainlyInSync, commitSequence, safeSequence, unionOf,
+} from '../machines/commit.js'
+import { lagMonitorMachine } from '../machines/lagMonitor.js'
+import type { LagMonitorEffect } from '../machines/lagMonitor.js'
+import { commonPoint } from '../machines/positions.js'
+import type {
+  Ack, AckMessage, JoinAnswer, JoinRequest, Nack, NodeId,
+} from '../machines/protocol.js'
+import { streamMachine } from '../machines/stream.js'
+import type { StreamEffect } from '../machines/stream.js'
+import { subjects } from '../machines/subjects.js'
+import type { HostedActor } from './hosting.js'
+import type { Member } from './member.js'
+import { Shipping } from './shipping.js'
+
+interface Follower {
+  readonly shipping: Shipping
+  readonly stream: HostedActor<typeof streamMachine>
+  readonly lagMonitor: HostedActor<typeof lagMonitorMachine>
+}
+
+export interface FollowersOptions {
+  readonly member: Member
+  readonly epoch: number
+  readonly epochStart: number
+  readonly inSync: readonly NodeId[]
+  readonly onCommit: () => void
+  readonly onLag: (effect: LagMonitorEffect) => void
+}
+
+/** Heartbeats without progress before a stream is rewound. */
+const stalledMax = 10
+
+/**
+ * The replicas of one reign: their streams, what they acknowledged, and what follows from it:
+ * commit and safe sequence, who is in sync, who could be.
+ */
+export class Followers {
+  private readonly followers = new Map<NodeId, Follower>()
+  private inSync: readonly NodeId[]
+  private proposed: readonly NodeId[] | null = null
+  private sessions = 0
+  /** Ends of the log at past heartbeats: who lacks what was there 5 s ago is out of sync. */
+  private pastEnds: { atMs: number; end: number }[] = []
+
+  constructor(private readonly options: FollowersOptions) {
+    this.inSync = options.inSync
+    const { member } = options
+    for (const { node } of member.record?.assignment.members ?? []) {
+      if (node !== member.self) this.followers.set(node, this.follow(node))
+    }
+    this.recommit()
+  }
+
+  private follow(peer: NodeId): Follower {
+    const { member, epoch } = this.options
+    const { ports, settings, wire } = member.context
+    const { space, log } = member
+    const shipping = new Shipping({
+      peer, epoch, log,
+      frames: ports.frames,
+      clock: ports.clock,
+      windowBytes: settings.windowBytes,
+      send: (data) => wire.publish(subjects.wal(space, peer), data),
+      onReadFailed: (error) => {
+        ports.logger.error({ space, peer, error: String(error) }, 'the journal cannot be read')
+        shipping.stop()
+      },
+    })
+    const supervision = { maxRestarts: 5, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 500 }
+    const parent = `space.${space}.primary`
+    const stream = ports.host.spawn({
+      id: `space.${space}.stream.${peer}`,
+      logic: streamMachine,
+      input: () => {
+        // A stream that starts anew knows no session: the member has to join again.
+        shipping.stop()
+        return { space, peer, stalledMax }
+      },
+      effects: (effect) => this.performStream(peer, shipping, effect),
+      parent,
+      supervision,
+    })
+    const lagMonitor = ports.host.spawn({
+      id: `space.${space}.lag.${peer}`,
+      logic: lagMonitorMachine,
+      input: () => ({
+        peer, lagBytesMax: settings.lagAlertBytes, lagMsMax: settings.lagAlertMs,
+      }),
+      effects: (effect) => this.options.onLag(effect),
+      parent,
+      supervision,
+    })
+    return { shipping, stream, lagMonitor }
+  }
+
+  private performStream(peer: NodeId, shipping: Shipping, effect: StreamEffect): void {
+    const { ports } = this.options.member.context
+    switch (effect.type) {
+      case 'startShipping':
+        return shipping.pump()
+      case 'rewind':
+        ports.telemetry.count('rewinds', 1, { peer })
+        ports.logger.info({ peer, to: effect.to }, `stream rewound: ${effect.reason}`)
+        return shipping.rewind(effect.to)
+      case 'stopShipping':
+        return shipping.stop()
+      case 'progressed':
+        ports.logger.info({ space: this.options.member.space, peer, state: effect.state },
+          `stream: ${effect.reason || effect.state}`)
+    }
+  }
+
+  stop(): void {
+    for (const { shipping, stream, lagMonitor } of this.followers.values()) {
+      shipping.stop()
+      stream.stop()
+      lagMonitor.stop()
+    }
+  }
+
+  // ---------------------------------------------------------------- frames, acks, joins
+
+  /** A frame is in the file: ship it while the disk flushes (section 4.4). */
+  written(): void {
+    for (const { shipping } of this.followers.values()) shipping.pump()
+  }
+
+  onMessage(message: AckMessage): void {
+    if (message.epoch !== this.options.epoch) return
+    const follower = this.followers.get(message.node)
+    if (!follower) return
+    if (message.kind === 'ack') this.onAck(follower, message)
+    else if (message.kind === 'nack') this.onNack(follower, message)
+  }
+
+  private onAck(follower: Follower, ack: Ack): void {
+    const { shipping } = follower
+    const before = shipping.acked
+    if (!shipping.noteAck(ack)) {
+      // It acknowledges a session that is not the present one: tell it which one is.
+      this.tellSession(ack.node, shipping)
+      return
+    }
+    if (shipping.acked > before) {
+      this.measure(follower)
+      this.recommit()
+    }
+    this.compareDigest(ack)
+  }
+
+  private onNack(follower: Follower, nack: Nack): void {
+    const { shipping, stream } = follower
+    const { log } = this.options.member
+    if (nack.session !== shipping.session || !shipping.isJoined) {
+      this.tellSession(nack.node, shipping)
+      return
+    }
+    const { epoch, sequence } = nack.position
+    if (sequence > log.end.sequence || log.epochAt(sequence) !== epoch) return
+    stream.send({ type: 'nacked', sequence, reason: nack.reason })
+  }
+
+  private tellSession(node: NodeId, { session }: Shipping): void {
+    const { member, epoch } = this.options
+    const { ports, wire } = member.context
+    const header = {
+      session, epoch, commitSequence: 0, safeSequence: 0, endSequence: 0,
+      sentAtMs: ports.clock.wallMs(),
+    }
+    wire.publish(subjects.wal(member.space, node), ports.frames.encodeWal(header, null))
+  }
+
+  /** Finds the last common point, and begins a session after it (Kafka KIP-101, KIP-279). */
+  join(request: JoinRequest): JoinAnswer {
+    const { member, epoch } = this.options
+    const { log } = member
+    const base = {
+      number: request.number, node: member.self, epoch,
+      commitSequence: log.commitSequence, endSequence: log.end.sequence,
+    }
+    const refused = (reason: string): JoinAnswer => ({
+      ...base, kind: 'refused', session: 0, common: { epoch: 0, sequence: 0 },
+      snapshotNeeded: false, reason,
+    })
+    if (request.uuid !== member.uuid) return refused('the space has another uuid')
+    if (request.epoch !== epoch) return refused(`epoch ${epoch} reigns, not ${request.epoch}`)
+    const follower = this.followers.get(request.node)
+    if (!follower) return refused(`${request.node} is no member of ${member.space}`)
+    const common = commonPoint(log.history, request.history)
+    this.sessions += 1
+    follower.shipping.begin(this.sessions, common.sequence, request.disk)
+    follower.stream.send({
+      type: 'memberJoined', session: this.sessions, common: common.sequence,
+      end: log.end.sequence,
+    })
+    return {
+      ...base, kind: 'joined', session: this.sessions, common, snapshotNeeded: false, reason: '',
+    }
+  }
+
+  private compareDigest(ack: Ack): void {
+    const { store, space, context } = this.options.member
+    if (!ack.digest || ack.appliedSequence !== store.applied.sequence) return
+    if (ack.digest === store.digest) return
+    context.ports.telemetry.count('divergences', 1, { space })
+    context.ports.logger.error({ space, node: ack.node, sequence: ack.appliedSequence },
+      `${ack.node} has another digest at the same sequence: its store differs from mine`)
+  }
+
+  // ---------------------------------------------------------------- commit and membership
+
+  /** Both sets while a change is in flight: commits, and the lease, count over it. */
+  union(): ReadonlySet<NodeId> {
+    return unionOf(this.inSync, this.proposed)
+  }
+
+  certain(): ReadonlySet<NodeId> {
+    return certainlyInSync(this.inSync, this.proposed)
+  }
+
+  propose(inSync: readonly NodeId[]): void {
+    this.proposed = inSync
+  }
+
+  adopt(inSync: readonly NodeId[]): void {
+    this.inSync = inSync
+    this.proposed = null
+    this.recommit()
+  }
+
+  recommit(): void {
+    const { member, onCommit } = this.options
+    const { log } = member
+    const acks = new Map<NodeId, number | undefined>()
+    for (const [node, { shipping }] of this.followers) {
+      acks.set(node, shipping.isJoined ? shipping.acked : undefined)
+    }
+    const computed = commitSequence(log.durable.sequence, acks, this.union(), member.self)
+    const commit = advanceCommit(log.commitSequence, computed)
+    const rf = member.record?.assignment.members.length ?? 1
+    log.safeSequence = safeSequence(log.safeSequence, commit, this.certain().size, rf)
+    if (commit === log.commitSequence) return
+    member.commitUpTo(commit)
+    onCommit()
+  }
+
+  /** Why an in-sync member must leave the set, or null. */
+  lossOf(node: NodeId): string | null {
+    const { member } = this.options
+    const { peers, settings, ports } = member.context
+    if (peers.isProvenDead(node)) return `${node} is proven dead`
+    const disk = member.record?.assignment.members.find((m) => m.node === node)?.disk
+    const shipping = this.followers.get(node)?.shipping
+    if (shipping?.isJoined && shipping.disk !== disk) return `${node} came back with another disk`
+    const leftMs = peers.grantLeftMs(node)
+    if (leftMs < settings.grantMs / 2) {
+      return `the grant of ${node} is older than ${settings.grantMs / 2} ms`
+    }
+    const limit = ports.clock.monotonicMs() - settings.inSyncLagMs
+    const past = this.pastEnds.findLast((p) => p.atMs <= limit)
+    if (past && (shipping?.acked ?? 0) < past.end) {
+      return `${node} lacks what was written ${settings.inSyncLagMs} ms ago`
+    }
+    return null
+  }
+
+  /**
+   * A member may come in: joined this reign, grant held, durable up to the commit sequence and to
+   * the epoch-start entry (without the latter, an entry of an older reign could be committed
+   * twice over; ../shared model, hole 4).
+   */
+  mayComeIn(node: NodeId): boolean {
+    const { member, epochStart } = this.options
+    const shipping = this.followers.get(node)?.shipping
+    if (!shipping?.isJoined) return false
+    return member.context.peers.grantLeftMs(node) > member.context.settings.grantMs / 2
+      && !member.context.peers.isProvenDead(node)
+      && shipping.acked >= Math.max(member.log.commitSequence, epochStart)
+  }
+
+  diskOf(node: NodeId): string | undefined {
+    return this.followers.get(node)?.shipping.disk
+  }
+
+  hasAll(node: NodeId): boolean {
+    const shipping = this.followers.get(node)?.shipping
+    return shipping !== undefined && shipping.isJoined
+      && shipping.acked >= this.options.member.log.end.sequence
+  }
+
+  /** Tells the commit sequence where no frame has told it. */
+  notice(): void {
+    for (const { shipping } of this.followers.values()) shipping.notice(false)
+  }
+
+  others(): NodeId[] {
+    return [...this.followers.keys()]
+  }
+
+  // ---------------------------------------------------------------- once per heartbeat
+
+  tick(): void {
+    const { member } = this.options
+    const nowMs = member.context.ports.clock.monotonicMs()
+    this.pastEnds.push({ atMs: nowMs, end: member.log.end.sequence })
+    const limit = nowMs - member.context.settings.inSyncLagMs
+    while (this.pastEnds.length > 1 && this.pastEnds[1]!.atMs <= limit) this.pastEnds.shift()
+    for (const [node, follower] of this.followers) {
+      const { shipping, stream, lagMonitor } = follower
+      if (member.context.peers.isProvenDead(node)) {
+        if (shipping.isJoined) stream.send({ type: 'peerDied', reason: `${node} is proven dead` })
+        continue
+      }
+      const { bytes, ms } = shipping.lag()
+      lagMonitor.send({ type: 'measured', lagBytes: bytes, lagMs: ms })
+      if (!shipping.isJoined) continue
+      this.measure(follower)
+      shipping.notice(false)
+    }
+  }
+
+  private measure({ shipping, stream }: Follower): void {
+    stream.send({
+      type: 'measured', acked: shipping.acked, sent: shipping.sent,
+      end: this.options.member.log.end.sequence, windowFull: shipping.windowFull,
+    })
+  }
+
+  status(): Record<NodeId, {
+    lagBytes: number; lagMs: number; durableSequence: number; appliedSequence: number; state: string
+  }> {
+    const status: ReturnType<Followers['status']> = {}
+    for (const [node, { shipping, stream }] of this.followers) {
+      const lag = shipping.lag()
+      const value = stream.snapshot()?.value
+      status[node] = {
+        lagBytes: lag.bytes,
+        lagMs: Math.round(lag.ms),
+        durableSequence: shipping.acked,
+        appliedSequence: shipping.applied,
+        state: typeof value === 'string' ? value : 'joining',
+      }
+    }
+    return status
+  }
+}

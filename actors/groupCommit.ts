@@ -1,0 +1,172 @@
+import type { Clock, Journal, JournalRecord, Logger, Telemetry, TimerHandle } from './ports.js'
+import { JournalFullError } from './ports.js'
+
+/** One record on its way to the disk, and what is to happen at each step. */
+export interface FlushItem {
+  readonly record: JournalRecord
+  readonly bytes: number
+  /** In the file, not yet durable: from here on it may be shipped. */
+  readonly written?: () => void
+  /** Survives a crash: from here on it may be acknowledged (I4). */
+  readonly durable?: () => void
+  /** Never written and never shipped: its sequences are free again. */
+  readonly failed?: (error: JournalFullError) => void
+}
+
+/** Who has records to write: an open batch, the frames received, a control record. */
+export interface FlushSource {
+  /** Gives up to about `maxBytes`, in order; called when a flush begins. */
+  take(maxBytes: number): FlushItem[]
+  /** Told after a flush of somebody's items failed, before the next one begins. */
+  flushFailed?(error: JournalFullError): void
+}
+
+export interface GroupCommitOptions {
+  readonly journal: Journal
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  readonly flushBytesMax: number
+  readonly idleConfirmMs: number
+  /** fdatasync failed: nothing that was written since can be trusted; the process must end. */
+  readonly onSyncFailed: (error: unknown) => void
+  readonly onFull: (error: JournalFullError) => void
+  readonly onHealed: () => void
+}
+
+const healProbeMs = 250
+
+/**
+ * Adaptive group commit over all spaces of a node (DESIGN section 4.3): a flush starts as soon as
+ * none is running and somebody has something; what arrives meanwhile forms the next one. One
+ * write and one fdatasync at a time, whatever the number of spaces.
+ */
+export class GroupCommit {
+  private readonly dirty = new Set<FlushSource>()
+  private running = false
+  private full = false
+  private stopped = false
+  private unconfirmed = false
+  private idleTimer: TimerHandle | null = null
+  private healTimer: TimerHandle | null = null
+  private idle: Promise<void> = Promise.resolve()
+
+  constructor(private readonly options: GroupCommitOptions) {}
+
+  /** The source has something. The flush begins after the present burst of messages. */
+  mark(source: FlushSource): void {
+    this.dirty.add(source)
+    if (this.running || this.stopped) return
+    this.running = true
+    this.cancelIdle()
+    this.idle = Promise.resolve().then(() => this.run())
+  }
+
+  /** Writes one record of its own. Rejects with JournalFullError when it was not written. */
+  submit(record: JournalRecord, written?: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const source: FlushSource = {
+        take: () => [{ record, bytes: 0, written, durable: resolve, failed: reject }],
+      }
+      this.mark(source)
+    })
+  }
+
+  /** Resolves when all that was marked so far has been flushed (or has failed). */
+  async drained(): Promise<void> {
+    while (this.running) await this.idle
+  }
+
+  async stop(): Promise<void> {
+    await this.drained()
+    this.stopped = true
+    this.cancelIdle()
+    if (this.healTimer) this.options.clock.clearTimeout(this.healTimer)
+  }
+
+  private async run(): Promise<void> {
+    try {
+      while (this.dirty.size > 0 && !this.stopped) await this.flush()
+    } catch (error) {
+      // Only a failed sync, or a defect, comes here: both end the node.
+      this.stopped = true
+      this.options.onSyncFailed(error)
+    } finally {
+      this.running = false
+    }
+    if (this.unconfirmed && !this.stopped) this.armIdle()
+  }
+
+  private async flush(): Promise<void> {
+    const { journal, flushBytesMax, telemetry, clock } = this.options
+    const items: FlushItem[] = []
+    let bytes = 0
+    const sources = [...this.dirty]
+    for (const source of sources) {
+      if (bytes >= flushBytesMax) break
+      this.dirty.delete(source)
+      for (const item of source.take(flushBytesMax - bytes)) {
+        items.push(item)
+        bytes += item.bytes
+      }
+    }
+    if (items.length === 0) return
+    const begun = clock.monotonicMs()
+    try {
+      await journal.write(items.map((item) => item.record))
+    } catch (error) {
+      if (!(error instanceof JournalFullError)) throw error
+      this.failed(items, sources, error)
+      return
+    }
+    if (this.full) this.healed()
+    for (const item of items) item.written?.()
+    await journal.sync()
+    this.unconfirmed = items.some((item) => item.record.type !== 'confirm')
+    for (const item of items) item.durable?.()
+    telemetry.count('journal_flushes')
+    telemetry.count('journal_flushed_bytes', bytes)
+    telemetry.observe('journal_flush_seconds', (clock.monotonicMs() - begun) / 1000)
+  }
+
+  private failed(
+    items: readonly FlushItem[], sources: readonly FlushSource[], error: JournalFullError,
+  ): void {
+    this.options.telemetry.count('journal_write_failures')
+    for (const item of items) item.failed?.(error)
+    for (const source of sources) source.flushFailed?.(error)
+    if (!this.full) {
+      this.full = true
+      this.options.logger.error({ error: error.message }, 'the journal cannot be written')
+      this.options.onFull(error)
+    }
+    this.healTimer ??= this.options.clock.setTimeout(() => this.probe(), healProbeMs)
+  }
+
+  /** Tries whether the disk takes a record again. */
+  private probe(): void {
+    this.healTimer = null
+    if (!this.full || this.stopped) return
+    this.submit({ type: 'confirm' }).catch(() => undefined)
+  }
+
+  private healed(): void {
+    this.full = false
+    this.options.logger.info({}, 'the journal can be written again')
+    this.options.onHealed()
+  }
+
+  /** So that the last acknowledged flush is never the highest one for long (section 7). */
+  private armIdle(): void {
+    this.cancelIdle()
+    this.idleTimer = this.options.clock.setTimeout(() => {
+      this.idleTimer = null
+      if (!this.running && !this.stopped) this.submit({ type: 'confirm' }).catch(() => undefined)
+    }, this.options.idleConfirmMs)
+  }
+
+  private cancelIdle(): void {
+    if (this.idleTimer) this.options.clock.clearTimeout(this.idleTimer)
+    this.idleTimer = null
+  }
+}

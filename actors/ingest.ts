@@ -1,0 +1,424 @@
+import type { KeyRecord, LogEntry } from '../machines/memory.js'
+import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
+import { answerError, encodingOf, errorAnswer } from './answers.js'
+import type { Asker, Publish } from './answers.js'
+import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
+import type { Lease } from './lease.js'
+import type { Overlay } from './overlay.js'
+import type {
+  AcceptedRequest, BusMessage, ClientCodec, Clock, ErrorCode, Frame, FrameBuilder, FrameCodec,
+  SpaceStore, Telemetry,
+} from './ports.js'
+import type { ActorSettings } from './settings.js'
+import type { SpaceLog } from './spaceLog.js'
+
+/** One request in the log, waiting for the level its writer asked for. */
+interface Waiting extends Asker {
+  readonly level: AckLevel
+  readonly last: number
+  readonly epoch: number
+  readonly count: number
+  readonly duplicate: boolean
+  readonly takenAtMs: number
+  answered: boolean
+}
+
+interface OpenRequest extends Asker {
+  readonly request: AcceptedRequest
+  readonly level: AckLevel
+  readonly timestamp: number
+  readonly takenAtMs: number
+}
+
+interface OpenBatch {
+  readonly builder: FrameBuilder
+  readonly requests: OpenRequest[]
+}
+
+export interface IngestOptions {
+  readonly space: string
+  readonly node: string
+  readonly epoch: number
+  readonly settings: ActorSettings
+  readonly spaceSettings: SpaceSettings
+  readonly log: SpaceLog
+  readonly overlay: Overlay
+  readonly store: SpaceStore
+  readonly lease: Lease
+  readonly frames: FrameCodec
+  readonly clients: ClientCodec
+  readonly commits: GroupCommit
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+  readonly publish: Publish
+  /** Members confirmed in sync, at this instant: those in both sets while one is changing. */
+  readonly inSyncCount: () => number
+  readonly onWritten: (frame: Frame) => void
+  readonly onDurable: () => void
+  readonly clockAtEnd: Record<string, number>
+  readonly lastTimestamp: number
+}
+
+/**
+ * The primary's data path: decode, check, number, buffer, answer (DESIGN section 4). Plain code,
+ * one call per write; the `primary` statechart opens and closes it.
+ */
+export class Ingest implements FlushSource {
+  private refusal: { code: ErrorCode; message: string } | null = null
+  private over = false
+  private open: OpenBatch[] = []
+  private openEntries = 0
+  private openBytes = 0
+  private flushingBytes = 0
+  private lastTimestamp: number
+  private readonly clockAtEnd: Record<string, number>
+  /** Keys in the open batches and in the flush under way: not yet in the overlay. */
+  private readonly youngKeys = new Map<string, KeyRecord>()
+  /** Durable and waiting for the commit, in the order of the log. */
+  private uncommitted: Waiting[] = []
+  private duplicates: Waiting[] = []
+
+  constructor(private readonly options: IngestOptions) {
+    this.lastTimestamp = options.lastTimestamp
+    this.clockAtEnd = { ...options.clockAtEnd }
+  }
+
+  /** From now on writes get this error; null: they are taken. */
+  refuse(refusal: { code: ErrorCode; message: string } | null): void {
+    this.refusal = refusal
+  }
+
+  get bufferedBytes(): number {
+    return this.openBytes + this.flushingBytes
+  }
+
+  /** Nothing buffered and nothing being flushed. */
+  get isIdle(): boolean {
+    return this.openEntries === 0 && this.flushingBytes === 0
+  }
+
+  take(maxBytes: number): FlushItem[] {
+    if (this.over) return []
+    const items: FlushItem[] = []
+    let bytes = 0
+    while (this.open.length > 0 && bytes < maxBytes) {
+      const batch = this.open.shift()!
+      const item = this.seal(batch)
+      bytes += item.bytes
+      items.push(item)
+    }
+    if (this.open.length > 0) this.options.commits.mark(this)
+    return items
+  }
+
+  /** Numbers are promised in order: what was buffered behind a failed flush fails with it. */
+  flushFailed(): void {
+    const left = this.open
+    this.open = []
+    this.openEntries = 0
+    this.openBytes = 0
+    for (const batch of left) for (const request of batch.requests) this.refuseUnwritten(request)
+    this.youngKeys.clear()
+    const end = this.options.log.end.sequence
+    for (const waiting of this.duplicates.filter((w) => w.last > end)) {
+      this.fail(waiting, 'READ_ONLY', 'the journal cannot be written', 500)
+    }
+    this.duplicates = this.duplicates.filter((waiting) => waiting.last <= end)
+  }
+
+  onWrite(message: BusMessage): void {
+    const { clients, telemetry } = this.options
+    if (this.over) {
+      this.fail(this.askerOf(message), 'NOT_PRIMARY', 'this node does not reign any more')
+      return
+    }
+    if (this.refusal) {
+      this.fail(this.askerOf(message), this.refusal.code, this.refusal.message, 100)
+      return
+    }
+    if (!this.options.lease.valid()) {
+      this.fail(this.askerOf(message), 'LEASE_LAPSED', 'the lease of this primary has lapsed')
+      return
+    }
+    const key = message.header('Nats-Msg-Id')
+    const gated = clients.write(message.data, message.header('Content-Type'), key)
+    const asker = { reply: message.reply, encoding: gated.encoding }
+    if (!gated.ok) {
+      telemetry.count('writes_refused', 1, { code: gated.code })
+      this.fail(asker, gated.code, gated.message)
+      return
+    }
+    const level = this.levelOf(message.header('Engram-Ack'))
+    if (level === null) {
+      this.fail(asker, 'INVALID_OPERATION', 'Engram-Ack is one of memory, durable, committed')
+      return
+    }
+    this.accept(gated.value, level, asker)
+  }
+
+  private accept(request: AcceptedRequest, level: AckLevel, asker: Asker): void {
+    const { options } = this
+    const known = request.key === null ? undefined : this.knownKey(request.key)
+    if (known) {
+      this.acceptDuplicate(known, level, asker)
+      return
+    }
+    if (level === 'committed' && options.inSyncCount() < options.spaceSettings.minInSync) {
+      this.fail(asker, 'NOT_ENOUGH_IN_SYNC', `${options.inSyncCount()} in sync, the space asks `
+        + `for ${options.spaceSettings.minInSync}`, 200)
+      return
+    }
+    if (this.bufferedBytes > options.settings.unflushedBytesMax
+      || options.overlay.bytes > options.settings.overlayBytesMax) {
+      this.fail(asker, 'OVERLOADED', 'the disk or the replicas do not keep up', 50)
+      return
+    }
+    const now = options.clock.wallMs()
+    const timestamp = Math.max(Math.floor(now), this.lastTimestamp)
+    this.lastTimestamp = timestamp
+    const batch = this.batchFor(request)
+    const before = batch.builder.bytes
+    batch.builder.add(request, timestamp)
+    this.openBytes += batch.builder.bytes - before
+    this.openEntries += request.operations.length
+    batch.requests.push({ ...asker, request, level, timestamp, takenAtMs: now })
+    const last = options.log.end.sequence + this.openEntries
+    if (request.key !== null) {
+      const count = request.operations.length
+      this.youngKeys.set(request.key, { epoch: options.epoch, sequence: last, count, timestamp })
+    }
+    if (level === 'memory') this.answer(asker, options.epoch, last, request.operations.length)
+    options.commits.mark(this)
+  }
+
+  /** The last open batch, or another when the frame would grow too large: never split one. */
+  private batchFor(request: AcceptedRequest): OpenBatch {
+    let size = 64
+    for (const encoded of request.encoded) size += encoded.length + 32
+    const last = this.open.at(-1)
+    if (last && last.builder.bytes + size <= this.options.settings.frameBytesMax) return last
+    const batch = { builder: this.options.frames.builder(), requests: [] }
+    this.open.push(batch)
+    return batch
+  }
+
+  private knownKey(key: string): KeyRecord | undefined {
+    return this.youngKeys.get(key) ?? this.options.overlay.key(key) ?? this.options.store.key(key)
+  }
+
+  private acceptDuplicate(known: KeyRecord, level: AckLevel, asker: Asker): void {
+    const { log, clock, telemetry } = this.options
+    telemetry.count('writes_duplicate')
+    const waiting: Waiting = {
+      ...asker, level, last: known.sequence, epoch: known.epoch, count: known.count,
+      duplicate: true, takenAtMs: clock.wallMs(), answered: false,
+    }
+    if (level === 'committed' && this.options.inSyncCount() < this.options.spaceSettings.minInSync) {
+      this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200)
+    } else if (level === 'memory' || (level === 'durable' && known.sequence <= log.durable.sequence)) {
+      this.answerWaiting(waiting)
+    } else if (level === 'committed' && known.sequence <= log.commitSequence) {
+      this.answerWaiting(waiting)
+    } else {
+      this.duplicates.push(waiting)
+    }
+  }
+
+  private seal(batch: OpenBatch): FlushItem {
+    const { options } = this
+    const { log, node, epoch, frames } = options
+    const frame = batch.builder.seal({
+      uuid: log.uuid,
+      epoch,
+      first: log.end.sequence + 1,
+      previousEpoch: log.end.epoch,
+      node,
+      clock: this.clockAtEnd,
+    })
+    const clockBefore = { ...this.clockAtEnd }
+    this.clockAtEnd[node] = (this.clockAtEnd[node] ?? 0) + batch.builder.count
+    this.openEntries -= batch.builder.count
+    this.openBytes -= batch.builder.bytes
+    this.flushingBytes += frame.bytes.length
+    log.accept(frame, options.clock.monotonicMs())
+    return {
+      record: { type: 'frame', frame },
+      bytes: frame.bytes.length,
+      written: () => {
+        log.noteWritten(frame)
+        options.onWritten(frame)
+      },
+      durable: () => this.durable(batch, frame, clockBefore),
+      failed: () => this.unwritten(batch, frame, clockBefore),
+    }
+  }
+
+  private unwritten(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
+    this.flushingBytes -= frame.bytes.length
+    const { node } = this.options
+    this.clockAtEnd[node] = Math.min(this.clockAtEnd[node] ?? 0, clockBefore[node] ?? 0)
+    this.options.log.rollback()
+    for (const request of batch.requests) this.refuseUnwritten(request)
+  }
+
+  private refuseUnwritten(request: OpenRequest): void {
+    if (request.level !== 'memory') {
+      this.fail(request, 'READ_ONLY', 'the journal cannot be written: is the disk full?', 500)
+    }
+  }
+
+  private durable(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
+    const { log, overlay, epoch, node, telemetry } = this.options
+    this.flushingBytes -= frame.bytes.length
+    log.noteDurable(frame)
+    if (this.over) {
+      for (const request of batch.requests) {
+        if (request.level !== 'memory') this.fail(request, 'LEASE_LAPSED', 'the reign has ended')
+      }
+      return
+    }
+    const entries: LogEntry[] = []
+    const answers: Waiting[] = []
+    const counted = clockBefore[node] ?? 0
+    let sequence = frame.first
+    for (const { request, timestamp, level, takenAtMs, reply, encoding } of batch.requests) {
+      for (const operation of request.operations) {
+        const vectorClock = { ...clockBefore, [node]: counted + sequence - frame.first + 1 }
+        entries.push({ sequence, epoch, timestamp, vectorClock, writeId: request.key, operation })
+        sequence += 1
+      }
+      if (request.key !== null) this.youngKeys.delete(request.key)
+      if (level === 'memory') continue
+      const count = request.operations.length
+      answers.push({
+        reply, encoding, level, last: sequence - 1, epoch, count, duplicate: false, takenAtMs,
+        answered: false,
+      })
+    }
+    overlay.add(entries, frame.bytes.length)
+    telemetry.count('writes', entries.length)
+    for (const waiting of answers) {
+      if (waiting.level === 'durable') this.answerWaiting(waiting)
+      else this.uncommitted.push(waiting)
+    }
+    this.options.onDurable()
+    this.releaseDuplicates()
+  }
+
+  /** The commit sequence has moved: answer who waited for it. */
+  committed(): void {
+    const { log } = this.options
+    let done = 0
+    for (const waiting of this.uncommitted) {
+      if (waiting.last > log.commitSequence) break
+      this.answerWaiting(waiting)
+      done += 1
+    }
+    if (done > 0) this.uncommitted.splice(0, done)
+    this.releaseDuplicates()
+  }
+
+  private releaseDuplicates(): void {
+    if (this.duplicates.length === 0) return
+    const { log } = this.options
+    this.duplicates = this.duplicates.filter((waiting) => {
+      const reached = waiting.level === 'durable' ? log.durable.sequence : log.commitSequence
+      if (waiting.last > reached) return true
+      this.answerWaiting(waiting)
+      return false
+    })
+  }
+
+  /** Once per heartbeat: who waited too long is told that the level is unknown. */
+  expire(): void {
+    const limit = this.options.clock.wallMs() - this.options.settings.ackTimeoutMs
+    for (const list of [this.uncommitted, this.duplicates]) {
+      for (const waiting of list) {
+        if (waiting.takenAtMs < limit) this.giveUp(waiting, 'the level was not reached in time')
+      }
+    }
+    this.uncommitted = this.uncommitted.filter((waiting) => !waiting.answered)
+    this.duplicates = this.duplicates.filter((waiting) => !waiting.answered)
+  }
+
+  private giveUp(waiting: Waiting, reason: string): void {
+    waiting.answered = true
+    const answer = errorAnswer('ACK_TIMEOUT', `${reason}: the write stands, its level is unknown`, {
+      sequence: waiting.last, epoch: waiting.epoch,
+    })
+    answerError(this.options.publish, this.options.clients, waiting, answer)
+  }
+
+  private answerWaiting(waiting: Waiting): void {
+    if (waiting.answered) return
+    const { spaceSettings } = this.options
+    if (waiting.level === 'committed' && this.options.inSyncCount() < spaceSettings.minInSync) {
+      this.giveUp(waiting, 'members fell out of sync')
+      return
+    }
+    waiting.answered = true
+    this.answer(waiting, waiting.epoch, waiting.last, waiting.count, waiting)
+  }
+
+  /** A positive answer: the lease is checked now, as it was when the write was taken. */
+  private answer(
+    asker: Asker, epoch: number, sequence: number, count: number, waiting?: Waiting,
+  ): void {
+    if (!asker.reply) return
+    const { options } = this
+    if (this.over || !options.lease.valid()) {
+      this.fail(asker, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
+      return
+    }
+    const answer = options.clients.encodeWriteAnswer({
+      ok: true,
+      space: options.space,
+      epoch,
+      sequence,
+      count,
+      ack: waiting?.level ?? 'memory',
+      safeSequence: options.log.safeSequence,
+      node: options.node,
+      duplicate: waiting?.duplicate ?? false,
+    }, asker.encoding)
+    options.publish(asker.reply, answer)
+  }
+
+  /** The reign is over: nothing is answered positively from here on. */
+  end(code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string): void {
+    if (this.over) return
+    this.over = true
+    const waiting = [...this.uncommitted, ...this.duplicates]
+    for (const each of waiting) each.answered = true
+    const asked: Asker[] = waiting
+    for (const batch of this.open) {
+      for (const request of batch.requests) if (request.level !== 'memory') asked.push(request)
+    }
+    this.open = []
+    this.openEntries = 0
+    for (const asker of asked) this.fail(asker, code, reason)
+    this.uncommitted = []
+    this.duplicates = []
+    this.youngKeys.clear()
+  }
+
+  private levelOf(header: string | undefined): AckLevel | null {
+    if (!header) return this.options.spaceSettings.ack
+    if (header === 'memory' || header === 'durable' || header === 'committed') return header
+    return null
+  }
+
+  private askerOf(message: BusMessage): Asker {
+    return { reply: message.reply, encoding: encodingOf(message) }
+  }
+
+  private fail(
+    asker: Asker, code: ErrorCode, message: string, retryAfterMs = 0, sequence?: number,
+  ): void {
+    const answer = errorAnswer(code, message, {
+      ...(retryAfterMs > 0 ? { retryAfterMs } : {}),
+      ...(sequence === undefined ? {} : { sequence, epoch: this.options.epoch }),
+    })
+    answerError(this.options.publish, this.options.clients, asker, answer)
+  }
+}

@@ -1,0 +1,145 @@
+import type { LogEntry } from '../machines/memory.js'
+import type { AssignmentAt, Position } from '../machines/protocol.js'
+import { vacancyOf } from '../machines/vacancy.js'
+import type { Vacancy } from '../machines/protocol.js'
+import { Applier } from './applier.js'
+import type { NodeContext } from './context.js'
+import { Lease } from './lease.js'
+import { Overlay } from './overlay.js'
+import type { SpaceStore } from './ports.js'
+import { SpaceLog } from './spaceLog.js'
+
+/**
+ * What a member holds of one space, whatever its role: log, overlay, store, and what it knows of
+ * the reign. The roles (replica, promotion, primary) share it; only one of them lives at a time.
+ */
+export class Member {
+  readonly log: SpaceLog
+  readonly store: SpaceStore
+  readonly overlay = new Overlay()
+  readonly applier: Applier
+  /** Highest epoch seen anywhere: never shrinks (I9). */
+  highestEpoch: number
+  /** Latest own reign that is over for good. Told to candidates: vacancy `resigned`. */
+  endedEpoch = 0
+  /** Own reign, opening or open; 0 when there is none. */
+  reigningEpoch = 0
+  /** Highest epoch whose holder said that its reign is over. */
+  resignedEpoch = 0
+  /** Record as last read, or null. */
+  record: AssignmentAt | null = null
+  arbiter: 'reachable' | 'unreachable' | 'lost' | 'unknown' = 'unknown'
+  blocked: string | null = null
+  damage: string | null
+  forks = 0
+  promotions = 0
+  /** Joins asked for in this start of the process: their numbers are never used twice. */
+  joins = 0
+  lastPromotionMs: number | null = null
+  lease: Lease | null = null
+  onApplied: () => void = () => undefined
+  /** The lease of the own reign lapsed. */
+  onLapse: (reason: string) => void = () => undefined
+  /** Latest timestamp in the log: timestamps never go back within a space. */
+  lastTimestamp = 0
+  /** A session with the reigning primary stands. */
+  isFollowing = false
+  private freshAtMs = -Infinity
+  /** Vector clock after the log's last entry, as of the last opening of a reign here. */
+  clockAtEnd: Record<string, number> = {}
+
+  constructor(readonly context: NodeContext, readonly space: string, readonly uuid: string) {
+    const { ports, settings } = context
+    const recovered = ports.journal.log(uuid)
+    this.log = new SpaceLog(space, uuid, ports.journal, settings.tailBytesMax, recovered)
+    this.store = ports.store.space(uuid)
+    this.damage = recovered?.damage ?? null
+    this.highestEpoch = this.log.end.epoch
+    if (this.store.applied.sequence > this.log.end.sequence) {
+      this.damage ??= `the store holds ${this.store.applied.sequence}, the journal ends at `
+        + `${this.log.end.sequence}`
+    }
+    // What the store holds was committed once.
+    this.log.commitSequence = this.store.applied.sequence
+    this.applier = new Applier({
+      log: this.log,
+      store: this.store,
+      overlay: this.overlay,
+      codec: ports.frames,
+      clock: ports.clock,
+      logger: ports.logger,
+      onApplied: () => this.onApplied(),
+      onFailed: (error) => context.fatal(error),
+    })
+  }
+
+  get self(): string {
+    return this.context.self.node
+  }
+
+  sawEpoch(epoch: number): void {
+    if (epoch > this.highestEpoch) this.highestEpoch = epoch
+  }
+
+  /** Within a joined session, or as the primary: it only rises. */
+  commitUpTo(sequence: number): void {
+    if (sequence <= this.log.commitSequence) return
+    this.log.commitSequence = sequence
+    this.applier.wake()
+  }
+
+  vacancy(): Vacancy | null {
+    const { peers, wire } = this.context
+    const record = this.record?.assignment
+    if (!record) return null
+    const holder = record.primary?.node ?? ''
+    return vacancyOf(record, {
+      self: this.self,
+      life: wire.life,
+      reigningEpoch: this.reigningEpoch,
+      heardLife: peers.heardLife(holder),
+      goneLife: peers.goneLife(holder),
+      resignedEpoch: this.resignedEpoch,
+      grantExpired: !peers.isTilted && peers.isGrantExpired(holder),
+    })
+  }
+
+  /** How old the committed state here may be, ms; Infinity when no reign is followed. */
+  stalenessMs(): number {
+    if (this.reigningEpoch > 0) return 0
+    const holder = this.record?.assignment.primary?.node
+    const { peers, ports } = this.context
+    if (this.isFollowing && holder && this.store.applied.sequence >= this.log.commitSequence) {
+      // Frames come in order before the heartbeats that were sent after them.
+      this.freshAtMs = ports.clock.monotonicMs() - peers.silenceMs(holder)
+    }
+    return Math.max(0, ports.clock.monotonicMs() - this.freshAtMs)
+  }
+
+  remember(entries: readonly LogEntry[]): void {
+    for (const { timestamp } of entries) {
+      if (timestamp > this.lastTimestamp) this.lastTimestamp = timestamp
+    }
+  }
+
+  /** The durable end: what this member would bring into a promotion. */
+  position(): Position {
+    return this.log.durable
+  }
+
+  /** All that was accepted so far is durable. Rejects with JournalFullError. */
+  async flushed(): Promise<void> {
+    if (this.log.end.sequence === this.log.durable.sequence) return
+    await this.context.commits.submit({ type: 'confirm' })
+  }
+
+  /** The own reign is over; it is told to whoever asks. */
+  endReign(reason: string): void {
+    if (this.reigningEpoch === 0) return
+    this.endedEpoch = Math.max(this.endedEpoch, this.reigningEpoch)
+    this.reigningEpoch = 0
+    const { lease } = this
+    this.lease = null
+    lease?.lapse(reason)
+  }
+}

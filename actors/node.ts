@@ -1,0 +1,389 @@
+import { nodeMachine } from '../machines/node.js'
+import type { NodeEffect, NodeEvent } from '../machines/node.js'
+import type { Announcement, Life, NodeId } from '../machines/protocol.js'
+import { spaceOf, subjects } from '../machines/subjects.js'
+import { Admin } from './admin.js'
+import type { Boot, Opened } from './boot.js'
+import type { NodeContext, NodePorts } from './context.js'
+import { GroupCommit } from './groupCommit.js'
+import type { HostedActor } from './hosting.js'
+import { claimIdentity, SupersededError } from './identity.js'
+import { Peers } from './peers.js'
+import { BusConnectError } from './ports.js'
+import type { BusConnection, BusMessage, BusSubscription } from './ports.js'
+import { Records } from './records.js'
+import type { ActorSettings } from './settings.js'
+import { SpaceActor } from './space.js'
+import { Wire } from './wire.js'
+
+/** Spaces of the arbiter are listed at least this often: announcements may be lost. */
+const discoverMs = 2000
+
+export interface NodeActorOptions {
+  readonly node: NodeId
+  readonly pid: number
+  readonly hostname: string
+  readonly data: string
+  readonly version: string
+  readonly cleanStopMs: number
+  readonly settings: ActorSettings
+  readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages'>
+  readonly boot: Boot
+  /** JSON for `engram.v1.status.<node>`. */
+  readonly report: () => Uint8Array
+  readonly onRunning: () => void
+  readonly onExit: (code: number, reason: string) => void
+  /** Host and remote references get the connection, and lose it. */
+  readonly onConnection: (connection: BusConnection | null) => void
+}
+
+/** One node: its chart, and the effects of that chart. */
+export class NodeActor {
+  readonly spaces = new Map<string, SpaceActor>()
+  context: NodeContext | null = null
+  http: string | null = null
+  isReadOnly = false
+  private actor: HostedActor<typeof nodeMachine> | null = null
+  private opened: Opened | null = null
+  private connection: BusConnection | null = null
+  private subscriptions: BusSubscription[] = []
+  private discovering = false
+  private lastDiscoveryMs = -Infinity
+  private isClosing = false
+  private readonly admin: Admin
+
+  constructor(private readonly options: NodeActorOptions) {
+    this.admin = new Admin(this)
+  }
+
+  start(): void {
+    this.actor = this.options.ports.host.spawn({
+      id: 'node',
+      logic: nodeMachine,
+      input: () => ({ node: this.options.node, cleanStopMs: this.options.cleanStopMs }),
+      effects: (effect) => this.perform(effect),
+    })
+  }
+
+  get state(): string {
+    const value = this.actor?.snapshot()?.value ?? 'starting'
+    return typeof value === 'string' ? value : Object.keys(value)[0] ?? 'starting'
+  }
+
+  get disk(): string {
+    return this.opened?.disk ?? ''
+  }
+
+  drain(reason: string): void {
+    this.send({ type: 'drainRequested', reason })
+  }
+
+  /** Ends the node: nothing that it would do from here on could be trusted. */
+  fatal(error: unknown): void {
+    this.options.ports.logger.error({ error: String(error) }, 'the node cannot go on')
+    this.send({ type: 'fatal', error: String(error) })
+  }
+
+  private send(event: NodeEvent): void {
+    this.actor?.send(event)
+  }
+
+  private perform(effect: NodeEffect): void {
+    const { logger } = this.options.ports
+    const failing = (work: Promise<void>, event: (error: string) => NodeEvent) => {
+      work.catch((error: unknown) => {
+        const message = error instanceof Error ? error.message : String(error)
+        logger.error({ error: message }, `${effect.type} failed`)
+        this.send(event(message))
+      })
+    }
+    switch (effect.type) {
+      case 'open':
+        return failing(this.open(), (error) => ({ type: 'fatal', error }))
+      case 'recover':
+        return failing(this.recover(), (error) => ({ type: 'recoveryFailed', error }))
+      case 'connect':
+        void this.connect(effect.life)
+        return
+      case 'startSpaces':
+      case 'rejoin':
+        return failing(this.join(effect.life), (error) => ({ type: 'fatal', error }))
+      case 'isolate':
+        return this.isolate(effect.reason)
+      case 'drain':
+        return failing(this.handAllOver(), () => ({ type: 'drained' }))
+      case 'stop':
+        return failing(this.close(), () => ({ type: 'closed' }))
+      case 'resign':
+        return this.resign(effect.reason)
+      case 'exit':
+        logger.info({ code: effect.code }, `the node ends: ${effect.reason}`)
+        this.options.onExit(effect.code, effect.reason)
+    }
+  }
+
+  private async open(): Promise<void> {
+    this.opened = await this.options.boot.open()
+    this.send({ type: 'opened', incarnation: this.opened.incarnation })
+  }
+
+  private async recover(): Promise<void> {
+    const { boot, settings, ports, node } = this.options
+    const { disk, incarnation } = this.opened!
+    const recovered = await boot.recover()
+    const all: NodePorts = { ...ports, ...recovered }
+    const wire = new Wire(incarnation, ports.logger)
+    const self = {
+      node, disk, incarnation, pid: this.options.pid, hostname: this.options.hostname,
+      http: this.http, data: this.options.data, version: this.options.version,
+    }
+    const commits = new GroupCommit({
+      journal: recovered.journal,
+      clock: ports.clock,
+      logger: ports.logger,
+      telemetry: ports.telemetry,
+      flushBytesMax: settings.flushBytesMax,
+      idleConfirmMs: settings.idleConfirmMs,
+      onSyncFailed: (error) => this.send({ type: 'syncFailed', error: String(error) }),
+      onFull: (error) => {
+        this.isReadOnly = true
+        for (const space of this.spaces.values()) space.journalFull(error.message)
+      },
+      onHealed: () => {
+        this.isReadOnly = false
+        for (const space of this.spaces.values()) space.journalHealed()
+      },
+    })
+    const peers = new Peers({
+      ports: all, settings, self, wire,
+      onGrants: () => {
+        for (const space of this.spaces.values()) space.grantsRenewed()
+      },
+      onEvidence: (peer, reason) => {
+        for (const space of this.spaces.values()) space.evidence(peer, reason)
+      },
+      onTick: () => this.tick(),
+      watched: () => this.watchedNodes(),
+    })
+    const records = new Records({
+      clock: ports.clock, control: ports.control, store: recovered.store, logger: ports.logger,
+      onBucketLost: (space, reason) => this.bucketLost(space, reason),
+    })
+    this.context = {
+      ports: all, settings, self, wire, peers, records, commits,
+      fatal: (error) => this.fatal(error),
+    }
+    const report = recovered.journal.recovery
+    for (const damaged of report.damaged) ports.logger.error({ ...damaged }, 'the journal is damaged')
+    if (report.torn) ports.logger.warn({ ...report.torn }, 'a torn flush was cut from the journal')
+    this.send({ type: 'recovered', report })
+  }
+
+  // ---------------------------------------------------------------- connection
+
+  private async connect(life: Life): Promise<void> {
+    const { ports } = this.options
+    try {
+      const connection = await ports.bus.connect()
+      if (this.isClosing) return await connection.close()
+      const records = this.context!.records
+      records.attach(ports.openArbiter(connection))
+      // A node that comes back needs no arbiter: reigns and sessions go on without it.
+      if (this.spaces.size === 0) await records.prepare()
+      await claimIdentity(this.context!, connection, life)
+      this.connection = connection
+      void connection.closed.then((reason) => {
+        this.send({ type: 'connectionClosed', connection: life.connection, reason })
+      })
+      this.send({ type: 'connected', life, server: connection.serverId })
+    } catch (error) {
+      if (error instanceof SupersededError) {
+        this.send({ type: 'superseded', reason: error.message })
+        return
+      }
+      const message = error instanceof Error ? error.message : String(error)
+      ports.logger.warn({ error: message }, 'NATS or its JetStream cannot be used yet')
+      const retryable = !(error instanceof BusConnectError) || error.retryable
+      this.send({
+        type: 'connectFailed', connection: life.connection, retryable, error: message,
+      })
+    }
+  }
+
+  /** The connection stands: ping subject first, then heartbeats, then the spaces. */
+  private async join(life: Life): Promise<void> {
+    const { connection } = this
+    const { wire, peers, self } = this.context!
+    if (!connection || connection.isClosed) return
+    wire.attach(connection, life)
+    this.options.onConnection(connection)
+    const on = (subject: string, handler: (message: BusMessage) => void) => {
+      this.subscriptions.push(wire.subscribe(subject, handler))
+    }
+    const { node } = self
+    on(subjects.wal('*', node), (m) => this.spaces.get(spaceOf(m.subject))?.onWal(m))
+    on(subjects.ack('*', node), (m) => this.onAckMessage(m))
+    on(subjects.survey('*', node), (m) => this.onSurvey(m))
+    on(subjects.assignment('*'), (m) => this.onAnnouncement(m))
+    on(subjects.status(node), (m) => this.onStatus(m))
+    on(subjects.status('_all'), (m) => this.onStatus(m))
+    on(subjects.admin(node), (m) => void this.admin.onMessage(m))
+    peers.connected()
+    for (const space of this.spaces.values()) space.connected()
+    await this.discover()
+    this.options.onRunning()
+  }
+
+  private isolate(reason: string): void {
+    const { wire, peers, records } = this.context!
+    this.options.ports.logger.warn({}, `isolated: ${reason}`)
+    wire.detach()
+    records.detach()
+    this.subscriptions = []
+    this.connection = null
+    this.options.onConnection(null)
+    peers.disconnected()
+    for (const space of this.spaces.values()) space.disconnected(reason)
+  }
+
+  private onAckMessage(message: BusMessage): void {
+    const { ports } = this.context!
+    const decoded = ports.control.ackMessage(message.data)
+    if (!decoded.ok) return ports.telemetry.count('bad_messages', 1, { kind: 'ack' })
+    this.spaces.get(decoded.value.space)?.onAckMessage(decoded.value, message.reply)
+  }
+
+  private onSurvey(message: BusMessage): void {
+    const { ports, wire } = this.context!
+    const decoded = ports.control.surveyRequest(message.data)
+    if (!decoded.ok || !message.reply) return
+    const space = this.spaces.get(decoded.value.space)
+    if (!space || space.member.uuid !== decoded.value.uuid) return
+    wire.publish(message.reply, ports.control.encode(space.surveyAnswer()))
+  }
+
+  private onAnnouncement(message: BusMessage): void {
+    const { ports } = this.context!
+    const decoded = ports.control.announcement(message.data)
+    if (!decoded.ok) return ports.telemetry.count('bad_messages', 1, { kind: 'announcement' })
+    const announcement: Announcement = decoded.value
+    const { space, members } = announcement.assignment
+    const known = this.spaces.get(space)
+    if (known) known.onAnnouncement(announcement)
+    else if (members.some((m) => m.node === this.options.node)) void this.discover()
+  }
+
+  private onStatus(message: BusMessage): void {
+    if (message.reply) this.context!.wire.publish(message.reply, this.options.report())
+  }
+
+  // ---------------------------------------------------------------- spaces
+
+  private tick(): void {
+    for (const space of this.spaces.values()) space.tick()
+    const { ports, wire } = this.context!
+    const now = ports.clock.monotonicMs()
+    if (wire.isOpen && now - this.lastDiscoveryMs > discoverMs) void this.discover()
+  }
+
+  /** Which spaces the arbiter has, and whether this node holds them. */
+  async discover(): Promise<void> {
+    if (this.discovering || !this.context?.records.isAttached) return
+    this.discovering = true
+    const { records, ports } = this.context
+    this.lastDiscoveryMs = ports.clock.monotonicMs()
+    try {
+      for (const name of await records.spaces()) {
+        if (!this.spaces.has(name)) await this.consider(name)
+      }
+    } catch (error) {
+      ports.logger.debug({ error: String(error) }, 'the spaces cannot be listed')
+    } finally {
+      this.discovering = false
+    }
+  }
+
+  private async consider(name: string): Promise<void> {
+    const context = this.context!
+    const read = await context.records.read(name)
+    const record = read.kind === 'present' ? read.record
+      : read.kind === 'lost' ? read.remembered : null
+    if (!record || record.assignment.state === 'dropped') return
+    if (!record.assignment.members.some((m) => m.node === this.options.node)) return
+    if (this.spaces.has(name)) return
+    const space = new SpaceActor(context, name, record.assignment.uuid)
+    this.spaces.set(name, space)
+    space.start()
+  }
+
+  private watchedNodes(): Set<NodeId> {
+    const watched = new Set<NodeId>()
+    for (const space of this.spaces.values()) {
+      const node = space.watchedPrimary()
+      if (node) watched.add(node)
+    }
+    return watched
+  }
+
+  private bucketLost(space: string, reason: string): void {
+    const { ports, wire } = this.context!
+    ports.logger.error({ space }, reason)
+    ports.telemetry.count('alerts', 1, { space, kind: 'arbiterLost' })
+    wire.publish(subjects.alert(space), new TextEncoder().encode(JSON.stringify({
+      kind: 'arbiterLost', space, node: this.options.node, message: reason,
+      atMs: ports.clock.wallMs(),
+    })))
+  }
+
+  // ---------------------------------------------------------------- the end
+
+  /** Hands every reign over; what cannot be handed over ends with the node. */
+  private async handAllOver(): Promise<void> {
+    const { clock } = this.options.ports
+    const pause = () => new Promise<void>((resolve) => clock.setTimeout(resolve, 20))
+    const tried = new Map<SpaceActor, number>()
+    for (;;) {
+      const reigning = [...this.spaces.values()].filter((space) => space.isPrimary)
+      const open = reigning.filter((space) => (tried.get(space) ?? 0) < 100)
+      if (open.length === 0 || !this.context?.wire.isOpen) break
+      for (const space of open) {
+        const to = space.successor()
+        if (!to) {
+          tried.set(space, 100)
+          continue
+        }
+        tried.set(space, (tried.get(space) ?? 0) + 1)
+        space.handOver(to, 'the node is drained')
+      }
+      await pause()
+    }
+    this.send({ type: 'drained' })
+  }
+
+  private async close(): Promise<void> {
+    this.isClosing = true
+    const { context } = this
+    if (context) {
+      for (const space of this.spaces.values()) await space.stop()
+      context.peers.leave()
+      try {
+        if (context.wire.isOpen) await context.wire.flush()
+      } catch {
+        // The connection went first: there is nobody to take leave of.
+      }
+      context.peers.stop()
+      this.options.onConnection(null)
+      await this.connection?.close()
+      await context.commits.stop()
+    }
+    await this.options.boot.close()
+    this.send({ type: 'closed' })
+  }
+
+  private resign(reason: string): void {
+    this.isClosing = true
+    for (const space of this.spaces.values()) space.disconnected(reason)
+    this.context?.peers.stop()
+    void this.connection?.close()
+  }
+}

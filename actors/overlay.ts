@@ -1,0 +1,273 @@
+/**
+ * The uncommitted tail of a space's log in memory, above its store. A fork is undone by dropping
+ * it; committed entries leave as soon as the store has them (DESIGN sections 2 and 4).
+ *
+ * Every pending entry is a slot. The slots of one node (or edge) form a chain, newest first in
+ * the index, and each says what its node is *as of* that entry: a read looks at the newest one
+ * only, and adding, dropping and forgetting an entry touch a fixed number of places.
+ */
+import type { KeyRecord, LogEntry, MemoryEdge, MemoryNode } from '../machines/memory.js'
+import type { GraphReader } from './ports.js'
+import { edgeName, OverlayView } from './overlayView.js'
+
+/** What a node is as of one pending entry. */
+export interface NodeSlot {
+  readonly id: string
+  /** The last StoreNode up to here, or undefined: then the store's node shows through. */
+  readonly node: MemoryNode | undefined
+  /** Set after that StoreNode. */
+  readonly activation: number | undefined
+  older: NodeSlot | undefined
+  newer: NodeSlot | undefined
+}
+
+export interface EdgeSlot {
+  readonly edge: MemoryEdge
+  older: EdgeSlot | undefined
+  newer: EdgeSlot | undefined
+}
+
+interface Slot {
+  readonly entry: LogEntry
+  readonly node: NodeSlot | undefined
+  readonly edge: EdgeSlot | undefined
+}
+
+/** The entries of one `add`; their bytes count until the last of them is gone. */
+interface Addition {
+  readonly first: number
+  readonly last: number
+  readonly bytes: number
+}
+
+/** Of each end node: other end and kind → newest slot. */
+export type EdgeIndex = Map<string, Map<string, EdgeSlot>>
+
+/** A head this long is cut off once it is more than half of the array: O(1) per entry. */
+const HEAD_MIN = 1024
+
+export class Overlay {
+  readonly nodes = new Map<string, NodeSlot>()
+  readonly bySource: EdgeIndex = new Map()
+  readonly byTarget: EdgeIndex = new Map()
+  private readonly keys = new Map<string, KeyRecord>()
+  private slots: (Slot | undefined)[] = []
+  /** Places below are empty. */
+  private head = 0
+  private additions: Addition[] = []
+  private additionsHead = 0
+  private pendingBytes = 0
+  private appliedSequence = 0
+
+  /** What the pending entries were announced with; part of an addition counts as a whole. */
+  get bytes(): number {
+    return this.pendingBytes
+  }
+
+  get count(): number {
+    return this.slots.length - this.head
+  }
+
+  /** 0 when nothing is pending. */
+  get firstSequence(): number {
+    return this.slots[this.head]?.entry.sequence ?? 0
+  }
+
+  /** 0 when nothing is pending. */
+  get lastSequence(): number {
+    return this.count === 0 ? 0 : this.slots[this.slots.length - 1]!.entry.sequence
+  }
+
+  /** Entries that continue the last one. `bytes`: what they count for in `bytes`. */
+  add(entries: readonly LogEntry[], bytes: number): void {
+    if (entries.length === 0) return
+    const first = entries[0]!.sequence
+    let expected = this.count === 0 ? first : this.lastSequence + 1
+    if (expected <= this.appliedSequence) {
+      throw new Error(`bug: entry ${expected} is in the store (up to ${this.appliedSequence})`)
+    }
+    for (const entry of entries) {
+      if (entry.sequence !== expected) {
+        throw new Error(`bug: the overlay expects entry ${expected}, not ${entry.sequence}`)
+      }
+      this.push(entry)
+      expected += 1
+    }
+    this.additions.push({ first, last: expected - 1, bytes })
+    this.pendingBytes += bytes
+  }
+
+  /** Entries above `sequence` are undone: what they had replaced shows again. */
+  dropAbove(sequence: number): void {
+    if (sequence < this.appliedSequence) {
+      throw new Error(`bug: entries above ${sequence} are in the store (${this.appliedSequence})`)
+    }
+    while (this.lastSequence > sequence) this.pop(this.slots.pop()!)
+    while (this.additions.length > this.additionsHead) {
+      const addition = this.additions[this.additions.length - 1]!
+      if (addition.last <= sequence) break
+      this.additions.pop()
+      if (this.count > 0 && addition.first <= this.lastSequence) {
+        this.additions.push({ ...addition, last: sequence })
+        break
+      }
+      this.pendingBytes -= addition.bytes
+    }
+    this.compact()
+  }
+
+  /** Entries up to `upTo` are in the store now: they are forgotten here. */
+  applied(upTo: number): void {
+    if (upTo > this.appliedSequence) this.appliedSequence = upTo
+    while (this.count > 0 && this.firstSequence <= upTo) {
+      this.shift(this.slots[this.head]!)
+      this.slots[this.head] = undefined
+      this.head += 1
+    }
+    while (this.additionsHead < this.additions.length) {
+      const addition = this.additions[this.additionsHead]!
+      if (addition.last > upTo) break
+      this.pendingBytes -= addition.bytes
+      this.additionsHead += 1
+    }
+    this.compact()
+  }
+
+  /** What a key stands for whose request, or its end, is still pending. */
+  key(key: string): KeyRecord | undefined {
+    return this.keys.get(key)
+  }
+
+  /** Pending entries from `from` on, at most `limit`; those below are in the store's log. */
+  entries(from: number, limit: number): LogEntry[] {
+    const entries: LogEntry[] = []
+    const first = this.head + Math.max(0, from - this.firstSequence)
+    const end = Math.min(this.slots.length, first + Math.max(0, limit))
+    for (let index = first; index < end; index += 1) entries.push(this.slots[index]!.entry)
+    return entries
+  }
+
+  /** Reads as if all pending entries were in the store. Stays valid as the overlay changes. */
+  view(store: GraphReader): GraphReader {
+    return new OverlayView(this, store)
+  }
+
+  private push(entry: LogEntry): void {
+    const { operation, writeId, epoch, sequence, timestamp } = entry
+    let node: NodeSlot | undefined
+    let edge: EdgeSlot | undefined
+    if (operation.type === 'StoreNode') {
+      node = this.pushNode(operation.node.id, operation.node, undefined)
+    } else if (operation.type === 'UpdateActivation') {
+      const older = this.nodes.get(operation.nodeId)
+      node = this.pushNode(operation.nodeId, older?.node, operation.activation)
+    } else if (operation.type === 'StoreEdge') {
+      edge = this.pushEdge(operation.edge)
+    }
+    if (writeId !== null) {
+      const begun = this.keys.get(writeId)
+      const count = begun !== undefined && begun.sequence === sequence - 1 ? begun.count + 1 : 1
+      this.keys.set(writeId, { epoch, sequence, count, timestamp })
+    }
+    this.slots.push({ entry, node, edge })
+  }
+
+  private pushNode(
+    id: string, node: MemoryNode | undefined, activation: number | undefined,
+  ): NodeSlot {
+    const older = this.nodes.get(id)
+    const slot: NodeSlot = { id, node, activation, older, newer: undefined }
+    if (older !== undefined) older.newer = slot
+    this.nodes.set(id, slot)
+    return slot
+  }
+
+  private pushEdge(edge: MemoryEdge): EdgeSlot {
+    const { source, target, kind } = edge
+    const name = edgeName(target, kind)
+    const older = this.bySource.get(source)?.get(name)
+    const slot: EdgeSlot = { edge, older, newer: undefined }
+    if (older !== undefined) older.newer = slot
+    setIn(this.bySource, source, name, slot)
+    setIn(this.byTarget, target, edgeName(source, kind), slot)
+    return slot
+  }
+
+  /** The newest slot goes: the one before it in each chain is the newest again. */
+  private pop({ entry, node, edge }: Slot): void {
+    if (node !== undefined) {
+      if (node.older === undefined) this.nodes.delete(node.id)
+      else {
+        node.older.newer = undefined
+        this.nodes.set(node.id, node.older)
+      }
+    }
+    if (edge !== undefined) this.popEdge(edge)
+    const { writeId, sequence } = entry
+    const record = writeId === null ? undefined : this.keys.get(writeId)
+    if (record === undefined || record.sequence !== sequence) return
+    // All entries of a request bear one timestamp, so the record of the rest keeps it.
+    const shorter = { ...record, sequence: sequence - 1, count: record.count - 1 }
+    if (shorter.count > 0 && shorter.sequence > this.appliedSequence) {
+      this.keys.set(writeId!, shorter)
+    } else this.keys.delete(writeId!)
+  }
+
+  private popEdge(slot: EdgeSlot): void {
+    const { source, target, kind } = slot.edge
+    const { older } = slot
+    if (older === undefined) {
+      deleteIn(this.bySource, source, edgeName(target, kind))
+      deleteIn(this.byTarget, target, edgeName(source, kind))
+      return
+    }
+    older.newer = undefined
+    setIn(this.bySource, source, edgeName(target, kind), older)
+    setIn(this.byTarget, target, edgeName(source, kind), older)
+  }
+
+  /** The oldest slot goes; the newer ones of its chain hold all that they need. */
+  private shift({ entry, node, edge }: Slot): void {
+    if (node !== undefined) {
+      if (node.newer === undefined) this.nodes.delete(node.id)
+      else node.newer.older = undefined
+    }
+    if (edge !== undefined) {
+      const { source, target, kind } = edge.edge
+      if (edge.newer === undefined) {
+        deleteIn(this.bySource, source, edgeName(target, kind))
+        deleteIn(this.byTarget, target, edgeName(source, kind))
+      } else edge.newer.older = undefined
+    }
+    const { writeId, sequence } = entry
+    if (writeId !== null && this.keys.get(writeId)?.sequence === sequence) {
+      this.keys.delete(writeId)
+    }
+  }
+
+  private compact(): void {
+    if (this.head === this.slots.length) {
+      this.slots = []
+      this.head = 0
+    } else if (this.head >= HEAD_MIN && this.head * 2 > this.slots.length) {
+      this.slots = this.slots.slice(this.head)
+      this.head = 0
+    }
+    if (this.additionsHead * 2 > this.additions.length) {
+      this.additions = this.additions.slice(this.additionsHead)
+      this.additionsHead = 0
+    }
+  }
+}
+
+function setIn(index: EdgeIndex, end: string, name: string, slot: EdgeSlot): void {
+  const edges = index.get(end)
+  if (edges === undefined) index.set(end, new Map([[name, slot]]))
+  else edges.set(name, slot)
+}
+
+function deleteIn(index: EdgeIndex, end: string, name: string): void {
+  const edges = index.get(end)!
+  edges.delete(name)
+  if (edges.size === 0) index.delete(end)
+}

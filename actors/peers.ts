@@ -1,0 +1,390 @@
+import { failureDetectorMachine } from '../machines/failureDetector.js'
+import type { FailureDetectorEffect } from '../machines/failureDetector.js'
+import { GrantBook } from '../machines/grants.js'
+import type { Instant } from '../machines/grants.js'
+import type { Heartbeat, Life, NodeId, PingAnswer } from '../machines/protocol.js'
+import { subjects } from '../machines/subjects.js'
+import { compareLives } from '../machines/vacancy.js'
+import type { HostedActor } from './hosting.js'
+import type { NodeIdentityInput, NodePorts } from './context.js'
+import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
+import { NoRespondersError } from './ports.js'
+import type { ActorSettings } from './settings.js'
+import type { Wire } from './wire.js'
+
+type Detector = HostedActor<typeof failureDetectorMachine>
+
+interface Peer {
+  readonly detector: Detector
+  server: string
+  http: string | null
+  disk: string
+  isWatched: boolean
+}
+
+export interface PeersOptions {
+  readonly ports: NodePorts
+  readonly settings: ActorSettings
+  readonly self: NodeIdentityInput
+  readonly wire: Wire
+  /** A heartbeat renewed grants: leases may last longer. */
+  readonly onGrants: () => void
+  /** Something became known that may end a reign. */
+  readonly onEvidence: (peer: NodeId, reason: string) => void
+  /** Once per heartbeat interval, whether connected or not. */
+  readonly onTick: () => void
+  /** Nodes to probe at every heartbeat: the primaries of the spaces held here. */
+  readonly watched: () => Set<NodeId>
+}
+
+/** Healthy ticks in a row that end a tilt. */
+const tiltTicks = 10
+
+/**
+ * Heartbeats, grants and failure detectors (DESIGN section 5). The heartbeat carries what was
+ * heard of each peer: being listed there is the grant.
+ */
+export class Peers {
+  readonly book: GrantBook
+  private readonly peers = new Map<NodeId, Peer>()
+  private subscriptions: BusSubscription[] = []
+  private timer: TimerHandle | null = null
+  private lastTick: Instant
+  private number = 0
+  private tilted = 0
+  private isolated = true
+  private leaving = false
+  loopDelayMs = 0
+
+  constructor(private readonly options: PeersOptions) {
+    this.lastTick = this.now()
+    this.book = new GrantBook(options.settings, this.lastTick)
+    this.armTick()
+  }
+
+  now(): Instant {
+    const { clock } = this.options.ports
+    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
+  }
+
+  /** In tilt this node observes and does not act: its own loop stalled, or its clock jumped. */
+  get isTilted(): boolean {
+    return this.tilted > 0
+  }
+
+  /** A connection is open: the ping subject is subscribed to before the first heartbeat. */
+  connected(): void {
+    const { wire, self } = this.options
+    this.book.reset()
+    this.isolated = false
+    this.subscriptions = [
+      wire.subscribe(subjects.ping(self.node), (m) => this.answerPing(m)),
+      wire.subscribe(subjects.pingRequest(self.node), (m) => void this.answerPingRequest(m)),
+      wire.subscribe(subjects.heartbeat('*'), (m) => this.onHeartbeat(m)),
+    ]
+    for (const { detector } of this.peers.values()) {
+      detector.send({ type: 'rejoined', ownServer: wire.serverId ?? '' })
+    }
+    this.beat()
+  }
+
+  disconnected(): void {
+    this.isolated = true
+    this.subscriptions = []
+    for (const { detector } of this.peers.values()) detector.send({ type: 'isolated' })
+  }
+
+  /** The last heartbeat of a clean stop; the ping subject is dropped last. */
+  leave(): void {
+    this.leaving = true
+    if (!this.isolated) this.beat()
+  }
+
+  stop(): void {
+    if (this.timer) this.options.ports.clock.clearTimeout(this.timer)
+    this.timer = null
+    for (const subscription of this.subscriptions) subscription.unsubscribe()
+    this.subscriptions = []
+    for (const { detector } of this.peers.values()) detector.stop()
+  }
+
+  /** Milliseconds that the peer's grant to me still lasts; negative when there is none. */
+  readonly grantLeftMs = (peer: NodeId): number =>
+    this.options.settings.grantMs - this.book.ageMs(peer, this.now())
+
+  goneLife(peer: NodeId): Life | null {
+    return this.peers.get(peer)?.detector.snapshot()?.context.goneLife ?? null
+  }
+
+  heardLife(peer: NodeId): Life | null {
+    const known = this.peers.get(peer)?.detector.snapshot()?.context.life ?? null
+    return known ?? this.book.lastHeardLife(peer)
+  }
+
+  /** No newer life is known than the one that a 503 proved gone, or that left. */
+  isProvenDead(peer: NodeId): boolean {
+    const context = this.peers.get(peer)?.detector.snapshot()?.context
+    if (!context?.life) return false
+    const over = [context.goneLife, context.leftLife]
+    return over.some((life) => life !== null && compareLives(life, context.life!) >= 0)
+  }
+
+  /** My last grant to the peer is older than the lease, margin included. */
+  isGrantExpired(peer: NodeId): boolean {
+    const { grantMs, grantMargin } = this.options.settings
+    return this.book.expired(peer, this.now(), grantMs * grantMargin)
+  }
+
+  silenceMs(peer: NodeId): number {
+    return this.book.silenceMs(peer, this.now())
+  }
+
+  diskOf(peer: NodeId): string | null {
+    return this.peers.get(peer)?.disk ?? null
+  }
+
+  /** Nodes heard and not known to be gone, this one included. */
+  living(): NodeId[] {
+    const living = [...this.peers.keys()].filter((peer) =>
+      !this.isProvenDead(peer) && this.silenceMs(peer) < this.options.settings.grantMs)
+    return [this.options.self.node, ...living].toSorted()
+  }
+
+  status(): Record<NodeId, { state: string; silenceMs: number | null; reason: string }> {
+    const status: Record<NodeId, { state: string; silenceMs: number | null; reason: string }> = {}
+    for (const [peer, { detector }] of this.peers) {
+      const snapshot = detector.snapshot()
+      const value = snapshot?.value
+      const state = typeof value === 'string' ? value : Object.keys(value ?? {})[0] ?? 'unknown'
+      status[peer] = {
+        state,
+        silenceMs: Math.round(this.silenceMs(peer)),
+        reason: snapshot?.context.lastReason ?? '',
+      }
+    }
+    return status
+  }
+
+  // ---------------------------------------------------------------- heartbeats
+
+  private armTick(): void {
+    const { clock } = this.options.ports
+    this.timer = clock.setTimeout(() => this.tick(), this.options.settings.heartbeatMs)
+  }
+
+  private tick(): void {
+    this.armTick()
+    this.judgeSelf()
+    if (!this.isolated) this.beat()
+    const watched = this.options.watched()
+    for (const [node, peer] of this.peers) {
+      const on = watched.has(node)
+      if (on !== peer.isWatched) {
+        peer.isWatched = on
+        peer.detector.send({ type: 'closelyWatched', on })
+      }
+      if (!this.isolated && !this.isTilted && this.isGrantExpired(node)) {
+        peer.detector.send({ type: 'grantExpired' })
+      }
+    }
+    this.options.onTick()
+  }
+
+  /** A node that doubts itself judges nobody (Sentinel's tilt, memberlist's awareness). */
+  private judgeSelf(): void {
+    const { heartbeatMs, stallMs } = this.options.settings
+    const now = this.now()
+    const passed = now.monotonicMs - this.lastTick.monotonicMs
+    const jump = Math.abs(now.wallMs - this.lastTick.wallMs - passed)
+    this.lastTick = now
+    this.loopDelayMs = Math.max(0, passed - heartbeatMs)
+    if (this.loopDelayMs > stallMs || jump > stallMs) {
+      const reason = jump > stallMs
+        ? `own clock jumped by ${Math.round(jump)} ms`
+        : `own loop stalled for ${Math.round(this.loopDelayMs)} ms`
+      this.options.ports.logger.warn({}, `tilt: ${reason}`)
+      this.options.ports.telemetry.count('tilts')
+      this.tilted = tiltTicks
+      for (const { detector } of this.peers.values()) detector.send({ type: 'tiltStarted', reason })
+    } else if (this.tilted > 0) {
+      this.tilted -= 1
+      if (this.tilted > 0) return
+      for (const { detector } of this.peers.values()) detector.send({ type: 'tiltEnded' })
+    }
+  }
+
+  private beat(): void {
+    const { wire, self, ports } = this.options
+    this.number += 1
+    this.book.sent(this.number, this.now())
+    const heartbeat: Heartbeat = {
+      node: self.node,
+      disk: self.disk,
+      number: this.number,
+      ...wire.life,
+      server: wire.serverId ?? '',
+      loopDelayMs: Math.round(this.loopDelayMs),
+      leaving: this.leaving,
+      http: self.http,
+      heard: this.book.heardList(),
+    }
+    wire.publish(subjects.heartbeat(self.node), ports.control.encode(heartbeat))
+  }
+
+  private onHeartbeat(message: BusMessage): void {
+    const decoded = this.options.ports.control.heartbeat(message.data)
+    if (!decoded.ok) {
+      this.options.ports.telemetry.count('bad_messages', 1, { kind: 'heartbeat' })
+      return
+    }
+    const { node, number, server, leaving, heard, incarnation, connection } = decoded.value
+    if (node === this.options.self.node) return
+    const life = { incarnation, connection }
+    const now = this.now()
+    if (this.book.received(node, life, number, now) !== null) return
+    const peer = this.peerFor(node)
+    if (!peer) return
+    peer.server = server
+    peer.http = decoded.value.http
+    peer.disk = decoded.value.disk
+    peer.detector.send({ type: 'heartbeatReceived', life, number, server, leaving })
+    const mine = heard[this.options.self.node]
+    if (mine && this.book.listed(node, mine, this.options.wire.life) === null) {
+      this.options.onGrants()
+    }
+  }
+
+  private peerFor(node: NodeId): Peer | null {
+    const known = this.peers.get(node)
+    if (known) return known
+    const { ports, settings, wire, watched } = this.options
+    const detector = ports.host.spawn({
+      id: `detector.${node}`,
+      logic: failureDetectorMachine,
+      input: () => ({
+        peer: node,
+        heartbeatMs: settings.heartbeatMs,
+        probeMs: settings.probeMs,
+        ownServer: wire.serverId,
+        closelyWatched: watched().has(node),
+      }),
+      effects: (effect) => this.perform(effect),
+      supervision: { maxRestarts: 10, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 1000 },
+    })
+    const peer = { detector, server: '', http: null, disk: '', isWatched: watched().has(node) }
+    this.peers.set(node, peer)
+    return peer
+  }
+
+  // ---------------------------------------------------------------- detection
+
+  private perform(effect: FailureDetectorEffect): void {
+    const { logger, telemetry } = this.options.ports
+    switch (effect.type) {
+      case 'probe':
+        void this.probe(effect.peer, effect.life, effect.indirect, effect.server)
+        return
+      case 'peerSuspected':
+        telemetry.count('peers_suspected')
+        logger.info({ peer: effect.peer }, effect.reason)
+        return
+      case 'peerDied':
+      case 'peerLeft':
+        logger.warn({ peer: effect.peer }, effect.reason)
+        this.options.onEvidence(effect.peer, effect.reason)
+        return
+      case 'peerReturned':
+      case 'peerRestarted':
+        logger.info({ peer: effect.peer }, effect.reason)
+        this.options.onEvidence(effect.peer, effect.reason)
+        return
+      case 'ignored':
+        logger.debug({ peer: effect.peer }, effect.reason)
+    }
+  }
+
+  private async probe(
+    peer: NodeId, life: Life, indirect: boolean, server: string | null,
+  ): Promise<void> {
+    const detector = this.peers.get(peer)?.detector
+    if (!detector || this.isolated) return
+    const outcome = indirect
+      ? await this.askWitness(peer, life, server)
+      : await this.ping(peer)
+    if (this.isolated) return
+    if (outcome === 'gone') detector.send({ type: 'probeGone', life })
+    else if (outcome === 'silent') detector.send({ type: 'probeSilent' })
+    else detector.send({ type: 'probeAnswered', life: outcome, server: outcome.server })
+  }
+
+  /**
+   * 503 is evidence only from the server that the suspect was on, to a connection that has been
+   * open since the suspect's last heartbeat: the detector asks directly only when that is so.
+   */
+  private async ping(peer: NodeId): Promise<'gone' | 'silent' | PingAnswer> {
+    const { wire, settings, ports } = this.options
+    try {
+      const subject = subjects.ping(peer)
+      const answer = await wire.request(subject, nothing, { timeoutMs: settings.probeMs })
+      const decoded = ports.control.pingAnswer(answer.data)
+      return decoded.ok ? decoded.value : 'silent'
+    } catch (error) {
+      return error instanceof NoRespondersError ? 'gone' : 'silent'
+    }
+  }
+
+  private async askWitness(
+    peer: NodeId, life: Life, server: string | null,
+  ): Promise<'gone' | 'silent' | PingAnswer> {
+    const { wire, settings, ports } = this.options
+    const witness = [...this.peers].find(([node, other]) =>
+      node !== peer && other.server === server && server !== null && !this.isProvenDead(node))
+    if (!witness) return await this.pingWithoutEvidence(peer)
+    try {
+      const question = ports.control.encode({ target: peer, ...life })
+      const subject = subjects.pingRequest(witness[0])
+      const answer = await wire.request(subject, question, { timeoutMs: settings.probeMs * 2 })
+      const decoded = ports.control.pingRequestAnswer(answer.data)
+      return decoded.ok && decoded.value.outcome === 'gone' ? 'gone' : 'silent'
+    } catch {
+      return 'silent'
+    }
+  }
+
+  private async pingWithoutEvidence(peer: NodeId): Promise<'silent' | PingAnswer> {
+    const outcome = await this.ping(peer)
+    return outcome === 'gone' ? 'silent' : outcome
+  }
+
+  private answerPing(message: BusMessage): void {
+    const { wire, self, ports } = this.options
+    if (!message.reply) return
+    const answer: PingAnswer = {
+      node: self.node, disk: self.disk, server: wire.serverId ?? '', ...wire.life,
+    }
+    wire.publish(message.reply, ports.control.encode(answer))
+  }
+
+  /** Another node asks me to witness: only for the very life that I heard last, on my server. */
+  private async answerPingRequest(message: BusMessage): Promise<void> {
+    const { wire, ports } = this.options
+    if (!message.reply) return
+    const { reply } = message
+    const decoded = ports.control.pingRequest(message.data)
+    if (!decoded.ok) return
+    const { target, incarnation, connection } = decoded.value
+    const heard = this.book.lastHeardLife(target)
+    const isWitness = heard !== null
+      && heard.incarnation === incarnation && heard.connection === connection
+      && this.book.heardOnThisConnection(target)
+      && this.peers.get(target)?.server === wire.serverId
+    let outcome: 'alive' | 'gone' | 'silent' | 'noWitness' = 'noWitness'
+    if (isWitness) {
+      const found = await this.ping(target)
+      outcome = typeof found === 'string' ? found : 'alive'
+    }
+    wire.publish(reply, ports.control.encode({ outcome }))
+  }
+}
+
+const nothing = new Uint8Array(0)

@@ -1,0 +1,437 @@
+import type { LagMonitorEffect } from '../machines/lagMonitor.js'
+import { primaryMachine } from '../machines/primary.js'
+import type { PrimaryEffect } from '../machines/primary.js'
+import type {
+  AckMessage, Announcement, Assignment, AssignmentAt, JoinAnswer, JoinRequest, NodeId,
+} from '../machines/protocol.js'
+import type { RoleInput } from '../machines/space.js'
+import { subjects } from '../machines/subjects.js'
+import { answerError, encodingOf, errorAnswer } from './answers.js'
+import { Followers } from './followers.js'
+import { forwardedHeader, HeldWrites } from './heldWrites.js'
+import type { ActorSpec, HostedActor } from './hosting.js'
+import { Ingest } from './ingest.js'
+import type { Lease } from './lease.js'
+import type { Member } from './member.js'
+import type { BusMessage, BusSubscription, ErrorCode, TimerHandle } from './ports.js'
+
+/** The new primary waits this long for what the old one held, before it takes newer writes. */
+const forwardingMs = 250
+/** A commit that no frame has told the replicas is told after this long. */
+const noticeMs = 5
+
+/** One reign: its data path, its replicas, its lease, its changes of the in-sync set. */
+export class PrimaryRole {
+  readonly followers: Followers
+  private readonly ingest: Ingest
+  private readonly lease: Lease
+  private record: AssignmentAt
+  private actor: HostedActor<typeof primaryMachine> | null = null
+  private subscription: BusSubscription | null = null
+  private readSubscription: BusSubscription | null = null
+  private isOver = false
+  private handingTo: NodeId | null = null
+  /** Set while writes are held: for a handover of mine, or after one in my favour. */
+  private held: HeldWrites | null = null
+  private heldTimer: TimerHandle | null = null
+  private noticeTimer: TimerHandle | null = null
+
+  constructor(
+    private readonly member: Member,
+    private readonly input: RoleInput,
+    clockAtEnd: Record<string, number>,
+    private readonly onRead: (message: BusMessage) => void,
+    private readonly alert: (kind: string, fields: object, message: string) => void,
+  ) {
+    if (!input.record || !member.lease) throw new Error('a primary needs a record and a lease')
+    const { ports, settings, commits, self, wire } = member.context
+    this.record = input.record
+    this.lease = member.lease
+    const { assignment } = input.record
+    const { epoch } = assignment
+    this.followers = new Followers({
+      member, epoch, epochStart: input.epochStart, inSync: assignment.inSync,
+      onCommit: () => this.committed(),
+      onLag: (effect) => this.onLag(effect),
+    })
+    this.ingest = new Ingest({
+      space: member.space, node: self.node, epoch, settings,
+      spaceSettings: assignment.settings,
+      log: member.log, overlay: member.overlay, store: member.store, lease: this.lease,
+      frames: ports.frames, clients: ports.clients, commits,
+      clock: ports.clock, telemetry: ports.telemetry,
+      publish: wire.publish,
+      inSyncCount: () => this.followers.certain().size,
+      onWritten: () => this.followers.written(),
+      onDurable: () => this.followers.recommit(),
+      clockAtEnd,
+      lastTimestamp: member.lastTimestamp,
+    })
+    // A handover in my favour: what the old primary holds comes first.
+    if (input.adopted) this.held = new HeldWrites(settings.heldBytesMax)
+  }
+
+  spec(): ActorSpec<typeof primaryMachine> {
+    const { member, record } = this
+    return {
+      id: `space.${member.space}.primary`,
+      logic: primaryMachine,
+      input: () => ({
+        space: member.space, self: member.self, times: member.context.settings,
+        epoch: record.assignment.epoch, inSync: record.assignment.inSync,
+      }),
+      effects: (effect, actor) => {
+        this.actor = actor
+        this.perform(effect)
+      },
+      // However the actor ends, killed or done, its reign is over (DESIGN section 5).
+      onExit: (exit) => this.end(exit.kind === 'failed' ? 'the primary\'s actor failed' : 'closed'),
+    }
+  }
+
+  get state(): string {
+    const value = this.actor?.snapshot()?.value
+    if (!value || typeof value === 'string') return value ?? 'opening'
+    const [name, nested] = Object.entries(value)[0] ?? ['opening', '']
+    if (typeof nested === 'string') return `${name}.${nested}`
+    return name
+  }
+
+  /** Sequence of this reign's epoch-start entry. */
+  get epochStart(): number {
+    return this.input.epochStart
+  }
+
+  get serves(): boolean {
+    return !this.isOver && this.handingTo === null && this.lease.valid()
+      && this.subscription !== null
+  }
+
+  get isHandingOver(): boolean {
+    return this.handingTo !== null
+  }
+
+  // ---------------------------------------------------------------- what happens around it
+
+  lapsed(reason: string): void {
+    this.stopAnswering(reason)
+    this.actor?.send({ type: 'leaseLapsed', reason })
+  }
+
+  deposed(reason: string): void {
+    this.stopAnswering(reason)
+    this.actor?.send({ type: 'deposed', reason })
+  }
+
+  journalFull(reason: string): void {
+    this.actor?.send({ type: 'journalFull', reason })
+  }
+
+  journalHealed(): void {
+    this.actor?.send({ type: 'journalHealed' })
+  }
+
+  onAckMessage(message: AckMessage): void {
+    this.followers.onMessage(message)
+    this.checkHandover()
+  }
+
+  join(request: JoinRequest): JoinAnswer {
+    return this.followers.join(request)
+  }
+
+  handOver(to: NodeId, reason: string): boolean {
+    if (this.isOver || this.handingTo || !this.record.assignment.inSync.includes(to)) return false
+    this.actor?.send({ type: 'handoverRequested', to, reason })
+    return this.handingTo === to
+  }
+
+  /** The new primary says that it reigns: what I held is passed on. */
+  announced(announcement: Announcement): void {
+    const { assignment } = announcement
+    if (assignment.epoch <= this.record.assignment.epoch || announcement.kind !== 'changed') return
+    if (this.handingTo && assignment.primary?.node === this.handingTo) this.passOn()
+  }
+
+  grantsRenewed(): void {
+    this.lease.renew()
+  }
+
+  tick(): void {
+    if (this.isOver || !this.lease.valid()) return
+    this.followers.tick()
+    this.ingest.expire()
+    const { settings } = this.member.context
+    if (this.ingest.bufferedBytes > settings.unflushedBytesMax) {
+      this.actor?.send({ type: 'bufferFull', reason: 'the disk does not keep up' })
+    } else {
+      this.actor?.send({ type: 'bufferDrained' })
+    }
+    for (const node of this.followers.others()) this.judge(node)
+    this.checkHandover()
+  }
+
+  private judge(node: NodeId): void {
+    if (this.record.assignment.inSync.includes(node)) {
+      const reason = this.followers.lossOf(node)
+      if (reason) this.actor?.send({ type: 'memberLost', node, reason })
+    } else if (this.followers.mayComeIn(node)) {
+      this.actor?.send({ type: 'memberCaughtUp', node, reason: `${node} has caught up` })
+    }
+  }
+
+  private committed(): void {
+    this.ingest.committed()
+    this.noticeTimer ??= this.member.context.ports.clock.setTimeout(() => {
+      this.noticeTimer = null
+      if (!this.isOver) this.followers.notice()
+    }, noticeMs)
+  }
+
+  private onLag(effect: LagMonitorEffect): void {
+    const { type, ...fields } = effect
+    this.alert(type === 'lagRaised' ? 'lag' : 'lagCleared', fields, effect.reason)
+  }
+
+  // ---------------------------------------------------------------- effects of the chart
+
+  private perform(effect: PrimaryEffect): void {
+    const { member } = this
+    const { ports, commits } = member.context
+    switch (effect.type) {
+      case 'openWrites':
+        void this.openWrites()
+        return
+      case 'pauseWrites':
+        this.held ??= new HeldWrites(member.context.settings.heldBytesMax)
+        return
+      case 'resumeWrites':
+        this.handingTo = null
+        this.takeHeld()
+        return
+      case 'refuseWrites':
+        this.ingest.refuse({ code: effect.code, message: effect.reason })
+        if (effect.code === 'READ_ONLY') this.alert('readOnly', {}, effect.reason)
+        return
+      case 'acceptWrites':
+        this.ingest.refuse(null)
+        return
+      case 'changeInSync':
+        void this.changeInSync(effect.inSync, effect.reason)
+        return
+      case 'awaitHandover':
+        this.handingTo = effect.to
+        commits.mark(this.ingest)
+        this.checkHandover()
+        return
+      case 'transfer':
+        void this.transfer(effect.to)
+        return
+      case 'endReign':
+        this.end(effect.reason)
+        return
+      case 'progressed':
+        ports.logger.info({ space: member.space, state: effect.state }, `primary: ${effect.reason}`)
+    }
+  }
+
+  private async openWrites(): Promise<void> {
+    const { member } = this
+    const { wire } = member.context
+    const subject = subjects.write(member.space)
+    try {
+      this.subscription = wire.subscribe(subject, (message) => this.onWrite(message))
+      this.readSubscription = wire.subscribe(subjects.read(member.space), this.onRead)
+      // The announcement goes out after the subscription stands at the server.
+      await wire.flush()
+    } catch (error) {
+      this.actor?.send({ type: 'deposed', reason: String(error) })
+      return
+    }
+    if (this.isOver) return
+    this.announce('changed', 'the reign is open')
+    if (this.held) {
+      this.heldTimer = member.context.ports.clock.setTimeout(() => this.takeHeld(), forwardingMs)
+    }
+    this.actor?.send({ type: 'writesSubscribed' })
+  }
+
+  private announce(kind: Announcement['kind'], reason: string): void {
+    const { member, record } = this
+    const { ports, wire } = member.context
+    const announcement: Announcement = {
+      kind, assignment: record.assignment, revision: record.revision,
+      history: member.log.history, reason,
+    }
+    wire.publish(subjects.assignment(member.space), ports.control.encode(announcement))
+  }
+
+  private async changeInSync(inSync: readonly NodeId[], reason: string): Promise<void> {
+    const { member, followers } = this
+    const { assignment, revision } = this.record
+    const { records, ports } = member.context
+    followers.propose(inSync)
+    this.lease.need(followers.union())
+    const members = assignment.members.map((m) => {
+      const joined = followers.diskOf(m.node)
+      const comesIn = inSync.includes(m.node) && !assignment.inSync.includes(m.node)
+      return comesIn && joined ? { ...m, disk: joined } : m
+    })
+    const next: Assignment = {
+      ...assignment, inSync: [...inSync], members, nonce: ports.random.uuid(), writer: member.self,
+    }
+    const settlement = await records.settle(next, revision, () =>
+      !this.isOver && member.context.wire.isOpen)
+    if (settlement.kind === 'applied') {
+      this.adoptRecord(settlement.record)
+      this.lease.need(inSync)
+      followers.adopt(inSync)
+      this.actor?.send({ type: 'inSyncChanged', inSync })
+      this.announce('changed', reason)
+      ports.telemetry.count('in_sync_changes', 1, { space: member.space })
+      this.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown',
+        { inSync }, `in sync: ${inSync.join(', ')} (${reason})`)
+    } else if (settlement.kind === 'refused') {
+      this.refused(settlement.current)
+    }
+  }
+
+  private adoptRecord(record: AssignmentAt): void {
+    this.record = record
+    this.member.record = record
+  }
+
+  private refused(current: AssignmentAt | null): void {
+    const reason = current
+      ? `the record is at epoch ${current.assignment.epoch} of `
+        + `${current.assignment.primary?.node ?? 'nobody'}`
+      : 'the record is gone'
+    this.stopAnswering(reason)
+    this.actor?.send({ type: 'compareAndSetRefused', reason })
+  }
+
+  // ---------------------------------------------------------------- writes, held or taken
+
+  private onWrite(message: BusMessage): void {
+    if (!this.held) {
+      this.ingest.onWrite(message)
+      return
+    }
+    const forwarded = message.header(forwardedHeader)
+    if (forwarded && !this.handingTo) {
+      this.held.drop(message.reply)
+      if (forwarded === 'end') this.takeHeld()
+      else this.ingest.onWrite(message)
+      return
+    }
+    if (this.held.hold(message)) return
+    this.refuse(message, 'SHUTTING_DOWN', 'a handover is under way')
+  }
+
+  private refuse(message: BusMessage, code: ErrorCode, text: string): void {
+    const { ports, wire } = this.member.context
+    const asker = { reply: message.reply, encoding: encodingOf(message) }
+    answerError(wire.publish, ports.clients, asker, errorAnswer(code, text, { retryAfterMs: 50 }))
+  }
+
+  private takeHeld(): void {
+    if (this.heldTimer) this.member.context.ports.clock.clearTimeout(this.heldTimer)
+    this.heldTimer = null
+    const writes = this.held?.release() ?? []
+    this.held = null
+    for (const { message } of writes) this.ingest.onWrite(message)
+  }
+
+  /** Ends the own subscription, and gives what was held to the new primary, in order. */
+  private passOn(): void {
+    const { wire } = this.member.context
+    this.subscription?.unsubscribe()
+    this.subscription = null
+    const subject = subjects.write(this.member.space)
+    for (const { message, headers } of this.held?.release() ?? []) {
+      wire.publish(subject, message.data, {
+        reply: message.reply, headers: { ...headers, [forwardedHeader]: 'write' },
+      })
+    }
+    wire.publish(subject, new Uint8Array(0), { headers: { [forwardedHeader]: 'end' } })
+    this.held = null
+    this.actor?.send({ type: 'handedOver' })
+  }
+
+  private checkHandover(): void {
+    if (!this.handingTo || this.isOver) return
+    const { member, followers } = this
+    if (member.context.peers.isProvenDead(this.handingTo)) {
+      const reason = `${this.handingTo} died before the handover`
+      this.actor?.send({ type: 'handoverTargetLost', reason })
+      return
+    }
+    const isFlushed = this.ingest.isIdle
+      && member.log.durable.sequence === member.log.end.sequence
+    if (isFlushed && followers.hasAll(this.handingTo)) {
+      followers.recommit()
+      this.actor?.send({ type: 'handoverReady' })
+    }
+  }
+
+  /** From the sending of this compare-and-set on, nothing is answered positively. */
+  private async transfer(to: NodeId): Promise<void> {
+    const { member } = this
+    const { records, ports, peers, settings } = member.context
+    const { assignment, revision } = this.record
+    const life = peers.heardLife(to)
+    if (!life) return this.refused(null)
+    this.ingest.end('NOT_PRIMARY', 'the reign is being handed over')
+    const next: Assignment = {
+      ...assignment,
+      epoch: Math.max(assignment.epoch, member.highestEpoch) + 1,
+      state: 'claimed',
+      primary: { node: to, incarnation: life.incarnation, connection: life.connection },
+      forced: false,
+      nonce: ports.random.uuid(),
+      writer: member.self,
+    }
+    const settlement = await records.settle(next, revision, () =>
+      !this.isOver && member.context.wire.isOpen)
+    if (settlement.kind !== 'applied') {
+      if (settlement.kind === 'refused') this.refused(settlement.current)
+      return
+    }
+    member.sawEpoch(next.epoch)
+    const announcement: Announcement = {
+      kind: 'resigned', assignment, revision: settlement.record.revision,
+      history: member.log.history, reason: `handed over to ${to}`,
+    }
+    member.context.wire.publish(
+      subjects.assignment(member.space), ports.control.encode(announcement))
+    // The new primary announces itself; if it never does, the writers ask again by themselves.
+    this.heldTimer = ports.clock.setTimeout(() => this.passOn(), settings.standByMs * 2)
+  }
+
+  // ---------------------------------------------------------------- the end
+
+  /** At once, before any event is processed: nothing positive leaves this node any more. */
+  private stopAnswering(reason: string): void {
+    this.ingest.end('LEASE_LAPSED', reason)
+  }
+
+  private end(reason: string): void {
+    if (this.isOver) return
+    this.isOver = true
+    const { member } = this
+    const { clock } = member.context.ports
+    this.ingest.end('LEASE_LAPSED', reason)
+    this.subscription?.unsubscribe()
+    this.readSubscription?.unsubscribe()
+    this.subscription = null
+    for (const timer of [this.heldTimer, this.noticeTimer]) if (timer) clock.clearTimeout(timer)
+    for (const { message } of this.held?.release() ?? []) {
+      this.refuse(message, 'NOT_PRIMARY', reason)
+    }
+    this.held = null
+    this.followers.stop()
+    if (!this.handingTo) this.announce('resigned', reason)
+    member.endReign(reason)
+    member.context.ports.logger.info({ space: member.space }, `the reign is over: ${reason}`)
+  }
+}

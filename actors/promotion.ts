@@ -1,0 +1,359 @@
+import { promotionMachine } from '../machines/promotion.js'
+import type {
+  PromotionEffect, PromotionEvent,
+} from '../machines/promotion.js'
+import type {
+  Assignment, AssignmentAt, NodeId, SurveyAnswer, Vacancy,
+} from '../machines/protocol.js'
+import type { RoleInput } from '../machines/space.js'
+import { subjects } from '../machines/subjects.js'
+import type { LogEntry } from '../machines/memory.js'
+import type { ActorSpec, HostedActor } from './hosting.js'
+import { Lease } from './lease.js'
+import type { Member } from './member.js'
+import type { Settlement } from './records.js'
+
+/** Bytes read from the journal at a time while the overlay is rebuilt. */
+const rebuildBytes = 1024 * 1024
+
+/** The effects of one promotion: reads, surveys, compare-and-sets, the epoch-start entry. */
+export class PromotionRole {
+  private actor: HostedActor<typeof promotionMachine> | null = null
+  private isOver = false
+  private watchesVacancy: AssignmentAt | null = null
+  private watchesGrants: AssignmentAt | null = null
+  private grantsSinceMs = 0
+
+  constructor(
+    private readonly member: Member,
+    private readonly input: RoleInput,
+    private readonly readRecord: () => Promise<AssignmentAt>,
+  ) {}
+
+  spec(): ActorSpec<typeof promotionMachine> {
+    const { space, self, context } = this.member
+    const { times, jitterMs } = {
+      times: context.settings,
+      jitterMs: Math.floor(context.ports.random.next() * context.settings.standByMs * 0.5),
+    }
+    return {
+      id: `space.${space}.promotion`,
+      logic: promotionMachine,
+      input: () => ({
+        space, self, disk: context.self.disk, times, jitterMs,
+        forced: this.input.forced, adopted: this.input.adopted,
+      }),
+      effects: (effect, actor) => {
+        this.actor = actor
+        this.perform(effect)
+      },
+      onExit: (exit) => {
+        this.isOver = true
+        const won = exit.kind === 'done' && exit.output.kind === 'won'
+        this.member.blocked = null
+        if (!won) this.member.endReign('the promotion ended')
+      },
+    }
+  }
+
+  get state(): string {
+    const value = this.actor?.snapshot()?.value
+    if (!value || typeof value === 'string') return value ?? 'surveying'
+    return Object.entries(value).map(([name, nested]) => `${name}.${String(nested)}`)[0] ?? ''
+  }
+
+  get reason(): string {
+    return this.actor?.snapshot()?.context.lastReason ?? ''
+  }
+
+  /** Heartbeats, evidence, time: what is waited for may be there now. */
+  tick(): void {
+    if (this.watchesVacancy) this.checkVacancy(this.watchesVacancy)
+    if (this.watchesGrants) this.checkGrants(this.watchesGrants)
+  }
+
+  /** Another reign is known: a record read since, or an announcement that was verified. */
+  recordSeen(record: AssignmentAt): void {
+    const { assignment } = record
+    if (assignment.primary?.node === this.member.self) return
+    const mine = this.member.reigningEpoch
+    const isNewer = mine > 0 ? assignment.epoch > mine : this.member.vacancy() === null
+    if (isNewer && assignment.primary) {
+      const reason = `${assignment.primary.node} reigns in epoch ${assignment.epoch}`
+      this.send({ type: 'reignSeen', reason })
+    }
+  }
+
+  private send(event: PromotionEvent): void {
+    if (!this.isOver) this.actor?.send(event)
+  }
+
+  private readonly wanted = (): boolean => !this.isOver && this.member.context.wire.isOpen
+
+  private perform(effect: PromotionEffect): void {
+    const run = (work: Promise<void>) => {
+      work.catch((error: unknown) => {
+        this.send({ type: 'stepFailed', reason: String(error) })
+        this.member.context.ports.logger.error(
+          { space: this.member.space, error: String(error) }, `promotion: ${effect.type} failed`)
+      })
+    }
+    switch (effect.type) {
+      case 'readRecord':
+        return run(this.read())
+      case 'survey':
+        return run(this.survey(effect.record))
+      case 'watchVacancy':
+        this.watchesVacancy = effect.record
+        return this.checkVacancy(effect.record)
+      case 'claim':
+        this.watchesVacancy = null
+        return run(this.claim(effect.record, effect.answers, effect.vacancy))
+      case 'startEpoch':
+        return run(this.startEpoch(effect.record))
+      case 'watchGrants':
+        this.watchesGrants = effect.record
+        this.grantsSinceMs = this.member.context.ports.clock.monotonicMs()
+        return this.checkGrants(effect.record)
+      case 'shrink':
+        this.watchesGrants = null
+        return run(this.shrink(effect.record, effect.without))
+      case 'open':
+        this.watchesGrants = null
+        return run(this.open(effect.record))
+      case 'progressed':
+        this.member.blocked = effect.state === 'blocked' ? effect.reason : null
+        this.member.context.ports.logger.info(
+          { space: this.member.space, state: effect.state }, `promotion: ${effect.reason}`)
+    }
+  }
+
+  private async read(): Promise<void> {
+    try {
+      const record = await this.readRecord()
+      this.send({ type: 'recordRead', record, position: this.member.position() })
+    } catch (error) {
+      this.send({ type: 'recordUnavailable', reason: String(error) })
+    }
+  }
+
+  /** Asks the in-sync members; who does not answer in time is not counted (section 5.3). */
+  private async survey(record: AssignmentAt): Promise<void> {
+    const { member } = this
+    const { ports, settings, wire } = member.context
+    const { assignment } = record
+    const others = (this.input.forced ? assignment.members.map((m) => m.node) : assignment.inSync)
+      .filter((node) => node !== member.self)
+    const question = ports.control.encode({
+      space: member.space, uuid: member.uuid, candidate: member.self, epoch: assignment.epoch,
+    })
+    const ask = async (node: NodeId): Promise<SurveyAnswer | null> => {
+      try {
+        const subject = subjects.survey(member.space, node)
+        const answer = await wire.request(subject, question, { timeoutMs: settings.surveyMs })
+        const decoded = ports.control.surveyAnswer(answer.data)
+        return decoded.ok && decoded.value.node === node ? decoded.value : null
+      } catch {
+        return null
+      }
+    }
+    const answers = (await Promise.all(others.map(ask))).filter((a) => a !== null)
+    for (const answer of answers) {
+      member.sawEpoch(answer.highestEpoch)
+      if (answer.node === assignment.primary?.node) {
+        member.resignedEpoch = Math.max(member.resignedEpoch, answer.endedEpoch)
+      }
+    }
+    this.send({ type: 'surveyed', answers, position: member.position() })
+  }
+
+  private checkVacancy(record: AssignmentAt): void {
+    const { member } = this
+    member.record = record
+    const vacancy: Vacancy | null = this.input.forced ? 'none' : member.vacancy()
+    if (!vacancy) return
+    this.watchesVacancy = null
+    this.send({ type: 'vacancyProven', vacancy })
+  }
+
+  private async claim(
+    record: AssignmentAt, answers: readonly SurveyAnswer[], vacancy: Vacancy,
+  ): Promise<void> {
+    const { member } = this
+    const { ports, wire } = member.context
+    // The old session is left (its role was stopped); what it received is flushed or void.
+    await member.flushed()
+    const { assignment } = record
+    const epochs = [assignment.epoch, member.log.end.epoch, member.highestEpoch]
+    const epoch = 1 + Math.max(...epochs, ...answers.map((a) => a.highestEpoch))
+    const answered = new Set(answers.map((a) => a.node))
+    const inSync = this.input.forced
+      ? [member.self]
+      : assignment.inSync.filter((node) => node === member.self || this.stays(node, answered))
+    const next: Assignment = {
+      ...assignment,
+      epoch,
+      state: 'claimed',
+      primary: { node: member.self, ...wire.life },
+      inSync,
+      forced: this.input.forced,
+      nonce: ports.random.uuid(),
+      writer: member.self,
+    }
+    member.sawEpoch(epoch)
+    member.reigningEpoch = epoch
+    ports.logger.info({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
+    this.settled(await member.context.records.settle(next, record.revision, this.wanted), 'claimed')
+  }
+
+  /** The old set minus the proven dead and those silent for half a lease. */
+  private stays(node: NodeId, answered: ReadonlySet<NodeId>): boolean {
+    const { peers, settings } = this.member.context
+    if (answered.has(node)) return true
+    return !peers.isProvenDead(node) && peers.silenceMs(node) < settings.grantMs / 2
+  }
+
+  private settled(
+    settlement: Settlement, applied: 'claimed' | 'inSyncShrunk' | 'opened',
+  ): void {
+    if (settlement.kind === 'abandoned') return
+    if (settlement.kind === 'applied') {
+      this.member.record = settlement.record
+      this.send({ type: applied, record: settlement.record })
+      return
+    }
+    const now = settlement.current?.assignment
+    this.member.endReign('the compare-and-set was refused')
+    this.send({
+      type: 'compareAndSetRefused',
+      reason: now
+        ? `the record is at epoch ${now.epoch} of ${now.primary?.node ?? 'nobody'}`
+        : 'the record is gone',
+    })
+  }
+
+  /** Rebuilds overlay and key table up to the log's end, then opens the epoch in the log. */
+  private async startEpoch(record: AssignmentAt): Promise<void> {
+    const { member } = this
+    const { ports, commits, wire } = member.context
+    const { log, overlay } = member
+    const { epoch } = record.assignment
+    member.reigningEpoch = epoch
+    member.sawEpoch(epoch)
+    member.record = record
+    await member.flushed()
+    await this.rebuildOverlay()
+    const reign = { node: member.self, ...wire.life }
+    const clock = await this.clockAtEnd()
+    const frame = ports.frames.epochStart(
+      {
+        uuid: log.uuid, epoch, first: log.end.sequence + 1, previousEpoch: log.end.epoch,
+        node: member.self, clock,
+      },
+      { type: 'EpochStart', space: member.space, ...reign },
+      Math.max(member.lastTimestamp, Math.floor(ports.clock.wallMs())),
+    )
+    if (this.isOver) return
+    log.accept(frame, ports.clock.monotonicMs())
+    try {
+      await commits.submit({ type: 'frame', frame }, () => log.noteWritten(frame))
+    } catch (error) {
+      log.rollback()
+      this.send({ type: 'stepFailed', reason: String(error) })
+      return
+    }
+    log.noteDurable(frame)
+    const entries = ports.frames.entries(frame)
+    overlay.add(entries, frame.bytes.length)
+    member.remember(entries)
+    member.clockAtEnd = ports.frames.clockAfter(frame)
+    this.send({ type: 'epochStarted', sequence: frame.last })
+  }
+
+  private async rebuildOverlay(): Promise<void> {
+    const { log, overlay, applier, store, context } = this.member
+    await applier.quiet()
+    overlay.dropAbove(store.applied.sequence)
+    overlay.applied(store.applied.sequence)
+    let from = store.applied.sequence + 1
+    while (from <= log.end.sequence) {
+      const frames = await log.framesFrom(from, rebuildBytes)
+      if (frames.length === 0) throw new Error(`the log ends before ${log.end.sequence}`)
+      for (const frame of frames) {
+        const entries: LogEntry[] = context.ports.frames.entries(frame)
+          .filter((entry) => entry.sequence >= from)
+        overlay.add(entries, frame.bytes.length)
+        this.member.remember(entries)
+        from = frame.last + 1
+      }
+    }
+  }
+
+  /** Vector clock after the last entry, and the latest timestamp. */
+  private async clockAtEnd(): Promise<Record<string, number>> {
+    const { log, context } = this.member
+    if (log.end.sequence === 0) return {}
+    const frame = (await log.framesFrom(log.end.sequence, 1)).at(-1)
+    if (!frame) throw new Error(`the log's last frame, ${log.end.sequence}, cannot be read`)
+    this.member.remember(context.ports.frames.entries(frame))
+    return context.ports.frames.clockAfter(frame)
+  }
+
+  private checkGrants(record: AssignmentAt): void {
+    const { peers, settings, ports } = this.member.context
+    const others = record.assignment.inSync.filter((node) => node !== this.member.self)
+    const missing = others.filter((node) => peers.grantLeftMs(node) <= 0)
+    if (missing.length === 0) {
+      this.watchesGrants = null
+      this.send({ type: 'grantsHeld' })
+      return
+    }
+    const waitedMs = ports.clock.monotonicMs() - this.grantsSinceMs
+    const lost = missing.filter((node) =>
+      peers.isProvenDead(node) || waitedMs > settings.grantMs / 2)
+    this.send({
+      type: 'grantsMissing',
+      nodes: lost.length > 0 ? lost : missing,
+      shrinkable: lost.length > 0,
+    })
+  }
+
+  private async shrink(record: AssignmentAt, without: readonly NodeId[]): Promise<void> {
+    const next: Assignment = {
+      ...record.assignment,
+      inSync: record.assignment.inSync.filter((node) => !without.includes(node)),
+      nonce: this.member.context.ports.random.uuid(),
+      writer: this.member.self,
+    }
+    const { records } = this.member.context
+    this.settled(await records.settle(next, record.revision, this.wanted), 'inSyncShrunk')
+  }
+
+  /** From the sending of this compare-and-set on, a missing grant is a lapse. */
+  private async open(record: AssignmentAt): Promise<void> {
+    const { member } = this
+    const { ports, peers, records } = member.context
+    const lapsed = (reason: string) => {
+      this.send({ type: 'leaseLapsed', reason })
+    }
+    const lease = new Lease(member.self, ports.clock, peers.grantLeftMs, (reason) => {
+      member.onLapse(reason)
+      lapsed(reason)
+    })
+    if (!lease.begin(record.assignment.inSync)) {
+      lapsed('a grant ran out before the reign was opened')
+      return
+    }
+    member.lease = lease
+    const next: Assignment = {
+      ...record.assignment, state: 'open', nonce: ports.random.uuid(), writer: member.self,
+    }
+    const settlement = await records.settle(next, record.revision, () =>
+      this.wanted() && !lease.lapsed)
+    if (!lease.valid()) {
+      lapsed('the lease lapsed while the reign was opened')
+      return
+    }
+    this.settled(settlement, 'opened')
+  }
+}

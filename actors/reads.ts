@@ -1,0 +1,174 @@
+import type { GraphReader, Query, ReadAnswer, ErrorCode } from './ports.js'
+import { encodingOf, errorAnswer } from './answers.js'
+import type { Member } from './member.js'
+import type { BusMessage } from './ports.js'
+import type { PrimaryRole } from './primary.js'
+
+/** Bytes of log entries that one answer carries at most. */
+const entriesBytesMax = 512 * 1024
+
+interface ReadDemands {
+  readonly minSequence: number
+  readonly maxStalenessMs: number
+  readonly committed: boolean
+}
+
+/**
+ * Reads (DESIGN section 6): the primary answers with the latest, overlay included, its grants
+ * checked when it answers; any member answers with committed state, and says how old it may be.
+ */
+export class ReadService {
+  constructor(
+    private readonly member: Member,
+    private readonly primary: () => PrimaryRole | null,
+  ) {}
+
+  /** `engram.v1.read.<space>`: only the primary answers; others leave it to NATS's 503. */
+  async onRead(message: BusMessage): Promise<void> {
+    const primary = this.primary()
+    if (!primary) return
+    const { reply } = message
+    if (!reply) return
+    const query = this.query(message)
+    if (!query) return
+    const demands = demandsOf(message)
+    if (typeof demands === 'string') return this.fail(message, 'INVALID_OPERATION', demands)
+    const { member } = this
+    const encoding = encodingOf(message)
+    if (demands.committed && !await this.committed(message, primary)) return
+    const view = demands.committed ? member.store : member.overlay.view(member.store)
+    const sequence = demands.committed
+      ? member.store.applied.sequence
+      : member.log.durable.sequence
+    const value = query.type === 'GetEntries'
+      ? await this.entries(query, sequence)
+      : evaluate(query, view)
+    if (!primary.serves) {
+      this.fail(message, 'LEASE_LAPSED', 'the lease of this primary has lapsed')
+      return
+    }
+    this.answer(reply, encoding, {
+      ok: true, value, sequence, epoch: member.reigningEpoch, node: member.self,
+      role: 'primary', stalenessMs: 0,
+    })
+  }
+
+  /**
+   * A new primary may know a lower commit sequence than was answered before its reign: it is
+   * level with it once its epoch-start entry is committed.
+   */
+  private async committed(message: BusMessage, primary: PrimaryRole): Promise<boolean> {
+    const { applier, context, log } = this.member
+    const upTo = Math.max(primary.epochStart, log.commitSequence)
+    if (await applier.covers(upTo, context.settings.readWaitMs)) return true
+    this.fail(message, 'STALE_READ', 'this reign has committed nothing yet')
+    return false
+  }
+
+  /** `engram.v1.read.<space>.any`: committed state, waiting (bounded) for what is asked for. */
+  async onReadAny(message: BusMessage): Promise<void> {
+    const { member } = this
+    const { reply } = message
+    if (!reply) return
+    const query = this.query(message)
+    if (!query) return
+    const demands = demandsOf(message)
+    if (typeof demands === 'string') return this.fail(message, 'INVALID_OPERATION', demands)
+    const encoding = encodingOf(message)
+    const { settings } = member.context
+    if (!await member.applier.covers(demands.minSequence, settings.readWaitMs)) {
+      this.fail(message, 'STALE_READ', `this member is at ${member.store.applied.sequence}, `
+        + `${demands.minSequence} is asked for`)
+      return
+    }
+    const stalenessMs = member.stalenessMs()
+    if (stalenessMs > demands.maxStalenessMs) {
+      this.fail(message, 'STALE_READ', `this member is ${stalenessMs} ms behind at most, `
+        + `${demands.maxStalenessMs} ms are asked for`)
+      return
+    }
+    const sequence = member.store.applied.sequence
+    const value = query.type === 'GetEntries'
+      ? await this.entries(query, sequence)
+      : evaluate(query, member.store)
+    this.answer(reply, encoding, {
+      ok: true, value, sequence, epoch: member.log.epochAt(sequence), node: member.self,
+      role: this.primary() ? 'primary' : 'replica',
+      stalenessMs: Math.round(stalenessMs),
+    })
+  }
+
+  private query(message: BusMessage): Query | null {
+    const { clients } = this.member.context.ports
+    const gated = clients.query(message.data, message.header('Content-Type'))
+    if (gated.ok) return gated.value
+    this.fail(message, gated.code, gated.message)
+    return null
+  }
+
+  /** Log entries up to `sequence`, as many as fit an answer. */
+  private async entries(
+    query: Extract<Query, { type: 'GetEntries' }>, sequence: number,
+  ): Promise<unknown[]> {
+    const { log, context } = this.member
+    const found: unknown[] = []
+    let from = query.from
+    let bytes = 0
+    const last = Math.min(sequence, query.from + query.limit - 1)
+    while (from <= last && bytes < entriesBytesMax) {
+      const frames = await log.framesFrom(from, 64 * 1024)
+      if (frames.length === 0) break
+      for (const frame of frames) {
+        const share = frame.bytes.length / (frame.last - frame.first + 1)
+        for (const entry of context.ports.frames.entries(frame)) {
+          if (entry.sequence < from || entry.sequence > last || bytes >= entriesBytesMax) continue
+          found.push(entry)
+          bytes += share
+        }
+        from = Math.max(from, frame.last + 1)
+      }
+    }
+    return found
+  }
+
+  private answer(reply: string, encoding: 'json' | 'msgpack', answer: ReadAnswer): void {
+    const { ports, wire } = this.member.context
+    ports.telemetry.count('reads')
+    wire.publish(reply, ports.clients.encode(answer, encoding))
+  }
+
+  private fail(message: BusMessage, code: ErrorCode, text: string): void {
+    const { ports, wire } = this.member.context
+    if (!message.reply) return
+    wire.publish(message.reply,
+      ports.clients.encode(errorAnswer(code, text), encodingOf(message)))
+  }
+}
+
+function evaluate(query: Exclude<Query, { type: 'GetEntries' }>, view: GraphReader): unknown {
+  switch (query.type) {
+    case 'GetNode':
+      return view.node(query.nodeId) ?? null
+    case 'GetEdges':
+      return view.edges(query.nodeId, query.direction)
+    case 'ListNodes':
+      return view.nodes(query.after, query.limit)
+  }
+}
+
+function demandsOf(message: BusMessage): ReadDemands | string {
+  const minSequence = numberOf(message.header('Engram-Min-Sequence'), 0)
+  const maxStalenessMs = numberOf(message.header('Engram-Max-Staleness-Ms'), Infinity)
+  if (minSequence === null) return 'Engram-Min-Sequence is a whole number'
+  if (maxStalenessMs === null) return 'Engram-Max-Staleness-Ms is a number of milliseconds'
+  const level = message.header('Engram-Read')
+  if (level !== undefined && level !== 'committed' && level !== 'latest') {
+    return 'Engram-Read is latest or committed'
+  }
+  return { minSequence, maxStalenessMs, committed: level === 'committed' }
+}
+
+function numberOf(header: string | undefined, absent: number): number | null {
+  if (header === undefined || header === '') return absent
+  return /^\d{1,15}$/.test(header) ? Number(header) : null
+}

@@ -1,0 +1,356 @@
+import { replicaMachine } from '../machines/replica.js'
+import type { ReplicaEffect } from '../machines/replica.js'
+import type { Ack, NodeId, Position, WalHeader } from '../machines/protocol.js'
+import { subjects } from '../machines/subjects.js'
+import type { FlushItem, FlushSource } from './groupCommit.js'
+import type { ActorSpec, HostedActor } from './hosting.js'
+import type { Member } from './member.js'
+import type { BusMessage, Frame } from './ports.js'
+
+interface Session {
+  readonly primary: NodeId
+  readonly epoch: number
+  readonly session: number
+}
+
+type ReplicaActor = HostedActor<typeof replicaMachine>
+
+/** Ack again after this long without news, so that a lost session is noticed. */
+const keepAliveMs = 2000
+/** The same gap is asked for again at the earliest after this long. */
+const nackPauseMs = 50
+
+/**
+ * A member that follows a reign: checks frames, writes the same bytes to the own journal, and
+ * acknowledges what is durable (DESIGN section 4.6). The `replica` chart decides whom to follow.
+ */
+export class ReplicaRole implements FlushSource {
+  private actor: ReplicaActor | null = null
+  private following: Session | null = null
+  private received: Frame[] = []
+  private unflushed = 0
+  private ackedDurable = -1
+  private ackedApplied = -1
+  private lastAckMs = 0
+  private lastNackMs = -Infinity
+  private primaryEnd = 0
+  private settledWaiters: (() => void)[] = []
+
+  constructor(private readonly member: Member, private readonly refresh: () => void) {}
+
+  spec(): ActorSpec<typeof replicaMachine> {
+    const { self, space, context } = this.member
+    return {
+      id: `space.${space}.replica`,
+      logic: replicaMachine,
+      input: () => ({ space, self, times: context.settings, joins: this.member.joins }),
+      effects: (effect, actor) => {
+        this.actor = actor
+        this.perform(effect)
+      },
+      parent: `space.${space}`,
+      supervision: { maxRestarts: 5, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 500 },
+      onExit: () => this.leave(),
+    }
+  }
+
+  reignSeen(primary: NodeId, epoch: number): void {
+    this.actor?.send({ type: 'reignSeen', primary, epoch })
+  }
+
+  reignEnded(reason: string): void {
+    this.actor?.send({ type: 'reignEnded', reason })
+  }
+
+  get state(): string {
+    const value = this.actor?.snapshot()?.value ?? 'waiting'
+    return typeof value === 'string' ? value : Object.keys(value)[0] ?? 'waiting'
+  }
+
+  get reason(): string {
+    return this.actor?.snapshot()?.context.lastReason ?? ''
+  }
+
+  get isFollowing(): boolean {
+    return this.following !== null
+  }
+
+  /** All that was received is durable (or failed). */
+  async settled(): Promise<void> {
+    while (this.received.length > 0 || this.unflushed > 0) {
+      await new Promise<void>((resolve) => this.settledWaiters.push(resolve))
+    }
+  }
+
+  // ---------------------------------------------------------------- frames
+
+  onWal(message: BusMessage): void {
+    const { ports } = this.member.context
+    const decoded = ports.frames.decodeWal(message.data)
+    if (typeof decoded === 'string') {
+      ports.telemetry.count('bad_messages', 1, { kind: 'wal' })
+      ports.logger.warn({ space: this.member.space }, `a WAL message was refused: ${decoded}`)
+      return
+    }
+    const { header, frame } = decoded
+    if (!this.isOfSession(header)) return
+    this.primaryEnd = Math.max(this.primaryEnd, header.endSequence)
+    if (frame && frame.uuid === this.member.uuid) this.onFrame(frame)
+    this.member.commitUpTo(header.commitSequence)
+    this.member.log.safeSequence = Math.max(this.member.log.safeSequence, header.safeSequence)
+    if (!frame) this.measure()
+  }
+
+  /** A frame of a higher epoch than mine is followed only after joining that reign. */
+  private isOfSession(header: WalHeader): boolean {
+    const { following } = this
+    this.member.sawEpoch(header.epoch)
+    if (!following || header.epoch !== following.epoch) {
+      if (header.epoch > (following?.epoch ?? 0)) this.refresh()
+      return false
+    }
+    if (header.session === following.session) return true
+    if (header.session > following.session || header.session === 0) {
+      this.actor?.send({ type: 'sessionLost', reason: 'the primary knows another session' })
+    }
+    return false
+  }
+
+  private onFrame(frame: Frame): void {
+    const { log, context } = this.member
+    if (frame.last <= log.end.sequence) {
+      // Sent again after a rewind. It says no more than what I have already.
+      this.ackedDurable = -1
+      if (this.unflushed === 0) this.ack()
+      return
+    }
+    if (frame.first !== log.end.sequence + 1 || frame.previousEpoch !== log.end.epoch) {
+      this.gap(frame)
+      return
+    }
+    log.accept(frame, context.ports.clock.monotonicMs())
+    this.received.push(frame)
+    context.commits.mark(this)
+  }
+
+  private gap(frame: Frame): void {
+    const { log, context } = this.member
+    const now = context.ports.clock.monotonicMs()
+    if (now - this.lastNackMs < nackPauseMs) return
+    this.lastNackMs = now
+    const reason = `frame ${frame.first} after (${frame.previousEpoch}, ${frame.first - 1}), `
+      + `mine ends at (${log.end.epoch}, ${log.end.sequence})`
+    this.actor?.send({ type: 'gapFound', position: log.end, reason })
+  }
+
+  take(): FlushItem[] {
+    const frames = this.received
+    this.received = []
+    this.unflushed += frames.length
+    const last = frames.at(-1)
+    return frames.map((frame) => ({
+      record: { type: 'frame', frame },
+      bytes: frame.bytes.length,
+      written: () => this.member.log.noteWritten(frame),
+      durable: () => this.durable(frame, frame === last),
+      failed: () => this.unwritten(),
+    }))
+  }
+
+  /** What came behind a frame that could not be written does not continue the log. */
+  flushFailed(): void {
+    this.received = []
+    this.member.log.rollback()
+    this.release()
+  }
+
+  private unwritten(): void {
+    this.unflushed -= 1
+    this.member.log.rollback()
+  }
+
+  private durable(frame: Frame, isLast: boolean): void {
+    this.unflushed -= 1
+    this.member.log.noteDurable(frame)
+    if (!isLast) return
+    this.member.applier.wake()
+    this.ack()
+    this.measure()
+    this.release()
+  }
+
+  private release(): void {
+    if (this.received.length > 0 || this.unflushed > 0) return
+    for (const resolve of this.settledWaiters.splice(0)) resolve()
+  }
+
+  private measure(): void {
+    if (!this.following) return
+    const durable = this.member.log.durable.sequence
+    this.actor?.send({ type: 'measured', durable, primaryEnd: this.primaryEnd })
+  }
+
+  // ---------------------------------------------------------------- acks
+
+  private ack(digest = ''): void {
+    const { following, member } = this
+    if (!following) return
+    const { ports, wire, self } = member.context
+    this.ackedDurable = member.log.durable.sequence
+    this.ackedApplied = member.store.applied.sequence
+    this.lastAckMs = ports.clock.monotonicMs()
+    const ack: Ack = {
+      kind: 'ack',
+      space: member.space,
+      node: self.node,
+      epoch: following.epoch,
+      session: following.session,
+      durableSequence: this.ackedDurable,
+      appliedSequence: this.ackedApplied,
+      digest,
+    }
+    wire.publish(subjects.ack(member.space, following.primary), ports.control.encode(ack))
+  }
+
+  /** Once per heartbeat: tell what the last ack did not. */
+  tick(): void {
+    if (!this.following) return
+    const { store, log, context } = this.member
+    const now = context.ports.clock.monotonicMs()
+    const isNews = store.applied.sequence !== this.ackedApplied
+      || log.durable.sequence !== this.ackedDurable
+    if (isNews || now - this.lastAckMs > keepAliveMs) {
+      this.ack(store.applied.sequence === log.commitSequence ? store.digest : '')
+    }
+    this.measure()
+  }
+
+  // ---------------------------------------------------------------- effects of the chart
+
+  private perform(effect: ReplicaEffect): void {
+    switch (effect.type) {
+      case 'join':
+        void this.join(effect.primary, effect.epoch, effect.number)
+        return
+      case 'truncate':
+        void this.truncate(effect.common, effect.epoch)
+        return
+      case 'follow':
+        this.follow(effect)
+        return
+      case 'leave':
+        this.leave()
+        return
+      case 'nack':
+        this.nack(effect.position, effect.reason)
+        return
+      case 'progressed':
+        this.member.context.ports.logger.info(
+          { space: this.member.space, state: effect.state }, effect.reason)
+    }
+  }
+
+  private leave(): void {
+    this.following = null
+    this.member.isFollowing = false
+  }
+
+  private follow(session: Session): void {
+    this.following = session
+    this.member.isFollowing = true
+    this.ackedDurable = -1
+    this.ack()
+    this.measure()
+  }
+
+  private nack(position: Position, reason: string): void {
+    const { following, member } = this
+    if (!following) return
+    const { ports, wire, self } = member.context
+    ports.telemetry.count('gaps')
+    const nack = {
+      kind: 'nack', space: member.space, node: self.node, epoch: following.epoch,
+      session: following.session, position, reason,
+    }
+    wire.publish(subjects.ack(member.space, following.primary), ports.control.encode(nack))
+  }
+
+  private async join(primary: NodeId, epoch: number, number: number): Promise<void> {
+    const { member } = this
+    member.joins = number
+    const { ports, wire, self, settings } = member.context
+    const failed = (reason: string) => this.actor?.send({ type: 'joinFailed', number, reason })
+    try {
+      await this.settled()
+      const request = ports.control.encode({
+        kind: 'join', space: member.space, uuid: member.uuid, node: self.node, disk: self.disk,
+        ...wire.life, epoch, number, history: member.log.history,
+      })
+      const subject = subjects.ack(member.space, primary)
+      const message = await wire.request(subject, request, { timeoutMs: settings.standByMs })
+      const decoded = ports.control.joinAnswer(message.data)
+      if (!decoded.ok) return failed(decoded.reason)
+      const answer = decoded.value
+      if (answer.number !== number || answer.epoch !== epoch) return failed('another answer')
+      if (answer.kind === 'refused') {
+        this.refresh()
+        return failed(answer.reason)
+      }
+      this.primaryEnd = answer.endSequence
+      const { log, store } = member
+      this.actor?.send({
+        type: 'joined',
+        number,
+        session: answer.session,
+        common: answer.common,
+        primaryEnd: answer.endSequence,
+        isFork: answer.common.sequence < log.end.sequence,
+        snapshotNeeded: answer.snapshotNeeded
+          || answer.common.sequence < store.applied.sequence,
+      })
+    } catch (error) {
+      failed(`${primary} does not answer: ${String(error)}`)
+      this.refresh()
+    }
+  }
+
+  /** The fork goes to a salvage, fsynced, before the log forgets it (I6). */
+  private async truncate(common: Position, epoch: number): Promise<void> {
+    const { member } = this
+    const { ports, self, commits } = member.context
+    const { log, space, uuid, overlay } = member
+    try {
+      await member.applier.quiet()
+      const end = log.end
+      const salvage = await ports.salvages.save({
+        space, uuid, node: self.node, common, end, joinedEpoch: epoch,
+        savedAtMs: ports.clock.wallMs(),
+      }, framesAbove(member, common.sequence))
+      await commits.submit({ type: 'truncate', uuid, to: common, salvage })
+      overlay.dropAbove(common.sequence)
+      log.truncate(common)
+      // Only a forced reign can undo what was committed (section 8); the store is ahead of it
+      // then, or the entries were not applied yet.
+      log.commitSequence = Math.min(log.commitSequence, common.sequence)
+      member.forks += 1
+      ports.logger.warn({ space, salvage, common, end },
+        `gave up a fork of ${end.sequence - common.sequence} entries; it is kept in ${salvage}`)
+      ports.telemetry.count('forks', 1, { space })
+      this.actor?.send({ type: 'forkTruncated' })
+    } catch (error) {
+      ports.logger.error({ space, error: String(error) }, 'the fork could not be salvaged')
+      this.actor?.send({ type: 'truncationFailed', reason: String(error) })
+    }
+  }
+}
+
+async function* framesAbove(member: Member, sequence: number): AsyncIterable<Frame[]> {
+  let from = sequence + 1
+  while (from <= member.log.end.sequence) {
+    const frames = await member.log.framesFrom(from, 1024 * 1024)
+    const last = frames.at(-1)
+    if (!last) return
+    yield frames
+    from = last.last + 1
+  }
+}

@@ -1,0 +1,44 @@
+import type { ProtocolTimes } from '../machines/protocol.js'
+import { defaultTimes } from '../machines/protocol.js'
+
+/** What the actors need of the configuration (runtime/config.ts documents each option). */
+export interface ActorSettings extends ProtocolTimes {
+  /** Largest frame, bytes; below the server's max_payload. */
+  readonly frameBytesMax: number
+  /** Most bytes of one flush: what is more waits for the next. */
+  readonly flushBytesMax: number
+  /** Bytes in flight towards one replica. */
+  readonly windowBytes: number
+  /** Buffered and not yet durable; past it OVERLOADED. */
+  readonly unflushedBytesMax: number
+  /** Durable and not yet applied; past it OVERLOADED. */
+  readonly overlayBytesMax: number
+  /** Latest frames kept in memory for streams, per space. */
+  readonly tailBytesMax: number
+  readonly ackTimeoutMs: number
+  readonly readWaitMs: number
+  readonly lagAlertBytes: number
+  readonly lagAlertMs: number
+  /** Writes held during a handover. */
+  readonly heldBytesMax: number
+  /** The journal writes a confirm record after this long without a flush. */
+  readonly idleConfirmMs: number
+}
+
+const MiB = 1024 * 1024
+
+export const defaultSettings: ActorSettings = {
+  ...defaultTimes,
+  frameBytesMax: 512 * 1024,
+  flushBytesMax: MiB,
+  windowBytes: 8 * MiB,
+  unflushedBytesMax: 64 * MiB,
+  overlayBytesMax: 128 * MiB,
+  tailBytesMax: 16 * MiB,
+  ackTimeoutMs: 5000,
+  readWaitMs: 2000,
+  lagAlertBytes: 100_000_000,
+  lagAlertMs: 5000,
+  heldBytesMax: 16 * MiB,
+  idleConfirmMs: 100,
+}

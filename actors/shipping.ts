@@ -1,0 +1,162 @@
+import type { Window } from '../machines/commit.js'
+import type { Ack, NodeId } from '../machines/protocol.js'
+import type { Clock, Frame, FrameCodec } from './ports.js'
+import type { SpaceLog } from './spaceLog.js'
+
+export interface ShippingOptions {
+  readonly peer: NodeId
+  readonly epoch: number
+  readonly log: SpaceLog
+  readonly frames: FrameCodec
+  readonly clock: Clock
+  readonly windowBytes: number
+  readonly send: (data: Uint8Array) => void
+  /** Reading the journal failed: the stream cannot go on. */
+  readonly onReadFailed: (error: unknown) => void
+}
+
+interface InFlight {
+  readonly last: number
+  readonly bytes: number
+}
+
+/** Bytes of one read from the journal while a replica catches up. */
+const readBytes = 1024 * 1024
+
+/**
+ * The cursor of one stream: which frames the replica was sent, which it has durably, and the
+ * bounded window between. Past the window nothing is kept: the journal is read when acks come.
+ */
+export class Shipping {
+  session = 0
+  sent = 0
+  acked = 0
+  applied = 0
+  digest = ''
+  /** Disk id that the member joined with. */
+  disk = ''
+  private inFlight: InFlight[] = []
+  private inFlightBytes = 0
+  private reading = false
+  private toldCommit = 0
+
+  constructor(private readonly options: ShippingOptions) {}
+
+  get isJoined(): boolean {
+    return this.session > 0
+  }
+
+  get windowFull(): boolean {
+    return this.inFlightBytes >= this.options.windowBytes
+  }
+
+  /** A session begins: its progress starts at nothing, its cursor after the common point. */
+  begin(session: number, after: number, disk: string): void {
+    this.session = session
+    this.disk = disk
+    this.acked = 0
+    this.applied = 0
+    this.toldCommit = 0
+    this.rewind(after)
+  }
+
+  rewind(to: number): void {
+    this.sent = to
+    this.inFlight = []
+    this.inFlightBytes = 0
+    this.pump()
+  }
+
+  stop(): void {
+    this.session = 0
+    this.inFlight = []
+    this.inFlightBytes = 0
+  }
+
+  /** Cumulative. False: of another session, or not believable. */
+  noteAck(ack: Ack): boolean {
+    if (!this.isJoined || ack.session !== this.session || ack.epoch !== this.options.epoch) {
+      return false
+    }
+    if (ack.durableSequence > this.options.log.end.sequence) return false
+    if (ack.durableSequence > this.acked) this.acked = ack.durableSequence
+    if (this.sent < this.acked) this.sent = this.acked
+    this.applied = Math.max(this.applied, ack.appliedSequence)
+    if (ack.digest) this.digest = ack.digest
+    let done = 0
+    for (const { last, bytes } of this.inFlight) {
+      if (last > this.acked) break
+      this.inFlightBytes -= bytes
+      done += 1
+    }
+    if (done > 0) this.inFlight.splice(0, done)
+    this.pump()
+    return true
+  }
+
+  /** Sends what is written and fits the window. */
+  pump(): void {
+    const { log } = this.options
+    while (this.isJoined && !this.reading && !this.windowFull
+      && this.sent < log.written.sequence) {
+      const cached = log.cachedFrom(this.sent + 1, this.options.windowBytes - this.inFlightBytes)
+      if (!cached) {
+        void this.readOn()
+        return
+      }
+      if (cached.length === 0) return
+      for (const frame of cached) this.ship(frame)
+    }
+  }
+
+  private async readOn(): Promise<void> {
+    this.reading = true
+    const { session, sent } = this
+    try {
+      const frames = await this.options.log.framesFrom(sent + 1, readBytes)
+      // A rewind or another session may have come while the disk was read.
+      if (this.session === session && this.sent === sent) {
+        for (const frame of frames) this.ship(frame)
+      }
+    } catch (error) {
+      this.options.onReadFailed(error)
+      return
+    } finally {
+      this.reading = false
+    }
+    this.pump()
+  }
+
+  private ship(frame: Frame): void {
+    this.options.send(this.options.frames.encodeWal(this.header(), frame))
+    this.sent = frame.last
+    this.inFlight.push({ last: frame.last, bytes: frame.bytes.length })
+    this.inFlightBytes += frame.bytes.length
+  }
+
+  /** Once per heartbeat, and after a commit: what frames did not tell. */
+  notice(always: boolean): void {
+    if (!this.isJoined) return
+    const { log } = this.options
+    if (!always && this.toldCommit === log.commitSequence) return
+    this.options.send(this.options.frames.encodeWal(this.header(), null))
+  }
+
+  private header() {
+    const { log, epoch, clock } = this.options
+    this.toldCommit = log.commitSequence
+    return {
+      session: this.session,
+      epoch,
+      commitSequence: log.commitSequence,
+      safeSequence: log.safeSequence,
+      endSequence: log.written.sequence,
+      sentAtMs: clock.wallMs(),
+    }
+  }
+
+  /** What the replica does not have durably. */
+  lag(): Window {
+    return this.options.log.above(this.acked, this.options.clock.monotonicMs())
+  }
+}

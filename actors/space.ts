@@ -1,0 +1,389 @@
+import type {
+  AckMessage, Announcement, AssignmentAt, JoinRequest, NodeId, SurveyAnswer,
+} from '../machines/protocol.js'
+import { spaceMachine } from '../machines/space.js'
+import type { RoleInput, SpaceEffect } from '../machines/space.js'
+import { subjects } from '../machines/subjects.js'
+import { compareLives } from '../machines/vacancy.js'
+import { hosted } from './hosted.js'
+import type { HostedActor } from './hosting.js'
+import type { NodeContext } from './context.js'
+import { Member } from './member.js'
+import type { BusMessage, BusSubscription } from './ports.js'
+import { PrimaryRole } from './primary.js'
+import { PromotionRole } from './promotion.js'
+import { ReadService } from './reads.js'
+import { ReplicaRole } from './replica.js'
+
+/** Records are read again at least this often while no reign is followed. */
+const pollMs = 300
+/** And this often while all is well: announcements may be lost. */
+const slowPollMs = 5000
+
+/** One space on this node: the `space` chart, its role actors, and what the bus brings. */
+export class SpaceActor {
+  readonly member: Member
+  private actor: HostedActor<typeof spaceMachine> | null = null
+  private replica: ReplicaRole | null = null
+  private promotion: PromotionRole | null = null
+  private primary: PrimaryRole | null = null
+  private readonly reads: ReadService
+  private subscriptions: BusSubscription[] = []
+  private reading: Promise<void> | null = null
+  private lastReadMs = -Infinity
+  private vacancySinceMs: number | null = null
+
+  constructor(private readonly context: NodeContext, readonly space: string, uuid: string) {
+    this.member = new Member(context, space, uuid)
+    this.member.onLapse = (reason) => this.primary?.lapsed(reason)
+    this.reads = new ReadService(this.member, () => this.primary)
+  }
+
+  start(): void {
+    const { host } = this.context.ports
+    const machine = spaceMachine.provide({
+      actors: {
+        replica: hosted(host, () => this.startReplica(), {
+          doneType: 'replicaDone', failedType: 'replicaFailed',
+        }),
+        promotion: hosted(host, ({ input }: { input: RoleInput }) => this.startPromotion(input), {
+          doneType: 'promotionOver', failedType: 'promotionFailed',
+        }),
+        primary: hosted(host, ({ input }: { input: RoleInput }) => this.startPrimary(input), {
+          doneType: 'reignOver', failedType: 'primaryFailed',
+        }),
+      },
+    })
+    this.actor = host.spawn({
+      id: `space.${this.space}`,
+      logic: machine,
+      input: () => ({
+        space: this.space, self: this.context.self.node, damage: this.member.damage,
+      }),
+      effects: (effect) => this.perform(effect),
+      supervision: { maxRestarts: 5, withinMs: 30_000, backoffMs: 50, backoffMaxMs: 2000 },
+    })
+    this.actor.send({ type: 'logRecovered' })
+    if (this.context.wire.isOpen) this.connected()
+  }
+
+  async stop(): Promise<void> {
+    this.actor?.stop()
+    this.unsubscribe()
+    await this.member.applier.stop()
+  }
+
+  // ---------------------------------------------------------------- roles
+
+  private startReplica() {
+    this.primary = null
+    this.promotion = null
+    this.member.endReign('the member is a replica')
+    this.replica = new ReplicaRole(this.member, () => this.refresh())
+    return this.replica.spec()
+  }
+
+  private startPromotion(input: RoleInput) {
+    this.replica = null
+    this.vacancySinceMs ??= this.context.ports.clock.monotonicMs()
+    this.promotion = new PromotionRole(this.member, input, () => this.readForPromotion())
+    return this.promotion.spec()
+  }
+
+  private startPrimary(input: RoleInput) {
+    this.promotion = null
+    const { clock, telemetry } = this.context.ports
+    this.primary = new PrimaryRole(this.member, input, this.member.clockAtEnd,
+      (message) => void this.reads.onRead(message),
+      (kind, fields, message) => this.alert(kind, fields, message))
+    this.member.promotions += 1
+    if (this.vacancySinceMs !== null) {
+      this.member.lastPromotionMs = Math.round(clock.monotonicMs() - this.vacancySinceMs)
+      telemetry.observe('promotion_seconds', this.member.lastPromotionMs / 1000)
+    }
+    telemetry.count('promotions', 1, { space: this.space })
+    this.vacancySinceMs = null
+    return this.primary.spec()
+  }
+
+  private perform(effect: SpaceEffect): void {
+    const { logger } = this.context.ports
+    switch (effect.type) {
+      case 'progressed':
+        logger.info({ space: this.space, state: effect.state }, effect.reason || effect.state)
+        if (effect.state === 'replica') this.reconsider()
+        return
+      case 'resign':
+        this.member.endReign(effect.reason)
+        return
+      case 'escalate':
+        throw effect.error
+    }
+  }
+
+  // ---------------------------------------------------------------- bus
+
+  /** Subscribes; the record is read before anything is believed. */
+  connected(): void {
+    const { wire } = this.context
+    this.unsubscribe()
+    this.subscriptions = [
+      wire.subscribe(subjects.readAny(this.space), (m) => void this.reads.onReadAny(m),
+        { queue: 'members' }),
+    ]
+    this.refresh()
+  }
+
+  disconnected(reason: string): void {
+    this.unsubscribe()
+    this.primary?.deposed(reason)
+    this.member.endReign(reason)
+    this.actor?.send({ type: 'busLost', reason })
+    this.replica?.reignEnded(reason)
+    this.member.record = null
+  }
+
+  private unsubscribe(): void {
+    for (const subscription of this.subscriptions) subscription.unsubscribe()
+    this.subscriptions = []
+  }
+
+  onWal(message: BusMessage): void {
+    this.replica?.onWal(message)
+  }
+
+  onAckMessage(ack: AckMessage, reply: string | undefined): void {
+    if (ack.kind === 'join') this.onJoin(ack, reply)
+    else this.primary?.onAckMessage(ack)
+  }
+
+  private onJoin(request: JoinRequest, reply: string | undefined): void {
+    if (!reply) return
+    const { ports, wire } = this.context
+    const answer = this.primary?.join(request) ?? {
+      kind: 'refused', number: request.number, node: this.member.self, epoch: request.epoch,
+      session: 0, common: { epoch: 0, sequence: 0 }, commitSequence: 0, endSequence: 0,
+      snapshotNeeded: false, reason: `${this.member.self} does not reign over ${this.space}`,
+    }
+    wire.publish(reply, ports.control.encode(answer))
+  }
+
+  surveyAnswer(): SurveyAnswer {
+    const { member } = this
+    return {
+      node: member.self,
+      disk: this.context.self.disk,
+      ...this.context.wire.life,
+      position: member.position(),
+      highestEpoch: member.highestEpoch,
+      serving: this.primary?.serves ?? false,
+      endedEpoch: member.endedEpoch,
+      whole: member.damage === null,
+    }
+  }
+
+  onAnnouncement(announcement: Announcement): void {
+    const { assignment, kind, revision } = announcement
+    if (assignment.uuid !== this.member.uuid) return
+    if (kind === 'resigned') {
+      this.member.resignedEpoch = Math.max(this.member.resignedEpoch, assignment.epoch)
+      if (this.member.record?.assignment.epoch === assignment.epoch) this.reconsider()
+    }
+    this.primary?.announced(announcement)
+    const known = this.member.record?.revision ?? 0
+    // A bucket that was made anew counts from the start: an equal or lower revision of a higher
+    // epoch is news too.
+    const isNews = revision > known || assignment.epoch > (this.member.record?.assignment.epoch ?? 0)
+    if (isNews) this.refresh()
+  }
+
+  // ---------------------------------------------------------------- record
+
+  /** Reads the record, linearizably, and acts on it. Calls made meanwhile share the next read. */
+  refresh(): void {
+    if (this.reading || !this.context.records.isAttached) return
+    this.reading = this.readAndAct().finally(() => {
+      this.reading = null
+    })
+  }
+
+  private async readAndAct(): Promise<void> {
+    this.lastReadMs = this.context.ports.clock.monotonicMs()
+    try {
+      const read = await this.context.records.read(this.space)
+      if (read.kind === 'present') {
+        this.member.arbiter = 'reachable'
+        this.onRecord(read.record)
+      } else {
+        this.member.arbiter = 'lost'
+        this.onLost(read.kind === 'lost' ? read.remembered : null)
+      }
+    } catch (error) {
+      this.member.arbiter = 'unreachable'
+      this.context.ports.logger.debug({ space: this.space, error: String(error) },
+        'the record cannot be read')
+    }
+  }
+
+  private async readForPromotion(): Promise<AssignmentAt> {
+    const { records, settings } = this.context
+    const read = await records.read(this.space)
+    if (read.kind === 'present') {
+      this.member.record = read.record
+      return read.record
+    }
+    if (read.kind === 'absent') throw new Error('the arbiter has no record of this space')
+    const waitMs = settings.grantMs * settings.grantMargin
+    const wasMine = read.remembered.assignment.primary?.node === this.member.self
+    if (!wasMine && read.sinceMs < waitMs) {
+      throw new Error('the arbiter lost the record: its last primary goes first')
+    }
+    return read.remembered
+  }
+
+  private onRecord(record: AssignmentAt): void {
+    const { member } = this
+    const { assignment } = record
+    if (assignment.uuid !== member.uuid || assignment.state === 'dropped') return
+    if (member.record && member.record.revision > record.revision
+      && member.record.assignment.epoch >= assignment.epoch) return
+    member.record = record
+    member.sawEpoch(assignment.epoch)
+    if (this.primary) {
+      const isHandedOver = this.primary.isHandingOver
+      if (assignment.epoch > member.reigningEpoch && !isHandedOver) {
+        this.primary.deposed(`${assignment.primary?.node ?? 'nobody'} holds epoch `
+          + `${assignment.epoch}`)
+      }
+      return
+    }
+    this.promotion?.recordSeen(record)
+    this.reconsider()
+  }
+
+  /**
+   * The bucket no longer has the record. The reigning primary ends its reign and opens one anew,
+   * above every epoch known; the others wait one lease first (DESIGN section 5, the arbiter).
+   */
+  private onLost(remembered: AssignmentAt | null): void {
+    if (!remembered) return
+    this.member.record = remembered
+    this.primary?.deposed('the arbiter lost the record')
+    this.reconsider()
+  }
+
+  /** As a replica: is there a reign to follow, one to take up, or none? */
+  private reconsider(): void {
+    const { member, replica } = this
+    const record = member.record
+    if (!record || !replica || !this.context.wire.isOpen || member.damage) return
+    const { primary, epoch, state } = record.assignment
+    if (!record.assignment.members.some((m) => m.node === member.self)) return
+    const isMyLife = primary !== null && primary.node === member.self
+      && compareLives(primary, this.context.wire.life) === 0
+    if (isMyLife && state === 'claimed' && record.revision > 0
+      && epoch > Math.max(member.endedEpoch, member.log.end.epoch)) {
+      this.actor?.send({ type: 'namedPrimary', record })
+      return
+    }
+    const vacancy = member.vacancy()
+    if (vacancy && !this.context.peers.isTilted) {
+      replica.reignEnded(`the reign of epoch ${epoch} is over: ${vacancy}`)
+      this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
+      return
+    }
+    if (primary && primary.node !== member.self) replica.reignSeen(primary.node, epoch)
+  }
+
+  // ---------------------------------------------------------------- what the node tells
+
+  grantsRenewed(): void {
+    this.primary?.grantsRenewed()
+    this.promotion?.tick()
+  }
+
+  evidence(peer: NodeId, reason: string): void {
+    if (this.member.record?.assignment.primary?.node === peer) {
+      this.context.ports.logger.debug({ space: this.space, peer }, reason)
+      this.reconsider()
+    }
+    this.promotion?.tick()
+    this.primary?.tick()
+  }
+
+  tick(): void {
+    this.replica?.tick()
+    this.promotion?.tick()
+    this.primary?.tick()
+    const isCalm = this.primary !== null || (this.replica?.isFollowing ?? false)
+    const dueMs = isCalm ? slowPollMs : pollMs
+    if (this.context.ports.clock.monotonicMs() - this.lastReadMs > dueMs) this.refresh()
+    if (this.replica) this.reconsider()
+  }
+
+  journalFull(reason: string): void {
+    this.primary?.journalFull(reason)
+  }
+
+  journalHealed(): void {
+    this.primary?.journalHealed()
+  }
+
+  /** Node whose death would end the present reign; probed at every heartbeat. */
+  watchedPrimary(): NodeId | null {
+    const holder = this.member.record?.assignment.primary?.node
+    return holder && holder !== this.member.self ? holder : null
+  }
+
+  get isPrimary(): boolean {
+    return this.primary !== null
+  }
+
+  get serves(): boolean {
+    return this.primary?.serves ?? false
+  }
+
+  get primaryRole(): PrimaryRole | null {
+    return this.primary
+  }
+
+  get roleState(): { role: string; state: string; reason: string } {
+    const snapshot = this.actor?.snapshot()
+    const value = snapshot?.value
+    const role = typeof value === 'string' ? value : Object.keys(value ?? {})[0] ?? 'recovering'
+    const state = this.primary ? this.primary.state
+      : this.promotion?.state ?? this.replica?.state ?? role
+    const reason = this.promotion?.reason ?? this.replica?.reason
+      ?? snapshot?.context.lastReason ?? ''
+    return { role, state, reason }
+  }
+
+  // ---------------------------------------------------------------- orders
+
+  /** Best in-sync member to hand over to, or null when there is none. */
+  successor(): NodeId | null {
+    const { member, primary } = this
+    if (!primary) return null
+    const ready = [...primary.followers.certain()].filter((node) => node !== member.self
+      && !this.context.peers.isProvenDead(node))
+    return ready.find((node) => primary.followers.hasAll(node)) ?? ready[0] ?? null
+  }
+
+  handOver(to: NodeId, reason: string): boolean {
+    return this.primary?.handOver(to, reason) ?? false
+  }
+
+  forcePromotion(reason: string): void {
+    this.actor?.send({ type: 'promotionOrdered', reason })
+  }
+
+  private alert(kind: string, fields: object, message: string): void {
+    const { ports, wire, self } = this.context
+    ports.telemetry.count('alerts', 1, { space: this.space, kind })
+    ports.logger.warn({ space: this.space, kind, ...fields }, message)
+    const payload = JSON.stringify({
+      kind, space: this.space, node: self.node, message, atMs: ports.clock.wallMs(), ...fields,
+    })
+    wire.publish(subjects.alert(this.space), new TextEncoder().encode(payload))
+  }
+}

@@ -1,0 +1,70 @@
+import type { Life } from '../machines/protocol.js'
+import { BusClosedError } from './ports.js'
+import type {
+  BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
+} from './ports.js'
+
+/**
+ * The node's present connection, if there is one. Sends over a connection that has closed are
+ * dropped: core NATS promises no delivery anyway, and the end of the reign is on its way.
+ */
+export class Wire {
+  private connection: BusConnection | null = null
+  life: Life
+
+  constructor(incarnation: number, private readonly logger: Logger) {
+    this.life = { incarnation, connection: 0 }
+  }
+
+  attach(connection: BusConnection, life: Life): void {
+    this.connection = connection
+    this.life = life
+  }
+
+  detach(): void {
+    this.connection = null
+  }
+
+  get isOpen(): boolean {
+    return this.connection !== null && !this.connection.isClosed
+  }
+
+  get serverId(): string | null {
+    return this.isOpen ? this.connection!.serverId : null
+  }
+
+  readonly publish = (subject: string, data: Uint8Array, options?: PublishOptions): void => {
+    if (!this.connection || this.connection.isClosed) return
+    try {
+      this.connection.publish(subject, data, options)
+    } catch (error) {
+      if (!(error instanceof BusClosedError)) {
+        this.logger.warn({ subject, error: String(error) }, 'a message could not be sent')
+      }
+    }
+  }
+
+  /** Throws BusClosedError without a connection. */
+  subscribe(
+    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+  ): BusSubscription {
+    return this.required().subscribe(subject, handler, options)
+  }
+
+  /** Rejects with NoRespondersError, RequestTimeoutError or BusClosedError. */
+  async request(
+    subject: string, data: Uint8Array,
+    options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
+  ): Promise<BusMessage> {
+    return await this.required().request(subject, data, options)
+  }
+
+  async flush(): Promise<void> {
+    await this.required().flush()
+  }
+
+  private required(): BusConnection {
+    if (!this.connection || this.connection.isClosed) throw new BusClosedError()
+    return this.connection
+  }
+}

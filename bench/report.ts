@@ -1,0 +1,87 @@
+/** The Markdown that `npm run bench` prints: medians of the repeats, and ratios to the floor. */
+import type { LoadResult } from './load.js'
+import type { LoadName, Results } from './run.js'
+import { markdownTable, median, showCount, showMs } from './table.js'
+
+const systems: Readonly<Record<string, string>> = {
+  floor: 'floor (bare NATS responder, fdatasync)',
+  engram: 'Engram, 2 replicas, `durable`, fdatasync on all three',
+  jetstream: 'JetStream R3 file stream (no fdatasync)',
+}
+
+type Measure = Exclude<keyof LoadResult, 'errors'>
+
+export function report(results: Results): string {
+  const { machine } = results
+  const sections = [
+    `\`${results.command}\``,
+    `${machine.cores} cores (${machine.model}), ${machine.memoryGiB} GiB, Node ${machine.node}, `
+      + `${machine.broker}; ${results.at.slice(0, 10)}. Medians of ${results.repeats} interleaved `
+      + `runs of ${results.seconds} s; nodes, brokers and the load share the machine.`,
+  ]
+  if (Object.keys(results.latency).length > 0) sections.push(latencyTable(results), faults(results))
+  const rows = [...lagRows(results), ...failoverRows(results)]
+  if (rows.length > 0) {
+    sections.push(markdownTable(['', 'median', 'p99', 'max', 'aim'], rows))
+  }
+  return sections.filter((text) => text !== '').join('\n\n')
+}
+
+function latencyTable(results: Results): string {
+  const value = (system: string, load: LoadName, measure: Measure): number =>
+    median((results.latency[system]?.[load] ?? []).map((result) => result[measure]))
+  const cell = (
+    system: string, load: LoadName, measure: Measure, show: (n: number) => string,
+  ): string => {
+    const own = value(system, load, measure)
+    const ratio = own / value('floor', load, measure)
+    if (system === 'floor' || !Number.isFinite(ratio)) return show(own)
+    return `${show(own)} (${ratio.toFixed(2)} ×)`
+  }
+  const rows = Object.keys(results.latency).map((system) => [
+    systems[system] ?? system,
+    cell(system, 'one', 'p50Ms', showMs), cell(system, 'one', 'p99Ms', showMs),
+    cell(system, 'open', 'p50Ms', showMs), cell(system, 'open', 'p99Ms', showMs),
+    cell(system, 'closed', 'perSecond', showCount), cell(system, 'closed', 'p99Ms', showMs),
+  ])
+  return markdownTable([
+    'acknowledged writes', 'one in flight, median', 'p99', '5,000/s, median', 'p99',
+    '256 in flight, per second', 'p99',
+  ], rows)
+}
+
+/** Errors, and what the generator itself adds to the latencies of the open loop. */
+function faults(results: Results): string {
+  const lines: string[] = []
+  const late: number[] = []
+  for (const [system, loads] of Object.entries(results.latency)) {
+    for (const [load, repeats] of Object.entries(loads)) {
+      for (const result of repeats) {
+        if (load === 'open') late.push(result.lateP99Ms)
+        for (const [code, count] of Object.entries(result.errors)) {
+          lines.push(`- ${system}, ${load}: ${count} × ${code}`)
+        }
+      }
+    }
+  }
+  const own = `At 5,000/s latency counts from when a write was due; of that, the generator's own `
+    + `lateness is ${showMs(median(late))} at p99.`
+  return [own, ...lines.length > 0 ? ['', 'Not answered positively:', '', ...lines] : []].join('\n')
+}
+
+function lagRows({ lag }: Results): string[][] {
+  if (!lag) return []
+  const name = `replica lag at ${showCount(lag.rate)} writes/s`
+  return [[name, showMs(lag.p50Ms), showMs(lag.p99Ms), showMs(lag.maxMs), 'p99 ≤ 20 ms']]
+}
+
+function failoverRows({ failover }: Results): string[][] {
+  const said = {
+    kill: { name: 'kill -9 of the primary', aim: 'median ≤ 400 ms, max ≤ 1 s' },
+    pause: { name: 'SIGSTOP of the primary', aim: 'max ≤ 3 s' },
+  }
+  return failover.map((result) => [
+    `${said[result.fault].name} to the first positive answer, ${result.rounds} ×`,
+    showMs(result.medianMs), '–', showMs(result.maxMs), said[result.fault].aim,
+  ])
+}

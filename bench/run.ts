@@ -1,0 +1,174 @@
+/**
+ * `npm run bench [-- --only latency,failover,lag] [--seconds 2] [--rounds 20] [--json]`
+ * Everything side by side in one run, interleaved: this machine is noisy, so only what was
+ * measured in the same minutes is compared (DESIGN section 11). Ends by itself in a few minutes.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpus, totalmem } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { brokerVersion } from './broker.js'
+import { startEngram } from './engram.js'
+import type { EngramCluster } from './engram.js'
+import { measureFailover } from './failover.js'
+import type { FailoverResult } from './failover.js'
+import { startFloor } from './floor.js'
+import type { Target } from './floor.js'
+import { startJetStream } from './jetstream.js'
+import { measureLag } from './lag.js'
+import type { LagResult } from './lag.js'
+import { measure } from './load.js'
+import type { LoadResult, LoadSpec } from './load.js'
+import { runProgram } from './processes.js'
+import { report } from './report.js'
+
+export const parts = ['latency', 'lag', 'failover'] as const
+export type Part = typeof parts[number]
+
+export interface Options {
+  readonly only: readonly Part[]
+  readonly seconds: number
+  readonly rounds: number
+  readonly repeats: number
+  readonly systems: readonly string[]
+  readonly json: boolean
+  readonly command: string
+}
+
+/** One way to load a system. */
+export const loads = {
+  one: { inFlight: 1 },
+  open: { rate: 5000 },
+  closed: { inFlight: 256 },
+} as const satisfies Record<string, Pick<LoadSpec, 'inFlight' | 'rate'>>
+export type LoadName = keyof typeof loads
+
+export interface Results {
+  readonly command: string
+  readonly at: string
+  readonly machine: {
+    readonly cores: number
+    readonly model: string
+    readonly memoryGiB: number
+    readonly node: string
+    readonly broker: string
+  }
+  readonly seconds: number
+  readonly repeats: number
+  /** By system and load, one result per repeat. */
+  readonly latency: Record<string, Partial<Record<LoadName, LoadResult[]>>>
+  lag: LagResult | null
+  failover: FailoverResult[]
+}
+
+const warmupSeconds = 0.5
+
+/** Keeps the command, so that whoever reads the table can repeat it. */
+function parseOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: { type: 'string' }, seconds: { type: 'string' }, rounds: { type: 'string' },
+      repeats: { type: 'string' }, systems: { type: 'string' }, json: { type: 'boolean' },
+    },
+  })
+  const only = (values.only ?? parts.join(',')).split(',') as Part[]
+  const unknown = only.filter((part) => !parts.includes(part))
+  if (unknown.length > 0) throw new Error(`--only knows ${parts.join(', ')}: not ${unknown}`)
+  return {
+    only, json: values.json ?? false,
+    seconds: number('seconds', values.seconds, 2),
+    rounds: number('rounds', values.rounds, 20),
+    repeats: number('repeats', values.repeats, 3),
+    systems: (values.systems ?? 'floor,engram,jetstream').split(','),
+    command: ['npm run bench', ...args.length > 0 ? ['--', ...args] : []].join(' '),
+  }
+}
+
+function number(name: string, text: string | undefined, fallback: number): number {
+  const value = Number(text ?? fallback)
+  if (!(value > 0)) throw new Error(`--${name} is a number above 0: not ${text}`)
+  return value
+}
+
+function progress(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+async function startTargets(options: Options, cluster: EngramCluster | null): Promise<Target[]> {
+  const targets: Target[] = []
+  if (options.systems.includes('floor')) targets.push(await startFloor())
+  if (cluster) targets.push(cluster.target)
+  if (options.systems.includes('jetstream')) {
+    progress('starting three nats-servers for JetStream R3')
+    targets.push(await startJetStream())
+  }
+  return targets
+}
+
+async function runLoads(options: Options, targets: Target[], results: Results): Promise<void> {
+  for (let repeat = 1; repeat <= options.repeats; repeat++) {
+    for (const name of Object.keys(loads) as LoadName[]) {
+      for (const { stop: _, name: system, ...target } of targets) {
+        const result = await measure({
+          ...target, ...loads[name], seconds: options.seconds, warmupSeconds,
+        })
+        const of = results.latency[system] ??= {}
+        ;(of[name] ??= []).push(result)
+        progress(`${repeat}/${options.repeats} ${system.padEnd(9)} ${name.padEnd(6)} `
+          + `p50 ${result.p50Ms} ms, p99 ${result.p99Ms} ms, ${result.perSecond}/s`
+          + (Object.keys(result.errors).length ? ` ${JSON.stringify(result.errors)}` : ''))
+      }
+    }
+  }
+}
+
+async function runParts(options: Options, results: Results): Promise<void> {
+  const needsEngram = options.systems.includes('engram')
+  const cluster = needsEngram ? await startEngram('bench') : null
+  if (options.only.includes('latency')) {
+    const targets = await startTargets(options, cluster)
+    await runLoads(options, targets, results)
+    for (const target of targets) if (target.name !== 'engram') await target.stop()
+  }
+  if (!cluster) return
+  if (options.only.includes('lag')) {
+    results.lag = await measureLag(cluster, options.seconds + 2)
+    progress(`lag p99 ${results.lag.p99Ms} ms`)
+  }
+  if (options.only.includes('failover')) {
+    for (const fault of ['kill', 'pause'] as const) {
+      let round = 0
+      results.failover.push(await measureFailover(cluster, fault, options.rounds, (ms) => {
+        progress(`${fault} ${++round}/${options.rounds}: ${ms.toFixed(0)} ms`)
+      }))
+    }
+  }
+  await cluster.stop()
+}
+
+/** Kept beside the sources, so that a table in the README can be traced to its numbers. */
+function keep(results: Results): string {
+  const here = dirname(fileURLToPath(import.meta.url))
+  const file = join(here.replace(/([/\\])dist[/\\]bench$/, '$1bench'), 'results', 'latest.json')
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`)
+  return file
+}
+
+runProgram(async () => {
+  const options = parseOptions(process.argv.slice(2))
+  const results: Results = {
+    command: options.command, at: new Date().toISOString(),
+    machine: {
+      cores: cpus().length, model: cpus()[0]?.model.trim() ?? 'unknown',
+      memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version, broker: brokerVersion(),
+    },
+    seconds: options.seconds, repeats: options.repeats, latency: {}, lag: null, failover: [],
+  }
+  await runParts(options, results)
+  console.log(options.json ? JSON.stringify(results) : report(results))
+  progress(`kept in ${keep(results)}`)
+  return 0
+})

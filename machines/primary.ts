@@ -1,0 +1,247 @@
+import { assign, emit, setup } from 'xstate'
+import type { NodeId, ProtocolTimes } from './protocol.js'
+
+export interface PrimaryInput {
+  readonly space: string
+  readonly self: NodeId
+  readonly epoch: number
+  readonly times: ProtocolTimes
+  readonly inSync: readonly NodeId[]
+}
+
+export interface PrimaryContext extends PrimaryInput {
+  /** The set that a compare-and-set in flight would bring; null while none is in flight. */
+  proposed: readonly NodeId[] | null
+  handoverTo: NodeId | null
+  lastReason: string
+}
+
+export type PrimaryEvent =
+  | { type: 'writesSubscribed' }
+  | { type: 'leaseLapsed'; reason: string }
+  | { type: 'deposed'; reason: string }
+  | { type: 'journalFull'; reason: string }
+  | { type: 'journalHealed' }
+  | { type: 'bufferFull'; reason: string }
+  | { type: 'bufferDrained' }
+  | { type: 'memberLost'; node: NodeId; reason: string }
+  | { type: 'memberCaughtUp'; node: NodeId; reason: string }
+  | { type: 'inSyncChanged'; inSync: readonly NodeId[] }
+  | { type: 'compareAndSetRefused'; reason: string }
+  | { type: 'handoverRequested'; to: NodeId; reason: string }
+  | { type: 'handoverReady' }
+  | { type: 'handoverTargetLost'; reason: string }
+  | { type: 'handedOver' }
+
+export type PrimaryEffect =
+  | { type: 'openWrites' }
+  | { type: 'pauseWrites' }
+  | { type: 'resumeWrites' }
+  | { type: 'refuseWrites'; code: 'READ_ONLY' | 'OVERLOADED'; reason: string }
+  | { type: 'acceptWrites' }
+  | { type: 'changeInSync'; inSync: readonly NodeId[]; reason: string }
+  | { type: 'awaitHandover'; to: NodeId }
+  | { type: 'transfer'; to: NodeId }
+  | { type: 'endReign'; reason: string }
+  | { type: 'progressed'; state: string; reason: string }
+
+export interface PrimaryOutput {
+  readonly reason: string
+  /** The node that the reign was handed to, when it was. */
+  readonly handedTo: NodeId | null
+}
+
+const machine = setup({
+  types: {
+    input: {} as PrimaryInput,
+    context: {} as PrimaryContext,
+    events: {} as PrimaryEvent,
+    emitted: {} as PrimaryEffect,
+    output: {} as PrimaryOutput,
+  },
+  delays: {
+    handoverPatience: ({ context }) => context.times.grantMs,
+  },
+  guards: {
+    isListed: ({ context }, params: { node: NodeId }) => context.inSync.includes(params.node),
+    isNotListed: ({ context }, params: { node: NodeId }) => !context.inSync.includes(params.node),
+    isSteady: ({ context }) => context.proposed === null,
+  },
+  actions: {
+    explainEvent: assign({
+      lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
+    }),
+    perform: emit((_, params: { effect: PrimaryEffect }) => params.effect),
+    endReign: emit(({ context }): PrimaryEffect =>
+      ({ type: 'endReign', reason: context.lastReason })),
+    progress: emit(({ context }, params: { state: string }): PrimaryEffect =>
+      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+    propose: emit(({ context }): PrimaryEffect => ({
+      type: 'changeInSync',
+      inSync: context.proposed ?? context.inSync,
+      reason: context.lastReason,
+    })),
+    adoptInSync: assign({
+      inSync: ({ context, event }) =>
+        event.type === 'inSyncChanged' ? event.inSync : context.inSync,
+      proposed: null,
+    }),
+    refuse: emit(({ context }, params: { code: 'READ_ONLY' | 'OVERLOADED' }): PrimaryEffect =>
+      ({ type: 'refuseWrites', code: params.code, reason: context.lastReason })),
+  },
+})
+
+/** A compare-and-set of the in-sync set in flight: commits and leases count over both sets. */
+const changing = {
+  entry: [{ type: 'progress', params: { state: 'changing the in-sync set' } }, 'propose'],
+  on: {
+    inSyncChanged: { target: 'steady', actions: 'adoptInSync' },
+  },
+} as const
+
+/**
+ * One reign, from the subscription to the write subject to its end. Closed is final: a lapse is
+ * never healed by a renewed grant (DESIGN section 5), the node may only win a new epoch.
+ */
+export const primaryMachine = machine.createMachine({
+  id: 'primary',
+  context: ({ input }) => ({ ...input, proposed: null, handoverTo: null, lastReason: '' }),
+  initial: 'opening',
+  output: ({ context }): PrimaryOutput => ({
+    reason: context.lastReason,
+    handedTo: context.lastReason === 'handed over' ? context.handoverTo : null,
+  }),
+  on: {
+    leaseLapsed: { target: '.closed', actions: 'explainEvent' },
+    deposed: { target: '.closed', actions: 'explainEvent' },
+    compareAndSetRefused: { target: '.closed', actions: 'explainEvent' },
+  },
+  states: {
+    opening: {
+      entry: { type: 'perform', params: { effect: { type: 'openWrites' } } },
+      on: { writesSubscribed: 'serving' },
+    },
+    serving: {
+      type: 'parallel',
+      on: {
+        handoverRequested: {
+          guard: 'isSteady',
+          target: 'handingOver',
+          actions: ['explainEvent', assign({ handoverTo: ({ event }) => event.to })],
+        },
+      },
+      states: {
+        ingest: {
+          initial: 'open',
+          states: {
+            open: {
+              entry: { type: 'perform', params: { effect: { type: 'acceptWrites' } } },
+              on: {
+                journalFull: { target: 'readOnly', actions: 'explainEvent' },
+                bufferFull: { target: 'throttled', actions: 'explainEvent' },
+              },
+            },
+            throttled: {
+              entry: { type: 'refuse', params: { code: 'OVERLOADED' } },
+              on: {
+                bufferDrained: 'open',
+                journalFull: { target: 'readOnly', actions: 'explainEvent' },
+              },
+            },
+            readOnly: {
+              entry: [
+                { type: 'progress', params: { state: 'readOnly' } },
+                { type: 'refuse', params: { code: 'READ_ONLY' } },
+              ],
+              on: { journalHealed: 'open' },
+            },
+          },
+        },
+        lease: {
+          initial: 'valid',
+          states: {
+            valid: { on: { leaseLapsed: { target: 'lapsed', actions: 'explainEvent' } } },
+            // Final for the reign: no grant that comes later leads back from here.
+            lapsed: { always: '#primary.closed' },
+          },
+        },
+        membership: {
+          initial: 'steady',
+          states: {
+            steady: {
+              on: {
+                memberLost: {
+                  guard: { type: 'isListed', params: ({ event }) => ({ node: event.node }) },
+                  target: 'shrinking',
+                  actions: [
+                    'explainEvent',
+                    assign({
+                      proposed: ({ context, event }) =>
+                        context.inSync.filter((n) => n !== event.node),
+                    }),
+                  ],
+                },
+                memberCaughtUp: {
+                  guard: { type: 'isNotListed', params: ({ event }) => ({ node: event.node }) },
+                  target: 'expanding',
+                  actions: [
+                    'explainEvent',
+                    assign({
+                      proposed: ({ context, event }) => [...context.inSync, event.node],
+                    }),
+                  ],
+                },
+              },
+            },
+            shrinking: changing,
+            expanding: changing,
+          },
+        },
+      },
+    },
+    handingOver: {
+      initial: 'draining',
+      entry: [
+        { type: 'progress', params: { state: 'handingOver' } },
+        { type: 'perform', params: { effect: { type: 'pauseWrites' } } },
+      ],
+      states: {
+        draining: {
+          entry: emit(({ context }): PrimaryEffect =>
+            ({ type: 'awaitHandover', to: context.handoverTo ?? '' })),
+          on: {
+            handoverReady: 'transferring',
+            handoverTargetLost: {
+              target: '#primary.serving',
+              actions: [
+                'explainEvent',
+                { type: 'perform', params: { effect: { type: 'resumeWrites' } } },
+              ],
+            },
+          },
+          after: {
+            handoverPatience: {
+              target: '#primary.serving',
+              actions: [
+                assign({ lastReason: 'the handover target did not catch up in time' }),
+                { type: 'perform', params: { effect: { type: 'resumeWrites' } } },
+              ],
+            },
+          },
+        },
+        // From the sending of this compare-and-set on nothing is answered positively.
+        transferring: {
+          entry: emit(({ context }): PrimaryEffect =>
+            ({ type: 'transfer', to: context.handoverTo ?? '' })),
+          on: {
+            handedOver: {
+              target: '#primary.closed',
+              actions: assign({ lastReason: 'handed over' }),
+            },
+          },
+        },
+      },
+    },
+    closed: { type: 'final', entry: 'endReign' },
+  },
+})

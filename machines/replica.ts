@@ -1,0 +1,231 @@
+import { assign, emit, setup } from 'xstate'
+import type { NodeId, Position, ProtocolTimes } from './protocol.js'
+
+export interface ReplicaInput {
+  readonly space: string
+  readonly self: NodeId
+  readonly times: ProtocolTimes
+  /** Joins asked for before: their answers may still be on the way. */
+  readonly joins: number
+}
+
+export interface ReplicaContext extends Omit<ReplicaInput, 'joins'> {
+  primary: NodeId | null
+  /** The reign that is followed, or was last. */
+  epoch: number
+  session: number
+  joins: number
+  common: Position
+  /** Durable here, and end of the primary's log as last told. */
+  durable: number
+  primaryEnd: number
+  lastReason: string
+}
+
+export type ReplicaEvent =
+  | { type: 'reignSeen'; primary: NodeId; epoch: number }
+  | {
+      type: 'joined'
+      number: number
+      session: number
+      common: Position
+      primaryEnd: number
+      isFork: boolean
+      snapshotNeeded: boolean
+    }
+  | { type: 'joinFailed'; number: number; reason: string }
+  | { type: 'forkTruncated' }
+  | { type: 'truncationFailed'; reason: string }
+  | { type: 'measured'; durable: number; primaryEnd: number }
+  | { type: 'gapFound'; position: Position; reason: string }
+  | { type: 'sessionLost'; reason: string }
+  | { type: 'reignEnded'; reason: string }
+
+export type ReplicaEffect =
+  | { type: 'join'; primary: NodeId; epoch: number; number: number }
+  | { type: 'truncate'; common: Position; epoch: number; session: number }
+  | { type: 'follow'; primary: NodeId; epoch: number; session: number }
+  | { type: 'leave' }
+  | { type: 'nack'; position: Position; reason: string }
+  | { type: 'progressed'; state: string; reason: string }
+
+const machine = setup({
+  types: {
+    input: {} as ReplicaInput,
+    context: {} as ReplicaContext,
+    events: {} as ReplicaEvent,
+    emitted: {} as ReplicaEffect,
+  },
+  delays: {
+    joinPatience: ({ context }) => context.times.standByMs * 2,
+    joinRetry: ({ context }) => context.times.heartbeatMs,
+  },
+  guards: {
+    isAnswerToLastJoin: ({ context }, params: { number: number }) =>
+      params.number === context.joins,
+    isTruncating: ({ context }, params: { number: number; isFork: boolean }) =>
+      params.number === context.joins && params.isFork,
+    isInstalling: ({ context }, params: { number: number; snapshotNeeded: boolean }) =>
+      params.number === context.joins && params.snapshotNeeded,
+    hasCaughtUp: (_, params: { durable: number; primaryEnd: number }) =>
+      params.durable >= params.primaryEnd,
+    isOtherReign: ({ context }, params: { primary: NodeId; epoch: number }) =>
+      params.epoch > context.epoch
+      || (params.epoch === context.epoch && context.primary === null),
+  },
+  actions: {
+    adoptReign: assign(({ context, event }) => event.type === 'reignSeen'
+      ? {
+          primary: event.primary,
+          epoch: event.epoch,
+          session: 0,
+          lastReason: `${event.primary} reigns in epoch ${event.epoch}`,
+        }
+      : context),
+    forgetReign: assign(({ event }) => ({
+      primary: null,
+      session: 0,
+      lastReason: 'reason' in event ? event.reason : '',
+    })),
+    countJoin: assign({ joins: ({ context }) => context.joins + 1, session: 0 }),
+    join: emit(({ context }): ReplicaEffect => ({
+      type: 'join',
+      primary: context.primary ?? '',
+      epoch: context.epoch,
+      number: context.joins,
+    })),
+    takeSession: assign(({ context, event }) => event.type === 'joined'
+      ? {
+          session: event.session,
+          common: event.common,
+          primaryEnd: event.primaryEnd,
+          lastReason: `session ${event.session} of ${context.primary}, common point `
+            + `(${event.common.epoch}, ${event.common.sequence})`,
+        }
+      : context),
+    measure: assign(({ context, event }) => event.type === 'measured'
+      ? { durable: event.durable, primaryEnd: event.primaryEnd }
+      : context),
+    truncate: emit(({ context }): ReplicaEffect => ({
+      type: 'truncate',
+      common: context.common,
+      epoch: context.epoch,
+      session: context.session,
+    })),
+    follow: emit(({ context }): ReplicaEffect => ({
+      type: 'follow',
+      primary: context.primary ?? '',
+      epoch: context.epoch,
+      session: context.session,
+    })),
+    leave: emit((): ReplicaEffect => ({ type: 'leave' })),
+    nack: emit((_, params: { position: Position; reason: string }): ReplicaEffect =>
+      ({ type: 'nack', ...params })),
+    explainEvent: assign({
+      lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
+    }),
+    progress: emit(({ context }, params: { state: string }): ReplicaEffect =>
+      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+  },
+})
+
+/**
+ * A member that follows a reign: joins it, gives up its fork, catches up, streams. Frames are
+ * checked and written in plain code (actors/replica.ts); the chart sees what came of them.
+ */
+export const replicaMachine = machine.createMachine({
+  id: 'replica',
+  context: ({ input }) => ({
+    ...input,
+    primary: null,
+    epoch: 0,
+    session: 0,
+    common: { epoch: 0, sequence: 0 },
+    durable: 0,
+    primaryEnd: 0,
+    lastReason: 'no reign is known',
+  }),
+  initial: 'waiting',
+  on: {
+    reignSeen: {
+      guard: { type: 'isOtherReign', params: ({ event }) => event },
+      target: '.joining',
+      actions: 'adoptReign',
+      reenter: true,
+    },
+    reignEnded: { target: '.waiting', actions: 'forgetReign' },
+  },
+  states: {
+    waiting: { entry: ['leave', { type: 'progress', params: { state: 'waiting' } }] },
+    joining: {
+      entry: ['leave', 'countJoin', 'join', { type: 'progress', params: { state: 'joining' } }],
+      initial: 'asking',
+      states: {
+        asking: {
+          after: { joinPatience: { target: '#replica.joining', reenter: true } },
+          on: {
+            joinFailed: {
+              guard: { type: 'isAnswerToLastJoin', params: ({ event }) => event },
+              target: 'pausing',
+              actions: 'explainEvent',
+            },
+          },
+        },
+        pausing: { after: { joinRetry: { target: '#replica.joining', reenter: true } } },
+      },
+      on: {
+        joined: [
+          {
+            guard: { type: 'isInstalling', params: ({ event }) => event },
+            target: 'installing',
+            actions: 'takeSession',
+          },
+          {
+            guard: { type: 'isTruncating', params: ({ event }) => event },
+            target: 'truncating',
+            actions: 'takeSession',
+          },
+          {
+            guard: { type: 'isAnswerToLastJoin', params: ({ event }) => event },
+            target: 'catchingUp',
+            actions: ['takeSession', 'follow'],
+          },
+        ],
+      },
+    },
+    truncating: {
+      entry: ['truncate', { type: 'progress', params: { state: 'truncating' } }],
+      on: {
+        forkTruncated: { target: 'catchingUp', actions: 'follow' },
+        truncationFailed: { target: 'joining', actions: 'explainEvent' },
+      },
+    },
+    installing: { entry: { type: 'progress', params: { state: 'installing' } } },
+    catchingUp: {
+      entry: { type: 'progress', params: { state: 'catchingUp' } },
+      on: {
+        measured: [
+          {
+            guard: { type: 'hasCaughtUp', params: ({ event }) => event },
+            target: 'streaming',
+            actions: 'measure',
+          },
+          { actions: 'measure' },
+        ],
+        gapFound: { actions: { type: 'nack', params: ({ event }) => event } },
+        sessionLost: { target: 'joining', actions: 'explainEvent' },
+      },
+    },
+    streaming: {
+      entry: { type: 'progress', params: { state: 'streaming' } },
+      on: {
+        measured: { actions: 'measure' },
+        gapFound: {
+          target: 'catchingUp',
+          actions: { type: 'nack', params: ({ event }) => event },
+        },
+        sessionLost: { target: 'joining', actions: 'explainEvent' },
+      },
+    },
+  },
+})

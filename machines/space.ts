@@ -1,0 +1,223 @@
+import { assign, emit, setup } from 'xstate'
+import type { AnyActorLogic } from 'xstate'
+import type { AssignmentAt, NodeId } from './protocol.js'
+import type { PrimaryOutput } from './primary.js'
+import type { PromotionOutput } from './promotion.js'
+
+export interface SpaceInput {
+  readonly space: string
+  readonly self: NodeId
+  /** Why the log cannot be trusted, or null. */
+  readonly damage: string | null
+}
+
+export interface SpaceContext extends SpaceInput {
+  record: AssignmentAt | null
+  epochStart: number
+  forced: boolean
+  adopted: AssignmentAt | null
+  promotions: number
+  lastReason: string
+}
+
+export type SpaceEvent =
+  | { type: 'logRecovered' }
+  | { type: 'logDamaged'; reason: string }
+  | { type: 'logRepaired' }
+  | { type: 'vacancyFound'; reason: string }
+  | { type: 'reignSeen'; primary: NodeId; epoch: number }
+  | { type: 'reignEnded'; reason: string }
+  | { type: 'namedPrimary'; record: AssignmentAt }
+  | { type: 'promotionOrdered'; reason: string }
+  | { type: 'promotionOver'; output: PromotionOutput }
+  | { type: 'promotionFailed'; error: unknown }
+  | { type: 'handoverStarted' }
+  | { type: 'handoverAbandoned' }
+  | { type: 'reignOver'; output: PrimaryOutput }
+  | { type: 'primaryFailed'; error: unknown }
+  | { type: 'replicaFailed'; error: unknown }
+  | { type: 'busLost'; reason: string }
+
+export type SpaceEffect =
+  | { type: 'progressed'; state: string; reason: string }
+  | { type: 'resign'; reason: string }
+  | { type: 'escalate'; error: unknown }
+
+/** What `provide` binds: the role actors, each hosted with its own effects. */
+export interface RoleInput {
+  readonly record: AssignmentAt | null
+  readonly epochStart: number
+  readonly forced: boolean
+  readonly adopted: AssignmentAt | null
+}
+
+const machine = setup({
+  types: {
+    input: {} as SpaceInput,
+    context: {} as SpaceContext,
+    events: {} as SpaceEvent,
+    emitted: {} as SpaceEffect,
+  },
+  actors: {
+    replica: {} as AnyActorLogic,
+    promotion: {} as AnyActorLogic,
+    primary: {} as AnyActorLogic,
+  },
+  guards: {
+    isDamaged: ({ context }) => context.damage !== null,
+    isWon: (_, params: { output: PromotionOutput }) => params.output.kind === 'won',
+  },
+  actions: {
+    explainEvent: assign({
+      lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
+    }),
+    progress: emit(({ context }, params: { state: string }): SpaceEffect =>
+      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+    clearOrders: assign({ forced: false, adopted: null }),
+    escalate: emit((_, params: { error: unknown }): SpaceEffect =>
+      ({ type: 'escalate', error: params.error })),
+  },
+})
+
+const roleInput = ({ context }: { context: SpaceContext }): RoleInput => ({
+  record: context.record,
+  epochStart: context.epochStart,
+  forced: context.forced,
+  adopted: context.adopted,
+})
+
+/**
+ * A member's role in one space. The roles are actors of their own; this chart decides which one
+ * lives. A role that fails for good ends the reign or the session, never the space's log.
+ */
+export const spaceMachine = machine.createMachine({
+  id: 'space',
+  context: ({ input }) => ({
+    ...input,
+    record: null,
+    epochStart: 0,
+    forced: false,
+    adopted: null,
+    promotions: 0,
+    lastReason: '',
+  }),
+  initial: 'recovering',
+  on: {
+    logDamaged: {
+      target: '.damaged',
+      actions: [assign({ damage: ({ event }) => event.reason }), 'explainEvent'],
+    },
+  },
+  states: {
+    recovering: {
+      entry: { type: 'progress', params: { state: 'recovering' } },
+      on: {
+        logRecovered: [
+          { guard: 'isDamaged', target: 'damaged' },
+          { target: 'replica' },
+        ],
+      },
+    },
+    replica: {
+      entry: { type: 'progress', params: { state: 'replica' } },
+      invoke: {
+        id: 'replica',
+        src: 'replica',
+        input: roleInput,
+        onError: { actions: { type: 'escalate', params: ({ event }) => ({ error: event.error }) } },
+      },
+      on: {
+        vacancyFound: { target: 'promoting', actions: ['clearOrders', 'explainEvent'] },
+        promotionOrdered: {
+          target: 'promoting',
+          actions: [assign({ forced: true, adopted: null }), 'explainEvent'],
+        },
+        namedPrimary: {
+          target: 'promoting',
+          actions: assign({
+            adopted: ({ event }) => event.record,
+            forced: false,
+            lastReason: ({ event }) => `the record names me in epoch ${event.record.assignment.epoch}`,
+          }),
+        },
+        replicaFailed: {
+          actions: { type: 'escalate', params: ({ event }) => ({ error: event.error }) },
+        },
+      },
+    },
+    promoting: {
+      entry: { type: 'progress', params: { state: 'promoting' } },
+      invoke: {
+        id: 'promotion',
+        src: 'promotion',
+        input: roleInput,
+        onError: { target: 'replica', actions: assign({ lastReason: 'the promotion failed' }) },
+      },
+      on: {
+        promotionOver: [
+          {
+            guard: { type: 'isWon', params: ({ event }) => event },
+            target: 'primary',
+            actions: assign({
+              record: ({ context, event }) =>
+                event.output.kind === 'won' ? event.output.record : context.record,
+              epochStart: ({ context, event }) =>
+                event.output.kind === 'won' ? event.output.epochStart : context.epochStart,
+              promotions: ({ context }) => context.promotions + 1,
+              lastReason: 'won the promotion',
+            }),
+          },
+          {
+            target: 'replica',
+            actions: assign({
+              lastReason: ({ context, event }) =>
+                event.output.kind === 'stoodDown' ? event.output.reason : context.lastReason,
+            }),
+          },
+        ],
+        promotionFailed: {
+          target: 'replica',
+          actions: assign({ lastReason: ({ event }) => `promotion failed: ${String(event.error)}` }),
+        },
+        busLost: { target: 'replica', actions: 'explainEvent' },
+      },
+    },
+    primary: {
+      entry: { type: 'progress', params: { state: 'primary' } },
+      invoke: {
+        id: 'primary',
+        src: 'primary',
+        input: roleInput,
+        onError: { target: 'replica', actions: assign({ lastReason: 'the primary failed' }) },
+      },
+      initial: 'reigning',
+      states: {
+        reigning: { on: { handoverStarted: 'handingOver' } },
+        handingOver: {
+          entry: { type: 'progress', params: { state: 'handingOver' } },
+          on: { handoverAbandoned: 'reigning' },
+        },
+      },
+      on: {
+        reignOver: {
+          target: 'replica',
+          actions: assign({ lastReason: ({ event }) => event.output.reason }),
+        },
+        primaryFailed: {
+          target: 'replica',
+          actions: [
+            assign({ lastReason: ({ event }) => `the primary failed: ${String(event.error)}` }),
+            emit(({ context }): SpaceEffect => ({ type: 'resign', reason: context.lastReason })),
+          ],
+        },
+        busLost: { target: 'replica', actions: 'explainEvent' },
+      },
+    },
+    damaged: {
+      entry: { type: 'progress', params: { state: 'damaged' } },
+      on: {
+        logRepaired: { target: 'replica', actions: assign({ damage: null }) },
+      },
+    },
+  },
+})

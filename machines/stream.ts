@@ -1,0 +1,157 @@
+import { assign, emit, setup } from 'xstate'
+import type { NodeId } from './protocol.js'
+
+export interface StreamInput {
+  readonly space: string
+  readonly peer: NodeId
+  /** Measurements in a row without progress, while something is in flight, before a rewind. */
+  readonly stalledMax: number
+}
+
+export interface StreamContext extends StreamInput {
+  session: number
+  /** Sequences of the present session: acked <= sent <= end. */
+  acked: number
+  sent: number
+  end: number
+  stalled: number
+  rewinds: number
+  lastReason: string
+}
+
+export type StreamEvent =
+  | { type: 'memberJoined'; session: number; common: number; end: number }
+  | { type: 'snapshotNeeded'; reason: string }
+  | { type: 'measured'; acked: number; sent: number; end: number; windowFull: boolean }
+  | { type: 'nacked'; sequence: number; reason: string }
+  | { type: 'peerDied'; reason: string }
+
+export type StreamEffect =
+  | { type: 'startShipping'; session: number; after: number }
+  | { type: 'rewind'; to: number; reason: string }
+  | { type: 'stopShipping'; reason: string }
+  | { type: 'progressed'; state: string; reason: string }
+
+const machine = setup({
+  types: {
+    input: {} as StreamInput,
+    context: {} as StreamContext,
+    events: {} as StreamEvent,
+    emitted: {} as StreamEffect,
+  },
+  guards: {
+    hasCaughtUp: (_, params: { acked: number; end: number }) => params.acked >= params.end,
+    hasFallenBehind: (_, params: { windowFull: boolean }) => params.windowFull,
+    isStalled: ({ context }, params: { acked: number; sent: number }) =>
+      params.acked < params.sent && params.acked === context.acked
+      && context.stalled + 1 >= context.stalledMax,
+  },
+  actions: {
+    begin: assign(({ context, event }) => event.type === 'memberJoined'
+      ? {
+          session: event.session,
+          // Progress comes from acks of this session only, never from the join's history.
+          acked: 0,
+          sent: event.common,
+          end: event.end,
+          stalled: 0,
+          lastReason: `session ${event.session} continues after ${event.common}`,
+        }
+      : context),
+    measure: assign(({ context, event }) => event.type === 'measured'
+      ? {
+          acked: event.acked,
+          sent: event.sent,
+          end: event.end,
+          stalled:
+            event.acked < event.sent && event.acked === context.acked ? context.stalled + 1 : 0,
+        }
+      : context),
+    countRewind: assign(({ context, event }) => ({
+      sent: event.type === 'nacked' ? event.sequence : context.acked,
+      rewinds: context.rewinds + 1,
+      stalled: 0,
+      lastReason: event.type === 'nacked' ? event.reason : 'no ack in time',
+    })),
+    rewind: emit(({ context }): StreamEffect =>
+      ({ type: 'rewind', to: context.sent, reason: context.lastReason })),
+    startShipping: emit(({ context }): StreamEffect =>
+      ({ type: 'startShipping', session: context.session, after: context.sent })),
+    stopShipping: emit(({ context }): StreamEffect =>
+      ({ type: 'stopShipping', reason: context.lastReason })),
+    progress: emit(({ context }, params: { state: string }): StreamEffect =>
+      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+    explainEvent: assign({
+      lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
+    }),
+  },
+})
+
+const rewinding = ['countRewind', 'rewind'] as const
+
+/**
+ * The primary's view of one replica. The cursor moves in plain code (actors/shipping.ts, once per
+ * batch); the chart is measured after acks and at every heartbeat, and decides: caught up, fallen
+ * behind, stalled, to be rewound (go-back-n), gone.
+ */
+export const streamMachine = machine.createMachine({
+  id: 'stream',
+  context: ({ input }) => ({
+    ...input,
+    session: 0,
+    acked: 0,
+    sent: 0,
+    end: 0,
+    stalled: 0,
+    rewinds: 0,
+    lastReason: '',
+  }),
+  initial: 'joining',
+  on: {
+    memberJoined: { target: '.catchingUp', actions: ['begin', 'startShipping'], reenter: true },
+    snapshotNeeded: { target: '.snapshotting', actions: 'explainEvent' },
+    peerDied: { target: '.unreachable', actions: 'explainEvent' },
+  },
+  states: {
+    joining: {},
+    catchingUp: {
+      entry: { type: 'progress', params: { state: 'catchingUp' } },
+      on: {
+        measured: [
+          {
+            guard: { type: 'hasCaughtUp', params: ({ event }) => event },
+            target: 'streaming',
+            actions: 'measure',
+          },
+          {
+            guard: { type: 'isStalled', params: ({ event }) => event },
+            actions: ['measure', ...rewinding],
+          },
+          { actions: 'measure' },
+        ],
+        nacked: { actions: [...rewinding] },
+      },
+    },
+    streaming: {
+      entry: { type: 'progress', params: { state: 'streaming' } },
+      on: {
+        measured: [
+          {
+            guard: { type: 'isStalled', params: ({ event }) => event },
+            target: 'catchingUp',
+            actions: ['measure', ...rewinding],
+          },
+          {
+            guard: { type: 'hasFallenBehind', params: ({ event }) => event },
+            target: 'catchingUp',
+            actions: 'measure',
+          },
+          { actions: 'measure' },
+        ],
+        nacked: { target: 'catchingUp', actions: [...rewinding] },
+      },
+    },
+    snapshotting: { entry: ['stopShipping', { type: 'progress', params: { state: 'snapshotting' } }] },
+    unreachable: { entry: ['stopShipping', { type: 'progress', params: { state: 'unreachable' } }] },
+  },
+})

@@ -1,0 +1,227 @@
+/**
+ * The arbiter on a JetStream key-value bucket (DESIGN sections 2 and 5).
+ *
+ * It speaks JetStream's API as plain requests over the node's own bus connection: no second
+ * client, no second connection whose life would have to be watched. A bucket is the stream
+ * `KV_<bucket>` over `$KV.<bucket>.>` with one message per subject (NATS ADR-8), so `nats kv` and
+ * every NATS client can read it. All answers come from the stream's leader: direct get, which a
+ * lagging follower may answer, is off and never asked for.
+ */
+import { ArbiterUnavailableError, NoRespondersError } from '../../actors/ports.js'
+import type {
+  Arbiter, ArbiterRecord, BusConnection, BusMessage, CompareAndSetOutcome, OpenArbiter,
+} from '../../actors/ports.js'
+
+export interface JetStreamArbiterOptions {
+  /** Default `engram`. nats.conf names it in the nodes' permissions. */
+  readonly bucket?: string
+  /** Copies of the bucket when this makes it: 1, or 3 on a cluster of three servers or more. */
+  readonly replicas?: number
+  /** For each request. Default 1,000. */
+  readonly timeoutMs?: number
+}
+
+/** From nats-server's errors.json. */
+const apiError = { streamNotFound: 10059, messageNotFound: 10037, wrongLastSequence: 10071 }
+
+/** Records are a few hundred bytes; a bound keeps a mistake out of everybody's start. */
+const recordBytesMax = 256 * 1024
+
+/** Of keys(): JetStream answers with up to 100,000 subjects per page. */
+const pagesMax = 100
+
+interface ApiAnswer {
+  readonly error?: { readonly code?: number; readonly err_code?: number; description?: string }
+  readonly [field: string]: unknown
+}
+
+export function jetStreamArbiter(options: JetStreamArbiterOptions = {}): OpenArbiter {
+  const { bucket = 'engram', replicas = 1, timeoutMs = 1000 } = options
+  return (connection) => new JetStreamArbiter(connection, bucket, replicas, timeoutMs)
+}
+
+class JetStreamArbiter implements Arbiter {
+  readonly #stream: string
+
+  constructor(
+    private readonly connection: BusConnection,
+    private readonly bucket: string,
+    private readonly replicas: number,
+    private readonly timeoutMs: number,
+  ) {
+    this.#stream = `KV_${bucket}`
+  }
+
+  async read(key: string): Promise<ArbiterRecord | null> {
+    const last = await this.#last(key)
+    return last === null || last.deleted ? null : last.record
+  }
+
+  async compareAndSet(
+    key: string, value: Uint8Array, revision: number,
+  ): Promise<CompareAndSetOutcome> {
+    const subject = this.#subject(key)
+    const outcome = await this.#publish(subject, value, revision)
+    if (revision !== 0 || outcome.kind !== 'refused') return outcome
+    // `nats kv del` leaves a marker under the key: nobody's value, yet it has a sequence.
+    const last = await this.#last(key).catch(() => null)
+    return last?.deleted ? this.#publish(subject, value, last.record.revision) : outcome
+  }
+
+  async keys(prefix: string): Promise<string[]> {
+    const above = `$KV.${this.bucket}.`
+    const filter = `${above}${prefix.slice(0, prefix.lastIndexOf('.') + 1)}>`
+    const found: string[] = []
+    for (let page = 0, offset = 0; page < pagesMax; page += 1) {
+      const answer = await this.#api('STREAM.INFO', { subjects_filter: filter, offset })
+      this.#check(answer)
+      const state = answer['state'] as { subjects?: Record<string, number> } | undefined
+      const subjects = Object.keys(state?.subjects ?? {})
+      for (const subject of subjects) {
+        const key = subject.slice(above.length)
+        if (key.startsWith(prefix)) found.push(key)
+      }
+      offset += subjects.length
+      const total = typeof answer['total'] === 'number' ? answer['total'] : 0
+      if (subjects.length === 0 || offset >= total) return found.sort()
+    }
+    throw new ArbiterUnavailableError(`bucket ${this.bucket} holds more keys than can be listed`)
+  }
+
+  async bucketId(): Promise<string> {
+    const found = await this.#api('STREAM.INFO', {})
+    if (found.error?.err_code !== apiError.streamNotFound) return this.#created(found)
+    // Several nodes may do so at once: the one stream that results is what INFO then tells all.
+    const made = await this.#api('STREAM.CREATE', this.#configuration())
+    const answer = await this.#api('STREAM.INFO', {})
+    if (answer.error && made.error) this.#check(made)
+    return this.#created(answer)
+  }
+
+  #created(answer: ApiAnswer): string {
+    this.#check(answer)
+    const created = answer['created']
+    if (typeof created === 'string' && created !== '') return created
+    throw new ArbiterUnavailableError(`JetStream does not say when ${this.#stream} was created`)
+  }
+
+  async #last(key: string): Promise<{ record: ArbiterRecord; deleted: boolean } | null> {
+    const answer = await this.#api('STREAM.MSG.GET', { last_by_subj: this.#subject(key) })
+    if (answer.error?.err_code === apiError.messageNotFound) return null
+    this.#check(answer)
+    const message = answer['message'] as
+      { seq?: unknown; data?: unknown; hdrs?: unknown } | undefined
+    if (!Number.isSafeInteger(message?.seq)) {
+      throw new ArbiterUnavailableError('JetStream sent a message without a sequence')
+    }
+    const headers = Buffer.from(String(message?.hdrs ?? ''), 'base64').toString('latin1')
+    return {
+      record: {
+        value: new Uint8Array(Buffer.from(String(message?.data ?? ''), 'base64')),
+        revision: message?.seq as number,
+      },
+      deleted: /^KV-Operation: *(DEL|PURGE)\r?$/m.test(headers),
+    }
+  }
+
+  /**
+   * Definite are only JetStream's own words: an acknowledgement of this stream, or "wrong last
+   * sequence". A 503 would mean that no server heard of a stream over the subject, so nothing was
+   * stored: but interest travels between servers with a delay, and a caller repeats in either
+   * case, so it is `unknown` like a timeout. A repetition of what was applied is refused; the
+   * caller then reads and knows its own record by the nonce.
+   */
+  async #publish(
+    subject: string, value: Uint8Array, revision: number,
+  ): Promise<CompareAndSetOutcome> {
+    try {
+      const message = await this.connection.request(subject, value, {
+        timeoutMs: this.timeoutMs,
+        headers: {
+          'Nats-Expected-Stream': this.#stream,
+          'Nats-Expected-Last-Subject-Sequence': String(revision),
+        },
+      })
+      const answer = parse(message)
+      if (answer.error?.err_code === apiError.wrongLastSequence) return { kind: 'refused' }
+      if (answer.error) return { kind: 'unknown', reason: describe(answer) }
+      if (answer['stream'] === this.#stream && Number.isSafeInteger(answer['seq'])) {
+        return { kind: 'applied', revision: answer['seq'] as number }
+      }
+      return { kind: 'unknown', reason: 'the answer is no acknowledgement of this bucket' }
+    } catch (error) {
+      const reason = error instanceof NoRespondersError
+        ? `no JetStream bucket ${this.bucket} listens` : textOf(error)
+      return { kind: 'unknown', reason }
+    }
+  }
+
+  async #api(operation: string, body: object): Promise<ApiAnswer> {
+    const subject = `$JS.API.${operation}.${this.#stream}`
+    try {
+      const bytes = Buffer.from(JSON.stringify(body))
+      return parse(await this.connection.request(subject, bytes, { timeoutMs: this.timeoutMs }))
+    } catch (error) {
+      const what = error instanceof NoRespondersError
+        ? 'JetStream is not enabled on the NATS server' : textOf(error)
+      throw new ArbiterUnavailableError(`bucket ${this.bucket}: ${what}`, error)
+    }
+  }
+
+  #check(answer: ApiAnswer): void {
+    if (!answer.error) return
+    throw new ArbiterUnavailableError(
+      answer.error.err_code === apiError.streamNotFound
+        ? `bucket ${this.bucket} does not exist` : `bucket ${this.bucket}: ${describe(answer)}`)
+  }
+
+  #subject(key: string): string {
+    if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(key)) {
+      throw new TypeError(`${JSON.stringify(key)} is no key of the arbiter`)
+    }
+    return `$KV.${this.bucket}.${key}`
+  }
+
+  /**
+   * History 1: a record replaces the one before. Nothing expires, and nothing is purged: a key
+   * that is missing must never come about by housekeeping (section 5, the arbiter).
+   */
+  #configuration(): object {
+    return {
+      name: this.#stream,
+      description: 'Engram replication: assignments of spaces and identities of nodes',
+      subjects: [`$KV.${this.bucket}.>`],
+      retention: 'limits',
+      storage: 'file',
+      num_replicas: this.replicas,
+      max_msgs_per_subject: 1,
+      discard: 'new',
+      max_msgs: -1,
+      max_bytes: -1,
+      max_age: 0,
+      max_msg_size: recordBytesMax,
+      max_consumers: -1,
+      duplicate_window: 120_000_000_000,
+      allow_direct: false,
+      allow_rollup_hdrs: false,
+      deny_delete: true,
+      deny_purge: true,
+    }
+  }
+}
+
+/** @throws SyntaxError when a server answers with something else than a JSON object */
+function parse(message: BusMessage): ApiAnswer {
+  const answer: unknown = JSON.parse(Buffer.from(message.data).toString('utf8'))
+  if (typeof answer === 'object' && answer !== null) return answer as ApiAnswer
+  throw new SyntaxError('the answer is no JSON object')
+}
+
+function describe(answer: ApiAnswer): string {
+  const { description = 'error without description', err_code: code } = answer.error ?? {}
+  return code === undefined ? description : `${description} (JetStream error ${code})`
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,273 @@
+import { ErrorCode, Events, headers as natsHeaders } from 'nats'
+import type { Msg, MsgHdrs, NatsConnection, NatsError } from 'nats'
+import {
+  BusClosedError, NoRespondersError, RequestTimeoutError,
+} from '../../actors/ports.js'
+import type {
+  BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
+} from '../../actors/ports.js'
+
+interface PendingRequest {
+  readonly subject: string
+  readonly timer: NodeJS.Timeout
+  resolve(message: BusMessage): void
+  reject(error: Error): void
+}
+
+/**
+ * A message as the bus shows it. Headers are decoded when one is asked for. `header('Status')` is
+ * the status of a message without payload that the server made, e.g. 503 (as Go's client has it).
+ * A header block that cannot be decoded gives '' for every name: it is not mistaken for one
+ * without headers, so that a garbled idempotency key is refused rather than overlooked.
+ */
+class NatsBusMessage implements BusMessage {
+  #headers: MsgHdrs | null | undefined
+  #unreadable = false
+
+  constructor(private readonly message: Msg) {}
+
+  get subject(): string {
+    return this.message.subject
+  }
+
+  get data(): Uint8Array {
+    return this.message.data
+  }
+
+  get reply(): string | undefined {
+    return this.message.reply || undefined
+  }
+
+  header(name: string): string | undefined {
+    if (this.#headers === undefined) this.#decode()
+    if (this.#unreadable) return ''
+    const block = this.#headers
+    if (!block) return undefined
+    if (block.has(name)) return block.get(name)
+    return name === 'Status' && block.code !== 0 ? String(block.code) : undefined
+  }
+
+  #decode(): void {
+    try {
+      this.#headers = this.message.headers ?? null
+    } catch {
+      this.#headers = null
+      this.#unreadable = true
+    }
+  }
+}
+
+/** One NATS connection behind the BusConnection port; made by `natsBus`. */
+export class NatsBusConnection implements BusConnection {
+  readonly serverId: string
+  readonly closed: Promise<string>
+  readonly #nats: NatsConnection
+  readonly #logger: Logger
+  readonly #inbox: string
+  readonly #pending = new Map<string, PendingRequest>()
+  readonly #flushes = new Set<(error: Error) => void>()
+  #maxPayload: number
+  #lastToken = 0
+  #isClosed = false
+  #reason: string | null = null
+
+  readonly #pings: NodeJS.Timeout
+  #unanswered = 0
+
+  constructor(
+    nats: NatsConnection, inbox: string, logger: Logger,
+    liveness: { pingIntervalMs: number; maxPingOut: number },
+  ) {
+    this.#nats = nats
+    this.#logger = logger
+    this.#inbox = `${inbox}.`
+    this.serverId = nats.info?.server_id ?? ''
+    this.#maxPayload = nats.info?.max_payload ?? 1_048_576
+    this.closed = nats.closed().then(
+      (error) => this.#ended(error ?? null), (error: Error) => this.#ended(error))
+    nats.subscribe(`${inbox}.*`, { callback: (error, message) => this.#answer(error, message) })
+    this.#pings = setInterval(() => this.#ping(liveness.maxPingOut), liveness.pingIntervalMs)
+    void this.#watch()
+  }
+
+  get maxPayload(): number {
+    this.#maxPayload = this.#nats.info?.max_payload ?? this.#maxPayload
+    return this.#maxPayload
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed || this.#nats.isClosed()
+  }
+
+  publish(subject: string, data: Uint8Array, options?: PublishOptions): void {
+    if (this.isClosed) throw new BusClosedError()
+    checkSubject(subject)
+    try {
+      if (options === undefined) this.#nats.publish(subject, data)
+      else this.#nats.publish(subject, data, {
+        ...(options.reply === undefined ? {} : { reply: options.reply }),
+        ...(options.headers === undefined ? {} : { headers: headerBlock(options.headers) }),
+      })
+    } catch (error) {
+      throw this.#publishError(error, data)
+    }
+  }
+
+  subscribe(
+    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+  ): BusSubscription {
+    if (this.isClosed) throw new BusClosedError()
+    checkSubject(subject)
+    const subscription = this.#nats.subscribe(subject, {
+      ...(options?.queue === undefined ? {} : { queue: options.queue }),
+      callback: (error, message) => {
+        if (error) {
+          this.#logger.error({ subject, error: error.message }, 'subscription failed')
+          return
+        }
+        try {
+          handler(new NatsBusMessage(message))
+        } catch (fault) {
+          this.#logger.error({ subject, error: textOf(fault) }, 'message handler threw')
+        }
+      },
+    })
+    return { unsubscribe: () => subscription.unsubscribe() }
+  }
+
+  request(
+    subject: string, data: Uint8Array,
+    options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
+  ): Promise<BusMessage> {
+    return new Promise((resolve, reject) => {
+      const token = (this.#lastToken += 1).toString(36)
+      // A throw rejects: the executor's are the promise's. Nothing is kept when publish fails.
+      this.publish(subject, data, {
+        reply: this.#inbox + token,
+        ...(options.headers === undefined ? {} : { headers: options.headers }),
+      })
+      const timer = setTimeout(() => {
+        this.#pending.delete(token)
+        reject(new RequestTimeoutError(subject, options.timeoutMs))
+      }, options.timeoutMs)
+      this.#pending.set(token, { subject, timer, resolve, reject })
+    })
+  }
+
+  flush(): Promise<void> {
+    if (this.isClosed) return Promise.reject(new BusClosedError())
+    // The package leaves the promise of an unanswered ping unsettled when it closes.
+    return new Promise((resolve, reject) => {
+      this.#flushes.add(reject)
+      this.#nats.flush().then(
+        () => {
+          this.#flushes.delete(reject)
+          resolve()
+        },
+        () => {
+          this.#flushes.delete(reject)
+          reject(new BusClosedError())
+        })
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#reason ??= 'closed by this process'
+    await this.#nats.close()
+    await this.closed
+  }
+
+  #answer(error: NatsError | null, message: Msg): void {
+    if (error) {
+      this.#logger.error({ error: error.message }, 'this user may not subscribe to its inbox')
+      return
+    }
+    const token = message.subject.slice(this.#inbox.length)
+    const pending = this.#pending.get(token)
+    if (!pending) return
+    this.#pending.delete(token)
+    clearTimeout(pending.timer)
+    const answer = new NatsBusMessage(message)
+    // Only the server's own message has both no payload and a status.
+    if (message.data.length === 0 && answer.header('Status') === '503') {
+      pending.reject(new NoRespondersError(pending.subject))
+    } else pending.resolve(answer)
+  }
+
+  /**
+   * The package has pings of its own, but after too many it waits until the socket has taken its
+   * last bytes: for ever, when the server hangs and the buffers are full. A stall of this process
+   * costs one tick at most, so it does not look like a hung server.
+   */
+  #ping(maxPingOut: number): void {
+    if (this.#unanswered >= maxPingOut) {
+      this.#reason ??= 'the server stopped answering pings'
+      void this.#nats.close()
+      return
+    }
+    this.#unanswered += 1
+    this.#nats.flush().then(() => { this.#unanswered = 0 }, () => {})
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.#nats.status()) {
+      if (status.type === Events.LDM) {
+        this.#logger.info({ server: this.serverId }, 'NATS server is shutting down')
+      } else if (status.type === Events.Error) this.#serverError(status)
+    }
+  }
+
+  #serverError(status: { data: unknown; permissionContext?: object }): void {
+    if (status.data !== ErrorCode.PermissionsViolation) {
+      this.#reason ??= `the server reports ${String(status.data)}`
+      return
+    }
+    // The server names the subject only here; a request to it ends by its timeout.
+    this.#logger.error({ ...status.permissionContext }, 'NATS permission denied')
+  }
+
+  #ended(error: Error | null): string {
+    this.#isClosed = true
+    clearInterval(this.#pings)
+    const cause = error && (error as Partial<NatsError>).code
+    const reason = this.#reason ?? (error
+      ? `the connection broke: ${error.message || cause}` : 'the server closed the connection')
+    for (const pending of this.#pending.values()) {
+      clearTimeout(pending.timer)
+      pending.reject(new BusClosedError(`the NATS connection is closed: ${reason}`))
+    }
+    this.#pending.clear()
+    for (const reject of this.#flushes) reject(new BusClosedError())
+    this.#flushes.clear()
+    return reason
+  }
+
+  #publishError(error: unknown, data: Uint8Array): Error {
+    const code = (error as Partial<NatsError> | null)?.code
+    if (code === ErrorCode.MaxPayloadExceeded) {
+      return new RangeError(
+        `${data.length} bytes and their headers exceed max_payload, ${this.maxPayload} bytes`)
+    }
+    if (code === ErrorCode.ConnectionClosed || code === ErrorCode.ConnectionDraining) {
+      return new BusClosedError()
+    }
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+/** White space in a subject would become part of the wire protocol. */
+function checkSubject(subject: string): void {
+  if (subject === '' || /[\s\0]/.test(subject)) {
+    throw new TypeError(`${JSON.stringify(subject)} is no subject`)
+  }
+}
+
+function headerBlock(fields: Readonly<Record<string, string>>): MsgHdrs {
+  const block = natsHeaders()
+  for (const name in fields) block.set(name, fields[name] ?? '')
+  return block
+}
+
+function textOf(fault: unknown): string {
+  return fault instanceof Error ? fault.stack ?? fault.message : String(fault)
+}

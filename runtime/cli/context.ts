@@ -1,0 +1,133 @@
+/** What every command shares: input and output, errors with a remedy, the connection. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import type { Command } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
+import { connect } from '../client/client.js'
+import type { EngramClient } from '../client/client.js'
+import { loadSettings } from '../settings.js'
+import type { Role } from '../natsServer.js'
+import type { ConnectionFlags, Environment, Settings } from '../settings.js'
+import { readUpRecord } from '../upRecord.js'
+
+export interface CliIo {
+  readonly stdin: Readable
+  readonly stdout: Writable
+  readonly stderr: Writable
+  readonly env: Environment
+  readonly cwd: string
+}
+
+export const processIo = (): CliIo => ({
+  stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, env: process.env,
+  cwd: process.cwd(),
+})
+
+export const exit = { ok: 0, failed: 1, usage: 2 } as const
+
+/** Ends the command with a message, what to do about it, and an exit code. */
+export class CliError extends Error {
+  constructor(
+    message: string, readonly remedy: string | null = null, readonly exitCode: number = exit.failed,
+  ) {
+    super(message)
+    this.name = 'CliError'
+  }
+}
+
+export const usage = (message: string, remedy: string): CliError =>
+  new CliError(message, remedy, exit.usage)
+
+/** How a command ends when it did its work: 0 unless it says otherwise. */
+export type Action = number | void
+
+/** Collects what the commands need; made once per run. */
+export class Context {
+  /** What the action that ran returned. */
+  exitCode: number = exit.ok
+
+  constructor(readonly io: CliIo) {}
+
+  print(line: string): void {
+    this.io.stdout.write(`${line}\n`)
+  }
+
+  /** One JSON document: with --json, all that goes to stdout. */
+  printJson(value: unknown): void {
+    this.io.stdout.write(`${JSON.stringify(value)}\n`)
+  }
+
+  note(line: string): void {
+    this.io.stderr.write(`${line}\n`)
+  }
+
+  /** Runs an action, keeping its exit code. */
+  act<T extends unknown[]>(run: (...args: T) => Promise<Action>): (...args: T) => Promise<void> {
+    return async (...args) => {
+      this.exitCode = (await run(...args)) ?? exit.ok
+    }
+  }
+
+  settings(flags: ConnectionFlags, role: Role = 'operator'): Settings {
+    return loadSettings(this.#discovered(flags), this.io.env, role)
+  }
+
+  /** Connects, runs, closes. The role tells whose password of `--nats-auth` is used. */
+  async withClient<T>(
+    flags: ConnectionFlags, run: (client: EngramClient) => Promise<T>, role: Role = 'operator',
+  ): Promise<T> {
+    const { nats } = this.settings(flags, role)
+    const client = await connect({ ...nats, name: 'engram-cli' })
+    try {
+      return await run(client)
+    } finally {
+      await client.close()
+    }
+  }
+
+  /** Without a word on where NATS is: that of the cluster that `engram up` runs in `.engram`. */
+  #discovered(flags: ConnectionFlags): ConnectionFlags {
+    const { env } = this.io
+    if (flags.nats ?? flags.config ?? env['ENGRAM_NATS_URL'] ?? env['ENGRAM_CONFIG']) return flags
+    const found = readUpRecord(join(this.io.cwd, defaultData))
+    if (!found?.nats) return flags
+    const auth = found.auth && existsSync(found.auth) ? { natsAuth: found.auth } : {}
+    return { nats: found.nats, ...auth, ...flags }
+  }
+}
+
+/** Of `engram up`, below the working directory. */
+export const defaultData = '.engram'
+
+/** The options of every command that talks to NATS. */
+export function connectionOptions(command: Command): Command {
+  return command
+    .option('--nats <url>',
+      'NATS server, or several with commas [ENGRAM_NATS_URL] '
+      + '(default: the running `engram up` here, else nats://127.0.0.1:4222)')
+    .option('--nats-creds <file>', 'NATS credentials file [ENGRAM_NATS_CREDS]')
+    .option('--nats-auth <file>',
+      'file of passwords, as `engram up --auth` makes [ENGRAM_NATS_AUTH]')
+    .option('--nats-ca <file>', 'CA certificate of the NATS server [ENGRAM_NATS_CA]')
+    .option('--config <file>', 'JSON file of options [ENGRAM_CONFIG]')
+}
+
+export const jsonOption = (): Option =>
+  new Option('--json', 'print JSON on stdout, and nothing else there')
+
+/** Parser of a whole number option. */
+export function whole(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (/^[0-9]+$/.test(text) && value >= min && value <= max) return value
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
+  }
+}
+
+/** Parser of a duration: 250, 250ms, 5s, 2m. Milliseconds. */
+export function duration(text: string): number {
+  const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m)?$/.exec(text)
+  if (!match) throw new InvalidArgumentError('It must be a duration like 250ms, 5s or 2m.')
+  return Number(match[1]) * ({ ms: 1, s: 1000, m: 60_000 }[match[2] ?? 'ms'] ?? 1)
+}

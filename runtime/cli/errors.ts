@@ -1,0 +1,93 @@
+/** Every error a command can end with, as a message and a remedy. */
+import { AdminError, ConnectError, EngramError, ReadError } from '../client/errors.js'
+import { WriteOutcomeUnknownError, WriteRefusedError } from '../client/errors.js'
+import { ConfigError } from '../config.js'
+import { HttpListenError } from '../http/server.js'
+import { DataInUseError } from '../upRecord.js'
+import { CliError, exit } from './context.js'
+
+export interface Ending {
+  readonly message: string
+  readonly remedy: string | null
+  readonly exitCode: number
+}
+
+export function endingOf(error: unknown): Ending {
+  if (error instanceof CliError) return error
+  if (error instanceof ConfigError) {
+    return {
+      message: `the ${error.source} cannot be used:\n  ${error.message.replaceAll('\n', '\n  ')}`,
+      remedy: 'Correct it. All options: engram node --help-config',
+      exitCode: exit.usage,
+    }
+  }
+  if (error instanceof TypeError && error.message.startsWith('an address is')) {
+    return { message: error.message, remedy: null, exitCode: exit.usage }
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  const code = error instanceof EngramError ? ` [${error.code}]` : ''
+  return { message: message + code, remedy: remedyOf(error), exitCode: exit.failed }
+}
+
+function remedyOf(error: unknown): string | null {
+  if (error instanceof ConnectError) return connectRemedy(error)
+  if (error instanceof WriteOutcomeUnknownError) {
+    return `It may have taken effect. To find out, write again with --key ${error.key}: `
+      + 'it takes effect at most once.'
+  }
+  if (error instanceof WriteRefusedError) return writeRemedy(error)
+  if (error instanceof ReadError || error instanceof AdminError) return requestRemedy(error)
+  if (error instanceof DataInUseError) {
+    return 'Use that cluster (engram status), stop it first, or choose another --data DIR.'
+  }
+  if (error instanceof HttpListenError) return null
+  return codeRemedy((error as { code?: unknown }).code)
+}
+
+function connectRemedy(error: ConnectError): string {
+  if (/authori[sz]ation|authentication|permission/i.test(error.message)) {
+    return 'Name credentials: --nats-creds FILE, --nats-auth FILE, or ENGRAM_NATS_USER and '
+      + 'ENGRAM_NATS_PASSWORD.'
+  }
+  return 'Is a NATS server running there? Start a cluster with `engram up`, or name the server '
+    + 'with --nats URL or ENGRAM_NATS_URL.'
+}
+
+const forbidden = 'Name credentials that may: --nats-creds FILE, --nats-auth FILE.'
+
+function writeRemedy(error: WriteRefusedError): string | null {
+  switch (error.code) {
+    case 'INVALID_OPERATION':
+      return 'An operation looks like {"type":"StoreNode","node":{"id":"n1","content":"…"}}; '
+        + 'others: engram write --help'
+    case 'PAYLOAD_TOO_LARGE': return 'Split it: a request is at most 256 KiB.'
+    case 'NOT_ENOUGH_IN_SYNC':
+      return 'Too few members are in sync for --ack committed: see engram status, bring a node '
+        + 'back, or write with --ack durable.'
+    case 'OVERLOADED': return 'Write with less in flight: --in-flight N.'
+    case 'FORBIDDEN': return forbidden
+    case 'READ_ONLY': return 'The disk of the primary is full: make room, it heals by itself.'
+    default: return null
+  }
+}
+
+function requestRemedy(error: ReadError | AdminError): string | null {
+  switch (error.code) {
+    case 'NO_RESPONDERS':
+    case 'TIMEOUT': return 'See which nodes and primaries there are: engram status'
+    case 'NO_NODES':
+      return 'Start one with `engram up` or `engram node`, or name another server with --nats.'
+    case 'UNKNOWN_SPACE': return 'See engram space list; make it with: engram space create NAME'
+    case 'FORBIDDEN': return forbidden
+    case 'STALE_READ': return 'Ask the primary (leave out --any), or allow more staleness.'
+    default: return null
+  }
+}
+
+function codeRemedy(code: unknown): string | null {
+  switch (code) {
+    case 'ENOENT': return 'Check the path.'
+    case 'EACCES': return 'Check the permissions of the path.'
+    default: return null
+  }
+}

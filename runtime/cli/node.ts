@@ -1,0 +1,150 @@
+/** engram node */
+import type { Command } from 'commander'
+import { nameFault } from '../../machines/subjects.js'
+import { options } from '../config.js'
+import { createLogger } from '../logger.js'
+import type { LogLevel } from '../logger.js'
+import { environmentName, httpSetting, loadSettings, suspectVariables } from '../settings.js'
+import type { ConnectionFlags } from '../settings.js'
+import type { NodeOptions, RunningNode } from '../node.js'
+import { connectionOptions, exit, jsonOption, usage } from './context.js'
+import type { Action, Context } from './context.js'
+import { table } from './text.js'
+
+interface NodeFlags extends ConnectionFlags {
+  readonly id?: string
+  readonly data?: string
+  readonly http?: string
+  readonly set?: readonly string[]
+  readonly helpConfig?: boolean
+  readonly json?: boolean
+}
+
+export function addNode(program: Command, context: Context): void {
+  connectionOptions(program.command('node'))
+    .summary('run one node, for production')
+    .description('Runs one node in the foreground. SIGTERM hands its primaries over and stops it. '
+      + 'Logs go to stderr, as JSON lines.')
+    .option('--id <id>', 'name of the node, unique in the cluster [ENGRAM_ID]')
+    .option('--data <dir>', 'data directory, of this node alone [ENGRAM_DATA]')
+    .option('--http <host:port>', 'health, metrics and status; port 0: any, off: none '
+      + '[ENGRAM_HTTP] (default: 127.0.0.1:0)')
+    .option('--set <option=value...>', 'an option, like heartbeatMs=200 or retentionBytes=4GiB')
+    .option('--help-config', 'list all options')
+    .addOption(jsonOption())
+    .addHelpText('after', `
+Example:
+  engram node --id n1 --nats nats://10.0.0.5:4222 --data /var/lib/engram/n1 --http 127.0.0.1:7433
+
+ENGRAM_LOG_LEVEL: debug, info (default), warn, error.
+Exit codes: 0 stopped, 1 failed (a supervisor may start it again), 2 wrong usage or options.`)
+    .action(context.act((flags: NodeFlags) => runNode(context, flags)))
+}
+
+async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
+  if (flags.helpConfig) return showOptions(context, flags.json ?? false)
+  const settings = loadSettings(
+    { ...flags, options: parseSets(flags.set ?? []) }, context.io.env, 'node')
+  const id = flags.id ?? settings.id
+  const data = flags.data ?? settings.data
+  if (!id) throw usage('a node needs an id', 'Give --id n1.')
+  const fault = nodeNameFault(id)
+  if (fault) throw usage(`${JSON.stringify(id)} cannot name a node: ${fault}`, 'Choose another.')
+  if (!data) throw usage('a node needs a data directory', 'Give --data DIR.')
+  for (const suspect of suspectVariables(context.io.env)) context.note(suspect)
+  const logger = createLogger({ level: logLevel(context), fields: { node: id } })
+  const http = httpSetting(flags.http) ?? settings.http
+  return superviseNode(context, {
+    id, data, nats: settings.nats, config: settings.config, logger,
+    http: http === undefined ? '127.0.0.1:0' : http,
+  }, flags.json ?? false)
+}
+
+const logLevels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
+
+function logLevel(context: Context): LogLevel {
+  const given = context.io.env['ENGRAM_LOG_LEVEL'] ?? 'info'
+  const level = logLevels.find((known) => known === given)
+  if (level) return level
+  throw usage(`ENGRAM_LOG_LEVEL=${given} is no level`, `Use ${logLevels.join(', ')}.`)
+}
+
+/** `_all` and its like are subjects of their own. */
+function nodeNameFault(id: string): string | null {
+  return nameFault(id) ?? (id.startsWith('_') ? 'a node name does not begin with _' : null)
+}
+
+async function superviseNode(context: Context, options: NodeOptions, json: boolean): Promise<Action> {
+  const told = stopRequested(context)
+  // Loaded late: it brings the storage and the actors, which no other command needs.
+  const { startNode } = await import('../node.js')
+  const starting = startNode(options)
+  const node = await Promise.race([starting, told.then(() => null)])
+  if (node === null) {
+    // Told to stop while it was still starting: nothing to hand over.
+    const started = await within(starting, options.config.stopMs)
+    if (started) await within(started.stop(), options.config.stopMs)
+    return exit.ok
+  }
+  printReady(context, node, json)
+  const ended = await Promise.race([node.finished, told])
+  if (typeof ended === 'number') return ended
+  context.note(`${options.id}: ${ended}, handing over (at most ${options.config.stopMs} ms)`)
+  await within(node.drain(), options.config.stopMs)
+  await within(node.stop(), 2000)
+  return exit.ok
+}
+
+function printReady(context: Context, node: RunningNode, json: boolean): void {
+  const { node: it } = node.status()
+  if (json) {
+    context.printJson({ ready: true, id: it.id, pid: it.pid, http: it.http, data: it.data })
+  } else {
+    context.print(`${it.id} is ready: pid ${it.pid}, ${it.http ?? 'no HTTP'}, data ${it.data}`)
+  }
+}
+
+/** Resolves with the reason when a signal, or the end of the parent, asks this node to stop. */
+function stopRequested(context: Context): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => resolve(signal))
+    }
+    if (context.io.env['ENGRAM_LIFELINE'] !== 'stdin') return
+    // `engram up` holds the other end; it closes however that process ends.
+    const { stdin } = context.io
+    for (const event of ['end', 'close', 'error']) {
+      stdin.once(event, () => resolve('engram up has ended'))
+    }
+    stdin.resume()
+  })
+}
+
+/** Undefined when it takes longer, or fails: what is being stopped need not stop in order. */
+async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms)
+  })
+  try {
+    return await Promise.race([promise.catch(() => undefined), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function parseSets(sets: readonly string[]): Record<string, string> {
+  return Object.fromEntries(sets.map((set) => {
+    const at = set.indexOf('=')
+    if (at < 1) throw usage(`--set ${set} is not option=value`, 'For example: --set heartbeatMs=200')
+    return [set.slice(0, at), set.slice(at + 1)]
+  }))
+}
+
+function showOptions(context: Context, json: boolean): void {
+  if (json) return context.printJson({ options })
+  context.print(table(['OPTION', 'DEFAULT', 'UNIT', 'ENVIRONMENT', 'MEANING'],
+    Object.entries(options).map(([name, info]) => [
+      name, String(info.default), info.unit, environmentName(name), info.doc,
+    ])))
+}

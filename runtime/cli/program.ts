@@ -1,0 +1,70 @@
+/** The `engram` command: its groups, and how it ends. */
+import { Command, CommanderError } from 'commander'
+import { Context, exit } from './context.js'
+import type { CliIo } from './context.js'
+import { endingOf } from './errors.js'
+import { addFiles } from './files.js'
+import { addNode } from './node.js'
+import { addOperate } from './operate.js'
+import { addRead } from './read.js'
+import { addSpace } from './space.js'
+import { addStatus } from './status.js'
+import { addUp } from './up.js'
+import { addWrite } from './write.js'
+import { version } from '../version.js'
+
+export function buildProgram(context: Context): Command {
+  const program = new Command('engram')
+    .description('Replicated memory spaces over NATS, with failover in a fraction of a second.')
+    .version(version, '-V, --version')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.io.stdout.write(text),
+      writeErr: (text) => context.io.stderr.write(text),
+    })
+    .showSuggestionAfterError(true)
+    .configureHelp({ showGlobalOptions: false })
+    .addHelpText('after', `
+A first look:
+  engram up                              a cluster of three nodes on this machine
+  engram write demo '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'
+  engram read demo get n1
+  engram status --watch                  then kill -9 the primary, and watch
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage. Help on a command: engram COMMAND --help`)
+  program.commandsGroup('Run:')
+  addUp(program, context)
+  addNode(program, context)
+  program.commandsGroup('Use:')
+  addWrite(program, context)
+  addRead(program, context)
+  program.commandsGroup('Operate:')
+  addStatus(program, context)
+  addSpace(program, context)
+  addOperate(program, context)
+  program.commandsGroup('Look into files:')
+  addFiles(program, context)
+  return program
+}
+
+/** Runs one command line, without the two first words of argv. Never throws; the exit code. */
+export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
+  const context = new Context(io)
+  try {
+    await buildProgram(context).parseAsync([...args], { from: 'user' })
+    return context.exitCode
+  } catch (error) {
+    if (error instanceof CommanderError) return endOfUsage(context, error)
+    const ending = endingOf(error)
+    context.note(`error: ${ending.message}`)
+    if (ending.remedy) context.note(`  ${ending.remedy}`)
+    return ending.exitCode
+  }
+}
+
+/** Commander has written the message; help that was asked for is no error. */
+function endOfUsage(context: Context, error: CommanderError): number {
+  if (error.exitCode === 0) return exit.ok
+  if (error.code !== 'commander.help') context.note('  Help: engram --help, engram COMMAND --help')
+  return exit.usage
+}

@@ -1,0 +1,113 @@
+/** engram read get | edges | list | entries */
+import { Option } from 'commander'
+import type { Command } from 'commander'
+import type { EdgeDirection, Query, ReadAnswer } from '../../actors/ports.js'
+import type { LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import type { ConnectionFlags } from '../settings.js'
+import { connectionOptions, duration, exit, jsonOption, usage, whole } from './context.js'
+import type { Action, Context } from './context.js'
+import { checkSpaceName } from './space.js'
+import { table } from './text.js'
+
+interface ReadFlags extends ConnectionFlags {
+  readonly any?: boolean
+  readonly committed?: boolean
+  readonly minSequence?: number
+  readonly maxStaleness?: number
+  readonly direction: EdgeDirection
+  readonly after: string
+  readonly from: number
+  readonly limit: number
+  readonly deadline: number
+  readonly json?: boolean
+}
+
+export function addRead(program: Command, context: Context): void {
+  connectionOptions(program.command('read').argument('<space>')
+    .argument('<what>', 'get, edges, list or entries').argument('[id]', 'a node, for get and edges'))
+    .summary('read nodes, edges and log entries')
+    .description('Reads from the primary (the latest), or with --any from whichever member is '
+      + 'free (committed state).')
+    .option('--any', 'any member may answer')
+    .option('--committed', 'committed state only, from the primary')
+    .option('--min-sequence <n>', 'with --any: not older than this',
+      whole(0, Number.MAX_SAFE_INTEGER))
+    .option('--max-staleness <duration>', 'with --any: not further behind than this', duration)
+    .addOption(new Option('--direction <d>', 'of edges').choices(['out', 'in', 'both'])
+      .default('out'))
+    .option('--after <id>', 'list: nodes after this id', '')
+    .option('--from <n>', 'entries: from this sequence on', whole(1, Number.MAX_SAFE_INTEGER), 1)
+    .option('--limit <n>', 'list, entries: at most', whole(1, 1000), 100)
+    .option('--deadline <duration>', 'all attempts together', duration, 10_000)
+    .addOption(jsonOption())
+    .addHelpText('after', `
+Examples:
+  engram read demo get n1              # exits 1 when there is no such node
+  engram read demo edges n1 --direction both
+  engram read demo list --after n1 --limit 20
+  engram read demo entries --from 40
+  engram read demo get n1 --any --min-sequence 42 --json`)
+    .action(context.act((space: string, what: string, id: string | undefined, flags: ReadFlags) =>
+      read(context, space, what, id, flags)))
+}
+
+async function read(
+  context: Context, space: string, what: string, id: string | undefined, flags: ReadFlags,
+): Promise<Action> {
+  checkSpaceName(space)
+  const query = queryOf(what, id, flags)
+  const answer = await context.withClient(flags, (client) => client.read(space, query, {
+    from: flags.any ? 'any' : 'primary', committed: flags.committed,
+    minSequence: flags.minSequence, maxStalenessMs: flags.maxStaleness, deadlineMs: flags.deadline,
+  }), 'reader') as ReadAnswer
+  if (flags.json) context.printJson(answer)
+  const missing = answer.value === null || answer.value === undefined
+  if (!flags.json && missing) context.note(`no node ${id ?? ''} in ${space}`)
+  else if (!flags.json) context.print(show(query, answer.value))
+  const age = answer.role === 'primary' ? '' : `, ${answer.stalenessMs} ms behind`
+  if (!flags.json) {
+    context.note(`as of sequence ${answer.sequence}, epoch ${answer.epoch}, `
+      + `by ${answer.role} ${answer.node}${age}`)
+  }
+  return missing ? exit.failed : exit.ok
+}
+
+function queryOf(what: string, id: string | undefined, flags: ReadFlags): Query {
+  const named = (): string => {
+    if (id) return id
+    throw usage(`read ${what} needs the id of a node`, `For example: engram read demo ${what} n1`)
+  }
+  switch (what) {
+    case 'get': return { type: 'GetNode', nodeId: named() }
+    case 'edges': return { type: 'GetEdges', nodeId: named(), direction: flags.direction }
+    case 'list': return { type: 'ListNodes', after: flags.after, limit: flags.limit }
+    case 'entries': return { type: 'GetEntries', from: flags.from, limit: flags.limit }
+    default: throw usage(`nothing is called ${what}`, 'Read get, edges, list or entries.')
+  }
+}
+
+function show(query: Query, value: unknown): string {
+  switch (query.type) {
+    case 'GetNode': return JSON.stringify(value, null, 2)
+    case 'GetEdges':
+      return table(['SOURCE', 'TARGET', 'KIND', 'WEIGHT'], (value as MemoryEdge[]).map(
+        (edge) => [edge.source, edge.target, edge.kind, showNumber(edge.weight)]))
+    case 'ListNodes':
+      return table(['ID', 'ACTIVATION', 'CONFIDENCE', 'CONTENT'], (value as MemoryNode[]).map(
+        (node) => [node.id, showNumber(node.activation), showNumber(node.confidence),
+          brief(node.content ?? '')]))
+    case 'GetEntries':
+      return table(['SEQUENCE', 'EPOCH', 'TIME', 'OPERATION'], (value as LogEntry[]).map(
+        (entry) => [String(entry.sequence), String(entry.epoch),
+          new Date(entry.timestamp).toISOString(), brief(JSON.stringify(entry.operation))]))
+  }
+}
+
+function showNumber(value: number | undefined): string {
+  return value === undefined ? '-' : String(value)
+}
+
+function brief(text: string): string {
+  const line = text.replaceAll(/\s+/g, ' ')
+  return line.length > 100 ? `${line.slice(0, 99)}…` : line
+}

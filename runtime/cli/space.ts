@@ -1,0 +1,84 @@
+/** engram space create | list */
+import { Option } from 'commander'
+import type { Command } from 'commander'
+import type { AckLevel } from '../../machines/protocol.js'
+import { nameFault } from '../../machines/subjects.js'
+import type { ConnectionFlags } from '../settings.js'
+import { connectionOptions, jsonOption, usage, whole } from './context.js'
+import type { Context } from './context.js'
+import { table } from './text.js'
+
+export const ackOption = (what: string): Option =>
+  new Option('--ack <level>', what).choices(['memory', 'durable', 'committed'])
+
+interface CreateFlags extends ConnectionFlags {
+  readonly replicas: number
+  readonly ack: AckLevel
+  readonly minInSync?: number
+  readonly json?: boolean
+}
+
+export function addSpace(program: Command, context: Context): void {
+  const space = program.command('space').summary('create and list spaces')
+    .description('A space is a named, independent log and the memory graph it produces.')
+  connectionOptions(space.command('create').argument('<name>', 'A-Z a-z 0-9 _ -, at most 64'))
+    .summary('create a space')
+    .description('Creates a space and places its members on nodes. Creating it again with equal '
+      + 'settings is fine.')
+    .option('--replicas <n>', 'members besides the primary', whole(0, 15), 2)
+    .addOption(ackOption('default level of answers to writes').default('durable'))
+    .option('--min-in-sync <n>',
+      'committed writes are refused while fewer members are in sync '
+      + '(default: 2, or 1 without replicas)', whole(1, 16))
+    .addOption(jsonOption())
+    .addHelpText('after', `
+Examples:
+  engram space create demo
+  engram space create ledger --replicas 2 --ack committed --min-in-sync 2`)
+    .action(context.act((name: string, flags: CreateFlags) => create(context, name, flags)))
+  connectionOptions(space.command('list'))
+    .summary('list spaces')
+    .description('Lists the spaces that the arbiter knows.')
+    .addOption(jsonOption())
+    .action(context.act((flags: ConnectionFlags & { json?: boolean }) => list(context, flags)))
+}
+
+/** @throws CliError (usage) */
+export function checkSpaceName(name: string): void {
+  const fault = nameFault(name)
+  if (fault) throw usage(`${JSON.stringify(name)} cannot name a space: ${fault}`, 'Choose another.')
+}
+
+async function create(context: Context, name: string, flags: CreateFlags): Promise<void> {
+  checkSpaceName(name)
+  const { replicas, ack } = flags
+  const minInSync = flags.minInSync ?? Math.min(2, replicas + 1)
+  if (minInSync > replicas + 1) {
+    throw usage(`--min-in-sync ${minInSync} can never hold: there are ${replicas + 1} members`,
+      `Choose at most ${replicas + 1}, or more --replicas.`)
+  }
+  await context.withClient(flags, async (client) => {
+    const answer = await client.admin({ type: 'createSpace', space: name, replicas, ack, minInSync })
+    if (flags.json) context.printJson(answer)
+    else if (answer.created === false) context.print(`space ${name} exists with these settings`)
+    else context.print(`space ${name} created: ${replicas} replicas, ack ${ack}, `
+      + `minInSync ${minInSync}`)
+  })
+}
+
+async function list(
+  context: Context, flags: ConnectionFlags & { json?: boolean },
+): Promise<void> {
+  await context.withClient(flags, async (client) => {
+    const { spaces = [] } = await client.admin({ type: 'listSpaces' })
+    if (flags.json) return context.printJson({ spaces })
+    if (spaces.length === 0) return context.note('no spaces; make one: engram space create NAME')
+    context.print(table(
+      ['SPACE', 'STATE', 'EPOCH', 'PRIMARY', 'MEMBERS', 'IN SYNC', 'ACK', 'MIN IN SYNC'],
+      spaces.map((space) => [
+        space.space, space.state, String(space.epoch), space.primary ?? 'none',
+        space.members.join(' '), space.inSync.join(' '), space.settings.ack,
+        String(space.settings.minInSync),
+      ])))
+  })
+}

@@ -1,0 +1,231 @@
+/** engram up */
+import { resolve } from 'node:path'
+import { Option } from 'commander'
+import type { Command } from 'commander'
+import { Cluster } from '../cluster.js'
+import { PortBusyError } from '../clusterBroker.js'
+import { here, shellWord } from '../clusterNode.js'
+import { json as jsonPage, parseAddress, startHttpServer, text } from '../http/server.js'
+import type { HttpServer } from '../http/server.js'
+import { freePort } from '../natsServer.js'
+import type { ConnectionFlags } from '../settings.js'
+import type { ClusterSpace, ClusterStatus } from '../status.js'
+import { publishUp, releaseData, takeData } from '../upRecord.js'
+import { connectionOptions, defaultData, exit, jsonOption, usage, whole } from './context.js'
+import type { Action, Context } from './context.js'
+import { checkSpaceName } from './space.js'
+
+interface UpFlags extends ConnectionFlags {
+  readonly nodes: number
+  readonly space: string
+  readonly replicas: number
+  readonly data: string
+  readonly natsPort: number
+  readonly http: string
+  readonly auth?: boolean
+  readonly restart?: boolean
+  readonly json?: boolean
+}
+
+const defaultHttp = '127.0.0.1:7432'
+const defaultNatsPort = 4222
+
+export function addUp(program: Command, context: Context): void {
+  const up = connectionOptions(program.command('up'))
+    .summary('run a cluster on this machine')
+    .description('Runs a private nats-server and several nodes, each its own process, in the '
+      + 'foreground. Ctrl-C hands over and stops all; a second one stops at once.')
+    .option('--nodes <n>', 'nodes n1, n2 …', whole(1, 15), 3)
+    .option('--space <name>', 'space to create', 'demo')
+    .option('--replicas <n>', 'members of that space besides its primary', whole(0, 14), 2)
+    .option('--data <dir>', 'everything is kept here', defaultData)
+    .addOption(new Option('--nats-port <port>', 'of the private nats-server; a busy default is '
+      + 'stepped over').argParser(whole(0, 65_535)).default(defaultNatsPort).conflicts('nats'))
+    .option('--http <host:port>', 'status of the cluster; a busy default is stepped over',
+      defaultHttp)
+    .addOption(new Option('--auth', 'the private nats-server asks for passwords; they are kept in '
+      + 'a file under --data').conflicts('nats'))
+    .option('--restart', 'start a node again when it has died')
+    .addOption(jsonOption())
+    .addHelpText('after', `
+A node that dies stays down, so that you can watch the failover, until --restart or you start it
+again; the command to do so is printed. Logs are in DIR/logs.
+
+With --json one line goes to stdout when all is ready:
+  {"ready":true,"nats":"nats://…","http":"http://…","nodes":[{"id":"n1","pid":1,"http":"…"}]}
+
+Examples:
+  engram up
+  engram up --nodes 5 --replicas 2 --data /tmp/engram
+  engram up --nats nats://10.0.0.5:4222     # nodes on a NATS server that runs already`)
+  up.action(context.act((flags: UpFlags) => run(context, flags, {
+    natsPort: up.getOptionValueSource('natsPort') !== 'default',
+    http: up.getOptionValueSource('http') !== 'default',
+  })))
+}
+
+interface Chosen {
+  readonly natsPort: boolean
+  readonly http: boolean
+}
+
+async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Action> {
+  checkFlags(flags)
+  const data = resolve(context.io.cwd, flags.data)
+  const foreign = flags.nats !== undefined || context.io.env['ENGRAM_NATS_URL'] !== undefined
+  // Also checks the options in file and environment, before anything is started.
+  const settings = context.settings({ ...flags, nats: flags.nats ?? natsOf(context) }, 'operator')
+  takeData(data)
+  const signals = new Signals(context)
+  try {
+    const starting = Cluster.start({
+      nodes: Array.from({ length: flags.nodes }, (_, i) => `n${i + 1}`), data,
+      nats: foreign ? settings.nats : null,
+      natsPort: flags.natsPort, stepOver: !chosen.natsPort, auth: flags.auth ?? false,
+      restart: flags.restart ?? false, config: flags.config && resolve(flags.config),
+      env: context.io.env, tell: (line) => context.note(line),
+    })
+    const cluster = await starting.catch((error: unknown) => {
+      throw error instanceof PortBusyError
+        ? usage(error.message, 'Choose another --nats-port, or 0 for any free one.') : error
+    })
+    return await lead(context, flags, chosen, data, cluster, signals)
+  } finally {
+    signals.ignore()
+    releaseData(data)
+  }
+}
+
+/** Where a broker was named in the environment; else none, whatever runs by default. */
+function natsOf(context: Context): string | undefined {
+  return context.io.env['ENGRAM_NATS_URL'] === undefined ? 'nats://127.0.0.1' : undefined
+}
+
+function checkFlags(flags: UpFlags): void {
+  checkSpaceName(flags.space)
+  parseAddress(flags.http)
+  if (flags.replicas < flags.nodes) return
+  throw usage(`--replicas ${flags.replicas} needs ${flags.replicas + 1} nodes, and there are `
+    + `${flags.nodes}`, `Use --nodes ${flags.replicas + 1}, or --replicas ${flags.nodes - 1}.`)
+}
+
+/** From the first node's start to the last one's end. */
+async function lead(
+  context: Context, flags: UpFlags, chosen: Chosen, data: string, cluster: Cluster,
+  signals: Signals,
+): Promise<Action> {
+  let page: HttpServer | null = null
+  try {
+    if (!signals.seen) {
+      const space = await Promise.race(
+        [cluster.ensureSpace(flags.space, flags.replicas), signals.first.then(() => null)])
+      if (space) {
+        page = await startPage(context, flags, chosen, cluster)
+        publishUp(data, { nats: cluster.broker.url, auth: cluster.broker.authFile, http: page.url })
+        if (flags.json) printReadyJson(context, cluster, page)
+        else printReady(context, flags, data, cluster, page, space)
+        await signals.first
+      }
+    }
+  } catch (error) {
+    await cluster.kill()
+    throw error
+  }
+  context.note('Handing over and stopping; once more to stop at once.')
+  const orderly = cluster.stop().then(() => 'stopped')
+  const how = await Promise.race([orderly, signals.second.then(() => 'abrupt')])
+  if (how === 'abrupt') await cluster.kill()
+  await page?.close()
+  return exit.ok
+}
+
+async function startPage(
+  context: Context, flags: UpFlags, chosen: Chosen, cluster: Cluster,
+): Promise<HttpServer> {
+  const { host, port } = parseAddress(flags.http)
+  const free = chosen.http || port === 0 ? port : await freePort(port)
+  if (free !== port) context.note(`Port ${port} is in use: HTTP listens on ${free}.`)
+  const shown = host.includes(':') ? `[${host}]` : host
+  return startHttpServer({
+    address: `${shown}:${free}`,
+    routes: {
+      '/healthz': () => text(200, 'ok'),
+      '/readyz': async () => {
+        const reasons = notReady(await cluster.status())
+        return reasons.length === 0 ? text(200, 'ready') : text(503, reasons.join('\n'))
+      },
+      '/status': async () => jsonPage(200, await cluster.status()),
+    },
+  })
+}
+
+function notReady(status: ClusterStatus): string[] {
+  return status.spaces.filter((space) => space.primary === null)
+    .map((space) => `space ${space.id} has no primary${space.blocked ? `: ${space.blocked}` : ''}`)
+}
+
+function printReadyJson(context: Context, cluster: Cluster, page: HttpServer): void {
+  context.printJson({
+    ready: true, nats: cluster.broker.url, http: page.url,
+    nodes: cluster.nodes.map(({ id, pid, http }) => ({ id, pid, http })),
+    auth: cluster.broker.authFile, data: cluster.options.data,
+  })
+}
+
+function printReady(
+  context: Context, flags: UpFlags, data: string, cluster: Cluster, page: HttpServer,
+  space: ClusterSpace,
+): void {
+  const { url, authFile } = cluster.broker
+  const primary = cluster.nodes.find((node) => node.id === space.primary) ?? cluster.nodes[0]
+  // Without it, commands find the cluster by its default data directory.
+  const found = data === resolve(context.io.cwd, defaultData) && flags.nats === undefined
+  const to = found ? '' : ` --nats ${url}${authFile ? ` --nats-auth ${shellWord(here(authFile))}` : ''}`
+  const nodes = cluster.nodes.map((node) =>
+    `  ${node.id}   pid ${node.pid}   ${node.http ?? 'no HTTP'}   log ${here(node.log)}`)
+  context.print([
+    `Ready: NATS ${url}, status ${page.url}/status, data ${here(data)}`,
+    ...nodes,
+    ...(authFile ? [`  passwords: ${here(authFile)}`] : []),
+    `Space ${space.id}: primary ${space.primary}, in sync ${space.inSync.join(' ')}`,
+    '',
+    'Try, in another terminal:',
+    `  npx engram write ${space.id}${to} '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'`,
+    `  npx engram read ${space.id} get n1${to}`,
+    `  npx engram status --watch${to}`,
+    ...(authFile ? [] : [`  nats --server ${url} request engram.v1.write.${space.id} `
+      + `'{"type":"UpdateActivation","nodeId":"n1","activation":0.8}'`]),
+    '',
+    `Then let the primary die, and watch: kill -9 ${primary?.pid}`,
+    'and start it again:',
+    `  ${primary?.command}`,
+    '',
+    'Ctrl-C hands over and stops all.',
+  ].join('\n'))
+}
+
+/** Ctrl-C and SIGTERM: the first asks, the second one insists. */
+class Signals {
+  readonly first: Promise<void>
+  readonly second: Promise<void>
+  seen = 0
+  #resolveFirst = (): void => {}
+  #resolveSecond = (): void => {}
+  readonly #onSignal = (): void => {
+    this.seen++
+    if (this.seen === 1) this.#resolveFirst()
+    else this.#resolveSecond()
+  }
+
+  constructor(context: Context) {
+    this.first = new Promise((done) => (this.#resolveFirst = done))
+    this.second = new Promise((done) => (this.#resolveSecond = done))
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, this.#onSignal)
+    // Who reads our output may go away; the cluster goes on.
+    context.io.stderr.on('error', () => {})
+  }
+
+  ignore(): void {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, this.#onSignal)
+  }
+}

@@ -1,0 +1,262 @@
+/** engram write */
+import { createReadStream, statSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { SingleBar } from 'cli-progress'
+import type { Command } from 'commander'
+import type { WriteAnswer } from '../../actors/ports.js'
+import type { Operation } from '../../machines/memory.js'
+import type { AckLevel } from '../../machines/protocol.js'
+import type { EngramClient } from '../client/client.js'
+import { EngramError } from '../client/errors.js'
+import type { ConnectionFlags } from '../settings.js'
+import {
+  CliError, connectionOptions, duration, exit, jsonOption, usage, whole,
+} from './context.js'
+import type { Action, Context } from './context.js'
+import { ackOption, checkSpaceName } from './space.js'
+import { showCount } from './text.js'
+
+interface WriteFlags extends ConnectionFlags {
+  readonly file?: string
+  readonly ack?: AckLevel
+  readonly key?: string
+  readonly deadline: number
+  readonly inFlight: number
+  readonly keepGoing?: boolean
+  readonly json?: boolean
+}
+
+const example = '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'
+
+export function addWrite(program: Command, context: Context): void {
+  connectionOptions(program.command('write').argument('<space>').argument('[json]',
+    'an operation, an array of them, {"operations":[…]}, or - to read lines from stdin'))
+    .summary('write one operation, or a file of them')
+    .description('Writes and waits for the answer. What gets no definite answer is tried again '
+      + 'with the same idempotency key, so nothing takes effect twice.')
+    .option('--file <ndjson>', 'one request per line: an operation or {"operations":[…]}')
+    .addOption(ackOption('level of the answer (default: that of the space)'))
+    .option('--key <key>', 'idempotency key; of a file: KEY-1, KEY-2 … by line, so that a file '
+      + 'that broke off can be written again')
+    .option('--deadline <duration>', 'of each write, all attempts together', duration, 10_000)
+    .option('--in-flight <n>', 'lines waiting for an answer; 1 keeps their order for certain',
+      whole(1, 65_536), 256)
+    .option('--keep-going', 'go on after a line that fails')
+    .addOption(jsonOption())
+    .addHelpText('after', `
+Operations:
+  ${example}
+  {"type":"UpdateActivation","nodeId":"n1","activation":0.8}
+  {"type":"StoreEdge","edge":{"source":"n1","target":"n2","kind":"causal","weight":0.7}}
+
+Examples:
+  engram write demo '${example}'
+  engram write demo --file ops.ndjson --key import-7
+  generate | engram write demo -`)
+    .action(context.act((space: string, json: string | undefined, flags: WriteFlags) =>
+      write(context, space, json, flags)))
+}
+
+async function write(
+  context: Context, space: string, json: string | undefined, flags: WriteFlags,
+): Promise<Action> {
+  checkSpaceName(space)
+  if (json !== undefined && flags.file !== undefined) {
+    throw usage('both JSON and --file were given', 'Give one of them.')
+  }
+  if (json === undefined && flags.file === undefined) {
+    throw usage('nothing to write', `Give JSON, --file, or - for stdin: engram write ${space} `
+      + `'${example}'`)
+  }
+  if (json !== undefined && json !== '-') return writeOne(context, space, json, flags)
+  const source = openSource(context, flags.file ?? '-')
+  return context.withClient(flags, (client) => writeLines(context, client, space, source, flags),
+    'writer')
+}
+
+async function writeOne(
+  context: Context, space: string, json: string, flags: WriteFlags,
+): Promise<void> {
+  const request = parseRequest(json)
+  if (typeof request === 'string') throw usage(request, `For example: '${example}'`)
+  const { ack, key, deadline } = flags
+  await context.withClient(flags, async (client) => {
+    const answer = await client.write(space, request, { ack, key, deadlineMs: deadline })
+    if (flags.json) context.printJson(answer)
+    else context.print(showAnswer(answer))
+  }, 'writer')
+}
+
+function showAnswer(answer: WriteAnswer): string {
+  const safe = answer.safeSequence >= answer.sequence ? 'safe'
+    : `safe so far: ${answer.safeSequence}`
+  return `${answer.duplicate ? 'already written' : 'written'}: ${answer.space} sequence `
+    + `${answer.sequence}, epoch ${answer.epoch}, ${answer.ack} at ${answer.node} (${safe})`
+}
+
+/** A string is what is wrong. The gate of the server checks the rest, and names the field. */
+function parseRequest(line: string): Operation | readonly Operation[] | string {
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch (error) {
+    return `not valid JSON: ${(error as Error).message}`
+  }
+  if (typeof value !== 'object' || value === null) return 'an operation is a JSON object'
+  if (Array.isArray(value)) return value as Operation[]
+  const { operations } = value as { operations?: unknown }
+  return Array.isArray(operations) ? operations as Operation[] : value as Operation
+}
+
+interface Source {
+  readonly stream: Readable
+  /** null: not known beforehand. */
+  readonly bytes: number | null
+}
+
+function openSource(context: Context, path: string): Source {
+  if (path === '-') return { stream: context.io.stdin, bytes: null }
+  return { bytes: statSync(path).size, stream: createReadStream(path) }
+}
+
+interface Tally {
+  lines: number
+  written: number
+  operations: number
+  duplicates: number
+  refused: number
+  unknown: number
+  firstSequence: number | null
+  lastSequence: number | null
+  epoch: number | null
+}
+
+async function writeLines(
+  context: Context, client: EngramClient, space: string, source: Source, flags: WriteFlags,
+): Promise<Action> {
+  const tally: Tally = {
+    lines: 0, written: 0, operations: 0, duplicates: 0, refused: 0, unknown: 0,
+    firstSequence: null, lastSequence: null, epoch: null,
+  }
+  const startedAt = performance.now()
+  const bar = progressBar(context, source)
+  const window = new Window(flags.inFlight)
+  let failed = false
+  const fail = (line: number, error: unknown): void => {
+    const unknown = error instanceof EngramError && 'outcome' in error && error.outcome === 'unknown'
+    if (unknown) tally.unknown++
+    else tally.refused++
+    failed = true
+    const text = error instanceof Error ? error.message : String(error)
+    const code = error instanceof EngramError ? `${error.code}: ` : ''
+    context.note(`line ${line}: ${code}${text}`)
+  }
+  for await (const line of createInterface({ input: source.stream, crlfDelay: Infinity })) {
+    tally.lines++
+    bar.read(Buffer.byteLength(line) + 1)
+    if (line.trim() === '') continue
+    const number = tally.lines
+    const request = parseRequest(line)
+    if (typeof request === 'string') {
+      fail(number, new CliError(request))
+    } else {
+      await window.enter()
+      const key = flags.key === undefined ? undefined : `${flags.key}-${number}`
+      client.write(space, request, { ack: flags.ack, key, deadlineMs: flags.deadline })
+        .then((answer) => note(tally, answer), (error: unknown) => fail(number, error))
+        .finally(() => {
+          window.leave()
+          bar.show(tally)
+        })
+    }
+    if (failed && !flags.keepGoing) break
+  }
+  await window.drained()
+  bar.stop()
+  report(context, tally, performance.now() - startedAt, flags.json ?? false)
+  return failed ? exit.failed : exit.ok
+}
+
+function note(tally: Tally, answer: WriteAnswer): void {
+  tally.written++
+  tally.operations += answer.count
+  if (answer.duplicate) tally.duplicates++
+  const first = answer.sequence - answer.count + 1
+  tally.firstSequence = Math.min(tally.firstSequence ?? first, first)
+  tally.lastSequence = Math.max(tally.lastSequence ?? 0, answer.sequence)
+  tally.epoch = Math.max(tally.epoch ?? 0, answer.epoch)
+}
+
+function report(context: Context, tally: Tally, ms: number, json: boolean): void {
+  const perSecond = ms > 0 ? Math.round(tally.operations / ms * 1000) : 0
+  const whole = tally.refused + tally.unknown === 0
+  if (json) {
+    context.printJson({ ok: whole, ...tally, ms: Math.round(ms), operationsPerSecond: perSecond })
+    return
+  }
+  const range = tally.lastSequence === null ? ''
+    : `, sequences ${tally.firstSequence} to ${tally.lastSequence}`
+  const twice = tally.duplicates === 0 ? '' : `, ${showCount(tally.duplicates)} were there already`
+  context.print(`${showCount(tally.operations)} operations written${range}${twice} `
+    + `(${showCount(perSecond)}/s)`)
+  if (whole) return
+  context.note(`${showCount(tally.refused)} refused, ${showCount(tally.unknown)} with unknown outcome`)
+  context.note('To go on after a mended file: write it again with the same --key, whatever was '
+    + 'written takes effect once.')
+}
+
+/** Bounds what is waiting for an answer; one producer. */
+class Window {
+  #inside = 0
+  #waiting: (() => void) | null = null
+  #empty: (() => void) | null = null
+
+  constructor(readonly size: number) {}
+
+  async enter(): Promise<void> {
+    if (this.#inside >= this.size) await new Promise<void>((resolve) => (this.#waiting = resolve))
+    this.#inside++
+  }
+
+  leave(): void {
+    this.#inside--
+    this.#waiting?.()
+    this.#waiting = null
+    if (this.#inside === 0) this.#empty?.()
+  }
+
+  async drained(): Promise<void> {
+    if (this.#inside > 0) await new Promise<void>((resolve) => (this.#empty = resolve))
+  }
+}
+
+interface Progress {
+  read(bytes: number): void
+  show(tally: Tally): void
+  stop(): void
+}
+
+const longInputBytes = 1024 * 1024
+
+/** On a terminal, for long input or input of unknown length; else none. */
+function progressBar(context: Context, source: Source): Progress {
+  const stderr = context.io.stderr as NodeJS.WriteStream
+  const long = source.bytes === null || source.bytes > longInputBytes
+  if (!stderr.isTTY || !long) return { read() {}, show() {}, stop() {} }
+  const known = source.bytes !== null
+  const bar = new SingleBar({
+    stream: stderr, clearOnComplete: true, hideCursor: true, fps: 10,
+    format: known ? '{bar} {percentage} %  {operations} operations  {eta_formatted} left'
+      : '{operations} operations  {duration_formatted}',
+  })
+  let bytes = 0
+  bar.start(source.bytes ?? 0, 0, { operations: 0 })
+  return {
+    read: (more) => {
+      bytes += more
+    },
+    show: (tally) => bar.update(known ? bytes : 0, { operations: showCount(tally.operations) }),
+    stop: () => bar.stop(),
+  }
+}

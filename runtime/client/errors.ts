@@ -1,0 +1,73 @@
+/** What the client throws. Each carries a stable `code`, and whether trying again helps. */
+
+export class EngramError extends Error {
+  constructor(
+    /** Stable; the codes of DESIGN section 6 and those of the client, named at each class. */
+    readonly code: string,
+    message: string,
+    /** The same call may succeed later. */
+    readonly retryable: boolean,
+    cause?: unknown,
+  ) {
+    super(message, cause === undefined ? {} : { cause })
+    this.name = 'EngramError'
+  }
+}
+
+/**
+ * The write did not take effect and never will. Codes: those of the server that say `notTaken`,
+ * ABORTED and DEADLINE (before anything was sent), OVERLOADED (also: too many in flight here),
+ * FORBIDDEN (these NATS credentials may not write).
+ */
+export class WriteRefusedError extends EngramError {
+  readonly outcome = 'notTaken'
+  readonly sequence = undefined
+  constructor(
+    code: string, message: string, retryable: boolean, readonly key: string, cause?: unknown,
+  ) {
+    super(code, message, retryable, cause)
+    this.name = 'WriteRefusedError'
+  }
+}
+
+/**
+ * The write may have taken effect, or may still. Write again with the same `key` to find out: it
+ * takes effect at most once. Codes: NO_RESPONDERS, TIMEOUT, STALE_EPOCH (the answer came from a
+ * reign that was over), ABORTED, CLOSED, and those of the server that say `unknown`.
+ */
+export class WriteOutcomeUnknownError extends EngramError {
+  readonly outcome = 'unknown'
+  constructor(
+    code: string, message: string, readonly key: string,
+    /** Where it stands in the log, if the server said so (ACK_TIMEOUT). */
+    readonly sequence: number | undefined,
+    cause?: unknown,
+  ) {
+    super(code, message, true, cause)
+    this.name = 'WriteOutcomeUnknownError'
+  }
+}
+
+/** A read without a result. Codes: those of the server, NO_RESPONDERS, TIMEOUT, FORBIDDEN … */
+export class ReadError extends EngramError {
+  constructor(code: string, message: string, retryable: boolean, cause?: unknown) {
+    super(code, message, retryable, cause)
+    this.name = 'ReadError'
+  }
+}
+
+/** A request to `engram.v1.admin.<node>` that was refused or not answered. */
+export class AdminError extends EngramError {
+  constructor(code: string, message: string, retryable: boolean, cause?: unknown) {
+    super(code, message, retryable, cause)
+    this.name = 'AdminError'
+  }
+}
+
+/** No NATS server could be reached, or it refused the credentials. Code: CONNECT. */
+export class ConnectError extends EngramError {
+  constructor(message: string, cause?: unknown) {
+    super('CONNECT', message, true, cause)
+    this.name = 'ConnectError'
+  }
+}

@@ -1,0 +1,149 @@
+/** What operators ask of nodes: status of all, and changes (`engram.v1.admin.<node>`). */
+import { createInbox } from 'nats'
+import type { NatsConnection } from 'nats'
+import type { AckLevel, SpaceSettings } from '../../machines/protocol.js'
+import { subjects } from '../../machines/subjects.js'
+import { asStatusReport, mergeStatus, statusOfAll } from '../status.js'
+import type { ClusterStatus, NodeStatusReport } from '../status.js'
+import { AdminError } from './errors.js'
+
+export type AdminRequest =
+  | {
+    readonly type: 'createSpace'
+    readonly space: string
+    readonly replicas: number
+    readonly ack: AckLevel
+    readonly minInSync: number
+  }
+  | { readonly type: 'listSpaces' }
+  | {
+    readonly type: 'promote'
+    readonly space: string
+    /** Default: the most advanced in-sync replica. */
+    readonly to?: string
+    /** Over I2 and I5: `to` reigns even if it lacks what was committed. */
+    readonly force?: boolean
+  }
+  | { readonly type: 'drain' }
+
+export interface SpaceListing {
+  readonly space: string
+  readonly uuid: string
+  readonly epoch: number
+  readonly state: string
+  readonly primary: string | null
+  readonly members: readonly string[]
+  readonly inSync: readonly string[]
+  readonly settings: SpaceSettings
+}
+
+/** What else a request gives stands beside `ok`: `created`, `spaces`, `epoch`, `primary`. */
+export interface AdminAnswer {
+  readonly ok: true
+  readonly created?: boolean
+  readonly spaces?: readonly SpaceListing[]
+  readonly epoch?: number
+  readonly primary?: string | null
+  readonly message?: string
+}
+
+/** Answers come within a heartbeat or so; past this quiet, whoever has not answered is away. */
+const quietMs = 150
+const gatherMs = 600
+
+export class Operator {
+  constructor(readonly connection: NatsConnection, readonly inboxPrefix: string) {}
+
+  /** One report of each node that answers, by id. */
+  async reports(): Promise<NodeStatusReport[]> {
+    const found = new Map<string, NodeStatusReport>()
+    await gather(this.connection, createInbox(this.inboxPrefix), (data) => {
+      const report = asStatusReport(parse(data))
+      if (report) found.set(report.node.id, report)
+      return allAnswered(found)
+    })
+    return [...found.values()]
+  }
+
+  async status(): Promise<ClusterStatus> {
+    return mergeStatus(await this.reports())
+  }
+
+  /** @throws AdminError */
+  async admin(
+    request: AdminRequest, options: { node?: string; timeoutMs?: number } = {},
+  ): Promise<AdminAnswer> {
+    const node = options.node ?? await this.#anyNode()
+    const answer = parse(await this.#request(node, request, options.timeoutMs ?? 15_000))
+    const said = answer as AdminAnswer | {
+      ok: false; code?: string; message?: string; retryable?: boolean
+    } | null
+    if (said?.ok === true) return said
+    throw new AdminError(said?.code ?? 'INTERNAL',
+      said?.message ?? `the answer of ${node} is not understood`, said?.retryable ?? false)
+  }
+
+  async #request(node: string, request: AdminRequest, timeoutMs: number): Promise<Uint8Array> {
+    try {
+      const message = await this.connection.request(
+        subjects.admin(node), Buffer.from(JSON.stringify(request)), { timeout: timeoutMs })
+      return message.data
+    } catch (error) {
+      const none = (error as { code?: string }).code === '503'
+      throw none
+        ? new AdminError('NO_RESPONDERS', `the node ${node} does not run`, true, error)
+        : new AdminError('TIMEOUT', `${node} did not answer within ${timeoutMs} ms`, true, error)
+    }
+  }
+
+  async #anyNode(): Promise<string> {
+    const reports = await this.reports()
+    const running = reports.find((report) => report.node.state === 'running') ?? reports[0]
+    if (running) return running.node.id
+    throw new AdminError('NO_NODES', 'no Engram node answers on this NATS server', true)
+  }
+}
+
+/** Every node that some node hears has answered. */
+function allAnswered(found: ReadonlyMap<string, NodeStatusReport>): boolean {
+  for (const { node } of found.values()) {
+    for (const [id, peer] of Object.entries(node.peers)) {
+      if (peer.state === 'alive' && !found.has(id)) return false
+    }
+  }
+  // A single one that knows no peer may just not have heard of them yet.
+  return found.size > 1
+}
+
+/** Asks all nodes for their status and hands over all answers, until told that it is enough. */
+async function gather(
+  connection: NatsConnection, inbox: string, take: (data: Uint8Array) => boolean,
+): Promise<void> {
+  await new Promise<void>((resolve) => {
+    let quiet: NodeJS.Timeout | undefined
+    const subscription = connection.subscribe(inbox, {
+      callback: (error, message) => {
+        if (error || message.headers?.code === 503) return finish()
+        clearTimeout(quiet)
+        quiet = setTimeout(finish, quietMs)
+        if (take(message.data)) finish()
+      },
+    })
+    const limit = setTimeout(finish, gatherMs)
+    function finish(): void {
+      clearTimeout(quiet)
+      clearTimeout(limit)
+      subscription.unsubscribe()
+      resolve()
+    }
+    connection.publish(statusOfAll, new Uint8Array(), { reply: inbox })
+  })
+}
+
+function parse(data: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(data).toString('utf8'))
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * Requests over one shared inbox subscription and a map: `nc.request` caps one client at 20,000
+ * to 40,000 a second (DESIGN section 11). Every attempt of a call has the same reply subject, so
+ * a late answer to an early attempt still counts.
+ */
+import { createInbox } from 'nats'
+import type { Msg, MsgHdrs, NatsConnection, Subscription } from 'nats'
+
+export type Answer =
+  | { readonly kind: 'message'; readonly data: Uint8Array }
+  | { readonly kind: 'noResponders' }
+
+/** Why an attempt did not end the call. */
+export interface Failure {
+  readonly code: string
+  readonly message: string
+  /** The attempt certainly had no effect. */
+  readonly notTaken: boolean
+  readonly sequence?: number | undefined
+  readonly retryAfterMs?: number | undefined
+}
+
+export type Verdict<T> =
+  | { readonly kind: 'accept'; readonly value: T }
+  | { readonly kind: 'retry'; readonly failure: Failure }
+  | { readonly kind: 'reject'; readonly error: Error }
+
+export interface CallSpec<T> {
+  readonly subject: string
+  readonly data: Uint8Array
+  readonly headers?: MsgHdrs | undefined
+  /** Calls of one group are sent again together, see `resend`. */
+  readonly group: string
+  readonly deadlineMs: number
+  readonly signal?: AbortSignal | undefined
+  readonly judge: (answer: Answer) => Verdict<T>
+  /** Makes the error when the call ends without a result. */
+  readonly giveUp: (end: CallEnd) => Error
+}
+
+export interface CallEnd {
+  readonly why: 'deadline' | 'aborted' | 'closed' | 'full' | 'unsendable' | 'forbidden'
+  readonly last: Failure | null
+  /** Some attempt may have taken effect. */
+  readonly maybeTaken: boolean
+  /** Of any attempt that told one. */
+  readonly sequence: number | undefined
+  readonly attempts: number
+  readonly cause?: unknown
+}
+
+interface Call {
+  readonly id: number
+  readonly spec: CallSpec<unknown>
+  readonly deadlineAt: number
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: Error) => void
+  readonly onAbort: (() => void) | undefined
+  attempts: number
+  /** An attempt is out, and not answered. */
+  waiting: boolean
+  /** Of the last attempt, by `performance.now()`. */
+  sentAt: number
+  /** When the next attempt is due, while none is out. */
+  dueAt: number
+  last: Failure | null
+  maybeTaken: boolean
+  sequence: number | undefined
+}
+
+/** Resolution of retries and deadlines. One timer for all calls: a timer each would cost more. */
+const sweepMs = 10
+const backoffFirstMs = 15
+const backoffMaxMs = 250
+const attemptFirstMs = 500
+const attemptMaxMs = 2000
+/** An attempt waits at least this many times as long as answers take now: load is no loss. */
+const patience = 4
+/** A timer this late means that this process was busy: answers may lie unread. */
+const stalledMs = 100
+
+export class Requests {
+  readonly #connection: NatsConnection
+  readonly #inbox: string
+  readonly #subscription: Subscription
+  readonly #calls = new Map<number, Call>()
+  readonly #callsMax: number
+  #next = 1
+  #timer: NodeJS.Timeout | undefined
+  #connected = true
+  /** Smoothed time from an attempt to its answer. */
+  #answerMs = 0
+  #closed = false
+
+  constructor(connection: NatsConnection, inboxPrefix: string, callsMax: number) {
+    this.#connection = connection
+    this.#callsMax = callsMax
+    this.#inbox = createInbox(inboxPrefix)
+    this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (!error) this.#answered(message)
+      },
+    })
+    void this.#watch()
+  }
+
+  get inFlight(): number {
+    return this.#calls.size
+  }
+
+  /** Settles once the call is judged, aborted, or past its deadline. */
+  call<T>(spec: CallSpec<T>): Promise<T> {
+    if (this.#closed || this.#connection.isClosed()) {
+      return Promise.reject(spec.giveUp(neverSent('closed')))
+    }
+    if (this.#calls.size >= this.#callsMax) return Promise.reject(spec.giveUp(neverSent('full')))
+    if (spec.signal?.aborted) {
+      return Promise.reject(spec.giveUp({ ...neverSent('aborted'), cause: spec.signal.reason }))
+    }
+    return new Promise<T>((resolve, reject) => {
+      const now = performance.now()
+      const id = this.#next++
+      const { signal } = spec
+      const call: Call = {
+        id, spec: spec as CallSpec<unknown>, deadlineAt: now + spec.deadlineMs,
+        resolve: resolve as (value: unknown) => void, reject,
+        onAbort: signal && (() => this.#end(call, 'aborted', signal.reason)),
+        attempts: 0, waiting: false, sentAt: now, dueAt: now, last: null, maybeTaken: false,
+        sequence: undefined,
+      }
+      if (signal && call.onAbort) signal.addEventListener('abort', call.onAbort, { once: true })
+      this.#calls.set(id, call)
+      this.#attempt(call, now)
+      this.#arm()
+    })
+  }
+
+  /** Sends all calls of a group again, in their order: somebody new can answer now. */
+  resend(group: string): void {
+    const now = performance.now()
+    for (const call of this.#calls.values()) if (call.spec.group === group) this.#attempt(call, now)
+  }
+
+  /** Ends every call. Idempotent. */
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    this.#subscription.unsubscribe()
+    for (const call of this.#calls.values()) this.#end(call, 'closed')
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.#connection.status()) {
+      if (status.type === 'disconnect') this.#connected = false
+      if (status.type === 'error') this.#forbidden(status.permissionContext)
+      if (status.type !== 'reconnect') continue
+      this.#connected = true
+      const now = performance.now()
+      for (const call of this.#calls.values()) this.#attempt(call, now)
+    }
+  }
+
+  /** The server dropped what this user may not publish: nobody will ever answer it. */
+  #forbidden(context: { operation: string; subject: string } | undefined): void {
+    if (context?.operation !== 'publish') return
+    for (const call of this.#calls.values()) {
+      if (call.spec.subject !== context.subject) continue
+      call.waiting = false
+      this.#end(call, 'forbidden')
+    }
+  }
+
+  #attempt(call: Call, now: number): void {
+    // What is published while the connection is down piles up in the library, and may be lost.
+    call.sentAt = now
+    if (!this.#connected) return
+    const { subject, data, headers } = call.spec
+    try {
+      const reply = `${this.#inbox}.${call.id}`
+      this.#connection.publish(subject, data, headers ? { reply, headers } : { reply })
+    } catch (error) {
+      this.#end(call, this.#connection.isClosed() ? 'closed' : 'unsendable', error)
+      return
+    }
+    call.attempts++
+    call.waiting = true
+  }
+
+  #answered(message: Msg): void {
+    const call = this.#calls.get(Number(message.subject.slice(this.#inbox.length + 1)))
+    if (!call) return
+    this.#answerMs += (performance.now() - call.sentAt - this.#answerMs) / 16
+    const none = message.data.length === 0 && message.headers?.code === 503
+    const verdict = call.spec.judge(
+      none ? { kind: 'noResponders' } : { kind: 'message', data: message.data })
+    if (verdict.kind === 'retry') {
+      this.#failed(call, verdict.failure)
+      return
+    }
+    this.#forget(call)
+    if (verdict.kind === 'accept') call.resolve(verdict.value)
+    else call.reject(verdict.error)
+  }
+
+  #failed(call: Call, failure: Failure): void {
+    call.waiting = false
+    this.#note(call, failure)
+    const full = Math.min(backoffFirstMs * 2 ** Math.max(0, call.attempts - 1), backoffMaxMs)
+    // Half of it at random: clients that failed together must not come back together.
+    const pauseMs = Math.max(full * (0.5 + Math.random() / 2), failure.retryAfterMs ?? 0)
+    call.dueAt = performance.now() + pauseMs
+  }
+
+  #note(call: Call, failure: Failure): void {
+    call.last = failure
+    call.sequence = failure.sequence ?? call.sequence
+    if (!failure.notTaken) call.maybeTaken = true
+  }
+
+  #arm(): void {
+    if (this.#timer) return
+    const expectedAt = performance.now() + sweepMs
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      const now = performance.now()
+      if (now - expectedAt < stalledMs) this.#sweep(now)
+      if (this.#calls.size > 0 && !this.#closed) this.#arm()
+    }, sweepMs)
+  }
+
+  #sweep(now: number): void {
+    for (const call of this.#calls.values()) {
+      if (now >= call.deadlineAt) {
+        this.#end(call, 'deadline')
+      } else if (call.waiting && now - call.sentAt >= this.#patienceMs(call)) {
+        this.#note(call, unanswered(call.spec.subject))
+        this.#attempt(call, now)
+      } else if (!call.waiting && now >= call.dueAt) {
+        this.#attempt(call, now)
+      }
+    }
+  }
+
+  #patienceMs(call: Call): number {
+    const doubled = attemptFirstMs * 2 ** Math.max(0, call.attempts - 1)
+    return Math.max(Math.min(doubled, attemptMaxMs), patience * this.#answerMs)
+  }
+
+  #end(call: Call, why: CallEnd['why'], cause?: unknown): void {
+    if (!this.#calls.has(call.id)) return
+    this.#forget(call)
+    if (call.waiting) this.#note(call, unanswered(call.spec.subject))
+    const { last, maybeTaken, sequence, attempts } = call
+    call.reject(call.spec.giveUp({ why, last, maybeTaken, sequence, attempts, cause }))
+  }
+
+  #forget(call: Call): void {
+    this.#calls.delete(call.id)
+    if (call.onAbort) call.spec.signal?.removeEventListener('abort', call.onAbort)
+  }
+}
+
+function neverSent(why: CallEnd['why']): CallEnd {
+  return { why, last: null, maybeTaken: false, sequence: undefined, attempts: 0 }
+}
+
+function unanswered(subject: string): Failure {
+  return { code: 'TIMEOUT', message: `no answer on ${subject}`, notTaken: false }
+}

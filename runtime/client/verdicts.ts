@@ -1,0 +1,124 @@
+/** What an answer means for a call: done, try again, or give up (DESIGN section 6). */
+import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import { ReadError, WriteOutcomeUnknownError, WriteRefusedError } from './errors.js'
+import type { ReignWatch } from './reigns.js'
+import type { Answer, CallEnd, Failure, Verdict } from './requests.js'
+
+type Decode = (data: Uint8Array) => WriteAnswer | ReadAnswer | ErrorAnswer | null
+
+const retry = <T>(failure: Failure): Verdict<T> => ({ kind: 'retry', failure })
+
+const notUnderstood: Failure = {
+  code: 'INTERNAL', message: 'the answer is not understood', notTaken: false,
+}
+
+/** The same request gets the same refusal from any primary: earlier attempts got it too. */
+const deterministic: readonly string[] = ['INVALID_OPERATION', 'PAYLOAD_TOO_LARGE']
+
+export function judgeWrite(
+  answer: Answer, decode: Decode, key: string, reigns: ReignWatch,
+  took: (taken: WriteAnswer) => void,
+): Verdict<WriteAnswer> {
+  if (answer.kind === 'noResponders') return retry(noResponders('write', false))
+  const said = decode(answer.data) as WriteAnswer | ErrorAnswer | null
+  if (!said) return retry(notUnderstood)
+  if (said.ok) {
+    if (!reigns.admit(said.space, said.epoch)) return retry(staleEpoch(said))
+    took(said)
+    return { kind: 'accept', value: said }
+  }
+  if (deterministic.includes(said.code)) {
+    return { kind: 'reject', error: new WriteRefusedError(said.code, said.message, false, key) }
+  }
+  return retry(failureOf(said))
+}
+
+export function judgeRead(
+  answer: Answer, decode: Decode, reigns: ReignWatch | null, space: string,
+): Verdict<ReadAnswer> {
+  if (answer.kind === 'noResponders') return retry(noResponders('read', true))
+  const said = decode(answer.data) as ReadAnswer | ErrorAnswer | null
+  if (!said) return retry(notUnderstood)
+  if (said.ok) {
+    if (reigns && !reigns.admit(space, said.epoch)) return retry(staleEpoch(said))
+    return { kind: 'accept', value: said }
+  }
+  if (said.retryable) return retry(failureOf(said))
+  return { kind: 'reject', error: new ReadError(said.code, said.message, false) }
+}
+
+function failureOf(said: ErrorAnswer): Failure {
+  return {
+    code: said.code, message: said.message, notTaken: said.outcome === 'notTaken',
+    sequence: said.sequence, retryAfterMs: said.retryAfterMs,
+  }
+}
+
+/**
+ * To a write, unknown: in a cluster of brokers "no responders" is what one server knows of the
+ * others' subscriptions (section 5).
+ */
+function noResponders(what: string, notTaken: boolean): Failure {
+  const message = `nobody takes this ${what}: the space has no reigning primary, or does not exist`
+  return { code: 'NO_RESPONDERS', message, notTaken }
+}
+
+function staleEpoch(said: { readonly epoch: number; readonly node: string }): Failure {
+  return {
+    code: 'STALE_EPOCH', notTaken: false,
+    message: `${said.node} answered for epoch ${said.epoch}, a reign that is over`,
+  }
+}
+
+export function refusedHere(message: string, key: string): WriteRefusedError {
+  return new WriteRefusedError('INVALID_OPERATION', message, false, key)
+}
+
+export function writeGivenUp(end: CallEnd, space: string, key: string): Error {
+  if (end.why === 'unsendable') {
+    const why = end.cause instanceof Error ? end.cause.message : String(end.cause)
+    const large = why.includes('MAX_PAYLOAD')
+    const code = large ? 'PAYLOAD_TOO_LARGE' : 'INTERNAL'
+    const text = large ? 'the request exceeds the max_payload of the NATS server' : why
+    if (!end.maybeTaken) return new WriteRefusedError(code, text, false, key, end.cause)
+  }
+  const code = codeOf(end)
+  const text = `${describe(end)} (write to ${space}, key ${key}, ${attempts(end)})`
+  if (end.maybeTaken) return new WriteOutcomeUnknownError(code, text, key, end.sequence, end.cause)
+  return new WriteRefusedError(code, text, retryable(end), key, end.cause)
+}
+
+export function readGivenUp(end: CallEnd, space: string): Error {
+  const text = `${describe(end)} (read of ${space}, ${attempts(end)})`
+  return new ReadError(codeOf(end), text, retryable(end), end.cause)
+}
+
+function retryable(end: CallEnd): boolean {
+  return end.why !== 'aborted' && end.why !== 'forbidden'
+}
+
+function codeOf(end: CallEnd): string {
+  switch (end.why) {
+    case 'aborted': return 'ABORTED'
+    case 'closed': return 'CLOSED'
+    case 'full': return 'OVERLOADED'
+    case 'forbidden': return 'FORBIDDEN'
+    case 'unsendable': return 'INTERNAL'
+    case 'deadline': return end.last?.code ?? 'DEADLINE'
+  }
+}
+
+function describe(end: CallEnd): string {
+  switch (end.why) {
+    case 'aborted': return 'aborted by the caller'
+    case 'closed': return 'the client is closed'
+    case 'full': return 'too many calls in flight; await some, or raise inFlightMax'
+    case 'unsendable': return 'cannot be sent'
+    case 'forbidden': return 'these NATS credentials may not do this'
+    case 'deadline': return `deadline passed: ${end.last?.message ?? 'not connected to NATS'}`
+  }
+}
+
+function attempts(end: CallEnd): string {
+  return end.attempts === 1 ? '1 attempt' : `${end.attempts} attempts`
+}

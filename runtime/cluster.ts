@@ -1,0 +1,191 @@
+/**
+ * A cluster on this machine: a broker, and each node its own process. What `engram up` runs.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { connect } from './client/client.js'
+import type { EngramClient } from './client/client.js'
+import { startBroker } from './clusterBroker.js'
+import type { Broker } from './clusterBroker.js'
+import { NodeProcess, here, shellWord } from './clusterNode.js'
+import type { NodeDeath } from './clusterNode.js'
+import type { ClusterSpace, ClusterStatus } from './status.js'
+import type { NatsOptions } from './bus/options.js'
+
+export interface ClusterOptions {
+  /** Ids of the nodes. */
+  readonly nodes: readonly string[]
+  readonly data: string
+  /** A broker that runs already; without it a private one is started. */
+  readonly nats: NatsOptions | null
+  readonly natsPort: number
+  /** Take a higher port when that one is busy. */
+  readonly stepOver: boolean
+  readonly auth: boolean
+  /** Start a node again that has died. */
+  readonly restart: boolean
+  readonly config: string | undefined
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** What an operator wants to read, as it happens. */
+  readonly tell: (line: string) => void
+}
+
+/** The cluster did not come up in time, or a part of it died. The message says where to look. */
+export class ClusterStartError extends Error {
+  readonly code = 'CLUSTER_START'
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'ClusterStartError'
+  }
+}
+
+const readyMs = 30_000
+const primaryMs = 15_000
+/** How long `createSpace` leaves the replicas to join before the cluster counts as ready. */
+const inSyncMs = 3000
+const pollMs = 50
+const stopAllMs = 15_000
+
+export class Cluster {
+  #stopping = false
+
+  private constructor(
+    readonly options: ClusterOptions,
+    readonly broker: Broker,
+    readonly client: EngramClient,
+    readonly nodes: readonly NodeProcess[],
+  ) {}
+
+  /**
+   * Starts broker and nodes and waits until all nodes run.
+   * @throws ClusterStartError; then nothing is left running
+   */
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    mkdirSync(join(options.data, 'logs'), { recursive: true })
+    const broker = await startBroker(options)
+    let client: EngramClient
+    try {
+      client = await connect({ ...broker.nats, name: 'engram-up' })
+    } catch (error) {
+      await broker.stop()
+      throw error
+    }
+    const nodes = options.nodes.map((id) => new NodeProcess({
+      id, data: join(options.data, id), log: join(options.data, 'logs', `${id}.log`),
+      url: broker.url, env: { ...options.env, ...broker.env }, config: options.config,
+      ...(broker.authFile ? { authFlags: `--nats-auth ${shellWord(here(broker.authFile))}` } : {}),
+    }))
+    const cluster = new Cluster(options, broker, client, nodes)
+    void broker.exited?.then((how) => cluster.#brokerDied(how))
+    try {
+      for (const node of nodes) cluster.#startNode(node)
+      await cluster.#allRunning()
+      return cluster
+    } catch (error) {
+      await cluster.kill()
+      throw error
+    }
+  }
+
+  status(): Promise<ClusterStatus> {
+    return this.client.status()
+  }
+
+  /**
+   * Makes the space unless it is there, and waits for its primary.
+   * @throws ClusterStartError, AdminError (other settings than it has)
+   */
+  async ensureSpace(space: string, replicas: number): Promise<ClusterSpace> {
+    await this.client.admin({
+      type: 'createSpace', space, replicas, ack: 'durable', minInSync: Math.min(2, replicas + 1),
+    })
+    const named = (status: ClusterStatus): ClusterSpace | undefined =>
+      status.spaces.find((found) => found.id === space && found.primary !== null
+        && found.members.some((m) => m.role === 'primary'))
+    const found = await this.#poll(primaryMs, named)
+    if (!found) {
+      throw new ClusterStartError(`the space ${space} has no primary after ${primaryMs / 1000} s; `
+        + `the logs are in ${join(this.options.data, 'logs')}`)
+    }
+    return await this.#poll(inSyncMs, (status) => {
+      const now = named(status)
+      return now && now.inSync.length >= now.rf ? now : undefined
+    }) ?? found
+  }
+
+  /** Nodes hand over, one after the other, then the broker ends. Idempotent. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    const giveUpAt = Date.now() + stopAllMs
+    // One at a time: whoever hands over needs one to hand over to.
+    for (const node of this.nodes) await node.stop(Math.max(1000, giveUpAt - Date.now()))
+    await this.client.close()
+    await this.broker.stop()
+  }
+
+  /** Ends everything at once. */
+  async kill(): Promise<void> {
+    this.#stopping = true
+    for (const node of this.nodes) node.kill()
+    await Promise.all(this.nodes.map((node) => node.stop(1000)))
+    await this.client.close()
+    await this.broker.kill()
+  }
+
+  #startNode(node: NodeProcess): void {
+    node.start((death) => this.#died(node, death))
+  }
+
+  #died(node: NodeProcess, death: NodeDeath): void {
+    if (this.#stopping) return
+    const { tell, restart } = this.options
+    tell(`${node.id} (pid ${death.pid}) has died: ${death.how}. Its log: ${node.log}`)
+    if (!restart) {
+      tell(`It stays down. Start it again with:\n  ${node.command}`)
+      return
+    }
+    const pauseMs = node.restartPauseMs()
+    tell(`Starting it again in ${pauseMs} ms (--restart).`)
+    setTimeout(() => {
+      if (!this.#stopping) this.#startNode(node)
+    }, pauseMs)
+  }
+
+  #brokerDied(how: string): void {
+    if (this.#stopping) return
+    this.options.tell(`${how}: nothing is served without it. Stop with Ctrl-C and start again; `
+      + `its log: ${join(this.options.data, 'logs', 'nats.log')}`)
+  }
+
+  async #allRunning(): Promise<void> {
+    const missing = new Set<string>()
+    const done = await this.#poll(readyMs, (status) => {
+      const dead = this.nodes.find((node) => node.death)
+      if (dead) {
+        throw new ClusterStartError(`${dead.id} did not start: ${dead.death?.how}\n`
+          + `${dead.lastLines()}\nIts log: ${dead.log}`)
+      }
+      missing.clear()
+      for (const node of this.nodes) {
+        const seen = status.nodes.find((one) => one.id === node.id)
+        // Another process with this id may answer while ours is being refused.
+        if (seen?.state === 'running' && seen.pid === node.pid) node.http = seen.http
+        else missing.add(node.id)
+      }
+      return missing.size === 0 ? true : undefined
+    })
+    if (done) return
+    throw new ClusterStartError(`${[...missing].join(', ')} not running after ${readyMs / 1000} s; `
+      + `the logs are in ${join(this.options.data, 'logs')}`)
+  }
+
+  async #poll<T>(ms: number, found: (status: ClusterStatus) => T | undefined): Promise<T | null> {
+    const giveUpAt = Date.now() + ms
+    for (;;) {
+      const value = found(await this.client.status())
+      if (value !== undefined) return value
+      if (Date.now() > giveUpAt) return null
+      await new Promise((resolve) => setTimeout(resolve, pollMs))
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/** From the bytes of a request to a value, in the encoding that its sender chose. */
+import { isUtf8 } from 'node:buffer'
+import { Decoder } from '@msgpack/msgpack'
+import type { Encoding } from '../../actors/ports.js'
+import { scanMessagePack } from './gateScan.js'
+import { textOf } from './operation.js'
+
+const decoder = new Decoder()
+
+const REASON_LENGTH_MAX = 200
+
+/** Content-Type (parameters aside) where it says one of ours; else the first byte. */
+export function encodingOf(data: Uint8Array, contentType: string | undefined): Encoding {
+  if (contentType !== undefined) {
+    const told = encodingNamed(contentType)
+    if (told !== undefined) return told
+  }
+  const first = data[0]
+  const isJson = first === 0x7b || first === 0x20 || first === 0x0a || first === 0x0d ||
+    first === 0x09 || (first === 0xef && data[1] === 0xbb && data[2] === 0xbf)
+  return isJson ? 'json' : 'msgpack'
+}
+
+function encodingNamed(contentType: string): Encoding | undefined {
+  switch (contentType) {
+    case 'application/json': return 'json'
+    case 'application/msgpack': case 'application/x-msgpack': return 'msgpack'
+  }
+  const bare = contentType.split(';', 1)[0]!.trim().toLowerCase()
+  return bare === contentType ? undefined : encodingNamed(bare)
+}
+
+/** Without the byte order mark that some JSON writers put first. */
+export function withoutMark(data: Uint8Array): Uint8Array {
+  const marked = data[0] === 0xef && data[1] === 0xbb && data[2] === 0xbf
+  return marked ? data.subarray(3) : data
+}
+
+/** The value, or the reason why there is none. Decoding the same bytes again gives an equal one. */
+export function decodeRequest(
+  data: Uint8Array, encoding: Encoding,
+): { readonly value: unknown } | { readonly reason: string } {
+  if (encoding === 'json') {
+    if (!isUtf8(data)) return { reason: 'not valid JSON: the text is not UTF-8' }
+    try {
+      return { value: JSON.parse(textOf(data)) as unknown }
+    } catch (error) {
+      return { reason: `not valid JSON: ${short(error)}` }
+    }
+  }
+  const reason = scanMessagePack(data)
+  if (reason !== null) return { reason }
+  try {
+    return { value: decoder.decode(data) }
+  } catch (error) {
+    return { reason: `not valid MessagePack: ${short(error)}` }
+  }
+}
+
+/** What a decoder says may quote the request: never more of it than a line. */
+function short(error: unknown): string {
+  const { message } = error as Error
+  return message.length <= REASON_LENGTH_MAX ? message : `${message.slice(0, REASON_LENGTH_MAX)}…`
+}

@@ -1,0 +1,64 @@
+/** The queries of DESIGN section 6. */
+import type { EdgeDirection, Query } from '../../actors/ports.js'
+import { idReason, isFields, unknownField, type Fields } from './gateValues.js'
+
+export const LIMIT_DEFAULT = 100
+export const LIMIT_MAX = 1000
+
+const DIRECTIONS: readonly unknown[] = ['out', 'in', 'both']
+
+/** The query with its defaults filled in, or the reason of refusal. */
+export function queryOf(value: unknown): Query | string {
+  if (!isFields(value)) return 'the query must be an object'
+  switch (value.type) {
+    case 'GetNode': return getNode(value)
+    case 'GetEdges': return getEdges(value)
+    case 'ListNodes': return listNodes(value)
+    case 'GetEntries': return getEntries(value)
+    default: return 'type must be GetNode, GetEdges, ListNodes or GetEntries'
+  }
+}
+
+function getNode(value: Fields): Query | string {
+  const reason = otherField(value, ['nodeId']) ?? idReason(value.nodeId, 'nodeId')
+  return reason ?? { type: 'GetNode', nodeId: value.nodeId as string }
+}
+
+function getEdges(value: Fields): Query | string {
+  const { direction = 'both' } = value
+  const reason = otherField(value, ['nodeId', 'direction']) ?? idReason(value.nodeId, 'nodeId')
+  if (reason !== null) return reason
+  if (!DIRECTIONS.includes(direction)) return 'direction must be out, in or both'
+  return {
+    type: 'GetEdges', nodeId: value.nodeId as string, direction: direction as EdgeDirection,
+  }
+}
+
+function listNodes(value: Fields): Query | string {
+  const { after = '', limit = LIMIT_DEFAULT } = value
+  const reason = otherField(value, ['after', 'limit']) ??
+    (after === '' ? null : idReason(after, 'after')) ?? limitReason(limit)
+  return reason ?? { type: 'ListNodes', after: after as string, limit: limit as number }
+}
+
+function getEntries(value: Fields): Query | string {
+  const { from, limit = LIMIT_DEFAULT } = value
+  const reason = otherField(value, ['from', 'limit']) ?? limitReason(limit)
+  if (reason !== null) return reason
+  if (!Number.isSafeInteger(from) || (from as number) < 1) {
+    return 'from must be a sequence: an integer of at least 1'
+  }
+  return { type: 'GetEntries', from: from as number, limit: limit as number }
+}
+
+function limitReason(limit: unknown): string | null {
+  return Number.isInteger(limit) && (limit as number) >= 1 && (limit as number) <= LIMIT_MAX
+    ? null : `limit must be an integer from 1 to ${LIMIT_MAX}`
+}
+
+function otherField(value: Fields, known: readonly string[]): string | null {
+  for (const field in value) {
+    if (field !== 'type' && !known.includes(field)) return unknownField(field)
+  }
+  return null
+}

@@ -1,0 +1,187 @@
+/**
+ * Shapes and bounds of control messages and arbiter records. Unknown fields are dropped, so that
+ * a newer node may say more (section 6, the last paragraph).
+ */
+import { z } from 'zod'
+import type {
+  Ack, AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity, PingAnswer,
+  PingRequest, PingRequestAnswer, SurveyAnswer, SurveyRequest,
+} from '../../machines/protocol.js'
+import { nameFault } from '../../machines/subjects.js'
+
+export const bounds = {
+  messageBytes: 256 * 1024,
+  peers: 1024,
+  members: 64,
+  /** Reigns in a log's history: two orders above what a bad month brings. */
+  epochs: 8192,
+  reasonChars: 4096,
+}
+
+const count = z.int().min(0)
+const name = z.string().refine((text) => nameFault(text) === null, {
+  error: (issue) => nameFault(issue.input) ?? '',
+})
+const token = z.string().max(128)
+const http = z.string().max(256).nullable()
+const reason = z.string().max(bounds.reasonChars)
+
+const position = z.object({ epoch: count, sequence: count })
+const life = { incarnation: count, connection: count }
+const history = z.array(z.object({ epoch: count, last: count })).max(bounds.epochs)
+  .refine((spans) => spans.every((span, i) => {
+    const before = spans[i - 1]
+    return !before || (before.epoch < span.epoch && before.last <= span.last)
+  }), 'must grow from span to span')
+
+const heard = z.tuple([count, count, count]).rest(z.unknown())
+  .transform(([incarnation, connection, number]): [number, number, number] =>
+    [incarnation, connection, number])
+
+export const heartbeat: z.ZodType<Heartbeat> = z.object({
+  ...life,
+  node: name,
+  disk: name,
+  number: count,
+  server: token,
+  loopDelayMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER),
+  leaving: z.boolean(),
+  http,
+  heard: z.record(name, heard)
+    .refine((peers) => Object.keys(peers).length <= bounds.peers, 'names too many peers'),
+})
+
+export const pingAnswer: z.ZodType<PingAnswer> = z.object({
+  ...life, node: name, disk: name, server: token,
+})
+
+export const pingRequest: z.ZodType<PingRequest> = z.object({ ...life, target: name })
+
+export const pingRequestAnswer: z.ZodType<PingRequestAnswer> = z.object({
+  outcome: z.enum(['alive', 'gone', 'silent', 'noWitness']),
+})
+
+export const surveyRequest: z.ZodType<SurveyRequest> = z.object({
+  space: name, uuid: name, candidate: name, epoch: count,
+})
+
+export const surveyAnswer: z.ZodType<SurveyAnswer> = z.object({
+  ...life,
+  node: name,
+  disk: name,
+  position,
+  highestEpoch: count,
+  serving: z.boolean(),
+  endedEpoch: count,
+  whole: z.boolean(),
+})
+
+const join = z.object({
+  ...life,
+  kind: z.literal('join'),
+  space: name,
+  uuid: name,
+  node: name,
+  disk: name,
+  epoch: count,
+  number: count,
+  history,
+})
+
+const ack: z.ZodType<Ack> = z.object({
+  kind: z.literal('ack'),
+  space: name,
+  node: name,
+  epoch: count,
+  session: count,
+  durableSequence: count,
+  appliedSequence: count,
+  digest: token,
+})
+
+const nack = z.object({
+  kind: z.literal('nack'),
+  space: name,
+  node: name,
+  epoch: count,
+  session: count,
+  position,
+  reason,
+})
+
+/** By `kind`; acks come by the thousand, so the kind is looked at before any schema. */
+export const ackMessages: Readonly<Record<AckMessage['kind'], z.ZodType<AckMessage>>> = {
+  ack, nack, join,
+}
+
+export const joinAnswer: z.ZodType<JoinAnswer> = z.object({
+  kind: z.enum(['joined', 'refused']),
+  number: count,
+  node: name,
+  epoch: count,
+  session: count,
+  common: position,
+  commitSequence: count,
+  endSequence: count,
+  snapshotNeeded: z.boolean(),
+  reason,
+})
+
+export const assignment: z.ZodType<Assignment> = z.object({
+  version: z.literal(1),
+  space: name,
+  uuid: name,
+  epoch: count,
+  state: z.enum(['vacant', 'claimed', 'open', 'dropped']),
+  primary: z.object({ ...life, node: name }).nullable(),
+  members: z.array(z.object({ node: name, disk: name })).max(bounds.members),
+  inSync: z.array(name).max(bounds.members),
+  settings: z.object({
+    replicas: count.max(bounds.members - 1),
+    ack: z.enum(['memory', 'durable', 'committed']),
+    minInSync: count.max(bounds.members),
+  }),
+  forced: z.boolean(),
+  nonce: token.min(1),
+  writer: name,
+}).superRefine((record, context) => {
+  const fault = membershipFault(record)
+  if (fault) context.addIssue({ code: 'custom', message: fault })
+})
+
+/** What the glossary says of members, in-sync members and the primary (section 2). */
+function membershipFault(
+  record: Pick<Assignment, 'state' | 'primary' | 'members' | 'inSync'>,
+): string | null {
+  const members = new Set(record.members.map((member) => member.node))
+  if (members.size !== record.members.length) return 'a node is listed twice in members'
+  if (new Set(record.inSync).size !== record.inSync.length) return 'a node is twice in inSync'
+  const stranger = record.inSync.find((node) => !members.has(node))
+  if (stranger !== undefined) return `${stranger} is in sync but no member`
+  const reigns = record.state === 'claimed' || record.state === 'open'
+  if (reigns && !record.primary) return `state ${record.state} names no primary`
+  if (record.state === 'vacant' && record.primary) return 'state vacant names a primary'
+  if (reigns && record.primary && !record.inSync.includes(record.primary.node)) {
+    return `the primary ${record.primary.node} is not in sync`
+  }
+  return null
+}
+
+export const announcement: z.ZodType<Announcement> = z.object({
+  kind: z.enum(['changed', 'resigned']),
+  assignment,
+  revision: count,
+  history,
+  reason,
+})
+
+export const nodeIdentity: z.ZodType<NodeIdentity> = z.object({
+  version: z.literal(1),
+  node: name,
+  disk: name,
+  incarnation: count,
+  pid: count,
+  host: z.string().max(255),
+  http,
+  nonce: token.min(1),
+})

@@ -1,0 +1,55 @@
+import type { Clock, Logger, Telemetry } from '../../actors/ports.js'
+import type { DeadLetter, DeadLetterReason } from './types.js'
+
+/** One line in the log per reason and second; the rest is in the next line's count. */
+const logPauseMs = 1_000
+
+/** Counts, logs (rate limited) and publishes what reached nobody. */
+export class DeadLetters {
+  private readonly counts = new Map<DeadLetterReason, number>()
+  private readonly lastLog = new Map<DeadLetterReason, { atMs: number; silenced: number }>()
+  private readonly listeners = new Set<(letter: DeadLetter) => void>()
+  private total = 0
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly logger: Logger,
+    private readonly telemetry: Telemetry | undefined,
+  ) {}
+
+  add(letter: DeadLetter): void {
+    this.total += 1
+    this.counts.set(letter.reason, (this.counts.get(letter.reason) ?? 0) + 1)
+    this.telemetry?.count('engram_host_dead_letters_total', 1, { reason: letter.reason })
+    this.log(letter)
+    for (const listener of this.listeners) {
+      try {
+        listener(letter)
+      } catch (error) {
+        this.logger.error({ error }, 'a listener for dead letters threw')
+      }
+    }
+  }
+
+  listen(listener: (letter: DeadLetter) => void): () => void {
+    this.listeners.add(listener)
+    return () => void this.listeners.delete(listener)
+  }
+
+  report(): { readonly total: number } & Partial<Record<DeadLetterReason, number>> {
+    return { total: this.total, ...Object.fromEntries(this.counts) }
+  }
+
+  private log(letter: DeadLetter): void {
+    const now = this.clock.monotonicMs()
+    const last = this.lastLog.get(letter.reason)
+    if (last !== undefined && now - last.atMs < logPauseMs) {
+      last.silenced += 1
+      return
+    }
+    this.lastLog.set(letter.reason, { atMs: now, silenced: 0 })
+    const { reason, detail, to, from } = letter
+    const fields = { reason, detail, to, from, event: letter.event?.type, before: last?.silenced ?? 0 }
+    this.logger.warn(fields, 'dead letter')
+  }
+}

@@ -1,0 +1,189 @@
+import type { AnyEventObject, EventObject } from 'xstate'
+import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports.js'
+import { nameFault, subjects } from '../../machines/subjects.js'
+import type { DeadLetters } from './deadLetters.js'
+import { decodeEnvelope, encodeEnvelope } from './envelope.js'
+import type { Envelope, EnvelopeBody, EnvelopeHead } from './envelope.js'
+import { errorText } from './types.js'
+import type {
+  ActorHostOptions, DeadLetterReason, RemoteExit, RemoteRef, Sender,
+} from './types.js'
+import { Watches } from './watches.js'
+import type { LocalWatch } from './watches.js'
+
+export interface RemoteOptions extends ActorHostOptions {
+  readonly deadLetters: DeadLetters
+  readonly deliver: (id: string, event: AnyEventObject, from: Sender) => void
+  readonly watch: LocalWatch
+}
+
+/** Address of a host itself; no actor id holds a `$`. */
+const hostActor = '$host'
+const envelopeBytesMaxDefault = 256 * 1024
+/** Nodes whose numbering is remembered; the one heard first is forgotten first. */
+const peersMax = 4_096
+
+/** References to actors of other nodes, and what comes from there. At most once, in order. */
+export class Remote {
+  private connection: BusConnection | null = null
+  private subscription: BusSubscription | null = null
+  private readonly heard = new Map<string, { incarnation: number; number: number }>()
+  private readonly sent = new Map<string, number>()
+  /** Highest number of the nodes forgotten: numbers to one node never start again. */
+  private forgottenMax = 0
+  private readonly watches: Watches
+  private readonly incarnation: () => number
+  private readonly bytesMax: number
+
+  constructor(private readonly options: RemoteOptions) {
+    const bornAtMs = Math.floor(options.clock.wallMs())
+    this.incarnation = options.incarnation ?? (() => bornAtMs)
+    this.bytesMax = options.envelopeBytesMax ?? envelopeBytesMaxDefault
+    this.watches = new Watches({
+      clock: options.clock,
+      logger: options.logger,
+      renewalMs: options.watchRenewalMs ?? 1_000,
+      watchLocally: options.watch,
+      send: (node, body) => this.send(node, hostActor, null, body),
+    })
+  }
+
+  attach(connection: BusConnection): void {
+    this.detach()
+    this.connection = connection
+    const subject = subjects.actor(this.options.node, '>')
+    this.subscription = connection.subscribe(subject, (message) => {
+      if (this.connection === connection) this.receive(message)
+    })
+    void connection.closed.then(() => {
+      if (this.connection === connection) this.detach()
+    })
+    this.watches.renew()
+  }
+
+  detach(): void {
+    const { connection, subscription } = this
+    this.connection = null
+    this.subscription = null
+    if (connection?.isClosed === false) subscription?.unsubscribe()
+  }
+
+  shutdown(): void {
+    this.watches.shutdown()
+    this.detach()
+  }
+
+  /** Throws RangeError for a node or id that is not fit for a subject: a bug of the caller. */
+  ref<TEvent extends EventObject>(node: string, id: string, from: string | null): RemoteRef<TEvent> {
+    const fault = nameFault(node)
+    if (fault !== null) throw new RangeError(`node: ${fault}`)
+    const badToken = id.split('.').map(nameFault).find((reason) => reason !== null)
+    if (badToken !== undefined) throw new RangeError(`actor id: ${badToken}`)
+    return { node, id, send: (event) => this.send(node, id, from, { kind: 'event', event }) }
+  }
+
+  watch(node: string, id: string, onDeath: (exit: RemoteExit) => void): () => void {
+    return this.watches.watch(node, id, onDeath)
+  }
+
+  nodeDown(node: string): void {
+    // What was sent is still counted: the node may be alive, and would take us for a late echo.
+    this.heard.delete(node)
+    this.watches.nodeDown(node)
+  }
+
+  // ------------------------------------------------------------------ out
+
+  private send(node: string, actor: string, from: string | null, body: EnvelopeBody): void {
+    const bury = (reason: DeadLetterReason, detail: string): void => {
+      // Watches are renewed, so nothing is lost with one of their messages.
+      if (body.kind !== 'event') return
+      const sender = { node: this.options.node, actor: from }
+      this.options.deadLetters.add({
+        reason, detail, to: { node, actor }, from: sender, event: body.event,
+      })
+    }
+    const { connection } = this
+    if (connection === null || connection.isClosed) return bury('detached', 'no bus connection')
+    const number = (this.sent.get(node) ?? this.forgottenMax) + 1
+    const head = {
+      node: this.options.node, actor: from, incarnation: this.incarnation(), number,
+    }
+    let bytes: Uint8Array
+    try {
+      bytes = encodeEnvelope({ head, body })
+    } catch (error) {
+      return bury('unencodable', errorText(error))
+    }
+    const bytesMax = Math.min(this.bytesMax, connection.maxPayload)
+    if (bytes.length > bytesMax) return bury('tooLarge', `${bytes.length} of ${bytesMax} bytes`)
+    try {
+      connection.publish(subjects.actor(node, actor), bytes)
+    } catch (error) {
+      return bury('detached', errorText(error))
+    }
+    const forgotten = remember(this.sent, node, number)
+    this.forgottenMax = Math.max(this.forgottenMax, forgotten ?? 0)
+  }
+
+  // ------------------------------------------------------------------ in
+
+  private receive({ subject, data }: BusMessage): void {
+    const prefix = subjects.actor(this.options.node, '')
+    const actor = subject.slice(prefix.length)
+    const envelope = data.length > this.bytesMax
+      ? `${data.length} of ${this.bytesMax} bytes` : decodeEnvelope(data)
+    if (typeof envelope === 'string') {
+      const reason = data.length > this.bytesMax ? 'tooLarge' : 'malformed'
+      return this.buryIncoming(actor, reason, envelope, null)
+    }
+    const { head, body } = envelope
+    const stale = this.notice(head)
+    if (stale !== null) return this.buryIncoming(actor, 'stale', stale, envelope)
+    const isForHost = actor === hostActor
+    if (body.kind === 'event' && !isForHost) {
+      return this.options.deliver(actor, body.event, { node: head.node, actor: head.actor })
+    }
+    if (body.kind !== 'event' && isForHost) return this.watches.receive(head, body)
+    this.buryIncoming(actor, 'malformed', `a ${body.kind} was addressed to ${actor}`, envelope)
+  }
+
+  /** Keeps count of the sender's numbers; returns why the message comes too late, or null. */
+  private notice({ node, incarnation, number }: EnvelopeHead): string | null {
+    const last = this.heard.get(node)
+    if (last !== undefined && incarnation < last.incarnation) {
+      return `incarnation ${incarnation} of ${node}; ${last.incarnation} was heard`
+    }
+    const isNewLife = last === undefined || incarnation > last.incarnation
+    if (isNewLife) {
+      this.watches.newIncarnation(node, incarnation)
+    } else {
+      if (number <= last.number) return `number ${number} of ${node} after ${last.number}`
+      const lost = number - last.number - 1
+      if (lost > 0) this.options.telemetry?.count('engram_host_lost_messages_total', lost)
+    }
+    remember(this.heard, node, { incarnation, number })
+    return null
+  }
+
+  private buryIncoming(
+    actor: string, reason: DeadLetterReason, detail: string, envelope: Envelope | null,
+  ): void {
+    const from = envelope && { node: envelope.head.node, actor: envelope.head.actor }
+    const event = envelope?.body.kind === 'event' ? envelope.body.event : undefined
+    const to = { node: this.options.node, actor: actor.slice(0, 512) }
+    this.options.deadLetters.add({ reason, detail, to, from, event })
+  }
+}
+
+/** Returns the value that had to go for it. */
+function remember<T>(map: Map<string, T>, key: string, value: T): T | undefined {
+  let forgotten: T | undefined
+  const first = map.keys().next().value
+  if (!map.has(key) && map.size >= peersMax && first !== undefined) {
+    forgotten = map.get(first)
+    map.delete(first)
+  }
+  map.set(key, value)
+  return forgotten
+}

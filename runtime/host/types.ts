@@ -1,0 +1,162 @@
+/** What the actor host offers beyond the contract of actors/hosting.ts, and what it reports. */
+import type { AnyEventObject, EventObject, InspectionEvent } from 'xstate'
+import type { ActorHost } from '../../actors/hosting.js'
+import type { BusConnection, Clock, Logger, Telemetry } from '../../actors/ports.js'
+
+/** Why an event reached nobody. Stable: part of the counters' names. */
+export type DeadLetterReason =
+  | 'noSuchActor' | 'actorOver' | 'overflow' | 'reservedEvent' | 'refused' | 'stale'
+  | 'malformed' | 'tooLarge' | 'unencodable' | 'detached'
+
+export interface Sender {
+  readonly node: string
+  /** null: not an actor, but code of that node. */
+  readonly actor: string | null
+}
+
+export interface DeadLetter {
+  readonly reason: DeadLetterReason
+  /** The same in words, with the particulars. */
+  readonly detail: string
+  readonly to: { readonly node: string; readonly actor: string }
+  readonly from: Sender | null
+  /** undefined when the bytes could not be read. */
+  readonly event: AnyEventObject | undefined
+}
+
+export type ExitKind = 'done' | 'stopped' | 'failed'
+
+/** Host events of the inspection stream; the XState events of the actors stand beside them. */
+export type HostEvent =
+  | { readonly type: 'engram.spawn'; readonly parent: string | null }
+  | { readonly type: 'engram.exit'; readonly kind: ExitKind }
+  | { readonly type: 'engram.kill'; readonly reason: string }
+  | {
+    readonly type: 'engram.restart'
+    /** Restarts within the period, this one included. */
+    readonly attempt: number
+    readonly delayMs: number
+    readonly error: string
+  }
+  | { readonly type: 'engram.escalation'; readonly to: string | null; readonly error: string }
+  | { readonly type: 'engram.deadLetter'; readonly letter: DeadLetter }
+
+/** Whose event it is: session ids come from a process-wide counter, so rely on these. */
+export interface InspectionSource {
+  readonly node: string
+  /** Id of the hosted actor; the XState event may concern a child of it (`actorRef.id`). */
+  readonly actor: string
+}
+
+export type InspectionObserver = (
+  event: InspectionEvent | HostEvent, source: InspectionSource,
+) => void
+
+export interface ActorHostOptions {
+  /** Name of this node: a token of subjects. */
+  readonly node: string
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly telemetry?: Telemetry
+  readonly inspect?: InspectionObserver
+  /** An actor without a parent gave up. The node's process should end non-zero. */
+  readonly onEscalation: (error: Error) => void
+  readonly bus?: BusConnection
+  /**
+   * Grows with every start of the node; receivers refuse envelopes of an earlier one.
+   * Without it the wall clock at creation is taken, which is good as long as it does not go back.
+   */
+  readonly incarnation?: () => number
+  /** Larger envelopes are neither sent nor read. Bytes; 256 KiB unless set. */
+  readonly envelopeBytesMax?: number
+  /** A remote watch is renewed so often, so that a lost notice is made up for. ms; 1,000. */
+  readonly watchRenewalMs?: number
+}
+
+/** `nodeDown`: told by the host's owner; the actor may go on unseen. */
+export interface RemoteExit {
+  readonly node: string
+  readonly id: string
+  readonly kind: ExitKind | 'unknown' | 'nodeDown'
+}
+
+export interface RemoteRef<TEvent extends EventObject> {
+  readonly node: string
+  readonly id: string
+  /** At most once. Never throws: what cannot be sent is a dead letter. */
+  send(event: TEvent): void
+}
+
+export interface ActorReport {
+  readonly id: string
+  readonly parent: string | null
+  readonly state: 'starting' | 'running' | 'restarting' | 'ending'
+  readonly restarts: number
+  readonly waiting: number
+  /** Events per type that the actor could not handle in the state it was in. */
+  readonly unhandled: Readonly<Record<string, number>>
+}
+
+export interface HostReport {
+  readonly node: string
+  readonly actors: readonly ActorReport[]
+  readonly restarts: number
+  readonly escalations: number
+  readonly deadLetters: { readonly total: number } & Partial<Record<DeadLetterReason, number>>
+}
+
+export interface ActorHostRuntime extends ActorHost {
+  readonly node: string
+  /** A reference to an actor here or afar; local ones take no detour over the bus. */
+  ref<TEvent extends EventObject>(node: string, id: string, from?: string): RemoteRef<TEvent>
+  /** Takes part in `engram.v1.actor.<node>.>`; a former connection is left first. */
+  attachBus(connection: BusConnection): void
+  detachBus(): void
+  /**
+   * Death watch over nodes, called once; returns how to end it. Survives lost messages and
+   * re-attachment; a newer incarnation of the node counts as `failed`.
+   */
+  watchRemote(node: string, id: string, onDeath: (exit: RemoteExit) => void): () => void
+  /** The node is dead: its watched actors are reported, its watches here forgotten. */
+  nodeDown(node: string): void
+  /** Every XState event of every actor, and host events. Returns how to end it. */
+  inspect(observer: InspectionObserver): () => void
+  onDeadLetter(listener: (letter: DeadLetter) => void): () => void
+  /** undefined when there is no such actor, or it is between two lives. */
+  snapshotOf(id: string): unknown
+  report(): HostReport
+  /** Stops all actors, children before parents, and leaves the bus. */
+  shutdown(): void
+}
+
+/** An actor that gave up, as its parent or `onEscalation` gets it. */
+export class ActorFailedError extends Error {
+  readonly code = 'ACTOR_FAILED'
+  constructor(readonly actor: string, cause: unknown) {
+    super(`actor ${actor} gave up: ${errorText(cause)}`, { cause })
+    this.name = 'ActorFailedError'
+  }
+}
+
+/** The error of a killed actor, see `ActorHost.kill`. */
+export class ActorKilledError extends Error {
+  readonly code = 'ACTOR_KILLED'
+  constructor(actor: string, reason: string) {
+    super(`actor ${actor} was killed: ${reason}`)
+    this.name = 'ActorKilledError'
+  }
+}
+
+/** The error of an actor whose mailbox policy is `fail`. */
+export class MailboxOverflowError extends Error {
+  readonly code = 'MAILBOX_OVERFLOW'
+  constructor(actor: string, capacity: number) {
+    super(`the mailbox of actor ${actor} holds ${capacity} events and is full`)
+    this.name = 'MailboxOverflowError'
+  }
+}
+
+/** The message of whatever was thrown. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,195 @@
+/**
+ * Prometheus metrics of a node: gauges read from its status at each scrape, and the counters and
+ * distributions that the actors report through the Telemetry port. Base units: seconds, bytes.
+ */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import type { Telemetry } from '../../actors/ports.js'
+import type { MemberStatus, NodeStatusReport } from '../status.js'
+
+export interface Metrics {
+  readonly registry: Registry
+  readonly telemetry: Telemetry
+  readonly contentType: string
+  /** All metrics in the text format. */
+  text(): Promise<string>
+}
+
+type Read<T> = (of: T) => number | null
+
+/** Gauges of one space on one node: label `space`. */
+const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] = [
+  ['engram_epoch', 'Highest epoch this member has seen.', (m) => m.epoch],
+  ['engram_is_primary', '1 while this member reigns.', (m) => Number(m.role === 'primary')],
+  ['engram_in_sync_members', 'Members in sync, the primary included.', (m) => m.inSync.length],
+  ['engram_min_in_sync_members', 'Fewer in sync refuse committed writes.', (m) => m.minInSync],
+  ['engram_members', 'Members of the space (RF).', (m) => m.rf],
+  ['engram_end_sequence', 'End of the log.', (m) => m.endSequence],
+  ['engram_durable_sequence', 'Survives a crash of this member.', (m) => m.durableSequence],
+  ['engram_applied_sequence', 'Applied to the store.', (m) => m.appliedSequence],
+  ['engram_commit_sequence', 'Durable on all in-sync members.', (m) => m.commitSequence],
+  ['engram_safe_sequence', 'Commit sequence while two or more were in sync.',
+    (m) => m.safeSequence],
+  ['engram_loss_window_entries', 'Entries above the safe sequence.', (m) => m.lossWindow.entries],
+  ['engram_loss_window_bytes', 'Bytes above the safe sequence.', (m) => m.lossWindow.bytes],
+  ['engram_loss_window_seconds', 'Age of the oldest entry above the safe sequence.',
+    (m) => m.lossWindow.ms / 1000],
+  ['engram_memory_nodes', 'Memory nodes in the store.', (m) => m.nodes],
+  ['engram_memory_edges', 'Memory edges in the store.', (m) => m.edges],
+  ['engram_forks', 'Forks this member truncated.', (m) => m.forks],
+  ['engram_salvages', 'Salvage files on this member.', (m) => m.salvages],
+  ['engram_blocked', '1 while no member can be promoted.', (m) => Number(m.blocked !== null)],
+  ['engram_damaged', '1 while the log of this member cannot be trusted.',
+    (m) => Number(m.role === 'damaged')],
+  ['engram_promotion_wins', 'Promotions won in this life of the node.', (m) => m.promotions],
+  ['engram_promotion_last_seconds', 'Vacancy noticed to first write accepted, last promotion.',
+    (m) => m.lastPromotionMs === null ? null : m.lastPromotionMs / 1000],
+]
+
+/** Gauges of the node: no labels. */
+const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[] = [
+  ['engram_node_incarnation', 'Raised at each start.', (r) => r.node.incarnation],
+  ['engram_node_connection', 'NATS connections of this life.', (r) => r.node.connection],
+  ['engram_node_connected', '1 while the node is on NATS.',
+    (r) => Number(r.node.natsServer !== null)],
+  ['engram_node_uptime_seconds', 'Since this life began.', (r) => r.node.uptimeMs / 1000],
+  ['engram_node_loop_delay_seconds', 'Delay of the event loop.',
+    (r) => r.node.loopDelayMs / 1000],
+  ['engram_journal_bytes', 'Size of the journal.', (r) => r.node.journal?.bytes ?? null],
+  ['engram_journal_segments', 'Segments of the journal.',
+    (r) => r.node.journal?.segments ?? null],
+  ['engram_journal_flushes', 'Number of the last flush.', (r) => r.node.journal?.flush ?? null],
+  ['engram_journal_read_only', '1 while the disk refuses writes.',
+    (r) => r.node.journal ? Number(r.node.journal.readOnly) : null],
+]
+
+export interface MetricsOptions {
+  /** Process metrics of prom-client too (memory, event loop, GC). Default true. */
+  readonly processMetrics?: boolean
+  readonly registry?: Registry
+}
+
+/** @param status evaluated at each scrape */
+export function createMetrics(
+  status: () => NodeStatusReport, options: MetricsOptions = {},
+): Metrics {
+  const registry = options.registry ?? new Registry()
+  if (options.processMetrics ?? true) collectDefaultMetrics({ register: registry })
+  const refresh = statusGauges(registry)
+  return {
+    registry,
+    telemetry: promTelemetry(registry),
+    contentType: registry.contentType,
+    text: () => {
+      refresh(status())
+      return registry.metrics()
+    },
+  }
+}
+
+function statusGauges(registry: Registry): (report: NodeStatusReport) => void {
+  const gauge = (name: string, help: string, labelNames: string[]): Gauge =>
+    new Gauge({ name, help, labelNames, registers: [registry] })
+  const ofNode = nodeGauges.map(([name, help, read]) => ({ gauge: gauge(name, help, []), read }))
+  const ofMember = memberGauges.map(
+    ([name, help, read]) => ({ gauge: gauge(name, help, ['space']), read }))
+  const lagBytes = gauge('engram_replication_lag_bytes',
+    'Bytes of log that the replica lacks, as its primary sees it.', ['space', 'replica'])
+  const lagSeconds = gauge('engram_replication_lag_seconds',
+    'Age of the oldest entry that the replica lacks, as its primary sees it.',
+    ['space', 'replica'])
+  const silence = gauge('engram_peer_silence_seconds', 'Since the last heartbeat of a peer.',
+    ['peer'])
+  const all = [...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence]
+  return (report) => {
+    // Spaces and replicas that are gone must not be shown with their last values.
+    for (const one of all) one.reset()
+    for (const { gauge, read } of ofNode) gauge.set(read(report) ?? Number.NaN)
+    for (const [peer, seen] of Object.entries(report.node.peers)) {
+      if (seen.silenceMs !== null) silence.set({ peer }, seen.silenceMs / 1000)
+    }
+    for (const member of report.spaces) {
+      const { space } = member
+      for (const { gauge, read } of ofMember) {
+        const value = read(member)
+        if (value !== null) gauge.set({ space }, value)
+      }
+      for (const [replica, lag] of Object.entries(member.lag)) {
+        lagBytes.set({ space, replica }, lag.lagBytes)
+        lagSeconds.set({ space, replica }, lag.lagMs / 1000)
+      }
+    }
+  }
+}
+
+const secondBuckets = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+]
+const sizeBuckets = Array.from({ length: 13 }, (_, i) => 256 * 4 ** i)
+const countBuckets = Array.from({ length: 16 }, (_, i) => 2 ** i)
+
+/**
+ * Names of the port are words in camelCase: `writes`, `journalFlushMs`, `frameBytes`. A counter
+ * becomes `engram_writes_total`; a distribution gets its unit from the end of its name, in base
+ * units: `engram_journal_flush_seconds`, `engram_frame_bytes`. The labels of the first call are
+ * those of the metric: later ones are fitted to it, missing ones empty.
+ */
+export function promTelemetry(registry: Registry): Telemetry {
+  const counters = new Map<string, { counter: Counter; labels: string[] }>()
+  const histograms = new Map<string, { histogram: Histogram; labels: string[]; scale: number }>()
+  return {
+    count(name, by = 1, labels = {}) {
+      let entry = counters.get(name)
+      if (!entry) {
+        const labelNames = Object.keys(labels)
+        const counter = new Counter({
+          name: counterName(name), help: `Number of ${words(name)}.`, labelNames,
+          registers: [registry],
+        })
+        entry = { counter, labels: labelNames }
+        counters.set(name, entry)
+      }
+      entry.counter.inc(fitted(labels, entry.labels), by)
+    },
+    observe(name, value, labels = {}) {
+      let entry = histograms.get(name)
+      if (!entry) {
+        const labelNames = Object.keys(labels)
+        const { metric, scale, buckets } = distribution(name)
+        const histogram = new Histogram({
+          name: metric, help: `Distribution of ${words(name)}.`, labelNames, buckets,
+          registers: [registry],
+        })
+        entry = { histogram, labels: labelNames, scale }
+        histograms.set(name, entry)
+      }
+      entry.histogram.observe(fitted(labels, entry.labels), value * entry.scale)
+    },
+  }
+}
+
+function fitted(labels: Record<string, string>, names: string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, labels[name] ?? '']))
+}
+
+function words(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).replaceAll('_', ' ')
+}
+
+function snake(name: string): string {
+  const plain = words(name).trim().replace(/[^a-z0-9]+/gi, '_').toLowerCase()
+  return plain.startsWith('engram_') ? plain : `engram_${plain}`
+}
+
+function counterName(name: string): string {
+  const plain = snake(name)
+  return plain.endsWith('_total') ? plain : `${plain}_total`
+}
+
+function distribution(name: string): { metric: string; scale: number; buckets: number[] } {
+  const plain = snake(name)
+  if (plain.endsWith('_ms')) {
+    return { metric: plain.replace(/_ms$/, '_seconds'), scale: 1 / 1000, buckets: secondBuckets }
+  }
+  if (plain.endsWith('_seconds')) return { metric: plain, scale: 1, buckets: secondBuckets }
+  return { metric: plain, scale: 1, buckets: plain.endsWith('_bytes') ? sizeBuckets : countBuckets }
+}

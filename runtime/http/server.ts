@@ -1,0 +1,145 @@
+/**
+ * A small HTTP server for what a node shows: /healthz, /readyz, /metrics, /status. GET and HEAD
+ * only. Bound to loopback it answers only requests that name loopback in their Host header, or a
+ * web page could read it through a name of its own that resolves to 127.0.0.1 (DNS rebinding).
+ */
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+export interface Page {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+}
+
+/** Makes a page for its path; `handle` may answer by itself (a stream) and returns null. */
+export type Route = (
+  request: IncomingMessage, response: ServerResponse,
+) => Page | null | Promise<Page | null>
+
+export interface HttpServerOptions {
+  /** `host:port`; port 0 picks a free one. An IPv6 host stands in brackets. */
+  readonly address: string
+  /** By exact path. */
+  readonly routes: Readonly<Record<string, Route>>
+  /** Whatever no route takes. */
+  readonly fallback?: Route
+  /** Called when a route throws; its client gets 500. */
+  readonly onError?: (error: unknown, path: string) => void
+}
+
+export interface HttpServer {
+  /** `http://host:port`, with the port chosen. */
+  readonly url: string
+  readonly port: number
+  /** Ends streams too. */
+  close(): Promise<void>
+}
+
+/** The address cannot be used. Codes of the system: EADDRINUSE, EACCES, EADDRNOTAVAIL … */
+export class HttpListenError extends Error {
+  constructor(readonly code: string, address: string, cause: unknown) {
+    const busy = code === 'EADDRINUSE'
+    super(busy ? `${address} is in use; choose another with --http HOST:PORT, or port 0`
+      : `cannot listen on ${address}: ${code}`, { cause })
+    this.name = 'HttpListenError'
+  }
+}
+
+/** @throws TypeError when it is no `host:port` */
+export function parseAddress(address: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/]+)):([0-9]{1,5})$/i.exec(address)
+  const port = Number(match?.[3])
+  if (!match || port > 65_535) {
+    throw new TypeError(`an address is HOST:PORT, like 127.0.0.1:7432, and not ${address}`)
+  }
+  return { host: match[1] ?? match[2] ?? '', port }
+}
+
+/** @throws HttpListenError, TypeError */
+export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { host, port } = parseAddress(options.address)
+  const server = createServer((request, response) => {
+    void answer(request, response, options, isLoopback(host))
+  })
+  server.headersTimeout = 10_000
+  server.requestTimeout = 15_000
+  server.maxHeadersCount = 64
+  await listen(server, host, port, options.address)
+  const chosen = (server.address() as AddressInfo).port
+  const shown = host.includes(':') ? `[${host}]` : host
+  return {
+    url: `http://${shown}:${chosen}`,
+    port: chosen,
+    close: () => new Promise((resolve) => {
+      server.close(() => resolve())
+      server.closeAllConnections()
+    }),
+  }
+}
+
+function listen(server: Server, host: string, port: number, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(new HttpListenError(error.code ?? 'UNKNOWN', address, error))
+    })
+    server.listen({ host, port }, () => {
+      server.removeAllListeners('error')
+      resolve()
+    })
+  })
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(host)
+}
+
+/** The Host header names this machine's loopback; no header at all is a client of HTTP/1.0. */
+function namesLoopback(header: string | undefined): boolean {
+  if (header === undefined) return true
+  return isLoopback(header.replace(/:[0-9]+$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase())
+}
+
+async function answer(
+  request: IncomingMessage, response: ServerResponse, options: HttpServerOptions,
+  loopback: boolean,
+): Promise<void> {
+  const path = (request.url ?? '/').split('?')[0] ?? '/'
+  try {
+    if (loopback && !namesLoopback(request.headers.host)) {
+      send(request, response, text(403, 'this server answers to loopback names only'))
+    } else if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('Allow', 'GET, HEAD')
+      send(request, response, text(405, 'only GET and HEAD'))
+    } else {
+      const route = Object.hasOwn(options.routes, path) ? options.routes[path] : options.fallback
+      const page = route ? await route(request, response)
+        : text(404, `nothing here; there is ${Object.keys(options.routes).join(', ')}`)
+      if (page) send(request, response, page)
+    }
+  } catch (error) {
+    options.onError?.(error, path)
+    if (response.headersSent) response.destroy()
+    else send(request, response, text(500, 'internal error'))
+  }
+}
+
+function send(request: IncomingMessage, response: ServerResponse, page: Page): void {
+  const body = Buffer.from(page.body)
+  response.writeHead(page.status, {
+    'Content-Type': page.type,
+    'Content-Length': body.length,
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+  })
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+export function text(status: number, line: string): Page {
+  return { status, type: 'text/plain; charset=utf-8', body: `${line}\n` }
+}
+
+export function json(status: number, value: unknown): Page {
+  return { status, type: 'application/json', body: `${JSON.stringify(value)}\n` }
+}

@@ -1,0 +1,265 @@
+/**
+ * What a node says of itself (`engram.v1.status.<node>`, HTTP `/status`) and what
+ * `engram status` makes of the answers of all nodes. DESIGN sections 6 and 9. Plain JSON: numbers
+ * are finite, absent values are null.
+ */
+import type { AckLevel, NodeId, SpaceId } from '../machines/protocol.js'
+
+/** Every node answers here, without a queue group. No node may be called `_all`. */
+export const statusOfAll = 'engram.v1.status._all'
+
+export interface PeerStatus {
+  /** State of the failure detector: alive, suspect, probing, unreachable, dead, left. */
+  readonly state: string
+  /** Since the last heartbeat was received; null when none ever was. */
+  readonly silenceMs: number | null
+  readonly reason: string
+}
+
+export interface NodeStatus {
+  readonly id: NodeId
+  /** starting, recovering, connecting, running, isolated, draining, stopped, failed. */
+  readonly state: string
+  readonly pid: number
+  readonly incarnation: number
+  readonly connection: number
+  /** NATS server id of the connection; null while isolated. */
+  readonly natsServer: string | null
+  /** `http://host:port`; null without an HTTP server. */
+  readonly http: string | null
+  readonly data: string
+  /** Id of the disk, kept in the data directory. */
+  readonly disk: string
+  readonly uptimeMs: number
+  readonly loopDelayMs: number
+  readonly peers: Readonly<Record<NodeId, PeerStatus>>
+  /** Release that this node runs. */
+  readonly version: string
+  /** Of the node's one journal; null before recovery is done. */
+  readonly journal?: {
+    readonly segments: number
+    readonly bytes: number
+    readonly flush: number
+    readonly readOnly: boolean
+  } | null
+}
+
+export interface LossWindow {
+  readonly entries: number
+  readonly bytes: number
+  /** Age of the oldest entry above the safe sequence. */
+  readonly ms: number
+}
+
+/** A replica as its primary sees it. */
+export interface ReplicaLag {
+  readonly lagBytes: number
+  readonly lagMs: number
+  readonly durableSequence: number
+  readonly appliedSequence: number
+  /** Of the stream: joining, streaming, catchingUp, snapshotting, unreachable. */
+  readonly state: string
+}
+
+export type MemberRole = 'primary' | 'replica' | 'promoting' | 'recovering' | 'damaged' | 'unknown'
+
+/** One space on one node. */
+export interface MemberStatus {
+  readonly space: SpaceId
+  readonly uuid: string
+  /** Highest epoch this member has seen. */
+  readonly epoch: number
+  /** As this member knows the assignment. */
+  readonly primary: NodeId | null
+  readonly members: readonly NodeId[]
+  readonly inSync: readonly NodeId[]
+  readonly minInSync: number
+  /** Members of the space, the primary included. */
+  readonly rf: number
+  readonly ack: AckLevel
+  readonly role: MemberRole
+  /** Of the statechart of the role, nested states joined by dots. */
+  readonly state: string
+  /** Why the last transition was taken. */
+  readonly reason: string
+  readonly endSequence: number
+  readonly durableSequence: number
+  readonly appliedSequence: number
+  readonly commitSequence: number
+  readonly safeSequence: number
+  /** Of the store at `appliedSequence`. */
+  readonly digest: string
+  readonly nodes: number
+  readonly edges: number
+  readonly lossWindow: LossWindow
+  /** Empty on any member but the primary. */
+  readonly lag: Readonly<Record<NodeId, ReplicaLag>>
+  /** Forks this member had to truncate; each one is kept in a salvage file. */
+  readonly forks: number
+  readonly salvages: number
+  /** Why the space has no primary and none can be promoted; null when that is not so. */
+  readonly blocked: string | null
+  /** Of the record as this member sees it. */
+  readonly arbiter: 'reachable' | 'unreachable' | 'lost' | 'unknown'
+  /** Promotions this member won, in this life. */
+  readonly promotions: number
+  /** From the vacancy noticed to the first write accepted; null before the first promotion. */
+  readonly lastPromotionMs: number | null
+}
+
+export interface NodeStatusReport {
+  /** Of this format; a reader refuses a higher one. */
+  readonly format: 1
+  readonly node: NodeStatus
+  readonly spaces: readonly MemberStatus[]
+}
+
+export interface ClusterNode {
+  readonly id: NodeId
+  readonly state: string
+  readonly pid: number | null
+  readonly incarnation: number | null
+  readonly natsServer: string | null
+  readonly http: string | null
+  readonly data: string | null
+  readonly version: string | null
+  readonly uptimeMs: number | null
+}
+
+export interface ClusterMember {
+  readonly node: NodeId
+  readonly role: MemberRole
+  readonly state: string
+  readonly epoch: number
+  readonly inSync: boolean
+  readonly durableSequence: number
+  readonly appliedSequence: number
+  readonly lagBytes: number
+  readonly lagMs: number
+  readonly digest: string
+  readonly salvages: number
+  readonly reason: string
+}
+
+export interface ClusterSpace {
+  readonly id: SpaceId
+  readonly uuid: string
+  readonly epoch: number
+  readonly primary: NodeId | null
+  readonly inSync: readonly NodeId[]
+  readonly minInSync: number
+  readonly rf: number
+  readonly ack: AckLevel
+  readonly endSequence: number
+  readonly commitSequence: number
+  readonly safeSequence: number
+  readonly lossWindow: LossWindow
+  readonly blocked: string | null
+  readonly lastPromotionMs: number | null
+  readonly members: readonly ClusterMember[]
+}
+
+export interface ClusterStatus {
+  readonly nodes: readonly ClusterNode[]
+  readonly spaces: readonly ClusterSpace[]
+}
+
+/**
+ * One report of the cluster from those of its nodes. What is said of a space comes from its
+ * reigning primary; without one, from the member that knows the highest epoch. Nodes and members
+ * that did not answer are listed all the same, in the state that the others see them in.
+ */
+export function mergeStatus(reports: readonly NodeStatusReport[]): ClusterStatus {
+  const heard = new Map(reports.map((report) => [report.node.id, report]))
+  const ids = new Set(heard.keys())
+  for (const report of reports) {
+    for (const peer of Object.keys(report.node.peers)) ids.add(peer)
+    for (const member of report.spaces) for (const id of member.members) ids.add(id)
+  }
+  const nodes = [...ids].toSorted(byName).map((id) => {
+    const report = heard.get(id)
+    return report ? answeredNode(report.node) : silentNode(id, reports)
+  })
+  const spaces = new Set(reports.flatMap((report) => report.spaces.map((m) => m.space)))
+  return { nodes, spaces: [...spaces].toSorted(byName).map((id) => mergeSpace(id, reports)) }
+}
+
+function byName(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true })
+}
+
+function answeredNode(node: NodeStatus): ClusterNode {
+  const { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs } = node
+  return { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs }
+}
+
+function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNode {
+  const views = reports.flatMap((report) => report.node.peers[id] ?? [])
+  const latest = views.toSorted(
+    (a, b) => (a.silenceMs ?? Infinity) - (b.silenceMs ?? Infinity))[0]
+  // "alive" would be a contradiction: it has not answered.
+  const state = !latest || latest.state === 'alive' ? 'unreachable' : latest.state
+  return {
+    id, state, pid: null, incarnation: null, natsServer: null, http: null, data: null,
+    version: null, uptimeMs: null,
+  }
+}
+
+function mergeSpace(id: SpaceId, reports: readonly NodeStatusReport[]): ClusterSpace {
+  const views = reports.flatMap((report) =>
+    report.spaces.filter((m) => m.space === id).map((m) => ({ node: report.node.id, member: m })))
+  const lead = views.toSorted((a, b) =>
+    b.member.epoch - a.member.epoch
+    || Number(b.member.role === 'primary') - Number(a.member.role === 'primary')
+    || b.member.endSequence - a.member.endSequence)[0]
+  if (!lead) throw new Error(`no node reported the space ${id}`)
+  const said = lead.member
+  const reigns = said.role === 'primary'
+  const own = new Map(views.map((view) => [view.node, view.member]))
+  const names = new Set([...said.members, ...own.keys()])
+  return {
+    id, uuid: said.uuid, epoch: said.epoch,
+    primary: reigns ? lead.node : reigningName(said.primary, own),
+    inSync: said.inSync, minInSync: said.minInSync, rf: said.rf, ack: said.ack,
+    endSequence: said.endSequence, commitSequence: said.commitSequence,
+    safeSequence: said.safeSequence, lossWindow: said.lossWindow,
+    blocked: reigns ? null : views.map((view) => view.member.blocked).find((b) => b) ?? null,
+    lastPromotionMs: said.lastPromotionMs,
+    members: [...names].toSorted(byName).map((name) => mergeMember(name, own.get(name), said)),
+  }
+}
+
+/** A primary that answered and does not reign is none; one that did not answer may well reign. */
+function reigningName(
+  named: NodeId | null, own: ReadonlyMap<NodeId, MemberStatus>,
+): NodeId | null {
+  return named !== null && !own.has(named) ? named : null
+}
+
+function mergeMember(
+  node: NodeId, own: MemberStatus | undefined, lead: MemberStatus,
+): ClusterMember {
+  const seen = lead.lag[node]
+  return {
+    node,
+    role: own?.role ?? 'unknown',
+    state: own?.state ?? seen?.state ?? 'unreachable',
+    epoch: own?.epoch ?? 0,
+    inSync: lead.inSync.includes(node),
+    durableSequence: own?.durableSequence ?? seen?.durableSequence ?? 0,
+    appliedSequence: own?.appliedSequence ?? seen?.appliedSequence ?? 0,
+    lagBytes: seen?.lagBytes ?? 0,
+    lagMs: seen?.lagMs ?? 0,
+    digest: own?.digest ?? '',
+    salvages: own?.salvages ?? 0,
+    reason: own?.reason ?? '',
+  }
+}
+
+/** Checks only what a reader relies on: the rest is shown as it comes. */
+export function asStatusReport(value: unknown): NodeStatusReport | null {
+  if (typeof value !== 'object' || value === null) return null
+  const report = value as Partial<NodeStatusReport>
+  if (report.format !== 1 || typeof report.node?.id !== 'string') return null
+  return Array.isArray(report.spaces) ? report as NodeStatusReport : null
+}

@@ -1,0 +1,54 @@
+/** Records of fixed width: a space's header, and what an idempotency key stands for. */
+import type { KeyRecord } from '../../machines/memory.js'
+
+/** What a space's one header record says; changes in the transaction of the entries it covers. */
+export interface SpaceHeader {
+  readonly epoch: number
+  readonly sequence: number
+  /** Sum of the hashes of all records, modulo 2^64. */
+  readonly digest: bigint
+  readonly nodes: number
+  readonly edges: number
+  readonly ignored: number
+}
+
+export const emptyHeader: SpaceHeader = {
+  epoch: 0, sequence: 0, digest: 0n, nodes: 0, edges: 0, ignored: 0,
+}
+
+const FIELD_BYTES = 8
+
+// Safe integers as doubles: exact, and without a BigInt for each.
+export function encodeHeader(header: SpaceHeader): Buffer {
+  const record = Buffer.allocUnsafeSlow(6 * FIELD_BYTES)
+  record.writeBigUInt64LE(header.digest, 0)
+  let at = FIELD_BYTES
+  const { epoch, sequence, nodes, edges, ignored } = header
+  for (const field of [epoch, sequence, nodes, edges, ignored]) {
+    at = record.writeDoubleLE(field, at)
+  }
+  return record
+}
+
+export function decodeHeader(record: Buffer): SpaceHeader {
+  const field = (index: number): number => record.readDoubleLE(index * FIELD_BYTES)
+  return {
+    digest: record.readBigUInt64LE(0),
+    epoch: field(1), sequence: field(2), nodes: field(3), edges: field(4), ignored: field(5),
+  }
+}
+
+export const KEY_RECORD_BYTES = 4 * FIELD_BYTES
+
+/** Writes into `record` from `at` on. */
+export function writeKeyRecord(record: Buffer, key: KeyRecord, at: number): number {
+  let end = record.writeDoubleLE(key.epoch, at)
+  end = record.writeDoubleLE(key.sequence, end)
+  end = record.writeDoubleLE(key.count, end)
+  return record.writeDoubleLE(key.timestamp, end)
+}
+
+export function decodeKeyRecord(record: Buffer): KeyRecord {
+  const field = (index: number): number => record.readDoubleLE(index * FIELD_BYTES)
+  return { epoch: field(0), sequence: field(1), count: field(2), timestamp: field(3) }
+}

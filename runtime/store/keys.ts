@@ -1,0 +1,84 @@
+/**
+ * Keys of the one LMDB database that all spaces of a node share:
+ *
+ *   space number (4, big-endian) | table (1) | …
+ *
+ * A thousand spaces with databases of their own would cost LMDB a handle and a page each in every
+ * transaction. Longest key: 5 + 3 x (2 x 256 + 2) = 1,547 bytes (ids of 256 zero bytes); LMDB's
+ * limit is 1,978.
+ */
+
+export const Table = {
+  /** uuid → space number; under number 0. */
+  registry: 0x52,
+  /** One record: position, digest, counts. */
+  header: 0x48,
+  node: 0x4e,
+  edgeBySource: 0x4f,
+  edgeByTarget: 0x50,
+  idempotencyKey: 0x57,
+} as const
+export type Table = (typeof Table)[keyof typeof Table]
+
+const PREFIX_BYTES = 5
+
+/** Key with a text as its last part: bytes as they are, so that order is UTF-8 byte order. */
+export function textKey(space: number, table: Table, text: string): Buffer {
+  const key = Buffer.allocUnsafe(PREFIX_BYTES + text.length * 3)
+  writePrefix(key, space, table)
+  return key.subarray(0, PREFIX_BYTES + key.write(text, PREFIX_BYTES))
+}
+
+/** The smallest key of the table above that of `text`; all of the table for ''. */
+export function keyAfter(space: number, table: Table, text: string): Buffer {
+  if (text === '') return tableKey(space, table)
+  return Buffer.concat([textKey(space, table, text), Buffer.of(0)])
+}
+
+export function tableKey(space: number, table: Table): Buffer {
+  return writePrefix(Buffer.allocUnsafe(PREFIX_BYTES), space, table)
+}
+
+/** Upper bound of all keys of the table. */
+export function tableEnd(space: number, table: Table): Buffer {
+  return writePrefix(Buffer.allocUnsafe(PREFIX_BYTES), space, table + 1)
+}
+
+/**
+ * Key of several texts, each ended by 00 00 with every 00 in it as 00 FF: keeps their order, and
+ * no text's key is the beginning of another's ("a" never finds "ab").
+ */
+export function tupleKey(space: number, table: Table, ...texts: readonly string[]): Buffer {
+  let limit = PREFIX_BYTES
+  for (const text of texts) limit += text.length * 3 + 2
+  const key = Buffer.allocUnsafe(limit)
+  writePrefix(key, space, table)
+  let at = PREFIX_BYTES
+  for (const text of texts) {
+    if (text.includes('\0')) return escapedTupleKey(space, table, texts)
+    at += key.write(text, at)
+    at = key.writeUInt16BE(0, at)
+  }
+  return key.subarray(0, at)
+}
+
+function escapedTupleKey(space: number, table: Table, texts: readonly string[]): Buffer {
+  const parts = [tableKey(space, table)]
+  for (const text of texts) {
+    // FF never occurs in UTF-8, so latin1 carries the escaped bytes through a string.
+    const escaped = Buffer.from(text, 'utf8').toString('latin1').replaceAll('\0', '\0\u00ff')
+    parts.push(Buffer.from(`${escaped}\0\0`, 'latin1'))
+  }
+  return Buffer.concat(parts)
+}
+
+/** Upper bound of all keys that begin with the given one: UTF-8 has no byte FF. */
+export function prefixEnd(prefix: Buffer): Buffer {
+  return Buffer.concat([prefix, Buffer.of(0xff)])
+}
+
+function writePrefix(key: Buffer, space: number, table: number): Buffer {
+  key.writeUInt32BE(space, 0)
+  key[4] = table
+  return key
+}

@@ -1,0 +1,184 @@
+/**
+ * Nodes and edges as canonical bytes: equal values give equal bytes, whatever encoding or key
+ * order a client used, so that the digests of two members can be compared.
+ *
+ *   hash (8, xxhash64 of the rest) | domain | id (length, UTF-8) … | flags | numbers | …
+ *
+ * The hash is kept in the record: replacing takes the old one out of the digest without hashing
+ * again. Activation sits at a fixed place after the id, so that an update patches nine bytes.
+ */
+import { xxh64 } from '@node-rs/xxhash'
+import type { Json, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import type { Slab } from './slab.js'
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+/** First hashed byte: a node's record never equals an edge's. */
+const NODE_DOMAIN = 0x4e
+const EDGE_DOMAIN = 0x45
+
+const HAS_CONTENT = 1
+const HAS_ACTIVATION = 2
+const HAS_CONFIDENCE = 4
+const HAS_EMBEDDING = 8
+const HAS_METADATA = 16
+const HAS_WEIGHT = 1
+
+const HASH_BYTES = 8
+const LENGTH_BYTES = 2
+const DOUBLE_BYTES = 8
+/** A string of n UTF-16 units has at most 3n bytes. */
+const UTF8_FACTOR = 3
+
+/**
+ * The node's record, in the slab. -0 becomes 0; numbers are doubles; metadata is JSON with sorted
+ * keys (RFC 8785), whose number format is fixed by ECMAScript.
+ */
+export function encodeNode(slab: Slab, node: MemoryNode): Buffer {
+  const { id, content, activation, confidence, embedding } = node
+  const metadata = node.metadata === undefined ? '' : canonicalJson(node.metadata)
+  const limit = 64 + (id.length + (content?.length ?? 0) + metadata.length) * UTF8_FACTOR +
+    (embedding?.length ?? 0) * DOUBLE_BYTES
+  const start = slab.reserve(limit)
+  const bytes = slab.bytes
+  bytes[start + HASH_BYTES] = NODE_DOMAIN
+  let at = writeString(bytes, id, start + HASH_BYTES + 1)
+  bytes[at] = flagsOf(node)
+  at = bytes.writeDoubleLE((activation ?? 0) + 0, at + 1)
+  at = bytes.writeDoubleLE((confidence ?? 0) + 0, at)
+  if (content !== undefined) {
+    const length = bytes.write(content, at + 4)
+    bytes.writeUInt32LE(length, at)
+    at += 4 + length
+  }
+  if (embedding !== undefined) {
+    at = bytes.writeUInt16LE(embedding.length, at)
+    for (let index = 0; index < embedding.length; index += 1) {
+      at = bytes.writeDoubleLE(embedding[index]! + 0, at)
+    }
+  }
+  if (metadata !== '') at += bytes.write(metadata, at)
+  return seal(slab, start, at)
+}
+
+function flagsOf(node: MemoryNode): number {
+  return (node.content === undefined ? 0 : HAS_CONTENT) |
+    (node.activation === undefined ? 0 : HAS_ACTIVATION) |
+    (node.confidence === undefined ? 0 : HAS_CONFIDENCE) |
+    (node.embedding === undefined ? 0 : HAS_EMBEDDING) |
+    (node.metadata === undefined ? 0 : HAS_METADATA)
+}
+
+/** A copy of a node's record with another activation. */
+export function withActivation(slab: Slab, record: Buffer, activation: number): Buffer {
+  const start = slab.reserve(record.length)
+  slab.bytes.set(record, start)
+  const flagsAt = start + HASH_BYTES + 1 + LENGTH_BYTES + record.readUInt16LE(HASH_BYTES + 1)
+  slab.bytes[flagsAt] = slab.bytes[flagsAt]! | HAS_ACTIVATION
+  slab.bytes.writeDoubleLE(activation + 0, flagsAt + 1)
+  return seal(slab, start, start + record.length)
+}
+
+export function decodeNode(record: Buffer): MemoryNode {
+  let at = HASH_BYTES + 1 + LENGTH_BYTES + record.readUInt16LE(HASH_BYTES + 1)
+  const node: Mutable<MemoryNode> = {
+    id: record.toString('utf8', HASH_BYTES + 1 + LENGTH_BYTES, at),
+  }
+  const flags = record[at]!
+  const activation = record.readDoubleLE(at + 1)
+  const confidence = record.readDoubleLE(at + 1 + DOUBLE_BYTES)
+  at += 1 + 2 * DOUBLE_BYTES
+  if (flags & HAS_CONTENT) {
+    const end = at + 4 + record.readUInt32LE(at)
+    node.content = record.toString('utf8', at + 4, end)
+    at = end
+  }
+  if (flags & HAS_ACTIVATION) node.activation = activation
+  if (flags & HAS_CONFIDENCE) node.confidence = confidence
+  if (flags & HAS_EMBEDDING) {
+    const count = record.readUInt16LE(at)
+    at += LENGTH_BYTES
+    const embedding: number[] = []
+    for (let index = 0; index < count; index += 1, at += DOUBLE_BYTES) {
+      embedding.push(record.readDoubleLE(at))
+    }
+    node.embedding = embedding
+  }
+  if (flags & HAS_METADATA) {
+    const metadata = record.toString('utf8', at, record.length)
+    node.metadata = JSON.parse(metadata) as { [key: string]: Json }
+  }
+  return node
+}
+
+export function encodeEdge(slab: Slab, edge: MemoryEdge): Buffer {
+  const { source, target, kind, weight } = edge
+  const start = slab.reserve(32 + (source.length + target.length + kind.length) * UTF8_FACTOR)
+  const bytes = slab.bytes
+  bytes[start + HASH_BYTES] = EDGE_DOMAIN
+  let at = writeString(bytes, source, start + HASH_BYTES + 1)
+  at = writeString(bytes, target, at)
+  at = writeString(bytes, kind, at)
+  bytes[at] = weight === undefined ? 0 : HAS_WEIGHT
+  at = bytes.writeDoubleLE((weight ?? 0) + 0, at + 1)
+  return seal(slab, start, at)
+}
+
+export function decodeEdge(record: Buffer): MemoryEdge {
+  const sourceEnd = stringEnd(record, HASH_BYTES + 1)
+  const targetEnd = stringEnd(record, sourceEnd)
+  const kindEnd = stringEnd(record, targetEnd)
+  const edge: Mutable<MemoryEdge> = {
+    source: record.toString('utf8', HASH_BYTES + 1 + LENGTH_BYTES, sourceEnd),
+    target: record.toString('utf8', sourceEnd + LENGTH_BYTES, targetEnd),
+    kind: record.toString('utf8', targetEnd + LENGTH_BYTES, kindEnd),
+  }
+  if (record[kindEnd]! & HAS_WEIGHT) edge.weight = record.readDoubleLE(kindEnd + 1)
+  return edge
+}
+
+/** What this record contributes to the digest. */
+export function hashOf(record: Buffer): bigint {
+  return record.readBigUInt64LE(0)
+}
+
+/** The digest as text: 16 hex digits, of a sum modulo 2^64 (the order of records is no matter). */
+export function digestText(sum: bigint): string {
+  return BigInt.asUintN(64, sum).toString(16).padStart(16, '0')
+}
+
+/** JSON with object keys sorted by UTF-16 units and no white space: RFC 8785. */
+export function canonicalJson(value: Json): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  const object = value as { readonly [key: string]: Json }
+  const keys = Object.keys(object)
+  if (keys.length > 1) keys.sort(byUnits)
+  let text = '{'
+  for (let index = 0; index < keys.length; index += 1) {
+    const key = keys[index]!
+    text += `${index === 0 ? '' : ','}${JSON.stringify(key)}:${canonicalJson(object[key]!)}`
+  }
+  return `${text}}`
+}
+
+function byUnits(a: string, b: string): number {
+  if (a === b) return 0
+  return a < b ? -1 : 1
+}
+
+function writeString(bytes: Buffer, text: string, at: number): number {
+  const length = bytes.write(text, at + LENGTH_BYTES)
+  bytes.writeUInt16LE(length, at)
+  return at + LENGTH_BYTES + length
+}
+
+function stringEnd(record: Buffer, at: number): number {
+  return at + LENGTH_BYTES + record.readUInt16LE(at)
+}
+
+function seal(slab: Slab, start: number, end: number): Buffer {
+  const record = slab.take(start, end)
+  record.writeBigUInt64LE(xxh64(record.subarray(HASH_BYTES)), 0)
+  return record
+}

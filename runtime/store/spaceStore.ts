@@ -1,0 +1,173 @@
+/** One space's part of the LMDB store. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Database } from 'lmdb'
+import type { EdgeDirection, SpaceStore } from '../../actors/ports.js'
+import type { KeyRecord, LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import type { Position } from '../../machines/protocol.js'
+import { assertContinues, ChangeSet, type Changes } from './changes.js'
+import {
+  decodeHeader, decodeKeyRecord, emptyHeader, encodeHeader, type SpaceHeader,
+} from './header.js'
+import { keyAfter, prefixEnd, Table, tableEnd, tableKey, textKey, tupleKey } from './keys.js'
+import { decodeEdge, decodeNode, digestText } from './record.js'
+
+export type Records = Database<Buffer, Buffer>
+
+/** A transaction was not committed; nothing of it has taken effect. */
+export class StoreWriteError extends Error {
+  readonly code = 'STORE_WRITE'
+  /** Applying the same entries again may succeed (the disk was full, say). */
+  readonly retryable = true
+  constructor(message: string, cause: unknown) {
+    super(message, { cause })
+    this.name = 'StoreWriteError'
+  }
+}
+
+export class LmdbSpace implements SpaceStore {
+  private header: SpaceHeader
+  private appliedPosition: Position
+  private digestCache: string | undefined
+  private lastApply: Promise<void> = Promise.resolve()
+  private readonly headerKey: Buffer
+
+  /** `registered`: false while no transaction has yet written the space's number. */
+  constructor(
+    private readonly records: Records, private readonly uuid: string,
+    private readonly number: number, private registered: boolean,
+  ) {
+    this.headerKey = tableKey(number, Table.header)
+    const record = registered ? records.getBinary(this.headerKey) : undefined
+    this.header = record === undefined ? emptyHeader : decodeHeader(record)
+    this.appliedPosition = { epoch: this.header.epoch, sequence: this.header.sequence }
+  }
+
+  get applied(): Position {
+    return this.appliedPosition
+  }
+
+  get digest(): string {
+    this.digestCache ??= digestText(this.header.digest)
+    return this.digestCache
+  }
+
+  get nodeCount(): number {
+    return this.header.nodes
+  }
+
+  get edgeCount(): number {
+    return this.header.edges
+  }
+
+  get ignoredCount(): number {
+    return this.header.ignored
+  }
+
+  node(id: string): MemoryNode | undefined {
+    const record = this.records.getBinaryFast(textKey(this.number, Table.node, id))
+    return record === undefined ? undefined : decodeNode(record)
+  }
+
+  /** Outgoing by target and kind, then incoming by source and kind (a loop only once). */
+  edges(nodeId: string, direction: EdgeDirection): MemoryEdge[] {
+    const edges: MemoryEdge[] = []
+    if (direction !== 'in') this.scanEdges(Table.edgeBySource, nodeId, (edge) => edges.push(edge))
+    if (direction !== 'out') {
+      this.scanEdges(Table.edgeByTarget, nodeId, (edge) => {
+        if (direction === 'in' || edge.source !== edge.target) edges.push(edge)
+      })
+    }
+    return edges
+  }
+
+  nodes(after: string, limit: number): MemoryNode[] {
+    if (limit <= 0) return []
+    const start = keyAfter(this.number, Table.node, after)
+    const end = tableEnd(this.number, Table.node)
+    const nodes: MemoryNode[] = []
+    for (const { value } of this.records.getRange({ start, end, limit })) {
+      nodes.push(decodeNode(value))
+    }
+    return nodes
+  }
+
+  key(key: string): KeyRecord | undefined {
+    const record = this.records.getBinaryFast(textKey(this.number, Table.idempotencyKey, key))
+    return record === undefined ? undefined : decodeKeyRecord(record)
+  }
+
+  /** Rejects with StoreWriteError; calls are carried out one after another. */
+  apply(entries: readonly LogEntry[]): Promise<void> {
+    const done = this.lastApply.then(() => this.applyNow(entries))
+    // What this call met is its caller's to handle; the next one checks its position anyway.
+    this.lastApply = done.catch(() => undefined)
+    return done
+  }
+
+  /** Resolves when nothing is under way any more. */
+  idle(): Promise<void> {
+    return this.lastApply
+  }
+
+  private async applyNow(entries: readonly LogEntry[]): Promise<void> {
+    assertContinues(this.appliedPosition, entries)
+    if (entries.length === 0) return
+    const changes = new ChangeSet(
+      this.number, this.header, (key) => this.records.getBinaryFast(key),
+      (key) => this.key(key), entries.length,
+    ).fold(entries)
+    await this.commit(changes)
+    this.registered = true
+    this.header = changes.header
+    this.digestCache = undefined
+    this.appliedPosition = { epoch: changes.header.epoch, sequence: changes.header.sequence }
+  }
+
+  private async commit({ header, puts }: Changes): Promise<void> {
+    const { records } = this
+    try {
+      // All puts of a batch go into one transaction, which LMDB's writer thread carries out: a
+      // write that has to wait for the disk then doesn't hold up heartbeats on this thread.
+      await records.batch(() => {
+        for (let index = 0; index < puts.length; index += 2) {
+          void records.put(puts[index]!, puts[index + 1]!)
+        }
+        void records.put(this.headerKey, encodeHeader(header))
+        if (!this.registered) void records.put(registryKey(this.uuid), encodeNumber(this.number))
+      })
+    } catch (failure) {
+      throw new StoreWriteError(
+        `the store could not write up to sequence ${header.sequence}`, await causeOf(failure),
+      )
+    }
+  }
+
+  private scanEdges(
+    table: Table, nodeId: string, found: (edge: MemoryEdge) => void,
+  ): void {
+    const start = tupleKey(this.number, table, nodeId)
+    for (const { value } of this.records.getRange({ start, end: prefixEnd(start) })) {
+      found(decodeEdge(value))
+    }
+  }
+}
+
+function registryKey(uuid: string): Buffer {
+  return textKey(0, Table.registry, uuid)
+}
+
+function encodeNumber(number: number): Buffer {
+  const record = Buffer.allocUnsafeSlow(4)
+  record.writeUInt32BE(number, 0)
+  return record
+}
+
+/** lmdb gives the cause as a promise, which rejects soon after, and must not stay unhandled. */
+async function causeOf(failure: unknown): Promise<unknown> {
+  const { commitError } = failure as { commitError?: Promise<never> }
+  if (commitError === undefined) return failure
+  return Promise.race([
+    commitError.catch((cause: unknown) => cause),
+    nextTurn(failure),
+  ])
+}

@@ -1,0 +1,14 @@
+import { readFileSync } from 'node:fs'
+import { repositoryFile } from './paths.js'
+
+/** Release of this package; 0.0.0 when its package.json was left behind. */
+export const version: string = readVersion()
+
+function readVersion(): string {
+  try {
+    const text = readFileSync(repositoryFile('package.json'), 'utf8')
+    return (JSON.parse(text) as { version?: string }).version ?? '0.0.0'
+  } catch {
+    return '0.0.0'
+  }
+}

@@ -1,0 +1,397 @@
+/** What the actors rely on from any bus; run on the fake and on a real nats-server. */
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import {
+  BusClosedError, BusConnectError, NoRespondersError, RequestTimeoutError,
+} from '../../actors/ports.js'
+import type { Bus, BusConnection, BusMessage, Logger } from '../../actors/ports.js'
+import { natsBus } from '../../runtime/bus/nats.js'
+import { MemoryBroker } from '../fakes/memoryBus.js'
+import { NatsFixture, rejection, within } from './natsFixture.js'
+
+interface Setup {
+  readonly bus: Bus
+  /** The broker ends at once, all connections with it. */
+  crash(): Promise<void>
+  end(): Promise<void>
+}
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const text = (message: BusMessage): string => new TextDecoder().decode(message.data)
+
+/** All that was published on `from` before has been handled by `to`, were it for `to`. */
+async function settle(from: BusConnection, to: BusConnection = from): Promise<void> {
+  await from.flush()
+  await to.flush()
+  await new Promise((resolve) => setImmediate(resolve))
+}
+
+const logged: string[] = []
+const logger: Logger = {
+  debug() {}, info() {}, warn() {},
+  error: (fields, message) => { logged.push(`${message} ${JSON.stringify(fields)}`) },
+}
+
+function contract(name: string, open: () => Promise<Setup>): void {
+  const x = suite(`bus: ${name}`)
+  let setup: Setup
+  let a: BusConnection
+  let b: BusConnection
+
+  x.before(async () => { setup = await open() })
+  x.after(async () => { await setup.end() })
+  x.before.each(async () => {
+    a = await setup.bus.connect()
+    b = await setup.bus.connect()
+  })
+  x.after.each(async () => {
+    await a.close()
+    await b.close()
+  })
+
+  x('messages of one sender arrive in order, on every subscription', async () => {
+    const got: string[] = []
+    const count = 2000
+    b.subscribe('t.order.*', (message) => got.push(text(message)))
+    await b.flush()
+    for (let i = 0; i < count; i += 1) a.publish(`t.order.${i % 7}`, bytes(String(i)))
+    await settle(a, b)
+    assert.equal(got, Array.from({ length: count }, (_, i) => String(i)))
+  })
+
+  x('delivery is never within publish', async () => {
+    let delivered = false
+    a.subscribe('t.async', () => { delivered = true })
+    a.publish('t.async', bytes(''))
+    assert.not(delivered)
+    await settle(a)
+    assert.ok(delivered)
+  })
+
+  x('wildcards: * is one token, > one or more', async () => {
+    const got: string[] = []
+    for (const pattern of ['t.w.*', 't.w.>', 't.w.*.c', 't.w.a']) {
+      b.subscribe(pattern, (message) => got.push(`${pattern} ${message.subject}`))
+    }
+    await b.flush()
+    for (const subject of ['t.w', 't.w.a', 't.w.b.c', 't.w.b.c.d']) a.publish(subject, bytes(''))
+    await settle(a, b)
+    assert.equal(got.sort(), [
+      't.w.* t.w.a', 't.w.*.c t.w.b.c', 't.w.> t.w.a', 't.w.> t.w.b.c', 't.w.> t.w.b.c.d',
+      't.w.a t.w.a',
+    ].sort())
+  })
+
+  x('a queue group gets each message once, other subscribers too', async () => {
+    let first = 0
+    let second = 0
+    let plain = 0
+    a.subscribe('t.q', () => { first += 1 }, { queue: 'g' })
+    b.subscribe('t.q', () => { second += 1 }, { queue: 'g' })
+    b.subscribe('t.q', () => { plain += 1 })
+    await settle(a, b)
+    for (let i = 0; i < 200; i += 1) a.publish('t.q', bytes(''))
+    await settle(a, b)
+    assert.is(first + second, 200)
+    assert.is(plain, 200)
+    assert.ok(first > 0 && second > 0, `${first} and ${second}`)
+  })
+
+  x('headers, reply, bytes and an empty payload arrive', async () => {
+    const got: BusMessage[] = []
+    b.subscribe('t.h', (message) => got.push(message))
+    await b.flush()
+    const raw = Uint8Array.from({ length: 256 }, (_, i) => i)
+    a.publish('t.h', raw, { reply: 'back.here', headers: { 'Engram-Ack': 'durable', K: 'v: w' } })
+    a.publish('t.h', bytes(''))
+    await settle(a, b)
+    assert.equal([...(got[0]?.data ?? [])], [...raw])
+    assert.is(got[0]?.reply, 'back.here')
+    assert.is(got[0]?.header('Engram-Ack'), 'durable')
+    assert.is(got[0]?.header('K'), 'v: w')
+    assert.is(got[0]?.header('Other'), undefined)
+    assert.is(got[1]?.reply, undefined)
+    assert.is(got[1]?.header('Engram-Ack'), undefined)
+    assert.is(got[1]?.data.length, 0)
+  })
+
+  x('requests are answered, each its own, many at once', async () => {
+    b.subscribe('t.echo', (message) => {
+      b.publish(message.reply ?? '', message.data, { headers: { H: message.header('H') ?? '' } })
+    })
+    await b.flush()
+    const answers = await within(5000, Promise.all(Array.from({ length: 500 }, (_, i) =>
+      a.request('t.echo', bytes(String(i)), { timeoutMs: 3000, headers: { H: `h${i}` } }))))
+    assert.equal(answers.map((answer) => `${text(answer)} ${answer.header('H')}`),
+      Array.from({ length: 500 }, (_, i) => `${i} h${i}`))
+  })
+
+  x('a request that nobody subscribes to is rejected at once', async () => {
+    const startedAt = performance.now()
+    const error = await rejection(a.request('t.nobody', bytes(''), { timeoutMs: 5000 }))
+    assert.instance(error, NoRespondersError)
+    assert.ok(performance.now() - startedAt < 2000)
+  })
+
+  x('an empty answer is an answer', async () => {
+    b.subscribe('t.empty', (message) => b.publish(message.reply ?? '', bytes('')))
+    await b.flush()
+    const answer = await a.request('t.empty', bytes(''), { timeoutMs: 2000 })
+    assert.is(answer.data.length, 0)
+  })
+
+  x('a published reply subject gets the 503 as a status', async () => {
+    const got: (string | undefined)[] = []
+    a.subscribe('t.own.*', (message) => got.push(message.header('Status')))
+    a.publish('t.nobody', bytes(''), { reply: 't.own.1' })
+    await settle(a)
+    assert.equal(got, ['503'])
+  })
+
+  x('a request without an answer times out; a late answer is dropped', async () => {
+    let reply = ''
+    b.subscribe('t.silent', (message) => { reply = message.reply ?? '' })
+    await b.flush()
+    const error = await rejection(a.request('t.silent', bytes(''), { timeoutMs: 30 }))
+    assert.instance(error, RequestTimeoutError)
+    b.publish(reply, bytes('late'))
+    await settle(b, a)
+  })
+
+  x('what a handler throws stops neither it nor others', async () => {
+    let count = 0
+    const got: string[] = []
+    b.subscribe('t.throw', () => {
+      count += 1
+      throw new Error('a bug in a handler')
+    })
+    b.subscribe('t.throw', (message) => got.push(text(message)))
+    await b.flush()
+    for (const part of ['1', '2', '3']) a.publish('t.throw', bytes(part))
+    await settle(a, b)
+    assert.is(count, 3)
+    assert.equal(got, ['1', '2', '3'])
+  })
+
+  x('after unsubscribe nothing arrives', async () => {
+    let count = 0
+    const subscription = b.subscribe('t.unsub', () => {
+      count += 1
+      subscription.unsubscribe()
+    })
+    await b.flush()
+    for (let i = 0; i < 10; i += 1) a.publish('t.unsub', bytes(''))
+    await settle(a, b)
+    assert.is(count, 1)
+    subscription.unsubscribe()
+    await b.flush()
+    const error = await rejection(a.request('t.unsub', bytes(''), { timeoutMs: 3000 }))
+    assert.instance(error, NoRespondersError)
+  })
+
+  x('more than max_payload is a bug of the caller', async () => {
+    assert.ok(a.maxPayload >= 1_000_000)
+    const tooLong = new Uint8Array(a.maxPayload + 1)
+    assert.throws(() => a.publish('t.long', tooLong), (e: Error) => e instanceof RangeError)
+    assert.instance(await rejection(a.request('t.long', tooLong, { timeoutMs: 100 })), RangeError)
+    const got: number[] = []
+    b.subscribe('t.long', (message) => got.push(message.data.length))
+    await b.flush()
+    a.publish('t.long', new Uint8Array(a.maxPayload))
+    await settle(a, b)
+    assert.equal(got, [a.maxPayload])
+  })
+
+  x('a subject cannot smuggle protocol lines', () => {
+    for (const subject of ['', 'a b', 'a\r\nPING\r\n', 'a\tb']) {
+      assert.throws(() => a.publish(subject, bytes('')), (e: Error) => e instanceof TypeError)
+      assert.throws(() => a.subscribe(subject, () => {}), (e: Error) => e instanceof TypeError)
+    }
+  })
+
+  x('after close everything throws BusClosedError, and closed tells the reason', async () => {
+    const closed = (error: Error): boolean => error instanceof BusClosedError
+    assert.not(a.isClosed)
+    const subscription = a.subscribe('t.c', () => {})
+    await a.close()
+    assert.ok(a.isClosed)
+    assert.match(await within(1000, a.closed), /closed by this process/)
+    assert.throws(() => a.publish('t.c', bytes('')), closed)
+    assert.throws(() => a.subscribe('t.c', () => {}), closed)
+    assert.instance(await rejection(a.request('t.c', bytes(''), { timeoutMs: 100 })),
+      BusClosedError)
+    assert.instance(await rejection(a.flush()), BusClosedError)
+    subscription.unsubscribe()
+    await a.close()
+  })
+
+  x('a closed connection is gone for others: 503', async () => {
+    b.subscribe('t.gone', () => {})
+    await b.flush()
+    await b.close()
+    // The server notices a closed socket within a moment, not necessarily before our request.
+    let error: Error
+    do error = await rejection(a.request('t.gone', bytes(''), { timeoutMs: 50 }))
+    while (error instanceof RequestTimeoutError)
+    assert.instance(error, NoRespondersError)
+  })
+
+  x('requests and flushes in flight are rejected when the connection closes', async () => {
+    b.subscribe('t.hang', () => {})
+    await b.flush()
+    const requests = [1, 2, 3].map(() =>
+      rejection(a.request('t.hang', bytes(''), { timeoutMs: 60_000 })))
+    await a.flush()
+    const flush = a.flush().catch((error: Error) => error)
+    await a.close()
+    for (const error of await within(1000, Promise.all(requests))) {
+      assert.instance(error, BusClosedError)
+    }
+    await within(1000, flush)
+  })
+
+  x('both connections are on the same server', () => {
+    assert.ok(a.serverId.length > 0)
+    assert.is(a.serverId, b.serverId)
+  })
+
+  // Last: it takes the broker away.
+  x('the end of the broker ends every connection and what is in flight', async () => {
+    b.subscribe('t.hang', () => {})
+    await b.flush()
+    const request = rejection(a.request('t.hang', bytes(''), { timeoutMs: 60_000 }))
+    await a.flush()
+    await setup.crash()
+    for (const connection of [a, b]) {
+      assert.ok((await within(2000, connection.closed)).length > 0)
+      assert.ok(connection.isClosed)
+    }
+    assert.instance(await within(1000, request), BusClosedError)
+    const error = await within(3000, rejection(setup.bus.connect()))
+    assert.instance(error, BusConnectError)
+    assert.ok((error as BusConnectError).retryable)
+  })
+
+  x.run()
+}
+
+contract('memory', () => {
+  const broker = new MemoryBroker()
+  return Promise.resolve({
+    bus: broker.bus(),
+    crash: () => Promise.resolve(broker.stop()),
+    end: () => Promise.resolve(),
+  })
+})
+
+contract('nats-server', async () => {
+  const fixture = new NatsFixture()
+  const { url } = await fixture.start()
+  return {
+    bus: natsBus({ servers: url, name: 'contract' }, logger),
+    crash: async () => {
+      fixture.server.kill('SIGKILL')
+      await fixture.server.exited
+    },
+    end: () => fixture.stop(),
+  }
+})
+
+const x = suite('bus: only on a real server')
+const fixture = new NatsFixture()
+x.before(async () => { await fixture.start() })
+x.after(async () => { await fixture.stop() })
+const options = (): { servers: string } => ({ servers: fixture.server.url })
+
+x('handler errors were logged', () => {
+  assert.ok(logged.some((line) => /handler threw.*a bug in a handler/.test(line)), logged.join())
+})
+
+x('a hung server is noticed in 1 to 1.5 s, also with full buffers', async () => {
+  const idle = await natsBus(options()).connect()
+  const busy = await natsBus(options()).connect()
+  const startedAt = performance.now()
+  fixture.server.kill('SIGSTOP')
+  try {
+    // Far more than socket buffers take, so that the last bytes can never be written.
+    for (let i = 0; i < 40; i += 1) busy.publish('t.flood', new Uint8Array(1_000_000))
+    const reasons = await within(4000, Promise.all([idle.closed, busy.closed]))
+    for (const reason of reasons) assert.match(reason, /stopped answering pings/)
+    const tookMs = performance.now() - startedAt
+    assert.ok(tookMs > 800 && tookMs < 2500, `${tookMs} ms`)
+    const error = await rejection(natsBus({ ...options(), connectTimeoutMs: 200 }).connect())
+    assert.match(error.message, /no greeting/)
+  } finally {
+    fixture.server.kill('SIGCONT')
+  }
+})
+
+x('a connection closed with bytes buffered does not send them later', async () => {
+  const watcher = await natsBus(options()).connect()
+  const got: string[] = []
+  watcher.subscribe('t.buffered', (message) => got.push(text(message)))
+  await watcher.flush()
+  const sender = await natsBus(options()).connect()
+  sender.publish('t.buffered', bytes('not to be sent'))
+  await sender.close()
+  await settle(watcher)
+  assert.equal(got, [])
+  await watcher.close()
+})
+
+x('a peer that does not keep up is closed by the server, and is told so', async () => {
+  const config = 'max_payload: 1MB\nmax_pending: 1MB\nwrite_deadline: "100ms"\njetstream { store_dir: "'
+    + `${fixture.directory}/slow" }\n`
+  const slow = new NatsFixture()
+  try {
+    const { url } = await slow.start({ config })
+    const reader = await natsBus({ servers: url }).connect()
+    const writer = await natsBus({ servers: url }).connect()
+    reader.subscribe('t.slow', () => {})
+    await reader.flush()
+    for (let i = 0; i < 64; i += 1) writer.publish('t.slow', new Uint8Array(900_000))
+    // This thread reads nothing while it is busy.
+    await writer.flush().catch(() => {})
+    assert.ok((await within(5000, reader.closed)).length > 0)
+    await writer.close()
+  } finally {
+    await slow.stop()
+  }
+})
+
+x('a port where nobody or something else listens', async () => {
+  const other = createServer((socket) => socket.end('SSH-2.0-OpenSSH_9\r\n'))
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  const { port } = other.address() as AddressInfo
+  const wrong = await rejection(natsBus({ servers: `nats://127.0.0.1:${port}` }).connect())
+  assert.match(wrong.message, /is no NATS server/)
+  await new Promise((resolve) => other.close(resolve))
+  const none = await rejection(natsBus({ servers: `nats://127.0.0.1:${port}` }).connect())
+  assert.instance(none, BusConnectError)
+  assert.match(none.message, /ECONNREFUSED/)
+})
+
+x('of several servers, the one that lives is taken', async () => {
+  const servers = `nats://127.0.0.1:1,${fixture.server.url},nats://127.0.0.1:2`
+  for (let i = 0; i < 4; i += 1) {
+    const connection = await natsBus({ servers }).connect()
+    await connection.close()
+  }
+})
+
+x('files of credentials that are missing stop the start', async () => {
+  for (const missing of [{ credsFile: '/nowhere/x.creds' }, { nkeySeedFile: '/nowhere/x' }]) {
+    const error = await rejection(natsBus({ ...options(), ...missing }).connect())
+    assert.match(error.message, /nowhere/)
+    assert.not((error as BusConnectError).retryable)
+  }
+})
+
+x('the server log names this connection', async () => {
+  assert.match(readFileSync(fixture.server.logFile, 'utf8'), /Server is ready/)
+})
+
+x.run()

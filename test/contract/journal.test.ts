@@ -1,0 +1,277 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { FileSystem, Frame, SalvageHeader } from '../../actors/ports.js'
+import { NodeFileSystem } from '../../runtime/fs.js'
+import { IdentityDamagedError, loadIdentity } from '../../runtime/journal/identity.js'
+import { dumpJournal, NoJournalError, verifyJournal } from '../../runtime/journal/inspect.js'
+import { createSalvageFiles, SalvageDamagedError, SalvageNotFoundError }
+  from '../../runtime/journal/salvage.js'
+import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
+import { SeededRandom } from '../fakes/seededRandom.js'
+import { A, B, C, frameOf, framesOf, hex, open, quiet, rec } from '../unit/journalKit.js'
+
+interface Place {
+  readonly fileSystem: FileSystem
+  /** An empty data directory. */
+  readonly data: string
+  flip(path: string, offset: number): Promise<void>
+}
+
+/** The journal on a file system; `make` gives a fresh place. */
+export function journalContract(name: string, make: () => Promise<Place>): void {
+  const contract = suite(`journal: ${name}`)
+  const fresh = async (segmentBytes?: number) => {
+    const place = await make()
+    const directory = join(place.data, 'journal')
+    const start = () => open(place.fileSystem, { directory, segmentBytes })
+    return { ...place, directory, start, journal: await start() }
+  }
+
+  contract('begins empty, and keeps its id', async () => {
+    const { journal, start } = await fresh()
+    assert.equal([journal.logs(), journal.log(A)], [[], undefined])
+    assert.equal(await journal.read(A, 1, 1000), [])
+    await journal.close()
+    const again = await start()
+    assert.is(again.id, journal.id)
+    await again.close()
+  })
+
+  contract('reads back the same bytes, over restarts and segments', async () => {
+    const { journal, start } = await fresh(2000)
+    for (let i = 1; i <= 30; i++) {
+      await journal.write([rec(A, 2 * i - 1, { count: 2 }), rec(B, i)])
+      if (i % 3 === 0) await journal.sync()
+    }
+    assert.ok(journal.stats().segments > 4)
+    await journal.close()
+    for (const again of [await start(), await start()]) {
+      assert.equal(again.log(A)!.end, { epoch: 1, sequence: 60 })
+      assert.equal((await framesOf(again, A)).map(hex),
+        Array.from({ length: 30 }, (_, i) => hex(frameOf(A, 2 * i + 1, { count: 2 }))))
+      assert.is((await framesOf(again, B)).length, 30)
+      assert.equal([again.recovery.torn, again.recovery.damaged], [null, []])
+      await again.close()
+    }
+  })
+
+  contract('reads whole frames from the one that holds the sequence on', async () => {
+    const { journal } = await fresh()
+    await journal.write([rec(A, 1, { count: 3 }), rec(B, 1), rec(A, 4, { count: 3 })])
+    await journal.write([rec(A, 7, { count: 3 })])
+    const firsts = async (from: number, bytes: number): Promise<number[]> =>
+      (await journal.read(A, from, bytes)).map((frame) => frame.first)
+    assert.equal(await firsts(1, 1), [1])
+    assert.equal(await firsts(3, 1), [1])
+    assert.equal(await firsts(4, 1), [4])
+    assert.equal(await firsts(2, 1e6), [1, 4, 7])
+    assert.equal(await firsts(9, 1e6), [7])
+    assert.equal(await firsts(10, 1e6), [])
+    const two = frameOf(A, 1, { count: 3 }).bytes.length * 2
+    assert.equal(await firsts(1, two), [1, 4])
+    assert.equal(await firsts(1, two - 1), [1])
+    await journal.close()
+  })
+
+  contract('reads while it writes', async () => {
+    const { journal } = await fresh(1500)
+    let reads = 0
+    let done = false
+    const reader = (async () => {
+      while (!done) {
+        const end = journal.log(A)?.end.sequence ?? 0
+        const frames = await journal.read(A, Math.max(1, end - 20), 3000)
+        frames.forEach((frame, i) => {
+          if (i > 0) assert.is(frame.first, frames[i - 1]!.last + 1)
+          assert.is(hex(frame), hex(frameOf(A, frame.first)))
+        })
+        reads++
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    })()
+    for (let i = 1; i <= 60; i++) {
+      await journal.write([rec(A, i)])
+      if (i % 5 === 0) await journal.sync()
+    }
+    done = true
+    await reader
+    assert.ok(reads > 3)
+    await journal.close()
+  })
+
+  contract('truncates and drops', async () => {
+    const { journal, start } = await fresh()
+    await journal.write([rec(A, 1), rec(A, 2, { count: 2 }), rec(B, 1)])
+    await journal.write([rec(A, 4, { epoch: 2, previousEpoch: 1 })])
+    await journal.write([
+      { type: 'truncate', uuid: A, to: { epoch: 1, sequence: 1 }, salvage: 'x.salvage' },
+      rec(A, 2, { epoch: 3, previousEpoch: 1 }),
+    ])
+    await journal.write([{ type: 'spaceDropped', uuid: B }, rec(B, 1, { text: 'new' })])
+    await journal.write([rec(C, 1)])
+    await journal.write([
+      { type: 'truncate', uuid: C, to: { epoch: 0, sequence: 0 }, salvage: 'y.salvage' },
+    ])
+    await journal.sync()
+    const check = async (): Promise<void> => {
+      const again = await start()
+      assert.equal(again.log(A)!.history, [{ epoch: 1, last: 1 }, { epoch: 3, last: 2 }])
+      assert.equal(again.log(A)!.end, { epoch: 3, sequence: 2 })
+      assert.equal((await framesOf(again, A)).map((frame) => frame.epoch), [1, 3])
+      assert.equal((await framesOf(again, B)).map(hex), [hex(frameOf(B, 1, { text: 'new' }))])
+      assert.equal(again.log(C)!.end, { epoch: 0, sequence: 0 })
+      await again.close()
+    }
+    await journal.close()
+    await check()
+    await check()
+  })
+
+  contract('refuses, before it writes, what does not fit the log', async () => {
+    const { journal } = await fresh()
+    await journal.write([rec(A, 1, { count: 3, epoch: 2, previousEpoch: 0 })])
+    const before = journal.stats()
+    const cases = [
+      rec(A, 5, { epoch: 2 }), rec(A, 3, { epoch: 2 }), rec(A, 4, { epoch: 3 }),
+      rec(A, 4, { epoch: 1 }), rec(B, 2),
+      { type: 'truncate', uuid: A, to: { epoch: 2, sequence: 4 }, salvage: '' } as const,
+      { type: 'truncate', uuid: A, to: { epoch: 1, sequence: 3 }, salvage: '' } as const,
+      { type: 'truncate', uuid: A, to: { epoch: 2, sequence: 2 }, salvage: '' } as const,
+      { type: 'truncate', uuid: B, to: { epoch: 0, sequence: 0 }, salvage: '' } as const,
+    ]
+    for (const wrong of cases) await rejects(journal.write([rec(C, 1), wrong]), RangeError)
+    assert.equal(journal.stats(), before)
+    assert.is(journal.log(C), undefined)
+    const both = [journal.write([rec(C, 1)]), journal.sync()]
+    await rejects(both[1]!, Error)
+    await both[0]
+    await journal.close()
+  })
+
+  contract('takes a flush larger than its scratch buffer', async () => {
+    const { journal, start } = await fresh()
+    const long = 'l'.repeat(200_000)
+    await journal.write([rec(A, 1, { text: long }), rec(B, 1), rec(A, 2, { text: long })])
+    await journal.sync()
+    await journal.close()
+    const again = await start()
+    assert.equal((await framesOf(again, A)).map((frame) => frame.last), [1, 2])
+    assert.is(hex((await framesOf(again, A))[1]!), hex(frameOf(A, 2, { text: long })))
+    await again.close()
+  })
+
+  contract('can be verified and dumped, by data directory or its own', async () => {
+    const { journal, fileSystem, data, directory, flip } = await fresh()
+    await rejects(verifyJournal(join(data, 'none'), fileSystem), NoJournalError)
+    await journal.write([rec(A, 1, { count: 2 })])
+    await journal.sync()
+    await journal.write([
+      { type: 'truncate', uuid: A, to: { epoch: 0, sequence: 0 }, salvage: 's.salvage' },
+      rec(B, 1), { type: 'confirm' },
+    ])
+    await journal.close()
+    for (const where of [data, directory]) {
+      const report = await verifyJournal(where, fileSystem)
+      assert.equal([report.ok, report.journal, report.records], [true, journal.id, 5])
+      assert.equal(report.logs.map((log) => log.end.sequence), [0, 1])
+    }
+    const dumped = []
+    for await (const item of dumpJournal(data, { fileSystem, entries: true })) dumped.push(item)
+    assert.equal(dumped.map((item) => item.type),
+      ['segment', 'entries', 'truncate', 'entries', 'confirm'])
+    assert.equal([dumped[1]!.space, dumped[1]!.first, dumped[1]!.last], [A, 1, 2])
+    assert.is(dumped[1]!.entries![1]!.vectorClock['n1'], 2)
+    assert.is(dumped[2]!.salvage, 's.salvage')
+    await flip(join(directory, '0000000001.segment'), dumped[1]!.offset + 100)
+    const broken = await verifyJournal(data, fileSystem)
+    assert.equal([broken.ok, broken.damaged.length, broken.damaged[0]!.uuid], [false, 1, A])
+    assert.is(broken.segments[0]!.size, broken.segments[0]!.end)
+  })
+
+  contract('keeps salvages', async () => {
+    const { fileSystem, data, flip } = await make()
+    const directory = join(data, 'salvage')
+    const salvages = createSalvageFiles({ directory, fileSystem, logger: quiet })
+    assert.equal(await salvages.list(), [])
+    const frames = [frameOf(A, 3, { count: 2 }), frameOf(A, 5), frameOf(A, 6)]
+    const header: SalvageHeader = {
+      space: 'demo', uuid: A, node: 'n1', common: { epoch: 1, sequence: 2 },
+      end: { epoch: 1, sequence: 6 }, joinedEpoch: 2, savedAtMs: 5,
+    }
+    const batches = async function* (all: Frame[]): AsyncGenerator<Frame[]> {
+      for (const frame of all) yield [frame]
+    }
+    const saved = await salvages.save(header, batches(frames))
+    assert.is(await salvages.save(header, batches(frames)), saved)
+    const listed = await salvages.list()
+    assert.equal(listed.map(({ name, entries }) => [name, entries]), [[saved, 4]])
+    const read = await salvages.read(saved)
+    assert.equal(read.header, header)
+    assert.equal(read.frames.map(hex), frames.map(hex))
+    await rejects(salvages.save(header, batches(frames.slice(1))), RangeError)
+    await rejects(salvages.save(header, batches(frames.slice(0, 2))), RangeError)
+    await rejects(salvages.read('../identity.json'), SalvageNotFoundError)
+    await rejects(salvages.read('none.salvage'), SalvageNotFoundError)
+    assert.equal((await salvages.list()).length, 1)
+    await flip(join(directory, saved), listed[0]!.bytes - 30)
+    await rejects(salvages.read(saved), SalvageDamagedError)
+    await flip(join(directory, saved), 30)
+    assert.equal(await salvages.list(), [])
+  })
+
+  contract('knows its disk, and counts its lives', async () => {
+    const { fileSystem, data, flip } = await make()
+    const random = new SeededRandom(1)
+    const first = await loadIdentity(data, fileSystem, random)
+    const second = await loadIdentity(data, fileSystem, random)
+    assert.equal([first.incarnation, second.incarnation], [1, 2])
+    assert.is(second.disk, first.disk)
+    await flip(join(data, 'identity.json'), 1)
+    await rejects(loadIdentity(data, fileSystem, random), IdentityDamagedError)
+  })
+
+  contract.run()
+}
+
+async function rejects(promise: Promise<unknown>, type: new (m: never) => Error): Promise<void> {
+  let error: unknown
+  await promise.catch((e: unknown) => {
+    error = e
+  })
+  assert.instance(error, type)
+}
+
+journalContract('memory', async () => {
+  const fileSystem = new MemoryFileSystem()
+  await fileSystem.makeDirectory('/data')
+  return {
+    fileSystem, data: '/data',
+    flip: async (path, offset) => fileSystem.flipBit(path, offset, 0),
+  }
+})
+
+const temporary: string[] = []
+journalContract('node', async () => {
+  const data = await mkdtemp(join(tmpdir(), 'engram-journal-'))
+  temporary.push(data)
+  const fileSystem = new NodeFileSystem()
+  return {
+    fileSystem, data,
+    flip: async (path, offset) => {
+      const handle = await fileSystem.open(path, 'readWrite')
+      const byte = Buffer.alloc(1)
+      await handle.read(byte, offset)
+      await handle.write([Buffer.from([byte[0]! ^ 1])], offset)
+      await handle.close()
+    },
+  }
+})
+
+const cleaning = suite('temporary directories')
+cleaning('are removed', async () => {
+  for (const directory of temporary) await rm(directory, { recursive: true, force: true })
+})
+cleaning.run()

@@ -1,0 +1,48 @@
+/** A nats-server of a test's own, and promises with a deadline (uvu has no timeouts). */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startNatsServer } from '../../runtime/natsServer.js'
+import type { NatsServer } from '../../runtime/natsServer.js'
+
+export class NatsFixture {
+  readonly directory = mkdtempSync(join(tmpdir(), 'engram-nats-'))
+  #server: NatsServer | null = null
+
+  async start(
+    options: { config?: string; env?: Record<string, string> } = {},
+  ): Promise<NatsServer> {
+    const port = this.#server?.port ?? 0
+    this.#server = await startNatsServer({ ...options, port, storeDir: this.directory })
+    return this.#server
+  }
+
+  get server(): NatsServer {
+    if (!this.#server) throw new Error('the fixture was not started')
+    return this.#server
+  }
+
+  async stop(): Promise<void> {
+    await this.#server?.stop()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
+
+export async function within<T>(ms: number, promise: Promise<T>, what = 'it'): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took more than ${ms} ms`)), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** The error that a promise rejects with. */
+export async function rejection(promise: Promise<unknown>): Promise<Error> {
+  const result = await promise.then(() => null, (error: unknown) => error)
+  if (result instanceof Error) return result
+  throw new Error('it did not reject')
+}

@@ -1,0 +1,128 @@
+/** The arbiter in memory: one bucket that many connections look at, and its faults. */
+import { ArbiterUnavailableError } from '../../actors/ports.js'
+import type {
+  Arbiter, ArbiterRecord, BusConnection, CompareAndSetOutcome, OpenArbiter,
+} from '../../actors/ports.js'
+
+/**
+ * What becomes of a compare-and-set whose answer is lost: it was applied (if its revision fits);
+ * it was lost on the way; it is still on its way, until `release()`.
+ */
+export type LostAnswer = 'applied' | 'lost' | 'late'
+
+export interface MemoryBucketOptions {
+  /** Runs an answer later; default: the next microtask. */
+  readonly schedule?: (run: () => void) => void
+}
+
+export class MemoryBucket {
+  /** False: every request fails as when JetStream has no leader. */
+  available = true
+  readonly #schedule: (run: () => void) => void
+  readonly #lostAnswers: LostAnswer[] = []
+  #late: (() => void)[] = []
+  #records: Map<string, ArbiterRecord> | null = null
+  #revision = 0
+  #made = 0
+
+  constructor(options: MemoryBucketOptions = {}) {
+    this.#schedule = options.schedule ?? queueMicrotask
+  }
+
+  /** The next compare-and-sets give `unknown`, each with the fate named. */
+  loseAnswers(...fates: LostAnswer[]): void {
+    this.#lostAnswers.push(...fates)
+  }
+
+  /** The compare-and-sets that were late arrive now, in the order they were sent. */
+  release(): void {
+    const late = this.#late
+    this.#late = []
+    for (const run of late) run()
+  }
+
+  /** The bucket is gone with all that it held; `bucketId()` makes a new one. */
+  wipe(): void {
+    this.#records = null
+  }
+
+  /** A copy, for assertions. */
+  snapshot(): Map<string, ArbiterRecord> {
+    return new Map(this.#records ?? [])
+  }
+
+  readonly open: OpenArbiter = (connection) => this.#arbiter(connection)
+
+  #arbiter(connection: BusConnection): Arbiter {
+    return {
+      read: async (key) => this.#answer(connection, () => {
+        checkKey(key)
+        const found = this.#existing().get(key)
+        return found ? { value: found.value.slice(), revision: found.revision } : null
+      }),
+      keys: (prefix) => this.#answer(connection, () =>
+        [...this.#existing().keys()].filter((key) => key.startsWith(prefix)).sort()),
+      bucketId: () => this.#answer(connection, () => this.#make()),
+      compareAndSet: async (key, value, revision) =>
+        this.#compareAndSet(connection, key, value.slice(), revision),
+    }
+  }
+
+  #compareAndSet(
+    connection: BusConnection, key: string, value: Uint8Array, revision: number,
+  ): Promise<CompareAndSetOutcome> {
+    checkKey(key)
+    const fate = this.#lostAnswers.shift()
+    const apply = (): CompareAndSetOutcome => this.#apply(key, value, revision)
+    return this.#answer<CompareAndSetOutcome>(connection, () => {
+      if (fate === 'late') this.#late.push(() => void apply())
+      if (fate === 'applied') apply()
+      return fate ? { kind: 'unknown', reason: `injected: ${fate}` } : apply()
+    }).catch((error: Error) => ({ kind: 'unknown', reason: error.message }))
+  }
+
+  #apply(key: string, value: Uint8Array, revision: number): CompareAndSetOutcome {
+    const records = this.#records
+    if (!records) return { kind: 'unknown', reason: 'there is no bucket' }
+    if ((records.get(key)?.revision ?? 0) !== revision) return { kind: 'refused' }
+    this.#revision += 1
+    records.set(key, { value, revision: this.#revision })
+    return { kind: 'applied', revision: this.#revision }
+  }
+
+  #existing(): Map<string, ArbiterRecord> {
+    if (this.#records) return this.#records
+    throw new ArbiterUnavailableError('bucket engram does not exist')
+  }
+
+  #make(): string {
+    if (!this.#records) {
+      this.#records = new Map()
+      this.#revision = 0
+      this.#made += 1
+    }
+    return `memory-${this.#made}`
+  }
+
+  #answer<T>(connection: BusConnection, run: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#schedule(() => {
+        if (!this.available) return reject(new ArbiterUnavailableError('made unavailable'))
+        if (connection.isClosed) {
+          return reject(new ArbiterUnavailableError('the NATS connection is closed'))
+        }
+        try {
+          resolve(run())
+        } catch (error) {
+          reject(error as Error)
+        }
+      })
+    })
+  }
+}
+
+function checkKey(key: string): void {
+  if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(key)) {
+    throw new TypeError(`${JSON.stringify(key)} is no key of the arbiter`)
+  }
+}

@@ -1,0 +1,147 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import fc from 'fast-check'
+import { elapsedMs, GrantBook, leaseFault, leaseValid, waitedMs } from '../../machines/grants.js'
+import type { Instant } from '../../machines/grants.js'
+
+const test = suite('machines/grants')
+const times = { heartbeatMs: 100, grantMs: 2000 }
+const at = (ms: number, wallMs = ms): Instant => ({ monotonicMs: ms, wallMs })
+const self = { incarnation: 3, connection: 2 }
+const other = (connection: number) => ({ incarnation: 7, connection })
+const book = () => new GrantBook(times, at(0))
+
+test('the holder counts the longer clock, the granter the monotonic one', () => {
+  assert.is(elapsedMs(at(0), at(10, 5000)), 5000, 'suspended')
+  assert.is(elapsedMs(at(0, 9000), at(10, 0)), 10, 'wall clock set back')
+  assert.is(elapsedMs(at(5), at(0)), 0)
+  assert.is(waitedMs(at(0), at(10, 5000)), 10, 'wall clock set forward')
+})
+
+test('a grant counts from the sending of the listed heartbeat', () => {
+  const b = book()
+  assert.not(b.validFrom('n2', at(0)))
+  assert.is(b.ageMs('n2', at(0)), Infinity)
+  b.sent(1, at(100))
+  b.sent(2, at(200))
+  assert.is(b.listed('n2', [3, 2, 1], self), null)
+  assert.is(b.ageMs('n2', at(250)), 150)
+  assert.ok(b.validFrom('n2', at(2099)))
+  assert.not(b.validFrom('n2', at(2100)))
+  assert.not(b.validFrom('n2', at(300, 2100)), 'by the wall clock')
+  assert.is(b.remainingMs('n2', at(2000)), 100)
+  assert.is(b.listed('n2', [3, 2, 2], self), null)
+  assert.match(b.listed('n2', [3, 2, 1], self) ?? '', 'listed 2 before')
+  assert.is(b.ageMs('n2', at(250)), 50)
+})
+
+test('a listing of another life, or of an unknown number, is no grant', () => {
+  const b = book()
+  b.sent(1, at(100))
+  assert.match(b.listed('n2', [3, 1, 1], self) ?? '', 'heard life 3.1, I am 3.2')
+  assert.match(b.listed('n2', [2, 2, 1], self) ?? '', 'heard life 2.2, I am 3.2')
+  assert.match(b.listed('n2', [3, 2, 2], self) ?? '', 'not among my last 40')
+  for (let number = 2; number <= 41; number++) b.sent(number, at(number * 100))
+  assert.match(b.listed('n2', [3, 2, 1], self) ?? '', 'not among', 'fallen out of the ring')
+  assert.is(b.listed('n2', [3, 2, 2], self), null)
+  assert.throws(() => b.sent(41, at(5000)), /numbers rise/)
+})
+
+test('a new connection voids the grants held and keeps the receipts', () => {
+  const b = book()
+  b.sent(1, at(100))
+  b.listed('n2', [3, 2, 1], self)
+  b.received('n2', other(1), 5, at(100))
+  assert.ok(b.heardOnThisConnection('n2'))
+  b.reset()
+  assert.not(b.validFrom('n2', at(150)))
+  assert.match(b.listed('n2', [3, 2, 1], { ...self, connection: 3 }) ?? '', 'I am 3.3')
+  assert.match(b.listed('n2', [3, 3, 1], { ...self, connection: 3 }) ?? '', 'not among')
+  assert.equal(b.heardList(), { n2: [7, 1, 5] })
+  assert.not(b.heardOnThisConnection('n2'))
+  assert.is(b.silenceMs('n2', at(600)), 500)
+  b.received('n2', other(1), 6, at(700))
+  assert.ok(b.heardOnThisConnection('n2'))
+})
+
+test('receipts: out of order and older lives are refused, a newer life replaces', () => {
+  const b = book()
+  assert.is(b.received('n2', other(2), 5, at(100)), null)
+  assert.match(b.received('n2', other(2), 5, at(200)) ?? '', 'comes after 5')
+  assert.match(b.received('n2', other(1), 9, at(200)) ?? '', 'was heard as 7.2')
+  assert.is(b.silenceMs('n2', at(300)), 200)
+  assert.is(b.received('n2', other(3), 1, at(300)), null)
+  assert.equal(b.heardList(), { n2: [7, 3, 1] })
+  assert.equal(b.lastHeardLife('n2'), other(3))
+  assert.is(b.lastHeardLife('n3'), null)
+})
+
+test('after a start nothing is expired for one lease x margin', () => {
+  const b = new GrantBook(times, at(1000))
+  assert.not(b.expired('n2', at(3199), 2200))
+  assert.ok(b.expired('n2', at(3200), 2200))
+  b.received('n2', other(1), 1, at(3300))
+  assert.not(b.expired('n2', at(5499, 99_999), 2200), 'a jump of the wall clock breaks no promise')
+  assert.ok(b.expired('n2', at(5500), 2200))
+})
+
+test('a bounded number of peers: the longest silent gives way, else the new is refused', () => {
+  const b = book()
+  for (let i = 0; i < 1024; i++) b.received(`p${i}`, other(1), 1, at(i === 7 ? 10 : 1000))
+  assert.match(b.received('late', other(1), 1, at(2000)) ?? '', '1024 nodes')
+  assert.is(b.received('late', other(1), 1, at(20_010)), null)
+  assert.not(b.peers().includes('p7'))
+  assert.is(b.peers().length, 1024)
+})
+
+test('a lease needs a valid grant of every other member', () => {
+  const b = book()
+  b.sent(1, at(100))
+  b.listed('n2', [3, 2, 1], self)
+  assert.ok(leaseValid(b, ['n1'], 'n1', at(99_999)), 'alone')
+  assert.ok(leaseValid(b, ['n1', 'n2'], 'n1', at(2000)))
+  assert.is(leaseFault(b, ['n1', 'n2', 'n3'], 'n1', at(2000)), 'no grant of n3')
+  assert.is(leaseFault(b, ['n1', 'n2'], 'n1', at(2150)), 'the grant of n2 is 2050 ms old')
+})
+
+test('the granter never takes over while the holder may think it is unchallenged', () => {
+  // Two nodes, each with clocks of its own: rate within 10 %, any delay, loss, wall jumps.
+  const step = fc.record({
+    waitMs: fc.integer({ min: 0, max: 900 }),
+    there: fc.boolean(),
+    back: fc.boolean(),
+    delayMs: fc.integer({ min: 0, max: 3000 }),
+    wallJumpMs: fc.integer({ min: -5000, max: 5000 }),
+  })
+  fc.assert(fc.property(
+    fc.array(step, { maxLength: 40 }), fc.double({ min: 0.955, max: 1.045, noNaN: true }),
+    (steps, rate) => {
+      const holder = new GrantBook(times, at(0))
+      const granter = new GrantBook(times, at(0))
+      let now = 0
+      let wallMs = 0
+      const mine = () => at(now / rate, wallMs)
+      const theirs = () => at(now * rate, -wallMs)
+      steps.forEach(({ waitMs, there, back, delayMs, wallJumpMs }, index) => {
+        const number = index + 1
+        now += waitMs
+        wallMs += wallJumpMs
+        holder.sent(number, mine())
+        now += delayMs
+        if (there) granter.received('holder', self, number, theirs())
+        const heard = granter.heardList()['holder']
+        now += delayMs / 3
+        if (back && heard) holder.listed('granter', heard, self)
+        for (const later of [0, 500, 1500, 2000, 2300]) {
+          now += later
+          const both = holder.validFrom('granter', mine())
+            && granter.expired('holder', theirs(), times.grantMs * 1.1)
+          assert.not(both)
+          now -= later
+        }
+      })
+    },
+  ))
+})
+
+test.run()

@@ -1,0 +1,65 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import {
+  assertCommitDurable, assertHistoryWellFormed, assertInvariant, assertNeverShrinks,
+  assertPositionMonotone, assertSessionProgress, assertStoreCommitted, historyFault,
+  InvariantViolation, invariants,
+} from '../../machines/invariants.js'
+
+const test = suite('machines/invariants')
+
+const violates = (name: string, run: () => void) => {
+  try {
+    run()
+  } catch (error) {
+    assert.instance(error, InvariantViolation)
+    const violation = error as InvariantViolation
+    assert.is(violation.invariant, name)
+    assert.is(violation.code, 'INVARIANT_VIOLATION')
+    assert.match(violation.message, violation.details)
+    return
+  }
+  assert.unreachable(`${name} holds`)
+}
+
+test('twelve, each with its sentence', () => {
+  assert.equal(Object.keys(invariants), Array.from({ length: 12 }, (_, i) => `I${i + 1}`))
+})
+
+test('details are put together only when it is violated', () => {
+  assertInvariant('I7', true, () => assert.unreachable() as never)
+  violates('I7', () => assertInvariant('I7', false, () => 'key k took effect twice'))
+})
+
+test('the cheap checks', () => {
+  assertNeverShrinks('epoch', 3, 3)
+  violates('I9', () => assertNeverShrinks('epoch', 3, 2))
+  assertPositionMonotone('end', { epoch: 1, sequence: 9 }, { epoch: 2, sequence: 4 })
+  violates('I9', () =>
+    assertPositionMonotone('end', { epoch: 2, sequence: 4 }, { epoch: 1, sequence: 9 }))
+  assertCommitDurable(5, 5)
+  violates('I4', () => assertCommitDurable(6, 5))
+  assertStoreCommitted(5, 6, 5)
+  violates('I8', () => assertStoreCommitted(6, 6, 5))
+  violates('I8', () => assertStoreCommitted(6, 5, 6))
+})
+
+test('a history rises in epoch and sequence', () => {
+  assertHistoryWellFormed([])
+  assertHistoryWellFormed([{ epoch: 1, last: 3 }, { epoch: 4, last: 5 }])
+  violates('I3', () => assertHistoryWellFormed([{ epoch: 1, last: 3 }, { epoch: 1, last: 5 }]))
+  violates('I3', () => assertHistoryWellFormed([{ epoch: 1, last: 3 }, { epoch: 2, last: 3 }]))
+  assert.match(historyFault([{ epoch: 1, last: 0.5 }]) ?? '', 'no safe integers')
+  assert.match(historyFault([{ epoch: 0, last: 1 }]) ?? '', 'follows epoch 0')
+})
+
+test('progress counts within one session only', () => {
+  const before = { session: 4, durableSequence: 9, appliedSequence: 8 }
+  assertSessionProgress(before, { ...before, durableSequence: 10 }, 10)
+  assertSessionProgress(before, { session: 5, durableSequence: 2, appliedSequence: 2 }, 10)
+  violates('I9', () => assertSessionProgress(before, { ...before, durableSequence: 8 }, 10))
+  violates('I3', () => assertSessionProgress(before, { ...before, durableSequence: 11 }, 10))
+  violates('I8', () => assertSessionProgress(before, { ...before, appliedSequence: 10 }, 10))
+})
+
+test.run()

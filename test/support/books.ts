@@ -1,0 +1,101 @@
+/** The books at the end: the log of every member, and the salvage files of every disk. */
+import type { LogEntry } from '../../machines/memory.js'
+import { cli, findObjects, jsonOf } from './cli.js'
+import { positive } from './client.js'
+import type { Cluster } from './cluster.js'
+import type { Books, History, SalvagedEntry } from './history.js'
+
+const pageLimit = 500
+const triesWithoutProgressMax = 400
+
+/**
+ * Logs of the given members, read page by page. `.any` is a queue group: which member answers is
+ * the broker's choice, so it is asked until each of them has answered for each page.
+ */
+export async function readLogs(
+  cluster: Cluster, ids: readonly string[], end: number,
+): Promise<Map<string, LogEntry[]>> {
+  const logs = new Map<string, LogEntry[]>(ids.map((id) => [id, []]))
+  let idle = 0
+  for (;;) {
+    const behind = [...logs].filter(([, log]) => log.length < end)
+    const [wanted] = behind
+    if (!wanted) return logs
+    const from = wanted[1].length + 1
+    const query = { type: 'GetEntries', from, limit: pageLimit }
+    const answer = positive(
+      await cluster.client.read(query, { any: true }), `GetEntries from ${from}`)
+    const log = logs.get(answer.node)
+    const page = entriesOf(answer.value)
+    idle = log && log.length + 1 === from && page.length > 0 ? 0 : idle + 1
+    if (log && log.length + 1 === from) log.push(...page)
+    if (idle > triesWithoutProgressMax) {
+      throw new Error(`GetEntries from ${from} on engram.v1.read.demo.any: none of ` +
+        `${behind.map(([id, got]) => `${id} (has ${got.length} of ${end})`).join(', ')} answered ` +
+        `with entries in ${idle} tries; last answer: ${JSON.stringify(answer).slice(0, 300)}`)
+    }
+  }
+}
+
+/** The value is the list of entries, or an object that holds it. */
+export function entriesOf(value: unknown): LogEntry[] {
+  return findObjects<LogEntry>(value, isEntry)
+}
+
+function isEntry(candidate: Record<string, unknown>): boolean {
+  return typeof candidate['sequence'] === 'number' && typeof candidate['epoch'] === 'number'
+    && typeof candidate['operation'] === 'object'
+}
+
+export interface SalvageListing {
+  readonly name: string
+}
+
+export async function listSalvages(directory: string): Promise<SalvageListing[]> {
+  const result = await cli(['salvage', 'list', directory, '--json'])
+  if (result.stdout.trim() === '') return []
+  return findObjects<SalvageListing>(jsonOf(result), (one) => typeof one['name'] === 'string')
+}
+
+export async function readSalvages(directory: string): Promise<SalvagedEntry[]> {
+  const found: SalvagedEntry[] = []
+  for (const { name } of await listSalvages(directory)) {
+    const shown = await cli(['salvage', 'show', directory, name, '--json'])
+    for (const entry of entriesOf(jsonOf(shown))) found.push({ ...entry, file: name })
+  }
+  return found
+}
+
+/**
+ * The end of a fault test: waits until the members are at one place with equal digests, reads all
+ * logs and salvages, and checks the history against them.
+ */
+export async function audit(
+  cluster: Cluster, history: History, count?: number,
+): Promise<Books> {
+  const members = await cluster.converged(count)
+  const end = members[0]?.endSequence ?? 0
+  const logs = await readLogs(cluster, members.map((member) => member.node), end)
+  const salvaged: SalvagedEntry[] = []
+  for (const node of cluster.nodes.values()) salvaged.push(...await readSalvages(node.data))
+  const books = { logs, salvaged }
+  history.assertSound(books)
+  return books
+}
+
+/** Every write was answered in the end, none refused (I10 as a client sees it). */
+export function assertAllTaken(history: History): void {
+  const open = history.records.filter((record) => record.outcome !== 'taken')
+  if (open.length === 0) return
+  const shown = open.slice(0, 5).map((record) =>
+    `${record.key} ${record.outcome}: ${JSON.stringify(record.attempts.at(-1)?.answer)}`)
+  throw new Error(`${open.length} of ${history.records.length} writes were never taken:\n  ` +
+    `${shown.join('\n  ')}\n${history.summary()}`)
+}
+
+/** Not one attempt failed: what a planned handover promises to clients. */
+export function assertNoErrors(history: History): void {
+  const failures = history.failures()
+  if (failures.size === 0) return
+  throw new Error(`clients saw errors where none are allowed: ${history.summary()}`)
+}

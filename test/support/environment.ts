@@ -1,0 +1,76 @@
+/** Where things are, temporary directories, and how long tests are ready to wait. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** The repository: the nearest directory above this file that holds package.json. */
+export const root = findRoot()
+export const cliFile = join(root, 'dist', 'runtime', 'cli', 'main.js')
+
+/** Multiplies every deadline: TEST_PATIENCE=4 on a slow machine. (ENGRAM_… is for nodes.) */
+export const patience = Number(process.env['TEST_PATIENCE'] ?? 1) || 1
+
+function findRoot(): string {
+  let directory = dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(join(directory, 'package.json'))) {
+    const parent = dirname(directory)
+    if (parent === directory) throw new Error(`no package.json above ${import.meta.url}`)
+    directory = parent
+  }
+  return directory
+}
+
+const temporary = new Set<string>()
+const lastRites: (() => void)[] = []
+
+/** Runs at the very end of this process, however it ends; in reverse order of registration. */
+export function atExit(run: () => void): void {
+  lastRites.push(run)
+}
+
+process.on('exit', () => {
+  for (const run of lastRites.toReversed()) {
+    try {
+      run()
+    } catch (error) {
+      console.error('cleaning up at exit:', error)
+    }
+  }
+  for (const directory of temporary) rmSync(directory, { recursive: true, force: true })
+})
+for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]] as const) {
+  process.on(signal, () => process.exit(code))
+}
+
+export function temporaryDirectory(label: string): string {
+  const directory = mkdtempSync(join(tmpdir(), `engram-test-${label}-`))
+  temporary.add(directory)
+  return directory
+}
+
+export function removeTemporary(directory: string): void {
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
+  temporary.delete(directory)
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      const port = typeof address === 'object' && address !== null ? address.port : 0
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+/** Environment of a process under test: nothing of the caller's ENGRAM_… settings gets in. */
+export function cleanEnvironment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
+  // The mark is by which test/run.ts finds what a test has left running.
+  const kept = Object.entries(process.env)
+    .filter(([name]) => !name.startsWith('ENGRAM_') || name === 'ENGRAM_TEST_MARK')
+  return { ...Object.fromEntries(kept), NO_COLOR: '1', ...extra }
+}

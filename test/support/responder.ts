@@ -1,0 +1,154 @@
+/**
+ * A node that keeps its word on the outside contract (DESIGN section 6) in memory, and breaks it
+ * as a script says: for tests of the client and the command line.
+ */
+import { headers } from 'nats'
+import type { Msg, NatsConnection, Subscription } from 'nats'
+import type { ErrorAnswer, WriteAnswer } from '../../actors/ports.js'
+import { subjects } from '../../machines/subjects.js'
+import type { MemberStatus, NodeStatusReport } from '../../runtime/status.js'
+import { statusOfAll } from '../../runtime/status.js'
+
+export interface Received {
+  readonly key: string
+  readonly ack: string
+  readonly body: unknown
+}
+
+/** What happens to the next write: null leaves it to the rules. */
+export type Script = (write: Received, count: number) => Partial<ErrorAnswer | WriteAnswer>
+  | 'drop' | 'noResponders' | null
+
+export class Responder {
+  readonly received: Received[] = []
+  readonly reads: { subject: string; headers: Record<string, string>; query: unknown }[] = []
+  readonly admins: unknown[] = []
+  readonly taken = new Map<string, WriteAnswer>()
+  readonly graph = new Map<string, unknown>()
+  script: Script = () => null
+  onRead: (() => object) | null = null
+  epoch = 1
+  sequence = 0
+  #subscriptions: Subscription[] = []
+
+  constructor(
+    readonly connection: NatsConnection, readonly space = 'demo', readonly node = 'n1',
+  ) {}
+
+  start(): this {
+    this.#on(subjects.write(this.space), (message) => this.#write(message))
+    this.#on(subjects.read(this.space), (message) => this.#read(message, 'primary'))
+    this.#on(subjects.readAny(this.space), (message) => this.#read(message, 'replica'))
+    this.#on(statusOfAll, (message) => this.#answer(message, this.report()))
+    this.#on(subjects.status(this.node), (message) => this.#answer(message, this.report()))
+    this.#on(subjects.admin(this.node), (message) => this.#admin(message))
+    return this
+  }
+
+  stop(): void {
+    for (const subscription of this.#subscriptions.splice(0)) subscription.unsubscribe()
+  }
+
+  announce(epoch: number, uuid = 'u1'): void {
+    this.connection.publish(subjects.assignment(this.space), Buffer.from(JSON.stringify({
+      kind: 'changed', assignment: { epoch, uuid, state: 'open' },
+    })))
+  }
+
+  report(): NodeStatusReport {
+    return {
+      format: 1,
+      node: {
+        id: this.node, state: 'running', pid: process.pid, incarnation: 1, connection: 1,
+        natsServer: 'S1', http: null, data: '/data/n1', disk: 'd1', uptimeMs: 1000, loopDelayMs: 0,
+        peers: { n2: { state: 'dead', silenceMs: 900, reason: 'noResponders' } }, version: '0.1.0',
+        journal: { segments: 1, bytes: 4096, flush: 7, readOnly: false },
+      },
+      spaces: [this.member()],
+    }
+  }
+
+  member(): MemberStatus {
+    return {
+      space: this.space, uuid: 'u1', epoch: this.epoch, primary: this.node,
+      members: [this.node, 'n2'], inSync: [this.node], minInSync: 2, rf: 2, ack: 'durable',
+      role: 'primary', state: 'serving', reason: 'won', endSequence: this.sequence,
+      durableSequence: this.sequence, appliedSequence: this.sequence,
+      commitSequence: this.sequence, safeSequence: 0, digest: 'abc', nodes: 1, edges: 0,
+      lossWindow: { entries: this.sequence, bytes: 100, ms: 5 },
+      lag: {
+        n2: {
+          lagBytes: 2048, lagMs: 1500, durableSequence: 0, appliedSequence: 0,
+          state: 'unreachable',
+        },
+      },
+      forks: 0, salvages: 0, blocked: null, arbiter: 'reachable', promotions: 1,
+      lastPromotionMs: 120,
+    }
+  }
+
+  #on(subject: string, handle: (message: Msg) => void): void {
+    this.#subscriptions.push(this.connection.subscribe(subject, {
+      callback: (_error, message) => handle(message),
+    }))
+  }
+
+  #answer(message: Msg, value: object): void {
+    message.respond(Buffer.from(JSON.stringify(value)))
+  }
+
+  #write(message: Msg): void {
+    const body = JSON.parse(Buffer.from(message.data).toString()) as {
+      operations?: object[]
+      node?: { id: string }
+    }
+    const write = {
+      key: message.headers?.get('Nats-Msg-Id') ?? '', ack: message.headers?.get('Engram-Ack') ?? '',
+      body,
+    }
+    this.received.push(write)
+    const told = this.script(write, this.received.length)
+    if (told === 'drop') return
+    if (told === 'noResponders') {
+      // As the server says it: an empty message with a status header.
+      const status = headers(503, 'No Responders')
+      message.respond(new Uint8Array(), { headers: status })
+      return
+    }
+    if (told && told.ok === false) return this.#answer(message, told)
+    const before = this.taken.get(write.key)
+    if (before) return this.#answer(message, { ...before, duplicate: true, ...told })
+    const count = body.operations?.length ?? 1
+    this.sequence += count
+    if (body.node) this.graph.set(body.node.id, body.node)
+    const answer: WriteAnswer = {
+      ok: true, space: this.space, epoch: this.epoch, sequence: this.sequence, count,
+      ack: 'durable', safeSequence: this.sequence, node: this.node, duplicate: false,
+    }
+    this.taken.set(write.key, answer)
+    this.#answer(message, { ...answer, ...told })
+  }
+
+  #read(message: Msg, role: 'primary' | 'replica'): void {
+    const query = JSON.parse(Buffer.from(message.data).toString()) as { nodeId?: string }
+    const seen = Object.fromEntries((message.headers?.keys() ?? []).map(
+      (key) => [key, message.headers?.get(key) ?? '']))
+    this.reads.push({ subject: message.subject, headers: seen, query })
+    this.#answer(message, this.onRead?.() ?? {
+      ok: true, value: this.graph.get(query.nodeId ?? '') ?? null, sequence: this.sequence,
+      epoch: this.epoch, node: this.node, role, stalenessMs: role === 'primary' ? 0 : 3,
+    })
+  }
+
+  #admin(message: Msg): void {
+    const request = JSON.parse(Buffer.from(message.data).toString()) as { type: string }
+    this.admins.push(request)
+    if (request.type === 'createSpace') return this.#answer(message, { ok: true, created: true })
+    if (request.type === 'promote') {
+      return this.#answer(message, {
+        ok: false, code: 'UNKNOWN_SPACE', message: 'there is no such space', retryable: false,
+      })
+    }
+    this.#answer(message, { ok: true, spaces: [] })
+  }
+}

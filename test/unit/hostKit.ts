@@ -1,0 +1,98 @@
+/** What the tests of the actor host share. */
+import { createActorHost } from '../../runtime/host/index.js'
+import type {
+  ActorHostOptions, ActorHostRuntime, DeadLetter, HostEvent, InspectionSource,
+} from '../../runtime/host/index.js'
+import { BusClosedError } from '../../actors/ports.js'
+import type { BusConnection, BusMessage, Logger } from '../../actors/ports.js'
+import { VirtualClock } from '../fakes/virtualClock.js'
+
+export interface LogLine {
+  readonly level: string
+  readonly message: string
+  readonly fields: object
+}
+
+export function recordingLogger(): Logger & { lines: LogLine[] } {
+  const lines: LogLine[] = []
+  const at = (level: string) => (fields: object, message: string) =>
+    void lines.push({ level, message, fields })
+  return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+export interface Kit {
+  readonly host: ActorHostRuntime
+  readonly clock: VirtualClock
+  readonly logger: ReturnType<typeof recordingLogger>
+  readonly escalations: Error[]
+  readonly letters: DeadLetter[]
+}
+
+export function kit(options: Partial<ActorHostOptions> = {}): Kit {
+  const clock = (options.clock as VirtualClock | undefined) ?? new VirtualClock()
+  const logger = recordingLogger()
+  const escalations: Error[] = []
+  const letters: DeadLetter[] = []
+  const host = createActorHost({
+    node: 'n1', clock, logger, onEscalation: (error) => escalations.push(error), ...options,
+  })
+  host.onDeadLetter((letter) => letters.push(letter))
+  return { host, clock, logger, escalations, letters }
+}
+
+/** Host events of the inspection stream, as text: `a engram.restart`. */
+export function hostEvents(host: ActorHostRuntime): string[] {
+  const seen: string[] = []
+  host.inspect((event: { type: string } | HostEvent, source: InspectionSource) => {
+    if (event.type.startsWith('engram.')) seen.push(`${source.actor} ${event.type}`)
+  })
+  return seen
+}
+
+/** Delivers at once, within one process; `lose` swallows the next messages. */
+export class Wire {
+  lose = 0
+  readonly published: { subject: string; data: Uint8Array }[] = []
+  private readonly handlers = new Set<{ subject: string; run: (message: BusMessage) => void }>()
+
+  connect(maxPayload = 1_048_576): BusConnection & { drop(): void } {
+    let isClosed = false
+    const tellClosed = new Set<(reason: string) => void>()
+    const closed = new Promise<string>((resolve) => tellClosed.add(resolve))
+    const drop = (): void => {
+      isClosed = true
+      for (const tell of tellClosed) tell('dropped')
+    }
+    return {
+      serverId: 'S1',
+      maxPayload,
+      get isClosed() { return isClosed },
+      closed,
+      publish: (subject, data) => {
+        if (isClosed) throw new BusClosedError()
+        this.publish(subject, data)
+      },
+      subscribe: (subject, run) => {
+        const entry = { subject, run }
+        this.handlers.add(entry)
+        return { unsubscribe: () => void this.handlers.delete(entry) }
+      },
+      request: () => Promise.reject(new Error('not needed here')),
+      flush: () => Promise.resolve(),
+      close: () => Promise.resolve(drop()),
+      drop,
+    }
+  }
+
+  publish(subject: string, data: Uint8Array): void {
+    this.published.push({ subject, data })
+    if (this.lose > 0) {
+      this.lose -= 1
+      return
+    }
+    for (const { subject: pattern, run } of this.handlers) {
+      if (!subject.startsWith(pattern.slice(0, -1))) continue
+      run({ subject, data, reply: undefined, header: () => undefined })
+    }
+  }
+}
