@@ -18,6 +18,8 @@ export interface ApplierOptions {
 /** Entries of one store transaction: large enough to be cheap, small enough to yield. */
 const batchEntriesMax = 4096
 const batchBytesMax = 1024 * 1024
+/** A store that could not be written is tried again after this long. */
+const retryMs = 500
 
 /**
  * Brings committed entries from the log into the store, in order, one transaction at a time,
@@ -84,11 +86,22 @@ export class Applier {
         this.options.onApplied()
       }
     } catch (error) {
-      this.stopped = true
-      this.options.onFailed(error)
+      this.failed(error)
     } finally {
       this.running = false
     }
+  }
+
+  /** A full disk heals; anything else is a defect, or a store that cannot be trusted. */
+  private failed(error: unknown): void {
+    const { clock, logger } = this.options
+    if (error instanceof Error && 'retryable' in error && error.retryable === true) {
+      logger.error({ error: error.message }, 'the store cannot be written')
+      clock.setTimeout(() => this.wake(), retryMs)
+      return
+    }
+    this.stopped = true
+    this.options.onFailed(error)
   }
 
   private async next(from: number, upTo: number): Promise<LogEntry[]> {

@@ -46,7 +46,11 @@ export class Followers {
 
   constructor(private readonly options: FollowersOptions) {
     this.inSync = options.inSync
-    const { member } = options
+  }
+
+  /** Spawns a stream and a lag monitor for each replica, below the primary's actor. */
+  start(): void {
+    const { member } = this.options
     for (const { node } of member.record?.assignment.members ?? []) {
       if (node !== member.self) this.followers.set(node, this.follow(node))
     }

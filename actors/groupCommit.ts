@@ -124,15 +124,15 @@ export class GroupCommit {
     await journal.sync()
     this.unconfirmed = items.some((item) => item.record.type !== 'confirm')
     for (const item of items) item.durable?.()
-    telemetry.count('journal_flushes')
-    telemetry.count('journal_flushed_bytes', bytes)
-    telemetry.observe('journal_flush_seconds', (clock.monotonicMs() - begun) / 1000)
+    telemetry.count('journalFlushes')
+    telemetry.count('journalFlushedBytes', bytes)
+    telemetry.observe('journalFlushMs', clock.monotonicMs() - begun)
   }
 
   private failed(
     items: readonly FlushItem[], sources: readonly FlushSource[], error: JournalFullError,
   ): void {
-    this.options.telemetry.count('journal_write_failures')
+    this.options.telemetry.count('journalWriteFailures')
     for (const item of items) item.failed?.(error)
     for (const source of sources) source.flushFailed?.(error)
     if (!this.full) {

@@ -1,7 +1,8 @@
 /** Invoking hosted actors from a supervising chart (DESIGN section 3). */
 import { fromCallback } from 'xstate'
 import type {
-  AnyActorLogic, AnyActorRef, AnyEventObject, CallbackActorLogic, EventFromLogic, NonReducibleUnknown,
+  AnyActorLogic, AnyActorRef, AnyEventObject, CallbackActorLogic, EventFromLogic,
+  NonReducibleUnknown,
 } from 'xstate'
 import type { ActorExit, ActorHost, ActorSpec, HostedActor } from './hosting.js'
 
@@ -33,7 +34,9 @@ const invokedBy = new WeakMap<object, Map<string, HostedActor<AnyActorLogic>>>()
  * (`spec.parent`, then the host's `onEscalation`): it never vanishes. What `toSpec` or
  * `host.spawn` throws is an error of the invocation (`onError`).
  */
-export function hosted<TLogic extends AnyActorLogic, TInput extends NonReducibleUnknown = undefined>(
+export function hosted<
+  TLogic extends AnyActorLogic, TInput extends NonReducibleUnknown = undefined,
+>(
   host: ActorHost,
   toSpec: (args: { readonly input: TInput }) => ActorSpec<TLogic>,
   reports: HostedReports,

@@ -144,7 +144,7 @@ export class Ingest implements FlushSource {
     const gated = clients.write(message.data, message.header('Content-Type'), key)
     const asker = { reply: message.reply, encoding: gated.encoding }
     if (!gated.ok) {
-      telemetry.count('writes_refused', 1, { code: gated.code })
+      telemetry.count('writesRefused', 1, { code: gated.code })
       this.fail(asker, gated.code, gated.message)
       return
     }
@@ -208,7 +208,7 @@ export class Ingest implements FlushSource {
 
   private acceptDuplicate(known: KeyRecord, level: AckLevel, asker: Asker): void {
     const { log, clock, telemetry } = this.options
-    telemetry.count('writes_duplicate')
+    telemetry.count('writesDuplicates')
     const waiting: Waiting = {
       ...asker, level, last: known.sequence, epoch: known.epoch, count: known.count,
       duplicate: true, takenAtMs: clock.wallMs(), answered: false,

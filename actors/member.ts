@@ -31,7 +31,9 @@ export class Member {
   arbiter: 'reachable' | 'unreachable' | 'lost' | 'unknown' = 'unknown'
   blocked: string | null = null
   damage: string | null
+  /** Forks given up in this start; salvage files there are of this space. */
   forks = 0
+  salvages = 0
   promotions = 0
   /** Joins asked for in this start of the process: their numbers are never used twice. */
   joins = 0

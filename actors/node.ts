@@ -249,7 +249,7 @@ export class NodeActor {
   private onAckMessage(message: BusMessage): void {
     const { ports } = this.context!
     const decoded = ports.control.ackMessage(message.data)
-    if (!decoded.ok) return ports.telemetry.count('bad_messages', 1, { kind: 'ack' })
+    if (!decoded.ok) return ports.telemetry.count('badMessages', 1, { kind: 'ack' })
     this.spaces.get(decoded.value.space)?.onAckMessage(decoded.value, message.reply)
   }
 
@@ -265,7 +265,7 @@ export class NodeActor {
   private onAnnouncement(message: BusMessage): void {
     const { ports } = this.context!
     const decoded = ports.control.announcement(message.data)
-    if (!decoded.ok) return ports.telemetry.count('bad_messages', 1, { kind: 'announcement' })
+    if (!decoded.ok) return ports.telemetry.count('badMessages', 1, { kind: 'announcement' })
     const announcement: Announcement = decoded.value
     const { space, members } = announcement.assignment
     const known = this.spaces.get(space)
@@ -313,6 +313,8 @@ export class NodeActor {
     if (this.spaces.has(name)) return
     const space = new SpaceActor(context, name, record.assignment.uuid)
     this.spaces.set(name, space)
+    const salvages = await context.ports.salvages.list()
+    space.member.salvages = salvages.filter((s) => s.header.space === name).length
     space.start()
   }
 

@@ -234,7 +234,7 @@ export class Peers {
   private onHeartbeat(message: BusMessage): void {
     const decoded = this.options.ports.control.heartbeat(message.data)
     if (!decoded.ok) {
-      this.options.ports.telemetry.count('bad_messages', 1, { kind: 'heartbeat' })
+      this.options.ports.telemetry.count('badMessages', 1, { kind: 'heartbeat' })
       return
     }
     const { node, number, server, leaving, heard, incarnation, connection } = decoded.value
@@ -285,7 +285,7 @@ export class Peers {
         void this.probe(effect.peer, effect.life, effect.indirect, effect.server)
         return
       case 'peerSuspected':
-        telemetry.count('peers_suspected')
+        telemetry.count('peersSuspected')
         logger.info({ peer: effect.peer }, effect.reason)
         return
       case 'peerDied':

@@ -200,6 +200,7 @@ export class PrimaryRole {
     const { ports, commits } = member.context
     switch (effect.type) {
       case 'openWrites':
+        this.followers.start()
         void this.openWrites()
         return
       case 'pauseWrites':
@@ -288,7 +289,7 @@ export class PrimaryRole {
       followers.adopt(inSync)
       this.actor?.send({ type: 'inSyncChanged', inSync })
       this.announce('changed', reason)
-      ports.telemetry.count('in_sync_changes', 1, { space: member.space })
+      ports.telemetry.count('inSyncChanges', 1, { space: member.space })
       this.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown',
         { inSync }, `in sync: ${inSync.join(', ')} (${reason})`)
     } else if (settlement.kind === 'refused') {

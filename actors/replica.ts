@@ -88,7 +88,7 @@ export class ReplicaRole implements FlushSource {
     const { ports } = this.member.context
     const decoded = ports.frames.decodeWal(message.data)
     if (typeof decoded === 'string') {
-      ports.telemetry.count('bad_messages', 1, { kind: 'wal' })
+      ports.telemetry.count('badMessages', 1, { kind: 'wal' })
       ports.logger.warn({ space: this.member.space }, `a WAL message was refused: ${decoded}`)
       return
     }
@@ -333,6 +333,7 @@ export class ReplicaRole implements FlushSource {
       // then, or the entries were not applied yet.
       log.commitSequence = Math.min(log.commitSequence, common.sequence)
       member.forks += 1
+      member.salvages += 1
       ports.logger.warn({ space, salvage, common, end },
         `gave up a fork of ${end.sequence - common.sequence} entries; it is kept in ${salvage}`)
       ports.telemetry.count('forks', 1, { space })

@@ -35,6 +35,8 @@ export class Shipping {
   digest = ''
   /** Disk id that the member joined with. */
   disk = ''
+  /** The member has acknowledged within this session: it follows, frames do not miss it. */
+  private isConfirmed = false
   private inFlight: InFlight[] = []
   private inFlightBytes = 0
   private reading = false
@@ -57,6 +59,7 @@ export class Shipping {
     this.acked = 0
     this.applied = 0
     this.toldCommit = 0
+    this.isConfirmed = false
     this.rewind(after)
   }
 
@@ -79,6 +82,7 @@ export class Shipping {
       return false
     }
     if (ack.durableSequence > this.options.log.end.sequence) return false
+    this.isConfirmed = true
     if (ack.durableSequence > this.acked) this.acked = ack.durableSequence
     if (this.sent < this.acked) this.sent = this.acked
     this.applied = Math.max(this.applied, ack.appliedSequence)
@@ -97,7 +101,7 @@ export class Shipping {
   /** Sends what is written and fits the window. */
   pump(): void {
     const { log } = this.options
-    while (this.isJoined && !this.reading && !this.windowFull
+    while (this.isJoined && this.isConfirmed && !this.reading && !this.windowFull
       && this.sent < log.written.sequence) {
       const cached = log.cachedFrom(this.sent + 1, this.options.windowBytes - this.inFlightBytes)
       if (!cached) {

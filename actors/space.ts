@@ -99,7 +99,7 @@ export class SpaceActor {
     this.member.promotions += 1
     if (this.vacancySinceMs !== null) {
       this.member.lastPromotionMs = Math.round(clock.monotonicMs() - this.vacancySinceMs)
-      telemetry.observe('promotion_seconds', this.member.lastPromotionMs / 1000)
+      telemetry.observe('promotionMs', this.member.lastPromotionMs)
     }
     telemetry.count('promotions', 1, { space: this.space })
     this.vacancySinceMs = null

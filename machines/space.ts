@@ -71,6 +71,9 @@ const machine = setup({
     explainEvent: assign({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),
+    explainError: assign({
+      lastReason: (_, params: { error: unknown }) => `the role failed: ${String(params.error)}`,
+    }),
     progress: emit(({ context }, params: { state: string }): SpaceEffect =>
       ({ type: 'progressed', state: params.state, reason: context.lastReason })),
     clearOrders: assign({ forced: false, adopted: null }),
@@ -151,7 +154,7 @@ export const spaceMachine = machine.createMachine({
         id: 'promotion',
         src: 'promotion',
         input: roleInput,
-        onError: { target: 'replica', actions: assign({ lastReason: 'the promotion failed' }) },
+        onError: { target: 'replica', actions: { type: 'explainError', params: ({ event }) => ({ error: event.error }) } },
       },
       on: {
         promotionOver: [
@@ -188,7 +191,7 @@ export const spaceMachine = machine.createMachine({
         id: 'primary',
         src: 'primary',
         input: roleInput,
-        onError: { target: 'replica', actions: assign({ lastReason: 'the primary failed' }) },
+        onError: { target: 'replica', actions: { type: 'explainError', params: ({ event }) => ({ error: event.error }) } },
       },
       initial: 'reigning',
       states: {

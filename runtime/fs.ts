@@ -121,7 +121,7 @@ export class NodeFileSystem implements FileSystem {
 
   async list(path: string): Promise<string[]> {
     try {
-      return (await readdir(path)).sort()
+      return (await readdir(path)).toSorted()
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
       throw failure('list', path, error)

@@ -38,7 +38,7 @@ export interface NatsServer {
   kill(signal: NodeJS.Signals): void
 }
 
-/** `code` NATS_SERVER_MISSING: not installed; NATS_SERVER_FAILED: the message has its last lines. */
+/** NATS_SERVER_MISSING: not installed; NATS_SERVER_FAILED: the message has its last lines. */
 export class NatsServerError extends Error {
   constructor(readonly code: 'NATS_SERVER_MISSING' | 'NATS_SERVER_FAILED', message: string) {
     super(message)
@@ -182,8 +182,8 @@ function signal(child: ChildProcess, name: NodeJS.Signals): void {
 /** Waits for the end of its input, which comes with the end of this process. */
 function watch(pid: number | undefined): ChildProcess | null {
   if (pid === undefined || process.platform === 'win32') return null
-  const script = 'while read -r _; do :; done; kill -TERM "$1"; kill -CONT "$1"; sleep 5; '
-    + 'kill -KILL "$1"'
+  const script = 'while read -r _; do :; done; kill -TERM "$1"; kill -CONT "$1"; '
+    + 'for i in 1 2 3 4 5; do sleep 1; kill -0 "$1" || exit; done; kill -KILL "$1"'
   const watcher = spawn('sh', ['-c', script, 'engram-nats-watch', String(pid)], {
     stdio: ['pipe', 'ignore', 'ignore'], detached: true,
   })

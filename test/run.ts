@@ -118,7 +118,8 @@ function runFile(file: string, timeoutMs: number): Promise<{ outcome: Outcome; o
         running.delete(child)
         const output = Buffer.concat(chunks).toString('utf8')
         const outcome = outcomeOf(output, code, signal)
-        const late = { ...outcome, failed: Math.max(1, outcome.failed), fault: `over ${timeoutMs} ms` }
+        const failed = Math.max(1, outcome.failed)
+        const late = { ...outcome, failed, fault: `over ${timeoutMs} ms` }
         resolve({ outcome: isLate ? late : outcome, output })
       }, 30)
     }

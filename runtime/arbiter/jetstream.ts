@@ -83,7 +83,7 @@ class JetStreamArbiter implements Arbiter {
       }
       offset += subjects.length
       const total = typeof answer['total'] === 'number' ? answer['total'] : 0
-      if (subjects.length === 0 || offset >= total) return found.sort()
+      if (subjects.length === 0 || offset >= total) return found.toSorted()
     }
     throw new ArbiterUnavailableError(`bucket ${this.bucket} holds more keys than can be listed`)
   }

@@ -60,7 +60,7 @@ async function dial(
 function shuffled(servers: string[]): string[] {
   return servers
     .map((server) => ({ server, at: Math.random() }))
-    .sort((a, b) => a.at - b.at)
+    .toSorted((a, b) => a.at - b.at)
     .map(({ server }) => server)
 }
 

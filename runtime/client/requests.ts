@@ -49,8 +49,17 @@ export interface CallEnd {
   readonly cause?: unknown
 }
 
+/** What is known of the answers to one group. */
+interface Flow {
+  /** Of the last answer, by `performance.now()`. */
+  heardAt: number
+  /** Smoothed time from an attempt to its answer. */
+  answerMs: number
+}
+
 interface Call {
   readonly id: number
+  readonly flow: Flow
   readonly spec: CallSpec<unknown>
   readonly deadlineAt: number
   readonly resolve: (value: unknown) => void
@@ -88,8 +97,8 @@ export class Requests {
   #next = 1
   #timer: NodeJS.Timeout | undefined
   #connected = true
-  /** Smoothed time from an attempt to its answer. */
-  #answerMs = 0
+  /** By group: one per space that is written to or read. */
+  readonly #flows = new Map<string, Flow>()
   #closed = false
 
   constructor(connection: NatsConnection, inboxPrefix: string, callsMax: number) {
@@ -122,7 +131,7 @@ export class Requests {
       const id = this.#next++
       const { signal } = spec
       const call: Call = {
-        id, spec: spec as CallSpec<unknown>, deadlineAt: now + spec.deadlineMs,
+        id, flow: this.#flow(spec.group), spec: spec as CallSpec<unknown>, deadlineAt: now + spec.deadlineMs,
         resolve: resolve as (value: unknown) => void, reject,
         onAbort: signal && (() => this.#end(call, 'aborted', signal.reason)),
         attempts: 0, waiting: false, sentAt: now, dueAt: now, last: null, maybeTaken: false,
@@ -189,7 +198,9 @@ export class Requests {
   #answered(message: Msg): void {
     const call = this.#calls.get(Number(message.subject.slice(this.#inbox.length + 1)))
     if (!call) return
-    this.#answerMs += (performance.now() - call.sentAt - this.#answerMs) / 16
+    const { flow } = call
+    flow.heardAt = performance.now()
+    flow.answerMs += (flow.heardAt - call.sentAt - flow.answerMs) / 16
     const none = message.data.length === 0 && message.headers?.code === 503
     const verdict = call.spec.judge(
       none ? { kind: 'noResponders' } : { kind: 'message', data: message.data })
@@ -232,7 +243,7 @@ export class Requests {
     for (const call of this.#calls.values()) {
       if (now >= call.deadlineAt) {
         this.#end(call, 'deadline')
-      } else if (call.waiting && now - call.sentAt >= this.#patienceMs(call)) {
+      } else if (call.waiting && isOverdue(call, now)) {
         this.#note(call, unanswered(call.spec.subject))
         this.#attempt(call, now)
       } else if (!call.waiting && now >= call.dueAt) {
@@ -241,9 +252,10 @@ export class Requests {
     }
   }
 
-  #patienceMs(call: Call): number {
-    const doubled = attemptFirstMs * 2 ** Math.max(0, call.attempts - 1)
-    return Math.max(Math.min(doubled, attemptMaxMs), patience * this.#answerMs)
+  #flow(group: string): Flow {
+    let flow = this.#flows.get(group)
+    if (!flow) this.#flows.set(group, flow = { heardAt: 0, answerMs: 0 })
+    return flow
   }
 
   #end(call: Call, why: CallEnd['why'], cause?: unknown): void {
@@ -258,6 +270,14 @@ export class Requests {
     this.#calls.delete(call.id)
     if (call.onAbort) call.spec.signal?.removeEventListener('abort', call.onAbort)
   }
+}
+
+/** While answers to others of its group come in, a call is most likely just waiting its turn. */
+function isOverdue(call: Call, now: number): boolean {
+  const waitedMs = now - call.sentAt
+  if (waitedMs < patience * call.flow.answerMs) return false
+  const quietMs = attemptFirstMs * 2 ** Math.max(0, call.attempts - 1)
+  return waitedMs >= attemptMaxMs || (waitedMs >= quietMs && now - call.flow.heardAt >= quietMs)
 }
 
 function neverSent(why: CallEnd['why']): CallEnd {

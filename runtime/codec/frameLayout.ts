@@ -17,7 +17,7 @@
  * | 56 | 8 | base timestamp, ms since 1970 |
  * | 64 | 4 | count of entries |
  * | 68 | 4 | length of the origin |
- * | 72 |   | origin: MessagePack map {node, clock}: writer, and vector clock before the first entry |
+ * | 72 |   | origin: MessagePack map {node, clock}: writer, and clock before the first entry |
  * |    |   | entries |
  *
  * An entry: length of the rest (4), timestamp minus base (6), operations of the request on its

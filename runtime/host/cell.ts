@@ -279,7 +279,9 @@ export class Cell {
 
   /** Something below it gave up. */
   failBy(error: Error): void {
-    if (this.life !== null) this.fail(this.life, error)
+    if (this.life !== null && !this.life.isOver) return this.fail(this.life, error)
+    // It is between two lives: the next one starts what it needs anew.
+    this.host.logger.warn({ actor: this.id, error }, 'escalated to an actor that has failed too')
   }
 
   private fail(life: Life, error: unknown): void {

@@ -49,7 +49,8 @@ export class DeadLetters {
     }
     this.lastLog.set(letter.reason, { atMs: now, silenced: 0 })
     const { reason, detail, to, from } = letter
-    const fields = { reason, detail, to, from, event: letter.event?.type, before: last?.silenced ?? 0 }
-    this.logger.warn(fields, 'dead letter')
+    const event = letter.event?.type
+    const before = last?.silenced ?? 0
+    this.logger.warn({ reason, detail, to, from, event, before }, 'dead letter')
   }
 }

@@ -169,8 +169,16 @@ const fixedBytes: Readonly<Record<number, number>> = {
   0xd4: 3, 0xd5: 4, 0xd6: 6, 0xd7: 10, 0xd8: 18,
 }
 
-/** Tags followed by a length of `width` bytes: bin, ext, str; arrays (1) and maps (2 values). */
-const sizedBytes: Readonly<Record<number, { width: 1 | 2 | 4; extra: number; values: 0 | 1 | 2 }>> = {
+interface Sized {
+  /** Bytes of the length. */
+  readonly width: 1 | 2 | 4
+  readonly extra: number
+  /** Values per element: 1 in arrays, 2 in maps, 0 in what holds bytes. */
+  readonly values: 0 | 1 | 2
+}
+
+/** Tags followed by a length: bin, ext, str, array, map. */
+const sizedBytes: Readonly<Record<number, Sized>> = {
   0xc4: { width: 1, extra: 0, values: 0 },
   0xc5: { width: 2, extra: 0, values: 0 },
   0xc6: { width: 4, extra: 0, values: 0 },

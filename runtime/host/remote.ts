@@ -74,7 +74,9 @@ export class Remote {
   }
 
   /** Throws RangeError for a node or id that is not fit for a subject: a bug of the caller. */
-  ref<TEvent extends EventObject>(node: string, id: string, from: string | null): RemoteRef<TEvent> {
+  ref<TEvent extends EventObject>(
+    node: string, id: string, from: string | null,
+  ): RemoteRef<TEvent> {
     const fault = nameFault(node)
     if (fault !== null) throw new RangeError(`node: ${fault}`)
     const badToken = id.split('.').map(nameFault).find((reason) => reason !== null)

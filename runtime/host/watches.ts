@@ -178,8 +178,8 @@ export class Watches {
   private forgetSilent(): void {
     const now = this.options.clock.monotonicMs()
     for (const watch of this.incoming.values()) {
-      const silentMs = now - watch.renewedAtMs
-      if (silentMs > renewalsMissedMax * this.options.renewalMs) this.forget(watch.node, watch.watch)
+      const isSilent = now - watch.renewedAtMs > renewalsMissedMax * this.options.renewalMs
+      if (isSilent) this.forget(watch.node, watch.watch)
     }
   }
 }

@@ -34,7 +34,9 @@ export function isBusy(actor: AnyActorRef): boolean {
  * snapshot. So only an unchanged snapshot needs the dear question. A transition that does
  * nothing (`on: { ping: {} }`) is the author's decision to ignore, and counts as handled.
  */
-export function wasIgnored(before: SnapshotLike, after: SnapshotLike, event: AnyEventObject): boolean {
+export function wasIgnored(
+  before: SnapshotLike, after: SnapshotLike, event: AnyEventObject,
+): boolean {
   if (before !== after || before.machine === undefined || before.status !== 'active') return false
   const enabled = before.machine.getTransitionData(before, event)
   return enabled === undefined || enabled.length === 0

@@ -7,7 +7,10 @@
  * the file, which is written on Linux too, names the holder to whoever looks.
  */
 import { execFileSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import {
+  closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync,
+} from 'node:fs'
 import { createConnection, createServer, type Server } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -29,6 +32,8 @@ export interface LockHolder {
   readonly since: string
   /** Start of the process as `ps` tells it: a reused pid has another one. */
   readonly started: string
+  /** Tells this taking of the lock from every other. */
+  readonly nonce: string
 }
 
 export interface DirectoryLock {
@@ -164,7 +169,8 @@ function isAlive(holder: LockHolder): boolean {
 
 function holderHere(): LockHolder {
   return {
-    pid: process.pid, host: hostname(), since: new Date().toISOString(),
+    pid: process.pid, host: hostname(), nonce: randomUUID(),
+    since: new Date().toISOString(),
     started: process.platform === 'linux' ? startFromProc(process.pid) : startOf(process.pid),
   }
 }

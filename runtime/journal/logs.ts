@@ -10,6 +10,8 @@ export class SpaceLog implements JournalLog {
   history: readonly EpochSpan[] = []
   end: Position = origin
   damage: string | null = null
+  /** Found by a read: earlier frames are lost, but the end is known, and appends still fit. */
+  damageAtRest: string | null = null
   readonly index = new PlaceIndex()
 
   constructor(readonly uuid: string) {}
@@ -56,7 +58,8 @@ export class SpaceLog implements JournalLog {
   }
 
   view(): JournalLog {
-    return { uuid: this.uuid, history: this.history, end: this.end, damage: this.damage }
+    const damage = this.damage ?? this.damageAtRest
+    return { uuid: this.uuid, history: this.history, end: this.end, damage }
   }
 }
 
@@ -87,6 +90,12 @@ export class Logs {
 
   damage(uuid: string, reason: string): void {
     this.#open(uuid).damage ??= reason
+  }
+
+  /** Writes go on until the owner reacts: one space must not fail a flush of all spaces. */
+  damageAtRest(uuid: string, reason: string): void {
+    const log = this.#logs.get(uuid)
+    if (log) log.damageAtRest ??= reason
   }
 
   damageAll(reason: string): void {
@@ -145,7 +154,7 @@ export class Logs {
       }
       const staged = ends.get(uuid)
       const log = this.#logs.get(uuid)
-      const damage = staged ? null : this.view(uuid)?.damage
+      const damage = staged ? null : log ? log.damage : this.view(uuid)?.damage
       if (damage) throw new RangeError(`bug: a write to the damaged log of ${uuid}: ${damage}`)
       const reason = record.type === 'frame'
         ? (log ?? new SpaceLog(uuid)).refuseFrame(record.frame, staged ?? log?.end ?? origin)

@@ -73,6 +73,8 @@ export interface JournalScan {
   readonly bytes: number
   /** Corruption in the last segment: it is not to be appended to. */
   readonly lastSegmentBroken: boolean
+  /** Where the last segment ends when its tail is restated elsewhere. */
+  readonly durableEnd: number
 }
 
 /** Called for every item of every segment, in order, void stretches left out. */
@@ -173,6 +175,7 @@ class Walk {
   /** Where the first tail record begins; corruption behind it keeps the originals in force. */
   #tailStart = 0
   #corruptionEnd = 0
+  #durableEnd = 0
   /** Flush that the next bytes can belong to at the earliest. */
   #earliest = 0
   #complete = true
@@ -210,9 +213,8 @@ class Walk {
       this.visit?.(file.segment, item)
     }
     if (!this.#torn) this.#checkEnd(file.segment, bytes.length, file.end, last && headWasSound)
-    if (last && this.#tail.length > 0 && this.#corruptionEnd <= this.#tailStart) {
-      counted = this.#tailStart
-    }
+    const restated = this.#tail.length > 0 && this.#corruptionEnd <= this.#tailStart
+    this.#durableEnd = restated ? this.#tailStart : counted
     this.#segments.push({ segment: file.segment, end: counted, size: file.size })
   }
 
@@ -222,7 +224,7 @@ class Walk {
       damaged: this.#damaged, harmless: this.#harmless, highestFlush: this.#highest,
       syncedFlush: this.#synced, records: this.#records,
       bytes: this.#segments.reduce((sum, segment) => sum + segment.end, 0),
-      lastSegmentBroken: this.#broken,
+      lastSegmentBroken: this.#broken, durableEnd: this.#durableEnd,
     }
   }
 

@@ -39,7 +39,7 @@ export async function listSegments(fileSystem: FileSystem, directory: string): P
   return names
     .filter((name) => /^\d{10}\.segment$/.test(name))
     .map((name) => Number(name.slice(0, 10)))
-    .sort((a, b) => a - b)
+    .toSorted((a, b) => a - b)
 }
 
 /** Removes what a crash left of segments that never got their name. */

@@ -1,5 +1,5 @@
 /** What the actors rely on from any bus; run on the fake and on a real nats-server. */
-import { readFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { suite } from 'uvu'
@@ -28,6 +28,8 @@ async function settle(from: BusConnection, to: BusConnection = from): Promise<vo
   await to.flush()
   await new Promise((resolve) => setImmediate(resolve))
 }
+
+const closed = (error: Error): boolean => error instanceof BusClosedError
 
 const logged: string[] = []
 const logger: Logger = {
@@ -79,10 +81,10 @@ function contract(name: string, open: () => Promise<Setup>): void {
     await b.flush()
     for (const subject of ['t.w', 't.w.a', 't.w.b.c', 't.w.b.c.d']) a.publish(subject, bytes(''))
     await settle(a, b)
-    assert.equal(got.sort(), [
+    assert.equal(got.toSorted(), [
       't.w.* t.w.a', 't.w.*.c t.w.b.c', 't.w.> t.w.a', 't.w.> t.w.b.c', 't.w.> t.w.b.c.d',
       't.w.a t.w.a',
-    ].sort())
+    ].toSorted())
   })
 
   x('a queue group gets each message once, other subscribers too', async () => {
@@ -213,7 +215,6 @@ function contract(name: string, open: () => Promise<Setup>): void {
   })
 
   x('after close everything throws BusClosedError, and closed tells the reason', async () => {
-    const closed = (error: Error): boolean => error instanceof BusClosedError
     assert.not(a.isClosed)
     const subscription = a.subscribe('t.c', () => {})
     await a.close()
@@ -304,6 +305,7 @@ const x = suite('bus: only on a real server')
 const fixture = new NatsFixture()
 x.before(async () => { await fixture.start() })
 x.after(async () => { await fixture.stop() })
+const busModule = new URL('../../runtime/bus/nats.js', import.meta.url).href
 const options = (): { servers: string } => ({ servers: fixture.server.url })
 
 x('handler errors were logged', () => {
@@ -343,20 +345,25 @@ x('a connection closed with bytes buffered does not send them later', async () =
 })
 
 x('a peer that does not keep up is closed by the server, and is told so', async () => {
-  const config = 'max_payload: 1MB\nmax_pending: 1MB\nwrite_deadline: "100ms"\njetstream { store_dir: "'
-    + `${fixture.directory}/slow" }\n`
+  const config = 'max_payload: 1MB\nmax_pending: 1MB\nwrite_deadline: "100ms"\n'
+    + 'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
   const slow = new NatsFixture()
   try {
     const { url } = await slow.start({ config })
     const reader = await natsBus({ servers: url }).connect()
-    const writer = await natsBus({ servers: url }).connect()
     reader.subscribe('t.slow', () => {})
     await reader.flush()
-    for (let i = 0; i < 64; i += 1) writer.publish('t.slow', new Uint8Array(900_000))
-    // This thread reads nothing while it is busy.
-    await writer.flush().catch(() => {})
+    const writer = spawn(process.execPath, ['--input-type=module', '-e', `
+      import { natsBus } from ${JSON.stringify(busModule)}
+      const connection = await natsBus({ servers: '${url}' }).connect()
+      for (let i = 0; i < 64; i += 1) connection.publish('t.slow', new Uint8Array(900_000))
+      await connection.flush().catch(() => {})
+      process.exit()`], { stdio: 'ignore' })
+    const ended = new Promise((resolve) => writer.once('exit', resolve))
+    // This thread reads nothing meanwhile, so 57 MB pile up for it at the server.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500)
     assert.ok((await within(5000, reader.closed)).length > 0)
-    await writer.close()
+    await within(5000, ended)
   } finally {
     await slow.stop()
   }
@@ -388,10 +395,6 @@ x('files of credentials that are missing stop the start', async () => {
     assert.match(error.message, /nowhere/)
     assert.not((error as BusConnectError).retryable)
   }
-})
-
-x('the server log names this connection', async () => {
-  assert.match(readFileSync(fixture.server.logFile, 'utf8'), /Server is ready/)
 })
 
 x.run()

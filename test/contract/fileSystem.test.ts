@@ -161,6 +161,7 @@ disk('a full disk takes a part; ordered failures come once', async () => {
   fs.failNext('datasync', 'EIO')
   await rejects(handle.datasync(), 'EIO')
   await handle.datasync()
+  await fs.syncDirectory('/d')
   fs.flipBit('/d/f', 0, 1)
   fs.powerCut()
   assert.is(fs.bytesOf('/d/f').toString(), 'CBcd')

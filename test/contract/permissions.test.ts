@@ -120,14 +120,14 @@ for (const [subject, allowed] of Object.entries(publishing)) {
   x(`publish ${subject}: ${allowed.join(', ') || 'nobody'}`, async () => {
     const found: Role[] = []
     for (const role of roles) if (await mayPublish(role, subject)) found.push(role)
-    assert.equal(found.sort(), [...allowed].sort())
+    assert.equal(found.toSorted(), [...allowed].toSorted())
   })
 }
 for (const [subject, allowed] of Object.entries(subscribing)) {
   x(`subscribe ${subject}: ${allowed.join(', ') || 'nobody'}`, async () => {
     const found: Role[] = []
     for (const role of roles) if (await maySubscribe(role, subject)) found.push(role)
-    assert.equal(found.sort(), [...allowed].sort())
+    assert.equal(found.toSorted(), [...allowed].toSorted())
   })
 }
 
@@ -176,7 +176,7 @@ x('no password, a wrong one, and no user at all are refused for good', async () 
 
 x('the passwords are in no file but in the environment', () => {
   const conf = readFileSync(join(fixture.directory, 'nats-server.conf'), 'utf8')
-  for (const password of ['12k', 'with "quotes"']) assert.not(conf.includes(password))
+  for (const password of ['with "quotes"', '0x10']) assert.not(conf.includes(password))
 })
 
 x.run()
@@ -198,17 +198,20 @@ s('without auth everybody may do everything, under any name', async () => {
   }
 })
 
+const onlyUser = (name: string): string => 'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
+  + `authorization { users: [ { user: ${name}, password: secret } ] }\n`
+
 s('a user that is removed while connected is cut off', async () => {
   const changing = new NatsFixture()
-  const config = (name: string): string => 'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
-    + `authorization { users: [ { user: ${name}, password: secret } ] }\n`
   try {
-    const { url } = await changing.start({ config: config('ann') })
-    const connection = await natsBus({ servers: url, user: 'ann', password: 'secret' }).connect()
-    writeFileSync(join(changing.directory, 'nats-server.conf'), config('bob'))
+    const { url } = await changing.start({ config: onlyUser('ann') })
+    const bus = natsBus({ servers: url, user: 'ann', password: 'secret' })
+    const connection = await bus.connect()
+    writeFileSync(join(changing.directory, 'nats-server.conf'), onlyUser('bob'))
     changing.server.kill('SIGHUP')
-    const reason = await within(3000, connection.closed)
-    assert.match(reason, /auth/i)
+    // nats-server 2.9 closes without a word; only the next connection is told why.
+    assert.ok((await within(3000, connection.closed)).length > 0)
+    assert.match((await rejection(bus.connect())).message, /refuses these credentials/)
   } finally {
     await changing.stop()
   }
@@ -260,7 +263,7 @@ async function orphan(how: string): Promise<void> {
     console.log(server.pid)
     ${how}`
   const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'ignore'],
   })
   const pid = await within(10_000, new Promise<number>((resolve) =>
     parent.stdout.once('data', (data: Buffer) => resolve(Number(data.toString())))))
@@ -287,7 +290,7 @@ function alive(pid: number): boolean {
 
 s('it dies with its parent: exit', () => orphan('process.exit(3)'))
 s('it dies with its parent: uncaught exception', () =>
-  orphan('process.stderr.write = () => true; throw new Error("as planned")'))
+  orphan('throw new Error("as planned")'))
 s('it dies with its parent: SIGKILL', () => orphan('process.kill(process.pid, "SIGKILL")'))
 s('it dies with its parent: SIGKILL while paused itself', () =>
   orphan('server.kill("SIGSTOP"); process.kill(process.pid, "SIGKILL")'))

@@ -61,7 +61,7 @@ export class MemoryBucket {
         return found ? { value: found.value.slice(), revision: found.revision } : null
       }),
       keys: (prefix) => this.#answer(connection, () =>
-        [...this.#existing().keys()].filter((key) => key.startsWith(prefix)).sort()),
+        [...this.#existing().keys()].filter((key) => key.startsWith(prefix)).toSorted()),
       bucketId: () => this.#answer(connection, () => this.#make()),
       compareAndSet: async (key, value, revision) =>
         this.#compareAndSet(connection, key, value.slice(), revision),

@@ -81,7 +81,7 @@ export class MemoryBroker {
   /** Ends every connection; further ones are refused until `start`. */
   stop(reason = 'the server ended'): void {
     this.#running = false
-    for (const connection of [...this.#connections]) connection.end(reason)
+    for (const connection of this.#connections) connection.end(reason)
   }
 
   start(): void {
@@ -117,11 +117,11 @@ export class MemoryBroker {
 
   forget(connection: MemoryConnection): void {
     this.#connections.delete(connection)
-    for (const subscription of [...this.#patterns]) {
+    for (const subscription of this.#patterns) {
       if (subscription.connection === connection) this.remove(subscription)
     }
-    for (const there of [...this.#exact.values()]) {
-      for (const subscription of [...there]) {
+    for (const there of this.#exact.values()) {
+      for (const subscription of there) {
         if (subscription.connection === connection) this.remove(subscription)
       }
     }

@@ -196,7 +196,7 @@ export class MemoryFileSystem implements FileSystem {
     const names = [...this.#files.keys(), ...this.#directories]
       .filter((file) => file !== '/' && dirname(file) === path)
       .map((file) => file.slice(path === '/' ? 1 : path.length + 1))
-    return names.sort()
+    return names.toSorted()
   }
 
   async open(path: string, mode: 'create' | 'readWrite' | 'read'): Promise<FileHandle> {

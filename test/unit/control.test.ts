@@ -233,7 +233,7 @@ x('names that plain objects know are data like any other', () => {
   const heard = JSON.parse('{"constructor":[1,1,1],"toString":[1,1,2]}') as object
   const result = codec.heartbeat(codec.encode({ ...valid.heartbeat, heard }))
   assert.ok(result.ok)
-  if (result.ok) assert.equal(Object.keys(result.value.heard).sort(), ['constructor', 'toString'])
+  if (result.ok) assert.equal(Object.keys(result.value.heard).toSorted(), ['constructor', 'toString'])
   assert.ok(decode(codec.encode(valid.pingRequest)))
 })
 

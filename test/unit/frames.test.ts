@@ -119,12 +119,13 @@ frames('takes nothing of a request that would pass the limit', () => {
   assert.is(codec.entries(builder.seal(originAt(2))).length, 1)
 })
 
+function seal(over: Partial<FrameOrigin>): void {
+  const builder = codec.builder()
+  builder.add(request(null, activation('a')), 1)
+  builder.seal(originAt(2, over))
+}
+
 frames('refuses what is no place in a log', () => {
-  const seal = (over: Partial<FrameOrigin>): void => {
-    const builder = codec.builder()
-    builder.add(request(null, activation('a')), 1)
-    builder.seal(originAt(2, over))
-  }
   assert.throws(() => seal({ epoch: 0 }), /epoch/)
   assert.throws(() => seal({ first: 1.5 }), /first sequence/)
   assert.throws(() => seal({ first: Number.MAX_SAFE_INTEGER + 1 }), /first sequence/)
@@ -135,12 +136,13 @@ frames('refuses what is no place in a log', () => {
   assert.throws(() => codec.builder().seal(originAt(2)), /without entries/)
 })
 
+function refused(bytes: Buffer, reason: RegExp): void {
+  const outcome = codec.parse(bytes)
+  assert.ok(typeof outcome === 'string', `taken, where ${reason} was due`)
+  assert.match(outcome, reason)
+}
+
 frames('says why it refuses a frame', () => {
-  const refused = (bytes: Buffer, reason: RegExp): void => {
-    const outcome = codec.parse(bytes)
-    assert.ok(typeof outcome === 'string', `taken, where ${reason} was due`)
-    assert.match(outcome, reason)
-  }
   const whole = sample().bytes.length
   refused(Buffer.from('hello'), /too short/)
   refused(forged((b) => b.write('X')), /magic/)

@@ -2,6 +2,7 @@
 import type { FileSystem, Frame, Journal, JournalRecord, Logger } from '../../actors/ports.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { openJournal } from '../../runtime/journal/journal.js'
+import { SeededRandom } from '../fakes/seededRandom.js'
 
 export const codec = createFrameCodec()
 export const A = 'aaaaaaaa-0000-4000-8000-000000000001'
@@ -13,14 +14,13 @@ export const quiet: Logger = {
   debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined,
 }
 
-let uuids = 0
+const random = new SeededRandom(1)
 
 export function open(
   fileSystem: FileSystem, over: { directory?: string; segmentBytes?: number } = {},
 ): Promise<Journal> {
-  const uuid = (): string => `0000000f-0000-4000-8000-${String(++uuids).padStart(12, '0')}`
   return openJournal({
-    directory: DIRECTORY, fileSystem, logger: quiet, random: { next: Math.random, uuid }, ...over,
+    directory: DIRECTORY, fileSystem, logger: quiet, random, ...over,
   })
 }
 
@@ -104,5 +104,5 @@ export function modelOf(records: readonly JournalRecord[]): Model {
 }
 
 export function show(state: Map<string, string[]>): string {
-  return JSON.stringify([...state].sort(([a], [b]) => (a < b ? -1 : 1)))
+  return JSON.stringify([...state].toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }

@@ -124,7 +124,7 @@ recovery('a bit flipped in the head of a segment harms no log', async () => {
   }
 })
 
-recovery('records lost together damage every space, known or not, until it is dropped', async () => {
+recovery('records lost together damage every space, until it is dropped', async () => {
   const disk = await written()
   // The headers of two records in a row: what lay there cannot be told.
   disk.flipBit(FIRST, offsets[1]!, 0)
@@ -247,7 +247,7 @@ recovery('a crash at any step of the recovery can be recovered', async () => {
   }
 })
 
-recovery('what it reports survives a power cut, though the dead process never synced it', async () => {
+recovery('what it reports survives a power cut, though never synced before the kill', async () => {
   const disk = new MemoryFileSystem()
   const journal = await open(disk)
   await journal.write([rec(A, 1)])

@@ -1,0 +1,21 @@
+/** What programs that use Engram import. */
+export { connect, EngramClient } from './client/client.js'
+export type {
+  ClientOptions, QueryValue, ReadOptions, ReadResult, WriteOptions,
+} from './client/client.js'
+export {
+  AdminError, ConnectError, EngramError, ReadError, WriteOutcomeUnknownError, WriteRefusedError,
+} from './client/errors.js'
+export type { AdminAnswer, AdminRequest, SpaceListing } from './client/operator.js'
+export type { NatsOptions, TlsOptions } from './bus/options.js'
+export { checkConfig, ConfigError, defaultConfig, options } from './config.js'
+export type { Config, ConfigFault, OptionName } from './config.js'
+export type {
+  ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, LossWindow, MemberRole, MemberStatus,
+  NodeStatus, NodeStatusReport, PeerStatus, ReplicaLag,
+} from './status.js'
+export type { ErrorCode, Query, WriteAnswer } from '../actors/ports.js'
+export type {
+  Json, LogEntry, MemoryEdge, MemoryNode, Operation,
+} from '../machines/memory.js'
+export type { AckLevel } from '../machines/protocol.js'

@@ -1,0 +1,190 @@
+/** One node of the cluster: the actors of actors/, on real NATS, files, LMDB and clocks. */
+import { hostname } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { Boot, Opened, Recovered } from '../actors/boot.js'
+import { NodeActor } from '../actors/node.js'
+import { defaultSettings } from '../actors/settings.js'
+import type { ActorSettings } from '../actors/settings.js'
+import type { FileSystem, Logger, Random } from '../actors/ports.js'
+import { jetStreamArbiter } from './arbiter/jetstream.js'
+import { natsBus } from './bus/nats.js'
+import type { NatsOptions } from './bus/nats.js'
+import { SystemClock } from './clock.js'
+import { createClientCodec } from './codec/client.js'
+import { controlCodec } from './codec/control.js'
+import { createFrameCodec } from './codec/frames.js'
+import type { Config } from './config.js'
+import { NodeFileSystem } from './fs.js'
+import { createActorHost } from './host/index.js'
+import { createMetrics } from './http/metrics.js'
+import { nodeRoutes } from './http/nodeRoutes.js'
+import { startHttpServer } from './http/server.js'
+import type { HttpServer } from './http/server.js'
+import { loadIdentity } from './journal/identity.js'
+import { openJournal } from './journal/journal.js'
+import { lockDirectory } from './journal/lock.js'
+import type { DirectoryLock } from './journal/lock.js'
+import { createSalvageFiles } from './journal/salvage.js'
+import { SystemRandom } from './random.js'
+import { reportOf } from './report.js'
+import type { NodeStatusReport } from './status.js'
+import { openStore } from './store/store.js'
+import { version } from './version.js'
+
+export interface NodeOptions {
+  readonly id: string
+  readonly data: string
+  readonly nats: NatsOptions
+  readonly config: Config
+  readonly logger: Logger
+  /** `host:port` of the HTTP server; null: none. */
+  readonly http: string | null
+}
+
+export interface RunningNode {
+  status(): NodeStatusReport
+  /** Hands the reigns over and stops. Resolves when that is done, whatever came of it. */
+  drain(): Promise<void>
+  stop(): Promise<void>
+  /** Exit code of the process. */
+  readonly finished: Promise<number>
+}
+
+/** The node ended before it was running; the message says why, and what to do. */
+export class NodeStartError extends Error {
+  readonly code = 'NODE_START'
+  constructor(message: string) {
+    super(message)
+    this.name = 'NodeStartError'
+  }
+}
+
+/** Rejects with NodeStartError, HttpListenError. Resolves once the node is connected. */
+export async function startNode(options: NodeOptions): Promise<RunningNode> {
+  const { id, config, logger } = options
+  const data = resolve(options.data)
+  const startedAtMs = performance.now()
+  const clock = new SystemClock()
+  const random = new SystemRandom()
+  let http: HttpServer | null = null
+  const report = (): NodeStatusReport => reportOf(node, {
+    id, data, version, startedAtMs, http: () => http?.url ?? null,
+  })
+  const metrics = createMetrics(report)
+  const { telemetry } = metrics
+  let finish: (code: number) => void = () => undefined
+  const finished = new Promise<number>((resolveFinished) => {
+    finish = resolveFinished
+  })
+  let started: () => void = () => undefined
+  let failed: (error: Error) => void = () => undefined
+  const running = new Promise<void>((resolveRunning, rejectRunning) => {
+    started = resolveRunning
+    failed = rejectRunning
+  })
+  const host = createActorHost({
+    node: id, clock, logger, telemetry,
+    onEscalation: (error) => node.fatal(error),
+  })
+  const node: NodeActor = new NodeActor({
+    node: id,
+    pid: process.pid,
+    hostname: hostname(),
+    data,
+    version,
+    cleanStopMs: config.stopMs,
+    settings: settingsOf(config),
+    ports: {
+      clock, random, logger, telemetry, host,
+      bus: natsBus({ ...options.nats, name: `engram ${id}` }, logger),
+      openArbiter: jetStreamArbiter({
+        replicas: config.arbiterReplicas, timeoutMs: config.casTimeoutMs,
+      }),
+      frames: createFrameCodec(),
+      clients: createClientCodec(),
+      control: controlCodec(),
+    },
+    boot: bootOf(data, config, new NodeFileSystem(), random, logger),
+    report: () => Buffer.from(JSON.stringify(report())),
+    onRunning: () => started(),
+    onExit: (code, reason) => {
+      failed(new NodeStartError(`node ${id} could not start: ${reason}`))
+      void (http?.close() ?? Promise.resolve()).finally(() => finish(code))
+    },
+    onConnection: (connection) => {
+      if (connection) host.attachBus(connection)
+      else host.detachBus()
+    },
+  })
+  if (options.http !== null) {
+    http = await startHttpServer({
+      address: options.http, routes: nodeRoutes(report, metrics),
+      onError: (error, path) => logger.warn({ error, path }, 'an HTTP request failed'),
+    })
+    node.http = http.url
+  }
+  node.start()
+  await running
+  const drain = async () => {
+    node.drain('told to stop')
+    await finished
+  }
+  return { status: report, drain, stop: drain, finished }
+}
+
+function settingsOf(config: Config): ActorSettings {
+  return {
+    ...defaultSettings,
+    heartbeatMs: config.heartbeatMs,
+    probeMs: config.probeMs,
+    grantMs: config.grantMs,
+    grantMargin: config.grantMargin,
+    surveyMs: config.surveyMs,
+    standByMs: config.standByMs,
+    inSyncLagMs: config.inSyncLagMs,
+    stallMs: config.stallMs,
+    casTimeoutMs: config.casTimeoutMs,
+    frameBytesMax: config.frameBytesMax,
+    flushBytesMax: config.flushBytes,
+    windowBytes: config.streamWindowBytes,
+    unflushedBytesMax: config.unflushedBytesMax,
+    overlayBytesMax: config.overlayBytesMax,
+    ackTimeoutMs: config.ackTimeoutMs,
+    readWaitMs: config.readWaitMs,
+    lagAlertBytes: config.lagAlertBytes,
+    lagAlertMs: config.lagAlertMs,
+    heldBytesMax: config.handoverHoldBytes,
+  }
+}
+
+/** The data directory: lock, identity, journal, store, salvages. */
+function bootOf(
+  data: string, config: Config, fileSystem: FileSystem, random: Random, logger: Logger,
+): Boot {
+  let lock: DirectoryLock | null = null
+  let recovered: Recovered | null = null
+  return {
+    open: async (): Promise<Opened> => {
+      lock = await lockDirectory(data)
+      return await loadIdentity(data, fileSystem, random)
+    },
+    recover: async (): Promise<Recovered> => {
+      const journal = await openJournal({
+        directory: join(data, 'journal'), fileSystem, random, logger,
+        segmentBytes: config.segmentBytes,
+      })
+      const store = await openStore(join(data, 'store'))
+      if (store.discarded) {
+        logger.warn({}, `the store is built anew from the journal: ${store.discarded}`)
+      }
+      const salvages = createSalvageFiles({ directory: join(data, 'salvage'), fileSystem, logger })
+      recovered = { journal, store, salvages }
+      return recovered
+    },
+    close: async (): Promise<void> => {
+      await recovered?.journal.close()
+      await recovered?.store.close()
+      await lock?.release()
+    },
+  }
+}

@@ -1,0 +1,81 @@
+/** What a node says of itself, gathered from its actors. */
+import type { NodeActor } from '../actors/node.js'
+import type { SpaceActor } from '../actors/space.js'
+import type { MemberRole, MemberStatus, NodeStatusReport } from './status.js'
+
+export interface ReportOptions {
+  readonly id: string
+  readonly data: string
+  readonly version: string
+  readonly startedAtMs: number
+  readonly http: () => string | null
+}
+
+const roles: readonly string[] = ['primary', 'replica', 'promoting', 'recovering', 'damaged']
+
+/** A fresh report; cheap enough for every request and every scrape. */
+export function reportOf(node: NodeActor, options: ReportOptions): NodeStatusReport {
+  const { context } = node
+  const stats = context?.ports.journal.stats()
+  return {
+    format: 1,
+    node: {
+      id: options.id,
+      state: node.state,
+      pid: process.pid,
+      incarnation: context?.self.incarnation ?? 0,
+      connection: context?.wire.life.connection ?? 0,
+      natsServer: context?.wire.serverId ?? null,
+      http: options.http(),
+      data: options.data,
+      disk: node.disk,
+      uptimeMs: Math.round(performance.now() - options.startedAtMs),
+      loopDelayMs: Math.round(context?.peers.loopDelayMs ?? 0),
+      peers: context?.peers.status() ?? {},
+      version: options.version,
+      journal: stats
+        ? { segments: stats.segments, bytes: stats.bytes, flush: stats.flush, readOnly: node.isReadOnly }
+        : null,
+    },
+    spaces: [...node.spaces.values()].map((space) => memberStatus(space)),
+  }
+}
+
+function memberStatus(space: SpaceActor): MemberStatus {
+  const { member } = space
+  const { log, store } = member
+  const record = member.record?.assignment
+  const { role, state, reason } = space.roleState
+  const primary = space.primaryRole
+  const lossWindow = log.above(log.safeSequence, performance.now())
+  return {
+    space: member.space,
+    uuid: member.uuid,
+    epoch: member.highestEpoch,
+    primary: record?.primary?.node ?? null,
+    members: record?.members.map((m) => m.node) ?? [],
+    inSync: record?.inSync ?? [],
+    minInSync: record?.settings.minInSync ?? 1,
+    rf: record?.members.length ?? 1,
+    ack: record?.settings.ack ?? 'durable',
+    role: roles.includes(role) ? (role as MemberRole) : 'unknown',
+    state,
+    reason: member.damage ?? reason,
+    endSequence: log.end.sequence,
+    durableSequence: log.durable.sequence,
+    appliedSequence: store.applied.sequence,
+    commitSequence: log.commitSequence,
+    safeSequence: log.safeSequence,
+    digest: store.digest,
+    nodes: store.nodeCount,
+    edges: store.edgeCount,
+    lossWindow: { ...lossWindow, ms: Math.round(lossWindow.ms) },
+    lag: primary?.followers.status() ?? {},
+    forks: member.forks,
+    salvages: member.salvages,
+    blocked: member.blocked,
+    arbiter: member.arbiter,
+    promotions: member.promotions,
+    lastPromotionMs: member.lastPromotionMs,
+  }
+}

@@ -1,0 +1,144 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { defaultTimes } from '../../machines/protocol.js'
+import {
+  checkAgainstServer, checkConfig, ConfigError, defaultConfig, options, relations,
+} from '../../runtime/config.js'
+import { loadSettings, splitUrl, suspectVariables } from '../../runtime/settings.js'
+
+const config = suite('config')
+const directory = mkdtempSync(join(tmpdir(), 'engram-config-'))
+config.after(() => rmSync(directory, { recursive: true, force: true }))
+
+function file(value: unknown, mode = 0o600): string {
+  const path = join(directory, `${Math.random().toString(36).slice(2)}.json`)
+  writeFileSync(path, typeof value === 'string' ? value : JSON.stringify(value))
+  chmodSync(path, mode)
+  return path
+}
+
+function faultsOf(run: () => unknown): ConfigError {
+  try {
+    run()
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+  throw new Error('it was accepted')
+}
+
+config('the defaults hold together, and are those of the protocol', () => {
+  for (const [name, value] of Object.entries(defaultTimes)) {
+    assert.is(defaultConfig[name as keyof typeof defaultTimes], value, name)
+  }
+  checkAgainstServer(defaultConfig, 1024 * 1024)
+})
+
+config('every option has a doc, a unit and a default within its bounds', () => {
+  for (const [name, info] of Object.entries(options)) {
+    assert.ok(info.doc.endsWith('.') && info.doc.length > 15, name)
+    assert.ok(info.min <= info.default && info.default <= info.max, name)
+  }
+})
+
+config('a fault names the field, the value and the rule', () => {
+  const [fault] = faultsOf(() => checkConfig({ heartbeatMs: 0 })).faults
+  assert.equal(fault, { field: 'heartbeatMs', value: 0, rule: 'must be from 10 to 10000, whole, in ms' })
+})
+
+config('all relations are checked, with the values they speak of', () => {
+  const error = faultsOf(() => checkConfig({ grantMs: 900, stallMs: 250 }))
+  assert.equal(error.faults.map((fault) => fault.field), ['grantMs', 'stallMs'])
+  assert.match(error.message,
+    'grantMs = 900: must be at least 10 x heartbeatMs (heartbeatMs = 100)')
+})
+
+config('each relation can be broken', () => {
+  const breaking: Record<string, Record<string, number>> = {
+    grantMs: { grantMs: 500 }, probeMs: { probeMs: 200 }, surveyMs: { surveyMs: 3000, standByMs: 3000 },
+    standByMs: { standByMs: 100 }, stallMs: { stallMs: 300 }, inSyncLagMs: { inSyncLagMs: 1000 },
+    requestBytesMax: { requestBytesMax: 400 * 1024 }, streamWindowBytes: { streamWindowBytes: 65_536 },
+    segmentBytes: { segmentBytes: 65_536 }, retentionBytes: { retentionBytes: 1024 * 1024 },
+    unflushedBytesMax: { unflushedBytesMax: 1024 * 1024 },
+    overlayBytesMax: { overlayBytesMax: 1024 * 1024 }, ackTimeoutMs: { ackTimeoutMs: 60, flushMs: 60 },
+    handoverMs: { handoverMs: 20_000 }, keyRetentionMs: { keyRetentionMs: 5000 },
+  }
+  for (const { field } of relations) {
+    const error = faultsOf(() => checkConfig(breaking[field] ?? {}))
+    assert.ok(error.faults.some((fault) => fault.field === field), field)
+  }
+})
+
+config('an unknown option is refused, with the one that was meant', () => {
+  const [fault] = faultsOf(() => checkConfig({ heartBeatMs: 100 })).faults
+  assert.is(fault?.rule, 'is no option; did you mean heartbeatMs?')
+})
+
+config('a frame must fit a message of the server', () => {
+  const error = faultsOf(() => checkAgainstServer(defaultConfig, 262_144))
+  assert.match(error.message, 'frameBytesMax = 524288')
+  assert.match(error.message, '262144')
+})
+
+config('flags win over environment over file over defaults', () => {
+  const path = file({ heartbeatMs: 110, probeMs: 40, flushMs: '5ms', http: null })
+  const { config: made, http } = loadSettings(
+    { config: path, options: { heartbeatMs: '130' } },
+    { ENGRAM_HEARTBEAT_MS: '120', ENGRAM_PROBE_MS: '45', ENGRAM_RETENTION_BYTES: '2GiB' })
+  assert.equal([made.heartbeatMs, made.probeMs, made.flushMs, made.surveyMs, made.retentionBytes],
+    [130, 45, 5, 150, 2 * 1024 ** 3])
+  assert.is(http, null)
+})
+
+config('a unit that does not fit the option is refused', () => {
+  const error = faultsOf(() => loadSettings({ options: { heartbeatMs: '1MiB' } }, {}))
+  assert.is(error.faults[0]?.field, 'heartbeatMs')
+})
+
+config('a file that cannot be read as JSON is refused with its path', () => {
+  const path = file('{')
+  assert.match(faultsOf(() => loadSettings({ config: path }, {})).message, path)
+  faultsOf(() => loadSettings({ config: join(directory, 'none.json') }, {}))
+})
+
+config('credentials: a URL in a flag is refused, one in the environment is taken apart', () => {
+  const error = faultsOf(() => loadSettings({ nats: 'nats://me:secret@host:4222' }, {}))
+  assert.not.match(error.message, 'secret')
+  assert.match(error.message, 'ENGRAM_NATS_PASSWORD')
+  const { nats } = loadSettings({}, { ENGRAM_NATS_URL: 'nats://me:s%40crt@host:4222,nats://other' })
+  assert.equal([nats.servers, nats.user, nats.password],
+    ['nats://host:4222,nats://other', 'me', 's@crt'])
+  assert.equal(splitUrl('nats://token@host'), { servers: 'nats://host', token: 'token' })
+})
+
+config('credentials: the nearest source wins as a whole', () => {
+  const env = { ENGRAM_NATS_USER: 'env', ENGRAM_NATS_PASSWORD: 'p' }
+  const path = file({ nats: { user: 'file', password: 'f', servers: 'nats://file:1' } })
+  const { nats } = loadSettings({ config: path }, env)
+  assert.equal([nats.servers, nats.user, nats.password], ['nats://file:1', 'env', 'p'])
+  assert.equal(loadSettings({ config: path, natsCreds: 'x.creds' }, env).nats,
+    { servers: 'nats://file:1', credsFile: 'x.creds' })
+})
+
+config('credentials: each role takes its own from a file of passwords', () => {
+  const path = file('ENGRAM_WRITER_PASSWORD=w\nENGRAM_READER_PASSWORD=r\n')
+  const { nats } = loadSettings({ natsAuth: path }, {}, 'reader')
+  assert.equal([nats.user, nats.password], ['reader', 'r'])
+  assert.match(faultsOf(() => loadSettings({ natsAuth: path }, {}, 'node')).message,
+    'ENGRAM_NODE_PASSWORD')
+})
+
+config('a file with a secret that others can read is refused', () => {
+  const path = file({ nats: { user: 'u', password: 'p' } }, 0o644)
+  assert.match(faultsOf(() => loadSettings({ config: path }, {})).message, 'chmod 600')
+})
+
+config('a misspelt variable is noticed', () => {
+  assert.equal(suspectVariables({ ENGRAM_HEARTBEET_MS: '1', ENGRAM_NATS_URL: 'x', PATH: '' }),
+    ['ENGRAM_HEARTBEET_MS is no option; did you mean ENGRAM_HEARTBEAT_MS?'])
+})
+
+config.run()

@@ -1,0 +1,144 @@
+import { request } from 'node:http'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createMetrics } from '../../runtime/http/metrics.js'
+import { nodeRoutes } from '../../runtime/http/nodeRoutes.js'
+import { HttpListenError, parseAddress, startHttpServer } from '../../runtime/http/server.js'
+import type { HttpServer } from '../../runtime/http/server.js'
+import type { NodeStatusReport } from '../../runtime/status.js'
+import { Responder } from '../support/responder.js'
+
+const http = suite('http')
+let report: NodeStatusReport = new Responder(null as never).report()
+const metrics = createMetrics(() => report, { processMetrics: false })
+let server: HttpServer
+
+http.before(async () => {
+  server = await startHttpServer({
+    address: '127.0.0.1:0',
+    routes: {
+      ...nodeRoutes(() => report, metrics),
+      '/fails': () => {
+        throw new Error('secret detail')
+      },
+    },
+  })
+})
+http.after(() => server.close())
+http.before.each(() => {
+  report = new Responder(null as never).report()
+})
+
+interface Got {
+  readonly status: number
+  readonly body: string
+  readonly headers: Record<string, unknown>
+}
+
+function get(path: string, options: { method?: string; host?: string } = {}): Promise<Got> {
+  return new Promise((resolve, reject) => {
+    const { method = 'GET', host } = options
+    const sent = request({
+      port: server.port, host: '127.0.0.1', path, method, headers: host ? { host } : {},
+    }, (response) => {
+      let body = ''
+      response.on('data', (chunk) => (body += String(chunk)))
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, body, headers: response.headers }))
+    })
+    sent.on('error', reject)
+    sent.end()
+  })
+}
+
+http('/status is the report', async () => {
+  const got = await get('/status?x=1')
+  assert.equal(JSON.parse(got.body), JSON.parse(JSON.stringify(report)))
+  assert.is(got.headers['content-type'], 'application/json')
+})
+
+http('/healthz and /readyz differ: isolated is healthy, and not ready', async () => {
+  assert.is((await get('/healthz')).status, 200)
+  assert.is((await get('/readyz')).status, 200)
+  report = { ...report, node: { ...report.node, state: 'isolated' } }
+  assert.is((await get('/healthz')).status, 200)
+  const got = await get('/readyz')
+  assert.equal([got.status, got.body], [503, 'node is isolated\n'])
+  report = { ...report, node: { ...report.node, state: 'failed' } }
+  assert.is((await get('/healthz')).status, 503)
+})
+
+http('/readyz names a blocked space', async () => {
+  report = { ...report, spaces: report.spaces.map((m) => ({ ...m, blocked: 'n1, n2 are dead' })) }
+  assert.match((await get('/readyz')).body, 'space demo: blocked, n1, n2 are dead')
+})
+
+http('HEAD has the headers and no body; other methods are refused', async () => {
+  const head = await get('/status', { method: 'HEAD' })
+  assert.equal([head.status, head.body], [200, ''])
+  const post = await get('/status', { method: 'POST' })
+  assert.equal([post.status, post.headers['allow']], [405, 'GET, HEAD'])
+})
+
+http('on loopback, a foreign Host header is refused', async () => {
+  assert.is((await get('/status', { host: 'evil.example' })).status, 403)
+  assert.is((await get('/status', { host: '127.0.0.1.evil.example:80' })).status, 403)
+  for (const host of ['localhost:80', '127.0.0.1', '[::1]:9']) {
+    assert.is((await get('/status', { host })).status, 200, host)
+  }
+})
+
+http('nothing else is there, and failures tell no details', async () => {
+  assert.is((await get('/nothing')).status, 404)
+  assert.is((await get('/toString')).status, 404)
+  const failed = await get('/fails')
+  assert.equal([failed.status, failed.body], [500, 'internal error\n'])
+})
+
+http('metrics come from the status', async () => {
+  const { body } = await get('/metrics')
+  const lines = body.split('\n')
+  for (const line of [
+    'engram_replication_lag_seconds{space="demo",replica="n2"} 1.5',
+    'engram_replication_lag_bytes{space="demo",replica="n2"} 2048',
+    'engram_in_sync_members{space="demo"} 1',
+    'engram_loss_window_bytes{space="demo"} 100',
+    'engram_loss_window_seconds{space="demo"} 0.005',
+    'engram_journal_bytes 4096',
+    'engram_promotion_last_seconds{space="demo"} 0.12',
+    'engram_is_primary{space="demo"} 1',
+  ]) assert.ok(lines.includes(line), line)
+})
+
+http('a space that is gone is no longer shown', async () => {
+  await metrics.text()
+  report = { ...report, spaces: [] }
+  assert.not.match(await metrics.text(), 'space="demo"')
+})
+
+http('telemetry: counters and distributions in base units, labels fitted', async () => {
+  metrics.telemetry.count('writes', 3, { space: 'demo' })
+  metrics.telemetry.count('writes', 2, { space: 'demo', other: 'x' })
+  metrics.telemetry.count('writes')
+  metrics.telemetry.observe('journalFlushMs', 4)
+  metrics.telemetry.observe('frameBytes', 1000)
+  const body = await metrics.text()
+  assert.match(body, 'engram_writes_total{space="demo"} 5')
+  assert.match(body, 'engram_writes_total{space=""} 1')
+  assert.match(body, 'engram_journal_flush_seconds_sum 0.004')
+  assert.match(body, 'engram_frame_bytes_sum 1000')
+})
+
+http('an address in use is told with a remedy; one that is none is refused', async () => {
+  try {
+    await startHttpServer({ address: `127.0.0.1:${server.port}`, routes: {} })
+    assert.unreachable()
+  } catch (error) {
+    assert.instance(error, HttpListenError)
+    assert.match((error as Error).message, '--http HOST:PORT')
+  }
+  assert.equal(parseAddress('[::1]:80'), { host: '::1', port: 80 })
+  for (const bad of ['80', 'host', 'host:99999', '::1:80']) assert.throws(() => parseAddress(bad), bad)
+})
+
+http.run()
