@@ -33,6 +33,8 @@ export class Shipping {
   acked = 0
   applied = 0
   digest = ''
+  /** What the member has for certain as far as lag goes: no progress, which only acks make. */
+  private lagBase: number
   /** Disk id that the member joined with. */
   disk = ''
   /** The member has acknowledged within this session: it follows, frames do not miss it. */
@@ -42,7 +44,9 @@ export class Shipping {
   private reading = false
   private toldCommit = 0
 
-  constructor(private readonly options: ShippingOptions) {}
+  constructor(private readonly options: ShippingOptions) {
+    this.lagBase = options.log.end.sequence
+  }
 
   get isJoined(): boolean {
     return this.session > 0
@@ -57,6 +61,7 @@ export class Shipping {
     this.session = session
     this.disk = disk
     this.acked = 0
+    this.lagBase = after
     this.applied = 0
     this.toldCommit = 0
     this.isConfirmed = false
@@ -161,6 +166,6 @@ export class Shipping {
 
   /** What the replica does not have durably. */
   lag(): Window {
-    return this.options.log.above(this.acked, this.options.clock.monotonicMs())
+    return this.options.log.above(Math.max(this.acked, this.lagBase), this.options.clock.monotonicMs())
   }
 }

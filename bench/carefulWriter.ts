@@ -41,6 +41,8 @@ export interface WriterCounts {
 /** Long: a new reign is announced, and a missing primary is told by 503, well before that. */
 const answerTimeoutMs = 1000
 const pauseMs = 10
+/** Without any positive answer for so long, the cluster is taken for lost. */
+const stallMs = 30_000
 const sweepMs = 5
 
 export class CarefulWriter {
@@ -58,6 +60,7 @@ export class CarefulWriter {
   readonly #refusals: Record<string, number> = {}
   readonly #sweep: NodeJS.Timeout
   #next = 0
+  #lastAcceptedAt = performance.now()
   #epoch = 0
   #primary = ''
   #survived = 0
@@ -155,9 +158,15 @@ export class CarefulWriter {
 
   #sendDue(): void {
     const now = performance.now()
+    if (this.#inFlight.size > 0 && now - this.#lastAcceptedAt > stallMs) this.#stalled()
     for (const [index, sent] of this.#inFlight) {
       if (now >= sent.dueAt) this.#send(index, sent.firstAt)
     }
+  }
+
+  #stalled(): void {
+    this.#settle?.reject(new Error(`no positive answer for ${stallMs} ms, of ${this.#inFlight.size}`
+      + ` requests in flight; refused so far: ${JSON.stringify(this.#refusals)}`))
   }
 
   #take(index: number, body: Uint8Array | null): void {
@@ -175,6 +184,7 @@ export class CarefulWriter {
 
   #accept(index: number, sent: Sent, answer: WriteAnswer): void {
     const at = performance.now()
+    this.#lastAcceptedAt = at
     this.#inFlight.delete(index)
     this.#unsafe.set(index, answer.sequence)
     this.noteSafe(this.#epoch, answer.safeSequence)
