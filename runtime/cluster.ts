@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from './client/client.js'
 import type { EngramClient } from './client/client.js'
+import { AdminError } from './client/errors.js'
 import { startBroker } from './clusterBroker.js'
 import type { Broker } from './clusterBroker.js'
 import { NodeProcess, here, shellWord } from './clusterNode.js'
@@ -96,9 +97,7 @@ export class Cluster {
    * @throws ClusterStartError, AdminError (other settings than it has)
    */
   async ensureSpace(space: string, replicas: number): Promise<ClusterSpace> {
-    await this.client.admin({
-      type: 'createSpace', space, replicas, ack: 'durable', minInSync: Math.min(2, replicas + 1),
-    })
+    await this.#createSpace(space, replicas)
     const named = (status: ClusterStatus): ClusterSpace | undefined =>
       status.spaces.find((found) => found.id === space && found.primary !== null
         && found.members.some((m) => m.role === 'primary'))
@@ -111,6 +110,22 @@ export class Cluster {
       const now = named(status)
       return now && now.inSync.length >= now.rf ? now : undefined
     }) ?? found
+  }
+
+  /** Nodes that run may not have heard of each other yet: then it is tried again. */
+  async #createSpace(space: string, replicas: number): Promise<void> {
+    const minInSync = Math.min(2, replicas + 1)
+    for (const giveUpAt = Date.now() + primaryMs; ;) {
+      try {
+        await this.client.admin(
+          { type: 'createSpace', space, replicas, ack: 'durable', minInSync })
+        return
+      } catch (error) {
+        const again = error instanceof AdminError && error.retryable && Date.now() < giveUpAt
+        if (!again) throw error
+        await new Promise((resolve) => setTimeout(resolve, pollMs))
+      }
+    }
   }
 
   /** Nodes hand over, one after the other, then the broker ends. Idempotent. */

@@ -264,5 +264,6 @@ export function readAuthFile(path: string, role: Role): Credentials {
   const user = lines.get('ENGRAM_NATS_USER')
   const password = lines.get('ENGRAM_NATS_PASSWORD')
   if (user && password) return { user, password }
-  throw fault(`must have lines ENGRAM_NATS_USER=… and ENGRAM_NATS_PASSWORD=…, or ${passwordVariable(role)}=…`)
+  throw fault('must have lines ENGRAM_NATS_USER=… and ENGRAM_NATS_PASSWORD=…, or '
+    + `${passwordVariable(role)}=…`)
 }

@@ -1,12 +1,11 @@
 /** engram journal verify | dump, engram salvage list | show: over files, without a cluster. */
 import { existsSync } from 'node:fs'
-import { Command } from 'commander'
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import type { Logger, SalvageFiles } from '../../actors/ports.js'
 import { CliError, exit, jsonOption, usage } from './context.js'
 import type { Action, Context } from './context.js'
-import { showValue } from './text.js'
-
-/** A report is shown as it is; `ok: false` in it fails the command. */
-type Inspect = (directory: string, ...rest: unknown[]) => unknown
+import { showBytes, showCount, showValue, table } from './text.js'
 
 interface JsonFlag {
   readonly json?: boolean
@@ -15,62 +14,106 @@ interface JsonFlag {
 export function addFiles(program: Command, context: Context): void {
   const journal = program.command('journal').summary('look into the journal of a node')
     .description('Reads the files of a journal and changes nothing.')
-  const add = (to: Command, name: string, summary: string, run: (dir: string, flags: JsonFlag) =>
-    Promise<Action>): Command =>
-    to.command(name).summary(summary).description(`${summary[0]?.toUpperCase()}${summary.slice(1)}.`)
-      .argument('<dir>', 'data directory of the node').addOption(jsonOption())
-      .action(context.act(run))
-  add(journal, 'verify', 'check every record; exits 1 when one is damaged',
-    (dir, flags) => inspect(context, 'verifyJournal', dir, flags))
-  add(journal, 'dump', 'print the records, with --json one a line',
-    (dir, flags) => inspect(context, 'dumpJournal', dir, flags))
+  directoryCommand(journal, 'verify', 'check every record',
+    'Checks every record and every frame in full. Exits 1 when something is damaged; a torn last '
+    + 'write is no damage.')
+    .action(context.act((dir: string, flags: JsonFlag) => verify(context, dir, flags)))
+  directoryCommand(journal, 'dump', 'print the records',
+    'Prints the records with their entries; with --json one a line.')
+    .action(context.act((dir: string, flags: JsonFlag) => dump(context, dir, flags)))
   const salvage = program.command('salvage').summary('look into what members had to truncate')
     .description('A salvage keeps the entries of a fork: written under a reign that ended before '
       + 'they were replicated.')
-  add(salvage, 'list', 'list the salvage files of a node',
-    (dir, flags) => inspect(context, 'listSalvages', dir, flags))
-  salvage.command('show').summary('print the entries of a salvage file')
-    .description('Prints the entries of a salvage file, with --json one a line.')
-    .argument('<dir>', 'data directory of the node')
+  directoryCommand(salvage, 'list', 'list the salvage files of a node',
+    'Lists the salvage files of a node, with the fork that each one keeps.')
+    .action(context.act((dir: string, flags: JsonFlag) => list(context, dir, flags)))
+  directoryCommand(salvage, 'show', 'print the entries of a salvage file',
+    'Prints the entries of a salvage file; {"operations":[…]} of them can be written again.')
     .argument('[name]', 'as salvage list shows it (default: the only one)')
-    .addOption(jsonOption())
     .action(context.act((dir: string, name: string | undefined, flags: JsonFlag) =>
-      inspect(context, 'showSalvage', dir, flags, name)))
+      show(context, dir, name, flags)))
 }
 
-async function inspect(
-  context: Context, what: string, directory: string, flags: JsonFlag, ...rest: unknown[]
-): Promise<Action> {
-  if (!existsSync(directory)) {
-    throw usage(`there is no ${directory}`, 'Name the data directory of a node: .engram/n1')
-  }
-  const report = await (await inspector(what))(directory, ...rest)
-  if (isAsyncIterable(report)) {
-    for await (const item of report) print(context, item, flags)
-    return exit.ok
-  }
-  print(context, report, flags)
-  return failing(report) ? exit.failed : exit.ok
+function directoryCommand(
+  parent: Command, name: string, summary: string, description: string,
+): Command {
+  return parent.command(name).summary(summary).description(description)
+    .argument('<dir>', 'data directory of the node').addOption(jsonOption())
 }
 
-/** Loaded late: it brings the storage code, which no other command of the client needs. */
-async function inspector(what: string): Promise<Inspect> {
-  const path = new URL('../journal/inspect.js', import.meta.url).href
-  const found = ((await import(path)) as Record<string, unknown>)[what]
-  if (typeof found === 'function') return found as Inspect
-  throw new CliError(`this build cannot do that: journal/inspect has no ${what}`)
+function checkDirectory(directory: string): void {
+  if (existsSync(directory)) return
+  throw usage(`there is no ${directory}`, 'Name the data directory of a node: .engram/n1')
 }
 
-function print(context: Context, report: unknown, flags: JsonFlag): void {
+// The storage code is loaded late: no other command of a client needs it.
+
+async function verify(context: Context, directory: string, flags: JsonFlag): Promise<Action> {
+  checkDirectory(directory)
+  const { verifyJournal } = await import('../journal/inspect.js')
+  const report = await verifyJournal(directory)
   if (flags.json) context.printJson(report)
-  else if (typeof report === 'string') context.print(report)
   else context.print(showValue(report).replace(/^\n/, ''))
+  return report.ok ? exit.ok : exit.failed
 }
 
-function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
-  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
+async function dump(context: Context, directory: string, flags: JsonFlag): Promise<void> {
+  checkDirectory(directory)
+  const { dumpJournal } = await import('../journal/inspect.js')
+  for await (const record of dumpJournal(directory, { entries: true })) {
+    if (flags.json) context.printJson(record)
+    else {
+      const { entries = [], segment, offset, type, ...rest } = record
+      const fields = Object.entries(rest).filter(([, value]) => value !== null)
+        .map(([name, value]) => `${name} ${value}`)
+      context.print(`${segment}:${offset}  ${type}  ${fields.join('  ')}`)
+      for (const entry of entries) context.print(`    ${JSON.stringify(entry)}`)
+    }
+  }
 }
 
-function failing(report: unknown): boolean {
-  return typeof report === 'object' && report !== null && 'ok' in report && report.ok === false
+async function salvagesIn(context: Context, directory: string): Promise<SalvageFiles> {
+  checkDirectory(directory)
+  const [{ createSalvageFiles }, { NodeFileSystem }] = await Promise.all(
+    [import('../journal/salvage.js'), import('../fs.js')])
+  const say = (_fields: object, message: string): void => context.note(message)
+  const logger: Logger = { debug() {}, info() {}, warn: say, error: say }
+  return createSalvageFiles({
+    directory: join(directory, 'salvage'), fileSystem: new NodeFileSystem(), logger,
+  })
+}
+
+async function list(context: Context, directory: string, flags: JsonFlag): Promise<void> {
+  const salvages = await (await salvagesIn(context, directory)).list()
+  if (flags.json) return context.printJson({ salvages })
+  if (salvages.length === 0) return context.note(`no salvages in ${directory}: nothing was cut`)
+  context.print(table(
+    ['NAME', 'SPACE', 'ENTRIES', 'SIZE', 'AFTER', 'TO', 'JOINED EPOCH', 'SAVED'],
+    salvages.map(({ name, header, entries, bytes }) => [
+      name, header.space, showCount(entries), showBytes(bytes),
+      `(${header.common.epoch}, ${header.common.sequence})`,
+      `(${header.end.epoch}, ${header.end.sequence})`, String(header.joinedEpoch),
+      new Date(header.savedAtMs).toISOString(),
+    ])))
+}
+
+async function show(
+  context: Context, directory: string, name: string | undefined, flags: JsonFlag,
+): Promise<void> {
+  const files = await salvagesIn(context, directory)
+  const { header, frames } = await files.read(name ?? await onlyOne(files, directory))
+  const { frameEntries } = await import('../codec/frames.js')
+  const entries = frames.flatMap((frame) => frameEntries(frame))
+  if (flags.json) return context.printJson({ header, entries })
+  context.print(showValue(header).replace(/^\n/, ''))
+  for (const entry of entries) context.print(JSON.stringify(entry))
+}
+
+async function onlyOne(files: SalvageFiles, directory: string): Promise<string> {
+  const found = await files.list()
+  const [first] = found
+  if (first && found.length === 1) return first.name
+  if (!first) throw new CliError(`no salvages in ${directory}: nothing was cut`)
+  const names = found.map((one) => one.name).join(', ')
+  throw usage(`there are ${found.length} salvages`, `Name one: ${names}`)
 }

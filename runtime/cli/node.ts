@@ -74,7 +74,9 @@ function nodeNameFault(id: string): string | null {
   return nameFault(id) ?? (id.startsWith('_') ? 'a node name does not begin with _' : null)
 }
 
-async function superviseNode(context: Context, options: NodeOptions, json: boolean): Promise<Action> {
+async function superviseNode(
+  context: Context, options: NodeOptions, json: boolean,
+): Promise<Action> {
   const told = stopRequested(context)
   // Loaded late: it brings the storage and the actors, which no other command needs.
   const { startNode } = await import('../node.js')
@@ -136,7 +138,7 @@ async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined
 function parseSets(sets: readonly string[]): Record<string, string> {
   return Object.fromEntries(sets.map((set) => {
     const at = set.indexOf('=')
-    if (at < 1) throw usage(`--set ${set} is not option=value`, 'For example: --set heartbeatMs=200')
+    if (at < 1) throw usage(`${set} is not option=value`, 'For example: --set heartbeatMs=200')
     return [set.slice(0, at), set.slice(at + 1)]
   }))
 }

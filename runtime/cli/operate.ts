@@ -26,9 +26,9 @@ Examples:
   engram promote demo --to n3 --force    # only when status says BLOCKED`)
     .action(context.act((space: string, flags: PromoteFlags) => promote(context, space, flags)))
   connectionOptions(program.command('drain').argument('<node>'))
-    .summary('hand over all primaries of a node')
-    .description('The node hands over every space that it is primary of and stops; then its '
-      + 'process can be ended without a failover.')
+    .summary('hand over all primaries of a node and stop it')
+    .description('The node hands over every space that it is primary of, and stops: the '
+      + 'same as SIGTERM, from afar.')
     .addOption(jsonOption())
     .action(context.act((node: string, flags: ConnectionFlags & { json?: boolean }) =>
       drain(context, node, flags)))
@@ -40,7 +40,7 @@ async function promote(context: Context, space: string, flags: PromoteFlags): Pr
   if (force && !to) throw usage('--force needs --to NODE', 'Say which member shall reign.')
   await context.withClient(flags, async (client) => {
     if (force) {
-      context.note(`forcing ${to}: committed writes that it lacks go to salvage files of the others`)
+      context.note(`forcing ${to}: writes that it lacks go to salvage files of the others`)
     }
     const answer = await client.admin(
       { type: 'promote', space, ...(to ? { to } : {}), ...(force ? { force } : {}) },

@@ -24,7 +24,8 @@ interface ReadFlags extends ConnectionFlags {
 
 export function addRead(program: Command, context: Context): void {
   connectionOptions(program.command('read').argument('<space>')
-    .argument('<what>', 'get, edges, list or entries').argument('[id]', 'a node, for get and edges'))
+    .argument('<what>', 'get, edges, list or entries')
+    .argument('[id]', 'a node, for get and edges'))
     .summary('read nodes, edges and log entries')
     .description('Reads from the primary (the latest), or with --any from whichever member is '
       + 'free (committed state).')

@@ -58,7 +58,8 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
       `Choose at most ${replicas + 1}, or more --replicas.`)
   }
   await context.withClient(flags, async (client) => {
-    const answer = await client.admin({ type: 'createSpace', space: name, replicas, ack, minInSync })
+    const answer = await client.admin(
+      { type: 'createSpace', space: name, replicas, ack, minInSync })
     if (flags.json) context.printJson(answer)
     else if (answer.created === false) context.print(`space ${name} exists with these settings`)
     else context.print(`space ${name} created: ${replicas} replicas, ack ${ack}, `

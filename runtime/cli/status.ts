@@ -1,4 +1,5 @@
 /** engram status */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { EngramClient } from '../client/client.js'
 import type { ConnectionFlags } from '../settings.js'
@@ -42,16 +43,12 @@ async function once(context: Context, client: EngramClient, flags: StatusFlags):
 
 async function watch(context: Context, client: EngramClient, flags: StatusFlags): Promise<void> {
   const out = context.io.stdout as NodeJS.WriteStream
-  let over = false
-  let wake = (): void => {}
-  const stop = (): void => {
-    over = true
-    wake()
-  }
+  const stopped = new AbortController()
+  const stop = (): void => stopped.abort()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop)
   // The reader of the pipe has gone: head, or jq that failed.
   out.once('error', stop)
-  while (!over) {
+  while (!stopped.signal.aborted) {
     const status = await client.status()
     if (flags.json) {
       context.printJson(status)
@@ -59,14 +56,7 @@ async function watch(context: Context, client: EngramClient, flags: StatusFlags)
       const shown = status.nodes.length === 0 ? 'no node answers' : showStatus(status)
       context.print(`${out.isTTY ? '\x1b[H\x1b[J' : ''}${new Date().toISOString()}\n\n${shown}`)
     }
-    if (over) break
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, flags.interval)
-      wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
+    await delay(flags.interval, undefined, { signal: stopped.signal }).catch(() => {})
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop)
 }
@@ -84,7 +74,8 @@ export function showStatus(status: ClusterStatus): string {
 
 function showSpace(space: ClusterSpace): string {
   const { lossWindow: loss } = space
-  const few = space.inSync.length < space.minInSync ? `, fewer than minInSync ${space.minInSync}` : ''
+  const few = space.inSync.length < space.minInSync
+    ? `, fewer than minInSync ${space.minInSync}` : ''
   const head = [
     `SPACE ${space.id}   epoch ${space.epoch}   primary ${space.primary ?? 'none'}   `
       + `in sync ${space.inSync.join(' ') || 'none'} (${space.inSync.length} of ${space.rf}${few})`,

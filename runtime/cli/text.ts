@@ -43,7 +43,8 @@ export function showCount(count: number): string {
 export function showValue(value: unknown, indent = ''): string {
   if (Array.isArray(value)) {
     if (value.length === 0) return 'none'
-    return value.map((item) => `\n${indent}- ${showValue(item, `${indent}  `).trimStart()}`).join('')
+    return value
+      .map((item) => `\n${indent}- ${showValue(item, `${indent}  `).trimStart()}`).join('')
   }
   if (typeof value !== 'object' || value === null) return value === null ? '-' : String(value)
   return Object.entries(value)

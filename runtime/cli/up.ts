@@ -180,7 +180,8 @@ function printReady(
   const primary = cluster.nodes.find((node) => node.id === space.primary) ?? cluster.nodes[0]
   // Without it, commands find the cluster by its default data directory.
   const found = data === resolve(context.io.cwd, defaultData) && flags.nats === undefined
-  const to = found ? '' : ` --nats ${url}${authFile ? ` --nats-auth ${shellWord(here(authFile))}` : ''}`
+  const auth = authFile ? ` --nats-auth ${shellWord(here(authFile))}` : ''
+  const to = found ? '' : ` --nats ${url}${auth}`
   const nodes = cluster.nodes.map((node) =>
     `  ${node.id}   pid ${node.pid}   ${node.http ?? 'no HTTP'}   log ${here(node.log)}`)
   context.print([
@@ -190,7 +191,8 @@ function printReady(
     `Space ${space.id}: primary ${space.primary}, in sync ${space.inSync.join(' ')}`,
     '',
     'Try, in another terminal:',
-    `  npx engram write ${space.id}${to} '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'`,
+    `  npx engram write ${space.id}${to} `
+      + '\'{"type":"StoreNode","node":{"id":"n1","content":"hello"}}\'',
     `  npx engram read ${space.id} get n1${to}`,
     `  npx engram status --watch${to}`,
     ...(authFile ? [] : [`  nats --server ${url} request engram.v1.write.${space.id} `
@@ -203,6 +205,8 @@ function printReady(
     'Ctrl-C hands over and stops all.',
   ].join('\n'))
 }
+
+const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Ctrl-C and SIGTERM: the first asks, the second one insists. */
 class Signals {
@@ -220,12 +224,12 @@ class Signals {
   constructor(context: Context) {
     this.first = new Promise((done) => (this.#resolveFirst = done))
     this.second = new Promise((done) => (this.#resolveSecond = done))
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, this.#onSignal)
+    for (const signal of endings) process.on(signal, this.#onSignal)
     // Who reads our output may go away; the cluster goes on.
     context.io.stderr.on('error', () => {})
   }
 
   ignore(): void {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, this.#onSignal)
+    for (const signal of endings) process.off(signal, this.#onSignal)
   }
 }

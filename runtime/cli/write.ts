@@ -8,7 +8,7 @@ import type { WriteAnswer } from '../../actors/ports.js'
 import type { Operation } from '../../machines/memory.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import type { EngramClient } from '../client/client.js'
-import { EngramError } from '../client/errors.js'
+import { EngramError, WriteOutcomeUnknownError } from '../client/errors.js'
 import type { ConnectionFlags } from '../settings.js'
 import {
   CliError, connectionOptions, duration, exit, jsonOption, usage, whole,
@@ -144,8 +144,7 @@ async function writeLines(
   const window = new Window(flags.inFlight)
   let failed = false
   const fail = (line: number, error: unknown): void => {
-    const unknown = error instanceof EngramError && 'outcome' in error && error.outcome === 'unknown'
-    if (unknown) tally.unknown++
+    if (error instanceof WriteOutcomeUnknownError) tally.unknown++
     else tally.refused++
     failed = true
     const text = error instanceof Error ? error.message : String(error)
@@ -201,7 +200,8 @@ function report(context: Context, tally: Tally, ms: number, json: boolean): void
   context.print(`${showCount(tally.operations)} operations written${range}${twice} `
     + `(${showCount(perSecond)}/s)`)
   if (whole) return
-  context.note(`${showCount(tally.refused)} refused, ${showCount(tally.unknown)} with unknown outcome`)
+  const { refused, unknown } = tally
+  context.note(`${showCount(refused)} refused, ${showCount(unknown)} with unknown outcome`)
   context.note('To go on after a mended file: write it again with the same --key, whatever was '
     + 'written takes effect once.')
 }

@@ -158,7 +158,9 @@ export class EngramClient {
    * Sends an operator's request to a node, by default any one that runs.
    * @throws AdminError
    */
-  admin(request: AdminRequest, options?: { node?: string; timeoutMs?: number }): Promise<AdminAnswer> {
+  admin(
+    request: AdminRequest, options?: { node?: string; timeoutMs?: number },
+  ): Promise<AdminAnswer> {
     return this.#operator.admin(request, options)
   }
 

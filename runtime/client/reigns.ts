@@ -70,7 +70,9 @@ function readAnnouncement(
   data: Uint8Array,
 ): { epoch: number; uuid: string; open: boolean } | null {
   try {
-    const message = (data[0] === 0x7b ? JSON.parse(Buffer.from(data).toString()) : decode(data)) as {
+    const value: unknown = data[0] === 0x7b ? JSON.parse(Buffer.from(data).toString())
+      : decode(data)
+    const message = value as {
       kind?: unknown
       assignment?: { epoch?: unknown; uuid?: unknown; state?: unknown }
     } | null

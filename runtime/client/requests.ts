@@ -131,7 +131,8 @@ export class Requests {
       const id = this.#next++
       const { signal } = spec
       const call: Call = {
-        id, flow: this.#flow(spec.group), spec: spec as CallSpec<unknown>, deadlineAt: now + spec.deadlineMs,
+        id, flow: this.#flow(spec.group), spec: spec as CallSpec<unknown>,
+        deadlineAt: now + spec.deadlineMs,
         resolve: resolve as (value: unknown) => void, reject,
         onAbort: signal && (() => this.#end(call, 'aborted', signal.reason)),
         attempts: 0, waiting: false, sentAt: now, dueAt: now, last: null, maybeTaken: false,

@@ -229,6 +229,7 @@ s('a configuration that is wrong is told with the words of the server', async ()
   const broken = new NatsFixture()
   const error = await rejection(broken.start({ config: 'jetstream { nonsense: 1 }' }))
   assert.instance(error, NatsServerError)
+  await broken.stop()
   assert.match(error.message, /ended with code 1[\s\S]*nonsense/)
 })
 

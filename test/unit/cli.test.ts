@@ -143,14 +143,15 @@ cli('read gets, and exits 1 for what is not there', async () => {
   assert.is((JSON.parse(any.out) as { role: string }).role, 'replica')
 })
 
+function has(value: object | undefined, names: string): void {
+  for (const name of names.split(' ')) assert.ok(value && name in value, name)
+}
+
 cli('status has the fields of the contract, and a table for people', async () => {
   const { out } = await engram(['status', '--json'])
   const { nodes, spaces } = JSON.parse(out) as {
     nodes: Record<string, unknown>[]
     spaces: (Record<string, unknown> & { members: Record<string, unknown>[] })[]
-  }
-  const has = (value: object | undefined, names: string): void => {
-    for (const name of names.split(' ')) assert.ok(value && name in value, name)
   }
   has(nodes[0], 'id state pid incarnation natsServer http data')
   has(spaces[0], 'id epoch primary inSync commitSequence safeSequence lossWindow members')

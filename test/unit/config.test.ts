@@ -46,7 +46,8 @@ config('every option has a doc, a unit and a default within its bounds', () => {
 
 config('a fault names the field, the value and the rule', () => {
   const [fault] = faultsOf(() => checkConfig({ heartbeatMs: 0 })).faults
-  assert.equal(fault, { field: 'heartbeatMs', value: 0, rule: 'must be from 10 to 10000, whole, in ms' })
+  const rule = 'must be from 10 to 10000, whole, in ms'
+  assert.equal(fault, { field: 'heartbeatMs', value: 0, rule })
 })
 
 config('all relations are checked, with the values they speak of', () => {
@@ -58,12 +59,15 @@ config('all relations are checked, with the values they speak of', () => {
 
 config('each relation can be broken', () => {
   const breaking: Record<string, Record<string, number>> = {
-    grantMs: { grantMs: 500 }, probeMs: { probeMs: 200 }, surveyMs: { surveyMs: 3000, standByMs: 3000 },
+    grantMs: { grantMs: 500 }, probeMs: { probeMs: 200 },
+    surveyMs: { surveyMs: 3000, standByMs: 3000 },
     standByMs: { standByMs: 100 }, stallMs: { stallMs: 300 }, inSyncLagMs: { inSyncLagMs: 1000 },
-    requestBytesMax: { requestBytesMax: 400 * 1024 }, streamWindowBytes: { streamWindowBytes: 65_536 },
+    requestBytesMax: { requestBytesMax: 400 * 1024 },
+    streamWindowBytes: { streamWindowBytes: 65_536 },
     segmentBytes: { segmentBytes: 65_536 }, retentionBytes: { retentionBytes: 1024 * 1024 },
     unflushedBytesMax: { unflushedBytesMax: 1024 * 1024 },
-    overlayBytesMax: { overlayBytesMax: 1024 * 1024 }, ackTimeoutMs: { ackTimeoutMs: 60, flushMs: 60 },
+    overlayBytesMax: { overlayBytesMax: 1024 * 1024 },
+    ackTimeoutMs: { ackTimeoutMs: 60, flushMs: 60 },
     handoverMs: { handoverMs: 20_000 }, keyRetentionMs: { keyRetentionMs: 5000 },
   }
   for (const { field } of relations) {

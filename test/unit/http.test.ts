@@ -138,7 +138,9 @@ http('an address in use is told with a remedy; one that is none is refused', asy
     assert.match((error as Error).message, '--http HOST:PORT')
   }
   assert.equal(parseAddress('[::1]:80'), { host: '::1', port: 80 })
-  for (const bad of ['80', 'host', 'host:99999', '::1:80']) assert.throws(() => parseAddress(bad), bad)
+  for (const bad of ['80', 'host', 'host:99999', '::1:80']) {
+    assert.throws(() => parseAddress(bad), undefined, bad)
+  }
 })
 
 http.run()

@@ -240,6 +240,7 @@ crash('bits that changed at rest are found when they are read', async () => {
   const disk = new MemoryFileSystem()
   const journal = await open(disk)
   await journal.write([rec(A, 1), rec(B, 1)])
+  await journal.sync()
   const bytes = disk.bytesOf(`${DIRECTORY}/0000000001.segment`)
   disk.flipBit(`${DIRECTORY}/0000000001.segment`, bytes.indexOf(frameOf(A, 1).bytes) + 90, 1)
   await throws(journal.read(A, 1, 100), Error, /damaged/)
