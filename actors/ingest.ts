@@ -209,8 +209,9 @@ export class Ingest implements FlushSource {
   private acceptDuplicate(known: KeyRecord, level: AckLevel, asker: Asker): void {
     const { log, clock, telemetry } = this.options
     telemetry.count('writesDuplicates')
+    // The answer names the reign that gives it: one of a lower epoch would count as outdated.
     const waiting: Waiting = {
-      ...asker, level, last: known.sequence, epoch: known.epoch, count: known.count,
+      ...asker, level, last: known.sequence, epoch: this.options.epoch, count: known.count,
       duplicate: true, takenAtMs: clock.wallMs(), answered: false,
     }
     if (level === 'committed' && this.options.inSyncCount() < this.options.spaceSettings.minInSync) {

@@ -39,7 +39,7 @@ export interface WriterCounts {
 }
 
 /** Long: a new reign is announced, and a missing primary is told by 503, well before that. */
-const answerTimeoutMs = 1000
+const answerTimeoutMs = 3000
 const pauseMs = 10
 /** Without any positive answer for so long, the cluster is taken for lost. */
 const stallMs = 30_000

@@ -29,6 +29,8 @@ export interface ClusterOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   /** What an operator wants to read, as it happens. */
   readonly tell: (line: string) => void
+  /** Gives up the start when it turns true. */
+  readonly isInterrupted: () => boolean
 }
 
 /** The cluster did not come up in time, or a part of it died. The message says where to look. */
@@ -154,8 +156,11 @@ export class Cluster {
   #died(node: NodeProcess, death: NodeDeath): void {
     if (this.#stopping) return
     const { tell, restart } = this.options
-    tell(`${node.id} (pid ${death.pid}) has died: ${death.how}. Its log: ${node.log}`)
-    if (!restart) {
+    // Told to stop (drain, SIGTERM): nobody wants it started again.
+    const told = death.how === 'exit code 0'
+    tell(told ? `${node.id} (pid ${death.pid}) has stopped, as it was told.`
+      : `${node.id} (pid ${death.pid}) has died: ${death.how}. Its log: ${node.log}`)
+    if (told || !restart) {
       tell(`It stays down. Start it again with:\n  ${node.command}`)
       return
     }
@@ -175,6 +180,7 @@ export class Cluster {
   async #allRunning(): Promise<void> {
     const missing = new Set<string>()
     const done = await this.#poll(readyMs, (status) => {
+      if (this.options.isInterrupted()) throw new ClusterStartError('interrupted')
       const dead = this.nodes.find((node) => node.death)
       if (dead) {
         throw new ClusterStartError(`${dead.id} did not start: ${dead.death?.how}\n`

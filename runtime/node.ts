@@ -166,7 +166,8 @@ function bootOf(
   return {
     open: async (): Promise<Opened> => {
       lock = await lockDirectory(data)
-      return await loadIdentity(data, fileSystem, random)
+      // On an empty disk nothing tells how often this node was started before; the time does.
+      return await loadIdentity(data, fileSystem, random, Math.floor(Date.now() / 1000))
     },
     recover: async (): Promise<Recovered> => {
       const journal = await openJournal({

@@ -243,7 +243,8 @@ function mergeMember(
   return {
     node,
     role: own?.role ?? 'unknown',
-    state: own?.state ?? seen?.state ?? 'unreachable',
+    // What the stream of a silent member is in says nothing about the member.
+    state: own?.state ?? 'unreachable',
     epoch: own?.epoch ?? 0,
     inSync: lead.inSync.includes(node),
     durableSequence: own?.durableSequence ?? seen?.durableSequence ?? 0,

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import { Cluster } from '../cluster.js'
+import { Cluster, ClusterStartError } from '../cluster.js'
 import { PortBusyError } from '../clusterBroker.js'
 import { here, shellWord } from '../clusterNode.js'
 import { json as jsonPage, parseAddress, startHttpServer, text } from '../http/server.js'
@@ -84,12 +84,16 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
       natsPort: flags.natsPort, stepOver: !chosen.natsPort, auth: flags.auth ?? false,
       restart: flags.restart ?? false, config: flags.config && resolve(flags.config),
       env: context.io.env, tell: (line) => context.note(line),
+      isInterrupted: () => signals.seen > 0,
     })
     const cluster = await starting.catch((error: unknown) => {
       throw error instanceof PortBusyError
         ? usage(error.message, 'Choose another --nats-port, or 0 for any free one.') : error
     })
     return await lead(context, flags, chosen, data, cluster, signals)
+  } catch (error) {
+    if (error instanceof ClusterStartError && signals.seen > 0) return exit.ok
+    throw error
   } finally {
     signals.ignore()
     releaseData(data)

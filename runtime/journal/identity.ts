@@ -6,7 +6,7 @@ import { isSafe, isUuid } from '../codec/frameBytes.js'
 export interface Identity {
   /** Uuid of this data directory: a node on another disk is another member (section 7). */
   readonly disk: string
-  /** 1 at the first start. */
+  /** Raised at each start. */
   readonly incarnation: number
 }
 
@@ -24,17 +24,18 @@ const FILE_BYTES_MAX = 4096
 
 /**
  * Reads `<directory>/identity.json`, raises the incarnation, and returns once the new file is
- * durable. Throws IdentityDamagedError, FileSystemError.
+ * durable. `firstIncarnation`: of an empty directory; a node that lost its disk must still count
+ * higher than before. Throws IdentityDamagedError, FileSystemError.
  */
 export async function loadIdentity(
-  directory: string, fileSystem: FileSystem, random: Random,
+  directory: string, fileSystem: FileSystem, random: Random, firstIncarnation = 1,
 ): Promise<Identity> {
   await fileSystem.makeDirectory(directory)
   const path = join(directory, 'identity.json')
   const before = await readIdentity(path, fileSystem)
   const identity: Identity = before
     ? { disk: before.disk, incarnation: before.incarnation + 1 }
-    : { disk: random.uuid(), incarnation: 1 }
+    : { disk: random.uuid(), incarnation: firstIncarnation }
   const temporary = `${path}.tmp`
   await fileSystem.remove(temporary).catch(ignoreMissing)
   const handle = await fileSystem.open(temporary, 'create')
