@@ -46,11 +46,11 @@ export class Admin {
       case 'promote':
         return await this.promote(order)
       case 'drain': {
-        const reigns = [...this.node.spaces.values()].filter((space) => space.isPrimary).length
-        const { clock } = this.node.context!.ports
-        // The answer goes out first.
-        clock.setTimeout(() => this.node.drain('an operator drains it'), 50)
-        return { ok: true, message: `hands ${reigns} space(s) over and stops` }
+        const left = await this.node.handReignsOver('an operator drains the node')
+        const { node } = this.node.context!.self
+        if (left === 0) return { ok: true, message: `${node} reigns over no space any more` }
+        throw new AdminRefusal('NOT_ENOUGH_IN_SYNC',
+          `${node} still reigns over ${left} space(s): no replica of them is in sync`, true)
       }
       default:
         throw new AdminRefusal('INVALID_OPERATION',

@@ -18,6 +18,9 @@ import { Wire } from './wire.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
 const discoverMs = 2000
+/** A drain looks again after this long, and gives a space up after so many tries. */
+const handoverPollMs = 20
+const handoverTriesMax = 150
 
 export interface NodeActorOptions {
   readonly node: NodeId
@@ -339,27 +342,26 @@ export class NodeActor {
 
   // ---------------------------------------------------------------- the end
 
-  /** Hands every reign over; what cannot be handed over ends with the node. */
   private async handAllOver(): Promise<void> {
+    await this.handReignsOver('the node is drained')
+    this.send({ type: 'drained' })
+  }
+
+  /** Hands every reign over; returns how many are left, for want of an in-sync replica. */
+  async handReignsOver(reason: string): Promise<number> {
     const { clock } = this.options.ports
-    const pause = () => new Promise<void>((resolve) => clock.setTimeout(resolve, 20))
-    const tried = new Map<SpaceActor, number>()
+    const tries = new Map<SpaceActor, number>()
     for (;;) {
       const reigning = [...this.spaces.values()].filter((space) => space.isPrimary)
-      const open = reigning.filter((space) => (tried.get(space) ?? 0) < 100)
-      if (open.length === 0 || !this.context?.wire.isOpen) break
+      const open = reigning.filter((space) => (tries.get(space) ?? 0) < handoverTriesMax)
+      if (open.length === 0 || !this.context?.wire.isOpen) return reigning.length
       for (const space of open) {
         const to = space.successor()
-        if (!to) {
-          tried.set(space, 100)
-          continue
-        }
-        tried.set(space, (tried.get(space) ?? 0) + 1)
-        space.handOver(to, 'the node is drained')
+        tries.set(space, to ? (tries.get(space) ?? 0) + 1 : handoverTriesMax)
+        if (to) space.handOver(to, reason)
       }
-      await pause()
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, handoverPollMs))
     }
-    this.send({ type: 'drained' })
   }
 
   private async close(): Promise<void> {

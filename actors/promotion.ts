@@ -20,6 +20,7 @@ const rebuildBytes = 1024 * 1024
 export class PromotionRole {
   private actor: HostedActor<typeof promotionMachine> | null = null
   private isOver = false
+  private told = ''
   private watchesVacancy: AssignmentAt | null = null
   private watchesGrants: AssignmentAt | null = null
   private grantsSinceMs = 0
@@ -28,6 +29,7 @@ export class PromotionRole {
     private readonly member: Member,
     private readonly input: RoleInput,
     private readonly readRecord: () => Promise<AssignmentAt>,
+    private readonly alert: (kind: string, fields: object, message: string) => void,
   ) {}
 
   spec(): ActorSpec<typeof promotionMachine> {
@@ -122,10 +124,19 @@ export class PromotionRole {
         this.watchesGrants = null
         return run(this.open(effect.record))
       case 'progressed':
-        this.member.blocked = effect.state === 'blocked' ? effect.reason : null
-        this.member.context.ports.logger.info(
-          { space: this.member.space, state: effect.state }, `promotion: ${effect.reason}`)
+        this.progressed(effect.state, effect.reason)
     }
+  }
+
+  /** A state that is entered again and again for one reason is told once. */
+  private progressed(state: string, reason: string): void {
+    const { member } = this
+    const isNews = this.told !== `${state}: ${reason}`
+    this.told = `${state}: ${reason}`
+    member.blocked = state === 'blocked' ? reason : null
+    if (!isNews) return
+    member.context.ports.logger.info({ space: member.space, state }, `promotion: ${reason}`)
+    if (state === 'blocked') this.alert('blocked', {}, reason)
   }
 
   private async read(): Promise<void> {

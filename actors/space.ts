@@ -86,7 +86,8 @@ export class SpaceActor {
   private startPromotion(input: RoleInput) {
     this.replica = null
     this.vacancySinceMs ??= this.context.ports.clock.monotonicMs()
-    this.promotion = new PromotionRole(this.member, input, () => this.readForPromotion())
+    this.promotion = new PromotionRole(this.member, input, () => this.readForPromotion(),
+      (kind, fields, message) => this.alert(kind, fields, message))
     return this.promotion.spec()
   }
 

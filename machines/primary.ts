@@ -13,6 +13,8 @@ export interface PrimaryContext extends PrimaryInput {
   /** The set that a compare-and-set in flight would bring; null while none is in flight. */
   proposed: readonly NodeId[] | null
   handoverTo: NodeId | null
+  /** Why the journal takes nothing now; told once, so it is kept over a handover given up. */
+  journalFault: string | null
   lastReason: string
 }
 
@@ -66,6 +68,7 @@ const machine = setup({
     isListed: ({ context }, params: { node: NodeId }) => context.inSync.includes(params.node),
     isNotListed: ({ context }, params: { node: NodeId }) => !context.inSync.includes(params.node),
     isSteady: ({ context }) => context.proposed === null,
+    isJournalFull: ({ context }) => context.journalFault !== null,
   },
   actions: {
     explainEvent: assign({
@@ -88,6 +91,14 @@ const machine = setup({
     }),
     refuse: emit(({ context }, params: { code: 'READ_ONLY' | 'OVERLOADED' }): PrimaryEffect =>
       ({ type: 'refuseWrites', code: params.code, reason: context.lastReason })),
+    noteJournalFull: assign({
+      journalFault: ({ context, event }) =>
+        event.type === 'journalFull' ? event.reason : context.journalFault,
+    }),
+    noteJournalHealed: assign({ journalFault: null }),
+    explainJournal: assign({
+      lastReason: ({ context }) => context.journalFault ?? context.lastReason,
+    }),
   },
 })
 
@@ -105,7 +116,9 @@ const changing = {
  */
 export const primaryMachine = machine.createMachine({
   id: 'primary',
-  context: ({ input }) => ({ ...input, proposed: null, handoverTo: null, lastReason: '' }),
+  context: ({ input }) => ({
+    ...input, proposed: null, handoverTo: null, journalFault: null, lastReason: '',
+  }),
   initial: 'opening',
   output: ({ context }): PrimaryOutput => ({
     reason: context.lastReason,
@@ -115,6 +128,9 @@ export const primaryMachine = machine.createMachine({
     leaseLapsed: { target: '.closed', actions: 'explainEvent' },
     deposed: { target: '.closed', actions: 'explainEvent' },
     compareAndSetRefused: { target: '.closed', actions: 'explainEvent' },
+    // While no writes are taken (opening, handing over) it is remembered only.
+    journalFull: { actions: 'noteJournalFull' },
+    journalHealed: { actions: 'noteJournalHealed' },
   },
   states: {
     opening: {
@@ -132,12 +148,15 @@ export const primaryMachine = machine.createMachine({
       },
       states: {
         ingest: {
-          initial: 'open',
+          initial: 'deciding',
           states: {
+            deciding: {
+              always: [{ guard: 'isJournalFull', target: 'readOnly' }, { target: 'open' }],
+            },
             open: {
               entry: { type: 'perform', params: { effect: { type: 'acceptWrites' } } },
               on: {
-                journalFull: { target: 'readOnly', actions: 'explainEvent' },
+                journalFull: { target: 'readOnly', actions: 'noteJournalFull' },
                 bufferFull: { target: 'throttled', actions: 'explainEvent' },
               },
             },
@@ -145,15 +164,16 @@ export const primaryMachine = machine.createMachine({
               entry: { type: 'refuse', params: { code: 'OVERLOADED' } },
               on: {
                 bufferDrained: 'open',
-                journalFull: { target: 'readOnly', actions: 'explainEvent' },
+                journalFull: { target: 'readOnly', actions: 'noteJournalFull' },
               },
             },
             readOnly: {
               entry: [
+                'explainJournal',
                 { type: 'progress', params: { state: 'readOnly' } },
                 { type: 'refuse', params: { code: 'READ_ONLY' } },
               ],
-              on: { journalHealed: 'open' },
+              on: { journalHealed: { target: 'open', actions: 'noteJournalHealed' } },
             },
           },
         },

@@ -84,6 +84,8 @@ const machine = setup({
     isServed: ({ context }) => context.verdict?.kind === 'served' && !context.forced,
     isOutdone: ({ context }) =>
       !context.forced && context.verdict?.kind === 'better' && context.standBys < standBysMax,
+    /** An operator's order stands over a reign that serves, as in `isServed`. */
+    isNotForced: ({ context }) => !context.forced,
     isShrinkable: (_, params: { shrinkable: boolean }) => params.shrinkable,
   },
   actions: {
@@ -149,7 +151,9 @@ export const promotionMachine = machine.createMachine({
     surveying: {
       initial: 'reading',
       on: {
-        reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
+        reignSeen: {
+          guard: 'isNotForced', target: '#promotion.stoodDown', actions: 'explainEvent',
+        },
       },
       states: {
         reading: {
@@ -253,7 +257,9 @@ export const promotionMachine = machine.createMachine({
             lastReason: ({ event }) => `the reign is over: ${event.vacancy}`,
           }),
         },
-        reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
+        reignSeen: {
+          guard: 'isNotForced', target: '#promotion.stoodDown', actions: 'explainEvent',
+        },
       },
       after: {
         vacancyPatience: {

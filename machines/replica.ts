@@ -72,6 +72,7 @@ const machine = setup({
     isOtherReign: ({ context }, params: { primary: NodeId; epoch: number }) =>
       params.epoch > context.epoch
       || (params.epoch === context.epoch && context.primary === null),
+    isWithoutReign: ({ context }) => context.primary === null,
   },
   actions: {
     adoptReign: assign(({ context, event }) => event.type === 'reignSeen'
@@ -129,6 +130,12 @@ const machine = setup({
   },
 })
 
+/** The truncation is over; what was heard meanwhile counts now. */
+const goingOn = [
+  { guard: 'isWithoutReign', target: '#replica.waiting' },
+  { target: '#replica.joining' },
+] as const
+
 /**
  * A member that follows a reign: joins it, gives up its fork, catches up, streams. Frames are
  * checked and written in plain code (actors/replica.ts); the chart sees what came of them.
@@ -158,11 +165,12 @@ export const replicaMachine = machine.createMachine({
   states: {
     waiting: { entry: ['leave', { type: 'progress', params: { state: 'waiting' } }] },
     joining: {
-      entry: ['leave', 'countJoin', 'join', { type: 'progress', params: { state: 'joining' } }],
+      entry: ['leave', { type: 'progress', params: { state: 'joining' } }],
       initial: 'asking',
       states: {
         asking: {
-          after: { joinPatience: { target: '#replica.joining', reenter: true } },
+          entry: ['countJoin', 'join'],
+          after: { joinPatience: { target: 'asking', reenter: true } },
           on: {
             joinFailed: {
               guard: { type: 'isAnswerToLastJoin', params: ({ event }) => event },
@@ -171,7 +179,7 @@ export const replicaMachine = machine.createMachine({
             },
           },
         },
-        pausing: { after: { joinRetry: { target: '#replica.joining', reenter: true } } },
+        pausing: { after: { joinRetry: 'asking' } },
       },
       on: {
         joined: [
@@ -195,9 +203,26 @@ export const replicaMachine = machine.createMachine({
     },
     truncating: {
       entry: ['truncate', { type: 'progress', params: { state: 'truncating' } }],
+      initial: 'salvaging',
+      // A truncation under way is waited for, whatever else is heard: joined to another reign
+      // beside it, the fork would be acknowledged in that session, or what came in it be cut.
       on: {
-        forkTruncated: { target: 'catchingUp', actions: 'follow' },
-        truncationFailed: { target: 'joining', actions: 'explainEvent' },
+        reignSeen: {
+          guard: { type: 'isOtherReign', params: ({ event }) => event },
+          target: '.overtaken',
+          actions: 'adoptReign',
+        },
+        reignEnded: { target: '.overtaken', actions: 'forgetReign' },
+      },
+      states: {
+        salvaging: {
+          on: {
+            forkTruncated: { target: '#replica.catchingUp', actions: 'follow' },
+            // Not at once: a salvage that the disk refuses would be tried without end.
+            truncationFailed: { target: '#replica.joining.pausing', actions: 'explainEvent' },
+          },
+        },
+        overtaken: { on: { forkTruncated: goingOn, truncationFailed: goingOn } },
       },
     },
     installing: { entry: { type: 'progress', params: { state: 'installing' } } },

@@ -182,6 +182,11 @@ export const spaceMachine = machine.createMachine({
           target: 'replica',
           actions: assign({ lastReason: ({ event }) => `promotion failed: ${String(event.error)}` }),
         },
+        promotionOrdered: {
+          target: 'promoting',
+          reenter: true,
+          actions: [assign({ forced: true, adopted: null }), 'explainEvent'],
+        },
         busLost: { target: 'replica', actions: 'explainEvent' },
       },
     },

@@ -10,6 +10,8 @@ export interface StreamInput {
 
 export interface StreamContext extends StreamInput {
   session: number
+  /** Where the session began: what the member had before it is never sent. */
+  common: number
   /** Sequences of the present session: acked <= sent <= end. */
   acked: number
   sent: number
@@ -43,14 +45,14 @@ const machine = setup({
     hasCaughtUp: (_, params: { acked: number; end: number }) => params.acked >= params.end,
     hasFallenBehind: (_, params: { windowFull: boolean }) => params.windowFull,
     isStalled: ({ context }, params: { acked: number; sent: number }) =>
-      params.acked < params.sent && params.acked === context.acked
-      && context.stalled + 1 >= context.stalledMax,
+      isWaiting(context, params) && context.stalled + 1 >= context.stalledMax,
   },
   actions: {
     begin: assign(({ context, event }) => event.type === 'memberJoined'
       ? {
           session: event.session,
           // Progress comes from acks of this session only, never from the join's history.
+          common: event.common,
           acked: 0,
           sent: event.common,
           end: event.end,
@@ -63,12 +65,11 @@ const machine = setup({
           acked: event.acked,
           sent: event.sent,
           end: event.end,
-          stalled:
-            event.acked < event.sent && event.acked === context.acked ? context.stalled + 1 : 0,
+          stalled: isWaiting(context, event) ? context.stalled + 1 : 0,
         }
       : context),
     countRewind: assign(({ context, event }) => ({
-      sent: event.type === 'nacked' ? event.sequence : context.acked,
+      sent: event.type === 'nacked' ? event.sequence : Math.max(context.acked, context.common),
       rewinds: context.rewinds + 1,
       stalled: 0,
       lastReason: event.type === 'nacked' ? event.reason : 'no ack in time',
@@ -87,6 +88,14 @@ const machine = setup({
   },
 })
 
+/**
+ * Something is in flight, and no ack has come since the last measurement. A session that began
+ * at 40 has nothing in flight until more than 40 was sent, though no ack of it was seen yet.
+ */
+function isWaiting(context: StreamContext, now: { acked: number; sent: number }): boolean {
+  return Math.max(now.acked, context.common) < now.sent && now.acked === context.acked
+}
+
 const rewinding = ['countRewind', 'rewind'] as const
 
 /**
@@ -99,6 +108,7 @@ export const streamMachine = machine.createMachine({
   context: ({ input }) => ({
     ...input,
     session: 0,
+    common: 0,
     acked: 0,
     sent: 0,
     end: 0,
@@ -151,7 +161,11 @@ export const streamMachine = machine.createMachine({
         nacked: { target: 'catchingUp', actions: [...rewinding] },
       },
     },
-    snapshotting: { entry: ['stopShipping', { type: 'progress', params: { state: 'snapshotting' } }] },
-    unreachable: { entry: ['stopShipping', { type: 'progress', params: { state: 'unreachable' } }] },
+    snapshotting: {
+      entry: ['stopShipping', { type: 'progress', params: { state: 'snapshotting' } }],
+    },
+    unreachable: {
+      entry: ['stopShipping', { type: 'progress', params: { state: 'unreachable' } }],
+    },
   },
 })

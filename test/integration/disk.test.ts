@@ -120,8 +120,11 @@ scenario(disk, 'a flipped bit in the middle: damaged, never serves nor stands', 
   await victim.start({ awaitReady: false })
   await waitFor(`${victim.id} to say that ${space} is damaged`, async () => {
     if (/is damaged/i.test(victim.child?.log().slice(logged) ?? '')) return true
-    const { role, state } = await cluster.member(victim.id)
-    return role === 'damaged' || notYet(`role ${role}, state ${state}`)
+    return notYet('it says nothing')
+  })
+  await waitFor(`${victim.id} to tell its role`, async () => {
+    const member = await cluster.member(victim.id).catch(() => null)
+    return member?.role === 'damaged' || notYet(`role ${member?.role ?? 'unknown'}`)
   })
   await write('meanwhile', 'x').catch(() => write('meanwhile', 'x'))
   assert.is((await cluster.reign()).node, reign.node, 'the reign goes on')
