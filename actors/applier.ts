@@ -1,6 +1,6 @@
 import type { LogEntry } from '../machines/memory.js'
 import { assertInvariant } from '../machines/invariants.js'
-import type { Clock, FrameCodec, Logger, SpaceStore } from './ports.js'
+import type { Clock, FrameCodec, Logger, SpaceStore, TimerHandle } from './ports.js'
 import type { Overlay } from './overlay.js'
 import type { SpaceLog } from './spaceLog.js'
 
@@ -18,6 +18,8 @@ export interface ApplierOptions {
 /** Entries of one store transaction: large enough to be cheap, small enough to yield. */
 const batchEntriesMax = 4096
 const batchBytesMax = 1024 * 1024
+/** Entries are gathered this long before a transaction that nobody waits for. */
+const gatherMs = 20
 /** A store that could not be written is tried again after this long. */
 const retryMs = 500
 
@@ -28,16 +30,32 @@ const retryMs = 500
 export class Applier {
   private running = false
   private stopped = false
+  private timer: TimerHandle | null = null
   private waiters: { sequence: number; resolve: () => void }[] = []
   private settled: Promise<void> = Promise.resolve()
 
   constructor(private readonly options: ApplierOptions) {}
 
-  /** Commit or durable sequence has moved. */
+  /**
+   * Commit or durable sequence has moved. A transaction costs the same for one entry as for many,
+   * so it waits a little for company, unless somebody waits for it.
+   */
   wake(): void {
-    if (this.running || this.stopped || this.target() <= this.options.store.applied.sequence) return
+    if (this.running || this.stopped || !this.isBehind()) return
+    if (this.waiters.length > 0) return this.begin()
+    this.timer ??= this.options.clock.setTimeout(() => this.begin(), gatherMs)
+  }
+
+  private begin(): void {
+    if (this.timer) this.options.clock.clearTimeout(this.timer)
+    this.timer = null
+    if (this.running || this.stopped || !this.isBehind()) return
     this.running = true
     this.settled = this.run()
+  }
+
+  private isBehind(): boolean {
+    return this.target() > this.options.store.applied.sequence
   }
 
   /** Resolves when the store holds the sequence, or false after `waitMs`. */
@@ -52,11 +70,13 @@ export class Applier {
         resolve(covered)
       }
       this.waiters.push(waiter)
+      this.wake()
     })
   }
 
   async stop(): Promise<void> {
     this.stopped = true
+    if (this.timer) this.options.clock.clearTimeout(this.timer)
     await this.settled
   }
 

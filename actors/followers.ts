@@ -321,7 +321,8 @@ export class Followers {
       lagMonitor.send({ type: 'measured', lagBytes: bytes, lagMs: ms })
       if (!shipping.isJoined) continue
       this.measure(follower)
-      shipping.notice(false)
+      // A notice may be lost: told again until the member says that it has applied it.
+      shipping.notice(shipping.applied < member.log.commitSequence)
     }
   }
 

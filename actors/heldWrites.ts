@@ -18,19 +18,19 @@ const kept = ['Nats-Msg-Id', 'Engram-Ack', 'Content-Type', 'Engram-Origin'] as c
  * is unique to the request, tells that it is the same one.
  */
 export class HeldWrites {
-  private writes: HeldWrite[] = []
+  /** By reply subject, in order of arrival; a write without one has a key of its own. */
+  private readonly writes = new Map<string | symbol, HeldWrite>()
   private bytes = 0
-  private readonly replies = new Set<string>()
 
   constructor(private readonly bytesMax: number) {}
 
   /** False: there is no room. A write that is held already is not held twice. */
   hold(message: BusMessage): boolean {
-    if (message.reply && this.replies.has(message.reply)) return true
-    const size = message.data.length + 256
+    const key = message.reply ?? Symbol('no reply')
+    if (this.writes.has(key)) return true
+    const size = sizeOf(message)
     if (this.bytes + size > this.bytesMax) return false
     this.bytes += size
-    if (message.reply) this.replies.add(message.reply)
     const headers: Record<string, string> = {}
     for (const name of kept) {
       const value = message.header(name)
@@ -38,25 +38,32 @@ export class HeldWrites {
     }
     const copy: BusMessage = {
       subject: message.subject,
-      data: message.data.slice(),
+      // Not data.slice(): of a Buffer that is a view.
+      data: new Uint8Array(message.data),
       reply: message.reply,
       header: (name) => headers[name],
     }
-    this.writes.push({ message: copy, headers })
+    this.writes.set(key, { message: copy, headers })
     return true
   }
 
   /** Drops the write with that reply: it came another way. */
   drop(reply: string | undefined): void {
-    if (!reply || !this.replies.delete(reply)) return
-    this.writes = this.writes.filter(({ message }) => message.reply !== reply)
+    const held = reply ? this.writes.get(reply) : undefined
+    if (!reply || !held) return
+    this.writes.delete(reply)
+    this.bytes -= sizeOf(held.message)
   }
 
   release(): HeldWrite[] {
-    const { writes } = this
-    this.writes = []
+    const writes = [...this.writes.values()]
+    this.writes.clear()
     this.bytes = 0
-    this.replies.clear()
     return writes
   }
+}
+
+/** The payload, and what the rest of a message may take. */
+function sizeOf(message: BusMessage): number {
+  return message.data.length + 256
 }

@@ -198,6 +198,8 @@ export class Ingest implements FlushSource {
     const last = this.open.at(-1)
     if (last && last.builder.bytes + size <= this.options.settings.frameBytesMax) return last
     const batch = { builder: this.options.frames.builder(), requests: [] }
+    // An empty builder counts the frame's own bytes: sealing takes them off again.
+    this.openBytes += batch.builder.bytes
     this.open.push(batch)
     return batch
   }

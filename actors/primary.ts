@@ -18,7 +18,7 @@ import type { BusMessage, BusSubscription, ErrorCode, TimerHandle } from './port
 /** The new primary waits this long for what the old one held, before it takes newer writes. */
 const forwardingMs = 250
 /** A commit that no frame has told the replicas is told after this long. */
-const noticeMs = 5
+const noticeMs = 20
 
 /** One reign: its data path, its replicas, its lease, its changes of the in-sync set. */
 export class PrimaryRole {

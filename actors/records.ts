@@ -165,7 +165,12 @@ export class Records {
     const seen = this.options.store.remembered().get(space)
     if (seen && seen.revision === record.revision && seen.bucket === this.bucket
       && seen.assignment.nonce === record.assignment.nonce) return
-    await this.options.store.remember(space, { ...record, bucket: this.bucket })
+    try {
+      await this.options.store.remember(space, { ...record, bucket: this.bucket })
+    } catch (error) {
+      // A help for a day when the bucket is lost; what the arbiter said stands without it.
+      this.options.logger.warn({ space, error: String(error) }, 'a record cannot be remembered')
+    }
   }
 
   private pause(): Promise<void> {

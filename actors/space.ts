@@ -128,10 +128,11 @@ export class SpaceActor {
   connected(): void {
     const { wire } = this.context
     this.unsubscribe()
-    this.subscriptions = [
-      wire.subscribe(subjects.readAny(this.space), (m) => void this.reads.onReadAny(m),
-        { queue: 'members' }),
-    ]
+    if (!this.member.damage) {
+      const onRead = (message: BusMessage) => void this.reads.onReadAny(message)
+      const subject = subjects.readAny(this.space)
+      this.subscriptions = [wire.subscribe(subject, onRead, { queue: 'members' })]
+    }
     this.refresh()
   }
 

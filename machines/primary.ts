@@ -95,7 +95,9 @@ const machine = setup({
       journalFault: ({ context, event }) =>
         event.type === 'journalFull' ? event.reason : context.journalFault,
     }),
-    noteJournalHealed: assign({ journalFault: null }),
+    noteJournalHealed: assign({
+      journalFault: null, lastReason: 'the journal can be written again',
+    }),
     explainJournal: assign({
       lastReason: ({ context }) => context.journalFault ?? context.lastReason,
     }),
@@ -163,7 +165,9 @@ export const primaryMachine = machine.createMachine({
             throttled: {
               entry: { type: 'refuse', params: { code: 'OVERLOADED' } },
               on: {
-                bufferDrained: 'open',
+                bufferDrained: {
+                  target: 'open', actions: assign({ lastReason: 'the disk keeps up again' }),
+                },
                 journalFull: { target: 'readOnly', actions: 'noteJournalFull' },
               },
             },

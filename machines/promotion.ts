@@ -89,8 +89,8 @@ const machine = setup({
     isShrinkable: (_, params: { shrinkable: boolean }) => params.shrinkable,
   },
   actions: {
-    progress: emit((_, params: { state: string; reason: string }): PromotionEffect =>
-      ({ type: 'progressed', ...params })),
+    progress: emit(({ context }, params: { state: string }): PromotionEffect =>
+      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
     explainEvent: assign({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),
@@ -170,10 +170,7 @@ export const promotionMachine = machine.createMachine({
           },
         },
         waitingForArbiter: {
-          entry: {
-            type: 'progress',
-            params: ({ context }) => ({ state: 'waitingForArbiter', reason: context.lastReason }),
-          },
+          entry: { type: 'progress', params: { state: 'waitingForArbiter' } },
           after: { retry: 'reading' },
         },
         judgingRecord: {
@@ -215,10 +212,7 @@ export const promotionMachine = machine.createMachine({
     standingBy: {
       entry: [
         assign({ standBys: ({ context }) => context.standBys + 1 }),
-        {
-          type: 'progress',
-          params: ({ context }) => ({ state: 'standingBy', reason: context.lastReason }),
-        },
+        { type: 'progress', params: { state: 'standingBy' } },
       ],
       after: { standBy: 'surveying' },
       on: {
@@ -228,10 +222,7 @@ export const promotionMachine = machine.createMachine({
     blocked: {
       entry: [
         { type: 'explain', params: ({ context }) => ({ reason: blockedReason(context) }) },
-        {
-          type: 'progress',
-          params: ({ context }) => ({ state: 'blocked', reason: context.lastReason }),
-        },
+        { type: 'progress', params: { state: 'blocked' } },
       ],
       after: { retry: 'surveying' },
       on: {
@@ -240,10 +231,7 @@ export const promotionMachine = machine.createMachine({
     },
     awaitingVacancy: {
       entry: [
-        {
-          type: 'progress',
-          params: ({ context }) => ({ state: 'awaitingVacancy', reason: context.lastReason }),
-        },
+        { type: 'progress', params: { state: 'awaitingVacancy' } },
         {
           type: 'perform',
           params: { effect: (c) => ({ type: 'watchVacancy', record: recordOf(c) }) },
@@ -273,10 +261,7 @@ export const promotionMachine = machine.createMachine({
     },
     claiming: {
       entry: [
-        {
-          type: 'progress',
-          params: ({ context }) => ({ state: 'claiming', reason: context.lastReason }),
-        },
+        { type: 'progress', params: { state: 'claiming' } },
         {
           type: 'perform',
           params: {
@@ -304,12 +289,11 @@ export const promotionMachine = machine.createMachine({
         appending: {
           entry: [
             {
-              type: 'progress',
-              params: ({ context }) => ({
-                state: 'opening',
-                reason: `epoch ${recordOf(context).assignment.epoch} is claimed`,
-              }),
+              type: 'explain',
+              params: ({ context }) =>
+                ({ reason: `epoch ${recordOf(context).assignment.epoch} is claimed` }),
             },
+            { type: 'progress', params: { state: 'opening' } },
             {
               type: 'perform',
               params: { effect: (c) => ({ type: 'startEpoch', record: recordOf(c) }) },
@@ -352,10 +336,7 @@ export const promotionMachine = machine.createMachine({
         },
         shrinking: {
           entry: [
-            {
-              type: 'progress',
-              params: ({ context }) => ({ state: 'opening', reason: context.lastReason }),
-            },
+            { type: 'progress', params: { state: 'opening' } },
             {
               type: 'perform',
               params: {
@@ -374,10 +355,8 @@ export const promotionMachine = machine.createMachine({
     },
     confirming: {
       entry: [
-        {
-          type: 'progress',
-          params: { state: 'confirming', reason: 'the grants of all in-sync members are held' },
-        },
+        { type: 'explain', params: { reason: 'the grants of all in-sync members are held' } },
+        { type: 'progress', params: { state: 'confirming' } },
         { type: 'perform', params: { effect: (c) => ({ type: 'open', record: recordOf(c) }) } },
       ],
       on: {
@@ -389,10 +368,7 @@ export const promotionMachine = machine.createMachine({
     won: { type: 'final', entry: { type: 'explain', params: { reason: 'won' } } },
     stoodDown: {
       type: 'final',
-      entry: {
-        type: 'progress',
-        params: ({ context }) => ({ state: 'stoodDown', reason: context.lastReason }),
-      },
+      entry: { type: 'progress', params: { state: 'stoodDown' } },
     },
   },
 })

@@ -100,7 +100,8 @@ const machine = setup({
           session: event.session,
           common: event.common,
           primaryEnd: event.primaryEnd,
-          lastReason: `session ${event.session} of ${context.primary}, common point `
+          lastReason: (event.snapshotNeeded ? 'waits for a snapshot: ' : '')
+            + `session ${event.session} of ${context.primary}, common point `
             + `(${event.common.epoch}, ${event.common.sequence})`,
         }
       : context),
@@ -120,8 +121,9 @@ const machine = setup({
       session: context.session,
     })),
     leave: emit((): ReplicaEffect => ({ type: 'leave' })),
-    nack: emit((_, params: { position: Position; reason: string }): ReplicaEffect =>
-      ({ type: 'nack', ...params })),
+    // Field by field: the params are an event, whose own type must not become the effect's.
+    nack: emit((_, { position, reason }: { position: Position; reason: string }): ReplicaEffect =>
+      ({ type: 'nack', position, reason })),
     explainEvent: assign({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),

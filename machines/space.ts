@@ -140,7 +140,8 @@ export const spaceMachine = machine.createMachine({
           actions: assign({
             adopted: ({ event }) => event.record,
             forced: false,
-            lastReason: ({ event }) => `the record names me in epoch ${event.record.assignment.epoch}`,
+            lastReason: ({ event }) =>
+              `the record names me in epoch ${event.record.assignment.epoch}`,
           }),
         },
         replicaFailed: {
@@ -154,7 +155,10 @@ export const spaceMachine = machine.createMachine({
         id: 'promotion',
         src: 'promotion',
         input: roleInput,
-        onError: { target: 'replica', actions: { type: 'explainError', params: ({ event }) => ({ error: event.error }) } },
+        onError: {
+          target: 'replica',
+          actions: { type: 'explainError', params: ({ event }) => ({ error: event.error }) },
+        },
       },
       on: {
         promotionOver: [
@@ -180,7 +184,9 @@ export const spaceMachine = machine.createMachine({
         ],
         promotionFailed: {
           target: 'replica',
-          actions: assign({ lastReason: ({ event }) => `promotion failed: ${String(event.error)}` }),
+          actions: assign({
+            lastReason: ({ event }) => `the promotion failed: ${String(event.error)}`,
+          }),
         },
         promotionOrdered: {
           target: 'promoting',
@@ -196,7 +202,10 @@ export const spaceMachine = machine.createMachine({
         id: 'primary',
         src: 'primary',
         input: roleInput,
-        onError: { target: 'replica', actions: { type: 'explainError', params: ({ event }) => ({ error: event.error }) } },
+        onError: {
+          target: 'replica',
+          actions: { type: 'explainError', params: ({ event }) => ({ error: event.error }) },
+        },
       },
       initial: 'reigning',
       states: {
@@ -224,7 +233,10 @@ export const spaceMachine = machine.createMachine({
     damaged: {
       entry: { type: 'progress', params: { state: 'damaged' } },
       on: {
-        logRepaired: { target: 'replica', actions: assign({ damage: null }) },
+        logRepaired: {
+          target: 'replica',
+          actions: assign({ damage: null, lastReason: 'the log is whole again' }),
+        },
       },
     },
   },

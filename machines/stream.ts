@@ -82,6 +82,7 @@ const machine = setup({
       ({ type: 'stopShipping', reason: context.lastReason })),
     progress: emit(({ context }, params: { state: string }): StreamEffect =>
       ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+    explain: assign({ lastReason: (_, params: { reason: string }) => params.reason }),
     explainEvent: assign({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),
@@ -131,7 +132,13 @@ export const streamMachine = machine.createMachine({
           {
             guard: { type: 'hasCaughtUp', params: ({ event }) => event },
             target: 'streaming',
-            actions: 'measure',
+            actions: [
+              'measure',
+              {
+                type: 'explain',
+                params: ({ event }) => ({ reason: `has everything up to ${event.acked}` }),
+              },
+            ],
           },
           {
             guard: { type: 'isStalled', params: ({ event }) => event },
@@ -154,7 +161,10 @@ export const streamMachine = machine.createMachine({
           {
             guard: { type: 'hasFallenBehind', params: ({ event }) => event },
             target: 'catchingUp',
-            actions: 'measure',
+            actions: [
+              'measure',
+              { type: 'explain', params: { reason: 'the window is full: it falls behind' } },
+            ],
           },
           { actions: 'measure' },
         ],

@@ -1,0 +1,113 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import fc from 'fast-check'
+import {
+  commonPoint, comparePositions, endOf, epochAt, extendHistory, origin, showPosition,
+  truncateHistory,
+} from '../../machines/positions.js'
+import type { EpochSpan, Position } from '../../machines/protocol.js'
+
+const test = suite('machines/positions')
+
+/** The naive model of a log: the epoch of each entry. Entry i has sequence i + 1. */
+type Log = readonly number[]
+
+const historyOf = (log: Log): EpochSpan[] =>
+  log.reduce<EpochSpan[]>((history, epoch, i) => extendHistory(history, epoch, i + 1), [])
+
+function naiveCommonPoint(a: Log, b: Log): Position {
+  for (let s = Math.min(a.length, b.length); s > 0; s--) {
+    const epoch = a[s - 1]
+    if (epoch !== undefined && epoch === b[s - 1]) return { epoch, sequence: s }
+  }
+  return origin
+}
+
+/**
+ * Logs as reigns make them: each reign starts from what some member held of some log (a prefix,
+ * so forks happen) and appends under an epoch of its own. So they satisfy log matching (I3).
+ */
+const reign = fc.record({ of: fc.nat(99), kept: fc.nat(40), appended: fc.nat(6) })
+const cluster = fc.array(reign, { minLength: 1, maxLength: 14 }).map((reigns) => {
+  const logs: Log[] = [[]]
+  reigns.forEach(({ of, kept, appended }, index) => {
+    const base = logs[of % logs.length] ?? []
+    // Epochs leave gaps: claims that never wrote an entry.
+    const epoch = 1 + index * 2
+    logs.push([...base.slice(0, kept), ...Array.from({ length: appended }, () => epoch)])
+  })
+  return logs
+})
+const twoLogs = fc.tuple(cluster, fc.nat(99), fc.nat(99)).map(([logs, a, b]) =>
+  [logs[a % logs.length] ?? [], logs[b % logs.length] ?? []] as const)
+
+test('epoch first, then sequence', () => {
+  assert.ok(comparePositions({ epoch: 3, sequence: 1 }, { epoch: 2, sequence: 9 }) > 0)
+  assert.ok(comparePositions({ epoch: 3, sequence: 1 }, { epoch: 3, sequence: 2 }) < 0)
+  assert.is(comparePositions(origin, origin), 0)
+  assert.is(showPosition({ epoch: 3, sequence: 1042 }), '(3, 1042)')
+})
+
+test('the common point, by example', () => {
+  type Row = readonly [string, [number, number][], [number, number][], string]
+  const table: readonly Row[] = [
+    ['both empty', [], [], '(0, 0)'],
+    ['an empty disk', [[1, 5]], [], '(0, 0)'],
+    ['behind', [[1, 9]], [[1, 5]], '(1, 5)'],
+    ['equal', [[1, 5], [2, 9]], [[1, 5], [2, 9]], '(2, 9)'],
+    ['a fork of the old reign', [[1, 5], [2, 9]], [[1, 7]], '(1, 5)'],
+    ['the fork is longer than my log', [[1, 5], [2, 6]], [[1, 20]], '(1, 5)'],
+    ['a reign that I never heard of', [[1, 5], [4, 9]], [[1, 3], [2, 8]], '(1, 3)'],
+    ['two reigns apart, equal ends', [[1, 4], [3, 6]], [[1, 2], [2, 6]], '(1, 2)'],
+    ['nothing in common', [[2, 5]], [[1, 5]], '(0, 0)'],
+  ]
+  const spans = (rows: [number, number][]) => rows.map(([epoch, last]) => ({ epoch, last }))
+  for (const [name, mine, theirs, expected] of table) {
+    assert.is(showPosition(commonPoint(spans(mine), spans(theirs))), expected, name)
+  }
+})
+
+test('the common point is what comparing entry by entry finds', () => {
+  fc.assert(fc.property(twoLogs, ([a, b]) => {
+    const found = commonPoint(historyOf(a), historyOf(b))
+    assert.equal(found, naiveCommonPoint(a, b))
+    assert.equal(a.slice(0, found.sequence), b.slice(0, found.sequence), 'equal up to there')
+    assert.equal(commonPoint(historyOf(b), historyOf(a)), found, 'whoever asks')
+  }), { numRuns: 1000 })
+})
+
+test('after the fork is truncated, the log is a prefix of the other', () => {
+  fc.assert(fc.property(twoLogs, ([primary, member]) => {
+    const { sequence } = commonPoint(historyOf(primary), historyOf(member))
+    const rest = truncateHistory(historyOf(member), sequence)
+    assert.equal(rest, truncateHistory(historyOf(primary), sequence))
+    assert.equal(commonPoint(historyOf(primary), rest), endOf(rest), 'joining again finds no fork')
+  }))
+})
+
+test('a history tells the epoch of each entry', () => {
+  fc.assert(fc.property(twoLogs, ([log]) => {
+    const history = historyOf(log)
+    assert.equal(endOf(history), { epoch: log.at(-1) ?? 0, sequence: log.length })
+    log.forEach((epoch, i) => assert.is(epochAt(history, i + 1), epoch))
+    for (const outside of [-1, 0, log.length + 1]) assert.is(epochAt(history, outside), 0)
+  }))
+})
+
+test('to truncate and to extend a history is to truncate and to extend the log', () => {
+  fc.assert(fc.property(twoLogs, fc.nat(60), fc.integer({ min: 1, max: 5 }), ([log], at, more) => {
+    const history = historyOf(log)
+    const before = JSON.stringify(history)
+    assert.equal(truncateHistory(history, at), historyOf(log.slice(0, at)))
+    const epoch = 1000
+    const appended = Array.from({ length: more }, () => epoch)
+    const extended = extendHistory(history, epoch, log.length + more)
+    assert.equal(extended, historyOf([...log, ...appended]))
+    assert.equal(extendHistory(extended, epoch, log.length + more + 2),
+      historyOf([...log, ...appended, epoch, epoch]), 'the same reign goes on')
+    assert.equal(truncateHistory(extended, log.length), history, 'and back')
+    assert.is(JSON.stringify(history), before, 'the given history stays as it is')
+  }))
+})
+
+test.run()

@@ -1,0 +1,247 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { primaryMachine } from '../../machines/primary.js'
+import type { PrimaryEvent } from '../../machines/primary.js'
+import { defaultTimes } from '../../machines/protocol.js'
+import { assertCovered, assertHandled, golden, runTimed, showState, transcript } from './paths.js'
+import type { Step } from './paths.js'
+
+const test = suite('machines/primary')
+
+const input = {
+  space: 'demo', self: 'n1', epoch: 4, times: defaultTimes, inSync: ['n1', 'n2', 'n3'],
+}
+const subscribed: PrimaryEvent = { type: 'writesSubscribed' }
+const lost = (node: string): PrimaryEvent =>
+  ({ type: 'memberLost', node, reason: `${node} is proven dead` })
+const caughtUp = (node: string): PrimaryEvent =>
+  ({ type: 'memberCaughtUp', node, reason: `${node} has caught up` })
+const changed = (...inSync: string[]): PrimaryEvent => ({ type: 'inSyncChanged', inSync })
+const lapsed: PrimaryEvent = { type: 'leaseLapsed', reason: 'no valid grant from n2' }
+const deposed: PrimaryEvent = { type: 'deposed', reason: 'n2 holds epoch 5' }
+const refused: PrimaryEvent =
+  { type: 'compareAndSetRefused', reason: 'the record is at epoch 5 of n2' }
+const full: PrimaryEvent = { type: 'journalFull', reason: 'ENOSPC' }
+const healed: PrimaryEvent = { type: 'journalHealed' }
+const slow: PrimaryEvent = { type: 'bufferFull', reason: 'the disk does not keep up' }
+const drained: PrimaryEvent = { type: 'bufferDrained' }
+const handover: PrimaryEvent = { type: 'handoverRequested', to: 'n2', reason: 'drain' }
+const ready: PrimaryEvent = { type: 'handoverReady' }
+const targetLost: PrimaryEvent =
+  { type: 'handoverTargetLost', reason: 'n2 died before the handover' }
+const handedOver: PrimaryEvent = { type: 'handedOver' }
+
+const run = (...events: PrimaryEvent[]) => {
+  const running = runTimed(primaryMachine, input)
+  for (const event of events) running.actor.send(event)
+  return running
+}
+/** The transcript, without the lease, which is valid wherever it serves. */
+const told = (steps: readonly Step<typeof primaryMachine>[]) =>
+  transcript(primaryMachine, input, steps).replaceAll('serving.lease.valid | ', '')
+const stateOf = ({ actor }: ReturnType<typeof run>) => showState(actor.getSnapshot())
+
+test('a reign: opens, serves, loses a member, takes it in again, lapses', () => {
+  const text = told([
+    subscribed, lost('n3'), lost('n2'), changed('n1', 'n2'), caughtUp('n3'),
+    changed('n1', 'n2', 'n3'), lapsed,
+  ])
+  assert.is(text, golden(`
+    opening
+      openWrites
+    > writesSubscribed
+    serving.membership.steady | serving.ingest.open
+      acceptWrites
+    > memberLost node:n3,reason:n3 is proven dead
+    serving.ingest.open | serving.membership.shrinking: n3 is proven dead
+      progressed state:changing the in-sync set
+      changeInSync inSync:[n1,n2]
+    > memberLost node:n2,reason:n2 is proven dead
+    serving.ingest.open | serving.membership.shrinking: n3 is proven dead
+    > inSyncChanged inSync:[n1,n2]
+    serving.ingest.open | serving.membership.steady: n3 is proven dead
+    > memberCaughtUp node:n3,reason:n3 has caught up
+    serving.ingest.open | serving.membership.expanding: n3 has caught up
+      progressed state:changing the in-sync set
+      changeInSync inSync:[n1,n2,n3]
+    > inSyncChanged inSync:[n1,n2,n3]
+    serving.ingest.open | serving.membership.steady: n3 has caught up
+    > leaseLapsed reason:no valid grant from n2
+    closed: no valid grant from n2
+      endReign`))
+})
+
+test('a full journal makes it read-only until it heals', () => {
+  const text = told([subscribed, full, slow, drained, healed])
+    .split('\n').slice(2).join('\n')
+  assert.is(text, golden(`
+    > writesSubscribed
+    serving.membership.steady | serving.ingest.open
+      acceptWrites
+    > journalFull reason:ENOSPC
+    serving.membership.steady | serving.ingest.readOnly: ENOSPC
+      progressed state:readOnly
+      refuseWrites code:READ_ONLY
+    > bufferFull reason:the disk does not keep up
+    serving.membership.steady | serving.ingest.readOnly: ENOSPC
+    > bufferDrained
+    serving.membership.steady | serving.ingest.readOnly: ENOSPC
+    > journalHealed
+    serving.membership.steady | serving.ingest.open: the journal can be written again
+      acceptWrites`))
+})
+
+test('a disk that does not keep up throttles', () => {
+  const text = told([subscribed, slow, slow, drained, slow, full])
+    .split('\n').slice(5).join('\n')
+  assert.is(text, golden(`
+    > bufferFull reason:the disk does not keep up
+    serving.membership.steady | serving.ingest.throttled: the disk does not keep up
+      refuseWrites code:OVERLOADED
+    > bufferFull reason:the disk does not keep up
+    serving.membership.steady | serving.ingest.throttled: the disk does not keep up
+    > bufferDrained
+    serving.membership.steady | serving.ingest.open: the disk keeps up again
+      acceptWrites
+    > bufferFull reason:the disk does not keep up
+    serving.membership.steady | serving.ingest.throttled: the disk does not keep up
+      refuseWrites code:OVERLOADED
+    > journalFull reason:ENOSPC
+    serving.membership.steady | serving.ingest.readOnly: ENOSPC
+      progressed state:readOnly
+      refuseWrites code:READ_ONLY`))
+})
+
+test('a handover: writes are held, the target has all, the record names it', () => {
+  const text = told([subscribed, handover, ready, handedOver])
+    .split('\n').slice(5).join('\n')
+  assert.is(text, golden(`
+    > handoverRequested to:n2,reason:drain
+    handingOver.draining: drain
+      progressed state:handingOver
+      pauseWrites
+      awaitHandover to:n2
+    > handoverReady
+    handingOver.transferring: drain
+      transfer to:n2
+    > handedOver
+    closed: handed over
+      endReign`))
+  const { output } = run(subscribed, handover, ready, handedOver).actor.getSnapshot()
+  assert.equal(output, { reason: 'handed over', handedTo: 'n2' })
+})
+
+test('a handover whose target dies before the compare-and-set: it goes on serving', () => {
+  const text = told([subscribed, handover, targetLost])
+    .split('\n').slice(5).join('\n')
+  assert.is(text, golden(`
+    > handoverRequested to:n2,reason:drain
+    handingOver.draining: drain
+      progressed state:handingOver
+      pauseWrites
+      awaitHandover to:n2
+    > handoverTargetLost reason:n2 died before the handover
+    serving.membership.steady | serving.ingest.open: n2 died before the handover
+      resumeWrites
+      acceptWrites`))
+})
+
+test('a handover whose target is too slow', () => {
+  const text = told([
+    subscribed, handover, { after: 'handoverPatience' },
+  ]).split('\n').slice(9).join('\n')
+  assert.is(text, golden(`
+      awaitHandover to:n2
+    > after handoverPatience
+    serving.membership.steady | serving.ingest.open: the handover target did not catch up in time
+      resumeWrites
+      acceptWrites`))
+})
+
+test('a journal that fills up while a handover is tried stays read-only after it', () => {
+  for (const events of [[full, handover], [handover, full]]) {
+    const running = run(subscribed, ...events, targetLost)
+    assert.match(stateOf(running), 'serving.ingest.readOnly')
+    assert.equal(running.log.at(-1)?.effect,
+      { type: 'refuseWrites', code: 'READ_ONLY', reason: 'ENOSPC' })
+    running.actor.send(healed)
+    assert.match(stateOf(running), 'serving.ingest.open')
+  }
+  assert.match(stateOf(run(subscribed, full, handover, healed, targetLost)), 'ingest.open')
+  assert.match(stateOf(run(full, subscribed)), 'ingest.readOnly', 'while it opens, too')
+})
+
+test('from the compare-and-set of a handover on there is no way back to serving', () => {
+  const transferring = run(subscribed, handover, ready, targetLost, ready, caughtUp('n3'))
+  transferring.clock.advance(60_000)
+  assert.is(stateOf(transferring), 'handingOver.transferring')
+  transferring.actor.send(refused)
+  assert.equal(transferring.actor.getSnapshot().output,
+    { reason: 'the record is at epoch 5 of n2', handedTo: null })
+})
+
+test('no handover while a change of the set is in flight', () => {
+  const busy = run(subscribed, lost('n3'), handover)
+  assert.match(stateOf(busy), 'membership.shrinking')
+  busy.actor.send(changed('n1', 'n2'))
+  busy.actor.send(handover)
+  assert.is(stateOf(busy), 'handingOver.draining')
+})
+
+test('a refused compare-and-set, a lapse, a later reign end the reign wherever it is', () => {
+  const places: PrimaryEvent[][] = [
+    [], [subscribed], [subscribed, lost('n3')], [subscribed, full], [subscribed, slow],
+    [subscribed, handover], [subscribed, handover, ready],
+  ]
+  for (const events of places) {
+    for (const last of [lapsed, deposed, refused]) {
+      const ended = run(...events, last)
+      assert.is(ended.actor.getSnapshot().value, 'closed')
+      const { reason } = last as { reason: string }
+      assert.equal(ended.log.at(-1)?.effect, { type: 'endReign', reason })
+      assert.equal(ended.actor.getSnapshot().output, { reason, handedTo: null })
+    }
+  }
+})
+
+test('only listed members are lost, only others come in', () => {
+  for (const event of [lost('n9'), caughtUp('n2')]) {
+    assert.match(stateOf(run(subscribed, event)), 'membership.steady')
+  }
+})
+
+test('every state is reached', () => {
+  assertCovered({
+    machine: primaryMachine, input: { ...input, inSync: ['n1', 'n2'] },
+    events: [
+      subscribed, lost('n2'), caughtUp('n3'), changed('n1', 'n2'), lapsed, full, healed, slow,
+      drained, handover, ready, targetLost, handedOver,
+    ],
+  })
+})
+
+test('every event is handled, or ignored for a reason', () => {
+  const again = 'judged again at the next heartbeat, while it serves'
+  const steps = ['handoverReady', 'handoverTargetLost', 'handedOver']
+  assertHandled({
+    machine: primaryMachine,
+    events: [
+      'writesSubscribed', 'leaseLapsed', 'deposed', 'journalFull', 'journalHealed', 'bufferFull',
+      'bufferDrained', 'memberLost', 'memberCaughtUp', 'inSyncChanged', 'compareAndSetRefused',
+      'handoverRequested', ...steps,
+    ],
+    ignoreTable: [
+      { state: '', events: ['writesSubscribed'], reason: 'told once, while it opens' },
+      ...['opening', 'handingOver', 'serving'].map((state) =>
+        ({ state, events: ['bufferFull', 'bufferDrained'], reason: again })),
+      ...['opening', 'handingOver', 'serving'].map((state) =>
+        ({ state, events: ['memberLost', 'memberCaughtUp'], reason: again })),
+      { state: '', events: ['inSyncChanged'], reason: 'the outcome of one change in flight' },
+      { state: 'opening', events: ['handoverRequested'], reason: 'it does not serve yet: refused' },
+      { state: 'handingOver', events: ['handoverRequested'], reason: 'one at a time: refused' },
+      { state: '', events: steps, reason: 'of a handover that is not under way (any more)' },
+    ],
+  })
+})
+
+test.run()

@@ -1,0 +1,383 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { promotionMachine } from '../../machines/promotion.js'
+import type { PromotionEvent, PromotionInput } from '../../machines/promotion.js'
+import { defaultTimes } from '../../machines/protocol.js'
+import { answerOf, positionOf, recordOf } from './goldenRecords.js'
+import { assertCovered, assertHandled, golden, runTimed, transcript } from './paths.js'
+
+const test = suite('machines/promotion')
+
+const input: PromotionInput = {
+  space: 'demo', self: 'n2', disk: 'disk-n2', times: defaultTimes, jitterMs: 50,
+  forced: false, adopted: null,
+}
+const position = positionOf(3, 1040)
+const further = { epoch: 3, sequence: 1042 }
+const read = recordOf()
+const claim = recordOf({ revision: 8, epoch: 4, state: 'claimed', primary: 'n2' })
+const shrunk = recordOf({
+  revision: 9, epoch: 4, state: 'claimed', primary: 'n2', inSync: ['n2', 'n3'],
+})
+const open = recordOf({ revision: 9, epoch: 4, primary: 'n2' })
+const shrunkOpen = recordOf({ revision: 10, epoch: 4, primary: 'n2', inSync: ['n2', 'n3'] })
+
+const recordRead: PromotionEvent = { type: 'recordRead', record: read, position }
+const surveyed = (...answers: ReturnType<typeof answerOf>[]): PromotionEvent =>
+  ({ type: 'surveyed', answers, position })
+const alone = surveyed(answerOf('n3', { epoch: 3, sequence: 1038 }))
+const outdone = surveyed(answerOf('n3', further))
+const vacancyProven: PromotionEvent = { type: 'vacancyProven', vacancy: 'noResponders' }
+const claimed: PromotionEvent = { type: 'claimed', record: claim }
+const epochStarted: PromotionEvent = { type: 'epochStarted', sequence: 1041 }
+const grantsHeld: PromotionEvent = { type: 'grantsHeld' }
+const opened: PromotionEvent = { type: 'opened', record: open }
+const missing = (shrinkable: boolean): PromotionEvent =>
+  ({ type: 'grantsMissing', nodes: ['n1'], shrinkable })
+const refused: PromotionEvent =
+  { type: 'compareAndSetRefused', reason: 'the record is at epoch 4 of n3' }
+const reignSeen: PromotionEvent = { type: 'reignSeen', reason: 'n3 reigns in epoch 4' }
+const toClaim = [recordRead, alone, vacancyProven]
+const toGrants = [...toClaim, claimed, epochStarted]
+
+test('a clean win', () => {
+  const text = transcript(promotionMachine, input, [...toGrants, grantsHeld, opened])
+  assert.is(text, golden(`
+    surveying.reading
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
+    surveying.asking
+      survey record:epoch 3 open, n1 of n1+n2+n3 @7
+    > surveyed answers:[n3 at (3, 1038)],position:(3, 1040)
+    awaitingVacancy: I am at (3, 1040); n3 at (3, 1038)
+      progressed state:awaitingVacancy
+      watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
+    > vacancyProven vacancy:noResponders
+    claiming: the reign is over: noResponders
+      progressed state:claiming
+      claim record:epoch 3 open, n1 of n1+n2+n3 @7,answers:[n3 at (3, 1038)],vacancy:noResponders
+    > claimed record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    opening.appending: epoch 4 is claimed
+      progressed state:opening
+      startEpoch record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    > epochStarted sequence:1041
+    opening.awaitingGrants: epoch 4 is claimed
+      watchGrants record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    > grantsHeld
+    confirming: the grants of all in-sync members are held
+      progressed state:confirming
+      open record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    > opened record:epoch 4 open, n2 of n1+n2+n3 @9
+    won: won`))
+})
+
+test('stands by for a better candidate, which then is silent, and wins', () => {
+  const text = transcript(promotionMachine, input, [
+    recordRead, outdone, { after: 'standBy' }, recordRead, surveyed(), vacancyProven,
+  ])
+  assert.is(text, golden(`
+    surveying.reading
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
+    surveying.asking
+      survey record:epoch 3 open, n1 of n1+n2+n3 @7
+    > surveyed answers:[n3 at (3, 1042)],position:(3, 1040)
+    standingBy: stands by: n3 is at (3, 1042), I am at (3, 1040)
+      progressed state:standingBy
+    > after standBy
+    surveying.reading: stands by: n3 is at (3, 1042), I am at (3, 1040)
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
+    surveying.asking: stands by: n3 is at (3, 1042), I am at (3, 1040)
+      survey record:epoch 3 open, n1 of n1+n2+n3 @7
+    > surveyed answers:[],position:(3, 1040)
+    awaitingVacancy: I am at (3, 1040); nobody answered
+      progressed state:awaitingVacancy
+      watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
+    > vacancyProven vacancy:noResponders
+    claiming: the reign is over: noResponders
+      progressed state:claiming
+      claim record:epoch 3 open, n1 of n1+n2+n3 @7,answers:[],vacancy:noResponders`))
+})
+
+test('a better candidate that never moves is not waited for without end', () => {
+  const text = transcript(promotionMachine, input, [
+    ...Array.from({ length: 4 }, () => [recordRead, outdone, { after: 'standBy' }]).flat(),
+    recordRead, outdone, vacancyProven,
+  ]).split('\n').slice(-8).join('\n')
+  assert.is(text, golden(`
+    > surveyed answers:[n3 at (3, 1042)],position:(3, 1040)
+    awaitingVacancy: stands by: n3 is at (3, 1042), I am at (3, 1040)
+      progressed state:awaitingVacancy
+      watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
+    > vacancyProven vacancy:noResponders
+    claiming: the reign is over: noResponders
+      progressed state:claiming
+      claim record:epoch 3 open, n1 of n1+n2+n3 @7,answers:[n3 at (3, 1042)],vacancy:noResponders`))
+})
+
+test('one that serves ends the attempt', () => {
+  const serving = surveyed(answerOf('n1', further, { serving: true }))
+  const text = transcript(promotionMachine, input, [recordRead, serving])
+  assert.is(text, golden(`
+    surveying.reading
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
+    surveying.asking
+      survey record:epoch 3 open, n1 of n1+n2+n3 @7
+    > surveyed answers:[n1 at (3, 1042) serving],position:(3, 1040)
+    stoodDown: n1 serves with valid grants
+      progressed state:stoodDown`))
+})
+
+test('another one was faster with its claim', () => {
+  const text = transcript(promotionMachine, input, [...toClaim, refused])
+    .split('\n').slice(-6).join('\n')
+  assert.is(text, golden(`
+    claiming: the reign is over: noResponders
+      progressed state:claiming
+      claim record:epoch 3 open, n1 of n1+n2+n3 @7,answers:[n3 at (3, 1038)],vacancy:noResponders
+    > compareAndSetRefused reason:the record is at epoch 4 of n3
+    stoodDown: the record is at epoch 4 of n3
+      progressed state:stoodDown`))
+})
+
+test('a handover in my favour: the claim is there already', () => {
+  const text = transcript(promotionMachine, { ...input, adopted: claim }, [
+    epochStarted, grantsHeld, opened,
+  ])
+  assert.is(text, golden(`
+    opening.appending: epoch 4 is claimed
+      progressed state:opening
+      startEpoch record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    > epochStarted sequence:1041
+    opening.awaitingGrants: epoch 4 is claimed
+      watchGrants record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    > grantsHeld
+    confirming: the grants of all in-sync members are held
+      progressed state:confirming
+      open record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    > opened record:epoch 4 open, n2 of n1+n2+n3 @9
+    won: won`))
+})
+
+test('a member whose grant is missing is waited for, then left out', () => {
+  const text = transcript(promotionMachine, { ...input, adopted: claim }, [
+    epochStarted, missing(false), missing(true), { type: 'inSyncShrunk', record: shrunk },
+    grantsHeld, { type: 'opened', record: shrunkOpen },
+  ])
+  assert.is(text, golden(`
+    opening.appending: epoch 4 is claimed
+      progressed state:opening
+      startEpoch record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    > epochStarted sequence:1041
+    opening.awaitingGrants: epoch 4 is claimed
+      watchGrants record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    > grantsMissing nodes:[n1],shrinkable:false
+    opening.awaitingGrants: waits for the grants of n1
+    > grantsMissing nodes:[n1],shrinkable:true
+    opening.shrinking: no grant from n1
+      progressed state:opening
+      shrink record:epoch 4 claimed, n2 of n1+n2+n3 @8,without:[n1]
+    > inSyncShrunk record:epoch 4 claimed, n2 of n2+n3 @9
+    opening.awaitingGrants: no grant from n1
+      watchGrants record:epoch 4 claimed, n2 of n2+n3 @9
+    > grantsHeld
+    confirming: the grants of all in-sync members are held
+      progressed state:confirming
+      open record:epoch 4 claimed, n2 of n2+n3 @9
+    > opened record:epoch 4 open, n2 of n2+n3 @10
+    won: won`))
+})
+
+test('a grant that runs out while the opening is confirmed', () => {
+  const text = transcript(promotionMachine, { ...input, adopted: claim }, [
+    epochStarted, grantsHeld, { type: 'leaseLapsed', reason: 'no valid grant from n3' },
+  ]).split('\n').slice(-6).join('\n')
+  assert.is(text, golden(`
+    confirming: the grants of all in-sync members are held
+      progressed state:confirming
+      open record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    > leaseLapsed reason:no valid grant from n3
+    stoodDown: no valid grant from n3
+      progressed state:stoodDown`))
+})
+
+test('blocked: not in sync, then a reign is seen', () => {
+  const record = recordOf({ inSync: ['n1'] })
+  const text = transcript(promotionMachine, input, [
+    { type: 'recordRead', record, position }, { after: 'retry' },
+    { type: 'recordRead', record, position }, reignSeen,
+  ])
+  assert.is(text, golden(`
+    surveying.reading
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1 @7,position:(3, 1040)
+    blocked: blocked: n2 is not in sync; waiting for one of n1
+      progressed state:blocked
+    > after retry
+    surveying.reading: blocked: n2 is not in sync; waiting for one of n1
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1 @7,position:(3, 1040)
+    blocked: blocked: n2 is not in sync; waiting for one of n1
+      progressed state:blocked
+    > reignSeen reason:n3 reigns in epoch 4
+    stoodDown: n3 reigns in epoch 4
+      progressed state:stoodDown`))
+})
+
+test('blocked: back with another disk', () => {
+  const text = transcript(promotionMachine, { ...input, disk: 'new' }, [recordRead])
+  assert.is(text, golden(`
+    surveying.reading
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
+    blocked: blocked: n2 came back with another disk; waiting for one of n1, n2, n3
+      progressed state:blocked`))
+})
+
+test('the arbiter is away for a while', () => {
+  const text = transcript(promotionMachine, input, [
+    { type: 'recordUnavailable', reason: 'timeout' }, { after: 'retry' }, recordRead,
+  ])
+  assert.is(text, golden(`
+    surveying.reading
+      readRecord
+    > recordUnavailable reason:timeout
+    surveying.waitingForArbiter: timeout
+      progressed state:waitingForArbiter
+    > after retry
+    surveying.reading: timeout
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
+    surveying.asking: timeout
+      survey record:epoch 3 open, n1 of n1+n2+n3 @7`))
+})
+
+test('an operator forces it: neither the in-sync rule nor one that serves is in the way', () => {
+  const record = recordOf({ inSync: ['n1'] })
+  const text = transcript(promotionMachine, { ...input, forced: true }, [
+    { type: 'recordRead', record, position }, reignSeen,
+    surveyed(answerOf('n1', further, { serving: true })),
+    { type: 'vacancyProven', vacancy: 'none' },
+  ])
+  assert.is(text, golden(`
+    surveying.reading
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1 @7,position:(3, 1040)
+    surveying.asking
+      survey record:epoch 3 open, n1 of n1 @7
+    > reignSeen reason:n3 reigns in epoch 4
+    surveying.asking
+    > surveyed answers:[n1 at (3, 1042) serving],position:(3, 1040)
+    awaitingVacancy: n1 serves with valid grants
+      progressed state:awaitingVacancy
+      watchVacancy record:epoch 3 open, n1 of n1 @7
+    > vacancyProven vacancy:none
+    claiming: the reign is over: none
+      progressed state:claiming
+      claim record:epoch 3 open, n1 of n1 @7,answers:[n1 at (3, 1042) serving],vacancy:none`))
+})
+
+test('a forced claim stands down, as any, before a later reign', () => {
+  for (const last of [refused, reignSeen]) {
+    const run = runTimed(promotionMachine, { ...input, forced: true })
+    for (const event of [...toClaim, claimed, last]) run.actor.send(event)
+    assert.is(run.actor.getSnapshot().value, 'stoodDown')
+  }
+})
+
+const endings: readonly [string, readonly PromotionEvent[], string][] = [
+  ['won', [...toGrants, grantsHeld, opened], 'won'],
+  ['the open was refused', [...toGrants, grantsHeld, refused], 'the record is at epoch 4 of n3'],
+  ['the shrink was refused', [...toGrants, missing(true), refused],
+    'the record is at epoch 4 of n3'],
+  ['a later reign while opening', [...toClaim, claimed, reignSeen], 'n3 reigns in epoch 4'],
+  ['a later reign while waiting', [recordRead, alone, reignSeen], 'n3 reigns in epoch 4'],
+  ['a later reign while standing by', [recordRead, outdone, reignSeen], 'n3 reigns in epoch 4'],
+  ['the disk', [...toClaim, claimed, { type: 'stepFailed', reason: 'disk full' }], 'disk full'],
+]
+
+test('how it ends', () => {
+  for (const [name, events, reason] of endings) {
+    const run = runTimed(promotionMachine, input)
+    for (const event of events) run.actor.send(event)
+    const { output } = run.actor.getSnapshot()
+    if (reason === 'won') assert.equal(output, { kind: 'won', record: open, epochStart: 1041 })
+    else assert.equal(output, { kind: 'stoodDown', reason }, name)
+  }
+})
+
+test('the compare-and-set in flight decides, not what is heard beside it', () => {
+  for (const [before, state] of [[toClaim, 'claiming'], [[...toGrants, grantsHeld], 'confirming']]) {
+    const run = runTimed(promotionMachine, input)
+    for (const event of before as PromotionEvent[]) run.actor.send(event)
+    run.actor.send(reignSeen)
+    assert.is(run.actor.getSnapshot().value, state)
+  }
+})
+
+test('patience: stand-by with jitter, retries, and a primary that is heard after all', () => {
+  const standingBy = runTimed(promotionMachine, input)
+  for (const event of [recordRead, outdone]) standingBy.actor.send(event)
+  standingBy.clock.advance(349)
+  assert.is(standingBy.actor.getSnapshot().value, 'standingBy')
+  standingBy.clock.advance(1)
+  assert.equal(standingBy.actor.getSnapshot().value, { surveying: 'reading' })
+
+  const waiting = runTimed(promotionMachine, input)
+  for (const event of [recordRead, alone]) waiting.actor.send(event)
+  waiting.clock.advance(2000 * 1.1 * 1.5 - 1)
+  assert.is(waiting.actor.getSnapshot().value, 'awaitingVacancy', 'longer than any grant')
+  waiting.clock.advance(1)
+  assert.match(waiting.actor.getSnapshot().context.lastReason, /no proof that its reign is over/)
+})
+
+test('every state is reached', () => {
+  const blocked: PromotionEvent =
+    { type: 'recordRead', record: recordOf({ inSync: ['n1'] }), position }
+  assertCovered({
+    machine: promotionMachine, input,
+    events: [
+      ...toGrants, grantsHeld, opened, outdone, missing(false), missing(true), blocked,
+      { type: 'inSyncShrunk', record: shrunk }, refused, reignSeen,
+      { type: 'recordUnavailable', reason: 'timeout' }, { type: 'stepFailed', reason: 'x' },
+      { type: 'leaseLapsed', reason: 'x' },
+    ],
+    stopWhen: (snapshot) => snapshot.context.standBys > 1,
+  })
+})
+
+test('every event is handled, or ignored for a reason', () => {
+  const once = 'the outcome of one effect, told in the state that asked for it'
+  assertHandled({
+    machine: promotionMachine,
+    events: [
+      'recordRead', 'recordUnavailable', 'surveyed', 'vacancyProven', 'claimed',
+      'compareAndSetRefused', 'epochStarted', 'stepFailed', 'grantsHeld', 'grantsMissing',
+      'inSyncShrunk', 'opened', 'leaseLapsed', 'reignSeen',
+    ],
+    ignoreTable: [
+      {
+        state: '', reason: once,
+        events: ['recordRead', 'recordUnavailable', 'surveyed', 'claimed', 'epochStarted',
+          'inSyncShrunk', 'opened'],
+      },
+      { state: '', events: ['vacancyProven'], reason: 'told while it is watched for' },
+      { state: '', events: ['grantsHeld', 'grantsMissing'], reason: 'told while they are watched' },
+      ...['surveying', 'standingBy', 'blocked', 'awaitingVacancy'].map((state) => ({
+        state, events: ['compareAndSetRefused'], reason: 'none was sent yet',
+      })),
+      ...['surveying', 'standingBy', 'blocked', 'awaitingVacancy', 'claiming', 'opening']
+        .map((state) => ({
+          state, events: ['leaseLapsed'], reason: 'no lease yet: it begins with the second step',
+        })),
+      ...['claiming', 'confirming'].map((state) => ({
+        state, events: ['reignSeen'],
+        reason: 'the compare-and-set in flight is refused when another reign came before it',
+      })),
+    ],
+  })
+})
+
+test.run()

@@ -1,0 +1,334 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { defaultTimes } from '../../machines/protocol.js'
+import { replicaMachine } from '../../machines/replica.js'
+import type { ReplicaEvent } from '../../machines/replica.js'
+import { positionOf } from './goldenRecords.js'
+import { assertCovered, assertHandled, golden, runTimed, transcript } from './paths.js'
+
+const test = suite('machines/replica')
+
+const input = { space: 'demo', self: 'n2', times: defaultTimes, joins: 0 }
+const reign = (primary: string, epoch: number): ReplicaEvent =>
+  ({ type: 'reignSeen', primary, epoch })
+interface Joined {
+  readonly session?: number
+  readonly isFork?: boolean
+  readonly snapshotNeeded?: boolean
+}
+const joined = (number: number, over: Joined = {}): ReplicaEvent => ({
+  type: 'joined', number, session: 7, common: positionOf(3, 40), primaryEnd: 90,
+  isFork: false, snapshotNeeded: false, ...over,
+})
+const measured = (durable: number, primaryEnd: number): ReplicaEvent =>
+  ({ type: 'measured', durable, primaryEnd })
+const gapFound: ReplicaEvent = {
+  type: 'gapFound', position: positionOf(4, 95),
+  reason: 'frame 98 after (4, 97), mine ends at (4, 95)',
+}
+const sessionLost: ReplicaEvent =
+  { type: 'sessionLost', reason: 'the primary knows another session' }
+const reignEnded: ReplicaEvent =
+  { type: 'reignEnded', reason: 'the reign of epoch 4 is over: noResponders' }
+const forkTruncated: ReplicaEvent = { type: 'forkTruncated' }
+const truncationFailed: ReplicaEvent = { type: 'truncationFailed', reason: 'ENOSPC' }
+const joinFailed = (number: number): ReplicaEvent =>
+  ({ type: 'joinFailed', number, reason: 'n1 does not answer' })
+
+test('joins a reign, catches up, streams, until the reign is over', () => {
+  const text = transcript(replicaMachine, input, [
+    reign('n1', 4), joined(1), measured(60, 90), measured(90, 90), measured(92, 92), reignEnded,
+  ])
+  assert.is(text, golden(`
+    waiting: no reign is known
+      leave
+      progressed state:waiting
+    > reignSeen primary:n1,epoch:4
+    joining.asking: n1 reigns in epoch 4
+      leave
+      progressed state:joining
+      join primary:n1,epoch:4,number:1
+    > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
+    catchingUp: session 7 of n1, common point (3, 40)
+      follow primary:n1,epoch:4,session:7
+      progressed state:catchingUp
+    > measured durable:60,primaryEnd:90
+    catchingUp: session 7 of n1, common point (3, 40)
+    > measured durable:90,primaryEnd:90
+    streaming: session 7 of n1, common point (3, 40)
+      progressed state:streaming
+    > measured durable:92,primaryEnd:92
+    streaming: session 7 of n1, common point (3, 40)
+    > reignEnded reason:the reign of epoch 4 is over: noResponders
+    waiting: the reign of epoch 4 is over: noResponders
+      leave
+      progressed state:waiting`))
+})
+
+test('what lies beyond the common point is salvaged and truncated before it follows', () => {
+  const text = transcript(replicaMachine, input, [
+    reign('n1', 4), joined(1, { isFork: true }), forkTruncated, measured(90, 90),
+  ])
+  assert.is(text, golden(`
+    waiting: no reign is known
+      leave
+      progressed state:waiting
+    > reignSeen primary:n1,epoch:4
+    joining.asking: n1 reigns in epoch 4
+      leave
+      progressed state:joining
+      join primary:n1,epoch:4,number:1
+    > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:true,snapshotNeeded:false
+    truncating.salvaging: session 7 of n1, common point (3, 40)
+      truncate common:(3, 40),epoch:4,session:7
+      progressed state:truncating
+    > forkTruncated
+    catchingUp: session 7 of n1, common point (3, 40)
+      follow primary:n1,epoch:4,session:7
+      progressed state:catchingUp
+    > measured durable:90,primaryEnd:90
+    streaming: session 7 of n1, common point (3, 40)
+      progressed state:streaming`))
+})
+
+test('a salvage that fails is tried again after a pause', () => {
+  const text = transcript(replicaMachine, input, [
+    reign('n1', 4), joined(1, { isFork: true }), truncationFailed, { after: 'joinRetry' },
+  ])
+  assert.is(text, golden(`
+    waiting: no reign is known
+      leave
+      progressed state:waiting
+    > reignSeen primary:n1,epoch:4
+    joining.asking: n1 reigns in epoch 4
+      leave
+      progressed state:joining
+      join primary:n1,epoch:4,number:1
+    > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:true,snapshotNeeded:false
+    truncating.salvaging: session 7 of n1, common point (3, 40)
+      truncate common:(3, 40),epoch:4,session:7
+      progressed state:truncating
+    > truncationFailed reason:ENOSPC
+    joining.pausing: ENOSPC
+      leave
+      progressed state:joining
+    > after joinRetry
+    joining.asking: ENOSPC
+      join primary:n1,epoch:4,number:2`))
+})
+
+test('a reign that comes while the fork is truncated is joined after it', () => {
+  const text = transcript(replicaMachine, input, [
+    reign('n1', 4), joined(1, { isFork: true }), reign('n3', 5), reign('n3', 5), forkTruncated,
+  ])
+  assert.is(text, golden(`
+    waiting: no reign is known
+      leave
+      progressed state:waiting
+    > reignSeen primary:n1,epoch:4
+    joining.asking: n1 reigns in epoch 4
+      leave
+      progressed state:joining
+      join primary:n1,epoch:4,number:1
+    > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:true,snapshotNeeded:false
+    truncating.salvaging: session 7 of n1, common point (3, 40)
+      truncate common:(3, 40),epoch:4,session:7
+      progressed state:truncating
+    > reignSeen primary:n3,epoch:5
+    truncating.overtaken: n3 reigns in epoch 5
+    > reignSeen primary:n3,epoch:5
+    truncating.overtaken: n3 reigns in epoch 5
+    > forkTruncated
+    joining.asking: n3 reigns in epoch 5
+      leave
+      progressed state:joining
+      join primary:n3,epoch:5,number:2`))
+})
+
+test('a reign that ends while the fork is truncated is left after it', () => {
+  const run = runTimed(replicaMachine, input)
+  for (const event of [reign('n1', 4), joined(1, { isFork: true }), reignEnded]) {
+    run.actor.send(event)
+  }
+  assert.equal(run.actor.getSnapshot().value, { truncating: 'overtaken' })
+  run.actor.send(truncationFailed)
+  assert.is(run.actor.getSnapshot().value, 'waiting')
+})
+
+test('a gap is asked for again', () => {
+  const text = transcript(replicaMachine, input, [
+    reign('n1', 4), joined(1), measured(90, 90), gapFound, gapFound, measured(99, 99),
+  ]).split('\n').slice(6).join('\n')
+  assert.is(text, golden(`
+      progressed state:joining
+      join primary:n1,epoch:4,number:1
+    > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
+    catchingUp: session 7 of n1, common point (3, 40)
+      follow primary:n1,epoch:4,session:7
+      progressed state:catchingUp
+    > measured durable:90,primaryEnd:90
+    streaming: session 7 of n1, common point (3, 40)
+      progressed state:streaming
+    > gapFound position:(4, 95),reason:frame 98 after (4, 97), mine ends at (4, 95)
+    catchingUp: session 7 of n1, common point (3, 40)
+      nack position:(4, 95),reason:frame 98 after (4, 97), mine ends at (4, 95)
+      progressed state:catchingUp
+    > gapFound position:(4, 95),reason:frame 98 after (4, 97), mine ends at (4, 95)
+    catchingUp: session 7 of n1, common point (3, 40)
+      nack position:(4, 95),reason:frame 98 after (4, 97), mine ends at (4, 95)
+    > measured durable:99,primaryEnd:99
+    streaming: session 7 of n1, common point (3, 40)
+      progressed state:streaming`))
+})
+
+test('a session that the primary does not know any more is asked for anew', () => {
+  const text = transcript(replicaMachine, input, [
+    reign('n1', 4), joined(1), measured(90, 90), sessionLost, joined(2, { session: 8 }),
+  ]).split('\n').slice(6).join('\n')
+  assert.is(text, golden(`
+      progressed state:joining
+      join primary:n1,epoch:4,number:1
+    > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
+    catchingUp: session 7 of n1, common point (3, 40)
+      follow primary:n1,epoch:4,session:7
+      progressed state:catchingUp
+    > measured durable:90,primaryEnd:90
+    streaming: session 7 of n1, common point (3, 40)
+      progressed state:streaming
+    > sessionLost reason:the primary knows another session
+    joining.asking: the primary knows another session
+      leave
+      progressed state:joining
+      join primary:n1,epoch:4,number:2
+    > joined number:2,session:8,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
+    catchingUp: session 8 of n1, common point (3, 40)
+      follow primary:n1,epoch:4,session:8
+      progressed state:catchingUp`))
+})
+
+test('a later reign is joined, an earlier one and the present one are not', () => {
+  const text = transcript(replicaMachine, input, [
+    reign('n1', 4), joined(1), reign('n1', 4), reign('n3', 3), reign('n3', 5),
+  ]).split('\n').slice(6).join('\n')
+  assert.is(text, golden(`
+      progressed state:joining
+      join primary:n1,epoch:4,number:1
+    > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
+    catchingUp: session 7 of n1, common point (3, 40)
+      follow primary:n1,epoch:4,session:7
+      progressed state:catchingUp
+    > reignSeen primary:n1,epoch:4
+    catchingUp: session 7 of n1, common point (3, 40)
+    > reignSeen primary:n3,epoch:3
+    catchingUp: session 7 of n1, common point (3, 40)
+    > reignSeen primary:n3,epoch:5
+    joining.asking: n3 reigns in epoch 5
+      leave
+      progressed state:joining
+      join primary:n3,epoch:5,number:2`))
+})
+
+test('answers to an earlier join are ignored', () => {
+  const text = transcript(replicaMachine, { ...input, joins: 4 }, [
+    reign('n1', 4), joinFailed(4), joined(4), joinFailed(5), { after: 'joinRetry' }, joined(5),
+    joinFailed(5), joined(6),
+  ])
+  assert.is(text, golden(`
+    waiting: no reign is known
+      leave
+      progressed state:waiting
+    > reignSeen primary:n1,epoch:4
+    joining.asking: n1 reigns in epoch 4
+      leave
+      progressed state:joining
+      join primary:n1,epoch:4,number:5
+    > joinFailed number:4,reason:n1 does not answer
+    joining.asking: n1 reigns in epoch 4
+    > joined number:4,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
+    joining.asking: n1 reigns in epoch 4
+    > joinFailed number:5,reason:n1 does not answer
+    joining.pausing: n1 does not answer
+    > after joinRetry
+    joining.asking: n1 does not answer
+      join primary:n1,epoch:4,number:6
+    > joined number:5,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
+    joining.asking: n1 does not answer
+    > joinFailed number:5,reason:n1 does not answer
+    joining.asking: n1 does not answer
+    > joined number:6,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
+    catchingUp: session 7 of n1, common point (3, 40)
+      follow primary:n1,epoch:4,session:7
+      progressed state:catchingUp`))
+})
+
+test('below what the store holds only a snapshot helps: it says so and waits', () => {
+  const text = transcript(replicaMachine, input, [
+    reign('n1', 4), joined(1, { isFork: true, snapshotNeeded: true }), reign('n3', 5),
+  ]).split('\n').slice(6).join('\n')
+  assert.is(text, golden(`
+      progressed state:joining
+      join primary:n1,epoch:4,number:1
+    > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:true,snapshotNeeded:true
+    installing: waits for a snapshot: session 7 of n1, common point (3, 40)
+      progressed state:installing
+    > reignSeen primary:n3,epoch:5
+    joining.asking: n3 reigns in epoch 5
+      leave
+      progressed state:joining
+      join primary:n3,epoch:5,number:2`))
+})
+
+test('the same reign may be joined again after its end was told in error', () => {
+  const run = runTimed(replicaMachine, input)
+  for (const event of [reign('n1', 4), joined(1), reignEnded, reign('n1', 4)]) run.actor.send(event)
+  assert.equal(run.actor.getSnapshot().value, { joining: 'asking' })
+  assert.is(run.actor.getSnapshot().context.joins, 2)
+})
+
+test('a primary that does not answer is asked again, each time under a new number', () => {
+  const run = runTimed(replicaMachine, input)
+  run.actor.send(reign('n1', 4))
+  run.clock.advance(1250)
+  run.actor.send(joinFailed(3))
+  run.clock.advance(100)
+  const asked = run.log.flatMap(({ atMs, effect }) =>
+    effect.type === 'join' ? [[atMs, effect.number]] : [])
+  assert.equal(asked, [[0, 1], [600, 2], [1200, 3], [1350, 4]])
+})
+
+test('every state is reached', () => {
+  assertCovered({
+    machine: replicaMachine, input,
+    events: [
+      reign('n1', 4), reign('n3', 5), joined(1), joined(1, { isFork: true }),
+      joined(1, { snapshotNeeded: true }), joinFailed(1), forkTruncated, truncationFailed,
+      measured(60, 90), measured(90, 90), gapFound, sessionLost, reignEnded,
+    ],
+    stopWhen: (snapshot) => snapshot.context.joins > 2,
+  })
+})
+
+test('every event is handled, or ignored for a reason', () => {
+  const late = 'its number, or its session, is not the present one: late'
+  const unfollowed = 'no session is followed: frames are not looked at'
+  const done = 'the outcome of one truncation, which is waited for'
+  const without = ['waiting', 'joining', 'truncating', 'installing']
+  assertHandled({
+    machine: replicaMachine,
+    events: [
+      'reignSeen', 'joined', 'joinFailed', 'forkTruncated', 'truncationFailed', 'measured',
+      'gapFound', 'sessionLost', 'reignEnded',
+    ],
+    ignoreTable: [
+      ...['waiting', 'truncating', 'installing', 'catchingUp', 'streaming'].map((state) =>
+        ({ state, events: ['joined', 'joinFailed'], reason: late })),
+      { state: 'joining.pausing', events: ['joinFailed'], reason: late },
+      ...without.map((state) =>
+        ({ state, events: ['measured', 'gapFound', 'sessionLost'], reason: unfollowed })),
+      ...['waiting', 'joining', 'installing', 'catchingUp', 'streaming'].map((state) =>
+        ({ state, events: ['forkTruncated', 'truncationFailed'], reason: done })),
+    ],
+  })
+})
+
+test.run()

@@ -1,0 +1,185 @@
+/** What the tests of the actors share: a journal behind gates, one space's data path. */
+import { GroupCommit } from '../../actors/groupCommit.js'
+import { Ingest } from '../../actors/ingest.js'
+import type { IngestOptions } from '../../actors/ingest.js'
+import { Lease } from '../../actors/lease.js'
+import { Overlay } from '../../actors/overlay.js'
+import { JournalFullError } from '../../actors/ports.js'
+import type {
+  BusMessage, ErrorAnswer, Frame, Journal, JournalLog, JournalRecord, Logger, Telemetry,
+  WriteAnswer,
+} from '../../actors/ports.js'
+import { defaultSettings } from '../../actors/settings.js'
+import { SpaceLog } from '../../actors/spaceLog.js'
+import { createClientCodec } from '../../runtime/codec/client.js'
+import { createFrameCodec } from '../../runtime/codec/frames.js'
+import { MemorySpaceStore } from '../fakes/memoryStore.js'
+import { VirtualClock } from '../fakes/virtualClock.js'
+
+export const quiet: Logger = {
+  debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined,
+}
+export const noTelemetry: Telemetry = { count: () => undefined, observe: () => undefined }
+export const codec = createFrameCodec()
+export const clients = createClientCodec()
+export const uuid = '00000000-0000-4000-8000-000000000001'
+
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 4; i += 1) await new Promise<void>((resolve) => setImmediate(resolve))
+}
+
+/** Writes and syncs wait for the test when `holds` says so. */
+export class GateJournal implements Journal {
+  readonly id = 'gate'
+  readonly recovery = {
+    segments: 0, bytes: 0, records: 0, ms: 0, torn: null, damaged: [],
+  }
+  readonly flushes: (readonly JournalRecord[])[] = []
+  readonly steps: string[] = []
+  holdsWrites = false
+  holdsSyncs = false
+  failures = 0
+  syncError: Error | null = null
+  private waiting: (() => void)[] = []
+
+  logs(): readonly JournalLog[] {
+    return []
+  }
+
+  log(): undefined {
+    return undefined
+  }
+
+  async write(records: readonly JournalRecord[]): Promise<void> {
+    if (this.holdsWrites) await this.gate()
+    if (this.failures > 0) {
+      this.failures -= 1
+      this.steps.push('full')
+      throw new JournalFullError('no space left')
+    }
+    this.flushes.push(records)
+    this.steps.push('written')
+  }
+
+  async sync(): Promise<void> {
+    if (this.holdsSyncs) await this.gate()
+    if (this.syncError) throw this.syncError
+    this.steps.push('synced')
+  }
+
+  /** Lets what waits go on, and what follows from it. */
+  async release(): Promise<void> {
+    for (const go of this.waiting.splice(0)) go()
+    await settle()
+  }
+
+  async read(id: string, from: number): Promise<Frame[]> {
+    const frames = this.flushes.flat().flatMap((record) =>
+      (record.type === 'frame' && record.frame.uuid === id ? [record.frame] : []))
+    return frames.filter((frame) => frame.last >= from)
+  }
+
+  stats(): { segments: number; bytes: number; flush: number } {
+    return { segments: 1, bytes: 0, flush: this.flushes.length }
+  }
+
+  async close(): Promise<void> {}
+
+  private gate(): Promise<void> {
+    return new Promise((resolve) => this.waiting.push(resolve))
+  }
+}
+
+export function commitsOver(
+  journal: Journal, clock: VirtualClock, over: Partial<ConstructorParameters<
+    typeof GroupCommit>[0]> = {},
+): GroupCommit {
+  return new GroupCommit({
+    journal, clock, logger: quiet, telemetry: noTelemetry, flushBytesMax: 1 << 20,
+    idleConfirmMs: 100, onSyncFailed: () => undefined, onFull: () => undefined,
+    onHealed: () => undefined, ...over,
+  })
+}
+
+export type Answer = (WriteAnswer | ErrorAnswer) & { to: string }
+
+export function message(
+  data: object | Uint8Array, headers: Record<string, string> = {}, reply?: string,
+): BusMessage {
+  const bytes = data instanceof Uint8Array ? data : Buffer.from(JSON.stringify(data))
+  return { subject: 'engram.v1.write.demo', data: bytes, reply, header: (name) => headers[name] }
+}
+
+/** The data path of one primary, its lease and its replicas in the test's hand. */
+export class Path {
+  readonly answers: Answer[] = []
+  readonly log: SpaceLog
+  readonly overlay = new Overlay()
+  readonly store = new MemorySpaceStore()
+  readonly ingest: Ingest
+  readonly lapses: string[] = []
+  readonly shipped: Frame[] = []
+  grantMs = 2000
+  inSync = 2
+  private sent = 0
+
+  constructor(
+    readonly journal: GateJournal, readonly clock: VirtualClock, readonly commits: GroupCommit,
+    over: Partial<IngestOptions> = {}, id = uuid,
+  ) {
+    this.log = new SpaceLog('demo', id, journal, 1 << 20, undefined)
+    const lease = new Lease('n1', clock, () => this.grantMs, (reason) => this.lapses.push(reason))
+    lease.begin(['n1', 'n2'])
+    this.ingest = new Ingest({
+      space: 'demo', node: 'n1', epoch: 1, settings: defaultSettings,
+      spaceSettings: { replicas: 1, ack: 'durable', minInSync: 2 },
+      log: this.log, overlay: this.overlay, store: this.store, lease, frames: codec, clients,
+      commits, clock, telemetry: noTelemetry,
+      publish: (to, data) => {
+        this.answers.push({ ...JSON.parse(Buffer.from(data).toString()) as Answer, to })
+        journal.steps.push(`answered ${to}`)
+      },
+      inSyncCount: () => this.inSync,
+      onWritten: (frame) => {
+        this.shipped.push(frame)
+        journal.steps.push('shipped')
+      },
+      onDurable: () => undefined,
+      clockAtEnd: {}, lastTimestamp: 0,
+      ...over,
+    })
+  }
+
+  /** Sends a write; its reply subject is `r1`, `r2` … in the order of the calls. */
+  write(headers: Record<string, string> = {}, count = 1): string {
+    const reply = `r${(this.sent += 1)}`
+    const operations = Array.from({ length: count }, (_, i) =>
+      ({ type: 'StoreNode', node: { id: `${reply}.${i}` } }))
+    this.ingest.onWrite(message(count === 1 ? operations[0]! : { operations }, headers, reply))
+    return reply
+  }
+
+  /** Everything up to there is durable at the replicas too. */
+  commit(sequence = this.log.durable.sequence): void {
+    this.log.commitSequence = sequence
+    this.ingest.committed()
+  }
+
+  answerTo(reply: string): Answer | undefined {
+    const found = this.answers.filter(({ to }) => to === reply)
+    if (found.length > 1) throw new Error(`${reply} was answered ${found.length} times`)
+    return found[0]
+  }
+
+  codeTo(reply: string): string {
+    const answer = this.answerTo(reply)
+    if (!answer) return 'none'
+    return answer.ok ? `ok ${answer.sequence}` : answer.code
+  }
+}
+
+export function path(over: Partial<IngestOptions> = {}): Path {
+  const journal = new GateJournal()
+  const clock = new VirtualClock()
+  return new Path(journal, clock, commitsOver(journal, clock), over)
+}
