@@ -70,6 +70,7 @@ export class Followers {
       onReadFailed: (error) => {
         ports.logger.error({ space, peer, error: String(error) }, 'the journal cannot be read')
         shipping.stop()
+        member.damaged(String(error))
       },
     })
     const supervision = { maxRestarts: 5, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 500 }

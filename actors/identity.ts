@@ -27,7 +27,11 @@ export async function claimIdentity(
   for (let attempt = 0; attempt < 20; attempt++) {
     const found = await records.lookUp(key)
     const decoded = found ? ports.control.nodeIdentity(found.value) : null
-    const known = decoded?.ok ? decoded.value : null
+    if (decoded && !decoded.ok) {
+      throw new Error(`the arbiter's record of node ${self.node} is not understood: `
+        + decoded.reason)
+    }
+    const known = decoded?.value ?? null
     if (known && known.nonce === nonce) return
     if (known && isOurs(known, context)) return
     if (known && known.incarnation >= life.incarnation) {

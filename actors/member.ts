@@ -35,6 +35,9 @@ export class Member {
   forks = 0
   salvages = 0
   promotions = 0
+  /** A truncation under way, over the end of its role and reign: nobody may append before. */
+  truncation: Promise<void> = Promise.resolve()
+  isTruncating = false
   /** Joins asked for in this start of the process: their numbers are never used twice. */
   joins = 0
   lastPromotionMs: number | null = null
@@ -42,6 +45,8 @@ export class Member {
   onApplied: () => void = () => undefined
   /** The lease of the own reign lapsed. */
   onLapse: (reason: string) => void = () => undefined
+  /** What was once written cannot be read back. */
+  onDamage: (reason: string) => void = () => undefined
   /** Latest timestamp in the log: timestamps never go back within a space. */
   lastTimestamp = 0
   /** A session with the reigning primary stands. */
@@ -108,7 +113,8 @@ export class Member {
 
   /** How old the committed state here may be, ms; Infinity when no reign is followed. */
   stalenessMs(): number {
-    if (this.reigningEpoch > 0) return 0
+    // A primary that was stopped may not have noticed yet that its lease is over.
+    if (this.reigningEpoch > 0 && this.lease?.valid()) return 0
     const holder = this.record?.assignment.primary?.node
     const { peers, ports } = this.context
     if (this.isFollowing && holder && this.store.applied.sequence >= this.log.commitSequence) {
@@ -129,8 +135,14 @@ export class Member {
     return this.log.durable
   }
 
+  damaged(reason: string): void {
+    this.damage ??= reason
+    this.onDamage(reason)
+  }
+
   /** All that was accepted so far is durable. Rejects with JournalFullError. */
   async flushed(): Promise<void> {
+    await this.truncation
     if (this.log.end.sequence === this.log.durable.sequence) return
     await this.context.commits.submit({ type: 'confirm' })
   }

@@ -186,8 +186,9 @@ export class NodeActor {
 
   private async connect(life: Life): Promise<void> {
     const { ports } = this.options
+    let connection: BusConnection | null = null
     try {
-      const connection = await ports.bus.connect()
+      connection = await ports.bus.connect()
       if (this.isClosing) return await connection.close()
       const records = this.context!.records
       records.attach(ports.openArbiter(connection))
@@ -200,6 +201,8 @@ export class NodeActor {
       })
       this.send({ type: 'connected', life, server: connection.serverId })
     } catch (error) {
+      // The next attempt opens another one.
+      void connection?.close()
       if (error instanceof SupersededError) {
         this.send({ type: 'superseded', reason: error.message })
         return

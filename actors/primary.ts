@@ -41,6 +41,7 @@ export class PrimaryRole {
     private readonly input: RoleInput,
     clockAtEnd: Record<string, number>,
     private readonly onRead: (message: BusMessage) => void,
+    private readonly onHandover: (isUnderWay: boolean) => void,
     private readonly alert: (kind: string, fields: object, message: string) => void,
   ) {
     if (!input.record || !member.lease) throw new Error('a primary needs a record and a lease')
@@ -141,7 +142,8 @@ export class PrimaryRole {
   }
 
   handOver(to: NodeId, reason: string): boolean {
-    if (this.isOver || this.handingTo || !this.record.assignment.inSync.includes(to)) return false
+    if (this.isOver || this.handingTo || to === this.member.self) return false
+    if (!this.record.assignment.inSync.includes(to)) return false
     this.actor?.send({ type: 'handoverRequested', to, reason })
     return this.handingTo === to
   }
@@ -158,7 +160,9 @@ export class PrimaryRole {
   }
 
   tick(): void {
-    if (this.isOver || !this.lease.valid()) return
+    if (this.isOver) return
+    // Told here once more, should the lease have lapsed before this role was listening.
+    if (!this.lease.valid()) return this.lapsed('the lease has lapsed')
     this.followers.tick()
     this.ingest.expire()
     const { settings } = this.member.context
@@ -205,8 +209,10 @@ export class PrimaryRole {
         return
       case 'pauseWrites':
         this.held ??= new HeldWrites(member.context.settings.heldBytesMax)
+        this.onHandover(true)
         return
       case 'resumeWrites':
+        this.onHandover(false)
         this.handingTo = null
         this.takeHeld()
         return

@@ -141,6 +141,7 @@ export class PromotionRole {
 
   private async read(): Promise<void> {
     try {
+      await this.member.truncation
       const record = await this.readRecord()
       this.send({ type: 'recordRead', record, position: this.member.position() })
     } catch (error) {
@@ -153,8 +154,8 @@ export class PromotionRole {
     const { member } = this
     const { ports, settings, wire } = member.context
     const { assignment } = record
-    const others = (this.input.forced ? assignment.members.map((m) => m.node) : assignment.inSync)
-      .filter((node) => node !== member.self)
+    const asked = this.input.forced ? assignment.members.map((m) => m.node) : assignment.inSync
+    const others = asked.filter((node) => node !== member.self && !this.isSilent(node))
     const question = ports.control.encode({
       space: member.space, uuid: member.uuid, candidate: member.self, epoch: assignment.epoch,
     })
@@ -176,6 +177,12 @@ export class PromotionRole {
       }
     }
     this.send({ type: 'surveyed', answers, position: member.position() })
+  }
+
+  /** Proven dead, or silent for longer than any lease of it: it would only cost the wait. */
+  private isSilent(node: NodeId): boolean {
+    const { peers } = this.member.context
+    return peers.isProvenDead(node) || peers.isGrantExpired(node)
   }
 
   private checkVacancy(record: AssignmentAt): void {
@@ -253,6 +260,8 @@ export class PromotionRole {
     member.sawEpoch(epoch)
     member.record = record
     await member.flushed()
+    // A forced primary may know of commits that it lacks: they are not these sequences.
+    log.commitSequence = Math.min(log.commitSequence, log.end.sequence)
     await this.rebuildOverlay()
     const reign = { node: member.self, ...wire.life }
     const clock = await this.clockAtEnd()

@@ -233,7 +233,7 @@ export class ReplicaRole implements FlushSource {
         void this.join(effect.primary, effect.epoch, effect.number)
         return
       case 'truncate':
-        void this.truncate(effect.common, effect.epoch)
+        this.member.truncation = this.truncate(effect.common, effect.epoch)
         return
       case 'follow':
         this.follow(effect)
@@ -319,6 +319,7 @@ export class ReplicaRole implements FlushSource {
     const { member } = this
     const { ports, self, commits } = member.context
     const { log, space, uuid, overlay } = member
+    member.isTruncating = true
     try {
       await member.applier.quiet()
       const end = log.end
@@ -341,6 +342,8 @@ export class ReplicaRole implements FlushSource {
     } catch (error) {
       ports.logger.error({ space, error: String(error) }, 'the fork could not be salvaged')
       this.actor?.send({ type: 'truncationFailed', reason: String(error) })
+    } finally {
+      member.isTruncating = false
     }
   }
 }

@@ -36,6 +36,10 @@ export class SpaceActor {
   constructor(private readonly context: NodeContext, readonly space: string, uuid: string) {
     this.member = new Member(context, space, uuid)
     this.member.onLapse = (reason) => this.primary?.lapsed(reason)
+    this.member.onDamage = (reason) => {
+      this.unsubscribe()
+      this.actor?.send({ type: 'logDamaged', reason })
+    }
     this.reads = new ReadService(this.member, () => this.primary)
   }
 
@@ -54,16 +58,18 @@ export class SpaceActor {
         }),
       },
     })
-    this.actor = host.spawn({
+    host.spawn({
       id: `space.${this.space}`,
       logic: machine,
       input: () => ({
         space: this.space, self: this.context.self.node, damage: this.member.damage,
       }),
-      effects: (effect) => this.perform(effect),
+      effects: (effect, actor) => {
+        this.actor = actor
+        this.perform(effect)
+      },
       supervision: { maxRestarts: 5, withinMs: 30_000, backoffMs: 50, backoffMaxMs: 2000 },
     })
-    this.actor.send({ type: 'logRecovered' })
     if (this.context.wire.isOpen) this.connected()
   }
 
@@ -96,6 +102,9 @@ export class SpaceActor {
     const { clock, telemetry } = this.context.ports
     this.primary = new PrimaryRole(this.member, input, this.member.clockAtEnd,
       (message) => void this.reads.onRead(message),
+      (isUnderWay) => this.actor?.send({
+        type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
+      }),
       (kind, fields, message) => this.alert(kind, fields, message))
     this.member.promotions += 1
     if (this.vacancySinceMs !== null) {
@@ -112,6 +121,8 @@ export class SpaceActor {
     switch (effect.type) {
       case 'progressed':
         logger.info({ space: this.space, state: effect.state }, effect.reason || effect.state)
+        // Also after a restart of this actor: the log was recovered when the node started.
+        if (effect.state === 'recovering') this.actor?.send({ type: 'logRecovered' })
         if (effect.state === 'replica') this.reconsider()
         return
       case 'resign':
@@ -180,23 +191,30 @@ export class SpaceActor {
       highestEpoch: member.highestEpoch,
       serving: this.primary?.serves ?? false,
       endedEpoch: member.endedEpoch,
-      whole: member.damage === null,
+      whole: member.damage === null && !member.isTruncating,
     }
   }
 
   onAnnouncement(announcement: Announcement): void {
     const { assignment, kind, revision } = announcement
     if (assignment.uuid !== this.member.uuid) return
-    if (kind === 'resigned') {
-      this.member.resignedEpoch = Math.max(this.member.resignedEpoch, assignment.epoch)
-      if (this.member.record?.assignment.epoch === assignment.epoch) this.reconsider()
-    }
     this.primary?.announced(announcement)
     const known = this.member.record?.revision ?? 0
     // A bucket that was made anew counts from the start: an equal or lower revision of a higher
     // epoch is news too.
     const isNews = revision > known || assignment.epoch > (this.member.record?.assignment.epoch ?? 0)
     if (isNews) this.refresh()
+    if (kind !== 'resigned') return
+    // Handed over when the record is a later one: that one says who is to reign, so it is read
+    // first, or the one it names would claim yet another epoch.
+    if (isNews && this.reading) void this.reading.then(() => this.resigned(assignment.epoch))
+    else this.resigned(assignment.epoch)
+  }
+
+  private resigned(epoch: number): void {
+    const { member } = this
+    member.resignedEpoch = Math.max(member.resignedEpoch, epoch)
+    if (member.record?.assignment.epoch === epoch) this.reconsider()
   }
 
   // ---------------------------------------------------------------- record

@@ -107,7 +107,18 @@ async function startTargets(options: Options, cluster: EngramCluster | null): Pr
   return targets
 }
 
+/** Compilers of every process involved do their work before anything is measured. */
+async function warmUp(targets: Target[]): Promise<void> {
+  for (const { stop: _, name, ...target } of targets) {
+    progress(`warming up ${name}`)
+    for (const load of ['closed', 'one'] as const) {
+      await measure({ ...target, ...loads[load], seconds: 3, warmupSeconds: 0 })
+    }
+  }
+}
+
 async function runLoads(options: Options, targets: Target[], results: Results): Promise<void> {
+  await warmUp(targets)
   for (let repeat = 1; repeat <= options.repeats; repeat++) {
     for (const name of Object.keys(loads) as LoadName[]) {
       for (const { stop: _, name: system, ...target } of targets) {

@@ -14,9 +14,10 @@ const former = fc.option(fc.constantFrom(...nodes, 'n4'))
 const others = fc.tuple(position, position, position).map((positions) =>
   positions.map((p, i): Candidate => ({ node: nodes[i] ?? '', position: p })))
 
+const at = (node: string, epoch: number, sequence: number) =>
+  ({ node, position: { epoch, sequence } })
+
 test('position, then the former primary, then the lower id', () => {
-  const at = (node: string, epoch: number, sequence: number) =>
-    ({ node, position: { epoch, sequence } })
   const table: readonly [Candidate, Candidate, string | null][] = [
     [at('n3', 3, 1), at('n1', 2, 9), 'n1'],
     [at('n3', 3, 2), at('n1', 3, 1), 'n1'],

@@ -48,6 +48,8 @@ test('epoch first, then sequence', () => {
   assert.is(showPosition({ epoch: 3, sequence: 1042 }), '(3, 1042)')
 })
 
+const spans = (rows: [number, number][]) => rows.map(([epoch, last]) => ({ epoch, last }))
+
 test('the common point, by example', () => {
   type Row = readonly [string, [number, number][], [number, number][], string]
   const table: readonly Row[] = [
@@ -61,7 +63,6 @@ test('the common point, by example', () => {
     ['two reigns apart, equal ends', [[1, 4], [3, 6]], [[1, 2], [2, 6]], '(1, 2)'],
     ['nothing in common', [[2, 5]], [[1, 5]], '(0, 0)'],
   ]
-  const spans = (rows: [number, number][]) => rows.map(([epoch, last]) => ({ epoch, last }))
   for (const [name, mine, theirs, expected] of table) {
     assert.is(showPosition(commonPoint(spans(mine), spans(theirs))), expected, name)
   }

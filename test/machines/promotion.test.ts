@@ -309,9 +309,11 @@ test('how it ends', () => {
 })
 
 test('the compare-and-set in flight decides, not what is heard beside it', () => {
-  for (const [before, state] of [[toClaim, 'claiming'], [[...toGrants, grantsHeld], 'confirming']]) {
+  const places: readonly [readonly PromotionEvent[], string][] =
+    [[toClaim, 'claiming'], [[...toGrants, grantsHeld], 'confirming']]
+  for (const [before, state] of places) {
     const run = runTimed(promotionMachine, input)
-    for (const event of before as PromotionEvent[]) run.actor.send(event)
+    for (const event of before) run.actor.send(event)
     run.actor.send(reignSeen)
     assert.is(run.actor.getSnapshot().value, state)
   }

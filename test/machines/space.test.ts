@@ -203,8 +203,9 @@ test('one role lives at a time, and stops before the next one starts', () => {
   ])
 })
 
+const inputsAfter = (...events: SpaceEvent[]) => run([recovered, ...events]).inputs.at(-1)
+
 test('a role is started with what led to it', () => {
-  const inputsAfter = (...events: SpaceEvent[]) => run([recovered, ...events]).inputs.at(-1)
   const nothing = { record: null, epochStart: 0, forced: false, adopted: null }
   assert.equal(inputsAfter(vacancyFound), nothing)
   assert.equal(inputsAfter(ordered), { ...nothing, forced: true })

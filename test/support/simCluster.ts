@@ -265,7 +265,11 @@ export class SimCluster {
       }
     }
     const kept = await this.salvaged(space)
-    const placed = new Map((await this.entries(primary.id, space)).map((e) => [idOf(e), e]))
+    const entries = (await this.entries(primary.id, space))
+      .filter(({ operation }) => operation.type === 'StoreNode')
+    const placed = new Map(entries.map((entry) => [idOf(entry), entry]))
+    // Every write is sent once: none may take effect twice.
+    if (placed.size !== entries.length) throw new Error('a write is in the log twice')
     for (const { answer, ids } of this.acknowledged) {
       if (answer.space !== space || answer.ack === 'memory') continue
       for (const id of ids) {

@@ -147,6 +147,9 @@ test('an order hands the reign over without an error to any client', async () =>
   const bad = answers.filter((answer) => !(answer as { ok?: boolean } | null)?.ok)
   assert.equal(bad, [])
   assert.is(cluster.primary(), to)
+  assert.is(cluster.record()!.epoch, 2, 'one epoch, for the one handover')
+  const sequences = answers.map((answer) => (answer as { sequence: number }).sequence)
+  assert.equal(sequences, sequences.toSorted((a, b) => a - b), 'in the order they were sent')
   await cluster.check()
 })
 
