@@ -19,3 +19,9 @@ export type {
   Json, LogEntry, MemoryEdge, MemoryNode, Operation,
 } from '../machines/memory.js'
 export type { AckLevel } from '../machines/protocol.js'
+export {
+  ActorFailedError, ActorKilledError, createActorHost, MailboxOverflowError,
+} from './host/index.js'
+export type {
+  ActorExit, ActorHost, ActorSpec, HostedActor, MailboxPolicy, Supervision,
+} from '../actors/hosting.js'

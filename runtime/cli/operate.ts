@@ -26,7 +26,7 @@ Examples:
   engram promote demo --to n3 --force    # only when status says BLOCKED`)
     .action(context.act((space: string, flags: PromoteFlags) => promote(context, space, flags)))
   connectionOptions(program.command('drain').argument('<node>'))
-    .summary('hand over all primaries of a node and stop it')
+    .summary('hand over all primaries of a node')
     .description('The node hands over every space that it is primary of, and stops: the '
       + 'same as SIGTERM, from afar.')
     .addOption(jsonOption())

@@ -58,7 +58,7 @@ async function holdTruncation(cluster: SimCluster, node: SimNode) {
   return held
 }
 
-test('a truncation that outlasts the reign it was for does not cut the next one\'s log', async () => {
+test('a truncation that outlasts its reign does not cut the log of the next', async () => {
   const cluster = await reigning()
   const old = await withFork(cluster)
   const held = await holdTruncation(cluster, old)
@@ -163,7 +163,7 @@ test('commits wait for the union of both sets while a change is in flight', asyn
   await cluster.check()
 })
 
-test('a member coming in is needed from the sending on, and its loss costs no committed', async () => {
+test('a member coming in is needed from the sending on; its loss costs nothing', async () => {
   const cluster = await reigning()
   const primary = cluster.primary()!
   const [, b] = replicas(cluster)

@@ -161,7 +161,8 @@ test('a full disk in a flush of two spaces gives both their sequences back', asy
   journal.failures = 1
   journal.holdsWrites = false
   await journal.release()
-  for (const [side, reply] of [[a, inFlightA], [b, inFlightB], [a, behindA], [b, behindB]] as const) {
+  const all = [[a, inFlightA], [b, inFlightB], [a, behindA], [b, behindB]] as const
+  for (const [side, reply] of all) {
     assert.is(side.codeTo(reply), 'READ_ONLY')
   }
   assert.equal([a.log.end.sequence, a.log.written.sequence, b.log.end.sequence], [1, 1, 0])

@@ -53,7 +53,7 @@ test('a lapse between taking and answering: nothing positive leaves', async () =
   }
 })
 
-test('the end of a reign answers everyone once, negatively, whatever their write waits for', async () => {
+test('the end of a reign answers everyone once, negatively, wherever the write is', async () => {
   const side = path()
   const committed = side.write({ 'Engram-Ack': 'committed', 'Nats-Msg-Id': 'k' })
   await settle()

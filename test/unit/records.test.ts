@@ -147,7 +147,7 @@ test('a bucket that lost its records is told from a space that never was', async
   assert.is((await records.read('demo')).kind, 'present')
 })
 
-test('a store that cannot remember does not keep a compare-and-set from being settled', async () => {
+test('a store that cannot remember does not keep a compare-and-set unsettled', async () => {
   const { store, put, records } = await kit()
   store.remember = () => Promise.reject(new Error('the store is full'))
   assert.is((await put(assignment('a'), 0)).kind, 'applied')
