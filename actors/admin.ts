@@ -146,22 +146,24 @@ export class Admin {
   private async handOver(name: string, wanted: string | null): Promise<Answer> {
     const { self } = this.node.context!
     const space = this.node.spaces.get(name)
-    if (!space?.isPrimary) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
+    if (!space?.primaryRole) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
     const to = wanted ?? space.successor()
     if (!to) throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', 'no replica is in sync', true)
     if (to === self.node) {
-      return { ok: true, primary: to, epoch: space.member.reigningEpoch, message: 'it reigns already' }
+      const epoch = space.member.reigningEpoch
+      return { ok: true, primary: to, epoch, message: 'it reigns already' }
     }
     const epoch = space.member.reigningEpoch
     if (!await this.until(() => space.handOver(to, 'an operator hands over'))) {
       throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
     }
     const isDone = () => (space.member.record?.assignment.epoch ?? 0) > epoch
-      && !space.isPrimary && space.member.record?.assignment.state === 'open'
+      && !space.primaryRole && space.member.record?.assignment.state === 'open'
     await this.until(isDone)
     const now = space.member.record?.assignment
     if (!now || now.epoch <= epoch) {
-      throw new AdminRefusal('ACK_TIMEOUT', `${to} has not caught up in time: nothing changed`, true)
+      throw new AdminRefusal(
+        'ACK_TIMEOUT', `${to} has not caught up in time: nothing changed`, true)
     }
     return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
   }
@@ -186,7 +188,8 @@ export class Admin {
     const { wire } = this.node.context!
     const data = new TextEncoder().encode(JSON.stringify({ ...order, passedOn: true }))
     try {
-      const message = await wire.request(subjects.admin(node), data, { timeoutMs: patienceMs + 2000 })
+      const timeoutMs = patienceMs + 2000
+      const message = await wire.request(subjects.admin(node), data, { timeoutMs })
       const answer = JSON.parse(new TextDecoder().decode(message.data)) as Answer
       if (answer.ok) return answer
       const refused = answer as unknown as { code: string; message: string; retryable: boolean }
@@ -248,6 +251,7 @@ function sameSettings(
   if (replicas === asked.replicas && ack === asked.ack && minInSync === asked.minInSync) {
     return { ok: true, created: false, epoch: known.epoch, primary: known.primary?.node ?? null }
   }
-  throw new AdminRefusal('INVALID_OPERATION', `the space ${known.space} exists with other settings: `
+  throw new AdminRefusal('INVALID_OPERATION',
+    `the space ${known.space} exists with other settings: `
     + `replicas ${replicas}, ack ${ack}, minInSync ${minInSync}`)
 }

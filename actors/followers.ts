@@ -20,6 +20,12 @@ interface Follower {
   readonly lagMonitor: HostedActor<typeof lagMonitorMachine>
 }
 
+export interface MembershipChange {
+  readonly type: 'memberLost' | 'memberCaughtUp'
+  readonly node: NodeId
+  readonly reason: string
+}
+
 export interface FollowersOptions {
   readonly member: Member
   readonly epoch: number
@@ -252,7 +258,7 @@ export class Followers {
   }
 
   /** Why an in-sync member must leave the set, or null. */
-  lossOf(node: NodeId): string | null {
+  private lossOf(node: NodeId): string | null {
     const { member } = this.options
     const { peers, settings, ports } = member.context
     if (peers.isProvenDead(node)) return `${node} is proven dead`
@@ -276,13 +282,26 @@ export class Followers {
    * the epoch-start entry (without the latter, an entry of an older reign could be committed
    * twice over; ../shared model, hole 4).
    */
-  mayComeIn(node: NodeId): boolean {
+  private mayComeIn(node: NodeId): boolean {
     const { member, epochStart } = this.options
     const shipping = this.followers.get(node)?.shipping
     if (!shipping?.isJoined) return false
     return member.context.peers.grantLeftMs(node) > member.context.settings.grantMs / 2
       && !member.context.peers.isProvenDead(node)
       && shipping.acked >= Math.max(member.log.commitSequence, epochStart)
+  }
+
+  /** Who has to leave the in-sync set, and who may come in, for the primary's chart. */
+  changes(inSync: readonly NodeId[]): MembershipChange[] {
+    const changes: MembershipChange[] = []
+    for (const node of this.followers.keys()) {
+      const loss = inSync.includes(node) ? this.lossOf(node) : null
+      if (loss) changes.push({ type: 'memberLost', node, reason: loss })
+      else if (!inSync.includes(node) && this.mayComeIn(node)) {
+        changes.push({ type: 'memberCaughtUp', node, reason: `${node} has caught up` })
+      }
+    }
+    return changes
   }
 
   diskOf(node: NodeId): string | undefined {
@@ -298,10 +317,6 @@ export class Followers {
   /** Tells the commit sequence where no frame has told it. */
   notice(): void {
     for (const { shipping } of this.followers.values()) shipping.notice(false)
-  }
-
-  others(): NodeId[] {
-    return [...this.followers.keys()]
   }
 
   // ---------------------------------------------------------------- once per heartbeat

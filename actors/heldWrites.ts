@@ -1,4 +1,5 @@
 import type { BusMessage } from './ports.js'
+import type { Wire } from './wire.js'
 
 /** A write kept while no decision about it can be made; its bytes are copied. */
 export interface HeldWrite {
@@ -66,4 +67,14 @@ export class HeldWrites {
 /** The payload, and what the rest of a message may take. */
 function sizeOf(message: BusMessage): number {
   return message.data.length + 256
+}
+
+/** Passes held writes on, in order, and tells where they end. */
+export function forward(wire: Wire, subject: string, held: readonly HeldWrite[]): void {
+  for (const { message, headers } of held) {
+    wire.publish(subject, message.data, {
+      reply: message.reply, headers: { ...headers, [forwardedHeader]: 'write' },
+    })
+  }
+  wire.publish(subject, new Uint8Array(0), { headers: { [forwardedHeader]: 'end' } })
 }

@@ -55,11 +55,16 @@ export interface HostedActor<TLogic extends AnyActorLogic> {
   stop(): void
 }
 
+export interface ActorDeath {
+  readonly id: string
+  readonly kind: 'done' | 'stopped' | 'failed' | 'unknown'
+}
+
 export interface ActorHost {
   spawn<TLogic extends AnyActorLogic>(spec: ActorSpec<TLogic>): HostedActor<TLogic>
   /** Abrupt end, as if it had thrown: supervision decides. False when there is no such actor. */
   kill(id: string, reason?: string): boolean
   /** Death watch: called once when the actor fails, stops or is done (not at restarts). */
-  watch(id: string, onDeath: (exit: { id: string; kind: 'done' | 'stopped' | 'failed' | 'unknown' }) => void): () => void
+  watch(id: string, onDeath: (exit: ActorDeath) => void): () => void
   ids(): string[]
 }

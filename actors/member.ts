@@ -1,5 +1,7 @@
+import type { Signature } from '../machines/assignments.js'
 import type { LogEntry } from '../machines/memory.js'
-import type { AssignmentAt, Position } from '../machines/protocol.js'
+import type { Announcement, AssignmentAt, Position } from '../machines/protocol.js'
+import { subjects } from '../machines/subjects.js'
 import { vacancyOf } from '../machines/vacancy.js'
 import type { Vacancy } from '../machines/protocol.js'
 import { Applier } from './applier.js'
@@ -84,6 +86,11 @@ export class Member {
     return this.context.self.node
   }
 
+  /** Marks a record as written here, and as this writing of it. */
+  signature(): Signature {
+    return { writer: this.self, nonce: this.context.ports.random.uuid() }
+  }
+
   sawEpoch(epoch: number): void {
     if (epoch > this.highestEpoch) this.highestEpoch = epoch
   }
@@ -128,6 +135,13 @@ export class Member {
     for (const { timestamp } of entries) {
       if (timestamp > this.lastTimestamp) this.lastTimestamp = timestamp
     }
+  }
+
+  /** Tells all members what has changed: a hint, which they verify at the arbiter. */
+  announce(change: Omit<Announcement, 'history'>): void {
+    const { ports, wire } = this.context
+    const announcement: Announcement = { ...change, history: this.log.history }
+    wire.publish(subjects.assignment(this.space), ports.control.encode(announcement))
   }
 
   /** The durable end: what this member would bring into a promotion. */

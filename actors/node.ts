@@ -1,8 +1,10 @@
 import { nodeMachine } from '../machines/node.js'
 import type { NodeEffect, NodeEvent } from '../machines/node.js'
 import type { Announcement, Life, NodeId } from '../machines/protocol.js'
+import { topState } from '../machines/stateName.js'
 import { spaceOf, subjects } from '../machines/subjects.js'
 import { Admin } from './admin.js'
+import { sendAlert } from './alerts.js'
 import type { Boot, Opened } from './boot.js'
 import type { NodeContext, NodePorts } from './context.js'
 import { GroupCommit } from './groupCommit.js'
@@ -69,8 +71,7 @@ export class NodeActor {
   }
 
   get state(): string {
-    const value = this.actor?.snapshot()?.value ?? 'starting'
-    return typeof value === 'string' ? value : Object.keys(value)[0] ?? 'starting'
+    return topState(this.actor?.snapshot()?.value ?? 'starting')
   }
 
   get disk(): string {
@@ -150,11 +151,11 @@ export class NodeActor {
       onSyncFailed: (error) => this.send({ type: 'syncFailed', error: String(error) }),
       onFull: (error) => {
         this.isReadOnly = true
-        for (const space of this.spaces.values()) space.journalFull(error.message)
+        for (const space of this.spaces.values()) space.journalFault(error.message)
       },
       onHealed: () => {
         this.isReadOnly = false
-        for (const space of this.spaces.values()) space.journalHealed()
+        for (const space of this.spaces.values()) space.journalFault(null)
       },
     })
     const peers = new Peers({
@@ -170,14 +171,17 @@ export class NodeActor {
     })
     const records = new Records({
       clock: ports.clock, control: ports.control, store: recovered.store, logger: ports.logger,
-      onBucketLost: (space, reason) => this.bucketLost(space, reason),
+      onBucketLost: (space, reason) =>
+        sendAlert(this.context!, space, 'arbiterLost', {}, reason),
     })
     this.context = {
       ports: all, settings, self, wire, peers, records, commits,
       fatal: (error) => this.fatal(error),
     }
     const report = recovered.journal.recovery
-    for (const damaged of report.damaged) ports.logger.error({ ...damaged }, 'the journal is damaged')
+    for (const damaged of report.damaged) {
+      ports.logger.error({ ...damaged }, 'the journal is damaged')
+    }
     if (report.torn) ports.logger.warn({ ...report.torn }, 'a torn flush was cut from the journal')
     this.send({ type: 'recovered', report })
   }
@@ -333,16 +337,6 @@ export class NodeActor {
     return watched
   }
 
-  private bucketLost(space: string, reason: string): void {
-    const { ports, wire } = this.context!
-    ports.logger.error({ space }, reason)
-    ports.telemetry.count('alerts', 1, { space, kind: 'arbiterLost' })
-    wire.publish(subjects.alert(space), new TextEncoder().encode(JSON.stringify({
-      kind: 'arbiterLost', space, node: this.options.node, message: reason,
-      atMs: ports.clock.wallMs(),
-    })))
-  }
-
   // ---------------------------------------------------------------- the end
 
   private async handAllOver(): Promise<void> {
@@ -355,7 +349,7 @@ export class NodeActor {
     const { clock } = this.options.ports
     const tries = new Map<SpaceActor, number>()
     for (;;) {
-      const reigning = [...this.spaces.values()].filter((space) => space.isPrimary)
+      const reigning = [...this.spaces.values()].filter((space) => space.primaryRole)
       const open = reigning.filter((space) => (tries.get(space) ?? 0) < handoverTriesMax)
       if (open.length === 0 || !this.context?.wire.isOpen) return reigning.length
       for (const space of open) {

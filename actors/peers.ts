@@ -3,6 +3,7 @@ import type { FailureDetectorEffect } from '../machines/failureDetector.js'
 import { GrantBook } from '../machines/grants.js'
 import type { Instant } from '../machines/grants.js'
 import type { Heartbeat, Life, NodeId, PingAnswer } from '../machines/protocol.js'
+import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
 import type { HostedActor } from './hosting.js'
@@ -154,10 +155,8 @@ export class Peers {
     const status: Record<NodeId, { state: string; silenceMs: number | null; reason: string }> = {}
     for (const [peer, { detector }] of this.peers) {
       const snapshot = detector.snapshot()
-      const value = snapshot?.value
-      const state = typeof value === 'string' ? value : Object.keys(value ?? {})[0] ?? 'unknown'
       status[peer] = {
-        state,
+        state: topState(snapshot?.value ?? 'unknown'),
         silenceMs: Math.round(this.silenceMs(peer)),
         reason: snapshot?.context.lastReason ?? '',
       }

@@ -280,7 +280,11 @@ export interface RecoveryReport {
   readonly records: number
   readonly ms: number
   /** A torn last flush that was cut, or null. */
-  readonly torn: { readonly segment: number; readonly offset: number; readonly reason: string } | null
+  readonly torn: {
+    readonly segment: number
+    readonly offset: number
+    readonly reason: string
+  } | null
   readonly damaged: readonly { readonly uuid: string | null; readonly reason: string }[]
 }
 
@@ -425,18 +429,27 @@ export interface ReadAnswer {
 
 export type Gated<T> =
   | { readonly ok: true; readonly encoding: Encoding; readonly value: T }
-  | { readonly ok: false; readonly encoding: Encoding; readonly code: ErrorCode; readonly message: string }
+  | {
+    readonly ok: false
+    readonly encoding: Encoding
+    readonly code: ErrorCode
+    readonly message: string
+  }
 
 /** The gate: bytes from clients are checked once, here; inside, types are trusted. */
 export interface ClientCodec {
-  /** `key` is the Nats-Msg-Id header, `contentType` the Content-Type header. Copies what it keeps. */
-  write(data: Uint8Array, contentType: string | undefined, key: string | undefined): Gated<AcceptedRequest>
+  /** `key`: header Nats-Msg-Id, `contentType`: header Content-Type. Copies what it keeps. */
+  write(
+    data: Uint8Array, contentType: string | undefined, key: string | undefined,
+  ): Gated<AcceptedRequest>
   query(data: Uint8Array, contentType: string | undefined): Gated<Query>
   encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array
   encode(value: ErrorAnswer | ReadAnswer | object, encoding: Encoding): Uint8Array
 }
 
-export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string }
+export type Decoded<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly reason: string }
 
 /** Control messages between nodes (MessagePack) and arbiter records (JSON), checked fully. */
 export interface ControlCodec {

@@ -1,14 +1,16 @@
+import { handedOver, withInSync } from '../machines/assignments.js'
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
 import { primaryMachine } from '../machines/primary.js'
 import type { PrimaryEffect } from '../machines/primary.js'
 import type {
-  AckMessage, Announcement, Assignment, AssignmentAt, JoinAnswer, JoinRequest, NodeId,
+  AckMessage, Announcement, AssignmentAt, JoinAnswer, JoinRequest, NodeId,
 } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
+import { stateName } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { answerError, encodingOf, errorAnswer } from './answers.js'
 import { Followers } from './followers.js'
-import { forwardedHeader, HeldWrites } from './heldWrites.js'
+import { forward, forwardedHeader, HeldWrites } from './heldWrites.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import { Ingest } from './ingest.js'
 import type { Lease } from './lease.js'
@@ -48,8 +50,7 @@ export class PrimaryRole {
     const { ports, settings, commits, self, wire } = member.context
     this.record = input.record
     this.lease = member.lease
-    const { assignment } = input.record
-    const { epoch } = assignment
+    const { assignment, assignment: { epoch } } = input.record
     this.followers = new Followers({
       member, epoch, epochStart: input.epochStart, inSync: assignment.inSync,
       onCommit: () => this.committed(),
@@ -59,9 +60,8 @@ export class PrimaryRole {
       space: member.space, node: self.node, epoch, settings,
       spaceSettings: assignment.settings,
       log: member.log, overlay: member.overlay, store: member.store, lease: this.lease,
-      frames: ports.frames, clients: ports.clients, commits,
-      clock: ports.clock, telemetry: ports.telemetry,
-      publish: wire.publish,
+      frames: ports.frames, clients: ports.clients, commits, clock: ports.clock,
+      telemetry: ports.telemetry, publish: wire.publish,
       inSyncCount: () => this.followers.certain().size,
       onWritten: () => this.followers.written(),
       onDurable: () => this.followers.recommit(),
@@ -91,11 +91,7 @@ export class PrimaryRole {
   }
 
   get state(): string {
-    const value = this.actor?.snapshot()?.value
-    if (!value || typeof value === 'string') return value ?? 'opening'
-    const [name, nested] = Object.entries(value)[0] ?? ['opening', '']
-    if (typeof nested === 'string') return `${name}.${nested}`
-    return name
+    return stateName(this.actor?.snapshot()?.value ?? 'opening')
   }
 
   /** Sequence of this reign's epoch-start entry. */
@@ -114,22 +110,20 @@ export class PrimaryRole {
 
   // ---------------------------------------------------------------- what happens around it
 
+  // The data path ends at once, before any event is processed.
   lapsed(reason: string): void {
-    this.stopAnswering(reason)
+    this.ingest.end('LEASE_LAPSED', reason)
     this.actor?.send({ type: 'leaseLapsed', reason })
   }
 
   deposed(reason: string): void {
-    this.stopAnswering(reason)
+    this.ingest.end('LEASE_LAPSED', reason)
     this.actor?.send({ type: 'deposed', reason })
   }
 
-  journalFull(reason: string): void {
-    this.actor?.send({ type: 'journalFull', reason })
-  }
-
-  journalHealed(): void {
-    this.actor?.send({ type: 'journalHealed' })
+  /** The journal refuses writes, for this reason, or takes them again (null). */
+  journalFault(reason: string | null): void {
+    this.actor?.send(reason === null ? { type: 'journalHealed' } : { type: 'journalFull', reason })
   }
 
   onAckMessage(message: AckMessage): void {
@@ -171,17 +165,9 @@ export class PrimaryRole {
     } else {
       this.actor?.send({ type: 'bufferDrained' })
     }
-    for (const node of this.followers.others()) this.judge(node)
+    const { inSync } = this.record.assignment
+    for (const change of this.followers.changes(inSync)) this.actor?.send(change)
     this.checkHandover()
-  }
-
-  private judge(node: NodeId): void {
-    if (this.record.assignment.inSync.includes(node)) {
-      const reason = this.followers.lossOf(node)
-      if (reason) this.actor?.send({ type: 'memberLost', node, reason })
-    } else if (this.followers.mayComeIn(node)) {
-      this.actor?.send({ type: 'memberCaughtUp', node, reason: `${node} has caught up` })
-    }
   }
 
   private committed(): void {
@@ -264,13 +250,8 @@ export class PrimaryRole {
   }
 
   private announce(kind: Announcement['kind'], reason: string): void {
-    const { member, record } = this
-    const { ports, wire } = member.context
-    const announcement: Announcement = {
-      kind, assignment: record.assignment, revision: record.revision,
-      history: member.log.history, reason,
-    }
-    wire.publish(subjects.assignment(member.space), ports.control.encode(announcement))
+    const { assignment, revision } = this.record
+    this.member.announce({ kind, assignment, revision, reason })
   }
 
   private async changeInSync(inSync: readonly NodeId[], reason: string): Promise<void> {
@@ -279,14 +260,8 @@ export class PrimaryRole {
     const { records, ports } = member.context
     followers.propose(inSync)
     this.lease.need(followers.union())
-    const members = assignment.members.map((m) => {
-      const joined = followers.diskOf(m.node)
-      const comesIn = inSync.includes(m.node) && !assignment.inSync.includes(m.node)
-      return comesIn && joined ? { ...m, disk: joined } : m
-    })
-    const next: Assignment = {
-      ...assignment, inSync: [...inSync], members, nonce: ports.random.uuid(), writer: member.self,
-    }
+    const diskOf = (node: NodeId) => followers.diskOf(node)
+    const next = withInSync(assignment, inSync, diskOf, member.signature())
     const settlement = await records.settle(next, revision, () =>
       !this.isOver && member.context.wire.isOpen)
     if (settlement.kind === 'applied') {
@@ -313,7 +288,7 @@ export class PrimaryRole {
       ? `the record is at epoch ${current.assignment.epoch} of `
         + `${current.assignment.primary?.node ?? 'nobody'}`
       : 'the record is gone'
-    this.stopAnswering(reason)
+    this.ingest.end('LEASE_LAPSED', reason)
     this.actor?.send({ type: 'compareAndSetRefused', reason })
   }
 
@@ -354,13 +329,7 @@ export class PrimaryRole {
     const { wire } = this.member.context
     this.subscription?.unsubscribe()
     this.subscription = null
-    const subject = subjects.write(this.member.space)
-    for (const { message, headers } of this.held?.release() ?? []) {
-      wire.publish(subject, message.data, {
-        reply: message.reply, headers: { ...headers, [forwardedHeader]: 'write' },
-      })
-    }
-    wire.publish(subject, new Uint8Array(0), { headers: { [forwardedHeader]: 'end' } })
+    forward(wire, subjects.write(this.member.space), this.held?.release() ?? [])
     this.held = null
     this.actor?.send({ type: 'handedOver' })
   }
@@ -389,15 +358,8 @@ export class PrimaryRole {
     const life = peers.heardLife(to)
     if (!life) return this.refused(null)
     this.ingest.end('NOT_PRIMARY', 'the reign is being handed over')
-    const next: Assignment = {
-      ...assignment,
-      epoch: Math.max(assignment.epoch, member.highestEpoch) + 1,
-      state: 'claimed',
-      primary: { node: to, incarnation: life.incarnation, connection: life.connection },
-      forced: false,
-      nonce: ports.random.uuid(),
-      writer: member.self,
-    }
+    const epoch = Math.max(assignment.epoch, member.highestEpoch) + 1
+    const next = handedOver(assignment, epoch, to, life, member.signature())
     const settlement = await records.settle(next, revision, () =>
       !this.isOver && member.context.wire.isOpen)
     if (settlement.kind !== 'applied') {
@@ -405,22 +367,15 @@ export class PrimaryRole {
       return
     }
     member.sawEpoch(next.epoch)
-    const announcement: Announcement = {
+    member.announce({
       kind: 'resigned', assignment, revision: settlement.record.revision,
-      history: member.log.history, reason: `handed over to ${to}`,
-    }
-    member.context.wire.publish(
-      subjects.assignment(member.space), ports.control.encode(announcement))
+      reason: `handed over to ${to}`,
+    })
     // The new primary announces itself; if it never does, the writers ask again by themselves.
     this.heldTimer = ports.clock.setTimeout(() => this.passOn(), settings.standByMs * 2)
   }
 
   // ---------------------------------------------------------------- the end
-
-  /** At once, before any event is processed: nothing positive leaves this node any more. */
-  private stopAnswering(reason: string): void {
-    this.ingest.end('LEASE_LAPSED', reason)
-  }
 
   private end(reason: string): void {
     if (this.isOver) return

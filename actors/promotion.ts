@@ -1,11 +1,13 @@
+import { claimed, opened, withInSync } from '../machines/assignments.js'
 import { promotionMachine } from '../machines/promotion.js'
 import type {
   PromotionEffect, PromotionEvent,
 } from '../machines/promotion.js'
 import type {
-  Assignment, AssignmentAt, NodeId, SurveyAnswer, Vacancy,
+  AssignmentAt, NodeId, SurveyAnswer, Vacancy,
 } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
+import { stateName } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import type { LogEntry } from '../machines/memory.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
@@ -59,9 +61,7 @@ export class PromotionRole {
   }
 
   get state(): string {
-    const value = this.actor?.snapshot()?.value
-    if (!value || typeof value === 'string') return value ?? 'surveying'
-    return Object.entries(value).map(([name, nested]) => `${name}.${String(nested)}`)[0] ?? ''
+    return stateName(this.actor?.snapshot()?.value ?? 'surveying')
   }
 
   get reason(): string {
@@ -208,16 +208,9 @@ export class PromotionRole {
     const inSync = this.input.forced
       ? [member.self]
       : assignment.inSync.filter((node) => node === member.self || this.stays(node, answered))
-    const next: Assignment = {
-      ...assignment,
-      epoch,
-      state: 'claimed',
-      primary: { node: member.self, ...wire.life },
-      inSync,
-      forced: this.input.forced,
-      nonce: ports.random.uuid(),
-      writer: member.self,
-    }
+    const primary = { node: member.self, ...wire.life }
+    const { forced } = this.input
+    const next = claimed(assignment, epoch, primary, inSync, forced, member.signature())
     member.sawEpoch(epoch)
     member.reigningEpoch = epoch
     ports.logger.info({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
@@ -339,12 +332,8 @@ export class PromotionRole {
   }
 
   private async shrink(record: AssignmentAt, without: readonly NodeId[]): Promise<void> {
-    const next: Assignment = {
-      ...record.assignment,
-      inSync: record.assignment.inSync.filter((node) => !without.includes(node)),
-      nonce: this.member.context.ports.random.uuid(),
-      writer: this.member.self,
-    }
+    const inSync = record.assignment.inSync.filter((node) => !without.includes(node))
+    const next = withInSync(record.assignment, inSync, () => undefined, this.member.signature())
     const { records } = this.member.context
     this.settled(await records.settle(next, record.revision, this.wanted), 'inSyncShrunk')
   }
@@ -365,9 +354,7 @@ export class PromotionRole {
       return
     }
     member.lease = lease
-    const next: Assignment = {
-      ...record.assignment, state: 'open', nonce: ports.random.uuid(), writer: member.self,
-    }
+    const next = opened(record.assignment, member.signature())
     const settlement = await records.settle(next, record.revision, () =>
       this.wanted() && !lease.lapsed)
     if (!lease.valid()) {

@@ -1,6 +1,7 @@
 import { replicaMachine } from '../machines/replica.js'
 import type { ReplicaEffect } from '../machines/replica.js'
 import type { Ack, NodeId, Position, WalHeader } from '../machines/protocol.js'
+import { stateName } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import type { FlushItem, FlushSource } from './groupCommit.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
@@ -63,8 +64,7 @@ export class ReplicaRole implements FlushSource {
   }
 
   get state(): string {
-    const value = this.actor?.snapshot()?.value ?? 'waiting'
-    return typeof value === 'string' ? value : Object.keys(value)[0] ?? 'waiting'
+    return stateName(this.actor?.snapshot()?.value ?? 'waiting')
   }
 
   get reason(): string {

@@ -166,6 +166,7 @@ export class Shipping {
 
   /** What the replica does not have durably. */
   lag(): Window {
-    return this.options.log.above(Math.max(this.acked, this.lagBase), this.options.clock.monotonicMs())
+    const { log, clock } = this.options
+    return log.above(Math.max(this.acked, this.lagBase), clock.monotonicMs())
   }
 }

@@ -3,8 +3,10 @@ import type {
 } from '../machines/protocol.js'
 import { spaceMachine } from '../machines/space.js'
 import type { RoleInput, SpaceEffect } from '../machines/space.js'
+import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
+import { sendAlert } from './alerts.js'
 import { hosted } from './hosted.js'
 import type { HostedActor } from './hosting.js'
 import type { NodeContext } from './context.js'
@@ -93,7 +95,7 @@ export class SpaceActor {
     this.replica = null
     this.vacancySinceMs ??= this.context.ports.clock.monotonicMs()
     this.promotion = new PromotionRole(this.member, input, () => this.readForPromotion(),
-      (kind, fields, message) => this.alert(kind, fields, message))
+      this.alert)
     return this.promotion.spec()
   }
 
@@ -105,7 +107,7 @@ export class SpaceActor {
       (isUnderWay) => this.actor?.send({
         type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
       }),
-      (kind, fields, message) => this.alert(kind, fields, message))
+      this.alert)
     this.member.promotions += 1
     if (this.vacancySinceMs !== null) {
       this.member.lastPromotionMs = Math.round(clock.monotonicMs() - this.vacancySinceMs)
@@ -202,7 +204,8 @@ export class SpaceActor {
     const known = this.member.record?.revision ?? 0
     // A bucket that was made anew counts from the start: an equal or lower revision of a higher
     // epoch is news too.
-    const isNews = revision > known || assignment.epoch > (this.member.record?.assignment.epoch ?? 0)
+    const isNews = revision > known
+      || assignment.epoch > (this.member.record?.assignment.epoch ?? 0)
     if (isNews) this.refresh()
     if (kind !== 'resigned') return
     // Handed over when the record is a later one: that one says who is to reign, so it is read
@@ -341,22 +344,14 @@ export class SpaceActor {
     if (this.replica) this.reconsider()
   }
 
-  journalFull(reason: string): void {
-    this.primary?.journalFull(reason)
-  }
-
-  journalHealed(): void {
-    this.primary?.journalHealed()
+  journalFault(reason: string | null): void {
+    this.primary?.journalFault(reason)
   }
 
   /** Node whose death would end the present reign; probed at every heartbeat. */
   watchedPrimary(): NodeId | null {
     const holder = this.member.record?.assignment.primary?.node
     return holder && holder !== this.member.self ? holder : null
-  }
-
-  get isPrimary(): boolean {
-    return this.primary !== null
   }
 
   get serves(): boolean {
@@ -369,8 +364,7 @@ export class SpaceActor {
 
   get roleState(): { role: string; state: string; reason: string } {
     const snapshot = this.actor?.snapshot()
-    const value = snapshot?.value
-    const role = typeof value === 'string' ? value : Object.keys(value ?? {})[0] ?? 'recovering'
+    const role = topState(snapshot?.value ?? 'recovering')
     const state = this.primary ? this.primary.state
       : this.promotion?.state ?? this.replica?.state ?? role
     const reason = this.promotion?.reason ?? this.replica?.reason
@@ -397,13 +391,6 @@ export class SpaceActor {
     this.actor?.send({ type: 'promotionOrdered', reason })
   }
 
-  private alert(kind: string, fields: object, message: string): void {
-    const { ports, wire, self } = this.context
-    ports.telemetry.count('alerts', 1, { space: this.space, kind })
-    ports.logger.warn({ space: this.space, kind, ...fields }, message)
-    const payload = JSON.stringify({
-      kind, space: this.space, node: self.node, message, atMs: ports.clock.wallMs(), ...fields,
-    })
-    wire.publish(subjects.alert(this.space), new TextEncoder().encode(payload))
-  }
+  private readonly alert = (kind: string, fields: object, message: string): void =>
+    sendAlert(this.context, this.space, kind, fields, message)
 }

@@ -1,6 +1,9 @@
 /** The memory graph's values and operations, as clients write them (section 6). */
 
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [k: string]: Json }
+export type Json =
+  | string | number | boolean | null
+  | readonly Json[]
+  | { readonly [k: string]: Json }
 
 export interface MemoryNode {
   readonly id: string

@@ -64,8 +64,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { id, config, logger } = options
   const data = resolve(options.data)
   const startedAtMs = performance.now()
-  const clock = new SystemClock()
-  const random = new SystemRandom()
+  const [clock, random] = [new SystemClock(), new SystemRandom()]
   let http: HttpServer | null = null
   const report = (): NodeStatusReport => reportOf(node, {
     id, data, version, startedAtMs, http: () => http?.url ?? null,

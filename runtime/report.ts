@@ -33,9 +33,7 @@ export function reportOf(node: NodeActor, options: ReportOptions): NodeStatusRep
       loopDelayMs: Math.round(context?.peers.loopDelayMs ?? 0),
       peers: context?.peers.status() ?? {},
       version: options.version,
-      journal: stats
-        ? { segments: stats.segments, bytes: stats.bytes, flush: stats.flush, readOnly: node.isReadOnly }
-        : null,
+      journal: stats ? { ...stats, readOnly: node.isReadOnly } : null,
     },
     spaces: [...node.spaces.values()].map((space) => memberStatus(space)),
   }

@@ -60,7 +60,7 @@ test('a store that is full is tried again; another failure is the end', async ()
   await append(2, true)
   const apply = store.apply.bind(store)
   let error: Error = Object.assign(new Error('full'), { retryable: true })
-  store.apply = (_: readonly LogEntry[]) => Promise.reject(error)
+  store.apply = () => Promise.reject(error)
   log.commitSequence = 1
   applier.wake()
   await clock.advanceAsync(2000)

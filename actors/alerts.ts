@@ -1,0 +1,15 @@
+import { subjects } from '../machines/subjects.js'
+import type { NodeContext } from './context.js'
+
+const encoder = new TextEncoder()
+
+/** An alert goes to the log, to the metrics, and to `engram.v1.alert.<space>`. */
+export function sendAlert(
+  { ports, wire, self }: NodeContext, space: string, kind: string, fields: object,
+  message: string,
+): void {
+  ports.telemetry.count('alerts', 1, { space, kind })
+  ports.logger.warn({ space, kind, ...fields }, message)
+  const alert = { kind, space, node: self.node, message, atMs: ports.clock.wallMs(), ...fields }
+  wire.publish(subjects.alert(space), encoder.encode(JSON.stringify(alert)))
+}
