@@ -44,13 +44,9 @@ export const options = {
     doc: 'Copies of the arbiter bucket in JetStream (3 on a NATS cluster).',
     unit: 'count', default: 1, min: 1, max: 5,
   },
-  flushMs: ms('A batch is flushed at the latest this long after its first entry.', 10, 1, 1000),
   flushBytes: bytes('A batch is flushed at the latest at this size.', 1_000_000, 4 * KiB, 64 * MiB),
-  frameBytesMax: bytes('Largest frame, on disk and on the wire.', 512 * KiB, 16 * KiB, 32 * MiB),
-  requestBytesMax: bytes('Largest write request of a client.', 256 * KiB, 1 * KiB, 16 * MiB),
-  requestOperationsMax: {
-    doc: 'Most operations in one write request.', unit: 'count', default: 1000, min: 1, max: 1e5,
-  },
+  frameBytesMax: bytes('Largest frame, on disk and on the wire; no request is split over two.',
+    512 * KiB, 512 * KiB, 1000 * KiB),
   streamWindowBytes: bytes('In flight to one replica; past it the stream reads from the journal.',
     8 * MiB, 64 * KiB, 1 * GiB),
   unflushedBytesMax: bytes('Taken and not yet flushed; past it writes get OVERLOADED.',
@@ -63,19 +59,9 @@ export const options = {
     5000, 50, 600_000),
   readWaitMs: ms('How long a replica waits until it covers Engram-Min-Sequence.',
     1000, 0, 60_000),
-  handoverMs: ms('A planned handover that takes longer is given up.', 5000, 100, 600_000),
   handoverHoldBytes: bytes('Writes held during a handover; past it writes get SHUTTING_DOWN.',
     16 * MiB, 64 * KiB, 1 * GiB),
   segmentBytes: bytes('Size of a journal segment.', 64 * MiB, 64 * KiB, 1 * GiB),
-  retentionBytes: bytes('Journal kept for replicas that come back; past it they get a snapshot.',
-    1 * GiB, 256 * KiB, 1e15),
-  snapshotChunkBytes: bytes('Size of a chunk of a snapshot.', 256 * KiB, 4 * KiB, 16 * MiB),
-  keyRetentionMs: ms('How long an idempotency key is remembered, by the time of its entry.',
-    hour, 1000, 30 * 24 * hour),
-  keysMax: {
-    doc: 'Idempotency keys remembered per space; past it the oldest go.',
-    unit: 'count', default: 1_000_000, min: 1000, max: 1e9,
-  },
   stopMs: ms('A clean stop takes at most this long.', 10_000, 100, 600_000),
 } satisfies Record<string, OptionInfo>
 
@@ -159,10 +145,6 @@ export const relations: readonly Relation[] = [
     holds: (c) => c.inSyncLagMs > c.grantMs / 2,
   },
   {
-    field: 'requestBytesMax', rule: 'must be at most frameBytesMax / 2: one request, one frame',
-    holds: (c) => c.requestBytesMax <= c.frameBytesMax / 2,
-  },
-  {
     field: 'streamWindowBytes', rule: 'must be at least 2 x frameBytesMax',
     holds: (c) => c.streamWindowBytes >= 2 * c.frameBytesMax,
   },
@@ -171,28 +153,12 @@ export const relations: readonly Relation[] = [
     holds: (c) => c.segmentBytes >= c.frameBytesMax + wireOverheadBytes,
   },
   {
-    field: 'retentionBytes', rule: 'must be at least 2 x segmentBytes: one is always open',
-    holds: (c) => c.retentionBytes >= 2 * c.segmentBytes,
-  },
-  {
     field: 'unflushedBytesMax', rule: 'must be at least 2 x flushBytes',
     holds: (c) => c.unflushedBytesMax >= 2 * c.flushBytes,
   },
   {
     field: 'overlayBytesMax', rule: 'must be at least unflushedBytesMax',
     holds: (c) => c.overlayBytesMax >= c.unflushedBytesMax,
-  },
-  {
-    field: 'ackTimeoutMs', rule: 'must exceed flushMs',
-    holds: (c) => c.ackTimeoutMs > c.flushMs,
-  },
-  {
-    field: 'handoverMs', rule: 'must not exceed stopMs: a clean stop hands over',
-    holds: (c) => c.handoverMs <= c.stopMs,
-  },
-  {
-    field: 'keyRetentionMs', rule: 'must exceed 2 x ackTimeoutMs: retries come that late',
-    holds: (c) => c.keyRetentionMs > 2 * c.ackTimeoutMs,
   },
 ]
 

@@ -5,7 +5,8 @@ import type { Boot, Opened, Recovered } from '../actors/boot.js'
 import { NodeActor } from '../actors/node.js'
 import { defaultSettings } from '../actors/settings.js'
 import type { ActorSettings } from '../actors/settings.js'
-import type { FileSystem, Logger, Random } from '../actors/ports.js'
+import { BusConnectError } from '../actors/ports.js'
+import type { Bus, FileSystem, Logger, Random } from '../actors/ports.js'
 import { jetStreamArbiter } from './arbiter/jetstream.js'
 import { natsBus } from './bus/nats.js'
 import type { NatsOptions } from './bus/nats.js'
@@ -13,6 +14,7 @@ import { SystemClock } from './clock.js'
 import { createClientCodec } from './codec/client.js'
 import { controlCodec } from './codec/control.js'
 import { createFrameCodec } from './codec/frames.js'
+import { checkAgainstServer } from './config.js'
 import type { Config } from './config.js'
 import { NodeFileSystem } from './fs.js'
 import { createActorHost } from './host/index.js'
@@ -95,7 +97,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     settings: settingsOf(config),
     ports: {
       clock, random, logger, telemetry, host,
-      bus: natsBus({ ...options.nats, name: `engram ${id}` }, logger),
+      bus: checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config),
       openArbiter: jetStreamArbiter({
         replicas: config.arbiterReplicas, timeoutMs: config.casTimeoutMs,
       }),
@@ -129,6 +131,22 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     await finished
   }
   return { status: report, drain, stop: drain, finished }
+}
+
+/** A server whose messages are too small for our frames is refused, and told which. */
+function checkedBus(bus: Bus, config: Config): Bus {
+  return {
+    connect: async () => {
+      const connection = await bus.connect()
+      try {
+        checkAgainstServer(config, connection.maxPayload)
+      } catch (error) {
+        await connection.close()
+        throw new BusConnectError((error as Error).message, false, error)
+      }
+      return connection
+    },
+  }
 }
 
 function settingsOf(config: Config): ActorSettings {

@@ -29,7 +29,7 @@ export function addNode(program: Command, context: Context): void {
     .option('--data <dir>', 'data directory, of this node alone [ENGRAM_DATA]')
     .option('--http <host:port>', 'health, metrics and status; port 0: any, off: none '
       + '[ENGRAM_HTTP] (default: 127.0.0.1:0)')
-    .option('--set <option=value...>', 'an option, like heartbeatMs=200 or retentionBytes=4GiB')
+    .option('--set <option=value...>', 'an option, like heartbeatMs=200 or segmentBytes=128MiB')
     .option('--help-config', 'list all options')
     .addOption(jsonOption())
     .addHelpText('after', `

@@ -62,13 +62,9 @@ config('each relation can be broken', () => {
     grantMs: { grantMs: 500 }, probeMs: { probeMs: 200 },
     surveyMs: { surveyMs: 3000, standByMs: 3000 },
     standByMs: { standByMs: 100 }, stallMs: { stallMs: 300 }, inSyncLagMs: { inSyncLagMs: 1000 },
-    requestBytesMax: { requestBytesMax: 400 * 1024 },
-    streamWindowBytes: { streamWindowBytes: 65_536 },
-    segmentBytes: { segmentBytes: 65_536 }, retentionBytes: { retentionBytes: 1024 * 1024 },
+    streamWindowBytes: { streamWindowBytes: 65_536 }, segmentBytes: { segmentBytes: 65_536 },
     unflushedBytesMax: { unflushedBytesMax: 1024 * 1024 },
     overlayBytesMax: { overlayBytesMax: 1024 * 1024 },
-    ackTimeoutMs: { ackTimeoutMs: 60, flushMs: 60 },
-    handoverMs: { handoverMs: 20_000 }, keyRetentionMs: { keyRetentionMs: 5000 },
   }
   for (const { field } of relations) {
     const error = faultsOf(() => checkConfig(breaking[field] ?? {}))
@@ -88,12 +84,12 @@ config('a frame must fit a message of the server', () => {
 })
 
 config('flags win over environment over file over defaults', () => {
-  const path = file({ heartbeatMs: 110, probeMs: 40, flushMs: '5ms', http: null })
+  const path = file({ heartbeatMs: 110, probeMs: 40, readWaitMs: '5ms', http: null })
   const { config: made, http } = loadSettings(
     { config: path, options: { heartbeatMs: '130' } },
-    { ENGRAM_HEARTBEAT_MS: '120', ENGRAM_PROBE_MS: '45', ENGRAM_RETENTION_BYTES: '2GiB' })
-  assert.equal([made.heartbeatMs, made.probeMs, made.flushMs, made.surveyMs, made.retentionBytes],
-    [130, 45, 5, 150, 2 * 1024 ** 3])
+    { ENGRAM_HEARTBEAT_MS: '120', ENGRAM_PROBE_MS: '45', ENGRAM_SEGMENT_BYTES: '32MiB' })
+  assert.equal([made.heartbeatMs, made.probeMs, made.readWaitMs, made.surveyMs, made.segmentBytes],
+    [130, 45, 5, 150, 32 * 1024 ** 2])
   assert.is(http, null)
 })
 
