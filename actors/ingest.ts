@@ -1,4 +1,4 @@
-import type { KeyRecord, LogEntry } from '../machines/memory.js'
+import type { KeyRecord } from '../machines/memory.js'
 import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
 import { answerError, encodingOf, errorAnswer } from './answers.js'
 import type { Asker, Publish } from './answers.js'
@@ -6,34 +6,12 @@ import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import type { Lease } from './lease.js'
 import type { Overlay } from './overlay.js'
 import type {
-  AcceptedRequest, BusMessage, ClientCodec, Clock, ErrorCode, Frame, FrameBuilder, FrameCodec,
-  SpaceStore, Telemetry,
+  AcceptedRequest, BusMessage, ClientCodec, Clock, ErrorCode, Frame, FrameCodec, SpaceStore,
+  Telemetry,
 } from './ports.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceLog } from './spaceLog.js'
-
-/** One request in the log, waiting for the level its writer asked for. */
-interface Waiting extends Asker {
-  readonly level: AckLevel
-  readonly last: number
-  readonly epoch: number
-  readonly count: number
-  readonly duplicate: boolean
-  readonly takenAtMs: number
-  answered: boolean
-}
-
-interface OpenRequest extends Asker {
-  readonly request: AcceptedRequest
-  readonly level: AckLevel
-  readonly timestamp: number
-  readonly takenAtMs: number
-}
-
-interface OpenBatch {
-  readonly builder: FrameBuilder
-  readonly requests: OpenRequest[]
-}
+import { entriesOf, Waiting, type OpenBatch } from './waiting.js'
 
 export interface IngestOptions {
   readonly space: string
@@ -92,9 +70,10 @@ export class Ingest implements FlushSource {
     return this.openBytes + this.flushingBytes
   }
 
-  /** Nothing buffered and nothing being flushed. */
+  /** Nothing buffered, nothing being flushed, and nobody waits for a level. */
   get isIdle(): boolean {
     return this.openEntries === 0 && this.flushingBytes === 0
+      && this.uncommitted.length === 0 && this.duplicates.length === 0
   }
 
   take(maxBytes: number): FlushItem[] {
@@ -180,14 +159,15 @@ export class Ingest implements FlushSource {
     const before = batch.builder.bytes
     batch.builder.add(request, timestamp)
     this.openBytes += batch.builder.bytes - before
-    this.openEntries += request.operations.length
-    batch.requests.push({ ...asker, request, level, timestamp, takenAtMs: now })
+    const count = request.operations.length
+    this.openEntries += count
     const last = options.log.end.sequence + this.openEntries
+    const waiting = new Waiting(asker, level, request, count, last, timestamp, now)
+    batch.requests.push(waiting)
     if (request.key !== null) {
-      const count = request.operations.length
       this.youngKeys.set(request.key, { epoch: options.epoch, sequence: last, count, timestamp })
     }
-    if (level === 'memory') this.answer(asker, options.epoch, last, request.operations.length)
+    if (level === 'memory') this.answerWaiting(waiting)
     options.commits.mark(this)
   }
 
@@ -211,16 +191,13 @@ export class Ingest implements FlushSource {
   private acceptDuplicate(known: KeyRecord, level: AckLevel, asker: Asker): void {
     const { log, clock, telemetry } = this.options
     telemetry.count('writesDuplicates')
-    // The answer names the reign that gives it: one of a lower epoch would count as outdated.
-    const waiting: Waiting = {
-      ...asker, level, last: known.sequence, epoch: this.options.epoch, count: known.count,
-      duplicate: true, takenAtMs: clock.wallMs(), answered: false,
-    }
+    const { count, sequence, timestamp } = known
+    const waiting = new Waiting(asker, level, null, count, sequence, timestamp, clock.wallMs())
     if (level === 'committed' && this.options.inSyncCount() < this.options.spaceSettings.minInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200)
-    } else if (level === 'memory' || (level === 'durable' && known.sequence <= log.durable.sequence)) {
+    } else if (level === 'memory' || (level === 'durable' && sequence <= log.durable.sequence)) {
       this.answerWaiting(waiting)
-    } else if (level === 'committed' && known.sequence <= log.commitSequence) {
+    } else if (level === 'committed' && sequence <= log.commitSequence) {
       this.answerWaiting(waiting)
     } else {
       this.duplicates.push(waiting)
@@ -229,7 +206,7 @@ export class Ingest implements FlushSource {
 
   private seal(batch: OpenBatch): FlushItem {
     const { options } = this
-    const { log, node, epoch, frames } = options
+    const { log, node, epoch } = options
     const frame = batch.builder.seal({
       uuid: log.uuid,
       epoch,
@@ -264,14 +241,14 @@ export class Ingest implements FlushSource {
     for (const request of batch.requests) this.refuseUnwritten(request)
   }
 
-  private refuseUnwritten(request: OpenRequest): void {
+  private refuseUnwritten(request: Waiting): void {
     if (request.level !== 'memory') {
       this.fail(request, 'READ_ONLY', 'the journal cannot be written: is the disk full?', 500)
     }
   }
 
   private durable(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
-    const { log, overlay, epoch, node, telemetry } = this.options
+    const { log, overlay, node, telemetry } = this.options
     this.flushingBytes -= frame.bytes.length
     log.noteDurable(frame)
     if (this.over) {
@@ -280,29 +257,13 @@ export class Ingest implements FlushSource {
       }
       return
     }
-    const entries: LogEntry[] = []
-    const answers: Waiting[] = []
-    const counted = clockBefore[node] ?? 0
-    let sequence = frame.first
-    for (const { request, timestamp, level, takenAtMs, reply, encoding } of batch.requests) {
-      for (const operation of request.operations) {
-        const vectorClock = { ...clockBefore, [node]: counted + sequence - frame.first + 1 }
-        entries.push({ sequence, epoch, timestamp, vectorClock, writeId: request.key, operation })
-        sequence += 1
-      }
-      if (request.key !== null) this.youngKeys.delete(request.key)
-      if (level === 'memory') continue
-      const count = request.operations.length
-      answers.push({
-        reply, encoding, level, last: sequence - 1, epoch, count, duplicate: false, takenAtMs,
-        answered: false,
-      })
-    }
+    const entries = entriesOf(batch, frame, node, clockBefore)
+    for (const { key } of batch.requests) if (key !== null) this.youngKeys.delete(key)
     overlay.add(entries, frame.bytes.length)
     telemetry.count('writes', entries.length)
-    for (const waiting of answers) {
+    for (const waiting of batch.requests) {
       if (waiting.level === 'durable') this.answerWaiting(waiting)
-      else this.uncommitted.push(waiting)
+      else if (waiting.level === 'committed') this.uncommitted.push(waiting)
     }
     this.options.onDurable()
     this.releaseDuplicates()
@@ -347,7 +308,7 @@ export class Ingest implements FlushSource {
   private giveUp(waiting: Waiting, reason: string): void {
     waiting.answered = true
     const answer = errorAnswer('ACK_TIMEOUT', `${reason}: the write stands, its level is unknown`, {
-      sequence: waiting.last, epoch: waiting.epoch,
+      sequence: waiting.last, epoch: this.options.epoch,
     })
     answerError(this.options.publish, this.options.clients, waiting, answer)
   }
@@ -360,31 +321,31 @@ export class Ingest implements FlushSource {
       return
     }
     waiting.answered = true
-    this.answer(waiting, waiting.epoch, waiting.last, waiting.count, waiting)
+    this.answer(waiting)
   }
 
   /** A positive answer: the lease is checked now, as it was when the write was taken. */
-  private answer(
-    asker: Asker, epoch: number, sequence: number, count: number, waiting?: Waiting,
-  ): void {
-    if (!asker.reply) return
+  private answer(waiting: Waiting): void {
+    if (!waiting.reply) return
     const { options } = this
+    const { last: sequence, count, level, duplicate } = waiting
     if (this.over || !options.lease.valid()) {
-      this.fail(asker, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
+      this.fail(waiting, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
       return
     }
     const answer = options.clients.encodeWriteAnswer({
       ok: true,
       space: options.space,
-      epoch,
+      // The reign that answers, also for a duplicate: a lower epoch would count as outdated.
+      epoch: options.epoch,
       sequence,
       count,
-      ack: waiting?.level ?? 'memory',
+      ack: level,
       safeSequence: options.log.safeSequence,
       node: options.node,
-      duplicate: waiting?.duplicate ?? false,
-    }, asker.encoding)
-    options.publish(asker.reply, answer)
+      duplicate,
+    }, waiting.encoding)
+    options.publish(waiting.reply, answer)
   }
 
   /** The reign is over: nothing is answered positively from here on. */

@@ -113,10 +113,23 @@ function encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array 
   if (encoding === 'msgpack') return encoder.encode(answer)
   const { space, epoch, sequence, count, ack, safeSequence, node, duplicate } = answer
   return Buffer.from(
-    `{"ok":true,"space":${JSON.stringify(space)},"epoch":${epoch},"sequence":${sequence}` +
+    `{"ok":true,"space":${quoted(space)},"epoch":${epoch},"sequence":${sequence}` +
     `,"count":${count},"ack":"${ack}","safeSequence":${safeSequence}` +
-    `,"node":${JSON.stringify(node)},"duplicate":${duplicate}}`,
+    `,"node":${quoted(node)},"duplicate":${duplicate}}`,
   )
+}
+
+/** Names of this node and its spaces as JSON: a few, and the same ones with every answer. */
+const quotedNames = new Map<string, string>()
+const QUOTED_NAMES_MAX = 4096
+
+function quoted(name: string): string {
+  const known = quotedNames.get(name)
+  if (known !== undefined) return known
+  if (quotedNames.size >= QUOTED_NAMES_MAX) quotedNames.clear()
+  const json = JSON.stringify(name)
+  quotedNames.set(name, json)
+  return json
 }
 
 function encode(value: ErrorAnswer | ReadAnswer | object, encoding: Encoding): Uint8Array {

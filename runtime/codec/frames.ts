@@ -10,7 +10,7 @@ import {
   componentOf, decodeOrigin, ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, KIND_EPOCH_START, NO_KEY,
   peekFrame, refuseBody, type Origin,
 } from './frameLayout.js'
-import { decodeOperation, MSGPACK_TAG, tagged } from './operation.js'
+import { decodeOperationAt, MSGPACK_TAG, tagged } from './operation.js'
 
 const WAL_MAGIC = 0x4c574745
 const WAL_VERSION = 1
@@ -65,7 +65,7 @@ export function frameEntries(frame: Frame): LogEntry[] {
     entries.push({
       sequence, epoch: frame.epoch, timestamp: base + b.readUIntLE(at + 4, 6),
       vectorClock: { ...origin.clock, [origin.node]: before + sequence - frame.first + 1 },
-      writeId, operation: decodeOperation(b.subarray(operation, end)),
+      writeId, operation: decodeOperationAt(b, operation, end),
     })
     at = end
   }

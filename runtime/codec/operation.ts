@@ -4,6 +4,7 @@
  */
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import type { Operation } from '../../machines/memory.js'
+import { asBuffer } from './frameBytes.js'
 
 export const MSGPACK_TAG = 0
 export const JSON_TAG = 1
@@ -30,13 +31,18 @@ export function encodeOperation(operation: Operation): Uint8Array {
  * gate; on disk and wire the frame's checksum vouches for them), so a defect is a bug and throws.
  */
 export function decodeOperation(encoded: Uint8Array): Operation {
-  const bytes = encoded.subarray(1)
-  if (encoded[0] === MSGPACK_TAG) return decoder.decode(bytes) as Operation
-  if (encoded[0] === JSON_TAG) return JSON.parse(textOf(bytes)) as Operation
-  throw new Error(`bug: an operation with encoding tag ${encoded[0]}`)
+  return decodeOperationAt(asBuffer(encoded), 0, encoded.length)
+}
+
+/** The same for an operation that lies within a frame: no view is made of JSON. */
+export function decodeOperationAt(bytes: Buffer, start: number, end: number): Operation {
+  const tag = bytes[start]
+  if (tag === JSON_TAG) return JSON.parse(bytes.toString('utf8', start + 1, end)) as Operation
+  if (tag === MSGPACK_TAG) return decoder.decode(bytes.subarray(start + 1, end)) as Operation
+  throw new Error(`bug: an operation with encoding tag ${tag}`)
 }
 
 /** UTF-8 text of bytes that are known to be well-formed. */
 export function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
+  return asBuffer(bytes).toString('utf8')
 }

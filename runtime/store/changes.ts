@@ -5,9 +5,10 @@
 import type {
   EpochStart, KeyRecord, LogEntry, MemoryEdge, MemoryNode, Operation,
 } from '../../machines/memory.js'
+import { HashSum } from './hashSum.js'
 import { KEY_RECORD_BYTES, writeKeyRecord, type SpaceHeader } from './header.js'
 import { Table, textKey, tupleKey } from './keys.js'
-import { encodeEdge, encodeNode, hashOf, withActivation } from './record.js'
+import { encodeEdge, encodeNode, withActivation } from './record.js'
 import { Slab } from './slab.js'
 
 /** Looks a record up in the committed state; the bytes are valid until the next call only. */
@@ -22,7 +23,8 @@ export interface Changes {
 /** A node that this batch touches. `stored`: a copy of its record, kept for an update only. */
 interface TouchedNode {
   readonly key: Buffer
-  readonly oldHash: bigint | undefined
+  /** The store has a record of it, whose hash has been taken out of the digest. */
+  readonly isStored: boolean
   readonly stored: Buffer | undefined
   node: MemoryNode | undefined
   activation: number | undefined
@@ -37,6 +39,7 @@ export class ChangeSet {
   private readonly nodes = new Map<string, TouchedNode>()
   private readonly edges = new Map<string, MemoryEdge>()
   private readonly keys = new Map<string, KeyRecord>()
+  private readonly hashes = new HashSum()
   private ignored: number
 
   constructor(
@@ -55,7 +58,7 @@ export class ChangeSet {
     const last = entries[entries.length - 1]!
     const puts: Buffer[] = []
     const { digest, nodes, edges } = this.header
-    const counts = { digest, nodes, edges }
+    const counts = { nodes, edges }
     this.writeNodes(puts, counts)
     this.writeEdges(puts, counts)
     for (const [key, record] of this.keys) {
@@ -64,7 +67,7 @@ export class ChangeSet {
       puts.push(textKey(this.space, Table.idempotencyKey, key), this.slab.take(start, end))
     }
     const header: SpaceHeader = {
-      epoch: last.epoch, sequence: last.sequence, digest: BigInt.asUintN(64, counts.digest),
+      epoch: last.epoch, sequence: last.sequence, digest: this.hashes.addTo(digest),
       nodes: counts.nodes, edges: counts.edges, ignored: this.ignored,
     }
     return { header, puts }
@@ -99,9 +102,11 @@ export class ChangeSet {
   private touch(id: string, keep: boolean): TouchedNode {
     const key = textKey(this.space, Table.node, id)
     const record = this.read(key)
+    // What is stored and touched is always replaced: an operation on it has an effect.
+    if (record !== undefined) this.hashes.remove(record)
     const touched: TouchedNode = {
       key,
-      oldHash: record === undefined ? undefined : hashOf(record),
+      isStored: record !== undefined,
       stored: keep && record !== undefined ? copyOf(record) : undefined,
       node: undefined,
       activation: undefined,
@@ -110,9 +115,9 @@ export class ChangeSet {
     return touched
   }
 
-  private writeNodes(puts: Buffer[], counts: { digest: bigint; nodes: number }): void {
+  private writeNodes(puts: Buffer[], counts: { nodes: number }): void {
     for (const touched of this.nodes.values()) {
-      const { key, oldHash, stored, node, activation } = touched
+      const { key, isStored, stored, node, activation } = touched
       let record: Buffer
       if (node !== undefined) {
         record = encodeNode(this.slab, activation === undefined ? node : { ...node, activation })
@@ -121,21 +126,21 @@ export class ChangeSet {
       } else {
         continue
       }
-      if (oldHash === undefined) counts.nodes += 1
-      counts.digest += hashOf(record) - (oldHash ?? 0n)
+      if (!isStored) counts.nodes += 1
+      this.hashes.add(record)
       puts.push(key, record)
     }
   }
 
-  private writeEdges(puts: Buffer[], counts: { digest: bigint; edges: number }): void {
+  private writeEdges(puts: Buffer[], counts: { edges: number }): void {
     for (const edge of this.edges.values()) {
       const { source, target, kind } = edge
       const key = tupleKey(this.space, Table.edgeBySource, source, target, kind)
       const old = this.read(key)
-      const oldHash = old === undefined ? undefined : hashOf(old)
+      if (old === undefined) counts.edges += 1
+      else this.hashes.remove(old)
       const record = encodeEdge(this.slab, edge)
-      if (oldHash === undefined) counts.edges += 1
-      counts.digest += hashOf(record) - (oldHash ?? 0n)
+      this.hashes.add(record)
       // The record stands under both keys: a scan by target then needs no second look-up.
       puts.push(key, record)
       puts.push(tupleKey(this.space, Table.edgeByTarget, target, source, kind), record)

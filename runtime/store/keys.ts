@@ -8,6 +8,8 @@
  * limit is 1,978.
  */
 
+import { writeText } from './text.js'
+
 export const Table = {
   /** uuid → space number; under number 0. */
   registry: 0x52,
@@ -26,7 +28,7 @@ const PREFIX_BYTES = 5
 export function textKey(space: number, table: Table, text: string): Buffer {
   const key = Buffer.allocUnsafe(PREFIX_BYTES + text.length * 3)
   writePrefix(key, space, table)
-  return key.subarray(0, PREFIX_BYTES + key.write(text, PREFIX_BYTES))
+  return key.subarray(0, writeText(key, text, PREFIX_BYTES))
 }
 
 /** The smallest key of the table above that of `text`; all of the table for ''. */
@@ -56,7 +58,7 @@ export function tupleKey(space: number, table: Table, ...texts: readonly string[
   let at = PREFIX_BYTES
   for (const text of texts) {
     if (text.includes('\0')) return escapedTupleKey(space, table, texts)
-    at += key.write(text, at)
+    at = writeText(key, text, at)
     at = key.writeUInt16BE(0, at)
   }
   return key.subarray(0, at)

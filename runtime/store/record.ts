@@ -10,6 +10,7 @@
 import { xxh64 } from '@node-rs/xxhash'
 import type { Json, MemoryEdge, MemoryNode } from '../../machines/memory.js'
 import type { Slab } from './slab.js'
+import { writeText } from './text.js'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -137,7 +138,7 @@ export function decodeEdge(record: Buffer): MemoryEdge {
   return edge
 }
 
-/** What this record contributes to the digest. */
+/** What this record contributes to the digest. Sums of many are cheaper with HashSum. */
 export function hashOf(record: Buffer): bigint {
   return record.readBigUInt64LE(0)
 }
@@ -168,9 +169,9 @@ function byUnits(a: string, b: string): number {
 }
 
 function writeString(bytes: Buffer, text: string, at: number): number {
-  const length = bytes.write(text, at + LENGTH_BYTES)
-  bytes.writeUInt16LE(length, at)
-  return at + LENGTH_BYTES + length
+  const end = writeText(bytes, text, at + LENGTH_BYTES)
+  bytes.writeUInt16LE(end - at - LENGTH_BYTES, at)
+  return end
 }
 
 function stringEnd(record: Buffer, at: number): number {
@@ -178,7 +179,8 @@ function stringEnd(record: Buffer, at: number): number {
 }
 
 function seal(slab: Slab, start: number, end: number): Buffer {
-  const record = slab.take(start, end)
-  record.writeBigUInt64LE(xxh64(record.subarray(HASH_BYTES)), 0)
-  return record
+  const hashed = start + HASH_BYTES
+  const hash = xxh64(new Uint8Array(slab.bytes.buffer, hashed, end - hashed))
+  slab.view.setBigUint64(start, hash, true)
+  return slab.take(start, end)
 }

@@ -4,17 +4,21 @@
  */
 export class Slab {
   bytes: Buffer
+  /** The same memory: stores 64 bits at once, which a Buffer puts together from halves. */
+  view: DataView
   private at = 0
 
   /** `chunkBytes`: of each piece of memory taken from the system. */
   constructor(private readonly chunkBytes: number) {
     this.bytes = Buffer.allocUnsafeSlow(chunkBytes)
+    this.view = new DataView(this.bytes.buffer)
   }
 
-  /** Offset in `bytes` from which at least `limit` bytes are free. May change `bytes`. */
+  /** Offset in `bytes` from which `limit` bytes or more are free. May change `bytes`, `view`. */
   reserve(limit: number): number {
     if (this.at + limit > this.bytes.length) {
       this.bytes = Buffer.allocUnsafeSlow(Math.max(this.chunkBytes, limit))
+      this.view = new DataView(this.bytes.buffer)
       this.at = 0
     }
     return this.at
