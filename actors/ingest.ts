@@ -189,11 +189,11 @@ export class Ingest implements FlushSource {
   }
 
   private acceptDuplicate(known: KeyRecord, level: AckLevel, asker: Asker): void {
-    const { log, clock, telemetry } = this.options
+    const { log, clock, telemetry, spaceSettings } = this.options
     telemetry.count('writesDuplicates')
     const { count, sequence, timestamp } = known
     const waiting = new Waiting(asker, level, null, count, sequence, timestamp, clock.wallMs())
-    if (level === 'committed' && this.options.inSyncCount() < this.options.spaceSettings.minInSync) {
+    if (level === 'committed' && this.options.inSyncCount() < spaceSettings.minInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200)
     } else if (level === 'memory' || (level === 'durable' && sequence <= log.durable.sequence)) {
       this.answerWaiting(waiting)
