@@ -1,3 +1,5 @@
+import type { AckLevel } from '../machines/protocol.js'
+import type { NodeContext } from './context.js'
 import type { BusMessage, ClientCodec, Encoding, ErrorAnswer, ErrorCode } from './ports.js'
 
 /** What of a request is kept until it is answered. */
@@ -42,4 +44,20 @@ export function answerError(
   publish: Publish, codec: ClientCodec, asker: Asker, answer: ErrorAnswer,
 ): void {
   if (asker.reply) publish(asker.reply, codec.encode(answer, asker.encoding))
+}
+
+/** The level that a request asks for, or null when its header names none that there is. */
+export function levelOf(header: string | undefined, otherwise: AckLevel): AckLevel | null {
+  if (!header) return otherwise
+  if (header === 'memory' || header === 'durable' || header === 'committed') return header
+  return null
+}
+
+/** Answers a request whose payload was not looked at. */
+export function refuse(
+  { ports, wire }: NodeContext, message: BusMessage, code: ErrorCode, text: string,
+  more: Partial<ErrorAnswer> = {},
+): void {
+  const asker = { reply: message.reply, encoding: encodingOf(message) }
+  answerError(wire.publish, ports.clients, asker, errorAnswer(code, text, more))
 }

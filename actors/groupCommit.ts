@@ -120,8 +120,13 @@ export class GroupCommit {
       return
     }
     if (this.full) this.healed()
-    for (const item of items) item.written?.()
-    await journal.sync()
+    // The disk works while the frames go out.
+    const synced = journal.sync()
+    try {
+      for (const item of items) item.written?.()
+    } finally {
+      await synced
+    }
     this.unconfirmed = items.some((item) => item.record.type !== 'confirm')
     for (const item of items) item.durable?.()
     telemetry.count('journalFlushes')

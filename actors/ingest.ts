@@ -1,6 +1,6 @@
 import type { KeyRecord } from '../machines/memory.js'
 import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
-import { answerError, encodingOf, errorAnswer } from './answers.js'
+import { answerError, encodingOf, errorAnswer, levelOf } from './answers.js'
 import type { Asker, Publish } from './answers.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import type { Lease } from './lease.js'
@@ -45,6 +45,9 @@ export class Ingest implements FlushSource {
   private refusal: { code: ErrorCode; message: string } | null = null
   private over = false
   private open: OpenBatch[] = []
+  private readonly flushing = new Set<OpenBatch>()
+  /** Highest sequence answered at level `memory`. */
+  private answeredInMemory = 0
   private openEntries = 0
   private openBytes = 0
   private flushingBytes = 0
@@ -76,6 +79,11 @@ export class Ingest implements FlushSource {
       && this.uncommitted.length === 0 && this.duplicates.length === 0
   }
 
+  /** A write was answered that no read can see yet: a reader waits for the flush. */
+  get hasUnflushedAnswers(): boolean {
+    return this.answeredInMemory > this.options.log.durable.sequence
+  }
+
   take(maxBytes: number): FlushItem[] {
     if (this.over) return []
     const items: FlushItem[] = []
@@ -96,6 +104,7 @@ export class Ingest implements FlushSource {
     this.open = []
     this.openEntries = 0
     this.openBytes = 0
+    this.answeredInMemory = 0
     for (const batch of left) for (const request of batch.requests) this.refuseUnwritten(request)
     this.youngKeys.clear()
     const end = this.options.log.end.sequence
@@ -127,7 +136,7 @@ export class Ingest implements FlushSource {
       this.fail(asker, gated.code, gated.message)
       return
     }
-    const level = this.levelOf(message.header('Engram-Ack'))
+    const level = levelOf(message.header('Engram-Ack'), this.options.spaceSettings.ack)
     if (level === null) {
       this.fail(asker, 'INVALID_OPERATION', 'Engram-Ack is one of memory, durable, committed')
       return
@@ -167,7 +176,10 @@ export class Ingest implements FlushSource {
     if (request.key !== null) {
       this.youngKeys.set(request.key, { epoch: options.epoch, sequence: last, count, timestamp })
     }
-    if (level === 'memory') this.answerWaiting(waiting)
+    if (level === 'memory') {
+      this.answeredInMemory = last
+      this.answerWaiting(waiting)
+    }
     options.commits.mark(this)
   }
 
@@ -220,6 +232,7 @@ export class Ingest implements FlushSource {
     this.openEntries -= batch.builder.count
     this.openBytes -= batch.builder.bytes
     this.flushingBytes += frame.bytes.length
+    this.flushing.add(batch)
     log.accept(frame, options.clock.monotonicMs())
     return {
       record: { type: 'frame', frame },
@@ -235,6 +248,7 @@ export class Ingest implements FlushSource {
 
   private unwritten(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
     this.flushingBytes -= frame.bytes.length
+    this.flushing.delete(batch)
     const { node } = this.options
     this.clockAtEnd[node] = Math.min(this.clockAtEnd[node] ?? 0, clockBefore[node] ?? 0)
     this.options.log.rollback()
@@ -242,7 +256,7 @@ export class Ingest implements FlushSource {
   }
 
   private refuseUnwritten(request: Waiting): void {
-    if (request.level !== 'memory') {
+    if (!request.answered) {
       this.fail(request, 'READ_ONLY', 'the journal cannot be written: is the disk full?', 500)
     }
   }
@@ -250,10 +264,11 @@ export class Ingest implements FlushSource {
   private durable(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
     const { log, overlay, node, telemetry } = this.options
     this.flushingBytes -= frame.bytes.length
+    this.flushing.delete(batch)
     log.noteDurable(frame)
     if (this.over) {
       for (const request of batch.requests) {
-        if (request.level !== 'memory') this.fail(request, 'LEASE_LAPSED', 'the reign has ended')
+        if (!request.answered) this.fail(request, 'LEASE_LAPSED', 'the reign has ended')
       }
       return
     }
@@ -263,7 +278,7 @@ export class Ingest implements FlushSource {
     telemetry.count('writes', entries.length)
     for (const waiting of batch.requests) {
       if (waiting.level === 'durable') this.answerWaiting(waiting)
-      else if (waiting.level === 'committed') this.uncommitted.push(waiting)
+      else if (!waiting.answered) this.uncommitted.push(waiting)
     }
     this.options.onDurable()
     this.releaseDuplicates()
@@ -296,10 +311,10 @@ export class Ingest implements FlushSource {
   /** Once per heartbeat: who waited too long is told that the level is unknown. */
   expire(): void {
     const limit = this.options.clock.wallMs() - this.options.settings.ackTimeoutMs
-    for (const list of [this.uncommitted, this.duplicates]) {
-      for (const waiting of list) {
-        if (waiting.takenAtMs < limit) this.giveUp(waiting, 'the level was not reached in time')
-      }
+    const unflushed = [...this.open, ...this.flushing].flatMap((batch) => batch.requests)
+    for (const waiting of [...unflushed, ...this.uncommitted, ...this.duplicates]) {
+      if (waiting.answered || waiting.takenAtMs >= limit) continue
+      this.giveUp(waiting, 'the level was not reached in time')
     }
     this.uncommitted = this.uncommitted.filter((waiting) => !waiting.answered)
     this.duplicates = this.duplicates.filter((waiting) => !waiting.answered)
@@ -356,7 +371,7 @@ export class Ingest implements FlushSource {
     for (const each of waiting) each.answered = true
     const asked: Asker[] = waiting
     for (const batch of this.open) {
-      for (const request of batch.requests) if (request.level !== 'memory') asked.push(request)
+      for (const request of batch.requests) if (!request.answered) asked.push(request)
     }
     this.open = []
     this.openEntries = 0
@@ -364,12 +379,6 @@ export class Ingest implements FlushSource {
     this.uncommitted = []
     this.duplicates = []
     this.youngKeys.clear()
-  }
-
-  private levelOf(header: string | undefined): AckLevel | null {
-    if (!header) return this.options.spaceSettings.ack
-    if (header === 'memory' || header === 'durable' || header === 'committed') return header
-    return null
   }
 
   private askerOf(message: BusMessage): Asker {

@@ -8,14 +8,14 @@ import type {
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
-import { answerError, encodingOf, errorAnswer } from './answers.js'
+import { refuse } from './answers.js'
 import { Followers } from './followers.js'
 import { forward, forwardedHeader, HeldWrites } from './heldWrites.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import { Ingest } from './ingest.js'
 import type { Lease } from './lease.js'
 import type { Member } from './member.js'
-import type { BusMessage, BusSubscription, ErrorCode, TimerHandle } from './ports.js'
+import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
 
 /** The new primary waits this long for what the old one held, before it takes newer writes. */
 const forwardingMs = 250
@@ -102,6 +102,12 @@ export class PrimaryRole {
   get serves(): boolean {
     return !this.isOver && this.handingTo === null && this.lease.valid()
       && this.subscription !== null
+  }
+
+  /** What was answered can be read: also at level `memory`, whose entries come with the flush. */
+  async readable(): Promise<void> {
+    if (!this.ingest.hasUnflushedAnswers) return
+    await this.member.context.commits.submit({ type: 'confirm' }).catch(() => undefined)
   }
 
   get isHandingOver(): boolean {
@@ -307,13 +313,8 @@ export class PrimaryRole {
       return
     }
     if (this.held.hold(message)) return
-    this.refuse(message, 'SHUTTING_DOWN', 'a handover is under way')
-  }
-
-  private refuse(message: BusMessage, code: ErrorCode, text: string): void {
-    const { ports, wire } = this.member.context
-    const asker = { reply: message.reply, encoding: encodingOf(message) }
-    answerError(wire.publish, ports.clients, asker, errorAnswer(code, text, { retryAfterMs: 50 }))
+    const more = { retryAfterMs: 50 }
+    refuse(this.member.context, message, 'SHUTTING_DOWN', 'a handover is under way', more)
   }
 
   private takeHeld(): void {
@@ -388,7 +389,7 @@ export class PrimaryRole {
     this.subscription = null
     for (const timer of [this.heldTimer, this.noticeTimer]) if (timer) clock.clearTimeout(timer)
     for (const { message } of this.held?.release() ?? []) {
-      this.refuse(message, 'NOT_PRIMARY', reason)
+      refuse(member.context, message, 'NOT_PRIMARY', reason)
     }
     this.held = null
     this.followers.stop()

@@ -1,5 +1,5 @@
 import type { GraphReader, Query, ReadAnswer, ErrorCode } from './ports.js'
-import { encodingOf, errorAnswer } from './answers.js'
+import { encodingOf, refuse } from './answers.js'
 import type { Member } from './member.js'
 import type { BusMessage } from './ports.js'
 import type { PrimaryRole } from './primary.js'
@@ -36,6 +36,7 @@ export class ReadService {
     const { member } = this
     const encoding = encodingOf(message)
     if (demands.committed && !await this.committed(message, primary)) return
+    if (!demands.committed) await primary.readable()
     const view = demands.committed ? member.store : member.overlay.view(member.store)
     const sequence = demands.committed
       ? member.store.applied.sequence
@@ -138,10 +139,7 @@ export class ReadService {
   }
 
   private fail(message: BusMessage, code: ErrorCode, text: string): void {
-    const { ports, wire } = this.member.context
-    if (!message.reply) return
-    wire.publish(message.reply,
-      ports.clients.encode(errorAnswer(code, text), encodingOf(message)))
+    refuse(this.member.context, message, code, text)
   }
 }
 
