@@ -15,7 +15,7 @@ export interface ApplierOptions {
   readonly onFailed: (error: unknown) => void
 }
 
-/** Entries of one store transaction: enough to be cheap, few enough not to hold up the loop (4 ms). */
+/** Entries of one store transaction: enough to be cheap, few enough for the loop (4 ms). */
 const batchEntriesMax = 512
 const batchBytesMax = 1024 * 1024
 /** Entries are gathered this long before a transaction that nobody waits for. */
