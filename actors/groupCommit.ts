@@ -53,6 +53,11 @@ export class GroupCommit {
 
   constructor(private readonly options: GroupCommitOptions) {}
 
+  /** The disk took no record lately: who cannot write does not stand for a promotion. */
+  get isFull(): boolean {
+    return this.full
+  }
+
   /** The source has something. The flush begins after the present burst of messages. */
   mark(source: FlushSource): void {
     this.dirty.add(source)

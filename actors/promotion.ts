@@ -55,9 +55,21 @@ export class PromotionRole {
         this.isOver = true
         const won = exit.kind === 'done' && exit.output.kind === 'won'
         this.member.blocked = null
-        if (!won) this.member.endReign('the promotion ended')
+        if (!won) this.resign()
       },
     }
+  }
+
+  /** A claim that came to nothing is over for good: whoever is told may stand at once. */
+  private resign(): void {
+    const { member } = this
+    const epoch = member.reigningEpoch
+    if (epoch === 0) return
+    member.endReign('the promotion ended')
+    const record = member.record
+    const isMine = record?.assignment.primary?.node === member.self
+    if (!record || !isMine || record.assignment.epoch !== epoch) return
+    member.announce({ kind: 'resigned', ...record, reason: 'the promotion ended' })
   }
 
   get state(): string {

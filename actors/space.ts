@@ -193,7 +193,7 @@ export class SpaceActor {
       highestEpoch: member.highestEpoch,
       serving: this.primary?.serves ?? false,
       endedEpoch: member.endedEpoch,
-      whole: member.damage === null && !member.isTruncating,
+      whole: member.damage === null && !member.isTruncating && !this.context.commits.isFull,
     }
   }
 
@@ -310,7 +310,7 @@ export class SpaceActor {
       return
     }
     const vacancy = member.vacancy()
-    if (vacancy && !this.context.peers.isTilted) {
+    if (vacancy && !this.context.peers.isTilted && !this.context.commits.isFull) {
       replica.reignEnded(`the reign of epoch ${epoch} is over: ${vacancy}`)
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
