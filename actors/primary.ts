@@ -137,8 +137,8 @@ export class PrimaryRole {
     this.checkHandover()
   }
 
-  join(request: JoinRequest): JoinAnswer {
-    return this.followers.join(request)
+  join(request: JoinRequest): JoinAnswer | null {
+    return this.isOver ? null : this.followers.join(request)
   }
 
   handOver(to: NodeId, reason: string): boolean {

@@ -184,8 +184,9 @@ export class PromotionRole {
     const answers = (await Promise.all(others.map(ask))).filter((a) => a !== null)
     for (const answer of answers) {
       member.sawEpoch(answer.highestEpoch)
-      if (answer.node === assignment.primary?.node) {
-        member.resignedEpoch = Math.max(member.resignedEpoch, answer.endedEpoch)
+      // Evidence for the epoch that the record names, for no later one: that may be another's.
+      if (answer.node === assignment.primary?.node && answer.endedEpoch >= assignment.epoch) {
+        member.resignedEpoch = Math.max(member.resignedEpoch, assignment.epoch)
       }
     }
     this.send({ type: 'surveyed', answers, position: member.position() })
@@ -232,8 +233,8 @@ export class PromotionRole {
   /** The old set minus the proven dead and those silent for half a lease. */
   private stays(node: NodeId, answered: ReadonlySet<NodeId>): boolean {
     const { peers, settings } = this.member.context
-    if (answered.has(node)) return true
-    return !peers.isProvenDead(node) && peers.silenceMs(node) < settings.grantMs / 2
+    if (peers.isProvenDead(node)) return false
+    return answered.has(node) || peers.silenceMs(node) < settings.grantMs / 2
   }
 
   private settled(
