@@ -54,6 +54,11 @@ export class Broker {
     })
   }
 
+  /** Ended without being told to: a panic of the server itself. */
+  get hasEnded(): boolean {
+    return this.#child !== null && this.#child.exit !== null
+  }
+
   async kill(): Promise<void> {
     await this.#child?.kill()
   }
