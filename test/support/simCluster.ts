@@ -27,6 +27,8 @@ export interface SimOptions {
   /** Time of one message, and of one fdatasync, ms. */
   readonly latencyMs?: number
   readonly fsyncMs?: number
+  /** A bucket of one's own, to watch and to hinder; default: one without faults. */
+  readonly bucket?: MemoryBucket
 }
 
 /** What becomes of a message between two nodes (or a client): lost, or this much later, ms. */
@@ -42,7 +44,7 @@ export interface Acknowledged {
 
 export class SimCluster {
   readonly clock = new VirtualClock()
-  readonly bucket = new MemoryBucket()
+  readonly bucket: MemoryBucket
   readonly broker: MemoryBroker
   readonly random: SeededRandom
   readonly settings: ActorSettings
@@ -51,6 +53,8 @@ export class SimCluster {
   readonly acknowledged: Acknowledged[] = []
   fsyncMs: number
   weather: Weather
+  /** Is told of every line that a node logs (debug aside), in the order of events. */
+  onLog: ((node: string, fields: object, message: string) => void) | null = null
   /** The broker, as seen by no node: clients ask over it. */
   client!: BusConnection
   private readonly lastDue = new Map<string, number>()
@@ -60,6 +64,7 @@ export class SimCluster {
     const { seed = 1, latencyMs = 0.2, fsyncMs = 1, nodes = ['n1', 'n2', 'n3'] } = options
     this.random = new SeededRandom(seed)
     this.settings = { ...defaultSettings, ...options.settings }
+    this.bucket = options.bucket ?? new MemoryBucket()
     this.fsyncMs = fsyncMs
     this.weather = () => latencyMs
     this.broker = new MemoryBroker({

@@ -55,9 +55,10 @@ export class ProcessClock implements Clock {
     else run()
   }
 
+  /** What fell due runs in its order, promises settling in between, as Node's timers do. */
   thaw(): void {
     this.isFrozen = false
-    for (const run of this.due.splice(0)) this.run(run)
+    for (const run of this.due.splice(0)) this.clock.setTimeout(() => this.run(run), 0)
   }
 }
 
@@ -223,6 +224,7 @@ export class SimNode {
   private logger(): Logger {
     const at = (level: string) => (fields: object, message: string) => {
       this.log.push({ level, message, fields })
+      if (level !== 'debug') this.cluster.onLog?.(this.id, fields, message)
       if (process.env['SIM_LOG']) {
         console.log(this.cluster.clock.monotonicMs().toFixed(1), this.id, level, message,
           JSON.stringify(fields))
