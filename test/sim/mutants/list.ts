@@ -2,10 +2,14 @@
  * The mutants: what each guard of the protocol is for, as data. Applied to compiled files while
  * they are loaded (hooks.ts), in a process of their own; production code has no hook for them.
  */
+import { commitMutants } from './commitMutants.js'
 import { leaseMutants } from './leaseMutants.js'
 import type { Mutant } from './mutant.js'
+import { promotionMutants } from './promotionMutants.js'
 
-export const mutants: readonly Mutant[] = [...leaseMutants]
+export const mutants: readonly Mutant[] = [
+  ...leaseMutants, ...promotionMutants, ...commitMutants,
+]
 
 /** Throws when there is none of that name. */
 export function mutantOf(name: string): Mutant {

@@ -101,7 +101,8 @@ function timesOf(hindrance: Hindrance | undefined): { beforeMs?: number; afterMs
   return typeof hindrance === 'object' && !('applyLaterMs' in hindrance) ? hindrance : {}
 }
 
-/** Those nodes do not reach the arbiter. */
+/** Those nodes do not reach the records of spaces; to connect they need their own record only. */
 export function unreachableFor(...nodes: string[]): Hindrances {
-  return ({ node }) => (nodes.includes(node) ? 'unreachable' : undefined)
+  return ({ node, key }) =>
+    (nodes.includes(node) && key.startsWith('space.') ? 'unreachable' : undefined)
 }

@@ -1,9 +1,13 @@
+import { commitScenarios } from './commit.js'
 import { leaseScenarios } from './lease.js'
+import { promotionScenarios } from './promotion.js'
 import type { Scenario } from './scenario.js'
 import { Stage } from './stage.js'
 import { Transcript } from './transcript.js'
 
-export const scenarios: readonly Scenario[] = [...leaseScenarios]
+export const scenarios: readonly Scenario[] = [
+  ...leaseScenarios, ...promotionScenarios, ...commitScenarios,
+]
 
 /** Throws when there is none of that name. */
 export function scenarioOf(name: string): Scenario {

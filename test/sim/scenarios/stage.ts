@@ -45,7 +45,10 @@ export class Stage {
         this.judge.onRecord(decided.next)
       }
     }
-    cluster.onLog = (node, fields, message) => this.transcript?.logged(node, fields, message)
+    cluster.onLog = (node, fields, message) => {
+      // The last words of a process that was killed are not spoken.
+      if (cluster.node(node).life) this.transcript?.logged(node, fields, message)
+    }
   }
 
   /** A space whose members all are in sync, with a few committed entries, and `primary` reigns. */
@@ -133,8 +136,9 @@ export class Stage {
   }
 
   follows(node: string, primary: string): boolean {
-    const { member } = this.at(node)
-    return member.isFollowing && member.record?.assignment.primary?.node === primary
+    const member = this.cluster.node(node).life?.actor.spaces.get(this.space)?.member
+    return member !== undefined && member.isFollowing
+      && member.record?.assignment.primary?.node === primary
   }
 
   /** Positive answers of one node so far. */
@@ -247,6 +251,8 @@ export class Stage {
     }
     await this.run(1000)
     await this.until('somebody serves', () => this.cluster.primary() !== null, 5000)
+    await this.until('all are in sync', () => this.inSync.length === this.members.length
+      && this.cluster.primary() !== null)
     await this.writes(3, 'committed')
     await this.cluster.check()
     this.judge.assertNone()
