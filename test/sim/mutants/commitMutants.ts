@@ -29,7 +29,7 @@ export const commitMutants: readonly Mutant[] = [
       replace: 'return this.#alone(async () => undefined);',
     }],
     scenarios: ['power-cut-after-an-answer'],
-    evidence: /^lost: w\d+, answered/,
+    evidence: /^I10: .*somebody serves[^]*damaged/,
   },
   {
     name: 'replica-acknowledges-what-it-received',
@@ -41,7 +41,7 @@ export const commitMutants: readonly Mutant[] = [
         + 'this.member.log.noteDurable(frame); this.ack(); },',
     }],
     scenarios: ['primary-lost-after-a-commit'],
-    evidence: /x/,
+    evidence: /^I5: n[23] is listed in sync in epoch 2 and lacks/,
   },
   {
     name: 'commit-without-an-in-sync-member',
@@ -50,7 +50,7 @@ export const commitMutants: readonly Mutant[] = [
       file: 'machines/commit.js', find: 'acks.get(node) ?? 0', replace: 'acks.get(node) ?? least',
     }],
     scenarios: ['unjoined-member'],
-    evidence: /^I5: n3 is listed in sync in epoch 2 and lacks/,
+    evidence: /^I5: \d+ of epoch 2 was answered as committed; durable on n2,/,
   },
   {
     name: 'commit-before-the-shrink-is-confirmed',
@@ -133,7 +133,7 @@ export const commitMutants: readonly Mutant[] = [
       },
     ],
     scenarios: ['hole-5'],
-    evidence: /x/,
+    evidence: /^I5: n3 is listed in sync in epoch 3 and lacks 8 of epoch 3/,
   },
   {
     name: 'answer-committed-with-too-few-in-sync',

@@ -3,12 +3,13 @@
  * they are loaded (hooks.ts), in a process of their own; production code has no hook for them.
  */
 import { commitMutants } from './commitMutants.js'
+import { dataMutants } from './dataMutants.js'
 import { leaseMutants } from './leaseMutants.js'
 import type { Mutant } from './mutant.js'
 import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
-  ...leaseMutants, ...promotionMutants, ...commitMutants,
+  ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants,
 ]
 
 /** Throws when there is none of that name. */

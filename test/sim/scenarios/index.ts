@@ -1,4 +1,6 @@
 import { commitScenarios } from './commit.js'
+import { dataScenarios } from './data.js'
+import { journalScenarios } from './journal.js'
 import { leaseScenarios } from './lease.js'
 import { promotionScenarios } from './promotion.js'
 import type { Scenario } from './scenario.js'
@@ -6,7 +8,8 @@ import { Stage } from './stage.js'
 import { Transcript } from './transcript.js'
 
 export const scenarios: readonly Scenario[] = [
-  ...leaseScenarios, ...promotionScenarios, ...commitScenarios,
+  ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
+  ...journalScenarios,
 ]
 
 /** Throws when there is none of that name. */

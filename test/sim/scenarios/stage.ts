@@ -201,6 +201,14 @@ export class Stage {
     clock.setTimeout = (run, ms) => setTimeout(run, ms / rate)
   }
 
+  /** The node's wall clock is set forward. */
+  setForward(node: string, ms: number): void {
+    this.say(`the wall clock of ${node} is set forward by ${ms} ms`)
+    const { clock } = this.cluster.node(node).life!
+    const wallMs = clock.wallMs.bind(clock)
+    clock.wallMs = () => wallMs() + ms
+  }
+
   /** The broker closes the node's connection, and the node sees it at once. */
   closeConnection(node: string): void {
     this.say(`the broker closes the connection of ${node}`)
