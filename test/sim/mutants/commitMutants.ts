@@ -133,7 +133,7 @@ export const commitMutants: readonly Mutant[] = [
       },
     ],
     scenarios: ['hole-5'],
-    evidence: /^I5: n3 is listed in sync in epoch 3 and lacks 8 of epoch 3/,
+    evidence: /^I3: n3 acknowledges 9 to n2, as its entry of epoch 1; that of n2 is of epoch 3/,
   },
   {
     name: 'answer-committed-with-too-few-in-sync',

@@ -1,6 +1,6 @@
 /** The data path: forks, gaps, failed writes, keys; what stores hold. */
 import * as assert from 'uvu/assert'
-import { lost } from './network.js'
+import { cut, lost, several } from './network.js'
 import type { Scenario } from './scenario.js'
 
 const forkAndRejoin: Scenario = {
@@ -12,11 +12,13 @@ const forkAndRejoin: Scenario = {
     + 'account of it.',
   run: async (begin) => {
     const stage = await begin()
+    const [last] = await stage.writes(1, 'committed')
     stage.say('the frames of n1 are lost; it answers three writes as durable')
     stage.network.faults = lost('n1', null, 'wal')
     await stage.writes(3, 'durable')
-    // Time for what must not happen: that they go into the store of n1.
     await stage.run(60)
+    const { applied } = stage.at('n1').member.store
+    assert.is(applied.sequence, last!.sequence, 'I8: its store holds what is committed, no more')
     stage.kill('n1')
     stage.network.faults = () => undefined
     await stage.until('another reigns', () => stage.reigns('n2', 2))
@@ -46,6 +48,30 @@ const lostFrame: Scenario = {
     await stage.run(300)
     await stage.balance()
     assert.ok(frames > 1)
+  },
+}
+
+const lateFrame: Scenario = {
+  name: 'late-frame',
+  title: 'A frame of the old reign arrives after its receiver has joined the new one.',
+  lesson: 'Every message carries its epoch: sessions count from one in each reign, so the session '
+    + 'alone does not tell them apart.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.say('the next frame to n2 is held up, that to n3 is lost')
+    stage.network.faults = ({ from, to, kind }) =>
+      (from !== 'n1' || kind !== 'wal' ? undefined : to === 'n2' ? 'held' : 'lost')
+    await stage.writes(1, 'durable')
+    stage.say('n1 is killed; n2 doubts itself (tilt) and does not stand; frames of n3 are lost')
+    stage.setForward('n2', 600)
+    stage.kill('n1')
+    stage.network.faults = several(lost('n3', 'n2', 'wal'), cut('n2', 'n3', ['survey']))
+    await stage.until('n3 reigns', () => stage.reigns('n3', 2))
+    await stage.until('n2 follows', () => stage.follows('n2', 'n3'))
+    stage.say('the old frame arrives')
+    stage.network.release(({ data }) => data.length > noticeBytesMax)
+    await stage.writeOn(100, 20, 'committed')
+    await stage.balance()
   },
 }
 
@@ -82,6 +108,7 @@ const failedSync: Scenario = {
     stage.say('the next fdatasync of n1 fails; frames are lost')
     stage.network.faults = lost('n1', null, 'wal')
     node.disk.failNext('datasync')
+    stage.mayEnd.add('n1')
     const sent = stage.send('durable')
     await stage.run(10)
     if (node.life) stage.powerCut('n1')
@@ -133,5 +160,5 @@ const oneWayLink: Scenario = {
 }
 
 export const dataScenarios: readonly Scenario[] = [
-  forkAndRejoin, lostFrame, fullDisk, failedSync, retryOverRestart, oneWayLink,
+  forkAndRejoin, lostFrame, lateFrame, fullDisk, failedSync, retryOverRestart, oneWayLink,
 ]

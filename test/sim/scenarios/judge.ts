@@ -4,7 +4,7 @@
  */
 import { epochAt } from '../../../machines/positions.js'
 import type { InvariantName } from '../../../machines/invariants.js'
-import type { Assignment, EpochSpan, NodeId } from '../../../machines/protocol.js'
+import type { Ack, Assignment, EpochSpan, NodeId } from '../../../machines/protocol.js'
 import type { WriteAnswer } from '../../../actors/ports.js'
 import type { SimNode } from '../../support/simNode.js'
 
@@ -67,6 +67,16 @@ export class Judge {
     this.check('I5', holders.length >= asked, () => `${sequence} of epoch ${epoch} was answered as `
       + `committed; durable on ${holders.join(', ') || 'nobody'}, the space asks for ${asked}`)
     this.checkInSync()
+  }
+
+  /** I3: what a member acknowledges in a reign is what that reign's primary has there. */
+  onAck({ node, epoch, durableSequence: sequence }: Ack): void {
+    const logOf = (of: NodeId) => this.nodes.get(of)?.life?.actor.spaces.get(this.space)?.member
+    const holder = [...this.nodes.keys()].find((each) => logOf(each)?.reigningEpoch === epoch)
+    if (!holder || sequence > logOf(holder)!.log.end.sequence) return
+    const [mine, theirs] = [node, holder].map((each) => logOf(each)!.log.epochAt(sequence))
+    this.check('I3', mine === theirs, () => `${node} acknowledges ${sequence} to ${holder}, as its `
+      + `entry of epoch ${mine}; that of ${holder} is of epoch ${theirs}`)
   }
 
   /** I1, I5: what the arbiter has just decided. */

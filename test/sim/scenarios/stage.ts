@@ -4,6 +4,7 @@
  */
 import type { WriteAnswer } from '../../../actors/ports.js'
 import type { Position } from '../../../machines/protocol.js'
+import { controlCodec } from '../../../runtime/codec/control.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { Answer, SimOptions } from '../../support/simCluster.js'
 import type { SpaceActor } from '../../../actors/space.js'
@@ -21,6 +22,8 @@ export interface StageOptions extends Omit<SimOptions, 'bucket'> {
   readonly primary?: string
 }
 
+const control = controlCodec()
+
 /** Steps of virtual time between two looks at the judge, ms. */
 const stepMs = 5
 
@@ -28,6 +31,8 @@ export class Stage {
   readonly space = 'demo'
   readonly network: Network
   readonly judge: Judge
+  /** Nodes of which it is expected that they end by themselves. */
+  readonly mayEnd = new Set<string>()
 
   private constructor(
     readonly cluster: SimCluster, readonly arbiter: HinderedBucket,
@@ -38,6 +43,7 @@ export class Stage {
     this.network.onPublished = (from, kind, { subject, data }) => {
       this.transcript?.published(from, kind, subject, data)
       this.noteAnswer(from, kind, data)
+      if (kind === 'ack') this.noteAck(data)
     }
     arbiter.onDecided = (decided) => {
       this.transcript?.decided(decided)
@@ -80,6 +86,17 @@ export class Stage {
     while (clock.monotonicMs() < endMs) {
       await this.cluster.run(Math.min(stepMs, endMs - clock.monotonicMs()))
       this.judge.assertNone()
+      this.assertNoneEnded()
+    }
+  }
+
+  /** A node that ends by itself has found a defect, unless the scenario has broken its disk. */
+  private assertNoneEnded(): void {
+    for (const { id, exitCode, log } of this.cluster.nodes.values()) {
+      if (exitCode === null || this.mayEnd.has(id)) continue
+      const last = log.findLast(({ level }) => level === 'error')
+      throw new Error(`${id} ended with code ${exitCode}: ${last?.message} `
+        + JSON.stringify(last?.fields))
     }
   }
 
@@ -264,6 +281,11 @@ export class Stage {
     await this.writes(3, 'committed')
     await this.cluster.check()
     this.judge.assertNone()
+  }
+
+  private noteAck(data: Uint8Array): void {
+    const decoded = control.ackMessage(data)
+    if (decoded.ok && decoded.value.kind === 'ack') this.judge.onAck(decoded.value)
   }
 
   private noteAnswer(from: string, kind: Kind, data: Uint8Array): void {
