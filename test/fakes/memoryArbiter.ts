@@ -50,9 +50,13 @@ export class MemoryBucket {
     for (const run of late) run()
   }
 
-  /** The bucket is gone with all that it held; `bucketId()` makes a new one. */
+  /**
+   * The bucket is gone with all that it held, and so are requests on their way to it; `bucketId()`
+   * makes a new one.
+   */
   wipe(): void {
     this.#records = null
+    this.#late = []
   }
 
   /** A copy, for assertions. */

@@ -1,8 +1,8 @@
 /** Does the faults of a plan to the world, and takes each back when its time is over. */
 import type { SimNode } from '../support/simNode.js'
-import { subjects } from '../../machines/subjects.js'
 import { amongNodes, linkOf } from './network.js'
 import type { Disturbance } from './network.js'
+import { order, replaceDisk } from './operator.js'
 import type { Fault } from './plan.js'
 import { showFault, space } from './plan.js'
 import type { World } from './world.js'
@@ -52,7 +52,10 @@ function perform(world: World, fault: Fault): void {
       })
     case 'arbiterAnswers':
       for (let i = 0; i < amount; i += 1) bucket.loseAnswers(mode as 'applied' | 'lost' | 'late')
-      return back(() => bucket.release())
+      return back(() => {
+        bucket.keepAnswers()
+        bucket.release()
+      })
     case 'arbiterWipe':
       world.checks.record.wiped()
       return bucket.wipe()
@@ -117,16 +120,6 @@ function pause(world: World, node: SimNode, { kind, forMs }: Fault): void {
   world.after(forMs, () => clock.thaw())
 }
 
-function order(world: World, node: SimNode, what: object): void {
-  const { cluster } = world
-  if (cluster.client.isClosed) return
-  const data = Buffer.from(JSON.stringify(what))
-  cluster.client.request(subjects.admin(node.id), data, { timeoutMs: 10_000 })
-    .then((answer) => world.transcript?.note(world.now,
-      `order: ${Buffer.from(answer.data).toString()}`))
-    .catch((error: Error) => world.transcript?.note(world.now, `order: ${error.message}`))
-}
-
 function harmDisk(world: World, node: SimNode, { kind, amount, forMs }: Fault): void {
   if (kind === 'slowDisk') {
     node.diskDelayMs = (operation) =>
@@ -149,11 +142,7 @@ function harmDisk(world: World, node: SimNode, { kind, amount, forMs }: Fault): 
     return
   }
   if (kind === 'flipBit') return flipBit(world, node, forMs)
-  world.checks.logs.diskLost(node)
-  if (node.life) node.kill()
-  node.replaceDisk()
-  // On an empty disk incarnations count from the present second.
-  world.after(Math.max(forMs, 2500), () => world.startNode(node))
+  replaceDisk(world, node)
 }
 
 /** At rest: while the node is down. */

@@ -8,16 +8,20 @@ import { Books, membersOf } from './checkers/books.js'
 import { checkReads } from './checkers/reads.js'
 import { SimViolation } from './checkers/violation.js'
 import { heal, scheduleFaults } from './faults.js'
+import { repair, replaceStranded } from './operator.js'
 import { planOf, space } from './plan.js'
 import type { FaultKind, Plan } from './plan.js'
 import { Transcript } from './transcript.js'
-import { ClientConnection, Workload } from './workload.js'
+import { ClientConnection } from './clientConnection.js'
+import { Workload } from './workload.js'
 import { World } from './world.js'
 
 /** I10: after the faults are over, a write is accepted within this time. */
 const liveMs = 5000
 /** Requests that were under way have an end by then; then members become level. */
 const settleMs = 60_000
+/** Who is not level after this long may need an operator. */
+const repairMs = 10_000
 
 export interface RunOptions {
   readonly only?: readonly FaultKind[]
@@ -86,6 +90,7 @@ async function carryOut(world: World): Promise<void> {
   scheduleFaults(world)
   await world.run(world.plan.faultsMs)
   heal(world)
+  await repair(world)
   await accepted(world)
   workload.stop()
   await level(world, workload)
@@ -131,7 +136,11 @@ async function level(world: World, workload: Workload): Promise<void> {
           && (node === primary || member.isFollowing)
       })
   }
-  if (await world.until(isLevel, settleMs, 50)) return
+  const limitMs = world.now + settleMs
+  while (world.now < limitMs) {
+    if (await world.until(isLevel, repairMs, 50)) return
+    replaceStranded(world)
+  }
   world.violate('I8', `the members are not level ${settleMs} ms after the faults were over `
     + `(requests under way: ${!workload.isOver}):\n${world.cluster.describe(space)}\n`
     + JSON.stringify(world.checks.record.current))

@@ -2,11 +2,12 @@
  * Clients: writes at every level, batches, keys with retries, reads at primary and members. Each
  * goes its own way by its own random numbers; what it asks and hears goes into the history.
  */
-import type { BusConnection, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import type { ReadAnswer, WriteAnswer } from '../../actors/ports.js'
 import type { Operation } from '../../machines/memory.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
+import { ClientConnection } from './clientConnection.js'
 import type { Attempt, WriteRecord } from './history.js'
 import type { ClientPlan } from './plan.js'
 import { space } from './plan.js'
@@ -44,31 +45,6 @@ export class Workload {
     if (this.stopped || this.requests >= this.world.plan.requestsMax) return false
     this.requests += 1
     return true
-  }
-}
-
-/** A connection that is made anew when it is lost, as a client library does. */
-export class ClientConnection {
-  /** Counts connections: requests of one are logged in the order they arrived. */
-  number = 0
-  private connection: BusConnection | null = null
-
-  constructor(private readonly world: World, private readonly name: string) {
-    this.connect()
-  }
-
-  get current(): BusConnection | null {
-    return this.connection?.isClosed === false ? this.connection : null
-  }
-
-  private connect(): void {
-    const { cluster } = this.world
-    cluster.broker.bus().connect().then((connection) => {
-      this.connection = connection
-      this.number += 1
-      cluster.owners.set(connection, { name: this.name, clock: null })
-      void connection.closed.then(() => this.world.after(50, () => this.connect()))
-    }, () => this.world.after(50, () => this.connect()))
   }
 }
 

@@ -5,6 +5,7 @@ import { SimCluster } from '../support/simCluster.js'
 import type { SimNode } from '../support/simNode.js'
 import { LiveChecks } from './checkers/live.js'
 import { SimViolation } from './checkers/violation.js'
+import { ClientConnection } from './clientConnection.js'
 import { EventHash } from './eventHash.js'
 import { History } from './history.js'
 import { Network } from './network.js'
@@ -24,6 +25,9 @@ export class World {
   readonly bucket: MemoryBucket
   cluster!: SimCluster
   violation: SimViolation | null = null
+  /** Nodes that must not be started before a time. */
+  readonly notBefore = new Map<string, number>()
+  operator!: ClientConnection
   /** Nodes that may end by themselves, for what was done to their disks or to their name. */
   readonly excused = new Set<string>()
 
@@ -73,6 +77,7 @@ export class World {
     })
     world.cluster.clock.afterStep = () => world.afterStep()
     await world.cluster.boot()
+    world.operator = new ClientConnection(world, 'operator')
     const { replicas, minInSync } = plan
     await world.cluster.createSpace({ replicas, minInSync }, space)
     return world
@@ -112,7 +117,7 @@ export class World {
   }
 
   startNode(node: SimNode): void {
-    if (node.life) return
+    if (node.life || this.now < (this.notBefore.get(node.id) ?? 0)) return
     this.transcript?.note(this.now, `${node.id} is started`)
     node.start()
   }

@@ -11,6 +11,8 @@ import type { World } from '../world.js'
 /** What a node's disk has of the space, by what the journal was told and has answered. */
 interface Ghost {
   disk: object
+  /** Uuid of the disk, once a process has read it. */
+  diskId: string
   written: readonly EpochSpan[]
   /** Survives a power cut. */
   durable: readonly EpochSpan[]
@@ -34,13 +36,14 @@ export class LogChecks {
   private steps = 0
   /** Disks that are gone, by the node that had them: what only they had may be missing. */
   readonly disksLost = new Set<string>()
+  readonly disksFlipped = new Set<string>()
 
   constructor(private readonly world: World) {}
 
   private ghost(node: SimNode): Ghost {
     let ghost = this.ghosts.get(node.id)
     if (!ghost || ghost.disk !== node.disk) {
-      ghost = { disk: node.disk, written: [], durable: [], bitFlipped: false }
+      ghost = { disk: node.disk, diskId: '', written: [], durable: [], bitFlipped: false }
       this.ghosts.set(node.id, ghost)
     }
     return ghost
@@ -54,6 +57,7 @@ export class LogChecks {
 
   bitFlipped(node: SimNode): void {
     this.ghost(node).bitFlipped = true
+    this.disksFlipped.add(node.id)
   }
 
   /** Its graphs begin at (0, 0) again. */
@@ -66,6 +70,11 @@ export class LogChecks {
   holds(name: string, { epoch, sequence }: Position): boolean {
     const durable = this.ghosts.get(name)?.durable ?? []
     return endOf(durable).sequence >= sequence && epochAt(durable, sequence) === epoch
+  }
+
+  /** Uuid of the disk that the node has now; empty while nobody has read it. */
+  diskOf(name: string): string {
+    return this.ghosts.get(name)?.diskId ?? ''
   }
 
   // ---------------------------------------------------------------- the journal
@@ -107,6 +116,7 @@ export class LogChecks {
   /** I12: what recovery gives back. */
   recovered(node: SimNode, journal: Journal): void {
     const ghost = this.ghost(node)
+    ghost.diskId = node.actor.disk
     const [log] = journal.logs()
     if (log?.damage || journal.recovery.damaged.length > 0) {
       if (!ghost.bitFlipped) {
@@ -171,7 +181,7 @@ export class LogChecks {
 
   private look(node: SimNode): void {
     const member = node.life?.actor.spaces.get(space)?.member
-    if (!member) return
+    if (!member || member.damage) return
     const { log, store } = member
     const applied = store.applied.sequence
     if (applied > Math.min(log.commitSequence, log.durable.sequence)) {

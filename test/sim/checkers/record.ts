@@ -92,7 +92,11 @@ export class RecordChecks {
   /** I5, as it is kept: every member that may be promoted has all that was answered. */
   private inSyncHoldCommitted(when: string): void {
     if (!this.current || this.mayLoseCommitted) return
-    for (const name of this.current.inSync) {
+    const { inSync, members } = this.current
+    for (const name of inSync) {
+      // Another disk is another member, in sync with nothing, until the record names it.
+      const disk = members.find(({ node }) => node === name)?.disk
+      if (this.world.checks.logs.diskOf(name) !== disk) continue
       for (const [epoch, sequence] of this.committedUpTo) {
         if (this.world.checks.logs.holds(name, { epoch, sequence })) continue
         this.world.violate('I5', `${name} is in sync and lacks (${epoch}, ${sequence}), `
