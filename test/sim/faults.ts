@@ -11,6 +11,7 @@ import type { World } from './world.js'
 export function scheduleFaults(world: World): void {
   for (const fault of world.plan.faults) {
     world.after(fault.atMs, () => {
+      if (world.isPeace) return
       world.transcript?.note(world.now, `fault: ${showFault(fault)}`)
       world.hash.text(fault.kind)
       perform(world, fault)
@@ -104,7 +105,7 @@ function crashAt(world: World, node: SimNode, { amount, mode, forMs }: Fault): v
 }
 
 function drain(world: World, node: SimNode, downMs: number): void {
-  if (!node.life || node.life.clock.isFrozen) return
+  if (!node.life || node.life.clock.isFrozen || world.isPeace) return
   const { life } = node
   life.actor.drain('the simulator stops it')
   // A stop that takes too long is what the service manager kills.
@@ -191,6 +192,7 @@ function disturb(world: World, fault: Fault): void {
 export function heal(world: World): void {
   const { cluster, bucket } = world
   world.transcript?.note(world.now, 'the faults are over')
+  world.isPeace = true
   world.network.calmAll()
   bucket.available = true
   bucket.keepAnswers()

@@ -19,7 +19,7 @@ export async function repair(world: World): Promise<void> {
   if (logs.disksLost.size === 0 && logs.disksFlipped.size === 0
     && !world.checks.record.mayLoseCommitted) return
   await world.run(bootMs)
-  for (const node of world.nodes) if (memberOf(node)?.damage) replaceDisk(world, node)
+  for (const node of world.nodes) if (isDamaged(world, node)) replaceDisk(world, node)
   await world.run(freshDiskMs + bootMs)
   if (isBlocked(world)) force(world)
 }
@@ -28,7 +28,7 @@ export async function repair(world: World): Promise<void> {
 export function replaceStranded(world: World): void {
   for (const node of world.nodes) {
     const actor = node.life?.actor.spaces.get(space)
-    if (actor?.member.damage || /snapshot/.test(actor?.roleState.reason ?? '')) {
+    if (isDamaged(world, node) || /snapshot/.test(actor?.roleState.reason ?? '')) {
       replaceDisk(world, node)
     }
   }
@@ -44,13 +44,19 @@ export function replaceDisk(world: World, node: SimNode): void {
   world.after(freshDiskMs, () => world.startNode(node))
 }
 
+/** Its journal says so, or cannot be read at all, so that the process does not come up. */
+function isDamaged(world: World, node: SimNode): boolean {
+  const isUp = node.life?.actor.state === 'running'
+  return isUp ? Boolean(memberOf(node)?.damage) : world.checks.logs.disksFlipped.has(node.id)
+}
+
 function memberOf(node: SimNode) {
   return node.life?.actor.spaces.get(space)?.member
 }
 
 /** No in-sync member is left with the disk that the record names. */
 function isBlocked(world: World): boolean {
-  const record = world.checks.record.current
+  const record = world.checks.record.last
   return record !== null && !record.inSync.some((name) => {
     const disk = record.members.find((member) => member.node === name)?.disk
     const node = world.cluster.node(name)
@@ -59,7 +65,7 @@ function isBlocked(world: World): boolean {
 }
 
 function force(world: World): void {
-  const members = new Set(world.checks.record.current?.members.map(({ node }) => node))
+  const members = new Set(world.checks.record.last?.members.map(({ node }) => node))
   const [best] = world.nodes
     .filter((node) => members.has(node.id) && memberOf(node) && !memberOf(node)!.damage)
     .toSorted((a, b) => comparePositions(memberOf(b)!.position(), memberOf(a)!.position()))

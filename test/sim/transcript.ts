@@ -1,7 +1,11 @@
 /** A run as people read it, and as inspection events that can be replayed. */
 import type { VirtualClock } from '../fakes/virtualClock.js'
+import { controlCodec } from '../../runtime/codec/control.js'
+import { createFrameCodec } from '../../runtime/codec/frames.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
 
+const control = controlCodec()
+const frames = createFrameCodec()
 const quiet = /^engram\.v1\.(heartbeat|ping)\./
 
 export class Transcript {
@@ -15,9 +19,7 @@ export class Transcript {
 
   delivered(atMs: number, from: string, to: string, subject: string, data: Uint8Array): void {
     if (quiet.test(subject)) return
-    const isText = data[0] === 0x7b && data.length < 400
-    this.note(atMs, `${from} → ${to}  ${subject}  ${data.length} bytes`
-      + (isText ? `  ${Buffer.from(data).toString()}` : ''))
+    this.note(atMs, `${from} → ${to}  ${subject}  ${showBytes(subject, data)}`)
   }
 
   logged(atMs: number, node: string, level: string, message: string, fields: object): void {
@@ -34,6 +36,20 @@ export class Transcript {
         { atMs: clock.monotonicMs(), node, actor: source.actor, ...data }, plain))
     })
   }
+}
+
+function showBytes(subject: string, data: Uint8Array): string {
+  if (data[0] === 0x7b && data.length < 600) return Buffer.from(data).toString()
+  const decoded = subject.startsWith('engram.v1.ack.') ? control.ackMessage(data)
+    : subject.startsWith('engram.v1.assignment.') ? control.announcement(data) : null
+  if (decoded?.ok) return JSON.stringify(decoded.value)
+  const wal = subject.startsWith('engram.v1.wal.') ? frames.decodeWal(data) : null
+  if (wal === null || typeof wal === 'string') return `${data.length} bytes`
+  const { session, epoch, commitSequence, endSequence } = wal.header
+  const { frame } = wal
+  return `session ${session} of epoch ${epoch}, commit ${commitSequence}, end ${endSequence}`
+    + (frame ? `, ${frame.kind} ${frame.first} to ${frame.last} of epoch ${frame.epoch} after `
+      + `epoch ${frame.previousEpoch}` : '')
 }
 
 function xstateFields(event: Record<string, unknown>): object {

@@ -28,6 +28,8 @@ export class World {
   /** Nodes that must not be started before a time. */
   readonly notBefore = new Map<string, number>()
   operator!: ClientConnection
+  /** The faults are over: what was planned for later does not happen. */
+  isPeace = false
   /** Nodes that may end by themselves, for what was done to their disks or to their name. */
   readonly excused = new Set<string>()
 

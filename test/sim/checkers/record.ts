@@ -7,6 +7,8 @@ import type { World } from '../world.js'
 
 export class RecordChecks {
   current: Assignment | null = null
+  /** The same, also while the bucket has lost it. */
+  last: Assignment | null = null
   /** Highest committed sequence that was answered, by the epoch of its entry. */
   readonly committedUpTo = new Map<number, number>()
   private highestEpoch = 0
@@ -43,7 +45,10 @@ export class RecordChecks {
     if (key !== `space.${space}`) return
     const next = JSON.parse(Buffer.from(value).toString()) as Assignment
     const before = this.current
+    this.world.transcript?.note(this.world.now, `record: epoch ${next.epoch} ${next.state} of `
+      + `${next.primary?.node ?? 'nobody'}, in sync ${next.inSync.join()}, by ${next.writer}`)
     this.current = next
+    this.last = next
     if (next.forced) this.forcedEpochs.add(next.epoch)
     if (before) this.compare(before, next)
     else if (next.epoch < this.highestEpoch) {
