@@ -136,6 +136,11 @@ export class Peers {
     return this.book.expired(peer, this.now(), grantMs * grantMargin)
   }
 
+  /** Receipt of its last heartbeat, or the start of this node. */
+  heardAt(peer: NodeId): Instant {
+    return this.book.heardAt(peer)
+  }
+
   silenceMs(peer: NodeId): number {
     return this.book.silenceMs(peer, this.now())
   }

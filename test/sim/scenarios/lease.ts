@@ -123,9 +123,7 @@ const slowClock: Scenario = {
   title: 'The primary is cut off, and its clock runs nine per cent slow.',
   lesson: 'The granter waits ten per cent longer than the holder may count: clock rates differ.',
   run: async (begin) => {
-    const stage = await begin()
-    stage.drift('n1', 0.91)
-    await stage.run(500)
+    const stage = await begin({ clocks: { n1: { rate: 0.91, wallOffsetMs: 0 } } })
     stage.say('n1 is cut off from n2, n3 and the arbiter; clients reach it; its clock is slow')
     stage.network.faults = several(cut('n1', 'n2'), cut('n1', 'n3'))
     stage.arbiter.hindrances = unreachableFor('n1')

@@ -6,7 +6,7 @@ import type { WriteAnswer } from '../../../actors/ports.js'
 import type { Position } from '../../../machines/protocol.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { SimCluster } from '../../support/simCluster.js'
-import type { Answer, SimOptions } from '../../support/simCluster.js'
+import type { Answer, SimObserver, SimOptions } from '../../support/simCluster.js'
 import type { SpaceActor } from '../../../actors/space.js'
 import { HinderedBucket } from './hinderedBucket.js'
 import { Judge, Violation } from './judge.js'
@@ -14,7 +14,7 @@ import { Network } from './network.js'
 import type { Kind } from './network.js'
 import type { Transcript } from './transcript.js'
 
-export interface StageOptions extends Omit<SimOptions, 'bucket'> {
+export interface StageOptions extends Omit<SimOptions, 'bucket' | 'observer'> {
   /** Members besides the primary; default 2. */
   readonly replicas?: number
   readonly minInSync?: number
@@ -51,10 +51,6 @@ export class Stage {
         this.judge.onRecord(decided.next)
       }
     }
-    cluster.onLog = (node, fields, message) => {
-      // The last words of a process that was killed are not spoken.
-      if (cluster.node(node).life) this.transcript?.logged(node, fields, message)
-    }
   }
 
   /** A space whose members all are in sync, with a few committed entries, and `primary` reigns. */
@@ -64,7 +60,12 @@ export class Stage {
     const arbiter = new HinderedBucket(
       (connection) => cluster?.owners.get(connection)?.name ?? '?',
       (ms) => new Promise((resolve) => void cluster!.clock.setTimeout(resolve, ms)))
-    cluster = await SimCluster.start({ ...rest, bucket: arbiter.bucket })
+    const observer: SimObserver = {
+      logged: (node, level, message, fields) => {
+        if (level !== 'debug') transcript?.logged(node.id, fields, message)
+      },
+    }
+    cluster = await SimCluster.start({ ...rest, bucket: arbiter.bucket, observer })
     transcript?.begin(cluster.clock)
     const stage = new Stage(cluster, arbiter, transcript)
     await cluster.createSpace({ replicas, ...(minInSync ? { minInSync } : {}) })
@@ -206,24 +207,10 @@ export class Stage {
     this.cluster.node(node).replaceDisk()
   }
 
-  /** From now on the node's clocks run at this rate, its timers too. */
-  drift(node: string, rate: number): void {
-    const { clock } = this.cluster.node(node).life!
-    const { clock: world } = this.cluster
-    const begunMs = world.monotonicMs()
-    const wallMs = world.wallMs()
-    const setTimeout = clock.setTimeout.bind(clock)
-    clock.monotonicMs = () => begunMs + (world.monotonicMs() - begunMs) * rate
-    clock.wallMs = () => wallMs + (world.monotonicMs() - begunMs) * rate
-    clock.setTimeout = (run, ms) => setTimeout(run, ms / rate)
-  }
-
   /** The node's wall clock is set forward. */
   setForward(node: string, ms: number): void {
     this.say(`the wall clock of ${node} is set forward by ${ms} ms`)
-    const { clock } = this.cluster.node(node).life!
-    const wallMs = clock.wallMs.bind(clock)
-    clock.wallMs = () => wallMs() + ms
+    this.cluster.node(node).life!.clock.jumpWall(ms)
   }
 
   /** The broker closes the node's connection, and the node sees it at once. */
