@@ -78,6 +78,7 @@ export class RecordWatch {
     const { member } = this.options
     const { records, settings } = member.context
     const read = await records.read(member.space)
+    member.arbiter = read.kind === 'present' ? 'reachable' : 'lost'
     if (read.kind === 'present') {
       member.record = read.record
       return read.record
