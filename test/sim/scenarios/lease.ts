@@ -124,7 +124,10 @@ const slowClock: Scenario = {
   lesson: 'The granter waits ten per cent longer than the holder may count: clock rates differ.',
   run: async (begin) => {
     const stage = await begin({ clocks: { n1: { rate: 0.91, wallOffsetMs: 0 } } })
-    stage.say('n1 is cut off from n2, n3 and the arbiter; clients reach it; its clock is slow')
+    stage.say('the clock of n1 is slow; its heartbeats are lost, the others tell it of its last')
+    stage.network.faults = lost('n1', null, 'heartbeat')
+    await stage.run(200)
+    stage.say('n1 is cut off from n2, n3 and the arbiter; clients reach it')
     stage.network.faults = several(cut('n1', 'n2'), cut('n1', 'n3'))
     stage.arbiter.hindrances = unreachableFor('n1')
     await stage.writeOn(3500, 10)
