@@ -16,15 +16,19 @@ const counted: Partial<Record<Kind, string>> = {
   heartbeat: 'heartbeats', ping: 'probes', wal: 'frames and notices', write: 'writes',
 }
 /** Told by the arbiter's own line, or of no interest to a reader of the protocol. */
-const untold = [
-  /^claims epoch/, /^the journal is recovered/, /^primary: $/, /^NATS/, /^handing over/,
-]
+const untold = [/^claims epoch/, /^the journal is recovered/, /^dead letter/]
+const spaceStates = new Set([
+  'recovering', 'replica', 'promoting', 'primary', 'handingOver', 'damaged',
+])
+/** Silence for longer than this is told, with what was counted in it. */
+const gapMs = 100
 
 export class Transcript {
   private readonly lines: string[] = []
   private readonly counts = new Map<string, number>()
   private clock: VirtualClock | null = null
   private begunMs = 0
+  private toldMs = 0
   private isTelling = false
 
   /** Times count from here; nothing is told before the first sentence of the scenario. */
@@ -39,15 +43,14 @@ export class Transcript {
   said(sentence: string): void {
     if (!this.isTelling) this.begunMs = this.clock?.monotonicMs() ?? 0
     this.isTelling = true
-    this.tell('', `* ${sentence}`)
+    this.countUp()
+    this.lines.push('')
+    this.tell('*', sentence)
   }
 
   logged(node: string, fields: object, message: string): void {
     if (!this.isTelling || untold.some((pattern) => pattern.test(message))) return
-    const { peer, state } = fields as { peer?: string; state?: string }
-    const about = peer && !message.includes(peer) ? ` (${peer})` : ''
-    const into = state && !message.startsWith(state) ? `${state}: ` : ''
-    this.tell(node, `${into}${message.replace(/^(primary|promotion|stream): /, '')}${about}`)
+    this.tell(node, lifeless(chartLine(fields, message)))
   }
 
   decided({ node, outcome, next }: Applied): void {
@@ -79,14 +82,34 @@ export class Transcript {
   }
 
   private tell(who: string, what: string): void {
-    const atMs = (this.clock?.monotonicMs() ?? 0) - this.begunMs
-    if (this.counts.size > 0) {
-      const all = [...this.counts].map(([name, count]) => `${count} ${name}`).join(', ')
-      this.lines.push(`${' '.repeat(20)}... ${all}`)
-      this.counts.clear()
-    }
-    this.lines.push(`${atMs.toFixed(1).padStart(9)}  ${who.padEnd(8)} ${what}`.trimEnd())
+    const nowMs = (this.clock?.monotonicMs() ?? 0) - this.begunMs
+    if (nowMs - this.toldMs >= gapMs) this.countUp()
+    this.toldMs = nowMs
+    this.lines.push(`${nowMs.toFixed(1).padStart(9)}  ${who.padEnd(8)} ${what}`.trimEnd())
   }
+
+  private countUp(): void {
+    if (this.counts.size === 0) return
+    const all = [...this.counts].map(([name, count]) => `${count} ${name}`).join(', ')
+    this.lines.push(`${' '.repeat(20)}(meanwhile ${all})`)
+    this.counts.clear()
+  }
+}
+
+/** Chart, the state that it entered, and why: `promotion: claiming (the reign is over: own)`. */
+function chartLine(fields: object, message: string): string {
+  const { peer, state } = fields as { peer?: string; state?: string }
+  const [, prefix, rest] = /^(primary|promotion|stream): (.*)$/.exec(message) ?? [null, '', message]
+  if (!state) return peer && !message.includes(peer) ? `${message} (${peer})` : message
+  const chart = prefix || (spaceStates.has(state) ? 'space' : 'replica')
+  const of = peer ? `${chart} of ${peer}` : chart
+  return rest && rest !== state ? `${of}: ${state} (${rest})` : `${of}: ${state}`
+}
+
+/** Incarnations of a simulated node count from the simulated second: shown from 1. */
+function lifeless(text: string): string {
+  return text.replace(/\b17000000(\d\d)\.(\d+)\b/g, (_, incarnation: string, connection: string) =>
+    `${Number(incarnation) + 1}.${connection}`)
 }
 
 function shown({ epoch, state, primary, inSync }: Assignment): string {
