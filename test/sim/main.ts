@@ -94,8 +94,8 @@ async function many(flags: Flags, run: RunOptions): Promise<number> {
     },
   })
   bar.stop()
-  console.log(`${flags.seeds} seeds, ${failed.length} failed, ${excused} ended early (an epoch `
-    + 'was used twice after the bucket was lost); '
+  console.log(`${flags.seeds} seeds, ${failed.length} failed, ${excused} ended early `
+    + '(the bucket was lost, and more); '
     + `${(simulatedMs / realMs).toFixed(0)} simulated seconds per second and core`)
   for (const each of failed.toSorted((a, b) => a.seed - b.seed)) {
     console.log(showOutcome(each))

@@ -12,9 +12,9 @@ export class RecordChecks {
   /** Highest committed sequence that was answered, by the epoch of its entry. */
   readonly committedUpTo = new Map<number, number>()
   /**
-   * Why nothing can be promised any more: the bucket was lost together with the only member that
-   * knew its latest epoch, so that an epoch was used twice. The arbiter is assumed to keep what
-   * it confirmed (DESIGN section 5); the nodes do what they can.
+   * Why nothing can be promised any more, or null: the bucket was lost together with the only
+   * member that knew its latest epoch, so that an epoch was used twice; or with every disk. The
+   * arbiter is assumed to keep what it confirmed (DESIGN section 5); the nodes do what they can.
    */
   excuse: string | null = null
   private highestEpoch = 0
