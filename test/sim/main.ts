@@ -76,6 +76,7 @@ async function many(flags: Flags, run: RunOptions): Promise<number> {
   const failed: Omit<RunResult, 'transcript'>[] = []
   let simulatedMs = 0
   let realMs = 0
+  let excused = 0
   const bar = new cliProgress.SingleBar({
     format: '{bar} {value}/{total} seeds, {failed} failed, {eta_formatted} left',
     stream: process.stderr, clearOnComplete: true, hideCursor: true,
@@ -88,11 +89,13 @@ async function many(flags: Flags, run: RunOptions): Promise<number> {
       simulatedMs += result.stats.simulatedMs
       realMs += result.stats.realMs
       if (result.violation) failed.push(result)
+      if (result.excuse) excused += 1
       bar.increment(1, { failed: failed.length })
     },
   })
   bar.stop()
-  console.log(`${flags.seeds} seeds, ${failed.length} failed; `
+  console.log(`${flags.seeds} seeds, ${failed.length} failed, ${excused} ended early `
+    + '(the bucket was lost, and more); '
     + `${(simulatedMs / realMs).toFixed(0)} simulated seconds per second and core`)
   for (const each of failed.toSorted((a, b) => a.seed - b.seed)) {
     console.log(showOutcome(each))

@@ -21,6 +21,11 @@ export async function repair(world: World): Promise<void> {
   await world.run(bootMs)
   for (const node of world.nodes) if (isDamaged(world, node)) replaceDisk(world, node)
   await world.run(freshDiskMs + bootMs)
+  const { record } = world.checks
+  const members = record.last?.members ?? []
+  if (record.current === null && members.every(({ node }) => logs.disksLost.has(node))) {
+    record.excuse ??= 'the bucket and the disks of all members were lost: nothing is left'
+  }
   if (isBlocked(world)) force(world)
 }
 

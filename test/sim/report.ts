@@ -11,6 +11,7 @@ export function showOutcome(outcome: Outcome): string {
     return `seed ${seed}: ok, hash ${hash}, ${(stats.simulatedMs / 1000).toFixed(1)} s simulated in `
       + `${(stats.realMs / 1000).toFixed(2)} s, ${stats.messages} messages, `
       + `${stats.acknowledged} of ${stats.writes} writes answered, epoch ${stats.epochs}`
+      + (outcome.excuse ? `; ended early: ${outcome.excuse}` : '')
   }
   return [
     `seed ${seed}: ${violation.invariant} is violated at ${violation.atMs.toFixed(1)} ms`,

@@ -33,6 +33,8 @@ export interface RunResult {
   readonly plan: Plan
   /** null: every invariant held. */
   readonly violation: { invariant: string; details: string; atMs: number } | null
+  /** Why the run was ended early without a finding; null: it went to its end. */
+  readonly excuse: string | null
   /** Over every message, change of the record and end of a process, in order. */
   readonly hash: string
   readonly stats: {
@@ -75,6 +77,7 @@ export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<Run
     violation: violation && {
       invariant: violation.invariant, details: violation.details, atMs: violation.atMs,
     },
+    excuse: world.checks.record.excuse,
     hash: world.hash.toString(),
     stats: {
       simulatedMs: world.now, realMs: performance.now() - begunMs,
@@ -91,9 +94,11 @@ async function carryOut(world: World): Promise<void> {
   await world.run(world.plan.faultsMs)
   heal(world)
   await repair(world)
+  if (world.checks.record.excuse) return
   await accepted(world)
   workload.stop()
   await level(world, workload)
+  if (world.checks.record.excuse) return
   const books = await Books.read(world)
   books.check()
   checkReads(world, books.log)
@@ -114,7 +119,7 @@ async function accepted(world: World): Promise<void> {
     world.after(50, probe)
   }
   probe()
-  if (await world.until(() => isAccepted, liveMs)) return
+  if (await world.until(() => isAccepted, liveMs) || world.checks.record.excuse) return
   world.violate('I10', `no write is accepted ${liveMs} ms after the faults were over:\n`
     + world.cluster.describe(space))
   throw world.violation!
@@ -137,10 +142,11 @@ async function level(world: World, workload: Workload): Promise<void> {
       })
   }
   const limitMs = world.now + settleMs
-  while (world.now < limitMs) {
+  while (world.now < limitMs && !world.checks.record.excuse) {
     if (await world.until(isLevel, repairMs, 50)) return
     replaceStranded(world)
   }
+  if (world.checks.record.excuse) return
   world.violate('I8', `the members are not level ${settleMs} ms after the faults were over `
     + `(requests under way: ${!workload.isOver}):\n${world.cluster.describe(space)}\n`
     + JSON.stringify(world.checks.record.current))

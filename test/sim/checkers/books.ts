@@ -145,11 +145,15 @@ export class Books {
     }
   }
 
-  /** Requests of one connection are logged in the order they were sent, within an epoch. */
+  /**
+   * Requests of one connection are logged in the order they were sent, within an epoch. What was
+   * answered at level `memory` may be lost in a failed flush, and its sequence used again.
+   */
   private order(): void {
     const last = new Map<string, { number: number; sequence: number; token: string }>()
     const sorted = [...this.world.history.acknowledged()]
-      .filter(({ write, answer }) => !answer.duplicate && write.attempts.length === 1)
+      .filter(({ write, answer }) => !answer.duplicate && answer.ack !== 'memory'
+        && write.attempts.length === 1)
       .toSorted((a, b) => a.attempt.number - b.attempt.number)
     for (const { write, attempt, answer } of sorted) {
       const lane = `${write.client}/${attempt.connection}/${answer.epoch}`

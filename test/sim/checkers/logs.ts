@@ -160,7 +160,9 @@ export class LogChecks {
 
   /** I8, I5: what one store applied at a sequence, all do; only what is committed. */
   applied(node: SimNode, uuid: string, entries: readonly LogEntry[]): void {
-    if (uuid !== this.uuid) return
+    const last = entries.at(-1)
+    if (uuid !== this.uuid || !last) return
+    this.world.checks.record.appliedUpTo(node, last)
     for (const entry of entries) {
       const text = `(${entry.epoch}, ${entry.sequence}) ${JSON.stringify(entry.operation)}`
       const known = this.appliedAt.get(entry.sequence)

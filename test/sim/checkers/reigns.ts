@@ -1,4 +1,5 @@
 /** I1 and I2: who answers, and who could. */
+import type { Lease } from '../../../actors/lease.js'
 import type { WriteAnswer } from '../../../actors/ports.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
@@ -52,5 +53,10 @@ export function wouldServe(node: SimNode): boolean {
   const role = actor?.primaryRole
   if (!actor || !role || node.life!.connection?.isClosed !== false) return false
   return !role['isOver'] && role['handingTo'] === null && role['subscription'] !== null
-    && !role['ingest']['over'] && (actor.member.lease?.leftMs() ?? 0) > 0
+    && !role['ingest']['over'] && actor.member.lease !== null && isValid(actor.member.lease)
+}
+
+function isValid(lease: Lease): boolean {
+  const look = Object.create(lease, { lapse: { value: () => undefined } }) as Lease
+  return look.valid()
 }
