@@ -55,7 +55,11 @@ export class SpaceActor {
   private readonly records: RecordWatch
   private vacancySinceMs: number | null = null
 
-  constructor(private readonly context: NodeContext, readonly space: string, uuid: string) {
+  /** `mayPromote`: asked before a promotion begins; false: it is reconsidered later. */
+  constructor(
+    private readonly context: NodeContext, readonly space: string, uuid: string,
+    private readonly mayPromote: (space: SpaceActor) => boolean,
+  ) {
     this.member = new Member(context, space, uuid)
     this.member.onLapse = (reason) => this.primary?.lapsed(reason)
     this.member.onDamage = (reason) => {
@@ -278,7 +282,7 @@ export class SpaceActor {
   }
 
   /** As a replica: is there a reign to follow, one to take up, or none? */
-  private reconsider(): void {
+  reconsider(): void {
     const { member, replica } = this
     const record = member.record
     if (!record || !replica || !this.context.wire.isOpen || member.damage) return
@@ -293,6 +297,7 @@ export class SpaceActor {
     }
     const vacancy = member.vacancy()
     if (vacancy && !this.context.peers.isTilted && !member.unfit) {
+      if (!this.mayPromote(this)) return
       replica.reignEnded(`the reign of epoch ${epoch} is over: ${vacancy}`)
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return

@@ -1,6 +1,7 @@
-import type { NodeContext } from './context.js'
-import { SpaceActor, bindSpaceMachine } from './space.js'
 import type { NodeId } from '../machines/protocol.js'
+import type { NodeContext } from './context.js'
+import type { TimerHandle } from './ports.js'
+import { SpaceActor, bindSpaceMachine } from './space.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
 const discoverMs = 2000
@@ -11,6 +12,11 @@ const elsewhereMs = 30_000
  * would else be thousands per second, of which the arbiter would have no time for promotions.
  */
 const pollsPerTick = 20
+/**
+ * Promotions begun in one turn of the event loop. A node that dies may have reigned over hundreds
+ * of spaces: all at once they would hold up the heartbeats that their leases need.
+ */
+const promotionsPerTurn = 8
 
 /** The spaces that this node holds: found at the arbiter, each started once. */
 export class Spaces {
@@ -18,6 +24,9 @@ export class Spaces {
   private discovering = false
   private lastDiscoveryMs = -Infinity
   private readonly elsewhere = new Map<string, number>()
+  private begunInTurn = 0
+  private readonly waiting = new Set<SpaceActor>()
+  private turn: TimerHandle | null = null
 
   /**
    * `held`: filled here, read by the whole node. `salvages`: how many files of each space there
@@ -39,6 +48,28 @@ export class Spaces {
     this.poll()
     const now = ports.clock.monotonicMs()
     if (now - this.lastDiscoveryMs > discoverMs) void this.discover()
+  }
+
+  /** Whether a promotion may begin now; else the space is reconsidered in one of the next turns. */
+  private readonly mayBegin = (space: SpaceActor): boolean => {
+    this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
+    if (this.begunInTurn >= promotionsPerTurn) {
+      this.waiting.add(space)
+      return false
+    }
+    this.begunInTurn += 1
+    return true
+  }
+
+  private nextTurn(): void {
+    this.turn = null
+    this.begunInTurn = 0
+    for (const space of [...this.waiting].slice(0, promotionsPerTurn)) {
+      this.waiting.delete(space)
+      space.reconsider()
+    }
+    if (this.waiting.size === 0) return
+    this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
   }
 
   /** The records that were read the longest ago, of those that are due. */
@@ -79,7 +110,8 @@ export class Spaces {
       return
     }
     if (this.held.has(name)) return
-    const space = new SpaceActor(this.context, name, record.assignment.uuid)
+    const { uuid } = record.assignment
+    const space = new SpaceActor(this.context, name, uuid, this.mayBegin)
     space.member.salvages = this.salvages.get(name) ?? 0
     this.held.set(name, space)
     space.start(this.machine)
