@@ -1,7 +1,8 @@
 /**
- * One mutant (or `-`: the code as it is) against one scenario, in a process of its own, since a
- * module is loaded once: `node dist/test/sim/mutants/child.js MUTANT SCENARIO`. The last line is a
- * verdict in JSON.
+ * One mutant (or `-`: the code as it is) against one trial, in a process of its own, since a
+ * module is loaded once: `node dist/test/sim/mutants/child.js MUTANT TRIAL`. A trial is the name
+ * of a scenario, or `seeds:N`: random runs of seeds 1 to N, until the first violation. The last
+ * line is a verdict in JSON.
  */
 import { register } from 'node:module'
 import { mutantOf } from './list.js'
@@ -13,15 +14,30 @@ export type Verdict =
   | { readonly kind: 'failed'; readonly ms: number; readonly message: string }
   | { readonly kind: 'broken'; readonly message: string }
 
-async function verdictOf(mutant: string, scenario: string): Promise<Verdict> {
-  let play: () => Promise<unknown>
+async function trialOf(name: string): Promise<() => Promise<void>> {
+  const seeds = /^seeds:(\d+)$/.exec(name)
+  if (!seeds) {
+    const { play, scenarioOf } = await import('../scenarios/index.js')
+    const scenario = scenarioOf(name)
+    return async () => await play(scenario)
+  }
+  const { runSeed } = await import('../run.js')
+  return async () => {
+    for (let seed = 1; seed <= Number(seeds[1]); seed += 1) {
+      const { violation } = await runSeed(seed)
+      if (violation) throw new Error(`seed ${seed}: ${violation.invariant}: ${violation.details}`)
+    }
+  }
+}
+
+async function verdictOf(mutant: string, trial: string): Promise<Verdict> {
+  let play: () => Promise<void>
   try {
     if (mutant !== '-') {
       register('./hooks.js', import.meta.url, { data: [...mutatedFiles(mutantOf(mutant))] })
     }
     // After the hooks are there, and not before: what is imported statically is loaded already.
-    const loaded = await import('../scenarios/index.js')
-    play = () => loaded.play(loaded.scenarioOf(scenario))
+    play = await trialOf(trial)
   } catch (error) {
     return { kind: 'broken', message: String(error) }
   }
@@ -41,10 +57,10 @@ function messageOf(error: unknown): string {
   return `${error.message}${cause}`
 }
 
-const [mutant = '-', scenario = ''] = process.argv.slice(2)
+const [mutant = '-', trial = ''] = process.argv.slice(2)
 process.once('unhandledRejection', (error) => {
   console.log(JSON.stringify({ kind: 'failed', ms: 0, message: messageOf(error) }))
   process.exit(0)
 })
-console.log(JSON.stringify(await verdictOf(mutant, scenario)))
+console.log(JSON.stringify(await verdictOf(mutant, trial)))
 process.exit(0)

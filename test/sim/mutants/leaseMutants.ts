@@ -56,7 +56,8 @@ export const leaseMutants: readonly Mutant[] = [
       { file: 'actors/space.js', find: 'this.primary?.deposed(reason);', replace: '' },
       {
         file: 'actors/space.js',
-        find: "this.member.endReign(reason);\n        this.actor?.send({ type: 'busLost', reason });",
+        find: 'this.member.endReign(reason);\n'
+          + "        this.actor?.send({ type: 'busLost', reason });",
         replace: '',
       },
     ],

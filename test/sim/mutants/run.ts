@@ -1,11 +1,12 @@
 /**
- * `npm run sim:mutants [-- NAME ...]`: every mutant against its scenarios, each pair in a process
- * of its own, and first the code as it is against the same scenarios. Prints what caught each
- * mutant; exits with 1 when one survives, falls for another reason than it should, or when the
- * code as it is fails.
+ * `npm run sim:mutants [-- [--seeds N] NAME ...]`: every mutant against its scenarios, each pair in
+ * a process of its own, and first the code as it is against the same scenarios. Prints what caught
+ * each mutant; exits with 1 when one survives, falls for another reason than it should, or when
+ * the code as it is fails. With `--seeds` it tells, too, after how many random runs each fell.
  */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import type { Verdict } from './child.js'
 import { mutants } from './list.js'
 import type { Mutant } from './mutant.js'
@@ -14,23 +15,27 @@ const child = fileURLToPath(new URL('child.js', import.meta.url))
 /** Real time; a scenario takes a second or two, in virtual time up to a minute. */
 const patienceMs = 60_000
 
-/** `mutant` null: the code as it is. Rejects when the process ends without a verdict. */
-export function tryOut(mutant: string | null, scenario: string): Promise<Verdict> {
+/**
+ * `mutant` null: the code as it is. `trial`: see child.ts. Rejects when the process ends without
+ * a verdict, or has none after a minute, or a minute per seed.
+ */
+export function tryOut(mutant: string | null, trial: string): Promise<Verdict> {
   return new Promise((resolve, reject) => {
-    const args = ['--enable-source-maps', child, mutant ?? '-', scenario]
+    const args = ['--enable-source-maps', child, mutant ?? '-', trial]
+    const limitMs = patienceMs * Number(/^seeds:(\d+)$/.exec(trial)?.[1] ?? 1)
     const running = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
     let errors = ''
     running.stdout.on('data', (text: Buffer) => (output += text.toString()))
     running.stderr.on('data', (text: Buffer) => (errors += text.toString()))
-    const timer = setTimeout(() => running.kill('SIGKILL'), patienceMs)
+    const timer = setTimeout(() => running.kill('SIGKILL'), limitMs)
     running.once('error', reject)
     running.once('close', (code, signal) => {
       clearTimeout(timer)
       const last = output.trimEnd().split('\n').at(-1) ?? ''
       if (last.startsWith('{')) return resolve(JSON.parse(last) as Verdict)
-      const how = signal === null ? `code ${code}` : `${signal}, after at most ${patienceMs} ms`
-      reject(new Error(`${mutant ?? 'the code as it is'} in ${scenario} ended with ${how} and no `
+      const how = signal === null ? `code ${code}` : `${signal}, after at most ${limitMs} ms`
+      reject(new Error(`${mutant ?? 'the code as it is'} in ${trial} ended with ${how} and no `
         + `verdict: ${errors.slice(-500)}`))
     })
   })
@@ -70,7 +75,13 @@ async function control(scenarios: readonly string[]): Promise<number> {
   return failures
 }
 
-async function main(names: readonly string[]): Promise<number> {
+async function inRandomRuns(mutant: string, seeds: number): Promise<string> {
+  const verdict = await tryOut(mutant, `seeds:${seeds}`).catch((error: Error) =>
+    ({ kind: 'broken', message: error.message }) as const)
+  return verdict.kind === 'passed' ? `not within ${seeds} seeds` : firstLine(verdict.message)
+}
+
+async function main(names: readonly string[], seeds: number): Promise<number> {
   const chosen = mutants.filter(({ name }) => names.length === 0
     || names.some((part) => name.includes(part)))
   if (chosen.length === 0) {
@@ -85,18 +96,22 @@ async function main(names: readonly string[]): Promise<number> {
     if (fall.kind === 'caught') {
       caught += 1
       console.log(`ok    ${mutant.name}: fell in ${fall.scenario}: ${firstLine(fall.message)}`)
-      continue
+    } else {
+      failures += 1
+      const what = fall.kind === 'survived'
+        ? `survived ${mutant.scenarios.join(', ')}: a check is missing`
+        : `fell in ${fall.scenario}, not for ${mutant.evidence} but: ${fall.message}`
+      console.log(`FAIL  ${mutant.name}: ${what}`)
     }
-    failures += 1
-    const what = fall.kind === 'survived'
-      ? `survived ${mutant.scenarios.join(', ')}: a check is missing`
-      : `fell in ${fall.scenario}, not for ${mutant.evidence} but: ${fall.message}`
-    console.log(`FAIL  ${mutant.name}: ${what}`)
+    if (seeds > 0) console.log(`      random runs: ${await inRandomRuns(mutant.name, seeds)}`)
   }
   console.log(`${caught} of ${chosen.length} mutants caught`)
   return failures
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  process.exitCode = await main(process.argv.slice(2)) === 0 ? 0 : 1
+  const { values, positionals } = parseArgs({
+    options: { seeds: { type: 'string', default: '0' } }, allowPositionals: true,
+  })
+  process.exitCode = await main(positionals, Number(values.seeds)) === 0 ? 0 : 1
 }

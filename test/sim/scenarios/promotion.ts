@@ -224,7 +224,7 @@ const ownReign: Scenario = {
     await stage.until('n1 is alone in sync', () => stage.inSync.length === 1, 3000)
     stage.say('the primary\'s actor on n1 is killed; the node and its connection live on')
     stage.cluster.node('n1').actor.context!.ports.host.kill('space.demo.primary')
-    await stage.until('I10: writes are accepted again', () => stage.cluster.primary() !== null, 5000)
+    await stage.until('writes are accepted again', () => stage.cluster.primary() !== null, 5000)
     await stage.balance()
   },
 }
