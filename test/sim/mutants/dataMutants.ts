@@ -112,7 +112,7 @@ export const dataMutants: readonly Mutant[] = [
     name: 'lose-the-keys-in-a-restart',
     why: 'A client asks again with the same key because it does not know what became of its write.',
     edits: [{
-      file: 'actors/promotion.js',
+      file: 'actors/epochStart.js',
       find: 'while (from <= log.end.sequence) {',
       replace: 'while (false) {',
     }],
