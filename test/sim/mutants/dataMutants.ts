@@ -120,6 +120,33 @@ export const dataMutants: readonly Mutant[] = [
     evidence: /^I7: a key took effect twice/,
   },
   {
+    name: 'forget-the-keys-of-applied-entries',
+    why: 'A key counts for as long as its entry is kept, not for as long as it is in memory.',
+    edits: [{ file: 'actors/ingest.js', find: ' ?? this.options.store.key(key)', replace: '' }],
+    scenarios: ['late-retry'],
+    evidence: /^I7: a key took effect twice/,
+  },
+  {
+    name: 'keep-a-fork-in-the-overlay',
+    why: 'The overlay is what goes into the store next: a fork in it would be applied.',
+    edits: [{
+      file: 'actors/replica.js', find: 'overlay.dropAbove(common.sequence);', replace: '',
+    }],
+    scenarios: ['fork-without-restart'],
+    evidence: /^I8: digest of n1/,
+  },
+  {
+    name: 'leave-a-failed-write-in-the-file',
+    why: 'Its writers are told that nothing was taken.',
+    edits: [{
+      file: 'runtime/journal/fileJournal.js',
+      find: 'await this.#handle.truncate(this.#end);',
+      replace: '',
+    }],
+    scenarios: ['failed-write'],
+    evidence: /^I12: what was refused is back/,
+  },
+  {
     name: 'cut-at-a-bad-record-of-an-earlier-flush',
     why: 'What a later flush says to be durable was acknowledged: cutting it off would lose it '
       + 'silently.',

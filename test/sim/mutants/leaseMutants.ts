@@ -109,6 +109,18 @@ export const leaseMutants: readonly Mutant[] = [
     evidence: /^I2: n1 answers positively in epoch 1/,
   },
   {
+    name: 'grant-for-another-life',
+    why: 'Heartbeats are numbered anew with each start: the granter has heard an earlier one of '
+      + 'that number, and counts from there.',
+    edits: [{
+      file: 'machines/grants.js',
+      find: 'if (incarnation !== self.incarnation || connection !== self.connection) {',
+      replace: 'if (false) {',
+    }],
+    scenarios: ['grant-for-another-life'],
+    evidence: /^I2: n1 answers positively in epoch 2/,
+  },
+  {
     name: 'trust-503-from-another-server',
     why: 'A server that has lost the others gets no subscriptions from them: its 503 says nothing '
       + 'about their clients.',

@@ -1,5 +1,6 @@
 /** The data path: forks, gaps, failed writes, keys; what stores hold. */
 import * as assert from 'uvu/assert'
+import { unreachableFor } from './hinderedBucket.js'
 import { cut, lost, several } from './network.js'
 import type { Scenario } from './scenario.js'
 
@@ -25,6 +26,26 @@ const forkAndRejoin: Scenario = {
     await stage.writes(2, 'committed')
     stage.start('n1')
     await stage.until('n1 follows', () => stage.follows('n1', 'n2'), 3000)
+    await stage.balance()
+    assert.is(stage.at('n1').member.forks, 1)
+  },
+}
+
+const forkWithoutRestart: Scenario = {
+  name: 'fork-without-restart',
+  title: 'A primary with a fork loses its connection, not its memory, and joins its successor.',
+  lesson: 'What is cut off the log leaves the overlay too, or it would go into the store in the '
+    + 'place of what the new reign has committed.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.say('the frames of n1 are lost; it answers three writes as durable')
+    stage.network.faults = lost('n1', null, 'wal')
+    await stage.writes(3, 'durable')
+    stage.say('n1 reconnects without the arbiter')
+    stage.arbiter.hindrances = unreachableFor('n1')
+    stage.network.faults = lost(null, 'n1', 'survey')
+    stage.closeConnection('n1')
+    await stage.until('n2 reigns', () => stage.reigns('n2', 2), 4000)
     await stage.balance()
     assert.is(stage.at('n1').member.forks, 1)
   },
@@ -138,6 +159,24 @@ const retryOverRestart: Scenario = {
   },
 }
 
+const lateRetry: Scenario = {
+  name: 'late-retry',
+  title: 'A client asks again with the same key long after its write was committed.',
+  lesson: 'Keys of entries that are in the store are looked up there: the memory of a primary is '
+    + 'not what a key depends on.',
+  run: async (begin) => {
+    const stage = await begin()
+    const key = { 'Nats-Msg-Id': 'once' }
+    const first = await stage.cluster.wait(stage.send('committed', key))
+    assert.ok(first?.ok)
+    await stage.run(500)
+    const second = await stage.cluster.wait(stage.send('committed', key))
+    assert.ok(second?.ok)
+    assert.is(second.duplicate, true, 'I7: a key took effect twice')
+    await stage.balance()
+  },
+}
+
 const oneWayLink: Scenario = {
   name: 'one-way-link',
   title: 'What the primary sends to one replica is lost; the other direction works.',
@@ -160,5 +199,6 @@ const oneWayLink: Scenario = {
 }
 
 export const dataScenarios: readonly Scenario[] = [
-  forkAndRejoin, lostFrame, lateFrame, fullDisk, failedSync, retryOverRestart, oneWayLink,
+  forkAndRejoin, forkWithoutRestart, lostFrame, lateFrame, fullDisk, failedSync,
+  retryOverRestart, lateRetry, oneWayLink,
 ]

@@ -79,4 +79,27 @@ const pageCache: Scenario = {
   },
 }
 
-export const journalScenarios: readonly Scenario[] = [corruption, tornFlush, pageCache]
+const failedWrite: Scenario = {
+  name: 'failed-write',
+  title: 'The disk is full in the middle of a flush, and the process dies.',
+  lesson: 'A failed write is cut off, durably, before its writers are told that nothing was taken: '
+    + 'else what fitted comes back after a crash.',
+  run: async () => {
+    const disk = new MemoryFileSystem()
+    const records = [rec(A, 1), rec(A, 2), rec(A, 3)]
+    const journal = await open(disk)
+    await journal.write(records.slice(0, 1))
+    await journal.sync()
+    disk.capacity = offsetsOf(records)[2]! + 10
+    const failed = await journal.write(records.slice(1)).then(() => false, () => true)
+    assert.ok(failed, 'the second record fits, the third does not')
+    disk.kill()
+    disk.capacity = Number.POSITIVE_INFINITY
+    const end = (await open(disk)).log(A)?.end.sequence
+    assert.is(end, 1, 'I12: what was refused is back')
+  },
+}
+
+export const journalScenarios: readonly Scenario[] = [
+  corruption, tornFlush, pageCache, failedWrite,
+]

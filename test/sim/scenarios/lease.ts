@@ -169,6 +169,27 @@ const restartedGranter: Scenario = {
   },
 }
 
+const grantForAnotherLife: Scenario = {
+  name: 'grant-for-another-life',
+  title: 'A primary restarts; a replica that does not hear it goes on listing heartbeats of its '
+    + 'earlier life.',
+  lesson: 'A grant names incarnation, connection and number of the heartbeat it is for: numbers '
+    + 'begin anew with each start, and the granter counts from the one that it has heard.',
+  run: async (begin) => {
+    const stage = await begin({ replicas: 1, nodes: ['n1', 'n2'], minInSync: 1 })
+    await stage.run(330)
+    stage.say('from now on n2 hears nothing of n1; n1 hears n2')
+    stage.network.faults = lost('n1', 'n2')
+    stage.kill('n1')
+    stage.start('n1')
+    await stage.until('n1 reigns again', () => stage.reigns('n1', 2), 3000)
+    stage.say('n1 does not reach the arbiter')
+    stage.arbiter.hindrances = unreachableFor('n1')
+    await stage.writeOn(3000, 10)
+    await stage.balance()
+  },
+}
+
 const otherServer: Scenario = {
   name: 'other-server',
   title: 'Two NATS servers lose each other; a replica on the one gets 503 for a primary on the '
@@ -196,5 +217,5 @@ const otherServer: Scenario = {
 
 export const leaseScenarios: readonly Scenario[] = [
   pauseBeyondGrants, pauseWhileFlushing, renewedGrant, closedConnection, earlierEvidence,
-  slowClock, cutOffPrimary, restartedGranter, otherServer,
+  slowClock, cutOffPrimary, restartedGranter, grantForAnotherLife, otherServer,
 ]
