@@ -2,7 +2,7 @@
 import type { LogEntry } from '../../machines/memory.js'
 import { cli, findObjects, jsonOf } from './cli.js'
 import { positive } from './client.js'
-import type { Cluster } from './cluster.js'
+import type { AnyCluster } from './cluster.js'
 import type { Books, History, SalvagedEntry } from './history.js'
 
 const pageLimit = 500
@@ -13,7 +13,7 @@ const triesWithoutProgressMax = 400
  * the broker's choice, so it is asked until each of them has answered for each page.
  */
 export async function readLogs(
-  cluster: Cluster, ids: readonly string[], end: number,
+  cluster: AnyCluster, ids: readonly string[], end: number,
 ): Promise<Map<string, LogEntry[]>> {
   const logs = new Map<string, LogEntry[]>(ids.map((id) => [id, []]))
   let idle = 0
@@ -71,7 +71,7 @@ export async function readSalvages(directory: string): Promise<SalvagedEntry[]> 
  * logs and salvages, and checks the history against them.
  */
 export async function audit(
-  cluster: Cluster, history: History, count?: number,
+  cluster: AnyCluster, history: History, count?: number,
 ): Promise<Books> {
   const members = await cluster.converged(count)
   const end = members[0]?.endSequence ?? 0
