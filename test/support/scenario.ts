@@ -44,8 +44,9 @@ export class Stage {
     return cluster
   }
 
-  async writer(cluster: AnyCluster, options: Omit<WriterOptions, 'url'> = {}): Promise<LoadWriter> {
-    const writer = await LoadWriter.start({ ...options, url: cluster.broker.url })
+  /** At the cluster's broker, or at the `url` given. */
+  async writer(cluster: AnyCluster, options: Partial<WriterOptions> = {}): Promise<LoadWriter> {
+    const writer = await LoadWriter.start({ url: cluster.broker.url, ...options })
     this.#writers.push(writer)
     this.onEnd(() => writer.close())
     return writer
