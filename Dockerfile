@@ -40,7 +40,6 @@ VOLUME /data
 EXPOSE 7432
 # The process is the first one of the container and has handlers of its own: `docker stop` sends
 # SIGTERM, upon which it hands its primaries over (10 s at most, so stop with --time 15) and ends.
-STOPSIGNAL SIGTERM
 # /healthz: the process works. A node that waits for NATS is healthy; /readyz says whether it takes
 # part, and is not for restarting.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
