@@ -12,7 +12,7 @@ import type { Cluster, Parts } from '../support/cluster.js'
 import { note, scenario, suite, type Body, type Stage } from '../support/scenario.js'
 import { lasting, notYet, waitFor } from '../support/wait.js'
 
-const containers = suite('containers: failover', 150)
+const containers = suite('containers: failover', 220)
 const engine = await dockerEngine()
 /** A lease by default (DESIGN section 10). */
 const grantMs = 2000

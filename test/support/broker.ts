@@ -11,11 +11,15 @@ export class Broker {
 
   private constructor(readonly directory: string, readonly port: number) {}
 
-  /** `more`: lines of configuration, of a server in a cluster. */
-  static async start(directory: string, more: readonly string[] = []): Promise<Broker> {
+  /**
+   * `base`: a configuration to begin with, of which what is given here replaces parts; `more`:
+   * further lines. Both are for a server in a cluster.
+   */
+  static async start(directory: string, base = '', more: readonly string[] = []): Promise<Broker> {
     const broker = new Broker(directory, await freePort())
     mkdirSync(directory, { recursive: true })
     writeFileSync(broker.#configFile, [
+      base,
       `server_name: "${broker.name}"`,
       `listen: "127.0.0.1:${broker.port}"`,
       `jetstream { store_dir: "${join(directory, 'jetstream')}" }`,

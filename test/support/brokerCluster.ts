@@ -1,12 +1,14 @@
 /**
- * Three nats-servers clustered with JetStream, as compose.yaml has them. Each route between two of
- * them is a link of its own, so that a test can cut one: NATS routes carry a message one hop only,
- * so two servers without a route do not hear each other, whatever the third one hears.
+ * Three nats-servers clustered with JetStream, with the configuration that compose.yaml gives them
+ * but for addresses. Each route between two of them is a link of its own, so that a test can cut
+ * one: NATS routes carry a message one hop only, so two servers without a route do not hear each
+ * other, whatever the third one hears.
  */
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Broker } from './broker.js'
 import type { BrokerHandle } from './cluster.js'
-import { freePort } from './environment.js'
+import { freePort, root } from './environment.js'
 import { Link } from './link.js'
 import { notYet, waitFor } from './wait.js'
 
@@ -46,14 +48,15 @@ export class BrokerCluster implements BrokerHandle {
         routes.set(`${from}-${to}`, await Link.open(`nats://127.0.0.1:${ports[to]}`))
       }
     }
+    const base = readFileSync(join(root, 'deploy', 'nats-cluster.conf'), 'utf8')
     const members: Broker[] = []
     const cluster = new BrokerCluster(members, monitors, routes)
     try {
       for (const index of indices) {
-        members.push(await Broker.start(join(directory, `s${index + 1}`), [
+        members.push(await Broker.start(join(directory, `s${index + 1}`), base, [
           `http: "127.0.0.1:${monitors[index]}"`,
           'cluster {',
-          '  name: engram-test',
+          '  name: engram',
           `  listen: "127.0.0.1:${ports[index]}"`,
           // Told to the others by the third server, who would dial past the links: port 1 refuses.
           '  cluster_advertise: "127.0.0.1:1"',
@@ -110,6 +113,14 @@ export class BrokerCluster implements BrokerHandle {
     return this.#agreed(`stream ${stream}`, (report) => report.account_details
       ?.flatMap((account) => account.stream_detail ?? [])
       .find((detail) => detail.name === stream)?.cluster?.leader)
+  }
+
+  /** Ids of the servers as nodes see them, in order; each start of a server makes a new one. */
+  async serverIds(): Promise<string[]> {
+    return await Promise.all(this.#monitors.map(async (port) => {
+      const answer = await fetch(`http://127.0.0.1:${port}/varz`)
+      return (await answer.json() as { server_id: string }).server_id
+    }))
   }
 
   #agreed(what: string, read: (report: JetStreamReport) => string | undefined): Promise<number> {
