@@ -91,8 +91,9 @@ scenario(clustered, 'no witness on its server: the grant has to run out', async 
   for (const other of cluster.others(old.node)) {
     const log = other.child?.log() ?? ''
     assert.not.match(log, byProof(old.node), `${other.id} is on another server`)
-    assert.match(log, bySilence(old.node))
   }
+  const next = await cluster.reign({ above: old.epoch })
+  assert.match(cluster.node(next.node).child?.log() ?? '', bySilence(old.node))
   await cluster.node(old.node).start()
   await settle(cluster, [writer])
 }, 120)
@@ -171,19 +172,52 @@ scenario(clustered, 'the server of the primary dies, and with it the leader', as
   assert.ok([...cluster.nodes.values()].every((node) => node.isRunning), 'all of them live')
 }, 150)
 
+/** Number of the server that a node is connected to. */
+async function serverOf(cluster: Clustered, id: string): Promise<number> {
+  const { natsServer } = (await cluster.report(id)).node
+  const index = (await cluster.broker.serverIds()).indexOf(natsServer ?? '')
+  assert.is.not(index, -1, `${id} is on ${natsServer}`)
+  return index + 1
+}
+
 scenario(clustered, 'nodes that know all servers move to another one', async (stage) => {
   const cluster = await stage.clusterOf(parts, { settings })
   const old = await cluster.reign()
-  const names = new Map((await cluster.broker.serverIds()).map((id, index) => [id, index + 1]))
-  const server = names.get((await cluster.report(old.node)).node.natsServer ?? '')
-  assert.ok(server, `the primary is on one of ${[...names.keys()].join()}`)
+  const server = await serverOf(cluster, old.node)
+  await moveStreamLeader(cluster, server % 3 + 1)
   const writer = await stage.writer(cluster)
   await writer.taken(300)
   const [tookMs] = await Promise.all(
     [writer.takenAbove(old.epoch, 40), cluster.broker.server(server).kill()])
   note(`the server of the primary gone to the first positive answer: ${tookMs.toFixed(0)} ms`)
+  assert.ok(tookMs < 5000, `writes were accepted again after ${tookMs.toFixed(0)} ms (I10: 5 s)`)
   await cluster.inSync(3, 40)
   await writer.taken(200)
+  await cluster.broker.server(server).start()
+  await settle(cluster, [writer])
+}, 150)
+
+scenario(clustered, 'a replica loses its server, which leads the arbiter', async (stage) => {
+  const [primary, moving] = ['n1', 'n2']
+  const cluster = await stage.clusterOf(parts, {
+    settings,
+    urlOf: (id, urls) => {
+      const [first = '', ...others] = urls.split(',')
+      return Promise.resolve(id === moving ? others.join(',') : first)
+    },
+  })
+  await promote(cluster, primary)
+  const reign = await cluster.reign()
+  const server = await serverOf(cluster, moving)
+  await moveStreamLeader(cluster, server)
+  const writer = await stage.writer(cluster,
+    { level: 'committed', url: cluster.broker.server(1).url })
+  await writer.taken(300)
+  await cluster.broker.server(server).kill()
+  await writer.taken(1000)
+  const gapMs = writer.history.longestGapMs()
+  note(`longest time without an answer: ${gapMs.toFixed(0)} ms`)
+  assert.equal(await cluster.reign(), reign, 'the replica is back before its grant runs out')
   await cluster.broker.server(server).start()
   await settle(cluster, [writer])
 }, 150)

@@ -121,15 +121,6 @@ export function tailOf(file: string, lines: number): string {
   return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n')
 }
 
-/**
- * A connection whose other end was unplugged stays in the server's lists until it has missed its
- * pings, and takes its share of `engram.v1.read.<space>.any` meanwhile, unanswered.
- */
-const natsConfig = [
-  `listen: "0.0.0.0:${natsPort}"`, 'jetstream { store_dir: "/data" }',
-  'ping_interval: "1s"', 'ping_max: 2', '',
-].join('\n')
-
 /** Reached from this machine over a published port of 127.0.0.1. */
 export class ContainerBroker implements BrokerHandle {
   private constructor(readonly running: Running, readonly port: number) {}
@@ -138,8 +129,7 @@ export class ContainerBroker implements BrokerHandle {
     const port = await freePort()
     const started = await new GenericContainer(imageName)
       .withEntrypoint(['/usr/local/bin/nats-server'])
-      .withCopyContentToContainer([{ content: natsConfig, target: '/etc/nats.conf' }])
-      .withCommand(['-c', '/etc/nats.conf'])
+      .withCommand(['-a', '0.0.0.0', '-p', String(natsPort), '-js', '-sd', '/data'])
       .withExposedPorts({ container: natsPort, host: port })
       .withLabels({ [ownerLabel]: String(process.pid) })
       // In place of the image's own, which asks a node.
