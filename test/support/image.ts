@@ -105,14 +105,14 @@ async function copyLibraries(files: readonly string[], stage: string): Promise<v
 
 /** What the base image and RUN bring: the user, a data directory of its own, a place for it all. */
 function writeSystemFiles(stage: string): void {
-  for (const directory of ['etc', 'tmp', 'data', 'home/node']) {
+  for (const directory of ['etc', 'tmp', 'data']) {
     mkdirSync(join(stage, directory), { recursive: true })
   }
   chmodSync(join(stage, 'tmp'), 0o1777)
   if (process.getuid?.() === 0) chownSync(join(stage, 'data'), imageUser, imageUser)
   writeFileSync(join(stage, 'etc/passwd'), [
-    'root:x:0:0:root:/root:/sbin/nologin',
-    `node:x:${imageUser}:${imageUser}::/home/node:/sbin/nologin`, '',
+    'root:x:0:0:root:/:/sbin/nologin',
+    `node:x:${imageUser}:${imageUser}::/data:/sbin/nologin`, '',
   ].join('\n'))
   writeFileSync(join(stage, 'etc/group'), `root:x:0:\nnode:x:${imageUser}:\n`)
   writeFileSync(join(stage, 'etc/nsswitch.conf'), 'hosts: files dns\n')
