@@ -55,7 +55,6 @@ export class NodeActor {
   private discovering = false
   private lastDiscoveryMs = -Infinity
   private isClosing = false
-  /** The arbiter's record of this node has named this start of it. */
   private isIdentified = false
   private readonly admin: Admin
 
