@@ -139,6 +139,7 @@ function tell(file: string, result: { outcome: Outcome; output: string }, ms: nu
   if (failed === 0) {
     const more = skipped > 0 ? `, ${skipped} skipped` : ''
     console.log(`ok    ${name}  ${passed} passed${more}  ${seconds} s`)
+    for (const [line] of result.output.matchAll(/SKIP  .*$/gm)) console.log(`      ${line}`)
     return
   }
   const why = fault ?? `${failed} of ${passed + failed} tests`

@@ -9,7 +9,7 @@ import {
   containerParts, dockerEngine, type ContainerBroker, type ContainerNode,
 } from '../support/containers.js'
 import type { Cluster, Parts } from '../support/cluster.js'
-import { note, scenario, suite, type Body, type Stage } from '../support/scenario.js'
+import { note, scenario, skipped, suite, type Body, type Stage } from '../support/scenario.js'
 import { lasting, notYet, waitFor } from '../support/wait.js'
 
 const containers = suite('containers: failover', 220)
@@ -25,22 +25,15 @@ async function start(stage: Stage): Promise<Cluster<ContainerBroker, ContainerNo
   return await stage.clusterOf(await parts)
 }
 
-/** Skipped by its name without an engine. */
 function contained(name: string, body: Body): void {
-  if (typeof engine === 'string') {
-    note(`skipped, no Docker engine answers: ${name}`)
-    containers.skip(name)
-    return
-  }
-  scenario(containers, name, body, 60)
+  if (typeof engine === 'string') skipped(containers, name, `no Docker engine: ${engine}`)
+  else scenario(containers, name, body, 60)
 }
-
-if (typeof engine === 'string') note(`no Docker engine: ${engine}`)
 
 contained('the container of the primary is killed and started again', async (stage) => {
   const cluster = await start(stage)
   const old = await cluster.reign()
-  const writer = await stage.writer(cluster)
+  const writer = await stage.writer(cluster, { attemptTimeoutMs: 500 })
   await writer.taken(300)
   const [tookMs] = await Promise.all(
     [writer.takenAbove(old.epoch), cluster.node(old.node).crash()])
@@ -57,7 +50,7 @@ contained('the container of the primary is killed and started again', async (sta
 contained('the container of the primary is paused for 4 s', async (stage) => {
   const cluster = await start(stage)
   const old = await cluster.reign()
-  const writer = await stage.writer(cluster)
+  const writer = await stage.writer(cluster, { attemptTimeoutMs: 500 })
   await writer.taken(300)
   const pausedAt = performance.now()
   const [tookMs] = await Promise.all(
@@ -76,7 +69,7 @@ contained('the container of the primary is paused for 4 s', async (stage) => {
 contained('the primary is unplugged from its network, then plugged in again', async (stage) => {
   const cluster = await start(stage)
   const old = await cluster.reign()
-  const writer = await stage.writer(cluster)
+  const writer = await stage.writer(cluster, { attemptTimeoutMs: 500 })
   await writer.taken(300)
   const [tookMs] = await Promise.all(
     [writer.takenAbove(old.epoch), cluster.node(old.node).unplug()])

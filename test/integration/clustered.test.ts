@@ -101,7 +101,7 @@ scenario(clustered, 'no witness on its server: the grant has to run out', async 
 scenario(clustered, 'two on one server: their death is proven to the third', async (stage) => {
   const cluster = await onServers(stage, [1, 1, 2])
   const epoch = await promote(cluster, 'n1')
-  const writer = await stage.writer(cluster)
+  const writer = await stage.writer(cluster, { attemptTimeoutMs: 300 })
   await writer.taken(300)
   await cluster.node('n1').kill()
   const tookMs = await writer.takenAbove(epoch)
@@ -120,7 +120,7 @@ scenario(clustered, 'the only replica stands on the word of a witness', async (s
   assert.ok(near && far)
   const cluster = await onServers(stage, nodes.map((id) => (id === far ? 2 : 1)), { replicas: 1 })
   const epoch = await promote(cluster, near)
-  const writer = await stage.writer(cluster)
+  const writer = await stage.writer(cluster, { attemptTimeoutMs: 300 })
   await writer.taken(300)
   await cluster.node(near).kill()
   const tookMs = await writer.takenAbove(epoch)

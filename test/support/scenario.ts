@@ -131,6 +131,12 @@ export function scenario(tests: Test, name: string, body: Body, seconds = 90): v
   })
 }
 
+/** A test that cannot run here; test/run.ts shows the line. */
+export function skipped(tests: Test, name: string, reason: string): void {
+  console.log(`SKIP  ${name}: ${reason}`)
+  tests.skip(name)
+}
+
 /** Tests that share one stage and what `setUp` makes; the first failure does not end the rest. */
 export function shared<T>(
   tests: Test, name: string, setUp: (stage: Stage) => Promise<T>,
