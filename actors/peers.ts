@@ -55,6 +55,7 @@ export class Peers {
   private tilted = 0
   private isolated = true
   private leaving = false
+  private connectedAtMs = Infinity
   loopDelayMs = 0
 
   constructor(private readonly options: PeersOptions) {
@@ -78,6 +79,7 @@ export class Peers {
     const { wire, self } = this.options
     this.book.reset()
     this.isolated = false
+    this.connectedAtMs = this.now().monotonicMs
     this.subscriptions = [
       wire.subscribe(subjects.ping(self.node), (m) => this.answerPing(m)),
       wire.subscribe(subjects.pingRequest(self.node), (m) => void this.answerPingRequest(m)),
@@ -138,6 +140,11 @@ export class Peers {
 
   silenceMs(peer: NodeId): number {
     return this.book.silenceMs(peer, this.now())
+  }
+
+  /** How long I have listened for the peer in vain: not before my connection was open. */
+  quietMs(peer: NodeId): number {
+    return Math.min(this.silenceMs(peer), this.now().monotonicMs - this.connectedAtMs)
   }
 
   diskOf(peer: NodeId): string | null {
