@@ -39,6 +39,8 @@ export interface NodeOptions {
   readonly nats: NatsOptions
   readonly config: Config
   readonly logger: Logger
+  /** Operators may kill single actors. */
+  readonly chaos: boolean
   /** `host:port` of the HTTP server; null: none. */
   readonly http: string | null
 }
@@ -94,6 +96,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     data,
     version,
     cleanStopMs: config.stopMs,
+    allowsChaos: options.chaos,
     settings: settingsOf(config),
     ports: {
       clock, random, logger, telemetry, host,

@@ -102,6 +102,8 @@ export class SimNode {
   exitCode: number | null = null
   readonly log: { level: string; message: string; fields: object }[] = []
   readonly counts = new Map<string, number>()
+  /** From the next start on. */
+  allowsChaos = true
   private lives = 0
 
   constructor(readonly id: string, private readonly cluster: SimCluster) {}
@@ -116,6 +118,7 @@ export class SimNode {
     })
     const actor: NodeActor = new NodeActor({
       node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0', cleanStopMs: 10_000,
+      allowsChaos: this.allowsChaos,
       settings: cluster.settings,
       ports: {
         clock, random, host, logger: this.logger(),
