@@ -90,13 +90,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     onEscalation: (error) => node.fatal(error),
   })
   const node: NodeActor = new NodeActor({
-    node: id,
-    pid: process.pid,
+    node: id, pid: process.pid,
     hostname: hostname(),
     data,
     version,
-    cleanStopMs: config.stopMs,
-    allowsChaos: options.chaos,
+    cleanStopMs: config.stopMs, allowsChaos: options.chaos,
     settings: settingsOf(config),
     ports: {
       clock, random, logger, telemetry, host,

@@ -87,7 +87,8 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
       nodes: Array.from({ length: flags.nodes }, (_, i) => `n${i + 1}`), data,
       nats: foreign ? settings.nats : null,
       natsPort: flags.natsPort, stepOver: !chosen.natsPort, auth: flags.auth ?? false,
-      restart: flags.restart ?? false, chaos: flags.chaos ?? false, config: flags.config && resolve(flags.config),
+      restart: flags.restart ?? false, chaos: flags.chaos ?? false,
+      config: flags.config && resolve(flags.config),
       env: context.io.env, tell: (line) => context.note(line),
       isInterrupted: () => signals.seen > 0,
     })
