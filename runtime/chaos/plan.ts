@@ -70,14 +70,19 @@ const decks: Readonly<Record<FaultKind, readonly Card[]>> = {
   disk: [{ type: 'fill' }],
 }
 
-/** Shortest and longest, ms. A pause may be shorter or longer than a lease of 2 s. */
-const lasts: Readonly<Record<FaultOrder['type'], readonly [number, number]>> = {
-  kill: [200, 2500], pause: [300, 4000], cut: [300, 3500], stall: [300, 3500],
-  fill: [1500, 4000], broker: [200, 2000],
+type Range = readonly [shortestMs: number, longestMs: number]
+
+/** Silence is shorter or longer than a lease, which runs out after 2 s (2.2 s for who waits). */
+const silence: readonly Range[] = [[300, 1800], [2500, 4000]]
+
+const lasts: Readonly<Record<FaultOrder['type'], readonly Range[]>> = {
+  kill: [[200, 2500]], cut: [[300, 3500]], pause: silence, stall: silence,
+  fill: [[1500, 4000]], broker: [[200, 2000]],
 }
 
 /** The longest fault, ms. */
-export const faultLongestMs = Math.max(...Object.values(lasts).map(([, longest]) => longest))
+export const faultLongestMs = Math.max(
+  ...Object.values(lasts).flatMap((ranges) => ranges.map(([, longestMs]) => longestMs)))
 
 /**
  * Deals faults: each kind once, in a random order, before any comes again (single actors twice,
@@ -131,7 +136,7 @@ export class Dealer {
   #played(kind: FaultKind, card: Card, scene: Scene): Fault | null {
     if (card.type === 'actor') return this.#actorFault(card.who, card.role, scene)
     if (kind === 'actor') return null
-    const forMs = this.#between(...lasts[card.type])
+    const forMs = this.#within(lasts[card.type])
     if (card.type === 'broker') return { kind, order: { type: 'broker', forMs } }
     const able = { fill: scene.fillable, cut: scene.linked, stall: scene.linked }
     const from = card.type === 'kill' || card.type === 'pause' ? scene.members : able[card.type]
@@ -147,12 +152,13 @@ export class Dealer {
     return actor === null ? null : { kind: 'actor', node, actor }
   }
 
-  #pick(list: readonly string[]): string | null {
+  #pick<T>(list: readonly T[]): T | null {
     return list[Math.floor(this.random() * list.length)] ?? null
   }
 
-  #between(least: number, most: number): number {
-    return Math.round(least + this.random() * (most - least))
+  #within(ranges: readonly Range[]): number {
+    const [shortestMs, longestMs] = this.#pick(ranges) ?? [0, 0]
+    return Math.round(shortestMs + this.random() * (longestMs - shortestMs))
   }
 
   #shuffled<T>(list: readonly T[]): T[] {

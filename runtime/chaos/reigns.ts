@@ -12,14 +12,19 @@ export interface Promotion {
    * saw. null when this one answered nobody, or none before it did.
    */
   readonly gapMs: number | null
+  /** As announced. */
   readonly reason: string | null
+  /** The last fault that was begun before it. */
+  readonly after: string | null
 }
 
 /**
+ * @param faults ascending
  * @param before epoch at the beginning of the run: that reign is no promotion
  */
 export function reignsOf(
-  seen: readonly ReignSeen[], records: readonly WrittenRecord[], before: number,
+  seen: readonly ReignSeen[], records: readonly WrittenRecord[],
+  faults: readonly { readonly what: string; readonly atMs: number }[], before: number,
 ): Promotion[] {
   const answers = records.flatMap(({ answer }) => (answer ? [answer] : []))
     .toSorted((a, b) => a.atMs - b.atMs)
@@ -35,10 +40,11 @@ export function reignsOf(
       const [said, answered] = [heard.get(epoch), first.get(epoch)]
       const gapMs = answered && answered.previousMs !== null
         ? Math.round(answered.atMs - answered.previousMs) : null
+      const atMs = Math.round(Math.min(said?.atMs ?? Infinity, answered?.atMs ?? Infinity))
       return {
-        epoch, primary: said?.primary ?? answered?.node ?? 'unknown',
-        atMs: Math.round(Math.min(said?.atMs ?? Infinity, answered?.atMs ?? Infinity)),
-        gapMs, reason: said?.reason ?? null,
+        epoch, primary: said?.primary ?? answered?.node ?? 'unknown', atMs, gapMs,
+        reason: said?.reason ?? null,
+        after: faults.findLast((fault) => fault.atMs <= atMs)?.what ?? null,
       }
     })
 }

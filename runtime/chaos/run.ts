@@ -175,7 +175,7 @@ async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport>
     ...books, broken, ok: broken.length === 0, space, seed: options.seed,
     ms: Math.round(ended.loadEndMs),
     faults: injector.done, skipped: injector.skipped,
-    promotions: reignsOf([...watch.reigns.values()], load.records, found.epoch),
+    promotions: reignsOf([...watch.reigns.values()], load.records, injector.done, found.epoch),
     unavailability: { ...outage, limitMs: unavailableMaxMs, excuses }, members,
   }
 }

@@ -97,7 +97,8 @@ async function chaos(context: Context, space: string, flags: ChaosFlags): Promis
     const seed = flags.seed ?? randomInt(2 ** 31 - 2)
     context.note(`chaos in ${space} for ${showMs(flags.for)}, seed ${seed}`)
     const report = await runChaos({
-      ...clients, space, forMs: flags.for, kinds: flags.faults ?? faultKinds, rate: flags.rate, seed,
+      ...clients, space, forMs: flags.for, kinds: flags.faults ?? faultKinds,
+      rate: flags.rate, seed,
       control: await controlOf(clients.operator, record),
       signal: interrupt.signal, tell: (line) => context.note(`  ${line}`),
       progress: progressLine(context),

@@ -19,7 +19,7 @@ export function showBooks(report: ChaosReport): string {
     ...lines('lost', report.lost.map(({ key, level, epoch, sequence, why }) =>
       `${key} (${level}, epoch ${epoch}, sequence ${sequence}): ${why}`)),
     ...lines('excused', report.unavailability.excuses.map(({ fromMs, toMs, why }) =>
-      `${showMs(toMs - fromMs)} at ${showMs(fromMs)}: ${why}`)),
+      `${showMs(toMs - fromMs)} at ${showAt(fromMs)}: ${why}`)),
     ...lines('salvages not read', report.unreadableSalvages),
     '', faults(report), '', promotions(report), '',
     `members: ${report.members.map(({ node, appliedSequence, digest }) =>
@@ -53,10 +53,14 @@ function faults({ faults: done, skipped }: ChaosReport): string {
 
 function promotions({ promotions: all }: ChaosReport): string {
   if (all.length === 0) return 'no promotions'
-  return table(['EPOCH', 'PRIMARY', 'AT', 'WITHOUT ANSWER', 'WHY'],
-    all.map(({ epoch, primary, atMs, gapMs, reason }) => [
-      String(epoch), primary, showMs(atMs), gapMs === null ? '-' : showMs(gapMs), reason ?? '-',
+  return table(['EPOCH', 'PRIMARY', 'AT', 'WITHOUT ANSWER', 'AFTER'],
+    all.map(({ epoch, primary, atMs, gapMs, after }) => [
+      String(epoch), primary, showAt(atMs), gapMs === null ? '-' : showMs(gapMs), after ?? '-',
     ]))
+}
+
+function showAt(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`
 }
 
 function lines(head: string, texts: readonly string[]): string[] {
