@@ -42,6 +42,9 @@ export interface SalvagedRecord {
 
 export interface MemberEnd {
   readonly node: string
+  /** As `engram status` tells: primary, replica, promoting … */
+  readonly role: string
+  readonly epoch: number
   readonly inSync: boolean
   readonly appliedSequence: number
   readonly digest: string
@@ -208,7 +211,7 @@ function memberFaults({ members, hasConverged }: Evidence): string[] {
 }
 
 function show(members: readonly MemberEnd[]): string {
-  return members.map(({ node, inSync, appliedSequence, digest }) =>
-    `${node}${inSync ? '' : ' (not in sync)'} at ${appliedSequence}, digest ${
-      digest.slice(0, 12) || 'unknown'}`).join('; ') || 'none answers'
+  return members.map(({ node, role, epoch, inSync, appliedSequence, digest }) =>
+    `${node} is ${role} of epoch ${epoch}${inSync ? '' : ', not in sync'}, at ${appliedSequence}, `
+      + `digest ${digest.slice(0, 12) || 'unknown'}`).join('; ') || 'none answers'
 }

@@ -25,8 +25,9 @@ export async function membersInTheEnd(
     found = await watch.look() ?? found
     if (found && isEven(found)) break
   }
-  const members = (found?.members ?? []).map(({ node, inSync, appliedSequence, digest }) =>
-    ({ node, inSync, appliedSequence, digest }))
+  const members = (found?.members ?? []).map(
+    ({ node, role, epoch, inSync, appliedSequence, digest }) =>
+      ({ node, role, epoch, inSync, appliedSequence, digest }))
   return { members, hasConverged: found !== null && isEven(found) }
 }
 

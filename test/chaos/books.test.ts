@@ -38,7 +38,7 @@ const sound: Evidence = {
   log: [entry('a', 1), entry('b', 2), entry('c', 3), entry(null, 4, 2)],
   salvaged: [], unreadable: [], filled: [], hasConverged: true,
   members: ['n1', 'n2'].map((node) =>
-    ({ node, inSync: true, appliedSequence: 4, digest: 'd1' })),
+    ({ node, role: 'replica', epoch: 2, inSync: true, appliedSequence: 4, digest: 'd1' })),
 }
 
 function without(key: string, more: Partial<Evidence> = {}): Evidence {
