@@ -53,11 +53,15 @@ export function levelOf(header: string | undefined, otherwise: AckLevel): AckLev
   return null
 }
 
+/** Of a request whose payload was not looked at. */
+export function askerOf(message: BusMessage): Asker {
+  return { reply: message.reply, encoding: encodingOf(message) }
+}
+
 /** Answers a request whose payload was not looked at. */
 export function refuse(
   { ports, wire }: NodeContext, message: BusMessage, code: ErrorCode, text: string,
   more: Partial<ErrorAnswer> = {},
 ): void {
-  const asker = { reply: message.reply, encoding: encodingOf(message) }
-  answerError(wire.publish, ports.clients, asker, errorAnswer(code, text, more))
+  answerError(wire.publish, ports.clients, askerOf(message), errorAnswer(code, text, more))
 }

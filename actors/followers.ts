@@ -3,7 +3,7 @@ import {
 } from '../machines/commit.js'
 import { lagMonitorMachine } from '../machines/lagMonitor.js'
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
-import { commonPoint } from '../machines/positions.js'
+import { commonPoint, endOf, origin } from '../machines/positions.js'
 import type {
   Ack, AckMessage, JoinAnswer, JoinRequest, Nack, NodeId,
 } from '../machines/protocol.js'
@@ -32,6 +32,8 @@ export interface FollowersOptions {
   readonly epochStart: number
   readonly inSync: readonly NodeId[]
   readonly onCommit: () => void
+  /** A member has entries of a later epoch: this reign is over, and did not know. */
+  readonly onOutdated: (reason: string) => void
   readonly onLag: (effect: LagMonitorEffect) => void
 }
 
@@ -45,6 +47,8 @@ const stalledMax = 10
 export class Followers {
   private readonly followers = new Map<NodeId, Follower>()
   private inSync: readonly NodeId[]
+  /** Disk that the record lists (or, for who comes in, will list) for a member. */
+  private readonly listedDisks = new Map<NodeId, string>()
   private proposed: readonly NodeId[] | null = null
   private sessions = 0
   /** Ends of the log at past heartbeats: who lacks what was there 5 s ago is out of sync. */
@@ -52,6 +56,9 @@ export class Followers {
 
   constructor(private readonly options: FollowersOptions) {
     this.inSync = options.inSync
+    for (const { node, disk } of options.member.record?.assignment.members ?? []) {
+      this.listedDisks.set(node, disk)
+    }
   }
 
   /** Spawns a stream and a lag monitor for each replica, below the primary's actor. */
@@ -148,10 +155,11 @@ export class Followers {
 
   private onAck(follower: Follower, ack: Ack): void {
     const { shipping } = follower
+    const { member, epoch } = this.options
     const before = shipping.acked
     if (!shipping.noteAck(ack)) {
       // It acknowledges a session that is not the present one: tell it which one is.
-      this.tellSession(ack.node, shipping)
+      member.tellSession(ack.node, epoch, shipping.session)
       return
     }
     if (shipping.acked > before) {
@@ -163,24 +171,14 @@ export class Followers {
 
   private onNack(follower: Follower, nack: Nack): void {
     const { shipping, stream } = follower
-    const { log } = this.options.member
+    const { member, member: { log }, epoch: reign } = this.options
     if (nack.session !== shipping.session || !shipping.isJoined) {
-      this.tellSession(nack.node, shipping)
+      member.tellSession(nack.node, reign, shipping.session)
       return
     }
     const { epoch, sequence } = nack.position
     if (sequence > log.end.sequence || log.epochAt(sequence) !== epoch) return
     stream.send({ type: 'nacked', sequence, reason: nack.reason })
-  }
-
-  private tellSession(node: NodeId, { session }: Shipping): void {
-    const { member, epoch } = this.options
-    const { ports, wire } = member.context
-    const header = {
-      session, epoch, commitSequence: 0, safeSequence: 0, endSequence: 0,
-      sentAtMs: ports.clock.wallMs(),
-    }
-    wire.publish(subjects.wal(member.space, node), ports.frames.encodeWal(header, null))
   }
 
   /** Finds the last common point, and begins a session after it (Kafka KIP-101, KIP-279). */
@@ -192,13 +190,20 @@ export class Followers {
       commitSequence: log.commitSequence, endSequence: log.end.sequence,
     }
     const refused = (reason: string): JoinAnswer => ({
-      ...base, kind: 'refused', session: 0, common: { epoch: 0, sequence: 0 },
+      ...base, kind: 'refused', session: 0, common: origin, endedEpoch: member.endedEpoch,
       snapshotNeeded: false, reason,
     })
     if (request.uuid !== member.uuid) return refused('the space has another uuid')
     if (request.epoch !== epoch) return refused(`epoch ${epoch} reigns, not ${request.epoch}`)
     const follower = this.followers.get(request.node)
     if (!follower) return refused(`${request.node} is no member of ${member.space}`)
+    const theirEnd = endOf(request.history)
+    if (theirEnd.epoch > epoch) {
+      const reason = `${request.node} has entries of epoch ${theirEnd.epoch}`
+      member.sawEpoch(theirEnd.epoch)
+      this.options.onOutdated(reason)
+      return refused(reason)
+    }
     const common = commonPoint(log.history, request.history)
     this.sessions += 1
     follower.shipping.begin(this.sessions, common.sequence, request.disk)
@@ -207,7 +212,8 @@ export class Followers {
       end: log.end.sequence,
     })
     return {
-      ...base, kind: 'joined', session: this.sessions, common, snapshotNeeded: false, reason: '',
+      ...base, kind: 'joined', session: this.sessions, common, endedEpoch: 0,
+      snapshotNeeded: false, reason: '',
     }
   }
 
@@ -231,7 +237,12 @@ export class Followers {
     return certainlyInSync(this.inSync, this.proposed)
   }
 
+  /** Who comes in does so with the disk that it joined with: only that one's acks count. */
   propose(inSync: readonly NodeId[]): void {
+    for (const node of inSync) {
+      const disk = this.inSync.includes(node) ? null : this.followers.get(node)?.shipping.disk
+      if (disk) this.listedDisks.set(node, disk)
+    }
     this.proposed = inSync
   }
 
@@ -246,7 +257,7 @@ export class Followers {
     const { log } = member
     const acks = new Map<NodeId, number | undefined>()
     for (const [node, { shipping }] of this.followers) {
-      acks.set(node, shipping.isJoined ? shipping.acked : undefined)
+      acks.set(node, this.isListed(node, shipping) ? shipping.acked : undefined)
     }
     const computed = commitSequence(log.durable.sequence, acks, this.union(), member.self)
     const commit = advanceCommit(log.commitSequence, computed)
@@ -257,14 +268,20 @@ export class Followers {
     onCommit()
   }
 
+  /** Joined, with the disk of the record: another disk is another member, in sync with nothing. */
+  private isListed(node: NodeId, shipping: Shipping): boolean {
+    return shipping.isJoined && shipping.disk === this.listedDisks.get(node)
+  }
+
   /** Why an in-sync member must leave the set, or null. */
   private lossOf(node: NodeId): string | null {
     const { member } = this.options
     const { peers, settings, ports } = member.context
     if (peers.isProvenDead(node)) return `${node} is proven dead`
-    const disk = member.record?.assignment.members.find((m) => m.node === node)?.disk
     const shipping = this.followers.get(node)?.shipping
-    if (shipping?.isJoined && shipping.disk !== disk) return `${node} came back with another disk`
+    if (shipping?.isJoined && !this.isListed(node, shipping)) {
+      return `${node} came back with another disk`
+    }
     const leftMs = peers.grantLeftMs(node)
     if (leftMs < settings.grantMs / 2) {
       return `the grant of ${node} is older than ${settings.grantMs / 2} ms`
@@ -304,13 +321,14 @@ export class Followers {
     return changes
   }
 
+  /** Disk that the next record lists for the member. */
   diskOf(node: NodeId): string | undefined {
-    return this.followers.get(node)?.shipping.disk
+    return this.listedDisks.get(node)
   }
 
   hasAll(node: NodeId): boolean {
     const shipping = this.followers.get(node)?.shipping
-    return shipping !== undefined && shipping.isJoined
+    return shipping !== undefined && this.isListed(node, shipping)
       && shipping.acked >= this.options.member.log.end.sequence
   }
 

@@ -15,53 +15,69 @@ const kept = ['Nats-Msg-Id', 'Engram-Ack', 'Content-Type', 'Engram-Origin'] as c
 /**
  * Writes held during a handover (DESIGN section 5): by the old primary until the new one has
  * announced itself, and by the new one until the old has passed its own on, so that the order of
- * each connection is kept. While both subscribe, a write reaches both: its reply subject, which
- * is unique to the request, tells that it is the same one.
+ * each connection is kept. While both subscribe, a write reaches both. Its reply subject, which
+ * is unique to the request, tells that it is the same one; without one its bytes do, each copy
+ * for one.
  */
 export class HeldWrites {
-  /** By reply subject, in order of arrival; a write without one has a key of its own. */
-  private readonly writes = new Map<string | symbol, HeldWrite>()
+  /** In order of arrival. */
+  private readonly writes = new Set<HeldWrite>()
+  private readonly byKey = new Map<string, HeldWrite[]>()
   private bytes = 0
 
   constructor(private readonly bytesMax: number) {}
 
-  /** False: there is no room. A write that is held already is not held twice. */
+  /** False: there is no room. A request that is held already is not held twice. */
   hold(message: BusMessage): boolean {
-    const key = message.reply ?? Symbol('no reply')
-    if (this.writes.has(key)) return true
+    const key = keyOf(message)
+    const same = this.byKey.get(key) ?? []
+    if (message.reply && same.length > 0) return true
     const size = sizeOf(message)
     if (this.bytes + size > this.bytesMax) return false
     this.bytes += size
-    const headers: Record<string, string> = {}
-    for (const name of kept) {
-      const value = message.header(name)
-      if (value) headers[name] = value
-    }
-    const copy: BusMessage = {
-      subject: message.subject,
-      // Not data.slice(): of a Buffer that is a view.
-      data: new Uint8Array(message.data),
-      reply: message.reply,
-      header: (name) => headers[name],
-    }
-    this.writes.set(key, { message: copy, headers })
+    const write = copyOf(message)
+    this.writes.add(write)
+    this.byKey.set(key, [...same, write])
     return true
   }
 
-  /** Drops the write with that reply: it came another way. */
-  drop(reply: string | undefined): void {
-    const held = reply ? this.writes.get(reply) : undefined
-    if (!reply || !held) return
-    this.writes.delete(reply)
-    this.bytes -= sizeOf(held.message)
+  /** Drops the same write, if it is held: it came another way. */
+  drop(message: BusMessage): void {
+    const key = keyOf(message)
+    const [write, ...others] = this.byKey.get(key) ?? []
+    if (!write) return
+    this.writes.delete(write)
+    this.bytes -= sizeOf(write.message)
+    if (others.length > 0) this.byKey.set(key, others)
+    else this.byKey.delete(key)
   }
 
   release(): HeldWrite[] {
-    const writes = [...this.writes.values()]
+    const writes = [...this.writes]
     this.writes.clear()
+    this.byKey.clear()
     this.bytes = 0
     return writes
   }
+}
+
+/** Its bytes are copied: not by `slice()`, which of a Buffer is a view. */
+function copyOf(message: BusMessage): HeldWrite {
+  const headers: Record<string, string> = {}
+  for (const name of kept) {
+    const value = message.header(name)
+    if (value) headers[name] = value
+  }
+  const { subject, reply } = message
+  const data = new Uint8Array(message.data)
+  return { message: { subject, data, reply, header: (name) => headers[name] }, headers }
+}
+
+const decoder = new TextDecoder('latin1')
+
+function keyOf(message: BusMessage): string {
+  if (message.reply) return message.reply
+  return ` ${message.header('Nats-Msg-Id') ?? ''} ${decoder.decode(message.data)}`
 }
 
 /** The payload, and what the rest of a message may take. */

@@ -1,6 +1,6 @@
 import type { KeyRecord } from '../machines/memory.js'
 import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
-import { answerError, encodingOf, errorAnswer, levelOf } from './answers.js'
+import { answerError, askerOf, errorAnswer, levelOf } from './answers.js'
 import type { Asker, Publish } from './answers.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import type { Lease } from './lease.js'
@@ -36,6 +36,9 @@ export interface IngestOptions {
   readonly clockAtEnd: Record<string, number>
   readonly lastTimestamp: number
 }
+
+/** Repeated writes that wait for a level at a time: they hold no payload. */
+const duplicatesMax = 65_536
 
 /**
  * The primary's data path: decode, check, number, buffer, answer (DESIGN section 4). Plain code,
@@ -117,15 +120,15 @@ export class Ingest implements FlushSource {
   onWrite(message: BusMessage): void {
     const { clients, telemetry } = this.options
     if (this.over) {
-      this.fail(this.askerOf(message), 'NOT_PRIMARY', 'this node does not reign any more')
+      this.fail(askerOf(message), 'NOT_PRIMARY', 'this node does not reign any more')
       return
     }
     if (this.refusal) {
-      this.fail(this.askerOf(message), this.refusal.code, this.refusal.message, 100)
+      this.fail(askerOf(message), this.refusal.code, this.refusal.message, 100)
       return
     }
     if (!this.options.lease.valid()) {
-      this.fail(this.askerOf(message), 'LEASE_LAPSED', 'the lease of this primary has lapsed')
+      this.fail(askerOf(message), 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       return
     }
     const key = message.header('Nats-Msg-Id')
@@ -211,6 +214,8 @@ export class Ingest implements FlushSource {
       this.answerWaiting(waiting)
     } else if (level === 'committed' && sequence <= log.commitSequence) {
       this.answerWaiting(waiting)
+    } else if (this.duplicates.length >= duplicatesMax) {
+      this.fail(asker, 'OVERLOADED', 'too many repeated writes wait for their level', 50)
     } else {
       this.duplicates.push(waiting)
     }
@@ -379,10 +384,6 @@ export class Ingest implements FlushSource {
     this.uncommitted = []
     this.duplicates = []
     this.youngKeys.clear()
-  }
-
-  private askerOf(message: BusMessage): Asker {
-    return { reply: message.reply, encoding: encodingOf(message) }
   }
 
   private fail(

@@ -1,6 +1,6 @@
 import type { Signature } from '../machines/assignments.js'
 import type { LogEntry } from '../machines/memory.js'
-import type { Announcement, AssignmentAt, Position } from '../machines/protocol.js'
+import type { Announcement, AssignmentAt, NodeId, Position } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import { vacancyOf } from '../machines/vacancy.js'
 import type { Vacancy } from '../machines/protocol.js'
@@ -11,6 +11,11 @@ import { Overlay } from './overlay.js'
 import type { SpaceStore } from './ports.js'
 import { SpaceLog } from './spaceLog.js'
 
+/** What was once written, and acknowledged, cannot be read back. */
+export function isDamage(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'JOURNAL_DAMAGED'
+}
+
 /**
  * What a member holds of one space, whatever its role: log, overlay, store, and what it knows of
  * the reign. The roles (replica, promotion, primary) share it; only one of them lives at a time.
@@ -20,16 +25,16 @@ export class Member {
   readonly store: SpaceStore
   readonly overlay = new Overlay()
   readonly applier: Applier
-  /** Highest epoch seen anywhere: never shrinks (I9). */
+  /** Highest epoch seen anywhere, attempted claims included: a later claim goes above it. */
   highestEpoch: number
+  /** Epoch of the latest reign known here, from the arbiter or the own log; never shrinks (I9). */
+  epoch: number
   /** Latest own reign that is over for good. Told to candidates: vacancy `resigned`. */
   endedEpoch = 0
   /** Own reign, opening or open; 0 when there is none. */
   reigningEpoch = 0
   /** Highest epoch whose holder said that its reign is over. */
   resignedEpoch = 0
-  /** Record as last read, or null. */
-  record: AssignmentAt | null = null
   arbiter: 'reachable' | 'unreachable' | 'lost' | 'unknown' = 'unknown'
   blocked: string | null = null
   damage: string | null
@@ -54,6 +59,9 @@ export class Member {
   /** A session with the reigning primary stands. */
   isFollowing = false
   private freshAtMs = -Infinity
+  private lastRecord: AssignmentAt | null = null
+  private unfitUntilMs = -Infinity
+  private unfitReason = ''
   /** Vector clock after the log's last entry, as of the last opening of a reign here. */
   clockAtEnd: Record<string, number> = {}
 
@@ -63,7 +71,9 @@ export class Member {
     this.log = new SpaceLog(space, uuid, ports.journal, settings.tailBytesMax, recovered)
     this.store = ports.store.space(uuid)
     this.damage = recovered?.damage ?? null
-    this.highestEpoch = this.log.end.epoch
+    const remembered = context.records.remembered(space)?.assignment
+    this.epoch = Math.max(this.log.end.epoch, remembered?.uuid === uuid ? remembered.epoch : 0)
+    this.highestEpoch = this.epoch
     if (this.store.applied.sequence > this.log.end.sequence) {
       this.damage ??= `the store holds ${this.store.applied.sequence}, the journal ends at `
         + `${this.log.end.sequence}`
@@ -91,6 +101,19 @@ export class Member {
     return { writer: this.self, nonce: this.context.ports.random.uuid() }
   }
 
+  /** Record as last read, or null. */
+  get record(): AssignmentAt | null {
+    return this.lastRecord
+  }
+
+  set record(record: AssignmentAt | null) {
+    this.lastRecord = record
+    if (!record) return
+    const { epoch } = record.assignment
+    if (epoch > this.epoch) this.epoch = epoch
+    this.sawEpoch(epoch)
+  }
+
   sawEpoch(epoch: number): void {
     if (epoch > this.highestEpoch) this.highestEpoch = epoch
   }
@@ -102,9 +125,10 @@ export class Member {
     this.applier.wake()
   }
 
-  vacancy(): Vacancy | null {
+  /** Proof that the reign in the record (the last one read, unless given) is over, or null. */
+  vacancy(at: AssignmentAt | null = this.record): Vacancy | null {
     const { peers, wire } = this.context
-    const record = this.record?.assignment
+    const record = at?.assignment
     if (!record) return null
     const holder = record.primary?.node ?? ''
     return vacancyOf(record, {
@@ -147,6 +171,43 @@ export class Member {
   /** The durable end: what this member would bring into a promotion. */
   position(): Position {
     return this.log.durable
+  }
+
+  /**
+   * Why this member should not be promoted now, or null. Candidates are told, so that a lesser
+   * one stands rather than wait for it.
+   */
+  get unfit(): string | null {
+    const { ports, commits } = this.context
+    if (this.damage) return `its log is damaged: ${this.damage}`
+    if (this.isTruncating) return 'it is giving up a fork'
+    if (commits.isFull) return 'its journal cannot be written'
+    return ports.clock.monotonicMs() < this.unfitUntilMs ? this.unfitReason : null
+  }
+
+  /** A step of its promotion failed: the next one would fail too, so others go first. */
+  failedToReign(reason: string): void {
+    const { ports, settings } = this.context
+    this.unfitReason = `its last promotion failed: ${reason}`
+    this.unfitUntilMs = ports.clock.monotonicMs() + settings.standByMs * 10
+  }
+
+  /** Tells a member which session of the reign stands; 0: none, it has to join (again). */
+  tellSession(node: NodeId, epoch: number, session: number): void {
+    const { ports, wire } = this.context
+    const header = {
+      session, epoch, commitSequence: 0, safeSequence: 0, endSequence: 0,
+      sentAtMs: ports.clock.wallMs(),
+    }
+    wire.publish(subjects.wal(this.space, node), ports.frames.encodeWal(header, null))
+  }
+
+  /** The holder of that reign says that it is over. It counts for the recorded epoch only. */
+  resigned(holder: NodeId, epoch: number): boolean {
+    const record = this.record?.assignment
+    if (record?.primary?.node !== holder || epoch < record.epoch) return false
+    this.resignedEpoch = Math.max(this.resignedEpoch, record.epoch)
+    return true
   }
 
   damaged(reason: string): void {

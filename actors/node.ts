@@ -326,11 +326,11 @@ export class NodeActor {
       : read.kind === 'lost' ? read.remembered : null
     if (!record || record.assignment.state === 'dropped') return
     if (!record.assignment.members.some((m) => m.node === this.options.node)) return
+    const salvages = await context.ports.salvages.list()
     if (this.spaces.has(name)) return
     const space = new SpaceActor(context, name, record.assignment.uuid)
-    this.spaces.set(name, space)
-    const salvages = await context.ports.salvages.list()
     space.member.salvages = salvages.filter((s) => s.header.space === name).length
+    this.spaces.set(name, space)
     space.start()
   }
 

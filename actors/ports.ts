@@ -297,6 +297,7 @@ export interface Journal {
   /**
    * Appends the records as one flush, not yet durable. JournalFullError: the disk is full or
    * refused; everything of this flush is cut off again, and a later write may succeed.
+   * SyncFailedError: it could not be cut off; the process must end.
    */
   write(records: readonly JournalRecord[]): Promise<void>
   /** fdatasync of all that was written. SyncFailedError: never retry, the process must end. */
@@ -370,12 +371,17 @@ export interface SpaceStore extends GraphReader {
   apply(entries: readonly LogEntry[]): Promise<void>
 }
 
+/** A space's record as this node saw it last, and in which bucket. */
+export interface RememberedRecord extends AssignmentAt {
+  readonly bucket: string
+}
+
 export interface Store {
   /** Opens the space's part, making it when absent. */
   space(uuid: string): SpaceStore
   /** The last assignment this node saw of each space, over restarts. */
-  remember(space: string, seen: AssignmentAt & { bucket: string }): Promise<void>
-  remembered(): Map<string, AssignmentAt & { bucket: string }>
+  remember(space: string, seen: RememberedRecord): Promise<void>
+  remembered(): Map<string, RememberedRecord>
   close(): Promise<void>
 }
 

@@ -8,17 +8,14 @@ import type {
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
-import { refuse } from './answers.js'
 import { Followers } from './followers.js'
-import { forward, forwardedHeader, HeldWrites } from './heldWrites.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import { Ingest } from './ingest.js'
 import type { Lease } from './lease.js'
 import type { Member } from './member.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
+import { passOnMs, WriteGate } from './writeGate.js'
 
-/** The new primary waits this long for what the old one held, before it takes newer writes. */
-const forwardingMs = 250
 /** A commit that no frame has told the replicas is told after this long. */
 const noticeMs = 20
 
@@ -33,9 +30,10 @@ export class PrimaryRole {
   private readSubscription: BusSubscription | null = null
   private isOver = false
   private handingTo: NodeId | null = null
-  /** Set while writes are held: for a handover of mine, or after one in my favour. */
-  private held: HeldWrites | null = null
-  private heldTimer: TimerHandle | null = null
+  /** The compare-and-set in favour of the target was sent: nothing is answered positively. */
+  private transferring = false
+  private readonly gate: WriteGate
+  private passOnTimer: TimerHandle | null = null
   private noticeTimer: TimerHandle | null = null
 
   constructor(
@@ -54,6 +52,7 @@ export class PrimaryRole {
     this.followers = new Followers({
       member, epoch, epochStart: input.epochStart, inSync: assignment.inSync,
       onCommit: () => this.committed(),
+      onOutdated: (reason) => this.deposed(reason),
       onLag: (effect) => this.onLag(effect),
     })
     this.ingest = new Ingest({
@@ -68,8 +67,10 @@ export class PrimaryRole {
       clockAtEnd,
       lastTimestamp: member.lastTimestamp,
     })
-    // A handover in my favour: what the old primary holds comes first.
-    if (input.adopted) this.held = new HeldWrites(settings.heldBytesMax)
+    this.gate = new WriteGate({
+      context: member.context, space: member.space,
+      take: (message) => this.ingest.onWrite(message),
+    })
   }
 
   spec(): ActorSpec<typeof primaryMachine> {
@@ -110,8 +111,12 @@ export class PrimaryRole {
     await this.member.context.commits.submit({ type: 'confirm' }).catch(() => undefined)
   }
 
-  get isHandingOver(): boolean {
-    return this.handingTo !== null
+  get reigns(): boolean {
+    return !this.isOver
+  }
+
+  get isTransferring(): boolean {
+    return this.transferring
   }
 
   // ---------------------------------------------------------------- what happens around it
@@ -119,12 +124,12 @@ export class PrimaryRole {
   // The data path ends at once, before any event is processed.
   lapsed(reason: string): void {
     this.ingest.end('LEASE_LAPSED', reason)
-    this.actor?.send({ type: 'leaseLapsed', reason })
+    if (!this.isOver) this.actor?.send({ type: 'leaseLapsed', reason })
   }
 
   deposed(reason: string): void {
     this.ingest.end('LEASE_LAPSED', reason)
-    this.actor?.send({ type: 'deposed', reason })
+    if (!this.isOver) this.actor?.send({ type: 'deposed', reason })
   }
 
   /** The journal refuses writes, for this reason, or takes them again (null). */
@@ -155,15 +160,12 @@ export class PrimaryRole {
     if (this.handingTo && assignment.primary?.node === this.handingTo) this.passOn()
   }
 
-  grantsRenewed(): void {
-    this.lease.renew()
-  }
-
   tick(): void {
     if (this.isOver) return
     // Told here once more, should the lease have lapsed before this role was listening.
     if (!this.lease.valid()) return this.lapsed('the lease has lapsed')
     this.followers.tick()
+    this.gate.tick()
     this.ingest.expire()
     const { settings } = this.member.context
     if (this.ingest.bufferedBytes > settings.unflushedBytesMax) {
@@ -200,13 +202,13 @@ export class PrimaryRole {
         void this.openWrites()
         return
       case 'pauseWrites':
-        this.held ??= new HeldWrites(member.context.settings.heldBytesMax)
+        this.gate.hold()
         this.onHandover(true)
         return
       case 'resumeWrites':
         this.onHandover(false)
         this.handingTo = null
-        this.takeHeld()
+        this.gate.open()
         return
       case 'refuseWrites':
         this.ingest.refuse({ code: effect.code, message: effect.reason })
@@ -238,8 +240,11 @@ export class PrimaryRole {
     const { member } = this
     const { wire } = member.context
     const subject = subjects.write(member.space)
+    // A handover in my favour: the old primary wrote the record that names me.
+    const former = this.input.adopted?.assignment.writer
+    if (former && former !== member.self) this.gate.awaitForwarded(former)
     try {
-      this.subscription = wire.subscribe(subject, (message) => this.onWrite(message))
+      this.subscription = wire.subscribe(subject, (message) => this.gate.onWrite(message))
       this.readSubscription = wire.subscribe(subjects.read(member.space), this.onRead)
       // The announcement goes out after the subscription stands at the server.
       await wire.flush()
@@ -249,9 +254,6 @@ export class PrimaryRole {
     }
     if (this.isOver) return
     this.announce('changed', 'the reign is open')
-    if (this.held) {
-      this.heldTimer = member.context.ports.clock.setTimeout(() => this.takeHeld(), forwardingMs)
-    }
     this.actor?.send({ type: 'writesSubscribed' })
   }
 
@@ -270,6 +272,7 @@ export class PrimaryRole {
     const next = withInSync(assignment, inSync, diskOf, member.signature())
     const settlement = await records.settle(next, revision, () =>
       !this.isOver && member.context.wire.isOpen)
+    if (this.isOver) return
     if (settlement.kind === 'applied') {
       this.adoptRecord(settlement.record)
       this.lease.need(inSync)
@@ -298,40 +301,13 @@ export class PrimaryRole {
     this.actor?.send({ type: 'compareAndSetRefused', reason })
   }
 
-  // ---------------------------------------------------------------- writes, held or taken
-
-  private onWrite(message: BusMessage): void {
-    if (!this.held) {
-      this.ingest.onWrite(message)
-      return
-    }
-    const forwarded = message.header(forwardedHeader)
-    if (forwarded && !this.handingTo) {
-      this.held.drop(message.reply)
-      if (forwarded === 'end') this.takeHeld()
-      else this.ingest.onWrite(message)
-      return
-    }
-    if (this.held.hold(message)) return
-    const more = { retryAfterMs: 50 }
-    refuse(this.member.context, message, 'SHUTTING_DOWN', 'a handover is under way', more)
-  }
-
-  private takeHeld(): void {
-    if (this.heldTimer) this.member.context.ports.clock.clearTimeout(this.heldTimer)
-    this.heldTimer = null
-    const writes = this.held?.release() ?? []
-    this.held = null
-    for (const { message } of writes) this.ingest.onWrite(message)
-  }
+  // ---------------------------------------------------------------- handover
 
   /** Ends the own subscription, and gives what was held to the new primary, in order. */
   private passOn(): void {
-    const { wire } = this.member.context
     this.subscription?.unsubscribe()
     this.subscription = null
-    forward(wire, subjects.write(this.member.space), this.held?.release() ?? [])
-    this.held = null
+    this.gate.passOn()
     this.actor?.send({ type: 'handedOver' })
   }
 
@@ -358,6 +334,7 @@ export class PrimaryRole {
     const { assignment, revision } = this.record
     const life = peers.heardLife(to)
     if (!life) return this.refused(null)
+    this.transferring = true
     this.ingest.end('NOT_PRIMARY', 'the reign is being handed over')
     const epoch = Math.max(assignment.epoch, member.highestEpoch) + 1
     const next = handedOver(assignment, epoch, to, life, member.signature())
@@ -372,8 +349,10 @@ export class PrimaryRole {
       kind: 'resigned', assignment, revision: settlement.record.revision,
       reason: `handed over to ${to}`,
     })
+    if (this.isOver) return
     // The new primary announces itself; if it never does, the writers ask again by themselves.
-    this.heldTimer = ports.clock.setTimeout(() => this.passOn(), settings.standByMs * 2)
+    const patienceMs = passOnMs(settings.standByMs)
+    this.passOnTimer = ports.clock.setTimeout(() => this.passOn(), patienceMs)
   }
 
   // ---------------------------------------------------------------- the end
@@ -387,13 +366,10 @@ export class PrimaryRole {
     this.subscription?.unsubscribe()
     this.readSubscription?.unsubscribe()
     this.subscription = null
-    for (const timer of [this.heldTimer, this.noticeTimer]) if (timer) clock.clearTimeout(timer)
-    for (const { message } of this.held?.release() ?? []) {
-      refuse(member.context, message, 'NOT_PRIMARY', reason)
-    }
-    this.held = null
+    for (const timer of [this.passOnTimer, this.noticeTimer]) if (timer) clock.clearTimeout(timer)
+    this.gate.close(reason)
     this.followers.stop()
-    if (!this.handingTo) this.announce('resigned', reason)
+    if (!this.transferring) this.announce('resigned', reason)
     member.endReign(reason)
     member.context.ports.logger.info({ space: member.space }, `the reign is over: ${reason}`)
   }

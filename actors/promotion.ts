@@ -1,10 +1,11 @@
 import { claimed, opened, withInSync } from '../machines/assignments.js'
+import { isInSync } from '../machines/candidates.js'
 import { promotionMachine } from '../machines/promotion.js'
 import type {
   PromotionEffect, PromotionEvent,
 } from '../machines/promotion.js'
 import type {
-  AssignmentAt, NodeId, SurveyAnswer, Vacancy,
+  Assignment, AssignmentAt, NodeId, SurveyAnswer, Vacancy,
 } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
@@ -12,6 +13,7 @@ import { subjects } from '../machines/subjects.js'
 import type { LogEntry } from '../machines/memory.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import { Lease } from './lease.js'
+import { isDamage } from './member.js'
 import type { Member } from './member.js'
 import type { Settlement } from './records.js'
 
@@ -106,11 +108,7 @@ export class PromotionRole {
 
   private perform(effect: PromotionEffect): void {
     const run = (work: Promise<void>) => {
-      work.catch((error: unknown) => {
-        this.send({ type: 'stepFailed', reason: String(error) })
-        this.member.context.ports.logger.error(
-          { space: this.member.space, error: String(error) }, `promotion: ${effect.type} failed`)
-      })
+      work.catch((error: unknown) => this.failed(effect.type, error))
     }
     switch (effect.type) {
       case 'readRecord':
@@ -141,6 +139,20 @@ export class PromotionRole {
   }
 
   /** A state that is entered again and again for one reason is told once. */
+  /**
+   * What fails once fails again (a log that cannot be read, a full disk): this member pauses, so
+   * that another may reign. A damaged log ends its part in the space.
+   */
+  private failed(step: PromotionEffect['type'], error: unknown): void {
+    const { member } = this
+    const reason = String(error)
+    member.context.ports.logger.error(
+      { space: member.space, error: reason }, `promotion: ${step} failed`)
+    member.failedToReign(reason)
+    this.send({ type: 'stepFailed', reason })
+    if (isDamage(error)) member.damaged(reason)
+  }
+
   private progressed(state: string, reason: string): void {
     const { member } = this
     const isNews = this.told !== `${state}: ${reason}`
@@ -184,10 +196,7 @@ export class PromotionRole {
     const answers = (await Promise.all(others.map(ask))).filter((a) => a !== null)
     for (const answer of answers) {
       member.sawEpoch(answer.highestEpoch)
-      // Evidence for the epoch that the record names, for no later one: that may be another's.
-      if (answer.node === assignment.primary?.node && answer.endedEpoch >= assignment.epoch) {
-        member.resignedEpoch = Math.max(member.resignedEpoch, assignment.epoch)
-      }
+      member.resigned(answer.node, answer.endedEpoch)
     }
     this.send({ type: 'surveyed', answers, position: member.position() })
   }
@@ -200,8 +209,9 @@ export class PromotionRole {
 
   private checkVacancy(record: AssignmentAt): void {
     const { member } = this
-    member.record = record
-    const vacancy: Vacancy | null = this.input.forced ? 'none' : member.vacancy()
+    // In tilt what is seen is not acted on: the own clock, or the own loop, is in doubt.
+    if (member.context.peers.isTilted) return
+    const vacancy: Vacancy | null = this.input.forced ? 'none' : member.vacancy(record)
     if (!vacancy) return
     this.watchesVacancy = null
     this.send({ type: 'vacancyProven', vacancy })
@@ -214,14 +224,15 @@ export class PromotionRole {
     const { ports, wire } = member.context
     // The old session is left (its role was stopped); what it received is flushed or void.
     await member.flushed()
+    if (this.isOver) return
     const { assignment } = record
     const epochs = [assignment.epoch, member.log.end.epoch, member.highestEpoch]
     const epoch = 1 + Math.max(...epochs, ...answers.map((a) => a.highestEpoch))
-    const answered = new Set(answers.map((a) => a.node))
     const inSync = this.input.forced
       ? [member.self]
-      : assignment.inSync.filter((node) => node === member.self || this.stays(node, answered))
-    const primary = { node: member.self, ...wire.life }
+      : assignment.inSync.filter((node) =>
+        node === member.self || this.stays(node, assignment, answers))
+    const primary = { node: member.self, disk: member.context.self.disk, ...wire.life }
     const { forced } = this.input
     const next = claimed(assignment, epoch, primary, inSync, forced, member.signature())
     member.sawEpoch(epoch)
@@ -231,10 +242,15 @@ export class PromotionRole {
   }
 
   /** The old set minus the proven dead and those silent for half a lease. */
-  private stays(node: NodeId, answered: ReadonlySet<NodeId>): boolean {
+  private stays(
+    node: NodeId, record: Assignment, answers: readonly SurveyAnswer[],
+  ): boolean {
     const { peers, settings } = this.member.context
     if (peers.isProvenDead(node)) return false
-    return answered.has(node) || peers.silenceMs(node) < settings.grantMs / 2
+    const answer = answers.find((a) => a.node === node)
+    const disk = answer?.disk ?? peers.diskOf(node)
+    if (disk && !isInSync(record, node, disk)) return false
+    return answer !== undefined || peers.silenceMs(node) < settings.grantMs / 2
   }
 
   private settled(
@@ -266,11 +282,14 @@ export class PromotionRole {
     member.sawEpoch(epoch)
     member.record = record
     await member.flushed()
+    if (this.isOver) return
     // A forced primary may know of commits that it lacks: they are not these sequences.
-    log.commitSequence = Math.min(log.commitSequence, log.end.sequence)
+    log.commonPoint(log.end.sequence)
     await this.rebuildOverlay()
+    if (this.isOver) return
     const reign = { node: member.self, ...wire.life }
     const clock = await this.clockAtEnd()
+    if (this.isOver) return
     const frame = ports.frames.epochStart(
       {
         uuid: log.uuid, epoch, first: log.end.sequence + 1, previousEpoch: log.end.epoch,
@@ -279,14 +298,12 @@ export class PromotionRole {
       { type: 'EpochStart', space: member.space, ...reign },
       Math.max(member.lastTimestamp, Math.floor(ports.clock.wallMs())),
     )
-    if (this.isOver) return
     log.accept(frame, ports.clock.monotonicMs())
     try {
       await commits.submit({ type: 'frame', frame }, () => log.noteWritten(frame))
     } catch (error) {
       log.rollback()
-      this.send({ type: 'stepFailed', reason: String(error) })
-      return
+      throw error
     }
     log.noteDurable(frame)
     const entries = ports.frames.entries(frame)
@@ -299,11 +316,13 @@ export class PromotionRole {
   private async rebuildOverlay(): Promise<void> {
     const { log, overlay, applier, store, context } = this.member
     await applier.quiet()
+    if (this.isOver) return
     overlay.dropAbove(store.applied.sequence)
     overlay.applied(store.applied.sequence)
     let from = store.applied.sequence + 1
     while (from <= log.end.sequence) {
       const frames = await log.framesFrom(from, rebuildBytes)
+      if (this.isOver) return
       if (frames.length === 0) throw new Error(`the log ends before ${log.end.sequence}`)
       for (const frame of frames) {
         const entries: LogEntry[] = context.ports.frames.entries(frame)

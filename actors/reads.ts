@@ -1,5 +1,6 @@
 import type { GraphReader, Query, ReadAnswer, ErrorCode } from './ports.js'
 import { encodingOf, refuse } from './answers.js'
+import { isDamage } from './member.js'
 import type { Member } from './member.js'
 import type { BusMessage } from './ports.js'
 import type { PrimaryRole } from './primary.js'
@@ -24,7 +25,25 @@ export class ReadService {
   ) {}
 
   /** `engram.v1.read.<space>`: only the primary answers; others leave it to NATS's 503. */
-  async onRead(message: BusMessage): Promise<void> {
+  onRead(message: BusMessage): void {
+    this.latest(message).catch((error: unknown) => this.failed(message, error))
+  }
+
+  /** `engram.v1.read.<space>.any`: committed state, waiting (bounded) for what is asked for. */
+  onReadAny(message: BusMessage): void {
+    this.anyState(message).catch((error: unknown) => this.failed(message, error))
+  }
+
+  /** The log or the store cannot be read: the client may ask another member. */
+  private failed(message: BusMessage, error: unknown): void {
+    const { member } = this
+    const reason = String(error)
+    member.context.ports.logger.error({ space: member.space, error: reason }, 'a read failed')
+    this.fail(message, 'INTERNAL', `${member.self} cannot read its state: ${reason}`)
+    if (isDamage(error)) member.damaged(reason)
+  }
+
+  private async latest(message: BusMessage): Promise<void> {
     const primary = this.primary()
     if (!primary) return
     const { reply } = message
@@ -66,8 +85,7 @@ export class ReadService {
     return false
   }
 
-  /** `engram.v1.read.<space>.any`: committed state, waiting (bounded) for what is asked for. */
-  async onReadAny(message: BusMessage): Promise<void> {
+  private async anyState(message: BusMessage): Promise<void> {
     const { member } = this
     const { reply } = message
     if (!reply) return

@@ -1,5 +1,7 @@
 import type { Assignment, AssignmentAt } from '../machines/protocol.js'
-import type { Arbiter, Clock, ControlCodec, Logger, Store } from './ports.js'
+import type {
+  Arbiter, Clock, ControlCodec, Logger, RememberedRecord, Store,
+} from './ports.js'
 import { ArbiterUnavailableError } from './ports.js'
 
 export type Settlement =
@@ -9,7 +11,10 @@ export type Settlement =
 
 export type RecordRead =
   | { readonly kind: 'present'; readonly record: AssignmentAt }
-  /** The bucket lost what it held; `remembered` is what this node saw last (revision 0). */
+  /**
+   * The bucket lost what it held; `remembered` is what this node saw last, with the revision that
+   * the bucket has now (0: none).
+   */
   | { readonly kind: 'lost'; readonly remembered: AssignmentAt; readonly sinceMs: number }
   | { readonly kind: 'absent' }
 
@@ -23,6 +28,14 @@ export interface RecordsOptions {
 
 const retryMs = 50
 
+/** An arbiter confirms nothing that is older than what it confirmed before. */
+function isBehind(record: RememberedRecord, seen: RememberedRecord): boolean {
+  const { assignment, bucket, revision } = record
+  if (assignment.uuid !== seen.assignment.uuid) return false
+  if (assignment.epoch !== seen.assignment.epoch) return assignment.epoch < seen.assignment.epoch
+  return bucket === seen.bucket && revision < seen.revision
+}
+
 /**
  * The space records at the arbiter: linearizable reads, compare-and-set settled to a definite
  * outcome (DESIGN section 5), and the memory of what was seen, in case the bucket loses it.
@@ -33,7 +46,17 @@ export class Records {
   /** Monotonic time at which a space's record was first found lost. */
   private readonly lostSince = new Map<string, number>()
 
-  constructor(private readonly options: RecordsOptions) {}
+  /** What was seen last of each space; written through to the store. */
+  private readonly seen: Map<string, RememberedRecord>
+
+  constructor(private readonly options: RecordsOptions) {
+    this.seen = options.store.remembered()
+  }
+
+  /** What this node saw last of the space's record, over restarts. */
+  remembered(space: string): RememberedRecord | undefined {
+    return this.seen.get(space)
+  }
 
   attach(arbiter: Arbiter): void {
     this.arbiter = arbiter
@@ -54,29 +77,41 @@ export class Records {
 
   /** Rejects with ArbiterUnavailableError. */
   async read(space: string): Promise<RecordRead> {
+    // As of before the read is sent: what is seen since may be newer than its answer.
+    const remembered = this.seen.get(space)
     const found = await this.lookUp(`space.${space}`)
     if (found) {
       const decoded = this.options.control.assignment(found.value)
       if (!decoded.ok) {
         throw new ArbiterUnavailableError(`record of space ${space}: ${decoded.reason}`)
       }
-      this.lostSince.delete(space)
       const record = { assignment: decoded.value, revision: found.revision }
+      const at = { ...record, bucket: this.bucket }
+      if (remembered && isBehind(at, remembered)) {
+        const { revision, assignment: { epoch } } = record
+        return this.lost(space, remembered, revision, 'the arbiter went back: it has revision '
+          + `${revision}, epoch ${epoch}, and had ${remembered.revision}, epoch `
+          + `${remembered.assignment.epoch}`)
+      }
+      this.lostSince.delete(space)
       await this.remember(record)
       return { kind: 'present', record }
     }
-    const remembered = this.options.store.remembered().get(space)
     if (!remembered) return { kind: 'absent' }
+    return this.lost(space, remembered, 0, 'the arbiter no longer has its record')
+  }
+
+  /** `revision`: of what the bucket has now, the base of the next compare-and-set. */
+  private lost(
+    space: string, { assignment }: RememberedRecord, revision: number, reason: string,
+  ): RecordRead {
     const now = this.options.clock.monotonicMs()
+    const sinceMs = this.lostSince.get(space) ?? now
     if (!this.lostSince.has(space)) {
       this.lostSince.set(space, now)
-      this.options.onBucketLost(space, 'the arbiter no longer has its record')
+      this.options.onBucketLost(space, reason)
     }
-    return {
-      kind: 'lost',
-      remembered: { assignment: remembered.assignment, revision: 0 },
-      sinceMs: now - this.lostSince.get(space)!,
-    }
+    return { kind: 'lost', remembered: { assignment, revision }, sinceMs: now - sinceMs }
   }
 
   /**
@@ -127,7 +162,7 @@ export class Records {
     const prefix = 'space.'
     const keys = await this.guarded((arbiter) => arbiter.keys(prefix))
     const known = new Set(keys.map((key) => key.slice(prefix.length)))
-    for (const space of this.options.store.remembered().keys()) known.add(space)
+    for (const space of this.seen.keys()) known.add(space)
     return [...known]
   }
 
@@ -162,11 +197,14 @@ export class Records {
 
   private async remember(record: AssignmentAt): Promise<void> {
     const { space } = record.assignment
-    const seen = this.options.store.remembered().get(space)
+    const seen = this.seen.get(space)
+    const at = { ...record, bucket: this.bucket }
+    if (seen && isBehind(at, seen)) return
     if (seen && seen.revision === record.revision && seen.bucket === this.bucket
       && seen.assignment.nonce === record.assignment.nonce) return
+    this.seen.set(space, at)
     try {
-      await this.options.store.remember(space, { ...record, bucket: this.bucket })
+      await this.options.store.remember(space, at)
     } catch (error) {
       // A help for a day when the bucket is lost; what the arbiter said stands without it.
       this.options.logger.warn({ space, error: String(error) }, 'a record cannot be remembered')

@@ -18,6 +18,8 @@ type ReplicaActor = HostedActor<typeof replicaMachine>
 
 /** Ack again after this long without news, so that a lost session is noticed. */
 const keepAliveMs = 2000
+/** Until something came in a session, its first ack is repeated this often. */
+const firstAcks = 10
 /** The same gap is asked for again at the earliest after this long. */
 const nackPauseMs = 50
 
@@ -34,10 +36,17 @@ export class ReplicaRole implements FlushSource {
   private ackedApplied = -1
   private lastAckMs = 0
   private lastNackMs = -Infinity
+  /** Heartbeats that a new session's first ack, which begins the stream, is repeated for. */
+  private firstAcksLeft = 0
   private primaryEnd = 0
   private settledWaiters: (() => void)[] = []
 
-  constructor(private readonly member: Member, private readonly refresh: () => void) {}
+  /** `refresh` reads the record again; `onResigned`: the holder says that its reign is over. */
+  constructor(
+    private readonly member: Member,
+    private readonly refresh: () => void,
+    private readonly onResigned: () => void,
+  ) {}
 
   spec(): ActorSpec<typeof replicaMachine> {
     const { self, space, context } = this.member
@@ -94,6 +103,7 @@ export class ReplicaRole implements FlushSource {
     }
     const { header, frame } = decoded
     if (!this.isOfSession(header)) return
+    this.firstAcksLeft = 0
     this.primaryEnd = Math.max(this.primaryEnd, header.endSequence)
     if (frame && frame.uuid === this.member.uuid) this.onFrame(frame)
     this.member.commitUpTo(header.commitSequence)
@@ -219,7 +229,8 @@ export class ReplicaRole implements FlushSource {
     const now = context.ports.clock.monotonicMs()
     const isNews = store.applied.sequence !== this.ackedApplied
       || log.durable.sequence !== this.ackedDurable
-    if (isNews || now - this.lastAckMs > keepAliveMs) {
+    if (isNews || this.firstAcksLeft > 0 || now - this.lastAckMs > keepAliveMs) {
+      this.firstAcksLeft -= 1
       this.ack(store.applied.sequence === log.commitSequence ? store.digest : '')
     }
     this.measure()
@@ -236,6 +247,7 @@ export class ReplicaRole implements FlushSource {
         this.member.truncation = this.truncate(effect.common, effect.epoch)
         return
       case 'follow':
+        this.member.log.commonPoint(effect.common.sequence)
         this.follow(effect)
         return
       case 'leave':
@@ -258,6 +270,7 @@ export class ReplicaRole implements FlushSource {
   private follow(session: Session): void {
     this.following = session
     this.member.isFollowing = true
+    this.firstAcksLeft = firstAcks
     this.ackedDurable = -1
     this.ack()
     this.measure()
@@ -282,6 +295,8 @@ export class ReplicaRole implements FlushSource {
     const failed = (reason: string) => this.actor?.send({ type: 'joinFailed', number, reason })
     try {
       await this.settled()
+      // One that a former life of this actor began goes on: the history is not to be read before.
+      await member.truncation
       const request = ports.control.encode({
         kind: 'join', space: member.space, uuid: member.uuid, node: self.node, disk: self.disk,
         ...wire.life, epoch, number, history: member.log.history,
@@ -293,8 +308,10 @@ export class ReplicaRole implements FlushSource {
       const answer = decoded.value
       if (answer.number !== number || answer.epoch !== epoch) return failed('another answer')
       if (answer.kind === 'refused') {
+        failed(answer.reason)
         this.refresh()
-        return failed(answer.reason)
+        if (member.resigned(primary, answer.endedEpoch)) this.onResigned()
+        return
       }
       this.primaryEnd = answer.endSequence
       const { log, store } = member
@@ -321,7 +338,12 @@ export class ReplicaRole implements FlushSource {
     const { log, space, uuid, overlay } = member
     member.isTruncating = true
     try {
+      // First, so that nothing of the fork goes into the store meanwhile.
+      log.commonPoint(common.sequence)
       await member.applier.quiet()
+      if (member.store.applied.sequence > common.sequence) {
+        throw new Error(`the store holds ${member.store.applied.sequence} already`)
+      }
       const end = log.end
       const salvage = await ports.salvages.save({
         space, uuid, node: self.node, common, end, joinedEpoch: epoch,
@@ -330,9 +352,6 @@ export class ReplicaRole implements FlushSource {
       await commits.submit({ type: 'truncate', uuid, to: common, salvage })
       overlay.dropAbove(common.sequence)
       log.truncate(common)
-      // Only a forced reign can undo what was committed (section 8); the store is ahead of it
-      // then, or the entries were not applied yet.
-      log.commitSequence = Math.min(log.commitSequence, common.sequence)
       member.forks += 1
       member.salvages += 1
       ports.logger.warn({ space, salvage, common, end },

@@ -143,9 +143,12 @@ export class Shipping {
     this.inFlightBytes += frame.bytes.length
   }
 
-  /** Once per heartbeat, and after a commit: what frames did not tell. */
+  /**
+   * Once per heartbeat, and after a commit: what frames did not tell. Nothing comes before the
+   * session's first ack, so that whatever comes tells the member that it arrived.
+   */
   notice(always: boolean): void {
-    if (!this.isJoined) return
+    if (!this.isJoined || !this.isConfirmed) return
     const { log } = this.options
     if (!always && this.toldCommit === log.commitSequence) return
     this.options.send(this.options.frames.encodeWal(this.header(), null))

@@ -15,12 +15,8 @@ import type { BusMessage, BusSubscription } from './ports.js'
 import { PrimaryRole } from './primary.js'
 import { PromotionRole } from './promotion.js'
 import { ReadService } from './reads.js'
+import { RecordWatch } from './recordWatch.js'
 import { ReplicaRole } from './replica.js'
-
-/** Records are read again at least this often while no reign is followed. */
-const pollMs = 300
-/** And this often while all is well: announcements may be lost. */
-const slowPollMs = 5000
 
 /** One space on this node: the `space` chart, its role actors, and what the bus brings. */
 export class SpaceActor {
@@ -31,8 +27,7 @@ export class SpaceActor {
   private primary: PrimaryRole | null = null
   private readonly reads: ReadService
   private subscriptions: BusSubscription[] = []
-  private reading: Promise<void> | null = null
-  private lastReadMs = -Infinity
+  private readonly records: RecordWatch
   private vacancySinceMs: number | null = null
 
   constructor(private readonly context: NodeContext, readonly space: string, uuid: string) {
@@ -43,6 +38,11 @@ export class SpaceActor {
       this.actor?.send({ type: 'logDamaged', reason })
     }
     this.reads = new ReadService(this.member, () => this.primary)
+    this.records = new RecordWatch({
+      member: this.member,
+      onRecord: (record) => this.onRecord(record),
+      onLost: (remembered) => this.onLost(remembered),
+    })
   }
 
   start(): void {
@@ -87,14 +87,15 @@ export class SpaceActor {
     this.primary = null
     this.promotion = null
     this.member.endReign('the member is a replica')
-    this.replica = new ReplicaRole(this.member, () => this.refresh())
+    this.replica = new ReplicaRole(this.member,
+      () => this.records.refresh(), () => this.reconsider())
     return this.replica.spec()
   }
 
   private startPromotion(input: RoleInput) {
     this.replica = null
     this.vacancySinceMs ??= this.context.ports.clock.monotonicMs()
-    this.promotion = new PromotionRole(this.member, input, () => this.readForPromotion(),
+    this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion(),
       this.alert)
     return this.promotion.spec()
   }
@@ -103,7 +104,7 @@ export class SpaceActor {
     this.promotion = null
     const { clock, telemetry } = this.context.ports
     this.primary = new PrimaryRole(this.member, input, this.member.clockAtEnd,
-      (message) => void this.reads.onRead(message),
+      (message) => this.reads.onRead(message),
       (isUnderWay) => this.actor?.send({
         type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
       }),
@@ -118,6 +119,13 @@ export class SpaceActor {
     return this.primary.spec()
   }
 
+  /** A damaged member has no role; its actors were stopped by the chart. */
+  private leaveRoles(): void {
+    this.replica = null
+    this.promotion = null
+    this.primary = null
+  }
+
   private perform(effect: SpaceEffect): void {
     const { logger } = this.context.ports
     switch (effect.type) {
@@ -126,6 +134,7 @@ export class SpaceActor {
         // Also after a restart of this actor: the log was recovered when the node started.
         if (effect.state === 'recovering') this.actor?.send({ type: 'logRecovered' })
         if (effect.state === 'replica') this.reconsider()
+        if (effect.state === 'damaged') this.leaveRoles()
         return
       case 'resign':
         this.member.endReign(effect.reason)
@@ -142,11 +151,11 @@ export class SpaceActor {
     const { wire } = this.context
     this.unsubscribe()
     if (!this.member.damage) {
-      const onRead = (message: BusMessage) => void this.reads.onReadAny(message)
+      const onRead = (message: BusMessage) => this.reads.onReadAny(message)
       const subject = subjects.readAny(this.space)
       this.subscriptions = [wire.subscribe(subject, onRead, { queue: 'members' })]
     }
-    this.refresh()
+    this.records.refresh()
   }
 
   disconnected(reason: string): void {
@@ -169,7 +178,9 @@ export class SpaceActor {
 
   onAckMessage(ack: AckMessage, reply: string | undefined): void {
     if (ack.kind === 'join') this.onJoin(ack, reply)
-    else this.primary?.onAckMessage(ack)
+    else if (this.primary?.reigns) this.primary.onAckMessage(ack)
+    // It follows a reign that is over, and did not hear the announcement.
+    else this.member.tellSession(ack.node, ack.epoch, 0)
   }
 
   private onJoin(request: JoinRequest, reply: string | undefined): void {
@@ -178,7 +189,8 @@ export class SpaceActor {
     const answer = this.primary?.join(request) ?? {
       kind: 'refused', number: request.number, node: this.member.self, epoch: request.epoch,
       session: 0, common: { epoch: 0, sequence: 0 }, commitSequence: 0, endSequence: 0,
-      snapshotNeeded: false, reason: `${this.member.self} does not reign over ${this.space}`,
+      endedEpoch: this.member.endedEpoch, snapshotNeeded: false,
+      reason: `${this.member.self} does not reign over ${this.space}`,
     }
     wire.publish(reply, ports.control.encode(answer))
   }
@@ -193,7 +205,7 @@ export class SpaceActor {
       highestEpoch: member.highestEpoch,
       serving: this.primary?.serves ?? false,
       endedEpoch: member.endedEpoch,
-      whole: member.damage === null && !member.isTruncating && !this.context.commits.isFull,
+      whole: member.unfit === null,
     }
   }
 
@@ -206,11 +218,11 @@ export class SpaceActor {
     // epoch is news too.
     const isNews = revision > known
       || assignment.epoch > (this.member.record?.assignment.epoch ?? 0)
-    if (isNews) this.refresh()
+    if (isNews) this.records.refresh()
     if (kind !== 'resigned') return
     // Handed over when the record is a later one: that one says who is to reign, so it is read
     // first, or the one it names would claim yet another epoch.
-    if (isNews && this.reading) void this.reading.then(() => this.resigned(assignment.epoch))
+    if (isNews) void this.records.settled().then(() => this.resigned(assignment.epoch))
     else this.resigned(assignment.epoch)
   }
 
@@ -222,48 +234,6 @@ export class SpaceActor {
 
   // ---------------------------------------------------------------- record
 
-  /** Reads the record, linearizably, and acts on it. Calls made meanwhile share the next read. */
-  refresh(): void {
-    if (this.reading || !this.context.records.isAttached) return
-    this.reading = this.readAndAct().finally(() => {
-      this.reading = null
-    })
-  }
-
-  private async readAndAct(): Promise<void> {
-    this.lastReadMs = this.context.ports.clock.monotonicMs()
-    try {
-      const read = await this.context.records.read(this.space)
-      if (read.kind === 'present') {
-        this.member.arbiter = 'reachable'
-        this.onRecord(read.record)
-      } else {
-        this.member.arbiter = 'lost'
-        this.onLost(read.kind === 'lost' ? read.remembered : null)
-      }
-    } catch (error) {
-      this.member.arbiter = 'unreachable'
-      this.context.ports.logger.debug({ space: this.space, error: String(error) },
-        'the record cannot be read')
-    }
-  }
-
-  private async readForPromotion(): Promise<AssignmentAt> {
-    const { records, settings } = this.context
-    const read = await records.read(this.space)
-    if (read.kind === 'present') {
-      this.member.record = read.record
-      return read.record
-    }
-    if (read.kind === 'absent') throw new Error('the arbiter has no record of this space')
-    const waitMs = settings.grantMs * settings.grantMargin
-    const wasMine = read.remembered.assignment.primary?.node === this.member.self
-    if (!wasMine && read.sinceMs < waitMs) {
-      throw new Error('the arbiter lost the record: its last primary goes first')
-    }
-    return read.remembered
-  }
-
   private onRecord(record: AssignmentAt): void {
     const { member } = this
     const { assignment } = record
@@ -273,8 +243,7 @@ export class SpaceActor {
     member.record = record
     member.sawEpoch(assignment.epoch)
     if (this.primary) {
-      const isHandedOver = this.primary.isHandingOver
-      if (assignment.epoch > member.reigningEpoch && !isHandedOver) {
+      if (assignment.epoch > member.reigningEpoch && !this.primary.isTransferring) {
         this.primary.deposed(`${assignment.primary?.node ?? 'nobody'} holds epoch `
           + `${assignment.epoch}`)
       }
@@ -310,7 +279,7 @@ export class SpaceActor {
       return
     }
     const vacancy = member.vacancy()
-    if (vacancy && !this.context.peers.isTilted && !this.context.commits.isFull) {
+    if (vacancy && !this.context.peers.isTilted && !member.unfit) {
       replica.reignEnded(`the reign of epoch ${epoch} is over: ${vacancy}`)
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
@@ -321,7 +290,7 @@ export class SpaceActor {
   // ---------------------------------------------------------------- what the node tells
 
   grantsRenewed(): void {
-    this.primary?.grantsRenewed()
+    this.member.lease?.renew()
     this.promotion?.tick()
   }
 
@@ -339,8 +308,7 @@ export class SpaceActor {
     this.promotion?.tick()
     this.primary?.tick()
     const isCalm = this.primary !== null || (this.replica?.isFollowing ?? false)
-    const dueMs = isCalm ? slowPollMs : pollMs
-    if (this.context.ports.clock.monotonicMs() - this.lastReadMs > dueMs) this.refresh()
+    this.records.tick(isCalm)
     if (this.replica) this.reconsider()
   }
 

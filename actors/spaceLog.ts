@@ -62,6 +62,15 @@ export class SpaceLog {
     this.durable = { epoch: frame.epoch, sequence: frame.last }
   }
 
+  /**
+   * The log is the reign's up to there: what was told of sequences beyond was another log's. Only
+   * after a forced reign is that less than what was committed.
+   */
+  commonPoint(sequence: number): void {
+    this.commitSequence = Math.min(this.commitSequence, sequence)
+    this.safeSequence = Math.min(this.safeSequence, this.commitSequence)
+  }
+
   /** A flush failed: what was not written was never there. */
   rollback(): void {
     this.cut(this.written)

@@ -1,4 +1,4 @@
-import type { Assignment, Life, NodeId, Reigning } from './protocol.js'
+import type { Assignment, Life, Member, NodeId, Reigning } from './protocol.js'
 
 /** Who writes a record, and the mark by which the writer recognises its own writing. */
 export interface Signature {
@@ -6,12 +6,18 @@ export interface Signature {
   readonly nonce: string
 }
 
-/** A claim of `epoch`: exactly one candidate wins it, by compare-and-set. */
+/**
+ * A claim of `epoch`: exactly one candidate wins it, by compare-and-set. `claimant.disk` is listed
+ * from then on: an operator may force a member that came back with another one.
+ */
 export function claimed(
-  record: Assignment, epoch: number, primary: Reigning, inSync: readonly NodeId[],
+  record: Assignment, epoch: number, claimant: Reigning & Member, inSync: readonly NodeId[],
   forced: boolean, signature: Signature,
 ): Assignment {
-  return { ...record, epoch, state: 'claimed', primary, inSync, forced, ...signature }
+  const { disk, ...primary } = claimant
+  const members = record.members.map((member) =>
+    (member.node === primary.node ? { ...member, disk } : member))
+  return { ...record, epoch, state: 'claimed', primary, members, inSync, forced, ...signature }
 }
 
 export function opened(record: Assignment, signature: Signature): Assignment {

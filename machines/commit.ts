@@ -130,11 +130,6 @@ export class LogMarks {
   }
 }
 
-/** What would be lost if the primary and its disk vanished now (section 2). */
-export function lossWindow(marks: LogMarks, safe: number, nowMs: number): Window {
-  return marks.above(safe, nowMs)
-}
-
 /** Bytes of the entries first..last of a batch, all taken to be of equal size. */
 function share(mark: Mark, first: number, last: number): number {
   return Math.ceil((mark.bytes * (last - first + 1)) / (mark.last - mark.first + 1))

@@ -158,6 +158,8 @@ export interface JoinAnswer {
   readonly common: Position
   readonly commitSequence: number
   readonly endSequence: number
+  /** Refused: epoch of this node's latest reign that has ended for good; 0 when there is none. */
+  readonly endedEpoch: number
   /** The journal of the primary no longer reaches back to `common`. */
   readonly snapshotNeeded: boolean
   readonly reason: string

@@ -44,7 +44,7 @@ export type ReplicaEvent =
 export type ReplicaEffect =
   | { type: 'join'; primary: NodeId; epoch: number; number: number }
   | { type: 'truncate'; common: Position; epoch: number; session: number }
-  | { type: 'follow'; primary: NodeId; epoch: number; session: number }
+  | { type: 'follow'; primary: NodeId; epoch: number; session: number; common: Position }
   | { type: 'leave' }
   | { type: 'nack'; position: Position; reason: string }
   | { type: 'progressed'; state: string; reason: string }
@@ -119,6 +119,7 @@ const machine = setup({
       primary: context.primary ?? '',
       epoch: context.epoch,
       session: context.session,
+      common: context.common,
     })),
     leave: emit((): ReplicaEffect => ({ type: 'leave' })),
     // Field by field: the params are an event, whose own type must not become the effect's.

@@ -49,7 +49,7 @@ function memberStatus(space: SpaceActor): MemberStatus {
   return {
     space: member.space,
     uuid: member.uuid,
-    epoch: member.highestEpoch,
+    epoch: member.epoch,
     primary: record?.primary?.node ?? null,
     members: record?.members.map((m) => m.node) ?? [],
     inSync: record?.inSync ?? [],

@@ -67,7 +67,7 @@ export type MemberRole = 'primary' | 'replica' | 'promoting' | 'recovering' | 'd
 export interface MemberStatus {
   readonly space: SpaceId
   readonly uuid: string
-  /** Highest epoch this member has seen. */
+  /** Epoch of the latest reign this member knows. */
   readonly epoch: number
   /** As this member knows the assignment. */
   readonly primary: NodeId | null

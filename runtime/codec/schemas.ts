@@ -123,6 +123,8 @@ export const joinAnswer: z.ZodType<JoinAnswer> = z.object({
   common: position,
   commitSequence: count,
   endSequence: count,
+  // Nodes of before do not tell it.
+  endedEpoch: count.default(0),
   snapshotNeeded: z.boolean(),
   reason,
 })

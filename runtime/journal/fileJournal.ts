@@ -53,7 +53,6 @@ export class FileJournal implements Journal {
   #flush: number
   #syncedFlush: number
   /** Bytes of a failed flush may lie behind `#end`. */
-  #untidy = false
   #busy = false
   #failure: SyncFailedError | null = null
   #closed = false
@@ -90,7 +89,6 @@ export class FileJournal implements Journal {
       const parts = records.map(partOf)
       let bytes = 0
       for (const part of parts) bytes += recordBytes(part)
-      if (this.#untidy) await this.#tidy()
       if (this.#end + bytes > this.segmentBytes && this.#end > SEGMENT_HEAD_BYTES) {
         await this.#roll()
       }
@@ -148,7 +146,6 @@ export class FileJournal implements Journal {
     try {
       await this.#handle.write(flush.buffers, this.#end)
     } catch (error) {
-      this.#untidy = true
       await this.#tidy()
       throw new JournalFullError(`cannot write to the journal: ${(error as Error).message}`, error)
     }
@@ -158,17 +155,15 @@ export class FileJournal implements Journal {
 
   /**
    * Cuts a failed flush off, durably: its writers are told that nothing was taken, so it must not
-   * come back after a crash. Until that has succeeded nothing is written behind it.
+   * come back after a crash. A disk that does not even take that ends the journal's use.
    */
   async #tidy(): Promise<void> {
     try {
       await this.#handle.truncate(this.#end)
     } catch (error) {
-      throw new JournalFullError(
-        `cannot cut a failed write off the journal: ${(error as Error).message}`, error)
+      throw this.#fail('cannot cut a failed write off the journal', error)
     }
     await this.#datasync()
-    this.#untidy = false
   }
 
   async #datasync(): Promise<void> {

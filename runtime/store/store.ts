@@ -16,8 +16,7 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
-import type { SpaceStore, Store } from '../../actors/ports.js'
-import type { AssignmentAt } from '../../machines/protocol.js'
+import type { RememberedRecord, SpaceStore, Store } from '../../actors/ports.js'
 import { Table, tableEnd, tableKey } from './keys.js'
 import { bootId, distrust, readMarker, STORE_VERSION, syncPath, writeMarker } from './marker.js'
 import { LmdbSpace } from './spaceStore.js'
@@ -35,7 +34,6 @@ export class StoreVersionError extends Error {
   }
 }
 
-type Remembered = AssignmentAt & { bucket: string }
 
 /** A Store that says what became of its file. */
 export interface OpenedStore extends Store {
@@ -109,14 +107,14 @@ class LmdbStore implements OpenedStore {
   }
 
   /** Durable when it resolves. */
-  async remember(space: string, seen: Remembered): Promise<void> {
+  async remember(space: string, seen: RememberedRecord): Promise<void> {
     await this.seen.put(space, Buffer.from(JSON.stringify(seen)))
   }
 
-  remembered(): Map<string, Remembered> {
-    const all = new Map<string, Remembered>()
+  remembered(): Map<string, RememberedRecord> {
+    const all = new Map<string, RememberedRecord>()
     for (const { key, value } of this.seen.getRange()) {
-      all.set(key, JSON.parse(value.toString('utf8')) as Remembered)
+      all.set(key, JSON.parse(value.toString('utf8')) as RememberedRecord)
     }
     return all
   }

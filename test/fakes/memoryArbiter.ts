@@ -46,6 +46,12 @@ export class MemoryBucket {
     this.#records = null
   }
 
+  /** The bucket goes back to what a `snapshot` held: what came after was confirmed, and is gone. */
+  restore(records: ReadonlyMap<string, ArbiterRecord>): void {
+    this.#records = new Map(records)
+    this.#revision = Math.max(0, ...[...records.values()].map(({ revision }) => revision))
+  }
+
   /** A copy, for assertions. */
   snapshot(): Map<string, ArbiterRecord> {
     return new Map(this.#records ?? [])

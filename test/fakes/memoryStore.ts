@@ -2,13 +2,13 @@
  * The Store port in memory: one entry at a time, everything sorted when asked for. Shares only the
  * canonical bytes of a record with the real one, so that digests can be compared.
  */
-import type { EdgeDirection, SpaceStore, Store } from '../../actors/ports.js'
+import type {
+  EdgeDirection, RememberedRecord, SpaceStore, Store,
+} from '../../actors/ports.js'
 import type { KeyRecord, LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
-import type { AssignmentAt, Position } from '../../machines/protocol.js'
+import type { Position } from '../../machines/protocol.js'
 import { digestText, encodeEdge, encodeNode, hashOf } from '../../runtime/store/record.js'
 import { Slab } from '../../runtime/store/slab.js'
-
-type Remembered = AssignmentAt & { bucket: string }
 
 export class MemorySpaceStore implements SpaceStore {
   applied: Position = { epoch: 0, sequence: 0 }
@@ -95,7 +95,7 @@ export class MemorySpaceStore implements SpaceStore {
 
 export class MemoryStore implements Store {
   private readonly spaces = new Map<string, MemorySpaceStore>()
-  private readonly seen = new Map<string, Remembered>()
+  private readonly seen = new Map<string, RememberedRecord>()
 
   space(uuid: string): MemorySpaceStore {
     let space = this.spaces.get(uuid)
@@ -106,11 +106,11 @@ export class MemoryStore implements Store {
     return space
   }
 
-  async remember(space: string, seen: Remembered): Promise<void> {
+  async remember(space: string, seen: RememberedRecord): Promise<void> {
     this.seen.set(space, structuredClone(seen))
   }
 
-  remembered(): Map<string, Remembered> {
+  remembered(): Map<string, RememberedRecord> {
     return structuredClone(this.seen)
   }
 

@@ -50,7 +50,7 @@ test('joins a reign, catches up, streams, until the reign is over', () => {
       join primary:n1,epoch:4,number:1
     > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
     catchingUp: session 7 of n1, common point (3, 40)
-      follow primary:n1,epoch:4,session:7
+      follow primary:n1,epoch:4,session:7,common:(3, 40)
       progressed state:catchingUp
     > measured durable:60,primaryEnd:90
     catchingUp: session 7 of n1, common point (3, 40)
@@ -84,7 +84,7 @@ test('what lies beyond the common point is salvaged and truncated before it foll
       progressed state:truncating
     > forkTruncated
     catchingUp: session 7 of n1, common point (3, 40)
-      follow primary:n1,epoch:4,session:7
+      follow primary:n1,epoch:4,session:7,common:(3, 40)
       progressed state:catchingUp
     > measured durable:90,primaryEnd:90
     streaming: session 7 of n1, common point (3, 40)
@@ -164,7 +164,7 @@ test('a gap is asked for again', () => {
       join primary:n1,epoch:4,number:1
     > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
     catchingUp: session 7 of n1, common point (3, 40)
-      follow primary:n1,epoch:4,session:7
+      follow primary:n1,epoch:4,session:7,common:(3, 40)
       progressed state:catchingUp
     > measured durable:90,primaryEnd:90
     streaming: session 7 of n1, common point (3, 40)
@@ -190,7 +190,7 @@ test('a session that the primary does not know any more is asked for anew', () =
       join primary:n1,epoch:4,number:1
     > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
     catchingUp: session 7 of n1, common point (3, 40)
-      follow primary:n1,epoch:4,session:7
+      follow primary:n1,epoch:4,session:7,common:(3, 40)
       progressed state:catchingUp
     > measured durable:90,primaryEnd:90
     streaming: session 7 of n1, common point (3, 40)
@@ -202,7 +202,7 @@ test('a session that the primary does not know any more is asked for anew', () =
       join primary:n1,epoch:4,number:2
     > joined number:2,session:8,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
     catchingUp: session 8 of n1, common point (3, 40)
-      follow primary:n1,epoch:4,session:8
+      follow primary:n1,epoch:4,session:8,common:(3, 40)
       progressed state:catchingUp`))
 })
 
@@ -215,7 +215,7 @@ test('a later reign is joined, an earlier one and the present one are not', () =
       join primary:n1,epoch:4,number:1
     > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
     catchingUp: session 7 of n1, common point (3, 40)
-      follow primary:n1,epoch:4,session:7
+      follow primary:n1,epoch:4,session:7,common:(3, 40)
       progressed state:catchingUp
     > reignSeen primary:n1,epoch:4
     catchingUp: session 7 of n1, common point (3, 40)
@@ -257,7 +257,7 @@ test('answers to an earlier join are ignored', () => {
     joining.asking: n1 does not answer
     > joined number:6,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
     catchingUp: session 7 of n1, common point (3, 40)
-      follow primary:n1,epoch:4,session:7
+      follow primary:n1,epoch:4,session:7,common:(3, 40)
       progressed state:catchingUp`))
 })
 

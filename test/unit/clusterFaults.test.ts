@@ -121,6 +121,21 @@ test('a bucket that was wiped is written again by the reigning primary', async (
   await cluster.check()
 })
 
+test('an arbiter that went back is written again, above what was seen', async () => {
+  const cluster = await reigning()
+  const before = cluster.bucket.snapshot()
+  cluster.primary()!.kill()
+  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.writes(3, 'committed')
+  const { epoch } = cluster.record()!
+  cluster.bucket.restore(before)
+  await cluster.until('the record stands again', () => (cluster.record()?.epoch ?? 0) > epoch
+    && cluster.primary() !== null, 15_000)
+  await cluster.writes(3, 'committed')
+  for (const node of cluster.nodes.values()) if (!node.life) node.start()
+  await cluster.check()
+})
+
 test('a bucket wiped together with the primary: the others wait one lease', async () => {
   const cluster = await reigning()
   const epoch = cluster.record()!.epoch

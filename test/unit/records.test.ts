@@ -9,7 +9,7 @@ import { MemoryBucket } from '../fakes/memoryArbiter.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
-import { quiet, uuid } from './actorKit.js'
+import { quiet, settle, uuid } from './actorKit.js'
 
 const test = suite('records')
 
@@ -145,6 +145,61 @@ test('a bucket that lost its records is told from a space that never was', async
   assert.equal(await records.spaces(), ['demo'])
   assert.is((await put(assignment('b', { epoch: 2 }), 0)).kind, 'applied')
   assert.is((await records.read('demo')).kind, 'present')
+})
+
+test('a record of before is no news but a loss, and is written over at its revision', async () => {
+  const { bucket, records, put, lost } = await kit()
+  await put(assignment('a'), 0)
+  const before = bucket.snapshot()
+  await put(assignment('b', { inSync: ['n1'] }), 1)
+  await put(assignment('c', { epoch: 4 }), 2)
+  bucket.restore(before)
+  const read = await records.read('demo')
+  assert.is(read.kind, 'lost')
+  if (read.kind !== 'lost') return
+  assert.is(read.remembered.assignment.epoch, 4)
+  assert.is(read.remembered.revision, 1, 'the base of the next compare-and-set')
+  assert.equal(lost, ['demo'])
+  // Its revision is lower than what was seen once, its epoch is above everything known.
+  assert.is((await put(assignment('d', { epoch: 5 }), 1)).kind, 'applied')
+  const again = await records.read('demo')
+  assert.is(again.kind === 'present' && again.record.revision, 2)
+  assert.is(records.remembered('demo')!.assignment.epoch, 5)
+})
+
+test('the same epoch at an earlier revision is a loss too: the in-sync set was another', async () => {
+  const { bucket, records, put } = await kit()
+  await put(assignment('a'), 0)
+  const before = bucket.snapshot()
+  await put(assignment('b', { inSync: ['n1'] }), 1)
+  bucket.restore(before)
+  const read = await records.read('demo')
+  assert.equal(read.kind === 'lost' && read.remembered.assignment.inSync, ['n1'])
+})
+
+test('an answer that was overtaken by a compare-and-set is no loss', async () => {
+  const { bucket, records, put, connection, lost } = await kit()
+  await put(assignment('a'), 0)
+  const arbiter = bucket.open(connection)
+  let go = (): void => undefined
+  // It was read before the next record was written, and its answer comes after.
+  records.attach({
+    ...arbiter,
+    read: async (key) => {
+      const found = await arbiter.read(key)
+      await new Promise<void>((resolve) => {
+        go = resolve
+      })
+      return found
+    },
+  })
+  const reading = records.read('demo')
+  await settle()
+  await put(assignment('b'), 1)
+  go()
+  assert.is((await reading).kind, 'present')
+  assert.is(records.remembered('demo')!.revision, 2, 'the later one is remembered')
+  assert.equal(lost, [])
 })
 
 test('a store that cannot remember does not keep a compare-and-set unsettled', async () => {

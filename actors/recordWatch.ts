@@ -1,0 +1,94 @@
+import type { AssignmentAt } from '../machines/protocol.js'
+import type { Member } from './member.js'
+
+/** Records are read again at least this often while no reign is followed. */
+const pollMs = 300
+/** And this often while all is well: announcements may be lost. */
+const slowPollMs = 5000
+
+export interface RecordWatchOptions {
+  readonly member: Member
+  readonly onRecord: (record: AssignmentAt) => void
+  /** The bucket no longer has the record; what this node remembers of it, if anything. */
+  readonly onLost: (remembered: AssignmentAt | null) => void
+}
+
+/** Reads one space's record at the arbiter, linearizably: when told to, and now and then. */
+export class RecordWatch {
+  private reading: Promise<void> | null = null
+  private isWantedAgain = false
+  private lastReadMs = -Infinity
+
+  constructor(private readonly options: RecordWatchOptions) {}
+
+  /**
+   * Reads the record and tells what it says. A call during a read is answered by one more read:
+   * the change that it is about may have come after the first was sent.
+   */
+  refresh(): void {
+    if (!this.options.member.context.records.isAttached) return
+    if (this.reading) {
+      this.isWantedAgain = true
+      return
+    }
+    this.reading = this.read().finally(() => {
+      this.reading = null
+      if (!this.isWantedAgain) return
+      this.isWantedAgain = false
+      this.refresh()
+    })
+  }
+
+  /** Resolves when no read is under way. */
+  async settled(): Promise<void> {
+    while (this.reading) await this.reading
+  }
+
+  /** Once per heartbeat. `isCalm`: a reign is held or followed here. */
+  tick(isCalm: boolean): void {
+    const { clock } = this.options.member.context.ports
+    const dueMs = isCalm ? slowPollMs : pollMs
+    if (clock.monotonicMs() - this.lastReadMs > dueMs) this.refresh()
+  }
+
+  private async read(): Promise<void> {
+    const { member, onRecord, onLost } = this.options
+    const { records, ports } = member.context
+    this.lastReadMs = ports.clock.monotonicMs()
+    try {
+      const read = await records.read(member.space)
+      if (read.kind === 'present') {
+        member.arbiter = 'reachable'
+        onRecord(read.record)
+      } else {
+        member.arbiter = 'lost'
+        onLost(read.kind === 'lost' ? read.remembered : null)
+      }
+    } catch (error) {
+      member.arbiter = 'unreachable'
+      ports.logger.debug({ space: member.space, error: String(error) },
+        'the record cannot be read')
+    }
+  }
+
+  /**
+   * The record that a promotion stands on. Rejects with ArbiterUnavailableError, and while the
+   * bucket has lost it and its last holder goes first (DESIGN section 5, the arbiter).
+   */
+  async readForPromotion(): Promise<AssignmentAt> {
+    const { member } = this.options
+    const { records, settings } = member.context
+    const read = await records.read(member.space)
+    if (read.kind === 'present') {
+      member.record = read.record
+      return read.record
+    }
+    if (read.kind === 'absent') throw new Error('the arbiter has no record of this space')
+    const waitMs = settings.grantMs * settings.grantMargin
+    const wasMine = read.remembered.assignment.primary?.node === member.self
+    if (!wasMine && read.sinceMs < waitMs) {
+      throw new Error('the arbiter lost the record: its last primary goes first')
+    }
+    return read.remembered
+  }
+}

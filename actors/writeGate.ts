@@ -1,0 +1,107 @@
+import type { NodeId } from '../machines/protocol.js'
+import { subjects } from '../machines/subjects.js'
+import { refuse } from './answers.js'
+import { forward, forwardedHeader, HeldWrites } from './heldWrites.js'
+import type { NodeContext } from './context.js'
+import type { BusMessage, TimerHandle } from './ports.js'
+
+export interface WriteGateOptions {
+  readonly context: NodeContext
+  readonly space: string
+  /** Into the ingest loop. */
+  readonly take: (message: BusMessage) => void
+}
+
+/**
+ * open: writes are taken. handingOver: held until the target reigns, then passed on.
+ * awaitingForwarded: as that target, direct ones are held until the old primary's have come.
+ */
+type Mode = 'open' | 'handingOver' | 'awaitingForwarded' | 'closed'
+
+/** Patience of the old primary before it passes on without having heard its successor, ms. */
+export const passOnMs = (standByMs: number): number => standByMs * 2
+/** So long after that its writes still count; what comes later is refused. */
+const forwardingMarginMs = 250
+
+/** What lies between a primary's subscription and its ingest loop: writes of a handover. */
+export class WriteGate {
+  private mode: Mode = 'open'
+  private from: NodeId | null = null
+  private held: HeldWrites
+  private timer: TimerHandle | null = null
+
+  constructor(private readonly options: WriteGateOptions) {
+    this.held = new HeldWrites(options.context.settings.heldBytesMax)
+  }
+
+  onWrite(message: BusMessage): void {
+    const forwarded = message.header(forwardedHeader)
+    if (forwarded) return this.onForwarded(message, forwarded === 'end')
+    if (this.mode === 'open') return this.options.take(message)
+    if (this.mode !== 'closed' && this.held.hold(message)) return
+    // Two nodes may have it: that this one does not take it decides nothing.
+    const reason = this.mode === 'closed' ? 'this node does not reign any more'
+      : 'a handover is under way, and no more writes can be held'
+    refuse(this.options.context, message, 'NOT_PRIMARY', reason, { retryAfterMs: 50 })
+  }
+
+  private onForwarded(message: BusMessage, isEnd: boolean): void {
+    if (this.mode !== 'awaitingForwarded') {
+      // It may have been taken already, when it came directly.
+      if (!isEnd) refuse(this.options.context, message, 'NOT_PRIMARY', 'it was passed on too late')
+      return
+    }
+    if (isEnd) return this.open()
+    this.held.drop(message)
+    this.options.take(message)
+  }
+
+  /** A handover in my favour: what the old primary held comes first. */
+  awaitForwarded(from: NodeId): void {
+    const { ports, settings } = this.options.context
+    this.mode = 'awaitingForwarded'
+    this.from = from
+    const patienceMs = passOnMs(settings.standByMs) + forwardingMarginMs
+    this.timer = ports.clock.setTimeout(() => this.open(), patienceMs)
+  }
+
+  /** A handover of mine: nothing is taken from here on. */
+  hold(): void {
+    this.mode = 'handingOver'
+  }
+
+  /** What was held is taken, in order, and writes are taken again. */
+  open(): void {
+    this.stopTimer()
+    if (this.mode === 'closed') return
+    this.mode = 'open'
+    for (const { message } of this.held.release()) this.options.take(message)
+  }
+
+  /** Gives what was held to the new primary, in order. */
+  passOn(): void {
+    const { context, space } = this.options
+    this.mode = 'closed'
+    forward(context.wire, subjects.write(space), this.held.release())
+  }
+
+  /** Once per heartbeat: a dead primary passes nothing on. */
+  tick(): void {
+    if (this.mode !== 'awaitingForwarded' || !this.from) return
+    if (this.options.context.peers.isProvenDead(this.from)) this.open()
+  }
+
+  /** The reign is over: who was held asks again. */
+  close(reason: string): void {
+    this.stopTimer()
+    this.mode = 'closed'
+    for (const { message } of this.held.release()) {
+      refuse(this.options.context, message, 'NOT_PRIMARY', reason)
+    }
+  }
+
+  private stopTimer(): void {
+    if (this.timer) this.options.context.ports.clock.clearTimeout(this.timer)
+    this.timer = null
+  }
+}

@@ -1,0 +1,106 @@
+/** Handovers under load, with what is late, lost, or not told: no write twice, none refused. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { SimCluster } from '../support/simCluster.js'
+import type { SimNode } from '../support/simNode.js'
+
+const test = suite('cluster: handovers')
+
+async function reigning(): Promise<SimCluster> {
+  const cluster = await SimCluster.start()
+  await cluster.createSpace()
+  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
+  await cluster.writes(5, 'committed')
+  return cluster
+}
+
+function handOver(cluster: SimCluster, from: SimNode, to: SimNode): void {
+  const order = JSON.stringify({ type: 'promote', space: 'demo', to: to.id })
+  const options = { timeoutMs: 12_000 }
+  cluster.client.request(`engram.v1.admin.${from.id}`, Buffer.from(order), options)
+    .catch(() => undefined)
+}
+
+for (const lateMs of [450, 800]) {
+  test(`the old primary hears the new one ${lateMs} ms late: no write is in twice`, async () => {
+    const cluster = await reigning()
+    const from = cluster.primary()!
+    const to = cluster.running.find((node) => node !== from)!
+    const sent: Promise<unknown>[] = []
+    handOver(cluster, from, to)
+    for (let ms = 0; ms < 1500; ms += 1) {
+      if (cluster.record()!.primary!.node === to.id) {
+        cluster.weather = (a, b) => (a === to.id && b === from.id ? lateMs : 0.2)
+      }
+      if (ms % 5 === 0) sent.push(cluster.send({ 'Engram-Ack': 'durable' }))
+      await cluster.run(1)
+    }
+    cluster.weather = () => 0.2
+    await cluster.wait(Promise.all(sent))
+    assert.is(cluster.primary(), to)
+    await cluster.check()
+  })
+}
+
+test('writes without a reply, and without a key, are in the log once each', async () => {
+  const cluster = await reigning()
+  const from = cluster.primary()!
+  const to = cluster.running.find((node) => node !== from)!
+  handOver(cluster, from, to)
+  const count = 3000
+  for (let i = 0; i < count; i += 1) {
+    const write = { type: 'StoreNode', node: { id: `q${i}`, content: 'x' } }
+    cluster.client.publish('engram.v1.write.demo', Buffer.from(JSON.stringify(write)))
+    await cluster.run(0.02)
+  }
+  await cluster.run(2000)
+  assert.is(cluster.primary(), to)
+  const times = new Map<string, number>()
+  for (const { operation } of await cluster.entries(to.id)) {
+    if (operation.type !== 'StoreNode') continue
+    times.set(operation.node.id, (times.get(operation.node.id) ?? 0) + 1)
+  }
+  const ids = Array.from({ length: count }, (_, i) => `q${i}`)
+  assert.equal(ids.filter((id) => times.get(id) !== 1), [])
+})
+
+test('a write passed on too late is refused with an unknown outcome, not taken again', async () => {
+  const cluster = await reigning()
+  const write = { type: 'StoreNode', node: { id: 'late', content: 'x' } }
+  const message = await cluster.wait(cluster.client.request(
+    'engram.v1.write.demo', Buffer.from(JSON.stringify(write)),
+    { timeoutMs: 2000, headers: { 'Engram-Forwarded': 'write' } }))
+  const answer = JSON.parse(Buffer.from(message.data).toString()) as Record<string, unknown>
+  assert.equal([answer['code'], answer['outcome']], ['NOT_PRIMARY', 'unknown'])
+})
+
+test('a primary that drains for a handover gives way to a later reign', async () => {
+  const cluster = await reigning()
+  const from = cluster.primary()!
+  const [to, third] = cluster.running.filter((node) => node !== from) as [SimNode, SimNode]
+  // The target acknowledges nothing: the handover drains until its patience is over.
+  cluster.weather = (a, b) => (a === to.id && b === from.id ? 'lost' : 0.2)
+  void cluster.send({ 'Engram-Ack': 'memory' })
+  await cluster.run(5)
+  handOver(cluster, from, to)
+  await cluster.run(20)
+  assert.is(from.space().roleState.state, 'handingOver.draining')
+  await cluster.order(third.id, {
+    type: 'promote', space: 'demo', to: third.id, force: true,
+  })
+  await cluster.run(50)
+  assert.is(from.space().primaryRole, null, 'the forced reign ended its own')
+  assert.is(cluster.primary(), third)
+})
+
+test('a handover leaves no dead letter behind', async () => {
+  const cluster = await reigning()
+  const from = cluster.primary()!
+  const to = cluster.running.find((node) => node !== from)!
+  handOver(cluster, from, to)
+  await cluster.until('it is done', () => cluster.primary() === to)
+  await cluster.run(500)
+  assert.equal(from.log.filter(({ message }) => message === 'dead letter'), [])
+})
+
+test.run()
