@@ -4,7 +4,8 @@
  * So whoever may order faults could kill these processes anyway, and no web page can.
  *
  * `GET /` gives FaultMeans, `POST /` takes a FaultOrder and answers `{"ok":true,"ms":…}` when the
- * fault is over, or `{"ok":false,"message":"…"}`.
+ * fault is over, or `{"ok":false,"message":"…"}`. One fault at a time: a second one, of a second
+ * `engram chaos`, could take the last in-sync member.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer } from 'node:http'
@@ -34,8 +35,9 @@ const performMs = 30_000
 /** Listens on a free port. */
 export async function startControl(cluster: Cluster): Promise<ControlServer> {
   const token = randomBytes(24).toString('base64url')
+  const faults = new OneAtATime(cluster)
   const server = createServer((request, response) => {
-    void answer(cluster, token, request).then(
+    void answer(faults, token, request).then(
       ({ status, body }) => send(response, status, body),
       (error: unknown) => send(response, 500, { ok: false, message: String(error) }))
   })
@@ -57,22 +59,43 @@ function closed(server: Server): Promise<void> {
   })
 }
 
+class OneAtATime {
+  #underWay: FaultOrder | null = null
+
+  constructor(readonly cluster: Cluster) {}
+
+  /** @throws FaultRefusedError */
+  async perform(order: FaultOrder): Promise<number> {
+    if (this.#underWay) {
+      throw new FaultRefusedError(`another fault is under way: ${this.#underWay.type}`)
+    }
+    this.#underWay = order
+    try {
+      return await performFault(this.cluster, order)
+    } finally {
+      this.#underWay = null
+    }
+  }
+}
+
 interface Reply {
   readonly status: number
   readonly body: object
 }
 
-async function answer(cluster: Cluster, token: string, request: IncomingMessage): Promise<Reply> {
+async function answer(
+  faults: OneAtATime, token: string, request: IncomingMessage,
+): Promise<Reply> {
   if (!isKey(request.headers.authorization, token)) {
     return refusal(403, 'the token of up.json is asked for')
   }
-  if (request.method === 'GET') return { status: 200, body: meansOf(cluster) }
+  if (request.method === 'GET') return { status: 200, body: meansOf(faults.cluster) }
   if (request.method !== 'POST') return refusal(405, 'only GET and POST')
   const body = await bodyOf(request)
   const order = orderSchema.safeParse(body)
   if (!order.success) return refusal(400, `no order: ${order.error.issues[0]?.message ?? ''}`)
   try {
-    return { status: 200, body: { ok: true, ms: await performFault(cluster, order.data) } }
+    return { status: 200, body: { ok: true, ms: await faults.perform(order.data) } }
   } catch (error) {
     if (error instanceof FaultRefusedError) return refusal(409, error.message)
     throw error

@@ -89,7 +89,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const { operator, space, signal } = options
   const found = await spaceNow(operator, space)
   const beganAt = performance.now()
-  const nowMs = (): number => performance.now() - beganAt
+  const nowMs = (): number => Math.round(performance.now() - beganAt)
   const watch = new Watch(operator, space, nowMs)
   const injector = new Injector({
     client: operator, control: options.control, watch, space, kinds: options.kinds, nowMs,

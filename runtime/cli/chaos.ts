@@ -93,6 +93,7 @@ async function chaos(context: Context, space: string, flags: ChaosFlags): Promis
   const { runChaos } = await import('../chaos/run.js')
   const clients = await connectAs(context, found)
   const interrupt = new Interrupt(context)
+  const telling = new Telling(context)
   try {
     const seed = flags.seed ?? randomInt(2 ** 31 - 2)
     context.note(`chaos in ${space} for ${showMs(flags.for)}, seed ${seed}`)
@@ -100,9 +101,9 @@ async function chaos(context: Context, space: string, flags: ChaosFlags): Promis
       ...clients, space, forMs: flags.for, kinds: flags.faults ?? faultKinds,
       rate: flags.rate, seed,
       control: await controlOf(clients.operator, record),
-      signal: interrupt.signal, tell: (line) => context.note(`  ${line}`),
-      progress: progressLine(context),
+      signal: interrupt.signal, tell: telling.line, progress: telling.progress,
     })
+    telling.end()
     return print(context, report, flags.json ?? false)
   } catch (error) {
     if (error instanceof ChaosRefusedError) throw new CliError(error.message, error.remedy)
@@ -152,16 +153,36 @@ async function controlOf(
   return nodes.some(({ pid }) => pid !== null && pids.has(pid)) ? control : null
 }
 
-/** On a terminal one line that changes, else one every ten seconds. */
-function progressLine(context: Context): (progress: Progress) => void {
-  const stderr = context.io.stderr as NodeJS.WriteStream
-  let shown = 0
-  return ({ elapsedMs, written, acknowledged, faults, primary, inSync }) => {
-    shown += 1
-    if (!stderr.isTTY && shown % 10 !== 0) return
+/** What goes on, on stderr: on a terminal one line that changes, else one every ten seconds. */
+class Telling {
+  readonly #stderr: NodeJS.WriteStream
+  #shown = 0
+
+  constructor(context: Context) {
+    this.#stderr = context.io.stderr as NodeJS.WriteStream
+  }
+
+  readonly line = (text: string): void => {
+    this.#stderr.write(`${this.#clear}  ${text}\n`)
+  }
+
+  readonly progress = (progress: Progress): void => {
+    const { elapsedMs, written, acknowledged, faults, primary, inSync } = progress
+    this.#shown += 1
+    const { isTTY } = this.#stderr
+    if (!isTTY && this.#shown % 10 !== 0) return
     const line = `  ${showMs(elapsedMs)}: ${showCount(acknowledged)} of ${showCount(written)} `
       + `acknowledged, ${faults} faults, primary ${primary ?? 'none'}, in sync ${inSync.join(' ')}`
-    stderr.write(stderr.isTTY ? `\r\u001B[K${line}\r` : `${line}\n`)
+    this.#stderr.write(isTTY ? `${this.#clear}${line}` : `${line}\n`)
+  }
+
+  end(): void {
+    this.#stderr.write(this.#clear)
+  }
+
+  /** To the beginning of the line, which becomes empty. */
+  get #clear(): string {
+    return this.#stderr.isTTY ? '\r\u001B[K' : ''
   }
 }
 

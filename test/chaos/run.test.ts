@@ -219,6 +219,11 @@ test('the door takes orders from who has the key, and only sound ones', async ({
   }
   assert.equal(await send({ ...kill, node: 'n9' }), [409, 'there is no node n9 here'])
   assert.match((await send({ ...kill, type: 'fill' }))[1], /shares its file system with/)
+  const [first, second] = await Promise.all([
+    send({ type: 'cut', node: 'n1', forMs: 300 }), send({ type: 'pause', node: 'n2', forMs: 1 }),
+  ])
+  assert.is(first[0], 200)
+  assert.equal(second, [409, 'another fault is under way: cut'])
 })
 
 test('the cluster is whole afterwards', async ({ nats }) => {
