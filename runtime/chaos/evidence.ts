@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from '../../actors/ports.js'
 import type { EngramClient } from '../client/client.js'
+import { ReadError } from '../client/errors.js'
 import { frameEntries } from '../codec/frames.js'
 import { NodeFileSystem } from '../fs.js'
 import { createSalvageFiles } from '../journal/salvage.js'
@@ -15,6 +16,7 @@ import type { Watch } from './watch.js'
 const convergeMs = 60_000
 const againMs = 100
 const pageLimit = 500
+const readMs = 20_000
 
 /** Waits until all members are at one place, at most a minute; says how they stood last. */
 export async function membersInTheEnd(
@@ -40,18 +42,30 @@ function isEven(found: ClusterSpace): boolean {
 }
 
 /**
- * The committed log from a sequence on, as its primary tells it.
- * @throws ReadError
+ * The committed log from a sequence on, as its primary tells it; should that not answer, as any
+ * member does, and the fault is told.
+ * @throws ReadError when nobody answers
  */
 export async function readLog(
   client: EngramClient, space: string, from: number, run: string,
+): Promise<{ log: LoggedRecord[]; fault: string | null }> {
+  try {
+    return { log: await readPages(client, space, from, run, 'primary'), fault: null }
+  } catch (error) {
+    if (!(error instanceof ReadError)) throw error
+    const fault = `in the end no primary answers reads (I10): ${error.message}`
+    return { log: await readPages(client, space, from, run, 'any'), fault }
+  }
+}
+
+async function readPages(
+  client: EngramClient, space: string, first: number, run: string, from: 'primary' | 'any',
 ): Promise<LoggedRecord[]> {
   const log: LoggedRecord[] = []
   for (;;) {
-    const next = from + log.length
+    const query = { type: 'GetEntries', from: first + log.length, limit: pageLimit } as const
     const { value } = await client.read(
-      space, { type: 'GetEntries', from: next, limit: pageLimit },
-      { committed: true, deadlineMs: 30_000 })
+      space, query, { from, committed: true, deadlineMs: readMs })
     if (value.length === 0) return log
     log.push(...value.map((entry) => loggedRecord(entry, run)))
   }

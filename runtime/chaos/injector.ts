@@ -67,9 +67,10 @@ export class Injector {
   async prepare(found: ClusterSpace): Promise<FaultKind[]> {
     const { kinds, control } = this.options
     this.#means = await control?.means() ?? null
-    const actors = kinds.includes('actor') ? await this.#actors(found) : { refusal: '' }
     for (const fault of kinds) {
-      const why = fault === 'actor' ? actors.refusal : this.#refusal(fault, found)
+      const why = fault !== 'broker' && found.members.length < 2
+        ? 'the space has no second member that could go on'
+        : fault === 'actor' ? (await this.#actors(found)).refusal : this.#refusal(fault, found)
       if (why !== null) this.skipped.push({ fault, why })
     }
     return kinds.filter((kind) => !this.skipped.some(({ fault }) => fault === kind))
@@ -157,7 +158,7 @@ export class Injector {
     switch (fault) {
       case 'kill':
       case 'pause':
-        return mine.length > 1 ? null : 'the space has no second member to go on'
+        return mine.length > 0 ? null : 'no member of the space is a node of that engram up'
       case 'broker':
         return means.ownsBroker ? null : 'the NATS server was not started by engram up'
       case 'network':

@@ -153,7 +153,7 @@ async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport>
   tell('waiting until all members are at one place')
   const { members, hasConverged } = await membersInTheEnd(watch)
   tell('reading the log and the salvages')
-  const log = await readLog(operator, space, found.commitSequence + 1, run)
+  const { log, fault } = await readLog(operator, space, found.commitSequence + 1, run)
   const nodes = (watch.status?.nodes ?? []).filter(({ id }) =>
     members.some(({ node }) => node === id))
   const { salvaged, unreadable } = await readSalvages(nodes, found.uuid, run)
@@ -168,7 +168,7 @@ async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport>
   const outage = outageOf(
     load.answersMs, { fromMs: 0, toMs: ended.loadEndMs }, excuses)
   const broken = [
-    ...books.broken, ...injector.broken, ...outageFault(outage),
+    ...books.broken, ...(fault === null ? [] : [fault]), ...injector.broken, ...outageFault(outage),
     ...await deathFaults(options.control, ended),
   ]
   return {

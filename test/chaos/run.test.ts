@@ -1,9 +1,10 @@
 /** `engram chaos` as a user types it, against `engram up --chaos`: all faults, and the books. */
 import * as assert from 'uvu/assert'
-import { cpSync, mkdtempSync } from 'node:fs'
+import { cpSync, mkdtempSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Control } from '../../runtime/chaos/control.js'
 import { faultKinds } from '../../runtime/chaos/plan.js'
 import type { ChaosReport } from '../../runtime/chaos/run.js'
 import type { ClusterStatus } from '../../runtime/status.js'
@@ -201,9 +202,15 @@ test('an unknown space, no cluster, bad flags', async ({ data }) => {
   assert.is((await runCli(['chaos', 'a.b', '--data', data])).code, 2)
 }, 90)
 
-test('the door takes orders from who has the key, and only sound ones', async ({ data }) => {
-  const control = readUpRecord(data)?.control
+test('the door takes orders from who has the key, and only sound ones', async (context) => {
+  const control = readUpRecord(context.data)?.control
   assert.ok(control)
+  assert.is(statSync(join(context.data, 'up.json')).mode & 0o077, 0, 'the key is the owner\'s')
+  const means = await new Control(control).means()
+  assert.equal(means.nodes.map(({ id, hasLink }) => [id, hasLink]),
+    [['n1', true], ['n2', true], ['n3', true]])
+  assert.equal(means.nodes.map(({ fillRefusal }) => fillRefusal === null),
+    [false, context.hasSmallDisk, false])
   const send = async (body: unknown, token = control.token): Promise<[number, string]> => {
     const response = await fetch(control.url, {
       method: 'POST', headers: { Authorization: `Bearer ${token}` }, body: JSON.stringify(body),
