@@ -3,6 +3,7 @@
  * the log and the salvages; it decides which promises of DESIGN section 8 were broken.
  */
 import type { AckLevel } from '../../machines/protocol.js'
+import type { Span } from './outage.js'
 
 /** One write of the load. Times are ms since the run began. */
 export interface WrittenRecord {
@@ -57,8 +58,8 @@ export interface Evidence {
   readonly salvaged: readonly SalvagedRecord[]
   /** Salvages that could not be read, and why. */
   readonly unreadable: readonly string[]
-  /** Nodes whose disk was full for a time. */
-  readonly filled: readonly string[]
+  /** Times in which the disk of a node was full. */
+  readonly filled: readonly (Span & { readonly node: string })[]
   readonly members: readonly MemberEnd[]
   /** All members of the space were in sync at one sequence in the end. */
   readonly hasConverged: boolean
@@ -148,7 +149,7 @@ function missing(
   key: string, answer: NonNullable<WrittenRecord['answer']>, isSalvaged: boolean,
   { log, unreadable, filled }: Evidence,
 ): LostRecord[] {
-  const { level, epoch, sequence, node } = answer
+  const { level, epoch, sequence, node, atMs } = answer
   if (isSalvaged && level !== 'committed') return []
   const one = { key, level, epoch, sequence, node }
   if (isSalvaged) {
@@ -157,10 +158,10 @@ function missing(
   if (level === 'memory') {
     // Within one reign the buffer goes into the log, unless the disk does not take it.
     const ended = log.some((entry) => entry.epoch > epoch)
-    const isFull = filled.includes(node)
-    const why = ended ? `in the memory of ${node} when its reign of epoch ${epoch} ended`
-      : isFull ? `in the memory of ${node}, whose disk was full`
-        : `was in the memory of ${node}, whose reign of epoch ${epoch} went on`
+    const isFull = filled.some((one) =>
+      one.node === node && one.fromMs <= atMs && atMs <= one.toMs)
+    const why = `in the memory of ${node}, ${isFull ? 'whose disk was full'
+      : `whose reign of epoch ${epoch} ${ended ? 'ended' : 'went on'}`}`
     return [{ ...one, why, isBroken: !ended && !isFull }]
   }
   const place = `neither in the log nor in a salvage (${level === 'committed' ? 'I5' : 'I6'})`

@@ -3,18 +3,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Cluster } from '../cluster.js'
 import type { NodeProcess } from '../clusterNode.js'
 import { fill, fillRefusal, removeBallast } from './ballast.js'
+import { FaultRefusedError } from './errors.js'
 import type { Link } from './link.js'
 import type { FaultMeans, FaultOrder } from './orders.js'
 
-/** The order cannot be carried out; the message says why. */
-export class FaultRefusedError extends Error {
-  readonly code = 'FAULT_REFUSED'
-  constructor(message: string, cause?: unknown) {
-    super(message, { cause })
-    this.name = 'FaultRefusedError'
-  }
-}
-
+/** What can be ordered from this cluster now. */
 export function meansOf(cluster: Cluster): FaultMeans {
   return {
     nodes: cluster.nodes.map((node) => ({

@@ -56,7 +56,7 @@ export class Injector {
   readonly broken: string[] = []
   readonly excuses: Excuse[] = []
   readonly down: (Span & { readonly node: string })[] = []
-  readonly filled = new Set<string>()
+  readonly filled: (Span & { readonly node: string })[] = []
   /** By "node actor": when it was killed. */
   readonly #kills = new Map<string, number[]>()
   #means: FaultMeans | null = null
@@ -70,7 +70,7 @@ export class Injector {
     for (const fault of kinds) {
       const why = fault !== 'broker' && found.members.length < 2
         ? 'the space has no second member that could go on'
-        : fault === 'actor' ? (await this.#actors(found)).refusal : this.#refusal(fault, found)
+        : fault === 'actor' ? await this.#actorRefusal(found) : this.#refusal(fault, found)
       if (why !== null) this.skipped.push({ fault, why })
     }
     return kinds.filter((kind) => !this.skipped.some(({ fault }) => fault === kind))
@@ -113,27 +113,32 @@ export class Injector {
       space, primary: found.primary, inSync: found.inSync,
       members: found.members.filter(({ role }) => role === 'primary' || role === 'replica')
         .map(({ node }) => node),
-      actors: (await this.#actors(found)).byNode,
+      actors: await this.#actors(found),
       fillable: nodes.filter((node) => node.fillRefusal === null).map(({ id }) => id),
       linked: nodes.filter((node) => node.hasLink).map(({ id }) => id),
     }
   }
 
-  async #actors(
-    found: ClusterSpace,
-  ): Promise<{ byNode: Map<string, readonly string[]>; refusal: string | null }> {
+  /** Those that may be killed now, by node; nodes that refuse or do not answer are not in it. */
+  async #actors(found: ClusterSpace): Promise<ReadonlyMap<string, readonly string[]>> {
     const byNode = new Map<string, readonly string[]>()
-    let refusal = 'no member answers'
-    if (!this.options.kinds.includes('actor')) return { byNode, refusal }
+    if (!this.options.kinds.includes('actor')) return byNode
     await Promise.all(found.members.map(async ({ node }) => {
-      try {
-        const running = await this.#running(node)
-        byNode.set(node, running.filter((actor) => this.#mayKill(node, actor)))
-      } catch (error) {
-        refusal = (error as Error).message
-      }
+      const running = await this.#running(node).catch(() => null)
+      if (running) byNode.set(node, running.filter((actor) => this.#mayKill(node, actor)))
     }))
-    return { byNode, refusal: byNode.size > 0 ? null : refusal }
+    return byNode
+  }
+
+  /** Why no actor can be killed on any node. Nodes that refuse among others are told. */
+  async #actorRefusal(found: ClusterSpace): Promise<string | null> {
+    const refusals = await Promise.all(found.members.map(({ node }) => this.#running(node).then(
+      () => null, (error: unknown) => `${node}: ${(error as Error).message}`)))
+    if (!refusals.includes(null)) return refusals.join('; ')
+    for (const refusal of refusals) {
+      if (refusal !== null) this.options.tell(`no actors are killed there: ${refusal}`)
+    }
+    return null
   }
 
   #mayKill(node: string, actor: string): boolean {
@@ -192,15 +197,17 @@ export class Injector {
     const { order } = fault
     const node = victimOf(fault)
     const isPrimary = node !== null && watch.found?.primary === node
-    if (order.type === 'fill') this.filled.add(order.node)
     try {
       await control?.order(order)
       if (order.type === 'kill') await this.#isUp(order.node)
     } finally {
       const span = { fromMs: atMs, toMs: nowMs() }
       if (node === null) this.excuses.push({ ...span, why: 'the broker was down' })
-      else if (order.type !== 'fill') this.down.push({ ...span, node })
-      else if (isPrimary) this.excuses.push({ ...span, why: `the disk of ${node} was full` })
+      else if (order.type === 'fill') this.filled.push({ ...span, node })
+      else this.down.push({ ...span, node })
+      if (order.type === 'fill' && isPrimary) {
+        this.excuses.push({ ...span, why: `the disk of ${node} was full` })
+      }
     }
   }
 

@@ -8,6 +8,7 @@ import type { ClusterSpace } from '../status.js'
 import { balance } from './books.js'
 import type { Books, MemberEnd } from './books.js'
 import type { Control } from './control.js'
+import { ChaosRefusedError } from './errors.js'
 import { membersInTheEnd, readLog, readSalvages } from './evidence.js'
 import { Injector } from './injector.js'
 import type { FaultDone, SkippedFault } from './injector.js'
@@ -66,15 +67,6 @@ export interface ChaosReport extends Books {
   readonly promotions: readonly Promotion[]
   readonly unavailability: Unavailability
   readonly members: readonly MemberEnd[]
-}
-
-/** Nothing was done: the message says why. */
-export class ChaosRefusedError extends Error {
-  readonly code = 'CHAOS_REFUSED'
-  constructor(message: string, readonly remedy: string) {
-    super(message)
-    this.name = 'ChaosRefusedError'
-  }
 }
 
 /** DESIGN section 8, I10. */
@@ -158,7 +150,7 @@ async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport>
     members.some(({ node }) => node === id))
   const { salvaged, unreadable } = await readSalvages(nodes, found.uuid, run)
   const books = balance({
-    records: load.records, log, salvaged, unreadable, filled: [...injector.filled], members,
+    records: load.records, log, salvaged, unreadable, filled: injector.filled, members,
     hasConverged,
   })
   const excuses = [
@@ -190,8 +182,9 @@ function outageFault({ worstMs, atMs }: Outage): string[] {
 async function deathFaults(control: Control | null, { nowMs }: Ended): Promise<string[]> {
   if (!control) return []
   const beganAt = Date.now() - nowMs()
-  const { deaths } = await control.means()
-  return deaths.filter(({ atMs }) => atMs >= beganAt).map(({ node, pid, how }) =>
+  const means = await control.means().catch((error: unknown) => (error as Error).message)
+  if (typeof means === 'string') return [`the nodes' ends are not known: ${means}`]
+  return means.deaths.filter(({ atMs }) => atMs >= beganAt).map(({ node, pid, how }) =>
     `${node} (pid ${pid}) ended without an order: ${how}; its log tells why`)
 }
 

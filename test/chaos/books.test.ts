@@ -80,10 +80,15 @@ test('a memory record may go with the reign that took it, and with a full disk; 
   const ended = balance(without('a'))
   assert.equal(ended.broken, [])
   assert.is(ended.acknowledged.memory.lost, 1)
-  assert.match(ended.lost[0]?.why ?? '', /n1 when its reign of epoch 1 ended/)
+  assert.match(ended.lost[0]?.why ?? '', /memory of n1, whose reign of epoch 1 ended/)
   const log = [entry('b', 1), entry('c', 2)]
   broken({ ...sound, log }, /whose reign of epoch 1 went on/)
-  assert.equal(balance({ ...sound, log, filled: ['n1'] }).broken, [])
+  const during = { node: 'n1', fromMs: 5, toMs: 15 }
+  const full = broken({ ...sound, log, filled: [during] })
+  assert.match(full.lost[0]?.why ?? '', /whose disk was full/)
+  for (const other of [{ ...during, node: 'n2' }, { ...during, toMs: 9 }]) {
+    broken({ ...sound, log, filled: [other] }, /went on/)
+  }
 })
 
 test('a key that took effect twice breaks I7', () => {

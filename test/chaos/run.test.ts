@@ -23,7 +23,8 @@ const chaosSuite = suite('chaos: engram chaos', 540)
 interface Up {
   readonly child: Child
   readonly data: string
-  readonly nats: string
+  /** Flags that lead to NATS, as an operator. */
+  readonly nats: readonly string[]
   /** One node has a small disk of its own. */
   readonly hasSmallDisk: boolean
 }
@@ -42,15 +43,17 @@ async function up(stage: Stage): Promise<Up> {
   }
   const child = new Child({
     label: 'engram up', command: process.execPath, group: true, logFile: join(files, 'up.log'),
-    args: [cliFile, 'up', '--chaos', '--restart', '--json', '--data', data, '--nats-port', '0',
-      '--http', '127.0.0.1:0'],
+    args: [cliFile, 'up', '--chaos', '--auth', '--restart', '--json', '--data', data,
+      '--nats-port', '0', '--http', '127.0.0.1:0'],
   })
   stage.onEnd(() => {
     // Their command lines name the directory that is this test's own.
     for (const line of processesNaming(data)) process.kill(Number.parseInt(line, 10), 'SIGKILL')
   })
   stage.child(child)
-  const { nats } = await child.firstLine((line) => JSON.parse(line) as { nats: string }, 40)
+  const ready = await child.firstLine(
+    (line) => JSON.parse(line) as { nats: string; auth: string }, 40)
+  const nats = ['--nats', ready.nats, '--nats-auth', ready.auth]
   return { child, data, nats, hasSmallDisk }
 }
 
@@ -60,8 +63,8 @@ function chaos(data: string, seconds: number, ...more: string[]): Promise<Comman
   return runCli(['chaos', 'demo', '--data', data, '--json', '--rate', '100', ...more], { seconds })
 }
 
-async function statusOf(nats: string): Promise<ClusterStatus> {
-  return jsonOf(await cli(['status', '--json', '--nats', nats])) as ClusterStatus
+async function statusOf(nats: readonly string[]): Promise<ClusterStatus> {
+  return jsonOf(await cli(['status', '--json', ...nats])) as ClusterStatus
 }
 
 /** The test's directories go with it; the logs are needed to find out why it failed. */
@@ -124,11 +127,11 @@ test('100 s of all faults: every promise is kept', async ({ data, nats, hasSmall
 }, 300)
 
 /** Listed page by page, by id. */
-async function nodesIn(nats: string): Promise<number> {
+async function nodesIn(nats: readonly string[]): Promise<number> {
   let count = 0
   for (let after = ''; ;) {
     const page = jsonOf(await cli(['read', 'demo', 'list', '--json', '--limit', '1000',
-      ...(after === '' ? [] : ['--after', after]), '--nats', nats])) as { value: { id: string }[] }
+      ...(after === '' ? [] : ['--after', after]), ...nats])) as { value: { id: string }[] }
     count += page.value.length
     const last = page.value.at(-1)
     if (!last) return count
@@ -169,7 +172,7 @@ test('a node that dies by itself is told', async ({ data, nats }) => {
 }, 180)
 
 test('what has no means here is named; with nothing left it refuses', async ({ nats }) => {
-  const args = ['chaos', 'demo', '--nats', nats, '--for', '10s', '--faults', 'kill,broker,disk']
+  const args = ['chaos', 'demo', ...nats, '--for', '10s', '--faults', 'kill,broker,disk']
   const result = await runCli([...args, '--data', temporaryDirectory('nowhere'), '--json'])
   assert.is(result.code, 1)
   assert.match(result.stderr, /no engram up runs on/)
