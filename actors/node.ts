@@ -30,6 +30,8 @@ export interface NodeActorOptions {
   readonly data: string
   readonly version: string
   readonly cleanStopMs: number
+  /** Operators may kill single actors (`killActor`). */
+  readonly allowsChaos: boolean
   readonly settings: ActorSettings
   readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages'>
   readonly boot: Boot
@@ -68,6 +70,10 @@ export class NodeActor {
       input: () => ({ node: this.options.node, cleanStopMs: this.options.cleanStopMs }),
       effects: (effect) => this.perform(effect),
     })
+  }
+
+  get allowsChaos(): boolean {
+    return this.options.allowsChaos
   }
 
   get state(): string {

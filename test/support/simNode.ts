@@ -57,6 +57,8 @@ export class SimNode {
   diskDelayMs: ((operation: string) => number) | null = null
   crash: CrashPoint | null = null
   lives = 0
+  /** From the next start on. */
+  allowsChaos = true
 
   constructor(readonly id: string, private readonly cluster: SimCluster) {}
 
@@ -78,6 +80,7 @@ export class SimNode {
     cluster.observer?.starting?.(this, host)
     const actor: NodeActor = new NodeActor({
       node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0', cleanStopMs: 10_000,
+      allowsChaos: this.allowsChaos,
       settings: cluster.settings,
       ports: {
         clock, random, host, logger: this.logger(),
