@@ -15,11 +15,10 @@ import { BusConnectError } from './ports.js'
 import type { BusConnection, BusMessage, BusSubscription } from './ports.js'
 import { Records } from './records.js'
 import type { ActorSettings } from './settings.js'
-import { SpaceActor } from './space.js'
+import type { SpaceActor } from './space.js'
+import { Spaces } from './spaces.js'
 import { Wire } from './wire.js'
 
-/** Spaces of the arbiter are listed at least this often: announcements may be lost. */
-const discoverMs = 2000
 /** A drain looks again after this long, and gives a space up after so many tries. */
 const handoverPollMs = 20
 const handoverTriesMax = 150
@@ -44,7 +43,9 @@ export interface NodeActorOptions {
 
 /** One node: its chart, and the effects of that chart. */
 export class NodeActor {
+  /** What this node holds, by name. */
   readonly spaces = new Map<string, SpaceActor>()
+  private directory: Spaces | null = null
   context: NodeContext | null = null
   http: string | null = null
   isReadOnly = false
@@ -52,8 +53,6 @@ export class NodeActor {
   private opened: Opened | null = null
   private connection: BusConnection | null = null
   private subscriptions: BusSubscription[] = []
-  private discovering = false
-  private lastDiscoveryMs = -Infinity
   private isClosing = false
   private readonly admin: Admin
 
@@ -166,8 +165,8 @@ export class NodeActor {
       onEvidence: (peer, reason) => {
         for (const space of this.spaces.values()) space.evidence(peer, reason)
       },
-      onTick: () => this.tick(),
-      watched: () => this.watchedNodes(),
+      onTick: () => this.directory?.tick(),
+      watched: () => this.directory?.watchedNodes() ?? new Set(),
     })
     const records = new Records({
       clock: ports.clock, control: ports.control, store: recovered.store, logger: ports.logger,
@@ -178,6 +177,11 @@ export class NodeActor {
       ports: all, settings, self, wire, peers, records, commits,
       fatal: (error) => this.fatal(error),
     }
+    const salvages = new Map<string, number>()
+    for (const { header: { space } } of await recovered.salvages.list()) {
+      salvages.set(space, (salvages.get(space) ?? 0) + 1)
+    }
+    this.directory = new Spaces(this.context, this.spaces, salvages)
     const report = recovered.journal.recovery
     for (const damaged of report.damaged) {
       ports.logger.error({ ...damaged }, 'the journal is damaged')
@@ -240,7 +244,7 @@ export class NodeActor {
     on(subjects.admin(node), (m) => void this.admin.onMessage(m))
     peers.connected()
     for (const space of this.spaces.values()) space.connected()
-    await this.discover()
+    await this.directory?.discover()
     this.options.onRunning()
   }
 
@@ -280,61 +284,20 @@ export class NodeActor {
     const { space, members } = announcement.assignment
     const known = this.spaces.get(space)
     if (known) known.onAnnouncement(announcement)
-    else if (members.some((m) => m.node === this.options.node)) void this.discover()
+    else if (members.some((m) => m.node === this.options.node)) void this.take(space)
+  }
+
+  /** A space that this node may hold: it is there at once, not when the spaces are listed next. */
+  async take(space: string): Promise<void> {
+    try {
+      await this.directory?.consider(space)
+    } catch (error) {
+      this.options.ports.logger.debug({ space, error: String(error) }, 'the record cannot be read')
+    }
   }
 
   private onStatus(message: BusMessage): void {
     if (message.reply) this.context!.wire.publish(message.reply, this.options.report())
-  }
-
-  // ---------------------------------------------------------------- spaces
-
-  private tick(): void {
-    for (const space of this.spaces.values()) space.tick()
-    const { ports, wire } = this.context!
-    const now = ports.clock.monotonicMs()
-    if (wire.isOpen && now - this.lastDiscoveryMs > discoverMs) void this.discover()
-  }
-
-  /** Which spaces the arbiter has, and whether this node holds them. */
-  async discover(): Promise<void> {
-    if (this.discovering || !this.context?.records.isAttached) return
-    this.discovering = true
-    const { records, ports } = this.context
-    this.lastDiscoveryMs = ports.clock.monotonicMs()
-    try {
-      for (const name of await records.spaces()) {
-        if (!this.spaces.has(name)) await this.consider(name)
-      }
-    } catch (error) {
-      ports.logger.debug({ error: String(error) }, 'the spaces cannot be listed')
-    } finally {
-      this.discovering = false
-    }
-  }
-
-  private async consider(name: string): Promise<void> {
-    const context = this.context!
-    const read = await context.records.read(name)
-    const record = read.kind === 'present' ? read.record
-      : read.kind === 'lost' ? read.remembered : null
-    if (!record || record.assignment.state === 'dropped') return
-    if (!record.assignment.members.some((m) => m.node === this.options.node)) return
-    const salvages = await context.ports.salvages.list()
-    if (this.spaces.has(name)) return
-    const space = new SpaceActor(context, name, record.assignment.uuid)
-    space.member.salvages = salvages.filter((s) => s.header.space === name).length
-    this.spaces.set(name, space)
-    space.start()
-  }
-
-  private watchedNodes(): Set<NodeId> {
-    const watched = new Set<NodeId>()
-    for (const space of this.spaces.values()) {
-      const node = space.watchedPrimary()
-      if (node) watched.add(node)
-    }
-    return watched
   }
 
   // ---------------------------------------------------------------- the end
