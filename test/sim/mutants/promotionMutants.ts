@@ -37,7 +37,7 @@ export const promotionMutants: readonly Mutant[] = [
       replace: 'mayStand: () => true,',
     }],
     scenarios: ['last-one-out-of-sync'],
-    evidence: /n3 does not reign/,
+    evidence: /^I5: n3 takes epoch 2, in sync were n1, n2/,
   },
   {
     name: 'empty-disk-counts-as-in-sync',
@@ -48,7 +48,7 @@ export const promotionMutants: readonly Mutant[] = [
       replace: 'record.members.some((m) => m.node === node)',
     }],
     scenarios: ['empty-disk'],
-    evidence: /^I5: n1 is listed in sync in epoch 2 and lacks/,
+    evidence: /^I5: n1 takes epoch 2 with another disk/,
   },
   {
     name: 'choose-by-sequence-alone',

@@ -62,16 +62,15 @@ export async function fallOf(mutant: Mutant): Promise<Fall> {
 
 const firstLine = (text: string): string => text.split('\n')[0]!.slice(0, 150)
 
-async function control(scenarios: readonly string[]): Promise<number> {
+async function control(trials: readonly string[]): Promise<number> {
   let failures = 0
-  for (const scenario of scenarios) {
-    const verdict = await tryOut(null, scenario)
+  for (const trial of trials) {
+    const verdict = await tryOut(null, trial)
     if (verdict.kind === 'passed') continue
     failures += 1
-    console.log(`FAIL  the code as it is fails ${scenario}: ${verdict.message}`)
+    console.log(`FAIL  the code as it is fails ${trial}: ${verdict.message}`)
   }
-  console.log(`the code as it is passes ${scenarios.length - failures} of ${scenarios.length} `
-    + 'scenarios')
+  console.log(`the code as it is passes ${trials.length - failures} of ${trials.length} trials`)
   return failures
 }
 
@@ -89,7 +88,9 @@ async function main(names: readonly string[], seeds: number): Promise<number> {
     for (const { name } of mutants) console.log(`  ${name}`)
     return 1
   }
-  let failures = await control([...new Set(chosen.flatMap(({ scenarios }) => scenarios))])
+  const trials = new Set(chosen.flatMap(({ scenarios }) => scenarios))
+  if (seeds > 0) trials.add(`seeds:${seeds}`)
+  let failures = await control([...trials])
   let caught = 0
   for (const mutant of chosen) {
     const fall = await fallOf(mutant)
@@ -113,5 +114,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values, positionals } = parseArgs({
     options: { seeds: { type: 'string', default: '0' } }, allowPositionals: true,
   })
-  process.exitCode = await main(positionals, Number(values.seeds)) === 0 ? 0 : 1
+  const seeds = Number(values.seeds)
+  if (!Number.isInteger(seeds) || seeds < 0) {
+    console.error(`--seeds ${values.seeds}: a whole number of random runs is needed`)
+    process.exit(2)
+  }
+  process.exitCode = await main(positionals, seeds) === 0 ? 0 : 1
 }

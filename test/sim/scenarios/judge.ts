@@ -81,8 +81,16 @@ export class Judge {
 
   /** I1, I5: what the arbiter has just decided. */
   onRecord(next: Assignment): void {
-    this.record = next
     const { primary, epoch } = next
+    if (primary && this.record && epoch > this.record.epoch && !next.forced) {
+      const { inSync, members } = this.record
+      const disk = this.stateOf(primary.node)?.disk
+      this.check('I5', inSync.includes(primary.node), () =>
+        `${primary.node} takes epoch ${epoch}, in sync were ${inSync.join(', ')}`)
+      this.check('I5', members.some((each) => each.node === primary.node && each.disk === disk),
+        () => `${primary.node} takes epoch ${epoch} with another disk than the one in sync`)
+    }
+    this.record = next
     if (primary) {
       const holder = `${primary.node} ${primary.incarnation}.${primary.connection}`
       const before = this.owners.get(epoch)
