@@ -14,11 +14,11 @@ export interface Call {
 }
 
 /**
- * `unreachable`: fails at once, nothing is applied. `lostAnswer`: it is applied, the answer is
- * not seen. Else the request travels for `beforeMs`, its answer for `afterMs`. `applyLaterMs`: the
- * answer is lost, and the request is applied that much later, unless the revision has moved.
+ * `unreachable`: fails at once, nothing is applied. `applyLaterMs`: the answer is lost, and the
+ * request is applied that much later, unless the revision has moved. Else the request travels for
+ * `beforeMs`, its answer for `afterMs`.
  */
-export type Hindrance = 'unreachable' | 'lostAnswer' | { readonly applyLaterMs: number }
+export type Hindrance = 'unreachable' | { readonly applyLaterMs: number }
   | { readonly beforeMs?: number; readonly afterMs?: number }
 export type Hindrances = (call: Call) => Hindrance | undefined
 
@@ -81,10 +81,6 @@ export class HinderedBucket {
     hindrance: Hindrance | undefined, send: () => Promise<CompareAndSetOutcome>,
   ): Promise<CompareAndSetOutcome> {
     if (hindrance === 'unreachable') return { kind: 'unknown', reason: 'made unreachable' }
-    if (hindrance === 'lostAnswer') {
-      await send()
-      return { kind: 'unknown', reason: 'its answer was made to be lost' }
-    }
     if (typeof hindrance === 'object' && 'applyLaterMs' in hindrance) {
       void this.later(hindrance.applyLaterMs).then(send)
       return { kind: 'unknown', reason: 'it was made to arrive late' }

@@ -1,13 +1,13 @@
 /**
  * A stage for a scenario: whole nodes in virtual time (SimCluster) with faults by message and by
- * call of the arbiter, a judge who watches, and a transcript if one is wanted.
+ * call of the arbiter, a judge who watches, and a transcript.
  */
+import type { SpaceActor } from '../../../actors/space.js'
 import type { WriteAnswer } from '../../../actors/ports.js'
 import type { Position } from '../../../machines/protocol.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { Answer, SimObserver, SimOptions } from '../../support/simCluster.js'
-import type { SpaceActor } from '../../../actors/space.js'
 import { HinderedBucket } from './hinderedBucket.js'
 import { Judge, Violation } from './judge.js'
 import { Network } from './network.js'
@@ -36,17 +36,17 @@ export class Stage {
 
   private constructor(
     readonly cluster: SimCluster, readonly arbiter: HinderedBucket,
-    private readonly transcript: Transcript | null,
+    private readonly transcript: Transcript,
   ) {
     this.network = new Network(cluster)
     this.judge = new Judge(cluster.nodes, this.space)
     this.network.onPublished = (from, kind, { subject, data }) => {
-      this.transcript?.published(from, kind, subject, data)
+      this.transcript.published(from, kind, subject, data)
       this.noteAnswer(from, kind, data)
       if (kind === 'ack') this.noteAck(data)
     }
     arbiter.onDecided = (decided) => {
-      this.transcript?.decided(decided)
+      this.transcript.decided(decided)
       if (decided.outcome.kind === 'applied' && decided.next.space === this.space) {
         this.judge.onRecord(decided.next)
       }
@@ -54,7 +54,7 @@ export class Stage {
   }
 
   /** A space whose members all are in sync, with a few committed entries, and `primary` reigns. */
-  static async set(options: StageOptions, transcript: Transcript | null): Promise<Stage> {
+  static async set(options: StageOptions, transcript: Transcript): Promise<Stage> {
     const { replicas = 2, minInSync, primary = 'n1', ...rest } = options
     let cluster: SimCluster | null = null
     const arbiter = new HinderedBucket(
@@ -62,11 +62,11 @@ export class Stage {
       (ms) => new Promise((resolve) => void cluster!.clock.setTimeout(resolve, ms)))
     const observer: SimObserver = {
       logged: (node, level, message, fields) => {
-        if (level !== 'debug') transcript?.logged(node.id, fields, message)
+        if (level !== 'debug') transcript.logged(node.id, fields, message)
       },
     }
     cluster = await SimCluster.start({ ...rest, bucket: arbiter.bucket, observer })
-    transcript?.begin(cluster.clock)
+    transcript.begin(cluster.clock)
     const stage = new Stage(cluster, arbiter, transcript)
     await cluster.createSpace({ replicas, ...(minInSync ? { minInSync } : {}) })
     await stage.until('all are in sync', () => stage.inSync.length === replicas + 1
@@ -159,16 +159,11 @@ export class Stage {
       && member.record?.assignment.primary?.node === primary
   }
 
-  /** Positive answers of one node so far. */
-  answersOf(node: string): readonly WriteAnswer[] {
-    return this.judge.answered.filter((each) => each.node === node).map(({ answer }) => answer)
-  }
-
   // ---------------------------------------------------------------- what is done
 
   /** For the transcript: what the scenario does, and why. */
   say(sentence: string): void {
-    this.transcript?.said(sentence)
+    this.transcript.said(sentence)
   }
 
   kill(node: string): void {
