@@ -52,10 +52,39 @@ export class Admin {
         throw new AdminRefusal('NOT_ENOUGH_IN_SYNC',
           `${node} still reigns over ${left} space(s): no replica of them is in sync`, true)
       }
+      case 'listActors':
+        return { ok: true, actors: this.runningActors() }
+      case 'killActor':
+        return this.killActor(order)
       default:
         throw new AdminRefusal('INVALID_OPERATION',
-          'type is one of createSpace, listSpaces, promote, drain')
+          'type is one of createSpace, listSpaces, promote, drain, listActors, killActor')
     }
+  }
+
+  private runningActors(): string[] {
+    this.checkChaos()
+    const { host } = this.node.context!.ports
+    return host.ids().filter((id) => host.isRunning(id))
+  }
+
+  /** As if it had thrown: supervision decides what comes next. */
+  private killActor(order: Order): Answer {
+    this.checkChaos()
+    const { actor } = order
+    const { host } = this.node.context!.ports
+    if (typeof actor !== 'string' || !host.isRunning(actor)) {
+      throw new AdminRefusal('INVALID_OPERATION',
+        `no actor ${JSON.stringify(actor)} runs here; listActors tells which do`, true)
+    }
+    host.kill(actor, 'an operator kills it')
+    return { ok: true, message: `${actor} was killed` }
+  }
+
+  private checkChaos(): void {
+    if (this.node.allowsChaos) return
+    throw new AdminRefusal('CHAOS_NOT_ALLOWED',
+      'this node does not let operators kill its actors; start it with --chaos to allow it')
   }
 
   private async createSpace(order: Order): Promise<Answer> {

@@ -67,4 +67,6 @@ export interface ActorHost {
   /** Death watch: called once when the actor fails, stops or is done (not at restarts). */
   watch(id: string, onDeath: (exit: ActorDeath) => void): () => void
   ids(): string[]
+  /** False between two lives, and when there is no such actor. */
+  isRunning(id: string): boolean
 }

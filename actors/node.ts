@@ -9,7 +9,7 @@ import type { Boot, Opened } from './boot.js'
 import type { NodeContext, NodePorts } from './context.js'
 import { GroupCommit } from './groupCommit.js'
 import type { HostedActor } from './hosting.js'
-import { claimIdentity, SupersededError } from './identity.js'
+import { claimIdentity, returnIdentity, SupersededError } from './identity.js'
 import { Peers } from './peers.js'
 import { BusConnectError } from './ports.js'
 import type { BusConnection, BusMessage, BusSubscription } from './ports.js'
@@ -30,6 +30,8 @@ export interface NodeActorOptions {
   readonly data: string
   readonly version: string
   readonly cleanStopMs: number
+  /** Operators may kill single actors (`killActor`). */
+  readonly allowsChaos: boolean
   readonly settings: ActorSettings
   readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages'>
   readonly boot: Boot
@@ -54,6 +56,7 @@ export class NodeActor {
   private connection: BusConnection | null = null
   private subscriptions: BusSubscription[] = []
   private isClosing = false
+  private isIdentified = false
   private readonly admin: Admin
 
   constructor(private readonly options: NodeActorOptions) {
@@ -67,6 +70,10 @@ export class NodeActor {
       input: () => ({ node: this.options.node, cleanStopMs: this.options.cleanStopMs }),
       effects: (effect) => this.perform(effect),
     })
+  }
+
+  get allowsChaos(): boolean {
+    return this.options.allowsChaos
   }
 
   get state(): string {
@@ -198,11 +205,8 @@ export class NodeActor {
     try {
       connection = await ports.bus.connect()
       if (this.isClosing) return await connection.close()
-      const records = this.context!.records
-      records.attach(ports.openArbiter(connection))
-      // A node that comes back needs no arbiter: reigns and sessions go on without it.
-      if (this.spaces.size === 0) await records.prepare()
-      await claimIdentity(this.context!, connection, life)
+      this.context!.records.attach(ports.openArbiter(connection))
+      await this.identify(connection, life)
       this.connection = connection
       void connection.closed.then((reason) => {
         this.send({ type: 'connectionClosed', connection: life.connection, reason })
@@ -212,8 +216,7 @@ export class NodeActor {
       // The next attempt opens another one.
       void connection?.close()
       if (error instanceof SupersededError) {
-        this.send({ type: 'superseded', reason: error.message })
-        return
+        return this.send({ type: 'superseded', reason: error.message })
       }
       const message = error instanceof Error ? error.message : String(error)
       ports.logger.warn({ error: message }, 'NATS or its JetStream cannot be used yet')
@@ -222,6 +225,19 @@ export class NodeActor {
         type: 'connectFailed', connection: life.connection, retryable, error: message,
       })
     }
+  }
+
+  /** A node that comes back needs no arbiter: reigns and sessions go on without it. */
+  private async identify(connection: BusConnection, life: Life): Promise<void> {
+    const context = this.context!
+    if (this.isIdentified) {
+      const { settled } = await returnIdentity(context, connection, life)
+      settled.catch((error: Error) => this.send({ type: 'superseded', reason: error.message }))
+      return
+    }
+    await context.records.prepare()
+    await claimIdentity(context, connection, life)
+    this.isIdentified = true
   }
 
   /** The connection stands: ping subject first, then heartbeats, then the spaces. */

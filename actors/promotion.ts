@@ -201,10 +201,11 @@ export class PromotionRole {
     this.send({ type: 'surveyed', answers, position: member.position() })
   }
 
-  /** Proven dead, or silent for longer than any lease of it: it would only cost the wait. */
+  /** Asking would only cost the wait. (After an outage of my own, all leases are over.) */
   private isSilent(node: NodeId): boolean {
-    const { peers } = this.member.context
-    return peers.isProvenDead(node) || peers.isGrantExpired(node)
+    const { peers, settings } = this.member.context
+    return peers.isProvenDead(node)
+      || (peers.isGrantExpired(node) && peers.quietMs(node) >= settings.grantMs / 2)
   }
 
   private checkVacancy(record: AssignmentAt): void {
@@ -259,7 +260,7 @@ export class PromotionRole {
     const answer = answers.find((a) => a.node === node)
     const disk = answer?.disk ?? peers.diskOf(node)
     if (disk && !isInSync(record, node, disk)) return false
-    return answer !== undefined || peers.silenceMs(node) < settings.grantMs / 2
+    return answer !== undefined || peers.quietMs(node) < settings.grantMs / 2
   }
 
   private settled(

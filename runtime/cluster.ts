@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { connect } from './client/client.js'
 import type { EngramClient } from './client/client.js'
 import { AdminError } from './client/errors.js'
+import { Link } from './chaos/link.js'
 import { startBroker } from './clusterBroker.js'
 import type { Broker } from './clusterBroker.js'
 import { NodeProcess, here, shellWord } from './clusterNode.js'
@@ -25,6 +26,9 @@ export interface ClusterOptions {
   readonly auth: boolean
   /** Start a node again that has died. */
   readonly restart: boolean
+  /** For `engram chaos`: nodes let operators kill actors, and a link that can be cut leads to each
+   * from the private broker. */
+  readonly chaos: boolean
   readonly config: string | undefined
   readonly env: Readonly<Record<string, string | undefined>>
   /** What an operator wants to read, as it happens. */
@@ -48,15 +52,31 @@ const primaryMs = 15_000
 const inSyncMs = 3000
 const pollMs = 50
 const stopAllMs = 15_000
+const deathsMax = 100
+
+/** A node process that ended, and nobody had ordered it. */
+export interface UnorderedDeath {
+  readonly node: string
+  readonly pid: number
+  /** "exit code 1", "SIGKILL". */
+  readonly how: string
+  /** Since 1970. */
+  readonly atMs: number
+}
 
 export class Cluster {
   #stopping = false
+  /** Nodes that are down by order, and will be started by who ordered it. */
+  readonly #bouncing = new Set<NodeProcess>()
+  readonly #deaths: UnorderedDeath[] = []
 
   private constructor(
     readonly options: ClusterOptions,
     readonly broker: Broker,
     readonly client: EngramClient,
     readonly nodes: readonly NodeProcess[],
+    /** By node; empty where there are none. */
+    readonly links: ReadonlyMap<string, Link>,
   ) {}
 
   /**
@@ -73,12 +93,15 @@ export class Cluster {
       await broker.stop()
       throw error
     }
+    const links = await linksOf(options, broker)
+    const chaos = options.chaos || broker.pid !== null
+    const env = { ...options.env, ...broker.env, ...(chaos ? { ENGRAM_CHAOS: '1' } : {}) }
     const nodes = options.nodes.map((id) => new NodeProcess({
       id, data: join(options.data, id), log: join(options.data, 'logs', `${id}.log`),
-      url: broker.url, env: { ...options.env, ...broker.env }, config: options.config,
+      url: links.get(id)?.url ?? broker.url, env, config: options.config,
       ...(broker.authFile ? { authFlags: `--nats-auth ${shellWord(here(broker.authFile))}` } : {}),
     }))
-    const cluster = new Cluster(options, broker, client, nodes)
+    const cluster = new Cluster(options, broker, client, nodes, links)
     void broker.exited?.then((how) => cluster.#brokerDied(how))
     try {
       for (const node of nodes) cluster.#startNode(node)
@@ -130,6 +153,23 @@ export class Cluster {
     }
   }
 
+  /** Ends of node processes that nobody ordered, the latest 100. */
+  get deaths(): readonly UnorderedDeath[] {
+    return this.#deaths
+  }
+
+  /** SIGKILL, and after that time the same node again. Resolves once it is started. */
+  async bounceNode(node: NodeProcess, downMs: number): Promise<void> {
+    this.#bouncing.add(node)
+    try {
+      await node.end()
+      await new Promise((resolve) => setTimeout(resolve, downMs))
+      if (!this.#stopping) this.#startNode(node)
+    } finally {
+      this.#bouncing.delete(node)
+    }
+  }
+
   /** Nodes hand over, one after the other, then the broker ends. Idempotent. */
   async stop(): Promise<void> {
     this.#stopping = true
@@ -138,6 +178,7 @@ export class Cluster {
     for (const node of this.nodes) await node.stop(Math.max(1000, giveUpAt - Date.now()))
     await this.client.close()
     await this.broker.stop()
+    for (const link of this.links.values()) link.close()
   }
 
   /** Ends everything at once. */
@@ -147,6 +188,7 @@ export class Cluster {
     await Promise.all(this.nodes.map((node) => node.stop(1000)))
     await this.client.close()
     await this.broker.kill()
+    for (const link of this.links.values()) link.close()
   }
 
   #startNode(node: NodeProcess): void {
@@ -154,8 +196,10 @@ export class Cluster {
   }
 
   #died(node: NodeProcess, death: NodeDeath): void {
-    if (this.#stopping) return
+    if (this.#stopping || this.#bouncing.has(node)) return
     const { tell, restart } = this.options
+    this.#deaths.push({ node: node.id, pid: death.pid, how: death.how, atMs: Date.now() })
+    if (this.#deaths.length > deathsMax) this.#deaths.shift()
     // Told to stop (drain, SIGTERM): nobody wants it started again.
     const told = death.how === 'exit code 0'
     tell(told ? `${node.id} (pid ${death.pid}) has stopped, as it was told.`
@@ -209,4 +253,11 @@ export class Cluster {
       await new Promise((resolve) => setTimeout(resolve, pollMs))
     }
   }
+}
+
+/** Only the private broker is known to be one server, without TLS, on this machine. */
+async function linksOf(options: ClusterOptions, broker: Broker): Promise<Map<string, Link>> {
+  if (!options.chaos || broker.pid === null) return new Map()
+  const open = options.nodes.map(async (id) => [id, await Link.open(broker.url)] as const)
+  return new Map(await Promise.all(open))
 }

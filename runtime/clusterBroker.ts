@@ -7,6 +7,7 @@ import type { ClusterOptions } from './cluster.js'
 import {
   freePort, natsServerConfig, passwordVariable, roles, startNatsServer,
 } from './natsServer.js'
+import type { NatsServer } from './natsServer.js'
 import { readAuthFile } from './settings.js'
 
 export interface Broker {
@@ -19,8 +20,13 @@ export interface Broker {
   /** null: not ours. */
   readonly pid: number | null
   readonly authFile: string | null
-  /** Resolves with the cause when our broker has ended; null: not ours. */
+  /** Resolves with the cause when our broker has ended by itself; null: not ours. */
   readonly exited: Promise<string> | null
+  /**
+   * SIGKILL, and after that time the same broker again, on the same port and files.
+   * @throws NatsServerError when it does not come back; Error when it is not ours
+   */
+  bounce(downMs: number): Promise<void>
   stop(): Promise<void>
   kill(): Promise<void>
 }
@@ -42,26 +48,86 @@ export async function startBroker(options: ClusterOptions): Promise<Broker> {
   const authFile = options.auth ? passwordFile(options.data) : null
   const passwords = authFile ? passwordsIn(authFile) : {}
   const storeDir = join(options.data, 'nats')
-  const server = await startNatsServer({
-    port, storeDir, env: { ...options.env, ...passwords },
-    config: natsServerConfig({ auth: options.auth, port, storeDir }),
+  const launch = (at: number): Promise<NatsServer> => startNatsServer({
+    port: at, storeDir, env: { ...options.env, ...passwords },
+    config: natsServerConfig({ auth: options.auth, port: at, storeDir }),
     logFile: join(options.data, 'logs', 'nats.log'),
   })
+  const server = await launch(port)
   if (server.port !== wanted && wanted !== 0) {
     options.tell(`Port ${wanted} is in use: NATS listens on ${server.port}.`)
   }
-  return {
-    url: server.url,
-    nats: { servers: server.url, ...(authFile ? readAuthFile(authFile, 'operator') : {}) },
-    env: authFile ? environmentOf({ servers: server.url, ...readAuthFile(authFile, 'node') }) : {},
-    pid: server.pid,
-    authFile,
-    exited: server.exited,
-    stop: () => server.stop(),
-    kill: async () => {
-      server.kill('SIGKILL')
-      await server.exited
-    },
+  return new PrivateBroker(server, launch, authFile)
+}
+
+class PrivateBroker implements Broker {
+  readonly url: string
+  readonly nats: NatsOptions
+  readonly env: Readonly<Record<string, string>>
+  readonly exited: Promise<string>
+  #ended: (how: string) => void = () => {}
+  #isBouncing = false
+  #isStopped = false
+
+  constructor(
+    private server: NatsServer,
+    private readonly launch: (port: number) => Promise<NatsServer>,
+    readonly authFile: string | null,
+  ) {
+    const { url } = server
+    this.url = url
+    this.nats = { servers: url, ...(authFile ? readAuthFile(authFile, 'operator') : {}) }
+    this.env = authFile
+      ? environmentOf({ servers: url, ...readAuthFile(authFile, 'node') }) : {}
+    this.exited = new Promise((resolve) => (this.#ended = resolve))
+    this.#watch()
+  }
+
+  get pid(): number {
+    return this.server.pid
+  }
+
+  async bounce(downMs: number): Promise<void> {
+    this.#isBouncing = true
+    try {
+      await this.#end()
+      await new Promise((resolve) => setTimeout(resolve, downMs))
+      if (this.#isStopped) return
+      const next = await this.launch(this.server.port)
+      if (next.port !== this.server.port || this.#isStopped) {
+        await next.stop()
+        if (this.#isStopped) return
+        throw new PortBusyError(this.server.port)
+      }
+      this.server = next
+      this.#watch()
+    } catch (error) {
+      this.#ended(`nats-server was killed and could not be started again: ${String(error)}`)
+      throw error
+    } finally {
+      this.#isBouncing = false
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    await this.server.stop()
+  }
+
+  async kill(): Promise<void> {
+    this.#isStopped = true
+    await this.#end()
+  }
+
+  async #end(): Promise<void> {
+    this.server.kill('SIGKILL')
+    await this.server.exited
+  }
+
+  #watch(): void {
+    void this.server.exited.then((how) => {
+      if (!this.#isBouncing) this.#ended(how)
+    })
   }
 }
 
@@ -69,6 +135,7 @@ function foreignBroker(nats: NatsOptions): Broker {
   return {
     url: nats.servers, nats, env: environmentOf(nats), pid: null, authFile: null,
     exited: null,
+    bounce: () => Promise.reject(new Error('this NATS server was not started here')),
     stop: async () => {}, kill: async () => {},
   }
 }

@@ -99,6 +99,22 @@ export class NodeProcess {
     clearTimeout(timer)
   }
 
+  /** SIGKILL. Resolves when the process is gone. */
+  async end(): Promise<void> {
+    this.kill()
+    await this.#exited
+  }
+
+  /** SIGSTOP for that time: the process stands still, and neither end of its connection knows. */
+  async pause(forMs: number): Promise<void> {
+    const child = this.#child
+    if (this.death || !child) return
+    child.kill('SIGSTOP')
+    await new Promise((resolve) => setTimeout(resolve, forMs))
+    // The child object refuses to signal a process that has ended: no other one is hit.
+    child.kill('SIGCONT')
+  }
+
   kill(): void {
     if (!this.death) this.#child?.kill('SIGKILL')
   }

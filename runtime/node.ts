@@ -39,6 +39,8 @@ export interface NodeOptions {
   readonly nats: NatsOptions
   readonly config: Config
   readonly logger: Logger
+  /** Operators may kill single actors. */
+  readonly chaos: boolean
   /** `host:port` of the HTTP server; null: none. */
   readonly http: string | null
 }
@@ -88,12 +90,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     onEscalation: (error) => node.fatal(error),
   })
   const node: NodeActor = new NodeActor({
-    node: id,
-    pid: process.pid,
+    node: id, pid: process.pid,
     hostname: hostname(),
     data,
     version,
-    cleanStopMs: config.stopMs,
+    cleanStopMs: config.stopMs, allowsChaos: options.chaos,
     settings: settingsOf(config),
     ports: {
       clock, random, logger, telemetry, host,

@@ -1,9 +1,11 @@
 /**
  * The file by which `engram up` holds its data directory (`up.json`), and by which other commands
- * find its cluster. It names the process that made it; one that has died holds nothing.
+ * find its cluster. It names the process that made it; one that has died holds nothing. Only its
+ * owner can read it: with the key in it, faults can be ordered.
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ControlAddress } from './chaos/control.js'
 
 export interface UpRecord {
   readonly pid: number
@@ -14,6 +16,8 @@ export interface UpRecord {
   /** Path of the file with its credentials. */
   readonly auth: string | null
   readonly http: string | null
+  /** Where faults can be ordered, and the key to it. */
+  readonly control: ControlAddress | null
 }
 
 /** Another `engram up` runs on this data directory. */
@@ -47,7 +51,7 @@ export function takeData(data: string): void {
     const holder = readUpRecord(data)
     if (holder) throw new DataInUseError(data, holder.pid)
     try {
-      writeFileSync(fileOf(data), JSON.stringify(own()), { flag: 'wx' })
+      writeFileSync(fileOf(data), JSON.stringify(own()), { flag: 'wx', mode: 0o600 })
       return
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
@@ -65,9 +69,12 @@ export function takeData(data: string): void {
 }
 
 /** Tells others where the cluster is. */
-export function publishUp(data: string, found: Pick<UpRecord, 'nats' | 'auth' | 'http'>): void {
+export function publishUp(
+  data: string, found: Pick<UpRecord, 'nats' | 'auth' | 'http' | 'control'>,
+): void {
   const temporary = `${fileOf(data)}.new`
-  writeFileSync(temporary, JSON.stringify({ ...own(), ...found }))
+  rmSync(temporary, { force: true })
+  writeFileSync(temporary, JSON.stringify({ ...own(), ...found }), { flag: 'wx', mode: 0o600 })
   renameSync(temporary, fileOf(data))
 }
 
@@ -79,6 +86,7 @@ export function releaseData(data: string): void {
 function own(): UpRecord {
   return {
     pid: process.pid, started: startedAt(process.pid), nats: null, auth: null, http: null,
+    control: null,
   }
 }
 

@@ -17,6 +17,7 @@ interface NodeFlags extends ConnectionFlags {
   readonly http?: string
   readonly set?: readonly string[]
   readonly helpConfig?: boolean
+  readonly chaos?: boolean
   readonly json?: boolean
 }
 
@@ -30,6 +31,8 @@ export function addNode(program: Command, context: Context): void {
     .option('--http <host:port>', 'health, metrics and status; port 0: any, off: none '
       + '[ENGRAM_HTTP] (default: 127.0.0.1:0)')
     .option('--set <option=value...>', 'an option, like heartbeatMs=200 or segmentBytes=128MiB')
+    .option('--chaos', 'let operators kill single actors of this node, as `engram chaos` does '
+      + '[ENGRAM_CHAOS=1]; not for production')
     .option('--help-config', 'list all options')
     .addOption(jsonOption())
     .addHelpText('after', `
@@ -56,6 +59,7 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
   const http = httpSetting(flags.http) ?? settings.http
   return superviseNode(context, {
     id, data, nats: settings.nats, config: settings.config, logger,
+    chaos: flags.chaos ?? context.io.env['ENGRAM_CHAOS'] === '1',
     http: http === undefined ? '127.0.0.1:0' : http,
   }, flags.json ?? false)
 }

@@ -1,5 +1,6 @@
 /** The `engram` command: its groups, and how it ends. */
 import { Command, CommanderError } from 'commander'
+import { addChaos } from './chaos.js'
 import { Context, exit } from './context.js'
 import type { CliIo } from './context.js'
 import { endingOf } from './errors.js'
@@ -42,6 +43,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help on a command: engram COMMAND --h
   addStatus(program, context)
   addSpace(program, context)
   addOperate(program, context)
+  addChaos(program, context)
   program.commandsGroup('Look into files:')
   addFiles(program, context)
   return program

@@ -2,6 +2,8 @@
 import { resolve } from 'node:path'
 import { Option } from 'commander'
 import type { Command } from 'commander'
+import { startControl } from '../chaos/control.js'
+import type { ControlServer } from '../chaos/control.js'
 import { Cluster, ClusterStartError } from '../cluster.js'
 import { PortBusyError } from '../clusterBroker.js'
 import { here, shellWord } from '../clusterNode.js'
@@ -24,6 +26,7 @@ interface UpFlags extends ConnectionFlags {
   readonly http: string
   readonly auth?: boolean
   readonly restart?: boolean
+  readonly chaos?: boolean
   readonly json?: boolean
 }
 
@@ -46,6 +49,8 @@ export function addUp(program: Command, context: Context): void {
     .addOption(new Option('--auth', 'the private nats-server asks for passwords; they are kept in '
       + 'a file under --data').conflicts('nats'))
     .option('--restart', 'start a node again when it has died')
+    .option('--chaos', 'for `engram chaos`: connections that can be cut (costs a little speed), '
+      + 'and with --nats, nodes that let operators kill actors')
     .addOption(jsonOption())
     .addHelpText('after', `
 A node that dies stays down, so that you can watch the failover, until --restart or you start it
@@ -82,7 +87,8 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
       nodes: Array.from({ length: flags.nodes }, (_, i) => `n${i + 1}`), data,
       nats: foreign ? settings.nats : null,
       natsPort: flags.natsPort, stepOver: !chosen.natsPort, auth: flags.auth ?? false,
-      restart: flags.restart ?? false, config: flags.config && resolve(flags.config),
+      restart: flags.restart ?? false, chaos: flags.chaos ?? false,
+      config: flags.config && resolve(flags.config),
       env: context.io.env, tell: (line) => context.note(line),
       isInterrupted: () => signals.seen > 0,
     })
@@ -119,23 +125,30 @@ async function lead(
   signals: Signals,
 ): Promise<Action> {
   let page: HttpServer | null = null
+  let control: ControlServer | null = null
   try {
     if (!signals.seen) {
       const space = await Promise.race(
         [cluster.ensureSpace(flags.space, flags.replicas), signals.first.then(() => null)])
       if (space) {
         page = await startPage(context, flags, chosen, cluster)
-        publishUp(data, { nats: cluster.broker.url, auth: cluster.broker.authFile, http: page.url })
+        control = await startControl(cluster)
+        publishUp(data, {
+          nats: cluster.broker.url, auth: cluster.broker.authFile, http: page.url,
+          control: control.address,
+        })
         if (flags.json) printReadyJson(context, cluster, page)
         else printReady(context, flags, data, cluster, page, space)
         await signals.first
       }
     }
   } catch (error) {
+    await control?.close()
     await cluster.kill()
     throw error
   }
   context.note('Handing over and stopping; once more to stop at once.')
+  await control?.close()
   const orderly = cluster.stop().then(() => 'stopped')
   const how = await Promise.race([orderly, signals.second.then(() => 'abrupt')])
   if (how === 'abrupt') await cluster.kill()

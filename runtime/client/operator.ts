@@ -25,6 +25,10 @@ export type AdminRequest =
     readonly force?: boolean
   }
   | { readonly type: 'drain' }
+  /** Names of the actors that run. Only where the node was started with chaos allowed. */
+  | { readonly type: 'listActors' }
+  /** Ends an actor as if it had thrown. Only where the node was started with chaos allowed. */
+  | { readonly type: 'killActor'; readonly actor: string }
 
 export interface SpaceListing {
   readonly space: string
@@ -42,6 +46,7 @@ export interface AdminAnswer {
   readonly ok: true
   readonly created?: boolean
   readonly spaces?: readonly SpaceListing[]
+  readonly actors?: readonly string[]
   readonly epoch?: number
   readonly primary?: string | null
   readonly message?: string

@@ -114,6 +114,10 @@ class Host implements ActorHostRuntime, CellHost {
     return [...this.cells.keys()]
   }
 
+  isRunning(id: string): boolean {
+    return this.cells.get(id)?.report().state === 'running'
+  }
+
   snapshotOf(id: string): unknown {
     return this.cells.get(id)?.snapshot()
   }

@@ -2,7 +2,7 @@
 import * as assert from 'uvu/assert'
 import type { NodeStatusReport } from '../../runtime/status.js'
 import { assertAllTaken, audit } from '../support/books.js'
-import { Link } from '../support/link.js'
+import { Link } from '../../runtime/chaos/link.js'
 import type { Cluster } from '../support/cluster.js'
 import { note, scenario, suite, type Stage } from '../support/scenario.js'
 import { lasting, notYet, waitFor } from '../support/wait.js'

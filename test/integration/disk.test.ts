@@ -1,13 +1,12 @@
 /** Disks that fill up, tear, or rot: DESIGN section 7. */
 import * as assert from 'uvu/assert'
 import { join } from 'node:path'
+import { fill, removeBallast } from '../../runtime/chaos/ballast.js'
 import { assertAllTaken, audit } from '../support/books.js'
 import { cli } from '../support/cli.js'
 import { positive } from '../support/client.js'
 import { space, type Cluster } from '../support/cluster.js'
-import {
-  fill, flipBit, mountRefusal, mountSmallDisk, removeBallast, tearTail, unmount,
-} from '../support/disk.js'
+import { flipBit, mountRefusal, mountSmallDisk, tearTail, unmount } from '../support/disk.js'
 import { removeTemporary, temporaryDirectory } from '../support/environment.js'
 import { History } from '../support/history.js'
 import { note, scenario, suite, type Body, type Stage } from '../support/scenario.js'

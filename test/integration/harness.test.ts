@@ -9,7 +9,7 @@ import { Client, connectTo, decodeBody, encodeBody, refused } from '../support/c
 import { space } from '../support/cluster.js'
 import { removeTemporary, temporaryDirectory } from '../support/environment.js'
 import { History, type Books } from '../support/history.js'
-import { Link } from '../support/link.js'
+import { Link } from '../../runtime/chaos/link.js'
 import { scenario, suite } from '../support/scenario.js'
 import { LoadWriter } from '../support/writer.js'
 import { lasting, waitFor } from '../support/wait.js'

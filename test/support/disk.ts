@@ -1,10 +1,6 @@
 /** Disks that are small, full, torn or rotten. */
 import { execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import {
-  closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync,
-  writeSync,
-} from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { atExit, removeTemporary, temporaryDirectory } from './environment.js'
 
@@ -38,29 +34,6 @@ export function mountRefusal(): string | null {
 export function unmount(directory: string): void {
   mounted.delete(directory)
   execFileSync('umount', ['-l', directory], { stdio: 'pipe' })
-}
-
-/** Fills the disk to its last page with one file; returns its bytes. */
-export function fill(directory: string): number {
-  const file = openSync(join(directory, 'ballast'), 'a')
-  let bytes = 0
-  try {
-    for (let size = 1 << 20; size >= 512; size /= 2) {
-      const block = randomBytes(size)
-      try {
-        for (;;) bytes += writeSync(file, block)
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
-      }
-    }
-  } finally {
-    closeSync(file)
-  }
-  return bytes
-}
-
-export function removeBallast(directory: string): void {
-  rmSync(join(directory, 'ballast'), { force: true })
 }
 
 export function segmentFiles(data: string): string[] {

@@ -59,6 +59,8 @@ export class SimNode {
   diskDelayMs: ((operation: string) => number) | null = null
   crash: CrashPoint | null = null
   lives = 0
+  /** From the next start on. */
+  allowsChaos = true
 
   constructor(readonly id: string, private readonly cluster: SimCluster) {}
 
@@ -80,6 +82,7 @@ export class SimNode {
     cluster.observer?.starting?.(this, host)
     const actor: NodeActor = new NodeActor({
       node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0', cleanStopMs: 10_000,
+      allowsChaos: this.allowsChaos,
       settings: cluster.settings,
       ports: {
         clock, random, host, logger: this.logger(),
@@ -179,9 +182,12 @@ export class SimNode {
       throw new Error('the process is dead')
     }
     life.connection = connection
-    cluster.owners.set(connection, { name: this.id, clock: life.clock })
-    return processConnection(connection, life, (subject, data) =>
+    const gated = processConnection(connection, life, (subject, data) =>
       cluster.observer?.published?.(this, subject, data))
+    for (const each of [connection, gated]) {
+      cluster.owners.set(each, { name: this.id, clock: life.clock })
+    }
+    return gated
   }
 
   private openArbiter(connection: BusConnection, caller: Caller): Arbiter {

@@ -78,8 +78,9 @@ export class ProcessClock implements Clock {
       this.missedMs += (this.clock.monotonicMs() - this.suspendedAtMs) * this.fault.rate
       this.suspendedAtMs = null
     }
-    // Stopped again meanwhile: the rest waits, in order.
-    while (this.due.length > 0 && !this.isFrozen) this.run(this.due.shift()!)
+    // One after the other, promises settling in between, as Node's timers do. Stopped again
+    // meanwhile: the rest waits, in order.
+    for (const run of this.due.splice(0)) this.clock.setTimeout(() => this.run(run), 0)
   }
 
   /** The wall clock is set: `ms` later than it was. */

@@ -1,5 +1,6 @@
-/** A TCP link between one node and the broker, which a test stalls or cuts. */
-import { createConnection, createServer, type Server, type Socket } from 'node:net'
+/** A TCP proxy between one node and the broker, which can be stalled or cut. */
+import { createConnection, createServer } from 'node:net'
+import type { Server, Socket } from 'node:net'
 
 export class Link {
   readonly #pairs = new Set<readonly [Socket, Socket]>()
@@ -8,6 +9,7 @@ export class Link {
 
   private constructor(readonly server: Server, readonly port: number) {}
 
+  /** Takes connections on a free port of 127.0.0.1. Rejects when it cannot listen. */
   static open(brokerUrl: string): Promise<Link> {
     const target = Number(new URL(brokerUrl).port)
     return new Promise((resolve, reject) => {
@@ -22,6 +24,7 @@ export class Link {
     })
   }
 
+  /** For the node, in place of the broker's. */
   get url(): string {
     return `nats://127.0.0.1:${this.port}`
   }
@@ -36,7 +39,13 @@ export class Link {
     const pair = [near, far] as const
     this.#pairs.add(pair)
     for (const [from, to] of [[near, far], [far, near]] as const) {
-      from.on('data', (data) => to.write(data))
+      from.on('data', (data) => {
+        // Whoever does not read must be seen by who sends: nothing piles up in between.
+        if (!to.write(data)) from.pause()
+      })
+      to.on('drain', () => {
+        if (!this.#isStalled) from.resume()
+      })
       from.on('error', () => undefined)
       from.on('close', () => {
         to.destroy()
@@ -59,8 +68,8 @@ export class Link {
   cut(): void {
     this.#isCut = true
     for (const [near, far] of this.#pairs) {
-      near.resetAndDestroy()
-      far.resetAndDestroy()
+      reset(near)
+      reset(far)
     }
   }
 
@@ -74,8 +83,18 @@ export class Link {
     }
   }
 
+  /** Ends what it carries, and listens no more. */
   close(): void {
     this.cut()
     this.server.close()
   }
+}
+
+/**
+ * libuv refuses to reset a socket whose shutdown is under way, and Node then never closes it: this
+ * process would spin at its end, waiting for that handle.
+ */
+function reset(socket: Socket): void {
+  if (socket.connecting || socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }

@@ -1,0 +1,50 @@
+/** Fills a file system to its last page, and makes room again. */
+import { randomBytes } from 'node:crypto'
+import { closeSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+
+const name = 'ballast'
+
+/** Writes one file until nothing more fits; returns its bytes. Blocks meanwhile. */
+export function fill(directory: string): number {
+  const file = openSync(join(directory, name), 'a', 0o600)
+  let bytes = 0
+  try {
+    for (let size = 1 << 20; size >= 512; size /= 2) {
+      const block = randomBytes(size)
+      try {
+        for (;;) bytes += writeSync(file, block)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+      }
+    }
+  } finally {
+    closeSync(file)
+  }
+  return bytes
+}
+
+export function removeBallast(directory: string): void {
+  rmSync(join(directory, name), { force: true })
+}
+
+/** A larger one takes too long to fill, and is hardly there to be filled. */
+export const diskBytesMax = 1024 ** 3
+
+/**
+ * Why the disk of that data directory must not be filled; null: it is a small file system of its
+ * own, so that nobody else suffers.
+ * @param others paths that must lie elsewhere
+ */
+export function fillRefusal(directory: string, others: readonly string[]): string | null {
+  try {
+    const { dev } = statSync(directory)
+    const shared = ['/', ...others].find((other) => statSync(other).dev === dev)
+    if (shared !== undefined) return `${directory} shares its file system with ${shared}`
+    const { blocks, bsize } = statfsSync(directory)
+    if (blocks * bsize <= diskBytesMax) return null
+    return `the file system of ${directory} is larger than ${diskBytesMax / 1024 ** 3} GiB`
+  } catch (error) {
+    return `${directory}: ${error instanceof Error ? error.message : String(error)}`
+  }
+}

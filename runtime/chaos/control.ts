@@ -1,0 +1,173 @@
+/**
+ * The door through which `engram chaos` reaches the process of `engram up`: HTTP on 127.0.0.1, and
+ * a random token that stands in `up.json`, which only the owner of the data directory can read.
+ * So whoever may order faults could kill these processes anyway, and no web page can.
+ *
+ * `GET /` gives FaultMeans, `POST /` takes a FaultOrder and answers `{"ok":true,"ms":…}` when the
+ * fault is over, or `{"ok":false,"message":"…"}`. One fault at a time: a second one, of a second
+ * `engram chaos`, could take the last in-sync member.
+ */
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Cluster } from '../cluster.js'
+import { FaultRefusedError } from './errors.js'
+import { meansOf, performFault } from './faults.js'
+import { faultMsMax, orderSchema } from './orders.js'
+import type { FaultMeans, FaultOrder } from './orders.js'
+
+/** Where the door is, and its key. */
+export interface ControlAddress {
+  /** `http://127.0.0.1:port/` */
+  readonly url: string
+  readonly token: string
+}
+
+export interface ControlServer {
+  readonly address: ControlAddress
+  close(): Promise<void>
+}
+
+const bodyBytesMax = 4096
+/** What killing and starting takes, beyond the time that the order names. */
+const performMs = 30_000
+
+/** Listens on a free port. */
+export async function startControl(cluster: Cluster): Promise<ControlServer> {
+  const token = randomBytes(24).toString('base64url')
+  const faults = new OneAtATime(cluster)
+  const server = createServer((request, response) => {
+    void answer(faults, token, request).then(
+      ({ status, body }) => send(response, status, body),
+      (error: unknown) => send(response, 500, { ok: false, message: String(error) }))
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host: '127.0.0.1', port: 0 }, resolve)
+  })
+  const { port } = server.address() as AddressInfo
+  return {
+    address: { url: `http://127.0.0.1:${port}/`, token },
+    close: () => closed(server),
+  }
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}
+
+class OneAtATime {
+  #underWay: FaultOrder | null = null
+
+  constructor(readonly cluster: Cluster) {}
+
+  /** @throws FaultRefusedError */
+  async perform(order: FaultOrder): Promise<number> {
+    if (this.#underWay) {
+      throw new FaultRefusedError(`another fault is under way: ${this.#underWay.type}`)
+    }
+    this.#underWay = order
+    try {
+      return await performFault(this.cluster, order)
+    } finally {
+      this.#underWay = null
+    }
+  }
+}
+
+interface Reply {
+  readonly status: number
+  readonly body: object
+}
+
+async function answer(
+  faults: OneAtATime, token: string, request: IncomingMessage,
+): Promise<Reply> {
+  if (!isKey(request.headers.authorization, token)) {
+    return refusal(403, 'the token of up.json is asked for')
+  }
+  if (request.method === 'GET') return { status: 200, body: meansOf(faults.cluster) }
+  if (request.method !== 'POST') return refusal(405, 'only GET and POST')
+  const body = await bodyOf(request)
+  const order = orderSchema.safeParse(body)
+  if (!order.success) return refusal(400, `no order: ${order.error.issues[0]?.message ?? ''}`)
+  try {
+    return { status: 200, body: { ok: true, ms: await faults.perform(order.data) } }
+  } catch (error) {
+    if (error instanceof FaultRefusedError) return refusal(409, error.message)
+    throw error
+  }
+}
+
+function refusal(status: number, message: string): Reply {
+  return { status, body: { ok: false, message } }
+}
+
+function isKey(header: string | undefined, token: string): boolean {
+  const given = Buffer.from(header ?? '')
+  const wanted = Buffer.from(`Bearer ${token}`)
+  return given.length === wanted.length && timingSafeEqual(given, wanted)
+}
+
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > bodyBytesMax) return null
+    chunks.push(chunk)
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown
+  } catch {
+    return null
+  }
+}
+
+function send(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'Content-Type': 'application/json', Connection: 'close' })
+  response.end(JSON.stringify(body))
+}
+
+/** The same door, from the other side. */
+export class Control {
+  constructor(private readonly address: ControlAddress) {}
+
+  /** @throws FaultRefusedError when nobody answers there */
+  means(): Promise<FaultMeans> {
+    return this.ask('GET', undefined, 5000) as Promise<FaultMeans>
+  }
+
+  /**
+   * Resolves when the fault is over.
+   * @throws FaultRefusedError
+   */
+  async order(order: FaultOrder): Promise<void> {
+    await this.ask('POST', JSON.stringify(order), order.forMs + performMs)
+  }
+
+  private async ask(
+    method: string, body: string | undefined, timeoutMs: number,
+  ): Promise<unknown> {
+    const { url, token } = this.address
+    let reply: Response
+    let said: unknown
+    try {
+      reply = await fetch(url, {
+        method, signal: AbortSignal.timeout(Math.min(timeoutMs, faultMsMax + performMs)),
+        headers: { Authorization: `Bearer ${token}` }, ...(body === undefined ? {} : { body }),
+      })
+      said = await reply.json()
+    } catch (error) {
+      throw new FaultRefusedError(
+        `engram up does not answer at ${url}: ${error instanceof Error ? error.message : ''}`,
+        error)
+    }
+    if (reply.ok) return said
+    throw new FaultRefusedError((said as { message?: string }).message ?? `status ${reply.status}`)
+  }
+}

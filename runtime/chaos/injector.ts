@@ -1,0 +1,249 @@
+/** Injects faults, one at a time, each undone before the next; keeps the account of them. */
+import { setTimeout as pause } from 'node:timers/promises'
+import type { EngramClient } from '../client/client.js'
+import type { ClusterSpace } from '../status.js'
+import type { Control } from './control.js'
+import type { FaultMeans } from './orders.js'
+import type { Excuse, Span } from './outage.js'
+import { Dealer, describeFault, faultLongestMs, isReplaced, victimOf } from './plan.js'
+import type { Fault, FaultKind, Scene } from './plan.js'
+import type { Watch } from './watch.js'
+
+export interface FaultDone {
+  readonly kind: FaultKind
+  /** "kill n1 for 800 ms". */
+  readonly what: string
+  readonly atMs: number
+  /** Until it was undone; for an actor, until it was there again. */
+  readonly ms: number
+  /** Why it could not be injected; null when it was. */
+  readonly refused: string | null
+}
+
+export interface SkippedFault {
+  readonly fault: FaultKind
+  readonly why: string
+}
+
+export interface InjectorOptions {
+  readonly client: EngramClient
+  readonly control: Control | null
+  readonly watch: Watch
+  readonly space: string
+  readonly kinds: readonly FaultKind[]
+  readonly random: () => number
+  readonly nowMs: () => number
+  readonly tell: (line: string) => void
+}
+
+const replacedWithinMs = 10_000
+/** How long the space may take to be whole again before the next fault comes anyway. */
+const settledWithinMs = 15_000
+const dueWithinMs = 3000
+const againMs = 100
+/**
+ * Supervisors give up after five restarts within 30 s (actors/space.ts), and with them the node:
+ * that is their task. What is tested here is the restart, so no actor is killed more often.
+ */
+const killsMax = 3
+const killsWithinMs = 35_000
+const listMs = 2000
+
+export class Injector {
+  readonly done: FaultDone[] = []
+  readonly skipped: SkippedFault[] = []
+  /** Promises broken on the way. */
+  readonly broken: string[] = []
+  readonly excuses: Excuse[] = []
+  readonly down: (Span & { readonly node: string })[] = []
+  readonly filled: (Span & { readonly node: string })[] = []
+  /** By "node actor": when it was killed. */
+  readonly #kills = new Map<string, number[]>()
+  #means: FaultMeans | null = null
+
+  constructor(private readonly options: InjectorOptions) {}
+
+  /** Finds out what can be done here, and names the rest. Returns the kinds that are left. */
+  async prepare(found: ClusterSpace): Promise<FaultKind[]> {
+    const { kinds, control } = this.options
+    this.#means = await control?.means() ?? null
+    for (const fault of kinds) {
+      const why = fault !== 'broker' && found.members.length < 2
+        ? 'the space has no second member that could go on'
+        : fault === 'actor' ? await this.#actorRefusal(found) : this.#refusal(fault, found)
+      if (why !== null) this.skipped.push({ fault, why })
+    }
+    return kinds.filter((kind) => !this.skipped.some(({ fault }) => fault === kind))
+  }
+
+  /** Until `isOver` says so; the last fault is undone when it resolves. */
+  async run(kinds: readonly FaultKind[], leftMs: () => number): Promise<void> {
+    const { random } = this.options
+    const dealer = new Dealer(kinds, random)
+    while (leftMs() > faultLongestMs) {
+      const fault = await this.#deal(dealer)
+      if (!fault) continue
+      await this.#inject(fault)
+      // Now and then the next one comes while the space is still mending.
+      await this.#settled(random() < 0.25 ? 2 : Infinity, leftMs)
+      await pause(Math.min(200 + random() * 600, Math.max(0, leftMs())))
+    }
+  }
+
+  async #deal(dealer: Dealer): Promise<Fault | null> {
+    const { nowMs } = this.options
+    for (const giveUpAt = nowMs() + dueWithinMs; ;) {
+      const scene = await this.#scene()
+      const fault = scene && dealer.next(scene)
+      if (fault) return fault
+      if (nowMs() > giveUpAt) {
+        dealer.skip()
+        return null
+      }
+      await pause(againMs)
+    }
+  }
+
+  async #scene(): Promise<Scene | null> {
+    const { watch, space } = this.options
+    const found = await watch.look()
+    if (!found) return null
+    const nodes = this.#means?.nodes ?? []
+    return {
+      space, primary: found.primary, inSync: found.inSync,
+      members: found.members.filter(({ role }) => role === 'primary' || role === 'replica')
+        .map(({ node }) => node),
+      actors: await this.#actors(found),
+      fillable: nodes.filter((node) => node.fillRefusal === null).map(({ id }) => id),
+      linked: nodes.filter((node) => node.hasLink).map(({ id }) => id),
+    }
+  }
+
+  /** Those that may be killed now, by node; nodes that refuse or do not answer are not in it. */
+  async #actors(found: ClusterSpace): Promise<ReadonlyMap<string, readonly string[]>> {
+    const byNode = new Map<string, readonly string[]>()
+    if (!this.options.kinds.includes('actor')) return byNode
+    await Promise.all(found.members.map(async ({ node }) => {
+      const running = await this.#running(node).catch(() => null)
+      if (running) byNode.set(node, running.filter((actor) => this.#mayKill(node, actor)))
+    }))
+    return byNode
+  }
+
+  /** Why no actor can be killed on any node. Nodes that refuse among others are told. */
+  async #actorRefusal(found: ClusterSpace): Promise<string | null> {
+    const refusals = await Promise.all(found.members.map(({ node }) => this.#running(node).then(
+      () => null, (error: unknown) => `${node}: ${(error as Error).message}`)))
+    if (!refusals.includes(null)) return refusals.join('; ')
+    for (const refusal of refusals) {
+      if (refusal !== null) this.options.tell(`no actors are killed there: ${refusal}`)
+    }
+    return null
+  }
+
+  #mayKill(node: string, actor: string): boolean {
+    const { nowMs } = this.options
+    const recent = (this.#kills.get(`${node} ${actor}`) ?? [])
+      .filter((atMs) => nowMs() - atMs < killsWithinMs)
+    return recent.length < killsMax
+  }
+
+  async #running(node: string): Promise<readonly string[]> {
+    const answer = await this.options.client.admin(
+      { type: 'listActors' }, { node, timeoutMs: listMs })
+    return answer.actors ?? []
+  }
+
+  #refusal(fault: Exclude<FaultKind, 'actor'>, found: ClusterSpace): string | null {
+    const means = this.#means
+    if (!means) {
+      return 'no engram up is known that owns this cluster: name its directory with --data DIR'
+    }
+    const mine = means.nodes.filter(({ id }) => found.members.some(({ node }) => node === id))
+    switch (fault) {
+      case 'kill':
+      case 'pause':
+        return mine.length > 0 ? null : 'no member of the space is a node of that engram up'
+      case 'broker':
+        return means.ownsBroker ? null : 'the NATS server was not started by engram up'
+      case 'network':
+        return mine.some(({ hasLink }) => hasLink) ? null
+          : 'no node has a link that can be cut: start the cluster with engram up --chaos, '
+            + 'without --nats'
+      case 'disk':
+        return mine.some(({ fillRefusal }) => fillRefusal === null) ? null
+          : `no node has a small disk of its own: ${mine[0]?.fillRefusal ?? 'no member is here'}`
+    }
+  }
+
+  async #inject(fault: Fault): Promise<void> {
+    const { nowMs, tell } = this.options
+    const atMs = nowMs()
+    const what = describeFault(fault)
+    tell(what)
+    let refused: string | null = null
+    try {
+      if (fault.kind === 'actor') await this.#killActor(fault.node, fault.actor)
+      else await this.#order(fault, atMs)
+    } catch (error) {
+      refused = error instanceof Error ? error.message : String(error)
+      tell(`${what}: ${refused}`)
+    }
+    this.done.push({ kind: fault.kind, what, atMs, ms: Math.round(nowMs() - atMs), refused })
+  }
+
+  async #order(fault: Exclude<Fault, { kind: 'actor' }>, atMs: number): Promise<void> {
+    const { control, watch, nowMs } = this.options
+    const { order } = fault
+    const node = victimOf(fault)
+    const isPrimary = node !== null && watch.found?.primary === node
+    try {
+      await control?.order(order)
+      if (order.type === 'kill') await this.#isUp(order.node)
+    } finally {
+      const span = { fromMs: atMs, toMs: nowMs() }
+      if (node === null) this.excuses.push({ ...span, why: 'the broker was down' })
+      else if (order.type === 'fill') this.filled.push({ ...span, node })
+      else this.down.push({ ...span, node })
+      if (order.type === 'fill' && isPrimary) {
+        this.excuses.push({ ...span, why: `the disk of ${node} was full` })
+      }
+    }
+  }
+
+  async #killActor(node: string, actor: string): Promise<void> {
+    const { client, space, nowMs } = this.options
+    const name = `${node} ${actor}`
+    this.#kills.set(name, [...this.#kills.get(name) ?? [], nowMs()])
+    await client.admin({ type: 'killActor', actor }, { node, timeoutMs: listMs })
+    for (const giveUpAt = nowMs() + replacedWithinMs; ;) {
+      const running = await this.#running(node).catch(() => [])
+      if (isReplaced(space, actor, running)) return
+      if (nowMs() > giveUpAt) {
+        this.broken.push(`${actor} on ${node} was killed and not there again within ${
+          replacedWithinMs / 1000} s; running: ${running.join(' ') || 'nothing answers'}`)
+        return
+      }
+      await pause(againMs)
+    }
+  }
+
+  /** A node that was started is not up before it says so. */
+  async #isUp(id: string): Promise<void> {
+    const { watch, nowMs } = this.options
+    for (const giveUpAt = nowMs() + settledWithinMs; nowMs() < giveUpAt; await pause(againMs)) {
+      await watch.look()
+      if (watch.status?.nodes.find((node) => node.id === id)?.state === 'running') return
+    }
+  }
+
+  async #settled(inSyncWanted: number, leftMs: () => number): Promise<void> {
+    const { watch, nowMs } = this.options
+    const giveUpAt = nowMs() + Math.min(settledWithinMs, leftMs())
+    for (; nowMs() < giveUpAt; await pause(againMs)) {
+      const found = await watch.look()
+      if (!found || found.primary === null) continue
+      if (found.inSync.length >= Math.min(found.rf, inSyncWanted)) return
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/** The promotions of a run, and what each cost. Pure. */
+import type { WrittenRecord } from './books.js'
+import type { ReignSeen } from './watch.js'
+
+export interface Promotion {
+  readonly epoch: number
+  readonly primary: string
+  /** When it was first heard of, ms since the run began. */
+  readonly atMs: number
+  /**
+   * From the last positive answer of any earlier reign to the first of this one, ms: what clients
+   * saw. null when this one answered nobody, or none before it did.
+   */
+  readonly gapMs: number | null
+  /** As announced. */
+  readonly reason: string | null
+  /** The last fault that was begun before it. */
+  readonly after: string | null
+}
+
+/**
+ * @param faults ascending
+ * @param before epoch at the beginning of the run: that reign is no promotion
+ */
+export function reignsOf(
+  seen: readonly ReignSeen[], records: readonly WrittenRecord[],
+  faults: readonly { readonly what: string; readonly atMs: number }[], before: number,
+): Promotion[] {
+  const answers = records.flatMap(({ answer }) => (answer ? [answer] : []))
+    .toSorted((a, b) => a.atMs - b.atMs)
+  const first = new Map<number, { node: string; atMs: number; previousMs: number | null }>()
+  let previousMs: number | null = null
+  for (const { epoch, node, atMs } of answers) {
+    if (!first.has(epoch)) first.set(epoch, { node, atMs, previousMs })
+    previousMs = atMs
+  }
+  const heard = new Map(seen.map((one) => [one.epoch, one]))
+  return [...new Set([...heard.keys(), ...first.keys()])].filter((epoch) => epoch > before)
+    .toSorted((a, b) => a - b).map((epoch) => {
+      const [said, answered] = [heard.get(epoch), first.get(epoch)]
+      const gapMs = answered && answered.previousMs !== null
+        ? Math.round(answered.atMs - answered.previousMs) : null
+      const atMs = Math.round(Math.min(said?.atMs ?? Infinity, answered?.atMs ?? Infinity))
+      return {
+        epoch, primary: said?.primary ?? answered?.node ?? 'unknown', atMs, gapMs,
+        reason: said?.reason ?? null,
+        after: faults.findLast((fault) => fault.atMs <= atMs)?.what ?? null,
+      }
+    })
+}

@@ -1,0 +1,198 @@
+/**
+ * A run: a load and faults for a time, then the books. The faults end first; the load goes on for
+ * a second, so that the last one, too, is seen to be over.
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import type { EngramClient } from '../client/client.js'
+import type { ClusterSpace } from '../status.js'
+import { balance } from './books.js'
+import type { Books, MemberEnd } from './books.js'
+import type { Control } from './control.js'
+import { ChaosRefusedError } from './errors.js'
+import { membersInTheEnd, readLog, readSalvages } from './evidence.js'
+import { Injector } from './injector.js'
+import type { FaultDone, SkippedFault } from './injector.js'
+import { Load } from './load.js'
+import { nobodyInSync, outageOf } from './outage.js'
+import type { Excuse, Outage } from './outage.js'
+import type { FaultKind } from './plan.js'
+import { reignsOf } from './reigns.js'
+import type { Promotion } from './reigns.js'
+import { Watch } from './watch.js'
+
+export interface ChaosOptions {
+  /** May ask for status, order, read. */
+  readonly operator: EngramClient
+  /** May write. */
+  readonly writer: EngramClient
+  /** Of the `engram up` that owns the cluster; null: none is known. */
+  readonly control: Control | null
+  readonly space: string
+  readonly forMs: number
+  readonly kinds: readonly FaultKind[]
+  /** Writes per second. */
+  readonly rate: number
+  readonly seed: number
+  /** What happens, a line each. */
+  readonly tell: (line: string) => void
+  /** Every second. */
+  readonly progress: (progress: Progress) => void
+  /** Ends the faults early; the books are made all the same. */
+  readonly signal: AbortSignal
+}
+
+export interface Progress {
+  readonly elapsedMs: number
+  readonly written: number
+  readonly acknowledged: number
+  readonly faults: number
+  readonly primary: string | null
+  readonly inSync: readonly string[]
+}
+
+export interface Unavailability extends Outage {
+  /** I10. */
+  readonly limitMs: number
+  /** What was cut out. */
+  readonly excuses: readonly Excuse[]
+}
+
+export interface ChaosReport extends Books {
+  readonly ok: boolean
+  readonly space: string
+  readonly seed: number
+  readonly ms: number
+  readonly faults: readonly FaultDone[]
+  readonly skipped: readonly SkippedFault[]
+  readonly promotions: readonly Promotion[]
+  readonly unavailability: Unavailability
+  readonly members: readonly MemberEnd[]
+}
+
+/** DESIGN section 8, I10. */
+export const unavailableMaxMs = 5000
+const afterwardsMs = 1000
+const progressMs = 1000
+/** Of the generator of Park and Miller: a prime modulus, and a primitive root of it. */
+const [modulus, multiplier] = [2_147_483_647, 48_271]
+
+/** @throws ChaosRefusedError, ReadError, AdminError */
+export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  const { operator, space, signal } = options
+  const found = await spaceNow(operator, space)
+  const beganAt = performance.now()
+  const nowMs = (): number => Math.round(performance.now() - beganAt)
+  const watch = new Watch(operator, space, nowMs)
+  const injector = new Injector({
+    client: operator, control: options.control, watch, space, kinds: options.kinds, nowMs,
+    random: seeded(options.seed), tell: options.tell,
+  })
+  const run = `chaos-${Date.now().toString(36)}`
+  const load = new Load(options.writer, {
+    space, run, rate: options.rate, random: seeded(options.seed + 1), nowMs,
+  })
+  const timer = setInterval(() => options.progress({
+    elapsedMs: nowMs(), written: load.records.length, acknowledged: load.answersMs.length,
+    faults: injector.done.length, primary: watch.found?.primary ?? null,
+    inSync: watch.found?.inSync ?? [],
+  }), progressMs)
+  try {
+    const kinds = await injector.prepare(found)
+    for (const { fault, why } of injector.skipped) options.tell(`skipping ${fault}: ${why}`)
+    if (kinds.length === 0) {
+      throw new ChaosRefusedError('none of the faults can be injected here',
+        'Start a cluster for it: engram up --chaos')
+    }
+    load.start()
+    await injector.run(kinds, () => (signal.aborted ? 0 : options.forMs - nowMs()))
+    await pause(Math.max(afterwardsMs, signal.aborted ? 0 : options.forMs - nowMs()))
+    const loadEndMs = nowMs()
+    await load.stop()
+    return await report(options, { watch, injector, load, run, found, loadEndMs, nowMs })
+  } finally {
+    clearInterval(timer)
+    await load.stop()
+    await watch.close()
+  }
+}
+
+async function spaceNow(client: EngramClient, space: string): Promise<ClusterSpace> {
+  const status = await client.status()
+  if (status.nodes.length === 0) {
+    throw new ChaosRefusedError('no Engram node answers on this NATS server',
+      'Start a cluster with: engram up --chaos')
+  }
+  const found = status.spaces.find(({ id }) => id === space)
+  if (found) return found
+  const names = status.spaces.map(({ id }) => id).join(', ') || 'none'
+  throw new ChaosRefusedError(`there is no space ${space}; there are: ${names}`,
+    'See engram space list; make it with: engram space create NAME')
+}
+
+interface Ended {
+  readonly watch: Watch
+  readonly injector: Injector
+  readonly load: Load
+  readonly run: string
+  readonly found: ClusterSpace
+  readonly loadEndMs: number
+  readonly nowMs: () => number
+}
+
+async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport> {
+  const { operator, space, tell } = options
+  const { watch, injector, load, run, found } = ended
+  tell('waiting until all members are at one place')
+  const { members, hasConverged } = await membersInTheEnd(watch)
+  tell('reading the log and the salvages')
+  const { log, fault } = await readLog(operator, space, found.commitSequence + 1, run)
+  const nodes = (watch.status?.nodes ?? []).filter(({ id }) =>
+    members.some(({ node }) => node === id))
+  const { salvaged, unreadable } = await readSalvages(nodes, found.uuid, run)
+  const books = balance({
+    records: load.records, log, salvaged, unreadable, filled: injector.filled, members,
+    hasConverged,
+  })
+  const excuses = [
+    ...injector.excuses, ...watch.stalls,
+    ...nobodyInSync(watch.inSync, injector.down, ended.loadEndMs),
+  ]
+  const outage = outageOf(
+    load.answersMs, { fromMs: 0, toMs: ended.loadEndMs }, excuses)
+  const broken = [
+    ...books.broken, ...(fault === null ? [] : [fault]), ...injector.broken, ...outageFault(outage),
+    ...await deathFaults(options.control, ended),
+  ]
+  return {
+    ...books, broken, ok: broken.length === 0, space, seed: options.seed,
+    ms: Math.round(ended.loadEndMs),
+    faults: injector.done, skipped: injector.skipped,
+    promotions: reignsOf([...watch.reigns.values()], load.records, injector.done, found.epoch),
+    unavailability: { ...outage, limitMs: unavailableMaxMs, excuses }, members,
+  }
+}
+
+function outageFault({ worstMs, atMs }: Outage): string[] {
+  if (worstMs <= unavailableMaxMs) return []
+  return [`no positive answer for ${Math.round(worstMs)} ms from ${Math.round(atMs ?? 0)} ms on, `
+    + `while an in-sync member and the broker were up (I10: ${unavailableMaxMs} ms)`]
+}
+
+/** A node that ends by itself is no failover that was asked for. */
+async function deathFaults(control: Control | null, { nowMs }: Ended): Promise<string[]> {
+  if (!control) return []
+  const beganAt = Date.now() - nowMs()
+  const means = await control.means().catch((error: unknown) => (error as Error).message)
+  if (typeof means === 'string') return [`the nodes' ends are not known: ${means}`]
+  return means.deaths.filter(({ atMs }) => atMs >= beganAt).map(({ node, pid, how }) =>
+    `${node} (pid ${pid}) ended without an order: ${how}; its log tells why`)
+}
+
+/** The minimal standard generator (Park and Miller 1988): enough to choose faults again. */
+export function seeded(seed: number): () => number {
+  let state = (Math.abs(Math.trunc(seed)) % (modulus - 1)) + 1
+  return () => {
+    state = (state * multiplier) % modulus
+    return (state - 1) / (modulus - 1)
+  }
+}

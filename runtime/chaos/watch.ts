@@ -1,0 +1,110 @@
+/** What can be seen of a space while faults go on: its reigns, its in-sync set, its status. */
+import type { Subscription } from 'nats'
+import { subjects } from '../../machines/subjects.js'
+import type { EngramClient } from '../client/client.js'
+import { controlCodec } from '../codec/control.js'
+import type { ClusterSpace, ClusterStatus } from '../status.js'
+import type { Excuse, InSyncAt } from './outage.js'
+
+export interface ReignSeen {
+  readonly epoch: number
+  readonly primary: string
+  /** When it was first heard of, ms since the run began. */
+  readonly atMs: number
+  /** As announced; null when only the status told. */
+  readonly reason: string | null
+}
+
+const pollMs = 250
+/** A timer this late: this process, or the machine, stood still. */
+const stallMs = 500
+const tickMs = 100
+
+export class Watch {
+  /** By epoch. */
+  readonly reigns = new Map<number, ReignSeen>()
+  readonly inSync: InSyncAt[] = []
+  /** Times in which this process stood still: whoever judges must doubt itself first. */
+  readonly stalls: Excuse[] = []
+  /** The latest; null before the first. */
+  status: ClusterStatus | null = null
+  readonly #codec = controlCodec()
+  readonly #subscription: Subscription
+  readonly #ticker: NodeJS.Timeout
+  #isClosed = false
+  #polling: Promise<void>
+
+  constructor(
+    private readonly client: EngramClient, private readonly space: string,
+    private readonly nowMs: () => number,
+  ) {
+    this.#subscription = client.connection.subscribe(subjects.assignment(space), {
+      callback: (error, message) => {
+        if (!error) this.#announced(message.data)
+      },
+    })
+    let expectedMs = nowMs() + tickMs
+    this.#ticker = setInterval(() => {
+      const now = nowMs()
+      if (now - expectedMs > stallMs) {
+        const fromMs = expectedMs - tickMs
+        this.stalls.push({ fromMs, toMs: now, why: 'this process stood still' })
+      }
+      expectedMs = now + tickMs
+    }, tickMs)
+    this.#polling = this.#poll()
+  }
+
+  /** Of the latest status. */
+  get found(): ClusterSpace | null {
+    return this.status?.spaces.find(({ id }) => id === this.space) ?? null
+  }
+
+  /** Asks all nodes now. */
+  async look(): Promise<ClusterSpace | null> {
+    const status = await this.client.status()
+    this.status = status
+    const found = this.found
+    if (!found) return null
+    if (found.primary !== null) this.#reigns(found.epoch, found.primary, null)
+    // A member that lags behind may tell what was; only a primary tells what is.
+    if (found.members.some((member) => member.role === 'primary')) this.#has(found.inSync)
+    return found
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#ticker)
+    this.#subscription.unsubscribe()
+    await this.#polling
+  }
+
+  async #poll(): Promise<void> {
+    while (!this.#isClosed) {
+      await this.look()
+      await new Promise((resolve) => setTimeout(resolve, pollMs))
+    }
+  }
+
+  #announced(data: Uint8Array): void {
+    const decoded = this.#codec.announcement(data)
+    if (!decoded.ok) return
+    const { assignment, kind, reason } = decoded.value
+    if (kind !== 'changed') return
+    this.#has(assignment.inSync)
+    if (assignment.state !== 'open' || !assignment.primary) return
+    this.#reigns(assignment.epoch, assignment.primary.node, reason)
+  }
+
+  #reigns(epoch: number, primary: string, reason: string | null): void {
+    const known = this.reigns.get(epoch)
+    if (known && (known.reason !== null || reason === null)) return
+    this.reigns.set(epoch, { epoch, primary, atMs: known?.atMs ?? this.nowMs(), reason })
+  }
+
+  #has(inSync: readonly string[]): void {
+    const last = this.inSync.at(-1)
+    if (last && last.inSync.toSorted().join() === inSync.toSorted().join()) return
+    this.inSync.push({ atMs: this.nowMs(), inSync })
+  }
+}

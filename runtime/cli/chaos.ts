@@ -1,0 +1,215 @@
+/** engram chaos */
+import { randomInt } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
+import { connect } from '../client/client.js'
+import type { EngramClient } from '../client/client.js'
+import { Control } from '../chaos/control.js'
+import { ChaosRefusedError } from '../chaos/errors.js'
+import { faultKinds, faultLongestMs } from '../chaos/plan.js'
+import type { FaultKind } from '../chaos/plan.js'
+import type { ChaosReport, Progress } from '../chaos/run.js'
+import type { ConnectionFlags } from '../settings.js'
+import { readUpRecord } from '../upRecord.js'
+import type { UpRecord } from '../upRecord.js'
+import { showBooks } from './chaosText.js'
+import {
+  CliError, connectionOptions, defaultData, duration, exit, jsonOption, usage, whole,
+} from './context.js'
+import type { Action, Context } from './context.js'
+import { checkSpaceName } from './space.js'
+import { showCount, showMs } from './text.js'
+
+interface ChaosFlags extends ConnectionFlags {
+  readonly for: number
+  readonly faults?: readonly FaultKind[]
+  readonly data?: string
+  readonly rate: number
+  readonly seed?: number
+  readonly json?: boolean
+}
+
+const shortestMs = 2 * faultLongestMs
+const longestMs = 3_600_000
+
+export function addChaos(program: Command, context: Context): void {
+  connectionOptions(program.command('chaos').argument('<space>'))
+    .summary('inject faults into a cluster, and check that every promise is kept')
+    .description('Writes numbered records at mixed ack levels while it kills single actors, kills '
+      + 'and pauses nodes, kills the broker, cuts connections and fills disks of an `engram up` '
+      + 'cluster, one fault at a time. Then it balances the books: what was acknowledged against '
+      + 'what is in the log and the salvages. Exits 1 when a promise was broken.')
+    .option('--for <duration>', 'how long to write and to injure', duration, 60_000)
+    .option('--faults <list>', `of ${faultKinds.join(',')} (default: all)`, parseFaults)
+    .option('--data <dir>', `directory of that engram up (default: ${defaultData})`)
+    .option('--rate <n>', 'writes per second', whole(1, 5000), 200)
+    .option('--seed <n>', 'chooses the same faults again (default: at random)',
+      whole(0, 2 ** 31 - 2))
+    .addOption(jsonOption())
+    .addHelpText('after', `
+Faults that this cluster has no means for are named and skipped:
+  actor    any \`engram up\`; nodes elsewhere only when started with --chaos
+  kill     SIGKILL of a node, which engram up starts again; any \`engram up\`
+  pause    SIGSTOP of a node, shorter or longer than its lease; any \`engram up\`
+  broker   SIGKILL of the nats-server that engram up started
+  network  \`engram up --chaos\`: each node's connection is cut or stalled
+  disk     needs a node whose data directory is a file system of its own, at most 1 GiB:
+           mount -t tmpfs -o size=256m tmpfs .engram/n2     (before engram up, as root)
+
+Never use it on a space that you care about: its records stay in there.
+
+Examples:
+  engram up --chaos            # in another terminal
+  engram chaos demo --for 2m
+  engram chaos demo --faults actor,kill --seed 7 --json`)
+    .action(context.act((space: string, flags: ChaosFlags) => chaos(context, space, flags)))
+}
+
+function parseFaults(text: string): FaultKind[] {
+  const names = text.split(',').map((name) => name.trim()).filter(Boolean)
+  const unknown = names.find((name) => !faultKinds.some((kind) => kind === name))
+  if (unknown !== undefined || names.length === 0) {
+    const what = unknown === undefined ? 'None is given' : `${unknown} is none`
+    throw new InvalidArgumentError(`${what}; they are ${faultKinds.join(', ')}.`)
+  }
+  return faultKinds.filter((kind) => names.includes(kind))
+}
+
+async function chaos(context: Context, space: string, flags: ChaosFlags): Promise<Action> {
+  checkSpaceName(space)
+  if (flags.for < shortestMs || flags.for > longestMs) {
+    throw usage(`--for ${showMs(flags.for)} is out of range`,
+      `Use ${showMs(shortestMs)} to ${showMs(longestMs)}.`)
+  }
+  const data = resolve(context.io.cwd, flags.data ?? defaultData)
+  const record = readUpRecord(data)
+  if (flags.data !== undefined && !record?.nats) {
+    throw new CliError(`no engram up runs on ${data}`,
+      'Start one: engram up --chaos, or name the directory of one with --data DIR.')
+  }
+  const found = located(context, flags, record)
+  const { runChaos } = await import('../chaos/run.js')
+  const clients = await connectAs(context, found)
+  const interrupt = new Interrupt(context)
+  const telling = new Telling(context)
+  try {
+    const seed = flags.seed ?? randomInt(2 ** 31 - 2)
+    context.note(`chaos in ${space} for ${showMs(flags.for)}, seed ${seed}`)
+    const report = await runChaos({
+      ...clients, space, forMs: flags.for, kinds: flags.faults ?? faultKinds,
+      rate: flags.rate, seed,
+      control: await controlOf(clients.operator, record),
+      signal: interrupt.signal, tell: telling.line, progress: telling.progress,
+    })
+    telling.end()
+    return print(context, report, flags.json ?? false)
+  } catch (error) {
+    if (error instanceof ChaosRefusedError) throw new CliError(error.message, error.remedy)
+    throw error
+  } finally {
+    interrupt.ignore()
+    await clients.operator.close()
+    await clients.writer.close()
+  }
+}
+
+/** Where NATS is: as the flags say, else as the record of --data does. */
+function located(
+  context: Context, flags: ChaosFlags, record: UpRecord | null,
+): ConnectionFlags {
+  const { env } = context.io
+  const isTold = flags.nats ?? flags.config
+    ?? (flags.data === undefined ? env['ENGRAM_NATS_URL'] ?? env['ENGRAM_CONFIG'] : undefined)
+  if (isTold !== undefined || !record?.nats) return flags
+  const auth = record.auth && existsSync(record.auth) ? { natsAuth: record.auth } : {}
+  return { nats: record.nats, ...auth, ...flags }
+}
+
+/** An operator may not write, and a writer may not order: two connections, each with its role. */
+async function connectAs(
+  context: Context, flags: ConnectionFlags,
+): Promise<{ operator: EngramClient; writer: EngramClient }> {
+  const asOperator = context.settings(flags, 'operator').nats
+  const asWriter = context.settings(flags, 'writer').nats
+  const operator = await connect({ ...asOperator, name: 'engram-chaos' })
+  try {
+    return { operator, writer: await connect({ ...asWriter, name: 'engram-chaos-writer' }) }
+  } catch (error) {
+    await operator.close()
+    throw error
+  }
+}
+
+/** Only of the cluster that this connection leads to: another one must not be harmed. */
+async function controlOf(
+  operator: EngramClient, record: UpRecord | null,
+): Promise<Control | null> {
+  if (!record?.control) return null
+  const control = new Control(record.control)
+  const pids = new Set((await control.means()).nodes.map(({ pid }) => pid))
+  const { nodes } = await operator.status()
+  return nodes.some(({ pid }) => pid !== null && pids.has(pid)) ? control : null
+}
+
+/** What goes on, on stderr: on a terminal one line that changes, else one every ten seconds. */
+class Telling {
+  readonly #stderr: NodeJS.WriteStream
+  #shown = 0
+
+  constructor(context: Context) {
+    this.#stderr = context.io.stderr as NodeJS.WriteStream
+  }
+
+  readonly line = (text: string): void => {
+    this.#stderr.write(`${this.#clear}  ${text}\n`)
+  }
+
+  readonly progress = (progress: Progress): void => {
+    const { elapsedMs, written, acknowledged, faults, primary, inSync } = progress
+    this.#shown += 1
+    const { isTTY } = this.#stderr
+    if (!isTTY && this.#shown % 10 !== 0) return
+    const line = `  ${showMs(elapsedMs)}: ${showCount(acknowledged)} of ${showCount(written)} `
+      + `acknowledged, ${faults} faults, primary ${primary ?? 'none'}, in sync ${inSync.join(' ')}`
+    this.#stderr.write(isTTY ? `${this.#clear}${line}` : `${line}\n`)
+  }
+
+  end(): void {
+    this.#stderr.write(this.#clear)
+  }
+
+  /** To the beginning of the line, which becomes empty. */
+  get #clear(): string {
+    return this.#stderr.isTTY ? '\r\u001B[K' : ''
+  }
+}
+
+function print(context: Context, report: ChaosReport, json: boolean): Action {
+  if (json) context.printJson(report)
+  else context.print(showBooks(report))
+  return report.ok ? exit.ok : exit.failed
+}
+
+/** Ctrl-C ends the faults, and the books are made; once more ends at once. */
+class Interrupt {
+  readonly #controller = new AbortController()
+  readonly #onSignal = (): void => {
+    if (this.signal.aborted) process.exit(exit.failed)
+    this.#controller.abort()
+    this.context.note('ending early; once more to stop without the books')
+  }
+
+  constructor(private readonly context: Context) {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, this.#onSignal)
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  ignore(): void {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, this.#onSignal)
+  }
+}

@@ -1,0 +1,153 @@
+/** The books of `engram chaos`: each broken promise must be told, and nothing else. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { balance } from '../../runtime/chaos/books.js'
+import type { Books, Evidence, LoggedRecord, WrittenRecord } from '../../runtime/chaos/books.js'
+import { contentOf, loggedRecord } from '../../runtime/chaos/load.js'
+import { reignsOf } from '../../runtime/chaos/reigns.js'
+import { unavailableMaxMs } from '../../runtime/chaos/run.js'
+import type { AckLevel } from '../../machines/protocol.js'
+
+const test = suite('chaos: books')
+
+/** Exactly that is broken. */
+function broken(evidence: Evidence, ...patterns: RegExp[]): Books {
+  const books = balance(evidence)
+  assert.is(books.broken.length, patterns.length, books.broken.join('\n'))
+  for (const pattern of patterns) assert.match(books.broken.join('\n'), pattern)
+  return books
+}
+
+function taken(
+  key: string, level: AckLevel, sequence: number, more: { epoch?: number; atMs?: number } = {},
+): WrittenRecord {
+  const { epoch = 1, atMs = sequence * 10 } = more
+  return {
+    key, sentAtMs: atMs - 1, failure: null, isRefused: false,
+    answer: { level, epoch, sequence, node: `n${epoch}`, atMs },
+  }
+}
+
+function entry(key: string | null, sequence: number, epoch = 1): LoggedRecord {
+  return { key, sequence, epoch, isWhole: true }
+}
+
+/** Three records of epoch 1, then the start of epoch 2, all kept. */
+const sound: Evidence = {
+  records: [taken('a', 'memory', 1), taken('b', 'durable', 2), taken('c', 'committed', 3)],
+  log: [entry('a', 1), entry('b', 2), entry('c', 3), entry(null, 4, 2)],
+  salvaged: [], unreadable: [], filled: [], hasConverged: true,
+  members: ['n1', 'n2'].map((node) =>
+    ({ node, role: 'replica', epoch: 2, inSync: true, appliedSequence: 4, digest: 'd1' })),
+}
+
+function without(key: string, more: Partial<Evidence> = {}): Evidence {
+  const log = [...sound.log].filter((one) => one.key !== key)
+    .map((one, n) => ({ ...one, sequence: n + 1 }))
+  return { ...sound, log, ...more }
+}
+
+test('all is kept: nothing is broken, everything is counted', () => {
+  const books = balance(sound)
+  assert.equal(books.broken, [])
+  assert.equal(books.acknowledged, {
+    memory: { acknowledged: 1, present: 1, salvaged: 0, lost: 0 },
+    durable: { acknowledged: 1, present: 1, salvaged: 0, lost: 0 },
+    committed: { acknowledged: 1, present: 1, salvaged: 0, lost: 0 },
+  })
+  assert.equal([books.written, books.duplicates, books.unknown, books.refused], [3, 0, 0, 0])
+})
+
+test('a committed record that is missing breaks I5, in a salvage or not', () => {
+  const gone = broken(without('c'), /committed are missing; c of epoch 1.*I5/)
+  assert.is(gone.acknowledged.committed.lost, 1)
+  const kept = [{ key: 'c', epoch: 1, node: 'n1' }]
+  const salvaged = broken(without('c', { salvaged: kept }), /I5/)
+  assert.is(salvaged.acknowledged.committed.salvaged, 1)
+})
+
+test('a durable record is in the log or in a salvage; else I6 is broken', () => {
+  const salvaged = balance(without('b', { salvaged: [{ key: 'b', epoch: 1, node: 'n1' }] }))
+  assert.equal(salvaged.broken, [])
+  assert.equal(salvaged.acknowledged.durable,
+    { acknowledged: 1, present: 0, salvaged: 1, lost: 0 })
+  broken(without('b'), /durable are missing.*I6/)
+  broken(without('b', { unreadable: ['n3: no such directory'] }),
+    /not read: n3: no such directory/)
+})
+
+test('a memory record may go with the reign that took it, and with a full disk; not else', () => {
+  const ended = balance(without('a'))
+  assert.equal(ended.broken, [])
+  assert.is(ended.acknowledged.memory.lost, 1)
+  assert.match(ended.lost[0]?.why ?? '', /memory of n1, whose reign of epoch 1 ended/)
+  const log = [entry('b', 1), entry('c', 2)]
+  broken({ ...sound, log }, /whose reign of epoch 1 went on/)
+  const during = { node: 'n1', fromMs: 5, toMs: 15 }
+  const full = broken({ ...sound, log, filled: [during] })
+  assert.match(full.lost[0]?.why ?? '', /whose disk was full/)
+  for (const other of [{ ...during, node: 'n2' }, { ...during, toMs: 9 }]) {
+    broken({ ...sound, log, filled: [other] }, /went on/)
+  }
+})
+
+test('a key that took effect twice breaks I7', () => {
+  const books = broken({ ...sound, log: [...sound.log, entry('b', 5, 2)] },
+    /b took effect at 2 and 5 \(I7\)/)
+  assert.is(books.duplicates, 1)
+})
+
+test('holes, an epoch that goes back, and other content are told', () => {
+  const log = [entry('a', 1, 2), { ...entry('b', 2, 1), isWhole: false }, entry('c', 4, 2)]
+  broken({ ...sound, log }, /has 2 and then 4/, /epoch goes back from 2 to 1/,
+    /b at 2 is not what was sent/)
+})
+
+test('a refused record must not be there; one without an answer may', () => {
+  const failed = { sentAtMs: 1, answer: null, failure: 'READ_ONLY' }
+  const log = [...sound.log, entry('r', 5, 2), entry('u', 6, 2)]
+  const refused = { ...failed, key: 'r', isRefused: true }
+  const unknown = { ...failed, key: 'u', isRefused: false }
+  const books = balance({ ...sound, log, records: [...sound.records, refused, unknown] })
+  assert.equal([books.refused, books.unknown, books.unknownPresent], [1, 1, 1])
+  assert.equal(books.broken, ['r was refused (READ_ONLY) and is in the log'])
+})
+
+test('members that differ, or do not come to one place, break I8', () => {
+  const [first, second] = sound.members
+  assert.ok(first && second)
+  broken({ ...sound, members: [first, { ...second, digest: 'd2' }] },
+    /differ at one sequence \(I8\)/)
+  broken({ ...sound, hasConverged: false }, /to one place \(I8\)/)
+})
+
+test('what is read back is compared with what was sent', () => {
+  const read = (id: string, content: string) => loggedRecord({
+    sequence: 1, epoch: 1, timestamp: 0, vectorClock: {}, writeId: 'run-7',
+    operation: { type: 'StoreNode', node: { id, content } },
+  }, 'run')
+  assert.is(read('run-7', contentOf('run-7')).isWhole, true)
+  assert.is(read('run-7', contentOf('run-8')).isWhole, false)
+  assert.is(read('run-8', contentOf('run-7')).isWhole, false)
+})
+
+test('promotions: what clients saw, and after which fault', () => {
+  const records = [
+    taken('a', 'durable', 1, { epoch: 3, atMs: 100 }),
+    taken('b', 'durable', 2, { epoch: 4, atMs: 700 }),
+  ]
+  const seen = [{ epoch: 3, primary: 'n3', atMs: 0, reason: null },
+    { epoch: 4, primary: 'n4', atMs: 650, reason: 'open' },
+    { epoch: 5, primary: 'n5', atMs: 900, reason: 'open' }]
+  const faults = [{ what: 'kill n3', atMs: 90 }, { what: 'cut n4', atMs: 800 }]
+  assert.equal(reignsOf(seen, records, faults, 3), [
+    { epoch: 4, primary: 'n4', atMs: 650, gapMs: 600, reason: 'open', after: 'kill n3' },
+    { epoch: 5, primary: 'n5', atMs: 900, gapMs: null, reason: 'open', after: 'cut n4' },
+  ])
+})
+
+test('the limit of an outage is that of the design', () => {
+  assert.is(unavailableMaxMs, 5000)
+})
+
+test.run()
