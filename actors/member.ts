@@ -61,6 +61,8 @@ export class Member {
   /** A session with the reigning primary stands. */
   isFollowing = false
   private freshAt: Instant | null = null
+  /** Highest epoch whose reign was said to be over, by anybody. */
+  private overEpoch = 0
   private lastRecord: AssignmentAt | null = null
   private unfitUntilMs = -Infinity
   private unfitReason = ''
@@ -144,6 +146,11 @@ export class Member {
     })
   }
 
+  /** A hint, not yet verified at the arbiter: enough to call nothing of that reign fresh. */
+  heardReignOver(epoch: number): void {
+    this.overEpoch = Math.max(this.overEpoch, epoch)
+  }
+
   /**
    * How old the committed state here may be, ms; Infinity when no reign was ever followed. By the
    * longer of both clocks: the monotonic one leaves out a suspension of the machine.
@@ -159,8 +166,9 @@ export class Member {
     if (isLevel && this.reigningEpoch > 0) {
       // A primary that was stopped may not have noticed yet that its lease is over.
       if (this.lease?.valid()) this.freshAt = now
-    } else if (isLevel && this.isFollowing && record?.primary) {
-      // Frames come in order before the heartbeats that were sent after them.
+    } else if (isLevel && this.isFollowing && record?.primary && record.epoch > this.overEpoch) {
+      // Frames come in order before the heartbeats that were sent after them. (Heartbeats go on
+      // when a reign is over.)
       this.freshAt = peers.heardAt(record.primary.node)
     }
     return this.freshAt ? elapsedMs(this.freshAt, now) : Infinity

@@ -230,6 +230,7 @@ export class SpaceActor {
     const { assignment, kind, revision } = announcement
     if (assignment.uuid !== this.member.uuid) return
     this.primary?.announced(announcement)
+    this.member.heardReignOver(kind === 'resigned' ? assignment.epoch : assignment.epoch - 1)
     const known = this.member.record?.revision ?? 0
     // A bucket that was made anew counts from the start: an equal or lower revision of a higher
     // epoch is news too.

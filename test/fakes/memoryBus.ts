@@ -54,7 +54,9 @@ export class MemoryBroker {
   readonly clock: Pick<Clock, 'setTimeout' | 'clearTimeout'>
   readonly #options: MemoryBrokerOptions
   readonly #connections = new Set<MemoryConnection>()
-  /** By first subject without wildcards, and all others. */
+  /** Who gets a subject that was published before; inboxes are too many to be remembered. */
+  readonly #routes = new Map<string, readonly Subscription[]>()
+  /** By subject without wildcards, by inbox (`_INBOX.x.*`), and all others. */
   readonly #exact = new Map<string, Set<Subscription>>()
   readonly #patterns = new Set<Subscription>()
   #running = true
@@ -100,7 +102,8 @@ export class MemoryBroker {
 
   add(subscription: Subscription): void {
     const subject = subscription.tokens.join('.')
-    if (isPattern(subscription.tokens)) {
+    this.#routes.clear()
+    if (isPattern(subscription.tokens) && !/^_INBOX\.[^.*>]+\.\*$/.test(subject)) {
       this.#patterns.add(subscription)
       return
     }
@@ -111,6 +114,7 @@ export class MemoryBroker {
 
   remove(subscription: Subscription): void {
     subscription.active = false
+    this.#routes.clear()
     this.#patterns.delete(subscription)
     const subject = subscription.tokens.join('.')
     const there = this.#exact.get(subject)
@@ -164,7 +168,19 @@ export class MemoryBroker {
     }
   }
 
-  #matching(subject: string): Subscription[] {
+  #matching(subject: string): readonly Subscription[] {
+    if (isInbox(subject)) {
+      const inbox = `${subject.slice(0, subject.lastIndexOf('.'))}.*`
+      return [...this.#find(subject), ...(this.#exact.get(inbox) ?? [])]
+    }
+    const known = this.#routes.get(subject)
+    if (known) return known
+    const found = this.#find(subject)
+    this.#routes.set(subject, found)
+    return found
+  }
+
+  #find(subject: string): Subscription[] {
     const tokens = subject.split('.')
     const found = [...(this.#exact.get(subject) ?? [])]
     for (const pattern of this.#patterns) {
@@ -320,6 +336,10 @@ export function subjectMatches(pattern: readonly string[], subject: readonly str
     if (pattern[i] !== '*' && pattern[i] !== subject[i]) return false
   }
   return pattern.length === subject.length
+}
+
+function isInbox(subject: string): boolean {
+  return subject.startsWith('_INBOX.')
 }
 
 function isPattern(tokens: readonly string[]): boolean {

@@ -17,6 +17,8 @@ export class MemorySpaceStore implements SpaceStore {
   private readonly edgesByName = new Map<string, MemoryEdge>()
   private readonly keys = new Map<string, KeyRecord>()
   private lastWriteId: string | null = null
+  /** Asked for more often than it changes. */
+  private digestOf: { sequence: number; digest: string } | null = null
 
   get nodeCount(): number {
     return this.nodesById.size
@@ -27,6 +29,13 @@ export class MemorySpaceStore implements SpaceStore {
   }
 
   get digest(): string {
+    if (this.digestOf?.sequence === this.applied.sequence) return this.digestOf.digest
+    const digest = this.computed()
+    this.digestOf = { sequence: this.applied.sequence, digest }
+    return digest
+  }
+
+  private computed(): string {
     const slab = new Slab(1024)
     let sum = 0n
     for (const node of this.nodesById.values()) sum += hashOf(encodeNode(slab, node))

@@ -91,7 +91,7 @@ function perform(world: World, fault: Fault): void {
 }
 
 function stop(world: World, node: SimNode, how: string, forMs: number): void {
-  if (!node.life) return
+  if (!node.life || world.isPeace) return
   if (how === 'kill') node.kill()
   else {
     const random = world.random.fork(`power cut of ${node.id} at ${world.now}`)
@@ -106,7 +106,7 @@ function stop(world: World, node: SimNode, how: string, forMs: number): void {
 function crashAt(world: World, node: SimNode, { amount, mode, forMs }: Fault): void {
   const [where, moment, how] = mode.split(' ') as [string, 'before', string]
   const [port, operation = null] = where.split(':') as ['disk', string?]
-  if (!node.life) return
+  if (!node.life || world.isPeace) return
   node.crash = {
     port, operation, moment, calls: amount,
     die: () => {

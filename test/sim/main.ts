@@ -89,7 +89,10 @@ async function many(flags: Flags, run: RunOptions): Promise<number> {
     onResult: (result) => {
       simulatedMs += result.stats.simulatedMs
       realMs += result.stats.realMs
-      if (result.violation) failed.push(result)
+      if (result.violation) {
+        failed.push(result)
+        if (!process.stderr.isTTY) console.error(showOutcome(result))
+      }
       if (result.excuse) excused += 1
       for (const [name, by] of Object.entries(result.stats.coverage)) {
         coverage.set(name, (coverage.get(name) ?? 0) + by)

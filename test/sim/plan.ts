@@ -99,7 +99,7 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
     latencyMs: random.pick([0.1, 0.3, 1]),
     fsyncMs: random.pick([0.3, 1, 5]),
     clients: Array.from({ length: 1 + random.integer(3) }, () => ({
-      thinkMs: random.pick([20, 50, 150]), pipeline: random.pick([1, 1, 4]),
+      thinkMs: random.pick([20, 50, 100, 300]), pipeline: random.pick([1, 1, 4]),
     })),
     requestsMax: 2000,
   }

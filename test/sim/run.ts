@@ -130,7 +130,7 @@ async function carryOut(world: World): Promise<void> {
   workload.stop()
   await level(world, workload)
   if (world.checks.record.excuse) return
-  const books = await Books.read(world)
+  const books = await world.outcome('reading the logs and salvages', Books.read(world))
   books.check()
   bounded(world)
   checkReads(world, books.log)

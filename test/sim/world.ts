@@ -119,6 +119,19 @@ export class World {
     return true
   }
 
+  /** What a promise gives while time goes on; a violation when that takes more than `maxMs`. */
+  async outcome<T>(what: string, work: Promise<T>, maxMs = 5000): Promise<T> {
+    let isSettled = false
+    const settled = work.finally(() => {
+      isSettled = true
+    })
+    settled.catch(() => undefined)
+    if (!await this.until(() => isSettled, maxMs)) {
+      throw new SimViolation('defect', `${what} takes more than ${maxMs} ms`, this.now)
+    }
+    return await settled
+  }
+
   startNode(node: SimNode): void {
     if (node.life || this.now < (this.notBefore.get(node.id) ?? 0)) return
     this.transcript?.note(this.now, `${node.id} is started`)

@@ -48,4 +48,35 @@ test('a suspension counts: the monotonic clock leaves it out, the wall clock doe
   await cluster.until('it is fresh again', () => member.stalenessMs() < 150, 5000)
 })
 
+test('heartbeats of a node say nothing of a reign of it that is over', async () => {
+  let mute = ''
+  const cluster = await SimCluster.start({
+    transit: (from) => (from === mute ? [] : [0.2]),
+    // Who is mute cannot ask the arbiter either.
+    arbiterDelayMs: (node) => (node === mute ? null : 0.2),
+  })
+  await cluster.createSpace()
+  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
+  const first = cluster.primary()!
+  const [other, third] = cluster.running.filter((node) => node !== first)
+  const handOver = async (to: string): Promise<void> => {
+    const answer = await cluster.order(other!.id, { type: 'promote', space: 'demo', to })
+    assert.is(answer['ok'], true)
+  }
+  await cluster.until('the third applied all', () =>
+    third!.space().member.store.applied.sequence === first.space().member.log.end.sequence)
+  mute = third!.id
+  const mutedAtMs = cluster.clock.monotonicMs()
+  await cluster.until('it is out of the in-sync set', () => cluster.record()!.inSync.length === 2)
+  await handOver(other!.id)
+  await handOver(first.id)
+  const overAtMs = cluster.clock.monotonicMs()
+  await cluster.writes(3, 'committed')
+  await cluster.run(500)
+  assert.ok(overAtMs - mutedAtMs < 2200, 'it has not given its reign up by silence')
+  const { member } = third!.space()
+  assert.is(member.isFollowing, true)
+  assert.ok(member.stalenessMs() >= 500, `${member.stalenessMs()} ms`)
+})
+
 test.run()

@@ -20,14 +20,13 @@ interface Ghost {
 }
 
 interface Seen {
-  life: number
   epoch: number
   applied: number
 }
 
 export class LogChecks {
-  /** Checksum of every frame that was ever written, by (epoch, first sequence). */
-  private readonly frames = new Map<string, { crc: number; last: number; previousEpoch: number }>()
+  /** Checksum of the frame that holds an entry, by epoch and sequence, of all ever written. */
+  private readonly entries = new Map<number, Map<number, number>>()
   /** What any store applied at a sequence: all must apply the same. */
   readonly appliedAt = new Map<number, string>()
   private readonly ghosts = new Map<string, Ghost>()
@@ -100,17 +99,19 @@ export class LogChecks {
     ghost.durable = ghost.written
   }
 
-  /** I3: the same place in the log has the same bytes on every member. */
+  /** I3: an entry of one epoch and sequence is in the same frame, byte by byte, on all members. */
   private frame(node: SimNode, frame: Frame): void {
     const { bytes, epoch, first, last, previousEpoch } = frame
-    const name = `${epoch}:${first}`
     const crc = crc32c(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
-    const known = this.frames.get(name)
-    if (!known) this.frames.set(name, { crc, last, previousEpoch })
-    else if (known.crc !== crc) {
-      this.world.violate('I3', `${node.id} writes another frame at (${epoch}, ${first}): `
-        + `up to ${last}, after epoch ${previousEpoch}; known is up to ${known.last}, after `
-        + `epoch ${known.previousEpoch}`)
+    let entries = this.entries.get(epoch)
+    if (!entries) this.entries.set(epoch, entries = new Map())
+    for (let sequence = first; sequence <= last; sequence += 1) {
+      const known = entries.get(sequence)
+      if (known === undefined) entries.set(sequence, crc)
+      else if (known !== crc) {
+        this.world.violate('I3', `${node.id} writes another entry at (${epoch}, ${sequence}) than `
+          + `was there before: in frame ${first} to ${last}, after epoch ${previousEpoch}`)
+      }
     }
   }
 
@@ -196,15 +197,13 @@ export class LogChecks {
         + `${log.written.sequence}, end ${log.end.sequence}`)
     }
     const seen = this.seen.get(node.id)
-    const now: Seen = {
-      life: node.life!.number, epoch: member.highestEpoch, applied,
-    }
+    const now: Seen = { epoch: member.epoch, applied }
     this.seen.set(node.id, now)
     if (!seen || this.world.checks.record.mayLoseCommitted) return
     if (now.applied < seen.applied) {
       this.world.violate('I9', `${node.id} had applied ${seen.applied}, now ${now.applied}`)
     }
-    if (seen.life === now.life && now.epoch < seen.epoch) {
+    if (now.epoch < seen.epoch) {
       this.world.violate('I9', `${node.id} had seen epoch ${seen.epoch}, now ${now.epoch}`)
     }
   }
