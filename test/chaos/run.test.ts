@@ -171,6 +171,25 @@ test('a node that dies by itself is told', async ({ data, nats }) => {
   assert.match(report.broken[0] ?? '', /ended without an order: SIGKILL/)
 }, 180)
 
+test('Ctrl-C ends it early, and the books are made all the same', async ({ data }, stage) => {
+  const files = temporaryDirectory('chaos-interrupted')
+  stage.onEnd(() => removeTemporary(files))
+  const child = stage.child(new Child({
+    label: 'engram chaos', command: process.execPath, logFile: join(files, 'chaos.log'),
+    args: [cliFile, 'chaos', 'demo', '--data', data, '--json', '--faults', 'actor',
+      '--rate', '100', '--for', '10m'],
+  }))
+  await waitFor('a first fault', () => /actor space\.demo/.test(child.log()))
+  await pause(2000)
+  child.signal('SIGINT')
+  const exit = await waitFor('its end', () => child.exit, { seconds: 60 })
+  assert.is(exit.code, 0, child.logTail(20))
+  const report = JSON.parse(child.stdout.join('')) as ChaosReport
+  assert.is(report.ok, true)
+  assert.ok(report.ms < 60_000 && report.faults.length > 0)
+  checkAccount(report)
+}, 120)
+
 test('what has no means here is named; with nothing left it refuses', async ({ nats }) => {
   const args = ['chaos', 'demo', ...nats, '--for', '10s', '--faults', 'kill,broker,disk']
   const result = await runCli([...args, '--data', temporaryDirectory('nowhere'), '--json'])
