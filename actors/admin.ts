@@ -120,7 +120,7 @@ export class Admin {
         reason: 'the space was created',
       }
       wire.publish(subjects.assignment(space), ports.control.encode(announcement))
-      await this.node.discover()
+      await this.node.take(space)
       return { ok: true, created: true, message: `on ${assignment.inSync.join(', ')}` }
     }
     throw new AdminRefusal('INTERNAL', 'the arbiter did not settle the new space', true)

@@ -16,6 +16,8 @@ import { Shipping } from './shipping.js'
 
 interface Follower {
   readonly shipping: Shipping
+  /** What its charts were told last: idle spaces by the thousand need not be told again. */
+  readonly told: { acked: number; sent: number; end: number; lagBytes: number; lagMs: number }
   readonly stream: HostedActor<typeof streamMachine>
   readonly lagMonitor: HostedActor<typeof lagMonitorMachine>
 }
@@ -88,12 +90,14 @@ export class Followers {
     })
     const supervision = { maxRestarts: 5, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 500 }
     const parent = `space.${space}.primary`
+    const told = { acked: -1, sent: -1, end: -1, lagBytes: -1, lagMs: -1 }
     const stream = ports.host.spawn({
       id: `space.${space}.stream.${peer}`,
       logic: streamMachine,
       input: () => {
         // A stream that starts anew knows no session: the member has to join again.
         shipping.stop()
+        told.acked = -1
         return { space, peer, stalledMax }
       },
       effects: (effect) => this.performStream(peer, shipping, effect),
@@ -103,14 +107,15 @@ export class Followers {
     const lagMonitor = ports.host.spawn({
       id: `space.${space}.lag.${peer}`,
       logic: lagMonitorMachine,
-      input: () => ({
-        peer, lagBytesMax: settings.lagAlertBytes, lagMsMax: settings.lagAlertMs,
-      }),
+      input: () => {
+        told.lagMs = -1
+        return { peer, lagBytesMax: settings.lagAlertBytes, lagMsMax: settings.lagAlertMs }
+      },
       effects: (effect) => this.options.onLag(effect),
       parent,
       supervision,
     })
-    return { shipping, stream, lagMonitor }
+    return { shipping, told, stream, lagMonitor }
   }
 
   private performStream(peer: NodeId, shipping: Shipping, effect: StreamEffect): void {
@@ -207,6 +212,7 @@ export class Followers {
     const common = commonPoint(log.history, request.history)
     this.sessions += 1
     follower.shipping.begin(this.sessions, common.sequence, request.disk)
+    follower.told.acked = -1
     follower.stream.send({
       type: 'memberJoined', session: this.sessions, common: common.sequence,
       end: log.end.sequence,
@@ -346,13 +352,16 @@ export class Followers {
     const limit = nowMs - member.context.settings.inSyncLagMs
     while (this.pastEnds.length > 1 && this.pastEnds[1]!.atMs <= limit) this.pastEnds.shift()
     for (const [node, follower] of this.followers) {
-      const { shipping, stream, lagMonitor } = follower
+      const { shipping, told, stream, lagMonitor } = follower
       if (member.context.peers.isProvenDead(node)) {
         if (shipping.isJoined) stream.send({ type: 'peerDied', reason: `${node} is proven dead` })
         continue
       }
-      const { bytes, ms } = shipping.lag()
-      lagMonitor.send({ type: 'measured', lagBytes: bytes, lagMs: ms })
+      const { bytes: lagBytes, ms: lagMs } = shipping.lag()
+      if (lagBytes !== told.lagBytes || lagMs !== told.lagMs) {
+        Object.assign(told, { lagBytes, lagMs })
+        lagMonitor.send({ type: 'measured', lagBytes, lagMs })
+      }
       if (!shipping.isJoined) continue
       this.measure(follower)
       // A notice may be lost: told again until the member says that it has applied it.
@@ -360,11 +369,14 @@ export class Followers {
     }
   }
 
-  private measure({ shipping, stream }: Follower): void {
-    stream.send({
-      type: 'measured', acked: shipping.acked, sent: shipping.sent,
-      end: this.options.member.log.end.sequence, windowFull: shipping.windowFull,
-    })
+  private measure({ shipping, told, stream }: Follower): void {
+    const { acked, sent, windowFull } = shipping
+    const end = this.options.member.log.end.sequence
+    const isNews = acked !== told.acked || sent !== told.sent || end !== told.end
+    // What is in flight is measured again: a stream that stands still has stalled.
+    if (!isNews && acked >= sent) return
+    Object.assign(told, { acked, sent, end })
+    stream.send({ type: 'measured', acked, sent, end, windowFull })
   }
 
   status(): Record<NodeId, {

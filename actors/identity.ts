@@ -13,15 +13,50 @@ export class SupersededError extends Error {
 }
 
 /**
- * Makes sure that this process is the node of its id, before it says anything: nobody else
- * answers its ping subject, and the arbiter's record of the node names this disk and start.
- * Rejects with SupersededError, or as the arbiter does while it is away.
+ * Makes sure that this process is the node of its id, before it says anything for the first time:
+ * nobody else answers its ping subject, and the arbiter's record of the node names this disk and
+ * start. Rejects with SupersededError, or as the arbiter does while it is away.
  */
 export async function claimIdentity(
   context: NodeContext, connection: BusConnection, life: Life,
 ): Promise<void> {
-  const { self, ports, records, settings } = context
   await refuseLivingTwin(context, connection)
+  await claimRecord(context, life)
+}
+
+/**
+ * The same for a node that comes back with an incarnation that the record has named before. It
+ * does not wait for the arbiter, which may be electing a leader for longer than a grant lasts: a
+ * later start of the same id has a higher incarnation, and peers take no notice of a lower one.
+ * Resolves once nobody answered its ping; `settled` ends as `claimIdentity` does, or when the
+ * connection has closed.
+ */
+export async function returnIdentity(
+  context: NodeContext, connection: BusConnection, life: Life,
+): Promise<{ settled: Promise<void> }> {
+  await refuseLivingTwin(context, connection)
+  return { settled: settleRecord(context, connection, life) }
+}
+
+async function settleRecord(
+  context: NodeContext, connection: BusConnection, life: Life,
+): Promise<void> {
+  const { ports, settings } = context
+  while (!connection.isClosed) {
+    try {
+      return await claimRecord(context, life)
+    } catch (error) {
+      if (error instanceof SupersededError) throw error
+      ports.logger.debug({ error: String(error) }, 'the own record cannot be read yet')
+    }
+    await new Promise<void>((resolve) => {
+      ports.clock.setTimeout(resolve, settings.heartbeatMs)
+    })
+  }
+}
+
+async function claimRecord(context: NodeContext, life: Life): Promise<void> {
+  const { self, ports, records, settings } = context
   const key = `node.${self.node}`
   const nonce = ports.random.uuid()
   for (let attempt = 0; attempt < 20; attempt++) {

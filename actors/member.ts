@@ -1,4 +1,6 @@
 import type { Signature } from '../machines/assignments.js'
+import { elapsedMs } from '../machines/grants.js'
+import type { Instant } from '../machines/grants.js'
 import type { LogEntry } from '../machines/memory.js'
 import type { Announcement, AssignmentAt, NodeId, Position } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
@@ -58,7 +60,7 @@ export class Member {
   lastTimestamp = 0
   /** A session with the reigning primary stands. */
   isFollowing = false
-  private freshAtMs = -Infinity
+  private freshAt: Instant | null = null
   private lastRecord: AssignmentAt | null = null
   private unfitUntilMs = -Infinity
   private unfitReason = ''
@@ -142,17 +144,26 @@ export class Member {
     })
   }
 
-  /** How old the committed state here may be, ms; Infinity when no reign is followed. */
+  /**
+   * How old the committed state here may be, ms; Infinity when no reign was ever followed. By the
+   * longer of both clocks: the monotonic one leaves out a suspension of the machine.
+   */
   stalenessMs(): number {
-    // A primary that was stopped may not have noticed yet that its lease is over.
-    if (this.reigningEpoch > 0 && this.lease?.valid()) return 0
-    const holder = this.record?.assignment.primary?.node
-    const { peers, ports } = this.context
-    if (this.isFollowing && holder && this.store.applied.sequence >= this.log.commitSequence) {
+    const { peers } = this.context
+    const now = peers.now()
+    const record = this.record?.assignment
+    const { commitSequence } = this.log
+    // Until its first entry is committed, a reign may know of less than was answered before it.
+    const isLevel = this.store.applied.sequence >= commitSequence
+      && this.log.epochAt(commitSequence) === record?.epoch
+    if (isLevel && this.reigningEpoch > 0) {
+      // A primary that was stopped may not have noticed yet that its lease is over.
+      if (this.lease?.valid()) this.freshAt = now
+    } else if (isLevel && this.isFollowing && record?.primary) {
       // Frames come in order before the heartbeats that were sent after them.
-      this.freshAtMs = ports.clock.monotonicMs() - peers.silenceMs(holder)
+      this.freshAt = peers.heardAt(record.primary.node)
     }
-    return Math.max(0, ports.clock.monotonicMs() - this.freshAtMs)
+    return this.freshAt ? elapsedMs(this.freshAt, now) : Infinity
   }
 
   remember(entries: readonly LogEntry[]): void {

@@ -9,17 +9,16 @@ import type { Boot, Opened } from './boot.js'
 import type { NodeContext, NodePorts } from './context.js'
 import { GroupCommit } from './groupCommit.js'
 import type { HostedActor } from './hosting.js'
-import { claimIdentity, SupersededError } from './identity.js'
+import { claimIdentity, returnIdentity, SupersededError } from './identity.js'
 import { Peers } from './peers.js'
 import { BusConnectError } from './ports.js'
 import type { BusConnection, BusMessage, BusSubscription } from './ports.js'
 import { Records } from './records.js'
 import type { ActorSettings } from './settings.js'
-import { SpaceActor } from './space.js'
+import type { SpaceActor } from './space.js'
+import { Spaces } from './spaces.js'
 import { Wire } from './wire.js'
 
-/** Spaces of the arbiter are listed at least this often: announcements may be lost. */
-const discoverMs = 2000
 /** A drain looks again after this long, and gives a space up after so many tries. */
 const handoverPollMs = 20
 const handoverTriesMax = 150
@@ -46,7 +45,9 @@ export interface NodeActorOptions {
 
 /** One node: its chart, and the effects of that chart. */
 export class NodeActor {
+  /** What this node holds, by name. */
   readonly spaces = new Map<string, SpaceActor>()
+  private directory: Spaces | null = null
   context: NodeContext | null = null
   http: string | null = null
   isReadOnly = false
@@ -54,9 +55,8 @@ export class NodeActor {
   private opened: Opened | null = null
   private connection: BusConnection | null = null
   private subscriptions: BusSubscription[] = []
-  private discovering = false
-  private lastDiscoveryMs = -Infinity
   private isClosing = false
+  private isIdentified = false
   private readonly admin: Admin
 
   constructor(private readonly options: NodeActorOptions) {
@@ -172,8 +172,8 @@ export class NodeActor {
       onEvidence: (peer, reason) => {
         for (const space of this.spaces.values()) space.evidence(peer, reason)
       },
-      onTick: () => this.tick(),
-      watched: () => this.watchedNodes(),
+      onTick: () => this.directory?.tick(),
+      watched: () => this.directory?.watchedNodes() ?? new Set(),
     })
     const records = new Records({
       clock: ports.clock, control: ports.control, store: recovered.store, logger: ports.logger,
@@ -184,6 +184,11 @@ export class NodeActor {
       ports: all, settings, self, wire, peers, records, commits,
       fatal: (error) => this.fatal(error),
     }
+    const salvages = new Map<string, number>()
+    for (const { header: { space } } of await recovered.salvages.list()) {
+      salvages.set(space, (salvages.get(space) ?? 0) + 1)
+    }
+    this.directory = new Spaces(this.context, this.spaces, salvages)
     const report = recovered.journal.recovery
     for (const damaged of report.damaged) {
       ports.logger.error({ ...damaged }, 'the journal is damaged')
@@ -200,11 +205,8 @@ export class NodeActor {
     try {
       connection = await ports.bus.connect()
       if (this.isClosing) return await connection.close()
-      const records = this.context!.records
-      records.attach(ports.openArbiter(connection))
-      // A node that comes back needs no arbiter: reigns and sessions go on without it.
-      if (this.spaces.size === 0) await records.prepare()
-      await claimIdentity(this.context!, connection, life)
+      this.context!.records.attach(ports.openArbiter(connection))
+      await this.identify(connection, life)
       this.connection = connection
       void connection.closed.then((reason) => {
         this.send({ type: 'connectionClosed', connection: life.connection, reason })
@@ -214,8 +216,7 @@ export class NodeActor {
       // The next attempt opens another one.
       void connection?.close()
       if (error instanceof SupersededError) {
-        this.send({ type: 'superseded', reason: error.message })
-        return
+        return this.send({ type: 'superseded', reason: error.message })
       }
       const message = error instanceof Error ? error.message : String(error)
       ports.logger.warn({ error: message }, 'NATS or its JetStream cannot be used yet')
@@ -224,6 +225,19 @@ export class NodeActor {
         type: 'connectFailed', connection: life.connection, retryable, error: message,
       })
     }
+  }
+
+  /** A node that comes back needs no arbiter: reigns and sessions go on without it. */
+  private async identify(connection: BusConnection, life: Life): Promise<void> {
+    const context = this.context!
+    if (this.isIdentified) {
+      const { settled } = await returnIdentity(context, connection, life)
+      settled.catch((error: Error) => this.send({ type: 'superseded', reason: error.message }))
+      return
+    }
+    await context.records.prepare()
+    await claimIdentity(context, connection, life)
+    this.isIdentified = true
   }
 
   /** The connection stands: ping subject first, then heartbeats, then the spaces. */
@@ -246,7 +260,7 @@ export class NodeActor {
     on(subjects.admin(node), (m) => void this.admin.onMessage(m))
     peers.connected()
     for (const space of this.spaces.values()) space.connected()
-    await this.discover()
+    await this.directory?.discover()
     this.options.onRunning()
   }
 
@@ -286,61 +300,20 @@ export class NodeActor {
     const { space, members } = announcement.assignment
     const known = this.spaces.get(space)
     if (known) known.onAnnouncement(announcement)
-    else if (members.some((m) => m.node === this.options.node)) void this.discover()
+    else if (members.some((m) => m.node === this.options.node)) void this.take(space)
+  }
+
+  /** A space that this node may hold: it is there at once, not when the spaces are listed next. */
+  async take(space: string): Promise<void> {
+    try {
+      await this.directory?.consider(space)
+    } catch (error) {
+      this.options.ports.logger.debug({ space, error: String(error) }, 'the record cannot be read')
+    }
   }
 
   private onStatus(message: BusMessage): void {
     if (message.reply) this.context!.wire.publish(message.reply, this.options.report())
-  }
-
-  // ---------------------------------------------------------------- spaces
-
-  private tick(): void {
-    for (const space of this.spaces.values()) space.tick()
-    const { ports, wire } = this.context!
-    const now = ports.clock.monotonicMs()
-    if (wire.isOpen && now - this.lastDiscoveryMs > discoverMs) void this.discover()
-  }
-
-  /** Which spaces the arbiter has, and whether this node holds them. */
-  async discover(): Promise<void> {
-    if (this.discovering || !this.context?.records.isAttached) return
-    this.discovering = true
-    const { records, ports } = this.context
-    this.lastDiscoveryMs = ports.clock.monotonicMs()
-    try {
-      for (const name of await records.spaces()) {
-        if (!this.spaces.has(name)) await this.consider(name)
-      }
-    } catch (error) {
-      ports.logger.debug({ error: String(error) }, 'the spaces cannot be listed')
-    } finally {
-      this.discovering = false
-    }
-  }
-
-  private async consider(name: string): Promise<void> {
-    const context = this.context!
-    const read = await context.records.read(name)
-    const record = read.kind === 'present' ? read.record
-      : read.kind === 'lost' ? read.remembered : null
-    if (!record || record.assignment.state === 'dropped') return
-    if (!record.assignment.members.some((m) => m.node === this.options.node)) return
-    const salvages = await context.ports.salvages.list()
-    if (this.spaces.has(name)) return
-    const space = new SpaceActor(context, name, record.assignment.uuid)
-    space.member.salvages = salvages.filter((s) => s.header.space === name).length
-    this.spaces.set(name, space)
-    space.start()
-  }
-
-  private watchedNodes(): Set<NodeId> {
-    const watched = new Set<NodeId>()
-    for (const space of this.spaces.values()) {
-      const node = space.watchedPrimary()
-      if (node) watched.add(node)
-    }
-    return watched
   }
 
   // ---------------------------------------------------------------- the end

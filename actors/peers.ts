@@ -55,6 +55,7 @@ export class Peers {
   private tilted = 0
   private isolated = true
   private leaving = false
+  private connectedAtMs = Infinity
   loopDelayMs = 0
 
   constructor(private readonly options: PeersOptions) {
@@ -78,6 +79,7 @@ export class Peers {
     const { wire, self } = this.options
     this.book.reset()
     this.isolated = false
+    this.connectedAtMs = this.now().monotonicMs
     this.subscriptions = [
       wire.subscribe(subjects.ping(self.node), (m) => this.answerPing(m)),
       wire.subscribe(subjects.pingRequest(self.node), (m) => void this.answerPingRequest(m)),
@@ -136,8 +138,18 @@ export class Peers {
     return this.book.expired(peer, this.now(), grantMs * grantMargin)
   }
 
+  /** Receipt of its last heartbeat, or the start of this node. */
+  heardAt(peer: NodeId): Instant {
+    return this.book.heardAt(peer)
+  }
+
   silenceMs(peer: NodeId): number {
     return this.book.silenceMs(peer, this.now())
+  }
+
+  /** How long I have listened for the peer in vain: not before my connection was open. */
+  quietMs(peer: NodeId): number {
+    return Math.min(this.silenceMs(peer), this.now().monotonicMs - this.connectedAtMs)
   }
 
   diskOf(peer: NodeId): string | null {
@@ -311,6 +323,7 @@ export class Peers {
       ? await this.askWitness(peer, life, server)
       : await this.ping(peer)
     if (this.isolated) return
+    if (outcome === 'unknown') return
     if (outcome === 'gone') detector.send({ type: 'probeGone', life })
     else if (outcome === 'silent') detector.send({ type: 'probeSilent' })
     else detector.send({ type: 'probeAnswered', life: outcome, server: outcome.server })
@@ -332,9 +345,13 @@ export class Peers {
     }
   }
 
+  /**
+   * `unknown`: nobody could tell, and soon: it counts for nothing, since what is silent is asked
+   * again at once. The witness finds alive the very life that it is asked about.
+   */
   private async askWitness(
     peer: NodeId, life: Life, server: string | null,
-  ): Promise<'gone' | 'silent' | PingAnswer> {
+  ): Promise<'gone' | 'silent' | 'unknown' | PingAnswer> {
     const { wire, settings, ports } = this.options
     const witness = [...this.peers].find(([node, other]) =>
       node !== peer && other.server === server && server !== null && !this.isProvenDead(node))
@@ -344,15 +361,18 @@ export class Peers {
       const subject = subjects.pingRequest(witness[0])
       const answer = await wire.request(subject, question, { timeoutMs: settings.probeMs * 2 })
       const decoded = ports.control.pingRequestAnswer(answer.data)
-      return decoded.ok && decoded.value.outcome === 'gone' ? 'gone' : 'silent'
-    } catch {
-      return 'silent'
+      const outcome = decoded.ok ? decoded.value.outcome : 'noWitness'
+      if (outcome === 'gone' || outcome === 'silent') return outcome
+      if (outcome === 'noWitness') return 'unknown'
+      return { node: peer, disk: this.diskOf(peer) ?? '', server: server ?? '', ...life }
+    } catch (error) {
+      return error instanceof NoRespondersError ? 'unknown' : 'silent'
     }
   }
 
-  private async pingWithoutEvidence(peer: NodeId): Promise<'silent' | PingAnswer> {
+  private async pingWithoutEvidence(peer: NodeId): Promise<'silent' | 'unknown' | PingAnswer> {
     const outcome = await this.ping(peer)
-    return outcome === 'gone' ? 'silent' : outcome
+    return outcome === 'gone' ? 'unknown' : outcome
   }
 
   private answerPing(message: BusMessage): void {

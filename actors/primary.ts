@@ -29,6 +29,7 @@ export class PrimaryRole {
   private subscription: BusSubscription | null = null
   private readSubscription: BusSubscription | null = null
   private isOver = false
+  private isBufferFull = false
   private handingTo: NodeId | null = null
   /** The compare-and-set in favour of the target was sent: nothing is answered positively. */
   private transferring = false
@@ -168,11 +169,13 @@ export class PrimaryRole {
     this.gate.tick()
     this.ingest.expire()
     const { settings } = this.member.context
-    if (this.ingest.bufferedBytes > settings.unflushedBytesMax) {
-      this.actor?.send({ type: 'bufferFull', reason: 'the disk does not keep up' })
-    } else {
-      this.actor?.send({ type: 'bufferDrained' })
+    const isFull = this.ingest.bufferedBytes > settings.unflushedBytesMax
+    if (isFull || this.isBufferFull) {
+      this.actor?.send(isFull
+        ? { type: 'bufferFull', reason: 'the disk does not keep up' }
+        : { type: 'bufferDrained' })
     }
+    this.isBufferFull = isFull
     const { inSync } = this.record.assignment
     for (const change of this.followers.changes(inSync)) this.actor?.send(change)
     this.checkHandover()

@@ -10,15 +10,15 @@ import type {
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
-import type { LogEntry } from '../machines/memory.js'
+import { startEpoch } from './epochStart.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import { Lease } from './lease.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
 import type { Settlement } from './records.js'
 
-/** Bytes read from the journal at a time while the overlay is rebuilt. */
-const rebuildBytes = 1024 * 1024
+/** Epochs skipped at most when the arbiter lost its records: two rarely draw the same. */
+const lostJumpMax = 2 ** 20
 
 /** The effects of one promotion: reads, surveys, compare-and-sets, the epoch-start entry. */
 export class PromotionRole {
@@ -201,10 +201,11 @@ export class PromotionRole {
     this.send({ type: 'surveyed', answers, position: member.position() })
   }
 
-  /** Proven dead, or silent for longer than any lease of it: it would only cost the wait. */
+  /** Asking would only cost the wait. (After an outage of my own, all leases are over.) */
   private isSilent(node: NodeId): boolean {
-    const { peers } = this.member.context
-    return peers.isProvenDead(node) || peers.isGrantExpired(node)
+    const { peers, settings } = this.member.context
+    return peers.isProvenDead(node)
+      || (peers.isGrantExpired(node) && peers.quietMs(node) >= settings.grantMs / 2)
   }
 
   private checkVacancy(record: AssignmentAt): void {
@@ -227,7 +228,8 @@ export class PromotionRole {
     if (this.isOver) return
     const { assignment } = record
     const epochs = [assignment.epoch, member.log.end.epoch, member.highestEpoch]
-    const epoch = 1 + Math.max(...epochs, ...answers.map((a) => a.highestEpoch))
+    const highest = Math.max(...epochs, ...answers.map((a) => a.highestEpoch))
+    const epoch = highest + (member.arbiter === 'lost' ? this.lostJump() : 1)
     const inSync = this.input.forced
       ? [member.self]
       : assignment.inSync.filter((node) =>
@@ -241,6 +243,14 @@ export class PromotionRole {
     this.settled(await member.context.records.settle(next, record.revision, this.wanted), 'claimed')
   }
 
+  /**
+   * The arbiter lost what it knew of later reigns, and who held them may be away: an epoch that
+   * none of them can have had, or one epoch would have two owners (I1).
+   */
+  private lostJump(): number {
+    return 1 + Math.floor(this.member.context.ports.random.next() * lostJumpMax)
+  }
+
   /** The old set minus the proven dead and those silent for half a lease. */
   private stays(
     node: NodeId, record: Assignment, answers: readonly SurveyAnswer[],
@@ -250,7 +260,7 @@ export class PromotionRole {
     const answer = answers.find((a) => a.node === node)
     const disk = answer?.disk ?? peers.diskOf(node)
     if (disk && !isInSync(record, node, disk)) return false
-    return answer !== undefined || peers.silenceMs(node) < settings.grantMs / 2
+    return answer !== undefined || peers.quietMs(node) < settings.grantMs / 2
   }
 
   private settled(
@@ -272,76 +282,9 @@ export class PromotionRole {
     })
   }
 
-  /** Rebuilds overlay and key table up to the log's end, then opens the epoch in the log. */
   private async startEpoch(record: AssignmentAt): Promise<void> {
-    const { member } = this
-    const { ports, commits, wire } = member.context
-    const { log, overlay } = member
-    const { epoch } = record.assignment
-    member.reigningEpoch = epoch
-    member.sawEpoch(epoch)
-    member.record = record
-    await member.flushed()
-    if (this.isOver) return
-    // A forced primary may know of commits that it lacks: they are not these sequences.
-    log.commonPoint(log.end.sequence)
-    await this.rebuildOverlay()
-    if (this.isOver) return
-    const reign = { node: member.self, ...wire.life }
-    const clock = await this.clockAtEnd()
-    if (this.isOver) return
-    const frame = ports.frames.epochStart(
-      {
-        uuid: log.uuid, epoch, first: log.end.sequence + 1, previousEpoch: log.end.epoch,
-        node: member.self, clock,
-      },
-      { type: 'EpochStart', space: member.space, ...reign },
-      Math.max(member.lastTimestamp, Math.floor(ports.clock.wallMs())),
-    )
-    log.accept(frame, ports.clock.monotonicMs())
-    try {
-      await commits.submit({ type: 'frame', frame }, () => log.noteWritten(frame))
-    } catch (error) {
-      log.rollback()
-      throw error
-    }
-    log.noteDurable(frame)
-    const entries = ports.frames.entries(frame)
-    overlay.add(entries, frame.bytes.length)
-    member.remember(entries)
-    member.clockAtEnd = ports.frames.clockAfter(frame)
-    this.send({ type: 'epochStarted', sequence: frame.last })
-  }
-
-  private async rebuildOverlay(): Promise<void> {
-    const { log, overlay, applier, store, context } = this.member
-    await applier.quiet()
-    if (this.isOver) return
-    overlay.dropAbove(store.applied.sequence)
-    overlay.applied(store.applied.sequence)
-    let from = store.applied.sequence + 1
-    while (from <= log.end.sequence) {
-      const frames = await log.framesFrom(from, rebuildBytes)
-      if (this.isOver) return
-      if (frames.length === 0) throw new Error(`the log ends before ${log.end.sequence}`)
-      for (const frame of frames) {
-        const entries: LogEntry[] = context.ports.frames.entries(frame)
-          .filter((entry) => entry.sequence >= from)
-        overlay.add(entries, frame.bytes.length)
-        this.member.remember(entries)
-        from = frame.last + 1
-      }
-    }
-  }
-
-  /** Vector clock after the last entry, and the latest timestamp. */
-  private async clockAtEnd(): Promise<Record<string, number>> {
-    const { log, context } = this.member
-    if (log.end.sequence === 0) return {}
-    const frame = (await log.framesFrom(log.end.sequence, 1)).at(-1)
-    if (!frame) throw new Error(`the log's last frame, ${log.end.sequence}, cannot be read`)
-    this.member.remember(context.ports.frames.entries(frame))
-    return context.ports.frames.clockAfter(frame)
+    const sequence = await startEpoch(this.member, record, () => this.isOver)
+    if (sequence !== null) this.send({ type: 'epochStarted', sequence })
   }
 
   private checkGrants(record: AssignmentAt): void {

@@ -44,11 +44,10 @@ export class RecordWatch {
     while (this.reading) await this.reading
   }
 
-  /** Once per heartbeat. `isCalm`: a reign is held or followed here. */
-  tick(isCalm: boolean): void {
+  /** How long the next read is overdue, ms; negative before. `isCalm`: a reign is known here. */
+  overdueMs(isCalm: boolean): number {
     const { clock } = this.options.member.context.ports
-    const dueMs = isCalm ? slowPollMs : pollMs
-    if (clock.monotonicMs() - this.lastReadMs > dueMs) this.refresh()
+    return clock.monotonicMs() - this.lastReadMs - (isCalm ? slowPollMs : pollMs)
   }
 
   private async read(): Promise<void> {
@@ -79,6 +78,7 @@ export class RecordWatch {
     const { member } = this.options
     const { records, settings } = member.context
     const read = await records.read(member.space)
+    member.arbiter = read.kind === 'present' ? 'reachable' : 'lost'
     if (read.kind === 'present') {
       member.record = read.record
       return read.record

@@ -3,6 +3,7 @@ import type {
   Arbiter, Clock, ControlCodec, Logger, RememberedRecord, Store,
 } from './ports.js'
 import { ArbiterUnavailableError } from './ports.js'
+import { Turns } from './turns.js'
 
 export type Settlement =
   | { readonly kind: 'applied'; readonly record: AssignmentAt }
@@ -27,6 +28,10 @@ export interface RecordsOptions {
 }
 
 const retryMs = 50
+/** Requests to the arbiter at a time; compare-and-sets go before reads. */
+const requestsMax = 16
+
+const detached = { kind: 'unknown', reason: 'not connected to NATS' } as const
 
 /** An arbiter confirms nothing that is older than what it confirmed before. */
 function isBehind(record: RememberedRecord, seen: RememberedRecord): boolean {
@@ -43,6 +48,7 @@ function isBehind(record: RememberedRecord, seen: RememberedRecord): boolean {
 export class Records {
   private arbiter: Arbiter | null = null
   private bucket = ''
+  private readonly turns = new Turns(requestsMax)
   /** Monotonic time at which a space's record was first found lost. */
   private readonly lostSince = new Map<string, number>()
 
@@ -123,7 +129,8 @@ export class Records {
     const key = `space.${next.space}`
     const bytes = this.options.control.encodeRecord(next)
     while (wanted() && this.arbiter) {
-      const outcome = await this.arbiter.compareAndSet(key, bytes, revision)
+      const outcome = await this.turns.take(async () =>
+        await this.arbiter?.compareAndSet(key, bytes, revision) ?? detached, true)
       if (outcome.kind === 'applied') {
         const record = { assignment: next, revision: outcome.revision }
         await this.remember(record)
@@ -178,6 +185,11 @@ export class Records {
 
   /** A bucket that is gone is made again; that it was lost is then seen by its empty keys. */
   private async guarded<T>(run: (arbiter: Arbiter) => Promise<T>): Promise<T> {
+    this.required()
+    return await this.turns.take(() => this.guardedNow(run), false)
+  }
+
+  private async guardedNow<T>(run: (arbiter: Arbiter) => Promise<T>): Promise<T> {
     const arbiter = this.required()
     try {
       return await run(arbiter)

@@ -39,6 +39,8 @@ export class ReplicaRole implements FlushSource {
   /** Heartbeats that a new session's first ack, which begins the stream, is repeated for. */
   private firstAcksLeft = 0
   private primaryEnd = 0
+  /** What the chart was told last: an idle space need not be told again at each heartbeat. */
+  private told = { primary: '', epoch: -1, durable: -1, primaryEnd: -1 }
   private settledWaiters: (() => void)[] = []
 
   /** `refresh` reads the record again; `onResigned`: the holder says that its reign is over. */
@@ -53,7 +55,10 @@ export class ReplicaRole implements FlushSource {
     return {
       id: `space.${space}.replica`,
       logic: replicaMachine,
-      input: () => ({ space, self, times: context.settings, joins: this.member.joins }),
+      input: () => {
+        this.told.epoch = -1
+        return { space, self, times: context.settings, joins: this.member.joins }
+      },
       effects: (effect, actor) => {
         this.actor = actor
         this.perform(effect)
@@ -65,10 +70,13 @@ export class ReplicaRole implements FlushSource {
   }
 
   reignSeen(primary: NodeId, epoch: number): void {
+    if (this.told.epoch === epoch && this.told.primary === primary) return
+    Object.assign(this.told, { primary, epoch })
     this.actor?.send({ type: 'reignSeen', primary, epoch })
   }
 
   reignEnded(reason: string): void {
+    this.told.epoch = -1
     this.actor?.send({ type: 'reignEnded', reason })
   }
 
@@ -196,8 +204,11 @@ export class ReplicaRole implements FlushSource {
 
   private measure(): void {
     if (!this.following) return
+    const { primaryEnd, told } = this
     const durable = this.member.log.durable.sequence
-    this.actor?.send({ type: 'measured', durable, primaryEnd: this.primaryEnd })
+    if (durable === told.durable && primaryEnd === told.primaryEnd) return
+    Object.assign(told, { durable, primaryEnd })
+    this.actor?.send({ type: 'measured', durable, primaryEnd })
   }
 
   // ---------------------------------------------------------------- acks
@@ -271,6 +282,7 @@ export class ReplicaRole implements FlushSource {
     this.following = session
     this.member.isFollowing = true
     this.firstAcksLeft = firstAcks
+    this.told.durable = -1
     this.ackedDurable = -1
     this.ack()
     this.measure()

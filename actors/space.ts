@@ -8,7 +8,7 @@ import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
 import { sendAlert } from './alerts.js'
 import { hosted } from './hosted.js'
-import type { HostedActor } from './hosting.js'
+import type { ActorHost, HostedActor } from './hosting.js'
 import type { NodeContext } from './context.js'
 import { Member } from './member.js'
 import type { BusMessage, BusSubscription } from './ports.js'
@@ -17,6 +17,31 @@ import { PromotionRole } from './promotion.js'
 import { ReadService } from './reads.js'
 import { RecordWatch } from './recordWatch.js'
 import { ReplicaRole } from './replica.js'
+
+/** The chart with its roles, hosted: bound once for all spaces of a node. */
+export function bindSpaceMachine(
+  host: ActorHost, held: (space: string) => SpaceActor | undefined,
+): typeof spaceMachine {
+  const of = ({ space }: RoleInput): SpaceActor => {
+    const found = held(space)
+    if (!found) throw new Error(`the space ${space} is not held here`)
+    return found
+  }
+  type Args = { readonly input: RoleInput }
+  return spaceMachine.provide({
+    actors: {
+      replica: hosted(host, ({ input }: Args) => of(input).startReplica(), {
+        doneType: 'replicaDone', failedType: 'replicaFailed',
+      }),
+      promotion: hosted(host, ({ input }: Args) => of(input).startPromotion(input), {
+        doneType: 'promotionOver', failedType: 'promotionFailed',
+      }),
+      primary: hosted(host, ({ input }: Args) => of(input).startPrimary(input), {
+        doneType: 'reignOver', failedType: 'primaryFailed',
+      }),
+    },
+  })
+}
 
 /** One space on this node: the `space` chart, its role actors, and what the bus brings. */
 export class SpaceActor {
@@ -30,7 +55,11 @@ export class SpaceActor {
   private readonly records: RecordWatch
   private vacancySinceMs: number | null = null
 
-  constructor(private readonly context: NodeContext, readonly space: string, uuid: string) {
+  /** `mayPromote`: asked before a promotion begins; false: it is reconsidered later. */
+  constructor(
+    private readonly context: NodeContext, readonly space: string, uuid: string,
+    private readonly mayPromote: (space: SpaceActor) => boolean,
+  ) {
     this.member = new Member(context, space, uuid)
     this.member.onLapse = (reason) => this.primary?.lapsed(reason)
     this.member.onDamage = (reason) => {
@@ -45,21 +74,8 @@ export class SpaceActor {
     })
   }
 
-  start(): void {
+  start(machine: typeof spaceMachine): void {
     const { host } = this.context.ports
-    const machine = spaceMachine.provide({
-      actors: {
-        replica: hosted(host, () => this.startReplica(), {
-          doneType: 'replicaDone', failedType: 'replicaFailed',
-        }),
-        promotion: hosted(host, ({ input }: { input: RoleInput }) => this.startPromotion(input), {
-          doneType: 'promotionOver', failedType: 'promotionFailed',
-        }),
-        primary: hosted(host, ({ input }: { input: RoleInput }) => this.startPrimary(input), {
-          doneType: 'reignOver', failedType: 'primaryFailed',
-        }),
-      },
-    })
     host.spawn({
       id: `space.${this.space}`,
       logic: machine,
@@ -83,7 +99,8 @@ export class SpaceActor {
 
   // ---------------------------------------------------------------- roles
 
-  private startReplica() {
+  /** Spec of the role's actor; the member leaves what it was before. */
+  startReplica() {
     this.primary = null
     this.promotion = null
     this.member.endReign('the member is a replica')
@@ -92,7 +109,7 @@ export class SpaceActor {
     return this.replica.spec()
   }
 
-  private startPromotion(input: RoleInput) {
+  startPromotion(input: RoleInput) {
     this.replica = null
     this.vacancySinceMs ??= this.context.ports.clock.monotonicMs()
     this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion(),
@@ -100,7 +117,7 @@ export class SpaceActor {
     return this.promotion.spec()
   }
 
-  private startPrimary(input: RoleInput) {
+  startPrimary(input: RoleInput) {
     this.promotion = null
     const { clock, telemetry } = this.context.ports
     this.primary = new PrimaryRole(this.member, input, this.member.clockAtEnd,
@@ -265,7 +282,7 @@ export class SpaceActor {
   }
 
   /** As a replica: is there a reign to follow, one to take up, or none? */
-  private reconsider(): void {
+  reconsider(): void {
     const { member, replica } = this
     const record = member.record
     if (!record || !replica || !this.context.wire.isOpen || member.damage) return
@@ -280,6 +297,7 @@ export class SpaceActor {
     }
     const vacancy = member.vacancy()
     if (vacancy && !this.context.peers.isTilted && !member.unfit) {
+      if (!this.mayPromote(this)) return
       replica.reignEnded(`the reign of epoch ${epoch} is over: ${vacancy}`)
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
@@ -307,9 +325,16 @@ export class SpaceActor {
     this.replica?.tick()
     this.promotion?.tick()
     this.primary?.tick()
-    const isCalm = this.primary !== null || (this.replica?.isFollowing ?? false)
-    this.records.tick(isCalm)
     if (this.replica) this.reconsider()
+  }
+
+  /** Positive when the record should be read again, the larger the more. */
+  pollOverdueMs(): number {
+    return this.records.overdueMs(this.primary !== null || (this.replica?.isFollowing ?? false))
+  }
+
+  refresh(): void {
+    this.records.refresh()
   }
 
   journalFault(reason: string | null): void {

@@ -24,6 +24,7 @@ export function report(results: Results): string {
   if (rows.length > 0) {
     sections.push(markdownTable(['', 'median', 'p99', 'max', 'aim'], rows))
   }
+  sections.push(recoveryLine(results), spacesLine(results))
   return sections.filter((text) => text !== '').join('\n\n')
 }
 
@@ -84,4 +85,20 @@ function failoverRows({ failover }: Results): string[][] {
     `${said[result.fault].name} to the first positive answer, ${result.rounds} ×`,
     showMs(result.medianMs), '–', showMs(result.maxMs), said[result.fault].aim,
   ])
+}
+
+function recoveryLine({ recovery }: Results): string {
+  if (!recovery) return ''
+  const { mebibytes, ms, mebibytesPerSecond } = recovery
+  return `Recovery: ${mebibytes} MiB of journal in ${showMs(ms)}, ${mebibytesPerSecond} MiB/s `
+    + '(aim ≥ 100).'
+}
+
+function spacesLine({ spaces }: Results): string {
+  if (!spaces) return ''
+  const { count, kibPerSpace, idleCpuPercent, reigned, halfMs, allMs } = spaces
+  return `${showCount(count)} spaces on three nodes: ${kibPerSpace} KiB of each node's memory per `
+    + `idle space (aim ≤ 64), ${idleCpuPercent} % of a core per node while idle; after kill -9 of `
+    + `the node that reigned over ${reigned} of them, half took writes again after `
+    + `${showMs(halfMs)}, all after ${showMs(allMs)} (aim < 2 s).`
 }

@@ -1,5 +1,6 @@
 /**
- * `npm run bench [-- --only latency,failover,lag] [--seconds 2] [--rounds 20] [--json]`
+ * `npm run bench [-- --only latency,lag,failover,recovery,spaces] [--seconds 2] [--rounds 20]
+ * [--json]`
  * Everything side by side in one run, interleaved: this machine is noisy, so only what was
  * measured in the same minutes is compared (DESIGN section 11). Ends by itself in a few minutes.
  */
@@ -21,9 +22,13 @@ import type { LagResult } from './lag.js'
 import { measure } from './load.js'
 import type { LoadResult, LoadSpec } from './load.js'
 import { runProgram } from './processes.js'
+import { measureRecovery } from './recovery.js'
+import type { RecoveryResult } from './recovery.js'
 import { report } from './report.js'
+import { measureSpaces } from './spaces.js'
+import type { SpacesResult } from './spaces.js'
 
-export const parts = ['latency', 'lag', 'failover'] as const
+export const parts = ['latency', 'lag', 'failover', 'recovery', 'spaces'] as const
 export type Part = typeof parts[number]
 
 export interface Options {
@@ -60,9 +65,13 @@ export interface Results {
   readonly latency: Record<string, Partial<Record<LoadName, LoadResult[]>>>
   lag: LagResult | null
   failover: FailoverResult[]
+  recovery: RecoveryResult | null
+  spaces: SpacesResult | null
 }
 
 const warmupSeconds = 0.5
+const recoveryMebibytes = 256
+const spacesCount = 1000
 
 /** Keeps the command, so that whoever reads the table can repeat it. */
 function parseOptions(args: readonly string[]): Options {
@@ -143,7 +152,21 @@ async function runParts(options: Options, results: Results): Promise<void> {
     await runLoads(options, targets, results)
     for (const target of targets) if (target.name !== 'engram') await target.stop()
   }
-  if (!cluster) return
+  if (cluster) await runFaults(options, results, cluster)
+  await cluster?.stop()
+  if (options.only.includes('recovery')) {
+    results.recovery = await measureRecovery(recoveryMebibytes)
+    progress(`recovery ${results.recovery.mebibytesPerSecond} MiB/s`)
+  }
+  if (needsEngram && options.only.includes('spaces')) {
+    results.spaces = await measureSpaces(spacesCount)
+    progress(`spaces ${JSON.stringify(results.spaces)}`)
+  }
+}
+
+async function runFaults(
+  options: Options, results: Results, cluster: EngramCluster,
+): Promise<void> {
   if (options.only.includes('lag')) {
     results.lag = await measureLag(cluster, options.seconds + 2)
     progress(`lag p99 ${results.lag.p99Ms} ms`)
@@ -156,7 +179,6 @@ async function runParts(options: Options, results: Results): Promise<void> {
       }))
     }
   }
-  await cluster.stop()
 }
 
 /** Kept beside the sources, so that a table in the README can be traced to its numbers. */
@@ -177,6 +199,7 @@ runProgram(async () => {
       memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version, broker: brokerVersion(),
     },
     seconds: options.seconds, repeats: options.repeats, latency: {}, lag: null, failover: [],
+    recovery: null, spaces: null,
   }
   await runParts(options, results)
   console.log(options.json ? JSON.stringify(results) : report(results))

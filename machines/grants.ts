@@ -168,9 +168,13 @@ export class GrantBook {
     return list
   }
 
-  /** Since the peer's last heartbeat, or since my start when none was heard. */
+  /** Receipt of the peer's last heartbeat, or my start when none was heard. */
+  heardAt(peer: NodeId): Instant {
+    return this.receipts.get(peer)?.at ?? this.startedAt
+  }
+
   silenceMs(peer: NodeId, now: Instant): number {
-    return waitedMs(this.receipts.get(peer)?.at ?? this.startedAt, now)
+    return waitedMs(this.heardAt(peer), now)
   }
 
   lastHeardLife(peer: NodeId): Life | null {

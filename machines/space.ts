@@ -45,6 +45,7 @@ export type SpaceEffect =
 
 /** What `provide` binds: the role actors, each hosted with its own effects. */
 export interface RoleInput {
+  readonly space: string
   readonly record: AssignmentAt | null
   readonly epochStart: number
   readonly forced: boolean
@@ -83,6 +84,7 @@ const machine = setup({
 })
 
 const roleInput = ({ context }: { context: SpaceContext }): RoleInput => ({
+  space: context.space,
   record: context.record,
   epochStart: context.epochStart,
   forced: context.forced,

@@ -22,6 +22,7 @@ const stages: readonly Stage[] = [
   { folder: 'contract', parallel: 1, timeoutMs: 180_000 },
   { folder: 'sim', parallel: 1, timeoutMs: 600_000 },
   { folder: 'integration', parallel: 1, timeoutMs: 600_000 },
+  { folder: 'containers', parallel: 1, timeoutMs: 240_000 },
   { folder: 'chaos', parallel: 1, timeoutMs: 900_000 },
 ]
 const lastStage: Omit<Stage, 'folder'> = { parallel: 1, timeoutMs: 300_000 }
@@ -138,6 +139,7 @@ function tell(file: string, result: { outcome: Outcome; output: string }, ms: nu
   if (failed === 0) {
     const more = skipped > 0 ? `, ${skipped} skipped` : ''
     console.log(`ok    ${name}  ${passed} passed${more}  ${seconds} s`)
+    for (const [line] of result.output.matchAll(/SKIP  .*$/gm)) console.log(`      ${line}`)
     return
   }
   const why = fault ?? `${failed} of ${passed + failed} tests`

@@ -68,8 +68,8 @@ export class Link {
   cut(): void {
     this.#isCut = true
     for (const [near, far] of this.#pairs) {
-      near.resetAndDestroy()
-      far.resetAndDestroy()
+      reset(near)
+      reset(far)
     }
   }
 
@@ -88,4 +88,13 @@ export class Link {
     this.cut()
     this.server.close()
   }
+}
+
+/**
+ * libuv refuses to reset a socket whose shutdown is under way, and Node then never closes it: this
+ * process would spin at its end, waiting for that handle.
+ */
+function reset(socket: Socket): void {
+  if (socket.connecting || socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }

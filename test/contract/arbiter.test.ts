@@ -9,7 +9,7 @@ import { jetStreamArbiter } from '../../runtime/arbiter/jetstream.js'
 import { natsBus } from '../../runtime/bus/nats.js'
 import { MemoryBucket } from '../fakes/memoryArbiter.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
-import { NatsFixture, rejection, within } from './natsFixture.js'
+import { NatsFixture, pauseServer, rejection, within } from './natsFixture.js'
 
 interface Setup {
   readonly bus: Bus
@@ -206,7 +206,7 @@ x('a server killed and started again keeps the bucket and what it confirmed', as
 x('a hung server gives unknown within the timeout, and may apply it later', async () => {
   const arbiter = jetStreamArbiter({ timeoutMs: 100 })(connection)
   await arbiter.bucketId()
-  fixture.server.kill('SIGSTOP')
+  await pauseServer(fixture.server)
   let outcome: CompareAndSetOutcome
   try {
     outcome = await within(800, arbiter.compareAndSet('space.late', bytes('late'), 0))

@@ -1,5 +1,5 @@
 /** A nats-server of a test's own, and promises with a deadline (uvu has no timeouts). */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startNatsServer } from '../../runtime/natsServer.js'
@@ -25,6 +25,21 @@ export class NatsFixture {
   async stop(): Promise<void> {
     await this.#server?.stop()
     rmSync(this.directory, { recursive: true, force: true })
+  }
+}
+
+/**
+ * SIGSTOP, and until the process has really stopped: its threads go on until the kernel gets to
+ * each of them, and a server that is just answering still does.
+ */
+export async function pauseServer(server: NatsServer): Promise<void> {
+  server.kill('SIGSTOP')
+  const tasks = `/proc/${server.pid}/task`
+  if (!existsSync(tasks)) return
+  const isStopped = (task: string) =>
+    /^\d+ \(.*\) [Tt] /s.test(readFileSync(join(tasks, task, 'stat'), 'latin1'))
+  while (!readdirSync(tasks).every(isStopped)) {
+    await new Promise<void>((resolve) => setTimeout(resolve, 1))
   }
 }
 

@@ -13,12 +13,15 @@ export type LostAnswer = 'applied' | 'lost' | 'late'
 export interface MemoryBucketOptions {
   /** Runs an answer later; default: the next microtask. */
   readonly schedule?: (run: () => void) => void
+  /** Told of every change, late ones too. */
+  readonly onApplied?: (key: string, value: Uint8Array, revision: number) => void
 }
 
 export class MemoryBucket {
   /** False: every request fails as when JetStream has no leader. */
   available = true
   readonly #schedule: (run: () => void) => void
+  readonly #onApplied: MemoryBucketOptions['onApplied']
   readonly #lostAnswers: LostAnswer[] = []
   #late: (() => void)[] = []
   #records: Map<string, ArbiterRecord> | null = null
@@ -27,11 +30,17 @@ export class MemoryBucket {
 
   constructor(options: MemoryBucketOptions = {}) {
     this.#schedule = options.schedule ?? queueMicrotask
+    this.#onApplied = options.onApplied
   }
 
   /** The next compare-and-sets give `unknown`, each with the fate named. */
   loseAnswers(...fates: LostAnswer[]): void {
     this.#lostAnswers.push(...fates)
+  }
+
+  /** No further answer is lost. */
+  keepAnswers(): void {
+    this.#lostAnswers.length = 0
   }
 
   /** The compare-and-sets that were late arrive now, in the order they were sent. */
@@ -41,9 +50,13 @@ export class MemoryBucket {
     for (const run of late) run()
   }
 
-  /** The bucket is gone with all that it held; `bucketId()` makes a new one. */
+  /**
+   * The bucket is gone with all that it held, and so are requests on their way to it; `bucketId()`
+   * makes a new one.
+   */
   wipe(): void {
     this.#records = null
+    this.#late = []
   }
 
   /** The bucket goes back to what a `snapshot` held: what came after was confirmed, and is gone. */
@@ -93,6 +106,7 @@ export class MemoryBucket {
     if ((records.get(key)?.revision ?? 0) !== revision) return { kind: 'refused' }
     this.#revision += 1
     records.set(key, { value, revision: this.#revision })
+    this.#onApplied?.(key, value, this.#revision)
     return { kind: 'applied', revision: this.#revision }
   }
 

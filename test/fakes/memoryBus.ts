@@ -19,7 +19,10 @@ export interface MemoryBrokerOptions {
    * Runs a delivery later, or never (a lost message). Calls of one (from, to) pair must run in
    * the order they were made: that is NATS's promise. `from` null: the broker itself.
    */
-  readonly schedule?: (run: () => void, from: BusConnection | null, to: BusConnection) => void
+  readonly schedule?: (
+    run: () => void, from: BusConnection | null, to: BusConnection,
+    message: { readonly subject: string; readonly data: Uint8Array },
+  ) => void
   readonly serverId?: string
   readonly maxPayload?: number
   readonly onHandlerError?: (error: unknown, subject: string) => void
@@ -182,7 +185,7 @@ export class MemoryBroker {
       }
     }
     const { schedule } = this.#options
-    if (schedule) schedule(run, from, to.connection)
+    if (schedule) schedule(run, from, to.connection, envelope)
     else queueMicrotask(run)
   }
 }

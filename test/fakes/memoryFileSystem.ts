@@ -125,6 +125,16 @@ export class MemoryFileSystem implements FileSystem {
     this.#failures.push({ operation, code })
   }
 
+  /** What was ordered to fail and has not yet, does not. */
+  failNone(): void {
+    this.#failures = []
+  }
+
+  /** Files below a directory, sorted. */
+  paths(directory: string): string[] {
+    return [...this.#files.keys()].filter((path) => path.startsWith(`${directory}/`)).toSorted()
+  }
+
   /**
    * The process is killed at the n-th changing call from now (0: the next): a write is made in
    * part, anything else not at all, and every call fails until `kill()` or `powerCut()`.

@@ -114,6 +114,11 @@ export class MemoryStore implements Store {
     return structuredClone(this.seen)
   }
 
+  /** As after a crash of the machine: graphs were never synced, what is remembered was. */
+  discardGraphs(): void {
+    this.spaces.clear()
+  }
+
   /** What was applied stays: opening again is using the same object. */
   async close(): Promise<void> {}
 }

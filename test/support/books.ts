@@ -2,18 +2,23 @@
 import type { LogEntry } from '../../machines/memory.js'
 import { cli, findObjects, jsonOf } from './cli.js'
 import { positive } from './client.js'
-import type { Cluster } from './cluster.js'
+import type { AnyCluster } from './cluster.js'
 import type { Books, History, SalvagedEntry } from './history.js'
 
 const pageLimit = 500
 const triesWithoutProgressMax = 400
+const readTimeoutMs = 1000
+/** A read without an answer counts as so many without progress: it takes as long. */
+const timeoutTries = 20
 
 /**
  * Logs of the given members, read page by page. `.any` is a queue group: which member answers is
- * the broker's choice, so it is asked until each of them has answered for each page.
+ * the broker's choice, so it is asked until each of them has answered for each page. A connection
+ * whose other end has vanished takes its share, unanswered, for as long as the broker holds it:
+ * such a read is asked again, as any client would.
  */
 export async function readLogs(
-  cluster: Cluster, ids: readonly string[], end: number,
+  cluster: AnyCluster, ids: readonly string[], end: number,
 ): Promise<Map<string, LogEntry[]>> {
   const logs = new Map<string, LogEntry[]>(ids.map((id) => [id, []]))
   let idle = 0
@@ -23,8 +28,12 @@ export async function readLogs(
     if (!wanted) return logs
     const from = wanted[1].length + 1
     const query = { type: 'GetEntries', from, limit: pageLimit }
-    const answer = positive(
-      await cluster.client.read(query, { any: true }), `GetEntries from ${from}`)
+    const reply = await cluster.client.read(query, { any: true, timeoutMs: readTimeoutMs })
+    if (!reply.ok && reply.code === 'TIMEOUT' && idle < triesWithoutProgressMax) {
+      idle += timeoutTries
+      continue
+    }
+    const answer = positive(reply, `GetEntries from ${from}`)
     const log = logs.get(answer.node)
     const page = entriesOf(answer.value)
     idle = log && log.length + 1 === from && page.length > 0 ? 0 : idle + 1
@@ -71,7 +80,7 @@ export async function readSalvages(directory: string): Promise<SalvagedEntry[]> 
  * logs and salvages, and checks the history against them.
  */
 export async function audit(
-  cluster: Cluster, history: History, count?: number,
+  cluster: AnyCluster, history: History, count?: number,
 ): Promise<Books> {
   const members = await cluster.converged(count)
   const end = members[0]?.endSequence ?? 0

@@ -1,7 +1,7 @@
 /** A private nats-server with JetStream; killed, paused and started again on the same port. */
-import { writeFileSync, mkdirSync } from 'node:fs'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { Child } from './child.js'
 import { freePort } from './environment.js'
 import { Hopeless, waitFor } from './wait.js'
@@ -11,16 +11,26 @@ export class Broker {
 
   private constructor(readonly directory: string, readonly port: number) {}
 
-  static async start(directory: string): Promise<Broker> {
+  /**
+   * `base`: a configuration to begin with, of which what is given here replaces parts; `more`:
+   * further lines. Both are for a server in a cluster.
+   */
+  static async start(directory: string, base = '', more: readonly string[] = []): Promise<Broker> {
     const broker = new Broker(directory, await freePort())
     mkdirSync(directory, { recursive: true })
     writeFileSync(broker.#configFile, [
-      'server_name: engram-test',
+      base,
+      `server_name: "${broker.name}"`,
       `listen: "127.0.0.1:${broker.port}"`,
       `jetstream { store_dir: "${join(directory, 'jetstream')}" }`,
+      ...more,
     ].join('\n'))
     await broker.start()
     return broker
+  }
+
+  get name(): string {
+    return `engram-test-${basename(this.directory)}`
   }
 
   get #configFile(): string {
@@ -73,6 +83,10 @@ export class Broker {
 
   tail(lines: number): string {
     return this.#child?.logTail(lines) ?? ''
+  }
+
+  keepLogs(to: string): void {
+    cpSync(this.logFile, join(to, `nats-server-${this.name}.log`))
   }
 }
 

@@ -39,9 +39,10 @@ export interface ReadOptions {
   readonly timeoutMs?: number
 }
 
+/** `url`: one, or several with commas between. */
 export function connectTo(url: string, name: string): Promise<NatsConnection> {
   return connect({
-    servers: url,
+    servers: url.split(','),
     name,
     reconnect: true,
     maxReconnectAttempts: -1,

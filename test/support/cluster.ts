@@ -21,7 +21,47 @@ export interface ClusterOptions {
   readonly data?: Readonly<Record<string, string>>
   /** URL that a node is given in place of the broker's, for links that the test cuts. */
   readonly urlOf?: (id: string, brokerUrl: string) => Promise<string>
+  /** Options of every node, as `--set` takes them: `arbiterReplicas=3`. */
+  readonly settings?: readonly string[]
 }
+
+/** One nats-server or several, however they are run. */
+export interface BrokerHandle {
+  /** For clients: one URL, or several with commas between. */
+  readonly url: string
+  tail(lines: number): string
+  keepLogs(to: string): void
+  kill(): Promise<void>
+}
+
+/** One node, however it is run. */
+export interface NodeHandle {
+  readonly id: string
+  /** Where this process finds its data directory. */
+  readonly data: string
+  readonly isRunning: boolean
+  /** The process as a reader of a failure should know it: pid, exit code. */
+  readonly where: string
+  logTail(lines: number): string
+  start(): Promise<void>
+  kill(): Promise<void>
+}
+
+export interface NodePlace {
+  readonly id: string
+  readonly data: string
+  readonly logFile: string
+  readonly url: string
+  readonly settings: readonly string[]
+}
+
+/** What a cluster is made of: processes, or containers. */
+export interface Parts<B extends BrokerHandle, N extends NodeHandle> {
+  broker(directory: string): Promise<B>
+  node(place: NodePlace): N
+}
+
+export type AnyCluster = Cluster<BrokerHandle, NodeHandle>
 
 /** Who serves the space, as its own answer to a read says. */
 export interface Reign {
@@ -35,12 +75,15 @@ export interface MemberView extends MemberStatus {
 
 export const space = 'demo'
 
-export class NodeProcess {
+export class NodeProcess implements NodeHandle {
   child: Child | null = null
+  readonly id: string
+  readonly data: string
 
-  constructor(
-    readonly id: string, readonly data: string, readonly logFile: string, readonly url: string,
-  ) {}
+  constructor(readonly place: NodePlace) {
+    this.id = place.id
+    this.data = place.data
+  }
 
   get isRunning(): boolean {
     return this.child !== null && this.child.exit === null
@@ -48,6 +91,14 @@ export class NodeProcess {
 
   get pid(): number {
     return this.child?.pid ?? -1
+  }
+
+  get where(): string {
+    return this.isRunning ? `pid ${this.pid}` : `down ${JSON.stringify(this.child?.exit ?? null)}`
+  }
+
+  logTail(lines: number): string {
+    return this.child?.logTail(lines) ?? '(never started)'
   }
 
   /** Resolves when the node has printed its ready line, whatever that says. */
@@ -64,9 +115,10 @@ export class NodeProcess {
       label: this.id,
       command: process.execPath,
       args: [
-        cliFile, 'node', '--id', this.id, '--nats', this.url, '--data', data, '--http', http,
+        cliFile, 'node', '--id', this.id, '--nats', this.place.url, '--data', data,
+        '--http', http, ...this.place.settings.flatMap((setting) => ['--set', setting]),
       ],
-      logFile: this.logFile,
+      logFile: this.place.logFile,
     })
   }
 
@@ -99,22 +151,33 @@ export class NodeProcess {
   }
 }
 
-export class Cluster {
-  readonly nodes = new Map<string, NodeProcess>()
+const processes: Parts<Broker, NodeProcess> = {
+  broker: (directory) => Broker.start(directory),
+  node: (place) => new NodeProcess(place),
+}
+
+export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = NodeProcess> {
+  readonly nodes = new Map<string, N>()
   readonly #connections: NatsConnection[] = []
 
   private constructor(
-    readonly options: ClusterOptions, readonly directory: string, readonly broker: Broker,
+    readonly options: ClusterOptions, readonly directory: string, readonly broker: B,
     readonly nc: NatsConnection, readonly client: Client,
   ) {}
 
-  static async start(options: ClusterOptions): Promise<Cluster> {
+  static start(options: ClusterOptions): Promise<Cluster> {
+    return Cluster.of(processes, options)
+  }
+
+  static async of<B extends BrokerHandle, N extends NodeHandle>(
+    parts: Parts<B, N>, options: ClusterOptions,
+  ): Promise<Cluster<B, N>> {
     const directory = temporaryDirectory(options.label)
-    const broker = await Broker.start(join(directory, 'broker'))
+    const broker = await parts.broker(join(directory, 'broker'))
     const nc = await connectTo(broker.url, 'test harness')
-    const cluster = new Cluster(options, directory, broker, nc, new Client(nc, space))
+    const cluster = new Cluster<B, N>(options, directory, broker, nc, new Client(nc, space))
     try {
-      await cluster.#startNodes()
+      await cluster.#startNodes(parts)
       await cluster.createSpace()
       return cluster
     } catch (error) {
@@ -125,7 +188,7 @@ export class Cluster {
     }
   }
 
-  async #startNodes(): Promise<void> {
+  async #startNodes(parts: Parts<B, N>): Promise<void> {
     const logs = join(this.directory, 'logs')
     mkdirSync(logs)
     const starts: Promise<void>[] = []
@@ -134,7 +197,9 @@ export class Cluster {
       const data = this.options.data?.[id] ?? join(this.directory, 'data', id)
       mkdirSync(data, { recursive: true })
       const url = await this.options.urlOf?.(id, this.broker.url) ?? this.broker.url
-      const node = new NodeProcess(id, data, join(logs, `${id}.log`), url)
+      const node = parts.node({
+        id, data, url, logFile: join(logs, `${id}.log`), settings: this.options.settings ?? [],
+      })
       this.nodes.set(id, node)
       starts.push(node.start())
     }
@@ -152,14 +217,14 @@ export class Cluster {
     await this.inSync(replicas + 1)
   }
 
-  node(id: string): NodeProcess {
+  node(id: string): N {
     const node = this.nodes.get(id)
     if (!node) throw new Error(`no node ${id} in this cluster`)
     return node
   }
 
   /** Nodes of this cluster besides the given ones, by id. */
-  others(...ids: string[]): NodeProcess[] {
+  others(...ids: string[]): N[] {
     return [...this.nodes.values()].filter((node) => !ids.includes(node.id))
   }
 
@@ -268,16 +333,14 @@ export class Cluster {
     const reports = await this.reports(800).catch(() => new Map<string, NodeStatusReport>())
     for (const node of this.nodes.values()) {
       const report = reports.get(node.id)
-      const exit = node.child?.exit
-      const process = node.isRunning ? `pid ${node.pid}` : `down ${JSON.stringify(exit ?? null)}`
-      lines.push(`${node.id}: ${process}, node ${report?.node.state ?? 'does not answer'}`)
+      lines.push(`${node.id}: ${node.where}, node ${report?.node.state ?? 'does not answer'}`)
       for (const member of report?.spaces ?? []) {
         lines.push(`    ${brief([{ ...member, node: node.id }])} in sync ` +
           `${member.inSync.join(',')} blocked ${member.blocked} (${member.reason})`)
       }
     }
     for (const node of this.nodes.values()) {
-      lines.push(`--- last lines of ${node.id}`, node.child?.logTail(12) ?? '(never started)')
+      lines.push(`--- last lines of ${node.id}`, node.logTail(12))
     }
     lines.push('--- last lines of nats-server', this.broker.tail(6))
     return lines.join('\n')
@@ -287,7 +350,7 @@ export class Cluster {
   keepLogs(to: string): void {
     mkdirSync(to, { recursive: true })
     cpSync(join(this.directory, 'logs'), to, { recursive: true })
-    cpSync(this.broker.logFile, join(to, 'nats-server.log'))
+    this.broker.keepLogs(to)
   }
 
   async dispose(): Promise<void> {

@@ -3,7 +3,9 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite as uvuSuite, type Test } from 'uvu'
-import { Cluster, type ClusterOptions } from './cluster.js'
+import {
+  Cluster, type AnyCluster, type BrokerHandle, type ClusterOptions, type NodeHandle, type Parts,
+} from './cluster.js'
 import { patience } from './environment.js'
 import type { Child } from './child.js'
 import { LoadWriter, type WriterOptions } from './writer.js'
@@ -13,24 +15,38 @@ export type Body = (stage: Stage) => Promise<void>
 
 /** What one test has set up, put away at its end in reverse order. */
 export class Stage {
-  readonly #clusters: Cluster[] = []
+  readonly #clusters: AnyCluster[] = []
   readonly #writers: LoadWriter[] = []
   readonly #children: Child[] = []
-  readonly #kept = new Map<Cluster, string>()
+  readonly #kept = new Map<AnyCluster, string>()
   readonly #disposals: (() => Promise<void> | void)[] = []
 
   constructor(readonly name: string) {}
 
   async cluster(options: Omit<ClusterOptions, 'label'> = {}): Promise<Cluster> {
-    const label = this.name.replaceAll(/[^a-z0-9]+/gi, '-').slice(0, 24)
-    const cluster = await Cluster.start({ ...options, label })
+    return this.#keep(await Cluster.start({ ...options, label: this.#label }))
+  }
+
+  /** A cluster of other parts than one nats-server and processes of this machine. */
+  async clusterOf<B extends BrokerHandle, N extends NodeHandle>(
+    parts: Parts<B, N>, options: Omit<ClusterOptions, 'label'> = {},
+  ): Promise<Cluster<B, N>> {
+    return this.#keep(await Cluster.of(parts, { ...options, label: this.#label }))
+  }
+
+  get #label(): string {
+    return this.name.replaceAll(/[^a-z0-9]+/gi, '-').slice(0, 24)
+  }
+
+  #keep<C extends AnyCluster>(cluster: C): C {
     this.#clusters.push(cluster)
     this.onEnd(() => cluster.dispose())
     return cluster
   }
 
-  async writer(cluster: Cluster, options: Omit<WriterOptions, 'url'> = {}): Promise<LoadWriter> {
-    const writer = await LoadWriter.start({ ...options, url: cluster.broker.url })
+  /** At the cluster's broker, or at the `url` given. */
+  async writer(cluster: AnyCluster, options: Partial<WriterOptions> = {}): Promise<LoadWriter> {
+    const writer = await LoadWriter.start({ url: cluster.broker.url, ...options })
     this.#writers.push(writer)
     this.onEnd(() => writer.close())
     return writer
@@ -67,7 +83,7 @@ export class Stage {
     return failure
   }
 
-  #keepLogs(cluster: Cluster, n: number): string {
+  #keepLogs(cluster: AnyCluster, n: number): string {
     try {
       const prefix = join(tmpdir(), `engram-failed-${cluster.options.label}-${n}-`)
       const kept = this.#kept.get(cluster) ?? mkdtempSync(prefix)
@@ -113,6 +129,12 @@ export function scenario(tests: Test, name: string, body: Body, seconds = 90): v
       note(`${name}: ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
     }
   })
+}
+
+/** A test that cannot run here; test/run.ts shows the line. */
+export function skipped(tests: Test, name: string, reason: string): void {
+  console.log(`SKIP  ${name}: ${reason}`)
+  tests.skip(name)
 }
 
 /** Tests that share one stage and what `setUp` makes; the first failure does not end the rest. */

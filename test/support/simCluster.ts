@@ -5,7 +5,7 @@
  * (`weather`), to the arbiter (`bucket`) or to a disk (`node.disk`); then time is let pass.
  */
 import type {
-  BusConnection, ErrorAnswer, ReadAnswer, WriteAnswer,
+  BusConnection, ErrorAnswer, Journal, JournalRecord, ReadAnswer, WriteAnswer,
 } from '../../actors/ports.js'
 import { defaultSettings } from '../../actors/settings.js'
 import type { ActorSettings } from '../../actors/settings.js'
@@ -13,12 +13,13 @@ import type { LogEntry } from '../../machines/memory.js'
 import type { Assignment } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
+import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import { MemoryBucket } from '../fakes/memoryArbiter.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 import { SimNode } from './simNode.js'
-import type { ProcessClock } from './simNode.js'
+import type { ClockFault, ProcessClock } from './simProcess.js'
 
 export interface SimOptions {
   readonly nodes?: readonly string[]
@@ -27,6 +28,34 @@ export interface SimOptions {
   /** Time of one message, and of one fdatasync, ms. */
   readonly latencyMs?: number
   readonly fsyncMs?: number
+  readonly observer?: SimObserver
+  /** Takes the place of `weather`, for every message, the broker's own included. */
+  readonly transit?: Transit
+  /** ms of a request to the arbiter, or of its answer; null: lost. Without it: at once. */
+  readonly arbiterDelayMs?: (node: string, way: 'request' | 'answer') => number | null
+  readonly bucket?: MemoryBucket
+  /** Clock rates and offsets by node; the world's own where there is none. */
+  readonly clocks?: Readonly<Record<string, ClockFault>>
+}
+
+/** When a message arrives, ms from now: never (none), once, or more than once. */
+export type Transit = (from: string, to: string, subject: string) => readonly number[]
+
+/** Told of what nodes do to the world, at the instant it happens. */
+export interface SimObserver {
+  delivered?(from: string, to: string, subject: string, data: Uint8Array): void
+  published?(node: SimNode, subject: string, data: Uint8Array): void
+  written?(node: SimNode, records: readonly JournalRecord[]): void
+  synced?(node: SimNode): void
+  recovered?(node: SimNode, journal: Journal): void
+  applied?(node: SimNode, uuid: string, entries: readonly LogEntry[]): void
+  /** A life begins, with this host for its actors. */
+  starting?(node: SimNode, host: ActorHostRuntime): void
+  /** A life is about to end. */
+  ending?(node: SimNode, reason: string): void
+  /** A process ended itself. */
+  exited?(node: SimNode, code: number, reason: string): void
+  logged?(node: SimNode, level: string, message: string, fields: object): void
 }
 
 /** What becomes of a message between two nodes (or a client): lost, or this much later, ms. */
@@ -42,7 +71,11 @@ export interface Acknowledged {
 
 export class SimCluster {
   readonly clock = new VirtualClock()
-  readonly bucket = new MemoryBucket()
+  readonly bucket: MemoryBucket
+  readonly observer: SimObserver | null
+  readonly arbiterDelayMs: SimOptions['arbiterDelayMs'] | null
+  /** The arbiter takes requests as long as it runs, whatever became of who sent them. */
+  readonly arbiterConnection = { isClosed: false } as BusConnection
   readonly broker: MemoryBroker
   readonly random: SeededRandom
   readonly settings: ActorSettings
@@ -53,6 +86,7 @@ export class SimCluster {
   weather: Weather
   /** The broker, as seen by no node: clients ask over it. */
   client!: BusConnection
+  private readonly transit: Transit | null
   private readonly lastDue = new Map<string, number>()
   private written = 0
 
@@ -62,26 +96,43 @@ export class SimCluster {
     this.settings = { ...defaultSettings, ...options.settings }
     this.fsyncMs = fsyncMs
     this.weather = () => latencyMs
+    this.observer = options.observer ?? null
+    this.transit = options.transit ?? null
+    this.arbiterDelayMs = options.arbiterDelayMs ?? null
+    this.bucket = options.bucket ?? new MemoryBucket()
     this.broker = new MemoryBroker({
       clock: this.clock, random: this.random.fork('broker'),
-      schedule: (run, from, to) => this.deliver(run, from, to),
+      schedule: (run, from, to, message) => this.deliver(run, from, to, message),
       onHandlerError: (error, subject) => {
         throw new Error(`a handler of ${subject} threw`, { cause: error })
       },
     })
-    for (const id of nodes) this.nodes.set(id, new SimNode(id, this))
+    for (const id of nodes) {
+      const node = new SimNode(id, this)
+      node.clocks = options.clocks?.[id] ?? node.clocks
+      this.nodes.set(id, node)
+    }
   }
 
   /** All nodes running and known to each other. */
   static async start(options: SimOptions = {}): Promise<SimCluster> {
-    const cluster = new SimCluster(options)
-    cluster.client = await cluster.broker.bus().connect()
-    cluster.owners.set(cluster.client, { name: 'client', clock: null })
-    for (const node of cluster.nodes.values()) node.start()
-    const all = cluster.nodes.size
-    await cluster.until('all nodes are up', () => [...cluster.nodes.values()]
-      .every((node) => node.actor.context?.peers.living().length === all))
+    const cluster = SimCluster.create(options)
+    await cluster.boot()
     return cluster
+  }
+
+  /** Nothing runs yet. */
+  static create(options: SimOptions = {}): SimCluster {
+    return new SimCluster(options)
+  }
+
+  async boot(): Promise<void> {
+    this.client = await this.broker.bus().connect()
+    this.owners.set(this.client, { name: 'client', clock: null })
+    for (const node of this.nodes.values()) node.start()
+    const all = this.nodes.size
+    await this.until('all nodes are up', () => [...this.nodes.values()]
+      .every((node) => node.life?.actor.context?.peers.living().length === all))
   }
 
   node(id: string): SimNode {
@@ -94,20 +145,32 @@ export class SimCluster {
     return [...this.nodes.values()].filter((node) => node.life !== null)
   }
 
-  private deliver(run: () => void, from: BusConnection | null, to: BusConnection): void {
+  private deliver(
+    run: () => void, from: BusConnection | null, to: BusConnection,
+    { subject, data }: { readonly subject: string; readonly data: Uint8Array },
+  ): void {
     const sender = from ? this.owners.get(from)?.name ?? '?' : 'broker'
-    const receiver = this.owners.get(to)
-    const fate = sender === 'broker' ? 0 : this.weather(sender, receiver?.name ?? '?')
-    if (fate === 'lost') return
-    // In order per pair, whatever the weather: that is NATS's promise.
-    const pair = `${sender} ${receiver?.name ?? '?'}`
-    const now = this.clock.monotonicMs()
-    const due = Math.max(now + fate, this.lastDue.get(pair) ?? 0)
-    this.lastDue.set(pair, due)
-    this.clock.setTimeout(() => {
-      if (receiver?.clock) receiver.clock.run(run)
+    const owner = this.owners.get(to)
+    const receiver = owner?.name ?? '?'
+    const arrive = (): void => {
+      this.observer?.delivered?.(sender, receiver, subject, data)
+      if (owner?.clock) owner.clock.run(run)
       else run()
-    }, due - now)
+    }
+    // In order per pair, whatever the weather: that is NATS's promise.
+    const pair = `${sender} ${receiver}`
+    const now = this.clock.monotonicMs()
+    for (const delayMs of this.fatesOf(sender, receiver, subject)) {
+      const due = Math.max(now + delayMs, this.lastDue.get(pair) ?? 0)
+      this.lastDue.set(pair, due)
+      this.clock.setTimeout(arrive, due - now)
+    }
+  }
+
+  private fatesOf(sender: string, receiver: string, subject: string): readonly number[] {
+    if (this.transit) return this.transit(sender, receiver, subject)
+    const fate = sender === 'broker' ? 0 : this.weather(sender, receiver)
+    return fate === 'lost' ? [] : [fate]
   }
 
   // ---------------------------------------------------------------- time

@@ -1,96 +1,46 @@
 /** One node of the simulated cluster: a process that can be killed, frozen, started again. */
 import type { Boot, Recovered } from '../../actors/boot.js'
 import { NodeActor } from '../../actors/node.js'
+import { ArbiterUnavailableError } from '../../actors/ports.js'
 import type {
-  BusConnection, Clock, FileSystem, Logger, TimerHandle,
+  Arbiter, BusConnection, Journal, Logger,
 } from '../../actors/ports.js'
 import type { SpaceActor } from '../../actors/space.js'
 import { createClientCodec } from '../../runtime/codec/client.js'
 import { controlCodec } from '../../runtime/codec/control.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { createActorHost } from '../../runtime/host/index.js'
+import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import { loadIdentity } from '../../runtime/journal/identity.js'
 import { openJournal } from '../../runtime/journal/journal.js'
 import { createSalvageFiles } from '../../runtime/journal/salvage.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
-import type { VirtualClock } from '../fakes/virtualClock.js'
 import type { SimCluster } from './simCluster.js'
+import {
+  processArbiter, processConnection, processFiles, ProcessClock, processStore,
+} from './simProcess.js'
+import type { Caller, ClockFault, PortName } from './simProcess.js'
 
-/** A clock that dies with its process, and stands still while the process is stopped. */
-export class ProcessClock implements Clock {
-  isDead = false
-  isFrozen = false
-  private due: (() => void)[] = []
+export { ProcessClock } from './simProcess.js'
 
-  constructor(private readonly clock: VirtualClock) {}
-
-  wallMs(): number {
-    return this.clock.wallMs()
-  }
-
-  monotonicMs(): number {
-    return this.clock.monotonicMs()
-  }
-
-  setTimeout(run: () => void, ms: number): TimerHandle {
-    const handle: { timer?: TimerHandle; cleared?: boolean } = {}
-    handle.timer = this.clock.setTimeout(() => this.run(() => {
-      if (!handle.cleared) run()
-    }), ms)
-    return handle
-  }
-
-  clearTimeout(timer: TimerHandle): void {
-    const handle = timer as { timer?: TimerHandle; cleared?: boolean }
-    handle.cleared = true
-    if (handle.timer) this.clock.clearTimeout(handle.timer)
-  }
-
-  /** Now, when the process goes on again, or never. */
-  run(run: () => void): void {
-    if (this.isDead) return
-    if (this.isFrozen) this.due.push(run)
-    else run()
-  }
-
-  thaw(): void {
-    this.isFrozen = false
-    for (const run of this.due.splice(0)) this.run(run)
-  }
-}
-
-/** The disk with a price on fdatasync, so that a crash can fall between write and sync. */
-function withLatency(disk: FileSystem, clock: Clock, fsyncMs: () => number): FileSystem {
-  return {
-    makeDirectory: (path) => disk.makeDirectory(path),
-    list: (path) => disk.list(path),
-    syncDirectory: (path) => disk.syncDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    remove: (path) => disk.remove(path),
-    open: async (path, mode) => {
-      const handle = await disk.open(path, mode)
-      return {
-        write: (buffers, offset) => handle.write(buffers, offset),
-        read: (into, offset) => handle.read(into, offset),
-        truncate: (length) => handle.truncate(length),
-        size: () => handle.size(),
-        close: () => handle.close(),
-        datasync: async () => {
-          const ms = fsyncMs()
-          if (ms > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, ms))
-          await handle.datasync()
-        },
-      }
-    },
-  }
+/** Where a process is to die: at the n-th call from now (1: the next), of one port or of any. */
+export interface CrashPoint {
+  readonly port: PortName | 'any'
+  calls: number
+  /** `before` the call takes effect, or `after` it did and before the process hears of it. */
+  readonly moment: 'before' | 'after'
+  readonly die: () => void
 }
 
 /** One life of a node: from its start to its end. */
-interface Life {
+export interface Life extends Caller {
   readonly clock: ProcessClock
   readonly actor: NodeActor
+  readonly host: ActorHostRuntime
+  /** Counts the lives of this node, from 1. */
+  readonly number: number
   connection: BusConnection | null
 }
 
@@ -104,18 +54,30 @@ export class SimNode {
   readonly counts = new Map<string, number>()
   /** From the next start on. */
   allowsChaos = true
-  private lives = 0
+  clocks: ClockFault = { rate: 1, wallOffsetMs: 0 }
+  /** ms of each operation of this disk; null: an fdatasync takes the cluster's `fsyncMs`. */
+  diskDelayMs: ((operation: string) => number) | null = null
+  crash: CrashPoint | null = null
+  lives = 0
 
   constructor(readonly id: string, private readonly cluster: SimCluster) {}
 
   start(): void {
     if (this.life) throw new Error(`${this.id} is running`)
     const { cluster, id } = this
-    const clock = new ProcessClock(cluster.clock)
+    const clock = new ProcessClock(cluster.clock, this.clocks)
+    const caller: Caller = {
+      clock,
+      onCall: (port) => this.reached(port, 'before'),
+      onReturn: (port) => {
+        if (!clock.isDead) this.reached(port, 'after')
+      },
+    }
     const random = cluster.random.fork(`${id}.${(this.lives += 1)}`)
     const host = createActorHost({
       node: id, clock, logger: this.logger(), onEscalation: (error) => actor.fatal(error),
     })
+    cluster.observer?.starting?.(this, host)
     const actor: NodeActor = new NodeActor({
       node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0', cleanStopMs: 10_000,
       allowsChaos: this.allowsChaos,
@@ -127,19 +89,19 @@ export class SimNode {
           observe: () => undefined,
         },
         bus: { connect: () => this.connect(life) },
-        openArbiter: cluster.bucket.open,
+        openArbiter: (connection) => this.openArbiter(connection, caller),
         frames: createFrameCodec(), clients: createClientCodec(), control: controlCodec(),
       },
-      boot: this.boot(clock, random),
+      boot: this.boot(caller, random),
       report: () => Buffer.from('{}'),
       onRunning: () => undefined,
-      onExit: (code) => this.ended(life, code),
+      onExit: (code, reason) => this.ended(life, code, reason),
       onConnection: (connection) => {
         if (connection) host.attachBus(connection)
         else host.detachBus()
       },
     })
-    const life: Life = { clock, actor, connection: null }
+    const life: Life = { ...caller, actor, host, number: this.lives, connection: null }
     this.life = life
     actor.start()
   }
@@ -169,7 +131,7 @@ export class SimNode {
 
   /** SIGSTOP: nothing runs, the connection stands. */
   freeze(): void {
-    this.life!.clock.isFrozen = true
+    this.life!.clock.freeze()
   }
 
   thaw(): void {
@@ -185,47 +147,110 @@ export class SimNode {
   private end(reason: string): void {
     const { life } = this
     if (!life) throw new Error(`${this.id} does not run`)
+    this.cluster.observer?.ending?.(this, reason)
     this.life = null
+    this.crash = null
     life.clock.isDead = true
     if (life.connection) this.cluster.broker.kill(life.connection, reason)
   }
 
-  private ended(life: Life, code: number): void {
+  private ended(life: Life, code: number, reason: string): void {
     if (this.life !== life) return
     this.exitCode = code
+    this.cluster.observer?.exited?.(this, code, reason)
     this.end(`exit ${code}`)
     this.disk.kill()
   }
 
+  private reached(port: PortName, moment: 'before' | 'after'): void {
+    const { crash } = this
+    if (!crash || crash.moment !== moment || (crash.port !== 'any' && crash.port !== port)) return
+    crash.calls -= 1
+    if (crash.calls > 0) return
+    this.crash = null
+    crash.die()
+  }
+
   private async connect(life: Life): Promise<BusConnection> {
-    const connection = await this.cluster.broker.bus().connect()
+    const { cluster } = this
+    const connection = await cluster.broker.bus().connect()
     if (life.clock.isDead) {
-      this.cluster.broker.kill(connection)
+      cluster.broker.kill(connection)
       throw new Error('the process is dead')
     }
     life.connection = connection
-    this.cluster.owners.set(connection, { name: this.id, clock: life.clock })
-    return connection
+    const gated = processConnection(connection, life, (subject, data) =>
+      cluster.observer?.published?.(this, subject, data))
+    for (const each of [connection, gated]) {
+      cluster.owners.set(each, { name: this.id, clock: life.clock })
+    }
+    return gated
   }
 
-  private boot(clock: Clock, random: SeededRandom): Boot {
+  private openArbiter(connection: BusConnection, caller: Caller): Arbiter {
+    const { cluster } = this
+    const { arbiterDelayMs } = cluster
+    if (!arbiterDelayMs) return cluster.bucket.open(connection)
+    return processArbiter(cluster.bucket.open(cluster.arbiterConnection), caller, {
+      delayMs: (way) => arbiterDelayMs(this.id, way),
+      timeoutMs: cluster.settings.casTimeoutMs,
+      world: cluster.clock,
+      isClosed: () => connection.isClosed,
+      unavailable: (reason) => new ArbiterUnavailableError(reason),
+    })
+  }
+
+  private boot(caller: Caller, random: SeededRandom): Boot {
     const { cluster, store } = this
     const logger = this.logger()
-    const fileSystem = withLatency(this.disk, clock, () => cluster.fsyncMs)
+    const { clock } = caller
+    const fileSystem = processFiles(this.disk, caller, (operation) => this.diskDelayMs
+      ?.(operation) ?? (operation === 'datasync' ? cluster.fsyncMs : 0))
     return {
       open: () => loadIdentity('/data', fileSystem, random, Math.floor(clock.wallMs() / 1000)),
-      recover: async (): Promise<Recovered> => ({
-        journal: await openJournal({ directory: '/data/journal', fileSystem, random, logger }),
-        store,
-        salvages: createSalvageFiles({ directory: '/data/salvage', fileSystem, logger }),
-      }),
+      recover: async (): Promise<Recovered> => {
+        const journal = await openJournal({
+          directory: '/data/journal', fileSystem, random, logger,
+        })
+        cluster.observer?.recovered?.(this, journal)
+        return {
+          journal: this.observed(journal),
+          store: processStore(store, caller, (uuid, entries) =>
+            cluster.observer?.applied?.(this, uuid, entries)),
+          salvages: createSalvageFiles({ directory: '/data/salvage', fileSystem, logger }),
+        }
+      },
       close: () => Promise.resolve(),
+    }
+  }
+
+  /** The journal, with the observer told of what was written and what is durable. */
+  private observed(journal: Journal): Journal {
+    const { observer } = this.cluster
+    if (!observer) return journal
+    return {
+      id: journal.id,
+      recovery: journal.recovery,
+      logs: () => journal.logs(),
+      log: (uuid) => journal.log(uuid),
+      read: (uuid, from, maxBytes) => journal.read(uuid, from, maxBytes),
+      stats: () => journal.stats(),
+      close: () => journal.close(),
+      write: async (records) => {
+        await journal.write(records)
+        observer.written?.(this, records)
+      },
+      sync: async () => {
+        await journal.sync()
+        observer.synced?.(this)
+      },
     }
   }
 
   private logger(): Logger {
     const at = (level: string) => (fields: object, message: string) => {
       this.log.push({ level, message, fields })
+      this.cluster.observer?.logged?.(this, level, message, fields)
       if (process.env['SIM_LOG']) {
         console.log(this.cluster.clock.monotonicMs().toFixed(1), this.id, level, message,
           JSON.stringify(fields))

@@ -24,12 +24,14 @@ export interface WriterOptions {
   readonly contentBytes?: number
   /** Stop by itself after so many writes. */
   readonly count?: number
+  /** Kept together with other writers, so that the order of their answers is checked, too. */
+  readonly history?: History
 }
 
 let writersMade = 0
 
 export class LoadWriter {
-  readonly history = new History()
+  readonly history: History
   readonly #prefix: string
   readonly #waiting = new Map<string, (message: Msg) => void>()
   readonly #inbox: string
@@ -39,6 +41,7 @@ export class LoadWriter {
 
   private constructor(readonly nc: NatsConnection, readonly options: WriterOptions) {
     writersMade += 1
+    this.history = options.history ?? new History()
     this.#prefix = `w${writersMade}`
     this.#inbox = createInbox()
     nc.subscribe(`${this.#inbox}.*`, {

@@ -121,6 +121,26 @@ test('a bucket that was wiped is written again by the reigning primary', async (
   await cluster.check()
 })
 
+test('no epoch is reigned twice when the arbiter loses what only an absent node knows', async () => {
+  const cluster = await reigning()
+  const [a, b] = others(cluster, cluster.primary()!)
+  // One misses a reign, whose holder is away when the bucket is wiped.
+  a!.kill()
+  await cluster.until('it is out', () => !cluster.record()!.inSync.includes(a!.id))
+  cluster.primary()!.kill()
+  await cluster.until('another reigns', () => cluster.primary() === b)
+  await cluster.writes(2, 'durable')
+  const { epoch } = cluster.record()!
+  b!.kill()
+  cluster.bucket.wipe()
+  a!.start()
+  await cluster.run(6000)
+  const order = { type: 'promote', space: 'demo', to: a!.id, force: true }
+  await cluster.order(a!.id, order)
+  await cluster.until('it reigns', () => cluster.primary() === a)
+  assert.ok(cluster.record()!.epoch > epoch + 1, `epoch ${cluster.record()!.epoch}`)
+})
+
 test('an arbiter that went back is written again, above what was seen', async () => {
   const cluster = await reigning()
   const before = cluster.bucket.snapshot()

@@ -1,0 +1,129 @@
+import type { NodeId } from '../machines/protocol.js'
+import type { NodeContext } from './context.js'
+import type { TimerHandle } from './ports.js'
+import { SpaceActor, bindSpaceMachine } from './space.js'
+
+/** Spaces of the arbiter are listed at least this often: announcements may be lost. */
+const discoverMs = 2000
+/** A space of other nodes is looked at again after this long. */
+const elsewhereMs = 30_000
+/**
+ * Records read per heartbeat for no reason but that time has passed: with a thousand spaces they
+ * would else be thousands per second, of which the arbiter would have no time for promotions.
+ */
+const pollsPerTick = 20
+/**
+ * Promotions begun in one turn of the event loop. A node that dies may have reigned over hundreds
+ * of spaces: all at once they would hold up the heartbeats that their leases need.
+ */
+const promotionsPerTurn = 8
+
+/** The spaces that this node holds: found at the arbiter, each started once. */
+export class Spaces {
+  private readonly machine
+  private discovering = false
+  private lastDiscoveryMs = -Infinity
+  private readonly elsewhere = new Map<string, number>()
+  private begunInTurn = 0
+  private readonly waiting = new Set<SpaceActor>()
+  private turn: TimerHandle | null = null
+
+  /**
+   * `held`: filled here, read by the whole node. `salvages`: how many files of each space there
+   * were at the start.
+   */
+  constructor(
+    private readonly context: NodeContext,
+    private readonly held: Map<string, SpaceActor>,
+    private readonly salvages: ReadonlyMap<string, number>,
+  ) {
+    this.machine = bindSpaceMachine(context.ports.host, (space) => held.get(space))
+  }
+
+  /** Once per heartbeat. */
+  tick(): void {
+    for (const space of this.held.values()) space.tick()
+    const { ports, wire } = this.context
+    if (!wire.isOpen) return
+    this.poll()
+    const now = ports.clock.monotonicMs()
+    if (now - this.lastDiscoveryMs > discoverMs) void this.discover()
+  }
+
+  /** Whether a promotion may begin now; else the space is reconsidered in one of the next turns. */
+  private readonly mayBegin = (space: SpaceActor): boolean => {
+    this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
+    if (this.begunInTurn >= promotionsPerTurn) {
+      this.waiting.add(space)
+      return false
+    }
+    this.begunInTurn += 1
+    return true
+  }
+
+  private nextTurn(): void {
+    this.turn = null
+    this.begunInTurn = 0
+    for (const space of [...this.waiting].slice(0, promotionsPerTurn)) {
+      this.waiting.delete(space)
+      space.reconsider()
+    }
+    if (this.waiting.size === 0) return
+    this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
+  }
+
+  /** The records that were read the longest ago, of those that are due. */
+  private poll(): void {
+    const due = [...this.held.values()].filter((space) => space.pollOverdueMs() > 0)
+    if (due.length > pollsPerTick) due.sort((a, b) => b.pollOverdueMs() - a.pollOverdueMs())
+    for (const space of due.slice(0, pollsPerTick)) space.refresh()
+  }
+
+  /** Which spaces the arbiter has, and whether this node holds them. */
+  async discover(): Promise<void> {
+    const { records, ports } = this.context
+    if (this.discovering || !records.isAttached) return
+    this.discovering = true
+    this.lastDiscoveryMs = ports.clock.monotonicMs()
+    try {
+      const names = await records.spaces()
+      const isDue = (name: string) =>
+        ports.clock.monotonicMs() - (this.elsewhere.get(name) ?? -Infinity) > elsewhereMs
+      const unknown = names.filter((name) => !this.held.has(name) && isDue(name))
+      await Promise.all(unknown.map((name) => this.consider(name)))
+    } catch (error) {
+      ports.logger.debug({ error: String(error) }, 'the spaces cannot be listed')
+    } finally {
+      this.discovering = false
+    }
+  }
+
+  /** Starts the space if its record lists this node. Rejects with ArbiterUnavailableError. */
+  async consider(name: string): Promise<void> {
+    const { records, self, ports } = this.context
+    const read = await records.read(name)
+    const record = read.kind === 'present' ? read.record
+      : read.kind === 'lost' ? read.remembered : null
+    if (!record || record.assignment.state === 'dropped') return
+    if (!record.assignment.members.some((m) => m.node === self.node)) {
+      this.elsewhere.set(name, ports.clock.monotonicMs())
+      return
+    }
+    if (this.held.has(name)) return
+    const { uuid } = record.assignment
+    const space = new SpaceActor(this.context, name, uuid, this.mayBegin)
+    space.member.salvages = this.salvages.get(name) ?? 0
+    this.held.set(name, space)
+    space.start(this.machine)
+  }
+
+  /** Nodes to probe at every heartbeat: the primaries of the spaces held here. */
+  watchedNodes(): Set<NodeId> {
+    const watched = new Set<NodeId>()
+    for (const space of this.held.values()) {
+      const node = space.watchedPrimary()
+      if (node) watched.add(node)
+    }
+    return watched
+  }
+}

@@ -1,0 +1,141 @@
+/** Each checker finds what it is for: a product that is broken on purpose must not pass. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { GroupCommit } from '../../actors/groupCommit.js'
+import { Ingest } from '../../actors/ingest.js'
+import { Lease } from '../../actors/lease.js'
+import { Member } from '../../actors/member.js'
+import { MemoryStore } from '../fakes/memoryStore.js'
+import type { Fault, Plan } from './plan.js'
+import { runPlan } from './run.js'
+
+const test = suite('checkers of the simulator')
+
+const nodes = ['n1', 'n2', 'n3']
+
+function fault(kind: Fault['kind'], atMs: number, more: Partial<Fault> = {}): Fault {
+  return { kind, atMs, forMs: 400, node: 'n1', other: 'n2', amount: 0, mode: '', ...more }
+}
+
+function plan(faults: readonly Fault[]): Plan {
+  return {
+    seed: 1, nodes, replicas: 2, minInSync: 2, faultsMs: 4000, latencyMs: 0.3, fsyncMs: 1,
+    clocks: {}, clients: [{ thinkMs: 20, pipeline: 4 }, { thinkMs: 50, pipeline: 1 }],
+    requestsMax: 500, faults,
+  }
+}
+
+/** On each node, so that it befalls the primary, whoever that is. */
+function onEach(kind: Fault['kind'], atMs: number, more: Partial<Fault> = {}): Fault[] {
+  return nodes.map((node, index) => fault(kind, atMs + index * 700, { ...more, node }))
+}
+
+type Methods = Record<string, (...args: never[]) => unknown>
+
+/** Runs with a method replaced; `make` gets the original. */
+async function broken(
+  prototype: object, name: string, make: (original: Methods[string]) => Methods[string],
+  faults: readonly Fault[],
+): Promise<string | undefined> {
+  const methods = prototype as Methods
+  const original = Object.getOwnPropertyDescriptor(methods, name)!
+  assert.type(original.value, 'function', `there is a method ${name}`)
+  Object.defineProperty(methods, name, { ...original, value: make(original.value as never) })
+  try {
+    return (await runPlan(plan(faults))).violation?.invariant
+  } finally {
+    Object.defineProperty(methods, name, original)
+  }
+}
+
+test('the same plans hold with the product as it is', async () => {
+  for (const faults of [[], onEach('powerCut', 500, { mode: 'nothing' }),
+    onEach('pause', 500, { forMs: 3000 }), onEach('kill', 500)]) {
+    const { violation } = await runPlan(plan(faults))
+    assert.is(violation, null, JSON.stringify(violation))
+  }
+})
+
+test('I2: a lease that never runs out', async () => {
+  const found = new Set<string | undefined>()
+  // One of them is the primary.
+  for (const node of nodes) {
+    const alone = fault('isolate', 300, { node, forMs: 3500, mode: 'both' })
+    found.add(await broken(Lease.prototype, 'valid', () => () => true, [alone]))
+  }
+  assert.ok(found.has('I2'), `found: ${[...found].join()}`)
+})
+
+test('I4: answers before the fdatasync', async () => {
+  const found = await broken(Ingest.prototype, 'seal', (seal) => function early(
+    this: never, ...args: never[]
+  ) {
+    const item = seal.apply(this, args) as { written: () => void; durable: () => void }
+    return {
+      ...item,
+      written: () => {
+        item.written()
+        item.durable()
+      },
+      durable: () => undefined,
+    }
+  } as Methods[string], [])
+  assert.is(found, 'I4')
+})
+
+test('I12: a disk that says fdatasync is done and has not done it', async () => {
+  const { MemoryFileSystem } = await import('../fakes/memoryFileSystem.js')
+  const found = await broken(MemoryFileSystem.prototype, 'open', (open) => async function lying(
+    this: never, ...args: never[]
+  ) {
+    const handle = await open.apply(this, args) as object
+    const path = String(args[0])
+    return path.includes('/journal/')
+      ? { ...handle, datasync: () => Promise.resolve() } : handle
+  } as Methods[string], onEach('powerCut', 500, { mode: 'nothing' }))
+  assert.ok(found === 'I12' || found === 'exit', `found: ${found}`)
+})
+
+test('I7: keys that nobody remembers', async () => {
+  const found = await broken(Ingest.prototype, 'knownKey', () => () => undefined, [])
+  assert.is(found, 'I7')
+})
+
+test('I8: a store that leaves entries out', async () => {
+  let first: object | null = null
+  const found = await broken(MemoryStore.prototype, 'space', (space) => function forgetful(
+    this: never, ...args: never[]
+  ) {
+    const found = space.apply(this, args) as { applyOne: (entry: { sequence: number }) => void }
+    first ??= found
+    if (found !== first) return found
+    const { applyOne } = Object.getPrototypeOf(found) as typeof found
+    found.applyOne = (entry) => {
+      if (entry.sequence % 5 > 0) applyOne.call(found, entry)
+    }
+    return found
+  } as Methods[string], [])
+  assert.ok(found === 'I8' || found === 'read', `found: ${found}`)
+})
+
+test('I8: a store that applies what is not committed', async () => {
+  const found = await broken(Member.prototype, 'commitUpTo', (commitUpTo) => function eager(
+    this: Member, sequence: number
+  ) {
+    commitUpTo.call(this as never, (sequence > 0 ? this.log.end.sequence : sequence) as never)
+  } as never, [])
+  assert.is(found, 'I8')
+})
+
+test('I10: a journal that flushes nothing any more', async () => {
+  let flushes = 0
+  const found = await broken(GroupCommit.prototype, 'flush', (flush) => function hung(
+    this: never, ...args: never[]
+  ) {
+    flushes += 1
+    return flushes > 400 ? new Promise(() => undefined) : flush.apply(this, args)
+  } as Methods[string], [])
+  assert.is(found, 'I10')
+})
+
+test.run()

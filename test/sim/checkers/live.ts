@@ -1,0 +1,58 @@
+/** What is checked while a run goes on: at each answer, each record, each step. */
+import type { WriteAnswer } from '../../../actors/ports.js'
+import { subjects } from '../../../machines/subjects.js'
+import { controlCodec } from '../../../runtime/codec/control.js'
+import type { SimNode } from '../../support/simNode.js'
+import { space } from '../plan.js'
+import type { World } from '../world.js'
+import { LogChecks } from './logs.js'
+import { RecordChecks } from './record.js'
+import { ReignChecks } from './reigns.js'
+
+const control = controlCodec()
+const answerBegin = Buffer.from('{"ok":true,"space":')
+const ackPrefix = subjects.ack(space, '').slice(0, -1)
+/** Defects of the product are logged, since a node goes on: each is a finding here. */
+const defect = /InvariantViolation|is violated|TypeError|ReferenceError|RangeError|bug:/
+
+export class LiveChecks {
+  readonly logs: LogChecks
+  readonly record: RecordChecks
+  readonly reigns: ReignChecks
+
+  constructor(private readonly world: World) {
+    this.logs = new LogChecks(world)
+    this.record = new RecordChecks(world)
+    this.reigns = new ReignChecks(world)
+  }
+
+  published(node: SimNode, subject: string, data: Uint8Array): void {
+    if (subject.startsWith('_INBOX.')) {
+      if (!isPositive(data)) return
+      const answer = JSON.parse(Buffer.from(data).toString()) as WriteAnswer
+      this.reigns.answered(node, answer)
+      this.logs.answered(node, answer)
+      if (answer.ack === 'committed') this.record.committed(node, answer)
+    } else if (subject.startsWith(ackPrefix)) {
+      const decoded = control.ackMessage(data)
+      if (decoded.ok && decoded.value.kind === 'ack') this.logs.acked(node, decoded.value)
+    }
+  }
+
+  afterStep(): void {
+    this.reigns.afterStep()
+    this.logs.afterStep()
+  }
+
+  logged(node: SimNode, level: string, message: string, fields: object): void {
+    if (level !== 'error' && level !== 'warn') return
+    const text = `${message} ${JSON.stringify(fields, (_, value: unknown) =>
+      (value instanceof Error ? `${value.name}: ${value.message}` : value))}`
+    if (defect.test(text)) this.world.violate('defect', `${node.id}: ${text}`)
+  }
+}
+
+function isPositive(data: Uint8Array): boolean {
+  return data.length > answerBegin.length
+    && Buffer.from(data.buffer, data.byteOffset, answerBegin.length).equals(answerBegin)
+}

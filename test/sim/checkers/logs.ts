@@ -1,0 +1,210 @@
+/** I3, I4, I8, I9, I12: what is in the journals, what is durable, what stores have applied. */
+import { crc32c } from '@node-rs/crc32'
+import type { Frame, Journal, JournalRecord, WriteAnswer } from '../../../actors/ports.js'
+import type { LogEntry } from '../../../machines/memory.js'
+import { endOf, epochAt, extendHistory, truncateHistory } from '../../../machines/positions.js'
+import type { Ack, EpochSpan, Position } from '../../../machines/protocol.js'
+import type { SimNode } from '../../support/simNode.js'
+import { space } from '../plan.js'
+import type { World } from '../world.js'
+
+/** What a node's disk has of the space, by what the journal was told and has answered. */
+interface Ghost {
+  disk: object
+  /** Uuid of the disk, once a process has read it. */
+  diskId: string
+  written: readonly EpochSpan[]
+  /** Survives a power cut. */
+  durable: readonly EpochSpan[]
+  bitFlipped: boolean
+}
+
+interface Seen {
+  life: number
+  epoch: number
+  applied: number
+}
+
+export class LogChecks {
+  /** Checksum of every frame that was ever written, by (epoch, first sequence). */
+  private readonly frames = new Map<string, { crc: number; last: number; previousEpoch: number }>()
+  /** What any store applied at a sequence: all must apply the same. */
+  readonly appliedAt = new Map<number, string>()
+  private readonly ghosts = new Map<string, Ghost>()
+  private readonly seen = new Map<string, Seen>()
+  private uuid: string | null = null
+  private steps = 0
+  /** Disks that are gone, by the node that had them: what only they had may be missing. */
+  readonly disksLost = new Set<string>()
+  readonly disksFlipped = new Set<string>()
+
+  constructor(private readonly world: World) {}
+
+  private ghost(node: SimNode): Ghost {
+    let ghost = this.ghosts.get(node.id)
+    if (!ghost || ghost.disk !== node.disk) {
+      ghost = { disk: node.disk, diskId: '', written: [], durable: [], bitFlipped: false }
+      this.ghosts.set(node.id, ghost)
+    }
+    return ghost
+  }
+
+  diskLost(node: SimNode): void {
+    this.disksLost.add(node.id)
+    this.ghosts.delete(node.id)
+    this.seen.delete(node.id)
+  }
+
+  bitFlipped(node: SimNode): void {
+    this.ghost(node).bitFlipped = true
+    this.disksFlipped.add(node.id)
+  }
+
+  /** Its graphs begin at (0, 0) again. */
+  storeDiscarded(node: SimNode): void {
+    const seen = this.seen.get(node.id)
+    if (seen) seen.applied = 0
+  }
+
+  /** Whether the node's disk durably has the entry, whatever became of its process. */
+  holds(name: string, { epoch, sequence }: Position): boolean {
+    const durable = this.ghosts.get(name)?.durable ?? []
+    return endOf(durable).sequence >= sequence && epochAt(durable, sequence) === epoch
+  }
+
+  /** Uuid of the disk that the node has now; empty while nobody has read it. */
+  diskOf(name: string): string {
+    return this.ghosts.get(name)?.diskId ?? ''
+  }
+
+  // ---------------------------------------------------------------- the journal
+
+  written(node: SimNode, records: readonly JournalRecord[]): void {
+    const ghost = this.ghost(node)
+    for (const record of records) {
+      if (record.type === 'frame') {
+        this.uuid ??= record.frame.uuid
+        this.frame(node, record.frame)
+        ghost.written = extendHistory(ghost.written, record.frame.epoch, record.frame.last)
+      } else if (record.type === 'truncate') {
+        ghost.written = truncateHistory(ghost.written, record.to.sequence)
+        // From here on it may be gone, and need not be.
+        ghost.durable = truncateHistory(ghost.durable, record.to.sequence)
+      }
+    }
+  }
+
+  synced(node: SimNode): void {
+    const ghost = this.ghost(node)
+    ghost.durable = ghost.written
+  }
+
+  /** I3: the same place in the log has the same bytes on every member. */
+  private frame(node: SimNode, frame: Frame): void {
+    const { bytes, epoch, first, last, previousEpoch } = frame
+    const name = `${epoch}:${first}`
+    const crc = crc32c(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
+    const known = this.frames.get(name)
+    if (!known) this.frames.set(name, { crc, last, previousEpoch })
+    else if (known.crc !== crc) {
+      this.world.violate('I3', `${node.id} writes another frame at (${epoch}, ${first}): `
+        + `up to ${last}, after epoch ${previousEpoch}; known is up to ${known.last}, after `
+        + `epoch ${known.previousEpoch}`)
+    }
+  }
+
+  /** I12: what recovery gives back. */
+  recovered(node: SimNode, journal: Journal): void {
+    const ghost = this.ghost(node)
+    ghost.diskId = node.actor.disk
+    const [log] = journal.logs()
+    if (log?.damage || journal.recovery.damaged.length > 0) {
+      if (!ghost.bitFlipped) {
+        this.world.violate('I12', `${node.id} finds its journal damaged, and no bit was flipped: `
+          + JSON.stringify(journal.recovery.damaged))
+      }
+      return
+    }
+    const history = log?.history ?? []
+    const promised = endOf(ghost.durable)
+    const has = endOf(history).sequence >= promised.sequence
+      && epochAt(history, promised.sequence) === promised.epoch
+    if (!has && promised.sequence > 0 && !ghost.bitFlipped) {
+      this.world.violate('I12', `${node.id} recovers ${JSON.stringify(history)}, durable was `
+        + JSON.stringify(ghost.durable))
+    }
+    ghost.written = history
+    ghost.durable = history
+  }
+
+  // ---------------------------------------------------------------- what is told
+
+  /** I4: no positive answer above `memory` before the fdatasync that covers it. */
+  answered(node: SimNode, { ack, sequence }: WriteAnswer): void {
+    if (ack === 'memory') return
+    const { durable } = this.ghost(node)
+    const own = node.space(space).member.log.epochAt(sequence)
+    if (endOf(durable).sequence >= sequence && epochAt(durable, sequence) === own) return
+    this.world.violate('I4', `${node.id} answers ${ack} for ${sequence}, durable are `
+      + JSON.stringify(durable))
+  }
+
+  acked(node: SimNode, { durableSequence }: Ack): void {
+    const { durable } = this.ghost(node)
+    if (endOf(durable).sequence >= durableSequence) return
+    this.world.violate('I4', `${node.id} acks ${durableSequence}, durable are `
+      + JSON.stringify(durable))
+  }
+
+  // ---------------------------------------------------------------- stores
+
+  /** I8, I5: what one store applied at a sequence, all do; only what is committed. */
+  applied(node: SimNode, uuid: string, entries: readonly LogEntry[]): void {
+    const last = entries.at(-1)
+    if (uuid !== this.uuid || !last) return
+    this.world.checks.record.appliedUpTo(node, last)
+    for (const entry of entries) {
+      const text = `(${entry.epoch}, ${entry.sequence}) ${JSON.stringify(entry.operation)}`
+      const known = this.appliedAt.get(entry.sequence)
+      if (known === undefined || this.world.checks.record.mayLoseCommitted) {
+        this.appliedAt.set(entry.sequence, text)
+      } else if (known !== text) {
+        this.world.violate('I8', `${node.id} applies ${text}, another store applied ${known}`)
+      }
+    }
+  }
+
+  /** I8 and I9 on the live members, now and then: they hold between any two steps. */
+  afterStep(): void {
+    this.steps += 1
+    if (this.steps % 8 !== 0) return
+    for (const node of this.world.cluster.nodes.values()) this.look(node)
+  }
+
+  private look(node: SimNode): void {
+    const member = node.life?.actor.spaces.get(space)?.member
+    if (!member || member.damage) return
+    const { log, store } = member
+    const applied = store.applied.sequence
+    if (applied > Math.min(log.commitSequence, log.durable.sequence)) {
+      this.world.violate('I8', `${node.id} applied ${applied}, committed is `
+        + `${log.commitSequence}, durable ${log.durable.sequence}`)
+    }
+    if (log.durable.sequence > log.written.sequence || log.written.sequence > log.end.sequence) {
+      this.world.violate('I4', `${node.id}: durable ${log.durable.sequence}, written `
+        + `${log.written.sequence}, end ${log.end.sequence}`)
+    }
+    const seen = this.seen.get(node.id)
+    const now: Seen = {
+      life: node.life!.number, epoch: member.highestEpoch, applied,
+    }
+    this.seen.set(node.id, now)
+    if (!seen || this.world.checks.record.mayLoseCommitted) return
+    if (now.applied < seen.applied) {
+      this.world.violate('I9', `${node.id} had applied ${seen.applied}, now ${now.applied}`)
+    }
+    if (seen.life === now.life && now.epoch < seen.epoch) {
+      this.world.violate('I9', `${node.id} had seen epoch ${seen.epoch}, now ${now.epoch}`)
+    }
+  }
+}

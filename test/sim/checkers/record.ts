@@ -1,0 +1,147 @@
+/** What the arbiter holds: who may reign, who counts as in sync, and what these must have. */
+import type { WriteAnswer } from '../../../actors/ports.js'
+import type { Assignment, Position } from '../../../machines/protocol.js'
+import type { SimNode } from '../../support/simNode.js'
+import { space } from '../plan.js'
+import type { World } from '../world.js'
+
+export class RecordChecks {
+  current: Assignment | null = null
+  /** The same, also while the bucket has lost it. */
+  last: Assignment | null = null
+  /** Highest committed sequence that was answered, by the epoch of its entry. */
+  readonly committedUpTo = new Map<number, number>()
+  /**
+   * Why nothing can be promised any more, or null: the bucket was lost together with the only
+   * member that knew its latest epoch, so that an epoch was used twice; or with every disk. The
+   * arbiter is assumed to keep what it confirmed (DESIGN section 5); the nodes do what they can.
+   */
+  excuse: string | null = null
+  private highestEpoch = 0
+  private readonly holders = new Map<number, string>()
+  private isForced = false
+  private isWiped = false
+  private readonly forcedEpochs = new Set<number>()
+
+  constructor(private readonly world: World) {}
+
+  /** An operator has ordered a forced reign: I2 and I5 do not cover it (DESIGN section 5). */
+  forced(): void {
+    this.isForced = true
+  }
+
+  /** The arbiter lost what it had confirmed, which it is assumed not to do. */
+  wiped(): void {
+    this.isWiped = true
+    this.current = null
+  }
+
+  /** What was promised to `committed` writes may be undone, and must be accounted for then. */
+  get mayLoseCommitted(): boolean {
+    return this.isForced || this.isWiped
+  }
+
+  /** Whether a reign between the two was forced, or nobody can say. */
+  isExempt(epoch: number, later: number): boolean {
+    if (this.isWiped) return true
+    for (const forced of this.forcedEpochs) if (forced > epoch && forced <= later) return true
+    return false
+  }
+
+  applied(key: string, value: Uint8Array): void {
+    if (key !== `space.${space}`) return
+    const next = JSON.parse(Buffer.from(value).toString()) as Assignment
+    const before = this.current
+    this.world.transcript?.note(this.world.now, `record: epoch ${next.epoch} ${next.state} of `
+      + `${next.primary?.node ?? 'nobody'}, in sync ${next.inSync.join()}, by ${next.writer}`)
+    this.current = next
+    this.last = next
+    if (next.forced) this.forcedEpochs.add(next.epoch)
+    if (this.isWiped) this.noteRepeated(next)
+    if (next.primary) this.holders.set(next.epoch, holderOf(next))
+    if (before) this.compare(before, next)
+    else if (next.epoch < this.highestEpoch) {
+      this.world.violate('I9', `the record is written anew at epoch ${next.epoch}, `
+        + `${this.highestEpoch} was there before`)
+    }
+    this.highestEpoch = Math.max(this.highestEpoch, next.epoch)
+    this.inSyncHoldCommitted('the record was changed')
+  }
+
+  private noteRepeated(next: Assignment): void {
+    const known = this.holders.get(next.epoch) ?? 'nobody'
+    const isRepeated = known !== 'nobody' && next.primary !== null && known !== holderOf(next)
+    if (!isRepeated && next.epoch >= this.highestEpoch) return
+    this.excuse ??= `after the bucket was lost, epoch ${next.epoch} was written anew by `
+      + `${next.writer}; epoch ${this.highestEpoch} was there`
+    this.world.transcript?.note(this.world.now, this.excuse)
+  }
+
+  private compare(before: Assignment, next: Assignment): void {
+    const { world } = this
+    if (next.epoch < before.epoch) {
+      world.violate('I9', `the record goes from epoch ${before.epoch} to ${next.epoch}`)
+    }
+    if (next.epoch === before.epoch && before.primary && holderOf(before) !== holderOf(next)) {
+      world.violate('I1', `epoch ${next.epoch} goes from ${holderOf(before)} to `
+        + holderOf(next))
+    }
+    if (next.epoch === before.epoch && before.state === 'open' && next.state === 'claimed') {
+      world.violate('I1', `epoch ${next.epoch} is claimed again`)
+    }
+    if (next.epoch > before.epoch && !next.forced && next.primary
+      && !before.inSync.includes(next.primary.node)) {
+      world.violate('I5', `${next.primary.node} takes epoch ${next.epoch}, in sync were `
+        + before.inSync.join(', '))
+    }
+    const { primary, inSync, members } = next
+    if (primary && !inSync.includes(primary.node)) {
+      world.violate('I5', `the primary ${primary.node} is not in sync: ${inSync.join(', ')}`)
+    }
+    if (!inSync.every((node) => members.some((member) => member.node === node))) {
+      world.violate('I5', `in sync without being members: ${inSync.join(', ')}`)
+    }
+  }
+
+  /** A positive answer of level `committed` leaves a node. */
+  committed(node: SimNode, { sequence }: WriteAnswer): void {
+    const epoch = node.space(space).member.log.epochAt(sequence)
+    this.committedUpTo.set(epoch, Math.max(this.committedUpTo.get(epoch) ?? 0, sequence))
+    this.inSyncHoldCommitted(`${node.id} answers sequence ${sequence}`)
+  }
+
+  /** A store applied entries up to this one: it must be committed (I8). */
+  appliedUpTo(node: SimNode, position: Position): void {
+    const lacking = this.inSyncLacking(position)
+    if (lacking === null) return
+    this.world.violate('I8', `${node.id} applied (${position.epoch}, ${position.sequence}), which `
+      + `${lacking} lacks and is in sync`)
+  }
+
+  /** I5, as it is kept: every member that may be promoted has all that was answered. */
+  private inSyncHoldCommitted(when: string): void {
+    for (const [epoch, sequence] of this.committedUpTo) {
+      const lacking = this.inSyncLacking({ epoch, sequence })
+      if (lacking === null) continue
+      this.world.violate('I5', `${lacking} is in sync and lacks (${epoch}, ${sequence}), which was `
+        + `answered as committed: ${when}`)
+    }
+  }
+
+  /** An in-sync member whose disk does not have the entry durably. */
+  private inSyncLacking(position: Position): string | null {
+    if (!this.current || this.mayLoseCommitted) return null
+    const { inSync, members } = this.current
+    return inSync.find((name) => {
+      // Another disk is another member, in sync with nothing, until the record names it.
+      const disk = members.find(({ node }) => node === name)?.disk
+      return this.world.checks.logs.diskOf(name) === disk
+        && !this.world.checks.logs.holds(name, position)
+    }) ?? null
+  }
+}
+
+function holderOf({ primary }: Assignment): string {
+  return primary ? `${primary.node}, incarnation ${primary.incarnation}, `
+    + `connection ${primary.connection}` : 'nobody'
+}

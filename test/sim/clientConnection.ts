@@ -1,0 +1,27 @@
+import type { BusConnection } from '../../actors/ports.js'
+import type { World } from './world.js'
+
+/** A connection that is made anew when it is lost, as a client library does. */
+export class ClientConnection {
+  /** Counts connections: requests of one are logged in the order they arrived. */
+  number = 0
+  private connection: BusConnection | null = null
+
+  constructor(private readonly world: World, private readonly name: string) {
+    this.connect()
+  }
+
+  get current(): BusConnection | null {
+    return this.connection?.isClosed === false ? this.connection : null
+  }
+
+  private connect(): void {
+    const { cluster } = this.world
+    cluster.broker.bus().connect().then((connection) => {
+      this.connection = connection
+      this.number += 1
+      cluster.owners.set(connection, { name: this.name, clock: null })
+      void connection.closed.then(() => this.world.after(50, () => this.connect()))
+    }, () => this.world.after(50, () => this.connect()))
+  }
+}

@@ -1,0 +1,54 @@
+/** All that clients asked and were told: what the books are held against (DESIGN section 8). */
+import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import type { AckLevel } from '../../machines/protocol.js'
+
+/** What one request got: an answer, or nothing (503, silence, a closed connection). */
+export interface Attempt<TAnswer> {
+  readonly sentAtMs: number
+  /** Order of sending over all clients. */
+  readonly number: number
+  readonly connection: number
+  answeredAtMs: number | null
+  answer: TAnswer | ErrorAnswer | null
+}
+
+export interface WriteRecord {
+  readonly client: string
+  /** One per operation, found again in the log as the content of what it stored. */
+  readonly tokens: readonly string[]
+  readonly key: string | null
+  readonly level: AckLevel
+  readonly attempts: Attempt<WriteAnswer>[]
+}
+
+export interface ReadRecord {
+  readonly client: string
+  readonly target: 'primary' | 'any'
+  readonly committed: boolean
+  readonly nodeId: string
+  readonly minSequence: number
+  readonly maxStalenessMs: number
+  readonly attempt: Attempt<ReadAnswer>
+}
+
+export class History {
+  readonly writes: WriteRecord[] = []
+  readonly reads: ReadRecord[] = []
+  private sent = 0
+
+  attempt<TAnswer>(sentAtMs: number, connection: number): Attempt<TAnswer> {
+    this.sent += 1
+    return { sentAtMs, number: this.sent, connection, answeredAtMs: null, answer: null }
+  }
+
+  /** Positive answers, with the write each belongs to. */
+  * acknowledged(): Generator<{ write: WriteRecord; attempt: Attempt<WriteAnswer>;
+    answer: WriteAnswer }> {
+    for (const write of this.writes) {
+      for (const attempt of write.attempts) {
+        const { answer } = attempt
+        if (answer?.ok) yield { write, attempt, answer }
+      }
+    }
+  }
+}

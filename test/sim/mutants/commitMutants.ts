@@ -1,0 +1,161 @@
+/** Guards of acks, sessions and the in-sync set: what is committed stays. */
+import type { Mutant } from './mutant.js'
+
+export const commitMutants: readonly Mutant[] = [
+  {
+    name: 'acknowledge-before-fdatasync',
+    why: 'What is in the page cache is gone when the power fails.',
+    edits: [
+      {
+        file: 'actors/groupCommit.js',
+        find: 'item.written?.();',
+        replace: 'item.written?.(), item.durable?.();',
+      },
+      {
+        file: 'actors/groupCommit.js',
+        find: 'for (const item of items)\n            item.durable?.();',
+        replace: '',
+      },
+    ],
+    scenarios: ['power-cut-after-an-answer'],
+    evidence: /^lost: w\d+, answered/,
+  },
+  {
+    name: 'sync-without-fdatasync',
+    why: 'The same, one layer below: the sync of the journal is the one place where it is made.',
+    edits: [{
+      file: 'runtime/journal/fileJournal.js',
+      find: 'return this.#alone(() => this.#datasync());',
+      replace: 'return this.#alone(async () => undefined);',
+    }],
+    scenarios: ['power-cut-after-an-answer'],
+    evidence: /^I10: .*somebody serves[^]*damaged/,
+  },
+  {
+    name: 'replica-acknowledges-what-it-received',
+    why: 'The commit counts a member for what it would still have after a power cut.',
+    edits: [{
+      file: 'actors/replica.js',
+      find: 'written: () => this.member.log.noteWritten(frame),',
+      replace: 'written: () => { this.member.log.noteWritten(frame); '
+        + 'this.member.log.noteDurable(frame); this.ack(); },',
+    }],
+    scenarios: ['primary-lost-after-a-commit'],
+    evidence: /^I5: n[23] is listed in sync in epoch 2 and lacks/,
+  },
+  {
+    name: 'commit-without-an-in-sync-member',
+    why: 'A member that has not acknowledged in this reign may lack anything, and may be promoted.',
+    edits: [{
+      file: 'machines/commit.js', find: 'acks.get(node) ?? 0', replace: 'acks.get(node) ?? least',
+    }],
+    scenarios: ['unjoined-member'],
+    evidence: /^I5: \d+ of epoch 2 was answered as committed; durable on n2,/,
+  },
+  {
+    name: 'commit-before-the-shrink-is-confirmed',
+    why: 'Until the arbiter has taken a member off the list it can be promoted.',
+    edits: [{
+      file: 'actors/followers.js',
+      find: 'return unionOf(this.inSync, this.proposed);',
+      replace: 'return new Set(this.proposed ?? this.inSync);',
+    }],
+    scenarios: ['unsure-shrink'],
+    evidence: /^I5: n3 is listed in sync in epoch 1 and lacks/,
+  },
+  {
+    name: 'unchanged-record-settles-a-change',
+    why: 'The request to take a member in may be applied later: until then commits wait for it.',
+    edits: [
+      {
+        file: 'actors/records.js',
+        find: "if (outcome.kind === 'refused') {",
+        replace: 'if (true) {',
+      },
+      {
+        file: 'actors/records.js',
+        find: 'if (current?.revision === revision)\n                    return null;',
+        replace: "if (current?.revision === revision) return { kind: 'refused', current };",
+      },
+      {
+        file: 'actors/primary.js',
+        find: "else if (settlement.kind === 'refused') {",
+        replace: "else if (settlement.current?.revision === revision) {"
+          + 'followers.adopt(assignment.inSync); this.lease.need(assignment.inSync);'
+          + "this.actor?.send({ type: 'inSyncChanged', inSync: assignment.inSync });"
+          + "} else if (settlement.kind === 'refused') {",
+      },
+    ],
+    scenarios: ['hole-2'],
+    evidence: /^I5: n3 is listed in sync in epoch 1 and lacks/,
+  },
+  {
+    name: 'lease-without-the-newcomer',
+    why: 'A member that is taken in may stand from the instant at which the change is applied, '
+      + 'which the primary learns later.',
+    edits: [{
+      file: 'actors/primary.js', find: 'this.lease.need(followers.union());', replace: '',
+    }],
+    scenarios: ['hole-3'],
+    evidence: /^I2: n1 answers positively in epoch 1/,
+  },
+  {
+    name: 'expand-without-the-barrier',
+    why: 'A new primary may know a lower commit sequence than its predecessor had answered; all '
+      + 'of that lies below its epoch-start entry.',
+    edits: [{
+      file: 'actors/followers.js',
+      find: 'Math.max(member.log.commitSequence, epochStart)',
+      replace: 'member.log.commitSequence',
+    }],
+    scenarios: ['hole-4'],
+    evidence: /^I5: n3 is listed in sync in epoch 2 and lacks/,
+  },
+  {
+    name: 'any-answer-to-a-join',
+    why: 'Session and common point belong to the join that was asked; those of another reign let '
+      + 'a fork pass for the log.',
+    edits: [
+      {
+        file: 'machines/replica.js',
+        find: 'isAnswerToLastJoin: ({ context }, params) => params.number === context.joins,',
+        replace: 'isAnswerToLastJoin: () => true,',
+      },
+      {
+        file: 'machines/replica.js',
+        find: 'params.number === context.joins && params.isFork',
+        replace: 'params.isFork',
+      },
+      {
+        file: 'machines/replica.js',
+        find: 'params.number === context.joins && params.snapshotNeeded',
+        replace: 'params.snapshotNeeded',
+      },
+    ],
+    scenarios: ['hole-5'],
+    evidence: /^I3: n3 acknowledges 9 to n2, as its entry of epoch 1; that of n2 is of epoch 3/,
+  },
+  {
+    name: 'answer-committed-with-too-few-in-sync',
+    why: 'A set that has shrunk to one commits at once: that is not what the writer asked for.',
+    edits: [{
+      file: 'actors/ingest.js',
+      find: "if (waiting.level === 'committed' && this.options.inSyncCount() < "
+        + 'spaceSettings.minInSync) {',
+      replace: 'if (false) {',
+    }],
+    scenarios: ['hole-6'],
+    evidence: /^I5: \d+ of epoch 1 was answered as committed; durable on n1, the space asks for 2/,
+  },
+  {
+    name: 'count-an-ack-of-an-earlier-session',
+    why: 'What was durable in an earlier session may be truncated, or gone with its disk.',
+    edits: [{
+      file: 'actors/shipping.js',
+      find: 'ack.session !== this.session || ',
+      replace: '',
+    }],
+    scenarios: ['late-ack'],
+    evidence: /^I5: n3 is listed in sync in epoch 1 and lacks/,
+  },
+]

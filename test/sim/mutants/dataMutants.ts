@@ -1,0 +1,157 @@
+/** Guards of the data path: forks, gaps, failed writes, keys, stores. */
+import type { Edit, Mutant } from './mutant.js'
+
+const previousPosition: readonly Edit[] = [
+  {
+    file: 'actors/replica.js',
+    find: 'if (frame.first !== log.end.sequence + 1 || frame.previousEpoch !== log.end.epoch) {',
+    replace: 'if (false) {',
+  },
+  {
+    file: 'actors/spaceLog.js',
+    find: 'if (frame.first !== this.end.sequence + 1 || '
+      + 'frame.previousEpoch !== this.end.epoch) {',
+    replace: 'if (false) {',
+  },
+  {
+    file: 'runtime/journal/logs.js',
+    find: 'if (frame.first !== end.sequence + 1 || frame.previousEpoch !== end.epoch) {',
+    replace: 'if (false) {',
+  },
+]
+
+export const dataMutants: readonly Mutant[] = [
+  {
+    name: 'forget-to-truncate',
+    why: 'A member that keeps its fork acknowledges positions of which it has other entries.',
+    edits: [{
+      file: 'actors/replica.js',
+      find: 'isFork: answer.common.sequence < log.end.sequence,',
+      replace: 'isFork: false,',
+    }],
+    scenarios: ['fork-and-rejoin'],
+    evidence: /^I3: n1 acknowledges 10 to n2, as its entry of epoch 1/,
+  },
+  {
+    name: 'truncate-without-a-salvage',
+    why: 'A write that was answered as durable is in the log or in a salvage, never just gone.',
+    edits: [{
+      file: 'actors/replica.js',
+      find: 'const salvage = await ports.salvages.save({',
+      replace: "const salvage = await (async () => 'none')({",
+    }],
+    scenarios: ['fork-and-rejoin'],
+    evidence: /^lost: w\d+, answered/,
+  },
+  {
+    name: 'uncommitted-entries-go-into-the-store',
+    why: 'A fork is undone by dropping what lies above the store; the store itself cannot go back.',
+    edits: [{
+      file: 'actors/applier.js',
+      find: 'return Math.min(log.commitSequence, log.durable.sequence);',
+      replace: 'return log.durable.sequence;',
+    }],
+    scenarios: ['fork-and-rejoin'],
+    evidence: /^I8: its store holds/,
+  },
+  {
+    name: 'take-a-frame-without-its-previous-position',
+    why: 'Messages are lost: a frame that does not continue the log would leave a hole in it.',
+    edits: previousPosition,
+    scenarios: ['lost-frame'],
+    evidence: /^n3 ended .*entry 8 does not continue 6/,
+  },
+  {
+    name: 'take-frames-of-another-epoch',
+    why: 'A frame that the old primary sent may come late; another reign has another entry there.',
+    edits: [{
+      file: 'actors/replica.js',
+      find: 'if (!following || header.epoch !== following.epoch) {',
+      replace: 'if (!following) {',
+    }],
+    scenarios: ['late-frame'],
+    evidence: /^I3: n2 acknowledges 7 to n3, as its entry of epoch 1/,
+  },
+  {
+    name: 'ship-before-writing',
+    why: 'A write that fails must be as if it had never been: if replicas have it, its sequence '
+      + 'is used twice.',
+    edits: [
+      {
+        file: 'actors/ingest.js',
+        find: 'log.accept(frame, options.clock.monotonicMs());',
+        replace: 'log.accept(frame, options.clock.monotonicMs()); options.onWritten(frame);',
+      },
+      {
+        file: 'actors/shipping.js',
+        find: '&& this.sent < log.written.sequence) {',
+        replace: '&& this.sent < log.end.sequence) {',
+      },
+      {
+        file: 'actors/spaceLog.js',
+        find: 'if (frame.last > this.written.sequence)',
+        replace: 'if (false)',
+      },
+    ],
+    scenarios: ['full-disk'],
+    evidence: /^I3: log of n2/,
+  },
+  {
+    name: 'go-on-after-a-failed-fdatasync',
+    why: 'The kernel may drop the pages and report success the next time: nothing that was '
+      + 'written since can be trusted.',
+    edits: [{
+      file: 'runtime/journal/fileJournal.js',
+      find: "throw this.#fail('cannot sync the journal', error);",
+      replace: 'void error;',
+    }],
+    scenarios: ['failed-sync'],
+    evidence: /^lost: w\d+, answered/,
+  },
+  {
+    name: 'lose-the-keys-in-a-restart',
+    why: 'A client asks again with the same key because it does not know what became of its write.',
+    edits: [{
+      file: 'actors/promotion.js',
+      find: 'while (from <= log.end.sequence) {',
+      replace: 'while (false) {',
+    }],
+    scenarios: ['retry-over-a-restart'],
+    evidence: /^I7: a key took effect twice/,
+  },
+  {
+    name: 'cut-at-a-bad-record-of-an-earlier-flush',
+    why: 'What a later flush says to be durable was acknowledged: cutting it off would lose it '
+      + 'silently.',
+    edits: [{
+      file: 'runtime/journal/recovery.js',
+      find: 'return (item.header?.flush ?? this.#earliest) > this.#synced;',
+      replace: 'return true;',
+    }],
+    scenarios: ['bit-flip-at-rest'],
+    evidence: /^I12: what was acknowledged is cut off/,
+  },
+  {
+    name: 'keep-later-records-of-a-torn-flush',
+    why: 'They do not continue what is left before them: the log would have a hole.',
+    edits: [{
+      file: 'runtime/journal/recovery.js',
+      find: 'this.#torn = { segment: file.segment, offset: item.offset, reason: item.reason };',
+      replace: 'this.#torn = { segment: file.segment, offset: item.offset, reason: item.reason }; '
+        + 'continue;',
+    }],
+    scenarios: ['torn-flush'],
+    evidence: /^I12: /,
+  },
+  {
+    name: 'report-a-position-before-it-is-rewritten',
+    why: 'Others commit on the strength of a position; after a power cut it would be lower.',
+    edits: [{
+      file: 'runtime/journal/journal.js',
+      find: 'if (scan.torn || scan.lastSegmentBroken || last.size !== scan.durableEnd) {',
+      replace: 'if (scan.torn || scan.lastSegmentBroken) {',
+    }],
+    scenarios: ['page-cache'],
+    evidence: /^I12: 2 was reported, 1 is left/,
+  },
+]

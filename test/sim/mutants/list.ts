@@ -1,0 +1,22 @@
+/**
+ * The mutants: what each guard of the protocol is for, as data. Applied to compiled files while
+ * they are loaded (hooks.ts), in a process of their own; production code has no hook for them.
+ */
+import { commitMutants } from './commitMutants.js'
+import { dataMutants } from './dataMutants.js'
+import { leaseMutants } from './leaseMutants.js'
+import type { Mutant } from './mutant.js'
+import { promotionMutants } from './promotionMutants.js'
+
+export const mutants: readonly Mutant[] = [
+  ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants,
+]
+
+/** Throws when there is none of that name. */
+export function mutantOf(name: string): Mutant {
+  const found = mutants.find((mutant) => mutant.name === name)
+  if (!found) {
+    throw new Error(`no mutant ${name}: there are ${mutants.map((each) => each.name).join(', ')}`)
+  }
+  return found
+}

@@ -1,0 +1,117 @@
+/** Guards of promotions and handovers: one winner of an epoch, and the right one. */
+import type { Mutant } from './mutant.js'
+
+export const promotionMutants: readonly Mutant[] = [
+  {
+    name: 'open-though-the-second-compare-and-set-is-refused',
+    why: 'A claim may be answered late, when another one has won already: only the revision that '
+      + 'it made tells whether it still stands.',
+    edits: [{
+      file: 'actors/promotion.js',
+      find: 'const settlement = await records.settle(next, record.revision, '
+        + '() => this.wanted() && !lease.lapsed);',
+      replace: 'let settlement = await records.settle(next, record.revision, () => true);'
+        + "if (settlement.kind === 'refused') settlement = { kind: 'applied', record };",
+    }],
+    scenarios: ['hole-1'],
+    evidence: /^I2: n2 answers positively in epoch 2/,
+  },
+  {
+    name: 'claim-at-a-revision-read-after-the-survey',
+    why: 'The epoch and the survey belong to the record that was read before; at a newer revision '
+      + 'the same epoch may be another\'s.',
+    edits: [{
+      file: 'actors/promotion.js',
+      find: "records.settle(next, record.revision, this.wanted), 'claimed')",
+      replace: "records.settle(next, (await this.readRecord()).revision, this.wanted), 'claimed')",
+    }],
+    scenarios: ['claim-overtaken'],
+    evidence: /^I1: epoch 2 is held by n2 .* and by n3/,
+  },
+  {
+    name: 'stand-though-not-in-sync',
+    why: 'A member that fell out of the set lacks what was committed without it.',
+    edits: [{
+      file: 'machines/promotion.js',
+      find: 'mayStand: ({ context }) => context.forced || standsIn(context),',
+      replace: 'mayStand: () => true,',
+    }],
+    scenarios: ['last-one-out-of-sync'],
+    evidence: /n3 does not reign/,
+  },
+  {
+    name: 'empty-disk-counts-as-in-sync',
+    why: 'The in-sync set lists a node for what its disk holds; another disk holds nothing.',
+    edits: [{
+      file: 'machines/candidates.js',
+      find: 'record.members.some((m) => m.node === node && m.disk === disk)',
+      replace: 'record.members.some((m) => m.node === node)',
+    }],
+    scenarios: ['empty-disk'],
+    evidence: /^I5: n1 is listed in sync in epoch 2 and lacks/,
+  },
+  {
+    name: 'choose-by-sequence-alone',
+    why: 'A longer log of an older epoch lacks what the later epoch has answered.',
+    edits: [{
+      file: 'machines/candidates.js',
+      find: 'const order = comparePositions(a.position, b.position);',
+      replace: 'const order = a.position.sequence - b.position.sequence;',
+    }],
+    scenarios: ['longer-but-older'],
+    evidence: /^I6: n1 reigns/,
+  },
+  {
+    name: 'unchanged-record-settles-a-handover',
+    why: 'A request whose answer was lost may still be applied: until the revision has moved it '
+      + 'counts as in flight, and the old primary answers nothing.',
+    edits: [
+      {
+        file: 'actors/records.js',
+        find: "if (outcome.kind === 'refused') {",
+        replace: 'if (true) {',
+      },
+      {
+        file: 'actors/records.js',
+        find: 'if (current?.revision === revision)\n                    return null;',
+        replace: "if (current?.revision === revision) return { kind: 'refused', current };",
+      },
+      {
+        file: 'actors/primary.js',
+        find: "this.ingest.end('NOT_PRIMARY', 'the reign is being handed over');",
+        replace: '',
+      },
+      {
+        file: 'actors/primary.js',
+        find: "if (settlement.kind !== 'applied') {",
+        replace: "if (settlement.kind !== 'applied') { this.transferring = false; "
+          + 'this.handingTo = null; this.gate.open(); return;',
+      },
+    ],
+    scenarios: ['hole-2-handover'],
+    evidence: /^I2: n1 answers positively in epoch 1/,
+  },
+  {
+    name: 'hand-over-to-one-that-is-behind',
+    why: 'A planned handover promises to lose nothing, whatever the level of the answer was.',
+    edits: [{
+      file: 'actors/primary.js',
+      find: 'if (isFlushed && followers.hasAll(this.handingTo)) {',
+      replace: 'if (isFlushed) {',
+    }],
+    scenarios: ['handover-to-one-behind'],
+    evidence: /^I6: \d+ is not in the log/,
+  },
+  {
+    name: 'own-only-for-an-earlier-life',
+    why: 'A reign can end while its node lives on; if nobody hears of it, that node alone can see '
+      + 'that the reign is vacant.',
+    edits: [{
+      file: 'machines/vacancy.js',
+      find: "return evidence.reigningEpoch === record.epoch ? null : 'own';",
+      replace: "return compareLives(primary, evidence.life) < 0 ? 'own' : null;",
+    }],
+    scenarios: ['hole-8'],
+    evidence: /^I10/,
+  },
+]

@@ -1,0 +1,92 @@
+/**
+ * What an operator does after the faults: a damaged disk is replaced, and a space whose in-sync
+ * members are all gone is given to the best member that is left (DESIGN section 5, `--force`).
+ */
+import { comparePositions } from '../../machines/positions.js'
+import { subjects } from '../../machines/subjects.js'
+import type { SimNode } from '../support/simNode.js'
+import { space } from './plan.js'
+import type { World } from './world.js'
+
+/** Starting a node, and reading its journal. */
+const bootMs = 1500
+/** On an empty disk incarnations count from the present second: the last life's is over by then. */
+export const freshDiskMs = 2500
+
+/** Only runs that lost or damaged disks need it. */
+export async function repair(world: World): Promise<void> {
+  const { logs } = world.checks
+  if (logs.disksLost.size === 0 && logs.disksFlipped.size === 0
+    && !world.checks.record.mayLoseCommitted) return
+  await world.run(bootMs)
+  for (const node of world.nodes) if (isDamaged(world, node)) replaceDisk(world, node)
+  await world.run(freshDiskMs + bootMs)
+  const { record } = world.checks
+  const members = record.last?.members ?? []
+  if (record.current === null && members.every(({ node }) => logs.disksLost.has(node))) {
+    record.excuse ??= 'the bucket and the disks of all members were lost: nothing is left'
+  }
+  if (isBlocked(world)) force(world)
+}
+
+/** Called while members are to become level: who needs a snapshot gets an empty disk instead. */
+export function replaceStranded(world: World): void {
+  for (const node of world.nodes) {
+    const actor = node.life?.actor.spaces.get(space)
+    if (isDamaged(world, node) || /snapshot/.test(actor?.roleState.reason ?? '')) {
+      replaceDisk(world, node)
+    }
+  }
+}
+
+export function replaceDisk(world: World, node: SimNode): void {
+  world.transcript?.note(world.now, `the disk of ${node.id} is replaced`)
+  world.checks.logs.diskLost(node)
+  world.excused.add(node.id)
+  if (node.life) node.kill()
+  node.replaceDisk()
+  world.notBefore.set(node.id, world.now + freshDiskMs)
+  world.after(freshDiskMs, () => world.startNode(node))
+}
+
+/** Its journal says so, or cannot be read at all, so that the process does not come up. */
+function isDamaged(world: World, node: SimNode): boolean {
+  const isUp = node.life?.actor.state === 'running'
+  return isUp ? Boolean(memberOf(node)?.damage) : world.checks.logs.disksFlipped.has(node.id)
+}
+
+function memberOf(node: SimNode) {
+  return node.life?.actor.spaces.get(space)?.member
+}
+
+/** No in-sync member is left with the disk that the record names. */
+function isBlocked(world: World): boolean {
+  const record = world.checks.record.last
+  return record !== null && !record.inSync.some((name) => {
+    const disk = record.members.find((member) => member.node === name)?.disk
+    const node = world.cluster.node(name)
+    return node.life?.actor.disk === disk && !memberOf(node)?.damage
+  })
+}
+
+function force(world: World): void {
+  const members = new Set(world.checks.record.last?.members.map(({ node }) => node))
+  const [best] = world.nodes
+    .filter((node) => members.has(node.id) && memberOf(node) && !memberOf(node)!.damage)
+    .toSorted((a, b) => comparePositions(memberOf(b)!.position(), memberOf(a)!.position()))
+  if (!best) return
+  world.checks.record.forced()
+  order(world, best, { type: 'promote', space, to: best.id, force: true })
+}
+
+/** Sends an operator's order, and does not wait for what comes of it. */
+export function order(world: World, node: SimNode, what: object): void {
+  const connection = world.operator.current
+  if (!connection) return
+  const data = Buffer.from(JSON.stringify(what))
+  const note = (text: string): void => world.transcript?.note(world.now, `order: ${text}`)
+  note(`${node.id} ${JSON.stringify(what)}`)
+  connection.request(subjects.admin(node.id), data, { timeoutMs: 10_000 })
+    .then((answer) => note(Buffer.from(answer.data).toString()))
+    .catch((error: Error) => note(error.message))
+}

@@ -1,0 +1,182 @@
+/**
+ * What is going to happen in a run, as data, drawn from its seed before it begins: so a run can
+ * be printed, cut down to what still fails, and run again.
+ */
+import { SeededRandom } from '../fakes/seededRandom.js'
+
+/** The space of every run. */
+export const space = 'demo'
+
+export const faultKinds = [
+  'kill', 'powerCut', 'crashAt', 'drain', 'rollingRestart', 'pause', 'suspend', 'wallJump',
+  'isolate', 'cut', 'partition', 'delay', 'drop', 'duplicate', 'brokerOutage', 'cutConnection',
+  'slowDisk', 'fullDisk', 'failSync', 'loseDisk', 'flipBit',
+  'arbiterSlow', 'arbiterDown', 'arbiterAnswers', 'arbiterWipe',
+  'killActor', 'handover', 'forcePromotion',
+] as const
+
+export type FaultKind = (typeof faultKinds)[number]
+
+/** One fault, complete in itself: it brings its own end, so that it can be left out alone. */
+export interface Fault {
+  readonly kind: FaultKind
+  /** When it begins, ms after the workload did. */
+  readonly atMs: number
+  /** How long it lasts: a dead node stays down, a cut link cut. */
+  readonly forMs: number
+  /** The node it befalls; `other`: the far end of a link, the target of a handover. */
+  readonly node: string
+  readonly other: string
+  /** By kind: share of messages, ms of delay, the n-th call, ms that a clock jumps. */
+  readonly amount: number
+  /** By kind: which port, which way, which actor, what becomes of an answer. */
+  readonly mode: string
+}
+
+export interface ClientPlan {
+  /** Mean pause between two requests, ms. */
+  readonly thinkMs: number
+  /** Requests that may be under way at once. */
+  readonly pipeline: number
+}
+
+export interface Plan {
+  readonly seed: number
+  readonly nodes: readonly string[]
+  readonly replicas: number
+  readonly minInSync: number
+  /** From the start of the workload to the end of the faults, ms. */
+  readonly faultsMs: number
+  readonly clocks: Readonly<Record<string, { rate: number; wallOffsetMs: number }>>
+  readonly latencyMs: number
+  readonly fsyncMs: number
+  readonly clients: readonly ClientPlan[]
+  /** Requests that all clients together make at most. */
+  readonly requestsMax: number
+  readonly faults: readonly Fault[]
+}
+
+/** How often a kind is drawn, next to the others that a run has. */
+const weights: Readonly<Record<FaultKind, number>> = {
+  kill: 6, powerCut: 4, crashAt: 8, drain: 2, rollingRestart: 1, pause: 4, suspend: 2,
+  wallJump: 1, isolate: 4, cut: 3, partition: 3, delay: 2, drop: 3, duplicate: 2,
+  brokerOutage: 2, cutConnection: 3, slowDisk: 2, fullDisk: 2, failSync: 2, loseDisk: 1,
+  flipBit: 0.5, arbiterSlow: 2, arbiterDown: 2, arbiterAnswers: 4, arbiterWipe: 0.5, killActor: 3,
+  handover: 4, forcePromotion: 0.5,
+}
+
+/** Clock rates of two nodes differ by less than 10 % (DESIGN section 5). */
+const [rateMin, rateMax] = [0.955, 1.05] as const
+
+/** The plan of a seed; `only`: no other kinds of faults. */
+export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): Plan {
+  const random = new SeededRandom(seed).fork('plan')
+  const count = random.pick([3, 3, 3, 3, 3, 2, 4, 5])
+  const nodes = Array.from({ length: count }, (_, index) => `n${index + 1}`)
+  const replicas = random.chance(0.8) ? Math.min(2, count - 1) : 1 + random.integer(count - 1)
+  const faultsMs = 4000 + random.integer(12_000)
+  const isCalm = random.chance(0.1)
+  const kinds = swarm(random, only)
+  const faults = isCalm ? [] : drawFaults(random, kinds, nodes, faultsMs)
+  return {
+    seed, nodes, replicas, faultsMs, faults,
+    minInSync: random.chance(0.8) ? Math.min(2, replicas + 1) : 1 + random.integer(replicas + 1),
+    clocks: Object.fromEntries(nodes.map((node) => [node, random.chance(0.5)
+      ? { rate: 1, wallOffsetMs: 0 }
+      : {
+        rate: rateMin + random.next() * (rateMax - rateMin),
+        wallOffsetMs: Math.round((random.next() - 0.5) * 4000),
+      }])),
+    latencyMs: random.pick([0.1, 0.3, 1]),
+    fsyncMs: random.pick([0.3, 1, 5]),
+    clients: Array.from({ length: 1 + random.integer(3) }, () => ({
+      thinkMs: random.pick([20, 50, 150]), pipeline: random.pick([1, 1, 4]),
+    })),
+    requestsMax: 2000,
+  }
+}
+
+/** Half of the runs have all kinds, the others a random part of them (swarm testing). */
+function swarm(random: SeededRandom, only: readonly FaultKind[]): readonly FaultKind[] {
+  if (random.chance(0.4)) return only
+  const share = 0.15 + random.next() * 0.5
+  const chosen = only.filter(() => random.chance(share))
+  return chosen.length > 0 ? chosen : [random.pick(only)]
+}
+
+function drawFaults(
+  random: SeededRandom, kinds: readonly FaultKind[], nodes: readonly string[], faultsMs: number,
+): Fault[] {
+  const meanGapMs = random.pick([150, 400, 1000, 2500])
+  const faults: Fault[] = []
+  for (let atMs = 300; atMs < faultsMs; atMs += 1 + random.next() * 2 * meanGapMs) {
+    faults.push(drawFault(random, pickWeighted(random, kinds), nodes, Math.round(atMs * 10) / 10))
+  }
+  return faults
+}
+
+function pickWeighted(random: SeededRandom, kinds: readonly FaultKind[]): FaultKind {
+  let rest = random.next() * kinds.reduce((sum, kind) => sum + weights[kind], 0)
+  for (const kind of kinds) {
+    rest -= weights[kind]
+    if (rest < 0) return kind
+  }
+  return kinds[0]!
+}
+
+/** Many short ones, some that outlast a lease. */
+function duration(random: SeededRandom): number {
+  return Math.round(random.pick([20, 100, 400, 1500, 4000]) * (0.5 + random.next()))
+}
+
+function drawFault(
+  random: SeededRandom, kind: FaultKind, nodes: readonly string[], atMs: number,
+): Fault {
+  const node = random.pick(nodes)
+  const other = random.pick(nodes.filter((each) => each !== node))
+  const forMs = duration(random)
+  const [amount, mode] = particulars(random, kind)
+  return { kind, atMs, forMs, node, other, amount, mode }
+}
+
+function particulars(random: SeededRandom, kind: FaultKind): [amount: number, mode: string] {
+  switch (kind) {
+    case 'powerCut':
+      return [0, random.pick(['torn', 'nothing'])]
+    case 'crashAt':
+      return [1 + random.integer(random.pick([4, 30])), [
+        random.pick(['disk', 'disk', 'bus', 'arbiter', 'store', 'any']),
+        random.pick(['before', 'after']), random.pick(['kill', 'powerCut']),
+      ].join(' ')]
+    case 'isolate':
+      return [0, random.pick(['both', 'both', 'in', 'out'])]
+    case 'delay':
+      return [1 + random.integer(150), random.pick(['all', 'node'])]
+    case 'drop':
+    case 'duplicate':
+      return [0.02 + random.next() * 0.3, random.pick(['all', 'node'])]
+    case 'wallJump':
+      return [Math.round((random.next() - 0.5) * 10_000), '']
+    case 'slowDisk':
+      return [5 + random.integer(400), '']
+    case 'arbiterSlow':
+      return [10 + random.integer(900), '']
+    case 'arbiterAnswers':
+      return [1 + random.integer(3), random.pick(['applied', 'lost', 'late'])]
+    case 'killActor':
+      return [0, random.pick(['space.demo', 'space.demo.replica', 'space.demo.primary',
+        'space.demo.promotion', 'space.demo'])]
+    default:
+      return [0, '']
+  }
+}
+
+/** One line for people. */
+export function showFault(fault: Fault): string {
+  const { kind, atMs, forMs, node, other, amount, mode } = fault
+  const particular = [amount ? amount.toFixed(amount < 1 ? 2 : 0) : '', mode]
+    .filter((text) => text !== '').join(' ')
+  return `at ${atMs.toFixed(1)} ms: ${kind} ${node}`
+    + (['cut', 'handover', 'partition'].includes(kind) ? ` → ${other}` : '')
+    + `, for ${forMs} ms${particular ? ` (${particular})` : ''}`
+}

@@ -1,0 +1,154 @@
+/**
+ * One run of the simulator: `runSeed(seed)` draws a plan, `runPlan` carries it out. A run has
+ * three parts: clients at work while faults come and go; peace, in which writes must be accepted
+ * again; calm, in which the members become level and the books are read.
+ */
+import { subjects } from '../../machines/subjects.js'
+import { Books, membersOf } from './checkers/books.js'
+import { checkReads } from './checkers/reads.js'
+import { SimViolation } from './checkers/violation.js'
+import { heal, scheduleFaults } from './faults.js'
+import { repair, replaceStranded } from './operator.js'
+import { planOf, space } from './plan.js'
+import type { FaultKind, Plan } from './plan.js'
+import { Transcript } from './transcript.js'
+import { ClientConnection } from './clientConnection.js'
+import { Workload } from './workload.js'
+import { World } from './world.js'
+
+/** I10: after the faults are over, a write is accepted within this time. */
+const liveMs = 5000
+/** Requests that were under way have an end by then; then members become level. */
+const settleMs = 60_000
+/** Who is not level after this long may need an operator. */
+const repairMs = 10_000
+
+export interface RunOptions {
+  readonly only?: readonly FaultKind[]
+  readonly trace?: boolean
+}
+
+export interface RunResult {
+  readonly seed: number
+  readonly plan: Plan
+  /** null: every invariant held. */
+  readonly violation: { invariant: string; details: string; atMs: number } | null
+  /** Why the run was ended early without a finding; null: it went to its end. */
+  readonly excuse: string | null
+  /** Over every message, change of the record and end of a process, in order. */
+  readonly hash: string
+  readonly stats: {
+    readonly simulatedMs: number
+    readonly realMs: number
+    readonly messages: number
+    readonly writes: number
+    readonly acknowledged: number
+    readonly reads: number
+    readonly epochs: number
+  }
+  readonly transcript: Transcript | null
+}
+
+/** Draws the plan of the seed and runs it. Rejects only when the simulator itself is broken. */
+export async function runSeed(seed: number, options: RunOptions = {}): Promise<RunResult> {
+  return await runPlan(planOf(seed, options.only), options)
+}
+
+export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<RunResult> {
+  const transcript = options.trace ? new Transcript() : null
+  const begunMs = performance.now()
+  const world = await World.open(plan, transcript)
+  let violation: SimViolation | null = null
+  const unhandled = (error: unknown): void => world.violate('defect', `a promise nobody handles: ${
+    error instanceof Error ? error.stack : String(error)}`)
+  process.on('unhandledRejection', unhandled)
+  try {
+    await carryOut(world)
+  } catch (error) {
+    violation = error instanceof SimViolation ? error
+      : new SimViolation('defect', (error as Error).stack ?? String(error), world.now)
+  } finally {
+    process.off('unhandledRejection', unhandled)
+  }
+  if (violation) transcript?.note(world.now, `violation: ${violation.message}`)
+  const acknowledged = [...world.history.acknowledged()].length
+  return {
+    seed: plan.seed, plan, transcript,
+    violation: violation && {
+      invariant: violation.invariant, details: violation.details, atMs: violation.atMs,
+    },
+    excuse: world.checks.record.excuse,
+    hash: world.hash.toString(),
+    stats: {
+      simulatedMs: world.now, realMs: performance.now() - begunMs,
+      messages: world.hash.events, writes: world.history.writes.length, acknowledged,
+      reads: world.history.reads.length, epochs: world.checks.record.current?.epoch ?? 0,
+    },
+  }
+}
+
+async function carryOut(world: World): Promise<void> {
+  const workload = new Workload(world)
+  workload.start()
+  scheduleFaults(world)
+  await world.run(world.plan.faultsMs)
+  heal(world)
+  await repair(world)
+  if (world.checks.record.excuse) return
+  await accepted(world)
+  workload.stop()
+  await level(world, workload)
+  if (world.checks.record.excuse) return
+  const books = await Books.read(world)
+  books.check()
+  checkReads(world, books.log)
+  if (world.violation) throw world.violation
+}
+
+/** I10: a client that tries again and again is served in time. */
+async function accepted(world: World): Promise<void> {
+  const connection = new ClientConnection(world, 'prober')
+  let isAccepted = false
+  const body = Buffer.from('{"type":"StoreNode","node":{"id":"prober","content":"probe"}}')
+  const probe = (): void => {
+    if (isAccepted) return
+    connection.current?.request(subjects.write(space), body, { timeoutMs: 1000 })
+      .then((message) => {
+        isAccepted ||= Buffer.from(message.data).includes('"ok":true')
+      }).catch(() => undefined)
+    world.after(50, probe)
+  }
+  probe()
+  if (await world.until(() => isAccepted, liveMs) || world.checks.record.excuse) return
+  world.violate('I10', `no write is accepted ${liveMs} ms after the faults were over:\n`
+    + world.cluster.describe(space))
+  throw world.violation!
+}
+
+/** I8: all members follow, and have the same; nothing is under way. */
+async function level(world: World, workload: Workload): Promise<void> {
+  const isLevel = (): boolean => {
+    const primary = world.cluster.primary(space)
+    if (!primary || !workload.isOver) return false
+    const { log } = primary.space(space).member
+    const record = world.checks.record.current
+    return record !== null && record.inSync.length === record.members.length
+      && membersOf(world).length === record.members.length
+      && membersOf(world).every((node) => {
+        const member = node.life?.actor.spaces.get(space)?.member
+        return member !== undefined && member.log.durable.sequence === log.end.sequence
+          && member.store.applied.sequence === log.end.sequence
+          && (node === primary || member.isFollowing)
+      })
+  }
+  const limitMs = world.now + settleMs
+  while (world.now < limitMs && !world.checks.record.excuse) {
+    if (await world.until(isLevel, repairMs, 50)) return
+    replaceStranded(world)
+  }
+  if (world.checks.record.excuse) return
+  world.violate('I8', `the members are not level ${settleMs} ms after the faults were over `
+    + `(requests under way: ${!workload.isOver}):\n${world.cluster.describe(space)}\n`
+    + JSON.stringify(world.checks.record.current))
+  throw world.violation!
+}

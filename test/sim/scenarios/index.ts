@@ -1,0 +1,27 @@
+import { commitScenarios } from './commit.js'
+import { dataScenarios } from './data.js'
+import { journalScenarios } from './journal.js'
+import { leaseScenarios } from './lease.js'
+import { promotionScenarios } from './promotion.js'
+import type { Scenario } from './scenario.js'
+import { Stage } from './stage.js'
+import { Transcript } from './transcript.js'
+
+export const scenarios: readonly Scenario[] = [
+  ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
+  ...journalScenarios,
+]
+
+/** Throws when there is none of that name. */
+export function scenarioOf(name: string): Scenario {
+  const found = scenarios.find((scenario) => scenario.name === name)
+  if (!found) {
+    throw new Error(`no scenario ${name}: there are ${scenarios.map((s) => s.name).join(', ')}`)
+  }
+  return found
+}
+
+/** Rejects with what went wrong; the transcript then tells the run up to there. */
+export async function play(scenario: Scenario, transcript = new Transcript()): Promise<void> {
+  await scenario.run((options = {}) => Stage.set(options, transcript))
+}

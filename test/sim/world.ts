@@ -1,0 +1,141 @@
+/** One run's world: a cluster in virtual time, its network, its arbiter, and what watches them. */
+import { MemoryBucket } from '../fakes/memoryArbiter.js'
+import { SeededRandom } from '../fakes/seededRandom.js'
+import { SimCluster } from '../support/simCluster.js'
+import type { SimNode } from '../support/simNode.js'
+import { LiveChecks } from './checkers/live.js'
+import { SimViolation } from './checkers/violation.js'
+import { ClientConnection } from './clientConnection.js'
+import { EventHash } from './eventHash.js'
+import { History } from './history.js'
+import { Network } from './network.js'
+import { space } from './plan.js'
+import type { Plan } from './plan.js'
+import type { Transcript } from './transcript.js'
+
+/** A process that ended by itself is started again after this long, ms. */
+const restartMs = 700
+
+export class World {
+  readonly hash = new EventHash()
+  readonly history = new History()
+  readonly random: SeededRandom
+  readonly network: Network
+  readonly checks: LiveChecks
+  readonly bucket: MemoryBucket
+  cluster!: SimCluster
+  violation: SimViolation | null = null
+  /** Nodes that must not be started before a time. */
+  readonly notBefore = new Map<string, number>()
+  operator!: ClientConnection
+  /** The faults are over: what was planned for later does not happen. */
+  isPeace = false
+  /** Nodes that may end by themselves, for what was done to their disks or to their name. */
+  readonly excused = new Set<string>()
+
+  private constructor(readonly plan: Plan, readonly transcript: Transcript | null) {
+    this.random = new SeededRandom(plan.seed).fork('world')
+    this.network = new Network(this.random.fork('network'), plan.latencyMs)
+    this.checks = new LiveChecks(this)
+    this.bucket = new MemoryBucket({
+      onApplied: (key, value, revision) => {
+        this.hash.add(revision)
+        this.hash.bytes(value)
+        this.checks.record.applied(key, value)
+      },
+    })
+  }
+
+  /** All nodes are up, and the space has a primary. */
+  static async open(plan: Plan, transcript: Transcript | null = null): Promise<World> {
+    const world = new World(plan, transcript)
+    world.cluster = SimCluster.create({
+      nodes: plan.nodes, seed: plan.seed, fsyncMs: plan.fsyncMs,
+      bucket: world.bucket,
+      transit: world.network.transit,
+      arbiterDelayMs: (node, way) => world.network.arbiterDelayMs(node, way),
+      observer: {
+        delivered: (from, to, subject, data) => {
+          world.hash.message(world.now, from, to, subject, data)
+          transcript?.delivered(world.now, from, to, subject, data)
+        },
+        published: (node, subject, data) => world.checks.published(node, subject, data),
+        written: (node, records) => world.checks.logs.written(node, records),
+        synced: (node) => world.checks.logs.synced(node),
+        recovered: (node, journal) => world.checks.logs.recovered(node, journal),
+        applied: (node, uuid, entries) => world.checks.logs.applied(node, uuid, entries),
+        starting: (node, host) => transcript?.watch(world.cluster.clock, node.id, host),
+        ending: (node, reason) => {
+          world.hash.text(`${node.id} ${reason}`)
+          transcript?.note(world.now, `${node.id} ends: ${reason}`)
+        },
+        exited: (node, code, reason) => world.exited(node, code, reason),
+        logged: (node, level, message, fields) => {
+          transcript?.logged(world.now, node.id, level, message, fields)
+          world.checks.logged(node, level, message, fields)
+        },
+      },
+      clocks: plan.clocks,
+    })
+    world.cluster.clock.afterStep = () => world.afterStep()
+    await world.cluster.boot()
+    world.operator = new ClientConnection(world, 'operator')
+    const { replicas, minInSync } = plan
+    await world.cluster.createSpace({ replicas, minInSync }, space)
+    return world
+  }
+
+  get now(): number {
+    return this.cluster.clock.monotonicMs()
+  }
+
+  get nodes(): SimNode[] {
+    return [...this.cluster.nodes.values()]
+  }
+
+  /** Noted where it is found, inside of a node's own call; the run ends at the next step. */
+  violate(invariant: string, details: string): void {
+    if (this.checks.record.excuse) return
+    this.violation ??= new SimViolation(invariant, details, this.now)
+  }
+
+  /** Runs `run` after `ms` of the world's time. */
+  after(ms: number, run: () => void): void {
+    this.cluster.clock.setTimeout(run, ms)
+  }
+
+  async run(ms: number): Promise<void> {
+    await this.cluster.run(ms)
+    if (this.violation) throw this.violation
+  }
+
+  /** False when it is not so within `maxMs`. */
+  async until(isSo: () => boolean, maxMs: number, stepMs = 5): Promise<boolean> {
+    const limit = this.now + maxMs
+    while (!isSo()) {
+      if (this.now >= limit) return false
+      await this.run(stepMs)
+    }
+    return true
+  }
+
+  startNode(node: SimNode): void {
+    if (node.life || this.now < (this.notBefore.get(node.id) ?? 0)) return
+    this.transcript?.note(this.now, `${node.id} is started`)
+    node.start()
+  }
+
+  private afterStep(): void {
+    this.checks.afterStep()
+    if (this.violation) throw this.violation
+  }
+
+  private exited(node: SimNode, code: number, reason: string): void {
+    this.transcript?.note(this.now, `${node.id} exits with ${code}: ${reason}`)
+    if (code !== 0 && !this.excused.has(node.id)) {
+      this.violate('exit', `${node.id} ended itself (${code}) though nothing was done to its `
+        + `disk: ${reason}`)
+    }
+    this.after(restartMs, () => this.startNode(node))
+  }
+}

@@ -1,0 +1,51 @@
+/** How old the state behind an answer may be: a member must not say less than is true. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { SimCluster } from '../support/simCluster.js'
+import { subjects } from '../../machines/subjects.js'
+
+const test = suite('staleness')
+
+test('a member of a reign that has committed nothing does not call its state fresh', async () => {
+  let isCut = false
+  const cluster = await SimCluster.start({
+    transit: (_from, _to, subject) =>
+      (isCut && subject.startsWith(subjects.ack('demo', '').slice(0, -1)) ? [] : [0.2]),
+  })
+  await cluster.createSpace()
+  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
+  await cluster.writes(5, 'committed')
+  const first = cluster.primary()!
+  // Nobody else knows yet that these five are committed.
+  const { commitSequence } = first.space().member.log
+  isCut = true
+  first.kill()
+  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.run(300)
+  for (const node of cluster.running) {
+    const { member } = node.space()
+    const atMost = member.stalenessMs()
+    assert.ok(atMost >= 300 || member.store.applied.sequence >= commitSequence,
+      `${node.id} applied ${member.store.applied.sequence} of ${commitSequence}, and says `
+      + `${atMost} ms`)
+  }
+  isCut = false
+  await cluster.until('all is fresh', () => cluster.running.every((node) =>
+    node.space().member.stalenessMs() < 150))
+})
+
+test('a suspension counts: the monotonic clock leaves it out, the wall clock does not', async () => {
+  const cluster = await SimCluster.start()
+  await cluster.createSpace()
+  await cluster.writes(1, 'committed')
+  await cluster.run(100)
+  const replica = cluster.running.find((node) => node !== cluster.primary())!
+  replica.life!.clock.freeze(true)
+  await cluster.run(1300)
+  const { member } = replica.space()
+  assert.ok(member.stalenessMs() >= 1300, `${member.stalenessMs()} ms`)
+  replica.thaw()
+  await cluster.until('it is fresh again', () => member.stalenessMs() < 150, 5000)
+})
+
+test.run()
