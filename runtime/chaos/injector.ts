@@ -157,7 +157,7 @@ export class Injector {
   #refusal(fault: Exclude<FaultKind, 'actor'>, found: ClusterSpace): string | null {
     const means = this.#means
     if (!means) {
-      return 'no engram up is known that owns this cluster: name its directory with --data DIR'
+      return 'no engram up on this machine owns this cluster'
     }
     const mine = means.nodes.filter(({ id }) => found.members.some(({ node }) => node === id))
     switch (fault) {
