@@ -2,14 +2,14 @@ import { failureDetectorMachine } from '../machines/failureDetector.js'
 import type { FailureDetectorEffect } from '../machines/failureDetector.js'
 import { GrantBook } from '../machines/grants.js'
 import type { Instant } from '../machines/grants.js'
-import type { Heartbeat, Life, NodeId, PingAnswer } from '../machines/protocol.js'
+import type { Heartbeat, Life, NodeId } from '../machines/protocol.js'
 import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
 import type { HostedActor } from './hosting.js'
 import type { NodeIdentityInput, NodePorts } from './context.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
-import { NoRespondersError } from './ports.js'
+import { Probes } from './probes.js'
 import type { ActorSettings } from './settings.js'
 import type { Wire } from './wire.js'
 
@@ -47,6 +47,7 @@ const tiltTicks = 10
  */
 export class Peers {
   readonly book: GrantBook
+  private readonly probes: Probes
   private readonly peers = new Map<NodeId, Peer>()
   private subscriptions: BusSubscription[] = []
   private timer: TimerHandle | null = null
@@ -61,6 +62,9 @@ export class Peers {
   constructor(private readonly options: PeersOptions) {
     this.lastTick = this.now()
     this.book = new GrantBook(options.settings, this.lastTick)
+    this.probes = new Probes({
+      ...options, mayWitness: (target, life) => this.mayWitness(target, life),
+    })
     this.armTick()
   }
 
@@ -81,8 +85,8 @@ export class Peers {
     this.isolated = false
     this.connectedAtMs = this.now().monotonicMs
     this.subscriptions = [
-      wire.subscribe(subjects.ping(self.node), (m) => this.answerPing(m)),
-      wire.subscribe(subjects.pingRequest(self.node), (m) => void this.answerPingRequest(m)),
+      wire.subscribe(subjects.ping(self.node), (m) => this.probes.answerPing(m)),
+      wire.subscribe(subjects.pingRequest(self.node), (m) => void this.probes.answerPingRequest(m)),
       wire.subscribe(subjects.heartbeat('*'), (m) => this.onHeartbeat(m)),
     ]
     for (const { detector } of this.peers.values()) {
@@ -320,8 +324,8 @@ export class Peers {
     const detector = this.peers.get(peer)?.detector
     if (!detector || this.isolated) return
     const outcome = indirect
-      ? await this.askWitness(peer, life, server)
-      : await this.ping(peer)
+      ? await this.probes.askWitness(peer, life, server, this.witnessOf(peer, server))
+      : await this.probes.ping(peer)
     if (this.isolated) return
     if (outcome === 'unknown') return
     if (outcome === 'gone') detector.send({ type: 'probeGone', life })
@@ -329,81 +333,18 @@ export class Peers {
     else detector.send({ type: 'probeAnswered', life: outcome, server: outcome.server })
   }
 
-  /**
-   * 503 is evidence only from the server that the suspect was on, to a connection that has been
-   * open since the suspect's last heartbeat: the detector asks directly only when that is so.
-   */
-  private async ping(peer: NodeId): Promise<'gone' | 'silent' | PingAnswer> {
-    const { wire, settings, ports } = this.options
-    try {
-      const subject = subjects.ping(peer)
-      const answer = await wire.request(subject, nothing, { timeoutMs: settings.probeMs })
-      const decoded = ports.control.pingAnswer(answer.data)
-      return decoded.ok ? decoded.value : 'silent'
-    } catch (error) {
-      return error instanceof NoRespondersError ? 'gone' : 'silent'
-    }
-  }
-
-  /**
-   * `unknown`: nobody could tell, and soon: it counts for nothing, since what is silent is asked
-   * again at once. The witness finds alive the very life that it is asked about.
-   */
-  private async askWitness(
-    peer: NodeId, life: Life, server: string | null,
-  ): Promise<'gone' | 'silent' | 'unknown' | PingAnswer> {
-    const { wire, settings, ports } = this.options
-    const witness = [...this.peers].find(([node, other]) =>
+  /** A node on that server, not known to be gone, that could tell what became of the peer. */
+  private witnessOf(peer: NodeId, server: string | null): NodeId | null {
+    const found = [...this.peers].find(([node, other]) =>
       node !== peer && other.server === server && server !== null && !this.isProvenDead(node))
-    if (!witness) return await this.pingWithoutEvidence(peer)
-    try {
-      const question = ports.control.encode({ target: peer, ...life })
-      const subject = subjects.pingRequest(witness[0])
-      const answer = await wire.request(subject, question, { timeoutMs: settings.probeMs * 2 })
-      const decoded = ports.control.pingRequestAnswer(answer.data)
-      const outcome = decoded.ok ? decoded.value.outcome : 'noWitness'
-      if (outcome === 'gone' || outcome === 'silent') return outcome
-      if (outcome === 'noWitness') return 'unknown'
-      return { node: peer, disk: this.diskOf(peer) ?? '', server: server ?? '', ...life }
-    } catch (error) {
-      return error instanceof NoRespondersError ? 'unknown' : 'silent'
-    }
+    return found?.[0] ?? null
   }
 
-  private async pingWithoutEvidence(peer: NodeId): Promise<'silent' | 'unknown' | PingAnswer> {
-    const outcome = await this.ping(peer)
-    return outcome === 'gone' ? 'unknown' : outcome
-  }
-
-  private answerPing(message: BusMessage): void {
-    const { wire, self, ports } = this.options
-    if (!message.reply) return
-    const answer: PingAnswer = {
-      node: self.node, disk: self.disk, server: wire.serverId ?? '', ...wire.life,
-    }
-    wire.publish(message.reply, ports.control.encode(answer))
-  }
-
-  /** Another node asks me to witness: only for the very life that I heard last, on my server. */
-  private async answerPingRequest(message: BusMessage): Promise<void> {
-    const { wire, ports } = this.options
-    if (!message.reply) return
-    const { reply } = message
-    const decoded = ports.control.pingRequest(message.data)
-    if (!decoded.ok) return
-    const { target, incarnation, connection } = decoded.value
+  /** That life is the one that I heard last, on this connection, and on my own server. */
+  private mayWitness(target: NodeId, life: Life): boolean {
     const heard = this.book.lastHeardLife(target)
-    const isWitness = heard !== null
-      && heard.incarnation === incarnation && heard.connection === connection
+    return heard !== null && compareLives(heard, life) === 0
       && this.book.heardOnThisConnection(target)
-      && this.peers.get(target)?.server === wire.serverId
-    let outcome: 'alive' | 'gone' | 'silent' | 'noWitness' = 'noWitness'
-    if (isWitness) {
-      const found = await this.ping(target)
-      outcome = typeof found === 'string' ? found : 'alive'
-    }
-    wire.publish(reply, ports.control.encode({ outcome }))
+      && this.peers.get(target)?.server === this.options.wire.serverId
   }
 }
-
-const nothing = new Uint8Array(0)

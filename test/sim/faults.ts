@@ -14,9 +14,14 @@ export function scheduleFaults(world: World): void {
       if (world.isPeace) return
       world.transcript?.note(world.now, `fault: ${showFault(fault)}`)
       world.hash.text(fault.kind)
-      perform(world, fault)
+      perform(world, { ...fault, node: targetOf(world, fault) })
     })
   }
+}
+
+function targetOf(world: World, { node }: Fault): string {
+  if (node !== 'primary') return node
+  return world.checks.record.last?.primary?.node ?? world.plan.nodes[0]!
 }
 
 function perform(world: World, fault: Fault): void {
@@ -30,6 +35,12 @@ function perform(world: World, fault: Fault): void {
       return stop(world, node, kind === 'kill' ? 'kill' : mode, forMs)
     case 'crashAt':
       return crashAt(world, node, fault)
+    case 'crashInRecovery':
+      stop(world, node, 'kill', forMs)
+      return back(() => crashAt(world, node, fault))
+    case 'strand':
+      disturb(world, { ...fault, kind: 'partition', other: fault.node, forMs: amount })
+      return world.after(amount - 1, () => stop(world, node, mode, forMs))
     case 'drain':
       return drain(world, node, forMs)
     case 'rollingRestart':
@@ -93,12 +104,13 @@ function stop(world: World, node: SimNode, how: string, forMs: number): void {
 }
 
 function crashAt(world: World, node: SimNode, { amount, mode, forMs }: Fault): void {
-  const [port, moment, how] = mode.split(' ') as ['disk', 'before', string]
+  const [where, moment, how] = mode.split(' ') as [string, 'before', string]
+  const [port, operation = null] = where.split(':') as ['disk', string?]
   if (!node.life) return
   node.crash = {
-    port, moment, calls: amount,
+    port, operation, moment, calls: amount,
     die: () => {
-      world.transcript?.note(world.now, `${node.id} dies ${moment} a call of ${port}`)
+      world.transcript?.note(world.now, `${node.id} dies ${moment} a call of ${where}`)
       stop(world, node, how === 'kill' ? 'kill' : 'torn', forMs)
     },
   }

@@ -77,6 +77,7 @@ async function many(flags: Flags, run: RunOptions): Promise<number> {
   let simulatedMs = 0
   let realMs = 0
   let excused = 0
+  const coverage = new Map<string, number>()
   const bar = new cliProgress.SingleBar({
     format: '{bar} {value}/{total} seeds, {failed} failed, {eta_formatted} left',
     stream: process.stderr, clearOnComplete: true, hideCursor: true,
@@ -90,6 +91,9 @@ async function many(flags: Flags, run: RunOptions): Promise<number> {
       realMs += result.stats.realMs
       if (result.violation) failed.push(result)
       if (result.excuse) excused += 1
+      for (const [name, by] of Object.entries(result.stats.coverage)) {
+        coverage.set(name, (coverage.get(name) ?? 0) + by)
+      }
       bar.increment(1, { failed: failed.length })
     },
   })
@@ -97,6 +101,8 @@ async function many(flags: Flags, run: RunOptions): Promise<number> {
   console.log(`${flags.seeds} seeds, ${failed.length} failed, ${excused} ended early `
     + '(the bucket was lost, and more); '
     + `${(simulatedMs / realMs).toFixed(0)} simulated seconds per second and core`)
+  console.log(`what happened in them: ${[...coverage].toSorted()
+    .map(([name, count]) => `${name} ${count}`).join(', ')}`)
   for (const each of failed.toSorted((a, b) => a.seed - b.seed)) {
     console.log(showOutcome(each))
     if (flags.shrink) await shrunk({ ...each, transcript: null }, flags)

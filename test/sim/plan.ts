@@ -8,8 +8,8 @@ import { SeededRandom } from '../fakes/seededRandom.js'
 export const space = 'demo'
 
 export const faultKinds = [
-  'kill', 'powerCut', 'crashAt', 'drain', 'rollingRestart', 'pause', 'suspend', 'wallJump',
-  'isolate', 'cut', 'partition', 'delay', 'drop', 'duplicate', 'brokerOutage', 'cutConnection',
+  'kill', 'powerCut', 'crashAt', 'crashInRecovery', 'drain', 'rollingRestart', 'pause', 'suspend', 'wallJump',
+  'isolate', 'cut', 'partition', 'strand', 'delay', 'drop', 'duplicate', 'brokerOutage', 'cutConnection',
   'slowDisk', 'fullDisk', 'failSync', 'loseDisk', 'flipBit',
   'arbiterSlow', 'arbiterDown', 'arbiterAnswers', 'arbiterWipe',
   'killActor', 'handover', 'forcePromotion',
@@ -24,7 +24,10 @@ export interface Fault {
   readonly atMs: number
   /** How long it lasts: a dead node stays down, a cut link cut. */
   readonly forMs: number
-  /** The node it befalls; `other`: the far end of a link, the target of a handover. */
+  /**
+   * The node it befalls, or `primary`: whichever reigns then. `other`: the far end of a link, the
+   * target of a handover.
+   */
   readonly node: string
   readonly other: string
   /** By kind: share of messages, ms of delay, the n-th call, ms that a clock jumps. */
@@ -58,12 +61,18 @@ export interface Plan {
 
 /** How often a kind is drawn, next to the others that a run has. */
 const weights: Readonly<Record<FaultKind, number>> = {
-  kill: 6, powerCut: 4, crashAt: 8, drain: 2, rollingRestart: 1, pause: 4, suspend: 2,
-  wallJump: 1, isolate: 4, cut: 3, partition: 3, delay: 2, drop: 3, duplicate: 2,
+  kill: 6, powerCut: 4, crashAt: 8, crashInRecovery: 3, drain: 2, rollingRestart: 1, pause: 4, suspend: 2,
+  wallJump: 1, isolate: 4, cut: 3, partition: 3, strand: 4, delay: 2, drop: 3, duplicate: 2,
   brokerOutage: 2, cutConnection: 3, slowDisk: 2, fullDisk: 2, failSync: 2, loseDisk: 1,
   flipBit: 0.5, arbiterSlow: 2, arbiterDown: 2, arbiterAnswers: 4, arbiterWipe: 0.5, killActor: 3,
   handover: 4, forcePromotion: 0.5,
 }
+
+/** Ports, and single operations that come seldom: those of truncations, claims, openings. */
+const crashPorts = [
+  'disk', 'disk', 'bus', 'arbiter', 'store', 'any', 'disk:rename', 'disk:syncDirectory',
+  'disk:datasync', 'disk:open', 'arbiter:compareAndSet', 'bus:flush',
+] as const
 
 /** Clock rates of two nodes differ by less than 10 % (DESIGN section 5). */
 const [rateMin, rateMax] = [0.955, 1.05] as const
@@ -132,7 +141,7 @@ function duration(random: SeededRandom): number {
 function drawFault(
   random: SeededRandom, kind: FaultKind, nodes: readonly string[], atMs: number,
 ): Fault {
-  const node = random.pick(nodes)
+  const node = random.chance(0.4) ? 'primary' : random.pick(nodes)
   const other = random.pick(nodes.filter((each) => each !== node))
   const forMs = duration(random)
   const [amount, mode] = particulars(random, kind)
@@ -144,10 +153,13 @@ function particulars(random: SeededRandom, kind: FaultKind): [amount: number, mo
     case 'powerCut':
       return [0, random.pick(['torn', 'nothing'])]
     case 'crashAt':
-      return [1 + random.integer(random.pick([4, 30])), [
-        random.pick(['disk', 'disk', 'bus', 'arbiter', 'store', 'any']),
-        random.pick(['before', 'after']), random.pick(['kill', 'powerCut']),
+      return [1 + random.integer(random.pick([2, 4, 30])), [
+        random.pick(crashPorts), random.pick(['before', 'after']),
+        random.pick(['kill', 'powerCut']),
       ].join(' ')]
+    case 'crashInRecovery':
+      return [1 + random.integer(25), `disk ${random.pick(['before', 'after'])} ${
+        random.pick(['kill', 'powerCut'])}`]
     case 'isolate':
       return [0, random.pick(['both', 'both', 'in', 'out'])]
     case 'delay':
@@ -155,6 +167,8 @@ function particulars(random: SeededRandom, kind: FaultKind): [amount: number, mo
     case 'drop':
     case 'duplicate':
       return [0.02 + random.next() * 0.3, random.pick(['all', 'node'])]
+    case 'strand':
+      return [20 + random.integer(400), random.pick(['kill', 'torn', 'nothing'])]
     case 'wallJump':
       return [Math.round((random.next() - 0.5) * 10_000), '']
     case 'slowDisk':

@@ -23,6 +23,9 @@ const settleMs = 60_000
 /** Who is not level after this long may need an operator. */
 const repairMs = 10_000
 
+/** Timers of a node at rest: heartbeat, polls, probes, delays of XState; with room. */
+const timersMax = 100
+
 export interface RunOptions {
   readonly only?: readonly FaultKind[]
   readonly trace?: boolean
@@ -45,6 +48,8 @@ export interface RunResult {
     readonly acknowledged: number
     readonly reads: number
     readonly epochs: number
+    /** What happened in the run: telemetry of all nodes, forks, ends of processes. */
+    readonly coverage: Readonly<Record<string, number>>
   }
   readonly transcript: Transcript | null
 }
@@ -83,7 +88,33 @@ export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<Run
       simulatedMs: world.now, realMs: performance.now() - begunMs,
       messages: world.hash.events, writes: world.history.writes.length, acknowledged,
       reads: world.history.reads.length, epochs: world.checks.record.current?.epoch ?? 0,
+      coverage: coverageOf(world),
     },
+  }
+}
+
+function coverageOf(world: World): Record<string, number> {
+  const coverage: Record<string, number> = { ...world.checks.coverage }
+  const add = (name: string, by: number): void => {
+    coverage[name] = (coverage[name] ?? 0) + by
+  }
+  for (const node of world.nodes) {
+    for (const [name, by] of node.counts) add(name, by)
+    add('lives', node.lives)
+  }
+  return coverage
+}
+
+/** I11: when all is calm, nothing has piled up. */
+function bounded(world: World): void {
+  const timers = world.cluster.clock.pending
+  if (timers > timersMax * world.nodes.length) {
+    world.violate('I11', `${timers} timers are set while nothing happens`)
+  }
+  for (const node of world.nodes) {
+    for (const { id, waiting } of node.life?.host.report().actors ?? []) {
+      if (waiting > 0) world.violate('I11', `${waiting} events wait for ${id} of ${node.id}`)
+    }
   }
 }
 
@@ -101,6 +132,7 @@ async function carryOut(world: World): Promise<void> {
   if (world.checks.record.excuse) return
   const books = await Books.read(world)
   books.check()
+  bounded(world)
   checkReads(world, books.log)
   if (world.violation) throw world.violation
 }

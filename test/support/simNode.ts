@@ -28,6 +28,8 @@ export { ProcessClock } from './simProcess.js'
 /** Where a process is to die: at the n-th call from now (1: the next), of one port or of any. */
 export interface CrashPoint {
   readonly port: PortName | 'any'
+  /** Counted are calls of this operation only; null: all. */
+  readonly operation: string | null
   calls: number
   /** `before` the call takes effect, or `after` it did and before the process hears of it. */
   readonly moment: 'before' | 'after'
@@ -52,13 +54,13 @@ export class SimNode {
   exitCode: number | null = null
   readonly log: { level: string; message: string; fields: object }[] = []
   readonly counts = new Map<string, number>()
-  /** From the next start on. */
-  allowsChaos = true
   clocks: ClockFault = { rate: 1, wallOffsetMs: 0 }
   /** ms of each operation of this disk; null: an fdatasync takes the cluster's `fsyncMs`. */
   diskDelayMs: ((operation: string) => number) | null = null
   crash: CrashPoint | null = null
   lives = 0
+  /** From the next start on. */
+  allowsChaos = true
 
   constructor(readonly id: string, private readonly cluster: SimCluster) {}
 
@@ -68,9 +70,9 @@ export class SimNode {
     const clock = new ProcessClock(cluster.clock, this.clocks)
     const caller: Caller = {
       clock,
-      onCall: (port) => this.reached(port, 'before'),
-      onReturn: (port) => {
-        if (!clock.isDead) this.reached(port, 'after')
+      onCall: (port, operation) => this.reached(port, operation, 'before'),
+      onReturn: (port, operation) => {
+        if (!clock.isDead) this.reached(port, operation, 'after')
       },
     }
     const random = cluster.random.fork(`${id}.${(this.lives += 1)}`)
@@ -162,9 +164,10 @@ export class SimNode {
     this.disk.kill()
   }
 
-  private reached(port: PortName, moment: 'before' | 'after'): void {
+  private reached(port: PortName, operation: string, moment: 'before' | 'after'): void {
     const { crash } = this
     if (!crash || crash.moment !== moment || (crash.port !== 'any' && crash.port !== port)) return
+    if (crash.operation !== null && crash.operation !== operation) return
     crash.calls -= 1
     if (crash.calls > 0) return
     this.crash = null

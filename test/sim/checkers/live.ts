@@ -19,6 +19,8 @@ export class LiveChecks {
   readonly logs: LogChecks
   readonly record: RecordChecks
   readonly reigns: ReignChecks
+  /** How often what is rare happened: a checker that never sees it proves nothing. */
+  readonly coverage: Record<string, number> = {}
 
   constructor(private readonly world: World) {
     this.logs = new LogChecks(world)
@@ -39,12 +41,18 @@ export class LiveChecks {
     }
   }
 
+  saw(what: string): void {
+    this.coverage[what] = (this.coverage[what] ?? 0) + 1
+  }
+
   afterStep(): void {
     this.reigns.afterStep()
     this.logs.afterStep()
   }
 
   logged(node: SimNode, level: string, message: string, fields: object): void {
+    const rare = /^(promotion: the reign is over: \w+|a torn flush|primary: handed over)/.exec(message)
+    if (rare) this.saw(rare[0])
     if (level !== 'error' && level !== 'warn') return
     const text = `${message} ${JSON.stringify(fields, (_, value: unknown) =>
       (value instanceof Error ? `${value.name}: ${value.message}` : value))}`

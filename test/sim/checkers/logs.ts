@@ -87,6 +87,7 @@ export class LogChecks {
         this.frame(node, record.frame)
         ghost.written = extendHistory(ghost.written, record.frame.epoch, record.frame.last)
       } else if (record.type === 'truncate') {
+        this.world.checks.saw('truncations')
         ghost.written = truncateHistory(ghost.written, record.to.sequence)
         // From here on it may be gone, and need not be.
         ghost.durable = truncateHistory(ghost.durable, record.to.sequence)

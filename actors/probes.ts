@@ -1,0 +1,94 @@
+import type { Life, NodeId, PingAnswer } from '../machines/protocol.js'
+import { subjects } from '../machines/subjects.js'
+import type { NodeIdentityInput, NodePorts } from './context.js'
+import type { BusMessage } from './ports.js'
+import { NoRespondersError } from './ports.js'
+import type { ActorSettings } from './settings.js'
+import type { Wire } from './wire.js'
+
+export interface ProbesOptions {
+  readonly ports: NodePorts
+  readonly settings: ActorSettings
+  readonly self: NodeIdentityInput
+  readonly wire: Wire
+  /** This node may tell what became of that life: it is the one heard last, on the same server. */
+  readonly mayWitness: (target: NodeId, life: Life) => boolean
+}
+
+/** gone: the connection is closed, for certain. unknown: nobody could tell; it counts for nothing. */
+export type ProbeOutcome = 'gone' | 'silent' | 'unknown' | PingAnswer
+
+const nothing = new Uint8Array(0)
+
+/** Pings, direct and through a witness (SWIM, Das et al. 2002, section 4.1), asked and answered. */
+export class Probes {
+  constructor(private readonly options: ProbesOptions) {}
+
+  /**
+   * 503 is evidence only from the server that the suspect was on, to a connection that has been
+   * open since the suspect's last heartbeat: the detector asks directly only when that is so.
+   */
+  async ping(peer: NodeId): Promise<'gone' | 'silent' | PingAnswer> {
+    const { wire, settings, ports } = this.options
+    try {
+      const subject = subjects.ping(peer)
+      const answer = await wire.request(subject, nothing, { timeoutMs: settings.probeMs })
+      const decoded = ports.control.pingAnswer(answer.data)
+      return decoded.ok ? decoded.value : 'silent'
+    } catch (error) {
+      return error instanceof NoRespondersError ? 'gone' : 'silent'
+    }
+  }
+
+  /**
+   * Asks `witness`, a node on the suspect's own server; null: there is none. `unknown` comes soon,
+   * and what is silent is asked again at once, so they are told apart. A witness that finds
+   * somebody alive found the very life that it was asked about.
+   */
+  async askWitness(
+    peer: NodeId, life: Life, server: string | null, witness: NodeId | null,
+  ): Promise<ProbeOutcome> {
+    const { wire, settings, ports } = this.options
+    if (!witness) {
+      const outcome = await this.ping(peer)
+      return outcome === 'gone' ? 'unknown' : outcome
+    }
+    try {
+      const question = ports.control.encode({ target: peer, ...life })
+      const answer = await wire.request(subjects.pingRequest(witness), question, {
+        timeoutMs: settings.probeMs * 2,
+      })
+      const decoded = ports.control.pingRequestAnswer(answer.data)
+      const outcome = decoded.ok ? decoded.value.outcome : 'noWitness'
+      if (outcome === 'gone' || outcome === 'silent') return outcome
+      if (outcome === 'noWitness') return 'unknown'
+      return { node: peer, disk: '', server: server ?? '', ...life }
+    } catch (error) {
+      return error instanceof NoRespondersError ? 'unknown' : 'silent'
+    }
+  }
+
+  answerPing(message: BusMessage): void {
+    const { wire, self, ports } = this.options
+    if (!message.reply) return
+    const answer: PingAnswer = {
+      node: self.node, disk: self.disk, server: wire.serverId ?? '', ...wire.life,
+    }
+    wire.publish(message.reply, ports.control.encode(answer))
+  }
+
+  /** Another node asks me to witness. */
+  async answerPingRequest(message: BusMessage): Promise<void> {
+    const { wire, ports, mayWitness } = this.options
+    const { reply } = message
+    const decoded = ports.control.pingRequest(message.data)
+    if (!reply || !decoded.ok) return
+    const { target, incarnation, connection } = decoded.value
+    let outcome: 'alive' | 'gone' | 'silent' | 'noWitness' = 'noWitness'
+    if (mayWitness(target, { incarnation, connection })) {
+      const found = await this.ping(target)
+      outcome = typeof found === 'string' ? found : 'alive'
+    }
+    wire.publish(reply, ports.control.encode({ outcome }))
+  }
+}
