@@ -15,7 +15,7 @@ export interface ProbesOptions {
   readonly mayWitness: (target: NodeId, life: Life) => boolean
 }
 
-/** gone: the connection is closed, for certain. unknown: nobody could tell; it counts for nothing. */
+/** gone: the connection is closed, for certain. unknown: nobody could tell; counts for nothing. */
 export type ProbeOutcome = 'gone' | 'silent' | 'unknown' | PingAnswer
 
 const nothing = new Uint8Array(0)
