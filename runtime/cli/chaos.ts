@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { InvalidArgumentError } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
 import type { Command } from 'commander'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
@@ -41,7 +41,8 @@ export function addChaos(program: Command, context: Context): void {
       + 'and pauses nodes, kills the broker, cuts connections and fills disks of an `engram up` '
       + 'cluster, one fault at a time. Then it balances the books: what was acknowledged against '
       + 'what is in the log and the salvages. Exits 1 when a promise was broken.')
-    .option('--for <duration>', 'how long to write and to injure', duration, 60_000)
+    .addOption(new Option('--for <duration>', 'how long to write and to injure')
+      .argParser(duration).default(60_000, '60s'))
     .option('--faults <list>', `of ${faultKinds.join(',')} (default: all)`, parseFaults)
     .option('--data <dir>', 'directory of that engram up (default: found by its nodes, else '
       + `${defaultData})`)
