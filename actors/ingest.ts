@@ -51,6 +51,8 @@ export class Ingest implements FlushSource {
   private readonly flushing = new Set<OpenBatch>()
   /** Highest sequence answered at level `memory`. */
   private answeredInMemory = 0
+  /** The last flush failed: until one succeeds, `memory` too is answered when it is durable. */
+  private isDiskFailing = false
   private openEntries = 0
   private openBytes = 0
   private flushingBytes = 0
@@ -103,6 +105,7 @@ export class Ingest implements FlushSource {
 
   /** Numbers are promised in order: what was buffered behind a failed flush fails with it. */
   flushFailed(): void {
+    this.isDiskFailing = true
     const left = this.open
     this.open = []
     this.openEntries = 0
@@ -111,9 +114,7 @@ export class Ingest implements FlushSource {
     for (const batch of left) for (const request of batch.requests) this.refuseUnwritten(request)
     this.youngKeys.clear()
     const end = this.options.log.end.sequence
-    for (const waiting of this.duplicates.filter((w) => w.last > end)) {
-      this.fail(waiting, 'READ_ONLY', 'the journal cannot be written', 500)
-    }
+    for (const waiting of this.duplicates) if (waiting.last > end) this.refuseUnwritten(waiting)
     this.duplicates = this.duplicates.filter((waiting) => waiting.last <= end)
   }
 
@@ -179,7 +180,7 @@ export class Ingest implements FlushSource {
     if (request.key !== null) {
       this.youngKeys.set(request.key, { epoch: options.epoch, sequence: last, count, timestamp })
     }
-    if (level === 'memory') {
+    if (level === 'memory' && !this.isDiskFailing) {
       this.answeredInMemory = last
       this.answerWaiting(waiting)
     }
@@ -270,6 +271,7 @@ export class Ingest implements FlushSource {
     const { log, overlay, node, telemetry } = this.options
     this.flushingBytes -= frame.bytes.length
     this.flushing.delete(batch)
+    this.isDiskFailing = false
     log.noteDurable(frame)
     if (this.over) {
       for (const request of batch.requests) {
@@ -282,7 +284,7 @@ export class Ingest implements FlushSource {
     overlay.add(entries, frame.bytes.length)
     telemetry.count('writes', entries.length)
     for (const waiting of batch.requests) {
-      if (waiting.level === 'durable') this.answerWaiting(waiting)
+      if (waiting.level !== 'committed') this.answerWaiting(waiting)
       else if (!waiting.answered) this.uncommitted.push(waiting)
     }
     this.options.onDurable()

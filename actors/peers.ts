@@ -335,9 +335,12 @@ export class Peers {
 
   /** A node on that server, not known to be gone, that could tell what became of the peer. */
   private witnessOf(peer: NodeId, server: string | null): NodeId | null {
-    const found = [...this.peers].find(([node, other]) =>
+    const there = [...this.peers].filter(([node, other]) =>
       node !== peer && other.server === server && server !== null && !this.isProvenDead(node))
-    return found?.[0] ?? null
+    // The one heard last: another may hang.
+    const [latest] = there.map(([node]) => node)
+      .toSorted((a, b) => this.silenceMs(a) - this.silenceMs(b))
+    return latest ?? null
   }
 
   /** That life is the one that I heard last, on this connection, and on my own server. */

@@ -76,7 +76,7 @@ export class Injector {
     return kinds.filter((kind) => !this.skipped.some(({ fault }) => fault === kind))
   }
 
-  /** Until `isOver` says so; the last fault is undone when it resolves. */
+  /** Until no time is left for the longest fault; the last one is undone when it resolves. */
   async run(kinds: readonly FaultKind[], leftMs: () => number): Promise<void> {
     const { random } = this.options
     const dealer = new Dealer(kinds, random)
@@ -157,7 +157,7 @@ export class Injector {
   #refusal(fault: Exclude<FaultKind, 'actor'>, found: ClusterSpace): string | null {
     const means = this.#means
     if (!means) {
-      return 'no engram up is known that owns this cluster: name its directory with --data DIR'
+      return 'no engram up on this machine owns this cluster'
     }
     const mine = means.nodes.filter(({ id }) => found.members.some(({ node }) => node === id))
     switch (fault) {
@@ -240,7 +240,7 @@ export class Injector {
   async #settled(inSyncWanted: number, leftMs: () => number): Promise<void> {
     const { watch, nowMs } = this.options
     const giveUpAt = nowMs() + Math.min(settledWithinMs, leftMs())
-    for (; nowMs() < giveUpAt; await pause(againMs)) {
+    for (; nowMs() < giveUpAt && leftMs() > 0; await pause(againMs)) {
       const found = await watch.look()
       if (!found || found.primary === null) continue
       if (found.inSync.length >= Math.min(found.rf, inSyncWanted)) return

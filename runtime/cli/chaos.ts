@@ -1,8 +1,8 @@
 /** engram chaos */
 import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { InvalidArgumentError } from 'commander'
+import { dirname, resolve } from 'node:path'
+import { InvalidArgumentError, Option } from 'commander'
 import type { Command } from 'commander'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
@@ -41,9 +41,11 @@ export function addChaos(program: Command, context: Context): void {
       + 'and pauses nodes, kills the broker, cuts connections and fills disks of an `engram up` '
       + 'cluster, one fault at a time. Then it balances the books: what was acknowledged against '
       + 'what is in the log and the salvages. Exits 1 when a promise was broken.')
-    .option('--for <duration>', 'how long to write and to injure', duration, 60_000)
+    .addOption(new Option('--for <duration>', 'how long to write and to injure')
+      .argParser(duration).default(60_000, '60s'))
     .option('--faults <list>', `of ${faultKinds.join(',')} (default: all)`, parseFaults)
-    .option('--data <dir>', `directory of that engram up (default: ${defaultData})`)
+    .option('--data <dir>', 'directory of that engram up (default: found by its nodes, else '
+      + `${defaultData})`)
     .option('--rate <n>', 'writes per second', whole(1, 5000), 200)
     .option('--seed <n>', 'chooses the same faults again (default: at random)',
       whole(0, 2 ** 31 - 2))
@@ -142,15 +144,24 @@ async function connectAs(
   }
 }
 
-/** Only of the cluster that this connection leads to: another one must not be harmed. */
+/**
+ * The `engram up` that owns the nodes which this connection leads to, and no other: another
+ * cluster must not be harmed. It is the one of --data, or is found beside a node's directory.
+ */
 async function controlOf(
   operator: EngramClient, record: UpRecord | null,
 ): Promise<Control | null> {
-  if (!record?.control) return null
-  const control = new Control(record.control)
-  const pids = new Set((await control.means()).nodes.map(({ pid }) => pid))
   const { nodes } = await operator.status()
-  return nodes.some(({ pid }) => pid !== null && pids.has(pid)) ? control : null
+  const parents = new Set(nodes.flatMap(({ data }) => (data === null ? [] : [dirname(data)])))
+  const records = [record, ...[...parents].map((parent) => readUpRecord(parent))]
+  for (const address of records.map((one) => one?.control)) {
+    if (!address) continue
+    const control = new Control(address)
+    const owned = await control.means().then((means) => means.nodes, () => [])
+    const pids = new Set(owned.map(({ pid }) => pid))
+    if (nodes.some(({ pid }) => pid !== null && pids.has(pid))) return control
+  }
+  return null
 }
 
 /** What goes on, on stderr: on a terminal one line that changes, else one every ten seconds. */

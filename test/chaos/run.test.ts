@@ -14,7 +14,7 @@ import { cli, jsonOf, runCli, showCommand } from '../support/cli.js'
 import type { CommandResult } from '../support/cli.js'
 import { mountRefusal, mountSmallDisk, unmount } from '../support/disk.js'
 import { cliFile, removeTemporary, temporaryDirectory } from '../support/environment.js'
-import { note, shared, suite } from '../support/scenario.js'
+import { note, scenario, shared, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
 import { notYet, waitFor } from '../support/wait.js'
 
@@ -171,19 +171,48 @@ test('a node that dies by itself is told', async ({ data, nats }) => {
   assert.match(report.broken[0] ?? '', /ended without an order: SIGKILL/)
 }, 180)
 
-test('what has no means here is named; with nothing left it refuses', async ({ nats }) => {
-  const args = ['chaos', 'demo', ...nats, '--for', '10s', '--faults', 'kill,broker,disk']
-  const result = await runCli([...args, '--data', temporaryDirectory('nowhere'), '--json'])
-  assert.is(result.code, 1)
-  assert.match(result.stderr, /no engram up runs on/)
-  const bare = await runCli(args)
-  assert.is(bare.code, 1, showCommand(bare))
-  for (const kind of ['kill', 'broker', 'disk']) {
-    assert.match(bare.stderr, new RegExp(`skipping ${kind}: no engram up is known`))
+test('Ctrl-C ends it early, and the books are made all the same', async ({ data }, stage) => {
+  const files = temporaryDirectory('chaos-interrupted')
+  stage.onEnd(() => removeTemporary(files))
+  const child = stage.child(new Child({
+    label: 'engram chaos', command: process.execPath, logFile: join(files, 'chaos.log'),
+    args: [cliFile, 'chaos', 'demo', '--data', data, '--json', '--faults', 'actor',
+      '--rate', '100', '--for', '10m'],
+  }))
+  await waitFor('a first fault', () => /actor space\.demo/.test(child.log()))
+  await pause(2000)
+  child.signal('SIGINT')
+  const exit = await waitFor('its end', () => child.exit, { seconds: 60 })
+  assert.is(exit.code, 0, child.logTail(20))
+  const report = JSON.parse(child.stdout.join('')) as ChaosReport
+  assert.is(report.ok, true)
+  assert.ok(report.ms < 60_000 && report.faults.length > 0)
+  checkAccount(report)
+}, 120)
+
+test('an engram up is found by its nodes; a directory without one is refused', async ({ nats }) => {
+  const args = ['chaos', 'demo', ...nats, '--for', '9s', '--faults', 'pause', '--json']
+  const found = await runCli(args, { seconds: 60 })
+  assert.is(found.code, 0, showCommand(found))
+  const { faults, skipped } = jsonOf(found) as ChaosReport
+  assert.ok(faults.length > 0 && faults.every(({ kind }) => kind === 'pause'))
+  assert.equal(skipped, [])
+  const nowhere = await runCli([...args, '--data', temporaryDirectory('nowhere')])
+  assert.is(nowhere.code, 1)
+  assert.match(nowhere.stderr, /no engram up runs on/)
+}, 90)
+
+scenario(chaosSuite, 'nodes without engram up: what has no means is named', async (stage) => {
+  const cluster = await stage.cluster()
+  const result = await runCli(['chaos', 'demo', '--nats', cluster.broker.url])
+  assert.is(result.code, 1, showCommand(result))
+  assert.match(result.stderr, /skipping actor: n1: this node does not let operators kill/)
+  for (const kind of ['kill', 'pause', 'broker', 'network', 'disk']) {
+    assert.match(result.stderr, new RegExp(`skipping ${kind}: no engram up on this machine`))
   }
-  assert.match(bare.stderr, /none of the faults can be injected here\n.*engram up --chaos/)
-  assert.is(bare.stdout, '')
-}, 60)
+  assert.match(result.stderr, /none of the faults can be injected here\n.*engram up --chaos/)
+  assert.is(result.stdout, '')
+})
 
 test('an unknown space, no cluster, bad flags', async ({ data }) => {
   const unknown = await runCli(['chaos', 'nowhere', '--data', data])

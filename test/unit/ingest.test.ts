@@ -111,6 +111,24 @@ test('a duplicate of what could not be written is told so, and may be tried agai
     false)
 })
 
+test('while the disk fails, memory is answered when it is durable, or refused', async () => {
+  const side = path()
+  const memory = { 'Engram-Ack': 'memory' }
+  side.journal.failures = 2
+  const first = side.write(memory)
+  assert.is(side.codeTo(first), 'ok 1', 'nothing was known of the disk')
+  await settle()
+  const second = side.write(memory)
+  assert.is(side.codeTo(second), 'none')
+  await settle()
+  assert.is(side.codeTo(second), 'READ_ONLY')
+  const third = side.write(memory)
+  assert.is(side.codeTo(third), 'none')
+  await settle()
+  assert.is(side.codeTo(third), 'ok 1')
+  assert.is(side.codeTo(side.write(memory)), 'ok 2', 'the disk takes writes again')
+})
+
 test('ack timeout: an error with the sequence, once, and the write stands', async () => {
   const side = path()
   const reply = side.write({ 'Engram-Ack': 'committed', 'Nats-Msg-Id': 'k' })
