@@ -157,7 +157,8 @@ export class Member {
 
   /**
    * How old the committed state here may be, ms; Infinity when no reign was ever followed. By the
-   * longer of both clocks: the monotonic one leaves out a suspension of the machine.
+   * longer of both clocks: the monotonic one leaves out a suspension of the machine. A bound as
+   * long as no single message is lost on a living connection.
    */
   stalenessMs(): number {
     const { peers } = this.context
