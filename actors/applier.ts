@@ -20,6 +20,8 @@ const batchEntriesMax = 512
 const batchBytesMax = 1024 * 1024
 /** Entries are gathered this long before a transaction that nobody waits for. */
 const gatherMs = 20
+/** Reads that wait for a sequence at a time; more are told that this member is behind. */
+const waitersMax = 10_000
 /** A store that could not be written is tried again after this long. */
 const retryMs = 500
 
@@ -58,9 +60,10 @@ export class Applier {
     return this.target() > this.options.store.applied.sequence
   }
 
-  /** Resolves when the store holds the sequence, or false after `waitMs`. */
+  /** Resolves when the store holds the sequence, or false after `waitMs`, or when many wait. */
   async covers(sequence: number, waitMs: number): Promise<boolean> {
     if (this.options.store.applied.sequence >= sequence) return true
+    if (this.waiters.length >= waitersMax) return false
     return new Promise((resolve) => {
       const waiter = { sequence, resolve: () => done(true) }
       const timer = this.options.clock.setTimeout(() => done(false), waitMs)

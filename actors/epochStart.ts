@@ -17,6 +17,7 @@ export async function startEpoch(
   const { ports, commits, wire } = member.context
   const { log, overlay } = member
   const { epoch } = record.assignment
+  if (epoch <= member.endedEpoch) throw new Error(`the reign of epoch ${epoch} was ended before`)
   member.reigningEpoch = epoch
   member.sawEpoch(epoch)
   member.record = record

@@ -10,7 +10,9 @@ import type {
 import { streamMachine } from '../machines/stream.js'
 import type { StreamEffect } from '../machines/stream.js'
 import { subjects } from '../machines/subjects.js'
+import { Fitness } from './fitness.js'
 import type { HostedActor } from './hosting.js'
+import { isDamage } from './member.js'
 import type { Member } from './member.js'
 import { Shipping } from './shipping.js'
 
@@ -53,11 +55,11 @@ export class Followers {
   private readonly listedDisks = new Map<NodeId, string>()
   private proposed: readonly NodeId[] | null = null
   private sessions = 0
-  /** Ends of the log at past heartbeats: who lacks what was there 5 s ago is out of sync. */
-  private pastEnds: { atMs: number; end: number }[] = []
+  private readonly fitness: Fitness
 
   constructor(private readonly options: FollowersOptions) {
     this.inSync = options.inSync
+    this.fitness = new Fitness(options.member, options.epochStart)
     for (const { node, disk } of options.member.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
     }
@@ -85,7 +87,9 @@ export class Followers {
       onReadFailed: (error) => {
         ports.logger.error({ space, peer, error: String(error) }, 'the journal cannot be read')
         shipping.stop()
-        member.damaged(String(error))
+        if (isDamage(error)) member.damaged(String(error))
+        // It joins again, and the journal is read again.
+        else member.tellSession(peer, epoch, 0)
       },
     })
     const supervision = { maxRestarts: 5, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 500 }
@@ -96,6 +100,7 @@ export class Followers {
       logic: streamMachine,
       input: () => {
         // A stream that starts anew knows no session: the member has to join again.
+        if (shipping.isJoined) member.tellSession(peer, epoch, 0)
         shipping.stop()
         told.acked = -1
         return { space, peer, stalledMax }
@@ -279,48 +284,14 @@ export class Followers {
     return shipping.isJoined && shipping.disk === this.listedDisks.get(node)
   }
 
-  /** Why an in-sync member must leave the set, or null. */
-  private lossOf(node: NodeId): string | null {
-    const { member } = this.options
-    const { peers, settings, ports } = member.context
-    if (peers.isProvenDead(node)) return `${node} is proven dead`
-    const shipping = this.followers.get(node)?.shipping
-    if (shipping?.isJoined && !this.isListed(node, shipping)) {
-      return `${node} came back with another disk`
-    }
-    const leftMs = peers.grantLeftMs(node)
-    if (leftMs < settings.grantMs / 2) {
-      return `the grant of ${node} is older than ${settings.grantMs / 2} ms`
-    }
-    const limit = ports.clock.monotonicMs() - settings.inSyncLagMs
-    const past = this.pastEnds.findLast((p) => p.atMs <= limit)
-    if (past && (shipping?.acked ?? 0) < past.end) {
-      return `${node} lacks what was written ${settings.inSyncLagMs} ms ago`
-    }
-    return null
-  }
-
-  /**
-   * A member may come in: joined this reign, grant held, durable up to the commit sequence and to
-   * the epoch-start entry (without the latter, an entry of an older reign could be committed
-   * twice over; ../shared model, hole 4).
-   */
-  private mayComeIn(node: NodeId): boolean {
-    const { member, epochStart } = this.options
-    const shipping = this.followers.get(node)?.shipping
-    if (!shipping?.isJoined) return false
-    return member.context.peers.grantLeftMs(node) > member.context.settings.grantMs / 2
-      && !member.context.peers.isProvenDead(node)
-      && shipping.acked >= Math.max(member.log.commitSequence, epochStart)
-  }
-
   /** Who has to leave the in-sync set, and who may come in, for the primary's chart. */
   changes(inSync: readonly NodeId[]): MembershipChange[] {
     const changes: MembershipChange[] = []
-    for (const node of this.followers.keys()) {
-      const loss = inSync.includes(node) ? this.lossOf(node) : null
+    for (const [node, { shipping }] of this.followers) {
+      const isListed = this.isListed(node, shipping)
+      const loss = inSync.includes(node) ? this.fitness.lossOf(node, shipping, isListed) : null
       if (loss) changes.push({ type: 'memberLost', node, reason: loss })
-      else if (!inSync.includes(node) && this.mayComeIn(node)) {
+      else if (!inSync.includes(node) && this.fitness.mayComeIn(node, shipping)) {
         changes.push({ type: 'memberCaughtUp', node, reason: `${node} has caught up` })
       }
     }
@@ -347,10 +318,7 @@ export class Followers {
 
   tick(): void {
     const { member } = this.options
-    const nowMs = member.context.ports.clock.monotonicMs()
-    this.pastEnds.push({ atMs: nowMs, end: member.log.end.sequence })
-    const limit = nowMs - member.context.settings.inSyncLagMs
-    while (this.pastEnds.length > 1 && this.pastEnds[1]!.atMs <= limit) this.pastEnds.shift()
+    this.fitness.tick()
     for (const [node, follower] of this.followers) {
       const { shipping, told, stream, lagMonitor } = follower
       if (member.context.peers.isProvenDead(node)) {

@@ -144,7 +144,8 @@ export class GroupCommit {
   ): void {
     this.options.telemetry.count('journalWriteFailures')
     for (const item of items) item.failed?.(error)
-    for (const source of sources) source.flushFailed?.(error)
+    // Those too that were marked meanwhile: what they have may continue what was not written.
+    for (const source of new Set([...sources, ...this.dirty])) source.flushFailed?.(error)
     if (!this.full) {
       this.full = true
       this.options.logger.error({ error: error.message }, 'the journal cannot be written')

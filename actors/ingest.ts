@@ -84,9 +84,9 @@ export class Ingest implements FlushSource {
       && this.uncommitted.length === 0 && this.duplicates.length === 0
   }
 
-  /** A write was answered that no read can see yet: a reader waits for the flush. */
-  get hasUnflushedAnswers(): boolean {
-    return this.answeredInMemory > this.options.log.durable.sequence
+  /** Highest sequence answered at level `memory`: no read sees it before the flush. */
+  get highestAnswered(): number {
+    return this.answeredInMemory
   }
 
   take(maxBytes: number): FlushItem[] {
@@ -210,13 +210,13 @@ export class Ingest implements FlushSource {
     const { count, sequence, timestamp } = known
     const waiting = new Waiting(asker, level, null, count, sequence, timestamp, clock.wallMs())
     if (level === 'committed' && this.options.inSyncCount() < spaceSettings.minInSync) {
-      this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200)
+      this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
     } else if (level === 'memory' || (level === 'durable' && sequence <= log.durable.sequence)) {
       this.answerWaiting(waiting)
     } else if (level === 'committed' && sequence <= log.commitSequence) {
       this.answerWaiting(waiting)
     } else if (this.duplicates.length >= duplicatesMax) {
-      this.fail(asker, 'OVERLOADED', 'too many repeated writes wait for their level', 50)
+      this.fail(asker, 'OVERLOADED', 'too many repeats wait for their level', 50, sequence)
     } else {
       this.duplicates.push(waiting)
     }
@@ -393,7 +393,8 @@ export class Ingest implements FlushSource {
   ): void {
     const answer = errorAnswer(code, message, {
       ...(retryAfterMs > 0 ? { retryAfterMs } : {}),
-      ...(sequence === undefined ? {} : { sequence, epoch: this.options.epoch }),
+      // With a sequence the write stands, whatever the code: only its level is unknown.
+      ...(sequence && { sequence, epoch: this.options.epoch, outcome: 'unknown' }),
     })
     answerError(this.options.publish, this.options.clients, asker, answer)
   }

@@ -362,6 +362,7 @@ export class NodeActor {
 
   private resign(reason: string): void {
     this.isClosing = true
+    this.directory?.close()
     for (const space of this.spaces.values()) space.disconnected(reason)
     this.context?.peers.stop()
     void this.connection?.close()

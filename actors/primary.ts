@@ -29,6 +29,8 @@ export class PrimaryRole {
   private isOver = false
   private isBufferFull = false
   private handingTo: NodeId | null = null
+  /** The arbiter answered since this handover began: else its last step would have no end. */
+  private isArbiterHeard = false
   /** The compare-and-set in favour of the target was sent: nothing is answered positively. */
   private transferring = false
   private readonly gate: WriteGate
@@ -104,10 +106,22 @@ export class PrimaryRole {
       && this.subscription !== null
   }
 
+  /** What it says of the space is the latest: until the reign is given away. */
+  get mayAnswerReads(): boolean {
+    return !this.isOver && !this.transferring && this.lease.valid()
+  }
+
   /** What was answered can be read: also at level `memory`, whose entries come with the flush. */
   async readable(): Promise<void> {
-    if (!this.ingest.hasUnflushedAnswers) return
-    await this.member.context.commits.submit({ type: 'confirm' }).catch(() => undefined)
+    const upTo = this.ingest.highestAnswered
+    const { log, context } = this.member
+    try {
+      while (!this.isOver && log.durable.sequence < upTo) {
+        await context.commits.submit({ type: 'confirm' })
+      }
+    } catch {
+      // The journal refuses: those answers are void.
+    }
   }
 
   get reigns(): boolean {
@@ -223,8 +237,9 @@ export class PrimaryRole {
         return
       case 'awaitHandover':
         this.handingTo = effect.to
+        this.isArbiterHeard = false
         commits.mark(this.ingest)
-        this.checkHandover()
+        void this.hearArbiter()
         return
       case 'transfer':
         void this.transfer(effect.to)
@@ -312,6 +327,14 @@ export class PrimaryRole {
     this.actor?.send({ type: 'handedOver' })
   }
 
+  /** While it is away, a reign goes on; a compare-and-set would hold it up without an end. */
+  private async hearArbiter(): Promise<void> {
+    const { records } = this.member.context
+    const read = await records.read(this.member.space).catch(() => null)
+    this.isArbiterHeard = read?.kind === 'present'
+    this.checkHandover()
+  }
+
   private checkHandover(): void {
     if (!this.handingTo || this.isOver) return
     const { member, followers } = this
@@ -322,7 +345,7 @@ export class PrimaryRole {
     }
     const isFlushed = this.ingest.isIdle
       && member.log.durable.sequence === member.log.end.sequence
-    if (isFlushed && followers.hasAll(this.handingTo)) {
+    if (isFlushed && this.isArbiterHeard && followers.hasAll(this.handingTo)) {
       followers.recommit()
       this.actor?.send({ type: 'handoverReady' })
     }

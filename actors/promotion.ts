@@ -15,6 +15,7 @@ import type { ActorSpec, HostedActor } from './hosting.js'
 import { Lease } from './lease.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
+import type { PromotionRecord } from './recordWatch.js'
 import type { Settlement } from './records.js'
 
 /** Epochs skipped at most when the arbiter lost its records: two rarely draw the same. */
@@ -28,11 +29,13 @@ export class PromotionRole {
   private watchesVacancy: AssignmentAt | null = null
   private watchesGrants: AssignmentAt | null = null
   private grantsSinceMs = 0
+  /** The record that this promotion stands on is a remembered one: the arbiter lost it. */
+  private isRecordLost = false
 
   constructor(
     private readonly member: Member,
     private readonly input: RoleInput,
-    private readonly readRecord: () => Promise<AssignmentAt>,
+    private readonly readRecord: () => Promise<PromotionRecord>,
     private readonly alert: (kind: string, fields: object, message: string) => void,
   ) {}
 
@@ -145,6 +148,7 @@ export class PromotionRole {
    */
   private failed(step: PromotionEffect['type'], error: unknown): void {
     const { member } = this
+    if (this.isOver && !isDamage(error)) return
     const reason = String(error)
     member.context.ports.logger.error(
       { space: member.space, error: reason }, `promotion: ${step} failed`)
@@ -166,7 +170,8 @@ export class PromotionRole {
   private async read(): Promise<void> {
     try {
       await this.member.truncation
-      const record = await this.readRecord()
+      const { record, isLost } = await this.readRecord()
+      this.isRecordLost = isLost
       this.send({ type: 'recordRead', record, position: this.member.position() })
     } catch (error) {
       this.send({ type: 'recordUnavailable', reason: String(error) })
@@ -229,7 +234,7 @@ export class PromotionRole {
     const { assignment } = record
     const epochs = [assignment.epoch, member.log.end.epoch, member.highestEpoch]
     const highest = Math.max(...epochs, ...answers.map((a) => a.highestEpoch))
-    const epoch = highest + (member.arbiter === 'lost' ? this.lostJump() : 1)
+    const epoch = highest + (this.isRecordLost ? this.lostJump() : 1)
     const inSync = this.input.forced
       ? [member.self]
       : assignment.inSync.filter((node) =>
@@ -266,7 +271,8 @@ export class PromotionRole {
   private settled(
     settlement: Settlement, applied: 'claimed' | 'inSyncShrunk' | 'opened',
   ): void {
-    if (settlement.kind === 'abandoned') return
+    // An answer that comes after the end is another's business: of a later claim, or of nobody.
+    if (settlement.kind === 'abandoned' || this.isOver) return
     if (settlement.kind === 'applied') {
       this.member.record = settlement.record
       this.send({ type: applied, record: settlement.record })

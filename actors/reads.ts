@@ -63,7 +63,7 @@ export class ReadService {
     const value = query.type === 'GetEntries'
       ? await this.entries(query, sequence)
       : evaluate(query, view)
-    if (!primary.serves) {
+    if (!primary.mayAnswerReads) {
       this.fail(message, 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       return
     }

@@ -1,10 +1,17 @@
 import type { AssignmentAt } from '../machines/protocol.js'
+import { compareLives } from '../machines/vacancy.js'
 import type { Member } from './member.js'
 
 /** Records are read again at least this often while no reign is followed. */
 const pollMs = 300
 /** And this often while all is well: announcements may be lost. */
 const slowPollMs = 5000
+
+export interface PromotionRecord {
+  readonly record: AssignmentAt
+  /** The arbiter does not have it any more: it is what this node remembers. */
+  readonly isLost: boolean
+}
 
 export interface RecordWatchOptions {
   readonly member: Member
@@ -54,8 +61,11 @@ export class RecordWatch {
     const { member, onRecord, onLost } = this.options
     const { records, ports } = member.context
     this.lastReadMs = ports.clock.monotonicMs()
+    const { life } = member.context.wire
     try {
       const read = await records.read(member.space)
+      // Over another connection than the present one: what it says may be long past.
+      if (compareLives(life, member.context.wire.life) !== 0) return
       if (read.kind === 'present') {
         member.arbiter = 'reachable'
         onRecord(read.record)
@@ -74,14 +84,17 @@ export class RecordWatch {
    * The record that a promotion stands on. Rejects with ArbiterUnavailableError, and while the
    * bucket has lost it and its last holder goes first (DESIGN section 5, the arbiter).
    */
-  async readForPromotion(): Promise<AssignmentAt> {
+  async readForPromotion(): Promise<PromotionRecord> {
     const { member } = this.options
     const { records, settings } = member.context
     const read = await records.read(member.space)
     member.arbiter = read.kind === 'present' ? 'reachable' : 'lost'
     if (read.kind === 'present') {
+      const { uuid, state } = read.record.assignment
+      if (uuid !== member.uuid) throw new Error('the record is of another space of that name')
+      if (state === 'dropped') throw new Error('the space was dropped')
       member.record = read.record
-      return read.record
+      return { record: read.record, isLost: false }
     }
     if (read.kind === 'absent') throw new Error('the arbiter has no record of this space')
     const waitMs = settings.grantMs * settings.grantMargin
@@ -89,6 +102,6 @@ export class RecordWatch {
     if (!wasMine && read.sinceMs < waitMs) {
       throw new Error('the arbiter lost the record: its last primary goes first')
     }
-    return read.remembered
+    return { record: read.remembered, isLost: true }
   }
 }

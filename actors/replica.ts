@@ -307,8 +307,9 @@ export class ReplicaRole implements FlushSource {
     const failed = (reason: string) => this.actor?.send({ type: 'joinFailed', number, reason })
     try {
       await this.settled()
-      // One that a former life of this actor began goes on: the history is not to be read before.
-      await member.truncation
+      // What a former role or life began goes on, a truncation or a flush (it may fail, and take
+      // back what it wrote): the history is not to be read before.
+      await member.flushed().catch(() => undefined)
       const request = ports.control.encode({
         kind: 'join', space: member.space, uuid: member.uuid, node: self.node, disk: self.disk,
         ...wire.life, epoch, number, history: member.log.history,

@@ -33,6 +33,8 @@ export class Shipping {
   acked = 0
   applied = 0
   digest = ''
+  /** Monotonic time at which the present session began. */
+  joinedAtMs = -Infinity
   /** What the member has for certain as far as lag goes: no progress, which only acks make. */
   private lagBase: number
   /** Disk id that the member joined with. */
@@ -59,6 +61,7 @@ export class Shipping {
   /** A session begins: its progress starts at nothing, its cursor after the common point. */
   begin(session: number, after: number, disk: string): void {
     this.session = session
+    this.joinedAtMs = this.options.clock.monotonicMs()
     this.disk = disk
     this.acked = 0
     this.lagBase = after

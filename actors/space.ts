@@ -300,7 +300,7 @@ export class SpaceActor {
     if (!this.isVerified) return join()
     const isMyLife = primary !== null && primary.node === member.self
       && compareLives(primary, this.context.wire.life) === 0
-    if (isMyLife && state === 'claimed' && record.revision > 0
+    if (isMyLife && state === 'claimed' && member.arbiter === 'reachable'
       && epoch > Math.max(member.endedEpoch, member.log.end.epoch)) {
       this.actor?.send({ type: 'namedPrimary', record })
       return

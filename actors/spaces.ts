@@ -22,6 +22,7 @@ const promotionsPerTurn = 8
 export class Spaces {
   private readonly machine
   private discovering = false
+  private isClosed = false
   private lastDiscoveryMs = -Infinity
   private readonly elsewhere = new Map<string, number>()
   private begunInTurn = 0
@@ -50,9 +51,15 @@ export class Spaces {
     if (now - this.lastDiscoveryMs > discoverMs) void this.discover()
   }
 
+  /** The node resigns: nothing begins any more. */
+  close(): void {
+    this.isClosed = true
+  }
+
   /** Whether a promotion may begin now; else the space is reconsidered in one of the next turns. */
   private readonly mayBegin = (space: SpaceActor): boolean => {
     this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
+    if (this.isClosed) return false
     if (this.begunInTurn >= promotionsPerTurn) {
       this.waiting.add(space)
       return false

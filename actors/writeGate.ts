@@ -67,6 +67,7 @@ export class WriteGate {
 
   /** A handover of mine: nothing is taken from here on. */
   hold(): void {
+    this.stopTimer()
     this.mode = 'handingOver'
   }
 

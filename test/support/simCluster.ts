@@ -86,7 +86,7 @@ export class SimCluster {
   weather: Weather
   /** The broker, as seen by no node: clients ask over it. */
   client!: BusConnection
-  private readonly transit: Transit | null
+  transit: Transit | null
   private readonly lastDue = new Map<string, number>()
   private written = 0
 

@@ -196,6 +196,25 @@ test('a lost notice is told again: an idle space converges', async () => {
   await cluster.converged('demo', 1000)
 })
 
+test('a stream actor that starts anew has its member join again at once', async () => {
+  const cluster = await reigning()
+  const primary = cluster.primary()!
+  const [a] = replicas(cluster)
+  await cluster.run(7000)
+  const inSync = new Set<string>()
+  primary.life!.host.kill(`space.demo.stream.${a.id}`, 'test')
+  await cluster.run(20)
+  const written = cluster.send({ 'Engram-Ack': 'committed' })
+  await cluster.run(60)
+  assert.ok(primary.space().member.log.commitSequence >= 7, 'it is committed within a heartbeat')
+  assert.ok((await cluster.wait(written))?.ok)
+  for (let ms = 0; ms < 7000; ms += 5) {
+    await cluster.run(5)
+    inSync.add(cluster.record()!.inSync.join())
+  }
+  assert.is(inSync.size, 1, `in sync were ${[...inSync].join(' | ')}`)
+})
+
 test('every WAL message and ack arriving twice, and late, changes nothing', async () => {
   const cluster = await reigning(5)
   for (const subject of ['engram.v1.wal.demo.*', 'engram.v1.ack.demo.*']) {

@@ -93,6 +93,61 @@ test('a primary that drains for a handover gives way to a later reign', async ()
   assert.is(cluster.primary(), third)
 })
 
+test('a handover ordered while the arbiter is away holds no write up', async () => {
+  const cluster = await reigning()
+  const from = cluster.primary()!
+  const to = cluster.running.find((node) => node !== from)!
+  cluster.bucket.available = false
+  assert.ok(from.space().handOver(to.id, 'a test'))
+  let answer: { ok: boolean } | null = null
+  void cluster.send({ 'Engram-Ack': 'durable' }).then((given) => { answer = given })
+  await cluster.run(7000)
+  assert.ok((answer as { ok: boolean } | null)?.ok, JSON.stringify(answer))
+  assert.is(cluster.primary(), from)
+  cluster.bucket.available = true
+  await cluster.check()
+})
+
+test('a handover right after another stays closed for writes until it is over', async () => {
+  const cluster = await reigning()
+  const first = cluster.primary()!
+  const [second, third] = cluster.running.filter((node) => node !== first) as [SimNode, SimNode]
+  // What the first passed on is never done, as far as the second knows.
+  cluster.transit = (from, to, subject) => {
+    if (from === first.id && to === second.id && subject.includes('.write.')) return []
+    return [subject.includes('.ack.') && from === third.id ? 700 : 0.2]
+  }
+  handOver(cluster, first, second)
+  await cluster.until('the second reigns', () => cluster.primary() === second, 5000)
+  await cluster.run(400)
+  handOver(cluster, second, third)
+  await cluster.until('it drains', () => second.space().roleState.state.startsWith('handingOver'))
+  const { log } = second.space().member
+  const { sequence } = log.end
+  const written = cluster.send({ 'Engram-Ack': 'durable' })
+  while (second.space().roleState.state.startsWith('handingOver')) {
+    assert.is(log.end.sequence, sequence, 'nothing is taken while a handover is under way')
+    await cluster.run(5)
+  }
+  cluster.transit = null
+  const answer = await cluster.wait(written)
+  assert.ok(answer?.ok, JSON.stringify(answer))
+})
+
+test('reads are answered while a handover drains', async () => {
+  const cluster = await reigning()
+  const from = cluster.primary()!
+  const to = cluster.running.find((node) => node !== from)!
+  cluster.weather = (a, b) => (a === to.id && b === from.id ? 'lost' : 0.2)
+  void cluster.send({ 'Engram-Ack': 'durable' })
+  await cluster.run(5)
+  handOver(cluster, from, to)
+  await cluster.run(20)
+  assert.is(from.space().roleState.state, 'handingOver.draining')
+  const answer = await cluster.read({ type: 'GetNode', nodeId: 'w1' })
+  assert.is(answer['ok'], true, JSON.stringify(answer))
+})
+
 test('a handover leaves no dead letter behind', async () => {
   const cluster = await reigning()
   const from = cluster.primary()!

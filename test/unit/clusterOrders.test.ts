@@ -103,6 +103,21 @@ test('a writer reads its own writes; committed reads see what is committed', asy
   assert.is(any.ok && (any.value as { id: string }).id, ids[0])
 })
 
+test('a read sees every answer given before it, of a backlog of many flushes too', async () => {
+  const cluster = await SimCluster.start({ settings: { frameBytesMax: 1000, flushBytesMax: 2000 } })
+  await cluster.createSpace()
+  const answers: { sequence?: number }[] = []
+  for (let i = 0; i < 300; i += 1) {
+    void cluster.send({ 'Engram-Ack': 'memory' }).then((answer) => answers.push(answer ?? {}))
+  }
+  await cluster.until('all are answered', () => answers.length === 300)
+  const { durable } = cluster.primary()!.space().member.log
+  assert.ok(durable.sequence < 300, 'or there is no backlog')
+  const highest = Math.max(...answers.map(({ sequence }) => sequence ?? 0))
+  const read = await cluster.read({ type: 'GetNode', nodeId: 'w1' })
+  assert.ok(read.ok && read.sequence! >= highest, `${JSON.stringify(read)}, answered ${highest}`)
+})
+
 test('reads wait for what is asked for, bounded, and refuse what is too old', async () => {
   const cluster = await reigning()
   const any = subjects.readAny('demo')

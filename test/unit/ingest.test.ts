@@ -1,5 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { ErrorAnswer } from '../../actors/ports.js'
 import { defaultSettings } from '../../actors/settings.js'
 import { codec, message, path, settle } from './actorKit.js'
 
@@ -94,6 +95,18 @@ test('a duplicate waits with the first while that is in flight', async () => {
   })
   assert.equal(flags, [false, true, true, true])
   assert.is(side.log.end.sequence, 1)
+})
+
+test('a duplicate refused its level says that the write stands', async () => {
+  const side = path()
+  const first = side.write({ 'Nats-Msg-Id': 'k' })
+  await settle()
+  side.inSync = 1
+  const again = side.write({ 'Nats-Msg-Id': 'k', 'Engram-Ack': 'committed' })
+  assert.is(side.codeTo(first), 'ok 1')
+  const { code, outcome, sequence, epoch } = side.answerTo(again) as ErrorAnswer
+  assert.equal({ code, outcome, sequence, epoch },
+    { code: 'NOT_ENOUGH_IN_SYNC', outcome: 'unknown', sequence: 1, epoch: 1 })
 })
 
 test('a duplicate of what could not be written is told so, and may be tried again', async () => {

@@ -104,9 +104,9 @@ export const commitMutants: readonly Mutant[] = [
     why: 'A new primary may know a lower commit sequence than its predecessor had answered; all '
       + 'of that lies below its epoch-start entry.',
     edits: [{
-      file: 'actors/followers.js',
-      find: 'Math.max(member.log.commitSequence, epochStart)',
-      replace: 'member.log.commitSequence',
+      file: 'actors/fitness.js',
+      find: 'Math.max(log.commitSequence, this.epochStart)',
+      replace: 'log.commitSequence',
     }],
     scenarios: ['hole-4'],
     evidence: /^I5: n3 is listed in sync in epoch 2 and lacks/,

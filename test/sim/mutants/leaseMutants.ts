@@ -102,8 +102,8 @@ export const leaseMutants: readonly Mutant[] = [
     why: 'An earlier start of mine may have granted just before it died: that promise binds me.',
     edits: [{
       file: 'machines/grants.js',
-      find: 'return this.receipts.get(peer)?.at ?? this.startedAt;',
-      replace: 'return this.receipts.get(peer)?.at ?? { wallMs: -1e9, monotonicMs: -1e9 };',
+      find: 'this.receipts.get(peer)?.at ?? this.startedAt',
+      replace: 'this.receipts.get(peer)?.at ?? { wallMs: -1e9, monotonicMs: -1e9 }',
     }],
     scenarios: ['restarted-granter'],
     evidence: /^I2: n1 answers positively in epoch 1/,
