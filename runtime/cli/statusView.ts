@@ -56,7 +56,8 @@ function eventLine({ atMs, subject, text }: WatchEvent): Line {
 const nodeColumns: readonly Column[] = [
   { head: 'NODE', rank: 0 }, { head: 'STATE', rank: 1 },
   { head: 'UPTIME', rank: 2, isNumber: true }, { head: 'PID', rank: 4, isNumber: true },
-  { head: 'INCARNATION', rank: 5, isNumber: true }, { head: 'HTTP', rank: 3 }, { head: 'DATA', rank: 6 },
+  { head: 'INCARNATION', rank: 5, isNumber: true }, { head: 'HTTP', rank: 3 },
+  { head: 'DATA', rank: 6 },
 ]
 
 function nodeLines(nodes: readonly ClusterNode[], columns: number): Line[] {
