@@ -90,6 +90,14 @@ test('alert rules: metrics and labels exist, each says what to do', () => {
   }
 })
 
+test('alert rules: the kinds of alerts that they match are sent', () => {
+  const sources = ['alerts', 'node', 'primary', 'promotion', 'space'].map((name) =>
+    readFileSync(join(root, 'actors', `${name}.ts`), 'utf8')).join('\n')
+  const kinds = rules.flatMap(({ expr }) => [...expr.matchAll(/kind="(\w+)"/g)].map((m) => m[1]))
+  assert.ok(kinds.length > 0)
+  for (const kind of kinds) assert.match(sources, `'${kind}'`)
+})
+
 test('alert rules: what must not go unnoticed has one', () => {
   const names = rules.map(({ alert }) => alert)
   for (const name of ['NoPrimary', 'UnderReplicated', 'ReplicationLag', 'LossWindow', 'ReadOnly',
