@@ -129,7 +129,7 @@ function spaceInFull(space: ClusterSpace, columns: number): Line[] {
     `  ${member.node}`, roleSegment(member), member.inSync ? 'yes' : ['no', 'yellow'],
     lagBar(member), hasLag(member) ? showMs(member.lagMs) : '',
     hasLag(member) ? showBytes(member.lagBytes) : '',
-    showCount(member.durableSequence), showCount(member.appliedSequence),
+    reached(member, member.durableSequence), reached(member, member.appliedSequence),
     member.state, member.reason,
   ])
   return [
@@ -150,6 +150,11 @@ function roleSegment({ role }: ClusterMember): Segment {
 /** Of a member that is away and never joined this reign nobody knows how far behind it is. */
 function hasLag({ role, lagMs, lagBytes }: ClusterMember): boolean {
   return role === 'unknown' ? lagMs > 0 || lagBytes > 0 : role !== 'primary'
+}
+
+/** 0 is all that is known of a member that never answered. */
+function reached({ role }: ClusterMember, sequence: number): string {
+  return role === 'unknown' && sequence === 0 ? '-' : showCount(sequence)
 }
 
 const barCells = 10

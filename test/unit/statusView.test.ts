@@ -65,7 +65,8 @@ test('a picture: nodes, the space, its members with bars, events', () => {
       spaces: [space('demo', {
         inSync: ['n1', 'n3'],
         members: [member('n1', { role: 'primary', state: 'serving' }),
-          member('n2', { role: 'unknown', state: 'unreachable', inSync: false }),
+          member('n2', { role: 'unknown', state: 'unreachable', inSync: false,
+            durableSequence: 0, appliedSequence: 1040 }),
           member('n3', { lagMs: 70, lagBytes: 2048 })],
       })],
     }),
@@ -75,7 +76,7 @@ test('a picture: nodes, the space, its members with bars, events', () => {
   assert.match(shown, /^n2 +dead/m)
   assert.match(shown, 'demo  epoch 4  primary n1  in sync 2 of 3 n1 n3  committed 1,042')
   assert.match(shown, /^ {2}n1 +primary +yes +1,042 +1,042 +serving$/m)
-  assert.match(shown, /^ {2}n2 +unknown +no +1,042 +1,042 +unreachable$/m)
+  assert.match(shown, /^ {2}n2 +unknown +no +- +1,040 +unreachable$/m)
   assert.match(shown, /^ {2}n3 +replica +yes +█████░░░░░ +70 ms +2\.0 KiB/m)
   assert.match(shown, /^03:04:05 {2}demo {2}inSyncShrunk: in sync: n1, n3$/m)
 })
