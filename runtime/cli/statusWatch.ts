@@ -78,8 +78,9 @@ function displayOf(context: Context, client: EngramClient, options: WatchOptions
 
 function screenDisplay(context: Context, client: EngramClient, intervalMs: number): Display {
   const { env } = context.io
-  const out = context.io.stdout as WriteStream
-  const screen = new Screen(out, !env['NO_COLOR'] && env['TERM'] !== 'dumb')
+  const screen = new Screen(context.io.stdout as WriteStream, {
+    hasColours: !env['NO_COLOR'] && env['TERM'] !== 'dumb', redraw: () => draw(),
+  })
   const events: WatchEvent[] = []
   let status: ClusterStatus | null = null
   let atMs = Date.now()
@@ -87,7 +88,6 @@ function screenDisplay(context: Context, client: EngramClient, intervalMs: numbe
   const draw = (): void => screen.draw(viewLines({
     status, atMs, silentSinceMs, server: client.connection.getServer(), intervalMs, events,
   }, screen.size))
-  out.on('resize', draw)
   screen.open()
   draw()
   return {
@@ -103,9 +103,6 @@ function screenDisplay(context: Context, client: EngramClient, intervalMs: numbe
       if (events.length > eventsMax) events.shift()
       draw()
     },
-    close() {
-      out.removeListener('resize', draw)
-      screen.close()
-    },
+    close: () => screen.close(),
   }
 }

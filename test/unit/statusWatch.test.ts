@@ -9,6 +9,7 @@ import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { runCli } from '../../runtime/cli/program.js'
+import { Screen } from '../../runtime/cli/screen.js'
 import { startNatsServer } from '../../runtime/natsServer.js'
 import type { NatsServer } from '../../runtime/natsServer.js'
 import { Responder } from '../support/responder.js'
@@ -64,8 +65,9 @@ class Watching {
   }
 }
 
-const listeners = (): number[] => ['SIGINT', 'SIGTERM', 'SIGHUP', 'exit'].map((name) =>
-  process.listenerCount(name))
+const listeners = (): number[] =>
+  ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGTSTP', 'SIGCONT', 'exit'].map((name) =>
+    process.listenerCount(name))
 
 test('on a terminal: its own screen, redrawn in place, alerts shown, given back on Ctrl-C',
   async () => {
@@ -100,6 +102,23 @@ test('a terminal that becomes narrow is drawn anew at once', async () => {
   for (const line of lines) assert.ok([...line.replace('\x1b[K', '')].length <= 20, line)
   process.emit('SIGTERM')
   assert.is(await watching.ended, 0)
+})
+
+test('Ctrl-Z gives the screen back to the shell before the process stops; fg takes it again', () => {
+  const before = listeners()
+  let text = ''
+  const out = Object.assign(new PassThrough(), { columns: 20, rows: 5 })
+  out.on('data', (chunk) => (text += String(chunk)))
+  const screen: Screen = new Screen(out as never, {
+    hasColours: false, redraw: () => screen.draw([['drawn']]), stopProcess: () => (text += 'STOP'),
+  })
+  screen.open()
+  process.emit('SIGTSTP')
+  process.emit('SIGCONT')
+  screen.close()
+  screen.draw([['too late']])
+  assert.is(text, `${enter}${leave}STOP${enter}\x1b[Hdrawn\x1b[K\x1b[J${leave}`)
+  assert.equal(listeners(), before)
 })
 
 test('the terminal is given back when the watch fails', async () => {
