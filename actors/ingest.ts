@@ -119,7 +119,7 @@ export class Ingest implements FlushSource {
   }
 
   onWrite(message: BusMessage): void {
-    const { clients, telemetry } = this.options
+    const { clients } = this.options
     if (this.over) {
       this.fail(askerOf(message), 'NOT_PRIMARY', 'this node does not reign any more')
       return
@@ -135,11 +135,7 @@ export class Ingest implements FlushSource {
     const key = message.header('Nats-Msg-Id')
     const gated = clients.write(message.data, message.header('Content-Type'), key)
     const asker = { reply: message.reply, encoding: gated.encoding }
-    if (!gated.ok) {
-      telemetry.count('writesRefused', 1, { code: gated.code })
-      this.fail(asker, gated.code, gated.message)
-      return
-    }
+    if (!gated.ok) return this.fail(asker, gated.code, gated.message)
     const level = levelOf(message.header('Engram-Ack'), this.options.spaceSettings.ack)
     if (level === null) {
       this.fail(asker, 'INVALID_OPERATION', 'Engram-Ack is one of memory, durable, committed')
@@ -193,7 +189,8 @@ export class Ingest implements FlushSource {
     for (const encoded of request.encoded) size += encoded.length + 32
     const last = this.open.at(-1)
     if (last && last.builder.bytes + size <= this.options.settings.frameBytesMax) return last
-    const batch = { builder: this.options.frames.builder(), requests: [] }
+    const { frames, clock } = this.options
+    const batch = { builder: frames.builder(), requests: [], openedAtMs: clock.monotonicMs() }
     // An empty builder counts the frame's own bytes: sealing takes them off again.
     this.openBytes += batch.builder.bytes
     this.open.push(batch)
@@ -262,13 +259,12 @@ export class Ingest implements FlushSource {
   }
 
   private refuseUnwritten(request: Waiting): void {
-    if (!request.answered) {
-      this.fail(request, 'READ_ONLY', 'the journal cannot be written: is the disk full?', 500)
-    }
+    if (request.answered) return
+    this.fail(request, 'READ_ONLY', 'the journal cannot be written: is the disk full?', 500)
   }
 
   private durable(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
-    const { log, overlay, node, telemetry } = this.options
+    const { log, overlay, node, telemetry, clock } = this.options
     this.flushingBytes -= frame.bytes.length
     this.flushing.delete(batch)
     this.isDiskFailing = false
@@ -287,6 +283,7 @@ export class Ingest implements FlushSource {
       if (waiting.level !== 'committed') this.answerWaiting(waiting)
       else if (!waiting.answered) this.uncommitted.push(waiting)
     }
+    telemetry.observe('durableAckMs', clock.monotonicMs() - batch.openedAtMs)
     this.options.onDurable()
     this.releaseDuplicates()
   }
@@ -329,6 +326,7 @@ export class Ingest implements FlushSource {
 
   private giveUp(waiting: Waiting, reason: string): void {
     waiting.answered = true
+    this.options.telemetry.count('writesRefused', 1, { code: 'ACK_TIMEOUT' })
     const answer = errorAnswer('ACK_TIMEOUT', `${reason}: the write stands, its level is unknown`, {
       sequence: waiting.last, epoch: this.options.epoch,
     })
@@ -391,6 +389,7 @@ export class Ingest implements FlushSource {
   private fail(
     asker: Asker, code: ErrorCode, message: string, retryAfterMs = 0, sequence?: number,
   ): void {
+    this.options.telemetry.count('writesRefused', 1, { code })
     const answer = errorAnswer(code, message, {
       ...(retryAfterMs > 0 ? { retryAfterMs } : {}),
       // With a sequence the write stands, whatever the code: only its level is unknown.

@@ -312,6 +312,7 @@ export class SpaceActor {
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
     }
+    if (!vacancy && state === 'open') this.vacancySinceMs = null
     join()
   }
 

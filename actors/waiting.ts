@@ -40,6 +40,8 @@ const none: readonly Operation[] = []
 export interface OpenBatch {
   readonly builder: FrameBuilder
   readonly requests: Waiting[]
+  /** When its first request was taken, by the monotonic clock. */
+  readonly openedAtMs: number
 }
 
 /**

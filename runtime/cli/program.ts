@@ -5,6 +5,7 @@ import { Context, exit } from './context.js'
 import type { CliIo } from './context.js'
 import { endingOf } from './errors.js'
 import { addFiles } from './files.js'
+import { addMachines } from './machines.js'
 import { addNode } from './node.js'
 import { addOperate } from './operate.js'
 import { addRead } from './read.js'
@@ -44,8 +45,9 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help on a command: engram COMMAND --h
   addSpace(program, context)
   addOperate(program, context)
   addChaos(program, context)
-  program.commandsGroup('Look into files:')
+  program.commandsGroup('Look into files and charts:')
   addFiles(program, context)
+  addMachines(program, context)
   return program
 }
 

@@ -1,11 +1,11 @@
 /** engram status */
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { EngramClient } from '../client/client.js'
 import type { ConnectionFlags } from '../settings.js'
 import type { ClusterSpace, ClusterStatus } from '../status.js'
 import { CliError, connectionOptions, duration, jsonOption } from './context.js'
 import type { Context } from './context.js'
+import { watchStatus } from './statusWatch.js'
 import { showBytes, showCount, showMs, table } from './text.js'
 
 interface StatusFlags extends ConnectionFlags {
@@ -14,13 +14,18 @@ interface StatusFlags extends ConnectionFlags {
   readonly interval: number
 }
 
+/** Each look asks every node. */
+const intervalMinMs = 100
+
 export function addStatus(program: Command, context: Context): void {
   connectionOptions(program.command('status'))
     .summary('show nodes, primaries, lag and loss windows')
     .description('Asks all nodes and shows one picture: nodes, and per space its primary, who is '
       + 'in sync, how far each member is, and what would be lost if the primary vanished now.')
-    .option('-w, --watch', 'again and again, until Ctrl-C; with --json one line each time')
-    .option('--interval <duration>', 'between two looks', duration, 1000)
+    .option('-w, --watch', 'again and again, until Ctrl-C: redrawn in place on a terminal, else '
+      + 'a line for each space; with --json one line each time')
+    .option('--interval <duration>', `between two looks, at least ${intervalMinMs}ms`,
+      duration, 1000)
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -28,7 +33,9 @@ Examples:
   engram status --watch --interval 500ms
   engram status --json | jq '.spaces[] | {id, primary, inSync, lossWindow}'`)
     .action(context.act((flags: StatusFlags) => context.withClient(flags, (client) =>
-      flags.watch ? watch(context, client, flags) : once(context, client, flags))))
+      flags.watch ? watchStatus(context, client, {
+        json: flags.json ?? false, intervalMs: Math.max(flags.interval, intervalMinMs),
+      }) : once(context, client, flags))))
 }
 
 async function once(context: Context, client: EngramClient, flags: StatusFlags): Promise<void> {
@@ -39,26 +46,6 @@ async function once(context: Context, client: EngramClient, flags: StatusFlags):
       'Start one with `engram up` or `engram node`, or name another server with --nats.')
   }
   if (!flags.json) context.print(showStatus(status))
-}
-
-async function watch(context: Context, client: EngramClient, flags: StatusFlags): Promise<void> {
-  const out = context.io.stdout as NodeJS.WriteStream
-  const stopped = new AbortController()
-  const stop = (): void => stopped.abort()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop)
-  // The reader of the pipe has gone: head, or jq that failed.
-  out.once('error', stop)
-  while (!stopped.signal.aborted) {
-    const status = await client.status()
-    if (flags.json) {
-      context.printJson(status)
-    } else {
-      const shown = status.nodes.length === 0 ? 'no node answers' : showStatus(status)
-      context.print(`${out.isTTY ? '\x1b[H\x1b[J' : ''}${new Date().toISOString()}\n\n${shown}`)
-    }
-    await delay(flags.interval, undefined, { signal: stopped.signal }).catch(() => {})
-  }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop)
 }
 
 export function showStatus(status: ClusterStatus): string {

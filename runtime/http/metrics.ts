@@ -2,9 +2,10 @@
  * Prometheus metrics of a node: gauges read from its status at each scrape, and the counters and
  * distributions that the actors report through the Telemetry port. Base units: seconds, bytes.
  */
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import type { Telemetry } from '../../actors/ports.js'
 import type { MemberStatus, NodeStatusReport } from '../status.js'
+import { promTelemetry } from './telemetry.js'
 
 export interface Metrics {
   readonly registry: Registry
@@ -35,12 +36,14 @@ const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] =
     (m) => m.lossWindow.ms / 1000],
   ['engram_memory_nodes', 'Memory nodes in the store.', (m) => m.nodes],
   ['engram_memory_edges', 'Memory edges in the store.', (m) => m.edges],
-  ['engram_forks', 'Forks this member truncated.', (m) => m.forks],
   ['engram_salvages', 'Salvage files on this member.', (m) => m.salvages],
   ['engram_blocked', '1 while no member can be promoted.', (m) => Number(m.blocked !== null)],
   ['engram_damaged', '1 while the log of this member cannot be trusted.',
     (m) => Number(m.role === 'damaged')],
-  ['engram_promotion_wins', 'Promotions won in this life of the node.', (m) => m.promotions],
+  ['engram_arbiter_reachable', '1 while the arbiter answers with the record of the space.',
+    (m) => m.arbiter === 'unknown' ? null : Number(m.arbiter === 'reachable')],
+  ['engram_arbiter_lost', '1 while the arbiter has lost the record of the space.',
+    (m) => Number(m.arbiter === 'lost')],
   ['engram_promotion_last_seconds', 'Vacancy noticed to first write accepted, last promotion.',
     (m) => m.lastPromotionMs === null ? null : m.lastPromotionMs / 1000],
 ]
@@ -57,7 +60,8 @@ const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[]
   ['engram_journal_bytes', 'Size of the journal.', (r) => r.node.journal?.bytes ?? null],
   ['engram_journal_segments', 'Segments of the journal.',
     (r) => r.node.journal?.segments ?? null],
-  ['engram_journal_flushes', 'Number of the last flush.', (r) => r.node.journal?.flush ?? null],
+  ['engram_journal_flush_number', 'Number of the last flush, over all lives of the node.',
+    (r) => r.node.journal?.flush ?? null],
   ['engram_journal_read_only', '1 while the disk refuses writes.',
     (r) => r.node.journal ? Number(r.node.journal.readOnly) : null],
 ]
@@ -75,13 +79,16 @@ export function createMetrics(
   const registry = options.registry ?? new Registry()
   if (options.processMetrics ?? true) collectDefaultMetrics({ register: registry })
   const refresh = statusGauges(registry)
+  const { telemetry, showSpaces } = promTelemetry(registry)
   return {
     registry,
-    telemetry: promTelemetry(registry),
+    telemetry,
     contentType: registry.contentType,
-    text: () => {
-      refresh(status())
-      return registry.metrics()
+    text: async () => {
+      const report = status()
+      refresh(report)
+      await showSpaces(report.spaces.map(({ space }) => space))
+      return await registry.metrics()
     },
   }
 }
@@ -99,12 +106,18 @@ function statusGauges(registry: Registry): (report: NodeStatusReport) => void {
     ['space', 'replica'])
   const silence = gauge('engram_peer_silence_seconds', 'Since the last heartbeat of a peer.',
     ['peer'])
-  const all = [...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence]
+  const alive = gauge('engram_peer_alive', '1 while heartbeats of a peer arrive.', ['peer'])
+  const info = gauge('engram_node_info', 'Always 1: who this is, in its labels.',
+    ['node', 'version', 'state'])
+  const all = [info, alive, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence]
   return (report) => {
     // Spaces and replicas that are gone must not be shown with their last values.
     for (const one of all) one.reset()
     for (const { gauge, read } of ofNode) gauge.set(read(report) ?? Number.NaN)
+    const { id: node, version, state } = report.node
+    info.set({ node, version, state }, 1)
     for (const [peer, seen] of Object.entries(report.node.peers)) {
+      alive.set({ peer }, Number(seen.state === 'alive'))
       if (seen.silenceMs !== null) silence.set({ peer }, seen.silenceMs / 1000)
     }
     for (const member of report.spaces) {
@@ -119,77 +132,4 @@ function statusGauges(registry: Registry): (report: NodeStatusReport) => void {
       }
     }
   }
-}
-
-const secondBuckets = [
-  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
-]
-const sizeBuckets = Array.from({ length: 13 }, (_, i) => 256 * 4 ** i)
-const countBuckets = Array.from({ length: 16 }, (_, i) => 2 ** i)
-
-/**
- * Names of the port are words in camelCase: `writes`, `journalFlushMs`, `frameBytes`. A counter
- * becomes `engram_writes_total`; a distribution gets its unit from the end of its name, in base
- * units: `engram_journal_flush_seconds`, `engram_frame_bytes`. The labels of the first call are
- * those of the metric: later ones are fitted to it, missing ones empty.
- */
-export function promTelemetry(registry: Registry): Telemetry {
-  const counters = new Map<string, { counter: Counter; labels: string[] }>()
-  const histograms = new Map<string, { histogram: Histogram; labels: string[]; scale: number }>()
-  return {
-    count(name, by = 1, labels = {}) {
-      let entry = counters.get(name)
-      if (!entry) {
-        const labelNames = Object.keys(labels)
-        const counter = new Counter({
-          name: counterName(name), help: `Number of ${words(name)}.`, labelNames,
-          registers: [registry],
-        })
-        entry = { counter, labels: labelNames }
-        counters.set(name, entry)
-      }
-      entry.counter.inc(fitted(labels, entry.labels), by)
-    },
-    observe(name, value, labels = {}) {
-      let entry = histograms.get(name)
-      if (!entry) {
-        const labelNames = Object.keys(labels)
-        const { metric, scale, buckets } = distribution(name)
-        const histogram = new Histogram({
-          name: metric, help: `Distribution of ${words(name)}.`, labelNames, buckets,
-          registers: [registry],
-        })
-        entry = { histogram, labels: labelNames, scale }
-        histograms.set(name, entry)
-      }
-      entry.histogram.observe(fitted(labels, entry.labels), value * entry.scale)
-    },
-  }
-}
-
-function fitted(labels: Record<string, string>, names: string[]): Record<string, string> {
-  return Object.fromEntries(names.map((name) => [name, labels[name] ?? '']))
-}
-
-function words(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).replaceAll('_', ' ')
-}
-
-function snake(name: string): string {
-  const plain = words(name).trim().replace(/[^a-z0-9]+/gi, '_').toLowerCase()
-  return plain.startsWith('engram_') ? plain : `engram_${plain}`
-}
-
-function counterName(name: string): string {
-  const plain = snake(name)
-  return plain.endsWith('_total') ? plain : `${plain}_total`
-}
-
-function distribution(name: string): { metric: string; scale: number; buckets: number[] } {
-  const plain = snake(name)
-  if (plain.endsWith('_ms')) {
-    return { metric: plain.replace(/_ms$/, '_seconds'), scale: 1 / 1000, buckets: secondBuckets }
-  }
-  if (plain.endsWith('_seconds')) return { metric: plain, scale: 1, buckets: secondBuckets }
-  return { metric: plain, scale: 1, buckets: plain.endsWith('_bytes') ? sizeBuckets : countBuckets }
 }

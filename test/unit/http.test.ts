@@ -110,21 +110,27 @@ http('metrics come from the status', async () => {
   ]) assert.ok(lines.includes(line), line)
 })
 
+http('counters of a space are there before their first event', async () => {
+  assert.match(await metrics.text(), 'engram_divergences_total{space="demo"} 0')
+})
+
 http('a space that is gone is no longer shown', async () => {
-  await metrics.text()
+  metrics.telemetry.count('alerts', 1, { space: 'demo', kind: 'lag' })
+  metrics.telemetry.count('promotions', 1, { space: 'demo' })
+  assert.match(await metrics.text(), 'engram_alerts_total{space="demo",kind="lag"} 1')
   report = { ...report, spaces: [] }
   assert.not.match(await metrics.text(), 'space="demo"')
 })
 
 http('telemetry: counters and distributions in base units, labels fitted', async () => {
-  metrics.telemetry.count('writes', 3, { space: 'demo' })
-  metrics.telemetry.count('writes', 2, { space: 'demo', other: 'x' })
-  metrics.telemetry.count('writes')
+  metrics.telemetry.count('newWords', 3, { space: 'demo' })
+  metrics.telemetry.count('newWords', 2, { space: 'demo', other: 'x' })
+  metrics.telemetry.count('newWords')
   metrics.telemetry.observe('journalFlushMs', 4)
   metrics.telemetry.observe('frameBytes', 1000)
   const body = await metrics.text()
-  assert.match(body, 'engram_writes_total{space="demo"} 5')
-  assert.match(body, 'engram_writes_total{space=""} 1')
+  assert.match(body, 'engram_new_words_total{space="demo"} 5')
+  assert.match(body, 'engram_new_words_total{space=""} 1')
   assert.match(body, 'engram_journal_flush_seconds_sum 0.004')
   assert.match(body, 'engram_frame_bytes_sum 1000')
 })

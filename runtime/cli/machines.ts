@@ -1,0 +1,73 @@
+/** engram machines list | export: the statecharts that run, without a cluster. */
+import type { Command } from 'commander'
+import { Option } from 'commander'
+import type { CatalogueEntry } from '../machines/catalogue.js'
+import { flatten } from '../machines/chart.js'
+import { mermaidOf } from '../machines/mermaid.js'
+import { scxmlOf } from '../machines/scxml.js'
+import { jsonOption, usage } from './context.js'
+import type { Context } from './context.js'
+import { table } from './text.js'
+
+const formats = ['json', 'mermaid', 'scxml-like'] as const
+type Format = (typeof formats)[number]
+
+export function addMachines(program: Command, context: Context): void {
+  const machines = program.command('machines').summary('write out the statecharts that run')
+    .description('The charts are read from the machines themselves; no cluster is asked.')
+  machines.command('list').summary('name the charts')
+    .description('Names the charts, with what each one decides.')
+    .addOption(jsonOption())
+    .action(context.act((flags: { json?: boolean }) => list(context, flags)))
+  machines.command('export').argument('[name...]', 'of charts (default: all)')
+    .summary('write charts as JSON, Mermaid or SCXML')
+    .description('Writes the charts with their nested and parallel states, guards, delays, '
+      + 'invoked actors and final states.')
+    .addOption(new Option('--format <format>', 'json; mermaid, a stateDiagram-v2; '
+      + 'scxml-like, its elements with names for guards and actions')
+      .choices(formats).default('json'))
+    .addHelpText('after', `
+Examples:
+  engram machines export promotion --format mermaid
+  engram machines export | jq '.machines[].id'`)
+    .action(context.act((names: string[], flags: { format: Format }) =>
+      write(context, names, flags.format)))
+}
+
+/** Loaded late: no other command of a client needs the machines. */
+async function loadCatalogue(): Promise<CatalogueEntry[]> {
+  const { catalogue } = await import('../machines/catalogue.js')
+  return catalogue()
+}
+
+async function list(context: Context, flags: { json?: boolean }): Promise<void> {
+  const machines = (await loadCatalogue()).map(({ chart, about }) => {
+    const states = flatten(chart.root).slice(1)
+    return { id: chart.id, states: states.length, about }
+  })
+  if (flags.json) return context.printJson({ machines })
+  context.print(table(['CHART', 'STATES', 'DECIDES'],
+    machines.map(({ id, states, about }) => [id, String(states), about])))
+}
+
+async function write(context: Context, names: readonly string[], format: Format): Promise<void> {
+  const all = await loadCatalogue()
+  const chosen = names.length === 0 ? all : names.map((name) => found(all, name))
+  if (format === 'json') {
+    const machines = chosen.map(({ chart, about }) => ({ id: chart.id, about, root: chart.root }))
+    return context.printJson({ machines })
+  }
+  const one = format === 'mermaid' ? mermaidOf : scxmlOf
+  const comment = format === 'mermaid'
+    ? (text: string) => `%% ${text}` : (text: string) => `<!-- ${text} -->`
+  // Several documents in one stream: each begins with a comment that names it.
+  const texts = chosen.map(({ chart }) =>
+    chosen.length === 1 ? one(chart) : `${comment(chart.id)}\n${one(chart)}`)
+  context.print(texts.join('\n\n'))
+}
+
+function found(all: readonly CatalogueEntry[], name: string): CatalogueEntry {
+  const entry = all.find(({ chart }) => chart.id === name)
+  if (entry) return entry
+  throw usage(`there is no chart ${name}`, `Name some of ${all.map((e) => e.chart.id).join(', ')}.`)
+}

@@ -1,0 +1,192 @@
+/** The picture of `engram status --watch`, as lines that fit a terminal. Pure. */
+import { lagDefaults } from '../../machines/lagMonitor.js'
+import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus } from '../status.js'
+import { tableLines } from './paint.js'
+import type { Column, Line, Segment } from './paint.js'
+import type { WatchEvent } from './statusEvents.js'
+import { showBytes, showCount, showMs } from './text.js'
+
+export interface View {
+  /** The last picture; null before the first. */
+  readonly status: ClusterStatus | null
+  /** Wall clock of that picture, ms since 1970. */
+  readonly atMs: number
+  /** Since when nobody answers; null while somebody does. */
+  readonly silentSinceMs: number | null
+  readonly server: string
+  readonly intervalMs: number
+  /** Latest last. */
+  readonly events: readonly WatchEvent[]
+}
+
+export interface Size {
+  readonly columns: number
+  readonly rows: number
+}
+
+/** At most `rows` lines; each is cut to `columns` when it is painted. */
+export function viewLines(view: View, size: Size): Line[] {
+  const head = headLines(view)
+  if (!view.status) return [...head, [], ['no node answers yet']].slice(0, size.rows)
+  const nodes = [[], ...nodeLines(view.status.nodes, size.columns)]
+  // Some of the latest events stay visible however many spaces there are.
+  const eventRows = Math.min(view.events.length, size.rows >= 20 ? 5 : 2)
+  const events: Line[] = eventRows === 0 ? [] : [[], [['EVENTS', 'dim']],
+    ...view.events.slice(-eventRows).map(eventLine)]
+  const left = size.rows - head.length - nodes.length - events.length
+  const spaces = spaceLines(view.status.spaces, { columns: size.columns, rows: left })
+  return [...head, ...nodes, ...spaces, ...events].slice(0, size.rows)
+}
+
+function headLines({ atMs, server, intervalMs, silentSinceMs }: View): Line[] {
+  const title: Line = [
+    ['engram status', 'bold'], `  ${timeOf(atMs)}  every ${showMs(intervalMs)}  `,
+    ['Ctrl-C ends', 'dim'], `  ${server}`,
+  ]
+  if (silentSinceMs === null) return [title]
+  return [title, [[`no node answers since ${timeOf(silentSinceMs)}: what follows is old`, 'red']]]
+}
+
+export const timeOf = (ms: number): string => new Date(ms).toTimeString().slice(0, 8)
+
+function eventLine({ atMs, subject, text }: WatchEvent): Line {
+  return [[timeOf(atMs), 'dim'], `  ${subject}  ${text}`]
+}
+
+const nodeColumns: readonly Column[] = [
+  { head: 'NODE', rank: 0 }, { head: 'STATE', rank: 1 },
+  { head: 'UPTIME', rank: 2, isNumber: true }, { head: 'PID', rank: 4, isNumber: true },
+  { head: 'INCARNATION', rank: 5, isNumber: true }, { head: 'HTTP', rank: 3 },
+  { head: 'DATA', rank: 6 },
+]
+
+function nodeLines(nodes: readonly ClusterNode[], columns: number): Line[] {
+  return tableLines(nodeColumns, nodes.map((node) => [
+    node.id, [node.state, node.state === 'running' ? 'green' : 'red'] as const,
+    node.uptimeMs === null ? '-' : showMs(node.uptimeMs), String(node.pid ?? '-'),
+    String(node.incarnation ?? '-'), node.http ?? '-', node.data ?? '-',
+  ]), columns)
+}
+
+/** All in full; if that is too much, healthy spaces on one line; then all; then the first. */
+function spaceLines(spaces: readonly ClusterSpace[], { columns, rows }: Size): Line[] {
+  if (spaces.length === 0) return [[], ['no spaces; make one: engram space create NAME']]
+  const full = (space: ClusterSpace): Line[] => [[], ...spaceInFull(space, columns)]
+  const short = (space: ClusterSpace): Line[] => [spaceHead(space)]
+  const troubledFirst = spaces.toSorted((a, b) => Number(isHealthy(a)) - Number(isHealthy(b)))
+  for (const lines of [
+    spaces.flatMap(full),
+    [...troubledFirst.flatMap((space) => isHealthy(space) ? [] : full(space)), [],
+      ...spaces.filter(isHealthy).flatMap(short)],
+    [[], ...troubledFirst.flatMap(short)],
+  ]) if (lines.length <= rows) return lines
+  const shown = Math.max(rows - 2, 0)
+  const more = `… and ${spaces.length - shown} more spaces: engram status shows all`
+  return [[], ...troubledFirst.slice(0, shown).flatMap(short), [more]]
+}
+
+/** It has a primary that answers, all members are in sync, and none is alarmingly behind. */
+function isHealthy(space: ClusterSpace): boolean {
+  return space.inSync.length === space.rf && space.blocked === null
+    && space.members.some(({ role }) => role === 'primary')
+    && space.members.every((member) => lagShare(member) < 1)
+}
+
+function spaceHead(space: ClusterSpace): Line {
+  const { inSync, rf, minInSync } = space
+  const colour = inSync.length >= rf ? 'green' : inSync.length < minInSync ? 'red' : 'yellow'
+  return [
+    [space.id, 'bold'], `  epoch ${space.epoch}  primary `,
+    space.primary === null ? ['none', 'red'] : [space.primary, 'green'],
+    '  in sync ', [`${inSync.length} of ${rf}`, colour], ` ${inSync.join(' ')}`,
+    `  committed ${showCount(space.commitSequence)}`,
+  ]
+}
+
+/** What would be lost, in words: the loss window is about the primary and its disk together. */
+export function lossSentence(space: ClusterSpace): string {
+  const { primary, rf, lossWindow: { entries, bytes, ms } } = space
+  if (primary === null) return 'no primary: writes wait'
+  if (!space.members.some(({ role }) => role === 'primary')) {
+    return `${primary} is the primary on record and does not answer`
+  }
+  if (rf === 1) return `one member only: if ${primary} and its disk vanished now: all of it`
+  if (entries === 0) return `if ${primary} vanished now: nothing would be lost`
+  const writes = entries === 1 ? '1 write' : `${showCount(entries)} writes`
+  return `if ${primary} vanished now: ${writes}, ${showMs(ms)} (${showBytes(bytes)})`
+}
+
+const memberColumns: readonly Column[] = [
+  { head: '  MEMBER', rank: 0 }, { head: 'ROLE', rank: 1 }, { head: 'IN SYNC', rank: 4 },
+  { head: 'LAG', rank: 3 }, { head: 'BEHIND', rank: 2, isNumber: true },
+  { head: 'BYTES', rank: 6, isNumber: true }, { head: 'DURABLE', rank: 5, isNumber: true },
+  { head: 'APPLIED', rank: 8, isNumber: true }, { head: 'STATE', rank: 7 },
+  { head: 'REASON', rank: 9 },
+]
+
+function spaceInFull(space: ClusterSpace, columns: number): Line[] {
+  const rows = space.members.map((member): Segment[] => [
+    `  ${member.node}`, roleSegment(member), member.inSync ? 'yes' : ['no', 'yellow'],
+    lagBar(member), hasLag(member) ? showMs(member.lagMs) : '',
+    hasLag(member) ? showBytes(member.lagBytes) : '',
+    reached(member, member.durableSequence), reached(member, member.appliedSequence),
+    member.state, member.reason,
+  ])
+  return [
+    spaceHead(space),
+    [`  ${lossSentence(space)}`],
+    ...(space.blocked === null ? [] : [[`  BLOCKED: ${space.blocked}`, 'red'] as const]
+      .map((segment) => [segment])),
+    ...tableLines(memberColumns, rows, columns),
+  ]
+}
+
+function roleSegment({ role }: ClusterMember): Segment {
+  if (role === 'primary') return [role, 'green']
+  if (role === 'replica') return role
+  return [role, role === 'promoting' || role === 'recovering' ? 'yellow' : 'red']
+}
+
+/** Of a member that is away and never joined this reign nobody knows how far behind it is. */
+function hasLag({ role, lagMs, lagBytes }: ClusterMember): boolean {
+  return role === 'unknown' ? lagMs > 0 || lagBytes > 0 : role !== 'primary'
+}
+
+/** 0 is all that is known of a member that never answered. */
+function reached({ role }: ClusterMember, sequence: number): string {
+  return role === 'unknown' && sequence === 0 ? '-' : showCount(sequence)
+}
+
+const barCells = 10
+
+/** Of what raises the alert: 1 from there on. By time on a logarithmic scale, 1 ms to 5 s. */
+function lagShare({ lagMs, lagBytes }: ClusterMember): number {
+  if (lagBytes > lagDefaults.lagBytesMax) return 1
+  return Math.min(1, Math.log1p(lagMs) / Math.log1p(lagDefaults.lagMsMax))
+}
+
+function lagBar(member: ClusterMember): Segment {
+  if (!hasLag(member)) return ''
+  const share = lagShare(member)
+  const full = share === 0 ? 0 : Math.max(1, Math.floor(share * barCells))
+  const colour = share >= 1 ? 'red' : share > 0.7 ? 'yellow' : 'green'
+  return ['█'.repeat(full) + '░'.repeat(barCells - full), colour]
+}
+
+/** One line for each space: what is written where there is no terminal. */
+export function plainLines(status: ClusterStatus, atMs: number): string[] {
+  const time = new Date(atMs).toISOString()
+  if (status.nodes.length === 0) return [`${time} no node answers`]
+  if (status.spaces.length === 0) return [`${time} no spaces`]
+  return status.spaces.map((space) => {
+    const behind = space.members.filter(({ role }) => role !== 'primary').map((member) =>
+      hasLag(member) ? `${member.node} ${showMs(member.lagMs)} behind`
+        : `${member.node} ${member.state}`)
+    return [
+      `${time} ${space.id} epoch ${space.epoch}`, `primary ${space.primary ?? 'none'}`,
+      `in sync ${space.inSync.join(' ') || 'none'} (${space.inSync.length} of ${space.rf})`,
+      `committed ${space.commitSequence}`, lossSentence(space), ...behind,
+      ...(space.blocked === null ? [] : [`BLOCKED: ${space.blocked}`]),
+    ].join(', ')
+  })
+}

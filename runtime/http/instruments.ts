@@ -1,0 +1,51 @@
+/**
+ * What the actors and the host report through the Telemetry port, with the text that `/metrics`
+ * shows of it. All of it is there from the start, so that a rate over a counter sees its first
+ * event; a test compares this list with the calls in the source.
+ */
+
+export interface Instrument {
+  /** As the Telemetry port names it: words in camelCase, the unit last. */
+  readonly name: string
+  readonly kind: 'counter' | 'distribution'
+  readonly help: string
+  readonly labels: readonly string[]
+}
+
+const counter = (name: string, help: string, labels: readonly string[] = []): Instrument =>
+  ({ name, kind: 'counter', help, labels })
+const distribution = (name: string, help: string): Instrument =>
+  ({ name, kind: 'distribution', help, labels: [] })
+
+export const instruments: readonly Instrument[] = [
+  counter('writes', 'Entries that became durable on this node as the primary of their space.'),
+  counter('writesDuplicates', 'Writes whose idempotency key had taken effect before.'),
+  counter('writesRefused', 'Writes answered with an error, by its code.', ['code']),
+  counter('reads', 'Queries answered, as the primary or as a replica.'),
+  distribution('durableAckMs',
+    'From a write taken to its durable answer: the slowest write of each batch.'),
+  counter('journalFlushes', 'Group commits: one write and one fdatasync each.'),
+  counter('journalFlushedBytes', 'Bytes of frames that group commits made durable.'),
+  distribution('journalFlushMs',
+    'Time of a group commit: write, fdatasync, and the answers that waited for it.'),
+  counter('journalWriteFailures', 'Group commits that the file system refused: a full disk.'),
+  counter('alerts', 'Alerts sent on engram.v1.alert.<space>, by kind.', ['space', 'kind']),
+  counter('inSyncChanges', 'Changes of the in-sync set by this primary.', ['space']),
+  counter('promotions', 'Promotions that this member won.', ['space']),
+  distribution('promotionMs', 'From the vacancy noticed to the first write accepted.'),
+  counter('forks', 'Forks that this member truncated; each is kept in a salvage file.', ['space']),
+  counter('divergences',
+    'Acks of a member whose digest differs from the primary\'s at the same sequence.', ['space']),
+  counter('gaps', 'Frames that did not follow on the log of this member, and were asked again.'),
+  counter('rewinds', 'Streams sent again from an earlier sequence, by replica.', ['peer']),
+  counter('peersSuspected', 'Peers that fell silent for three heartbeats.'),
+  counter('tilts', 'Stalls of the own event loop: judgement of peers was suspended.'),
+  counter('badMessages', 'Messages of the protocol that could not be decoded, by kind.', ['kind']),
+  counter('engram_host_dead_letters_total', 'Events that no actor took, by reason.', ['reason']),
+  counter('engram_host_restarts_total', 'Actors started again after they failed.'),
+  counter('engram_host_escalations_total',
+    'Failures beyond what supervision heals: the process ends.'),
+  counter('engram_host_lost_messages_total', 'Events of remote actors that never arrived.'),
+  counter('engram_host_unhandled_total',
+    'Events that an actor ignored in the state it was in, by type.', ['type']),
+]
