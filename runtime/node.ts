@@ -22,6 +22,9 @@ import { createMetrics } from './http/metrics.js'
 import { nodeRoutes } from './http/nodeRoutes.js'
 import { startHttpServer } from './http/server.js'
 import type { HttpServer } from './http/server.js'
+import { InspectionService } from './inspect/service.js'
+import { eventsRoute } from './inspect/sse.js'
+import { Traffic } from './inspect/traffic.js'
 import { loadIdentity } from './journal/identity.js'
 import { openJournal } from './journal/journal.js'
 import { lockDirectory } from './journal/lock.js'
@@ -89,6 +92,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     node: id, clock, logger, telemetry,
     onEscalation: (error) => node.fatal(error),
   })
+  const traffic = new Traffic()
+  const inspection = new InspectionService({
+    node: id, clock, logger, host, traffic,
+    incarnation: () => node.context?.wire.life.incarnation ?? 0,
+  })
   const node: NodeActor = new NodeActor({
     node: id, pid: process.pid,
     hostname: hostname(),
@@ -98,7 +106,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     settings: settingsOf(config),
     ports: {
       clock, random, logger, telemetry, host,
-      bus: checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config),
+      bus: traffic.over(
+        checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config)),
       openArbiter: jetStreamArbiter({
         replicas: config.arbiterReplicas, timeoutMs: config.casTimeoutMs,
       }),
@@ -114,13 +123,15 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       void (http?.close() ?? Promise.resolve()).finally(() => finish(code))
     },
     onConnection: (connection) => {
+      inspection.attach(connection)
       if (connection) host.attachBus(connection)
       else host.detachBus()
     },
   })
   if (options.http !== null) {
     http = await startHttpServer({
-      address: options.http, routes: nodeRoutes(report, metrics),
+      address: options.http,
+      routes: { ...nodeRoutes(report, metrics), '/events': eventsRoute(inspection.feed) },
       onError: (error, path) => logger.warn({ error, path }, 'an HTTP request failed'),
     })
     node.http = http.url
