@@ -75,9 +75,11 @@ function progressName({ counts }: EventOf<'progress'>): string {
   return most?.[0] ?? 'engram.progress'
 }
 
+/** As Stately's own sender has it, against its types. */
+const noId = null as unknown as string
+
 function head(node: string, atMs: number) {
-  // Stately's own sender has null for an id, against its types.
-  return { _version: statelyVersion, createdAt: String(atMs), rootId: node, id: '' }
+  return { _version: statelyVersion, createdAt: String(atMs), rootId: node, id: noId }
 }
 
 function actorEvent(node: string, actor: ActorShown, picture: Picture): StatelyInspectionEvent {
