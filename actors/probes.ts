@@ -2,7 +2,7 @@ import type { Life, NodeId, PingAnswer } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import type { NodeIdentityInput, NodePorts } from './context.js'
 import type { BusMessage } from './ports.js'
-import { NoRespondersError } from './ports.js'
+import { NoRespondersError, RequestTimeoutError } from './ports.js'
 import type { ActorSettings } from './settings.js'
 import type { Wire } from './wire.js'
 
@@ -20,6 +20,14 @@ export type ProbeOutcome = 'gone' | 'silent' | 'unknown' | PingAnswer
 
 const nothing = new Uint8Array(0)
 
+/**
+ * Silence takes a probe's whole time, and is probed again at once. What fails sooner (the own
+ * connection is closed, nobody could be asked) must not be: it would be asked without a pause.
+ */
+function silentOrUnknown(error: unknown): 'silent' | 'unknown' {
+  return error instanceof RequestTimeoutError ? 'silent' : 'unknown'
+}
+
 /** Pings, direct and through a witness (SWIM, Das et al. 2002, section 4.1), asked and answered. */
 export class Probes {
   constructor(private readonly options: ProbesOptions) {}
@@ -28,21 +36,21 @@ export class Probes {
    * 503 is evidence only from the server that the suspect was on, to a connection that has been
    * open since the suspect's last heartbeat: the detector asks directly only when that is so.
    */
-  async ping(peer: NodeId): Promise<'gone' | 'silent' | PingAnswer> {
+  async ping(peer: NodeId): Promise<ProbeOutcome> {
     const { wire, settings, ports } = this.options
     try {
       const subject = subjects.ping(peer)
       const answer = await wire.request(subject, nothing, { timeoutMs: settings.probeMs })
       const decoded = ports.control.pingAnswer(answer.data)
-      return decoded.ok ? decoded.value : 'silent'
+      return decoded.ok ? decoded.value : 'unknown'
     } catch (error) {
-      return error instanceof NoRespondersError ? 'gone' : 'silent'
+      if (error instanceof NoRespondersError) return 'gone'
+      return silentOrUnknown(error)
     }
   }
 
   /**
-   * Asks `witness`, a node on the suspect's own server; null: there is none. `unknown` comes soon,
-   * and what is silent is asked again at once, so they are told apart. A witness that finds
+   * Asks `witness`, a node on the suspect's own server; null: there is none. A witness that finds
    * somebody alive found the very life that it was asked about.
    */
   async askWitness(
@@ -64,7 +72,7 @@ export class Probes {
       if (outcome === 'noWitness') return 'unknown'
       return { node: peer, disk: '', server: server ?? '', ...life }
     } catch (error) {
-      return error instanceof NoRespondersError ? 'unknown' : 'silent'
+      return silentOrUnknown(error)
     }
   }
 
@@ -87,7 +95,7 @@ export class Probes {
     let outcome: 'alive' | 'gone' | 'silent' | 'noWitness' = 'noWitness'
     if (mayWitness(target, { incarnation, connection })) {
       const found = await this.ping(target)
-      outcome = typeof found === 'string' ? found : 'alive'
+      outcome = typeof found !== 'string' ? 'alive' : found === 'unknown' ? 'noWitness' : found
     }
     wire.publish(reply, ports.control.encode({ outcome }))
   }

@@ -54,6 +54,8 @@ export class SpaceActor {
   private subscriptions: BusSubscription[] = []
   private readonly records: RecordWatch
   private vacancySinceMs: number | null = null
+  /** The record was read over this connection. Before, it tells whom to join, and nothing else. */
+  private isVerified = false
 
   /** `mayPromote`: asked before a promotion begins; false: it is reconsidered later. */
   constructor(
@@ -173,6 +175,8 @@ export class SpaceActor {
       this.subscriptions = [wire.subscribe(subject, onRead, { queue: 'members' })]
     }
     this.records.refresh()
+    // Its primary refuses who comes late: a session needs no arbiter (DESIGN section 12).
+    this.reconsider()
   }
 
   disconnected(reason: string): void {
@@ -181,7 +185,7 @@ export class SpaceActor {
     this.member.endReign(reason)
     this.actor?.send({ type: 'busLost', reason })
     this.replica?.reignEnded(reason)
-    this.member.record = null
+    this.isVerified = false
   }
 
   private unsubscribe(): void {
@@ -259,7 +263,7 @@ export class SpaceActor {
     if (member.record && member.record.revision > record.revision
       && member.record.assignment.epoch >= assignment.epoch) return
     member.record = record
-    member.sawEpoch(assignment.epoch)
+    this.isVerified = true
     if (this.primary) {
       if (assignment.epoch > member.reigningEpoch && !this.primary.isTransferring) {
         this.primary.deposed(`${assignment.primary?.node ?? 'nobody'} holds epoch `
@@ -278,6 +282,7 @@ export class SpaceActor {
   private onLost(remembered: AssignmentAt | null): void {
     if (!remembered) return
     this.member.record = remembered
+    this.isVerified = true
     this.primary?.deposed('the arbiter lost the record')
     this.reconsider()
   }
@@ -289,6 +294,10 @@ export class SpaceActor {
     if (!record || !replica || !this.context.wire.isOpen || member.damage) return
     const { primary, epoch, state } = record.assignment
     if (!record.assignment.members.some((m) => m.node === member.self)) return
+    const join = () => {
+      if (primary && primary.node !== member.self) replica.reignSeen(primary.node, epoch)
+    }
+    if (!this.isVerified) return join()
     const isMyLife = primary !== null && primary.node === member.self
       && compareLives(primary, this.context.wire.life) === 0
     if (isMyLife && state === 'claimed' && record.revision > 0
@@ -303,7 +312,7 @@ export class SpaceActor {
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
     }
-    if (primary && primary.node !== member.self) replica.reignSeen(primary.node, epoch)
+    join()
   }
 
   // ---------------------------------------------------------------- what the node tells

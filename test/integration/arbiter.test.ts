@@ -4,7 +4,7 @@ import type { Assignment } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
 import { assertAllTaken, audit } from '../support/books.js'
 import { space, type Cluster } from '../support/cluster.js'
-import { note, scenario, suite } from '../support/scenario.js'
+import { note, scenario, suite, type Stage } from '../support/scenario.js'
 import { lasting, notYet, waitFor } from '../support/wait.js'
 
 const arbiter = suite('integration: arbiter')
@@ -39,8 +39,26 @@ function written(cluster: Cluster): Promise<Assignment> {
   })
 }
 
+/**
+ * nats-server 2.9.10 sometimes panics when a stream is deleted under load. For the cluster that is
+ * one more broker outage, which it has to get over.
+ */
+function keepBroker(stage: Stage, cluster: Cluster): void {
+  let isStarting = false
+  const timer = setInterval(() => {
+    if (isStarting || !cluster.broker.hasEnded) return
+    isStarting = true
+    note('nats-server ended by itself: started again')
+    void cluster.broker.start().finally(() => {
+      isStarting = false
+    })
+  }, 100)
+  stage.onEnd(() => clearInterval(timer))
+}
+
 scenario(arbiter, 'the bucket is deleted under load, later failover works', async (stage) => {
   const cluster = await stage.cluster()
+  keepBroker(stage, cluster)
   const alerts = collectAlerts(cluster)
   const writer = await stage.writer(cluster)
   await writer.taken(200)
@@ -70,6 +88,7 @@ scenario(arbiter, 'the bucket is deleted under load, later failover works', asyn
 
 scenario(arbiter, 'the bucket is deleted again and again', async (stage) => {
   const cluster = await stage.cluster()
+  keepBroker(stage, cluster)
   const writer = await stage.writer(cluster, { level: 'committed' })
   await writer.taken(100)
   const until = performance.now() + 5000
@@ -77,12 +96,6 @@ scenario(arbiter, 'the bucket is deleted again and again', async (stage) => {
   while (performance.now() < until) {
     await deleteBucket(cluster).then(() => { deletions += 1 }, () => undefined)
     await lasting(250)
-    if (cluster.broker.hasEnded) {
-      // nats-server 2.9.10 sometimes panics when a stream is deleted under load. For the cluster
-      // that is one more broker outage, which it has to get over.
-      note(`nats-server ended by itself after ${deletions} deletions: started again`)
-      await cluster.broker.start()
-    }
   }
   assert.ok(deletions > 1, `the bucket was made again: ${deletions} deletions`)
   await written(cluster)
@@ -96,6 +109,7 @@ scenario(arbiter, 'the bucket is deleted again and again', async (stage) => {
 
 scenario(arbiter, 'the bucket goes and the primary dies at once', async (stage) => {
   const cluster = await stage.cluster()
+  keepBroker(stage, cluster)
   const writer = await stage.writer(cluster, { level: 'committed' })
   await writer.taken(200)
   const old = await cluster.reign()

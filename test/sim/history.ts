@@ -25,7 +25,8 @@ export interface ReadRecord {
   readonly client: string
   readonly target: 'primary' | 'any'
   readonly committed: boolean
-  readonly nodeId: string
+  /** The node asked for, or the first of up to 20 log entries. */
+  readonly query: { readonly nodeId: string } | { readonly from: number }
   readonly minSequence: number
   readonly maxStalenessMs: number
   readonly attempt: Attempt<ReadAnswer>

@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url'
 import type { RunOptions } from './run.js'
 import type { Job, JobResult } from './worker.js'
 
+/** A run takes seconds; one that takes this long never ends, ms. */
+const hangMs = 180_000
+
 export interface PoolOptions {
   readonly seeds: Iterable<number>
   readonly processes: number
@@ -44,10 +47,18 @@ function serve(
   workers.push(worker)
   return new Promise((resolve, reject) => {
     let job: Job | null = null
+    let watchdog: NodeJS.Timeout | undefined
     const give = (): void => {
+      clearTimeout(watchdog)
       job = next()
-      if (job) worker.send(job)
-      else {
+      if (job) {
+        const { seed } = job
+        worker.send(job)
+        watchdog = setTimeout(() => {
+          worker.kill('SIGKILL')
+          reject(new Error(`seed ${seed} does not end: something spins without a timer`))
+        }, hangMs)
+      } else {
         worker.disconnect()
         resolve()
       }
@@ -58,6 +69,7 @@ function serve(
     })
     worker.on('error', reject)
     worker.on('exit', (code, signal) => {
+      clearTimeout(watchdog)
       if (job) reject(new Error(`the worker of seed ${job.seed} ended (${signal ?? code})`))
     })
     give()

@@ -34,8 +34,11 @@ async function allHold(seeds: Iterable<number>, mayGoOn?: () => boolean): Promis
   throw new Error(`${showOutcome(first)}\ncut down:\n${showOutcome(result)}`)
 }
 
+/** Found what has been mended since: a probe that failed at once was repeated without a pause. */
+const regressions = [337900192]
+
 test('the fixed seeds', async () => {
-  const seeds = Array.from({ length: 60 }, (_, index) => index + 1)
+  const seeds = [...regressions, ...Array.from({ length: 50 }, (_, index) => index + 1)]
   const runs = await allHold(seeds)
   if (runs !== seeds.length) throw new Error(`${runs} of ${seeds.length} seeds were run`)
 })

@@ -123,7 +123,11 @@ class Client {
     const committed = target === 'primary' && random.chance(0.4)
     const minSequence = target === 'any' && random.chance(0.5) ? this.seen : 0
     const maxStalenessMs = target === 'any' && random.chance(0.3) ? random.pick([50, 500]) : Infinity
-    const nodeId = `id-${random.integer(idCount)}`
+    const query = random.chance(0.15)
+      ? { from: Math.max(1, this.seen - random.integer(15)) }
+      : { nodeId: `id-${random.integer(idCount)}` }
+    const body = JSON.stringify('from' in query
+      ? { type: 'GetEntries', limit: 20, ...query } : { type: 'GetNode', ...query })
     const subject = target === 'any' ? subjects.readAny(space) : subjects.read(space)
     const headers = {
       ...(committed ? { 'Engram-Read': 'committed' } : {}),
@@ -131,10 +135,9 @@ class Client {
       ...(Number.isFinite(maxStalenessMs)
         ? { 'Engram-Max-Staleness-Ms': String(maxStalenessMs) } : {}),
     }
-    await this.ask<ReadAnswer>(subject, JSON.stringify({ type: 'GetNode', nodeId }), headers,
-      (attempt) => world.history.reads.push({
-        client: this.name, target, committed, nodeId, minSequence, maxStalenessMs, attempt,
-      }))
+    await this.ask<ReadAnswer>(subject, body, headers, (attempt) => world.history.reads.push({
+      client: this.name, target, committed, query, minSequence, maxStalenessMs, attempt,
+    }))
   }
 
   /** null: there is no connection. */

@@ -21,6 +21,7 @@ test('a replica comes back while the arbiter is away: the reign goes on', async 
   cluster.broker.kill(replica.life!.connection!, 'its server ended')
   await cluster.run(5000)
   assert.is(cluster.primary(), primary, 'its grants were renewed in time')
+  await cluster.writes(3, 'committed')
   cluster.bucket.available = true
   await cluster.writes(3, 'committed')
   assert.is(cluster.record()!.epoch, 1)

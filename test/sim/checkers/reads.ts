@@ -47,6 +47,12 @@ class LogReader {
     return this.writes.get(id)?.findLast((write) => write.sequence <= sequence)?.token ?? null
   }
 
+  /** As many as the answer had: it may stop early, at a frame or at its size. */
+  entries(from: number, upTo: number, count: number): readonly LogEntry[] {
+    const least = Math.min(1, Math.max(0, upTo - from + 1))
+    return this.log.slice(from - 1, Math.min(upTo, from - 1 + Math.max(least, count)))
+  }
+
   /** Whether what a reign's primary had at the sequence is what the log has there. */
   covers(epoch: number, sequence: number): boolean {
     return sequence <= (this.ends.get(epoch) ?? 0)
@@ -58,7 +64,7 @@ class LogReader {
 }
 
 function checkValue(world: World, read: Answered, reader: LogReader): void {
-  const { answer, nodeId, target, committed } = read
+  const { answer, query, target, committed } = read
   const isCommitted = target === 'any' || committed
   if (target === 'any' && reader.epochAt(answer.sequence) !== answer.epoch) {
     world.violate('read', `${answer.node} answers from (${answer.epoch}, ${answer.sequence}), `
@@ -66,11 +72,14 @@ function checkValue(world: World, read: Answered, reader: LogReader): void {
   }
   // An uncommitted tail may have become a fork.
   if (!isCommitted && !reader.covers(answer.epoch, answer.sequence)) return
-  const value = (answer.value as { content?: string } | null)?.content ?? null
-  const expected = reader.valueAt(nodeId, answer.sequence)
+  const [value, expected] = 'nodeId' in query
+    ? [(answer.value as { content?: string } | null)?.content ?? null,
+      reader.valueAt(query.nodeId, answer.sequence)]
+    : [JSON.stringify(answer.value), JSON.stringify(reader.entries(query.from, answer.sequence,
+      (answer.value as unknown[]).length))]
   if (value === expected) return
-  world.violate('read', `${nodeId} read from ${answer.node} (${target}) as of `
-    + `${answer.sequence}: ${value}, the log says ${expected}`)
+  world.violate('read', `${JSON.stringify(query)} at ${answer.node} (${target}) as of `
+    + `${answer.sequence} gives ${value}, the log says ${expected}`)
 }
 
 function checkBounds(world: World, { answer, minSequence, maxStalenessMs }: Answered): void {
