@@ -3,9 +3,10 @@
  *
  * | message | source → target | subject |
  * |---|---|---|
- * | start, a request; its answer | inspector → node, or all | `engram.v1.inspect.<node>.start`, `engram.v1.inspect._all.start` |
+ * | start, a request; its answer | inspector → node | `engram.v1.inspect.<node>.start` |
+ * | the same | inspector → all nodes | `engram.v1.inspect._all.start` |
  * | envelope | node → inspectors | `engram.v1.inspect.<node>` |
- * | envelope, with payloads | node → inspectors that asked for them | `engram.v1.inspect.<node>.payloads` |
+ * | envelope, with payloads | node → those that asked | `engram.v1.inspect.<node>.payloads` |
  *
  * NATS tells nobody how many subscribers there are, so an inspector announces itself, for a lease,
  * and renews that. Without a lease a node hooks nothing in and publishes nothing. A reader must
