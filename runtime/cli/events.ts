@@ -5,7 +5,7 @@ import { inboxPrefix } from '../bus/options.js'
 import { connect } from '../client/client.js'
 import { controlCodec } from '../codec/control.js'
 import { Inspector } from '../inspect/inspector.js'
-import { Story } from '../inspect/story.js'
+import { InOrder, Story } from '../inspect/story.js'
 import type { Told } from '../inspect/story.js'
 import { situation } from '../inspect/situation.js'
 import type { ConnectionFlags } from '../settings.js'
@@ -47,16 +47,23 @@ async function events(
   const { nats } = context.settings(flags)
   const client = await connect({ ...nats, name: 'engram events' })
   try {
-    const story = new Story({ tell: (told) => print(context, told, flags), space })
+    const order = new InOrder()
+    const story = new Story({ tell: (told) => order.add(told, performance.now()), space })
     const end = flags.follow ? await follow(context, client, inboxPrefix(nats), story) : () => {}
     const status = await client.status()
     if (status.nodes.length === 0 && !flags.follow) {
       throw new CliError(`no Engram node answers on ${client.connection.getServer()}`,
         'Start one with `engram up` or `engram node`, or name another server with --nats.')
     }
-    for (const told of situation(status, Date.now(), space)) print(context, told, flags)
+    const printAll = (lines: readonly Told[]): void => {
+      for (const told of lines) print(context, told, flags)
+    }
+    printAll(situation(status, Date.now(), space))
+    const pace = setInterval(() => printAll(order.due(performance.now())), 50)
     await stopped
+    clearInterval(pace)
     end()
+    printAll(order.due(Infinity))
   } finally {
     await client.close()
   }

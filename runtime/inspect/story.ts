@@ -195,7 +195,7 @@ export class Story {
     // `blocked` is an alert, too, and told as that.
     const step = promotionSteps[to]
     if (step === undefined) return
-    const why = to === 'won' ? '' : because(reason)
+    const why = to === 'won' ? '' : because(reason?.replace(/^stands by: /, '') ?? null)
     this.tell(atMs, 'promotion', `${node}, candidate for ${space}, ${step}${why}`,
       { node, space, state: to, ...given(reason) })
   }
@@ -247,6 +247,36 @@ export function told(
   atMs: number, kind: ToldKind, text: string, fields: Omit<Told, 'at' | 'kind' | 'text'>,
 ): Told {
   return { at: isoTime(atMs), kind, text: text.replaceAll(/\p{Cc}+/gu, ' '), ...fields }
+}
+
+/** Of lines of one millisecond: causes before effects. */
+function rank({ kind, state }: Told): number {
+  if (kind === 'promotion') return state === 'promoting' ? 2 : 3
+  return { node: 0, actor: 1, reign: 4, handover: 4 }[kind as string] ?? 5
+}
+
+/**
+ * Puts the lines of several nodes in order: each is held for a moment, in which earlier ones may
+ * still come. `due` gives those whose moment is over. As good as the nodes' clocks.
+ */
+export class InOrder {
+  private held: { readonly told: Told; readonly sinceMs: number }[] = []
+
+  constructor(private readonly holdMs = 200) {}
+
+  add(told: Told, nowMs: number): void {
+    this.held.push({ told, sinceMs: nowMs })
+  }
+
+  /** With Infinity: all. */
+  due(nowMs: number): Told[] {
+    // What comes before a line that is due is due, too.
+    const sorted = this.held.toSorted((a, b) =>
+      a.told.at < b.told.at ? -1 : a.told.at > b.told.at ? 1 : rank(a.told) - rank(b.told))
+    const last = sorted.findLastIndex(({ sinceMs }) => nowMs - sinceMs >= this.holdMs)
+    this.held = sorted.slice(last + 1)
+    return sorted.slice(0, last + 1).map((line) => line.told)
+  }
 }
 
 function isoTime(atMs: number): string {
