@@ -121,9 +121,12 @@ export function countEvent(counts: Map<string, number>, type: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
-/** The config of a machine as JSON; functions by their names, as Stately's inspector has them. */
+/**
+ * The config of a machine as JSON, without the context that it begins with; functions by their
+ * names, as Stately's inspector has them.
+ */
 function definitionOf(config: object): string {
-  return JSON.stringify(config, (_key, value: unknown) =>
+  return JSON.stringify({ ...config, context: undefined }, (_key, value: unknown) =>
     typeof value === 'function' ? { type: value.name } : value)
 }
 
