@@ -43,7 +43,6 @@ async function events(
 ): Promise<void> {
   const fault = space === undefined ? null : nameFault(space)
   if (fault !== null) throw usage(`the space: ${fault}`, 'Names of spaces: engram space list')
-  const stopped = flags.follow ? untilStopped(context) : Promise.resolve()
   const { nats } = context.settings(flags)
   const client = await connect({ ...nats, name: 'engram events' })
   try {
@@ -60,7 +59,7 @@ async function events(
     }
     printAll(situation(status, Date.now(), space))
     const pace = setInterval(() => printAll(order.due(performance.now())), 50)
-    await stopped
+    if (flags.follow) await untilStopped(context)
     clearInterval(pace)
     end()
     printAll(order.due(Infinity))

@@ -3,12 +3,13 @@ import type { Command } from 'commander'
 import { nameFault } from '../../machines/subjects.js'
 import { inboxPrefix } from '../bus/options.js'
 import { openConnection } from '../client/connection.js'
+import { HttpListenError } from '../http/server.js'
 import { Inspector } from '../inspect/inspector.js'
 import { Picture } from '../inspect/picture.js'
 import { statelyEvents, statelyPicture, stoppedEvent } from '../inspect/stately.js'
 import { defaultInspectorUrl, startStatelyServer } from '../inspect/statelyServer.js'
 import type { ConnectionFlags } from '../settings.js'
-import { connectionOptions, jsonOption, untilStopped, usage, whole } from './context.js'
+import { CliError, connectionOptions, jsonOption, untilStopped, usage, whole } from './context.js'
 import type { Context } from './context.js'
 
 interface InspectFlags extends ConnectionFlags {
@@ -49,12 +50,11 @@ async function inspect(context: Context, flags: InspectFlags): Promise<void> {
   if (!/^https?:\/\//.test(flags.inspector) || !URL.canParse(flags.inspector)) {
     throw usage(`${flags.inspector} is no URL`, `The default is ${defaultInspectorUrl}`)
   }
-  const stopped = untilStopped(context)
   const { nats } = context.settings(flags)
   const picture = new Picture()
   const server = await startStatelyServer({
     port: flags.port, inspectorUrl: flags.inspector, greeting: () => statelyPicture(picture),
-  })
+  }).catch(portInUse)
   const connection = await openConnection({ ...nats, name: 'engram inspect' })
     .catch(async (error: unknown) => {
       await server.close()
@@ -77,8 +77,14 @@ async function inspect(context: Context, flags: InspectFlags): Promise<void> {
   const { url, webSocketUrl } = server
   if (flags.json) context.printJson({ ready: true, url, webSocket: webSocketUrl })
   else context.print(`Open ${url} in a browser. Programs: ${webSocketUrl}. Ctrl-C ends it.`)
-  await stopped
+  await untilStopped(context)
   inspector.stop()
   await server.close()
   await connection.drain()
+}
+
+/** The server's own message speaks of --http, which is another command's. */
+function portInUse(error: unknown): never {
+  if (!(error instanceof HttpListenError)) throw error
+  throw new CliError(error.message.replace(/;.*$/, ''), 'Choose another port: --port 0')
 }

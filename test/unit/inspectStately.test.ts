@@ -1,11 +1,12 @@
 /** The bridge to Stately's inspector, read by that package's own receiver. */
 import { readFileSync } from 'node:fs'
-import { createWebSocketReceiver } from '@statelyai/inspect'
+import { createInspector, createWebSocketReceiver } from '@statelyai/inspect'
 import type { StatelyInspectionEvent } from '@statelyai/inspect'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { WebSocket } from 'ws'
 import { createMachine } from 'xstate'
+import type { InspectionEvent } from 'xstate'
 import { Picture } from '../../runtime/inspect/picture.js'
 import {
   statelyEvents, statelyPicture, statelyVersion, stoppedEvent,
@@ -14,7 +15,8 @@ import { startStatelyServer } from '../../runtime/inspect/statelyServer.js'
 import type { StatelyServer } from '../../runtime/inspect/statelyServer.js'
 import { repositoryFile } from '../../runtime/paths.js'
 import { waitFor } from '../support/wait.js'
-import { feedKit, read } from './inspectKit.js'
+import { kit } from './hostKit.js'
+import { feedKit, lamp, read } from './inspectKit.js'
 
 const test = suite('stately')
 
@@ -87,6 +89,22 @@ test('the official receiver gets actors with their charts, events and snapshots'
   await server.close()
 })
 
+test('the package takes what an observer of the host gets: standard XState events', async () => {
+  const seen: StatelyInspectionEvent[] = []
+  const inspector = createInspector({ send: (event) => seen.push(event) })
+  const { host } = kit({
+    inspect: (event) => {
+      // The host's own events stand beside those of XState.
+      if (event.type.startsWith('@xstate.')) inspector.inspect.next?.(event as InspectionEvent)
+    },
+  })
+  host.spawn({ id: 'a', logic: lamp, input: () => undefined }).send({ type: 'pressed' })
+  await waitFor('the snapshot', () => of(seen, '@xstate.snapshot')
+    .some(({ snapshot }) => snapshot.value === 'on'))
+  assert.equal(of(seen, '@xstate.actor').map(({ name }) => name), ['a'])
+  assert.ok(of(seen, '@xstate.event').some(({ event }) => event.type === 'pressed'))
+})
+
 test('a later receiver is told the present, without what is over', async () => {
   const { server, spawn, clock, present } = await bridgeKit()
   present()
@@ -101,7 +119,7 @@ test('a later receiver is told the present, without what is over', async () => {
 })
 
 test('messages between nodes are events from one actor to another', async () => {
-  const { picture, take } = await bridgeKit()
+  const { picture, take, server } = await bridgeKit()
   const shown = (node: string, actors: readonly string[]) => JSON.stringify({
     version: 1, node, incarnation: 1, stream: '1', number: 1, dropped: 0,
     present: { part: 1, parts: 1 }, events: actors.map((actor) => ({
@@ -126,10 +144,11 @@ test('messages between nodes are events from one actor to another', async () => 
   ])
   assert.is(of([stoppedEvent('n1', picture.drop('n1')[0]!)], '@xstate.snapshot')[0]?.snapshot.status,
     'stopped')
+  await server.close()
 })
 
 test('a new life of a node replaces what it showed before', async () => {
-  const { picture, take } = await bridgeKit()
+  const { picture, take, server } = await bridgeKit()
   const life = (incarnation: number, actor: string) => JSON.stringify({
     version: 1, node: 'n1', incarnation, stream: `${incarnation}`, number: 1, dropped: 0,
     present: { part: 1, parts: 1 },
@@ -145,6 +164,7 @@ test('a new life of a node replaces what it showed before', async () => {
   assert.equal(of(events, '@xstate.snapshot').map((e) => [e.sessionId, e.snapshot.status]),
     [['n1/old', 'stopped']])
   assert.equal(of(events, '@xstate.actor').map((e) => e.sessionId), ['n1/new'])
+  await server.close()
 })
 
 function upgrade(server: StatelyServer, headers: Record<string, string>): Promise<number> {
