@@ -98,8 +98,11 @@ export class Inspector {
   }
 
   private onAnswer(message: Msg): void {
-    // No node runs, or not that one: they are asked again.
-    if (message.data.length === 0) return
+    if (message.data.length === 0) {
+      const { node } = this.options
+      return this.fault(`${node ?? 'no node'} ${node ? 'does not answer' : 'answers'} yet: `
+        + 'it is asked again until it does')
+    }
     const answer = startAnswer.safeParse(parse(message.data))
     if (!answer.success) return this.fault('an answer to a start is not understood')
     if (answer.data.ok) this.saw(answer.data.node)

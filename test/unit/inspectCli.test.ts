@@ -9,10 +9,12 @@ import { connect as natsConnect } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { runCli } from '../../runtime/cli/program.js'
+import { Inspector } from '../../runtime/inspect/inspector.js'
 import type { Told } from '../../runtime/inspect/story.js'
 import { startNatsServer } from '../../runtime/natsServer.js'
 import type { NatsServer } from '../../runtime/natsServer.js'
 import { Responder } from '../support/responder.js'
+import { waitFor } from '../support/wait.js'
 
 const test = suite('inspect and events on the command line')
 const cwd = mkdtempSync(join(tmpdir(), 'engram-inspect-'))
@@ -61,6 +63,23 @@ test('a port in use is told, with what to do', async () => {
   assert.match(err, new RegExp(`${port} is in use`))
   assert.match(err, /--port 0/)
   busy.close()
+})
+
+test('an inspector says so once when no node answers, and goes on asking', async () => {
+  const nats = await natsConnect({ servers: server.url })
+  const faults: string[] = []
+  const inspector = new Inspector({
+    connection: nats, inboxPrefix: '_INBOX', leaseMs: 60, node: 'n7', onEnvelope: () => {},
+    onFault: (message) => faults.push(message),
+  })
+  let asked = 0
+  await inspector.start()
+  await waitFor('the fault', () => faults.length > 0)
+  nats.subscribe('engram.v1.inspect.n7.start', { callback: () => { asked += 1 } })
+  await waitFor('further questions', () => asked > 2)
+  assert.equal(faults, ['n7 does not answer yet: it is asked again until it does'])
+  inspector.stop()
+  await nats.close()
 })
 
 test('without a node, events says so; with one it tells how things stand', async () => {
