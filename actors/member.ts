@@ -13,6 +13,9 @@ import { Overlay } from './overlay.js'
 import type { SpaceStore } from './ports.js'
 import { SpaceLog } from './spaceLog.js'
 
+/** A commit that no frame has told the replicas is told in a notice after this long. */
+export const commitNoticeMs = 20
+
 /** What was once written, and acknowledged, cannot be read back. */
 export function isDamage(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'JOURNAL_DAMAGED'
@@ -60,7 +63,8 @@ export class Member {
   lastTimestamp = 0
   /** A session with the reigning primary stands. */
   isFollowing = false
-  private freshAt: Instant | null = null
+  /** The state was the latest at that time, less so many ms. */
+  private fresh: { readonly at: Instant; readonly lessMs: number } | null = null
   /** Highest epoch whose reign was said to be over, by anybody. */
   private overEpoch = 0
   private lastRecord: AssignmentAt | null = null
@@ -153,7 +157,8 @@ export class Member {
 
   /**
    * How old the committed state here may be, ms; Infinity when no reign was ever followed. By the
-   * longer of both clocks: the monotonic one leaves out a suspension of the machine.
+   * longer of both clocks: the monotonic one leaves out a suspension of the machine. A bound as
+   * long as no single message is lost on a living connection.
    */
   stalenessMs(): number {
     const { peers } = this.context
@@ -165,13 +170,15 @@ export class Member {
       && this.log.epochAt(commitSequence) === record?.epoch
     if (isLevel && this.reigningEpoch > 0) {
       // A primary that was stopped may not have noticed yet that its lease is over.
-      if (this.lease?.valid()) this.freshAt = now
+      if (this.lease?.valid()) this.fresh = { at: now, lessMs: 0 }
     } else if (isLevel && this.isFollowing && record?.primary && record.epoch > this.overEpoch) {
-      // Frames come in order before the heartbeats that were sent after them. (Heartbeats go on
-      // when a reign is over.)
-      this.freshAt = peers.heardAt(record.primary.node)
+      // Frames and notices come in order before the heartbeats that were sent after them, and the
+      // latest one was sent after that of mine which it lists: its receipt says nothing, it may
+      // have lain in a buffer. (Heartbeats go on when a reign is over.)
+      const at = peers.grantedAt(record.primary.node)
+      if (at) this.fresh = { at, lessMs: commitNoticeMs }
     }
-    return this.freshAt ? elapsedMs(this.freshAt, now) : Infinity
+    return this.fresh ? elapsedMs(this.fresh.at, now) + this.fresh.lessMs : Infinity
   }
 
   remember(entries: readonly LogEntry[]): void {

@@ -142,9 +142,9 @@ export class Peers {
     return this.book.expired(peer, this.now(), grantMs * grantMargin)
   }
 
-  /** Receipt of its last heartbeat, or the start of this node. */
-  heardAt(peer: NodeId): Instant {
-    return this.book.heardAt(peer)
+  /** The peer's latest heartbeat was sent after this time of mine; null: none lists me yet. */
+  grantedAt(peer: NodeId): Instant | null {
+    return this.book.grantedAt(peer)
   }
 
   silenceMs(peer: NodeId): number {

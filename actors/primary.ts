@@ -12,12 +12,10 @@ import { Followers } from './followers.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import { Ingest } from './ingest.js'
 import type { Lease } from './lease.js'
+import { commitNoticeMs } from './member.js'
 import type { Member } from './member.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
 import { passOnMs, WriteGate } from './writeGate.js'
-
-/** A commit that no frame has told the replicas is told after this long. */
-const noticeMs = 20
 
 /** One reign: its data path, its replicas, its lease, its changes of the in-sync set. */
 export class PrimaryRole {
@@ -186,7 +184,7 @@ export class PrimaryRole {
     this.noticeTimer ??= this.member.context.ports.clock.setTimeout(() => {
       this.noticeTimer = null
       if (!this.isOver) this.followers.notice()
-    }, noticeMs)
+    }, commitNoticeMs)
   }
 
   private onLag(effect: LagMonitorEffect): void {

@@ -113,7 +113,8 @@ export class ReadService {
     this.answer(reply, encoding, {
       ok: true, value, sequence, epoch: member.log.epochAt(sequence), node: member.self,
       role: this.primary() ? 'primary' : 'replica',
-      stalenessMs: Math.round(stalenessMs),
+      // A number in JSON also of a member that has followed no reign since its start.
+      stalenessMs: Math.min(Math.round(stalenessMs), Number.MAX_SAFE_INTEGER),
     })
   }
 

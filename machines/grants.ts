@@ -115,6 +115,11 @@ export class GrantBook {
     return this.ageMs(peer, now) < grantMs
   }
 
+  /** Sending of my latest heartbeat that the peer listed in one of its own; null: there is none. */
+  grantedAt(peer: NodeId): Instant | null {
+    return this.held.get(peer)?.at ?? null
+  }
+
   /** Age of the peer's grant to me; Infinity when there is none on this connection. */
   ageMs(peer: NodeId, now: Instant): number {
     const grant = this.held.get(peer)
@@ -168,13 +173,9 @@ export class GrantBook {
     return list
   }
 
-  /** Receipt of the peer's last heartbeat, or my start when none was heard. */
-  heardAt(peer: NodeId): Instant {
-    return this.receipts.get(peer)?.at ?? this.startedAt
-  }
-
+  /** Since the peer's last heartbeat, or since my start when none was heard. */
   silenceMs(peer: NodeId, now: Instant): number {
-    return waitedMs(this.heardAt(peer), now)
+    return waitedMs(this.receipts.get(peer)?.at ?? this.startedAt, now)
   }
 
   lastHeardLife(peer: NodeId): Life | null {

@@ -10,6 +10,7 @@ import {
 } from './header.js'
 import { keyAfter, prefixEnd, Table, tableEnd, tableKey, textKey, tupleKey } from './keys.js'
 import { decodeEdge, decodeNode, digestText } from './record.js'
+import { assertRoom } from './room.js'
 
 export type Records = Database<Buffer, Buffer>
 
@@ -31,10 +32,14 @@ export class LmdbSpace implements SpaceStore {
   private lastApply: Promise<void> = Promise.resolve()
   private readonly headerKey: Buffer
 
-  /** `registered`: false while no transaction has yet written the space's number. */
+  /**
+   * `registered`: false while no transaction has yet written the space's number. `directory`: of
+   * the store's files.
+   */
   constructor(
     private readonly records: Records, private readonly uuid: string,
     private readonly number: number, private registered: boolean,
+    private readonly directory: string,
   ) {
     this.headerKey = tableKey(number, Table.header)
     const record = registered ? records.getBinary(this.headerKey) : undefined
@@ -126,6 +131,7 @@ export class LmdbSpace implements SpaceStore {
   private async commit({ header, puts }: Changes): Promise<void> {
     const { records } = this
     try {
+      await assertRoom(this.directory, puts.length / 2)
       // All puts of a batch go into one transaction, which LMDB's writer thread carries out: a
       // write that has to wait for the disk then doesn't hold up heartbeats on this thread.
       await records.batch(() => {

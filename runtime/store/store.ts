@@ -19,6 +19,7 @@ import { open, type RootDatabase } from 'lmdb'
 import type { RememberedRecord, SpaceStore, Store } from '../../actors/ports.js'
 import { Table, tableEnd, tableKey } from './keys.js'
 import { bootId, distrust, readMarker, STORE_VERSION, syncPath, writeMarker } from './marker.js'
+import { assertRoom } from './room.js'
 import { LmdbSpace } from './spaceStore.js'
 
 /** Address space reserved for the file, not memory: the file grows as it is written. */
@@ -100,14 +101,15 @@ class LmdbStore implements OpenedStore {
       const known = this.numbers.get(uuid)
       const number = known ?? (this.lastNumber += 1)
       this.numbers.set(uuid, number)
-      space = new LmdbSpace(this.records, uuid, number, known !== undefined)
+      space = new LmdbSpace(this.records, uuid, number, known !== undefined, this.directory)
       this.spaces.set(uuid, space)
     }
     return space
   }
 
-  /** Durable when it resolves. */
+  /** Durable when it resolves. Rejects with NoRoomError. */
   async remember(space: string, seen: RememberedRecord): Promise<void> {
+    await assertRoom(this.directory, 1)
     await this.seen.put(space, Buffer.from(JSON.stringify(seen)))
   }
 

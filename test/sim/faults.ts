@@ -7,6 +7,9 @@ import type { Fault } from './plan.js'
 import { showFault, space } from './plan.js'
 import type { World } from './world.js'
 
+/** A lease that began before a clock was set back is over, or renewed, after this long. */
+const leaseMs = 3000
+
 /** Every fault of the plan, at its time. */
 export function scheduleFaults(world: World): void {
   for (const fault of world.plan.faults) {
@@ -50,7 +53,7 @@ function perform(world: World, fault: Fault): void {
     case 'suspend':
       return pause(world, node, fault)
     case 'wallJump':
-      return node.life?.clock.jumpWall(amount)
+      return jumpWall(world, node, amount)
     case 'brokerOutage':
       cluster.broker.stop()
       return back(() => cluster.broker.start())
@@ -126,10 +129,21 @@ function drain(world: World, node: SimNode, downMs: number): void {
   })
 }
 
+/**
+ * A lease trusts the longer of two clocks. Of a machine that is suspended while its wall clock is
+ * set back both are wrong, and nothing is promised.
+ */
+function jumpWall(world: World, node: SimNode, ms: number): void {
+  if (ms < 0 && node.life?.clock.isFrozen) return
+  node.life?.clock.jumpWall(ms)
+  if (ms < 0) world.setBackAtMs.set(node.id, world.now)
+}
+
 function pause(world: World, node: SimNode, { kind, forMs }: Fault): void {
   const clock = node.life?.clock
   if (!clock || clock.isFrozen) return
-  clock.freeze(kind === 'suspend')
+  const wasSetBack = world.now - (world.setBackAtMs.get(node.id) ?? -Infinity) < leaseMs
+  clock.freeze(kind === 'suspend' && !wasSetBack)
   world.after(forMs, () => clock.thaw())
 }
 

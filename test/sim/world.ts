@@ -32,6 +32,8 @@ export class World {
   isPeace = false
   /** Nodes that may end by themselves, for what was done to their disks or to their name. */
   readonly excused = new Set<string>()
+  /** When a node's wall clock was last set back. */
+  readonly setBackAtMs = new Map<string, number>()
 
   private constructor(readonly plan: Plan, readonly transcript: Transcript | null) {
     this.random = new SeededRandom(plan.seed).fork('world')

@@ -34,6 +34,20 @@ test('a member of a reign that has committed nothing does not call its state fre
     node.space().member.stalenessMs() < 150))
 })
 
+test('a member that follows nobody gives its age as a number, too', async () => {
+  const cluster = await SimCluster.start()
+  await cluster.createSpace()
+  await cluster.writes(1, 'committed')
+  await cluster.converged()
+  for (const node of cluster.nodes.values()) node.kill()
+  const [one] = cluster.nodes.values()
+  one!.start()
+  await cluster.until('it holds the space', () => one!.life?.actor.spaces.has('demo') === true)
+  const query = { type: 'ListNodes', after: '', limit: 1 }
+  const answer = await cluster.read(query, {}, subjects.readAny('demo'))
+  assert.ok(answer.ok && Number.isSafeInteger(answer.stalenessMs), JSON.stringify(answer))
+})
+
 test('a suspension counts: the monotonic clock leaves it out, the wall clock does not', async () => {
   const cluster = await SimCluster.start()
   await cluster.createSpace()

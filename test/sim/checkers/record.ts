@@ -21,6 +21,7 @@ export class RecordChecks {
   private readonly holders = new Map<number, string>()
   private isForced = false
   private isWiped = false
+  private isTailCut = false
   private readonly forcedEpochs = new Set<number>()
 
   constructor(private readonly world: World) {}
@@ -36,9 +37,17 @@ export class RecordChecks {
     this.current = null
   }
 
+  /**
+   * A flipped bit in the last flush looks like a torn write, and is cut (DESIGN section 7): the
+   * member lacks what it had acknowledged, and nobody can tell.
+   */
+  tailCut(): void {
+    this.isTailCut = true
+  }
+
   /** What was promised to `committed` writes may be undone, and must be accounted for then. */
   get mayLoseCommitted(): boolean {
-    return this.isForced || this.isWiped
+    return this.isForced || this.isWiped || this.isTailCut
   }
 
   /** Whether a reign between the two was forced, or nobody can say. */
