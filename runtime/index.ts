@@ -23,5 +23,8 @@ export {
   ActorFailedError, ActorKilledError, createActorHost, MailboxOverflowError,
 } from './host/index.js'
 export type {
+  ActorHostOptions, ActorHostRuntime, HostEvent, InspectionObserver, InspectionSource,
+} from './host/index.js'
+export type {
   ActorExit, ActorHost, ActorSpec, HostedActor, MailboxPolicy, Supervision,
 } from '../actors/hosting.js'

@@ -21,7 +21,10 @@ import { createActorHost } from './host/index.js'
 import { createMetrics } from './http/metrics.js'
 import { nodeRoutes } from './http/nodeRoutes.js'
 import { startHttpServer } from './http/server.js'
-import type { HttpServer } from './http/server.js'
+import type { HttpServer, Route } from './http/server.js'
+import { InspectionService } from './inspect/service.js'
+import { eventsRoute } from './inspect/sse.js'
+import { Traffic } from './inspect/traffic.js'
 import { loadIdentity } from './journal/identity.js'
 import { openJournal } from './journal/journal.js'
 import { lockDirectory } from './journal/lock.js'
@@ -75,19 +78,16 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   })
   const metrics = createMetrics(report)
   const { telemetry } = metrics
-  let finish: (code: number) => void = () => undefined
-  const finished = new Promise<number>((resolveFinished) => {
-    finish = resolveFinished
-  })
-  let started: () => void = () => undefined
-  let failed: (error: Error) => void = () => undefined
-  const running = new Promise<void>((resolveRunning, rejectRunning) => {
-    started = resolveRunning
-    failed = rejectRunning
-  })
+  const finished = deferred<number>()
+  const running = deferred<void>()
   const host = createActorHost({
     node: id, clock, logger, telemetry,
     onEscalation: (error) => node.fatal(error),
+  })
+  const traffic = new Traffic()
+  const inspection = new InspectionService({
+    node: id, clock, logger, host, traffic,
+    incarnation: () => node.context?.wire.life.incarnation ?? 0,
   })
   const node: NodeActor = new NodeActor({
     node: id, pid: process.pid,
@@ -98,7 +98,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     settings: settingsOf(config),
     ports: {
       clock, random, logger, telemetry, host,
-      bus: checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config),
+      bus: traffic.over(
+        checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config)),
       openArbiter: jetStreamArbiter({
         replicas: config.arbiterReplicas, timeoutMs: config.casTimeoutMs,
       }),
@@ -108,30 +109,48 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     },
     boot: bootOf(data, config, new NodeFileSystem(), random, logger),
     report: () => Buffer.from(JSON.stringify(report())),
-    onRunning: () => started(),
+    onRunning: () => running.resolve(),
     onExit: (code, reason) => {
-      failed(new NodeStartError(`node ${id} could not start: ${reason}`))
-      void (http?.close() ?? Promise.resolve()).finally(() => finish(code))
+      running.reject(new NodeStartError(`node ${id} could not start: ${reason}`))
+      void (http?.close() ?? Promise.resolve()).finally(() => finished.resolve(code))
     },
     onConnection: (connection) => {
+      inspection.attach(connection)
       if (connection) host.attachBus(connection)
       else host.detachBus()
     },
   })
   if (options.http !== null) {
-    http = await startHttpServer({
-      address: options.http, routes: nodeRoutes(report, metrics),
-      onError: (error, path) => logger.warn({ error, path }, 'an HTTP request failed'),
-    })
+    const routes = { ...nodeRoutes(report, metrics), '/events': eventsRoute(inspection.feed) }
+    http = await listen(options.http, routes, logger)
     node.http = http.url
   }
   node.start()
-  await running
+  await running.promise
   const drain = async () => {
     node.drain('told to stop')
-    await finished
+    await finished.promise
   }
-  return { status: report, drain, stop: drain, finished }
+  return { status: report, drain, stop: drain, finished: finished.promise }
+}
+
+/** A promise, and what settles it. */
+function deferred<T>() {
+  let resolve: (value: T) => void = () => undefined
+  let reject: (error: Error) => void = () => undefined
+  const promise = new Promise<T>((resolvePromise, rejectPromise) => {
+    resolve = resolvePromise
+    reject = rejectPromise
+  })
+  return { promise, resolve, reject }
+}
+
+function listen(
+  address: string, routes: Readonly<Record<string, Route>>, logger: Logger,
+): Promise<HttpServer> {
+  const onError = (error: unknown, path: string): void =>
+    logger.warn({ error, path }, 'an HTTP request failed')
+  return startHttpServer({ address, routes, onError })
 }
 
 /** A server whose messages are too small for our frames is refused, and told which. */

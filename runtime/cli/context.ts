@@ -116,6 +116,19 @@ export function connectionOptions(command: Command): Command {
 export const jsonOption = (): Option =>
   new Option('--json', 'print JSON on stdout, and nothing else there')
 
+/** Resolves when the user ends a command that goes on: a signal, or nobody reads its output. */
+export function untilStopped(context: Context): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = (): void => {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop)
+      resolve()
+    }
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop)
+    // The reader of the pipe has gone: head, or jq that failed.
+    context.io.stdout.once('error', stop)
+  })
+}
+
 /** Parser of a whole number option. */
 export function whole(min: number, max: number): (text: string) => number {
   return (text) => {

@@ -4,7 +4,9 @@ import { addChaos } from './chaos.js'
 import { Context, exit } from './context.js'
 import type { CliIo } from './context.js'
 import { endingOf } from './errors.js'
+import { addEvents } from './events.js'
 import { addFiles } from './files.js'
+import { addInspect } from './inspect.js'
 import { addMachines } from './machines.js'
 import { addNode } from './node.js'
 import { addOperate } from './operate.js'
@@ -44,6 +46,8 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help on a command: engram COMMAND --h
   addStatus(program, context)
   addSpace(program, context)
   addOperate(program, context)
+  addEvents(program, context)
+  addInspect(program, context)
   addChaos(program, context)
   program.commandsGroup('Look into files and charts:')
   addFiles(program, context)

@@ -6,6 +6,7 @@
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 export interface Page {
   readonly status: number
@@ -25,6 +26,11 @@ export interface HttpServerOptions {
   readonly routes: Readonly<Record<string, Route>>
   /** Whatever no route takes. */
   readonly fallback?: Route
+  /**
+   * For WebSockets; the Host header was checked. The socket is the callee's from then on: it must
+   * end it before `close()`, which waits for it.
+   */
+  readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
   /** Called when a route throws; its client gets 500. */
   readonly onError?: (error: unknown, path: string) => void
 }
@@ -66,6 +72,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   server.headersTimeout = 10_000
   server.requestTimeout = 15_000
   server.maxHeadersCount = 64
+  upgrade(server, options, isLoopback(host))
   await listen(server, host, port, options.address)
   const chosen = (server.address() as AddressInfo).port
   const shown = host.includes(':') ? `[${host}]` : host
@@ -88,6 +95,16 @@ function listen(server: Server, host: string, port: number, address: string): Pr
       server.removeAllListeners('error')
       resolve()
     })
+  })
+}
+
+/** Without a listener Node takes an upgrade for a plain request. */
+function upgrade(server: Server, { onUpgrade }: HttpServerOptions, loopback: boolean): void {
+  if (!onUpgrade) return
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => socket.destroy())
+    if (!loopback || namesLoopback(request.headers.host)) onUpgrade(request, socket, head)
+    else socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n')
   })
 }
 

@@ -53,7 +53,7 @@ export function wouldServe(node: SimNode): boolean {
   const role = actor?.primaryRole
   if (!actor || !role || node.life!.connection?.isClosed !== false) return false
   return !role['isOver'] && role['handingTo'] === null && role['subscription'] !== null
-    && !role['ingest']['over'] && actor.member.lease !== null && isValid(actor.member.lease)
+    && !role['ingest']['replies'].isOver && actor.member.lease !== null && isValid(actor.member.lease)
 }
 
 function isValid(lease: Lease): boolean {

@@ -139,7 +139,7 @@ export const commitMutants: readonly Mutant[] = [
     name: 'answer-committed-with-too-few-in-sync',
     why: 'A set that has shrunk to one commits at once: that is not what the writer asked for.',
     edits: [{
-      file: 'actors/ingest.js',
+      file: 'actors/replies.js',
       find: "if (waiting.level === 'committed' && this.options.inSyncCount() < "
         + 'spaceSettings.minInSync) {',
       replace: 'if (false) {',

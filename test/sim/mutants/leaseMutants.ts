@@ -18,8 +18,8 @@ export const leaseMutants: readonly Mutant[] = [
     why: 'The lease is checked when a write is taken and when its answer is sent: the process may '
       + 'have been stopped in between.',
     edits: [{
-      file: 'actors/ingest.js',
-      find: 'if (this.over || !options.lease.valid()) {',
+      file: 'actors/replies.js',
+      find: 'if (this.isOver || !options.lease.valid()) {',
       replace: 'if (false) {',
     }],
     scenarios: ['pause-while-flushing'],

@@ -96,8 +96,7 @@ export const promotionMutants: readonly Mutant[] = [
     why: 'A planned handover promises to lose nothing, whatever the level of the answer was.',
     edits: [{
       file: 'actors/primary.js',
-      find: 'if (isFlushed && followers.hasAll(this.handingTo)) {',
-      replace: 'if (isFlushed) {',
+      find: ' && followers.hasAll(this.handingTo)', replace: '',
     }],
     scenarios: ['handover-to-one-behind'],
     evidence: /^I6: \d+ is not in the log/,

@@ -1,0 +1,167 @@
+import type { AckLevel } from '../machines/protocol.js'
+import type { KeyRecord } from '../machines/memory.js'
+import { answerError, errorAnswer } from './answers.js'
+import type { Asker } from './answers.js'
+import type { IngestOptions } from './ingest.js'
+import type { ErrorCode } from './ports.js'
+import { Waiting } from './waiting.js'
+
+/** Repeated writes that wait for a level at a time: they hold no payload. */
+const duplicatesMax = 65_536
+
+/**
+ * The answers of one reign: each request is answered once, at the level that it asked for, and
+ * positively only while the lease is valid and the reign goes on (DESIGN section 4.2, I2).
+ */
+export class Replies {
+  /** The reign is over: nothing is answered positively any more. */
+  isOver = false
+  /** Durable and waiting for the commit, in the order of the log. */
+  private uncommitted: Waiting[] = []
+  private duplicates: Waiting[] = []
+
+  constructor(private readonly options: IngestOptions) {}
+
+  /** Nobody waits for a level. */
+  get isIdle(): boolean {
+    return this.uncommitted.length === 0 && this.duplicates.length === 0
+  }
+
+  /** The request's entries are durable. */
+  durable(waiting: Waiting): void {
+    if (waiting.level !== 'committed') this.reached(waiting)
+    else if (!waiting.answered) this.uncommitted.push(waiting)
+  }
+
+  /** A write whose key is known gets its first sequence again, once that has the level. */
+  repeated(known: KeyRecord, level: AckLevel, asker: Asker): void {
+    const { log, clock, telemetry, spaceSettings } = this.options
+    telemetry.count('writesDuplicates')
+    const { count, sequence, timestamp } = known
+    const waiting = new Waiting(asker, level, null, count, sequence, timestamp, clock.wallMs())
+    if (level === 'committed' && this.options.inSyncCount() < spaceSettings.minInSync) {
+      this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
+    } else if (level === 'memory' || (level === 'durable' && sequence <= log.durable.sequence)) {
+      this.reached(waiting)
+    } else if (level === 'committed' && sequence <= log.commitSequence) {
+      this.reached(waiting)
+    } else if (this.duplicates.length >= duplicatesMax) {
+      this.fail(asker, 'OVERLOADED', 'too many repeated writes wait for their level', 50, sequence)
+    } else {
+      this.duplicates.push(waiting)
+    }
+  }
+
+  /** The commit sequence has moved: answers who waited for it. */
+  committed(): void {
+    const { log } = this.options
+    let done = 0
+    for (const waiting of this.uncommitted) {
+      if (waiting.last > log.commitSequence) break
+      this.reached(waiting)
+      done += 1
+    }
+    if (done > 0) this.uncommitted.splice(0, done)
+    this.releaseDuplicates()
+  }
+
+  /** The durable or the commit sequence has moved: answers who repeated a write and waited. */
+  releaseDuplicates(): void {
+    if (this.duplicates.length === 0) return
+    const { log } = this.options
+    this.duplicates = this.duplicates.filter((waiting) => {
+      const reached = waiting.level === 'durable' ? log.durable.sequence : log.commitSequence
+      if (waiting.last > reached) return true
+      this.reached(waiting)
+      return false
+    })
+  }
+
+  /** The journal refused the request's entries: they are nowhere. */
+  unwritten(request: Waiting): void {
+    if (request.answered) return
+    this.fail(request, 'READ_ONLY', 'the journal cannot be written: is the disk full?', 500)
+  }
+
+  /** What was repeated above `end` is nowhere either. */
+  unwrittenAbove(end: number): void {
+    for (const waiting of this.duplicates) if (waiting.last > end) this.unwritten(waiting)
+    this.duplicates = this.duplicates.filter((waiting) => waiting.last <= end)
+  }
+
+  /** Once per heartbeat: who waited too long is told that the level is unknown. */
+  expire(unflushed: readonly Waiting[]): void {
+    const limit = this.options.clock.wallMs() - this.options.settings.ackTimeoutMs
+    for (const waiting of [...unflushed, ...this.uncommitted, ...this.duplicates]) {
+      if (waiting.answered || waiting.takenAtMs >= limit) continue
+      this.giveUp(waiting, 'the level was not reached in time')
+    }
+    this.uncommitted = this.uncommitted.filter((waiting) => !waiting.answered)
+    this.duplicates = this.duplicates.filter((waiting) => !waiting.answered)
+  }
+
+  /** The request has its level: the answer, unless there was one. */
+  reached(waiting: Waiting): void {
+    if (waiting.answered) return
+    const { spaceSettings } = this.options
+    if (waiting.level === 'committed' && this.options.inSyncCount() < spaceSettings.minInSync) {
+      this.giveUp(waiting, 'members fell out of sync')
+      return
+    }
+    waiting.answered = true
+    this.answer(waiting)
+  }
+
+  /** Refuses what waits, and the `unflushed`. */
+  end(code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string, unflushed: readonly Waiting[]): void {
+    this.isOver = true
+    const waiting = [...this.uncommitted, ...this.duplicates]
+    for (const each of waiting) each.answered = true
+    for (const asker of waiting) this.fail(asker, code, reason)
+    for (const asker of unflushed) if (!asker.answered) this.fail(asker, code, reason)
+    this.uncommitted = []
+    this.duplicates = []
+  }
+
+  fail(
+    asker: Asker, code: ErrorCode, message: string, retryAfterMs = 0, sequence?: number,
+  ): void {
+    this.options.telemetry.count('writesRefused', 1, { code })
+    const answer = errorAnswer(code, message, {
+      ...(retryAfterMs > 0 ? { retryAfterMs } : {}),
+      // With a sequence the write stands, whatever the code: only its level is unknown.
+      ...(sequence && { sequence, epoch: this.options.epoch, outcome: 'unknown' }),
+    })
+    answerError(this.options.publish, this.options.clients, asker, answer)
+  }
+
+  private giveUp(waiting: Waiting, reason: string): void {
+    waiting.answered = true
+    const message = `${reason}: the write stands, its level is unknown`
+    this.fail(waiting, 'ACK_TIMEOUT', message, 0, waiting.last)
+  }
+
+  /** A positive answer: the lease is checked now, as it was when the write was taken. */
+  private answer(waiting: Waiting): void {
+    if (!waiting.reply) return
+    const { options } = this
+    const { last: sequence, count, level, duplicate } = waiting
+    if (this.isOver || !options.lease.valid()) {
+      this.fail(waiting, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
+      return
+    }
+    const answer = options.clients.encodeWriteAnswer({
+      ok: true,
+      space: options.space,
+      // The reign that answers, also for a duplicate: a lower epoch would count as outdated.
+      epoch: options.epoch,
+      sequence,
+      count,
+      ack: level,
+      safeSequence: options.log.safeSequence,
+      node: options.node,
+      duplicate,
+    }, waiting.encoding)
+    options.publish(waiting.reply, answer)
+  }
+}

@@ -1,0 +1,133 @@
+/** What a node's inspection knows of its actors: from XState's events, the cheapest way. */
+import type { ActorRefLike, AnyActorRef, InspectionEvent } from 'xstate'
+import { summaryOf } from './summary.js'
+import type { InspectionStreamEvent, StateValue } from './schema.js'
+
+type Status = 'active' | 'done' | 'error' | 'stopped'
+
+export interface Inspected {
+  /** Id in the host; of a child of a chart: that of its parent, a slash, its own. */
+  readonly path: string
+  readonly parent: string | null
+  readonly chart: string | null
+  readonly ref: AnyActorRef
+  snapshot: Snapshot | null
+  /** Events without a change of state since they were last told. */
+  counts: Map<string, number>
+}
+
+/** What is read of the snapshots of whatever logic. */
+export interface Snapshot {
+  readonly status?: Status
+  readonly value?: StateValue
+  readonly context?: unknown
+  readonly children?: Readonly<Record<string, AnyActorRef | undefined>>
+}
+
+interface Logic {
+  readonly config?: { readonly id?: string }
+}
+
+/** Event types counted one by one, per actor and interval; the rest is summed up. */
+const typesMax = 16
+
+/** The living actors, and the charts that they run. */
+export class InspectedActors {
+  private readonly byRef = new WeakMap<object, Inspected>()
+  private readonly byPath = new Map<string, Inspected>()
+  private readonly charts = new Map<string, string>()
+
+  constructor(
+    private readonly payloads: boolean,
+    /** Parent in the host; null: none. */
+    private readonly parentOf: (actor: string) => string | null,
+  ) {}
+
+  [Symbol.iterator](): IterableIterator<Inspected> {
+    return this.byPath.values()
+  }
+
+  get size(): number {
+    return this.byPath.size
+  }
+
+  /** The actor of that reference, met for the first time perhaps. */
+  meet(ref: ActorRefLike, hosted: string): Inspected {
+    const known = this.byRef.get(ref)
+    if (known !== undefined) return known
+    const actorRef = ref as AnyActorRef
+    const above = actorRef._parent
+    const parent = above === undefined ? this.parentOf(hosted) : this.meet(above, hosted).path
+    const path = above === undefined ? hosted : `${parent}/${actorRef.id}`
+    const chart = this.chartOf(actorRef)
+    const inspected: Inspected = {
+      path, parent, chart, ref: actorRef, snapshot: null, counts: new Map(),
+    }
+    this.byRef.set(ref, inspected)
+    this.byPath.set(path, inspected)
+    return inspected
+  }
+
+  /** Forgets an actor and all below it in its chart; their paths. */
+  forget(path: string): string[] {
+    const gone = [...this.byPath.keys()].filter((known) =>
+      known === path || known.startsWith(`${path}/`))
+    for (const known of gone) this.byPath.delete(known)
+    return gone
+  }
+
+  /** Paths of children that the chart has left behind. */
+  orphans(parent: Inspected): string[] {
+    const children = parent.snapshot?.children ?? {}
+    return [...this.byPath.values()]
+      .filter((child) => child.ref._parent === parent.ref && children[child.ref.id] !== child.ref)
+      .map((child) => child.path)
+  }
+
+  definition(chart: string): string | undefined {
+    return this.charts.get(chart)
+  }
+
+  actorEvent(inspected: Inspected, atMs: number): InspectionStreamEvent {
+    const { path, parent, chart } = inspected
+    return { type: 'actor', actor: path, parent, chart, atMs, ...this.stateOf(inspected) }
+  }
+
+  stateOf({ snapshot }: Inspected): {
+    status: Status; state: StateValue | null; reason: string | null
+    summary: Record<string, unknown>
+  } {
+    const context = snapshot?.context
+    const reason = (context as { lastReason?: unknown } | undefined)?.lastReason
+    return {
+      status: snapshot?.status ?? 'active',
+      state: snapshot?.value ?? null,
+      reason: typeof reason === 'string' && reason !== '' ? reason.slice(0, 300) : null,
+      summary: summaryOf(context, this.payloads),
+    }
+  }
+
+  private chartOf(ref: AnyActorRef): string | null {
+    const config = (ref as unknown as { logic?: Logic }).logic?.config
+    if (config === undefined) return null
+    const chart = config.id ?? '(machine)'
+    if (!this.charts.has(chart)) this.charts.set(chart, definitionOf(config))
+    return chart
+  }
+}
+
+export function countEvent(counts: Map<string, number>, type: string): void {
+  const key = counts.has(type) || counts.size < typesMax ? type : 'other'
+  counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+/**
+ * The config of a machine as JSON, without the context that it begins with; functions by their
+ * names, as Stately's inspector has them.
+ */
+function definitionOf(config: object): string {
+  return JSON.stringify({ ...config, context: undefined }, (_key, value: unknown) =>
+    typeof value === 'function' ? { type: value.name } : value)
+}
+
+export type XStateEvent = Extract<InspectionEvent, { type: '@xstate.actor' | '@xstate.snapshot' }>

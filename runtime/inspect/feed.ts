@@ -1,0 +1,312 @@
+import type { Clock, TimerHandle } from '../../actors/ports.js'
+import type {
+  ActorHostRuntime, HostEvent, InspectionObserver, InspectionSource,
+} from '../host/index.js'
+import { countEvent, InspectedActors } from './actors.js'
+import type { Inspected, Snapshot } from './actors.js'
+import { inspectionVersion } from './schema.js'
+import type { InspectionStreamEvent } from './schema.js'
+import type { Traffic } from './traffic.js'
+
+export interface FeedOptions {
+  readonly node: string
+  readonly incarnation: () => number
+  readonly clock: Clock
+  readonly host: Pick<ActorHostRuntime, 'inspect' | 'report'>
+  readonly traffic: Traffic
+  /** Contexts are shown with their texts. */
+  readonly payloads: boolean
+}
+
+/**
+ * Takes one envelope, as JSON; `dropped` as in the envelope: if it is not 0, the listener needs
+ * `present()` to be right again. Must neither throw nor block.
+ */
+export type FeedListener = (envelope: string, dropped: number) => void
+
+/** Changes of state are told so soon, ms: a batch of them at a time. */
+const flushMs = 50
+/** What is counted is told every so many flushes: each half second. */
+const flushesPerCount = 10
+/** Events per flush, 40,000 a second; what comes beyond is dropped, and counted. */
+const pendingMax = 2_000
+/** Actors whose counted events are told at a time; the others wait for their turn. */
+const countedActorsMax = 200
+/** Of one envelope, in UTF-16 units: at most 288 KiB as UTF-8, below a NATS message. */
+const envelopeLength = 96 * 1024
+
+/**
+ * The inspection stream of one node, in one edition. While somebody listens it observes the actor
+ * host; per event it does no more than note a change of state, or count. All else, the JSON among
+ * it, is done per batch.
+ */
+export class Feed {
+  private readonly listeners = new Set<FeedListener>()
+  private actors: InspectedActors
+  private pending: InspectionStreamEvent[] = []
+  /** Actors with counted events that were not told yet. */
+  private counted = new Set<Inspected>()
+  private toldCharts = new Set<string>()
+  private timer: TimerHandle | null = null
+  private flushes = 0
+  private number = 0
+  private dropped = 0
+  private streams = 0
+  private parents = new Map<string, string | null>()
+  private end: () => void = () => undefined
+
+  /** All that was ever dropped. */
+  droppedTotal = 0
+
+  constructor(private readonly options: FeedOptions) {
+    this.actors = this.noActors()
+  }
+
+  get isOn(): boolean {
+    return this.listeners.size > 0
+  }
+
+  /**
+   * Begins to listen; the first listener starts the observation, the end of the last one ends it.
+   * A listener that wants to know what is there asks for `present()`.
+   */
+  listen(listener: FeedListener): () => void {
+    if (!this.isOn) this.begin()
+    this.listeners.add(listener)
+    return () => {
+      if (this.listeners.delete(listener) && !this.isOn) this.cease()
+    }
+  }
+
+  /** All actors as they are now, in envelopes that carry the number of the last one told. */
+  present(): string[] {
+    this.flush()
+    const atMs = this.options.clock.wallMs()
+    const events: string[] = []
+    const charts = new Set<string>()
+    for (const inspected of this.actors) {
+      if (inspected.snapshot === null) continue
+      const { chart } = inspected
+      if (chart !== null && !charts.has(chart)) {
+        charts.add(chart)
+        events.push(JSON.stringify(this.chartEvent(chart)))
+      }
+      events.push(JSON.stringify(this.actors.actorEvent(inspected, atMs)))
+    }
+    const parts = packed(events)
+    return parts.map((part, index) =>
+      this.envelope(part, this.number, 0, { part: index + 1, parts: parts.length }))
+  }
+
+  private begin(): void {
+    const { host, traffic, clock } = this.options
+    this.streams += 1
+    this.number = 0
+    this.flushes = 0
+    this.toldCharts = new Set()
+    this.actors = this.noActors()
+    this.parents = new Map(host.report().actors.map(({ id, parent }) => [id, parent]))
+    const endLook = traffic.look()
+    const endInspection = host.inspect(this.observe)
+    // Who was there already is shown by `present()`.
+    this.pending = []
+    this.counted.clear()
+    this.end = () => {
+      endLook()
+      endInspection()
+    }
+    this.timer = clock.setTimeout(this.tick, flushMs)
+  }
+
+  private cease(): void {
+    this.end()
+    if (this.timer !== null) this.options.clock.clearTimeout(this.timer)
+    this.timer = null
+    this.pending = []
+    this.counted.clear()
+    this.actors = this.noActors()
+  }
+
+  private noActors(): InspectedActors {
+    return new InspectedActors(this.options.payloads, (actor) => this.parents.get(actor) ?? null)
+  }
+
+  // ------------------------------------------------------------------ per event
+
+  private readonly observe: InspectionObserver = (event, source) => {
+    switch (event.type) {
+      case '@xstate.snapshot': {
+        const inspected = this.actors.meet(event.actorRef, source.actor)
+        this.onSnapshot(inspected, event.snapshot as Snapshot, event.event.type)
+        return
+      }
+      case '@xstate.actor':
+        this.actors.meet(event.actorRef, source.actor)
+        return
+      case '@xstate.event':
+      case '@xstate.microstep':
+      case '@xstate.action':
+      case '@xstate.transition':
+        // The snapshot that follows tells what came of it.
+        return
+      default:
+        this.onHostEvent(event, source)
+    }
+  }
+
+  private onSnapshot(inspected: Inspected, snapshot: Snapshot, event: string): void {
+    const before = inspected.snapshot
+    inspected.snapshot = snapshot
+    if (before === null) {
+      this.tellChart(inspected.chart)
+      return this.tell(this.actors.actorEvent(inspected, this.now()))
+    }
+    if (before.status === snapshot.status && isSame(before.value, snapshot.value)) {
+      countEvent(inspected.counts, event)
+      this.counted.add(inspected)
+      return
+    }
+    this.tell({
+      type: 'transition', actor: inspected.path, atMs: this.now(), from: before.value ?? null,
+      event, ...this.actors.stateOf(inspected),
+    })
+    for (const orphan of this.actors.orphans(inspected)) this.forget(orphan, 'stopped')
+  }
+
+  private onHostEvent(event: HostEvent, { actor }: InspectionSource): void {
+    const head = { actor, atMs: this.now() }
+    switch (event.type) {
+      case 'engram.spawn':
+        this.parents.set(actor, event.parent)
+        return
+      case 'engram.exit':
+        this.parents.delete(actor)
+        return this.forget(actor, event.kind)
+      case 'engram.kill':
+        return this.tell({ type: 'kill', ...head, reason: event.reason })
+      case 'engram.restart': {
+        const { attempt, delayMs, error } = event
+        this.actors.forget(actor)
+        return this.tell({ type: 'restart', ...head, attempt, delayMs, error: shortened(error) })
+      }
+      case 'engram.escalation':
+        return this.tell({
+          type: 'escalation', ...head, to: event.to, error: shortened(event.error),
+        })
+      case 'engram.deadLetter': {
+        const { reason, detail, from, event: letter } = event.letter
+        return this.tell({
+          type: 'deadLetter', ...head, reason, detail: shortened(detail),
+          from: from === null ? null : `${from.node}/${from.actor ?? ''}`,
+          event: letter?.type ?? null,
+        })
+      }
+    }
+  }
+
+  private forget(path: string, kind: 'done' | 'stopped' | 'failed'): void {
+    for (const actor of this.actors.forget(path)) {
+      this.tell({ type: 'exit', actor, atMs: this.now(), kind: actor === path ? kind : 'stopped' })
+    }
+  }
+
+  private tellChart(chart: string | null): void {
+    if (chart === null || this.toldCharts.has(chart)) return
+    this.toldCharts.add(chart)
+    this.tell(this.chartEvent(chart))
+  }
+
+  private chartEvent(chart: string): InspectionStreamEvent {
+    return { type: 'chart', chart, definition: this.actors.definition(chart) ?? '{}' }
+  }
+
+  private tell(event: InspectionStreamEvent): void {
+    if (this.pending.length < pendingMax) {
+      this.pending.push(event)
+      return
+    }
+    this.dropped += 1
+    this.droppedTotal += 1
+  }
+
+  private now(): number {
+    return this.options.clock.wallMs()
+  }
+
+  // ------------------------------------------------------------------ per batch
+
+  private readonly tick = (): void => {
+    this.timer = this.options.clock.setTimeout(this.tick, flushMs)
+    this.flushes += 1
+    if (this.flushes % flushesPerCount === 0) this.tellCounts()
+    this.flush()
+  }
+
+  private tellCounts(): void {
+    const atMs = this.now()
+    let told = 0
+    for (const inspected of this.counted) {
+      if (told === countedActorsMax) break
+      told += 1
+      this.counted.delete(inspected)
+      const counts = Object.fromEntries(inspected.counts)
+      inspected.counts.clear()
+      this.tell({
+        type: 'progress', actor: inspected.path, atMs, counts, ...this.actors.stateOf(inspected),
+      })
+    }
+    for (const count of this.options.traffic.take()) {
+      this.tell({ type: 'messages', atMs, ...count })
+    }
+  }
+
+  private flush(): void {
+    if (this.pending.length === 0 && this.dropped === 0) return
+    const parts = packed(this.pending.map((event) => JSON.stringify(event)))
+    this.pending = []
+    for (const part of parts) {
+      this.number += 1
+      const { dropped } = this
+      this.dropped = 0
+      const envelope = this.envelope(part, this.number, dropped, null)
+      for (const listener of this.listeners) listener(envelope, dropped)
+    }
+  }
+
+  private envelope(
+    events: string, number: number, dropped: number,
+    present: { part: number; parts: number } | null,
+  ): string {
+    const { node, incarnation } = this.options
+    const head = JSON.stringify({
+      version: inspectionVersion, node, incarnation: incarnation(),
+      stream: `${incarnation()}.${this.streams}`, number, dropped, present,
+    })
+    return `${head.slice(0, -1)},"events":[${events}]}`
+  }
+}
+
+/** JSON texts joined to pieces that fit into an envelope; at least one piece. */
+function packed(events: readonly string[]): string[] {
+  const parts: string[] = []
+  let part = ''
+  for (const event of events) {
+    if (part !== '' && part.length + event.length > envelopeLength) {
+      parts.push(part)
+      part = ''
+    }
+    part += part === '' ? event : `,${event}`
+  }
+  return [...parts, part]
+}
+
+/** XState keeps the value of a state that did not change, but not always. */
+function isSame(before: Snapshot['value'], now: Snapshot['value']): boolean {
+  if (before === now) return true
+  return typeof before === 'object' && typeof now === 'object'
+    && JSON.stringify(before) === JSON.stringify(now)
+}
+
+function shortened(text: string): string {
+  return text.slice(0, 300)
+}

@@ -1,0 +1,163 @@
+import type {
+  BusConnection, BusMessage, BusSubscription, Logger, TimerHandle,
+} from '../../actors/ports.js'
+import { Feed } from './feed.js'
+import type { FeedOptions } from './feed.js'
+import {
+  faultOf, inspectionSubjects, inspectionVersion, leaseBounds, startRequest,
+} from './schema.js'
+import type { StartAnswer, StartRequest } from './schema.js'
+
+export interface InspectionServiceOptions extends Omit<FeedOptions, 'payloads'> {
+  readonly logger: Logger
+}
+
+/** More are refused: each costs nothing here, but somebody is asking without end. */
+const inspectorsMax = 32
+/** The present state is sent to all at once, and not more often than this. */
+const presentEveryMs = 1_000
+const sweepMs = 500
+
+/** One edition on NATS: who listens, and until when. */
+class Edition {
+  readonly feed: Feed
+  readonly leases = new Map<string, number>()
+  /** Monotonic clock; null: not asked for. */
+  presentDueMs: number | null = null
+  presentAtMs = -Infinity
+  end: (() => void) | null = null
+
+  constructor(readonly options: InspectionServiceOptions, readonly payloads: boolean) {
+    this.feed = new Feed({ ...options, payloads })
+  }
+}
+
+/**
+ * The inspection stream of a node on NATS: takes starts, keeps the leases, publishes. Nothing of
+ * what an inspector does can hold the node up: a publish is a buffered write to the server, and
+ * it is the server's affair to get rid of a reader that does not read.
+ */
+export class InspectionService {
+  private readonly editions: { readonly plain: Edition; readonly full: Edition }
+  private connection: BusConnection | null = null
+  private subscriptions: BusSubscription[] = []
+  private timer: TimerHandle | null = null
+
+  constructor(private readonly options: InspectionServiceOptions) {
+    this.editions = { plain: new Edition(options, false), full: new Edition(options, true) }
+  }
+
+  /** The edition without payloads, for listeners within this process. */
+  get feed(): Feed {
+    return this.editions.plain.feed
+  }
+
+  /** A connection is open, or (null) gone; the leases end with it, inspectors come again. */
+  attach(connection: BusConnection | null): void {
+    for (const subscription of this.subscriptions) subscription.unsubscribe()
+    this.subscriptions = []
+    for (const edition of this.all()) {
+      edition.leases.clear()
+      this.settle(edition)
+    }
+    this.connection = connection
+    if (connection === null) return
+    const subjects = [
+      inspectionSubjects.start(this.options.node), inspectionSubjects.startAll,
+    ]
+    this.subscriptions = subjects.map((subject) =>
+      connection.subscribe(subject, (message) => this.onStart(message)))
+  }
+
+  private all(): Edition[] {
+    return [this.editions.plain, this.editions.full]
+  }
+
+  private onStart(message: BusMessage): void {
+    const answer = this.answerTo(message.data)
+    if (message.reply !== undefined) this.publish(message.reply, JSON.stringify(answer))
+  }
+
+  private answerTo(data: Uint8Array): StartAnswer {
+    const { node, incarnation } = this.options
+    const refused = (code: string, message: string): StartAnswer =>
+      ({ ok: false, node, code, message })
+    let raw: unknown
+    try {
+      raw = JSON.parse(Buffer.from(data).toString('utf8'))
+    } catch {
+      return refused('MALFORMED', 'a start is a JSON object')
+    }
+    const parsed = startRequest.safeParse(raw)
+    if (!parsed.success) return refused('MALFORMED', faultOf(parsed.error))
+    const request = parsed.data
+    if (request.version > inspectionVersion) {
+      return refused('VERSION', `node ${node} speaks version ${inspectionVersion} of the `
+        + `inspection stream, not ${request.version}: upgrade the node`)
+    }
+    const edition = request.payloads ? this.editions.full : this.editions.plain
+    const isNew = !edition.leases.has(request.inspector)
+    if (isNew && request.leaseMs > 0 && edition.leases.size >= inspectorsMax) {
+      return refused('TOO_MANY', `node ${node} has ${inspectorsMax} inspectors already`)
+    }
+    const leaseMs = this.grant(edition, request, isNew)
+    return {
+      ok: true, version: inspectionVersion, node, incarnation: incarnation(), leaseMs,
+      subject: inspectionSubjects.stream(node, request.payloads),
+    }
+  }
+
+  /** Milliseconds granted. */
+  private grant(edition: Edition, request: StartRequest, isNew: boolean): number {
+    const leaseMs = request.leaseMs === 0 ? 0 : Math.max(request.leaseMs, leaseBounds.minMs)
+    const nowMs = this.options.clock.monotonicMs()
+    if (leaseMs === 0) edition.leases.delete(request.inspector)
+    else edition.leases.set(request.inspector, nowMs + leaseMs)
+    if (leaseMs > 0 && (isNew || request.present)) {
+      edition.presentDueMs ??= Math.max(nowMs, edition.presentAtMs + presentEveryMs)
+    }
+    this.settle(edition)
+    return leaseMs
+  }
+
+  /** Begins or ends what the leases ask for. */
+  private settle(edition: Edition): void {
+    const { clock } = this.options
+    if (edition.leases.size === 0) {
+      edition.end?.()
+      edition.end = null
+      edition.presentDueMs = null
+    } else {
+      const subject = inspectionSubjects.stream(this.options.node, edition.payloads)
+      edition.end ??= edition.feed.listen((envelope) => this.publish(subject, envelope))
+      if (edition.presentDueMs !== null && edition.presentDueMs <= clock.monotonicMs()) {
+        edition.presentDueMs = null
+        edition.presentAtMs = clock.monotonicMs()
+        for (const envelope of edition.feed.present()) this.publish(subject, envelope)
+      }
+    }
+    const isNeeded = this.all().some(({ leases }) => leases.size > 0)
+    if (isNeeded && this.timer === null) this.timer = clock.setTimeout(this.sweep, sweepMs)
+  }
+
+  private readonly sweep = (): void => {
+    this.timer = null
+    const nowMs = this.options.clock.monotonicMs()
+    for (const edition of this.all()) {
+      for (const [inspector, untilMs] of edition.leases) {
+        if (untilMs <= nowMs) edition.leases.delete(inspector)
+      }
+      this.settle(edition)
+    }
+  }
+
+  private publish(subject: string, text: string): void {
+    const { connection, options } = this
+    if (connection === null || connection.isClosed) return
+    try {
+      connection.publish(subject, Buffer.from(text))
+    } catch (error) {
+      options.logger.warn({ subject, error: String(error) }, 'inspection could not be published')
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import type { ClusterSpace, ClusterStatus } from '../status.js'
+import { told } from './story.js'
+import type { Told } from './story.js'
+
+/** How things stand, in sentences: where a story begins. @param space this one alone */
+export function situation(status: ClusterStatus, atMs: number, space?: string): Told[] {
+  const nodes = status.nodes.map(({ id, state }) =>
+    told(atMs, 'situation', `${id} is ${state}`, { node: id, state }))
+  const spaces = status.spaces
+    .filter(({ id }) => space === undefined || id === space)
+    .flatMap((shown) => spaceLines(shown, atMs))
+  return [...nodes, ...spaces]
+}
+
+function spaceLines(space: ClusterSpace, atMs: number): Told[] {
+  const { id, epoch, primary, inSync, blocked, lossWindow, rf } = space
+  const fields = { space: id, epoch, ...(primary === null ? {} : { node: primary }) }
+  const reign = primary === null
+    ? `${id} has no primary${blocked === null ? '' : `: ${blocked}`}`
+    : `${primary} reigns over ${id} in epoch ${epoch}; in sync: ${inSync.join(', ')} `
+      + `(${inSync.length} of ${rf}); loss window ${lossWindow.entries} entries`
+  const salvages = space.members.filter((member) => member.salvages > 0).map((member) =>
+    told(atMs, 'situation', `${member.node} keeps ${member.salvages} salvages of ${id}`,
+      { node: member.node, space: id }))
+  return [told(atMs, 'situation', reign, fields), ...salvages]
+}
