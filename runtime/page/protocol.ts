@@ -5,7 +5,7 @@
  *
  * | request | answer |
  * |---|---|
- * | `GET /api/stream` | server-sent events named `frame`; first `start`, then `key`, then as it happens |
+ * | `GET /api/stream` | server-sent events named `frame`; the first is `start` |
  * | `POST /api/orders` | an Order as JSON → OrderAnswer; only with `--playground` |
  *
  * A reader passes over frames of a kind, and over fields, that it does not know.

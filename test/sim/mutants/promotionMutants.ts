@@ -23,7 +23,8 @@ export const promotionMutants: readonly Mutant[] = [
     edits: [{
       file: 'actors/promotion.js',
       find: "records.settle(next, record.revision, this.wanted), 'claimed')",
-      replace: "records.settle(next, (await this.readRecord()).revision, this.wanted), 'claimed')",
+      replace: 'records.settle(next, (await this.readRecord()).record.revision, this.wanted), '
+        + "'claimed')",
     }],
     scenarios: ['claim-overtaken'],
     evidence: /^I1: epoch 2 is held by n2 .* and by n3/,
