@@ -122,7 +122,8 @@ export class Books {
     const { ack, epoch, node } = answer
     if (ack === 'memory') return
     const isSalvaged = this.salvaged.has(token)
-    const isDiskLost = this.world.checks.logs.disksLost.has(node)
+    const { disksLost, tailsCut } = this.world.checks.logs
+    const isDiskLost = disksLost.has(node) || tailsCut.has(node)
     if (ack === 'durable' && (isSalvaged || isDiskLost)) return
     if (ack === 'committed' && this.mayMove && (isSalvaged || isDiskLost)) return
     this.world.violate(ack === 'committed' ? 'I5' : 'I6', `${token} (asked ${level}) was answered `
