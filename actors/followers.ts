@@ -10,6 +10,7 @@ import type {
 import { streamMachine } from '../machines/stream.js'
 import type { StreamEffect } from '../machines/stream.js'
 import { subjects } from '../machines/subjects.js'
+import { sendAlert } from './alerts.js'
 import { Fitness } from './fitness.js'
 import type { HostedActor } from './hosting.js'
 import { isDamage } from './member.js'
@@ -55,6 +56,8 @@ export class Followers {
   private readonly listedDisks = new Map<NodeId, string>()
   private proposed: readonly NodeId[] | null = null
   private sessions = 0
+  /** Members whose store was last seen to differ: told once. */
+  private readonly diverged = new Set<NodeId>()
   private readonly fitness: Fitness
 
   constructor(private readonly options: FollowersOptions) {
@@ -231,9 +234,14 @@ export class Followers {
   private compareDigest(ack: Ack): void {
     const { store, space, context } = this.options.member
     if (!ack.digest || ack.appliedSequence !== store.applied.sequence) return
-    if (ack.digest === store.digest) return
+    if (ack.digest === store.digest) {
+      this.diverged.delete(ack.node)
+      return
+    }
     context.ports.telemetry.count('divergences', 1, { space })
-    context.ports.logger.error({ space, node: ack.node, sequence: ack.appliedSequence },
+    if (this.diverged.has(ack.node)) return
+    this.diverged.add(ack.node)
+    sendAlert(context, space, 'divergence', { member: ack.node, sequence: ack.appliedSequence },
       `${ack.node} has another digest at the same sequence: its store differs from mine`)
   }
 
