@@ -70,11 +70,11 @@ export class NodeStartError extends Error {
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { id, config, logger } = options
   const data = resolve(options.data)
-  const startedAtMs = performance.now()
   const [clock, random] = [new SystemClock(), new SystemRandom()]
+  const startedAtMs = clock.monotonicMs()
   let http: HttpServer | null = null
   const report = (): NodeStatusReport => reportOf(node, {
-    id, data, version, startedAtMs, http: () => http?.url ?? null,
+    id, data, version, startedAtMs, http: () => http?.url ?? null, nowMs: () => clock.monotonicMs(),
   })
   const metrics = createMetrics(report)
   const { telemetry } = metrics
