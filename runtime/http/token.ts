@@ -83,6 +83,14 @@ function queryOf({ url = '' }: IncomingMessage): string {
   return new URLSearchParams(url.split('?')[1] ?? '').get('token') ?? ''
 }
 
+/** What a person opens: a server that listens everywhere is named as this machine knows it. */
+export function pageLink(url: string, token: string | null): string {
+  const link = new URL(url)
+  if (['0.0.0.0', '[::]'].includes(link.hostname)) link.hostname = '127.0.0.1'
+  if (token !== null) link.searchParams.set('token', token)
+  return link.href
+}
+
 function cookieOf({ headers }: IncomingMessage, name: string): string {
   const found = (headers.cookie ?? '').split(';').map((part) => part.trim())
     .find((part) => part.startsWith(`${name}=`))
