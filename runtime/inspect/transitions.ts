@@ -45,16 +45,20 @@ interface System {
 
 const ofAfter = /^xstate\.after\.([^.]+)\.[^.]+(?:\.(.*))?$/
 
+/** Of the process's clock, up to its next look at a timer: that counts as at once. ms */
+const atOnceMs = 50
+
 /**
  * When a timer was first seen, ms since 1970 by the clock of who looks: XState notes the time of
- * the process, which is not that of a simulator.
+ * the process, which is not that of a simulator. One that ran before anybody looked is older.
  */
 const startedAtMs = new WeakMap<Scheduled, number>()
 
 function startOf(scheduled: Scheduled, nowMs: number): number {
   const known = startedAtMs.get(scheduled)
   if (known !== undefined) return known
-  const startMs = nowMs - Math.max(0, Date.now() - scheduled.startedAt)
+  const ageMs = Date.now() - scheduled.startedAt
+  const startMs = ageMs < atOnceMs ? nowMs : nowMs - ageMs
   startedAtMs.set(scheduled, startMs)
   return startMs
 }
