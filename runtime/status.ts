@@ -105,6 +105,23 @@ export interface MemberStatus {
   readonly promotions: number
   /** From the vacancy noticed to the first write accepted; null before the first promotion. */
   readonly lastPromotionMs: number | null
+  /**
+   * Until the lease of this primary runs out unless it is renewed; null where there is none: on any
+   * other member, and without in-sync replicas.
+   */
+  readonly leaseLeftMs?: number | null
+  /** Grants that this primary holds, ms left by granter. */
+  readonly grants?: Readonly<Record<NodeId, number>>
+  /** Of this reign; null on any member but the primary. */
+  readonly flow?: FlowCounts | null
+}
+
+/** Writes of one reign since it began: the difference of two reports is what happened between. */
+export interface FlowCounts {
+  /** Entries that became durable. */
+  readonly writes: number
+  /** By the bucket of the time to the durable answer (actors/flow.ts), empty ones left out. */
+  readonly acks: readonly (readonly [bucket: number, count: number])[]
 }
 
 export interface NodeStatusReport {
@@ -156,6 +173,9 @@ export interface ClusterSpace {
   readonly lossWindow: LossWindow
   readonly blocked: string | null
   readonly lastPromotionMs: number | null
+  /** Of the primary that reigns; null without one. */
+  readonly leaseLeftMs?: number | null
+  readonly grants?: Readonly<Record<NodeId, number>>
   readonly members: readonly ClusterMember[]
 }
 
@@ -225,6 +245,7 @@ function mergeSpace(id: SpaceId, reports: readonly NodeStatusReport[]): ClusterS
     safeSequence: said.safeSequence, lossWindow: said.lossWindow,
     blocked: reigns ? null : views.map((view) => view.member.blocked).find((b) => b) ?? null,
     lastPromotionMs: said.lastPromotionMs,
+    leaseLeftMs: reigns ? said.leaseLeftMs ?? null : null, grants: reigns ? said.grants ?? {} : {},
     members: [...names].toSorted(byName).map((name) => mergeMember(name, own.get(name), said)),
   }
 }

@@ -68,6 +68,29 @@ const ofActor = {
   /** Wall clock of the node. */
   atMs: z.number(),
 }
+
+/** A transition of the chart that was taken: with `source`, it names an edge of `chartOf`. */
+const taken = z.object({
+  /** Path of the state that defines it; the root is ''. */
+  source: text,
+  trigger: z.enum(['event', 'after', 'always', 'done', 'error', 'stateDone']),
+  name: text,
+  guard: text.nullable(),
+  targets: z.array(text),
+})
+export type TakenTransition = z.infer<typeof taken>
+
+/** A delay of the chart that runs. */
+const timer = z.object({
+  /** Name of the delay, or `500 ms`. */
+  name: text,
+  /** Path of the state that waits. */
+  state: text,
+  startedAtMs: z.number(),
+  delayMs: z.number(),
+})
+export type RunningTimer = z.infer<typeof timer>
+
 const state = {
   status: z.enum(['active', 'done', 'error', 'stopped']),
   /** null: logic without states (a callback, a promise). */
@@ -75,6 +98,8 @@ const state = {
   /** Why it is in this state, in the words of the chart (`lastReason`). */
   reason: text.nullable(),
   summary,
+  /** Delays that run; absent: none, or a node of an earlier release. */
+  timers: z.array(timer).optional(),
 }
 
 export const inspectionEvent = z.discriminatedUnion('type', [
@@ -87,6 +112,8 @@ export const inspectionEvent = z.discriminatedUnion('type', [
   /** Its state or status changed, by that event. */
   z.object({
     type: z.literal('transition'), ...ofActor, from: stateValue.nullable(), event: text, ...state,
+    /** In the order in which they were taken, those without an event (`always`) among them. */
+    taken: z.array(taken).optional(),
   }),
   /** Events that changed no state, counted by type since the last such message. */
   z.object({

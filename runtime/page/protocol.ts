@@ -46,7 +46,11 @@ export interface ChartsFrame extends At {
   readonly charts: Readonly<Record<string, Chart>>
 }
 
-/** What a node's inspection stream says; `present` in it is a key frame of that node's actors. */
+/**
+ * What a node's inspection stream says, without its `chart` events. `present` in it is a key frame
+ * of that node's actors; one without an event says that none of them is there any more: the node
+ * has died, or is not heard.
+ */
 export interface InspectionFrame extends At {
   readonly kind: 'inspection'
   readonly envelope: Envelope
@@ -58,14 +62,17 @@ export interface StatusFrame extends At {
   readonly status: ClusterStatus | null
 }
 
-/** Each second, for each space with traffic. */
+/** Each second, for each space with traffic, and once more with zeros when it has ended. */
 export interface FlowFrame extends At {
   readonly kind: 'flow'
   readonly space: string
   readonly node: string
   /** Entries that became durable at the primary, per second. */
   readonly writesPerSecond: number
-  /** Taken to durable answer, of the last second; null without a write. */
+  /**
+   * First write of a batch taken, to its durable answer, counted once per write of the batch: an
+   * upper bound, at most 19 % above (buckets). Of the last second; null without a write.
+   */
   readonly ackMs: { readonly p50: number; readonly p99: number } | null
 }
 
@@ -82,16 +89,28 @@ export interface BrokerFrame extends At {
   readonly reason: string
 }
 
-/** An order of the playground that was carried out, so that recordings show what was done. */
+/**
+ * An order of the playground that was carried out, so that recordings show what was done. Without
+ * `--inspect-payloads` the content of a write is told by its length.
+ */
 export interface OrderFrame extends At {
   readonly kind: 'order'
   readonly order: Order
   readonly answer: OrderAnswer
 }
 
+/**
+ * The reader was too slow, and this many frames were left out for it alone; the present state of
+ * all nodes follows. In a recording: nothing is known of that time.
+ */
+export interface GapFrame extends At {
+  readonly kind: 'gap'
+  readonly frames: number
+}
+
 export type Frame =
   | StartFrame | ChartsFrame | InspectionFrame | StatusFrame | FlowFrame | StoryFrame
-  | BrokerFrame | OrderFrame
+  | BrokerFrame | OrderFrame | GapFrame
 
 /** What the playground may ask for. */
 export type Order =
