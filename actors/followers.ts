@@ -256,6 +256,12 @@ export class Followers {
     return certainlyInSync(this.inSync, this.proposed)
   }
 
+  /** Fewer than min(2, RF) are in sync for certain: no write becomes safe. */
+  get isUnderReplicated(): boolean {
+    const rf = this.options.member.record?.assignment.members.length ?? 1
+    return this.certain().size < Math.min(2, rf)
+  }
+
   /** Who comes in does so with the disk that it joined with: only that one's acks count. */
   propose(inSync: readonly NodeId[]): void {
     for (const node of inSync) {
@@ -281,9 +287,10 @@ export class Followers {
     const computed = commitSequence(log.durable.sequence, acks, this.union(), member.self)
     const commit = advanceCommit(log.commitSequence, computed)
     const rf = member.record?.assignment.members.length ?? 1
-    log.safeSequence = safeSequence(log.safeSequence, commit, this.certain().size, rf)
-    if (commit === log.commitSequence) return
-    member.commitUpTo(commit)
+    const safe = safeSequence(log.safeSequence, commit, this.certain().size, rf)
+    if (commit === log.commitSequence && safe === log.safeSequence) return
+    log.safeSequence = safe
+    if (commit > log.commitSequence) member.commitUpTo(commit)
     onCommit()
   }
 

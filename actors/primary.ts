@@ -29,6 +29,8 @@ export class PrimaryRole {
   private readSubscription: BusSubscription | null = null
   private isOver = false
   private isBufferFull = false
+  /** Answers wait for room in the loss window, or did within the last heartbeat. */
+  isThrottled = false
   private readonly handover: Handover
   private readonly gate: WriteGate
   private noticeTimer: TimerHandle | null = null
@@ -59,6 +61,7 @@ export class PrimaryRole {
       frames: ports.frames, clients: ports.clients, commits, clock: ports.clock,
       telemetry: ports.telemetry, publish: wire.publish,
       inSyncCount: () => this.followers.certain().size,
+      isUnderReplicated: () => this.followers.isUnderReplicated,
       onWritten: () => this.followers.written(),
       onDurable: () => this.followers.recommit(),
       clockAtEnd,
@@ -193,9 +196,20 @@ export class PrimaryRole {
         : { type: 'bufferDrained' })
     }
     this.isBufferFull = isFull
+    this.tellThrottled(this.ingest.takeThrottled())
     const { inSync } = this.record.assignment
     for (const change of this.followers.changes(inSync)) this.actor?.send(change)
     this.handover.check()
+  }
+
+  private tellThrottled(isThrottled: boolean): void {
+    // Each time: it may have come back from a handover, which forgets.
+    if (isThrottled || this.isThrottled) {
+      this.actor?.send(isThrottled
+        ? { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
+        : { type: 'lossWindowCleared', reason: 'there is room in the loss window' })
+    }
+    this.isThrottled = isThrottled
   }
 
   private committed(): void {
@@ -272,6 +286,7 @@ export class PrimaryRole {
     }
     if (this.isOver) return
     this.announce('changed', 'the reign is open')
+    this.alertIfAlone(this.record.assignment.inSync)
     this.actor?.send({ type: 'writesSubscribed' })
   }
 
@@ -300,9 +315,19 @@ export class PrimaryRole {
       ports.telemetry.count('inSyncChanges', 1, { space: member.space })
       this.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown',
         { inSync }, `in sync: ${inSync.join(', ')} (${reason})`)
+      this.alertIfAlone(inSync)
     } else if (settlement.kind === 'refused') {
       this.refused(settlement.current)
     }
+  }
+
+  /** What is written from now on may be lost with one disk: said loudly, whatever follows. */
+  private alertIfAlone(inSync: readonly NodeId[]): void {
+    if (!this.followers.isUnderReplicated) return
+    const { whenUnderReplicated: then = 'accept' } = this.record.assignment.settings
+    const what = { accept: 'are accepted', wait: 'wait for their answer', refuse: 'are refused' }
+    this.alert('underReplicated', { inSync, whenUnderReplicated: then },
+      `only ${inSync.join(', ')} in sync: writes ${what[then]}, and none becomes safe`)
   }
 
   private adoptRecord(record: AssignmentAt): void {
