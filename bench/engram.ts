@@ -77,6 +77,11 @@ export class EngramCluster {
     }
   }
 
+  /** Of `engram up`, which serves the page, and of the nodes that run. */
+  get pids(): number[] {
+    return [this.up.pid, ...this.#pids.values()]
+  }
+
   async reports(): Promise<NodeStatusReport[]> {
     const reports = await this.#operator.reports()
     for (const { node } of reports) this.#data.set(node.id, node.data)

@@ -3,6 +3,7 @@
  * `engram up`, with one that reads, and with one that hangs; by turns, in one run.
  * Alone: `node dist/bench/inspection.js [seconds] [repeats]`.
  */
+import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -17,8 +18,13 @@ import type { Proc } from './processes.js'
 const modes = ['off', 'reading', 'hanging'] as const
 type Mode = typeof modes[number]
 
+/** With the CPU time of all nodes and of the page's server per write, µs. */
+export interface InspectedLoad extends LoadResult {
+  readonly cpuUs: number
+}
+
 /** One result per repeat. */
-export type InspectionResult = Readonly<Record<Mode, LoadResult[]>>
+export type InspectionResult = Readonly<Record<Mode, InspectedLoad[]>>
 
 interface ViewerSpec {
   readonly url: string
@@ -26,6 +32,7 @@ interface ViewerSpec {
 }
 
 const inFlight = 256
+const warmupSeconds = 0.5
 /** Until the link of a page without a viewer is let go, and the leases of the nodes with it. */
 const restMs = 6_000
 const readyMs = 10_000
@@ -33,7 +40,7 @@ const readyMs = 10_000
 export async function measureInspection(
   cluster: EngramCluster, seconds: number, repeats: number, progress: (text: string) => void,
 ): Promise<InspectionResult> {
-  const results: Record<Mode, LoadResult[]> = { off: [], reading: [], hanging: [] }
+  const results: Record<Mode, InspectedLoad[]> = { off: [], reading: [], hanging: [] }
   const { name: _, stop: __, ...target } = cluster.target
   await measure({ ...target, inFlight, seconds: 3, warmupSeconds: 0 })
   for (let repeat = 0; repeat < repeats; repeat += 1) {
@@ -41,15 +48,32 @@ export async function measureInspection(
     for (let turn = 0; turn < modes.length; turn += 1) {
       const mode = modes[(repeat + turn) % modes.length] ?? 'off'
       const viewer = mode === 'off' ? null : await openViewer(cluster.http, mode === 'hanging')
-      const result = await measure({ ...target, inFlight, seconds, warmupSeconds: 0.5 })
+      const before = cpuMs(cluster.pids)
+      const result = await measure({ ...target, inFlight, seconds, warmupSeconds })
+      const writes = result.perSecond * (seconds + warmupSeconds)
+      const cpuUs = (cpuMs(cluster.pids) - before) * 1000 / writes
       await viewer?.stop()
       if (viewer) await delay(restMs)
-      results[mode].push(result)
+      results[mode].push({ ...result, cpuUs })
       progress(`${repeat + 1}/${repeats} inspection ${mode.padEnd(8)} ${result.perSecond}/s, `
-        + `p99 ${result.p99Ms} ms`)
+        + `p99 ${result.p99Ms} ms, ${cpuUs.toFixed(1)} µs of CPU per write`)
     }
   }
   return results
+}
+
+/** User and system time so far; NaN where there is no /proc. Less noisy than any throughput. */
+function cpuMs(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      // Fields 14 and 15, in hundredths of a second; the second one may hold spaces.
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      return sum + (Number(fields[11]) + Number(fields[12])) * 10
+    } catch {
+      return NaN
+    }
+  }, 0)
 }
 
 async function openViewer(http: string, isHanging: boolean): Promise<Proc> {
