@@ -185,6 +185,14 @@ scenario(pageSuite, 'the broker is killed and comes back: the same stream tells 
     const { node } = await cluster.report('n1')
     const seen = await viewer(stage, node.http ?? '')
     const old = await settled(seen)
+    // Anybody on NATS may answer for a node: what is not understood harms no page.
+    const garbage = cluster.nc.subscribe('engram.v1.status._all', {
+      callback: (_, message) => message.respond('{"format":1,"node":{"id":"n9"},"spaces":[null]}'),
+    })
+    await lasting(1_500)
+    garbage.unsubscribe()
+    const looks = seen.of('status').length
+    await waitFor('the status again', () => seen.of('status').length > looks)
     const count = (state: string) =>
       seen.of('broker').filter((frame) => frame.state === state).length
     assert.is(count('connected'), 1)
