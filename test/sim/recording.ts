@@ -35,8 +35,12 @@ export class Recording {
   readonly lines: string[] = []
   private readonly telling: Telling
   private readonly watched = new Map<string, Watched>()
+  /** The feed tells when a timer was set, and XState notes that by `Date.now()`. */
+  private readonly dateNow = Date.now
 
+  /** Until `finish()`, `Date.now()` is the time of the simulation. */
   constructor(private readonly clock: VirtualClock) {
+    Date.now = () => clock.wallMs()
     const { lagAlertMs, lagAlertBytes, heartbeatMs, grantMs } = defaultSettings
     this.telling = new Telling({
       wallMs: () => clock.wallMs(), monotonicMs: () => clock.monotonicMs(),
@@ -96,6 +100,7 @@ export class Recording {
     for (const { feed } of this.watched.values()) feed.present()
     this.telling.onReports(this.reports())
     this.telling.tellStory(true)
+    Date.now = this.dateNow
   }
 
   private every(ms: number, run: () => void): void {
