@@ -197,7 +197,8 @@ export class Story {
       const bornMs = this.births.get(key) ?? atMs
       this.births.delete(key)
       const isThis = bornMs <= atMs && atMs - bornMs < bornWithinMs
-      this.tell(isThis ? bornMs : atMs, 'promotion', `${node} stands for ${space}${because(reason)}`, fields)
+      this.tell(isThis ? bornMs : atMs, 'promotion',
+        `${node} stands for ${space}${because(reason)}`, fields)
     } else if (to === 'damaged') {
       this.tell(atMs, 'alert', `${node}: its log of ${space} is damaged${because(reason)}`, fields)
     }
