@@ -2,7 +2,9 @@
 import { randomUUID } from 'node:crypto'
 import { decode as unpack, encode as pack } from '@msgpack/msgpack'
 import type { NatsConnection } from 'nats'
-import type { ErrorAnswer, Query, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import type {
+  ErrorAnswer, HistoryValue, Query, ReadAnswer, WriteAnswer,
+} from '../../actors/ports.js'
 import type { LogEntry, MemoryEdge, MemoryNode, Operation } from '../../machines/memory.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { nameFault, subjects } from '../../machines/subjects.js'
@@ -57,7 +59,8 @@ export type QueryValue<Q extends Query> =
   Q['type'] extends 'GetNode' ? MemoryNode | null
     : Q['type'] extends 'GetEdges' ? MemoryEdge[]
       : Q['type'] extends 'ListNodes' ? MemoryNode[]
-        : LogEntry[]
+        : Q['type'] extends 'GetHistory' ? HistoryValue
+          : LogEntry[]
 
 export type ReadResult<Q extends Query> = Omit<ReadAnswer, 'value'> & { value: QueryValue<Q> }
 
