@@ -197,7 +197,7 @@ export class Keeper {
   /** The next write to send again, or null: none is, or it has to wait for an answer. */
   next(): Kept | null {
     const write = this.#lost.at(-1)
-    if (!write || this.isDoubtful || this.#resending.size >= this.options.resendingMax) return null
+    if (!write || this.#resending.size >= this.options.resendingMax) return null
     const touches = this.options.touches(write)
     if (touches.some((name) => this.#touched.has(name))) return null
     for (const name of touches) this.#touched.add(name)
