@@ -131,7 +131,7 @@ export class EngramClient {
     const { unsafeBytesMax = defaultUnsafeBytesMax, onResent, onResendRefused } = this.#options
     return new Protection({
       connection: this.connection, unsafeBytesMax, writes: this.#requests, own: this.#resends,
-      reigns: this.#reigns, decode: this.#decode, contentType: this.#contentType,
+      reigns: this.#reigns, decode: this.#decode, request: this.#value, contentType: this.#contentType,
       encodeQuery: (query) => this.#encode(query),
       // In turns of their own: what they throw is theirs.
       onResent: (resent) => onResent && queueMicrotask(() => onResent(resent)),
@@ -289,14 +289,18 @@ export class EngramClient {
 
   readonly #decode = (data: Uint8Array): WriteAnswer | ReadAnswer | ErrorAnswer | null => {
     try {
-      const value: unknown = this.#options.encoding === 'msgpack' && data[0] !== 0x7b
-        ? unpack(data)
-        : JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString('utf8'))
+      const value = this.#value(data)
       return isAnswer(value) ? value : null
     } catch {
       return null
     }
   }
+
+  /** Throws on what is not encoded as this client encodes. */
+  readonly #value = (data: Uint8Array): unknown =>
+    this.#options.encoding === 'msgpack' && data[0] !== 0x7b
+      ? unpack(data)
+      : JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString('utf8'))
 }
 
 function isAnswer(value: unknown): value is WriteAnswer | ReadAnswer | ErrorAnswer {

@@ -43,6 +43,8 @@ export interface GuardOptions {
   readonly reigns: ReignWatch
   readonly encodeQuery: (query: Query) => Uint8Array
   readonly decode: (data: Uint8Array) => WriteAnswer | ReadAnswer | ErrorAnswer | null
+  /** Decodes what this client has encoded as a write. */
+  readonly request: (data: Uint8Array) => unknown
   readonly contentType: readonly (readonly [string, string])[]
   readonly onSafe: (write: Kept) => void
   readonly onResent: (resent: Resent) => void
@@ -68,7 +70,7 @@ export class SpaceGuard {
   constructor(readonly options: GuardOptions) {
     this.keeper = new Keeper({
       resendingMax,
-      touches: (write) => touchedBy(this.options.decode(write.data)),
+      touches: (write) => touchedBy(this.options.request(write.data)),
       onSafe: (write) => {
         this.#quietMs = quietFirstMs
         this.options.onSafe(write)
