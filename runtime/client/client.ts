@@ -131,7 +131,8 @@ export class EngramClient {
     const { unsafeBytesMax = defaultUnsafeBytesMax, onResent, onResendRefused } = this.#options
     return new Protection({
       connection: this.connection, unsafeBytesMax, writes: this.#requests, own: this.#resends,
-      reigns: this.#reigns, decode: this.#decode, request: this.#value, contentType: this.#contentType,
+      reigns: this.#reigns, decode: this.#decode, request: this.#value,
+      contentType: this.#contentType,
       encodeQuery: (query) => this.#encode(query),
       // In turns of their own: what they throw is theirs.
       onResent: (resent) => onResent && queueMicrotask(() => onResent(resent)),
