@@ -92,7 +92,7 @@ async function killAlone(cluster: Cluster, primary: string, writers: Writer[]): 
   const replicas = cluster.others(primary)
   const startedAt = performance.now()
   for (const replica of replicas) replica.pause()
-  await Promise.all(writers.map((writer) => writer.taken(40)))
+  await Promise.all(writers.map((writer) => writer.taken(100)))
   await cluster.node(primary).kill()
   const tookMs = performance.now() - startedAt
   assert.ok(tookMs < inSyncSilenceMs,
@@ -175,7 +175,7 @@ scenario(keeper, `the primary and its disk, ${rounds} times: nothing is lost`, a
     note(`${n + 1} (${how}): ${mine.acknowledged} acknowledged, ${anew - resent} sent again, `
       + `0 lost; unprotected: ${theirs - lostBare} lost`)
     if (how === 'alone') {
-      assert.ok(anew - resent >= 40 && theirs - lostBare >= 40, 'there was something to lose')
+      assert.ok(anew > resent && theirs > lostBare, 'there was something to lose')
     }
     resent = anew
     lostBare = theirs
