@@ -3,6 +3,7 @@ import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
 import { askerOf, levelOf } from './answers.js'
 import type { Asker, Publish } from './answers.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
+import { FlowMeter } from './flow.js'
 import type { Lease } from './lease.js'
 import type { Overlay } from './overlay.js'
 import type {
@@ -43,6 +44,7 @@ export interface IngestOptions {
  * Plain code, one call per write; the `primary` statechart opens and closes it.
  */
 export class Ingest implements FlushSource {
+  readonly flow = new FlowMeter()
   private refusal: { code: ErrorCode; message: string } | null = null
   private open: OpenBatch[] = []
   private readonly flushing = new Set<OpenBatch>()
@@ -250,7 +252,9 @@ export class Ingest implements FlushSource {
     overlay.add(entries, frame.bytes.length)
     telemetry.count('writes', entries.length)
     for (const waiting of batch.requests) this.replies.durable(waiting)
-    telemetry.observe('durableAckMs', clock.monotonicMs() - batch.openedAtMs)
+    const ms = clock.monotonicMs() - batch.openedAtMs
+    telemetry.observe('durableAckMs', ms)
+    this.flow.note(entries.length, batch.requests.length, ms)
     this.options.onDurable()
     this.replies.releaseDuplicates()
   }

@@ -20,7 +20,7 @@ import { passOnMs, WriteGate } from './writeGate.js'
 /** One reign: its data path, its replicas, its lease, its changes of the in-sync set. */
 export class PrimaryRole {
   readonly followers: Followers
-  private readonly ingest: Ingest
+  readonly ingest: Ingest
   private readonly lease: Lease
   private record: AssignmentAt
   private actor: HostedActor<typeof primaryMachine> | null = null

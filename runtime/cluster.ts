@@ -66,8 +66,8 @@ export interface UnorderedDeath {
 
 export class Cluster {
   #stopping = false
-  /** Nodes that are down by order, and will be started by who ordered it. */
-  readonly #bouncing = new Set<NodeProcess>()
+  /** Nodes that are down by order, and will be started by an order. */
+  readonly #held = new Set<NodeProcess>()
   readonly #deaths: UnorderedDeath[] = []
 
   private constructor(
@@ -160,14 +160,21 @@ export class Cluster {
 
   /** SIGKILL, and after that time the same node again. Resolves once it is started. */
   async bounceNode(node: NodeProcess, downMs: number): Promise<void> {
-    this.#bouncing.add(node)
-    try {
-      await node.end()
-      await new Promise((resolve) => setTimeout(resolve, downMs))
-      if (!this.#stopping) this.#startNode(node)
-    } finally {
-      this.#bouncing.delete(node)
-    }
+    await this.killNode(node)
+    await new Promise((resolve) => setTimeout(resolve, downMs))
+    this.startNode(node)
+  }
+
+  /** SIGKILL; the node stays down until `startNode`, whatever `restart` says. */
+  async killNode(node: NodeProcess): Promise<void> {
+    this.#held.add(node)
+    await node.end()
+  }
+
+  /** Starts a node that is down; one that runs is left alone. */
+  startNode(node: NodeProcess): void {
+    this.#held.delete(node)
+    if (!this.#stopping && node.pid === null) this.#startNode(node)
   }
 
   /** Nodes hand over, one after the other, then the broker ends. Idempotent. */
@@ -196,7 +203,7 @@ export class Cluster {
   }
 
   #died(node: NodeProcess, death: NodeDeath): void {
-    if (this.#stopping || this.#bouncing.has(node)) return
+    if (this.#stopping || this.#held.has(node)) return
     const { tell, restart } = this.options
     this.#deaths.push({ node: node.id, pid: death.pid, how: death.how, atMs: Date.now() })
     if (this.#deaths.length > deathsMax) this.#deaths.shift()
@@ -211,7 +218,7 @@ export class Cluster {
     const pauseMs = node.restartPauseMs()
     tell(`Starting it again in ${pauseMs} ms (--restart).`)
     setTimeout(() => {
-      if (!this.#stopping) this.#startNode(node)
+      if (!this.#held.has(node)) this.startNode(node)
     }, pauseMs)
   }
 

@@ -21,7 +21,8 @@ import { createActorHost } from './host/index.js'
 import { createMetrics } from './http/metrics.js'
 import { nodeRoutes } from './http/nodeRoutes.js'
 import { startHttpServer } from './http/server.js'
-import type { HttpServer, Route } from './http/server.js'
+import type { HttpServer } from './http/server.js'
+import { pageLink, tokenGuard } from './http/token.js'
 import { InspectionService } from './inspect/service.js'
 import { eventsRoute } from './inspect/sse.js'
 import { Traffic } from './inspect/traffic.js'
@@ -30,6 +31,10 @@ import { openJournal } from './journal/journal.js'
 import { lockDirectory } from './journal/lock.js'
 import type { DirectoryLock } from './journal/lock.js'
 import { createSalvageFiles } from './journal/salvage.js'
+import { ClusterLink } from './page/clusterLink.js'
+import { PageHub } from './page/hub.js'
+import { limitsOf, pageRoutes } from './page/routes.js'
+import type { PageOptions } from './page/routes.js'
 import { SystemRandom } from './random.js'
 import { reportOf } from './report.js'
 import type { NodeStatusReport } from './status.js'
@@ -46,9 +51,15 @@ export interface NodeOptions {
   readonly chaos: boolean
   /** `host:port` of the HTTP server; null: none. */
   readonly http: string | null
+  /** Asked for by the HTTP server, health and metrics aside; null: none. */
+  readonly httpToken: string | null
+  /** Texts of contexts, memories among them, may be shown on the page. */
+  readonly inspectPayloads: boolean
 }
 
 export interface RunningNode {
+  /** To be opened in a browser, with the token; null without HTTP. */
+  readonly page: string | null
   status(): NodeStatusReport
   /** Hands the reigns over and stops. Resolves when that is done, whatever came of it. */
   drain(): Promise<void>
@@ -70,11 +81,11 @@ export class NodeStartError extends Error {
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { id, config, logger } = options
   const data = resolve(options.data)
-  const startedAtMs = performance.now()
   const [clock, random] = [new SystemClock(), new SystemRandom()]
+  const startedAtMs = clock.monotonicMs()
   let http: HttpServer | null = null
   const report = (): NodeStatusReport => reportOf(node, {
-    id, data, version, startedAtMs, http: () => http?.url ?? null,
+    id, data, version, startedAtMs, http: () => http?.url ?? null, nowMs: () => clock.monotonicMs(),
   })
   const metrics = createMetrics(report)
   const { telemetry } = metrics
@@ -122,7 +133,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   })
   if (options.http !== null) {
     const routes = { ...nodeRoutes(report, metrics), '/events': eventsRoute(inspection.feed) }
-    http = await listen(options.http, routes, logger)
+    http = await listen(options, options.http, routes)
     node.http = http.url
   }
   node.start()
@@ -131,7 +142,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     node.drain('told to stop')
     await finished.promise
   }
-  return { status: report, drain, stop: drain, finished: finished.promise }
+  const page = http === null ? null : pageLink(http.url, options.httpToken)
+  return { status: report, page, drain, stop: drain, finished: finished.promise }
 }
 
 /** A promise, and what settles it. */
@@ -145,12 +157,28 @@ function deferred<T>() {
   return { promise, resolve, reject }
 }
 
-function listen(
-  address: string, routes: Readonly<Record<string, Route>>, logger: Logger,
+/** The page, read-only, and what else the node shows. */
+async function listen(
+  options: NodeOptions, address: string, routes: PageOptions['routes'],
 ): Promise<HttpServer> {
-  const onError = (error: unknown, path: string): void =>
-    logger.warn({ error, path }, 'an HTTP request failed')
-  return startHttpServer({ address, routes, onError })
+  const { id, config, logger, nats, httpToken, inspectPayloads: payloads } = options
+  const hub = new PageHub({
+    start: { source: 'node', node: id, playground: false, payloads, ...limitsOf(config) },
+    link: (telling) => new ClusterLink({
+      nats: { ...nats, name: `engram page of ${id}` }, payloads, telling,
+      onFault: (fault) => logger.warn({ fault }, 'the page is told less than there is'),
+    }),
+  })
+  const server = await startHttpServer({
+    address,
+    ...pageRoutes({ hub, payloads, routes, perform: null }),
+    ...(httpToken === null ? {} : { guard: tokenGuard(httpToken, () => server.port) }),
+    onError: (error, path) => logger.warn({ error, path }, 'an HTTP request failed'),
+  })
+  const close = async (): Promise<void> => {
+    await Promise.all([hub.close(), server.close()])
+  }
+  return { url: server.url, port: server.port, close }
 }
 
 /** A server whose messages are too small for our frames is refused, and told which. */

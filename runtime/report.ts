@@ -9,6 +9,8 @@ export interface ReportOptions {
   readonly version: string
   readonly startedAtMs: number
   readonly http: () => string | null
+  /** Monotonic clock of the node. */
+  readonly nowMs: () => number
 }
 
 const roles: readonly string[] = ['primary', 'replica', 'promoting', 'recovering', 'damaged']
@@ -29,23 +31,37 @@ export function reportOf(node: NodeActor, options: ReportOptions): NodeStatusRep
       http: options.http(),
       data: options.data,
       disk: node.disk,
-      uptimeMs: Math.round(performance.now() - options.startedAtMs),
+      uptimeMs: Math.round(options.nowMs() - options.startedAtMs),
       loopDelayMs: Math.round(context?.peers.loopDelayMs ?? 0),
       peers: context?.peers.status() ?? {},
       version: options.version,
       journal: stats ? { ...stats, readOnly: node.isReadOnly } : null,
     },
-    spaces: [...node.spaces.values()].map((space) => memberStatus(space)),
+    spaces: [...node.spaces.values()].map((space) => memberStatus(space, node, options.nowMs())),
   }
 }
 
-function memberStatus(space: SpaceActor): MemberStatus {
+/** The lease of a primary and what it stands on; without in-sync replicas it has no end. */
+function leaseOf({ member }: SpaceActor, node: NodeActor): Pick<
+  MemberStatus, 'leaseLeftMs' | 'grants'
+> {
+  const peers = node.context?.peers
+  const others = member.record?.assignment.inSync.filter((id) => id !== member.self) ?? []
+  if (!peers || others.length === 0) return { leaseLeftMs: null, grants: {} }
+  return {
+    leaseLeftMs: Math.round(member.lease?.leftMs() ?? 0),
+    grants: Object.fromEntries(others.map((id) =>
+      [id, Math.max(0, Math.round(peers.grantLeftMs(id)))])),
+  }
+}
+
+function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): MemberStatus {
   const { member } = space
   const { log, store } = member
   const record = member.record?.assignment
   const { role, state, reason } = space.roleState
   const primary = space.primaryRole
-  const lossWindow = log.above(log.safeSequence, performance.now())
+  const lossWindow = log.above(log.safeSequence, nowMs)
   return {
     space: member.space,
     uuid: member.uuid,
@@ -75,5 +91,7 @@ function memberStatus(space: SpaceActor): MemberStatus {
     arbiter: member.arbiter,
     promotions: member.promotions,
     lastPromotionMs: member.lastPromotionMs,
+    ...(primary ? leaseOf(space, node) : { leaseLeftMs: null, grants: {} }),
+    flow: primary?.ingest.flow.counted() ?? null,
   }
 }

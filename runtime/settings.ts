@@ -119,7 +119,8 @@ export function environmentName(option: string): string {
 
 /** Those that are no options of a node but mean something to some command. */
 const otherVariables = [
-  'ENGRAM_CONFIG', 'ENGRAM_ID', 'ENGRAM_DATA', 'ENGRAM_HTTP', 'ENGRAM_NATS_URL',
+  'ENGRAM_CONFIG', 'ENGRAM_ID', 'ENGRAM_DATA', 'ENGRAM_HTTP', 'ENGRAM_HTTP_TOKEN_FILE',
+  'ENGRAM_NATS_URL',
   'ENGRAM_NATS_CREDS', 'ENGRAM_NATS_USER', 'ENGRAM_NATS_PASSWORD', 'ENGRAM_NATS_TOKEN',
   'ENGRAM_NATS_AUTH', 'ENGRAM_NATS_CA', 'ENGRAM_NATS_CERT', 'ENGRAM_NATS_KEY',
   'ENGRAM_NATS_PORT', 'ENGRAM_LOG_LEVEL', 'ENGRAM_LIFELINE', 'ENGRAM_NATS_SERVER',

@@ -105,7 +105,10 @@ export interface MemberStatus {
   readonly promotions: number
   /** From the vacancy noticed to the first write accepted; null before the first promotion. */
   readonly lastPromotionMs: number | null
-  /** Until the lease of this primary runs out unless it is renewed; null on any other member. */
+  /**
+   * Until the lease of this primary runs out unless it is renewed; null where there is none: on any
+   * other member, and without in-sync replicas.
+   */
   readonly leaseLeftMs?: number | null
   /** Grants that this primary holds, ms left by granter. */
   readonly grants?: Readonly<Record<NodeId, number>>
@@ -117,7 +120,7 @@ export interface MemberStatus {
 export interface FlowCounts {
   /** Entries that became durable. */
   readonly writes: number
-  /** Writes by the bucket of their time to the durable answer (actors/flow.ts), without the empty. */
+  /** By the bucket of the time to the durable answer (actors/flow.ts), empty ones left out. */
   readonly acks: readonly (readonly [bucket: number, count: number])[]
 }
 

@@ -3,6 +3,7 @@ import { AdminError, ConnectError, EngramError, ReadError } from '../client/erro
 import { WriteOutcomeUnknownError, WriteRefusedError } from '../client/errors.js'
 import { ConfigError } from '../config.js'
 import { HttpListenError } from '../http/server.js'
+import { TokenFileError } from '../http/token.js'
 import { DataInUseError } from '../upRecord.js'
 import { CliError, exit } from './context.js'
 
@@ -21,7 +22,9 @@ export function endingOf(error: unknown): Ending {
       exitCode: exit.usage,
     }
   }
-  if (error instanceof TypeError && error.message.startsWith('an address is')) {
+  const isFlagFault = error instanceof TokenFileError
+    || (error instanceof TypeError && error.message.startsWith('an address is'))
+  if (isFlagFault) {
     return { message: error.message, remedy: null, exitCode: exit.usage }
   }
   const message = error instanceof Error ? error.message : String(error)

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { nameFault } from '../../machines/subjects.js'
 import { options } from '../config.js'
+import { tokenFor } from '../http/token.js'
 import { createLogger } from '../logger.js'
 import type { LogLevel } from '../logger.js'
 import { environmentName, httpSetting, loadSettings, suspectVariables } from '../settings.js'
@@ -15,6 +16,8 @@ interface NodeFlags extends ConnectionFlags {
   readonly id?: string
   readonly data?: string
   readonly http?: string
+  readonly httpTokenFile?: string
+  readonly inspectPayloads?: boolean
   readonly set?: readonly string[]
   readonly helpConfig?: boolean
   readonly chaos?: boolean
@@ -28,8 +31,11 @@ export function addNode(program: Command, context: Context): void {
       + 'Logs go to stderr, as JSON lines.')
     .option('--id <id>', 'name of the node, unique in the cluster [ENGRAM_ID]')
     .option('--data <dir>', 'data directory, of this node alone [ENGRAM_DATA]')
-    .option('--http <host:port>', 'health, metrics and status; port 0: any, off: none '
-      + '[ENGRAM_HTTP] (default: 127.0.0.1:0)')
+    .option('--http <host:port>', 'page, health, metrics and status; port 0: any, off: none; '
+      + 'beyond this machine a token is asked for [ENGRAM_HTTP] (default: 127.0.0.1:0)')
+    .option('--http-token-file <file>', 'holds that token [ENGRAM_HTTP_TOKEN_FILE] '
+      + '(default: a new one, printed at each start)')
+    .option('--inspect-payloads', 'show the page texts of contexts, which may be memories')
     .option('--set <option=value...>', 'an option, like heartbeatMs=200 or segmentBytes=128MiB')
     .option('--chaos', 'let operators kill single actors of this node, as `engram chaos` does '
       + '[ENGRAM_CHAOS=1]; not for production')
@@ -56,11 +62,14 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
   if (!data) throw usage('a node needs a data directory', 'Give --data DIR.')
   for (const suspect of suspectVariables(context.io.env)) context.note(suspect)
   const logger = createLogger({ level: logLevel(context), fields: { node: id } })
-  const http = httpSetting(flags.http) ?? settings.http
+  const address = httpSetting(flags.http) ?? settings.http
+  const http = address === undefined ? '127.0.0.1:0' : address
+  const tokenFile = flags.httpTokenFile ?? context.io.env['ENGRAM_HTTP_TOKEN_FILE']
   return superviseNode(context, {
     id, data, nats: settings.nats, config: settings.config, logger,
     chaos: flags.chaos ?? context.io.env['ENGRAM_CHAOS'] === '1',
-    http: http === undefined ? '127.0.0.1:0' : http,
+    http, httpToken: http === null ? null : tokenFor(http, tokenFile),
+    inspectPayloads: flags.inspectPayloads ?? false,
   }, flags.json ?? false)
 }
 
@@ -104,9 +113,11 @@ async function superviseNode(
 function printReady(context: Context, node: RunningNode, json: boolean): void {
   const { node: it } = node.status()
   if (json) {
-    context.printJson({ ready: true, id: it.id, pid: it.pid, http: it.http, data: it.data })
+    context.printJson({
+      ready: true, id: it.id, pid: it.pid, http: it.http, data: it.data, page: node.page,
+    })
   } else {
-    context.print(`${it.id} is ready: pid ${it.pid}, ${it.http ?? 'no HTTP'}, data ${it.data}`)
+    context.print(`${it.id} is ready: pid ${it.pid}, ${node.page ?? 'no HTTP'}, data ${it.data}`)
   }
 }
 

@@ -7,15 +7,17 @@ import type { ControlServer } from '../chaos/control.js'
 import { Cluster, ClusterStartError } from '../cluster.js'
 import { PortBusyError } from '../clusterBroker.js'
 import { here, shellWord } from '../clusterNode.js'
-import { json as jsonPage, parseAddress, startHttpServer, text } from '../http/server.js'
-import type { HttpServer } from '../http/server.js'
+import { parseAddress } from '../http/server.js'
+import { tokenFor } from '../http/token.js'
 import { freePort } from '../natsServer.js'
-import type { ConnectionFlags } from '../settings.js'
-import type { ClusterSpace, ClusterStatus } from '../status.js'
+import type { ConnectionFlags, Settings } from '../settings.js'
+import type { ClusterSpace } from '../status.js'
 import { publishUp, releaseData, takeData } from '../upRecord.js'
 import { connectionOptions, defaultData, exit, jsonOption, usage, whole } from './context.js'
 import type { Action, Context } from './context.js'
 import { checkSpaceName } from './space.js'
+import { startUpPage } from './upPage.js'
+import type { UpPage } from './upPage.js'
 
 interface UpFlags extends ConnectionFlags {
   readonly nodes: number
@@ -24,6 +26,9 @@ interface UpFlags extends ConnectionFlags {
   readonly data: string
   readonly natsPort: number
   readonly http: string
+  readonly httpTokenFile?: string
+  readonly playground?: boolean
+  readonly inspectPayloads?: boolean
   readonly auth?: boolean
   readonly restart?: boolean
   readonly chaos?: boolean
@@ -44,8 +49,11 @@ export function addUp(program: Command, context: Context): void {
     .option('--data <dir>', 'everything is kept here', defaultData)
     .addOption(new Option('--nats-port <port>', 'of the private nats-server; a busy default is '
       + 'stepped over').argParser(whole(0, 65_535)).default(defaultNatsPort).conflicts('nats'))
-    .option('--http <host:port>', 'status of the cluster; a busy default is stepped over',
-      defaultHttp)
+    .option('--http <host:port>', 'page and status of the cluster; a busy default is stepped over; '
+      + 'beyond this machine a token is asked for', defaultHttp)
+    .option('--http-token-file <file>', 'holds the token of the page (default: a new one)')
+    .option('--playground', 'let the page write, kill and pause nodes, kill actors, hand over')
+    .option('--inspect-payloads', 'show the page texts of contexts, which may be memories')
     .addOption(new Option('--auth', 'the private nats-server asks for passwords; they are kept in '
       + 'a file under --data').conflicts('nats'))
     .option('--restart', 'start a node again when it has died')
@@ -80,6 +88,7 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
   const foreign = flags.nats !== undefined || context.io.env['ENGRAM_NATS_URL'] !== undefined
   // Also checks the options in file and environment, before anything is started.
   const settings = context.settings({ ...flags, nats: flags.nats ?? natsOf(context) }, 'operator')
+  const token = tokenFor(flags.http, flags.httpTokenFile)
   takeData(data)
   const signals = new Signals(context)
   try {
@@ -89,14 +98,15 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
       natsPort: flags.natsPort, stepOver: !chosen.natsPort, auth: flags.auth ?? false,
       restart: flags.restart ?? false, chaos: flags.chaos ?? false,
       config: flags.config && resolve(flags.config),
-      env: context.io.env, tell: (line) => context.note(line),
+      env: { ...context.io.env, ...(flags.playground ? { ENGRAM_CHAOS: '1' } : {}) },
+      tell: (line) => context.note(line),
       isInterrupted: () => signals.seen > 0,
     })
     const cluster = await starting.catch((error: unknown) => {
       throw error instanceof PortBusyError
         ? usage(error.message, 'Choose another --nats-port, or 0 for any free one.') : error
     })
-    return await lead(context, flags, chosen, data, cluster, signals)
+    return await lead({ context, flags, chosen, settings, token, data, cluster, signals })
   } catch (error) {
     if (error instanceof ClusterStartError && signals.seen > 0) return exit.ok
     throw error
@@ -119,19 +129,28 @@ function checkFlags(flags: UpFlags): void {
     + `${flags.nodes}`, `Use --nodes ${flags.replicas + 1}, or --replicas ${flags.nodes - 1}.`)
 }
 
+interface Lead {
+  readonly context: Context
+  readonly flags: UpFlags
+  readonly chosen: Chosen
+  readonly settings: Settings
+  readonly token: string | null
+  readonly data: string
+  readonly cluster: Cluster
+  readonly signals: Signals
+}
+
 /** From the first node's start to the last one's end. */
-async function lead(
-  context: Context, flags: UpFlags, chosen: Chosen, data: string, cluster: Cluster,
-  signals: Signals,
-): Promise<Action> {
-  let page: HttpServer | null = null
+async function lead(up: Lead): Promise<Action> {
+  const { context, flags, data, cluster, signals } = up
+  let page: UpPage | null = null
   let control: ControlServer | null = null
   try {
     if (!signals.seen) {
       const space = await Promise.race(
         [cluster.ensureSpace(flags.space, flags.replicas), signals.first.then(() => null)])
       if (space) {
-        page = await startPage(context, flags, chosen, cluster)
+        page = await startPage(up)
         control = await startControl(cluster)
         publishUp(data, {
           nats: cluster.broker.url, auth: cluster.broker.authFile, http: page.url,
@@ -144,11 +163,13 @@ async function lead(
     }
   } catch (error) {
     await control?.close()
+    await page?.close()
     await cluster.kill()
     throw error
   }
   context.note('Handing over and stopping; once more to stop at once.')
   await control?.close()
+  page?.endOrders()
   const orderly = cluster.stop().then(() => 'stopped')
   const how = await Promise.race([orderly, signals.second.then(() => 'abrupt')])
   if (how === 'abrupt') await cluster.kill()
@@ -156,41 +177,28 @@ async function lead(
   return exit.ok
 }
 
-async function startPage(
-  context: Context, flags: UpFlags, chosen: Chosen, cluster: Cluster,
-): Promise<HttpServer> {
+async function startPage({ context, flags, chosen, settings, token, cluster }: Lead) {
   const { host, port } = parseAddress(flags.http)
   const free = chosen.http || port === 0 ? port : await freePort(port)
   if (free !== port) context.note(`Port ${port} is in use: HTTP listens on ${free}.`)
   const shown = host.includes(':') ? `[${host}]` : host
-  return startHttpServer({
-    address: `${shown}:${free}`,
-    routes: {
-      '/healthz': () => text(200, 'ok'),
-      '/readyz': async () => {
-        const reasons = notReady(await cluster.status())
-        return reasons.length === 0 ? text(200, 'ready') : text(503, reasons.join('\n'))
-      },
-      '/status': async () => jsonPage(200, await cluster.status()),
-    },
+  return startUpPage({
+    address: `${shown}:${free}`, token, cluster, config: settings.config,
+    playground: flags.playground ?? false, payloads: flags.inspectPayloads ?? false,
+    note: (line) => context.note(line),
   })
 }
 
-function notReady(status: ClusterStatus): string[] {
-  return status.spaces.filter((space) => space.primary === null)
-    .map((space) => `space ${space.id} has no primary${space.blocked ? `: ${space.blocked}` : ''}`)
-}
-
-function printReadyJson(context: Context, cluster: Cluster, page: HttpServer): void {
+function printReadyJson(context: Context, cluster: Cluster, page: UpPage): void {
   context.printJson({
     ready: true, nats: cluster.broker.url, http: page.url,
     nodes: cluster.nodes.map(({ id, pid, http }) => ({ id, pid, http })),
-    auth: cluster.broker.authFile, data: cluster.options.data,
+    auth: cluster.broker.authFile, data: cluster.options.data, page: page.open,
   })
 }
 
 function printReady(
-  context: Context, flags: UpFlags, data: string, cluster: Cluster, page: HttpServer,
+  context: Context, flags: UpFlags, data: string, cluster: Cluster, page: UpPage,
   space: ClusterSpace,
 ): void {
   const { url, authFile } = cluster.broker
@@ -207,6 +215,7 @@ function printReady(
     ...(authFile ? [`  passwords: ${here(authFile)}`] : []),
     `Space ${space.id}: primary ${space.primary}, in sync ${space.inSync.join(' ')}`,
     '',
+    `Watch it: open ${page.open} in a browser`,
     'Try, in another terminal:',
     `  npx engram write ${space.id}${to} `
       + '\'{"type":"StoreNode","node":{"id":"n1","content":"hello"}}\'',

@@ -1,7 +1,8 @@
 /**
- * A small HTTP server for what a node shows: /healthz, /readyz, /metrics, /status. GET and HEAD
- * only. Bound to loopback it answers only requests that name loopback in their Host header, or a
- * web page could read it through a name of its own that resolves to 127.0.0.1 (DNS rebinding).
+ * A small HTTP server for what a node shows: /healthz, /readyz, /metrics, /status, the page. Bound
+ * to loopback it answers only requests that name loopback in their Host header, or a web page
+ * could read it through a name of its own that resolves to 127.0.0.1 (DNS rebinding). Bound
+ * elsewhere it asks for a token (token.ts), which such a page does not have either.
  */
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -11,7 +12,9 @@ import type { Duplex } from 'node:stream'
 export interface Page {
   readonly status: number
   readonly type: string
-  readonly body: string
+  readonly body: string | Uint8Array
+  /** Beyond the type and length; they win over `Cache-Control: no-store`. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** Makes a page for its path; `handle` may answer by itself (a stream) and returns null. */
@@ -24,6 +27,10 @@ export interface HttpServerOptions {
   readonly address: string
   /** By exact path. */
   readonly routes: Readonly<Record<string, Route>>
+  /** The same for POST. */
+  readonly posts?: Readonly<Record<string, Route>>
+  /** Asked before a route is: null lets the request through. */
+  readonly guard?: (request: IncomingMessage, path: string) => Page | null
   /** Whatever no route takes. */
   readonly fallback?: Route
   /**
@@ -108,7 +115,8 @@ function upgrade(server: Server, { onUpgrade }: HttpServerOptions, loopback: boo
   })
 }
 
-function isLoopback(host: string): boolean {
+/** An address that only this machine reaches. */
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(host)
 }
 
@@ -126,13 +134,9 @@ async function answer(
   try {
     if (loopback && !namesLoopback(request.headers.host)) {
       send(request, response, text(403, 'this server answers to loopback names only'))
-    } else if (request.method !== 'GET' && request.method !== 'HEAD') {
-      response.setHeader('Allow', 'GET, HEAD')
-      send(request, response, text(405, 'only GET and HEAD'))
     } else {
-      const route = Object.hasOwn(options.routes, path) ? options.routes[path] : options.fallback
-      const page = route ? await route(request, response)
-        : text(404, `nothing here; there is ${Object.keys(options.routes).join(', ')}`)
+      const page = options.guard?.(request, path)
+        ?? await routeOf(request.method, path, options)(request, response)
       if (page) send(request, response, page)
     }
   } catch (error) {
@@ -142,13 +146,36 @@ async function answer(
   }
 }
 
+function routeOf(
+  method: string | undefined, path: string, { routes, posts = {}, fallback }: HttpServerOptions,
+): Route {
+  const own = (of: Readonly<Record<string, Route>>): Route | undefined =>
+    Object.hasOwn(of, path) ? of[path] : undefined
+  const isPost = method === 'POST'
+  if (!isPost && method !== 'GET' && method !== 'HEAD') return refusal('GET, HEAD')
+  const route = own(isPost ? posts : routes)
+  if (route) return route
+  if (own(isPost ? routes : posts)) return refusal(isPost ? 'GET, HEAD' : 'POST')
+  if (isPost) return refusal('GET, HEAD')
+  return fallback
+    ?? (() => text(404, `nothing here; there is ${Object.keys(routes).join(', ')}`))
+}
+
+function refusal(allowed: string): Route {
+  return (_, response) => {
+    response.setHeader('Allow', allowed)
+    return text(405, `only ${allowed.replace(', ', ' and ')}`)
+  }
+}
+
 function send(request: IncomingMessage, response: ServerResponse, page: Page): void {
-  const body = Buffer.from(page.body)
+  const body = typeof page.body === 'string' ? Buffer.from(page.body) : page.body
   response.writeHead(page.status, {
     'Content-Type': page.type,
     'Content-Length': body.length,
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',
+    ...page.headers,
   })
   response.end(request.method === 'HEAD' ? undefined : body)
 }

@@ -1,7 +1,9 @@
 /** What a node's inspection knows of its actors: from XState's events, the cheapest way. */
 import type { ActorRefLike, AnyActorRef, InspectionEvent } from 'xstate'
 import { summaryOf } from './summary.js'
-import type { InspectionStreamEvent, StateValue } from './schema.js'
+import { timersOf } from './transitions.js'
+import type { TakenDefinition } from './transitions.js'
+import type { InspectionStreamEvent, RunningTimer, StateValue } from './schema.js'
 
 type Status = 'active' | 'done' | 'error' | 'stopped'
 
@@ -14,6 +16,8 @@ export interface Inspected {
   snapshot: Snapshot | null
   /** Events without a change of state since they were last told. */
   counts: Map<string, number>
+  /** Taken since the last snapshot. */
+  taken: TakenDefinition[]
 }
 
 /** What is read of the snapshots of whatever logic. */
@@ -61,7 +65,7 @@ export class InspectedActors {
     const path = above === undefined ? hosted : `${parent}/${actorRef.id}`
     const chart = this.chartOf(actorRef)
     const inspected: Inspected = {
-      path, parent, chart, ref: actorRef, snapshot: null, counts: new Map(),
+      path, parent, chart, ref: actorRef, snapshot: null, counts: new Map(), taken: [],
     }
     this.byRef.set(ref, inspected)
     this.byPath.set(path, inspected)
@@ -90,20 +94,22 @@ export class InspectedActors {
 
   actorEvent(inspected: Inspected, atMs: number): InspectionStreamEvent {
     const { path, parent, chart } = inspected
-    return { type: 'actor', actor: path, parent, chart, atMs, ...this.stateOf(inspected) }
+    return { type: 'actor', actor: path, parent, chart, atMs, ...this.stateOf(inspected, atMs) }
   }
 
-  stateOf({ snapshot }: Inspected): {
+  stateOf({ snapshot, ref }: Inspected, atMs: number): {
     status: Status; state: StateValue | null; reason: string | null
-    summary: Record<string, unknown>
+    summary: Record<string, unknown>; timers?: RunningTimer[]
   } {
     const context = snapshot?.context
     const reason = (context as { lastReason?: unknown } | undefined)?.lastReason
+    const timers = timersOf(ref, atMs)
     return {
       status: snapshot?.status ?? 'active',
       state: snapshot?.value ?? null,
       reason: typeof reason === 'string' && reason !== '' ? reason.slice(0, 300) : null,
       summary: summaryOf(context, this.payloads),
+      ...(timers.length === 0 ? {} : { timers }),
     }
   }
 

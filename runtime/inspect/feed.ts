@@ -6,6 +6,7 @@ import { countEvent, InspectedActors } from './actors.js'
 import type { Inspected, Snapshot } from './actors.js'
 import { inspectionVersion } from './schema.js'
 import type { InspectionStreamEvent } from './schema.js'
+import { noteTaken, takenOf } from './transitions.js'
 import type { Traffic } from './traffic.js'
 
 export interface FeedOptions {
@@ -143,8 +144,10 @@ export class Feed {
       case '@xstate.actor':
         this.actors.meet(event.actorRef, source.actor)
         return
-      case '@xstate.event':
       case '@xstate.microstep':
+        noteTaken(this.actors.meet(event.actorRef, source.actor).taken, event._transitions)
+        return
+      case '@xstate.event':
       case '@xstate.action':
       case '@xstate.transition':
         // The snapshot that follows tells what came of it.
@@ -155,8 +158,9 @@ export class Feed {
   }
 
   private onSnapshot(inspected: Inspected, snapshot: Snapshot, event: string): void {
-    const before = inspected.snapshot
+    const { snapshot: before, taken } = inspected
     inspected.snapshot = snapshot
+    if (taken.length > 0) inspected.taken = []
     if (before === null) {
       this.tellChart(inspected.chart)
       return this.tell(this.actors.actorEvent(inspected, this.now()))
@@ -166,9 +170,10 @@ export class Feed {
       this.counted.add(inspected)
       return
     }
+    const atMs = this.now()
     this.tell({
-      type: 'transition', actor: inspected.path, atMs: this.now(), from: before.value ?? null,
-      event, ...this.actors.stateOf(inspected),
+      type: 'transition', actor: inspected.path, atMs, from: before.value ?? null,
+      event, ...this.actors.stateOf(inspected, atMs), taken: taken.map(takenOf),
     })
     for (const orphan of this.actors.orphans(inspected)) this.forget(orphan, 'stopped')
   }
@@ -252,7 +257,8 @@ export class Feed {
       const counts = Object.fromEntries(inspected.counts)
       inspected.counts.clear()
       this.tell({
-        type: 'progress', actor: inspected.path, atMs, counts, ...this.actors.stateOf(inspected),
+        type: 'progress', actor: inspected.path, atMs, counts,
+        ...this.actors.stateOf(inspected, atMs),
       })
     }
     for (const count of this.options.traffic.take()) {

@@ -127,7 +127,8 @@ export class Inspector {
     this.options.onEnvelope(envelope)
   }
 
-  private askAgain(node: string): void {
+  /** The present state of a node is needed again; at most every 2 s, however often it is called. */
+  askAgain(node: string): void {
     const now = performance.now()
     if (now - (this.askedAtMs.get(node) ?? -Infinity) < askAgainMs) return
     this.askedAtMs.set(node, now)

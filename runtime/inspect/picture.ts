@@ -54,8 +54,8 @@ export class Picture {
       case 'progress': {
         const known = actors.get(event.actor)
         if (known === undefined) return
-        const { atMs, status, state, reason, summary } = event
-        actors.set(event.actor, { ...known, atMs, status, state, reason, summary })
+        const { atMs, status, state, reason, summary, timers } = event
+        actors.set(event.actor, { ...known, atMs, status, state, reason, summary, timers })
         return
       }
       case 'exit':

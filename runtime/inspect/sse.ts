@@ -1,21 +1,13 @@
 /** `/events`: the inspection stream of a node as server-sent events, for pages of its own. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import {
+  EventStream, eventStreamHeaders, isSameOrigin, readersMax,
+} from '../http/eventStream.js'
+import type { EventStreamLimits } from '../http/eventStream.js'
 import { text } from '../http/server.js'
 import type { Route } from '../http/server.js'
 import type { Feed } from './feed.js'
 
-/** Open at a time; more get 503. */
-const readersMax = 16
-/** Bytes that wait for a reader; beyond, envelopes are left out until it has read them. */
-const waitingBytesMax = 1024 * 1024
-/** A reader that takes nothing for so long is cut off. */
-const stuckMs = 30_000
-/** So often something is sent, so that proxies and readers see that the stream lives. */
-const heartbeatMs = 10_000
-
-export interface EventsOptions {
-  readonly heartbeatMs?: number
-  readonly stuckMs?: number
+export interface EventsOptions extends EventStreamLimits {
   readonly readersMax?: number
 }
 
@@ -26,98 +18,30 @@ export interface EventsOptions {
  * the present state of all actors first.
  */
 export function eventsRoute(feed: Feed, options: EventsOptions = {}): Route {
-  const readers = new Set<Reader>()
+  let readers = 0
   return (request, response) => {
     if (!isSameOrigin(request)) return text(403, 'the event stream is for pages of this server')
-    if (readers.size >= (options.readersMax ?? readersMax)) {
-      return text(503, `${readers.size} readers are connected; close one`)
+    if (readers >= (options.readersMax ?? readersMax)) {
+      return text(503, `${readers} readers are connected; close one`)
     }
-    response.writeHead(200, {
-      'Content-Type': 'text/event-stream; charset=utf-8',
-      'Cache-Control': 'no-store',
-      'X-Content-Type-Options': 'nosniff',
-    })
     if (request.method === 'HEAD') {
-      response.end()
+      response.writeHead(200, eventStreamHeaders).end()
       return null
     }
-    const reader = new Reader(feed, response, options)
-    readers.add(reader)
+    readers += 1
+    const stream = new EventStream(response, {
+      ...options, event: 'inspection', onResumed: () => stream.sendAll(feed.present()),
+    })
+    const cease = feed.listen((envelope, dropped) => {
+      // Not within the feed's own round of its listeners.
+      const isMissing = stream.send(envelope) && dropped > 0
+      if (isMissing) queueMicrotask(() => stream.sendAll(feed.present()))
+    })
+    stream.sendAll(feed.present())
     response.once('close', () => {
-      readers.delete(reader)
-      reader.close()
+      readers -= 1
+      cease()
     })
     return null
-  }
-}
-
-/** No Origin: not a page, or one of this very server. */
-function isSameOrigin({ headers }: IncomingMessage): boolean {
-  if (headers.origin === undefined) return headers['sec-fetch-site'] !== 'cross-site'
-  return headers.host !== undefined
-    && [`http://${headers.host}`, `https://${headers.host}`].includes(headers.origin)
-}
-
-class Reader {
-  private readonly cease: () => void
-  private readonly heartbeat: NodeJS.Timeout
-  private stuck: NodeJS.Timeout | null = null
-  private skipped = 0
-
-  constructor(
-    private readonly feed: Feed, private readonly response: ServerResponse,
-    private readonly options: EventsOptions,
-  ) {
-    response.write('retry: 1000\n\n')
-    this.cease = feed.listen((envelope, dropped) => this.take(envelope, dropped))
-    this.tellPresent()
-    this.heartbeat = setInterval(() => this.beat(), options.heartbeatMs ?? heartbeatMs)
-    response.on('drain', () => this.drained())
-  }
-
-  close(): void {
-    this.cease()
-    clearInterval(this.heartbeat)
-    if (this.stuck !== null) clearTimeout(this.stuck)
-  }
-
-  private take(envelope: string, dropped: number): void {
-    if (this.stuck !== null) {
-      this.skipped += 1
-      return
-    }
-    this.write(envelope)
-    this.judge()
-    // Not within the feed's own round of its listeners.
-    if (dropped > 0) queueMicrotask(() => this.tellPresent())
-  }
-
-  private tellPresent(): void {
-    if (this.response.destroyed) return
-    // Whole, however large: half of it would have to be told again, and again be too large.
-    for (const envelope of this.feed.present()) this.write(envelope)
-    this.judge()
-  }
-
-  private write(envelope: string): void {
-    this.response.write(`event: inspection\ndata: ${envelope}\n\n`)
-  }
-
-  private judge(): void {
-    if (this.stuck !== null || this.response.writableLength <= waitingBytesMax) return
-    this.stuck = setTimeout(() => this.response.destroy(), this.options.stuckMs ?? stuckMs)
-  }
-
-  private drained(): void {
-    if (this.stuck === null) return
-    clearTimeout(this.stuck)
-    this.stuck = null
-    if (this.skipped > 0) this.response.write(`: ${this.skipped} envelopes were left out\n\n`)
-    this.skipped = 0
-    this.tellPresent()
-  }
-
-  private beat(): void {
-    if (this.stuck === null) this.response.write(': alive\n\n')
   }
 }

@@ -12,7 +12,7 @@ const openKeys: ReadonlySet<string> = new Set([
   'better', 'survivors', 'proposed', 'missing', 'silent',
 ])
 
-const limits = { text: 300, payloadText: 2_048, depth: 3, payloadDepth: 5, items: 32 } as const
+const limits = { text: 300, payloadText: 2_048, depth: 4, payloadDepth: 5, items: 32 } as const
 
 /** A flat look at a context or event: at most 32 fields, each bounded. Never throws. */
 export function summaryOf(value: unknown, payloads = false): Record<string, unknown> {

@@ -69,7 +69,7 @@ function stateOf(node: AnyStateNode): ChartState {
 }
 
 /** What this reads of xstate's TransitionDefinition; `delay` stands on those of `after` only. */
-interface Definition {
+export interface Definition {
   readonly eventType: string
   readonly guard?: unknown
   readonly target: readonly AnyStateNode[] | undefined
@@ -78,7 +78,8 @@ interface Definition {
   readonly delay?: unknown
 }
 
-function transitionOf(definition: Definition): ChartTransition {
+/** One transition as its chart shows it. */
+export function transitionOf(definition: Definition): ChartTransition {
   return {
     ...triggerOf(definition),
     guard: definition.guard === undefined ? null : nameOf(definition.guard),
@@ -140,6 +141,7 @@ function paramsOf(params: unknown): string {
   }).join(', ')
 }
 
-function pathOf(node: AnyStateNode | undefined): string {
+/** Keys from the root, joined by dots; '' for the root itself. */
+export function pathOf(node: AnyStateNode | undefined): string {
   return node?.path.join('.') ?? ''
 }

@@ -67,6 +67,47 @@ test('a change of state is told with its reason; what changes none is counted', 
   assert.equal(texts.map((text) => read(text).number), [1, 2])
 })
 
+test('a change of state names the transitions taken, as the chart has them', () => {
+  const { feed, clock, host } = feedKit()
+  const machine = setup({
+    guards: { isReady: () => true, isBlocked: () => false },
+    delays: { patience: 400 },
+  }).createMachine({
+    id: 'judge', initial: 'waiting',
+    states: {
+      waiting: {
+        on: { asked: [{ guard: 'isBlocked', target: 'over' }, { guard: 'isReady', target: 'judging' }] },
+      },
+      judging: { always: { target: 'deciding.first' } },
+      deciding: { initial: 'first', states: { first: { after: { patience: '#judge.over' } } } },
+      over: {},
+    },
+  })
+  const texts: string[] = []
+  feed.listen((envelope) => texts.push(envelope))
+  const actor = host.spawn({ id: 'j', logic: machine, input: () => undefined })
+  clock.advance(100)
+  actor.send({ type: 'asked' })
+  const askedAtMs = clock.wallMs()
+  clock.advance(50)
+  const [asked] = only(eventsOf(texts), 'transition')
+  assert.equal(asked?.taken, [
+    { source: 'waiting', trigger: 'event', name: 'asked', guard: 'isReady', targets: ['judging'] },
+    { source: 'judging', trigger: 'always', name: '', guard: null, targets: ['deciding.first'] },
+  ])
+  const [timer] = asked?.timers ?? []
+  assert.equal(asked?.timers?.length, 1)
+  assert.equal({ ...timer, startedAtMs: 0 },
+    { name: 'patience', state: 'deciding.first', startedAtMs: 0, delayMs: 400 })
+  assert.ok(Math.abs((timer?.startedAtMs ?? 0) - askedAtMs) < 30, `${timer?.startedAtMs}`)
+  const again = only(eventsOf(feed.present()), 'actor')[0]?.timers?.[0]
+  assert.is(again?.startedAtMs, timer?.startedAtMs, 'however often one looks')
+  clock.advance(500)
+  const over = only(eventsOf(texts), 'transition')[1]
+  assert.equal(over?.taken?.map(({ trigger, name }) => `${trigger} ${name}`), ['after patience'])
+  assert.is(over?.timers, undefined)
+})
+
 test('without payloads no text of a context leaves the node; with them it does', () => {
   for (const payloads of [false, true]) {
     const { feed, spawn, clock } = feedKit({ payloads })
@@ -163,7 +204,8 @@ test('a context that is no object, is deep, or throws harms nobody', () => {
   const shown = Object.fromEntries(only(eventsOf(feed.present()), 'actor')
     .map(({ actor, summary }) => [actor, summary]))
   assert.equal(shown, {
-    deep: { a: { b: { c: '(object)' } }, list: '(99 items)' }, bad: {}, bytes: { data: '(9 bytes)' },
+    deep: { a: { b: { c: { d: '(object)' } } }, list: '(99 items)' }, bad: {},
+    bytes: { data: '(9 bytes)' },
   })
   assert.is(logger.lines.filter(({ level }) => level === 'error').length, 0)
 })

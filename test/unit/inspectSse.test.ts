@@ -136,7 +136,7 @@ test('a reader that was too slow gets the present state when it reads again', as
     await new Promise<void>((resolve) => setImmediate(resolve))
   }
   stream.response.resume()
-  await waitFor('the present state', () => /^: \d+ envelopes were left out$/m.test(stream.text())
+  await waitFor('the present state', () => /^: \d+ events were left out$/m.test(stream.text())
     && stream.envelopes().at(-1)?.present)
   const last = only(stream.envelopes().at(-1)?.events ?? [], 'actor')
   assert.is(last.length, 200)

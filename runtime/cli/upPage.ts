@@ -1,0 +1,142 @@
+/** The HTTP server of `engram up`: the page of the whole cluster, and its status. */
+import type { Cluster } from '../cluster.js'
+import type { NodeProcess } from '../clusterNode.js'
+import { connect } from '../client/client.js'
+import type { EngramClient } from '../client/client.js'
+import type { Config } from '../config.js'
+import { json, startHttpServer, text } from '../http/server.js'
+import type { Route } from '../http/server.js'
+import { pageLink, tokenGuard } from '../http/token.js'
+import { ClusterLink } from '../page/clusterLink.js'
+import { PageHub } from '../page/hub.js'
+import { Playground } from '../page/playground.js'
+import type { PlaygroundCluster } from '../page/playground.js'
+import { limitsOf, pageRoutes } from '../page/routes.js'
+import { readAuthFile } from '../settings.js'
+import type { ClusterStatus } from '../status.js'
+
+export interface UpPageOptions {
+  /** `host:port` */
+  readonly address: string
+  /** null: none is asked for. */
+  readonly token: string | null
+  readonly cluster: Cluster
+  readonly config: Config
+  readonly playground: boolean
+  readonly payloads: boolean
+  readonly note: (line: string) => void
+}
+
+export interface UpPage {
+  readonly url: string
+  /** To be opened in a browser; with the token. */
+  readonly open: string
+  /** Steady writers end; no order is taken any more. */
+  endOrders(): void
+  close(): Promise<void>
+}
+
+/** @throws HttpListenError, TypeError */
+export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
+  const { address, token, cluster, config, playground, payloads, note } = options
+  const hub = new PageHub({
+    start: { source: 'up', node: null, playground, payloads, ...limitsOf(config) },
+    link: (telling) => new ClusterLink({
+      nats: cluster.broker.nats, payloads, telling, onFault: (fault) => note(`page: ${fault}`),
+    }),
+  })
+  const writer = new Writer(cluster)
+  const orders = new Playground({
+    cluster: playgroundOf(cluster, writer), idleMs: () => hub.idleMs,
+  })
+  let isOver = false
+  const server = await startHttpServer({
+    address,
+    ...pageRoutes({
+      hub, payloads, routes: routesOf(cluster),
+      perform: !playground ? null : async (order) => isOver
+        ? { ok: false, message: 'the cluster is being stopped' } : await orders.perform(order),
+    }),
+    ...(token === null ? {} : { guard: tokenGuard(token, () => server.port) }),
+    onError: (error, path) => note(`page: ${path} failed: ${String(error)}`),
+  })
+  const endOrders = (): void => {
+    isOver = true
+    orders.close()
+  }
+  return {
+    url: server.url,
+    open: pageLink(server.url, token),
+    endOrders,
+    close: async () => {
+      endOrders()
+      await hub.close()
+      await server.close()
+      await writer.close()
+    },
+  }
+}
+
+function routesOf(cluster: Cluster): Readonly<Record<string, Route>> {
+  return {
+    '/healthz': () => text(200, 'ok'),
+    '/readyz': async () => {
+      const reasons = notReady(await cluster.status())
+      return reasons.length === 0 ? text(200, 'ready') : text(503, reasons.join('\n'))
+    },
+    '/status': async () => json(200, await cluster.status()),
+  }
+}
+
+function notReady(status: ClusterStatus): string[] {
+  return status.spaces.filter((space) => space.primary === null)
+    .map((space) => `space ${space.id} has no primary${space.blocked ? `: ${space.blocked}` : ''}`)
+}
+
+function playgroundOf(cluster: Cluster, writer: Writer): PlaygroundCluster {
+  const nodeOf = (id: string): NodeProcess => {
+    const node = cluster.nodes.find((one) => one.id === id)
+    if (node) return node
+    throw new Error(`there is no node ${id} here`)
+  }
+  return {
+    nodes: cluster.nodes,
+    killNode: (id) => cluster.killNode(nodeOf(id)),
+    startNode: (id) => cluster.startNode(nodeOf(id)),
+    running: async () => {
+      const { nodes } = await cluster.status()
+      return new Map(nodes.filter(({ state }) => state === 'running')
+        .map(({ id, pid }) => [id, pid]))
+    },
+    write: async (space, id, content, deadlineMs) => {
+      const client = await writer.client()
+      return await client.write(space, { type: 'StoreNode', node: { id, content } }, { deadlineMs })
+    },
+    admin: (request, asked) => cluster.client.admin(request, asked),
+  }
+}
+
+/** A client that may write: an operator may not, where the broker asks for passwords. */
+class Writer {
+  private opened: Promise<EngramClient> | null = null
+
+  constructor(private readonly cluster: Cluster) {}
+
+  /** @throws ConnectError; then the next call tries again */
+  async client(): Promise<EngramClient> {
+    const { nats, authFile } = this.cluster.broker
+    const role = authFile === null ? {} : readAuthFile(authFile, 'writer')
+    this.opened ??= connect({ ...nats, ...role, name: 'engram playground' })
+    try {
+      return await this.opened
+    } catch (error) {
+      this.opened = null
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    const client = await this.opened?.catch(() => null)
+    await client?.close()
+  }
+}

@@ -1,0 +1,155 @@
+/** The page server's own connection to NATS: it comes and goes, and is made anew for ever. */
+import { setTimeout as after } from 'node:timers/promises'
+import type { NatsConnection, Status } from 'nats'
+import { spaceOf, subjects } from '../../machines/subjects.js'
+import { inboxPrefix } from '../bus/options.js'
+import type { NatsOptions } from '../bus/options.js'
+import { openConnection } from '../client/connection.js'
+import { Operator } from '../client/operator.js'
+import { controlCodec } from '../codec/control.js'
+import { Inspector } from '../inspect/inspector.js'
+import type { Telling } from './telling.js'
+
+export interface ClusterLinkOptions {
+  readonly nats: NatsOptions
+  /** Contexts with their texts. */
+  readonly payloads: boolean
+  readonly telling: Telling
+  /** What is not understood, or refused: in words, each once per connection. */
+  readonly onFault?: (message: string) => void
+}
+
+const statusEveryMs = 500
+const storyEveryMs = 50
+/** A lease that a page which has gone holds at most; a node tells something twice a second. */
+const leaseMs = 3_000
+const redialMs = 500
+/** A hung server is noticed after two to three of these. */
+const pingIntervalMs = 500
+/** For giving the leases back; a node lets go of them by itself, later. */
+const farewellMs = 200
+
+/** Tells what the cluster says, from now on until `stop`. */
+export class ClusterLink {
+  private readonly stopping = new AbortController()
+  private connection: NatsConnection | null = null
+  private inspector: Inspector | null = null
+  private isConnected = false
+  private readonly ended: Promise<void>
+
+  constructor(private readonly options: ClusterLinkOptions) {
+    options.telling.onBroker('disconnected', 'connecting to NATS')
+    this.ended = this.run()
+  }
+
+  /** Gives the leases back. Resolves when the connection is closed. */
+  async stop(): Promise<void> {
+    this.stopping.abort()
+    const { connection, inspector } = this
+    inspector?.stop()
+    if (connection !== null) {
+      await Promise.race([connection.flush().catch(() => undefined), after(farewellMs)])
+      await connection.close()
+    }
+    await this.ended
+  }
+
+  private get isStopped(): boolean {
+    return this.stopping.signal.aborted
+  }
+
+  private async run(): Promise<void> {
+    const { nats } = this.options
+    const dial = { name: 'engram page', pingIntervalMs, ...nats }
+    while (!this.isStopped) {
+      try {
+        await this.serve(await openConnection(dial))
+      } catch (error) {
+        this.changed(false, (error as Error).message)
+      }
+      await this.pause(redialMs)
+    }
+  }
+
+  /** Until the connection is closed for good; the client library mends what it can before. */
+  private async serve(connection: NatsConnection): Promise<void> {
+    if (this.isStopped) return await connection.close()
+    const { nats, payloads, telling, onFault } = this.options
+    this.connection = connection
+    this.changed(true, `connected to ${connection.getServer()}`)
+    const prefix = inboxPrefix(nats)
+    this.subscribe(connection)
+    const inspector: Inspector = new Inspector({
+      connection, inboxPrefix: prefix, payloads, leaseMs, ...(onFault ? { onFault } : {}),
+      onEnvelope: (envelope) => {
+        if (!telling.onEnvelope(envelope)) inspector.askAgain(envelope.node)
+      },
+    })
+    const operator = new Operator(connection, prefix)
+    const story = setInterval(() => telling.tellStory(), storyEveryMs)
+    const closed = connection.closed()
+    this.inspector = inspector
+    try {
+      await inspector.start()
+      void this.watch(connection)
+      void this.poll(connection, operator)
+      const reason = await closed
+      this.changed(false, reason ? reason.message : 'the connection to NATS was closed')
+    } finally {
+      clearInterval(story)
+      if (!this.isStopped) inspector.stop()
+      this.inspector = null
+      this.connection = null
+      await connection.close()
+    }
+  }
+
+  private subscribe(connection: NatsConnection): void {
+    const { telling } = this.options
+    const codec = controlCodec()
+    connection.subscribe(subjects.alert('*'), {
+      callback: (_, message) => telling.onAlert(spaceOf(message.subject), message.data),
+    })
+    connection.subscribe(subjects.assignment('*'), {
+      callback: (_, message) => {
+        const decoded = codec.announcement(message.data)
+        if (decoded.ok) telling.onAnnouncement(decoded.value)
+      },
+    })
+  }
+
+  private async watch(connection: NatsConnection): Promise<void> {
+    for await (const status of connection.status() as AsyncIterable<Status>) {
+      if (status.type === 'disconnect') this.changed(false, `lost ${status.data as string}`)
+      if (status.type === 'reconnect') this.changed(true, `connected to ${status.data as string}`)
+    }
+  }
+
+  private async poll(connection: NatsConnection, operator: Operator): Promise<void> {
+    const { telling } = this.options
+    let connectedMs = 0
+    while (!connection.isClosed() && !this.isStopped) {
+      const begunMs = performance.now()
+      const reports = this.isConnected ? await operator.reports().catch(() => []) : []
+      if (this.isConnected && !this.isStopped) {
+        telling.onReports(reports)
+        connectedMs += statusEveryMs
+        if (connectedMs > leaseMs) telling.dropSilent(leaseMs)
+      } else {
+        // What is not heard while the broker is away need not be dead.
+        connectedMs = 0
+      }
+      await this.pause(Math.max(0, statusEveryMs - (performance.now() - begunMs)))
+    }
+  }
+
+  private changed(isConnected: boolean, reason: string): void {
+    this.isConnected = isConnected
+    if (this.isStopped) return
+    this.options.telling.onBroker(isConnected ? 'connected' : 'disconnected', reason)
+  }
+
+  private async pause(ms: number): Promise<void> {
+    await after(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined)
+  }
+}
