@@ -1,6 +1,6 @@
 /**
- * A chart as a graph for elkjs: states as nested nodes, transitions as edges with labels. Nothing is
- * known here of any particular machine.
+ * A chart as a graph for elkjs: states as nested nodes, transitions as edges with labels. Nothing
+ * is known here of any particular machine.
  */
 import type { Chart, ChartState, ChartTransition } from '../../machines/chart.js'
 
@@ -87,20 +87,22 @@ export function chartGraph(chart: Chart, measure: Measure): ChartGraph {
       return { id, width: Math.max(64, Math.ceil(width)), height }
     }
     const pseudo: GraphNode[] = []
-    if (state.initial !== null) pseudo.push({ id: startId(state.path), width: 10, height: 10 })
-    if (needsAny.has(state.path)) {
-      pseudo.push({ id: anyId(state.path), width: Math.ceil(measure('any state', true)) + 18, height: 22 })
+    if (state.initial !== null) {
+      pseudo.push({ id: startId(state.path), width: 10, height: 10 })
     }
-    const top = isRoot ? 12 : 34
+    if (needsAny.has(state.path)) {
+      const width = Math.ceil(measure('any state', true)) + 18
+      pseudo.push({ id: anyId(state.path), width, height: 22 })
+    }
+    const inner = [...pseudo, ...state.states.map(node)]
+    if (isRoot) return { id, children: inner, layoutOptions: withPadding(12) }
+    const width = Math.ceil(measure(state.key, false))
     return {
-      id, children: [...pseudo, ...state.states.map(node)],
-      ...(isRoot ? {} : { labels: [{ text: state.key, width: measure(state.key, false), height: 16 }] }),
+      id, children: inner, labels: [{ text: state.key, width, height: 16 }],
       layoutOptions: {
-        'elk.padding': `[top=${top},left=14,bottom=14,right=14]`,
-        ...(isRoot ? {} : {
-          'elk.nodeSize.constraints': 'MINIMUM_SIZE',
-          'elk.nodeSize.minimum': `(${Math.ceil(measure(state.key, false)) + 60}, 40)`,
-        }),
+        ...withPadding(34),
+        'elk.nodeSize.constraints': 'MINIMUM_SIZE',
+        'elk.nodeSize.minimum': `(${width + 60}, 40)`,
       },
     }
   }
@@ -111,10 +113,17 @@ export function chartGraph(chart: Chart, measure: Measure): ChartGraph {
     id: edge.id, sources: [nodeOf(edge.source, edge.target)], targets: [edge.target],
     labels: labelsOf(edge, measure),
   }))
-  return { graph: { ...root, layoutOptions: { ...layoutOptions, ...root.layoutOptions }, edges: [...starts, ...drawn] }, edges, states }
+  const graph = {
+    ...root, layoutOptions: { ...ofGraph, ...root.layoutOptions }, edges: [...starts, ...drawn],
+  }
+  return { graph, edges, states }
 }
 
-const layoutOptions: Readonly<Record<string, string>> = {
+function withPadding(top: number): Readonly<Record<string, string>> {
+  return { 'elk.padding': `[top=${top},left=14,bottom=14,right=14]` }
+}
+
+const ofGraph: Readonly<Record<string, string>> = {
   'elk.algorithm': 'layered',
   'elk.direction': 'DOWN',
   'elk.hierarchyHandling': 'INCLUDE_CHILDREN',
@@ -124,10 +133,12 @@ const layoutOptions: Readonly<Record<string, string>> = {
   'elk.spacing.nodeNode': '26',
   'elk.spacing.edgeNode': '14',
   'elk.spacing.edgeLabel': '4',
+  // Edges against the order of the definition are those that lead back. For the whole graph only:
+  // elkjs 0.12.1 fails on nested states that have these, too.
+  'elk.layered.cycleBreaking.strategy': 'MODEL_ORDER',
   'elk.layered.considerModelOrder.strategy': 'NODES_AND_EDGES',
-  'elk.layered.crossingMinimization.forceNodeModelOrder': 'false',
-  'elk.layered.nodePlacement.strategy': 'NETWORK_SIMPLEX',
-  'elk.edgeLabels.inline': 'false',
+  'elk.layered.nodePlacement.strategy': 'LINEAR_SEGMENTS',
+  'elk.layered.compaction.postCompaction.strategy': 'EDGE_LENGTH',
   'elk.json.edgeCoords': 'ROOT',
   'elk.json.shapeCoords': 'ROOT',
 }
@@ -173,10 +184,19 @@ export function transitionText({ trigger, name, guard }: ChartTransition): strin
   return guard === null ? what : `${what} [${guard}]`
 }
 
+/** A long guard stands on a line of its own. */
+function wrapped(text: string): string[] {
+  const guard = text.indexOf(' [')
+  return text.length <= 26 || guard === -1 ? [text]
+    : [text.slice(0, guard), `  ${text.slice(guard + 1)}`]
+}
+
 function labelsOf({ transitions }: Edge, measure: Measure): GraphLabel[] {
   const texts = [...new Set(transitions.map(transitionText))]
-  const shown = texts.length <= labelLinesMax ? texts
-    : [...texts.slice(0, labelLinesMax - 1), `and ${texts.length - labelLinesMax + 1} more`]
+  const shown = (texts.length <= labelLinesMax ? texts
+    : [...texts.slice(0, labelLinesMax - 1), `and ${texts.length - labelLinesMax + 1} more`])
+    .flatMap(wrapped)
   const width = Math.max(...shown.map((text) => measure(text, true))) + 8
-  return [{ text: shown.join('\n'), width: Math.ceil(width), height: labelHeight * shown.length + 4 }]
+  const height = labelHeight * shown.length + 4
+  return [{ text: shown.join('\n'), width: Math.ceil(width), height }]
 }

@@ -16,7 +16,7 @@ export interface PromotionStep {
 
 export interface Candidate {
   readonly node: string
-  /** Last state of its promotion: won, stoodDown, blocked …; of one that is under way, its state. */
+  /** Last state of its promotion so far: won, stoodDown, blocked … */
   readonly state: string
   readonly reason: string | null
 }

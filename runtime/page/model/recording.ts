@@ -52,7 +52,7 @@ export class Recording {
   private frames: Kept[] = []
   private items: Item[] = []
   private keyFrames: KeyFrame[] = []
-  private base: KeyFrame = { atMs: 0, state: emptyState }
+  private base: KeyFrame = { atMs: -Infinity, state: emptyState }
   private textLength = 0
   private since = 0
 
@@ -164,7 +164,7 @@ export class Recording {
     if (isNotable(item)) insertInOrder(this.notable, item)
     if (isMeasured(item)) insertInOrder(this.measured, item)
     // What comes this late is not in the states that were kept.
-    while ((this.keyFrames.at(-1)?.atMs ?? -1) >= item.atMs) this.keyFrames.pop()
+    while ((this.keyFrames.at(-1)?.atMs ?? -Infinity) >= item.atMs) this.keyFrames.pop()
   }
 
   private keep(key: KeyFrame): void {

@@ -83,7 +83,8 @@ function withPresent(
   const actors = new Map(isFirst ? [] : view.actors)
   for (const event of events) {
     if (event.type !== 'actor') continue
-    const before = known?.incarnation === view.incarnation ? known.actors.get(event.actor) : undefined
+    const isSameLife = known?.incarnation === view.incarnation
+    const before = isSameLife ? known.actors.get(event.actor) : undefined
     actors.set(event.actor, actorView(view.id, event, before, atMs))
   }
   return { ...view, actors }

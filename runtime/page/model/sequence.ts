@@ -52,13 +52,14 @@ function messageRows(
 ): Row[] {
   const from = laneOf(lanes, node, senderOf(kind, space, to))
   if (from === -1) return []
-  const receivers = to === null ? [...new Set(lanes.map((lane) => lane.node))].filter((one) =>
-    one !== node) : [to]
+  const nodes = [...new Set(lanes.map((lane) => lane.node))]
+  const receivers = to === null ? nodes.filter((one) => one !== node) : [to]
   return receivers.flatMap((receiver) => {
     const target = laneOf(lanes, receiver, receiverOf(kind, space, node))
     if (target === -1 || target === from) return []
     const text = `${kind}${count > 1 ? ` × ${count}` : ''}`
-    const detail = `${node} → ${receiver}: ${count} ${kind}${space === null ? '' : ` of ${space}`}, `
+    const of = space === null ? '' : ` of ${space}`
+    const detail = `${node} → ${receiver}: ${count} ${kind}${of}, `
       + `${bytes} bytes`
     return [{ atMs, kind, from, to: target, text, detail, count }]
   })

@@ -1,4 +1,4 @@
-/** What the page knows of the cluster at one moment. Immutable: parts that did not change are shared. */
+/** What the page knows of the cluster at one moment. Immutable; what did not change is shared. */
 import type {
   InspectionStreamEvent, RunningTimer, StateValue, TakenTransition,
 } from '../../inspect/schema.js'
@@ -72,7 +72,7 @@ export type Item =
     readonly event: InspectionStreamEvent
   }
 
-/** Paths of all active states, outermost first: `serving`, `serving.ingest`, `serving.ingest.open`. */
+/** Paths of all active states, outermost first: `serving`, `serving.ingest` … */
 export function activePaths(state: StateValue | null, above = ''): string[] {
   if (state === null) return []
   const path = (key: string): string => (above === '' ? key : `${above}.${key}`)

@@ -1,40 +1,24 @@
 import { useRef } from 'preact/hooks'
+import type { Entry } from '../model/entries.js'
 import { clockText, msText } from '../model/words.js'
 import {
-  at, fileName, link, openFile, play, promotions, recording, saveRecording, seek, shownMs, speed,
-  stepTo, version,
+  at, entries, fileName, link, openFile, play, recording, saveRecording, seek, shownMs, speed,
+  stepTo,
 } from './store.js'
 
 const speeds = [0.01, 0.1, 1, 10] as const
 
-interface Mark {
-  readonly atMs: number
-  readonly kind: 'promotion' | 'alert' | 'order'
-  readonly text: string
-}
+/** Kinds of entries that have a mark on the slider. */
+const marked: ReadonlySet<string> = new Set(['promotion', 'handover', 'alert', 'fork', 'order', 'broker'])
+const marksMax = 200
 
 /** Where something happened: promotions, alerts, orders. */
-function marks(): Mark[] {
-  const found: Mark[] = promotions.value.map(({ beginMs, space, winner }) => ({
-    atMs: beginMs, kind: 'promotion',
-    text: `promotion of ${space}${winner === null ? '' : `: ${winner}`}`,
-  }))
-  for (const item of recording.value.notable) {
-    if (item.kind !== 'frame') continue
-    const { frame } = item
-    if (frame.kind === 'order') {
-      found.push({ atMs: item.atMs, kind: 'order', text: `order: ${frame.order.type}` })
-    } else if (frame.kind === 'story' && (frame.line.kind === 'alert' || frame.line.kind === 'fork')) {
-      found.push({ atMs: item.atMs, kind: 'alert', text: frame.line.text })
-    } else if (frame.kind === 'broker' && frame.state === 'disconnected') {
-      found.push({ atMs: item.atMs, kind: 'alert', text: 'the broker was lost' })
-    }
-  }
-  return found.slice(-200)
+function marks(): Entry[] {
+  return entries.value.filter(({ kind }) => marked.has(kind)).slice(-marksMax)
 }
 
 function onKey(event: KeyboardEvent): void {
-  const now = at.value ?? recording.value.endMs
+  const now = at.value ?? recording().endMs
   const times = marks().map(({ atMs }) => atMs).toSorted((a, b) => a - b)
   const byMs = event.shiftKey ? 1 : 100
   const to = event.key === 'ArrowLeft' ? now - byMs : event.key === 'ArrowRight' ? now + byMs
@@ -47,8 +31,7 @@ function onKey(event: KeyboardEvent): void {
 }
 
 function Slider() {
-  version.value
-  const { beginMs, endMs } = recording.value
+  const { beginMs, endMs } = recording()
   const span = Math.max(1, endMs - beginMs)
   const value = at.value ?? endMs
   const text = at.value === null ? 'live' : `${clockText(value)}, ${msText(endMs - value)} ago`
@@ -62,8 +45,8 @@ function Slider() {
           seek(moment >= endMs && fileName.value === null ? null : moment)
         }} />
       <div class="ticks">
-        {marks().map(({ atMs, kind, text: title }) => (
-          <button key={`${kind}${atMs}`} type="button" tabIndex={-1} class={`tick ${kind}`}
+        {marks().map(({ atMs, kind, text: title }, index) => (
+          <button key={`${kind}${atMs}${index}`} type="button" tabIndex={-1} class={`tick ${kind}`}
             title={`${clockText(atMs)} ${title}`} aria-label={`${clockText(atMs)} ${title}`}
             style={{ left: `${((atMs - beginMs) / span) * 100}%` }}
             onClick={() => seek(atMs)} />
@@ -80,6 +63,14 @@ function Connection() {
   return <span class={`connection ${kind}`} data-connection={kind}><i aria-hidden="true" />{text}</span>
 }
 
+function StepIcon({ isForward }: { readonly isForward?: boolean }) {
+  return (
+    <svg class="icon" width="12" height="12" viewBox="0 0 12 12" aria-hidden="true"
+      transform={isForward ? 'rotate(180)' : undefined}>
+      <path d="M2 1.5 V10.5 M10.5 1.5 L4 6 L10.5 10.5 Z" /></svg>
+  )
+}
+
 export function Footer() {
   const input = useRef<HTMLInputElement>(null)
   const isLive = at.value === null
@@ -89,14 +80,14 @@ export function Footer() {
       <Connection />
       <div class="group" role="group" aria-label="Time">
         <button type="button" onClick={() => stepTo(-1)} title="Event before">
-          <span aria-hidden="true">⏮</span><span class="sr">Event before</span></button>
+          <StepIcon /><span class="sr">Event before</span></button>
         <button type="button" data-play onClick={() => {
           if (isPlaying) speed.value = 0
-          else if (isLive) seek(recording.value.endMs)
+          else if (isLive) seek(recording().endMs)
           else play(1)
         }}>{isPlaying || isLive ? 'Pause' : 'Play'}</button>
         <button type="button" onClick={() => stepTo(1)} disabled={isLive} title="Next event">
-          <span aria-hidden="true">⏭</span><span class="sr">Next event</span></button>
+          <StepIcon isForward /><span class="sr">Next event</span></button>
         <label class="speed"><span class="sr">Speed</span>
           <select value={String(isPlaying ? speed.value : 1)} onChange={(event) =>
             play(Number(event.currentTarget.value))}>

@@ -1,6 +1,9 @@
 /** What must not be overlooked, on all views. */
 import { countText } from '../model/words.js'
-import { closeFile, fileError, fileName, link, state } from './store.js'
+import { closeFile, fileError, fileName, link, shownMs, state } from './store.js'
+
+/** A server that has just begun to listen is not connected yet. */
+const patienceMs = 1_000
 
 export function Notices() {
   const { broker, nodes } = state.value
@@ -12,7 +15,7 @@ export function Notices() {
         <p class="notice bad" data-notice="disconnected"><b>Disconnected.</b> The page's server does
           not answer; what you see is what was last known. It is asked again by itself.</p>
       )}
-      {broker?.state === 'disconnected' && (
+      {broker?.state === 'disconnected' && shownMs.value - broker.atMs > patienceMs && (
         <p class="notice bad" data-notice="broker"><b>No broker.</b> NATS does not answer the page's
           server{broker.reason === '' ? '' : `: ${broker.reason}`}.</p>
       )}

@@ -1,4 +1,4 @@
-/** The address: `#/charts?node=n1&actor=space.demo&at=1795486888124` leads to a view and a moment. */
+/** `#/charts?node=n1&actor=space.demo&at=1795486888124` leads to a view, and a moment of it. */
 import { signal } from '@preact/signals'
 
 export const views = ['cluster', 'charts', 'sequence', 'timeline', 'flow', 'try'] as const

@@ -1,5 +1,6 @@
-/** What the page shows: a recording (live or from a file), and the moment of it that is looked at. */
+/** What the page shows: a recording, live or from a file, and the moment of it looked at. */
 import { computed, effect, signal } from '@preact/signals'
+import { entriesOf } from '../model/entries.js'
 import { promotionsOf } from '../model/promotions.js'
 import { openRecording, Recording } from '../model/recording.js'
 import type { PageState } from '../model/state.js'
@@ -21,9 +22,16 @@ export const link = signal<Link>({ kind: 'connecting' })
 export const fileName = signal<string | null>(null)
 export const fileError = signal<string | null>(null)
 const liveRecording = { current: new Recording() }
-export const recording = signal<Recording>(liveRecording.current)
-/** Grows when the recording has. */
-export const version = signal(0)
+const shownRecording = signal<Recording>(liveRecording.current)
+/** Changes when the recording has grown: it is one object, and changes in place. */
+const version = signal(0)
+
+/** The recording that is shown; a component that calls this is drawn again when it has grown. */
+export function recording(): Recording {
+  void version.value
+  return shownRecording.value
+}
+
 /** Page time minus server time, ms: clocks differ. */
 const skewMs = signal(0)
 /** The moment that is looked at; null: the latest. */
@@ -36,30 +44,39 @@ const ticks = signal(Date.now())
 /** The time that is shown, ms since 1970 by the server's clock. */
 export const shownMs = computed(() => {
   if (at.value !== null) return at.value
-  version.value
-  if (fileName.value !== null || link.value.kind !== 'connected') return recording.value.endMs
-  return Math.max(ticks.value - skewMs.value, recording.value.endMs)
+  const { endMs } = recording()
+  const isLive = fileName.value === null && link.value.kind === 'connected'
+  return isLive ? Math.max(ticks.value - skewMs.value, endMs) : endMs
 })
 
 export const state = computed<PageState>(() => {
-  version.value
   const moment = at.value
-  return moment === null ? recording.value.live : recording.value.stateAt(moment)
+  return moment === null ? recording().live : recording().stateAt(moment)
 })
 
-let promotionsBasis: { readonly length: number; readonly last: unknown } = { length: -1, last: null }
-let promotionsKnown: ReturnType<typeof promotionsOf> = []
-/** All of the recording, whatever moment is looked at. */
-export const promotions = computed(() => {
-  version.value
-  const { notable } = recording.value
+interface Story {
+  readonly length: number
+  readonly last: unknown
+  readonly promotions: ReturnType<typeof promotionsOf>
+  readonly entries: ReturnType<typeof entriesOf>
+}
+
+let before: Story | null = null
+/** Put together anew only when something was added that it is made of. */
+const story = computed<Story>(() => {
+  const { notable } = recording()
   const last = notable.at(-1) ?? null
-  if (notable.length !== promotionsBasis.length || last !== promotionsBasis.last) {
-    promotionsBasis = { length: notable.length, last }
-    promotionsKnown = promotionsOf(notable)
+  if (before?.length === notable.length && before.last === last) return before
+  const found = promotionsOf(notable)
+  before = {
+    length: notable.length, last, promotions: found, entries: entriesOf(notable, found),
   }
-  return promotionsKnown
+  return before
 })
+/** All of the recording, whatever moment is looked at. */
+export const promotions = computed(() => story.value.promotions)
+/** What happened, in order of time. */
+export const entries = computed(() => story.value.entries)
 
 export const playground = computed(() =>
   fileName.value === null && (state.value.start?.playground ?? false))
@@ -72,21 +89,21 @@ function momentOf(text: string | undefined): number | null {
 // ---------------------------------------------------------------- time
 
 export function seek(moment: number | null): void {
-  const { beginMs, endMs } = recording.value
+  const { beginMs, endMs } = shownRecording.value
   if (moment === null) speed.value = 0
   at.value = moment === null ? null : Math.round(Math.min(Math.max(moment, beginMs), endMs))
   amend({ at: at.value === null ? null : String(at.value) })
 }
 
 export function stepTo(direction: 1 | -1): void {
-  const from = at.value ?? recording.value.endMs
-  const to = recording.value.step(from, direction)
+  const from = at.value ?? shownRecording.value.endMs
+  const to = shownRecording.value.step(from, direction)
   if (to !== null) seek(to)
 }
 
 /** Plays from the moment that is looked at; at the end it is live again, or stops. */
 export function play(factor: number): void {
-  if (at.value === null) seek(recording.value.beginMs)
+  if (at.value === null) seek(shownRecording.value.beginMs)
   speed.value = factor
 }
 
@@ -104,11 +121,11 @@ function tick(): void {
   ticks.value = Date.now()
   if (speed.value === 0 || at.value === null) return
   const next = at.value + passedMs * speed.value
-  if (next < recording.value.endMs) at.value = next
+  if (next < shownRecording.value.endMs) at.value = next
   else if (fileName.value === null) seek(null)
   else {
     speed.value = 0
-    seek(recording.value.endMs)
+    seek(shownRecording.value.endMs)
   }
 }
 setInterval(tick, drawMs)
@@ -119,12 +136,9 @@ let waiting: { readonly frame: Frame; readonly length: number }[] = []
 let endStream: (() => void) | null = null
 
 export function connectLive(): void {
-  const query = new URLSearchParams(location.search)
-  const token = query.get('token')
-  const address = `./api/stream${token === null ? '' : `?token=${encodeURIComponent(token)}`}`
   endStream?.()
   waiting = []
-  endStream = openStream(address, {
+  endStream = openStream('./api/stream', {
     onOpen: () => {
       link.value = { kind: 'connected' }
     },
@@ -149,11 +163,11 @@ function applyWaiting(): void {
   }
   if (last !== undefined) skewMs.value = Date.now() - last.frame.atMs
   if (fileName.value !== null) return
-  recording.value = liveRecording.current
+  shownRecording.value = liveRecording.current
   version.value += 1
 }
 
-/** A server of another kind answers at this address now: what was recorded is not of its cluster. */
+/** Another server answers at this address now: what was recorded is not of its cluster. */
 function isOtherServer(frame: Frame): boolean {
   const known = liveRecording.current.live.start
   return frame.kind === 'start' && known !== null
@@ -163,11 +177,11 @@ function isOtherServer(frame: Frame): boolean {
 // ---------------------------------------------------------------- files
 
 export function saveRecording(): void {
-  const { start } = recording.value.live
-  const stamp = new Date(recording.value.endMs).toISOString().slice(0, 19).replaceAll(':', '-')
+  const { start } = shownRecording.value.live
+  const stamp = new Date(shownRecording.value.endMs).toISOString().slice(0, 19).replaceAll(':', '-')
   const name = `engram-${start?.node ?? start?.source ?? 'recording'}-${stamp}.ndjson`
   const address = URL.createObjectURL(
-    new Blob([recording.value.save()], { type: 'application/x-ndjson' }))
+    new Blob([shownRecording.value.save()], { type: 'application/x-ndjson' }))
   const anchor = document.createElement('a')
   anchor.href = address
   anchor.download = name
@@ -178,7 +192,7 @@ export function saveRecording(): void {
 export async function openFile(file: File): Promise<void> {
   try {
     const opened = openRecording(await file.text())
-    recording.value = opened
+    shownRecording.value = opened
     fileName.value = file.name
     fileError.value = null
     version.value += 1
@@ -190,7 +204,7 @@ export async function openFile(file: File): Promise<void> {
 
 export function closeFile(): void {
   fileName.value = null
-  recording.value = liveRecording.current
+  shownRecording.value = liveRecording.current
   version.value += 1
   seek(null)
 }

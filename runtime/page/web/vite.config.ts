@@ -1,4 +1,4 @@
-/** Builds the page into dist/page: files only, none inlined, so that its content policy can be strict. */
+/** Builds the page into dist/page: files, none inlined, so that its policy can be strict. */
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
 

@@ -4,6 +4,7 @@ import { transitionText } from '../../model/chartGraph.js'
 import { words } from '../../model/promotions.js'
 import { activePaths, stateText } from '../../model/state.js'
 import type { ActorView } from '../../model/state.js'
+import { passedOf } from '../../model/timers.js'
 import { clockText, msText } from '../../model/words.js'
 import { flatten } from '../flatten.js'
 import { seek, shownMs } from '../store.js'
@@ -40,7 +41,7 @@ function Timers({ actor }: { readonly actor: ActorView }) {
       <h3>Delays that run</h3>
       <ul class="timers">
         {actor.timers.map(({ name, state, startedAtMs, delayMs }) => {
-          const passedMs = Math.min(delayMs, Math.max(0, shownMs.value - startedAtMs))
+          const passedMs = passedOf({ startedAtMs, delayMs }, shownMs.value)
           return (
             <li key={`${state} ${name}`}><span>{name}</span>
               <progress max={delayMs} value={passedMs} aria-label={`${name} of ${state}`} />

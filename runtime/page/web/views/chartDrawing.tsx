@@ -1,10 +1,12 @@
 /** A statechart as SVG, at the places that elkjs found; nothing is placed here. */
+import { useEffect, useRef, useState } from 'preact/hooks'
 import type { ChartGraph, Edge, GraphEdge, GraphNode } from '../../model/chartGraph.js'
 import { edgeId, rootId, rowHeight, rowsOf } from '../../model/chartGraph.js'
 import { activePaths } from '../../model/state.js'
 import type { ActorView } from '../../model/state.js'
 import type { ChartState } from '../../../machines/chart.js'
 import type { RunningTimer } from '../../../inspect/schema.js'
+import { passedOf } from '../../model/timers.js'
 import { msText } from '../../model/words.js'
 import { shownMs } from '../store.js'
 
@@ -22,11 +24,15 @@ export function ChartDrawing({ graph, root, actor, title }: DrawingProps) {
   const width = (root.width ?? 0) + 2
   const height = (root.height ?? 0) + 2
   const nodes = nodesOf(root)
-  const text = actor === null ? '' : [...active].join(', ')
+  const text = [...active].join(', ')
+  const [box, zoom, zoomButtons] = useZoom(width, height)
   return (
-    <div class="drawing" tabIndex={0} role="region" aria-label="Statechart">
-      <svg viewBox={`-1 -1 ${width} ${height}`} width={width} height={height} role="img"
-        aria-label={`Statechart of ${title}; active: ${text || 'nothing'}`} data-chart={title}>
+    <div class="drawing">
+      {zoomButtons}
+      <div class="paper" tabIndex={0} role="region" aria-label="Statechart" ref={box}>
+      <svg viewBox={`-1 -1 ${width} ${height}`} width={width * zoom} height={height * zoom}
+        role="img" data-chart={title}
+        aria-label={`Statechart of ${title}; active: ${text || 'nothing'}`}>
         <defs>
           {['', 'last'].map((kind) => (
             <marker key={kind} id={`arrow${kind}`} viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="8"
@@ -41,8 +47,39 @@ export function ChartDrawing({ graph, root, actor, title }: DrawingProps) {
             isFrom={active.has(graph.edges.get(edge.id)?.source ?? '?')} />
         ))}
       </svg>
+      </div>
     </div>
   )
+}
+
+/** Smaller than this, labels cannot be read: it is scrolled instead. */
+const zoomMin = 0.6
+
+/** As large as fits, or as was chosen. */
+function useZoom(width: number, height: number) {
+  const box = useRef<HTMLDivElement | null>(null)
+  const [fit, setFit] = useState(1)
+  const [chosen, setChosen] = useState<number | null>(null)
+  useEffect(() => {
+    const element = box.current
+    if (element === null) return
+    const observer = new ResizeObserver(() => {
+      const room = Math.min((element.clientWidth - 24) / width, (element.clientHeight - 24) / height)
+      setFit(Math.max(zoomMin, Math.min(1.15, room)))
+    })
+    observer.observe(element)
+    return () => observer.disconnect()
+  }, [width, height])
+  const zoom = chosen ?? fit
+  const by = (factor: number) => () => setChosen(Math.max(0.3, Math.min(3, zoom * factor)))
+  const buttons = (
+    <div class="zoom" role="group" aria-label="Size of the drawing">
+      <button type="button" class="quiet" onClick={by(1 / 1.25)} aria-label="Smaller">−</button>
+      <button type="button" class="quiet" onClick={() => setChosen(null)}>Fit</button>
+      <button type="button" class="quiet" onClick={by(1.25)} aria-label="Larger">+</button>
+    </div>
+  )
+  return [box, zoom, buttons] as const
 }
 
 /** The edges of the last change of state. */
@@ -108,12 +145,12 @@ function Title({ state, width }: { readonly state: ChartState; readonly width: n
 
 /** How much of a delay has passed. */
 function TimerRing({ timer, x }: { readonly timer: RunningTimer; readonly x: number }) {
-  const passedMs = Math.max(0, shownMs.value - timer.startedAtMs)
-  const share = timer.delayMs <= 0 ? 1 : Math.min(1, passedMs / timer.delayMs)
+  const passedMs = passedOf(timer, shownMs.value)
+  const share = timer.delayMs <= 0 ? 1 : passedMs / timer.delayMs
   const round = 2 * Math.PI * 7
   return (
     <g class="timer" transform={`translate(${x},14)`} data-timer={timer.name}>
-      <title>{`after ${timer.name}: ${msText(Math.min(passedMs, timer.delayMs))} of ${msText(timer.delayMs)}`}</title>
+      <title>{`after ${timer.name}: ${msText(passedMs)} of ${msText(timer.delayMs)}`}</title>
       <circle r={7} class="track" />
       <circle r={7} class="passed" stroke-dasharray={`${share * round} ${round}`} transform="rotate(-90)" />
     </g>

@@ -19,7 +19,7 @@ export function ChartsView() {
   const { query } = route.value
   const [filter, setFilter] = useState('')
   const ids = [...nodes.keys()].toSorted(byName)
-  const node = query['node'] ?? ids[0] ?? null
+  const node = query['node'] ?? ids.find((id) => (nodes.get(id)?.actors.size ?? 0) > 0) ?? null
   const actors = [...nodes.get(node ?? '')?.actors.values() ?? []]
     .filter(({ state: value }) => value !== null).toSorted(byRank)
   const chosen = query['actor'] ?? first(actors)?.actor ?? null
@@ -70,6 +70,7 @@ function Drawing({ chart, actor, name, node }: DrawingProps) {
     let isOver = false
     layOut(graph.graph).then((root) => {
       if (!isOver) setLaidOut({ of: graph, root })
+      setError(null)
     }, (reason: unknown) => {
       if (!isOver) setError(String(reason))
     })

@@ -1,12 +1,14 @@
 import { useRef } from 'preact/hooks'
 import type { ActorView } from '../../model/state.js'
 import { stateText } from '../../model/state.js'
-import { countText, lossText, msText } from '../../model/words.js'
+import { clockText, countText, lossText, msText } from '../../model/words.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../../../status.js'
 import { hrefOf } from '../route.js'
-import { at, shownMs, state } from '../store.js'
+import { at, entries, shownMs, state } from '../store.js'
 import { kindsOfMarks, MessageMarks } from './marks.js'
 
+/** Entries of the timeline that are shown here. */
+const latestMax = 6
 /** Spaces of a node that are listed one by one. */
 const spacesMax = 6
 /** A status so old says nothing of now. */
@@ -23,7 +25,7 @@ export function ClusterView() {
   return (
     <>
       <div class="map" ref={map}>
-        <div class={`broker ${broker?.state === 'disconnected' ? 'gone' : ''}`} data-broker={broker?.state}>
+        <div class={`broker-bar ${broker?.state === 'disconnected' ? 'gone' : ''}`} data-broker={broker?.state}>
           <b>NATS</b>
           <span>{broker === null ? '' : broker.state === 'connected' ? 'connected' : 'no answer'}</span>
           <Legend />
@@ -40,7 +42,27 @@ export function ClusterView() {
         <h2 id="spaces-title">Spaces</h2>
         <div class="scroll"><SpaceTable spaces={status.spaces} /></div>
       </section>
+      <Latest />
     </>
+  )
+}
+
+/** What happened last, up to the moment that is looked at. */
+function Latest() {
+  const shown = entries.value.filter(({ atMs }) => atMs <= shownMs.value).slice(-latestMax)
+  if (shown.length === 0) return null
+  return (
+    <section class="spaces" aria-labelledby="latest-title">
+      <h2 id="latest-title">Latest</h2>
+      <ol class="latest">
+        {shown.toReversed().map(({ atMs, kind, text, promotion }) => (
+          <li key={`${atMs} ${text}`}>
+            <a class="time" href={hrefOf('timeline', { open: promotion?.id ?? null })}>
+              {clockText(atMs, 0)}</a>
+            <i class={`dot ${kind}`} aria-hidden="true" /><span>{text}</span></li>
+        ))}
+      </ol>
+    </section>
   )
 }
 
@@ -70,7 +92,7 @@ function NodeCard({ node, spaces, grantMs }: CardProps) {
   const view = state.value.nodes.get(node.id)
   const actors = view === undefined ? 0 : [...view.actors.values()].filter(isAlive).length
   return (
-    <li class={`node ${isGone ? 'gone' : node.state}`} data-node={node.id} data-state={node.state}>
+    <li class={`node-card ${isGone ? 'gone' : node.state}`} data-node={node.id} data-state={node.state}>
       <div class="node-head">
         <h2>{node.id}</h2>
         <span class="state">{node.state}</span>
@@ -152,7 +174,9 @@ function Lease({ space, grantMs }: { readonly space: ClusterSpace; readonly gran
   return (
     <div class="lease">
       <span>lease</span>
-      <meter min={0} max={1} low={0.25} optimum={1} value={share} aria-label="Lease remaining" />
+      <div role="meter" aria-label="Lease remaining" aria-valuemin={0} aria-valuemax={grantMs}
+        aria-valuenow={Math.round(leftMs)} aria-valuetext={msText(leftMs)}>
+        <i class={share < 0.25 ? 'short' : ''} style={{ width: `${share * 100}%` }} /></div>
       <span class="number">{msText(leftMs)}</span>
     </div>
   )

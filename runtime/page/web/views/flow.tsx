@@ -1,7 +1,7 @@
 import { bytesText, countText, lossText, msText } from '../../model/words.js'
 import { seriesOf } from '../../model/series.js'
 import { amend, route } from '../route.js'
-import { recording, shownMs, state, version } from '../store.js'
+import { recording, shownMs, state } from '../store.js'
 import { Plot } from './plot.js'
 
 const spans = [60, 300, 900] as const
@@ -13,7 +13,6 @@ function lineOf(index: number): string {
 }
 
 export function FlowView() {
-  version.value
   const { status, start } = state.value
   const { query } = route.value
   const ids = status?.spaces.map(({ id }) => id) ?? []
@@ -23,7 +22,7 @@ export function FlowView() {
   const seconds = Number(query['seconds'] ?? 60)
   const toMs = shownMs.value
   const { nodes, status: series, flow } =
-    seriesOf(recording.value.measured, id, toMs - seconds * 1_000, toMs)
+    seriesOf(recording().measured, id, toMs - seconds * 1_000, toMs)
   const range = { fromS: toMs / 1_000 - seconds, toS: toMs / 1_000 }
   const thresholds = start?.thresholds
   return (
@@ -40,10 +39,10 @@ export function FlowView() {
         <p class="loss" data-loss>{lossText(space)}</p>
       </div>
       <div class="plots">
-        <Plot title="Replica lag, time" times={series.times} range={range} format={msText} isWide
+        <Plot title="Replica lag, time" times={series.times} range={range} format={msText} linearTo={1}
           threshold={thresholds === undefined ? null : { value: thresholds.lagAlertMs, text: 'alert' }}
           lines={nodes.map((node, index) => ({ name: node, colour: lineOf(index), values: series.lagMs[index] ?? [] }))} />
-        <Plot title="Replica lag, bytes" times={series.times} range={range} format={bytesText} isWide
+        <Plot title="Replica lag, bytes" times={series.times} range={range} format={bytesText} linearTo={1_000}
           threshold={thresholds === undefined ? null : { value: thresholds.lagAlertBytes, text: 'alert' }}
           lines={nodes.map((node, index) => ({ name: node, colour: lineOf(index), values: series.lagBytes[index] ?? [] }))} />
         <Plot title="Durable writes per second" times={flow.times} range={range} format={countText}

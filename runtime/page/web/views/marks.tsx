@@ -24,16 +24,16 @@ interface Point {
 
 export function MessageMarks({ map }: { readonly map: RefObject<HTMLDivElement | null> }) {
   const layer = useRef<HTMLDivElement>(null)
-  const seen = useRef({ recording: recording.value, ms: shownMs.value })
+  const seen = useRef({ recording: recording(), ms: shownMs.value })
   const now = shownMs.value
   useEffect(() => {
     const before = seen.current
-    seen.current = { recording: recording.value, ms: recording.value.endMs < now ? recording.value.endMs : now }
-    if (layer.current === null || map.current === null || before.recording !== recording.value) return
+    seen.current = { recording: recording(), ms: recording().endMs < now ? recording().endMs : now }
+    if (layer.current === null || map.current === null || before.recording !== recording()) return
     const passedMs = now - before.ms
     if (passedMs <= 0 || passedMs > 2_000 || document.hidden) return
     if (matchMedia('(prefers-reduced-motion: reduce)').matches) return
-    const items = recording.value.between(before.ms, now)
+    const items = recording().between(before.ms, now)
     launch(layer.current, map.current, items)
   }, [now])
   return <div class="marks" ref={layer} aria-hidden="true" />
@@ -59,7 +59,7 @@ function launch(layer: HTMLDivElement, map: HTMLDivElement, items: readonly Item
 /** Where the line of each node leaves its card, and where it meets the broker. */
 function placesOf(map: HTMLDivElement): Map<string, readonly [Point, Point]> {
   const origin = map.getBoundingClientRect()
-  const broker = map.querySelector('.broker')?.getBoundingClientRect()
+  const broker = map.querySelector('.broker-bar')?.getBoundingClientRect()
   const places = new Map<string, readonly [Point, Point]>()
   if (broker === undefined) return places
   for (const card of map.querySelectorAll<HTMLElement>('[data-node]')) {
@@ -91,7 +91,5 @@ function send(
     transform: `translate(${x - 4}px, ${y - 4}px)`, opacity: index === 0 || index === 3 ? 0.3 : 1,
   }))
   const animation = mark.animate(frames, { duration: travelMs, delay: delayMs, fill: 'backwards' })
-  const end = (): void => mark.remove()
-  animation.onfinish = end
-  animation.oncancel = end
+  for (const end of ['finish', 'cancel']) animation.addEventListener(end, () => mark.remove())
 }

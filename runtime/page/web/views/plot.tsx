@@ -21,8 +21,8 @@ interface PlotProps {
   readonly format: (value: number) => string
   /** Drawn as a line, always within sight. */
   readonly threshold?: { readonly value: number; readonly text: string } | null
-  /** Small and large values at once: the scale is logarithmic, but for those near 0. */
-  readonly isWide?: boolean
+  /** Small and large values at once: the scale is logarithmic, but linear up to this value. */
+  readonly linearTo?: number
   /** The scale begins at the least value rather than at 0. */
   readonly isFromData?: boolean
 }
@@ -82,27 +82,29 @@ interface Latest {
 }
 
 function optionsOf(latest: Latest, width: number): uPlot.Options {
-  const { lines, isWide, isFromData, format } = latest.current
+  const { lines, linearTo, isFromData, format } = latest.current
   const axis = {
     stroke: () => colour('--muted'), font: '11px system-ui, sans-serif',
     grid: { stroke: () => colour('--grid'), width: 1 }, ticks: { show: false },
   }
   return {
-    width, height, legend: { show: false }, pxAlign: false,
+    width, height, legend: { show: false }, pxAlign: false, padding: [8, 10, 0, 0],
     cursor: { y: false, points: { size: 5 } },
     scales: {
       x: { time: false, range: () => [latest.current.range.fromS, latest.current.range.toS] },
       y: {
-        ...(isWide ? { distr: 4 as const, asinh: 1 } : {}),
+        ...(linearTo === undefined ? {} : { distr: 4 as const, asinh: linearTo }),
         range: (_, min, max) => rangeOf(latest.current, min ?? 0, max ?? 0, isFromData ?? false),
       },
     },
     axes: [
       { ...axis, size: 22, space: 90, values: (_, values) => values.map((s) => clockText(s * 1_000, 0)) },
       {
-        ...axis, size: 62, gap: 4, space: isWide ? 26 : 32,
+        ...axis, size: 62, gap: 4, space: 30,
         values: (_, values) => values.map((value) => value === null ? '' : format(value)),
-        ...(isWide ? { splits: (_: uPlot, __: number, ___: number, max: number) => decades(max) } : {}),
+        ...(linearTo === undefined ? {} : {
+          splits: (_: uPlot, __: number, ___: number, max: number) => decades(linearTo, max),
+        }),
       },
     ],
     series: [{}, ...lines.map(({ colour: of, isFilled }) => ({
@@ -123,9 +125,9 @@ function rangeOf(
 }
 
 /** 0, 1, 10, 100 … not all when they are many. */
-function decades(max: number): number[] {
+function decades(first: number, max: number): number[] {
   const all = [0]
-  for (let value = 1; value <= max; value *= 10) all.push(value)
+  for (let value = first; value <= max; value *= 10) all.push(value)
   const every = Math.ceil(all.length / 5)
   return all.filter((_, index) => index === 0 || (all.length - 1 - index) % every === 0)
 }
@@ -145,6 +147,7 @@ function drawThreshold(made: uPlot, { threshold }: PlotProps): void {
   ctx.stroke()
   ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`
   ctx.textAlign = 'right'
-  ctx.fillText(threshold.text, bbox.left + bbox.width - 4, y - 4 * devicePixelRatio)
+  ctx.textBaseline = 'top'
+  ctx.fillText(threshold.text, bbox.left + bbox.width - 4, y + 4 * devicePixelRatio)
   ctx.restore()
 }

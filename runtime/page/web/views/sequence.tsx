@@ -1,9 +1,9 @@
-import { useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { rowsOf } from '../../model/sequence.js'
 import type { Lane, Row } from '../../model/sequence.js'
 import { clockText } from '../../model/words.js'
 import { amend, route } from '../route.js'
-import { recording, seek, shownMs, state, version } from '../store.js'
+import { recording, seek, shownMs, state } from '../store.js'
 
 const kinds = ['change', 'wal', 'ack', 'heartbeat', 'ping', 'survey', 'assignment'] as const
 const kindNames: Readonly<Record<string, string>> = {
@@ -13,7 +13,8 @@ const kindNames: Readonly<Record<string, string>> = {
 const spans = [2, 10, 30, 60] as const
 const rowsMax = 400
 const rowHeight = 24
-const laneWidth = 190
+const laneWidthMin = 150
+const laneWidthMax = 420
 const gutter = 92
 
 /** Lanes in the address: `n1,n2,n2/space.demo`. */
@@ -31,14 +32,16 @@ function nameOf({ node, actor }: Lane): string {
 }
 
 export function SequenceView() {
-  version.value
   const { query } = route.value
   const ids = [...state.value.nodes.keys()].toSorted()
   const lanes = lanesOf(query['lanes'], ids)
   const shown = new Set((query['kinds'] ?? 'change,wal,ack,survey,assignment').split(','))
   const seconds = Number(query['seconds'] ?? 10)
   const toMs = shownMs.value
-  const rows = rowsOf(recording.value.between(toMs - seconds * 1_000, toMs), lanes, shown, rowsMax)
+  const rows = rowsOf(recording().between(toMs - seconds * 1_000, toMs), lanes, shown, rowsMax)
+  const [box, width] = useWidth()
+  const laneWidth = Math.floor(Math.max(laneWidthMin,
+    Math.min(laneWidthMax, (width - gutter - 18) / Math.max(1, lanes.length))))
   const setLanes = (next: readonly Lane[]): void => amend({ lanes: next.map(nameOf).join(',') })
   return (
     <div class="sequence">
@@ -60,7 +63,7 @@ export function SequenceView() {
           ))}
         </fieldset>
       </div>
-      <div class="diagram" tabIndex={0} role="region" aria-label="Sequence diagram">
+      <div class="diagram" tabIndex={0} role="region" aria-label="Sequence diagram" ref={box}>
         <div class="lanes" style={{ paddingLeft: `${gutter}px` }}>
           {lanes.map((lane, index) => (
             <div key={nameOf(lane)} class="lane" style={{ width: `${laneWidth}px` }}>
@@ -75,10 +78,23 @@ export function SequenceView() {
           ))}
         </div>
         {rows.length === 0 ? <p class="empty">Nothing between these in the last {seconds} s.</p>
-          : <Diagram rows={rows.toReversed()} lanes={lanes} />}
+          : <Diagram rows={rows.toReversed()} lanes={lanes} laneWidth={laneWidth} />}
       </div>
     </div>
   )
+}
+
+function useWidth() {
+  const box = useRef<HTMLDivElement | null>(null)
+  const [width, setWidth] = useState(0)
+  useEffect(() => {
+    const element = box.current
+    if (element === null) return
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth))
+    observer.observe(element)
+    return () => observer.disconnect()
+  }, [])
+  return [box, width] as const
 }
 
 function moved(lanes: readonly Lane[], index: number): Lane[] {
@@ -114,7 +130,9 @@ function AddLane({ lanes, onAdd }: {
 }
 
 /** Latest first: what has just happened needs no scrolling. */
-function Diagram({ rows, lanes }: { readonly rows: readonly Row[]; readonly lanes: readonly Lane[] }) {
+function Diagram({ rows, lanes, laneWidth }: {
+  readonly rows: readonly Row[]; readonly lanes: readonly Lane[]; readonly laneWidth: number
+}) {
   const width = gutter + lanes.length * laneWidth
   const height = rows.length * rowHeight + 8
   const middle = (index: number): number => gutter + index * laneWidth + laneWidth / 2
@@ -127,21 +145,20 @@ function Diagram({ rows, lanes }: { readonly rows: readonly Row[]; readonly lane
       ))}
       {rows.map((row, index) => (
         <RowLine key={`${row.atMs} ${row.from} ${row.to} ${row.text} ${index}`} row={row}
-          y={index * rowHeight + rowHeight / 2 + 4} middle={middle}
+          y={index * rowHeight + rowHeight / 2 + 4} middle={middle} boxWidth={laneWidth - 14}
           isLater={row.atMs === rows[index - 1]?.atMs} />
       ))}
     </svg>
   )
 }
 
-function RowLine({ row, y, middle, isLater }: {
+function RowLine({ row, y, middle, boxWidth, isLater }: {
   readonly row: Row; readonly y: number; readonly middle: (index: number) => number
-  readonly isLater: boolean
+  readonly boxWidth: number; readonly isLater: boolean
 }) {
   const { atMs, kind, from, to, text, detail } = row
   const isSelf = from === to
   const shift = to > from ? -5 : 5
-  const boxWidth = laneWidth - 14
   return (
     <g class={`message ${kind}`} data-kind={kind}>
       <title>{detail}</title>
