@@ -94,16 +94,16 @@ export class InspectedActors {
 
   actorEvent(inspected: Inspected, atMs: number): InspectionStreamEvent {
     const { path, parent, chart } = inspected
-    return { type: 'actor', actor: path, parent, chart, atMs, ...this.stateOf(inspected, atMs) }
+    return { type: 'actor', actor: path, parent, chart, atMs, ...this.stateOf(inspected) }
   }
 
-  stateOf({ snapshot, ref }: Inspected, atMs: number): {
+  stateOf({ snapshot, ref }: Inspected): {
     status: Status; state: StateValue | null; reason: string | null
     summary: Record<string, unknown>; timers?: RunningTimer[]
   } {
     const context = snapshot?.context
     const reason = (context as { lastReason?: unknown } | undefined)?.lastReason
-    const timers = timersOf(ref, atMs)
+    const timers = timersOf(ref)
     return {
       status: snapshot?.status ?? 'active',
       state: snapshot?.value ?? null,

@@ -170,10 +170,9 @@ export class Feed {
       this.counted.add(inspected)
       return
     }
-    const atMs = this.now()
     this.tell({
-      type: 'transition', actor: inspected.path, atMs, from: before.value ?? null,
-      event, ...this.actors.stateOf(inspected, atMs), taken: taken.map(takenOf),
+      type: 'transition', actor: inspected.path, atMs: this.now(), from: before.value ?? null,
+      event, ...this.actors.stateOf(inspected), taken: taken.map(takenOf),
     })
     for (const orphan of this.actors.orphans(inspected)) this.forget(orphan, 'stopped')
   }
@@ -257,8 +256,7 @@ export class Feed {
       const counts = Object.fromEntries(inspected.counts)
       inspected.counts.clear()
       this.tell({
-        type: 'progress', actor: inspected.path, atMs, counts,
-        ...this.actors.stateOf(inspected, atMs),
+        type: 'progress', actor: inspected.path, atMs, counts, ...this.actors.stateOf(inspected),
       })
     }
     for (const count of this.options.traffic.take()) {

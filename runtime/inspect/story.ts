@@ -18,6 +18,8 @@ export type ToldKind =
   | 'actor'
   /** How things stand when the telling begins. */
   | 'situation'
+  /** Something was done to the cluster: in the recordings of a simulator. */
+  | 'fault'
 
 /** One line of the story; the JSON that `engram events --json` prints. */
 export interface Told {

@@ -63,7 +63,8 @@ export class Traffic {
     if (this.lookers === 0) this.counts.clear()
   }
 
-  private readonly note = (subject: string, bytes: number): void => {
+  /** A message was sent, over whatever connection. */
+  readonly note = (subject: string, bytes: number): void => {
     // Answers to clients: each has a subject of its own.
     if (!subject.startsWith(prefix)) return
     let known = this.counts.get(subject)

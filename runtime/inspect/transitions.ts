@@ -35,7 +35,7 @@ interface Scheduled {
   readonly source: AnyActorRef
   readonly event: { readonly type: string }
   readonly delay: number
-  /** By the wall clock of the process. */
+  /** `Date.now()` then. */
   readonly startedAt: number
 }
 
@@ -45,30 +45,13 @@ interface System {
 
 const ofAfter = /^xstate\.after\.([^.]+)\.[^.]+(?:\.(.*))?$/
 
-/**
- * When a timer was first seen, ms since 1970 by the clock of who looks: XState notes the time of
- * the process, which is not that of a simulator.
- */
-const startedAtMs = new WeakMap<Scheduled, number>()
-
-function startOf(scheduled: Scheduled, nowMs: number): number {
-  const known = startedAtMs.get(scheduled)
-  if (known !== undefined) return known
-  const startMs = nowMs - Math.max(0, Date.now() - scheduled.startedAt)
-  startedAtMs.set(scheduled, startMs)
-  return startMs
-}
-
 /** The delays (`after`) of an actor's chart that run. */
-export function timersOf(ref: AnyActorRef, nowMs: number): RunningTimer[] {
+export function timersOf(ref: AnyActorRef): RunningTimer[] {
   const scheduled = (ref.system as System | undefined)?.getSnapshot?.()._scheduledEvents ?? {}
-  return Object.values(scheduled).flatMap((one) => {
-    const { source, event, delay } = one
+  return Object.values(scheduled).flatMap(({ source, event, delay, startedAt }) => {
     const [, name, state] = ofAfter.exec(event.type) ?? []
     if (source !== ref || name === undefined) return []
     const shown = /^\d+$/.test(name) ? `${name} ms` : name
-    return [{
-      name: shown, state: state ?? '', startedAtMs: startOf(one, nowMs), delayMs: delay,
-    }]
+    return [{ name: shown, state: state ?? '', startedAtMs: startedAt, delayMs: delay }]
   })
 }

@@ -23,6 +23,8 @@ export interface JournalOptions {
    * longer. Default 64 MiB; at most 1 GiB.
    */
   readonly segmentBytes?: number
+  /** Monotonic clock, for the time that recovery takes. Default: that of the process. */
+  readonly nowMs?: () => number
 }
 
 export const SEGMENT_BYTES = 64 * 1024 * 1024
@@ -38,29 +40,31 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   if (!(segmentBytes > SEGMENT_HEAD_BYTES && segmentBytes <= SEGMENT_BYTES_MAX)) {
     throw new RangeError(`segmentBytes ${segmentBytes}: must be at most ${SEGMENT_BYTES_MAX}`)
   }
-  const startedMs = performance.now()
+  const nowMs = options.nowMs ?? (() => performance.now())
+  const startedMs = nowMs()
+  const elapsedMs = (): number => nowMs() - startedMs
   await fileSystem.makeDirectory(directory)
   await fileSystem.syncDirectory(dirname(directory))
   await removeTemporary(fileSystem, directory)
   const scan = await scanJournal(fileSystem, directory, logger)
   const opened = scan
-    ? await resume(options, scan, startedMs)
-    : await begin(options, startedMs)
+    ? await resume(options, scan, elapsedMs)
+    : await begin(options, elapsedMs)
   return new FileJournal(fileSystem, directory, segmentBytes, opened)
 }
 
-async function begin(options: JournalOptions, startedMs: number): Promise<OpenedJournal> {
+async function begin(options: JournalOptions, elapsedMs: () => number): Promise<OpenedJournal> {
   const id = options.random.uuid()
   const place = { journal: id, segment: 1, flush: 1, syncedFlush: 0 }
   const current = await createSegment(options.fileSystem, options.directory, place, 0, [])
   const recovery: RecoveryReport = {
-    segments: 0, bytes: 0, records: 0, ms: performance.now() - startedMs, torn: null, damaged: [],
+    segments: 0, bytes: 0, records: 0, ms: elapsedMs(), torn: null, damaged: [],
   }
   return { id, logs: new Logs(), recovery, current, segments: 1, closedBytes: 0, flush: 1 }
 }
 
 async function resume(
-  options: JournalOptions, scan: JournalScan, startedMs: number,
+  options: JournalOptions, scan: JournalScan, elapsedMs: () => number,
 ): Promise<OpenedJournal> {
   const { fileSystem, directory, logger } = options
   for (const reason of scan.harmless) logger.warn({ reason }, 'a broken record, no log depends on')
@@ -83,7 +87,7 @@ async function resume(
     .filter((extent) => extent.segment !== current.segment)
   const recovery: RecoveryReport = {
     segments: scan.segments.length, bytes: scan.bytes, records: scan.records,
-    ms: performance.now() - startedMs, torn: scan.torn, damaged: scan.damaged,
+    ms: elapsedMs(), torn: scan.torn, damaged: scan.damaged,
   }
   logger.info({ ...recovery, damaged: scan.damaged.length }, 'the journal is recovered')
   return {

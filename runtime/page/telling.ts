@@ -2,6 +2,7 @@
 import type { Announcement } from '../../machines/protocol.js'
 import type { Envelope } from '../inspect/schema.js'
 import { InOrder, Story } from '../inspect/story.js'
+import type { Told } from '../inspect/story.js'
 import { Picture } from '../inspect/picture.js'
 import { mergeStatus } from '../status.js'
 import type { NodeStatusReport } from '../status.js'
@@ -75,6 +76,11 @@ export class Telling {
     if (nowMs - this.flowsAtMs < flowEveryMs) return
     this.flowsAtMs = nowMs
     for (const flow of this.flows.take(reports)) this.tell({ kind: 'flow', atMs, ...flow })
+  }
+
+  /** Told by who did it, and not by a node. */
+  onHappening(line: Told): void {
+    this.order.add(line, this.options.monotonicMs())
   }
 
   onBroker(state: BrokerFrame['state'], reason: string): void {

@@ -15,7 +15,7 @@ export function scheduleFaults(world: World): void {
   for (const fault of world.plan.faults) {
     world.after(fault.atMs, () => {
       if (world.isPeace) return
-      world.transcript?.note(world.now, `fault: ${showFault(fault)}`)
+      world.note(`fault: ${showFault(fault)}`)
       world.hash.text(fault.kind)
       perform(world, { ...fault, node: targetOf(world, fault) })
     })
@@ -113,7 +113,7 @@ function crashAt(world: World, node: SimNode, { amount, mode, forMs }: Fault): v
   node.crash = {
     port, operation, moment, calls: amount,
     die: () => {
-      world.transcript?.note(world.now, `${node.id} dies ${moment} a call of ${where}`)
+      world.note(`${node.id} dies ${moment} a call of ${where}`)
       stop(world, node, how === 'kill' ? 'kill' : 'torn', forMs)
     },
   }
@@ -217,7 +217,7 @@ function disturb(world: World, fault: Fault): void {
 /** Everything works again; who is down is started. */
 export function heal(world: World): void {
   const { cluster, bucket } = world
-  world.transcript?.note(world.now, 'the faults are over')
+  world.note('the faults are over')
   world.isPeace = true
   world.network.calmAll()
   bucket.available = true

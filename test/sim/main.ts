@@ -18,6 +18,7 @@ interface Flags {
   readonly jobs: number
   readonly only?: readonly FaultKind[]
   readonly trace?: string | true
+  readonly recording?: string
   readonly shrink: boolean
   readonly shrinkSeconds: number
 }
@@ -45,6 +46,7 @@ function flagsOf(): Flags {
     .option('--only <kinds>', 'faults of these kinds only, separated by commas', kinds)
     .option('--trace [file]', 'write the run as a transcript, and its inspection events as '
       + 'NDJSON beside it (sim-<seed>.txt unless named)')
+    .option('--recording <file>', 'write the run as a recording that the page opens; with --seed')
     .option('--no-shrink', 'print the faults of a failing run as they were drawn')
     .option('--shrink-seconds <count>', 'time for shrinking one failing run', whole, 60)
     .parse().opts<Flags>()
@@ -61,6 +63,11 @@ async function one(seed: number, flags: Flags, run: RunOptions): Promise<number>
     writeFileSync(file, `${transcript!.lines.join('\n')}\n`)
     writeFileSync(`${file}.ndjson`, `${transcript!.inspection.join('\n')}\n`)
     console.log(`transcript: ${file}, inspection events: ${file}.ndjson`)
+  }
+  if (flags.recording !== undefined) {
+    const { recording } = await runPlan(last.plan, { record: true })
+    writeFileSync(flags.recording, `${recording!.join('\n')}\n`)
+    console.log(`recording: ${flags.recording}; open it in the page`)
   }
   return result.violation ? 1 : 0
 }

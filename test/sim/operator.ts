@@ -40,7 +40,7 @@ export function replaceStranded(world: World): void {
 }
 
 export function replaceDisk(world: World, node: SimNode): void {
-  world.transcript?.note(world.now, `the disk of ${node.id} is replaced`)
+  world.note(`the disk of ${node.id} is replaced`)
   world.checks.logs.diskLost(node)
   world.excused.add(node.id)
   if (node.life) node.kill()
@@ -84,7 +84,7 @@ export function order(world: World, node: SimNode, what: object): void {
   const connection = world.operator.current
   if (!connection) return
   const data = Buffer.from(JSON.stringify(what))
-  const note = (text: string): void => world.transcript?.note(world.now, `order: ${text}`)
+  const note = (text: string): void => world.note(`order: ${text}`)
   note(`${node.id} ${JSON.stringify(what)}`)
   connection.request(subjects.admin(node.id), data, { timeoutMs: 10_000 })
     .then((answer) => note(Buffer.from(answer.data).toString()))

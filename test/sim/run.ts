@@ -29,6 +29,8 @@ const timersMax = 100
 export interface RunOptions {
   readonly only?: readonly FaultKind[]
   readonly trace?: boolean
+  /** Makes the frames of a page. */
+  readonly record?: boolean
 }
 
 export interface RunResult {
@@ -52,6 +54,7 @@ export interface RunResult {
     readonly coverage: Readonly<Record<string, number>>
   }
   readonly transcript: Transcript | null
+  readonly recording: readonly string[] | null
 }
 
 /** Draws the plan of the seed and runs it. Rejects only when the simulator itself is broken. */
@@ -62,7 +65,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
 export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<RunResult> {
   const transcript = options.trace ? new Transcript() : null
   const begunMs = performance.now()
-  const world = await World.open(plan, transcript)
+  const world = await World.open(plan, transcript, options.record)
   let violation: SimViolation | null = null
   const unhandled = (error: unknown): void => world.violate('defect', `a promise nobody handles: ${
     error instanceof Error ? error.stack : String(error)}`)
@@ -75,10 +78,11 @@ export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<Run
   } finally {
     process.off('unhandledRejection', unhandled)
   }
-  if (violation) transcript?.note(world.now, `violation: ${violation.message}`)
+  if (violation) world.note(`violation: ${violation.message}`)
+  world.recording?.finish()
   const acknowledged = [...world.history.acknowledged()].length
   return {
-    seed: plan.seed, plan, transcript,
+    seed: plan.seed, plan, transcript, recording: world.recording?.lines ?? null,
     violation: violation && {
       invariant: violation.invariant, details: violation.details, atMs: violation.atMs,
     },

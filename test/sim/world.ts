@@ -11,6 +11,7 @@ import { History } from './history.js'
 import { Network } from './network.js'
 import { space } from './plan.js'
 import type { Plan } from './plan.js'
+import { Recording } from './recording.js'
 import type { Transcript } from './transcript.js'
 
 /** A process that ended by itself is started again after this long, ms. */
@@ -24,6 +25,7 @@ export class World {
   readonly checks: LiveChecks
   readonly bucket: MemoryBucket
   cluster!: SimCluster
+  recording: Recording | null = null
   violation: SimViolation | null = null
   /** Nodes that must not be started before a time. */
   readonly notBefore = new Map<string, number>()
@@ -49,7 +51,9 @@ export class World {
   }
 
   /** All nodes are up, and the space has a primary. */
-  static async open(plan: Plan, transcript: Transcript | null = null): Promise<World> {
+  static async open(
+    plan: Plan, transcript: Transcript | null = null, records = false,
+  ): Promise<World> {
     const world = new World(plan, transcript)
     world.cluster = SimCluster.create({
       nodes: plan.nodes, seed: plan.seed, fsyncMs: plan.fsyncMs,
@@ -61,15 +65,22 @@ export class World {
           world.hash.message(world.now, from, to, subject, data)
           transcript?.delivered(world.now, from, to, subject, data)
         },
-        published: (node, subject, data) => world.checks.published(node, subject, data),
+        published: (node, subject, data) => {
+          world.checks.published(node, subject, data)
+          world.recording?.published(node, subject, data)
+        },
         written: (node, records) => world.checks.logs.written(node, records),
         synced: (node) => world.checks.logs.synced(node),
         recovered: (node, journal) => world.checks.logs.recovered(node, journal),
         applied: (node, uuid, entries) => world.checks.logs.applied(node, uuid, entries),
-        starting: (node, host) => transcript?.watch(world.cluster.clock, node.id, host),
+        starting: (node, host) => {
+          transcript?.watch(world.cluster.clock, node.id, host)
+          world.recording?.starting(node, host)
+        },
         ending: (node, reason) => {
           world.hash.text(`${node.id} ${reason}`)
-          transcript?.note(world.now, `${node.id} ends: ${reason}`)
+          world.note(`${node.id} ends: ${reason}`)
+          world.recording?.ended(node)
         },
         exited: (node, code, reason) => world.exited(node, code, reason),
         logged: (node, level, message, fields) => {
@@ -79,6 +90,7 @@ export class World {
       },
       clocks: plan.clocks,
     })
+    if (records) world.recording = new Recording(world.cluster.clock)
     world.cluster.clock.afterStep = () => world.afterStep()
     await world.cluster.boot()
     world.operator = new ClientConnection(world, 'operator')
@@ -93,6 +105,12 @@ export class World {
 
   get nodes(): SimNode[] {
     return [...this.cluster.nodes.values()]
+  }
+
+  /** Something happened that is no message of the protocol. */
+  note(text: string): void {
+    this.transcript?.note(this.now, text)
+    this.recording?.note(text)
   }
 
   /** Noted where it is found, inside of a node's own call; the run ends at the next step. */
@@ -136,7 +154,7 @@ export class World {
 
   startNode(node: SimNode): void {
     if (node.life || this.now < (this.notBefore.get(node.id) ?? 0)) return
-    this.transcript?.note(this.now, `${node.id} is started`)
+    this.note(`${node.id} is started`)
     node.start()
   }
 
@@ -146,7 +164,7 @@ export class World {
   }
 
   private exited(node: SimNode, code: number, reason: string): void {
-    this.transcript?.note(this.now, `${node.id} exits with ${code}: ${reason}`)
+    this.note(`${node.id} exits with ${code}: ${reason}`)
     if (code !== 0 && !this.excused.has(node.id)) {
       this.violate('exit', `${node.id} ended itself (${code}) though nothing was done to its `
         + `disk: ${reason}`)

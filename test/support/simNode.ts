@@ -214,6 +214,7 @@ export class SimNode {
       recover: async (): Promise<Recovered> => {
         const journal = await openJournal({
           directory: '/data/journal', fileSystem, random, logger,
+          nowMs: () => clock.monotonicMs(),
         })
         cluster.observer?.recovered?.(this, journal)
         return {

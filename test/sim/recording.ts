@@ -1,0 +1,125 @@
+/**
+ * A run as frames of a page (runtime/page/protocol.ts): `npm run sim -- --seed 42 --recording FILE`
+ * writes them, and the page opens the file. The charts, the story and the key frames are made by
+ * the code that serves a running cluster; only the times are virtual.
+ */
+import { defaultSettings } from '../../actors/settings.js'
+import { controlCodec } from '../../runtime/codec/control.js'
+import type { ActorHostRuntime } from '../../runtime/host/index.js'
+import { Feed } from '../../runtime/inspect/feed.js'
+import { readEnvelope } from '../../runtime/inspect/schema.js'
+import { told } from '../../runtime/inspect/story.js'
+import { Traffic } from '../../runtime/inspect/traffic.js'
+import { chartsFrame, startFrame } from '../../runtime/page/hub.js'
+import { Telling } from '../../runtime/page/telling.js'
+import { reportOf } from '../../runtime/report.js'
+import type { NodeStatusReport } from '../../runtime/status.js'
+import type { VirtualClock } from '../fakes/virtualClock.js'
+import type { SimNode } from '../support/simNode.js'
+
+const statusEveryMs = 500
+const storyEveryMs = 50
+const control = controlCodec()
+
+/** Of one life of a node. */
+interface Watched {
+  readonly node: SimNode
+  readonly feed: Feed
+  readonly traffic: Traffic
+  readonly startedAtMs: number
+  readonly end: () => void
+}
+
+export class Recording {
+  /** One frame as JSON each. */
+  readonly lines: string[] = []
+  private readonly telling: Telling
+  private readonly watched = new Map<string, Watched>()
+  /** The feed tells when a timer was set, and XState notes that by `Date.now()`. */
+  private readonly dateNow = Date.now
+
+  /** Until `finish()`, `Date.now()` is the time of the simulation. */
+  constructor(private readonly clock: VirtualClock) {
+    Date.now = () => clock.wallMs()
+    const { lagAlertMs, lagAlertBytes, heartbeatMs, grantMs } = defaultSettings
+    this.telling = new Telling({
+      wallMs: () => clock.wallMs(), monotonicMs: () => clock.monotonicMs(),
+      tell: (frame) => this.lines.push(JSON.stringify(frame)),
+    })
+    const atMs = clock.wallMs()
+    for (const frame of [startFrame({
+      source: 'simulator', node: null, playground: false, payloads: false,
+      thresholds: { lagAlertMs, lagAlertBytes }, times: { heartbeatMs, grantMs },
+    }, atMs), chartsFrame(atMs)]) this.lines.push(JSON.stringify(frame))
+    this.telling.onBroker('connected', 'the broker of the simulator')
+    this.every(statusEveryMs, () => this.telling.onReports(this.reports()))
+    this.every(storyEveryMs, () => this.telling.tellStory())
+  }
+
+  /** A life begins. */
+  starting(node: SimNode, host: ActorHostRuntime): void {
+    const traffic = new Traffic()
+    const feed = new Feed({
+      node: node.id, clock: this.clock, host, traffic, payloads: false,
+      incarnation: () => node.life?.actor.context?.wire.life.incarnation ?? 0,
+    })
+    const end = feed.listen((text) => {
+      const envelope = readEnvelope(text)
+      if (typeof envelope === 'string') throw new Error(envelope)
+      this.telling.onEnvelope(envelope)
+    })
+    const startedAtMs = this.clock.monotonicMs()
+    this.watched.set(node.id, { node, feed, traffic, startedAtMs, end })
+  }
+
+  /** A life is over: what ran there is told first. */
+  ended(node: SimNode): void {
+    const watched = this.watched.get(node.id)
+    watched?.feed.present()
+    watched?.end()
+    this.watched.delete(node.id)
+    this.telling.dropNode(node.id)
+  }
+
+  published(node: SimNode, subject: string, data: Uint8Array): void {
+    this.watched.get(node.id)?.traffic.note(subject, data.length)
+    const [, , kind, space = ''] = subject.split('.')
+    if (kind === 'alert') this.telling.onAlert(space, data)
+    if (kind !== 'assignment') return
+    const decoded = control.announcement(data)
+    if (decoded.ok) this.telling.onAnnouncement(decoded.value)
+  }
+
+  /** Something that was done to the cluster. */
+  note(text: string): void {
+    this.telling.onHappening(told(this.clock.wallMs(), 'fault', text, {}))
+  }
+
+  /** At the end of the run: what still waits to be told. */
+  finish(): void {
+    for (const { feed } of this.watched.values()) feed.present()
+    this.telling.onReports(this.reports())
+    this.telling.tellStory(true)
+    Date.now = this.dateNow
+  }
+
+  private every(ms: number, run: () => void): void {
+    this.clock.setTimeout(() => {
+      run()
+      this.every(ms, run)
+    }, ms)
+  }
+
+  /** Of nodes that would answer: they run, and are connected. */
+  private reports(): NodeStatusReport[] {
+    return [...this.watched.values()].flatMap(({ node, startedAtMs }) => {
+      const { life } = node
+      if (life === null || life.clock.isFrozen || (life.connection?.isClosed ?? true)) return []
+      const report = reportOf(life.actor, {
+        id: node.id, data: '/data', version: '0', startedAtMs, http: () => null,
+        nowMs: () => life.clock.monotonicMs(),
+      })
+      return [{ ...report, node: { ...report.node, pid: life.number } }]
+    })
+  }
+}

@@ -1,0 +1,119 @@
+/** What nodes say, as frames: key frames, the story in order, rates, and nodes that fall silent. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Announcement } from '../../machines/protocol.js'
+import type { Frame } from '../../runtime/page/protocol.js'
+import { Telling } from '../../runtime/page/telling.js'
+import type { FrameOf } from '../support/page.js'
+import { envelope, report, transition } from './pageKit.js'
+
+const test = suite('page telling')
+
+function kit() {
+  let nowMs = 0
+  const frames: Frame[] = []
+  const telling = new Telling({
+    wallMs: () => 1_000_000 + nowMs, monotonicMs: () => nowMs,
+    tell: (frame) => frames.push(frame),
+  })
+  const of = <K extends Frame['kind']>(kind: K) =>
+    frames.filter((frame) => frame.kind === kind) as FrameOf<K>[]
+  return { telling, frames, of, pass: (ms: number) => { nowMs += ms } }
+}
+
+test('envelopes are told without the configurations of machines', () => {
+  const { telling, of } = kit()
+  telling.onEnvelope(envelope('n1', 1, ['node']))
+  assert.equal(of('inspection')[0]?.envelope.events.map(({ type }) => type), ['actor'])
+  telling.onEnvelope(envelope('n1', 2, []))
+  assert.is(of('inspection').length, 1, 'nothing is left of it: nothing is told')
+  assert.not.match(JSON.stringify(telling.present()), /definition/)
+})
+
+test('a node that is heard in the middle of its stream has to be asked for the present', () => {
+  const { telling } = kit()
+  assert.is(telling.onEnvelope(transition('n1', 7, 'node', 'draining')), false)
+  assert.is(telling.onEnvelope(envelope('n1', 7, ['node'], { part: 1, parts: 1 })), true)
+  assert.is(telling.onEnvelope(transition('n1', 8, 'node', 'draining')), true)
+  assert.is(telling.onEnvelope(envelope('n2', 1, ['node'])), true, 'from its beginning')
+})
+
+test('a present state in parts is whole for who comes between them', () => {
+  const { telling } = kit()
+  telling.onEnvelope(envelope('n1', 3, ['node'], { part: 1, parts: 2 }))
+  telling.onEnvelope(envelope('n1', 3, ['space.demo'], { part: 2, parts: 2 }))
+  const [frame] = telling.present() as FrameOf<'inspection'>[]
+  assert.equal(frame?.envelope.present, { part: 1, parts: 1 })
+  assert.is(frame?.envelope.events.length, 2)
+})
+
+test('a node that falls silent is shown empty, once, and comes back with its present', () => {
+  const { telling, of, pass } = kit()
+  telling.onEnvelope(envelope('n1', 1, ['node']))
+  pass(2_000)
+  telling.onEnvelope(envelope('n2', 1, ['node']))
+  pass(1_500)
+  telling.dropSilent(3_000)
+  telling.dropSilent(3_000)
+  const told = of('inspection').slice(2)
+  assert.equal(told.map(({ envelope: { node, present, events } }) => [node, present, events]),
+    [['n1', { part: 1, parts: 1 }, []]])
+  assert.equal(telling.present().map((frame) =>
+    frame.kind === 'inspection' && frame.envelope.node), ['n2'])
+  assert.is(telling.onEnvelope(transition('n1', 9, 'node', 'running')), false, 'it is asked for')
+})
+
+test('status at each look; null when nobody answers; the latest for who comes later', () => {
+  const { telling, of } = kit()
+  telling.onReports([report('n1'), report('n2')])
+  telling.onReports([])
+  const [first, second] = of('status')
+  assert.is(first?.status?.spaces[0]?.primary, 'n1')
+  assert.is(second?.status, null)
+  assert.is((telling.present()[0] as FrameOf<'status'>).status, null)
+})
+
+test('rates are told each second, not at each look', () => {
+  const { telling, of, pass } = kit()
+  const at = (writes: number, uptimeMs: number) => {
+    const member = report('n1', { flow: { writes, acks: [[20, writes]] } })
+    return [{ ...member, node: { ...member.node, uptimeMs } }]
+  }
+  telling.onReports(at(0, 1_000))
+  pass(500)
+  telling.onReports(at(50, 1_500))
+  pass(500)
+  telling.onReports(at(100, 2_000))
+  assert.equal(of('flow').map(({ writesPerSecond }) => writesPerSecond), [100])
+})
+
+test('the story waits for a moment, and is told in the order of the times', () => {
+  const { telling, of, pass } = kit()
+  const reign = (epoch: number): Announcement => ({
+    kind: 'changed', revision: epoch, history: [], reason: 'opened',
+    assignment: {
+      space: 'demo', epoch, state: 'open', inSync: ['n1'], primary: { node: 'n1' },
+    },
+  }) as unknown as Announcement
+  telling.onAnnouncement(reign(2))
+  telling.onAlert('demo', Buffer.from(JSON.stringify(
+    { kind: 'lagging', node: 'n1', message: 'n2 lags', atMs: 999_000 })))
+  telling.tellStory()
+  assert.is(of('story').length, 0)
+  pass(250)
+  telling.tellStory()
+  assert.equal(of('story').map(({ line }) => line.kind), ['alert', 'reign'])
+  assert.ok(of('story').every(({ atMs }) => atMs === 1_000_250), 'when it was told')
+})
+
+test('the connection to NATS: each change once, and as it is for who comes later', () => {
+  const { telling, of } = kit()
+  telling.onBroker('disconnected', 'connecting')
+  telling.onBroker('disconnected', 'connecting')
+  telling.onBroker('connected', 'to n')
+  assert.equal(of('broker').map(({ state }) => state), ['disconnected', 'connected'])
+  assert.equal(telling.present().map((frame) => frame.kind === 'broker' && frame.state),
+    ['connected'])
+})
+
+test.run()
