@@ -82,7 +82,8 @@ export function chartGraph(chart: Chart, measure: Measure): ChartGraph {
     const id = isRoot ? rootId : state.path
     if (state.states.length === 0) {
       const lines = [state.key, ...rowsOf(state)]
-      const width = Math.max(...lines.map((line, index) => measure(line, index > 0))) + 28
+      const width = Math.max(...lines.map((line, index) => measure(line, index > 0)))
+        + (hasDelay(state) ? 56 : 28)
       const height = stateHeight + rowHeight * (lines.length - 1)
       return { id, width: Math.max(64, Math.ceil(width)), height }
     }
@@ -168,6 +169,11 @@ function edgesOf(root: ChartState): Map<string, Edge> {
 
 export function edgeId(source: string, target: string): string {
   return `${source}→${target}`
+}
+
+/** Its delay is drawn beside its name. */
+function hasDelay(state: ChartState): boolean {
+  return state.transitions.some(({ trigger }) => trigger === 'after')
 }
 
 /** Of an atomic state: its invoked actors. */

@@ -60,7 +60,7 @@ function Connection() {
   const texts = { connecting: 'connecting', connected: 'connected', lost: 'disconnected' }
   const kind = fileName.value !== null ? 'file' : link.value.kind
   const text = kind === 'file' ? 'recording' : texts[kind]
-  return <span class={`connection ${kind}`} data-connection={kind}><i aria-hidden="true" />{text}</span>
+  return <span class={`connection ${kind}`} data-connection={kind}><i aria-hidden="true" /><span>{text}</span></span>
 }
 
 function StepIcon({ isForward }: { readonly isForward?: boolean }) {

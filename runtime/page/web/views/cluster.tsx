@@ -40,7 +40,7 @@ export function ClusterView() {
       {isStale && <p class="hint">Nobody has answered for {msText(shownMs.value - statusAtMs)}; this is what was last known.</p>}
       <section class="spaces" aria-labelledby="spaces-title">
         <h2 id="spaces-title">Spaces</h2>
-        <div class="scroll"><SpaceTable spaces={status.spaces} /></div>
+        <div class="scroll" tabIndex={0} role="region" aria-labelledby="spaces-title"><SpaceTable spaces={status.spaces} /></div>
       </section>
       <Latest />
     </>

@@ -103,6 +103,7 @@ function optionsOf(latest: Latest, width: number): uPlot.Options {
         ...axis, size: 62, gap: 4, space: 30,
         values: (_, values) => values.map((value) => value === null ? '' : format(value)),
         ...(linearTo === undefined ? {} : {
+          filter: (_: uPlot, splits: number[]) => splits,
           splits: (_: uPlot, __: number, ___: number, max: number) => decades(linearTo, max),
         }),
       },

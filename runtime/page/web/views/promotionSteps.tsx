@@ -19,7 +19,7 @@ export function PromotionSteps({ promotion, onStep }: StepsProps) {
       <p class="candidates">Candidates: {candidates.map(({ node, state, reason }) => (
         <span key={node} class={`badge ${node === winner ? 'primary' : 'replica'}`} title={reason ?? ''}>{node} {state}</span>
       ))}</p>
-      <div class="scroll"><table>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Steps"><table>
         <thead><tr><th scope="col" class="number">After</th><th scope="col">Node</th>
           <th scope="col">Step</th><th scope="col">State</th><th scope="col">Reason</th></tr></thead>
         <tbody>

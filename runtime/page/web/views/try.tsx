@@ -136,7 +136,7 @@ function Kill() {
   const [node, field] = useNode(primaryNow())
   const isDown = state.value.status?.nodes.find(({ id }) => id === node)?.pid === null
   return (
-    <Card name={isDown ? 'startNode' : 'killNode'} title={isDown ? 'Start a node' : 'Kill a node'} isGrave={!isDown} action={isDown ? `Start ${node}` : `Kill ${node}`}
+    <Card name="node" title={isDown ? 'Start a node' : 'Kill a node'} isGrave={!isDown} action={isDown ? `Start ${node}` : `Kill ${node}`}
       about={isDown ? 'It joins again, and gives up into a salvage what nobody else has.'
         : 'SIGKILL: it is gone at once, and stays down until it is started again.'}
       order={() => ({ type: isDown ? 'startNode' : 'killNode', node })}>{field}</Card>
