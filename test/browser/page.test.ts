@@ -61,7 +61,8 @@ inBrowser('the page loads and lists the nodes with their roles', async ({ page, 
   const nodes = await page.locator('[data-node] h2').allInnerTexts()
   assert.equal(nodes, ['n1', 'n2', 'n3'])
   await waitFor('one primary and two replicas', async () =>
-    (await withRole(page, 'primary')).length === 1 && (await withRole(page, 'replica')).length === 2)
+    (await withRole(page, 'primary')).length === 1
+    && (await withRole(page, 'replica')).length === 2)
   await page.locator('[data-connection=connected]').waitFor()
   assert.match(await page.locator('[data-loss]').innerText(), /vanished now/)
   await page.locator('[role=meter][aria-label="Lease remaining"]').waitFor()

@@ -73,6 +73,8 @@ test('a promotion is put together from the actors of all candidates', () => {
     'probe gone', 'begins', 'vacancy found', 'record read', 'surveyed', 'vacancy proven',
     'claimed', 'grants held', 'opened', 'writes subscribed',
   ])
+  assert.equal(promotion?.steps.filter(({ node }) => node === 'n3').map(({ what }) => what),
+    ['probe gone', 'begins', 'reign seen'])
   const times = promotion?.steps.map(({ atMs }) => atMs) ?? []
   assert.equal(times, times.toSorted((a, b) => a - b))
 })

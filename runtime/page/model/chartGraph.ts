@@ -202,7 +202,8 @@ function labelsOf({ transitions }: Edge, measure: Measure): GraphLabel[] {
   const shown = (texts.length <= labelLinesMax ? texts
     : [...texts.slice(0, labelLinesMax - 1), `and ${texts.length - labelLinesMax + 1} more`])
     .flatMap(wrapped)
-  const width = Math.max(...shown.map((text) => measure(text, true))) + 8
+  // Of the last transition taken they are bold.
+  const width = Math.max(...shown.map((text) => measure(text, true))) * 1.08 + 8
   const height = labelHeight * shown.length + 4
   return [{ text: shown.join('\n'), width: Math.ceil(width), height }]
 }

@@ -65,7 +65,8 @@ function entryOf(item: Item): { kind: string; text: string } | null {
     }
     case 'gap':
       return {
-        kind: 'gap', text: `${countText(frame.frames)} frames were left out: this page was too slow`,
+        kind: 'gap',
+        text: `${countText(frame.frames)} frames were left out: this page was too slow`,
       }
     default:
       return null

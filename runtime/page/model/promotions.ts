@@ -51,6 +51,8 @@ type Draft = { -readonly [K in keyof Promotion]: Promotion[K] } & {
 const pauseMs = 1_500
 /** A suspicion so long before a vacancy belongs to it: a hung node keeps its grant for 2.2 s. */
 const suspicionMs = 6_000
+/** The probe that found a vacancy may be told as a change of the detector only after it. */
+const lateMs = 100
 const suspicious = /^(suspect|probing|unreachable|dead|left)/
 
 /** In order of their beginning. @param items the notable ones, in order of time */
@@ -66,6 +68,9 @@ export function promotionsOf(items: readonly Item[]): Promotion[] {
     const step = stepOf(atMs, node, event)
     if (kind === 'detector') {
       if (event.type !== 'transition' || !suspicious.test(step.state)) continue
+      const under = [...open.values()].filter(({ endMs }) => atMs <= endMs + lateMs)
+      for (const draft of under) draft.steps.push(step)
+      if (under.length > 0) continue
       suspicions = [...suspicions.filter((one) => atMs - one.atMs < suspicionMs), step]
       continue
     }

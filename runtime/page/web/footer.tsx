@@ -9,7 +9,8 @@ import {
 const speeds = [0.01, 0.1, 1, 10] as const
 
 /** Kinds of entries that have a mark on the slider. */
-const marked: ReadonlySet<string> = new Set(['promotion', 'handover', 'alert', 'fork', 'order', 'broker'])
+const marked: ReadonlySet<string> = new Set(['promotion', 'handover', 'alert', 'fork', 'order',
+  'broker'])
 const marksMax = 200
 
 /** Where something happened: promotions, alerts, orders. */
@@ -37,7 +38,8 @@ function Slider() {
   const text = at.value === null ? 'live' : `${clockText(value)}, ${msText(endMs - value)} ago`
   return (
     <div class="slider">
-      <input type="range" aria-label="Moment" min={beginMs} max={Math.max(endMs, beginMs + 1)} step="1"
+      <input type="range" aria-label="Moment" min={beginMs} max={Math.max(endMs, beginMs + 1)}
+        step="1"
         value={value} aria-valuetext={text} data-slider onKeyDown={onKey}
         onInput={(event) => {
           speed.value = 0
@@ -60,7 +62,8 @@ function Connection() {
   const texts = { connecting: 'connecting', connected: 'connected', lost: 'disconnected' }
   const kind = fileName.value !== null ? 'file' : link.value.kind
   const text = kind === 'file' ? 'recording' : texts[kind]
-  return <span class={`connection ${kind}`} data-connection={kind}><i aria-hidden="true" /><span>{text}</span></span>
+  return <span class={`connection ${kind}`} data-connection={kind}><i
+    aria-hidden="true" /><span>{text}</span></span>
 }
 
 function StepIcon({ isForward }: { readonly isForward?: boolean }) {
@@ -103,7 +106,8 @@ export function Footer() {
       <div class="group">
         <button type="button" data-save onClick={saveRecording}>Save</button>
         <button type="button" onClick={() => input.current?.click()}>Open…</button>
-        <input ref={input} type="file" class="sr" tabIndex={-1} aria-label="Recording to open" data-open
+        <input ref={input} type="file" class="sr" tabIndex={-1}
+          aria-label="Recording to open" data-open
           accept=".ndjson,.jsonl,application/x-ndjson" onChange={(event) => {
             const [file] = event.currentTarget.files ?? []
             if (file !== undefined) void openFile(file)

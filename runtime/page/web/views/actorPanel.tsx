@@ -15,14 +15,17 @@ interface PanelProps {
 }
 
 export function ActorPanel({ actor, chart }: PanelProps) {
-  if (actor === null) return <aside class="panel" aria-label="Actor"><p class="empty">Choose an actor.</p></aside>
+  if (actor === null) {
+    return <aside class="panel" aria-label="Actor"><p class="empty">Choose an actor.</p></aside>
+  }
   const deepest = activePaths(actor.state).at(-1) ?? ''
   const sinceMs = shownMs.value - (actor.enteredMs[deepest] ?? shownMs.value)
   return (
     <aside class="panel" aria-label="Actor">
       <h2>{actor.node} / {actor.actor}</h2>
       <p class="now"><b>{stateText(actor.state)}</b> {actor.exit !== null
-        ? <span class="badge gone">{actor.exit.kind}, {msText(shownMs.value - actor.exit.atMs)} ago</span>
+        ? <span class="badge gone">
+            {actor.exit.kind}, {msText(shownMs.value - actor.exit.atMs)} ago</span>
         : <span class="muted">for {msText(Math.max(0, sinceMs))}</span>}</p>
       {actor.reason !== null && <p class="reason">{actor.reason}</p>}
       <Timers actor={actor} />
@@ -60,7 +63,8 @@ function Last({ actor: { last } }: { readonly actor: ActorView }) {
     <>
       <h3>Last transition</h3>
       <p class="last" data-last-transition>
-        <button type="button" class="link" onClick={() => seek(last.atMs)}>{clockText(last.atMs)}</button>{' '}
+        <button type="button" class="link"
+          onClick={() => seek(last.atMs)}>{clockText(last.atMs)}</button>{' '}
         <b>{words(last.event)}</b>{guards.map((guard) => <code key={guard}> [{guard}]</code>)}<br />
         {stateText(last.from)} → {stateText(last.to)}
         {last.reason !== null && <><br /><span class="reason">{last.reason}</span></>}

@@ -26,6 +26,11 @@ export function ChartDrawing({ graph, root, actor, title }: DrawingProps) {
   const nodes = nodesOf(root)
   const text = [...active].join(', ')
   const [box, zoom, zoomButtons] = useZoom(width, height)
+  useEffect(() => {
+    // What is active comes into sight, when another chart is drawn.
+    const lit = box.current?.querySelectorAll('[data-active=true]')
+    lit?.item(lit.length - 1)?.scrollIntoView({ block: 'center', inline: 'center' })
+  }, [graph, title, zoom])
   return (
     <div class="drawing">
       {zoomButtons}
@@ -35,7 +40,8 @@ export function ChartDrawing({ graph, root, actor, title }: DrawingProps) {
         aria-label={`Statechart of ${title}; active: ${text || 'nothing'}`}>
         <defs>
           {['', 'last'].map((kind) => (
-            <marker key={kind} id={`arrow${kind}`} viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="8"
+            <marker key={kind} id={`arrow${kind}`} viewBox="0 0 8 8" refX="7.5" refY="4"
+              markerWidth="8"
               markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">
               <path class={`arrow ${kind}`} d="M0,0.5 L8,4 L0,7.5 Z" /></marker>
           ))}
@@ -43,7 +49,8 @@ export function ChartDrawing({ graph, root, actor, title }: DrawingProps) {
         {nodes.map((node) => <StateBox key={node.id} node={node} graph={graph} active={active}
           timers={actor?.timers ?? []} />)}
         {(root.edges ?? []).map((edge) => (
-          <EdgeLine key={edge.id} edge={edge} of={graph.edges.get(edge.id)} isLast={last.has(edge.id)}
+          <EdgeLine key={edge.id} edge={edge} of={graph.edges.get(edge.id)}
+            isLast={last.has(edge.id)}
             isFrom={active.has(graph.edges.get(edge.id)?.source ?? '?')} />
         ))}
       </svg>
@@ -64,7 +71,8 @@ function useZoom(width: number, height: number) {
     const element = box.current
     if (element === null) return
     const observer = new ResizeObserver(() => {
-      const room = Math.min((element.clientWidth - 24) / width, (element.clientHeight - 24) / height)
+      const room = Math.min((element.clientWidth - 24) / width,
+        (element.clientHeight - 24) / height)
       setFit(Math.max(zoomMin, Math.min(1.15, room)))
     })
     observer.observe(element)
@@ -104,7 +112,9 @@ interface BoxProps {
 function StateBox({ node, graph, active, timers }: BoxProps) {
   const { id, x = 0, y = 0, width = 0, height = 0 } = node
   if (id === rootId) return null
-  if (id.startsWith('start:')) return <circle class="start" cx={x + width / 2} cy={y + height / 2} r={4} />
+  if (id.startsWith('start:')) {
+    return <circle class="start" cx={x + width / 2} cy={y + height / 2} r={4} />
+  }
   if (id.startsWith('any:')) {
     return (
       <g class="any" transform={`translate(${x},${y})`}>
@@ -121,7 +131,8 @@ function StateBox({ node, graph, active, timers }: BoxProps) {
     <g class={`box ${kind}`} transform={`translate(${x},${y})`} data-state-path={id}
       data-active={isActive ? 'true' : undefined}>
       <rect width={width} height={height} rx={8} />
-      {state.kind === 'final' && <rect class="inner" x={3} y={3} width={width - 6} height={height - 6} rx={6} />}
+      {state.kind === 'final'
+        && <rect class="inner" x={3} y={3} width={width - 6} height={height - 6} rx={6} />}
       <Title state={state} width={width} />
       {timers.filter((timer) => timer.state === id).slice(0, 1).map((timer) =>
         <TimerRing key={timer.name} timer={timer} x={width - 13} />)}
@@ -152,7 +163,8 @@ function TimerRing({ timer, x }: { readonly timer: RunningTimer; readonly x: num
     <g class="timer" transform={`translate(${x},14)`} data-timer={timer.name}>
       <title>{`after ${timer.name}: ${msText(passedMs)} of ${msText(timer.delayMs)}`}</title>
       <circle r={7} class="track" />
-      <circle r={7} class="passed" stroke-dasharray={`${share * round} ${round}`} transform="rotate(-90)" />
+      <circle r={7} class="passed" stroke-dasharray={`${share * round} ${round}`}
+        transform="rotate(-90)" />
     </g>
   )
 }

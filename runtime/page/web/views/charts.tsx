@@ -46,7 +46,8 @@ export function ChartsView() {
             id: one.actor, text: one.actor, note: stateText(one.state),
             isWeak: one.exit !== null,
           }))} />
-        {listed.length > actorsMax && <p class="facts">and {listed.length - actorsMax} more: filter</p>}
+        {listed.length > actorsMax
+          && <p class="facts">and {listed.length - actorsMax} more: filter</p>}
       </div>
       <Drawing chart={chart} actor={actor} name={chosen} node={node} />
       <ActorPanel actor={actor} chart={chart} />
@@ -81,7 +82,8 @@ function Drawing({ chart, actor, name, node }: DrawingProps) {
   const title = `${node}/${name}`
   if (error !== null) return <p class="empty">The chart was not laid out: {error}</p>
   if (graph === null || laidOut === null || laidOut.of !== graph) {
-    return <p class="empty">{chart === null ? `No actor ${title} at this moment.` : 'Laying out…'}</p>
+    const text = chart === null ? `No actor ${title} at this moment.` : 'Laying out…'
+    return <p class="empty">{text}</p>
   }
   return <ChartDrawing graph={graph} root={laidOut.root} actor={actor} title={title} />
 }

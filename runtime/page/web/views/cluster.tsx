@@ -11,9 +11,11 @@ import { kindsOfMarks, MessageMarks } from './marks.js'
 const latestMax = 6
 /** Spaces of a node that are listed one by one. */
 const spacesMax = 6
+const brokerTexts = { connected: 'connected', disconnected: 'no answer' } as const
 /** A status so old says nothing of now. */
 const staleMs = 3_000
-const goneStates: ReadonlySet<string> = new Set(['dead', 'left', 'unreachable', 'stopped', 'failed'])
+const goneStates: ReadonlySet<string> = new Set(
+  ['dead', 'left', 'unreachable', 'stopped', 'failed'])
 
 export function ClusterView() {
   const map = useRef<HTMLDivElement | null>(null)
@@ -25,22 +27,28 @@ export function ClusterView() {
   return (
     <>
       <div class="map" ref={map}>
-        <div class={`broker-bar ${broker?.state === 'disconnected' ? 'gone' : ''}`} data-broker={broker?.state}>
+        <div class={`broker-bar ${broker?.state === 'disconnected' ? 'gone' : ''}`}
+          data-broker={broker?.state}>
           <b>NATS</b>
-          <span>{broker === null ? '' : broker.state === 'connected' ? 'connected' : 'no answer'}</span>
+          <span>{broker === null ? '' : brokerTexts[broker.state]}</span>
           <Legend />
         </div>
         <ul class={`nodes ${isStale ? 'stale' : ''}`} aria-label="Nodes">
           {status.nodes.map((node) => (
-            <NodeCard key={node.id} node={node} spaces={status.spaces} grantMs={start?.times.grantMs ?? 2_000} />
+            <NodeCard key={node.id} node={node} spaces={status.spaces}
+              grantMs={start?.times.grantMs ?? 2_000} />
           ))}
         </ul>
         <MessageMarks map={map} />
       </div>
-      {isStale && <p class="hint">Nobody has answered for {msText(shownMs.value - statusAtMs)}; this is what was last known.</p>}
+      {isStale && (
+        <p class="hint">Nobody has answered for {msText(shownMs.value - statusAtMs)}; this is what
+          was last known.</p>
+      )}
       <section class="spaces" aria-labelledby="spaces-title">
         <h2 id="spaces-title">Spaces</h2>
-        <div class="scroll" tabIndex={0} role="region" aria-labelledby="spaces-title"><SpaceTable spaces={status.spaces} /></div>
+        <div class="scroll" tabIndex={0} role="region" aria-labelledby="spaces-title">
+          <SpaceTable spaces={status.spaces} /></div>
       </section>
       <Latest />
     </>
@@ -92,7 +100,8 @@ function NodeCard({ node, spaces, grantMs }: CardProps) {
   const view = state.value.nodes.get(node.id)
   const actors = view === undefined ? 0 : [...view.actors.values()].filter(isAlive).length
   return (
-    <li class={`node-card ${isGone ? 'gone' : node.state}`} data-node={node.id} data-state={node.state}>
+    <li class={`node-card ${isGone ? 'gone' : node.state}`} data-node={node.id}
+      data-state={node.state}>
       <div class="node-head">
         <h2>{node.id}</h2>
         <span class="state">{node.state}</span>
@@ -105,7 +114,10 @@ function NodeCard({ node, spaces, grantMs }: CardProps) {
         ))}
       </ul>
       {first.length > spacesMax && <p class="facts">and {first.length - spacesMax} more spaces</p>}
-      {!isGone && <p class="facts"><a href={hrefOf('charts', { node: node.id })}>Statecharts of {node.id}</a></p>}
+      {!isGone && (
+        <p class="facts">
+          <a href={hrefOf('charts', { node: node.id })}>Statecharts of {node.id}</a></p>
+      )}
     </li>
   )
 }

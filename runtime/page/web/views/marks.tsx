@@ -41,11 +41,13 @@ export function MessageMarks({ map }: { readonly map: RefObject<HTMLDivElement |
 
 function launch(layer: HTMLDivElement, map: HTMLDivElement, items: readonly Item[]): void {
   const places = placesOf(map)
+  const alive = [...map.querySelectorAll<HTMLElement>('[data-node]:not(.gone)')]
+    .map((card) => card.dataset['node'] ?? '')
   for (const item of items) {
     if (item.kind !== 'event' || item.event.type !== 'messages') continue
     const { kind, to, count } = item.event
     if (kindsOfMarks[kind] === undefined) continue
-    const receivers = to === null ? [...places.keys()].filter((id) => id !== item.node) : [to]
+    const receivers = to === null ? alive.filter((id) => id !== item.node) : [to]
     const number = to === null ? 1 : Math.min(count, marksPerCount)
     for (const receiver of receivers) {
       for (let index = 0; index < number; index += 1) {

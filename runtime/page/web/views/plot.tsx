@@ -88,7 +88,7 @@ function optionsOf(latest: Latest, width: number): uPlot.Options {
     grid: { stroke: () => colour('--grid'), width: 1 }, ticks: { show: false },
   }
   return {
-    width, height, legend: { show: false }, pxAlign: false, padding: [8, 10, 0, 0],
+    width, height, legend: { show: false }, pxAlign: false, padding: [8, 26, 0, 0],
     cursor: { y: false, points: { size: 5 } },
     scales: {
       x: { time: false, range: () => [latest.current.range.fromS, latest.current.range.toS] },
@@ -98,7 +98,10 @@ function optionsOf(latest: Latest, width: number): uPlot.Options {
       },
     },
     axes: [
-      { ...axis, size: 22, space: 90, values: (_, values) => values.map((s) => clockText(s * 1_000, 0)) },
+      {
+        ...axis, size: 22, space: 90,
+        values: (_, values) => values.map((seconds) => clockText(seconds * 1_000, 0)),
+      },
       {
         ...axis, size: 62, gap: 4, space: 30,
         values: (_, values) => values.map((value) => value === null ? '' : format(value)),

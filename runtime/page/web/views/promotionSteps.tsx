@@ -13,18 +13,23 @@ export function PromotionSteps({ promotion, onStep }: StepsProps) {
   const { steps, beginMs, candidates, winner, survey } = promotion
   return (
     <div class="steps">
-      {winner !== null && <p class="why"><b>Why {winner}?</b> {survey ?? 'It was the only one to answer.'}{' '}
-        <span class="muted">The furthest position goes first; of equals the former primary, then the
-          lower name.</span></p>}
+      {winner !== null && (
+        <p class="why"><b>Why {winner}?</b> {survey ?? 'It was the only one to answer.'}{' '}
+          <span class="muted">The furthest position goes first; of equals the former primary, then
+            the lower name.</span></p>
+      )}
       <p class="candidates">Candidates: {candidates.map(({ node, state, reason }) => (
-        <span key={node} class={`badge ${node === winner ? 'primary' : 'replica'}`} title={reason ?? ''}>{node} {state}</span>
+        <span key={node} class={`badge ${node === winner ? 'primary' : 'replica'}`}
+          title={reason ?? ''}>{node} {state}</span>
       ))}</p>
       <div class="scroll" tabIndex={0} role="region" aria-label="Steps"><table>
         <thead><tr><th scope="col" class="number">After</th><th scope="col">Node</th>
-          <th scope="col">Step</th><th scope="col">State</th><th scope="col">Reason</th></tr></thead>
+          <th scope="col">Step</th><th scope="col">State</th>
+          <th scope="col">Reason</th></tr></thead>
         <tbody>
           {steps.map((step, index) => (
-            <StepRow key={index} step={step} beginMs={beginMs} onStep={onStep} isWinner={step.node === winner} />
+            <StepRow key={index} step={step} beginMs={beginMs} onStep={onStep}
+              isWinner={step.node === winner} />
           ))}
         </tbody>
       </table></div>
@@ -44,7 +49,8 @@ function StepRow({ step, beginMs, onStep, isWinner }: {
         onClick={() => onStep(atMs)}>+{msText(atMs - beginMs)}</button></td>
       <td>{node}</td>
       <td>{what}</td>
-      <td><a href={hrefOf('charts', { node, actor, at: String(Math.round(atMs)) })} title={actor}>{state}</a></td>
+      <td><a href={hrefOf('charts', { node, actor, at: String(Math.round(atMs)) })}
+        title={actor}>{state}</a></td>
       <td>{reason ?? ''}</td>
     </tr>
   )

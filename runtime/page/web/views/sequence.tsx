@@ -12,8 +12,8 @@ const kindNames: Readonly<Record<string, string>> = {
 }
 const spans = [2, 10, 30, 60] as const
 const rowsMax = 400
-const rowHeight = 24
-const laneWidthMin = 150
+const rowHeight = 25
+const laneWidthMin = 92
 const laneWidthMax = 420
 const gutter = 92
 
@@ -69,7 +69,8 @@ export function SequenceView() {
             <div key={nameOf(lane)} class="lane" style={{ width: `${laneWidth}px` }}>
               <span>{nameOf(lane)}</span>
               <span class="tools-of-lane">
-                <button type="button" class="quiet" disabled={index === 0} aria-label={`Move ${nameOf(lane)} left`}
+                <button type="button" class="quiet" disabled={index === 0}
+                  aria-label={`Move ${nameOf(lane)} left`}
                   onClick={() => setLanes(moved(lanes, index))}>←</button>
                 <button type="button" class="quiet" aria-label={`Remove ${nameOf(lane)}`}
                   onClick={() => setLanes(lanes.filter((one) => one !== lane))}>×</button>
@@ -121,9 +122,11 @@ function AddLane({ lanes, onAdd }: {
       onAdd(lane)
       setText('')
     }}>
-      <input list="lanes" placeholder="Add a node or actor" aria-label="Node or actor to add" value={text}
+      <input list="lanes" placeholder="Add a node or actor" aria-label="Node or actor to add"
+        value={text}
         onInput={(event) => setText(event.currentTarget.value)} />
-      <datalist id="lanes">{options.slice(0, 400).map((name) => <option key={name} value={name} />)}</datalist>
+      <datalist id="lanes">
+        {options.slice(0, 400).map((name) => <option key={name} value={name} />)}</datalist>
       <button type="submit">Add</button>
     </form>
   )
@@ -137,11 +140,14 @@ function Diagram({ rows, lanes, laneWidth }: {
   const height = rows.length * rowHeight + 8
   const middle = (index: number): number => gutter + index * laneWidth + laneWidth / 2
   return (
-    <svg width={width} height={height} role="img" aria-label={`${rows.length} messages and changes`} data-rows={rows.length}>
+    <svg width={width} height={height} role="img"
+      aria-label={`${rows.length} messages and changes`} data-rows={rows.length}>
       <defs><marker id="tip" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="8" markerHeight="8"
-        markerUnits="userSpaceOnUse" orient="auto"><path class="tip" d="M0,0.5 L8,4 L0,7.5 Z" /></marker></defs>
+        markerUnits="userSpaceOnUse" orient="auto"><path class="tip"
+          d="M0,0.5 L8,4 L0,7.5 Z" /></marker></defs>
       {lanes.map((lane, index) => (
-        <line key={nameOf(lane)} class="lifeline" x1={middle(index)} x2={middle(index)} y1={0} y2={height} />
+        <line key={nameOf(lane)} class="lifeline" x1={middle(index)} x2={middle(index)} y1={0}
+          y2={height} />
       ))}
       {rows.map((row, index) => (
         <RowLine key={`${row.atMs} ${row.from} ${row.to} ${row.text} ${index}`} row={row}
@@ -162,7 +168,8 @@ function RowLine({ row, y, middle, boxWidth, isLater }: {
   return (
     <g class={`message ${kind}`} data-kind={kind}>
       <title>{detail}</title>
-      {!isLater && <text class="at" x={gutter - 8} y={y + 4} onClick={() => seek(atMs)}>{clockText(atMs)}</text>}
+      {!isLater && <text class="at" x={gutter - 8} y={y + 4}
+        onClick={() => seek(atMs)}>{clockText(atMs)}</text>}
       {isSelf ? (
         <foreignObject x={middle(from) - boxWidth / 2} y={y - 10} width={boxWidth} height={21}>
           <div class={`chip ${kind}`}>{text}</div>
@@ -170,7 +177,7 @@ function RowLine({ row, y, middle, boxWidth, isLater }: {
       ) : (
         <>
           <line x1={middle(from)} x2={middle(to) + shift} y1={y} y2={y} marker-end="url(#tip)" />
-          <text class="label" x={(middle(from) + middle(to)) / 2} y={y - 3}>{text}</text>
+          <text class="label" x={(middle(from) + middle(to)) / 2} y={y - 5}>{text}</text>
         </>
       )}
     </g>

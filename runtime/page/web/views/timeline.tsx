@@ -8,7 +8,8 @@ import { PromotionSteps } from './promotionSteps.js'
 /** Entries that are listed, the latest. */
 const entriesMax = 300
 
-const kinds = ['promotion', 'reign', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor', 'order', 'broker'] as const
+const kinds = ['promotion', 'reign', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor',
+  'order', 'broker'] as const
 const kindNames: Readonly<Record<string, string>> = {
   promotion: 'promotions', reign: 'reigns', handover: 'handovers', fork: 'forks',
   inSync: 'in-sync set', alert: 'alerts', node: 'nodes', actor: 'actors', order: 'orders',
@@ -18,13 +19,15 @@ const kindNames: Readonly<Record<string, string>> = {
 export function TimelineView() {
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set())
   const present = kinds.filter((kind) => entries.value.some((entry) => entry.kind === kind))
-  const shown = entries.value.filter(({ kind }) => !hidden.has(kind)).slice(-entriesMax).toReversed()
+  const shown = entries.value.filter(({ kind }) => !hidden.has(kind))
+    .slice(-entriesMax).toReversed()
   return (
     <div class="timeline">
       <div class="tools">
         <fieldset><legend class="sr">Shown</legend>
           {present.map((kind) => (
-            <label key={kind} class="check"><input type="checkbox" checked={!hidden.has(kind)} onChange={() => {
+            <label key={kind} class="check"><input type="checkbox"
+              checked={!hidden.has(kind)} onChange={() => {
               const next = new Set(hidden)
               if (!next.delete(kind)) next.add(kind)
               setHidden(next)
@@ -36,7 +39,9 @@ export function TimelineView() {
         primary, and see.</p> : (
         <ol class="entries" reversed aria-label="What happened, latest first">
           {shown.map((entry) => (
-            <EntryItem key={`${entry.atMs} ${entry.kind} ${entry.promotion?.id ?? entry.text}`} entry={entry} />
+            <EntryItem
+              key={`${entry.atMs} ${entry.kind} ${entry.promotion?.id ?? entry.text}`}
+              entry={entry} />
           ))}
         </ol>
       )}
@@ -48,7 +53,8 @@ function EntryItem({ entry }: { readonly entry: Entry }) {
   const { atMs, kind, text, promotion } = entry
   const isLater = atMs > shownMs.value
   const isOpen = promotion !== null && route.value.query['open'] === promotion.id
-  const link = hrefOf('timeline', { at: String(Math.round(promotion?.endMs ?? atMs)), open: promotion?.id ?? null })
+  const link = hrefOf('timeline', { at: String(Math.round(promotion?.endMs ?? atMs)),
+    open: promotion?.id ?? null })
   return (
     <li class={`entry ${kind} ${isLater ? 'later' : ''}`} data-entry={kind}>
       <a class="time" href={link} title="Go to this moment">{clockText(atMs)}</a>

@@ -6,11 +6,14 @@ import { hrefOf } from '../route.js'
 import { at, fileName, playground, seek, state } from '../store.js'
 
 export function TryView() {
-  if (fileName.value !== null) return <p class="empty">This is a recording: nothing can be tried on it.</p>
+  if (fileName.value !== null) {
+    return <p class="empty">This is a recording: nothing can be tried on it.</p>
+  }
   if (!playground.value) {
     return (
       <div class="empty" data-hint="playground">
-        <p>This page only looks. To write, kill and hand over from here, start a cluster of your own:</p>
+        <p>This page only looks. To write, kill and hand over from here,
+          start a cluster of your own:</p>
         <pre><code>npx engram up --playground</code></pre>
         <p><code>npm start</code> does so on 127.0.0.1.</p>
       </div>
@@ -18,8 +21,10 @@ export function TryView() {
   }
   return (
     <div class="try">
-      {at.value !== null && <p class="notice">You look at a moment of the past; orders go to the cluster
-        as it is now. <button type="button" onClick={() => seek(null)}>Look at now</button></p>}
+      {at.value !== null && (
+        <p class="notice">You look at a moment of the past; orders go to the cluster as it is
+          now. <button type="button" onClick={() => seek(null)}>Look at now</button></p>
+      )}
       <div class="cards">
         <Write /><Steady /><Kill /><Pause /><HandOver /><KillActor />
       </div>
@@ -56,7 +61,8 @@ function Card({ name, title, about, action, isGrave, order, children }: CardProp
       <div class="fields">{children}</div>
       <button type="submit" class={isGrave ? 'grave' : 'main'} disabled={isWaiting}>
         {isWaiting ? 'Waiting…' : action}</button>
-      <p class={`answer ${answer?.ok === false ? 'bad-text' : ''}`} role="status">{answer?.message ?? ''}</p>
+      <p class={`answer ${answer?.ok === false ? 'bad-text' : ''}`}
+        role="status">{answer?.message ?? ''}</p>
     </form>
   )
 }
@@ -94,9 +100,11 @@ function useNode(preferred: string | null) {
   const node = chosen ?? preferred ?? ids[0] ?? ''
   const names = Object.fromEntries(status?.nodes.map(({ id, state: of }) => {
     const reigns = status.spaces.filter((space) => space.primary === id).map((space) => space.id)
-    return [id, reigns.length > 0 ? `${id}, primary of ${reigns.slice(0, 3).join(', ')}` : `${id}, ${of}`]
+    const role = reigns.length > 0 ? `primary of ${reigns.slice(0, 3).join(', ')}` : of
+    return [id, `${id}, ${role}`]
   }) ?? [])
-  const field = <Choose label="Node" value={node} options={ids} names={names} onChoose={setChosen} />
+  const field = <Choose label="Node" value={node} options={ids} names={names}
+    onChoose={setChosen} />
   return [node, field] as const
 }
 
@@ -109,11 +117,14 @@ function Write() {
   const [id, setId] = useState('hello')
   const [content, setContent] = useState('a memory')
   return (
-    <Card name="write" title="Write a memory" action="Write" about="One write; the answer comes when it is durable at the primary."
+    <Card name="write" title="Write a memory" action="Write"
+      about="One write; the answer comes when it is durable at the primary."
       order={() => ({ type: 'write', space, id, content })}>
       {field}
-      <label>Id <input required maxLength={256} value={id} onInput={(event) => setId(event.currentTarget.value)} /></label>
-      <label>Content <input maxLength={2000} value={content} onInput={(event) => setContent(event.currentTarget.value)} /></label>
+      <label>Id <input required maxLength={256} value={id}
+        onInput={(event) => setId(event.currentTarget.value)} /></label>
+      <label>Content <input maxLength={2000} value={content}
+        onInput={(event) => setContent(event.currentTarget.value)} /></label>
     </Card>
   )
 }
@@ -136,7 +147,8 @@ function Kill() {
   const [node, field] = useNode(primaryNow())
   const isDown = state.value.status?.nodes.find(({ id }) => id === node)?.pid === null
   return (
-    <Card name="node" title={isDown ? 'Start a node' : 'Kill a node'} isGrave={!isDown} action={isDown ? `Start ${node}` : `Kill ${node}`}
+    <Card name="node" title={isDown ? 'Start a node' : 'Kill a node'} isGrave={!isDown}
+      action={isDown ? `Start ${node}` : `Kill ${node}`}
       about={isDown ? 'It joins again, and gives up into a salvage what nobody else has.'
         : 'SIGKILL: it is gone at once, and stays down until it is started again.'}
       order={() => ({ type: isDown ? 'startNode' : 'killNode', node })}>{field}</Card>
@@ -148,7 +160,7 @@ function Pause() {
   const [seconds, setSeconds] = useState(4)
   return (
     <Card name="pauseNode" title="Pause a node" isGrave action={`Pause ${node}`}
-      about="SIGSTOP: it is silent. Nothing is proven by silence, so its grant has to run out (2.2 s)."
+      about="SIGSTOP. Silence proves nothing, so its grant has to run out first (2.2 s)."
       order={() => ({ type: 'pauseNode', node, forMs: seconds * 1_000 })}>
       {field}
       <label>Seconds <input type="number" min={1} max={60} value={seconds}
@@ -160,13 +172,16 @@ function Pause() {
 function HandOver() {
   const [space, field] = useSpace()
   const known = state.value.status?.spaces.find(({ id }) => id === space)
-  const members = known?.members.map(({ node }) => node).filter((node) => node !== known.primary) ?? []
+  const members = (known?.members ?? []).map(({ node }) => node)
+    .filter((node) => node !== known?.primary)
   const [to, setTo] = useState('')
   return (
-    <Card name="handOver" title="Hand over" action="Hand over" about="A planned change of primary: no write is lost or refused."
+    <Card name="handOver" title="Hand over" action="Hand over"
+      about="A planned change of primary: no write is lost or refused."
       order={() => ({ type: 'handOver', space, to: to === '' ? null : to })}>
       {field}
-      <Choose label="To" value={to} options={['', ...members]} names={{ '': 'the most advanced' }} onChoose={setTo} />
+      <Choose label="To" value={to} options={['', ...members]}
+        names={{ '': 'the most advanced' }} onChoose={setTo} />
     </Card>
   )
 }
@@ -174,12 +189,15 @@ function HandOver() {
 function KillActor() {
   const [node, field] = useNode(primaryNow())
   const actors = [...state.value.nodes.get(node)?.actors.values() ?? []]
-    .filter(({ exit, actor, state: value }) => exit === null && value !== null && !actor.includes('/'))
+    .filter(({ exit, actor, state: value }) => exit === null && value !== null
+      && !actor.includes('/'))
     .map(({ actor }) => actor).toSorted()
   const [chosen, setChosen] = useState('')
-  const actor = actors.includes(chosen) ? chosen : actors.find((one) => one.endsWith('.primary')) ?? actors[0] ?? ''
+  const first = actors.find((one) => one.endsWith('.primary')) ?? actors[0] ?? ''
+  const actor = actors.includes(chosen) ? chosen : first
   return (
-    <Card name="killActor" title="Kill an actor" isGrave action="Kill actor" about="It is stopped without a word; its supervisor has to notice."
+    <Card name="killActor" title="Kill an actor" isGrave action="Kill actor"
+      about="It is stopped without a word; its supervisor has to notice."
       order={() => ({ type: 'killActor', node, actor })}>
       {field}
       <Choose label="Actor" value={actor} options={actors} onChoose={setChosen} />
