@@ -3,6 +3,7 @@
  * unless ENGRAM_NO_BROWSER=1.
  */
 import { readFileSync } from 'node:fs'
+import { gzipSync } from 'node:zlib'
 import type { Browser, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import {
@@ -67,6 +68,20 @@ inBrowser('the page loads and lists the nodes with their roles', async ({ page, 
   assert.match(await page.locator('[data-loss]').innerText(), /vanished now/)
   await page.locator('[role=meter][aria-label="Lease remaining"]').waitFor()
   assert.equal(errors, [])
+})
+
+inBrowser('what is loaded first is small: under 120 KB of JavaScript, compressed', async (played) => {
+  const { page, direct } = played
+  const scripts = await page.locator('script[src]').evaluateAll((all) =>
+    all.map((one) => (one as unknown as { src: string }).src))
+  assert.ok(scripts.length > 0)
+  let bytes = 0
+  for (const src of scripts) {
+    const response = await fetch(`${direct}${new URL(src).pathname}`)
+    bytes += gzipSync(await response.text()).length
+  }
+  note(`${(bytes / 1024).toFixed(0)} KiB`)
+  assert.ok(bytes < 120 * 1024, `${bytes} bytes`)
 })
 
 inBrowser('a write of the page is seen on the page', async ({ page }) => {

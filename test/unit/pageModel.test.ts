@@ -20,7 +20,8 @@ function recorded(frames: readonly Frame[]): Recording {
 /** The state by the plainest way: all items in order of time. */
 function replayed(frames: readonly Frame[], atMs: number): PageState {
   const items = frames.flatMap(itemsOf).filter((item) => item.atMs <= atMs)
-  return items.toSorted((a, b) => a.atMs - b.atMs).reduce(reduce, emptyState)
+  return items.toSorted((a, b) => a.atMs - b.atMs)
+    .reduce((state, item) => reduce(state, [item]), emptyState)
 }
 
 test('a transition shows at its own time, within a frame that came later', () => {

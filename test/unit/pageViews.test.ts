@@ -1,4 +1,5 @@
 /** What the page draws, as data: promotions, sequence rows, series, graphs of charts. */
+import { createRequire } from 'node:module'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { catalogue } from '../../runtime/machines/catalogue.js'
@@ -12,6 +13,10 @@ import { seriesOf } from '../../runtime/page/model/series.js'
 import { bytesText, lossText, msText } from '../../runtime/page/model/words.js'
 import type { ClusterSpace, ClusterStatus } from '../../runtime/status.js'
 import { PageFrames } from '../support/pageFrames.js'
+
+/** CommonJS, whose types say otherwise. */
+const Elk = createRequire(import.meta.url)('elkjs/lib/elk.bundled.js') as
+  new () => { layout(graph: GraphNode): Promise<GraphNode> }
 
 const test = suite('page views')
 
@@ -189,6 +194,28 @@ test('the graph of each chart has all its states, and an edge for each transitio
   }
   const { graph } = chartGraph(catalogue()[0]!.chart, () => 10)
   assert.ok(ids(graph).includes(anyId('')), 'what holds in any state is drawn from there')
+})
+
+test('elkjs finds a place for each state and a way for each edge of each chart', async () => {
+  const elk = new Elk()
+  for (const { chart } of catalogue()) {
+    const { graph } = chartGraph(chart, (text, small) => text.length * (small ? 6 : 8))
+    const laidOut = await elk.layout(graph)
+    const check = (node: GraphNode, above: GraphNode | null): void => {
+      const { id, x = NaN, y = NaN, width = NaN, height = NaN } = node
+      assert.ok([x, y, width, height].every(Number.isFinite), `${chart.id}: ${id} has a place`)
+      if (above !== null) {
+        const { x: left = 0, y: top = 0, width: wide = 0, height: high = 0 } = above
+        assert.ok(x >= left && y >= top && x + width <= left + wide && y + height <= top + high,
+          `${chart.id}: ${id} lies within ${above.id}`)
+      }
+      for (const child of node.children ?? []) check(child, node)
+    }
+    check(laidOut, null)
+    for (const edge of laidOut.edges ?? []) {
+      assert.ok((edge.sections ?? []).length > 0, `${chart.id}: ${edge.id} has a way`)
+    }
+  }
 })
 
 test.run()

@@ -12,13 +12,13 @@ import type { Item, PageState } from './state.js'
 
 export interface RecordingBounds {
   readonly durationMs: number
-  /** As text; in memory it is about three times as much. */
+  /** As text. */
   readonly textLength: number
 }
 
-/** 15 minutes, or about 64 MiB of memory. */
+/** 15 minutes, or about 64 MiB of memory: twice the text, as measured in Chromium. */
 export const defaultBounds: RecordingBounds = {
-  durationMs: 15 * 60_000, textLength: 20 * 1024 * 1024,
+  durationMs: 15 * 60_000, textLength: 32 * 1024 * 1024,
 }
 
 /** One state is kept per so much time, so that any other is reached within a few thousand items. */
@@ -80,10 +80,9 @@ export class Recording {
   add(frame: Frame, length = 0): void {
     this.frames.push({ frame, length })
     this.textLength += length
-    for (const item of itemsOf(frame)) {
-      this.live = reduce(this.live, item)
-      this.insert(item)
-    }
+    const items = itemsOf(frame)
+    this.live = reduce(this.live, items)
+    for (const item of items) this.insert(item)
     this.version += 1
     this.since += 1
     if (this.since >= 200 || this.textLength > this.bounds.textLength) this.tidy()
@@ -92,22 +91,28 @@ export class Recording {
   /** The state after all items up to that time. */
   stateAt(atMs: number): PageState {
     if (atMs >= this.endMs) return this.live
-    let key = this.keyFrameBefore(atMs)
+    const key = this.keyFrameBefore(atMs)
+    const end = this.indexAfter(atMs)
     let index = this.indexAfter(key.atMs)
-    let state = key.state
-    for (let steps = 0; index < this.items.length; index += 1, steps += 1) {
-      const item = this.items[index]
-      if (item === undefined || item.atMs > atMs) break
-      const isNext = item.atMs > key.atMs + keyFrameMs || steps >= itemsPerKeyFrame
-      // Between items of one time no key frame fits.
-      if (isNext && item.atMs > state.atMs && state.atMs < this.endMs - settledMs) {
-        key = { atMs: state.atMs, state }
-        this.keep(key)
-        steps = 0
+    let { state } = key
+    while (index < end) {
+      const next = this.nextKeyFrame(index, end)
+      state = reduce(state, this.items.slice(index, next))
+      const reachedMs = this.items[next - 1]?.atMs ?? 0
+      if (next < end && reachedMs < this.endMs - settledMs) {
+        this.keep({ atMs: reachedMs, state })
       }
-      state = reduce(state, item)
+      index = next
     }
     return state
+  }
+
+  /** Index after the items that the next key frame holds, all of one time or none. */
+  private nextKeyFrame(begin: number, end: number): number {
+    const limitMs = (this.items[begin]?.atMs ?? 0) + keyFrameMs
+    let index = Math.min(begin + itemsPerKeyFrame, this.indexAfter(limitMs))
+    while (index < end && this.items[index]?.atMs === this.items[index - 1]?.atMs) index += 1
+    return Math.min(index, end)
   }
 
   /** Items with `fromMs < time <= toMs`. */

@@ -31,13 +31,44 @@ export function itemsOf(frame: Frame): Item[] {
   return [{ ...head, atMs: earliest }, ...items]
 }
 
-export function reduce(state: PageState, item: Item): PageState {
-  const atMs = Math.max(state.atMs, item.atMs)
-  if (item.kind === 'frame') return { ...onFrame(state, item.frame), atMs }
-  const node = state.nodes.get(item.node)
+export function reduce(state: PageState, items: readonly Item[]): PageState {
+  let next = state
+  for (let index = 0; index < items.length;) {
+    const item = items[index] as Item
+    if (item.kind === 'frame') {
+      next = { ...onFrame(next, item.frame), atMs: Math.max(next.atMs, item.atMs) }
+      index += 1
+    } else {
+      const end = endOfRun(items, index, item.node)
+      next = onRun(next, item.node, items.slice(index, end))
+      index = end
+    }
+  }
+  return next
+}
+
+/** Index after the last of the events of one node that follow each other. */
+function endOfRun(items: readonly Item[], begin: number, node: string): number {
+  let end = begin + 1
+  for (; end < items.length; end += 1) {
+    const item = items[end]
+    if (item?.kind !== 'event' || item.node !== node) break
+  }
+  return end
+}
+
+/** Events of one node: its actors are copied once for all of them. */
+function onRun(state: PageState, id: string, items: readonly Item[]): PageState {
+  const node = state.nodes.get(id)
+  const actors = new Map(node?.actors)
+  let { atMs } = state
+  for (const item of items) {
+    atMs = Math.max(atMs, item.atMs)
+    if (item.kind === 'event') onEvent(actors, id, item.event, item.atMs)
+  }
+  // Without a key frame nothing is known of it.
   if (node === undefined) return { ...state, atMs }
-  const actors = onEvent(node, item.event, item.atMs)
-  return { ...state, atMs, nodes: withEntry(state.nodes, node.id, { ...node, actors }) }
+  return { ...state, atMs, nodes: withEntry(state.nodes, id, { ...node, actors }) }
 }
 
 function onFrame(state: PageState, frame: Frame): PageState {
@@ -90,27 +121,29 @@ function withPresent(
   return { ...view, actors }
 }
 
+/** Changes `actors`. */
 function onEvent(
-  node: NodeView, event: InspectionStreamEvent, atMs: number,
-): ReadonlyMap<string, ActorView> {
+  actors: Map<string, ActorView>, node: string, event: InspectionStreamEvent, atMs: number,
+): void {
   switch (event.type) {
     case 'actor':
-      return withEntry(node.actors, event.actor, actorView(node.id, event, undefined, atMs))
+      actors.set(event.actor, actorView(node, event, undefined, atMs))
+      return
     case 'transition':
     case 'progress':
-      return withEntry(node.actors, event.actor,
-        actorView(node.id, event, node.actors.get(event.actor), atMs))
+      actors.set(event.actor, actorView(node, event, actors.get(event.actor), atMs))
+      return
     case 'exit': {
-      const before = node.actors.get(event.actor)
-      if (before === undefined) return node.actors
-      const ended: ActorView = {
+      const before = actors.get(event.actor)
+      if (before === undefined) return
+      actors.set(event.actor, {
         ...before, status: event.kind === 'failed' ? 'error' : event.kind, timers: [],
         exit: { atMs, kind: event.kind },
-      }
-      return bounded(withEntry(node.actors, event.actor, ended))
+      })
+      forgetEnded(actors)
+      return
     }
     default:
-      return node.actors
   }
 }
 
@@ -144,13 +177,11 @@ function isSame(one: StateValue | null, other: StateValue | null): boolean {
   return one === other || JSON.stringify(one) === JSON.stringify(other)
 }
 
-function bounded(actors: ReadonlyMap<string, ActorView>): ReadonlyMap<string, ActorView> {
+function forgetEnded(actors: Map<string, ActorView>): void {
   const ended = [...actors.values()].filter(({ exit }) => exit !== null)
-  if (ended.length <= endedMax) return actors
+  if (ended.length <= endedMax) return
   const oldest = ended.toSorted((a, b) => (a.exit?.atMs ?? 0) - (b.exit?.atMs ?? 0))
-  const kept = new Map(actors)
-  for (const { actor } of oldest.slice(0, ended.length - endedMax)) kept.delete(actor)
-  return kept
+  for (const { actor } of oldest.slice(0, ended.length - endedMax)) actors.delete(actor)
 }
 
 function withEntry<K, V>(map: ReadonlyMap<K, V>, key: K, value: V): ReadonlyMap<K, V> {

@@ -34,17 +34,20 @@ export function rowsOf(
   items: readonly Item[], lanes: readonly Lane[], kinds: ReadonlySet<string>, rowsMax: number,
 ): Row[] {
   const rows: Row[] = []
-  for (const item of items) {
+  // From the latest back, until there are enough.
+  for (const item of items.toReversed()) {
+    if (rows.length >= rowsMax) break
     if (item.kind !== 'event') continue
     const { event, node, atMs } = item
     if (event.type === 'messages') {
-      if (kinds.has(event.kind)) rows.push(...messageRows(lanes, node, atMs, event))
+      if (!kinds.has(event.kind)) continue
+      rows.push(...messageRows(lanes, node, atMs, event).toReversed())
     } else if (kinds.has('change')) {
       const row = changeRow(lanes, node, atMs, event)
       if (row !== null) rows.push(row)
     }
   }
-  return rows.slice(-rowsMax)
+  return rows.toReversed().slice(-rowsMax)
 }
 
 function messageRows(

@@ -1,5 +1,6 @@
 /** Time series of one space, from statuses and flows; times in seconds, as uPlot has them. */
 import type { Item } from './state.js'
+import { byName } from './words.js'
 
 type Values = (number | null)[]
 
@@ -29,7 +30,8 @@ export interface SpaceSeries {
 export function seriesOf(
   items: readonly Item[], space: string, fromMs: number, toMs: number,
 ): SpaceSeries {
-  const nodes = nodesOf(items, space)
+  const recent = items.slice(items.findLastIndex(({ atMs }) => atMs < fromMs) + 1)
+  const nodes = nodesOf(recent, space)
   const status = {
     times: [] as number[], lagMs: nodes.map((): Values => []),
     lagBytes: nodes.map((): Values => []), commit: [] as Values, durable: [] as Values,
@@ -38,8 +40,8 @@ export function seriesOf(
   const flow = {
     times: [] as number[], writesPerSecond: [] as Values, p50: [] as Values, p99: [] as Values,
   }
-  for (const item of items) {
-    if (item.kind !== 'frame' || item.atMs < fromMs || item.atMs > toMs) continue
+  for (const item of recent) {
+    if (item.kind !== 'frame' || item.atMs > toMs) continue
     const { frame } = item
     if (frame.kind === 'flow' && frame.space === space) {
       flow.times.push(item.atMs / 1_000)
@@ -75,5 +77,5 @@ function nodesOf(items: readonly Item[], space: string): string[] {
     const shown = item.frame.status?.spaces.find(({ id }) => id === space)
     for (const { node } of shown?.members ?? []) nodes.add(node)
   }
-  return [...nodes].toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+  return [...nodes].toSorted(byName)
 }

@@ -4,6 +4,7 @@ import { chartGraph } from '../../model/chartGraph.js'
 import type { ChartGraph, GraphNode } from '../../model/chartGraph.js'
 import type { ActorView } from '../../model/state.js'
 import { stateText } from '../../model/state.js'
+import { byName } from '../../model/words.js'
 import { layOut } from '../layout.js'
 import { amend, route } from '../route.js'
 import { state } from '../store.js'
@@ -104,8 +105,4 @@ function first(actors: readonly ActorView[]): ActorView | undefined {
 
 function byRank(a: ActorView, b: ActorView): number {
   return Number(a.exit !== null) - Number(b.exit !== null) || byName(a.actor, b.actor)
-}
-
-function byName(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true })
 }

@@ -1,9 +1,9 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { rowsOf } from '../../model/sequence.js'
 import type { Lane, Row } from '../../model/sequence.js'
 import { clockText } from '../../model/words.js'
 import { amend, route } from '../route.js'
-import { recording, seek, shownMs, state } from '../store.js'
+import { at, recording, seek, shownMs, state } from '../store.js'
 
 const kinds = ['change', 'wal', 'ack', 'heartbeat', 'ping', 'survey', 'assignment'] as const
 const kindNames: Readonly<Record<string, string>> = {
@@ -11,7 +11,9 @@ const kindNames: Readonly<Record<string, string>> = {
   ping: 'probes', survey: 'surveys', assignment: 'announcements',
 }
 const spans = [2, 10, 30, 60] as const
-const rowsMax = 400
+const rowsMax = 300
+/** Nodes tell what they sent each half second. */
+const drawnMs = 500
 const rowHeight = 25
 const laneWidthMin = 92
 const laneWidthMax = 420
@@ -37,11 +39,18 @@ export function SequenceView() {
   const lanes = lanesOf(query['lanes'], ids)
   const shown = new Set((query['kinds'] ?? 'change,wal,ack,survey,assignment').split(','))
   const seconds = Number(query['seconds'] ?? 10)
-  const toMs = shownMs.value
-  const rows = rowsOf(recording().between(toMs - seconds * 1_000, toMs), lanes, shown, rowsMax)
+  const isLive = at.value === null
+  const toMs = isLive ? Math.floor(shownMs.value / drawnMs) * drawnMs : shownMs.value
   const [box, width] = useWidth()
   const laneWidth = Math.floor(Math.max(laneWidthMin,
     Math.min(laneWidthMax, (width - gutter - 18) / Math.max(1, lanes.length))))
+  const lanesText = lanes.map(nameOf).join(',')
+  const diagram = useMemo(() => {
+    const items = recording().between(toMs - seconds * 1_000, toMs)
+    const rows = rowsOf(items, lanes, shown, rowsMax)
+    if (rows.length === 0) return null
+    return <Diagram rows={rows.toReversed()} lanes={lanes} laneWidth={laneWidth} />
+  }, [toMs, seconds, lanesText, query['kinds'], laneWidth])
   const setLanes = (next: readonly Lane[]): void => amend({ lanes: next.map(nameOf).join(',') })
   return (
     <div class="sequence">
@@ -78,8 +87,7 @@ export function SequenceView() {
             </div>
           ))}
         </div>
-        {rows.length === 0 ? <p class="empty">Nothing between these in the last {seconds} s.</p>
-          : <Diagram rows={rows.toReversed()} lanes={lanes} laneWidth={laneWidth} />}
+        {diagram ?? <p class="empty">Nothing between these in the last {seconds} s.</p>}
       </div>
     </div>
   )
