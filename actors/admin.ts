@@ -1,8 +1,9 @@
 import { placeSpace } from '../machines/placement.js'
-import type { AckLevel, Announcement, Assignment } from '../machines/protocol.js'
+import type { Announcement, Assignment, SpaceSettings } from '../machines/protocol.js'
 import { nameFault, subjects } from '../machines/subjects.js'
 import type { NodeActor } from './node.js'
 import type { BusMessage } from './ports.js'
+import { showSettings, spaceSettingsOf } from './spaceSettings.js'
 
 type Answer = { ok: true } & Record<string, unknown>
 type Order = Record<string, unknown>
@@ -256,31 +257,17 @@ function spaceNameOf(order: Order): string {
   return order['space'] as string
 }
 
-function settingsOf(order: Order): { replicas: number; ack: AckLevel; minInSync: number } {
-  const replicas = order['replicas'] ?? 2
-  if (!Number.isInteger(replicas) || (replicas as number) < 0 || (replicas as number) > 15) {
-    throw new AdminRefusal('INVALID_OPERATION', 'replicas is a whole number from 0 to 15')
-  }
-  const rf = (replicas as number) + 1
-  const minInSync = order['minInSync'] ?? Math.min(2, rf)
-  if (!Number.isInteger(minInSync) || (minInSync as number) < 1 || (minInSync as number) > rf) {
-    throw new AdminRefusal('INVALID_OPERATION', `minInSync is a whole number from 1 to ${rf}`)
-  }
-  const ack = order['ack'] ?? 'durable'
-  if (ack !== 'memory' && ack !== 'durable' && ack !== 'committed') {
-    throw new AdminRefusal('INVALID_OPERATION', 'ack is one of memory, durable, committed')
-  }
-  return { replicas: replicas as number, ack, minInSync: minInSync as number }
+function settingsOf(order: Order): SpaceSettings {
+  const settings = spaceSettingsOf(order)
+  if (typeof settings !== 'string') return settings
+  throw new AdminRefusal('INVALID_OPERATION', settings)
 }
 
-function sameSettings(
-  known: Assignment, asked: { replicas: number; ack: AckLevel; minInSync: number },
-): Answer {
-  const { replicas, ack, minInSync } = known.settings
-  if (replicas === asked.replicas && ack === asked.ack && minInSync === asked.minInSync) {
+function sameSettings(known: Assignment, asked: SpaceSettings): Answer {
+  const there = showSettings(known.settings)
+  if (there === showSettings(asked)) {
     return { ok: true, created: false, epoch: known.epoch, primary: known.primary?.node ?? null }
   }
   throw new AdminRefusal('INVALID_OPERATION',
-    `the space ${known.space} exists with other settings: `
-    + `replicas ${replicas}, ack ${ack}, minInSync ${minInSync}`)
+    `the space ${known.space} exists with other settings: ${there}`)
 }

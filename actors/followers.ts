@@ -10,6 +10,7 @@ import type {
 import { streamMachine } from '../machines/stream.js'
 import type { StreamEffect } from '../machines/stream.js'
 import { subjects } from '../machines/subjects.js'
+import { sendAlert } from './alerts.js'
 import { Fitness } from './fitness.js'
 import type { HostedActor } from './hosting.js'
 import { isDamage } from './member.js'
@@ -55,6 +56,8 @@ export class Followers {
   private readonly listedDisks = new Map<NodeId, string>()
   private proposed: readonly NodeId[] | null = null
   private sessions = 0
+  /** Members whose store was last seen to differ: told once. */
+  private readonly diverged = new Set<NodeId>()
   private readonly fitness: Fitness
 
   constructor(private readonly options: FollowersOptions) {
@@ -231,9 +234,14 @@ export class Followers {
   private compareDigest(ack: Ack): void {
     const { store, space, context } = this.options.member
     if (!ack.digest || ack.appliedSequence !== store.applied.sequence) return
-    if (ack.digest === store.digest) return
+    if (ack.digest === store.digest) {
+      this.diverged.delete(ack.node)
+      return
+    }
     context.ports.telemetry.count('divergences', 1, { space })
-    context.ports.logger.error({ space, node: ack.node, sequence: ack.appliedSequence },
+    if (this.diverged.has(ack.node)) return
+    this.diverged.add(ack.node)
+    sendAlert(context, space, 'divergence', { member: ack.node, sequence: ack.appliedSequence },
       `${ack.node} has another digest at the same sequence: its store differs from mine`)
   }
 
@@ -246,6 +254,12 @@ export class Followers {
 
   certain(): ReadonlySet<NodeId> {
     return certainlyInSync(this.inSync, this.proposed)
+  }
+
+  /** Fewer than min(2, RF) are in sync for certain: no write becomes safe. */
+  get isUnderReplicated(): boolean {
+    const rf = this.options.member.record?.assignment.members.length ?? 1
+    return this.certain().size < Math.min(2, rf)
   }
 
   /** Who comes in does so with the disk that it joined with: only that one's acks count. */
@@ -273,9 +287,10 @@ export class Followers {
     const computed = commitSequence(log.durable.sequence, acks, this.union(), member.self)
     const commit = advanceCommit(log.commitSequence, computed)
     const rf = member.record?.assignment.members.length ?? 1
-    log.safeSequence = safeSequence(log.safeSequence, commit, this.certain().size, rf)
-    if (commit === log.commitSequence) return
-    member.commitUpTo(commit)
+    const safe = safeSequence(log.safeSequence, commit, this.certain().size, rf)
+    if (commit === log.commitSequence && safe === log.safeSequence) return
+    log.safeSequence = safe
+    if (commit > log.commitSequence) member.commitUpTo(commit)
     onCommit()
   }
 

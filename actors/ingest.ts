@@ -1,3 +1,4 @@
+import type { Window } from '../machines/commit.js'
 import type { KeyRecord } from '../machines/memory.js'
 import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
 import { askerOf, levelOf } from './answers.js'
@@ -33,6 +34,8 @@ export interface IngestOptions {
   readonly publish: Publish
   /** Members confirmed in sync, at this instant: those in both sets while one is changing. */
   readonly inSyncCount: () => number
+  /** Fewer than min(2, RF) of them: the safe sequence stands still. */
+  readonly isUnderReplicated: () => boolean
   readonly onWritten: (frame: Frame) => void
   readonly onDurable: () => void
   readonly clockAtEnd: Record<string, number>
@@ -151,6 +154,11 @@ export class Ingest implements FlushSource {
         + `for ${options.spaceSettings.minInSync}`, 200)
       return
     }
+    if (replies.bound.refuses) {
+      replies.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync, and the space takes '
+        + 'no writes then (whenUnderReplicated)', 200)
+      return
+    }
     if (this.bufferedBytes > options.settings.unflushedBytesMax
       || options.overlay.bytes > options.settings.overlayBytesMax) {
       replies.fail(asker, 'OVERLOADED', 'the disk or the replicas do not keep up', 50)
@@ -259,9 +267,19 @@ export class Ingest implements FlushSource {
     this.replies.releaseDuplicates()
   }
 
-  /** The commit sequence has moved. */
+  /** The commit or the safe sequence has moved. */
   committed(): void {
     this.replies.committed()
+  }
+
+  /** What is acknowledged, and not yet safe; `nowMs`: monotonic. */
+  lossWindow(nowMs: number): Window {
+    return this.replies.lossWindow(nowMs)
+  }
+
+  /** Whether an answer had to wait for room in the loss window since this was asked last. */
+  takeThrottled(): boolean {
+    return this.replies.takeThrottled()
   }
 
   /** Once per heartbeat: who waited too long is told that the level is unknown. */

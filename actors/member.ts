@@ -78,7 +78,7 @@ export class Member {
     const recovered = ports.journal.log(uuid)
     this.log = new SpaceLog(space, uuid, ports.journal, settings.tailBytesMax, recovered)
     this.store = ports.store.space(uuid)
-    this.damage = recovered?.damage ?? null
+    this.damage = recovered?.damage ?? ports.store.condemned(uuid)
     const remembered = context.records.remembered(space)?.assignment
     this.epoch = Math.max(this.log.end.epoch, remembered?.uuid === uuid ? remembered.epoch : 0)
     this.highestEpoch = this.epoch
@@ -86,6 +86,7 @@ export class Member {
       this.damage ??= `the store holds ${this.store.applied.sequence}, the journal ends at `
         + `${this.log.end.sequence}`
     }
+    if (this.damage !== null) this.condemn(this.damage)
     // What the store holds was committed once.
     this.log.commitSequence = this.store.applied.sequence
     this.applier = new Applier({
@@ -238,7 +239,16 @@ export class Member {
 
   damaged(reason: string): void {
     this.damage ??= reason
+    this.condemn(reason)
     this.onDamage(reason)
+  }
+
+  /** What tells of damage may be gone after the next start: a store whose graphs were lost. */
+  private condemn(reason: string): void {
+    const { store, logger } = this.context.ports
+    store.condemn(this.uuid, reason).catch((error: unknown) => {
+      logger.warn({ space: this.space, error: String(error) }, 'damage could not be noted')
+    })
   }
 
   /** All that was accepted so far is durable. Rejects with JournalFullError. */

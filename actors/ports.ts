@@ -382,6 +382,10 @@ export interface Store {
   /** The last assignment this node saw of each space, over restarts. */
   remember(space: string, seen: RememberedRecord): Promise<void>
   remembered(): Map<string, RememberedRecord>
+  /** Its log cannot be trusted, for the disk's life; the first reason stays. Durable at the end. */
+  condemn(uuid: string, reason: string): Promise<void>
+  /** Why the space's log was condemned, or null. */
+  condemned(uuid: string): string | null
   close(): Promise<void>
 }
 

@@ -1,4 +1,4 @@
-import { handedOver, withInSync } from '../machines/assignments.js'
+import { withInSync } from '../machines/assignments.js'
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
 import { primaryMachine } from '../machines/primary.js'
 import type { PrimaryEffect } from '../machines/primary.js'
@@ -9,13 +9,14 @@ import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { Followers } from './followers.js'
+import { Handover } from './handover.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import { Ingest } from './ingest.js'
 import type { Lease } from './lease.js'
 import { commitNoticeMs } from './member.js'
 import type { Member } from './member.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
-import { passOnMs, WriteGate } from './writeGate.js'
+import { WriteGate } from './writeGate.js'
 
 /** One reign: its data path, its replicas, its lease, its changes of the in-sync set. */
 export class PrimaryRole {
@@ -28,13 +29,10 @@ export class PrimaryRole {
   private readSubscription: BusSubscription | null = null
   private isOver = false
   private isBufferFull = false
-  private handingTo: NodeId | null = null
-  /** The arbiter answered since this handover began: else its last step would have no end. */
-  private isArbiterHeard = false
-  /** The compare-and-set in favour of the target was sent: nothing is answered positively. */
-  private transferring = false
+  /** Answers wait for room in the loss window, or did within the last heartbeat. */
+  isThrottled = false
+  private readonly handover: Handover
   private readonly gate: WriteGate
-  private passOnTimer: TimerHandle | null = null
   private noticeTimer: TimerHandle | null = null
 
   constructor(
@@ -63,6 +61,7 @@ export class PrimaryRole {
       frames: ports.frames, clients: ports.clients, commits, clock: ports.clock,
       telemetry: ports.telemetry, publish: wire.publish,
       inSyncCount: () => this.followers.certain().size,
+      isUnderReplicated: () => this.followers.isUnderReplicated,
       onWritten: () => this.followers.written(),
       onDurable: () => this.followers.recommit(),
       clockAtEnd,
@@ -71,6 +70,14 @@ export class PrimaryRole {
     this.gate = new WriteGate({
       context: member.context, space: member.space,
       take: (message) => this.ingest.onWrite(message),
+    })
+    this.handover = new Handover({
+      member, followers: this.followers, ingest: this.ingest,
+      record: () => this.record,
+      isOver: () => this.isOver,
+      send: (event) => this.actor?.send(event),
+      onRefused: (current) => this.refused(current),
+      onPatienceOver: () => this.passOn(),
     })
   }
 
@@ -102,13 +109,13 @@ export class PrimaryRole {
   }
 
   get serves(): boolean {
-    return !this.isOver && this.handingTo === null && this.lease.valid()
+    return !this.isOver && this.handover.to === null && this.lease.valid()
       && this.subscription !== null
   }
 
   /** What it says of the space is the latest: until the reign is given away. */
   get mayAnswerReads(): boolean {
-    return !this.isOver && !this.transferring && this.lease.valid()
+    return !this.isOver && !this.isTransferring && this.lease.valid()
   }
 
   /** What was answered can be read: also at level `memory`, whose entries come with the flush. */
@@ -129,7 +136,7 @@ export class PrimaryRole {
   }
 
   get isTransferring(): boolean {
-    return this.transferring
+    return this.handover.isTransferring
   }
 
   // ---------------------------------------------------------------- what happens around it
@@ -152,7 +159,7 @@ export class PrimaryRole {
 
   onAckMessage(message: AckMessage): void {
     this.followers.onMessage(message)
-    this.checkHandover()
+    this.handover.check()
   }
 
   join(request: JoinRequest): JoinAnswer | null {
@@ -160,17 +167,18 @@ export class PrimaryRole {
   }
 
   handOver(to: NodeId, reason: string): boolean {
-    if (this.isOver || this.handingTo || to === this.member.self) return false
+    if (this.isOver || this.handover.to || to === this.member.self) return false
     if (!this.record.assignment.inSync.includes(to)) return false
     this.actor?.send({ type: 'handoverRequested', to, reason })
-    return this.handingTo === to
+    return this.handover.to === to
   }
 
   /** The new primary says that it reigns: what I held is passed on. */
   announced(announcement: Announcement): void {
     const { assignment } = announcement
     if (assignment.epoch <= this.record.assignment.epoch || announcement.kind !== 'changed') return
-    if (this.handingTo && assignment.primary?.node === this.handingTo) this.passOn()
+    const { to } = this.handover
+    if (to && assignment.primary?.node === to) this.passOn()
   }
 
   tick(): void {
@@ -188,9 +196,20 @@ export class PrimaryRole {
         : { type: 'bufferDrained' })
     }
     this.isBufferFull = isFull
+    this.tellThrottled(this.ingest.takeThrottled())
     const { inSync } = this.record.assignment
     for (const change of this.followers.changes(inSync)) this.actor?.send(change)
-    this.checkHandover()
+    this.handover.check()
+  }
+
+  private tellThrottled(isThrottled: boolean): void {
+    // Each time: it may have come back from a handover, which forgets.
+    if (isThrottled || this.isThrottled) {
+      this.actor?.send(isThrottled
+        ? { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
+        : { type: 'lossWindowCleared', reason: 'there is room in the loss window' })
+    }
+    this.isThrottled = isThrottled
   }
 
   private committed(): void {
@@ -210,7 +229,7 @@ export class PrimaryRole {
 
   private perform(effect: PrimaryEffect): void {
     const { member } = this
-    const { ports, commits } = member.context
+    const { ports } = member.context
     switch (effect.type) {
       case 'openWrites':
         this.followers.start()
@@ -222,7 +241,7 @@ export class PrimaryRole {
         return
       case 'resumeWrites':
         this.onHandover(false)
-        this.handingTo = null
+        this.handover.giveUp()
         this.gate.open()
         return
       case 'refuseWrites':
@@ -236,13 +255,10 @@ export class PrimaryRole {
         void this.changeInSync(effect.inSync, effect.reason)
         return
       case 'awaitHandover':
-        this.handingTo = effect.to
-        this.isArbiterHeard = false
-        commits.mark(this.ingest)
-        void this.hearArbiter()
+        this.handover.begin(effect.to)
         return
       case 'transfer':
-        void this.transfer(effect.to)
+        void this.handover.transfer(effect.to)
         return
       case 'endReign':
         this.end(effect.reason)
@@ -270,6 +286,7 @@ export class PrimaryRole {
     }
     if (this.isOver) return
     this.announce('changed', 'the reign is open')
+    this.alertIfAlone(this.record.assignment.inSync)
     this.actor?.send({ type: 'writesSubscribed' })
   }
 
@@ -298,9 +315,19 @@ export class PrimaryRole {
       ports.telemetry.count('inSyncChanges', 1, { space: member.space })
       this.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown',
         { inSync }, `in sync: ${inSync.join(', ')} (${reason})`)
+      this.alertIfAlone(inSync)
     } else if (settlement.kind === 'refused') {
       this.refused(settlement.current)
     }
+  }
+
+  /** What is written from now on may be lost with one disk: said loudly, whatever follows. */
+  private alertIfAlone(inSync: readonly NodeId[]): void {
+    if (!this.followers.isUnderReplicated) return
+    const { whenUnderReplicated: then = 'accept' } = this.record.assignment.settings
+    const what = { accept: 'are accepted', wait: 'wait for their answer', refuse: 'are refused' }
+    this.alert('underReplicated', { inSync, whenUnderReplicated: then },
+      `only ${inSync.join(', ')} in sync: writes ${what[then]}, and none becomes safe`)
   }
 
   private adoptRecord(record: AssignmentAt): void {
@@ -317,66 +344,12 @@ export class PrimaryRole {
     this.actor?.send({ type: 'compareAndSetRefused', reason })
   }
 
-  // ---------------------------------------------------------------- handover
-
   /** Ends the own subscription, and gives what was held to the new primary, in order. */
   private passOn(): void {
     this.subscription?.unsubscribe()
     this.subscription = null
     this.gate.passOn()
     this.actor?.send({ type: 'handedOver' })
-  }
-
-  /** While it is away, a reign goes on; a compare-and-set would hold it up without an end. */
-  private async hearArbiter(): Promise<void> {
-    const { records } = this.member.context
-    const read = await records.read(this.member.space).catch(() => null)
-    this.isArbiterHeard = read?.kind === 'present'
-    this.checkHandover()
-  }
-
-  private checkHandover(): void {
-    if (!this.handingTo || this.isOver) return
-    const { member, followers } = this
-    if (member.context.peers.isProvenDead(this.handingTo)) {
-      const reason = `${this.handingTo} died before the handover`
-      this.actor?.send({ type: 'handoverTargetLost', reason })
-      return
-    }
-    const isFlushed = this.ingest.isIdle
-      && member.log.durable.sequence === member.log.end.sequence
-    if (isFlushed && this.isArbiterHeard && followers.hasAll(this.handingTo)) {
-      followers.recommit()
-      this.actor?.send({ type: 'handoverReady' })
-    }
-  }
-
-  /** From the sending of this compare-and-set on, nothing is answered positively. */
-  private async transfer(to: NodeId): Promise<void> {
-    const { member } = this
-    const { records, ports, peers, settings } = member.context
-    const { assignment, revision } = this.record
-    const life = peers.heardLife(to)
-    if (!life) return this.refused(null)
-    this.transferring = true
-    this.ingest.end('NOT_PRIMARY', 'the reign is being handed over')
-    const epoch = Math.max(assignment.epoch, member.highestEpoch) + 1
-    const next = handedOver(assignment, epoch, to, life, member.signature())
-    const settlement = await records.settle(next, revision, () =>
-      !this.isOver && member.context.wire.isOpen)
-    if (settlement.kind !== 'applied') {
-      if (settlement.kind === 'refused') this.refused(settlement.current)
-      return
-    }
-    member.sawEpoch(next.epoch)
-    member.announce({
-      kind: 'resigned', assignment, revision: settlement.record.revision,
-      reason: `handed over to ${to}`,
-    })
-    if (this.isOver) return
-    // The new primary announces itself; if it never does, the writers ask again by themselves.
-    const patienceMs = passOnMs(settings.standByMs)
-    this.passOnTimer = ports.clock.setTimeout(() => this.passOn(), patienceMs)
   }
 
   // ---------------------------------------------------------------- the end
@@ -390,10 +363,11 @@ export class PrimaryRole {
     this.subscription?.unsubscribe()
     this.readSubscription?.unsubscribe()
     this.subscription = null
-    for (const timer of [this.passOnTimer, this.noticeTimer]) if (timer) clock.clearTimeout(timer)
+    this.handover.stop()
+    if (this.noticeTimer) clock.clearTimeout(this.noticeTimer)
     this.gate.close(reason)
     this.followers.stop()
-    if (!this.transferring) this.announce('resigned', reason)
+    if (!this.isTransferring) this.announce('resigned', reason)
     member.endReign(reason)
     member.context.ports.logger.info({ space: member.space }, `the reign is over: ${reason}`)
   }

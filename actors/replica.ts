@@ -3,6 +3,7 @@ import type { ReplicaEffect } from '../machines/replica.js'
 import type { Ack, NodeId, Position, WalHeader } from '../machines/protocol.js'
 import { stateName } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
+import { sendAlert } from './alerts.js'
 import type { FlushItem, FlushSource } from './groupCommit.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import type { Member } from './member.js'
@@ -367,8 +368,9 @@ export class ReplicaRole implements FlushSource {
       log.truncate(common)
       member.forks += 1
       member.salvages += 1
-      ports.logger.warn({ space, salvage, common, end },
-        `gave up a fork of ${end.sequence - common.sequence} entries; it is kept in ${salvage}`)
+      const entries = end.sequence - common.sequence
+      sendAlert(member.context, space, 'fork', { salvage, common, end, entries },
+        `gave up a fork of ${entries} entries; it is kept in ${salvage}`)
       ports.telemetry.count('forks', 1, { space })
       this.actor?.send({ type: 'forkTruncated' })
     } catch (error) {

@@ -1,8 +1,10 @@
+import type { Window } from '../machines/commit.js'
 import type { AckLevel } from '../machines/protocol.js'
 import type { KeyRecord } from '../machines/memory.js'
 import { answerError, errorAnswer } from './answers.js'
 import type { Asker } from './answers.js'
 import type { IngestOptions } from './ingest.js'
+import { LossBound } from './lossBound.js'
 import type { ErrorCode } from './ports.js'
 import { Waiting } from './waiting.js'
 
@@ -19,12 +21,22 @@ export class Replies {
   /** Durable and waiting for the commit, in the order of the log. */
   private uncommitted: Waiting[] = []
   private duplicates: Waiting[] = []
+  /** Have their level; the loss window is full (`maxLoss`). In the order of the log. */
+  private readonly held = new Set<Waiting>()
+  private wasHeld = false
+  readonly bound: LossBound
+  /** What a former reign left in the log may have been acknowledged. */
+  private answeredUpTo: number
 
-  constructor(private readonly options: IngestOptions) {}
+  constructor(private readonly options: IngestOptions) {
+    const { log, clock, spaceSettings, isUnderReplicated } = options
+    this.answeredUpTo = log.end.sequence
+    this.bound = new LossBound({ log, clock, settings: spaceSettings, isUnderReplicated })
+  }
 
   /** Nobody waits for a level. */
   get isIdle(): boolean {
-    return this.uncommitted.length === 0 && this.duplicates.length === 0
+    return this.uncommitted.length === 0 && this.duplicates.length === 0 && this.held.size === 0
   }
 
   /** The request's entries are durable. */
@@ -63,6 +75,33 @@ export class Replies {
     }
     if (done > 0) this.uncommitted.splice(0, done)
     this.releaseDuplicates()
+    this.releaseHeld()
+  }
+
+  /** The safe sequence has moved, or time has passed: answers what there is room for. */
+  releaseHeld(): void {
+    if (this.held.size === 0) return
+    const limit = this.bound.limit()
+    for (const waiting of this.held) {
+      if (waiting.last > limit) return
+      this.reached(waiting)
+    }
+  }
+
+  /** What is acknowledged, and not yet safe; `nowMs`: monotonic. */
+  lossWindow(nowMs: number): Window {
+    const { log } = this.options
+    const all = log.above(log.safeSequence, nowMs)
+    const unanswered = log.above(Math.max(this.answeredUpTo, log.safeSequence), nowMs)
+    const entries = all.entries - unanswered.entries
+    return { entries, bytes: all.bytes - unanswered.bytes, ms: entries > 0 ? all.ms : 0 }
+  }
+
+  /** Whether an answer had to wait for room in the loss window since this was asked last. */
+  takeThrottled(): boolean {
+    const { wasHeld } = this
+    this.wasHeld = this.held.size > 0
+    return wasHeld || this.wasHeld
   }
 
   /** The durable or the commit sequence has moved: answers who repeated a write and waited. */
@@ -79,7 +118,9 @@ export class Replies {
 
   /** The journal refused the request's entries: they are nowhere. */
   unwritten(request: Waiting): void {
+    this.held.delete(request)
     if (request.answered) return
+    request.answered = true
     this.fail(request, 'READ_ONLY', 'the journal cannot be written: is the disk full?', 500)
   }
 
@@ -92,12 +133,15 @@ export class Replies {
   /** Once per heartbeat: who waited too long is told that the level is unknown. */
   expire(unflushed: readonly Waiting[]): void {
     const limit = this.options.clock.wallMs() - this.options.settings.ackTimeoutMs
-    for (const waiting of [...unflushed, ...this.uncommitted, ...this.duplicates]) {
+    const waitingFor = [...this.held, ...this.uncommitted, ...this.duplicates]
+    for (const waiting of [...unflushed, ...waitingFor]) {
       if (waiting.answered || waiting.takenAtMs >= limit) continue
       this.giveUp(waiting, 'the level was not reached in time')
     }
     this.uncommitted = this.uncommitted.filter((waiting) => !waiting.answered)
     this.duplicates = this.duplicates.filter((waiting) => !waiting.answered)
+    for (const waiting of this.held) if (waiting.answered) this.held.delete(waiting)
+    this.releaseHeld()
   }
 
   /** The request has its level: the answer, unless there was one. */
@@ -108,6 +152,12 @@ export class Replies {
       this.giveUp(waiting, 'members fell out of sync')
       return
     }
+    if (waiting.last > this.bound.limit()) {
+      this.held.add(waiting)
+      this.wasHeld = true
+      return
+    }
+    this.held.delete(waiting)
     waiting.answered = true
     this.answer(waiting)
   }
@@ -115,12 +165,14 @@ export class Replies {
   /** Refuses what waits, and the `unflushed`. */
   end(code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string, unflushed: readonly Waiting[]): void {
     this.isOver = true
-    const waiting = [...this.uncommitted, ...this.duplicates]
-    for (const each of waiting) each.answered = true
-    for (const asker of waiting) this.fail(asker, code, reason)
-    for (const asker of unflushed) if (!asker.answered) this.fail(asker, code, reason)
+    for (const asker of [...this.held, ...this.uncommitted, ...this.duplicates, ...unflushed]) {
+      if (asker.answered) continue
+      asker.answered = true
+      this.fail(asker, code, reason)
+    }
     this.uncommitted = []
     this.duplicates = []
+    this.held.clear()
   }
 
   fail(
@@ -162,6 +214,7 @@ export class Replies {
       node: options.node,
       duplicate,
     }, waiting.encoding)
+    this.answeredUpTo = Math.max(this.answeredUpTo, sequence)
     options.publish(waiting.reply, answer)
   }
 }

@@ -134,6 +134,16 @@ export class SpaceLog {
     return low
   }
 
+  /** Age of the oldest entry above a sequence, ms; `nowMs`: monotonic. */
+  ageAbove(sequence: number, nowMs: number): number {
+    return this.marks.age(sequence, nowMs)
+  }
+
+  /** The sequence that so many bytes reach to, from another one on; at most the log's end. */
+  reach(sequence: number, bytes: number): number {
+    return this.marks.reach(sequence, bytes)
+  }
+
   /** What lies above a sequence: the lag of a replica, the loss window. `nowMs`: monotonic. */
   above(sequence: number, nowMs: number): Window {
     return this.marks.above(sequence, nowMs)

@@ -46,7 +46,8 @@ export class EngramCluster {
 
   private constructor(
     readonly options: EngramOptions, readonly up: Proc, readonly url: string,
-    readonly connection: NatsConnection, ready: Ready,
+    /** Of the page of the whole cluster. */
+    readonly http: string, readonly connection: NatsConnection, ready: Ready,
   ) {
     this.#pids = new Map(ready.nodes.map((node) => [node.id, node.pid]))
     this.#operator = new Operator(connection, '_INBOX')
@@ -63,7 +64,8 @@ export class EngramCluster {
     ], { label: 'engram up', graceMs: stopGraceMs })
     const ready = JSON.parse(await up.line(readyMs)) as Ready
     const connection = await openConnection(ready.nats, 'bench operator')
-    const cluster = new EngramCluster(options, up, ready.nats, connection, ready)
+    const cluster = new EngramCluster(
+      options, up, ready.nats, ready.http, connection, ready)
     await cluster.awaitInSync()
     return cluster
   }
@@ -73,6 +75,11 @@ export class EngramCluster {
     return {
       name: 'engram', url: this.url, subject, okPrefix: '{"ok":true', stop: () => this.stop(),
     }
+  }
+
+  /** Of `engram up`, which serves the page, and of the nodes that run. */
+  get pids(): number[] {
+    return [this.up.pid, ...this.#pids.values()]
   }
 
   async reports(): Promise<NodeStatusReport[]> {

@@ -1,4 +1,5 @@
 /** The Markdown that `npm run bench` prints: medians of the repeats, and ratios to the floor. */
+import type { InspectionResult } from './inspection.js'
 import type { LoadResult } from './load.js'
 import type { LoadName, Results } from './run.js'
 import { markdownTable, median, showCount, showMs } from './table.js'
@@ -24,7 +25,7 @@ export function report(results: Results): string {
   if (rows.length > 0) {
     sections.push(markdownTable(['', 'median', 'p99', 'max', 'aim'], rows))
   }
-  sections.push(recoveryLine(results), spacesLine(results))
+  sections.push(inspectionTable(results), recoveryLine(results), spacesLine(results))
   return sections.filter((text) => text !== '').join('\n\n')
 }
 
@@ -85,6 +86,30 @@ function failoverRows({ failover }: Results): string[][] {
     `${said[result.fault].name} to the first positive answer, ${result.rounds} ×`,
     showMs(result.medianMs), '–', showMs(result.maxMs), said[result.fault].aim,
   ])
+}
+
+function inspectionTable({ inspection }: Results): string {
+  if (!inspection) return ''
+  const { off } = inspection
+  const of = (mode: keyof InspectionResult, name: 'perSecond' | 'p99Ms' | 'cpuUs'): number =>
+    median(inspection[mode].map((result) => result[name]))
+  const said = {
+    off: 'no viewer', reading: 'one viewer that reads', hanging: 'one viewer that hangs',
+  } as const
+  const rows = (Object.keys(said) as (keyof InspectionResult)[]).map((mode) => {
+    // Within each repeat, since the machine is another one a minute later.
+    const ratios = inspection[mode]
+      .map(({ perSecond }, n) => perSecond / (off[n]?.perSecond ?? NaN))
+    const change = (median(ratios) - 1) * 100
+    return [
+      said[mode], showCount(of(mode, 'perSecond')),
+      mode === 'off' ? '–' : `${change.toFixed(1)} %`, showMs(of(mode, 'p99Ms')),
+      `${of(mode, 'cpuUs').toFixed(1)} µs`, mode === 'off' ? '' : 'less than 10 % lost',
+    ]
+  })
+  return markdownTable(
+    ['`durable` with 256 in flight, page open', 'per second', 'change', 'p99',
+      'CPU per write, nodes and page', 'aim'], rows)
 }
 
 function recoveryLine({ recovery }: Results): string {

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --only latency,lag,failover,recovery,spaces] [--seconds 2] [--rounds 20]
- * [--json]`
+ * `npm run bench [-- --only latency,lag,inspection,failover,recovery,spaces] [--seconds 2]
+ * [--rounds 20] [--json]`
  * Everything side by side in one run, interleaved: this machine is noisy, so only what was
  * measured in the same minutes is compared (DESIGN section 11). Ends by itself in a few minutes.
  */
@@ -22,13 +22,15 @@ import type { LagResult } from './lag.js'
 import { measure } from './load.js'
 import type { LoadResult, LoadSpec } from './load.js'
 import { runProgram } from './processes.js'
+import { measureInspection } from './inspection.js'
+import type { InspectionResult } from './inspection.js'
 import { measureRecovery } from './recovery.js'
 import type { RecoveryResult } from './recovery.js'
 import { report } from './report.js'
 import { measureSpaces } from './spaces.js'
 import type { SpacesResult } from './spaces.js'
 
-export const parts = ['latency', 'lag', 'failover', 'recovery', 'spaces'] as const
+export const parts = ['latency', 'lag', 'inspection', 'failover', 'recovery', 'spaces'] as const
 export type Part = typeof parts[number]
 
 export interface Options {
@@ -64,6 +66,7 @@ export interface Results {
   /** By system and load, one result per repeat. */
   readonly latency: Record<string, Partial<Record<LoadName, LoadResult[]>>>
   lag: LagResult | null
+  inspection: InspectionResult | null
   failover: FailoverResult[]
   recovery: RecoveryResult | null
   spaces: SpacesResult | null
@@ -171,6 +174,10 @@ async function runFaults(
     results.lag = await measureLag(cluster, options.seconds + 2)
     progress(`lag p99 ${results.lag.p99Ms} ms`)
   }
+  if (options.only.includes('inspection')) {
+    const { seconds, repeats } = options
+    results.inspection = await measureInspection(cluster, seconds, repeats, progress)
+  }
   if (options.only.includes('failover')) {
     for (const fault of ['kill', 'pause'] as const) {
       let round = 0
@@ -198,7 +205,8 @@ runProgram(async () => {
       cores: cpus().length, model: cpus()[0]?.model.trim() ?? 'unknown',
       memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version, broker: brokerVersion(),
     },
-    seconds: options.seconds, repeats: options.repeats, latency: {}, lag: null, failover: [],
+    seconds: options.seconds, repeats: options.repeats, latency: {}, lag: null,
+    inspection: null, failover: [],
     recovery: null, spaces: null,
   }
   await runParts(options, results)

@@ -115,6 +115,39 @@ export class LogMarks {
     this.marks = from < 0 ? [] : this.marks.slice(from)
   }
 
+  /** Age of the oldest entry above `sequence` at `nowMs` (monotonic); 0 when there is none. */
+  age(sequence: number, nowMs: number): number {
+    const mark = this.marks[this.indexAbove(sequence)]
+    return mark ? Math.max(nowMs - mark.atMs, 0) : 0
+  }
+
+  /** Highest sequence of the log with at most `bytes` from `sequence` (exclusive) to it. */
+  reach(sequence: number, bytes: number): number {
+    let left = bytes
+    for (let i = this.indexAbove(sequence); i < this.marks.length; i += 1) {
+      const mark = this.marks[i] as Mark
+      const first = Math.max(mark.first, sequence + 1)
+      const size = share(mark, first, mark.last)
+      if (size > left) {
+        return first - 1 + Math.floor((left * (mark.last - mark.first + 1)) / mark.bytes)
+      }
+      left -= size
+    }
+    return this.end
+  }
+
+  /** Index of the first mark that reaches above the sequence. */
+  private indexAbove(sequence: number): number {
+    let low = 0
+    let high = this.marks.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.marks[middle] as Mark).last <= sequence) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
   /** What lies above `sequence` at `nowMs` (monotonic). */
   above(sequence: number, nowMs: number): Window {
     if (sequence >= this.end) return emptyWindow

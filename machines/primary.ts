@@ -26,6 +26,8 @@ export type PrimaryEvent =
   | { type: 'journalHealed' }
   | { type: 'bufferFull'; reason: string }
   | { type: 'bufferDrained' }
+  | { type: 'lossWindowFilled'; reason: string }
+  | { type: 'lossWindowCleared'; reason: string }
   | { type: 'memberLost'; node: NodeId; reason: string }
   | { type: 'memberCaughtUp'; node: NodeId; reason: string }
   | { type: 'inSyncChanged'; inSync: readonly NodeId[] }
@@ -179,6 +181,19 @@ export const primaryMachine = machine.createMachine({
                 { type: 'refuse', params: { code: 'READ_ONLY' } },
               ],
               on: { journalHealed: { target: 'open', actions: 'noteJournalHealed' } },
+            },
+          },
+        },
+        // The data path holds answers back by itself; told here once per heartbeat.
+        answers: {
+          initial: 'prompt',
+          states: {
+            prompt: {
+              on: { lossWindowFilled: { target: 'throttled', actions: 'explainEvent' } },
+            },
+            throttled: {
+              entry: { type: 'progress', params: { state: 'throttled' } },
+              on: { lossWindowCleared: { target: 'prompt', actions: 'explainEvent' } },
             },
           },
         },

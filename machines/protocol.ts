@@ -45,6 +45,21 @@ export interface SpaceSettings {
   readonly ack: AckLevel
   /** `committed` is refused while fewer members than this are in sync. */
   readonly minInSync: number
+  /** What may be acknowledged above the safe sequence: answers wait while that much is. */
+  readonly maxLoss?: MaxLoss
+  /**
+   * Fewer than min(2, RF) members in sync, so that no write becomes safe: writes are accepted
+   * all the same (the default), or their answers wait, or they are refused.
+   */
+  readonly whenUnderReplicated?: 'accept' | 'wait' | 'refuse'
+}
+
+/** Bounds on the loss window, at least one of them. */
+export interface MaxLoss {
+  readonly entries?: number
+  readonly bytes?: number
+  /** Nothing is answered while an entry above the safe sequence is as old as this. */
+  readonly ms?: number
 }
 
 /**

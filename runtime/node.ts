@@ -6,7 +6,7 @@ import { NodeActor } from '../actors/node.js'
 import { defaultSettings } from '../actors/settings.js'
 import type { ActorSettings } from '../actors/settings.js'
 import { BusConnectError } from '../actors/ports.js'
-import type { Bus, FileSystem, Logger, Random } from '../actors/ports.js'
+import type { Bus, FileSystem, Logger, Random, Telemetry } from '../actors/ports.js'
 import { jetStreamArbiter } from './arbiter/jetstream.js'
 import { natsBus } from './bus/nats.js'
 import type { NatsOptions } from './bus/nats.js'
@@ -133,7 +133,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   })
   if (options.http !== null) {
     const routes = { ...nodeRoutes(report, metrics), '/events': eventsRoute(inspection.feed) }
-    http = await listen(options, options.http, routes)
+    http = await listen(options, options.http, routes, telemetry)
     node.http = http.url
   }
   node.start()
@@ -159,11 +159,12 @@ function deferred<T>() {
 
 /** The page, read-only, and what else the node shows. */
 async function listen(
-  options: NodeOptions, address: string, routes: PageOptions['routes'],
+  options: NodeOptions, address: string, routes: PageOptions['routes'], telemetry: Telemetry,
 ): Promise<HttpServer> {
   const { id, config, logger, nats, httpToken, inspectPayloads: payloads } = options
   const hub = new PageHub({
     start: { source: 'node', node: id, playground: false, payloads, ...limitsOf(config) },
+    onSkipped: () => telemetry.count('pageFramesSkipped'),
     link: (telling) => new ClusterLink({
       nats: { ...nats, name: `engram page of ${id}` }, payloads, telling,
       onFault: (fault) => logger.warn({ fault }, 'the page is told less than there is'),

@@ -61,7 +61,7 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
   const record = member.record?.assignment
   const { role, state, reason } = space.roleState
   const primary = space.primaryRole
-  const lossWindow = log.above(log.safeSequence, nowMs)
+  const lossWindow = primary?.ingest.lossWindow(nowMs) ?? log.above(log.safeSequence, nowMs)
   return {
     space: member.space,
     uuid: member.uuid,
@@ -84,6 +84,8 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     nodes: store.nodeCount,
     edges: store.edgeCount,
     lossWindow: { ...lossWindow, ms: Math.round(lossWindow.ms) },
+    maxLoss: record?.settings.maxLoss ?? null,
+    throttled: primary?.isThrottled ?? false,
     lag: primary?.followers.status() ?? {},
     forks: member.forks,
     salvages: member.salvages,

@@ -3,7 +3,7 @@
  * `engram status` makes of the answers of all nodes. DESIGN sections 6 and 9. Plain JSON: numbers
  * are finite, absent values are null.
  */
-import type { AckLevel, NodeId, SpaceId } from '../machines/protocol.js'
+import type { AckLevel, MaxLoss, NodeId, SpaceId } from '../machines/protocol.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
 export const statusOfAll = 'engram.v1.status._all'
@@ -91,7 +91,12 @@ export interface MemberStatus {
   readonly digest: string
   readonly nodes: number
   readonly edges: number
+  /** On the primary: what is acknowledged, too. */
   readonly lossWindow: LossWindow
+  /** Bounds on that; null without. */
+  readonly maxLoss: MaxLoss | null
+  /** Answers wait for room in it now. */
+  readonly throttled: boolean
   /** Empty on any member but the primary. */
   readonly lag: Readonly<Record<NodeId, ReplicaLag>>
   /** Forks this member had to truncate; each one is kept in a salvage file. */
@@ -171,6 +176,8 @@ export interface ClusterSpace {
   readonly commitSequence: number
   readonly safeSequence: number
   readonly lossWindow: LossWindow
+  readonly maxLoss: MaxLoss | null
+  readonly throttled: boolean
   readonly blocked: string | null
   readonly lastPromotionMs: number | null
   /** Of the primary that reigns; null without one. */
@@ -243,6 +250,7 @@ function mergeSpace(id: SpaceId, reports: readonly NodeStatusReport[]): ClusterS
     inSync: said.inSync, minInSync: said.minInSync, rf: said.rf, ack: said.ack,
     endSequence: said.endSequence, commitSequence: said.commitSequence,
     safeSequence: said.safeSequence, lossWindow: said.lossWindow,
+    maxLoss: said.maxLoss, throttled: said.throttled,
     blocked: reigns ? null : views.map((view) => view.member.blocked).find((b) => b) ?? null,
     lastPromotionMs: said.lastPromotionMs,
     leaseLeftMs: reigns ? said.leaseLeftMs ?? null : null, grants: reigns ? said.grants ?? {} : {},

@@ -1,6 +1,7 @@
 /** engram space create | list */
 import { Option } from 'commander'
 import type { Command } from 'commander'
+import { showSettings } from '../../actors/spaceSettings.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { nameFault } from '../../machines/subjects.js'
 import type { ConnectionFlags } from '../settings.js'
@@ -15,6 +16,10 @@ interface CreateFlags extends ConnectionFlags {
   readonly replicas: number
   readonly ack: AckLevel
   readonly minInSync?: number
+  readonly maxLossEntries?: number
+  readonly maxLossBytes?: number
+  readonly maxLossMs?: number
+  readonly whenUnderReplicated?: 'accept' | 'wait' | 'refuse'
   readonly json?: boolean
 }
 
@@ -30,10 +35,19 @@ export function addSpace(program: Command, context: Context): void {
     .option('--min-in-sync <n>',
       'committed writes are refused while fewer members are in sync '
       + '(default: 2, or 1 without replicas)', whole(1, 16))
+    .option('--max-loss-entries <n>', 'answers wait while so many acknowledged entries are not '
+      + 'yet on two members', whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--max-loss-bytes <n>', 'the same, in bytes', whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--max-loss-ms <n>', 'the same, while one is as old as this',
+      whole(1, Number.MAX_SAFE_INTEGER))
+    .addOption(new Option('--when-under-replicated <what>', 'while only one member is in sync '
+      + 'writes are accepted, or wait for their answers, or are refused (default: accept)')
+      .choices(['accept', 'wait', 'refuse']))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
   engram space create demo
+  engram space create careful --max-loss-entries 1000 --when-under-replicated wait
   engram space create ledger --replicas 2 --ack committed --min-in-sync 2`)
     .action(context.act((name: string, flags: CreateFlags) => create(context, name, flags)))
   connectionOptions(space.command('list'))
@@ -58,12 +72,21 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
       `Choose at most ${replicas + 1}, or more --replicas.`)
   }
   await context.withClient(flags, async (client) => {
-    const answer = await client.admin(
-      { type: 'createSpace', space: name, replicas, ack, minInSync })
+    const maxLoss = {
+      ...(flags.maxLossEntries && { entries: flags.maxLossEntries }),
+      ...(flags.maxLossBytes && { bytes: flags.maxLossBytes }),
+      ...(flags.maxLossMs && { ms: flags.maxLossMs }),
+    }
+    const { whenUnderReplicated } = flags
+    const settings = {
+      replicas, ack, minInSync,
+      ...(Object.keys(maxLoss).length > 0 && { maxLoss }),
+      ...(whenUnderReplicated && { whenUnderReplicated }),
+    }
+    const answer = await client.admin({ type: 'createSpace', space: name, ...settings })
     if (flags.json) context.printJson(answer)
     else if (answer.created === false) context.print(`space ${name} exists with these settings`)
-    else context.print(`space ${name} created: ${replicas} replicas, ack ${ack}, `
-      + `minInSync ${minInSync}`)
+    else context.print(`space ${name} created: ${showSettings(settings)}`)
   })
 }
 

@@ -69,6 +69,8 @@ function showSpace(space: ClusterSpace): string {
     `end ${showCount(space.endSequence)}   committed ${showCount(space.commitSequence)}   `
       + `safe ${showCount(space.safeSequence)}   loss window ${showCount(loss.entries)} entries, `
       + `${showBytes(loss.bytes)}, ${showMs(loss.ms)}`,
+    ...(space.throttled
+      ? ['THROTTLED: answers wait, the loss window is as large as it may be'] : []),
     ...(space.blocked ? [`BLOCKED: ${space.blocked}`] : []),
   ]
   const rows = space.members.map((member) => [

@@ -112,8 +112,9 @@ export function lossSentence(space: ClusterSpace): string {
   }
   if (rf === 1) return `one member only: if ${primary} and its disk vanished now: all of it`
   if (entries === 0) return `if ${primary} vanished now: nothing would be lost`
+  const full = space.throttled ? '; answers wait: that is all that may be' : ''
   const writes = entries === 1 ? '1 write' : `${showCount(entries)} writes`
-  return `if ${primary} vanished now: ${writes}, ${showMs(ms)} (${showBytes(bytes)})`
+  return `if ${primary} vanished now: ${writes}, ${showMs(ms)} (${showBytes(bytes)})${full}`
 }
 
 const memberColumns: readonly Column[] = [

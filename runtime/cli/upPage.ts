@@ -54,8 +54,12 @@ export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
     address,
     ...pageRoutes({
       hub, payloads, routes: routesOf(cluster),
-      perform: !playground ? null : async (order) => isOver
-        ? { ok: false, message: 'the cluster is being stopped' } : await orders.perform(order),
+      perform: !playground ? null : async (order) => {
+        if (isOver) return { ok: false, message: 'the cluster is being stopped' }
+        const answer = await orders.perform(order)
+        if (order.type !== 'write') note(`Ordered on the page: ${answer.message}`)
+        return answer
+      },
     }),
     ...(token === null ? {} : { guard: tokenGuard(token, () => server.port) }),
     onError: (error, path) => note(`page: ${path} failed: ${String(error)}`),

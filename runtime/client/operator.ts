@@ -14,6 +14,10 @@ export type AdminRequest =
     readonly replicas: number
     readonly ack: AckLevel
     readonly minInSync: number
+    /** Answers wait while so much is acknowledged and not yet safe. */
+    readonly maxLoss?: SpaceSettings['maxLoss']
+    /** Default `accept`. */
+    readonly whenUnderReplicated?: SpaceSettings['whenUnderReplicated']
   }
   | { readonly type: 'listSpaces' }
   | {

@@ -142,6 +142,10 @@ export const assignment: z.ZodType<Assignment> = z.object({
     replicas: count.max(bounds.members - 1),
     ack: z.enum(['memory', 'durable', 'committed']),
     minInSync: count.max(bounds.members),
+    maxLoss: z.object({
+      entries: count.optional(), bytes: count.optional(), ms: count.optional(),
+    }).optional(),
+    whenUnderReplicated: z.enum(['accept', 'wait', 'refuse']).optional(),
   }),
   forced: z.boolean(),
   nonce: token.min(1),

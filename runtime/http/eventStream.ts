@@ -1,7 +1,10 @@
 /** Server-sent events to one reader, bounded: a reader that does not read costs nobody anything. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
-/** Bytes that wait for a reader; beyond, events are left out until it has read them. */
+/**
+ * Bytes that wait for a reader, beyond what it was told as a whole: past that, events are left out
+ * until it has read them.
+ */
 const waitingBytesMax = 1024 * 1024
 /** A reader that takes nothing for so long is cut off. */
 const stuckMs = 30_000
@@ -38,6 +41,7 @@ export class EventStream {
   private readonly heartbeat: NodeJS.Timeout
   private stuck: NodeJS.Timeout | null = null
   private skipped = 0
+  private waitingMax = waitingBytesMax
 
   constructor(
     private readonly response: ServerResponse, private readonly options: EventStreamOptions,
@@ -68,7 +72,8 @@ export class EventStream {
   sendAll(all: readonly string[]): void {
     if (this.response.destroyed) return
     for (const data of all) this.write(data)
-    this.judge()
+    // Else a large present state would be followed by a gap, and that by the present state again.
+    this.waitingMax = Math.max(this.waitingMax, this.response.writableLength + waitingBytesMax)
   }
 
   private write(data: string): void {
@@ -76,11 +81,12 @@ export class EventStream {
   }
 
   private judge(): void {
-    if (this.stuck !== null || this.response.writableLength <= waitingBytesMax) return
+    if (this.stuck !== null || this.response.writableLength <= this.waitingMax) return
     this.stuck = setTimeout(() => this.response.destroy(), this.options.stuckMs ?? stuckMs)
   }
 
   private drained(): void {
+    this.waitingMax = waitingBytesMax
     if (this.stuck === null) return
     clearTimeout(this.stuck)
     this.stuck = null

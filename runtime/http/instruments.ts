@@ -41,6 +41,7 @@ export const instruments: readonly Instrument[] = [
   counter('peersSuspected', 'Peers that fell silent for three heartbeats.'),
   counter('tilts', 'Stalls of the own event loop: judgement of peers was suspended.'),
   counter('badMessages', 'Messages of the protocol that could not be decoded, by kind.', ['kind']),
+  counter('pageFramesSkipped', 'Frames left out for viewers of the page that read too slowly.'),
   counter('engram_host_dead_letters_total', 'Events that no actor took, by reason.', ['reason']),
   counter('engram_host_restarts_total', 'Actors started again after they failed.'),
   counter('engram_host_escalations_total',

@@ -34,6 +34,8 @@ const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] =
   ['engram_loss_window_bytes', 'Bytes above the safe sequence.', (m) => m.lossWindow.bytes],
   ['engram_loss_window_seconds', 'Age of the oldest entry above the safe sequence.',
     (m) => m.lossWindow.ms / 1000],
+  ['engram_throttled', '1 while answers wait for room in the loss window (maxLoss).',
+    (m) => Number(m.throttled)],
   ['engram_memory_nodes', 'Memory nodes in the store.', (m) => m.nodes],
   ['engram_memory_edges', 'Memory edges in the store.', (m) => m.edges],
   ['engram_salvages', 'Salvage files on this member.', (m) => m.salvages],

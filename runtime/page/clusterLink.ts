@@ -15,7 +15,7 @@ export interface ClusterLinkOptions {
   /** Contexts with their texts. */
   readonly payloads: boolean
   readonly telling: Telling
-  /** What is not understood, or refused: in words, each once per connection. */
+  /** What is not understood, or refused: in words, each once. */
   readonly onFault?: (message: string) => void
 }
 
@@ -28,6 +28,7 @@ const redialMs = 500
 const pingIntervalMs = 500
 /** For giving the leases back; a node lets go of them by itself, later. */
 const farewellMs = 200
+const faultsMax = 100
 
 /** Tells what the cluster says, from now on until `stop`. */
 export class ClusterLink {
@@ -35,6 +36,7 @@ export class ClusterLink {
   private connection: NatsConnection | null = null
   private inspector: Inspector | null = null
   private isConnected = false
+  private readonly faults = new Set<string>()
   private readonly ended: Promise<void>
 
   constructor(private readonly options: ClusterLinkOptions) {
@@ -42,7 +44,7 @@ export class ClusterLink {
     this.ended = this.run()
   }
 
-  /** Gives the leases back. Resolves when the connection is closed. */
+  /** Gives the leases back and closes the connection. */
   async stop(): Promise<void> {
     this.stopping.abort()
     const { connection, inspector } = this
@@ -51,7 +53,8 @@ export class ClusterLink {
       await Promise.race([connection.flush().catch(() => undefined), after(farewellMs)])
       await connection.close()
     }
-    await this.ended
+    // An attempt to connect that is under way ends by itself, and is then closed.
+    await Promise.race([this.ended, after(farewellMs)])
   }
 
   private get isStopped(): boolean {
@@ -74,13 +77,14 @@ export class ClusterLink {
   /** Until the connection is closed for good; the client library mends what it can before. */
   private async serve(connection: NatsConnection): Promise<void> {
     if (this.isStopped) return await connection.close()
-    const { nats, payloads, telling, onFault } = this.options
+    const { nats, payloads, telling } = this.options
     this.connection = connection
     this.changed(true, `connected to ${connection.getServer()}`)
     const prefix = inboxPrefix(nats)
     this.subscribe(connection)
     const inspector: Inspector = new Inspector({
-      connection, inboxPrefix: prefix, payloads, leaseMs, ...(onFault ? { onFault } : {}),
+      connection, inboxPrefix: prefix, payloads, leaseMs,
+      onFault: (message) => this.fault(message),
       onEnvelope: (envelope) => {
         if (!telling.onEnvelope(envelope)) inspector.askAgain(envelope.node)
       },
@@ -97,7 +101,8 @@ export class ClusterLink {
       this.changed(false, reason ? reason.message : 'the connection to NATS was closed')
     } finally {
       clearInterval(story)
-      if (!this.isStopped) inspector.stop()
+      // Again, if it was stopped while it was still starting.
+      inspector.stop()
       this.inspector = null
       this.connection = null
       await connection.close()
@@ -132,7 +137,11 @@ export class ClusterLink {
       const begunMs = performance.now()
       const reports = this.isConnected ? await operator.reports().catch(() => []) : []
       if (this.isConnected && !this.isStopped) {
-        telling.onReports(reports)
+        try {
+          telling.onReports(reports)
+        } catch (error) {
+          this.fault(`a status is not understood: ${String(error)}`)
+        }
         connectedMs += statusEveryMs
         if (connectedMs > leaseMs) telling.dropSilent(leaseMs)
       } else {
@@ -141,6 +150,12 @@ export class ClusterLink {
       }
       await this.pause(Math.max(0, statusEveryMs - (performance.now() - begunMs)))
     }
+  }
+
+  private fault(message: string): void {
+    if (this.faults.size >= faultsMax || this.faults.has(message)) return
+    this.faults.add(message)
+    this.options.onFault?.(message)
   }
 
   private changed(isConnected: boolean, reason: string): void {

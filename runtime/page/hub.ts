@@ -21,6 +21,8 @@ export interface HubOptions extends EventStreamLimits {
   /** Called for the first viewer. */
   readonly link: (telling: Telling) => Link
   readonly viewersMax?: number
+  /** A frame was left out, for one viewer. */
+  readonly onSkipped?: () => void
   /** After the last viewer has gone, for one that reloads. Default 5,000. */
   readonly lingerMs?: number
 }
@@ -86,7 +88,11 @@ export class PageHub {
   tell(frame: Frame): void {
     if (this.viewers.size === 0) return
     const data = JSON.stringify(frame)
-    for (const viewer of this.viewers) if (!viewer.send(data)) this.skipped += 1
+    for (const viewer of this.viewers) {
+      if (viewer.send(data)) continue
+      this.skipped += 1
+      this.options.onSkipped?.()
+    }
   }
 
   /** Lets go of the cluster; the streams end with the server. */

@@ -75,6 +75,9 @@ export async function openStore(directory: string): Promise<OpenedStore> {
   return new LmdbStore(directory, boot, discarded, records, remembered)
 }
 
+/** Keys among those of the remembered records; no space can be named so. */
+const condemnedPrefix = 'condemned/'
+
 class LmdbStore implements OpenedStore {
   private readonly spaces = new Map<string, LmdbSpace>()
   private readonly numbers = new Map<string, number>()
@@ -116,9 +119,21 @@ class LmdbStore implements OpenedStore {
   remembered(): Map<string, RememberedRecord> {
     const all = new Map<string, RememberedRecord>()
     for (const { key, value } of this.seen.getRange()) {
+      if (key.startsWith(condemnedPrefix)) continue
       all.set(key, JSON.parse(value.toString('utf8')) as RememberedRecord)
     }
     return all
+  }
+
+  /** Durable when it resolves. Rejects with NoRoomError. */
+  async condemn(uuid: string, reason: string): Promise<void> {
+    if (this.condemned(uuid) !== null) return
+    await assertRoom(this.directory, 1)
+    await this.seen.put(condemnedPrefix + uuid, Buffer.from(reason))
+  }
+
+  condemned(uuid: string): string | null {
+    return this.seen.get(condemnedPrefix + uuid)?.toString('utf8') ?? null
   }
 
   /** Waits for what is under way, syncs, and marks the store as clean. */

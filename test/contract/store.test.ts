@@ -252,6 +252,17 @@ for (const subject of subjects) {
     assert.equal(context.store.remembered().get('demo'), seen(5))
   })
 
+  test('a condemned log stays condemned over a restart', async (context) => {
+    assert.is(context.store.condemned('u1'), null)
+    await context.store.condemn('u1', 'a frame is missing')
+    await context.store.condemn('u1', 'another reason')
+    await context.store.close()
+    context.store = await context.reopen()
+    assert.is(context.store.condemned('u1'), 'a frame is missing')
+    assert.is(context.store.condemned('u2'), null)
+    assert.is(context.store.remembered().size, 0)
+  })
+
   test('property: agrees with a replay, whatever batches and key order', async (context) => {
     let number = 0
     await fc.assert(fc.asyncProperty(fc.array(operationArbitrary, { maxLength: 40 }),
@@ -329,6 +340,7 @@ async function storeWithMarker(directory: string, marker: object | string): Prom
   const store = await openStore(directory)
   await store.space('u1').apply([entry(1, storeNode({ id: 'a' }))])
   await store.remember('demo', { bucket: 'b' } as AssignmentAt & { bucket: string })
+  await store.condemn('u1', 'a reason')
   await store.close()
   const text = typeof marker === 'string' ? marker : JSON.stringify(marker)
   await writeFile(join(directory, 'marker.json'), text)
@@ -352,6 +364,7 @@ for (const [name, marker] of [
     assert.match(store.discarded ?? '', /machine/)
     assert.equal(store.space('u1').applied, { epoch: 0, sequence: 0 })
     assert.is(store.remembered().size, 1, 'what was remembered is synced by itself')
+    assert.is(store.condemned('u1'), 'a reason', 'and so is what was condemned')
     await store.space('u1').apply([entry(1, storeNode({ id: 'b' }))])
     await store.close()
     const again = await openStore(context.directory)

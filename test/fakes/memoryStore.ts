@@ -105,6 +105,7 @@ export class MemorySpaceStore implements SpaceStore {
 export class MemoryStore implements Store {
   private readonly spaces = new Map<string, MemorySpaceStore>()
   private readonly seen = new Map<string, RememberedRecord>()
+  private readonly reasons = new Map<string, string>()
 
   space(uuid: string): MemorySpaceStore {
     let space = this.spaces.get(uuid)
@@ -121,6 +122,14 @@ export class MemoryStore implements Store {
 
   remembered(): Map<string, RememberedRecord> {
     return structuredClone(this.seen)
+  }
+
+  async condemn(uuid: string, reason: string): Promise<void> {
+    if (!this.reasons.has(uuid)) this.reasons.set(uuid, reason)
+  }
+
+  condemned(uuid: string): string | null {
+    return this.reasons.get(uuid) ?? null
   }
 
   /** As after a crash of the machine: graphs were never synced, what is remembered was. */

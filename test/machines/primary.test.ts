@@ -25,6 +25,10 @@ const full: PrimaryEvent = { type: 'journalFull', reason: 'ENOSPC' }
 const healed: PrimaryEvent = { type: 'journalHealed' }
 const slow: PrimaryEvent = { type: 'bufferFull', reason: 'the disk does not keep up' }
 const drained: PrimaryEvent = { type: 'bufferDrained' }
+const filled: PrimaryEvent =
+  { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
+const cleared: PrimaryEvent =
+  { type: 'lossWindowCleared', reason: 'there is room in the loss window' }
 const handover: PrimaryEvent = { type: 'handoverRequested', to: 'n2', reason: 'drain' }
 const ready: PrimaryEvent = { type: 'handoverReady' }
 const targetLost: PrimaryEvent =
@@ -36,9 +40,11 @@ const run = (...events: PrimaryEvent[]) => {
   for (const event of events) running.actor.send(event)
   return running
 }
-/** The transcript, without the lease, which is valid wherever it serves. */
+/** Without the lease, which is valid wherever it serves, and while answers do not wait. */
 const told = (steps: readonly Step<typeof primaryMachine>[]) =>
-  transcript(primaryMachine, input, steps).replaceAll('serving.lease.valid | ', '')
+  transcript(primaryMachine, input, steps)
+    .replaceAll('serving.lease.valid | ', '').replaceAll('serving.answers.prompt | ', '')
+    .replaceAll(' | serving.answers.prompt', '')
 const stateOf = ({ actor }: ReturnType<typeof run>) => showState(actor.getSnapshot())
 
 test('a reign: opens, serves, loses a member, takes it in again, lapses', () => {
@@ -110,6 +116,24 @@ test('a disk that does not keep up throttles', () => {
     serving.membership.steady | serving.ingest.readOnly: ENOSPC
       progressed state:readOnly
       refuseWrites code:READ_ONLY`))
+})
+
+test('answers wait for room in the loss window', () => {
+  const reason = 'the loss window is as large as it may be'
+  const text = told([subscribed, filled, filled, full, cleared])
+    .split('\n').slice(5).join('\n')
+  assert.is(text, golden(`
+    > lossWindowFilled reason:the loss window is as large as it may be
+    serving.membership.steady | serving.ingest.open | serving.answers.throttled: ${reason}
+      progressed state:throttled
+    > lossWindowFilled reason:the loss window is as large as it may be
+    serving.membership.steady | serving.ingest.open | serving.answers.throttled: ${reason}
+    > journalFull reason:ENOSPC
+    serving.membership.steady | serving.answers.throttled | serving.ingest.readOnly: ENOSPC
+      progressed state:readOnly
+      refuseWrites code:READ_ONLY
+    > lossWindowCleared reason:there is room in the loss window
+    serving.membership.steady | serving.ingest.readOnly: there is room in the loss window`))
 })
 
 test('a handover: writes are held, the target has all, the record names it', () => {
@@ -215,7 +239,7 @@ test('every state is reached', () => {
     machine: primaryMachine, input: { ...input, inSync: ['n1', 'n2'] },
     events: [
       subscribed, lost('n2'), caughtUp('n3'), changed('n1', 'n2'), lapsed, full, healed, slow,
-      drained, handover, ready, targetLost, handedOver,
+      drained, filled, cleared, handover, ready, targetLost, handedOver,
     ],
   })
 })
@@ -227,13 +251,15 @@ test('every event is handled, or ignored for a reason', () => {
     machine: primaryMachine,
     events: [
       'writesSubscribed', 'leaseLapsed', 'deposed', 'journalFull', 'journalHealed', 'bufferFull',
-      'bufferDrained', 'memberLost', 'memberCaughtUp', 'inSyncChanged', 'compareAndSetRefused',
+      'bufferDrained', 'lossWindowFilled', 'lossWindowCleared', 'memberLost', 'memberCaughtUp', 'inSyncChanged', 'compareAndSetRefused',
       'handoverRequested', ...steps,
     ],
     ignoreTable: [
       { state: '', events: ['writesSubscribed'], reason: 'told once, while it opens' },
       ...['opening', 'handingOver', 'serving'].map((state) =>
         ({ state, events: ['bufferFull', 'bufferDrained'], reason: again })),
+      ...['opening', 'handingOver', 'serving'].map((state) =>
+        ({ state, events: ['lossWindowFilled', 'lossWindowCleared'], reason: again })),
       ...['opening', 'handingOver', 'serving'].map((state) =>
         ({ state, events: ['memberLost', 'memberCaughtUp'], reason: again })),
       { state: '', events: ['inSyncChanged'], reason: 'the outcome of one change in flight' },

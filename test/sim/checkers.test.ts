@@ -1,10 +1,11 @@
 /** Each checker finds what it is for: a product that is broken on purpose must not pass. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Applier } from '../../actors/applier.js'
 import { GroupCommit } from '../../actors/groupCommit.js'
 import { Ingest } from '../../actors/ingest.js'
 import { Lease } from '../../actors/lease.js'
-import { Member } from '../../actors/member.js'
+import { LossBound } from '../../actors/lossBound.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import type { Fault, Plan } from './plan.js'
 import { runPlan } from './run.js'
@@ -21,7 +22,7 @@ function plan(faults: readonly Fault[]): Plan {
   return {
     seed: 1, nodes, replicas: 2, minInSync: 2, faultsMs: 4000, latencyMs: 0.3, fsyncMs: 1,
     clocks: {}, clients: [{ thinkMs: 20, pipeline: 4 }, { thinkMs: 50, pipeline: 1 }],
-    requestsMax: 500, faults,
+    requestsMax: 500, faults, maxLoss: { entries: 2 }, whenUnderReplicated: 'accept',
   }
 }
 
@@ -64,6 +65,11 @@ test('I2: a lease that never runs out', async () => {
     found.add(await broken(Lease.prototype, 'valid', () => () => true, [alone]))
   }
   assert.ok(found.has('I2'), `found: ${[...found].join()}`)
+})
+
+test('answers beyond what may be lost', async () => {
+  const found = await broken(LossBound.prototype, 'limit', () => () => Infinity, [])
+  assert.is(found, 'maxLoss')
 })
 
 test('I4: answers before the fdatasync', async () => {
@@ -119,10 +125,8 @@ test('I8: a store that leaves entries out', async () => {
 })
 
 test('I8: a store that applies what is not committed', async () => {
-  const found = await broken(Member.prototype, 'commitUpTo', (commitUpTo) => function eager(
-    this: Member, sequence: number
-  ) {
-    commitUpTo.call(this as never, (sequence > 0 ? this.log.end.sequence : sequence) as never)
+  const found = await broken(Applier.prototype, 'target', () => function eager(this: Applier) {
+    return this['options'].log.durable.sequence
   } as never, [])
   assert.is(found, 'I8')
 })

@@ -2,6 +2,7 @@
  * What is going to happen in a run, as data, drawn from its seed before it begins: so a run can
  * be printed, cut down to what still fails, and run again.
  */
+import type { MaxLoss } from '../../machines/protocol.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 
 /** The space of every run. */
@@ -48,6 +49,8 @@ export interface Plan {
   readonly nodes: readonly string[]
   readonly replicas: number
   readonly minInSync: number
+  readonly maxLoss: MaxLoss | null
+  readonly whenUnderReplicated: 'accept' | 'wait' | 'refuse'
   /** From the start of the workload to the end of the faults, ms. */
   readonly faultsMs: number
   readonly clocks: Readonly<Record<string, { rate: number; wallOffsetMs: number }>>
@@ -88,7 +91,7 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
   const kinds = swarm(random, only)
   const faults = isCalm ? [] : drawFaults(random, kinds, nodes, faultsMs)
   return {
-    seed, nodes, replicas, faultsMs, faults,
+    seed, nodes, replicas, faultsMs, faults, ...drawBounds(seed),
     minInSync: random.chance(0.8) ? Math.min(2, replicas + 1) : 1 + random.integer(replicas + 1),
     clocks: Object.fromEntries(nodes.map((node) => [node, random.chance(0.5)
       ? { rate: 1, wallOffsetMs: 0 }
@@ -103,6 +106,16 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
     })),
     requestsMax: 2000,
   }
+}
+
+/** By a random source of its own, so that what else is drawn from a seed does not change. */
+function drawBounds(seed: number): Pick<Plan, 'maxLoss' | 'whenUnderReplicated'> {
+  const random = new SeededRandom(seed).fork('loss')
+  const maxLoss = random.pick([
+    null, null, null, { entries: 1 + random.integer(6) }, { bytes: 300 + random.integer(2000) },
+    { entries: 1 + random.integer(20), ms: random.pick([1, 5, 50]) },
+  ])
+  return { maxLoss, whenUnderReplicated: random.pick(['accept', 'accept', 'wait', 'refuse']) }
 }
 
 /** Half of the runs have all kinds, the others a random part of them (swarm testing). */

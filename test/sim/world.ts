@@ -94,8 +94,9 @@ export class World {
     world.cluster.clock.afterStep = () => world.afterStep()
     await world.cluster.boot()
     world.operator = new ClientConnection(world, 'operator')
-    const { replicas, minInSync } = plan
-    await world.cluster.createSpace({ replicas, minInSync }, space)
+    const { replicas, minInSync, maxLoss, whenUnderReplicated } = plan
+    await world.cluster.createSpace(
+      { replicas, minInSync, whenUnderReplicated, ...(maxLoss && { maxLoss }) }, space)
     return world
   }
 

@@ -100,6 +100,8 @@ export function listens(port: number): Promise<boolean> {
     }
     socket.setTimeout(1000, () => end(false))
     socket.once('error', () => end(false))
+    // A proxy before it takes the connection, and closes it while nobody listens behind.
+    socket.once('close', () => end(false))
     socket.once('data', (data) => end(data.toString().startsWith('INFO ')))
   })
 }

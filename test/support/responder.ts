@@ -75,7 +75,7 @@ export class Responder {
       role: 'primary', state: 'serving', reason: 'won', endSequence: this.sequence,
       durableSequence: this.sequence, appliedSequence: this.sequence,
       commitSequence: this.sequence, safeSequence: 0, digest: 'abc', nodes: 1, edges: 0,
-      lossWindow: { entries: this.sequence, bytes: 100, ms: 5 },
+      maxLoss: null, throttled: false, lossWindow: { entries: this.sequence, bytes: 100, ms: 5 },
       lag: {
         n2: {
           lagBytes: 2048, lagMs: 1500, durableSequence: 0, appliedSequence: 0,

@@ -262,6 +262,9 @@ export function processStore(
     },
     remember: (space, seen) => call(caller, 'store', 'remember', () => store.remember(space, seen)),
     remembered: () => store.remembered(),
+    condemn: (uuid, reason) =>
+      call(caller, 'store', 'condemn', () => store.condemn(uuid, reason)),
+    condemned: (uuid) => store.condemned(uuid),
     close: () => call(caller, 'store', 'close', () => store.close()),
   }
 }

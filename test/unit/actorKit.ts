@@ -140,6 +140,7 @@ export class Path {
         journal.steps.push(`answered ${to}`)
       },
       inSyncCount: () => this.inSync,
+      isUnderReplicated: () => this.inSync < 2,
       onWritten: (frame) => {
         this.shipped.push(frame)
         journal.steps.push('shipped')

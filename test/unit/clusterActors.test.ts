@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { SalvageFiles } from '../../actors/ports.js'
+import { subjects } from '../../machines/subjects.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { SimCluster } from '../support/simCluster.js'
 import { SimNode } from '../support/simNode.js'
@@ -37,6 +38,14 @@ function holdSave(salvages: SalvageFiles): { isHeld: boolean; go: () => void } {
     return await save(header, frames)
   }
   return held
+}
+
+function alerts(cluster: SimCluster): Record<string, unknown>[] {
+  const heard: Record<string, unknown>[] = []
+  cluster.client.subscribe(subjects.alert('demo'), (message) => {
+    heard.push(JSON.parse(Buffer.from(message.data).toString()) as Record<string, unknown>)
+  })
+  return heard
 }
 
 async function withFork(cluster: SimCluster): Promise<SimNode> {
@@ -77,6 +86,33 @@ test('a truncation that outlasts its reign does not cut the log of the next', as
   await cluster.writes(3, 'durable')
   second.start()
   await cluster.check()
+})
+
+test('a fork is told by an alert: how much, and where it is kept', async () => {
+  const cluster = await reigning()
+  const heard = alerts(cluster)
+  const old = await withFork(cluster)
+  old.start()
+  await cluster.until('it is cut', () => heard.some(({ kind }) => kind === 'fork'))
+  const { node, entries, salvage } = heard.find(({ kind }) => kind === 'fork')!
+  assert.equal({ node, entries }, { node: old.id, entries: 2 })
+  const [kept] = await old.actor.context!.ports.salvages.list()
+  assert.is(salvage, kept?.name)
+})
+
+test('a store that differs is told by an alert, once', async () => {
+  const cluster = await reigning()
+  const heard = alerts(cluster)
+  const [a] = replicas(cluster)
+  const { store } = a.space().member
+  Object.defineProperty(store, 'digest', { get: () => 'another', configurable: true })
+  for (let i = 0; i < 3; i += 1) {
+    await cluster.writes(2, 'committed')
+    await cluster.run(500)
+  }
+  const told = heard.filter(({ kind }) => kind === 'divergence')
+  assert.equal(told.map(({ node, member }) => ({ node, member })),
+    [{ node: cluster.primary()!.id, member: a.id }])
 })
 
 test('a member that truncates while it is promoted ends up with a whole log', async () => {

@@ -85,6 +85,26 @@ test('a damaged primary is succeeded although its announcement is lost', async (
   assert.is(old.space().roleState.role, 'damaged')
 })
 
+test('a log found to lack what the store holds stays damaged when the store is lost', async () => {
+  const cluster = await reigning()
+  const [one] = replicas(cluster)
+  await cluster.converged()
+  one.kill()
+  const path = one.disk.paths('/data/journal').filter((p) => one.disk.bytesOf(p).length).at(-1)!
+  // Its last flushes look torn, and are cut.
+  one.disk.cut(path, one.disk.bytesOf(path).length - 700)
+  one.start()
+  await cluster.until('it sees that', () => one.life !== null
+    && one.actor.spaces.get('demo')?.roleState.role === 'damaged')
+  one.powerCut()
+  one.store.discardGraphs()
+  await cluster.run(100)
+  one.start()
+  await cluster.until('it is back', () => one.actor.spaces.get('demo') !== undefined)
+  await cluster.run(3000)
+  assert.is(one.space().roleState.role, 'damaged')
+})
+
 test('a read that the journal cannot serve gets an error, and the process lives', async () => {
   const cluster = await reigning()
   const [one, other] = replicas(cluster)

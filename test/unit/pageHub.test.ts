@@ -149,6 +149,26 @@ test('a viewer that hangs loses frames alone, is told so, and gets the present a
   await close()
 })
 
+test('a present state larger than what may wait is told once, and nothing is left out', async () => {
+  const { hub, url, links, close } = await kit()
+  const first = await view(url)
+  const { telling } = links[0]!
+  for (let number = 1; number <= 40; number += 1) {
+    telling.onEnvelope(envelope(`n${number}`, 1, ['node']))
+    telling.onEnvelope(transition(`n${number}`, 2, 'node', 'running', 'x'.repeat(100_000)))
+    await waitFor('it', () => first.of('inspection').length === number * 2)
+  }
+  const second = await view(url)
+  second.pause()
+  for (let number = 3; number < 50; number += 1) {
+    telling.onEnvelope(transition('n1', number, 'node', 'running'))
+  }
+  second.resume()
+  await waitFor('all', () => second.of('inspection').length === 40 + 47)
+  assert.equal([hub.skipped, second.of('gap').length], [0, 0])
+  await close()
+})
+
 test('a viewer that takes nothing for long is cut off', async () => {
   const { hub, url, links, close } = await kit({ stuckMs: 200 })
   const hanging = await view(url)

@@ -23,7 +23,7 @@ const member = (name: string, over: Partial<ClusterMember> = {}): ClusterMember 
 const space = (id: string, over: Partial<ClusterSpace> = {}): ClusterSpace => ({
   id, uuid: 'u', epoch: 4, primary: 'n1', inSync: ['n1', 'n2', 'n3'], minInSync: 2, rf: 3,
   ack: 'durable', endSequence: 1042, commitSequence: 1042, safeSequence: 1039,
-  lossWindow: { entries: 3, bytes: 420, ms: 4 }, blocked: null, lastPromotionMs: null,
+  lossWindow: { entries: 3, bytes: 420, ms: 4 }, maxLoss: null, throttled: false, blocked: null, lastPromotionMs: null,
   members: [member('n1', { role: 'primary', state: 'serving' }), member('n2'), member('n3')],
   ...over,
 })

@@ -122,7 +122,8 @@ export class Books {
     const { ack, epoch, node } = answer
     if (ack === 'memory') return
     const isSalvaged = this.salvaged.has(token)
-    const isDiskLost = this.world.checks.logs.disksLost.has(node)
+    const { disksLost, tailsCut } = this.world.checks.logs
+    const isDiskLost = disksLost.has(node) || tailsCut.has(node)
     if (ack === 'durable' && (isSalvaged || isDiskLost)) return
     if (ack === 'committed' && this.mayMove && (isSalvaged || isDiskLost)) return
     this.world.violate(ack === 'committed' ? 'I5' : 'I6', `${token} (asked ${level}) was answered `
@@ -130,8 +131,12 @@ export class Books {
       + (isSalvaged ? 'in a salvage only' : 'neither in the log nor in a salvage'))
   }
 
-  /** "Not taken" is definite: nothing of it may be in the log. */
+  /**
+   * "Not taken" is definite: nothing of it may be in the log. Beside a forced reign the one before
+   * may go on for a while, and refuse what the other takes: I2 does not cover it.
+   */
   private refused(placed: Map<string, LogEntry[]>): void {
+    if (this.world.checks.record.hasForced) return
     for (const write of this.world.history.writes) {
       const isRefused = write.attempts.length > 0 && write.attempts.every(({ answer }) =>
         answer?.ok === false && answer.outcome === 'notTaken')

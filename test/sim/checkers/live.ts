@@ -34,10 +34,34 @@ export class LiveChecks {
       const answer = JSON.parse(Buffer.from(data).toString()) as WriteAnswer
       this.reigns.answered(node, answer)
       this.logs.answered(node, answer)
+      this.withinBound(node, answer)
       if (answer.ack === 'committed') this.record.committed(node, answer)
     } else if (subject.startsWith(ackPrefix)) {
       const decoded = control.ackMessage(data)
       if (decoded.ok && decoded.value.kind === 'ack') this.logs.acked(node, decoded.value)
+    }
+  }
+
+  /** Section 5 of the books: what is acknowledged and not safe stays within `maxLoss`. */
+  private withinBound(node: SimNode, { sequence }: WriteAnswer): void {
+    const { member, primaryRole } = node.space(space)
+    const { log } = member
+    const { maxLoss, whenUnderReplicated } = this.world.plan
+    if (sequence <= log.safeSequence || !primaryRole) return
+    if (primaryRole.followers.isUnderReplicated) {
+      if (whenUnderReplicated === 'accept') return
+      if (!maxLoss && whenUnderReplicated === 'wait') {
+        this.world.violate('maxLoss', `${node.id} answers ${sequence}, safe is `
+          + `${log.safeSequence}, and it is alone in sync`)
+      }
+    }
+    const nowMs = node.life!.clock.monotonicMs()
+    const all = log.above(log.safeSequence, nowMs)
+    const { entries = Infinity, bytes = Infinity, ms = Infinity } = maxLoss ?? {}
+    const above = log.above(sequence, nowMs).bytes
+    if (sequence - log.safeSequence > entries || all.bytes - above > bytes + 1 || all.ms > ms) {
+      this.world.violate('maxLoss', `${node.id} answers ${sequence}, safe is ${log.safeSequence}: `
+        + `${all.bytes - above} bytes, ${all.ms} ms, of ${JSON.stringify(maxLoss)}`)
     }
   }
 

@@ -36,6 +36,8 @@ export class LogChecks {
   /** Disks that are gone, by the node that had them: what only they had may be missing. */
   readonly disksLost = new Set<string>()
   readonly disksFlipped = new Set<string>()
+  /** Nodes whose last flush was cut for a flipped bit: what only they had may be missing. */
+  readonly tailsCut = new Set<string>()
 
   constructor(private readonly world: World) {}
 
@@ -131,7 +133,10 @@ export class LogChecks {
     const promised = endOf(ghost.durable)
     const has = endOf(history).sequence >= promised.sequence
       && epochAt(history, promised.sequence) === promised.epoch
-    if (!has && ghost.bitFlipped) this.world.checks.record.tailCut()
+    if (!has && ghost.bitFlipped) {
+      this.tailsCut.add(node.id)
+      this.world.checks.record.tailCut()
+    }
     else if (!has && promised.sequence > 0) {
       this.world.violate('I12', `${node.id} recovers ${JSON.stringify(history)}, durable was `
         + JSON.stringify(ghost.durable))

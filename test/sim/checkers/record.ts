@@ -45,6 +45,11 @@ export class RecordChecks {
     this.isTailCut = true
   }
 
+  /** A forced reign has begun. */
+  get hasForced(): boolean {
+    return this.forcedEpochs.size > 0
+  }
+
   /** What was promised to `committed` writes may be undone, and must be accounted for then. */
   get mayLoseCommitted(): boolean {
     return this.isForced || this.isWiped || this.isTailCut

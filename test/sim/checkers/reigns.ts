@@ -52,7 +52,7 @@ export function wouldServe(node: SimNode): boolean {
   const actor = node.life?.actor.spaces.get(space)
   const role = actor?.primaryRole
   if (!actor || !role || node.life!.connection?.isClosed !== false) return false
-  return !role['isOver'] && role['handingTo'] === null && role['subscription'] !== null
+  return !role['isOver'] && role['handover'].to === null && role['subscription'] !== null
     && !role['ingest']['replies'].isOver && actor.member.lease !== null && isValid(actor.member.lease)
 }
 

@@ -5,11 +5,12 @@
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
 import { leaseMutants } from './leaseMutants.js'
+import { lossMutants } from './lossMutants.js'
 import type { Mutant } from './mutant.js'
 import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
-  ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants,
+  ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants, ...lossMutants,
 ]
 
 /** Throws when there is none of that name. */

@@ -78,15 +78,20 @@ export const promotionMutants: readonly Mutant[] = [
         replace: "if (current?.revision === revision) return { kind: 'refused', current };",
       },
       {
-        file: 'actors/primary.js',
-        find: "this.ingest.end('NOT_PRIMARY', 'the reign is being handed over');",
+        file: 'actors/handover.js',
+        find: "ingest.end('NOT_PRIMARY', 'the reign is being handed over');",
         replace: '',
       },
       {
-        file: 'actors/primary.js',
+        file: 'actors/handover.js',
         find: "if (settlement.kind !== 'applied') {",
-        replace: "if (settlement.kind !== 'applied') { this.transferring = false; "
-          + 'this.handingTo = null; this.gate.open(); return;',
+        replace: "if (settlement.kind !== 'applied') { this.isTransferring = false; "
+          + 'this.to = null; this.options.onPatienceOver(); return;',
+      },
+      {
+        file: 'actors/primary.js',
+        find: 'onPatienceOver: () => this.passOn(),',
+        replace: 'onPatienceOver: () => this.gate.open(),',
       },
     ],
     scenarios: ['hole-2-handover'],
@@ -96,8 +101,8 @@ export const promotionMutants: readonly Mutant[] = [
     name: 'hand-over-to-one-that-is-behind',
     why: 'A planned handover promises to lose nothing, whatever the level of the answer was.',
     edits: [{
-      file: 'actors/primary.js',
-      find: ' && followers.hasAll(this.handingTo)', replace: '',
+      file: 'actors/handover.js',
+      find: ' && followers.hasAll(this.to)', replace: '',
     }],
     scenarios: ['handover-to-one-behind'],
     evidence: /^I6: \d+ is not in the log/,

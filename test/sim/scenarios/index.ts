@@ -2,6 +2,7 @@ import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
 import { journalScenarios } from './journal.js'
 import { leaseScenarios } from './lease.js'
+import { lossScenarios } from './loss.js'
 import { promotionScenarios } from './promotion.js'
 import type { Scenario } from './scenario.js'
 import { Stage } from './stage.js'
@@ -9,7 +10,7 @@ import { Transcript } from './transcript.js'
 
 export const scenarios: readonly Scenario[] = [
   ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
-  ...journalScenarios,
+  ...journalScenarios, ...lossScenarios,
 ]
 
 /** Throws when there is none of that name. */

@@ -4,7 +4,7 @@
  */
 import type { SpaceActor } from '../../../actors/space.js'
 import type { WriteAnswer } from '../../../actors/ports.js'
-import type { Position } from '../../../machines/protocol.js'
+import type { Position, SpaceSettings } from '../../../machines/protocol.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { Answer, SimObserver, SimOptions } from '../../support/simCluster.js'
@@ -14,10 +14,12 @@ import { Network } from './network.js'
 import type { Kind } from './network.js'
 import type { Transcript } from './transcript.js'
 
-export interface StageOptions extends Omit<SimOptions, 'bucket' | 'observer'> {
+export interface StageOptions extends Omit<SimOptions, 'bucket' | 'observer' | 'settings'> {
   /** Members besides the primary; default 2. */
   readonly replicas?: number
   readonly minInSync?: number
+  /** Other settings of the space. */
+  readonly settings?: Partial<SpaceSettings>
   /** The member that reigns first; the others are members too. Default n1. */
   readonly primary?: string
 }
@@ -55,7 +57,7 @@ export class Stage {
 
   /** A space whose members all are in sync, with a few committed entries, and `primary` reigns. */
   static async set(options: StageOptions, transcript: Transcript): Promise<Stage> {
-    const { replicas = 2, minInSync, primary = 'n1', ...rest } = options
+    const { replicas = 2, minInSync, settings = {}, primary = 'n1', ...rest } = options
     let cluster: SimCluster | null = null
     const arbiter = new HinderedBucket(
       (connection) => cluster?.owners.get(connection)?.name ?? '?',
@@ -68,7 +70,7 @@ export class Stage {
     cluster = await SimCluster.start({ ...rest, bucket: arbiter.bucket, observer })
     transcript.begin(cluster.clock)
     const stage = new Stage(cluster, arbiter, transcript)
-    await cluster.createSpace({ replicas, ...(minInSync ? { minInSync } : {}) })
+    await cluster.createSpace({ replicas, ...(minInSync ? { minInSync } : {}), ...settings })
     await stage.until('all are in sync', () => stage.inSync.length === replicas + 1
       && stage.record.state === 'open')
     if (stage.primary !== primary) await stage.handOver(primary)

@@ -1,0 +1,100 @@
+import { handedOver } from '../machines/assignments.js'
+import type { PrimaryEvent } from '../machines/primary.js'
+import type { AssignmentAt, NodeId } from '../machines/protocol.js'
+import type { Followers } from './followers.js'
+import type { Ingest } from './ingest.js'
+import type { Member } from './member.js'
+import type { TimerHandle } from './ports.js'
+import { passOnMs } from './writeGate.js'
+
+export interface HandoverOptions {
+  readonly member: Member
+  readonly followers: Followers
+  readonly ingest: Ingest
+  readonly record: () => AssignmentAt
+  readonly isOver: () => boolean
+  readonly send: (event: PrimaryEvent) => void
+  /** The record is another one than this reign wrote last. */
+  readonly onRefused: (current: AssignmentAt | null) => void
+  /** The patience with the new primary is over: what was held goes to it as it is. */
+  readonly onPatienceOver: () => void
+}
+
+/** A planned handover: drained, then the reign is given away by one compare-and-set. */
+export class Handover {
+  to: NodeId | null = null
+  /** The compare-and-set in favour of the target was sent: nothing is answered positively. */
+  isTransferring = false
+  /** The arbiter answered since this handover began: else its last step would have no end. */
+  private isArbiterHeard = false
+  private timer: TimerHandle | null = null
+
+  constructor(private readonly options: HandoverOptions) {}
+
+  begin(to: NodeId): void {
+    const { member, ingest } = this.options
+    this.to = to
+    this.isArbiterHeard = false
+    member.context.commits.mark(ingest)
+    void this.hearArbiter()
+  }
+
+  giveUp(): void {
+    this.to = null
+  }
+
+  stop(): void {
+    if (this.timer) this.options.member.context.ports.clock.clearTimeout(this.timer)
+  }
+
+  /** While it is away, a reign goes on; a compare-and-set would hold it up without an end. */
+  private async hearArbiter(): Promise<void> {
+    const { records } = this.options.member.context
+    const read = await records.read(this.options.member.space).catch(() => null)
+    this.isArbiterHeard = read?.kind === 'present'
+    this.check()
+  }
+
+  /** Whether the target has everything, or has died. */
+  check(): void {
+    const { member, followers, ingest, send } = this.options
+    if (!this.to || this.options.isOver()) return
+    if (member.context.peers.isProvenDead(this.to)) {
+      send({ type: 'handoverTargetLost', reason: `${this.to} died before the handover` })
+      return
+    }
+    const isFlushed = ingest.isIdle && member.log.durable.sequence === member.log.end.sequence
+    if (isFlushed && this.isArbiterHeard && followers.hasAll(this.to)) {
+      followers.recommit()
+      send({ type: 'handoverReady' })
+    }
+  }
+
+  /** From the sending of this compare-and-set on, nothing is answered positively. */
+  async transfer(to: NodeId): Promise<void> {
+    const { member, ingest, isOver, onRefused } = this.options
+    const { records, ports, peers, settings } = member.context
+    const { assignment, revision } = this.options.record()
+    const life = peers.heardLife(to)
+    if (!life) return onRefused(null)
+    this.isTransferring = true
+    ingest.end('NOT_PRIMARY', 'the reign is being handed over')
+    const epoch = Math.max(assignment.epoch, member.highestEpoch) + 1
+    const next = handedOver(assignment, epoch, to, life, member.signature())
+    const settlement = await records.settle(next, revision, () =>
+      !isOver() && member.context.wire.isOpen)
+    if (settlement.kind !== 'applied') {
+      if (settlement.kind === 'refused') onRefused(settlement.current)
+      return
+    }
+    member.sawEpoch(next.epoch)
+    member.announce({
+      kind: 'resigned', assignment, revision: settlement.record.revision,
+      reason: `handed over to ${to}`,
+    })
+    if (isOver()) return
+    // The new primary announces itself; if it never does, the writers ask again by themselves.
+    this.timer = ports.clock.setTimeout(
+      () => this.options.onPatienceOver(), passOnMs(settings.standByMs))
+  }
+}

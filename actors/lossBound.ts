@@ -1,0 +1,38 @@
+import type { SpaceSettings } from '../machines/protocol.js'
+import type { Clock } from './ports.js'
+import type { SpaceLog } from './spaceLog.js'
+
+export interface LossBoundOptions {
+  readonly log: SpaceLog
+  readonly clock: Clock
+  readonly settings: SpaceSettings
+  /** Fewer than min(2, RF) members are in sync: the safe sequence stands still. */
+  readonly isUnderReplicated: () => boolean
+}
+
+/**
+ * How far answers may run ahead of the safe sequence: `maxLoss` and `whenUnderReplicated` of the
+ * space. A write above that is durable all the same, and answered when there is room.
+ */
+export class LossBound {
+  constructor(private readonly options: LossBoundOptions) {}
+
+  /** Highest sequence that may be answered now; Infinity where nothing bounds it. */
+  limit(): number {
+    const { settings: { maxLoss, whenUnderReplicated = 'accept' }, log } = this.options
+    if (!maxLoss && whenUnderReplicated !== 'wait') return Infinity
+    const safe = log.safeSequence
+    const isUnder = this.options.isUnderReplicated()
+    if (isUnder && whenUnderReplicated === 'accept') return Infinity
+    if (!maxLoss) return isUnder ? safe : Infinity
+    const { entries = Infinity, bytes, ms = Infinity } = maxLoss
+    if (ms < Infinity && log.ageAbove(safe, this.options.clock.monotonicMs()) >= ms) return safe
+    return Math.min(safe + entries, bytes === undefined ? Infinity : log.reach(safe, bytes))
+  }
+
+  /** Writes are not even taken: the space asks for that while it is under-replicated. */
+  get refuses(): boolean {
+    return this.options.settings.whenUnderReplicated === 'refuse'
+      && this.options.isUnderReplicated()
+  }
+}

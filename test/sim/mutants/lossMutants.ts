@@ -1,0 +1,27 @@
+/** Guards of the loss window. */
+import type { Mutant } from './mutant.js'
+
+export const lossMutants: readonly Mutant[] = [
+  {
+    name: 'answer-beyond-max-loss',
+    why: 'A space that says how much may be lost has to be believed.',
+    edits: [{
+      file: 'actors/replies.js',
+      find: 'if (waiting.last > this.bound.limit()) {',
+      replace: 'if (false) {',
+    }],
+    scenarios: ['loss-window-full'],
+    evidence: /8 of 8 are answered while no replica has any of them/,
+  },
+  {
+    name: 'count-from-the-commit-sequence',
+    why: 'What one member alone has committed is not safe: its disk may be lost.',
+    edits: [{
+      file: 'machines/commit.js',
+      find: 'if (inSyncCount < Math.min(2, replicationFactor))',
+      replace: 'if (false)',
+    }],
+    scenarios: ['alone-and-waiting'],
+    evidence: /^I5|5 of 5 are answered while one member is in sync/,
+  },
+]
