@@ -2,7 +2,9 @@
  * The page, in a real Chromium, of a real `engram up --playground`. Needs Chromium; fails without,
  * unless ENGRAM_NO_BROWSER=1.
  */
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { Browser, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
@@ -10,6 +12,7 @@ import {
   noBrowser, openPage, playedCluster, seriousFaults, startBrowser,
 } from '../support/browser.js'
 import type { PlayedCluster, Viewed } from '../support/browser.js'
+import { root, temporaryDirectory } from '../support/environment.js'
 import { note, shared, skipped, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
@@ -218,6 +221,24 @@ inBrowser('a recording is saved, opened and addressed', async ({ browser, base, 
   await other.page.getByRole('alert').getByText('line 1 is no frame').waitFor()
   assert.equal(other.errors, [])
 })
+
+inBrowser('a recording of the simulator is opened', async ({ browser, base }, stage) => {
+  const file = join(temporaryDirectory('page-sim'), 'run.ndjson')
+  const { status, stderr } = spawnSync(process.execPath, [
+    join(root, 'dist', 'test', 'sim', 'main.js'), '--seed', '7', '--recording', file,
+  ], { encoding: 'utf8' })
+  assert.is(status, 0, stderr)
+  const { page, errors } = await openPage(browser, base)
+  stage.onEnd(() => page.close())
+  await page.locator('[data-open]').setInputFiles(file)
+  await page.locator('[data-connection=file]').waitFor()
+  await go(page, 'timeline')
+  await page.locator('[data-promotion]').first().waitFor()
+  await go(page, 'charts')
+  await page.locator('[data-chart]').waitFor()
+  await page.locator('[data-active=true]').first().waitFor()
+  assert.equal(errors, [])
+}, 60)
 
 inBrowser('the killed node is started from the page and is a replica again', async ({ page }) => {
   await go(page, 'try')

@@ -45,6 +45,15 @@ test('a transition shows at its own time, within a frame that came later', () =>
   assert.equal(actor?.enteredMs, { promoting: 940 })
 })
 
+test('a story shows at the time of what it tells, not when it was told', () => {
+  const told = (at: number): Frame => ({
+    kind: 'story', atMs: 10_000,
+    line: { at: new Date(at).toISOString(), kind: 'reign', text: 'n2 reigns' },
+  })
+  const times = [9_800, 10_500, 100].map((at) => itemsOf(told(at))[0]?.atMs)
+  assert.equal(times, [9_800, 10_000, 8_000], 'within two seconds, and never later')
+})
+
 test('a state that stays active keeps the time of its entry', () => {
   const script = new PageFrames()
   script.present(100, 'n1', [script.actor('p', { serving: { ingest: 'open', lease: 'valid' } })])

@@ -133,6 +133,7 @@ function space(primary: string | null): ClusterSpace {
     id: 'demo', uuid: '', epoch: 1, primary, inSync: ['n1', 'n2'], minInSync: 2, rf: 2,
     ack: 'durable', endSequence: 7, commitSequence: 6, safeSequence: 5, blocked: null,
     lossWindow: { entries: 3, bytes: 1_234, ms: 4 }, lastPromotionMs: null,
+    maxLoss: null, throttled: false,
     members: [member('n1', 0), member('n2', 12)],
   }
 }

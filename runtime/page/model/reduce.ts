@@ -18,17 +18,26 @@ const delayMaxMs = 2_000
  * counts envelopes comes first.
  */
 export function itemsOf(frame: Frame): Item[] {
-  const head: Item = { atMs: frame.atMs, kind: 'frame', frame }
+  const head: Item = { atMs: timeOf(frame), kind: 'frame', frame }
   if (frame.kind !== 'inspection' || frame.envelope.present !== null) return [head]
   const { node, events } = frame.envelope
   let earliest = frame.atMs
   const items = events.map((event): Item => {
-    const told = 'atMs' in event ? event.atMs : frame.atMs
-    const atMs = Math.min(frame.atMs, Math.max(told, frame.atMs - delayMaxMs))
+    const atMs = within(frame.atMs, 'atMs' in event ? event.atMs : frame.atMs)
     earliest = Math.min(earliest, atMs)
     return { atMs, kind: 'event', node, event }
   })
   return [{ ...head, atMs: earliest }, ...items]
+}
+
+/** A story is told a moment after what it tells of. */
+function timeOf(frame: Frame): number {
+  return frame.kind === 'story' ? within(frame.atMs, Date.parse(frame.line.at)) : frame.atMs
+}
+
+function within(frameMs: number, toldMs: number): number {
+  return Number.isFinite(toldMs) ? Math.min(frameMs, Math.max(toldMs, frameMs - delayMaxMs))
+    : frameMs
 }
 
 export function reduce(state: PageState, items: readonly Item[]): PageState {

@@ -76,7 +76,7 @@ function StepIcon({ isForward }: { readonly isForward?: boolean }) {
 
 export function Footer() {
   const input = useRef<HTMLInputElement>(null)
-  const isLive = at.value === null
+  const isLive = at.value === null && fileName.value === null
   const isPlaying = speed.value !== 0
   return (
     <footer class="bar">

@@ -211,7 +211,8 @@ function SpaceTable({ spaces }: { readonly spaces: readonly ClusterSpace[] }) {
             <td>{space.inSync.join(', ')}</td>
             <td class="number">{countText(space.commitSequence)}</td>
             <td class="number">{countText(space.safeSequence)}</td>
-            <td data-loss>{lossText(space)}</td>
+            <td data-loss>{lossText(space)}
+              {space.throttled && <> <span class="badge lagging">answers wait</span></>}</td>
           </tr>
         ))}
       </tbody>
