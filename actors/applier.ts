@@ -1,4 +1,4 @@
-import type { LogEntry } from '../machines/memory.js'
+import type { KeyRetention, LogEntry } from '../machines/memory.js'
 import { assertInvariant } from '../machines/invariants.js'
 import type { Clock, FrameCodec, Logger, SpaceStore, TimerHandle } from './ports.js'
 import type { Overlay } from './overlay.js'
@@ -11,6 +11,7 @@ export interface ApplierOptions {
   readonly codec: FrameCodec
   readonly clock: Clock
   readonly logger: Logger
+  readonly keyRetention: () => KeyRetention
   readonly onApplied: () => void
   readonly onFailed: (error: unknown) => void
 }
@@ -103,7 +104,7 @@ export class Applier {
         const last = entries[entries.length - 1]!.sequence
         assertInvariant('I8', last <= this.target(),
           () => `entry ${last} would go into the store, committed is ${this.target()}`)
-        await store.apply(entries)
+        await store.apply(entries, this.options.keyRetention())
         overlay.applied(last)
         this.release()
         this.options.onApplied()

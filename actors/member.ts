@@ -1,6 +1,7 @@
 import type { Signature } from '../machines/assignments.js'
 import { elapsedMs } from '../machines/grants.js'
 import type { Instant } from '../machines/grants.js'
+import { defaultKeyRetention } from '../machines/memory.js'
 import type { LogEntry } from '../machines/memory.js'
 import type { Announcement, AssignmentAt, NodeId, Position } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
@@ -96,6 +97,8 @@ export class Member {
       codec: ports.frames,
       clock: ports.clock,
       logger: ports.logger,
+      keyRetention: () =>
+        ({ ...defaultKeyRetention, ...this.record?.assignment.settings.keys }),
       onApplied: () => this.onApplied(),
       onFailed: (error) => context.fatal(error),
     })

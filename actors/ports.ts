@@ -8,7 +8,7 @@ import type {
   SurveyRequest, WalHeader,
 } from '../machines/protocol.js'
 import type {
-  EpochStart, KeyRecord, LogEntry, MemoryEdge, MemoryNode, Operation,
+  EpochStart, KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode, Operation,
 } from '../machines/memory.js'
 
 // ---------------------------------------------------------------- clock, random, logger
@@ -367,8 +367,11 @@ export interface SpaceStore extends GraphReader {
   /** Activations for nodes that do not exist: logged, no effect, the same on every member. */
   readonly ignoredCount: number
   key(key: string): KeyRecord | undefined
-  /** Entries that continue `applied` exactly; graph, keys, position: one transaction. */
-  apply(entries: readonly LogEntry[]): Promise<void>
+  /**
+   * Entries that continue `applied` exactly; graph, keys, position: one transaction. Forgets keys
+   * beyond the retention (default: `defaultKeyRetention`), soon if not at once.
+   */
+  apply(entries: readonly LogEntry[], keys?: KeyRetention): Promise<void>
 }
 
 /** A space's record as this node saw it last, and in which bucket. */

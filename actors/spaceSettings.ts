@@ -1,15 +1,17 @@
+import type { KeyRetention } from '../machines/memory.js'
 import type { MaxLoss, SpaceSettings } from '../machines/protocol.js'
 
 const levels = ['memory', 'durable', 'committed'] as const
 const modes = ['accept', 'wait', 'refuse'] as const
 const maxLossKeys = ['entries', 'bytes', 'ms'] as const
+const retentionKeys = ['ms', 'count'] as const
 
 /**
  * The settings of a space as an order asks for them, defaults filled in.
  * @returns the settings, or in words what is wrong with them
  */
 export function spaceSettingsOf(order: Readonly<Record<string, unknown>>): SpaceSettings | string {
-  const { replicas = 2, ack = 'durable', maxLoss, whenUnderReplicated } = order
+  const { replicas = 2, ack = 'durable', maxLoss, whenUnderReplicated, keys } = order
   if (!isWhole(replicas, 0, 15)) return 'replicas is a whole number from 0 to 15'
   const rf = replicas + 1
   const { minInSync = Math.min(2, rf) } = order
@@ -18,33 +20,44 @@ export function spaceSettingsOf(order: Readonly<Record<string, unknown>>): Space
   if (whenUnderReplicated !== undefined && !isOneOf(modes, whenUnderReplicated)) {
     return `whenUnderReplicated is one of ${modes.join(', ')}`
   }
-  const bound = maxLoss === undefined ? undefined : maxLossOf(maxLoss)
+  const bound = boundsOf<MaxLoss>('maxLoss', maxLossKeys, maxLoss)
   if (typeof bound === 'string') return bound
+  const retention = boundsOf<Partial<KeyRetention>>('keys', retentionKeys, keys)
+  if (typeof retention === 'string') return retention
   return {
     replicas, ack, minInSync,
     ...(bound && { maxLoss: bound }),
     ...(whenUnderReplicated && { whenUnderReplicated }),
+    ...(retention && { keys: retention }),
   }
 }
 
 /** In words, for people. */
 export function showSettings(settings: SpaceSettings): string {
-  const { replicas, ack, minInSync, maxLoss, whenUnderReplicated } = settings
-  const bounds = Object.entries(maxLoss ?? {}).map(([key, value]) => `${value} ${key}`)
+  const { replicas, ack, minInSync, maxLoss, whenUnderReplicated, keys } = settings
   return `replicas ${replicas}, ack ${ack}, minInSync ${minInSync}`
-    + (bounds.length > 0 ? `, maxLoss ${bounds.join(' and ')}` : '')
+    + (maxLoss ? `, maxLoss ${showBounds(maxLoss)}` : '')
     + (whenUnderReplicated ? `, whenUnderReplicated ${whenUnderReplicated}` : '')
+    + (keys ? `, keys kept for ${showBounds(keys)}` : '')
 }
 
-function maxLossOf(value: unknown): MaxLoss | string {
-  const fault = 'maxLoss has one or more of entries, bytes and ms, whole numbers from 1'
+function showBounds(bounds: object): string {
+  return Object.entries(bounds).map(([key, value]) => `${value} ${key}`).join(' and ')
+}
+
+/** An object of some of the keys, each with a whole number; undefined stays that. */
+function boundsOf<T extends object>(
+  name: string, keys: readonly string[], value: unknown,
+): T | undefined | string {
+  if (value === undefined) return undefined
+  const fault = `${name} has one or more of ${keys.join(', ')}, whole numbers from 1`
   if (typeof value !== 'object' || value === null) return fault
   const bounds = Object.entries(value)
   const isValid = bounds.length > 0 && bounds.every(([key, bound]) =>
-    isOneOf(maxLossKeys, key) && isWhole(bound, 1, Number.MAX_SAFE_INTEGER))
+    keys.includes(key) && isWhole(bound, 1, Number.MAX_SAFE_INTEGER))
   // In one order of the keys, whatever the order's.
   return isValid
-    ? Object.fromEntries(bounds.toSorted(([a], [b]) => (a < b ? -1 : 1))) : fault
+    ? Object.fromEntries(bounds.toSorted(([a], [b]) => (a < b ? -1 : 1))) as T : fault
 }
 
 function isWhole(value: unknown, least: number, most: number): value is number {

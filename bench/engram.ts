@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
 import type { NatsConnection } from 'nats'
+import type { SpaceSettings } from '../machines/protocol.js'
 import { Operator } from '../runtime/client/operator.js'
 import { mergeStatus } from '../runtime/status.js'
 import type { ClusterSpace, MemberStatus, NodeStatusReport } from '../runtime/status.js'
@@ -88,9 +89,19 @@ export class EngramCluster {
     return reports
   }
 
+  /** Another space, with as many replicas; all its members are in sync when it resolves. */
+  async createSpace(space: string, settings: Partial<SpaceSettings>): Promise<void> {
+    const { replicas } = this.options
+    await this.#operator.admin({
+      type: 'createSpace', space, replicas, ack: 'durable', minInSync: Math.min(2, replicas + 1),
+      ...settings,
+    })
+    await this.awaitInSync(space)
+  }
+
   /** The space as its primary sees it; undefined while no node knows it. */
-  async space(): Promise<ClusterSpace | undefined> {
-    return mergeStatus(await this.reports()).spaces.find((s) => s.id === this.options.space)
+  async space(id = this.options.space): Promise<ClusterSpace | undefined> {
+    return mergeStatus(await this.reports()).spaces.find((space) => space.id === id)
   }
 
   async members(): Promise<MemberView[]> {
@@ -100,11 +111,13 @@ export class EngramCluster {
   }
 
   /** Waits until a primary reigns and all members are in sync with it. */
-  async awaitInSync(timeoutMs = 60_000): Promise<{ primary: string; epoch: number }> {
+  async awaitInSync(
+    id = this.options.space, timeoutMs = 60_000,
+  ): Promise<{ primary: string; epoch: number }> {
     const deadline = performance.now() + timeoutMs
     const count = Math.min(this.options.nodes, this.options.replicas + 1)
     for (;;) {
-      const space = await this.space()
+      const space = await this.space(id)
       if (space?.primary && space.inSync.length === count
         && space.members.every((member) => member.epoch === space.epoch)) {
         return { primary: space.primary, epoch: space.epoch }

@@ -5,6 +5,8 @@
 import { pathToFileURL } from 'node:url'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
+import { headers } from 'nats'
+import type { MsgHdrs } from 'nats'
 import { build } from 'hdr-histogram-js'
 import type { Histogram } from 'hdr-histogram-js'
 import { openConnection, SharedInbox, writePayload } from './inbox.js'
@@ -19,9 +21,20 @@ export interface LoadSpec {
   readonly rate?: number
   readonly seconds: number
   readonly warmupSeconds: number
+  /** An idempotency key of its own with every write. */
+  readonly keys?: boolean
   /** What a positive answer begins with. */
   readonly okPrefix: string
 }
+
+/** Of Engram; the floor and JetStream answer otherwise. */
+interface Answered {
+  readonly sequence: number
+  readonly safeSequence?: number
+}
+
+/** One answer in so many is looked into. */
+const sampled = 20
 
 export interface LoadResult {
   readonly sent: number
@@ -36,6 +49,8 @@ export interface LoadResult {
   readonly maxMs: number
   /** Of an open loop: how late the generator itself was; part of the latencies. */
   readonly lateP99Ms: number
+  /** Most entries above the safe sequence that a sample of the answers has shown. */
+  readonly windowMax: number
 }
 
 const microsecondsMax = 60_000_000
@@ -50,6 +65,7 @@ class Load {
   readonly #lateness = newHistogram()
   readonly #errors: Record<string, number> = {}
   #next = 0
+  #windowMax = 0
   #sent = 0
   #ok = 0
   #measuredFrom = Infinity
@@ -107,7 +123,14 @@ class Load {
     const id = this.#next++
     this.#startedAt.set(id, at)
     if (this.#counts(at)) this.#sent++
-    this.#inbox.publish(this.spec.subject, writePayload(id), id)
+    this.#inbox.publish(this.spec.subject, writePayload(id), id, this.#headers(id))
+  }
+
+  #headers(id: number): MsgHdrs | undefined {
+    if (!this.spec.keys) return undefined
+    const all = headers()
+    all.set('Nats-Msg-Id', `${process.pid}-${id}`)
+    return all
   }
 
   #answered(id: number, body: Uint8Array | null): void {
@@ -118,10 +141,17 @@ class Load {
     if (body !== null && beginsWith(body, this.spec.okPrefix)) {
       if (now >= this.#measuredFrom && now < this.#measuredTo) this.#ok++
       if (this.#counts(at)) this.#latency.recordValue(microseconds(now - at))
+      if (id % sampled === 0) this.#window(body)
     } else if (this.#counts(at)) {
       this.#failed(body === null ? 'noResponders' : errorCode(body))
     }
     if (this.#refill) this.#send(now)
+  }
+
+  #window(body: Uint8Array): void {
+    const { sequence, safeSequence } = JSON.parse(Buffer.from(body).toString()) as Answered
+    if (safeSequence === undefined) return
+    this.#windowMax = Math.max(this.#windowMax, sequence - safeSequence)
   }
 
   #counts(at: number): boolean {
@@ -139,7 +169,7 @@ class Load {
       perSecond: Math.round(this.#ok / this.spec.seconds),
       p50Ms: atPercentile(latency, 50), p99Ms: atPercentile(latency, 99),
       p999Ms: atPercentile(latency, 99.9), maxMs: latency.maxValue / 1000,
-      lateP99Ms: atPercentile(this.#lateness, 99),
+      lateP99Ms: atPercentile(this.#lateness, 99), windowMax: this.#windowMax,
     }
   }
 }

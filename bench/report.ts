@@ -2,6 +2,7 @@
 import type { InspectionResult } from './inspection.js'
 import type { LoadResult } from './load.js'
 import type { LoadName, Results } from './run.js'
+import type { Variant } from './settings.js'
 import { markdownTable, median, showCount, showMs } from './table.js'
 
 const systems: Readonly<Record<string, string>> = {
@@ -25,7 +26,7 @@ export function report(results: Results): string {
   if (rows.length > 0) {
     sections.push(markdownTable(['', 'median', 'p99', 'max', 'aim'], rows))
   }
-  sections.push(inspectionTable(results), recoveryLine(results), spacesLine(results))
+  sections.push(settingsTable(results), inspectionTable(results), recoveryLine(results), spacesLine(results))
   return sections.filter((text) => text !== '').join('\n\n')
 }
 
@@ -86,6 +87,33 @@ function failoverRows({ failover }: Results): string[][] {
     `${said[result.fault].name} to the first positive answer, ${result.rounds} ×`,
     showMs(result.medianMs), '–', showMs(result.maxMs), said[result.fault].aim,
   ])
+}
+
+function settingsTable({ settings }: Results): string {
+  if (!settings) return ''
+  const said: Readonly<Record<Variant, string>> = {
+    plain: 'no key, no bound', keys: 'a key with every write',
+    loss1000: '`maxLoss` 1,000 entries', loss100: '`maxLoss` 100 entries',
+    loss10: '`maxLoss` 10 entries',
+  }
+  const rows = (Object.keys(said) as Variant[]).map((name) => {
+    const of = (key: 'perSecond' | 'p50Ms' | 'p99Ms') =>
+      median(settings[name].map((result) => result[key]))
+    // Within each repeat, since the machine is another one a minute later.
+    const ratios = settings[name]
+      .map(({ perSecond }, n) => perSecond / (settings.plain[n]?.perSecond ?? NaN))
+    const change = `${((median(ratios) - 1) * 100).toFixed(1)} %`
+    const windowMax = Math.max(...settings[name].map((result) => result.windowMax))
+    return [
+      said[name], showCount(of('perSecond')), name === 'plain' ? '–' : change,
+      showMs(of('p50Ms')), showMs(of('p99Ms')), showCount(windowMax),
+      name === 'keys' ? 'at most 10 % lost' : '',
+    ]
+  })
+  return markdownTable([
+    '`durable` with 256 in flight', 'per second', 'change', 'median', 'p99',
+    'most above the safe sequence', 'aim',
+  ], rows)
 }
 
 function inspectionTable({ inspection }: Results): string {

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --only latency,lag,inspection,failover,recovery,spaces] [--seconds 2]
- * [--rounds 20] [--json]`
+ * `npm run bench [-- --only latency,lag,settings,inspection,failover,recovery,spaces]
+ * [--seconds 2] [--rounds 20] [--json]`
  * Everything side by side in one run, interleaved: this machine is noisy, so only what was
  * measured in the same minutes is compared (DESIGN section 11). Ends by itself in a few minutes.
  */
@@ -27,10 +27,14 @@ import type { InspectionResult } from './inspection.js'
 import { measureRecovery } from './recovery.js'
 import type { RecoveryResult } from './recovery.js'
 import { report } from './report.js'
+import { measureSettings } from './settings.js'
+import type { SettingsResult } from './settings.js'
 import { measureSpaces } from './spaces.js'
 import type { SpacesResult } from './spaces.js'
 
-export const parts = ['latency', 'lag', 'inspection', 'failover', 'recovery', 'spaces'] as const
+export const parts = [
+  'latency', 'lag', 'settings', 'inspection', 'failover', 'recovery', 'spaces',
+] as const
 export type Part = typeof parts[number]
 
 export interface Options {
@@ -66,6 +70,7 @@ export interface Results {
   /** By system and load, one result per repeat. */
   readonly latency: Record<string, Partial<Record<LoadName, LoadResult[]>>>
   lag: LagResult | null
+  settings: SettingsResult | null
   inspection: InspectionResult | null
   failover: FailoverResult[]
   recovery: RecoveryResult | null
@@ -174,8 +179,11 @@ async function runFaults(
     results.lag = await measureLag(cluster, options.seconds + 2)
     progress(`lag p99 ${results.lag.p99Ms} ms`)
   }
+  const { seconds, repeats } = options
+  if (options.only.includes('settings')) {
+    results.settings = await measureSettings(cluster, seconds, repeats, progress)
+  }
   if (options.only.includes('inspection')) {
-    const { seconds, repeats } = options
     results.inspection = await measureInspection(cluster, seconds, repeats, progress)
   }
   if (options.only.includes('failover')) {
@@ -206,7 +214,7 @@ runProgram(async () => {
       memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version, broker: brokerVersion(),
     },
     seconds: options.seconds, repeats: options.repeats, latency: {}, lag: null,
-    inspection: null, failover: [],
+    settings: null, inspection: null, failover: [],
     recovery: null, spaces: null,
   }
   await runParts(options, results)

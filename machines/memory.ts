@@ -46,6 +46,16 @@ export interface LogEntry {
   readonly operation: Operation | EpochStart
 }
 
+/** How long idempotency keys are known: the younger of what both bounds leave. */
+export interface KeyRetention {
+  /** ms between the entry with the key and the latest one of the space, by their timestamps. */
+  readonly ms: number
+  readonly count: number
+}
+
+/** A day; a million keys, some 100 MB of a member's store. */
+export const defaultKeyRetention: KeyRetention = { ms: 24 * 3_600_000, count: 1_000_000 }
+
 /** What an idempotency key stands for. */
 export interface KeyRecord {
   readonly epoch: number

@@ -3,6 +3,8 @@
  * DESIGN section 2 is the glossary. All numbers are safe integers; times end in `Ms`.
  */
 
+import type { KeyRetention } from './memory.js'
+
 export type NodeId = string
 export type SpaceId = string
 
@@ -52,6 +54,8 @@ export interface SpaceSettings {
    * all the same (the default), or their answers wait, or they are refused.
    */
   readonly whenUnderReplicated?: 'accept' | 'wait' | 'refuse'
+  /** Of idempotency keys; where it says nothing, `defaultKeyRetention`. */
+  readonly keys?: Partial<KeyRetention>
 }
 
 /** Bounds on the loss window, at least one of them. */

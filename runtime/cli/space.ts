@@ -19,6 +19,8 @@ interface CreateFlags extends ConnectionFlags {
   readonly maxLossEntries?: number
   readonly maxLossBytes?: number
   readonly maxLossMs?: number
+  readonly keysMs?: number
+  readonly keysCount?: number
   readonly whenUnderReplicated?: 'accept' | 'wait' | 'refuse'
   readonly json?: boolean
 }
@@ -39,6 +41,10 @@ export function addSpace(program: Command, context: Context): void {
       + 'yet on two members', whole(1, Number.MAX_SAFE_INTEGER))
     .option('--max-loss-bytes <n>', 'the same, in bytes', whole(1, Number.MAX_SAFE_INTEGER))
     .option('--max-loss-ms <n>', 'the same, while one is as old as this',
+      whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--keys-ms <n>', 'an idempotency key is known for so long (default: a day)',
+      whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--keys-count <n>', 'so many idempotency keys are known (default: a million)',
       whole(1, Number.MAX_SAFE_INTEGER))
     .addOption(new Option('--when-under-replicated <what>', 'while only one member is in sync '
       + 'writes are accepted, or wait for their answers, or are refused (default: accept)')
@@ -77,11 +83,16 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
       ...(flags.maxLossBytes && { bytes: flags.maxLossBytes }),
       ...(flags.maxLossMs && { ms: flags.maxLossMs }),
     }
+    const keys = {
+      ...(flags.keysMs && { ms: flags.keysMs }),
+      ...(flags.keysCount && { count: flags.keysCount }),
+    }
     const { whenUnderReplicated } = flags
     const settings = {
       replicas, ack, minInSync,
       ...(Object.keys(maxLoss).length > 0 && { maxLoss }),
       ...(whenUnderReplicated && { whenUnderReplicated }),
+      ...(Object.keys(keys).length > 0 && { keys }),
     }
     const answer = await client.admin({ type: 'createSpace', space: name, ...settings })
     if (flags.json) context.printJson(answer)

@@ -16,6 +16,7 @@ export type AdminRequest =
     readonly minInSync: number
     /** Answers wait while so much is acknowledged and not yet safe. */
     readonly maxLoss?: SpaceSettings['maxLoss']
+    readonly keys?: SpaceSettings['keys']
     /** Default `accept`. */
     readonly whenUnderReplicated?: SpaceSettings['whenUnderReplicated']
   }

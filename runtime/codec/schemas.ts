@@ -146,6 +146,7 @@ export const assignment: z.ZodType<Assignment> = z.object({
       entries: count.optional(), bytes: count.optional(), ms: count.optional(),
     }).optional(),
     whenUnderReplicated: z.enum(['accept', 'wait', 'refuse']).optional(),
+    keys: z.object({ ms: count.optional(), count: count.optional() }).optional(),
   }),
   forced: z.boolean(),
   nonce: token.min(1),

@@ -7,7 +7,7 @@ import type {
 } from '../../machines/memory.js'
 import { HashSum } from './hashSum.js'
 import { KEY_RECORD_BYTES, writeKeyRecord, type SpaceHeader } from './header.js'
-import { Table, textKey, tupleKey } from './keys.js'
+import { sequenceKey, Table, textKey, tupleKey } from './keys.js'
 import { encodeEdge, encodeNode, withActivation } from './record.js'
 import { Slab } from './slab.js'
 
@@ -18,6 +18,7 @@ export interface Changes {
   readonly header: SpaceHeader
   /** Keys at even places, each followed by its record. */
   readonly puts: readonly Buffer[]
+  readonly removes: readonly Buffer[]
 }
 
 /** A node that this batch touches. `stored`: a copy of its record, kept for an update only. */
@@ -65,12 +66,14 @@ export class ChangeSet {
       const start = this.slab.reserve(KEY_RECORD_BYTES)
       const end = writeKeyRecord(this.slab.bytes, record, start)
       puts.push(textKey(this.space, Table.idempotencyKey, key), this.slab.take(start, end))
+      puts.push(sequenceKey(this.space, Table.keyOrder, record.sequence), Buffer.from(key))
     }
     const header: SpaceHeader = {
       epoch: last.epoch, sequence: last.sequence, digest: this.hashes.addTo(digest),
       nodes: counts.nodes, edges: counts.edges, ignored: this.ignored,
+      keys: this.header.keys + this.keys.size,
     }
-    return { header, puts }
+    return { header, puts, removes: [] }
   }
 
   private operation(operation: Operation | EpochStart): void {

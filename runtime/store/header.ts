@@ -10,21 +10,23 @@ export interface SpaceHeader {
   readonly nodes: number
   readonly edges: number
   readonly ignored: number
+  /** Idempotency keys, and what is left of those that were told over two calls. */
+  readonly keys: number
 }
 
 export const emptyHeader: SpaceHeader = {
-  epoch: 0, sequence: 0, digest: 0n, nodes: 0, edges: 0, ignored: 0,
+  epoch: 0, sequence: 0, digest: 0n, nodes: 0, edges: 0, ignored: 0, keys: 0,
 }
 
 const FIELD_BYTES = 8
 
 // Safe integers as doubles: exact, and without a BigInt for each.
 export function encodeHeader(header: SpaceHeader): Buffer {
-  const record = Buffer.allocUnsafeSlow(6 * FIELD_BYTES)
+  const record = Buffer.allocUnsafeSlow(7 * FIELD_BYTES)
   record.writeBigUInt64LE(header.digest, 0)
   let at = FIELD_BYTES
-  const { epoch, sequence, nodes, edges, ignored } = header
-  for (const field of [epoch, sequence, nodes, edges, ignored]) {
+  const { epoch, sequence, nodes, edges, ignored, keys } = header
+  for (const field of [epoch, sequence, nodes, edges, ignored, keys]) {
     at = record.writeDoubleLE(field, at)
   }
   return record
@@ -35,6 +37,7 @@ export function decodeHeader(record: Buffer): SpaceHeader {
   return {
     digest: record.readBigUInt64LE(0),
     epoch: field(1), sequence: field(2), nodes: field(3), edges: field(4), ignored: field(5),
+    keys: field(6),
   }
 }
 

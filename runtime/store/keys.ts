@@ -19,6 +19,8 @@ export const Table = {
   edgeBySource: 0x4f,
   edgeByTarget: 0x50,
   idempotencyKey: 0x57,
+  /** Sequence → idempotency key, in the order of the log. */
+  keyOrder: 0x58,
 } as const
 export type Table = (typeof Table)[keyof typeof Table]
 
@@ -35,6 +37,13 @@ export function textKey(space: number, table: Table, text: string): Buffer {
 export function keyAfter(space: number, table: Table, text: string): Buffer {
   if (text === '') return tableKey(space, table)
   return Buffer.concat([textKey(space, table, text), Buffer.of(0)])
+}
+
+/** Sequences sort as numbers. */
+export function sequenceKey(space: number, table: Table, sequence: number): Buffer {
+  const key = writePrefix(Buffer.allocUnsafe(PREFIX_BYTES + 8), space, table)
+  key.writeBigUInt64BE(BigInt(sequence), PREFIX_BYTES)
+  return key
 }
 
 export function tableKey(space: number, table: Table): Buffer {

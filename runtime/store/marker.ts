@@ -11,7 +11,7 @@ import { open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** Format of the store's directory, file and keys. */
-export const STORE_VERSION = 1
+export const STORE_VERSION = 2
 
 export interface Marker {
   readonly version: number
@@ -74,6 +74,7 @@ export async function bootId(): Promise<string | null> {
 
 /** Why the file cannot be trusted, or null. */
 export function distrust(marker: Marker, boot: string | null): string | null {
+  if (marker.version < STORE_VERSION) return `it has format ${marker.version}`
   if (marker.clean) return null
   if (marker.boot !== null && marker.boot === boot) return null
   return 'the machine went down while the store was open'

@@ -2,7 +2,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Database } from 'lmdb'
 import type { EdgeDirection, SpaceStore } from '../../actors/ports.js'
-import type { KeyRecord, LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import { defaultKeyRetention } from '../../machines/memory.js'
+import type {
+  KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode,
+} from '../../machines/memory.js'
 import type { Position } from '../../machines/protocol.js'
 import { assertContinues, ChangeSet, type Changes } from './changes.js'
 import {
@@ -102,8 +105,8 @@ export class LmdbSpace implements SpaceStore {
   }
 
   /** Rejects with StoreWriteError; calls are carried out one after another. */
-  apply(entries: readonly LogEntry[]): Promise<void> {
-    const done = this.lastApply.then(() => this.applyNow(entries))
+  apply(entries: readonly LogEntry[], keys = defaultKeyRetention): Promise<void> {
+    const done = this.lastApply.then(() => this.applyNow(entries, keys))
     // What this call met is its caller's to handle; the next one checks its position anyway.
     this.lastApply = done.catch(() => undefined)
     return done
@@ -114,13 +117,14 @@ export class LmdbSpace implements SpaceStore {
     return this.lastApply
   }
 
-  private async applyNow(entries: readonly LogEntry[]): Promise<void> {
+  private async applyNow(entries: readonly LogEntry[], keys: KeyRetention): Promise<void> {
     assertContinues(this.appliedPosition, entries)
     if (entries.length === 0) return
-    const changes = new ChangeSet(
+    const folded = new ChangeSet(
       this.number, this.header, (key) => this.records.getBinaryFast(key),
       (key) => this.key(key), entries.length,
     ).fold(entries)
+    const changes = this.withoutOldKeys(folded, entries, keys)
     await this.commit(changes)
     this.registered = true
     this.header = changes.header
@@ -128,7 +132,40 @@ export class LmdbSpace implements SpaceStore {
     this.appliedPosition = { epoch: changes.header.epoch, sequence: changes.header.sequence }
   }
 
-  private async commit({ header, puts }: Changes): Promise<void> {
+  /**
+   * Takes out what is older than the retention, by the timestamp of the latest entry, and what is
+   * beyond its count: a bounded number at a time. Keys of the batch itself stay.
+   */
+  private withoutOldKeys(
+    changes: Changes, entries: readonly LogEntry[], { ms, count }: KeyRetention,
+  ): Changes {
+    const { header } = changes
+    const oldest = entries.at(-1)!.timestamp - ms
+    const removes: Buffer[] = []
+    let keys = header.keys
+    let taken: Set<string | null> | null = null
+    const range = {
+      start: tableKey(this.number, Table.keyOrder), end: tableEnd(this.number, Table.keyOrder),
+      limit: 2 * entries.length + 64,
+    }
+    for (const { key: order, value } of this.records.getRange(range)) {
+      const key = value.toString('utf8')
+      const sequence = Number(order.readBigUInt64BE(order.length - 8))
+      const record = this.key(key)
+      // A request that was told over two calls, or taken again: another place stands for it.
+      const isCurrent = record?.sequence === sequence
+      if (isCurrent && record.timestamp >= oldest && keys <= count) break
+      removes.push(Buffer.from(order))
+      taken ??= new Set(entries.map((entry) => entry.writeId))
+      if (isCurrent && !taken.has(key)) {
+        removes.push(textKey(this.number, Table.idempotencyKey, key))
+      }
+      keys -= 1
+    }
+    return { ...changes, header: { ...header, keys }, removes }
+  }
+
+  private async commit({ header, puts, removes }: Changes): Promise<void> {
     const { records } = this
     try {
       await assertRoom(this.directory, puts.length / 2)
@@ -138,6 +175,7 @@ export class LmdbSpace implements SpaceStore {
         for (let index = 0; index < puts.length; index += 2) {
           void records.put(puts[index]!, puts[index + 1]!)
         }
+        for (const key of removes) void records.remove(key)
         void records.put(this.headerKey, encodeHeader(header))
         if (!this.registered) void records.put(registryKey(this.uuid), encodeNumber(this.number))
       })

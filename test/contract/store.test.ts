@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert'
 import type { SpaceStore, Store } from '../../actors/ports.js'
 import type { EpochStart, LogEntry, MemoryNode, Operation } from '../../machines/memory.js'
 import type { AssignmentAt } from '../../machines/protocol.js'
+import { STORE_VERSION } from '../../runtime/store/marker.js'
 import { openStore, type OpenedStore } from '../../runtime/store/store.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 
@@ -252,6 +253,32 @@ for (const subject of subjects) {
     assert.equal(context.store.remembered().get('demo'), seen(5))
   })
 
+  test('keys are forgotten by the timestamps of entries, and by count', async (context) => {
+    const node = storeNode({ id: 'a' })
+    const at = (sequence: number, key: string | null, timestamp: number) =>
+      ({ ...entry(sequence, node, key), timestamp })
+    const known = () => ['a', 'b', 'c', 'd', 'e'].filter((key) =>
+      context.store.space('u1').key(key)).join('')
+    const day = { ms: 1000, count: 3 }
+    await context.space.apply([at(1, 'a', 5000), at(2, 'b', 5500), at(3, 'b', 5500)], day)
+    assert.is(known(), 'ab')
+    await context.space.apply([at(4, 'b', 5500), at(5, null, 6000)], day)
+    assert.is(known(), 'ab', 'as old as the retention is not older')
+    await context.space.apply([at(6, null, 6001)], day)
+    assert.is(known(), 'b')
+    assert.equal(context.space.key('b'), { epoch: 1, sequence: 4, count: 3, timestamp: 5500 })
+    await context.space.apply([at(7, 'c', 6001), at(8, 'd', 6001)], day)
+    assert.is(known(), 'bcd')
+    await context.store.close()
+    context.store = await context.reopen()
+    context.space = context.store.space('u1')
+    await context.space.apply([at(9, 'e', 6001)], day)
+    assert.is(known(), 'cde')
+    await context.space.apply([at(10, 'c', 6400)], day)
+    await context.space.apply([at(11, null, 7100)], day)
+    assert.is(known(), 'c', 'taken again, it counts from then')
+  })
+
   test('a condemned log stays condemned over a restart', async (context) => {
     assert.is(context.store.condemned('u1'), null)
     await context.store.condemn('u1', 'a frame is missing')
@@ -349,19 +376,24 @@ async function storeWithMarker(directory: string, marker: object | string): Prom
 
 files('an unclean end in this boot is trusted: the page cache is whole', async (context) => {
   const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
-  const store = await storeWithMarker(context.directory, { version: 1, boot, clean: false })
+  const marker = { version: STORE_VERSION, boot, clean: false }
+  const store = await storeWithMarker(context.directory, marker)
   assert.is(store.discarded, null)
   assert.is(store.space('u1').nodeCount, 1)
   await store.close()
 })
 
-for (const [name, marker] of [
-  ['of another boot', { version: 1, boot: 'other', clean: false }],
-  ['without a boot', { version: 1, boot: null, clean: false }], ['torn', '{"version":1,"cl'],
+for (const [name, marker, reason] of [
+  ['a clean end, of an earlier format', { version: 1, boot: null, clean: true }, /format 1/],
+  ['an unclean end, of another boot', { version: STORE_VERSION, boot: 'other', clean: false },
+    /machine/],
+  ['an unclean end, without a boot', { version: STORE_VERSION, boot: null, clean: false },
+    /machine/],
+  ['a torn marker', '{"version":1,"cl', /machine/],
 ] as const) {
-  files(`an unclean end, marker ${name}: the graphs are thrown away`, async (context) => {
+  files(`${name}: the graphs are thrown away`, async (context) => {
     const store = await storeWithMarker(context.directory, marker)
-    assert.match(store.discarded ?? '', /machine/)
+    assert.match(store.discarded ?? '', reason)
     assert.equal(store.space('u1').applied, { epoch: 0, sequence: 0 })
     assert.is(store.remembered().size, 1, 'what was remembered is synced by itself')
     assert.is(store.condemned('u1'), 'a reason', 'and so is what was condemned')
@@ -375,8 +407,8 @@ for (const [name, marker] of [
 }
 
 files('a later format is refused, and left as it is', async (context) => {
-  await rejects(storeWithMarker(context.directory, { version: 2, clean: true }), /format 2/)
-  assert.match(await readFile(join(context.directory, 'marker.json'), 'utf8'), /"version":2/)
+  await rejects(storeWithMarker(context.directory, { version: 9, clean: true }), /format 9/)
+  assert.match(await readFile(join(context.directory, 'marker.json'), 'utf8'), /"version":9/)
 })
 
 files.run()

@@ -5,7 +5,10 @@
 import type {
   EdgeDirection, RememberedRecord, SpaceStore, Store,
 } from '../../actors/ports.js'
-import type { KeyRecord, LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import { defaultKeyRetention } from '../../machines/memory.js'
+import type {
+  KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode,
+} from '../../machines/memory.js'
 import type { Position } from '../../machines/protocol.js'
 import { digestText, encodeEdge, encodeNode, hashOf } from '../../runtime/store/record.js'
 import { Slab } from '../../runtime/store/slab.js'
@@ -69,7 +72,9 @@ export class MemorySpaceStore implements SpaceStore {
     return this.keys.get(key)
   }
 
-  async apply(entries: readonly LogEntry[]): Promise<void> {
+  async apply(
+    entries: readonly LogEntry[], retention: KeyRetention = defaultKeyRetention,
+  ): Promise<void> {
     let { epoch, sequence } = this.applied
     for (const entry of entries) {
       if (entry.sequence !== sequence + 1 || entry.epoch < epoch) {
@@ -79,12 +84,22 @@ export class MemorySpaceStore implements SpaceStore {
     }
     for (const entry of entries) this.applyOne(entry)
     this.applied = { epoch, sequence }
+    this.forgetKeys((entries.at(-1)?.timestamp ?? 0) - retention.ms, retention.count)
+  }
+
+  private forgetKeys(oldest: number, count: number): void {
+    for (const [key, { timestamp }] of this.keys) {
+      if (timestamp >= oldest && this.keys.size <= count) return
+      this.keys.delete(key)
+    }
   }
 
   private applyOne(entry: LogEntry): void {
     const { writeId, epoch, sequence, timestamp, operation } = entry
     if (writeId !== null) {
-      const count = writeId === this.lastWriteId ? this.keys.get(writeId)!.count + 1 : 1
+      const count = writeId === this.lastWriteId ? (this.keys.get(writeId)?.count ?? 0) + 1 : 1
+      // Last in order, as in the log.
+      this.keys.delete(writeId)
       this.keys.set(writeId, { epoch, sequence, count, timestamp })
     }
     this.lastWriteId = writeId

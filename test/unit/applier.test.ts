@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { Applier } from '../../actors/applier.js'
 import { Overlay } from '../../actors/overlay.js'
 import { SpaceLog } from '../../actors/spaceLog.js'
+import { defaultKeyRetention } from '../../machines/memory.js'
 import { MemorySpaceStore } from '../fakes/memoryStore.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 import { codec, GateJournal, quiet, uuid } from './actorKit.js'
@@ -19,6 +20,7 @@ function kit(tailBytes = 1 << 20) {
   const failures: unknown[] = []
   const applier = new Applier({
     log, store, overlay, codec, clock, logger: quiet, onApplied: () => undefined,
+    keyRetention: () => defaultKeyRetention,
     onFailed: (error) => failures.push(error),
   })
   const append = async (count: number, inOverlay: boolean): Promise<void> => {

@@ -153,6 +153,8 @@ test('settings are checked', () => {
     assert.match(String(of({ maxLoss })), /maxLoss/)
   }
   assert.match(String(of({ whenUnderReplicated: 'panic' })), /whenUnderReplicated/)
+  assert.equal(of({ keys: { count: 5 } }), { ...plain, keys: { count: 5 } })
+  assert.match(String(of({ keys: { age: 5 } })), /keys has/)
 })
 
 test.run()
