@@ -215,7 +215,8 @@ function printReady(
     ...(authFile ? [`  passwords: ${here(authFile)}`] : []),
     `Space ${space.id}: primary ${space.primary}, in sync ${space.inSync.join(' ')}`,
     '',
-    `Watch it: open ${page.open} in a browser`,
+    `Watch it: open ${page.open} in a browser.`,
+    '',
     'Try, in another terminal:',
     `  npx engram write ${space.id}${to} `
       + '\'{"type":"StoreNode","node":{"id":"n1","content":"hello"}}\'',

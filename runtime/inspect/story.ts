@@ -75,6 +75,9 @@ const promotionSteps: Readonly<Record<string, string>> = {
   stoodDown: 'stands down',
 }
 
+/** A transition takes no longer than this, ms. */
+const bornWithinMs = 100
+
 /** Of failure detectors: the peer is not, or not yet, counted as lost in any other state. */
 const lostStates: ReadonlySet<string> = new Set(['dead', 'left'])
 
@@ -92,6 +95,8 @@ const nodeStates: Readonly<Record<string, string>> = {
 export class Story {
   private readonly lost = new Set<string>()
   private readonly epochs = new Map<string, number>()
+  /** When a candidate was born, by node and space, until its space says why. */
+  private readonly births = new Map<string, number>()
 
   constructor(private readonly options: StoryOptions) {}
 
@@ -187,13 +192,20 @@ export class Story {
     } else if (from === to || from === null) {
       return
     } else if (to === 'promoting') {
-      this.tell(atMs, 'promotion', `${node} stands for ${space}${because(reason)}`, fields)
+      // The candidate is born within this transition, and its first step is noted before it.
+      const key = `${node} ${space}`
+      const bornMs = this.births.get(key) ?? atMs
+      this.births.delete(key)
+      const isThis = bornMs <= atMs && atMs - bornMs < bornWithinMs
+      this.tell(isThis ? bornMs : atMs, 'promotion',
+        `${node} stands for ${space}${because(reason)}`, fields)
     } else if (to === 'damaged') {
       this.tell(atMs, 'alert', `${node}: its log of ${space} is damaged${because(reason)}`, fields)
     }
   }
 
-  private onPromotion({ node, to, reason, atMs }: Change, space: string): void {
+  private onPromotion({ node, from, to, reason, atMs }: Change, space: string): void {
+    if (from === null) this.births.set(`${node} ${space}`, atMs)
     // `blocked` is an alert, too, and told as that.
     const step = promotionSteps[to]
     if (step === undefined) return

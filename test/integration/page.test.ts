@@ -114,8 +114,10 @@ test('a node is killed: a promotion step by step within 5 s, and it stays down u
     assert.is.not(next, old.primary)
     const steps = story(seen).slice(before)
       .filter(({ kind, node }) => kind === 'promotion' && node === next).map(({ state }) => state)
-    assert.equal(steps, ['promoting', 'surveying', 'awaitingVacancy', 'claiming', 'opening',
-      'confirming', 'won'], 'each step, in order')
+    // The winner may have stood by for another one first, and surveyed again.
+    const decided = steps.filter((step, n) => step !== 'standingBy' && steps.indexOf(step) === n)
+    assert.equal(decided, ['promoting', 'surveying', 'awaitingVacancy', 'claiming', 'opening',
+      'confirming', 'won'], `each step, in order: ${steps.join()}`)
     const claiming = seen.of('inspection').flatMap(({ envelope }) => envelope.events)
       .findLast((event) => event.type === 'transition' && event.state === 'claiming')
     assert.ok(claiming?.type === 'transition')

@@ -46,6 +46,22 @@ function announcement(change: Partial<Announcement>): Announcement {
   }
 }
 
+test('a candidacy comes before its first step, though that is told first', () => {
+  const { take, lines } = storyKit()
+  const promoting = transition('space.demo', 'replica', 'promoting', 'vacancy: noResponders')
+  const born: InspectionStreamEvent = {
+    type: 'actor', actor: 'space.demo.promotion', parent: 'space.demo', chart: 'promotion',
+    atMs: 1_000, status: 'active', state: { surveying: 'reading' }, reason: null, summary: {},
+  }
+  // The role is spawned within the transition of its space, which is over a millisecond later.
+  take('n2', born, { ...promoting, atMs: 1_001 } as InspectionStreamEvent)
+  take('n2', { ...promoting, atMs: 9_000 } as InspectionStreamEvent)
+  const order = new InOrder()
+  for (const line of lines) order.add(line, 0)
+  assert.equal(order.due(Infinity).map(({ state, at }) => [state, at.slice(17, 23)]),
+    [['promoting', '01.000'], ['surveying', '01.000'], ['promoting', '09.000']])
+})
+
 test('a failover: the loss, the candidacy, its steps and reasons, the reign', () => {
   const { take, story, lines, texts } = storyKit()
   take('n2',
