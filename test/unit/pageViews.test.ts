@@ -40,7 +40,8 @@ function failover(): PageFrames {
       'vacancy: noResponders'),
     script.transition(1_044, role, null, { surveying: 'asking' }, 'recordRead'),
     script.transition(1_045, role, null, 'awaitingVacancy', 'surveyed',
-      'I am at (1, 601); n3 at (1, 601)'),
+      'I am at (1, 601); n3 at (1, 601)', { answers: [
+        { node: 'n3', position: { epoch: 1, sequence: 601 }, serving: false, whole: true }] }),
     script.transition(1_046, role, null, 'claiming', 'vacancyProven'),
     script.transition(1_049, role, null, { opening: 'appending' }, 'claimed'),
     script.transition(1_055, role, null, 'confirming', 'grantsHeld'),
@@ -71,6 +72,8 @@ test('a promotion is put together from the actors of all candidates', () => {
   assert.is(promotion?.isServing, true)
   assert.is(promotion?.vacancy, 'noResponders')
   assert.is(promotion?.survey, 'I am at (1, 601); n3 at (1, 601)')
+  assert.equal(promotion?.steps.find(({ what }) => what === 'surveyed')?.answers,
+    ['n3 is at (1, 601)'])
   assert.is(promotion?.beginMs, 1_041, 'it begins with the suspicion')
   assert.equal(promotion?.candidates.map(({ node, state }) => `${node} ${state}`),
     ['n2 won', 'n3 stoodDown'])

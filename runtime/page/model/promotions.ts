@@ -12,6 +12,8 @@ export interface PromotionStep {
   /** State that it led to. */
   readonly state: string
   readonly reason: string | null
+  /** Of a survey: what each member that answered said of itself. */
+  readonly answers: readonly string[]
 }
 
 export interface Candidate {
@@ -84,14 +86,37 @@ export function promotionsOf(items: readonly Item[]): Promotion[] {
     }
     if (draft !== undefined) advance(draft, part ?? '', step, event)
   }
-  for (const draft of found) draft.steps.sort((a, b) => a.atMs - b.atMs)
+  for (const draft of found) draft.steps.sort((a, b) => a.atMs - b.atMs || rank(a) - rank(b))
   return found
+}
+
+/** Of steps of one millisecond: the cause first. */
+function rank({ actor }: PromotionStep): number {
+  return actor.startsWith('detector.') ? 0 : 1
 }
 
 function stepOf(atMs: number, node: string, event: Change): PromotionStep {
   const what = event.type === 'actor' ? 'begins' : words(event.event)
   const { actor, reason } = event
-  return { atMs, node, actor, what, state: stateText(event.state), reason }
+  const answers = what === 'surveyed' ? answersOf(event.summary) : []
+  return { atMs, node, actor, what, state: stateText(event.state), reason, answers }
+}
+
+interface Answer {
+  readonly node?: unknown
+  readonly position?: { readonly epoch?: unknown; readonly sequence?: unknown }
+  readonly serving?: unknown
+  readonly whole?: unknown
+}
+
+function answersOf(summary: Readonly<Record<string, unknown>>): string[] {
+  const answers = summary['answers']
+  if (!Array.isArray(answers)) return []
+  return answers.map(({ node, position, serving, whole }: Answer) => {
+    const at = typeof position === 'object' ? ` is at (${position.epoch}, ${position.sequence})` : ''
+    const more = `${serving === true ? ', serves' : ''}${whole === false ? ', its log is torn' : ''}`
+    return `${String(node)}${at}${more}`
+  })
 }
 
 function begin(space: string, step: PromotionStep, suspicions: PromotionStep[]): Draft {

@@ -41,7 +41,7 @@ function StepRow({ step, beginMs, onStep, isWinner }: {
   readonly step: PromotionStep; readonly beginMs: number; readonly isWinner: boolean
   readonly onStep: (atMs: number) => void
 }) {
-  const { atMs, node, actor, what, state, reason } = step
+  const { atMs, node, actor, what, state, reason, answers } = step
   const kind = actor.startsWith('detector.') ? 'suspicion' : isWinner ? 'winner' : ''
   return (
     <tr class={`${kind} ${atMs > shownMs.value ? 'later' : ''}`} data-step={what} data-node={node}>
@@ -51,7 +51,9 @@ function StepRow({ step, beginMs, onStep, isWinner }: {
       <td>{what}</td>
       <td><a href={hrefOf('charts', { node, actor, at: String(Math.round(atMs)) })}
         title={actor}>{state}</a></td>
-      <td>{reason ?? ''}</td>
+      <td>{reason ?? ''}{what === 'surveyed' && (
+        <div class="muted">Answered: {answers.length === 0 ? 'nobody' : answers.join('; ')}</div>
+      )}</td>
     </tr>
   )
 }
