@@ -113,9 +113,10 @@ function answersOf(summary: Readonly<Record<string, unknown>>): string[] {
   const answers = summary['answers']
   if (!Array.isArray(answers)) return []
   return answers.map(({ node, position, serving, whole }: Answer) => {
-    const at = typeof position === 'object' ? ` is at (${position.epoch}, ${position.sequence})` : ''
-    const more = `${serving === true ? ', serves' : ''}${whole === false ? ', its log is torn' : ''}`
-    return `${String(node)}${at}${more}`
+    const at = typeof position === 'object'
+      ? ` is at (${position.epoch}, ${position.sequence})` : ''
+    const torn = whole === false ? ', its log is damaged' : ''
+    return `${String(node)}${at}${serving === true ? ', serves' : ''}${torn}`
   })
 }
 
