@@ -29,6 +29,7 @@ COPY --from=build /build/node_modules node_modules
 COPY --from=build /build/dist/machines dist/machines
 COPY --from=build /build/dist/actors dist/actors
 COPY --from=build /build/dist/runtime dist/runtime
+COPY --from=build /build/dist/page dist/page
 RUN ln -s /opt/engram/scripts/engram.mjs /usr/local/bin/engram \
  && mkdir /data && chown node:node /data
 

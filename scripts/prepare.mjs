@@ -11,6 +11,8 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const sourceFolders = ['machines', 'actors', 'runtime', 'test', 'bench']
+/** Built by Vite, into dist/page; the rest by tsc. */
+const pageFolder = 'runtime/page/web'
 const stampFile = join(root, 'dist', '.stamp')
 
 function say(line) {
@@ -85,20 +87,23 @@ function install() {
 
 // ---------------------------------------------------------------- build
 
-function sources(folder) {
+function filesIn(folder) {
   const path = join(root, folder)
   if (!existsSync(path)) return []
   return readdirSync(path, { withFileTypes: true }).flatMap((entry) => {
     const name = `${folder}/${entry.name}`
-    if (entry.isDirectory()) return sources(name)
-    return entry.name.endsWith('.ts') ? [name] : []
+    return entry.isDirectory() ? filesIn(name) : [name]
   })
+}
+
+function isSource(file) {
+  return file.endsWith('.ts') && !file.endsWith('.d.ts') && !file.startsWith(`${pageFolder}/`)
 }
 
 /** By content: a checkout changes times, and an unchanged tree needs no build. */
 function fingerprint(files) {
   const hash = createHash('sha256')
-  for (const file of ['tsconfig.json', 'package-lock.json', ...files]) {
+  for (const file of ['tsconfig.json', 'package-lock.json', ...files, ...filesIn(pageFolder)]) {
     hash.update(`${file}\0`).update(readFileSync(join(root, file))).update('\0')
   }
   return hash.digest('hex')
@@ -119,15 +124,28 @@ function sweep(folder, files) {
   }
 }
 
-function build() {
-  const files = sourceFolders.flatMap(sources).filter((file) => !file.endsWith('.d.ts')).toSorted()
-  const wanted = fingerprint(files)
-  const built = existsSync(stampFile) ? readFileSync(stampFile, 'utf8') : ''
-  if (built === wanted && files.every((file) => existsSync(outputOf(file)))) return
-  say('building (tsc)')
-  rmSync(stampFile, { force: true })
+function compile() {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
   if (!run(process.execPath, [tsc, '-p', 'tsconfig.json'])) give('the build failed, see above')
+}
+
+function buildPage() {
+  const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js')
+  const args = ['build', '--config', `${pageFolder}/vite.config.ts`, '--logLevel', 'warn']
+  if (!run(process.execPath, [vite, ...args])) give('the build of the page failed, see above')
+}
+
+function build() {
+  const files = sourceFolders.flatMap(filesIn).filter(isSource).toSorted()
+  const wanted = fingerprint(files)
+  const built = existsSync(stampFile) ? readFileSync(stampFile, 'utf8') : ''
+  const isThere = [...files.map(outputOf), join(root, 'dist', 'page', 'index.html')]
+    .every((file) => existsSync(file))
+  if (built === wanted && isThere) return
+  say('building (tsc, vite)')
+  rmSync(stampFile, { force: true })
+  compile()
+  buildPage()
   const known = new Set(files)
   for (const folder of sourceFolders) sweep(folder, known)
   writeFileSync(stampFile, wanted)

@@ -22,6 +22,7 @@ const stages: readonly Stage[] = [
   { folder: 'contract', parallel: 1, timeoutMs: 180_000 },
   { folder: 'sim', parallel: 1, timeoutMs: 600_000 },
   { folder: 'integration', parallel: 1, timeoutMs: 600_000 },
+  { folder: 'browser', parallel: 1, timeoutMs: 300_000 },
   { folder: 'containers', parallel: 1, timeoutMs: 240_000 },
   { folder: 'chaos', parallel: 1, timeoutMs: 900_000 },
 ]

@@ -36,7 +36,8 @@ function read(file: string): string {
   return readFileSync(join(root, file), 'utf8')
 }
 
-const product = ['machines', 'actors', 'runtime'].flatMap((folder) => files(folder, '.ts'))
+const product = ['machines', 'actors', 'runtime']
+  .flatMap((folder) => [...files(folder, '.ts'), ...files(folder, '.tsx')])
 
 interface Import {
   readonly from: string

@@ -1,0 +1,6 @@
+import type { ChartState } from '../../machines/chart.js'
+
+/** The state and all within it, outermost first. */
+export function flatten(state: ChartState): ChartState[] {
+  return [state, ...state.states.flatMap(flatten)]
+}

@@ -1,0 +1,18 @@
+/** Orders of the playground. */
+import type { Order, OrderAnswer } from '../protocol.js'
+
+/** Never rejects: what went wrong is in the answer. */
+export async function give(order: Order): Promise<OrderAnswer> {
+  try {
+    const response = await fetch('./api/orders', {
+      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(order),
+    })
+    const text = await response.text()
+    const isJson = response.headers.get('Content-Type')?.includes('json') ?? false
+    if (isJson) return JSON.parse(text) as OrderAnswer
+    return { ok: false, message: text || `the server answered ${response.status}` }
+  } catch (error) {
+    const { message } = error as Error
+    return { ok: false, message: `the server of this page was not reached: ${message}` }
+  }
+}

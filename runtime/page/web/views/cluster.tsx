@@ -1,0 +1,221 @@
+import { useRef } from 'preact/hooks'
+import type { ActorView } from '../../model/state.js'
+import { stateText } from '../../model/state.js'
+import { clockText, countText, lossText, msText } from '../../model/words.js'
+import type { ClusterMember, ClusterNode, ClusterSpace } from '../../../status.js'
+import { hrefOf } from '../route.js'
+import { at, entries, shownMs, state } from '../store.js'
+import { kindsOfMarks, MessageMarks } from './marks.js'
+
+/** Entries of the timeline that are shown here. */
+const latestMax = 6
+/** Spaces of a node that are listed one by one. */
+const spacesMax = 6
+const brokerTexts = { connected: 'connected', disconnected: 'no answer' } as const
+/** A status so old says nothing of now. */
+const staleMs = 3_000
+const goneStates: ReadonlySet<string> = new Set(
+  ['dead', 'left', 'unreachable', 'stopped', 'failed'])
+
+export function ClusterView() {
+  const map = useRef<HTMLDivElement | null>(null)
+  const { status, statusAtMs, broker, start } = state.value
+  if (status === null) {
+    return <p class="empty">Waiting for the first status of the cluster…</p>
+  }
+  const isStale = at.value === null && shownMs.value - statusAtMs > staleMs
+  return (
+    <>
+      <div class="map" ref={map}>
+        <div class={`broker-bar ${broker?.state === 'disconnected' ? 'gone' : ''}`}
+          data-broker={broker?.state}>
+          <b>NATS</b>
+          <span>{broker === null ? '' : brokerTexts[broker.state]}</span>
+          <Legend />
+        </div>
+        <ul class={`nodes ${isStale ? 'stale' : ''}`} aria-label="Nodes">
+          {status.nodes.map((node) => (
+            <NodeCard key={node.id} node={node} spaces={status.spaces}
+              grantMs={start?.times.grantMs ?? 2_000} />
+          ))}
+        </ul>
+        <MessageMarks map={map} />
+      </div>
+      {isStale && (
+        <p class="hint">Nobody has answered for {msText(shownMs.value - statusAtMs)}; this is what
+          was last known.</p>
+      )}
+      <section class="spaces" aria-labelledby="spaces-title">
+        <h2 id="spaces-title">Spaces</h2>
+        <div class="scroll" tabIndex={0} role="region" aria-labelledby="spaces-title">
+          <SpaceTable spaces={status.spaces} /></div>
+      </section>
+      <Latest />
+    </>
+  )
+}
+
+/** What happened last, up to the moment that is looked at. */
+function Latest() {
+  const shown = entries.value.filter(({ atMs }) => atMs <= shownMs.value).slice(-latestMax)
+  if (shown.length === 0) return null
+  return (
+    <section class="spaces" aria-labelledby="latest-title">
+      <h2 id="latest-title">Latest</h2>
+      <ol class="latest">
+        {shown.toReversed().map(({ atMs, kind, text, promotion }) => (
+          <li key={`${atMs} ${text}`}>
+            <a class="time" href={hrefOf('timeline', { open: promotion?.id ?? null })}>
+              {clockText(atMs, 0)}</a>
+            <i class={`dot ${kind}`} aria-hidden="true" /><span>{text}</span></li>
+        ))}
+      </ol>
+    </section>
+  )
+}
+
+function Legend() {
+  return (
+    <span class="legend" aria-label="Messages">
+      {Object.entries(kindsOfMarks).map(([kind, name]) => (
+        <span key={kind}><i class={`dot ${kind}`} aria-hidden="true" />{name}</span>
+      ))}
+    </span>
+  )
+}
+
+interface CardProps {
+  readonly node: ClusterNode
+  readonly spaces: readonly ClusterSpace[]
+  readonly grantMs: number
+}
+
+function NodeCard({ node, spaces, grantMs }: CardProps) {
+  const isGone = goneStates.has(node.state)
+  const roles = spaces.flatMap((space) => {
+    const member = space.members.find((one) => one.node === node.id)
+    return member === undefined ? [] : [{ space, member }]
+  })
+  const first = roles.toSorted((a, b) => rank(a.member) - rank(b.member))
+  const view = state.value.nodes.get(node.id)
+  const actors = view === undefined ? 0 : [...view.actors.values()].filter(isAlive).length
+  return (
+    <li class={`node-card ${isGone ? 'gone' : node.state}`} data-node={node.id}
+      data-state={node.state}>
+      <div class="node-head">
+        <h2>{node.id}</h2>
+        <span class="state">{node.state}</span>
+      </div>
+      <p class="facts">{isGone ? seenText(node.id)
+        : <>pid {node.pid} · up {msText(node.uptimeMs ?? 0)} · {actors} actors</>}</p>
+      <ul class="roles">
+        {first.slice(0, spacesMax).map(({ space, member }) => (
+          <RoleRow key={space.id} space={space} member={member} isGone={isGone} grantMs={grantMs} />
+        ))}
+      </ul>
+      {first.length > spacesMax && <p class="facts">and {first.length - spacesMax} more spaces</p>}
+      {!isGone && (
+        <p class="facts">
+          <a href={hrefOf('charts', { node: node.id })}>Statecharts of {node.id}</a></p>
+      )}
+    </li>
+  )
+}
+
+/** Who the others say has seen it last. */
+function seenText(id: string): string {
+  const reasons = [...state.value.nodes.values()].flatMap((node) => {
+    const detector = node.actors.get(`detector.${id}`)
+    return detector?.reason ? [`${node.id}: ${detector.reason}`] : []
+  })
+  return reasons[0] ?? 'does not answer'
+}
+
+function isAlive({ exit, state: value }: ActorView): boolean {
+  return exit === null && value !== null
+}
+
+function rank(member: ClusterMember): number {
+  return member.role === 'primary' ? 0 : member.role === 'promoting' ? 1 : 2
+}
+
+interface RoleProps {
+  readonly space: ClusterSpace
+  readonly member: ClusterMember
+  readonly isGone: boolean
+  readonly grantMs: number
+}
+
+function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
+  const role = isGone ? 'gone' : roleOf(space, member)
+  const actor = state.value.nodes.get(member.node)?.actors.get(`space.${space.id}`)
+  return (
+    <li class={`role ${role}`} data-role={role} data-space={space.id}>
+      <div class="role-head">
+        <a href={hrefOf('charts', { node: member.node, actor: `space.${space.id}` })}>{space.id}</a>
+        <span class={`badge ${role}`}>{role === 'gone' ? 'no answer' : role}</span>
+        <span class="epoch">epoch {member.epoch || '–'}</span>
+      </div>
+      {!isGone && (
+        <p class="facts" title={actor?.reason ?? member.reason}>
+          {member.state} · at {countText(member.durableSequence)}
+          {role === 'primary' ? '' : ` · lag ${msText(member.lagMs)}`}
+          {member.inSync ? '' : ' · not in sync'}
+        </p>
+      )}
+      {role === 'primary' && <Lease space={space} grantMs={grantMs} />}
+    </li>
+  )
+}
+
+/** From the live charts, since a status comes only twice a second. */
+function roleOf(space: ClusterSpace, member: ClusterMember): string {
+  const actor = state.value.nodes.get(member.node)?.actors.get(`space.${space.id}`)
+  const role = actor === undefined || actor.exit !== null ? member.role
+    : stateText(actor.state).split('.')[0] ?? member.role
+  if (role !== 'replica') return role
+  const lag = state.value.nodes.get(space.primary ?? '')?.actors
+    .get(`space.${space.id}.lag.${member.node}`)
+  return lag !== undefined && stateText(lag.state).startsWith('lagging') ? 'lagging' : 'replica'
+}
+
+function Lease({ space, grantMs }: { readonly space: ClusterSpace; readonly grantMs: number }) {
+  const leftMs = space.leaseLeftMs
+  if (leftMs === null || leftMs === undefined) return null
+  const share = Math.max(0, Math.min(1, leftMs / grantMs))
+  return (
+    <div class="lease">
+      <span>lease</span>
+      <div role="meter" aria-label="Lease remaining" aria-valuemin={0} aria-valuemax={grantMs}
+        aria-valuenow={Math.round(leftMs)} aria-valuetext={msText(leftMs)}>
+        <i class={share < 0.25 ? 'short' : ''} style={{ width: `${share * 100}%` }} /></div>
+      <span class="number">{msText(leftMs)}</span>
+    </div>
+  )
+}
+
+function SpaceTable({ spaces }: { readonly spaces: readonly ClusterSpace[] }) {
+  return (
+    <table>
+      <thead><tr>
+        <th scope="col">Space</th><th scope="col">Primary</th><th scope="col">Epoch</th>
+        <th scope="col">In sync</th><th scope="col" class="number">Committed</th>
+        <th scope="col" class="number">Safe</th><th scope="col">Loss window</th>
+      </tr></thead>
+      <tbody>
+        {spaces.slice(0, 100).map((space) => (
+          <tr key={space.id} data-space-row={space.id}>
+            <th scope="row">{space.id}</th>
+            <td>{space.primary ?? <span class="bad-text">none</span>}</td>
+            <td>{space.epoch}</td>
+            <td>{space.inSync.join(', ')}</td>
+            <td class="number">{countText(space.commitSequence)}</td>
+            <td class="number">{countText(space.safeSequence)}</td>
+            <td data-loss>{lossText(space)}
+              {space.throttled && <> <span class="badge lagging">answers wait</span></>}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  )
+}

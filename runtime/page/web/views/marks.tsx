@@ -1,0 +1,97 @@
+/** Messages between nodes as moving marks, from the counts that nodes tell each half second. */
+import type { RefObject } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
+import type { Item } from '../../model/state.js'
+import { recording, shownMs } from '../store.js'
+
+/** Kinds that are shown, and what they are called. */
+export const kindsOfMarks: Readonly<Record<string, string>> = {
+  wal: 'WAL batch', ack: 'ack', heartbeat: 'heartbeat', survey: 'survey', ping: 'probe',
+}
+
+/** Marks on their way at a time; more are left out. */
+const marksMax = 80
+/** Marks for one count: all up to this number, the rest is left out. */
+const marksPerCount = 3
+const travelMs = 900
+/** Nodes count over this time. */
+const countedMs = 500
+
+interface Point {
+  readonly x: number
+  readonly y: number
+}
+
+export function MessageMarks({ map }: { readonly map: RefObject<HTMLDivElement | null> }) {
+  const layer = useRef<HTMLDivElement>(null)
+  const seen = useRef({ recording: recording(), ms: shownMs.value })
+  const now = shownMs.value
+  useEffect(() => {
+    const before = seen.current
+    seen.current = { recording: recording(), ms: recording().endMs < now ? recording().endMs : now }
+    if (layer.current === null || map.current === null || before.recording !== recording()) return
+    const passedMs = now - before.ms
+    if (passedMs <= 0 || passedMs > 2_000 || document.hidden) return
+    if (matchMedia('(prefers-reduced-motion: reduce)').matches) return
+    const items = recording().between(before.ms, now)
+    launch(layer.current, map.current, items)
+  }, [now])
+  return <div class="marks" ref={layer} aria-hidden="true" />
+}
+
+function launch(layer: HTMLDivElement, map: HTMLDivElement, items: readonly Item[]): void {
+  const places = placesOf(map)
+  const alive = [...map.querySelectorAll<HTMLElement>('[data-node]:not(.gone)')]
+    .map((card) => card.dataset['node'] ?? '')
+  for (const item of items) {
+    if (item.kind !== 'event' || item.event.type !== 'messages') continue
+    const { kind, to, count } = item.event
+    if (kindsOfMarks[kind] === undefined) continue
+    const receivers = to === null ? alive.filter((id) => id !== item.node) : [to]
+    const number = to === null ? 1 : Math.min(count, marksPerCount)
+    for (const receiver of receivers) {
+      for (let index = 0; index < number; index += 1) {
+        const delayMs = (countedMs * (index + Math.random())) / number
+        send(layer, kind, places.get(item.node), places.get(receiver), delayMs)
+      }
+    }
+  }
+}
+
+/** Where the line of each node leaves its card, and where it meets the broker. */
+function placesOf(map: HTMLDivElement): Map<string, readonly [Point, Point]> {
+  const origin = map.getBoundingClientRect()
+  const broker = map.querySelector('.broker-bar')?.getBoundingClientRect()
+  const places = new Map<string, readonly [Point, Point]>()
+  if (broker === undefined) return places
+  for (const card of map.querySelectorAll<HTMLElement>('[data-node]')) {
+    const box = card.getBoundingClientRect()
+    const isBelow = box.left + box.width / 2 > broker.left && box.top >= broker.bottom
+      && box.left + box.width / 2 < broker.right
+    const isColumn = getComputedStyle(map).getPropertyValue('--column').trim() === '1'
+    const port = isBelow && !isColumn
+      ? { x: box.left + box.width / 2, y: box.top } : { x: box.left, y: box.top + 22 }
+    const stop = isColumn ? { x: broker.left + 8, y: port.y } : { x: port.x, y: broker.bottom - 4 }
+    places.set(card.dataset['node'] ?? '', [relative(port, origin), relative(stop, origin)])
+  }
+  return places
+}
+
+function relative(point: Point, origin: DOMRect): Point {
+  return { x: point.x - origin.left, y: point.y - origin.top }
+}
+
+function send(
+  layer: HTMLDivElement, kind: string, from: readonly [Point, Point] | undefined,
+  to: readonly [Point, Point] | undefined, delayMs: number,
+): void {
+  if (from === undefined || to === undefined || layer.childElementCount >= marksMax) return
+  const mark = document.createElement('i')
+  mark.className = `dot ${kind}`
+  layer.append(mark)
+  const frames = [from[0], from[1], to[1], to[0]].map(({ x, y }, index) => ({
+    transform: `translate(${x - 4}px, ${y - 4}px)`, opacity: index === 0 || index === 3 ? 0.3 : 1,
+  }))
+  const animation = mark.animate(frames, { duration: travelMs, delay: delayMs, fill: 'backwards' })
+  for (const end of ['finish', 'cancel']) animation.addEventListener(end, () => mark.remove())
+}

@@ -1,0 +1,72 @@
+import { useState } from 'preact/hooks'
+import type { Entry } from '../../model/entries.js'
+import { clockText } from '../../model/words.js'
+import { amend, hrefOf, route } from '../route.js'
+import { entries, seek, shownMs } from '../store.js'
+import { PromotionSteps } from './promotionSteps.js'
+
+/** Entries that are listed, the latest. */
+const entriesMax = 300
+
+const kinds = ['promotion', 'reign', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor',
+  'order', 'broker'] as const
+const kindNames: Readonly<Record<string, string>> = {
+  promotion: 'promotions', reign: 'reigns', handover: 'handovers', fork: 'forks',
+  inSync: 'in-sync set', alert: 'alerts', node: 'nodes', actor: 'actors', order: 'orders',
+  broker: 'broker', gap: 'gaps',
+}
+
+export function TimelineView() {
+  const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set())
+  const present = kinds.filter((kind) => entries.value.some((entry) => entry.kind === kind))
+  const shown = entries.value.filter(({ kind }) => !hidden.has(kind))
+    .slice(-entriesMax).toReversed()
+  return (
+    <div class="timeline">
+      <div class="tools">
+        <fieldset><legend class="sr">Shown</legend>
+          {present.map((kind) => (
+            <label key={kind} class="check"><input type="checkbox"
+              checked={!hidden.has(kind)} onChange={() => {
+              const next = new Set(hidden)
+              if (!next.delete(kind)) next.add(kind)
+              setHidden(next)
+            }} /><i class={`dot ${kind}`} aria-hidden="true" />{kindNames[kind]}</label>
+          ))}
+        </fieldset>
+      </div>
+      {shown.length === 0 ? <p class="empty">Nothing has happened yet that is worth telling. Kill a
+        primary, and see.</p> : (
+        <ol class="entries" reversed aria-label="What happened, latest first">
+          {shown.map((entry) => (
+            <EntryItem
+              key={`${entry.atMs} ${entry.kind} ${entry.promotion?.id ?? entry.text}`}
+              entry={entry} />
+          ))}
+        </ol>
+      )}
+    </div>
+  )
+}
+
+function EntryItem({ entry }: { readonly entry: Entry }) {
+  const { atMs, kind, text, promotion } = entry
+  const isLater = atMs > shownMs.value
+  const isOpen = promotion !== null && route.value.query['open'] === promotion.id
+  const link = hrefOf('timeline', { at: String(Math.round(promotion?.endMs ?? atMs)),
+    open: promotion?.id ?? null })
+  return (
+    <li class={`entry ${kind} ${isLater ? 'later' : ''}`} data-entry={kind}>
+      <a class="time" href={link} title="Go to this moment">{clockText(atMs)}</a>
+      <i class={`dot ${kind}`} aria-hidden="true" />
+      {promotion === null ? <p>{text}</p> : (
+        <div class="promotion" data-promotion={promotion.id} data-winner={promotion.winner ?? ''}>
+          <button type="button" class="link" aria-expanded={isOpen} onClick={() =>
+            amend({ open: isOpen ? null : promotion.id })}>
+            <span aria-hidden="true">{isOpen ? '▾' : '▸'}</span> {text}</button>
+          {isOpen && <PromotionSteps promotion={promotion} onStep={seek} />}
+        </div>
+      )}
+    </li>
+  )
+}
