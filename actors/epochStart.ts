@@ -1,5 +1,6 @@
 import type { LogEntry } from '../machines/memory.js'
 import type { AssignmentAt } from '../machines/protocol.js'
+import { clockOfReign } from '../machines/vectorClock.js'
 import type { Member } from './member.js'
 
 /** Bytes read from the journal at a time while the overlay is rebuilt. */
@@ -27,7 +28,7 @@ export async function startEpoch(
   log.commonPoint(log.end.sequence)
   await rebuildOverlay(member, isOver)
   if (isOver()) return null
-  const clock = await clockAtEnd(member)
+  const clock = clockOfReign(await clockAtEnd(member), member.self, epoch)
   if (isOver()) return null
   const frame = ports.frames.epochStart(
     {

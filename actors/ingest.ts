@@ -130,6 +130,7 @@ export class Ingest implements FlushSource {
       replies.fail(askerOf(message), 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       return
     }
+    if (this.isForOtherReign(message)) return
     const key = message.header('Nats-Msg-Id')
     const gated = clients.write(message.data, message.header('Content-Type'), key)
     const asker = { reply: message.reply, encoding: gated.encoding }
@@ -140,6 +141,21 @@ export class Ingest implements FlushSource {
       return
     }
     this.accept(gated.value, level, asker)
+  }
+
+  /**
+   * `Engram-Epoch`: who sends it keeps writes that another reign may have left behind, and wants
+   * them sent again before this one is taken.
+   */
+  private isForOtherReign(message: BusMessage): boolean {
+    const { options: { epoch }, replies } = this
+    const wanted = message.header('Engram-Epoch')
+    if (!wanted || Number(wanted) === epoch) return false
+    const asker = askerOf(message)
+    if (!/^\d{1,15}$/.test(wanted)) {
+      replies.fail(asker, 'INVALID_OPERATION', 'Engram-Epoch is the number of an epoch')
+    } else replies.otherReign(asker, wanted)
+    return true
   }
 
   private accept(request: AcceptedRequest, level: AckLevel, asker: Asker): void {

@@ -411,6 +411,8 @@ export interface WriteAnswer {
   readonly safeSequence: number
   readonly node: string
   readonly duplicate: boolean
+  /** Of a duplicate: the epoch under which it is logged, `epoch` or a lower one. */
+  readonly loggedEpoch?: number
 }
 
 export interface ErrorAnswer {
@@ -429,6 +431,14 @@ export type Query =
   | { readonly type: 'GetEdges'; readonly nodeId: string; readonly direction: EdgeDirection }
   | { readonly type: 'ListNodes'; readonly after: string; readonly limit: number }
   | { readonly type: 'GetEntries'; readonly from: number; readonly limit: number }
+  | { readonly type: 'GetHistory' }
+
+/** Value of `GetHistory`: which epochs the log consists of, and how far it is safe. */
+export interface HistoryValue {
+  /** Oldest first. Entry (e, s) is in the log exactly if the span that s falls into is e's. */
+  readonly history: readonly EpochSpan[]
+  readonly safeSequence: number
+}
 
 export interface ReadAnswer {
   readonly ok: true

@@ -1,4 +1,5 @@
-import type { GraphReader, Query, ReadAnswer, ErrorCode } from './ports.js'
+import { truncateHistory } from '../machines/positions.js'
+import type { GraphReader, HistoryValue, Query, ReadAnswer, ErrorCode } from './ports.js'
 import { encodingOf, refuse } from './answers.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
@@ -60,9 +61,7 @@ export class ReadService {
     const sequence = demands.committed
       ? member.store.applied.sequence
       : member.log.durable.sequence
-    const value = query.type === 'GetEntries'
-      ? await this.entries(query, sequence)
-      : evaluate(query, view)
+    const value = await this.evaluate(query, sequence, view)
     if (!primary.mayAnswerReads) {
       this.fail(message, 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       return
@@ -107,9 +106,7 @@ export class ReadService {
       return
     }
     const sequence = member.store.applied.sequence
-    const value = query.type === 'GetEntries'
-      ? await this.entries(query, sequence)
-      : evaluate(query, member.store)
+    const value = await this.evaluate(query, sequence, member.store)
     this.answer(reply, encoding, {
       ok: true, value, sequence, epoch: member.log.epochAt(sequence), node: member.self,
       role: this.primary() ? 'primary' : 'replica',
@@ -124,6 +121,20 @@ export class ReadService {
     if (gated.ok) return gated.value
     this.fail(message, gated.code, gated.message)
     return null
+  }
+
+  private async evaluate(query: Query, sequence: number, view: GraphReader): Promise<unknown> {
+    switch (query.type) {
+      case 'GetEntries': return await this.entries(query, sequence)
+      case 'GetHistory': return this.history(sequence)
+      default: return evaluate(query, view)
+    }
+  }
+
+  /** Of the log up to `sequence`. */
+  private history(sequence: number): HistoryValue {
+    const { history, safeSequence } = this.member.log
+    return { history: truncateHistory(history, sequence), safeSequence }
   }
 
   /** Log entries up to `sequence`, as many as fit an answer. */
@@ -162,7 +173,9 @@ export class ReadService {
   }
 }
 
-function evaluate(query: Exclude<Query, { type: 'GetEntries' }>, view: GraphReader): unknown {
+function evaluate(
+  query: Exclude<Query, { type: 'GetEntries' | 'GetHistory' }>, view: GraphReader,
+): unknown {
   switch (query.type) {
     case 'GetNode':
       return view.node(query.nodeId) ?? null

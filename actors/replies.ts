@@ -49,8 +49,9 @@ export class Replies {
   repeated(known: KeyRecord, level: AckLevel, asker: Asker): void {
     const { log, clock, telemetry, spaceSettings } = this.options
     telemetry.count('writesDuplicates')
-    const { count, sequence, timestamp } = known
-    const waiting = new Waiting(asker, level, null, count, sequence, timestamp, clock.wallMs())
+    const { count, sequence, timestamp, epoch } = known
+    const waiting = new Waiting(
+      asker, level, null, count, sequence, timestamp, clock.wallMs(), epoch)
     if (level === 'committed' && this.options.inSyncCount() < spaceSettings.minInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
     } else if (level === 'memory' || (level === 'durable' && sequence <= log.durable.sequence)) {
@@ -187,6 +188,15 @@ export class Replies {
     answerError(this.options.publish, this.options.clients, asker, answer)
   }
 
+  /** This attempt took no effect, and says which epoch reigns. */
+  otherReign(asker: Asker, wanted: string): void {
+    const { epoch, publish, clients, telemetry } = this.options
+    telemetry.count('writesRefused', 1, { code: 'NOT_PRIMARY' })
+    const message = `epoch ${epoch} reigns, the write is for epoch ${wanted}`
+    answerError(publish, clients, asker,
+      errorAnswer('NOT_PRIMARY', message, { epoch, outcome: 'notTaken' }))
+  }
+
   private giveUp(waiting: Waiting, reason: string): void {
     waiting.answered = true
     const message = `${reason}: the write stands, its level is unknown`
@@ -197,7 +207,7 @@ export class Replies {
   private answer(waiting: Waiting): void {
     if (!waiting.reply) return
     const { options } = this
-    const { last: sequence, count, level, duplicate } = waiting
+    const { last: sequence, count, level, duplicate, loggedEpoch } = waiting
     if (this.isOver || !options.lease.valid()) {
       this.fail(waiting, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
       return
@@ -213,6 +223,7 @@ export class Replies {
       safeSequence: options.log.safeSequence,
       node: options.node,
       duplicate,
+      ...(loggedEpoch !== undefined && { loggedEpoch }),
     }, waiting.encoding)
     this.answeredUpTo = Math.max(this.answeredUpTo, sequence)
     options.publish(waiting.reply, answer)

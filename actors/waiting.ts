@@ -25,6 +25,8 @@ export class Waiting implements Asker {
     public last: number,
     readonly timestamp: number,
     readonly takenAtMs: number,
+    /** Of what is in the log already: the epoch under which. */
+    readonly loggedEpoch?: number,
   ) {
     this.reply = asker.reply
     this.encoding = asker.encoding

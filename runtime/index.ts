@@ -4,8 +4,11 @@ export type {
   ClientOptions, QueryValue, ReadOptions, ReadResult, WriteOptions,
 } from './client/client.js'
 export {
-  AdminError, ConnectError, EngramError, ReadError, WriteOutcomeUnknownError, WriteRefusedError,
+  AdminError, ConnectError, EngramError, NotSafeError, ReadError, WriteOutcomeUnknownError,
+  WriteRefusedError,
 } from './client/errors.js'
+export type { ResendRefused, Resent } from './client/guard.js'
+export type { Unsafe } from './client/protection.js'
 export type { AdminAnswer, AdminRequest, SpaceListing } from './client/operator.js'
 export type { NatsOptions, TlsOptions } from './bus/options.js'
 export { checkConfig, ConfigError, defaultConfig, options } from './config.js'
@@ -14,7 +17,7 @@ export type {
   ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, LossWindow, MemberRole, MemberStatus,
   NodeStatus, NodeStatusReport, PeerStatus, ReplicaLag,
 } from './status.js'
-export type { ErrorCode, Query, WriteAnswer } from '../actors/ports.js'
+export type { ErrorCode, HistoryValue, Query, WriteAnswer } from '../actors/ports.js'
 export type {
   Json, LogEntry, MemoryEdge, MemoryNode, Operation,
 } from '../machines/memory.js'

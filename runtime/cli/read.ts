@@ -1,7 +1,7 @@
-/** engram read get | edges | list | entries */
+/** engram read get | edges | list | entries | history */
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import type { EdgeDirection, Query, ReadAnswer } from '../../actors/ports.js'
+import type { EdgeDirection, HistoryValue, Query, ReadAnswer } from '../../actors/ports.js'
 import type { LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
 import type { ConnectionFlags } from '../settings.js'
 import { connectionOptions, duration, exit, jsonOption, usage, whole } from './context.js'
@@ -24,7 +24,7 @@ interface ReadFlags extends ConnectionFlags {
 
 export function addRead(program: Command, context: Context): void {
   connectionOptions(program.command('read').argument('<space>')
-    .argument('<what>', 'get, edges, list or entries')
+    .argument('<what>', 'get, edges, list, entries or history')
     .argument('[id]', 'a node, for get and edges'))
     .summary('read nodes, edges and log entries')
     .description('Reads from the primary (the latest), or with --any from whichever member is '
@@ -83,7 +83,8 @@ function queryOf(what: string, id: string | undefined, flags: ReadFlags): Query 
     case 'edges': return { type: 'GetEdges', nodeId: named(), direction: flags.direction }
     case 'list': return { type: 'ListNodes', after: flags.after, limit: flags.limit }
     case 'entries': return { type: 'GetEntries', from: flags.from, limit: flags.limit }
-    default: throw usage(`nothing is called ${what}`, 'Read get, edges, list or entries.')
+    case 'history': return { type: 'GetHistory' }
+    default: throw usage(`nothing is called ${what}`, 'Read get, edges, list, entries or history.')
   }
 }
 
@@ -101,6 +102,12 @@ function show(query: Query, value: unknown): string {
       return table(['SEQUENCE', 'EPOCH', 'TIME', 'OPERATION'], (value as LogEntry[]).map(
         (entry) => [String(entry.sequence), String(entry.epoch),
           new Date(entry.timestamp).toISOString(), brief(JSON.stringify(entry.operation))]))
+    case 'GetHistory': {
+      const { history, safeSequence } = value as HistoryValue
+      const spans = table(['EPOCH', 'FIRST', 'LAST'], history.map(({ epoch, last }, n) =>
+        [epoch, (history[n - 1]?.last ?? 0) + 1, last].map(String)))
+      return `${spans}\nSafe up to ${safeSequence}.`
+    }
   }
 }
 

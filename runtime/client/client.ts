@@ -2,7 +2,9 @@
 import { randomUUID } from 'node:crypto'
 import { decode as unpack, encode as pack } from '@msgpack/msgpack'
 import type { NatsConnection } from 'nats'
-import type { ErrorAnswer, Query, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import type {
+  ErrorAnswer, HistoryValue, Query, ReadAnswer, WriteAnswer,
+} from '../../actors/ports.js'
 import type { LogEntry, MemoryEdge, MemoryNode, Operation } from '../../machines/memory.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { nameFault, subjects } from '../../machines/subjects.js'
@@ -10,13 +12,17 @@ import type { ClusterStatus } from '../status.js'
 import { inboxPrefix } from '../bus/options.js'
 import type { NatsOptions } from '../bus/options.js'
 import { openConnection } from './connection.js'
-import { ReadError } from './errors.js'
+import { NotSafeError, ReadError } from './errors.js'
+import type { ResendRefused, Resent } from './guard.js'
 import { encodedHeaders } from './headers.js'
 import { Operator } from './operator.js'
 import type { AdminAnswer, AdminRequest } from './operator.js'
+import { Protection } from './protection.js'
+import type { Unsafe } from './protection.js'
 import { Requests } from './requests.js'
 import { ReignWatch } from './reigns.js'
 import { judgeRead, judgeWrite, readGivenUp, refusedHere, writeGivenUp } from './verdicts.js'
+import type { WriteListener } from './verdicts.js'
 
 export interface ClientOptions extends NatsOptions {
   /** Of requests and so of answers. Default json. */
@@ -27,6 +33,20 @@ export interface ClientOptions extends NatsOptions {
   readonly readYourWrites?: boolean
   /** Writes and reads waiting for an answer; one more is refused. Default 65,536. */
   readonly inFlightMax?: number
+  /**
+   * Keeps each acknowledged write until it is safe, and sends again what a failover left behind.
+   * Default true.
+   */
+  readonly protect?: boolean
+  /**
+   * Bytes of writes that are kept, or may have to be: past it writes ask for `committed`, and so
+   * wait for the replicas. Default 8 MiB.
+   */
+  readonly unsafeBytesMax?: number
+  /** A write that a failover had left behind is in the log again. */
+  readonly onResent?: (resent: Resent) => void
+  /** A write that a failover left behind is refused for good, and stays unsafe. */
+  readonly onResendRefused?: (refused: ResendRefused) => void
 }
 
 export interface WriteOptions {
@@ -57,12 +77,14 @@ export type QueryValue<Q extends Query> =
   Q['type'] extends 'GetNode' ? MemoryNode | null
     : Q['type'] extends 'GetEdges' ? MemoryEdge[]
       : Q['type'] extends 'ListNodes' ? MemoryNode[]
-        : LogEntry[]
+        : Q['type'] extends 'GetHistory' ? HistoryValue
+          : LogEntry[]
 
 export type ReadResult<Q extends Query> = Omit<ReadAnswer, 'value'> & { value: QueryValue<Q> }
 
 const defaultDeadlineMs = 10_000
 const defaultInFlightMax = 65_536
+const defaultUnsafeBytesMax = 8 * 1024 * 1024
 
 /**
  * Connects to NATS; later losses of the connection are mended by themselves.
@@ -77,6 +99,8 @@ export class EngramClient {
   readonly #requests: Requests
   readonly #reigns: ReignWatch
   readonly #operator: Operator
+  readonly #protection: Protection | null
+  readonly #resends: Requests
   readonly #options: Omit<ClientOptions, 'servers'>
   readonly #contentType: readonly Header[]
   readonly #keyPrefix = randomUUID()
@@ -93,8 +117,28 @@ export class EngramClient {
       ? [['Content-Type', 'application/msgpack']] : []
     const inbox = inboxPrefix({ servers: '', ...options })
     this.#requests = new Requests(connection, inbox, options.inFlightMax ?? defaultInFlightMax)
-    this.#reigns = new ReignWatch(connection, (space) => this.#requests.resend(space))
+    this.#resends = new Requests(connection, inbox, Infinity)
+    this.#reigns = new ReignWatch(connection, {
+      told: (space, epoch, history) => this.#protection?.told(space, epoch, history),
+      opened: (space) => this.#requests.resend(space),
+      renewed: (space) => this.#protection?.renewed(space),
+    })
     this.#operator = new Operator(connection, inbox)
+    this.#protection = options.protect === false ? null : this.#protect()
+  }
+
+  #protect(): Protection {
+    const { unsafeBytesMax = defaultUnsafeBytesMax, onResent, onResendRefused } = this.#options
+    return new Protection({
+      connection: this.connection, unsafeBytesMax, writes: this.#requests, own: this.#resends,
+      reigns: this.#reigns, decode: this.#decode, request: this.#value,
+      contentType: this.#contentType,
+      encodeQuery: (query) => this.#encode(query),
+      // In turns of their own: what they throw is theirs.
+      onResent: (resent) => onResent && queueMicrotask(() => onResent(resent)),
+      onResendRefused: (refused) => onResendRefused
+        && queueMicrotask(() => onResendRefused(refused)),
+    })
   }
 
   /**
@@ -111,15 +155,36 @@ export class EngramClient {
     const fault = nameFault(space) ?? keyFault(key)
     if (fault) return Promise.reject(refusedHere(fault, key))
     this.#reigns.watch(space)
-    const body = Array.isArray(operations) ? { operations } : operations
+    const data = this.#encode(Array.isArray(operations) ? { operations } : operations)
+    const protection = this.#protection
+    const ack = protection ? protection.levelFor(data, options.ack) : options.ack
+    const ticket = protection?.begin(space, key, data, ack)
+    const end = ticket ? () => protection!.settle(ticket) : () => undefined
     const headers: Header[] = [['Nats-Msg-Id', key], ...this.#contentType]
-    if (options.ack) headers.push(['Engram-Ack', options.ack])
+    if (ack) headers.push(['Engram-Ack', ack])
+    const listener: WriteListener = {
+      took: (answer) => {
+        this.#took(space, answer)
+        if (ticket) protection!.answered(ticket, answer)
+      },
+      heard: (of, epoch) => protection?.heard(of, epoch),
+    }
     return this.#requests.call<WriteAnswer>({
-      subject: subjects.write(space), data: this.#encode(body), headers: encodedHeaders(headers),
-      group: space, deadlineMs: this.#deadline(options), signal: options.signal,
-      judge: (answer) => judgeWrite(
-        answer, this.#decode, key, this.#reigns, (taken) => this.#took(space, taken)),
-      giveUp: (end) => writeGivenUp(end, space, key),
+      subject: subjects.write(space), data, group: space,
+      headers: () => {
+        const fence = protection?.fence(space) ?? null
+        return encodedHeaders(fence === null ? headers : [...headers, ['Engram-Epoch', `${fence}`]])
+      },
+      deadlineMs: this.#deadline(options), signal: options.signal,
+      judge: (answer) => {
+        const verdict = judgeWrite(answer, this.#decode, space, key, this.#reigns, listener)
+        if (verdict.kind === 'reject') end()
+        return verdict
+      },
+      giveUp: (why) => {
+        end()
+        return writeGivenUp(why, space, key, ack === options.ack ? '' : pastBound)
+      },
     })
   }
 
@@ -137,7 +202,7 @@ export class EngramClient {
       [...readHeaders(options, this.#atLeast(space, options)), ...this.#contentType])
     return this.#requests.call<ReadAnswer>({
       subject: any ? subjects.readAny(space) : subjects.read(space),
-      data: this.#encode(query), headers, group: `read ${space}`,
+      data: this.#encode(query), headers: () => headers, group: `read ${space}`,
       deadlineMs: this.#deadline(options), signal: options.signal,
       judge: (answer) => judgeRead(answer, this.#decode, any ? null : this.#reigns, space),
       giveUp: (end) => readGivenUp(end, space),
@@ -164,11 +229,45 @@ export class EngramClient {
     return this.#operator.admin(request, options)
   }
 
-  /** Ends what is waiting (writes as outcome unknown) and closes the connection. Idempotent. */
-  async close(): Promise<void> {
+  /**
+   * What was acknowledged and one lost disk could still take away, in one space or all. Always
+   * nothing with `protect: false`.
+   */
+  unsafe(space?: string): Unsafe {
+    return this.#protection?.unsafe(space) ?? { writes: 0, bytes: 0, oldestMs: 0 }
+  }
+
+  /**
+   * Resolves once every write made so far, to one space or all, is safe: on as many disks as the
+   * space asks of its in-sync members, two at least where it has them. (Writes that failed count
+   * no more: their promises told.) `timeoutMs`: default `deadlineMs`.
+   * @throws NotSafeError
+   */
+  flush(space?: string, options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    const timeoutMs = this.#deadline({ deadlineMs: options.timeoutMs })
+    if (this.#protection) return this.#protection.flush(space, timeoutMs)
+    const text = 'this client was made with protect: false, and does not know what is safe'
+    return Promise.reject(new NotSafeError('UNPROTECTED', text, 0, 0))
+  }
+
+  /**
+   * Ends what is waiting (writes as outcome unknown) and closes the connection. Idempotent.
+   * `flushMs`: first waits so long for what is unsafe. Resolves with what still is: from here on
+   * nobody sends it again.
+   */
+  async close(options: { readonly flushMs?: number } = {}): Promise<Unsafe> {
+    const { flushMs } = options
+    if (flushMs && this.#protection) {
+      // What is not safe in time is what is returned.
+      await this.#protection.flush(undefined, flushMs).catch(() => undefined)
+    }
+    const unsafe = this.unsafe()
+    this.#protection?.close()
     this.#requests.close()
+    this.#resends.close()
     this.#reigns.close()
     await this.connection.close()
+    return unsafe
   }
 
   #took(space: string, answer: WriteAnswer): void {
@@ -180,7 +279,7 @@ export class EngramClient {
     return Math.max(options.minSequence ?? 0, own ? this.lastWritten(space) : 0)
   }
 
-  #deadline(options: { readonly deadlineMs?: number }): number {
+  #deadline(options: { readonly deadlineMs?: number | undefined }): number {
     return options.deadlineMs ?? this.#options.deadlineMs ?? defaultDeadlineMs
   }
 
@@ -191,14 +290,18 @@ export class EngramClient {
 
   readonly #decode = (data: Uint8Array): WriteAnswer | ReadAnswer | ErrorAnswer | null => {
     try {
-      const value: unknown = this.#options.encoding === 'msgpack' && data[0] !== 0x7b
-        ? unpack(data)
-        : JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString('utf8'))
+      const value = this.#value(data)
       return isAnswer(value) ? value : null
     } catch {
       return null
     }
   }
+
+  /** Throws on what is not encoded as this client encodes. */
+  readonly #value = (data: Uint8Array): unknown =>
+    this.#options.encoding === 'msgpack' && data[0] !== 0x7b
+      ? unpack(data)
+      : JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString('utf8'))
 }
 
 function isAnswer(value: unknown): value is WriteAnswer | ReadAnswer | ErrorAnswer {
@@ -209,6 +312,8 @@ function keyFault(key: string): string | null {
   if (/^[\x21-\x7e]{1,256}$/.test(key)) return null
   return 'an idempotency key is 1 to 256 visible ASCII characters'
 }
+
+const pastBound = '; committed was asked for, since unsafeBytesMax is reached'
 
 type Header = readonly [name: string, value: string]
 

@@ -48,6 +48,21 @@ export class WriteOutcomeUnknownError extends EngramError {
   }
 }
 
+/**
+ * Acknowledged writes that one lost disk could still take away. Codes: NOT_SAFE (the time given to
+ * `flush` is over: they are still kept), CLOSED (the client was closed meanwhile), UNPROTECTED (the
+ * client was made with `protect: false` and keeps nothing).
+ */
+export class NotSafeError extends EngramError {
+  constructor(
+    code: 'NOT_SAFE' | 'CLOSED' | 'UNPROTECTED', message: string,
+    readonly writes: number, readonly bytes: number,
+  ) {
+    super(code, message, code === 'NOT_SAFE')
+    this.name = 'NotSafeError'
+  }
+}
+
 /** A read without a result. Codes: those of the server, NO_RESPONDERS, TIMEOUT, FORBIDDEN … */
 export class ReadError extends EngramError {
   constructor(code: string, message: string, retryable: boolean, cause?: unknown) {

@@ -5,7 +5,18 @@
  */
 import { decode } from '@msgpack/msgpack'
 import type { NatsConnection, Subscription } from 'nats'
+import { historyFault } from '../../machines/invariants.js'
+import type { EpochSpan } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
+
+export interface ReignListener {
+  /** A new reign is open. */
+  opened(space: string): void
+  /** An open reign said (perhaps again) which epochs its log consists of. Before `opened`. */
+  told(space: string, epoch: number, history: readonly EpochSpan[]): void
+  /** Another space bears the name: its epochs are counted anew. */
+  renewed(space: string): void
+}
 
 interface Known {
   epoch: number
@@ -22,8 +33,7 @@ export class ReignWatch {
 
   constructor(
     readonly connection: NatsConnection,
-    /** A new reign is open. */
-    readonly onOpen: (space: string) => void,
+    readonly listener: ReignListener,
   ) {}
 
   watch(space: string): void {
@@ -58,30 +68,51 @@ export class ReignWatch {
   #announced(space: string, data: Uint8Array): void {
     const announced = readAnnouncement(data)
     if (!announced) return
+    const { epoch, uuid, history } = announced
     const known = this.#known.get(space)
-    const renewed = known?.uuid != null && known.uuid !== announced.uuid
-    if (!renewed && announced.epoch < (known?.epoch ?? 0)) return
-    this.#known.set(space, { epoch: announced.epoch, uuid: announced.uuid })
-    if (announced.open && announced.epoch > (known?.epoch ?? 0)) this.onOpen(space)
+    const renewed = known?.uuid != null && known.uuid !== uuid
+    if (!renewed && epoch < (known?.epoch ?? 0)) return
+    this.#known.set(space, { epoch, uuid })
+    if (renewed) this.listener.renewed(space)
+    if (!announced.open) return
+    this.listener.told(space, epoch, history)
+    if (epoch > (known?.epoch ?? 0)) this.listener.opened(space)
   }
 }
 
-function readAnnouncement(
-  data: Uint8Array,
-): { epoch: number; uuid: string; open: boolean } | null {
+interface Announced {
+  readonly epoch: number
+  readonly uuid: string
+  readonly open: boolean
+  /** Empty where there is none, or none that can be read. */
+  readonly history: readonly EpochSpan[]
+}
+
+function readAnnouncement(data: Uint8Array): Announced | null {
   try {
     const value: unknown = data[0] === 0x7b ? JSON.parse(Buffer.from(data).toString())
       : decode(data)
     const message = value as {
       kind?: unknown
+      history?: unknown
       assignment?: { epoch?: unknown; uuid?: unknown; state?: unknown }
     } | null
     const { epoch, uuid, state } = message?.assignment ?? {}
     if (!Number.isSafeInteger(epoch) || typeof uuid !== 'string') return null
     return {
       epoch: epoch as number, uuid, open: message?.kind === 'changed' && state === 'open',
+      history: historyOf(message?.history),
     }
   } catch {
     return null
   }
+}
+
+/** Empty when it is no epoch history. */
+export function historyOf(value: unknown): readonly EpochSpan[] {
+  if (!Array.isArray(value)) return []
+  const spans = value as readonly EpochSpan[]
+  const areNumbers = spans.every((span) =>
+    Number.isSafeInteger(span?.epoch) && Number.isSafeInteger(span.last))
+  return areNumbers && historyFault(spans) === null ? spans : []
 }

@@ -28,7 +28,8 @@ export type Verdict<T> =
 export interface CallSpec<T> {
   readonly subject: string
   readonly data: Uint8Array
-  readonly headers?: MsgHdrs | undefined
+  /** Made for each attempt. */
+  readonly headers?: (() => MsgHdrs | undefined) | undefined
   /** Calls of one group are sent again together, see `resend`. */
   readonly group: string
   readonly deadlineMs: number
@@ -99,6 +100,7 @@ export class Requests {
   #connected = true
   /** By group: one per space that is written to or read. */
   readonly #flows = new Map<string, Flow>()
+  readonly #held = new Set<string>()
   #closed = false
 
   constructor(connection: NatsConnection, inboxPrefix: string, callsMax: number) {
@@ -151,6 +153,23 @@ export class Requests {
     for (const call of this.#calls.values()) if (call.spec.group === group) this.#attempt(call, now)
   }
 
+  /** Ends the group's calls as aborted: what is answered to them from now on is not heard. */
+  abandon(group: string): void {
+    for (const call of this.#calls.values()) {
+      if (call.spec.group === group) this.#end(call, 'aborted')
+    }
+  }
+
+  /** Calls of the group, new ones too, are not sent any more until it is released. */
+  hold(group: string): void {
+    this.#held.add(group)
+  }
+
+  /** Sends the group's calls, in their order, if it was held. */
+  release(group: string): void {
+    if (this.#held.delete(group)) this.resend(group)
+  }
+
   /** Ends every call. Idempotent. */
   close(): void {
     this.#closed = true
@@ -181,10 +200,18 @@ export class Requests {
   }
 
   #attempt(call: Call, now: number): void {
+    if (this.#held.size > 0 && this.#held.has(call.spec.group)) {
+      if (call.waiting) this.#note(call, unanswered(call.spec.subject))
+      call.waiting = false
+      call.dueAt = Infinity
+      call.last ??= heldBack
+      return
+    }
     // What is published while the connection is down piles up in the library, and may be lost.
     call.sentAt = now
     if (!this.#connected) return
-    const { subject, data, headers } = call.spec
+    const { subject, data } = call.spec
+    const headers = call.spec.headers?.()
     try {
       const reply = `${this.#inbox}.${call.id}`
       this.#connection.publish(subject, data, headers ? { reply, headers } : { reply })
@@ -279,6 +306,11 @@ function isOverdue(call: Call, now: number): boolean {
   if (waitedMs < patience * call.flow.answerMs) return false
   const quietMs = attemptFirstMs * 2 ** Math.max(0, call.attempts - 1)
   return waitedMs >= attemptMaxMs || (waitedMs >= quietMs && now - call.flow.heardAt >= quietMs)
+}
+
+const heldBack: Failure = {
+  code: 'DEADLINE', notTaken: true,
+  message: 'earlier writes to the space, which a failover left behind, are not yet taken again',
 }
 
 function neverSent(why: CallEnd['why']): CallEnd {

@@ -15,18 +15,26 @@ const notUnderstood: Failure = {
 /** The same request gets the same refusal from any primary: earlier attempts got it too. */
 const deterministic: readonly string[] = ['INVALID_OPERATION', 'PAYLOAD_TOO_LARGE']
 
+export interface WriteListener {
+  /** The reigning primary took it. */
+  took(taken: WriteAnswer): void
+  /** A refusal names the epoch that reigns. */
+  heard(space: string, epoch: number): void
+}
+
 export function judgeWrite(
-  answer: Answer, decode: Decode, key: string, reigns: ReignWatch,
-  took: (taken: WriteAnswer) => void,
+  answer: Answer, decode: Decode, space: string, key: string, reigns: ReignWatch,
+  listener: WriteListener,
 ): Verdict<WriteAnswer> {
   if (answer.kind === 'noResponders') return retry(noResponders('write', false))
   const said = decode(answer.data) as WriteAnswer | ErrorAnswer | null
   if (!said) return retry(notUnderstood)
   if (said.ok) {
-    if (!reigns.admit(said.space, said.epoch)) return retry(staleEpoch(said))
-    took(said)
+    if (!reigns.admit(space, said.epoch)) return retry(staleEpoch(said))
+    listener.took(said)
     return { kind: 'accept', value: said }
   }
+  if (said.epoch !== undefined && reigns.admit(space, said.epoch)) listener.heard(space, said.epoch)
   if (deterministic.includes(said.code)) {
     return { kind: 'reject', error: new WriteRefusedError(said.code, said.message, false, key) }
   }
@@ -74,7 +82,8 @@ export function refusedHere(message: string, key: string): WriteRefusedError {
   return new WriteRefusedError('INVALID_OPERATION', message, false, key)
 }
 
-export function writeGivenUp(end: CallEnd, space: string, key: string): Error {
+/** `why`: what else the reader of the error should know, or ''. */
+export function writeGivenUp(end: CallEnd, space: string, key: string, why: string): Error {
   if (end.why === 'unsendable') {
     const why = end.cause instanceof Error ? end.cause.message : String(end.cause)
     const large = why.includes('MAX_PAYLOAD')
@@ -83,7 +92,7 @@ export function writeGivenUp(end: CallEnd, space: string, key: string): Error {
     if (!end.maybeTaken) return new WriteRefusedError(code, text, false, key, end.cause)
   }
   const code = codeOf(end)
-  const text = `${describe(end)} (write to ${space}, key ${key}, ${attempts(end)})`
+  const text = `${describe(end)}${why} (write to ${space}, key ${key}, ${attempts(end)})`
   if (end.maybeTaken) return new WriteOutcomeUnknownError(code, text, key, end.sequence, end.cause)
   return new WriteRefusedError(code, text, retryable(end), key, end.cause)
 }

@@ -15,7 +15,8 @@ export function queryOf(value: unknown): Query | string {
     case 'GetEdges': return getEdges(value)
     case 'ListNodes': return listNodes(value)
     case 'GetEntries': return getEntries(value)
-    default: return 'type must be GetNode, GetEdges, ListNodes or GetEntries'
+    case 'GetHistory': return otherField(value, []) ?? { type: 'GetHistory' }
+    default: return 'type must be GetNode, GetEdges, ListNodes, GetEntries or GetHistory'
   }
 }
 

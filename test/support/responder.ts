@@ -6,12 +6,16 @@ import { headers } from 'nats'
 import type { Msg, NatsConnection, Subscription } from 'nats'
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports.js'
 import { subjects } from '../../machines/subjects.js'
+import type { EpochSpan } from '../../machines/protocol.js'
 import type { MemberStatus, NodeStatusReport } from '../../runtime/status.js'
 import { statusOfAll } from '../../runtime/status.js'
 
 export interface Received {
   readonly key: string
   readonly ack: string
+  /** Headers Engram-Epoch and Engram-Origin, where they are set. */
+  readonly fence: string
+  readonly origin: string
   readonly body: unknown
 }
 
@@ -29,6 +33,12 @@ export class Responder {
   onRead: (() => object) | null = null
   epoch = 1
   sequence = 0
+  /** Highest safe sequence; null: all that is answered is safe. */
+  safe: number | null = null
+  /** Of the epochs before the present one. */
+  history: readonly EpochSpan[] = []
+  /** Keys as they were taken: the log, without what failovers cut off. */
+  log: string[] = []
   #subscriptions: Subscription[] = []
 
   constructor(
@@ -52,7 +62,21 @@ export class Responder {
   announce(epoch: number, uuid = 'u1'): void {
     this.connection.publish(subjects.assignment(this.space), Buffer.from(JSON.stringify({
       kind: 'changed', assignment: { epoch, uuid, state: 'open' },
+      history: [...this.history, { epoch, last: Math.max(this.sequence, 1) }],
     })))
+  }
+
+  /** A promotion of who has the log up to `kept` only: the rest is forgotten. Not announced. */
+  failOver(epoch: number, kept: number): void {
+    const spans = [...this.history, { epoch: this.epoch, last: this.sequence }]
+    this.history = spans.flatMap((span, n) => (spans[n - 1]?.last ?? 0) < kept
+      ? [{ epoch: span.epoch, last: Math.min(span.last, kept) }] : [])
+    for (const [key, { sequence }] of this.taken) if (sequence > kept) this.taken.delete(key)
+    this.log = this.log.filter((key) => this.taken.has(key))
+    this.epoch = epoch
+    // Its first entry, the epoch's start.
+    this.sequence = kept + 1
+    if (this.safe !== null) this.safe = Math.min(this.safe, kept)
   }
 
   report(): NodeStatusReport {
@@ -104,7 +128,8 @@ export class Responder {
     }
     const write = {
       key: message.headers?.get('Nats-Msg-Id') ?? '', ack: message.headers?.get('Engram-Ack') ?? '',
-      body,
+      fence: message.headers?.get('Engram-Epoch') ?? '',
+      origin: message.headers?.get('Engram-Origin') ?? '', body,
     }
     this.received.push(write)
     const told = this.script(write, this.received.length)
@@ -116,28 +141,51 @@ export class Responder {
       return
     }
     if (told && told.ok === false) return this.#answer(message, told)
+    if (write.fence && Number(write.fence) !== this.epoch) {
+      return this.#answer(message, {
+        ok: false, code: 'NOT_PRIMARY', message: `epoch ${this.epoch} reigns`,
+        outcome: 'notTaken', retryable: true, epoch: this.epoch,
+      })
+    }
+    const safeSequence = (): number => this.safe ?? this.sequence
     const before = this.taken.get(write.key)
-    if (before) return this.#answer(message, { ...before, duplicate: true, ...told })
+    if (before) {
+      return this.#answer(message, {
+        ...before, epoch: this.epoch, duplicate: true, loggedEpoch: before.epoch,
+        safeSequence: safeSequence(), ...told,
+      })
+    }
     const count = body.operations?.length ?? 1
     this.sequence += count
     if (body.node) this.graph.set(body.node.id, body.node)
     const answer: WriteAnswer = {
       ok: true, space: this.space, epoch: this.epoch, sequence: this.sequence, count,
-      ack: 'durable', safeSequence: this.sequence, node: this.node, duplicate: false,
+      ack: write.ack === 'memory' || write.ack === 'committed' ? write.ack : 'durable',
+      safeSequence: safeSequence(), node: this.node, duplicate: false,
     }
     this.taken.set(write.key, answer)
+    this.log.push(write.key)
     this.#answer(message, { ...answer, ...told })
   }
 
   #read(message: Msg, role: 'primary' | 'replica'): void {
-    const query = JSON.parse(Buffer.from(message.data).toString()) as { nodeId?: string }
+    const query = JSON.parse(Buffer.from(message.data).toString()) as {
+      type?: string
+      nodeId?: string
+    }
     const seen = Object.fromEntries((message.headers?.keys() ?? []).map(
       (key) => [key, message.headers?.get(key) ?? '']))
     this.reads.push({ subject: message.subject, headers: seen, query })
     this.#answer(message, this.onRead?.() ?? {
-      ok: true, value: this.graph.get(query.nodeId ?? '') ?? null, sequence: this.sequence,
+      ok: true, value: this.#value(query), sequence: this.sequence,
       epoch: this.epoch, node: this.node, role, stalenessMs: role === 'primary' ? 0 : 3,
     })
+  }
+
+  #value(query: { readonly type?: string; readonly nodeId?: string }): unknown {
+    if (query.type !== 'GetHistory') return this.graph.get(query.nodeId ?? '') ?? null
+    const history = [...this.history, { epoch: this.epoch, last: Math.max(this.sequence, 1) }]
+    return { history, safeSequence: this.safe ?? this.sequence }
   }
 
   #admin(message: Msg): void {

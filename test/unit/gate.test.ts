@@ -192,11 +192,13 @@ for (const encoding of ['json', 'msgpack'] as const) {
     assert.equal(ask(longest), longest)
     const entries = { type: 'GetEntries', from: 1, limit: 100 }
     assert.equal(ask({ type: 'GetEntries', from: 1 }), entries)
+    assert.equal(ask({ type: 'GetHistory' }), { type: 'GetHistory' })
     const bad: [unknown, string][] = [
       [{ type: 'GetNode' }, `nodeId ${ID}`], [{ type: 'GetNode', nodeId: 'n', x: 1 }, 'x is not'],
       [{ ...both, direction: 'up' }, 'direction must be'], [{ ...listed, limit: 0 }, 'limit must'],
       [{ ...listed, limit: 1001 }, 'limit must'], [{ ...listed, limit: 1.5 }, 'limit must'],
       [{ ...listed, limit: '5' }, 'limit must'], [{ ...listed, after: 7 }, `after ${ID}`],
+      [{ type: 'GetHistory', from: 1 }, 'from is not a known field'],
       [{ type: 'GetEntries' }, 'from must be'], [{ ...entries, from: 0 }, 'from must be'],
       [{ ...entries, from: 2 ** 53 }, ''], [{ type: 'StoreNode' }, 'type must be GetNode'],
       [[], 'the query must be an object'], [{ ...entries, limit: null }, 'limit must'],
@@ -289,6 +291,8 @@ test('answers', () => {
   } as const
   const json = Buffer.from(codec.encodeWriteAnswer(answer, 'json')).toString()
   assert.is(json, JSON.stringify(answer))
+  const again = { ...answer, duplicate: true, loggedEpoch: 2 } as const
+  assert.is(Buffer.from(codec.encodeWriteAnswer(again, 'json')).toString(), JSON.stringify(again))
   assert.is(Buffer.compare(codec.encodeWriteAnswer(answer, 'msgpack'), encode(answer)), 0)
   const error = {
     ok: false, code: 'OVERLOADED', message: 'm', outcome: 'notTaken', retryable: true,

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ErrorAnswer } from '../../actors/ports.js'
+import type { ErrorAnswer, WriteAnswer } from '../../actors/ports.js'
 import { defaultSettings } from '../../actors/settings.js'
 import { codec, message, path, settle } from './actorKit.js'
 
@@ -95,6 +95,31 @@ test('a duplicate waits with the first while that is in flight', async () => {
   })
   assert.equal(flags, [false, true, true, true])
   assert.is(side.log.end.sequence, 1)
+})
+
+test('a duplicate says under which epoch it is logged', async () => {
+  const side = path({ epoch: 3 })
+  side.overlay.add([{
+    sequence: 1, epoch: 2, timestamp: 1, vectorClock: {}, writeId: 'old',
+    operation: { type: 'StoreNode', node: { id: 'a' } },
+  }], 10)
+  const old = side.write({ 'Nats-Msg-Id': 'old', 'Engram-Ack': 'memory' })
+  const { epoch, loggedEpoch, duplicate } = side.answerTo(old) as WriteAnswer
+  assert.equal({ epoch, loggedEpoch, duplicate }, { epoch: 3, loggedEpoch: 2, duplicate: true })
+})
+
+test('a write for another reign is not taken, and told which one this is', async () => {
+  const side = path({ epoch: 3 })
+  const own = side.write({ 'Engram-Epoch': '3' })
+  const [older, later] = ['2', '4'].map((epoch) => side.write({ 'Engram-Epoch': epoch }))
+  const wrong = side.write({ 'Engram-Epoch': 'three' })
+  const origin = side.write({ 'Engram-Origin': '2/17' })
+  await settle()
+  assert.equal([own, older!, later!, wrong, origin].map((reply) => side.codeTo(reply)),
+    ['ok 1', 'NOT_PRIMARY', 'NOT_PRIMARY', 'INVALID_OPERATION', 'ok 2'])
+  const { outcome, retryable, epoch } = side.answerTo(older!) as ErrorAnswer
+  assert.equal({ outcome, retryable, epoch }, { outcome: 'notTaken', retryable: true, epoch: 3 })
+  assert.is(side.log.end.sequence, 2)
 })
 
 test('a duplicate refused its level says that the write stands', async () => {

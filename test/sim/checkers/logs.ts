@@ -4,6 +4,7 @@ import type { Frame, Journal, JournalRecord, WriteAnswer } from '../../../actors
 import type { LogEntry } from '../../../machines/memory.js'
 import { endOf, epochAt, extendHistory, truncateHistory } from '../../../machines/positions.js'
 import type { Ack, EpochSpan, Position } from '../../../machines/protocol.js'
+import { createFrameCodec } from '../../../runtime/codec/frames.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'
@@ -24,11 +25,14 @@ interface Seen {
   applied: number
 }
 
+const frames = createFrameCodec()
+
 export class LogChecks {
   /** Checksum of the frame that holds an entry, by epoch and sequence, of all ever written. */
   private readonly entries = new Map<number, Map<number, number>>()
   /** What any store applied at a sequence: all must apply the same. */
   readonly appliedAt = new Map<number, string>()
+  private readonly numbered = new Map<string, string>()
   private readonly ghosts = new Map<string, Ghost>()
   private readonly seen = new Map<string, Seen>()
   private uuid: string | null = null
@@ -101,12 +105,27 @@ export class LogChecks {
     ghost.durable = ghost.written
   }
 
+  /** No number in the vector clocks stands for two entries; who writes a frame first made it. */
+  private numbers(node: SimNode, { first, last, epoch }: Frame, clockAfter: number): void {
+    for (let sequence = first; sequence <= last; sequence += 1) {
+      const number = `${node.id} ${clockAfter - (last - sequence)}`
+      const known = this.numbered.get(number)
+      const place = `(${epoch}, ${sequence})`
+      if (known !== undefined && known !== place) {
+        this.world.violate('clock', `number ${number} of the vector clocks stands for ${known} `
+          + `and for ${place}`)
+      }
+      this.numbered.set(number, place)
+    }
+  }
+
   /** I3: an entry of one epoch and sequence is in the same frame, byte by byte, on all members. */
   private frame(node: SimNode, frame: Frame): void {
     const { bytes, epoch, first, last, previousEpoch } = frame
     const crc = crc32c(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
     let entries = this.entries.get(epoch)
     if (!entries) this.entries.set(epoch, entries = new Map())
+    if (!entries.has(first)) this.numbers(node, frame, frames.clockAfter(frame)[node.id] ?? 0)
     for (let sequence = first; sequence <= last; sequence += 1) {
       const known = entries.get(sequence)
       if (known === undefined) entries.set(sequence, crc)

@@ -22,6 +22,17 @@ const previousPosition: readonly Edit[] = [
 
 export const dataMutants: readonly Mutant[] = [
   {
+    name: 'count-on-from-the-log-alone',
+    why: 'A fork has used the numbers that follow: they would stand for two entries each.',
+    edits: [{
+      file: 'actors/epochStart.js',
+      find: 'clockOfReign(await clockAtEnd(member), member.self, epoch)',
+      replace: 'await clockAtEnd(member)',
+    }],
+    scenarios: ['seeds:8'],
+    evidence: /^seed \d+: clock: number n\d \d+ of the vector clocks stands for/,
+  },
+  {
     name: 'forget-to-truncate',
     why: 'A member that keeps its fork acknowledges positions of which it has other entries.',
     edits: [{

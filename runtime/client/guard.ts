@@ -1,0 +1,215 @@
+/** One space's kept writes: when a new reign is known, what it lacks is sent again. */
+import type {
+  ErrorAnswer, HistoryValue, Query, ReadAnswer, WriteAnswer,
+} from '../../actors/ports.js'
+import type { EpochSpan, Position } from '../../machines/protocol.js'
+import { subjects } from '../../machines/subjects.js'
+import { EngramError, WriteRefusedError } from './errors.js'
+import { encodedHeaders } from './headers.js'
+import { Keeper } from './keeper.js'
+import type { Kept, Sendable, Taken } from './keeper.js'
+import { historyOf } from './reigns.js'
+import type { ReignWatch } from './reigns.js'
+import type { Requests } from './requests.js'
+import { touchedBy } from './touched.js'
+import { judgeRead, judgeWrite, readGivenUp, writeGivenUp } from './verdicts.js'
+
+/** A write that a failover had left behind is in the log again. */
+export interface Resent {
+  readonly space: string
+  readonly key: string
+  /** Where it was first acknowledged: header `Engram-Origin`. */
+  readonly from: Position
+  /** Where it is now. */
+  readonly to: Position
+  /** The new reign had it after all. */
+  readonly duplicate: boolean
+}
+
+/** A write that a failover left behind, and that no reign will take: it stays kept, and unsafe. */
+export interface ResendRefused {
+  readonly space: string
+  readonly key: string
+  readonly from: Position
+  readonly error: EngramError
+}
+
+export interface GuardOptions {
+  readonly space: string
+  /** Of the client's writes: held back while earlier ones are sent again. */
+  readonly writes: Requests
+  /** For what this guard sends itself. */
+  readonly own: Requests
+  readonly reigns: ReignWatch
+  readonly encodeQuery: (query: Query) => Uint8Array
+  readonly decode: (data: Uint8Array) => WriteAnswer | ReadAnswer | ErrorAnswer | null
+  /** Decodes what this client has encoded as a write. */
+  readonly request: (data: Uint8Array) => unknown
+  readonly contentType: readonly (readonly [string, string])[]
+  readonly onSafe: (write: Kept) => void
+  readonly onResent: (resent: Resent) => void
+  readonly onResendRefused: (refused: ResendRefused) => void
+}
+
+/** Writes sent again at a time; more would not be faster by much. */
+const resendingMax = 64
+/** Without an answer for so long, an idle writer asks how far the log is safe; then less often. */
+const quietFirstMs = 20
+const quietMaxMs = 1000
+
+export class SpaceGuard {
+  readonly keeper: Keeper
+  /** In flight, or kept. */
+  pending = 0
+  #isLookingUp = false
+  #isClosed = false
+  /** When it was last said how far the log is safe, by `performance.now()`. */
+  #toldAt = 0
+  #quietMs = quietFirstMs
+
+  constructor(readonly options: GuardOptions) {
+    this.keeper = new Keeper({
+      resendingMax,
+      touches: (write) => touchedBy(this.options.request(write.data)),
+      onSafe: (write) => {
+        this.#quietMs = quietFirstMs
+        this.options.onSafe(write)
+      },
+    })
+  }
+
+  /** True: it is kept. */
+  answered(write: Sendable, answer: WriteAnswer): boolean {
+    const isNews = this.#heard(answer.epoch)
+    this.#toldAt = performance.now()
+    const isKept = this.keeper.answered(write, answer, this.#toldAt)
+    if (isKept) this.#quietMs = quietFirstMs
+    if (isNews) this.#proceed()
+    return isKept
+  }
+
+  /** A later reign is known by its number: its history is asked for, where it matters. */
+  heard(epoch: number): void {
+    if (this.#heard(epoch)) this.#proceed()
+  }
+
+  /** A reign that is open says which epochs its log consists of; empty: it cannot be read. */
+  told(epoch: number, history: readonly EpochSpan[]): void {
+    this.#heard(epoch)
+    if (history.length > 0) this.keeper.takeOver(epoch, history)
+    this.#proceed()
+  }
+
+  renewed(): void {
+    this.keeper.renewed()
+    this.options.own.abandon(this.#resends)
+    this.#proceed()
+  }
+
+  /** An idle writer hears nothing of the safe sequence by itself. `quietMaxMs`: asks that often. */
+  poll(now: number, atMostMs = quietMaxMs): void {
+    if (this.keeper.writes === 0) return
+    if (now - this.#toldAt < Math.min(this.#quietMs, atMostMs)) return
+    this.#quietMs = Math.min(this.#quietMs * 2, quietMaxMs)
+    this.#lookUp()
+  }
+
+  close(): void {
+    this.#isClosed = true
+  }
+
+  get #resends(): string {
+    return `resend ${this.options.space}`
+  }
+
+  get #lookUps(): string {
+    return `history ${this.options.space}`
+  }
+
+  #heard(epoch: number): boolean {
+    if (!this.keeper.heard(epoch)) return false
+    this.options.own.abandon(this.#resends)
+    this.options.own.resend(this.#lookUps)
+    return true
+  }
+
+  #proceed(): void {
+    const { keeper, options: { space, writes } } = this
+    if (this.#isClosed) return
+    if (keeper.isDoubtful) {
+      writes.hold(space)
+      this.#lookUp()
+      return
+    }
+    for (let write = keeper.next(); write; write = keeper.next()) this.#resend(write)
+    if (keeper.isBehind) writes.hold(space)
+    else writes.release(space)
+  }
+
+  #resend(write: Kept): void {
+    const { space, own, reigns, decode, contentType } = this.options
+    const { key, level, origin } = write
+    const headers = (): ReturnType<typeof encodedHeaders> => encodedHeaders([
+      ['Nats-Msg-Id', key], ['Engram-Ack', level], ['Engram-Epoch', String(this.keeper.epoch)],
+      ['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ...contentType,
+    ])
+    own.call<WriteAnswer>({
+      subject: subjects.write(space), data: write.data, headers, group: this.#resends,
+      deadlineMs: Infinity,
+      judge: (answer) => judgeWrite(answer, decode, space, key, reigns, {
+        took: (taken) => this.#resent(write, taken),
+        heard: (_, epoch) => this.heard(epoch),
+      }),
+      giveUp: (end) => writeGivenUp(end, space, key, ''),
+    }).catch((error: unknown) => this.#notResent(write, error))
+  }
+
+  #resent(write: Kept, taken: Taken): void {
+    this.#toldAt = performance.now()
+    if (this.keeper.resent(write, taken)) {
+      const { space, onResent } = this.options
+      const { key, origin: from, position: to } = write
+      onResent({ space, key, from, to, duplicate: taken.duplicate })
+      this.#proceed()
+    } else this.heard(taken.epoch)
+  }
+
+  #notResent(write: Kept, error: unknown): void {
+    if (this.#isClosed || !(error instanceof EngramError)) return
+    // Taken back (ABORTED), or the connection is closed: no word about the write itself.
+    if (!(error instanceof WriteRefusedError) || error.code === 'ABORTED') return
+    this.keeper.refused(write)
+    const { space, onResendRefused } = this.options
+    onResendRefused({ space, key: write.key, from: write.origin, error })
+    this.#proceed()
+  }
+
+  #lookUp(): void {
+    if (this.#isLookingUp || this.#isClosed) return
+    this.#isLookingUp = true
+    const { space, own, reigns, decode, contentType, encodeQuery } = this.options
+    own.call<ReadAnswer>({
+      subject: subjects.read(space), data: encodeQuery({ type: 'GetHistory' }),
+      headers: () => encodedHeaders(contentType), group: this.#lookUps, deadlineMs: Infinity,
+      judge: (answer) => judgeRead(answer, decode, reigns, space),
+      giveUp: (end) => readGivenUp(end, space),
+    }).then((answer) => this.#lookedUp(answer), (error: unknown) => this.#notLookedUp(error))
+  }
+
+  #lookedUp({ epoch, value }: ReadAnswer): void {
+    this.#isLookingUp = false
+    this.#toldAt = performance.now()
+    const { history, safeSequence } = value as Partial<HistoryValue>
+    this.told(epoch, historyOf(history))
+    if (Number.isSafeInteger(safeSequence)) this.keeper.safe(epoch, safeSequence as number)
+  }
+
+  /** Not allowed, or a node that does not know the query: then all that is in doubt goes again. */
+  #notLookedUp(error: unknown): void {
+    this.#isLookingUp = false
+    if (this.#isClosed || (error instanceof EngramError && error.code === 'CLOSED')) return
+    this.#toldAt = performance.now()
+    this.keeper.takeOver(this.keeper.epoch, null)
+    this.#proceed()
+  }
+}

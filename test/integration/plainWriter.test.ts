@@ -1,0 +1,65 @@
+/** The README's writer over plain NATS, at work while the primary and its disk are lost. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { NatsConnection } from 'nats'
+import * as assert from 'uvu/assert'
+import { positive } from '../support/client.js'
+import { space } from '../support/cluster.js'
+import { root } from '../support/environment.js'
+import { note, scenario, skipped, suite } from '../support/scenario.js'
+import { readLogs } from '../support/books.js'
+
+const plain = suite('integration: the writer over plain NATS', 120)
+const file = join(root, 'test', 'support', 'plainWriter.mjs')
+const { PlainWriter } = await import(pathToFileURL(file).href) as {
+  PlainWriter: new (nc: NatsConnection, of: string) => {
+    readonly kept: readonly { readonly key: string }[]
+    write(key: string, operation: object): Promise<void>
+    flush(): Promise<void>
+  }
+}
+const operation = (key: string) => ({ type: 'StoreNode', node: { id: key, content: 'plain' } })
+
+scenario(plain, 'survives the primary and its disk, by three rules', async (stage) => {
+  const cluster = await stage.cluster()
+  const { node, epoch } = await cluster.reign()
+  const writer = new PlainWriter(await cluster.connect('plain writer'), space)
+  const keys = Array.from({ length: 60 }, (_, n) => `plain-${n}`)
+  for (const key of keys.slice(0, 20)) await writer.write(key, operation(key))
+  await writer.flush()
+  const replicas = cluster.others(node)
+  for (const replica of replicas) replica.pause()
+  for (const key of keys.slice(20, 40)) await writer.write(key, operation(key))
+  await cluster.node(node).kill()
+  cluster.node(node).wipe()
+  const kept = writer.kept.map(({ key }) => key)
+  assert.equal(kept, keys.slice(20, 40), 'what the primary alone had')
+  await Promise.all(replicas.map((replica) => replica.kill()))
+  await Promise.all(replicas.map((replica) => replica.start()))
+  for (const key of keys.slice(40)) await writer.write(key, operation(key))
+  await writer.flush()
+
+  const reign = await cluster.reign({ above: epoch })
+  const end = (await cluster.member(reign.node)).endSequence
+  const log = (await readLogs(cluster, [reign.node], end)).get(reign.node)!
+  const logged = log.flatMap(({ writeId }) => (writeId === null ? [] : [writeId]))
+  assert.equal(logged, keys, 'each once, in order')
+  const again = log.filter(({ epoch: of, writeId }) => of > epoch && kept.includes(writeId ?? ''))
+  note(`${again.length} of ${kept.length} were lost and sent again`)
+  assert.ok(again.length > 0, 'there was something to lose')
+  const first = await cluster.client.write(operation(keys[0]!) as never, { key: keys[0]! })
+  assert.ok(positive(first, 'the first once more').duplicate)
+})
+
+const inReadme = readFileSync(join(root, 'README.md'), 'utf8').split('```')
+  .find((block) => block.startsWith('js\n') && block.includes('class PlainWriter'))
+if (inReadme === undefined) {
+  skipped(plain, 'the README shows this very writer', 'README.md does not quote it')
+} else {
+  plain('the README shows this very writer', () => {
+    assert.is(inReadme, `js\n${readFileSync(file, 'utf8')}`)
+  })
+}
+
+plain.run()
