@@ -21,6 +21,8 @@ export function App() {
   const View = shown[view]
   useEffect(() => {
     document.title = `${titles[view]} · Engram replication`
+    // Where it is narrow, tabs are scrolled.
+    document.getElementById(`tab-${view}`)?.scrollIntoView({ inline: 'nearest', block: 'nearest' })
   }, [view])
   return (
     <>

@@ -4,7 +4,7 @@ import { stateText } from '../../model/state.js'
 import { clockText, countText, lossText, msText } from '../../model/words.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../../../status.js'
 import { hrefOf } from '../route.js'
-import { at, entries, shownMs, state } from '../store.js'
+import { at, entries, fileName, link, shownMs, state } from '../store.js'
 import { kindsOfMarks, MessageMarks } from './marks.js'
 
 /** Entries of the timeline that are shown here. */
@@ -23,7 +23,8 @@ export function ClusterView() {
   if (status === null) {
     return <p class="empty">Waiting for the first status of the cluster…</p>
   }
-  const isStale = at.value === null && shownMs.value - statusAtMs > staleMs
+  const isLost = fileName.value === null && link.value.kind === 'lost'
+  const isOld = at.value === null && shownMs.value - statusAtMs > staleMs
   return (
     <>
       <div class="map" ref={map}>
@@ -33,7 +34,7 @@ export function ClusterView() {
           <span>{broker === null ? '' : brokerTexts[broker.state]}</span>
           <Legend />
         </div>
-        <ul class={`nodes ${isStale ? 'stale' : ''}`} aria-label="Nodes">
+        <ul class={`nodes ${isOld || isLost ? 'stale' : ''}`} aria-label="Nodes">
           {status.nodes.map((node) => (
             <NodeCard key={node.id} node={node} spaces={status.spaces}
               grantMs={start?.times.grantMs ?? 2_000} />
@@ -41,7 +42,7 @@ export function ClusterView() {
         </ul>
         <MessageMarks map={map} />
       </div>
-      {isStale && (
+      {isOld && (
         <p class="hint">Nobody has answered for {msText(shownMs.value - statusAtMs)}; this is what
           was last known.</p>
       )}
@@ -122,6 +123,10 @@ function NodeCard({ node, spaces, grantMs }: CardProps) {
   )
 }
 
+const roleTexts: Readonly<Record<string, string>> = {
+  gone: 'no answer', handingOver: 'handing over',
+}
+
 /** Who the others say has seen it last. */
 function seenText(id: string): string {
   const reasons = [...state.value.nodes.values()].flatMap((node) => {
@@ -153,7 +158,7 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
     <li class={`role ${role}`} data-role={role} data-space={space.id}>
       <div class="role-head">
         <a href={hrefOf('charts', { node: member.node, actor: `space.${space.id}` })}>{space.id}</a>
-        <span class={`badge ${role}`}>{role === 'gone' ? 'no answer' : role}</span>
+        <span class={`badge ${role}`}>{roleTexts[role] ?? role}</span>
         <span class="epoch">epoch {member.epoch || '–'}</span>
       </div>
       {!isGone && (
@@ -163,7 +168,8 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
           {member.inSync ? '' : ' · not in sync'}
         </p>
       )}
-      {role === 'primary' && <Lease space={space} grantMs={grantMs} />}
+      {role === 'primary' && space.primary === member.node
+        && <Lease space={space} grantMs={grantMs} />}
     </li>
   )
 }
@@ -171,8 +177,10 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
 /** From the live charts, since a status comes only twice a second. */
 function roleOf(space: ClusterSpace, member: ClusterMember): string {
   const actor = state.value.nodes.get(member.node)?.actors.get(`space.${space.id}`)
-  const role = actor === undefined || actor.exit !== null ? member.role
-    : stateText(actor.state).split('.')[0] ?? member.role
+  const [top = member.role, inner] = actor === undefined || actor.exit !== null ? [member.role]
+    : stateText(actor.state).split('.')
+  // Its successor may reign already.
+  const role = inner === 'handingOver' ? inner : top
   if (role !== 'replica') return role
   const lag = state.value.nodes.get(space.primary ?? '')?.actors
     .get(`space.${space.id}.lag.${member.node}`)
