@@ -3,6 +3,7 @@
  * `engram status` makes of the answers of all nodes. DESIGN sections 6 and 9. Plain JSON: numbers
  * are finite, absent values are null.
  */
+import { z } from 'zod'
 import type { AckLevel, MaxLoss, NodeId, SpaceId } from '../machines/protocol.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
@@ -286,10 +287,18 @@ function mergeMember(
   }
 }
 
+/** What reports are put together by; anybody on the broker may answer for a node. */
+const reportSchema = z.looseObject({
+  format: z.literal(1),
+  node: z.looseObject({ id: z.string(), peers: z.record(z.string(), z.looseObject({})) }),
+  spaces: z.array(z.looseObject({
+    space: z.string(), epoch: z.number(), endSequence: z.number(), role: z.string(),
+    primary: z.string().nullable(), members: z.array(z.string()), inSync: z.array(z.string()),
+    lag: z.record(z.string(), z.looseObject({})),
+  })),
+})
+
 /** Checks only what a reader relies on: the rest is shown as it comes. */
 export function asStatusReport(value: unknown): NodeStatusReport | null {
-  if (typeof value !== 'object' || value === null) return null
-  const report = value as Partial<NodeStatusReport>
-  if (report.format !== 1 || typeof report.node?.id !== 'string') return null
-  return Array.isArray(report.spaces) ? report as NodeStatusReport : null
+  return reportSchema.safeParse(value).success ? value as NodeStatusReport : null
 }

@@ -231,11 +231,13 @@ test('a cluster that does not answer gets no backlog; its answers are counted', 
 
 test('when nobody looks any more, the writers stop; too many spaces are refused', async () => {
   let written = 0
+  let idleMs = 0
   const writers = new SteadyWriters({
-    write: () => Promise.resolve(written += 1), idleMs: () => 1e6, idleMaxMs: 100,
+    write: () => Promise.resolve(written += 1), idleMs: () => idleMs, idleMaxMs: 100,
   })
   writers.set('demo', 1_000)
   await waitFor('a write', () => written > 0)
+  idleMs = 1e6
   await waitFor('the end', () => /nobody writes/.test(writers.set('demo', 0)), { everyMs: 200 })
   for (let n = 0; n < 8; n += 1) writers.set(`s${n}`, 1)
   assert.throws(() => writers.set('s8', 1), /8 spaces/)

@@ -6,9 +6,20 @@ import type { Line } from '../../runtime/cli/paint.js'
 import { alertEvent, changesBetween } from '../../runtime/cli/statusEvents.js'
 import { lossSentence, plainLines, viewLines } from '../../runtime/cli/statusView.js'
 import type { Size, View } from '../../runtime/cli/statusView.js'
+import { asStatusReport } from '../../runtime/status.js'
 import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus } from '../../runtime/status.js'
 
 const test = suite('status view')
+
+test('reports that make no sense are passed over, whoever answers', () => {
+  const said = { format: 1, node: { id: 'n9', peers: {} }, spaces: [] }
+  assert.is(asStatusReport(said), said)
+  for (const wrong of [
+    null, [], 'n9', { ...said, format: 2 }, { ...said, node: { id: 'n9' } },
+    { ...said, node: { id: 7, peers: {} } }, { ...said, spaces: [null] },
+    { ...said, spaces: [{ space: 'demo', members: 'n1' }] }, { ...said, spaces: {} },
+  ]) assert.is(asStatusReport(wrong), null, JSON.stringify(wrong))
+})
 
 const node = (id: string, over: Partial<ClusterNode> = {}): ClusterNode => ({
   id, state: 'running', pid: 7, incarnation: 1, natsServer: 'S', http: 'http://127.0.0.1:7432',
