@@ -34,6 +34,8 @@ export interface IngestOptions {
   readonly inSyncCount: () => number
   readonly onWritten: (frame: Frame) => void
   readonly onDurable: () => void
+  /** What was answered at level `memory` is gone: its sequences must not be given again. */
+  readonly onForgotten: (reason: string) => void
   readonly clockAtEnd: Record<string, number>
   readonly lastTimestamp: number
 }
@@ -105,10 +107,14 @@ export class Ingest implements FlushSource {
     this.open = []
     this.openEntries = 0
     this.openBytes = 0
+    const { log: { end }, onForgotten } = this.options
+    const isForgotten = this.answeredInMemory > end.sequence
     this.answeredInMemory = 0
     for (const batch of left) for (const request of batch.requests) this.replies.unwritten(request)
     this.youngKeys.clear()
-    this.replies.unwrittenAbove(this.options.log.end.sequence)
+    this.replies.unwrittenAbove(end.sequence)
+    // Of an epoch there is one entry at a sequence: who holds the answer must see that it is gone.
+    if (isForgotten) onForgotten('the journal refused what was answered at level memory')
   }
 
   onWrite(message: BusMessage): void {

@@ -65,8 +65,8 @@ export class PrimaryRole {
       inSyncCount: () => this.followers.certain().size,
       onWritten: () => this.followers.written(),
       onDurable: () => this.followers.recommit(),
-      clockAtEnd,
-      lastTimestamp: member.lastTimestamp,
+      onForgotten: (reason) => this.deposed(reason),
+      clockAtEnd, lastTimestamp: member.lastTimestamp,
     })
     this.gate = new WriteGate({
       context: member.context, space: member.space,
