@@ -38,6 +38,8 @@ export interface IngestOptions {
   readonly isUnderReplicated: () => boolean
   readonly onWritten: (frame: Frame) => void
   readonly onDurable: () => void
+  /** What was answered at level `memory` is gone: its sequences must not be given again. */
+  readonly onForgotten: (reason: string) => void
   readonly clockAtEnd: Record<string, number>
   readonly lastTimestamp: number
 }
@@ -113,7 +115,9 @@ export class Ingest implements FlushSource {
     this.answeredInMemory = 0
     for (const batch of left) for (const request of batch.requests) this.replies.unwritten(request)
     this.youngKeys.clear()
-    this.replies.unwrittenAbove(this.options.log.end.sequence)
+    const isForgotten = this.replies.unwrittenAbove(this.options.log.end.sequence)
+    // Of an epoch there is one entry at a sequence: who holds the answer must see that it is gone.
+    if (isForgotten) this.options.onForgotten('the journal refused what was answered at level memory')
   }
 
   onWrite(message: BusMessage): void {

@@ -64,8 +64,8 @@ export class PrimaryRole {
       isUnderReplicated: () => this.followers.isUnderReplicated,
       onWritten: () => this.followers.written(),
       onDurable: () => this.followers.recommit(),
-      clockAtEnd,
-      lastTimestamp: member.lastTimestamp,
+      onForgotten: (reason) => this.deposed(reason),
+      clockAtEnd, lastTimestamp: member.lastTimestamp,
     })
     this.gate = new WriteGate({
       context: member.context, space: member.space,

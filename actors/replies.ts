@@ -125,10 +125,13 @@ export class Replies {
     this.fail(request, 'READ_ONLY', 'the journal cannot be written: is the disk full?', 500)
   }
 
-  /** What was repeated above `end` is nowhere either. */
-  unwrittenAbove(end: number): void {
+  /** What was repeated above `end` is nowhere either. True: some of it was answered. */
+  unwrittenAbove(end: number): boolean {
     for (const waiting of this.duplicates) if (waiting.last > end) this.unwritten(waiting)
     this.duplicates = this.duplicates.filter((waiting) => waiting.last <= end)
+    const isForgotten = this.answeredUpTo > end
+    this.answeredUpTo = Math.min(this.answeredUpTo, end)
+    return isForgotten
   }
 
   /** Once per heartbeat: who waited too long is told that the level is unknown. */

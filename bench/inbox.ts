@@ -5,6 +5,7 @@
  */
 import { connect, createInbox } from 'nats'
 import type { MsgHdrs, NatsConnection } from 'nats'
+import type { Operation } from '../machines/memory.js'
 
 /** `body` is null when NATS answered 503: nobody subscribes. */
 export type TakeAnswer = (id: number, body: Uint8Array | null) => void
@@ -36,6 +37,14 @@ export function openConnection(url: string, name: string): Promise<NatsConnectio
 /** About 100 bytes of content, as the design's example has it; built by hand, so it is cheap. */
 const filler = 'an engram is the trace that a memory leaves in the brain, here in three processes; '
 const keysMax = 100_000
+
+/** The same write, for a client that encodes by itself. */
+export function writeOperation(number: number): Operation {
+  const node = {
+    id: `b${number % keysMax}`, content: `${filler}${number}`, activation: 0.5, confidence: 0.9,
+  }
+  return { type: 'StoreNode', node }
+}
 
 /** The write that all systems get. Ids repeat after 100,000, so that stores stay small. */
 export function writePayload(number: number): Buffer {

@@ -1,4 +1,5 @@
 /** The Markdown that `npm run bench` prints: medians of the repeats, and ratios to the floor. */
+import type { ClientLoad, ClientResult } from './client.js'
 import type { InspectionResult } from './inspection.js'
 import type { LoadResult } from './load.js'
 import type { LoadName, Results } from './run.js'
@@ -26,7 +27,9 @@ export function report(results: Results): string {
   if (rows.length > 0) {
     sections.push(markdownTable(['', 'median', 'p99', 'max', 'aim'], rows))
   }
-  sections.push(settingsTable(results), inspectionTable(results), recoveryLine(results), spacesLine(results))
+  sections.push(
+    clientLine(results), settingsTable(results), inspectionTable(results), recoveryLine(results),
+    spacesLine(results))
   return sections.filter((text) => text !== '').join('\n\n')
 }
 
@@ -87,6 +90,18 @@ function failoverRows({ failover }: Results): string[][] {
     `${said[result.fault].name} to the first positive answer, ${result.rounds} ×`,
     showMs(result.medianMs), '–', showMs(result.maxMs), said[result.fault].aim,
   ])
+}
+
+function clientLine({ client }: Results): string {
+  if (!client) return ''
+  const of = (loads: ClientResult['bare'], measure: keyof ClientLoad): number =>
+    median(loads.map((load) => load[measure]))
+  const { protect, bare } = client
+  const show = (loads: ClientResult['bare']): string => `${showCount(of(loads, 'perSecond'))}/s, `
+    + `${of(loads, 'cpuMicros').toFixed(1)} µs of CPU per write, p99 ${showMs(of(loads, 'p99Ms'))}`
+  return `The TypeScript client, \`durable\`, ${client.inFlight} in flight: protected `
+    + `${show(protect)}; with \`protect: false\` ${show(bare)}. Kept at most: `
+    + `${Math.round(of(protect, 'keptBytesMax') / 1024)} KiB.`
 }
 
 function settingsTable({ settings }: Results): string {

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --only latency,lag,settings,inspection,failover,recovery,spaces]
+ * `npm run bench [-- --only latency,client,lag,settings,inspection,failover,recovery,spaces]
  * [--seconds 2] [--rounds 20] [--json]`
  * Everything side by side in one run, interleaved: this machine is noisy, so only what was
  * measured in the same minutes is compared (DESIGN section 11). Ends by itself in a few minutes.
@@ -10,6 +10,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { brokerVersion } from './broker.js'
+import { measureClient } from './client.js'
+import type { ClientResult } from './client.js'
 import { startEngram } from './engram.js'
 import type { EngramCluster } from './engram.js'
 import { measureFailover } from './failover.js'
@@ -33,7 +35,7 @@ import { measureSpaces } from './spaces.js'
 import type { SpacesResult } from './spaces.js'
 
 export const parts = [
-  'latency', 'lag', 'settings', 'inspection', 'failover', 'recovery', 'spaces',
+  'latency', 'client', 'lag', 'settings', 'inspection', 'failover', 'recovery', 'spaces',
 ] as const
 export type Part = typeof parts[number]
 
@@ -69,6 +71,7 @@ export interface Results {
   readonly repeats: number
   /** By system and load, one result per repeat. */
   readonly latency: Record<string, Partial<Record<LoadName, LoadResult[]>>>
+  client: ClientResult | null
   lag: LagResult | null
   settings: SettingsResult | null
   inspection: InspectionResult | null
@@ -175,6 +178,9 @@ async function runParts(options: Options, results: Results): Promise<void> {
 async function runFaults(
   options: Options, results: Results, cluster: EngramCluster,
 ): Promise<void> {
+  if (options.only.includes('client')) {
+    results.client = await measureClient(cluster, options.repeats, options.seconds, progress)
+  }
   if (options.only.includes('lag')) {
     results.lag = await measureLag(cluster, options.seconds + 2)
     progress(`lag p99 ${results.lag.p99Ms} ms`)
@@ -213,7 +219,7 @@ runProgram(async () => {
       cores: cpus().length, model: cpus()[0]?.model.trim() ?? 'unknown',
       memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version, broker: brokerVersion(),
     },
-    seconds: options.seconds, repeats: options.repeats, latency: {}, lag: null,
+    seconds: options.seconds, repeats: options.repeats, latency: {}, client: null, lag: null,
     settings: null, inspection: null, failover: [],
     recovery: null, spaces: null,
   }

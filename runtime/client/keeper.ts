@@ -60,8 +60,10 @@ export interface KeeperOptions {
 export class Keeper {
   /** Of the latest reign that is known to have opened; 0: none is. */
   epoch = 0
-  #held = new Map<number, Kept>()
-  #doubted = new Map<number, Kept>()
+  /** In the order of the log, but for repeated writes; from `#head` on. */
+  #held: Kept[] = []
+  #head = 0
+  #doubted: Kept[] = []
   /** The next one last. */
   #lost: Kept[] = []
   readonly #resending = new Map<number, Kept>()
@@ -73,8 +75,8 @@ export class Keeper {
 
   /** Acknowledged and not yet safe. */
   get writes(): number {
-    return this.#held.size + this.#doubted.size + this.#lost.length + this.#resending.size
-      + this.#refused.length
+    return this.#held.length - this.#head + this.#doubted.length + this.#lost.length
+      + this.#resending.size + this.#refused.length
   }
 
   /** Of their requests. */
@@ -93,7 +95,7 @@ export class Keeper {
 
   /** The reign's history is needed to go on. */
   get isDoubtful(): boolean {
-    return this.#doubted.size > 0
+    return this.#doubted.length > 0
   }
 
   /** Newer writes of the space have to wait. */
@@ -102,8 +104,8 @@ export class Keeper {
   }
 
   *all(): Iterable<Kept> {
-    yield* this.#held.values()
-    yield* this.#doubted.values()
+    yield* this.#held.slice(this.#head)
+    yield* this.#doubted
     yield* this.#lost
     yield* this.#resending.values()
     yield* this.#refused
@@ -121,9 +123,9 @@ export class Keeper {
     const position = placeOf(taken)
     const { number, key, data, bytes } = write
     this.#bytes += bytes
-    this.#held.set(number, {
+    this.#held.push({
       number, key, data, bytes, level: taken.ack, keptAtMs: nowMs, position,
-      origin: { ...position, epoch: position.epoch || taken.epoch },
+      origin: position.epoch > 0 ? position : { ...position, epoch: taken.epoch },
     })
     return true
   }
@@ -143,12 +145,12 @@ export class Keeper {
   renewed(): void {
     this.epoch = 0
     this.#doubtAll()
-    for (const write of this.#doubted.values()) write.position = { ...write.position, epoch: 0 }
+    for (const write of this.#doubted) write.position = { ...write.position, epoch: 0 }
   }
 
   #doubtAll(): void {
-    this.#doubted = new Map([...this.all()].map((write) => [write.number, write]))
-    this.#held = new Map()
+    this.#doubted = [...this.all()]
+    this.#hold([])
     this.#lost = []
     this.#resending.clear()
     this.#touched.clear()
@@ -158,13 +160,13 @@ export class Keeper {
   /** The log of that reign is safe up to there, as it says itself. */
   safe(epoch: number, safeSequence: number): void {
     if (epoch !== this.epoch) return
-    for (const [number, write] of this.#held) {
-      // In the order of the log, but for a few repeated writes: those wait for their neighbours.
-      if (write.position.sequence > safeSequence) return
-      this.#held.delete(number)
-      this.#bytes -= write.bytes
-      this.options.onSafe(write)
+    for (; this.#head < this.#held.length; this.#head += 1) {
+      const write = this.#held[this.#head]!
+      // A repeated one among them waits for its neighbours.
+      if (write.position.sequence > safeSequence) break
+      this.#release(write)
     }
+    if (this.#head * 2 > this.#held.length) this.#hold(this.#held.slice(this.#head))
   }
 
   /**
@@ -181,17 +183,15 @@ export class Keeper {
     if (!this.isDoubtful) return
     const survived: Kept[] = []
     const lost: Kept[] = []
-    for (const write of this.#doubted.values()) {
+    for (const write of this.#doubted) {
       const { epoch: logged, sequence } = write.position
       const isThere = history !== null && epochAt(history, sequence) === logged
       if (isThere) survived.push(write)
       else lost.push(write)
     }
-    this.#doubted = new Map()
+    this.#doubted = []
     this.#lost = lost.toSorted(byOrigin).toReversed()
-    const answeredSince = this.#held
-    this.#held = new Map(survived.toSorted(bySequence).map((write) => [write.number, write]))
-    for (const [number, write] of answeredSince) this.#held.set(number, write)
+    this.#hold([...survived.toSorted(bySequence), ...this.#held.slice(this.#head)])
   }
 
   /** The next write to send again, or null: none is, or it has to wait for an answer. */
@@ -211,9 +211,9 @@ export class Keeper {
     if (taken.epoch !== this.epoch || !this.#resending.delete(write.number)) return false
     this.#untouch(write)
     write.position = placeOf(taken)
-    this.#held.set(write.number, write)
-    this.safe(taken.epoch, taken.safeSequence)
     if (taken.ack === 'committed') this.#release(write)
+    else this.#held.push(write)
+    this.safe(taken.epoch, taken.safeSequence)
     return true
   }
 
@@ -225,9 +225,13 @@ export class Keeper {
   }
 
   #release(write: Kept): void {
-    if (!this.#held.delete(write.number)) return
     this.#bytes -= write.bytes
     this.options.onSafe(write)
+  }
+
+  #hold(writes: Kept[]): void {
+    this.#held = writes
+    this.#head = 0
   }
 
   #untouch(write: Kept): void {

@@ -83,9 +83,14 @@ export class Protection {
   }
 
   /** Refused, of unknown outcome, or safe. */
-  settle({ number, bytes, guard }: Ticket): void {
+  settle(ticket: Ticket): void {
+    this.#settle(ticket.guard, ticket.number, ticket.bytes)
+  }
+
+  #settle(guard: SpaceGuard, number: number, bytes: number): void {
     guard.pending -= 1
     this.#bytes -= bytes
+    if (this.#flushes.size === 0) return
     for (const flush of this.#flushes) {
       if (number >= flush.before || (flush.guard && flush.guard !== guard)) continue
       flush.left -= 1
@@ -166,7 +171,7 @@ export class Protection {
     const known = this.#guards.get(space)
     if (known) return known
     const guard: SpaceGuard = new SpaceGuard({
-      ...this.options, space, onSafe: (write) => this.settle({ ...write, guard }),
+      ...this.options, space, onSafe: ({ number, bytes }) => this.#settle(guard, number, bytes),
     })
     this.#guards.set(space, guard)
     return guard

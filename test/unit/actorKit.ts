@@ -118,6 +118,7 @@ export class Path {
   readonly store = new MemorySpaceStore()
   readonly ingest: Ingest
   readonly lapses: string[] = []
+  readonly forgotten: string[] = []
   readonly shipped: Frame[] = []
   grantMs = 2000
   inSync = 2
@@ -146,6 +147,7 @@ export class Path {
         journal.steps.push('shipped')
       },
       onDurable: () => undefined,
+      onForgotten: (reason) => this.forgotten.push(reason),
       clockAtEnd: {}, lastTimestamp: 0,
       ...over,
     })

@@ -245,6 +245,20 @@ test('power cuts of all nodes: what was answered as durable is there', async () 
   await cluster.check()
 })
 
+test('a disk that is full at once: what was answered in memory is gone with its reign', async () => {
+  const cluster = await reigning()
+  const primary = cluster.primary()!
+  primary.disk.capacity = 0
+  const gone = await cluster.write('memory', { 'Nats-Msg-Id': 'gone' })
+  assert.ok(gone?.ok)
+  await cluster.until('another epoch', () => cluster.record()!.epoch > gone.epoch
+    && cluster.primary() !== null)
+  primary.disk.capacity = Infinity
+  const again = await cluster.write('durable', { 'Nats-Msg-Id': 'gone' })
+  assert.ok(again?.ok && !again.duplicate && again.epoch > gone.epoch,
+    'an epoch gives no sequence twice')
+})
+
 test('a full disk at the primary refuses writes, and heals', async () => {
   const cluster = await reigning()
   const primary = cluster.primary()!
