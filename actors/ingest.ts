@@ -117,7 +117,7 @@ export class Ingest implements FlushSource {
     this.youngKeys.clear()
     const isForgotten = this.replies.unwrittenAbove(this.options.log.end.sequence)
     // Of an epoch there is one entry at a sequence: who holds the answer must see that it is gone.
-    if (isForgotten) this.options.onForgotten('the journal refused what was answered at level memory')
+    if (isForgotten) this.options.onForgotten('the journal refused what was answered in memory')
   }
 
   onWrite(message: BusMessage): void {

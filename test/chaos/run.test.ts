@@ -18,7 +18,9 @@ import { note, scenario, shared, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
 import { notYet, waitFor } from '../support/wait.js'
 
-const chaosSuite = suite('chaos: engram chaos', 540)
+/** Of all faults. */
+const faultSeconds = Number(process.env['CHAOS_SECONDS'] ?? 60)
+const chaosSuite = suite('chaos: engram chaos', faultSeconds + 440)
 
 interface Up {
   readonly child: Child
@@ -85,8 +87,9 @@ function checkAccount(report: ChaosReport): void {
   assert.is(answered + report.refused + report.unknown, report.written)
 }
 
-test('100 s of all faults: every promise is kept', async ({ data, nats, hasSmallDisk }) => {
-  const result = await chaos(data, 240, '--for', '100s')
+test(`${faultSeconds} s of all faults: every promise is kept`, async (context) => {
+  const { data, nats, hasSmallDisk } = context
+  const result = await chaos(data, faultSeconds + 140, '--for', `${faultSeconds}s`)
   for (const line of result.stderr.split('\n')) note(line)
   if (result.code !== 0) note(`all logs: ${keptLogs(data)}`)
   assert.is(result.code, 0, showCommand(result))
@@ -124,7 +127,7 @@ test('100 s of all faults: every promise is kept', async ({ data, nats, hasSmall
   assert.is(await nodesIn(nats), present)
   note(`worst ${Math.round(worstMs)} ms, ${report.promotions.length} promotions, ${
     report.faults.length} faults, ${report.written} records`)
-}, 300)
+}, faultSeconds + 200)
 
 /** Listed page by page, by id. */
 async function nodesIn(nats: readonly string[]): Promise<number> {

@@ -1,6 +1,6 @@
 /**
  * Whole clusters under faults: a fixed set of seeds, and fresh ones for as long as there is time.
- * SIM_FRESH_SECONDS sets how long (40 unless set); a failing seed is printed, cut down.
+ * SIM_FRESH_SECONDS sets how long (30 unless set); a failing seed is printed, cut down.
  */
 import { randomInt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
@@ -13,7 +13,7 @@ import { shrink } from './shrink.js'
 const test = suite('seeds of the simulator')
 
 const processes = Math.min(2, availableParallelism())
-const freshMs = Number(process.env['SIM_FRESH_SECONDS'] ?? 40) * 1000
+const freshMs = Number(process.env['SIM_FRESH_SECONDS'] ?? 30) * 1000
 const shrinkMs = 20_000
 
 type Outcome = Omit<RunResult, 'transcript'>
