@@ -137,7 +137,9 @@ async function connectAs(
   const asWriter = context.settings(flags, 'writer').nats
   const operator = await connect({ ...asOperator, name: 'engram-chaos' })
   try {
-    return { operator, writer: await connect({ ...asWriter, name: 'engram-chaos-writer' }) }
+    // The books are about what the nodes keep, not about what a client sends again.
+    const writer = await connect({ ...asWriter, name: 'engram-chaos-writer', protect: false })
+    return { operator, writer }
   } catch (error) {
     await operator.close()
     throw error

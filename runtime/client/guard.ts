@@ -62,6 +62,8 @@ export class SpaceGuard {
   /** In flight, or kept. */
   pending = 0
   #isLookingUp = false
+  /** This user may read, and the reigning primary knows the query. */
+  #mayLookUp = true
   #isClosed = false
   /** When it was last said how far the log is safe, by `performance.now()`. */
   #toldAt = 0
@@ -102,7 +104,7 @@ export class SpaceGuard {
 
   renewed(): void {
     this.keeper.renewed()
-    this.options.own.abandon(this.#resends)
+    this.#takeBack()
     this.#proceed()
   }
 
@@ -122,13 +124,23 @@ export class SpaceGuard {
     return `resend ${this.options.space}`
   }
 
+  get #repeats(): string {
+    return `repeat ${this.options.space}`
+  }
+
   get #lookUps(): string {
     return `history ${this.options.space}`
   }
 
+  #takeBack(): void {
+    this.options.own.abandon(this.#resends)
+    this.options.own.abandon(this.#repeats)
+  }
+
   #heard(epoch: number): boolean {
     if (!this.keeper.heard(epoch)) return false
-    this.options.own.abandon(this.#resends)
+    this.#mayLookUp = true
+    this.#takeBack()
     this.options.own.resend(this.#lookUps)
     return true
   }
@@ -147,21 +159,25 @@ export class SpaceGuard {
   }
 
   #resend(write: Kept): void {
+    this.#send(write, this.#resends, (taken) => this.#resent(write, taken))
+      .catch((error: unknown) => this.#notResent(write, error))
+  }
+
+  #send(write: Kept, group: string, took: (taken: WriteAnswer) => void): Promise<WriteAnswer> {
     const { space, own, reigns, decode, contentType } = this.options
-    const { key, level, origin } = write
-    const headers = (): ReturnType<typeof encodedHeaders> => encodedHeaders([
+    const { key, data, level, origin } = write
+    // For this reign only: in another one, others may have to go first.
+    const headers = encodedHeaders([
       ['Nats-Msg-Id', key], ['Engram-Ack', level], ['Engram-Epoch', String(this.keeper.epoch)],
       ['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ...contentType,
     ])
-    own.call<WriteAnswer>({
-      subject: subjects.write(space), data: write.data, headers, group: this.#resends,
-      deadlineMs: Infinity,
+    return own.call<WriteAnswer>({
+      subject: subjects.write(space), data, headers: () => headers, group, deadlineMs: Infinity,
       judge: (answer) => judgeWrite(answer, decode, space, key, reigns, {
-        took: (taken) => this.#resent(write, taken),
-        heard: (_, epoch) => this.heard(epoch),
+        took, heard: (_, epoch) => this.heard(epoch),
       }),
       giveUp: (end) => writeGivenUp(end, space, key, ''),
-    }).catch((error: unknown) => this.#notResent(write, error))
+    })
   }
 
   #resent(write: Kept, taken: Taken): void {
@@ -186,6 +202,7 @@ export class SpaceGuard {
 
   #lookUp(): void {
     if (this.#isLookingUp || this.#isClosed) return
+    if (!this.#mayLookUp) return this.#repeat()
     this.#isLookingUp = true
     const { space, own, reigns, decode, contentType, encodeQuery } = this.options
     own.call<ReadAnswer>({
@@ -204,12 +221,34 @@ export class SpaceGuard {
     if (Number.isSafeInteger(safeSequence)) this.keeper.safe(epoch, safeSequence as number)
   }
 
-  /** Not allowed, or a node that does not know the query: then all that is in doubt goes again. */
   #notLookedUp(error: unknown): void {
     this.#isLookingUp = false
     if (this.#isClosed || (error instanceof EngramError && error.code === 'CLOSED')) return
+    this.#mayLookUp = false
+    this.#lookUp()
+  }
+
+  /**
+   * For a user who may write only, or a node that does not know the query: what is in doubt goes
+   * again, all of it; and the answer to a repeated write tells how far the log is safe.
+   */
+  #repeat(): void {
+    const { keeper } = this
     this.#toldAt = performance.now()
-    this.keeper.takeOver(this.keeper.epoch, null)
-    this.#proceed()
+    if (keeper.isDoubtful) {
+      keeper.takeOver(keeper.epoch, null)
+      this.#proceed()
+      return
+    }
+    const write = keeper.newest
+    if (!write) return
+    this.#isLookingUp = true
+    this.#send(write, this.#repeats, (taken) => keeper.safe(taken.epoch, taken.safeSequence))
+      // Taken back, or refused: the next look tells.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#isLookingUp = false
+        if (keeper.isDoubtful) this.#proceed()
+      })
   }
 }

@@ -93,6 +93,11 @@ export class Keeper {
     return oldest
   }
 
+  /** The last one that the reign is known to have, or null. */
+  get newest(): Kept | null {
+    return this.#head < this.#held.length ? this.#held.at(-1) ?? null : null
+  }
+
   /** The reign's history is needed to go on. */
   get isDoubtful(): boolean {
     return this.#doubted.length > 0

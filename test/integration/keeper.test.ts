@@ -6,7 +6,9 @@ import * as assert from 'uvu/assert'
 import type { LogEntry } from '../../machines/memory.js'
 import { connect } from '../../runtime/client/client.js'
 import type { ClientOptions, EngramClient } from '../../runtime/client/client.js'
+import { NotSafeError, WriteRefusedError } from '../../runtime/client/errors.js'
 import type { Resent } from '../../runtime/client/guard.js'
+import { cli } from '../support/cli.js'
 import { positive } from '../support/client.js'
 import { space } from '../support/cluster.js'
 import type { Cluster } from '../support/cluster.js'
@@ -15,7 +17,7 @@ import type { Stage } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
 
 const rounds = Number(process.env['KEEPER_ROUNDS'] ?? 5)
-const keeper = suite('integration: the client keeps what is not yet safe', 120 + rounds * 15)
+const keeper = suite('integration: the client keeps what is not yet safe', 180 + rounds * 15)
 
 /** Half a grant: from then on the primary strikes silent members off the in-sync set. */
 const inSyncSilenceMs = 1000
@@ -187,5 +189,57 @@ scenario(keeper, `the primary and its disk, ${rounds} times: nothing is lost`, a
   note(`${rounds} rounds: ${kept.count} protected, 0 lost, ${resent} sent again, ${duplicates} of `
     + `them duplicates; ${bare.count} unprotected, ${lostBare} lost`)
 }, 60 + rounds * 15)
+
+scenario(keeper, 'a handover leaves nothing behind: nothing is sent again', async (stage) => {
+  const cluster = await stage.cluster()
+  const writer = await Writer.start(stage, cluster, 'handed')
+  writer.load(32)
+  for (let n = 0; n < 3; n += 1) {
+    await writer.taken(300)
+    const { node, epoch } = await cluster.reign()
+    const [target] = cluster.others(node)
+    await cli(['promote', space, '--to', target!.id, '--nats', cluster.broker.url, '--json'])
+    await cluster.reign({ above: epoch, by: target!.id })
+  }
+  await writer.taken(300)
+  await writer.stop()
+  await writer.client.flush(space)
+  const log = await logOf(cluster)
+  assert.equal(lossOf(writer, log).lost, [])
+  assert.equal(writer.resent, [])
+  assertOnce(log)
+  assertOrder(writer, log)
+})
+
+scenario(keeper, 'too few in sync: past the bound writes are refused, nothing is lost', async (stage) => {
+  const cluster = await stage.cluster()
+  const { node } = await cluster.reign()
+  const replicas = cluster.others(node)
+  await Promise.all(replicas.map((replica) => replica.kill()))
+  await cluster.inSync([node])
+  const unsafeBytesMax = 100 * 1024
+  const { client } = await Writer.start(stage, cluster, 'alone', {
+    unsafeBytesMax, deadlineMs: 1000,
+  })
+  const refusals: unknown[] = []
+  let count = 0
+  for (; refusals.length === 0 && count < 1000; count += 1) {
+    const key = `alone.${count}`
+    await client.write(space, { type: 'StoreNode', node: { id: key } }, { key })
+      .catch((error: unknown) => refusals.push(error))
+  }
+  const [refusal] = refusals
+  assert.instance(refusal, WriteRefusedError)
+  assert.is((refusal as WriteRefusedError).code, 'NOT_ENOUGH_IN_SYNC')
+  assert.match((refusal as WriteRefusedError).message, 'unsafeBytesMax')
+  const { writes, bytes } = client.unsafe()
+  assert.is(writes, count - 1)
+  assert.ok(bytes <= unsafeBytesMax && bytes > unsafeBytesMax * 0.9, `${bytes} bytes`)
+  assert.instance(await client.flush(space, { timeoutMs: 200 }).catch((error: unknown) => error),
+    NotSafeError)
+  await Promise.all(replicas.map((replica) => replica.start()))
+  await client.flush(space, { timeoutMs: 20_000 })
+  assert.is(client.unsafe().writes, 0)
+})
 
 keeper.run()
