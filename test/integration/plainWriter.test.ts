@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { positive } from '../support/client.js'
 import { space } from '../support/cluster.js'
 import { root } from '../support/environment.js'
-import { note, scenario, skipped, suite } from '../support/scenario.js'
+import { note, scenario, suite } from '../support/scenario.js'
 import { readLogs } from '../support/books.js'
 
 const plain = suite('integration: the writer over plain NATS', 120)
@@ -54,12 +54,8 @@ scenario(plain, 'survives the primary and its disk, by three rules', async (stag
 
 const inReadme = readFileSync(join(root, 'README.md'), 'utf8').split('```')
   .find((block) => block.startsWith('js\n') && block.includes('class PlainWriter'))
-if (inReadme === undefined) {
-  skipped(plain, 'the README shows this very writer', 'README.md does not quote it')
-} else {
-  plain('the README shows this very writer', () => {
-    assert.is(inReadme, `js\n${readFileSync(file, 'utf8')}`)
-  })
-}
+plain('the README shows this very writer', () => {
+  assert.is(inReadme, `js\n${readFileSync(file, 'utf8')}`)
+})
 
 plain.run()
