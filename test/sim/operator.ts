@@ -27,6 +27,11 @@ export async function repair(world: World): Promise<void> {
     record.excuse ??= 'the bucket and the disks of all members were lost: nothing is left'
   }
   if (isBlocked(world)) force(world)
+  // Such a space takes no write while the others wait for a snapshot after a forced reign.
+  if (world.plan.whenUnderReplicated === 'accept') return
+  await world.run(bootMs)
+  replaceStranded(world)
+  await world.run(freshDiskMs + bootMs)
 }
 
 /** Called while members are to become level: who needs a snapshot gets an empty disk instead. */
