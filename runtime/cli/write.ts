@@ -109,6 +109,9 @@ function parseRequest(line: string): Operation | readonly Operation[] | string {
   return Array.isArray(operations) ? operations as Operation[] : value as Operation
 }
 
+/** So long the end of a file waits until all of it is on a second disk. */
+const safeWithinMs = 5000
+
 interface Source {
   readonly stream: Readable
   /** null: not known beforehand. */
@@ -173,7 +176,9 @@ async function writeLines(
   }
   await window.drained()
   bar.stop()
-  report(context, tally, performance.now() - startedAt, flags.json ?? false)
+  const ms = performance.now() - startedAt
+  await client.flush(space, { timeoutMs: safeWithinMs }).catch(() => undefined)
+  report(context, { ...tally, unsafe: client.unsafe(space).writes }, ms, flags.json ?? false)
   return failed ? exit.failed : exit.ok
 }
 
@@ -187,7 +192,9 @@ function note(tally: Tally, answer: WriteAnswer): void {
   tally.epoch = Math.max(tally.epoch ?? 0, answer.epoch)
 }
 
-function report(context: Context, tally: Tally, ms: number, json: boolean): void {
+function report(
+  context: Context, tally: Tally & { readonly unsafe: number }, ms: number, json: boolean,
+): void {
   const perSecond = ms > 0 ? Math.round(tally.operations / ms * 1000) : 0
   const whole = tally.refused + tally.unknown === 0
   if (json) {
@@ -199,6 +206,10 @@ function report(context: Context, tally: Tally, ms: number, json: boolean): void
   const twice = tally.duplicates === 0 ? '' : `, ${showCount(tally.duplicates)} were there already`
   context.print(`${showCount(tally.operations)} operations written${range}${twice} `
     + `(${showCount(perSecond)}/s)`)
+  if (tally.unsafe > 0) {
+    context.note(`${showCount(tally.unsafe)} requests are on one disk only so far; `
+      + 'engram status tells who is in sync')
+  }
   if (whole) return
   const { refused, unknown } = tally
   context.note(`${showCount(refused)} refused, ${showCount(unknown)} with unknown outcome`)
