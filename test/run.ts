@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
+import { setPriority } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -13,6 +14,8 @@ interface Stage {
   readonly folder: string
   readonly parallel: number
   readonly timeoutMs: number
+  /** Runs beside the stages after it, and gives way to them. */
+  readonly isBeside?: boolean
 }
 
 /** In this order; folders not named here come last. Integration needs the machine for itself. */
@@ -20,7 +23,8 @@ const stages: readonly Stage[] = [
   { folder: 'unit', parallel: 2, timeoutMs: 120_000 },
   { folder: 'machines', parallel: 2, timeoutMs: 180_000 },
   { folder: 'contract', parallel: 1, timeoutMs: 180_000 },
-  { folder: 'sim', parallel: 1, timeoutMs: 600_000 },
+  // In virtual time: it takes what the others leave of the machine.
+  { folder: 'sim', parallel: 1, timeoutMs: 900_000, isBeside: true },
   { folder: 'integration', parallel: 1, timeoutMs: 600_000 },
   { folder: 'browser', parallel: 1, timeoutMs: 300_000 },
   { folder: 'containers', parallel: 1, timeoutMs: 240_000 },
@@ -36,6 +40,8 @@ interface Outcome {
   readonly fault: string | null
 }
 
+/** Of the stages that run beside others. */
+const niceness = 15
 const testRoot = fileURLToPath(new URL('.', import.meta.url))
 /** In the environment of everything that a test starts, so that nothing is left running. */
 const markName = 'ENGRAM_TEST_MARK'
@@ -95,7 +101,9 @@ function marked(mark: string): number[] {
 }
 
 /** Waits for the end of the process itself: grandchildren may hold its pipes open. */
-function runFile(file: string, timeoutMs: number): Promise<{ outcome: Outcome; output: string }> {
+function runFile(
+  file: string, { timeoutMs, isBeside }: Omit<Stage, 'folder'>,
+): Promise<{ outcome: Outcome; output: string }> {
   const mark = randomUUID()
   const child = spawn(process.execPath, ['--enable-source-maps', file], {
     detached: true,
@@ -103,6 +111,7 @@ function runFile(file: string, timeoutMs: number): Promise<{ outcome: Outcome; o
     env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0', [markName]: mark },
   })
   running.set(child, mark)
+  if (isBeside && child.pid !== undefined) setPriority(child.pid, niceness)
   const chunks: Buffer[] = []
   child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk))
   child.stderr?.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -153,7 +162,7 @@ async function runStage(files: string[], stage: Omit<Stage, 'folder'>): Promise<
   const work = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const startedMs = performance.now()
-      const result = await runFile(file, stage.timeoutMs)
+      const result = await runFile(file, stage)
       tell(file, result, performance.now() - startedMs)
       outcomes.push(result.outcome)
     }
@@ -172,10 +181,15 @@ async function main(names: string[]): Promise<void> {
     return index === -1 ? stages.length : index
   }
   const outcomes: Outcome[] = []
+  const beside: Promise<Outcome[]>[] = []
   for (let index = 0; index <= stages.length; index += 1) {
     const ofStage = files.filter((file) => stageOf(file) === index)
-    outcomes.push(...await runStage(ofStage, stages[index] ?? lastStage))
+    const stage = stages[index] ?? lastStage
+    const running = runStage(ofStage, stage)
+    if (stage.isBeside) beside.push(running)
+    else outcomes.push(...await running)
   }
+  for (const done of beside) outcomes.push(...await done)
   const sum = (key: 'passed' | 'failed' | 'skipped'): number =>
     outcomes.reduce((total, outcome) => total + outcome[key], 0)
   if (files.length === 0) console.log(`no test file matches ${names.join(' ')}`)

@@ -13,7 +13,7 @@ import type { Mutant } from './mutant.js'
 
 const child = fileURLToPath(new URL('child.js', import.meta.url))
 /** Real time; a scenario takes a second or two, in virtual time up to a minute. */
-const patienceMs = 60_000
+const patienceMs = 180_000
 
 /**
  * `mutant` null: the code as it is. `trial`: see child.ts. Rejects when the process ends without
