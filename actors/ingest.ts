@@ -55,8 +55,6 @@ export class Ingest implements FlushSource {
   private readonly flushing = new Set<OpenBatch>()
   /** Highest sequence answered at level `memory`. */
   private answeredInMemory = 0
-  /** The last flush failed: until one succeeds, `memory` too is answered when it is durable. */
-  private isDiskFailing = false
   private openEntries = 0
   private openBytes = 0
   private flushingBytes = 0
@@ -107,7 +105,7 @@ export class Ingest implements FlushSource {
 
   /** Numbers are promised in order: what was buffered behind a failed flush fails with it. */
   flushFailed(): void {
-    this.isDiskFailing = true
+    this.replies.isDiskFailing = true
     const left = this.open
     this.open = []
     this.openEntries = 0
@@ -199,7 +197,7 @@ export class Ingest implements FlushSource {
     if (request.key !== null) {
       this.youngKeys.set(request.key, { epoch: options.epoch, sequence: last, count, timestamp })
     }
-    if (level === 'memory' && !this.isDiskFailing) {
+    if (level === 'memory' && !replies.isDiskFailing) {
       this.answeredInMemory = last
       replies.reached(waiting)
     }
@@ -267,7 +265,7 @@ export class Ingest implements FlushSource {
     const { log, overlay, node, telemetry, clock } = this.options
     this.flushingBytes -= frame.bytes.length
     this.flushing.delete(batch)
-    this.isDiskFailing = false
+    this.replies.isDiskFailing = false
     log.noteDurable(frame)
     if (this.replies.isOver) {
       for (const request of batch.requests) {

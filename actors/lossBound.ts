@@ -26,6 +26,8 @@ export class LossBound {
     if (isUnder && whenUnderReplicated === 'accept') return Infinity
     if (!maxLoss) return isUnder ? safe : Infinity
     const { entries = Infinity, bytes, ms = Infinity } = maxLoss
+    // What an earlier life left above the safe sequence may be large, and old.
+    if ((bytes !== undefined || ms < Infinity) && !log.knowsAbove(safe)) return safe
     if (ms < Infinity && log.ageAbove(safe, this.options.clock.monotonicMs()) >= ms) return safe
     return Math.min(safe + entries, bytes === undefined ? Infinity : log.reach(safe, bytes))
   }

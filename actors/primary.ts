@@ -68,7 +68,7 @@ export class PrimaryRole {
       clockAtEnd, lastTimestamp: member.lastTimestamp,
     })
     this.gate = new WriteGate({
-      context: member.context, space: member.space,
+      context: member.context, space: member.space, epoch,
       take: (message) => this.ingest.onWrite(message),
     })
     this.handover = new Handover({
@@ -274,7 +274,9 @@ export class PrimaryRole {
     const subject = subjects.write(member.space)
     // A handover in my favour: the old primary wrote the record that names me.
     const former = this.input.adopted?.assignment.writer
-    if (former && former !== member.self) this.gate.awaitForwarded(former)
+    if (former && former !== member.self) {
+      this.gate.awaitForwarded(former, member.log.epochAt(this.epochStart - 1))
+    }
     try {
       this.subscription = wire.subscribe(subject, (message) => this.gate.onWrite(message))
       this.readSubscription = wire.subscribe(subjects.read(member.space), this.onRead)

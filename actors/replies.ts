@@ -10,6 +10,8 @@ import { Waiting } from './waiting.js'
 
 /** Repeated writes that wait for a level at a time: they hold no payload. */
 const duplicatesMax = 65_536
+/** So many that must wait are passed over when the loss window has room. */
+const blockedMax = 256
 
 /**
  * The answers of one reign: each request is answered once, at the level that it asked for, and
@@ -18,10 +20,12 @@ const duplicatesMax = 65_536
 export class Replies {
   /** The reign is over: nothing is answered positively any more. */
   isOver = false
+  /** The last flush failed: until one succeeds, `memory` too is answered when it is durable. */
+  isDiskFailing = false
   /** Durable and waiting for the commit, in the order of the log. */
   private uncommitted: Waiting[] = []
   private duplicates: Waiting[] = []
-  /** Have their level; the loss window is full (`maxLoss`). In the order of the log. */
+  /** Have their level; the loss window is full (`maxLoss`). Nearly in the order of the log. */
   private readonly held = new Set<Waiting>()
   private wasHeld = false
   readonly bound: LossBound
@@ -47,22 +51,28 @@ export class Replies {
 
   /** A write whose key is known gets its first sequence again, once that has the level. */
   repeated(known: KeyRecord, level: AckLevel, asker: Asker): void {
-    const { log, clock, telemetry, spaceSettings } = this.options
+    const { clock, telemetry, spaceSettings } = this.options
     telemetry.count('writesDuplicates')
     const { count, sequence, timestamp, epoch } = known
     const waiting = new Waiting(
       asker, level, null, count, sequence, timestamp, clock.wallMs(), epoch)
     if (level === 'committed' && this.options.inSyncCount() < spaceSettings.minInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
-    } else if (level === 'memory' || (level === 'durable' && sequence <= log.durable.sequence)) {
+    } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
       this.reached(waiting)
-    } else if (level === 'committed' && sequence <= log.commitSequence) {
-      this.reached(waiting)
-    } else if (this.duplicates.length >= duplicatesMax) {
+    } else if (this.duplicates.length + this.held.size >= duplicatesMax) {
       this.fail(asker, 'OVERLOADED', 'too many repeated writes wait for their level', 50, sequence)
+    } else if (this.hasLevel(level, sequence)) {
+      this.reached(waiting)
     } else {
       this.duplicates.push(waiting)
     }
+  }
+
+  private hasLevel(level: AckLevel, sequence: number): boolean {
+    const { log } = this.options
+    if (level === 'committed') return sequence <= log.commitSequence
+    return sequence <= log.durable.sequence || (level === 'memory' && !this.isDiskFailing)
   }
 
   /** The commit sequence has moved: answers who waited for it. */
@@ -83,9 +93,11 @@ export class Replies {
   releaseHeld(): void {
     if (this.held.size === 0) return
     const limit = this.bound.limit()
+    let blocked = 0
     for (const waiting of this.held) {
-      if (waiting.last > limit) return
-      this.reached(waiting)
+      if (waiting.last <= limit) this.reached(waiting)
+      // Nearly in the order of the log: repeats, and answers in memory, are out of it.
+      else if ((blocked += 1) > blockedMax) return
     }
   }
 
@@ -108,10 +120,8 @@ export class Replies {
   /** The durable or the commit sequence has moved: answers who repeated a write and waited. */
   releaseDuplicates(): void {
     if (this.duplicates.length === 0) return
-    const { log } = this.options
     this.duplicates = this.duplicates.filter((waiting) => {
-      const reached = waiting.level === 'durable' ? log.durable.sequence : log.commitSequence
-      if (waiting.last > reached) return true
+      if (!this.hasLevel(waiting.level, waiting.last)) return true
       this.reached(waiting)
       return false
     })
@@ -127,7 +137,9 @@ export class Replies {
 
   /** What was repeated above `end` is nowhere either. True: some of it was answered. */
   unwrittenAbove(end: number): boolean {
-    for (const waiting of this.duplicates) if (waiting.last > end) this.unwritten(waiting)
+    for (const waiting of [...this.held, ...this.duplicates]) {
+      if (waiting.last > end) this.unwritten(waiting)
+    }
     this.duplicates = this.duplicates.filter((waiting) => waiting.last <= end)
     const isForgotten = this.answeredUpTo > end
     this.answeredUpTo = Math.min(this.answeredUpTo, end)

@@ -134,6 +134,11 @@ export class SpaceLog {
     return low
   }
 
+  /** Of what lies above a sequence sizes and times are known: it came in this life. */
+  knowsAbove(sequence: number): boolean {
+    return this.marks.knows(sequence)
+  }
+
   /** Age of the oldest entry above a sequence, ms; `nowMs`: monotonic. */
   ageAbove(sequence: number, nowMs: number): number {
     return this.marks.age(sequence, nowMs)

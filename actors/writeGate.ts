@@ -8,6 +8,7 @@ import type { BusMessage, TimerHandle } from './ports.js'
 export interface WriteGateOptions {
   readonly context: NodeContext
   readonly space: string
+  readonly epoch: number
   /** Into the ingest loop. */
   readonly take: (message: BusMessage) => void
 }
@@ -27,6 +28,7 @@ const forwardingMarginMs = 250
 export class WriteGate {
   private mode: Mode = 'open'
   private from: NodeId | null = null
+  private formerEpoch = 0
   private held: HeldWrites
   private timer: TimerHandle | null = null
 
@@ -38,11 +40,20 @@ export class WriteGate {
     const forwarded = message.header(forwardedHeader)
     if (forwarded) return this.onForwarded(message, forwarded === 'end')
     if (this.mode === 'open') return this.options.take(message)
+    // The ingest loop refuses it, with the reason: once held, it would bear no fence any more.
+    if (this.mode !== 'closed' && this.isForOtherReign(message)) return this.options.take(message)
     if (this.mode !== 'closed' && this.held.hold(message)) return
     // Two nodes may have it: that this one does not take it decides nothing.
     const reason = this.mode === 'closed' ? 'this node does not reign any more'
       : 'a handover is under way, and no more writes can be held'
     refuse(this.options.context, message, 'NOT_PRIMARY', reason, { retryAfterMs: 50 })
+  }
+
+  /** `Engram-Epoch`: of neither this reign nor, where it took it over whole, the one before. */
+  private isForOtherReign(message: BusMessage): boolean {
+    const wanted = message.header('Engram-Epoch')
+    if (!wanted || Number(wanted) === this.options.epoch) return false
+    return this.mode !== 'awaitingForwarded' || Number(wanted) !== this.formerEpoch
   }
 
   private onForwarded(message: BusMessage, isEnd: boolean): void {
@@ -57,7 +68,8 @@ export class WriteGate {
   }
 
   /** A handover in my favour: what the old primary held comes first. */
-  awaitForwarded(from: NodeId): void {
+  awaitForwarded(from: NodeId, formerEpoch: number): void {
+    this.formerEpoch = formerEpoch
     const { ports, settings } = this.options.context
     this.mode = 'awaitingForwarded'
     this.from = from

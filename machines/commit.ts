@@ -82,11 +82,19 @@ interface Mark {
 export class LogMarks {
   private marks: Mark[] = []
   private end: number
+  /** Sizes and times are known of what lies above. */
+  private start: number
 
   /** `end`: last sequence of the log when counting starts; what lies below has no size here. */
   constructor(end = 0, private readonly capacity = 4096) {
     if (capacity < 2) throw new Error('marks: a capacity of at least 2')
     this.end = end
+    this.start = end
+  }
+
+  /** Of what lies above `sequence` sizes and times are known, all of it. */
+  knows(sequence: number): boolean {
+    return sequence >= this.start
   }
 
   /** A batch up to `last` was appended at `atMs` (monotonic). */
@@ -107,6 +115,7 @@ export class LogMarks {
     }
     this.marks = kept
     this.end = Math.min(this.end, sequence)
+    this.start = Math.min(this.start, sequence)
   }
 
   /** Nothing up to `sequence` will be asked for again. */

@@ -4,7 +4,7 @@ import type {
 } from '../../actors/ports.js'
 import type { EpochSpan, Position } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
-import { EngramError, WriteRefusedError } from './errors.js'
+import { EngramError } from './errors.js'
 import { encodedHeaders } from './headers.js'
 import { Keeper } from './keeper.js'
 import type { Kept, Sendable, Taken } from './keeper.js'
@@ -193,7 +193,7 @@ export class SpaceGuard {
   #notResent(write: Kept, error: unknown): void {
     if (this.#isClosed || !(error instanceof EngramError)) return
     // Taken back (ABORTED), or the connection is closed: no word about the write itself.
-    if (!(error instanceof WriteRefusedError) || error.code === 'ABORTED') return
+    if (error.code === 'ABORTED' || error.code === 'CLOSED') return
     this.keeper.refused(write)
     const { space, onResendRefused } = this.options
     onResendRefused({ space, key: write.key, from: write.origin, error })
@@ -217,7 +217,10 @@ export class SpaceGuard {
     this.#isLookingUp = false
     this.#toldAt = performance.now()
     const { history, safeSequence } = value as Partial<HistoryValue>
-    this.told(epoch, historyOf(history))
+    const spans = historyOf(history)
+    // A history that does not end in the reign that gives it says nothing: all goes again.
+    if (spans.at(-1)?.epoch !== epoch) this.keeper.takeOver(epoch, null)
+    this.told(epoch, spans)
     if (Number.isSafeInteger(safeSequence)) this.keeper.safe(epoch, safeSequence as number)
   }
 

@@ -190,7 +190,8 @@ export class Keeper {
     const lost: Kept[] = []
     for (const write of this.#doubted) {
       const { epoch: logged, sequence } = write.position
-      const isThere = history !== null && epochAt(history, sequence) === logged
+      // Logged in epoch 0: in one that is not known, so that nothing tells whether it survived.
+      const isThere = logged > 0 && history !== null && epochAt(history, sequence) === logged
       if (isThere) survived.push(write)
       else lost.push(write)
     }

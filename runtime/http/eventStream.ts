@@ -31,7 +31,10 @@ export interface EventStreamOptions extends EventStreamLimits {
 
 /** No Origin: not a page, or one of this very server. */
 export function isSameOrigin({ headers }: IncomingMessage): boolean {
-  if (headers.origin === undefined) return headers['sec-fetch-site'] !== 'cross-site'
+  if (headers.origin === undefined) {
+    const site = headers['sec-fetch-site']
+    return site === undefined || site === 'same-origin' || site === 'none'
+  }
   return headers.host !== undefined
     && [`http://${headers.host}`, `https://${headers.host}`].includes(headers.origin)
 }

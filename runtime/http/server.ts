@@ -106,13 +106,20 @@ function listen(server: Server, host: string, port: number, address: string): Pr
 }
 
 /** Without a listener Node takes an upgrade for a plain request. */
-function upgrade(server: Server, { onUpgrade }: HttpServerOptions, loopback: boolean): void {
+function upgrade(
+  server: Server, { onUpgrade, guard }: HttpServerOptions, loopback: boolean,
+): void {
   if (!onUpgrade) return
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy())
-    if (!loopback || namesLoopback(request.headers.host)) onUpgrade(request, socket, head)
+    const isNamed = !loopback || namesLoopback(request.headers.host)
+    if (isNamed && !guard?.(request, pathOf(request))) onUpgrade(request, socket, head)
     else socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n')
   })
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? '/').split('?')[0] ?? '/'
 }
 
 /** An address that only this machine reaches. */
@@ -130,7 +137,7 @@ async function answer(
   request: IncomingMessage, response: ServerResponse, options: HttpServerOptions,
   loopback: boolean,
 ): Promise<void> {
-  const path = (request.url ?? '/').split('?')[0] ?? '/'
+  const path = pathOf(request)
   try {
     if (loopback && !namesLoopback(request.headers.host)) {
       send(request, response, text(403, 'this server answers to loopback names only'))

@@ -8,9 +8,9 @@ const test = suite('machines/vectorClock')
 
 test('the worked example', () => {
   const ofN2 = clockOfReign({ n1: 1 }, 'n2', 2)
-  assert.equal(ofN2, { n1: 1, n2: 16_777_216 }, 'before its first entry')
+  assert.equal(ofN2, { n1: 1, n2: 268_435_456 }, 'before its first entry')
   assert.equal(clockOfReign({ ...ofN2, n2: ofN2['n2']! + 1 }, 'n1', 3),
-    { n1: 33_554_432, n2: 16_777_217 })
+    { n1: 536_870_912, n2: 268_435_457 })
   assert.equal(clockOfReign({}, 'n1', 1), {})
 })
 

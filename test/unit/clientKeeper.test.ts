@@ -136,6 +136,14 @@ test('another space of that name: everything goes again, whatever its numbers', 
   assert.is(numberOf(it.next()), 1)
 })
 
+test('another space whose log is shorter: what lies beyond its end is not there', () => {
+  const it = keeper()
+  it.answered(write(1), taken(7, 500), 0)
+  it.renewed()
+  it.takeOver(1, [{ epoch: 1, last: 1 }])
+  assert.is(numberOf(it.next()), 1)
+})
+
 test('refused for good: kept, in nobody\'s way, tried with the next reign', () => {
   const it = keeper()
   it.answered(write(1, 'x'), taken(1, 2), 0)

@@ -134,6 +134,25 @@ test('a handover right after another stays closed for writes until it is over', 
   assert.ok(answer?.ok, JSON.stringify(answer))
 })
 
+test('a write for another reign is refused while a handover holds the others', async () => {
+  const cluster = await reigning()
+  const from = cluster.primary()!
+  const to = cluster.running.find((node) => node !== from)!
+  const { epoch } = cluster.record()!
+  cluster.weather = (a, b) => (a === to.id && b === from.id ? 'lost' : 0.2)
+  void cluster.send({ 'Engram-Ack': 'durable' })
+  await cluster.run(5)
+  handOver(cluster, from, to)
+  await cluster.run(20)
+  assert.is(from.space().roleState.state, 'handingOver.draining')
+  const older = await cluster.wait(cluster.send({ 'Engram-Epoch': `${epoch + 7}` }))
+  assert.is((older as { code?: string } | null)?.code, 'NOT_PRIMARY')
+  const own = cluster.send({ 'Engram-Epoch': `${epoch}` })
+  cluster.weather = () => 0.2
+  const answer = await cluster.wait(own)
+  assert.ok(answer?.ok, JSON.stringify(answer))
+})
+
 test('reads are answered while a handover drains', async () => {
   const cluster = await reigning()
   const from = cluster.primary()!

@@ -169,6 +169,20 @@ test('while the disk fails, memory is answered when it is durable, or refused', 
   assert.is(side.codeTo(side.write(memory)), 'ok 2', 'the disk takes writes again')
 })
 
+test('while the disk fails a repeat at level memory waits as the first does', async () => {
+  const side = path()
+  const key = { 'Nats-Msg-Id': 'k', 'Engram-Ack': 'memory' }
+  side.journal.failures = 1
+  side.write({})
+  await settle()
+  side.journal.holdsSyncs = true
+  const [first, again] = [side.write(key), side.write(key)]
+  await settle()
+  assert.equal([side.codeTo(first), side.codeTo(again)], ['none', 'none'])
+  await side.journal.release()
+  assert.equal([side.codeTo(first), side.codeTo(again)], ['ok 1', 'ok 1'])
+})
+
 test('ack timeout: an error with the sequence, once, and the write stands', async () => {
   const side = path()
   const reply = side.write({ 'Engram-Ack': 'committed', 'Nats-Msg-Id': 'k' })

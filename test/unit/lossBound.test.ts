@@ -91,6 +91,30 @@ test('a repeated write waits, too, and one that is committed but not safe', asyn
   assert.equal(codes(side, [first, again, committed]), ['ok 2', 'ok 2', 'ok 3'])
 })
 
+test('a repeated write that waits for room is refused when the journal refuses the first', async () => {
+  const side = bounded({ maxLoss: { entries: 1 } })
+  await writes(side, 1)
+  side.journal.failures = 1
+  const key = { 'Nats-Msg-Id': 'k', 'Engram-Ack': 'memory' }
+  const [first, again] = [side.write(key), side.write(key)]
+  await settle()
+  assert.equal(codes(side, [first, again]), ['READ_ONLY', 'READ_ONLY'])
+  const [other] = await writes(side, 1)
+  safe(side, 2)
+  assert.equal(codes(side, [first, again, other!]), ['READ_ONLY', 'READ_ONLY', 'ok 2'])
+})
+
+test('what an earlier life left above the safe sequence counts, whatever its size', async () => {
+  for (const maxLoss of [{ bytes: 1e9 }, { ms: 1e9 }]) {
+    const side = bounded({ maxLoss })
+    side.log.knowsAbove = (sequence) => sequence >= 5
+    const [reply] = await writes(side, 1)
+    assert.is(side.codeTo(reply!), 'none')
+    safe(side, 5)
+    assert.is(side.codeTo(reply!), 'ok 1')
+  }
+})
+
 test('an answer that waits too long says that the write stands', async () => {
   const side = bounded({ maxLoss: { entries: 1 } })
   const [, second] = await writes(side, 2)
