@@ -21,8 +21,8 @@ export interface LoadSpec {
   readonly rate?: number
   readonly seconds: number
   readonly warmupSeconds: number
-  /** An idempotency key of its own with every write. */
-  readonly keys?: boolean
+  /** A header with every write, of another value each: `Nats-Msg-Id` is its idempotency key. */
+  readonly header?: string
   /** What a positive answer begins with. */
   readonly okPrefix: string
 }
@@ -127,9 +127,9 @@ class Load {
   }
 
   #headers(id: number): MsgHdrs | undefined {
-    if (!this.spec.keys) return undefined
+    if (!this.spec.header) return undefined
     const all = headers()
-    all.set('Nats-Msg-Id', `${process.pid}-${id}`)
+    all.set(this.spec.header, `${process.pid}-${id}`)
     return all
   }
 

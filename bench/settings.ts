@@ -2,18 +2,24 @@
  * What settings of a space cost: an idempotency key with every write, and bounds on the loss
  * window; `durable` writes, 256 in flight, by turns in one run.
  */
+import type { SpaceSettings } from '../machines/protocol.js'
 import type { EngramCluster } from './engram.js'
 import { measure } from './load.js'
 import type { LoadResult } from './load.js'
 
-export const variants = {
-  plain: { settings: {}, keys: false },
-  keys: { settings: {}, keys: true },
-  loss1000: { settings: { maxLoss: { entries: 1000 } }, keys: false },
-  loss100: { settings: { maxLoss: { entries: 100 } }, keys: false },
-  loss10: { settings: { maxLoss: { entries: 10 } }, keys: false },
-} as const
-export type Variant = keyof typeof variants
+export type Variant = 'plain' | 'header' | 'keys' | 'loss1000' | 'loss100' | 'loss10'
+
+const variants: Record<Variant, {
+  readonly settings: Partial<SpaceSettings>; readonly header?: string
+}> = {
+  plain: { settings: {} },
+  // What any header costs generator, broker and nodes.
+  header: { settings: {}, header: 'Unused-Header' },
+  keys: { settings: {}, header: 'Nats-Msg-Id' },
+  loss1000: { settings: { maxLoss: { entries: 1000 } } },
+  loss100: { settings: { maxLoss: { entries: 100 } } },
+  loss10: { settings: { maxLoss: { entries: 10 } } },
+}
 
 /** One result per repeat. */
 export type SettingsResult = Readonly<Record<Variant, LoadResult[]>>
@@ -33,9 +39,10 @@ export async function measureSettings(
     // Another one first each time: what comes later finds more in the store.
     for (let turn = 0; turn < names.length; turn += 1) {
       const name = names[(repeat + turn) % names.length]!
+      const { header } = variants[name]
       const result = await measure({
         url, okPrefix, subject: `engram.v1.write.${name}`, inFlight, seconds, warmupSeconds,
-        keys: variants[name].keys,
+        ...(header && { header }),
       })
       results[name].push(result)
       progress(`${repeat + 1}/${repeats} settings ${name.padEnd(8)} ${result.perSecond}/s, `
