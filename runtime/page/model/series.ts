@@ -62,7 +62,8 @@ export function seriesOf(
     }
     const primary = shown?.primary === null ? undefined : members.get(shown?.primary ?? '')
     status.commit.push(shown?.commitSequence ?? null)
-    status.durable.push(primary?.durableSequence ?? null)
+    // Of a primary that does not answer nothing is known.
+    status.durable.push(primary?.durableSequence || null)
     status.safe.push(shown?.safeSequence ?? null)
     status.lossEntries.push(shown?.lossWindow.entries ?? null)
     status.lossMs.push(shown?.lossWindow.ms ?? null)
