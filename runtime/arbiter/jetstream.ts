@@ -7,6 +7,7 @@
  * every NATS client can read it. All answers come from the stream's leader: direct get, which a
  * lagging follower may answer, is off and never asked for.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { ArbiterUnavailableError, NoRespondersError } from '../../actors/ports.js'
 import type {
   Arbiter, ArbiterRecord, BusConnection, BusMessage, CompareAndSetOutcome, OpenArbiter,
@@ -26,6 +27,9 @@ const apiError = { streamNotFound: 10059, messageNotFound: 10037, wrongLastSeque
 
 /** Records are a few hundred bytes; a bound keeps a mistake out of everybody's start. */
 const recordBytesMax = 256 * 1024
+
+/** A bucket on several servers that was made less than so long ago is looked at again, ms. */
+const youngMs = 500
 
 /** Of keys(): JetStream answers with up to 100,000 subjects per page. */
 const pagesMax = 100
@@ -88,7 +92,22 @@ class JetStreamArbiter implements Arbiter {
     throw new ArbiterUnavailableError(`bucket ${this.bucket} holds more keys than can be listed`)
   }
 
+  /**
+   * Time of its creation. On a cluster a bucket that several nodes make at once may get another
+   * one while its servers agree: so a young one is asked for until it stays the same.
+   */
   async bucketId(): Promise<string> {
+    let id = await this.#createdAt()
+    while (this.replicas > 1 && Math.abs(Date.now() - Date.parse(id)) < youngMs) {
+      await delay(youngMs)
+      const again = await this.#createdAt()
+      if (again === id) return id
+      id = again
+    }
+    return id
+  }
+
+  async #createdAt(): Promise<string> {
     const found = await this.#api('STREAM.INFO', {})
     if (found.error?.err_code !== apiError.streamNotFound) return this.#created(found)
     // Several nodes may do so at once: the one stream that results is what INFO then tells all.
