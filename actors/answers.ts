@@ -32,6 +32,12 @@ export function errorAnswer(
   return { ok: false, code, message, ...outcomes[code], ...more }
 }
 
+/** `Engram-Epoch`: a write that another reign than this may take; without the header, any may. */
+export function isForAnotherReign(message: BusMessage, epoch: number): boolean {
+  const wanted = message.header('Engram-Epoch')
+  return Boolean(wanted) && Number(wanted) !== epoch
+}
+
 /** What tells JSON from MessagePack when the gate never saw the payload: its first byte. */
 export function encodingOf(message: BusMessage): Encoding {
   const type = message.header('Content-Type')

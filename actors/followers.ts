@@ -1,5 +1,5 @@
 import {
-  advanceCommit, certainlyInSync, commitSequence, safeSequence, unionOf,
+  advanceCommit, certainlyInSync, commitSequence, isUnderReplicated, safeSequence, unionOf,
 } from '../machines/commit.js'
 import { lagMonitorMachine } from '../machines/lagMonitor.js'
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
@@ -258,8 +258,11 @@ export class Followers {
 
   /** Fewer than min(2, RF) are in sync for certain: no write becomes safe. */
   get isUnderReplicated(): boolean {
-    const rf = this.options.member.record?.assignment.members.length ?? 1
-    return this.certain().size < Math.min(2, rf)
+    return isUnderReplicated(this.certain().size, this.replicationFactor)
+  }
+
+  private get replicationFactor(): number {
+    return this.options.member.record?.assignment.members.length ?? 1
   }
 
   /** Who comes in does so with the disk that it joined with: only that one's acks count. */
@@ -286,8 +289,8 @@ export class Followers {
     }
     const computed = commitSequence(log.durable.sequence, acks, this.union(), member.self)
     const commit = advanceCommit(log.commitSequence, computed)
-    const rf = member.record?.assignment.members.length ?? 1
-    const safe = safeSequence(log.safeSequence, commit, this.certain().size, rf)
+    const safe = safeSequence(
+      log.safeSequence, commit, this.certain().size, this.replicationFactor)
     if (commit === log.commitSequence && safe === log.safeSequence) return
     log.safeSequence = safe
     if (commit > log.commitSequence) member.commitUpTo(commit)

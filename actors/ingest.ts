@@ -1,7 +1,7 @@
 import type { Window } from '../machines/commit.js'
 import type { KeyRecord } from '../machines/memory.js'
 import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
-import { askerOf, levelOf } from './answers.js'
+import { askerOf, isForAnotherReign, levelOf } from './answers.js'
 import type { Asker, Publish } from './answers.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import { FlowMeter } from './flow.js'
@@ -151,8 +151,8 @@ export class Ingest implements FlushSource {
    */
   private isForOtherReign(message: BusMessage): boolean {
     const { options: { epoch }, replies } = this
-    const wanted = message.header('Engram-Epoch')
-    if (!wanted || Number(wanted) === epoch) return false
+    if (!isForAnotherReign(message, epoch)) return false
+    const wanted = message.header('Engram-Epoch') ?? ''
     const asker = askerOf(message)
     if (!/^\d{1,15}$/.test(wanted)) {
       replies.fail(asker, 'INVALID_OPERATION', 'Engram-Epoch is the number of an epoch')

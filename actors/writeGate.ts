@@ -1,6 +1,6 @@
 import type { NodeId } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
-import { refuse } from './answers.js'
+import { isForAnotherReign, refuse } from './answers.js'
 import { forward, forwardedHeader, HeldWrites } from './heldWrites.js'
 import type { NodeContext } from './context.js'
 import type { BusMessage, TimerHandle } from './ports.js'
@@ -51,9 +51,8 @@ export class WriteGate {
 
   /** `Engram-Epoch`: of neither this reign nor, where it took it over whole, the one before. */
   private isForOtherReign(message: BusMessage): boolean {
-    const wanted = message.header('Engram-Epoch')
-    if (!wanted || Number(wanted) === this.options.epoch) return false
-    return this.mode !== 'awaitingForwarded' || Number(wanted) !== this.formerEpoch
+    return isForAnotherReign(message, this.options.epoch)
+      && (this.mode !== 'awaitingForwarded' || isForAnotherReign(message, this.formerEpoch))
   }
 
   private onForwarded(message: BusMessage, isEnd: boolean): void {

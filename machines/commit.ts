@@ -47,6 +47,11 @@ export function certainlyInSync(
   return new Set([...inSync].filter((node) => other.has(node)))
 }
 
+/** Fewer than min(2, RF) in sync for certain: what is written has no second copy to count on. */
+export function isUnderReplicated(inSyncCount: number, replicationFactor: number): boolean {
+  return inSyncCount < Math.min(2, replicationFactor)
+}
+
 /**
  * The commit sequence as of when at least min(2, RF) members were in sync; does not move while
  * fewer are (section 2). `inSyncCount`: size of `certainlyInSync`.
@@ -54,7 +59,7 @@ export function certainlyInSync(
 export function safeSequence(
   previous: number, commit: number, inSyncCount: number, replicationFactor: number,
 ): number {
-  if (inSyncCount < Math.min(2, replicationFactor)) return previous
+  if (isUnderReplicated(inSyncCount, replicationFactor)) return previous
   return Math.max(previous, commit)
 }
 
@@ -120,8 +125,7 @@ export class LogMarks {
 
   /** Nothing up to `sequence` will be asked for again. */
   forget(sequence: number): void {
-    const from = this.marks.findIndex((mark) => mark.last > sequence)
-    this.marks = from < 0 ? [] : this.marks.slice(from)
+    this.marks = this.marks.slice(this.indexAbove(sequence))
   }
 
   /** Age of the oldest entry above `sequence` at `nowMs` (monotonic); 0 when there is none. */
@@ -161,14 +165,11 @@ export class LogMarks {
   above(sequence: number, nowMs: number): Window {
     if (sequence >= this.end) return emptyWindow
     let bytes = 0
-    let oldestMs = nowMs
-    for (let i = this.marks.length - 1; i >= 0; i--) {
+    for (let i = this.indexAbove(sequence); i < this.marks.length; i += 1) {
       const mark = this.marks[i] as Mark
-      if (mark.last <= sequence) break
       bytes += share(mark, Math.max(mark.first, sequence + 1), mark.last)
-      oldestMs = mark.atMs
     }
-    return { entries: this.end - sequence, bytes, ms: Math.max(nowMs - oldestMs, 0) }
+    return { entries: this.end - sequence, bytes, ms: this.age(sequence, nowMs) }
   }
 }
 

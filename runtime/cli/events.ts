@@ -1,9 +1,9 @@
 /** engram events */
 import type { Command } from 'commander'
-import { nameFault, spaceOf, subjects } from '../../machines/subjects.js'
+import { nameFault } from '../../machines/subjects.js'
 import { inboxPrefix } from '../bus/options.js'
 import { connect } from '../client/client.js'
-import { controlCodec } from '../codec/control.js'
+import { hear } from '../inspect/hearing.js'
 import { Inspector } from '../inspect/inspector.js'
 import { InOrder, Story } from '../inspect/story.js'
 import type { Told } from '../inspect/story.js'
@@ -73,15 +73,9 @@ async function follow(
   context: Context, client: Awaited<ReturnType<typeof connect>>, prefix: string, story: Story,
 ): Promise<() => void> {
   const { connection } = client
-  const codec = controlCodec()
-  connection.subscribe(subjects.alert('*'), {
-    callback: (_, message) => story.onAlert(spaceOf(message.subject), message.data),
-  })
-  connection.subscribe(subjects.assignment('*'), {
-    callback: (_, message) => {
-      const decoded = codec.announcement(message.data)
-      if (decoded.ok) story.onAnnouncement(decoded.value, Date.now())
-    },
+  hear(connection, {
+    onAlert: (space, data) => story.onAlert(space, data),
+    onAnnouncement: (announcement) => story.onAnnouncement(announcement, Date.now()),
   })
   const inspector = new Inspector({
     connection, inboxPrefix: prefix,

@@ -1,12 +1,11 @@
 /** The page server's own connection to NATS: it comes and goes, and is made anew for ever. */
 import { setTimeout as after } from 'node:timers/promises'
 import type { NatsConnection, Status } from 'nats'
-import { spaceOf, subjects } from '../../machines/subjects.js'
 import { inboxPrefix } from '../bus/options.js'
 import type { NatsOptions } from '../bus/options.js'
 import { openConnection } from '../client/connection.js'
 import { Operator } from '../client/operator.js'
-import { controlCodec } from '../codec/control.js'
+import { hear } from '../inspect/hearing.js'
 import { Inspector } from '../inspect/inspector.js'
 import type { Telling } from './telling.js'
 
@@ -81,7 +80,10 @@ export class ClusterLink {
     this.connection = connection
     this.changed(true, `connected to ${connection.getServer()}`)
     const prefix = inboxPrefix(nats)
-    this.subscribe(connection)
+    hear(connection, {
+      onAlert: (space, data) => telling.onAlert(space, data),
+      onAnnouncement: (announcement) => telling.onAnnouncement(announcement),
+    })
     const inspector: Inspector = new Inspector({
       connection, inboxPrefix: prefix, payloads, leaseMs,
       onFault: (message) => this.fault(message),
@@ -107,20 +109,6 @@ export class ClusterLink {
       this.connection = null
       await connection.close()
     }
-  }
-
-  private subscribe(connection: NatsConnection): void {
-    const { telling } = this.options
-    const codec = controlCodec()
-    connection.subscribe(subjects.alert('*'), {
-      callback: (_, message) => telling.onAlert(spaceOf(message.subject), message.data),
-    })
-    connection.subscribe(subjects.assignment('*'), {
-      callback: (_, message) => {
-        const decoded = codec.announcement(message.data)
-        if (decoded.ok) telling.onAnnouncement(decoded.value)
-      },
-    })
   }
 
   private async watch(connection: NatsConnection): Promise<void> {

@@ -140,6 +140,7 @@ export class LmdbSpace implements SpaceStore {
     changes: Changes, entries: readonly LogEntry[], { ms, count }: KeyRetention,
   ): Changes {
     const { header } = changes
+    if (header.keys === 0) return changes
     const oldest = entries.at(-1)!.timestamp - ms
     const removes: Buffer[] = []
     let keys = header.keys

@@ -21,6 +21,21 @@ function handOver(cluster: SimCluster, from: SimNode, to: SimNode): void {
     .catch(() => undefined)
 }
 
+/** A handover whose target acknowledges nothing: it drains until its patience is over. */
+async function draining(
+  cluster: SimCluster, level: 'memory' | 'durable' = 'durable',
+): Promise<{ from: SimNode; to: SimNode }> {
+  const from = cluster.primary()!
+  const to = cluster.running.find((node) => node !== from)!
+  cluster.weather = (a, b) => (a === to.id && b === from.id ? 'lost' : 0.2)
+  void cluster.send({ 'Engram-Ack': level })
+  await cluster.run(5)
+  handOver(cluster, from, to)
+  await cluster.run(20)
+  assert.is(from.space().roleState.state, 'handingOver.draining')
+  return { from, to }
+}
+
 for (const lateMs of [450, 800]) {
   test(`the old primary hears the new one ${lateMs} ms late: no write is in twice`, async () => {
     const cluster = await reigning()
@@ -76,15 +91,8 @@ test('a write passed on too late is refused with an unknown outcome, not taken a
 
 test('a primary that drains for a handover gives way to a later reign', async () => {
   const cluster = await reigning()
-  const from = cluster.primary()!
-  const [to, third] = cluster.running.filter((node) => node !== from) as [SimNode, SimNode]
-  // The target acknowledges nothing: the handover drains until its patience is over.
-  cluster.weather = (a, b) => (a === to.id && b === from.id ? 'lost' : 0.2)
-  void cluster.send({ 'Engram-Ack': 'memory' })
-  await cluster.run(5)
-  handOver(cluster, from, to)
-  await cluster.run(20)
-  assert.is(from.space().roleState.state, 'handingOver.draining')
+  const { from, to } = await draining(cluster, 'memory')
+  const third = cluster.running.find((node) => node !== from && node !== to)!
   await cluster.order(third.id, {
     type: 'promote', space: 'demo', to: third.id, force: true,
   })
@@ -136,15 +144,8 @@ test('a handover right after another stays closed for writes until it is over', 
 
 test('a write for another reign is refused while a handover holds the others', async () => {
   const cluster = await reigning()
-  const from = cluster.primary()!
-  const to = cluster.running.find((node) => node !== from)!
   const { epoch } = cluster.record()!
-  cluster.weather = (a, b) => (a === to.id && b === from.id ? 'lost' : 0.2)
-  void cluster.send({ 'Engram-Ack': 'durable' })
-  await cluster.run(5)
-  handOver(cluster, from, to)
-  await cluster.run(20)
-  assert.is(from.space().roleState.state, 'handingOver.draining')
+  await draining(cluster)
   const older = await cluster.wait(cluster.send({ 'Engram-Epoch': `${epoch + 7}` }))
   assert.is((older as { code?: string } | null)?.code, 'NOT_PRIMARY')
   const own = cluster.send({ 'Engram-Epoch': `${epoch}` })
@@ -155,14 +156,7 @@ test('a write for another reign is refused while a handover holds the others', a
 
 test('reads are answered while a handover drains', async () => {
   const cluster = await reigning()
-  const from = cluster.primary()!
-  const to = cluster.running.find((node) => node !== from)!
-  cluster.weather = (a, b) => (a === to.id && b === from.id ? 'lost' : 0.2)
-  void cluster.send({ 'Engram-Ack': 'durable' })
-  await cluster.run(5)
-  handOver(cluster, from, to)
-  await cluster.run(20)
-  assert.is(from.space().roleState.state, 'handingOver.draining')
+  await draining(cluster)
   const answer = await cluster.read({ type: 'GetNode', nodeId: 'w1' })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 })

@@ -18,7 +18,7 @@ export const lossMutants: readonly Mutant[] = [
     why: 'What one member alone has committed is not safe: its disk may be lost.',
     edits: [{
       file: 'machines/commit.js',
-      find: 'if (inSyncCount < Math.min(2, replicationFactor))',
+      find: 'if (isUnderReplicated(inSyncCount, replicationFactor))',
       replace: 'if (false)',
     }],
     scenarios: ['alone-and-waiting'],
