@@ -78,6 +78,11 @@ function clockAfter(frame: Frame): Record<string, number> {
   return { ...origin.clock, [origin.node]: after }
 }
 
+/** Who numbered the frame's entries. */
+export function writerOf(frame: Frame): string {
+  return originOf(asBuffer(frame.bytes)).node
+}
+
 function originOf(b: Buffer): Origin {
   const end = FRAME_HEADER_BYTES + b.readUInt32LE(68)
   const origin = decodeOrigin(b.subarray(FRAME_HEADER_BYTES, end))

@@ -4,7 +4,7 @@ import type { Frame, Journal, JournalRecord, WriteAnswer } from '../../../actors
 import type { LogEntry } from '../../../machines/memory.js'
 import { endOf, epochAt, extendHistory, truncateHistory } from '../../../machines/positions.js'
 import type { Ack, EpochSpan, Position } from '../../../machines/protocol.js'
-import { createFrameCodec } from '../../../runtime/codec/frames.js'
+import { createFrameCodec, writerOf } from '../../../runtime/codec/frames.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'
@@ -105,10 +105,14 @@ export class LogChecks {
     ghost.durable = ghost.written
   }
 
-  /** No number in the vector clocks stands for two entries; who writes a frame first made it. */
-  private numbers(node: SimNode, { first, last, epoch }: Frame, clockAfter: number): void {
+  /** No number in the vector clocks stands for two entries. */
+  private numbers(frame: Frame): void {
+    const { first, last, epoch } = frame
+    // Not who is seen to write it first: its writer may have died before that was seen.
+    const writer = writerOf(frame)
+    const clockAfter = frames.clockAfter(frame)[writer] ?? 0
     for (let sequence = first; sequence <= last; sequence += 1) {
-      const number = `${node.id} ${clockAfter - (last - sequence)}`
+      const number = `${writer} ${clockAfter - (last - sequence)}`
       const known = this.numbered.get(number)
       const place = `(${epoch}, ${sequence})`
       if (known !== undefined && known !== place) {
@@ -125,7 +129,7 @@ export class LogChecks {
     const crc = crc32c(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
     let entries = this.entries.get(epoch)
     if (!entries) this.entries.set(epoch, entries = new Map())
-    if (!entries.has(first)) this.numbers(node, frame, frames.clockAfter(frame)[node.id] ?? 0)
+    if (!entries.has(first)) this.numbers(frame)
     for (let sequence = first; sequence <= last; sequence += 1) {
       const known = entries.get(sequence)
       if (known === undefined) entries.set(sequence, crc)
