@@ -6,8 +6,10 @@
  * the index, and each says what its node is *as of* that entry: a read looks at the newest one
  * only, and adding, dropping and forgetting an entry touch a fixed number of places.
  */
+import type { OriginRecord, Version } from '../machines/books.js'
 import type { KeyRecord, LogEntry, MemoryEdge, MemoryNode } from '../machines/memory.js'
-import type { GraphReader } from './ports.js'
+import { originsOf, versionOf } from '../machines/versions.js'
+import type { GraphReader, VersionReader } from './ports.js'
 import { edgeName, OverlayView } from './overlayView.js'
 
 /** What a node is as of one pending entry. */
@@ -17,12 +19,17 @@ export interface NodeSlot {
   readonly node: MemoryNode | undefined
   /** Set after that StoreNode. */
   readonly activation: number | undefined
+  /** Of `node`. */
+  readonly stored: Version | undefined
+  /** Of the activation, where it was set apart; `below`: the store says. */
+  readonly activated: Version | 'below' | undefined
   older: NodeSlot | undefined
   newer: NodeSlot | undefined
 }
 
 export interface EdgeSlot {
   readonly edge: MemoryEdge
+  readonly version: Version
   older: EdgeSlot | undefined
   newer: EdgeSlot | undefined
 }
@@ -50,6 +57,7 @@ export class Overlay {
   readonly nodes = new Map<string, NodeSlot>()
   readonly bySource: EdgeIndex = new Map()
   readonly byTarget: EdgeIndex = new Map()
+  readonly origins = new Map<string, OriginRecord>()
   private readonly keys = new Map<string, KeyRecord>()
   private slots: (Slot | undefined)[] = []
   /** Places below are empty. */
@@ -148,22 +156,33 @@ export class Overlay {
   }
 
   /** Reads as if all pending entries were in the store. Stays valid as the overlay changes. */
-  view(store: GraphReader): GraphReader {
+  view(store: GraphReader & VersionReader): OverlayView {
     return new OverlayView(this, store)
   }
 
   private push(entry: LogEntry): void {
-    const { operation, writeId, epoch, sequence, timestamp } = entry
+    const { operation, writeId, epoch, sequence, timestamp, reconciliation } = entry
     let node: NodeSlot | undefined
     let edge: EdgeSlot | undefined
-    if (operation.type === 'StoreNode') {
-      node = this.pushNode(operation.node.id, operation.node, undefined)
-    } else if (operation.type === 'UpdateActivation') {
-      const older = this.nodes.get(operation.nodeId)
-      node = this.pushNode(operation.nodeId, older?.node, operation.activation)
-    } else if (operation.type === 'StoreEdge') {
-      edge = this.pushEdge(operation.edge)
+    if (reconciliation === undefined || reconciliation.outcome === 'merged') {
+      if (operation.type === 'StoreNode') {
+        const older = this.nodes.get(operation.node.id)
+        const activated = !reconciliation?.keepsActivation ? undefined
+          : older === undefined ? 'below' : older.activated
+        node = this.pushNode(operation.node.id, {
+          node: operation.node, activation: undefined, stored: versionOf(entry), activated, older,
+        })
+      } else if (operation.type === 'UpdateActivation') {
+        const older = this.nodes.get(operation.nodeId)
+        node = this.pushNode(operation.nodeId, {
+          node: older?.node, activation: operation.activation, stored: older?.stored,
+          activated: versionOf(entry), older,
+        })
+      } else if (operation.type === 'StoreEdge') {
+        edge = this.pushEdge(operation.edge, versionOf(entry))
+      }
     }
+    for (const [name, record] of originsOf(entry)) this.origins.set(name, record)
     if (writeId !== null) {
       const begun = this.keys.get(writeId)
       const count = begun !== undefined && begun.sequence === sequence - 1 ? begun.count + 1 : 1
@@ -172,21 +191,18 @@ export class Overlay {
     this.slots.push({ entry, node, edge })
   }
 
-  private pushNode(
-    id: string, node: MemoryNode | undefined, activation: number | undefined,
-  ): NodeSlot {
-    const older = this.nodes.get(id)
-    const slot: NodeSlot = { id, node, activation, older, newer: undefined }
-    if (older !== undefined) older.newer = slot
+  private pushNode(id: string, as: Omit<NodeSlot, 'id' | 'newer'>): NodeSlot {
+    const slot: NodeSlot = { id, ...as, newer: undefined }
+    if (as.older !== undefined) as.older.newer = slot
     this.nodes.set(id, slot)
     return slot
   }
 
-  private pushEdge(edge: MemoryEdge): EdgeSlot {
+  private pushEdge(edge: MemoryEdge, version: Version): EdgeSlot {
     const { source, target, kind } = edge
     const name = edgeName(target, kind)
     const older = this.bySource.get(source)?.get(name)
-    const slot: EdgeSlot = { edge, older, newer: undefined }
+    const slot: EdgeSlot = { edge, version, older, newer: undefined }
     if (older !== undefined) older.newer = slot
     setIn(this.bySource, source, name, slot)
     setIn(this.byTarget, target, edgeName(source, kind), slot)
@@ -203,6 +219,7 @@ export class Overlay {
       }
     }
     if (edge !== undefined) this.popEdge(edge)
+    this.forgetOrigins(entry)
     const { writeId, sequence } = entry
     const record = writeId === null ? undefined : this.keys.get(writeId)
     if (record === undefined || record.sequence !== sequence) return
@@ -239,10 +256,15 @@ export class Overlay {
         deleteIn(this.byTarget, target, edgeName(source, kind))
       } else edge.newer.older = undefined
     }
+    this.forgetOrigins(entry)
     const { writeId, sequence } = entry
     if (writeId !== null && this.keys.get(writeId)?.sequence === sequence) {
       this.keys.delete(writeId)
     }
+  }
+
+  private forgetOrigins(entry: LogEntry): void {
+    for (const [name] of originsOf(entry)) this.origins.delete(name)
   }
 
   private compact(): void {

@@ -1,17 +1,22 @@
 /** Reads of a store with the overlay's pending operations folded over it. */
 import type { MemoryEdge, MemoryNode } from '../machines/memory.js'
+import type { OriginRecord } from '../machines/books.js'
+import { originName } from '../machines/versions.js'
 import type { EdgeIndex, EdgeSlot, NodeSlot } from './overlay.js'
-import type { EdgeDirection, GraphReader } from './ports.js'
+import type { EdgeDirection, EdgeState, GraphReader, NodeState, VersionReader } from './ports.js'
 
 /** The newest pending slots: what a view reads of an overlay. */
 export interface Pending {
   readonly nodes: ReadonlyMap<string, NodeSlot>
   readonly bySource: EdgeIndex
   readonly byTarget: EdgeIndex
+  readonly origins: ReadonlyMap<string, OriginRecord>
 }
 
-export class OverlayView implements GraphReader {
-  constructor(private readonly pending: Pending, private readonly store: GraphReader) {}
+export class OverlayView implements GraphReader, VersionReader {
+  constructor(
+    private readonly pending: Pending, private readonly store: GraphReader & VersionReader,
+  ) {}
 
   node(id: string): MemoryNode | undefined {
     const slot = this.pending.nodes.get(id)
@@ -37,6 +42,29 @@ export class OverlayView implements GraphReader {
       const slot = this.pending.nodes.get(id)
       return slot === undefined ? byId.get(id)! : this.fold(slot)!
     })
+  }
+
+  nodeState(id: string): NodeState {
+    const slot = this.pending.nodes.get(id)
+    if (slot === undefined) return this.store.nodeState(id)
+    const below = slot.node === undefined || slot.activated === 'below'
+      ? this.store.nodeState(id) : nowhere
+    if (slot.node === undefined && below.node === undefined) return nowhere
+    return {
+      node: this.fold(slot),
+      stored: slot.node === undefined ? below.stored : slot.stored,
+      activated: slot.activated === 'below' ? below.activated : slot.activated,
+    }
+  }
+
+  edgeState(source: string, target: string, kind: string): EdgeState | undefined {
+    const slot = this.pending.bySource.get(source)?.get(edgeName(target, kind))
+    return slot ?? this.store.edgeState(source, target, kind)
+  }
+
+  origin(epoch: number, sequence: number): OriginRecord | undefined {
+    return this.pending.origins.get(originName(epoch, sequence))
+      ?? this.store.origin(epoch, sequence)
   }
 
   private fold(slot: NodeSlot): MemoryNode | undefined {
@@ -76,6 +104,8 @@ export class OverlayView implements GraphReader {
     return edges.toSorted((a, b) => compareUtf8(a.source, b.source) || compareUtf8(a.kind, b.kind))
   }
 }
+
+const nowhere: NodeState = { node: undefined, stored: undefined, activated: undefined }
 
 /** Tells an edge among those of one end node. The length keeps ("ab", "c") from ("a", "bc"). */
 export function edgeName(other: string, kind: string): string {

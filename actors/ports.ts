@@ -8,6 +8,9 @@ import type {
   SurveyRequest, WalHeader,
 } from '../machines/protocol.js'
 import type {
+  ForkNote, ForkReport, OriginRecord, QuarantineItem, Reconciliation, SalvageNote, Version,
+} from '../machines/books.js'
+import type {
   EpochStart, KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode, Operation,
 } from '../machines/memory.js'
 
@@ -210,12 +213,14 @@ export interface Frame {
   readonly previousEpoch: number
 }
 
-/** One client request that passed the gate: all or nothing, never split over frames. */
+/** One request that passed the gate: all or nothing, never split over frames. */
 export interface AcceptedRequest {
-  readonly operations: readonly Operation[]
+  readonly operations: readonly (Operation | ForkNote)[]
   /** One per operation: the bytes that go into the log, beginning with an encoding tag. */
   readonly encoded: readonly Uint8Array[]
   readonly key: string | null
+  /** One per operation, of a request that was logged under an earlier epoch first. */
+  readonly reconciliations?: readonly Reconciliation[]
 }
 
 export interface FrameOrigin {
@@ -241,6 +246,8 @@ export interface FrameBuilder {
 export interface FrameCodec {
   builder(): FrameBuilder
   epochStart(origin: FrameOrigin, reign: EpochStart, timestamp: number): Frame
+  /** An operation with what became of it, or a note, as `AcceptedRequest.encoded` wants it. */
+  encodeEntry(operation: Operation | ForkNote, reconciliation: Reconciliation | null): Uint8Array
   /** Checks everything: magic, version, lengths, checksum. A string is the reason of refusal. */
   parse(bytes: Uint8Array): Frame | string
   /** Decodes the entries of a frame that `parse` has passed. Throws on a defect (a bug). */
@@ -344,6 +351,8 @@ export interface SalvageFiles {
   save(header: SalvageHeader, frames: AsyncIterable<readonly Frame[]>): Promise<string>
   list(): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]>
   read(name: string): Promise<{ header: SalvageHeader; frames: Frame[] }>
+  /** Durable when it resolves; a file that is gone already is no error. */
+  remove(name: string): Promise<void>
 }
 
 // ---------------------------------------------------------------- store
@@ -357,8 +366,42 @@ export interface GraphReader {
   nodes(after: string, limit: number): MemoryNode[]
 }
 
+/** What stands at a node: undefined where nothing does. */
+export interface NodeState {
+  readonly node: MemoryNode | undefined
+  /** The last StoreNode. */
+  readonly stored: Version | undefined
+  /** The last UpdateActivation since then, if any. */
+  readonly activated: Version | undefined
+}
+
+export interface EdgeState {
+  readonly edge: MemoryEdge
+  readonly version: Version
+}
+
+/** Who made each thing what it is, and which writes of forks have come. */
+export interface VersionReader {
+  nodeState(id: string): NodeState
+  edgeState(source: string, target: string, kind: string): EdgeState | undefined
+  /** What became of the write that was logged first there, if it has come. */
+  origin(epoch: number, sequence: number): OriginRecord | undefined
+}
+
+/** The books of a space (machines/books.ts), as of the last applied entry. */
+export interface BooksReader {
+  /** By epoch: all that are open, and the latest `closedReportsMax` of the others. */
+  reports(): readonly ForkReport[]
+  /** Of those, the open ones: 0 as a rule, and cheap to ask. */
+  readonly openReportCount: number
+  readonly quarantineCount: number
+  /** In the order of epoch and sequence, after the given id ('' for the first). */
+  quarantine(after: string, limit: number): QuarantineItem[]
+  quarantined(id: string): QuarantineItem | undefined
+}
+
 /** The committed graph of one space. Reads are synchronous and see the last applied entries. */
-export interface SpaceStore extends GraphReader {
+export interface SpaceStore extends GraphReader, VersionReader, BooksReader {
   readonly applied: Position
   /** Order-independent digest of the graph: equal at equal applied sequences. */
   readonly digest: string
@@ -432,12 +475,38 @@ export type Query =
   | { readonly type: 'ListNodes'; readonly after: string; readonly limit: number }
   | { readonly type: 'GetEntries'; readonly from: number; readonly limit: number }
   | { readonly type: 'GetHistory' }
+  | { readonly type: 'GetForks' }
+  | { readonly type: 'GetQuarantine'; readonly after: string; readonly limit: number }
+  | { readonly type: 'GetFate'; readonly key: string }
+  | { readonly type: 'GetFate'; readonly epoch: number; readonly sequence: number }
 
 /** Value of `GetHistory`: which epochs the log consists of, and how far it is safe. */
 export interface HistoryValue {
   /** Oldest first. Entry (e, s) is in the log exactly if the span that s falls into is e's. */
   readonly history: readonly EpochSpan[]
   readonly safeSequence: number
+}
+
+/** Value of `GetFate`: what became of one write, and where it is now. */
+export interface FateValue {
+  /**
+   * safe, committed, durable: in the log, at `now`; durable: on the primary, and not yet on all
+   * in-sync members. superseded: overwritten by a later write of its own fork (`by`).
+   * quarantined: lost against `by`. salvaged: waits on `node` to be taken into the log. lost: its
+   * disk is gone, or it never reached one. unknown: nothing is known of it (yet).
+   */
+  readonly fate: 'safe' | 'committed' | 'durable' | 'superseded' | 'quarantined' | 'salvaged'
+    | 'lost' | 'unknown'
+  /** Where it was logged first, as far as that is known. */
+  readonly epoch: number | null
+  readonly sequence: number | null
+  /** Entry that it is now; differs from the first when it came home from a fork. */
+  readonly now: Position | null
+  readonly via: 'client' | 'salvage' | 'quarantine' | null
+  readonly by: Position | null
+  readonly node: string | null
+  /** In words. */
+  readonly reason: string
 }
 
 export interface ReadAnswer {

@@ -1,4 +1,5 @@
 /** The memory graph's values and operations, as clients write them (section 6). */
+import type { ForkNote, ForkOpening, Reconciliation } from './books.js'
 
 export type Json =
   | string | number | boolean | null
@@ -33,6 +34,8 @@ export interface EpochStart {
   readonly node: string
   readonly incarnation: number
   readonly connection: number
+  /** Reigns that ended without a handover; each opens a fork report (machines/books.ts). */
+  readonly forks?: readonly ForkOpening[]
 }
 
 export interface LogEntry {
@@ -43,7 +46,9 @@ export interface LogEntry {
   readonly vectorClock: Readonly<Record<string, number>>
   /** Idempotency key of the request that brought this entry. */
   readonly writeId: string | null
-  readonly operation: Operation | EpochStart
+  readonly operation: Operation | EpochStart | ForkNote
+  /** Of a write that was logged under an earlier epoch first, in a log that did not survive. */
+  readonly reconciliation?: Reconciliation
 }
 
 /** How long idempotency keys are known: the younger of what both bounds leave. */

@@ -3,7 +3,8 @@
  * DESIGN section 2 is the glossary. All numbers are safe integers; times end in `Ms`.
  */
 
-import type { KeyRetention } from './memory.js'
+import type { Origin, SalvageNote } from './books.js'
+import type { KeyRetention, Operation } from './memory.js'
 
 export type NodeId = string
 export type SpaceId = string
@@ -54,6 +55,8 @@ export interface SpaceSettings {
    * all the same (the default), or their answers wait, or they are refused.
    */
   readonly whenUnderReplicated?: 'accept' | 'wait' | 'refuse'
+  /** What becomes of a fork's writes: taken into the log (the default), when ordered, or kept. */
+  readonly reconcile?: 'automatic' | 'manual' | 'off'
   /** Of idempotency keys; where it says nothing, `defaultKeyRetention`. */
   readonly keys?: Partial<KeyRetention>
 }
@@ -85,9 +88,20 @@ export interface Assignment {
   readonly settings: SpaceSettings
   /** True while the reign was ordered by an operator over I2 and I5. */
   readonly forced: boolean
+  /** End of the log that the present reign began on; from when it is opened. */
+  readonly start?: Position
+  /** Open reigns that ended without a handover, until a report of each is committed. */
+  readonly ended?: readonly EndedReign[]
   /** Tells this writing of the record from every other: "applied" is recognised by content. */
   readonly nonce: string
   readonly writer: NodeId
+}
+
+/** A reign that was open, and who held it, with which disk. */
+export interface EndedReign extends Member {
+  readonly epoch: number
+  /** End of the log that it began on. */
+  readonly start: Position
 }
 
 /** An assignment with the revision at which it was read: the base of a compare-and-set. */
@@ -210,7 +224,61 @@ export interface Nack {
   readonly reason: string
 }
 
-export type AckMessage = JoinRequest | Ack | Nack
+/** A member that joined the reign, or holds it, tells which salvages it has: all, or none. */
+export interface SalvageOffer {
+  readonly kind: 'offer'
+  readonly space: SpaceId
+  readonly uuid: string
+  readonly node: NodeId
+  readonly disk: string
+  readonly epoch: number
+  /** Repeated by the answer; other answers are ignored. */
+  readonly number: number
+  readonly salvages: readonly SalvageNote[]
+}
+
+/** A write of a salvage: where and when it was logged first. */
+export interface SalvagedWrite {
+  readonly origin: Origin
+  readonly timestamp: number
+  readonly writeId: string | null
+  readonly operation: Operation
+}
+
+/** Consecutive writes of one salvage; those with one key are never split. */
+export interface SalvageSlice {
+  readonly kind: 'slice'
+  readonly space: SpaceId
+  readonly uuid: string
+  readonly node: NodeId
+  readonly epoch: number
+  readonly number: number
+  /** Name of the salvage, which was offered in this reign. */
+  readonly salvage: string
+  readonly writes: readonly SalvagedWrite[]
+  /** Nothing of the salvage comes after these. */
+  readonly isLast: boolean
+}
+
+/**
+ * taken: durable on the primary, in entries up to `sequence`. busy: again after `retryAfterMs`.
+ * refused: no reign of that epoch is here, or it does not know the salvage.
+ */
+export interface ReconcileAnswer {
+  readonly kind: 'taken' | 'busy' | 'refused'
+  readonly number: number
+  readonly node: NodeId
+  readonly epoch: number
+  readonly sequence: number
+  readonly retryAfterMs: number
+  /** Whether salvages are taken without an order, by the settings of the space. */
+  readonly isAutomatic: boolean
+  readonly reason: string
+}
+
+export type ReconcileMessage = SalvageOffer | SalvageSlice
+
+export type AckMessage = JoinRequest | Ack | Nack | ReconcileMessage
 
 /** Goes before each frame on `engram.v1.wal.<space>.<node>`; alone it is a notice. */
 export interface WalHeader {
