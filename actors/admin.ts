@@ -2,17 +2,12 @@ import { placeSpace } from '../machines/placement.js'
 import type { Announcement, Assignment, SpaceSettings } from '../machines/protocol.js'
 import { nameFault, subjects } from '../machines/subjects.js'
 import type { NodeActor } from './node.js'
+import { obeyAboutForks } from './forkOrders.js'
+import { AdminRefusal } from './order.js'
+import type { Answer, Order } from './order.js'
 import type { BusMessage } from './ports.js'
+import type { PrimaryRole } from './primary.js'
 import { showSettings, spaceSettingsOf } from './spaceSettings.js'
-
-type Answer = { ok: true } & Record<string, unknown>
-type Order = Record<string, unknown>
-
-class AdminRefusal extends Error {
-  constructor(readonly code: string, message: string, readonly retryable = false) {
-    super(message)
-  }
-}
 
 const patienceMs = 8000
 
@@ -53,13 +48,22 @@ export class Admin {
         throw new AdminRefusal('NOT_ENOUGH_IN_SYNC',
           `${node} still reigns over ${left} space(s): no replica of them is in sync`, true)
       }
+      case 'reconcile':
+        return this.reconcile(order)
+      case 'applyQuarantined':
+      case 'discardQuarantined':
+      case 'closeFork':
+        return await this.atPrimary(order, (primary) => obeyAboutForks(order, primary))
+      case 'setSpace':
+        return await this.atPrimary(order, (primary) => setSpace(order, primary))
       case 'listActors':
         return { ok: true, actors: this.runningActors() }
       case 'killActor':
         return this.killActor(order)
       default:
         throw new AdminRefusal('INVALID_OPERATION',
-          'type is one of createSpace, listSpaces, promote, drain, listActors, killActor')
+          'type is one of createSpace, listSpaces, promote, drain, setSpace, reconcile, '
+          + 'applyQuarantined, discardQuarantined, closeFork, listActors, killActor')
     }
   }
 
@@ -151,14 +155,43 @@ export class Admin {
     return { ok: true, spaces }
   }
 
-  private async promote(order: Order): Promise<Answer> {
-    const { self, records } = this.node.context!
-    const name = spaceNameOf(order)
-    const read = await records.read(name)
+  private async recordOf(name: string): Promise<Assignment> {
+    const read = await this.node.context!.records.read(name)
     const record = read.kind === 'present' ? read.record
       : read.kind === 'lost' ? read.remembered : null
     if (!record) throw new AdminRefusal('UNKNOWN_SPACE', `there is no space ${name}`)
-    const { primary, members } = record.assignment
+    return record.assignment
+  }
+
+  /** Carried out where the space's primary is. */
+  private async atPrimary(
+    order: Order, obey: (primary: PrimaryRole) => Promise<Answer>,
+  ): Promise<Answer> {
+    const name = spaceNameOf(order)
+    const role = this.node.spaces.get(name)?.primaryRole
+    if (role?.serves) return await obey(role)
+    const { primary } = await this.recordOf(name)
+    if (!primary || primary.node === this.node.context!.self.node) {
+      throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
+    }
+    return await this.passOn(primary.node, order)
+  }
+
+  /** Of what lies on this node: the salvages of other members are their own to bring. */
+  private reconcile(order: Order): Answer {
+    const name = spaceNameOf(order)
+    const space = this.node.spaces.get(name)
+    if (space?.member.record?.assignment.settings.reconcile === 'off') {
+      throw new AdminRefusal('INVALID_OPERATION',
+        `${name} takes nothing from salvages: its setting reconcile is off`)
+    }
+    return { ok: true, started: space?.homecoming.order() ?? false }
+  }
+
+  private async promote(order: Order): Promise<Answer> {
+    const { self } = this.node.context!
+    const name = spaceNameOf(order)
+    const { primary, members } = await this.recordOf(name)
     const to = typeof order['to'] === 'string' ? order['to'] : null
     if (to !== null && !members.some((m) => m.node === to)) {
       throw new AdminRefusal('INVALID_OPERATION',
@@ -261,6 +294,22 @@ function settingsOf(order: Order): SpaceSettings {
   const settings = spaceSettingsOf(order)
   if (typeof settings !== 'string') return settings
   throw new AdminRefusal('INVALID_OPERATION', settings)
+}
+
+/** What is asked for is changed, the rest stays; null takes a setting away. */
+async function setSpace(order: Order, primary: PrimaryRole): Promise<Answer> {
+  const { settings: asked } = order
+  if (typeof asked !== 'object' || asked === null || Array.isArray(asked)) {
+    throw new AdminRefusal('INVALID_OPERATION', 'settings is an object of what is to change')
+  }
+  if ('replicas' in asked) {
+    throw new AdminRefusal('INVALID_OPERATION', 'replicas cannot be changed')
+  }
+  const changed = Object.entries({ ...primary.settings, ...asked })
+    .filter(([, value]) => value !== null)
+  const settings = settingsOf(Object.fromEntries(changed))
+  if (await primary.changeSettings(settings)) return { ok: true, settings }
+  throw new AdminRefusal('ACK_TIMEOUT', 'the settings were not changed in time', true)
 }
 
 function sameSettings(known: Assignment, asked: SpaceSettings): Answer {

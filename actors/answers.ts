@@ -1,11 +1,15 @@
-import type { AckLevel } from '../machines/protocol.js'
+import type { AckLevel, Position } from '../machines/protocol.js'
 import type { NodeContext } from './context.js'
-import type { BusMessage, ClientCodec, Encoding, ErrorAnswer, ErrorCode } from './ports.js'
+import type {
+  BusMessage, ClientCodec, Encoding, ErrorAnswer, ErrorCode, WriteAnswer,
+} from './ports.js'
 
 /** What of a request is kept until it is answered. */
 export interface Asker {
   readonly reply: string | undefined
   readonly encoding: Encoding
+  /** Of a request of this node's own: gets the answer instead. */
+  readonly settle?: (answer: WriteAnswer | ErrorAnswer) => void
 }
 
 export type Publish = (subject: string, data: Uint8Array) => void
@@ -38,6 +42,12 @@ export function isForAnotherReign(message: BusMessage, epoch: number): boolean {
   return Boolean(wanted) && Number(wanted) !== epoch
 }
 
+/** `Engram-Origin: <epoch>/<sequence>` of a request's last operation; null: it is none. */
+export function originOf(header: string): Position | null {
+  const [, epoch, sequence] = /^(\d{1,15})\/(\d{1,15})$/.exec(header) ?? []
+  return epoch && sequence ? { epoch: Number(epoch), sequence: Number(sequence) } : null
+}
+
 /** What tells JSON from MessagePack when the gate never saw the payload: its first byte. */
 export function encodingOf(message: BusMessage): Encoding {
   const type = message.header('Content-Type')
@@ -49,7 +59,8 @@ export function encodingOf(message: BusMessage): Encoding {
 export function answerError(
   publish: Publish, codec: ClientCodec, asker: Asker, answer: ErrorAnswer,
 ): void {
-  if (asker.reply) publish(asker.reply, codec.encode(answer, asker.encoding))
+  if (asker.settle) asker.settle(answer)
+  else if (asker.reply) publish(asker.reply, codec.encode(answer, asker.encoding))
 }
 
 /** The level that a request asks for, or null when its header names none that there is. */

@@ -1,3 +1,4 @@
+import type { MergeRule } from '../machines/merge.js'
 import type { NodeId } from '../machines/protocol.js'
 import type { GroupCommit } from './groupCommit.js'
 import type { ActorHost } from './hosting.js'
@@ -25,6 +26,8 @@ export interface NodePorts {
   readonly clients: ClientCodec
   readonly control: ControlCodec
   readonly host: ActorHost
+  /** Of spaces that do not go by the default rule. */
+  readonly mergeRules?: Readonly<Record<string, MergeRule>>
 }
 
 /** Who this node is, for the whole of this start. */

@@ -1,20 +1,36 @@
+import type { ForkOpening } from '../machines/books.js'
+import { forkPointOf, startsOf } from '../machines/lineage.js'
 import type { LogEntry } from '../machines/memory.js'
-import type { AssignmentAt } from '../machines/protocol.js'
+import type { Assignment, AssignmentAt, Position } from '../machines/protocol.js'
 import { clockOfReign } from '../machines/vectorClock.js'
 import type { Member } from './member.js'
 
 /** Bytes read from the journal at a time while the overlay is rebuilt. */
 const rebuildBytes = 1024 * 1024
 
+/** A reign that has its first entry in the log. */
+export interface StartedEpoch {
+  /** Of that entry. */
+  readonly sequence: number
+  readonly timestamp: number
+  /** End of the log that it began on. */
+  readonly start: Position
+  /** Reports that the entry opens. */
+  readonly forks: readonly ForkOpening[]
+  /** Component of the vector clock that counts the reign's entries, and the clock now. */
+  readonly component: string
+  readonly clock: Record<string, number>
+}
+
 /**
  * Opens a claimed epoch in the member's log (DESIGN section 5, promotion step 6): rebuilds overlay
  * and key table up to the log's end, then appends the epoch-start entry, durably. Resolves with
- * its sequence, or null when `isOver` was found true on the way: then nothing was appended.
+ * null when `isOver` was found true on the way: then nothing was appended.
  * Rejects with JournalFullError, and when the log cannot be read.
  */
 export async function startEpoch(
   member: Member, record: AssignmentAt, isOver: () => boolean,
-): Promise<number | null> {
+): Promise<StartedEpoch | null> {
   const { ports, commits, wire } = member.context
   const { log, overlay } = member
   const { epoch } = record.assignment
@@ -28,15 +44,21 @@ export async function startEpoch(
   log.commonPoint(log.end.sequence)
   await rebuildOverlay(member, isOver)
   if (isOver()) return null
-  const clock = clockOfReign(await clockAtEnd(member), member.self, epoch)
+  const { component, clock } = clockOfReign(await clockAtEnd(member), member.self, epoch)
   if (isOver()) return null
+  const start = log.end
+  const forks = openingsOf(member, record.assignment)
+  const timestamp = Math.max(member.lastTimestamp, Math.floor(ports.clock.wallMs()))
   const frame = ports.frames.epochStart(
     {
-      uuid: log.uuid, epoch, first: log.end.sequence + 1, previousEpoch: log.end.epoch,
-      node: member.self, clock,
+      uuid: log.uuid, epoch, first: start.sequence + 1, previousEpoch: start.epoch,
+      node: component, clock,
     },
-    { type: 'EpochStart', space: member.space, node: member.self, ...wire.life },
-    Math.max(member.lastTimestamp, Math.floor(ports.clock.wallMs())),
+    {
+      type: 'EpochStart', space: member.space, node: member.self, ...wire.life,
+      ...(forks.length > 0 && { forks }),
+    },
+    timestamp,
   )
   log.accept(frame, ports.clock.monotonicMs())
   try {
@@ -49,8 +71,30 @@ export async function startEpoch(
   const entries = ports.frames.entries(frame)
   overlay.add(entries, frame.bytes.length)
   member.remember(entries)
-  member.clockAtEnd = ports.frames.clockAfter(frame)
-  return frame.last
+  const started = {
+    sequence: frame.last, timestamp, start, forks, component,
+    clock: ports.frames.clockAfter(frame),
+  }
+  member.started = started
+  return started
+}
+
+/** Reports on the reigns that ended without a handover, and that the store has none of. */
+function openingsOf(member: Member, { ended = [], settings }: Assignment): ForkOpening[] {
+  const { log, store, heardEnd } = member
+  const fromLog = startsOf(log.history)
+  const begun = new Map(ended.map(({ epoch, start }) => [epoch, start]))
+  const starts = (epoch: number) => fromLog(epoch) ?? begun.get(epoch)
+  const reported = new Set(store.reports().map(({ epoch }) => epoch))
+  return ended.filter(({ epoch }) => !reported.has(epoch)).map(({ epoch, node, disk, start }) => {
+    const end = { epoch, sequence: Number.MAX_SAFE_INTEGER }
+    const forkPoint = forkPointOf(log.history, end, starts)
+    const heard = heardEnd.epoch === epoch ? heardEnd.sequence : 0
+    return {
+      epoch, node, disk, start, forkPoint, lastKnown: Math.max(heard, forkPoint.sequence),
+      atMost: settings.maxLoss?.entries ?? null,
+    }
+  })
 }
 
 async function rebuildOverlay(member: Member, isOver: () => boolean): Promise<void> {

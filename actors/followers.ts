@@ -5,7 +5,7 @@ import { lagMonitorMachine } from '../machines/lagMonitor.js'
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
 import { commonPoint, endOf, origin } from '../machines/positions.js'
 import type {
-  Ack, AckMessage, JoinAnswer, JoinRequest, Nack, NodeId,
+  Ack, JoinAnswer, JoinRequest, Nack, NodeId,
 } from '../machines/protocol.js'
 import { streamMachine } from '../machines/stream.js'
 import type { StreamEffect } from '../machines/stream.js'
@@ -158,12 +158,12 @@ export class Followers {
     for (const { shipping } of this.followers.values()) shipping.pump()
   }
 
-  onMessage(message: AckMessage): void {
+  onMessage(message: Ack | Nack): void {
     if (message.epoch !== this.options.epoch) return
     const follower = this.followers.get(message.node)
     if (!follower) return
     if (message.kind === 'ack') this.onAck(follower, message)
-    else if (message.kind === 'nack') this.onNack(follower, message)
+    else this.onNack(follower, message)
   }
 
   private onAck(follower: Follower, ack: Ack): void {

@@ -1,27 +1,28 @@
 import type { Window } from '../machines/commit.js'
-import type { KeyRecord } from '../machines/memory.js'
-import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
-import { askerOf, isForAnotherReign, levelOf } from './answers.js'
+import type { KeyRecord, LogEntry } from '../machines/memory.js'
+import type { AckLevel, Position, SpaceSettings } from '../machines/protocol.js'
+import { askerOf, isForAnotherReign, levelOf, originOf } from './answers.js'
 import type { Asker, Publish } from './answers.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import { FlowMeter } from './flow.js'
 import type { Lease } from './lease.js'
 import type { Overlay } from './overlay.js'
 import type {
-  AcceptedRequest, BusMessage, ClientCodec, Clock, ErrorCode, Frame, FrameCodec, SpaceStore,
-  Telemetry,
+  AcceptedRequest, BusMessage, ClientCodec, Clock, ErrorAnswer, ErrorCode, Frame, FrameCodec,
+  SpaceStore, Telemetry, WriteAnswer,
 } from './ports.js'
 import { Replies } from './replies.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceLog } from './spaceLog.js'
-import { entriesOf, Waiting, type OpenBatch } from './waiting.js'
+import { entriesOf, expectedEntries, Waiting, type OpenBatch } from './waiting.js'
 
 export interface IngestOptions {
   readonly space: string
   readonly node: string
   readonly epoch: number
   readonly settings: ActorSettings
-  readonly spaceSettings: SpaceSettings
+  /** As they are now. */
+  readonly spaceSettings: () => SpaceSettings
   readonly log: SpaceLog
   readonly overlay: Overlay
   readonly store: SpaceStore
@@ -40,9 +41,19 @@ export interface IngestOptions {
   readonly onDurable: () => void
   /** What was answered at level `memory` is gone: its sequences must not be given again. */
   readonly onForgotten: (reason: string) => void
+  /** Vector clock after the log's last entry, and its component that counts this reign's. */
   readonly clockAtEnd: Record<string, number>
+  readonly component: string
   readonly lastTimestamp: number
+  /** A request that was logged under an earlier epoch first, as it is to be logged now. */
+  readonly reconcile: (request: AcceptedRequest, origin: Position) => Reconciled
 }
+
+/** To be logged so; it has come already, there; or why it is not taken. */
+export type Reconciled =
+  | { readonly kind: 'decided'; readonly request: AcceptedRequest }
+  | { readonly kind: 'known'; readonly record: KeyRecord }
+  | { readonly kind: 'refused'; readonly code: ErrorCode; readonly message: string }
 
 /**
  * The primary's data path: decode, check, number, buffer (DESIGN section 4); `Replies` answers.
@@ -137,12 +148,40 @@ export class Ingest implements FlushSource {
     const gated = clients.write(message.data, message.header('Content-Type'), key)
     const asker = { reply: message.reply, encoding: gated.encoding }
     if (!gated.ok) return replies.fail(asker, gated.code, gated.message)
-    const level = levelOf(message.header('Engram-Ack'), this.options.spaceSettings.ack)
+    const level = levelOf(message.header('Engram-Ack'), this.options.spaceSettings().ack)
     if (level === null) {
       replies.fail(asker, 'INVALID_OPERATION', 'Engram-Ack is one of memory, durable, committed')
       return
     }
-    this.accept(gated.value, level, asker)
+    const header = message.header('Engram-Origin')
+    const origin = header ? originOf(header) : undefined
+    if (origin === null) {
+      replies.fail(asker, 'INVALID_OPERATION', 'Engram-Origin is <epoch>/<sequence>')
+      return
+    }
+    this.accept(gated.value, level, asker, origin)
+  }
+
+  /** Requests of this node's own, about forks; `settle` gets the answer. */
+  log(
+    request: AcceptedRequest, level: AckLevel, settle: (answer: WriteAnswer | ErrorAnswer) => void,
+  ): void {
+    const asker: Asker = { reply: undefined, encoding: 'json', settle }
+    const { replies, refusal } = this
+    if (replies.isOver) replies.fail(asker, 'NOT_PRIMARY', 'this node does not reign any more')
+    else if (refusal) replies.fail(asker, refusal.code, refusal.message, 100)
+    else this.accept(request, level, asker)
+  }
+
+  /** What has been taken and is not yet in the overlay, as it is expected to be numbered. */
+  pendingEntries(): LogEntry[] {
+    return [...this.flushing, ...this.open].flatMap((batch) =>
+      batch.requests.flatMap((request) => expectedEntries(request, this.options.epoch)))
+  }
+
+  /** Sequence of the next entry that is taken. */
+  get nextSequence(): number {
+    return this.options.log.end.sequence + this.openEntries + 1
   }
 
   /**
@@ -160,16 +199,18 @@ export class Ingest implements FlushSource {
     return true
   }
 
-  private accept(request: AcceptedRequest, level: AckLevel, asker: Asker): void {
+  private accept(
+    request: AcceptedRequest, level: AckLevel, asker: Asker, origin?: Position,
+  ): void {
     const { options, replies } = this
     const known = request.key === null ? undefined : this.knownKey(request.key)
     if (known) {
       replies.repeated(known, level, asker)
       return
     }
-    if (level === 'committed' && options.inSyncCount() < options.spaceSettings.minInSync) {
+    if (level === 'committed' && options.inSyncCount() < options.spaceSettings().minInSync) {
       replies.fail(asker, 'NOT_ENOUGH_IN_SYNC', `${options.inSyncCount()} in sync, the space asks `
-        + `for ${options.spaceSettings.minInSync}`, 200)
+        + `for ${options.spaceSettings().minInSync}`, 200)
       return
     }
     if (replies.bound.refuses) {
@@ -182,6 +223,16 @@ export class Ingest implements FlushSource {
       replies.fail(asker, 'OVERLOADED', 'the disk or the replicas do not keep up', 50)
       return
     }
+    // What this reign logged itself is no fork's: its key would have been known.
+    if (!origin || origin.epoch === options.epoch) return this.append(request, level, asker)
+    const reconciled = options.reconcile(request, origin)
+    if (reconciled.kind === 'known') replies.repeated(reconciled.record, level, asker)
+    else if (reconciled.kind === 'decided') this.append(reconciled.request, level, asker)
+    else replies.fail(asker, reconciled.code, reconciled.message, 200)
+  }
+
+  private append(request: AcceptedRequest, level: AckLevel, asker: Asker): void {
+    const { options, replies } = this
     const now = options.clock.wallMs()
     const timestamp = Math.max(Math.floor(now), this.lastTimestamp)
     this.lastTimestamp = timestamp
@@ -218,23 +269,23 @@ export class Ingest implements FlushSource {
     return batch
   }
 
-  private knownKey(key: string): KeyRecord | undefined {
+  knownKey(key: string): KeyRecord | undefined {
     return this.youngKeys.get(key) ?? this.options.overlay.key(key) ?? this.options.store.key(key)
   }
 
   private seal(batch: OpenBatch): FlushItem {
     const { options } = this
-    const { log, node, epoch } = options
+    const { log, component, epoch } = options
     const frame = batch.builder.seal({
       uuid: log.uuid,
       epoch,
       first: log.end.sequence + 1,
       previousEpoch: log.end.epoch,
-      node,
+      node: component,
       clock: this.clockAtEnd,
     })
     const clockBefore = { ...this.clockAtEnd }
-    this.clockAtEnd[node] = (this.clockAtEnd[node] ?? 0) + batch.builder.count
+    this.clockAtEnd[component] = (this.clockAtEnd[component] ?? 0) + batch.builder.count
     this.openEntries -= batch.builder.count
     this.openBytes -= batch.builder.bytes
     this.flushingBytes += frame.bytes.length
@@ -255,14 +306,15 @@ export class Ingest implements FlushSource {
   private unwritten(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
     this.flushingBytes -= frame.bytes.length
     this.flushing.delete(batch)
-    const { node } = this.options
-    this.clockAtEnd[node] = Math.min(this.clockAtEnd[node] ?? 0, clockBefore[node] ?? 0)
+    const { component } = this.options
+    const { [component]: before = 0 } = clockBefore
+    this.clockAtEnd[component] = Math.min(this.clockAtEnd[component] ?? 0, before)
     this.options.log.rollback()
     for (const request of batch.requests) this.replies.unwritten(request)
   }
 
   private durable(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
-    const { log, overlay, node, telemetry, clock } = this.options
+    const { log, overlay, component, telemetry, clock } = this.options
     this.flushingBytes -= frame.bytes.length
     this.flushing.delete(batch)
     this.replies.isDiskFailing = false
@@ -273,7 +325,7 @@ export class Ingest implements FlushSource {
       }
       return
     }
-    const entries = entriesOf(batch, frame, node, clockBefore)
+    const entries = entriesOf(batch, frame, component, clockBefore)
     for (const { key } of batch.requests) if (key !== null) this.youngKeys.delete(key)
     overlay.add(entries, frame.bytes.length)
     telemetry.count('writes', entries.length)

@@ -5,7 +5,7 @@ import type { SpaceLog } from './spaceLog.js'
 export interface LossBoundOptions {
   readonly log: SpaceLog
   readonly clock: Clock
-  readonly settings: SpaceSettings
+  readonly settings: () => SpaceSettings
   /** Fewer than min(2, RF) members are in sync: the safe sequence stands still. */
   readonly isUnderReplicated: () => boolean
 }
@@ -19,7 +19,8 @@ export class LossBound {
 
   /** Highest sequence that may be answered now; Infinity where nothing bounds it. */
   limit(): number {
-    const { settings: { maxLoss, whenUnderReplicated = 'accept' }, log } = this.options
+    const { log } = this.options
+    const { maxLoss, whenUnderReplicated = 'accept' } = this.options.settings()
     if (!maxLoss && whenUnderReplicated !== 'wait') return Infinity
     const safe = log.safeSequence
     const isUnder = this.options.isUnderReplicated()
@@ -34,7 +35,7 @@ export class LossBound {
 
   /** Writes are not even taken: the space asks for that while it is under-replicated. */
   get refuses(): boolean {
-    return this.options.settings.whenUnderReplicated === 'refuse'
+    return this.options.settings().whenUnderReplicated === 'refuse'
       && this.options.isUnderReplicated()
   }
 }

@@ -9,6 +9,7 @@ import { vacancyOf } from '../machines/vacancy.js'
 import type { Vacancy } from '../machines/protocol.js'
 import { Applier } from './applier.js'
 import type { NodeContext } from './context.js'
+import type { StartedEpoch } from './epochStart.js'
 import { Lease } from './lease.js'
 import { Overlay } from './overlay.js'
 import type { SpaceStore } from './ports.js'
@@ -71,8 +72,10 @@ export class Member {
   private lastRecord: AssignmentAt | null = null
   private unfitUntilMs = -Infinity
   private unfitReason = ''
-  /** Vector clock after the log's last entry, as of the last opening of a reign here. */
-  clockAtEnd: Record<string, number> = {}
+  /** The last reign that was begun in this log. */
+  started: StartedEpoch | null = null
+  /** Epoch of the reign that was followed last, and the end of its log as last told. */
+  heardEnd: Position = { epoch: 0, sequence: 0 }
 
   constructor(readonly context: NodeContext, readonly space: string, readonly uuid: string) {
     const { ports, settings } = context

@@ -1,9 +1,8 @@
-import { withInSync } from '../machines/assignments.js'
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
 import { primaryMachine } from '../machines/primary.js'
 import type { PrimaryEffect } from '../machines/primary.js'
 import type {
-  AckMessage, Announcement, AssignmentAt, JoinAnswer, JoinRequest, NodeId,
+  Ack, Announcement, AssignmentAt, JoinAnswer, JoinRequest, Nack, NodeId, SpaceSettings,
 } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
@@ -16,14 +15,20 @@ import type { Lease } from './lease.js'
 import { commitNoticeMs } from './member.js'
 import type { Member } from './member.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
+import { RecordChanges } from './recordChanges.js'
+import { alertOpening, ReconcileService } from './reconcileService.js'
+import { Reconciler } from './reconciler.js'
 import { WriteGate } from './writeGate.js'
 
 /** One reign: its data path, its replicas, its lease, its changes of the in-sync set. */
 export class PrimaryRole {
   readonly followers: Followers
   readonly ingest: Ingest
+  readonly reconciler: Reconciler
+  /** What members bring home from forks, and what operators order about it. */
+  readonly forks: ReconcileService
   private readonly lease: Lease
-  private record: AssignmentAt
+  private readonly changes: RecordChanges
   private actor: HostedActor<typeof primaryMachine> | null = null
   private subscription: BusSubscription | null = null
   private readSubscription: BusSubscription | null = null
@@ -38,16 +43,26 @@ export class PrimaryRole {
   constructor(
     private readonly member: Member,
     private readonly input: RoleInput,
-    clockAtEnd: Record<string, number>,
     private readonly onRead: (message: BusMessage) => void,
     private readonly onHandover: (isUnderWay: boolean) => void,
+    private readonly onOpen: () => void,
     private readonly alert: (kind: string, fields: object, message: string) => void,
   ) {
-    if (!input.record || !member.lease) throw new Error('a primary needs a record and a lease')
+    const { started } = member
+    if (!input.record || !member.lease || !started) {
+      throw new Error('a primary needs a record, a lease and a reign that has begun')
+    }
     const { ports, settings, commits, self, wire } = member.context
-    this.record = input.record
     this.lease = member.lease
     const { assignment, assignment: { epoch } } = input.record
+    this.changes = new RecordChanges({
+      member, record: input.record, lease: this.lease, alert,
+      followers: () => this.followers,
+      isOver: () => this.isOver,
+      send: (event) => this.actor?.send(event),
+      announce: (reason) => this.announce('changed', reason),
+      onRefused: (current) => this.refused(current),
+    })
     this.followers = new Followers({
       member, epoch, epochStart: input.epochStart, inSync: assignment.inSync,
       onCommit: () => this.committed(),
@@ -56,7 +71,7 @@ export class PrimaryRole {
     })
     this.ingest = new Ingest({
       space: member.space, node: self.node, epoch, settings,
-      spaceSettings: assignment.settings,
+      spaceSettings: () => this.settings,
       log: member.log, overlay: member.overlay, store: member.store, lease: this.lease,
       frames: ports.frames, clients: ports.clients, commits, clock: ports.clock,
       telemetry: ports.telemetry, publish: wire.publish,
@@ -65,7 +80,19 @@ export class PrimaryRole {
       onWritten: () => this.followers.written(),
       onDurable: () => this.followers.recommit(),
       onForgotten: (reason) => this.deposed(reason),
-      clockAtEnd, lastTimestamp: member.lastTimestamp,
+      clockAtEnd: started.clock, component: started.component,
+      lastTimestamp: member.lastTimestamp,
+      reconcile: (request, origin) => this.reconciler.fromClient(request, origin),
+    })
+    this.reconciler = new Reconciler({
+      member, epoch, ingest: this.ingest, openings: started.forks, openedAtMs: started.timestamp,
+    })
+    this.forks = new ReconcileService({
+      member, epoch, ingest: this.ingest, reconciler: this.reconciler,
+      busy: () => this.notNow(),
+      isAutomatic: () => this.settings.reconcile === undefined
+        || this.settings.reconcile === 'automatic',
+      alert,
     })
     this.gate = new WriteGate({
       context: member.context, space: member.space, epoch,
@@ -135,6 +162,21 @@ export class PrimaryRole {
     return !this.isOver
   }
 
+  private get record(): AssignmentAt {
+    return this.changes.record
+  }
+
+  get settings(): SpaceSettings {
+    return this.record.assignment.settings
+  }
+
+  /** Why nothing is logged now beside what clients write, or null. */
+  private notNow(): string | null {
+    if (this.isOver || !this.lease.valid()) return 'the reign is over'
+    if (this.subscription === null) return 'the reign is being opened'
+    return this.handover.to === null ? null : 'the reign is being handed over'
+  }
+
   get isTransferring(): boolean {
     return this.handover.isTransferring
   }
@@ -157,7 +199,12 @@ export class PrimaryRole {
     this.actor?.send(reason === null ? { type: 'journalHealed' } : { type: 'journalFull', reason })
   }
 
-  onAckMessage(message: AckMessage): void {
+  /** Resolves when the record has them; false: the reign ended first, or changes nothing now. */
+  async changeSettings(settings: SpaceSettings): Promise<boolean> {
+    return await this.changes.ask(settings)
+  }
+
+  onAckMessage(message: Ack | Nack): void {
     this.followers.onMessage(message)
     this.handover.check()
   }
@@ -252,7 +299,10 @@ export class PrimaryRole {
         this.ingest.refuse(null)
         return
       case 'changeInSync':
-        void this.changeInSync(effect.inSync, effect.reason)
+        void this.changes.inSync(effect.inSync, effect.reason)
+        return
+      case 'changeSettings':
+        void this.changes.settings()
         return
       case 'awaitHandover':
         this.handover.begin(effect.to)
@@ -288,53 +338,15 @@ export class PrimaryRole {
     }
     if (this.isOver) return
     this.announce('changed', 'the reign is open')
-    this.alertIfAlone(this.record.assignment.inSync)
+    this.changes.alertIfAlone(this.record.assignment.inSync)
+    for (const opening of this.member.started?.forks ?? []) alertOpening(this.alert, opening)
     this.actor?.send({ type: 'writesSubscribed' })
+    this.onOpen()
   }
 
   private announce(kind: Announcement['kind'], reason: string): void {
     const { assignment, revision } = this.record
     this.member.announce({ kind, assignment, revision, reason })
-  }
-
-  private async changeInSync(inSync: readonly NodeId[], reason: string): Promise<void> {
-    const { member, followers } = this
-    const { assignment, revision } = this.record
-    const { records, ports } = member.context
-    followers.propose(inSync)
-    this.lease.need(followers.union())
-    const diskOf = (node: NodeId) => followers.diskOf(node)
-    const next = withInSync(assignment, inSync, diskOf, member.signature())
-    const settlement = await records.settle(next, revision, () =>
-      !this.isOver && member.context.wire.isOpen)
-    if (this.isOver) return
-    if (settlement.kind === 'applied') {
-      this.adoptRecord(settlement.record)
-      this.lease.need(inSync)
-      followers.adopt(inSync)
-      this.actor?.send({ type: 'inSyncChanged', inSync })
-      this.announce('changed', reason)
-      ports.telemetry.count('inSyncChanges', 1, { space: member.space })
-      this.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown',
-        { inSync }, `in sync: ${inSync.join(', ')} (${reason})`)
-      this.alertIfAlone(inSync)
-    } else if (settlement.kind === 'refused') {
-      this.refused(settlement.current)
-    }
-  }
-
-  /** What is written from now on may be lost with one disk: said loudly, whatever follows. */
-  private alertIfAlone(inSync: readonly NodeId[]): void {
-    if (!this.followers.isUnderReplicated) return
-    const { whenUnderReplicated: then = 'accept' } = this.record.assignment.settings
-    const what = { accept: 'are accepted', wait: 'wait for their answer', refuse: 'are refused' }
-    this.alert('underReplicated', { inSync, whenUnderReplicated: then },
-      `only ${inSync.join(', ')} in sync: writes ${what[then]}, and none becomes safe`)
-  }
-
-  private adoptRecord(record: AssignmentAt): void {
-    this.record = record
-    this.member.record = record
   }
 
   private refused(current: AssignmentAt | null): void {

@@ -1,4 +1,4 @@
-import { claimed, opened, withInSync } from '../machines/assignments.js'
+import { claimed, endedReigns, opened, withInSync } from '../machines/assignments.js'
 import { isInSync } from '../machines/candidates.js'
 import { promotionMachine } from '../machines/promotion.js'
 import type {
@@ -241,7 +241,9 @@ export class PromotionRole {
         node === member.self || this.stays(node, assignment, answers))
     const primary = { node: member.self, disk: member.context.self.disk, ...wire.life }
     const { forced } = this.input
-    const next = claimed(assignment, epoch, primary, inSync, forced, member.signature())
+    const reported = new Set(member.store.reports().map((report) => report.epoch))
+    const ended = endedReigns(assignment, primary, reported)
+    const next = claimed(assignment, epoch, primary, inSync, forced, ended, member.signature())
     member.sawEpoch(epoch)
     member.reigningEpoch = epoch
     ports.logger.info({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
@@ -289,8 +291,8 @@ export class PromotionRole {
   }
 
   private async startEpoch(record: AssignmentAt): Promise<void> {
-    const sequence = await startEpoch(this.member, record, () => this.isOver)
-    if (sequence !== null) this.send({ type: 'epochStarted', sequence })
+    const started = await startEpoch(this.member, record, () => this.isOver)
+    if (started) this.send({ type: 'epochStarted', sequence: started.sequence })
   }
 
   private checkGrants(record: AssignmentAt): void {
@@ -335,7 +337,8 @@ export class PromotionRole {
       return
     }
     member.lease = lease
-    const next = opened(record.assignment, member.signature())
+    const { start } = member.started!
+    const next = opened(record.assignment, start, member.signature())
     const settlement = await records.settle(next, record.revision, () =>
       this.wanted() && !lease.lapsed)
     if (!lease.valid()) {

@@ -1,6 +1,11 @@
+import type { Origin } from '../machines/books.js'
+import type { LogEntry } from '../machines/memory.js'
 import { truncateHistory } from '../machines/positions.js'
-import type { GraphReader, HistoryValue, Query, ReadAnswer, ErrorCode } from './ports.js'
+import type {
+  ErrorCode, GraphReader, HistoryValue, Query, ReadAnswer, VersionReader,
+} from './ports.js'
 import { encodingOf, refuse } from './answers.js'
+import { fateOf } from './fate.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
 import type { BusMessage } from './ports.js'
@@ -123,10 +128,15 @@ export class ReadService {
     return null
   }
 
-  private async evaluate(query: Query, sequence: number, view: GraphReader): Promise<unknown> {
+  private async evaluate(query: Query, sequence: number, view: View): Promise<unknown> {
+    const { store } = this.member
     switch (query.type) {
-      case 'GetEntries': return await this.entries(query, sequence)
+      case 'GetEntries': return await this.entries(query.from, query.limit, sequence)
       case 'GetHistory': return this.history(sequence)
+      case 'GetForks': return { reports: store.reports(), quarantined: store.quarantineCount }
+      case 'GetQuarantine': return store.quarantine(query.after, query.limit)
+      case 'GetFate': return await fateOf(query, this.member, view, async (at) =>
+        (await this.entries(at, 1, at))[0])
       default: return evaluate(query, view)
     }
   }
@@ -138,14 +148,12 @@ export class ReadService {
   }
 
   /** Log entries up to `sequence`, as many as fit an answer. */
-  private async entries(
-    query: Extract<Query, { type: 'GetEntries' }>, sequence: number,
-  ): Promise<unknown[]> {
+  private async entries(begin: number, limit: number, sequence: number): Promise<LogEntry[]> {
     const { log, context } = this.member
-    const found: unknown[] = []
-    let from = query.from
+    const found: LogEntry[] = []
+    let from = begin
     let bytes = 0
-    const last = Math.min(sequence, query.from + query.limit - 1)
+    const last = Math.min(sequence, begin + limit - 1)
     while (from <= last && bytes < entriesBytesMax) {
       const frames = await log.framesFrom(from, 64 * 1024)
       if (frames.length === 0) break
@@ -153,7 +161,7 @@ export class ReadService {
         const share = frame.bytes.length / (frame.last - frame.first + 1)
         for (const entry of context.ports.frames.entries(frame)) {
           if (entry.sequence < from || entry.sequence > last || bytes >= entriesBytesMax) continue
-          found.push(entry)
+          found.push(withOrigin(entry))
           bytes += share
         }
         from = Math.max(from, frame.last + 1)
@@ -173,8 +181,15 @@ export class ReadService {
   }
 }
 
+type View = GraphReader & VersionReader
+
+/** As it is shown: of a write that came home from a fork, where it was logged first. */
+function withOrigin(entry: LogEntry): LogEntry & { readonly origin?: Origin } {
+  return entry.reconciliation ? { ...entry, origin: entry.reconciliation.origin } : entry
+}
+
 function evaluate(
-  query: Exclude<Query, { type: 'GetEntries' | 'GetHistory' }>, view: GraphReader,
+  query: Extract<Query, { type: 'GetNode' | 'GetEdges' | 'ListNodes' }>, view: GraphReader,
 ): unknown {
   switch (query.type) {
     case 'GetNode':

@@ -8,6 +8,7 @@ import type { FlushItem, FlushSource } from './groupCommit.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import type { Member } from './member.js'
 import type { BusMessage, Frame } from './ports.js'
+import { framesAbove } from './salvage.js'
 
 interface Session {
   readonly primary: NodeId
@@ -44,11 +45,15 @@ export class ReplicaRole implements FlushSource {
   private told = { primary: '', epoch: -1, durable: -1, primaryEnd: -1 }
   private settledWaiters: (() => void)[] = []
 
-  /** `refresh` reads the record again; `onResigned`: the holder says that its reign is over. */
+  /**
+   * `refresh` reads the record again; `onResigned`: the holder says that its reign is over;
+   * `onSession`: a session stands, or none does any more.
+   */
   constructor(
     private readonly member: Member,
     private readonly refresh: () => void,
     private readonly onResigned: () => void,
+    private readonly onSession: (session: Session | null) => void,
   ) {}
 
   spec(): ActorSpec<typeof replicaMachine> {
@@ -114,6 +119,7 @@ export class ReplicaRole implements FlushSource {
     if (!this.isOfSession(header)) return
     this.firstAcksLeft = 0
     this.primaryEnd = Math.max(this.primaryEnd, header.endSequence)
+    this.member.heardEnd = { epoch: header.epoch, sequence: this.primaryEnd }
     if (frame && frame.uuid === this.member.uuid) this.onFrame(frame)
     this.member.commitUpTo(header.commitSequence)
     this.member.log.safeSequence = Math.max(this.member.log.safeSequence, header.safeSequence)
@@ -277,6 +283,7 @@ export class ReplicaRole implements FlushSource {
   private leave(): void {
     this.following = null
     this.member.isFollowing = false
+    this.onSession(null)
   }
 
   private follow(session: Session): void {
@@ -287,6 +294,7 @@ export class ReplicaRole implements FlushSource {
     this.ackedDurable = -1
     this.ack()
     this.measure()
+    this.onSession(session)
   }
 
   private nack(position: Position, reason: string): void {
@@ -379,16 +387,5 @@ export class ReplicaRole implements FlushSource {
     } finally {
       member.isTruncating = false
     }
-  }
-}
-
-async function* framesAbove(member: Member, sequence: number): AsyncIterable<Frame[]> {
-  let from = sequence + 1
-  while (from <= member.log.end.sequence) {
-    const frames = await member.log.framesFrom(from, 1024 * 1024)
-    const last = frames.at(-1)
-    if (!last) return
-    yield frames
-    from = last.last + 1
   }
 }

@@ -5,7 +5,7 @@ import { answerError, errorAnswer } from './answers.js'
 import type { Asker } from './answers.js'
 import type { IngestOptions } from './ingest.js'
 import { LossBound } from './lossBound.js'
-import type { ErrorCode } from './ports.js'
+import type { ErrorCode, WriteAnswer } from './ports.js'
 import { Waiting } from './waiting.js'
 
 /** Repeated writes that wait for a level at a time: they hold no payload. */
@@ -56,7 +56,7 @@ export class Replies {
     const { count, sequence, timestamp, epoch } = known
     const waiting = new Waiting(
       asker, level, null, count, sequence, timestamp, clock.wallMs(), epoch)
-    if (level === 'committed' && this.options.inSyncCount() < spaceSettings.minInSync) {
+    if (level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
     } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
       this.reached(waiting)
@@ -164,7 +164,7 @@ export class Replies {
   reached(waiting: Waiting): void {
     if (waiting.answered) return
     const { spaceSettings } = this.options
-    if (waiting.level === 'committed' && this.options.inSyncCount() < spaceSettings.minInSync) {
+    if (waiting.level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
       this.giveUp(waiting, 'members fell out of sync')
       return
     }
@@ -220,14 +220,14 @@ export class Replies {
 
   /** A positive answer: the lease is checked now, as it was when the write was taken. */
   private answer(waiting: Waiting): void {
-    if (!waiting.reply) return
+    if (!waiting.reply && !waiting.settle) return
     const { options } = this
     const { last: sequence, count, level, duplicate, loggedEpoch } = waiting
     if (this.isOver || !options.lease.valid()) {
       this.fail(waiting, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
       return
     }
-    const answer = options.clients.encodeWriteAnswer({
+    const answer: WriteAnswer = {
       ok: true,
       space: options.space,
       // The reign that answers, also for a duplicate: a lower epoch would count as outdated.
@@ -239,8 +239,10 @@ export class Replies {
       node: options.node,
       duplicate,
       ...(loggedEpoch !== undefined && { loggedEpoch }),
-    }, waiting.encoding)
+    }
     this.answeredUpTo = Math.max(this.answeredUpTo, sequence)
-    options.publish(waiting.reply, answer)
+    if (waiting.settle) return waiting.settle(answer)
+    const bytes = options.clients.encodeWriteAnswer(answer, waiting.encoding)
+    if (waiting.reply) options.publish(waiting.reply, bytes)
   }
 }

@@ -1,5 +1,6 @@
 import type {
-  AckMessage, Announcement, AssignmentAt, JoinRequest, NodeId, SurveyAnswer,
+  AckMessage, Announcement, AssignmentAt, JoinRequest, NodeId, ReconcileAnswer, ReconcileMessage,
+  SurveyAnswer,
 } from '../machines/protocol.js'
 import { spaceMachine } from '../machines/space.js'
 import type { RoleInput, SpaceEffect } from '../machines/space.js'
@@ -7,6 +8,7 @@ import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
 import { sendAlert } from './alerts.js'
+import { Homecoming } from './homecoming.js'
 import { hosted } from './hosted.js'
 import type { ActorHost, HostedActor } from './hosting.js'
 import type { NodeContext } from './context.js'
@@ -17,6 +19,7 @@ import { PromotionRole } from './promotion.js'
 import { ReadService } from './reads.js'
 import { RecordWatch } from './recordWatch.js'
 import { ReplicaRole } from './replica.js'
+import { joinRefused, reconcileRefused, surveyAnswerOf } from './spaceAnswers.js'
 
 /** The chart with its roles, hosted: bound once for all spaces of a node. */
 export function bindSpaceMachine(
@@ -54,6 +57,7 @@ export class SpaceActor {
   private subscriptions: BusSubscription[] = []
   private readonly records: RecordWatch
   private vacancySinceMs: number | null = null
+  readonly homecoming: Homecoming
   /** The record was read over this connection. Before, it tells whom to join, and nothing else. */
   private isVerified = false
 
@@ -69,6 +73,7 @@ export class SpaceActor {
       this.actor?.send({ type: 'logDamaged', reason })
     }
     this.reads = new ReadService(this.member, () => this.primary)
+    this.homecoming = new Homecoming(this.member)
     this.records = new RecordWatch({
       member: this.member,
       onRecord: (record) => this.onRecord(record),
@@ -95,6 +100,7 @@ export class SpaceActor {
 
   async stop(): Promise<void> {
     this.actor?.stop()
+    this.homecoming.stop()
     this.unsubscribe()
     await this.member.applier.stop()
   }
@@ -106,8 +112,9 @@ export class SpaceActor {
     this.primary = null
     this.promotion = null
     this.member.endReign('the member is a replica')
+    this.homecoming.reignLeft('the member is a replica')
     this.replica = new ReplicaRole(this.member,
-      () => this.records.refresh(), () => this.reconsider())
+      () => this.records.refresh(), () => this.reconsider(), (session) => this.follows(session))
     return this.replica.spec()
   }
 
@@ -122,11 +129,12 @@ export class SpaceActor {
   startPrimary(input: RoleInput) {
     this.promotion = null
     const { clock, telemetry } = this.context.ports
-    this.primary = new PrimaryRole(this.member, input, this.member.clockAtEnd,
+    this.primary = new PrimaryRole(this.member, input,
       (message) => this.reads.onRead(message),
       (isUnderWay) => this.actor?.send({
         type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
       }),
+      () => this.homecoming.reignKnown(this.member.self, this.member.reigningEpoch),
       this.alert)
     this.member.promotions += 1
     if (this.vacancySinceMs !== null) {
@@ -197,37 +205,35 @@ export class SpaceActor {
     this.replica?.onWal(message)
   }
 
+  /** The reign that the member follows has changed; null: none is followed. */
+  private follows(session: { readonly primary: NodeId; readonly epoch: number } | null): void {
+    if (session) this.homecoming.reignKnown(session.primary, session.epoch)
+    else this.homecoming.reignLeft('no reign is followed')
+  }
+
   onAckMessage(ack: AckMessage, reply: string | undefined): void {
     if (ack.kind === 'join') this.onJoin(ack, reply)
+    else if (ack.kind === 'offer' || ack.kind === 'slice') this.onReconcile(ack, reply)
     else if (this.primary?.reigns) this.primary.onAckMessage(ack)
     // It follows a reign that is over, and did not hear the announcement.
     else this.member.tellSession(ack.node, ack.epoch, 0)
   }
 
   private onJoin(request: JoinRequest, reply: string | undefined): void {
+    const answer = this.primary?.join(request) ?? joinRefused(this.member, request)
+    if (reply) this.context.wire.publish(reply, this.context.ports.control.encode(answer))
+  }
+
+  private onReconcile(message: ReconcileMessage, reply: string | undefined): void {
     if (!reply) return
     const { ports, wire } = this.context
-    const answer = this.primary?.join(request) ?? {
-      kind: 'refused', number: request.number, node: this.member.self, epoch: request.epoch,
-      session: 0, common: { epoch: 0, sequence: 0 }, commitSequence: 0, endSequence: 0,
-      endedEpoch: this.member.endedEpoch, snapshotNeeded: false,
-      reason: `${this.member.self} does not reign over ${this.space}`,
-    }
-    wire.publish(reply, ports.control.encode(answer))
+    const answer = (said: ReconcileAnswer) => wire.publish(reply, ports.control.encode(said))
+    if (this.primary?.reigns) this.primary.forks.onMessage(message, answer)
+    else answer(reconcileRefused(this.member, message))
   }
 
   surveyAnswer(): SurveyAnswer {
-    const { member } = this
-    return {
-      node: member.self,
-      disk: this.context.self.disk,
-      ...this.context.wire.life,
-      position: member.position(),
-      highestEpoch: member.highestEpoch,
-      serving: this.primary?.serves ?? false,
-      endedEpoch: member.endedEpoch,
-      whole: member.unfit === null,
-    }
+    return surveyAnswerOf(this.member, this.primary?.serves ?? false)
   }
 
   onAnnouncement(announcement: Announcement): void {
@@ -336,6 +342,7 @@ export class SpaceActor {
     this.replica?.tick()
     this.promotion?.tick()
     this.primary?.tick()
+    this.homecoming.tick()
     if (this.replica) this.reconsider()
   }
 

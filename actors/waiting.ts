@@ -1,7 +1,10 @@
+import type { ForkNote, Reconciliation } from '../machines/books.js'
 import type { LogEntry, Operation } from '../machines/memory.js'
 import type { AckLevel } from '../machines/protocol.js'
 import type { Asker } from './answers.js'
-import type { AcceptedRequest, Encoding, Frame, FrameBuilder } from './ports.js'
+import type {
+  AcceptedRequest, Encoding, ErrorAnswer, Frame, FrameBuilder, WriteAnswer,
+} from './ports.js'
 
 /**
  * One request, from when it is taken until it is answered at the level its writer asked for. One
@@ -10,7 +13,9 @@ import type { AcceptedRequest, Encoding, Frame, FrameBuilder } from './ports.js'
 export class Waiting implements Asker {
   readonly reply: string | undefined
   readonly encoding: Encoding
-  readonly operations: readonly Operation[]
+  readonly settle: ((answer: WriteAnswer | ErrorAnswer) => void) | undefined
+  readonly operations: readonly (Operation | ForkNote)[]
+  readonly reconciliations: readonly Reconciliation[] | undefined
   readonly key: string | null
   readonly duplicate: boolean
   answered = false
@@ -30,13 +35,15 @@ export class Waiting implements Asker {
   ) {
     this.reply = asker.reply
     this.encoding = asker.encoding
+    this.settle = asker.settle
     this.operations = request === null ? none : request.operations
+    this.reconciliations = request === null ? undefined : request.reconciliations
     this.key = request === null ? null : request.key
     this.duplicate = request === null
   }
 }
 
-const none: readonly Operation[] = []
+const none: readonly (Operation | ForkNote)[] = []
 
 /** Requests whose frame is being put together. */
 export interface OpenBatch {
@@ -48,23 +55,42 @@ export interface OpenBatch {
 
 /**
  * The entries of a batch, as its sealed frame numbers them; tells each request its last sequence.
- * `clockBefore`: the vector clock before the frame, in which `node` counts its own entries.
+ * `clockBefore`: the vector clock before the frame, whose `component` counts them.
  */
 export function entriesOf(
-  batch: OpenBatch, frame: Frame, node: string, clockBefore: Readonly<Record<string, number>>,
+  batch: OpenBatch, frame: Frame, component: string,
+  clockBefore: Readonly<Record<string, number>>,
 ): LogEntry[] {
-  const { epoch } = frame
   const entries: LogEntry[] = []
-  const counted = (clockBefore[node] ?? 0) - frame.first + 1
+  const counted = (clockBefore[component] ?? 0) - frame.first + 1
   let sequence = frame.first
   for (const waiting of batch.requests) {
-    const { operations, key, timestamp } = waiting
-    for (const operation of operations) {
-      const vectorClock = { ...clockBefore, [node]: counted + sequence }
-      entries.push({ sequence, epoch, timestamp, vectorClock, writeId: key, operation })
+    for (let index = 0; index < waiting.operations.length; index += 1) {
+      const vectorClock = { ...clockBefore, [component]: counted + sequence }
+      entries.push(entryOf(waiting, index, sequence, frame.epoch, vectorClock))
       sequence += 1
     }
     waiting.last = sequence - 1
   }
   return entries
+}
+
+/** What the request's entries will be, as they are expected to be numbered; without clocks. */
+export function expectedEntries(waiting: Waiting, epoch: number): LogEntry[] {
+  const first = waiting.last - waiting.count + 1
+  return waiting.operations.map((_, index) =>
+    entryOf(waiting, index, first + index, epoch, noClock))
+}
+
+const noClock = {}
+
+function entryOf(
+  { operations, reconciliations, key, timestamp }: Waiting, index: number, sequence: number,
+  epoch: number, vectorClock: Readonly<Record<string, number>>,
+): LogEntry {
+  const operation = operations[index]!
+  const reconciliation = reconciliations?.[index]
+  return reconciliation === undefined
+    ? { sequence, epoch, timestamp, vectorClock, writeId: key, operation }
+    : { sequence, epoch, timestamp, vectorClock, writeId: key, operation, reconciliation }
 }

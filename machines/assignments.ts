@@ -1,4 +1,6 @@
-import type { Assignment, Life, Member, NodeId, Reigning } from './protocol.js'
+import type {
+  Assignment, EndedReign, Life, Member, NodeId, Position, Reigning, SpaceSettings,
+} from './protocol.js'
 
 /** Who writes a record, and the mark by which the writer recognises its own writing. */
 export interface Signature {
@@ -12,16 +14,41 @@ export interface Signature {
  */
 export function claimed(
   record: Assignment, epoch: number, claimant: Reigning & Member, inSync: readonly NodeId[],
-  forced: boolean, signature: Signature,
+  forced: boolean, ended: readonly EndedReign[], signature: Signature,
 ): Assignment {
   const { disk, ...primary } = claimant
   const members = record.members.map((member) =>
     (member.node === primary.node ? { ...member, disk } : member))
-  return { ...record, epoch, state: 'claimed', primary, members, inSync, forced, ...signature }
+  const { start: _, ...rest } = record
+  return {
+    ...rest, epoch, state: 'claimed', primary, members, inSync, forced, ended, ...signature,
+  }
 }
 
-export function opened(record: Assignment, signature: Signature): Assignment {
-  return { ...record, state: 'open', ...signature }
+/** Of those, so many are remembered; more than ever end before one report is committed. */
+const endedMax = 64
+
+/**
+ * Reigns that were open and ended without a handover, this record's among them, and of which no
+ * report is committed. One that its own holder takes up again, with the same disk, leaves no fork.
+ */
+export function endedReigns(
+  record: Assignment, claimant: Reigning & Member, reported: ReadonlySet<number>,
+): EndedReign[] {
+  const { epoch, primary, state, members, start } = record
+  const ended = (record.ended ?? []).filter((reign) => !reported.has(reign.epoch))
+  if (!primary || state !== 'open' || reported.has(epoch)) return ended
+  const { node } = primary
+  const disk = members.find((member) => member.node === node)?.disk ?? ''
+  if (node === claimant.node && disk === claimant.disk) return ended
+  // A record of a node that does not tell where its reign began.
+  const begun = start ?? { epoch: 0, sequence: 0 }
+  return [...ended, { epoch, node, disk, start: begun }].slice(-endedMax)
+}
+
+/** `start`: end of the log that the reign began on. */
+export function opened(record: Assignment, start: Position, signature: Signature): Assignment {
+  return { ...record, state: 'open', start, ...signature }
 }
 
 /** `diskOf`: disk that a member joined with; one that comes in may have another than before. */
@@ -37,11 +64,18 @@ export function withInSync(
   return { ...record, inSync: [...inSync], members, ...signature }
 }
 
+export function withSettings(
+  record: Assignment, settings: SpaceSettings, signature: Signature,
+): Assignment {
+  return { ...record, settings, ...signature }
+}
+
 /** A handover: the record names the target as if it had claimed the epoch itself. */
 export function handedOver(
   record: Assignment, epoch: number, to: NodeId, life: Life, signature: Signature,
 ): Assignment {
   const { incarnation, connection } = life
   const primary = { node: to, incarnation, connection }
-  return { ...record, epoch, state: 'claimed', primary, forced: false, ...signature }
+  const { start: _, ...rest } = record
+  return { ...rest, epoch, state: 'claimed', primary, forced: false, ...signature }
 }

@@ -30,6 +30,8 @@ export type PrimaryEvent =
   | { type: 'lossWindowCleared'; reason: string }
   | { type: 'memberLost'; node: NodeId; reason: string }
   | { type: 'memberCaughtUp'; node: NodeId; reason: string }
+  | { type: 'settingsRequested'; reason: string }
+  /** The record has been changed: its in-sync set now. */
   | { type: 'inSyncChanged'; inSync: readonly NodeId[] }
   | { type: 'compareAndSetRefused'; reason: string }
   | { type: 'handoverRequested'; to: NodeId; reason: string }
@@ -44,6 +46,8 @@ export type PrimaryEffect =
   | { type: 'refuseWrites'; code: 'READ_ONLY' | 'OVERLOADED'; reason: string }
   | { type: 'acceptWrites' }
   | { type: 'changeInSync'; inSync: readonly NodeId[]; reason: string }
+  /** Those of the space, as they were asked for last. */
+  | { type: 'changeSettings' }
   | { type: 'awaitHandover'; to: NodeId }
   | { type: 'transfer'; to: NodeId }
   | { type: 'endReign'; reason: string }
@@ -231,10 +235,21 @@ export const primaryMachine = machine.createMachine({
                     }),
                   ],
                 },
+                settingsRequested: {
+                  target: 'adjusting',
+                  actions: [
+                    'explainEvent', assign({ proposed: ({ context }) => context.inSync }),
+                  ],
+                },
               },
             },
             shrinking: changing,
             expanding: changing,
+            // The record has one change in flight at a time, whatever it is of.
+            adjusting: {
+              entry: { type: 'perform', params: { effect: { type: 'changeSettings' } } },
+              on: { inSyncChanged: { target: 'steady', actions: 'adoptInSync' } },
+            },
           },
         },
       },

@@ -40,7 +40,7 @@ export type ReconciliationEvent =
       pauseMs: number
     }
   | { type: 'requestFailed'; number: number; pauseMs: number; reason: string }
-  /** The last entry that came of the salvage is committed, and durable here. */
+  /** The last entry that came of the salvage is committed. */
   | { type: 'committed' }
   | { type: 'released' }
   | { type: 'salvageUnusable'; reason: string }
@@ -69,6 +69,7 @@ const machine = setup({
   delays: {
     patience: ({ context }) => context.times.standByMs * 10,
     pause: ({ context }) => context.pauseMs,
+    recheck: ({ context }) => context.times.inSyncLagMs,
   },
   guards: {
     isAnswer: ({ context }, params: { number: number }) => params.number === context.requests,
@@ -79,7 +80,7 @@ const machine = setup({
     isLastSlice: ({ context }, params: { number: number; isLast: boolean }) =>
       params.number === context.requests && params.isLast,
     isOtherReign: ({ context }, params: { primary: NodeId; epoch: number }) =>
-      params.epoch !== context.epoch || params.primary !== context.primary,
+      params.epoch !== context.epoch || context.primary === null,
   },
   actions: {
     adoptReign: assign(({ context, event }) => event.type === 'reignJoined'
@@ -110,7 +111,7 @@ const machine = setup({
           sent: event.sent,
           sequence: Math.max(context.sequence, event.sequence),
           pauseMs: event.pauseMs,
-          lastReason: `${event.sent} writes of ${context.salvage} were sent`,
+          lastReason: `${event.sent} writes of ${context.salvage} are taken`,
         }
       : context),
     noteFailure: assign(({ context, event }) => event.type === 'requestFailed'
@@ -118,7 +119,7 @@ const machine = setup({
     explainEvent: assign({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),
-    waitForNothing: assign({
+    waitForCommit: assign({
       lastReason: ({ context }) => `${context.salvage} is taken; its last entry, `
         + `${context.sequence}, is not yet committed`,
     }),
@@ -189,6 +190,7 @@ export const reconciliationMachine = machine.createMachine({
         pausing: { after: { pause: 'asking' } },
       },
       on: {
+        salvageUnusable: { target: 'unusable', actions: 'explainEvent' },
         offered: [
           {
             guard: { type: 'isLevel', params: ({ event }) => event },
@@ -211,6 +213,8 @@ export const reconciliationMachine = machine.createMachine({
     held: {
       entry: ['waitForOrder', { type: 'progress', params: { state: 'held' } }],
       on: { ordered: { target: 'merging', actions: 'rememberOrder' } },
+      // The settings of the space may have changed.
+      after: { recheck: 'offering' },
     },
     merging: {
       entry: { type: 'progress', params: { state: 'merging' } },
@@ -245,7 +249,7 @@ export const reconciliationMachine = machine.createMachine({
     },
     settling: {
       entry: [
-        'waitForNothing', 'awaitCommit', { type: 'progress', params: { state: 'settling' } },
+        'waitForCommit', 'awaitCommit', { type: 'progress', params: { state: 'settling' } },
       ],
       on: { committed: 'releasing' },
     },

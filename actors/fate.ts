@@ -1,0 +1,135 @@
+import type { ForkReport, OriginRecord } from '../machines/books.js'
+import type { LogEntry } from '../machines/memory.js'
+import type { Position } from '../machines/protocol.js'
+import type { Member } from './member.js'
+import type { FateValue, VersionReader } from './ports.js'
+
+type Question =
+  | { readonly type: 'GetFate'; readonly key: string }
+  | { readonly type: 'GetFate'; readonly epoch: number; readonly sequence: number }
+
+/**
+ * What became of one write, as far as this member knows (DESIGN section 8): told by where it was
+ * logged first, or by its idempotency key. `entryAt` reads the log.
+ */
+export async function fateOf(
+  question: Question, member: Member, view: VersionReader,
+  entryAt: (sequence: number) => Promise<LogEntry | undefined>,
+): Promise<FateValue> {
+  const { store, overlay, log } = member
+  const write = 'epoch' in question ? question
+    : overlay.key(question.key) ?? store.key(question.key)
+  if (!write) {
+    const waiting = store.reports().some(({ salvages }) =>
+      salvages.some(({ state }) => state === 'waiting'))
+    return nowhere(null, 'unknown', 'no write with that key is in the log'
+      + (waiting ? '; one may be in a salvage that waits' : ''))
+  }
+  const { epoch, sequence } = write
+  const record = view.origin(epoch, sequence)
+  if (record) return ofFork(write, record, member)
+  if (log.epochAt(sequence) !== epoch || sequence > log.durable.sequence) {
+    return beyond(write, member)
+  }
+  const item = store.quarantined(`${epoch}-${sequence}`)
+  if (item) return quarantined(write, item.by, write)
+  const first = (await entryAt(sequence))?.reconciliation?.origin
+  const known = first && view.origin(first.epoch, first.sequence)
+  return known ? ofFork(first, known, member) : inLog(write, write, null, member)
+}
+
+/** Not in the log. */
+function beyond(write: Position, { epoch: latest, store }: Member): FateValue {
+  const { epoch, sequence } = write
+  if (epoch >= latest) {
+    return nowhere(write, 'unknown', `epoch ${epoch} has not logged entry ${sequence} yet`)
+  }
+  const report = store.reports().find((one) => one.epoch === epoch)
+  return report ? missing(write, report)
+    : nowhere(write, 'unknown', `the log has no entry ${sequence} of epoch ${epoch}, and no report`)
+}
+
+function inLog(
+  { epoch, sequence }: Position, now: Position, via: FateValue['via'], { log }: Member,
+): FateValue {
+  const [fate, reason] = now.sequence <= log.safeSequence
+    ? ['safe', 'on a second disk'] as const
+    : now.sequence <= log.commitSequence
+      ? ['committed', 'durable on all in-sync members'] as const
+      : ['durable', 'durable on the primary, and not yet on all in-sync members'] as const
+  const place = via === null ? 'it' : `it came home (${via}), and`
+  return {
+    fate, epoch, sequence, now: positionOf(now), via, by: null, node: null,
+    reason: `${place} is ${reason}, as entry ${now.sequence}`,
+  }
+}
+
+function ofFork(write: Position, record: OriginRecord, member: Member): FateValue {
+  const { outcome, via, now, by } = record
+  switch (outcome) {
+    case 'resent':
+    case 'merged':
+      return inLog(write, now, via, member)
+    case 'superseded':
+      return {
+        ...nowhere(write, 'superseded', `a later write of its own fork, ${show(by)}, took its place`),
+        via, by, now: positionOf(now),
+      }
+    case 'quarantined': {
+      const isKept = member.store.quarantined(`${write.epoch}-${write.sequence}`) !== undefined
+      if (isKept || now.sequence > member.store.applied.sequence) {
+        return { ...quarantined(write, by, now), via }
+      }
+      return {
+        ...nowhere(write, 'superseded', `it lost against ${show(by)}, and an operator gave it up`),
+        via, by, now: positionOf(now),
+      }
+    }
+  }
+}
+
+function quarantined(write: Position, by: Position | null, now: Position): FateValue {
+  return {
+    ...nowhere(write, 'quarantined', `it lost against ${show(by)}: it is kept in the quarantine`),
+    by, now: positionOf(now),
+  }
+}
+
+/** Beyond the fork point of its epoch, and not come home. */
+function missing(write: Position, report: ForkReport): FateValue {
+  const { epoch, sequence } = write
+  const salvage = report.salvages.find(({ state, common, spans }) =>
+    state === 'waiting' && sequence > common.sequence
+    && spans.some((span, index) => span.epoch === epoch && sequence <= span.last
+      && sequence > (spans[index - 1]?.last ?? common.sequence)))
+  if (salvage) {
+    const { name, node } = salvage
+    return { ...nowhere(write, 'salvaged', `it waits on ${node}, in ${name}`), node }
+  }
+  if (report.outcome === null) {
+    return {
+      ...nowhere(write, 'unknown', `it is not in the log; ${report.node}, which reigned in epoch `
+        + `${epoch}, has not come back yet`),
+      node: report.node,
+    }
+  }
+  return nowhere(write, 'lost', `it is nowhere: the report on epoch ${epoch} is closed `
+    + `(${report.reason})`)
+}
+
+function nowhere(
+  write: Position | null, fate: FateValue['fate'], reason: string,
+): FateValue {
+  return {
+    fate, epoch: write?.epoch ?? null, sequence: write?.sequence ?? null, now: null, via: null,
+    by: null, node: null, reason,
+  }
+}
+
+function positionOf({ epoch, sequence }: Position): Position {
+  return { epoch, sequence }
+}
+
+function show(by: Position | null): string {
+  return by ? `(${by.epoch}, ${by.sequence})` : 'another one'
+}

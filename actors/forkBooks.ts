@@ -1,0 +1,226 @@
+import type {
+  ForkNote, ForkOpening, ForkReport, SalvageNote, SalvageState,
+} from '../machines/books.js'
+import { forkPointOf, startsOf } from '../machines/lineage.js'
+import type { Starts } from '../machines/lineage.js'
+import type { EpochSpan, NodeId, Position } from '../machines/protocol.js'
+import type { SpaceStore } from './ports.js'
+
+export interface ForkBooksOptions {
+  readonly store: SpaceStore
+  /** Of the log when the reign began on it, its first entry included. */
+  readonly history: readonly EpochSpan[]
+  /** Reports that this reign's first entry opened, and its timestamp. */
+  readonly openings: readonly ForkOpening[]
+  readonly openedAtMs: number
+}
+
+interface Known {
+  readonly note: SalvageNote
+  state: SalvageState
+}
+
+/**
+ * What a reign knows of forks: what the store knows of the books, which is what is applied, and
+ * what this reign has noted since. Gives the notes that are to be logged when something is news.
+ */
+export class ForkBooks {
+  private readonly openings = new Map<number, ForkOpening>()
+  private readonly salvages = new Map<string, Known>()
+  private readonly closed = new Set<number>()
+  private readonly historyStarts: Starts
+
+  constructor(private readonly options: ForkBooksOptions) {
+    this.historyStarts = startsOf(options.history)
+    for (const opening of options.openings) this.openings.set(opening.epoch, opening)
+  }
+
+  // ---------------------------------------------------------------- where reigns began
+
+  /** Last entry of this log that the log of that write holds as well. */
+  sharedWith(write: Position, starts: Starts): number {
+    return forkPointOf(this.options.history, write, starts).sequence
+  }
+
+  readonly startOf: Starts = (epoch) =>
+    this.historyStarts(epoch) ?? this.openings.get(epoch)?.start ?? this.report(epoch)?.start
+
+  private report(epoch: number): ForkReport | undefined {
+    return this.options.store.reports().find((report) => report.epoch === epoch)
+  }
+
+  holderOf(epoch: number): NodeId {
+    return (this.openings.get(epoch) ?? this.report(epoch))?.node ?? ''
+  }
+
+  /** What a reign logged was logged before the next one began; 0 where nothing is known of it. */
+  noLaterThan(epoch: number): number {
+    if (this.openings.has(epoch)) return this.options.openedAtMs
+    return this.report(epoch)?.openedAtMs ?? 0
+  }
+
+  // ---------------------------------------------------------------- notes
+
+  /** Salvages that are news, and reports for epochs that have none: to be noted. */
+  offered(node: NodeId, disk: string, salvages: readonly SalvageNote[]): ForkNote[] {
+    const notes: ForkNote[] = []
+    for (const salvage of salvages) {
+      const starts = startsOf(salvage.spans, salvage.common)
+      for (const { epoch, writes } of salvage.spans) {
+        if (writes > 0 && !this.openings.has(epoch) && !this.report(epoch)) {
+          const opening = this.openingOf(epoch, node, disk, starts)
+          this.openings.set(epoch, opening)
+          notes.push({ type: 'ForkNote', note: 'opened', opening })
+        }
+      }
+      const name = `${node}/${salvage.name}`
+      if (this.salvages.get(name)?.state === 'taken') continue
+      if (!this.salvages.has(name) && !this.isWaiting(node, salvage.name)) {
+        notes.push({ type: 'ForkNote', note: 'salvaged', salvage })
+      }
+      this.salvages.set(name, { note: salvage, state: 'waiting' })
+    }
+    return [...notes, ...this.missing(node, salvages), ...this.closings(node, disk)]
+  }
+
+  private openingOf(epoch: number, node: NodeId, disk: string, starts: Starts): ForkOpening {
+    const all: Starts = (of) => starts(of) ?? this.startOf(of)
+    const end = { epoch, sequence: Number.MAX_SAFE_INTEGER }
+    const forkPoint = forkPointOf(this.options.history, end, all)
+    return {
+      epoch, node, disk, forkPoint, start: all(epoch) ?? forkPoint,
+      lastKnown: forkPoint.sequence, atMost: null,
+    }
+  }
+
+  private isWaiting(node: NodeId, name: string): boolean {
+    return this.options.store.reports().some(({ salvages }) => salvages.some((salvage) =>
+      salvage.node === node && salvage.name === name && salvage.state === 'waiting'))
+  }
+
+  /** Waiting, as far as the books know, and not offered any more. */
+  private missing(node: NodeId, salvages: readonly SalvageNote[]): ForkNote[] {
+    const offered = new Set(salvages.map(({ name }) => name))
+    const gone = new Set<string>()
+    for (const report of this.options.store.reports()) {
+      for (const { name, node: holder, state } of report.salvages) {
+        const known = this.salvages.get(`${node}/${name}`)?.state ?? state
+        if (holder === node && known === 'waiting' && !offered.has(name)) gone.add(name)
+      }
+    }
+    return [...gone].map((name) => {
+      const known = this.salvages.get(`${node}/${name}`)
+      if (known) known.state = 'gone'
+      return { type: 'ForkNote', note: 'gone', name, node }
+    })
+  }
+
+  /** The salvage, as it was offered in this reign. */
+  salvage(node: NodeId, name: string): SalvageNote | undefined {
+    return this.salvages.get(`${node}/${name}`)?.note
+  }
+
+  taken(node: NodeId, name: string): ForkNote {
+    const known = this.salvages.get(`${node}/${name}`)
+    if (known) known.state = 'taken'
+    return { type: 'ForkNote', note: 'taken', name, node }
+  }
+
+  /** Reports on that node's reigns about which nothing more can come from it. */
+  private closings(node: NodeId, disk: string): ForkNote[] {
+    const notes: ForkNote[] = []
+    for (const report of this.open()) {
+      const { epoch } = report
+      if (report.node !== node || this.closed.has(epoch)) continue
+      const salvages = this.salvagesOf(epoch)
+      if (salvages.some(({ state }) => state === 'waiting')) continue
+      this.closed.add(epoch)
+      notes.push(closing(report, disk, salvages))
+    }
+    return notes
+  }
+
+  private salvagesOf(epoch: number): Known[] {
+    const known = new Map<string, Known>()
+    for (const { name, node, common, spans, state } of this.report(epoch)?.salvages ?? []) {
+      known.set(`${node}/${name}`, { note: { name, node, common, spans }, state })
+    }
+    for (const [name, salvage] of this.salvages) {
+      if (salvage.note.spans.some((span) => span.epoch === epoch && span.writes > 0)) {
+        known.set(name, salvage)
+      }
+    }
+    return [...known.values()]
+  }
+
+  /** Open reports, those of this reign's own notes included. */
+  private open(): OpenReport[] {
+    const reports = this.options.store.reports()
+    const stored = new Set(reports.map(({ epoch }) => epoch))
+    const own = [...this.openings.values()].filter(({ epoch }) => !stored.has(epoch))
+    return [
+      ...reports.filter(({ outcome }) => outcome === null),
+      ...own.map((opening) =>
+        ({ ...opening, resent: 0, merged: 0, superseded: 0, quarantined: 0 })),
+    ]
+  }
+
+  /** The note could not be logged: it is news again. */
+  unlogged(note: ForkNote): void {
+    if (note.note === 'opened') this.openings.delete(note.opening.epoch)
+    else if (note.note === 'salvaged') {
+      this.salvages.delete(`${note.salvage.node}/${note.salvage.name}`)
+    } else if (note.note === 'closed') this.closed.delete(note.epoch)
+    else if (note.note === 'taken' || note.note === 'gone') {
+      const known = this.salvages.get(`${note.node}/${note.name}`)
+      if (known) known.state = 'waiting'
+    }
+  }
+
+  /** An operator gives the report up; null: none of that epoch is open. */
+  dismiss(epoch: number): ForkNote | null {
+    const report = this.open().find((one) => one.epoch === epoch)
+    if (!report || this.closed.has(epoch)) return null
+    this.closed.add(epoch)
+    const lost = lostOf(report)
+    return {
+      type: 'ForkNote', note: 'closed', epoch, outcome: 'dismissed', lost,
+      reason: 'an operator closed the report',
+    }
+  }
+}
+
+type OpenReport = ForkOpening & {
+  readonly resent: number
+  readonly merged: number
+  readonly superseded: number
+  readonly quarantined: number
+}
+
+/** Known to have been logged, and nowhere: at least so many. */
+function lostOf(report: OpenReport): number {
+  const { lastKnown, forkPoint, resent, merged, superseded, quarantined } = report
+  const atRisk = lastKnown - forkPoint.sequence
+  return Math.max(0, atRisk - resent - merged - superseded - quarantined)
+}
+
+function closing(report: OpenReport, disk: string, salvages: readonly Known[]): ForkNote {
+  const { epoch, node, forkPoint, lastKnown } = report
+  const note = { type: 'ForkNote', note: 'closed', epoch } as const
+  if (report.disk !== disk) {
+    return {
+      ...note, outcome: 'lost', lost: lostOf(report), reason: `${node} came back with another disk`,
+    }
+  }
+  const gone = salvages.filter(({ state }) => state === 'gone')
+  if (gone.length > 0) {
+    const reason = `${gone.map((one) => one.note.name).join(', ')} went before it was taken`
+    return { ...note, outcome: 'lost', lost: lostOf(report), reason }
+  }
+  const lasts = salvages.flatMap((one) => one.note.spans.filter((span) => span.epoch === epoch))
+  const found = Math.max(forkPoint.sequence, ...lasts.map(({ last }) => last))
+  const lost = Math.max(0, lastKnown - found)
+  return salvages.length === 0
+    ? { ...note, outcome: 'level', lost, reason: `${node} had nothing beyond the fork point` }
+    : { ...note, outcome: 'reconciled', lost, reason: 'all that was found is in the log' }
+}
