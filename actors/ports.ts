@@ -8,7 +8,7 @@ import type {
   SurveyRequest, WalHeader,
 } from '../machines/protocol.js'
 import type {
-  ForkNote, ForkReport, OriginRecord, QuarantineItem, Reconciliation, SalvageNote, Version,
+  ForkNote, ForkReport, OriginRecord, QuarantineItem, Reconciliation, Version,
 } from '../machines/books.js'
 import type {
   EpochStart, KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode, Operation,
