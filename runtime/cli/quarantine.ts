@@ -127,8 +127,9 @@ async function show(
     if (item?.id !== id) {
       throw new CliError(`no ${id} lies in the quarantine of ${space}`, listRemedy(space))
     }
-    const { value: fate } = await client.read(space, { type: 'GetFate', ...item.by }, options)
-    const won = { ...item.by, fate: fate.fate, entry: await entryOf(client, space, fate, options) }
+    const by = { epoch: item.by.epoch, sequence: item.by.sequence }
+    const { value: fate } = await client.read(space, { type: 'GetFate', ...by }, options)
+    const won = { ...by, fate: fate.fate, entry: await entryOf(client, space, fate, options) }
     const present = await presentOf(client, space, item.operation, options)
     const shown = { item, won, present }
     if (flags.json) context.printJson(shown)
