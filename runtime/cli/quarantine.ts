@@ -121,9 +121,10 @@ async function show(
   const { epoch, sequence } = idOf(id)
   await context.withClient(flags, async (client) => {
     const options = { deadlineMs: flags.deadline }
-    const { value: [item] } = await client.read(space, {
-      type: 'GetQuarantine', after: `${epoch}-${sequence - 1}`, limit: 1,
-    }, options)
+    // Sequence 1 of a log is no write: of that there is never an item.
+    const after = sequence === 1 ? '' : `${epoch}-${sequence - 1}`
+    const { value: [item] } = await client.read(
+      space, { type: 'GetQuarantine', after, limit: 1 }, options)
     if (item?.id !== id) {
       throw new CliError(`no ${id} lies in the quarantine of ${space}`, listRemedy(space))
     }
