@@ -1,6 +1,7 @@
 /** What a node says of itself, gathered from its actors. */
 import type { NodeActor } from '../actors/node.js'
 import type { SpaceActor } from '../actors/space.js'
+import { booksStatusOf } from './forks.js'
 import type { MemberRole, MemberStatus, NodeStatusReport } from './status.js'
 
 export interface ReportOptions {
@@ -95,5 +96,7 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     lastPromotionMs: member.lastPromotionMs,
     ...(primary ? leaseOf(space, node) : { leaseLeftMs: null, grants: {} }),
     flow: primary?.ingest.flow.counted() ?? null,
+    reconcile: record?.settings.reconcile ?? 'automatic',
+    books: booksStatusOf(store),
   }
 }

@@ -4,7 +4,9 @@
  * are finite, absent values are null.
  */
 import { z } from 'zod'
-import type { AckLevel, MaxLoss, NodeId, SpaceId } from '../machines/protocol.js'
+import type {
+  AckLevel, MaxLoss, NodeId, SpaceId, SpaceSettings,
+} from '../machines/protocol.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
 export const statusOfAll = 'engram.v1.status._all'
@@ -120,6 +122,46 @@ export interface MemberStatus {
   readonly grants?: Readonly<Record<NodeId, number>>
   /** Of this reign; null on any member but the primary. */
   readonly flow?: FlowCounts | null
+  /** Of the settings, the default filled in. */
+  readonly reconcile?: Reconcile
+  /** What is unsettled in the books of this member; null where nothing is. */
+  readonly books?: BooksStatus | null
+}
+
+export type Reconcile = NonNullable<SpaceSettings['reconcile']>
+
+/** What is unsettled in the books of a space. */
+export interface ForkCounts {
+  /** Fork reports that are open. */
+  readonly open: number
+  /** Writes in quarantine. */
+  readonly quarantined: number
+  /** Writes in salvages that wait to be taken into the log, of the open reports. */
+  readonly waiting: number
+}
+
+export interface BooksStatus extends ForkCounts {
+  readonly salvagesWaiting: number
+  /** The latest `openReportsMax` of the open ones, by epoch. */
+  readonly reports: readonly OpenReport[]
+}
+
+/** An open fork report, in numbers (machines/books.ts). */
+export interface OpenReport {
+  /** The reign that ended, and who held it. */
+  readonly epoch: number
+  readonly node: NodeId
+  /** Entries beyond the fork point: at least, and at most where that is known. */
+  readonly atLeast: number
+  readonly atMost: number | null
+  readonly resent: number
+  readonly merged: number
+  readonly superseded: number
+  readonly quarantined: number
+  /** Writes in salvages that wait, and the members that have these salvages. */
+  readonly waiting: number
+  readonly waitsOn: readonly NodeId[]
+  readonly openedAtMs: number
 }
 
 /** Writes of one reign since it began: the difference of two reports is what happened between. */
@@ -184,6 +226,10 @@ export interface ClusterSpace {
   /** Of the primary that reigns; null without one. */
   readonly leaseLeftMs?: number | null
   readonly grants?: Readonly<Record<NodeId, number>>
+  readonly reconcile?: Reconcile
+  readonly forks?: ForkCounts
+  /** Of the open fork reports, the latest `openReportsMax`; absent where there are none. */
+  readonly openReports?: readonly OpenReport[]
   readonly members: readonly ClusterMember[]
 }
 
@@ -255,9 +301,21 @@ function mergeSpace(id: SpaceId, reports: readonly NodeStatusReport[]): ClusterS
     blocked: reigns ? null : views.map((view) => view.member.blocked).find((b) => b) ?? null,
     lastPromotionMs: said.lastPromotionMs,
     leaseLeftMs: reigns ? said.leaseLeftMs ?? null : null, grants: reigns ? said.grants ?? {} : {},
+    reconcile: said.reconcile ?? 'automatic', ...mergedBooks(said.books),
     members: [...names].toSorted(byName).map((name) => mergeMember(name, own.get(name), said)),
   }
 }
+
+function mergedBooks(
+  books: BooksStatus | null | undefined,
+): Pick<ClusterSpace, 'forks' | 'openReports'> {
+  if (!books) return { forks: noForks }
+  const { open, quarantined, waiting, reports } = books
+  return { forks: { open, quarantined, waiting }, openReports: reports }
+}
+
+/** Of most spaces, and there may be thousands. */
+const noForks: ForkCounts = { open: 0, quarantined: 0, waiting: 0 }
 
 /** A primary that answered and does not reign is none; one that did not answer may well reign. */
 function reigningName(
@@ -295,6 +353,13 @@ const reportSchema = z.looseObject({
     space: z.string(), epoch: z.number(), endSequence: z.number(), role: z.string(),
     primary: z.string().nullable(), members: z.array(z.string()), inSync: z.array(z.string()),
     lag: z.record(z.string(), z.looseObject({})),
+    books: z.looseObject({
+      open: z.number(), quarantined: z.number(), waiting: z.number(),
+      reports: z.array(z.looseObject({
+        epoch: z.number(), node: z.string(), atLeast: z.number(), atMost: z.number().nullable(),
+        waiting: z.number(), waitsOn: z.array(z.string()),
+      })),
+    }).nullish(),
   })),
 })
 

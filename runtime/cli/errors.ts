@@ -80,6 +80,7 @@ function requestRemedy(error: ReadError | AdminError): string | null {
     case 'TIMEOUT': return 'See which nodes and primaries there are: engram status'
     case 'NO_NODES':
       return 'Start one with `engram up` or `engram node`, or name another server with --nats.'
+    case 'NOT_PRIMARY': return 'Try again soon. Who reigns, or why nobody does: engram status'
     case 'UNKNOWN_SPACE': return 'See engram space list; make it with: engram space create NAME'
     case 'FORBIDDEN': return forbidden
     case 'STALE_READ': return 'Ask the primary (leave out --any), or allow more staleness.'

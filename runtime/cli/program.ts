@@ -5,13 +5,17 @@ import { Context, exit } from './context.js'
 import type { CliIo } from './context.js'
 import { endingOf } from './errors.js'
 import { addEvents } from './events.js'
+import { addFate } from './fate.js'
 import { addFiles } from './files.js'
+import { addForks } from './forks.js'
 import { addInspect } from './inspect.js'
 import { addMachines } from './machines.js'
 import { addNode } from './node.js'
 import { addOperate } from './operate.js'
+import { addQuarantine } from './quarantine.js'
 import { addRead } from './read.js'
 import { addSpace } from './space.js'
+import { addSpaceSet } from './spaceSet.js'
 import { addStatus } from './status.js'
 import { addUp } from './up.js'
 import { addWrite } from './write.js'
@@ -44,8 +48,11 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help on a command: engram COMMAND --h
   addRead(program, context)
   program.commandsGroup('Operate:')
   addStatus(program, context)
-  addSpace(program, context)
+  addSpaceSet(addSpace(program, context), context)
   addOperate(program, context)
+  addForks(program, context)
+  addFate(program, context)
+  addQuarantine(program, context)
   addEvents(program, context)
   addInspect(program, context)
   addChaos(program, context)

@@ -73,7 +73,10 @@ async function read(
   return missing ? exit.failed : exit.ok
 }
 
-function queryOf(what: string, id: string | undefined, flags: ReadFlags): Query {
+/** Forks and fates have commands of their own. */
+type ReadQuery = Exclude<Query, { type: 'GetForks' | 'GetQuarantine' | 'GetFate' }>
+
+function queryOf(what: string, id: string | undefined, flags: ReadFlags): ReadQuery {
   const named = (): string => {
     if (id) return id
     throw usage(`read ${what} needs the id of a node`, `For example: engram read demo ${what} n1`)
@@ -88,7 +91,7 @@ function queryOf(what: string, id: string | undefined, flags: ReadFlags): Query 
   }
 }
 
-function show(query: Query, value: unknown): string {
+function show(query: ReadQuery, value: unknown): string {
   switch (query.type) {
     case 'GetNode': return JSON.stringify(value, null, 2)
     case 'GetEdges':

@@ -25,8 +25,9 @@ interface CreateFlags extends ConnectionFlags {
   readonly json?: boolean
 }
 
-export function addSpace(program: Command, context: Context): void {
-  const space = program.command('space').summary('create and list spaces')
+/** @returns the command `space`, for its other subcommands */
+export function addSpace(program: Command, context: Context): Command {
+  const space = program.command('space').summary('create, list and change spaces')
     .description('A space is a named, independent log and the memory graph it produces.')
   connectionOptions(space.command('create').argument('<name>', 'A-Z a-z 0-9 _ -, at most 64'))
     .summary('create a space')
@@ -61,6 +62,7 @@ Examples:
     .description('Lists the spaces that the arbiter knows.')
     .addOption(jsonOption())
     .action(context.act((flags: ConnectionFlags & { json?: boolean }) => list(context, flags)))
+  return space
 }
 
 /** @throws CliError (usage) */

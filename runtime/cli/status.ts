@@ -1,6 +1,7 @@
 /** engram status */
 import type { Command } from 'commander'
 import type { EngramClient } from '../client/client.js'
+import { forkLines } from '../forks.js'
 import type { ConnectionFlags } from '../settings.js'
 import type { ClusterSpace, ClusterStatus } from '../status.js'
 import { CliError, connectionOptions, duration, jsonOption } from './context.js'
@@ -72,6 +73,7 @@ function showSpace(space: ClusterSpace): string {
     ...(space.throttled
       ? ['THROTTLED: answers wait, the loss window is as large as it may be'] : []),
     ...(space.blocked ? [`BLOCKED: ${space.blocked}`] : []),
+    ...forkLines(space),
   ]
   const rows = space.members.map((member) => [
     member.node, member.role, member.state, member.inSync ? 'yes' : 'no', String(member.epoch),

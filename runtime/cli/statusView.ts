@@ -1,5 +1,6 @@
 /** The picture of `engram status --watch`, as lines that fit a terminal. Pure. */
 import { lagDefaults } from '../../machines/lagMonitor.js'
+import { forkLines } from '../forks.js'
 import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus } from '../status.js'
 import { tableLines } from './paint.js'
 import type { Column, Line, Segment } from './paint.js'
@@ -138,6 +139,7 @@ function spaceInFull(space: ClusterSpace, columns: number): Line[] {
     [`  ${lossSentence(space)}`],
     ...(space.blocked === null ? [] : [[`  BLOCKED: ${space.blocked}`, 'red'] as const]
       .map((segment) => [segment])),
+    ...forkLines(space).map((line): Line => [[`  ${line}`, 'yellow']]),
     ...tableLines(memberColumns, rows, columns),
   ]
 }
@@ -187,7 +189,7 @@ export function plainLines(status: ClusterStatus, atMs: number): string[] {
       `${time} ${space.id} epoch ${space.epoch}`, `primary ${space.primary ?? 'none'}`,
       `in sync ${space.inSync.join(' ') || 'none'} (${space.inSync.length} of ${space.rf})`,
       `committed ${space.commitSequence}`, lossSentence(space), ...behind,
-      ...(space.blocked === null ? [] : [`BLOCKED: ${space.blocked}`]),
+      ...(space.blocked === null ? [] : [`BLOCKED: ${space.blocked}`]), ...forkLines(space),
     ].join(', ')
   })
 }

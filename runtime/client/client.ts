@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto'
 import { decode as unpack, encode as pack } from '@msgpack/msgpack'
 import type { NatsConnection } from 'nats'
 import type {
-  ErrorAnswer, HistoryValue, Query, ReadAnswer, WriteAnswer,
+  ErrorAnswer, FateValue, HistoryValue, Query, ReadAnswer, WriteAnswer,
 } from '../../actors/ports.js'
+import type { ForkReport, QuarantineItem } from '../../machines/books.js'
 import type { LogEntry, MemoryEdge, MemoryNode, Operation } from '../../machines/memory.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { nameFault, subjects } from '../../machines/subjects.js'
@@ -16,7 +17,7 @@ import { NotSafeError, ReadError } from './errors.js'
 import type { ResendRefused, Resent } from './guard.js'
 import { encodedHeaders } from './headers.js'
 import { Operator } from './operator.js'
-import type { AdminAnswer, AdminRequest } from './operator.js'
+import type { AdminAnswer, AdminRequest, SpaceOrder } from './operator.js'
 import { Protection } from './protection.js'
 import type { Unsafe } from './protection.js'
 import { Requests } from './requests.js'
@@ -78,7 +79,10 @@ export type QueryValue<Q extends Query> =
     : Q['type'] extends 'GetEdges' ? MemoryEdge[]
       : Q['type'] extends 'ListNodes' ? MemoryNode[]
         : Q['type'] extends 'GetHistory' ? HistoryValue
-          : LogEntry[]
+          : Q['type'] extends 'GetForks' ? ForkReport[]
+            : Q['type'] extends 'GetQuarantine' ? QuarantineItem[]
+              : Q['type'] extends 'GetFate' ? FateValue
+                : LogEntry[]
 
 export type ReadResult<Q extends Query> = Omit<ReadAnswer, 'value'> & { value: QueryValue<Q> }
 
@@ -227,6 +231,17 @@ export class EngramClient {
     request: AdminRequest, options?: { node?: string; timeoutMs?: number },
   ): Promise<AdminAnswer> {
     return this.#operator.admin(request, options)
+  }
+
+  /**
+   * Sends an operator's request to the node that reigns over its space; looks again where that has
+   * changed meanwhile.
+   * @throws AdminError
+   */
+  adminAtPrimary(
+    request: SpaceOrder, options?: { timeoutMs?: number; deadlineMs?: number },
+  ): Promise<AdminAnswer> {
+    return this.#operator.adminAtPrimary(request, options)
   }
 
   /**

@@ -1,4 +1,5 @@
 /** What operators ask of nodes: status of all, and changes (`engram.v1.admin.<node>`). */
+import { setTimeout as delay } from 'node:timers/promises'
 import { createInbox } from 'nats'
 import type { NatsConnection } from 'nats'
 import type { AckLevel, SpaceSettings } from '../../machines/protocol.js'
@@ -30,10 +31,33 @@ export type AdminRequest =
     readonly force?: boolean
   }
   | { readonly type: 'drain' }
+  /** Takes the salvages of the node into the log, where the space waits for that order. */
+  | { readonly type: 'reconcile'; readonly space: string }
+  | SpaceOrder
   /** Names of the actors that run. Only where the node was started with chaos allowed. */
   | { readonly type: 'listActors' }
   /** Ends an actor as if it had thrown. Only where the node was started with chaos allowed. */
   | { readonly type: 'killActor'; readonly actor: string }
+
+/** For the node that reigns over the space. */
+export type SpaceOrder =
+  /** Gives a fork report up. */
+  | { readonly type: 'closeFork'; readonly space: string; readonly epoch: number }
+  | {
+    readonly type: 'applyQuarantined' | 'discardQuarantined'
+    readonly space: string
+    readonly id: string
+  }
+  | { readonly type: 'setSpace'; readonly space: string; readonly settings: SettingsChange }
+
+/** What is to change, and nothing else; null removes a bound. */
+export interface SettingsChange extends Partial<Pick<
+  SpaceSettings, 'ack' | 'minInSync' | 'whenUnderReplicated' | 'reconcile'>> {
+  readonly maxLoss?: Bounds<NonNullable<SpaceSettings['maxLoss']>>
+  readonly keys?: Bounds<NonNullable<SpaceSettings['keys']>>
+}
+
+type Bounds<T> = { readonly [K in keyof T]?: number | null }
 
 export interface SpaceListing {
   readonly space: string
@@ -54,12 +78,21 @@ export interface AdminAnswer {
   readonly actors?: readonly string[]
   readonly epoch?: number
   readonly primary?: string | null
+  /** The node has begun to take its salvages in. */
+  readonly started?: boolean
+  /** As they are now. */
+  readonly settings?: SpaceSettings
   readonly message?: string
 }
 
 /** Answers come within a heartbeat or so; past this quiet, whoever has not answered is away. */
 const quietMs = 150
 const gatherMs = 600
+/** A failover is over long before. */
+const primaryDeadlineMs = 8000
+const lookAgainMs = 100
+/** Refused for who was asked, before anything was done. */
+const elsewhere: ReadonlySet<string> = new Set(['NOT_PRIMARY', 'NO_RESPONDERS', 'NO_NODES'])
 
 export class Operator {
   constructor(readonly connection: NatsConnection, readonly inboxPrefix: string) {}
@@ -91,6 +124,39 @@ export class Operator {
     if (said?.ok === true) return said
     throw new AdminError(said?.code ?? 'INTERNAL',
       said?.message ?? `the answer of ${node} is not understood`, said?.retryable ?? false)
+  }
+
+  /**
+   * To the node that reigns over the space; looks again while none does.
+   * @throws AdminError
+   */
+  async adminAtPrimary(
+    request: SpaceOrder, options: { timeoutMs?: number; deadlineMs?: number } = {},
+  ): Promise<AdminAnswer> {
+    const endMs = performance.now() + (options.deadlineMs ?? primaryDeadlineMs)
+    for (;;) {
+      try {
+        return await this.admin(request, { ...options, node: await this.#primaryOf(request.space) })
+      } catch (error) {
+        // What was not answered may have been done.
+        const isElsewhere = error instanceof AdminError && elsewhere.has(error.code)
+        if (!isElsewhere || performance.now() + lookAgainMs > endMs) throw error
+      }
+      await delay(lookAgainMs)
+    }
+  }
+
+  async #primaryOf(space: string): Promise<string> {
+    const { nodes, spaces } = mergeStatus(await this.reports())
+    const found = spaces.find(({ id }) => id === space)
+    const reigns = found?.members.find(({ role }) => role === 'primary')
+    if (reigns) return reigns.node
+    if (nodes.length === 0) {
+      throw new AdminError('NO_NODES', 'no Engram node answers on this NATS server', true)
+    }
+    if (!found) throw new AdminError('UNKNOWN_SPACE', `no node knows the space ${space}`, false)
+    throw new AdminError('NOT_PRIMARY',
+      `${space} has no primary that answers${found.blocked ? `: ${found.blocked}` : ''}`, true)
   }
 
   async #request(node: string, request: AdminRequest, timeoutMs: number): Promise<Uint8Array> {

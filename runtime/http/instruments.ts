@@ -34,6 +34,8 @@ export const instruments: readonly Instrument[] = [
   counter('promotions', 'Promotions that this member won.', ['space']),
   distribution('promotionMs', 'From the vacancy noticed to the first write accepted.'),
   counter('forks', 'Forks that this member truncated; each is kept in a salvage file.', ['space']),
+  counter('reconciledWrites', 'Writes of forks that this primary accounted for, by what became of '
+    + 'them and who brought them.', ['space', 'outcome', 'via']),
   counter('divergences',
     'Acks of a member whose digest differs from the primary\'s at the same sequence.', ['space']),
   counter('gaps', 'Frames that did not follow on the log of this member, and were asked again.'),

@@ -9,7 +9,7 @@ export type ToldKind =
   | 'promotion'
   /** A reign begins or ends; `handover`: it was planned. */
   | 'reign' | 'handover'
-  /** A member gives entries up that the reigning primary does not have. */
+  /** A member gives entries up that the reigning primary does not have; what becomes of them. */
   | 'fork'
   | 'inSync' | 'alert'
   /** A node is lost, back, draining, or away from NATS. */
@@ -62,7 +62,17 @@ interface Change {
 
 const alertSchema = z.object({
   kind: z.string(), node: z.string(), message: z.string(), atMs: z.number(),
+  epoch: z.number().optional().catch(undefined),
 })
+
+/** Alerts that tell of a course of events, rather than call for help. */
+const courses: ReadonlyMap<string, { readonly kind: ToldKind; readonly begins: string }> = new Map([
+  ['inSyncShrunk', { kind: 'inSync', begins: 'the in-sync set shrinks;' }],
+  ['inSyncGrown', { kind: 'inSync', begins: 'the in-sync set grows;' }],
+  ['forkReportOpened', { kind: 'fork', begins: 'a fork report is open:' }],
+  ['forkReportClosed', { kind: 'fork', begins: 'a fork report is closed:' }],
+  ['quarantined', { kind: 'fork', begins: 'writes go to the quarantine:' }],
+])
 
 const promotionSteps: Readonly<Record<string, string>> = {
   surveying: 'asks the in-sync members how far they are',
@@ -104,12 +114,12 @@ export class Story {
   onAlert(space: string, data: Uint8Array): void {
     const alert = alertSchema.safeParse(parse(data))
     if (!alert.success) return
-    const { kind, node, message, atMs } = alert.data
-    const isInSync = kind === 'inSyncShrunk' || kind === 'inSyncGrown'
-    const grown = kind === 'inSyncGrown' ? 'grows' : 'shrinks'
-    const text = isInSync ? `${space}: the in-sync set ${grown}; ${message}`
+    const { kind, node, message, atMs, epoch } = alert.data
+    const course = courses.get(kind)
+    const text = course ? `${space}: ${course.begins} ${message}`
       : `ALERT ${kind}: ${space}, says ${node}: ${message}`
-    this.tell(atMs, isInSync ? 'inSync' : 'alert', text, { node, space, alert: kind })
+    this.tell(atMs, course?.kind ?? 'alert', text,
+      { node, space, ...(epoch === undefined ? {} : { epoch }), alert: kind })
   }
 
   /** @param atMs when it came: announcements carry no time */

@@ -31,6 +31,12 @@ export class Responder {
   readonly graph = new Map<string, unknown>()
   script: Script = () => null
   onRead: (() => object) | null = null
+  /** Value of a query; undefined leaves it to the rules. */
+  onQuery: ((query: Record<string, unknown>) => unknown) | null = null
+  /** Answer to an order; null leaves it to the rules. */
+  onAdmin: ((order: Record<string, unknown>) => object | null) | null = null
+  /** What the status says beside the rest. */
+  told: Partial<MemberStatus> = {}
   epoch = 1
   sequence = 0
   /** Highest safe sequence; null: all that is answered is safe. */
@@ -108,6 +114,7 @@ export class Responder {
       },
       forks: 0, salvages: 0, blocked: null, arbiter: 'reachable', promotions: 1,
       lastPromotionMs: 120,
+      ...this.told,
     }
   }
 
@@ -183,6 +190,8 @@ export class Responder {
   }
 
   #value(query: { readonly type?: string; readonly nodeId?: string }): unknown {
+    const own = this.onQuery?.({ ...query })
+    if (own !== undefined) return own
     if (query.type !== 'GetHistory') return this.graph.get(query.nodeId ?? '') ?? null
     const history = [...this.history, { epoch: this.epoch, last: Math.max(this.sequence, 1) }]
     return { history, safeSequence: this.safe ?? this.sequence }
@@ -191,6 +200,8 @@ export class Responder {
   #admin(message: Msg): void {
     const request = JSON.parse(Buffer.from(message.data).toString()) as { type: string }
     this.admins.push(request)
+    const own = this.onAdmin?.({ ...request }) ?? null
+    if (own) return this.#answer(message, own)
     if (request.type === 'createSpace') return this.#answer(message, { ok: true, created: true })
     if (request.type === 'promote') {
       return this.#answer(message, {

@@ -101,7 +101,9 @@ test('alert rules: the kinds of alerts that they match are sent', () => {
 test('alert rules: what must not go unnoticed has one', () => {
   const names = rules.map(({ alert }) => alert)
   for (const name of ['NoPrimary', 'UnderReplicated', 'ReplicationLag', 'LossWindow', 'ReadOnly',
-    'Divergence', 'Tilt', 'ArbiterLost']) assert.ok(names.includes(`Engram${name}`), name)
+    'Divergence', 'Tilt', 'ArbiterLost', 'ForkReportOpen']) {
+    assert.ok(names.includes(`Engram${name}`), name)
+  }
 })
 
 test('alert rules hold against made series (promtool, where it is)', () => {
@@ -171,7 +173,8 @@ test('dashboard: lag, loss window, members, failovers, latency, journal and aler
   const text = dashboard.panels.flatMap((panel) => panel.targets ?? []).map((t) => t.expr).join('\n')
   for (const name of ['replication_lag_seconds', 'replication_lag_bytes', 'loss_window_seconds',
     'in_sync_members', 'promotions_total', 'writes_total', 'durable_ack_seconds_bucket',
-    'journal_flush_seconds_bucket', 'alerts_total']) assert.match(text, `engram_${name}`)
+    'journal_flush_seconds_bucket', 'alerts_total', 'fork_reports_open', 'quarantined_writes',
+    'reconciled_writes_total', 'salvages_waiting']) assert.match(text, `engram_${name}`)
 })
 
 test.run()

@@ -135,6 +135,24 @@ http('telemetry: counters and distributions in base units, labels fitted', async
   assert.match(body, 'engram_frame_bytes_sum 1000')
 })
 
+http('metrics of forks: nothing is zero, and is there all the same', async () => {
+  const of = async (): Promise<string[]> => (await get('/metrics')).body.split('\n')
+    .filter((line) => /^engram_(fork_reports|quarantined|salvages_w|reconciled)/.test(line))
+  assert.equal(await of(), [
+    'engram_fork_reports_open{space="demo"} 0', 'engram_quarantined_writes{space="demo"} 0',
+    'engram_salvages_waiting{space="demo"} 0',
+  ])
+  const books = { open: 2, quarantined: 7, waiting: 30, salvagesWaiting: 3, reports: [] }
+  report = { ...report, spaces: report.spaces.map((member) => ({ ...member, books })) }
+  metrics.telemetry.count('reconciledWrites', 5,
+    { space: 'demo', outcome: 'merged', via: 'salvage' })
+  assert.equal(await of(), [
+    'engram_fork_reports_open{space="demo"} 2', 'engram_quarantined_writes{space="demo"} 7',
+    'engram_salvages_waiting{space="demo"} 3',
+    'engram_reconciled_writes_total{space="demo",outcome="merged",via="salvage"} 5',
+  ])
+})
+
 http('an address in use is told with a remedy; one that is none is refused', async () => {
   try {
     await startHttpServer({ address: `127.0.0.1:${server.port}`, routes: {} })

@@ -153,6 +153,22 @@ test('alerts, changes of the in-sync set; what is no alert is passed over', () =
   ])
 })
 
+test('what becomes of forks is told as that, and not as a call for help', () => {
+  const { story, lines } = storyKit()
+  const alert = (kind: string, message: string, more: object = {}) => story.onAlert('demo',
+    Buffer.from(JSON.stringify({ kind, space: 'demo', node: 'n2', message, atMs: 5, ...more })))
+  alert('forkReportOpened', 'epoch 3 of n1, at least 10 entries', { epoch: 3 })
+  alert('quarantined', '1 write of epoch 3', { epoch: 'x' })
+  alert('forkReportClosed', 'epoch 3 is reconciled')
+  alert('constructor', 'no kind of alert')
+  assert.equal(lines.map(({ kind, text, epoch }) => [kind, text, epoch]), [
+    ['fork', 'demo: a fork report is open: epoch 3 of n1, at least 10 entries', 3],
+    ['fork', 'demo: writes go to the quarantine: 1 write of epoch 3', undefined],
+    ['fork', 'demo: a fork report is closed: epoch 3 is reconciled', undefined],
+    ['alert', 'ALERT constructor: demo, says n2: no kind of alert', undefined],
+  ])
+})
+
 test('a reign is told once, a resignation with its reason, a stale announcement not', () => {
   const { story, texts } = storyKit()
   const older = announcement({ assignment: { ...assignment, epoch: 3 } })

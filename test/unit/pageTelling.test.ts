@@ -2,9 +2,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Announcement } from '../../machines/protocol.js'
+import { booksStatusOf } from '../../runtime/forks.js'
 import type { Frame } from '../../runtime/page/protocol.js'
 import { Telling } from '../../runtime/page/telling.js'
 import type { FrameOf } from '../support/page.js'
+import { report as forkReport, salvage } from './forksKit.js'
 import { envelope, report, transition } from './pageKit.js'
 
 const test = suite('page telling')
@@ -114,6 +116,20 @@ test('the connection to NATS: each change once, and as it is for who comes later
   assert.equal(of('broker').map(({ state }) => state), ['disconnected', 'connected'])
   assert.equal(telling.present().map((frame) => frame.kind === 'broker' && frame.state),
     ['connected'])
+})
+
+test('forks are told with the status, and to who comes later', () => {
+  const { telling, of } = kit()
+  const books = booksStatusOf({
+    openReportCount: 1, quarantineCount: 2, reports: () => [forkReport({ salvages: [salvage()] })],
+  })
+  telling.onReports([report('n1', { books }), report('n2')])
+  const [told] = of('status')
+  const [space] = told?.status?.spaces ?? []
+  assert.equal(space?.forks, { open: 1, quarantined: 2, waiting: 9 })
+  assert.equal(space?.openReports?.map(({ epoch, node, atLeast }) => [epoch, node, atLeast]),
+    [[3, 'n1', 10]])
+  assert.equal(telling.present(), [told])
 })
 
 test.run()

@@ -157,6 +157,7 @@ test('series: the primary has no lag, and nobody has without one', () => {
   assert.equal(series.commit, [6, 6, null])
   assert.equal(series.durable, [7, null, null])
   assert.equal(series.lossEntries, [3, 3, null])
+  assert.equal([series.lossBytes, series.lossMs], [[1_234, 1_234, null], [4, 4, null]])
   assert.equal([flow.times, flow.writesPerSecond, flow.p50], [[1.5], [90], [null]])
   assert.equal(seriesOf(recorded(script).measured, 'demo', 1_200, 1_800).status.times, [])
 })

@@ -92,6 +92,16 @@ test('a picture: nodes, the space, its members with bars, events', () => {
   assert.match(shown, /^03:04:05 {2}demo {2}inSyncShrunk: in sync: n1, n3$/m)
 })
 
+test('forks: a line where a space has some, and none where it has not', () => {
+  const forks = { open: 2, quarantined: 1, waiting: 0 }
+  const some = status({ spaces: [space('demo', { forks })] })
+  assert.match(text(viewLines(view({ status: some }), wide)),
+    /^ {2}2 open fork reports: engram forks demo\n {2}1 write in quarantine: engram quarantine/m)
+  assert.match(plainLines(some, atMs)[0] ?? '', ', 2 open fork reports: engram forks demo, 1 write')
+  const none = status({ spaces: [space('demo', { forks: { open: 0, quarantined: 0, waiting: 0 } })] })
+  assert.not.match(text(viewLines(view({ status: none }), wide)), 'fork')
+})
+
 test('lag bars: empty at none, something at little, full and red from the alert on', () => {
   const bar = (over: Partial<ClusterMember>): readonly [string, string] => {
     const { spaces } = status({ spaces: [space('demo', { members: [

@@ -16,6 +16,7 @@ export interface SpaceSeries {
     readonly durable: Values
     readonly safe: Values
     readonly lossEntries: Values
+    readonly lossBytes: Values
     readonly lossMs: Values
   }
   readonly flow: {
@@ -35,7 +36,8 @@ export function seriesOf(
   const status = {
     times: [] as number[], lagMs: nodes.map((): Values => []),
     lagBytes: nodes.map((): Values => []), commit: [] as Values, durable: [] as Values,
-    safe: [] as Values, lossEntries: [] as Values, lossMs: [] as Values,
+    safe: [] as Values, lossEntries: [] as Values, lossBytes: [] as Values,
+    lossMs: [] as Values,
   }
   const flow = {
     times: [] as number[], writesPerSecond: [] as Values, p50: [] as Values, p99: [] as Values,
@@ -66,6 +68,7 @@ export function seriesOf(
     status.durable.push(primary?.durableSequence || null)
     status.safe.push(shown?.safeSequence ?? null)
     status.lossEntries.push(shown?.lossWindow.entries ?? null)
+    status.lossBytes.push(shown?.lossWindow.bytes ?? null)
     status.lossMs.push(shown?.lossWindow.ms ?? null)
   }
   return { nodes, status, flow }

@@ -5,6 +5,7 @@ import { clockText, countText, lossText, msText } from '../../model/words.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../../../status.js'
 import { hrefOf } from '../route.js'
 import { at, entries, fileName, link, shownMs, state } from '../store.js'
+import { Forks } from './forks.js'
 import { kindsOfMarks, MessageMarks } from './marks.js'
 
 /** Entries of the timeline that are shown here. */
@@ -51,6 +52,7 @@ export function ClusterView() {
         <div class="scroll" tabIndex={0} role="region" aria-labelledby="spaces-title">
           <SpaceTable spaces={status.spaces} /></div>
       </section>
+      <Forks spaces={status.spaces} />
       <Latest />
     </>
   )

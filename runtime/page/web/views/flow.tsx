@@ -1,5 +1,7 @@
 import { bytesText, countText, lossText, msText } from '../../model/words.js'
 import { seriesOf } from '../../model/series.js'
+import type { SpaceSeries } from '../../model/series.js'
+import type { ClusterSpace } from '../../../status.js'
 import { amend, route } from '../route.js'
 import { recording, shownMs, state } from '../store.js'
 import { Plot } from './plot.js'
@@ -19,6 +21,34 @@ function linesOf(
 
 function alertAt(value: number | undefined) {
   return value === undefined ? null : { value, text: 'alert' }
+}
+
+interface LossPlot {
+  readonly title: string
+  readonly name: string
+  readonly values: readonly (number | null)[]
+  /** Answers wait from here on. */
+  readonly most: number | undefined
+  readonly format: (value: number) => string
+}
+
+/** In writes, and in each measure in which the space bounds it. */
+function lossPlots({ maxLoss }: ClusterSpace, series: SpaceSeries['status']): LossPlot[] {
+  const bytes: LossPlot = {
+    title: 'Loss window, bytes', name: 'bytes', values: series.lossBytes, most: maxLoss?.bytes,
+    format: bytesText,
+  }
+  const age: LossPlot = {
+    title: 'Loss window, age', name: 'oldest', values: series.lossMs, most: maxLoss?.ms,
+    format: msText,
+  }
+  return [
+    {
+      title: 'Loss window', name: 'writes', values: series.lossEntries, most: maxLoss?.entries,
+      format: countText,
+    },
+    ...[bytes, age].filter(({ most }) => most !== undefined),
+  ]
 }
 
 export function FlowView() {
@@ -67,9 +97,11 @@ export function FlowView() {
           lines={[{ name: 'durable', colour: '--primary', values: series.durable },
             { name: 'commit', colour: '--replica', values: series.commit },
             { name: 'safe', colour: '--promoting', values: series.safe }]} />
-        <Plot title="Loss window" times={series.times} range={range} format={countText}
-          lines={[{ name: 'writes', colour: '--lagging', values: series.lossEntries,
-            isFilled: true }]} />
+        {lossPlots(space, series).map(({ title, name, values, most, format }) => (
+          <Plot key={title} title={title} times={series.times} range={range} format={format}
+            threshold={most === undefined ? null : { value: most, text: 'maxLoss' }}
+            lines={[{ name, colour: '--lagging', values, isFilled: true }]} />
+        ))}
       </div>
     </div>
   )

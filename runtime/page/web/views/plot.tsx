@@ -54,7 +54,8 @@ export function Plot(props: PlotProps) {
   }, [names, props.title, theme.value])
   useEffect(() => {
     plot.current?.setData(dataOf(props))
-  }, [props.times.length, props.times.at(-1), props.range.toS, props.range.fromS])
+  }, [props.times.length, props.times.at(-1), props.range.toS, props.range.fromS,
+    props.threshold?.value])
   return (
     <figure class="plot" data-plot={props.title}>
       <figcaption><b>{props.title}</b>
@@ -62,10 +63,15 @@ export function Plot(props: PlotProps) {
           <span key={name}><i class="dot" style={{ background: `var(${of})` }} aria-hidden="true" />
             {name} <b class="number">{lastOf(values, props.format)}</b></span>
         ))}</span></figcaption>
-      <div ref={box} role="img" aria-label={`${props.title}: ${props.lines.map(({ name, values }) =>
-        `${name} ${lastOf(values, props.format)}`).join(', ')}`} />
+      <div ref={box} role="img" aria-label={labelOf(props)} />
     </figure>
   )
+}
+
+function labelOf({ title, lines, threshold, format }: PlotProps): string {
+  const values = lines.map(({ name, values: of }) => `${name} ${lastOf(of, format)}`)
+  const line = threshold ? [`${threshold.text} at ${format(threshold.value)}`] : []
+  return `${title}: ${[...values, ...line].join(', ')}`
 }
 
 function lastOf(values: readonly (number | null)[], format: (value: number) => string): string {

@@ -1,0 +1,220 @@
+/** engram forks, engram forks close | reconcile */
+import type { Command } from 'commander'
+import type { ForkReport } from '../../machines/books.js'
+import type { EngramClient } from '../client/client.js'
+import { AdminError } from '../client/errors.js'
+import { atRiskText, openReportOf, waitingWrites, waitText } from '../forks.js'
+import type { ConnectionFlags } from '../settings.js'
+import type { ClusterSpace, ClusterStatus } from '../status.js'
+import { CliError, connectionOptions, duration, exit, jsonOption, whole } from './context.js'
+import type { Action, Context } from './context.js'
+import { endingOf } from './errors.js'
+import { checkSpaceName } from './space.js'
+import { showCount, table } from './text.js'
+
+interface ForksFlags extends ConnectionFlags {
+  readonly deadline: number
+  readonly json?: boolean
+}
+
+type OrderFlags = ConnectionFlags & { readonly json?: boolean }
+
+export function addForks(program: Command, context: Context): void {
+  const forks = connectionOptions(program.command('forks').argument('[space]', 'default: all'))
+    // Options after the name of a subcommand are its own, though it shares them with this one.
+    .enablePositionalOptions()
+    .summary('account for writes that a failover left behind')
+    .description('A reign that ends without a handover may have acknowledged writes that the next '
+      + 'one does not have: a fork. Each such reign has a report: how many writes are at risk, '
+      + 'what became of those that came back, and what it still waits for.')
+    .option('--deadline <duration>', 'for each space', duration, 10_000)
+    .addOption(jsonOption())
+    .addHelpText('after', `
+Examples:
+  engram forks
+  engram forks demo                 # and what its open reports wait for
+  engram forks close demo 3         # give up what epoch 3 has not brought back
+  engram forks reconcile demo       # take salvages in, where the space waits for that order
+  engram forks --json | jq '.spaces[].reports[] | select(.outcome == null)'`)
+    .action(context.act((space: string | undefined, flags: ForksFlags) =>
+      show(context, space, flags)))
+  connectionOptions(forks.command('close').argument('<space>')
+    .argument('<epoch>', 'of the reign that ended', whole(1, Number.MAX_SAFE_INTEGER)))
+    .summary('give a fork report up')
+    .description('Closes the report as dismissed: what its reign acknowledged and did not bring '
+      + 'back is counted as lost. For a disk that is gone for good.')
+    .addOption(jsonOption())
+    .action(context.act((space: string, epoch: number, _flags: OrderFlags, command: Command) =>
+      close(context, space, epoch, command.optsWithGlobals())))
+  connectionOptions(forks.command('reconcile').argument('<space>'))
+    .summary('take salvages into the log')
+    .description('Has every node that keeps salvages of the space offer them now: for spaces '
+      + 'with reconcile manual, which wait for this order.')
+    .addOption(jsonOption())
+    .action(context.act((space: string, _flags: OrderFlags, command: Command) =>
+      reconcile(context, space, command.optsWithGlobals())))
+}
+
+// ------------------------------------------------------------------ what there is
+
+interface SpaceForks {
+  readonly id: string
+  readonly reports: readonly ForkReport[]
+  /** In quarantine now. */
+  readonly quarantined: number
+}
+
+/** Spaces that are asked at the same time. */
+const askedMax = 16
+
+async function show(
+  context: Context, name: string | undefined, flags: ForksFlags,
+): Promise<Action> {
+  if (name !== undefined) checkSpaceName(name)
+  return await context.withClient(flags, async (client) => {
+    const status = await client.status()
+    const ids = name === undefined ? idsOf(client, status) : [name]
+    const found: SpaceForks[] = []
+    let faults = 0
+    const ask = async (id: string): Promise<void> => {
+      const { value } = await client.read(id, { type: 'GetForks' }, { deadlineMs: flags.deadline })
+      const said = status.spaces.find((space) => space.id === id)
+      found.push({ id, reports: value, quarantined: said?.forks?.quarantined ?? 0 })
+    }
+    const left = [...ids]
+    await Promise.all(Array.from({ length: askedMax }, async () => {
+      for (let id = left.shift(); id !== undefined; id = left.shift()) {
+        try {
+          await ask(id)
+        } catch (error) {
+          // One space that has no primary must not hide the others.
+          if (name !== undefined) throw error
+          faults += 1
+          context.note(`${id} is left out: ${endingOf(error).message}`)
+        }
+      }
+    }))
+    const spaces = ids.flatMap((id) => found.find((one) => one.id === id) ?? [])
+    if (flags.json) context.printJson({ spaces })
+    else print(context, spaces, name, status)
+    return faults === 0 ? exit.ok : exit.failed
+  })
+}
+
+function idsOf(client: EngramClient, status: ClusterStatus): string[] {
+  if (status.nodes.length > 0) return status.spaces.map(({ id }) => id)
+  throw new CliError(`no Engram node answers on ${client.connection.getServer()}`,
+    'Start one with `engram up` or `engram node`, or name another server with --nats.')
+}
+
+function print(
+  context: Context, spaces: readonly SpaceForks[], name: string | undefined, status: ClusterStatus,
+): void {
+  const some = spaces.filter(({ reports, quarantined }) => reports.length > 0 || quarantined > 0)
+  if (some.length === 0) {
+    return context.note(`no forks${name === undefined ? '' : ` of ${name}`}: every reign was `
+      + 'handed over, or brought all it had')
+  }
+  context.print(some.map((one) => {
+    const said = status.spaces.find(({ id }) => id === one.id)
+    return [
+      ...(name === undefined ? [`SPACE ${one.id}`] : []),
+      ...(one.reports.length > 0 ? [reportTable(one.reports)] : []),
+      ...(one.quarantined > 0 ? [`${showCount(one.quarantined)} in quarantine: `
+        + `engram quarantine list ${one.id}`] : []),
+      ...(name === undefined ? [] : waits(one, said)),
+    ].join('\n')
+  }).join('\n\n'))
+}
+
+function reportTable(reports: readonly ForkReport[]): string {
+  return table(
+    ['EPOCH', 'PRIMARY', 'FORK POINT', 'AT RISK', 'RESENT', 'MERGED', 'SUPERSEDED', 'QUARANTINED',
+      'WAITING', 'LOST', 'STATE', 'OPENED'],
+    reports.map((report) => [
+      String(report.epoch), report.node,
+      `(${report.forkPoint.epoch}, ${report.forkPoint.sequence})`,
+      atRiskText(openReportOf(report)), ...[report.resent, report.merged, report.superseded,
+        report.quarantined, waitingWrites(report)].map(showCount),
+      report.outcome === null ? '-' : lostText(report), report.outcome ?? 'open',
+      new Date(report.openedAtMs).toISOString(),
+    ]))
+}
+
+/** Zero is exact where the report says so itself; anything else is a lower bound. */
+function lostText({ lost }: ForkReport): string {
+  return lost === 0 ? '0' : `at least ${showCount(lost)}`
+}
+
+/** What the open reports wait for, and why the others were closed. */
+function waits({ id, reports }: SpaceForks, said: ClusterSpace | undefined): string[] {
+  const told = said ?? { id, members: [] }
+  const lines = reports.map((report) => {
+    const text = report.outcome === null ? waitText(openReportOf(report), told) : report.reason
+    return text === '' ? '' : `  epoch ${report.epoch}: ${text}`
+  }).filter((line) => line !== '')
+  return lines.length === 0 ? [] : ['', ...lines]
+}
+
+// ------------------------------------------------------------------ orders
+
+async function close(
+  context: Context, space: string, epoch: number, flags: OrderFlags,
+): Promise<void> {
+  checkSpaceName(space)
+  await context.withClient(flags, async (client) => {
+    const answer = await client.adminAtPrimary({ type: 'closeFork', space, epoch })
+      .catch((error: unknown) => {
+        if (!(error instanceof AdminError) || error.code !== 'INVALID_OPERATION') throw error
+        throw new CliError(`${error.message} [${error.code}]`, `See them: engram forks ${space}`)
+      })
+    if (flags.json) context.printJson(answer)
+    else context.print(answer.message ?? `the report on epoch ${epoch} of ${space} is closed`)
+  })
+}
+
+type NodeAnswer = { readonly node: string; readonly started: boolean }
+  | { readonly node: string; readonly fault: string }
+
+async function reconcile(context: Context, space: string, flags: OrderFlags): Promise<Action> {
+  checkSpaceName(space)
+  return await context.withClient(flags, async (client) => {
+    const status = await client.status()
+    const known = status.spaces.find(({ id }) => id === space)
+    if (status.nodes.length > 0 && !known) {
+      throw new AdminError('UNKNOWN_SPACE', `no node knows the space ${space}`, false)
+    }
+    // Who was a member once may have salvages too.
+    const answered = status.nodes.filter(({ pid }) => pid !== null).map(({ id }) => id)
+    if (answered.length === 0) idsOf(client, status)
+    const nodes = await Promise.all(answered.map((node) => ordered(client, node, space)))
+    if (flags.json) context.printJson({ nodes })
+    else for (const answer of nodes) context.print(answerText(answer, space))
+    const away = known?.members.filter(({ node }) => !answered.includes(node)) ?? []
+    for (const { node } of away) {
+      context.note(`${node} does not answer: what it keeps waits until it is back`)
+    }
+    return nodes.some((answer) => 'fault' in answer) ? exit.failed : exit.ok
+  })
+}
+
+async function ordered(
+  client: EngramClient, node: string, space: string,
+): Promise<NodeAnswer> {
+  try {
+    const { started } = await client.admin({ type: 'reconcile', space }, { node })
+    return { node, started: started ?? false }
+  } catch (error) {
+    // A node that does not hold the space has nothing of it.
+    if (error instanceof AdminError && error.code === 'UNKNOWN_SPACE') {
+      return { node, started: false }
+    }
+    return { node, fault: endingOf(error).message }
+  }
+}
+
+function answerText(answer: NodeAnswer, space: string): string {
+  if ('fault' in answer) return `${answer.node}: ${answer.fault}`
+  return answer.started ? `${answer.node} takes its salvages of ${space} in`
+    : `${answer.node} has nothing of ${space} to take in`
+}

@@ -1,0 +1,105 @@
+/** engram space set */
+import { InvalidArgumentError, Option } from 'commander'
+import type { Command } from 'commander'
+import { showSettings } from '../../actors/spaceSettings.js'
+import type { AckLevel } from '../../machines/protocol.js'
+import type { SettingsChange } from '../client/operator.js'
+import type { ConnectionFlags } from '../settings.js'
+import type { Reconcile } from '../status.js'
+import { connectionOptions, jsonOption, usage, whole } from './context.js'
+import type { Context } from './context.js'
+import { ackOption, checkSpaceName } from './space.js'
+
+interface SetFlags extends ConnectionFlags {
+  readonly ack?: AckLevel
+  readonly minInSync?: number
+  readonly maxLossEntries?: Bound
+  readonly maxLossBytes?: Bound
+  readonly maxLossMs?: Bound
+  readonly keysMs?: Bound
+  readonly keysCount?: Bound
+  readonly whenUnderReplicated?: 'accept' | 'wait' | 'refuse'
+  readonly reconcile?: Reconcile
+  readonly json?: boolean
+}
+
+/** `none` removes it. A word, since commander takes null for an option without a value. */
+type Bound = number | 'none'
+
+/** @param space the command `engram space` */
+export function addSpaceSet(space: Command, context: Context): void {
+  connectionOptions(space.command('set').argument('<name>'))
+    .summary('change settings of a space')
+    .description('Changes the settings that are named, while the space goes on; the others stay.')
+    .addOption(ackOption('default level of answers to writes'))
+    .option('--min-in-sync <n>', 'committed writes are refused while fewer members are in sync',
+      whole(1, 16))
+    .option('--max-loss-entries <n|none>', 'answers wait while so many acknowledged entries are '
+      + 'not yet on two members', bound)
+    .option('--max-loss-bytes <n|none>', 'the same, in bytes', bound)
+    .option('--max-loss-ms <n|none>', 'the same, while one is as old as this', bound)
+    .addOption(new Option('--when-under-replicated <what>', 'while only one member is in sync '
+      + 'writes are accepted, or wait for their answers, or are refused')
+      .choices(['accept', 'wait', 'refuse']))
+    .addOption(new Option('--reconcile <what>', 'writes of a fork that comes back are taken into '
+      + 'the log at once, when ordered (engram forks reconcile), or only kept')
+      .choices(['automatic', 'manual', 'off']))
+    .option('--keys-ms <n|none>', 'an idempotency key is known for so long (none: a day)', bound)
+    .option('--keys-count <n|none>', 'so many idempotency keys are known (none: a million)', bound)
+    .addOption(jsonOption())
+    .addHelpText('after', `
+Examples:
+  engram space set demo --max-loss-entries 1000 --when-under-replicated wait
+  engram space set demo --max-loss-entries none
+  engram space set demo --reconcile manual`)
+    .action(context.act((name: string, flags: SetFlags) => set(context, name, flags)))
+}
+
+async function set(context: Context, name: string, flags: SetFlags): Promise<void> {
+  checkSpaceName(name)
+  const settings = changeOf(flags)
+  if (Object.keys(settings).length === 0) {
+    throw usage('nothing to change', 'Name a setting: engram space set --help')
+  }
+  await context.withClient(flags, async (client) => {
+    const answer = await client.adminAtPrimary({ type: 'setSpace', space: name, settings })
+    if (flags.json) context.printJson(answer)
+    else context.print(answer.settings ? `space ${name}: ${showSettings(answer.settings)}`
+      : answer.message ?? `space ${name} is changed`)
+  })
+}
+
+/** What is named, and nothing else. */
+function changeOf(flags: SetFlags): SettingsChange {
+  const { ack, minInSync, whenUnderReplicated, reconcile } = flags
+  const maxLoss = given({
+    entries: valueOf(flags.maxLossEntries), bytes: valueOf(flags.maxLossBytes),
+    ms: valueOf(flags.maxLossMs),
+  })
+  const keys = given({ ms: valueOf(flags.keysMs), count: valueOf(flags.keysCount) })
+  return given({
+    ack, minInSync, whenUnderReplicated, reconcile,
+    maxLoss: Object.keys(maxLoss).length > 0 ? maxLoss : undefined,
+    keys: Object.keys(keys).length > 0 ? keys : undefined,
+  })
+}
+
+function given<T extends object>(fields: T): Partial<T> {
+  return Object.fromEntries(Object.entries(fields)
+    .filter(([, value]) => value !== undefined)) as Partial<T>
+}
+
+function valueOf(bound: Bound | undefined): number | null | undefined {
+  return bound === 'none' ? null : bound
+}
+
+/** Parser of a bound. */
+function bound(text: string): Bound {
+  if (text === 'none') return text
+  try {
+    return whole(1, Number.MAX_SAFE_INTEGER)(text)
+  } catch {
+    throw new InvalidArgumentError(
+      `It must be a whole number from 1 to ${Number.MAX_SAFE_INTEGER}, or none.`)
+  }
+}
