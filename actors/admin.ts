@@ -296,7 +296,18 @@ function settingsOf(order: Order): SpaceSettings {
   throw new AdminRefusal('INVALID_OPERATION', settings)
 }
 
-/** What is asked for is changed, the rest stays; null takes a setting away. */
+/** What is asked for is changed, the rest stays, within bounds too; null takes away. */
+function changed(present: Order, asked: Order): Order {
+  const next = { ...present }
+  for (const [name, value] of Object.entries(asked)) {
+    const isObject = typeof value === 'object' && value !== null
+    const inner = isObject ? changed(next[name] as Order ?? {}, value as Order) : value
+    if (inner === null || (isObject && Object.keys(inner as Order).length === 0)) delete next[name]
+    else next[name] = inner
+  }
+  return next
+}
+
 async function setSpace(order: Order, primary: PrimaryRole): Promise<Answer> {
   const { settings: asked } = order
   if (typeof asked !== 'object' || asked === null || Array.isArray(asked)) {
@@ -305,9 +316,7 @@ async function setSpace(order: Order, primary: PrimaryRole): Promise<Answer> {
   if ('replicas' in asked) {
     throw new AdminRefusal('INVALID_OPERATION', 'replicas cannot be changed')
   }
-  const changed = Object.entries({ ...primary.settings, ...asked })
-    .filter(([, value]) => value !== null)
-  const settings = settingsOf(Object.fromEntries(changed))
+  const settings = settingsOf(changed({ ...primary.settings }, { ...asked }))
   if (await primary.changeSettings(settings)) return { ok: true, settings }
   throw new AdminRefusal('ACK_TIMEOUT', 'the settings were not changed in time', true)
 }

@@ -133,7 +133,7 @@ export class ReadService {
     switch (query.type) {
       case 'GetEntries': return await this.entries(query.from, query.limit, sequence)
       case 'GetHistory': return this.history(sequence)
-      case 'GetForks': return { reports: store.reports(), quarantined: store.quarantineCount }
+      case 'GetForks': return store.reports()
       case 'GetQuarantine': return store.quarantine(query.after, query.limit)
       case 'GetFate': return await fateOf(query, this.member, view, async (at) =>
         (await this.entries(at, 1, at))[0])
