@@ -1,9 +1,11 @@
-import type { ForkNote, ForkOpening, OriginRecord, Reconciliation } from '../machines/books.js'
+import type {
+  ForkNote, ForkOpening, OriginRecord, Reconciliation, Version,
+} from '../machines/books.js'
 import { quarantineMax } from '../machines/books.js'
 import type { Starts } from '../machines/lineage.js'
 import type { LogEntry, Operation } from '../machines/memory.js'
 import { decide, defaultRule, relationTo } from '../machines/merge.js'
-import type { MergeRule } from '../machines/merge.js'
+import type { MergeRule, Relation } from '../machines/merge.js'
 import type { NodeId, Position } from '../machines/protocol.js'
 import { ForkBooks } from './forkBooks.js'
 import type { Ingest, Reconciled } from './ingest.js'
@@ -93,9 +95,10 @@ export class Reconciler {
     let sequence = ingest.nextSequence
     for (const { operation, origin, timestamp } of writes) {
       const when = timestamp ?? books.noLaterThan(origin.epoch)
+      const meeting = new Meeting(
+        relationTo(origin, books.sharedWith(origin, starts), starts))
       const { operation: result, ...decision } = decide(
-        { operation, origin, timestamp: when }, view,
-        relationTo(origin, books.sharedWith(origin, starts), starts), this.rule)
+        { operation, origin, timestamp: when }, view, meeting.relation, this.rule)
       if (decision.outcome === 'quarantined' || decision.displaces !== 'nothing') {
         if (member.store.quarantineCount >= quarantineMax) return null
       }
@@ -109,8 +112,8 @@ export class Reconciler {
       operations.push(result)
       encoded.push(frames.encodeEntry(result, reconciliation))
       reconciliations.push(reconciliation)
+      this.tell(reconciliation, meeting.met)
     }
-    this.tell(reconciliations)
     return { operations, encoded, key, reconciliations }
   }
 
@@ -131,12 +134,10 @@ export class Reconciler {
   }
 
   /** Each outcome is counted, and the debug log says who met whom. */
-  private tell(reconciliations: readonly Reconciliation[]): void {
+  private tell({ origin, outcome, via, displaces, by }: Reconciliation, met: Meeting['met']): void {
     const { member: { context: { ports }, space } } = this.options
-    for (const { origin, outcome, via, displaces, by } of reconciliations) {
-      ports.telemetry.count('reconciledWrites', 1, { space, outcome, via })
-      ports.logger.debug({ space, origin, outcome, via, displaces, by }, 'a write comes home')
-    }
+    ports.telemetry.count('reconciledWrites', 1, { space, outcome, via })
+    ports.logger.debug({ space, origin, outcome, via, displaces, by, met }, 'a write comes home')
   }
 
   /** A deployment's own rule that fails, or gives what no client could write, decides nothing. */
@@ -176,6 +177,19 @@ export class Reconciler {
   noted(note: ForkNote): AcceptedRequest {
     const { frames } = this.options.member.context.ports
     return { operations: [note], encoded: [frames.encodeEntry(note, null)], key: null }
+  }
+}
+
+/** Remembers what a write met where it wanted to be, and how they relate. */
+class Meeting {
+  readonly met: { readonly version: Version; readonly relation: Relation }[] = []
+
+  constructor(private readonly relate: (version: Version) => Relation) {}
+
+  readonly relation = (version: Version): Relation => {
+    const relation = this.relate(version)
+    this.met.push({ version, relation })
+    return relation
   }
 }
 
