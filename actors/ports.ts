@@ -228,7 +228,7 @@ export interface FrameOrigin {
   readonly epoch: number
   readonly first: number
   readonly previousEpoch: number
-  /** Who numbers these entries; its component of the clock counts them. */
+  /** Component of the clock that counts these entries: `n1`, or `n1@3`; who numbers them. */
   readonly node: string
   /** Vector clock before the first entry. */
   readonly clock: Readonly<Record<string, number>>
