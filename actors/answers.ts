@@ -1,4 +1,4 @@
-import type { AckLevel } from '../machines/protocol.js'
+import type { AckLevel, Position } from '../machines/protocol.js'
 import type { NodeContext } from './context.js'
 import type { BusMessage, ClientCodec, Encoding, ErrorAnswer, ErrorCode } from './ports.js'
 
@@ -36,6 +36,19 @@ export function errorAnswer(
 export function isForAnotherReign(message: BusMessage, epoch: number): boolean {
   const wanted = message.header('Engram-Epoch')
   return Boolean(wanted) && Number(wanted) !== epoch
+}
+
+/** A place in a log, in a header; leading zeros would give one place several names. */
+const placeRule = /^([1-9][0-9]{0,15})\/([1-9][0-9]{0,15})$/
+
+/**
+ * `Engram-Origin: <epoch>/<sequence>`: where a write that is sent again was logged first, as its
+ * answer said; the sequence is that of the request's last operation. Null when it is no place.
+ */
+export function originOf(header: string): Position | null {
+  const [, epoch, sequence] = placeRule.exec(header)?.map(Number) ?? []
+  return Number.isSafeInteger(epoch) && Number.isSafeInteger(sequence)
+    ? { epoch: epoch!, sequence: sequence! } : null
 }
 
 /** What tells JSON from MessagePack when the gate never saw the payload: its first byte. */
