@@ -8,7 +8,7 @@ import type {
   WriteAnswer,
 } from '../../actors/ports.js'
 import type { Operation } from '../../machines/memory.js'
-import { decodeRequest, encodingOf, withoutMark } from './gateDecode.js'
+import { decodeRequest, encodingOf, short, withoutMark } from './gateDecode.js'
 import { queryOf } from './gateQuery.js'
 import {
   isFields, keyFault, operationFault, operationReason, unknownField, type Fields,
@@ -94,7 +94,7 @@ function operation(value: unknown): Decoded<Operation> {
   try {
     copy = structuredClone(value)
   } catch (error) {
-    return { ok: false, reason: `the operation is not plain data: ${(error as Error).message}` }
+    return { ok: false, reason: `the operation is not plain data: ${short(error)}` }
   }
   const reason = operationFault(copy)
   return reason === null ? { ok: true, value: copy as Operation } : { ok: false, reason }
