@@ -42,10 +42,17 @@ export function isForAnotherReign(message: BusMessage, epoch: number): boolean {
   return Boolean(wanted) && Number(wanted) !== epoch
 }
 
-/** `Engram-Origin: <epoch>/<sequence>` of a request's last operation; null: it is none. */
+/** A place in a log, in a header; leading zeros would give one place several names. */
+const placeRule = /^([1-9][0-9]{0,15})\/([1-9][0-9]{0,15})$/
+
+/**
+ * `Engram-Origin: <epoch>/<sequence>`: where a write that is sent again was logged first, as its
+ * answer said; the sequence is that of the request's last operation. Null when it is no place.
+ */
 export function originOf(header: string): Position | null {
-  const [, epoch, sequence] = /^(\d{1,15})\/(\d{1,15})$/.exec(header) ?? []
-  return epoch && sequence ? { epoch: Number(epoch), sequence: Number(sequence) } : null
+  const [, epoch, sequence] = placeRule.exec(header)?.map(Number) ?? []
+  return Number.isSafeInteger(epoch) && Number.isSafeInteger(sequence)
+    ? { epoch: epoch!, sequence: sequence! } : null
 }
 
 /** What tells JSON from MessagePack when the gate never saw the payload: its first byte. */

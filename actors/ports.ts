@@ -4,8 +4,8 @@
  */
 import type {
   AckLevel, AckMessage, Announcement, Assignment, AssignmentAt, EpochSpan, Heartbeat, JoinAnswer,
-  NodeIdentity, PingAnswer, PingRequest, PingRequestAnswer, Position, Reigning, SurveyAnswer,
-  SurveyRequest, WalHeader,
+  NodeIdentity, PingAnswer, PingRequest, PingRequestAnswer, Position, ReconcileAnswer, Reigning,
+  SurveyAnswer, SurveyRequest, WalHeader,
 } from '../machines/protocol.js'
 import type {
   ForkNote, ForkReport, OriginRecord, QuarantineItem, Reconciliation, Version,
@@ -228,7 +228,7 @@ export interface FrameOrigin {
   readonly epoch: number
   readonly first: number
   readonly previousEpoch: number
-  /** Who numbers these entries; its component of the clock counts them. */
+  /** Component of the clock that counts these entries: `n1`, or `n1@3`; who numbers them. */
   readonly node: string
   /** Vector clock before the first entry. */
   readonly clock: Readonly<Record<string, number>>
@@ -535,6 +535,8 @@ export interface ClientCodec {
     data: Uint8Array, contentType: string | undefined, key: string | undefined,
   ): Gated<AcceptedRequest>
   query(data: Uint8Array, contentType: string | undefined): Gated<Query>
+  /** A value that code of a deployment returned: the rules are those of `write`. A copy. */
+  operation(value: unknown): Decoded<Operation>
   encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array
   encode(value: ErrorAnswer | ReadAnswer | object, encoding: Encoding): Uint8Array
 }
@@ -555,6 +557,7 @@ export interface ControlCodec {
   surveyAnswer(bytes: Uint8Array): Decoded<SurveyAnswer>
   ackMessage(bytes: Uint8Array): Decoded<AckMessage>
   joinAnswer(bytes: Uint8Array): Decoded<JoinAnswer>
+  reconcileAnswer(bytes: Uint8Array): Decoded<ReconcileAnswer>
   announcement(bytes: Uint8Array): Decoded<Announcement>
   assignment(bytes: Uint8Array): Decoded<Assignment>
   nodeIdentity(bytes: Uint8Array): Decoded<NodeIdentity>

@@ -10,6 +10,8 @@ import { Salvage } from './salvage.js'
 
 /** A request waits this long for its answer, ms: writes have to become durable. */
 const requestMs = 2000
+/** Salvages of one offer: the others follow when these are taken. */
+const offeredMax = 128
 /** After a request without an answer. */
 const retryMs = 300
 
@@ -135,8 +137,10 @@ export class ReconciliationRole {
   /** Reads what is new among the files of the space; one that cannot be read hides no others. */
   private async open(): Promise<void> {
     const { space, uuid, self, context: { ports } } = this.member
+    // The oldest: what is offered once is offered again until it is taken.
     const found = (await ports.salvages.list())
       .filter(({ header }) => header.space === space && header.uuid === uuid)
+      .toSorted((a, b) => a.header.savedAtMs - b.header.savedAtMs).slice(0, offeredMax)
     const salvages = new Map<string, Salvage>()
     for (const { name } of found) {
       if (this.unusable.has(name)) continue

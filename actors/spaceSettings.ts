@@ -3,6 +3,7 @@ import type { MaxLoss, SpaceSettings } from '../machines/protocol.js'
 
 const levels = ['memory', 'durable', 'committed'] as const
 const modes = ['accept', 'wait', 'refuse'] as const
+const reconciling = ['automatic', 'manual', 'off'] as const
 const maxLossKeys = ['entries', 'bytes', 'ms'] as const
 const retentionKeys = ['ms', 'count'] as const
 
@@ -11,7 +12,9 @@ const retentionKeys = ['ms', 'count'] as const
  * @returns the settings, or in words what is wrong with them
  */
 export function spaceSettingsOf(order: Readonly<Record<string, unknown>>): SpaceSettings | string {
-  const { replicas = 2, ack = 'durable', maxLoss, whenUnderReplicated, keys } = order
+  const {
+    replicas = 2, ack = 'durable', maxLoss, whenUnderReplicated, reconcile, keys,
+  } = order
   if (!isWhole(replicas, 0, 15)) return 'replicas is a whole number from 0 to 15'
   const rf = replicas + 1
   const { minInSync = Math.min(2, rf) } = order
@@ -19,6 +22,9 @@ export function spaceSettingsOf(order: Readonly<Record<string, unknown>>): Space
   if (!isOneOf(levels, ack)) return `ack is one of ${levels.join(', ')}`
   if (whenUnderReplicated !== undefined && !isOneOf(modes, whenUnderReplicated)) {
     return `whenUnderReplicated is one of ${modes.join(', ')}`
+  }
+  if (reconcile !== undefined && !isOneOf(reconciling, reconcile)) {
+    return `reconcile is one of ${reconciling.join(', ')}`
   }
   const bound = boundsOf<MaxLoss>('maxLoss', maxLossKeys, maxLoss)
   if (typeof bound === 'string') return bound
@@ -28,16 +34,18 @@ export function spaceSettingsOf(order: Readonly<Record<string, unknown>>): Space
     replicas, ack, minInSync,
     ...(bound && { maxLoss: bound }),
     ...(whenUnderReplicated && { whenUnderReplicated }),
+    ...(reconcile && { reconcile }),
     ...(retention && { keys: retention }),
   }
 }
 
 /** In words, for people. */
 export function showSettings(settings: SpaceSettings): string {
-  const { replicas, ack, minInSync, maxLoss, whenUnderReplicated, keys } = settings
+  const { replicas, ack, minInSync, maxLoss, whenUnderReplicated, reconcile, keys } = settings
   return `replicas ${replicas}, ack ${ack}, minInSync ${minInSync}`
     + (maxLoss ? `, maxLoss ${showBounds(maxLoss)}` : '')
     + (whenUnderReplicated ? `, whenUnderReplicated ${whenUnderReplicated}` : '')
+    + (reconcile ? `, reconcile ${reconcile}` : '')
     + (keys ? `, keys kept for ${showBounds(keys)}` : '')
 }
 

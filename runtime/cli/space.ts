@@ -2,7 +2,7 @@
 import { Option } from 'commander'
 import type { Command } from 'commander'
 import { showSettings } from '../../actors/spaceSettings.js'
-import type { AckLevel } from '../../machines/protocol.js'
+import type { AckLevel, SpaceSettings } from '../../machines/protocol.js'
 import { nameFault } from '../../machines/subjects.js'
 import type { ConnectionFlags } from '../settings.js'
 import { connectionOptions, jsonOption, usage, whole } from './context.js'
@@ -21,7 +21,8 @@ interface CreateFlags extends ConnectionFlags {
   readonly maxLossMs?: number
   readonly keysMs?: number
   readonly keysCount?: number
-  readonly whenUnderReplicated?: 'accept' | 'wait' | 'refuse'
+  readonly whenUnderReplicated?: SpaceSettings['whenUnderReplicated']
+  readonly reconcile?: SpaceSettings['reconcile']
   readonly json?: boolean
 }
 
@@ -50,6 +51,9 @@ export function addSpace(program: Command, context: Context): Command {
     .addOption(new Option('--when-under-replicated <what>', 'while only one member is in sync '
       + 'writes are accepted, or wait for their answers, or are refused (default: accept)')
       .choices(['accept', 'wait', 'refuse']))
+    .addOption(new Option('--reconcile <how>', 'writes that a failover left behind are taken into '
+      + 'the log by themselves, or when ordered, or stay in their salvages (default: automatic)')
+      .choices(['automatic', 'manual', 'off']))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -89,11 +93,12 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
       ...(flags.keysMs && { ms: flags.keysMs }),
       ...(flags.keysCount && { count: flags.keysCount }),
     }
-    const { whenUnderReplicated } = flags
+    const { whenUnderReplicated, reconcile } = flags
     const settings = {
       replicas, ack, minInSync,
       ...(Object.keys(maxLoss).length > 0 && { maxLoss }),
       ...(whenUnderReplicated && { whenUnderReplicated }),
+      ...(reconcile && { reconcile }),
       ...(Object.keys(keys).length > 0 && { keys }),
     }
     const answer = await client.admin({ type: 'createSpace', space: name, ...settings })

@@ -20,6 +20,8 @@ export type AdminRequest =
     readonly keys?: SpaceSettings['keys']
     /** Default `accept`. */
     readonly whenUnderReplicated?: SpaceSettings['whenUnderReplicated']
+    /** Default `automatic`. */
+    readonly reconcile?: SpaceSettings['reconcile']
   }
   | { readonly type: 'listSpaces' }
   | {

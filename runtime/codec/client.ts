@@ -4,33 +4,31 @@
  */
 import { Encoder } from '@msgpack/msgpack'
 import type {
-  AcceptedRequest, ClientCodec, Encoding, ErrorAnswer, ErrorCode, Gated, Query, ReadAnswer,
+  AcceptedRequest, ClientCodec, Decoded, Encoding, ErrorAnswer, ErrorCode, Gated, Query, ReadAnswer,
   WriteAnswer,
 } from '../../actors/ports.js'
 import type { Operation } from '../../machines/memory.js'
-import { decodeRequest, encodingOf, withoutMark } from './gateDecode.js'
+import { decodeRequest, encodingOf, short, withoutMark } from './gateDecode.js'
 import { queryOf } from './gateQuery.js'
-import { isFields, operationReason, unknownField, type Fields } from './gateValues.js'
+import {
+  isFields, keyFault, operationFault, operationReason, unknownField, type Fields,
+} from './gateValues.js'
 import { encodeOperation, JSON_TAG, MSGPACK_TAG, tagged } from './operation.js'
 
 export const REQUEST_BYTES_MAX = 256 * 1024
 export const OPERATIONS_MAX = 1000
-export const KEY_BYTES_MAX = 256
 /**
  * A batch is encoded anew for the log, where `0.1,` of JSON takes nine bytes instead of four. With
  * what a frame adds to 1,000 entries this stays below a frame's 512 KiB.
  */
 export const LOGGED_BYTES_MAX = 400 * 1024
 
-/** ASCII without control characters: the same bytes in every header parser. */
-const PRINTABLE = /^[\x20-\x7e]+$/
-
 const encoder = new Encoder({ ignoreUndefined: true })
 
 type Refused = Gated<never>
 
 export function createClientCodec(): ClientCodec {
-  return { write, query, encodeWriteAnswer, encode }
+  return { write, query, operation, encodeWriteAnswer, encode }
 }
 
 function write(
@@ -39,13 +37,13 @@ function write(
   const encoding = encodingOf(data, contentType)
   const decoded = decodeChecked(data, encoding)
   if ('ok' in decoded) return decoded
-  if (key !== undefined && (key.length > KEY_BYTES_MAX || !PRINTABLE.test(key))) {
-    const rule = `1 to ${KEY_BYTES_MAX} printable ASCII characters`
-    return refused(encoding, 'INVALID_OPERATION', `Nats-Msg-Id must have ${rule}`)
+  const keyReason = key === undefined ? null : keyFault(key)
+  if (keyReason !== null) {
+    return refused(encoding, 'INVALID_OPERATION', `Nats-Msg-Id ${keyReason}`)
   }
   const { value, bytes } = decoded
   if (isFields(value) && 'operations' in value) return batch(value, encoding, key ?? null)
-  const reason = operationReason(value, '')
+  const reason = operationFault(value)
   if (reason !== null) return refused(encoding, 'INVALID_OPERATION', reason)
   // As the client sent it. Safe since reading it back is the very decoding whose outcome was
   // checked: of a key that is there twice, say, both take the last.
@@ -88,6 +86,18 @@ function query(data: Uint8Array, contentType: string | undefined): Gated<Query> 
   const value = queryOf(decoded.value)
   return typeof value === 'string'
     ? refused(encoding, 'INVALID_OPERATION', value) : { ok: true, encoding, value }
+}
+
+/** A copy, taken before the check: what is checked cannot change any more. */
+function operation(value: unknown): Decoded<Operation> {
+  let copy: unknown
+  try {
+    copy = structuredClone(value)
+  } catch (error) {
+    return { ok: false, reason: `the operation is not plain data: ${short(error)}` }
+  }
+  const reason = operationFault(copy)
+  return reason === null ? { ok: true, value: copy as Operation } : { ok: false, reason }
 }
 
 function decodeChecked(

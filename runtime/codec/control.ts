@@ -5,29 +5,47 @@
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import type { z } from 'zod'
 import type { ControlCodec, Decoded } from '../../actors/ports.js'
-import type { Assignment, NodeIdentity } from '../../machines/protocol.js'
+import type { AckMessage, Assignment, NodeIdentity } from '../../machines/protocol.js'
 import * as schemas from './schemas.js'
-import { structureFault } from './structure.js'
+import { isSliceAhead, structureFault } from './structure.js'
 
 const { bounds } = schemas
 
 /** Of arbiter records, and of the assignment within an announcement. */
 const recordVersion = 1
 
+/** What a message may take before its fields are looked at. */
+interface Limits {
+  readonly bytes: number
+  readonly depth: number
+  readonly mapEntries: number
+}
+
+const limits: Limits = { bytes: bounds.messageBytes, depth: 8, mapEntries: bounds.peers }
+/** Of a slice: it holds operations, with metadata, which may be nested 8 deep. */
+const sliceLimits: Limits = {
+  bytes: bounds.sliceBytes, depth: 16, mapEntries: bounds.metadataEntries,
+}
+
 /**
- * Encoding throws RangeError above 256 KiB: a peer would refuse it (a bug of the sender).
- * Decoding never throws; a refusal names the field.
+ * Encoding throws RangeError above 256 KiB, of a slice above `bounds.sliceBytes`: a peer would
+ * refuse it (a bug of the sender). Decoding never throws; a refusal names the field.
  */
 export function controlCodec(): ControlCodec {
   const encoder = new Encoder({ ignoreUndefined: true })
-  const unpack = unpacker()
+  const unpack = unpacker(limits)
+  const unpackSlice = unpacker(sliceLimits)
   const message = <T>(schema: z.ZodType<T>) => (bytes: Uint8Array): Decoded<T> => {
     const raw = unpack(bytes)
     return raw.ok ? check(schema, raw.value) : raw
   }
   return {
-    encode: (value) => bounded(encoder.encode(value)),
-    encodeRecord: (record) => bounded(Buffer.from(JSON.stringify(record))),
+    encode: (value) => {
+      if (field(value, 'kind') !== 'slice') return bounded(encoder.encode(value), limits.bytes)
+      // First, so that who receives it can tell it before looking at all of it.
+      return bounded(encoder.encode({ kind: 'slice', ...value }), sliceLimits.bytes)
+    },
+    encodeRecord: (record) => bounded(Buffer.from(JSON.stringify(record)), limits.bytes),
     heartbeat: message(schemas.heartbeat),
     pingAnswer: message(schemas.pingAnswer),
     pingRequest: message(schemas.pingRequest),
@@ -35,14 +53,18 @@ export function controlCodec(): ControlCodec {
     surveyRequest: message(schemas.surveyRequest),
     surveyAnswer: message(schemas.surveyAnswer),
     joinAnswer: message(schemas.joinAnswer),
+    reconcileAnswer: message(schemas.reconcileAnswer),
     ackMessage: (bytes) => {
-      const raw = unpack(bytes)
+      const isSlice = isSliceAhead(bytes)
+      const raw = isSlice ? unpackSlice(bytes) : unpack(bytes)
       if (!raw.ok) return raw
       const kind = field(raw.value, 'kind')
-      if (kind !== 'ack' && kind !== 'nack' && kind !== 'join') {
-        return refuse('kind: is not ack, nack or join')
+      // A field that is there twice is what it says last.
+      if (isSlice && kind !== 'slice') return refuse('kind: says two things')
+      if (typeof kind !== 'string' || !Object.hasOwn(schemas.ackMessages, kind)) {
+        return refuse('kind: is not ack, nack, join, offer or slice')
       }
-      return check(schemas.ackMessages[kind], raw.value)
+      return check(schemas.ackMessages[kind as AckMessage['kind']], raw.value)
     },
     announcement: (bytes) => {
       const raw = unpack(bytes)
@@ -55,17 +77,19 @@ export function controlCodec(): ControlCodec {
   }
 }
 
-function unpacker(): (bytes: Uint8Array) => Decoded<unknown> {
+function unpacker({ bytes: bytesMax, depth, mapEntries }: Limits): (
+  bytes: Uint8Array,
+) => Decoded<unknown> {
   const decoder = new Decoder({
-    maxStrLength: bounds.messageBytes,
+    maxStrLength: bytesMax,
     maxBinLength: 0,
     maxExtLength: 0,
     maxArrayLength: bounds.epochs,
-    maxMapLength: bounds.peers,
+    maxMapLength: mapEntries,
   })
   return (bytes) => {
-    if (bytes.length > bounds.messageBytes) return refuse(tooLong(bytes.length))
-    const fault = structureFault(bytes)
+    if (bytes.length > bytesMax) return refuse(tooLong(bytes.length, bytesMax))
+    const fault = structureFault(bytes, depth)
     if (fault) return refuse(`no MessagePack: ${fault}`)
     try {
       return { ok: true, value: decoder.decode(bytes) }
@@ -76,7 +100,7 @@ function unpacker(): (bytes: Uint8Array) => Decoded<unknown> {
 }
 
 function record<T>(schema: z.ZodType<T>, bytes: Uint8Array): Decoded<T> {
-  if (bytes.length > bounds.messageBytes) return refuse(tooLong(bytes.length))
+  if (bytes.length > limits.bytes) return refuse(tooLong(bytes.length, limits.bytes))
   let value: unknown
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
@@ -113,13 +137,13 @@ function refuse(reason: string): { ok: false; reason: string } {
   return { ok: false, reason: reason.length > 300 ? `${reason.slice(0, 300)}…` : reason }
 }
 
-function bounded(bytes: Uint8Array): Uint8Array {
-  if (bytes.length > bounds.messageBytes) throw new RangeError(tooLong(bytes.length))
+function bounded(bytes: Uint8Array, bytesMax: number): Uint8Array {
+  if (bytes.length > bytesMax) throw new RangeError(tooLong(bytes.length, bytesMax))
   return bytes
 }
 
-function tooLong(length: number): string {
-  return `${length} bytes are more than ${bounds.messageBytes}`
+function tooLong(length: number, bytesMax: number): string {
+  return `${length} bytes are more than ${bytesMax}`
 }
 
 function textOf(error: unknown): string {

@@ -3,8 +3,9 @@ import type { AcceptedRequest, Frame, FrameBuilder, FrameOrigin } from '../../ac
 import { asBuffer, isSafe, writeSafe, writeUuid } from './frameBytes.js'
 import {
   encodeOrigin, ENTRY_HEADER_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC,
-  FRAME_VERSION, KIND_ENTRIES, KIND_EPOCH_START, NO_KEY, refusePlace,
+  FRAME_VERSION_BOOKS, FRAME_VERSION_PLAIN, KIND_ENTRIES, KIND_EPOCH_START, NO_KEY, refusePlace,
 } from './frameLayout.js'
+import { BOOKS_TAG } from './operation.js'
 
 /**
  * Room in front of the entries for the header and the origin: entries are encoded once, straight
@@ -24,8 +25,11 @@ export class EntryBuffer implements FrameBuilder {
   #base = 0
   #delta = 0
   #sealed = false
+  #version: number
 
-  constructor(readonly kind: number) {}
+  constructor(readonly kind: number, versionAtLeast = FRAME_VERSION_PLAIN) {
+    this.#version = versionAtLeast
+  }
 
   get count(): number {
     return this.#count
@@ -83,7 +87,7 @@ export class EntryBuffer implements FrameBuilder {
     if (frame.length > FRAME_BYTES_MAX) throw new RangeError('bug: the frame exceeds 1 MiB')
     this.#sealed = true
     frame.writeUInt32LE(FRAME_MAGIC, 0)
-    frame[8] = FRAME_VERSION
+    frame[8] = this.#version
     frame[9] = this.kind
     frame.writeUInt16LE(0, 10)
     frame.writeUInt32LE(frame.length, 12)
@@ -123,6 +127,7 @@ export class EntryBuffer implements FrameBuilder {
     b.writeUInt16LE(key === null ? NO_KEY : keyBytes, at + 12)
     if (keyBytes > 0) b.write(key!, body, 'utf8')
     b.set(operation, body + keyBytes)
+    if (operation[0] === BOOKS_TAG) this.#version = FRAME_VERSION_BOOKS
     this.#end = body + keyBytes + operation.length
   }
 

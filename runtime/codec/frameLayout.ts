@@ -1,12 +1,12 @@
 /**
- * Layout of a frame, version 1. The checksum comes right after the magic, so that it covers the
+ * Layout of a frame. The checksum comes right after the magic, so that it covers the
  * version, kind and flags as well. All integers are little-endian.
  *
  * | offset | bytes | field |
  * |---|---|---|
  * | 0 | 4 | magic `EGFR` |
  * | 4 | 4 | CRC32C of all that follows |
- * | 8 | 1 | format version |
+ * | 8 | 1 | format version, see below |
  * | 9 | 1 | kind: 1 entries, 2 epochStart |
  * | 10 | 2 | flags, 0 |
  * | 12 | 4 | total length in bytes |
@@ -17,20 +17,27 @@
  * | 56 | 8 | base timestamp, ms since 1970 |
  * | 64 | 4 | count of entries |
  * | 68 | 4 | length of the origin |
- * | 72 |   | origin: MessagePack map {node, clock}: writer, and clock before the first entry |
+ * | 72 |   | origin: MessagePack map {node, clock}: the clock before the first entry, and which |
+ * |    |   | component of it counts the entries (machines/vectorClock.ts) |
  * |    |   | entries |
  *
  * An entry: length of the rest (4), timestamp minus base (6), operations of the request on its
- * first entry, else 0 (2), length of the key or 0xffff for none (2), key, operation as encoded.
+ * first entry, else 0 (2), length of the key or 0xffff for none (2), key, operation as encoded
+ * (operation.ts).
+ *
+ * Version 2 is of frames that members which know only version 1 cannot understand, and so refuse:
+ * those with an entry of tag 2, and epoch starts that tell of forks. All others are of version 1,
+ * byte for byte as before, so that a cluster can be upgraded node by node.
  */
 import { crc32c } from '@node-rs/crc32'
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import type { Frame } from '../../actors/ports.js'
 import { asBuffer, isSafe, readSafe, readUuid } from './frameBytes.js'
-import { JSON_TAG, MSGPACK_TAG } from './operation.js'
+import { BOOKS_TAG, JSON_TAG } from './operation.js'
 
 export const FRAME_MAGIC = 0x52464745
-export const FRAME_VERSION = 1
+export const FRAME_VERSION_PLAIN = 1
+export const FRAME_VERSION_BOOKS = 2
 export const FRAME_HEADER_BYTES = 72
 /** What NATS takes by default; builders are sealed at half of it (section 4, flow control). */
 export const FRAME_BYTES_MAX = 1024 * 1024
@@ -42,8 +49,9 @@ export const KIND_EPOCH_START = 2
 const NODE_BYTES_MAX = 256
 const CLOCK_NODES_MAX = 1024
 
-/** Writer of a frame's entries, and the vector clock before the first of them. */
+/** Who numbers a frame's entries, and the vector clock before the first of them. */
 export interface Origin {
+  /** Component of the clock: `n1`, or `n1@3`. */
   readonly node: string
   readonly clock: Readonly<Record<string, number>>
 }
@@ -61,7 +69,7 @@ export function encodeOrigin(origin: Origin): Uint8Array {
   return encoder.encodeSharedRef({ node: origin.node, clock: origin.clock })
 }
 
-/** Entries the writer had written before; own properties only, a node may be called `valueOf`. */
+/** What the component had counted before; own properties only, a node may be called `valueOf`. */
 export function componentOf(origin: Origin): number {
   return Object.hasOwn(origin.clock, origin.node) ? origin.clock[origin.node]! : 0
 }
@@ -100,8 +108,8 @@ export function peekFrame(bytes: Uint8Array): Frame | string {
   if (b.length > FRAME_BYTES_MAX) return `longer than a frame may be: ${b.length} bytes`
   if (b.readUInt32LE(0) !== FRAME_MAGIC) return 'not a frame: wrong magic'
   const version = b[8]!
-  if (version > FRAME_VERSION) {
-    return `frame format version ${version}; this node understands up to ${FRAME_VERSION}: `
+  if (version > FRAME_VERSION_BOOKS) {
+    return `frame format version ${version}; this node understands up to ${FRAME_VERSION_BOOKS}: `
       + 'upgrade it'
   }
   if (version < 1) return `frame format version ${version} does not exist`
@@ -158,6 +166,8 @@ function refuseEntries(b: Buffer, start: number, count: number, base: number): s
   let at = start
   let delta = 0
   let openOfRequest = 0
+  const hasBooks = b[8] === FRAME_VERSION_BOOKS && b[9] === KIND_ENTRIES
+  const tagMax = hasBooks ? BOOKS_TAG : JSON_TAG
   for (let i = 0; i < count; i++) {
     if (at + ENTRY_HEADER_BYTES > b.length) return `entry ${i} reaches beyond the frame`
     const end = at + 4 + b.readUInt32LE(at)
@@ -173,7 +183,7 @@ function refuseEntries(b: Buffer, start: number, count: number, base: number): s
     }
     openOfRequest = (openOfRequest || operations) - 1
     const tag = b[operation]!
-    if (tag !== MSGPACK_TAG && tag !== JSON_TAG) return `entry ${i}: unknown encoding ${tag}`
+    if (tag > tagMax) return `entry ${i}: encoding ${tag}, of at most ${tagMax} here`
     at = end
   }
   if (openOfRequest !== 0) return 'the last request is not complete'

@@ -7,10 +7,12 @@ import type { WalHeader } from '../../machines/protocol.js'
 import { asBuffer, readSafe, writeSafe } from './frameBytes.js'
 import { EntryBuffer, entriesBuilder } from './frameBuilder.js'
 import {
-  componentOf, decodeOrigin, ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, KIND_EPOCH_START, NO_KEY,
-  peekFrame, refuseBody, type Origin,
+  componentOf, decodeOrigin, ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_VERSION_BOOKS,
+  FRAME_VERSION_PLAIN, KIND_EPOCH_START, NO_KEY, peekFrame, refuseBody, type Origin,
 } from './frameLayout.js'
-import { decodeOperationAt, MSGPACK_TAG, tagged } from './operation.js'
+import {
+  BOOKS_TAG, decodeBooksAt, decodeOperationAt, encodeEntry, MSGPACK_TAG, tagged,
+} from './operation.js'
 
 const WAL_MAGIC = 0x4c574745
 const WAL_VERSION = 1
@@ -22,16 +24,19 @@ export const WAL_HEADER_BYTES = 60
 
 export function createFrameCodec(): FrameCodec {
   return {
-    builder: entriesBuilder, epochStart, parse: parseFrame, entries: frameEntries,
+    builder: entriesBuilder, epochStart, encodeEntry, parse: parseFrame, entries: frameEntries,
     clockAfter, encodeWal, decodeWal,
   }
 }
 
 function epochStart(origin: FrameOrigin, reign: EpochStart, timestamp: number): Frame {
-  const builder = new EntryBuffer(KIND_EPOCH_START)
+  const { forks = [], ...plain } = reign
+  const hasForks = forks.length > 0
+  const builder = new EntryBuffer(KIND_EPOCH_START,
+    hasForks ? FRAME_VERSION_BOOKS : FRAME_VERSION_PLAIN)
+  const encoded = tagged(MSGPACK_TAG, encode(hasForks ? { ...plain, forks } : plain))
   // The builder looks at the encoded bytes only; an epoch start is no client operation.
-  builder.add({ operations: [], encoded: [tagged(MSGPACK_TAG, encode(reign))], key: null },
-    timestamp)
+  builder.add({ operations: [], encoded: [encoded], key: null }, timestamp)
   return builder.seal(origin)
 }
 
@@ -62,11 +67,17 @@ export function frameEntries(frame: Frame): LogEntry[] {
       writeId = keyLength === NO_KEY ? null : b.toString('utf8', operation, operation + keyLength)
       if (keyLength !== NO_KEY) operation += keyLength
     }
-    entries.push({
-      sequence, epoch: frame.epoch, timestamp: base + b.readUIntLE(at + 4, 6),
-      vectorClock: { ...origin.clock, [origin.node]: before + sequence - frame.first + 1 },
-      writeId, operation: decodeOperationAt(b, operation, end),
-    })
+    const timestamp = base + b.readUIntLE(at + 4, 6)
+    const vectorClock = { ...origin.clock, [origin.node]: before + sequence - frame.first + 1 }
+    if (b[operation] === BOOKS_TAG) {
+      const books = decodeBooksAt(b, operation, end)
+      entries.push({ sequence, epoch: frame.epoch, timestamp, vectorClock, writeId, ...books })
+    } else {
+      entries.push({
+        sequence, epoch: frame.epoch, timestamp, vectorClock, writeId,
+        operation: decodeOperationAt(b, operation, end),
+      })
+    }
     at = end
   }
   return entries
@@ -78,7 +89,7 @@ function clockAfter(frame: Frame): Record<string, number> {
   return { ...origin.clock, [origin.node]: after }
 }
 
-/** Who numbered the frame's entries. */
+/** Component of the vector clock that counts the frame's entries. */
 export function writerOf(frame: Frame): string {
   return originOf(asBuffer(frame.bytes)).node
 }

@@ -58,7 +58,7 @@ export function decodeRequest(
 }
 
 /** What a decoder says may quote the request: never more of it than a line. */
-function short(error: unknown): string {
-  const { message } = error as Error
+export function short(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
   return message.length <= REASON_LENGTH_MAX ? message : `${message.slice(0, REASON_LENGTH_MAX)}…`
 }

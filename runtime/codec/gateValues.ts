@@ -11,6 +11,10 @@ export const CONTENT_BYTES_MAX = 64 * 1024
 export const EMBEDDING_NUMBERS_MAX = 4096
 export const METADATA_BYTES_MAX = 16 * 1024
 export const METADATA_DEPTH_MAX = 8
+export const KEY_BYTES_MAX = 256
+
+/** ASCII without control characters. */
+const PRINTABLE = /^[\x20-\x7e]+$/
 
 /** Longest UTF-8 of one UTF-16 unit, and longest JSON of one (an escape such as \u001f). */
 const UTF8_FACTOR = 3
@@ -39,6 +43,17 @@ export function unknownField(field: string): string {
   return /^[A-Za-z0-9_]+$/.test(field) && field.length <= NAME_SHOWN
     ? `${field} is not a known field`
     : `${JSON.stringify(shown)} is not a known field`
+}
+
+/** Why a value, decoded or plain, is not an operation that the log may hold, or null. */
+export function operationFault(value: unknown): string | null {
+  return operationReason(value, '')
+}
+
+/** Of idempotency keys, which NATS carries in a header: the same bytes in every parser. */
+export function keyFault(key: unknown): string | null {
+  return typeof key === 'string' && key.length <= KEY_BYTES_MAX && PRINTABLE.test(key)
+    ? null : `must have 1 to ${KEY_BYTES_MAX} printable ASCII characters`
 }
 
 /** The operation at `path` ('' for a request of one). */

@@ -1,13 +1,18 @@
 /**
  * An operation as the log holds it: one tag byte, then MessagePack (0) or JSON (1). The tag is
  * what lets a single operation go into the log as the client sent it, without a second encode.
+ * Tag 2: a MessagePack map {operation, reconciliation}, where the latter may be absent; for notes
+ * on forks, and for operations with what became of them (machines/books.ts).
  */
 import { Decoder, Encoder } from '@msgpack/msgpack'
+import type { ForkNote, Reconciliation } from '../../machines/books.js'
 import type { Operation } from '../../machines/memory.js'
 import { asBuffer } from './frameBytes.js'
 
 export const MSGPACK_TAG = 0
 export const JSON_TAG = 1
+/** Since frame format version 2. */
+export const BOOKS_TAG = 2
 
 // Shared on purpose: making a codec per call costs more than a small operation.
 const encoder = new Encoder({ ignoreUndefined: true })
@@ -27,6 +32,18 @@ export function encodeOperation(operation: Operation): Uint8Array {
 }
 
 /**
+ * An operation with what became of it, or a note on a fork. What is neither goes in as any other
+ * operation does, so that members of the version before can read it.
+ */
+export function encodeEntry(
+  operation: Operation | ForkNote, reconciliation: Reconciliation | null,
+): Uint8Array {
+  if (operation.type !== 'ForkNote' && reconciliation === null) return encodeOperation(operation)
+  const entry = reconciliation === null ? { operation } : { operation, reconciliation }
+  return tagged(BOOKS_TAG, encoder.encodeSharedRef(entry))
+}
+
+/**
  * Reads what the gate put into the log. The bytes are trusted (section 6: checked once, at the
  * gate; on disk and wire the frame's checksum vouches for them), so a defect is a bug and throws.
  */
@@ -40,6 +57,17 @@ export function decodeOperationAt(bytes: Buffer, start: number, end: number): Op
   if (tag === JSON_TAG) return JSON.parse(bytes.toString('utf8', start + 1, end)) as Operation
   if (tag === MSGPACK_TAG) return decoder.decode(bytes.subarray(start + 1, end)) as Operation
   throw new Error(`bug: an operation with encoding tag ${tag}`)
+}
+
+interface Books {
+  readonly operation: Operation | ForkNote
+  readonly reconciliation?: Reconciliation
+}
+
+/** What of a log entry tag 2 at `start` holds. Throws on a defect, a bug. */
+export function decodeBooksAt(bytes: Buffer, start: number, end: number): Books {
+  const { operation, reconciliation } = decoder.decode(bytes.subarray(start + 1, end)) as Books
+  return reconciliation === undefined ? { operation } : { operation, reconciliation }
 }
 
 /** UTF-8 text of bytes that are known to be well-formed. */

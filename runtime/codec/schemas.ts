@@ -5,9 +5,12 @@
 import { z } from 'zod'
 import type {
   Ack, AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity, PingAnswer,
-  PingRequest, PingRequestAnswer, SurveyAnswer, SurveyRequest,
+  PingRequest, PingRequestAnswer, ReconcileAnswer, SalvageOffer, SalvageSlice, SurveyAnswer,
+  SurveyRequest,
 } from '../../machines/protocol.js'
+import type { Operation } from '../../machines/memory.js'
 import { nameFault } from '../../machines/subjects.js'
+import { keyFault, operationFault } from './gateValues.js'
 
 export const bounds = {
   messageBytes: 256 * 1024,
@@ -16,6 +19,18 @@ export const bounds = {
   /** Reigns in a log's history: two orders above what a bad month brings. */
   epochs: 8192,
   reasonChars: 4096,
+  /** Of a space on one member, in an offer. */
+  salvages: 256,
+  /**
+   * Whole requests only: 1,000 operations of 400 KiB in all, each with its key of 256 bytes and
+   * some 150 more. With the headers, it stays below 1 MB, the max_payload that NATS has.
+   */
+  sliceBytes: 896 * 1024,
+  sliceWrites: 1024,
+  /** In 16 KiB of JSON there are not more: "a":1, */
+  metadataEntries: 4096,
+  /** Reigns that ended without a handover, of which no report is committed. */
+  ended: 64,
 }
 
 const count = z.int().min(0)
@@ -28,11 +43,16 @@ const reason = z.string().max(bounds.reasonChars)
 
 const position = z.object({ epoch: count, sequence: count })
 const life = { incarnation: count, connection: count }
+const growing = 'must grow from span to span'
 const history = z.array(z.object({ epoch: count, last: count })).max(bounds.epochs)
-  .refine((spans) => spans.every((span, i) => {
+  .refine(grows, growing)
+
+function grows(spans: readonly { readonly epoch: number; readonly last: number }[]): boolean {
+  return spans.every((span, i) => {
     const before = spans[i - 1]
     return !before || (before.epoch < span.epoch && before.last <= span.last)
-  }), 'must grow from span to span')
+  })
+}
 
 const heard = z.tuple([count, count, count]).rest(z.unknown())
   .transform(([incarnation, connection, number]): [number, number, number] =>
@@ -109,9 +129,56 @@ const nack = z.object({
   reason,
 })
 
+/** It is written into the log, never into a path. */
+const fileName = z.string().regex(/^[A-Za-z0-9_.-]{1,248}$/, 'is no name of a salvage')
+
+const offer: z.ZodType<SalvageOffer> = z.object({
+  kind: z.literal('offer'),
+  space: name,
+  uuid: name,
+  node: name,
+  disk: name,
+  epoch: count,
+  number: count,
+  salvages: z.array(z.object({
+    name: fileName,
+    node: name,
+    common: position,
+    spans: z.array(z.object({ epoch: count, last: count, writes: count })).max(bounds.epochs)
+      .refine(grows, growing),
+  })).max(bounds.salvages),
+})
+
+/** Nothing enters the log that the gate would refuse, whoever brings it. */
+const operation = z.custom<Operation>((value) => operationFault(value) === null, {
+  error: ({ input }) => operationFault(input) ?? '',
+})
+const key = z.string().refine((text) => keyFault(text) === null, {
+  error: ({ input }) => keyFault(input) ?? '',
+})
+
+const slice: z.ZodType<SalvageSlice> = z.object({
+  kind: z.literal('slice'),
+  space: name,
+  uuid: name,
+  node: name,
+  epoch: count,
+  number: count,
+  salvage: fileName,
+  writes: z.array(z.object({
+    origin: z.object({
+      epoch: count.min(1), sequence: count.min(1), node: z.literal('').or(name),
+    }),
+    timestamp: count,
+    writeId: key.nullable(),
+    operation,
+  })).max(bounds.sliceWrites),
+  isLast: z.boolean(),
+})
+
 /** By `kind`; acks come by the thousand, so the kind is looked at before any schema. */
 export const ackMessages: Readonly<Record<AckMessage['kind'], z.ZodType<AckMessage>>> = {
-  ack, nack, join,
+  ack, nack, join, offer, slice,
 }
 
 export const joinAnswer: z.ZodType<JoinAnswer> = z.object({
@@ -126,6 +193,17 @@ export const joinAnswer: z.ZodType<JoinAnswer> = z.object({
   // Nodes of before do not tell it.
   endedEpoch: count.default(0),
   snapshotNeeded: z.boolean(),
+  reason,
+})
+
+export const reconcileAnswer: z.ZodType<ReconcileAnswer> = z.object({
+  kind: z.enum(['taken', 'busy', 'refused']),
+  number: count,
+  node: name,
+  epoch: count,
+  sequence: count,
+  retryAfterMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER),
+  isAutomatic: z.boolean(),
   reason,
 })
 
@@ -146,9 +224,13 @@ export const assignment: z.ZodType<Assignment> = z.object({
       entries: count.optional(), bytes: count.optional(), ms: count.optional(),
     }).optional(),
     whenUnderReplicated: z.enum(['accept', 'wait', 'refuse']).optional(),
+    reconcile: z.enum(['automatic', 'manual', 'off']).optional(),
     keys: z.object({ ms: count.optional(), count: count.optional() }).optional(),
   }),
   forced: z.boolean(),
+  start: position.optional(),
+  ended: z.array(z.object({ node: name, disk: name, epoch: count, start: position }))
+    .max(bounds.ended).optional(),
   nonce: token.min(1),
   writer: name,
 }).superRefine((record, context) => {

@@ -4,10 +4,10 @@
  * the bytes that are left, and nesting is bounded.
  * Source: the MessagePack specification, "Formats".
  */
-const depthMax = 8
+const depthDefault = 8
 
 /** @returns why the bytes are not exactly one well-formed value, or null */
-export function structureFault(bytes: Uint8Array): string | null {
+export function structureFault(bytes: Uint8Array, depthMax = depthDefault): string | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const remaining: number[] = [1]
   let at = 0
@@ -30,6 +30,23 @@ export function structureFault(bytes: Uint8Array): string | null {
   }
   return at === bytes.length ? null : 'bytes follow its end'
 }
+
+/**
+ * Whether the message is a map that begins with `kind: 'slice'`. A few bytes tell, so that bounds
+ * can be chosen before anything else is looked at.
+ */
+export function isSliceAhead(bytes: Uint8Array): boolean {
+  const head = bytes[0] ?? 0
+  if (head <= 0x80 || head >= 0x90) return false
+  for (let index = 0; index < sliceAhead.length; index += 1) {
+    if (bytes[index + 1] !== sliceAhead[index]) return false
+  }
+  return true
+}
+
+/** As MessagePack has it: strings of four and of five bytes. */
+const sliceAhead = Uint8Array.of(
+  0xa4, 0x6b, 0x69, 0x6e, 0x64, 0xa5, 0x73, 0x6c, 0x69, 0x63, 0x65)
 
 /** Bytes after the head byte that hold a length or a number; -1: binary, extensions, reserved. */
 function lengthOfHead(head: number): number {

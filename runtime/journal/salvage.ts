@@ -59,6 +59,7 @@ export function createSalvageFiles(
         await handle.close()
       }
     },
+    remove: (name) => remove(fileSystem, directory, name),
   }
 }
 
@@ -165,6 +166,13 @@ async function openSalvage(
     ignoreMissing(error)
     throw new SalvageNotFoundError(name)
   }
+}
+
+/** The directory is synced whether or not the file is there: who removed it may have died. */
+async function remove(fileSystem: FileSystem, directory: string, name: string): Promise<void> {
+  if (!NAME.test(name)) throw new SalvageNotFoundError(name)
+  await fileSystem.remove(join(directory, name)).catch(ignoreMissing)
+  await fileSystem.syncDirectory(directory).catch(ignoreMissing)
 }
 
 async function readHeader(

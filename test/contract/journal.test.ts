@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { FileSystemError } from '../../actors/ports.js'
 import type { FileSystem, Frame, SalvageHeader } from '../../actors/ports.js'
 import { NodeFileSystem } from '../../runtime/fs.js'
 import { IdentityDamagedError, loadIdentity } from '../../runtime/journal/identity.js'
@@ -224,6 +225,29 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     assert.equal(await salvages.list(), [])
   })
 
+  contract('removes salvages', async () => {
+    const { fileSystem, data } = await make()
+    const directory = join(data, 'salvage')
+    const salvages = createSalvageFiles({ directory, fileSystem, logger: quiet })
+    await salvages.remove('none.salvage')
+    const header = (last: number): SalvageHeader => ({
+      space: 'demo', uuid: A, node: 'n1', common: { epoch: 1, sequence: 2 },
+      end: { epoch: 1, sequence: last }, joinedEpoch: 2, savedAtMs: 5,
+    })
+    const first = await salvages.save(header(3), batches([frameOf(A, 3)]))
+    const second = await salvages.save(header(4), batches([frameOf(A, 3), frameOf(A, 4)]))
+    await salvages.remove(first)
+    await salvages.remove(first)
+    await rejects(salvages.read(first), SalvageNotFoundError)
+    assert.equal((await salvages.list()).map(({ name }) => name), [second])
+    for (const name of ['../identity.json', `../salvage/${second}`, '', second.slice(0, -1)]) {
+      await rejects(salvages.remove(name), SalvageNotFoundError)
+    }
+    assert.equal((await salvages.read(second)).frames.length, 2)
+    await salvages.save(header(3), batches([frameOf(A, 3)]))
+    assert.equal((await salvages.list()).length, 2, 'it may come again')
+  })
+
   contract('knows its disk, and counts its lives', async () => {
     const { fileSystem, data, flip } = await make()
     const random = new SeededRandom(1)
@@ -256,6 +280,29 @@ journalContract('memory', async () => {
     flip: async (path, offset) => fileSystem.flipBit(path, offset, 0),
   }
 })
+
+const durability = suite('salvages: durability')
+durability('what was removed stays so; what failed may be repeated', async () => {
+  const fileSystem = new MemoryFileSystem()
+  await fileSystem.makeDirectory('/data')
+  const salvages = createSalvageFiles({ directory: '/data/salvage', fileSystem, logger: quiet })
+  const name = await salvages.save({
+    space: 'demo', uuid: A, node: 'n1', common: { epoch: 1, sequence: 2 },
+    end: { epoch: 1, sequence: 3 }, joinedEpoch: 2, savedAtMs: 5,
+  }, batches([frameOf(A, 3)]))
+  for (const operation of ['remove', 'syncDirectory'] as const) {
+    fileSystem.failNext(operation)
+    await rejects(salvages.remove(name), FileSystemError)
+    fileSystem.powerCut()
+    assert.equal((await salvages.list()).length, 1)
+  }
+  fileSystem.failNext('syncDirectory')
+  await rejects(salvages.remove(name), FileSystemError)
+  await salvages.remove(name)
+  fileSystem.powerCut()
+  assert.equal(await salvages.list(), [])
+})
+durability.run()
 
 const temporary: string[] = []
 journalContract('node', async () => {

@@ -38,6 +38,10 @@ const valid = {
     common: { epoch: 2, sequence: 30 }, commitSequence: 30, endSequence: 42,
     endedEpoch: 2, snapshotNeeded: false, reason: '',
   },
+  reconcileAnswer: {
+    kind: 'busy', number: 1, node: 'n1', epoch: 3, sequence: 42, retryAfterMs: 20,
+    isAutomatic: false, reason: 'the quarantine is full',
+  },
   announcement: {
     kind: 'changed', assignment, revision: 11, history: [{ epoch: 1, last: 30 }], reason: '',
   },
@@ -131,6 +135,31 @@ x('records are JSON and round-trip', () => {
   assert.equal(codec.assignment(codec.encodeRecord(assignment)), { ok: true, value: assignment })
   assert.equal(codec.nodeIdentity(codec.encodeRecord(identity)), { ok: true, value: identity })
   assert.is(JSON.parse(new TextDecoder().decode(codec.encodeRecord(identity))).node, 'n1')
+})
+
+x('an assignment keeps what it says of reigns that ended, and of reconciliation', () => {
+  const start = { epoch: 2, sequence: 30 }
+  const ended = { node: 'n2', disk: 'd2', epoch: 2, start: { epoch: 0, sequence: 0 } }
+  const { settings } = assignment
+  for (const reconcile of ['automatic', 'manual', 'off'] as const) {
+    const full = {
+      ...assignment, settings: { ...settings, reconcile }, start, ended: [ended],
+    }
+    assert.equal(codec.assignment(codec.encodeRecord(full)), { ok: true, value: full })
+    const told = { ...valid.announcement, assignment: full }
+    assert.equal(codec.announcement(codec.encode(told)), { ok: true, value: told })
+  }
+  const wrong: [object, RegExp][] = [
+    [{ settings: { ...settings, reconcile: 'later' } }, /^settings.reconcile/],
+    [{ start: { epoch: -1, sequence: 0 } }, /^start/], [{ start: null }, /^start/],
+    [{ ended: [{ ...ended, disk: '' }] }, /^ended.0.disk/],
+    [{ ended: Array.from({ length: 65 }, () => ended) }, /^ended/],
+  ]
+  for (const [change, reason] of wrong) {
+    refused(codec.assignment(json({ ...assignment, ...change })), reason)
+  }
+  const most = { ...assignment, ended: Array.from({ length: 64 }, () => ended) }
+  assert.ok(codec.assignment(json(most)).ok)
 })
 
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))

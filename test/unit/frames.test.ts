@@ -3,8 +3,10 @@ import * as assert from 'uvu/assert'
 import fc from 'fast-check'
 import { crc32c } from '@node-rs/crc32'
 import type { AcceptedRequest, Frame, FrameOrigin } from '../../actors/ports.js'
+import type { ForkNote, ForkOpening, Reconciliation } from '../../machines/books.js'
 import type { Operation } from '../../machines/memory.js'
-import { createFrameCodec } from '../../runtime/codec/frames.js'
+import { nodeOf } from '../../machines/vectorClock.js'
+import { createFrameCodec, writerOf } from '../../runtime/codec/frames.js'
 import { encodeOperation } from '../../runtime/codec/operation.js'
 
 const frames = suite('frames')
@@ -81,6 +83,97 @@ frames('writes an epoch start of one entry', () => {
   assert.throws(() => codec.epochStart(originAt(9), reign, 77), /within its own epoch/)
 })
 
+const lost: Reconciliation = {
+  origin: { epoch: 2, sequence: 41, node: 'n2' }, timestamp: 900, via: 'salvage',
+  outcome: 'quarantined', displaces: 'nothing', keepsActivation: false,
+  by: { epoch: 3, sequence: 40 },
+}
+const note: ForkNote = { type: 'ForkNote', note: 'taken', name: 'demo.salvage', node: 'n2' }
+const opening: ForkOpening = {
+  epoch: 2, node: 'n2', disk: 'd2', start: { epoch: 1, sequence: 30 },
+  forkPoint: { epoch: 2, sequence: 40 }, lastKnown: 44, atMost: null,
+}
+
+/** A plain operation between two entries for the books. */
+function booked(): Frame {
+  const builder = codec.builder()
+  const encoded = [codec.encodeEntry(activation('a'), lost), encodeOperation(activation('b'))]
+  builder.add({ operations: [], encoded, key: 'k' }, 1000)
+  builder.add({ operations: [note], encoded: [codec.encodeEntry(note, null)], key: null }, 1001)
+  return builder.seal(originAt(42))
+}
+
+frames('carries what became of a write, and notes', () => {
+  const parsed = codec.parse(booked().bytes) as Frame
+  const at = { epoch: 3, timestamp: 1000, writeId: 'k' }
+  assert.equal(codec.entries(parsed), [
+    {
+      ...at, sequence: 42, vectorClock: { n1: 8, n2: 4 }, operation: activation('a'),
+      reconciliation: lost,
+    },
+    { ...at, sequence: 43, vectorClock: { n1: 9, n2: 4 }, operation: activation('b') },
+    {
+      ...at, sequence: 44, vectorClock: { n1: 10, n2: 4 }, operation: note, timestamp: 1001,
+      writeId: null,
+    },
+  ])
+  assert.equal(codec.clockAfter(parsed), { n1: 10, n2: 4 })
+  assert.equal(Object.hasOwn(codec.entries(parsed)[2]!, 'reconciliation'), false)
+})
+
+frames('is of version 2 only where version 1 would not be understood', () => {
+  assert.is(booked().bytes[8], 2)
+  assert.is(sample().bytes[8], 1)
+  const plain = encodeOperation(activation('a'))
+  assert.equal(codec.encodeEntry(activation('a'), null), plain, 'there is nothing to tell')
+  const reign = { type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2, connection: 1 }
+  const start = (more: object) => codec.epochStart(
+    originAt(9, { previousEpoch: 2, node: 'n1@3' }), { ...reign, ...more } as never, 77)
+  const forked = codec.parse(start({ forks: [opening] }).bytes) as Frame
+  assert.equal([forked.bytes[8], forked.kind], [2, 'epochStart'])
+  assert.equal(codec.entries(forked)[0]!.operation, { ...reign, forks: [opening] })
+  assert.is(start({}).bytes[8], 1)
+  for (const forks of [[], undefined]) assert.equal(start({ forks }).bytes, start({}).bytes)
+})
+
+frames('keeps version 1 byte for byte', () => {
+  const reign = {
+    type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2, connection: 1,
+  } as const
+  const start = codec.epochStart(
+    originAt(9, { previousEpoch: 2, clock: { n1: 7 } }), reign, 77)
+  // Their checksums, which cover all but the magic.
+  const [entries, epochStart] = [sample(), start].map(({ bytes }) =>
+    Buffer.from(bytes).toString('hex', 4, 8))
+  assert.equal([entries, epochStart], ['4cfbee3c', '38cbf5d8'])
+})
+
+frames('refuses what a frame of its version cannot hold', () => {
+  const older = Buffer.from(booked().bytes)
+  const change = (version: number, kind: number, reason: RegExp): void => {
+    older[8] = version
+    older[9] = kind
+    older.writeUInt32LE(crc32c(older.subarray(8)), 4)
+    refused(older, reason)
+  }
+  change(1, 1, /entry 0: encoding 2, of at most 1/)
+  change(3, 1, /version 3.*up to 2.*upgrade/)
+  const note2 = codec.builder()
+  note2.add({ operations: [note], encoded: [codec.encodeEntry(note, null)], key: null }, 5)
+  const start = Buffer.from(note2.seal(originAt(9, { previousEpoch: 2 })).bytes)
+  start[9] = 2
+  start.writeUInt32LE(crc32c(start.subarray(8)), 4)
+  refused(start, /entry 0: encoding 2/)
+})
+
+frames('tells who numbers a frame', () => {
+  const builder = codec.builder()
+  builder.add(request(null, activation('a')), 1)
+  const frame = builder.seal(originAt(5, { node: 'n1@3', clock: { n1: 4, 'n1@3': 2 ** 40 } }))
+  assert.equal([writerOf(frame), nodeOf(writerOf(frame))], ['n1@3', 'n1'])
+  assert.equal(codec.entries(frame)[0]!.vectorClock, { n1: 4, 'n1@3': 2 ** 40 + 1 })
+})
+
 frames('knows its size before it is sealed', () => {
   fc.assert(fc.property(fc.array(fc.integer({ min: 1, max: 5000 }), { maxLength: 40 }), (sizes) => {
     const builder = codec.builder()
@@ -146,7 +239,7 @@ frames('says why it refuses a frame', () => {
   const whole = sample().bytes.length
   refused(Buffer.from('hello'), /too short/)
   refused(forged((b) => b.write('X')), /magic/)
-  refused(forged((b) => b.writeUInt8(2, 8)), /version 2.*upgrade/)
+  refused(forged((b) => b.writeUInt8(3, 8)), /version 3.*upgrade/)
   refused(forged((b) => b.writeUInt8(0, 8)), /version 0/)
   refused(forged((b) => b.writeUInt8(9, 9)), /kind 9/)
   refused(forged((b) => b.writeUInt16LE(1, 10)), /flags/)
@@ -178,11 +271,14 @@ frames('says why it refuses a frame', () => {
 })
 
 frames('never throws on hostile bytes, and takes no changed frame for a sound one', () => {
-  const valid = Buffer.from(sample().bytes)
   fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
     assert.is(typeof codec.parse(bytes), 'string')
     assert.is(typeof codec.decodeWal(bytes), 'string')
   }), { numRuns: 500 })
+  for (const { bytes } of [sample(), booked()]) changed(Buffer.from(bytes))
+})
+
+function changed(valid: Buffer): void {
   const change = fc.record({
     at: fc.nat(valid.length - 1), value: fc.integer({ min: 0, max: 255 }),
   })
@@ -206,10 +302,10 @@ frames('never throws on hostile bytes, and takes no changed frame for a sound on
   for (let length = 0; length < valid.length; length++) {
     assert.is(typeof codec.parse(valid.subarray(0, length)), 'string')
   }
-})
+}
 
 frames('refuses every single flipped bit', () => {
-  const bytes = Buffer.from(sample().bytes)
+  const bytes = Buffer.from(booked().bytes)
   for (let bit = 0; bit < bytes.length * 8; bit++) {
     bytes[bit >> 3]! ^= 1 << (bit & 7)
     assert.is(typeof codec.parse(bytes), 'string', `bit ${bit}`)

@@ -2,6 +2,7 @@
 import { encode, ExtData } from '@msgpack/msgpack'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { originOf } from '../../actors/answers.js'
 import type { Encoding } from '../../actors/ports.js'
 import { createClientCodec } from '../../runtime/codec/client.js'
 import { decodeOperation, encodeOperation } from '../../runtime/codec/operation.js'
@@ -193,7 +194,31 @@ for (const encoding of ['json', 'msgpack'] as const) {
     const entries = { type: 'GetEntries', from: 1, limit: 100 }
     assert.equal(ask({ type: 'GetEntries', from: 1 }), entries)
     assert.equal(ask({ type: 'GetHistory' }), { type: 'GetHistory' })
+    assert.equal(ask({ type: 'GetForks' }), { type: 'GetForks' })
+    const kept = { type: 'GetQuarantine', after: '', limit: 100 }
+    assert.equal(ask({ type: 'GetQuarantine' }), kept)
+    const later = { ...kept, after: '3-41', limit: 1000 }
+    assert.equal(ask(later), later)
+    const fates = [{ key: 'a b' }, { key: 'x'.repeat(256) }, { epoch: 3, sequence: 41 }]
+    for (const one of fates) {
+      assert.equal(ask({ type: 'GetFate', ...one }), { type: 'GetFate', ...one })
+    }
+    const either = 'GetFate takes either key, or epoch and sequence'
+    const fate = { type: 'GetFate', epoch: 3, sequence: 41 }
     const bad: [unknown, string][] = [
+      [{ type: 'GetForks', after: '' }, 'after is not a known field'],
+      [{ ...kept, limit: 0 }, 'limit must'], [{ ...kept, limit: 1001 }, 'limit must'],
+      [{ ...kept, from: 1 }, 'from is not a known field'],
+      ...['3', '3-', '-3', '03-1', '3-0', '3-1-2', `1-${2 ** 53}`, 7, null].map((after) =>
+        [{ ...kept, after }, 'after must be the id of an item'] as [unknown, string]),
+      [{ type: 'GetFate' }, either], [{ ...fate, key: 'k' }, either],
+      [{ type: 'GetFate', key: 'k', epoch: 3 }, either],
+      [{ type: 'GetFate', epoch: 3 }, 'sequence must be an integer'],
+      [{ type: 'GetFate', sequence: 3 }, 'epoch must be an integer'],
+      [{ ...fate, epoch: 0 }, 'epoch must'], [{ ...fate, sequence: 1.5 }, 'sequence must'],
+      [{ ...fate, sequence: '41' }, 'sequence must'], [{ ...fate, node: 'n1' }, 'node is not'],
+      ...['', 'é', 'x'.repeat(257), null, 7].map((key) =>
+        [{ type: 'GetFate', key }, 'key must have 1 to 256'] as [unknown, string]),
       [{ type: 'GetNode' }, `nodeId ${ID}`], [{ type: 'GetNode', nodeId: 'n', x: 1 }, 'x is not'],
       [{ ...both, direction: 'up' }, 'direction must be'], [{ ...listed, limit: 0 }, 'limit must'],
       [{ ...listed, limit: 1001 }, 'limit must'], [{ ...listed, limit: 1.5 }, 'limit must'],
@@ -276,6 +301,56 @@ test('a batch that grows in the log beyond a frame is refused', () => {
   const data = Buffer.from(JSON.stringify(wide))
   assert.ok(data.length < 262_144 + 1, String(data.length))
   assert.match(reasonOf(data), /^PAYLOAD_TOO_LARGE: the operations take 5\d+ bytes in the log/)
+})
+
+test('plain values are checked as requests are, and copied', () => {
+  const checked = (value: unknown): string => {
+    const outcome = codec.operation(value)
+    return outcome.ok ? '' : outcome.reason
+  }
+  for (const [value, reason] of table) {
+    if (Object.hasOwn(Object(value) as object, 'operations')) continue
+    const got = checked(value)
+    assert.ok(reason === '' ? got === '' : got.includes(reason), `${got}, not ${reason}`)
+  }
+  const value = { type: 'StoreNode', node: { id: 'n', metadata: { a: [1] } } }
+  const outcome = codec.operation(value)
+  value.node.metadata.a.push(2)
+  assert.equal(outcome, { ok: true, value: node({ metadata: { a: [1] } }) })
+  const cycle: Record<string, unknown> = {}
+  cycle['a'] = cycle
+  let calls = 0
+  const changing = { type: 'UpdateActivation', nodeId: 'n', get activation() { return calls++ } }
+  const throwing = { get type(): string { throw new Error(`a bug ${'x'.repeat(999)}`) } }
+  const rude = { get type(): string { throw null } }
+  assert.ok(checked(throwing).length < 400)
+  const odd: [unknown, RegExp][] = [
+    [undefined, /must be an object/], [null, /must be an object/], [[], /must be an object/],
+    [() => 1, /not plain data/], [Symbol('s'), /not plain data/],
+    [throwing, /not plain data: a bug/],
+    [rude, /not plain data: null/],
+    [{ operations: [update('n')] }, /type must be/], [new Map(), /must be an object/],
+    [Promise.resolve(update('n')), /not plain data/], [new Proxy({}, {}), /not plain data/],
+    [node({ content: undefined }), /content must be a string/],
+    [node({ metadata: cycle }), /nested deeper/],
+    [node({ metadata: { a: undefined } }), /plain JSON/],
+    [node({ metadata: { a: 1n } }), /plain JSON/],
+    [node({ metadata: { a: new Date(0) } }), /plain JSON/],
+    [node({ embedding: new Float32Array(2) }), /embedding must be an array/],
+    [node({ embedding: Array(3) }), /embedding\[0\]/],
+  ]
+  for (const [wrong, reason] of odd) assert.match(checked(wrong), reason)
+  assert.equal(codec.operation(changing),
+    { ok: true, value: { type: 'UpdateActivation', nodeId: 'n', activation: 0 } })
+})
+
+test('the origin of a write that is sent again', () => {
+  assert.equal(originOf('3/41'), { epoch: 3, sequence: 41 })
+  const most = Number.MAX_SAFE_INTEGER
+  assert.equal(originOf(`${most}/${most}`), { epoch: most, sequence: most })
+  const wrong = ['', '3', '3/', '/3', '0/1', '1/0', '-1/1', '01/1', '1/1 ', ' 1/1', '1/1/1',
+    '1.5/1', '1e3/1', '0x1/1', '1-1', `1/${2 ** 53}`, `9999999999999999/1`, '٣/١', '1/1\n', 'NaN/1']
+  for (const header of wrong) assert.is(originOf(header), null, header)
 })
 
 test('encodeOperation and decodeOperation are inverse', () => {

@@ -5,7 +5,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClientCodec } from '../../runtime/codec/client.js'
 import { operationReason } from '../../runtime/codec/gateValues.js'
-import { decodeOperation } from '../../runtime/codec/operation.js'
+import { decodeOperation, encodeOperation } from '../../runtime/codec/operation.js'
 
 const codec = createClientCodec()
 const TYPES = [undefined, 'application/json', 'application/msgpack']
@@ -75,6 +75,25 @@ test('random values', () => {
     gate(data)
     gate(encode({ type: 'StoreNode', node: { id: 'n', metadata: { a: anything } } }))
   }), { numRuns: 1000 })
+})
+
+test('random plain values', () => {
+  const settings = {
+    withBigInt: true, withDate: true, withMap: true, withSet: true, withTypedArray: true,
+    withNullPrototype: true, withSparseArray: true,
+  }
+  fc.assert(fc.property(fc.anything(settings), (anything) => {
+    const metadata = { a: anything }
+    for (const value of [anything, { type: 'StoreNode', node: { id: 'n', metadata } }]) {
+      const outcome = codec.operation(value)
+      if (outcome.ok) {
+        // What it stands for in the log is what was checked (which knows no -0, as JSON).
+        const again = decodeOperation(encodeOperation(outcome.value))
+        assert.is(operationReason(again, ''), null)
+        assert.equal(JSON.stringify(again), JSON.stringify(outcome.value))
+      } else assert.ok(outcome.reason.length < 400)
+    }
+  }), { numRuns: 2000 })
 })
 
 test('valid requests with bytes changed, cut, put in and doubled', () => {

@@ -1,7 +1,7 @@
 /** The loss window as a setting: answers wait for room in it. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { spaceSettingsOf } from '../../actors/spaceSettings.js'
+import { showSettings, spaceSettingsOf } from '../../actors/spaceSettings.js'
 import type { SpaceSettings } from '../../machines/protocol.js'
 import { path, settle } from './actorKit.js'
 import type { Path } from './actorKit.js'
@@ -177,6 +177,13 @@ test('settings are checked', () => {
     assert.match(String(of({ maxLoss })), /maxLoss/)
   }
   assert.match(String(of({ whenUnderReplicated: 'panic' })), /whenUnderReplicated/)
+  for (const reconcile of ['automatic', 'manual', 'off'] as const) {
+    assert.equal(of({ reconcile }), { ...plain, reconcile })
+    const shown = showSettings(of({ reconcile }) as SpaceSettings)
+    assert.ok(shown.endsWith(`, reconcile ${reconcile}`))
+  }
+  assert.match(String(of({ reconcile: 'later' })), /^reconcile is one of automatic, manual, off/)
+  assert.not.match(showSettings(of({}) as SpaceSettings), /reconcile/)
   assert.equal(of({ keys: { count: 5 } }), { ...plain, keys: { count: 5 } })
   assert.match(String(of({ keys: { age: 5 } })), /keys has/)
 })
