@@ -133,7 +133,7 @@ export class Path {
     lease.begin(['n1', 'n2'])
     this.ingest = new Ingest({
       space: 'demo', node: 'n1', epoch: 1, settings: defaultSettings,
-      spaceSettings: { replicas: 1, ack: 'durable', minInSync: 2 },
+      spaceSettings: () => ({ replicas: 1, ack: 'durable', minInSync: 2 }),
       log: this.log, overlay: this.overlay, store: this.store, lease, frames: codec, clients,
       commits, clock, telemetry: noTelemetry,
       publish: (to, data) => {
@@ -148,7 +148,8 @@ export class Path {
       },
       onDurable: () => undefined,
       onForgotten: (reason) => this.forgotten.push(reason),
-      clockAtEnd: {}, lastTimestamp: 0,
+      clockAtEnd: {}, component: 'n1', lastTimestamp: 0,
+      reconcile: (request) => ({ kind: 'decided', request }),
       ...over,
     })
   }

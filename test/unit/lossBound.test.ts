@@ -10,7 +10,7 @@ const test = suite('loss bound')
 
 function bounded(settings: Partial<SpaceSettings>): Path {
   const spaceSettings = { replicas: 1, ack: 'durable', minInSync: 2, ...settings } as const
-  return path({ spaceSettings })
+  return path({ spaceSettings: () => spaceSettings })
 }
 
 /** Everything up to there is safe, too. */
