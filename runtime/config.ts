@@ -67,6 +67,17 @@ export const options = {
 
 export type OptionName = keyof typeof options
 
+/** Options that are no numbers: said in the config file alone, by no variable and no `--set`. */
+export const fileOptions = {
+  merge: {
+    doc: 'Per space, an ES module: {"space": "./rule.mjs"}, the path relative to the config file. '
+      + 'Its default export, a pure function (standing, incoming), decides between concurrent '
+      + 'writes of one thing. Only the primary evaluates it, and any member may become primary: '
+      + 'all nodes of a space need the same module.',
+    unit: 'modules',
+  },
+} as const
+
 /** All options, checked as a whole. Times in ms, sizes in bytes. */
 export type Config = ProtocolTimes & Readonly<Record<OptionName, number>>
 
@@ -195,7 +206,8 @@ function faultsOf(error: z.ZodError, given: Readonly<Record<string, unknown>>): 
 }
 
 function unknownRule(key: string): string {
-  const near = nearest(key, Object.keys(options))
+  if (Object.hasOwn(fileOptions, key)) return 'belongs in the config file (--config FILE)'
+  const near = nearest(key, [...Object.keys(options), ...Object.keys(fileOptions)])
   return near ? `is no option; did you mean ${near}?` : 'is no option'
 }
 

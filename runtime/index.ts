@@ -21,7 +21,9 @@ export type { ErrorCode, HistoryValue, Query, WriteAnswer } from '../actors/port
 export type {
   Json, LogEntry, MemoryEdge, MemoryNode, Operation,
 } from '../machines/memory.js'
-export type { AckLevel } from '../machines/protocol.js'
+export { defaultRule } from '../machines/merge.js'
+export type { Contender, MergeRule } from '../machines/merge.js'
+export type { AckLevel, Position } from '../machines/protocol.js'
 export {
   ActorFailedError, ActorKilledError, createActorHost, MailboxOverflowError,
 } from './host/index.js'

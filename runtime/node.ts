@@ -31,6 +31,7 @@ import { openJournal } from './journal/journal.js'
 import { lockDirectory } from './journal/lock.js'
 import type { DirectoryLock } from './journal/lock.js'
 import { createSalvageFiles } from './journal/salvage.js'
+import type { MergeRules } from './mergeRules.js'
 import { ClusterLink } from './page/clusterLink.js'
 import { PageHub } from './page/hub.js'
 import { limitsOf, pageRoutes } from './page/routes.js'
@@ -55,6 +56,8 @@ export interface NodeOptions {
   readonly httpToken: string | null
   /** Texts of contexts, memories among them, may be shown on the page. */
   readonly inspectPayloads: boolean
+  /** Of spaces that do not go by the default rule. */
+  readonly mergeRules: MergeRules
 }
 
 export interface RunningNode {
@@ -117,6 +120,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       frames: createFrameCodec(),
       clients: createClientCodec(),
       control: controlCodec(),
+      mergeRules: options.mergeRules,
     },
     boot: bootOf(data, config, new NodeFileSystem(), random, logger),
     report: () => Buffer.from(JSON.stringify(report())),

@@ -7,6 +7,8 @@ import { z } from 'zod'
 import type { NatsOptions } from './bus/options.js'
 import { checkConfig, ConfigError, nearest, options } from './config.js'
 import type { Config, OptionName, Unit } from './config.js'
+import { mergeModules } from './mergeRules.js'
+import type { MergeModule } from './mergeRules.js'
 import { passwordVariable } from './natsServer.js'
 import type { Role } from './natsServer.js'
 
@@ -49,6 +51,8 @@ export interface Settings {
   readonly data: string | undefined
   /** host:port; null switches the HTTP server off; undefined when not said. */
   readonly http: string | null | undefined
+  /** Where the rules of spaces are that have their own; a node loads them when it starts. */
+  readonly merge: readonly MergeModule[]
 }
 
 /**
@@ -62,7 +66,7 @@ export function loadSettings(
   role: Role = 'node',
 ): Settings {
   const file = flags.config ?? env['ENGRAM_CONFIG']
-  const { node, options: fromFile } = file ? readConfigFile(file) : { node: {}, options: {} }
+  const { node, merge, options: fromFile } = file ? readConfigFile(file) : nothingSaid
   const given = { ...fromFile, ...fromEnvironment(env), ...flags.options }
   return {
     config: checkConfig(Object.fromEntries(Object.entries(given).map(
@@ -71,6 +75,7 @@ export function loadSettings(
     id: env['ENGRAM_ID'] ?? node.id,
     data: env['ENGRAM_DATA'] ?? node.data,
     http: httpSetting(env['ENGRAM_HTTP']) ?? node.http,
+    merge,
   }
 }
 
@@ -79,9 +84,15 @@ export function httpSetting(text: string | undefined): string | null | undefined
   return text === 'off' ? null : text
 }
 
-function readConfigFile(path: string): {
-  node: z.infer<typeof nodeFile>; options: Record<string, unknown>
-} {
+interface ConfigFile {
+  readonly node: z.infer<typeof nodeFile>
+  readonly merge: readonly MergeModule[]
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+const nothingSaid: ConfigFile = { node: {}, merge: [], options: {} }
+
+function readConfigFile(path: string): ConfigFile {
   const fault = (rule: string): ConfigError =>
     new ConfigError([{ field: 'config', value: path, rule }], path)
   let json: unknown
@@ -100,8 +111,11 @@ function readConfigFile(path: string): {
   }
   const { nats } = parsed.data
   if (nats?.password || nats?.token) refuseReadableSecret(path)
-  const rest = Object.entries(json).filter(([name]) => !(name in nodeFile.shape))
-  return { node: parsed.data, options: Object.fromEntries(rest) }
+  const { merge, ...others } = json as Record<string, unknown>
+  const rest = Object.entries(others).filter(([name]) => !(name in nodeFile.shape))
+  return {
+    node: parsed.data, merge: mergeModules(merge, path), options: Object.fromEntries(rest),
+  }
 }
 
 function refuseReadableSecret(path: string): void {

@@ -1,10 +1,11 @@
 /** engram node */
 import type { Command } from 'commander'
 import { nameFault } from '../../machines/subjects.js'
-import { options } from '../config.js'
+import { fileOptions, options } from '../config.js'
 import { tokenFor } from '../http/token.js'
 import { createLogger } from '../logger.js'
 import type { LogLevel } from '../logger.js'
+import { loadMergeRules } from '../mergeRules.js'
 import { environmentName, httpSetting, loadSettings, suspectVariables } from '../settings.js'
 import type { ConnectionFlags } from '../settings.js'
 import type { NodeOptions, RunningNode } from '../node.js'
@@ -70,6 +71,7 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
     chaos: flags.chaos ?? context.io.env['ENGRAM_CHAOS'] === '1',
     http, httpToken: http === null ? null : tokenFor(http, tokenFile),
     inspectPayloads: flags.inspectPayloads ?? false,
+    mergeRules: await loadMergeRules(settings.merge),
   }, flags.json ?? false)
 }
 
@@ -159,9 +161,13 @@ function parseSets(sets: readonly string[]): Record<string, string> {
 }
 
 function showOptions(context: Context, json: boolean): void {
-  if (json) return context.printJson({ options })
-  context.print(table(['OPTION', 'DEFAULT', 'UNIT', 'ENVIRONMENT', 'MEANING'],
-    Object.entries(options).map(([name, info]) => [
-      name, String(info.default), info.unit, environmentName(name), info.doc,
-    ])))
+  if (json) return context.printJson({ options, fileOptions })
+  const numbers = Object.entries(options).map(([name, info]) => [
+    name, String(info.default), info.unit, environmentName(name), info.doc,
+  ])
+  const others = Object.entries(fileOptions).map(([name, info]) => [
+    name, 'none', info.unit, '(config file only)', info.doc,
+  ])
+  context.print(
+    table(['OPTION', 'DEFAULT', 'UNIT', 'ENVIRONMENT', 'MEANING'], [...numbers, ...others]))
 }

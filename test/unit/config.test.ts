@@ -1,11 +1,11 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { defaultTimes } from '../../machines/protocol.js'
 import {
-  checkAgainstServer, checkConfig, ConfigError, defaultConfig, options, relations,
+  checkAgainstServer, checkConfig, ConfigError, defaultConfig, fileOptions, options, relations,
 } from '../../runtime/config.js'
 import { loadSettings, splitUrl, suspectVariables } from '../../runtime/settings.js'
 
@@ -38,8 +38,10 @@ config('the defaults hold together, and are those of the protocol', () => {
 })
 
 config('every option has a doc, a unit and a default within its bounds', () => {
-  for (const [name, info] of Object.entries(options)) {
+  for (const [name, info] of Object.entries({ ...options, ...fileOptions })) {
     assert.ok(info.doc.endsWith('.') && info.doc.length > 15, name)
+  }
+  for (const [name, info] of Object.entries(options)) {
     assert.ok(info.min <= info.default && info.default <= info.max, name)
   }
 })
@@ -75,6 +77,42 @@ config('each relation can be broken', () => {
 config('an unknown option is refused, with the one that was meant', () => {
   const [fault] = faultsOf(() => checkConfig({ heartBeatMs: 100 })).faults
   assert.is(fault?.rule, 'is no option; did you mean heartbeatMs?')
+})
+
+config('merge rules are of the config file, beside the numbers', () => {
+  const path = file({ heartbeatMs: 110, merge: { notes: './rules/a.mjs', other: '/etc/b.mjs' } })
+  const { config: made, merge } = loadSettings({ config: path }, { ENGRAM_MERGE: 'x' })
+  assert.is(made.heartbeatMs, 110)
+  assert.equal(Object.keys(made).toSorted(), Object.keys(options).toSorted())
+  assert.equal(merge, [
+    { space: 'notes', given: './rules/a.mjs', path: join(dirname(path), 'rules/a.mjs') },
+    { space: 'other', given: '/etc/b.mjs', path: '/etc/b.mjs' },
+  ])
+  assert.equal(loadSettings({}, {}).merge, [])
+})
+
+config('merge rules that nothing can be made of are refused, all of them', () => {
+  for (const merge of ['a.mjs', ['a.mjs'], null, 5]) {
+    const [fault] = faultsOf(() => loadSettings({ config: file({ merge }) }, {})).faults
+    assert.equal([fault?.field, fault?.value], ['merge', merge])
+    assert.match(fault?.rule ?? '', 'must be an object')
+  }
+  const path = file({ merge: { 'a b': './a.mjs', fine: './a.mjs', empty: '', number: 1 } })
+  const error = faultsOf(() => loadSettings({ config: path }, {}))
+  assert.equal(error.faults.map(({ field, value }) => [field, value]),
+    [['merge.a b', './a.mjs'], ['merge.empty', ''], ['merge.number', 1]])
+  assert.match(error.faults[0]?.rule ?? '', 'a name is 1 to 64 characters')
+  assert.match(error.faults[1]?.rule ?? '', 'must be the path of an ES module')
+  assert.is(error.source, path)
+})
+
+config('where merge belongs is said, also when it is misspelt', () => {
+  const misspelt = faultsOf(() => loadSettings({ config: file({ merg: {} }) }, {}))
+  assert.is(misspelt.faults[0]?.rule, 'is no option; did you mean merge?')
+  const flag = faultsOf(() => loadSettings({ options: { merge: 'a.mjs' } }, {}))
+  assert.equal(flag.faults, [{
+    field: 'merge', value: 'a.mjs', rule: 'belongs in the config file (--config FILE)',
+  }])
 })
 
 config('a frame must fit a message of the server', () => {
