@@ -72,7 +72,7 @@ function ofFork(write: Position, record: OriginRecord, member: Member): FateValu
       return inLog(write, now, via, member)
     case 'superseded':
       return {
-        ...nowhere(write, 'superseded', `a later write of its own fork, ${show(by)}, took its place`),
+        ...nowhere(write, 'superseded', `a later write of its fork, ${show(by)}, took its place`),
         via, by, now: positionOf(now),
       }
     case 'quarantined': {

@@ -143,9 +143,11 @@ export class Reconciler {
   /** A deployment's own rule that fails, or gives what no client could write, decides nothing. */
   private readonly rule: MergeRule = (standing, incoming) => {
     const { member: { context: { ports }, space } } = this.options
-    const rule = ports.mergeRules?.[space] ?? defaultRule
+    const { mergeRules = {} } = ports
+    if (!Object.hasOwn(mergeRules, space)) return defaultRule(standing, incoming)
     try {
-      const verdict = rule(standing, incoming)
+      // Copies: what it does to them is its own matter.
+      const verdict = mergeRules[space]!(structuredClone(standing), structuredClone(incoming))
       if (verdict === 'standing' || verdict === 'incoming') return verdict
       const gated = ports.clients.operation(verdict)
       if (!gated.ok) throw new Error(gated.reason)

@@ -70,7 +70,7 @@ function isWrite({ operation: { type } }: LogEntry): boolean {
   return type !== 'EpochStart' && type !== 'ForkNote'
 }
 
-/** Logged first by the reign whose entry it is; an operator's order counts as a write of its own. */
+/** Logged first by the reign whose entry it is, as an operator's order counts as well. */
 function isOwn({ reconciliation }: LogEntry): boolean {
   return reconciliation === undefined || reconciliation.via === 'quarantine'
 }

@@ -2,15 +2,14 @@ import type {
   AckMessage, Announcement, AssignmentAt, JoinRequest, NodeId, ReconcileAnswer, ReconcileMessage,
   SurveyAnswer,
 } from '../machines/protocol.js'
-import { spaceMachine } from '../machines/space.js'
+import type { spaceMachine } from '../machines/space.js'
 import type { RoleInput, SpaceEffect } from '../machines/space.js'
 import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
 import { sendAlert } from './alerts.js'
 import { Homecoming } from './homecoming.js'
-import { hosted } from './hosted.js'
-import type { ActorHost, HostedActor } from './hosting.js'
+import type { HostedActor } from './hosting.js'
 import type { NodeContext } from './context.js'
 import { Member } from './member.js'
 import type { BusMessage, BusSubscription } from './ports.js'
@@ -20,31 +19,6 @@ import { ReadService } from './reads.js'
 import { RecordWatch } from './recordWatch.js'
 import { ReplicaRole } from './replica.js'
 import { joinRefused, reconcileRefused, surveyAnswerOf } from './spaceAnswers.js'
-
-/** The chart with its roles, hosted: bound once for all spaces of a node. */
-export function bindSpaceMachine(
-  host: ActorHost, held: (space: string) => SpaceActor | undefined,
-): typeof spaceMachine {
-  const of = ({ space }: RoleInput): SpaceActor => {
-    const found = held(space)
-    if (!found) throw new Error(`the space ${space} is not held here`)
-    return found
-  }
-  type Args = { readonly input: RoleInput }
-  return spaceMachine.provide({
-    actors: {
-      replica: hosted(host, ({ input }: Args) => of(input).startReplica(), {
-        doneType: 'replicaDone', failedType: 'replicaFailed',
-      }),
-      promotion: hosted(host, ({ input }: Args) => of(input).startPromotion(input), {
-        doneType: 'promotionOver', failedType: 'promotionFailed',
-      }),
-      primary: hosted(host, ({ input }: Args) => of(input).startPrimary(input), {
-        doneType: 'reignOver', failedType: 'primaryFailed',
-      }),
-    },
-  })
-}
 
 /** One space on this node: the `space` chart, its role actors, and what the bus brings. */
 export class SpaceActor {

@@ -1,7 +1,8 @@
 import type { NodeId } from '../machines/protocol.js'
 import type { NodeContext } from './context.js'
 import type { TimerHandle } from './ports.js'
-import { SpaceActor, bindSpaceMachine } from './space.js'
+import { SpaceActor } from './space.js'
+import { bindSpaceMachine } from './spaceBinding.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
 const discoverMs = 2000

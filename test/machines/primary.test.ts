@@ -29,6 +29,8 @@ const filled: PrimaryEvent =
   { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
 const cleared: PrimaryEvent =
   { type: 'lossWindowCleared', reason: 'there is room in the loss window' }
+const settings: PrimaryEvent =
+  { type: 'settingsRequested', reason: 'an operator changes the settings' }
 const handover: PrimaryEvent = { type: 'handoverRequested', to: 'n2', reason: 'drain' }
 const ready: PrimaryEvent = { type: 'handoverReady' }
 const targetLost: PrimaryEvent =
@@ -228,6 +230,15 @@ test('a refused compare-and-set, a lapse, a later reign end the reign wherever i
   }
 })
 
+test('settings are changed between two changes of the set, and no handover meanwhile', () => {
+  const adjusting = run(subscribed, settings, lost('n3'), handover)
+  assert.match(stateOf(adjusting), 'membership.adjusting')
+  assert.equal(adjusting.log.at(-1)?.effect, { type: 'changeSettings' })
+  adjusting.actor.send(changed('n1', 'n2', 'n3'))
+  assert.match(stateOf(adjusting), 'membership.steady')
+  assert.match(stateOf(run(subscribed, lost('n3'), settings)), 'membership.shrinking')
+})
+
 test('only listed members are lost, only others come in', () => {
   for (const event of [lost('n9'), caughtUp('n2')]) {
     assert.match(stateOf(run(subscribed, event)), 'membership.steady')
@@ -239,7 +250,7 @@ test('every state is reached', () => {
     machine: primaryMachine, input: { ...input, inSync: ['n1', 'n2'] },
     events: [
       subscribed, lost('n2'), caughtUp('n3'), changed('n1', 'n2'), lapsed, full, healed, slow,
-      drained, filled, cleared, handover, ready, targetLost, handedOver,
+      drained, filled, cleared, settings, handover, ready, targetLost, handedOver,
     ],
   })
 })
@@ -251,8 +262,8 @@ test('every event is handled, or ignored for a reason', () => {
     machine: primaryMachine,
     events: [
       'writesSubscribed', 'leaseLapsed', 'deposed', 'journalFull', 'journalHealed', 'bufferFull',
-      'bufferDrained', 'lossWindowFilled', 'lossWindowCleared', 'memberLost', 'memberCaughtUp', 'inSyncChanged', 'compareAndSetRefused',
-      'handoverRequested', ...steps,
+      'bufferDrained', 'lossWindowFilled', 'lossWindowCleared', 'memberLost', 'memberCaughtUp',
+      'settingsRequested', 'inSyncChanged', 'compareAndSetRefused', 'handoverRequested', ...steps,
     ],
     ignoreTable: [
       { state: '', events: ['writesSubscribed'], reason: 'told once, while it opens' },
@@ -262,6 +273,8 @@ test('every event is handled, or ignored for a reason', () => {
         ({ state, events: ['lossWindowFilled', 'lossWindowCleared'], reason: again })),
       ...['opening', 'handingOver', 'serving'].map((state) =>
         ({ state, events: ['memberLost', 'memberCaughtUp'], reason: again })),
+      ...['opening', 'handingOver', 'serving'].map((state) =>
+        ({ state, events: ['settingsRequested'], reason: 'asked again, while there is time' })),
       { state: '', events: ['inSyncChanged'], reason: 'the outcome of one change in flight' },
       { state: 'opening', events: ['handoverRequested'], reason: 'it does not serve yet: refused' },
       { state: 'handingOver', events: ['handoverRequested'], reason: 'one at a time: refused' },
