@@ -337,7 +337,7 @@ export class SimCluster {
       if (answer.space !== space || answer.ack === 'memory') continue
       for (const id of ids) {
         const entry = placed.get(id)
-        if (entry ? entry.sequence <= answer.sequence
+        if (entry ? entry.sequence <= answer.sequence || entry.reconciliation
           : answer.ack === 'durable' && kept.has(id)) continue
         throw new Error(`lost: ${id}, answered ${JSON.stringify(answer)}`)
       }
