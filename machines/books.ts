@@ -122,7 +122,10 @@ export interface ForkReport extends ForkOpening {
   readonly resent: number
   readonly merged: number
   readonly superseded: number
+  /** Those that lie there now. */
   readonly quarantined: number
+  /** Given up by an operator, out of the quarantine. */
+  readonly discarded: number
   /** At least so many; 0 until the report is closed. */
   readonly lost: number
   readonly salvages: readonly (SalvageNote & { readonly state: SalvageState })[]
