@@ -6,33 +6,14 @@
  * the index, and each says what its node is *as of* that entry: a read looks at the newest one
  * only, and adding, dropping and forgetting an entry touch a fixed number of places.
  */
-import type { OriginRecord, Version } from '../machines/books.js'
-import type { KeyRecord, LogEntry, MemoryEdge, MemoryNode } from '../machines/memory.js'
-import { originsOf, versionOf } from '../machines/versions.js'
+import type { Version } from '../machines/books.js'
+import { isEffective } from '../machines/ledger.js'
+import type { KeyRecord, LogEntry, MemoryEdge } from '../machines/memory.js'
+import { versionOf } from '../machines/versions.js'
 import type { GraphReader, VersionReader } from './ports.js'
-import { edgeName, OverlayView } from './overlayView.js'
-
-/** What a node is as of one pending entry. */
-export interface NodeSlot {
-  readonly id: string
-  /** The last StoreNode up to here, or undefined: then the store's node shows through. */
-  readonly node: MemoryNode | undefined
-  /** Set after that StoreNode. */
-  readonly activation: number | undefined
-  /** Of `node`. */
-  readonly stored: Version | undefined
-  /** Of the activation, where it was set apart; `below`: the store says. */
-  readonly activated: Version | 'below' | undefined
-  older: NodeSlot | undefined
-  newer: NodeSlot | undefined
-}
-
-export interface EdgeSlot {
-  readonly edge: MemoryEdge
-  readonly version: Version
-  older: EdgeSlot | undefined
-  newer: EdgeSlot | undefined
-}
+import { PendingOrigins } from './overlayOrigins.js'
+import { edgeName, type EdgeIndex, type EdgeSlot, type NodeSlot } from './overlaySlots.js'
+import { OverlayView } from './overlayView.js'
 
 interface Slot {
   readonly entry: LogEntry
@@ -47,9 +28,6 @@ interface Addition {
   readonly bytes: number
 }
 
-/** Of each end node: other end and kind → newest slot. */
-export type EdgeIndex = Map<string, Map<string, EdgeSlot>>
-
 /** A head this long is cut off once it is more than half of the array: O(1) per entry. */
 const HEAD_MIN = 1024
 
@@ -57,7 +35,7 @@ export class Overlay {
   readonly nodes = new Map<string, NodeSlot>()
   readonly bySource: EdgeIndex = new Map()
   readonly byTarget: EdgeIndex = new Map()
-  readonly origins = new Map<string, OriginRecord>()
+  readonly origins = new PendingOrigins()
   private readonly keys = new Map<string, KeyRecord>()
   private slots: (Slot | undefined)[] = []
   /** Places below are empty. */
@@ -161,28 +139,17 @@ export class Overlay {
   }
 
   private push(entry: LogEntry): void {
-    const { operation, writeId, epoch, sequence, timestamp, reconciliation } = entry
+    const { operation, writeId, epoch, sequence, timestamp } = entry
     let node: NodeSlot | undefined
     let edge: EdgeSlot | undefined
-    if (reconciliation === undefined || reconciliation.outcome === 'merged') {
-      if (operation.type === 'StoreNode') {
-        const older = this.nodes.get(operation.node.id)
-        const activated = !reconciliation?.keepsActivation ? undefined
-          : older === undefined ? 'below' : older.activated
-        node = this.pushNode(operation.node.id, {
-          node: operation.node, activation: undefined, stored: versionOf(entry), activated, older,
-        })
-      } else if (operation.type === 'UpdateActivation') {
-        const older = this.nodes.get(operation.nodeId)
-        node = this.pushNode(operation.nodeId, {
-          node: older?.node, activation: operation.activation, stored: older?.stored,
-          activated: versionOf(entry), older,
-        })
-      } else if (operation.type === 'StoreEdge') {
+    if (isEffective(entry)) {
+      if (operation.type === 'StoreNode') node = this.pushNode(operation.node.id, entry)
+      else if (operation.type === 'UpdateActivation') node = this.pushNode(operation.nodeId, entry)
+      else if (operation.type === 'StoreEdge') {
         edge = this.pushEdge(operation.edge, versionOf(entry))
       }
     }
-    for (const [name, record] of originsOf(entry)) this.origins.set(name, record)
+    this.origins.push(entry, node?.older, edge?.older)
     if (writeId !== null) {
       const begun = this.keys.get(writeId)
       const count = begun !== undefined && begun.sequence === sequence - 1 ? begun.count + 1 : 1
@@ -191,9 +158,10 @@ export class Overlay {
     this.slots.push({ entry, node, edge })
   }
 
-  private pushNode(id: string, as: Omit<NodeSlot, 'id' | 'newer'>): NodeSlot {
-    const slot: NodeSlot = { id, ...as, newer: undefined }
-    if (as.older !== undefined) as.older.newer = slot
+  private pushNode(id: string, entry: LogEntry): NodeSlot {
+    const older = this.nodes.get(id)
+    const slot = slotOf(id, entry, older)
+    if (older !== undefined) older.newer = slot
     this.nodes.set(id, slot)
     return slot
   }
@@ -219,7 +187,7 @@ export class Overlay {
       }
     }
     if (edge !== undefined) this.popEdge(edge)
-    this.forgetOrigins(entry)
+    this.origins.remove(entry)
     const { writeId, sequence } = entry
     const record = writeId === null ? undefined : this.keys.get(writeId)
     if (record === undefined || record.sequence !== sequence) return
@@ -256,15 +224,11 @@ export class Overlay {
         deleteIn(this.byTarget, target, edgeName(source, kind))
       } else edge.newer.older = undefined
     }
-    this.forgetOrigins(entry)
+    this.origins.remove(entry)
     const { writeId, sequence } = entry
     if (writeId !== null && this.keys.get(writeId)?.sequence === sequence) {
       this.keys.delete(writeId)
     }
-  }
-
-  private forgetOrigins(entry: LogEntry): void {
-    for (const [name] of originsOf(entry)) this.origins.delete(name)
   }
 
   private compact(): void {
@@ -279,6 +243,30 @@ export class Overlay {
       this.additions = this.additions.slice(this.additionsHead)
       this.additionsHead = 0
     }
+  }
+}
+
+/** What the node is as of the entry, which stores it or sets its activation. */
+function slotOf(id: string, entry: LogEntry, older: NodeSlot | undefined): NodeSlot {
+  const { operation, sequence, reconciliation } = entry
+  const version = versionOf(entry)
+  if (operation.type === 'UpdateActivation') {
+    const { activation } = operation
+    return {
+      id, node: older?.node, stored: older?.stored, activation, activated: version, keeps: 0, older,
+      newer: undefined,
+    }
+  }
+  const node = operation.type === 'StoreNode' ? operation.node : undefined
+  if (reconciliation?.keepsActivation !== true) {
+    return {
+      id, node, stored: version, activation: undefined, activated: undefined, keeps: 0, older,
+      newer: undefined,
+    }
+  }
+  return {
+    id, node, stored: version, activation: older?.activation, activated: older?.activated,
+    keeps: older?.node === undefined ? sequence : older.keeps, older, newer: undefined,
   }
 }
 

@@ -1,16 +1,16 @@
 /** Reads of a store with the overlay's pending operations folded over it. */
 import type { MemoryEdge, MemoryNode } from '../machines/memory.js'
 import type { OriginRecord } from '../machines/books.js'
-import { originName } from '../machines/versions.js'
-import type { EdgeIndex, EdgeSlot, NodeSlot } from './overlay.js'
+import type { PendingOrigins } from './overlayOrigins.js'
+import { edgeName, stateOf, type EdgeIndex, type EdgeSlot, type NodeSlot } from './overlaySlots.js'
 import type { EdgeDirection, EdgeState, GraphReader, NodeState, VersionReader } from './ports.js'
 
-/** The newest pending slots: what a view reads of an overlay. */
+/** The newest pending slots, and what is said of origins: what a view reads of an overlay. */
 export interface Pending {
   readonly nodes: ReadonlyMap<string, NodeSlot>
   readonly bySource: EdgeIndex
   readonly byTarget: EdgeIndex
-  readonly origins: ReadonlyMap<string, OriginRecord>
+  readonly origins: Pick<PendingOrigins, 'read'>
 }
 
 export class OverlayView implements GraphReader, VersionReader {
@@ -46,31 +46,24 @@ export class OverlayView implements GraphReader, VersionReader {
 
   nodeState(id: string): NodeState {
     const slot = this.pending.nodes.get(id)
-    if (slot === undefined) return this.store.nodeState(id)
-    const below = slot.node === undefined || slot.activated === 'below'
-      ? this.store.nodeState(id) : nowhere
-    if (slot.node === undefined && below.node === undefined) return nowhere
-    return {
-      node: this.fold(slot),
-      stored: slot.node === undefined ? below.stored : slot.stored,
-      activated: slot.activated === 'below' ? below.activated : slot.activated,
-    }
+    return slot === undefined ? this.store.nodeState(id) : stateOf(slot, this.store)
   }
 
   edgeState(source: string, target: string, kind: string): EdgeState | undefined {
     const slot = this.pending.bySource.get(source)?.get(edgeName(target, kind))
-    return slot ?? this.store.edgeState(source, target, kind)
+    if (slot === undefined) return this.store.edgeState(source, target, kind)
+    return { edge: slot.edge, version: slot.version }
   }
 
   origin(epoch: number, sequence: number): OriginRecord | undefined {
-    return this.pending.origins.get(originName(epoch, sequence))
-      ?? this.store.origin(epoch, sequence)
+    return this.pending.origins.read(epoch, sequence, this.store)
   }
 
   private fold(slot: NodeSlot): MemoryNode | undefined {
+    if (slot.keeps !== 0) return stateOf(slot, this.store).node
     const node = slot.node ?? this.store.node(slot.id)
-    if (node === undefined || slot.activation === undefined) return node
-    return { ...node, activation: slot.activation }
+    if (node === undefined || slot.activated === undefined) return node
+    return { ...node, activation: slot.activation! }
   }
 
   /** The first `limit` pending StoreNodes by id: one pass, and never much more than it returns. */
@@ -103,13 +96,6 @@ export class OverlayView implements GraphReader, VersionReader {
     const edges = merge(stored, pending, (edge) => edgeName(edge.source, edge.kind))
     return edges.toSorted((a, b) => compareUtf8(a.source, b.source) || compareUtf8(a.kind, b.kind))
   }
-}
-
-const nowhere: NodeState = { node: undefined, stored: undefined, activated: undefined }
-
-/** Tells an edge among those of one end node. The length keeps ("ab", "c") from ("a", "bc"). */
-export function edgeName(other: string, kind: string): string {
-  return `${other.length}:${other}${kind}`
 }
 
 function merge(

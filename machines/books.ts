@@ -17,10 +17,7 @@ export interface Origin {
 /** What became of a write of a fork when it was taken into the log, as a new entry. */
 export interface Reconciliation {
   readonly origin: Origin
-  /**
-   * When it was logged first, ms since 1970. Of what a client sends again that is not known: when
-   * the report on its reign was opened, or 0.
-   */
+  /** When it was logged first, ms since 1970; unknown of what a client sends again: then early. */
   readonly timestamp: number
   /** Who brought it: its client again, a member's salvage, or an operator out of the quarantine. */
   readonly via: 'client' | 'salvage' | 'quarantine'
@@ -122,7 +119,10 @@ export interface ForkReport extends ForkOpening {
   readonly resent: number
   readonly merged: number
   readonly superseded: number
+  /** Those that lie there now. */
   readonly quarantined: number
+  /** Given up by an operator, out of the quarantine. */
+  readonly discarded: number
   /** At least so many; 0 until the report is closed. */
   readonly lost: number
   readonly salvages: readonly (SalvageNote & { readonly state: SalvageState })[]

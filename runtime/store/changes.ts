@@ -2,33 +2,46 @@
  * Folds a batch of entries into the writes of one transaction. What a batch does several times to
  * one node, edge or key is read, encoded, hashed and written once.
  */
-import type {
-  EpochStart, KeyRecord, LogEntry, MemoryEdge, MemoryNode, Operation,
-} from '../../machines/memory.js'
+import type { EdgeState, NodeState } from '../../actors/ports.js'
+import type { ForkReport, Version } from '../../machines/books.js'
+import {
+  concernsBooks, displacedEdge, displacedNode, foldBooks, isDisplacing, isEffective,
+  type Displaced,
+} from '../../machines/ledger.js'
+import type { KeyRecord, LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import { versionOf } from '../../machines/versions.js'
+import { BatchBooks, type Reports, type StoredRecords } from './batchBooks.js'
 import { HashSum } from './hashSum.js'
 import { KEY_RECORD_BYTES, writeKeyRecord, type SpaceHeader } from './header.js'
 import { sequenceKey, Table, textKey, tupleKey } from './keys.js'
-import { encodeEdge, encodeNode, withActivation } from './record.js'
+import {
+  canonicalEdge, canonicalNode, decodeEdgeState, decodeNodeState, encodeEdge, encodeNode,
+  withActivation,
+} from './record.js'
 import { Slab } from './slab.js'
-
-/** Looks a record up in the committed state; the bytes are valid until the next call only. */
-export type ReadRecord = (key: Buffer) => Buffer | undefined
 
 export interface Changes {
   readonly header: SpaceHeader
+  /** By epoch, as of the last entry. */
+  readonly reports: Reports
   /** Keys at even places, each followed by its record. */
   readonly puts: readonly Buffer[]
+  /** Taken out after the puts. */
   readonly removes: readonly Buffer[]
 }
 
-/** A node that this batch touches. `stored`: a copy of its record, kept for an update only. */
+/** A node that this batch touches. `record`: a copy of what is stored, kept where it matters. */
 interface TouchedNode {
   readonly key: Buffer
   /** The store has a record of it, whose hash has been taken out of the digest. */
   readonly isStored: boolean
-  readonly stored: Buffer | undefined
+  readonly record: Buffer | undefined
+  /** What this batch stored, and which version that is. */
   node: MemoryNode | undefined
+  stored: Version | undefined
+  /** Set apart from that, in this batch or kept from before. */
   activation: number | undefined
+  activated: Version | undefined
 }
 
 /** Room for a small record and its key: the chunk of a batch fits, and is not far too large. */
@@ -38,14 +51,15 @@ const CHUNK_BYTES_MAX = 1024 * 1024
 export class ChangeSet {
   private readonly slab: Slab
   private readonly nodes = new Map<string, TouchedNode>()
-  private readonly edges = new Map<string, MemoryEdge>()
+  private readonly edges = new Map<string, EdgeState>()
   private readonly keys = new Map<string, KeyRecord>()
   private readonly hashes = new HashSum()
   private ignored: number
+  private books: BatchBooks | undefined
 
   constructor(
     private readonly space: number, private readonly header: SpaceHeader,
-    private readonly read: ReadRecord,
+    private readonly reports: Reports, private readonly committed: StoredRecords,
     private readonly readKey: (key: string) => KeyRecord | undefined, count: number,
   ) {
     this.slab = new Slab(Math.min(CHUNK_BYTES_MAX, 512 + count * ENTRY_BYTES))
@@ -54,10 +68,14 @@ export class ChangeSet {
 
   /** `entries` continue the header's position, and are not empty. */
   fold(entries: readonly LogEntry[]): Changes {
-    for (const entry of entries) this.operation(entry.operation)
+    for (const entry of entries) {
+      if (concernsBooks(entry)) this.bookEntry(entry)
+      else this.operation(entry, false)
+    }
     this.idempotencyKeys(entries)
     const last = entries[entries.length - 1]!
     const puts: Buffer[] = []
+    const removes: Buffer[] = []
     const { digest, nodes, edges } = this.header
     const counts = { nodes, edges }
     this.writeNodes(puts, counts)
@@ -68,51 +86,108 @@ export class ChangeSet {
       puts.push(textKey(this.space, Table.idempotencyKey, key), this.slab.take(start, end))
       puts.push(sequenceKey(this.space, Table.keyOrder, record.sequence), Buffer.from(key))
     }
+    const ofBooks = this.books?.write(this.hashes, puts, removes)
     const header: SpaceHeader = {
+      ...this.header, ...ofBooks,
       epoch: last.epoch, sequence: last.sequence, digest: this.hashes.addTo(digest),
       nodes: counts.nodes, edges: counts.edges, ignored: this.ignored,
       keys: this.header.keys + this.keys.size,
     }
-    return { header, puts, removes: [] }
+    const reports = this.books === undefined ? this.reports : byEpoch(this.books.reports())
+    return { header, reports, puts, removes }
   }
 
-  private operation(operation: Operation | EpochStart): void {
+  private bookEntry(entry: LogEntry): void {
+    this.books ??= new BatchBooks(this.space, this.committed, this.reports, this.header)
+    foldBooks(this.books, entry, isDisplacing(entry) ? this.displacedBy(entry) : undefined)
+    if (isEffective(entry)) this.operation(entry, entry.reconciliation?.keepsActivation === true)
+  }
+
+  /** What stands where the entry has its effect: as it would be read back, in any batch. */
+  private displacedBy({ operation, reconciliation }: LogEntry): Displaced | undefined {
+    const { displaces } = reconciliation!
+    if (displaces === 'nothing') return undefined
+    switch (operation.type) {
+      case 'StoreNode':
+        return displacedNode(this.nodeState(operation.node.id), displaces)
+      case 'UpdateActivation':
+        return displacedNode(this.nodeState(operation.nodeId), displaces)
+      case 'StoreEdge': {
+        const state = this.edgeState(operation.edge)
+        return state === undefined ? undefined : displacedEdge(state.edge, state.version)
+      }
+      case 'EpochStart':
+      case 'ForkNote':
+        return undefined
+    }
+  }
+
+  private nodeState(id: string): NodeState {
+    const touched = this.nodes.get(id) ?? this.touch(id, true)
+    const { record, node, stored, activation, activated } = touched
+    const state = node !== undefined ? { node: canonicalNode(node), stored, activated: undefined }
+      : record !== undefined ? decodeNodeState(record) : nothing
+    if (state.node === undefined || activated === undefined) return state
+    return { node: { ...state.node, activation: activation! }, stored: state.stored, activated }
+  }
+
+  private edgeState(edge: MemoryEdge): EdgeState | undefined {
+    const put = this.edges.get(edgeName(edge))
+    if (put !== undefined) return { edge: canonicalEdge(put.edge), version: put.version }
+    const record = this.committed.get(this.edgeKey(edge))
+    return record === undefined ? undefined : decodeEdgeState(record)
+  }
+
+  private edgeKey({ source, target, kind }: MemoryEdge): Buffer {
+    return tupleKey(this.space, Table.edgeBySource, source, target, kind)
+  }
+
+  private operation(entry: LogEntry, keepsActivation: boolean): void {
+    const { operation } = entry
     switch (operation.type) {
       case 'StoreNode': {
         const { node } = operation
+        const kept = keepsActivation ? this.nodeState(node.id) : nothing
         const touched = this.nodes.get(node.id) ?? this.touch(node.id, false)
         touched.node = node
-        touched.activation = undefined
+        touched.stored = versionOf(entry)
+        touched.activated = kept.activated
+        touched.activation = kept.activated === undefined ? undefined : kept.node!.activation
         return
       }
       case 'UpdateActivation': {
         const { nodeId, activation } = operation
         const touched = this.nodes.get(nodeId) ?? this.touch(nodeId, true)
-        if (touched.node === undefined && touched.stored === undefined) this.ignored += 1
-        else touched.activation = activation
+        if (touched.node === undefined && touched.record === undefined) this.ignored += 1
+        else {
+          touched.activation = activation
+          touched.activated = versionOf(entry)
+        }
         return
       }
       case 'StoreEdge': {
-        const { source, target, kind } = operation.edge
-        const { length } = source
-        this.edges.set(`${length},${target.length},${source}${target}${kind}`, operation.edge)
+        const { edge } = operation
+        this.edges.set(edgeName(edge), { edge, version: versionOf(entry) })
         return
       }
       case 'EpochStart':
+      case 'ForkNote':
     }
   }
 
   private touch(id: string, keep: boolean): TouchedNode {
     const key = textKey(this.space, Table.node, id)
-    const record = this.read(key)
+    const record = this.committed.get(key)
     // What is stored and touched is always replaced: an operation on it has an effect.
     if (record !== undefined) this.hashes.remove(record)
     const touched: TouchedNode = {
       key,
       isStored: record !== undefined,
-      stored: keep && record !== undefined ? copyOf(record) : undefined,
+      record: keep && record !== undefined ? copyOf(record) : undefined,
       node: undefined,
+      stored: undefined,
       activation: undefined,
+      activated: undefined,
     }
     this.nodes.set(id, touched)
     return touched
@@ -120,12 +195,13 @@ export class ChangeSet {
 
   private writeNodes(puts: Buffer[], counts: { nodes: number }): void {
     for (const touched of this.nodes.values()) {
-      const { key, isStored, stored, node, activation } = touched
+      const { key, isStored, node, stored, activation, activated } = touched
       let record: Buffer
       if (node !== undefined) {
-        record = encodeNode(this.slab, activation === undefined ? node : { ...node, activation })
-      } else if (stored !== undefined && activation !== undefined) {
-        record = withActivation(this.slab, stored, activation)
+        const value = activated === undefined ? node : { ...node, activation: activation! }
+        record = encodeNode(this.slab, value, stored!, activated)
+      } else if (touched.record !== undefined && activated !== undefined) {
+        record = withActivation(this.slab, touched.record, activation!, activated)
       } else {
         continue
       }
@@ -136,16 +212,16 @@ export class ChangeSet {
   }
 
   private writeEdges(puts: Buffer[], counts: { edges: number }): void {
-    for (const edge of this.edges.values()) {
-      const { source, target, kind } = edge
-      const key = tupleKey(this.space, Table.edgeBySource, source, target, kind)
-      const old = this.read(key)
+    for (const { edge, version } of this.edges.values()) {
+      const key = this.edgeKey(edge)
+      const old = this.committed.get(key)
       if (old === undefined) counts.edges += 1
       else this.hashes.remove(old)
-      const record = encodeEdge(this.slab, edge)
+      const record = encodeEdge(this.slab, edge, version)
       this.hashes.add(record)
       // The record stands under both keys: a scan by target then needs no second look-up.
       puts.push(key, record)
+      const { source, target, kind } = edge
       puts.push(tupleKey(this.space, Table.edgeByTarget, target, source, kind), record)
     }
   }
@@ -173,6 +249,17 @@ export class ChangeSet {
       }
     }
   }
+}
+
+const nothing: NodeState = { node: undefined, stored: undefined, activated: undefined }
+
+/** Tells an edge among all; the lengths keep ("ab", "c") from ("a", "bc"). */
+function edgeName({ source, target, kind }: MemoryEdge): string {
+  return `${source.length},${target.length},${source}${target}${kind}`
+}
+
+export function byEpoch(reports: readonly ForkReport[]): Reports {
+  return new Map(reports.map((report) => [report.epoch, report]))
 }
 
 /** lmdb's fast reads give one long buffer with an own, shorter `length`: a view cuts it right. */

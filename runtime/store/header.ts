@@ -12,21 +12,33 @@ export interface SpaceHeader {
   readonly ignored: number
   /** Idempotency keys, and what is left of those that were told over two calls. */
   readonly keys: number
+  /** Fork reports that are open. */
+  readonly openReports: number
+  /** Writes in quarantine. */
+  readonly quarantined: number
+  /** Origins under epochs without a report. */
+  readonly strays: number
+  /** Reports that were forgotten whose origins are yet to be removed. */
+  readonly forgotten: number
 }
 
 export const emptyHeader: SpaceHeader = {
   epoch: 0, sequence: 0, digest: 0n, nodes: 0, edges: 0, ignored: 0, keys: 0,
+  openReports: 0, quarantined: 0, strays: 0, forgotten: 0,
 }
 
 const FIELD_BYTES = 8
 
 // Safe integers as doubles: exact, and without a BigInt for each.
 export function encodeHeader(header: SpaceHeader): Buffer {
-  const record = Buffer.allocUnsafeSlow(7 * FIELD_BYTES)
+  const record = Buffer.allocUnsafeSlow(11 * FIELD_BYTES)
   record.writeBigUInt64LE(header.digest, 0)
   let at = FIELD_BYTES
   const { epoch, sequence, nodes, edges, ignored, keys } = header
-  for (const field of [epoch, sequence, nodes, edges, ignored, keys]) {
+  const { openReports, quarantined, strays, forgotten } = header
+  for (const field of [
+    epoch, sequence, nodes, edges, ignored, keys, openReports, quarantined, strays, forgotten,
+  ]) {
     at = record.writeDoubleLE(field, at)
   }
   return record
@@ -37,7 +49,8 @@ export function decodeHeader(record: Buffer): SpaceHeader {
   return {
     digest: record.readBigUInt64LE(0),
     epoch: field(1), sequence: field(2), nodes: field(3), edges: field(4), ignored: field(5),
-    keys: field(6),
+    keys: field(6), openReports: field(7), quarantined: field(8), strays: field(9),
+    forgotten: field(10),
   }
 }
 

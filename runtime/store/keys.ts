@@ -21,6 +21,14 @@ export const Table = {
   idempotencyKey: 0x57,
   /** Sequence → idempotency key, in the order of the log. */
   keyOrder: 0x58,
+  /** Epoch → fork report. */
+  report: 0x46,
+  /** Book (see bookOf), epoch, sequence → what became of the write that was logged first there. */
+  origin: 0x55,
+  /** Epoch, sequence → write in quarantine. */
+  quarantine: 0x51,
+  /** Book, epoch: its origins are forgotten, and yet to be removed. */
+  forgotten: 0x47,
 } as const
 export type Table = (typeof Table)[keyof typeof Table]
 
@@ -44,6 +52,19 @@ export function sequenceKey(space: number, table: Table, sequence: number): Buff
   const key = writePrefix(Buffer.allocUnsafe(PREFIX_BYTES + 8), space, table)
   key.writeBigUInt64BE(BigInt(sequence), PREFIX_BYTES)
   return key
+}
+
+/** Several of them, for rare keys: sorted by the first, then the second … */
+export function numbersKey(space: number, table: Table, ...numbers: readonly number[]): Buffer {
+  const key = writePrefix(Buffer.allocUnsafe(PREFIX_BYTES + 8 * numbers.length), space, table)
+  let at = PREFIX_BYTES
+  for (const number of numbers) at = key.writeBigUInt64BE(BigInt(number), at)
+  return key
+}
+
+/** The number at that place of such a key. */
+export function numberIn(key: Buffer, index: number): number {
+  return Number(key.readBigUInt64BE(PREFIX_BYTES + 8 * index))
 }
 
 export function tableKey(space: number, table: Table): Buffer {
@@ -83,7 +104,10 @@ function escapedTupleKey(space: number, table: Table, texts: readonly string[]):
   return Buffer.concat(parts)
 }
 
-/** Upper bound of all keys that begin with the given one: UTF-8 has no byte FF. */
+/**
+ * Upper bound of all keys that begin with the given one: UTF-8 has no byte FF, and a number of
+ * less than 2^53 does not begin with it.
+ */
 export function prefixEnd(prefix: Buffer): Buffer {
   return Buffer.concat([prefix, Buffer.of(0xff)])
 }

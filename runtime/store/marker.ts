@@ -11,7 +11,7 @@ import { open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** Format of the store's directory, file and keys. */
-export const STORE_VERSION = 2
+export const STORE_VERSION = 3
 
 export interface Marker {
   readonly version: number

@@ -2,14 +2,17 @@
  * Nodes and edges as canonical bytes: equal values give equal bytes, whatever encoding or key
  * order a client used, so that the digests of two members can be compared.
  *
- *   hash (8, xxhash64 of the rest) | domain | id (length, UTF-8) … | flags | numbers | …
+ *   hash (8, xxhash64 of the rest) | domain | id (length, UTF-8) … | flags | numbers | versions | …
  *
  * The hash is kept in the record: replacing takes the old one out of the digest without hashing
- * again. Activation sits at a fixed place after the id, so that an update patches nine bytes.
+ * again. Activation sits at a fixed place after the id, so that an update patches it. Versions are
+ * hashed too: members that differ in who made something what it is will differ in what they are.
  */
 import { xxh64 } from '@node-rs/xxhash'
+import type { EdgeState, NodeState } from '../../actors/ports.js'
+import type { Version } from '../../machines/books.js'
 import type { Json, MemoryEdge, MemoryNode } from '../../machines/memory.js'
-import type { Slab } from './slab.js'
+import { Slab } from './slab.js'
 import { writeText } from './text.js'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -23,30 +26,40 @@ const HAS_ACTIVATION = 2
 const HAS_CONFIDENCE = 4
 const HAS_EMBEDDING = 8
 const HAS_METADATA = 16
+/** The version of the activation follows that of the rest. */
+const HAS_ACTIVATED = 32
 const HAS_WEIGHT = 1
 
 const HASH_BYTES = 8
 const LENGTH_BYTES = 2
 const DOUBLE_BYTES = 8
+const VERSION_BYTES = 4 * DOUBLE_BYTES
+/** From a node's flags to its first version: flags, activation, confidence. */
+const NUMBERS_BYTES = 1 + 2 * DOUBLE_BYTES
 /** A string of n UTF-16 units has at most 3n bytes. */
 const UTF8_FACTOR = 3
 
 /**
- * The node's record, in the slab. -0 becomes 0; numbers are doubles; metadata is JSON with sorted
- * keys (RFC 8785), whose number format is fixed by ECMAScript.
+ * The node's record, in the slab. `activated`: of its activation, where that was set apart. -0
+ * becomes 0; numbers are doubles; metadata is JSON with sorted keys (RFC 8785), whose number
+ * format is fixed by ECMAScript.
  */
-export function encodeNode(slab: Slab, node: MemoryNode): Buffer {
+export function encodeNode(
+  slab: Slab, node: MemoryNode, stored: Version, activated: Version | undefined,
+): Buffer {
   const { id, content, activation, confidence, embedding } = node
   const metadata = node.metadata === undefined ? '' : canonicalJson(node.metadata)
-  const limit = 64 + (id.length + (content?.length ?? 0) + metadata.length) * UTF8_FACTOR +
+  const limit = 128 + (id.length + (content?.length ?? 0) + metadata.length) * UTF8_FACTOR +
     (embedding?.length ?? 0) * DOUBLE_BYTES
   const start = slab.reserve(limit)
   const bytes = slab.bytes
   bytes[start + HASH_BYTES] = NODE_DOMAIN
   let at = writeString(bytes, id, start + HASH_BYTES + 1)
-  bytes[at] = flagsOf(node)
+  bytes[at] = flagsOf(node) | (activated === undefined ? 0 : HAS_ACTIVATED)
   at = bytes.writeDoubleLE((activation ?? 0) + 0, at + 1)
   at = bytes.writeDoubleLE((confidence ?? 0) + 0, at)
+  at = writeVersion(slab, stored, at)
+  if (activated !== undefined) at = writeVersion(slab, activated, at)
   if (content !== undefined) {
     const length = bytes.write(content, at + 4)
     bytes.writeUInt32LE(length, at)
@@ -70,25 +83,33 @@ function flagsOf(node: MemoryNode): number {
     (node.metadata === undefined ? 0 : HAS_METADATA)
 }
 
-/** A copy of a node's record with another activation. */
-export function withActivation(slab: Slab, record: Buffer, activation: number): Buffer {
-  const start = slab.reserve(record.length)
+/** A copy of a node's record with another activation, set by `activated`. */
+export function withActivation(
+  slab: Slab, record: Buffer, activation: number, activated: Version,
+): Buffer {
+  const flagsInRecord = stringEnd(record, HASH_BYTES + 1)
+  const versionInRecord = flagsInRecord + NUMBERS_BYTES + VERSION_BYTES
+  const hadVersion = (record[flagsInRecord]! & HAS_ACTIVATED) !== 0
+  const grownBytes = hadVersion ? 0 : VERSION_BYTES
+  const start = slab.reserve(record.length + grownBytes)
   slab.bytes.set(record, start)
-  const flagsAt = start + HASH_BYTES + 1 + LENGTH_BYTES + record.readUInt16LE(HASH_BYTES + 1)
-  slab.bytes[flagsAt] = slab.bytes[flagsAt]! | HAS_ACTIVATION
+  const flagsAt = start + flagsInRecord
+  slab.bytes[flagsAt] = slab.bytes[flagsAt]! | HAS_ACTIVATION | HAS_ACTIVATED
   slab.bytes.writeDoubleLE(activation + 0, flagsAt + 1)
-  return seal(slab, start, start + record.length)
+  const rest = writeVersion(slab, activated, start + versionInRecord)
+  if (!hadVersion) slab.bytes.set(record.subarray(versionInRecord, record.length), rest)
+  return seal(slab, start, start + record.length + grownBytes)
 }
 
 export function decodeNode(record: Buffer): MemoryNode {
-  let at = HASH_BYTES + 1 + LENGTH_BYTES + record.readUInt16LE(HASH_BYTES + 1)
+  let at = stringEnd(record, HASH_BYTES + 1)
   const node: Mutable<MemoryNode> = {
     id: record.toString('utf8', HASH_BYTES + 1 + LENGTH_BYTES, at),
   }
   const flags = record[at]!
   const activation = record.readDoubleLE(at + 1)
   const confidence = record.readDoubleLE(at + 1 + DOUBLE_BYTES)
-  at += 1 + 2 * DOUBLE_BYTES
+  at += NUMBERS_BYTES + (flags & HAS_ACTIVATED ? 2 : 1) * VERSION_BYTES
   if (flags & HAS_CONTENT) {
     const end = at + 4 + record.readUInt32LE(at)
     node.content = record.toString('utf8', at + 4, end)
@@ -112,9 +133,26 @@ export function decodeNode(record: Buffer): MemoryNode {
   return node
 }
 
-export function encodeEdge(slab: Slab, edge: MemoryEdge): Buffer {
+/** The node with the versions that made it. */
+export function decodeNodeState(record: Buffer): NodeState {
+  const flagsAt = stringEnd(record, HASH_BYTES + 1)
+  const at = flagsAt + NUMBERS_BYTES
+  return {
+    node: decodeNode(record),
+    stored: readVersion(record, at),
+    activated: record[flagsAt]! & HAS_ACTIVATED
+      ? readVersion(record, at + VERSION_BYTES) : undefined,
+  }
+}
+
+/** The node as it comes back from its record, whatever encoding a client used. */
+export function canonicalNode(node: MemoryNode): MemoryNode {
+  return decodeNode(encodeNode(new Slab(1024), node, noVersion, undefined))
+}
+
+export function encodeEdge(slab: Slab, edge: MemoryEdge, version: Version): Buffer {
   const { source, target, kind, weight } = edge
-  const start = slab.reserve(32 + (source.length + target.length + kind.length) * UTF8_FACTOR)
+  const start = slab.reserve(64 + (source.length + target.length + kind.length) * UTF8_FACTOR)
   const bytes = slab.bytes
   bytes[start + HASH_BYTES] = EDGE_DOMAIN
   let at = writeString(bytes, source, start + HASH_BYTES + 1)
@@ -122,7 +160,7 @@ export function encodeEdge(slab: Slab, edge: MemoryEdge): Buffer {
   at = writeString(bytes, kind, at)
   bytes[at] = weight === undefined ? 0 : HAS_WEIGHT
   at = bytes.writeDoubleLE((weight ?? 0) + 0, at + 1)
-  return seal(slab, start, at)
+  return seal(slab, start, writeVersion(slab, version, at))
 }
 
 export function decodeEdge(record: Buffer): MemoryEdge {
@@ -136,6 +174,17 @@ export function decodeEdge(record: Buffer): MemoryEdge {
   }
   if (record[kindEnd]! & HAS_WEIGHT) edge.weight = record.readDoubleLE(kindEnd + 1)
   return edge
+}
+
+/** The edge with the version that made it: the last bytes of its record. */
+export function decodeEdgeState(record: Buffer): EdgeState {
+  const version = readVersion(record, record.length - VERSION_BYTES)
+  return { edge: decodeEdge(record), version }
+}
+
+/** The edge as it comes back from its record. */
+export function canonicalEdge(edge: MemoryEdge): MemoryEdge {
+  return decodeEdge(encodeEdge(new Slab(1024), edge, noVersion))
 }
 
 /** What this record contributes to the digest. Sums of many are cheaper with HashSum. */
@@ -166,6 +215,25 @@ export function canonicalJson(value: Json): string {
 function byUnits(a: string, b: string): number {
   if (a === b) return 0
   return a < b ? -1 : 1
+}
+
+const noVersion: Version = { epoch: 0, sequence: 0, timestamp: 0, at: 0 }
+
+function writeVersion({ view }: Slab, version: Version, at: number): number {
+  view.setFloat64(at, version.epoch, true)
+  view.setFloat64(at + DOUBLE_BYTES, version.sequence, true)
+  view.setFloat64(at + 2 * DOUBLE_BYTES, version.timestamp, true)
+  view.setFloat64(at + 3 * DOUBLE_BYTES, version.at, true)
+  return at + VERSION_BYTES
+}
+
+function readVersion(record: Buffer, at: number): Version {
+  return {
+    epoch: record.readDoubleLE(at),
+    sequence: record.readDoubleLE(at + DOUBLE_BYTES),
+    timestamp: record.readDoubleLE(at + 2 * DOUBLE_BYTES),
+    at: record.readDoubleLE(at + 3 * DOUBLE_BYTES),
+  }
 }
 
 function writeString(bytes: Buffer, text: string, at: number): number {

@@ -1,18 +1,26 @@
 /** One space's part of the LMDB store. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Database } from 'lmdb'
-import type { EdgeDirection, SpaceStore } from '../../actors/ports.js'
+import type { EdgeDirection, EdgeState, NodeState, SpaceStore } from '../../actors/ports.js'
+import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
+import { originOf } from '../../machines/ledger.js'
 import { defaultKeyRetention } from '../../machines/memory.js'
 import type {
   KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode,
 } from '../../machines/memory.js'
 import type { Position } from '../../machines/protocol.js'
-import { assertContinues, ChangeSet, type Changes } from './changes.js'
+import { forgottenOrigins, originKey, type Reports, type StoredRecords } from './batchBooks.js'
+import { decodeItem, decodeOrigin, decodeReport } from './bookRecord.js'
+import { assertContinues, byEpoch, ChangeSet, type Changes } from './changes.js'
 import {
   decodeHeader, decodeKeyRecord, emptyHeader, encodeHeader, type SpaceHeader,
 } from './header.js'
-import { keyAfter, prefixEnd, Table, tableEnd, tableKey, textKey, tupleKey } from './keys.js'
-import { decodeEdge, decodeNode, digestText } from './record.js'
+import {
+  keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey, tupleKey,
+} from './keys.js'
+import {
+  decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText,
+} from './record.js'
 import { assertRoom } from './room.js'
 
 export type Records = Database<Buffer, Buffer>
@@ -34,6 +42,11 @@ export class LmdbSpace implements SpaceStore {
   private digestCache: string | undefined
   private lastApply: Promise<void> = Promise.resolve()
   private readonly headerKey: Buffer
+  private readonly committed: StoredRecords
+  /** As of the last transaction; few, and asked for with every origin. */
+  private reportsByEpoch: Reports | undefined
+  /** As of the transaction under way: its records show a little earlier than it is known done. */
+  private reportsToBe: Reports | undefined
 
   /**
    * `registered`: false while no transaction has yet written the space's number. `directory`: of
@@ -48,6 +61,11 @@ export class LmdbSpace implements SpaceStore {
     const record = registered ? records.getBinary(this.headerKey) : undefined
     this.header = record === undefined ? emptyHeader : decodeHeader(record)
     this.appliedPosition = { epoch: this.header.epoch, sequence: this.header.sequence }
+    this.committed = {
+      get: (key) => records.getBinaryFast(key),
+      // Copies: lmdb may use a key's memory again.
+      keys: (range) => records.getKeys(range).map((key) => Buffer.from(key)),
+    }
   }
 
   get applied(): Position {
@@ -99,6 +117,55 @@ export class LmdbSpace implements SpaceStore {
     return nodes
   }
 
+  nodeState(id: string): NodeState {
+    const record = this.records.getBinaryFast(textKey(this.number, Table.node, id))
+    return record === undefined ? nowhere : decodeNodeState(record)
+  }
+
+  edgeState(source: string, target: string, kind: string): EdgeState | undefined {
+    const key = tupleKey(this.number, Table.edgeBySource, source, target, kind)
+    const record = this.records.getBinaryFast(key)
+    return record === undefined ? undefined : decodeEdgeState(record)
+  }
+
+  origin(epoch: number, sequence: number): OriginRecord | undefined {
+    return this.originUnder(this.reportMap(), { epoch, sequence })
+      ?? (this.reportsToBe && this.originUnder(this.reportsToBe, { epoch, sequence }))
+  }
+
+  private originUnder(reports: Reports, at: Position): OriginRecord | undefined {
+    const record = this.records.getBinaryFast(originKey(this.number, reports, at))
+    return record === undefined ? undefined : decodeOrigin(record)
+  }
+
+  reports(): readonly ForkReport[] {
+    return [...this.reportMap().values()]
+  }
+
+  get openReportCount(): number {
+    return this.header.openReports
+  }
+
+  get quarantineCount(): number {
+    return this.header.quarantined
+  }
+
+  quarantine(after: string, limit: number): QuarantineItem[] {
+    const from = after === '' ? { epoch: 0, sequence: 0 } : originOf(after)
+    if (limit <= 0 || from === undefined) return []
+    const start = numbersKey(this.number, Table.quarantine, from.epoch, from.sequence + 1)
+    const end = tableEnd(this.number, Table.quarantine)
+    return [...this.records.getRange({ start, end, limit }).map(({ value }) => decodeItem(value))]
+  }
+
+  quarantined(id: string): QuarantineItem | undefined {
+    const at = originOf(id)
+    if (at === undefined) return undefined
+    const key = numbersKey(this.number, Table.quarantine, at.epoch, at.sequence)
+    const record = this.records.getBinaryFast(key)
+    return record === undefined ? undefined : decodeItem(record)
+  }
+
   key(key: string): KeyRecord | undefined {
     const record = this.records.getBinaryFast(textKey(this.number, Table.idempotencyKey, key))
     return record === undefined ? undefined : decodeKeyRecord(record)
@@ -121,13 +188,19 @@ export class LmdbSpace implements SpaceStore {
     assertContinues(this.appliedPosition, entries)
     if (entries.length === 0) return
     const folded = new ChangeSet(
-      this.number, this.header, (key) => this.records.getBinaryFast(key),
-      (key) => this.key(key), entries.length,
+      this.number, this.header, this.reportMap(), this.committed, (key) => this.key(key),
+      entries.length,
     ).fold(entries)
-    const changes = this.withoutOldKeys(folded, entries, keys)
-    await this.commit(changes)
+    const changes = this.withoutForgotten(this.withoutOldKeys(folded, entries, keys))
+    this.reportsToBe = changes.reports === this.reportsByEpoch ? undefined : changes.reports
+    try {
+      await this.commit(changes)
+    } finally {
+      this.reportsToBe = undefined
+    }
     this.registered = true
     this.header = changes.header
+    this.reportsByEpoch = changes.reports
     this.digestCache = undefined
     this.appliedPosition = { epoch: changes.header.epoch, sequence: changes.header.sequence }
   }
@@ -142,7 +215,7 @@ export class LmdbSpace implements SpaceStore {
     const { header } = changes
     if (header.keys === 0) return changes
     const oldest = entries.at(-1)!.timestamp - ms
-    const removes: Buffer[] = []
+    const removes = [...changes.removes]
     let keys = header.keys
     let taken: Set<string | null> | null = null
     const range = {
@@ -164,6 +237,32 @@ export class LmdbSpace implements SpaceStore {
       keys -= 1
     }
     return { ...changes, header: { ...header, keys }, removes }
+  }
+
+  /** Takes out origins of reports that are forgotten: a bounded number at a time. */
+  private withoutForgotten(changes: Changes): Changes {
+    if (this.header.forgotten === 0) return changes
+    const { header } = changes
+    const { removes, ended } = forgottenOrigins(this.number, this.committed)
+    return {
+      ...changes, header: { ...header, forgotten: header.forgotten - ended },
+      removes: [...changes.removes, ...removes],
+    }
+  }
+
+  /** In the order of epochs. */
+  private reportMap(): Reports {
+    if (this.reportsByEpoch !== undefined) return this.reportsByEpoch
+    const reports: ForkReport[] = []
+    if (this.registered) {
+      const start = tableKey(this.number, Table.report)
+      const end = tableEnd(this.number, Table.report)
+      for (const { value } of this.records.getRange({ start, end })) {
+        reports.push(decodeReport(value))
+      }
+    }
+    this.reportsByEpoch = byEpoch(reports)
+    return this.reportsByEpoch
   }
 
   private async commit({ header, puts, removes }: Changes): Promise<void> {
@@ -196,6 +295,8 @@ export class LmdbSpace implements SpaceStore {
     }
   }
 }
+
+const nowhere: NodeState = { node: undefined, stored: undefined, activated: undefined }
 
 function registryKey(uuid: string): Buffer {
   return textKey(0, Table.registry, uuid)

@@ -5,39 +5,13 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { SpaceStore, Store } from '../../actors/ports.js'
+import type { SpaceStore } from '../../actors/ports.js'
 import type { EpochStart, LogEntry, MemoryNode, Operation } from '../../machines/memory.js'
 import type { AssignmentAt } from '../../machines/protocol.js'
 import { STORE_VERSION } from '../../runtime/store/marker.js'
 import { openStore, type OpenedStore } from '../../runtime/store/store.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
-
-interface Subject {
-  readonly name: string
-  /** A store and a way to open it again after a close. */
-  make(): Promise<{ store: Store; reopen(): Promise<Store>; remove(): Promise<void> }>
-}
-
-const subjects: readonly Subject[] = [
-  {
-    name: 'memory',
-    async make() {
-      const store = new MemoryStore()
-      return { store, reopen: async () => store, remove: async () => undefined }
-    },
-  },
-  {
-    name: 'lmdb',
-    async make() {
-      const directory = await mkdtemp(join(tmpdir(), 'engram-store-'))
-      return {
-        store: await openStore(directory),
-        reopen: () => openStore(directory),
-        remove: () => rm(directory, { recursive: true, force: true }),
-      }
-    },
-  },
-]
+import { subjects, type StoreContext } from './storeSubjects.js'
 
 function entry(
   sequence: number, operation: Operation | EpochStart, writeId: string | null = null, epoch = 1,
@@ -78,9 +52,7 @@ async function rejects(promise: Promise<unknown>, pattern: RegExp): Promise<void
 }
 
 for (const subject of subjects) {
-  const test = suite<{
-    store: Store; reopen(): Promise<Store>; remove(): Promise<void>; space: SpaceStore
-  }>(`store: ${subject.name}`)
+  const test = suite<StoreContext>(`store: ${subject.name}`)
 
   test.before.each(async (context) => {
     Object.assign(context, await subject.make())
@@ -384,7 +356,7 @@ files('an unclean end in this boot is trusted: the page cache is whole', async (
 })
 
 for (const [name, marker, reason] of [
-  ['a clean end, of an earlier format', { version: 1, boot: null, clean: true }, /format 1/],
+  ['a clean end, of an earlier format', { version: 2, boot: null, clean: true }, /format 2/],
   ['an unclean end, of another boot', { version: STORE_VERSION, boot: 'other', clean: false },
     /machine/],
   ['an unclean end, without a boot', { version: STORE_VERSION, boot: null, clean: false },

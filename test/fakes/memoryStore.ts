@@ -3,21 +3,34 @@
  * canonical bytes of a record with the real one, so that digests can be compared.
  */
 import type {
-  EdgeDirection, RememberedRecord, SpaceStore, Store,
+  EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceStore, Store,
 } from '../../actors/ports.js'
+import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
+import {
+  concernsBooks, displacedEdge, displacedNode, foldBooks, isEffective, originOf,
+} from '../../machines/ledger.js'
+import type { Displaced } from '../../machines/ledger.js'
 import { defaultKeyRetention } from '../../machines/memory.js'
 import type {
   KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode,
 } from '../../machines/memory.js'
 import type { Position } from '../../machines/protocol.js'
-import { digestText, encodeEdge, encodeNode, hashOf } from '../../runtime/store/record.js'
+import { versionOf } from '../../machines/versions.js'
+import { encodeItem, encodeReport } from '../../runtime/store/bookRecord.js'
+import {
+  canonicalEdge, canonicalNode, digestText, encodeEdge, encodeNode, hashOf,
+} from '../../runtime/store/record.js'
 import { Slab } from '../../runtime/store/slab.js'
+import { MemoryBooks } from './memoryBooks.js'
+
+const nothing: NodeState = { node: undefined, stored: undefined, activated: undefined }
 
 export class MemorySpaceStore implements SpaceStore {
   applied: Position = { epoch: 0, sequence: 0 }
   ignoredCount = 0
-  private readonly nodesById = new Map<string, MemoryNode>()
-  private readonly edgesByName = new Map<string, MemoryEdge>()
+  private readonly nodesById = new Map<string, NodeState>()
+  private readonly edgesByName = new Map<string, EdgeState>()
+  private readonly books = new MemoryBooks()
   private readonly keys = new Map<string, KeyRecord>()
   private lastWriteId: string | null = null
   /** Asked for more often than it changes. */
@@ -41,17 +54,59 @@ export class MemorySpaceStore implements SpaceStore {
   private computed(): string {
     const slab = new Slab(1024)
     let sum = 0n
-    for (const node of this.nodesById.values()) sum += hashOf(encodeNode(slab, node))
-    for (const edge of this.edgesByName.values()) sum += hashOf(encodeEdge(slab, edge))
+    for (const { node, stored, activated } of this.nodesById.values()) {
+      sum += hashOf(encodeNode(slab, node!, stored!, activated))
+    }
+    for (const { edge, version } of this.edgesByName.values()) {
+      sum += hashOf(encodeEdge(slab, edge, version))
+    }
+    for (const report of this.books.reports()) sum += hashOf(encodeReport(report))
+    for (const item of this.books.items()) sum += hashOf(encodeItem(item))
     return digestText(sum)
   }
 
   node(id: string): MemoryNode | undefined {
-    return this.nodesById.get(id)
+    return this.nodesById.get(id)?.node
+  }
+
+  nodeState(id: string): NodeState {
+    return this.nodesById.get(id) ?? nothing
+  }
+
+  edgeState(source: string, target: string, kind: string): EdgeState | undefined {
+    return this.edgesByName.get(nameOf({ source, target, kind }))
+  }
+
+  origin(epoch: number, sequence: number): OriginRecord | undefined {
+    return this.books.origin({ epoch, sequence })
+  }
+
+  reports(): readonly ForkReport[] {
+    return this.books.reports()
+  }
+
+  get openReportCount(): number {
+    return this.reports().filter(({ outcome }) => outcome === null).length
+  }
+
+  get quarantineCount(): number {
+    return this.books.itemCount
+  }
+
+  quarantine(after: string, limit: number): QuarantineItem[] {
+    const from = after === '' ? { epoch: 0, sequence: 0 } : originOf(after)
+    if (from === undefined) return []
+    return this.books.items().filter(({ origin: { epoch, sequence } }) =>
+      epoch > from.epoch || (epoch === from.epoch && sequence > from.sequence))
+      .slice(0, Math.max(0, limit))
+  }
+
+  quarantined(id: string): QuarantineItem | undefined {
+    return this.books.item(id)
   }
 
   edges(nodeId: string, direction: EdgeDirection): MemoryEdge[] {
-    const all = [...this.edgesByName.values()]
+    const all = [...this.edgesByName.values()].map(({ edge }) => edge)
     const out = all.filter((edge) => edge.source === nodeId)
       .toSorted((a, b) => compareBytes(a.target, b.target) || compareBytes(a.kind, b.kind))
     const into = all.filter((edge) => edge.target === nodeId)
@@ -62,7 +117,7 @@ export class MemorySpaceStore implements SpaceStore {
   }
 
   nodes(after: string, limit: number): MemoryNode[] {
-    return [...this.nodesById.values()]
+    return [...this.nodesById.values()].map(({ node }) => node!)
       .filter((node) => compareBytes(node.id, after) > 0)
       .toSorted((a, b) => compareBytes(a.id, b.id))
       .slice(0, Math.max(0, limit))
@@ -103,18 +158,50 @@ export class MemorySpaceStore implements SpaceStore {
       this.keys.set(writeId, { epoch, sequence, count, timestamp })
     }
     this.lastWriteId = writeId
-    if (operation.type === 'StoreNode') this.nodesById.set(operation.node.id, operation.node)
+    if (concernsBooks(entry)) foldBooks(this.books, entry, this.displacedBy(entry))
+    if (isEffective(entry)) this.change(entry, operation)
+  }
+
+  private displacedBy(entry: LogEntry): Displaced | undefined {
+    const { operation, reconciliation } = entry
+    const displaces = reconciliation?.displaces ?? 'nothing'
+    if (displaces === 'nothing' || !isEffective(entry)) return undefined
     if (operation.type === 'StoreEdge') {
-      const { source, target, kind } = operation.edge
-      this.edgesByName.set(JSON.stringify([source, target, kind]), operation.edge)
+      const state = this.edgesByName.get(nameOf(operation.edge))
+      return state && displacedEdge(canonicalEdge(state.edge), state.version)
+    }
+    if (operation.type !== 'StoreNode' && operation.type !== 'UpdateActivation') return undefined
+    const id = operation.type === 'StoreNode' ? operation.node.id : operation.nodeId
+    const state = this.nodeState(id)
+    const node = state.node && canonicalNode(state.node)
+    return displacedNode({ ...state, node }, displaces)
+  }
+
+  private change(entry: LogEntry, operation: LogEntry['operation']): void {
+    const version = versionOf(entry)
+    if (operation.type === 'StoreNode') {
+      const { node } = operation
+      const { node: before, activated } = this.nodeState(node.id)
+      const keeps = entry.reconciliation?.keepsActivation === true && activated !== undefined
+      this.nodesById.set(node.id, {
+        node: keeps ? { ...node, activation: before!.activation! } : node, stored: version,
+        activated: keeps ? activated : undefined,
+      })
+    }
+    if (operation.type === 'StoreEdge') {
+      this.edgesByName.set(nameOf(operation.edge), { edge: operation.edge, version })
     }
     if (operation.type === 'UpdateActivation') {
       const { nodeId, activation } = operation
-      const node = this.nodesById.get(nodeId)
+      const { node, stored } = this.nodeState(nodeId)
       if (node === undefined) this.ignoredCount += 1
-      else this.nodesById.set(nodeId, { ...node, activation })
+      else this.nodesById.set(nodeId, { node: { ...node, activation }, stored, activated: version })
     }
   }
+}
+
+function nameOf({ source, target, kind }: MemoryEdge): string {
+  return JSON.stringify([source, target, kind])
 }
 
 export class MemoryStore implements Store {

@@ -1,10 +1,15 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Overlay, type NodeSlot } from '../../actors/overlay.js'
+import { Overlay } from '../../actors/overlay.js'
+import type { NodeSlot } from '../../actors/overlaySlots.js'
 import { compareUtf8 } from '../../actors/overlayView.js'
 import type { KeyRecord, LogEntry, Operation } from '../../machines/memory.js'
 import { MemoryStore, type MemorySpaceStore } from '../fakes/memoryStore.js'
+import {
+  draftsArbitrary, firstEpoch, from, ids, logOf, opening, placesOf, reign,
+  storeNode as stored, storeEdge as linked, update as activated, type Draft,
+} from '../support/bookEntries.js'
 
 const IDS = ['a', 'b', 'ab', '\uff5e', '\u{1F600}']
 
@@ -152,6 +157,170 @@ test('strings are ordered as their UTF-8 bytes', () => {
   }))
   assert.ok(compareUtf8('\uff5e', '\u{1F600}') < 0)
 })
+
+// ------------------------------------------------- versions and origins
+
+const keeps = { keepsActivation: true }
+const value = { displaces: 'value' } as const
+
+/** The first `applied` entries are in the store, the others pending. */
+async function viewOf(applied: number, ...drafts: Draft[]) {
+  const log = logOf(drafts)
+  const store = new MemoryStore().space('u')
+  const overlay = new Overlay()
+  await store.apply(log.slice(0, applied))
+  overlay.add(log.slice(applied), 1)
+  return { log, store, overlay, view: overlay.view(store) }
+}
+
+test('an activation is kept with who set it, pending or in the store', async () => {
+  const drafts = [
+    { operation: stored('a', 'one', 0.5) }, { operation: activated('a', 0.25) },
+    from(3, 41, stored('a', 'two', 1), keeps), from(3, 42, stored('a', 'three'), keeps),
+  ]
+  for (const applied of [0, 1, 2, 3, 4]) {
+    const { view } = await viewOf(applied, ...drafts)
+    assert.equal(view.nodeState('a'), {
+      node: { id: 'a', content: 'three', activation: 0.25 },
+      stored: { epoch: 3, sequence: 42, timestamp: 142, at: 4 },
+      activated: { epoch: firstEpoch, sequence: 2, timestamp: 1002, at: 2 },
+    }, `${applied} in the store`)
+    assert.equal(view.node('a'), view.nodeState('a').node)
+    assert.equal(view.nodes('', 1), [view.nodeState('a').node])
+  }
+})
+
+test('an activation that had no effect is not kept, even once the store has both', async () => {
+  const { log, store, view } = await viewOf(0,
+    { operation: activated('a', 0.25) }, from(3, 41, stored('a', 'two'), keeps))
+  const state = {
+    node: { id: 'a', content: 'two' }, stored: { epoch: 3, sequence: 41, timestamp: 141, at: 2 },
+    activated: undefined,
+  }
+  for (const entry of log) {
+    assert.equal(view.nodeState('a'), state)
+    await store.apply([entry])
+    assert.equal(view.nodeState('a'), state)
+  }
+})
+
+test('what lost shows what stands, and an origin that was told', async () => {
+  const { view } = await viewOf(1,
+    { operation: linked('a', 'b', 1) },
+    from(3, 41, linked('a', 'b', 0), { outcome: 'superseded', by: { epoch: 3, sequence: 42 } }),
+    from(3, 42, stored('b'), { outcome: 'quarantined', by: { epoch: 5, sequence: 1 } }))
+  assert.is(view.edges('a', 'out')[0]!.weight, 1)
+  assert.is(view.edgeState('a', 'b', 'k')!.version.sequence, 1)
+  assert.is(view.node('b'), undefined)
+  assert.is(view.origin(3, 41)!.outcome, 'superseded')
+  assert.is(view.origin(3, 42)!.outcome, 'quarantined')
+  assert.is(view.origin(3, 43), undefined)
+})
+
+test('an origin told of twice: dropping or applying one leaves the other', async () => {
+  const { overlay, view, store, log } = await viewOf(1, reign(opening(3)),
+    from(3, 41, stored('a'), { outcome: 'quarantined', by: { epoch: 5, sequence: 1 } }),
+    from(3, 41, stored('a'), { via: 'quarantine' }))
+  assert.is(view.origin(3, 41)!.outcome, 'merged')
+  overlay.dropAbove(2)
+  assert.is(view.origin(3, 41)!.outcome, 'quarantined')
+  overlay.add(log.slice(2), 1)
+  await store.apply(log.slice(1, 2))
+  overlay.applied(2)
+  assert.is(view.origin(3, 41)!.outcome, 'merged')
+  overlay.dropAbove(2)
+  assert.is(view.origin(3, 41)!.outcome, 'quarantined')
+})
+
+test('a write that is displaced by a pending one, in the store or pending', async () => {
+  const drafts = [
+    from(3, 41, stored('a', 'one')), from(3, 42, linked('a', 'b', 1)), from(3, 43, activated('a', 1)),
+    from(4, 7, linked('a', 'b', 0), value), from(4, 8, activated('a', 0), { displaces: 'activation' }),
+    from(4, 9, stored('a', 'two'), value),
+  ]
+  for (const applied of [0, 1, 2, 3, 4, 5, 6]) {
+    const { view, overlay, log, store } = await viewOf(applied, ...drafts)
+    const told = [41, 42, 43].map((sequence) => view.origin(3, sequence)!)
+    assert.equal(told.map(({ outcome, by, now }) => [outcome, by!.sequence, now.sequence]),
+      [['quarantined', 9, 6], ['quarantined', 7, 4], ['quarantined', 8, 5]])
+    await store.apply(log.slice(applied))
+    assert.equal([41, 42, 43].map((sequence) => view.origin(3, sequence)!), told)
+    overlay.applied(6)
+    assert.equal([41, 42, 43].map((sequence) => view.origin(3, sequence)!), told)
+  }
+})
+
+type Move =
+  | { readonly do: 'add'; readonly drafts: readonly Draft[]; readonly isRead: boolean }
+  | { readonly do: 'drop'; readonly back: number; readonly isRead: boolean }
+  | {
+    readonly do: 'apply'
+    readonly forward: number
+    readonly split: number
+    readonly isRead: boolean
+  }
+
+/** Whether everything is read afterwards: what is looked up once may be looked up late. */
+const isRead = fc.boolean()
+const move: fc.Arbitrary<Move> = fc.oneof(
+  { weight: 3, arbitrary: fc.tuple(draftsArbitrary(8), isRead)
+    .map(([drafts, read]) => ({ do: 'add' as const, drafts, isRead: read })) },
+  { weight: 1, arbitrary: fc.tuple(fc.nat({ max: 6 }), isRead)
+    .map(([back, read]) => ({ do: 'drop' as const, back, isRead: read })) },
+  { weight: 2, arbitrary: fc.tuple(fc.nat({ max: 8 }), fc.nat({ max: 8 }), isRead)
+    .map(([forward, split, read]) =>
+      ({ do: 'apply' as const, forward, split, isRead: read })) },
+)
+
+test('property: versions and origins read as a replay of the whole log does', async () => {
+  await fc.assert(fc.asyncProperty(fc.array(move, { maxLength: 15, size: 'max' }), async (moves) => {
+    const store = new MemoryStore().space('u')
+    const overlay = new Overlay()
+    const view = overlay.view(store)
+    let log: LogEntry[] = []
+    for (const next of moves) {
+      if (next.do === 'add') {
+        const { epoch, sequence } = log.at(-1) ?? { epoch: firstEpoch, sequence: 0 }
+        const entries = logOf(next.drafts, { epoch, sequence })
+        log.push(...entries)
+        overlay.add(entries, 1)
+      } else if (next.do === 'drop') {
+        const last = Math.max(store.applied.sequence, log.length - next.back)
+        log = log.slice(0, last)
+        overlay.dropAbove(last)
+      } else {
+        const upTo = Math.min(log.length, store.applied.sequence + next.forward)
+        // The store may be ahead of what the overlay was told, by one transaction or several.
+        const part = Math.min(upTo, store.applied.sequence + next.split)
+        for (const end of [part, upTo]) {
+          await store.apply(log.slice(store.applied.sequence, end))
+          if (next.isRead || end === upTo) await assertStatesAsReplay(view, log)
+        }
+        overlay.applied(upTo)
+      }
+      if (next.isRead) await assertStatesAsReplay(view, log)
+    }
+    await assertStatesAsReplay(view, log)
+  }), { numRuns: 200 })
+})
+
+async function assertStatesAsReplay(
+  view: ReturnType<Overlay['view']>, log: readonly LogEntry[],
+): Promise<void> {
+  const replay = new MemoryStore().space('u')
+  await replay.apply(log)
+  for (const name of ids) {
+    assert.equal(view.nodeState(name), replay.nodeState(name))
+    assert.equal(view.node(name), replay.node(name))
+    for (const target of ids) {
+      assert.equal(view.edgeState(name, target, 'k'), replay.edgeState(name, target, 'k'))
+    }
+  }
+  assert.equal(view.nodes('', 10), replay.nodes('', 10))
+  for (const { epoch, sequence } of placesOf(log)) {
+    assert.equal(view.origin(epoch, sequence), replay.origin(epoch, sequence))
+  }
+}
 
 // ------------------------------------------------- against a replay from scratch
 

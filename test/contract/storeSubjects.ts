@@ -1,0 +1,45 @@
+/** What the contract of the Store port runs on: the LMDB store and its twin in memory. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { SpaceStore, Store } from '../../actors/ports.js'
+import { openStore } from '../../runtime/store/store.js'
+import { MemoryStore } from '../fakes/memoryStore.js'
+
+export interface Made {
+  store: Store
+  reopen(): Promise<Store>
+  remove(): Promise<void>
+}
+
+/** Of each test; `space` is u1. */
+export interface StoreContext extends Made {
+  space: SpaceStore
+}
+
+export interface Subject {
+  readonly name: string
+  /** A store and a way to open it again after a close. */
+  make(): Promise<Made>
+}
+
+export const subjects: readonly Subject[] = [
+  {
+    name: 'memory',
+    async make() {
+      const store = new MemoryStore()
+      return { store, reopen: async () => store, remove: async () => undefined }
+    },
+  },
+  {
+    name: 'lmdb',
+    async make() {
+      const directory = await mkdtemp(join(tmpdir(), 'engram-store-'))
+      return {
+        store: await openStore(directory),
+        reopen: () => openStore(directory),
+        remove: () => rm(directory, { recursive: true, force: true }),
+      }
+    },
+  },
+]
