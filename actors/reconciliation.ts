@@ -16,6 +16,11 @@ const offeredMax = 128
 /** After a request without an answer. */
 const retryMs = 300
 
+interface Unusable {
+  readonly why: string
+  readonly note: SalvageNote
+}
+
 /**
  * A member that has salvages of a space, or whose reign an open fork report is about: brings what
  * it has to the reigning primary, which may be itself.
@@ -24,7 +29,7 @@ export class ReconciliationRole {
   private actor: HostedActor<typeof reconciliationMachine> | null = null
   private salvages = new Map<string, Salvage>()
   /** Why they cannot be read, and what their headers tell. */
-  private readonly unusable = new Map<string, { readonly why: string; readonly note: SalvageNote }>()
+  private readonly unusable = new Map<string, Unusable>()
   private awaited: { readonly epoch: number; readonly sequence: number } | null = null
   private isOver = false
 

@@ -118,6 +118,12 @@ export class Forks {
       ?.homecoming.state ?? null
   }
 
+  /** Whether the node's `reconciliation` has entered the state, ever. */
+  hasBeen(node: string, state: string): boolean {
+    return this.stage.cluster.node(node).log.some(({ fields, message }) =>
+      message.startsWith('reconciliation') && (fields as { state?: string }).state === state)
+  }
+
   reports(): readonly ForkReport[] {
     const { stage } = this
     return stage.cluster.primary()?.space(stage.space).member.store.reports() ?? []

@@ -56,7 +56,8 @@ const sentAgain: Scenario = {
     assert.is(untold.duplicate, false)
     stage.start(old)
     await forks.closed()
-    assert.equal(await forks.places(), ['merged', 'resent', 'merged', 'merged'])
+    assert.equal(await forks.places(), ['merged', 'resent', 'merged', 'merged'],
+      'I7: what had come by its key came again')
     const { outcome, merged, resent } = forks.report(1)
     assert.equal([outcome, merged, resent], ['reconciled', 2, 2])
     const late = await forks.write(store('c'), { ...keyed('kc'), ...originOf(c!) })
@@ -68,6 +69,28 @@ const sentAgain: Scenario = {
     assert.is(again.duplicate, true, 'I7: b took effect twice')
     await forks.level()
     await forks.places()
+  },
+}
+
+const uponWhatCameHome: Scenario = {
+  name: 'fork-upon-what-came-home',
+  title: 'A write comes home; a later one of the same node knows it, and is left behind in a '
+    + 'second fork.',
+  lesson: 'What was in the log of a reign when it wrote is in its past, wherever that was logged '
+    + 'first: no conflict.',
+  run: async (begin) => {
+    const forks = new Forks(await begin())
+    const { stage } = forks
+    const first = await forks.leaveBehind([store('a', { confidence: 0.9, content: 'first' })])
+    stage.start(first.old)
+    await forks.closed()
+    const second = await forks.leaveBehind([store('a', { confidence: 0.1, content: 'second' })])
+    stage.start(second.old)
+    await forks.closed()
+    assert.equal(await forks.places(), ['merged', 'merged'],
+      'books: what a write was based on is in its past')
+    assert.is((await forks.node('a'))?.content, 'second')
+    assert.equal(await forks.quarantine(), [])
   },
 }
 
@@ -260,5 +283,5 @@ const handedOver: Scenario = {
 
 
 export const homecomingScenarios: readonly Scenario[] = [
-  comesHome, sentAgain, inTwoForks, overtaken, twoFailovers, lostDisk, handedOver,
+  comesHome, sentAgain, uponWhatCameHome, inTwoForks, overtaken, twoFailovers, lostDisk, handedOver,
 ]

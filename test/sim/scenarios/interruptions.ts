@@ -50,6 +50,33 @@ const betweenSlices: Scenario = {
   },
 }
 
+const memberBetweenSlices: Scenario = {
+  name: 'death-between-two-slices',
+  title: 'The member dies when the first slice of its salvage is taken, and comes back.',
+  lesson: 'A salvage is taken when all of it is in the log: till then its report stays open.',
+  run: async (begin) => {
+    const forks = new Forks(await begin())
+    const { stage } = forks
+    const operations = Array.from({ length: manyWrites }, (_, index) => store(`f${index}`))
+    const { old } = await forks.leaveBehind(operations)
+    let slices = 0
+    stage.network.faults = (message) => {
+      if (!isBringing('slice', message)) return undefined
+      slices += 1
+      return slices > 1 ? 'lost' : undefined
+    }
+    stage.start(old)
+    await stage.until('a second slice is sent', () => slices > 1, 3000)
+    stage.kill(old)
+    stage.start(old)
+    await stage.until('it is offered again', () => forks.homecoming(old) !== null, 4000)
+    await stage.run(300)
+    const { outcome, merged } = forks.report(1)
+    assert.is(outcome, null, `books: the report is ${outcome}, with ${merged} of ${manyWrites}`)
+    await eachOnce(forks, manyWrites)
+  },
+}
+
 const beforeTheCommit: Scenario = {
   name: 'failover-before-the-salvage-is-committed',
   title: 'A salvage is taken whole; the primary that has it dies before any other member has.',
@@ -68,7 +95,7 @@ const beforeTheCommit: Scenario = {
       return undefined
     }
     stage.start(old)
-    await stage.until('it is taken', () => forks.homecoming(old) === 'settling', 3000)
+    await stage.until('it is taken', () => forks.hasBeen(old, 'settling'), 3000)
     await stage.run(150)
     assert.is((await forks.salvages(old)).length, 1, 'I6: the salvage is gone, and nothing of it '
       + 'is committed')
@@ -110,16 +137,11 @@ const deathInEachState: Scenario = {
       const forks = new Forks(await begin())
       const { stage } = forks
       const { old } = await forks.leaveBehind([store('a'), store('b')])
-      const dies = () => {
-        const seen = stage.cluster.node(old).log
-          .some(({ fields, message }) => message.startsWith('reconciliation')
-            && (fields as { state?: string }).state === state)
-        if (!seen || stage.cluster.node(old).life === null) return false
-        stage.kill(old)
-        return true
-      }
+      // So long that no state is over before it is seen.
+      stage.network.faults = ({ kind }) => (['ack', 'answer'].includes(kind) ? 5 : undefined)
       stage.start(old)
-      await stage.until(`it dies ${state}`, dies, 4000)
+      await stage.until(`it is ${state}`, () => forks.hasBeen(old, state), 4000)
+      stage.kill(old)
       stage.start(old)
       await eachOnce(forks, 2)
     }
@@ -247,6 +269,6 @@ const settingsInFlight: Scenario = {
 }
 
 export const interruptionScenarios: readonly Scenario[] = [
-  betweenSlices, beforeTheCommit, afterTheCommit, deathInEachState, held, ownSalvage, damaged,
+  betweenSlices, memberBetweenSlices, beforeTheCommit, afterTheCommit, deathInEachState, held, ownSalvage, damaged,
   settingsInFlight,
 ]
