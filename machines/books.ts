@@ -17,10 +17,7 @@ export interface Origin {
 /** What became of a write of a fork when it was taken into the log, as a new entry. */
 export interface Reconciliation {
   readonly origin: Origin
-  /**
-   * When it was logged first, ms since 1970. Of what a client sends again that is not known: when
-   * the report on its reign was opened, or 0.
-   */
+  /** When it was logged first, ms since 1970; unknown of what a client sends again: then early. */
   readonly timestamp: number
   /** Who brought it: its client again, a member's salvage, or an operator out of the quarantine. */
   readonly via: 'client' | 'salvage' | 'quarantine'

@@ -1,6 +1,7 @@
-/** Forks and their salvage, disks that change, processes that are there twice. */
+/** Forks that come home, disks that change, processes that are there twice. */
 import * as assert from 'uvu/assert'
-import { assertAllTaken, audit, readSalvages } from '../support/books.js'
+import type { FateValue } from '../../actors/ports.js'
+import { assertAllTaken, audit, forkReports, readSalvages } from '../support/books.js'
 import { positive } from '../support/client.js'
 import type { Cluster, NodeProcess } from '../support/cluster.js'
 import { History } from '../support/history.js'
@@ -34,7 +35,7 @@ async function writeAlone(
   return answered
 }
 
-scenario(fork, 'what only the dead primary had goes to its salvage', async (stage) => {
+scenario(fork, 'what only the dead primary had comes home with it', async (stage) => {
   const cluster = await stage.cluster()
   const old = await cluster.reign()
   const primary = cluster.node(old.node)
@@ -50,33 +51,51 @@ scenario(fork, 'what only the dead primary had goes to its salvage', async (stag
   await Promise.all(replicas.map((replica) => replica.start()))
   const next = await cluster.reign({ above: old.epoch })
   assert.is.not(next.node, old.node)
-  // Some of the same keys are written again: a key that went to a salvage is free.
+  const open = await waitFor('its report', async () => (await forkReports(cluster))[0])
+  assert.equal([open.epoch, open.node, open.outcome], [old.epoch, old.node, null])
+  // One is sent again, by who does not say that it was answered: its key is free.
   const retried = positive(await cluster.client.write(
     { type: 'StoreNode', node: { id: 'fork-0', content: 'written again' } },
     { key: 'fork-0', ack: 'committed' }), 'the key of a forked write')
   assert.is(retried.duplicate, false, 'the forked write is no part of the log')
   assert.is(retried.epoch, next.epoch)
+  const before = await fateOf(cluster, 'fork-7')
+  assert.is(before.fate, 'unknown', 'its node has not come back')
 
   await primary.start()
   const books = await audit(cluster, new History())
-  const salvaged = new Set(books.salvaged.map((entry) => entry.writeId))
-  const missing = forked.filter((key) => !salvaged.has(key))
-  assert.is(missing.length, 0, `answered, and not in the salvage: ${missing.join(', ')}`)
-  for (const { writeId, epoch } of books.salvaged) {
-    assert.match(String(writeId), /^fork-/, 'nothing but the fork is in the salvage')
-    assert.is(epoch, old.epoch)
-  }
-  assert.is(salvaged.size, books.salvaged.length, 'each entry once')
+  assert.equal(books.salvaged, [], 'the salvage is gone')
+  const [report] = await forkReports(cluster)
+  assert.ok(report)
+  assert.equal([report.outcome, report.resent, report.quarantined, report.lost],
+    ['reconciled', 1, 0, 0])
+  assert.ok(report.merged >= forked.length - 1, `${report.merged} of ${forked.length - 1}`)
   for (const [id, log] of books.logs) {
-    const left = log.filter((entry) => /^fork-[1-9]/.test(entry.writeId ?? ''))
-    assert.is(left.length, 0, `log of ${id} still holds ${left.length} forked entries`)
+    const home = log.filter(({ reconciliation }) => reconciliation?.outcome === 'merged')
+    assert.is(home.length, report.merged, `log of ${id}`)
+    assert.ok(home.every(({ reconciliation }) => reconciliation?.origin.epoch === old.epoch
+      && reconciliation.origin.node === old.node && reconciliation.via === 'salvage'))
+    const keys = log.flatMap(({ writeId }) => (/^fork-/.test(writeId ?? '') ? [writeId] : []))
+    assert.is(new Set(keys).size, keys.length, 'each once')
+    assert.equal(forked.filter((key) => !keys.includes(key)), [], `not in the log of ${id}`)
   }
-  const ghost = positive(await cluster.client.read({ type: 'GetNode', nodeId: 'fork-7' }), 'read')
-  assert.not.ok(ghost.value, `a forked node is in the store: ${JSON.stringify(ghost)}`)
+  const content = async (nodeId: string) => (positive(await cluster.client.read(
+    { type: 'GetNode', nodeId }), nodeId).value as { content?: string } | null)?.content
+  assert.is(await content('fork-0'), 'written again')
+  assert.is(await content('fork-7'), 'in the fork')
+  await waitFor('it is safe', async () => (await fateOf(cluster, 'fork-7')).fate === 'safe')
+  const fate = await fateOf(cluster, 'fork-7')
+  assert.equal([fate.epoch, fate.via, fate.now?.epoch], [old.epoch, 'salvage', next.epoch])
   const member = await cluster.member(old.node)
-  assert.ok(member.forks >= 1 && member.salvages >= 1, JSON.stringify(member))
-  note(`fork of ${salvaged.size} entries, ${forked.length} of them answered, all salvaged`)
+  assert.ok(member.forks >= 1, JSON.stringify(member))
+  assert.is(member.salvages, 0, JSON.stringify(member))
+  note(`fork of ${report.merged + report.resent} writes, ${forked.length} answered, all home`)
 })
+
+async function fateOf(cluster: Cluster, key: string): Promise<FateValue> {
+  const reply = await cluster.client.read({ type: 'GetFate', key })
+  return positive(reply, `fate of ${key}`).value as FateValue
+}
 
 scenario(fork, 'replicas that were only stopped lose nothing unaccounted', async (stage) => {
   const cluster = await stage.cluster()
@@ -88,13 +107,15 @@ scenario(fork, 'replicas that were only stopped lose nothing unaccounted', async
   await cluster.reign({ above: old.epoch })
   await cluster.node(old.node).start()
   const books = await audit(cluster, new History())
-  const salvaged = new Set(books.salvaged.map((entry) => entry.writeId))
+  assert.equal(books.salvaged, [])
   for (const [id, log] of books.logs) {
     const logged = new Set(log.map((entry) => entry.writeId))
-    const lost = answered.filter((key) => !logged.has(key) && !salvaged.has(key))
-    assert.is(lost.length, 0, `neither in the log of ${id} nor salvaged: ${lost.join(', ')} (I6)`)
+    const lost = answered.filter((key) => !logged.has(key))
+    assert.is(lost.length, 0, `not in the log of ${id}: ${lost.join(', ')} (I6)`)
   }
-  note(`${salvaged.size} of ${answered.length} answered entries went to the salvage`)
+  const [report] = await forkReports(cluster)
+  assert.is(report?.lost, 0)
+  note(`${report?.merged ?? 0} of ${answered.length} answered entries came home`)
 })
 
 scenario(fork, 'a node that returns with an empty disk is a new member', async (stage) => {
