@@ -3,37 +3,19 @@ import * as assert from 'uvu/assert'
 import type { FateValue } from '../../actors/ports.js'
 import { assertAllTaken, audit, forkReports, readSalvages } from '../support/books.js'
 import { positive } from '../support/client.js'
-import type { Cluster, NodeProcess } from '../support/cluster.js'
+import type { Cluster } from '../support/cluster.js'
 import { History } from '../support/history.js'
+import { leaveBehind } from '../support/leaveBehind.js'
+import type { Keyed } from '../support/leaveBehind.js'
 import { note, scenario, suite } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
 
 const fork = suite('integration: fork and rejoin')
 
-/** Half a grant: from then on the primary strikes silent members off the in-sync set. */
-const inSyncSilenceMs = 1000
-
-/**
- * Stops both replicas, and writes `durable` to the primary alone; then kills it. Returns the keys
- * that it answered. All of it is over before the replicas' silence costs them their places.
- */
-async function writeAlone(
-  cluster: Cluster, primary: NodeProcess, replicas: readonly NodeProcess[],
-): Promise<string[]> {
-  const startedAt = performance.now()
-  for (const replica of replicas) replica.pause()
-  const keys = Array.from({ length: 40 }, (_, n) => `fork-${n}`)
-  const replies = await Promise.all(keys.map((key) => cluster.client.write(
-    { type: 'StoreNode', node: { id: key, content: 'in the fork' } },
-    { key, ack: 'durable', timeoutMs: 700 })))
-  await primary.kill()
-  const tookMs = performance.now() - startedAt
-  assert.ok(tookMs < inSyncSilenceMs,
-    `this machine is too slow to provoke a fork: ${tookMs.toFixed(0)} ms, run it again`)
-  const answered = keys.filter((_, n) => replies[n]?.ok)
-  assert.ok(answered.length > 0, `no durable write was answered: ${JSON.stringify(replies[0])}`)
-  return answered
-}
+const writes: Keyed = Object.fromEntries(Array.from({ length: 40 }, (_, n) => {
+  const id = `fork-${n}`
+  return [id, { type: 'StoreNode', node: { id, content: 'in the fork' } }]
+}))
 
 scenario(fork, 'what only the dead primary had comes home with it', async (stage) => {
   const cluster = await stage.cluster()
@@ -45,7 +27,7 @@ scenario(fork, 'what only the dead primary had comes home with it', async (stage
     positive(await cluster.client.write(body, { ack: 'committed' }), `before-${n}`)
   }
   await cluster.converged()
-  const forked = await writeAlone(cluster, primary, replicas)
+  const forked = await leaveBehind(cluster, primary, replicas, writes)
   // Killed while stopped: what the broker had sent them is gone with their sockets.
   await Promise.all(replicas.map((replica) => replica.kill()))
   await Promise.all(replicas.map((replica) => replica.start()))
@@ -75,7 +57,7 @@ scenario(fork, 'what only the dead primary had comes home with it', async (stage
     assert.is(home.length, report.merged, `log of ${id}`)
     assert.ok(home.every(({ reconciliation }) => reconciliation?.origin.epoch === old.epoch
       && reconciliation.origin.node === old.node && reconciliation.via === 'salvage'))
-    const keys = log.flatMap(({ writeId }) => (/^fork-/.test(writeId ?? '') ? [writeId] : []))
+    const keys = log.flatMap(({ writeId }) => (writeId?.startsWith('fork-') ? [writeId] : []))
     assert.is(new Set(keys).size, keys.length, 'each once')
     assert.equal(forked.filter((key) => !keys.includes(key)), [], `not in the log of ${id}`)
   }
@@ -102,7 +84,7 @@ scenario(fork, 'replicas that were only stopped lose nothing unaccounted', async
   const old = await cluster.reign()
   const replicas = cluster.others(old.node)
   await cluster.converged()
-  const answered = await writeAlone(cluster, cluster.node(old.node), replicas)
+  const answered = await leaveBehind(cluster, cluster.node(old.node), replicas, writes)
   for (const replica of replicas) replica.resume()
   await cluster.reign({ above: old.epoch })
   await cluster.node(old.node).start()
