@@ -76,7 +76,7 @@ export interface Plan {
 /** How often a kind is drawn, next to the others that a run has. */
 const weights: Readonly<Record<FaultKind, number>> = {
   kill: 6, powerCut: 4, crashAt: 8, crashInRecovery: 3, drain: 2, rollingRestart: 1, pause: 4, suspend: 2,
-  wallJump: 1, isolate: 4, cut: 3, partition: 3, strand: 4, delay: 2, drop: 3, duplicate: 2,
+  wallJump: 1, isolate: 4, cut: 3, partition: 3, strand: 8, delay: 2, drop: 3, duplicate: 2,
   brokerOutage: 2, cutConnection: 3, slowDisk: 2, fullDisk: 2, failSync: 2, loseDisk: 1,
   flipBit: 0.5, arbiterSlow: 2, arbiterDown: 2, arbiterAnswers: 4, arbiterWipe: 0.5, killActor: 3,
   handover: 4, forcePromotion: 0.5,
@@ -182,7 +182,8 @@ function duration(random: SeededRandom): number {
 function drawFault(
   random: SeededRandom, kind: FaultKind, nodes: readonly string[], atMs: number,
 ): Fault {
-  const node = random.chance(0.4) ? 'primary' : random.pick(nodes)
+  // Only of a primary a fork is left.
+  const node = random.chance(kind === 'strand' ? 0.85 : 0.4) ? 'primary' : random.pick(nodes)
   const other = random.pick(nodes.filter((each) => each !== node))
   const forMs = duration(random)
   const [amount, mode] = particulars(random, kind)
