@@ -161,7 +161,7 @@ export class ForkBooks {
     return [
       ...reports.filter(({ outcome }) => outcome === null),
       ...own.map((opening) =>
-        ({ ...opening, resent: 0, merged: 0, superseded: 0, quarantined: 0 })),
+        ({ ...opening, resent: 0, merged: 0, superseded: 0, quarantined: 0, discarded: 0 })),
     ]
   }
 
@@ -195,13 +195,14 @@ type OpenReport = ForkOpening & {
   readonly merged: number
   readonly superseded: number
   readonly quarantined: number
+  readonly discarded: number
 }
 
 /** Known to have been logged, and nowhere: at least so many. */
 function lostOf(report: OpenReport): number {
-  const { lastKnown, forkPoint, resent, merged, superseded, quarantined } = report
-  const atRisk = lastKnown - forkPoint.sequence
-  return Math.max(0, atRisk - resent - merged - superseded - quarantined)
+  const { lastKnown, forkPoint, resent, merged, superseded, quarantined, discarded } = report
+  const found = resent + merged + superseded + quarantined + discarded
+  return Math.max(0, lastKnown - forkPoint.sequence - found)
 }
 
 function closing(report: OpenReport, disk: string, salvages: readonly Known[]): ForkNote {

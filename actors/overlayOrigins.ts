@@ -74,7 +74,6 @@ export class PendingOrigins {
   private resolve(displacement: Displacement, store: VersionReader): void {
     const { entry } = displacement
     const found = standingBefore(displacement, store)
-    if (found === 'applied') return
     this.unresolved.delete(displacement)
     if (found === undefined || isSameWrite(entry, found)) return
     displacement.name = originName(found.epoch, found.sequence)
@@ -99,21 +98,21 @@ export class PendingOrigins {
   }
 }
 
-/** `applied`: the store has the entry, and says itself what became of what it displaced. */
+/** Undefined also once the store has the entry: it says itself what became of what it displaced. */
 function standingBefore(
   { entry, node, edge }: Displacement, store: VersionReader,
-): Position | undefined | 'applied' {
+): Position | undefined {
   const { operation, sequence, reconciliation } = entry
   if (operation.type === 'StoreEdge') {
     const { source, target, kind } = operation.edge
     const below = store.edgeState(source, target, kind)?.version
-    if (below !== undefined && below.at >= sequence) return 'applied'
+    if (below !== undefined && below.at >= sequence) return undefined
     return edge?.version ?? below
   }
   if (operation.type !== 'StoreNode' && operation.type !== 'UpdateActivation') return undefined
   const id = operation.type === 'StoreNode' ? operation.node.id : operation.nodeId
   const below = store.nodeState(id)
-  if (Math.max(below.stored?.at ?? 0, below.activated?.at ?? 0) >= sequence) return 'applied'
+  if (Math.max(below.stored?.at ?? 0, below.activated?.at ?? 0) >= sequence) return undefined
   const state = node === undefined ? below : stateOf(node, store)
   const { displaces } = reconciliation!
   return displaces === 'nothing' ? undefined : displacedNode(state, displaces)?.version

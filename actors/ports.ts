@@ -456,6 +456,8 @@ export interface WriteAnswer {
   readonly duplicate: boolean
   /** Of a duplicate: the epoch under which it is logged, `epoch` or a lower one. */
   readonly loggedEpoch?: number
+  /** Of a write that is sent again: so many of its operations lost against concurrent ones. */
+  readonly quarantined?: number
 }
 
 export interface ErrorAnswer {

@@ -31,6 +31,9 @@ type Group = readonly SalvagedWrite[]
 
 /** The primary's answers to members that bring salvages home (`reconciliation` on their side). */
 export class ReconcileService {
+  /** Highest sequence that this reign logged about forks: the store's books lag behind it. */
+  private loggedUpTo = 0
+
   constructor(private readonly options: ReconcileServiceOptions) {}
 
   onMessage(message: ReconcileMessage, answer: (answer: ReconcileAnswer) => void): void {
@@ -58,7 +61,11 @@ export class ReconcileService {
   }
 
   private onOffer({ node, disk, salvages }: SalvageOffer, told: Told): void {
-    const { books } = this.options.reconciler
+    const { reconciler: { books }, member: { store } } = this.options
+    // A report is closed by its counts: they must have come that far.
+    if (store.applied.sequence < this.loggedUpTo) {
+      return told('busy', 0, busyPauseMs, 'what came home is not yet committed')
+    }
     this.logNotes(books.offered(node, disk, salvages))
     // Noted again by the next reign, should this one end before it is durable.
     told('taken', 0, 0, '')
@@ -72,6 +79,7 @@ export class ReconcileService {
     const starts = startsOf(note.spans, note.common)
     const work = new SliceWork(ingest, (sequence, failure) => {
       const pauseMs = Math.min(pauseMsMax, (clock.monotonicMs() - begunMs) * pauseFactor)
+      this.loggedUpTo = Math.max(this.loggedUpTo, sequence)
       if (failure === null) told('taken', sequence, Math.ceil(pauseMs), '')
       else told('busy', 0, busyPauseMs, failure)
     })

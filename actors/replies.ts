@@ -1,3 +1,4 @@
+import type { Reconciliation } from '../machines/books.js'
 import type { Window } from '../machines/commit.js'
 import type { AckLevel } from '../machines/protocol.js'
 import type { KeyRecord } from '../machines/memory.js'
@@ -239,10 +240,16 @@ export class Replies {
       node: options.node,
       duplicate,
       ...(loggedEpoch !== undefined && { loggedEpoch }),
+      ...(waiting.reconciliations && quarantinedIn(waiting.reconciliations)),
     }
     this.answeredUpTo = Math.max(this.answeredUpTo, sequence)
     if (waiting.settle) return waiting.settle(answer)
     const bytes = options.clients.encodeWriteAnswer(answer, waiting.encoding)
     if (waiting.reply) options.publish(waiting.reply, bytes)
   }
+}
+
+function quarantinedIn(reconciliations: readonly Reconciliation[]): { quarantined?: number } {
+  const quarantined = reconciliations.filter(({ outcome }) => outcome === 'quarantined').length
+  return quarantined > 0 ? { quarantined } : {}
 }

@@ -132,6 +132,11 @@ const machine = setup({
       lastReason: ({ context }) => `${context.salvage} is taken; its last entry, `
         + `${context.sequence}, is not yet committed`,
     }),
+    explainCommit: assign({
+      lastReason: ({ context }) => `entry ${context.sequence} is committed: ${context.salvage} `
+        + 'may go',
+    }),
+    explainRelease: assign({ lastReason: ({ context }) => `${context.salvage} is gone` }),
     waitForOrder: assign({
       lastReason: ({ context }) => `${context.salvage} is kept until an operator orders it`,
     }),
@@ -268,12 +273,12 @@ export const reconciliationMachine = machine.createMachine({
       entry: [
         'waitForCommit', 'awaitCommit', { type: 'progress', params: { state: 'settling' } },
       ],
-      on: { committed: 'releasing' },
+      on: { committed: { target: 'releasing', actions: 'explainCommit' } },
     },
     releasing: {
       entry: ['release', { type: 'progress', params: { state: 'releasing' } }],
       on: {
-        released: 'offering',
+        released: { target: 'offering', actions: 'explainRelease' },
         salvageUnusable: { target: 'unusable', actions: 'explainEvent' },
       },
     },

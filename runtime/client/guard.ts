@@ -24,6 +24,8 @@ export interface Resent {
   readonly to: Position
   /** The new reign had it after all. */
   readonly duplicate: boolean
+  /** Operations of it that lost against concurrent ones, and lie in the quarantine. */
+  readonly quarantined: number
 }
 
 /** A write that a failover left behind, and that no reign will take: it stays kept, and unsafe. */
@@ -185,7 +187,8 @@ export class SpaceGuard {
     if (this.keeper.resent(write, taken)) {
       const { space, onResent } = this.options
       const { key, origin: from, position: to } = write
-      onResent({ space, key, from, to, duplicate: taken.duplicate })
+      const { duplicate, quarantined = 0 } = taken
+      onResent({ space, key, from, to, duplicate, quarantined })
       this.#proceed()
     } else this.heard(taken.epoch)
   }

@@ -37,6 +37,7 @@ export interface Taken {
   readonly safeSequence: number
   readonly duplicate: boolean
   readonly loggedEpoch?: number
+  readonly quarantined?: number
 }
 
 export interface Kept extends Sendable {

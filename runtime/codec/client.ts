@@ -121,12 +121,14 @@ function refused(encoding: Encoding, code: ErrorCode, message: string): Refused 
 /** The answer to every write: put together by hand, in half of JSON.stringify's time. */
 function encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array {
   if (encoding === 'msgpack') return encoder.encode(answer)
-  const { space, epoch, sequence, count, ack, safeSequence, node, duplicate, loggedEpoch } = answer
+  const { space, epoch, sequence, count, ack, safeSequence, node, duplicate } = answer
+  const { loggedEpoch, quarantined } = answer
   return Buffer.from(
     `{"ok":true,"space":${quoted(space)},"epoch":${epoch},"sequence":${sequence}` +
     `,"count":${count},"ack":"${ack}","safeSequence":${safeSequence}` +
     `,"node":${quoted(node)},"duplicate":${duplicate}` +
-    (loggedEpoch === undefined ? '}' : `,"loggedEpoch":${loggedEpoch}}`),
+    (loggedEpoch === undefined ? '' : `,"loggedEpoch":${loggedEpoch}`) +
+    (quarantined === undefined ? '}' : `,"quarantined":${quarantined}}`),
   )
 }
 

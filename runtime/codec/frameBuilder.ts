@@ -25,11 +25,9 @@ export class EntryBuffer implements FrameBuilder {
   #base = 0
   #delta = 0
   #sealed = false
-  #version: number
+  #version: number = FRAME_VERSION_PLAIN
 
-  constructor(readonly kind: number, versionAtLeast = FRAME_VERSION_PLAIN) {
-    this.#version = versionAtLeast
-  }
+  constructor(readonly kind: number) {}
 
   get count(): number {
     return this.#count

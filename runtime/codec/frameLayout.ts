@@ -26,8 +26,8 @@
  * (operation.ts).
  *
  * Version 2 is of frames that members which know only version 1 cannot understand, and so refuse:
- * those with an entry of tag 2, and epoch starts that tell of forks. All others are of version 1,
- * byte for byte as before, so that a cluster can be upgraded node by node.
+ * those with an entry of tag 2. All others are of version 1, so that a cluster can be upgraded
+ * node by node, failovers included, as long as no fork comes home.
  */
 import { crc32c } from '@node-rs/crc32'
 import { Decoder, Encoder } from '@msgpack/msgpack'

@@ -7,8 +7,8 @@ import type { WalHeader } from '../../machines/protocol.js'
 import { asBuffer, readSafe, writeSafe } from './frameBytes.js'
 import { EntryBuffer, entriesBuilder } from './frameBuilder.js'
 import {
-  componentOf, decodeOrigin, ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_VERSION_BOOKS,
-  FRAME_VERSION_PLAIN, KIND_EPOCH_START, NO_KEY, peekFrame, refuseBody, type Origin,
+  componentOf, decodeOrigin, ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, KIND_EPOCH_START, NO_KEY,
+  peekFrame, refuseBody, type Origin,
 } from './frameLayout.js'
 import {
   BOOKS_TAG, decodeBooksAt, decodeOperationAt, encodeEntry, MSGPACK_TAG, tagged,
@@ -29,12 +29,11 @@ export function createFrameCodec(): FrameCodec {
   }
 }
 
+/** Of version 1 with forks, too: members that know nothing of reports pass them over. */
 function epochStart(origin: FrameOrigin, reign: EpochStart, timestamp: number): Frame {
   const { forks = [], ...plain } = reign
-  const hasForks = forks.length > 0
-  const builder = new EntryBuffer(KIND_EPOCH_START,
-    hasForks ? FRAME_VERSION_BOOKS : FRAME_VERSION_PLAIN)
-  const encoded = tagged(MSGPACK_TAG, encode(hasForks ? { ...plain, forks } : plain))
+  const builder = new EntryBuffer(KIND_EPOCH_START)
+  const encoded = tagged(MSGPACK_TAG, encode(forks.length > 0 ? { ...plain, forks } : plain))
   // The builder looks at the encoded bytes only; an epoch start is no client operation.
   builder.add({ operations: [], encoded: [encoded], key: null }, timestamp)
   return builder.seal(origin)

@@ -5,6 +5,7 @@ import { lagMonitorMachine } from '../../machines/lagMonitor.js'
 import { nodeMachine } from '../../machines/node.js'
 import { primaryMachine } from '../../machines/primary.js'
 import { promotionMachine } from '../../machines/promotion.js'
+import { reconciliationMachine } from '../../machines/reconciliation.js'
 import { replicaMachine } from '../../machines/replica.js'
 import { spaceMachine } from '../../machines/space.js'
 import { streamMachine } from '../../machines/stream.js'
@@ -17,6 +18,7 @@ const machines: readonly (readonly [AnyStateMachine, about: string])[] = [
   [replicaMachine, 'a member that follows a primary'],
   [promotionMachine, 'from a vacant reign to an open one'],
   [primaryMachine, 'one reign: ingest, lease, membership, handover'],
+  [reconciliationMachine, 'how a member brings home what an earlier reign had acknowledged'],
   [streamMachine, 'how a primary sees one replica'],
   [failureDetectorMachine, 'how a node judges one peer'],
   [lagMonitorMachine, 'the alarm on the lag of one replica'],

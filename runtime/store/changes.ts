@@ -69,8 +69,8 @@ export class ChangeSet {
   /** `entries` continue the header's position, and are not empty. */
   fold(entries: readonly LogEntry[]): Changes {
     for (const entry of entries) {
-      if (concernsBooks(entry)) this.bookEntry(entry)
-      else this.operation(entry, false)
+      if (entry.reconciliation === undefined) this.operation(entry, false)
+      else this.reconciled(entry)
     }
     this.idempotencyKeys(entries)
     const last = entries[entries.length - 1]!
@@ -97,10 +97,14 @@ export class ChangeSet {
     return { header, reports, puts, removes }
   }
 
-  private bookEntry(entry: LogEntry): void {
+  private reconciled(entry: LogEntry): void {
+    this.foldBooks(entry, isDisplacing(entry) ? this.displacedBy(entry) : undefined)
+    if (isEffective(entry)) this.operation(entry, entry.reconciliation!.keepsActivation)
+  }
+
+  private foldBooks(entry: LogEntry, displaced?: Displaced): void {
     this.books ??= new BatchBooks(this.space, this.committed, this.reports, this.header)
-    foldBooks(this.books, entry, isDisplacing(entry) ? this.displacedBy(entry) : undefined)
-    if (isEffective(entry)) this.operation(entry, entry.reconciliation?.keepsActivation === true)
+    foldBooks(this.books, entry, displaced)
   }
 
   /** What stands where the entry has its effect: as it would be read back, in any batch. */
@@ -125,7 +129,8 @@ export class ChangeSet {
   private nodeState(id: string): NodeState {
     const touched = this.nodes.get(id) ?? this.touch(id, true)
     const { record, node, stored, activation, activated } = touched
-    const state = node !== undefined ? { node: canonicalNode(node), stored, activated: undefined }
+    const state = node !== undefined
+      ? { node: canonicalNode(node), stored: stored, activated: undefined }
       : record !== undefined ? decodeNodeState(record) : nothing
     if (state.node === undefined || activated === undefined) return state
     return { node: { ...state.node, activation: activation! }, stored: state.stored, activated }
@@ -172,6 +177,7 @@ export class ChangeSet {
       }
       case 'EpochStart':
       case 'ForkNote':
+        if (entry.reconciliation === undefined && concernsBooks(entry)) this.foldBooks(entry)
     }
   }
 

@@ -28,12 +28,17 @@ const HAS_EMBEDDING = 8
 const HAS_METADATA = 16
 /** The version of the activation follows that of the rest. */
 const HAS_ACTIVATED = 32
+/** Of a write that was logged elsewhere first: its version ends with its entry in this log. */
+const STORED_APART = 64
+const ACTIVATED_APART = 128
 const HAS_WEIGHT = 1
+const EDGE_APART = 2
 
 const HASH_BYTES = 8
 const LENGTH_BYTES = 2
 const DOUBLE_BYTES = 8
-const VERSION_BYTES = 4 * DOUBLE_BYTES
+/** Epoch, sequence, timestamp; then, if that is another number than `sequence`, `at`. */
+const VERSION_BYTES = 3 * DOUBLE_BYTES
 /** From a node's flags to its first version: flags, activation, confidence. */
 const NUMBERS_BYTES = 1 + 2 * DOUBLE_BYTES
 /** A string of n UTF-16 units has at most 3n bytes. */
@@ -55,7 +60,8 @@ export function encodeNode(
   const bytes = slab.bytes
   bytes[start + HASH_BYTES] = NODE_DOMAIN
   let at = writeString(bytes, id, start + HASH_BYTES + 1)
-  bytes[at] = flagsOf(node) | (activated === undefined ? 0 : HAS_ACTIVATED)
+  bytes[at] = flagsOf(node) | (isApart(stored) ? STORED_APART : 0) |
+    (activated === undefined ? 0 : activatedFlags(activated))
   at = bytes.writeDoubleLE((activation ?? 0) + 0, at + 1)
   at = bytes.writeDoubleLE((confidence ?? 0) + 0, at)
   at = writeVersion(slab, stored, at)
@@ -75,6 +81,10 @@ export function encodeNode(
   return seal(slab, start, at)
 }
 
+function activatedFlags(activated: Version): number {
+  return HAS_ACTIVATED | (isApart(activated) ? ACTIVATED_APART : 0)
+}
+
 function flagsOf(node: MemoryNode): number {
   return (node.content === undefined ? 0 : HAS_CONTENT) |
     (node.activation === undefined ? 0 : HAS_ACTIVATION) |
@@ -88,17 +98,19 @@ export function withActivation(
   slab: Slab, record: Buffer, activation: number, activated: Version,
 ): Buffer {
   const flagsInRecord = stringEnd(record, HASH_BYTES + 1)
-  const versionInRecord = flagsInRecord + NUMBERS_BYTES + VERSION_BYTES
-  const hadVersion = (record[flagsInRecord]! & HAS_ACTIVATED) !== 0
-  const grownBytes = hadVersion ? 0 : VERSION_BYTES
-  const start = slab.reserve(record.length + grownBytes)
+  const flags = record[flagsInRecord]!
+  const versionInRecord = flagsInRecord + NUMBERS_BYTES + storedBytes(flags)
+  const restInRecord = versionInRecord + activatedBytes(flags)
+  const start = slab.reserve(record.length + VERSION_BYTES + DOUBLE_BYTES)
   slab.bytes.set(record, start)
   const flagsAt = start + flagsInRecord
-  slab.bytes[flagsAt] = slab.bytes[flagsAt]! | HAS_ACTIVATION | HAS_ACTIVATED
+  slab.bytes[flagsAt] = (flags & ~ACTIVATED_APART) | HAS_ACTIVATION | activatedFlags(activated)
   slab.bytes.writeDoubleLE(activation + 0, flagsAt + 1)
   const rest = writeVersion(slab, activated, start + versionInRecord)
-  if (!hadVersion) slab.bytes.set(record.subarray(versionInRecord, record.length), rest)
-  return seal(slab, start, start + record.length + grownBytes)
+  if (rest - start !== restInRecord) {
+    slab.bytes.set(record.subarray(restInRecord, record.length), rest)
+  }
+  return seal(slab, start, rest + record.length - restInRecord)
 }
 
 export function decodeNode(record: Buffer): MemoryNode {
@@ -109,7 +121,7 @@ export function decodeNode(record: Buffer): MemoryNode {
   const flags = record[at]!
   const activation = record.readDoubleLE(at + 1)
   const confidence = record.readDoubleLE(at + 1 + DOUBLE_BYTES)
-  at += NUMBERS_BYTES + (flags & HAS_ACTIVATED ? 2 : 1) * VERSION_BYTES
+  at += NUMBERS_BYTES + storedBytes(flags) + activatedBytes(flags)
   if (flags & HAS_CONTENT) {
     const end = at + 4 + record.readUInt32LE(at)
     node.content = record.toString('utf8', at + 4, end)
@@ -136,12 +148,13 @@ export function decodeNode(record: Buffer): MemoryNode {
 /** The node with the versions that made it. */
 export function decodeNodeState(record: Buffer): NodeState {
   const flagsAt = stringEnd(record, HASH_BYTES + 1)
+  const flags = record[flagsAt]!
   const at = flagsAt + NUMBERS_BYTES
   return {
     node: decodeNode(record),
-    stored: readVersion(record, at),
-    activated: record[flagsAt]! & HAS_ACTIVATED
-      ? readVersion(record, at + VERSION_BYTES) : undefined,
+    stored: readVersion(record, at, (flags & STORED_APART) !== 0),
+    activated: flags & HAS_ACTIVATED
+      ? readVersion(record, at + storedBytes(flags), (flags & ACTIVATED_APART) !== 0) : undefined,
   }
 }
 
@@ -158,7 +171,7 @@ export function encodeEdge(slab: Slab, edge: MemoryEdge, version: Version): Buff
   let at = writeString(bytes, source, start + HASH_BYTES + 1)
   at = writeString(bytes, target, at)
   at = writeString(bytes, kind, at)
-  bytes[at] = weight === undefined ? 0 : HAS_WEIGHT
+  bytes[at] = (weight === undefined ? 0 : HAS_WEIGHT) | (isApart(version) ? EDGE_APART : 0)
   at = bytes.writeDoubleLE((weight ?? 0) + 0, at + 1)
   return seal(slab, start, writeVersion(slab, version, at))
 }
@@ -176,9 +189,12 @@ export function decodeEdge(record: Buffer): MemoryEdge {
   return edge
 }
 
-/** The edge with the version that made it: the last bytes of its record. */
+/** The edge with the version that made it. */
 export function decodeEdgeState(record: Buffer): EdgeState {
-  const version = readVersion(record, record.length - VERSION_BYTES)
+  let flagsAt = HASH_BYTES + 1
+  for (let text = 0; text < 3; text += 1) flagsAt = stringEnd(record, flagsAt)
+  const isApartHere = (record[flagsAt]! & EDGE_APART) !== 0
+  const version = readVersion(record, flagsAt + 1 + DOUBLE_BYTES, isApartHere)
   return { edge: decodeEdge(record), version }
 }
 
@@ -219,20 +235,34 @@ function byUnits(a: string, b: string): number {
 
 const noVersion: Version = { epoch: 0, sequence: 0, timestamp: 0, at: 0 }
 
+function isApart({ at, sequence }: Version): boolean {
+  return at !== sequence
+}
+
+function storedBytes(flags: number): number {
+  return flags & STORED_APART ? VERSION_BYTES + DOUBLE_BYTES : VERSION_BYTES
+}
+
+function activatedBytes(flags: number): number {
+  if (!(flags & HAS_ACTIVATED)) return 0
+  return flags & ACTIVATED_APART ? VERSION_BYTES + DOUBLE_BYTES : VERSION_BYTES
+}
+
 function writeVersion({ view }: Slab, version: Version, at: number): number {
   view.setFloat64(at, version.epoch, true)
   view.setFloat64(at + DOUBLE_BYTES, version.sequence, true)
   view.setFloat64(at + 2 * DOUBLE_BYTES, version.timestamp, true)
-  view.setFloat64(at + 3 * DOUBLE_BYTES, version.at, true)
-  return at + VERSION_BYTES
+  if (!isApart(version)) return at + VERSION_BYTES
+  view.setFloat64(at + VERSION_BYTES, version.at, true)
+  return at + VERSION_BYTES + DOUBLE_BYTES
 }
 
-function readVersion(record: Buffer, at: number): Version {
+function readVersion(record: Buffer, at: number, isApartHere: boolean): Version {
+  const sequence = record.readDoubleLE(at + DOUBLE_BYTES)
   return {
-    epoch: record.readDoubleLE(at),
-    sequence: record.readDoubleLE(at + DOUBLE_BYTES),
+    epoch: record.readDoubleLE(at), sequence,
     timestamp: record.readDoubleLE(at + 2 * DOUBLE_BYTES),
-    at: record.readDoubleLE(at + 3 * DOUBLE_BYTES),
+    at: isApartHere ? record.readDoubleLE(at + VERSION_BYTES) : sequence,
   }
 }
 

@@ -155,7 +155,11 @@ export class LmdbSpace implements SpaceStore {
     if (limit <= 0 || from === undefined) return []
     const start = numbersKey(this.number, Table.quarantine, from.epoch, from.sequence + 1)
     const end = tableEnd(this.number, Table.quarantine)
-    return [...this.records.getRange({ start, end, limit }).map(({ value }) => decodeItem(value))]
+    const items: QuarantineItem[] = []
+    for (const { value } of this.records.getRange({ start, end, limit })) {
+      items.push(decodeItem(value))
+    }
+    return items
   }
 
   quarantined(id: string): QuarantineItem | undefined {

@@ -59,11 +59,11 @@ test('a salvage comes home: offered, taken slice by slice, committed, released',
       awaitCommit epoch:4,sequence:260
       progressed state:settling
     > committed
-    releasing: a is taken; its last entry, 260, is not yet committed
+    releasing: entry 260 is committed: a may go
       release salvage:a
       progressed state:releasing
     > released
-    offering.asking: a is taken; its last entry, 260, is not yet committed
+    offering.asking: a is gone
       progressed state:offering
       offer primary:n2,epoch:4,number:4
     > offered number:4,salvage:null,isAutomatic:true

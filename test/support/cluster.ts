@@ -23,6 +23,8 @@ export interface ClusterOptions {
   readonly urlOf?: (id: string, brokerUrl: string) => Promise<string>
   /** Options of every node, as `--set` takes them: `arbiterReplicas=3`. */
   readonly settings?: readonly string[]
+  /** Configuration file of every node. */
+  readonly config?: string
 }
 
 /** One nats-server or several, however they are run. */
@@ -53,6 +55,7 @@ export interface NodePlace {
   readonly logFile: string
   readonly url: string
   readonly settings: readonly string[]
+  readonly config: string | undefined
 }
 
 /** What a cluster is made of: processes, or containers. */
@@ -117,6 +120,7 @@ export class NodeProcess implements NodeHandle {
       args: [
         cliFile, 'node', '--id', this.id, '--nats', this.place.url, '--data', data,
         '--http', http, ...this.place.settings.flatMap((setting) => ['--set', setting]),
+        ...(this.place.config === undefined ? [] : ['--config', this.place.config]),
       ],
       logFile: this.place.logFile,
     })
@@ -199,6 +203,7 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
       const url = await this.options.urlOf?.(id, this.broker.url) ?? this.broker.url
       const node = parts.node({
         id, data, url, logFile: join(logs, `${id}.log`), settings: this.options.settings ?? [],
+        config: this.options.config,
       })
       this.nodes.set(id, node)
       starts.push(node.start())

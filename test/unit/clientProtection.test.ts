@@ -109,7 +109,7 @@ test('announced: the lost is sent again in order, with its origin, what survived
     [key, fence, origin, ack]), [['c', '3', '1/3', 'durable'], ['d', '3', '1/4', 'durable']])
   assert.equal(resent[0], {
     space: 'demo', key: 'c', from: { epoch: 1, sequence: 3 }, to: { epoch: 3, sequence: 4 },
-    duplicate: false,
+    duplicate: false, quarantined: 0,
   })
   assert.equal(primary.log, ['a', 'b', 'c', 'd'])
   assert.is(it.unsafe().writes, 4)

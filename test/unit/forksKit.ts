@@ -7,8 +7,8 @@ export function report(over: Partial<ForkReport> = {}): ForkReport {
     epoch: 3, node: 'n1', disk: 'd1', start: { epoch: 2, sequence: 7 },
     forkPoint: { epoch: 3, sequence: 40 }, lastKnown: 50, atMost: null,
     opened: { epoch: 4, sequence: 41 }, openedAtMs: Date.UTC(2026, 0, 2), closedAtMs: null,
-    outcome: null, reason: '', resent: 0, merged: 0, superseded: 0, quarantined: 0, lost: 0,
-    salvages: [], ...over,
+    outcome: null, reason: '', resent: 0, merged: 0, superseded: 0, quarantined: 0, discarded: 0,
+    lost: 0, salvages: [], ...over,
   }
 }
 

@@ -368,6 +368,8 @@ test('answers', () => {
   assert.is(json, JSON.stringify(answer))
   const again = { ...answer, duplicate: true, loggedEpoch: 2 } as const
   assert.is(Buffer.from(codec.encodeWriteAnswer(again, 'json')).toString(), JSON.stringify(again))
+  const lost = { ...answer, quarantined: 2 } as const
+  assert.is(Buffer.from(codec.encodeWriteAnswer(lost, 'json')).toString(), JSON.stringify(lost))
   assert.is(Buffer.compare(codec.encodeWriteAnswer(answer, 'msgpack'), encode(answer)), 0)
   const error = {
     ok: false, code: 'OVERLOADED', message: 'm', outcome: 'notTaken', retryable: true,

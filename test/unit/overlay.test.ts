@@ -238,16 +238,33 @@ test('a write that is displaced by a pending one, in the store or pending', asyn
     from(4, 7, linked('a', 'b', 0), value), from(4, 8, activated('a', 0), { displaces: 'activation' }),
     from(4, 9, stored('a', 'two'), value),
   ]
+  const told = ({ view }: Awaited<ReturnType<typeof viewOf>>) =>
+    [41, 42, 43].map((sequence) => view.origin(3, sequence)!)
+  const expected = [['quarantined', 9, 6], ['quarantined', 7, 4], ['quarantined', 8, 5]]
   for (const applied of [0, 1, 2, 3, 4, 5, 6]) {
-    const { view, overlay, log, store } = await viewOf(applied, ...drafts)
-    const told = [41, 42, 43].map((sequence) => view.origin(3, sequence)!)
-    assert.equal(told.map(({ outcome, by, now }) => [outcome, by!.sequence, now.sequence]),
-      [['quarantined', 9, 6], ['quarantined', 7, 4], ['quarantined', 8, 5]])
-    await store.apply(log.slice(applied))
-    assert.equal([41, 42, 43].map((sequence) => view.origin(3, sequence)!), told)
-    overlay.applied(6)
-    assert.equal([41, 42, 43].map((sequence) => view.origin(3, sequence)!), told)
+    for (const isAskedBefore of [true, false]) {
+      const made = await viewOf(applied, ...drafts)
+      const check = (): void => assert.equal(
+        told(made).map(({ outcome, by, now }) => [outcome, by!.sequence, now.sequence]), expected)
+      if (isAskedBefore) check()
+      await made.store.apply(made.log.slice(applied))
+      check()
+      made.overlay.applied(6)
+      check()
+    }
   }
+})
+
+test('displaced, applied again, sent twice: the order of the log counts', async () => {
+  const { view, overlay } = await viewOf(0,
+    from(3, 41, stored('a', 'one')), from(4, 7, stored('a', 'two'), value),
+    from(3, 41, stored('a', 'one'), { via: 'quarantine', ...value }),
+    from(3, 41, stored('a', 'one'), value))
+  assert.equal([view.origin(3, 41)!.outcome, view.origin(3, 41)!.now.sequence], ['merged', 3])
+  assert.is(view.origin(4, 7)!.outcome, 'quarantined')
+  overlay.dropAbove(2)
+  assert.is(view.origin(3, 41)!.outcome, 'quarantined')
+  assert.is(view.origin(4, 7)!.outcome, 'merged')
 })
 
 type Move =

@@ -53,7 +53,7 @@ test('a viewer gets start, charts and the present, then what happens', async () 
   assert.is(start?.format, 1)
   const charts = first.of('charts')[0]?.charts ?? {}
   assert.equal(Object.keys(charts).toSorted(), ['failureDetector', 'lagMonitor', 'node', 'primary',
-    'promotion', 'replica', 'space', 'stream'])
+    'promotion', 'reconciliation', 'replica', 'space', 'stream'])
   const { telling } = links[0]!
   telling.onBroker('connected', 'connected to n')
   telling.onEnvelope(envelope('n1', 1, ['node', 'space.demo']))
