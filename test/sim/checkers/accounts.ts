@@ -7,12 +7,14 @@ import { fateOf } from '../../../actors/fate.js'
 import type { Member } from '../../../actors/member.js'
 import type { FateValue, WriteAnswer } from '../../../actors/ports.js'
 import type { LogEntry } from '../../../machines/memory.js'
+import { comparePositions } from '../../../machines/positions.js'
 import type { Position } from '../../../machines/protocol.js'
 import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import type { World } from '../world.js'
 import { nameOf } from './entries.js'
 import { LedgerModel } from './ledgerModel.js'
+import type { ModelReport } from './ledgerModel.js'
 import { reportsOf, shortReport, sorted } from './reads.js'
 
 /** log: under its own place. waiting: in a salvage. The others: what became of it at home. */
@@ -120,7 +122,7 @@ export class Accounts {
   categoryOf(entry: LogEntry): Category {
     const { log, world, salvaged } = this.input
     const isInLog = log[entry.sequence - 1]?.epoch === entry.epoch
-    const origin = nameOf(world.checks.entries.originOf(entry))
+    const origin = nameOf(this.originOf(entry))
     const known = this.model.origins.get(origin)
     if (known?.outcome === 'quarantined') {
       return this.model.items.has(origin) ? 'quarantined' : 'discarded'
@@ -130,6 +132,21 @@ export class Accounts {
     if (isInLog) return known?.outcome ?? 'log'
     const isKept = [...salvaged.values()].some((writes) => writes.has(nameOf(entry)))
     return isKept || this.waiting.has(origin) ? 'waiting' : 'lost'
+  }
+
+  /** Of what came a second time, what became of that counts. */
+  private standing(entry: LogEntry, category: Category): Category {
+    if (category !== 'resent') return category
+    const { now } = this.model.origins.get(nameOf(this.originOf(entry)))!
+    const there = this.input.log[now.sequence - 1]!
+    const then = this.categoryOf(there)
+    return then === 'resent' ? 'merged' : then
+  }
+
+  /** As the books have it: a copy in a fork was acknowledged there, and has a record of its own. */
+  private originOf(entry: LogEntry): Position {
+    const isKnown = this.model.origins.has(nameOf(entry))
+    return isKnown ? entry : this.input.world.checks.entries.originOf(entry)
   }
 
   private lost(entry: LogEntry, disks: ReadonlySet<object>): void {
@@ -149,9 +166,10 @@ export class Accounts {
     const { epoch, sequence } = entry
     const value = await this.fate({ epoch, sequence })
     const { fate, now } = value
+    const due = fatesOf[this.standing(entry, category)]
     const told = `the fate of ${show(entry)}, whose category is ${category}, is told as `
       + JSON.stringify(value)
-    if (!fatesOf[category].includes(fate)) world.violate('fate', told)
+    if (!due.includes(fate)) world.violate('fate', told)
     if (!now || !['safe', 'committed'].includes(fate)) return
     const there = log[now.sequence - 1]
     if (there?.epoch === now.epoch && tokenOf(there) === tokenOf(entry)) return
@@ -187,12 +205,10 @@ export class Accounts {
       world.violate('I6', `${what}: it is nowhere, and no disk of ${node} was lost`)
     }
     if (record.hasLostBucket) return
-    const report = this.model.reports.get(place.epoch)
-    const isAccounted = report && (report.outcome === null
-      || report.outcome === 'lost' || report.outcome === 'dismissed')
+    const isAccounted = [...this.model.reports.values()].some((report) =>
+      report.outcome !== 'level' && report.outcome !== 'reconciled' && isAbout(report, place))
     if (isAccounted || logs.tailsCut.size > 0) return
-    world.violate('I6', `${what}: it is lost, and no report says so: `
-      + JSON.stringify(report?.outcome ?? null))
+    world.violate('I6', `${what}: it is lost, and no report says so`)
   }
 
   /** A closed report counts at least what was lost, as far as it was heard of. */
@@ -224,6 +240,12 @@ export class Accounts {
         + `fate is told as ${JSON.stringify(value)}`)
     }
   }
+}
+
+/** The write is beyond the fork point, in the log of that reign, as far as the report tells. */
+function isAbout({ opening: { epoch, start, forkPoint } }: ModelReport, place: Position): boolean {
+  return comparePositions(place, forkPoint) > 0
+    && (place.epoch === epoch || comparePositions(place, start) <= 0)
 }
 
 function name({ epoch, sequence }: Position): string {
