@@ -26,16 +26,23 @@ export async function fateOf(
       + (waiting ? '; one may be in a salvage that waits' : ''))
   }
   const { epoch, sequence } = write
+  const placed = async (at: Position): Promise<FateValue> => {
+    const item = store.quarantined(`${at.epoch}-${at.sequence}`)
+    if (item) return quarantined(at, item.by, at)
+    const first = (await entryAt(at.sequence))?.reconciliation?.origin
+    const known = first && view.origin(first.epoch, first.sequence)
+    return known ? ofFork(first, known, member) : inLog(at, at, null, member)
+  }
   const record = view.origin(epoch, sequence)
+  // It came a second time: what is true of that is true of it.
+  if (record?.outcome === 'resent') {
+    return { ...await placed(record.now), epoch, sequence, via: record.via }
+  }
   if (record) return ofFork(write, record, member)
   if (log.epochAt(sequence) !== epoch || sequence > log.durable.sequence) {
     return beyond(write, member)
   }
-  const item = store.quarantined(`${epoch}-${sequence}`)
-  if (item) return quarantined(write, item.by, write)
-  const first = (await entryAt(sequence))?.reconciliation?.origin
-  const known = first && view.origin(first.epoch, first.sequence)
-  return known ? ofFork(first, known, member) : inLog(write, write, null, member)
+  return await placed(write)
 }
 
 /** Not in the log. */

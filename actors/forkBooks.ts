@@ -135,7 +135,7 @@ export class ForkBooks {
       const salvages = this.salvagesOf(epoch)
       if (salvages.some(({ state }) => state === 'waiting')) continue
       this.closed.add(epoch)
-      notes.push(closing(report, disk, salvages))
+      notes.push(closing(report, disk, salvages, () => this.lostOf(report)))
     }
     return notes
   }
@@ -154,15 +154,11 @@ export class ForkBooks {
   }
 
   /** Open reports, those of this reign's own notes included. */
-  private open(): OpenReport[] {
+  private open(): ForkOpening[] {
     const reports = this.options.store.reports()
     const stored = new Set(reports.map(({ epoch }) => epoch))
     const own = [...this.openings.values()].filter(({ epoch }) => !stored.has(epoch))
-    return [
-      ...reports.filter(({ outcome }) => outcome === null),
-      ...own.map((opening) =>
-        ({ ...opening, resent: 0, merged: 0, superseded: 0, quarantined: 0, discarded: 0 })),
-    ]
+    return [...reports.filter(({ outcome }) => outcome === null), ...own]
   }
 
   /** The note could not be logged: it is news again. */
@@ -182,44 +178,52 @@ export class ForkBooks {
     const report = this.open().find((one) => one.epoch === epoch)
     if (!report || this.closed.has(epoch)) return null
     this.closed.add(epoch)
-    const lost = lostOf(report)
     return {
-      type: 'ForkNote', note: 'closed', epoch, outcome: 'dismissed', lost,
+      type: 'ForkNote', note: 'closed', epoch, outcome: 'dismissed', lost: this.lostOf(report),
       reason: 'an operator closed the report',
     }
   }
+
+  /**
+   * Known to have been logged, and nowhere: at least so many. What earlier reigns logged in that
+   * log is counted here too, unless they have a report of their own.
+   */
+  private lostOf({ epoch, start, forkPoint, lastKnown }: ForkOpening): number {
+    const { store } = this.options
+    const isOwnOnly = this.openings.has(start.epoch) || this.report(start.epoch) !== undefined
+    const from = isOwnOnly ? Math.max(start.sequence, forkPoint.sequence) : forkPoint.sequence
+    let lost = Math.max(0, lastKnown - from - countedMax)
+    for (let sequence = from + 1 + lost; sequence <= lastKnown; sequence += 1) {
+      // The first entry of the reign is no write.
+      if (sequence === start.sequence + 1) continue
+      const epochs = sequence > start.sequence ? [epoch] : [start.epoch, forkPoint.epoch]
+      if (!epochs.some((of) => store.origin(of, sequence))) lost += 1
+    }
+    return lost
+  }
 }
 
-type OpenReport = ForkOpening & {
-  readonly resent: number
-  readonly merged: number
-  readonly superseded: number
-  readonly quarantined: number
-  readonly discarded: number
-}
+/** Entries looked at one by one: what lies before them is taken for lost. */
+const countedMax = 100_000
 
-/** Known to have been logged, and nowhere: at least so many. */
-function lostOf(report: OpenReport): number {
-  const { lastKnown, forkPoint, resent, merged, superseded, quarantined, discarded } = report
-  const found = resent + merged + superseded + quarantined + discarded
-  return Math.max(0, lastKnown - forkPoint.sequence - found)
-}
-
-function closing(report: OpenReport, disk: string, salvages: readonly Known[]): ForkNote {
-  const { epoch, node, forkPoint, lastKnown } = report
+function closing(
+  report: ForkOpening, disk: string, salvages: readonly Known[], lostOf: () => number,
+): ForkNote {
+  const { epoch, node, start, forkPoint, lastKnown } = report
   const note = { type: 'ForkNote', note: 'closed', epoch } as const
   if (report.disk !== disk) {
     return {
-      ...note, outcome: 'lost', lost: lostOf(report), reason: `${node} came back with another disk`,
+      ...note, outcome: 'lost', lost: lostOf(), reason: `${node} came back with another disk`,
     }
   }
   const gone = salvages.filter(({ state }) => state === 'gone')
   if (gone.length > 0) {
     const reason = `${gone.map((one) => one.note.name).join(', ')} went before it was taken`
-    return { ...note, outcome: 'lost', lost: lostOf(report), reason }
+    return { ...note, outcome: 'lost', lost: lostOf(), reason }
   }
   const lasts = salvages.flatMap((one) => one.note.spans.filter((span) => span.epoch === epoch))
-  const found = Math.max(forkPoint.sequence, ...lasts.map(({ last }) => last))
+  // Its first entry is no write, and those before it are of earlier reigns.
+  const found = Math.max(forkPoint.sequence, start.sequence + 1, ...lasts.map(({ last }) => last))
   const lost = Math.max(0, lastKnown - found)
   return salvages.length === 0
     ? { ...note, outcome: 'level', lost, reason: `${node} had nothing beyond the fork point` }

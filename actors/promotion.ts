@@ -242,7 +242,10 @@ export class PromotionRole {
     const primary = { node: member.self, disk: member.context.self.disk, ...wire.life }
     const { forced } = this.input
     const reported = new Set(member.store.reports().map((report) => report.epoch))
-    const ended = endedReigns(assignment, primary, reported)
+    const { log } = member
+    const claim = { epoch, node: primary.node, disk: primary.disk, start: log.end }
+    const ended = endedReigns(assignment, claim, reported, ({ epoch: of, sequence }) =>
+      sequence <= log.commitSequence && log.epochAt(sequence) === of)
     const next = claimed(assignment, epoch, primary, inSync, forced, ended, member.signature())
     member.sawEpoch(epoch)
     member.reigningEpoch = epoch

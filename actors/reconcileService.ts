@@ -1,7 +1,7 @@
-import type { ForkNote, OriginRecord } from '../machines/books.js'
+import type { ForkNote } from '../machines/books.js'
 import { startsOf } from '../machines/lineage.js'
 import type {
-  ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
+  Position, ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
 } from '../machines/protocol.js'
 import type { Ingest } from './ingest.js'
 import type { Member } from './member.js'
@@ -72,7 +72,7 @@ export class ReconcileService {
   }
 
   private onSlice(slice: SalvageSlice, told: Told): void {
-    const { reconciler, ingest, member: { context: { ports: { clock } } } } = this.options
+    const { reconciler, ingest, epoch, member: { context: { ports: { clock } } } } = this.options
     const note = reconciler.books.salvage(slice.node, slice.salvage)
     if (!note) return told('refused', 0, 0, `${slice.salvage} was not offered in this reign`)
     const begunMs = clock.monotonicMs()
@@ -86,11 +86,13 @@ export class ReconcileService {
     const resent: ResentWrite[] = []
     for (const group of groupsOf(slice.writes)) {
       const known = this.known(group, resent)
-      if (known > 0) {
-        work.reach(known)
+      if (known) {
+        this.noteCopies(group, known, resent)
+        work.reach(known.at(-1)!.sequence)
         continue
       }
       const [first] = group
+      const from = ingest.nextSequence
       const request = reconciler.decideAll(group, 'salvage', first!.writeId, starts)
       if (!request) {
         work.fail('the quarantine is full: engram quarantine list tells what it holds')
@@ -98,6 +100,7 @@ export class ReconcileService {
       }
       this.alertQuarantined(request)
       work.log(request)
+      this.noteCopies(group, group.map((_, index) => ({ epoch, sequence: from + index })), resent)
     }
     if (resent.length > 0) {
       work.log(reconciler.noted({ type: 'ForkNote', note: 'resent', writes: resent }))
@@ -109,20 +112,35 @@ export class ReconcileService {
     work.end()
   }
 
-  /** Entry of this log that the writes have come in, or 0; notes those that came by their key. */
-  private known(group: Group, resent: ResentWrite[]): number {
-    const { reconciler, ingest } = this.options
-    const last = group.at(-1)!
-    const origin: OriginRecord | undefined =
-      reconciler.origin(last.origin.epoch, last.origin.sequence)
-    if (origin) return origin.now.sequence
-    const key = last.writeId === null ? undefined : ingest.knownKey(last.writeId)
-    if (!key) return 0
-    group.forEach(({ origin: { epoch, sequence } }, index) => {
+  /** Where the writes of the group are in this log; null: they have not come. */
+  private known(group: Group, resent: ResentWrite[]): readonly Position[] | null {
+    const { reconciler, ingest, member: { log } } = this.options
+    const { origin, writeId } = group.at(-1)!
+    const record = reconciler.origin(origin.epoch, origin.sequence)
+    if (record) {
+      return group.map(({ origin: { epoch, sequence } }) =>
+        reconciler.origin(epoch, sequence)?.now ?? record.now)
+    }
+    // Given up when another reign was joined, that of a log which had it after all came to nothing.
+    if (log.epochAt(origin.sequence) === origin.epoch) return group.map((write) => write.origin)
+    const key = writeId === null ? undefined : ingest.knownKey(writeId)
+    if (!key) return null
+    return group.map(({ origin: { epoch, sequence } }, index) => {
       const now = { epoch: key.epoch, sequence: key.sequence - group.length + 1 + index }
       resent.push({ epoch, sequence, now })
+      return now
     })
-    return key.sequence
+  }
+
+  /** What had come home in the fork was acknowledged there: it has come again, too. */
+  private noteCopies(group: Group, now: readonly Position[], resent: ResentWrite[]): void {
+    const { reconciler, member: { log } } = this.options
+    group.forEach(({ copy }, index) => {
+      if (!copy || reconciler.origin(copy.epoch, copy.sequence)) return
+      if (log.epochAt(copy.sequence) === copy.epoch) return
+      const { epoch, sequence } = now[index]!
+      resent.push({ ...copy, now: { epoch, sequence } })
+    })
   }
 
   private alertQuarantined({ reconciliations = [] }: AcceptedRequest): void {

@@ -62,8 +62,9 @@ export class Reconciler {
     }
     const view = this.view()
     const known = view.origin(last.epoch, last.sequence)
-    if (known) {
-      const { now } = known
+    const isHere = this.options.member.log.epochAt(last.sequence) === last.epoch
+    if (known || isHere) {
+      const { now } = known ?? { now: last }
       return { kind: 'known', record: { ...now, count: operations.length, timestamp: 0 } }
     }
     const node = this.books.holderOf(last.epoch)

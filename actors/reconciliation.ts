@@ -188,8 +188,11 @@ export class ReconciliationRole {
     }
   }
 
-  private failed({ number, reason, retryAfterMs }: ReconcileAnswer): void {
-    this.send({ type: 'requestFailed', number, pauseMs: retryAfterMs || retryMs, reason })
+  private failed({ kind, number, reason, retryAfterMs }: ReconcileAnswer): void {
+    const isRefused = kind === 'refused'
+    this.send({
+      type: 'requestFailed', number, pauseMs: retryAfterMs || retryMs, reason, isRefused,
+    })
   }
 
   /** Rejects without an answer that makes sense. */

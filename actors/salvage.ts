@@ -27,13 +27,13 @@ export class Salvage {
     const spans: ForkSpan[] = []
     this.counts = frames.map((frame) => {
       const entries = codec.entries(frame)
-      const own = entries.filter((entry) => isWrite(entry) && isOwn(entry)).length
+      const writes = entries.filter(isWrite).length
       const before = spans.at(-1)
       if (before?.epoch === frame.epoch) {
         spans[spans.length - 1] =
-          { epoch: frame.epoch, last: frame.last, writes: before.writes + own }
-      } else spans.push({ epoch: frame.epoch, last: frame.last, writes: own })
-      return entries.filter(isWrite).length
+          { epoch: frame.epoch, last: frame.last, writes: before.writes + writes }
+      } else spans.push({ epoch: frame.epoch, last: frame.last, writes })
+      return writes
     })
     this.note = { name, node, common, spans }
   }
@@ -88,7 +88,7 @@ function writeOf(entry: LogEntry): SalvagedWrite {
   const operation = entry.operation as Operation
   if (reconciliation && !isOwn(entry)) {
     const { origin, timestamp: first } = reconciliation
-    return { origin, timestamp: first, writeId, operation }
+    return { origin, copy: { epoch, sequence }, timestamp: first, writeId, operation }
   }
   const component = dotOf(vectorClock, epoch)?.component ?? ''
   return { origin: { epoch, sequence, node: nodeOf(component) }, timestamp, writeId, operation }

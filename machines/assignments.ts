@@ -30,20 +30,37 @@ const endedMax = 64
 
 /**
  * Reigns that were open and ended without a handover, this record's among them, and of which no
- * report is committed. One that its own holder takes up again, with the same disk, leaves no fork.
+ * report is committed. One that its own holder took up again, with the same disk, left no fork by
+ * that; but the next one may, with its end. So it is remembered, until that is committed.
  */
 export function endedReigns(
-  record: Assignment, claimant: Reigning & Member, reported: ReadonlySet<number>,
+  record: Assignment, claim: EndedReign, reported: ReadonlySet<number>,
+  isCommitted: (entry: Position) => boolean,
 ): EndedReign[] {
   const { epoch, primary, state, members, start } = record
-  const ended = (record.ended ?? []).filter((reign) => !reported.has(reign.epoch))
-  if (!primary || state !== 'open' || reported.has(epoch)) return ended
-  const { node } = primary
-  const disk = members.find((member) => member.node === node)?.disk ?? ''
-  if (node === claimant.node && disk === claimant.disk) return ended
-  // A record of a node that does not tell where its reign began.
-  const begun = start ?? { epoch: 0, sequence: 0 }
-  return [...ended, { epoch, node, disk, start: begun }].slice(-endedMax)
+  const ended = [...record.ended ?? []]
+  if (primary && state === 'open') {
+    const { node } = primary
+    const disk = members.find((member) => member.node === node)?.disk ?? ''
+    // A record of a node that does not tell where its reign began.
+    ended.push({ epoch, node, disk, start: start ?? { epoch: 0, sequence: 0 } })
+  }
+  const ends = takenUp([...ended, claim])
+  return ended.filter((reign) => {
+    const end = ends.get(reign.epoch)
+    const isKept = end !== undefined && isCommitted({ epoch: reign.epoch, sequence: end })
+    return !reported.has(reign.epoch) && !isKept
+  }).slice(-endedMax)
+}
+
+/** Last sequence of each reign that its holder took up again, with the same disk: all is known. */
+export function takenUp(reigns: readonly EndedReign[]): Map<number, number> {
+  const ends = new Map<number, number>()
+  for (const { node, disk, start } of reigns) {
+    const before = reigns.find((reign) => reign.epoch === start.epoch)
+    if (before?.node === node && before.disk === disk) ends.set(start.epoch, start.sequence)
+  }
+  return ends
 }
 
 /** `start`: end of the log that the reign began on. */

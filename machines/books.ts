@@ -44,7 +44,7 @@ export interface ForkOpening {
   readonly start: Position
   /** Last entry of that reign's log that the later one has. */
   readonly forkPoint: Position
-  /** Highest sequence that was heard of from that reign; of the fork point at least. */
+  /** Highest sequence that its log is known to have had; of the fork point at least. */
   readonly lastKnown: number
   /** Most writes that can have been acknowledged beyond it (`maxLoss.entries`), or null. */
   readonly atMost: number | null

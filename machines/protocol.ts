@@ -240,6 +240,8 @@ export interface SalvageOffer {
 /** A write of a salvage: where and when it was logged first. */
 export interface SalvagedWrite {
   readonly origin: Origin
+  /** Where the fork has it, of one that had come home there: it was acknowledged there, too. */
+  readonly copy?: Position
   readonly timestamp: number
   readonly writeId: string | null
   readonly operation: Operation

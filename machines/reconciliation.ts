@@ -39,7 +39,14 @@ export type ReconciliationEvent =
       /** Before the next one, ms: live writes come first. */
       pauseMs: number
     }
-  | { type: 'requestFailed'; number: number; pauseMs: number; reason: string }
+  /** `isRefused`: the reign does not know what was offered (any more). */
+  | {
+      type: 'requestFailed'
+      number: number
+      pauseMs: number
+      reason: string
+      isRefused?: boolean
+    }
   /** The last entry that came of the salvage is committed. */
   | { type: 'committed' }
   | { type: 'released' }
@@ -79,6 +86,8 @@ const machine = setup({
       params.number === context.requests && (params.isAutomatic || context.isOrdered),
     isLastSlice: ({ context }, params: { number: number; isLast: boolean }) =>
       params.number === context.requests && params.isLast,
+    isRefusal: ({ context }, params: { number: number; isRefused?: boolean }) =>
+      params.number === context.requests && params.isRefused === true,
     isOtherReign: ({ context }, params: { primary: NodeId; epoch: number }) =>
       params.epoch !== context.epoch || context.primary === null,
   },
@@ -241,11 +250,19 @@ export const reconciliationMachine = machine.createMachine({
                 actions: 'noteSlice',
               },
             ],
-            requestFailed: {
-              guard: { type: 'isAnswer', params: ({ event }) => event },
-              target: 'pausing',
-              actions: 'noteFailure',
-            },
+            requestFailed: [
+              {
+                // Its note may not have become durable: it is news to the reign again.
+                guard: { type: 'isRefusal', params: ({ event }) => event },
+                target: '#reconciliation.offering.pausing',
+                actions: 'noteFailure',
+              },
+              {
+                guard: { type: 'isAnswer', params: ({ event }) => event },
+                target: 'pausing',
+                actions: 'noteFailure',
+              },
+            ],
             salvageUnusable: { target: '#reconciliation.unusable', actions: 'explainEvent' },
           },
         },

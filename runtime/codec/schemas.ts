@@ -169,6 +169,7 @@ const slice: z.ZodType<SalvageSlice> = z.object({
     origin: z.object({
       epoch: count.min(1), sequence: count.min(1), node: z.literal('').or(name),
     }),
+    copy: z.object({ epoch: count.min(1), sequence: count.min(1) }).exactOptional(),
     timestamp: count,
     writeId: key.nullable(),
     operation,

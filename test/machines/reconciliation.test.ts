@@ -16,7 +16,7 @@ const offered = (number: number, salvage: string | null, isAutomatic = true): Re
 const taken = (
   number: number, sent: number, sequence: number, isLast = false,
 ): ReconciliationEvent => ({ type: 'sliceTaken', number, sent, sequence, isLast, pauseMs: 20 })
-const failed = (number: number): ReconciliationEvent =>
+const failed = (number: number): ReconciliationEvent & { type: 'requestFailed' } =>
   ({ type: 'requestFailed', number, pauseMs: 50, reason: 'live writes come first' })
 const committed: ReconciliationEvent = { type: 'committed' }
 const released: ReconciliationEvent = { type: 'released' }
@@ -109,6 +109,13 @@ test('busy, or no answer: asked again', () => {
   assert.equal([context.requests, context.sent], [4, 0], 'the same slice')
   busy.clock.advance(defaultTimes.standByMs * 10)
   assert.is(busy.actor.getSnapshot().context.requests, 5, 'no answer at all')
+})
+
+test('a slice of what the reign does not know: offered again', () => {
+  const running = run(joined('n2', 4), offered(1, 'a'), { ...failed(2), isRefused: true })
+  assert.is(stateOf(running), 'offering.pausing')
+  running.clock.advance(50)
+  assert.is(stateOf(running), 'offering.asking')
 })
 
 test('by order only: it is held until one comes, or the settings change', () => {

@@ -13,6 +13,9 @@ import { runPlan } from './run.js'
 const test = suite('checkers of the simulator')
 
 const nodes = ['n1', 'n2', 'n3']
+const clients: Plan['clients'] = [
+  { thinkMs: 20, pipeline: 4, behaves: 'plain' }, { thinkMs: 50, pipeline: 1, behaves: 'plain' },
+]
 
 function fault(kind: Fault['kind'], atMs: number, more: Partial<Fault> = {}): Fault {
   return { kind, atMs, forMs: 400, node: 'n1', other: 'n2', amount: 0, mode: '', ...more }
@@ -21,8 +24,9 @@ function fault(kind: Fault['kind'], atMs: number, more: Partial<Fault> = {}): Fa
 function plan(faults: readonly Fault[]): Plan {
   return {
     seed: 1, nodes, replicas: 2, minInSync: 2, faultsMs: 4000, latencyMs: 0.3, fsyncMs: 1,
-    clocks: {}, clients: [{ thinkMs: 20, pipeline: 4 }, { thinkMs: 50, pipeline: 1 }],
+    clocks: {}, clients,
     requestsMax: 500, faults, maxLoss: { entries: 2 }, whenUnderReplicated: 'accept',
+    reconcile: 'automatic', ordersEveryMs: null, ordersHome: true,
   }
 }
 

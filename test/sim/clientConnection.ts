@@ -7,7 +7,10 @@ export class ClientConnection {
   number = 0
   private connection: BusConnection | null = null
 
-  constructor(private readonly world: World, private readonly name: string) {
+  constructor(
+    private readonly world: World, private readonly name: string,
+    private readonly onConnected: (connection: BusConnection) => void = () => undefined,
+  ) {
     this.connect()
   }
 
@@ -21,6 +24,7 @@ export class ClientConnection {
       this.connection = connection
       this.number += 1
       cluster.owners.set(connection, { name: this.name, clock: null })
+      this.onConnected(connection)
       void connection.closed.then(() => this.world.after(50, () => this.connect()))
     }, () => this.world.after(50, () => this.connect()))
   }

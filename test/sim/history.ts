@@ -1,5 +1,5 @@
 /** All that clients asked and were told: what the books are held against (DESIGN section 8). */
-import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import type { ErrorAnswer, Query, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
 import type { AckLevel } from '../../machines/protocol.js'
 
 /** What one request got: an answer, or nothing (503, silence, a closed connection). */
@@ -14,7 +14,7 @@ export interface Attempt<TAnswer> {
 
 export interface WriteRecord {
   readonly client: string
-  /** One per operation, found again in the log as the content of what it stored. */
+  /** One per operation, by which it is found again in logs and salvages (operations.ts). */
   readonly tokens: readonly string[]
   readonly key: string | null
   readonly level: AckLevel
@@ -25,8 +25,7 @@ export interface ReadRecord {
   readonly client: string
   readonly target: 'primary' | 'any'
   readonly committed: boolean
-  /** The node asked for, or the first of up to 20 log entries. */
-  readonly query: { readonly nodeId: string } | { readonly from: number }
+  readonly query: Query
   readonly minSequence: number
   readonly maxStalenessMs: number
   readonly attempt: Attempt<ReadAnswer>

@@ -42,6 +42,12 @@ export interface ClientPlan {
   readonly thinkMs: number
   /** Requests that may be under way at once. */
   readonly pipeline: number
+  /**
+   * plain: retries with its key what was not answered. repeats: sends old writes again, with their
+   * keys only. protects: keeps acknowledged writes until they are safe, and sends again, with
+   * their origin, those that a later reign lacks.
+   */
+  readonly behaves: 'plain' | 'repeats' | 'protects'
 }
 
 export interface Plan {
@@ -51,6 +57,11 @@ export interface Plan {
   readonly minInSync: number
   readonly maxLoss: MaxLoss | null
   readonly whenUnderReplicated: 'accept' | 'wait' | 'refuse'
+  readonly reconcile: 'automatic' | 'manual' | 'off'
+  /** Mean pause between two orders of an operator about forks, ms; null: none is given. */
+  readonly ordersEveryMs: number | null
+  /** At the end, of a space that waits for it, all salvages are ordered home. */
+  readonly ordersHome: boolean
   /** From the start of the workload to the end of the faults, ms. */
   readonly faultsMs: number
   readonly clocks: Readonly<Record<string, { rate: number; wallOffsetMs: number }>>
@@ -65,7 +76,7 @@ export interface Plan {
 /** How often a kind is drawn, next to the others that a run has. */
 const weights: Readonly<Record<FaultKind, number>> = {
   kill: 6, powerCut: 4, crashAt: 8, crashInRecovery: 3, drain: 2, rollingRestart: 1, pause: 4, suspend: 2,
-  wallJump: 1, isolate: 4, cut: 3, partition: 3, strand: 4, delay: 2, drop: 3, duplicate: 2,
+  wallJump: 1, isolate: 4, cut: 3, partition: 3, strand: 8, delay: 2, drop: 3, duplicate: 2,
   brokerOutage: 2, cutConnection: 3, slowDisk: 2, fullDisk: 2, failSync: 2, loseDisk: 1,
   flipBit: 0.5, arbiterSlow: 2, arbiterDown: 2, arbiterAnswers: 4, arbiterWipe: 0.5, killActor: 3,
   handover: 4, forcePromotion: 0.5,
@@ -91,7 +102,7 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
   const kinds = swarm(random, only)
   const faults = isCalm ? [] : drawFaults(random, kinds, nodes, faultsMs)
   return {
-    seed, nodes, replicas, faultsMs, faults, ...drawBounds(seed),
+    seed, nodes, replicas, faultsMs, faults, ...drawBounds(seed), ...drawForks(seed),
     minInSync: random.chance(0.8) ? Math.min(2, replicas + 1) : 1 + random.integer(replicas + 1),
     clocks: Object.fromEntries(nodes.map((node) => [node, random.chance(0.5)
       ? { rate: 1, wallOffsetMs: 0 }
@@ -101,10 +112,27 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
       }])),
     latencyMs: random.pick([0.1, 0.3, 1]),
     fsyncMs: random.pick([0.3, 1, 5]),
-    clients: Array.from({ length: 1 + random.integer(3) }, () => ({
-      thinkMs: random.pick([20, 50, 100, 300]), pipeline: random.pick([1, 1, 4]),
-    })),
+    clients: drawClients(random, seed),
     requestsMax: 2000,
+  }
+}
+
+function drawClients(random: SeededRandom, seed: number): ClientPlan[] {
+  const ways = new SeededRandom(seed).fork('clients')
+  return Array.from({ length: 1 + random.integer(3) }, () => ({
+    thinkMs: random.pick([20, 50, 100, 300]), pipeline: random.pick([1, 1, 4]),
+    behaves: ways.pick(['plain', 'repeats', 'protects'] as const),
+  }))
+}
+
+/** By a random source of its own, too. */
+function drawForks(seed: number): Pick<Plan, 'reconcile' | 'ordersEveryMs' | 'ordersHome'> {
+  const random = new SeededRandom(seed).fork('forks')
+  return {
+    reconcile: random.pick(['automatic', 'automatic', 'automatic', 'automatic', 'automatic',
+      'manual', 'manual', 'off']),
+    ordersEveryMs: random.pick([null, 300, 1000, 3000]),
+    ordersHome: random.chance(0.5),
   }
 }
 
@@ -154,7 +182,8 @@ function duration(random: SeededRandom): number {
 function drawFault(
   random: SeededRandom, kind: FaultKind, nodes: readonly string[], atMs: number,
 ): Fault {
-  const node = random.chance(0.4) ? 'primary' : random.pick(nodes)
+  // Only of a primary a fork is left.
+  const node = random.chance(kind === 'strand' ? 0.85 : 0.4) ? 'primary' : random.pick(nodes)
   const other = random.pick(nodes.filter((each) => each !== node))
   const forMs = duration(random)
   const [amount, mode] = particulars(random, kind)

@@ -6,8 +6,10 @@
 import { subjects } from '../../machines/subjects.js'
 import { Books, membersOf } from './checkers/books.js'
 import { checkReads } from './checkers/reads.js'
+import { salvageNames } from './checkers/salvages.js'
 import { SimViolation } from './checkers/violation.js'
 import { heal, scheduleFaults } from './faults.js'
+import { ForkOperator } from './forkOperator.js'
 import { repair, replaceStranded } from './operator.js'
 import { planOf, space } from './plan.js'
 import type { FaultKind, Plan } from './plan.js'
@@ -22,6 +24,11 @@ const liveMs = 5000
 const settleMs = 60_000
 /** Who is not level after this long may need an operator. */
 const repairMs = 10_000
+
+/** Liveness of forks: their nodes run, and nothing else happens; then all are home in this time. */
+const homeMs = 15_000
+/** What is not to come home is told of at least. */
+const tellMs = 6000
 
 /** Timers of a node at rest: heartbeat, polls, probes, delays of XState; with room. */
 const timersMax = 100
@@ -124,7 +131,9 @@ function bounded(world: World): void {
 
 async function carryOut(world: World): Promise<void> {
   const workload = new Workload(world)
+  const operator = new ForkOperator(world)
   workload.start()
+  operator.start()
   scheduleFaults(world)
   await world.run(world.plan.faultsMs)
   heal(world)
@@ -132,13 +141,37 @@ async function carryOut(world: World): Promise<void> {
   if (world.checks.record.excuse) return
   await accepted(world)
   workload.stop()
-  await level(world, workload)
+  operator.stop()
+  const isOver = (): boolean => workload.isOver && operator.isOver
+  await level(world, isOver)
+  await home(world, operator)
+  await level(world, isOver)
   if (world.checks.record.excuse) return
   const books = await world.outcome('reading the logs and salvages', Books.read(world))
-  books.check()
+  await books.check()
   bounded(world)
   checkReads(world, books.log)
   if (world.violation) throw world.violation
+}
+
+/** Every salvage comes home, and every report is closed, unless they wait for an order. */
+async function home(world: World, operator: ForkOperator): Promise<void> {
+  const { reconcile, ordersHome } = world.plan
+  if (world.checks.record.excuse) return
+  if (reconcile === 'off' || (reconcile === 'manual' && !ordersHome)) return await world.run(tellMs)
+  const isHome = (): boolean => membersOf(world).every((node) => salvageNames(node).length === 0)
+    && world.cluster.primary(space)?.space(space).member.store.openReportCount === 0
+  const limitMs = world.now + homeMs
+  while (world.now < limitMs) {
+    if (reconcile === 'manual') operator.orderHome()
+    if (await world.until(isHome, 3000, 50)) return
+  }
+  const reports = world.cluster.primary(space)?.space(space).member.store.reports()
+  world.violate('home', `not all forks are home, or their reports closed, after ${homeMs} ms: `
+    + `${world.nodes.map((node) => `${node.id}: ${salvageNames(node).join()}, ${
+      node.life?.actor.spaces.get(space)?.homecoming.state}`).join('; ')}\n`
+    + JSON.stringify(reports?.filter(({ outcome }) => outcome === null)))
+  throw world.violation!
 }
 
 /** I10: a client that tries again and again is served in time. */
@@ -162,10 +195,10 @@ async function accepted(world: World): Promise<void> {
 }
 
 /** I8: all members follow, and have the same; nothing is under way. */
-async function level(world: World, workload: Workload): Promise<void> {
+async function level(world: World, isOver: () => boolean): Promise<void> {
   const isLevel = (): boolean => {
     const primary = world.cluster.primary(space)
-    if (!primary || !workload.isOver) return false
+    if (!primary || !isOver()) return false
     const { log } = primary.space(space).member
     const record = world.checks.record.current
     return record !== null && record.inSync.length === record.members.length
@@ -184,7 +217,7 @@ async function level(world: World, workload: Workload): Promise<void> {
   }
   if (world.checks.record.excuse) return
   world.violate('I8', `the members are not level ${settleMs} ms after the faults were over `
-    + `(requests under way: ${!workload.isOver}):\n${world.cluster.describe(space)}\n`
+    + `(requests under way: ${!isOver()}):\n${world.cluster.describe(space)}\n`
     + JSON.stringify(world.checks.record.current))
   throw world.violation!
 }

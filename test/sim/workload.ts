@@ -2,21 +2,25 @@
  * Clients: writes at every level, batches, keys with retries, reads at primary and members. Each
  * goes its own way by its own random numbers; what it asks and hears goes into the history.
  */
-import type { ReadAnswer, WriteAnswer } from '../../actors/ports.js'
-import type { Operation } from '../../machines/memory.js'
+import type { Query, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
+import { SimKeeping } from '../support/simKeeping.js'
 import { ClientConnection } from './clientConnection.js'
 import type { Attempt, WriteRecord } from './history.js'
+import { drawOperation, ids, tokenOf, touchedBy } from './operations.js'
 import type { ClientPlan } from './plan.js'
 import { space } from './plan.js'
 import type { World } from './world.js'
 
 const requestTimeoutMs = 6000
+const resendTimeoutMs = 1500
 const retriesMax = 6
-/** Clients store under few ids, so that what they read was written over and over. */
-const idCount = 12
+/** A protecting client looks at the history this often, ms. */
+const pollMs = 150
+/** Of its latest writes with a key, a client that forgets what it was told repeats one. */
+const repeatedMax = 20
 
 export class Workload {
   private readonly clients: Client[]
@@ -25,7 +29,7 @@ export class Workload {
 
   constructor(private readonly world: World) {
     this.clients = world.plan.clients.map((plan, index) =>
-      new Client(world, `c${index + 1}`, plan, () => this.mayAsk()))
+      new Client(world, index, plan, () => this.mayAsk()))
   }
 
   start(): void {
@@ -35,10 +39,11 @@ export class Workload {
   /** No new request; those under way come to their end. */
   stop(): void {
     this.stopped = true
+    for (const client of this.clients) client.stop()
   }
 
   get isOver(): boolean {
-    return this.clients.every((client) => client.open === 0)
+    return this.clients.every((client) => client.isOver)
   }
 
   private mayAsk(): boolean {
@@ -48,23 +53,70 @@ export class Workload {
   }
 }
 
+/** A write as it is sent, first or again. */
+interface Request {
+  readonly number: number
+  readonly record: WriteRecord
+  readonly body: Buffer
+  readonly touches: readonly string[]
+}
+
 class Client {
-  open = 0
+  private open = 0
+  private readonly name: string
   private readonly random: SeededRandom
   private readonly connection: ClientConnection
-  private written = 0
+  private readonly keeping: SimKeeping | null
+  private operations = 0
+  private readonly requests: Request[] = []
   /** Highest sequence that this client wrote or read, to ask for again. */
   private seen = 0
 
   constructor(
-    private readonly world: World, private readonly name: string,
+    private readonly world: World, private readonly index: number,
     private readonly plan: ClientPlan, private readonly mayAsk: () => boolean,
   ) {
-    this.random = world.random.fork(`client ${name}`)
-    this.connection = new ClientConnection(world, name)
+    this.name = `c${index + 1}`
+    this.random = world.random.fork(`client ${this.name}`)
+    const keeping = plan.behaves === 'protects' ? this.protecting() : null
+    this.keeping = keeping
+    this.connection = new ClientConnection(world, this.name, (connection) => {
+      if (!keeping) return
+      connection.subscribe(subjects.assignment(space), ({ data }) => keeping.announced(data))
+    })
+  }
+
+  private protecting(): SimKeeping {
+    return new SimKeeping({
+      nowMs: () => this.world.now, pause: (ms) => this.pause(ms), pollMs,
+      touches: ({ number }) => this.requests[number]!.touches,
+      resend: async ({ number }, headers) => {
+        this.world.checks.saw('writes sent again by their clients')
+        const request = this.requests[number]!
+        return (await this.send(request, headers, resendTimeoutMs))?.answer ?? null
+      },
+      history: async () => {
+        const attempt = await this.ask<ReadAnswer>(subjects.read(space),
+          Buffer.from('{"type":"GetHistory"}'), {}, () => undefined, resendTimeoutMs)
+        return attempt?.answer ?? null
+      },
+    })
   }
 
   start(): void {
+    this.keeping?.start()
+    this.goOn()
+  }
+
+  stop(): void {
+    this.keeping?.stop()
+  }
+
+  get isOver(): boolean {
+    return this.open === 0 && (this.keeping?.isOver ?? true)
+  }
+
+  private goOn(): void {
     this.world.after(this.random.next() * this.plan.thinkMs, () => this.next())
   }
 
@@ -75,46 +127,85 @@ class Client {
       const done = (): void => {
         this.open -= 1
       }
-      void (this.random.chance(0.75) ? this.write() : this.read()).finally(done)
+      void this.act().finally(done)
     }
-    this.start()
+    this.goOn()
   }
 
-  private async write(): Promise<void> {
+  private async act(): Promise<void> {
+    if (!this.random.chance(0.75)) return await this.read()
+    if (this.keeping) return await this.writeProtected(this.keeping)
+    if (this.plan.behaves === 'repeats' && this.random.chance(0.2)) await this.repeat()
+    else await this.write()
+  }
+
+  private draw(isKeyed: boolean): Request {
     const { random, world } = this
     const count = random.chance(0.2) ? 2 + random.integer(6) : 1
-    const tokens = Array.from({ length: count }, () => `${this.name}-${(this.written += 1)}`)
+    const operations = Array.from({ length: count }, () =>
+      drawOperation(random, this.index, this.operations += 1))
+    const tokens = operations.map((operation) => tokenOf({ operation })!)
     const record: WriteRecord = {
-      client: this.name, tokens,
-      key: random.chance(0.4) ? `key-${tokens[0]}` : null,
+      client: this.name, tokens, key: isKeyed ? `key-${this.name}-${this.operations}` : null,
       level: random.pick<AckLevel>(['memory', 'durable', 'durable', 'committed', 'committed']),
       attempts: [],
     }
     world.history.writes.push(record)
-    const operations = tokens.map((token) => this.operation(token))
-    const body = JSON.stringify(count === 1 ? operations[0] : { operations })
+    const request = {
+      number: this.requests.length, record, touches: operations.map(touchedBy),
+      body: Buffer.from(JSON.stringify(count === 1 ? operations[0] : { operations })),
+    }
+    this.requests.push(request)
+    return request
+  }
+
+  private async write(): Promise<void> {
+    const { random } = this
+    const request = this.draw(random.chance(0.4))
+    const { key } = request.record
     // Without a key a retry could take effect twice: then an unknown outcome stays unknown.
-    for (let tries = 0; tries < (record.key ? retriesMax : 1); tries += 1) {
-      const attempt = await this.ask<WriteAnswer>(subjects.write(space), body, {
-        'Engram-Ack': record.level, ...(record.key ? { 'Nats-Msg-Id': record.key } : {}),
-      }, (made) => record.attempts.push(made))
-      if (attempt?.answer?.ok) {
-        this.seen = Math.max(this.seen, attempt.answer.sequence)
-        // Asked again after it was answered: it must say that it knows the key.
-        if (!record.key || !random.chance(0.2)) return
-      }
+    for (let tries = 0; tries < (key ? retriesMax : 1); tries += 1) {
+      const attempt = await this.send(request, headersOf(request))
+      // Asked again after it was answered: it must say that it knows the key.
+      if (attempt?.answer?.ok && (!key || !random.chance(0.2))) return
       await this.pause(20 + random.next() * 400)
     }
   }
 
-  /** Every operation carries its token, so that each can be told in the log. */
-  private operation(token: string): Operation {
+  /** With its key only: it may be in the log, in a fork that is yet to come home, or in both. */
+  private async repeat(): Promise<void> {
+    const keyed = this.requests.filter(({ record }) => record.key !== null).slice(-repeatedMax)
+    if (keyed.length === 0) return await this.write()
+    const request = this.random.pick(keyed)
+    await this.send(request, headersOf(request))
+  }
+
+  private async writeProtected(keeping: SimKeeping): Promise<void> {
     const { random } = this
-    const id = `id-${random.integer(idCount)}`
-    if (random.chance(0.1)) {
-      return { type: 'StoreEdge', edge: { source: id, target: token, kind: 'causal' } }
+    const request = this.draw(true)
+    const { number, record: { key }, body } = request
+    for (let tries = 0; tries < retriesMax; tries += 1) {
+      let fence = keeping.fence()
+      while (!fence) {
+        await this.pause(20)
+        fence = keeping.fence()
+      }
+      const attempt = await this.send(request, { ...headersOf(request), ...fence })
+      const answer = attempt?.answer ?? null
+      const sendable = { number, key: key!, data: body, bytes: body.length }
+      if (answer?.ok && keeping.answered(sendable, answer)) return
+      keeping.refused(answer)
+      await this.pause(20 + random.next() * 400)
     }
-    return { type: 'StoreNode', node: { id, content: token, activation: 0.5 } }
+  }
+
+  private async send(
+    { record, body }: Request, headers: Record<string, string>, timeoutMs = requestTimeoutMs,
+  ): Promise<Attempt<WriteAnswer> | null> {
+    const attempt = await this.ask<WriteAnswer>(subjects.write(space), body, headers,
+      (made) => record.attempts.push(made), timeoutMs)
+    if (attempt?.answer?.ok) this.seen = Math.max(this.seen, attempt.answer.sequence)
+    return attempt
   }
 
   private async read(): Promise<void> {
@@ -123,11 +214,7 @@ class Client {
     const committed = target === 'primary' && random.chance(0.4)
     const minSequence = target === 'any' && random.chance(0.5) ? this.seen : 0
     const maxStalenessMs = target === 'any' && random.chance(0.3) ? random.pick([50, 500]) : Infinity
-    const query = random.chance(0.15)
-      ? { from: Math.max(1, this.seen - random.integer(15)) }
-      : { nodeId: `id-${random.integer(idCount)}` }
-    const body = JSON.stringify('from' in query
-      ? { type: 'GetEntries', limit: 20, ...query } : { type: 'GetNode', ...query })
+    const query = this.drawQuery()
     const subject = target === 'any' ? subjects.readAny(space) : subjects.read(space)
     const headers = {
       ...(committed ? { 'Engram-Read': 'committed' } : {}),
@@ -135,15 +222,41 @@ class Client {
       ...(Number.isFinite(maxStalenessMs)
         ? { 'Engram-Max-Staleness-Ms': String(maxStalenessMs) } : {}),
     }
+    const body = Buffer.from(JSON.stringify(query))
     await this.ask<ReadAnswer>(subject, body, headers, (attempt) => world.history.reads.push({
       client: this.name, target, committed, query, minSequence, maxStalenessMs, attempt,
     }))
   }
 
+  private drawQuery(): Query {
+    const { random } = this
+    const kind = random.next()
+    if (kind < 0.15) {
+      return { type: 'GetEntries', from: Math.max(1, this.seen - random.integer(15)), limit: 20 }
+    }
+    if (kind < 0.2) return { type: 'GetForks' }
+    if (kind < 0.25) return { type: 'GetQuarantine', after: '', limit: 1 + random.integer(50) }
+    if (kind < 0.4) return this.drawFate()
+    if (kind < 0.5) return { type: 'GetEdges', nodeId: random.pick(ids), direction: 'out' }
+    return { type: 'GetNode', nodeId: random.pick(ids) }
+  }
+
+  /** Of a write of its own, now and then of one that nobody made. */
+  private drawFate(): Query {
+    const { random } = this
+    const latest = this.requests.slice(-60)
+    const record = latest.length > 0 ? random.pick(latest).record : null
+    if (record?.key && random.chance(0.4)) return { type: 'GetFate', key: record.key }
+    const answer = record?.attempts.find((attempt) => attempt.answer?.ok)?.answer
+    if (!answer?.ok) return { type: 'GetFate', epoch: 1, sequence: 1 + random.integer(1000) }
+    const { epoch, sequence, duplicate, loggedEpoch = epoch } = answer
+    return { type: 'GetFate', epoch: duplicate ? loggedEpoch : epoch, sequence }
+  }
+
   /** null: there is no connection. */
   private async ask<TAnswer extends { ok: true }>(
-    subject: string, body: string, headers: Record<string, string>,
-    note: (attempt: Attempt<TAnswer>) => void,
+    subject: string, body: Buffer, headers: Record<string, string>,
+    note: (attempt: Attempt<TAnswer>) => void, timeoutMs = requestTimeoutMs,
   ): Promise<Attempt<TAnswer> | null> {
     const { world } = this
     const connection = this.connection.current
@@ -151,9 +264,7 @@ class Client {
     const attempt = world.history.attempt<TAnswer>(world.now, this.connection.number)
     note(attempt)
     try {
-      const message = await connection.request(subject, Buffer.from(body), {
-        timeoutMs: requestTimeoutMs, headers,
-      })
+      const message = await connection.request(subject, body, { timeoutMs, headers })
       attempt.answer = JSON.parse(Buffer.from(message.data).toString()) as TAnswer
       attempt.answeredAtMs = world.now
     } catch {
@@ -165,4 +276,8 @@ class Client {
   private pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.world.after(ms, resolve))
   }
+}
+
+function headersOf({ record: { key, level } }: Request): Record<string, string> {
+  return { 'Engram-Ack': level, ...(key ? { 'Nats-Msg-Id': key } : {}) }
 }

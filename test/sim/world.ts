@@ -65,6 +65,8 @@ export class World {
           world.hash.message(world.now, from, to, subject, data)
           transcript?.delivered(world.now, from, to, subject, data)
         },
+        sealed: (_, frame) => world.checks.entries.sealed(frame),
+        releasing: (node, name) => world.releasing(node, name),
         published: (node, subject, data) => {
           world.checks.published(node, subject, data)
           world.recording?.published(node, subject, data)
@@ -94,9 +96,10 @@ export class World {
     world.cluster.clock.afterStep = () => world.afterStep()
     await world.cluster.boot()
     world.operator = new ClientConnection(world, 'operator')
-    const { replicas, minInSync, maxLoss, whenUnderReplicated } = plan
-    await world.cluster.createSpace(
-      { replicas, minInSync, whenUnderReplicated, ...(maxLoss && { maxLoss }) }, space)
+    const { replicas, minInSync, maxLoss, whenUnderReplicated, reconcile } = plan
+    await world.cluster.createSpace({
+      replicas, minInSync, whenUnderReplicated, reconcile, ...(maxLoss && { maxLoss }),
+    }, space)
     return world
   }
 
@@ -106,6 +109,10 @@ export class World {
 
   get nodes(): SimNode[] {
     return [...this.cluster.nodes.values()]
+  }
+
+  isUp(node: string): boolean {
+    return this.cluster.node(node).life !== null
   }
 
   /** Something happened that is no message of the protocol. */
@@ -159,6 +166,16 @@ export class World {
     node.start()
   }
 
+  private async releasing(node: SimNode, name: string): Promise<void> {
+    const { life } = node
+    try {
+      await this.checks.salvages.releasing(node, name)
+    } catch (error) {
+      // The node takes what is thrown here for a fault of its disk; dead, it has no log to look at.
+      if (node.life === life) this.violate('defect', (error as Error).stack ?? String(error))
+    }
+  }
+
   private afterStep(): void {
     this.checks.afterStep()
     if (this.violation) throw this.violation
@@ -166,7 +183,9 @@ export class World {
 
   private exited(node: SimNode, code: number, reason: string): void {
     this.note(`${node.id} exits with ${code}: ${reason}`)
-    if (code !== 0 && !this.excused.has(node.id)) {
+    // An actor that dies again and again gives up, and its process with it (supervision).
+    const isKilled = reason.includes('killed by the simulator')
+    if (code !== 0 && !isKilled && !this.excused.has(node.id)) {
       this.violate('exit', `${node.id} ended itself (${code}) though nothing was done to its `
         + `disk: ${reason}`)
     }

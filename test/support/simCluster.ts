@@ -5,7 +5,7 @@
  * (`weather`), to the arbiter (`bucket`) or to a disk (`node.disk`); then time is let pass.
  */
 import type {
-  BusConnection, ErrorAnswer, Journal, JournalRecord, ReadAnswer, WriteAnswer,
+  BusConnection, ErrorAnswer, Frame, Journal, JournalRecord, ReadAnswer, WriteAnswer,
 } from '../../actors/ports.js'
 import { defaultSettings } from '../../actors/settings.js'
 import type { ActorSettings } from '../../actors/settings.js'
@@ -44,11 +44,15 @@ export type Transit = (from: string, to: string, subject: string) => readonly nu
 /** Told of what nodes do to the world, at the instant it happens. */
 export interface SimObserver {
   delivered?(from: string, to: string, subject: string, data: Uint8Array): void
+  /** A primary has numbered entries; nothing of the frame is written yet. */
+  sealed?(node: SimNode, frame: Frame): void
   published?(node: SimNode, subject: string, data: Uint8Array): void
   written?(node: SimNode, records: readonly JournalRecord[]): void
   synced?(node: SimNode): void
   recovered?(node: SimNode, journal: Journal): void
   applied?(node: SimNode, uuid: string, entries: readonly LogEntry[]): void
+  /** A salvage is about to be removed; what the promise waits for takes no time of the world. */
+  releasing?(node: SimNode, name: string): Promise<void>
   /** A life begins, with this host for its actors. */
   starting?(node: SimNode, host: ActorHostRuntime): void
   /** A life is about to end. */

@@ -3,7 +3,7 @@ import type { Boot, Recovered } from '../../actors/boot.js'
 import { NodeActor } from '../../actors/node.js'
 import { ArbiterUnavailableError } from '../../actors/ports.js'
 import type {
-  Arbiter, BusConnection, Journal, Logger,
+  Arbiter, BusConnection, Frame, FrameCodec, Journal, Logger, SalvageFiles,
 } from '../../actors/ports.js'
 import type { SpaceActor } from '../../actors/space.js'
 import { createClientCodec } from '../../runtime/codec/client.js'
@@ -92,7 +92,7 @@ export class SimNode {
         },
         bus: { connect: () => this.connect(life) },
         openArbiter: (connection) => this.openArbiter(connection, caller),
-        frames: createFrameCodec(), clients: createClientCodec(), control: controlCodec(),
+        frames: this.codec(), clients: createClientCodec(), control: controlCodec(),
       },
       boot: this.boot(caller, random),
       report: () => Buffer.from('{}'),
@@ -221,10 +221,51 @@ export class SimNode {
           journal: this.observed(journal),
           store: processStore(store, caller, (uuid, entries) =>
             cluster.observer?.applied?.(this, uuid, entries)),
-          salvages: createSalvageFiles({ directory: '/data/salvage', fileSystem, logger }),
+          salvages: this.watched(
+            createSalvageFiles({ directory: '/data/salvage', fileSystem, logger }), caller),
         }
       },
       close: () => Promise.resolve(),
+    }
+  }
+
+  /** Salvages that the disk has now, read without the process knowing of it. */
+  get salvageFiles(): SalvageFiles {
+    return createSalvageFiles({
+      directory: '/data/salvage', fileSystem: this.disk, logger: this.logger(),
+    })
+  }
+
+  /** The codec, with the observer told of what is numbered. */
+  private codec(): FrameCodec {
+    const codec = createFrameCodec()
+    const { observer } = this.cluster
+    if (!observer?.sealed) return codec
+    const sealed = (frame: Frame): Frame => {
+      observer.sealed?.(this, frame)
+      return frame
+    }
+    return {
+      ...codec,
+      epochStart: (...args) => sealed(codec.epochStart(...args)),
+      builder: () => {
+        const builder = codec.builder()
+        const seal = builder.seal.bind(builder)
+        builder.seal = (origin) => sealed(seal(origin))
+        return builder
+      },
+    }
+  }
+
+  private watched(salvages: SalvageFiles, { clock }: Caller): SalvageFiles {
+    const { observer } = this.cluster
+    if (!observer?.releasing) return salvages
+    return {
+      ...salvages,
+      remove: async (name) => {
+        if (!clock.isDead) await observer.releasing?.(this, name)
+        await salvages.remove(name)
+      },
     }
   }
 

@@ -1,12 +1,10 @@
 /** Workers that write to a simulated cluster and keep what is not safe, in virtual time. */
-import { decode } from '@msgpack/msgpack'
-import type { BusConnection, ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports.js'
-import type { AckLevel, Announcement } from '../../machines/protocol.js'
+import type { BusConnection, ErrorAnswer, ReadAnswer } from '../../actors/ports.js'
+import type { AckLevel } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
-import { Keeper } from '../../runtime/client/keeper.js'
-import type { Kept } from '../../runtime/client/keeper.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
 import type { Answer, SimCluster } from './simCluster.js'
+import { SimKeeping } from './simKeeping.js'
 
 const attemptMs = 300
 const pauseMs = 10
@@ -15,10 +13,8 @@ const pollMs = 30
 export class SimWriter {
   /** By worker, in the order of its acknowledgements. */
   readonly acknowledged: string[][] = []
-  readonly keeper: Keeper
-  resent = 0
-  survived = 0
-  /** Workers, and what is being sent again, that have not come to their end. */
+  private readonly keeping: SimKeeping
+  /** Workers that have not come to their end. */
   private busy = 0
   private isStopping = false
   private numbers = 0
@@ -30,9 +26,12 @@ export class SimWriter {
     private readonly protects: boolean,
   ) {
     this.random = cluster.random.fork(`writer ${protects}`)
-    this.keeper = new Keeper({
-      resendingMax: 8, onSafe: () => undefined,
+    this.keeping = new SimKeeping({
+      nowMs: () => cluster.clock.monotonicMs(), pause: (ms) => this.pause(ms), pollMs,
       touches: ({ number }) => [String(this.worker.get(number))],
+      resend: ({ data }, headers) => this.request<Answer>(subjects.write('demo'), data, headers),
+      history: () => this.request<ReadAnswer>(
+        subjects.read('demo'), Buffer.from('{"type":"GetHistory"}'), {}),
     })
   }
 
@@ -43,8 +42,9 @@ export class SimWriter {
     cluster.owners.set(connection, { name: 'client', clock: null })
     const writer = new SimWriter(cluster, connection, protects)
     if (protects) {
-      connection.subscribe(subjects.assignment('demo'), ({ data }) => writer.announced(data))
-      writer.poll()
+      const { keeping } = writer
+      connection.subscribe(subjects.assignment('demo'), ({ data }) => keeping.announced(data))
+      keeping.start()
     }
     for (let n = 0; n < workers; n += 1) void writer.work(n)
     return writer
@@ -54,12 +54,18 @@ export class SimWriter {
     return this.acknowledged.reduce((sum, keys) => sum + keys.length, 0)
   }
 
+  /** Sent again, and taken as news. */
+  get resent(): number {
+    return this.keeping.resent
+  }
+
   stop(): void {
     this.isStopping = true
+    this.keeping.stop()
   }
 
   get isOver(): boolean {
-    return this.busy === 0 && this.keeper.writes === 0
+    return this.busy === 0 && this.keeping.isOver
   }
 
   private async work(worker: number): Promise<void> {
@@ -78,78 +84,19 @@ export class SimWriter {
   }
 
   private async write(number: number, key: string, ack: AckLevel): Promise<void> {
-    const { keeper } = this
+    const { keeping } = this
     const content = `${this.worker.get(number)}`
     const node = { id: content, content: key }
     const data = Buffer.from(JSON.stringify({ type: 'StoreNode', node }))
     for (;;) {
-      const fence: Record<string, string> = keeper.writes > 0
-        ? { 'Engram-Epoch': String(keeper.epoch) } : {}
-      const answer = keeper.isBehind ? null
-        : await this.ask(data, { 'Nats-Msg-Id': key, 'Engram-Ack': ack, ...fence })
+      const fence = keeping.fence()
+      const answer = fence && await this.request<Answer>(
+        subjects.write('demo'), data, { 'Nats-Msg-Id': key, 'Engram-Ack': ack, ...fence })
       if (answer?.ok && !this.protects) return
-      if (answer?.ok && answer.epoch >= keeper.epoch) {
-        this.heard(answer.epoch)
-        keeper.answered({ number, key, data, bytes: 1 }, answer, this.cluster.clock.monotonicMs())
-        return
-      }
+      if (answer?.ok && keeping.answered({ number, key, data, bytes: 1 }, answer)) return
+      if (this.protects) keeping.refused(answer)
       await this.pause(pauseMs)
     }
-  }
-
-  private resendAll(): void {
-    const { keeper } = this
-    for (let write = keeper.next(); write; write = keeper.next()) void this.resend(write)
-  }
-
-  private async resend(write: Kept): Promise<void> {
-    const { keeper } = this
-    const { epoch } = keeper
-    const { key, data, level, origin } = write
-    // Until it is taken, or taken back since a later reign is known.
-    while (keeper.epoch === epoch) {
-      const answer = await this.ask(data, {
-        'Nats-Msg-Id': key, 'Engram-Ack': level, 'Engram-Epoch': String(epoch),
-        'Engram-Origin': `${origin.epoch}/${origin.sequence}`,
-      })
-      if (answer?.ok && keeper.resent(write, answer)) {
-        if (answer.duplicate) this.survived += 1
-        else this.resent += 1
-        return this.resendAll()
-      }
-      await this.pause(pauseMs)
-    }
-  }
-
-  private announced(data: Uint8Array): void {
-    const { kind, assignment, history } = decode(data) as Announcement
-    if (kind !== 'changed' || assignment.state !== 'open') return
-    this.keeper.takeOver(assignment.epoch, history)
-    this.resendAll()
-  }
-
-  private heard(epoch: number): void {
-    if (this.protects) this.keeper.heard(epoch)
-  }
-
-  private poll(): void {
-    this.cluster.clock.setTimeout(() => void this.look().finally(() => this.poll()), pollMs)
-  }
-
-  private async look(): Promise<void> {
-    const read = await this.request<ReadAnswer>(
-      subjects.read('demo'), Buffer.from('{"type":"GetHistory"}'), {})
-    if (!read?.ok) return
-    const { history, safeSequence } = read.value as HistoryValue
-    this.keeper.takeOver(read.epoch, history)
-    this.keeper.safe(read.epoch, safeSequence)
-    this.resendAll()
-  }
-
-  private async ask(data: Uint8Array, headers: Record<string, string>): Promise<Answer | null> {
-    const answer = await this.request<Answer>(subjects.write('demo'), data, headers)
-    if (answer && !answer.ok && answer.epoch !== undefined) this.heard(answer.epoch)
-    return answer
   }
 
   private async request<T extends Answer | ReadAnswer>(

@@ -2,25 +2,19 @@
  * The books, when all is calm again: every member has the same log and graph (I3, I8), what was
  * answered is accounted for (I5, I6), and no key took effect twice (I7).
  */
-import type { WriteAnswer } from '../../../actors/ports.js'
 import type { LogEntry } from '../../../machines/memory.js'
-import { createFrameCodec } from '../../../runtime/codec/frames.js'
 import type { SimNode } from '../../support/simNode.js'
-import type { WriteRecord } from '../history.js'
+import { tokenOf } from '../operations.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'
-
-/** The token that the workload put into an operation; null: none of its operations. */
-export function tokenOf({ operation }: LogEntry): string | null {
-  if (operation.type === 'StoreNode') return operation.node.content ?? null
-  return operation.type === 'StoreEdge' ? operation.edge.target : null
-}
+import { Accounts, show } from './accounts.js'
+import { salvagedWrites } from './salvages.js'
 
 export class Books {
   private constructor(
     private readonly world: World,
     readonly log: readonly LogEntry[],
-    private readonly salvaged: ReadonlySet<string>,
+    private readonly accounts: Accounts,
   ) {}
 
   /** Reads the logs and salvages of all nodes; they must be level. */
@@ -29,7 +23,8 @@ export class Books {
     const primary = cluster.primary(space)!
     const log = await cluster.entries(primary.id, space)
     const text = JSON.stringify(log)
-    const { digest } = primary.space(space).member.store
+    const { member } = primary.space(space)
+    const { digest } = member.store
     for (const node of membersOf(world)) {
       const own = await cluster.entries(node.id, space)
       if (JSON.stringify(own) !== text) {
@@ -42,15 +37,16 @@ export class Books {
         world.violate('I8', `the digest of ${node.id} differs from that of ${primary.id}`)
       }
     }
-    return new Books(world, log, await salvagedTokens(world))
+    const salvaged = new Map<SimNode, Map<string, LogEntry>>()
+    for (const node of world.nodes) salvaged.set(node, await salvagedWrites(node))
+    return new Books(world, log, new Accounts({ world, log, member, salvaged }))
   }
 
-  check(): void {
+  async check(): Promise<void> {
     this.numbered()
     this.applied()
-    const placed = this.places()
-    this.acknowledged(placed)
-    this.refused(placed)
+    await this.accounts.check()
+    this.refused()
     this.order()
   }
 
@@ -78,71 +74,19 @@ export class Books {
     }
   }
 
-  /** Where each token is; I7: a key's entries are there once. */
-  private places(): Map<string, LogEntry[]> {
-    const placed = new Map<string, LogEntry[]>()
-    for (const entry of this.log) {
-      const token = tokenOf(entry)
-      if (token === null) continue
-      const there = placed.get(token)
-      if (!there) placed.set(token, [entry])
-      else {
-        there.push(entry)
-        if (entry.writeId === null) continue
-        this.world.violate('I7', `key ${entry.writeId} took effect at ${there.map(show).join()}`)
-      }
-    }
-    return placed
-  }
-
-  /** I5, I6: each positive answer stands for entries at the place that it names. */
-  private acknowledged(placed: Map<string, LogEntry[]>): void {
-    for (const { write, answer } of this.world.history.acknowledged()) {
-      const { tokens } = write
-      if (answer.count !== tokens.length) {
-        this.world.violate('I6', `${tokens.join()} was answered with count ${answer.count}`)
-      }
-      for (const [index, token] of tokens.entries()) {
-        const sequence = answer.sequence - tokens.length + 1 + index
-        const entries = placed.get(token) ?? []
-        if (entries.some((entry) => entry.sequence === sequence)) continue
-        if (entries.length > 0 && (answer.ack !== 'committed' || this.mayMove)) continue
-        this.missing(write, token, sequence, answer)
-      }
-    }
-  }
-
-  private get mayMove(): boolean {
-    return this.world.checks.record.mayLoseCommitted
-  }
-
-  private missing(
-    { level }: WriteRecord, token: string, sequence: number, answer: WriteAnswer,
-  ): void {
-    const { ack, epoch, node } = answer
-    if (ack === 'memory') return
-    const isSalvaged = this.salvaged.has(token)
-    const { disksLost, tailsCut } = this.world.checks.logs
-    const isDiskLost = disksLost.has(node) || tailsCut.has(node)
-    if (ack === 'durable' && (isSalvaged || isDiskLost)) return
-    if (ack === 'committed' && this.mayMove && (isSalvaged || isDiskLost)) return
-    this.world.violate(ack === 'committed' ? 'I5' : 'I6', `${token} (asked ${level}) was answered `
-      + `${ack} at (${epoch}, ${sequence}) by ${node}, and is `
-      + (isSalvaged ? 'in a salvage only' : 'neither in the log nor in a salvage'))
-  }
-
   /**
    * "Not taken" is definite: nothing of it may be in the log. Beside a forced reign the one before
    * may go on for a while, and refuse what the other takes: I2 does not cover it.
    */
-  private refused(placed: Map<string, LogEntry[]>): void {
+  private refused(): void {
     if (this.world.checks.record.hasForced) return
+    const placed = new Map(this.log.map((entry) => [tokenOf(entry), entry]))
     for (const write of this.world.history.writes) {
       const isRefused = write.attempts.length > 0 && write.attempts.every(({ answer }) =>
         answer?.ok === false && answer.outcome === 'notTaken')
       if (!isRefused) continue
       for (const token of write.tokens) {
-        const [entry] = placed.get(token) ?? []
+        const entry = placed.get(token)
         if (!entry) continue
         this.world.violate('notTaken', `${token} was refused as not taken `
           + `(${JSON.stringify(write.attempts[0]?.answer)}), and is in the log: ${show(entry)}`)
@@ -178,27 +122,4 @@ export class Books {
 export function membersOf(world: World): SimNode[] {
   const members = world.checks.record.current?.members ?? []
   return world.nodes.filter((node) => node.life && members.some(({ node: id }) => id === node.id))
-}
-
-function show({ epoch, sequence, writeId, operation }: LogEntry): string {
-  return `(${epoch}, ${sequence}) ${writeId ?? ''} ${JSON.stringify(operation)}`
-}
-
-async function salvagedTokens(world: World): Promise<Set<string>> {
-  const codec = createFrameCodec()
-  const found = new Set<string>()
-  for (const { life } of world.nodes) {
-    const salvages = life?.actor.context?.ports.salvages
-    for (const { name, header } of await salvages?.list() ?? []) {
-      if (header.space !== space) continue
-      const { frames } = await salvages!.read(name)
-      for (const frame of frames) {
-        for (const entry of codec.entries(frame)) {
-          const token = tokenOf(entry)
-          if (token !== null) found.add(token)
-        }
-      }
-    }
-  }
-  return found
 }

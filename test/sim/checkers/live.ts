@@ -5,9 +5,12 @@ import { controlCodec } from '../../../runtime/codec/control.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'
+import { ClockChecks } from './clocks.js'
+import { Entries } from './entries.js'
 import { LogChecks } from './logs.js'
 import { RecordChecks } from './record.js'
 import { ReignChecks } from './reigns.js'
+import { SalvageChecks } from './salvages.js'
 
 const control = controlCodec()
 const answerBegin = Buffer.from('{"ok":true,"space":')
@@ -19,6 +22,9 @@ export class LiveChecks {
   readonly logs: LogChecks
   readonly record: RecordChecks
   readonly reigns: ReignChecks
+  readonly entries = new Entries()
+  readonly clocks: ClockChecks
+  readonly salvages: SalvageChecks
   /** How often what is rare happened: a checker that never sees it proves nothing. */
   readonly coverage: Record<string, number> = {}
 
@@ -26,6 +32,8 @@ export class LiveChecks {
     this.logs = new LogChecks(world)
     this.record = new RecordChecks(world)
     this.reigns = new ReignChecks(world)
+    this.clocks = new ClockChecks(world)
+    this.salvages = new SalvageChecks(world)
   }
 
   published(node: SimNode, subject: string, data: Uint8Array): void {
@@ -65,8 +73,8 @@ export class LiveChecks {
     }
   }
 
-  saw(what: string): void {
-    this.coverage[what] = (this.coverage[what] ?? 0) + 1
+  saw(what: string, times = 1): void {
+    this.coverage[what] = (this.coverage[what] ?? 0) + times
   }
 
   afterStep(): void {
@@ -77,6 +85,9 @@ export class LiveChecks {
   logged(node: SimNode, level: string, message: string, fields: object): void {
     const rare = /^(promotion: the reign is over: \w+|a torn flush|primary: handed over)/.exec(message)
     if (rare) this.saw(rare[0])
+    if (message === 'a write comes home') {
+      this.clocks.cameHome(node, fields as Parameters<ClockChecks['cameHome']>[1])
+    }
     if (level !== 'error' && level !== 'warn') return
     const text = `${message} ${JSON.stringify(fields, (_, value: unknown) =>
       (value instanceof Error ? `${value.name}: ${value.message}` : value))}`

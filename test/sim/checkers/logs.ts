@@ -90,6 +90,7 @@ export class LogChecks {
       if (record.type === 'frame') {
         this.uuid ??= record.frame.uuid
         this.frame(node, record.frame)
+        this.world.checks.entries.written(ghost.disk, record.frame)
         ghost.written = extendHistory(ghost.written, record.frame.epoch, record.frame.last)
       } else if (record.type === 'truncate') {
         this.world.checks.saw('truncations')
@@ -103,6 +104,7 @@ export class LogChecks {
   synced(node: SimNode): void {
     const ghost = this.ghost(node)
     ghost.durable = ghost.written
+    this.world.checks.entries.synced(ghost.disk)
   }
 
   /** No number in the vector clocks stands for two entries. */
@@ -143,7 +145,9 @@ export class LogChecks {
   /** I12: what recovery gives back. */
   recovered(node: SimNode, journal: Journal): void {
     const ghost = this.ghost(node)
+    const { entries } = this.world.checks
     ghost.diskId = node.actor.disk
+    entries.recovered(ghost.disk)
     const [log] = journal.logs()
     if (log?.damage || journal.recovery.damaged.length > 0) {
       if (!ghost.bitFlipped) {
@@ -158,6 +162,7 @@ export class LogChecks {
       && epochAt(history, promised.sequence) === promised.epoch
     if (!has && ghost.bitFlipped) {
       this.tailsCut.add(node.id)
+      entries.cutTo(ghost.disk, history)
       this.world.checks.record.tailCut()
     }
     else if (!has && promised.sequence > 0) {

@@ -1,9 +1,11 @@
 /** Reads: the value as of the sequence that the answer names, within the bounds asked for. */
+import type { FateValue, ReadAnswer } from '../../../actors/ports.js'
+import type { ForkReport, QuarantineItem } from '../../../machines/books.js'
 import type { LogEntry } from '../../../machines/memory.js'
-import type { ReadAnswer } from '../../../actors/ports.js'
 import type { ReadRecord } from '../history.js'
 import type { World } from '../world.js'
-import { tokenOf } from './books.js'
+import { nameOf } from './entries.js'
+import { LedgerModel } from './ledgerModel.js'
 
 /** Answers give whole milliseconds; clocks may run ten per cent slow. */
 const roundingMs = 1
@@ -14,6 +16,10 @@ const driftMax = 1.1
  */
 const lostNoticeMs = 1500
 
+const fates: ReadonlySet<string> = new Set<FateValue['fate']>([
+  'safe', 'committed', 'durable', 'superseded', 'quarantined', 'salvaged', 'lost', 'unknown',
+])
+
 type Answered = ReadRecord & { readonly answer: ReadAnswer; readonly answeredAtMs: number }
 
 /** `log`: the final one, of the primary. */
@@ -23,69 +29,123 @@ export function checkReads(world: World, log: readonly LogEntry[]): void {
     const { answer, answeredAtMs } = read.attempt
     return answer?.ok && answeredAtMs !== null ? [{ ...read, answer, answeredAtMs }] : []
   })
-  const reader = new LogReader(log)
+  checkValues(world, answered, log)
   for (const read of answered) {
-    checkValue(world, read, reader)
     checkBounds(world, read)
+    if (read.query.type === 'GetFate') checkFate(world, read, log)
   }
   checkRecency(world, answered)
   checkMonotonic(world, answered)
 }
 
-/** Values of the workload's ids at every sequence of the log. */
-class LogReader {
-  private readonly writes = new Map<string, { sequence: number; token: string }[]>()
-  private readonly ends = new Map<number, number>()
-
-  constructor(private readonly log: readonly LogEntry[]) {
-    for (const entry of log) {
-      this.ends.set(entry.epoch, entry.sequence)
-      if (entry.operation.type !== 'StoreNode') continue
-      const { id } = entry.operation.node
-      const token = tokenOf(entry) ?? ''
-      const there = this.writes.get(id)
-      if (there) there.push({ sequence: entry.sequence, token })
-      else this.writes.set(id, [{ sequence: entry.sequence, token }])
+/** Each against the model as it is when the log has been applied up to the answer's sequence. */
+function checkValues(world: World, answered: readonly Answered[], log: readonly LogEntry[]): void {
+  const ends = new Map(log.map(({ epoch, sequence }) => [epoch, sequence]))
+  const model = new LedgerModel()
+  let applied = 0
+  for (const read of answered.toSorted((a, b) => a.answer.sequence - b.answer.sequence)) {
+    const { answer: { sequence, epoch, node }, target, committed } = read
+    const at = log[sequence - 1]?.epoch ?? 0
+    if (target === 'any' && at !== epoch) {
+      world.violate('read', `${node} answers from (${epoch}, ${sequence}), the log has epoch `
+        + `${at} there`)
     }
-  }
-
-  valueAt(id: string, sequence: number): string | null {
-    return this.writes.get(id)?.findLast((write) => write.sequence <= sequence)?.token ?? null
-  }
-
-  /** As many as the answer had: it may stop early, at a frame or at its size. */
-  entries(from: number, upTo: number, count: number): readonly LogEntry[] {
-    const least = Math.min(1, Math.max(0, upTo - from + 1))
-    return this.log.slice(from - 1, Math.min(upTo, from - 1 + Math.max(least, count)))
-  }
-
-  /** Whether what a reign's primary had at the sequence is what the log has there. */
-  covers(epoch: number, sequence: number): boolean {
-    return sequence <= (this.ends.get(epoch) ?? 0)
-  }
-
-  epochAt(sequence: number): number {
-    return this.log[sequence - 1]?.epoch ?? 0
+    for (; applied < Math.min(sequence, log.length); applied += 1) model.apply(log[applied]!)
+    const isCommitted = target === 'any' || committed
+    // An uncommitted tail may have become a fork.
+    if (!isCommitted && sequence > (ends.get(epoch) ?? 0)) continue
+    const told = expected(read, model, log, isCommitted)
+    if (!told) continue
+    world.checks.saw(`reads checked: ${read.query.type}`)
+    const [value, due] = told.map((one) => JSON.stringify(sorted(one)))
+    if (value === due) continue
+    world.violate('read', `${JSON.stringify(read.query)} at ${node} (${target}) as of ${sequence} `
+      + `gives ${value}, the log says ${due}`)
   }
 }
 
-function checkValue(world: World, read: Answered, reader: LogReader): void {
-  const { answer, query, target, committed } = read
-  const isCommitted = target === 'any' || committed
-  if (target === 'any' && reader.epochAt(answer.sequence) !== answer.epoch) {
-    world.violate('read', `${answer.node} answers from (${answer.epoch}, ${answer.sequence}), `
-      + `the log has epoch ${reader.epochAt(answer.sequence)} there`)
+/** What was told, and what is due; null: the answer's sequence does not say what it knew. */
+function expected(
+  { query, answer: { value, sequence } }: Answered, model: LedgerModel, log: readonly LogEntry[],
+  isCommitted: boolean,
+): [value: unknown, due: unknown] | null {
+  switch (query.type) {
+    case 'GetNode': return [value, model.nodes.get(query.nodeId)?.node ?? null]
+    case 'GetEdges': {
+      const due = [...model.edges.values()].map(({ edge }) => edge)
+        .filter(({ source }) => source === query.nodeId)
+      return [value, due.toSorted((a, b) => (a.target < b.target ? -1 : 1))]
+    }
+    case 'GetEntries':
+      return [value, entriesAsShown(log, query, sequence, (value as unknown[]).length)]
+    case 'GetForks': {
+      // Books are read from the store, whose state a primary's latest sequence does not tell.
+      if (!isCommitted) return null
+      return [(value as ForkReport[]).map(shortReport), reportsOf(model)]
+    }
+    case 'GetQuarantine': {
+      if (!isCommitted) return null
+      const due = [...model.items.values()]
+        .toSorted((a, b) => a.origin.epoch - b.origin.epoch || a.origin.sequence - b.origin.sequence)
+      return [(value as QuarantineItem[]).map(({ id, operation }) => ({ id, operation })),
+        due.slice(0, query.limit).map(({ origin, operation }) => ({ id: nameOf(origin), operation }))]
+    }
+    default: return null
   }
-  // An uncommitted tail may have become a fork.
-  if (!isCommitted && !reader.covers(answer.epoch, answer.sequence)) return
-  const [value, expected] = 'nodeId' in query
-    ? [(answer.value as { content?: string } | null)?.content ?? null,
-      reader.valueAt(query.nodeId, answer.sequence)]
-    : [JSON.stringify(answer.value), JSON.stringify(reader.entries(query.from, answer.sequence,
-      (answer.value as unknown[]).length))]
-  if (value === expected) return
-  world.violate('read', `${JSON.stringify(query)} at ${answer.node} (${target}) as of `
-    + `${answer.sequence} gives ${value}, the log says ${expected}`)
+}
+
+/** As many as the answer had: it may stop early, at a frame or at its size. */
+function entriesAsShown(
+  log: readonly LogEntry[], { from }: { from: number }, upTo: number, count: number,
+): unknown[] {
+  const least = Math.min(1, Math.max(0, upTo - from + 1))
+  return log.slice(from - 1, Math.min(upTo, from - 1 + Math.max(least, count)))
+    .map((entry) => (entry.reconciliation
+      ? { ...entry, origin: entry.reconciliation.origin } : entry))
+}
+
+export function shortReport(report: ForkReport): object {
+  const {
+    epoch, outcome, lost, resent, merged, superseded, quarantined, discarded, salvages,
+  } = report
+  return {
+    epoch, outcome, lost, resent, merged, superseded, quarantined, discarded,
+    salvages: Object.fromEntries(salvages.map(({ node, name, state }) =>
+      [`${node}/${name}`, state])),
+  }
+}
+
+/** In the form of `shortReport`, counted anew. */
+export function reportsOf(model: LedgerModel): object[] {
+  return [...model.reports].toSorted(([a], [b]) => a - b)
+    .map(([epoch, { outcome, lost, salvages }]) => ({
+      epoch, outcome, lost, ...model.counts(epoch), salvages: Object.fromEntries(salvages),
+    }))
+}
+
+/** With fields in one order. */
+export function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, one]) => [name, sorted(one)]))
+}
+
+/** "Safe" and "committed" are promises: the write is in every later log, where they say. */
+function checkFate(world: World, { query, answer, target }: Answered, log: readonly LogEntry[]): void {
+  const value = answer.value as FateValue
+  world.checks.saw(`fates told: ${value.fate}`)
+  const told = `${JSON.stringify(query)} at ${answer.node} (${target}) gives ${JSON.stringify(value)}`
+  if (!fates.has(value.fate) || typeof value.reason !== 'string') {
+    world.violate('fate', `${told}, which makes no sense`)
+  }
+  const { fate, now, epoch, sequence } = value
+  if (fate === 'safe' || fate === 'committed') {
+    const isThere = now !== null && log[now.sequence - 1]?.epoch === now.epoch
+    if (!isThere) world.violate('fate', `${told}, and the log has no such entry`)
+  }
+  const isInLog = sequence !== null && log[sequence - 1]?.epoch === epoch
+  if (fate === 'lost' && isInLog) world.violate('fate', `${told}, and it is in the log`)
 }
 
 function checkBounds(world: World, { answer, minSequence, maxStalenessMs }: Answered): void {

@@ -50,6 +50,11 @@ export class RecordChecks {
     return this.forcedEpochs.size > 0
   }
 
+  /** Which reigns there were, nobody may know. */
+  get hasLostBucket(): boolean {
+    return this.isWiped
+  }
+
   /** What was promised to `committed` writes may be undone, and must be accounted for then. */
   get mayLoseCommitted(): boolean {
     return this.isForced || this.isWiped || this.isTailCut
@@ -130,6 +135,14 @@ export class RecordChecks {
     if (lacking === null) return
     this.world.violate('I8', `${node.id} applied (${position.epoch}, ${position.sequence}), which `
       + `${lacking} lacks and is in sync`)
+  }
+
+  /** A member forgets what it has kept beside its log, since this entry is committed. */
+  mustBeCommitted(node: SimNode, position: Position): void {
+    const lacking = this.inSyncLacking(position)
+    if (lacking === null) return
+    this.world.violate('I6', `${node.id} takes (${position.epoch}, ${position.sequence}) for `
+      + `committed and forgets its salvage; ${lacking} lacks it and is in sync`)
   }
 
   /** I5, as it is kept: every member that may be promoted has all that was answered. */

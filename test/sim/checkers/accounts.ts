@@ -1,0 +1,259 @@
+/**
+ * I6, exactly: every write that a disk durably had, or that was acknowledged, is in one category at
+ * the end, and the books of the space say the same. What is true comes from what was seen (frames,
+ * disks, salvages); what is claimed, from the store and from GetFate.
+ */
+import { fateOf } from '../../../actors/fate.js'
+import type { Member } from '../../../actors/member.js'
+import type { FateValue, WriteAnswer } from '../../../actors/ports.js'
+import type { LogEntry } from '../../../machines/memory.js'
+import { comparePositions } from '../../../machines/positions.js'
+import type { Position } from '../../../machines/protocol.js'
+import type { SimNode } from '../../support/simNode.js'
+import { tokenOf } from '../operations.js'
+import type { World } from '../world.js'
+import { nameOf } from './entries.js'
+import { LedgerModel } from './ledgerModel.js'
+import type { ModelReport } from './ledgerModel.js'
+import { reportsOf, shortReport, sorted } from './reads.js'
+
+/** log: under its own place. waiting: in a salvage. The others: what became of it at home. */
+export type Category = 'log' | 'resent' | 'merged' | 'superseded' | 'quarantined' | 'discarded'
+  | 'waiting' | 'lost'
+
+const fatesOf: Readonly<Record<Category, readonly FateValue['fate'][]>> = {
+  log: ['safe', 'committed'], resent: ['safe', 'committed'], merged: ['safe', 'committed'],
+  superseded: ['superseded'], quarantined: ['quarantined'], discarded: ['superseded'],
+  waiting: ['salvaged'], lost: ['lost', 'unknown'],
+}
+
+export interface AccountsInput {
+  readonly world: World
+  /** Of the primary; the members are level. */
+  readonly log: readonly LogEntry[]
+  readonly member: Member
+  /** By node: writes in its salvages, by where each lies there. */
+  readonly salvaged: ReadonlyMap<SimNode, ReadonlyMap<string, LogEntry>>
+}
+
+export class Accounts {
+  private readonly model = new LedgerModel()
+  /** Origins of what lies in salvages. */
+  private readonly waiting = new Set<string>()
+  private readonly lostByEpoch = new Map<number, LogEntry[]>()
+
+  constructor(private readonly input: AccountsInput) {
+    const { entries } = input.world.checks
+    for (const entry of input.log) this.model.apply(entry)
+    for (const writes of input.salvaged.values()) {
+      for (const entry of writes.values()) this.waiting.add(nameOf(entries.originOf(entry)))
+    }
+  }
+
+  async check(): Promise<void> {
+    this.books()
+    this.effects()
+    await this.writes()
+    this.counts()
+    await this.keys()
+  }
+
+  /** What the store says of forks is what the log says, counted anew. */
+  private books(): void {
+    const { member: { store }, world } = this.input
+    this.same('reports', store.reports().map(shortReport), reportsOf(this.model))
+    const items = store.quarantine('', Number.MAX_SAFE_INTEGER)
+      .map(({ id, operation }) => [id, operation] as const)
+    this.same('quarantine', Object.fromEntries(items), Object.fromEntries(
+      [...this.model.items].map(([id, { operation }]) => [id, operation])))
+    world.checks.saw('writes in quarantine at the end', items.length)
+    for (const [name, { outcome, via, now }] of this.model.origins) {
+      const [epoch, sequence] = name.split('-').map(Number) as [number, number]
+      const { by: _, ...told } = store.origin(epoch, sequence) ?? { by: null }
+      this.same(`origin ${name}`, told, { outcome, via, now })
+    }
+  }
+
+  private same(what: string, told: unknown, due: unknown): void {
+    const [one, other] = [told, due].map((value) => JSON.stringify(sorted(value)))
+    if (one === other) return
+    this.input.world.violate('books', `the store's ${what}: ${one}; the log says ${other}`)
+  }
+
+  /** I7: no key and no origin has its effect twice; an operator's orders are another matter. */
+  private effects(): void {
+    const { log, world } = this.input
+    const effects = new Map<string, LogEntry>()
+    const once = (name: string, entry: LogEntry): void => {
+      const before = effects.get(name)
+      if (before) {
+        world.violate('I7', `${name} took effect at ${show(before)} and at ${show(entry)}`)
+      }
+      effects.set(name, entry)
+    }
+    for (const entry of log) {
+      const { reconciliation, writeId } = entry
+      const token = tokenOf(entry)
+      const isEffective = !reconciliation || reconciliation.outcome === 'merged'
+      if (token === null || !isEffective || world.checks.entries.isOrdered(entry)) continue
+      if (writeId !== null) once(`key ${writeId}, ${token}`, entry)
+      once(`origin ${nameOf(reconciliation?.origin ?? entry)}`, entry)
+    }
+  }
+
+  // ---------------------------------------------------------------- each write
+
+  private async writes(): Promise<void> {
+    const { world } = this.input
+    for (const { entry, disks } of world.checks.entries.durableWrites()) {
+      const category = this.categoryOf(entry)
+      world.checks.saw(`writes: ${category}`)
+      if (category === 'lost') this.lost(entry, disks)
+      await this.claimed(entry, category)
+    }
+    for (const { write, answer } of world.history.acknowledged()) {
+      write.tokens.forEach((token, index) => this.acknowledged(token, {
+        epoch: answer.duplicate ? answer.loggedEpoch ?? 0 : answer.epoch,
+        sequence: answer.sequence - write.tokens.length + 1 + index,
+      }, answer))
+    }
+  }
+
+  categoryOf(entry: LogEntry): Category {
+    const { log, world, salvaged } = this.input
+    const isInLog = log[entry.sequence - 1]?.epoch === entry.epoch
+    const origin = nameOf(this.originOf(entry))
+    const known = this.model.origins.get(origin)
+    if (known?.outcome === 'quarantined') {
+      return this.model.items.has(origin) ? 'quarantined' : 'discarded'
+    }
+    if (isInLog && this.model.items.has(origin)) return 'quarantined'
+    if (known && !(isInLog && nameOf(known.now) === nameOf(entry))) return known.outcome
+    if (isInLog) return known?.outcome ?? 'log'
+    const isKept = [...salvaged.values()].some((writes) => writes.has(nameOf(entry)))
+    return isKept || this.waiting.has(origin) ? 'waiting' : 'lost'
+  }
+
+  /** Of what came a second time, what became of that counts. */
+  private standing(entry: LogEntry, category: Category): Category {
+    if (category !== 'resent') return category
+    const { now } = this.model.origins.get(nameOf(this.originOf(entry)))!
+    const there = this.input.log[now.sequence - 1]!
+    const then = this.categoryOf(there)
+    return then === 'resent' ? 'merged' : then
+  }
+
+  /** As the books have it: a copy in a fork was acknowledged there, and has a record of its own. */
+  private originOf(entry: LogEntry): Position {
+    const isKnown = this.model.origins.has(nameOf(entry))
+    return isKnown ? entry : this.input.world.checks.entries.originOf(entry)
+  }
+
+  private lost(entry: LogEntry, disks: ReadonlySet<object>): void {
+    const { world } = this.input
+    const holder = world.nodes.find(({ disk }) => disks.has(disk))
+    if (holder) {
+      world.violate('I6', `${show(entry)} is nowhere, and was durable on the disk that `
+        + `${holder.id} still has`)
+    }
+    const lost = this.lostByEpoch.get(entry.epoch)
+    if (lost) lost.push(entry)
+    else this.lostByEpoch.set(entry.epoch, [entry])
+  }
+
+  private async claimed(entry: LogEntry, category: Category): Promise<void> {
+    const { world, log } = this.input
+    const { epoch, sequence } = entry
+    const value = await this.fate({ epoch, sequence })
+    const { fate, now } = value
+    const due = fatesOf[this.standing(entry, category)]
+    const told = `the fate of ${show(entry)}, whose category is ${category}, is told as `
+      + JSON.stringify(value)
+    if (!due.includes(fate)) world.violate('fate', told)
+    if (!now || !['safe', 'committed'].includes(fate)) return
+    const there = log[now.sequence - 1]
+    if (there?.epoch === now.epoch && tokenOf(there) === tokenOf(entry)) return
+    world.violate('fate', `${told}; there is ${there ? show(there) : 'nothing'}`)
+  }
+
+  private async fate(
+    question: { readonly epoch: number; readonly sequence: number } | { readonly key: string },
+  ): Promise<FateValue> {
+    const { member, log } = this.input
+    return await fateOf({ type: 'GetFate', ...question }, member, member.store,
+      (at) => Promise.resolve(log[at - 1]))
+  }
+
+  /** I5, I6: a positive answer names the entry, and what was durable was so. */
+  private acknowledged(token: string, place: Position, { ack, node }: WriteAnswer): void {
+    const { world, log } = this.input
+    const { entries, record, logs } = world.checks
+    const entry = entries.at(place)
+    const what = `${token}, answered ${ack} at ${name(place)} by ${node}`
+    if (entry && tokenOf(entry) !== token) {
+      world.violate('I6', `${what}: there is ${show(entry)}`)
+    }
+    if (ack === 'memory') return
+    if (!entry) return world.violate('I6', `${what}: nobody ever numbered it`)
+    if (ack === 'committed' && !record.mayLoseCommitted
+      && log[place.sequence - 1]?.epoch !== place.epoch) {
+      world.violate('I5', `${what}, and it is ${this.categoryOf(entry)}`)
+    }
+    if (this.categoryOf(entry) !== 'lost') return
+    // When was the disk lost on which it was durable, if one was?
+    if (!logs.disksLost.has(node) && !logs.tailsCut.has(node)) {
+      world.violate('I6', `${what}: it is nowhere, and no disk of ${node} was lost`)
+    }
+    if (record.hasLostBucket) return
+    const isAccounted = [...this.model.reports.values()].some((report) =>
+      report.outcome !== 'level' && report.outcome !== 'reconciled' && isAbout(report, place))
+    if (isAccounted || logs.tailsCut.size > 0) return
+    world.violate('I6', `${what}: it is lost, and no report says so`)
+  }
+
+  /** A closed report counts at least what was lost, as far as it was heard of. */
+  private counts(): void {
+    const { world } = this.input
+    for (const [epoch, entries] of this.lostByEpoch) {
+      const report = this.model.reports.get(epoch)
+      if (!report?.outcome) continue
+      const { lastKnown, forkPoint } = report.opening
+      const known = entries.filter(({ sequence }) =>
+        sequence > forkPoint.sequence && sequence <= lastKnown)
+      world.checks.saw('reports with losses counted')
+      if (report.lost >= known.length) continue
+      world.violate('I6', `the report on epoch ${epoch} (${report.outcome}) counts ${report.lost} `
+        + `lost; of those heard of, ${known.map(show).join(', ')} are`)
+    }
+  }
+
+  /** A key leads to where its write is now. */
+  private async keys(): Promise<void> {
+    const { log, world } = this.input
+    const last = new Map<string, LogEntry>()
+    for (const entry of log) if (entry.writeId !== null) last.set(entry.writeId, entry)
+    for (const [key, entry] of last) {
+      const category = this.categoryOf(entry)
+      const value = await this.fate({ key })
+      if (fatesOf[category].includes(value.fate)) continue
+      world.violate('fate', `${key} leads to ${show(entry)}, whose category is ${category}; its `
+        + `fate is told as ${JSON.stringify(value)}`)
+    }
+  }
+}
+
+/** The write is beyond the fork point, in the log of that reign, as far as the report tells. */
+function isAbout({ opening: { epoch, start, forkPoint } }: ModelReport, place: Position): boolean {
+  return comparePositions(place, forkPoint) > 0
+    && (place.epoch === epoch || comparePositions(place, start) <= 0)
+}
+
+function name({ epoch, sequence }: Position): string {
+  return `(${epoch}, ${sequence})`
+}
+
+export function show(entry: LogEntry): string {
+  const { writeId, operation, reconciliation } = entry
+  return `${name(entry)} ${writeId ?? ''} ${JSON.stringify(operation)}`
+    + (reconciliation ? ` ${JSON.stringify(reconciliation)}` : '')
+}

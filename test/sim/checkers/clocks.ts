@@ -1,0 +1,72 @@
+/**
+ * How the product says that writes relate, told by positions, is what their vector clocks say:
+ * two accounts that know nothing of each other.
+ */
+import type { Version } from '../../../machines/books.js'
+import type { Relation } from '../../../machines/merge.js'
+import type { Position } from '../../../machines/protocol.js'
+import { componentsMax, covers, dotOf } from '../../../machines/vectorClock.js'
+import type { LogEntry } from '../../../machines/memory.js'
+import type { SimNode } from '../../support/simNode.js'
+import { space } from '../plan.js'
+import type { World } from '../world.js'
+
+/** As `actors/reconciler.ts` logs it. */
+interface Homecoming {
+  readonly origin: Position
+  readonly met: readonly { readonly version: Version; readonly relation: Relation }[]
+}
+
+export class ClockChecks {
+  constructor(private readonly world: World) {}
+
+  /** A primary has decided about a write that comes home. */
+  cameHome(node: SimNode, { origin, met }: Homecoming): void {
+    const { checks } = this.world
+    checks.saw('writes that came home')
+    for (const { version, relation } of met) {
+      const told = this.toldByClocks(node, origin, version)
+      if (told === null) {
+        checks.saw('relations not checked')
+        continue
+      }
+      checks.saw(`relations checked: ${relation}`)
+      if (told === relation) continue
+      this.world.violate('clock', `${node.id} takes ${show(version)}, in its log at `
+        + `${version.at}, for ${relation} as seen from ${show(origin)}; the clocks say ${told}: `
+        + `${this.clockOf(version)}, seen from ${this.clockOf(origin)}`)
+    }
+  }
+
+  private toldByClocks(node: SimNode, origin: Position, version: Version): Relation | null {
+    const { entries, record } = this.world.checks
+    const write = entries.at(origin)
+    const first = entries.at(version)
+    if (!write || !first || record.hasLostBucket) return null
+    // What is not yet numbered was not there when the write was logged.
+    const epoch = node.space(space).member.log.epochAt(version.at)
+    const copy = entries.at({ epoch, sequence: version.at })
+    if ([write, first, ...(copy ? [copy] : [])].some(isTruncated)) return null
+    if (knows(write, first) || (copy && knows(write, copy))) return 'before'
+    return knows(first, write) ? 'after' : 'concurrent'
+  }
+
+  private clockOf(place: Position): string {
+    return JSON.stringify(this.world.checks.entries.at(place)?.vectorClock)
+  }
+}
+
+function isTruncated({ vectorClock }: LogEntry): boolean {
+  return Object.keys(vectorClock).length >= componentsMax
+}
+
+/** Whether the other one is in the log that the entry was appended to, or is the same. */
+function knows({ vectorClock }: LogEntry, other: LogEntry): boolean {
+  const dot = dotOf(other.vectorClock, other.epoch)
+  if (!dot) throw new Error(`bug: the clock of ${show(other)} lacks its own number`)
+  return covers(vectorClock, dot)
+}
+
+function show({ epoch, sequence }: Position): string {
+  return `(${epoch}, ${sequence})`
+}

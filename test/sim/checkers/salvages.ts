@@ -1,0 +1,81 @@
+/** What lies in salvages, and that none goes before all of it is in the committed log. */
+import type { LogEntry } from '../../../machines/memory.js'
+import { createFrameCodec } from '../../../runtime/codec/frames.js'
+import type { SimNode } from '../../support/simNode.js'
+import { tokenOf } from '../operations.js'
+import { space } from '../plan.js'
+import type { World } from '../world.js'
+import { nameOf } from './entries.js'
+
+const codec = createFrameCodec()
+
+/** The files on the node's disk, as names. */
+export function salvageNames(node: SimNode): string[] {
+  return node.disk.paths('/data/salvage').filter((path) => path.endsWith('.salvage'))
+}
+
+/** Writes in the salvages of a node's disk, by where each lies there. */
+export async function salvagedWrites(node: SimNode): Promise<Map<string, LogEntry>> {
+  const files = node.salvageFiles
+  const found = new Map<string, LogEntry>()
+  for (const { name } of await files.list()) {
+    for (const entry of await writesOf(node, name)) found.set(nameOf(entry), entry)
+  }
+  return found
+}
+
+async function writesOf(node: SimNode, name: string): Promise<LogEntry[]> {
+  const { header, frames } = await node.salvageFiles.read(name)
+  if (header.space !== space) return []
+  return frames.flatMap((frame) => codec.entries(frame)).filter((entry) => tokenOf(entry) !== null)
+}
+
+export class SalvageChecks {
+  constructor(private readonly world: World) {}
+
+  async releasing(node: SimNode, name: string): Promise<void> {
+    const { world } = this
+    const writes = await writesOf(node, name)
+    const member = node.life?.actor.spaces.get(space)?.member
+    if (!member) return world.violate('I6', `${node.id} removes ${name} of a space it does not hold`)
+    const { commitSequence } = member.log
+    const log = await world.cluster.entries(node.id, space)
+    const home = new Home(log.slice(0, commitSequence))
+    world.checks.saw('salvages removed')
+    for (const write of writes) {
+      const at = home.placeOf(write, world)
+      if (at === null) {
+        world.violate('I6', `${node.id} removes ${name}, and its log, committed up to `
+          + `${commitSequence}, has neither (${write.epoch}, ${write.sequence}) `
+          + `${JSON.stringify(write)} nor what it came of`)
+      } else world.checks.record.mustBeCommitted(node, at)
+    }
+  }
+}
+
+/** Where the writes of forks are in a log. */
+class Home {
+  private readonly places = new Set<string>()
+  private readonly byOrigin = new Map<string, LogEntry>()
+  private readonly byKey = new Map<string, LogEntry>()
+  private readonly notes = new Map<string, LogEntry>()
+
+  constructor(log: readonly LogEntry[]) {
+    for (const entry of log) {
+      this.places.add(nameOf(entry))
+      const { operation, reconciliation, writeId } = entry
+      if (reconciliation) this.byOrigin.set(nameOf(reconciliation.origin), entry)
+      if (writeId !== null) this.byKey.set(`${writeId} ${tokenOf(entry)}`, entry)
+      if (operation.type !== 'ForkNote' || operation.note !== 'resent') continue
+      for (const write of operation.writes) this.notes.set(nameOf(write), entry)
+    }
+  }
+
+  placeOf(write: LogEntry, { checks }: World): LogEntry | null {
+    if (this.places.has(nameOf(write))) return write
+    const origin = nameOf(checks.entries.originOf(write))
+    const key = write.writeId === null ? undefined
+      : this.byKey.get(`${write.writeId} ${tokenOf(write)}`)
+    return this.byOrigin.get(origin) ?? this.notes.get(origin) ?? key ?? null
+  }
+}

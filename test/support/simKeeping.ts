@@ -1,0 +1,126 @@
+/**
+ * What a protecting client does beside writing, in virtual time: it keeps acknowledged writes until
+ * they are safe, and sends again what a later reign lacks. (`runtime/client` does so in real time.)
+ */
+import { decode } from '@msgpack/msgpack'
+import type { ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports.js'
+import type { Announcement } from '../../machines/protocol.js'
+import { Keeper } from '../../runtime/client/keeper.js'
+import type { Kept, Sendable, Taken } from '../../runtime/client/keeper.js'
+import type { Answer } from './simCluster.js'
+
+/** Between two tries of a write that is sent again, ms. */
+const pauseMs = 10
+
+export interface KeepingOptions {
+  readonly nowMs: () => number
+  readonly pause: (ms: number) => Promise<void>
+  /** Names of what a write changes: two that share one must not overtake each other. */
+  readonly touches: (write: Kept) => readonly string[]
+  /** Sends the write again, once; null: no answer. */
+  readonly resend: (write: Kept, headers: Record<string, string>) => Promise<Answer | null>
+  /** Asks the primary for its history; null: no answer. */
+  readonly history: () => Promise<ReadAnswer | ErrorAnswer | null>
+  readonly pollMs: number
+}
+
+export class SimKeeping {
+  readonly keeper: Keeper
+  /** Sent again: taken as news by the reign, or known to it. */
+  resent = 0
+  survived = 0
+  private isStopping = false
+  private isPolling = false
+
+  constructor(private readonly options: KeepingOptions) {
+    const { touches } = options
+    this.keeper = new Keeper({ resendingMax: 8, onSafe: () => undefined, touches })
+  }
+
+  /** Looks for a later reign, and for what is safe, again and again. */
+  start(): void {
+    void this.poll()
+  }
+
+  /** Goes on until all is safe. */
+  stop(): void {
+    this.isStopping = true
+  }
+
+  get isOver(): boolean {
+    return this.keeper.writes === 0
+  }
+
+  /** Headers of a new write; null: it has to wait until others have been sent again. */
+  fence(): Record<string, string> | null {
+    const { keeper } = this
+    if (keeper.isBehind) return null
+    return keeper.writes > 0 ? { 'Engram-Epoch': String(keeper.epoch) } : {}
+  }
+
+  /** False: of a reign that is over; it decides nothing. */
+  answered(write: Sendable, taken: Taken): boolean {
+    const { keeper, options } = this
+    if (taken.epoch < keeper.epoch) return false
+    keeper.heard(taken.epoch)
+    keeper.answered(write, taken, options.nowMs())
+    void this.poll()
+    return true
+  }
+
+  refused(answer: Answer | null): void {
+    if (answer && !answer.ok && answer.epoch !== undefined) this.keeper.heard(answer.epoch)
+  }
+
+  /** Of `engram.v1.assignment.<space>`. */
+  announced(data: Uint8Array): void {
+    const { kind, assignment, history } = decode(data) as Announcement
+    if (kind !== 'changed' || assignment.state !== 'open') return
+    this.keeper.takeOver(assignment.epoch, history)
+    this.resendAll()
+  }
+
+  private async poll(): Promise<void> {
+    if (this.isPolling) return
+    this.isPolling = true
+    while (!this.isStopping || !this.isOver) {
+      await this.options.pause(this.options.pollMs)
+      await this.look()
+    }
+    this.isPolling = false
+  }
+
+  private async look(): Promise<void> {
+    const read = await this.options.history()
+    if (!read?.ok) return
+    const { history, safeSequence } = read.value as HistoryValue
+    this.keeper.takeOver(read.epoch, history)
+    this.keeper.safe(read.epoch, safeSequence)
+    this.resendAll()
+  }
+
+  private resendAll(): void {
+    const { keeper } = this
+    for (let write = keeper.next(); write; write = keeper.next()) void this.resend(write)
+  }
+
+  private async resend(write: Kept): Promise<void> {
+    const { keeper, options } = this
+    const { epoch } = keeper
+    const { key, level, origin } = write
+    // Until it is taken, or taken back since a later reign is known.
+    while (keeper.epoch === epoch) {
+      const answer = await options.resend(write, {
+        'Nats-Msg-Id': key, 'Engram-Ack': level, 'Engram-Epoch': String(epoch),
+        'Engram-Origin': `${origin.epoch}/${origin.sequence}`,
+      })
+      this.refused(answer)
+      if (answer?.ok && keeper.resent(write, answer)) {
+        if (answer.duplicate) this.survived += 1
+        else this.resent += 1
+        return this.resendAll()
+      }
+      await options.pause(pauseMs)
+    }
+  }
+}
