@@ -18,6 +18,8 @@ export interface ForkBooksOptions {
 interface Known {
   readonly note: SalvageNote
   state: SalvageState
+  /** Sequence of the durable note that it is taken. */
+  takenAt?: number
 }
 
 /**
@@ -74,8 +76,9 @@ export class ForkBooks {
         }
       }
       const name = `${node}/${salvage.name}`
-      if (this.salvages.get(name)?.state === 'taken') continue
-      if (!this.salvages.has(name) && !this.isWaiting(node, salvage.name)) {
+      const known = this.salvages.get(name)?.state
+      if (known === 'taken') continue
+      if (known === 'gone' || (!known && !this.isWaiting(node, salvage.name))) {
         notes.push({ type: 'ForkNote', note: 'salvaged', salvage })
       }
       this.salvages.set(name, { note: salvage, state: 'waiting' })
@@ -120,6 +123,16 @@ export class ForkBooks {
     return this.salvages.get(`${node}/${name}`)?.note
   }
 
+  /** Where it is noted, durably, that all of the salvage is in the log; in this reign. */
+  takenAt(node: NodeId, name: string): number | undefined {
+    return this.salvages.get(`${node}/${name}`)?.takenAt
+  }
+
+  notedTaken(node: NodeId, name: string, sequence: number): void {
+    const known = this.salvages.get(`${node}/${name}`)
+    if (known) known.takenAt = sequence
+  }
+
   taken(node: NodeId, name: string): ForkNote {
     const known = this.salvages.get(`${node}/${name}`)
     if (known) known.state = 'taken'
@@ -129,7 +142,7 @@ export class ForkBooks {
   /** Reports on that node's reigns about which nothing more can come from it. */
   private closings(node: NodeId, disk: string): ForkNote[] {
     const notes: ForkNote[] = []
-    for (const report of this.open()) {
+    for (const report of [...this.open(), ...this.givenUp(disk)]) {
       const { epoch } = report
       if (report.node !== node || this.closed.has(epoch)) continue
       const salvages = this.salvagesOf(epoch)
@@ -159,6 +172,14 @@ export class ForkBooks {
     const stored = new Set(reports.map(({ epoch }) => epoch))
     const own = [...this.openings.values()].filter(({ epoch }) => !stored.has(epoch))
     return [...reports.filter(({ outcome }) => outcome === null), ...own]
+  }
+
+  /** Reports that were given up, on reigns with that disk, whose writes came after all. */
+  private givenUp(disk: string): ForkOpening[] {
+    return this.options.store.reports().filter((report) =>
+      (report.outcome === 'lost' || report.outcome === 'dismissed') && report.disk === disk
+      && report.salvages.some(({ state }) => state === 'taken')
+      && report.salvages.every(({ state }) => state !== 'gone'))
   }
 
   /** The note could not be logged: it is news again. */

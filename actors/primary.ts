@@ -83,6 +83,7 @@ export class PrimaryRole {
       clockAtEnd: started.clock, component: started.component,
       lastTimestamp: member.lastTimestamp,
       reconcile: (request, origin) => this.reconciler.fromClient(request, origin),
+      losersAt: (origin, count) => this.reconciler.losersAt(origin, count),
     })
     this.reconciler = new Reconciler({
       member, epoch, ingest: this.ingest, openings: started.forks, openedAtMs: started.timestamp,
