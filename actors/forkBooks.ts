@@ -30,6 +30,8 @@ export class ForkBooks {
   private readonly openings = new Map<number, ForkOpening>()
   private readonly salvages = new Map<string, Known>()
   private readonly closed = new Set<number>()
+  /** Of those that had been given up. */
+  private readonly closedAfterAll = new Set<number>()
   private readonly historyStarts: Starts
 
   constructor(private readonly options: ForkBooksOptions) {
@@ -142,12 +144,14 @@ export class ForkBooks {
   /** Reports on that node's reigns about which nothing more can come from it. */
   private closings(node: NodeId, disk: string): ForkNote[] {
     const notes: ForkNote[] = []
-    for (const report of [...this.open(), ...this.givenUp(disk)]) {
+    const givenUp = this.givenUp(disk)
+    for (const report of [...this.open(), ...givenUp]) {
       const { epoch } = report
-      if (report.node !== node || this.closed.has(epoch)) continue
+      const closed = givenUp.includes(report) ? this.closedAfterAll : this.closed
+      if (report.node !== node || closed.has(epoch)) continue
       const salvages = this.salvagesOf(epoch)
       if (salvages.some(({ state }) => state === 'waiting')) continue
-      this.closed.add(epoch)
+      closed.add(epoch)
       notes.push(closing(report, disk, salvages, () => this.lostOf(report)))
     }
     return notes
@@ -187,8 +191,10 @@ export class ForkBooks {
     if (note.note === 'opened') this.openings.delete(note.opening.epoch)
     else if (note.note === 'salvaged') {
       this.salvages.delete(`${note.salvage.node}/${note.salvage.name}`)
-    } else if (note.note === 'closed') this.closed.delete(note.epoch)
-    else if (note.note === 'taken' || note.note === 'gone') {
+    } else if (note.note === 'closed') {
+      this.closed.delete(note.epoch)
+      this.closedAfterAll.delete(note.epoch)
+    } else if (note.note === 'taken' || note.note === 'gone') {
       const known = this.salvages.get(`${note.node}/${note.name}`)
       if (known) known.state = 'waiting'
     }
