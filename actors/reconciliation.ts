@@ -1,3 +1,4 @@
+import type { SalvageNote } from '../machines/books.js'
 import { reconciliationMachine } from '../machines/reconciliation.js'
 import type { ReconciliationEffect } from '../machines/reconciliation.js'
 import type { NodeId, ReconcileAnswer, ReconcileMessage } from '../machines/protocol.js'
@@ -6,7 +7,7 @@ import { subjects } from '../machines/subjects.js'
 import { sendAlert } from './alerts.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import type { Member } from './member.js'
-import { Salvage } from './salvage.js'
+import { Salvage, unreadNote } from './salvage.js'
 
 /** A request waits this long for its answer, ms: writes have to become durable. */
 const requestMs = 2000
@@ -15,6 +16,11 @@ const offeredMax = 128
 /** After a request without an answer. */
 const retryMs = 300
 
+interface Unusable {
+  readonly why: string
+  readonly note: SalvageNote
+}
+
 /**
  * A member that has salvages of a space, or whose reign an open fork report is about: brings what
  * it has to the reigning primary, which may be itself.
@@ -22,7 +28,8 @@ const retryMs = 300
 export class ReconciliationRole {
   private actor: HostedActor<typeof reconciliationMachine> | null = null
   private salvages = new Map<string, Salvage>()
-  private readonly unusable = new Map<string, string>()
+  /** Why they cannot be read, and what their headers tell. */
+  private readonly unusable = new Map<string, Unusable>()
   private awaited: { readonly epoch: number; readonly sequence: number } | null = null
   private isOver = false
 
@@ -119,13 +126,15 @@ export class ReconciliationRole {
       await this.open()
       const answer = await this.ask(primary, {
         kind: 'offer', space: member.space, uuid: member.uuid, node: self.node, disk: self.disk,
-        epoch, number, salvages: [...this.salvages.values()].map(({ note }) => note),
+        epoch, number,
+        // What cannot be read lies here all the same: its report must not be closed.
+        salvages: [...this.salvages.values(), ...unusable.values()].map(({ note }) => note),
       })
       if (answer.kind !== 'taken') return this.failed(answer)
       const [salvage = null] = this.salvages.keys()
       const [damaged] = unusable.values()
       if (salvage === null && damaged !== undefined) {
-        this.send({ type: 'salvageUnusable', reason: damaged })
+        this.send({ type: 'salvageUnusable', reason: damaged.why })
         return
       }
       this.send({ type: 'offered', number, salvage, isAutomatic: answer.isAutomatic })
@@ -142,7 +151,9 @@ export class ReconciliationRole {
       .filter(({ header }) => header.space === space && header.uuid === uuid)
       .toSorted((a, b) => a.header.savedAtMs - b.header.savedAtMs).slice(0, offeredMax)
     const salvages = new Map<string, Salvage>()
-    for (const { name } of found) {
+    const names = new Set(found.map(({ name }) => name))
+    for (const name of this.unusable.keys()) if (!names.has(name)) this.unusable.delete(name)
+    for (const { name, header } of found) {
       if (this.unusable.has(name)) continue
       try {
         const known = this.salvages.get(name)
@@ -150,7 +161,7 @@ export class ReconciliationRole {
         const salvage = known ?? new Salvage(name, self, read!.header, read!.frames, ports.frames)
         salvages.set(name, salvage)
       } catch (error) {
-        this.unusable.set(name, String(error))
+        this.unusable.set(name, { why: String(error), note: unreadNote(name, self, header) })
       }
     }
     this.salvages = salvages

@@ -66,6 +66,13 @@ export class Salvage {
   }
 }
 
+/** Of a salvage that cannot be read: of its last epoch at least it holds something. */
+export function unreadNote(
+  name: string, node: NodeId, { common, end }: SalvageHeader,
+): SalvageNote {
+  return { name, node, common, spans: [{ epoch: end.epoch, last: end.sequence, writes: 1 }] }
+}
+
 function isWrite({ operation: { type } }: LogEntry): boolean {
   return type !== 'EpochStart' && type !== 'ForkNote'
 }

@@ -1,8 +1,15 @@
 /**
- * The books: what was answered against what is there. A pure function over the history of a load,
- * the log and the salvages; it decides which promises of DESIGN section 8 were broken.
+ * The books: what was answered against what is there, and against what the cluster says of it. A
+ * pure function over the history of a load, the log, the salvages, fates and fork reports; it
+ * decides which promises of DESIGN section 8 were broken.
  */
-import type { AckLevel } from '../../machines/protocol.js'
+import type { FateValue } from '../../actors/ports.js'
+import type { ForkReport } from '../../machines/books.js'
+import type { AckLevel, Position } from '../../machines/protocol.js'
+import {
+  fateFaults, isAccounted, openFaults, places, placesOf, reportFaults,
+} from './account.js'
+import type { Found, Home, Place } from './account.js'
 import type { Span } from './outage.js'
 
 /** One write of the load. Times are ms since the run began. */
@@ -14,7 +21,10 @@ export interface WrittenRecord {
   readonly answer: {
     /** The level that it states. */
     readonly level: AckLevel
+    /** Of the reign that answered. */
     readonly epoch: number
+    /** Where it is logged: of a repeated write perhaps under an earlier epoch. */
+    readonly loggedEpoch: number
     readonly sequence: number
     readonly node: string
     readonly atMs: number
@@ -33,6 +43,10 @@ export interface LoggedRecord {
   readonly key: string | null
   /** What it holds is what was sent under that key. */
   readonly isWhole: boolean
+  /** It was logged under an earlier epoch first, and came home; null as a rule. */
+  readonly home: Home | null
+  /** Writes of a salvage that had come by their keys already, where they were logged first. */
+  readonly resent: readonly Position[]
 }
 
 export interface SalvagedRecord {
@@ -61,19 +75,22 @@ export interface Evidence {
   /** Times in which the disk of a node was full. */
   readonly filled: readonly (Span & { readonly node: string })[]
   readonly members: readonly MemberEnd[]
+  /** Fork reports of reigns that ended in the run. */
+  readonly reports: readonly ForkReport[]
+  /** By key: what the cluster says of the records that it was asked about. */
+  readonly fates: ReadonlyMap<string, FateValue>
+  /** Nodes that answer, and bring home what they have without an order. */
+  readonly returned: ReadonlySet<string>
   /** All members of the space were in sync at one sequence in the end. */
   readonly hasConverged: boolean
 }
 
-export interface LevelBooks {
-  acknowledged: number
-  /** In the log. */
-  present: number
-  /** Not in the log, and in a salvage file. */
-  salvaged: number
-  /** In neither. */
-  lost: number
-}
+/**
+ * Where acknowledged records are, each in one place. present: in the log, where they were
+ * acknowledged. resent: sent again by their client. merged: home from a fork. superseded,
+ * quarantined: home as well, and without effect. salvaged: waiting in a file. lost: nowhere.
+ */
+export type LevelBooks = { acknowledged: number } & Record<Place, number>
 
 export interface LostRecord {
   readonly key: string
@@ -82,6 +99,8 @@ export interface LostRecord {
   readonly sequence: number
   readonly node: string
   readonly why: string
+  /** A report of the cluster tells of it. */
+  readonly isAccounted: boolean
   /** The answer had promised that this cannot be. */
   readonly isBroken: boolean
 }
@@ -100,6 +119,10 @@ export interface Books {
   /** The first hundred; `acknowledged` counts them all. */
   readonly lost: readonly LostRecord[]
   readonly unreadableSalvages: readonly string[]
+  /** As the cluster gives account of reigns that ended without a handover. */
+  readonly reports: readonly ForkReport[]
+  /** Records whose fate the cluster was asked for. */
+  readonly asked: number
   /** In words, with the invariant; empty when all was kept. */
   readonly broken: readonly string[]
 }
@@ -114,15 +137,14 @@ export function balance(evidence: Evidence): Books {
     memory: emptyLevel(), durable: emptyLevel(), committed: emptyLevel(),
   }
   const lost: LostRecord[] = []
-  const inSalvage = new Set(evidence.salvaged.map(({ key }) => key))
+  const found = placesOf(records, log, evidence.salvaged)
   for (const { key, answer } of records) {
     if (!answer) continue
+    const one = found.get(key)!
     const level = acknowledged[answer.level]
     level.acknowledged += 1
-    if (inLog.has(key)) level.present += 1
-    else if (inSalvage.has(key)) level.salvaged += 1
-    else level.lost += 1
-    if (!inLog.has(key)) lost.push(...missing(key, answer, inSalvage.has(key), evidence))
+    level[one.place] += 1
+    lost.push(...missing(key, answer, one, evidence))
   }
   const refused = records.filter((one) => !one.answer && one.isRefused)
   const unknown = records.filter((one) => !one.answer && !one.isRefused)
@@ -132,8 +154,11 @@ export function balance(evidence: Evidence): Books {
     duplicates: log.filter(({ key }) => key !== null).length - inLog.size,
     lost: lost.slice(0, lostShownMax),
     unreadableSalvages: evidence.unreadable,
+    reports: evidence.reports, asked: evidence.fates.size,
     broken: [
-      ...brokenLevels(lost), ...logFaults(log), ...refused.flatMap(({ key, failure }) =>
+      ...brokenLevels(lost), ...fateFaults(found, evidence.fates),
+      ...reportFaults(evidence.reports, log), ...openFaults(evidence.reports, evidence.returned),
+      ...logFaults(log), ...refused.flatMap(({ key, failure }) =>
         (inLog.has(key) ? [`${key} was refused (${failure}) and is in the log`] : [])),
       ...memberFaults(evidence),
     ],
@@ -141,19 +166,21 @@ export function balance(evidence: Evidence): Books {
 }
 
 function emptyLevel(): LevelBooks {
-  return { acknowledged: 0, present: 0, salvaged: 0, lost: 0 }
+  const zeros = Object.fromEntries(places.map((place) => [place, 0])) as Record<Place, number>
+  return { acknowledged: 0, ...zeros }
 }
 
-/** Why an acknowledged record is not in the log; none when a salvage accounts for it. */
+/** Why an acknowledged record is not where it was; none where that is accounted for. */
 function missing(
-  key: string, answer: NonNullable<WrittenRecord['answer']>, isSalvaged: boolean,
-  { log, unreadable, filled }: Evidence,
+  key: string, answer: NonNullable<WrittenRecord['answer']>, { place, entry }: Found,
+  { log, unreadable, filled, reports }: Evidence,
 ): LostRecord[] {
   const { level, epoch, sequence, node, atMs } = answer
-  if (isSalvaged && level !== 'committed') return []
-  const one = { key, level, epoch, sequence, node }
-  if (isSalvaged) {
-    return [{ ...one, isBroken: true, why: 'in a salvage, and it was committed (I5)' }]
+  if (place === 'present' || (place !== 'lost' && level !== 'committed')) return []
+  const one = { key, level, epoch, sequence, node, isAccounted: isAccounted(answer, reports) }
+  if (place !== 'lost') {
+    const where = entry ? `${place}, at (${entry.epoch}, ${entry.sequence})` : 'in a salvage'
+    return [{ ...one, isBroken: true, why: `${where}, and it was committed (I5)` }]
   }
   if (level === 'memory') {
     // Within one reign the buffer goes into the log, unless the disk does not take it.
@@ -164,9 +191,13 @@ function missing(
       : `whose reign of epoch ${epoch} ${ended ? 'ended' : 'went on'}`}`
     return [{ ...one, why, isBroken: !ended && !isFull }]
   }
-  const place = `neither in the log nor in a salvage (${level === 'committed' ? 'I5' : 'I6'})`
+  if (level === 'durable' && one.isAccounted) {
+    const why = `lost with the disk of ${node}, as the report on epoch ${answer.loggedEpoch} tells`
+    return [{ ...one, why, isBroken: false }]
+  }
+  const where = `neither in the log nor in a salvage (${level === 'committed' ? 'I5' : 'I6'})`
   const unread = unreadable.length > 0 ? `; not read: ${unreadable.join('; ')}` : ''
-  return [{ ...one, why: place + unread, isBroken: true }]
+  return [{ ...one, why: where + unread, isBroken: true }]
 }
 
 function brokenLevels(lost: readonly LostRecord[]): string[] {

@@ -1,36 +1,97 @@
-/** Gathers what the books are made from, once the faults are over: members, log, salvages. */
+/**
+ * Gathers what the books are made from, once the faults are over: members, log, salvages, and what
+ * the cluster says of them.
+ */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Logger } from '../../actors/ports.js'
+import type { FateValue, Logger } from '../../actors/ports.js'
+import type { ForkReport } from '../../machines/books.js'
 import type { EngramClient } from '../client/client.js'
 import { ReadError } from '../client/errors.js'
 import { frameEntries } from '../codec/frames.js'
 import { NodeFileSystem } from '../fs.js'
 import { createSalvageFiles } from '../journal/salvage.js'
 import type { ClusterNode, ClusterSpace } from '../status.js'
-import type { LoggedRecord, MemberEnd, SalvagedRecord } from './books.js'
+import type { LoggedRecord, MemberEnd, SalvagedRecord, WrittenRecord } from './books.js'
 import { loggedRecord } from './load.js'
 import type { Watch } from './watch.js'
 
 const convergeMs = 60_000
+/** For what nodes that are back have in salvages to come home. */
+const homeMs = 30_000
 const againMs = 100
 const pageLimit = 500
 const readMs = 20_000
+/** Fates that are asked for at a time. */
+const askingMax = 32
 
-/** Waits until all members are at one place, at most a minute; says how they stood last. */
+/**
+ * Waits until all members are at one place, at most a minute, and until the reports on reigns of
+ * nodes that are back are closed, at most half a minute more; says how they stood last.
+ */
 export async function membersInTheEnd(
   watch: Watch,
-): Promise<{ members: MemberEnd[]; hasConverged: boolean }> {
+): Promise<{ members: MemberEnd[]; hasConverged: boolean; returned: Set<string> }> {
   let found: ClusterSpace | null = null
-  for (const giveUpAt = Date.now() + convergeMs; Date.now() < giveUpAt; await pause(againMs)) {
+  let returned = new Set<string>()
+  let evenAt: number | null = null
+  for (const beganAt = Date.now(); ; await pause(againMs)) {
     found = await watch.look() ?? found
-    if (found && isEven(found)) break
+    returned = returnedNodes(watch, found)
+    const now = Date.now()
+    if (!found || !isEven(found)) {
+      if (now - (evenAt ?? beganAt) > convergeMs) break
+      continue
+    }
+    evenAt ??= now
+    if (!waitsFor(found, returned) || now - evenAt > homeMs) break
   }
   const members = (found?.members ?? []).map(
     ({ node, role, epoch, inSync, appliedSequence, digest }) =>
       ({ node, role, epoch, inSync, appliedSequence, digest }))
-  return { members, hasConverged: found !== null && isEven(found) }
+  return { members, hasConverged: found !== null && isEven(found), returned }
+}
+
+/** Nodes that answer, and take home what they have: where a space wants no order for that. */
+function returnedNodes(watch: Watch, found: ClusterSpace | null): Set<string> {
+  const { reconcile = 'automatic' } = found ?? {}
+  const nodes = reconcile === 'automatic' ? watch.status?.nodes ?? [] : []
+  return new Set(nodes.filter(({ pid }) => pid !== null).map(({ id }) => id))
+}
+
+function waitsFor({ openReports = [] }: ClusterSpace, returned: ReadonlySet<string>): boolean {
+  return openReports.some(({ node }) => returned.has(node))
+}
+
+/**
+ * Fork reports that were opened from that entry of the log on.
+ * @throws ReadError
+ */
+export async function readReports(
+  client: EngramClient, space: string, from: number,
+): Promise<ForkReport[]> {
+  const { value } = await client.read(space, { type: 'GetForks' }, { deadlineMs: readMs })
+  return value.filter(({ opened }) => opened.sequence >= from)
+}
+
+/** What the cluster says of the records with those keys, asked for by where they were logged. */
+export async function readFates(
+  client: EngramClient, space: string, records: readonly WrittenRecord[],
+  keys: readonly string[],
+): Promise<Map<string, FateValue>> {
+  const asked = new Set(keys)
+  const left = records.filter(({ key, answer }) => answer && asked.has(key))
+  const fates = new Map<string, FateValue>()
+  await Promise.all(Array.from({ length: askingMax }, async () => {
+    for (let record = left.pop(); record; record = left.pop()) {
+      const { loggedEpoch: epoch, sequence } = record.answer!
+      const { value } = await client.read(
+        space, { type: 'GetFate', epoch, sequence }, { deadlineMs: readMs })
+      fates.set(record.key, value)
+    }
+  }))
+  return fates
 }
 
 function isEven(found: ClusterSpace): boolean {

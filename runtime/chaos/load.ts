@@ -3,6 +3,7 @@ import type { EngramClient } from '../client/client.js'
 import { WriteRefusedError } from '../client/errors.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import type { LogEntry } from '../../machines/memory.js'
+import type { Home } from './account.js'
 import type { LoggedRecord, WrittenRecord } from './books.js'
 
 export interface LoadOptions {
@@ -70,11 +71,11 @@ export class Load {
     const { space, random, nowMs } = this.options
     const { key } = record
     try {
-      const { ack, epoch, sequence, node } = await this.client.write(
+      const { ack, epoch, loggedEpoch = epoch, sequence, node } = await this.client.write(
         space, { type: 'StoreNode', node: { id: key, content: contentOf(key) } },
         { ack: levelFor(random()), key, deadlineMs })
       const atMs = nowMs()
-      record.answer = { level: ack, epoch, sequence, node, atMs }
+      record.answer = { level: ack, epoch, loggedEpoch, sequence, node, atMs }
       this.answersMs.push(atMs)
     } catch (error) {
       record.failure = (error as { code?: string }).code ?? String(error)
@@ -101,5 +102,13 @@ export function loggedRecord(entry: LogEntry, run: string): LoggedRecord {
   const isOurs = key?.startsWith(`${run}-`) ?? false
   const isWhole = !isOurs || (operation.type === 'StoreNode' && operation.node.id === key
     && operation.node.content === contentOf(key ?? ''))
-  return { sequence, epoch, key, isWhole }
+  const resent = operation.type === 'ForkNote' && operation.note === 'resent'
+    ? operation.writes : []
+  return { sequence, epoch, key, isWhole, home: homeOf(entry), resent }
+}
+
+function homeOf({ reconciliation }: LogEntry): Home | null {
+  if (!reconciliation) return null
+  const { origin: { epoch, sequence }, outcome, via, displaces } = reconciliation
+  return { epoch, sequence, outcome, via, isDisplacing: displaces !== 'nothing' }
 }

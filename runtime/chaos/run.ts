@@ -4,12 +4,16 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { EngramClient } from '../client/client.js'
+import { ReadError } from '../client/errors.js'
 import type { ClusterSpace } from '../status.js'
+import { placesOf, questionable } from './account.js'
 import { balance } from './books.js'
-import type { Books, MemberEnd } from './books.js'
+import type { Books, Evidence, LoggedRecord, MemberEnd, SalvagedRecord } from './books.js'
 import type { Control } from './control.js'
 import { ChaosRefusedError } from './errors.js'
-import { membersInTheEnd, readLog, readSalvages } from './evidence.js'
+import {
+  membersInTheEnd, readFates, readLog, readReports, readSalvages,
+} from './evidence.js'
 import { Injector } from './injector.js'
 import type { FaultDone, SkippedFault } from './injector.js'
 import { Load } from './load.js'
@@ -72,6 +76,8 @@ export interface ChaosReport extends Books {
 /** DESIGN section 8, I10. */
 export const unavailableMaxMs = 5000
 const afterwardsMs = 1000
+/** Records that are where they were acknowledged: the cluster is asked about so many of them. */
+const presentAskedMax = 1000
 const progressMs = 1000
 /** Of the generator of Park and Miller: a prime modulus, and a primitive root of it. */
 const [modulus, multiplier] = [2_147_483_647, 48_271]
@@ -142,16 +148,19 @@ interface Ended {
 async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport> {
   const { operator, space, tell } = options
   const { watch, injector, load, run, found } = ended
-  tell('waiting until all members are at one place')
-  const { members, hasConverged } = await membersInTheEnd(watch)
+  tell('waiting until all members are at one place, and nothing is on its way home')
+  const { members, hasConverged, returned } = await membersInTheEnd(watch)
   tell('reading the log and the salvages')
-  const { log, fault } = await readLog(operator, space, found.commitSequence + 1, run)
+  const from = found.commitSequence + 1
+  const { log, fault } = await readLog(operator, space, from, run)
   const nodes = (watch.status?.nodes ?? []).filter(({ id }) =>
     members.some(({ node }) => node === id))
   const { salvaged, unreadable } = await readSalvages(nodes, found.uuid, run)
+  tell('asking the cluster for its own account')
+  const account = await clusterAccount(options, ended, log, salvaged)
   const books = balance({
     records: load.records, log, salvaged, unreadable, filled: injector.filled, members,
-    hasConverged,
+    hasConverged, returned, reports: account.reports, fates: account.fates,
   })
   const excuses = [
     ...injector.excuses, ...watch.stalls,
@@ -160,8 +169,8 @@ async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport>
   const outage = outageOf(
     load.answersMs, { fromMs: 0, toMs: ended.loadEndMs }, excuses)
   const broken = [
-    ...books.broken, ...(fault === null ? [] : [fault]), ...injector.broken, ...outageFault(outage),
-    ...await deathFaults(options.control, ended),
+    ...books.broken, ...(fault === null ? [] : [fault]), ...account.faults, ...injector.broken,
+    ...outageFault(outage), ...await deathFaults(options.control, ended),
   ]
   return {
     ...books, broken, ok: broken.length === 0, space, seed: options.seed,
@@ -169,6 +178,22 @@ async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport>
     faults: injector.done, skipped: injector.skipped,
     promotions: reignsOf([...watch.reigns.values()], load.records, injector.done, found.epoch),
     unavailability: { ...outage, limitMs: unavailableMaxMs, excuses }, members,
+  }
+}
+
+/** What the cluster itself says of its forks, and of the records. */
+async function clusterAccount(
+  { operator, space }: ChaosOptions, { load, found }: Ended, log: readonly LoggedRecord[],
+  salvaged: readonly SalvagedRecord[],
+): Promise<Pick<Evidence, 'reports' | 'fates'> & { readonly faults: readonly string[] }> {
+  const keys = questionable(placesOf(load.records, log, salvaged), presentAskedMax)
+  try {
+    const reports = await readReports(operator, space, found.commitSequence + 1)
+    return { reports, fates: await readFates(operator, space, load.records, keys), faults: [] }
+  } catch (error) {
+    if (!(error instanceof ReadError)) throw error
+    const faults = [`the cluster gives no account of its forks: ${error.message}`]
+    return { reports: [], fates: new Map(), faults }
   }
 }
 

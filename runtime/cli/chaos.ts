@@ -40,7 +40,8 @@ export function addChaos(program: Command, context: Context): void {
     .description('Writes numbered records at mixed ack levels while it kills single actors, kills '
       + 'and pauses nodes, kills the broker, cuts connections and fills disks of an `engram up` '
       + 'cluster, one fault at a time. Then it balances the books: what was acknowledged against '
-      + 'what is in the log and the salvages. Exits 1 when a promise was broken.')
+      + 'what is in the log and the salvages, and against what the cluster says of it (engram '
+      + 'fate, engram forks). Exits 1 when a promise was broken.')
     .addOption(new Option('--for <duration>', 'how long to write and to injure')
       .argParser(duration).default(60_000, '60s'))
     .option('--faults <list>', `of ${faultKinds.join(',')} (default: all)`, parseFaults)

@@ -1,4 +1,5 @@
 /** The books of `engram chaos`, for people to read. */
+import { places } from '../chaos/account.js'
 import type { ChaosReport } from '../chaos/run.js'
 import { faultKinds } from '../chaos/plan.js'
 import { showCount, showMs, table } from './text.js'
@@ -21,7 +22,7 @@ export function showBooks(report: ChaosReport): string {
     ...lines('excused', report.unavailability.excuses.map(({ fromMs, toMs, why }) =>
       `${showMs(toMs - fromMs)} at ${showAt(fromMs)}: ${why}`)),
     ...lines('salvages not read', report.unreadableSalvages),
-    '', faults(report), '', promotions(report), '',
+    '', reports(report), '', faults(report), '', promotions(report), '',
     `members: ${report.members.map(({ node, appliedSequence, digest }) =>
       `${node} at ${appliedSequence} (${digest.slice(0, 8)})`).join(', ')}`,
     '',
@@ -32,9 +33,24 @@ export function showBooks(report: ChaosReport): string {
 }
 
 function levels({ acknowledged }: ChaosReport): string {
-  return table(['LEVEL', 'ACKNOWLEDGED', 'PRESENT', 'SALVAGED', 'LOST'],
-    Object.entries(acknowledged).map(([level, { acknowledged: all, present, salvaged, lost }]) =>
-      [level, showCount(all), showCount(present), showCount(salvaged), showCount(lost)]))
+  return table(['LEVEL', 'ACKNOWLEDGED', ...places.map((place) => place.toUpperCase())],
+    Object.entries(acknowledged).map(([level, books]) =>
+      [level, showCount(books.acknowledged), ...places.map((place) => showCount(books[place]))]))
+}
+
+/** Reigns that ended without a handover, and what became of what they left behind. */
+function reports({ reports: all, asked }: ChaosReport): string {
+  const rows = all.map((report) => {
+    const { epoch, node, outcome, resent, merged, superseded, quarantined, lost, reason } = report
+    return [
+      String(epoch), node, outcome ?? 'open',
+      ...[resent, merged, superseded, quarantined, lost].map((count) => showCount(count)), reason,
+    ]
+  })
+  const heads = ['REPORT', 'NODE', 'OUTCOME', 'RESENT', 'MERGED', 'SUPERSEDED', 'QUARANTINED',
+    'LOST', '']
+  return [...(rows.length === 0 ? ['no fork reports'] : [table(heads, rows)]),
+    `the cluster was asked for the fate of ${showCount(asked)} records`].join('\n')
 }
 
 function faults({ faults: done, skipped }: ChaosReport): string {

@@ -219,6 +219,7 @@ export function canonicalJson(value: Json): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   const object = value as { readonly [key: string]: Json }
   const keys = Object.keys(object)
+  if (isFlatAndSorted(object, keys)) return JSON.stringify(object)
   if (keys.length > 1) keys.sort(byUnits)
   let text = '{'
   for (let index = 0; index < keys.length; index += 1) {
@@ -226,6 +227,17 @@ export function canonicalJson(value: Json): string {
     text += `${index === 0 ? '' : ','}${JSON.stringify(key)}:${canonicalJson(object[key]!)}`
   }
   return `${text}}`
+}
+
+/** Then plain JSON is canonical: it keeps the order of the keys, and has no white space. */
+function isFlatAndSorted(
+  object: { readonly [key: string]: Json }, keys: readonly string[],
+): boolean {
+  for (let index = 0; index < keys.length; index += 1) {
+    if (typeof object[keys[index]!] === 'object') return false
+    if (index > 0 && keys[index - 1]! > keys[index]!) return false
+  }
+  return true
 }
 
 function byUnits(a: string, b: string): number {

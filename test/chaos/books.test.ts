@@ -1,6 +1,10 @@
 /** The books of `engram chaos`: each broken promise must be told, and nothing else. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { FateValue } from '../../actors/ports.js'
+import type { ForkReport } from '../../machines/books.js'
+import { placesOf, questionable } from '../../runtime/chaos/account.js'
+import type { Home } from '../../runtime/chaos/account.js'
 import { balance } from '../../runtime/chaos/books.js'
 import type { Books, Evidence, LoggedRecord, WrittenRecord } from '../../runtime/chaos/books.js'
 import { contentOf, loggedRecord } from '../../runtime/chaos/load.js'
@@ -24,26 +28,57 @@ function taken(
   const { epoch = 1, atMs = sequence * 10 } = more
   return {
     key, sentAtMs: atMs - 1, failure: null, isRefused: false,
-    answer: { level, epoch, sequence, node: `n${epoch}`, atMs },
+    answer: { level, epoch, loggedEpoch: epoch, sequence, node: `n${epoch}`, atMs },
   }
 }
 
 function entry(key: string | null, sequence: number, epoch = 1): LoggedRecord {
-  return { key, sequence, epoch, isWhole: true }
+  return { key, sequence, epoch, isWhole: true, home: null, resent: [] }
 }
+
+/** Of a write that was logged as (1, `from`) first. */
+function home(
+  key: string, sequence: number, from: number, over: Partial<Home> = {},
+): LoggedRecord {
+  return {
+    ...entry(key, sequence, 2),
+    home: {
+      epoch: 1, sequence: from, outcome: 'merged', via: 'salvage', isDisplacing: false, ...over,
+    },
+  }
+}
+
+/** On epoch 1, whose entries after the first are a fork. */
+function report(over: Partial<ForkReport> = {}): ForkReport {
+  return {
+    epoch: 1, node: 'n1', disk: 'd', start: { epoch: 0, sequence: 0 },
+    forkPoint: { epoch: 1, sequence: 1 }, lastKnown: 1, atMost: null,
+    opened: { epoch: 2, sequence: 2 }, openedAtMs: 0, closedAtMs: 1, outcome: 'reconciled',
+    reason: 'all that was found is in the log', resent: 0, merged: 0, superseded: 0,
+    quarantined: 0, discarded: 0, lost: 0, salvages: [], ...over,
+  }
+}
+
+function fate(fate: FateValue['fate'], now: FateValue['now'] = null): FateValue {
+  return {
+    fate, epoch: 1, sequence: 2, now, via: null, by: null, node: null, reason: 'the cluster said so',
+  }
+}
+
+const none = { resent: 0, merged: 0, superseded: 0, quarantined: 0, salvaged: 0, lost: 0 }
 
 /** Three records of epoch 1, then the start of epoch 2, all kept. */
 const sound: Evidence = {
   records: [taken('a', 'memory', 1), taken('b', 'durable', 2), taken('c', 'committed', 3)],
   log: [entry('a', 1), entry('b', 2), entry('c', 3), entry(null, 4, 2)],
   salvaged: [], unreadable: [], filled: [], hasConverged: true,
+  reports: [], fates: new Map(), returned: new Set(['n1', 'n2']),
   members: ['n1', 'n2'].map((node) =>
     ({ node, role: 'replica', epoch: 2, inSync: true, appliedSequence: 4, digest: 'd1' })),
 }
 
 function without(key: string, more: Partial<Evidence> = {}): Evidence {
-  const log = [...sound.log].filter((one) => one.key !== key)
-    .map((one, n) => ({ ...one, sequence: n + 1 }))
+  const log = sound.log.map((one) => (one.key === key ? { ...one, key: null } : one))
   return { ...sound, log, ...more }
 }
 
@@ -51,9 +86,9 @@ test('all is kept: nothing is broken, everything is counted', () => {
   const books = balance(sound)
   assert.equal(books.broken, [])
   assert.equal(books.acknowledged, {
-    memory: { acknowledged: 1, present: 1, salvaged: 0, lost: 0 },
-    durable: { acknowledged: 1, present: 1, salvaged: 0, lost: 0 },
-    committed: { acknowledged: 1, present: 1, salvaged: 0, lost: 0 },
+    memory: { ...none, acknowledged: 1, present: 1 },
+    durable: { ...none, acknowledged: 1, present: 1 },
+    committed: { ...none, acknowledged: 1, present: 1 },
   })
   assert.equal([books.written, books.duplicates, books.unknown, books.refused], [3, 0, 0, 0])
 })
@@ -70,10 +105,96 @@ test('a durable record is in the log or in a salvage; else I6 is broken', () => 
   const salvaged = balance(without('b', { salvaged: [{ key: 'b', epoch: 1, node: 'n1' }] }))
   assert.equal(salvaged.broken, [])
   assert.equal(salvaged.acknowledged.durable,
-    { acknowledged: 1, present: 0, salvaged: 1, lost: 0 })
+    { ...none, acknowledged: 1, present: 0, salvaged: 1 })
   broken(without('b'), /durable are missing.*I6/)
   broken(without('b', { unreadable: ['n3: no such directory'] }),
     /not read: n3: no such directory/)
+})
+
+/** `a` stays, epoch 2 begins at 2, and then what the function says; committed are none. */
+function forked(log: readonly LoggedRecord[], more: Partial<Evidence> = {}): Evidence {
+  return {
+    ...sound, records: [taken('a', 'durable', 1), taken('b', 'durable', 2), taken('c', 'durable', 3)],
+    log: [entry('a', 1), entry(null, 2, 2), ...log], ...more,
+  }
+}
+
+test('what comes home is counted once, by what became of it', () => {
+  const books = balance(forked([
+    home('b', 3, 2), { ...entry(null, 4, 2), resent: [{ epoch: 1, sequence: 3 }] },
+    entry('c', 5, 2),
+  ], { reports: [report({ merged: 1, resent: 1 })] }))
+  assert.equal(books.broken, [])
+  assert.equal(books.acknowledged.durable,
+    { ...none, acknowledged: 3, present: 1, merged: 1, resent: 1 })
+  const without = balance(forked([
+    home('b', 3, 2, { outcome: 'quarantined' }), home('c', 4, 3, { outcome: 'superseded' }),
+  ], { reports: [report({ discarded: 1, superseded: 1 })] }))
+  assert.equal(without.broken, [])
+  assert.equal(without.acknowledged.durable,
+    { ...none, acknowledged: 3, present: 1, quarantined: 1, superseded: 1 })
+})
+
+test('a record that was answered again, as logged under an earlier epoch, is where it was', () => {
+  const { answer, ...rest } = taken('b', 'committed', 2)
+  const again = { ...rest, answer: { ...answer!, epoch: 2 } }
+  const books = balance({ ...sound, records: [again] })
+  assert.equal([books.broken, books.acknowledged.committed.present], [[], 1])
+})
+
+test('a committed record that had to come home breaks I5', () => {
+  const records = [taken('b', 'committed', 2)]
+  broken(forked([home('b', 3, 2)], { records }), /b of epoch 1.*merged, at \(2, 3\).*I5/)
+})
+
+test('what the cluster says has to be what was found', () => {
+  const log = [home('b', 3, 2), home('c', 4, 3)]
+  const agreed = new Map([['b', fate('safe', { epoch: 2, sequence: 3 })], ['a', fate('durable')]])
+  assert.equal(balance(forked(log, { fates: agreed })).broken, [])
+  assert.is(balance(forked(log, { fates: agreed })).asked, 2)
+  broken(forked(log, { fates: new Map([['b', fate('lost')]]) }),
+    /1 record\(s\).*b is merged at \(2, 3\); the cluster says lost: the cluster said so/)
+  broken(forked(log, { fates: new Map([['b', fate('safe', { epoch: 2, sequence: 4 })]]) }),
+    /b is merged at \(2, 3\)/)
+  broken(forked(log, { fates: new Map([['a', fate('salvaged')]]) }), /a is present/)
+})
+
+test('reports have to count what the log holds', () => {
+  const log = [home('b', 3, 2), home('c', 4, 3)]
+  assert.equal(balance(forked(log, { reports: [report({ merged: 2 })] })).broken, [])
+  broken(forked(log, { reports: [report({ merged: 1, resent: 1 })] }),
+    /epoch 1 counts 1 resent, the log has 0; 1 merged, the log has 2 \(GetForks\)/)
+  const displaced = [home('b', 3, 2, { isDisplacing: true }), home('c', 4, 3)]
+  assert.equal(balance(forked(displaced, { reports: [report()] })).broken, [],
+    'what is displaced has no entry of its own')
+})
+
+test('a report that stays open though its node is back is a broken promise', () => {
+  const salvages = [{
+    name: 'one', node: 'n1', common: { epoch: 1, sequence: 1 }, spans: [], state: 'waiting' as const,
+  }]
+  const open = report({ outcome: null, closedAtMs: null, salvages })
+  const log = [home('b', 3, 2), home('c', 4, 3)]
+  broken(forked(log, { reports: [open] }), /epoch 1 is still open, and n1 is back: one waits/)
+  const away = new Set(['n2'])
+  assert.equal(balance(forked(log, { reports: [open], returned: away })).broken, [])
+})
+
+test('what a report calls lost is accounted for; committed may not be lost all the same', () => {
+  const reports = [report({ outcome: 'lost', merged: 1, reason: 'another disk' })]
+  const books = balance(forked([home('c', 3, 3)], { reports }))
+  assert.equal(books.broken, [])
+  assert.equal(books.lost.map(({ key, isAccounted }) => [key, isAccounted]), [['b', true]])
+  const records = [taken('b', 'committed', 2)]
+  broken(forked([], { reports: [{ ...reports[0]!, merged: 0 }], records }), /I5/)
+})
+
+test('the cluster is asked about all that moved, and some of the rest', () => {
+  const found = placesOf(
+    Array.from({ length: 10 }, (_, n) => taken(`k${n}`, 'durable', n + 1)),
+    Array.from({ length: 9 }, (_, n) => entry(`k${n}`, n + 1)), [])
+  assert.equal(questionable(found, 3), ['k9', 'k0', 'k3', 'k6'])
+  assert.is(questionable(found, 100).length, 10)
 })
 
 test('a memory record may go with the reign that took it, and with a full disk; not else', () => {
@@ -81,7 +202,7 @@ test('a memory record may go with the reign that took it, and with a full disk; 
   assert.equal(ended.broken, [])
   assert.is(ended.acknowledged.memory.lost, 1)
   assert.match(ended.lost[0]?.why ?? '', /memory of n1, whose reign of epoch 1 ended/)
-  const log = [entry('b', 1), entry('c', 2)]
+  const log = [entry(null, 1), entry('b', 2), entry('c', 3)]
   broken({ ...sound, log }, /whose reign of epoch 1 went on/)
   const during = { node: 'n1', fromMs: 5, toMs: 15 }
   const full = broken({ ...sound, log, filled: [during] })
@@ -99,7 +220,7 @@ test('a key that took effect twice breaks I7', () => {
 
 test('holes, an epoch that goes back, and other content are told', () => {
   const log = [entry('a', 1, 2), { ...entry('b', 2, 1), isWhole: false }, entry('c', 4, 2)]
-  broken({ ...sound, log }, /has 2 and then 4/, /epoch goes back from 2 to 1/,
+  broken({ ...sound, records: [], log }, /has 2 and then 4/, /epoch goes back from 2 to 1/,
     /b at 2 is not what was sent/)
 })
 

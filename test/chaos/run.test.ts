@@ -4,6 +4,7 @@ import { cpSync, mkdtempSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { places } from '../../runtime/chaos/account.js'
 import { Control } from '../../runtime/chaos/control.js'
 import { faultKinds } from '../../runtime/chaos/plan.js'
 import type { ChaosReport } from '../../runtime/chaos/run.js'
@@ -81,7 +82,8 @@ function checkAccount(report: ChaosReport): void {
   let answered = 0
   for (const [name, level] of Object.entries(report.acknowledged)) {
     answered += level.acknowledged
-    assert.is(level.present + level.salvaged + level.lost, level.acknowledged, name)
+    const sum = places.reduce((total, place) => total + level[place], 0)
+    assert.is(sum, level.acknowledged, name)
     assert.ok(level.acknowledged > 0, `some were answered at ${name}`)
   }
   assert.is(answered + report.refused + report.unknown, report.written)
@@ -121,9 +123,14 @@ test(`${faultSeconds} s of all faults: every promise is kept`, async (context) =
   assert.is(limitMs, 5000)
 
   // What the members hold, counted by another way: each record makes one node of the graph.
+  assert.ok(report.asked > 0)
+  for (const { outcome, epoch } of report.reports) {
+    assert.ok(outcome === 'level' || outcome === 'reconciled', `epoch ${epoch}: ${outcome}`)
+  }
   const { spaces } = await statusOf(nats)
   assert.equal(new Set(spaces[0]?.members.map(({ digest }) => digest)).size, 1)
-  const present = memory.present + durable.present + committed.present + report.unknownPresent
+  const present = [memory, durable, committed].reduce((sum, level) =>
+    sum + level.present + level.resent + level.merged, report.unknownPresent)
   assert.is(await nodesIn(nats), present)
   note(`worst ${Math.round(worstMs)} ms, ${report.promotions.length} promotions, ${
     report.faults.length} faults, ${report.written} records`)

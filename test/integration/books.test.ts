@@ -55,6 +55,7 @@ async function forked(stage: Stage, config?: string): Promise<Fork> {
     'key-alone': store('alone', { content: 'of the fork' }),
   })
   assert.is(answered.length, 3, 'all are acknowledged')
+  await Promise.all(replicas.map((replica) => replica.kill()))
   await Promise.all(replicas.map((replica) => replica.start()))
   await cluster.reign({ above: old.epoch })
   for (const id of ['weak', 'strong']) {

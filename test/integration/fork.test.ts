@@ -1,40 +1,23 @@
-/** Forks and their salvage, disks that change, processes that are there twice. */
+/** Forks that come home, disks that change, processes that are there twice. */
 import * as assert from 'uvu/assert'
-import { assertAllTaken, audit, readSalvages } from '../support/books.js'
+import type { FateValue } from '../../actors/ports.js'
+import { assertAllTaken, audit, forkReports, readSalvages } from '../support/books.js'
 import { positive } from '../support/client.js'
-import type { Cluster, NodeProcess } from '../support/cluster.js'
+import type { Cluster } from '../support/cluster.js'
 import { History } from '../support/history.js'
+import { leaveBehind } from '../support/leaveBehind.js'
+import type { Keyed } from '../support/leaveBehind.js'
 import { note, scenario, suite } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
 
 const fork = suite('integration: fork and rejoin')
 
-/** Half a grant: from then on the primary strikes silent members off the in-sync set. */
-const inSyncSilenceMs = 1000
+const writes: Keyed = Object.fromEntries(Array.from({ length: 40 }, (_, n) => {
+  const id = `fork-${n}`
+  return [id, { type: 'StoreNode', node: { id, content: 'in the fork' } }]
+}))
 
-/**
- * Stops both replicas, and writes `durable` to the primary alone; then kills it. Returns the keys
- * that it answered. All of it is over before the replicas' silence costs them their places.
- */
-async function writeAlone(
-  cluster: Cluster, primary: NodeProcess, replicas: readonly NodeProcess[],
-): Promise<string[]> {
-  const startedAt = performance.now()
-  for (const replica of replicas) replica.pause()
-  const keys = Array.from({ length: 40 }, (_, n) => `fork-${n}`)
-  const replies = await Promise.all(keys.map((key) => cluster.client.write(
-    { type: 'StoreNode', node: { id: key, content: 'in the fork' } },
-    { key, ack: 'durable', timeoutMs: 700 })))
-  await primary.kill()
-  const tookMs = performance.now() - startedAt
-  assert.ok(tookMs < inSyncSilenceMs,
-    `this machine is too slow to provoke a fork: ${tookMs.toFixed(0)} ms, run it again`)
-  const answered = keys.filter((_, n) => replies[n]?.ok)
-  assert.ok(answered.length > 0, `no durable write was answered: ${JSON.stringify(replies[0])}`)
-  return answered
-}
-
-scenario(fork, 'what only the dead primary had goes to its salvage', async (stage) => {
+scenario(fork, 'what only the dead primary had comes home with it', async (stage) => {
   const cluster = await stage.cluster()
   const old = await cluster.reign()
   const primary = cluster.node(old.node)
@@ -44,57 +27,77 @@ scenario(fork, 'what only the dead primary had goes to its salvage', async (stag
     positive(await cluster.client.write(body, { ack: 'committed' }), `before-${n}`)
   }
   await cluster.converged()
-  const forked = await writeAlone(cluster, primary, replicas)
+  const forked = await leaveBehind(cluster, primary, replicas, writes)
   // Killed while stopped: what the broker had sent them is gone with their sockets.
   await Promise.all(replicas.map((replica) => replica.kill()))
   await Promise.all(replicas.map((replica) => replica.start()))
   const next = await cluster.reign({ above: old.epoch })
   assert.is.not(next.node, old.node)
-  // Some of the same keys are written again: a key that went to a salvage is free.
+  const open = await waitFor('its report', async () => (await forkReports(cluster))[0])
+  assert.equal([open.epoch, open.node, open.outcome], [old.epoch, old.node, null])
+  // One is sent again, by who does not say that it was answered: its key is free.
   const retried = positive(await cluster.client.write(
     { type: 'StoreNode', node: { id: 'fork-0', content: 'written again' } },
     { key: 'fork-0', ack: 'committed' }), 'the key of a forked write')
   assert.is(retried.duplicate, false, 'the forked write is no part of the log')
   assert.is(retried.epoch, next.epoch)
+  const before = await fateOf(cluster, 'fork-7')
+  assert.is(before.fate, 'unknown', 'its node has not come back')
 
   await primary.start()
   const books = await audit(cluster, new History())
-  const salvaged = new Set(books.salvaged.map((entry) => entry.writeId))
-  const missing = forked.filter((key) => !salvaged.has(key))
-  assert.is(missing.length, 0, `answered, and not in the salvage: ${missing.join(', ')}`)
-  for (const { writeId, epoch } of books.salvaged) {
-    assert.match(String(writeId), /^fork-/, 'nothing but the fork is in the salvage')
-    assert.is(epoch, old.epoch)
-  }
-  assert.is(salvaged.size, books.salvaged.length, 'each entry once')
+  assert.equal(books.salvaged, [], 'the salvage is gone')
+  const [report] = await forkReports(cluster)
+  assert.ok(report)
+  assert.equal([report.outcome, report.resent, report.quarantined, report.lost],
+    ['reconciled', 1, 0, 0])
+  assert.ok(report.merged >= forked.length - 1, `${report.merged} of ${forked.length - 1}`)
   for (const [id, log] of books.logs) {
-    const left = log.filter((entry) => /^fork-[1-9]/.test(entry.writeId ?? ''))
-    assert.is(left.length, 0, `log of ${id} still holds ${left.length} forked entries`)
+    const home = log.filter(({ reconciliation }) => reconciliation?.outcome === 'merged')
+    assert.is(home.length, report.merged, `log of ${id}`)
+    assert.ok(home.every(({ reconciliation }) => reconciliation?.origin.epoch === old.epoch
+      && reconciliation.origin.node === old.node && reconciliation.via === 'salvage'))
+    const keys = log.flatMap(({ writeId }) => (writeId?.startsWith('fork-') ? [writeId] : []))
+    assert.is(new Set(keys).size, keys.length, 'each once')
+    assert.equal(forked.filter((key) => !keys.includes(key)), [], `not in the log of ${id}`)
   }
-  const ghost = positive(await cluster.client.read({ type: 'GetNode', nodeId: 'fork-7' }), 'read')
-  assert.not.ok(ghost.value, `a forked node is in the store: ${JSON.stringify(ghost)}`)
+  const content = async (nodeId: string) => (positive(await cluster.client.read(
+    { type: 'GetNode', nodeId }), nodeId).value as { content?: string } | null)?.content
+  assert.is(await content('fork-0'), 'written again')
+  assert.is(await content('fork-7'), 'in the fork')
+  await waitFor('it is safe', async () => (await fateOf(cluster, 'fork-7')).fate === 'safe')
+  const fate = await fateOf(cluster, 'fork-7')
+  assert.equal([fate.epoch, fate.via, fate.now?.epoch], [old.epoch, 'salvage', next.epoch])
   const member = await cluster.member(old.node)
-  assert.ok(member.forks >= 1 && member.salvages >= 1, JSON.stringify(member))
-  note(`fork of ${salvaged.size} entries, ${forked.length} of them answered, all salvaged`)
+  assert.ok(member.forks >= 1, JSON.stringify(member))
+  assert.is(member.salvages, 0, JSON.stringify(member))
+  note(`fork of ${report.merged + report.resent} writes, ${forked.length} answered, all home`)
 })
+
+async function fateOf(cluster: Cluster, key: string): Promise<FateValue> {
+  const reply = await cluster.client.read({ type: 'GetFate', key })
+  return positive(reply, `fate of ${key}`).value as FateValue
+}
 
 scenario(fork, 'replicas that were only stopped lose nothing unaccounted', async (stage) => {
   const cluster = await stage.cluster()
   const old = await cluster.reign()
   const replicas = cluster.others(old.node)
   await cluster.converged()
-  const answered = await writeAlone(cluster, cluster.node(old.node), replicas)
+  const answered = await leaveBehind(cluster, cluster.node(old.node), replicas, writes)
   for (const replica of replicas) replica.resume()
   await cluster.reign({ above: old.epoch })
   await cluster.node(old.node).start()
   const books = await audit(cluster, new History())
-  const salvaged = new Set(books.salvaged.map((entry) => entry.writeId))
+  assert.equal(books.salvaged, [])
   for (const [id, log] of books.logs) {
     const logged = new Set(log.map((entry) => entry.writeId))
-    const lost = answered.filter((key) => !logged.has(key) && !salvaged.has(key))
-    assert.is(lost.length, 0, `neither in the log of ${id} nor salvaged: ${lost.join(', ')} (I6)`)
+    const lost = answered.filter((key) => !logged.has(key))
+    assert.is(lost.length, 0, `not in the log of ${id}: ${lost.join(', ')} (I6)`)
   }
-  note(`${salvaged.size} of ${answered.length} answered entries went to the salvage`)
+  const [report] = await forkReports(cluster)
+  assert.is(report?.lost, 0)
+  note(`${report?.merged ?? 0} of ${answered.length} answered entries came home`)
 })
 
 scenario(fork, 'a node that returns with an empty disk is a new member', async (stage) => {

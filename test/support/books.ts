@@ -1,9 +1,11 @@
 /** The books at the end: the log of every member, and the salvage files of every disk. */
+import type { ForkReport } from '../../machines/books.js'
 import type { LogEntry } from '../../machines/memory.js'
 import { cli, findObjects, jsonOf } from './cli.js'
 import { positive } from './client.js'
 import type { AnyCluster } from './cluster.js'
 import type { Books, History, SalvagedEntry } from './history.js'
+import { notYet, waitFor } from './wait.js'
 
 const pageLimit = 500
 const triesWithoutProgressMax = 400
@@ -76,12 +78,15 @@ export async function readSalvages(directory: string): Promise<SalvagedEntry[]> 
 }
 
 /**
- * The end of a fault test: waits until the members are at one place with equal digests, reads all
- * logs and salvages, and checks the history against them.
+ * The end of a fault test: waits until nothing is on its way home from a fork any more and the
+ * members are at one place with equal digests, reads all logs and salvages, and checks the history
+ * against them.
  */
 export async function audit(
   cluster: AnyCluster, history: History, count?: number,
 ): Promise<Books> {
+  await cluster.converged(count)
+  await forksHome(cluster)
   const members = await cluster.converged(count)
   const end = members[0]?.endSequence ?? 0
   const logs = await readLogs(cluster, members.map((member) => member.node), end)
@@ -90,6 +95,22 @@ export async function audit(
   const books = { logs, salvaged }
   history.assertSound(books)
   return books
+}
+
+/** Fork reports, oldest first, as the primary tells. */
+export async function forkReports(cluster: AnyCluster): Promise<ForkReport[]> {
+  const reply = await cluster.client.read({ type: 'GetForks' }, { timeoutMs: 2000 })
+  return positive(reply, 'GetForks').value as ForkReport[]
+}
+
+/** Waits until each report on a reign of a running node is closed; returns all reports. */
+export async function forksHome(cluster: AnyCluster): Promise<ForkReport[]> {
+  return await waitFor('the reports on reigns of running nodes to be closed', async () => {
+    const reports = await forkReports(cluster)
+    const open = reports.filter(({ outcome, node }) =>
+      outcome === null && cluster.nodes.get(node)?.isRunning)
+    return open.length === 0 ? reports : notYet(JSON.stringify(open))
+  }, { seconds: 20, everyMs: 50 })
 }
 
 /** Every write was answered in the end, none refused (I10 as a client sees it). */

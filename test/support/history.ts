@@ -154,21 +154,30 @@ export class History {
     return wrong
   }
 
-  /** I4, I5, I6: committed is in every log; durable is in every log or in a salvage. */
+  /**
+   * I4, I5, I6: committed is in every log; durable is in every log, as the entry that was answered
+   * or as one that it came home as, or in a salvage.
+   */
   #answeredIsKept(books: Books): string[] {
     const salvaged = new Set(books.salvaged.map((entry) => placeOf(entry)))
     const wrong: string[] = []
     for (const [node, log] of books.logs) {
       const kept = new Set(log.map((entry) => placeOf(entry)))
-      const keys = new Set(log.map((entry) => entry.writeId))
+      const home = new Set(log.flatMap((entry) => firstPlaceOf(entry)))
+      const keys = new Map(log.map((entry) => [entry.writeId, entry.epoch]))
       for (const one of this.positives()) {
         const { answer, record } = one
         if (answer.ack === 'memory') continue
         const place = `${answer.epoch}/${answer.sequence}/${record.key}`
         // A duplicate's answer may state the epoch of its reign: the key tells.
         if (kept.has(place) || (answer.duplicate && keys.has(record.key))) continue
-        if (answer.ack === 'committed') wrong.push(`lost on ${node} (I5): ${show(one)}`)
-        else if (!salvaged.has(place) && !answer.duplicate) {
+        if (answer.ack === 'committed') {
+          wrong.push(`lost on ${node} (I5): ${show(one)}`)
+          continue
+        }
+        // Home from its fork, or sent again by its client before that.
+        if (home.has(place) || (keys.get(record.key) ?? 0) > answer.epoch) continue
+        if (!salvaged.has(place) && !answer.duplicate) {
           wrong.push(`neither in the log of ${node} nor in a salvage (I6): ${show(one)}`)
         }
       }
@@ -227,6 +236,13 @@ function logShape(logs: Books['logs']): string[] {
 
 function placeOf(entry: LogEntry): string {
   return `${entry.epoch}/${entry.sequence}/${entry.writeId}`
+}
+
+/** Of a write that came home from a fork: where it was answered. */
+function firstPlaceOf({ reconciliation, writeId }: LogEntry): string[] {
+  if (!reconciliation) return []
+  const { epoch, sequence } = reconciliation.origin
+  return [`${epoch}/${sequence}/${writeId}`]
 }
 
 function counted(counts: ReadonlyMap<string, number>): string {

@@ -15,7 +15,7 @@ const test = suite('golden transcripts')
 
 const kept = [
   'clean-failover', 'false-suspicion', 'dueling-candidates', 'pause-beyond-grants',
-  'fork-and-rejoin', 'arbiter-lost', 'one-way-link', 'hole-1',
+  'fork-and-rejoin', 'fork-comes-home', 'arbiter-lost', 'one-way-link', 'hole-1',
 ]
 
 const updates = process.env['UPDATE_GOLDEN'] === '1'

@@ -1,10 +1,12 @@
 /**
  * One mutant (or `-`: the code as it is) against one trial, in a process of its own, since a
  * module is loaded once: `node dist/test/sim/mutants/child.js MUTANT TRIAL`. A trial is the name
- * of a scenario, or `seeds:N`: random runs of seeds 1 to N, until the first violation. The last
- * line is a verdict in JSON.
+ * of a scenario; `seeds:N`: random runs of seeds 1 to N, until the first violation; or
+ * `test:NAME`: the test file of that name, without its ending. The last line is a verdict in JSON.
  */
 import { register } from 'node:module'
+import { setTimeout as pause } from 'node:timers/promises'
+import { stripVTControlCharacters } from 'node:util'
 import { mutantOf } from './list.js'
 import { mutatedFiles } from './mutant.js'
 
@@ -15,6 +17,8 @@ export type Verdict =
   | { readonly kind: 'broken'; readonly message: string }
 
 async function trialOf(name: string): Promise<() => Promise<void>> {
+  const [, file] = /^test:(.+)$/.exec(name) ?? []
+  if (file) return () => testFile(new URL(`../../${file}.test.js`, import.meta.url))
   const seeds = /^seeds:(\d+)$/.exec(name)
   if (!seeds) {
     const { play, scenarioOf } = await import('../scenarios/index.js')
@@ -28,6 +32,26 @@ async function trialOf(name: string): Promise<() => Promise<void>> {
       if (violation) throw new Error(`seed ${seed}: ${violation.invariant}: ${violation.details}`)
     }
   }
+}
+
+/** Rejects with what failed in it. */
+async function testFile(file: URL): Promise<void> {
+  const write = process.stdout.write.bind(process.stdout)
+  let output = ''
+  process.stdout.write = ((text: string | Uint8Array) => {
+    output += String(text)
+    return true
+  }) as typeof process.stdout.write
+  try {
+    await import(file.href)
+    // uvu has no other sign that it is over.
+    while (!output.includes('Duration:')) await pause(20)
+  } finally {
+    process.stdout.write = write
+  }
+  const failed = stripVTControlCharacters(output).split('\n')
+    .flatMap((line) => /FAIL .*"(.*)"\s*$/.exec(line)?.[1] ?? [])
+  if (failed.length > 0) throw new Error(failed.join('; '))
 }
 
 async function verdictOf(mutant: string, trial: string): Promise<Verdict> {

@@ -78,12 +78,12 @@ export const commitMutants: readonly Mutant[] = [
         replace: "if (current?.revision === revision) return { kind: 'refused', current };",
       },
       {
-        file: 'actors/primary.js',
-        find: "else if (settlement.kind === 'refused') {",
-        replace: "else if (settlement.current?.revision === revision) {"
-          + 'followers.adopt(assignment.inSync); this.lease.need(assignment.inSync);'
-          + "this.actor?.send({ type: 'inSyncChanged', inSync: assignment.inSync });"
-          + "} else if (settlement.kind === 'refused') {",
+        file: 'actors/recordChanges.js',
+        find: "if (settlement.kind === 'refused')\n            onRefused(settlement.current);",
+        replace: 'if (settlement.current?.revision === this.record.revision) {'
+          + 'const { inSync } = this.record.assignment; this.options.followers().adopt(inSync);'
+          + "this.options.lease.need(inSync); this.options.send({ type: 'inSyncChanged', inSync });"
+          + "} else if (settlement.kind === 'refused') onRefused(settlement.current);",
       },
     ],
     scenarios: ['hole-2'],
@@ -94,7 +94,7 @@ export const commitMutants: readonly Mutant[] = [
     why: 'A member that is taken in may stand from the instant at which the change is applied, '
       + 'which the primary learns later.',
     edits: [{
-      file: 'actors/primary.js', find: 'this.lease.need(followers.union());', replace: '',
+      file: 'actors/recordChanges.js', find: 'lease.need(followers.union());', replace: '',
     }],
     scenarios: ['hole-3'],
     evidence: /^I2: n1 answers positively in epoch 1/,
@@ -141,7 +141,7 @@ export const commitMutants: readonly Mutant[] = [
     edits: [{
       file: 'actors/replies.js',
       find: "if (waiting.level === 'committed' && this.options.inSyncCount() < "
-        + 'spaceSettings.minInSync) {',
+        + 'spaceSettings().minInSync) {',
       replace: 'if (false) {',
     }],
     scenarios: ['hole-6'],

@@ -27,7 +27,7 @@ export const dataMutants: readonly Mutant[] = [
     edits: [{
       file: 'actors/epochStart.js',
       find: 'clockOfReign(await clockAtEnd(member), member.self, epoch)',
-      replace: 'await clockAtEnd(member)',
+      replace: '{ component: member.self, clock: { [member.self]: 0, ...await clockAtEnd(member) } }',
     }],
     scenarios: ['seeds:8'],
     evidence: /^seed \d+: clock: number n\d \d+ of the vector clocks stands for/,

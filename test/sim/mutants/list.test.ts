@@ -1,9 +1,11 @@
 /** The list of mutants fits the code as it is, and the scenarios that there are. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { scenarios } from '../scenarios/index.js'
 import { mutants, mutantOf } from './list.js'
-import { mutatedFiles, MutantNotApplicableError } from './mutant.js'
+import { compiledRoot, mutatedFiles, MutantNotApplicableError } from './mutant.js'
 
 const test = suite('list of mutants')
 
@@ -17,12 +19,17 @@ test('there are at least twenty, with names of their own and reasons', () => {
   }
 })
 
-test('each is caught by scenarios that exist, or by a few seeds', () => {
+test('each is caught by scenarios or test files that exist, or by a few seeds', () => {
   const known = new Set(scenarios.map(({ name }) => name))
   const unknown = mutants.flatMap(({ scenarios: caughtBy }) => caughtBy)
-    .filter((name) => !known.has(name) && !/^seeds:[0-9]{1,2}$/.test(name))
+    .filter((name) => !known.has(name) && !/^seeds:[0-9]{1,2}$/.test(name) && !isTest(name))
   assert.equal(unknown, [])
 })
+
+function isTest(name: string): boolean {
+  const [, file] = /^test:(.+)$/.exec(name) ?? []
+  return file !== undefined && existsSync(join(compiledRoot, 'test', `${file}.test.js`))
+}
 
 test('each hole of the model has a scenario, and a mutant that opens it again', () => {
   for (let hole = 1; hole <= 8; hole += 1) {

@@ -2,6 +2,7 @@
  * The mutants: what each guard of the protocol is for, as data. Applied to compiled files while
  * they are loaded (hooks.ts), in a process of their own; production code has no hook for them.
  */
+import { bookMutants } from './bookMutants.js'
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
 import { leaseMutants } from './leaseMutants.js'
@@ -11,6 +12,7 @@ import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
   ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants, ...lossMutants,
+  ...bookMutants,
 ]
 
 /** Throws when there is none of that name. */

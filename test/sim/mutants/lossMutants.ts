@@ -24,4 +24,13 @@ export const lossMutants: readonly Mutant[] = [
     scenarios: ['alone-and-waiting'],
     evidence: /^I5|5 of 5 are answered while one member is in sync/,
   },
+  {
+    name: 'take-writes-while-under-replicated',
+    why: 'The space rather refuses writes than have them on one disk alone.',
+    edits: [{
+      file: 'actors/ingest.js', find: 'if (replies.bound.refuses) {', replace: 'if (false) {',
+    }],
+    scenarios: ['alone-and-refused'],
+    evidence: /a write is taken while one member is in sync/,
+  },
 ]

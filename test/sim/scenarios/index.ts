@@ -1,3 +1,4 @@
+import { booksScenarios } from './books.js'
 import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
 import { journalScenarios } from './journal.js'
@@ -10,7 +11,7 @@ import { Transcript } from './transcript.js'
 
 export const scenarios: readonly Scenario[] = [
   ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
-  ...journalScenarios, ...lossScenarios,
+  ...journalScenarios, ...lossScenarios, ...booksScenarios,
 ]
 
 /** Throws when there is none of that name. */

@@ -52,4 +52,25 @@ const alone: Scenario = {
   },
 }
 
-export const lossScenarios: readonly Scenario[] = [full, alone]
+const refused: Scenario = {
+  name: 'alone-and-refused',
+  title: 'Both replicas are lost to a space that refuses its writers then.',
+  lesson: 'A space may rather be read-only than take what one disk alone would hold.',
+  run: async (begin) => {
+    const stage = await begin({ minInSync: 1, settings: { whenUnderReplicated: 'refuse' } })
+    stage.kill('n2')
+    stage.kill('n3')
+    await stage.until('n1 is alone in sync', () => stage.inSync.length === 1, 5000)
+    const end = stage.end('n1').sequence
+    const answer = await stage.cluster.wait(stage.send('durable'))
+    assert.is(answer?.ok, false, `a write is taken while one member is in sync: ${
+      JSON.stringify(answer)}`)
+    assert.is(stage.end('n1').sequence, end)
+    stage.start('n2', 'n3')
+    await stage.until('somebody has come back in', () => stage.inSync.length > 1, 5000)
+    await stage.writes(3, 'durable')
+    await stage.balance()
+  },
+}
+
+export const lossScenarios: readonly Scenario[] = [full, alone, refused]

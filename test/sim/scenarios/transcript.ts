@@ -1,9 +1,11 @@
 /**
  * A run told for a reader: in virtual time, who did what and why. Lines are what nodes log, what
- * the arbiter decides, the messages that matter (surveys, joins, announcements), and the sentences
- * of the scenario; the rest (heartbeats, probes, frames, acks, writes) is counted.
+ * the arbiter decides, the messages that matter (surveys, joins, announcements, offers and slices of
+ * salvages), and the sentences of the scenario; the rest (heartbeats, probes, frames, acks,
+ * writes) is counted.
  */
 import type { WriteAnswer } from '../../../actors/ports.js'
+import type { SalvageNote } from '../../../machines/books.js'
 import type { Announcement, Assignment } from '../../../machines/protocol.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import type { VirtualClock } from '../../fakes/virtualClock.js'
@@ -71,7 +73,7 @@ export class Transcript {
     const to = subject.split('.').at(-1)
     if (kind === 'survey') return `asks ${to} for its position`
     if (kind === 'assignment') return announced(control.announcement(data))
-    if (kind === 'ack') return joins(to, control.ackMessage(data))
+    if (kind === 'ack') return asked(to, control.ackMessage(data))
     return kind === 'answer' ? answered(data) : null
   }
 
@@ -96,10 +98,12 @@ export class Transcript {
   }
 }
 
+const charts = /^(primary|promotion|stream|reconciliation): (.*)$/
+
 /** Chart, the state that it entered, and why: `promotion: claiming (the reign is over: own)`. */
 function chartLine(fields: object, message: string): string {
   const { peer, state } = fields as { peer?: string; state?: string }
-  const [, prefix, rest] = /^(primary|promotion|stream): (.*)$/.exec(message) ?? [null, '', message]
+  const [, prefix, rest] = charts.exec(message) ?? [null, '', message]
   if (!state) return peer && !message.includes(peer) ? `${message} (${peer})` : message
   const chart = prefix || (spaceStates.has(state) ? 'space' : 'replica')
   const of = peer ? `${chart} of ${peer}` : chart
@@ -123,11 +127,31 @@ function announced(decoded: { ok: boolean; value?: Announcement }): string | nul
     : `tells all: ${shown(assignment)} (${reason})`
 }
 
-function joins(to: string | undefined, decoded: ReturnType<typeof control.ackMessage>) {
-  if (!decoded.ok || decoded.value.kind !== 'join') return null
-  const { epoch, number, history } = decoded.value
-  const log = history.map((span) => `${span.epoch}: ..${span.last}`).join(', ') || 'empty'
-  return `asks ${to} to join epoch ${epoch} (join ${number}; my log, by epoch: ${log})`
+function asked(to: string | undefined, decoded: ReturnType<typeof control.ackMessage>) {
+  if (!decoded.ok) return null
+  const message = decoded.value
+  switch (message.kind) {
+    case 'ack':
+    case 'nack':
+      return null
+    case 'offer':
+      return `offers ${to} its salvages: ${message.salvages.map(salvage).join('; ') || 'none'}`
+    case 'slice': {
+      const { writes, isLast, salvage: name } = message
+      return `sends ${to} ${writes.length} writes of ${name}${isLast ? ', the last ones' : ''}`
+    }
+    case 'join': {
+      const { epoch, number, history } = message
+      const log = history.map((span) => `${span.epoch}: ..${span.last}`).join(', ') || 'empty'
+      return `asks ${to} to join epoch ${epoch} (join ${number}; my log, by epoch: ${log})`
+    }
+  }
+}
+
+function salvage({ name, common, spans }: SalvageNote): string {
+  const what = spans.map(({ epoch, last, writes }) =>
+    `${writes} writes of epoch ${epoch} up to ${last}`)
+  return `${name} after (${common.epoch}, ${common.sequence}): ${what.join(', ')}`
 }
 
 function answered(data: Uint8Array): string | null {
@@ -137,6 +161,12 @@ function answered(data: Uint8Array): string | null {
     return kind === 'refused' ? `refuses join ${number}: ${reason}`
       : `answers join ${number}: session ${session}, common point `
         + `(${common.epoch}, ${common.sequence})`
+  }
+  const reconcile = control.reconcileAnswer(data)
+  if (reconcile.ok) {
+    const { kind, sequence, reason } = reconcile.value
+    const upTo = sequence > 0 ? `, in the log up to ${sequence}` : ''
+    return `answers: ${kind}${upTo}${reason ? ` (${reason})` : ''}`
   }
   const survey = control.surveyAnswer(data)
   if (!survey.ok) return null

@@ -1,0 +1,270 @@
+/** Guards of the account of forks: each write comes home once, is judged, and is accounted for. */
+import type { Mutant } from './mutant.js'
+
+const once: readonly Mutant[] = [
+  {
+    name: 'bring-home-whatever-its-key',
+    why: 'A client that does not say where its write was logged first has sent it again by its key.',
+    edits: [{
+      file: 'actors/reconcileService.js',
+      find: 'ingest.knownKey(last.writeId)',
+      replace: 'undefined',
+    }],
+    scenarios: ['fork-sent-again-by-its-client'],
+    evidence: /^I7: what had come by its key came again/,
+  },
+  {
+    name: 'bring-home-whatever-its-origin',
+    why: 'A salvage is offered again by whoever died over it: what has come is known by where it '
+      + 'was logged first.',
+    edits: [{
+      file: 'actors/reconcileService.js', find: 'if (origin)\n', replace: 'if (false)\n',
+    }],
+    scenarios: ['death-before-the-salvage-is-removed', 'failover-between-two-slices'],
+    evidence: /^I7: \(1, \d+\) came home 2 times/,
+  },
+  {
+    name: 'take-again-what-its-salvage-has-brought',
+    why: 'A client that sends a write again without its key says where it was logged first.',
+    edits: [{ file: 'actors/reconciler.js', find: 'if (known) {', replace: 'if (false) {' }],
+    scenarios: ['fork-sent-again-by-its-client'],
+    evidence: /^I7: d took effect twice/,
+  },
+  {
+    name: 'forget-origins',
+    why: 'What became of a write is told by its origin, also to who brings it once more.',
+    edits: [{ file: 'machines/ledger.js', find: 'books.putOrigin(at, next);', replace: '' }],
+    scenarios: ['death-before-the-salvage-is-removed'],
+    evidence: /^I7: \(1, \d+\) came home 2 times/,
+  },
+]
+
+const salvages: readonly Mutant[] = [
+  {
+    name: 'release-a-salvage-before-the-commit',
+    why: 'What only the primary has may be lost with it: the file is the other copy.',
+    edits: [{
+      file: 'actors/reconciliation.js',
+      find: 'if (!awaited || log.commitSequence < awaited.sequence)\n            return;\n'
+        + '        if (log.epochAt(awaited.sequence) !== awaited.epoch)\n            return;',
+      replace: 'if (!awaited) return;',
+    }],
+    scenarios: ['failover-before-the-salvage-is-committed'],
+    evidence: /^I6: the salvage is gone, and nothing of it is committed/,
+  },
+  {
+    name: 'taken-with-the-first-slice',
+    why: 'A salvage is taken when all of it is in the log: then its report may be closed.',
+    edits: [{
+      file: 'actors/reconcileService.js',
+      find: 'if (slice.isLast && !work.hasFailed) {',
+      replace: 'if (!work.hasFailed) {',
+    }],
+    scenarios: ['death-between-two-slices'],
+    evidence: /^books: the report is reconciled, with \d+ of 300/,
+  },
+  {
+    name: 'say-nothing-of-what-cannot-be-read',
+    why: 'A damaged file holds writes all the same: somebody has to look at it.',
+    edits: [{
+      file: 'actors/reconciliation.js', find: ', ...unusable.values()]', replace: ']',
+    }],
+    scenarios: ['damaged-salvage'],
+    evidence: /^books: the report is lost .*and a salvage cannot be read/,
+  },
+  {
+    name: 'close-a-report-while-a-salvage-waits',
+    why: 'A closed report says that nothing more can come.',
+    edits: [{
+      file: 'actors/forkBooks.js',
+      find: "if (salvages.some(({ state }) => state === 'waiting'))\n                continue;",
+      replace: '',
+    }],
+    scenarios: ['salvage-that-waits-for-an-order'],
+    evidence: /^books: a report is closed and a salvage waits/,
+  },
+]
+
+const judgement: readonly Mutant[] = [
+  {
+    name: 'all-that-stands-there-is-in-the-past',
+    why: 'What was written meanwhile did not know of the fork: it is not simply overwritten.',
+    edits: [{
+      file: 'machines/merge.js',
+      find: "return holds(version, write, starts) ? 'after' : 'concurrent';",
+      replace: "return 'before';",
+    }],
+    scenarios: ['concurrent-writes'],
+    evidence: /^books: the rule decides/,
+  },
+  {
+    name: 'nothing-comes-later-in-the-same-fork',
+    why: 'A fork may come home out of order: what it overwrote itself is no rival of what stands.',
+    edits: [{
+      file: 'machines/merge.js',
+      find: "return holds(version, write, starts) ? 'after' : 'concurrent';",
+      replace: "return 'concurrent';",
+    }],
+    scenarios: ['superseded-in-its-own-fork'],
+    evidence: /^books: what came later in the same fork stands/,
+  },
+  {
+    name: 'only-its-own-reigns-are-in-its-past',
+    why: 'What came home before is in the past of all that was written upon it.',
+    edits: [{
+      file: 'machines/merge.js', find: 'version.at <= copied || ', replace: '',
+    }],
+    scenarios: ['fork-upon-what-came-home'],
+    evidence: /^books: what a write was based on is in its past/,
+  },
+  {
+    name: 'reigns-begin-where-the-one-before-ends',
+    why: 'A reign may begin below the end of an earlier one: what is beyond is not in its log.',
+    edits: [{
+      file: 'machines/lineage.js',
+      find: 'return at !== undefined && at.epoch === entry.epoch && entry.sequence <= at.sequence;',
+      replace: 'return at !== undefined && at.epoch === entry.epoch;',
+    }],
+    scenarios: ['overtaken-reign'],
+    evidence: /^books: what stood in the log of a write is in its past, and nothing else/,
+  },
+  {
+    name: 'judge-by-what-is-durable',
+    why: 'What is on its way to the disk stands in the log before the write that comes home.',
+    edits: [{
+      file: 'actors/reconciler.js',
+      find: 'scratch.add(this.options.ingest.pendingEntries(), 0);',
+      replace: '',
+    }],
+    scenarios: ['conflict-with-what-is-being-written'],
+    evidence: /^books: what is being written counts as standing there/,
+  },
+  {
+    name: 'log-what-is-sent-again-as-new',
+    why: 'It is as old as it was: others have written since, and were answered.',
+    edits: [{
+      file: 'actors/ingest.js',
+      find: 'if (!origin || origin.epoch === options.epoch)',
+      replace: 'if (true)',
+    }],
+    scenarios: ['sent-again-over-a-newer-write'],
+    evidence: /^books: a, sent again, took the place of a newer write/,
+  },
+  {
+    name: 'displace-silently',
+    why: 'Who loses was answered positively: it is kept until somebody decides.',
+    edits: [{
+      file: 'machines/merge.js',
+      find: 'return { ...merged(incoming.operation), displaces };',
+      replace: 'return merged(incoming.operation);',
+    }],
+    scenarios: ['concurrent-writes'],
+    evidence: /^books: whoever lost is in the quarantine/,
+  },
+]
+
+const reports: readonly Mutant[] = [
+  {
+    name: 'open-no-report',
+    why: 'Without a report nobody looks for what a reign may have left behind.',
+    edits: [{
+      file: 'actors/epochStart.js', find: '...(forks.length > 0 && { forks }),', replace: '',
+    }],
+    scenarios: ['fork-comes-home'],
+    evidence: /^I10: not within \d+ ms: another reigns, and the report is open/,
+  },
+  {
+    name: 'list-the-last-reign-only',
+    why: 'The first entry of the reign that would have told may be lost itself.',
+    edits: [{
+      file: 'machines/assignments.js',
+      find: 'const ended = (record.ended ?? []).filter((reign) => !reported.has(reign.epoch));',
+      replace: 'const ended = [];',
+    }],
+    scenarios: ['report-over-two-failovers'],
+    evidence: /^books: each reign that ended has a report/,
+  },
+  {
+    name: 'forget-ended-reigns-before-the-commit',
+    why: 'A report counts when it is committed, not when the reign that tells of it is open.',
+    edits: [{
+      file: 'machines/assignments.js',
+      find: "return { ...record, state: 'open', start, ...signature };",
+      replace: "return { ...record, state: 'open', start, ended: [], ...signature };",
+    }],
+    scenarios: ['report-over-two-failovers'],
+    evidence: /^books: each reign that ended has a report/,
+  },
+  {
+    name: 'report-on-ones-own-log',
+    why: 'Who goes on with the log that it had left nothing behind.',
+    edits: [{
+      file: 'machines/assignments.js',
+      find: 'if (node === claimant.node && disk === claimant.disk)',
+      replace: 'if (false)',
+    }],
+    scenarios: ['handover-leaves-no-report'],
+    evidence: /^books: who goes on with its own log left nothing behind/,
+  },
+  {
+    name: 'any-disk-will-do',
+    why: 'A node that comes back with an empty disk has nothing to bring: that is a loss.',
+    edits: [{
+      file: 'actors/forkBooks.js', find: 'if (report.disk !== disk) {', replace: 'if (false) {',
+    }],
+    scenarios: ['fork-lost-with-its-disk'],
+    evidence: /^books: what is nowhere is counted as lost/,
+  },
+]
+
+const clients: readonly Mutant[] = [
+  {
+    name: 'let-newer-writes-overtake',
+    why: 'What the client wrote later must not be overwritten by what it sends again.',
+    edits: [{
+      file: 'runtime/client/guard.js',
+      find: 'if (keeper.isBehind)\n            writes.hold(space);\n        else\n'
+        + '            writes.release(space);',
+      replace: 'writes.release(space);',
+    }],
+    scenarios: ['test:unit/clientProtection'],
+    evidence: /newer write/,
+  },
+  {
+    name: 'send-again-without-its-origin',
+    why: 'Only with it is the write known when its salvage comes, or judged when it came before.',
+    edits: [{
+      file: 'runtime/client/guard.js',
+      find: "['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ",
+      replace: '',
+    }],
+    scenarios: ['test:unit/clientProtection'],
+    evidence: /with its origin/,
+  },
+  {
+    name: 'release-by-a-sequence-of-another-reign',
+    why: 'Sequences mean something within one log only.',
+    edits: [{
+      file: 'runtime/client/keeper.js',
+      find: 'safe(epoch, safeSequence) {\n        if (epoch !== this.epoch)',
+      replace: 'safe(epoch, safeSequence) {\n        if (false)',
+    }],
+    scenarios: ['test:unit/clientKeeper'],
+    evidence: /a safe sequence, an announcement of a reign that is over/,
+  },
+  {
+    name: 'forget-keys-by-the-clock-of-the-member',
+    why: 'Members apply the same entries at different times, and have to forget the same keys.',
+    edits: [{
+      file: 'runtime/store/spaceStore.js',
+      find: 'const oldest = entries.at(-1).timestamp - ms;',
+      replace: 'const oldest = Date.now() - ms;',
+    }],
+    scenarios: ['test:contract/store'],
+    evidence: /keys are forgotten by the timestamps of entries, and by count/,
+  },
+]
+
+export const bookMutants: readonly Mutant[] = [
+  ...once, ...salvages, ...judgement, ...reports, ...clients,
+]
