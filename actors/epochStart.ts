@@ -84,18 +84,21 @@ export async function startEpoch(
  * Reports on the reigns that ended without a handover, and that the store has none of; but for one
  * that its holder took up again, if all of it is here.
  */
-function openingsOf(member: Member, { epoch: own, ended = [], settings }: Assignment): ForkOpening[] {
-  const { log, store, heardEnd, context: { self: { node: self, disk: ownDisk } } } = member
-  const ends = takenUp([...ended, { epoch: own, node: self, disk: ownDisk, start: log.end }])
+function openingsOf(member: Member, assignment: Assignment): ForkOpening[] {
+  const { log, store, heardEnd, context: { self } } = member
+  const { ended = [], settings } = assignment
+  const own = { epoch: assignment.epoch, node: self.node, disk: self.disk, start: log.end }
+  const ends = takenUp([...ended, own])
   const fromLog = startsOf(log.history)
   const begun = new Map(ended.map(({ epoch, start }) => [epoch, start]))
   const starts = (epoch: number) => fromLog(epoch) ?? begun.get(epoch)
   const reported = new Set(store.reports().map(({ epoch }) => epoch))
-  return ended.filter(({ epoch }) => !reported.has(epoch)).flatMap(({ epoch, node, disk, start }) => {
+  return ended.flatMap(({ epoch, node, disk, start }) => {
     const end = { epoch, sequence: Number.MAX_SAFE_INTEGER }
     const forkPoint = forkPointOf(log.history, end, starts)
     const last = ends.get(epoch)
-    if (last !== undefined && forkPoint.epoch === epoch && forkPoint.sequence >= last) return []
+    const isWhole = forkPoint.epoch === epoch && last !== undefined && forkPoint.sequence >= last
+    if (reported.has(epoch) || isWhole) return []
     const heard = heardEnd.epoch === epoch ? heardEnd.sequence : 0
     return [{
       epoch, node, disk, start, forkPoint,

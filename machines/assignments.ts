@@ -29,9 +29,10 @@ export function claimed(
 const endedMax = 64
 
 /**
- * Reigns that were open and ended without a handover, this record's among them, and of which no
- * report is committed. One that its own holder took up again, with the same disk, left no fork by
- * that; but the next one may, with its end. So it is remembered, until that is committed.
+ * Reigns that were open and ended without a handover, this record's among them, until a report of
+ * them is committed. One that its own holder took up again, with the same disk, left no fork by
+ * that; but the next one may, with its end: it is remembered until that end is committed. What is
+ * committed on one disk alone may be lost with it, and the account of it must not be.
  */
 export function endedReigns(
   record: Assignment, claim: EndedReign, reported: ReadonlySet<number>,
@@ -45,6 +46,7 @@ export function endedReigns(
     // A record of a node that does not tell where its reign began.
     ended.push({ epoch, node, disk, start: start ?? { epoch: 0, sequence: 0 } })
   }
+  if (record.inSync.length < Math.min(2, members.length)) return ended.slice(-endedMax)
   const ends = takenUp([...ended, claim])
   return ended.filter((reign) => {
     const end = ends.get(reign.epoch)

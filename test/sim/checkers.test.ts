@@ -2,11 +2,16 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Applier } from '../../actors/applier.js'
+import { ForkBooks } from '../../actors/forkBooks.js'
 import { GroupCommit } from '../../actors/groupCommit.js'
+import { Homecoming } from '../../actors/homecoming.js'
 import { Ingest } from '../../actors/ingest.js'
 import { Lease } from '../../actors/lease.js'
 import { LossBound } from '../../actors/lossBound.js'
-import { MemoryStore } from '../fakes/memoryStore.js'
+import { ReconcileService } from '../../actors/reconcileService.js'
+import { Salvage } from '../../actors/salvage.js'
+import { MemoryBooks } from '../fakes/memoryBooks.js'
+import { MemorySpaceStore, MemoryStore } from '../fakes/memoryStore.js'
 import type { Fault, Plan } from './plan.js'
 import { runPlan } from './run.js'
 
@@ -30,6 +35,19 @@ function plan(faults: readonly Fault[]): Plan {
   }
 }
 
+/** Primaries that nobody hears, and that then die: what they answered meanwhile is a fork. */
+function forks(seed = 1): Plan {
+  const faults = [500, 2000, 3500, 5000].map((atMs) =>
+    fault('strand', atMs, { node: 'primary', amount: 250, mode: 'kill', forMs: 900 }))
+  return {
+    ...plan(faults), seed, faultsMs: 7000, maxLoss: null, requestsMax: 2000, clients: [
+      { thinkMs: 20, pipeline: 4, behaves: 'plain' },
+      { thinkMs: 20, pipeline: 4, behaves: 'plain' },
+      { thinkMs: 50, pipeline: 4, behaves: 'protects' },
+    ],
+  }
+}
+
 /** On each node, so that it befalls the primary, whoever that is. */
 function onEach(kind: Fault['kind'], atMs: number, more: Partial<Fault> = {}): Fault[] {
   return nodes.map((node, index) => fault(kind, atMs + index * 700, { ...more, node }))
@@ -40,14 +58,14 @@ type Methods = Record<string, (...args: never[]) => unknown>
 /** Runs with a method replaced; `make` gets the original. */
 async function broken(
   prototype: object, name: string, make: (original: Methods[string]) => Methods[string],
-  faults: readonly Fault[],
+  faults: readonly Fault[] | Plan,
 ): Promise<string | undefined> {
   const methods = prototype as Methods
   const original = Object.getOwnPropertyDescriptor(methods, name)!
   assert.type(original.value, 'function', `there is a method ${name}`)
   Object.defineProperty(methods, name, { ...original, value: make(original.value as never) })
   try {
-    return (await runPlan(plan(faults))).violation?.invariant
+    return (await runPlan('seed' in faults ? faults : plan(faults))).violation?.invariant
   } finally {
     Object.defineProperty(methods, name, original)
   }
@@ -59,6 +77,15 @@ test('the same plans hold with the product as it is', async () => {
     const { violation } = await runPlan(plan(faults))
     assert.is(violation, null, JSON.stringify(violation))
   }
+})
+
+test('forks come home with the product as it is, and are looked at', async () => {
+  const { violation, stats: { coverage } } = await runPlan(forks())
+  assert.is(violation, null, JSON.stringify(violation))
+  for (const what of [
+    'salvages removed', 'relations checked: before', 'relations checked: concurrent',
+    'writes: merged', 'writes: quarantined', 'writes sent again by their clients',
+  ]) assert.ok((coverage[what] ?? 0) > 0, `${what}: ${JSON.stringify(coverage)}`)
 })
 
 test('I2: a lease that never runs out', async () => {
@@ -109,6 +136,71 @@ test('I12: a disk that says fdatasync is done and has not done it', async () => 
 test('I7: keys that nobody remembers', async () => {
   const found = await broken(Ingest.prototype, 'knownKey', () => () => undefined, [])
   assert.is(found, 'I7')
+})
+
+test('clock: a primary that takes what it never met for what it knew', async () => {
+  const found = await broken(ForkBooks.prototype, 'sharedWith', () => () => Infinity, forks())
+  assert.is(found, 'clock')
+})
+
+test('I6: a salvage that goes before all of it is in the log', async () => {
+  const found = await broken(Salvage.prototype, 'slice', (slice) => function hasty(
+    this: never, ...args: never[]
+  ) {
+    const { writes } = slice.apply(this, args) as { writes: readonly object[] }
+    return { writes: writes.slice(1), isLast: true }
+  } as Methods[string], forks())
+  assert.is(found, 'I6')
+})
+
+test('I6: writes that have come by their keys, and nobody notes it', async () => {
+  const found = await broken(ReconcileService.prototype, 'known', () => () => null, forks())
+  assert.is(found, 'I6')
+})
+
+test('I7: writes that come home twice', async () => {
+  const found = await broken(ReconcileService.prototype, 'onSlice', (onSlice) => function again(
+    this: never, ...args: never[]
+  ) {
+    const service = this as { known?: () => null }
+    onSlice.apply(this, args)
+    service.known = () => null
+    onSlice.apply(this, [args[0], () => undefined] as never)
+    delete service.known
+  } as Methods[string], forks())
+  assert.is(found, 'I7')
+})
+
+test('home: salvages that nobody brings', async () => {
+  const found = await broken(Homecoming.prototype, 'hasSomething', () => () => false, forks())
+  assert.is(found, 'home')
+})
+
+test('books: a store that counts too much', async () => {
+  const found = await broken(MemoryBooks.prototype, 'putReport', (put) => function vain(
+    this: never, ...args: never[]
+  ) {
+    const [report] = args as unknown as [{ merged: number }]
+    return put.call(this, { ...report, merged: report.merged * 2 } as never)
+  } as Methods[string], forks())
+  assert.ok(found === 'books' || found === 'read', `found: ${found}`)
+})
+
+test('fate: a store that hides its quarantine', async () => {
+  const found = await broken(
+    MemorySpaceStore.prototype, 'quarantined', () => () => undefined, forks())
+  assert.is(found, 'fate')
+})
+
+test('I6: reports that count nothing as lost', async () => {
+  // It reigns alone, starts again and reigns on, and is gone; another is forced.
+  const alone = [
+    fault('kill', 500, { node: 'n2', forMs: 5000 }), fault('kill', 500, { node: 'n3', forMs: 5000 }),
+    fault('kill', 2000, { forMs: 50 }), fault('loseDisk', 3000),
+  ]
+  const told = { ...forks(), faults: alone }
+  assert.is((await runPlan(told)).violation, null)
+  assert.is(await broken(ForkBooks.prototype, 'lostOf', () => () => 0, told), 'I6')
 })
 
 test('I8: a store that leaves entries out', async () => {

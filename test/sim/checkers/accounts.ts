@@ -169,11 +169,19 @@ export class Accounts {
     const due = fatesOf[this.standing(entry, category)]
     const told = `the fate of ${show(entry)}, whose category is ${category}, is told as `
       + JSON.stringify(value)
-    if (!due.includes(fate)) world.violate('fate', told)
+    if (!due.includes(fate) && !this.isForgotten(entry, fate)) world.violate('fate', told)
     if (!now || !['safe', 'committed'].includes(fate)) return
     const there = log[now.sequence - 1]
     if (there?.epoch === now.epoch && tokenOf(there) === tokenOf(entry)) return
     world.violate('fate', `${told}; there is ${there ? show(there) : 'nothing'}`)
+  }
+
+  /** A copy whose disks are gone came again from its client, who told where it was first only. */
+  private isForgotten(entry: LogEntry, fate: FateValue['fate']): boolean {
+    const { nodes, checks: { entries } } = this.input.world
+    const disks = entries.durableWrite(entry)?.disks
+    return (fate === 'lost' || fate === 'unknown') && entries.originOf(entry) !== entry
+      && !nodes.some(({ disk }) => disks?.has(disk))
   }
 
   private async fate(

@@ -1,0 +1,56 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { endedReigns, takenUp } from '../../machines/assignments.js'
+import type { Assignment, EndedReign } from '../../machines/protocol.js'
+
+const test = suite('machines/assignments')
+
+const reign = (
+  epoch: number, node: string, start: [epoch: number, sequence: number], disk = `disk of ${node}`,
+): EndedReign =>
+  ({ epoch, node, disk, start: { epoch: start[0], sequence: start[1] } })
+
+/** n1 holds epoch 7, which began on (6, 40). */
+function record(over: Partial<Assignment> = {}): Assignment {
+  const members = ['n1', 'n2', 'n3'].map((node) => ({ node, disk: `disk of ${node}` }))
+  return {
+    version: 1, space: 'demo', uuid: 'u', epoch: 7, state: 'open', members, forced: false,
+    primary: { node: 'n1', incarnation: 1, connection: 1 }, inSync: ['n1', 'n2'], nonce: '',
+    settings: { replicas: 2, ack: 'durable', minInSync: 2 }, start: { epoch: 6, sequence: 40 },
+    writer: 'n1', ...over,
+  }
+}
+const epochsOf = (reigns: readonly EndedReign[]) => reigns.map(({ epoch }) => epoch)
+const none = new Set<number>()
+
+test('a reign that another ends is remembered until a report of it is committed', () => {
+  const claim = reign(8, 'n2', [7, 50])
+  const before = [reign(6, 'n3', [5, 30])]
+  const all = endedReigns(record({ ended: before }), claim, none, () => true)
+  assert.equal(all, [...before, reign(7, 'n1', [6, 40])])
+  assert.equal(epochsOf(endedReigns(record({ ended: before }), claim, new Set([6]), () => true)), [7])
+})
+
+test('one that was never opened has acknowledged nothing', () => {
+  assert.equal(endedReigns(record({ state: 'claimed' }), reign(8, 'n2', [7, 50]), none, () => true), [])
+})
+
+test('one that its holder takes up again is remembered until its end is committed', () => {
+  const claim = reign(8, 'n1', [7, 50])
+  assert.equal(endedReigns(record(), claim, none, ({ sequence }) => sequence <= 50), [])
+  assert.equal(epochsOf(endedReigns(record(), claim, none, ({ sequence }) => sequence <= 49)), [7])
+  const other = reign(8, 'n1', [7, 50], 'another disk')
+  assert.equal(epochsOf(endedReigns(record(), other, none, () => true)), [7])
+})
+
+test('alone in sync, a member forgets none: what only it has may be lost with it', () => {
+  const alone = record({ inSync: ['n1'], ended: [reign(6, 'n3', [5, 30])] })
+  assert.equal(epochsOf(endedReigns(alone, reign(8, 'n1', [7, 50]), new Set([6]), () => true)), [6, 7])
+})
+
+test('the end of a reign is known when its holder took it up again', () => {
+  const reigns = [reign(6, 'n1', [5, 30]), reign(7, 'n1', [6, 40]), reign(8, 'n2', [7, 45])]
+  assert.equal([...takenUp(reigns)], [[6, 40]], 'n2 may lack what n1 logged in epoch 7')
+})
+
+test.run()
