@@ -41,9 +41,12 @@ export class ForkBooks {
 
   // ---------------------------------------------------------------- where reigns began
 
-  /** Last entry of this log that the log of that write holds as well. */
+  /**
+   * Last entry of this log that the log of that write holds as well. Where that is not known, the
+   * write knew of nothing here: what it took the place of unasked would be gone without a trace.
+   */
   sharedWith(write: Position, starts: Starts): number {
-    return forkPointOf(this.options.history, write, starts).sequence
+    return forkPointOf(this.options.history, write, starts, 'nothing').sequence
   }
 
   readonly startOf: Starts = (epoch) =>

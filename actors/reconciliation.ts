@@ -82,10 +82,11 @@ export class ReconciliationRole {
     this.actor?.stop()
   }
 
-  /** Once per heartbeat: is what came of the salvage committed? */
+  /** Once per heartbeat: is what came of the salvage committed, and on this disk again? */
   tick(): void {
     const { awaited, member: { log } } = this
-    if (!awaited || log.commitSequence < awaited.sequence) return
+    // A primary that is alone in sync commits what nobody else has yet.
+    if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < awaited.sequence) return
     if (log.epochAt(awaited.sequence) !== awaited.epoch) return
     this.awaited = null
     this.actor?.send({ type: 'committed' })

@@ -32,9 +32,13 @@ export function holds(end: Position, entry: Position, starts: Starts): boolean {
   return at !== undefined && at.epoch === entry.epoch && entry.sequence <= at.sequence
 }
 
-/** Last entry that the log that ends at `end` has in common with the log of that history. */
+/**
+ * Last entry that the log that ends at `end` has in common with the log of that history; where
+ * nobody knows, the most that it can be, or nothing.
+ */
 export function forkPointOf(
   history: readonly EpochSpan[], end: Position, starts: Starts,
+  whereUnknown: 'most' | 'nothing' = 'most',
 ): Position {
   let at: Position = end
   while (at.epoch > 0) {
@@ -42,7 +46,7 @@ export function forkPointOf(
     const span = history.find((one) => one.epoch === epoch)
     if (span) return { epoch, sequence: Math.min(span.last, sequence) }
     const start = startBelow(epoch, starts)
-    if (!start) return below(history, at)
+    if (!start) return whereUnknown === 'most' ? below(history, at) : origin
     at = start
   }
   return origin

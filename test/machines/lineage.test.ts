@@ -36,6 +36,7 @@ test('where a reign began nobody knows, the most that it can share is taken', ()
   assert.equal(forkPointOf(history, at(4, 93), unknown), at(3, 92))
   assert.equal(forkPointOf(history, at(4, 200), unknown), at(3, 100))
   assert.equal(forkPointOf(history, at(2, 1), unknown), at(0, 0))
+  assert.equal(forkPointOf(history, at(4, 93), unknown, 'nothing'), at(0, 0), 'or nothing')
   assert.not(holds(at(4, 93), at(3, 1), unknown), 'not known counts as no')
 })
 

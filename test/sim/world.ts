@@ -71,6 +71,7 @@ export class World {
           world.checks.published(node, subject, data)
           world.recording?.published(node, subject, data)
         },
+        writing: (node, records) => world.checks.logs.writing(node, records),
         written: (node, records) => world.checks.logs.written(node, records),
         synced: (node) => world.checks.logs.synced(node),
         recovered: (node, journal) => world.checks.logs.recovered(node, journal),

@@ -47,6 +47,8 @@ export interface SimObserver {
   /** A primary has numbered entries; nothing of the frame is written yet. */
   sealed?(node: SimNode, frame: Frame): void
   published?(node: SimNode, subject: string, data: Uint8Array): void
+  /** The journal is told to: the process may die before it hears that it has. */
+  writing?(node: SimNode, records: readonly JournalRecord[]): void
   written?(node: SimNode, records: readonly JournalRecord[]): void
   synced?(node: SimNode): void
   recovered?(node: SimNode, journal: Journal): void

@@ -282,6 +282,7 @@ export class SimNode {
       stats: () => journal.stats(),
       close: () => journal.close(),
       write: async (records) => {
+        observer.writing?.(this, records)
         await journal.write(records)
         observer.written?.(this, records)
       },

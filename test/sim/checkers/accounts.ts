@@ -145,8 +145,10 @@ export class Accounts {
 
   /** As the books have it: a copy in a fork was acknowledged there, and has a record of its own. */
   private originOf(entry: LogEntry): Position {
-    const isKnown = this.model.origins.has(nameOf(entry))
-    return isKnown ? entry : this.input.world.checks.entries.originOf(entry)
+    const { log, world } = this.input
+    if (this.model.origins.has(nameOf(entry))) return entry
+    const isInLog = log[entry.sequence - 1]?.epoch === entry.epoch
+    return isInLog ? entry.reconciliation?.origin ?? entry : world.checks.entries.originOf(entry)
   }
 
   private lost(entry: LogEntry, disks: ReadonlySet<object>): void {

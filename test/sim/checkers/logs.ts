@@ -84,6 +84,15 @@ export class LogChecks {
 
   // ---------------------------------------------------------------- the journal
 
+  /** What is cut off may be gone from here on, and need not be. */
+  writing(node: SimNode, records: readonly JournalRecord[]): void {
+    const ghost = this.ghost(node)
+    for (const record of records) {
+      if (record.type !== 'truncate') continue
+      ghost.durable = truncateHistory(ghost.durable, record.to.sequence)
+    }
+  }
+
   written(node: SimNode, records: readonly JournalRecord[]): void {
     const ghost = this.ghost(node)
     for (const record of records) {
@@ -95,8 +104,6 @@ export class LogChecks {
       } else if (record.type === 'truncate') {
         this.world.checks.saw('truncations')
         ghost.written = truncateHistory(ghost.written, record.to.sequence)
-        // From here on it may be gone, and need not be.
-        ghost.durable = truncateHistory(ghost.durable, record.to.sequence)
       }
     }
   }

@@ -7,7 +7,7 @@ const once: readonly Mutant[] = [
     why: 'A client that does not say where its write was logged first has sent it again by its key.',
     edits: [{
       file: 'actors/reconcileService.js',
-      find: 'ingest.knownKey(last.writeId)',
+      find: 'ingest.knownKey(writeId)',
       replace: 'undefined',
     }],
     scenarios: ['fork-sent-again-by-its-client'],
@@ -18,7 +18,7 @@ const once: readonly Mutant[] = [
     why: 'A salvage is offered again by whoever died over it: what has come is known by where it '
       + 'was logged first.',
     edits: [{
-      file: 'actors/reconcileService.js', find: 'if (origin)\n', replace: 'if (false)\n',
+      file: 'actors/reconcileService.js', find: 'if (record) {', replace: 'if (false) {',
     }],
     scenarios: ['death-before-the-salvage-is-removed', 'failover-between-two-slices'],
     evidence: /^I7: \(1, \d+\) came home 2 times/,
@@ -26,7 +26,7 @@ const once: readonly Mutant[] = [
   {
     name: 'take-again-what-its-salvage-has-brought',
     why: 'A client that sends a write again without its key says where it was logged first.',
-    edits: [{ file: 'actors/reconciler.js', find: 'if (known) {', replace: 'if (false) {' }],
+    edits: [{ file: 'actors/reconciler.js', find: 'if (known || isHere) {', replace: 'if (isHere) {' }],
     scenarios: ['fork-sent-again-by-its-client'],
     evidence: /^I7: d took effect twice/,
   },
@@ -45,7 +45,8 @@ const salvages: readonly Mutant[] = [
     why: 'What only the primary has may be lost with it: the file is the other copy.',
     edits: [{
       file: 'actors/reconciliation.js',
-      find: 'if (!awaited || log.commitSequence < awaited.sequence)\n            return;\n'
+      find: 'if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < '
+        + 'awaited.sequence)\n            return;\n'
         + '        if (log.epochAt(awaited.sequence) !== awaited.epoch)\n            return;',
       replace: 'if (!awaited) return;',
     }],
@@ -178,7 +179,7 @@ const reports: readonly Mutant[] = [
     why: 'The first entry of the reign that would have told may be lost itself.',
     edits: [{
       file: 'machines/assignments.js',
-      find: 'const ended = (record.ended ?? []).filter((reign) => !reported.has(reign.epoch));',
+      find: 'const ended = [...record.ended ?? []];',
       replace: 'const ended = [];',
     }],
     scenarios: ['report-over-two-failovers'],
@@ -199,9 +200,9 @@ const reports: readonly Mutant[] = [
     name: 'report-on-ones-own-log',
     why: 'Who goes on with the log that it had left nothing behind.',
     edits: [{
-      file: 'machines/assignments.js',
-      find: 'if (node === claimant.node && disk === claimant.disk)',
-      replace: 'if (false)',
+      file: 'actors/epochStart.js',
+      find: 'if (reported.has(epoch) || isWhole)',
+      replace: 'if (reported.has(epoch))',
     }],
     scenarios: ['handover-leaves-no-report'],
     evidence: /^books: who goes on with its own log left nothing behind/,
