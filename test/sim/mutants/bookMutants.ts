@@ -26,7 +26,11 @@ const once: readonly Mutant[] = [
   {
     name: 'take-again-what-its-salvage-has-brought',
     why: 'A client that sends a write again without its key says where it was logged first.',
-    edits: [{ file: 'actors/reconciler.js', find: 'if (known || isHere) {', replace: 'if (isHere) {' }],
+    edits: [{
+      file: 'actors/reconciler.js', find: 'if (missing.length === 0) {', replace: `missing.splice(
+        0, missing.length, ...writes);
+        if (false) {`,
+    }],
     scenarios: ['fork-sent-again-by-its-client'],
     evidence: /^I7: d took effect twice/,
   },
@@ -134,8 +138,8 @@ const judgement: readonly Mutant[] = [
     why: 'What is on its way to the disk stands in the log before the write that comes home.',
     edits: [{
       file: 'actors/reconciler.js',
-      find: 'scratch.add(this.options.ingest.pendingEntries(), 0);',
-      replace: '',
+      find: 'return ingest.pending().view(member.overlay.view(member.store));',
+      replace: 'return member.overlay.view(member.store);',
     }],
     scenarios: ['conflict-with-what-is-being-written'],
     evidence: /^books: what is being written counts as standing there/,
@@ -190,8 +194,8 @@ const reports: readonly Mutant[] = [
     why: 'A report counts when it is committed, not when the reign that tells of it is open.',
     edits: [{
       file: 'machines/assignments.js',
-      find: "return { ...record, state: 'open', start, ...signature };",
-      replace: "return { ...record, state: 'open', start, ended: [], ...signature };",
+      find: 'return ended ? { ...next, ended: withoutHandedOver(ended, holds) } : next;',
+      replace: 'return { ...next, ended: [] };',
     }],
     scenarios: ['report-over-two-failovers'],
     evidence: /^books: each reign that ended has a report/,
