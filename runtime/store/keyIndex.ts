@@ -85,18 +85,23 @@ function newTable(keys: number): HashTable {
 /** Another one in each process, so that nobody can choose keys that all fall on one place. */
 const seed = Math.floor(Math.random() * 2 ** 32)
 
+/** MurmurHash3, 32 bits, with the last bytes taken one by one. */
 export function hashOfKey(bytes: Uint8Array, start: number, end: number): number {
   let hash = seed
   let at = start
   for (; at + 4 <= end; at += 4) {
     const word = bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 | bytes[at + 3]! << 24
-    hash = Math.imul(hash ^ word, 0x9e3779b1)
-    hash ^= hash >>> 15
+    hash = mixed(hash, word)
   }
-  for (; at < end; at += 1) {
-    hash = Math.imul(hash ^ bytes[at]!, 0x9e3779b1)
-    hash ^= hash >>> 15
-  }
-  hash = Math.imul(hash ^ (hash >>> 13), 0x85ebca6b)
+  for (; at < end; at += 1) hash = mixed(hash, bytes[at]!)
+  hash ^= end - start
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) >>> 0
+}
+
+function mixed(hash: number, word: number): number {
+  const once = Math.imul(word, 0xcc9e2d51)
+  const sum = hash ^ Math.imul(once << 15 | once >>> 17, 0x1b873593)
+  return Math.imul(sum << 13 | sum >>> 19, 5) + 0xe6546b64 | 0
 }
