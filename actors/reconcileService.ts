@@ -60,13 +60,13 @@ export class ReconcileService {
     return isBusy ? 'live writes come first' : null
   }
 
-  private onOffer({ node, disk, salvages }: SalvageOffer, told: Told): void {
+  private onOffer({ node, disk, salvages, isComplete }: SalvageOffer, told: Told): void {
     const { reconciler: { books }, member: { store } } = this.options
     // A report is closed by its counts: they must have come that far.
     if (store.applied.sequence < this.loggedUpTo) {
       return told('busy', 0, busyPauseMs, 'what came home is not yet committed')
     }
-    this.logNotes(books.offered(node, disk, salvages))
+    this.logNotes(books.offered(node, disk, salvages, isComplete))
     // Noted again by the next reign, should this one end before it is durable.
     told('taken', 0, 0, '')
   }
