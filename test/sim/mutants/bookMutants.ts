@@ -67,7 +67,8 @@ const salvages: readonly Mutant[] = [
     name: 'say-nothing-of-what-cannot-be-read',
     why: 'A damaged file holds writes all the same: somebody has to look at it.',
     edits: [{
-      file: 'actors/reconciliation.js', find: ', ...unusable.values()]', replace: ']',
+      file: 'actors/salvages.js',
+      find: 'isComplete: this.unusable.size === 0', replace: 'isComplete: true',
     }],
     scenarios: ['damaged-salvage'],
     evidence: /^books: the report is lost .*and a salvage cannot be read/,
