@@ -68,8 +68,13 @@ export class ForkBooks {
 
   // ---------------------------------------------------------------- notes
 
-  /** Salvages that are news, and reports for epochs that have none: to be noted. */
-  offered(node: NodeId, disk: string, salvages: readonly SalvageNote[]): ForkNote[] {
+  /**
+   * Salvages that are news, and reports for epochs that have none: to be noted. Of one that has
+   * others (`isComplete` is false), nothing is gone, and no report is closed.
+   */
+  offered(
+    node: NodeId, disk: string, salvages: readonly SalvageNote[], isComplete: boolean,
+  ): ForkNote[] {
     const notes: ForkNote[] = []
     for (const salvage of salvages) {
       const starts = startsOf(salvage.spans, salvage.common)
@@ -88,6 +93,7 @@ export class ForkBooks {
       }
       this.salvages.set(name, { note: salvage, state: 'waiting' })
     }
+    if (!isComplete) return notes
     return [...notes, ...this.missing(node, salvages), ...this.closings(node, disk)]
   }
 

@@ -66,7 +66,7 @@ export class ReconcileService {
     return isBusy ? 'live writes come first' : null
   }
 
-  private onOffer({ node, disk, salvages }: SalvageOffer, told: Told): void {
+  private onOffer({ node, disk, salvages, isComplete }: SalvageOffer, told: Told): void {
     const { reconciler: { books }, member: { store } } = this.options
     // A report is closed by its counts: they must have come that far.
     if (store.applied.sequence < this.loggedUpTo) {
@@ -76,7 +76,7 @@ export class ReconcileService {
       if (failure === null) told('taken', sequence, 0, '')
       else told('busy', 0, busyPauseMs, failure)
     })
-    for (const note of books.offered(node, disk, salvages)) this.logNote(work, note)
+    for (const note of books.offered(node, disk, salvages, isComplete)) this.logNote(work, note)
     work.end()
   }
 

@@ -231,7 +231,7 @@ export interface Nack {
   readonly reason: string
 }
 
-/** A member that joined the reign, or holds it, tells which salvages it has: all, or none. */
+/** A member that joined the reign, or holds it, tells which salvages it has, if any. */
 export interface SalvageOffer {
   readonly kind: 'offer'
   readonly space: SpaceId
@@ -242,6 +242,8 @@ export interface SalvageOffer {
   /** Repeated by the answer; other answers are ignored. */
   readonly number: number
   readonly salvages: readonly SalvageNote[]
+  /** False: it has others, that cannot be read, or go into no message with these. */
+  readonly isComplete: boolean
 }
 
 /** A write of a salvage: where and when it was logged first. */

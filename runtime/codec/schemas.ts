@@ -147,6 +147,8 @@ const offer: z.ZodType<SalvageOffer> = z.object({
     spans: z.array(z.object({ epoch: count, last: count, writes: count })).max(bounds.epochs)
       .refine(grows, growing),
   })).max(bounds.salvages),
+  // Nodes of before offer all they have, or fail.
+  isComplete: z.boolean().default(true),
 })
 
 /** Nothing enters the log that the gate would refuse, whoever brings it. */

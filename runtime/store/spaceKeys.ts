@@ -26,7 +26,7 @@ interface Forgotten {
   readonly front: KeyGroup | undefined
 }
 
-/** Groups read into the index with a batch: more than one adds. */
+/** Groups read into the index at a time: more than a batch adds, and about a millisecond's work. */
 const INDEXED_GROUPS = 64
 
 /** The key that is looked for, as UTF-8. */
@@ -46,6 +46,12 @@ export class SpaceKeys {
   constructor(
     private readonly records: Database<Buffer, Buffer>, private readonly space: number,
   ) {}
+
+  /** Reads some more of the keys that were there before this process; true: there are others. */
+  readAhead(header: SpaceHeader): boolean {
+    if (!this.isIndexed && header.keys > 0) this.indexMore(header, INDEXED_GROUPS)
+    return !this.isIndexed && header.keys > 0
+  }
 
   find(key: string, header: SpaceHeader): KeyRecord | undefined {
     const { keys, keysFrom } = header
@@ -183,8 +189,8 @@ export class SpaceKeys {
       const start = tableEnd(this.space, Table.keyGroup)
       const end = tableKey(this.space, Table.keyGroup)
       const range = { start, end, limit: 1, reverse: true }
-      const groups = [...this.records.getRange(range).map(({ key, value }) => copyOf(key, value))]
-      this.last = groups[0] ?? null
+      this.last = null
+      for (const { key, value } of this.records.getRange(range)) this.last = copyOf(key, value)
     }
     return this.last ?? undefined
   }

@@ -41,6 +41,7 @@ export class LmdbSpace implements SpaceStore {
   private digestCache: string | undefined
   private lastApply: Promise<void> = Promise.resolve()
   private readonly headerKey: Buffer
+  private isClosing = false
   private readonly committed: StoredRecords
   private readonly keys: SpaceKeys
   /** As of the last transaction; few, and asked for with every origin. */
@@ -67,6 +68,15 @@ export class LmdbSpace implements SpaceStore {
       // Copies: lmdb may use a key's memory again.
       keys: (range) => records.getKeys(range).map((key) => Buffer.from(key)),
     }
+    this.readKeysAhead()
+  }
+
+  /** So that no look-up of a key has to wait until all of them are read. */
+  private readKeysAhead(): void {
+    if (this.isClosing || this.header.keys === 0) return
+    setImmediate(() => {
+      if (!this.isClosing && this.keys.readAhead(this.header)) this.readKeysAhead()
+    })
   }
 
   get applied(): Position {
@@ -183,8 +193,9 @@ export class LmdbSpace implements SpaceStore {
     return done
   }
 
-  /** Resolves when nothing is under way any more. */
+  /** Resolves when nothing is under way any more, and nothing will be. */
   idle(): Promise<void> {
+    this.isClosing = true
     return this.lastApply
   }
 

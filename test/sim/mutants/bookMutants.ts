@@ -72,7 +72,8 @@ const salvages: readonly Mutant[] = [
     name: 'say-nothing-of-what-cannot-be-read',
     why: 'A damaged file holds writes all the same: somebody has to look at it.',
     edits: [{
-      file: 'actors/reconciliation.js', find: ', ...unusable.values()]', replace: ']',
+      file: 'actors/salvages.js',
+      find: 'isComplete: this.unusable.size === 0', replace: 'isComplete: true',
     }],
     scenarios: ['damaged-salvage'],
     evidence: /^books: the report is lost .*and a salvage cannot be read/,
@@ -261,9 +262,9 @@ const clients: readonly Mutant[] = [
     name: 'forget-keys-by-the-clock-of-the-member',
     why: 'Members apply the same entries at different times, and have to forget the same keys.',
     edits: [{
-      file: 'runtime/store/spaceStore.js',
-      find: 'const oldest = entries.at(-1).timestamp - ms;',
-      replace: 'const oldest = Date.now() - ms;',
+      file: 'runtime/store/spaceKeys.js',
+      find: 'const oldest = entries.at(-1).timestamp - retention.ms;',
+      replace: 'const oldest = Date.now() - retention.ms;',
     }],
     scenarios: ['test:contract/store'],
     evidence: /keys are forgotten by the timestamps of entries, and by count/,
