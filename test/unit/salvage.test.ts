@@ -142,7 +142,7 @@ test('a commit is awaited while the salvage is settling, and no longer', () => {
     const sent: ReconciliationEvent[] = []
     const actor = { send: (event: ReconciliationEvent) => sent.push(event) }
     const member = {
-      space: 'demo', self: 'n1', log: { commitSequence: 5, epochAt: () => 4 },
+      space: 'demo', self: 'n1', log: { commitSequence: 5, durable: { sequence: 9 }, epochAt: () => 4 },
       context: {
         self: { node: 'n1' }, wire: { publish: () => undefined },
         ports: { logger: quiet, telemetry: { count: () => undefined }, clock: { wallMs: () => 0 } },
