@@ -78,7 +78,10 @@ export type ForkNote = { readonly type: 'ForkNote' } & (
   | { readonly note: 'taken'; readonly name: string; readonly node: NodeId }
   /** Its file went before it was taken. */
   | { readonly note: 'gone'; readonly name: string; readonly node: NodeId }
-  /** Writes of a salvage whose keys had come: where each was logged first, and is now. */
+  /**
+   * Writes of a salvage that are known by another place: where each was logged, and is now, by its
+   * key; or, of one that had come home there, where it was logged first.
+   */
   | {
     readonly note: 'resent'
     readonly writes: readonly {
