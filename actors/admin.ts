@@ -7,7 +7,7 @@ import { AdminRefusal } from './order.js'
 import type { Answer, Order } from './order.js'
 import type { BusMessage } from './ports.js'
 import type { PrimaryRole } from './primary.js'
-import { showSettings, spaceSettingsOf } from './spaceSettings.js'
+import { isSameSettings, showSettings, spaceSettingsOf } from './spaceSettings.js'
 
 const patienceMs = 8000
 
@@ -316,16 +316,15 @@ async function setSpace(order: Order, primary: PrimaryRole): Promise<Answer> {
   if ('replicas' in asked) {
     throw new AdminRefusal('INVALID_OPERATION', 'replicas cannot be changed')
   }
-  const settings = settingsOf(changed({ ...primary.settings }, { ...asked }))
-  if (await primary.changeSettings(settings)) return { ok: true, settings }
-  throw new AdminRefusal('ACK_TIMEOUT', 'the settings were not changed in time', true)
+  const settings = await primary.changeSettings((present) =>
+    settingsOf(changed({ ...present }, { ...asked })))
+  return { ok: true, settings }
 }
 
 function sameSettings(known: Assignment, asked: SpaceSettings): Answer {
-  const there = showSettings(known.settings)
-  if (there === showSettings(asked)) {
+  if (isSameSettings(known.settings, asked)) {
     return { ok: true, created: false, epoch: known.epoch, primary: known.primary?.node ?? null }
   }
   throw new AdminRefusal('INVALID_OPERATION',
-    `the space ${known.space} exists with other settings: ${there}`)
+    `the space ${known.space} exists with other settings: ${showSettings(known.settings)}`)
 }

@@ -1,5 +1,5 @@
 import type { ForkOpening } from '../machines/books.js'
-import { takenUp } from '../machines/assignments.js'
+import { knownEnds } from '../machines/assignments.js'
 import { forkPointOf, startsOf } from '../machines/lineage.js'
 import type { LogEntry } from '../machines/memory.js'
 import type { Assignment, AssignmentAt, Position } from '../machines/protocol.js'
@@ -81,19 +81,19 @@ export async function startEpoch(
 }
 
 /**
- * Reports on the reigns that ended without a handover, and that the store has none of; but for one
- * that its holder took up again, if all of it is here.
+ * Reports on the reigns that ended, and that the store has none of; but for one whose end is known
+ * (it was handed over, or its holder took it up again), if all of it is here.
  */
 function openingsOf(member: Member, assignment: Assignment): ForkOpening[] {
   const { log, store, heardEnd, context: { self } } = member
-  const { ended = [], settings } = assignment
+  const { ended = [] } = assignment
   const own = { epoch: assignment.epoch, node: self.node, disk: self.disk, start: log.end }
-  const ends = takenUp([...ended, own])
+  const ends = knownEnds([...ended, own])
   const fromLog = startsOf(log.history)
   const begun = new Map(ended.map(({ epoch, start }) => [epoch, start]))
   const starts = (epoch: number) => fromLog(epoch) ?? begun.get(epoch)
   const reported = new Set(store.reports().map(({ epoch }) => epoch))
-  return ended.flatMap(({ epoch, node, disk, start }) => {
+  return ended.flatMap(({ epoch, node, disk, start, atMost = null }) => {
     const end = { epoch, sequence: Number.MAX_SAFE_INTEGER }
     const forkPoint = forkPointOf(log.history, end, starts)
     const last = ends.get(epoch)
@@ -101,9 +101,8 @@ function openingsOf(member: Member, assignment: Assignment): ForkOpening[] {
     if (reported.has(epoch) || isWhole) return []
     const heard = heardEnd.epoch === epoch ? heardEnd.sequence : 0
     return [{
-      epoch, node, disk, start, forkPoint,
+      epoch, node, disk, start, forkPoint, atMost,
       lastKnown: Math.max(heard, last ?? 0, start.sequence, forkPoint.sequence),
-      atMost: settings.maxLoss?.entries ?? null,
     }]
   })
 }

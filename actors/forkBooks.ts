@@ -18,6 +18,8 @@ export interface ForkBooksOptions {
 interface Known {
   readonly note: SalvageNote
   state: SalvageState
+  /** Sequence of the durable note that it is taken. */
+  takenAt?: number
 }
 
 /**
@@ -28,6 +30,8 @@ export class ForkBooks {
   private readonly openings = new Map<number, ForkOpening>()
   private readonly salvages = new Map<string, Known>()
   private readonly closed = new Set<number>()
+  /** Of those that had been given up. */
+  private readonly closedAfterAll = new Set<number>()
   private readonly historyStarts: Starts
 
   constructor(private readonly options: ForkBooksOptions) {
@@ -64,8 +68,13 @@ export class ForkBooks {
 
   // ---------------------------------------------------------------- notes
 
-  /** Salvages that are news, and reports for epochs that have none: to be noted. */
-  offered(node: NodeId, disk: string, salvages: readonly SalvageNote[]): ForkNote[] {
+  /**
+   * Salvages that are news, and reports for epochs that have none: to be noted. Of one that has
+   * others (`isComplete` is false), nothing is gone, and no report is closed.
+   */
+  offered(
+    node: NodeId, disk: string, salvages: readonly SalvageNote[], isComplete: boolean,
+  ): ForkNote[] {
     const notes: ForkNote[] = []
     for (const salvage of salvages) {
       const starts = startsOf(salvage.spans, salvage.common)
@@ -77,12 +86,14 @@ export class ForkBooks {
         }
       }
       const name = `${node}/${salvage.name}`
-      if (this.salvages.get(name)?.state === 'taken') continue
-      if (!this.salvages.has(name) && !this.isWaiting(node, salvage.name)) {
+      const known = this.salvages.get(name)?.state
+      if (known === 'taken') continue
+      if (known === 'gone' || (!known && !this.isWaiting(node, salvage.name))) {
         notes.push({ type: 'ForkNote', note: 'salvaged', salvage })
       }
       this.salvages.set(name, { note: salvage, state: 'waiting' })
     }
+    if (!isComplete) return notes
     return [...notes, ...this.missing(node, salvages), ...this.closings(node, disk)]
   }
 
@@ -123,6 +134,16 @@ export class ForkBooks {
     return this.salvages.get(`${node}/${name}`)?.note
   }
 
+  /** Where it is noted, durably, that all of the salvage is in the log; in this reign. */
+  takenAt(node: NodeId, name: string): number | undefined {
+    return this.salvages.get(`${node}/${name}`)?.takenAt
+  }
+
+  notedTaken(node: NodeId, name: string, sequence: number): void {
+    const known = this.salvages.get(`${node}/${name}`)
+    if (known) known.takenAt = sequence
+  }
+
   taken(node: NodeId, name: string): ForkNote {
     const known = this.salvages.get(`${node}/${name}`)
     if (known) known.state = 'taken'
@@ -132,12 +153,14 @@ export class ForkBooks {
   /** Reports on that node's reigns about which nothing more can come from it. */
   private closings(node: NodeId, disk: string): ForkNote[] {
     const notes: ForkNote[] = []
-    for (const report of this.open()) {
+    const givenUp = this.givenUp(disk)
+    for (const report of [...this.open(), ...givenUp]) {
       const { epoch } = report
-      if (report.node !== node || this.closed.has(epoch)) continue
+      const closed = givenUp.includes(report) ? this.closedAfterAll : this.closed
+      if (report.node !== node || closed.has(epoch)) continue
       const salvages = this.salvagesOf(epoch)
       if (salvages.some(({ state }) => state === 'waiting')) continue
-      this.closed.add(epoch)
+      closed.add(epoch)
       notes.push(closing(report, disk, salvages, () => this.lostOf(report)))
     }
     return notes
@@ -164,13 +187,23 @@ export class ForkBooks {
     return [...reports.filter(({ outcome }) => outcome === null), ...own]
   }
 
+  /** Reports that were given up, on reigns with that disk, whose writes came after all. */
+  private givenUp(disk: string): ForkOpening[] {
+    return this.options.store.reports().filter((report) =>
+      (report.outcome === 'lost' || report.outcome === 'dismissed') && report.disk === disk
+      && report.salvages.some(({ state }) => state === 'taken')
+      && report.salvages.every(({ state }) => state !== 'gone'))
+  }
+
   /** The note could not be logged: it is news again. */
   unlogged(note: ForkNote): void {
     if (note.note === 'opened') this.openings.delete(note.opening.epoch)
     else if (note.note === 'salvaged') {
       this.salvages.delete(`${note.salvage.node}/${note.salvage.name}`)
-    } else if (note.note === 'closed') this.closed.delete(note.epoch)
-    else if (note.note === 'taken' || note.note === 'gone') {
+    } else if (note.note === 'closed') {
+      this.closed.delete(note.epoch)
+      this.closedAfterAll.delete(note.epoch)
+    } else if (note.note === 'taken' || note.note === 'gone') {
       const known = this.salvages.get(`${note.node}/${note.name}`)
       if (known) known.state = 'waiting'
     }

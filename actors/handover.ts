@@ -80,7 +80,8 @@ export class Handover {
     this.isTransferring = true
     ingest.end('NOT_PRIMARY', 'the reign is being handed over')
     const epoch = Math.max(assignment.epoch, member.highestEpoch) + 1
-    const next = handedOver(assignment, epoch, to, life, member.signature())
+    const last = member.log.end.sequence
+    const next = handedOver(assignment, epoch, to, life, last, member.signature())
     const settlement = await records.settle(next, revision, () =>
       !isOver() && member.context.wire.isOpen)
     if (settlement.kind !== 'applied') {

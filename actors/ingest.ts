@@ -1,5 +1,5 @@
 import type { Window } from '../machines/commit.js'
-import type { KeyRecord, LogEntry } from '../machines/memory.js'
+import type { KeyRecord } from '../machines/memory.js'
 import type { AckLevel, Position, SpaceSettings } from '../machines/protocol.js'
 import { askerOf, isForAnotherReign, levelOf, originOf } from './answers.js'
 import type { Asker, Publish } from './answers.js'
@@ -7,6 +7,7 @@ import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import { FlowMeter } from './flow.js'
 import type { Lease } from './lease.js'
 import type { Overlay } from './overlay.js'
+import { PendingView } from './pendingView.js'
 import type {
   AcceptedRequest, BusMessage, ClientCodec, Clock, ErrorAnswer, ErrorCode, Frame, FrameCodec,
   SpaceStore, Telemetry, WriteAnswer,
@@ -14,7 +15,7 @@ import type {
 import { Replies } from './replies.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceLog } from './spaceLog.js'
-import { entriesOf, expectedEntries, Waiting, type OpenBatch } from './waiting.js'
+import { entriesOf, Waiting, type OpenBatch } from './waiting.js'
 
 export interface IngestOptions {
   readonly space: string
@@ -47,6 +48,8 @@ export interface IngestOptions {
   readonly lastTimestamp: number
   /** A request that was logged under an earlier epoch first, as it is to be logged now. */
   readonly reconcile: (request: AcceptedRequest, origin: Position) => Reconciled
+  /** Of so many operations up to that origin, those that lie in the quarantine. */
+  readonly losersAt: (origin: Position, count: number) => number
 }
 
 /** To be logged so; it has come already, there; or why it is not taken. */
@@ -74,11 +77,14 @@ export class Ingest implements FlushSource {
   /** Keys in the open batches and in the flush under way: not yet in the overlay. */
   private readonly youngKeys = new Map<string, KeyRecord>()
   private readonly replies: Replies
+  private readonly view: PendingView
 
   constructor(private readonly options: IngestOptions) {
     this.lastTimestamp = options.lastTimestamp
     this.clockAtEnd = { ...options.clockAtEnd }
     this.replies = new Replies(options)
+    this.view = new PendingView(options.clock, options.epoch, () =>
+      [...this.flushing, ...this.open].flatMap((batch) => batch.requests))
   }
 
   /** From now on writes get this error; null: they are taken. */
@@ -117,6 +123,7 @@ export class Ingest implements FlushSource {
   /** Numbers are promised in order: what was buffered behind a failed flush fails with it. */
   flushFailed(): void {
     this.replies.isDiskFailing = true
+    this.view.drop()
     const left = this.open
     this.open = []
     this.openEntries = 0
@@ -174,9 +181,8 @@ export class Ingest implements FlushSource {
   }
 
   /** What has been taken and is not yet in the overlay, as it is expected to be numbered. */
-  pendingEntries(): LogEntry[] {
-    return [...this.flushing, ...this.open].flatMap((batch) =>
-      batch.requests.flatMap((request) => expectedEntries(request, this.options.epoch)))
+  pending(): Overlay {
+    return this.view.pending()
   }
 
   /** Sequence of the next entry that is taken. */
@@ -205,7 +211,8 @@ export class Ingest implements FlushSource {
     const { options, replies } = this
     const known = request.key === null ? undefined : this.knownKey(request.key)
     if (known) {
-      replies.repeated(known, level, asker)
+      const lost = origin ? options.losersAt(origin, known.count) : 0
+      replies.repeated(known, level, asker, lost)
       return
     }
     if (level === 'committed' && options.inSyncCount() < options.spaceSettings().minInSync) {
@@ -226,7 +233,10 @@ export class Ingest implements FlushSource {
     // What this reign logged itself is no fork's: its key would have been known.
     if (!origin || origin.epoch === options.epoch) return this.append(request, level, asker)
     const reconciled = options.reconcile(request, origin)
-    if (reconciled.kind === 'known') replies.repeated(reconciled.record, level, asker)
+    if (reconciled.kind === 'known') {
+      const lost = options.losersAt(origin, reconciled.record.count)
+      replies.repeated(reconciled.record, level, asker, lost)
+    }
     else if (reconciled.kind === 'decided') this.append(reconciled.request, level, asker)
     else replies.fail(asker, reconciled.code, reconciled.message, 200)
   }
@@ -245,6 +255,7 @@ export class Ingest implements FlushSource {
     const last = options.log.end.sequence + this.openEntries
     const waiting = new Waiting(asker, level, request, count, last, timestamp, now)
     batch.requests.push(waiting)
+    this.view.taken(waiting)
     if (request.key !== null) {
       this.youngKeys.set(request.key, { epoch: options.epoch, sequence: last, count, timestamp })
     }
@@ -304,6 +315,7 @@ export class Ingest implements FlushSource {
   }
 
   private unwritten(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
+    this.view.drop()
     this.flushingBytes -= frame.bytes.length
     this.flushing.delete(batch)
     const { component } = this.options
@@ -328,6 +340,7 @@ export class Ingest implements FlushSource {
     const entries = entriesOf(batch, frame, component, clockBefore)
     for (const { key } of batch.requests) if (key !== null) this.youngKeys.delete(key)
     overlay.add(entries, frame.bytes.length)
+    this.view.durable(frame.last)
     telemetry.count('writes', entries.length)
     for (const waiting of batch.requests) this.replies.durable(waiting)
     const ms = clock.monotonicMs() - batch.openedAtMs
@@ -354,6 +367,7 @@ export class Ingest implements FlushSource {
 
   /** Once per heartbeat: who waited too long is told that the level is unknown. */
   expire(): void {
+    this.view.tick()
     this.replies.expire([...this.open, ...this.flushing].flatMap((batch) => batch.requests))
   }
 
@@ -361,6 +375,7 @@ export class Ingest implements FlushSource {
   end(code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string): void {
     if (this.replies.isOver) return
     const unflushed = this.open.flatMap((batch) => batch.requests)
+    this.view.drop()
     this.open = []
     this.openEntries = 0
     this.youngKeys.clear()

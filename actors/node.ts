@@ -184,10 +184,7 @@ export class NodeActor {
       ports: all, settings, self, wire, peers, records, commits,
       fatal: (error) => this.fatal(error),
     }
-    const salvages = new Map<string, number>()
-    for (const { header: { space } } of await recovered.salvages.list()) {
-      salvages.set(space, (salvages.get(space) ?? 0) + 1)
-    }
+    const salvages = await recovered.salvages.names()
     this.directory = new Spaces(this.context, this.spaces, salvages)
     const report = recovered.journal.recovery
     for (const damaged of report.damaged) {

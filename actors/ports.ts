@@ -347,8 +347,14 @@ export interface SalvageHeader {
   readonly savedAtMs: number
 }
 export interface SalvageFiles {
-  /** Returns the name once file and directory are fsynced. */
+  /**
+   * Returns the name once file and directory are fsynced. It begins with the space, a dot, the
+   * first 8 characters of the uuid, and a dot.
+   */
   save(header: SalvageHeader, frames: AsyncIterable<readonly Frame[]>): Promise<string>
+  /** Of all files there are, whether they can be read or not. */
+  names(): Promise<string[]>
+  /** Those whose header can be read; the others are logged. */
   list(): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]>
   read(name: string): Promise<{ header: SalvageHeader; frames: Frame[] }>
   /** Durable when it resolves; a file that is gone already is no error. */

@@ -16,6 +16,7 @@ import { commitNoticeMs } from './member.js'
 import type { Member } from './member.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
 import { RecordChanges } from './recordChanges.js'
+import type { SettingsChange } from './recordChanges.js'
 import { alertOpening, ReconcileService } from './reconcileService.js'
 import { Reconciler } from './reconciler.js'
 import { WriteGate } from './writeGate.js'
@@ -83,6 +84,7 @@ export class PrimaryRole {
       clockAtEnd: started.clock, component: started.component,
       lastTimestamp: member.lastTimestamp,
       reconcile: (request, origin) => this.reconciler.fromClient(request, origin),
+      losersAt: (origin, count) => this.reconciler.losersAt(origin, count),
     })
     this.reconciler = new Reconciler({
       member, epoch, ingest: this.ingest, openings: started.forks, openedAtMs: started.timestamp,
@@ -199,9 +201,9 @@ export class PrimaryRole {
     this.actor?.send(reason === null ? { type: 'journalHealed' } : { type: 'journalFull', reason })
   }
 
-  /** Resolves when the record has them; false: the reign ended first, or changes nothing now. */
-  async changeSettings(settings: SpaceSettings): Promise<boolean> {
-    return await this.changes.ask(settings)
+  /** Resolves with what the record has then; rejects with AdminRefusal. */
+  async changeSettings(change: SettingsChange): Promise<SpaceSettings> {
+    return await this.changes.ask(change)
   }
 
   onAckMessage(message: Ack | Nack): void {

@@ -1,11 +1,13 @@
-import { claimed, endedReigns, opened, withInSync } from '../machines/assignments.js'
+import {
+  claimed, endedReigns, opened, unbounded, withInSync,
+} from '../machines/assignments.js'
 import { isInSync } from '../machines/candidates.js'
 import { promotionMachine } from '../machines/promotion.js'
 import type {
   PromotionEffect, PromotionEvent,
 } from '../machines/promotion.js'
 import type {
-  Assignment, AssignmentAt, NodeId, SurveyAnswer, Vacancy,
+  Assignment, AssignmentAt, NodeId, Position, SurveyAnswer, Vacancy,
 } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
@@ -244,8 +246,10 @@ export class PromotionRole {
     const reported = new Set(member.store.reports().map((report) => report.epoch))
     const { log } = member
     const claim = { epoch, node: primary.node, disk: primary.disk, start: log.end }
-    const ended = endedReigns(assignment, claim, reported, ({ epoch: of, sequence }) =>
+    const reigns = endedReigns(assignment, claim, reported, ({ epoch: of, sequence }) =>
       sequence <= log.commitSequence && log.epochAt(sequence) === of)
+    // In sync by a record that is the present one: else what is safe may be missing here.
+    const ended = forced || this.isRecordLost ? unbounded(reigns) : reigns
     const next = claimed(assignment, epoch, primary, inSync, forced, ended, member.signature())
     member.sawEpoch(epoch)
     member.reigningEpoch = epoch
@@ -341,7 +345,9 @@ export class PromotionRole {
     }
     member.lease = lease
     const { start } = member.started!
-    const next = opened(record.assignment, start, member.signature())
+    const holds = ({ epoch, sequence }: Position) =>
+      sequence <= start.sequence && member.log.epochAt(sequence) === epoch
+    const next = opened(record.assignment, start, holds, member.signature())
     const settlement = await records.settle(next, record.revision, () =>
       this.wanted() && !lease.lapsed)
     if (!lease.valid()) {

@@ -1,11 +1,12 @@
 import type { ForkNote } from '../machines/books.js'
 import { startsOf } from '../machines/lineage.js'
+import type { Starts } from '../machines/lineage.js'
 import type {
   Position, ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
 } from '../machines/protocol.js'
 import type { Ingest } from './ingest.js'
 import type { Member } from './member.js'
-import type { AcceptedRequest } from './ports.js'
+import type { AcceptedRequest, ErrorAnswer, WriteAnswer } from './ports.js'
 import type { Reconciler } from './reconciler.js'
 
 /** Live writes come first: slices wait while this much is being written. */
@@ -37,10 +38,15 @@ type Group = readonly SalvagedWrite[]
 
 /** The primary's answers to members that bring salvages home (`reconciliation` on their side). */
 export class ReconcileService {
-  /** Highest sequence that this reign logged about forks: the store's books lag behind it. */
-  private loggedUpTo = 0
+  /**
+   * The store's books lag behind what the log says of forks: highest sequence that this reign
+   * logged of it, or that earlier ones may have.
+   */
+  private loggedUpTo: number
 
-  constructor(private readonly options: ReconcileServiceOptions) {}
+  constructor(private readonly options: ReconcileServiceOptions) {
+    this.loggedUpTo = options.member.log.end.sequence
+  }
 
   onMessage(message: ReconcileMessage, answer: (answer: ReconcileAnswer) => void): void {
     const { member, epoch, busy, isAutomatic } = this.options
@@ -66,55 +72,91 @@ export class ReconcileService {
     return isBusy ? 'live writes come first' : null
   }
 
-  private onOffer({ node, disk, salvages }: SalvageOffer, told: Told): void {
+  private onOffer({ node, disk, salvages, isComplete }: SalvageOffer, told: Told): void {
     const { reconciler: { books }, member: { store } } = this.options
     // A report is closed by its counts: they must have come that far.
     if (store.applied.sequence < this.loggedUpTo) {
       return told('busy', 0, busyPauseMs, 'what came home is not yet committed')
     }
-    this.logNotes(books.offered(node, disk, salvages))
-    // Noted again by the next reign, should this one end before it is durable.
-    told('taken', 0, 0, '')
+    const work = new NoteWork(this.options.ingest, (sequence, failure) => {
+      if (failure === null) told('taken', sequence, 0, '')
+      else told('busy', 0, busyPauseMs, failure)
+    })
+    for (const note of books.offered(node, disk, salvages, isComplete)) this.logNote(work, note)
+    work.end()
+  }
+
+  private logNote(work: NoteWork, note: ForkNote): void {
+    const { reconciler } = this.options
+    work.log(reconciler.noted(note), (answer) => {
+      if (answer.ok) this.alertNote(note)
+      else this.notLogged(note, answer)
+    })
+  }
+
+  /** What is not taken is news again; what may stand is not. */
+  private notLogged(note: ForkNote, { outcome }: ErrorAnswer): void {
+    if (outcome === 'notTaken') this.options.reconciler.books.unlogged(note)
   }
 
   private onSlice(slice: SalvageSlice, told: Told): void {
-    const { reconciler, ingest, member: { context: { ports: { clock } } } } = this.options
-    const note = reconciler.books.salvage(slice.node, slice.salvage)
+    const { reconciler, ingest, member: { log, context: { ports: { clock } } } } = this.options
+    const { books } = reconciler
+    const note = books.salvage(slice.node, slice.salvage)
     if (!note) return told('refused', 0, 0, `${slice.salvage} was not offered in this reign`)
     const begunMs = clock.monotonicMs()
-    const starts = startsOf(note.spans, note.common)
-    const work = new SliceWork(ingest, (sequence, failure) => {
+    const work = new NoteWork(ingest, (sequence, failure) => {
       const pauseMs = Math.min(pauseMsMax, (clock.monotonicMs() - begunMs) * pauseFactor)
       this.loggedUpTo = Math.max(this.loggedUpTo, sequence)
-      if (failure === null) told('taken', sequence, Math.ceil(pauseMs), '')
-      else told('busy', 0, busyPauseMs, failure)
+      // Some of it may have come a moment ago, and not yet be durable: a flush may fail.
+      const isDurable = sequence <= log.durable.sequence
+      if (failure === null && isDurable) told('taken', sequence, Math.ceil(pauseMs), '')
+      else told('busy', 0, busyPauseMs, failure ?? 'what has come is not yet durable')
     })
+    this.logWrites(slice.writes, startsOf(note.spans, note.common), work)
+    if (slice.isLast && !work.hasFailed) {
+      const noted = books.takenAt(slice.node, slice.salvage)
+      if (noted !== undefined) work.reach(noted)
+      else this.logTaken(slice, work)
+    }
+    work.end()
+  }
+
+  private logTaken({ node, salvage }: SalvageSlice, work: NoteWork): void {
+    const { reconciler, reconciler: { books } } = this.options
+    const taken = books.taken(node, salvage)
+    work.log(reconciler.noted(taken), (answer) => {
+      if (answer.ok) books.notedTaken(node, salvage, answer.sequence)
+      else books.unlogged(taken)
+    })
+  }
+
+  private logWrites(writes: readonly SalvagedWrite[], starts: Starts, work: NoteWork): void {
+    const { reconciler } = this.options
     const resent: ResentWrite[] = []
-    for (const group of groupsOf(slice.writes)) {
+    let quarantined = 0
+    for (const group of groupsOf(writes)) {
       const known = this.known(group, resent)
       if (known) {
         this.noteCopies(group, known.now, resent)
         work.reach(known.upTo)
         continue
       }
-      const [first] = group
-      const request = reconciler.decideAll(group, 'salvage', first!.writeId, starts)
+      const request = reconciler.decideAll(group, 'salvage', group[0]!.writeId, starts)
       if (!request) {
         work.fail('the quarantine is full: engram quarantine list tells what it holds')
         break
       }
-      this.alertQuarantined(request)
+      quarantined += losersOf(request)
       work.log(request)
       this.noteCopies(group, group.map(({ origin }) => origin), resent)
     }
     if (resent.length > 0) {
       work.log(reconciler.noted({ type: 'ForkNote', note: 'resent', writes: resent }))
     }
-    if (slice.isLast && !work.hasFailed) {
-      const taken = reconciler.books.taken(slice.node, slice.salvage)
-      work.log(reconciler.noted(taken), () => reconciler.books.unlogged(taken))
-    }
-    work.end()
+    if (quarantined === 0) return
+    this.options.alert('quarantined', { writes: quarantined },
+      `${quarantined} write(s) lost against concurrent ones, and are kept in the quarantine`)
   }
 
   /** What this log has of the writes of the group; null: they have not come. */
@@ -151,24 +193,6 @@ export class ReconcileService {
     })
   }
 
-  private alertQuarantined({ reconciliations = [] }: AcceptedRequest): void {
-    const lost = reconciliations.filter(({ outcome, displaces }) =>
-      outcome === 'quarantined' || displaces !== 'nothing').length
-    if (lost === 0) return
-    this.options.alert('quarantined', { writes: lost },
-      `${lost} write(s) lost against concurrent ones, and are kept in the quarantine`)
-  }
-
-  private logNotes(notes: readonly ForkNote[]): void {
-    const { ingest, reconciler } = this.options
-    for (const note of notes) {
-      ingest.log(reconciler.noted(note), 'durable', (answer) => {
-        if (answer.ok) this.alertNote(note)
-        else reconciler.books.unlogged(note)
-      })
-    }
-  }
-
   private alertNote(note: ForkNote): void {
     if (note.note === 'closed') {
       const { epoch, outcome, lost, reason } = note
@@ -189,7 +213,7 @@ export class ReconcileService {
           if (!('operations' in what)) this.alertNote(what)
           return resolve(answer.sequence)
         }
-        if (!('operations' in what)) reconciler.books.unlogged(what)
+        if (!('operations' in what)) this.notLogged(what, answer)
         reject(new Error(`${answer.code}: ${answer.message}`))
       })
     })
@@ -202,8 +226,8 @@ type Told = (
 
 type ResentWrite = (ForkNote & { note: 'resent' })['writes'][number]
 
-/** What is logged for one slice: over when all of it is durable, or some of it cannot be. */
-class SliceWork {
+/** What is logged for one message: over when all of it is durable, or some of it cannot be. */
+class NoteWork {
   private open = 1
   private sequence = 0
   private failure: string | null = null
@@ -226,14 +250,15 @@ class SliceWork {
     this.failure ??= reason
   }
 
-  log(request: AcceptedRequest, onFailed: () => void = () => undefined): void {
+  log(
+    request: AcceptedRequest,
+    onAnswer: (answer: WriteAnswer | ErrorAnswer) => void = () => undefined,
+  ): void {
     this.open += 1
     this.ingest.log(request, 'durable', (answer) => {
       if (answer.ok) this.reach(answer.sequence)
-      else {
-        this.fail(`${answer.code}: ${answer.message}`)
-        onFailed()
-      }
+      else this.fail(`${answer.code}: ${answer.message}`)
+      onAnswer(answer)
       this.end()
     })
   }
@@ -242,6 +267,12 @@ class SliceWork {
     this.open -= 1
     if (this.open === 0) this.onOver(this.sequence, this.failure)
   }
+}
+
+/** Writes that go into the quarantine with the request. */
+function losersOf({ reconciliations = [] }: AcceptedRequest): number {
+  return reconciliations.filter(({ outcome, displaces }) =>
+    outcome === 'quarantined' || displaces !== 'nothing').length
 }
 
 function groupsOf(writes: readonly SalvagedWrite[]): Group[] {

@@ -10,7 +10,6 @@ import type { NodeId, Position } from '../machines/protocol.js'
 import { ForkBooks } from './forkBooks.js'
 import type { Ingest, Reconciled } from './ingest.js'
 import type { Member } from './member.js'
-import { Overlay } from './overlay.js'
 import type { OverlayView } from './overlayView.js'
 import type { AcceptedRequest } from './ports.js'
 
@@ -30,12 +29,24 @@ export interface ComingWrite {
   readonly timestamp: number | null
 }
 
+interface Decided {
+  readonly operation: Operation
+  readonly encoded: Uint8Array
+  readonly reconciliation: Reconciliation
+  readonly met: Meeting['met']
+}
+
+/** What a deployment's rule may add to one request, encoded: a frame has to hold it. */
+const mergedBytesMax = 128 * 1024
+
 /**
  * The primary's judgement of writes that were logged under an earlier epoch, in a log that did not
  * survive: whether they have come, what they meet here, what is logged. One per reign.
  */
 export class Reconciler {
   readonly books: ForkBooks
+  /** What was decided and is not yet applied: so many go into the quarantine, up to which entry. */
+  private readonly losers: { readonly last: number; readonly count: number }[] = []
 
   constructor(private readonly options: ReconcilerOptions) {
     const { member: { store, log }, openings, openedAtMs } = options
@@ -60,20 +71,29 @@ export class Reconciler {
           + `${operations.length} operations`,
       }
     }
-    const view = this.view()
-    const known = view.origin(last.epoch, last.sequence)
-    const isHere = this.options.member.log.epochAt(last.sequence) === last.epoch
-    if (known || isHere) {
-      const { now } = known ?? { now: last }
-      return { kind: 'known', record: { ...now, count: operations.length, timestamp: 0 } }
-    }
     const node = this.books.holderOf(last.epoch)
     const writes = operations.map((operation, index): ComingWrite => ({
       operation, origin: { epoch: last.epoch, sequence: first + index, node }, timestamp: null,
     }))
-    const decided = this.decideAll(writes, 'client', request.key, () => undefined)
+    // Some may have come with a slice of a salvage, which knows no requests without a key.
+    const missing = writes.filter(({ origin: { sequence } }) =>
+      !this.placeOf(last.epoch, sequence))
+    if (missing.length === 0) {
+      const now = this.placeOf(last.epoch, last.sequence)!
+      return { kind: 'known', record: { ...now, count: operations.length, timestamp: 0 } }
+    }
+    const decided = this.decideAll(missing, 'client', request.key, () => undefined)
     if (decided) return { kind: 'decided', request: decided }
     return { kind: 'refused', code: 'OVERLOADED', message: 'the quarantine is full' }
+  }
+
+  /** Of so many operations up to that origin, those that have come and lie in the quarantine. */
+  losersAt({ epoch, sequence }: Position, count: number): number {
+    let lost = 0
+    for (let at = sequence; at > Math.max(0, sequence - count); at -= 1) {
+      if (this.origin(epoch, at)?.outcome === 'quarantined') lost += 1
+    }
+    return lost
   }
 
   /**
@@ -85,37 +105,62 @@ export class Reconciler {
     writes: readonly ComingWrite[], via: Reconciliation['via'], key: string | null,
     startsOfFork: Starts,
   ): AcceptedRequest | null {
-    const { books, options: { member, epoch, ingest } } = this
-    const { frames, clock } = member.context.ports
-    const scratch = this.pending()
-    const view = scratch.view(member.overlay.view(member.store))
-    const starts: Starts = (of) => startsOfFork(of) ?? books.startOf(of)
-    const operations: Operation[] = []
-    const encoded: Uint8Array[] = []
-    const reconciliations: Reconciliation[] = []
-    let sequence = ingest.nextSequence
-    for (const { operation, origin, timestamp } of writes) {
-      const when = timestamp ?? books.noLaterThan(origin.epoch)
-      const meeting = new Meeting(
-        relationTo(origin, books.sharedWith(origin, starts), starts))
-      const { operation: result, ...decision } = decide(
-        { operation, origin, timestamp: when }, view, meeting.relation, this.rule)
-      if (decision.outcome === 'quarantined' || decision.displaces !== 'nothing') {
-        if (member.store.quarantineCount >= quarantineMax) return null
+    const { ingest, member: { context: { ports: { frames } } } } = this.options
+    const pending = ingest.pending()
+    const from = ingest.nextSequence
+    const decided: Decided[] = []
+    let mergedBytes = 0
+    try {
+      for (const write of writes) {
+        let one = this.decideOne(write, via, startsOfFork, this.rule)
+        let encoded = frames.encodeEntry(one.operation, one.reconciliation)
+        if (one.operation !== write.operation) mergedBytes += encoded.length
+        if (mergedBytes > mergedBytesMax) {
+          // What a rule makes of many may not fit one request: then what stands stays.
+          one = this.decideOne(write, via, startsOfFork, () => 'standing')
+          encoded = frames.encodeEntry(one.operation, one.reconciliation)
+        }
+        const sequence = from + decided.length
+        decided.push({ ...one, encoded })
+        pending.add([this.entryOf(one, sequence, key)], 0)
       }
-      const reconciliation: Reconciliation = { origin, timestamp: when, via, ...decision }
-      const entry: LogEntry = {
-        sequence, epoch, timestamp: clock.wallMs(), vectorClock: {}, writeId: key,
-        operation: result, reconciliation,
-      }
-      scratch.add([entry], 0)
-      sequence += 1
-      operations.push(result)
-      encoded.push(frames.encodeEntry(result, reconciliation))
-      reconciliations.push(reconciliation)
-      this.tell(reconciliation, meeting.met)
+    } finally {
+      pending.dropAbove(from - 1)
     }
-    return { operations, encoded, key, reconciliations }
+    const losers = decided.filter(({ reconciliation: { outcome, displaces } }) =>
+      outcome === 'quarantined' || displaces !== 'nothing').length
+    if (losers > 0 && this.quarantined() + losers > quarantineMax) return null
+    if (losers > 0) this.losers.push({ last: from + decided.length - 1, count: losers })
+    for (const { reconciliation, met } of decided) this.tell(reconciliation, met)
+    return {
+      operations: decided.map(({ operation }) => operation),
+      encoded: decided.map(({ encoded }) => encoded),
+      key, reconciliations: decided.map(({ reconciliation }) => reconciliation),
+    }
+  }
+
+  private decideOne(
+    { operation, origin, timestamp: told }: ComingWrite, via: Reconciliation['via'],
+    startsOfFork: Starts, rule: MergeRule,
+  ): Omit<Decided, 'encoded'> {
+    const { books } = this
+    const starts: Starts = (of) => startsOfFork(of) ?? books.startOf(of)
+    const timestamp = told ?? books.noLaterThan(origin.epoch)
+    const meeting = new Meeting(relationTo(origin, books.sharedWith(origin, starts), starts))
+    const { operation: result, ...decision } = decide(
+      { operation, origin, timestamp }, this.view(), meeting.relation, rule)
+    return {
+      operation: result, reconciliation: { origin, timestamp, via, ...decision },
+      met: meeting.met,
+    }
+  }
+
+  private entryOf(
+    { operation, reconciliation }: Omit<Decided, 'encoded'>, sequence: number, key: string | null,
+  ): LogEntry {
+    const { epoch, member } = this.options
+    const timestamp = member.context.ports.clock.wallMs()
+    return { sequence, epoch, timestamp, vectorClock: {}, writeId: key, operation, reconciliation }
   }
 
   /** What became of the write that was logged first there, what is pending included. */
@@ -123,15 +168,23 @@ export class Reconciler {
     return this.view().origin(epoch, sequence)
   }
 
-  private pending(): Overlay {
-    const scratch = new Overlay()
-    scratch.add(this.options.ingest.pendingEntries(), 0)
-    return scratch
+  /** Where the write that was logged first there is now, if it has come or never went. */
+  private placeOf(epoch: number, sequence: number): Position | undefined {
+    const record = this.origin(epoch, sequence)
+    if (record) return record.now
+    return this.options.member.log.epochAt(sequence) === epoch ? { epoch, sequence } : undefined
   }
 
   private view(): OverlayView {
-    const { member } = this.options
-    return this.pending().view(member.overlay.view(member.store))
+    const { member, ingest } = this.options
+    return ingest.pending().view(member.overlay.view(member.store))
+  }
+
+  /** In the quarantine, or on the way there. */
+  private quarantined(): number {
+    const { store } = this.options.member
+    while (this.losers[0] && this.losers[0].last <= store.applied.sequence) this.losers.shift()
+    return this.losers.reduce((sum, { count }) => sum + count, store.quarantineCount)
   }
 
   /** Each outcome is counted, and the debug log says who met whom. */

@@ -1,4 +1,3 @@
-import type { SalvageNote } from '../machines/books.js'
 import { reconciliationMachine } from '../machines/reconciliation.js'
 import type { ReconciliationEffect } from '../machines/reconciliation.js'
 import type { NodeId, ReconcileAnswer, ReconcileMessage } from '../machines/protocol.js'
@@ -7,19 +6,13 @@ import { subjects } from '../machines/subjects.js'
 import { sendAlert } from './alerts.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import type { Member } from './member.js'
-import { Salvage, unreadNote } from './salvage.js'
+import type { Slice } from './salvage.js'
+import { Salvages } from './salvages.js'
 
 /** A request waits this long for its answer, ms: writes have to become durable. */
 const requestMs = 2000
-/** Salvages of one offer: the others follow when these are taken. */
-const offeredMax = 128
 /** After a request without an answer. */
 const retryMs = 300
-
-interface Unusable {
-  readonly why: string
-  readonly note: SalvageNote
-}
 
 /**
  * A member that has salvages of a space, or whose reign an open fork report is about: brings what
@@ -27,9 +20,13 @@ interface Unusable {
  */
 export class ReconciliationRole {
   private actor: HostedActor<typeof reconciliationMachine> | null = null
-  private salvages = new Map<string, Salvage>()
-  /** Why they cannot be read, and what their headers tell. */
-  private readonly unusable = new Map<string, Unusable>()
+  private readonly salvages: Salvages
+  /** Number of the request that is being prepared or waits for its answer; 0: none. */
+  private requested = 0
+  /** The state, as the chart told it last. */
+  private at = 'waiting'
+  /** What the last alert said: it is not said again. */
+  private alerted = ''
   private awaited: { readonly epoch: number; readonly sequence: number } | null = null
   private isOver = false
 
@@ -38,7 +35,9 @@ export class ReconciliationRole {
     private readonly member: Member,
     private readonly reign: () => { readonly primary: NodeId; readonly epoch: number } | null,
     private readonly onOver: () => void,
-  ) {}
+  ) {
+    this.salvages = new Salvages(member)
+  }
 
   spec(): ActorSpec<typeof reconciliationMachine> {
     const { space, self, context } = this.member
@@ -68,13 +67,13 @@ export class ReconciliationRole {
   }
 
   reignLeft(reason: string): void {
-    this.awaited = null
     this.actor?.send({ type: 'reignLeft', reason })
   }
 
   /** An operator wants the salvages to be taken, whatever the settings say. */
   order(): void {
-    this.unusable.clear()
+    this.salvages.forgive()
+    this.alerted = ''
     this.actor?.send({ type: 'ordered' })
   }
 
@@ -95,9 +94,11 @@ export class ReconciliationRole {
   private perform(effect: ReconciliationEffect): void {
     switch (effect.type) {
       case 'offer':
-        void this.offer(effect.primary, effect.epoch, effect.number)
+        this.requested = effect.number
+        void this.offer(effect)
         return
       case 'sendSlice':
+        this.requested = effect.number
         void this.sendSlice(effect)
         return
       case 'awaitCommit':
@@ -115,67 +116,62 @@ export class ReconciliationRole {
   private progressed(state: string, reason: string): void {
     const { context, space } = this.member
     context.ports.logger.info({ space, state }, `reconciliation: ${reason}`)
+    this.at = state
+    if (state !== 'settling') this.awaited = null
+    if (state !== 'merging') this.salvages.letGo()
+    if (state !== 'offering' && state !== 'merging') this.requested = 0
     const reign = state === 'waiting' ? this.reign() : null
     if (reign) this.reignJoined(reign.primary, reign.epoch)
-    if (state === 'unusable') sendAlert(context, space, 'salvageUnusable', {}, reason)
+    if (state === 'unusable') this.alert(reason)
   }
 
-  private async offer(primary: NodeId, epoch: number, number: number): Promise<void> {
-    const { member, unusable } = this
-    const { self } = member.context
+  private alert(reason: string): void {
+    const { context, space } = this.member
+    if (reason === this.alerted) return
+    this.alerted = reason
+    sendAlert(context, space, 'salvageUnusable', {}, reason)
+  }
+
+  private isCurrent(number: number): boolean {
+    return !this.isOver && this.requested === number
+  }
+
+  private async offer(
+    { primary, epoch, number }: ReconciliationEffect & { type: 'offer' },
+  ): Promise<void> {
+    const { space, uuid, context: { self } } = this.member
     try {
-      await this.open()
+      const found = await this.salvages.look(() => !this.isOver && this.requested !== 0)
+      if (!this.isCurrent(number)) return
+      const { notes, isComplete, fault } = found
       const answer = await this.ask(primary, {
-        kind: 'offer', space: member.space, uuid: member.uuid, node: self.node, disk: self.disk,
-        epoch, number,
-        // What cannot be read lies here all the same: its report must not be closed.
-        salvages: [...this.salvages.values(), ...unusable.values()].map(({ note }) => note),
+        kind: 'offer', space, uuid, node: self.node, disk: self.disk, epoch, number,
+        salvages: notes, isComplete,
       })
       if (answer.kind !== 'taken') return this.failed(answer)
-      const [salvage = null] = this.salvages.keys()
-      const [damaged] = unusable.values()
-      if (salvage === null && damaged !== undefined) {
-        this.send({ type: 'salvageUnusable', reason: damaged.why })
-        return
-      }
-      this.send({ type: 'offered', number, salvage, isAutomatic: answer.isAutomatic })
+      // Told at once: others may be held, and for long.
+      if (fault !== null) this.alert(fault)
+      const salvage = notes[0]?.name ?? null
+      if (salvage === null && fault !== null) this.unusableNow(number, fault)
+      else this.send({ type: 'offered', number, salvage, isAutomatic: answer.isAutomatic })
     } catch (error) {
       this.send({ type: 'requestFailed', number, pauseMs: retryMs, reason: String(error) })
     }
-  }
-
-  /** Reads what is new among the files of the space; one that cannot be read hides no others. */
-  private async open(): Promise<void> {
-    const { space, uuid, self, context: { ports } } = this.member
-    // The oldest: what is offered once is offered again until it is taken.
-    const found = (await ports.salvages.list())
-      .filter(({ header }) => header.space === space && header.uuid === uuid)
-      .toSorted((a, b) => a.header.savedAtMs - b.header.savedAtMs).slice(0, offeredMax)
-    const salvages = new Map<string, Salvage>()
-    const names = new Set(found.map(({ name }) => name))
-    for (const name of this.unusable.keys()) if (!names.has(name)) this.unusable.delete(name)
-    for (const { name, header } of found) {
-      if (this.unusable.has(name)) continue
-      try {
-        const known = this.salvages.get(name)
-        const read = known ? null : await ports.salvages.read(name)
-        const salvage = known ?? new Salvage(name, self, read!.header, read!.frames, ports.frames)
-        salvages.set(name, salvage)
-      } catch (error) {
-        this.unusable.set(name, { why: String(error), note: unreadNote(name, self, header) })
-      }
-    }
-    this.salvages = salvages
   }
 
   private async sendSlice(
     { primary, epoch, number, salvage: name, sent }: ReconciliationEffect & { type: 'sendSlice' },
   ): Promise<void> {
     const { space, uuid, self } = this.member
+    let slice: Slice
     try {
-      const salvage = this.salvages.get(name)
-      if (!salvage) throw new Error(`the salvage ${name} is not open`)
-      const { writes, isLast } = salvage.slice(sent)
+      slice = await this.salvages.slice(name, sent)
+    } catch (error) {
+      return this.unusableNow(number, String(error))
+    }
+    if (!this.isCurrent(number)) return
+    const { writes, isLast } = slice
+    try {
       const answer = await this.ask(primary, {
         kind: 'slice', space, uuid, node: self, epoch, number, salvage: name, writes, isLast,
       })
@@ -187,6 +183,10 @@ export class ReconciliationRole {
     } catch (error) {
       this.send({ type: 'requestFailed', number, pauseMs: retryMs, reason: String(error) })
     }
+  }
+
+  private unusableNow(number: number, reason: string): void {
+    if (this.isCurrent(number)) this.send({ type: 'salvageUnusable', reason })
   }
 
   private failed({ kind, number, reason, retryAfterMs }: ReconcileAnswer): void {
@@ -210,15 +210,12 @@ export class ReconciliationRole {
   }
 
   private async release(name: string): Promise<void> {
-    const { member } = this
-    try {
-      await member.context.ports.salvages.remove(name)
-      this.salvages.delete(name)
-      member.salvages = Math.max(0, member.salvages - 1)
-      this.send({ type: 'released' })
-    } catch (error) {
-      this.send({ type: 'salvageUnusable', reason: `${name} cannot be removed: ${String(error)}` })
-    }
+    const done = await this.salvages.remove(name).then(
+      () => ({ type: 'released' }) as const,
+      (error: unknown) => ({
+        type: 'salvageUnusable', reason: `${name} cannot be removed: ${String(error)}`,
+      }) as const)
+    if (this.at === 'releasing') this.send(done)
   }
 
   private send(event: Parameters<HostedActor<typeof reconciliationMachine>['send']>[0]): void {

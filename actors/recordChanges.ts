@@ -4,6 +4,8 @@ import type { Assignment, AssignmentAt, NodeId, SpaceSettings } from '../machine
 import type { Followers } from './followers.js'
 import type { Lease } from './lease.js'
 import type { Member } from './member.js'
+import { AdminRefusal } from './order.js'
+import { isSameSettings } from './spaceSettings.js'
 
 export interface RecordChangesOptions {
   readonly member: Member
@@ -17,13 +19,29 @@ export interface RecordChangesOptions {
   readonly onRefused: (current: AssignmentAt | null) => void
 }
 
+/** What the settings become, given what they are at its turn. Throws AdminRefusal. */
+export type SettingsChange = (present: SpaceSettings) => SpaceSettings
+
+/** An operator's order: each is carried out upon what those before it have left. */
+interface SettingsOrder {
+  readonly change: SettingsChange
+  /** Its turn has come: what it asks for may be written at any moment. */
+  isBegun: boolean
+  settled: { readonly settings: SpaceSettings } | { readonly refusal: unknown } | null
+}
+
+/** Orders that wait for their turn; one more is refused. */
+const ordersMax = 16
+
+const pollMs = 20
+
 /**
  * The changes that a reigning primary makes to its record, by compare-and-set: the in-sync set,
  * the settings of the space. Its chart sees to it that one is in flight at a time.
  */
 export class RecordChanges {
   record: AssignmentAt
-  private wanted: SpaceSettings | null = null
+  private orders: SettingsOrder[] = []
 
   constructor(private readonly options: RecordChangesOptions) {
     this.record = options.record
@@ -47,32 +65,71 @@ export class RecordChanges {
     this.alertIfAlone(inSync)
   }
 
-  /** Asks the chart for its turn; resolves with whether the record has the settings in time. */
-  async ask(settings: SpaceSettings): Promise<boolean> {
-    const { clock } = this.options.member.context.ports
-    const limit = clock.monotonicMs() + this.options.member.context.settings.ackTimeoutMs
-    this.wanted = settings
-    while (this.wanted === settings) {
-      if (this.options.isOver() || clock.monotonicMs() > limit) return false
-      this.options.send({ type: 'settingsRequested', reason: 'an operator changes the settings' })
-      await new Promise<void>((resolve) => clock.setTimeout(resolve, 20))
+  /**
+   * Asks the chart for its turn; resolves with the settings that the record has then. Rejects with
+   * AdminRefusal, also when that is not settled in time.
+   */
+  async ask(change: SettingsChange): Promise<SpaceSettings> {
+    if (this.orders.length >= ordersMax) {
+      throw new AdminRefusal('OVERLOADED',
+        `${ordersMax} changes of the settings wait for their turn`, true)
     }
-    return !this.options.isOver()
+    const { ports: { clock }, settings: { ackTimeoutMs } } = this.options.member.context
+    const limit = clock.monotonicMs() + ackTimeoutMs
+    const order: SettingsOrder = { change, isBegun: false, settled: null }
+    this.orders.push(order)
+    while (!order.settled) {
+      if (this.options.isOver() || clock.monotonicMs() > limit) return this.giveUp(order)
+      if (!order.isBegun) {
+        this.options.send({ type: 'settingsRequested', reason: 'an operator changes the settings' })
+      }
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, pollMs))
+    }
+    if ('refusal' in order.settled) throw order.settled.refusal
+    return order.settled.settings
   }
 
-  /** What was asked for last. */
+  /** What has not begun never will; what has may be written yet. */
+  private giveUp(order: SettingsOrder): never {
+    this.orders = this.orders.filter((one) => one !== order)
+    if (order.isBegun) {
+      throw new AdminRefusal('ACK_TIMEOUT',
+        'the change of the settings was not settled in time: it may come yet', true)
+    }
+    if (this.options.isOver()) {
+      throw new AdminRefusal('NOT_PRIMARY', 'the reign ended: nothing was changed', true)
+    }
+    throw new AdminRefusal('ACK_TIMEOUT', 'the settings were not changed in time', true)
+  }
+
+  /** What was asked for first. */
   async settings(): Promise<void> {
-    const { member, send, announce, alert } = this.options
-    const { wanted } = this
+    const { inSync } = this.record.assignment
+    const order = this.orders.shift()
+    if (order && !await this.carryOut(order)) return
+    this.options.send({ type: 'inSyncChanged', inSync })
+  }
+
+  /** False: the reign is over, or ends now. */
+  private async carryOut(order: SettingsOrder): Promise<boolean> {
+    const { member, announce, alert } = this.options
     const { assignment } = this.record
-    const isApplied = wanted === null
-      || await this.settle(withSettings(assignment, wanted, member.signature()))
-    if (!isApplied) return
-    if (this.wanted === wanted) this.wanted = null
-    send({ type: 'inSyncChanged', inSync: assignment.inSync })
-    if (wanted === null) return
-    announce('the settings were changed')
-    alert('settingsChanged', { settings: wanted }, 'the settings of the space were changed')
+    order.isBegun = true
+    let settings: SpaceSettings
+    try {
+      settings = order.change(assignment.settings)
+    } catch (refusal) {
+      order.settled = { refusal }
+      return true
+    }
+    if (!isSameSettings(assignment.settings, settings)) {
+      const next = withSettings(assignment, settings, member.signature())
+      if (!await this.settle(next)) return false
+      announce('the settings were changed')
+      alert('settingsChanged', { settings }, 'the settings of the space were changed')
+    }
+    order.settled = { settings }
+    return true
   }
 
   /** False: the reign is over, or ends now. */

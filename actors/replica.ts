@@ -8,7 +8,7 @@ import type { FlushItem, FlushSource } from './groupCommit.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import type { Member } from './member.js'
 import type { BusMessage, Frame } from './ports.js'
-import { framesAbove } from './salvage.js'
+import { framesAbove, namesOf } from './salvage.js'
 
 interface Session {
   readonly primary: NodeId
@@ -371,11 +371,13 @@ export class ReplicaRole implements FlushSource {
         space, uuid, node: self.node, common, end, joinedEpoch: epoch,
         savedAtMs: ports.clock.wallMs(),
       }, framesAbove(member, common.sequence))
+      // By name: who died after it was saved may have counted it already.
+      member.salvages = await ports.salvages.names().then(
+        (names) => namesOf(names, space, uuid).length, () => member.salvages + 1)
       await commits.submit({ type: 'truncate', uuid, to: common, salvage })
       overlay.dropAbove(common.sequence)
       log.truncate(common)
       member.forks += 1
-      member.salvages += 1
       const entries = end.sequence - common.sequence
       sendAlert(member.context, space, 'fork', { salvage, common, end, entries },
         `gave up a fork of ${entries} entries; it is kept in ${salvage}`)

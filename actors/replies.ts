@@ -1,4 +1,3 @@
-import type { Reconciliation } from '../machines/books.js'
 import type { Window } from '../machines/commit.js'
 import type { AckLevel } from '../machines/protocol.js'
 import type { KeyRecord } from '../machines/memory.js'
@@ -51,12 +50,12 @@ export class Replies {
   }
 
   /** A write whose key is known gets its first sequence again, once that has the level. */
-  repeated(known: KeyRecord, level: AckLevel, asker: Asker): void {
+  repeated(known: KeyRecord, level: AckLevel, asker: Asker, quarantined = 0): void {
     const { clock, telemetry, spaceSettings } = this.options
     telemetry.count('writesDuplicates')
     const { count, sequence, timestamp, epoch } = known
     const waiting = new Waiting(
-      asker, level, null, count, sequence, timestamp, clock.wallMs(), epoch)
+      asker, level, null, count, sequence, timestamp, clock.wallMs(), epoch, quarantined)
     if (level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
     } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
@@ -223,7 +222,7 @@ export class Replies {
   private answer(waiting: Waiting): void {
     if (!waiting.reply && !waiting.settle) return
     const { options } = this
-    const { last: sequence, count, level, duplicate, loggedEpoch } = waiting
+    const { last: sequence, count, level, duplicate, loggedEpoch, quarantined } = waiting
     if (this.isOver || !options.lease.valid()) {
       this.fail(waiting, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
       return
@@ -240,16 +239,11 @@ export class Replies {
       node: options.node,
       duplicate,
       ...(loggedEpoch !== undefined && { loggedEpoch }),
-      ...(waiting.reconciliations && quarantinedIn(waiting.reconciliations)),
+      ...(quarantined > 0 && { quarantined }),
     }
     this.answeredUpTo = Math.max(this.answeredUpTo, sequence)
     if (waiting.settle) return waiting.settle(answer)
     const bytes = options.clients.encodeWriteAnswer(answer, waiting.encoding)
     if (waiting.reply) options.publish(waiting.reply, bytes)
   }
-}
-
-function quarantinedIn(reconciliations: readonly Reconciliation[]): { quarantined?: number } {
-  const quarantined = reconciliations.filter(({ outcome }) => outcome === 'quarantined').length
-  return quarantined > 0 ? { quarantined } : {}
 }

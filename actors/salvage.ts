@@ -8,69 +8,105 @@ import type { Frame, FrameCodec, SalvageHeader } from './ports.js'
 /** One slice: enough to be quick, few enough for live writes to get their turn. */
 const sliceWritesMax = 128
 const sliceBytesMax = 128 * 1024
+/**
+ * A request that is larger is a slice by itself. What the gate lets pass, 1,000 writes of 400 KiB,
+ * takes some 860 KB with the longest keys and names. A message has 1,024 writes and 896 KiB.
+ */
+const requestWritesMax = 1024
+const requestBytesMax = 880 * 1024
+/** Entries looked at in one turn of the event loop, some 7 ms: heartbeats go on in between. */
+const entriesPerTurn = 2048
 
 export interface Slice {
   readonly writes: readonly SalvagedWrite[]
   readonly isLast: boolean
 }
 
-/** A salvage that is open: what it holds, slice by slice, decoded as it is needed. */
+/** A salvage that is being brought home, slice by slice, decoded as it is needed. */
 export class Salvage {
-  readonly note: SalvageNote
-  /** Writes in each frame. */
-  private readonly counts: readonly number[]
+  /** Writes in each frame, of those that were looked at: they may be passed over. */
+  private readonly counts: number[] = []
+  private decoded: { readonly index: number; readonly writes: readonly LogEntry[] } | null = null
 
+  /** `bytesOf`: what a write takes in a message. */
   constructor(
-    readonly name: string, node: NodeId, { common }: SalvageHeader,
     private readonly frames: readonly Frame[], private readonly codec: FrameCodec,
-  ) {
-    const spans: ForkSpan[] = []
-    this.counts = frames.map((frame) => {
-      const entries = codec.entries(frame)
-      const writes = entries.filter(isWrite).length
-      const before = spans.at(-1)
-      if (before?.epoch === frame.epoch) {
-        spans[spans.length - 1] =
-          { epoch: frame.epoch, last: frame.last, writes: before.writes + writes }
-      } else spans.push({ epoch: frame.epoch, last: frame.last, writes })
-      return writes
-    })
-    this.note = { name, node, common, spans }
-  }
+    private readonly bytesOf: (write: SalvagedWrite) => number,
+  ) {}
 
-  /** The writes after the first `sent` of them; those with one key are never split. */
+  /** The writes after the first `sent` of them, whole requests. Throws when one fits nowhere. */
   slice(sent: number): Slice {
     const writes: SalvagedWrite[] = []
     let bytes = 0
     let passed = 0
-    for (const [index, frame] of this.frames.entries()) {
-      const count = this.counts[index]!
-      if (passed + count <= sent) {
-        passed += count
-        continue
-      }
-      const share = frame.bytes.length / (frame.last - frame.first + 1)
-      for (const entry of this.codec.entries(frame).filter(isWrite)) {
-        passed += 1
-        if (passed <= sent) continue
-        const isFull = writes.length >= sliceWritesMax || bytes >= sliceBytesMax
-        const { writeId } = entry
-        if (isFull && (writeId === null || writes.at(-1)?.writeId !== writeId)) {
-          return { writes, isLast: false }
+    for (const index of this.frames.keys()) {
+      const count = this.counts[index] ?? this.writesOf(index).length
+      const known = Math.max(0, sent - passed)
+      passed += count
+      if (count <= known) continue
+      for (const request of requestsOf(this.writesOf(index).slice(known))) {
+        const more = request.map(writeOf)
+        const moreBytes = more.reduce((sum, write) => sum + this.bytesOf(write), 0)
+        if (more.length > requestWritesMax || moreBytes > requestBytesMax) {
+          throw new RangeError(`a request of ${more.length} writes, ${moreBytes} bytes`)
         }
-        writes.push(writeOf(entry))
-        bytes += share
+        const isOver = writes.length + more.length > sliceWritesMax
+          || bytes + moreBytes > sliceBytesMax
+        if (isOver && writes.length > 0) return { writes, isLast: false }
+        writes.push(...more)
+        bytes += moreBytes
       }
     }
     return { writes, isLast: true }
   }
+
+  private writesOf(index: number): readonly LogEntry[] {
+    if (this.decoded?.index !== index) {
+      const writes = this.codec.entries(this.frames[index]!).filter(isWrite)
+      this.decoded = { index, writes }
+      this.counts[index] = writes.length
+    }
+    return this.decoded.writes
+  }
 }
 
-/** Of a salvage that cannot be read: of its last epoch at least it holds something. */
-export function unreadNote(
-  name: string, node: NodeId, { common, end }: SalvageHeader,
-): SalvageNote {
-  return { name, node, common, spans: [{ epoch: end.epoch, last: end.sequence, writes: 1 }] }
+/** A request has one key, and lies in one frame. */
+function requestsOf(writes: readonly LogEntry[]): LogEntry[][] {
+  const requests: LogEntry[][] = []
+  for (const write of writes) {
+    const request = requests.at(-1)
+    if (request && write.writeId !== null && request[0]!.writeId === write.writeId) {
+      request.push(write)
+    } else requests.push([write])
+  }
+  return requests
+}
+
+/** What a salvage holds. `pause` gives way to what else waits for the event loop. */
+export async function noteOf(
+  name: string, node: NodeId, { common }: SalvageHeader, frames: readonly Frame[],
+  codec: FrameCodec, pause: () => Promise<void>,
+): Promise<SalvageNote> {
+  const spans: ForkSpan[] = []
+  let looked = 0
+  for (const frame of frames) {
+    const { epoch, first, last } = frame
+    const writes = codec.entries(frame).filter(isWrite).length
+    const before = spans.at(-1)
+    if (before?.epoch === epoch) {
+      spans[spans.length - 1] = { epoch, last, writes: before.writes + writes }
+    } else spans.push({ epoch, last, writes })
+    looked += last - first + 1
+    if (looked < entriesPerTurn) continue
+    looked = 0
+    await pause()
+  }
+  return { name, node, common, spans }
+}
+
+/** Those of a space on this node, whether they can be read or not. */
+export function namesOf(names: readonly string[], space: string, uuid: string): string[] {
+  return names.filter((name) => name.startsWith(`${space}.${uuid.slice(0, 8)}.`))
 }
 
 function isWrite({ operation: { type } }: LogEntry): boolean {

@@ -39,6 +39,12 @@ export function spaceSettingsOf(order: Readonly<Record<string, unknown>>): Space
   }
 }
 
+/** Whether two say the same, whatever the order of their keys: records come with another one. */
+export function isSameSettings(a: SpaceSettings, b: SpaceSettings): boolean {
+  const [one, other] = [a, b].map((settings) => JSON.stringify(spaceSettingsOf({ ...settings })))
+  return one === other
+}
+
 /** In words, for people. */
 export function showSettings(settings: SpaceSettings): string {
   const { replicas, ack, minInSync, maxLoss, whenUnderReplicated, reconcile, keys } = settings

@@ -1,6 +1,7 @@
 import type { NodeId } from '../machines/protocol.js'
 import type { NodeContext } from './context.js'
 import type { TimerHandle } from './ports.js'
+import { namesOf } from './salvage.js'
 import { SpaceActor } from './space.js'
 import { bindSpaceMachine } from './spaceBinding.js'
 
@@ -31,13 +32,13 @@ export class Spaces {
   private turn: TimerHandle | null = null
 
   /**
-   * `held`: filled here, read by the whole node. `salvages`: how many files of each space there
-   * were at the start.
+   * `held`: filled here, read by the whole node. `salvages`: names of the files there were at the
+   * start.
    */
   constructor(
     private readonly context: NodeContext,
     private readonly held: Map<string, SpaceActor>,
-    private readonly salvages: ReadonlyMap<string, number>,
+    private readonly salvages: readonly string[],
   ) {
     this.machine = bindSpaceMachine(context.ports.host, (space) => held.get(space))
   }
@@ -120,7 +121,7 @@ export class Spaces {
     if (this.held.has(name)) return
     const { uuid } = record.assignment
     const space = new SpaceActor(this.context, name, uuid, this.mayBegin)
-    space.member.salvages = this.salvages.get(name) ?? 0
+    space.member.salvages = namesOf(this.salvages, name, uuid).length
     this.held.set(name, space)
     space.start(this.machine)
   }

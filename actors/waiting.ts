@@ -32,6 +32,8 @@ export class Waiting implements Asker {
     readonly takenAtMs: number,
     /** Of what is in the log already: the epoch under which. */
     readonly loggedEpoch?: number,
+    /** Operations of it that lost against concurrent ones. */
+    readonly quarantined = request?.reconciliations ? losersOf(request.reconciliations) : 0,
   ) {
     this.reply = asker.reply
     this.encoding = asker.encoding
@@ -41,6 +43,10 @@ export class Waiting implements Asker {
     this.key = request === null ? null : request.key
     this.duplicate = request === null
   }
+}
+
+function losersOf(reconciliations: readonly Reconciliation[]): number {
+  return reconciliations.filter(({ outcome }) => outcome === 'quarantined').length
 }
 
 const none: readonly (Operation | ForkNote)[] = []

@@ -29,25 +29,19 @@ export function claimed(
 const endedMax = 64
 
 /**
- * Reigns that were open and ended without a handover, this record's among them, until a report of
- * them is committed. One that its own holder took up again, with the same disk, left no fork by
- * that; but the next one may, with its end: it is remembered until that end is committed. What is
- * committed on one disk alone may be lost with it, and the account of it must not be.
+ * Reigns that were open and ended, this record's among them, until a report of them is committed.
+ * One that its own holder took up again, with the same disk, left no fork by that; but the next
+ * one may, with its end: it is remembered until that end is committed. What is committed on one
+ * disk alone may be lost with it, and the account of it must not be.
  */
 export function endedReigns(
   record: Assignment, claim: EndedReign, reported: ReadonlySet<number>,
   isCommitted: (entry: Position) => boolean,
 ): EndedReign[] {
-  const { epoch, primary, state, members, start } = record
   const ended = [...record.ended ?? []]
-  if (primary && state === 'open') {
-    const { node } = primary
-    const disk = members.find((member) => member.node === node)?.disk ?? ''
-    // A record of a node that does not tell where its reign began.
-    ended.push({ epoch, node, disk, start: start ?? { epoch: 0, sequence: 0 } })
-  }
-  if (record.inSync.length < Math.min(2, members.length)) return ended.slice(-endedMax)
-  const ends = takenUp([...ended, claim])
+  if (record.state === 'open') ended.push(...reignOf(record))
+  if (record.inSync.length < Math.min(2, record.members.length)) return ended.slice(-endedMax)
+  const ends = knownEnds([...ended, claim])
   return ended.filter((reign) => {
     const end = ends.get(reign.epoch)
     const isKept = end !== undefined && isCommitted({ epoch: reign.epoch, sequence: end })
@@ -55,19 +49,80 @@ export function endedReigns(
   }).slice(-endedMax)
 }
 
-/** Last sequence of each reign that its holder took up again, with the same disk: all is known. */
-export function takenUp(reigns: readonly EndedReign[]): Map<number, number> {
+/** What the next reign begins with may lack what is safe: then no bound tells what is missing. */
+export function unbounded(reigns: readonly EndedReign[]): EndedReign[] {
+  return reigns.map((reign) => ({ ...reign, atMost: null }))
+}
+
+/** The reign that a record names, as it ends. */
+function reignOf(record: Assignment): EndedReign[] {
+  const { epoch, primary, members, start } = record
+  if (!primary) return []
+  const { node } = primary
+  const disk = members.find((member) => member.node === node)?.disk ?? ''
+  // A record of a node that does not tell where its reign began.
+  const begun = start ?? { epoch: 0, sequence: 0 }
+  return [{ epoch, node, disk, start: begun, atMost: boundOf(record) }]
+}
+
+/**
+ * Where nothing else is asked for, a primary that is alone in sync answers without a bound; and so
+ * it does, of two, from the moment on at which it asks the arbiter to take the other one out.
+ */
+function boundOf({ settings, inSync, members }: Assignment): number | null {
+  const { maxLoss, whenUnderReplicated = 'accept' } = settings
+  const isHeld = whenUnderReplicated !== 'accept' || inSync.length > Math.min(2, members.length)
+  return isHeld ? maxLoss?.entries ?? null : null
+}
+
+/**
+ * Last sequence of each reign of which that is known: it was handed over, or its holder took it up
+ * again, with the same disk.
+ */
+export function knownEnds(reigns: readonly EndedReign[]): Map<number, number> {
   const ends = new Map<number, number>()
-  for (const { node, disk, start } of reigns) {
-    const before = reigns.find((reign) => reign.epoch === start.epoch)
-    if (before?.node === node && before.disk === disk) ends.set(start.epoch, start.sequence)
+  for (const reign of reigns) {
+    const before = takenUpBy(reign, reigns)
+    if (before) ends.set(before.epoch, reign.start.sequence)
+    if (reign.last !== undefined) ends.set(reign.epoch, reign.last)
   }
   return ends
 }
 
-/** `start`: end of the log that the reign began on. */
-export function opened(record: Assignment, start: Position, signature: Signature): Assignment {
-  return { ...record, state: 'open', start, ...signature }
+/** The reign before, where it was the same holder's. */
+function takenUpBy(
+  { node, disk, start }: EndedReign, reigns: readonly EndedReign[],
+): EndedReign | undefined {
+  const before = reigns.find((reign) => reign.epoch === start.epoch)
+  return before?.node === node && before.disk === disk ? before : undefined
+}
+
+/**
+ * `start`: end of the log that the reign began on. A reign that was handed over, and whose whole
+ * log this one goes on with, is done with: what becomes of that log is told of this reign.
+ */
+export function opened(
+  record: Assignment, start: Position, holds: (entry: Position) => boolean, signature: Signature,
+): Assignment {
+  const { ended, ...rest } = record
+  const next: Assignment = { ...rest, state: 'open', start, ...signature }
+  return ended ? { ...next, ended: withoutHandedOver(ended, holds) } : next
+}
+
+/** What a holder had taken up again is in the log that it handed over, and goes as well. */
+function withoutHandedOver(
+  ended: readonly EndedReign[], holds: (entry: Position) => boolean,
+): EndedReign[] {
+  const done = new Set<EndedReign>()
+  for (const reign of ended.toReversed()) {
+    const { epoch, last } = reign
+    const isWhole = last !== undefined && holds({ epoch, sequence: last })
+    if (!isWhole && !done.has(reign)) continue
+    done.add(reign)
+    const before = takenUpBy(reign, ended)
+    if (before) done.add(before)
+  }
+  return ended.filter((reign) => !done.has(reign))
 }
 
 /** `diskOf`: disk that a member joined with; one that comes in may have another than before. */
@@ -89,12 +144,20 @@ export function withSettings(
   return { ...record, settings, ...signature }
 }
 
-/** A handover: the record names the target as if it had claimed the epoch itself. */
+/**
+ * A handover: the record names the target as if it had claimed the epoch itself. `last`: sequence
+ * of the last entry. The target has all up to there, and others may not: it may die before it
+ * reigns, so the reign counts as ended until somebody who has all does.
+ */
 export function handedOver(
-  record: Assignment, epoch: number, to: NodeId, life: Life, signature: Signature,
+  record: Assignment, epoch: number, to: NodeId, life: Life, last: number, signature: Signature,
 ): Assignment {
   const { incarnation, connection } = life
   const primary = { node: to, incarnation, connection }
   const { start: _, ...rest } = record
-  return { ...rest, epoch, state: 'claimed', primary, forced: false, ...signature }
+  const ended = [...record.ended ?? [], ...reignOf(record).map((reign) => ({ ...reign, last }))]
+  return {
+    ...rest, epoch, state: 'claimed', primary, forced: false, ended: ended.slice(-endedMax),
+    ...signature,
+  }
 }

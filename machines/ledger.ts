@@ -203,8 +203,11 @@ function markSalvage(
   books: Books, salvage: Pick<SalvageNote, 'name' | 'node'>, state: SalvageState,
 ): void {
   for (const report of books.reports()) {
-    if (!report.salvages.some((one) => isSame(one, salvage))) continue
-    const salvages = report.salvages.map((one) => isSame(one, salvage) ? { ...one, state } : one)
+    // What has been taken may go.
+    const isNews = (one: ForkReport['salvages'][number]): boolean =>
+      isSame(one, salvage) && (state === 'taken' || one.state === 'waiting')
+    if (!report.salvages.some(isNews)) continue
+    const salvages = report.salvages.map((one) => isNews(one) ? { ...one, state } : one)
     books.putReport({ ...report, salvages })
   }
 }
@@ -280,7 +283,10 @@ function count(books: Books, at: Position, from: Count | undefined, to: Count | 
   const counts: Partial<Record<Count, number>> = {}
   if (from !== undefined) counts[from] = report[from] - 1
   if (to !== undefined) counts[to] = report[to] + 1
-  books.putReport({ ...report, ...counts })
+  // What comes when it has been counted as lost was not.
+  const isFound = from === undefined && at.sequence <= report.lastKnown
+  const lost = isFound ? Math.max(0, report.lost - 1) : report.lost
+  books.putReport({ ...report, ...counts, lost })
 }
 
 function placeOf({ epoch, sequence }: LogEntry): Position {

@@ -46,7 +46,7 @@ export type PrimaryEffect =
   | { type: 'refuseWrites'; code: 'READ_ONLY' | 'OVERLOADED'; reason: string }
   | { type: 'acceptWrites' }
   | { type: 'changeInSync'; inSync: readonly NodeId[]; reason: string }
-  /** Those of the space, as they were asked for last. */
+  /** Those of the space, as they were asked for first. */
   | { type: 'changeSettings' }
   | { type: 'awaitHandover'; to: NodeId }
   | { type: 'transfer'; to: NodeId }

@@ -90,7 +90,10 @@ export interface Assignment {
   readonly forced: boolean
   /** End of the log that the present reign began on; from when it is opened. */
   readonly start?: Position
-  /** Open reigns that ended without a handover, until a report of each is committed. */
+  /**
+   * Open reigns that ended: until a report of each is committed; one that was handed over, until
+   * a reign with all of its log is open.
+   */
   readonly ended?: readonly EndedReign[]
   /** Tells this writing of the record from every other: "applied" is recognised by content. */
   readonly nonce: string
@@ -102,6 +105,10 @@ export interface EndedReign extends Member {
   readonly epoch: number
   /** End of the log that it began on. */
   readonly start: Position
+  /** Sequence of its last entry, of one that was handed over: it wrote no more. */
+  readonly last?: number
+  /** Most writes that it can have acknowledged above the safe sequence; null: nobody knows. */
+  readonly atMost?: number | null
 }
 
 /** An assignment with the revision at which it was read: the base of a compare-and-set. */
@@ -224,7 +231,7 @@ export interface Nack {
   readonly reason: string
 }
 
-/** A member that joined the reign, or holds it, tells which salvages it has: all, or none. */
+/** A member that joined the reign, or holds it, tells which salvages it has, if any. */
 export interface SalvageOffer {
   readonly kind: 'offer'
   readonly space: SpaceId
@@ -235,6 +242,8 @@ export interface SalvageOffer {
   /** Repeated by the answer; other answers are ignored. */
   readonly number: number
   readonly salvages: readonly SalvageNote[]
+  /** False: it has others, that cannot be read, or go into no message with these. */
+  readonly isComplete: boolean
 }
 
 /** A write of a salvage: where and when it was logged first. */

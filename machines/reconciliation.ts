@@ -1,6 +1,9 @@
 import { assign, emit, setup } from 'xstate'
 import type { NodeId, ProtocolTimes } from './protocol.js'
 
+/** What cannot be read is tried again after this long, ms: a fault of the disk may pass. */
+export const unusableMs = 60_000
+
 export interface ReconciliationInput {
   readonly space: string
   readonly self: NodeId
@@ -77,6 +80,7 @@ const machine = setup({
     patience: ({ context }) => context.times.standByMs * 10,
     pause: ({ context }) => context.pauseMs,
     recheck: ({ context }) => context.times.inSyncLagMs,
+    repair: unusableMs,
   },
   guards: {
     isAnswer: ({ context }, params: { number: number }) => params.number === context.requests,
@@ -263,7 +267,8 @@ export const reconciliationMachine = machine.createMachine({
                 actions: 'noteFailure',
               },
             ],
-            salvageUnusable: { target: '#reconciliation.unusable', actions: 'explainEvent' },
+            // Others may be readable: the next offer leaves this one out.
+            salvageUnusable: { target: '#reconciliation.offering', actions: 'explainEvent' },
           },
         },
         pausing: { after: { pause: 'sending' } },
@@ -282,10 +287,11 @@ export const reconciliationMachine = machine.createMachine({
         salvageUnusable: { target: 'unusable', actions: 'explainEvent' },
       },
     },
-    /** Somebody has to look at the file; its report stays open. */
+    /** Somebody may have to look at the file; its report stays open. */
     unusable: {
       entry: { type: 'progress', params: { state: 'unusable' } },
       on: { ordered: { target: 'offering', actions: 'rememberOrder' } },
+      after: { repair: 'offering' },
     },
     level: {
       type: 'final',

@@ -6,55 +6,13 @@ import {
 import type {
   BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
 } from '../../actors/ports.js'
+import { NatsBusMessage } from './message.js'
 
 interface PendingRequest {
   readonly subject: string
   readonly timer: NodeJS.Timeout
   resolve(message: BusMessage): void
   reject(error: Error): void
-}
-
-/**
- * A message as the bus shows it. Headers are decoded when one is asked for. `header('Status')` is
- * the status of a message without payload that the server made, e.g. 503 (as Go's client has it).
- * A header block that cannot be decoded gives '' for every name: it is not mistaken for one
- * without headers, so that a garbled idempotency key is refused rather than overlooked.
- */
-class NatsBusMessage implements BusMessage {
-  #headers: MsgHdrs | null | undefined
-  #unreadable = false
-
-  constructor(private readonly message: Msg) {}
-
-  get subject(): string {
-    return this.message.subject
-  }
-
-  get data(): Uint8Array {
-    return this.message.data
-  }
-
-  get reply(): string | undefined {
-    return this.message.reply || undefined
-  }
-
-  header(name: string): string | undefined {
-    if (this.#headers === undefined) this.#decode()
-    if (this.#unreadable) return ''
-    const block = this.#headers
-    if (!block) return undefined
-    if (block.has(name)) return block.get(name)
-    return name === 'Status' && block.code !== 0 ? String(block.code) : undefined
-  }
-
-  #decode(): void {
-    try {
-      this.#headers = this.message.headers ?? null
-    } catch {
-      this.#headers = null
-      this.#unreadable = true
-    }
-  }
 }
 
 /** One NATS connection behind the BusConnection port; made by `natsBus`. */

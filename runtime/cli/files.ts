@@ -76,7 +76,8 @@ async function salvagesIn(context: Context, directory: string): Promise<SalvageF
   checkDirectory(directory)
   const [{ createSalvageFiles }, { NodeFileSystem }] = await Promise.all(
     [import('../journal/salvage.js'), import('../fs.js')])
-  const say = (_fields: object, message: string): void => context.note(message)
+  const say = (fields: object, message: string): void =>
+    context.note('reason' in fields ? `${message}: ${String(fields.reason)}` : message)
   const logger: Logger = { debug() {}, info() {}, warn: say, error: say }
   return createSalvageFiles({
     directory: join(directory, 'salvage'), fileSystem: new NodeFileSystem(), logger,
@@ -84,9 +85,15 @@ async function salvagesIn(context: Context, directory: string): Promise<SalvageF
 }
 
 async function list(context: Context, directory: string, flags: JsonFlag): Promise<void> {
-  const salvages = await (await salvagesIn(context, directory)).list()
-  if (flags.json) return context.printJson({ salvages })
-  if (salvages.length === 0) return context.note(`no salvages in ${directory}: nothing was cut`)
+  const files = await salvagesIn(context, directory)
+  const salvages = await files.list()
+  const told = new Set(salvages.map(({ name }) => name))
+  const unreadable = (await files.names()).filter((name) => !told.has(name))
+  if (flags.json) return context.printJson({ salvages, unreadable })
+  if (salvages.length === 0) {
+    if (unreadable.length > 0) return
+    return context.note(`no salvages in ${directory}: nothing was cut`)
+  }
   context.print(table(
     ['NAME', 'SPACE', 'ENTRIES', 'SIZE', 'AFTER', 'TO', 'JOINED EPOCH', 'SAVED'],
     salvages.map(({ name, header, entries, bytes }) => [

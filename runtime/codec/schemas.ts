@@ -29,7 +29,7 @@ export const bounds = {
   sliceWrites: 1024,
   /** In 16 KiB of JSON there are not more: "a":1, */
   metadataEntries: 4096,
-  /** Reigns that ended without a handover, of which no report is committed. */
+  /** Reigns that ended, of which no report is committed. */
   ended: 64,
 }
 
@@ -147,6 +147,8 @@ const offer: z.ZodType<SalvageOffer> = z.object({
     spans: z.array(z.object({ epoch: count, last: count, writes: count })).max(bounds.epochs)
       .refine(grows, growing),
   })).max(bounds.salvages),
+  // Nodes of before offer all they have, or fail.
+  isComplete: z.boolean().default(true),
 })
 
 /** Nothing enters the log that the gate would refuse, whoever brings it. */
@@ -230,8 +232,10 @@ export const assignment: z.ZodType<Assignment> = z.object({
   }),
   forced: z.boolean(),
   start: position.optional(),
-  ended: z.array(z.object({ node: name, disk: name, epoch: count, start: position }))
-    .max(bounds.ended).optional(),
+  ended: z.array(z.object({
+    node: name, disk: name, epoch: count, start: position, last: count.exactOptional(),
+    atMost: count.nullable().exactOptional(),
+  })).max(bounds.ended).optional(),
   nonce: token.min(1),
   writer: name,
 }).superRefine((record, context) => {

@@ -50,6 +50,7 @@ export function createSalvageFiles(
   const { directory, fileSystem, logger } = options
   return {
     save: (header, frames) => save(fileSystem, directory, header, frames),
+    names: () => names(fileSystem, directory),
     list: () => list(fileSystem, directory, logger),
     read: async (name) => {
       const handle = await openSalvage(fileSystem, directory, name)
@@ -133,23 +134,29 @@ function lengthWord(length: number): Buffer {
   return word
 }
 
-/** One damaged file must not hide the others: it is logged, and left out. */
+async function names(fileSystem: FileSystem, directory: string): Promise<string[]> {
+  return (await fileSystem.list(directory)).filter((name) => NAME.test(name))
+}
+
+/** One that cannot be read must not hide the others: it is logged, and left out. */
 async function list(
   fileSystem: FileSystem, directory: string, logger: Logger,
 ): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]> {
   const found = []
-  for (const name of await fileSystem.list(directory)) {
-    if (!NAME.test(name)) continue
-    const handle = await fileSystem.open(join(directory, name), 'read')
+  for (const name of await names(fileSystem, directory)) {
     try {
-      const { header } = await readHeader(handle, name)
-      const entries = header.end.sequence - header.common.sequence
-      found.push({ name, header, bytes: await handle.size(), entries })
+      const handle = await openSalvage(fileSystem, directory, name)
+      try {
+        const { header } = await readHeader(handle, name)
+        const entries = header.end.sequence - header.common.sequence
+        found.push({ name, header, bytes: await handle.size(), entries })
+      } finally {
+        await handle.close()
+      }
     } catch (error) {
-      if (!(error instanceof SalvageDamagedError)) throw error
-      logger.error({ name, reason: error.message }, 'a salvage is damaged')
-    } finally {
-      await handle.close()
+      if (error instanceof SalvageNotFoundError) continue
+      const reason = error instanceof Error ? error.message : String(error)
+      logger.error({ name, reason }, 'a salvage cannot be read')
     }
   }
   return found

@@ -1,6 +1,6 @@
 /**
  * Folds a batch of entries into the writes of one transaction. What a batch does several times to
- * one node, edge or key is read, encoded, hashed and written once.
+ * one node or edge is read, encoded, hashed and written once.
  */
 import type { EdgeState, NodeState } from '../../actors/ports.js'
 import type { ForkReport, Version } from '../../machines/books.js'
@@ -8,12 +8,12 @@ import {
   concernsBooks, displacedEdge, displacedNode, foldBooks, isDisplacing, isEffective,
   type Displaced,
 } from '../../machines/ledger.js'
-import type { KeyRecord, LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import type { LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
 import { versionOf } from '../../machines/versions.js'
 import { BatchBooks, type Reports, type StoredRecords } from './batchBooks.js'
 import { HashSum } from './hashSum.js'
-import { KEY_RECORD_BYTES, writeKeyRecord, type SpaceHeader } from './header.js'
-import { sequenceKey, Table, textKey, tupleKey } from './keys.js'
+import type { SpaceHeader } from './header.js'
+import { Table, textKey, tupleKey } from './keys.js'
 import {
   canonicalEdge, canonicalNode, decodeEdgeState, decodeNodeState, encodeEdge, encodeNode,
   withActivation,
@@ -52,7 +52,6 @@ export class ChangeSet {
   private readonly slab: Slab
   private readonly nodes = new Map<string, TouchedNode>()
   private readonly edges = new Map<string, EdgeState>()
-  private readonly keys = new Map<string, KeyRecord>()
   private readonly hashes = new HashSum()
   private ignored: number
   private books: BatchBooks | undefined
@@ -60,7 +59,7 @@ export class ChangeSet {
   constructor(
     private readonly space: number, private readonly header: SpaceHeader,
     private readonly reports: Reports, private readonly committed: StoredRecords,
-    private readonly readKey: (key: string) => KeyRecord | undefined, count: number,
+    count: number,
   ) {
     this.slab = new Slab(Math.min(CHUNK_BYTES_MAX, 512 + count * ENTRY_BYTES))
     this.ignored = header.ignored
@@ -72,7 +71,6 @@ export class ChangeSet {
       if (entry.reconciliation === undefined) this.operation(entry, false)
       else this.reconciled(entry)
     }
-    this.idempotencyKeys(entries)
     const last = entries[entries.length - 1]!
     const puts: Buffer[] = []
     const removes: Buffer[] = []
@@ -80,18 +78,11 @@ export class ChangeSet {
     const counts = { nodes, edges }
     this.writeNodes(puts, counts)
     this.writeEdges(puts, counts)
-    for (const [key, record] of this.keys) {
-      const start = this.slab.reserve(KEY_RECORD_BYTES)
-      const end = writeKeyRecord(this.slab.bytes, record, start)
-      puts.push(textKey(this.space, Table.idempotencyKey, key), this.slab.take(start, end))
-      puts.push(sequenceKey(this.space, Table.keyOrder, record.sequence), Buffer.from(key))
-    }
     const ofBooks = this.books?.write(this.hashes, puts, removes)
     const header: SpaceHeader = {
       ...this.header, ...ofBooks,
       epoch: last.epoch, sequence: last.sequence, digest: this.hashes.addTo(digest),
       nodes: counts.nodes, edges: counts.edges, ignored: this.ignored,
-      keys: this.header.keys + this.keys.size,
     }
     const reports = this.books === undefined ? this.reports : byEpoch(this.books.reports())
     return { header, reports, puts, removes }
@@ -229,30 +220,6 @@ export class ChangeSet {
       puts.push(key, record)
       const { source, target, kind } = edge
       puts.push(tupleKey(this.space, Table.edgeByTarget, target, source, kind), record)
-    }
-  }
-
-  /**
-   * Entries of one request are consecutive and bear its key. Only the first run of a batch can
-   * continue a request that an earlier batch has begun; then the record so far ends right before.
-   */
-  private idempotencyKeys(entries: readonly LogEntry[]): void {
-    let run: { key: string; count: number } | null = null
-    for (let index = 0; index < entries.length; index += 1) {
-      const { writeId, epoch, sequence, timestamp } = entries[index]!
-      if (writeId === null) {
-        run = null
-        continue
-      }
-      if (run === null || run.key !== writeId) {
-        const begun: KeyRecord | undefined = index === 0 ? this.readKey(writeId) : undefined
-        const continued: boolean = begun !== undefined && begun.sequence === sequence - 1
-        run = { key: writeId, count: continued ? begun!.count : 0 }
-      }
-      run.count += 1
-      if (entries[index + 1]?.writeId !== writeId) {
-        this.keys.set(writeId, { epoch, sequence, count: run.count, timestamp })
-      }
     }
   }
 }

@@ -1,6 +1,3 @@
-/** Records of fixed width: a space's header, and what an idempotency key stands for. */
-import type { KeyRecord } from '../../machines/memory.js'
-
 /** What a space's one header record says; changes in the transaction of the entries it covers. */
 export interface SpaceHeader {
   readonly epoch: number
@@ -12,6 +9,8 @@ export interface SpaceHeader {
   readonly ignored: number
   /** Idempotency keys, and what is left of those that were told over two calls. */
   readonly keys: number
+  /** Those of earlier entries are forgotten. */
+  readonly keysFrom: number
   /** Fork reports that are open. */
   readonly openReports: number
   /** Writes in quarantine. */
@@ -23,7 +22,7 @@ export interface SpaceHeader {
 }
 
 export const emptyHeader: SpaceHeader = {
-  epoch: 0, sequence: 0, digest: 0n, nodes: 0, edges: 0, ignored: 0, keys: 0,
+  epoch: 0, sequence: 0, digest: 0n, nodes: 0, edges: 0, ignored: 0, keys: 0, keysFrom: 0,
   openReports: 0, quarantined: 0, strays: 0, forgotten: 0,
 }
 
@@ -31,13 +30,14 @@ const FIELD_BYTES = 8
 
 // Safe integers as doubles: exact, and without a BigInt for each.
 export function encodeHeader(header: SpaceHeader): Buffer {
-  const record = Buffer.allocUnsafeSlow(11 * FIELD_BYTES)
+  const record = Buffer.allocUnsafeSlow(12 * FIELD_BYTES)
   record.writeBigUInt64LE(header.digest, 0)
   let at = FIELD_BYTES
   const { epoch, sequence, nodes, edges, ignored, keys } = header
-  const { openReports, quarantined, strays, forgotten } = header
+  const { openReports, quarantined, strays, forgotten, keysFrom } = header
   for (const field of [
     epoch, sequence, nodes, edges, ignored, keys, openReports, quarantined, strays, forgotten,
+    keysFrom,
   ]) {
     at = record.writeDoubleLE(field, at)
   }
@@ -50,21 +50,6 @@ export function decodeHeader(record: Buffer): SpaceHeader {
     digest: record.readBigUInt64LE(0),
     epoch: field(1), sequence: field(2), nodes: field(3), edges: field(4), ignored: field(5),
     keys: field(6), openReports: field(7), quarantined: field(8), strays: field(9),
-    forgotten: field(10),
+    forgotten: field(10), keysFrom: field(11),
   }
-}
-
-export const KEY_RECORD_BYTES = 4 * FIELD_BYTES
-
-/** Writes into `record` from `at` on. */
-export function writeKeyRecord(record: Buffer, key: KeyRecord, at: number): number {
-  let end = record.writeDoubleLE(key.epoch, at)
-  end = record.writeDoubleLE(key.sequence, end)
-  end = record.writeDoubleLE(key.count, end)
-  return record.writeDoubleLE(key.timestamp, end)
-}
-
-export function decodeKeyRecord(record: Buffer): KeyRecord {
-  const field = (index: number): number => record.readDoubleLE(index * FIELD_BYTES)
-  return { epoch: field(0), sequence: field(1), count: field(2), timestamp: field(3) }
 }

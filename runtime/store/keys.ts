@@ -18,9 +18,8 @@ export const Table = {
   node: 0x4e,
   edgeBySource: 0x4f,
   edgeByTarget: 0x50,
-  idempotencyKey: 0x57,
-  /** Sequence → idempotency key, in the order of the log. */
-  keyOrder: 0x58,
+  /** Sequence → idempotency keys from there on, some dozens (see keyGroup.ts). */
+  keyGroup: 0x58,
   /** Epoch → fork report. */
   report: 0x46,
   /** Book (see bookOf), epoch, sequence → what became of the write that was logged first there. */

@@ -12,9 +12,7 @@ import type { Position } from '../../machines/protocol.js'
 import { forgottenOrigins, originKey, type Reports, type StoredRecords } from './batchBooks.js'
 import { decodeItem, decodeOrigin, decodeReport } from './bookRecord.js'
 import { assertContinues, byEpoch, ChangeSet, type Changes } from './changes.js'
-import {
-  decodeHeader, decodeKeyRecord, emptyHeader, encodeHeader, type SpaceHeader,
-} from './header.js'
+import { decodeHeader, emptyHeader, encodeHeader, type SpaceHeader } from './header.js'
 import {
   keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey, tupleKey,
 } from './keys.js'
@@ -22,6 +20,7 @@ import {
   decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText,
 } from './record.js'
 import { assertRoom } from './room.js'
+import { type KeyChanges, SpaceKeys } from './spaceKeys.js'
 
 export type Records = Database<Buffer, Buffer>
 
@@ -42,7 +41,9 @@ export class LmdbSpace implements SpaceStore {
   private digestCache: string | undefined
   private lastApply: Promise<void> = Promise.resolve()
   private readonly headerKey: Buffer
+  private isClosing = false
   private readonly committed: StoredRecords
+  private readonly keys: SpaceKeys
   /** As of the last transaction; few, and asked for with every origin. */
   private reportsByEpoch: Reports | undefined
   /** As of the transaction under way: its records show a little earlier than it is known done. */
@@ -61,11 +62,21 @@ export class LmdbSpace implements SpaceStore {
     const record = registered ? records.getBinary(this.headerKey) : undefined
     this.header = record === undefined ? emptyHeader : decodeHeader(record)
     this.appliedPosition = { epoch: this.header.epoch, sequence: this.header.sequence }
+    this.keys = new SpaceKeys(records, number)
     this.committed = {
       get: (key) => records.getBinaryFast(key),
       // Copies: lmdb may use a key's memory again.
       keys: (range) => records.getKeys(range).map((key) => Buffer.from(key)),
     }
+    this.readKeysAhead()
+  }
+
+  /** So that no look-up of a key has to wait until all of them are read. */
+  private readKeysAhead(): void {
+    if (this.isClosing || this.header.keys === 0) return
+    setImmediate(() => {
+      if (!this.isClosing && this.keys.readAhead(this.header)) this.readKeysAhead()
+    })
   }
 
   get applied(): Position {
@@ -171,8 +182,7 @@ export class LmdbSpace implements SpaceStore {
   }
 
   key(key: string): KeyRecord | undefined {
-    const record = this.records.getBinaryFast(textKey(this.number, Table.idempotencyKey, key))
-    return record === undefined ? undefined : decodeKeyRecord(record)
+    return this.keys.find(key, this.header)
   }
 
   /** Rejects with StoreWriteError; calls are carried out one after another. */
@@ -183,8 +193,9 @@ export class LmdbSpace implements SpaceStore {
     return done
   }
 
-  /** Resolves when nothing is under way any more. */
+  /** Resolves when nothing is under way any more, and nothing will be. */
   idle(): Promise<void> {
+    this.isClosing = true
     return this.lastApply
   }
 
@@ -192,10 +203,10 @@ export class LmdbSpace implements SpaceStore {
     assertContinues(this.appliedPosition, entries)
     if (entries.length === 0) return
     const folded = new ChangeSet(
-      this.number, this.header, this.reportMap(), this.committed, (key) => this.key(key),
-      entries.length,
+      this.number, this.header, this.reportMap(), this.committed, entries.length,
     ).fold(entries)
-    const changes = this.withoutForgotten(this.withoutOldKeys(folded, entries, keys))
+    const ofKeys = this.keys.fold(entries, this.header, keys)
+    const changes = this.withoutForgotten(withKeys(folded, ofKeys))
     this.reportsToBe = changes.reports === this.reportsByEpoch ? undefined : changes.reports
     try {
       await this.commit(changes)
@@ -203,44 +214,11 @@ export class LmdbSpace implements SpaceStore {
       this.reportsToBe = undefined
     }
     this.registered = true
+    ofKeys.committed()
     this.header = changes.header
     this.reportsByEpoch = changes.reports
     this.digestCache = undefined
     this.appliedPosition = { epoch: changes.header.epoch, sequence: changes.header.sequence }
-  }
-
-  /**
-   * Takes out what is older than the retention, by the timestamp of the latest entry, and what is
-   * beyond its count: a bounded number at a time. Keys of the batch itself stay.
-   */
-  private withoutOldKeys(
-    changes: Changes, entries: readonly LogEntry[], { ms, count }: KeyRetention,
-  ): Changes {
-    const { header } = changes
-    if (header.keys === 0) return changes
-    const oldest = entries.at(-1)!.timestamp - ms
-    const removes = [...changes.removes]
-    let keys = header.keys
-    let taken: Set<string | null> | null = null
-    const range = {
-      start: tableKey(this.number, Table.keyOrder), end: tableEnd(this.number, Table.keyOrder),
-      limit: 2 * entries.length + 64,
-    }
-    for (const { key: order, value } of this.records.getRange(range)) {
-      const key = value.toString('utf8')
-      const sequence = Number(order.readBigUInt64BE(order.length - 8))
-      const record = this.key(key)
-      // A request that was told over two calls, or taken again: another place stands for it.
-      const isCurrent = record?.sequence === sequence
-      if (isCurrent && record.timestamp >= oldest && keys <= count) break
-      removes.push(Buffer.from(order))
-      taken ??= new Set(entries.map((entry) => entry.writeId))
-      if (isCurrent && !taken.has(key)) {
-        removes.push(textKey(this.number, Table.idempotencyKey, key))
-      }
-      keys -= 1
-    }
-    return { ...changes, header: { ...header, keys }, removes }
   }
 
   /** Takes out origins of reports that are forgotten: a bounded number at a time. */
@@ -297,6 +275,14 @@ export class LmdbSpace implements SpaceStore {
     for (const { value } of this.records.getRange({ start, end: prefixEnd(start) })) {
       found(decodeEdge(value))
     }
+  }
+}
+
+function withKeys(changes: Changes, { keys, keysFrom, puts, removes }: KeyChanges): Changes {
+  return {
+    ...changes, header: { ...changes.header, keys, keysFrom },
+    puts: puts.length === 0 ? changes.puts : [...changes.puts, ...puts],
+    removes: removes.length === 0 ? changes.removes : [...changes.removes, ...removes],
   }
 }
 

@@ -223,6 +223,11 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     await rejects(salvages.read(saved), SalvageDamagedError)
     await flip(join(directory, saved), 30)
     assert.equal(await salvages.list(), [])
+    assert.equal(await salvages.names(), [saved], 'it is there all the same')
+    assert.ok(saved.startsWith(`demo.${A.slice(0, 8)}.`))
+    await flip(join(directory, saved), 30)
+    await flip(join(directory, saved), 4)
+    assert.equal(await salvages.list(), [], 'of a format of later')
   })
 
   contract('removes salvages', async () => {
@@ -282,6 +287,25 @@ journalContract('memory', async () => {
 })
 
 const durability = suite('salvages: durability')
+durability('a file that fails now hides no others', async () => {
+  for (const operation of ['open', 'read'] as const) {
+    const fileSystem = new MemoryFileSystem()
+    await fileSystem.makeDirectory('/data')
+    const salvages = createSalvageFiles({ directory: '/data/salvage', fileSystem, logger: quiet })
+    for (const last of [3, 4]) {
+      const frames = Array.from({ length: last - 2 }, (_, index) => frameOf(A, 3 + index))
+      await salvages.save({
+        space: 'demo', uuid: A, node: 'n1', common: { epoch: 1, sequence: 2 },
+        end: { epoch: 1, sequence: last }, joinedEpoch: 2, savedAtMs: 5,
+      }, batches(frames))
+    }
+    fileSystem.failNext(operation)
+    assert.is((await salvages.list()).length, 1)
+    assert.is((await salvages.list()).length, 2)
+    assert.is((await salvages.names()).length, 2)
+  }
+})
+
 durability('what was removed stays so; what failed may be repeated', async () => {
   const fileSystem = new MemoryFileSystem()
   await fileSystem.makeDirectory('/data')

@@ -160,6 +160,21 @@ test('closed is closed, unless what was given up is reconciled; counts go on', (
   assert.is(ledger.books.report(4), undefined)
 })
 
+test('what comes after it was counted as lost is not lost', () => {
+  const ledger = new Ledger()
+  ledger.add(reign({ ...opening(3), lastKnown: 20 }))
+  ledger.add(closed(3, 'lost', 2))
+  const lost = () => ledger.books.report(3)!.lost
+  ledger.add(from(3, 11, storeNode('a'), { via: 'client' }))
+  assert.is(lost(), 1)
+  ledger.add(from(3, 11, storeNode('a'), { via: 'client' }))
+  assert.is(lost(), 1, 'once')
+  ledger.add(from(3, 21, storeNode('b'), { via: 'client' }))
+  assert.is(lost(), 1, 'of that nobody had heard')
+  ledger.add(from(3, 12, storeNode('c'), { outcome: 'quarantined', by }))
+  assert.is(lost(), 0)
+})
+
 test('a salvage belongs to the reports of whose reigns it holds writes', () => {
   const ledger = new Ledger()
   const states = (epoch: number) => ledger.books.report(epoch)!.salvages
@@ -171,6 +186,7 @@ test('a salvage belongs to the reports of whose reigns it holds writes', () => {
   ledger.add(note({ note: 'salvaged', salvage: salvage('s', 'n2', 3) }))
   assert.equal([1, 2, 3].map(states), ['n1 waiting', '', 'n1 waiting, n2 waiting'])
   ledger.add(note({ note: 'taken', name: 's', node: 'n1' }))
+  ledger.add(note({ note: 'gone', name: 's', node: 'n1' }))
   ledger.add(note({ note: 'gone', name: 's', node: 'n2' }))
   ledger.add(note({ note: 'gone', name: 'other', node: 'n2' }))
   assert.equal([1, 2, 3].map(states), ['n1 taken', '', 'n1 taken, n2 gone'])

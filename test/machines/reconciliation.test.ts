@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { defaultTimes } from '../../machines/protocol.js'
-import { reconciliationMachine } from '../../machines/reconciliation.js'
+import { reconciliationMachine, unusableMs } from '../../machines/reconciliation.js'
 import type { ReconciliationEvent } from '../../machines/reconciliation.js'
 import { assertCovered, assertHandled, golden, runTimed, showState, transcript } from './paths.js'
 
@@ -129,13 +129,23 @@ test('by order only: it is held until one comes, or the settings change', () => 
   assert.is(stateOf(run(ordered, joined('n2', 4), offered(1, 'a', false))), 'merging.sending')
 })
 
-test('a file that cannot be read waits for somebody to look at it', () => {
-  for (const place of [[unusable], [offered(1, 'a'), unusable]]) {
-    const running = run(joined('n2', 4), ...place)
-    assert.is(stateOf(running), 'unusable')
-    running.actor.send(ordered)
-    assert.is(stateOf(running), 'offering.asking')
-  }
+test('a file that cannot be read waits for somebody to look at it, and is tried again', () => {
+  const running = run(joined('n2', 4), unusable)
+  assert.is(stateOf(running), 'unusable')
+  running.actor.send(ordered)
+  assert.is(stateOf(running), 'offering.asking')
+  running.actor.send(unusable)
+  running.clock.advance(unusableMs - 1)
+  assert.is(stateOf(running), 'unusable')
+  running.clock.advance(1)
+  assert.is(stateOf(running), 'offering.asking')
+})
+
+test('one that fails in the middle leaves the others their turn', () => {
+  const running = run(joined('n2', 4), offered(1, 'a'), unusable)
+  assert.is(stateOf(running), 'offering.asking')
+  running.actor.send(offered(3, 'b'))
+  assert.is(stateOf(running), 'merging.sending')
 })
 
 test('every state is reached', () => {

@@ -149,7 +149,7 @@ export class Path {
       onDurable: () => undefined,
       onForgotten: (reason) => this.forgotten.push(reason),
       clockAtEnd: {}, component: 'n1', lastTimestamp: 0,
-      reconcile: (request) => ({ kind: 'decided', request }),
+      reconcile: (request) => ({ kind: 'decided', request }), losersAt: () => 0,
       ...over,
     })
   }

@@ -213,6 +213,47 @@ test('another failover in the middle: nothing is lost, nothing comes twice', asy
   }
 })
 
+test('what is pending when it is asked for again counts as taken once it is durable', async () => {
+  const cluster = await started()
+  const operations = Array.from({ length: 200 }, (_, i) => store(`f${i}`))
+  const old = cluster.primary()!
+  cluster.weather = (from, to) => (from === old.id && to !== 'client' ? 'lost' : 0.2)
+  await Promise.all(operations.map((one) => write(cluster, one)))
+  old.kill()
+  cluster.weather = (from) => (from === old.id ? 50 : 0.2)
+  await cluster.until('another reigns', () => cluster.primary() !== null)
+  const primary = cluster.primary()!
+  old.start()
+  await cluster.until('a slice is on its way', () =>
+    (old.life?.actor.spaces.get('demo')?.homecoming.state ?? '') === 'merging.sending')
+  // Its writes wait behind a flush that takes longer than the member's patience; then they fail.
+  cluster.fsyncMs = 5000
+  void cluster.send({ 'Engram-Ack': 'durable' })
+  await cluster.run(4000)
+  primary.disk.capacity = 0
+  await cluster.run(2000)
+  cluster.fsyncMs = 1
+  await cluster.run(4000)
+  primary.disk.capacity = Infinity
+  const report = await closed(cluster)
+  assert.equal([report.outcome, report.merged, report.lost], ['reconciled', 200, 0])
+  for (const id of ['f0', 'f100', 'f199']) assert.is((await nodeOf(cluster, id))?.id, id)
+})
+
+test('a client hears that its write lost, also when the salvage was faster', async () => {
+  const cluster = await started()
+  const { old, answers } = await leftBehind(cluster,
+    [store('a', { confidence: 0.2 })], { 'Nats-Msg-Id': 'k' })
+  await write(cluster, store('a', { confidence: 0.7 }))
+  old.start()
+  await closed(cluster)
+  const [{ epoch, sequence }] = answers as [WriteAnswer]
+  const again = await write(cluster, store('a', { confidence: 0.2 }), {
+    'Nats-Msg-Id': 'k', 'Engram-Origin': `${epoch}/${sequence}`,
+  })
+  assert.equal([again.duplicate, again.quarantined], [true, 1])
+})
+
 test('manual: an order is waited for; off: it stays where it is', async () => {
   const cluster = await started({ reconcile: 'manual' })
   const { old, answers } = await leftBehind(cluster, [store('a')])
@@ -247,8 +288,10 @@ test('a report that nobody can close any more is given up by an operator', async
     { type: 'closeFork', space: 'demo', epoch: open!.epoch })
   assert.is(wrong['code'], 'INVALID_OPERATION')
   old.start()
-  await cluster.until('what it had comes home all the same', () =>
-    cluster.primary()!.space().member.store.reports()[0]?.merged === 1)
+  await cluster.until('what it had comes home all the same, and the report says so', () => {
+    const [report] = cluster.primary()!.space().member.store.reports()
+    return report?.merged === 1 && report.outcome === 'reconciled'
+  })
 })
 
 test.run()

@@ -168,4 +168,65 @@ test('a primary without a lease answers no read', async () => {
   assert.is(answer, 'NoRespondersError')
 })
 
+type Changed = Record<string, unknown> & { readonly settings?: unknown }
+
+function setSpace(cluster: SimCluster, settings: object, node = 'n2'): Promise<Changed> {
+  return cluster.order(node, { type: 'setSpace', space: 'demo', settings })
+}
+
+test('changes of the settings at one time: each is made upon the one before it', async () => {
+  const cluster = await reigning()
+  const answers = await cluster.wait(Promise.all([
+    setSpace(cluster, { ack: 'committed' }), setSpace(cluster, { reconcile: 'manual' }, 'n1'),
+    setSpace(cluster, { maxLoss: { ms: 9 } }), setSpace(cluster, { maxLoss: { entries: 7 } }),
+    setSpace(cluster, { minInSync: 9 }), setSpace(cluster, { keys: { ms: 5000 } }),
+  ]))
+  const written = cluster.record()!.settings
+  assert.equal(answers.map(({ ok, code }) => code ?? ok),
+    [true, true, true, true, 'INVALID_OPERATION', true])
+  assert.equal(written, {
+    replicas: 2, ack: 'committed', minInSync: 2, maxLoss: { ms: 9, entries: 7 },
+    reconcile: 'manual', keys: { ms: 5000 },
+  })
+  const told = answers.filter(({ ok }) => ok).map(({ settings }) => JSON.stringify(settings))
+  assert.is(new Set(told).size, 5, 'each is told what was written for it')
+  await cluster.check()
+})
+
+test('a change of the settings that changes nothing writes nothing', async () => {
+  const cluster = await reigning()
+  await setSpace(cluster, { maxLoss: { bytes: 5000, entries: 7 } })
+  const { nonce } = cluster.record()!
+  const same = await setSpace(cluster, { maxLoss: { entries: 7 }, ack: 'durable' })
+  assert.is(same['ok'], true, JSON.stringify(same))
+  assert.equal(same.settings, cluster.record()!.settings)
+  assert.is(cluster.record()!.nonce, nonce)
+  const again = await cluster.order('n1', {
+    type: 'createSpace', space: 'demo', maxLoss: { bytes: 5000, entries: 7 },
+  })
+  assert.equal([again['ok'], again['created']], [true, false], JSON.stringify(again))
+})
+
+test('changes of the settings that are not made in time are told so, and never come', async () => {
+  const cluster = await reigning()
+  const before = cluster.record()!.settings
+  // What was in flight settles late; what waited behind it has been given up by then.
+  cluster.bucket.loseAnswers(...Array.from({ length: 1000 }, () => 'lost' as const))
+  const orders = Array.from({ length: 18 }, (_, index) =>
+    setSpace(cluster, { maxLoss: { entries: index + 1 } }, cluster.primary()!.id))
+  await cluster.run(1000)
+  const answers = await cluster.wait(Promise.all(orders))
+  assert.equal(answers.map(({ code }) => code), [
+    ...Array.from({ length: 17 }, () => 'ACK_TIMEOUT'), 'OVERLOADED',
+  ])
+  assert.ok(answers.every(({ retryable }) => retryable === true))
+  assert.equal(cluster.record()!.settings, before)
+  cluster.bucket.keepAnswers()
+  await cluster.run(1000)
+  assert.equal(cluster.record()!.settings, { ...before, maxLoss: { entries: 1 } },
+    'the one in flight came yet')
+  const after = await setSpace(cluster, { ack: 'memory' })
+  assert.equal(after.settings, { ...before, ack: 'memory', maxLoss: { entries: 1 } })
+})
+
 test.run()

@@ -19,6 +19,7 @@ const offer: SalvageOffer = {
     name: 'demo.7d3f0a3e.3-40.3-50.salvage', node: 'n1', common: { epoch: 3, sequence: 40 },
     spans: [{ epoch: 3, last: 50, writes: 10 }],
   }],
+  isComplete: false,
 }
 
 function nested(levels: number): object {
@@ -83,10 +84,17 @@ x('what is encoded is decoded', () => {
   refused(codec.reconcileAnswer(codec.encode({ ...answer, retryAfterMs: -1 })), /^retryAfterMs/)
 })
 
+x('who does not say whether an offer is complete has offered all', () => {
+  const { isComplete: _, ...rest } = offer
+  assert.equal(sent(rest), { ok: true, value: { ...offer, isComplete: true } })
+  refused(sent({ ...offer, isComplete: 'no' }), /^isComplete/)
+})
+
 x('every field is checked', () => {
   for (const message of [offer, { ...slice, writes: [] }]) {
     for (const field of Object.keys(message)) {
       const { [field]: _, ...rest } = message as unknown as Record<string, unknown>
+      if (field === 'isComplete') continue
       refused(sent(rest), new RegExp(`^${field}`))
     }
   }

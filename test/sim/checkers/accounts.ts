@@ -120,7 +120,7 @@ export class Accounts {
   }
 
   categoryOf(entry: LogEntry): Category {
-    const { log, world, salvaged } = this.input
+    const { log, salvaged } = this.input
     const isInLog = log[entry.sequence - 1]?.epoch === entry.epoch
     const origin = nameOf(this.originOf(entry))
     const known = this.model.origins.get(origin)

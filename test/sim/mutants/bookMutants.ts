@@ -26,7 +26,11 @@ const once: readonly Mutant[] = [
   {
     name: 'take-again-what-its-salvage-has-brought',
     why: 'A client that sends a write again without its key says where it was logged first.',
-    edits: [{ file: 'actors/reconciler.js', find: 'if (known || isHere) {', replace: 'if (isHere) {' }],
+    edits: [{
+      file: 'actors/reconciler.js', find: 'if (missing.length === 0) {', replace: `missing.splice(
+        0, missing.length, ...writes);
+        if (false) {`,
+    }],
     scenarios: ['fork-sent-again-by-its-client'],
     evidence: /^I7: d took effect twice/,
   },
@@ -68,7 +72,8 @@ const salvages: readonly Mutant[] = [
     name: 'say-nothing-of-what-cannot-be-read',
     why: 'A damaged file holds writes all the same: somebody has to look at it.',
     edits: [{
-      file: 'actors/reconciliation.js', find: ', ...unusable.values()]', replace: ']',
+      file: 'actors/salvages.js',
+      find: 'isComplete: this.unusable.size === 0', replace: 'isComplete: true',
     }],
     scenarios: ['damaged-salvage'],
     evidence: /^books: the report is lost .*and a salvage cannot be read/,
@@ -134,8 +139,8 @@ const judgement: readonly Mutant[] = [
     why: 'What is on its way to the disk stands in the log before the write that comes home.',
     edits: [{
       file: 'actors/reconciler.js',
-      find: 'scratch.add(this.options.ingest.pendingEntries(), 0);',
-      replace: '',
+      find: 'return ingest.pending().view(member.overlay.view(member.store));',
+      replace: 'return member.overlay.view(member.store);',
     }],
     scenarios: ['conflict-with-what-is-being-written'],
     evidence: /^books: what is being written counts as standing there/,
@@ -190,8 +195,8 @@ const reports: readonly Mutant[] = [
     why: 'A report counts when it is committed, not when the reign that tells of it is open.',
     edits: [{
       file: 'machines/assignments.js',
-      find: "return { ...record, state: 'open', start, ...signature };",
-      replace: "return { ...record, state: 'open', start, ended: [], ...signature };",
+      find: 'return ended ? { ...next, ended: withoutHandedOver(ended, holds) } : next;',
+      replace: 'return { ...next, ended: [] };',
     }],
     scenarios: ['report-over-two-failovers'],
     evidence: /^books: each reign that ended has a report/,
@@ -257,9 +262,9 @@ const clients: readonly Mutant[] = [
     name: 'forget-keys-by-the-clock-of-the-member',
     why: 'Members apply the same entries at different times, and have to forget the same keys.',
     edits: [{
-      file: 'runtime/store/spaceStore.js',
-      find: 'const oldest = entries.at(-1).timestamp - ms;',
-      replace: 'const oldest = Date.now() - ms;',
+      file: 'runtime/store/spaceKeys.js',
+      find: 'const oldest = entries.at(-1).timestamp - retention.ms;',
+      replace: 'const oldest = Date.now() - retention.ms;',
     }],
     scenarios: ['test:contract/store'],
     evidence: /keys are forgotten by the timestamps of entries, and by count/,

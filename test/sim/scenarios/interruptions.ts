@@ -204,8 +204,8 @@ const ownSalvage: Scenario = {
 const damaged: Scenario = {
   name: 'damaged-salvage',
   title: 'A bit of one of two salvages has flipped.',
-  lesson: 'What cannot be read is told, and its report stays open until somebody has looked at '
-    + 'the file; the other one comes home all the same.',
+  lesson: 'What cannot be read is told, and no report of its node is closed until somebody has '
+    + 'looked at the file: it may hold writes of any reign. The other one comes home all the same.',
   run: async (begin) => {
     const forks = new Forks(await begin({ settings: { reconcile: 'manual' } }))
     const { stage } = forks
@@ -220,11 +220,12 @@ const damaged: Scenario = {
     const { disk } = stage.cluster.node(first.old)
     const [file] = disk.paths('/data/salvage')
     stage.say('a bit of the first salvage flips')
-    disk.flipBit(file!, disk.bytesOf(file!).length - 20, 3)
+    const flip = () => disk.flipBit(file!, disk.bytesOf(file!).length - 20, 3)
+    flip()
     stage.start(first.old)
     await stage.until('it follows', () => stage.follows(first.old, stage.primary), 4000)
     await forks.obeyed(stage.primary, { type: 'setSpace', settings: { reconcile: 'automatic' } })
-    await stage.until('the other one is home', () => forks.report(epoch).outcome !== null, 15_000)
+    await stage.until('the other one is home', () => forks.report(epoch).merged === 1, 15_000)
     await stage.until('it is told', () => forks.homecoming(first.old) === 'unusable', 4000)
     assert.ok(forks.alerts('salvageUnusable') > 0)
     await stage.calm()
@@ -233,9 +234,15 @@ const damaged: Scenario = {
       `books: the report is ${forks.report(1).outcome} (${forks.report(1).reason}), and a salvage `
         + 'cannot be read')
     assert.equal(await forks.places(forks.left.slice(1)), ['merged'])
+    assert.is(forks.report(epoch).outcome, null)
     assert.is((await forks.salvages(first.old)).length, 1)
     await forks.obeyed(stage.primary, { type: 'closeFork', epoch: 1 })
     await stage.until('it is given up', () => forks.report(1).outcome === 'dismissed')
+    stage.say('somebody mends the file')
+    flip()
+    await stage.until('the other report is closed', () =>
+      forks.report(epoch).outcome === 'reconciled', 65_000)
+    assert.is(forks.report(1).merged, 1)
   },
 }
 

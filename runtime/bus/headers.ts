@@ -1,0 +1,88 @@
+/**
+ * Reads a header block where it lies. The nats package makes a map of arrays of every block,
+ * which costs several times as much as all else that a short write's headers need.
+ */
+import type { Msg } from 'nats'
+
+const CR = 0x0d
+const LF = 0x0a
+const SPACE = 0x20
+const COLON = 0x3a
+const TILDE = 0x7e
+const first = Buffer.from('NATS/1.0\r\n')
+
+/**
+ * Fields of a plain block: no status, whole lines, visible ASCII and spaces. Each other block is
+ * the package's to read, so that there is one opinion of what is odd.
+ */
+export class PlainHeaders {
+  /** Per field: where its name begins, its colon, and where its value ends. */
+  private readonly places: number[] = []
+
+  private constructor(private readonly block: Buffer) {}
+
+  /** null: not plain. */
+  static read(block: Buffer): PlainHeaders | null {
+    for (let at = 0; at < first.length; at += 1) if (block[at] !== first[at]) return null
+    const headers = new PlainHeaders(block)
+    let at = first.length
+    while (block[at] !== CR) {
+      at = headers.line(at)
+      if (at === 0) return null
+    }
+    return block[at + 1] === LF && at + 2 === block.length ? headers : null
+  }
+
+  /** Value of the first field of exactly that name. */
+  get(name: string): string | undefined {
+    const { block, places } = this
+    for (let field = 0; field < places.length; field += 3) {
+      const start = places[field]!
+      let from = places[field + 1]!
+      if (from - start !== name.length || !this.is(name, start)) continue
+      let to = places[field + 2]!
+      from += 1
+      while (from < to && block[from] === SPACE) from += 1
+      while (to > from && block[to - 1] === SPACE) to -= 1
+      return block.toString('latin1', from, to)
+    }
+    return undefined
+  }
+
+  private is(name: string, start: number): boolean {
+    const { block } = this
+    for (let at = 0; at < name.length; at += 1) {
+      if (block[start + at] !== name.charCodeAt(at)) return false
+    }
+    return true
+  }
+
+  /** Where the next line begins; 0: not plain. */
+  private line(start: number): number {
+    const { block } = this
+    let at = start
+    let byte = block[at]!
+    while (byte !== COLON && byte > SPACE && byte <= TILDE) byte = block[at += 1]!
+    // Past the end, `byte` is undefined, and no comparison holds.
+    if (byte !== COLON || at === start) return 0
+    const colon = at
+    byte = block[at += 1]!
+    while (byte >= SPACE && byte <= TILDE) byte = block[at += 1]!
+    if (byte !== CR || block[at + 1] !== LF) return 0
+    this.places.push(start, colon, at)
+    return at + 2
+  }
+}
+
+/**
+ * The header block of a message: empty when it has none, undefined where the package does not
+ * show it (it has no such member in public; its version is pinned).
+ */
+export function blockOf(message: Msg): Buffer | undefined {
+  const { _msg, _rdata } = message as { _msg?: { hdr?: unknown }; _rdata?: unknown }
+  const length = _msg?.hdr
+  if (typeof length !== 'number' || !(_rdata instanceof Uint8Array)) return undefined
+  return length <= 0 ? none : Buffer.from(_rdata.buffer, _rdata.byteOffset, length)
+}
+
+const none = Buffer.alloc(0)

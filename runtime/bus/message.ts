@@ -1,0 +1,50 @@
+import type { Msg, MsgHdrs } from 'nats'
+import type { BusMessage } from '../../actors/ports.js'
+import { blockOf, PlainHeaders } from './headers.js'
+
+/**
+ * A message as the bus shows it. Headers are read when one is asked for. `header('Status')` is
+ * the status of a message without payload that the server made, e.g. 503 (as Go's client has it).
+ * A header block that cannot be decoded gives '' for every name: it is not mistaken for one
+ * without headers, so that a garbled idempotency key is refused rather than overlooked.
+ */
+export class NatsBusMessage implements BusMessage {
+  #plain: PlainHeaders | null | undefined
+  #headers: MsgHdrs | null = null
+  #unreadable = false
+
+  constructor(private readonly message: Msg) {}
+
+  get subject(): string {
+    return this.message.subject
+  }
+
+  get data(): Uint8Array {
+    return this.message.data
+  }
+
+  get reply(): string | undefined {
+    return this.message.reply || undefined
+  }
+
+  header(name: string): string | undefined {
+    if (this.#plain === undefined) this.#read()
+    if (this.#plain) return this.#plain.get(name)
+    if (this.#unreadable) return ''
+    const block = this.#headers
+    if (!block) return undefined
+    if (block.has(name)) return block.get(name)
+    return name === 'Status' && block.code !== 0 ? String(block.code) : undefined
+  }
+
+  #read(): void {
+    const block = blockOf(this.message)
+    this.#plain = block === undefined || block.length === 0 ? null : PlainHeaders.read(block)
+    if (this.#plain !== null || block?.length === 0) return
+    try {
+      this.#headers = this.message.headers ?? null
+    } catch {
+      this.#unreadable = true
+    }
+  }
+}

@@ -1,0 +1,239 @@
+/** Idempotency keys of one space: adds those of a batch, finds one, and forgets old ones. */
+import type { Database } from 'lmdb'
+import type { KeyRecord, KeyRetention, LogEntry } from '../../machines/memory.js'
+import type { SpaceHeader } from './header.js'
+import {
+  GROUP_BYTES_MAX, GroupCursor, GroupWriter, type KeyGroup, type KeyRun,
+} from './keyGroup.js'
+import { hashOfKey, KeyIndex } from './keyIndex.js'
+import { numberIn, sequenceKey, Table, tableEnd, tableKey } from './keys.js'
+import { writeText } from './text.js'
+
+/** What a batch does to the keys, for its transaction. */
+export interface KeyChanges {
+  readonly keys: number
+  readonly keysFrom: number
+  readonly puts: readonly Buffer[]
+  readonly removes: readonly Buffer[]
+  /** The transaction has committed. */
+  committed(): void
+}
+
+interface Forgotten {
+  readonly keys: number
+  readonly keysFrom: number
+  readonly removes: readonly Buffer[]
+  readonly front: KeyGroup | undefined
+}
+
+/** Groups read into the index at a time: more than a batch adds, and about a millisecond's work. */
+const INDEXED_GROUPS = 64
+
+/** The key that is looked for, as UTF-8. */
+const scratch = Buffer.allocUnsafeSlow(GROUP_BYTES_MAX)
+
+export class SpaceKeys {
+  private readonly index = new KeyIndex()
+  /** What the index has: up to this sequence, the last of it in this group, and that is all. */
+  private indexedUpTo = 0
+  private indexedGroup = 0
+  private isIndexed = false
+  /** undefined: not read yet; null: there is none. */
+  private last: KeyGroup | null | undefined
+  /** The oldest group, where it is known. */
+  private front: KeyGroup | undefined
+
+  constructor(
+    private readonly records: Database<Buffer, Buffer>, private readonly space: number,
+  ) {}
+
+  /** Reads some more of the keys that were there before this process; true: there are others. */
+  readAhead(header: SpaceHeader): boolean {
+    if (!this.isIndexed && header.keys > 0) this.indexMore(header, INDEXED_GROUPS)
+    return !this.isIndexed && header.keys > 0
+  }
+
+  find(key: string, header: SpaceHeader): KeyRecord | undefined {
+    const { keys, keysFrom } = header
+    if (keys === 0 || 3 * key.length > scratch.length) return undefined
+    if (!this.isIndexed) this.indexMore(header, Infinity)
+    const length = writeText(scratch, key, 0)
+    for (const first of this.index.candidates(hashOfKey(scratch, 0, length))) {
+      const found = this.findIn(first, length, keysFrom)
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  /** The key is in `scratch`. */
+  private findIn(first: number, length: number, keysFrom: number): KeyRecord | undefined {
+    const bytes = this.records.getBinaryFast(sequenceKey(this.space, Table.keyGroup, first))
+    if (bytes === undefined) return undefined
+    let found: KeyRecord | undefined
+    const cursor = new GroupCursor(first, bytes)
+    while (cursor.next()) {
+      if (cursor.sequence < keysFrom || cursor.end - cursor.start !== length) continue
+      // The last one counts: a request that was told over two calls has a place of each.
+      if (bytes.compare(scratch, 0, length, cursor.start, cursor.end) === 0) found = cursor.record
+    }
+    return found
+  }
+
+  /** `header`: before the batch. */
+  fold(entries: readonly LogEntry[], header: SpaceHeader, retention: KeyRetention): KeyChanges {
+    const runs = this.runsOf(entries, header)
+    const oldest = entries.at(-1)!.timestamp - retention.ms
+    const limit = 2 * entries.length + 64
+    const forgotten = this.forget(header, oldest, retention.count - runs.length, limit)
+    const { keysFrom, removes } = forgotten
+    const keys = forgotten.keys + runs.length
+    const puts: Buffer[] = []
+    if (runs.length === 0) {
+      return { keys, keysFrom, puts, removes, committed: () => this.done(forgotten, header) }
+    }
+    const writer = new GroupWriter(this.lastGroup())
+    const firsts = runs.map((run) => writer.add(run))
+    const last = writer.finish()
+    for (const { first, bytes } of writer.groups) {
+      puts.push(sequenceKey(this.space, Table.keyGroup, first), bytes)
+    }
+    const committed = (): void => {
+      this.last = last
+      this.done(forgotten, header)
+      // The first of them may be one that has grown.
+      if (this.front?.first === writer.groups[0]!.first) this.front = writer.groups[0]
+      if (this.isIndexed) this.addToIndex(runs, firsts)
+    }
+    return { keys, keysFrom, puts, removes, committed }
+  }
+
+  private done({ front, keysFrom }: Forgotten, header: SpaceHeader): void {
+    this.front = front
+    if (!this.isIndexed) this.indexMore(header, INDEXED_GROUPS)
+    this.index.forgetBelow(keysFrom)
+  }
+
+  /**
+   * Entries of one request are consecutive and bear its key. Only the first run of a batch can
+   * continue a request that an earlier batch has begun; then the record so far ends right before.
+   */
+  private runsOf(entries: readonly LogEntry[], header: SpaceHeader): KeyRun[] {
+    const runs: KeyRun[] = []
+    let count = 0
+    for (let index = 0; index < entries.length; index += 1) {
+      const { writeId, epoch, sequence, timestamp } = entries[index]!
+      if (writeId === null) continue
+      if (index === 0) count = this.begun(writeId, sequence, header)
+      count += 1
+      if (entries[index + 1]?.writeId === writeId) continue
+      runs.push({ key: writeId, record: { epoch, sequence, count, timestamp } })
+      count = 0
+    }
+    return runs
+  }
+
+  /** Entries of the request that lie before `sequence`. */
+  private begun(key: string, sequence: number, { keysFrom }: SpaceHeader): number {
+    const last = this.lastGroup()
+    if (last === undefined || sequence <= keysFrom) return 0
+    const cursor = new GroupCursor(last.first, last.bytes)
+    while (cursor.next()) {
+      if (cursor.sequence !== sequence - 1) continue
+      return last.bytes.toString('utf8', cursor.start, cursor.end) === key ? cursor.count : 0
+    }
+    return 0
+  }
+
+  /**
+   * Forgets keys of earlier batches that are older than `oldest`, or more than `count`: `limit`
+   * at most, the rest with the batches to come. A group goes once all of it is forgotten and
+   * another one follows.
+   */
+  private forget(header: SpaceHeader, oldest: number, count: number, limit: number): Forgotten {
+    let { keys, keysFrom } = header
+    const removes: Buffer[] = []
+    let front = this.front
+    if (keys === 0) return { keys, keysFrom, removes, front }
+    const until = keys - limit
+    front ??= this.groupFrom(0)
+    while (front !== undefined) {
+      const cursor = new GroupCursor(front.first, front.bytes)
+      while (cursor.next()) {
+        if (cursor.sequence < keysFrom) continue
+        if ((cursor.timestamp >= oldest && keys <= count) || keys === until) {
+          return { keys, keysFrom, removes, front }
+        }
+        keys -= 1
+        keysFrom = cursor.sequence + 1
+      }
+      const next = this.groupFrom(front.first + 1)
+      if (next === undefined) break
+      removes.push(sequenceKey(this.space, Table.keyGroup, front.first))
+      front = next
+    }
+    return { keys, keysFrom, removes, front }
+  }
+
+  /** The first one at `sequence` or above. */
+  private groupFrom(sequence: number): KeyGroup | undefined {
+    const start = sequenceKey(this.space, Table.keyGroup, sequence)
+    const end = tableEnd(this.space, Table.keyGroup)
+    for (const { key, value } of this.records.getRange({ start, end, limit: 1 })) {
+      return copyOf(key, value)
+    }
+    return undefined
+  }
+
+  private lastGroup(): KeyGroup | undefined {
+    if (this.last === undefined) {
+      const start = tableEnd(this.space, Table.keyGroup)
+      const end = tableKey(this.space, Table.keyGroup)
+      const range = { start, end, limit: 1, reverse: true }
+      this.last = null
+      for (const { key, value } of this.records.getRange(range)) this.last = copyOf(key, value)
+    }
+    return this.last ?? undefined
+  }
+
+  /**
+   * Reads groups that were there before this process: some with every batch, so that a primary
+   * to be has them when it is asked for a key; then, whatever is left.
+   */
+  private indexMore({ keys, keysFrom }: SpaceHeader, groups: number): void {
+    if (this.indexedUpTo === 0) this.index.expect(keys)
+    const start = sequenceKey(this.space, Table.keyGroup, this.indexedGroup)
+    const end = tableEnd(this.space, Table.keyGroup)
+    let left = groups
+    for (const key of this.records.getKeys({ start, end })) {
+      if (left === 0) return
+      left -= 1
+      this.indexedGroup = numberIn(key, 0)
+      const bytes = this.records.getBinaryFast(key)!
+      const cursor = new GroupCursor(this.indexedGroup, bytes)
+      while (cursor.next()) {
+        const { sequence } = cursor
+        if (sequence <= this.indexedUpTo) continue
+        this.indexedUpTo = sequence
+        if (sequence < keysFrom) continue
+        this.index.add(hashOfKey(bytes, cursor.start, cursor.end), this.indexedGroup, sequence)
+      }
+    }
+    this.isIndexed = true
+  }
+
+  private addToIndex(runs: readonly KeyRun[], firsts: readonly number[]): void {
+    for (let at = 0; at < runs.length; at += 1) {
+      const { key, record: { sequence } } = runs[at]!
+      // A look into the store shows a transaction a little earlier than it is known done.
+      if (sequence <= this.indexedUpTo) continue
+      const hash = hashOfKey(scratch, 0, writeText(scratch, key, 0))
+      this.index.add(hash, firsts[at]!, sequence)
+      this.indexedUpTo = sequence
+    }
+  }
+}
+
+/** lmdb may use the memory of both again. */
+function copyOf(key: Buffer, value: Buffer): KeyGroup {
+  return { first: numberIn(key, 0), bytes: Buffer.from(value.subarray(0, value.length)) }
+}
