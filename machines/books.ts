@@ -137,7 +137,10 @@ export type SalvageState = 'waiting' | 'taken' | 'gone'
 export interface OriginRecord {
   readonly outcome: 'resent' | 'merged' | 'superseded' | 'quarantined'
   readonly via: 'client' | 'salvage' | 'quarantine'
-  /** The entry that says so: for resent and merged, where the write is now. */
+  /**
+   * The entry that says so: for merged, where the write is now; for resent, the place by which it
+   * is known.
+   */
   readonly now: Position
   /** The write that won against it, where it was logged first; null when none did. */
   readonly by: Position | null
