@@ -8,13 +8,15 @@ type Question =
   | { readonly type: 'GetFate'; readonly key: string }
   | { readonly type: 'GetFate'; readonly epoch: number; readonly sequence: number }
 
+type EntryAt = (sequence: number) => Promise<LogEntry | undefined>
+
 /**
  * What became of one write, as far as this member knows (DESIGN section 8): told by where it was
  * logged first, or by its idempotency key. `entryAt` reads the log.
  */
 export async function fateOf(
   question: Question, member: Member, view: VersionReader,
-  entryAt: (sequence: number) => Promise<LogEntry | undefined>,
+  entryAt: EntryAt,
 ): Promise<FateValue> {
   const { store, overlay, log } = member
   const write = 'epoch' in question ? question
@@ -26,23 +28,31 @@ export async function fateOf(
       + (waiting ? '; one may be in a salvage that waits' : ''))
   }
   const { epoch, sequence } = write
-  const placed = async (at: Position): Promise<FateValue> => {
-    const item = store.quarantined(`${at.epoch}-${at.sequence}`)
-    if (item) return quarantined(at, item.by, at)
-    const first = (await entryAt(at.sequence))?.reconciliation?.origin
-    const known = first && view.origin(first.epoch, first.sequence)
-    return known ? ofFork(first, known, member) : inLog(at, at, null, member)
-  }
   const record = view.origin(epoch, sequence)
-  // It came a second time: what is true of that is true of it.
+  // Known by another place: what is true of that is true of it.
   if (record?.outcome === 'resent') {
-    return { ...await placed(record.now), epoch, sequence, via: record.via }
+    const { now, via } = record
+    const there = view.origin(now.epoch, now.sequence)
+    const value = there && there.outcome !== 'resent'
+      ? ofFork(now, there, member) : await placed(now, member, view, entryAt)
+    return { ...value, epoch, sequence, via: value.via ?? via }
   }
   if (record) return ofFork(write, record, member)
   if (log.epochAt(sequence) !== epoch || sequence > log.durable.sequence) {
     return beyond(write, member)
   }
-  return await placed(write)
+  return await placed(write, member, view, entryAt)
+}
+
+/** In the log, under that place. */
+async function placed(
+  at: Position, member: Member, view: VersionReader, entryAt: EntryAt,
+): Promise<FateValue> {
+  const item = member.store.quarantined(`${at.epoch}-${at.sequence}`)
+  if (item) return quarantined(at, item.by, at)
+  const first = (await entryAt(at.sequence))?.reconciliation?.origin
+  const known = first && view.origin(first.epoch, first.sequence)
+  return known ? ofFork(first, known, member) : inLog(at, at, null, member)
 }
 
 /** Not in the log. */

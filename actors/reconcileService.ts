@@ -27,6 +27,12 @@ export interface ReconcileServiceOptions {
   readonly alert: (kind: string, fields: object, message: string) => void
 }
 
+/** Writes that have come: by which entry of this log, and under which place each is known. */
+interface Known {
+  readonly upTo: number
+  readonly now: readonly Position[]
+}
+
 /** Writes that have one key, or one that has none: logged together, or not at all. */
 type Group = readonly SalvagedWrite[]
 
@@ -126,17 +132,16 @@ export class ReconcileService {
   }
 
   private logWrites(writes: readonly SalvagedWrite[], starts: Starts, work: NoteWork): void {
-    const { reconciler, ingest, epoch } = this.options
+    const { reconciler } = this.options
     const resent: ResentWrite[] = []
     let quarantined = 0
     for (const group of groupsOf(writes)) {
       const known = this.known(group, resent)
       if (known) {
-        this.noteCopies(group, known, resent)
-        work.reach(known.at(-1)!.sequence)
+        this.noteCopies(group, known.now, resent)
+        work.reach(known.upTo)
         continue
       }
-      const from = ingest.nextSequence
       const request = reconciler.decideAll(group, 'salvage', group[0]!.writeId, starts)
       if (!request) {
         work.fail('the quarantine is full: engram quarantine list tells what it holds')
@@ -144,7 +149,7 @@ export class ReconcileService {
       }
       quarantined += losersOf(request)
       work.log(request)
-      this.noteCopies(group, group.map((_, index) => ({ epoch, sequence: from + index })), resent)
+      this.noteCopies(group, group.map(({ origin }) => origin), resent)
     }
     if (resent.length > 0) {
       work.log(reconciler.noted({ type: 'ForkNote', note: 'resent', writes: resent }))
@@ -154,24 +159,27 @@ export class ReconcileService {
       `${quarantined} write(s) lost against concurrent ones, and are kept in the quarantine`)
   }
 
-  /** Where the writes of the group are in this log; null: they have not come. */
-  private known(group: Group, resent: ResentWrite[]): readonly Position[] | null {
+  /** What this log has of the writes of the group; null: they have not come. */
+  private known(group: Group, resent: ResentWrite[]): Known | null {
     const { reconciler, ingest, member: { log } } = this.options
     const { origin, writeId } = group.at(-1)!
     const record = reconciler.origin(origin.epoch, origin.sequence)
     if (record) {
-      return group.map(({ origin: { epoch, sequence } }) =>
-        reconciler.origin(epoch, sequence)?.now ?? record.now)
+      // Its origin leads on to what became of it, also when something took its place later.
+      return { upTo: record.now.sequence, now: group.map((write) => write.origin) }
     }
     // Given up when another reign was joined, that of a log which had it after all came to nothing.
-    if (log.epochAt(origin.sequence) === origin.epoch) return group.map((write) => write.origin)
+    if (log.epochAt(origin.sequence) === origin.epoch) {
+      return { upTo: origin.sequence, now: group.map((write) => write.origin) }
+    }
     const key = writeId === null ? undefined : ingest.knownKey(writeId)
     if (!key) return null
-    return group.map(({ origin: { epoch, sequence } }, index) => {
-      const now = { epoch: key.epoch, sequence: key.sequence - group.length + 1 + index }
-      resent.push({ epoch, sequence, now })
-      return now
+    const now = group.map(({ origin: { epoch, sequence } }, index) => {
+      const place = { epoch: key.epoch, sequence: key.sequence - group.length + 1 + index }
+      resent.push({ epoch, sequence, now: place })
+      return place
     })
+    return { upTo: key.sequence, now }
   }
 
   /** What had come home in the fork was acknowledged there: it has come again, too. */

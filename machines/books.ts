@@ -78,7 +78,10 @@ export type ForkNote = { readonly type: 'ForkNote' } & (
   | { readonly note: 'taken'; readonly name: string; readonly node: NodeId }
   /** Its file went before it was taken. */
   | { readonly note: 'gone'; readonly name: string; readonly node: NodeId }
-  /** Writes of a salvage whose keys had come: where each was logged first, and is now. */
+  /**
+   * Writes of a salvage that are known by another place: where each was logged, and is now, by its
+   * key; or, of one that had come home there, where it was logged first.
+   */
   | {
     readonly note: 'resent'
     readonly writes: readonly {
@@ -134,7 +137,10 @@ export type SalvageState = 'waiting' | 'taken' | 'gone'
 export interface OriginRecord {
   readonly outcome: 'resent' | 'merged' | 'superseded' | 'quarantined'
   readonly via: 'client' | 'salvage' | 'quarantine'
-  /** The entry that says so: for resent and merged, where the write is now. */
+  /**
+   * The entry that says so: for merged, where the write is now; for resent, the place by which it
+   * is known.
+   */
   readonly now: Position
   /** The write that won against it, where it was logged first; null when none did. */
   readonly by: Position | null

@@ -138,8 +138,8 @@ export class Accounts {
   private standing(entry: LogEntry, category: Category): Category {
     if (category !== 'resent') return category
     const { now } = this.model.origins.get(nameOf(this.originOf(entry)))!
-    const there = this.input.log[now.sequence - 1]!
-    const then = this.categoryOf(there)
+    const first = this.input.world.checks.entries.at(now)
+    const then = first ? this.categoryOf(first) : 'lost'
     return then === 'resent' ? 'merged' : then
   }
 
