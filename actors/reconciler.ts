@@ -91,7 +91,7 @@ export class Reconciler {
   losersAt({ epoch, sequence }: Position, count: number): number {
     let lost = 0
     for (let at = sequence; at > Math.max(0, sequence - count); at -= 1) {
-      if (this.origin(epoch, at)?.outcome === 'quarantined') lost += 1
+      if (this.lastOrigin(epoch, at)?.outcome === 'quarantined') lost += 1
     }
     return lost
   }
@@ -168,9 +168,16 @@ export class Reconciler {
     return this.view().origin(epoch, sequence)
   }
 
+  /** The same, by the place that it is known by: it may have been logged in two forks. */
+  private lastOrigin(epoch: number, sequence: number): OriginRecord | undefined {
+    const record = this.origin(epoch, sequence)
+    const { now } = record?.outcome === 'resent' ? record : { now: null }
+    return (now && this.origin(now.epoch, now.sequence)) ?? record
+  }
+
   /** Where the write that was logged first there is now, if it has come or never went. */
   private placeOf(epoch: number, sequence: number): Position | undefined {
-    const record = this.origin(epoch, sequence)
+    const record = this.lastOrigin(epoch, sequence)
     if (record) return record.now
     return this.options.member.log.epochAt(sequence) === epoch ? { epoch, sequence } : undefined
   }

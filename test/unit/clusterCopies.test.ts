@@ -56,6 +56,13 @@ test('where it was logged first, and where it was taken home: its fate is the sa
     assert.ok(read.ok)
     assert.is((read.value as FateValue).fate, 'safe', JSON.stringify(read.value))
   }
+  // Sent again by a client that remembers the second place alone, and under another key.
+  const again = await write(cluster, {
+    'Nats-Msg-Id': 'forgotten', 'Engram-Origin': `${second.answer.epoch}/${second.answer.sequence}`,
+  })
+  assert.ok(again.duplicate)
+  const logged = (await cluster.entries(cluster.primary()!.id))[again.sequence - 1]
+  assert.is(logged?.writeId, 'k', 'the answer leads to where it is now')
   const entries = await cluster.entries(cluster.primary()!.id)
   assert.is(entries.filter(({ writeId }) => writeId === 'k').length, 1)
   assert.equal(reports().map(({ outcome, merged, resent, lost }) => [outcome, merged + resent, lost]),
