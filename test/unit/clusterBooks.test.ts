@@ -183,6 +183,28 @@ test('its disk is gone: what it alone had is counted as lost', async () => {
   assert.is(await fateOf(cluster, answers[0]!), 'lost')
 })
 
+test('what is lost with a disk lies within what the report says', async () => {
+  const cluster = await started({ maxLoss: { entries: 10 } })
+  const old = cluster.primary()!
+  cluster.weather = (from, to) => (from === old.id && to !== 'client' ? 'lost' : 0.2)
+  const answers: WriteAnswer[] = []
+  for (let n = 0; n < 20; n += 1) {
+    void cluster.send().then((answer) => answer?.ok && answers.push(answer))
+  }
+  await cluster.run(300)
+  assert.is(answers.length, 10, 'the others wait for room')
+  old.kill()
+  old.replaceDisk()
+  cluster.weather = () => 0.2
+  // On an empty disk incarnations count from the present second.
+  await cluster.run(2000)
+  old.start()
+  const { atMost, lost, outcome } = await closed(cluster)
+  assert.equal([outcome, atMost], ['lost', 10])
+  assert.ok(lost <= 10, `at least ${lost} are lost`)
+  for (const answer of answers) assert.is(await fateOf(cluster, answer), 'lost')
+})
+
 test('another failover in the middle: nothing is lost, nothing comes twice', async () => {
   for (let step = 1; step <= 12; step += 1) {
     const cluster = await started({}, step)
