@@ -245,8 +245,7 @@ export class PromotionRole {
     const { forced } = this.input
     const reported = new Set(member.store.reports().map((report) => report.epoch))
     const { log } = member
-    const claim = { epoch, node: primary.node, disk: primary.disk, start: log.end }
-    const reigns = endedReigns(assignment, claim, reported, ({ epoch: of, sequence }) =>
+    const reigns = endedReigns(assignment, reported, ({ epoch: of, sequence }) =>
       sequence <= log.commitSequence && log.epochAt(sequence) === of)
     // In sync by a record that is the present one: else what is safe may be missing here.
     const ended = forced || this.isRecordLost ? unbounded(reigns) : reigns

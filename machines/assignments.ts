@@ -31,17 +31,17 @@ const endedMax = 64
 /**
  * Reigns that were open and ended, this record's among them, until a report of them is committed.
  * One that its own holder took up again, with the same disk, left no fork by that; but the next
- * one may, with its end: it is remembered until that end is committed. What is committed on one
- * disk alone may be lost with it, and the account of it must not be.
+ * one may, with its end: it is remembered until that end is committed, and a later reign has been
+ * open since. What is committed on one disk alone may be lost with it, and the account of it must
+ * not be.
  */
 export function endedReigns(
-  record: Assignment, claim: EndedReign, reported: ReadonlySet<number>,
-  isCommitted: (entry: Position) => boolean,
+  record: Assignment, reported: ReadonlySet<number>, isCommitted: (entry: Position) => boolean,
 ): EndedReign[] {
   const ended = [...record.ended ?? []]
   if (record.state === 'open') ended.push(...reignOf(record))
   if (record.inSync.length < Math.min(2, record.members.length)) return ended.slice(-endedMax)
-  const ends = knownEnds([...ended, claim])
+  const ends = knownEnds(ended)
   return ended.filter((reign) => {
     const end = ends.get(reign.epoch)
     const isKept = end !== undefined && isCommitted({ epoch: reign.epoch, sequence: end })

@@ -24,28 +24,32 @@ const epochsOf = (reigns: readonly EndedReign[]) => reigns.map(({ epoch }) => ep
 const none = new Set<number>()
 
 test('a reign that another ends is remembered until a report of it is committed', () => {
-  const claim = reign(8, 'n2', [7, 50])
   const before = [reign(6, 'n3', [5, 30])]
-  const all = endedReigns(record({ ended: before }), claim, none, () => true)
+  const all = endedReigns(record({ ended: before }), none, () => true)
   assert.equal(all, [...before, { ...reign(7, 'n1', [6, 40]), atMost: null }])
-  assert.equal(epochsOf(endedReigns(record({ ended: before }), claim, new Set([6]), () => true)), [7])
+  assert.equal(epochsOf(endedReigns(record({ ended: before }), new Set([6]), () => true)), [7])
 })
 
 test('one that was never opened has acknowledged nothing', () => {
-  assert.equal(endedReigns(record({ state: 'claimed' }), reign(8, 'n2', [7, 50]), none, () => true), [])
+  assert.equal(endedReigns(record({ state: 'claimed' }), none, () => true), [])
 })
 
 test('one that its holder takes up again is remembered until its end is committed', () => {
-  const claim = reign(8, 'n1', [7, 50])
-  assert.equal(endedReigns(record(), claim, none, ({ sequence }) => sequence <= 50), [])
-  assert.equal(epochsOf(endedReigns(record(), claim, none, ({ sequence }) => sequence <= 49)), [7])
-  const other = reign(8, 'n1', [7, 50], 'another disk')
-  assert.equal(epochsOf(endedReigns(record(), other, none, () => true)), [7])
+  // Epoch 8 was of n1, too, and began after (7, 50).
+  const again = (disk?: string) => record({
+    epoch: 8, ended: [reign(7, 'n1', [6, 40], disk)], start: { epoch: 7, sequence: 50 },
+  })
+  const until = (last: number) => ({ sequence }: { sequence: number }) => sequence <= last
+  assert.equal(epochsOf(endedReigns(again(), none, until(50))), [8])
+  assert.equal(epochsOf(endedReigns(again(), none, until(49))), [7, 8])
+  assert.equal(epochsOf(endedReigns(again('another disk'), none, () => true)), [7, 8])
+  const unopened = { ...again(), state: 'claimed' as const }
+  assert.equal(epochsOf(endedReigns(unopened, none, () => true)), [7], 'it came to nothing')
 })
 
 test('alone in sync, a member forgets none: what only it has may be lost with it', () => {
   const alone = record({ inSync: ['n1'], ended: [reign(6, 'n3', [5, 30])] })
-  assert.equal(epochsOf(endedReigns(alone, reign(8, 'n1', [7, 50]), new Set([6]), () => true)), [6, 7])
+  assert.equal(epochsOf(endedReigns(alone, new Set([6]), () => true)), [6, 7])
 })
 
 test('the end of a reign is known when its holder took it up again', () => {

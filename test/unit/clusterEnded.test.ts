@@ -147,12 +147,12 @@ function record(over: Partial<Assignment> = {}): Assignment {
 const claimOf = (node: string): EndedReign =>
   ({ epoch: 4, node, disk: `disk-${node}`, start: { epoch: 3, sequence: 20 } })
 const boundsOf = (over: Partial<Assignment>) =>
-  endedReigns(record(over), claimOf('n2'), new Set(), () => false).map(({ atMost }) => atMost)
+  endedReigns(record(over), new Set(), () => false).map(({ atMost }) => atMost)
 
 test('a reign is remembered with the bound that held when it ended', () => {
   assert.equal(boundsOf({}), [5])
   assert.equal(boundsOf({ settings: { ...settings, maxLoss: { ms: 100 } } }), [null])
-  const ended = endedReigns(record(), claimOf('n2'), new Set(), () => false)
+  const ended = endedReigns(record(), new Set(), () => false)
   const changed = { ...settings, maxLoss: { entries: 900 } }
   assert.equal(boundsOf({ epoch: 4, ended, settings: changed }), [5, 900])
   assert.equal(unbounded(ended).map(({ atMost }) => atMost), [null])
@@ -184,7 +184,7 @@ test('a record keeps a reign that was handed over until somebody who has all of 
   assert.equal(opened(given, start, holds, signature).ended, [other])
   const claim = claimOf('n3')
   const next = claimed(given, 5, { ...claim, ...life }, ['n3'], false,
-    endedReigns(given, claim, new Set(), () => false), signature)
+    endedReigns(given, new Set(), () => false), signature)
   assert.equal(next.ended, given.ended)
 })
 

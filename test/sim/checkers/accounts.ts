@@ -178,9 +178,15 @@ export class Accounts {
     world.violate('fate', `${told}; there is ${there ? show(there) : 'nothing'}`)
   }
 
-  /** A copy whose disks are gone came again from its client, who told where it was first only. */
+  /**
+   * A copy whose disks are gone came again from its client, who told where it was first only; or
+   * it waits in a salvage, which has not yet told whose copy it is.
+   */
   private isForgotten(entry: LogEntry, fate: FateValue['fate']): boolean {
-    const { nodes, checks: { entries } } = this.input.world
+    const { salvaged, world: { nodes, checks: { entries } } } = this.input
+    if (fate === 'salvaged' && entries.originOf(entry) !== entry) {
+      return [...salvaged.values()].some((writes) => writes.has(nameOf(entry)))
+    }
     const disks = entries.durableWrite(entry)?.disks
     return (fate === 'lost' || fate === 'unknown') && entries.originOf(entry) !== entry
       && !nodes.some(({ disk }) => disks?.has(disk))
