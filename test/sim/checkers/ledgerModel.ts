@@ -84,7 +84,8 @@ export class LedgerModel {
       case 'gone':
         for (const { salvages } of this.reports.values()) {
           const name = `${note.node}/${note.name}`
-          if (salvages.has(name)) salvages.set(name, note.note)
+          const isNews = note.note === 'taken' || salvages.get(name) === 'waiting'
+          if (salvages.has(name) && isNews) salvages.set(name, note.note)
         }
         return
       case 'resent':
@@ -92,6 +93,7 @@ export class LedgerModel {
           const name = nameOf(place)
           if (this.origins.has(name)) continue
           this.origins.set(name, { outcome: 'resent', via: 'client', now })
+          this.found(place)
         }
         return
       case 'discarded':
@@ -110,6 +112,15 @@ export class LedgerModel {
     report.lost = note.lost
   }
 
+  /** What comes when it has been counted as lost was not. */
+  private found({ epoch, sequence }: Position): void {
+    const report = this.reports.get(epoch)
+    if (!report) return
+    const { forkPoint, lastKnown } = report.opening
+    if (sequence <= forkPoint.sequence || sequence > lastKnown) return
+    report.lost = Math.max(0, report.lost - 1)
+  }
+
   /** A write of a fork: what is said of it counts when it is said first, or frees it. */
   private home(
     { epoch, sequence }: LogEntry, operation: Operation, said: Reconciliation,
@@ -120,6 +131,7 @@ export class LedgerModel {
     const isFreed = known?.outcome === 'quarantined' && outcome === 'merged'
     if (!known || isFreed) {
       this.origins.set(name, { outcome, via, now: { epoch, sequence } })
+      if (!known) this.found(origin)
       if (outcome === 'quarantined') this.items.set(name, { operation, origin: placeOf(origin) })
     }
     if (outcome !== 'merged') return
