@@ -236,8 +236,7 @@ export class Ingest implements FlushSource {
     if (reconciled.kind === 'known') {
       const lost = options.losersAt(origin, reconciled.record.count)
       replies.repeated(reconciled.record, level, asker, lost)
-    }
-    else if (reconciled.kind === 'decided') this.append(reconciled.request, level, asker)
+    } else if (reconciled.kind === 'decided') this.append(reconciled.request, level, asker)
     else replies.fail(asker, reconciled.code, reconciled.message, 200)
   }
 

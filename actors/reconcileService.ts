@@ -1,6 +1,7 @@
 import type { ForkNote } from '../machines/books.js'
 import { startsOf } from '../machines/lineage.js'
 import type { Starts } from '../machines/lineage.js'
+import { quarantines } from '../machines/merge.js'
 import type {
   Position, ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
 } from '../machines/protocol.js'
@@ -8,6 +9,7 @@ import type { Ingest } from './ingest.js'
 import type { Member } from './member.js'
 import type { AcceptedRequest, ErrorAnswer, WriteAnswer } from './ports.js'
 import type { Reconciler } from './reconciler.js'
+import { requestsOf } from './salvage.js'
 
 /** Live writes come first: slices wait while this much is being written. */
 const busyBytes = 1024 * 1024
@@ -135,7 +137,7 @@ export class ReconcileService {
     const { reconciler } = this.options
     const resent: ResentWrite[] = []
     let quarantined = 0
-    for (const group of groupsOf(writes)) {
+    for (const group of requestsOf(writes)) {
       const known = this.known(group, resent)
       if (known) {
         this.noteCopies(group, known.now, resent)
@@ -147,7 +149,7 @@ export class ReconcileService {
         work.fail('the quarantine is full: engram quarantine list tells what it holds')
         break
       }
-      quarantined += losersOf(request)
+      quarantined += request.reconciliations!.filter(quarantines).length
       work.log(request)
       this.noteCopies(group, group.map(({ origin }) => origin), resent)
     }
@@ -161,17 +163,12 @@ export class ReconcileService {
 
   /** What this log has of the writes of the group; null: they have not come. */
   private known(group: Group, resent: ResentWrite[]): Known | null {
-    const { reconciler, ingest, member: { log } } = this.options
+    const { reconciler, ingest } = this.options
     const { origin, writeId } = group.at(-1)!
-    const record = reconciler.origin(origin.epoch, origin.sequence)
-    if (record) {
-      // Its origin leads on to what became of it, also when something took its place later.
-      return { upTo: record.now.sequence, now: group.map((write) => write.origin) }
-    }
-    // Given up when another reign was joined, that of a log which had it after all came to nothing.
-    if (log.epochAt(origin.sequence) === origin.epoch) {
-      return { upTo: origin.sequence, now: group.map((write) => write.origin) }
-    }
+    // Its origin leads on to what became of it, also when something took its place later; and given
+    // up when another reign was joined, that of a log which had it after all came to nothing.
+    const place = reconciler.placeOf(origin.epoch, origin.sequence)
+    if (place) return { upTo: place.sequence, now: group.map((write) => write.origin) }
     const key = writeId === null ? undefined : ingest.knownKey(writeId)
     if (!key) return null
     const now = group.map(({ origin: { epoch, sequence } }, index) => {
@@ -184,10 +181,9 @@ export class ReconcileService {
 
   /** What had come home in the fork was acknowledged there: it has come again, too. */
   private noteCopies(group: Group, now: readonly Position[], resent: ResentWrite[]): void {
-    const { reconciler, member: { log } } = this.options
+    const { reconciler } = this.options
     group.forEach(({ copy }, index) => {
-      if (!copy || reconciler.origin(copy.epoch, copy.sequence)) return
-      if (log.epochAt(copy.sequence) === copy.epoch) return
+      if (!copy || reconciler.placeOf(copy.epoch, copy.sequence)) return
       const { epoch, sequence } = now[index]!
       resent.push({ ...copy, now: { epoch, sequence } })
     })
@@ -267,22 +263,6 @@ class NoteWork {
     this.open -= 1
     if (this.open === 0) this.onOver(this.sequence, this.failure)
   }
-}
-
-/** Writes that go into the quarantine with the request. */
-function losersOf({ reconciliations = [] }: AcceptedRequest): number {
-  return reconciliations.filter(({ outcome, displaces }) =>
-    outcome === 'quarantined' || displaces !== 'nothing').length
-}
-
-function groupsOf(writes: readonly SalvagedWrite[]): Group[] {
-  const groups: SalvagedWrite[][] = []
-  for (const write of writes) {
-    const group = groups.at(-1)
-    if (group && write.writeId !== null && group[0]!.writeId === write.writeId) group.push(write)
-    else groups.push([write])
-  }
-  return groups
 }
 
 export function alertOpening(

@@ -4,7 +4,7 @@ import type {
 import { quarantineMax } from '../machines/books.js'
 import type { Starts } from '../machines/lineage.js'
 import type { LogEntry, Operation } from '../machines/memory.js'
-import { decide, defaultRule, relationTo } from '../machines/merge.js'
+import { decide, defaultRule, quarantines, relationTo } from '../machines/merge.js'
 import type { MergeRule, Relation } from '../machines/merge.js'
 import type { NodeId, Position } from '../machines/protocol.js'
 import { ForkBooks } from './forkBooks.js'
@@ -127,8 +127,7 @@ export class Reconciler {
     } finally {
       pending.dropAbove(from - 1)
     }
-    const losers = decided.filter(({ reconciliation: { outcome, displaces } }) =>
-      outcome === 'quarantined' || displaces !== 'nothing').length
+    const losers = decided.filter(({ reconciliation }) => quarantines(reconciliation)).length
     if (losers > 0 && this.quarantined() + losers > quarantineMax) return null
     if (losers > 0) this.losers.push({ last: from + decided.length - 1, count: losers })
     for (const { reconciliation, met } of decided) this.tell(reconciliation, met)
@@ -176,7 +175,7 @@ export class Reconciler {
   }
 
   /** Where the write that was logged first there is now, if it has come or never went. */
-  private placeOf(epoch: number, sequence: number): Position | undefined {
+  placeOf(epoch: number, sequence: number): Position | undefined {
     const record = this.lastOrigin(epoch, sequence)
     if (record) return record.now
     return this.options.member.log.epochAt(sequence) === epoch ? { epoch, sequence } : undefined

@@ -70,9 +70,11 @@ export class Salvage {
   }
 }
 
-/** A request has one key, and lies in one frame. */
-function requestsOf(writes: readonly LogEntry[]): LogEntry[][] {
-  const requests: LogEntry[][] = []
+/** Consecutive writes by request: what has one key is one, what has none is one each. */
+export function requestsOf<T extends { readonly writeId: string | null }>(
+  writes: readonly T[],
+): T[][] {
+  const requests: T[][] = []
   for (const write of writes) {
     const request = requests.at(-1)
     if (request && write.writeId !== null && request[0]!.writeId === write.writeId) {

@@ -48,6 +48,11 @@ export type Decision = Omit<Reconciliation, 'origin' | 'timestamp' | 'via'> & {
   readonly operation: Operation
 }
 
+/** Whether a write goes into the quarantine by it: what comes home, or what it displaces. */
+export function quarantines({ outcome, displaces }: Reconciliation): boolean {
+  return outcome === 'quarantined' || displaces !== 'nothing'
+}
+
 /** Later timestamp, then higher origin: total, since no two writes have one origin. */
 function compareAges(a: Contender, b: Contender): number {
   return a.timestamp - b.timestamp || comparePositions(a.origin, b.origin)

@@ -18,7 +18,7 @@ const once: readonly Mutant[] = [
     why: 'A salvage is offered again by whoever died over it: what has come is known by where it '
       + 'was logged first.',
     edits: [{
-      file: 'actors/reconcileService.js', find: 'if (record) {', replace: 'if (false) {',
+      file: 'actors/reconcileService.js', find: 'if (place)', replace: 'if (false)',
     }],
     scenarios: ['death-before-the-salvage-is-removed', 'failover-between-two-slices'],
     evidence: /^I7: \(1, \d+\) came home 2 times/,
