@@ -1,6 +1,8 @@
 import type { MergeRule } from '../machines/merge.js'
 import type { NodeId } from '../machines/protocol.js'
+import type { CommitFloors } from './commitFloors.js'
 import type { GroupCommit } from './groupCommit.js'
+import type { Identity } from './identity.js'
 import type { ActorHost } from './hosting.js'
 import type { Peers } from './peers.js'
 import type {
@@ -33,12 +35,13 @@ export interface NodePorts {
 /** Who this node is, for the whole of this start. */
 export interface NodeIdentityInput {
   readonly node: NodeId
-  readonly disk: string
-  /** As the data directory counts it; the arbiter's record may raise it. */
-  readonly incarnation: number
+  /** Set by Identity: when it is known, and when the directory is a copy of the past. */
+  disk: string
+  /** Number of this start; set with the disk. */
+  incarnation: number
   readonly pid: number
   readonly hostname: string
-  readonly http: string | null
+  http: string | null
   readonly data: string
   readonly version: string
 }
@@ -51,7 +54,9 @@ export interface NodeContext {
   readonly wire: Wire
   readonly peers: Peers
   readonly records: Records
+  readonly identity: Identity
   readonly commits: GroupCommit
+  readonly floors: CommitFloors
   /** Ends the node: something happened after which it must not go on. */
   readonly fatal: (error: unknown) => void
 }

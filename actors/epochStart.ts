@@ -8,6 +8,8 @@ import type { Member } from './member.js'
 
 /** Bytes read from the journal at a time while the overlay is rebuilt. */
 const rebuildBytes = 1024 * 1024
+/** The store must get on within this time. */
+const applyPatienceMs = 2000
 
 /** A reign that has its first entry in the log. */
 export interface StartedEpoch {
@@ -43,6 +45,10 @@ export async function startEpoch(
   if (isOver()) return null
   // A forced primary may know of commits that it lacks: they are not these sequences.
   log.commonPoint(log.end.sequence)
+  // Alone in sync, nobody else could be promoted: what is durable here is committed.
+  if (record.assignment.inSync.length === 1) member.commitUpTo(log.durable.sequence)
+  await applyCommitted(member, isOver)
+  if (isOver()) return null
   await rebuildOverlay(member, isOver)
   if (isOver()) return null
   const { component, clock } = clockOfReign(await clockAtEnd(member), member.self, epoch)
@@ -107,8 +113,20 @@ function openingsOf(member: Member, assignment: Assignment): ForkOpening[] {
   })
 }
 
+/** So that the overlay takes no more than what is not committed, in bounded batches. */
+async function applyCommitted({ log, store, applier }: Member, isOver: () => boolean) {
+  let before = -1
+  // A store that does not get on (a full disk) is not waited for.
+  while (store.applied.sequence < log.commitSequence && store.applied.sequence > before) {
+    before = store.applied.sequence
+    await applier.covers(log.commitSequence, applyPatienceMs)
+    if (isOver()) return
+  }
+}
+
 async function rebuildOverlay(member: Member, isOver: () => boolean): Promise<void> {
   const { log, overlay, applier, store, context } = member
+  const { overlayBytesMax } = context.settings
   await applier.quiet()
   if (isOver()) return
   overlay.dropAbove(store.applied.sequence)
@@ -124,6 +142,11 @@ async function rebuildOverlay(member: Member, isOver: () => boolean): Promise<vo
       overlay.add(entries, frame.bytes.length)
       member.remember(entries)
       from = frame.last + 1
+    }
+    // Writes are refused there, with the largest flush under way.
+    if (overlay.bytes > 2 * overlayBytesMax) {
+      throw new Error(`what is not known to be committed, from ${store.applied.sequence + 1} to `
+        + `${log.end.sequence}, does not fit into memory: overlayBytesMax is ${overlayBytesMax}`)
     }
   }
 }

@@ -25,10 +25,11 @@ export class Fitness {
   lossOf(node: NodeId, shipping: Shipping, isListed: boolean): string | null {
     const { peers, settings, ports } = this.member.context
     if (peers.isProvenDead(node)) return `${node} is proven dead`
-    if (shipping.isJoined && !isListed) return `${node} came back with another disk`
     if (peers.grantLeftMs(node) < settings.grantMs / 2) {
       return `the grant of ${node} is older than ${settings.grantMs / 2} ms`
     }
+    if (!peers.isRegistered(node)) return `the arbiter does not know this start of ${node} yet`
+    if (shipping.isJoined && !isListed) return `${node} came back with another disk`
     const nowMs = ports.clock.monotonicMs()
     const limit = nowMs - settings.inSyncLagMs
     const past = this.pastEnds.findLast((p) => p.atMs <= limit)
@@ -47,7 +48,7 @@ export class Fitness {
    */
   mayComeIn(node: NodeId, shipping: Shipping): boolean {
     const { log, context: { peers, settings } } = this.member
-    return shipping.isJoined
+    return shipping.isJoined && peers.isRegistered(node)
       && peers.grantLeftMs(node) > settings.grantMs / 2
       && !peers.isProvenDead(node)
       && shipping.acked >= Math.max(log.commitSequence, this.epochStart)

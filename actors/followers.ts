@@ -297,9 +297,13 @@ export class Followers {
     onCommit()
   }
 
-  /** Joined, with the disk of the record: another disk is another member, in sync with nothing. */
+  /**
+   * Joined, and what it acknowledges counts: with the disk of the record (another disk is another
+   * member, in sync with nothing), which is no copy of the past.
+   */
   private isListed(node: NodeId, shipping: Shipping): boolean {
     return shipping.isJoined && shipping.disk === this.listedDisks.get(node)
+      && this.options.member.context.peers.isRegistered(node)
   }
 
   /** Who has to leave the in-sync set, and who may come in, for the primary's chart. */

@@ -32,6 +32,8 @@ export interface GroupCommitOptions {
   readonly onSyncFailed: (error: unknown) => void
   readonly onFull: (error: JournalFullError) => void
   readonly onHealed: () => void
+  /** The disk has room for more than a record; asked before the journal counts as healed. */
+  readonly hasRoom: () => Promise<boolean>
 }
 
 const healProbeMs = 250
@@ -45,6 +47,8 @@ export class GroupCommit {
   private readonly dirty = new Set<FlushSource>()
   private running = false
   private full = false
+  /** Small records may fit still: only room on the disk heals it. */
+  private isShort = false
   private stopped = false
   private unconfirmed = false
   private idleTimer: TimerHandle | null = null
@@ -124,7 +128,7 @@ export class GroupCommit {
       this.failed(items, sources, error)
       return
     }
-    if (this.full) this.healed()
+    if (this.full && !this.isShort) this.healed()
     // The disk works while the frames go out.
     const synced = journal.sync()
     try {
@@ -146,18 +150,31 @@ export class GroupCommit {
     for (const item of items) item.failed?.(error)
     // Those too that were marked meanwhile: what they have may continue what was not written.
     for (const source of new Set([...sources, ...this.dirty])) source.flushFailed?.(error)
+    this.becomeFull(error)
+  }
+
+  /** The disk has no room left: nothing new is taken until it has. */
+  runShort(): void {
+    if (this.stopped) return
+    this.isShort = true
+    this.becomeFull(new JournalFullError('the disk is full'))
+  }
+
+  private becomeFull(error: JournalFullError): void {
     if (!this.full) {
       this.full = true
       this.options.logger.error({ error: error.message }, 'the journal cannot be written')
       this.options.onFull(error)
     }
-    this.healTimer ??= this.options.clock.setTimeout(() => this.probe(), healProbeMs)
+    this.healTimer ??= this.options.clock.setTimeout(() => void this.probe(), healProbeMs)
   }
 
   /** Tries whether the disk takes a record again. */
-  private probe(): void {
+  private async probe(): Promise<void> {
     this.healTimer = null
+    if (this.isShort && !this.stopped) this.isShort = !await this.options.hasRoom()
     if (!this.full || this.stopped) return
+    if (this.isShort) return this.runShort()
     this.submit({ type: 'confirm' }).catch(() => undefined)
   }
 

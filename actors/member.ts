@@ -61,6 +61,8 @@ export class Member {
   onLapse: (reason: string) => void = () => undefined
   /** What was once written cannot be read back. */
   onDamage: (reason: string) => void = () => undefined
+  /** Committed when this process began: until the store holds it, the member does not stand. */
+  private readonly rebuildTo: number
   /** Latest timestamp in the log: timestamps never go back within a space. */
   lastTimestamp = 0
   /** A session with the reigning primary stands. */
@@ -91,8 +93,9 @@ export class Member {
         + `${this.log.end.sequence}`
     }
     if (this.damage !== null) this.condemn(this.damage)
-    // What the store holds was committed once.
-    this.log.commitSequence = this.store.applied.sequence
+    // What the store holds was committed once; after a power cut it holds less than was known.
+    this.log.commitSequence = Math.max(this.store.applied.sequence, recovered?.floor ?? 0)
+    this.rebuildTo = this.log.commitSequence
     this.applier = new Applier({
       log: this.log,
       store: this.store,
@@ -138,6 +141,16 @@ export class Member {
     if (sequence <= this.log.commitSequence) return
     this.log.commitSequence = sequence
     this.applier.wake()
+    this.context.floors.note(this.log)
+  }
+
+  /** How far the store is that is built anew after a start, in words, or null. */
+  get rebuilding(): string | null {
+    const { applied } = this.store
+    // Less after a reign that an operator forced.
+    const to = Math.min(this.rebuildTo, this.log.commitSequence)
+    if (applied.sequence >= to) return null
+    return `its store is being built from the journal: it has ${applied.sequence} of ${to} entries`
   }
 
   /** Proof that the reign in the record (the last one read, unless given) is over, or null. */
@@ -211,9 +224,11 @@ export class Member {
    * one stands rather than wait for it.
    */
   get unfit(): string | null {
-    const { ports, commits } = this.context
+    const { ports, commits, identity } = this.context
+    if (!identity.isRegistered) return 'the arbiter does not know this start of its node yet'
     if (this.damage) return `its log is damaged: ${this.damage}`
     if (this.isTruncating) return 'it is giving up a fork'
+    if (this.rebuilding) return this.rebuilding
     if (commits.isFull) return 'its journal cannot be written'
     return ports.clock.monotonicMs() < this.unfitUntilMs ? this.unfitReason : null
   }

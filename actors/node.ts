@@ -1,23 +1,20 @@
 import { nodeMachine } from '../machines/node.js'
 import type { NodeEffect, NodeEvent } from '../machines/node.js'
-import type { Announcement, Life, NodeId } from '../machines/protocol.js'
-import { topState } from '../machines/stateName.js'
-import { spaceOf, subjects } from '../machines/subjects.js'
+import type { Life, NodeId } from '../machines/protocol.js'
+import { stateName, topState } from '../machines/stateName.js'
 import { Admin } from './admin.js'
-import { sendAlert } from './alerts.js'
-import type { Boot, Opened } from './boot.js'
-import type { NodeContext, NodePorts } from './context.js'
-import { GroupCommit } from './groupCommit.js'
+import type { Boot } from './boot.js'
+import type { NodeContext, NodeIdentityInput, NodePorts } from './context.js'
 import type { HostedActor } from './hosting.js'
-import { claimIdentity, returnIdentity, SupersededError } from './identity.js'
-import { Peers } from './peers.js'
+import { Identity, isFinal, SupersededError } from './identity.js'
+import { listenAs } from './nodeMessages.js'
+import { contextOf } from './nodeParts.js'
 import { BusConnectError } from './ports.js'
-import type { BusConnection, BusMessage, BusSubscription } from './ports.js'
-import { Records } from './records.js'
+import type { Arbiter, BusConnection, BusSubscription } from './ports.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceActor } from './space.js'
 import { Spaces } from './spaces.js'
-import { Wire } from './wire.js'
+import { Turns } from './turns.js'
 
 /** A drain looks again after this long, and gives a space up after so many tries. */
 const handoverPollMs = 20
@@ -32,6 +29,8 @@ export interface NodeActorOptions {
   readonly cleanStopMs: number
   /** Operators may kill single actors (`killActor`). */
   readonly allowsChaos: boolean
+  /** An empty data directory stops the start of a node that the arbiter knows. */
+  readonly requiresData?: boolean
   readonly settings: ActorSettings
   readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages'>
   readonly boot: Boot
@@ -49,18 +48,37 @@ export class NodeActor {
   readonly spaces = new Map<string, SpaceActor>()
   private directory: Spaces | null = null
   context: NodeContext | null = null
-  http: string | null = null
   isReadOnly = false
   private actor: HostedActor<typeof nodeMachine> | null = null
-  private opened: Opened | null = null
   private connection: BusConnection | null = null
+  private arbiter: Arbiter | null = null
   private subscriptions: BusSubscription[] = []
   private isClosing = false
-  private isIdentified = false
+  /** What uses the data directory before the node runs does so one after another. */
+  private readonly turns = new Turns(1)
+  private readonly self: NodeIdentityInput
+  readonly identity: Identity
   private readonly admin: Admin
 
   constructor(private readonly options: NodeActorOptions) {
+    const { node, pid, hostname, data, version, boot, ports, settings } = options
     this.admin = new Admin(this)
+    this.self = { node, pid, hostname, data, version, disk: '', incarnation: 0, http: null }
+    this.identity = new Identity({
+      boot, ports, settings, self: this.self,
+      requiresData: options.requiresData ?? false,
+      onRegistered: () => this.send({ type: 'registered' }),
+      onReidentified: (reason) => {
+        this.send({ type: 'reidentified', incarnation: this.self.incarnation, reason })
+        // What was said of the former disk is void: all sessions begin anew.
+        void this.connection?.close()
+      },
+      onSuperseded: (reason) => this.send({ type: 'superseded', reason }),
+    })
+  }
+
+  set http(url: string | null) {
+    this.self.http = url
   }
 
   start(): void {
@@ -80,8 +98,14 @@ export class NodeActor {
     return topState(this.actor?.snapshot()?.value ?? 'starting')
   }
 
+  /** For people: the state with its parts, and why it is that. */
+  get stateReason(): string {
+    const snapshot = this.actor?.snapshot()
+    return `${stateName(snapshot?.value ?? 'starting')}: ${snapshot?.context.lastReason ?? ''}`
+  }
+
   get disk(): string {
-    return this.opened?.disk ?? ''
+    return this.self.disk
   }
 
   drain(reason: string): void {
@@ -102,19 +126,25 @@ export class NodeActor {
     const { logger } = this.options.ports
     const failing = (work: Promise<void>, event: (error: string) => NodeEvent) => {
       work.catch((error: unknown) => {
-        const message = error instanceof Error ? error.message : String(error)
+        const message = messageOf(error)
         logger.error({ error: message }, `${effect.type} failed`)
         this.send(event(message))
       })
     }
     switch (effect.type) {
-      case 'open':
-        return failing(this.open(), (error) => ({ type: 'fatal', error }))
-      case 'recover':
-        return failing(this.recover(), (error) => ({ type: 'recoveryFailed', error }))
+      case 'prepare':
+        return failing(this.prepare(), (error) => ({ type: 'refused', error }))
+      case 'own':
+        return failing(this.own(), (error) => ({ type: 'refused', error }))
       case 'connect':
-        void this.connect(effect.life)
+        void this.connect(effect.connection)
         return
+      case 'identify':
+        void this.identify(effect.connection)
+        return
+      case 'recover':
+        return failing(this.inTurn(() => this.recover()), (error) =>
+          ({ type: 'recoveryFailed', error }))
       case 'startSpaces':
       case 'rejoin':
         return failing(this.join(effect.life), (error) => ({ type: 'fatal', error }))
@@ -127,136 +157,118 @@ export class NodeActor {
       case 'resign':
         return this.resign(effect.reason)
       case 'exit':
-        logger.info({ code: effect.code }, `the node ends: ${effect.reason}`)
-        this.options.onExit(effect.code, effect.reason)
+        return void this.exit(effect.code, effect.reason)
     }
   }
 
-  private async open(): Promise<void> {
-    this.opened = await this.options.boot.open()
-    this.send({ type: 'opened', incarnation: this.opened.incarnation })
+  private async prepare(): Promise<void> {
+    await this.identity.prepare()
+    this.send({ type: 'prepared' })
+  }
+
+  private async own(): Promise<void> {
+    await this.inTurn(() => this.options.boot.own())
+    this.send({ type: 'owned' })
+  }
+
+  /** After whatever else uses the data directory; not at all once it is being closed. */
+  private async inTurn(work: () => Promise<void>): Promise<void> {
+    await this.turns.take(async () => {
+      if (!this.isClosing) await work()
+    }, false)
   }
 
   private async recover(): Promise<void> {
-    const { boot, settings, ports, node } = this.options
-    const { disk, incarnation } = this.opened!
+    const { boot, settings, ports } = this.options
     const recovered = await boot.recover()
     const all: NodePorts = { ...ports, ...recovered }
-    const wire = new Wire(incarnation, ports.logger)
-    const self = {
-      node, disk, incarnation, pid: this.options.pid, hostname: this.options.hostname,
-      http: this.http, data: this.options.data, version: this.options.version,
-    }
-    const commits = new GroupCommit({
-      journal: recovered.journal,
-      clock: ports.clock,
-      logger: ports.logger,
-      telemetry: ports.telemetry,
-      flushBytesMax: settings.flushBytesMax,
-      idleConfirmMs: settings.idleConfirmMs,
-      onSyncFailed: (error) => this.send({ type: 'syncFailed', error: String(error) }),
-      onFull: (error) => {
-        this.isReadOnly = true
-        for (const space of this.spaces.values()) space.journalFault(error.message)
-      },
-      onHealed: () => {
-        this.isReadOnly = false
-        for (const space of this.spaces.values()) space.journalFault(null)
-      },
-    })
-    const peers = new Peers({
-      ports: all, settings, self, wire,
-      onGrants: () => {
-        for (const space of this.spaces.values()) space.grantsRenewed()
-      },
-      onEvidence: (peer, reason) => {
-        for (const space of this.spaces.values()) space.evidence(peer, reason)
-      },
-      onTick: () => this.directory?.tick(),
+    this.context = contextOf(all, settings, this.self, this.identity, {
+      spaces: () => this.spaces.values(),
+      tick: () => this.directory?.tick(),
       watched: () => this.directory?.watchedNodes() ?? new Set(),
-    })
-    const records = new Records({
-      clock: ports.clock, control: ports.control, store: recovered.store, logger: ports.logger,
-      onBucketLost: (space, reason) =>
-        sendAlert(this.context!, space, 'arbiterLost', {}, reason),
-    })
-    this.context = {
-      ports: all, settings, self, wire, peers, records, commits,
+      syncFailed: (error) => this.send({ type: 'syncFailed', error }),
+      readOnly: (isReadOnly) => {
+        this.isReadOnly = isReadOnly
+        if (!isReadOnly) void boot.keepReserve()
+      },
+      hasRoom: () => boot.keepReserve(),
       fatal: (error) => this.fatal(error),
-    }
-    const salvages = await recovered.salvages.names()
-    this.directory = new Spaces(this.context, this.spaces, salvages)
+    })
+    this.directory = new Spaces(this.context, this.spaces, await recovered.salvages.names())
     const report = recovered.journal.recovery
     for (const damaged of report.damaged) {
       ports.logger.error({ ...damaged }, 'the journal is damaged')
     }
     if (report.torn) ports.logger.warn({ ...report.torn }, 'a torn flush was cut from the journal')
     this.send({ type: 'recovered', report })
+    if (!await boot.keepReserve()) this.context.commits.runShort()
   }
 
   // ---------------------------------------------------------------- connection
 
-  private async connect(life: Life): Promise<void> {
+  private async connect(number: number): Promise<void> {
     const { ports } = this.options
     let connection: BusConnection | null = null
     try {
       connection = await ports.bus.connect()
       if (this.isClosing) return await connection.close()
-      this.context!.records.attach(ports.openArbiter(connection))
-      await this.identify(connection, life)
+      // A node that comes back is known, and needs no arbiter for that.
+      if (this.context) await this.identity.refuseTwin(connection, false)
       this.connection = connection
+      this.arbiter = ports.openArbiter(connection)
       void connection.closed.then((reason) => {
-        this.send({ type: 'connectionClosed', connection: life.connection, reason })
+        this.send({ type: 'connectionClosed', connection: number, reason })
       })
-      this.send({ type: 'connected', life, server: connection.serverId })
+      this.send({ type: 'connected', connection: number, server: connection.serverId })
     } catch (error) {
       // The next attempt opens another one.
       void connection?.close()
       if (error instanceof SupersededError) {
         return this.send({ type: 'superseded', reason: error.message })
       }
-      const message = error instanceof Error ? error.message : String(error)
-      ports.logger.warn({ error: message }, 'NATS or its JetStream cannot be used yet')
+      const message = messageOf(error)
+      ports.logger.warn({ error: message }, 'NATS cannot be used yet')
       const retryable = !(error instanceof BusConnectError) || error.retryable
-      this.send({
-        type: 'connectFailed', connection: life.connection, retryable, error: message,
-      })
+      this.send({ type: 'connectFailed', connection: number, retryable, error: message })
     }
   }
 
-  /** A node that comes back needs no arbiter: reigns and sessions go on without it. */
-  private async identify(connection: BusConnection, life: Life): Promise<void> {
-    const context = this.context!
-    if (this.isIdentified) {
-      const { settled } = await returnIdentity(context, connection, life)
-      settled.catch((error: Error) => this.send({ type: 'superseded', reason: error.message }))
-      return
+  private async identify(number: number): Promise<void> {
+    const { connection, arbiter, options: { ports: { logger } } } = this
+    try {
+      if (!connection || !arbiter) throw new Error('the connection is gone')
+      await this.inTurn(() => this.identity.identify(connection, arbiter))
+      // Closed meanwhile: the next connection comes to the same result.
+      if (this.isClosing || this.connection !== connection || connection.isClosed) return
+      this.subscriptions.push(this.identity.answerPings(connection, number))
+      const { incarnation } = this.self
+      this.send({ type: 'identified', incarnation, isRegistered: this.identity.isRegistered })
+    } catch (error) {
+      const message = messageOf(error)
+      if (error instanceof SupersededError) {
+        return this.send({ type: 'superseded', reason: message })
+      }
+      if (isFinal(error)) return this.send({ type: 'refused', error: message })
+      logger.warn({ error: message }, 'this node cannot be identified yet')
+      void connection?.close()
+      this.send({ type: 'identifyFailed', connection: number, error: message })
     }
-    await context.records.prepare()
-    await claimIdentity(context, connection, life)
-    this.isIdentified = true
   }
 
   /** The connection stands: ping subject first, then heartbeats, then the spaces. */
   private async join(life: Life): Promise<void> {
-    const { connection } = this
-    const { wire, peers, self } = this.context!
-    if (!connection || connection.isClosed) return
+    const { connection, arbiter } = this
+    const { wire, peers, records } = this.context!
+    if (!connection || !arbiter || connection.isClosed) return
     wire.attach(connection, life)
+    records.attach(arbiter)
     this.options.onConnection(connection)
-    const on = (subject: string, handler: (message: BusMessage) => void) => {
-      this.subscriptions.push(wire.subscribe(subject, handler))
-    }
-    const { node } = self
-    on(subjects.wal('*', node), (m) => this.spaces.get(spaceOf(m.subject))?.onWal(m))
-    on(subjects.ack('*', node), (m) => this.onAckMessage(m))
-    on(subjects.survey('*', node), (m) => this.onSurvey(m))
-    on(subjects.assignment('*'), (m) => this.onAnnouncement(m))
-    on(subjects.status(node), (m) => this.onStatus(m))
-    on(subjects.status('_all'), (m) => this.onStatus(m))
-    on(subjects.admin(node), (m) => void this.admin.onMessage(m))
+    const early = this.subscriptions.splice(0)
+    this.subscriptions.push(...listenAs(this, this.admin, this.options.report))
     peers.connected()
+    for (const subscription of early) subscription.unsubscribe()
     for (const space of this.spaces.values()) space.connected()
+    void this.identity.attach(connection, arbiter)
     await this.directory?.discover()
     this.options.onRunning()
   }
@@ -266,38 +278,13 @@ export class NodeActor {
     this.options.ports.logger.warn({}, `isolated: ${reason}`)
     wire.detach()
     records.detach()
+    this.identity.detach()
     this.subscriptions = []
     this.connection = null
+    this.arbiter = null
     this.options.onConnection(null)
     peers.disconnected()
     for (const space of this.spaces.values()) space.disconnected(reason)
-  }
-
-  private onAckMessage(message: BusMessage): void {
-    const { ports } = this.context!
-    const decoded = ports.control.ackMessage(message.data)
-    if (!decoded.ok) return ports.telemetry.count('badMessages', 1, { kind: 'ack' })
-    this.spaces.get(decoded.value.space)?.onAckMessage(decoded.value, message.reply)
-  }
-
-  private onSurvey(message: BusMessage): void {
-    const { ports, wire } = this.context!
-    const decoded = ports.control.surveyRequest(message.data)
-    if (!decoded.ok || !message.reply) return
-    const space = this.spaces.get(decoded.value.space)
-    if (!space || space.member.uuid !== decoded.value.uuid) return
-    wire.publish(message.reply, ports.control.encode(space.surveyAnswer()))
-  }
-
-  private onAnnouncement(message: BusMessage): void {
-    const { ports } = this.context!
-    const decoded = ports.control.announcement(message.data)
-    if (!decoded.ok) return ports.telemetry.count('badMessages', 1, { kind: 'announcement' })
-    const announcement: Announcement = decoded.value
-    const { space, members } = announcement.assignment
-    const known = this.spaces.get(space)
-    if (known) known.onAnnouncement(announcement)
-    else if (members.some((m) => m.node === this.options.node)) void this.take(space)
   }
 
   /** A space that this node may hold: it is there at once, not when the spaces are listed next. */
@@ -307,10 +294,6 @@ export class NodeActor {
     } catch (error) {
       this.options.ports.logger.debug({ space, error: String(error) }, 'the record cannot be read')
     }
-  }
-
-  private onStatus(message: BusMessage): void {
-    if (message.reply) this.context!.wire.publish(message.reply, this.options.report())
   }
 
   // ---------------------------------------------------------------- the end
@@ -339,6 +322,10 @@ export class NodeActor {
 
   private async close(): Promise<void> {
     this.isClosing = true
+    this.identity.detach()
+    // What still asks somebody something ends with the connection.
+    if (!this.context) await this.connection?.close()
+    await this.turns.take(() => Promise.resolve(), false)
     const { context } = this
     if (context) {
       for (const space of this.spaces.values()) await space.stop()
@@ -351,10 +338,19 @@ export class NodeActor {
       context.peers.stop()
       this.options.onConnection(null)
       await this.connection?.close()
+      context.floors.stop()
       await context.commits.stop()
     }
     await this.options.boot.close()
     this.send({ type: 'closed' })
+  }
+
+  private async exit(code: number, reason: string): Promise<void> {
+    const { boot, ports: { logger }, onExit } = this.options
+    logger.info({ code }, `the node ends: ${reason}`)
+    // What has not begun to write leaves nothing behind.
+    if (!this.context) await boot.close().catch(() => undefined)
+    onExit(code, reason)
   }
 
   private resign(reason: string): void {
@@ -364,4 +360,8 @@ export class NodeActor {
     this.context?.peers.stop()
     void this.connection?.close()
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -20,6 +20,7 @@ interface Peer {
   server: string
   http: string | null
   disk: string
+  isRegistered: boolean
   isWatched: boolean
 }
 
@@ -34,6 +35,10 @@ export interface PeersOptions {
   readonly onEvidence: (peer: NodeId, reason: string) => void
   /** Once per heartbeat interval, whether connected or not. */
   readonly onTick: () => void
+  /** A heartbeat of this node's own name came, of that incarnation: a copy of my own, as a rule. */
+  readonly onOwnName: (incarnation: number) => void
+  /** The arbiter knows this start. */
+  readonly isRegistered: () => boolean
   /** Nodes to probe at every heartbeat: the primaries of the spaces held here. */
   readonly watched: () => Set<NodeId>
 }
@@ -160,6 +165,11 @@ export class Peers {
     return this.peers.get(peer)?.disk ?? null
   }
 
+  /** The arbiter knows its start, it says: else its disk may be a copy of the past. */
+  isRegistered(peer: NodeId): boolean {
+    return this.peers.get(peer)?.isRegistered ?? false
+  }
+
   /** Nodes heard and not known to be gone, this one included. */
   living(): NodeId[] {
     const living = [...this.peers.keys()].filter((peer) =>
@@ -241,6 +251,7 @@ export class Peers {
       loopDelayMs: Math.round(this.loopDelayMs),
       leaving: this.leaving,
       http: self.http,
+      registered: this.options.isRegistered(),
       heard: this.book.heardList(),
     }
     wire.publish(subjects.heartbeat(self.node), ports.control.encode(heartbeat))
@@ -253,7 +264,7 @@ export class Peers {
       return
     }
     const { node, number, server, leaving, heard, incarnation, connection } = decoded.value
-    if (node === this.options.self.node) return
+    if (node === this.options.self.node) return this.options.onOwnName(incarnation)
     const life = { incarnation, connection }
     const now = this.now()
     if (this.book.received(node, life, number, now) !== null) return
@@ -262,6 +273,7 @@ export class Peers {
     peer.server = server
     peer.http = decoded.value.http
     peer.disk = decoded.value.disk
+    peer.isRegistered = decoded.value.registered
     peer.detector.send({ type: 'heartbeatReceived', life, number, server, leaving })
     const mine = heard[this.options.self.node]
     if (mine && this.book.listed(node, mine, this.options.wire.life) === null) {
@@ -286,7 +298,10 @@ export class Peers {
       effects: (effect) => this.perform(effect),
       supervision: { maxRestarts: 10, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 1000 },
     })
-    const peer = { detector, server: '', http: null, disk: '', isWatched: watched().has(node) }
+    const peer = {
+      detector, server: '', http: null, disk: '', isRegistered: false,
+      isWatched: watched().has(node),
+    }
     this.peers.set(node, peer)
     return peer
   }

@@ -269,14 +269,23 @@ export type JournalRecord =
     /** Name of the salvage that keeps what was cut. */
     readonly salvage: string
   }
-  | { readonly type: 'confirm' }
+  /** Says that all before it is durable, and how far some spaces are committed. */
+  | { readonly type: 'confirm'; readonly floors?: readonly CommitFloor[] }
   | { readonly type: 'spaceDropped'; readonly uuid: string }
+
+/** Entries of a space up to there are committed, as far as this member knew. */
+export interface CommitFloor {
+  readonly uuid: string
+  readonly sequence: number
+}
 
 /** What the journal knows of one space's log. */
 export interface JournalLog {
   readonly uuid: string
   readonly history: readonly EpochSpan[]
   readonly end: Position
+  /** Sequence up to which it was known to be committed; 0 when that was never written. */
+  readonly floor: number
   /** Why this log cannot be trusted, or null. A damaged log neither serves nor stands. */
   readonly damage: string | null
 }
@@ -551,7 +560,8 @@ export interface ClientCodec {
 
 export type Decoded<T> =
   | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly reason: string }
+  /** `isNewer`: a later version of the product wrote it; nothing is known to be wrong with it. */
+  | { readonly ok: false; readonly reason: string; readonly isNewer?: boolean }
 
 /** Control messages between nodes (MessagePack) and arbiter records (JSON), checked fully. */
 export interface ControlCodec {

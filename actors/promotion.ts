@@ -270,6 +270,7 @@ export class PromotionRole {
   ): boolean {
     const { peers, settings } = this.member.context
     if (peers.isProvenDead(node)) return false
+    if (!peers.isRegistered(node) && peers.heardLife(node)) return false
     const answer = answers.find((a) => a.node === node)
     const disk = answer?.disk ?? peers.diskOf(node)
     if (disk && !isInSync(record, node, disk)) return false

@@ -64,6 +64,10 @@ export class Records {
     return this.seen.get(space)
   }
 
+  allRemembered(): RememberedRecord[] {
+    return [...this.seen.values()]
+  }
+
   attach(arbiter: Arbiter): void {
     this.arbiter = arbiter
   }
@@ -74,11 +78,6 @@ export class Records {
 
   get isAttached(): boolean {
     return this.arbiter !== null
-  }
-
-  /** Makes the bucket when it is not there. Rejects with ArbiterUnavailableError. */
-  async prepare(): Promise<void> {
-    this.bucket = await this.required().bucketId()
   }
 
   /** Rejects with ArbiterUnavailableError. */
@@ -191,6 +190,7 @@ export class Records {
 
   private async guardedNow<T>(run: (arbiter: Arbiter) => Promise<T>): Promise<T> {
     const arbiter = this.required()
+    if (this.bucket === '') this.bucket = await arbiter.bucketId()
     try {
       return await run(arbiter)
     } catch (error) {

@@ -69,6 +69,8 @@ export class SpaceActor {
       },
       supervision: { maxRestarts: 5, withinMs: 30_000, backoffMs: 50, backoffMaxMs: 2000 },
     })
+    // What is known to be committed, and not in the store: all of it, after a power cut.
+    this.member.applier.wake()
     if (this.context.wire.isOpen) this.connected()
   }
 

@@ -1,4 +1,5 @@
-import type { NodeId } from '../machines/protocol.js'
+import type { AssignmentAt, NodeId } from '../machines/protocol.js'
+import { sendAlert } from './alerts.js'
 import type { NodeContext } from './context.js'
 import type { TimerHandle } from './ports.js'
 import { namesOf } from './salvage.js'
@@ -102,8 +103,22 @@ export class Spaces {
       await Promise.all(unknown.map((name) => this.consider(name)))
     } catch (error) {
       ports.logger.debug({ error: String(error) }, 'the spaces cannot be listed')
+      this.startRemembered()
     } finally {
       this.discovering = false
+    }
+  }
+
+  /**
+   * While the arbiter is away: what this node saw of the records last tells whom to join, and
+   * nothing else.
+   */
+  private startRemembered(): void {
+    const { records, self } = this.context
+    for (const record of records.allRemembered()) {
+      const { space, members, state } = record.assignment
+      const isMine = state !== 'dropped' && members.some((m) => m.node === self.node)
+      if (isMine && !this.held.has(space)) this.hold(record).member.record = record
     }
   }
 
@@ -118,12 +133,17 @@ export class Spaces {
       this.elsewhere.set(name, ports.clock.monotonicMs())
       return
     }
-    if (this.held.has(name)) return
-    const { uuid } = record.assignment
+    if (!this.held.has(name)) this.hold(record)
+  }
+
+  private hold({ assignment: { space: name, uuid } }: AssignmentAt): SpaceActor {
     const space = new SpaceActor(this.context, name, uuid, this.mayBegin)
     space.member.salvages = namesOf(this.salvages, name, uuid).length
     this.held.set(name, space)
     space.start(this.machine)
+    const { notice } = this.context.identity
+    if (notice !== null) sendAlert(this.context, name, 'directory', {}, notice)
+    return space
   }
 
   /** Nodes to probe at every heartbeat: the primaries of the spaces held here. */

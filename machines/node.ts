@@ -1,143 +1,13 @@
-import { assign, emit, setup } from 'xstate'
-import type { Life, NodeId } from './protocol.js'
+import { backoffOf, lifeOf, nodeSetup } from './nodeWords.js'
+import type { NodeContext, NodeEffect, NodeEvent } from './nodeWords.js'
 
-export interface NodeInput {
-  readonly node: NodeId
-  /** First pause before a reconnect; doubled each time. Default 50 ms. */
-  readonly backoffMs?: number
-  /** Longest pause before a reconnect. Default 1,000 ms. */
-  readonly backoffMaxMs?: number
-  /** A drain takes no longer (DESIGN section 10, clean stop). Default 10,000 ms. */
-  readonly cleanStopMs?: number
-}
-
-/** What recovery found, in as much as this chart shows it; the journal's report fits. */
-export interface RecoverySummary {
-  readonly records: number
-  readonly bytes: number
-  readonly ms: number
-  readonly torn: { readonly reason: string } | null
-  readonly damaged: readonly { readonly reason: string }[]
-}
-
-export interface NodeContext {
-  readonly node: NodeId
-  readonly backoffMs: number
-  readonly backoffMaxMs: number
-  readonly cleanStopMs: number
-  /** Raised at each start, before anything else; 0 until it is known. */
-  incarnation: number
-  /** Raised at each attempt to connect, so that no two connections share a number. */
-  connection: number
-  /** Attempts since the bus was last there. */
-  attempt: number
-  /** Server that the present connection is on. */
-  server: string | null
-  recovery: string | null
-  exitCode: number
-  lastReason: string
-}
-
-/** Past facts. An event of a connection before the present one is ignored, with a reason. */
-export type NodeEvent =
-  /** The data directory is locked, its incarnation raised and on disk. */
-  | { type: 'opened'; incarnation: number }
-  | { type: 'recovered'; report: RecoverySummary }
-  | { type: 'recoveryFailed'; error: string }
-  | { type: 'connected'; life: Life; server: string }
-  | { type: 'connectFailed'; connection: number; retryable: boolean; error: string }
-  | { type: 'connectionClosed'; connection: number; reason: string }
-  | { type: 'drainRequested'; reason: string }
-  | { type: 'drained' }
-  /** Everything is closed: journal, store, bus. */
-  | { type: 'closed' }
-  | { type: 'syncFailed'; error: string }
-  | { type: 'fatal'; error: string }
-  | { type: 'superseded'; reason: string }
-
-export type NodeEffect =
-  /** Lock the data directory, raise the incarnation: `opened` or `fatal`. */
-  | { type: 'open' }
-  | { type: 'recover'; incarnation: number }
-  | { type: 'connect'; attempt: number; life: Life }
-  | { type: 'startSpaces'; life: Life; server: string }
-  /** No bus: every reign of this node is over. */
-  | { type: 'isolate'; reason: string }
-  | { type: 'rejoin'; life: Life; server: string }
-  /** Hand the reigns over, flush: `drained`. */
-  | { type: 'drain'; reason: string }
-  /** Leave the bus, close journal and store: `closed`. */
-  | { type: 'stop'; reason: string }
-  /** The process cannot go on: say at once that its reigns are over, as far as that works. */
-  | { type: 'resign'; reason: string }
-  | { type: 'exit'; code: number; reason: string }
+export { backoffOf } from './nodeWords.js'
+export type {
+  NodeContext, NodeEffect, NodeEvent, NodeInput, RecoverySummary,
+} from './nodeWords.js'
 
 type Context = NodeContext
 type Event = NodeEvent
-
-const lifeOf = ({ incarnation, connection }: Context): Life => ({ incarnation, connection })
-
-/** Pause before the next attempt: 50, 100, 200 … up to 1,000 ms. */
-export function backoffOf({ attempt, backoffMs, backoffMaxMs }: Context): number {
-  return Math.min(backoffMs * 2 ** Math.max(attempt - 1, 0), backoffMaxMs)
-}
-
-function summaryOf({ records, bytes, ms, torn, damaged }: RecoverySummary): string {
-  const parts = [`${records} records, ${bytes} bytes in ${Math.round(ms)} ms`]
-  if (torn) parts.push(`cut a torn flush (${torn.reason})`)
-  if (damaged.length > 0) parts.push(`${damaged.length} damaged`)
-  return parts.join('; ')
-}
-
-const nodeSetup = setup({
-  types: {
-    input: {} as NodeInput,
-    context: {} as Context,
-    events: {} as Event,
-    emitted: {} as NodeEffect,
-    output: {} as { readonly code: number; readonly reason: string },
-  },
-  delays: {
-    backoff: ({ context }) => backoffOf(context),
-    cleanStop: ({ context }) => context.cleanStopMs,
-  },
-  guards: {
-    isPresentLife: ({ context, event }) =>
-      event.type === 'connected' && event.life.incarnation === context.incarnation
-      && event.life.connection === context.connection,
-    isPresentConnection: ({ context, event }) =>
-      'connection' in event && event.connection === context.connection,
-    isRefused: ({ context, event }) =>
-      event.type === 'connectFailed' && !event.retryable
-      && event.connection === context.connection,
-  },
-  actions: {
-    explain: assign({
-      lastReason: ({ context, event }, params: { say: (c: Context, e: Event) => string }) =>
-        params.say(context, event),
-    }),
-    perform: emit((
-      { context }: { context: Context }, params: { effect: (c: Context) => NodeEffect },
-    ): NodeEffect => params.effect(context)),
-    noteIncarnation: assign({
-      incarnation: ({ context, event }) =>
-        event.type === 'opened' ? event.incarnation : context.incarnation,
-    }),
-    noteRecovery: assign({
-      recovery: ({ event }) => (event.type === 'recovered' ? summaryOf(event.report) : null),
-    }),
-    noteServer: assign({
-      server: ({ event }) => (event.type === 'connected' ? event.server : null),
-      attempt: 0,
-    }),
-    loseServer: assign({ server: null }),
-    raiseConnection: assign({
-      connection: ({ context }) => context.connection + 1,
-      attempt: ({ context }) => context.attempt + 1,
-    }),
-    noteExit: assign({ exitCode: (_, params: { code: number }) => params.code }),
-  },
-})
 
 const say = (sentence: (context: Context, event: Event) => string) =>
   ({ type: 'explain', params: { say: sentence } }) as const
@@ -150,7 +20,7 @@ const ignored = { actions: say((_, e) => `ignored: ${e.type} of an earlier conne
 /** Dialling and pausing in turn; `connected` is for the state around it to handle. */
 const dialling = {
   entry: ['raiseConnection', perform((c) => (
-    { type: 'connect', attempt: c.attempt, life: lifeOf(c) }))],
+    { type: 'connect', attempt: c.attempt, connection: c.connection }))],
   on: {
     connectFailed: [
       {
@@ -182,9 +52,34 @@ const failWith = (what: string) => ({
   target: '#node.failed', actions: say((_, e) => `${what}: ${errorOf(e)}`),
 }) as const
 
+/** The arbiter answered late, or found out late that the directory is a copy of the past. */
+const registration = {
+  registered: {
+    actions: ['noteRegistration', say(() => 'registered at the arbiter')],
+  },
+  reidentified: {
+    actions: ['noteIncarnation', 'noteRegistration', say((_, e) => errorOf(e))],
+  },
+} as const
+
+/** While it is not running yet, a lost connection is dialled again. */
+const lostEarly = {
+  connectionClosed: [
+    {
+      guard: 'isPresentConnection',
+      target: '#node.connecting.pausing',
+      actions: ['loseServer', say((_, e) => `no bus: ${errorOf(e)}`)],
+    },
+    ignored,
+  ],
+} as const
+
 /**
- * The life of a node's process. Without a bus it is isolated: its reigns are over, it dials
- * again with back-off, and comes back as a new connection, which is a new life (section 5).
+ * The life of a node's process. Before it has shown that the data directory is its own, it writes
+ * nothing there but a socket: owning (no process on this host has it), connecting, identifying (no
+ * other process has the node's name, and the directory is no copy of the past). Without a bus it
+ * is isolated: it is primary of nothing, dials again with back-off, and comes back as a new
+ * connection, which is a new life.
  */
 export const nodeMachine = nodeSetup.createMachine({
   id: 'node',
@@ -194,6 +89,7 @@ export const nodeMachine = nodeSetup.createMachine({
     backoffMaxMs: input.backoffMaxMs ?? 1000,
     cleanStopMs: input.cleanStopMs ?? 10_000,
     incarnation: 0,
+    isRegistered: false,
     connection: 0,
     attempt: 0,
     server: null,
@@ -205,51 +101,90 @@ export const nodeMachine = nodeSetup.createMachine({
   output: ({ context }) => ({ code: context.exitCode, reason: context.lastReason }),
   on: {
     drainRequested: close,
-    // A failed fdatasync is never retried on the same file (section 7).
+    // A failed fdatasync is never retried on the same file.
     syncFailed: failWith('fdatasync failed'),
     fatal: failWith('cannot go on'),
     superseded: failWith('another process has this node id'),
+    refused: failWith('cannot start'),
   },
   states: {
     starting: {
-      entry: perform(() => ({ type: 'open' })),
-      on: {
-        opened: {
-          target: 'recovering',
-          actions: ['noteIncarnation', say((c) => `incarnation ${c.incarnation}: recovers`)],
-        },
-      },
+      entry: perform(() => ({ type: 'prepare' })),
+      on: { prepared: { target: 'owning', actions: say(() => 'looks who has the directory') } },
     },
-    recovering: {
-      entry: perform((c) => ({ type: 'recover', incarnation: c.incarnation })),
-      on: {
-        recovered: {
-          target: 'connecting',
-          actions: ['noteRecovery', say((c) => `recovered: ${c.recovery}`)],
-        },
-        recoveryFailed: failWith('recovery failed'),
-      },
+    owning: {
+      entry: perform(() => ({ type: 'own' })),
+      on: { owned: { target: 'connecting', actions: say(() => 'no other process has it') } },
     },
     connecting: {
       initial: 'dialling',
       on: {
         connected: [
           {
-            guard: 'isPresentLife',
-            target: 'running',
-            actions: [
-              'noteServer', say((c) => `connected to ${c.server}: runs`),
-              perform((c) => (
-                { type: 'startSpaces', life: lifeOf(c), server: c.server ?? '' })),
-            ],
+            guard: 'isPresentConnection',
+            target: 'identifying',
+            actions: ['noteServer', say((c) => `connected to ${c.server}: looks for others of `
+              + `the name ${c.node}`)],
           },
           ignored,
         ],
       },
       states: { dialling, pausing },
     },
+    identifying: {
+      entry: perform((c) => ({ type: 'identify', connection: c.connection })),
+      on: {
+        ...lostEarly,
+        identified: {
+          target: 'recovering',
+          actions: [
+            'resetAttempts', 'noteIncarnation', 'noteRegistration',
+            say((c) => `incarnation ${c.incarnation}`
+              + `${c.isRegistered ? '' : ', not registered yet'}: recovers`),
+          ],
+        },
+        identifyFailed: [
+          {
+            guard: 'isPresentConnection',
+            target: '#node.connecting.pausing',
+            actions: ['loseServer', say((_, e) => errorOf(e))],
+          },
+          ignored,
+        ],
+      },
+    },
+    recovering: {
+      entry: perform((c) => ({ type: 'recover', incarnation: c.incarnation })),
+      on: {
+        ...registration,
+        connectionClosed: [
+          {
+            guard: 'isPresentConnection',
+            actions: ['loseServer', say((_, e) => `recovers, without a bus: ${errorOf(e)}`)],
+          },
+          ignored,
+        ],
+        recovered: [
+          {
+            guard: 'hasServer',
+            target: 'running',
+            actions: [
+              'noteRecovery', say((c) => `recovered: ${c.recovery}`),
+              perform((c) => (
+                { type: 'startSpaces', life: lifeOf(c), server: c.server ?? '' })),
+            ],
+          },
+          {
+            target: 'isolated',
+            actions: ['noteRecovery', say((c) => `recovered, without a bus: ${c.recovery}`)],
+          },
+        ],
+        recoveryFailed: failWith('recovery failed'),
+      },
+    },
     running: {
       on: {
+        ...registration,
         connectionClosed: [
           {
             guard: 'isPresentConnection',
@@ -269,12 +204,14 @@ export const nodeMachine = nodeSetup.createMachine({
     isolated: {
       initial: 'dialling',
       on: {
+        ...registration,
         connected: [
           {
-            guard: 'isPresentLife',
+            guard: 'isPresentConnection',
             target: 'running',
             actions: [
-              'noteServer', say((c) => `back on ${c.server} as connection ${c.connection}`),
+              'noteServer', 'resetAttempts',
+              say((c) => `back on ${c.server} as connection ${c.connection}`),
               perform((c) => ({ type: 'rejoin', life: lifeOf(c), server: c.server ?? '' })),
             ],
           },

@@ -141,6 +141,8 @@ export interface Heartbeat extends Life {
   /** Set in the last heartbeat of a clean stop. */
   readonly leaving: boolean
   readonly http: string | null
+  /** The arbiter knows this start: else its disk may be a copy of the past, and does not count. */
+  readonly registered: boolean
   /** What was last heard of each peer; being listed is a grant (section 5). */
   readonly heard: Readonly<Record<NodeId, HeardHeartbeat>>
 }

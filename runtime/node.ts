@@ -1,12 +1,11 @@
 /** One node of the cluster: the actors of actors/, on real NATS, files, LMDB and clocks. */
 import { hostname } from 'node:os'
-import { join, resolve } from 'node:path'
-import type { Boot, Opened, Recovered } from '../actors/boot.js'
+import { resolve } from 'node:path'
 import { NodeActor } from '../actors/node.js'
 import { defaultSettings } from '../actors/settings.js'
 import type { ActorSettings } from '../actors/settings.js'
 import { BusConnectError } from '../actors/ports.js'
-import type { Bus, FileSystem, Logger, Random, Telemetry } from '../actors/ports.js'
+import type { Bus, Logger, Random, Telemetry } from '../actors/ports.js'
 import { jetStreamArbiter } from './arbiter/jetstream.js'
 import { natsBus } from './bus/nats.js'
 import type { NatsOptions } from './bus/nats.js'
@@ -26,11 +25,8 @@ import { pageLink, tokenGuard } from './http/token.js'
 import { InspectionService } from './inspect/service.js'
 import { eventsRoute } from './inspect/sse.js'
 import { Traffic } from './inspect/traffic.js'
-import { loadIdentity } from './journal/identity.js'
-import { openJournal } from './journal/journal.js'
-import { lockDirectory } from './journal/lock.js'
-import type { DirectoryLock } from './journal/lock.js'
-import { createSalvageFiles } from './journal/salvage.js'
+import { DataDirectory } from './journal/dataDirectory.js'
+import { ownDirectory } from './journal/owner.js'
 import type { MergeRules } from './mergeRules.js'
 import { ClusterLink } from './page/clusterLink.js'
 import { PageHub } from './page/hub.js'
@@ -50,6 +46,8 @@ export interface NodeOptions {
   readonly logger: Logger
   /** Operators may kill single actors. */
   readonly chaos: boolean
+  /** Do not start a node that the arbiter knows with an empty data directory. */
+  readonly requiresData: boolean
   /** `host:port` of the HTTP server; null: none. */
   readonly http: string | null
   /** Asked for by the HTTP server, health and metrics aside; null: none. */
@@ -122,7 +120,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       control: controlCodec(),
       mergeRules: options.mergeRules,
     },
-    boot: bootOf(data, config, new NodeFileSystem(), random, logger),
+    requiresData: options.requiresData,
+    boot: directoryOf(options, data, random, (error) => node.fatal(error)),
     report: () => Buffer.from(JSON.stringify(report())),
     onRunning: () => running.resolve(),
     onExit: (code, reason) => {
@@ -148,6 +147,26 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   }
   const page = http === null ? null : pageLink(http.url, options.httpToken)
   return { status: report, page, drain, stop: drain, finished: finished.promise }
+}
+
+function directoryOf(
+  { id, config, logger }: NodeOptions, directory: string, random: Random,
+  onDamage: (error: Error) => void,
+): DataDirectory {
+  return new DataDirectory({
+    directory, node: id, fileSystem: new NodeFileSystem(), random, logger,
+    segmentBytes: config.segmentBytes,
+    own: () => ownDirectory(directory, id),
+    openStore: async (path) => {
+      const store = await openStore(path, {
+        onDamage: (reason) => onDamage(new Error(`the store's file is damaged: ${reason}`)),
+      })
+      if (store.discarded !== null) {
+        logger.warn({}, `the store is built anew from the journal: ${store.discarded}`)
+      }
+      return store
+    },
+  })
 }
 
 /** A promise, and what settles it. */
@@ -224,38 +243,5 @@ function settingsOf(config: Config): ActorSettings {
     lagAlertBytes: config.lagAlertBytes,
     lagAlertMs: config.lagAlertMs,
     heldBytesMax: config.handoverHoldBytes,
-  }
-}
-
-/** The data directory: lock, identity, journal, store, salvages. */
-function bootOf(
-  data: string, config: Config, fileSystem: FileSystem, random: Random, logger: Logger,
-): Boot {
-  let lock: DirectoryLock | null = null
-  let recovered: Recovered | null = null
-  return {
-    open: async (): Promise<Opened> => {
-      lock = await lockDirectory(data)
-      // On an empty disk nothing tells how often this node was started before; the time does.
-      return await loadIdentity(data, fileSystem, random, Math.floor(Date.now() / 1000))
-    },
-    recover: async (): Promise<Recovered> => {
-      const journal = await openJournal({
-        directory: join(data, 'journal'), fileSystem, random, logger,
-        segmentBytes: config.segmentBytes,
-      })
-      const store = await openStore(join(data, 'store'))
-      if (store.discarded) {
-        logger.warn({}, `the store is built anew from the journal: ${store.discarded}`)
-      }
-      const salvages = createSalvageFiles({ directory: join(data, 'salvage'), fileSystem, logger })
-      recovered = { journal, store, salvages }
-      return recovered
-    },
-    close: async (): Promise<void> => {
-      await recovered?.journal.close()
-      await recovered?.store.close()
-      await lock?.release()
-    },
   }
 }

@@ -75,7 +75,7 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     ack: record?.settings.ack ?? 'durable',
     role: roles.includes(role) ? (role as MemberRole) : 'unknown',
     state,
-    reason: member.damage ?? reason,
+    reason: member.damage ?? member.rebuilding ?? reason,
     endSequence: log.end.sequence,
     durableSequence: log.durable.sequence,
     appliedSequence: store.applied.sequence,

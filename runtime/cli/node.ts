@@ -22,6 +22,7 @@ interface NodeFlags extends ConnectionFlags {
   readonly set?: readonly string[]
   readonly helpConfig?: boolean
   readonly chaos?: boolean
+  readonly requireData?: boolean
   readonly json?: boolean
 }
 
@@ -40,6 +41,8 @@ export function addNode(program: Command, context: Context): void {
     .option('--set <option=value...>', 'an option, like heartbeatMs=200 or segmentBytes=128MiB')
     .option('--chaos', 'let operators kill single actors of this node, as `engram chaos` does '
       + '[ENGRAM_CHAOS=1]; not for production')
+    .option('--require-data', 'do not start a node that the cluster knows with an empty data '
+      + 'directory: a volume may not be mounted [ENGRAM_REQUIRE_DATA=1]')
     .option('--help-config', 'list all options')
     .addOption(jsonOption())
     .addHelpText('after', `
@@ -69,6 +72,7 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
   return superviseNode(context, {
     id, data, nats: settings.nats, config: settings.config, logger,
     chaos: flags.chaos ?? context.io.env['ENGRAM_CHAOS'] === '1',
+    requiresData: flags.requireData ?? context.io.env['ENGRAM_REQUIRE_DATA'] === '1',
     http, httpToken: http === null ? null : tokenFor(http, tokenFile),
     inspectPayloads: flags.inspectPayloads ?? false,
     mergeRules: await loadMergeRules(settings.merge),

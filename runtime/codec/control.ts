@@ -70,7 +70,7 @@ export function controlCodec(): ControlCodec {
       const raw = unpack(bytes)
       if (!raw.ok) return raw
       const newer = versionFault(field(raw.value, 'assignment'))
-      return newer ? refuse(newer) : check(schemas.announcement, raw.value)
+      return newer ? { ...refuse(newer), isNewer: true } : check(schemas.announcement, raw.value)
     },
     assignment: (bytes) => record<Assignment>(schemas.assignment, bytes),
     nodeIdentity: (bytes) => record<NodeIdentity>(schemas.nodeIdentity, bytes),
@@ -108,7 +108,7 @@ function record<T>(schema: z.ZodType<T>, bytes: Uint8Array): Decoded<T> {
     return refuse(`no JSON: ${textOf(error)}`)
   }
   const newer = versionFault(value)
-  return newer ? refuse(newer) : check(schema, value)
+  return newer ? { ...refuse(newer), isNewer: true } : check(schema, value)
 }
 
 /** Before the shape: a newer record may look different altogether. */

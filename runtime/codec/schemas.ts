@@ -67,6 +67,8 @@ export const heartbeat: z.ZodType<Heartbeat> = z.object({
   loopDelayMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER),
   leaving: z.boolean(),
   http,
+  // Nodes of before do not run unless they are.
+  registered: z.boolean().default(true),
   heard: z.record(name, heard)
     .refine((peers) => Object.keys(peers).length <= bounds.peers, 'names too many peers'),
 })

@@ -210,6 +210,7 @@ export class FileJournal implements Journal {
       if (record.type === 'frame') this.#logs.append(record.frame, this.#segment, offset)
       else if (record.type === 'truncate') this.#logs.truncate(record.uuid, record.to)
       else if (record.type === 'spaceDropped') this.#logs.drop(record.uuid)
+      else for (const floor of record.floors ?? []) this.#logs.noteFloor(floor)
       offset += recordBytes(parts[i]!)
     }
   }

@@ -1,56 +1,37 @@
-/** Who this data directory is: its disk, and how often a node was started on it. */
-import { join } from 'node:path'
-import { FileSystemError, type FileSystem, type Random } from '../../actors/ports.js'
+/** Who a data directory is: its node, its disk, and how often a node was started on it. */
+import { dirname, join } from 'node:path'
+import { FileSystemError, type FileSystem } from '../../actors/ports.js'
+import type { DirectoryIdentity } from '../../machines/directory.js'
+import { nameFault } from '../../machines/subjects.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
-
-export interface Identity {
-  /** Uuid of this data directory: a node on another disk is another member (section 7). */
-  readonly disk: string
-  /** Raised at each start. */
-  readonly incarnation: number
-}
 
 /** The file is there and makes no sense: never replaced, an incarnation must not repeat. */
 export class IdentityDamagedError extends Error {
   readonly code = 'IDENTITY_DAMAGED'
   constructor(path: string, reason: string) {
-    super(`${path} is damaged (${reason}): restore it, or move the data directory away to join `
-      + 'with an empty disk')
+    super(`${path} is damaged (${reason}): restore it, or move the data directory `
+      + `${dirname(path)} away to join with an empty disk`)
     this.name = 'IdentityDamagedError'
   }
 }
 
+/** As it lies in the directory. */
+export interface StoredIdentity extends DirectoryIdentity {
+  /** Uuid of the directory's journal; null until there is one, and in former releases. */
+  readonly journal: string | null
+}
+
+const FILE = 'identity.json'
 const FILE_BYTES_MAX = 4096
 
 /**
- * Reads `<directory>/identity.json`, raises the incarnation, and returns once the new file is
- * durable. `firstIncarnation`: of an empty directory; a node that lost its disk must still count
- * higher than before. Throws IdentityDamagedError, FileSystemError.
+ * What `<directory>/identity.json` says; null when there is none. Changes nothing. Throws
+ * IdentityDamagedError, FileSystemError.
  */
-export async function loadIdentity(
-  directory: string, fileSystem: FileSystem, random: Random, firstIncarnation = 1,
-): Promise<Identity> {
-  await fileSystem.makeDirectory(directory)
-  const path = join(directory, 'identity.json')
-  const before = await readIdentity(path, fileSystem)
-  const identity: Identity = before
-    ? { disk: before.disk, incarnation: before.incarnation + 1 }
-    : { disk: random.uuid(), incarnation: firstIncarnation }
-  const temporary = `${path}.tmp`
-  await fileSystem.remove(temporary).catch(ignoreMissing)
-  const handle = await fileSystem.open(temporary, 'create')
-  try {
-    await handle.write([Buffer.from(`${JSON.stringify({ version: 1, ...identity })}\n`)], 0)
-    await handle.datasync()
-  } finally {
-    await handle.close()
-  }
-  await fileSystem.rename(temporary, path)
-  await fileSystem.syncDirectory(directory)
-  return identity
-}
-
-async function readIdentity(path: string, fileSystem: FileSystem): Promise<Identity | null> {
+export async function readIdentity(
+  directory: string, fileSystem: FileSystem,
+): Promise<StoredIdentity | null> {
+  const path = join(directory, FILE)
   let handle
   try {
     handle = await fileSystem.open(path, 'read')
@@ -67,18 +48,43 @@ async function readIdentity(path: string, fileSystem: FileSystem): Promise<Ident
   }
 }
 
-function parseIdentity(path: string, text: string): Identity {
-  let value: { version?: unknown; disk?: unknown; incarnation?: unknown }
+/** Durable when it resolves: the old file or the new one, never a mix. Throws FileSystemError. */
+export async function writeIdentity(
+  directory: string, identity: StoredIdentity, fileSystem: FileSystem,
+): Promise<void> {
+  await fileSystem.makeDirectory(directory)
+  const path = join(directory, FILE)
+  const temporary = `${path}.tmp`
+  await fileSystem.remove(temporary).catch(ignoreMissing)
+  const handle = await fileSystem.open(temporary, 'create')
+  try {
+    await handle.write([Buffer.from(`${JSON.stringify({ version: 1, ...identity })}\n`)], 0)
+    await handle.datasync()
+  } finally {
+    await handle.close()
+  }
+  await fileSystem.rename(temporary, path)
+  await fileSystem.syncDirectory(directory)
+}
+
+function parseIdentity(path: string, text: string): StoredIdentity {
+  let value: { version?: unknown } & Partial<Record<keyof StoredIdentity, unknown>>
   try {
     value = Object(JSON.parse(text)) as typeof value
   } catch (error) {
     throw new IdentityDamagedError(path, (error as Error).message)
   }
-  const { version, disk, incarnation } = value
+  // A directory of a release that wrote neither node nor journal, and no spoken number.
+  const { version, disk, incarnation, node = null, journal = null, spoken = incarnation } = value
   if (version !== 1) throw new IdentityDamagedError(path, `version ${String(version)}, not 1`)
   if (typeof disk !== 'string' || !isUuid(disk)) throw new IdentityDamagedError(path, 'no disk id')
   if (!isSafe(incarnation)) throw new IdentityDamagedError(path, 'no incarnation')
-  return { disk, incarnation }
+  if (!isSafe(spoken)) throw new IdentityDamagedError(path, 'no spoken number')
+  if (node !== null && nameFault(node) !== null) throw new IdentityDamagedError(path, 'no node')
+  if (journal !== null && (typeof journal !== 'string' || !isUuid(journal))) {
+    throw new IdentityDamagedError(path, 'no journal id')
+  }
+  return { node: node as string | null, disk, incarnation, spoken, journal }
 }
 
 function ignoreMissing(error: unknown): void {

@@ -106,7 +106,7 @@ async function restate(
 ): Promise<NewSegment> {
   const { fileSystem, directory, logger } = options
   const last = scan.segments.at(-1)!
-  const tail = scan.tail.filter((record) => record.type !== 'confirm')
+  const tail = scan.tail.filter((record) => record.type !== 'confirm' || record.payload.length > 0)
   const place = {
     journal: scan.id, segment: last.segment + 1, flush, syncedFlush: flush - 1,
   }

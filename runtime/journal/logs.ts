@@ -1,5 +1,5 @@
 /** What the journal knows of its spaces' logs: built by recovery, kept up by every write. */
-import type { Frame, JournalLog, JournalRecord } from '../../actors/ports.js'
+import type { CommitFloor, Frame, JournalLog, JournalRecord } from '../../actors/ports.js'
 import { comparePositions, endOf, epochAt, extendHistory, origin, showPosition, truncateHistory }
   from '../../machines/positions.js'
 import type { EpochSpan, Position } from '../../machines/protocol.js'
@@ -9,6 +9,7 @@ import { PlaceIndex } from './index.js'
 export class SpaceLog implements JournalLog {
   history: readonly EpochSpan[] = []
   end: Position = origin
+  floor = 0
   damage: string | null = null
   /** Found by a read: earlier frames are lost, but the end is known, and appends still fit. */
   damageAtRest: string | null = null
@@ -55,11 +56,13 @@ export class SpaceLog implements JournalLog {
     this.index.truncate(to.sequence)
     this.history = truncateHistory(this.history, to.sequence)
     this.end = endOf(this.history)
+    // Only below a reign that an operator forced.
+    this.floor = Math.min(this.floor, to.sequence)
   }
 
   view(): JournalLog {
     const damage = this.damage ?? this.damageAtRest
-    return { uuid: this.uuid, history: this.history, end: this.end, damage }
+    return { uuid: this.uuid, history: this.history, end: this.end, floor: this.floor, damage }
   }
 }
 
@@ -85,7 +88,7 @@ export class Logs {
     const log = this.#logs.get(uuid)
     if (log) return log.view()
     if (this.#lost === null || this.#dropped.has(uuid)) return undefined
-    return { uuid, history: [], end: origin, damage: this.#lost }
+    return { uuid, history: [], end: origin, floor: 0, damage: this.#lost }
   }
 
   damage(uuid: string, reason: string): void {
@@ -123,6 +126,21 @@ export class Logs {
     const reason = log.refuseFrame(frame)
     if (reason) log.damage = `segment ${segment}, offset ${offset}: ${reason}`
     else log.append(frame, segment, offset)
+  }
+
+  /** What was known to be committed was durable here when that was written. */
+  recoverFloor({ uuid, sequence }: CommitFloor, place: string): void {
+    const log = this.#logs.get(uuid)
+    if (!log || log.damage !== null) return
+    log.floor = sequence
+    if (sequence <= log.end.sequence) return
+    log.damage = `${place}: entries up to ${sequence} were here, the log ends at `
+      + showPosition(log.end)
+  }
+
+  noteFloor({ uuid, sequence }: CommitFloor): void {
+    const log = this.#logs.get(uuid)
+    if (log) log.floor = sequence
   }
 
   recoverTruncation(uuid: string, to: Position, place: string): void {

@@ -24,7 +24,7 @@
  */
 import { crc32c } from '@node-rs/crc32'
 import { decode, encode } from '@msgpack/msgpack'
-import type { JournalRecord } from '../../actors/ports.js'
+import type { CommitFloor, JournalRecord } from '../../actors/ports.js'
 import type { Position } from '../../machines/protocol.js'
 import { isSafe, readSafe, readUuid, writeSafe, writeUuid } from '../codec/frameBytes.js'
 
@@ -94,7 +94,7 @@ export function partOf(record: JournalRecord): RecordPart {
       return { type: 'truncate', space: record.uuid, payload }
     }
     case 'confirm':
-      return { type: 'confirm', space: null, payload: EMPTY }
+      return { type: 'confirm', space: null, payload: encodeFloors(record.floors ?? []) }
     case 'spaceDropped': {
       // Not empty, so that a broken record of 80 bytes can only have been a confirm.
       const payload = Buffer.alloc(16)
@@ -212,4 +212,34 @@ export function readTruncation(payload: Uint8Array): Truncation | string {
   } catch (error) {
     return `a truncation that does not decode: ${(error as Error).message}`
   }
+}
+
+const FLOORS_MAGIC = Buffer.from('EGFL')
+const FLOOR_BYTES = 24
+
+/** The magic, then uuid and sequence of each; nothing when there are none. */
+function encodeFloors(floors: readonly CommitFloor[]): Uint8Array {
+  if (floors.length === 0) return EMPTY
+  const payload = Buffer.alloc(FLOORS_MAGIC.length + floors.length * FLOOR_BYTES)
+  FLOORS_MAGIC.copy(payload)
+  let at = FLOORS_MAGIC.length
+  for (const { uuid, sequence } of floors) {
+    writeUuid(payload, uuid, at)
+    writeSafe(payload, sequence, at + 16)
+    at += FLOOR_BYTES
+  }
+  return payload
+}
+
+/** Null when the payload is none of a confirm record. */
+export function readFloors(payload: Buffer): CommitFloor[] | null {
+  if (payload.length === 0) return []
+  const bytes = payload.length - FLOORS_MAGIC.length
+  if (bytes <= 0 || bytes % FLOOR_BYTES !== 0) return null
+  if (!payload.subarray(0, FLOORS_MAGIC.length).equals(FLOORS_MAGIC)) return null
+  const floors: CommitFloor[] = []
+  for (let at = FLOORS_MAGIC.length; at < payload.length; at += FLOOR_BYTES) {
+    floors.push({ uuid: readUuid(payload, at), sequence: readSafe(payload, at + 16) })
+  }
+  return floors
 }

@@ -15,7 +15,7 @@ import type { FileSystem, Logger } from '../../actors/ports.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { Logs } from './logs.js'
 import {
-  journalOfHeader, readRecordHeader, readTruncation, RECORD_MAGIC, type RecordHeader,
+  journalOfHeader, readFloors, readRecordHeader, readTruncation, RECORD_MAGIC, type RecordHeader,
   type RecordPart,
 } from './record.js'
 import { highestSynced, NOBODY, scanSegment, spaceOfStretch, type ScanItem } from './scan.js'
@@ -281,7 +281,9 @@ class Walk {
         this.#logs.drop(space!)
         break
       case 'segment':
+        break
       case 'confirm':
+        for (const floor of readFloors(payload) ?? []) this.#logs.recoverFloor(floor, place)
         break
       case 'checkpoint':
       case 'snapshotInstalled':
@@ -312,7 +314,9 @@ class Walk {
       else this.#damage(null, reason)
       return
     }
-    const space = item.header ? item.header.space : spaceOfStretch(bytes, item.offset, item.end)
+    const isConfirm = item.header?.type === 'confirm'
+    const space = isConfirm ? NOBODY
+      : item.header ? item.header.space : spaceOfStretch(bytes, item.offset, item.end)
     if (space === NOBODY) this.#harmless.push(reason)
     else this.#damage(space, reason)
   }

@@ -3,7 +3,7 @@ import { crc32c } from '@node-rs/crc32'
 import { asBuffer } from '../codec/frameBytes.js'
 import { parseFrame } from '../codec/frames.js'
 import {
-  readRecordHeader, RECORD_HEADER_BYTES, RECORD_MAGIC, type RecordHeader,
+  readFloors, readRecordHeader, RECORD_HEADER_BYTES, RECORD_MAGIC, type RecordHeader,
 } from './record.js'
 
 export type ScanItem =
@@ -85,6 +85,7 @@ export function highestSynced(
 export function spaceOfStretch(bytes: Buffer, offset: number, end: number): string | null {
   if (end - offset === RECORD_HEADER_BYTES) return NOBODY
   const payload = bytes.subarray(offset + RECORD_HEADER_BYTES, end)
+  if (readFloors(payload) !== null) return NOBODY
   const frame = parseFrame(asBuffer(payload))
   return typeof frame === 'string' ? null : frame.uuid
 }

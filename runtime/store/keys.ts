@@ -13,6 +13,8 @@ import { writeText } from './text.js'
 export const Table = {
   /** uuid → space number; under number 0. */
   registry: 0x52,
+  /** Of space 0: one record, that tells this opening of the file from every other. */
+  nonce: 0x4a,
   /** One record: position, digest, counts. */
   header: 0x48,
   node: 0x4e,

@@ -4,10 +4,13 @@
  * The store is written without any sync (see store.ts), so its file is whole as long as the page
  * cache that took the writes is: over crashes of the process, but not of the machine. The marker
  * is made durable before the first write of a life, with the kernel's boot id, and again after
- * the sync of a clean close. Trusted is: clean, or marked in the present boot. Everything else
- * is thrown away; the journal holds all of it.
+ * the sync of a clean close. Trusted is: clean, or marked in the present boot; and the very file
+ * that was marked, by device, inode, and a nonce that each opening writes into the file, too: so
+ * neither a copy nor an older state of it passes. Everything else is thrown away; the journal
+ * holds all of it.
  */
-import { open, readFile, rename } from 'node:fs/promises'
+import { writeFileSync } from 'node:fs'
+import { open, readFile, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** Format of the store's directory, file and keys. */
@@ -18,6 +21,20 @@ export interface Marker {
   /** null where the system names no boot: then only a clean close is trusted. */
   readonly boot: string | null
   readonly clean: boolean
+  /** The file that was opened; null while it is being opened, and in former releases. */
+  readonly file: FileMark | null
+  /** Set while the file is being opened: a process that died then could not. */
+  readonly opening?: boolean
+  /** What a process found wrong with the file. */
+  readonly damage?: string
+}
+
+/** Device and inode as text, for they may exceed a safe integer. */
+export interface FileMark {
+  readonly device: string
+  readonly inode: string
+  /** Stands in the file, too. */
+  readonly nonce: string
 }
 
 const NAME = 'marker.json'
@@ -32,11 +49,15 @@ export async function readMarker(directory: string): Promise<Marker | undefined>
     throw error
   }
   try {
-    const { version, boot, clean } = JSON.parse(text) as Partial<Marker>
+    const { version, boot, clean, file, opening, damage } = JSON.parse(text) as Partial<Marker>
     if (typeof version !== 'number') throw new Error('no version')
-    return { version, boot: typeof boot === 'string' ? boot : null, clean: clean === true }
+    return {
+      version, boot: typeof boot === 'string' ? boot : null, clean: clean === true,
+      file: file ?? null,
+      ...(opening === true && { opening }), ...(damage !== undefined && { damage: String(damage) }),
+    }
   } catch {
-    return { version: STORE_VERSION, boot: null, clean: false }
+    return { version: STORE_VERSION, boot: null, clean: false, file: null }
   }
 }
 
@@ -52,6 +73,15 @@ export async function writeMarker(directory: string, marker: Marker): Promise<vo
   }
   await rename(`${path}.new`, path)
   await syncPath(directory)
+}
+
+/** For a process that may not live on: at once, and as durable as the file system makes it. */
+export function writeMarkerSync(directory: string, marker: Marker): void {
+  try {
+    writeFileSync(join(directory, NAME), JSON.stringify(marker))
+  } catch {
+    // A full disk: the next start finds the damage again.
+  }
 }
 
 export async function syncPath(path: string): Promise<void> {
@@ -72,9 +102,29 @@ export async function bootId(): Promise<string | null> {
   }
 }
 
-/** Why the file cannot be trusted, or null. */
-export function distrust(marker: Marker, boot: string | null): string | null {
+/** Device and inode of the file; null where there is none. */
+export async function placeOf(path: string): Promise<Omit<FileMark, 'nonce'> | null> {
+  try {
+    const { dev, ino } = await stat(path, { bigint: true })
+    return { device: String(dev), inode: String(ino) }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}
+
+/** Why the file cannot be trusted, or null. `place`: where it is now. */
+export function distrust(
+  marker: Marker, boot: string | null, place: Omit<FileMark, 'nonce'> | null,
+): string | null {
+  const { file } = marker
   if (marker.version < STORE_VERSION) return `it has format ${marker.version}`
+  if (marker.damage !== undefined) return marker.damage
+  if (marker.opening) return 'the process that opened it last died while it did'
+  if (place === null) return 'its file is gone'
+  if (file && (file.device !== place.device || file.inode !== place.inode)) {
+    return 'its file is another one than was written: a copy'
+  }
   if (marker.clean) return null
   if (marker.boot !== null && marker.boot === boot) return null
   return 'the machine went down while the store was open'

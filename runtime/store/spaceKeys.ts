@@ -1,6 +1,6 @@
 /** Idempotency keys of one space: adds those of a batch, finds one, and forgets old ones. */
-import type { Database } from 'lmdb'
 import type { KeyRecord, KeyRetention, LogEntry } from '../../machines/memory.js'
+import type { GraphFile } from './graphFile.js'
 import type { SpaceHeader } from './header.js'
 import {
   GROUP_BYTES_MAX, GroupCursor, GroupWriter, type KeyGroup, type KeyRun,
@@ -44,7 +44,7 @@ export class SpaceKeys {
   private front: KeyGroup | undefined
 
   constructor(
-    private readonly records: Database<Buffer, Buffer>, private readonly space: number,
+    private readonly records: GraphFile, private readonly space: number,
   ) {}
 
   /** Reads some more of the keys that were there before this process; true: there are others. */
@@ -67,7 +67,7 @@ export class SpaceKeys {
 
   /** The key is in `scratch`. */
   private findIn(first: number, length: number, keysFrom: number): KeyRecord | undefined {
-    const bytes = this.records.getBinaryFast(sequenceKey(this.space, Table.keyGroup, first))
+    const bytes = this.records.getFast(sequenceKey(this.space, Table.keyGroup, first))
     if (bytes === undefined) return undefined
     let found: KeyRecord | undefined
     const cursor = new GroupCursor(first, bytes)
@@ -178,7 +178,7 @@ export class SpaceKeys {
   private groupFrom(sequence: number): KeyGroup | undefined {
     const start = sequenceKey(this.space, Table.keyGroup, sequence)
     const end = tableEnd(this.space, Table.keyGroup)
-    for (const { key, value } of this.records.getRange({ start, end, limit: 1 })) {
+    for (const { key, value } of this.records.range({ start, end, limit: 1 })) {
       return copyOf(key, value)
     }
     return undefined
@@ -190,7 +190,7 @@ export class SpaceKeys {
       const end = tableKey(this.space, Table.keyGroup)
       const range = { start, end, limit: 1, reverse: true }
       this.last = null
-      for (const { key, value } of this.records.getRange(range)) this.last = copyOf(key, value)
+      for (const { key, value } of this.records.range(range)) this.last = copyOf(key, value)
     }
     return this.last ?? undefined
   }
@@ -204,11 +204,11 @@ export class SpaceKeys {
     const start = sequenceKey(this.space, Table.keyGroup, this.indexedGroup)
     const end = tableEnd(this.space, Table.keyGroup)
     let left = groups
-    for (const key of this.records.getKeys({ start, end })) {
+    for (const key of this.records.keys({ start, end })) {
       if (left === 0) return
       left -= 1
       this.indexedGroup = numberIn(key, 0)
-      const bytes = this.records.getBinaryFast(key)!
+      const bytes = this.records.getFast(key)!
       const cursor = new GroupCursor(this.indexedGroup, bytes)
       while (cursor.next()) {
         const { sequence } = cursor

@@ -1,6 +1,5 @@
 /** One space's part of the LMDB store. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Database } from 'lmdb'
 import type { EdgeDirection, EdgeState, NodeState, SpaceStore } from '../../actors/ports.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
 import { originOf } from '../../machines/ledger.js'
@@ -12,6 +11,7 @@ import type { Position } from '../../machines/protocol.js'
 import { forgottenOrigins, originKey, type Reports, type StoredRecords } from './batchBooks.js'
 import { decodeItem, decodeOrigin, decodeReport } from './bookRecord.js'
 import { assertContinues, byEpoch, ChangeSet, type Changes } from './changes.js'
+import { type GraphFile, StoreDamagedError } from './graphFile.js'
 import { decodeHeader, emptyHeader, encodeHeader, type SpaceHeader } from './header.js'
 import {
   keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey, tupleKey,
@@ -21,8 +21,6 @@ import {
 } from './record.js'
 import { assertRoom } from './room.js'
 import { type KeyChanges, SpaceKeys } from './spaceKeys.js'
-
-export type Records = Database<Buffer, Buffer>
 
 /** A transaction was not committed; nothing of it has taken effect. */
 export class StoreWriteError extends Error {
@@ -54,19 +52,18 @@ export class LmdbSpace implements SpaceStore {
    * the store's files.
    */
   constructor(
-    private readonly records: Records, private readonly uuid: string,
+    private readonly records: GraphFile, private readonly uuid: string,
     private readonly number: number, private registered: boolean,
     private readonly directory: string,
   ) {
     this.headerKey = tableKey(number, Table.header)
-    const record = registered ? records.getBinary(this.headerKey) : undefined
+    const record = registered ? records.get(this.headerKey) : undefined
     this.header = record === undefined ? emptyHeader : decodeHeader(record)
     this.appliedPosition = { epoch: this.header.epoch, sequence: this.header.sequence }
     this.keys = new SpaceKeys(records, number)
     this.committed = {
-      get: (key) => records.getBinaryFast(key),
-      // Copies: lmdb may use a key's memory again.
-      keys: (range) => records.getKeys(range).map((key) => Buffer.from(key)),
+      get: (key) => records.getFast(key),
+      keys: (range) => records.keys(range),
     }
     this.readKeysAhead()
   }
@@ -101,7 +98,7 @@ export class LmdbSpace implements SpaceStore {
   }
 
   node(id: string): MemoryNode | undefined {
-    const record = this.records.getBinaryFast(textKey(this.number, Table.node, id))
+    const record = this.records.getFast(textKey(this.number, Table.node, id))
     return record === undefined ? undefined : decodeNode(record)
   }
 
@@ -122,20 +119,20 @@ export class LmdbSpace implements SpaceStore {
     const start = keyAfter(this.number, Table.node, after)
     const end = tableEnd(this.number, Table.node)
     const nodes: MemoryNode[] = []
-    for (const { value } of this.records.getRange({ start, end, limit })) {
+    for (const { value } of this.records.range({ start, end, limit })) {
       nodes.push(decodeNode(value))
     }
     return nodes
   }
 
   nodeState(id: string): NodeState {
-    const record = this.records.getBinaryFast(textKey(this.number, Table.node, id))
+    const record = this.records.getFast(textKey(this.number, Table.node, id))
     return record === undefined ? nowhere : decodeNodeState(record)
   }
 
   edgeState(source: string, target: string, kind: string): EdgeState | undefined {
     const key = tupleKey(this.number, Table.edgeBySource, source, target, kind)
-    const record = this.records.getBinaryFast(key)
+    const record = this.records.getFast(key)
     return record === undefined ? undefined : decodeEdgeState(record)
   }
 
@@ -145,7 +142,7 @@ export class LmdbSpace implements SpaceStore {
   }
 
   private originUnder(reports: Reports, at: Position): OriginRecord | undefined {
-    const record = this.records.getBinaryFast(originKey(this.number, reports, at))
+    const record = this.records.getFast(originKey(this.number, reports, at))
     return record === undefined ? undefined : decodeOrigin(record)
   }
 
@@ -167,7 +164,7 @@ export class LmdbSpace implements SpaceStore {
     const start = numbersKey(this.number, Table.quarantine, from.epoch, from.sequence + 1)
     const end = tableEnd(this.number, Table.quarantine)
     const items: QuarantineItem[] = []
-    for (const { value } of this.records.getRange({ start, end, limit })) {
+    for (const { value } of this.records.range({ start, end, limit })) {
       items.push(decodeItem(value))
     }
     return items
@@ -177,7 +174,7 @@ export class LmdbSpace implements SpaceStore {
     const at = originOf(id)
     if (at === undefined) return undefined
     const key = numbersKey(this.number, Table.quarantine, at.epoch, at.sequence)
-    const record = this.records.getBinaryFast(key)
+    const record = this.records.getFast(key)
     return record === undefined ? undefined : decodeItem(record)
   }
 
@@ -239,7 +236,7 @@ export class LmdbSpace implements SpaceStore {
     if (this.registered) {
       const start = tableKey(this.number, Table.report)
       const end = tableEnd(this.number, Table.report)
-      for (const { value } of this.records.getRange({ start, end })) {
+      for (const { value } of this.records.range({ start, end })) {
         reports.push(decodeReport(value))
       }
     }
@@ -248,20 +245,13 @@ export class LmdbSpace implements SpaceStore {
   }
 
   private async commit({ header, puts, removes }: Changes): Promise<void> {
-    const { records } = this
+    const own = [this.headerKey, encodeHeader(header)]
+    if (!this.registered) own.push(registryKey(this.uuid), encodeNumber(this.number))
     try {
       await assertRoom(this.directory, puts.length / 2)
-      // All puts of a batch go into one transaction, which LMDB's writer thread carries out: a
-      // write that has to wait for the disk then doesn't hold up heartbeats on this thread.
-      await records.batch(() => {
-        for (let index = 0; index < puts.length; index += 2) {
-          void records.put(puts[index]!, puts[index + 1]!)
-        }
-        for (const key of removes) void records.remove(key)
-        void records.put(this.headerKey, encodeHeader(header))
-        if (!this.registered) void records.put(registryKey(this.uuid), encodeNumber(this.number))
-      })
+      await this.records.write([...puts, ...own], removes)
     } catch (failure) {
+      if (failure instanceof StoreDamagedError) throw failure
       throw new StoreWriteError(
         `the store could not write up to sequence ${header.sequence}`, await causeOf(failure),
       )
@@ -272,7 +262,7 @@ export class LmdbSpace implements SpaceStore {
     table: Table, nodeId: string, found: (edge: MemoryEdge) => void,
   ): void {
     const start = tupleKey(this.number, table, nodeId)
-    for (const { value } of this.records.getRange({ start, end: prefixEnd(start) })) {
+    for (const { value } of this.records.range({ start, end: prefixEnd(start) })) {
       found(decodeEdge(value))
     }
   }

@@ -13,13 +13,18 @@
  * lmdb's `overlappingSync` was the other choice: it survives a power cut at its last flush, but
  * flushes after every transaction.
  */
+import { randomUUID } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import type { RememberedRecord, SpaceStore, Store } from '../../actors/ports.js'
 import { Table, tableEnd, tableKey } from './keys.js'
-import { bootId, distrust, readMarker, STORE_VERSION, syncPath, writeMarker } from './marker.js'
-import { assertRoom } from './room.js'
+import { damageIn, fileFault, GraphFile, StoreDamagedError } from './graphFile.js'
+import {
+  bootId, distrust, placeOf, readMarker, STORE_VERSION, syncPath, writeMarker, writeMarkerSync,
+} from './marker.js'
+import type { Marker } from './marker.js'
+import { assertRoom, NoRoomError } from './room.js'
 import { LmdbSpace } from './spaceStore.js'
 
 /** Address space reserved for the file, not memory: the file grows as it is written. */
@@ -42,41 +47,138 @@ export interface OpenedStore extends Store {
   readonly discarded: string | null
 }
 
+export interface StoreOptions {
+  /** The file turned out to be broken: nothing that it says counts, and it is built anew next. */
+  readonly onDamage?: (reason: string) => void
+}
+
 /**
- * Opens, or makes, the store in `directory`. One process at a time: the data directory's lock
- * sees to it. Rejects with StoreVersionError, and with what the file system says.
+ * Opens, or makes, the store in `directory`. One process at a time: the owner of the data
+ * directory. What cannot be trusted is thrown away, and built anew from the journal. Rejects with
+ * StoreVersionError, and with what the file system says.
  */
-export async function openStore(directory: string): Promise<OpenedStore> {
+export async function openStore(
+  directory: string, { onDamage = () => undefined }: StoreOptions = {},
+): Promise<OpenedStore> {
   await mkdir(directory, { recursive: true })
-  const graphPath = join(directory, 'graph')
   const marker = await readMarker(directory)
   if (marker !== undefined && marker.version > STORE_VERSION) {
     throw new StoreVersionError(directory, marker.version)
   }
   const boot = await bootId()
-  const discarded = marker === undefined ? null : distrust(marker, boot)
-  if (marker === undefined || discarded !== null) {
-    // Without a marker nothing vouches for a file either: it was never written through here.
-    await rm(graphPath, { recursive: true, force: true })
-    await syncPath(directory)
+  const damaged = (reason: string): void => {
+    const mark: Marker = { version: STORE_VERSION, boot, clean: false, file: null, damage: reason }
+    writeMarkerSync(directory, mark)
+    onDamage(reason)
   }
-  await writeMarker(directory, { version: STORE_VERSION, boot, clean: false })
+  const { records, discarded } = await openGraph(directory, marker, boot)
+  const nonce = await markFile(directory, records, boot)
+  const remembered = await openRemembered(directory)
+  const graph = new GraphFile(records, damaged)
+  return new LmdbStore({ directory, boot, nonce, discarded, records, graph, seen: remembered })
+}
+
+interface OpenedGraph {
+  readonly records: RootDatabase<Buffer, Buffer>
+  readonly discarded: string | null
+}
+
+/** The graphs' file; a new one where the old cannot be trusted. */
+async function openGraph(
+  directory: string, marker: Marker | undefined, boot: string | null,
+): Promise<OpenedGraph> {
+  const path = join(directory, 'graph')
+  const file = join(path, 'data.mdb')
+  // Without a marker nothing vouches for a file either: it was never written through here.
+  let discarded = marker === undefined ? null
+    : distrust(marker, boot, await placeOf(file)) ?? await fileFault(file)
+  if (marker === undefined || discarded !== null) await discard(directory)
+  await writeMarker(directory, {
+    version: STORE_VERSION, boot, clean: false, file: null, opening: true,
+  })
+  const tryOpen = async (): Promise<OpenedGraph | string> => {
+    try {
+      const records = openRecords(path)
+      const nonce = records.getBinary(nonceKey)?.toString() ?? null
+      const wanted = discarded === null ? marker?.file?.nonce ?? nonce : nonce
+      if (nonce === wanted) return { records, discarded }
+      await records.close()
+      return 'its file is an older state of it'
+    } catch (error) {
+      const reason = damageIn(error)
+      if (reason === null || discarded !== null) throw error
+      return reason
+    }
+  }
+  let opened = await tryOpen()
+  if (typeof opened === 'string') {
+    discarded = opened
+    await discard(directory)
+    opened = await tryOpen()
+    if (typeof opened === 'string') throw new StoreDamagedError(opened)
+  }
+  return opened
+}
+
+function openRecords(path: string): RootDatabase<Buffer, Buffer> {
   // Without eventTurnBatching: it makes a promise of its own for each turn that nobody handles,
   // and a full disk would end the process. A transaction is what one `batch` call puts.
-  const records = open<Buffer, Buffer>({
-    path: graphPath, encoding: 'binary', keyEncoding: 'binary', mapSize: MAP_BYTES, maxDbs: 1,
+  return open<Buffer, Buffer>({
+    path, encoding: 'binary', keyEncoding: 'binary', mapSize: MAP_BYTES, maxDbs: 1,
     noSync: true, overlappingSync: false, noMemInit: true, cache: false, eventTurnBatching: false,
   })
-  // Small and rarely written, so synced; and not thrown away with the graphs.
-  const remembered = open<Buffer, string>({
-    path: join(directory, 'remembered'), encoding: 'binary', mapSize: REMEMBERED_MAP_BYTES,
+}
+
+async function discard(directory: string): Promise<void> {
+  await rm(join(directory, 'graph'), { recursive: true, force: true })
+  await syncPath(directory)
+}
+
+const nonceKey = tableKey(0, Table.nonce)
+
+/** The nonce of this opening, in the file and in the marker. */
+async function markFile(
+  directory: string, records: RootDatabase<Buffer, Buffer>, boot: string | null,
+): Promise<string> {
+  let nonce: string = randomUUID()
+  try {
+    await assertRoom(directory, 1)
+    await records.put(nonceKey, Buffer.from(nonce))
+  } catch (error) {
+    // On a full disk nothing is written, and the nonce of before stays; a new file has none.
+    if (!(error instanceof NoRoomError)) throw error
+    nonce = records.getBinary(nonceKey)?.toString() ?? ''
+  }
+  const place = await placeOf(join(directory, 'graph', 'data.mdb'))
+  await writeMarker(directory, {
+    version: STORE_VERSION, boot, clean: false, file: place && { ...place, nonce },
+  })
+  return nonce
+}
+
+/** Small and rarely written, so synced; and not thrown away with the graphs, unless broken. */
+async function openRemembered(directory: string): Promise<RootDatabase<Buffer, string>> {
+  const path = join(directory, 'remembered')
+  const fault = await fileFault(join(path, 'data.mdb'))
+  if (fault !== null) await rm(path, { recursive: true, force: true })
+  return open<Buffer, string>({
+    path, encoding: 'binary', mapSize: REMEMBERED_MAP_BYTES,
     noSync: false, overlappingSync: false, cache: false, eventTurnBatching: false, maxDbs: 1,
   })
-  return new LmdbStore(directory, boot, discarded, records, remembered)
 }
 
 /** Keys among those of the remembered records; no space can be named so. */
 const condemnedPrefix = 'condemned/'
+
+interface StoreParts {
+  readonly directory: string
+  readonly boot: string | null
+  readonly nonce: string
+  readonly discarded: string | null
+  readonly records: RootDatabase<Buffer, Buffer>
+  readonly graph: GraphFile
+  readonly seen: RootDatabase<Buffer, string>
+}
 
 class LmdbStore implements OpenedStore {
   private readonly spaces = new Map<string, LmdbSpace>()
@@ -84,14 +186,13 @@ class LmdbStore implements OpenedStore {
   private lastNumber = 0
   private closed: Promise<void> | undefined
 
-  constructor(
-    private readonly directory: string, private readonly boot: string | null,
-    readonly discarded: string | null, private readonly records: RootDatabase<Buffer, Buffer>,
-    private readonly seen: RootDatabase<Buffer, string>,
-  ) {
+  readonly discarded: string | null
+
+  constructor(private readonly parts: StoreParts) {
+    this.discarded = parts.discarded
     const start = tableKey(0, Table.registry)
     const end = tableEnd(0, Table.registry)
-    for (const { key, value } of records.getRange({ start, end })) {
+    for (const { key, value } of parts.graph.range({ start, end })) {
       const number = value.readUInt32BE(0)
       this.numbers.set(key.toString('utf8', start.length), number)
       this.lastNumber = Math.max(this.lastNumber, number)
@@ -104,7 +205,8 @@ class LmdbStore implements OpenedStore {
       const known = this.numbers.get(uuid)
       const number = known ?? (this.lastNumber += 1)
       this.numbers.set(uuid, number)
-      space = new LmdbSpace(this.records, uuid, number, known !== undefined, this.directory)
+      const { graph, directory } = this.parts
+      space = new LmdbSpace(graph, uuid, number, known !== undefined, directory)
       this.spaces.set(uuid, space)
     }
     return space
@@ -112,13 +214,13 @@ class LmdbStore implements OpenedStore {
 
   /** Durable when it resolves. Rejects with NoRoomError. */
   async remember(space: string, seen: RememberedRecord): Promise<void> {
-    await assertRoom(this.directory, 1)
-    await this.seen.put(space, Buffer.from(JSON.stringify(seen)))
+    await assertRoom(this.parts.directory, 1)
+    await this.parts.seen.put(space, Buffer.from(JSON.stringify(seen)))
   }
 
   remembered(): Map<string, RememberedRecord> {
     const all = new Map<string, RememberedRecord>()
-    for (const { key, value } of this.seen.getRange()) {
+    for (const { key, value } of this.parts.seen.getRange()) {
       if (key.startsWith(condemnedPrefix)) continue
       all.set(key, JSON.parse(value.toString('utf8')) as RememberedRecord)
     }
@@ -128,12 +230,12 @@ class LmdbStore implements OpenedStore {
   /** Durable when it resolves. Rejects with NoRoomError. */
   async condemn(uuid: string, reason: string): Promise<void> {
     if (this.condemned(uuid) !== null) return
-    await assertRoom(this.directory, 1)
-    await this.seen.put(condemnedPrefix + uuid, Buffer.from(reason))
+    await assertRoom(this.parts.directory, 1)
+    await this.parts.seen.put(condemnedPrefix + uuid, Buffer.from(reason))
   }
 
   condemned(uuid: string): string | null {
-    return this.seen.get(condemnedPrefix + uuid)?.toString('utf8') ?? null
+    return this.parts.seen.get(condemnedPrefix + uuid)?.toString('utf8') ?? null
   }
 
   /** Waits for what is under way, syncs, and marks the store as clean. */
@@ -143,11 +245,19 @@ class LmdbStore implements OpenedStore {
   }
 
   private async closeNow(): Promise<void> {
+    const { directory, boot, nonce, records, seen } = this.parts
     await Promise.all([...this.spaces.values()].map((space) => space.idle()))
-    await this.records.close()
-    await this.seen.close()
-    await syncPath(join(this.directory, 'graph', 'data.mdb'))
-    await syncPath(join(this.directory, 'graph'))
-    await writeMarker(this.directory, { version: STORE_VERSION, boot: this.boot, clean: true })
+    const marker = await readMarker(directory)
+    await records.close()
+    await seen.close()
+    // What was found to be damaged stays so.
+    if (marker?.damage !== undefined) return
+    const file = join(directory, 'graph', 'data.mdb')
+    await syncPath(file)
+    await syncPath(join(directory, 'graph'))
+    const place = await placeOf(file)
+    await writeMarker(directory, {
+      version: STORE_VERSION, boot, clean: true, file: place && { ...place, nonce },
+    })
   }
 }

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { FileSystemError } from '../../actors/ports.js'
 import type { FileSystem, Frame, SalvageHeader } from '../../actors/ports.js'
 import { NodeFileSystem } from '../../runtime/fs.js'
-import { IdentityDamagedError, loadIdentity } from '../../runtime/journal/identity.js'
+import { IdentityDamagedError, readIdentity, writeIdentity } from '../../runtime/journal/identity.js'
 import { dumpJournal, NoJournalError, verifyJournal } from '../../runtime/journal/inspect.js'
 import { createSalvageFiles, SalvageDamagedError, SalvageNotFoundError }
   from '../../runtime/journal/salvage.js'
@@ -253,15 +253,31 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     assert.equal((await salvages.list()).length, 2, 'it may come again')
   })
 
-  contract('knows its disk, and counts its lives', async () => {
+  contract('a directory knows its node, its disk, and its numbers', async () => {
     const { fileSystem, data, flip } = await make()
-    const random = new SeededRandom(1)
-    const first = await loadIdentity(data, fileSystem, random)
-    const second = await loadIdentity(data, fileSystem, random)
-    assert.equal([first.incarnation, second.incarnation], [1, 2])
-    assert.is(second.disk, first.disk)
+    assert.is(await readIdentity(data, fileSystem), null, 'nothing is made by looking')
+    assert.equal(await fileSystem.list(data), [])
+    const disk = new SeededRandom(1).uuid()
+    for (const incarnation of [1, 2]) {
+      const identity = {
+        node: 'n1', disk, incarnation, spoken: incarnation + 3, journal: incarnation < 2 ? null : disk,
+      }
+      await writeIdentity(data, identity, fileSystem)
+      assert.equal(await readIdentity(data, fileSystem), identity)
+    }
     await flip(join(data, 'identity.json'), 1)
-    await rejects(loadIdentity(data, fileSystem, random), IdentityDamagedError)
+    await rejects(readIdentity(data, fileSystem), IdentityDamagedError)
+  })
+
+  contract('a directory of the release before has no node, and spoke as what it counted', async () => {
+    const { fileSystem, data } = await make()
+    const disk = new SeededRandom(1).uuid()
+    await fileSystem.makeDirectory(data)
+    const handle = await fileSystem.open(join(data, 'identity.json'), 'create')
+    await handle.write([Buffer.from(JSON.stringify({ version: 1, disk, incarnation: 7 }))], 0)
+    await handle.close()
+    assert.equal(await readIdentity(data, fileSystem),
+      { node: null, disk, incarnation: 7, spoken: 7, journal: null })
   })
 
   contract.run()

@@ -35,8 +35,11 @@ function plan(faults: readonly Fault[]): Plan {
   }
 }
 
+/** What a run meets depends on its seed, and on each change of the product: so there are some. */
+const forkSeeds = [1, 2, 3, 4, 5, 6]
+
 /** Primaries that nobody hears, and that then die: what they answered meanwhile is a fork. */
-function forks(seed = 1): Plan {
+function forks(seed: number): Plan {
   const faults = [500, 2000, 3500, 5000].map((atMs) =>
     fault('strand', atMs, { node: 'primary', amount: 250, mode: 'kill', forMs: 900 }))
   return {
@@ -54,6 +57,17 @@ function onEach(kind: Fault['kind'], atMs: number, more: Partial<Fault> = {}): F
 }
 
 type Methods = Record<string, (...args: never[]) => unknown>
+
+/** As `broken`, in forks: the first violation that one of the seeds meets. */
+async function brokenInForks(
+  prototype: object, name: string, make: (original: Methods[string]) => Methods[string],
+): Promise<string | undefined> {
+  for (const seed of forkSeeds) {
+    const found = await broken(prototype, name, make, forks(seed))
+    if (found) return found
+  }
+  return undefined
+}
 
 /** Runs with a method replaced; `make` gets the original. */
 async function broken(
@@ -80,12 +94,17 @@ test('the same plans hold with the product as it is', async () => {
 })
 
 test('forks come home with the product as it is, and are looked at', async () => {
-  const { violation, stats: { coverage } } = await runPlan(forks())
-  assert.is(violation, null, JSON.stringify(violation))
-  for (const what of [
+  const wanted = new Set([
     'salvages removed', 'relations checked: before', 'relations checked: concurrent',
     'writes: merged', 'writes: quarantined', 'writes sent again by their clients',
-  ]) assert.ok((coverage[what] ?? 0) > 0, `${what}: ${JSON.stringify(coverage)}`)
+  ])
+  for (const seed of forkSeeds) {
+    if (wanted.size === 0) break
+    const { violation, stats: { coverage } } = await runPlan(forks(seed))
+    assert.is(violation, null, JSON.stringify(violation))
+    for (const what of wanted) if ((coverage[what] ?? 0) > 0) wanted.delete(what)
+  }
+  assert.equal([...wanted], [], 'met by one of the seeds')
 })
 
 test('I2: a lease that never runs out', async () => {
@@ -139,27 +158,27 @@ test('I7: keys that nobody remembers', async () => {
 })
 
 test('clock: a primary that takes what it never met for what it knew', async () => {
-  const found = await broken(ForkBooks.prototype, 'sharedWith', () => () => Infinity, forks())
+  const found = await brokenInForks(ForkBooks.prototype, 'sharedWith', () => () => Infinity)
   assert.is(found, 'clock')
 })
 
 test('I6: a salvage that goes before all of it is in the log', async () => {
-  const found = await broken(Salvage.prototype, 'slice', (slice) => function hasty(
+  const found = await brokenInForks(Salvage.prototype, 'slice', (slice) => function hasty(
     this: never, ...args: never[]
   ) {
     const { writes } = slice.apply(this, args) as { writes: readonly object[] }
     return { writes: writes.slice(1), isLast: true }
-  } as Methods[string], forks())
+  } as Methods[string])
   assert.is(found, 'I6')
 })
 
 test('I6: writes that have come by their keys, and nobody notes it', async () => {
-  const found = await broken(ReconcileService.prototype, 'known', () => () => null, forks())
+  const found = await brokenInForks(ReconcileService.prototype, 'known', () => () => null)
   assert.is(found, 'I6')
 })
 
 test('I7: writes that come home twice', async () => {
-  const found = await broken(ReconcileService.prototype, 'onSlice', (onSlice) => function again(
+  const found = await brokenInForks(ReconcileService.prototype, 'onSlice', (onSlice) => function again(
     this: never, ...args: never[]
   ) {
     const service = this as { known?: () => null }
@@ -167,28 +186,28 @@ test('I7: writes that come home twice', async () => {
     service.known = () => null
     onSlice.apply(this, [args[0], () => undefined] as never)
     delete service.known
-  } as Methods[string], forks())
+  } as Methods[string])
   assert.is(found, 'I7')
 })
 
 test('home: salvages that nobody brings', async () => {
-  const found = await broken(Homecoming.prototype, 'hasSomething', () => () => false, forks())
+  const found = await brokenInForks(Homecoming.prototype, 'hasSomething', () => () => false)
   assert.is(found, 'home')
 })
 
 test('books: a store that counts too much', async () => {
-  const found = await broken(MemoryBooks.prototype, 'putReport', (put) => function vain(
+  const found = await brokenInForks(MemoryBooks.prototype, 'putReport', (put) => function vain(
     this: never, ...args: never[]
   ) {
     const [report] = args as unknown as [{ merged: number }]
     return put.call(this, { ...report, merged: report.merged * 2 } as never)
-  } as Methods[string], forks())
+  } as Methods[string])
   assert.ok(found === 'books' || found === 'read', `found: ${found}`)
 })
 
 test('fate: a store that hides its quarantine', async () => {
-  const found = await broken(
-    MemorySpaceStore.prototype, 'quarantined', () => () => undefined, forks())
+  const found = await brokenInForks(
+    MemorySpaceStore.prototype, 'quarantined', () => () => undefined)
   assert.is(found, 'fate')
 })
 
@@ -198,7 +217,7 @@ test('I6: reports that count nothing as lost', async () => {
     fault('kill', 500, { node: 'n2', forMs: 5000 }), fault('kill', 500, { node: 'n3', forMs: 5000 }),
     fault('kill', 2000, { forMs: 50 }), fault('loseDisk', 3000),
   ]
-  const told = { ...forks(), faults: alone }
+  const told = { ...forks(1), faults: alone }
   assert.is((await runPlan(told)).violation, null)
   assert.is(await broken(ForkBooks.prototype, 'lostOf', () => () => 0, told), 'I6')
 })

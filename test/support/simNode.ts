@@ -11,8 +11,8 @@ import { controlCodec } from '../../runtime/codec/control.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { createActorHost } from '../../runtime/host/index.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
-import { loadIdentity } from '../../runtime/journal/identity.js'
-import { openJournal } from '../../runtime/journal/journal.js'
+import { DataDirectory } from '../../runtime/journal/dataDirectory.js'
+import { DirectoryOwnedError, type DirectoryOwner } from '../../runtime/journal/owner.js'
 import { createSalvageFiles } from '../../runtime/journal/salvage.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
@@ -45,6 +45,9 @@ export interface Life extends Caller {
   readonly number: number
   connection: BusConnection | null
 }
+
+/** The process that has a disk, by its clock. */
+const owners = new WeakMap<MemoryFileSystem, ProcessClock>()
 
 export class SimNode {
   disk = new MemoryFileSystem()
@@ -209,23 +212,44 @@ export class SimNode {
     const { clock } = caller
     const fileSystem = processFiles(this.disk, caller, (operation) => this.diskDelayMs
       ?.(operation) ?? (operation === 'datasync' ? cluster.fsyncMs : 0))
+    const directory = new DataDirectory({
+      directory: '/data', node: this.id, fileSystem, random, logger,
+      nowMs: () => clock.monotonicMs(), reserveBytes: 4096,
+      own: () => this.own(clock),
+      openStore: async () => processStore(store, caller, (uuid, entries) =>
+        cluster.observer?.applied?.(this, uuid, entries)),
+    })
     return {
-      open: () => loadIdentity('/data', fileSystem, random, Math.floor(clock.wallMs() / 1000)),
+      identity: () => directory.identity(),
+      own: () => directory.own(),
+      confirmOwner: () => directory.confirmOwner(),
+      saveIdentity: (numbers) => directory.saveIdentity(numbers),
+      keepReserve: () => directory.keepReserve(),
       recover: async (): Promise<Recovered> => {
-        const journal = await openJournal({
-          directory: '/data/journal', fileSystem, random, logger,
-          nowMs: () => clock.monotonicMs(),
-        })
-        cluster.observer?.recovered?.(this, journal)
+        const recovered = await directory.recover()
+        cluster.observer?.recovered?.(this, recovered.journal)
         return {
-          journal: this.observed(journal),
-          store: processStore(store, caller, (uuid, entries) =>
-            cluster.observer?.applied?.(this, uuid, entries)),
-          salvages: this.watched(
-            createSalvageFiles({ directory: '/data/salvage', fileSystem, logger }), caller),
+          journal: this.observed(recovered.journal), store: recovered.store,
+          salvages: this.watched(recovered.salvages, caller),
         }
       },
-      close: () => Promise.resolve(),
+      close: () => directory.close(),
+    }
+  }
+
+  /** As the socket below a real directory does: the living process that has the disk keeps it. */
+  private async own(clock: ProcessClock): Promise<DirectoryOwner> {
+    const { disk } = this
+    const owner = owners.get(disk)
+    if (owner && owner !== clock && !owner.isDead) throw new DirectoryOwnedError('/data', null)
+    owners.set(disk, clock)
+    return {
+      isConfirmed: true,
+      confirm: () => Promise.resolve(),
+      release: () => {
+        if (owners.get(disk) === clock) owners.delete(disk)
+        return Promise.resolve()
+      },
     }
   }
 

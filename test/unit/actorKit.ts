@@ -97,7 +97,7 @@ export function commitsOver(
   return new GroupCommit({
     journal, clock, logger: quiet, telemetry: noTelemetry, flushBytesMax: 1 << 20,
     idleConfirmMs: 100, onSyncFailed: () => undefined, onFull: () => undefined,
-    onHealed: () => undefined, ...over,
+    onHealed: () => undefined, hasRoom: () => Promise.resolve(true), ...over,
   })
 }
 

@@ -232,7 +232,7 @@ async function engram(...args: string[]): Promise<{ code: number; out: string; e
 
 charts('engram machines: list and export, without a cluster', async () => {
   const { machines } = JSON.parse((await engram('machines', 'list', '--json')).out)
-  assert.equal(machines[0], { id: 'node', states: 14, about: machines[0].about })
+  assert.equal(machines[0], { id: 'node', states: 16, about: machines[0].about })
   assert.match((await engram('machines', 'list')).out, /^failureDetector +\d+ {2}how a node/m)
   const json = JSON.parse((await engram('machines', 'export', 'lagMonitor', 'stream')).out)
   assert.equal(json.machines.map((one: { id: string }) => one.id), ['lagMonitor', 'stream'])

@@ -91,7 +91,7 @@ test('alert rules: metrics and labels exist, each says what to do', () => {
 })
 
 test('alert rules: the kinds of alerts that they match are sent', () => {
-  const sources = ['alerts', 'node', 'primary', 'promotion', 'space'].map((name) =>
+  const sources = ['alerts', 'nodeParts', 'primary', 'promotion', 'space', 'spaces'].map((name) =>
     readFileSync(join(root, 'actors', `${name}.ts`), 'utf8')).join('\n')
   const kinds = rules.flatMap(({ expr }) => [...expr.matchAll(/kind="(\w+)"/g)].map((m) => m[1]))
   assert.ok(kinds.length > 0)

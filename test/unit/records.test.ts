@@ -36,7 +36,8 @@ async function kit() {
     clock, control, store, logger: quiet, onBucketLost: (space) => lost.push(space),
   })
   records.attach(bucket.open(connection))
-  await records.prepare()
+  // The first request asks for the bucket, too.
+  await records.spaces()
   const put = async (next: Assignment, revision: number): Promise<Settlement> =>
     settled(records.settle(next, revision, () => true))
   const settled = async <T>(work: Promise<T>): Promise<T> => {

@@ -1,0 +1,59 @@
+import type { Announcement } from '../machines/protocol.js'
+import { spaceOf, subjects } from '../machines/subjects.js'
+import type { Admin } from './admin.js'
+import type { NodeContext } from './context.js'
+import type { NodeActor } from './node.js'
+import type { BusMessage, BusSubscription } from './ports.js'
+
+/** Subscribes to all that is sent to this node by its name, and to announcements. */
+export function listenAs(
+  node: NodeActor, admin: Admin, report: () => Uint8Array,
+): BusSubscription[] {
+  const messages = new NodeMessages(node, node.context!)
+  const { wire, self: { node: name } } = node.context!
+  const onStatus = ({ reply }: BusMessage): void => {
+    if (reply) wire.publish(reply, report())
+  }
+  const handlers: readonly [subject: string, handler: (message: BusMessage) => void][] = [
+    [subjects.wal('*', name), (m) => node.spaces.get(spaceOf(m.subject))?.onWal(m)],
+    [subjects.ack('*', name), (m) => messages.onAck(m)],
+    [subjects.survey('*', name), (m) => messages.onSurvey(m)],
+    [subjects.assignment('*'), (m) => messages.onAnnouncement(m)],
+    [subjects.status(name), onStatus],
+    [subjects.status('_all'), onStatus],
+    [subjects.admin(name), (m) => void admin.onMessage(m)],
+  ]
+  return handlers.map(([subject, handler]) => wire.subscribe(subject, handler))
+}
+
+/** Decodes what comes for a space, and hands it on. */
+class NodeMessages {
+  constructor(private readonly node: NodeActor, private readonly context: NodeContext) {}
+
+  onAck(message: BusMessage): void {
+    const { ports } = this.context
+    const decoded = ports.control.ackMessage(message.data)
+    if (!decoded.ok) return ports.telemetry.count('badMessages', 1, { kind: 'ack' })
+    this.node.spaces.get(decoded.value.space)?.onAckMessage(decoded.value, message.reply)
+  }
+
+  onSurvey(message: BusMessage): void {
+    const { ports, wire } = this.context
+    const decoded = ports.control.surveyRequest(message.data)
+    if (!decoded.ok || !message.reply) return
+    const space = this.node.spaces.get(decoded.value.space)
+    if (!space || space.member.uuid !== decoded.value.uuid) return
+    wire.publish(message.reply, ports.control.encode(space.surveyAnswer()))
+  }
+
+  onAnnouncement(message: BusMessage): void {
+    const { ports, self } = this.context
+    const decoded = ports.control.announcement(message.data)
+    if (!decoded.ok) return ports.telemetry.count('badMessages', 1, { kind: 'announcement' })
+    const announcement: Announcement = decoded.value
+    const { space, members } = announcement.assignment
+    const known = this.node.spaces.get(space)
+    if (known) known.onAnnouncement(announcement)
+    else if (members.some((m) => m.node === self.node)) void this.node.take(space)
+  }
+}

@@ -1,0 +1,77 @@
+import type { NodeId } from '../machines/protocol.js'
+import { sendAlert } from './alerts.js'
+import { CommitFloors } from './commitFloors.js'
+import type { NodeContext, NodeIdentityInput, NodePorts } from './context.js'
+import { GroupCommit } from './groupCommit.js'
+import type { Identity } from './identity.js'
+import { Peers } from './peers.js'
+import { Records } from './records.js'
+import type { ActorSettings } from './settings.js'
+import type { SpaceActor } from './space.js'
+import { Wire } from './wire.js'
+
+/** What the parts of a node ask of it, and tell it. */
+export interface NodeCalls {
+  readonly spaces: () => Iterable<SpaceActor>
+  /** Once per heartbeat interval. */
+  readonly tick: () => void
+  /** Nodes to probe at every heartbeat. */
+  readonly watched: () => Set<NodeId>
+  readonly syncFailed: (error: string) => void
+  /** The journal takes no record, or does again. */
+  readonly readOnly: (isReadOnly: boolean) => void
+  readonly hasRoom: () => Promise<boolean>
+  readonly fatal: (error: unknown) => void
+}
+
+/** The parts that the spaces of one node share, on a data directory that is recovered. */
+export function contextOf(
+  ports: NodePorts, settings: ActorSettings, self: NodeIdentityInput, identity: Identity,
+  calls: NodeCalls,
+): NodeContext {
+  const wire = new Wire(self.incarnation, ports.logger)
+  const peers = new Peers({
+    ports, settings, self, wire,
+    onGrants: () => {
+      for (const space of calls.spaces()) space.grantsRenewed()
+    },
+    onEvidence: (peer, reason) => {
+      for (const space of calls.spaces()) space.evidence(peer, reason)
+    },
+    onTick: () => {
+      identity.tick()
+      calls.tick()
+    },
+    onOwnName: (incarnation) => identity.heardOwnName(incarnation),
+    isRegistered: () => identity.isRegistered,
+    watched: calls.watched,
+  })
+  const { clock, control, store, logger } = ports
+  const records = new Records({
+    clock, control, store, logger,
+    onBucketLost: (space, reason) => sendAlert(context, space, 'arbiterLost', {}, reason),
+  })
+  const commits = commitsOf(ports, settings, calls)
+  const context: NodeContext = {
+    ports, settings, self, wire, peers, records, commits, identity,
+    floors: new CommitFloors(clock, commits), fatal: calls.fatal,
+  }
+  return context
+}
+
+function commitsOf(
+  { journal, clock, logger, telemetry }: NodePorts, settings: ActorSettings, calls: NodeCalls,
+): GroupCommit {
+  const { flushBytesMax, idleConfirmMs } = settings
+  const tell = (fault: string | null): void => {
+    calls.readOnly(fault !== null)
+    for (const space of calls.spaces()) space.journalFault(fault)
+  }
+  return new GroupCommit({
+    journal, clock, logger, telemetry, flushBytesMax, idleConfirmMs,
+    onSyncFailed: (error) => calls.syncFailed(String(error)),
+    onFull: (error) => tell(error.message),
+    onHealed: () => tell(null),
+    hasRoom: calls.hasRoom,
+  })
+}

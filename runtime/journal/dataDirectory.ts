@@ -1,0 +1,128 @@
+/** A node's data directory: its owner, its identity, journal, store and salvages. */
+import { join } from 'node:path'
+import type { Boot, DirectoryNumbers, Recovered } from '../../actors/boot.js'
+import type { FileSystem, Journal, Logger, Random, Store } from '../../actors/ports.js'
+import type { DirectoryIdentity } from '../../machines/directory.js'
+import { readIdentity, writeIdentity, type StoredIdentity } from './identity.js'
+import { openJournal } from './journal.js'
+import type { DirectoryOwner } from './owner.js'
+import { isNoSpace, keepReserve, releaseReserve, RESERVE_BYTES } from './reserve.js'
+import { createSalvageFiles } from './salvage.js'
+
+export interface DataDirectoryOptions {
+  readonly directory: string
+  readonly node: string
+  readonly fileSystem: FileSystem
+  readonly random: Random
+  readonly logger: Logger
+  readonly segmentBytes?: number
+  /** Kept for a start on a full disk. Default 8 MiB. */
+  readonly reserveBytes?: number
+  /** Monotonic clock, for the time that recovery takes. Default: that of the process. */
+  readonly nowMs?: () => number
+  /** See ownDirectory. */
+  readonly own: () => Promise<DirectoryOwner>
+  readonly openStore: (directory: string) => Promise<Store>
+}
+
+/** The journal is not the one that this directory had: what it acknowledged is not here. */
+export class JournalMissingError extends Error {
+  readonly code = 'JOURNAL_MISSING'
+  constructor(directory: string) {
+    super(`the journal of ${directory} is gone, or another one's: restore ${join(directory,
+      'journal')}, or move the whole data directory away to join with an empty one`)
+    this.name = 'JournalMissingError'
+  }
+}
+
+export class DataDirectory implements Boot {
+  private owner: DirectoryOwner | null = null
+  private stored: StoredIdentity | null = null
+  private recovered: Recovered | null = null
+
+  constructor(private readonly options: DataDirectoryOptions) {}
+
+  async identity(): Promise<DirectoryIdentity | null> {
+    const { directory, fileSystem } = this.options
+    this.stored = await readIdentity(directory, fileSystem)
+    return this.stored
+  }
+
+  async own(): Promise<void> {
+    this.owner = await this.options.own()
+  }
+
+  async confirmOwner(): Promise<void> {
+    await this.owner?.confirm()
+  }
+
+  async saveIdentity({ disk, incarnation, spoken }: DirectoryNumbers): Promise<void> {
+    const { node } = this.options
+    const journal = this.stored?.journal ?? null
+    await this.write({ node, disk, incarnation, spoken, journal })
+  }
+
+  private async write(identity: StoredIdentity): Promise<void> {
+    const { directory, fileSystem } = this.options
+    await this.withReserve(() => writeIdentity(directory, identity, fileSystem))
+    this.stored = identity
+  }
+
+  /** A directory whose journal was taken away must not pass for one that never had any. */
+  private async adopt(journal: Journal): Promise<void> {
+    const { stored } = this
+    if (stored === null || stored.journal === journal.id) return
+    if (stored.journal === null) return await this.write({ ...stored, journal: journal.id })
+    await journal.close()
+    throw new JournalMissingError(this.options.directory)
+  }
+
+  async recover(): Promise<Recovered> {
+    const { directory, fileSystem, random, logger, segmentBytes, nowMs } = this.options
+    const journal = await this.withReserve(() => openJournal({
+      directory: join(directory, 'journal'), fileSystem, random, logger,
+      ...(segmentBytes !== undefined && { segmentBytes }), ...(nowMs && { nowMs }),
+    }))
+    await this.adopt(journal)
+    const store = await this.openStore(journal)
+    const salvages = createSalvageFiles({
+      directory: join(directory, 'salvage'), fileSystem, logger,
+    })
+    this.recovered = { journal, store, salvages }
+    return this.recovered
+  }
+
+  async keepReserve(): Promise<boolean> {
+    const { directory, fileSystem, reserveBytes = RESERVE_BYTES } = this.options
+    return await keepReserve(directory, fileSystem, reserveBytes)
+  }
+
+  async close(): Promise<void> {
+    await this.recovered?.journal.close()
+    await this.recovered?.store.close()
+    await this.owner?.release()
+  }
+
+  private async openStore(journal: Journal): Promise<Store> {
+    const { directory, openStore } = this.options
+    try {
+      return await this.withReserve(() => openStore(join(directory, 'store')))
+    } catch (error) {
+      await journal.close()
+      throw error
+    }
+  }
+
+  /** On a full disk once more, with the space that is kept for that. */
+  private async withReserve<T>(write: () => Promise<T>): Promise<T> {
+    const { directory, fileSystem, logger } = this.options
+    try {
+      return await write()
+    } catch (error) {
+      if (!isNoSpace(error) || !await releaseReserve(directory, fileSystem)) throw error
+      logger.error({ error: (error as Error).message },
+        'the disk is full: this start uses the space that is kept for it')
+      return await write()
+    }
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * Disk space kept aside, so that a node can be started on a disk that is full: a start writes its
+ * number, and what a crashed process wrote last, before it can tell anybody that the disk is full.
+ */
+import { join } from 'node:path'
+import { FileSystemError, type FileSystem } from '../../actors/ports.js'
+
+const FILE = 'reserve'
+/** What a start writes: the last flush anew (some MiB at most), and a few small files. */
+export const RESERVE_BYTES = 8 * 1024 * 1024
+const CHUNK = new Uint8Array(256 * 1024)
+
+/** Fills the reserve up, as far as the disk has room; false: it has too little. Never rejects. */
+export async function keepReserve(
+  directory: string, fileSystem: FileSystem, reserveBytes: number,
+): Promise<boolean> {
+  const path = join(directory, FILE)
+  try {
+    const handle = await fileSystem.open(path, 'readWrite').catch((error: unknown) => {
+      if (codeOf(error) !== 'ENOENT') throw error
+      return fileSystem.open(path, 'create')
+    })
+    try {
+      // With bytes, not as a hole: a hole keeps nothing.
+      for (let at = await handle.size(); at < reserveBytes; at += CHUNK.length) {
+        await handle.write([CHUNK.subarray(0, reserveBytes - at)], at)
+      }
+      await handle.datasync()
+    } finally {
+      await handle.close()
+    }
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Gives the reserve back to the disk. False: there is none. */
+export async function releaseReserve(directory: string, fileSystem: FileSystem): Promise<boolean> {
+  try {
+    await fileSystem.remove(join(directory, FILE))
+    await fileSystem.syncDirectory(directory)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** The disk, or the quota, is full; said by the error itself, or by what caused it. */
+export function isNoSpace(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (['ENOSPC', 'EDQUOT'].includes(codeOf(at))) return true
+  }
+  return false
+}
+
+function codeOf(error: unknown): string {
+  if (error instanceof FileSystemError) return error.code
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
+}

@@ -1,0 +1,129 @@
+/**
+ * The LMDB file of the graphs: looked at before it is mapped, and no error of it goes unnoticed.
+ * LMDB has no checksums and trusts its file: of a truncated one, mapped, a read ends the process
+ * (SIGBUS), and of a broken one it may (SIGSEGV). The journal holds all that the file does, so
+ * what is in doubt is thrown away and built anew.
+ */
+import { open as openFile } from 'node:fs/promises'
+import type { Database, RangeOptions } from 'lmdb'
+
+/** The file does not hold what was written to it. It is built anew at the next start. */
+export class StoreDamagedError extends Error {
+  readonly code = 'STORE_DAMAGED'
+  readonly retryable = false
+  constructor(reason: string, cause?: unknown) {
+    super(`the store's file is damaged (${reason}): it is built anew from the journal at the next `
+      + 'start', { cause })
+    this.name = 'StoreDamagedError'
+  }
+}
+
+/** Page header and meta page of the format that lmdb 3.5 writes (mdb.c, MDB_DATA_VERSION 2). */
+const PAGE_BYTES = 4096
+const MAGIC = 0xbeefc0de
+const place = { magic: 24, version: 28, pageBytes: 48, lastPage: 144, transaction: 152 }
+
+/** Why the file must not be mapped, or null. A file that is absent or empty is a new one. */
+export async function fileFault(path: string): Promise<string | null> {
+  let file
+  try {
+    file = await openFile(path, 'r')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+  try {
+    const { size } = await file.stat()
+    const head = Buffer.alloc(2 * PAGE_BYTES)
+    const { bytesRead } = await file.read(head, 0, head.length, 0)
+    if (bytesRead < head.length) return `it has ${size} bytes, too few for its head`
+    const metas = [head.subarray(0, PAGE_BYTES), head.subarray(PAGE_BYTES)]
+    for (const meta of metas) {
+      if (meta.readUInt32LE(place.magic) !== MAGIC) return 'its head is none of a store'
+    }
+    const latest = metas.toSorted((a, b) =>
+      Number(b.readBigUInt64LE(place.transaction) - a.readBigUInt64LE(place.transaction)))[0]!
+    const pages = latest.readBigUInt64LE(place.lastPage) + 1n
+    const wanted = pages * BigInt(latest.readUInt32LE(place.pageBytes))
+    return wanted > BigInt(size) ? `it has ${size} bytes, and had ${wanted}` : null
+  } finally {
+    await file.close()
+  }
+}
+
+/** Of LMDB's errors those that say that the file is not what was written (lmdb.h). */
+const damage = /MDB_(PAGE_NOTFOUND|CORRUPTED|PANIC|INVALID|BAD_TXN|CURSOR_FULL|PAGE_FULL)/
+
+/** LMDB's words, if they say that the file is broken, or null. */
+export function damageIn(error: unknown): string | null {
+  const text = error instanceof Error ? error.message : String(error)
+  return damage.test(text) ? text : null
+}
+
+/** The records of the graphs. An error that tells of damage is told once, before it is thrown. */
+export class GraphFile {
+  constructor(
+    private readonly records: Database<Buffer, Buffer>,
+    private readonly onDamage: (reason: string) => void,
+  ) {}
+
+  /** A copy. */
+  get(key: Buffer): Buffer | undefined {
+    try {
+      return this.records.getBinary(key)
+    } catch (error) {
+      throw this.judged(error)
+    }
+  }
+
+  /** Valid until the next read. */
+  getFast(key: Buffer): Buffer | undefined {
+    try {
+      return this.records.getBinaryFast(key)
+    } catch (error) {
+      throw this.judged(error)
+    }
+  }
+
+  /** Values are valid until the next step. */
+  * range(options: RangeOptions): Generator<{ key: Buffer; value: Buffer }> {
+    try {
+      yield* this.records.getRange(options)
+    } catch (error) {
+      throw this.judged(error)
+    }
+  }
+
+  /** Copies: lmdb may use a key's memory again. */
+  * keys(options: RangeOptions): Generator<Buffer> {
+    try {
+      for (const key of this.records.getKeys(options)) yield Buffer.from(key)
+    } catch (error) {
+      throw this.judged(error)
+    }
+  }
+
+  /** One transaction. `puts`: keys and values by turns. */
+  async write(puts: readonly Buffer[], removes: readonly Buffer[]): Promise<void> {
+    const { records } = this
+    try {
+      // All puts of a batch go into one transaction, which LMDB's writer thread carries out: a
+      // write that has to wait for the disk then doesn't hold up heartbeats on this thread.
+      await records.batch(() => {
+        for (let index = 0; index < puts.length; index += 2) {
+          void records.put(puts[index]!, puts[index + 1]!)
+        }
+        for (const key of removes) void records.remove(key)
+      })
+    } catch (error) {
+      throw this.judged(error)
+    }
+  }
+
+  private judged(error: unknown): unknown {
+    const reason = damageIn(error)
+    if (reason === null) return error
+    this.onDamage(reason)
+    return new StoreDamagedError(reason, error)
+  }
+}
