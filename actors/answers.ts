@@ -1,18 +1,40 @@
+/** The one way in which whoever asks is answered: writes, reads, orders, status, other nodes. */
 import type { AckLevel, Position } from '../machines/protocol.js'
-import type { NodeContext } from './context.js'
+import { nameFault } from '../machines/subjects.js'
 import type {
-  BusMessage, ClientCodec, Encoding, ErrorAnswer, ErrorCode, WriteAnswer,
+  BusMessage, ClientCodec, Clock, Encoding, ErrorAnswer, ErrorCode, Logger, ReadAnswer, Telemetry,
+  WriteAnswer,
 } from './ports.js'
+import type { Wire } from './wire.js'
 
 /** What of a request is kept until it is answered. */
 export interface Asker {
   readonly reply: string | undefined
   readonly encoding: Encoding
   /** Of a request of this node's own: gets the answer instead. */
-  readonly settle?: (answer: WriteAnswer | ErrorAnswer) => void
+  readonly settle?: ((answer: WriteAnswer | ErrorAnswer) => void) | undefined
 }
 
-export type Publish = (subject: string, data: Uint8Array) => void
+/** Bytes: encoded already, as the asker wants them. */
+export type Answered = WriteAnswer | ErrorAnswer | ReadAnswer | object | Uint8Array
+
+/** Who may send requests on a subject, and so where their answers may go. */
+export type Asking = 'clients' | 'nodes'
+
+export interface AnswersOptions {
+  readonly wire: Pick<Wire, 'publish' | 'maxPayload' | 'inboxPrefix'>
+  readonly clients: ClientCodec
+  readonly clock: Pick<Clock, 'monotonicMs'>
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  /** Clients are answered below these: `_INBOX`. */
+  readonly replyPrefixes: readonly string[]
+}
+
+const nobody: Asker = { reply: undefined, encoding: 'json' }
+
+/** What is wrong with many requests is logged this often, with how many there were. */
+const logEveryMs = 10_000
 
 const outcomes: Record<ErrorCode, { outcome: 'notTaken' | 'unknown'; retryable: boolean }> = {
   INVALID_OPERATION: { outcome: 'notTaken', retryable: false },
@@ -55,21 +77,6 @@ export function originOf(header: string): Position | null {
     ? { epoch: epoch!, sequence: sequence! } : null
 }
 
-/** What tells JSON from MessagePack when the gate never saw the payload: its first byte. */
-export function encodingOf(message: BusMessage): Encoding {
-  const type = message.header('Content-Type')
-  if (type) return type.includes('msgpack') ? 'msgpack' : 'json'
-  const first = message.data[0] ?? 0x7b
-  return first >= 0x80 ? 'msgpack' : 'json'
-}
-
-export function answerError(
-  publish: Publish, codec: ClientCodec, asker: Asker, answer: ErrorAnswer,
-): void {
-  if (asker.settle) asker.settle(answer)
-  else if (asker.reply) publish(asker.reply, codec.encode(answer, asker.encoding))
-}
-
 /** The level that a request asks for, or null when its header names none that there is. */
 export function levelOf(header: string | undefined, otherwise: AckLevel): AckLevel | null {
   if (!header) return otherwise
@@ -77,15 +84,125 @@ export function levelOf(header: string | undefined, otherwise: AckLevel): AckLev
   return null
 }
 
-/** Of a request whose payload was not looked at. */
-export function askerOf(message: BusMessage): Asker {
-  return { reply: message.reply, encoding: encodingOf(message) }
+/** Why nobody could be answered below that prefix, or null. */
+export function prefixFault(prefix: string): string | null {
+  const tokens = prefix.split('.')
+  if (/^(?:\$|engram$)/.test(tokens[0]!)) return 'what NATS and Engram use is nobody\'s inbox'
+  return tokens.map(nameFault).find((fault) => fault !== null) ?? null
 }
 
-/** Answers a request whose payload was not looked at. */
-export function refuse(
-  { ports, wire }: NodeContext, message: BusMessage, code: ErrorCode, text: string,
-  more: Partial<ErrorAnswer> = {},
-): void {
-  answerError(wire.publish, ports.clients, askerOf(message), errorAnswer(code, text, more))
+/** A subject of its own below one of the prefixes, without wildcards. */
+function isBelow(subject: string, prefixes: readonly string[]): boolean {
+  for (const prefix of prefixes) {
+    if (subject.length > prefix.length + 1 && subject.charCodeAt(prefix.length) === 0x2e
+      && subject.startsWith(prefix)) return !/[\s\0*>]|\.\.|\.$/.test(subject)
+  }
+  return false
+}
+
+/**
+ * An answer is published with the rights of this node: it goes to inboxes only, or whoever may ask
+ * could have it written wherever the node may write, the arbiter's records among it. It is sent
+ * as it is, or an error in its place where it is larger than the server takes: nobody waits for
+ * what will not come.
+ */
+export class Answers {
+  private readonly forbidden = new Rare()
+  private readonly tooLarge = new Rare()
+
+  constructor(private readonly options: AnswersOptions) {}
+
+  /**
+   * Who is to be answered; null: the reply subject is no inbox. Such a request is not carried out,
+   * since nobody could be told of it. Without a reply subject it is, and not answered.
+   * Nodes' requests may come from clients' inboxes too: those of operators, and of nodes that have
+   * no prefix of their own. Nobody but nodes may publish where only nodes ask.
+   */
+  asker(message: BusMessage, asking: Asking = 'clients'): Asker | null {
+    const { reply } = message
+    if (reply === undefined) return nobody
+    if (this.mayReply(reply, asking)) return { reply, encoding: this.encodingOf(message) }
+    this.noteForbidden(message, reply)
+    return null
+  }
+
+  /** The same of what is answered in JSON, whatever it holds; undefined: nobody is to be. */
+  replyOf(message: BusMessage, asking: Asking): string | undefined {
+    return this.asker(message, asking)?.reply
+  }
+
+  answer(asker: Asker, value: Answered): void {
+    if (asker.settle) return asker.settle(value as WriteAnswer | ErrorAnswer)
+    if (asker.reply === undefined) return
+    const { wire } = this.options
+    const bytes = value instanceof Uint8Array ? value : this.encoded(value, asker.encoding)
+    // Answers bear no headers.
+    const { maxPayload } = wire
+    if (bytes.length <= maxPayload) return wire.publish(asker.reply, bytes)
+    if (maxPayload > 0) this.answerTooLarge(asker, bytes.length, maxPayload)
+  }
+
+  /** Answers a request whose payload was not looked at. */
+  refuse(
+    message: BusMessage, code: ErrorCode, text: string, more: Partial<ErrorAnswer> = {},
+  ): void {
+    const asker = this.asker(message)
+    if (asker) this.answer(asker, errorAnswer(code, text, more))
+  }
+
+  private encoded(value: object, encoding: Encoding): Uint8Array {
+    const { clients } = this.options
+    return 'ack' in value ? clients.encodeWriteAnswer(value as WriteAnswer, encoding)
+      : clients.encode(value, encoding)
+  }
+
+  private encodingOf(message: BusMessage): Encoding {
+    return this.options.clients.encodingOf(message.data, message.header('Content-Type'))
+  }
+
+  private mayReply(reply: string, asking: Asking): boolean {
+    const { replyPrefixes, wire: { inboxPrefix } } = this.options
+    return isBelow(reply, replyPrefixes)
+      || (asking === 'nodes' && inboxPrefix !== null && isBelow(reply, [inboxPrefix]))
+  }
+
+  private noteForbidden({ subject }: BusMessage, reply: string): void {
+    const { telemetry, logger, clock, replyPrefixes, wire } = this.options
+    telemetry.count('repliesForbidden')
+    const requests = this.forbidden.take(clock.monotonicMs())
+    if (requests === 0) return
+    logger.warn({ subject, reply: reply.slice(0, 200), requests, replyPrefixes,
+      inboxPrefix: wire.inboxPrefix }, 'a request names a reply subject that is no inbox: it is '
+      + 'neither carried out nor answered; clients whose inboxes lie elsewhere need replyPrefixes, '
+      + 'and nodes one natsInboxPrefix')
+  }
+
+  private answerTooLarge(asker: Asker, bytes: number, maxPayload: number): void {
+    const { telemetry, logger, clock, wire, clients } = this.options
+    telemetry.count('answersTooLarge')
+    const answers = this.tooLarge.take(clock.monotonicMs())
+    if (answers > 0) {
+      logger.warn({ bytes, maxPayload, answers }, 'an answer is larger than NATS takes')
+    }
+    const error = errorAnswer('PAYLOAD_TOO_LARGE', `the answer takes ${bytes} bytes as `
+      + `${asker.encoding === 'json' ? 'JSON' : 'MessagePack'}, of at most ${maxPayload} `
+      + '(max_payload of the NATS server): ask for less, or raise max_payload')
+    wire.publish(asker.reply!, clients.encode(error, asker.encoding))
+  }
+}
+
+/** What happens often, told seldom. */
+class Rare {
+  private count = 0
+  private toldAtMs = -Infinity
+
+  /** So many are to be told of now; 0: not now. */
+  take(nowMs: number): number {
+    this.count += 1
+    if (nowMs - this.toldAtMs < logEveryMs) return 0
+    this.toldAtMs = nowMs
+    const { count } = this
+    this.count = 0
+    return count
+  }
 }

@@ -2,6 +2,7 @@ import type { KeyRetention, LogEntry } from '../machines/memory.js'
 import { assertInvariant } from '../machines/invariants.js'
 import type { Clock, FrameCodec, Logger, SpaceStore, TimerHandle } from './ports.js'
 import type { Overlay } from './overlay.js'
+import { SequenceWaiters } from './sequenceWaiters.js'
 import type { SpaceLog } from './spaceLog.js'
 
 export interface ApplierOptions {
@@ -21,8 +22,6 @@ const batchEntriesMax = 512
 const batchBytesMax = 1024 * 1024
 /** Entries are gathered this long before a transaction that nobody waits for. */
 const gatherMs = 20
-/** Reads that wait for a sequence at a time; more are told that this member is behind. */
-const waitersMax = 10_000
 /** A store that could not be written is tried again after this long. */
 const retryMs = 500
 
@@ -34,10 +33,12 @@ export class Applier {
   private running = false
   private stopped = false
   private timer: TimerHandle | null = null
-  private waiters: { sequence: number; resolve: () => void }[] = []
+  private readonly waiters: SequenceWaiters
   private settled: Promise<void> = Promise.resolve()
 
-  constructor(private readonly options: ApplierOptions) {}
+  constructor(private readonly options: ApplierOptions) {
+    this.waiters = new SequenceWaiters(options.clock)
+  }
 
   /**
    * Commit or durable sequence has moved. A transaction costs the same for one entry as for many,
@@ -45,7 +46,7 @@ export class Applier {
    */
   wake(): void {
     if (this.running || this.stopped || !this.isBehind()) return
-    if (this.waiters.length > 0) return this.begin()
+    if (this.waiters.size > 0) return this.begin()
     this.timer ??= this.options.clock.setTimeout(() => this.begin(), gatherMs)
   }
 
@@ -61,21 +62,16 @@ export class Applier {
     return this.target() > this.options.store.applied.sequence
   }
 
-  /** Resolves when the store holds the sequence, or false after `waitMs`, or when many wait. */
-  async covers(sequence: number, waitMs: number): Promise<boolean> {
-    if (this.options.store.applied.sequence >= sequence) return true
-    if (this.waiters.length >= waitersMax) return false
-    return new Promise((resolve) => {
-      const waiter = { sequence, resolve: () => done(true) }
-      const timer = this.options.clock.setTimeout(() => done(false), waitMs)
-      const done = (covered: boolean) => {
-        this.options.clock.clearTimeout(timer)
-        this.waiters = this.waiters.filter((w) => w !== waiter)
-        resolve(covered)
-      }
-      this.waiters.push(waiter)
-      this.wake()
-    })
+  /** The store holds the sequence. */
+  covers(sequence: number): boolean {
+    return this.options.store.applied.sequence >= sequence
+  }
+
+  /** `done` is called when the store holds the sequence, or with false after `waitMs`. */
+  whenCovers(sequence: number, waitMs: number, done: (covered: boolean) => void): void {
+    if (this.covers(sequence)) return done(true)
+    this.waiters.add(sequence, waitMs, done)
+    this.wake()
   }
 
   async stop(): Promise<void> {
@@ -106,7 +102,7 @@ export class Applier {
           () => `entry ${last} would go into the store, committed is ${this.target()}`)
         await store.apply(entries, this.options.keyRetention())
         overlay.applied(last)
-        this.release()
+        this.waiters.reach(last)
         this.options.onApplied()
       }
     } catch (error) {
@@ -144,10 +140,5 @@ export class Applier {
       if (entries.length >= batchEntriesMax) break
     }
     return entries
-  }
-
-  private release(): void {
-    const { sequence } = this.options.store.applied
-    for (const waiter of this.waiters.filter((w) => w.sequence <= sequence)) waiter.resolve()
   }
 }

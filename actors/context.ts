@@ -1,5 +1,6 @@
 import type { MergeRule } from '../machines/merge.js'
 import type { NodeId } from '../machines/protocol.js'
+import type { Answers } from './answers.js'
 import type { CommitFloors } from './commitFloors.js'
 import type { GroupCommit } from './groupCommit.js'
 import type { Identity } from './identity.js'
@@ -12,6 +13,7 @@ import type {
 import type { Records } from './records.js'
 import type { ActorSettings } from './settings.js'
 import type { Wire } from './wire.js'
+import type { WorkLanes } from './workLanes.js'
 
 /** Every way to the outside, as handed to a node. */
 export interface NodePorts {
@@ -57,6 +59,8 @@ export interface NodeContext {
   readonly identity: Identity
   readonly commits: GroupCommit
   readonly floors: CommitFloors
+  readonly answers: Answers
+  readonly lanes: WorkLanes
   /** Ends the node: something happened after which it must not go on. */
   readonly fatal: (error: unknown) => void
 }

@@ -25,6 +25,8 @@ export class Handover {
   to: NodeId | null = null
   /** The compare-and-set in favour of the target was sent: nothing is answered positively. */
   isTransferring = false
+  /** Of the record that gives the reign away: who has read it knows what was passed on by it. */
+  nonce = ''
   /** The arbiter answered since this handover began: else its last step would have no end. */
   private isArbiterHeard = false
   private timer: TimerHandle | null = null
@@ -82,6 +84,7 @@ export class Handover {
     const epoch = Math.max(assignment.epoch, member.highestEpoch) + 1
     const last = member.log.end.sequence
     const next = handedOver(assignment, epoch, to, life, last, member.signature())
+    this.nonce = next.nonce
     const settlement = await records.settle(next, revision, () =>
       !isOver() && member.context.wire.isOpen)
     if (settlement.kind !== 'applied') {

@@ -1,3 +1,5 @@
+import { Fifo } from './fifo.js'
+import { forwardedHeader } from './headers.js'
 import type { BusMessage } from './ports.js'
 import type { Wire } from './wire.js'
 
@@ -6,9 +8,6 @@ export interface HeldWrite {
   readonly message: BusMessage
   readonly headers: Readonly<Record<string, string>>
 }
-
-/** Set on a write that the former primary passes on, and on the last of them. */
-export const forwardedHeader = 'Engram-Forwarded'
 
 const kept = ['Nats-Msg-Id', 'Engram-Ack', 'Content-Type', 'Engram-Origin'] as const
 
@@ -22,7 +21,7 @@ const kept = ['Nats-Msg-Id', 'Engram-Ack', 'Content-Type', 'Engram-Origin'] as c
 export class HeldWrites {
   /** In order of arrival. */
   private readonly writes = new Set<HeldWrite>()
-  private readonly byKey = new Map<string, HeldWrite[]>()
+  private readonly byKey = new Map<string, Fifo<HeldWrite>>()
   private bytes = 0
 
   constructor(private readonly bytesMax: number) {}
@@ -30,26 +29,27 @@ export class HeldWrites {
   /** False: there is no room. A request that is held already is not held twice. */
   hold(message: BusMessage): boolean {
     const key = keyOf(message)
-    const same = this.byKey.get(key) ?? []
-    if (message.reply && same.length > 0) return true
+    let same = this.byKey.get(key)
+    if (message.reply && same) return true
     const size = sizeOf(message)
     if (this.bytes + size > this.bytesMax) return false
     this.bytes += size
     const write = copyOf(message)
     this.writes.add(write)
-    this.byKey.set(key, [...same, write])
+    if (!same) this.byKey.set(key, same = new Fifo())
+    same.push(write)
     return true
   }
 
   /** Drops the same write, if it is held: it came another way. */
   drop(message: BusMessage): void {
     const key = keyOf(message)
-    const [write, ...others] = this.byKey.get(key) ?? []
-    if (!write) return
+    const same = this.byKey.get(key)
+    const write = same?.shift()
+    if (!same || !write) return
     this.writes.delete(write)
     this.bytes -= sizeOf(write.message)
-    if (others.length > 0) this.byKey.set(key, others)
-    else this.byKey.delete(key)
+    if (same.size === 0) this.byKey.delete(key)
   }
 
   release(): HeldWrite[] {
@@ -70,7 +70,11 @@ function copyOf(message: BusMessage): HeldWrite {
   }
   const { subject, reply } = message
   const data = new Uint8Array(message.data)
-  return { message: { subject, data, reply, header: (name) => headers[name] }, headers }
+  const copy = {
+    subject, data, reply, header: (name: string) => headers[name],
+    headerNames: () => Object.keys(headers),
+  }
+  return { message: copy, headers }
 }
 
 const decoder = new TextDecoder('latin1')
@@ -85,12 +89,17 @@ function sizeOf(message: BusMessage): number {
   return message.data.length + 256
 }
 
-/** Passes held writes on, in order, and tells where they end. */
-export function forward(wire: Wire, subject: string, held: readonly HeldWrite[]): void {
+/**
+ * Passes held writes on, in order, and tells where they end. `nonce`: of the record of the
+ * handover, which writers cannot read, and so not forge.
+ */
+export function forward(
+  wire: Wire, subject: string, held: readonly HeldWrite[], nonce: string,
+): void {
   for (const { message, headers } of held) {
     wire.publish(subject, message.data, {
-      reply: message.reply, headers: { ...headers, [forwardedHeader]: 'write' },
+      reply: message.reply, headers: { ...headers, [forwardedHeader]: `write ${nonce}` },
     })
   }
-  wire.publish(subject, new Uint8Array(0), { headers: { [forwardedHeader]: 'end' } })
+  wire.publish(subject, new Uint8Array(0), { headers: { [forwardedHeader]: `end ${nonce}` } })
 }

@@ -1,8 +1,8 @@
 import type { Window } from '../machines/commit.js'
 import type { KeyRecord } from '../machines/memory.js'
 import type { AckLevel, Position, SpaceSettings } from '../machines/protocol.js'
-import { askerOf, isForAnotherReign, levelOf, originOf } from './answers.js'
-import type { Asker, Publish } from './answers.js'
+import { isForAnotherReign, levelOf, originOf } from './answers.js'
+import type { Answers, Asker } from './answers.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import { FlowMeter } from './flow.js'
 import type { Lease } from './lease.js'
@@ -12,10 +12,13 @@ import type {
   AcceptedRequest, BusMessage, ClientCodec, Clock, ErrorAnswer, ErrorCode, Frame, FrameCodec,
   SpaceStore, Telemetry, WriteAnswer,
 } from './ports.js'
+import { RepeatedBody } from './repeatedBody.js'
+import type { YoungKey } from './repeatedBody.js'
 import { Replies } from './replies.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceLog } from './spaceLog.js'
 import { entriesOf, Waiting, type OpenBatch } from './waiting.js'
+import type { Lane } from './workQueue.js'
 
 export interface IngestOptions {
   readonly space: string
@@ -33,7 +36,9 @@ export interface IngestOptions {
   readonly commits: GroupCommit
   readonly clock: Clock
   readonly telemetry: Telemetry
-  readonly publish: Publish
+  readonly answers: Pick<Answers, 'answer'>
+  /** Of those reads that wait for the log's files. */
+  readonly logReads: Lane
   /** Members confirmed in sync, at this instant: those in both sets while one is changing. */
   readonly inSyncCount: () => number
   /** Fewer than min(2, RF) of them: the safe sequence stands still. */
@@ -75,14 +80,16 @@ export class Ingest implements FlushSource {
   private lastTimestamp: number
   private readonly clockAtEnd: Record<string, number>
   /** Keys in the open batches and in the flush under way: not yet in the overlay. */
-  private readonly youngKeys = new Map<string, KeyRecord>()
+  private readonly youngKeys = new Map<string, YoungKey>()
   private readonly replies: Replies
+  private readonly repeatedBody: RepeatedBody
   private readonly view: PendingView
 
   constructor(private readonly options: IngestOptions) {
     this.lastTimestamp = options.lastTimestamp
     this.clockAtEnd = { ...options.clockAtEnd }
     this.replies = new Replies(options)
+    this.repeatedBody = new RepeatedBody(options)
     this.view = new PendingView(options.clock, options.epoch, () =>
       [...this.flushing, ...this.open].flatMap((batch) => batch.requests))
   }
@@ -99,6 +106,7 @@ export class Ingest implements FlushSource {
   /** Nothing buffered, nothing being flushed, and nobody waits for a level. */
   get isIdle(): boolean {
     return this.openEntries === 0 && this.flushingBytes === 0 && this.replies.isIdle
+      && this.repeatedBody.isIdle
   }
 
   /** Highest sequence answered at level `memory`: no read sees it before the flush. */
@@ -136,18 +144,16 @@ export class Ingest implements FlushSource {
     if (isForgotten) this.options.onForgotten('the journal refused what was answered in memory')
   }
 
+  /** Its headers and its reply subject were looked at. */
   onWrite(message: BusMessage): void {
     const { replies, options: { clients } } = this
-    if (replies.isOver) {
-      replies.fail(askerOf(message), 'NOT_PRIMARY', 'this node does not reign any more')
-      return
-    }
+    if (replies.isOver) return replies.over(this.askerOf(message))
     if (this.refusal) {
-      replies.fail(askerOf(message), this.refusal.code, this.refusal.message, 100)
+      replies.fail(this.askerOf(message), this.refusal.code, this.refusal.message, 100)
       return
     }
     if (!this.options.lease.valid()) {
-      replies.fail(askerOf(message), 'LEASE_LAPSED', 'the lease of this primary has lapsed')
+      replies.fail(this.askerOf(message), 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       return
     }
     if (this.isForOtherReign(message)) return
@@ -169,13 +175,20 @@ export class Ingest implements FlushSource {
     this.accept(gated.value, level, asker, origin)
   }
 
+  /** Of a request whose payload was not looked at. */
+  private askerOf(message: BusMessage): Asker {
+    const { reply, data } = message
+    const type = message.header('Content-Type')
+    return { reply, encoding: this.options.clients.encodingOf(data, type) }
+  }
+
   /** Requests of this node's own, about forks; `settle` gets the answer. */
   log(
     request: AcceptedRequest, level: AckLevel, settle: (answer: WriteAnswer | ErrorAnswer) => void,
   ): void {
     const asker: Asker = { reply: undefined, encoding: 'json', settle }
     const { replies, refusal } = this
-    if (replies.isOver) replies.fail(asker, 'NOT_PRIMARY', 'this node does not reign any more')
+    if (replies.isOver) replies.over(asker)
     else if (refusal) replies.fail(asker, refusal.code, refusal.message, 100)
     else this.accept(request, level, asker)
   }
@@ -198,7 +211,7 @@ export class Ingest implements FlushSource {
     const { options: { epoch }, replies } = this
     if (!isForAnotherReign(message, epoch)) return false
     const wanted = message.header('Engram-Epoch') ?? ''
-    const asker = askerOf(message)
+    const asker = this.askerOf(message)
     if (!/^\d{1,15}$/.test(wanted)) {
       replies.fail(asker, 'INVALID_OPERATION', 'Engram-Epoch is the number of an epoch')
     } else replies.otherReign(asker, wanted)
@@ -212,7 +225,8 @@ export class Ingest implements FlushSource {
     const known = request.key === null ? undefined : this.knownKey(request.key)
     if (known) {
       const lost = origin ? options.losersAt(origin, known.count) : 0
-      replies.repeated(known, level, asker, lost)
+      this.repeatedBody.compare(known, request, (isMismatch) =>
+        replies.repeated(known, level, asker, lost, isMismatch))
       return
     }
     if (level === 'committed' && options.inSyncCount() < options.spaceSettings().minInSync) {
@@ -256,7 +270,9 @@ export class Ingest implements FlushSource {
     batch.requests.push(waiting)
     this.view.taken(waiting)
     if (request.key !== null) {
-      this.youngKeys.set(request.key, { epoch: options.epoch, sequence: last, count, timestamp })
+      const { operations } = request
+      this.youngKeys.set(request.key,
+        { epoch: options.epoch, sequence: last, count, timestamp, operations })
     }
     if (level === 'memory' && !replies.isDiskFailing) {
       this.answeredInMemory = last

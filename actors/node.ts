@@ -14,6 +14,8 @@ import type { Arbiter, BusConnection, BusSubscription } from './ports.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceActor } from './space.js'
 import { Spaces } from './spaces.js'
+import { StatusService } from './statusService.js'
+import type { StatusTeller } from './statusService.js'
 import { Turns } from './turns.js'
 
 /** A drain looks again after this long, and gives a space up after so many tries. */
@@ -34,8 +36,10 @@ export interface NodeActorOptions {
   readonly settings: ActorSettings
   readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages'>
   readonly boot: Boot
-  /** JSON for `engram.v1.status.<node>`. */
-  readonly report: () => Uint8Array
+  /** For `engram.v1.status.<node>`. */
+  readonly status: StatusTeller
+  /** Clients are answered below these. */
+  readonly replyPrefixes: readonly string[]
   readonly onRunning: () => void
   readonly onExit: (code: number, reason: string) => void
   /** Host and remote references get the connection, and lose it. */
@@ -47,6 +51,7 @@ export class NodeActor {
   /** What this node holds, by name. */
   readonly spaces = new Map<string, SpaceActor>()
   private directory: Spaces | null = null
+  private status: StatusService | null = null
   context: NodeContext | null = null
   isReadOnly = false
   private actor: HostedActor<typeof nodeMachine> | null = null
@@ -193,8 +198,13 @@ export class NodeActor {
       },
       hasRoom: () => boot.keepReserve(),
       fatal: (error) => this.fatal(error),
+      replyPrefixes: this.options.replyPrefixes,
     })
     this.directory = new Spaces(this.context, this.spaces, await recovered.salvages.names())
+    this.status = new StatusService({
+      context: this.context, teller: this.options.status, spaces: this.spaces,
+      names: this.directory.names,
+    })
     const report = recovered.journal.recovery
     for (const damaged of report.damaged) {
       ports.logger.error({ ...damaged }, 'the journal is damaged')
@@ -264,7 +274,7 @@ export class NodeActor {
     records.attach(arbiter)
     this.options.onConnection(connection)
     const early = this.subscriptions.splice(0)
-    this.subscriptions.push(...listenAs(this, this.admin, this.options.report))
+    this.subscriptions.push(...listenAs(this, this.admin, this.status!))
     peers.connected()
     for (const subscription of early) subscription.unsubscribe()
     for (const space of this.spaces.values()) space.connected()

@@ -4,16 +4,15 @@ import type { Admin } from './admin.js'
 import type { NodeContext } from './context.js'
 import type { NodeActor } from './node.js'
 import type { BusMessage, BusSubscription } from './ports.js'
+import type { StatusService } from './statusService.js'
 
 /** Subscribes to all that is sent to this node by its name, and to announcements. */
 export function listenAs(
-  node: NodeActor, admin: Admin, report: () => Uint8Array,
+  node: NodeActor, admin: Admin, status: StatusService,
 ): BusSubscription[] {
   const messages = new NodeMessages(node, node.context!)
   const { wire, self: { node: name } } = node.context!
-  const onStatus = ({ reply }: BusMessage): void => {
-    if (reply) wire.publish(reply, report())
-  }
+  const onStatus = (message: BusMessage): void => status.onMessage(message)
   const handlers: readonly [subject: string, handler: (message: BusMessage) => void][] = [
     [subjects.wal('*', name), (m) => node.spaces.get(spaceOf(m.subject))?.onWal(m)],
     [subjects.ack('*', name), (m) => messages.onAck(m)],
@@ -31,19 +30,21 @@ class NodeMessages {
   constructor(private readonly node: NodeActor, private readonly context: NodeContext) {}
 
   onAck(message: BusMessage): void {
-    const { ports } = this.context
+    const { ports, answers } = this.context
     const decoded = ports.control.ackMessage(message.data)
     if (!decoded.ok) return ports.telemetry.count('badMessages', 1, { kind: 'ack' })
-    this.node.spaces.get(decoded.value.space)?.onAckMessage(decoded.value, message.reply)
+    const asker = answers.asker(message, 'nodes')
+    if (asker) this.node.spaces.get(decoded.value.space)?.onAckMessage(decoded.value, asker)
   }
 
   onSurvey(message: BusMessage): void {
-    const { ports, wire } = this.context
+    const { ports, answers } = this.context
     const decoded = ports.control.surveyRequest(message.data)
-    if (!decoded.ok || !message.reply) return
+    const asker = answers.asker(message, 'nodes')
+    if (!decoded.ok || !asker) return
     const space = this.node.spaces.get(decoded.value.space)
     if (!space || space.member.uuid !== decoded.value.uuid) return
-    wire.publish(message.reply, ports.control.encode(space.surveyAnswer()))
+    answers.answer(asker, ports.control.encode(space.surveyAnswer()))
   }
 
   onAnnouncement(message: BusMessage): void {

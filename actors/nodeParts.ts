@@ -1,5 +1,6 @@
 import type { NodeId } from '../machines/protocol.js'
 import { sendAlert } from './alerts.js'
+import { Answers } from './answers.js'
 import { CommitFloors } from './commitFloors.js'
 import type { NodeContext, NodeIdentityInput, NodePorts } from './context.js'
 import { GroupCommit } from './groupCommit.js'
@@ -9,6 +10,7 @@ import { Records } from './records.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceActor } from './space.js'
 import { Wire } from './wire.js'
+import { workLanes } from './workLanes.js'
 
 /** What the parts of a node ask of it, and tell it. */
 export interface NodeCalls {
@@ -22,6 +24,8 @@ export interface NodeCalls {
   readonly readOnly: (isReadOnly: boolean) => void
   readonly hasRoom: () => Promise<boolean>
   readonly fatal: (error: unknown) => void
+  /** Clients are answered below these. */
+  readonly replyPrefixes: readonly string[]
 }
 
 /** The parts that the spaces of one node share, on a data directory that is recovered. */
@@ -29,9 +33,12 @@ export function contextOf(
   ports: NodePorts, settings: ActorSettings, self: NodeIdentityInput, identity: Identity,
   calls: NodeCalls,
 ): NodeContext {
-  const wire = new Wire(self.incarnation, ports.logger)
+  const { clock, control, store, logger, clients, telemetry } = ports
+  const { replyPrefixes } = calls
+  const wire = new Wire(self.incarnation, logger)
+  const answers = new Answers({ wire, clients, clock, logger, telemetry, replyPrefixes })
   const peers = new Peers({
-    ports, settings, self, wire,
+    ports, settings, self, wire, answers,
     onGrants: () => {
       for (const space of calls.spaces()) space.grantsRenewed()
     },
@@ -46,14 +53,14 @@ export function contextOf(
     isRegistered: () => identity.isRegistered,
     watched: calls.watched,
   })
-  const { clock, control, store, logger } = ports
   const records = new Records({
     clock, control, store, logger,
     onBucketLost: (space, reason) => sendAlert(context, space, 'arbiterLost', {}, reason),
   })
   const commits = commitsOf(ports, settings, calls)
   const context: NodeContext = {
-    ports, settings, self, wire, peers, records, commits, identity,
+    ports, settings, self, wire, peers, records, commits, identity, answers,
+    lanes: workLanes(clock, settings, wire),
     floors: new CommitFloors(clock, commits), fatal: calls.fatal,
   }
   return context

@@ -12,8 +12,12 @@ import type { KeyRecord, LogEntry, MemoryEdge } from '../machines/memory.js'
 import { versionOf } from '../machines/versions.js'
 import type { GraphReader, VersionReader } from './ports.js'
 import { PendingOrigins } from './overlayOrigins.js'
-import { edgeName, type EdgeIndex, type EdgeSlot, type NodeSlot } from './overlaySlots.js'
+import {
+  bySourceOrder, byTargetOrder, type EdgeIndex, type EdgeSlot, type NodeSlot,
+} from './overlaySlots.js'
 import { OverlayView } from './overlayView.js'
+import { Sorted } from './sorted.js'
+import { compareUtf8 } from './utf8.js'
 
 interface Slot {
   readonly entry: LogEntry
@@ -33,6 +37,8 @@ const HEAD_MIN = 1024
 
 export class Overlay {
   readonly nodes = new Map<string, NodeSlot>()
+  /** Of those with a pending StoreNode: they are in lists, whatever the store has. */
+  readonly storedIds = new Sorted<string>(compareUtf8)
   readonly bySource: EdgeIndex = new Map()
   readonly byTarget: EdgeIndex = new Map()
   readonly origins = new PendingOrigins()
@@ -163,27 +169,40 @@ export class Overlay {
     const slot = slotOf(id, entry, older)
     if (older !== undefined) older.newer = slot
     this.nodes.set(id, slot)
+    if (slot.node !== undefined && older?.node === undefined) this.storedIds.put(id)
     return slot
   }
 
   private pushEdge(edge: MemoryEdge, version: Version): EdgeSlot {
-    const { source, target, kind } = edge
-    const name = edgeName(target, kind)
-    const older = this.bySource.get(source)?.get(name)
+    const older = this.bySource.get(edge.source)?.find({ edge } as EdgeSlot)
     const slot: EdgeSlot = { edge, version, older, newer: undefined }
     if (older !== undefined) older.newer = slot
-    setIn(this.bySource, source, name, slot)
-    setIn(this.byTarget, target, edgeName(source, kind), slot)
+    this.putEdge(slot)
     return slot
+  }
+
+  /** The newest slot of its edge. */
+  private putEdge(slot: EdgeSlot): void {
+    const { source, target } = slot.edge
+    putIn(this.bySource, source, slot, bySourceOrder)
+    putIn(this.byTarget, target, slot, byTargetOrder)
+  }
+
+  private deleteEdge(slot: EdgeSlot): void {
+    const { source, target } = slot.edge
+    deleteIn(this.bySource, source, slot)
+    deleteIn(this.byTarget, target, slot)
   }
 
   /** The newest slot goes: the one before it in each chain is the newest again. */
   private pop({ entry, node, edge }: Slot): void {
     if (node !== undefined) {
-      if (node.older === undefined) this.nodes.delete(node.id)
+      const { id, older } = node
+      if (node.node !== undefined && older?.node === undefined) this.storedIds.delete(id)
+      if (older === undefined) this.nodes.delete(id)
       else {
-        node.older.newer = undefined
-        this.nodes.set(node.id, node.older)
+        older.newer = undefined
+        this.nodes.set(id, older)
       }
     }
     if (edge !== undefined) this.popEdge(edge)
@@ -199,30 +218,24 @@ export class Overlay {
   }
 
   private popEdge(slot: EdgeSlot): void {
-    const { source, target, kind } = slot.edge
     const { older } = slot
-    if (older === undefined) {
-      deleteIn(this.bySource, source, edgeName(target, kind))
-      deleteIn(this.byTarget, target, edgeName(source, kind))
-      return
-    }
+    if (older === undefined) return this.deleteEdge(slot)
     older.newer = undefined
-    setIn(this.bySource, source, edgeName(target, kind), older)
-    setIn(this.byTarget, target, edgeName(source, kind), older)
+    this.putEdge(older)
   }
 
   /** The oldest slot goes; the newer ones of its chain hold all that they need. */
   private shift({ entry, node, edge }: Slot): void {
     if (node !== undefined) {
-      if (node.newer === undefined) this.nodes.delete(node.id)
-      else node.newer.older = undefined
+      if (node.newer !== undefined) node.newer.older = undefined
+      else {
+        this.nodes.delete(node.id)
+        if (node.node !== undefined) this.storedIds.delete(node.id)
+      }
     }
     if (edge !== undefined) {
-      const { source, target, kind } = edge.edge
-      if (edge.newer === undefined) {
-        deleteIn(this.bySource, source, edgeName(target, kind))
-        deleteIn(this.byTarget, target, edgeName(source, kind))
-      } else edge.newer.older = undefined
+      if (edge.newer === undefined) this.deleteEdge(edge)
+      else edge.newer.older = undefined
     }
     this.origins.remove(entry)
     const { writeId, sequence } = entry
@@ -270,14 +283,16 @@ function slotOf(id: string, entry: LogEntry, older: NodeSlot | undefined): NodeS
   }
 }
 
-function setIn(index: EdgeIndex, end: string, name: string, slot: EdgeSlot): void {
-  const edges = index.get(end)
-  if (edges === undefined) index.set(end, new Map([[name, slot]]))
-  else edges.set(name, slot)
+function putIn(
+  index: EdgeIndex, end: string, slot: EdgeSlot, order: (a: EdgeSlot, b: EdgeSlot) => number,
+): void {
+  let edges = index.get(end)
+  if (edges === undefined) index.set(end, edges = new Sorted(order))
+  edges.put(slot)
 }
 
-function deleteIn(index: EdgeIndex, end: string, name: string): void {
+function deleteIn(index: EdgeIndex, end: string, slot: EdgeSlot): void {
   const edges = index.get(end)!
-  edges.delete(name)
+  edges.delete(slot)
   if (edges.size === 0) index.delete(end)
 }

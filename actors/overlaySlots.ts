@@ -1,7 +1,9 @@
 /** What pending entries make of one node or edge, and what that is over the store. */
 import type { Version } from '../machines/books.js'
 import type { MemoryEdge, MemoryNode } from '../machines/memory.js'
+import { compareIncoming, compareOutgoing } from './edgePlace.js'
 import type { NodeState, VersionReader } from './ports.js'
+import type { Sorted } from './sorted.js'
 
 /** What a node is as of one pending entry. */
 export interface NodeSlot {
@@ -30,15 +32,16 @@ export interface EdgeSlot {
   newer: EdgeSlot | undefined
 }
 
-/** Of each end node: other end and kind → newest slot. */
-export type EdgeIndex = Map<string, Map<string, EdgeSlot>>
+/** Of each end node: the newest slots of its edges, in the order of their lists. */
+export type EdgeIndex = Map<string, Sorted<EdgeSlot>>
+
+/** Tells an edge among those of one end node. */
+export type EdgeName = Pick<EdgeSlot, 'edge'>
 
 export const nowhere: NodeState = { node: undefined, stored: undefined, activated: undefined }
 
-/** Tells an edge among those of one end node. The length keeps ("ab", "c") from ("a", "bc"). */
-export function edgeName(other: string, kind: string): string {
-  return `${other.length}:${other}${kind}`
-}
+export const bySourceOrder = (a: EdgeName, b: EdgeName): number => compareOutgoing(a.edge, b.edge)
+export const byTargetOrder = (a: EdgeName, b: EdgeName): number => compareIncoming(a.edge, b.edge)
 
 /** The same whether the store has applied entries up to the slot's, or some of them, or none. */
 export function stateOf(slot: NodeSlot, store: VersionReader): NodeState {

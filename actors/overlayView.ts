@@ -2,12 +2,17 @@
 import type { MemoryEdge, MemoryNode } from '../machines/memory.js'
 import type { OriginRecord } from '../machines/books.js'
 import type { PendingOrigins } from './overlayOrigins.js'
-import { edgeName, stateOf, type EdgeIndex, type EdgeSlot, type NodeSlot } from './overlaySlots.js'
+import { beforeIncoming, compareIncoming, compareOutgoing } from './edgePlace.js'
+import type { EdgePlace } from './edgePlace.js'
+import { stateOf, type EdgeIndex, type EdgeSlot, type NodeSlot } from './overlaySlots.js'
 import type { EdgeDirection, EdgeState, GraphReader, NodeState, VersionReader } from './ports.js'
+import type { Sorted } from './sorted.js'
+import { compareUtf8 } from './utf8.js'
 
 /** The newest pending slots, and what is said of origins: what a view reads of an overlay. */
 export interface Pending {
   readonly nodes: ReadonlyMap<string, NodeSlot>
+  readonly storedIds: Sorted<string>
   readonly bySource: EdgeIndex
   readonly byTarget: EdgeIndex
   readonly origins: Pick<PendingOrigins, 'read'>
@@ -23,25 +28,37 @@ export class OverlayView implements GraphReader, VersionReader {
     return slot === undefined ? this.store.node(id) : this.fold(slot)
   }
 
-  /** In the store's order: outgoing by target and kind, incoming by source and kind. */
-  edges(nodeId: string, direction: EdgeDirection): MemoryEdge[] {
-    const out = direction === 'in' ? [] : this.outgoing(nodeId)
-    if (direction === 'out') return out
-    const incoming = this.incoming(nodeId)
-    if (direction === 'in') return incoming
-    return out.concat(incoming.filter((edge) => edge.source !== nodeId))
+  *edges(
+    nodeId: string, direction: EdgeDirection, after: EdgePlace | null = null,
+  ): Iterable<MemoryEdge> {
+    if (direction !== 'in' && after?.side !== 'in') {
+      const isBefore = ({ target, kind }: MemoryEdge): boolean => after !== null
+        && (compareUtf8(target, after.other) || compareUtf8(kind, after.kind)) <= 0
+      yield* merged(this.store.edges(nodeId, 'out', after),
+        edgesFrom(this.pending.bySource.get(nodeId), isBefore), compareOutgoing)
+    }
+    if (direction === 'out') return
+    const begun = after?.side === 'in' ? after : beforeIncoming
+    yield* merged(this.store.edges(nodeId, direction, begun),
+      this.incoming(nodeId, begun, direction === 'both'), compareIncoming)
   }
 
-  nodes(after: string, limit: number): MemoryNode[] {
-    if (limit <= 0) return []
-    const byId = new Map<string, MemoryNode>()
-    for (const node of this.store.nodes(after, limit)) byId.set(node.id, node)
-    for (const slot of this.storedAfter(after, limit)) byId.set(slot.id, slot.node!)
-    const ids = [...byId.keys()].toSorted(compareUtf8).slice(0, limit)
-    return ids.map((id) => {
-      const slot = this.pending.nodes.get(id)
-      return slot === undefined ? byId.get(id)! : this.fold(slot)!
-    })
+  *nodes(after: string): Iterable<MemoryNode> {
+    const stored = this.pending.storedIds.from((id) => compareUtf8(id, after) <= 0)
+    let next = stored.next()
+    for (const node of this.store.nodes(after)) {
+      let isPending = false
+      for (; !next.done; next = stored.next()) {
+        const order = compareUtf8(next.value, node.id)
+        if (order > 0) break
+        isPending = order === 0
+        yield this.node(next.value)!
+      }
+      if (isPending) continue
+      const slot = this.pending.nodes.get(node.id)
+      yield slot === undefined ? node : this.fold(slot) ?? node
+    }
+    for (; !next.done; next = stored.next()) yield this.node(next.value)!
   }
 
   nodeState(id: string): NodeState {
@@ -50,7 +67,8 @@ export class OverlayView implements GraphReader, VersionReader {
   }
 
   edgeState(source: string, target: string, kind: string): EdgeState | undefined {
-    const slot = this.pending.bySource.get(source)?.get(edgeName(target, kind))
+    const name = { edge: { source, target, kind } } as EdgeSlot
+    const slot = this.pending.bySource.get(source)?.find(name)
     if (slot === undefined) return this.store.edgeState(source, target, kind)
     return { edge: slot.edge, version: slot.version }
   }
@@ -66,67 +84,44 @@ export class OverlayView implements GraphReader, VersionReader {
     return { ...node, activation: slot.activation! }
   }
 
-  /** The first `limit` pending StoreNodes by id: one pass, and never much more than it returns. */
-  private storedAfter(after: string, limit: number): NodeSlot[] {
-    let first: NodeSlot[] = []
-    let bound: string | undefined
-    for (const slot of this.pending.nodes.values()) {
-      if (slot.node === undefined || compareUtf8(slot.id, after) <= 0) continue
-      if (bound !== undefined && compareUtf8(slot.id, bound) >= 0) continue
-      first.push(slot)
-      if (first.length < 2 * limit + 64) continue
-      first = first.toSorted(bySlotId).slice(0, limit)
-      bound = first[first.length - 1]!.id
+  /** Pending ones after that place; `skipsLoops`: without those that are outgoing, too. */
+  private *incoming(
+    nodeId: string, after: EdgePlace, skipsLoops: boolean,
+  ): Generator<MemoryEdge, undefined> {
+    const slots = this.pending.byTarget.get(nodeId)
+    const isBefore = ({ source, kind }: MemoryEdge): boolean =>
+      (compareUtf8(source, after.other) || compareUtf8(kind, after.kind)) <= 0
+    for (const edge of edgesFrom(slots, isBefore)) {
+      if (skipsLoops && compareUtf8(edge.source, nodeId) >= 0) break
+      yield edge
     }
-    return first.toSorted(bySlotId).slice(0, limit)
-  }
-
-  private outgoing(nodeId: string): MemoryEdge[] {
-    const stored = this.store.edges(nodeId, 'out')
-    const pending = this.pending.bySource.get(nodeId)
-    if (pending === undefined) return stored
-    const edges = merge(stored, pending, (edge) => edgeName(edge.target, edge.kind))
-    return edges.toSorted((a, b) => compareUtf8(a.target, b.target) || compareUtf8(a.kind, b.kind))
-  }
-
-  private incoming(nodeId: string): MemoryEdge[] {
-    const stored = this.store.edges(nodeId, 'in')
-    const pending = this.pending.byTarget.get(nodeId)
-    if (pending === undefined) return stored
-    const edges = merge(stored, pending, (edge) => edgeName(edge.source, edge.kind))
-    return edges.toSorted((a, b) => compareUtf8(a.source, b.source) || compareUtf8(a.kind, b.kind))
+    if (!skipsLoops) return
+    // There may be thousands of loops: they are stepped over at once.
+    yield* edgesFrom(slots, (edge) => isBefore(edge) || compareUtf8(edge.source, nodeId) <= 0)
   }
 }
 
-function merge(
-  stored: readonly MemoryEdge[], pending: ReadonlyMap<string, EdgeSlot>,
-  nameOf: (edge: MemoryEdge) => string,
-): MemoryEdge[] {
-  const edges = stored.filter((edge) => !pending.has(nameOf(edge)))
-  for (const slot of pending.values()) edges.push(slot.edge)
-  return edges
+function* edgesFrom(
+  slots: Sorted<EdgeSlot> | undefined, isBefore: (edge: MemoryEdge) => boolean,
+): Generator<MemoryEdge, undefined> {
+  if (slots === undefined) return
+  for (const { edge } of slots.from((slot) => isBefore(slot.edge))) yield edge
 }
 
-function bySlotId(a: NodeSlot, b: NodeSlot): number {
-  return compareUtf8(a.id, b.id)
-}
-
-/**
- * Orders strings by their UTF-8 bytes, which is by code point. JavaScript's own order is by UTF-16
- * unit and differs for surrogates: U+FF5E (one unit, FF5E) comes before U+1F600 (D83D DE00).
- */
-export function compareUtf8(a: string, b: string): number {
-  if (a === b) return 0
-  const length = Math.min(a.length, b.length)
-  for (let index = 0; index < length; index += 1) {
-    const unitA = a.charCodeAt(index)
-    const unitB = b.charCodeAt(index)
-    if (unitA !== unitB) return rank(unitA) - rank(unitB)
+/** Both in that order; of equal ones the pending one. */
+function* merged<T>(
+  stored: Iterable<T>, pending: Generator<T, undefined>, compare: (a: T, b: T) => number,
+): Iterable<T> {
+  let next = pending.next()
+  for (const value of stored) {
+    let isPending = false
+    for (; !next.done; next = pending.next()) {
+      const order = compare(next.value, value)
+      if (order > 0) break
+      isPending = order === 0
+      yield next.value
+    }
+    if (!isPending) yield value
   }
-  return a.length - b.length
-}
-
-/** Surrogates stand for code points above all others. */
-function rank(unit: number): number {
-  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit
+  for (; !next.done; next = pending.next()) yield next.value
 }

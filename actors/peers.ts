@@ -6,6 +6,7 @@ import type { Heartbeat, Life, NodeId } from '../machines/protocol.js'
 import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
+import type { Answers } from './answers.js'
 import type { HostedActor } from './hosting.js'
 import type { NodeIdentityInput, NodePorts } from './context.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
@@ -29,6 +30,7 @@ export interface PeersOptions {
   readonly settings: ActorSettings
   readonly self: NodeIdentityInput
   readonly wire: Wire
+  readonly answers: Answers
   /** A heartbeat renewed grants: leases may last longer. */
   readonly onGrants: () => void
   /** Something became known that may end a reign. */

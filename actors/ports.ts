@@ -13,6 +13,7 @@ import type {
 import type {
   EpochStart, KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode, Operation,
 } from '../machines/memory.js'
+import type { EdgePlace } from './edgePlace.js'
 
 // ---------------------------------------------------------------- clock, random, logger
 
@@ -25,6 +26,8 @@ export interface Clock {
   monotonicMs(): number
   setTimeout(run: () => void, ms: number): TimerHandle
   clearTimeout(timer: TimerHandle): void
+  /** Soon: after the timers that are due, and what the sockets have ready. */
+  nextTurn(run: () => void): void
 }
 
 export interface Random {
@@ -87,6 +90,11 @@ export interface BusMessage {
   readonly reply: string | undefined
   /** Value of a header, or undefined. Parsed only when asked for. */
   header(name: string): string | undefined
+  /**
+   * Names of the headers as they are written, each as often as it is there; null: the header block
+   * is malformed, and what it was meant to say cannot be known.
+   */
+  headerNames(): readonly string[] | null
 }
 
 export interface BusSubscription {
@@ -105,6 +113,8 @@ export interface BusConnection {
   /** Answers to requests of this connection come below it: `_INBOX_node`. */
   readonly inboxPrefix: string
   readonly maxPayload: number
+  /** Published, and still in this process's memory: the server takes its bytes more slowly. */
+  readonly bufferedBytes: number
   readonly isClosed: boolean
   /** Resolves with the reason when the connection is gone, for whatever cause. Never rejects. */
   readonly closed: Promise<string>
@@ -252,8 +262,11 @@ export interface FrameCodec {
   encodeEntry(operation: Operation | ForkNote, reconciliation: Reconciliation | null): Uint8Array
   /** Checks everything: magic, version, lengths, checksum. A string is the reason of refusal. */
   parse(bytes: Uint8Array): Frame | string
-  /** Decodes the entries of a frame that `parse` has passed. Throws on a defect (a bug). */
-  entries(frame: Frame): LogEntry[]
+  /**
+   * Decodes the entries of a frame that `parse` has passed, all or those from a sequence on, up to
+   * another one. Throws on a defect (a bug).
+   */
+  entries(frame: Frame, from?: number, to?: number): LogEntry[]
   /** Vector clock after the last entry of the frame. */
   clockAfter(frame: Frame): Record<string, number>
   /** A WAL message: the header, then the frame unless it is a notice. A fresh buffer. */
@@ -378,9 +391,15 @@ export type EdgeDirection = 'out' | 'in' | 'both'
 
 export interface GraphReader {
   node(id: string): MemoryNode | undefined
-  edges(nodeId: string, direction: EdgeDirection): MemoryEdge[]
-  /** Nodes by id order (UTF-8 bytes), after the given id. */
-  nodes(after: string, limit: number): MemoryNode[]
+  /**
+   * Outgoing by target and kind, then incoming by source and kind, after the given place; of both
+   * directions, loops among the outgoing only. Read as they are taken, within one turn.
+   */
+  edges(
+    nodeId: string, direction: EdgeDirection, after?: EdgePlace | null,
+  ): Iterable<MemoryEdge>
+  /** By id order (UTF-8 bytes), after the given id. Read as they are taken, within one turn. */
+  nodes(after: string): Iterable<MemoryNode>
 }
 
 /** What stands at a node: undefined where nothing does. */
@@ -412,8 +431,11 @@ export interface BooksReader {
   /** Of those, the open ones: 0 as a rule, and cheap to ask. */
   readonly openReportCount: number
   readonly quarantineCount: number
-  /** In the order of epoch and sequence, after the given id ('' for the first). */
-  quarantine(after: string, limit: number): QuarantineItem[]
+  /**
+   * In the order of epoch and sequence, after the given id ('' for the first). Read as they are
+   * taken, within one turn.
+   */
+  quarantine(after: string): Iterable<QuarantineItem>
   quarantined(id: string): QuarantineItem | undefined
 }
 
@@ -473,6 +495,8 @@ export interface WriteAnswer {
   readonly duplicate: boolean
   /** Of a duplicate: the epoch under which it is logged, `epoch` or a lower one. */
   readonly loggedEpoch?: number
+  /** Of a duplicate: it asks for something else than what is logged under its key. */
+  readonly mismatch?: true
   /** Of a write that is sent again: so many of its operations lost against concurrent ones. */
   readonly quarantined?: number
 }
@@ -486,15 +510,36 @@ export interface ErrorAnswer {
   readonly retryAfterMs?: number
   readonly sequence?: number
   readonly epoch?: number
+  /** Of a list whose next item fits no answer: goes on behind it. */
+  readonly after?: string | number
 }
 
+/**
+ * An answer with a list may hold less than `limit` and than there is: it says `more` then, and
+ * `after` of it goes on in the next query.
+ */
 export type Query =
   | { readonly type: 'GetNode'; readonly nodeId: string }
-  | { readonly type: 'GetEdges'; readonly nodeId: string; readonly direction: EdgeDirection }
+  | {
+    readonly type: 'GetEdges'
+    readonly nodeId: string
+    readonly direction: EdgeDirection
+    /** Opaque: of an answer. */
+    readonly after?: string
+    readonly limit?: number
+  }
+  /** `after`: id of a node. */
   | { readonly type: 'ListNodes'; readonly after: string; readonly limit: number }
-  | { readonly type: 'GetEntries'; readonly from: number; readonly limit: number }
-  | { readonly type: 'GetHistory' }
-  | { readonly type: 'GetForks' }
+  /** `after`: a sequence; where both are given, what comes later begins. */
+  | {
+    readonly type: 'GetEntries'
+    readonly from: number
+    readonly limit: number
+    readonly after?: number
+  }
+  /** `after`: an epoch. */
+  | { readonly type: 'GetHistory'; readonly after?: number }
+  | { readonly type: 'GetForks'; readonly after?: number; readonly limit?: number }
   | { readonly type: 'GetQuarantine'; readonly after: string; readonly limit: number }
   | { readonly type: 'GetFate'; readonly key: string }
   | { readonly type: 'GetFate'; readonly epoch: number; readonly sequence: number }
@@ -531,6 +576,9 @@ export interface FateValue {
 export interface ReadAnswer {
   readonly ok: true
   readonly value: unknown
+  /** There is more than `value` holds: the same query with this `after` goes on. */
+  readonly more?: true
+  readonly after?: string | number
   readonly sequence: number
   readonly epoch: number
   readonly node: string
@@ -547,6 +595,17 @@ export type Gated<T> =
     readonly message: string
   }
 
+/** An answer whose value is a list, encoded item by item: its size is known before it is sent. */
+export interface ListEncoder {
+  readonly count: number
+  /** Of the items so far. */
+  readonly bytes: number
+  add(item: unknown): void
+  /** Takes the last item out again. */
+  drop(): void
+  answer(rest: Omit<ReadAnswer, 'value'>): Uint8Array
+}
+
 /** The gate: bytes from clients are checked once, here; inside, types are trusted. */
 export interface ClientCodec {
   /** `key`: header Nats-Msg-Id, `contentType`: header Content-Type. Copies what it keeps. */
@@ -556,6 +615,9 @@ export interface ClientCodec {
   query(data: Uint8Array, contentType: string | undefined): Gated<Query>
   /** A value that code of a deployment returned: the rules are those of `write`. A copy. */
   operation(value: unknown): Decoded<Operation>
+  /** Told without decoding it. */
+  encodingOf(data: Uint8Array, contentType: string | undefined): Encoding
+  list(encoding: Encoding): ListEncoder
   encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array
   encode(value: ErrorAnswer | ReadAnswer | object, encoding: Encoding): Uint8Array
 }

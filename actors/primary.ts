@@ -15,6 +15,7 @@ import type { Lease } from './lease.js'
 import { commitNoticeMs } from './member.js'
 import type { Member } from './member.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
+import { Readable } from './readable.js'
 import { RecordChanges } from './recordChanges.js'
 import type { SettingsChange } from './recordChanges.js'
 import { alertOpening, ReconcileService } from './reconcileService.js'
@@ -28,6 +29,8 @@ export class PrimaryRole {
   readonly reconciler: Reconciler
   /** What members bring home from forks, and what operators order about it. */
   readonly forks: ReconcileService
+  /** Asked by reads of the latest. */
+  readonly readable: Readable
   private readonly lease: Lease
   private readonly changes: RecordChanges
   private actor: HostedActor<typeof primaryMachine> | null = null
@@ -53,7 +56,7 @@ export class PrimaryRole {
     if (!input.record || !member.lease || !started) {
       throw new Error('a primary needs a record, a lease and a reign that has begun')
     }
-    const { ports, settings, commits, self, wire } = member.context
+    const { ports, settings, commits, self, answers, lanes } = member.context
     this.lease = member.lease
     const { assignment, assignment: { epoch } } = input.record
     this.changes = new RecordChanges({
@@ -75,7 +78,7 @@ export class PrimaryRole {
       spaceSettings: () => this.settings,
       log: member.log, overlay: member.overlay, store: member.store, lease: this.lease,
       frames: ports.frames, clients: ports.clients, commits, clock: ports.clock,
-      telemetry: ports.telemetry, publish: wire.publish,
+      telemetry: ports.telemetry, answers, logReads: lanes.logReads,
       inSyncCount: () => this.followers.certain().size,
       isUnderReplicated: () => this.followers.isUnderReplicated,
       onWritten: () => this.followers.written(),
@@ -86,6 +89,8 @@ export class PrimaryRole {
       reconcile: (request, origin) => this.reconciler.fromClient(request, origin),
       losersAt: (origin, count) => this.reconciler.losersAt(origin, count),
     })
+    const answered = (): number => this.ingest.highestAnswered
+    this.readable = new Readable(member.log, commits, answered, () => this.isOver)
     this.reconciler = new Reconciler({
       member, epoch, ingest: this.ingest, openings: started.forks, openedAtMs: started.timestamp,
     })
@@ -145,19 +150,6 @@ export class PrimaryRole {
   /** What it says of the space is the latest: until the reign is given away. */
   get mayAnswerReads(): boolean {
     return !this.isOver && !this.isTransferring && this.lease.valid()
-  }
-
-  /** What was answered can be read: also at level `memory`, whose entries come with the flush. */
-  async readable(): Promise<void> {
-    const upTo = this.ingest.highestAnswered
-    const { log, context } = this.member
-    try {
-      while (!this.isOver && log.durable.sequence < upTo) {
-        await context.commits.submit({ type: 'confirm' })
-      }
-    } catch {
-      // The journal refuses: those answers are void.
-    }
   }
 
   get reigns(): boolean {
@@ -327,7 +319,8 @@ export class PrimaryRole {
     // A handover in my favour: the old primary wrote the record that names me.
     const former = this.input.adopted?.assignment.writer
     if (former && former !== member.self) {
-      this.gate.awaitForwarded(former, member.log.epochAt(this.epochStart - 1))
+      const { assignment: { nonce } } = this.input.adopted!
+      this.gate.awaitForwarded(former, member.log.epochAt(this.epochStart - 1), nonce)
     }
     try {
       this.subscription = wire.subscribe(subject, (message) => this.gate.onWrite(message))
@@ -364,7 +357,7 @@ export class PrimaryRole {
   private passOn(): void {
     this.subscription?.unsubscribe()
     this.subscription = null
-    this.gate.passOn()
+    this.gate.passOn(this.handover.nonce)
     this.actor?.send({ type: 'handedOver' })
   }
 

@@ -1,5 +1,6 @@
 import type { Life, NodeId, PingAnswer } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
+import type { Answers } from './answers.js'
 import type { NodeIdentityInput, NodePorts } from './context.js'
 import type { BusMessage } from './ports.js'
 import { NoRespondersError, RequestTimeoutError } from './ports.js'
@@ -11,6 +12,7 @@ export interface ProbesOptions {
   readonly settings: ActorSettings
   readonly self: NodeIdentityInput
   readonly wire: Wire
+  readonly answers: Answers
   /** This node may tell what became of that life: it is the one heard last, on the same server. */
   readonly mayWitness: (target: NodeId, life: Life) => boolean
 }
@@ -77,26 +79,27 @@ export class Probes {
   }
 
   answerPing(message: BusMessage): void {
-    const { wire, self, ports } = this.options
-    if (!message.reply) return
+    const { wire, self, ports, answers } = this.options
+    const asker = answers.asker(message, 'nodes')
+    if (!asker) return
     const answer: PingAnswer = {
       node: self.node, disk: self.disk, server: wire.serverId ?? '', ...wire.life,
     }
-    wire.publish(message.reply, ports.control.encode(answer))
+    answers.answer(asker, ports.control.encode(answer))
   }
 
   /** Another node asks me to witness. */
   async answerPingRequest(message: BusMessage): Promise<void> {
-    const { wire, ports, mayWitness } = this.options
-    const { reply } = message
+    const { ports, answers, mayWitness } = this.options
+    const asker = answers.asker(message, 'nodes')
     const decoded = ports.control.pingRequest(message.data)
-    if (!reply || !decoded.ok) return
+    if (!asker || !decoded.ok) return
     const { target, incarnation, connection } = decoded.value
     let outcome: 'alive' | 'gone' | 'silent' | 'noWitness' = 'noWitness'
     if (mayWitness(target, { incarnation, connection })) {
       const found = await this.ping(target)
       outcome = typeof found !== 'string' ? 'alive' : found === 'unknown' ? 'noWitness' : found
     }
-    wire.publish(reply, ports.control.encode({ outcome }))
+    answers.answer(asker, ports.control.encode({ outcome }))
   }
 }

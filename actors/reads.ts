@@ -1,18 +1,16 @@
-import type { Origin } from '../machines/books.js'
-import type { LogEntry } from '../machines/memory.js'
-import { truncateHistory } from '../machines/positions.js'
-import type {
-  ErrorCode, GraphReader, HistoryValue, Query, ReadAnswer, VersionReader,
-} from './ports.js'
-import { encodingOf, refuse } from './answers.js'
-import { fateOf } from './fate.js'
+import { errorAnswer } from './answers.js'
+import type { Asker } from './answers.js'
+import { headerFault, readHeaders } from './headers.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
-import type { BusMessage } from './ports.js'
+import type { BusMessage, ErrorCode, Query, ReadAnswer } from './ports.js'
 import type { PrimaryRole } from './primary.js'
+import { isPlain, ReadPage } from './readPages.js'
+import type { Found, View } from './readPages.js'
 
-/** Bytes of log entries that one answer carries at most. */
-const entriesBytesMax = 512 * 1024
+/** What a read that waits takes beside its payload. */
+const readBytes = 512
+const overloadedMs = 100
 
 interface ReadDemands {
   readonly minSequence: number
@@ -20,9 +18,23 @@ interface ReadDemands {
   readonly committed: boolean
 }
 
+/** A read from when it comes until it is answered; its bytes are copied. */
+interface Read {
+  readonly asker: Asker
+  readonly data: Uint8Array
+  readonly contentType: string | undefined
+  readonly demands: ReadDemands
+  readonly bytes: number
+  isAnswered: boolean
+}
+
+/** What is true of the answer, whatever was asked. */
+type Told = Omit<ReadAnswer, 'ok' | 'value' | 'more' | 'after'>
+
 /**
  * Reads (DESIGN section 6): the primary answers with the latest, overlay included, its grants
  * checked when it answers; any member answers with committed state, and says how old it may be.
+ * They wait in the node's queue of work, bounded, and are answered in slices.
  */
 export class ReadService {
   constructor(
@@ -32,172 +44,184 @@ export class ReadService {
 
   /** `engram.v1.read.<space>`: only the primary answers; others leave it to NATS's 503. */
   onRead(message: BusMessage): void {
-    this.latest(message).catch((error: unknown) => this.failed(message, error))
+    this.take(message, (read, query) => this.latest(read, query))
   }
 
   /** `engram.v1.read.<space>.any`: committed state, waiting (bounded) for what is asked for. */
   onReadAny(message: BusMessage): void {
-    this.anyState(message).catch((error: unknown) => this.failed(message, error))
+    this.take(message, (read, query) => this.anyState(read, query))
+  }
+
+  // ---------------------------------------------------------------- the queue
+
+  private take(message: BusMessage, serve: (read: Read, query: Query) => void): void {
+    const { answers, lanes: { reads } } = this.member.context
+    if (message.reply === undefined) return
+    const asker = answers.asker(message)
+    if (!asker) return
+    const demands = headerFault(message, readHeaders) ?? demandsOf(message)
+    if (typeof demands === 'string') {
+      return answers.answer(asker, errorAnswer('INVALID_OPERATION', demands))
+    }
+    const bytes = message.data.length + readBytes
+    if (!reads.enter(bytes)) {
+      return answers.answer(asker, errorAnswer('OVERLOADED', 'too many reads wait at this node',
+        { retryAfterMs: overloadedMs }))
+    }
+    const data = new Uint8Array(message.data)
+    const contentType = message.header('Content-Type')
+    const read = { asker, data, contentType, demands, bytes, isAnswered: false }
+    this.enqueue(read, () => this.begin(read, serve))
+  }
+
+  /** To go on in a slice; not so late that nobody waits for it any more. */
+  private enqueue(read: Read, step: () => void): void {
+    const { ports: { clock }, settings: { readQueueMs }, lanes: { reads } } = this.member.context
+    const dueMs = clock.monotonicMs() + readQueueMs
+    reads.push(() => {
+      if (clock.monotonicMs() <= dueMs) return this.guarded(read, step)
+      this.fail(read, 'OVERLOADED', 'this node does not keep up with its reads', overloadedMs)
+    })
+  }
+
+  private guarded(read: Read, step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      this.failed(read, error)
+    }
   }
 
   /** The log or the store cannot be read: the client may ask another member. */
-  private failed(message: BusMessage, error: unknown): void {
+  private failed(read: Read, error: unknown): void {
     const { member } = this
     const reason = String(error)
     member.context.ports.logger.error({ space: member.space, error: reason }, 'a read failed')
-    this.fail(message, 'INTERNAL', `${member.self} cannot read its state: ${reason}`)
+    this.fail(read, 'INTERNAL', `${member.self} cannot read its state: ${reason}`)
     if (isDamage(error)) member.damaged(reason)
   }
 
-  private async latest(message: BusMessage): Promise<void> {
+  private begin(read: Read, serve: (read: Read, query: Query) => void): void {
+    const { context } = this.member
+    const gated = context.ports.clients.query(read.data, read.contentType)
+    if (gated.ok) return serve(read, gated.value)
+    this.leave(read)
+    context.answers.answer({ ...read.asker, encoding: gated.encoding },
+      errorAnswer(gated.code, gated.message))
+  }
+
+  // ---------------------------------------------------------------- at the primary
+
+  private latest(read: Read, query: Query): void {
     const primary = this.primary()
-    if (!primary) return
-    const { reply } = message
-    if (!reply) return
-    const query = this.query(message)
-    if (!query) return
-    const demands = demandsOf(message)
-    if (typeof demands === 'string') return this.fail(message, 'INVALID_OPERATION', demands)
-    const { member } = this
-    const encoding = encodingOf(message)
-    if (demands.committed && !await this.committed(message, primary)) return
-    if (!demands.committed) await primary.readable()
-    const view = demands.committed ? member.store : member.overlay.view(member.store)
-    const sequence = demands.committed
-      ? member.store.applied.sequence
-      : member.log.durable.sequence
-    const value = await this.evaluate(query, sequence, view)
-    if (!primary.mayAnswerReads) {
-      this.fail(message, 'LEASE_LAPSED', 'the lease of this primary has lapsed')
-      return
+    if (!primary) return this.notPrimary(read)
+    const goOn = (): void => this.latestNow(read, query)
+    if (read.demands.committed) {
+      // A new primary may know a lower commit sequence than was answered before its reign: it is
+      // level with it once its epoch-start entry is committed.
+      const { applier, log, context } = this.member
+      const upTo = Math.max(primary.epochStart, log.commitSequence)
+      if (applier.covers(upTo)) return goOn()
+      return applier.whenCovers(upTo, context.settings.readWaitMs, (covered) => {
+        if (covered) this.enqueue(read, goOn)
+        else this.fail(read, 'STALE_READ', 'this reign has committed nothing yet')
+      })
     }
-    this.answer(reply, encoding, {
-      ok: true, value, sequence, epoch: member.reigningEpoch, node: member.self,
-      role: 'primary', stalenessMs: 0,
+    if (primary.readable.isNow) return goOn()
+    void primary.readable.soon().then(() => this.enqueue(read, goOn))
+  }
+
+  private latestNow(read: Read, query: Query): void {
+    const { member, member: { store, overlay, log, reigningEpoch } } = this
+    const primary = this.primary()
+    if (!primary) return this.notPrimary(read)
+    const { committed } = read.demands
+    const view = committed ? store : overlay.view(store)
+    const sequence = committed ? store.applied.sequence : log.durable.sequence
+    this.evaluate(read, query, sequence, view, (found) => {
+      if (!primary.mayAnswerReads) {
+        return this.fail(read, 'LEASE_LAPSED', 'the lease of this primary has lapsed')
+      }
+      this.answer(read, found, {
+        sequence, epoch: reigningEpoch, node: member.self, role: 'primary', stalenessMs: 0,
+      })
     })
   }
 
-  /**
-   * A new primary may know a lower commit sequence than was answered before its reign: it is
-   * level with it once its epoch-start entry is committed.
-   */
-  private async committed(message: BusMessage, primary: PrimaryRole): Promise<boolean> {
-    const { applier, context, log } = this.member
-    const upTo = Math.max(primary.epochStart, log.commitSequence)
-    if (await applier.covers(upTo, context.settings.readWaitMs)) return true
-    this.fail(message, 'STALE_READ', 'this reign has committed nothing yet')
-    return false
+  private notPrimary(read: Read): void {
+    this.fail(read, 'NOT_PRIMARY', 'this node does not reign any more')
   }
 
-  private async anyState(message: BusMessage): Promise<void> {
-    const { member } = this
-    const { reply } = message
-    if (!reply) return
-    const query = this.query(message)
-    if (!query) return
-    const demands = demandsOf(message)
-    if (typeof demands === 'string') return this.fail(message, 'INVALID_OPERATION', demands)
-    const encoding = encodingOf(message)
-    const { settings } = member.context
-    if (!await member.applier.covers(demands.minSequence, settings.readWaitMs)) {
-      this.fail(message, 'STALE_READ', `this member is at ${member.store.applied.sequence}, `
-        + `${demands.minSequence} is asked for`)
-      return
-    }
+  // ---------------------------------------------------------------- at any member
+
+  private anyState(read: Read, query: Query): void {
+    const { applier, store, context } = this.member
+    const { minSequence } = read.demands
+    if (applier.covers(minSequence)) return this.anyNow(read, query)
+    applier.whenCovers(minSequence, context.settings.readWaitMs, (covered) => {
+      if (covered) return this.enqueue(read, () => this.anyNow(read, query))
+      this.fail(read, 'STALE_READ', `this member is at ${store.applied.sequence}, `
+        + `${minSequence} is asked for`)
+    })
+  }
+
+  private anyNow(read: Read, query: Query): void {
+    const { member, member: { store, log } } = this
+    const { maxStalenessMs } = read.demands
     const stalenessMs = member.stalenessMs()
-    if (stalenessMs > demands.maxStalenessMs) {
-      this.fail(message, 'STALE_READ', `this member is ${stalenessMs} ms behind at most, `
-        + `${demands.maxStalenessMs} ms are asked for`)
-      return
+    if (stalenessMs > maxStalenessMs) {
+      return this.fail(read, 'STALE_READ', `this member is ${stalenessMs} ms behind at most, `
+        + `${maxStalenessMs} ms are asked for`)
     }
-    const sequence = member.store.applied.sequence
-    const value = await this.evaluate(query, sequence, member.store)
-    this.answer(reply, encoding, {
-      ok: true, value, sequence, epoch: member.log.epochAt(sequence), node: member.self,
+    const { sequence } = store.applied
+    const told: Told = {
+      sequence, epoch: log.epochAt(sequence), node: member.self,
       role: this.primary() ? 'primary' : 'replica',
       // A number in JSON also of a member that has followed no reign since its start.
       stalenessMs: Math.min(Math.round(stalenessMs), Number.MAX_SAFE_INTEGER),
+    }
+    this.evaluate(read, query, sequence, store, (found) => this.answer(read, found, told))
+  }
+
+  // ---------------------------------------------------------------- answers
+
+  /** What needs the log's files waits for its turn among such reads: they are read beside. */
+  private evaluate(
+    read: Read, query: Query, sequence: number, view: View, answer: (found: Found) => void,
+  ): void {
+    const { context } = this.member
+    const page = new ReadPage(this.member, read.asker.encoding, sequence, view)
+    if (isPlain(query)) return answer(page.plain(query))
+    context.lanes.logReads.push(async () => {
+      try {
+        answer(await page.ofLog(query))
+      } catch (error) {
+        this.failed(read, error)
+      }
     })
   }
 
-  private query(message: BusMessage): Query | null {
-    const { clients } = this.member.context.ports
-    const gated = clients.query(message.data, message.header('Content-Type'))
-    if (gated.ok) return gated.value
-    this.fail(message, gated.code, gated.message)
-    return null
+  private answer(read: Read, found: Found, told: Told): void {
+    const { ports: { telemetry }, answers } = this.member.context
+    this.leave(read)
+    telemetry.count('reads')
+    if (found.kind === 'error') return answers.answer(read.asker, found.answer)
+    const goOn = found.after === null ? {} : { more: true as const, after: found.after }
+    answers.answer(read.asker, found.kind === 'list'
+      ? found.list.answer({ ok: true, ...told, ...goOn })
+      : { ok: true, value: found.value, ...told, ...goOn })
   }
 
-  private async evaluate(query: Query, sequence: number, view: View): Promise<unknown> {
-    const { store } = this.member
-    switch (query.type) {
-      case 'GetEntries': return await this.entries(query.from, query.limit, sequence)
-      case 'GetHistory': return this.history(sequence)
-      case 'GetForks': return store.reports()
-      case 'GetQuarantine': return store.quarantine(query.after, query.limit)
-      case 'GetFate': return await fateOf(query, this.member, view, async (at) =>
-        (await this.entries(at, 1, at))[0])
-      default: return evaluate(query, view)
-    }
+  private fail(read: Read, code: ErrorCode, text: string, retryAfterMs = 0): void {
+    this.leave(read)
+    this.member.context.answers.answer(read.asker,
+      errorAnswer(code, text, retryAfterMs > 0 ? { retryAfterMs } : {}))
   }
 
-  /** Of the log up to `sequence`. */
-  private history(sequence: number): HistoryValue {
-    const { history, safeSequence } = this.member.log
-    return { history: truncateHistory(history, sequence), safeSequence }
-  }
-
-  /** Log entries up to `sequence`, as many as fit an answer. */
-  private async entries(begin: number, limit: number, sequence: number): Promise<LogEntry[]> {
-    const { log, context } = this.member
-    const found: LogEntry[] = []
-    let from = begin
-    let bytes = 0
-    const last = Math.min(sequence, begin + limit - 1)
-    while (from <= last && bytes < entriesBytesMax) {
-      const frames = await log.framesFrom(from, 64 * 1024)
-      if (frames.length === 0) break
-      for (const frame of frames) {
-        const share = frame.bytes.length / (frame.last - frame.first + 1)
-        for (const entry of context.ports.frames.entries(frame)) {
-          if (entry.sequence < from || entry.sequence > last || bytes >= entriesBytesMax) continue
-          found.push(withOrigin(entry))
-          bytes += share
-        }
-        from = Math.max(from, frame.last + 1)
-      }
-    }
-    return found
-  }
-
-  private answer(reply: string, encoding: 'json' | 'msgpack', answer: ReadAnswer): void {
-    const { ports, wire } = this.member.context
-    ports.telemetry.count('reads')
-    wire.publish(reply, ports.clients.encode(answer, encoding))
-  }
-
-  private fail(message: BusMessage, code: ErrorCode, text: string): void {
-    refuse(this.member.context, message, code, text)
-  }
-}
-
-type View = GraphReader & VersionReader
-
-/** As it is shown: of a write that came home from a fork, where it was logged first. */
-function withOrigin(entry: LogEntry): LogEntry & { readonly origin?: Origin } {
-  return entry.reconciliation ? { ...entry, origin: entry.reconciliation.origin } : entry
-}
-
-function evaluate(
-  query: Extract<Query, { type: 'GetNode' | 'GetEdges' | 'ListNodes' }>, view: GraphReader,
-): unknown {
-  switch (query.type) {
-    case 'GetNode':
-      return view.node(query.nodeId) ?? null
-    case 'GetEdges':
-      return view.edges(query.nodeId, query.direction)
-    case 'ListNodes':
-      return view.nodes(query.after, query.limit)
+  /** An answer that could not be encoded is followed by an error. */
+  private leave(read: Read): void {
+    if (!read.isAnswered) this.member.context.lanes.reads.leave(read.bytes)
+    read.isAnswered = true
   }
 }
 

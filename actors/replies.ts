@@ -1,9 +1,10 @@
 import type { Window } from '../machines/commit.js'
 import type { AckLevel } from '../machines/protocol.js'
 import type { KeyRecord } from '../machines/memory.js'
-import { answerError, errorAnswer } from './answers.js'
+import { errorAnswer } from './answers.js'
 import type { Asker } from './answers.js'
 import type { IngestOptions } from './ingest.js'
+import { LevelWaiters } from './levelWaiters.js'
 import { LossBound } from './lossBound.js'
 import type { ErrorCode, WriteAnswer } from './ports.js'
 import { Waiting } from './waiting.js'
@@ -24,7 +25,7 @@ export class Replies {
   isDiskFailing = false
   /** Durable and waiting for the commit, in the order of the log. */
   private uncommitted: Waiting[] = []
-  private duplicates: Waiting[] = []
+  private readonly duplicates = new LevelWaiters()
   /** Have their level; the loss window is full (`maxLoss`). Nearly in the order of the log. */
   private readonly held = new Set<Waiting>()
   private wasHeld = false
@@ -40,7 +41,7 @@ export class Replies {
 
   /** Nobody waits for a level. */
   get isIdle(): boolean {
-    return this.uncommitted.length === 0 && this.duplicates.length === 0 && this.held.size === 0
+    return this.uncommitted.length === 0 && this.duplicates.size === 0 && this.held.size === 0
   }
 
   /** The request's entries are durable. */
@@ -50,22 +51,25 @@ export class Replies {
   }
 
   /** A write whose key is known gets its first sequence again, once that has the level. */
-  repeated(known: KeyRecord, level: AckLevel, asker: Asker, quarantined = 0): void {
+  repeated(
+    known: KeyRecord, level: AckLevel, asker: Asker, quarantined = 0, isMismatch = false,
+  ): void {
     const { clock, telemetry, spaceSettings } = this.options
     telemetry.count('writesDuplicates')
+    if (this.isOver) return this.over(asker)
     const { count, sequence, timestamp, epoch } = known
-    const waiting = new Waiting(
-      asker, level, null, count, sequence, timestamp, clock.wallMs(), epoch, quarantined)
+    const waiting = new Waiting(asker, level, null, count, sequence, timestamp, clock.wallMs(),
+      epoch, quarantined, isMismatch)
     if (level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
     } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
       this.reached(waiting)
-    } else if (this.duplicates.length + this.held.size >= duplicatesMax) {
+    } else if (this.duplicates.size + this.held.size >= duplicatesMax) {
       this.fail(asker, 'OVERLOADED', 'too many repeated writes wait for their level', 50, sequence)
     } else if (this.hasLevel(level, sequence)) {
       this.reached(waiting)
     } else {
-      this.duplicates.push(waiting)
+      this.duplicates.add(waiting)
     }
   }
 
@@ -119,12 +123,13 @@ export class Replies {
 
   /** The durable or the commit sequence has moved: answers who repeated a write and waited. */
   releaseDuplicates(): void {
-    if (this.duplicates.length === 0) return
-    this.duplicates = this.duplicates.filter((waiting) => {
-      if (!this.hasLevel(waiting.level, waiting.last)) return true
-      this.reached(waiting)
-      return false
-    })
+    const { log, log: { durable } } = this.options
+    for (const [level, upTo] of [
+      ['durable', durable.sequence], ['committed', log.commitSequence],
+    ] as const) {
+      let next = this.duplicates.takeReached(level, upTo)
+      for (; next; next = this.duplicates.takeReached(level, upTo)) this.reached(next)
+    }
   }
 
   /** The journal refused the request's entries: they are nowhere. */
@@ -137,10 +142,9 @@ export class Replies {
 
   /** What was repeated above `end` is nowhere either. True: some of it was answered. */
   unwrittenAbove(end: number): boolean {
-    for (const waiting of [...this.held, ...this.duplicates]) {
-      if (waiting.last > end) this.unwritten(waiting)
-    }
-    this.duplicates = this.duplicates.filter((waiting) => waiting.last <= end)
+    for (const waiting of this.held) if (waiting.last > end) this.unwritten(waiting)
+    let next = this.duplicates.takeAbove(end)
+    for (; next; next = this.duplicates.takeAbove(end)) this.unwritten(next)
     const isForgotten = this.answeredUpTo > end
     this.answeredUpTo = Math.min(this.answeredUpTo, end)
     return isForgotten
@@ -149,13 +153,12 @@ export class Replies {
   /** Once per heartbeat: who waited too long is told that the level is unknown. */
   expire(unflushed: readonly Waiting[]): void {
     const limit = this.options.clock.wallMs() - this.options.settings.ackTimeoutMs
-    const waitingFor = [...this.held, ...this.uncommitted, ...this.duplicates]
-    for (const waiting of [...unflushed, ...waitingFor]) {
-      if (waiting.answered || waiting.takenAtMs >= limit) continue
-      this.giveUp(waiting, 'the level was not reached in time')
+    const isLate = (waiting: Waiting): boolean => !waiting.answered && waiting.takenAtMs < limit
+    const late = this.duplicates.takeWhere(isLate)
+    for (const waiting of [...unflushed, ...this.held, ...this.uncommitted, ...late]) {
+      if (isLate(waiting)) this.giveUp(waiting, 'the level was not reached in time')
     }
     this.uncommitted = this.uncommitted.filter((waiting) => !waiting.answered)
-    this.duplicates = this.duplicates.filter((waiting) => !waiting.answered)
     for (const waiting of this.held) if (waiting.answered) this.held.delete(waiting)
     this.releaseHeld()
   }
@@ -181,13 +184,13 @@ export class Replies {
   /** Refuses what waits, and the `unflushed`. */
   end(code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string, unflushed: readonly Waiting[]): void {
     this.isOver = true
-    for (const asker of [...this.held, ...this.uncommitted, ...this.duplicates, ...unflushed]) {
+    const repeated = this.duplicates.takeWhere(() => true)
+    for (const asker of [...this.held, ...this.uncommitted, ...repeated, ...unflushed]) {
       if (asker.answered) continue
       asker.answered = true
       this.fail(asker, code, reason)
     }
     this.uncommitted = []
-    this.duplicates = []
     this.held.clear()
   }
 
@@ -200,16 +203,20 @@ export class Replies {
       // With a sequence the write stands, whatever the code: only its level is unknown.
       ...(sequence && { sequence, epoch: this.options.epoch, outcome: 'unknown' }),
     })
-    answerError(this.options.publish, this.options.clients, asker, answer)
+    this.options.answers.answer(asker, answer)
+  }
+
+  /** Nothing is taken any more. */
+  over(asker: Asker): void {
+    this.fail(asker, 'NOT_PRIMARY', 'this node does not reign any more')
   }
 
   /** This attempt took no effect, and says which epoch reigns. */
   otherReign(asker: Asker, wanted: string): void {
-    const { epoch, publish, clients, telemetry } = this.options
+    const { epoch, answers, telemetry } = this.options
     telemetry.count('writesRefused', 1, { code: 'NOT_PRIMARY' })
     const message = `epoch ${epoch} reigns, the write is for epoch ${wanted}`
-    answerError(publish, clients, asker,
-      errorAnswer('NOT_PRIMARY', message, { epoch, outcome: 'notTaken' }))
+    answers.answer(asker, errorAnswer('NOT_PRIMARY', message, { epoch, outcome: 'notTaken' }))
   }
 
   private giveUp(waiting: Waiting, reason: string): void {
@@ -222,7 +229,7 @@ export class Replies {
   private answer(waiting: Waiting): void {
     if (!waiting.reply && !waiting.settle) return
     const { options } = this
-    const { last: sequence, count, level, duplicate, loggedEpoch, quarantined } = waiting
+    const { last: sequence, count, level, duplicate, loggedEpoch, quarantined, mismatch } = waiting
     if (this.isOver || !options.lease.valid()) {
       this.fail(waiting, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
       return
@@ -239,11 +246,10 @@ export class Replies {
       node: options.node,
       duplicate,
       ...(loggedEpoch !== undefined && { loggedEpoch }),
+      ...(mismatch && { mismatch }),
       ...(quarantined > 0 && { quarantined }),
     }
     this.answeredUpTo = Math.max(this.answeredUpTo, sequence)
-    if (waiting.settle) return waiting.settle(answer)
-    const bytes = options.clients.encodeWriteAnswer(answer, waiting.encoding)
-    if (waiting.reply) options.publish(waiting.reply, bytes)
+    options.answers.answer(waiting, answer)
   }
 }

@@ -17,6 +17,12 @@ export interface ActorSettings extends ProtocolTimes {
   readonly tailBytesMax: number
   readonly ackTimeoutMs: number
   readonly readWaitMs: number
+  /** Memory of the reads that wait for their turn, or for a sequence; past it OVERLOADED. */
+  readonly readQueueBytes: number
+  /** A read that has had no turn by then gets OVERLOADED. */
+  readonly readQueueMs: number
+  /** Encoded items of one list; below the server's max_payload. */
+  readonly answerBytesMax: number
   readonly lagAlertBytes: number
   readonly lagAlertMs: number
   /** Writes held during a handover. */
@@ -37,6 +43,9 @@ export const defaultSettings: ActorSettings = {
   tailBytesMax: 16 * MiB,
   ackTimeoutMs: 5000,
   readWaitMs: 2000,
+  readQueueBytes: 16 * MiB,
+  readQueueMs: 2000,
+  answerBytesMax: 512 * 1024,
   lagAlertBytes: 100_000_000,
   lagAlertMs: 5000,
   heldBytesMax: 16 * MiB,

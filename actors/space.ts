@@ -8,6 +8,7 @@ import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
 import { sendAlert } from './alerts.js'
+import type { Asker } from './answers.js'
 import { Homecoming } from './homecoming.js'
 import type { HostedActor } from './hosting.js'
 import type { NodeContext } from './context.js'
@@ -187,23 +188,24 @@ export class SpaceActor {
     else this.homecoming.reignLeft('no reign is followed')
   }
 
-  onAckMessage(ack: AckMessage, reply: string | undefined): void {
-    if (ack.kind === 'join') this.onJoin(ack, reply)
-    else if (ack.kind === 'offer' || ack.kind === 'slice') this.onReconcile(ack, reply)
+  onAckMessage(ack: AckMessage, asker: Asker): void {
+    if (ack.kind === 'join') this.onJoin(ack, asker)
+    else if (ack.kind === 'offer' || ack.kind === 'slice') this.onReconcile(ack, asker)
     else if (this.primary?.reigns) this.primary.onAckMessage(ack)
     // It follows a reign that is over, and did not hear the announcement.
     else this.member.tellSession(ack.node, ack.epoch, 0)
   }
 
-  private onJoin(request: JoinRequest, reply: string | undefined): void {
+  private onJoin(request: JoinRequest, asker: Asker): void {
+    const { ports, answers } = this.context
     const answer = this.primary?.join(request) ?? joinRefused(this.member, request)
-    if (reply) this.context.wire.publish(reply, this.context.ports.control.encode(answer))
+    answers.answer(asker, ports.control.encode(answer))
   }
 
-  private onReconcile(message: ReconcileMessage, reply: string | undefined): void {
-    if (!reply) return
-    const { ports, wire } = this.context
-    const answer = (said: ReconcileAnswer) => wire.publish(reply, ports.control.encode(said))
+  private onReconcile(message: ReconcileMessage, asker: Asker): void {
+    if (asker.reply === undefined) return
+    const { ports, answers } = this.context
+    const answer = (said: ReconcileAnswer) => answers.answer(asker, ports.control.encode(said))
     if (this.primary?.reigns) this.primary.forks.onMessage(message, answer)
     else answer(reconcileRefused(this.member, message))
   }

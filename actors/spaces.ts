@@ -3,8 +3,10 @@ import { sendAlert } from './alerts.js'
 import type { NodeContext } from './context.js'
 import type { TimerHandle } from './ports.js'
 import { namesOf } from './salvage.js'
+import { Sorted } from './sorted.js'
 import { SpaceActor } from './space.js'
 import { bindSpaceMachine } from './spaceBinding.js'
+import { compareUtf8 } from './utf8.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
 const discoverMs = 2000
@@ -31,6 +33,8 @@ export class Spaces {
   private begunInTurn = 0
   private readonly waiting = new Set<SpaceActor>()
   private turn: TimerHandle | null = null
+  /** Of the spaces held, in order. */
+  readonly names = new Sorted<string>(compareUtf8)
 
   /**
    * `held`: filled here, read by the whole node. `salvages`: names of the files there were at the
@@ -140,6 +144,7 @@ export class Spaces {
     const space = new SpaceActor(this.context, name, uuid, this.mayBegin)
     space.member.salvages = namesOf(this.salvages, name, uuid).length
     this.held.set(name, space)
+    this.names.put(name)
     space.start(this.machine)
     const { notice } = this.context.identity
     if (notice !== null) sendAlert(this.context, name, 'directory', {}, notice)

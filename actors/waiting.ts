@@ -34,6 +34,8 @@ export class Waiting implements Asker {
     readonly loggedEpoch?: number,
     /** Operations of it that lost against concurrent ones. */
     readonly quarantined = request?.reconciliations ? losersOf(request.reconciliations) : 0,
+    /** It repeats a key with another body. */
+    readonly mismatch = false,
   ) {
     this.reply = asker.reply
     this.encoding = asker.encoding

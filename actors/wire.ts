@@ -33,6 +33,21 @@ export class Wire {
     return this.isOpen ? this.connection!.serverId : null
   }
 
+  /** Largest message that the server takes; 0 without a connection. */
+  get maxPayload(): number {
+    return this.isOpen ? this.connection!.maxPayload : 0
+  }
+
+  /** Below it come the answers to this node's requests; null without a connection. */
+  get inboxPrefix(): string | null {
+    return this.isOpen ? this.connection!.inboxPrefix : null
+  }
+
+  /** Published, and not yet handed to the operating system. */
+  get bufferedBytes(): number {
+    return this.isOpen ? this.connection!.bufferedBytes : 0
+  }
+
   readonly publish = (subject: string, data: Uint8Array, options?: PublishOptions): void => {
     if (!this.connection || this.connection.isClosed) return
     try {

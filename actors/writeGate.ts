@@ -1,7 +1,8 @@
 import type { NodeId } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
-import { isForAnotherReign, refuse } from './answers.js'
-import { forward, forwardedHeader, HeldWrites } from './heldWrites.js'
+import { errorAnswer, isForAnotherReign } from './answers.js'
+import { forwardedHeader, headerFault, writeHeaders } from './headers.js'
+import { forward, HeldWrites } from './heldWrites.js'
 import type { NodeContext } from './context.js'
 import type { BusMessage, TimerHandle } from './ports.js'
 
@@ -29,6 +30,8 @@ export class WriteGate {
   private mode: Mode = 'open'
   private from: NodeId | null = null
   private formerEpoch = 0
+  /** Of the record that gave the reign to this node: the former primary marks what it passes on. */
+  private nonce = ''
   private held: HeldWrites
   private timer: TimerHandle | null = null
 
@@ -37,8 +40,17 @@ export class WriteGate {
   }
 
   onWrite(message: BusMessage): void {
+    const { answers, ports: { telemetry } } = this.options.context
+    // Not even held when it could never be answered, or says what its sender does not mean.
+    const asker = answers.asker(message)
+    if (!asker) return
+    const fault = headerFault(message, writeHeaders)
+    if (fault !== null) {
+      telemetry.count('writesRefused', 1, { code: 'INVALID_OPERATION' })
+      return answers.answer(asker, errorAnswer('INVALID_OPERATION', fault))
+    }
     const forwarded = message.header(forwardedHeader)
-    if (forwarded) return this.onForwarded(message, forwarded === 'end')
+    if (forwarded) return this.onForwarded(message, forwarded)
     if (this.mode === 'open') return this.options.take(message)
     // The ingest loop refuses it, with the reason: once held, it would bear no fence any more.
     if (this.mode !== 'closed' && this.isForOtherReign(message)) return this.options.take(message)
@@ -46,7 +58,7 @@ export class WriteGate {
     // Two nodes may have it: that this one does not take it decides nothing.
     const reason = this.mode === 'closed' ? 'this node does not reign any more'
       : 'a handover is under way, and no more writes can be held'
-    refuse(this.options.context, message, 'NOT_PRIMARY', reason, { retryAfterMs: 50 })
+    answers.answer(asker, errorAnswer('NOT_PRIMARY', reason, { retryAfterMs: 50 }))
   }
 
   /** `Engram-Epoch`: of neither this reign nor, where it took it over whole, the one before. */
@@ -55,20 +67,23 @@ export class WriteGate {
       && (this.mode !== 'awaitingForwarded' || isForAnotherReign(message, this.formerEpoch))
   }
 
-  private onForwarded(message: BusMessage, isEnd: boolean): void {
-    if (this.mode !== 'awaitingForwarded') {
-      // It may have been taken already, when it came directly.
-      if (!isEnd) refuse(this.options.context, message, 'NOT_PRIMARY', 'it was passed on too late')
-      return
+  private onForwarded(message: BusMessage, mark: string): void {
+    const { answers } = this.options.context
+    const isAwaited = this.mode === 'awaitingForwarded'
+    if (isAwaited && mark === `end ${this.nonce}`) return this.open()
+    if (isAwaited && mark === `write ${this.nonce}`) {
+      this.held.drop(message)
+      return this.options.take(message)
     }
-    if (isEnd) return this.open()
-    this.held.drop(message)
-    this.options.take(message)
+    // It may have been taken already, when it came directly; or its sender is no primary.
+    answers.refuse(message, 'NOT_PRIMARY', `${forwardedHeader}: it was passed on too late, or not `
+      + 'by the primary that handed the space over')
   }
 
   /** A handover in my favour: what the old primary held comes first. */
-  awaitForwarded(from: NodeId, formerEpoch: number): void {
+  awaitForwarded(from: NodeId, formerEpoch: number, nonce: string): void {
     this.formerEpoch = formerEpoch
+    this.nonce = nonce
     const { ports, settings } = this.options.context
     this.mode = 'awaitingForwarded'
     this.from = from
@@ -91,10 +106,10 @@ export class WriteGate {
   }
 
   /** Gives what was held to the new primary, in order. */
-  passOn(): void {
+  passOn(nonce: string): void {
     const { context, space } = this.options
     this.mode = 'closed'
-    forward(context.wire, subjects.write(space), this.held.release())
+    forward(context.wire, subjects.write(space), this.held.release(), nonce)
   }
 
   /** Once per heartbeat: a dead primary passes nothing on. */
@@ -108,7 +123,7 @@ export class WriteGate {
     this.stopTimer()
     this.mode = 'closed'
     for (const { message } of this.held.release()) {
-      refuse(this.options.context, message, 'NOT_PRIMARY', reason)
+      this.options.context.answers.refuse(message, 'NOT_PRIMARY', reason)
     }
   }
 

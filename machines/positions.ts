@@ -1,3 +1,4 @@
+import { partition } from './partition.js'
 import type { EpochSpan, Position } from './protocol.js'
 
 export const origin: Position = { epoch: 0, sequence: 0 }
@@ -18,9 +19,22 @@ export function endOf(history: readonly EpochSpan[]): Position {
 
 /** Epoch of the entry at `sequence`; 0 before the first entry and beyond the end. */
 export function epochAt(history: readonly EpochSpan[], sequence: number): number {
-  if (sequence < 1) return 0
-  for (const span of history) if (sequence <= span.last) return span.epoch
-  return 0
+  return sequence < 1 ? 0 : history[spanOf(history, sequence)]?.epoch ?? 0
+}
+
+/** Index of the span that holds the sequence; their number if it lies beyond the end. */
+function spanOf(history: readonly EpochSpan[], sequence: number): number {
+  return partition(history.length, (index) => history[index]!.last < sequence)
+}
+
+/** Spans of later epochs, of the log up to `sequence`, oldest first, at most so many. */
+export function spansAfter(
+  history: readonly EpochSpan[], epoch: number, sequence: number, countMax: number,
+): EpochSpan[] {
+  const begin = partition(history.length, (index) => history[index]!.epoch <= epoch)
+  const end = Math.min(spanOf(history, sequence) + 1, begin + countMax)
+  return history.slice(begin, end).map((span) =>
+    ({ epoch: span.epoch, last: Math.min(span.last, sequence) }))
 }
 
 /** The history of the log after `appended` entries up to `last` were written under `epoch`. */

@@ -22,4 +22,8 @@ export class SystemClock implements Clock {
   clearTimeout(timer: TimerHandle): void {
     clearTimeout(timer as NodeJS.Timeout)
   }
+
+  nextTurn(run: () => void): void {
+    setImmediate(run)
+  }
 }

@@ -59,6 +59,9 @@ export const options = {
     5000, 50, 600_000),
   readWaitMs: ms('How long a replica waits until it covers Engram-Min-Sequence.',
     1000, 0, 60_000),
+  readQueueBytes: bytes('Reads of this node that wait (512 bytes beside the payload of each); past '
+    + 'it reads get OVERLOADED.', 16 * MiB, 64 * KiB, 1 * GiB),
+  readQueueMs: ms('A read that has had no turn by then gets OVERLOADED.', 2000, 100, 60_000),
   handoverHoldBytes: bytes('Writes held during a handover; past it writes get SHUTTING_DOWN.',
     16 * MiB, 64 * KiB, 1 * GiB),
   segmentBytes: bytes('Size of a journal segment.', 64 * MiB, 64 * KiB, 1 * GiB),
@@ -75,6 +78,18 @@ export const fileOptions = {
       + 'writes of one thing. Only the primary evaluates it, and any member may become primary: '
       + 'all nodes of a space need the same module.',
     unit: 'modules',
+  },
+} as const
+
+/**
+ * Options that are lists of words: `--reply-prefixes a,b`, a variable with commas between, or an
+ * array in the config file.
+ */
+export const listOptions = {
+  replyPrefixes: {
+    doc: 'Clients are answered on subjects below these, and nowhere else: an answer is published '
+      + 'with the rights of the node. For clients whose inboxes lie elsewhere.',
+    unit: 'subjects', default: ['_INBOX'],
   },
 } as const
 
@@ -206,6 +221,7 @@ function faultsOf(error: z.ZodError, given: Readonly<Record<string, unknown>>): 
 }
 
 function unknownRule(key: string): string {
+  if (Object.hasOwn(listOptions, key)) return 'is a list, and has a flag of its own'
   if (Object.hasOwn(fileOptions, key)) return 'belongs in the config file (--config FILE)'
   const near = nearest(key, [...Object.keys(options), ...Object.keys(fileOptions)])
   return near ? `is no option; did you mean ${near}?` : 'is no option'

@@ -33,7 +33,8 @@ import { PageHub } from './page/hub.js'
 import { limitsOf, pageRoutes } from './page/routes.js'
 import type { PageOptions } from './page/routes.js'
 import { SystemRandom } from './random.js'
-import { reportOf } from './report.js'
+import { Report } from './report.js'
+import { shared } from './slices.js'
 import type { NodeStatusReport } from './status.js'
 import { openStore } from './store/store.js'
 import { version } from './version.js'
@@ -56,12 +57,18 @@ export interface NodeOptions {
   readonly inspectPayloads: boolean
   /** Of spaces that do not go by the default rule. */
   readonly mergeRules: MergeRules
+  /** Clients are answered below these. */
+  readonly replyPrefixes: readonly string[]
 }
+
+/** Over HTTP, metrics are read so often at most, and the status. */
+const metricsEveryMs = 1000
+const statusEveryMs = 200
 
 export interface RunningNode {
   /** To be opened in a browser, with the token; null without HTTP. */
   readonly page: string | null
-  status(): NodeStatusReport
+  status(): Omit<NodeStatusReport, 'spaces'>
   /** Hands the reigns over and stops. Resolves when that is done, whatever came of it. */
   drain(): Promise<void>
   stop(): Promise<void>
@@ -85,13 +92,15 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const [clock, random] = [new SystemClock(), new SystemRandom()]
   const startedAtMs = clock.monotonicMs()
   let http: HttpServer | null = null
-  const report = (): NodeStatusReport => reportOf(node, {
-    id, data, version, startedAtMs, http: () => http?.url ?? null, nowMs: () => clock.monotonicMs(),
+  const report = new Report({
+    actor: () => node, id, data, version, startedAtMs, http: () => http?.url ?? null,
+    nowMs: () => clock.monotonicMs(),
   })
-  const metrics = createMetrics(report)
+  // The same for all who ask within so long.
+  const whole = shared(() => report.whole(), statusEveryMs)
+  const metrics = createMetrics(whole)
   const { telemetry } = metrics
-  const finished = deferred<number>()
-  const running = deferred<void>()
+  const [finished, running] = [deferred<number>(), deferred<void>()]
   const host = createActorHost({
     node: id, clock, logger, telemetry,
     onEscalation: (error) => node.fatal(error),
@@ -102,10 +111,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     incarnation: () => node.context?.wire.life.incarnation ?? 0,
   })
   const node: NodeActor = new NodeActor({
-    node: id, pid: process.pid,
-    hostname: hostname(),
-    data,
-    version,
+    node: id, pid: process.pid, hostname: hostname(), data, version,
     cleanStopMs: config.stopMs, allowsChaos: options.chaos,
     settings: settingsOf(config),
     ports: {
@@ -122,7 +128,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     },
     requiresData: options.requiresData,
     boot: directoryOf(options, data, random, (error) => node.fatal(error)),
-    report: () => Buffer.from(JSON.stringify(report())),
+    status: report, replyPrefixes: options.replyPrefixes,
     onRunning: () => running.resolve(),
     onExit: (code, reason) => {
       running.reject(new NodeStartError(`node ${id} could not start: ${reason}`))
@@ -135,8 +141,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     },
   })
   if (options.http !== null) {
-    const routes = { ...nodeRoutes(report, metrics), '/events': eventsRoute(inspection.feed) }
-    http = await listen(options, options.http, routes, telemetry)
+    const bytes = shared(() => metrics.bytes(), metricsEveryMs)
+    http = await listen(options, options.http, {
+      ...nodeRoutes(whole, { ...metrics, bytes }, () => node.state),
+      '/events': eventsRoute(inspection.feed),
+    }, telemetry)
     node.http = http.url
   }
   node.start()
@@ -146,7 +155,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     await finished.promise
   }
   const page = http === null ? null : pageLink(http.url, options.httpToken)
-  return { status: report, page, drain, stop: drain, finished: finished.promise }
+  return { status: () => report.head(), page, drain, stop: drain, finished: finished.promise }
 }
 
 function directoryOf(
@@ -240,6 +249,8 @@ function settingsOf(config: Config): ActorSettings {
     overlayBytesMax: config.overlayBytesMax,
     ackTimeoutMs: config.ackTimeoutMs,
     readWaitMs: config.readWaitMs,
+    readQueueBytes: config.readQueueBytes,
+    readQueueMs: config.readQueueMs,
     lagAlertBytes: config.lagAlertBytes,
     lagAlertMs: config.lagAlertMs,
     heldBytesMax: config.handoverHoldBytes,

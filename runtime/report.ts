@@ -1,10 +1,15 @@
 /** What a node says of itself, gathered from its actors. */
 import type { NodeActor } from '../actors/node.js'
 import type { SpaceActor } from '../actors/space.js'
+import type { StatusTeller } from '../actors/statusService.js'
 import { booksStatusOf } from './forks.js'
-import type { MemberRole, MemberStatus, NodeStatusReport } from './status.js'
+import { Slices } from './slices.js'
+import type {
+  MemberRole, MemberStatus, NodeStatus, NodeStatusReport, WhoAnswer,
+} from './status.js'
 
 export interface ReportOptions {
+  readonly actor: () => NodeActor
   readonly id: string
   readonly data: string
   readonly version: string
@@ -16,29 +21,60 @@ export interface ReportOptions {
 
 const roles: readonly string[] = ['primary', 'replica', 'promoting', 'recovering', 'damaged']
 
-/** A fresh report; cheap enough for every request and every scrape. */
-export function reportOf(node: NodeActor, options: ReportOptions): NodeStatusReport {
-  const { context } = node
-  const stats = context?.ports.journal.stats()
-  return {
-    format: 1,
-    node: {
+/** What one node says of itself, in pieces: with thousands of spaces it takes a second. */
+export class Report implements StatusTeller {
+  constructor(private readonly options: ReportOptions) {}
+
+  who(): WhoAnswer {
+    const { id, state, incarnation, http, peers } = this.node()
+    const alive = Object.entries(peers).filter(([, peer]) => peer.state === 'alive')
+    return {
+      format: 1, type: 'who', id, state, incarnation, http,
+      spaces: this.options.actor().spaces.size,
+      alive: alive.map(([peer]) => peer),
+    }
+  }
+
+  head(): Omit<NodeStatusReport, 'spaces'> {
+    return { format: 1, node: this.node() }
+  }
+
+  node(): NodeStatus {
+    const { options } = this
+    const actor = options.actor()
+    const { context } = actor
+    const stats = context?.ports.journal.stats()
+    return {
       id: options.id,
-      state: node.state,
+      state: actor.state,
       pid: process.pid,
       incarnation: context?.self.incarnation ?? 0,
       connection: context?.wire.life.connection ?? 0,
       natsServer: context?.wire.serverId ?? null,
       http: options.http(),
       data: options.data,
-      disk: node.disk,
+      disk: actor.disk,
       uptimeMs: Math.round(options.nowMs() - options.startedAtMs),
       loopDelayMs: Math.round(context?.peers.loopDelayMs ?? 0),
       peers: context?.peers.status() ?? {},
       version: options.version,
-      journal: stats ? { ...stats, readOnly: node.isReadOnly } : null,
-    },
-    spaces: [...node.spaces.values()].map((space) => memberStatus(space, node, options.nowMs())),
+      journal: stats ? { ...stats, readOnly: actor.isReadOnly } : null,
+    }
+  }
+
+  member(space: SpaceActor): MemberStatus {
+    return memberStatus(space, this.options.actor(), this.options.nowMs())
+  }
+
+  /** All of it, in slices. */
+  async whole(): Promise<NodeStatusReport> {
+    const slices = new Slices()
+    const spaces: MemberStatus[] = []
+    for (const space of this.options.actor().spaces.values()) {
+      spaces.push(this.member(space))
+      if (slices.isOver) await slices.next()
+    }
+    return { ...this.head(), spaces }
   }
 }
 

@@ -4,8 +4,9 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { z } from 'zod'
+import { prefixFault } from '../actors/answers.js'
 import type { NatsOptions } from './bus/options.js'
-import { checkConfig, ConfigError, nearest, options } from './config.js'
+import { checkConfig, ConfigError, listOptions, nearest, options } from './config.js'
 import type { Config, OptionName, Unit } from './config.js'
 import { mergeModules } from './mergeRules.js'
 import type { MergeModule } from './mergeRules.js'
@@ -42,6 +43,7 @@ const nodeFile = z.object({
   data: z.string().optional(),
   http: z.string().nullable().optional(),
   nats: natsFile.optional(),
+  replyPrefixes: z.array(z.string()).optional(),
 })
 
 export interface Settings {
@@ -53,6 +55,7 @@ export interface Settings {
   readonly http: string | null | undefined
   /** Where the rules of spaces are that have their own; a node loads them when it starts. */
   readonly merge: readonly MergeModule[]
+  readonly replyPrefixes: readonly string[]
 }
 
 /**
@@ -61,7 +64,11 @@ export interface Settings {
  * @throws ConfigError
  */
 export function loadSettings(
-  flags: ConnectionFlags & { readonly options?: Readonly<Record<string, unknown>> },
+  flags: ConnectionFlags & {
+    readonly options?: Readonly<Record<string, unknown>>
+    /** With commas between. */
+    readonly replyPrefixes?: string | undefined
+  },
   env: Environment = process.env,
   role: Role = 'node',
 ): Settings {
@@ -76,7 +83,22 @@ export function loadSettings(
     data: env['ENGRAM_DATA'] ?? node.data,
     http: httpSetting(env['ENGRAM_HTTP']) ?? node.http,
     merge,
+    replyPrefixes: checkedPrefixes(
+      (flags.replyPrefixes ?? env['ENGRAM_REPLY_PREFIXES'])?.split(',') ?? node.replyPrefixes),
   }
+}
+
+function checkedPrefixes(
+  given: readonly string[] = listOptions.replyPrefixes.default,
+): readonly string[] {
+  const prefixes = given.map((prefix) => prefix.trim().replace(/\.>?$/, ''))
+  for (const prefix of prefixes) {
+    const fault = prefixFault(prefix)
+    if (fault === null) continue
+    throw new ConfigError([{ field: 'replyPrefixes', value: prefix, rule: fault }])
+  }
+  if (prefixes.length > 0) return prefixes
+  throw new ConfigError([{ field: 'replyPrefixes', value: '', rule: 'must name one at least' }])
 }
 
 /** `off` stands for no HTTP server. */
@@ -139,7 +161,7 @@ const otherVariables = [
   'ENGRAM_NATS_AUTH', 'ENGRAM_NATS_CA', 'ENGRAM_NATS_CERT', 'ENGRAM_NATS_KEY',
   'ENGRAM_NATS_PORT', 'ENGRAM_LOG_LEVEL', 'ENGRAM_LIFELINE', 'ENGRAM_NATS_SERVER',
   'ENGRAM_NATS_STORE', 'ENGRAM_CHAOS', 'ENGRAM_NODE_PASSWORD', 'ENGRAM_WRITER_PASSWORD',
-  'ENGRAM_READER_PASSWORD', 'ENGRAM_OPERATOR_PASSWORD',
+  'ENGRAM_READER_PASSWORD', 'ENGRAM_OPERATOR_PASSWORD', 'ENGRAM_REPLY_PREFIXES',
 ]
 
 function fromEnvironment(env: Environment): Record<string, string> {

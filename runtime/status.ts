@@ -177,6 +177,23 @@ export interface NodeStatusReport {
   readonly format: 1
   readonly node: NodeStatus
   readonly spaces: readonly MemberStatus[]
+  /** A page, by name: `{"type":"status","after":…}` goes on behind it. */
+  readonly more?: true
+  readonly after?: string
+}
+
+/** Answer to `{"type":"who"}`: finds the nodes, however many spaces they hold. */
+export interface WhoAnswer {
+  readonly format: 1
+  readonly type: 'who'
+  readonly id: NodeId
+  readonly state: string
+  readonly incarnation: number
+  readonly http: string | null
+  /** So many are held here. */
+  readonly spaces: number
+  /** Peers whose heartbeats arrive. */
+  readonly alive: readonly NodeId[]
 }
 
 export interface ClusterNode {

@@ -7,6 +7,7 @@ import type {
   BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
 } from '../../actors/ports.js'
 import { NatsBusMessage } from './message.js'
+import { limitIntake, socketOf } from './socket.js'
 
 interface PendingRequest {
   readonly subject: string
@@ -21,6 +22,7 @@ export class NatsBusConnection implements BusConnection {
   readonly closed: Promise<string>
   readonly #nats: NatsConnection
   readonly #logger: Logger
+  readonly #socket: ReturnType<typeof socketOf>
   readonly #inbox: string
   readonly #pending = new Map<string, PendingRequest>()
   readonly #flushes = new Set<(error: Error) => void>()
@@ -38,6 +40,8 @@ export class NatsBusConnection implements BusConnection {
   ) {
     this.#nats = nats
     this.#logger = logger
+    this.#socket = socketOf(nats)
+    if (this.#socket) limitIntake(this.#socket)
     const inbox = createInbox(inboxPrefix)
     this.#inbox = `${inbox}.`
     this.serverId = nats.info?.server_id ?? ''
@@ -52,6 +56,10 @@ export class NatsBusConnection implements BusConnection {
   get maxPayload(): number {
     this.#maxPayload = this.#nats.info?.max_payload ?? this.#maxPayload
     return this.#maxPayload
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket?.writableLength ?? 0
   }
 
   get isClosed(): boolean {

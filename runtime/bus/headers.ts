@@ -49,6 +49,16 @@ export class PlainHeaders {
     return undefined
   }
 
+  /** As they are written, each as often as it is there. */
+  names(): string[] {
+    const { block, places } = this
+    const names: string[] = []
+    for (let field = 0; field < places.length; field += 3) {
+      names.push(block.toString('latin1', places[field]!, places[field + 1]!))
+    }
+    return names
+  }
+
   private is(name: string, start: number): boolean {
     const { block } = this
     for (let at = 0; at < name.length; at += 1) {
@@ -72,6 +82,18 @@ export class PlainHeaders {
     this.places.push(start, colon, at)
     return at + 2
   }
+}
+
+const wholeBlock = /^NATS\/1\.0(?: [^\r\n\0]*)?\r\n(?:[!-9;-~]+:[^\r\n\0]*\r\n)*\r\n$/
+
+/**
+ * Names of the fields of any block, or null when it is malformed: a bare line feed, say, makes two
+ * lines of what one parser reads as one, and the second line is overlooked.
+ */
+export function namesIn(block: Buffer): string[] | null {
+  const text = block.toString('latin1')
+  if (!wholeBlock.test(text)) return null
+  return text.split('\r\n').slice(1, -2).map((line) => line.slice(0, line.indexOf(':')))
 }
 
 /**

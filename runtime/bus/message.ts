@@ -1,6 +1,6 @@
 import type { Msg, MsgHdrs } from 'nats'
 import type { BusMessage } from '../../actors/ports.js'
-import { blockOf, PlainHeaders } from './headers.js'
+import { blockOf, namesIn, PlainHeaders } from './headers.js'
 
 /**
  * A message as the bus shows it. Headers are read when one is asked for. `header('Status')` is
@@ -35,6 +35,15 @@ export class NatsBusMessage implements BusMessage {
     if (!block) return undefined
     if (block.has(name)) return block.get(name)
     return name === 'Status' && block.code !== 0 ? String(block.code) : undefined
+  }
+
+  headerNames(): readonly string[] | null {
+    if (this.#plain === undefined) this.#read()
+    if (this.#plain) return this.#plain.names()
+    if (this.#unreadable) return null
+    const block = blockOf(this.message)
+    if (block === undefined) return this.#headers?.keys() ?? []
+    return block.length === 0 ? [] : namesIn(block)
   }
 
   #read(): void {

@@ -1,7 +1,7 @@
 /** engram node */
 import type { Command } from 'commander'
 import { nameFault } from '../../machines/subjects.js'
-import { fileOptions, options } from '../config.js'
+import { fileOptions, listOptions, options } from '../config.js'
 import { tokenFor } from '../http/token.js'
 import { createLogger } from '../logger.js'
 import type { LogLevel } from '../logger.js'
@@ -20,6 +20,7 @@ interface NodeFlags extends ConnectionFlags {
   readonly httpTokenFile?: string
   readonly inspectPayloads?: boolean
   readonly set?: readonly string[]
+  readonly replyPrefixes?: string
   readonly helpConfig?: boolean
   readonly chaos?: boolean
   readonly requireData?: boolean
@@ -39,6 +40,8 @@ export function addNode(program: Command, context: Context): void {
       + '(default: a new one, printed at each start)')
     .option('--inspect-payloads', 'show the page texts of contexts, which may be memories')
     .option('--set <option=value...>', 'an option, like heartbeatMs=200 or segmentBytes=128MiB')
+    .option('--reply-prefixes <list>', 'clients are answered below these subjects only '
+      + '[ENGRAM_REPLY_PREFIXES] (default: _INBOX)')
     .option('--chaos', 'let operators kill single actors of this node, as `engram chaos` does '
       + '[ENGRAM_CHAOS=1]; not for production')
     .option('--require-data', 'do not start a node that the cluster knows with an empty data '
@@ -75,7 +78,7 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
     requiresData: flags.requireData ?? context.io.env['ENGRAM_REQUIRE_DATA'] === '1',
     http, httpToken: http === null ? null : tokenFor(http, tokenFile),
     inspectPayloads: flags.inspectPayloads ?? false,
-    mergeRules: await loadMergeRules(settings.merge),
+    mergeRules: await loadMergeRules(settings.merge), replyPrefixes: settings.replyPrefixes,
   }, flags.json ?? false)
 }
 
@@ -165,13 +168,16 @@ function parseSets(sets: readonly string[]): Record<string, string> {
 }
 
 function showOptions(context: Context, json: boolean): void {
-  if (json) return context.printJson({ options, fileOptions })
+  if (json) return context.printJson({ options, listOptions, fileOptions })
   const numbers = Object.entries(options).map(([name, info]) => [
     name, String(info.default), info.unit, environmentName(name), info.doc,
+  ])
+  const lists = Object.entries(listOptions).map(([name, info]) => [
+    name, info.default.join(','), info.unit, environmentName(name), info.doc,
   ])
   const others = Object.entries(fileOptions).map(([name, info]) => [
     name, 'none', info.unit, '(config file only)', info.doc,
   ])
-  context.print(
-    table(['OPTION', 'DEFAULT', 'UNIT', 'ENVIRONMENT', 'MEANING'], [...numbers, ...others]))
+  context.print(table(['OPTION', 'DEFAULT', 'UNIT', 'ENVIRONMENT', 'MEANING'],
+    [...numbers, ...lists, ...others]))
 }

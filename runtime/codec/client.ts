@@ -8,14 +8,17 @@ import type {
   WriteAnswer,
 } from '../../actors/ports.js'
 import type { Operation } from '../../machines/memory.js'
-import { decodeRequest, encodingOf, short, withoutMark } from './gateDecode.js'
+import { decodeRequest, encodingOf, isToldMessagePack, short, withoutMark } from './gateDecode.js'
 import { queryOf } from './gateQuery.js'
 import {
   isFields, keyFault, operationFault, operationReason, unknownField, type Fields,
 } from './gateValues.js'
+import { createList } from './list.js'
 import { encodeOperation, JSON_TAG, MSGPACK_TAG, tagged } from './operation.js'
 
 export const REQUEST_BYTES_MAX = 256 * 1024
+/** A key or a few ids of 256 bytes, in a base64 of their JSON: there is room to spare. */
+export const QUERY_BYTES_MAX = 16 * 1024
 export const OPERATIONS_MAX = 1000
 /**
  * A batch is encoded anew for the log, where `0.1,` of JSON takes nine bytes instead of four. With
@@ -28,14 +31,16 @@ const encoder = new Encoder({ ignoreUndefined: true })
 type Refused = Gated<never>
 
 export function createClientCodec(): ClientCodec {
-  return { write, query, operation, encodeWriteAnswer, encode }
+  return {
+    write, query, operation, encodingOf, list: createList, encodeWriteAnswer, encode,
+  }
 }
 
 function write(
   data: Uint8Array, contentType: string | undefined, key: string | undefined,
 ): Gated<AcceptedRequest> {
   const encoding = encodingOf(data, contentType)
-  const decoded = decodeChecked(data, encoding)
+  const decoded = decodeChecked(data, encoding, contentType, REQUEST_BYTES_MAX)
   if ('ok' in decoded) return decoded
   const keyReason = key === undefined ? null : keyFault(key)
   if (keyReason !== null) {
@@ -81,7 +86,7 @@ function batch(value: Fields, encoding: Encoding, key: string | null): Gated<Acc
 
 function query(data: Uint8Array, contentType: string | undefined): Gated<Query> {
   const encoding = encodingOf(data, contentType)
-  const decoded = decodeChecked(data, encoding)
+  const decoded = decodeChecked(data, encoding, contentType, QUERY_BYTES_MAX)
   if ('ok' in decoded) return decoded
   const value = queryOf(decoded.value)
   return typeof value === 'string'
@@ -101,17 +106,19 @@ function operation(value: unknown): Decoded<Operation> {
 }
 
 function decodeChecked(
-  data: Uint8Array, encoding: Encoding,
+  data: Uint8Array, encoding: Encoding, contentType: string | undefined, bytesMax: number,
 ): Refused | { readonly value: unknown; readonly bytes: Uint8Array } {
-  if (data.length > REQUEST_BYTES_MAX) {
-    const message = `the request has ${data.length} bytes; at most ${REQUEST_BYTES_MAX} are taken`
+  if (data.length > bytesMax) {
+    const message = `the request has ${data.length} bytes; at most ${bytesMax} are taken`
     return refused(encoding, 'PAYLOAD_TOO_LARGE', message)
   }
   if (data.length === 0) return refused(encoding, 'INVALID_OPERATION', 'the request is empty')
   const bytes = encoding === 'json' ? withoutMark(data) : data
   const decoded = decodeRequest(bytes, encoding)
-  return 'reason' in decoded
-    ? refused(encoding, 'INVALID_OPERATION', decoded.reason) : { value: decoded.value, bytes }
+  if (!('reason' in decoded)) return { value: decoded.value, bytes }
+  // It looked like MessagePack, and is not: whoever sent it may read JSON.
+  return refused(isToldMessagePack(contentType) ? encoding : 'json', 'INVALID_OPERATION',
+    decoded.reason)
 }
 
 function refused(encoding: Encoding, code: ErrorCode, message: string): Refused {
@@ -122,12 +129,13 @@ function refused(encoding: Encoding, code: ErrorCode, message: string): Refused 
 function encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array {
   if (encoding === 'msgpack') return encoder.encode(answer)
   const { space, epoch, sequence, count, ack, safeSequence, node, duplicate } = answer
-  const { loggedEpoch, quarantined } = answer
+  const { loggedEpoch, quarantined, mismatch } = answer
   return Buffer.from(
     `{"ok":true,"space":${quoted(space)},"epoch":${epoch},"sequence":${sequence}` +
     `,"count":${count},"ack":"${ack}","safeSequence":${safeSequence}` +
     `,"node":${quoted(node)},"duplicate":${duplicate}` +
     (loggedEpoch === undefined ? '' : `,"loggedEpoch":${loggedEpoch}`) +
+    (mismatch === undefined ? '' : ',"mismatch":true') +
     (quarantined === undefined ? '}' : `,"quarantined":${quarantined}}`),
   )
 }

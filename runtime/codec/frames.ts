@@ -50,7 +50,7 @@ export function parseFrame(bytes: Uint8Array): Frame | string {
 }
 
 /** Throws on bytes that `parseFrame` would refuse, and on operations that do not decode. */
-export function frameEntries(frame: Frame): LogEntry[] {
+export function frameEntries(frame: Frame, from = frame.first, to = frame.last): LogEntry[] {
   const b = asBuffer(frame.bytes)
   const origin = originOf(b)
   const before = componentOf(origin)
@@ -58,13 +58,25 @@ export function frameEntries(frame: Frame): LogEntry[] {
   const entries: LogEntry[] = []
   let at = FRAME_HEADER_BYTES + b.readUInt32LE(68)
   let writeId: string | null = null
-  for (let sequence = frame.first; sequence <= frame.last; sequence++) {
+  /** Where the key of the present request stands, until it is needed. */
+  let keyAt = -1
+  let keyEnd = -1
+  for (let sequence = frame.first; sequence <= Math.min(to, frame.last); sequence++) {
     const end = at + 4 + b.readUInt32LE(at)
     const keyLength = b.readUInt16LE(at + 12)
     let operation = at + ENTRY_HEADER_BYTES
     if (b.readUInt16LE(at + 10) > 0) {
-      writeId = keyLength === NO_KEY ? null : b.toString('utf8', operation, operation + keyLength)
-      if (keyLength !== NO_KEY) operation += keyLength
+      writeId = null
+      keyAt = keyLength === NO_KEY ? -1 : operation
+      if (keyLength !== NO_KEY) keyEnd = operation += keyLength
+    }
+    if (sequence < from) {
+      at = end
+      continue
+    }
+    if (keyAt >= 0) {
+      writeId = b.toString('utf8', keyAt, keyEnd)
+      keyAt = -1
     }
     const timestamp = base + b.readUIntLE(at + 4, 6)
     const vectorClock = { ...origin.clock, [origin.node]: before + sequence - frame.first + 1 }

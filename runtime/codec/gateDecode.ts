@@ -9,16 +9,23 @@ const decoder = new Decoder()
 
 const REASON_LENGTH_MAX = 200
 
-/** Content-Type (parameters aside) where it says one of ours; else the first byte. */
+/**
+ * Content-Type (parameters aside) where it says one of ours; else the first byte: that of a map or
+ * an array of MessagePack begins no JSON text, and whatever is neither is answered in JSON.
+ */
 export function encodingOf(data: Uint8Array, contentType: string | undefined): Encoding {
   if (contentType !== undefined) {
     const told = encodingNamed(contentType)
     if (told !== undefined) return told
   }
-  const first = data[0]
-  const isJson = first === 0x7b || first === 0x20 || first === 0x0a || first === 0x0d ||
-    first === 0x09 || (first === 0xef && data[1] === 0xbb && data[2] === 0xbf)
-  return isJson ? 'json' : 'msgpack'
+  const first = data[0] ?? 0
+  const isMessagePack = (first >= 0x80 && first <= 0x9f) || (first >= 0xdc && first <= 0xdf)
+  return isMessagePack ? 'msgpack' : 'json'
+}
+
+/** A request that says so is MessagePack, whatever it holds. */
+export function isToldMessagePack(contentType: string | undefined): boolean {
+  return contentType !== undefined && encodingNamed(contentType) === 'msgpack'
 }
 
 function encodingNamed(contentType: string): Encoding | undefined {

@@ -1,4 +1,5 @@
 /** The queries of DESIGN section 6. */
+import { placeOfCursor } from '../../actors/edgePlace.js'
 import type { EdgeDirection, Query } from '../../actors/ports.js'
 import { idReason, isFields, keyFault, unknownField, type Fields } from './gateValues.js'
 
@@ -21,8 +22,8 @@ export function queryOf(value: unknown): Query | string {
     case 'GetEdges': return getEdges(value)
     case 'ListNodes': return listNodes(value)
     case 'GetEntries': return getEntries(value)
-    case 'GetHistory': return otherField(value, []) ?? { type: 'GetHistory' }
-    case 'GetForks': return otherField(value, []) ?? { type: 'GetForks' }
+    case 'GetHistory': return getHistory(value)
+    case 'GetForks': return getForks(value)
     case 'GetQuarantine': return getQuarantine(value)
     case 'GetFate': return getFate(value)
     default: return `type must be ${TYPES}`
@@ -35,12 +36,17 @@ function getNode(value: Fields): Query | string {
 }
 
 function getEdges(value: Fields): Query | string {
-  const { direction = 'both' } = value
-  const reason = otherField(value, ['nodeId', 'direction']) ?? idReason(value.nodeId, 'nodeId')
+  const { direction = 'both', after, limit } = value
+  const reason = otherField(value, ['nodeId', 'direction', 'after', 'limit']) ??
+    idReason(value.nodeId, 'nodeId') ?? (limit === undefined ? null : limitReason(limit))
   if (reason !== null) return reason
   if (!DIRECTIONS.includes(direction)) return 'direction must be out, in or both'
+  if (after !== undefined && (typeof after !== 'string' || placeOfCursor(after) === null)) {
+    return 'after must be that of an answer to GetEdges'
+  }
   return {
     type: 'GetEdges', nodeId: value.nodeId as string, direction: direction as EdgeDirection,
+    ...(after !== undefined && { after }), ...(limit !== undefined && { limit: limit as number }),
   }
 }
 
@@ -52,11 +58,35 @@ function listNodes(value: Fields): Query | string {
 }
 
 function getEntries(value: Fields): Query | string {
-  const { from, limit = LIMIT_DEFAULT } = value
-  const reason = otherField(value, ['from', 'limit']) ?? limitReason(limit)
+  const { after = 0, limit = LIMIT_DEFAULT } = value
+  const { from = value.after === undefined ? undefined : 1 } = value
+  const reason = otherField(value, ['from', 'after', 'limit']) ?? afterReason(after) ??
+    limitReason(limit)
   if (reason !== null) return reason
   if (placeReason(from, 'from') !== null) return 'from must be a sequence: an integer of at least 1'
-  return { type: 'GetEntries', from: from as number, limit: limit as number }
+  // The entry after the last one that there can be is none.
+  const next = Math.min(after as number + 1, Number.MAX_SAFE_INTEGER)
+  return {
+    type: 'GetEntries', from: Math.max(from as number, next), limit: limit as number,
+  }
+}
+
+function getHistory(value: Fields): Query | string {
+  const { after } = value
+  if (after === undefined) return otherField(value, []) ?? { type: 'GetHistory' }
+  const reason = otherField(value, ['after']) ?? afterReason(after)
+  return reason ?? { type: 'GetHistory', after: after as number }
+}
+
+function getForks(value: Fields): Query | string {
+  const { after, limit } = value
+  const reason = otherField(value, ['after', 'limit']) ??
+    (after === undefined ? null : afterReason(after)) ??
+    (limit === undefined ? null : limitReason(limit))
+  return reason ?? {
+    type: 'GetForks', ...(after !== undefined && { after: after as number }),
+    ...(limit !== undefined && { limit: limit as number }),
+  }
 }
 
 function getQuarantine(value: Fields): Query | string {
@@ -84,6 +114,11 @@ function getFate(value: Fields): Query | string {
   }
   return placeReason(epoch, 'epoch') ?? placeReason(sequence, 'sequence') ??
     { type: 'GetFate', epoch: epoch as number, sequence: sequence as number }
+}
+
+function afterReason(after: unknown): string | null {
+  return Number.isSafeInteger(after) && (after as number) >= 0
+    ? null : 'after must be an integer of at least 0'
 }
 
 function placeReason(value: unknown, field: string): string | null {

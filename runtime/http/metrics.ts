@@ -4,6 +4,7 @@
  */
 import { Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import type { Telemetry } from '../../actors/ports.js'
+import { Slices } from '../slices.js'
 import type { MemberStatus, NodeStatusReport } from '../status.js'
 import { promTelemetry } from './telemetry.js'
 
@@ -11,9 +12,13 @@ export interface Metrics {
   readonly registry: Registry
   readonly telemetry: Telemetry
   readonly contentType: string
-  /** All metrics in the text format. */
+  /** All metrics in the text format, read and put together in slices. Once at a time. */
+  bytes(): Promise<Uint8Array>
   text(): Promise<string>
 }
+
+/** May take its time: with thousands of spaces it is put together in slices. */
+export type StatusSource = () => NodeStatusReport | Promise<NodeStatusReport>
 
 type Read<T> = (of: T) => number | null
 
@@ -80,28 +85,61 @@ export interface MetricsOptions {
   readonly registry?: Registry
 }
 
+/** Series of a metric that are put into the text format at a time. */
+const seriesPerPiece = 500
+
 /** @param status evaluated at each scrape */
-export function createMetrics(
-  status: () => NodeStatusReport, options: MetricsOptions = {},
-): Metrics {
+export function createMetrics(status: StatusSource, options: MetricsOptions = {}): Metrics {
   const registry = options.registry ?? new Registry()
   if (options.processMetrics ?? true) collectDefaultMetrics({ register: registry })
   const refresh = statusGauges(registry)
   const { telemetry, showSpaces } = promTelemetry(registry)
+  const bytes = async (): Promise<Uint8Array> => {
+    const report = await status()
+    const slices = new Slices()
+    await refresh(report, slices)
+    await showSpaces(report.spaces.map(({ space }) => space), slices)
+    return await textOf(registry, slices)
+  }
   return {
     registry,
     telemetry,
     contentType: registry.contentType,
-    text: async () => {
-      const report = status()
-      refresh(report)
-      await showSpaces(report.spaces.map(({ space }) => space))
-      return await registry.metrics()
-    },
+    bytes,
+    text: async () => Buffer.from(await bytes()).toString('utf8'),
   }
 }
 
-function statusGauges(registry: Registry): (report: NodeStatusReport) => void {
+/** What `registry.metrics()` gives, in slices. */
+async function textOf(registry: Registry, slices: Slices): Promise<Uint8Array> {
+  const shower = registry as unknown as Shower
+  const pieces: Buffer[] = []
+  for (const metric of registry.getMetricsAsArray() as unknown as Shown[]) {
+    const { values, ...said } = await (metric.getForPromString?.() ?? metric.get())
+    for (let from = 0; from === 0 || from < values.length; from += seriesPerPiece) {
+      const some = { ...said, values: values.slice(from, from + seriesPerPiece) }
+      const piece = await shower.getMetricsAsString({ get: () => Promise.resolve(some) })
+      // Its help and type stand before the first series only.
+      const lines = from === 0 ? piece : piece.split('\n').slice(2).join('\n')
+      pieces.push(Buffer.from(`${from === 0 && pieces.length > 0 ? '\n' : ''}${lines}\n`))
+      if (slices.isOver) await slices.next()
+    }
+  }
+  return Buffer.concat(pieces)
+}
+
+/** What is there and not among the types (the version is pinned). */
+interface Shower {
+  getMetricsAsString(metric: Shown): Promise<string>
+}
+interface Shown {
+  get(): Promise<{ readonly values: readonly unknown[] }>
+  getForPromString?(): Promise<{ readonly values: readonly unknown[] }>
+}
+
+function statusGauges(
+  registry: Registry,
+): (report: NodeStatusReport, slices: Slices) => Promise<void> {
   const gauge = (name: string, help: string, labelNames: string[]): Gauge =>
     new Gauge({ name, help, labelNames, registers: [registry] })
   const ofNode = nodeGauges.map(([name, help, read]) => ({ gauge: gauge(name, help, []), read }))
@@ -118,7 +156,7 @@ function statusGauges(registry: Registry): (report: NodeStatusReport) => void {
   const info = gauge('engram_node_info', 'Always 1: who this is, in its labels.',
     ['node', 'version', 'state'])
   const all = [info, alive, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence]
-  return (report) => {
+  return async (report, slices) => {
     // Spaces and replicas that are gone must not be shown with their last values.
     for (const one of all) one.reset()
     for (const { gauge, read } of ofNode) gauge.set(read(report) ?? Number.NaN)
@@ -138,6 +176,7 @@ function statusGauges(registry: Registry): (report: NodeStatusReport) => void {
         lagBytes.set({ space, replica }, lag.lagBytes)
         lagSeconds.set({ space, replica }, lag.lagMs / 1000)
       }
+      if (slices.isOver) await slices.next()
     }
   }
 }

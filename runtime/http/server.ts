@@ -8,6 +8,7 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 
 export interface Page {
   readonly status: number
@@ -42,6 +43,9 @@ export interface HttpServerOptions {
   readonly onError?: (error: unknown, path: string) => void
 }
 
+/** Requests of one connection that wait for their turn. */
+const pipelinedMax = 1000
+
 export interface HttpServer {
   /** `http://host:port`, with the port chosen. */
   readonly url: string
@@ -73,13 +77,13 @@ export function parseAddress(address: string): { host: string; port: number } {
 /** @throws HttpListenError, TypeError */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { host, port } = parseAddress(options.address)
-  const server = createServer((request, response) => {
-    void answer(request, response, options, isLoopback(host))
-  })
+  const loopback = isLoopback(host)
+  const server = createServer(oneByOne((request, response) =>
+    answer(request, response, options, loopback)))
   server.headersTimeout = 10_000
   server.requestTimeout = 15_000
   server.maxHeadersCount = 64
-  upgrade(server, options, isLoopback(host))
+  upgrade(server, options, loopback)
   await listen(server, host, port, options.address)
   const chosen = (server.address() as AddressInfo).port
   const shown = host.includes(':') ? `[${host}]` : host
@@ -90,6 +94,37 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       server.close(() => resolve())
       server.closeAllConnections()
     }),
+  }
+}
+
+/**
+ * Hundreds of requests may come in one piece: of one connection, each waits for the one before, and
+ * the event loop turns in between. A connection with too many of them is closed.
+ */
+function oneByOne(
+  handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const waiting = new WeakMap<Duplex, { last: Promise<void>; count: number }>()
+  return (request, response) => {
+    const { socket } = request
+    const line = waiting.get(socket) ?? { last: Promise.resolve(), count: 0 }
+    if (line.count >= pipelinedMax) {
+      socket.destroy()
+      return
+    }
+    const { last } = line
+    const isFirst = line.count === 0
+    const own = async (): Promise<void> => {
+      if (!isFirst) {
+        await last
+        await nextTurn()
+      }
+      await handle(request, response)
+      line.count -= 1
+    }
+    line.count += 1
+    line.last = own()
+    waiting.set(socket, line)
   }
 }
 

@@ -2,6 +2,7 @@
 import { Counter, Histogram } from 'prom-client'
 import type { Registry } from 'prom-client'
 import type { Telemetry } from '../../actors/ports.js'
+import type { Slices } from '../slices.js'
 import { instruments } from './instruments.js'
 import type { Instrument } from './instruments.js'
 
@@ -17,7 +18,7 @@ export interface PromTelemetry {
    * The spaces of this node: their counters are shown from 0 on, since a rate over a counter misses
    * how it begins; those of spaces that are gone are dropped.
    */
-  showSpaces(spaces: readonly string[]): Promise<void>
+  showSpaces(spaces: readonly string[], slices: Slices): Promise<void>
 }
 
 /**
@@ -68,22 +69,29 @@ export function promTelemetry(registry: Registry): PromTelemetry {
         else entry.histogram.observe(fitted(labels, entry.labels), scaled)
       },
     },
-    async showSpaces(spaces) {
+    async showSpaces(spaces, slices) {
       const before = shown
       shown = new Set(spaces)
       const ofSpaces = [...counters.values()].filter(({ labels }) => labels.includes('space'))
       for (const { counter, labels } of ofSpaces) {
-        if (labels.length === 1) for (const space of shown) counter.inc({ space }, 0)
+        if (labels.length > 1) continue
+        for (const space of shown) {
+          counter.inc({ space }, 0)
+          if (slices.isOver) await slices.next()
+        }
       }
       if ([...before].every((space) => shown.has(space))) return
-      for (const { counter } of ofSpaces) await dropOthers(counter, shown)
+      for (const { counter } of ofSpaces) await dropOthers(counter, shown, slices)
     },
   }
 }
 
-async function dropOthers(counter: Counter, spaces: ReadonlySet<string>): Promise<void> {
+async function dropOthers(
+  counter: Counter, spaces: ReadonlySet<string>, slices: Slices,
+): Promise<void> {
   for (const { labels } of (await counter.get()).values) {
     if (!spaces.has(String(labels['space']))) counter.remove(labels)
+    if (slices.isOver) await slices.next()
   }
 }
 

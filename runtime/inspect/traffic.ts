@@ -119,6 +119,10 @@ class CountedConnection implements BusConnection {
     return this.inner.maxPayload
   }
 
+  get bufferedBytes(): number {
+    return this.inner.bufferedBytes
+  }
+
   get isClosed(): boolean {
     return this.inner.isClosed
   }

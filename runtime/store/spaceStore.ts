@@ -1,5 +1,6 @@
 /** One space's part of the LMDB store. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { EdgePlace } from '../../actors/edgePlace.js'
 import type { EdgeDirection, EdgeState, NodeState, SpaceStore } from '../../actors/ports.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
 import { originOf } from '../../machines/ledger.js'
@@ -102,27 +103,32 @@ export class LmdbSpace implements SpaceStore {
     return record === undefined ? undefined : decodeNode(record)
   }
 
-  /** Outgoing by target and kind, then incoming by source and kind (a loop only once). */
-  edges(nodeId: string, direction: EdgeDirection): MemoryEdge[] {
-    const edges: MemoryEdge[] = []
-    if (direction !== 'in') this.scanEdges(Table.edgeBySource, nodeId, (edge) => edges.push(edge))
-    if (direction !== 'out') {
-      this.scanEdges(Table.edgeByTarget, nodeId, (edge) => {
-        if (direction === 'in' || edge.source !== edge.target) edges.push(edge)
-      })
+  *edges(
+    nodeId: string, direction: EdgeDirection, after: EdgePlace | null = null,
+  ): Iterable<MemoryEdge> {
+    if (direction !== 'in' && after?.side !== 'in') {
+      yield* this.edgesWithin(this.edgesAfter(Table.edgeBySource, nodeId, after),
+        prefixEnd(tupleKey(this.number, Table.edgeBySource, nodeId)))
     }
-    return edges
+    if (direction === 'out') return
+    const start = this.edgesAfter(
+      Table.edgeByTarget, nodeId, after?.side === 'in' ? after : null)
+    const end = prefixEnd(tupleKey(this.number, Table.edgeByTarget, nodeId))
+    if (direction === 'in') {
+      yield* this.edgesWithin(start, end)
+      return
+    }
+    // There may be thousands of loops: they are stepped over at once.
+    const loops = tupleKey(this.number, Table.edgeByTarget, nodeId, nodeId)
+    if (Buffer.compare(start, loops) < 0) yield* this.edgesWithin(start, loops)
+    const beyond = prefixEnd(loops)
+    yield* this.edgesWithin(Buffer.compare(start, beyond) < 0 ? beyond : start, end)
   }
 
-  nodes(after: string, limit: number): MemoryNode[] {
-    if (limit <= 0) return []
+  *nodes(after: string): Iterable<MemoryNode> {
     const start = keyAfter(this.number, Table.node, after)
     const end = tableEnd(this.number, Table.node)
-    const nodes: MemoryNode[] = []
-    for (const { value } of this.records.range({ start, end, limit })) {
-      nodes.push(decodeNode(value))
-    }
-    return nodes
+    for (const { value } of this.records.range({ start, end })) yield decodeNode(value)
   }
 
   nodeState(id: string): NodeState {
@@ -158,16 +164,12 @@ export class LmdbSpace implements SpaceStore {
     return this.header.quarantined
   }
 
-  quarantine(after: string, limit: number): QuarantineItem[] {
+  *quarantine(after: string): Iterable<QuarantineItem> {
     const from = after === '' ? { epoch: 0, sequence: 0 } : originOf(after)
-    if (limit <= 0 || from === undefined) return []
+    if (from === undefined) return
     const start = numbersKey(this.number, Table.quarantine, from.epoch, from.sequence + 1)
     const end = tableEnd(this.number, Table.quarantine)
-    const items: QuarantineItem[] = []
-    for (const { value } of this.records.range({ start, end, limit })) {
-      items.push(decodeItem(value))
-    }
-    return items
+    for (const { value } of this.records.range({ start, end })) yield decodeItem(value)
   }
 
   quarantined(id: string): QuarantineItem | undefined {
@@ -258,13 +260,14 @@ export class LmdbSpace implements SpaceStore {
     }
   }
 
-  private scanEdges(
-    table: Table, nodeId: string, found: (edge: MemoryEdge) => void,
-  ): void {
-    const start = tupleKey(this.number, table, nodeId)
-    for (const { value } of this.records.range({ start, end: prefixEnd(start) })) {
-      found(decodeEdge(value))
-    }
+  private edgesAfter(table: Table, nodeId: string, after: EdgePlace | null): Buffer {
+    if (after === null) return tupleKey(this.number, table, nodeId)
+    const { other, kind } = after
+    return Buffer.concat([tupleKey(this.number, table, nodeId, other, kind), Buffer.of(0)])
+  }
+
+  private *edgesWithin(start: Buffer, end: Buffer): Iterable<MemoryEdge> {
+    for (const { value } of this.records.range({ start, end })) yield decodeEdge(value)
   }
 }
 

@@ -221,11 +221,16 @@ class MemoryMessage implements BusMessage {
   header(name: string): string | undefined {
     return this.#headers?.[name]
   }
+
+  headerNames(): readonly string[] {
+    return Object.keys(this.#headers ?? {})
+  }
 }
 
 export class MemoryConnection implements BusConnection {
   readonly serverId: string
   readonly maxPayload: number
+  readonly bufferedBytes = 0
   readonly closed: Promise<string>
   readonly #broker: MemoryBroker
   readonly #inbox: string

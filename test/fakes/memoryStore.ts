@@ -2,6 +2,7 @@
  * The Store port in memory: one entry at a time, everything sorted when asked for. Shares only the
  * canonical bytes of a record with the real one, so that digests can be compared.
  */
+import type { EdgePlace } from '../../actors/edgePlace.js'
 import type {
   EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceStore, Store,
 } from '../../actors/ports.js'
@@ -93,34 +94,41 @@ export class MemorySpaceStore implements SpaceStore {
     return this.books.itemCount
   }
 
-  quarantine(after: string, limit: number): QuarantineItem[] {
+  quarantine(after: string): QuarantineItem[] {
     const from = after === '' ? { epoch: 0, sequence: 0 } : originOf(after)
     if (from === undefined) return []
     return this.books.items().filter(({ origin: { epoch, sequence } }) =>
       epoch > from.epoch || (epoch === from.epoch && sequence > from.sequence))
-      .slice(0, Math.max(0, limit))
   }
 
   quarantined(id: string): QuarantineItem | undefined {
     return this.books.item(id)
   }
 
-  edges(nodeId: string, direction: EdgeDirection): MemoryEdge[] {
+  edges(
+    nodeId: string, direction: EdgeDirection, after: EdgePlace | null = null,
+  ): MemoryEdge[] {
     const all = [...this.edgesByName.values()].map(({ edge }) => edge)
-    const out = all.filter((edge) => edge.source === nodeId)
+    const isAfter = (side: 'out' | 'in', other: string, kind: string): boolean => {
+      if (after === null) return true
+      if (side !== after.side) return side === 'in'
+      return (compareBytes(other, after.other) || compareBytes(kind, after.kind)) > 0
+    }
+    const out = all
+      .filter(({ source, target, kind }) => source === nodeId && isAfter('out', target, kind))
       .toSorted((a, b) => compareBytes(a.target, b.target) || compareBytes(a.kind, b.kind))
-    const into = all.filter((edge) => edge.target === nodeId)
+    const into = all
+      .filter(({ source, target, kind }) => target === nodeId && isAfter('in', source, kind))
       .toSorted((a, b) => compareBytes(a.source, b.source) || compareBytes(a.kind, b.kind))
     if (direction === 'out') return out
     if (direction === 'in') return into
     return [...out, ...into.filter((edge) => edge.source !== nodeId)]
   }
 
-  nodes(after: string, limit: number): MemoryNode[] {
+  nodes(after: string): MemoryNode[] {
     return [...this.nodesById.values()].map(({ node }) => node!)
       .filter((node) => compareBytes(node.id, after) > 0)
       .toSorted((a, b) => compareBytes(a.id, b.id))
-      .slice(0, Math.max(0, limit))
   }
 
   key(key: string): KeyRecord | undefined {

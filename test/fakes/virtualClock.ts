@@ -50,6 +50,10 @@ export class VirtualClock implements Clock {
     this.timers.delete(timer as Timer)
   }
 
+  nextTurn(run: () => void): void {
+    this.setTimeout(run, 0)
+  }
+
   /** Timers that are set. */
   get pending(): number {
     return this.timers.size

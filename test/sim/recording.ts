@@ -12,7 +12,7 @@ import { told } from '../../runtime/inspect/story.js'
 import { Traffic } from '../../runtime/inspect/traffic.js'
 import { chartsFrame, startFrame } from '../../runtime/page/hub.js'
 import { Telling } from '../../runtime/page/telling.js'
-import { reportOf } from '../../runtime/report.js'
+import { Report } from '../../runtime/report.js'
 import type { NodeStatusReport } from '../../runtime/status.js'
 import type { VirtualClock } from '../fakes/virtualClock.js'
 import type { SimNode } from '../support/simNode.js'
@@ -115,11 +115,12 @@ export class Recording {
     return [...this.watched.values()].flatMap(({ node, startedAtMs }) => {
       const { life } = node
       if (life === null || life.clock.isFrozen || (life.connection?.isClosed ?? true)) return []
-      const report = reportOf(life.actor, {
-        id: node.id, data: '/data', version: '0', startedAtMs, http: () => null,
+      const report = new Report({
+        actor: () => life.actor, id: node.id, data: '/data', version: '0', startedAtMs, http: () => null,
         nowMs: () => life.clock.monotonicMs(),
       })
-      return [{ ...report, node: { ...report.node, pid: life.number } }]
+      const spaces = [...life.actor.spaces.values()].map((space) => report.member(space))
+      return [{ ...report.head(), node: { ...report.node(), pid: life.number }, spaces }]
     })
   }
 }

@@ -98,7 +98,8 @@ export class SimNode {
         frames: this.codec(), clients: createClientCodec(), control: controlCodec(),
       },
       boot: this.boot(caller, random),
-      report: () => Buffer.from('{}'),
+      status: { who: () => ({}), head: () => ({}), member: () => ({}) },
+      replyPrefixes: ['_INBOX'],
       onRunning: () => undefined,
       onExit: (code, reason) => this.ended(life, code, reason),
       onConnection: (connection) => {

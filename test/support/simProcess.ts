@@ -59,6 +59,10 @@ export class ProcessClock implements Clock {
     if (handle.timer) this.clock.clearTimeout(handle.timer)
   }
 
+  nextTurn(run: () => void): void {
+    this.setTimeout(run, 0)
+  }
+
   /** Now, when the process goes on again, or never. */
   run(run: () => void): void {
     if (this.isDead) return
@@ -221,6 +225,7 @@ export function processConnection(
     serverId: connection.serverId,
     inboxPrefix: connection.inboxPrefix,
     maxPayload: connection.maxPayload,
+    bufferedBytes: 0,
     get isClosed() {
       return connection.isClosed
     },

@@ -1,4 +1,6 @@
 /** What the tests of the actors share: a journal behind gates, one space's data path. */
+import { Answers } from '../../actors/answers.js'
+import type { AnswersOptions } from '../../actors/answers.js'
 import { GroupCommit } from '../../actors/groupCommit.js'
 import { Ingest } from '../../actors/ingest.js'
 import type { IngestOptions } from '../../actors/ingest.js'
@@ -11,6 +13,7 @@ import type {
 } from '../../actors/ports.js'
 import { defaultSettings } from '../../actors/settings.js'
 import { SpaceLog } from '../../actors/spaceLog.js'
+import { WorkQueue } from '../../actors/workQueue.js'
 import { createClientCodec } from '../../runtime/codec/client.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { MemorySpaceStore } from '../fakes/memoryStore.js'
@@ -101,13 +104,28 @@ export function commitsOver(
   })
 }
 
+/** Answers as a node gives them; what leaves is told. */
+export function answersOver(
+  clock: VirtualClock, publish: (to: string, data: Uint8Array) => void,
+  over: Partial<AnswersOptions> & { readonly maxPayload?: number } = {},
+): Answers {
+  const { maxPayload = 1 << 20, ...options } = over
+  return new Answers({
+    wire: { publish, maxPayload, inboxPrefix: '_INBOX_node' }, clients, clock, logger: quiet,
+    telemetry: noTelemetry, replyPrefixes: ['_INBOX'], ...options,
+  })
+}
+
 export type Answer = (WriteAnswer | ErrorAnswer) & { to: string }
 
 export function message(
   data: object | Uint8Array, headers: Record<string, string> = {}, reply?: string,
 ): BusMessage {
   const bytes = data instanceof Uint8Array ? data : Buffer.from(JSON.stringify(data))
-  return { subject: 'engram.v1.write.demo', data: bytes, reply, header: (name) => headers[name] }
+  return {
+    subject: 'engram.v1.write.demo', data: bytes, reply, header: (name) => headers[name],
+    headerNames: () => Object.keys(headers),
+  }
 }
 
 /** The data path of one primary, its lease and its replicas in the test's hand. */
@@ -136,10 +154,12 @@ export class Path {
       spaceSettings: () => ({ replicas: 1, ack: 'durable', minInSync: 2 }),
       log: this.log, overlay: this.overlay, store: this.store, lease, frames: codec, clients,
       commits, clock, telemetry: noTelemetry,
-      publish: (to, data) => {
+      answers: answersOver(clock, (to, data) => {
         this.answers.push({ ...JSON.parse(Buffer.from(data).toString()) as Answer, to })
         journal.steps.push(`answered ${to}`)
-      },
+      }),
+      logReads: new WorkQueue({ clock, sliceMs: 3, isCongested: () => false })
+        .lane({ bytesMax: 0, openMax: 4 }),
       inSyncCount: () => this.inSync,
       isUnderReplicated: () => this.inSync < 2,
       onWritten: (frame) => {

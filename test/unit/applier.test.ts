@@ -81,9 +81,9 @@ test('covers: when it is there, or not in time', async () => {
   const { log, applier, append, clock } = kit()
   await append(2, true)
   const answers: unknown[] = []
-  void applier.covers(0, 10).then((is) => answers.push([0, is]))
-  void applier.covers(2, 500).then((is) => answers.push([2, is]))
-  void applier.covers(3, 300).then((is) => answers.push([3, is]))
+  applier.whenCovers(0, 10, (is) => answers.push([0, is]))
+  applier.whenCovers(2, 500, (is) => answers.push([2, is]))
+  applier.whenCovers(3, 300, (is) => answers.push([3, is]))
   await clock.advanceAsync(100)
   log.commitSequence = 2
   applier.wake()

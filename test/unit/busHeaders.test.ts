@@ -101,6 +101,23 @@ test('odd blocks read as the package reads them', () => {
   }
 })
 
+test('names as they are written; of a malformed block none can be told', () => {
+  const named = (block: string): readonly string[] | null =>
+    new NatsBusMessage(message(Buffer.from(block, 'utf8'))).headerNames()
+  assert.equal(new NatsBusMessage(message(null)).headerNames(), [])
+  assert.equal(named('NATS/1.0\r\n\r\n'), [])
+  assert.equal(named('NATS/1.0\r\nK: v\r\nnats-msg-id: 1\r\nK:\r\n\r\n'), ['K', 'nats-msg-id', 'K'])
+  assert.equal(named('NATS/1.0\r\nK: \u00e9\r\nEngram-Ack: v\r\n\r\n'), ['K', 'Engram-Ack'])
+  assert.equal(named('NATS/1.0 503\r\nK: v\r\n\r\n'), ['K'])
+  for (const block of [
+    'NATS/1.0', 'NATS/1.0\r\n', 'NATS/1.0\r\nK: v\r\n', 'nats/1.0\r\nK: v\r\n\r\n',
+    'NATS/1.0\nK: v\n\n', 'NATS/1.0\r\nK: a\nNats-Msg-Id: k\r\n\r\n',
+    'NATS/1.0\r\nK: a\rNats-Msg-Id: k\r\n\r\n', 'NATS/1.0\r\nK: a\r\n folded\r\n\r\n',
+    'NATS/1.0\r\nno colon\r\n\r\n', 'NATS/1.0\r\n: v\r\n\r\n', 'NATS/1.0\r\nK : v\r\n\r\n',
+    'NATS/1.0\r\nK: v\r\n\r\nK: w\r\n\r\n', 'NATS/1.0\r\nK: a\0b\r\n\r\n',
+  ]) assert.is(named(block), null, JSON.stringify(block))
+})
+
 const pieceArbitrary = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(...names, 'NATS/1.0', '503', '\r\n', ': ', 'v') },
   { weight: 2, arbitrary: fc.constantFrom('\r', '\n', ' ', ':', '\t', '\0', '\u007f', '\u00ff') },

@@ -1,8 +1,10 @@
 /** Every rule of DESIGN section 6, "Values at the gate", in both encodings. */
-import { encode, ExtData } from '@msgpack/msgpack'
+import { decode, encode, ExtData } from '@msgpack/msgpack'
+import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { originOf } from '../../actors/answers.js'
+import { cursorOf } from '../../actors/edgePlace.js'
 import type { Encoding } from '../../actors/ports.js'
 import { createClientCodec } from '../../runtime/codec/client.js'
 import { decodeOperation, encodeOperation } from '../../runtime/codec/operation.js'
@@ -195,6 +197,14 @@ for (const encoding of ['json', 'msgpack'] as const) {
     assert.equal(ask({ type: 'GetEntries', from: 1 }), entries)
     assert.equal(ask({ type: 'GetHistory' }), { type: 'GetHistory' })
     assert.equal(ask({ type: 'GetForks' }), { type: 'GetForks' })
+    const cursor = cursorOf({ side: 'in', other: 'm\0', kind: 'é' })
+    for (const goingOn of [
+      { ...both, after: cursor, limit: 7 }, { type: 'GetHistory', after: 3 },
+      { type: 'GetForks', after: 3, limit: 7 },
+    ]) assert.equal(ask(goingOn), goingOn)
+    assert.equal(ask({ type: 'GetEntries', after: 41 }), { ...entries, from: 42 })
+    assert.equal(ask({ ...entries, after: 41 }), { ...entries, from: 42 })
+    assert.equal(ask({ ...entries, from: 50, after: 41 }), { ...entries, from: 50 })
     const kept = { type: 'GetQuarantine', after: '', limit: 100 }
     assert.equal(ask({ type: 'GetQuarantine' }), kept)
     const later = { ...kept, after: '3-41', limit: 1000 }
@@ -206,7 +216,13 @@ for (const encoding of ['json', 'msgpack'] as const) {
     const either = 'GetFate takes either key, or epoch and sequence'
     const fate = { type: 'GetFate', epoch: 3, sequence: 41 }
     const bad: [unknown, string][] = [
-      [{ type: 'GetForks', after: '' }, 'after is not a known field'],
+      [{ type: 'GetForks', after: '' }, 'after must be an integer of at least 0'],
+      [{ type: 'GetForks', after: 3, limit: 0 }, 'limit must'],
+      [{ type: 'GetHistory', after: -1 }, 'after must be an integer of at least 0'],
+      [{ ...entries, after: '41' }, 'after must be an integer'],
+      [{ ...both, limit: 1001 }, 'limit must be'],
+      ...['', 'x', cursor.slice(2), 7, null].map((after) =>
+        [{ ...both, after }, 'after must be that of an answer'] as [unknown, string]),
       [{ ...kept, limit: 0 }, 'limit must'], [{ ...kept, limit: 1001 }, 'limit must'],
       [{ ...kept, from: 1 }, 'from is not a known field'],
       ...['3', '3-', '-3', '03-1', '3-0', '3-1-2', `1-${2 ** 53}`, 7, null].map((after) =>
@@ -238,6 +254,60 @@ for (const encoding of ['json', 'msgpack'] as const) {
 }
 
 const test = suite('gate: oddities')
+
+test('what is neither JSON nor MessagePack is answered in JSON', () => {
+  const { encoding, ...told } = codec.query(Buffer.from('hello'), undefined)
+  assert.is(encoding, 'json')
+  assert.match((told as { message: string }).message, 'not valid JSON')
+  for (const odd of [
+    '', 'null', '42', 'x', '\u00a0{}', '\x85', '\x81\xa1', '\xc1', '\xff\xfe{', '\xc0',
+  ]) {
+    const bytes = Buffer.from(odd, 'latin1')
+    for (const gated of [codec.write(bytes, undefined, undefined), codec.query(bytes, undefined)]) {
+      assert.equal([gated.ok, gated.encoding], [false, 'json'], JSON.stringify(odd))
+    }
+    const said = codec.query(bytes, 'application/msgpack')
+    assert.equal([said.ok, said.encoding], [false, 'msgpack'], 'unless it says what it is')
+  }
+  // MessagePack, and no request.
+  for (const value of [{}, [], [1], { type: 'x' }]) {
+    assert.is(codec.query(encode(value), undefined).encoding, 'msgpack')
+  }
+})
+
+test('a query is small: what is larger is not even decoded', () => {
+  const large = Buffer.from(JSON.stringify({ type: 'GetNode', nodeId: 'n' }).padEnd(16_385))
+  const gated = codec.query(large, undefined)
+  assert.is(!gated.ok && gated.code, 'PAYLOAD_TOO_LARGE')
+  assert.ok(codec.query(large.subarray(0, 16_384), undefined).ok)
+  const longest = { side: 'out', other: '\0'.repeat(256), kind: '\0'.repeat(256) } as const
+  const query = { type: 'GetEdges', nodeId: '\0'.repeat(256), after: cursorOf(longest) }
+  assert.ok(codec.query(Buffer.from(JSON.stringify(query)), undefined).ok)
+})
+
+test('a list is what encoding the whole answer gives, and its size is known before', () => {
+  const values = fc.array(fc.jsonValue({ maxDepth: 2 }), { maxLength: 40 })
+  fc.assert(fc.property(values, fc.boolean(), (items, isDropped) => {
+    const rest = { sequence: 7, epoch: 2, node: 'n1', role: 'primary', stalenessMs: 0 } as const
+    const answer = { ok: true, value: items, ...rest, more: true, after: 'é' }
+    for (const encoding of ['json', 'msgpack'] as const) {
+      const list = codec.list(encoding)
+      const empty = list.answer({ ok: true, ...rest, more: true, after: 'é' }).length
+      for (const item of items) list.add(item)
+      if (isDropped) {
+        list.add('more of it')
+        list.drop()
+      }
+      assert.is(list.count, items.length)
+      const bytes = Buffer.from(list.answer({ ok: true, ...rest, more: true, after: 'é' }))
+      const read = encoding === 'json' ? JSON.parse(bytes.toString()) : decode(bytes)
+      assert.equal(read, JSON.parse(JSON.stringify(answer)))
+      if (encoding === 'json') assert.is(bytes.toString(), JSON.stringify(answer))
+      // An array's head grows by two bytes at most; JSON counts a comma that the last one lacks.
+      assert.ok(Math.abs(bytes.length - empty - list.bytes) <= 2, `${bytes.length} ${list.bytes}`)
+    }
+  }))
+})
 
 test('JSON: byte order mark, white space, duplicate keys', () => {
   const text = ' \n{"type":"UpdateActivation","nodeId":"a","nodeId":"b",' +

@@ -67,6 +67,7 @@ export class Wire {
       serverId: 'S1',
       inboxPrefix: '_INBOX',
       maxPayload,
+      bufferedBytes: 0,
       get isClosed() { return isClosed },
       closed,
       publish: (subject, data) => {
@@ -93,7 +94,9 @@ export class Wire {
     }
     for (const { subject: pattern, run } of this.handlers) {
       if (!subject.startsWith(pattern.slice(0, -1))) continue
-      run({ subject, data, reply: undefined, header: () => undefined })
+      run({
+        subject, data, reply: undefined, header: () => undefined, headerNames: () => [],
+      })
     }
   }
 }

@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { forwardedHeader, HeldWrites } from '../../actors/heldWrites.js'
+import { forwardedHeader } from '../../actors/headers.js'
+import { HeldWrites } from '../../actors/heldWrites.js'
 import { Lease } from '../../actors/lease.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 import { message } from './actorKit.js'

@@ -1,6 +1,7 @@
 /** What a probe's end says of the peer, and that nothing is asked without a pause. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Answers } from '../../actors/answers.js'
 import type { NodeIdentityInput, NodePorts } from '../../actors/context.js'
 import {
   BusClosedError, NoRespondersError, RequestTimeoutError,
@@ -17,7 +18,7 @@ function probesOver(error: Error): Probes {
   return new Probes({
     ports: { control: controlCodec() } as NodePorts, settings: defaultSettings,
     self: {} as NodeIdentityInput, mayWitness: () => true,
-    wire: { request: () => Promise.reject(error) } as unknown as Wire,
+    wire: { request: () => Promise.reject(error) } as unknown as Wire, answers: {} as Answers,
   })
 }
 

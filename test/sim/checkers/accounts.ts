@@ -62,7 +62,7 @@ export class Accounts {
   private books(): void {
     const { member: { store }, world } = this.input
     this.same('reports', store.reports().map(shortReport), reportsOf(this.model))
-    const items = store.quarantine('', Number.MAX_SAFE_INTEGER)
+    const items = [...store.quarantine('')]
       .map(({ id, operation }) => [id, operation] as const)
     this.same('quarantine', Object.fromEntries(items), Object.fromEntries(
       [...this.model.items].map(([id, { operation }]) => [id, operation])))

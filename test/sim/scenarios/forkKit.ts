@@ -188,7 +188,7 @@ export class Forks {
       const { store } = this.stage.at(id).member
       const origins = this.left.map(({ epoch, sequence }) => store.origin(epoch, sequence))
       seen.set(id, JSON.stringify([await cluster.entries(id, space), store.digest,
-        store.reports(), store.quarantine('', 1000), origins]))
+        store.reports(), [...store.quarantine('')], origins]))
     }
     assert.is(new Set(seen.values()).size, 1, `I8: ${[...seen.keys()].join()} differ`)
   }

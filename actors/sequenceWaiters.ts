@@ -1,0 +1,79 @@
+import type { Clock, TimerHandle } from './ports.js'
+import { Sorted } from './sorted.js'
+
+interface Waiter {
+  readonly sequence: number
+  readonly dueMs: number
+  readonly number: number
+  readonly done: (isReached: boolean) => void
+}
+
+/** Told in one turn of the event loop; all that are due are told in as many as it takes. */
+const toldPerTurn = 256
+
+/**
+ * Who waits for a sequence, in the order of sequences and in that of deadlines: an event costs the
+ * logarithm of their number, and there is one timer for all of them.
+ */
+export class SequenceWaiters {
+  private readonly bySequence = new Sorted<Waiter>((a, b) =>
+    a.sequence - b.sequence || a.number - b.number)
+  private readonly byDeadline = new Sorted<Waiter>((a, b) =>
+    a.dueMs - b.dueMs || a.number - b.number)
+  private reached = 0
+  private lastNumber = 0
+  private timer: TimerHandle | null = null
+  private isTelling = false
+
+  constructor(private readonly clock: Clock) {}
+
+  get size(): number {
+    return this.bySequence.size
+  }
+
+  /** `done` is called once: when the sequence is reached, or after `waitMs`. */
+  add(sequence: number, waitMs: number, done: (isReached: boolean) => void): void {
+    const dueMs = this.clock.monotonicMs() + waitMs
+    const waiter = { sequence, dueMs, number: this.lastNumber += 1, done }
+    this.bySequence.put(waiter)
+    this.byDeadline.put(waiter)
+    this.arm()
+  }
+
+  reach(sequence: number): void {
+    this.reached = Math.max(this.reached, sequence)
+    if (!this.isTelling) this.tell()
+  }
+
+  private readonly tell = (): void => {
+    this.isTelling = false
+    const nowMs = this.clock.monotonicMs()
+    for (let told = 0; told < toldPerTurn; told += 1) {
+      const [next, isReached] = this.next(nowMs)
+      if (next === undefined) return this.arm()
+      this.bySequence.delete(next)
+      this.byDeadline.delete(next)
+      next.done(isReached)
+    }
+    this.isTelling = true
+    this.clock.nextTurn(this.tell)
+  }
+
+  private next(nowMs: number): [waiter: Waiter | undefined, isReached: boolean] {
+    const first = this.bySequence.first()
+    if (first && first.sequence <= this.reached) return [first, true]
+    const late = this.byDeadline.first()
+    return [late && late.dueMs <= nowMs ? late : undefined, false]
+  }
+
+  /** For the first deadline; a timer that is set is set for that one, or for an earlier one. */
+  private arm(): void {
+    const first = this.byDeadline.first()
+    if (this.timer !== null || this.isTelling || first === undefined) return
+    const delayMs = Math.max(0, first.dueMs - this.clock.monotonicMs())
+    this.timer = this.clock.setTimeout(() => {
+      this.timer = null
+      if (!this.isTelling) this.tell()
+    }, delayMs)
+  }
+}

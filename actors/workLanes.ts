@@ -1,0 +1,38 @@
+import type { Clock } from './ports.js'
+import type { ActorSettings } from './settings.js'
+import type { Wire } from './wire.js'
+import { WorkQueue } from './workQueue.js'
+import type { Lane } from './workQueue.js'
+
+/** What others ask of a node, by kind: readers cannot crowd operators out. */
+export interface WorkLanes {
+  readonly queue: WorkQueue
+  readonly reads: Lane
+  /** Those among them that read the log's files. */
+  readonly logReads: Lane
+  /** Status, lists, inspection. */
+  readonly status: Lane
+}
+
+/** Of a loop whose heartbeats are due each 100 ms; a single step may take a few ms itself. */
+const sliceMs = 3
+/**
+ * Answers in this process's memory: a heartbeat waits behind them, and a client that does not
+ * read makes the server slow with this node, too.
+ */
+const bufferedBytesMax = 1024 * 1024
+/** At most one frame each. */
+const logReadsMax = 4
+const statusBytesMax = 4 * 1024 * 1024
+
+export function workLanes(clock: Clock, settings: ActorSettings, wire: Wire): WorkLanes {
+  const queue = new WorkQueue({
+    clock, sliceMs, isCongested: () => wire.bufferedBytes > bufferedBytesMax,
+  })
+  return {
+    queue,
+    reads: queue.lane({ bytesMax: settings.readQueueBytes, openMax: 1 }),
+    logReads: queue.lane({ bytesMax: 0, openMax: logReadsMax }),
+    status: queue.lane({ bytesMax: statusBytesMax, openMax: 1 }),
+  }
+}
