@@ -7,30 +7,47 @@ import { AdminRefusal } from './order.js'
 import type { Answer, Order } from './order.js'
 import type { BusMessage } from './ports.js'
 import type { PrimaryRole } from './primary.js'
+import { SpaceList } from './spaceList.js'
 import { isSameSettings, showSettings, spaceSettingsOf } from './spaceSettings.js'
 
 const patienceMs = 8000
+/** Orders that are carried out at a time; some take seconds. */
+const ordersMax = 64
+const orderBytesMax = 16 * 1024
+/** Of one list; a name takes 200 bytes at most. */
+const actorsMax = 1000
+/** Programs ask for these again and again. */
+const listings: readonly unknown[] = ['listSpaces', 'listActors']
 
 /** Operators' orders (`engram.v1.admin.<node>`): any node takes them, and passes them on. */
 export class Admin {
+  /** Orders that are being carried out. */
+  private open = 0
+  private spaceList: SpaceList | null = null
+
   constructor(private readonly node: NodeActor) {}
 
   async onMessage(message: BusMessage): Promise<void> {
-    const { wire, ports } = this.node.context!
-    const { reply } = message
-    let answer: object
+    const { answers, ports: { logger } } = this.node.context!
+    // Nodes pass orders on, too.
+    const asker = answers.asker(message, 'nodes')
+    if (!asker) return
+    const answer = (said: object): void => answers.answer({ ...asker, encoding: 'json' }, said)
+    if (this.open >= ordersMax) {
+      return answer(refusalOf(new AdminRefusal(
+        'OVERLOADED', `${ordersMax} orders are being carried out at this node`, true)))
+    }
+    this.open += 1
     try {
       const order = parseOrder(message.data)
-      ports.logger.info({ order }, 'an operator asks')
-      answer = await this.obey(order)
+      if (listings.includes(order['type'])) logger.debug({ order }, 'an operator asks')
+      else logger.info({ order }, 'an operator asks')
+      answer(await this.obey(order))
     } catch (error) {
-      const refusal = error instanceof AdminRefusal ? error
-        : new AdminRefusal('INTERNAL', String(error), true)
-      answer = {
-        ok: false, code: refusal.code, message: refusal.message, retryable: refusal.retryable,
-      }
+      answer(refusalOf(error))
+    } finally {
+      this.open -= 1
     }
-    if (reply) wire.publish(reply, new TextEncoder().encode(JSON.stringify(answer)))
   }
 
   private async obey(order: Order): Promise<Answer> {
@@ -38,7 +55,7 @@ export class Admin {
       case 'createSpace':
         return await this.createSpace(order)
       case 'listSpaces':
-        return await this.listSpaces()
+        return await this.listSpaces(order)
       case 'promote':
         return await this.promote(order)
       case 'drain': {
@@ -57,7 +74,7 @@ export class Admin {
       case 'setSpace':
         return await this.atPrimary(order, (primary) => setSpace(order, primary))
       case 'listActors':
-        return { ok: true, actors: this.runningActors() }
+        return this.listActors(order)
       case 'killActor':
         return this.killActor(order)
       default:
@@ -67,10 +84,17 @@ export class Admin {
     }
   }
 
-  private runningActors(): string[] {
+  /** `after`: how many actors were looked at before. */
+  private listActors({ after = 0 }: Order): Answer {
     this.checkChaos()
-    const { host } = this.node.context!.ports
-    return host.ids().filter((id) => host.isRunning(id))
+    if (!Number.isInteger(after) || (after as number) < 0) {
+      throw new AdminRefusal('INVALID_OPERATION', 'after is a whole number')
+    }
+    const { ports: { host } } = this.node.context!
+    const ids = host.ids()
+    const end = after as number + actorsMax
+    const actors = ids.slice(after as number, end).filter((id) => host.isRunning(id))
+    return { ok: true, actors, ...(end < ids.length && { more: true, after: end }) }
   }
 
   /** As if it had thrown: supervision decides what comes next. */
@@ -138,21 +162,10 @@ export class Admin {
     return disk
   }
 
-  private async listSpaces(): Promise<Answer> {
-    const { records } = this.node.context!
-    const spaces: object[] = []
-    for (const name of (await records.spaces()).toSorted()) {
-      const read = await records.read(name)
-      const record = read.kind === 'present' ? read.record
-        : read.kind === 'lost' ? read.remembered : null
-      if (!record || record.assignment.state === 'dropped') continue
-      const { space, uuid, epoch, state, primary, members, inSync, settings } = record.assignment
-      spaces.push({
-        space, uuid, epoch, state, primary: primary?.node ?? null,
-        members: members.map((m) => m.node), inSync, settings,
-      })
-    }
-    return { ok: true, spaces }
+  private async listSpaces(order: Order): Promise<Answer> {
+    const { records, ports: { clock }, settings } = this.node.context!
+    this.spaceList ??= new SpaceList(records, clock, settings.answerBytesMax)
+    return await this.spaceList.page(order)
   }
 
   private async recordOf(name: string): Promise<Assignment> {
@@ -274,7 +287,16 @@ export class Admin {
   }
 }
 
+function refusalOf(error: unknown): object {
+  const { code, message, retryable } = error instanceof AdminRefusal ? error
+    : new AdminRefusal('INTERNAL', String(error), true)
+  return { ok: false, code, message, retryable }
+}
+
 function parseOrder(data: Uint8Array): Order {
+  if (data.length > orderBytesMax) {
+    throw new AdminRefusal('PAYLOAD_TOO_LARGE', `an order takes ${orderBytesMax} bytes at most`)
+  }
   try {
     const order: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(data))
     if (typeof order === 'object' && order !== null && !Array.isArray(order)) return order as Order

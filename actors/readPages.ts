@@ -25,8 +25,8 @@ export type Found =
 
 /** Of an answer, beside its list: names, numbers, and a place to go on. */
 const envelopeBytes = 8 * 1024
-/** Each takes 52 bytes as JSON at most. */
-const spansMax = 5000
+/** As many as a log has at most; each takes 52 bytes as JSON. */
+const spansMax = 8192
 /** Of a list, unless told; a few ms of work when each item is small. */
 const listMax = 1000
 /** Log read at a time; at least a frame. */

@@ -108,7 +108,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const traffic = new Traffic()
   const inspection = new InspectionService({
     node: id, clock, logger, host, traffic,
-    incarnation: () => node.context?.wire.life.incarnation ?? 0,
+    incarnation: () => node.context?.wire.life.incarnation ?? 0, serving: () => node.context,
   })
   const node: NodeActor = new NodeActor({
     node: id, pid: process.pid, hostname: hostname(), data, version,

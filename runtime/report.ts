@@ -5,8 +5,9 @@ import type { StatusTeller } from '../actors/statusService.js'
 import { booksStatusOf } from './forks.js'
 import { Slices } from './slices.js'
 import type {
-  MemberRole, MemberStatus, NodeStatus, NodeStatusReport, WhoAnswer,
+  MemberRole, MemberStatus, NodeStatus, NodeStatusReport,
 } from './status.js'
+import type { WhoAnswer } from './who.js'
 
 export interface ReportOptions {
   readonly actor: () => NodeActor

@@ -182,20 +182,6 @@ export interface NodeStatusReport {
   readonly after?: string
 }
 
-/** Answer to `{"type":"who"}`: finds the nodes, however many spaces they hold. */
-export interface WhoAnswer {
-  readonly format: 1
-  readonly type: 'who'
-  readonly id: NodeId
-  readonly state: string
-  readonly incarnation: number
-  readonly http: string | null
-  /** So many are held here. */
-  readonly spaces: number
-  /** Peers whose heartbeats arrive. */
-  readonly alive: readonly NodeId[]
-}
-
 export interface ClusterNode {
   readonly id: NodeId
   readonly state: string
@@ -271,8 +257,22 @@ export function mergeStatus(reports: readonly NodeStatusReport[]): ClusterStatus
     const report = heard.get(id)
     return report ? answeredNode(report.node) : silentNode(id, reports)
   })
-  const spaces = new Set(reports.flatMap((report) => report.spaces.map((m) => m.space)))
-  return { nodes, spaces: [...spaces].toSorted(byName).map((id) => mergeSpace(id, reports)) }
+  const spaces = new Map<SpaceId, MemberView[]>()
+  for (const { node, spaces: held } of reports) {
+    for (const member of held) {
+      const views = spaces.get(member.space)
+      if (views) views.push({ node: node.id, member })
+      else spaces.set(member.space, [{ node: node.id, member }])
+    }
+  }
+  const names = [...spaces.keys()].toSorted(byName)
+  return { nodes, spaces: names.map((id) => mergeSpace(id, spaces.get(id)!)) }
+}
+
+/** A space as one node reports it. */
+interface MemberView {
+  readonly node: NodeId
+  readonly member: MemberStatus
 }
 
 function byName(a: string, b: string): number {
@@ -296,9 +296,7 @@ function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNo
   }
 }
 
-function mergeSpace(id: SpaceId, reports: readonly NodeStatusReport[]): ClusterSpace {
-  const views = reports.flatMap((report) =>
-    report.spaces.filter((m) => m.space === id).map((m) => ({ node: report.node.id, member: m })))
+function mergeSpace(id: SpaceId, views: readonly MemberView[]): ClusterSpace {
   const lead = views.toSorted((a, b) =>
     b.member.epoch - a.member.epoch
     || Number(b.member.role === 'primary') - Number(a.member.role === 'primary')

@@ -71,8 +71,8 @@ function waitsFor({ openReports = [] }: ClusterSpace, returned: ReadonlySet<stri
 export async function readReports(
   client: EngramClient, space: string, from: number,
 ): Promise<ForkReport[]> {
-  const { value } = await client.read(space, { type: 'GetForks' }, { deadlineMs: readMs })
-  return value.filter(({ opened }) => opened.sequence >= from)
+  const reports = await client.readAll(space, { type: 'GetForks' }, { deadlineMs: readMs })
+  return reports.filter(({ opened }) => opened.sequence >= from)
 }
 
 /** What the cluster says of the records with those keys, asked for by where they were logged. */

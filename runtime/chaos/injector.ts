@@ -149,9 +149,15 @@ export class Injector {
   }
 
   async #running(node: string): Promise<readonly string[]> {
-    const answer = await this.options.client.admin(
-      { type: 'listActors' }, { node, timeoutMs: listMs })
-    return answer.actors ?? []
+    const running: string[] = []
+    let after = 0
+    for (;;) {
+      const page = await this.options.client.admin(
+        { type: 'listActors', after }, { node, timeoutMs: listMs })
+      running.push(...page.actors ?? [])
+      if (!page.more) return running
+      after = Number(page.after)
+    }
   }
 
   #refusal(fault: Exclude<FaultKind, 'actor'>, found: ClusterSpace): string | null {

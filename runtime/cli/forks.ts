@@ -77,9 +77,10 @@ async function show(
     const found: SpaceForks[] = []
     let faults = 0
     const ask = async (id: string): Promise<void> => {
-      const { value } = await client.read(id, { type: 'GetForks' }, { deadlineMs: flags.deadline })
+      const deadlineMs = flags.deadline
+      const reports = await client.readAll(id, { type: 'GetForks' }, { deadlineMs })
       const said = status.spaces.find((space) => space.id === id)
-      found.push({ id, reports: value, quarantined: said?.forks?.quarantined ?? 0 })
+      found.push({ id, reports, quarantined: said?.forks?.quarantined ?? 0 })
     }
     const left = [...ids]
     await Promise.all(Array.from({ length: askedMax }, async () => {

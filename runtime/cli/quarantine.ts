@@ -158,9 +158,12 @@ async function presentOf(
 ): Promise<MemoryNode | MemoryEdge | null> {
   if (operation.type === 'StoreEdge') {
     const { source, target, kind } = operation.edge
-    const { value } = await client.read(
-      space, { type: 'GetEdges', nodeId: source, direction: 'out' }, options)
-    return value.find((edge) => edge.target === target && edge.kind === kind) ?? null
+    const query = { type: 'GetEdges', nodeId: source, direction: 'out' } as const
+    for await (const { value } of client.pages(space, query, options)) {
+      const found = value.find((edge) => edge.target === target && edge.kind === kind)
+      if (found) return found
+    }
+    return null
   }
   const nodeId = operation.type === 'StoreNode' ? operation.node.id : operation.nodeId
   return (await client.read(space, { type: 'GetNode', nodeId }, options)).value

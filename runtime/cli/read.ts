@@ -3,6 +3,7 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { EdgeDirection, HistoryValue, Query, ReadAnswer } from '../../actors/ports.js'
 import type { LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import type { ListQuery } from '../client/client.js'
 import type { ConnectionFlags } from '../settings.js'
 import { connectionOptions, duration, exit, jsonOption, usage, whole } from './context.js'
 import type { Action, Context } from './context.js'
@@ -17,10 +18,13 @@ interface ReadFlags extends ConnectionFlags {
   readonly direction: EdgeDirection
   readonly after: string
   readonly from: number
-  readonly limit: number
+  readonly limit?: number
   readonly deadline: number
   readonly json?: boolean
 }
+
+const listLimit = 100
+const edgesLimit = 10_000
 
 export function addRead(program: Command, context: Context): void {
   connectionOptions(program.command('read').argument('<space>')
@@ -36,10 +40,11 @@ export function addRead(program: Command, context: Context): void {
     .option('--max-staleness <duration>', 'with --any: not further behind than this', duration)
     .addOption(new Option('--direction <d>', 'of edges').choices(['out', 'in', 'both'])
       .default('out'))
-    .option('--after <id>', 'list: nodes after this id', '')
+    .option('--after <place>', 'list: nodes after this id; edges: goes on behind an answer', '')
     .option('--from <n>', 'entries: from this sequence on', whole(1, Number.MAX_SAFE_INTEGER), 1)
-    .option('--limit <n>', 'list, entries: at most', whole(1, 1000), 100)
-    .option('--deadline <duration>', 'all attempts together', duration, 10_000)
+    .option('--limit <n>', `at most (default: list and entries ${listLimit}, edges ${edgesLimit})`,
+      whole(1, 100_000))
+    .option('--deadline <duration>', 'of each page, all attempts together', duration, 10_000)
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -57,10 +62,13 @@ async function read(
 ): Promise<Action> {
   checkSpaceName(space)
   const query = queryOf(what, id, flags)
-  const answer = await context.withClient(flags, (client) => client.read(space, query, {
+  const options = {
     from: flags.any ? 'any' : 'primary', committed: flags.committed,
     minSequence: flags.minSequence, maxStalenessMs: flags.maxStaleness, deadlineMs: flags.deadline,
-  }), 'reader') as ReadAnswer
+  } as const
+  const answer = await context.withClient(flags, (client): Promise<ReadAnswer> =>
+    isList(query) ? allPages(client.pages(space, query, options))
+      : client.read(space, query, options), 'reader')
   if (flags.json) context.printJson(answer)
   const missing = answer.value === null || answer.value === undefined
   if (!flags.json && missing) context.note(`no node ${id ?? ''} in ${space}`)
@@ -69,8 +77,29 @@ async function read(
   if (!flags.json) {
     context.note(`as of sequence ${answer.sequence}, epoch ${answer.epoch}, `
       + `by ${answer.role} ${answer.node}${age}`)
+    if (answer.more) context.note(`there are more: ${goingOn(query, answer)}`)
   }
   return missing ? exit.failed : exit.ok
+}
+
+function isList(query: ReadQuery): query is Extract<ReadQuery, ListQuery> {
+  return query.type !== 'GetNode' && query.type !== 'GetHistory'
+}
+
+/** One answer from its pages; what is said of it is true of the last one. */
+async function allPages(pages: AsyncIterable<ReadAnswer>): Promise<ReadAnswer> {
+  const value: unknown[] = []
+  let last: ReadAnswer | undefined
+  for await (const page of pages) {
+    value.push(...page.value as readonly unknown[])
+    last = page
+  }
+  // A list has one page at least.
+  return { ...last!, value }
+}
+
+function goingOn(query: ReadQuery, { after }: ReadAnswer): string {
+  return query.type === 'GetEntries' ? `--from ${Number(after) + 1}` : `--after ${after}`
 }
 
 /** Forks and fates have commands of their own. */
@@ -83,9 +112,14 @@ function queryOf(what: string, id: string | undefined, flags: ReadFlags): ReadQu
   }
   switch (what) {
     case 'get': return { type: 'GetNode', nodeId: named() }
-    case 'edges': return { type: 'GetEdges', nodeId: named(), direction: flags.direction }
-    case 'list': return { type: 'ListNodes', after: flags.after, limit: flags.limit }
-    case 'entries': return { type: 'GetEntries', from: flags.from, limit: flags.limit }
+    case 'edges': return {
+      type: 'GetEdges', nodeId: named(), direction: flags.direction,
+      limit: flags.limit ?? edgesLimit, ...(flags.after && { after: flags.after }),
+    }
+    case 'list':
+      return { type: 'ListNodes', after: flags.after, limit: flags.limit ?? listLimit }
+    case 'entries':
+      return { type: 'GetEntries', from: flags.from, limit: flags.limit ?? listLimit }
     case 'history': return { type: 'GetHistory' }
     default: throw usage(`nothing is called ${what}`, 'Read get, edges, list, entries or history.')
   }

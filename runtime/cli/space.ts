@@ -112,7 +112,7 @@ async function list(
   context: Context, flags: ConnectionFlags & { json?: boolean },
 ): Promise<void> {
   await context.withClient(flags, async (client) => {
-    const { spaces = [] } = await client.admin({ type: 'listSpaces' })
+    const spaces = await client.spaces()
     if (flags.json) return context.printJson({ spaces })
     if (spaces.length === 0) return context.note('no spaces; make one: engram space create NAME')
     context.print(table(

@@ -17,7 +17,9 @@ import { NotSafeError, ReadError } from './errors.js'
 import type { ResendRefused, Resent } from './guard.js'
 import { encodedHeaders } from './headers.js'
 import { Operator } from './operator.js'
-import type { AdminAnswer, AdminRequest, SpaceOrder } from './operator.js'
+import type {
+  AdminAnswer, AdminRequest, SpaceListing, SpaceOrder, StatusOf,
+} from './operator.js'
 import { Protection } from './protection.js'
 import type { Unsafe } from './protection.js'
 import { Requests } from './requests.js'
@@ -84,8 +86,14 @@ export type QueryValue<Q extends Query> =
               : Q['type'] extends 'GetFate' ? FateValue
                 : LogEntry[]
 
+/** Queries whose answers may be pages. */
+export type ListQuery = Extract<
+  Query, { type: 'GetEdges' | 'ListNodes' | 'GetEntries' | 'GetForks' | 'GetQuarantine' }>
+
 export type ReadResult<Q extends Query> = Omit<ReadAnswer, 'value'> & { value: QueryValue<Q> }
 
+/** Of one answer. */
+const pageMax = 1000
 const defaultDeadlineMs = 10_000
 const defaultInFlightMax = 65_536
 const defaultUnsafeBytesMax = 8 * 1024 * 1024
@@ -218,9 +226,44 @@ export class EngramClient {
     return this.#written.get(space) ?? 0
   }
 
+  /**
+   * Reads a list page by page: each is an answer of its own, as of its own sequence. A query's
+   * `limit` is that of all pages together.
+   * @throws ReadError
+   */
+  async *pages<const Q extends ListQuery>(
+    space: string, query: Q, options: ReadOptions = {},
+  ): AsyncGenerator<ReadResult<Q>, undefined> {
+    let left = query.limit ?? Infinity
+    let next: ListQuery = query
+    while (left > 0) {
+      const page = await this.read(space, { ...next, limit: Math.min(left, pageMax) }, options)
+      yield page as ReadResult<Q>
+      left -= (page.value as readonly unknown[]).length
+      if (!page.more || page.after === undefined) return
+      next = { ...next, after: page.after } as ListQuery
+    }
+  }
+
+  /** The same, all pages together. For lists that fit into memory. */
+  async readAll<const Q extends ListQuery>(
+    space: string, query: Q, options: ReadOptions = {},
+  ): Promise<QueryValue<Q>> {
+    const all: unknown[] = []
+    for await (const { value } of this.pages(space, query, options)) {
+      all.push(...value as readonly unknown[])
+    }
+    return all as QueryValue<Q>
+  }
+
+  /** All spaces that the arbiter knows. */
+  spaces(): Promise<SpaceListing[]> {
+    return this.#operator.spaces()
+  }
+
   /** Asks all nodes, and merges what they say. No nodes when none answers. */
-  status(): Promise<ClusterStatus> {
-    return this.#operator.status()
+  status(of?: StatusOf): Promise<ClusterStatus> {
+    return this.#operator.status(of)
   }
 
   /**

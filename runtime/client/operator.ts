@@ -5,7 +5,8 @@ import type { NatsConnection } from 'nats'
 import type { AckLevel, SpaceSettings } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
 import { asStatusReport, mergeStatus, statusOfAll } from '../status.js'
-import type { ClusterStatus, NodeStatusReport } from '../status.js'
+import type { ClusterStatus, MemberStatus, NodeStatusReport } from '../status.js'
+import { asWhoAnswer } from '../who.js'
 import { AdminError } from './errors.js'
 
 export type AdminRequest =
@@ -23,7 +24,8 @@ export type AdminRequest =
     /** Default `automatic`. */
     readonly reconcile?: SpaceSettings['reconcile']
   }
-  | { readonly type: 'listSpaces' }
+  /** A page of them, by name. */
+  | { readonly type: 'listSpaces'; readonly after?: string; readonly limit?: number }
   | {
     readonly type: 'promote'
     readonly space: string
@@ -37,7 +39,7 @@ export type AdminRequest =
   | { readonly type: 'reconcile'; readonly space: string }
   | SpaceOrder
   /** Names of the actors that run. Only where the node was started with chaos allowed. */
-  | { readonly type: 'listActors' }
+  | { readonly type: 'listActors'; readonly after?: number }
   /** Ends an actor as if it had thrown. Only where the node was started with chaos allowed. */
   | { readonly type: 'killActor'; readonly actor: string }
 
@@ -78,6 +80,9 @@ export interface AdminAnswer {
   readonly created?: boolean
   readonly spaces?: readonly SpaceListing[]
   readonly actors?: readonly string[]
+  /** Of a list: there is more, and the same request with this `after` goes on. */
+  readonly more?: true
+  readonly after?: string | number
   readonly epoch?: number
   readonly primary?: string | null
   /** The node has begun to take its salvages in. */
@@ -90,28 +95,78 @@ export interface AdminAnswer {
 /** Answers come within a heartbeat or so; past this quiet, whoever has not answered is away. */
 const quietMs = 150
 const gatherMs = 600
+/** Of one node's page. */
+const pageMs = 2000
 /** A failover is over long before. */
 const primaryDeadlineMs = 8000
 const lookAgainMs = 100
 /** Refused for who was asked, before anything was done. */
 const elsewhere: ReadonlySet<string> = new Set(['NOT_PRIMARY', 'NO_RESPONDERS', 'NO_NODES'])
 
+/** What of the status is asked for. */
+export interface StatusOf {
+  /** Only this space. Default: all. */
+  readonly space?: string
+}
+
 export class Operator {
   constructor(readonly connection: NatsConnection, readonly inboxPrefix: string) {}
 
-  /** One report of each node that answers, by id. */
-  async reports(): Promise<NodeStatusReport[]> {
-    const found = new Map<string, NodeStatusReport>()
-    await gather(this.connection, createInbox(this.inboxPrefix), (data) => {
-      const report = asStatusReport(parse(data))
-      if (report) found.set(report.node.id, report)
-      return allAnswered(found)
-    })
-    return [...found.values()]
+  /**
+   * One report of each node that answers, with all its spaces or only the one, page by page: a node
+   * with thousands of spaces has more to say than a message holds.
+   */
+  async reports(of: StatusOf = {}): Promise<NodeStatusReport[]> {
+    const found = await this.#find()
+    const reports = await Promise.all([...found].map(([id, seen]) =>
+      seen.report ?? this.#report(id, of)))
+    return reports.filter((report) => report !== null)
   }
 
-  async status(): Promise<ClusterStatus> {
-    return mergeStatus(await this.reports())
+  async status(of: StatusOf = {}): Promise<ClusterStatus> {
+    return mergeStatus(await this.reports(of))
+  }
+
+  /** All spaces that the arbiter knows, page by page. Throws AdminError. */
+  async spaces(): Promise<SpaceListing[]> {
+    const all: SpaceListing[] = []
+    const node = await this.#anyNode()
+    let after: string | undefined
+    do {
+      const page = await this.admin(
+        { type: 'listSpaces', ...(after !== undefined && { after }) }, { node })
+      all.push(...page.spaces ?? [])
+      after = page.more ? String(page.after) : undefined
+    } while (after !== undefined)
+    return all
+  }
+
+  /** Nodes that answer, by id. */
+  async #find(): Promise<ReadonlyMap<string, Seen>> {
+    const found = new Map<string, Seen>()
+    await gather(this.connection, createInbox(this.inboxPrefix), (data) => {
+      const seen = seenOf(parse(data))
+      if (seen) found.set(seen.id, seen)
+      return allAnswered(found)
+    })
+    return found
+  }
+
+  /** null: it does not answer any more. */
+  async #report(id: string, { space }: StatusOf): Promise<NodeStatusReport | null> {
+    const spaces: MemberStatus[] = []
+    const subject = subjects.status(id)
+    let after: string | undefined
+    for (;;) {
+      const question = { type: 'status', ...(space && { space }), ...(after && { after }) }
+      const page = await this.connection
+        .request(subject, Buffer.from(JSON.stringify(question)), { timeout: pageMs })
+        .then(({ data }) => asStatusReport(parse(data)), () => null)
+      if (page === null) return null
+      spaces.push(...page.spaces)
+      if (!page.more || page.after === undefined) return { ...page, spaces }
+      ;({ after } = page)
+    }
   }
 
   /** @throws AdminError */
@@ -149,7 +204,7 @@ export class Operator {
   }
 
   async #primaryOf(space: string): Promise<string> {
-    const { nodes, spaces } = mergeStatus(await this.reports())
+    const { nodes, spaces } = await this.status({ space })
     const found = spaces.find(({ id }) => id === space)
     const reigns = found?.members.find(({ role }) => role === 'primary')
     if (reigns) return reigns.node
@@ -175,25 +230,44 @@ export class Operator {
   }
 
   async #anyNode(): Promise<string> {
-    const reports = await this.reports()
-    const running = reports.find((report) => report.node.state === 'running') ?? reports[0]
-    if (running) return running.node.id
+    const found = [...(await this.#find()).values()]
+    const running = found.find(({ state }) => state === 'running') ?? found[0]
+    if (running) return running.id
     throw new AdminError('NO_NODES', 'no Engram node answers on this NATS server', true)
   }
 }
 
+/** A node, by its answer to who there is. */
+interface Seen {
+  readonly id: string
+  readonly state: string
+  /** Peers that it hears. */
+  readonly alive: readonly string[]
+  /** Of a node of an earlier release, which answers with all that it has to say. */
+  readonly report: NodeStatusReport | null
+}
+
+function seenOf(answer: unknown): Seen | null {
+  const report = asStatusReport(answer)
+  if (report === null) {
+    const who = asWhoAnswer(answer)
+    return who && { id: who.id, state: who.state, alive: who.alive, report: null }
+  }
+  const { node } = report
+  const alive = Object.entries(node.peers).filter(([, peer]) => peer.state === 'alive')
+  return { id: node.id, state: node.state, alive: alive.map(([id]) => id), report }
+}
+
 /** Every node that some node hears has answered. */
-function allAnswered(found: ReadonlyMap<string, NodeStatusReport>): boolean {
-  for (const { node } of found.values()) {
-    for (const [id, peer] of Object.entries(node.peers)) {
-      if (peer.state === 'alive' && !found.has(id)) return false
-    }
+function allAnswered(found: ReadonlyMap<string, Seen>): boolean {
+  for (const { alive } of found.values()) {
+    if (alive.some((id) => !found.has(id))) return false
   }
   // A single one that knows no peer may just not have heard of them yet.
   return found.size > 1
 }
 
-/** Asks all nodes for their status and hands over all answers, until told that it is enough. */
+/** Asks all nodes who they are and hands over all answers, until told that it is enough. */
 async function gather(
   connection: NatsConnection, inbox: string, take: (data: Uint8Array) => boolean,
 ): Promise<void> {
@@ -214,7 +288,7 @@ async function gather(
       subscription.unsubscribe()
       resolve()
     }
-    connection.publish(statusOfAll, new Uint8Array(), { reply: inbox })
+    connection.publish(statusOfAll, Buffer.from('{"type":"who"}'), { reply: inbox })
   })
 }
 

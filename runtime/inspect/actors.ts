@@ -39,6 +39,8 @@ const typesMax = 16
 export class InspectedActors {
   private readonly byRef = new WeakMap<object, Inspected>()
   private readonly byPath = new Map<string, Inspected>()
+  /** Those of a chart, by the path of the actor that runs it. */
+  private readonly children = new Map<string, Set<Inspected>>()
   private readonly charts = new Map<string, string>()
 
   constructor(
@@ -69,22 +71,32 @@ export class InspectedActors {
     }
     this.byRef.set(ref, inspected)
     this.byPath.set(path, inspected)
+    if (above !== undefined) this.childrenOf(parent!).add(inspected)
     return inspected
   }
 
   /** Forgets an actor and all below it in its chart; their paths. */
   forget(path: string): string[] {
-    const gone = [...this.byPath.keys()].filter((known) =>
-      known === path || known.startsWith(`${path}/`))
-    for (const known of gone) this.byPath.delete(known)
-    return gone
+    const known = this.byPath.get(path)
+    if (known === undefined) return []
+    const below = [...this.children.get(path) ?? []].flatMap((child) => this.forget(child.path))
+    this.byPath.delete(path)
+    this.children.delete(path)
+    if (known.parent !== null) this.children.get(known.parent)?.delete(known)
+    return [path, ...below]
+  }
+
+  private childrenOf(path: string): Set<Inspected> {
+    let children = this.children.get(path)
+    if (children === undefined) this.children.set(path, children = new Set())
+    return children
   }
 
   /** Paths of children that the chart has left behind. */
   orphans(parent: Inspected): string[] {
-    const children = parent.snapshot?.children ?? {}
-    return [...this.byPath.values()]
-      .filter((child) => child.ref._parent === parent.ref && children[child.ref.id] !== child.ref)
+    const kept = parent.snapshot?.children ?? {}
+    return [...this.children.get(parent.path) ?? []]
+      .filter((child) => child.ref._parent === parent.ref && kept[child.ref.id] !== child.ref)
       .map((child) => child.path)
   }
 

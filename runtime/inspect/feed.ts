@@ -31,6 +31,9 @@ const flushMs = 50
 const flushesPerCount = 10
 /** Events per flush, 40,000 a second; what comes beyond is dropped, and counted. */
 const pendingMax = 2_000
+/** While thousands of actors are shown, events wait for a second or so. */
+const pendingWhilePresentingMax = 20_000
+const sliceMs = 2
 /** Actors whose counted events are told at a time; the others wait for their turn. */
 const countedActorsMax = 200
 /** Of one envelope, in UTF-16 units: at most 288 KiB as UTF-8, below a NATS message. */
@@ -54,6 +57,9 @@ export class Feed {
   private dropped = 0
   private streams = 0
   private parents = new Map<string, string | null>()
+  /** Of the present state, while it is put together, and for whom. */
+  private presentation: Generator<undefined, void> | null = null
+  private awaiting: ((envelope: string) => void)[] = []
   private end: () => void = () => undefined
 
   /** All that was ever dropped. */
@@ -69,7 +75,7 @@ export class Feed {
 
   /**
    * Begins to listen; the first listener starts the observation, the end of the last one ends it.
-   * A listener that wants to know what is there asks for `present()`.
+   * A listener that wants to know what is there asks for `present`.
    */
   listen(listener: FeedListener): () => void {
     if (!this.isOn) this.begin()
@@ -81,7 +87,43 @@ export class Feed {
 
   /** All actors as they are now, in envelopes that carry the number of the last one told. */
   present(): string[] {
+    const envelopes: string[] = []
     this.flush()
+    const all = this.presented(() => [(envelope) => void envelopes.push(envelope)])
+    while (!all.next().done) continue
+    return envelopes
+  }
+
+  /** The same in slices, for thousands of actors: what happens meanwhile is told after it. */
+  presentTo(take: (envelope: string) => void): void {
+    this.awaiting.push(take)
+    if (this.presentation === null) this.beginPresent()
+  }
+
+  private beginPresent(): void {
+    this.flush()
+    this.presentation = this.presented(() => this.awaiting.splice(0))
+    this.goOn()
+  }
+
+  private readonly goOn = (): void => {
+    const { clock } = this.options
+    const endMs = clock.monotonicMs() + sliceMs
+    while (this.presentation !== null) {
+      if (this.presentation.next().done) {
+        this.presentation = null
+        this.flush()
+        // Who asked when the first envelope had gone already.
+        if (this.awaiting.length > 0) this.beginPresent()
+        return
+      }
+      if (clock.monotonicMs() >= endMs) return clock.nextTurn(this.goOn)
+    }
+  }
+
+  private *presented(
+    takersNow: () => readonly ((envelope: string) => void)[],
+  ): Generator<undefined, void> {
     const atMs = this.options.clock.wallMs()
     const events: string[] = []
     const charts = new Set<string>()
@@ -93,10 +135,16 @@ export class Feed {
         events.push(JSON.stringify(this.chartEvent(chart)))
       }
       events.push(JSON.stringify(this.actors.actorEvent(inspected, atMs)))
+      yield
     }
     const parts = packed(events)
-    return parts.map((part, index) =>
-      this.envelope(part, this.number, 0, { part: index + 1, parts: parts.length }))
+    const takers = takersNow()
+    for (const [index, part] of parts.entries()) {
+      const present = { part: index + 1, parts: parts.length }
+      const envelope = this.envelope(part, this.number, 0, present)
+      for (const take of takers) take(envelope)
+      yield
+    }
   }
 
   private begin(): void {
@@ -123,6 +171,8 @@ export class Feed {
     this.end()
     if (this.timer !== null) this.options.clock.clearTimeout(this.timer)
     this.timer = null
+    this.presentation = null
+    this.awaiting = []
     this.pending = []
     this.counted.clear()
     this.actors = this.noActors()
@@ -225,7 +275,8 @@ export class Feed {
   }
 
   private tell(event: InspectionStreamEvent): void {
-    if (this.pending.length < pendingMax) {
+    const max = this.presentation === null ? pendingMax : pendingWhilePresentingMax
+    if (this.pending.length < max) {
       this.pending.push(event)
       return
     }
@@ -265,6 +316,7 @@ export class Feed {
   }
 
   private flush(): void {
+    if (this.presentation !== null) return
     if (this.pending.length === 0 && this.dropped === 0) return
     const parts = packed(this.pending.map((event) => JSON.stringify(event)))
     this.pending = []

@@ -1,3 +1,4 @@
+import type { NodeContext } from '../../actors/context.js'
 import type {
   BusConnection, BusMessage, BusSubscription, Logger, TimerHandle,
 } from '../../actors/ports.js'
@@ -8,9 +9,19 @@ import {
 } from './schema.js'
 import type { StartAnswer, StartRequest } from './schema.js'
 
+/** What a node serves its askers with. */
+export type Serving = Pick<NodeContext, 'answers' | 'lanes'>
+
 export interface InspectionServiceOptions extends Omit<FeedOptions, 'payloads'> {
   readonly logger: Logger
+  /** null: the node is not that far yet, and has no connection either. */
+  readonly serving: () => Serving | null
 }
+
+/** What a start that waits takes. */
+const startBytes = 1024
+/** A start is small: more is not even looked at. */
+const startBytesMax = 4096
 
 /** More are refused: each costs nothing here, but somebody is asking without end. */
 const inspectorsMax = 32
@@ -74,14 +85,32 @@ export class InspectionService {
   }
 
   private onStart(message: BusMessage): void {
-    const answer = this.answerTo(message.data)
-    if (message.reply !== undefined) this.publish(message.reply, JSON.stringify(answer))
+    const serving = this.options.serving()
+    // Pages of nodes ask, too.
+    const asker = serving?.answers.asker(message, 'nodes')
+    if (!serving || !asker) return
+    const { answers, lanes: { status } } = serving
+    const json = { ...asker, encoding: 'json' as const }
+    if (!status.enter(startBytes)) {
+      return answers.answer(json, this.refused('OVERLOADED', 'too many requests wait'))
+    }
+    const data = new Uint8Array(message.data.subarray(0, startBytesMax + 1))
+    status.push(() => {
+      status.leave(startBytes)
+      answers.answer(json, this.answerTo(data))
+    })
+  }
+
+  private refused(code: string, message: string): StartAnswer {
+    return { ok: false, node: this.options.node, code, message }
   }
 
   private answerTo(data: Uint8Array): StartAnswer {
     const { node, incarnation } = this.options
-    const refused = (code: string, message: string): StartAnswer =>
-      ({ ok: false, node, code, message })
+    const refused = (code: string, message: string): StartAnswer => this.refused(code, message)
+    if (data.length > startBytesMax) {
+      return refused('MALFORMED', `a start takes ${startBytesMax} bytes at most`)
+    }
     let raw: unknown
     try {
       raw = JSON.parse(Buffer.from(data).toString('utf8'))
@@ -133,7 +162,7 @@ export class InspectionService {
       if (edition.presentDueMs !== null && edition.presentDueMs <= clock.monotonicMs()) {
         edition.presentDueMs = null
         edition.presentAtMs = clock.monotonicMs()
-        for (const envelope of edition.feed.present()) this.publish(subject, envelope)
+        edition.feed.presentTo((envelope) => this.publish(subject, envelope))
       }
     }
     const isNeeded = this.all().some(({ leases }) => leases.size > 0)

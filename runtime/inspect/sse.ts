@@ -29,15 +29,16 @@ export function eventsRoute(feed: Feed, options: EventsOptions = {}): Route {
       return null
     }
     readers += 1
+    const present = (): void => feed.presentTo((envelope) => stream.sendAll([envelope]))
     const stream = new EventStream(response, {
-      ...options, event: 'inspection', onResumed: () => stream.sendAll(feed.present()),
+      ...options, event: 'inspection', onResumed: present,
     })
     const cease = feed.listen((envelope, dropped) => {
       // Not within the feed's own round of its listeners.
       const isMissing = stream.send(envelope) && dropped > 0
-      if (isMissing) queueMicrotask(() => stream.sendAll(feed.present()))
+      if (isMissing) queueMicrotask(present)
     })
-    stream.sendAll(feed.present())
+    present()
     response.once('close', () => {
       readers -= 1
       cease()

@@ -9,6 +9,7 @@ import { subjects } from '../../machines/subjects.js'
 import type { EpochSpan } from '../../machines/protocol.js'
 import type { MemberStatus, NodeStatusReport } from '../../runtime/status.js'
 import { statusOfAll } from '../../runtime/status.js'
+import type { WhoAnswer } from '../../runtime/who.js'
 
 export interface Received {
   readonly key: string
@@ -55,7 +56,8 @@ export class Responder {
     this.#on(subjects.write(this.space), (message) => this.#write(message))
     this.#on(subjects.read(this.space), (message) => this.#read(message, 'primary'))
     this.#on(subjects.readAny(this.space), (message) => this.#read(message, 'replica'))
-    this.#on(statusOfAll, (message) => this.#answer(message, this.report()))
+    this.#on(statusOfAll, (message) => this.#answer(message,
+      Buffer.from(message.data).includes('"who"') ? this.who() : this.report()))
     this.#on(subjects.status(this.node), (message) => this.#answer(message, this.report()))
     this.#on(subjects.admin(this.node), (message) => this.#admin(message))
     return this
@@ -95,6 +97,13 @@ export class Responder {
         journal: { segments: 1, bytes: 4096, flush: 7, readOnly: false },
       },
       spaces: [this.member()],
+    }
+  }
+
+  who(): WhoAnswer {
+    const { node: { id, state, incarnation, http }, spaces } = this.report()
+    return {
+      format: 1, type: 'who', id, state, incarnation, http, spaces: spaces.length, alive: [],
     }
   }
 

@@ -1,14 +1,30 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { BusConnection } from '../../actors/ports.js'
+import { defaultSettings } from '../../actors/settings.js'
+import { Wire } from '../../actors/wire.js'
+import { workLanes } from '../../actors/workLanes.js'
 import { InspectionService } from '../../runtime/inspect/service.js'
+import type { Serving } from '../../runtime/inspect/service.js'
 import { Traffic } from '../../runtime/inspect/traffic.js'
 import type { Envelope, StartAnswer } from '../../runtime/inspect/schema.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
+import type { VirtualClock } from '../fakes/virtualClock.js'
+import { answersOver, quiet } from './actorKit.js'
 import { kit } from './hostKit.js'
 import { lamp, only, read } from './inspectKit.js'
 
 const test = suite('inspection service')
+
+/** What waits for its turn has it at once: no time has to pass. */
+function servingOver(clock: VirtualClock, connection: BusConnection): Serving {
+  const wire = new Wire(1, quiet)
+  wire.attach(connection, { incarnation: 1, connection: 1 })
+  const publish = wire.publish
+  const eager: VirtualClock = Object.assign(Object.create(clock) as VirtualClock,
+    { nextTurn: queueMicrotask })
+  return { answers: answersOver(clock, publish), lanes: workLanes(eager, defaultSettings, wire) }
+}
 
 async function serviceKit() {
   const it = kit()
@@ -17,7 +33,7 @@ async function serviceKit() {
   const viewer = await broker.bus().connect()
   const service = new InspectionService({
     node: 'n1', incarnation: () => 1, clock: it.clock, logger: it.logger, host: it.host,
-    traffic: new Traffic(),
+    traffic: new Traffic(), serving: () => servingOver(it.clock, own),
   })
   service.attach(own)
   const seen: Record<'plain' | 'full', Envelope[]> = { plain: [], full: [] }
