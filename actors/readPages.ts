@@ -29,6 +29,8 @@ const envelopeBytes = 8 * 1024
 const spansMax = 8192
 /** Of a list, unless told; a few ms of work when each item is small. */
 const listMax = 1000
+/** Work on the log goes on for so long, and then the event loop turns. */
+const pieceMs = 2
 /** Log read at a time; at least a frame. */
 const logBytes = 64 * 1024
 
@@ -38,6 +40,8 @@ export function isPlain(query: Query): query is PlainQuery {
 
 /** One query's answer, for one asker. */
 export class ReadPage {
+  private begunMs = 0
+
   constructor(
     private readonly member: Member,
     private readonly encoding: Encoding,
@@ -68,6 +72,7 @@ export class ReadPage {
   }
 
   async ofLog(query: Of<'GetEntries'> | Of<'GetFate'>): Promise<Found> {
+    this.begunMs = this.member.context.ports.clock.monotonicMs()
     if (query.type === 'GetEntries') return await this.entries(query)
     const entryAt = async (sequence: number): Promise<LogEntry | undefined> =>
       (await this.logged(sequence, sequence))[0]
@@ -101,6 +106,7 @@ export class ReadPage {
       const entries = await this.logged(next, last)
       if (entries.length === 0) break
       for (const entry of entries) {
+        await this.pause()
         const taken = page.take(withOrigin(entry))
         if (taken === 'tooLarge') return this.tooLarge(page, entry.sequence)
         isFull = taken === 'full'
@@ -109,6 +115,14 @@ export class ReadPage {
     }
     const end = from + list.count - 1
     return { kind: 'list', list, after: list.count > 0 && end < this.sequence ? end : null }
+  }
+
+  /** What is logged stays as it is: there is no need to read it in one go. */
+  private async pause(): Promise<void> {
+    const { clock } = this.member.context.ports
+    if (clock.monotonicMs() - this.begunMs < pieceMs) return
+    await new Promise<void>((resolve) => clock.nextTurn(resolve))
+    this.begunMs = clock.monotonicMs()
   }
 
   /** Entries of the log from there on, up to `last`: of a frame or two, if there are any. */

@@ -25,6 +25,8 @@ interface Read {
   readonly contentType: string | undefined
   readonly demands: ReadDemands
   readonly bytes: number
+  /** Later nobody waits for it any more. */
+  dueMs: number
   isAnswered: boolean
 }
 
@@ -70,26 +72,30 @@ export class ReadService {
     }
     const data = new Uint8Array(message.data)
     const contentType = message.header('Content-Type')
-    const read = { asker, data, contentType, demands, bytes, isAnswered: false }
+    const read = { asker, data, contentType, demands, bytes, dueMs: 0, isAnswered: false }
     this.enqueue(read, () => this.begin(read, serve))
   }
 
-  /** To go on in a slice; not so late that nobody waits for it any more. */
+  /** To go on in a slice; waiting for a sequence does not count. */
   private enqueue(read: Read, step: () => void): void {
     const { ports: { clock }, settings: { readQueueMs }, lanes: { reads } } = this.member.context
-    const dueMs = clock.monotonicMs() + readQueueMs
+    read.dueMs = clock.monotonicMs() + readQueueMs
     reads.push(() => {
-      if (clock.monotonicMs() <= dueMs) return this.guarded(read, step)
-      this.fail(read, 'OVERLOADED', 'this node does not keep up with its reads', overloadedMs)
+      if (this.isLate(read)) return
+      try {
+        step()
+      } catch (error) {
+        this.failed(read, error)
+      }
     })
   }
 
-  private guarded(read: Read, step: () => void): void {
-    try {
-      step()
-    } catch (error) {
-      this.failed(read, error)
+  private isLate(read: Read): boolean {
+    const isLate = this.member.context.ports.clock.monotonicMs() > read.dueMs
+    if (isLate) {
+      this.fail(read, 'OVERLOADED', 'this node does not keep up with its reads', overloadedMs)
     }
+    return isLate
   }
 
   /** The log or the store cannot be read: the client may ask another member. */
@@ -193,6 +199,7 @@ export class ReadService {
     const page = new ReadPage(this.member, read.asker.encoding, sequence, view)
     if (isPlain(query)) return answer(page.plain(query))
     context.lanes.logReads.push(async () => {
+      if (this.isLate(read)) return
       try {
         answer(await page.ofLog(query))
       } catch (error) {

@@ -21,8 +21,8 @@ const sliceMs = 3
  * read makes the server slow with this node, too.
  */
 const bufferedBytesMax = 1024 * 1024
-/** At most one frame each. */
-const logReadsMax = 4
+/** A frame of each in memory, and a piece of work of each in a turn. */
+const logReadsMax = 2
 const statusBytesMax = 4 * 1024 * 1024
 
 export function workLanes(clock: Clock, settings: ActorSettings, wire: Wire): WorkLanes {

@@ -33,6 +33,7 @@ export class NatsBusConnection implements BusConnection {
 
   readonly #pings: NodeJS.Timeout
   #unanswered = 0
+  #received = 0
 
   constructor(
     nats: NatsConnection, readonly inboxPrefix: string, logger: Logger,
@@ -164,9 +165,13 @@ export class NatsBusConnection implements BusConnection {
   /**
    * The package has pings of its own, but after too many it waits until the socket has taken its
    * last bytes: for ever, when the server hangs and the buffers are full. A stall of this process
-   * costs one tick at most, so it does not look like a hung server.
+   * costs one tick at most, so it does not look like a hung server; nor does a server that sends
+   * so much that its answer to a ping is still to be read.
    */
   #ping(maxPingOut: number): void {
+    const received = this.#socket?.bytesRead ?? 0
+    if (received !== this.#received) this.#unanswered = 0
+    this.#received = received
     if (this.#unanswered >= maxPingOut) {
       this.#reason ??= 'the server stopped answering pings'
       void this.#nats.close()
