@@ -58,7 +58,7 @@ export class ReadPage {
       case 'GetEdges':
         return this.edges(query)
       case 'ListNodes':
-        return this.list(view.nodes(query.after), query.limit, ({ id }: MemoryNode) => id)
+        return this.list(view.nodes(query.after), query.limit, ({ id }) => id, (node) => node)
       case 'GetHistory':
         return this.history(query.after ?? 0)
       case 'GetForks': {
@@ -67,7 +67,8 @@ export class ReadPage {
         return this.list(reports, limit, ({ epoch }) => epoch)
       }
       case 'GetQuarantine':
-        return this.list(store.quarantine(query.after), query.limit, ({ id }) => id)
+        return this.list(store.quarantine(query.after), query.limit, ({ id }) => id,
+          ({ operation }) => operation.type === 'StoreNode' ? operation.node : undefined)
     }
   }
 
@@ -138,12 +139,13 @@ export class ReadPage {
 
   private list<T>(
     items: Iterable<T>, limit: number, afterOf: (item: T) => string | number,
+    nodeOf: (item: T) => MemoryNode | undefined = () => undefined,
   ): Found {
     const page = this.emptyPage(limit)
     const { list } = page
     let last: T | undefined
     for (const item of items) {
-      const taken = page.take(item)
+      const taken = page.take(item, nodeOf(item))
       if (taken === 'tooLarge') return this.tooLarge(page, afterOf(item))
       if (taken === 'full') return { kind: 'list', list, after: afterOf(last!) }
       last = item
@@ -171,6 +173,9 @@ export class ReadPage {
 
 /** A list that takes items until it is full. The first one may be larger than a page. */
 class Page {
+  /** Bytes that were slower to read and encode than others count several times. */
+  private slowBytes = 0
+
   constructor(
     readonly list: ListEncoder, private readonly limit: number,
     private readonly fullBytes: number,
@@ -179,15 +184,27 @@ class Page {
   ) {}
 
   /** full: there was no room for it here. tooLarge: nor is there in any answer. */
-  take(item: unknown): 'taken' | 'full' | 'tooLarge' {
+  take(item: unknown, node?: MemoryNode): 'taken' | 'full' | 'tooLarge' {
     const { list, limit, fullBytes, room } = this
-    if (list.count >= limit || (list.count > 0 && list.bytes >= fullBytes)) return 'full'
+    if (list.count >= limit || (list.count > 0 && list.bytes + this.slowBytes >= fullBytes)) {
+      return 'full'
+    }
+    const before = list.bytes
     list.add(item)
+    if (node?.metadata !== undefined) this.slowBytes += slowBytesOf(node, list.bytes - before)
     if (list.count === 1) return list.bytes > room ? 'tooLarge' : 'taken'
     if (list.bytes <= fullBytes) return 'taken'
     list.drop()
     return 'full'
   }
+}
+
+/**
+ * Half a megabyte of metadata takes 12 ms to parse and to write again, three times as long as of
+ * anything else (a number of an embedding takes 20 bytes as JSON).
+ */
+function slowBytesOf({ content, embedding }: MemoryNode, bytes: number): number {
+  return 2 * Math.max(0, bytes - (content?.length ?? 0) - (embedding?.length ?? 0) * 20)
 }
 
 /** As it is shown: of a write that came home from a fork, where it was logged first. */

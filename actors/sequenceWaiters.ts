@@ -23,6 +23,8 @@ export class SequenceWaiters {
   private reached = 0
   private lastNumber = 0
   private timer: TimerHandle | null = null
+  /** When it is due. */
+  private timerMs = Infinity
   private isTelling = false
 
   constructor(private readonly clock: Clock) {}
@@ -66,14 +68,16 @@ export class SequenceWaiters {
     return [late && late.dueMs <= nowMs ? late : undefined, false]
   }
 
-  /** For the first deadline; a timer that is set is set for that one, or for an earlier one. */
+  /** For the first deadline; a timer that is set for an earlier one does, too. */
   private arm(): void {
     const first = this.byDeadline.first()
-    if (this.timer !== null || this.isTelling || first === undefined) return
-    const delayMs = Math.max(0, first.dueMs - this.clock.monotonicMs())
+    if (this.isTelling || first === undefined || first.dueMs >= this.timerMs) return
+    if (this.timer !== null) this.clock.clearTimeout(this.timer)
+    this.timerMs = first.dueMs
     this.timer = this.clock.setTimeout(() => {
       this.timer = null
+      this.timerMs = Infinity
       if (!this.isTelling) this.tell()
-    }, delayMs)
+    }, Math.max(0, first.dueMs - this.clock.monotonicMs()))
   }
 }

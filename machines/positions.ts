@@ -32,7 +32,7 @@ export function spansAfter(
   history: readonly EpochSpan[], epoch: number, sequence: number, countMax: number,
 ): EpochSpan[] {
   const begin = partition(history.length, (index) => history[index]!.epoch <= epoch)
-  const end = Math.min(spanOf(history, sequence) + 1, begin + countMax)
+  const end = sequence < 1 ? 0 : Math.min(spanOf(history, sequence) + 1, begin + countMax)
   return history.slice(begin, end).map((span) =>
     ({ epoch: span.epoch, last: Math.min(span.last, sequence) }))
 }

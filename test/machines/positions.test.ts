@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import fc from 'fast-check'
 import {
   commonPoint, comparePositions, endOf, epochAt, extendHistory, origin, showPosition,
-  truncateHistory,
+  spansAfter, truncateHistory,
 } from '../../machines/positions.js'
 import type { EpochSpan, Position } from '../../machines/protocol.js'
 
@@ -100,6 +100,11 @@ test('to truncate and to extend a history is to truncate and to extend the log',
     const history = historyOf(log)
     const before = JSON.stringify(history)
     assert.equal(truncateHistory(history, at), historyOf(log.slice(0, at)))
+    for (const epoch of [0, ...log]) {
+      const later = historyOf(log.slice(0, at)).filter((span) => span.epoch > epoch)
+      assert.equal(spansAfter(history, epoch, at, 100), later)
+      assert.equal(spansAfter(history, epoch, at, 2), later.slice(0, 2))
+    }
     const epoch = 1000
     const appended = Array.from({ length: more }, () => epoch)
     const extended = extendHistory(history, epoch, log.length + more)

@@ -13,6 +13,7 @@ import type { LogEntry } from '../../machines/memory.js'
 import type { Assignment } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
+import { wireOverheadBytes } from '../../runtime/config.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import { MemoryBucket } from '../fakes/memoryArbiter.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
@@ -34,6 +35,8 @@ export interface SimOptions {
   /** ms of a request to the arbiter, or of its answer; null: lost. Without it: at once. */
   readonly arbiterDelayMs?: (node: string, way: 'request' | 'answer') => number | null
   readonly bucket?: MemoryBucket
+  /** Of the broker; frames are as large as it lets them be, 512 KiB at most. */
+  readonly maxPayload?: number
   /** Clock rates and offsets by node; the world's own where there is none. */
   readonly clocks?: Readonly<Record<string, ClockFault>>
 }
@@ -99,7 +102,13 @@ export class SimCluster {
   private constructor(options: SimOptions) {
     const { seed = 1, latencyMs = 0.2, fsyncMs = 1, nodes = ['n1', 'n2', 'n3'] } = options
     this.random = new SeededRandom(seed)
-    this.settings = { ...defaultSettings, ...options.settings }
+    const { maxPayload } = options
+    const { frameBytesMax } = defaultSettings
+    this.settings = {
+      ...defaultSettings,
+      frameBytesMax: Math.min(frameBytesMax, (maxPayload ?? Infinity) - wireOverheadBytes),
+      ...options.settings,
+    }
     this.fsyncMs = fsyncMs
     this.weather = () => latencyMs
     this.observer = options.observer ?? null
@@ -107,7 +116,7 @@ export class SimCluster {
     this.arbiterDelayMs = options.arbiterDelayMs ?? null
     this.bucket = options.bucket ?? new MemoryBucket()
     this.broker = new MemoryBroker({
-      clock: this.clock, random: this.random.fork('broker'),
+      clock: this.clock, random: this.random.fork('broker'), ...(maxPayload && { maxPayload }),
       schedule: (run, from, to, message) => this.deliver(run, from, to, message),
       onHandlerError: (error, subject) => {
         throw new Error(`a handler of ${subject} threw`, { cause: error })

@@ -25,6 +25,9 @@ import type { Caller, ClockFault, PortName } from './simProcess.js'
 
 export { ProcessClock } from './simProcess.js'
 
+/** As nodes have it beside clients: nobody else is answered below it. */
+export const nodesInbox = '_INBOX_node'
+
 /** Where a process is to die: at the n-th call from now (1: the next), of one port or of any. */
 export interface CrashPoint {
   readonly port: PortName | 'any'
@@ -180,7 +183,7 @@ export class SimNode {
 
   private async connect(life: Life): Promise<BusConnection> {
     const { cluster } = this
-    const connection = await cluster.broker.bus().connect()
+    const connection = await cluster.broker.bus(nodesInbox).connect()
     if (life.clock.isDead) {
       cluster.broker.kill(connection)
       throw new Error('the process is dead')

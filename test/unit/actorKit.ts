@@ -1,4 +1,5 @@
 /** What the tests of the actors share: a journal behind gates, one space's data path. */
+import { decode } from '@msgpack/msgpack'
 import { Answers } from '../../actors/answers.js'
 import type { AnswersOptions } from '../../actors/answers.js'
 import { GroupCommit } from '../../actors/groupCommit.js'
@@ -155,7 +156,8 @@ export class Path {
       log: this.log, overlay: this.overlay, store: this.store, lease, frames: codec, clients,
       commits, clock, telemetry: noTelemetry,
       answers: answersOver(clock, (to, data) => {
-        this.answers.push({ ...JSON.parse(Buffer.from(data).toString()) as Answer, to })
+        const said = data[0] === 0x7b ? JSON.parse(Buffer.from(data).toString()) : decode(data)
+        this.answers.push({ ...said as Answer, to })
         journal.steps.push(`answered ${to}`)
       }),
       logReads: new WorkQueue({ clock, sliceMs: 3, isCongested: () => false })
@@ -180,6 +182,13 @@ export class Path {
     const operations = Array.from({ length: count }, (_, i) =>
       ({ type: 'StoreNode', node: { id: `${reply}.${i}` } }))
     this.ingest.onWrite(message(count === 1 ? operations[0]! : { operations }, headers, reply))
+    return reply
+  }
+
+  /** Sends those bytes; the reply subject is `r1`, `r2` … as of `write`. */
+  send(data: object | Uint8Array, headers: Record<string, string> = {}): string {
+    const reply = `r${(this.sent += 1)}`
+    this.ingest.onWrite(message(data, headers, reply))
     return reply
   }
 

@@ -89,6 +89,37 @@ test('a write passed on too late is refused with an unknown outcome, not taken a
   assert.equal([answer['code'], answer['outcome']], ['NOT_PRIMARY', 'unknown'])
 })
 
+test('only the former primary can say that a write was passed on, and that it was the last', async () => {
+  const cluster = await reigning()
+  const from = cluster.primary()!
+  const to = cluster.running.find((node) => node !== from)!
+  // What the former primary passes on comes late: the new one waits for it.
+  handOver(cluster, from, to)
+  while (cluster.record()!.primary!.node !== to.id) await cluster.run(0.1)
+  cluster.weather = (a, b) => (a === from.id && b === to.id ? 100 : 0.2)
+  const forged = (mark: string, id: string): Promise<string> => {
+    const write = JSON.stringify({ type: 'StoreNode', node: { id, content: 'x' } })
+    return cluster.client.request('engram.v1.write.demo', Buffer.from(write),
+      { timeoutMs: 2000, headers: { 'Engram-Forwarded': mark } })
+      .then((message) => (JSON.parse(Buffer.from(message.data).toString()) as
+        { code: string; outcome: string }).code)
+  }
+  const mode = (): string | undefined => to.space().primaryRole?.['gate']['mode']
+  await cluster.until('it waits for it', () => mode() === 'awaitingForwarded')
+  const { nonce } = cluster.record()!
+  const codes = await cluster.wait(Promise.all(
+    ['write', 'end', 'true', `write ${nonce}`, `end ${nonce}`, 'end '].map((mark, index) =>
+      forged(mark, `forged${index}`))))
+  assert.equal(new Set(codes), new Set(['NOT_PRIMARY']))
+  assert.is(mode(), 'awaitingForwarded')
+  cluster.weather = () => 0.2
+  await cluster.run(2000)
+  const ids = (await cluster.entries(to.id)).flatMap(({ operation }) =>
+    operation.type === 'StoreNode' ? [operation.node.id] : [])
+  assert.equal(ids.filter((id) => id.startsWith('forged')), [])
+  await cluster.check()
+})
+
 test('a primary that drains for a handover gives way to a later reign', async () => {
   const cluster = await reigning()
   const { from, to } = await draining(cluster, 'memory')

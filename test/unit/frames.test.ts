@@ -294,7 +294,11 @@ function changed(valid: Buffer): void {
       // With its checksum made good a frame may be another one; it must hold together.
       codec.clockAfter(parsed)
       try {
-        assert.is(codec.entries(parsed).length, parsed.last - parsed.first + 1)
+        const all = codec.entries(parsed)
+        assert.is(all.length, parsed.last - parsed.first + 1)
+        const [from, to] = [parsed.first + 1, parsed.last - 1]
+        assert.equal(codec.entries(parsed, from, to), all.slice(1, -1), 'a part is a part of all')
+        assert.equal(codec.entries(parsed, parsed.last), all.slice(-1))
       } catch (error) {
         // Only an operation that does not decode: that is the writer's defect.
         assert.not.match(String(error), /unchecked frame|ERR_OUT_OF_RANGE/)

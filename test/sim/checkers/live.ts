@@ -37,6 +37,9 @@ export class LiveChecks {
   }
 
   published(node: SimNode, subject: string, data: Uint8Array): void {
+    if (!/^(?:_INBOX|_INBOX_node|engram\.v1)\./.test(subject)) {
+      this.world.violate('answers', `${node.id} publishes to ${subject}`)
+    }
     if (subject.startsWith('_INBOX.')) {
       if (!isPositive(data)) return
       const answer = JSON.parse(Buffer.from(data).toString()) as WriteAnswer

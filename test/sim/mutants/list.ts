@@ -2,6 +2,7 @@
  * The mutants: what each guard of the protocol is for, as data. Applied to compiled files while
  * they are loaded (hooks.ts), in a process of their own; production code has no hook for them.
  */
+import { answerMutants } from './answerMutants.js'
 import { bookMutants } from './bookMutants.js'
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
@@ -12,7 +13,7 @@ import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
   ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants, ...lossMutants,
-  ...bookMutants,
+  ...bookMutants, ...answerMutants,
 ]
 
 /** Throws when there is none of that name. */

@@ -1,3 +1,4 @@
+import { answerScenarios } from './answers.js'
 import { booksScenarios } from './books.js'
 import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
@@ -11,7 +12,7 @@ import { Transcript } from './transcript.js'
 
 export const scenarios: readonly Scenario[] = [
   ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
-  ...journalScenarios, ...lossScenarios, ...booksScenarios,
+  ...journalScenarios, ...lossScenarios, ...booksScenarios, ...answerScenarios,
 ]
 
 /** Throws when there is none of that name. */

@@ -33,7 +33,7 @@ const kinds: readonly (readonly [prefix: string, kind: Kind])[] = [
   ['engram.v1.ack.', 'ack'], ['engram.v1.survey.', 'survey'],
   ['engram.v1.heartbeat.', 'heartbeat'], ['engram.v1.ping.', 'ping'],
   ['engram.v1.pingreq.', 'pingreq'], ['engram.v1.assignment.', 'assignment'],
-  ['_INBOX.', 'answer'],
+  ['_INBOX', 'answer'],
 ]
 
 function kindOf(subject: string): Kind {

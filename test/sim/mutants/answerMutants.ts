@@ -1,0 +1,43 @@
+/** Guards of what is answered, and where. */
+import type { Mutant } from './mutant.js'
+
+export const answerMutants: readonly Mutant[] = [
+  {
+    name: 'send-what-does-not-fit',
+    why: 'The bus drops what is larger than the server takes, and whoever asked waits in vain.',
+    edits: [{
+      file: 'actors/answers.js',
+      find: 'if (bytes.length <= maxPayload)',
+      replace: 'if (true)',
+    }],
+    scenarios: ['answers-beyond-max-payload'],
+    evidence: /answers: nobody answers .*n20 and more/,
+  },
+  {
+    name: 'fill-pages-without-an-end',
+    why: 'A list that fits no message is no answer, however politely that is said.',
+    edits: [
+      {
+        file: 'actors/readPages.js',
+        find: '|| (list.count > 0 && list.bytes + this.slowBytes >= fullBytes)',
+        replace: '',
+      },
+      {
+        file: 'actors/readPages.js', find: 'if (list.bytes <= fullBytes)', replace: 'if (true)',
+      },
+    ],
+    scenarios: ['answers-beyond-max-payload'],
+    evidence: /answers: .*(?:PAYLOAD_TOO_LARGE|each node is in a page|the answer takes)/,
+  },
+  {
+    name: 'answer-wherever-the-asker-says',
+    why: 'A writer may not change the arbiter\'s records; the node that answers it may.',
+    edits: [{
+      file: 'actors/answers.js',
+      find: 'if (this.mayReply(reply, asking))',
+      replace: 'if (true)',
+    }],
+    scenarios: ['answers-to-no-inbox'],
+    evidence: /answers: something is published where no inbox is/,
+  },
+]
