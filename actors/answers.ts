@@ -92,7 +92,7 @@ export function prefixFault(prefix: string): string | null {
 }
 
 /** A subject of its own below one of the prefixes, without wildcards. */
-function isBelow(subject: string, prefixes: readonly string[]): boolean {
+export function isBelow(subject: string, prefixes: readonly string[]): boolean {
   for (const prefix of prefixes) {
     if (subject.length > prefix.length + 1 && subject.charCodeAt(prefix.length) === 0x2e
       && subject.startsWith(prefix)) return !/[\s\0*>]|\.\.|\.$/.test(subject)

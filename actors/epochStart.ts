@@ -119,7 +119,7 @@ async function applyCommitted({ log, store, applier }: Member, isOver: () => boo
   // A store that does not get on (a full disk) is not waited for.
   while (store.applied.sequence < log.commitSequence && store.applied.sequence > before) {
     before = store.applied.sequence
-    await applier.covers(log.commitSequence, applyPatienceMs)
+    await new Promise((done) => applier.whenCovers(log.commitSequence, applyPatienceMs, done))
     if (isOver()) return
   }
 }

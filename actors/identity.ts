@@ -2,6 +2,7 @@ import { judgeDirectory } from '../machines/directory.js'
 import type { DirectoryIdentity, DirectoryVerdict } from '../machines/directory.js'
 import type { NodeIdentity } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
+import { isBelow } from './answers.js'
 import type { Boot } from './boot.js'
 import type { NodeIdentityInput, NodePorts } from './context.js'
 import { ArbiterUnavailableError, NoRespondersError } from './ports.js'
@@ -32,6 +33,8 @@ export interface IdentityOptions {
   readonly settings: ActorSettings
   /** Disk and incarnation are set here, by `identify` and when they have to change. */
   readonly self: NodeIdentityInput
+  /** Whoever asks is answered below these, or below the connection's own inbox prefix. */
+  readonly replyPrefixes: readonly string[]
   /** An empty data directory stops the start of a node that the arbiter knows. */
   readonly requiresData: boolean
   /** The arbiter knows this start now. */
@@ -124,12 +127,15 @@ export class Identity {
 
   /** While the node recovers: evidence that the process of before is gone. */
   answerPings(connection: BusConnection, number: number): BusSubscription {
-    const { self: { node, disk, incarnation }, ports: { control } } = this.options
+    const { self: { node, disk, incarnation }, ports: { control, telemetry } } = this.options
+    const prefixes = [...this.options.replyPrefixes, connection.inboxPrefix]
     const answer = control.encode({
       node, disk, server: connection.serverId, incarnation, connection: number,
     })
     return connection.subscribe(subjects.ping(node), ({ reply }) => {
-      if (reply && !connection.isClosed) connection.publish(reply, answer)
+      if (reply === undefined || connection.isClosed) return
+      if (isBelow(reply, prefixes)) connection.publish(reply, answer)
+      else telemetry.count('repliesForbidden')
     })
   }
 

@@ -66,11 +66,11 @@ export class NodeActor {
   private readonly admin: Admin
 
   constructor(private readonly options: NodeActorOptions) {
-    const { node, pid, hostname, data, version, boot, ports, settings } = options
+    const { node, pid, hostname, data, version, boot, ports, settings, replyPrefixes } = options
     this.admin = new Admin(this)
     this.self = { node, pid, hostname, data, version, disk: '', incarnation: 0, http: null }
     this.identity = new Identity({
-      boot, ports, settings, self: this.self,
+      boot, ports, settings, self: this.self, replyPrefixes,
       requiresData: options.requiresData ?? false,
       onRegistered: () => this.send({ type: 'registered' }),
       onReidentified: (reason) => {

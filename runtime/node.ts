@@ -90,11 +90,10 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { id, config, logger } = options
   const data = resolve(options.data)
   const [clock, random] = [new SystemClock(), new SystemRandom()]
-  const startedAtMs = clock.monotonicMs()
   let http: HttpServer | null = null
   const report = new Report({
-    actor: () => node, id, data, version, startedAtMs, http: () => http?.url ?? null,
-    nowMs: () => clock.monotonicMs(),
+    actor: () => node, id, data, version, http: () => http?.url ?? null,
+    startedAtMs: clock.monotonicMs(), nowMs: () => clock.monotonicMs(),
   })
   // The same for all who ask within so long.
   const whole = shared(() => report.whole(), statusEveryMs)
