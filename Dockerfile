@@ -34,6 +34,10 @@ COPY --from=build /build/dist/page dist/page
 RUN ln -s /opt/engram/scripts/engram.mjs /usr/local/bin/engram \
  && mkdir /data && chown node:node /data
 
+# The address is 0.0.0.0, since a port that is published leads to the container's own address:
+# whoever reaches the container gets /healthz, /readyz and /metrics, and all else with the token
+# that the node prints. Publish the port on 127.0.0.1 (-p 127.0.0.1:7432:7432), or set
+# ENGRAM_HTTP=127.0.0.1:7432.
 ENV NODE_ENV=production \
     ENGRAM_DATA=/data \
     ENGRAM_HTTP=0.0.0.0:7432
