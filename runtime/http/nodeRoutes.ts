@@ -1,5 +1,5 @@
 /** The pages of one node. */
-import { Slices } from '../slices.js'
+import { shared, Slices } from '../slices.js'
 import type { NodeStatusReport } from '../status.js'
 import type { Metrics, StatusSource } from './metrics.js'
 import { text } from './server.js'
@@ -17,6 +17,7 @@ export function nodeRoutes(
   status: StatusSource, metrics: Pick<Metrics, 'contentType' | 'bytes'>,
   state: () => string | Promise<string> = async () => (await status()).node.state,
 ): Readonly<Record<string, Route>> {
+  const statusBytes = shared(async () => await encoded(await status()), 0)
   return {
     '/healthz': async () => {
       const is = await state()
@@ -30,7 +31,7 @@ export function nodeRoutes(
       status: 200, type: metrics.contentType, body: await metrics.bytes(),
     }),
     '/status': async () => ({
-      status: 200, type: 'application/json', body: await encoded(await status()),
+      status: 200, type: 'application/json', body: await statusBytes(),
     }),
   }
 }

@@ -78,8 +78,8 @@ export function parseAddress(address: string): { host: string; port: number } {
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { host, port } = parseAddress(options.address)
   const loopback = isLoopback(host)
-  const server = createServer(oneByOne((request, response) =>
-    answer(request, response, options, loopback)))
+  const server = createServer(
+    oneByOne((request, response) => answer(request, response, options, loopback)))
   server.headersTimeout = 10_000
   server.requestTimeout = 15_000
   server.maxHeadersCount = 64
@@ -98,8 +98,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 }
 
 /**
- * Hundreds of requests may come in one piece: of one connection, each waits for the one before, and
- * the event loop turns in between. A connection with too many of them is closed.
+ * Hundreds of requests may come in one piece: of one connection, each waits until the answer to the
+ * one before is sent, and the event loop turns in between. A connection with too many of them is
+ * closed.
  */
 function oneByOne(
   handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
@@ -119,7 +120,10 @@ function oneByOne(
         await last
         await nextTurn()
       }
+      if (socket.destroyed) return
+      const sent = new Promise<void>((resolve) => response.once('close', resolve))
       await handle(request, response)
+      await sent
       line.count -= 1
     }
     line.count += 1

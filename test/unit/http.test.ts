@@ -1,10 +1,15 @@
 import { request } from 'node:http'
+import { connect } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createMetrics } from '../../runtime/http/metrics.js'
 import { nodeRoutes } from '../../runtime/http/nodeRoutes.js'
-import { HttpListenError, parseAddress, startHttpServer } from '../../runtime/http/server.js'
+import {
+  HttpListenError, parseAddress, startHttpServer, text,
+} from '../../runtime/http/server.js'
 import type { HttpServer } from '../../runtime/http/server.js'
+import { shared } from '../../runtime/slices.js'
 import type { NodeStatusReport } from '../../runtime/status.js'
 import { Responder } from '../support/responder.js'
 
@@ -12,6 +17,10 @@ const http = suite('http')
 let report: NodeStatusReport = new Responder(null as never).report()
 const metrics = createMetrics(() => report, { processMetrics: false })
 let server: HttpServer
+/** Of `/works`: how often the loop had turned at each, and how many were under way at most. */
+const works = { turns: [] as number[], underWay: 0, atMost: 0 }
+let turns = 0
+let isCounting = false
 
 http.before(async () => {
   server = await startHttpServer({
@@ -20,6 +29,13 @@ http.before(async () => {
       ...nodeRoutes(() => report, metrics),
       '/fails': () => {
         throw new Error('secret detail')
+      },
+      '/works': async () => {
+        works.turns.push(turns)
+        works.atMost = Math.max(works.atMost, ++works.underWay)
+        await Promise.resolve()
+        works.underWay -= 1
+        return text(200, 'done')
       },
     },
   })
@@ -50,6 +66,93 @@ function get(path: string, options: { method?: string; host?: string } = {}): Pr
     sent.end()
   })
 }
+
+/** All that comes back for requests which are sent in one piece. */
+function pipelined(path: string, count: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(server.port, '127.0.0.1')
+    let body = ''
+    socket.on('data', (chunk) => (body += String(chunk)))
+    socket.on('close', () => resolve(body))
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ECONNRESET') reject(error)
+    })
+    const last = `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(count - 1) + last)
+  })
+}
+
+async function countTurns(): Promise<void> {
+  isCounting = true
+  while (isCounting) {
+    await nextTurn()
+    turns += 1
+  }
+}
+
+http('requests in one piece are answered one by one, and the loop turns in between', async () => {
+  Object.assign(works, { turns: [], atMost: 0 })
+  void countTurns()
+  const got = await pipelined('/works', 500)
+  isCounting = false
+  assert.is(got.split('done').length - 1, 500)
+  assert.is(works.atMost, 1)
+  assert.is(new Set(works.turns).size, 500)
+})
+
+http('a connection with thousands of requests in one piece is closed', async () => {
+  Object.assign(works, { turns: [], atMost: 0 })
+  const got = await pipelined('/works', 30_000)
+  assert.ok(got.split('done').length - 1 < 30_000)
+  assert.ok(works.turns.length < 30_000)
+  assert.is((await get('/healthz')).status, 200)
+})
+
+http('who asks while a text is made gets that one; and later, within its time', async () => {
+  const releases: (() => void)[] = []
+  let made = 0
+  const one = shared(async () => {
+    made += 1
+    await new Promise<void>((resolve) => releases.push(resolve))
+    if (made === 2) throw new Error('no')
+    return made
+  }, 0)
+  const three = [one(), one(), one()]
+  await nextTurn()
+  releases.pop()!()
+  assert.equal(await Promise.all(three), [1, 1, 1])
+  const failing = [one(), one()]
+  await nextTurn()
+  releases.pop()!()
+  const settled = await Promise.allSettled(failing)
+  assert.equal(settled.map(({ status }) => status), ['rejected', 'rejected'])
+  const after = one()
+  await nextTurn()
+  releases.pop()!()
+  assert.is(await after, 3)
+  const seldom = shared(() => Promise.resolve(++made), 3_600_000)
+  assert.equal([await seldom(), await seldom()], [4, 4])
+})
+
+http('metrics in slices are those of the registry, with thousands of series', async () => {
+  const [member] = report.spaces
+  const spaces = Array.from({ length: 1200 }, (_, i) => ({ ...member!, space: `s${i}` }))
+  report = { ...report, spaces }
+  let isOver = false
+  let turnsSeen = 0
+  const counting = (async () => {
+    while (!isOver) {
+      await nextTurn()
+      turnsSeen += 1
+    }
+  })()
+  const body = await metrics.text()
+  isOver = true
+  await counting
+  assert.is(body, await metrics.registry.metrics())
+  assert.ok(body.includes('engram_is_primary{space="s1199"} 1'))
+  assert.ok(turnsSeen > 3, `${turnsSeen} turns`)
+})
 
 http('/status is the report', async () => {
   const got = await get('/status?x=1')
