@@ -131,6 +131,23 @@ config('flags win over environment over file over defaults', () => {
   assert.is(http, null)
 })
 
+config('prefixes of replies: flag, variable, file, default; what nobody could use is refused', () => {
+  const path = file({ replyPrefixes: ['_INBOX', 'team.replies'] })
+  const of = (flag: string | undefined, variable: string | undefined, config?: string) =>
+    loadSettings({ replyPrefixes: flag, config }, { ENGRAM_REPLY_PREFIXES: variable }).replyPrefixes
+  assert.equal(of('a', 'b', path), ['a'])
+  assert.equal(of(undefined, 'b, c.d.>', path), ['b', 'c.d'])
+  assert.equal(of(undefined, undefined, path), ['_INBOX', 'team.replies'])
+  assert.equal(of(undefined, undefined), ['_INBOX'])
+  for (const bad of ['$KV.engram', '$JS', 'engram.v1', 'engram', '*', 'a.*.b', '>', '', 'a..b', 'a b']) {
+    const [fault] = faultsOf(() => of(`_INBOX,${bad}`, undefined)).faults
+    assert.is(fault?.field, 'replyPrefixes', bad)
+  }
+  assert.is(faultsOf(() => of(undefined, undefined, file({ replyPrefixes: [] }))).faults.length, 1)
+  faultsOf(() => of(undefined, undefined, file({ replyPrefixes: 'a' })))
+  assert.equal(suspectVariables({ ENGRAM_REPLY_PREFIXES: 'a' }), [])
+})
+
 config('a unit that does not fit the option is refused', () => {
   const error = faultsOf(() => loadSettings({ options: { heartbeatMs: '1MiB' } }, {}))
   assert.is(error.faults[0]?.field, 'heartbeatMs')
