@@ -10,7 +10,7 @@ import {
 import type { Bus, BusConnection, BusMessage, Logger } from '../../actors/ports.js'
 import { natsBus } from '../../runtime/bus/nats.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
-import { NatsFixture, rejection, within } from './natsFixture.js'
+import { NatsFixture, pauseServer, rejection, within } from './natsFixture.js'
 
 interface Setup {
   readonly bus: Bus
@@ -127,6 +127,8 @@ function contract(name: string, open: () => Promise<Setup>): void {
     assert.is(got[0]?.header('Engram-Ack'), 'durable')
     assert.is(got[0]?.header('K'), 'v: w')
     assert.is(got[0]?.header('Other'), undefined)
+    assert.equal([...(got[0]?.headerNames() ?? [])].toSorted(), ['Engram-Ack', 'K'])
+    assert.equal(got[1]?.headerNames(), [])
     assert.is(got[1]?.reply, undefined)
     assert.is(got[1]?.header('Engram-Ack'), undefined)
     assert.is(got[1]?.data.length, 0)
@@ -379,6 +381,48 @@ x('a peer that does not keep up is closed by the server, and is told so', async 
   } finally {
     await slow.stop()
   }
+})
+
+x('what the server has not taken yet is counted', async () => {
+  const sender = await natsBus(options()).connect()
+  assert.is(sender.bufferedBytes, 0)
+  await pauseServer(fixture.server)
+  try {
+    for (let i = 0; i < 40; i += 1) sender.publish('t.big', new Uint8Array(900_000))
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.ok(sender.bufferedBytes > 10_000_000, `${sender.bufferedBytes} bytes`)
+  } finally {
+    fixture.server.kill('SIGCONT')
+  }
+  await sender.flush()
+  assert.is(sender.bufferedBytes, 0)
+  await sender.close()
+})
+
+x('the event loop turns while a burst comes in', async () => {
+  const [sender, reader] = [
+    await natsBus(options()).connect(), await natsBus(options()).connect(),
+  ]
+  const count = 40_000
+  let [got, ofTurn, mostOfTurn] = [0, 0, 0]
+  const all = new Promise<void>((resolve) => {
+    reader.subscribe('t.burst', (message) => {
+      got += 1
+      ofTurn += message.data.length
+      mostOfTurn = Math.max(mostOfTurn, ofTurn)
+      if (got === count) resolve()
+    })
+  })
+  await reader.flush()
+  for (let i = 0; i < count; i += 1) sender.publish('t.burst', new Uint8Array(100))
+  void sender.flush()
+  while (got < count) {
+    ofTurn = 0
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await all
+  assert.ok(mostOfTurn < 128 * 1024, `${mostOfTurn} bytes in one turn`)
+  await Promise.all([sender.close(), reader.close()])
 })
 
 x('a port where nobody or something else listens', async () => {
