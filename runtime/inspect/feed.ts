@@ -48,6 +48,7 @@ export class Feed {
   private readonly listeners = new Set<FeedListener>()
   private actors: InspectedActors
   private pending: InspectionStreamEvent[] = []
+  private pendingMaxNow = pendingMax
   /** Actors with counted events that were not told yet. */
   private counted = new Set<Inspected>()
   private toldCharts = new Set<string>()
@@ -103,6 +104,7 @@ export class Feed {
   private beginPresent(): void {
     this.flush()
     this.presentation = this.presented(() => this.awaiting.splice(0))
+    this.pendingMaxNow = pendingWhilePresentingMax
     this.goOn()
   }
 
@@ -174,6 +176,7 @@ export class Feed {
     this.presentation = null
     this.awaiting = []
     this.pending = []
+    this.pendingMaxNow = pendingMax
     this.counted.clear()
     this.actors = this.noActors()
   }
@@ -275,8 +278,7 @@ export class Feed {
   }
 
   private tell(event: InspectionStreamEvent): void {
-    const max = this.presentation === null ? pendingMax : pendingWhilePresentingMax
-    if (this.pending.length < max) {
+    if (this.pending.length < this.pendingMaxNow) {
       this.pending.push(event)
       return
     }
@@ -318,8 +320,10 @@ export class Feed {
   private flush(): void {
     if (this.presentation !== null) return
     if (this.pending.length === 0 && this.dropped === 0) return
-    const parts = packed(this.pending.map((event) => JSON.stringify(event)))
-    this.pending = []
+    const parts = packed(this.pending.slice(0, pendingMax).map((event) => JSON.stringify(event)))
+    // What waited for a presentation takes some flushes.
+    this.pending = this.pending.slice(pendingMax)
+    if (this.pending.length === 0) this.pendingMaxNow = pendingMax
     for (const part of parts) {
       this.number += 1
       const { dropped } = this

@@ -193,6 +193,57 @@ test('many actors: the present comes in parts that fit into a message', () => {
   assert.ok(texts.every((text) => Buffer.byteLength(text) < 512 * 1024))
 })
 
+test('the present in slices: what happens meanwhile is told after it, in order', () => {
+  const { feed, spawn, clock } = feedKit()
+  const actors = Array.from({ length: 200 }, (_, i) => spawn(`space.s${i}`))
+  const texts: string[] = []
+  feed.listen((envelope) => texts.push(envelope))
+  // Each look at the clock takes a millisecond: a slice is over after some actors.
+  let lookedMs = 0
+  clock.monotonicMs = () => (lookedMs += 1)
+  const again: string[] = []
+  feed.presentTo((envelope) => texts.push(envelope))
+  assert.is(texts.length, 0, 'it has only begun')
+  actors[0]!.send({ type: 'pressed' })
+  actors[199]!.send({ type: 'pressed' })
+  actors[199]!.send({ type: 'pressed' })
+  spawn('space.late')
+  feed.presentTo((envelope) => again.push(envelope))
+  while (texts.length < 2) clock.advance(0)
+  const [present, after] = texts.map(read)
+  assert.equal([present?.present?.parts, after?.present], [1, null])
+  assert.is(only(present!.events, 'actor').length, 201)
+  assert.is(only(present!.events, 'actor')[0]?.state, 'off', 'as it was when its turn came')
+  assert.equal(only(after!.events, 'transition').map(({ actor, state }) => [actor, state]),
+    [['space.s0', 'on'], ['space.s199', 'on'], ['space.s199', 'off']])
+  assert.equal(again, texts.slice(0, 1), 'one for all who asked before it was told')
+  assert.ok((after?.number ?? 0) > (present?.number ?? 0))
+})
+
+test('thousands of events while the present is told: nothing is dropped, and some at a time', () => {
+  const { feed, spawn, clock } = feedKit()
+  const actors = Array.from({ length: 50 }, (_, i) => spawn(`s${i}`))
+  const texts: string[] = []
+  feed.listen((envelope) => texts.push(envelope))
+  let lookedMs = 0
+  clock.monotonicMs = () => (lookedMs += 1)
+  feed.presentTo(() => {})
+  for (let i = 0; i < 5_000; i += 1) actors[i % 50]!.send({ type: 'pressed' })
+  const perFlush: number[] = []
+  const told = () => only(eventsOf(texts), 'transition').length
+  while (told() < 5_000 && perFlush.length < 100) {
+    const before = told()
+    clock.advance(1)
+    perFlush.push(told() - before)
+  }
+  assert.is(told(), 5_000)
+  assert.ok(Math.max(...perFlush) <= 2_000)
+  assert.is(feed.droppedTotal, 0)
+  for (let i = 0; i < 5_000; i += 1) actors[i % 50]!.send({ type: 'pressed' })
+  clock.advance(50)
+  assert.is(feed.droppedTotal, 3_000, 'and the bound is the usual one again')
+})
+
 test('a context that is no object, is deep, or throws harms nobody', () => {
   const { feed, host, logger } = feedKit()
   const deep = { a: { b: { c: { d: { e: 1 } } } }, list: Array.from({ length: 99 }, () => 1) }
