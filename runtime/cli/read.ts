@@ -24,7 +24,6 @@ interface ReadFlags extends ConnectionFlags {
 }
 
 const listLimit = 100
-const edgesLimit = 10_000
 
 export function addRead(program: Command, context: Context): void {
   connectionOptions(program.command('read').argument('<space>')
@@ -40,9 +39,10 @@ export function addRead(program: Command, context: Context): void {
     .option('--max-staleness <duration>', 'with --any: not further behind than this', duration)
     .addOption(new Option('--direction <d>', 'of edges').choices(['out', 'in', 'both'])
       .default('out'))
-    .option('--after <place>', 'list: nodes after this id; edges: goes on behind an answer', '')
+    .option('--after <place>', 'list: nodes after this id; edges, history: what comes after what '
+      + 'a former answer told', '')
     .option('--from <n>', 'entries: from this sequence on', whole(1, Number.MAX_SAFE_INTEGER), 1)
-    .option('--limit <n>', `at most (default: list and entries ${listLimit}, edges ${edgesLimit})`,
+    .option('--limit <n>', `at most (default: list and entries ${listLimit}, edges all)`,
       whole(1, 100_000))
     .option('--deadline <duration>', 'of each page, all attempts together', duration, 10_000)
     .addOption(jsonOption())
@@ -99,7 +99,9 @@ async function allPages(pages: AsyncIterable<ReadAnswer>): Promise<ReadAnswer> {
 }
 
 function goingOn(query: ReadQuery, { after }: ReadAnswer): string {
-  return query.type === 'GetEntries' ? `--from ${Number(after) + 1}` : `--after ${after}`
+  if (query.type === 'GetEntries') return `--from ${Number(after) + 1}`
+  return /^[\w.:-]+$/.test(String(after)) ? `--after ${after}`
+    : `--after '${String(after).replaceAll("'", String.raw`'\''`)}'`
 }
 
 /** Forks and fates have commands of their own. */
@@ -114,13 +116,14 @@ function queryOf(what: string, id: string | undefined, flags: ReadFlags): ReadQu
     case 'get': return { type: 'GetNode', nodeId: named() }
     case 'edges': return {
       type: 'GetEdges', nodeId: named(), direction: flags.direction,
-      limit: flags.limit ?? edgesLimit, ...(flags.after && { after: flags.after }),
+      ...(flags.limit && { limit: flags.limit }), ...(flags.after && { after: flags.after }),
     }
     case 'list':
       return { type: 'ListNodes', after: flags.after, limit: flags.limit ?? listLimit }
     case 'entries':
       return { type: 'GetEntries', from: flags.from, limit: flags.limit ?? listLimit }
-    case 'history': return { type: 'GetHistory' }
+    case 'history':
+      return { type: 'GetHistory', ...(flags.after && { after: Number(flags.after) }) }
     default: throw usage(`nothing is called ${what}`, 'Read get, edges, list, entries or history.')
   }
 }

@@ -94,6 +94,8 @@ export type ReadResult<Q extends Query> = Omit<ReadAnswer, 'value'> & { value: Q
 
 /** Of one answer. */
 const pageMax = 1000
+/** The others, a node of an earlier release answers as a whole, and refuses a limit of. */
+const knowLimit: readonly string[] = ['ListNodes', 'GetEntries', 'GetQuarantine']
 const defaultDeadlineMs = 10_000
 const defaultInFlightMax = 65_536
 const defaultUnsafeBytesMax = 8 * 1024 * 1024
@@ -237,7 +239,9 @@ export class EngramClient {
     let left = query.limit ?? Infinity
     let next: ListQuery = query
     while (left > 0) {
-      const page = await this.read(space, { ...next, limit: Math.min(left, pageMax) }, options)
+      const limit = left < Infinity || knowLimit.includes(query.type)
+        ? { limit: Math.min(left, pageMax) } : {}
+      const page = await this.read(space, { ...next, ...limit }, options)
       yield page as ReadResult<Q>
       left -= (page.value as readonly unknown[]).length
       if (!page.more || page.after === undefined) return

@@ -147,6 +147,30 @@ function has(value: object | undefined, names: string): void {
   for (const name of names.split(' ')) assert.ok(value && name in value, name)
 }
 
+cli('read goes from page to page, and says how to go on where a limit ends it', async () => {
+  const ids = ["it's", 'n2', 'n3', 'n4', 'n5']
+  primary.onRead = () => {
+    const { after = '', limit = 100 } = primary.reads.at(-1)!.query as
+      { after?: string; limit?: number }
+    const later = ids.filter((id) => id > after)
+    const some = later.slice(0, Math.min(2, limit))
+    return {
+      ok: true, value: some.map((id) => ({ id })), sequence: primary.reads.length, epoch: 1,
+      node: 'n1', role: 'primary', stalenessMs: 0,
+      ...(later.length > some.length && { more: true, after: some.at(-1) }),
+    }
+  }
+  const all = await engram(['read', 'demo', 'list', '--json'])
+  const answer = JSON.parse(all.out) as { value: { id: string }[]; more?: true; sequence: number }
+  assert.equal(answer.value.map(({ id }) => id), ids)
+  assert.equal([answer.more, answer.sequence, primary.reads.length], [undefined, 3, 3])
+  const some = await engram(['read', 'demo', 'list', '--limit', '3'])
+  assert.equal([some.code, some.out.split('\n').length - 1], [0, 4])
+  assert.match(some.err, 'there are more: --after n3')
+  const first = await engram(['read', 'demo', 'list', '--limit', '1'])
+  assert.match(first.err, `there are more: --after 'it'\\''s'`)
+})
+
 cli('status has the fields of the contract, and a table for people', async () => {
   const { out } = await engram(['status', '--json'])
   const { nodes, spaces } = JSON.parse(out) as {

@@ -154,4 +154,22 @@ test('a list is read page by page, or as a whole, up to its limit', async () => 
   assert.equal([page.value.length, page.more, page.after], [2, true, 'b'])
 })
 
+test('a limit that nodes of an earlier release would refuse is sent only where one is given', async () => {
+  const limits: unknown[] = []
+  on(subjects.read('demo'), ({ type, limit }) => {
+    limits.push([type, limit])
+    return {
+      ok: true, value: [], sequence: 7, epoch: 1, node: 'n1', role: 'primary', stalenessMs: 0,
+    }
+  })
+  await nats.flush()
+  const edges = { type: 'GetEdges', nodeId: 'a', direction: 'out' } as const
+  await client.readAll('demo', edges)
+  await client.readAll('demo', { ...edges, limit: 3 })
+  await client.readAll('demo', { type: 'GetForks' })
+  await client.readAll('demo', { type: 'GetEntries', from: 1, limit: 3000 })
+  assert.equal(limits,
+    [['GetEdges', undefined], ['GetEdges', 3], ['GetForks', undefined], ['GetEntries', 1000]])
+})
+
 test.run()
