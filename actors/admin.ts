@@ -30,7 +30,7 @@ export class Admin {
   async onMessage(message: BusMessage): Promise<void> {
     const { answers, ports: { logger } } = this.node.context!
     // Nodes pass orders on, too.
-    const asker = answers.asker(message, 'nodes')
+    const asker = answers.asker(message, 'orders')
     if (!asker) return
     const answer = (said: object): void => answers.answer({ ...asker, encoding: 'json' }, said)
     if (this.open >= ordersMax) {

@@ -11,6 +11,8 @@ import type { Wire } from './wire.js'
 export interface Asker {
   readonly reply: string | undefined
   readonly encoding: Encoding
+  /** How the answer goes: aside with those to writes, if nothing is said. */
+  readonly way?: 'reads' | 'nodes' | undefined
   /** Of a request of this node's own: gets the answer instead. */
   readonly settle?: ((answer: WriteAnswer | ErrorAnswer) => void) | undefined
 }
@@ -18,11 +20,18 @@ export interface Asker {
 /** Bytes: encoded already, as the asker wants them. */
 export type Answered = WriteAnswer | ErrorAnswer | ReadAnswer | object | Uint8Array
 
-/** Who may send requests on a subject, and so where their answers may go. */
-export type Asking = 'clients' | 'nodes'
+/**
+ * What is asked for on a subject, and so who may ask, where the answers may go, and how: writes and
+ * reads by clients; orders by operators, whoever is one; the rest by other nodes.
+ */
+export type Asking = 'writes' | 'reads' | 'orders' | 'nodes'
+
+const wayOf = {
+  writes: undefined, reads: 'reads', orders: 'reads', nodes: 'nodes',
+} as const
 
 export interface AnswersOptions {
-  readonly wire: Pick<Wire, 'publish' | 'maxPayload' | 'inboxPrefix'>
+  readonly wire: Pick<Wire, 'publish' | 'publishAside' | 'maxPayload' | 'inboxPrefix'>
   readonly clients: ClientCodec
   readonly clock: Pick<Clock, 'monotonicMs'>
   readonly logger: Logger
@@ -118,17 +127,14 @@ export class Answers {
    * Nodes' requests may come from clients' inboxes too: those of operators, and of nodes that have
    * no prefix of their own. Nobody but nodes may publish where only nodes ask.
    */
-  asker(message: BusMessage, asking: Asking = 'clients'): Asker | null {
+  asker(message: BusMessage, asking: Asking = 'writes'): Asker | null {
     const { reply } = message
     if (reply === undefined) return nobody
-    if (this.mayReply(reply, asking)) return { reply, encoding: this.encodingOf(message) }
+    if (this.mayReply(reply, asking)) {
+      return { reply, encoding: this.encodingOf(message), way: wayOf[asking] }
+    }
     this.noteForbidden(message, reply)
     return null
-  }
-
-  /** The same of what is answered in JSON, whatever it holds; undefined: nobody is to be. */
-  replyOf(message: BusMessage, asking: Asking): string | undefined {
-    return this.asker(message, asking)?.reply
   }
 
   answer(asker: Asker, value: Answered): void {
@@ -138,7 +144,7 @@ export class Answers {
     const bytes = value instanceof Uint8Array ? value : this.encoded(value, asker.encoding)
     // Answers bear no headers.
     const { maxPayload } = wire
-    if (bytes.length <= maxPayload) return wire.publish(asker.reply, bytes)
+    if (bytes.length <= maxPayload) return this.send(asker, bytes)
     if (maxPayload > 0) this.answerTooLarge(asker, bytes.length, maxPayload)
   }
 
@@ -148,6 +154,12 @@ export class Answers {
   ): void {
     const asker = this.asker(message)
     if (asker) this.answer(asker, errorAnswer(code, text, more))
+  }
+
+  private send({ reply, way }: Asker, bytes: Uint8Array): void {
+    const { wire } = this.options
+    if (way === 'nodes') wire.publish(reply!, bytes)
+    else wire.publishAside(reply!, bytes, way ?? 'writes')
   }
 
   private encoded(value: object, encoding: Encoding): Uint8Array {
@@ -163,7 +175,7 @@ export class Answers {
   private mayReply(reply: string, asking: Asking): boolean {
     const { replyPrefixes, wire: { inboxPrefix } } = this.options
     return isBelow(reply, replyPrefixes)
-      || (asking === 'nodes' && inboxPrefix !== null && isBelow(reply, [inboxPrefix]))
+      || ((asking === 'nodes' || asking === 'orders') && inboxPrefix !== null && isBelow(reply, [inboxPrefix]))
   }
 
   private noteForbidden({ subject }: BusMessage, reply: string): void {
@@ -178,7 +190,7 @@ export class Answers {
   }
 
   private answerTooLarge(asker: Asker, bytes: number, maxPayload: number): void {
-    const { telemetry, logger, clock, wire, clients } = this.options
+    const { telemetry, logger, clock, clients } = this.options
     telemetry.count('answersTooLarge')
     const answers = this.tooLarge.take(clock.monotonicMs())
     if (answers > 0) {
@@ -187,7 +199,7 @@ export class Answers {
     const error = errorAnswer('PAYLOAD_TOO_LARGE', `the answer takes ${bytes} bytes as `
       + `${asker.encoding === 'json' ? 'JSON' : 'MessagePack'}, of at most ${maxPayload} `
       + '(max_payload of the NATS server): ask for less, or raise max_payload')
-    wire.publish(asker.reply!, clients.encode(error, asker.encoding))
+    this.send(asker, clients.encode(error, asker.encoding))
   }
 }
 

@@ -106,6 +106,9 @@ export interface PublishOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** Answers to writes; to reads, and whatever else clients ask for. */
+export type AsideWay = 'writes' | 'reads'
+
 /** One connection. It never reconnects: a new connection is a new life (section 5). */
 export interface BusConnection {
   /** Id of the server this connection is on. */
@@ -113,13 +116,21 @@ export interface BusConnection {
   /** Answers to requests of this connection come below it: `_INBOX_node`. */
   readonly inboxPrefix: string
   readonly maxPayload: number
-  /** Published, and still in this process's memory: the server takes its bytes more slowly. */
+  /**
+   * Published, answers to reads among it, and still in this process's memory: the server takes its
+   * bytes more slowly.
+   */
   readonly bufferedBytes: number
   readonly isClosed: boolean
   /** Resolves with the reason when the connection is gone, for whatever cause. Never rejects. */
   readonly closed: Promise<string>
   /** At most once; throws BusClosedError. The bytes are not to be changed afterwards. */
   publish(subject: string, data: Uint8Array, options?: PublishOptions): void
+  /**
+   * The same for clients, who may be slow to take it: of each way, what it is held up by is only
+   * itself. In order among what goes the same way, once the connection has been used for a while.
+   */
+  publishAside(subject: string, data: Uint8Array, way: AsideWay): void
   /** The handler runs in order of arrival; what it throws is logged, and never stops others. */
   subscribe(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },

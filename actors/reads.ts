@@ -59,7 +59,7 @@ export class ReadService {
   private take(message: BusMessage, serve: (read: Read, query: Query) => void): void {
     const { answers, lanes: { reads } } = this.member.context
     if (message.reply === undefined) return
-    const asker = answers.asker(message)
+    const asker = answers.asker(message, 'reads')
     if (!asker) return
     const demands = headerFault(message, readHeaders) ?? demandsOf(message)
     if (typeof demands === 'string') {

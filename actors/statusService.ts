@@ -52,9 +52,9 @@ export class StatusService {
 
   onMessage(message: BusMessage): void {
     const { answers, lanes: { status } } = this.options.context
-    const reply = answers.replyOf(message, 'nodes')
-    if (reply === undefined) return
-    const asker: Asker = { reply, encoding: 'json' }
+    const asked = answers.asker(message, 'orders')
+    if (asked?.reply === undefined) return
+    const asker: Asker = { ...asked, encoding: 'json' }
     const question = questionOf(message.data)
     if (typeof question === 'string') {
       return answers.answer(asker, errorAnswer('INVALID_OPERATION', question))

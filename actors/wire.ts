@@ -1,7 +1,7 @@
 import type { Life } from '../machines/protocol.js'
 import { BusClosedError } from './ports.js'
 import type {
-  BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
+  AsideWay, BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
 } from './ports.js'
 
 /**
@@ -53,10 +53,23 @@ export class Wire {
     try {
       this.connection.publish(subject, data, options)
     } catch (error) {
-      if (!(error instanceof BusClosedError)) {
-        this.logger.warn({ subject, error: String(error) }, 'a message could not be sent')
-      }
+      this.couldNot(subject, error)
     }
+  }
+
+  /** To clients. */
+  readonly publishAside = (subject: string, data: Uint8Array, way: AsideWay): void => {
+    if (!this.connection || this.connection.isClosed) return
+    try {
+      this.connection.publishAside(subject, data, way)
+    } catch (error) {
+      this.couldNot(subject, error)
+    }
+  }
+
+  private couldNot(subject: string, error: unknown): void {
+    if (error instanceof BusClosedError) return
+    this.logger.warn({ subject, error: String(error) }, 'a message could not be sent')
   }
 
   /** Throws BusClosedError without a connection. */

@@ -4,8 +4,9 @@ import {
   BusClosedError, NoRespondersError, RequestTimeoutError,
 } from '../../actors/ports.js'
 import type {
-  BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
+  AsideWay, BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
 } from '../../actors/ports.js'
+import { Aside } from './aside.js'
 import { NatsBusMessage } from './message.js'
 import { limitIntake, socketOf } from './socket.js'
 
@@ -23,6 +24,7 @@ export class NatsBusConnection implements BusConnection {
   readonly #nats: NatsConnection
   readonly #logger: Logger
   readonly #socket: ReturnType<typeof socketOf>
+  readonly #asides: Readonly<Record<AsideWay, Aside>>
   readonly #inbox: string
   readonly #pending = new Map<string, PendingRequest>()
   readonly #flushes = new Set<(error: Error) => void>()
@@ -38,9 +40,13 @@ export class NatsBusConnection implements BusConnection {
   constructor(
     nats: NatsConnection, readonly inboxPrefix: string, logger: Logger,
     liveness: { pingIntervalMs: number; maxPingOut: number },
+    dialAside: () => Promise<NatsConnection>,
   ) {
     this.#nats = nats
     this.#logger = logger
+    this.#asides = {
+      writes: new Aside(dialAside, logger), reads: new Aside(dialAside, logger),
+    }
     this.#socket = socketOf(nats)
     if (this.#socket) limitIntake(this.#socket)
     const inbox = createInbox(inboxPrefix)
@@ -60,7 +66,7 @@ export class NatsBusConnection implements BusConnection {
   }
 
   get bufferedBytes(): number {
-    return this.#socket?.writableLength ?? 0
+    return (this.#socket?.writableLength ?? 0) + this.#asides.reads.bufferedBytes
   }
 
   get isClosed(): boolean {
@@ -76,6 +82,18 @@ export class NatsBusConnection implements BusConnection {
         ...(options.reply === undefined ? {} : { reply: options.reply }),
         ...(options.headers === undefined ? {} : { headers: headerBlock(options.headers) }),
       })
+    } catch (error) {
+      throw this.#publishError(error, data)
+    }
+  }
+
+  publishAside(subject: string, data: Uint8Array, way: AsideWay): void {
+    if (this.isClosed) throw new BusClosedError()
+    const aside = this.#asides[way].connection
+    if (aside === null) return this.publish(subject, data)
+    checkSubject(subject)
+    try {
+      aside.publish(subject, data)
     } catch (error) {
       throw this.#publishError(error, data)
     }
@@ -122,7 +140,12 @@ export class NatsBusConnection implements BusConnection {
     })
   }
 
-  flush(): Promise<void> {
+  async flush(): Promise<void> {
+    const { writes, reads } = this.#asides
+    await Promise.all([this.#flushed(), writes.flush(), reads.flush()])
+  }
+
+  #flushed(): Promise<void> {
     if (this.isClosed) return Promise.reject(new BusClosedError())
     // The package leaves the promise of an unanswered ping unsettled when it closes.
     return new Promise((resolve, reject) => {
@@ -141,6 +164,7 @@ export class NatsBusConnection implements BusConnection {
 
   async close(): Promise<void> {
     this.#reason ??= 'closed by this process'
+    this.#closeAsides()
     await this.#nats.close()
     await this.closed
   }
@@ -198,8 +222,14 @@ export class NatsBusConnection implements BusConnection {
     this.#logger.error({ ...status.permissionContext }, 'NATS permission denied')
   }
 
+  #closeAsides(): void {
+    this.#asides.writes.close()
+    this.#asides.reads.close()
+  }
+
   #ended(error: Error | null): string {
     this.#isClosed = true
+    this.#closeAsides()
     clearInterval(this.#pings)
     const cause = error && (error as Partial<NatsError>).code
     const reason = this.#reason ?? (error

@@ -6,7 +6,7 @@
  * written: nothing buffered goes out late.
  */
 import { connect as natsConnect, ErrorCode } from 'nats'
-import type { NatsError } from 'nats'
+import type { NatsConnection, NatsError } from 'nats'
 import { BusConnectError } from '../../actors/ports.js'
 import type { Bus, BusConnection, Logger } from '../../actors/ports.js'
 import { NatsBusConnection } from './connection.js'
@@ -45,16 +45,21 @@ async function connect(options: NatsOptions, logger: Logger): Promise<BusConnect
 async function dial(
   options: NatsOptions, server: string, logger: Logger,
 ): Promise<BusConnection> {
+  const connection = await open(options, server)
+  const { name = natsDefaults.name } = options
+  return new NatsBusConnection(connection, inboxPrefix(options), logger, {
+    pingIntervalMs: options.pingIntervalMs ?? natsDefaults.pingIntervalMs,
+    maxPingOut: options.maxPingOut ?? natsDefaults.maxPingOut,
+  }, () => open({ ...options, name: `${name}, answers` }, server))
+}
+
+async function open(options: NatsOptions, server: string): Promise<NatsConnection> {
   if (!options.tls?.handshakeFirst) {
     const timeoutMs = options.connectTimeoutMs ?? natsDefaults.connectTimeoutMs
     const fault = await greetingFault(server, timeoutMs)
     if (fault) throw fault
   }
-  const connection = await natsConnect(connectionOptions(options, server))
-  return new NatsBusConnection(connection, inboxPrefix(options), logger, {
-    pingIntervalMs: options.pingIntervalMs ?? natsDefaults.pingIntervalMs,
-    maxPingOut: options.maxPingOut ?? natsDefaults.maxPingOut,
-  })
+  return await natsConnect(connectionOptions(options, server))
 }
 
 function shuffled(servers: string[]): string[] {

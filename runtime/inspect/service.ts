@@ -87,7 +87,7 @@ export class InspectionService {
   private onStart(message: BusMessage): void {
     const serving = this.options.serving()
     // Pages of nodes ask, too.
-    const asker = serving?.answers.asker(message, 'nodes')
+    const asker = serving?.answers.asker(message, 'orders')
     if (!serving || !asker) return
     const { answers, lanes: { status } } = serving
     const json = { ...asker, encoding: 'json' as const }
@@ -184,7 +184,7 @@ export class InspectionService {
     const { connection, options } = this
     if (connection === null || connection.isClosed) return
     try {
-      connection.publish(subject, Buffer.from(text))
+      connection.publishAside(subject, Buffer.from(text), 'reads')
     } catch (error) {
       options.logger.warn({ subject, error: String(error) }, 'inspection could not be published')
     }

@@ -90,6 +90,7 @@ function countOf(subject: string): MessageCount | null {
 
 class CountedConnection implements BusConnection {
   publish!: BusConnection['publish']
+  publishAside!: BusConnection['publishAside']
   request!: BusConnection['request']
   readonly subscribe: BusConnection['subscribe']
   readonly flush: BusConnection['flush']
@@ -134,6 +135,11 @@ class CountedConnection implements BusConnection {
     this.publish = !on ? publish : (subject, data, options) => {
       note(subject, data.length)
       publish(subject, data, options)
+    }
+    const publishAside = inner.publishAside.bind(inner)
+    this.publishAside = !on ? publishAside : (subject, data, way) => {
+      note(subject, data.length)
+      publishAside(subject, data, way)
     }
     this.request = !on ? request : (subject, data, options) => {
       note(subject, data.length)

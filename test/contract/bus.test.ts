@@ -1,6 +1,7 @@
 /** What the actors rely on from any bus; run on the fake and on a real nats-server. */
 import { spawn } from 'node:child_process'
-import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { createServer, Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -132,6 +133,25 @@ function contract(name: string, open: () => Promise<Setup>): void {
     assert.is(got[1]?.reply, undefined)
     assert.is(got[1]?.header('Engram-Ack'), undefined)
     assert.is(got[1]?.data.length, 0)
+  })
+
+  x('what is published aside arrives all the same, in order but for the first', async () => {
+    const got: string[] = []
+    b.subscribe('t.aside', (message) => got.push(text(message)))
+    await b.flush()
+    a.publishAside('t.aside', bytes('first'), 'reads')
+    a.publishAside('t.aside', bytes('first'), 'writes')
+    await settle(a, b)
+    assert.equal(got.splice(0), ['first', 'first'])
+    // The first made it be dialled.
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    for (let i = 0; i < 1000; i += 1) a.publishAside('t.aside', bytes(String(i)), 'reads')
+    await within(5000, (async () => {
+      while (got.length < 1000) await settle(a, b)
+    })())
+    assert.equal(got, Array.from({ length: 1000 }, (_, i) => String(i)))
+    await a.close()
+    assert.throws(() => a.publishAside('t.aside', bytes('x'), 'reads'), closed)
   })
 
   x('requests are answered, each its own, many at once', async () => {
@@ -396,6 +416,32 @@ x('what the server has not taken yet is counted', async () => {
   }
   await sender.flush()
   assert.is(sender.bufferedBytes, 0)
+  await sender.close()
+})
+
+x('a client that takes nothing holds up what goes the same way aside, and nothing else', async () => {
+  const sender = await natsBus(options()).connect()
+  const [reader, { port }] = [new Socket(), new URL(fixture.server.url)]
+  reader.connect(Number(port), '127.0.0.1')
+  await once(reader, 'data')
+  reader.pause()
+  reader.write('CONNECT {"verbose":false}\r\nSUB t.stuck 1\r\n')
+  // The connections aside are there when something has gone over each.
+  const got: string[] = []
+  sender.subscribe('t.probe.*', (message) => got.push(message.subject))
+  for (const way of ['reads', 'writes'] as const) sender.publishAside('t.probe.1', bytes(''), way)
+  while (sender.bufferedBytes > 0 || got.length < 2) await settle(sender)
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  for (let i = 0; i < 100; i += 1) sender.publishAside('t.stuck', new Uint8Array(900_000), 'reads')
+  const startedAt = performance.now()
+  got.length = 0
+  sender.publishAside('t.probe.2', bytes(''), 'writes')
+  sender.publish('t.probe.3', bytes(''))
+  while (got.length < 2) await settle(sender)
+  const tookMs = performance.now() - startedAt
+  assert.ok(tookMs < 600, `${tookMs} ms`)
+  assert.ok(sender.bufferedBytes > 0, 'the server takes nothing of it')
+  reader.destroy()
   await sender.close()
 })
 

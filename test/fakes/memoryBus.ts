@@ -268,6 +268,10 @@ export class MemoryConnection implements BusConnection {
       { subject, data, reply: options?.reply, headers: options?.headers }, this)
   }
 
+  publishAside(subject: string, data: Uint8Array): void {
+    this.publish(subject, data)
+  }
+
   subscribe(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription {

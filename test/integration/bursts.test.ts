@@ -2,7 +2,9 @@
  * Whatever a reader or an operator may ask for, 30,000 times at once: everything is answered, with
  * a value or an error, and no lease lapses for it.
  */
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { createInbox, headers as natsHeaders } from 'nats'
 import type { MsgHdrs, NatsConnection } from 'nats'
 import * as assert from 'uvu/assert'
@@ -184,5 +186,42 @@ scenario(bursts, 'of each question of an operator', async (stage) => {
     } },
   ])
 }, 300)
+
+/** A reader that asks, and takes no byte of what it is sent, until the server has enough of it. */
+async function silentReader(url: string, subject: string, body: object): Promise<() => void> {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  socket.on('error', () => {})
+  await once(socket, 'data')
+  socket.pause()
+  const payload = JSON.stringify(body)
+  const inbox = createInbox()
+  const asked = Array.from({ length: 2000 }, (_, index) =>
+    `PUB ${subject} ${inbox}.${index} ${payload.length}\r\n${payload}\r\n`)
+  socket.write(`CONNECT {"verbose":false}\r\nSUB ${inbox}.* 1\r\n${asked.join('')}`)
+  return () => socket.destroy()
+}
+
+scenario(bursts, 'of readers that take nothing of what they asked for', async (stage) => {
+  const cluster = await stage.cluster()
+  await fill(cluster)
+  const before = await cluster.reign()
+  const ends: (() => void)[] = []
+  for (const [, body] of queries.slice(1, 4)) {
+    ends.push(await silentReader(cluster.broker.url, subjects.read(space), body as object))
+  }
+  const [endMs, tookMs] = [performance.now() + 6_000, [] as number[]]
+  while (performance.now() < endMs) {
+    const begunMs = performance.now()
+    positive(await cluster.client.write({ operations: [
+      { type: 'StoreNode', node: { id: 'small-1', content: 'z' } },
+    ] } as never), 'a write')
+    tookMs.push(performance.now() - begunMs)
+  }
+  note(`${tookMs.length} writes, the slowest took ${Math.max(...tookMs).toFixed(0)} ms`)
+  for (const end of ends) end()
+  assert.equal(complaints(cluster), [])
+  assert.equal(await cluster.reign(), before, 'the same primary, the same epoch')
+})
 
 bursts.run()

@@ -221,6 +221,14 @@ export function processConnection(
 ): BusConnection {
   const { clock } = caller
   const closed = heard(clock, connection.closed)
+  const publish: BusConnection['publish'] = (subject, data, options) => {
+    if (clock.isDead) return
+    caller.onCall('bus', 'publish')
+    if (clock.isDead) return
+    if (!connection.isClosed) onPublish(subject, data)
+    connection.publish(subject, data, options)
+    caller.onReturn('bus', 'publish')
+  }
   return {
     serverId: connection.serverId,
     inboxPrefix: connection.inboxPrefix,
@@ -230,14 +238,8 @@ export function processConnection(
       return connection.isClosed
     },
     closed,
-    publish: (subject, data, options) => {
-      if (clock.isDead) return
-      caller.onCall('bus', 'publish')
-      if (clock.isDead) return
-      if (!connection.isClosed) onPublish(subject, data)
-      connection.publish(subject, data, options)
-      caller.onReturn('bus', 'publish')
-    },
+    publish,
+    publishAside: (subject, data) => publish(subject, data),
     // Deliveries come through the gate of the receiving process, see SimCluster.
     subscribe: (subject, handler, options) => (clock.isDead
       ? { unsubscribe: () => undefined }

@@ -9,8 +9,8 @@ import { Lease } from '../../actors/lease.js'
 import { Overlay } from '../../actors/overlay.js'
 import { JournalFullError } from '../../actors/ports.js'
 import type {
-  BusMessage, ErrorAnswer, Frame, Journal, JournalLog, JournalRecord, Logger, Telemetry,
-  WriteAnswer,
+  AsideWay, BusMessage, ErrorAnswer, Frame, Journal, JournalLog, JournalRecord, Logger,
+  Telemetry, WriteAnswer,
 } from '../../actors/ports.js'
 import { defaultSettings } from '../../actors/settings.js'
 import { SpaceLog } from '../../actors/spaceLog.js'
@@ -105,15 +105,18 @@ export function commitsOver(
   })
 }
 
-/** Answers as a node gives them; what leaves is told. */
+/** Answers as a node gives them; what leaves is told; to other nodes, without a way. */
 export function answersOver(
-  clock: VirtualClock, publish: (to: string, data: Uint8Array) => void,
+  clock: VirtualClock, publish: (to: string, data: Uint8Array, way?: AsideWay) => void,
   over: Partial<AnswersOptions> & { readonly maxPayload?: number } = {},
 ): Answers {
   const { maxPayload = 1 << 20, ...options } = over
   return new Answers({
-    wire: { publish, maxPayload, inboxPrefix: '_INBOX_node' }, clients, clock, logger: quiet,
-    telemetry: noTelemetry, replyPrefixes: ['_INBOX'], ...options,
+    wire: {
+      publish: (to, data) => publish(to, data), publishAside: publish,
+      maxPayload, inboxPrefix: '_INBOX_node',
+    },
+    clients, clock, logger: quiet, telemetry: noTelemetry, replyPrefixes: ['_INBOX'], ...options,
   })
 }
 

@@ -38,18 +38,40 @@ test('clients are answered below their prefixes, nodes below their own, too', ()
   ]
   for (const reply of inboxes) {
     assert.is(answers.asker(from(reply))?.reply, reply, reply)
-    assert.is(answers.asker(from(reply), 'nodes')?.reply, reply, reply)
+    for (const asking of ['reads', 'orders', 'nodes'] as const) {
+      assert.is(answers.asker(from(reply), asking)?.reply, reply, reply)
+    }
   }
   for (const reply of ofNodes) {
     assert.is(answers.asker(from(reply)), null, reply)
+    assert.is(answers.asker(from(reply), 'reads'), null, reply)
+    assert.is(answers.asker(from(reply), 'orders')?.reply, reply, reply)
     assert.is(answers.asker(from(reply), 'nodes')?.reply, reply, reply)
   }
   for (const reply of none) {
     assert.is(answers.asker(from(reply)), null, reply)
     assert.is(answers.asker(from(reply), 'nodes'), null, reply)
   }
-  assert.is(counts.get('repliesForbidden'), ofNodes.length + 2 * none.length)
+  assert.is(counts.get('repliesForbidden'), 2 * (ofNodes.length + none.length))
   assert.is(answers.asker(from(undefined))?.reply, undefined, 'nobody waits: no harm')
+})
+
+test('what clients do not take holds up no other node, and reads hold up no write', () => {
+  const ways: unknown[] = []
+  const answers = answersOver(new VirtualClock(), (to, _, way) => void ways.push([to, way]))
+  for (const asking of ['writes', 'reads', 'orders', 'nodes'] as const) {
+    const asker = answers.asker(from(`_INBOX.${asking}`), asking)!
+    answers.answer(asker, { ok: true })
+    answers.answer(asker, errorAnswer('OVERLOADED', 'much to do'))
+  }
+  answers.refuse(from('_INBOX.refused'), 'OVERLOADED', 'much to do')
+  assert.equal(ways, [
+    ['_INBOX.writes', 'writes'], ['_INBOX.writes', 'writes'],
+    ['_INBOX.reads', 'reads'], ['_INBOX.reads', 'reads'],
+    ['_INBOX.orders', 'reads'], ['_INBOX.orders', 'reads'],
+    ['_INBOX.nodes', undefined], ['_INBOX.nodes', undefined],
+    ['_INBOX.refused', 'writes'],
+  ])
 })
 
 test('many of them are one line in the log, with their number', () => {

@@ -74,6 +74,7 @@ export class Wire {
         if (isClosed) throw new BusClosedError()
         this.publish(subject, data)
       },
+      publishAside: (subject, data) => this.publish(subject, data),
       subscribe: (subject, run) => {
         const entry = { subject, run }
         this.handlers.add(entry)

@@ -20,10 +20,9 @@ const test = suite('inspection service')
 function servingOver(clock: VirtualClock, connection: BusConnection): Serving {
   const wire = new Wire(1, quiet)
   wire.attach(connection, { incarnation: 1, connection: 1 })
-  const publish = wire.publish
   const eager: VirtualClock = Object.assign(Object.create(clock) as VirtualClock,
     { nextTurn: queueMicrotask })
-  return { answers: answersOver(clock, publish), lanes: workLanes(eager, defaultSettings, wire) }
+  return { answers: answersOver(clock, (to, data) => wire.publish(to, data)), lanes: workLanes(eager, defaultSettings, wire) }
 }
 
 async function serviceKit() {

@@ -1,0 +1,89 @@
+import { ErrorCode, Events } from 'nats'
+import type { NatsConnection } from 'nats'
+import type { Logger } from '../../actors/ports.js'
+import { socketOf } from './socket.js'
+
+/** Not sooner after one was dialled. */
+const redialMs = 1000
+/** How long a flush waits for a server that takes nothing. */
+const flushMs = 100
+
+/**
+ * One more connection to the same server, for answers. A server lets whoever sends to a client that
+ * takes nothing wait (nats-server before 2.10.26: 100 ms for each message, until that client is
+ * closed): here that holds up other answers, and no heartbeat. It is made when it is first needed;
+ * until it stands, and while there is none, the first connection does its work.
+ */
+export class Aside {
+  #nats: NatsConnection | null = null
+  #isDialling = false
+  #dialledAtMs = -Infinity
+  #isOver = false
+
+  constructor(
+    private readonly dial: () => Promise<NatsConnection>, private readonly logger: Logger,
+  ) {}
+
+  /** Null: there is none now. */
+  get connection(): NatsConnection | null {
+    if (this.#nats === null) this.#make()
+    else if (!this.#nats.isClosed()) return this.#nats
+    return null
+  }
+
+  get bufferedBytes(): number {
+    return this.#nats === null ? 0 : socketOf(this.#nats)?.writableLength ?? 0
+  }
+
+  /** What was published before has reached the server, unless that takes its time. */
+  async flush(): Promise<void> {
+    if (this.#nats === null) return
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, flushMs)
+    })
+    await Promise.race([this.#nats.flush().catch(() => undefined), late])
+    clearTimeout(timer)
+  }
+
+  /** For good: what is not written yet is not sent any more. */
+  close(): void {
+    this.#isOver = true
+    if (this.#nats !== null) end(this.#nats)
+    this.#nats = null
+  }
+
+  #make(): void {
+    const nowMs = performance.now()
+    if (this.#isOver || this.#isDialling || nowMs - this.#dialledAtMs < redialMs) return
+    this.#isDialling = true
+    this.#dialledAtMs = nowMs
+    this.dial().then((nats) => this.#made(nats), (error: unknown) => {
+      this.logger.warn({ error: String(error) }, 'answers have no connection of their own')
+    }).finally(() => {
+      this.#isDialling = false
+    })
+  }
+
+  #made(nats: NatsConnection): void {
+    if (this.#isOver) return end(nats)
+    this.#nats = nats
+    const gone = (): void => {
+      if (this.#nats === nats) this.#nats = null
+    }
+    nats.closed().then(gone, gone)
+    void this.#watch(nats)
+  }
+
+  async #watch(nats: NatsConnection): Promise<void> {
+    for await (const { type, data, permissionContext } of nats.status()) {
+      if (type !== Events.Error || data !== ErrorCode.PermissionsViolation) continue
+      this.logger.error({ ...permissionContext }, 'NATS permission denied')
+    }
+  }
+}
+
+function end(nats: NatsConnection): void {
+  void nats.close()
+  socketOf(nats)?.destroy()
+}
