@@ -174,8 +174,9 @@ export class Answers {
 
   private mayReply(reply: string, asking: Asking): boolean {
     const { replyPrefixes, wire: { inboxPrefix } } = this.options
-    return isBelow(reply, replyPrefixes)
-      || ((asking === 'nodes' || asking === 'orders') && inboxPrefix !== null && isBelow(reply, [inboxPrefix]))
+    if (isBelow(reply, replyPrefixes)) return true
+    return (asking === 'nodes' || asking === 'orders')
+      && inboxPrefix !== null && isBelow(reply, [inboxPrefix])
   }
 
   private noteForbidden({ subject }: BusMessage, reply: string): void {

@@ -3,8 +3,6 @@ import type { NatsConnection } from 'nats'
 import type { Logger } from '../../actors/ports.js'
 import { socketOf } from './socket.js'
 
-/** Not sooner after one was dialled. */
-const redialMs = 1000
 /** How long a flush waits for a server that takes nothing. */
 const flushMs = 100
 
@@ -20,8 +18,10 @@ export class Aside {
   #dialledAtMs = -Infinity
   #isOver = false
 
+  /** @param redialMs until another one is dialled */
   constructor(
     private readonly dial: () => Promise<NatsConnection>, private readonly logger: Logger,
+    private readonly redialMs = 1000,
   ) {}
 
   /** Null: there is none now. */
@@ -55,7 +55,7 @@ export class Aside {
 
   #make(): void {
     const nowMs = performance.now()
-    if (this.#isOver || this.#isDialling || nowMs - this.#dialledAtMs < redialMs) return
+    if (this.#isOver || this.#isDialling || nowMs - this.#dialledAtMs < this.redialMs) return
     this.#isDialling = true
     this.#dialledAtMs = nowMs
     this.dial().then((nats) => this.#made(nats), (error: unknown) => {
