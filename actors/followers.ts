@@ -218,6 +218,10 @@ export class Followers {
       return refused(reason)
     }
     const common = commonPoint(log.history, request.history)
+    const { acked, disk } = follower.shipping
+    if (this.union().has(request.node) && request.disk === this.listedDisks.get(request.node)) {
+      this.fitness.joined(request.node, common.sequence, disk === request.disk ? acked : 0)
+    }
     this.sessions += 1
     follower.shipping.begin(this.sessions, common.sequence, request.disk)
     follower.told.acked = -1
@@ -277,6 +281,7 @@ export class Followers {
   adopt(inSync: readonly NodeId[]): void {
     this.inSync = inSync
     this.proposed = null
+    this.fitness.adopted(inSync)
     this.recommit()
   }
 
@@ -303,7 +308,7 @@ export class Followers {
    */
   private isListed(node: NodeId, shipping: Shipping): boolean {
     return shipping.isJoined && shipping.disk === this.listedDisks.get(node)
-      && this.options.member.context.peers.isRegistered(node)
+      && !this.fitness.lacks(node) && this.options.member.context.peers.isRegistered(node)
   }
 
   /** Who has to leave the in-sync set, and who may come in, for the primary's chart. */

@@ -3,6 +3,7 @@ import { elapsedMs } from '../machines/grants.js'
 import type { Instant } from '../machines/grants.js'
 import { defaultKeyRetention } from '../machines/memory.js'
 import type { LogEntry } from '../machines/memory.js'
+import { comparePositions, origin, showPosition } from '../machines/positions.js'
 import type { Announcement, AssignmentAt, NodeId, Position } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import { vacancyOf } from '../machines/vacancy.js'
@@ -76,6 +77,8 @@ export class Member {
   private unfitReason = ''
   /** The last reign that was begun in this log. */
   started: StartedEpoch | null = null
+  /** The furthest position that another member said to be committed. */
+  private furthestCommitted: Position = origin
   /** Epoch of the reign that was followed last, and the end of its log as last told. */
   heardEnd: Position = { epoch: 0, sequence: 0 }
 
@@ -219,6 +222,27 @@ export class Member {
     return this.log.durable
   }
 
+  /** The last entry here that is known to be committed. */
+  committed(): Position {
+    const sequence = Math.min(this.log.commitSequence, this.log.durable.sequence)
+    return { epoch: this.log.epochAt(sequence), sequence }
+  }
+
+  /** Another member knows that position to be committed. */
+  heardCommitted(position: Position): void {
+    if (comparePositions(position, this.furthestCommitted) > 0) this.furthestCommitted = position
+  }
+
+  /** Why this log lacks what is committed, or null: a member in sync never does by itself. */
+  get lacking(): string | null {
+    const { log: { commitSequence, durable }, furthestCommitted } = this
+    const told = { epoch: this.epoch, sequence: commitSequence }
+    const committed = commitSequence > durable.sequence ? told
+      : comparePositions(furthestCommitted, durable) > 0 ? furthestCommitted : null
+    return committed && `its log ends at ${showPosition(durable)}, and what is committed reaches `
+      + `to ${showPosition(committed)}`
+  }
+
   /**
    * Why this member should not be promoted now, or null. Candidates are told, so that a lesser
    * one stands rather than wait for it.
@@ -229,6 +253,7 @@ export class Member {
     if (this.damage) return `its log is damaged: ${this.damage}`
     if (this.isTruncating) return 'it is giving up a fork'
     if (this.rebuilding) return this.rebuilding
+    if (this.lacking) return this.lacking
     if (commits.isFull) return 'its journal cannot be written'
     return ports.clock.monotonicMs() < this.unfitUntilMs ? this.unfitReason : null
   }

@@ -2,6 +2,7 @@ import {
   claimed, endedReigns, opened, unbounded, withInSync,
 } from '../machines/assignments.js'
 import { isInSync } from '../machines/candidates.js'
+import { comparePositions } from '../machines/positions.js'
 import { promotionMachine } from '../machines/promotion.js'
 import type {
   PromotionEffect, PromotionEvent,
@@ -204,7 +205,11 @@ export class PromotionRole {
     for (const answer of answers) {
       member.sawEpoch(answer.highestEpoch)
       member.resigned(answer.node, answer.endedEpoch)
+      if (isInSync(assignment, answer.node, answer.disk)) member.heardCommitted(answer.committed)
     }
+    // Were it promoted, what was answered at `committed` would be gone.
+    const { lacking } = member
+    if (lacking && !this.input.forced) return this.send({ type: 'stepFailed', reason: lacking })
     this.send({ type: 'surveyed', answers, position: member.position() })
   }
 
@@ -268,12 +273,17 @@ export class PromotionRole {
   private stays(
     node: NodeId, record: Assignment, answers: readonly SurveyAnswer[],
   ): boolean {
-    const { peers, settings } = this.member.context
+    const { member, member: { context: { peers, settings, ports } } } = this
     if (peers.isProvenDead(node)) return false
     if (!peers.isRegistered(node) && peers.heardLife(node)) return false
     const answer = answers.find((a) => a.node === node)
     const disk = answer?.disk ?? peers.diskOf(node)
     if (disk && !isInSync(record, node, disk)) return false
+    if (answer && comparePositions(answer.position, member.committed()) < 0) {
+      ports.logger.error({ space: member.space, node, position: answer.position },
+        `${node} is listed in sync, and lacks what is committed: it does not count`)
+      return false
+    }
     return answer !== undefined || peers.quietMs(node) < settings.grantMs / 2
   }
 

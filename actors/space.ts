@@ -288,7 +288,9 @@ export class SpaceActor {
       return
     }
     const vacancy = member.vacancy()
-    if (vacancy && !this.context.peers.isTilted && !member.unfit) {
+    const { unfit } = member
+    this.standsAside(vacancy && unfit)
+    if (vacancy && !this.context.peers.isTilted && !unfit) {
       if (!this.mayPromote(this)) return
       replica.reignEnded(`the reign of epoch ${epoch} is over: ${vacancy}`)
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
@@ -296,6 +298,15 @@ export class SpaceActor {
     }
     if (!vacancy && state === 'open') this.vacancySinceMs = null
     join()
+  }
+
+  /** There is no primary, and this member does not stand, for that reason. */
+  private standsAside(reason: string | null): void {
+    const blocked = reason && `does not stand: ${reason}`
+    if (this.member.blocked === null && blocked !== null) {
+      this.context.ports.logger.warn({ space: this.space }, blocked)
+    }
+    this.member.blocked = blocked
   }
 
   // ---------------------------------------------------------------- what the node tells

@@ -32,5 +32,6 @@ export function surveyAnswerOf(member: Member, serving: boolean): SurveyAnswer {
     serving,
     endedEpoch: member.endedEpoch,
     whole: member.unfit === null,
+    committed: member.committed(),
   }
 }

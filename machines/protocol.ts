@@ -174,6 +174,8 @@ export interface SurveyAnswer extends Life {
   readonly endedEpoch: number
   /** The journal is whole: no damaged record of this space. */
   readonly whole: boolean
+  /** Last position that it knows to be committed; the origin where it does not say. */
+  readonly committed: Position
 }
 
 /** `engram.v1.ack.<space>.<primary>`, as a request: a member asks for a session. */

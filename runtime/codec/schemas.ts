@@ -96,6 +96,8 @@ export const surveyAnswer: z.ZodType<SurveyAnswer> = z.object({
   serving: z.boolean(),
   endedEpoch: count,
   whole: z.boolean(),
+  // Nodes of before do not tell it.
+  committed: position.default({ epoch: 0, sequence: 0 }),
 })
 
 const join = z.object({

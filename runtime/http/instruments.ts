@@ -38,6 +38,8 @@ export const instruments: readonly Instrument[] = [
     + 'them and who brought them.', ['space', 'outcome', 'via']),
   counter('divergences',
     'Acks of a member whose digest differs from the primary\'s at the same sequence.', ['space']),
+  counter('entriesLost', 'Joins of members in sync that lack what they had acknowledged, or what '
+    + 'is committed.', ['space']),
   counter('gaps', 'Frames that did not follow on the log of this member, and were asked again.'),
   counter('rewinds', 'Streams sent again from an earlier sequence, by replica.', ['peer']),
   counter('peersSuspected', 'Peers that fell silent for three heartbeats.'),

@@ -29,6 +29,7 @@ const valid = {
   surveyAnswer: {
     incarnation: 4, connection: 2, node: 'n1', disk: 'd1', position: { epoch: 3, sequence: 42 },
     highestEpoch: 3, serving: true, endedEpoch: 0, whole: true,
+    committed: { epoch: 3, sequence: 38 },
   },
   ackMessage: {
     kind: 'ack', space: 'demo', node: 'n2', epoch: 3, session: 9, durableSequence: 42,
@@ -71,7 +72,9 @@ function refused(result: Decoded<object>, pattern: RegExp): void {
   if (!result.ok) assert.match(result.reason, pattern)
 }
 
-const untold = new Set(['joinAnswer.endedEpoch', 'heartbeat.registered'])
+const untold = new Set([
+  'joinAnswer.endedEpoch', 'heartbeat.registered', 'surveyAnswer.committed',
+])
 
 const x = suite('control codec')
 
