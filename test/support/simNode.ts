@@ -64,6 +64,10 @@ export class SimNode {
   lives = 0
   /** From the next start on. */
   allowsChaos = true
+  /** Another process that has the disk is seen, as it is by its socket; not over a network. */
+  seesOwner = true
+  /** The disk is another process's: it goes on when this one ends. */
+  private isTwin = false
 
   constructor(readonly id: string, private readonly cluster: SimCluster) {}
 
@@ -125,7 +129,7 @@ export class SimNode {
   /** kill -9: the connection is cut, no timer runs on, what was written is in the page cache. */
   kill(): void {
     this.end('kill')
-    this.disk.kill()
+    if (!this.isTwin) this.disk.kill()
   }
 
   /** The machine loses power: what was not synced is gone, wholly or (`next`) in part. */
@@ -141,6 +145,35 @@ export class SimNode {
 
   thaw(): void {
     this.life!.clock.thaw()
+  }
+
+  /** The directory as it is now, as a backup has it; a copied store is thrown away at a start. */
+  copyDirectory(): MemoryFileSystem {
+    return this.disk.clone()
+  }
+
+  restoreDirectory(copy: MemoryFileSystem): void {
+    this.disk = copy.clone()
+    this.loseGraphs()
+  }
+
+  /** As after a power cut; what it remembers of the records lies apart. */
+  loseGraphs(): void {
+    const { store } = this
+    this.store = new MemoryStore()
+    for (const [space, seen] of store.remembered()) void this.store.remember(space, seen)
+  }
+
+  /** Another process with this node's name and directory. `sees`: the first one's socket. */
+  twin(sees: boolean): SimNode {
+    const twin = new SimNode(this.id, this.cluster)
+    twin.disk = this.disk
+    twin.store = this.store
+    twin.seesOwner = sees
+    twin.isTwin = true
+    // Chance is another for each life of a name.
+    twin.lives = this.lives + 1000
+    return twin
   }
 
   /** Another disk in the same node. */
@@ -164,7 +197,7 @@ export class SimNode {
     this.exitCode = code
     this.cluster.observer?.exited?.(this, code, reason)
     this.end(`exit ${code}`)
-    this.disk.kill()
+    if (!this.isTwin) this.disk.kill()
   }
 
   private reached(port: PortName, operation: string, moment: 'before' | 'after'): void {
@@ -241,7 +274,8 @@ export class SimNode {
   private async own(clock: ProcessClock): Promise<DirectoryOwner> {
     const { disk } = this
     const owner = owners.get(disk)
-    if (owner && owner !== clock && !owner.isDead) throw new DirectoryOwnedError('/data', null)
+    const isOwned = owner && owner !== clock && !owner.isDead
+    if (this.seesOwner && isOwned) throw new DirectoryOwnedError('/data', null)
     owners.set(disk, clock)
     return {
       isConfirmed: true,

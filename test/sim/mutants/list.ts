@@ -6,13 +6,14 @@ import { bookMutants } from './bookMutants.js'
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
 import { leaseMutants } from './leaseMutants.js'
+import { directoryMutants } from './directoryMutants.js'
 import { lossMutants } from './lossMutants.js'
 import type { Mutant } from './mutant.js'
 import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
   ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants, ...lossMutants,
-  ...bookMutants,
+  ...bookMutants, ...directoryMutants,
 ]
 
 /** Throws when there is none of that name. */

@@ -1,6 +1,7 @@
 import { booksScenarios } from './books.js'
 import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
+import { directoryScenarios } from './directories.js'
 import { journalScenarios } from './journal.js'
 import { leaseScenarios } from './lease.js'
 import { lossScenarios } from './loss.js'
@@ -11,7 +12,7 @@ import { Transcript } from './transcript.js'
 
 export const scenarios: readonly Scenario[] = [
   ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
-  ...journalScenarios, ...lossScenarios, ...booksScenarios,
+  ...journalScenarios, ...lossScenarios, ...booksScenarios, ...directoryScenarios,
 ]
 
 /** Throws when there is none of that name. */
