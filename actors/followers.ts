@@ -1,6 +1,7 @@
 import {
   advanceCommit, certainlyInSync, commitSequence, isUnderReplicated, safeSequence, unionOf,
 } from '../machines/commit.js'
+import { assertCommitDurable } from '../machines/invariants.js'
 import { lagMonitorMachine } from '../machines/lagMonitor.js'
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
 import { commonPoint, endOf, origin } from '../machines/positions.js'
@@ -294,6 +295,7 @@ export class Followers {
     }
     const computed = commitSequence(log.durable.sequence, acks, this.union(), member.self)
     const commit = advanceCommit(log.commitSequence, computed)
+    assertCommitDurable(commit, log.durable.sequence)
     const safe = safeSequence(
       log.safeSequence, commit, this.certain().size, this.replicationFactor)
     if (commit === log.commitSequence && safe === log.safeSequence) return

@@ -29,7 +29,7 @@ export function contextOf(
   ports: NodePorts, settings: ActorSettings, self: NodeIdentityInput, identity: Identity,
   calls: NodeCalls,
 ): NodeContext {
-  const wire = new Wire(self.incarnation, ports.logger)
+  const wire = new Wire(self.incarnation, ports.logger, calls.fatal)
   const peers = new Peers({
     ports, settings, self, wire,
     onGrants: () => {

@@ -15,6 +15,9 @@ import {
   createSegment, SegmentNotCreatedError, SegmentReaders, SEGMENT_HEAD_BYTES, type NewSegment,
 } from './segment.js'
 
+/** Flushes between two looks at the length of the segment. */
+const LOOK_FLUSHES = 64
+
 /** Frames that lie closer than this are read together. */
 const READ_GAP_BYTES = 4096
 
@@ -92,6 +95,7 @@ export class FileJournal implements Journal {
       if (this.#end + bytes > this.segmentBytes && this.#end > SEGMENT_HEAD_BYTES) {
         await this.#roll()
       }
+      if (this.#flush % LOOK_FLUSHES === 0) await this.#checkLength()
       const start = this.#end
       await this.#append(parts)
       this.#apply(records, parts, start)
@@ -176,9 +180,18 @@ export class FileJournal implements Journal {
     this.#syncedFlush = flush
   }
 
+  /** The segment is as long as it was left: nobody else writes to it. */
+  async #checkLength(): Promise<void> {
+    const size = await this.#handle.size()
+    if (size === this.#end) return
+    throw this.#fail('another process has changed the journal', new Error(
+      `segment ${this.#segment} has ${size} bytes, and was left with ${this.#end}`))
+  }
+
   /** The old segment is durable before the new one exists: only the last one can end torn. */
   async #roll(): Promise<void> {
     if (this.#syncedFlush < this.#flush) await this.#datasync()
+    await this.#checkLength()
     const place = {
       journal: this.id, segment: this.#segment + 1, flush: this.#flush + 1,
       syncedFlush: this.#flush,
