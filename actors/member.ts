@@ -109,7 +109,8 @@ export class Member {
       keyRetention: () =>
         ({ ...defaultKeyRetention, ...this.record?.assignment.settings.keys }),
       onApplied: () => this.onApplied(),
-      onFailed: (error) => context.fatal(error),
+      // What is wrong with one log is no matter of the others.
+      onFailed: (error) => (isDamage(error) ? this.damaged(String(error)) : context.fatal(error)),
     })
   }
 
