@@ -1,6 +1,6 @@
 /**
- * The page, in a real Chromium, of a real `engram up --playground`. Needs Chromium; fails without,
- * unless ENGRAM_NO_BROWSER=1.
+ * The page, in a real Chromium, of a real `engram up --playground`. Needs Chromium; skipped
+ * without.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
