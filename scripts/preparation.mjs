@@ -44,7 +44,7 @@ export async function prepare({ packages, isYes, again }, host = here) {
   }
   if (steps.length > 1) {
     const parts = steps.map(({ name, seconds }) => `${name} ${seconds} s`).join(', ')
-    say(`to be done once, before the first start; about: ${parts}`)
+    say(`to be done first, this once; about: ${parts}`)
   }
   for (const [n, { name, work }] of steps.entries()) {
     await step(steps.length > 1 ? `${n + 1} of ${steps.length}: ${name}` : name, work)
@@ -109,12 +109,12 @@ function checkNode() {
 /** Those of the missing packages that are to be installed; asks first, so that nobody waits. */
 async function settle(lacking, { isYes, again }, host) {
   if (lacking.length === 0) return []
-  const names = lacking.join(' and ')
   const how = installation({ isYes }, host)
   if (how === 'yes' || (how === 'ask' && await agreesTo(lacking))) return lacking
   if (lacking.some(isNeeded)) {
-    give(`${names} not found, and ${how === 'ask' ? 'not installed' : 'cannot be installed here'}. `
-      + `By hand:\n  ${remedy(lacking, host)}\nThen again: ${again}`)
+    const fate = how === 'ask' ? 'not installed' : 'cannot be installed here'
+    give(`${described(lacking)} not found, and ${fate}. By hand:\n  ${remedy(lacking, host)}\n`
+      + `Then again: ${again}`)
   }
   say(`the tests of the page are skipped: ${whyNoChromium(host)}`)
   return []
@@ -124,10 +124,15 @@ function isNeeded(name) {
   return name !== 'chromium'
 }
 
+function described(names) {
+  return names.map((name) => (isNeeded(name) ? name : `${name} (for the tests of the page)`))
+    .join(' and ')
+}
+
 function agreesTo(names) {
   const commands = aptCommands(names).map((words) => `  ${words.join(' ')}\n`).join('')
   const it = names.length === 1 ? 'it' : 'them'
-  return agrees(`engram: ${names.join(' and ')} not found. Debian's package manager can install `
+  return agrees(`engram: ${described(names)} not found. Debian's package manager can install `
     + `${it}:\n${commands}Install ${it} now?`)
 }
 

@@ -95,7 +95,8 @@ export class FreshClone {
     const asked = {
       options: { packages, isYes: false, again: 'npm start' },
       host: {
-        uid: 0, platform: 'linux', chromium: this.chromium, env: { PATH: this.#bin, ...env }, ...host,
+        uid: 0, platform: 'linux', chromium: this.chromium,
+        env: { PATH: this.#bin, ...env }, ...host,
       },
     }
     return this.run(['drive.mjs'], { ASKED: JSON.stringify(asked), ...env }, typed)

@@ -7,7 +7,7 @@ import { cleanEnvironment, root } from '../support/environment.js'
 
 const test = suite('no browser')
 
-function run(env: Record<string, string>): { readonly code: number | null; readonly output: string } {
+function run(env: Record<string, string>): { code: number | null; output: string } {
   const file = join(root, 'dist', 'test', 'browser', 'forks.test.js')
   const { status, stdout, stderr } = spawnSync(process.execPath, [file],
     { env: cleanEnvironment(env), encoding: 'utf8', timeout: 60_000 })

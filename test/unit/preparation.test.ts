@@ -95,7 +95,7 @@ inClone('without a terminal all is installed, and each step is told', async (clo
   assert.is(clone.asked, 'npm ci --include=dev --no-audit --no-fund\napt-get update\n'
     + 'apt-get install -y --no-install-recommends nats-server chromium\n')
   assert.is(output.replaceAll(/\d+ s/g, '0 s'), [
-    'engram: to be done once, before the first start; about: dependencies (npm ci) 0 s, '
+    'engram: to be done first, this once; about: dependencies (npm ci) 0 s, '
       + 'nats-server and chromium (apt-get) 0 s, build (tsc, vite) 0 s',
     'engram: 1 of 3: dependencies (npm ci)',
     'engram: 1 of 3: dependencies (npm ci): done in 0 s',
@@ -112,16 +112,16 @@ inClone('without a terminal all is installed, and each step is told', async (clo
 inClone('what npm says is shown, and nothing else is tried', async (clone) => {
   const { code, output } = await clone.prepare([], {}, { NPM_FAULT: 'the lock file is not whole' })
   assert.is(code, 1)
-  assert.match(output, /dependencies \(npm ci\): failed after \d+ s\nthe lock file is not whole\n/)
+  assert.match(output, /npm ci\): failed after \d+ s\nthe lock file is not whole\n/)
   assert.is(clone.asked, 'npm ci --include=dev --no-audit --no-fund\n')
 })
 
 inClone('who is not root is told what to do, before anything is done', async (clone) => {
   const { code, output } = await clone.prepare(both, { uid: 1000 })
   assert.is(code, 1)
-  assert.is(output, 'engram: nats-server and chromium not found, and cannot be installed here. '
-    + 'By hand:\n  sudo apt-get update && sudo apt-get install -y --no-install-recommends '
-    + 'nats-server chromium\nThen again: npm start\n')
+  assert.is(output, 'engram: nats-server and chromium (for the tests of the page) not found, and '
+    + 'cannot be installed here. By hand:\n  sudo apt-get update && sudo apt-get install -y '
+    + '--no-install-recommends nats-server chromium\nThen again: npm start\n')
   assert.is(clone.asked, '')
 })
 
@@ -172,8 +172,8 @@ const question = 'engram: nats-server not found. Debian\'s package manager can i
 atTerminal('"no" ends it at once, with what to do by hand', async (clone) => {
   const { code, output } = await clone.prepare(['nats-server'], {}, {}, 'n\n')
   assert.is(code, 1)
-  assert.is(output.replace(/^n\n/, ''), `${question}engram: nats-server not found, and not installed. `
-    + `By hand:\n  ${byHand}\nThen again: npm start\n`)
+  assert.is(output.replace(/^n\n/, ''), `${question}engram: nats-server not found, and not `
+    + `installed. By hand:\n  ${byHand}\nThen again: npm start\n`)
   assert.is(clone.asked, '')
 })
 
