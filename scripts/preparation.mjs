@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
-  agrees, aptCommands, here, installation, missing, remedy, whyNoChromium,
+  agrees, aptCommands, here, installation, missing, remedy, sideEffects, whyNoChromium,
 } from './system.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -17,6 +17,8 @@ const pageFolder = 'runtime/page/web'
 const stampFile = join(root, 'dist', '.stamp')
 /** Of a command that is run; what it says at its end is what counts. */
 const outputCharsMax = 64 * 1024
+/** After the end of a command. */
+const lastWordsMs = 50
 const aptTimeoutMs = 600_000
 
 /**
@@ -89,10 +91,12 @@ function run(command, args, { env, timeout } = {}) {
     child.stdout.setEncoding('utf8').on('data', take)
     child.stderr.setEncoding('utf8').on('data', take)
     child.once('error', (error) => resolve(`${command}: ${error.message}`))
-    child.once('close', (code, signal) => {
+    // A service that was started may hold the pipes: not `close`, but what is in them is read.
+    child.once('exit', (code, signal) => setTimeout(() => {
+      for (const stream of [child.stdout, child.stderr]) stream.destroy()
       if (code === 0) resolve(null)
       else resolve(`${output.trimEnd()}\n${command} ended with ${signal ?? `exit code ${code}`}`)
-    })
+    }, lastWordsMs))
   })
 }
 
@@ -110,7 +114,7 @@ function checkNode() {
 async function settle(lacking, { isYes, again }, host) {
   if (lacking.length === 0) return []
   const how = installation({ isYes }, host)
-  if (how === 'yes' || (how === 'ask' && await agreesTo(lacking))) return lacking
+  if (how === 'yes' || (how === 'ask' && await agreesTo(lacking, host))) return lacking
   if (lacking.some(isNeeded)) {
     const fate = how === 'ask' ? 'not installed' : 'cannot be installed here'
     give(`${described(lacking)} not found, and ${fate}. By hand:\n  ${remedy(lacking, host)}\n`
@@ -129,11 +133,11 @@ function described(names) {
     .join(' and ')
 }
 
-function agreesTo(names) {
+function agreesTo(names, host) {
   const commands = aptCommands(names).map((words) => `  ${words.join(' ')}\n`).join('')
   const it = names.length === 1 ? 'it' : 'them'
   return agrees(`engram: ${described(names)} not found. Debian's package manager can install `
-    + `${it}:\n${commands}Install ${it} now?`)
+    + `${it}:\n${commands}${sideEffects(names, host)}Install ${it} now?`)
 }
 
 async function installPackages(names, host) {

@@ -1,6 +1,6 @@
 // What has to come from the system: nats-server, and for the tests of the page a Chromium. Used
 // before anything is installed: this file imports nothing but Node's own modules.
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 
@@ -15,13 +15,13 @@ export const here = {
   /** Beside PATH: Debian's users do not have /usr/sbin in it. */
   folders: ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin'],
   chromium: '/usr/bin/chromium',
+  hasSystemd: existsSync('/run/systemd/system'),
 }
 
 /** By the names of Debian's packages. */
 const requirements = {
   'nats-server': {
-    isThere: ({ env, ...host }) =>
-      Boolean(env.ENGRAM_NATS_SERVER) || hasCommand('nats-server', { env, ...host }),
+    isThere: (host) => Boolean(host.env.ENGRAM_NATS_SERVER) || hasCommand('nats-server', host),
     elsewhere: {
       darwin: 'brew install nats-server',
       win32: 'choco install nats-server',
@@ -54,6 +54,13 @@ export function aptCommands(names) {
     ['apt-get', 'update'],
     ['apt-get', 'install', '-y', '--no-install-recommends', ...names],
   ]
+}
+
+/** What else comes with the packages on this machine, as lines to show. */
+export function sideEffects(names, host = here) {
+  if (!host.hasSystemd || !names.includes('nats-server')) return ''
+  return 'It also starts a service on port 4222, which is not needed here; to end it:\n'
+    + '  systemctl disable --now nats-server\n'
 }
 
 /** What a person has to do to get `names`. */
@@ -102,9 +109,9 @@ export async function agrees(question) {
   return answer !== null && /^(y(es)?)?$/i.test(answer.trim())
 }
 
-function hasCommand(name, { env, folders }) {
+function hasCommand(name, { env, folders, platform }) {
   const path = (env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')
-  const file = here.platform === 'win32' ? `${name}.exe` : name
+  const file = platform === 'win32' ? `${name}.exe` : name
   return [...path, ...folders].some((folder) => isExecutable(join(folder, file)))
 }
 

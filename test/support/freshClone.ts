@@ -6,6 +6,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { removeTemporary, root, temporaryDirectory } from './environment.js'
+import { within } from './wait.js'
 
 /** As scripts/system.mjs has it. */
 export interface Host {
@@ -15,6 +16,7 @@ export interface Host {
   readonly isTerminal: boolean
   readonly folders: readonly string[]
   readonly chromium: string
+  readonly hasSystemd: boolean
 }
 
 export interface Ended {
@@ -56,6 +58,9 @@ for name; do case $name in
   install|-*) ;;
   *) printf '#!/bin/sh\\n' > "bin/$name"; chmod +x "bin/$name" ;;
 esac; done
+# A service, which holds the pipes for longer than a test waits.
+sleep 300 &
+echo $! >> services
 `
 
 export class FreshClone {
@@ -95,7 +100,7 @@ export class FreshClone {
     const asked = {
       options: { packages, isYes: false, again: 'npm start' },
       host: {
-        uid: 0, platform: 'linux', chromium: this.chromium,
+        uid: 0, platform: 'linux', chromium: this.chromium, hasSystemd: false,
         env: { PATH: this.#bin, ...env }, ...host,
       },
     }
@@ -121,13 +126,18 @@ export class FreshClone {
     }
     child.stdin.on('error', () => undefined)
     child.stdin.end(typed ?? '')
-    return new Promise((resolve, reject) => {
+    const ended = new Promise<Ended>((resolve, reject) => {
       child.once('error', reject)
       child.once('close', (code) => resolve({ code, output: output.replaceAll('\r\n', '\n') }))
     })
+    return within(20, args.join(' '), ended)
   }
 
+  /** The end of the services that the stand-in of apt-get started. */
   remove(): void {
+    const file = join(this.folder, 'services')
+    const pids = existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean) : []
+    for (const pid of pids) process.kill(Number(pid))
     removeTemporary(this.folder)
   }
 }

@@ -37,6 +37,7 @@ function inClone(
 
 const nowhere: Host = {
   env: {}, platform: 'linux', uid: 0, isTerminal: true, folders: [], chromium: '/nowhere/chromium',
+  hasSystemd: false,
 }
 const both = ['nats-server', 'chromium']
 const byHand = 'apt-get update && apt-get install -y --no-install-recommends nats-server'
@@ -189,6 +190,12 @@ atTerminal('Enter agrees, and the seconds are seen', async (clone) => {
   assert.match(output, question)
   assert.match(output, '\r\u001B[Kengram: 2 of 3: nats-server (apt-get): 0 s')
   assert.match(clone.asked, byHand.split(' && ')[1]!)
+})
+
+atTerminal('what comes with the package is said before', async (clone) => {
+  const { output } = await clone.prepare(['nats-server'], { hasSystemd: true }, {}, 'n\n')
+  assert.match(output, 'It also starts a service on port 4222, which is not needed here; to end '
+    + 'it:\n  systemctl disable --now nats-server\nInstall it now? [Y/n]')
 })
 
 atTerminal('"no" to a Chromium alone leaves its tests out', async (clone) => {
