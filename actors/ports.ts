@@ -102,6 +102,8 @@ export interface PublishOptions {
 export interface BusConnection {
   /** Id of the server this connection is on. */
   readonly serverId: string
+  /** Answers to requests of this connection come below it: `_INBOX_node`. */
+  readonly inboxPrefix: string
   readonly maxPayload: number
   readonly isClosed: boolean
   /** Resolves with the reason when the connection is gone, for whatever cause. Never rejects. */

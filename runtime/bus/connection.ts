@@ -1,4 +1,4 @@
-import { ErrorCode, Events, headers as natsHeaders } from 'nats'
+import { createInbox, ErrorCode, Events, headers as natsHeaders } from 'nats'
 import type { Msg, MsgHdrs, NatsConnection, NatsError } from 'nats'
 import {
   BusClosedError, NoRespondersError, RequestTimeoutError,
@@ -33,11 +33,12 @@ export class NatsBusConnection implements BusConnection {
   #unanswered = 0
 
   constructor(
-    nats: NatsConnection, inbox: string, logger: Logger,
+    nats: NatsConnection, readonly inboxPrefix: string, logger: Logger,
     liveness: { pingIntervalMs: number; maxPingOut: number },
   ) {
     this.#nats = nats
     this.#logger = logger
+    const inbox = createInbox(inboxPrefix)
     this.#inbox = `${inbox}.`
     this.serverId = nats.info?.server_id ?? ''
     this.#maxPayload = nats.info?.max_payload ?? 1_048_576

@@ -5,7 +5,7 @@
  * writes it in a microtask, so a burst costs one system call. `close()` discards what was not yet
  * written: nothing buffered goes out late.
  */
-import { connect as natsConnect, ErrorCode, nuid } from 'nats'
+import { connect as natsConnect, ErrorCode } from 'nats'
 import type { NatsError } from 'nats'
 import { BusConnectError } from '../../actors/ports.js'
 import type { Bus, BusConnection, Logger } from '../../actors/ports.js'
@@ -51,7 +51,7 @@ async function dial(
     if (fault) throw fault
   }
   const connection = await natsConnect(connectionOptions(options, server))
-  return new NatsBusConnection(connection, `${inboxPrefix(options)}.${nuid.next()}`, logger, {
+  return new NatsBusConnection(connection, inboxPrefix(options), logger, {
     pingIntervalMs: options.pingIntervalMs ?? natsDefaults.pingIntervalMs,
     maxPingOut: options.maxPingOut ?? natsDefaults.maxPingOut,
   })

@@ -111,6 +111,10 @@ class CountedConnection implements BusConnection {
     return this.inner.serverId
   }
 
+  get inboxPrefix(): string {
+    return this.inner.inboxPrefix
+  }
+
   get maxPayload(): number {
     return this.inner.maxPayload
   }

@@ -102,6 +102,18 @@ function contract(name: string, open: () => Promise<Setup>): void {
     assert.ok(first > 0 && second > 0, `${first} and ${second}`)
   })
 
+  x('answers come below the inbox prefix of the connection', async () => {
+    assert.is(a.inboxPrefix, '_INBOX_test')
+    const replies: string[] = []
+    b.subscribe('t.inbox', (message) => {
+      replies.push(message.reply ?? '')
+      b.publish(message.reply ?? '', bytes('yes'))
+    })
+    await b.flush()
+    assert.is(text(await a.request('t.inbox', bytes(''), { timeoutMs: 1000 })), 'yes')
+    assert.match(replies[0] ?? '', /^_INBOX_test\.[^.]+\.[^.]+$/)
+  })
+
   x('headers, reply, bytes and an empty payload arrive', async () => {
     const got: BusMessage[] = []
     b.subscribe('t.h', (message) => got.push(message))
@@ -282,7 +294,7 @@ function contract(name: string, open: () => Promise<Setup>): void {
 contract('memory', () => {
   const broker = new MemoryBroker()
   return Promise.resolve({
-    bus: broker.bus(),
+    bus: broker.bus('_INBOX_test'),
     crash: () => Promise.resolve(broker.stop()),
     end: () => Promise.resolve(),
   })
@@ -292,7 +304,7 @@ contract('nats-server', async () => {
   const fixture = new NatsFixture()
   const { url } = await fixture.start()
   return {
-    bus: natsBus({ servers: url, name: 'contract' }, logger),
+    bus: natsBus({ servers: url, name: 'contract', inboxPrefix: '_INBOX_test' }, logger),
     crash: async () => {
       fixture.server.kill('SIGKILL')
       await fixture.server.exited

@@ -70,8 +70,9 @@ export class MemoryBroker {
     this.maxPayload = options.maxPayload ?? 1_048_576
   }
 
-  bus(): Bus {
-    return { connect: () => Promise.resolve().then(() => this.#connect()) }
+  /** `inboxPrefix`: below it answers to requests of its connections come. */
+  bus(inboxPrefix = '_INBOX'): Bus {
+    return { connect: () => Promise.resolve().then(() => this.#connect(inboxPrefix)) }
   }
 
   get connections(): readonly BusConnection[] {
@@ -93,9 +94,9 @@ export class MemoryBroker {
     this.#running = true
   }
 
-  #connect(): MemoryConnection {
+  #connect(inboxPrefix: string): MemoryConnection {
     if (!this.#running) throw new BusConnectError('the memory broker is stopped', true)
-    const connection = new MemoryConnection(this, (this.#connectionCount += 1))
+    const connection = new MemoryConnection(this, inboxPrefix, (this.#connectionCount += 1))
     this.#connections.add(connection)
     return connection
   }
@@ -103,7 +104,7 @@ export class MemoryBroker {
   add(subscription: Subscription): void {
     const subject = subscription.tokens.join('.')
     this.#routes.clear()
-    if (isPattern(subscription.tokens) && !/^_INBOX\.[^.*>]+\.\*$/.test(subject)) {
+    if (isPattern(subscription.tokens) && !/^_INBOX[^.*>]*\.[^.*>]+\.\*$/.test(subject)) {
       this.#patterns.add(subscription)
       return
     }
@@ -238,11 +239,11 @@ export class MemoryConnection implements BusConnection {
   #lastToken = 0
   #isClosed = false
 
-  constructor(broker: MemoryBroker, number: number) {
+  constructor(broker: MemoryBroker, readonly inboxPrefix: string, number: number) {
     this.#broker = broker
     this.serverId = broker.serverId
     this.maxPayload = broker.maxPayload
-    this.#inbox = `_INBOX.memory${number}`
+    this.#inbox = `${inboxPrefix}.memory${number}`
     this.closed = new Promise((resolve) => { this.#resolveClosed = resolve })
     this.subscribe(`${this.#inbox}.*`, (message) => this.#answer(message))
   }
@@ -339,7 +340,7 @@ export function subjectMatches(pattern: readonly string[], subject: readonly str
 }
 
 function isInbox(subject: string): boolean {
-  return subject.startsWith('_INBOX.')
+  return subject.startsWith('_INBOX')
 }
 
 function isPattern(tokens: readonly string[]): boolean {

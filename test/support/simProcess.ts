@@ -219,6 +219,7 @@ export function processConnection(
   const closed = heard(clock, connection.closed)
   return {
     serverId: connection.serverId,
+    inboxPrefix: connection.inboxPrefix,
     maxPayload: connection.maxPayload,
     get isClosed() {
       return connection.isClosed

@@ -65,6 +65,7 @@ export class Wire {
     }
     return {
       serverId: 'S1',
+      inboxPrefix: '_INBOX',
       maxPayload,
       get isClosed() { return isClosed },
       closed,
