@@ -27,7 +27,7 @@ export interface NatsOptions {
   /** A file that holds an nkey seed, and nothing else. */
   readonly nkeySeedFile?: string
   readonly tls?: TlsOptions
-  /** Answers arrive below it; default `_INBOX`, for the user `node` of nats.conf `_INBOX_node`. */
+  /** Answers arrive below it. Default `_INBOX`; nodes, by their settings, have one of their own. */
   readonly inboxPrefix?: string
   /** Default 500. A hung server is noticed after 2 to 3 intervals (with `maxPingOut` 2). */
   readonly pingIntervalMs?: number
@@ -42,15 +42,15 @@ export const natsDefaults = {
   pingIntervalMs: 500,
   maxPingOut: 2,
   connectTimeoutMs: 2000,
+  inboxPrefix: '_INBOX',
 } as const
 
 export function serverList(options: NatsOptions): string[] {
   return options.servers.split(',').map((server) => server.trim()).filter(Boolean)
 }
 
-/** nats.conf gives nodes an inbox of their own, where clients cannot listen. */
 export function inboxPrefix(options: NatsOptions): string {
-  return options.inboxPrefix ?? (options.user === 'node' ? '_INBOX_node' : '_INBOX')
+  return options.inboxPrefix ?? natsDefaults.inboxPrefix
 }
 
 /**

@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { Command } from 'commander'
-import { InvalidArgumentError, Option } from 'commander'
+import { Help, InvalidArgumentError, Option } from 'commander'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
+import { defaultNatsUrl, nameCredentials, natsSettings } from '../natsSettings.js'
 import { loadSettings } from '../settings.js'
 import type { Role } from '../natsServer.js'
 import type { ConnectionFlags, Environment, Settings } from '../settings.js'
@@ -92,7 +93,8 @@ export class Context {
     if (flags.nats ?? flags.config ?? env['ENGRAM_NATS_URL'] ?? env['ENGRAM_CONFIG']) return flags
     const found = readUpRecord(join(this.io.cwd, defaultData))
     if (!found?.nats) return flags
-    const auth = found.auth && existsSync(found.auth) ? { natsAuth: found.auth } : {}
+    const isAuth = found.auth && existsSync(found.auth) && !nameCredentials(flags)
+    const auth = isAuth ? { natsAuth: found.auth! } : {}
     return { nats: found.nats, ...auth, ...flags }
   }
 }
@@ -102,15 +104,25 @@ export const defaultData = '.engram'
 
 /** The options of every command that talks to NATS. */
 export function connectionOptions(command: Command): Command {
-  return command
-    .option('--nats <url>',
-      'NATS server, or several with commas [ENGRAM_NATS_URL] '
-      + '(default: the running `engram up` here, else nats://127.0.0.1:4222)')
-    .option('--nats-creds <file>', 'NATS credentials file [ENGRAM_NATS_CREDS]')
-    .option('--nats-auth <file>',
-      'file of passwords, as `engram up --auth` makes [ENGRAM_NATS_AUTH]')
-    .option('--nats-ca <file>', 'CA certificate of the NATS server [ENGRAM_NATS_CA]')
-    .option('--config <file>', 'JSON file of options [ENGRAM_CONFIG]')
+  for (const [name, { flag, variable, doc }] of Object.entries(natsSettings)) {
+    if (flag === null) continue
+    const otherwise = name === 'servers'
+      ? ` (default: the running \`engram up\` here, else ${defaultNatsUrl})` : ''
+    command.addOption(new Option(flag, `${doc} [${variable}]${otherwise}`)
+      .helpGroup(connectionGroup))
+  }
+  return command.addOption(new Option('--config <file>', 'JSON file of options [ENGRAM_CONFIG]')
+    .helpGroup(connectionGroup))
+}
+
+const connectionGroup = 'Connection (password and token: ENGRAM_NATS_PASSWORD, ENGRAM_NATS_TOKEN):'
+
+/** What is a command's own comes first in its help. */
+export const connectionLast: Help['groupItems'] = (unsorted, visible, groupOf) => {
+  const groups = new Help().groupItems(unsorted, visible, groupOf)
+  const connection = groups.get(connectionGroup)
+  if (connection && groups.delete(connectionGroup)) groups.set(connectionGroup, connection)
+  return groups
 }
 
 export const jsonOption = (): Option =>

@@ -1,7 +1,7 @@
 /** The `engram` command: its groups, and how it ends. */
 import { Command, CommanderError } from 'commander'
 import { addChaos } from './chaos.js'
-import { Context, exit } from './context.js'
+import { connectionLast, Context, exit } from './context.js'
 import type { CliIo } from './context.js'
 import { endingOf } from './errors.js'
 import { addEvents } from './events.js'
@@ -31,7 +31,7 @@ export function buildProgram(context: Context): Command {
       writeErr: (text) => context.io.stderr.write(text),
     })
     .showSuggestionAfterError(true)
-    .configureHelp({ showGlobalOptions: false })
+    .configureHelp({ showGlobalOptions: false, groupItems: connectionLast })
     .addHelpText('after', `
 A first look:
   engram up                              a cluster of three nodes on this machine

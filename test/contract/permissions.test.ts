@@ -15,6 +15,7 @@ import {
   roles, startNatsServer,
 } from '../../runtime/natsServer.js'
 import type { Role } from '../../runtime/natsServer.js'
+import { nodeInboxPrefix } from '../../runtime/natsSettings.js'
 import { packageRoot, repositoryFile } from '../../runtime/paths.js'
 import { NatsFixture, rejection, within } from './natsFixture.js'
 
@@ -37,7 +38,8 @@ function busOf(role: Role, password = passwords[role]): Bus {
       (denied[role] ??= []).push(`${message} ${JSON.stringify(fields)}`)
     },
   }
-  return natsBus({ servers: fixture.server.url, user: role, password }, logger)
+  const inbox = role === 'node' ? { inboxPrefix: nodeInboxPrefix } : {}
+  return natsBus({ servers: fixture.server.url, user: role, password, ...inbox }, logger)
 }
 
 x.before(async () => {
