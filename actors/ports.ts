@@ -114,7 +114,7 @@ export interface BusConnection {
   subscribe(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription
-  /** Rejects with NoRespondersError, RequestTimeoutError or BusClosedError. */
+  /** Rejects with NoRespondersError, RequestTimeoutError, ForbiddenError or BusClosedError. */
   request(
     subject: string, data: Uint8Array,
     options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
@@ -155,6 +155,15 @@ export class RequestTimeoutError extends Error {
   constructor(subject: string, timeoutMs: number) {
     super(`no answer on ${subject} within ${timeoutMs} ms`)
     this.name = 'RequestTimeoutError'
+  }
+}
+
+/** The server dropped what was published: nobody got it, and nobody will. */
+export class ForbiddenError extends Error {
+  readonly code = 'FORBIDDEN'
+  constructor(readonly subject: string) {
+    super(`these NATS credentials may not publish to ${subject}`)
+    this.name = 'ForbiddenError'
   }
 }
 

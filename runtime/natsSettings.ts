@@ -58,7 +58,7 @@ export const natsSettings = {
   },
   tlsFirst: {
     flag: '--nats-tls-first', variable: 'ENGRAM_NATS_TLS_FIRST',
-    doc: 'TLS before the server\'s greeting (handshake_first, or TLS ended by a proxy)',
+    doc: 'TLS before the server\'s greeting, for one that has handshake_first',
   },
   inboxPrefix: {
     flag: '--nats-inbox-prefix <prefix>', variable: 'ENGRAM_NATS_INBOX_PREFIX',

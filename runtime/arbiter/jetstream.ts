@@ -23,7 +23,13 @@ export interface JetStreamArbiterOptions {
 }
 
 /** From nats-server's errors.json. */
-const apiError = { streamNotFound: 10059, messageNotFound: 10037, wrongLastSequence: 10071 }
+const apiError = {
+  streamNotFound: 10059, messageNotFound: 10037, wrongLastSequence: 10071,
+  disabled: 10076, disabledForAccount: 10039,
+}
+
+const enableIt = 'give the server `jetstream` in its configuration, as nats.conf has it, '
+  + 'and the account of this user, too'
 
 /** Records are a few hundred bytes; a bound keeps a mistake out of everybody's start. */
 const recordBytesMax = 256 * 1024
@@ -182,7 +188,7 @@ class JetStreamArbiter implements Arbiter {
       return parse(await this.connection.request(subject, bytes, { timeoutMs: this.timeoutMs }))
     } catch (error) {
       const what = error instanceof NoRespondersError
-        ? 'JetStream is not enabled on the NATS server' : textOf(error)
+        ? `JetStream is not enabled on the NATS server; ${enableIt}` : textOf(error)
       throw new ArbiterUnavailableError(`bucket ${this.bucket}: ${what}`, error)
     }
   }
@@ -191,7 +197,8 @@ class JetStreamArbiter implements Arbiter {
     if (!answer.error) return
     throw new ArbiterUnavailableError(
       answer.error.err_code === apiError.streamNotFound
-        ? `bucket ${this.bucket} does not exist` : `bucket ${this.bucket}: ${describe(answer)}`)
+        ? `bucket ${this.bucket} does not exist` : `bucket ${this.bucket}: ${describe(answer)}`
+          + (isDisabled(answer.error.err_code) ? `; ${enableIt}` : ''))
   }
 
   #subject(key: string): string {
@@ -227,6 +234,10 @@ class JetStreamArbiter implements Arbiter {
       deny_purge: true,
     }
   }
+}
+
+function isDisabled(code: number | undefined): boolean {
+  return code === apiError.disabled || code === apiError.disabledForAccount
 }
 
 /** @throws SyntaxError when a server answers with something else than a JSON object */

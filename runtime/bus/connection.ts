@@ -1,12 +1,17 @@
 import { createInbox, ErrorCode, Events, headers as natsHeaders } from 'nats'
 import type { Msg, MsgHdrs, NatsConnection, NatsError } from 'nats'
 import {
-  BusClosedError, NoRespondersError, RequestTimeoutError,
+  BusClosedError, ForbiddenError, NoRespondersError, RequestTimeoutError,
 } from '../../actors/ports.js'
 import type {
   BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
 } from '../../actors/ports.js'
 import { NatsBusMessage } from './message.js'
+
+interface Denial {
+  readonly operation: 'publish' | 'subscription'
+  readonly subject: string
+}
 
 interface PendingRequest {
   readonly subject: string
@@ -27,6 +32,7 @@ export class NatsBusConnection implements BusConnection {
   #maxPayload: number
   #lastToken = 0
   #isClosed = false
+  #isDeaf = false
   #reason: string | null = null
 
   readonly #pings: NodeJS.Timeout
@@ -56,6 +62,12 @@ export class NatsBusConnection implements BusConnection {
 
   get isClosed(): boolean {
     return this.#isClosed || this.#nats.isClosed()
+  }
+
+  /** Whether answers can arrive: false where this user may not listen below its prefix. */
+  async hears(): Promise<boolean> {
+    await this.flush()
+    return !this.#isDeaf
   }
 
   publish(subject: string, data: Uint8Array, options?: PublishOptions): void {
@@ -138,7 +150,7 @@ export class NatsBusConnection implements BusConnection {
 
   #answer(error: NatsError | null, message: Msg): void {
     if (error) {
-      this.#logger.error({ error: error.message }, 'this user may not subscribe to its inbox')
+      this.#isDeaf = true
       return
     }
     const token = message.subject.slice(this.#inbox.length)
@@ -181,8 +193,19 @@ export class NatsBusConnection implements BusConnection {
       this.#reason ??= `the server reports ${String(status.data)}`
       return
     }
-    // The server names the subject only here; a request to it ends by its timeout.
     this.#logger.error({ ...status.permissionContext }, 'NATS permission denied')
+    const { operation, subject } = (status.permissionContext ?? {}) as Partial<Denial>
+    if (operation === 'publish') this.#forbidden(subject ?? '')
+  }
+
+  /** What was denied is denied to all that wait for an answer from there. */
+  #forbidden(subject: string): void {
+    for (const [token, pending] of this.#pending) {
+      if (pending.subject !== subject) continue
+      this.#pending.delete(token)
+      clearTimeout(pending.timer)
+      pending.reject(new ForbiddenError(subject))
+    }
   }
 
   #ended(error: Error | null): string {

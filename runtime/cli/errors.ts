@@ -1,9 +1,11 @@
 /** Every error a command can end with, as a message and a remedy. */
 import { AdminError, ConnectError, EngramError, ReadError } from '../client/errors.js'
 import { WriteOutcomeUnknownError, WriteRefusedError } from '../client/errors.js'
+import { connectRemedy } from '../bus/faults.js'
 import { ConfigError } from '../config.js'
 import { HttpListenError } from '../http/server.js'
 import { TokenFileError } from '../http/token.js'
+import { shownName } from '../natsSettings.js'
 import { DataInUseError } from '../upRecord.js'
 import { CliError, exit } from './context.js'
 
@@ -33,7 +35,7 @@ export function endingOf(error: unknown): Ending {
 }
 
 function remedyOf(error: unknown): string | null {
-  if (error instanceof ConnectError) return connectRemedy(error)
+  if (error instanceof ConnectError) return remedyOfConnect(error)
   if (error instanceof WriteOutcomeUnknownError) {
     return `It may have taken effect. To find out, write again with --key ${error.key}: `
       + 'it takes effect at most once.'
@@ -47,13 +49,9 @@ function remedyOf(error: unknown): string | null {
   return codeRemedy((error as { code?: unknown }).code)
 }
 
-function connectRemedy(error: ConnectError): string {
-  if (/authori[sz]ation|authentication|permission/i.test(error.message)) {
-    return 'Name credentials: --nats-creds FILE, --nats-auth FILE, or ENGRAM_NATS_USER and '
-      + 'ENGRAM_NATS_PASSWORD.'
-  }
-  return 'Is a NATS server running there? Start a cluster with `engram up`, or name the server '
-    + 'with --nats URL or ENGRAM_NATS_URL.'
+function remedyOfConnect({ reason }: ConnectError): string {
+  const remedy = connectRemedy(reason, shownName)
+  return reason === 'UNREACHABLE' ? `${remedy}, or start a cluster: engram up` : remedy
 }
 
 const forbidden = 'Name credentials that may: --nats-creds FILE, --nats-auth FILE.'

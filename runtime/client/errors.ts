@@ -1,4 +1,6 @@
 /** What the client throws. Each carries a stable `code`, and whether trying again helps. */
+import { connectReasons } from '../bus/faults.js'
+import type { ConnectReason } from '../bus/faults.js'
 
 export class EngramError extends Error {
   constructor(
@@ -79,10 +81,15 @@ export class AdminError extends EngramError {
   }
 }
 
-/** No NATS server could be reached, or it refused the credentials. Code: CONNECT. */
+/**
+ * No NATS server could be reached or used. Code: CONNECT; `reason` tells which of the faults of
+ * `connectReasons` it was, and `remedy` what helps against it, in terms of `NatsOptions`.
+ */
 export class ConnectError extends EngramError {
-  constructor(message: string, cause?: unknown) {
-    super('CONNECT', message, true, cause)
+  constructor(
+    message: string, readonly reason: ConnectReason, readonly remedy: string, cause?: unknown,
+  ) {
+    super('CONNECT', message, connectReasons[reason].retryable, cause)
     this.name = 'ConnectError'
   }
 }
