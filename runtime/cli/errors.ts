@@ -1,4 +1,5 @@
 /** Every error a command can end with, as a message and a remedy. */
+import { DeniedError } from '../client/denials.js'
 import { AdminError, ConnectError, EngramError, ReadError } from '../client/errors.js'
 import { WriteOutcomeUnknownError, WriteRefusedError } from '../client/errors.js'
 import { connectRemedy } from '../bus/faults.js'
@@ -54,7 +55,14 @@ function remedyOfConnect({ reason }: ConnectError): string {
   return reason === 'UNREACHABLE' ? `${remedy}, or start a cluster: engram up` : remedy
 }
 
-const forbidden = 'Name credentials that may: --nats-creds FILE, --nats-auth FILE.'
+function forbidden({ cause }: EngramError): string {
+  return cause instanceof DeniedError && cause.operation === 'subscription'
+    ? 'Allow it in the permissions at the server, or name a prefix of inboxes that is allowed: '
+      + shownName('inboxPrefix')
+    : 'Allow it in the permissions at the server (nats.conf has those of the roles), or name '
+      + `credentials that may: ${shownName('authFile')}, ${shownName('credsFile')}, `
+      + shownName('nkeySeedFile')
+}
 
 function writeRemedy(error: WriteRefusedError): string | null {
   switch (error.code) {
@@ -66,7 +74,7 @@ function writeRemedy(error: WriteRefusedError): string | null {
       return 'Too few members are in sync for --ack committed: see engram status, bring a node '
         + 'back, or write with --ack durable.'
     case 'OVERLOADED': return 'Write with less in flight: --in-flight N.'
-    case 'FORBIDDEN': return forbidden
+    case 'FORBIDDEN': return forbidden(error)
     case 'READ_ONLY': return 'The disk of the primary is full: make room, it heals by itself.'
     default: return null
   }
@@ -80,7 +88,7 @@ function requestRemedy(error: ReadError | AdminError): string | null {
       return 'Start one with `engram up` or `engram node`, or name another server with --nats.'
     case 'NOT_PRIMARY': return 'Try again soon. Who reigns, or why nobody does: engram status'
     case 'UNKNOWN_SPACE': return 'See engram space list; make it with: engram space create NAME'
-    case 'FORBIDDEN': return forbidden
+    case 'FORBIDDEN': return forbidden(error)
     case 'STALE_READ': return 'Ask the primary (leave out --any), or allow more staleness.'
     default: return null
   }

@@ -6,6 +6,8 @@ import type { AckLevel, SpaceSettings } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
 import { asStatusReport, mergeStatus, statusOfAll } from '../status.js'
 import type { ClusterStatus, NodeStatusReport } from '../status.js'
+import { denialIn, onDenial } from './denials.js'
+import type { DeniedError } from './denials.js'
 import { AdminError } from './errors.js'
 
 export type AdminRequest =
@@ -99,14 +101,22 @@ const elsewhere: ReadonlySet<string> = new Set(['NOT_PRIMARY', 'NO_RESPONDERS', 
 export class Operator {
   constructor(readonly connection: NatsConnection, readonly inboxPrefix: string) {}
 
-  /** One report of each node that answers, by id. */
+  /** One report of each node that answers, by id. @throws AdminError when it may not be asked */
   async reports(): Promise<NodeStatusReport[]> {
     const found = new Map<string, NodeStatusReport>()
-    await gather(this.connection, createInbox(this.inboxPrefix), (data) => {
+    const inbox = createInbox(this.inboxPrefix)
+    let denied: DeniedError | null = null
+    const endDenials = onDenial(this.connection, (one) => {
+      if (one.subject === statusOfAll) denied = one
+    })
+    const unheard = await gather(this.connection, inbox, (data) => {
       const report = asStatusReport(parse(data))
       if (report) found.set(report.node.id, report)
       return allAnswered(found)
     })
+    endDenials()
+    denied ??= denialIn(unheard)
+    if (denied) throw new AdminError('FORBIDDEN', denied.message, false, denied)
     return [...found.values()]
   }
 
@@ -167,6 +177,8 @@ export class Operator {
         subjects.admin(node), Buffer.from(JSON.stringify(request)), { timeout: timeoutMs })
       return message.data
     } catch (error) {
+      const denied = denialIn(error)
+      if (denied) throw new AdminError('FORBIDDEN', denied.message, false, denied)
       const none = (error as { code?: string }).code === '503'
       throw none
         ? new AdminError('NO_RESPONDERS', `the node ${node} does not run`, true, error)
@@ -193,26 +205,29 @@ function allAnswered(found: ReadonlyMap<string, NodeStatusReport>): boolean {
   return found.size > 1
 }
 
-/** Asks all nodes for their status and hands over all answers, until told that it is enough. */
+/**
+ * Asks all nodes for their status and hands over all answers, until told that it is enough. Gives
+ * the error of who may not listen for them.
+ */
 async function gather(
   connection: NatsConnection, inbox: string, take: (data: Uint8Array) => boolean,
-): Promise<void> {
-  await new Promise<void>((resolve) => {
+): Promise<Error | null> {
+  return await new Promise((resolve) => {
     let quiet: NodeJS.Timeout | undefined
     const subscription = connection.subscribe(inbox, {
       callback: (error, message) => {
-        if (error || message.headers?.code === 503) return finish()
+        if (error || message.headers?.code === 503) return finish(error)
         clearTimeout(quiet)
         quiet = setTimeout(finish, quietMs)
         if (take(message.data)) finish()
       },
     })
     const limit = setTimeout(finish, gatherMs)
-    function finish(): void {
+    function finish(error: Error | null = null): void {
       clearTimeout(quiet)
       clearTimeout(limit)
       subscription.unsubscribe()
-      resolve()
+      resolve(error)
     }
     connection.publish(statusOfAll, new Uint8Array(), { reply: inbox })
   })

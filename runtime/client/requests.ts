@@ -5,6 +5,8 @@
  */
 import { createInbox } from 'nats'
 import type { Msg, MsgHdrs, NatsConnection, Subscription } from 'nats'
+import { denialIn, onDenial } from './denials.js'
+import type { DeniedError } from './denials.js'
 
 export type Answer =
   | { readonly kind: 'message'; readonly data: Uint8Array }
@@ -47,6 +49,7 @@ export interface CallEnd {
   /** Of any attempt that told one. */
   readonly sequence: number | undefined
   readonly attempts: number
+  /** Of `forbidden`: DeniedError. */
   readonly cause?: unknown
 }
 
@@ -102,6 +105,10 @@ export class Requests {
   readonly #flows = new Map<string, Flow>()
   readonly #held = new Set<string>()
   #closed = false
+  /** What the connection was closed by, if not by us. */
+  #closedBy: Error | undefined
+  #deaf: DeniedError | null = null
+  readonly #endDenials: () => void
 
   constructor(connection: NatsConnection, inboxPrefix: string, callsMax: number) {
     this.#connection = connection
@@ -109,9 +116,12 @@ export class Requests {
     this.#inbox = createInbox(inboxPrefix)
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
-        if (!error) this.#answered(message)
+        if (error) this.#deafened(denialIn(error))
+        else this.#answered(message)
       },
     })
+    this.#endDenials = onDenial(connection, (denied) => this.#denied(denied))
+    void connection.closed().then((error) => this.#disconnected(error ?? undefined))
     void this.#watch()
   }
 
@@ -122,7 +132,10 @@ export class Requests {
   /** Settles once the call is judged, aborted, or past its deadline. */
   call<T>(spec: CallSpec<T>): Promise<T> {
     if (this.#closed || this.#connection.isClosed()) {
-      return Promise.reject(spec.giveUp(neverSent('closed')))
+      return Promise.reject(spec.giveUp({ ...neverSent('closed'), cause: this.#closedBy }))
+    }
+    if (this.#deaf) {
+      return Promise.reject(spec.giveUp({ ...neverSent('forbidden'), cause: this.#deaf }))
     }
     if (this.#calls.size >= this.#callsMax) return Promise.reject(spec.giveUp(neverSent('full')))
     if (spec.signal?.aborted) {
@@ -175,13 +188,13 @@ export class Requests {
     this.#closed = true
     clearTimeout(this.#timer)
     this.#subscription.unsubscribe()
+    this.#endDenials()
     for (const call of this.#calls.values()) this.#end(call, 'closed')
   }
 
   async #watch(): Promise<void> {
     for await (const status of this.#connection.status()) {
       if (status.type === 'disconnect') this.#connected = false
-      if (status.type === 'error') this.#forbidden(status.permissionContext)
       if (status.type !== 'reconnect') continue
       this.#connected = true
       const now = performance.now()
@@ -190,13 +203,25 @@ export class Requests {
   }
 
   /** The server dropped what this user may not publish: nobody will ever answer it. */
-  #forbidden(context: { operation: string; subject: string } | undefined): void {
-    if (context?.operation !== 'publish') return
+  #denied(denied: DeniedError): void {
+    if (denied.operation !== 'publish') return
     for (const call of this.#calls.values()) {
-      if (call.spec.subject !== context.subject) continue
+      if (call.spec.subject !== denied.subject) continue
       call.waiting = false
-      this.#end(call, 'forbidden')
+      this.#end(call, 'forbidden', denied)
     }
+  }
+
+  /** No answer will ever be heard: this user may not listen below its prefix of inboxes. */
+  #deafened(denied: DeniedError | null): void {
+    this.#deaf = denied
+    if (denied) for (const call of this.#calls.values()) this.#end(call, 'forbidden', denied)
+  }
+
+  /** For good: the package dials again until it is closed, or refused twice. */
+  #disconnected(error: Error | undefined): void {
+    this.#closedBy = error
+    for (const call of this.#calls.values()) this.#end(call, 'closed', error)
   }
 
   #attempt(call: Call, now: number): void {

@@ -1,5 +1,6 @@
 /** What an answer means for a call: done, try again, or give up (DESIGN section 6). */
 import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import { textOf } from '../bus/faults.js'
 import { ReadError, WriteOutcomeUnknownError, WriteRefusedError } from './errors.js'
 import type { ReignWatch } from './reigns.js'
 import type { Answer, CallEnd, Failure, Verdict } from './requests.js'
@@ -120,10 +121,11 @@ function codeOf(end: CallEnd): string {
 function describe(end: CallEnd): string {
   switch (end.why) {
     case 'aborted': return 'aborted by the caller'
-    case 'closed': return 'the client is closed'
+    case 'closed': return end.cause === undefined ? 'the client is closed'
+      : `the NATS connection is closed for good: ${textOf(end.cause)}`
     case 'full': return 'too many calls in flight; await some, or raise inFlightMax'
     case 'unsendable': return 'cannot be sent'
-    case 'forbidden': return 'these NATS credentials may not do this'
+    case 'forbidden': return textOf(end.cause)
     case 'deadline': return `deadline passed: ${end.last?.message ?? 'not connected to NATS'}`
   }
 }
