@@ -2,6 +2,7 @@ import type { Announcement } from '../machines/protocol.js'
 import { spaceOf, subjects } from '../machines/subjects.js'
 import type { Admin } from './admin.js'
 import type { NodeContext } from './context.js'
+import { Lookup } from './lookup.js'
 import type { NodeActor } from './node.js'
 import type { BusMessage, BusSubscription } from './ports.js'
 
@@ -23,7 +24,12 @@ export function listenAs(
     [subjects.status('_all'), onStatus],
     [subjects.admin(name), (m) => void admin.onMessage(m)],
   ]
-  return handlers.map(([subject, handler]) => wire.subscribe(subject, handler))
+  const lookup = new Lookup(node.context!)
+  return [
+    ...handlers.map(([subject, handler]) => wire.subscribe(subject, handler)),
+    // Of all nodes any one answers.
+    wire.subscribe(subjects.lookup('*'), (m) => lookup.onMessage(m), { queue: 'lookup' }),
+  ]
 }
 
 /** Decodes what comes for a space, and hands it on. */

@@ -13,6 +13,8 @@ export const subjects = {
   heartbeat: (node: NodeId) => `${v1}.heartbeat.${node}`,
   ping: (node: NodeId) => `${v1}.ping.${node}`,
   pingRequest: (node: NodeId) => `${v1}.pingreq.${node}`,
+  /** Is there such a space? Any one node answers. */
+  lookup: (space: SpaceId) => `${v1}.lookup.${space}`,
   assignment: (space: SpaceId) => `${v1}.assignment.${space}`,
   alert: (space: SpaceId) => `${v1}.alert.${space}`,
   status: (node: NodeId) => `${v1}.status.${node}`,

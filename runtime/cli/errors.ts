@@ -64,6 +64,8 @@ function forbidden({ cause }: EngramError): string {
       + shownName('nkeySeedFile')
 }
 
+const unknownSpace = 'See engram space list; make it with: engram space create NAME'
+
 function writeRemedy(error: WriteRefusedError): string | null {
   switch (error.code) {
     case 'INVALID_OPERATION':
@@ -75,6 +77,7 @@ function writeRemedy(error: WriteRefusedError): string | null {
         + 'back, or write with --ack durable.'
     case 'OVERLOADED': return 'Write with less in flight: --in-flight N.'
     case 'FORBIDDEN': return forbidden(error)
+    case 'UNKNOWN_SPACE': return unknownSpace
     case 'READ_ONLY': return 'The disk of the primary is full: make room, it heals by itself.'
     default: return null
   }
@@ -87,7 +90,7 @@ function requestRemedy(error: ReadError | AdminError): string | null {
     case 'NO_NODES':
       return 'Start one with `engram up` or `engram node`, or name another server with --nats.'
     case 'NOT_PRIMARY': return 'Try again soon. Who reigns, or why nobody does: engram status'
-    case 'UNKNOWN_SPACE': return 'See engram space list; make it with: engram space create NAME'
+    case 'UNKNOWN_SPACE': return unknownSpace
     case 'FORBIDDEN': return forbidden(error)
     case 'STALE_READ': return 'Ask the primary (leave out --any), or allow more staleness.'
     default: return null

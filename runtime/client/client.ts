@@ -16,6 +16,7 @@ import { openConnection } from './connection.js'
 import { NotSafeError, ReadError } from './errors.js'
 import type { ResendRefused, Resent } from './guard.js'
 import { encodedHeaders } from './headers.js'
+import { SpaceLookup } from './lookup.js'
 import { Operator } from './operator.js'
 import type { AdminAnswer, AdminRequest, SpaceOrder } from './operator.js'
 import { Protection } from './protection.js'
@@ -102,6 +103,7 @@ export async function connect(options: ClientOptions): Promise<EngramClient> {
 export class EngramClient {
   readonly #requests: Requests
   readonly #reigns: ReignWatch
+  readonly #lookup: SpaceLookup
   readonly #operator: Operator
   readonly #protection: Protection | null
   readonly #resends: Requests
@@ -126,6 +128,10 @@ export class EngramClient {
       told: (space, epoch, history) => this.#protection?.told(space, epoch, history),
       opened: (space) => this.#requests.resend(space),
       renewed: (space) => this.#protection?.renewed(space),
+    })
+    this.#lookup = new SpaceLookup(connection, (space, askedAt) => {
+      this.#requests.endUnserved(space, askedAt)
+      this.#requests.endUnserved(readsOf(space), askedAt)
     })
     this.#operator = new Operator(connection, inbox)
     this.#protection = options.protect === false ? null : this.#protect()
@@ -185,9 +191,11 @@ export class EngramClient {
         if (verdict.kind === 'reject') end()
         return verdict
       },
+      onUnserved: (since) => this.#lookup.unserved(space, since),
       giveUp: (why) => {
         end()
-        return writeGivenUp(why, space, key, ack === options.ack ? '' : pastBound)
+        const more = ack === options.ack ? '' : pastBound
+        return writeGivenUp(why, space, key, { unserved: () => this.#lookup.why(space), more })
       },
     })
   }
@@ -206,10 +214,11 @@ export class EngramClient {
       [...readHeaders(options, this.#atLeast(space, options)), ...this.#contentType])
     return this.#requests.call<ReadAnswer>({
       subject: any ? subjects.readAny(space) : subjects.read(space),
-      data: this.#encode(query), headers: () => headers, group: `read ${space}`,
+      data: this.#encode(query), headers: () => headers, group: readsOf(space),
       deadlineMs: this.#deadline(options), signal: options.signal,
       judge: (answer) => judgeRead(answer, this.#decode, any ? null : this.#reigns, space),
-      giveUp: (end) => readGivenUp(end, space),
+      onUnserved: (since) => this.#lookup.unserved(space, since),
+      giveUp: (end) => readGivenUp(end, space, { unserved: () => this.#lookup.why(space) }),
     }) as Promise<ReadResult<Q>>
   }
 
@@ -318,6 +327,9 @@ export class EngramClient {
       ? unpack(data)
       : JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString('utf8'))
 }
+
+/** Group of the reads of a space; that of its writes bears its name. */
+const readsOf = (space: string): string => `read ${space}`
 
 function isAnswer(value: unknown): value is WriteAnswer | ReadAnswer | ErrorAnswer {
   return typeof value === 'object' && value !== null && 'ok' in value

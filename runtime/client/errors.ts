@@ -18,8 +18,8 @@ export class EngramError extends Error {
 
 /**
  * The write did not take effect and never will. Codes: those of the server that say `notTaken`,
- * ABORTED and DEADLINE (before anything was sent), OVERLOADED (also: too many in flight here),
- * FORBIDDEN (these NATS credentials may not write).
+ * UNKNOWN_SPACE (there is none, say the nodes), ABORTED and DEADLINE (before anything was sent),
+ * OVERLOADED (also: too many in flight here), FORBIDDEN (these NATS credentials may not write).
  */
 export class WriteRefusedError extends EngramError {
   readonly outcome = 'notTaken'
@@ -65,7 +65,7 @@ export class NotSafeError extends EngramError {
   }
 }
 
-/** A read without a result. Codes: those of the server, NO_RESPONDERS, TIMEOUT, FORBIDDEN … */
+/** A read without a result. Codes: those of the server, UNKNOWN_SPACE, NO_RESPONDERS, TIMEOUT … */
 export class ReadError extends EngramError {
   constructor(code: string, message: string, retryable: boolean, cause?: unknown) {
     super(code, message, retryable, cause)

@@ -9,6 +9,7 @@ import type { ClusterStatus, NodeStatusReport } from '../status.js'
 import { denialIn, onDenial } from './denials.js'
 import type { DeniedError } from './denials.js'
 import { AdminError } from './errors.js'
+import { lookUpSpace } from './lookup.js'
 
 export type AdminRequest =
   | {
@@ -166,7 +167,12 @@ export class Operator {
     if (nodes.length === 0) {
       throw new AdminError('NO_NODES', 'no Engram node answers on this NATS server', true)
     }
-    if (!found) throw new AdminError('UNKNOWN_SPACE', `no node knows the space ${space}`, false)
+    if (!found) {
+      // Those who answer tell of what they hold only.
+      const isThere = await lookUpSpace(this.connection, space) === 'there'
+      throw isThere ? new AdminError('NOT_PRIMARY', `no member of ${space} answers`, true)
+        : new AdminError('UNKNOWN_SPACE', `no node knows the space ${space}`, false)
+    }
     throw new AdminError('NOT_PRIMARY',
       `${space} has no primary that answers${found.blocked ? `: ${found.blocked}` : ''}`, true)
   }

@@ -37,12 +37,14 @@ export interface CallSpec<T> {
   readonly deadlineMs: number
   readonly signal?: AbortSignal | undefined
   readonly judge: (answer: Answer) => Verdict<T>
+  /** NATS says that nobody takes it. `since`: when the call was made. */
+  readonly onUnserved?: ((since: number) => void) | undefined
   /** Makes the error when the call ends without a result. */
   readonly giveUp: (end: CallEnd) => Error
 }
 
 export interface CallEnd {
-  readonly why: 'deadline' | 'aborted' | 'closed' | 'full' | 'unsendable' | 'forbidden'
+  readonly why: 'deadline' | 'aborted' | 'closed' | 'full' | 'unsendable' | 'forbidden' | 'absent'
   readonly last: Failure | null
   /** Some attempt may have taken effect. */
   readonly maybeTaken: boolean
@@ -65,6 +67,7 @@ interface Call {
   readonly id: number
   readonly flow: Flow
   readonly spec: CallSpec<unknown>
+  readonly since: number
   readonly deadlineAt: number
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
@@ -78,6 +81,8 @@ interface Call {
   dueAt: number
   last: Failure | null
   maybeTaken: boolean
+  /** Nobody was there to take any attempt so far. */
+  isUnserved: boolean
   sequence: number | undefined
 }
 
@@ -147,11 +152,11 @@ export class Requests {
       const { signal } = spec
       const call: Call = {
         id, flow: this.#flow(spec.group), spec: spec as CallSpec<unknown>,
-        deadlineAt: now + spec.deadlineMs,
+        since: now, deadlineAt: now + spec.deadlineMs,
         resolve: resolve as (value: unknown) => void, reject,
         onAbort: signal && (() => this.#end(call, 'aborted', signal.reason)),
         attempts: 0, waiting: false, sentAt: now, dueAt: now, last: null, maybeTaken: false,
-        sequence: undefined,
+        isUnserved: true, sequence: undefined,
       }
       if (signal && call.onAbort) signal.addEventListener('abort', call.onAbort, { once: true })
       this.#calls.set(id, call)
@@ -170,6 +175,18 @@ export class Requests {
   abandon(group: string): void {
     for (const call of this.#calls.values()) {
       if (call.spec.group === group) this.#end(call, 'aborted')
+    }
+  }
+
+  /**
+   * Ends those calls of the group that were made before `askedAt`, when it turned out that there
+   * is nothing that could take them: not one whose last attempt is out, or an earlier one of which
+   * may have been taken.
+   */
+  endUnserved(group: string, askedAt: number): void {
+    for (const call of this.#calls.values()) {
+      if (call.spec.group !== group || call.since > askedAt) continue
+      if (!call.waiting && call.isUnserved) this.#end(call, 'absent')
     }
   }
 
@@ -259,6 +276,7 @@ export class Requests {
       none ? { kind: 'noResponders' } : { kind: 'message', data: message.data })
     if (verdict.kind === 'retry') {
       this.#failed(call, verdict.failure)
+      if (none) call.spec.onUnserved?.(call.since)
       return
     }
     this.#forget(call)
@@ -279,6 +297,7 @@ export class Requests {
     call.last = failure
     call.sequence = failure.sequence ?? call.sequence
     if (!failure.notTaken) call.maybeTaken = true
+    if (failure.code !== 'NO_RESPONDERS') call.isUnserved = false
   }
 
   #arm(): void {

@@ -140,6 +140,39 @@ test('who may not listen where its answers would arrive is told at once', async 
   assert.is(second.code, 'FORBIDDEN')
 })
 
+test('every role may ask whether there is a space; where it may not, that is said', async () => {
+  const hello = { type: 'StoreNode', node: { id: 'n1' } } as const
+  const query = { type: 'GetNode', nodeId: 'n1' } as const
+  const runs = (deadlineMs: number): [Role, (client: EngramClient) => Promise<unknown>][] => [
+    ['writer', (client) => client.write('nowhere', hello, { deadlineMs })],
+    ['reader', (client) => client.read('nowhere', query, { deadlineMs })],
+    ['operator', (client) => client.read('nowhere', query, { deadlineMs })],
+  ]
+  const unknown = { ok: false, code: 'UNKNOWN_SPACE', message: '', outcome: 'notTaken' }
+  nodes.subscribe('engram.v1.lookup.*', {
+    callback: (_, message) => { message.respond(Buffer.from(JSON.stringify(unknown))) },
+  })
+  await nodes.flush()
+  for (const [role, run] of runs(60_000)) {
+    assert.is((await failureOf(roleOf(role), run)).code, 'UNKNOWN_SPACE', role)
+  }
+  const older = new NatsFixture()
+  await older.start({
+    config: natsServerConfig({ auth: true, storeDir: older.directory })
+      .replaceAll(/"engram\.v1\.lookup\.\*",?/g, '"none",'),
+    env: Object.fromEntries(roles.map((role) => [passwordVariable(role), `of ${role}`])),
+  })
+  try {
+    for (const [role, run] of runs(300)) {
+      const error = await failureOf({ ...roleOf(role), servers: older.server.url }, run)
+      assert.is(error.code, 'NO_RESPONDERS')
+      assert.match(error.message, 'may not ask which (engram.v1.lookup.nowhere)')
+    }
+  } finally {
+    await older.stop()
+  }
+})
+
 test('a client that is refused for good says why it does nothing any more', async () => {
   const changing = new NatsFixture()
   const users = (name: string): string => 'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'

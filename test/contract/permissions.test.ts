@@ -81,6 +81,7 @@ const publishing: Record<string, readonly Role[]> = {
   'engram.v1.write.demo': ['node', 'writer'],
   'engram.v1.read.demo': ['node', 'reader', 'operator'],
   'engram.v1.read.demo.any': ['node', 'reader', 'operator'],
+  'engram.v1.lookup.demo': ['node', 'writer', 'reader', 'operator'],
   'engram.v1.wal.demo.n1': ['node'],
   'engram.v1.ack.demo.n1': ['node'],
   'engram.v1.heartbeat.n1': ['node'],
