@@ -100,6 +100,7 @@ function requestRemedy(error: ReadError | AdminError): string | null {
 function codeRemedy(code: unknown): string | null {
   switch (code) {
     case 'ENOENT': return 'Check the path.'
+    case 'EISDIR': return 'Name a file.'
     case 'EACCES': return 'Check the permissions of the path.'
     default: return null
   }

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -10,6 +11,7 @@ import { runCli } from '../../runtime/cli/program.js'
 import { startNatsServer } from '../../runtime/natsServer.js'
 import type { NatsServer } from '../../runtime/natsServer.js'
 import { DataInUseError, readUpRecord, releaseData, takeData } from '../../runtime/upRecord.js'
+import { cliFile } from '../support/environment.js'
 import { Responder } from '../support/responder.js'
 
 const cli = suite('cli')
@@ -41,7 +43,8 @@ interface Ran {
 
 /** Runs a command line against the test's NATS server, unless the environment is given. */
 async function engram(
-  args: readonly string[], given: { env?: Record<string, string>; stdin?: string } = {},
+  args: readonly string[],
+  given: { env?: Record<string, string>; stdin?: string | Buffer } = {},
 ): Promise<Ran> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const [out, err]: [string[], string[]] = [[], []]
@@ -130,6 +133,59 @@ cli('a line that fails is named, and ends the command with 1', async () => {
   assert.is(kept.code, 1)
   assert.is(primary.sequence, before + 2)
   assert.equal((JSON.parse(kept.out) as { refused: number }).refused, 1)
+})
+
+const sent = (index: number) =>
+  (primary.received[index]!.body as { node: { content?: string } }).node
+
+cli('lines end at LF and nowhere else; a byte order mark and CR are no part of them', async () => {
+  const content = 'one\u2028two\u2029three\u0085four\u000bfive'
+  const odd = JSON.stringify({ type: 'StoreNode', node: { id: 'a', content } })
+  const path = join(cwd, 'odd.ndjson')
+  writeFileSync(path, `\ufeff${odd}\r\n\n${odd}\r\n\ufeff${odd}`)
+  for (const [args, stdin] of [[['--file', path], ''], [['-'], readFileSync(path)]] as const) {
+    primary.received.length = 0
+    const { code, out, err } = await engram(['write', 'demo', ...args, '--json'], { stdin })
+    assert.is(code, 0, err)
+    const { lines, written } = JSON.parse(out) as { lines: number; written: number }
+    assert.equal([lines, written], [4, 3])
+    for (const index of [0, 1, 2]) assert.is(sent(index).content, content)
+  }
+})
+
+cli('what would not be stored as the file has it is refused, with its line', async () => {
+  const part = (text: string) => Buffer.from(text)
+  const bad: [line: Buffer, says: RegExp][] = [
+    [Buffer.concat([part('{"type":"StoreNode","node":{"id":"u","content":"'),
+      Buffer.from([0xc3, 0x28, 0xff]), part('"}}')]), /line 2: not UTF-8 from byte 49 on/],
+    [Buffer.concat([part(hello), Buffer.from([0xe2, 0x82])]), /line 2: not UTF-8/],
+    [part('{"type":"StoreNode","node":{"id":"n","metadata":{"at":9007199254740993}}}'),
+      /line 2: node\.metadata\.at must not be an integer beyond 2\^53/],
+    [part(`{"type":"StoreNode","node":{"id":"n","content":"${'x'.repeat(1024 * 1024)}"}}`),
+      /line 2: longer than 1048576 bytes/],
+  ]
+  for (const [line, says] of bad) {
+    primary.received.length = 0
+    const stdin = Buffer.concat([part(`${hello}\n`), line, part(`\n${hello}\n`)])
+    const { code, err } = await engram(['write', 'demo', '-', '--keep-going'], { stdin })
+    assert.is(code, 1)
+    assert.match(err, says)
+    assert.is(primary.received.length, 2)
+  }
+  const one = await engram(['write', 'demo', bad[2]![0].toString()])
+  assert.is(one.code, 2)
+  assert.match(one.err, 'node.metadata.at must not be an integer')
+})
+
+cli('an argument that is not UTF-8 is refused where that can be told', () => {
+  if (process.platform !== 'linux') return
+  // A shell hands bytes on; Node's spawn would write them as UTF-8.
+  const argument = '{"type":"StoreNode","node":{"id":"n","content":"\\303\\050"}}'
+  const { status, stderr } = spawnSync('sh', ['-c',
+    `exec "$0" "$1" write demo "$(printf '${argument}')"`, process.execPath, cliFile],
+  { encoding: 'utf8' })
+  assert.is(status, 2, stderr)
+  assert.match(stderr, 'the argument is not UTF-8')
 })
 
 cli('read gets, and exits 1 for what is not there', async () => {
