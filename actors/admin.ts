@@ -7,7 +7,9 @@ import { AdminRefusal } from './order.js'
 import type { Answer, Order } from './order.js'
 import type { BusMessage } from './ports.js'
 import type { PrimaryRole } from './primary.js'
-import { isSameSettings, showSettings, spaceSettingsOf } from './spaceSettings.js'
+import {
+  existsOtherwise, isSameSettings, showSettings, spaceSettingsOf,
+} from './spaceSettings.js'
 
 const patienceMs = 8000
 
@@ -326,5 +328,5 @@ function sameSettings(known: Assignment, asked: SpaceSettings): Answer {
     return { ok: true, created: false, epoch: known.epoch, primary: known.primary?.node ?? null }
   }
   throw new AdminRefusal('INVALID_OPERATION',
-    `the space ${known.space} exists with other settings: ${showSettings(known.settings)}`)
+    `${existsOtherwise(known.space)}: ${showSettings(known.settings)}`)
 }

@@ -7,6 +7,7 @@ import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { existsOtherwise } from '../../actors/spaceSettings.js'
 import { runCli } from '../../runtime/cli/program.js'
 import { startNatsServer } from '../../runtime/natsServer.js'
 import type { NatsServer } from '../../runtime/natsServer.js'
@@ -229,6 +230,19 @@ cli('administration: requests as sent, errors with a remedy', async () => {
   const drained = await engram(['drain', 'n7'])
   assert.is(drained.code, 1)
   assert.match(drained.err, 'n7 does not run')
+})
+
+cli('a space that exists with other settings: the order that changes them', async () => {
+  primary.onAdmin = () => ({
+    ok: false, code: 'INVALID_OPERATION', retryable: false,
+    message: `${existsOtherwise('demo')}: replicas 2, ack durable, minInSync 2`,
+  })
+  const { code, err } = await engram(['space', 'create', 'demo', '--replicas', '1', '--ack',
+    'committed', '--max-loss-entries', '10', '--when-under-replicated', 'wait'])
+  assert.is(code, 1)
+  assert.match(err, 'exists with other settings: replicas 2, ack durable')
+  assert.match(err, 'but for the replicas: engram space set demo --ack committed '
+    + '--max-loss-entries 10 --when-under-replicated wait --min-in-sync 2')
 })
 
 cli('without a server the remedy says how to get one', async () => {
