@@ -150,6 +150,15 @@ export function whole(min: number, max: number): (text: string) => number {
   }
 }
 
+/** An option that takes a duration; help shows its default with the unit. */
+export function durationOption(flags: string, text: string, defaultMs?: number): Option {
+  const option = new Option(flags, text).argParser(duration)
+  if (defaultMs === undefined) return option
+  const shown = defaultMs % 60_000 === 0 ? `${defaultMs / 60_000}m`
+    : defaultMs % 1000 === 0 ? `${defaultMs / 1000}s` : `${defaultMs}ms`
+  return option.default(defaultMs, shown)
+}
+
 /** Parser of a duration: 250, 250ms, 5s, 2m. Milliseconds. */
 export function duration(text: string): number {
   const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m)?$/.exec(text)

@@ -6,7 +6,7 @@ import type { LogEntry, MemoryEdge, MemoryNode, Operation } from '../../machines
 import type { EngramClient } from '../client/client.js'
 import { AdminError } from '../client/errors.js'
 import type { ConnectionFlags } from '../settings.js'
-import { CliError, connectionOptions, duration, jsonOption, usage, whole } from './context.js'
+import { CliError, connectionOptions, durationOption, jsonOption, usage, whole } from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceName } from './space.js'
 import { table } from './text.js'
@@ -31,7 +31,7 @@ export function addQuarantine(program: Command, context: Context): void {
     .description('Lists the writes in quarantine by where they were logged first.')
     .option('--after <id>', 'go on after this one', '')
     .option('--limit <n>', 'at most', whole(1, 100_000), pageMax)
-    .option('--deadline <duration>', 'for each page', duration, 10_000)
+    .addOption(durationOption('--deadline <duration>', 'for each page', 10_000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -45,7 +45,7 @@ Examples:
     .summary('show one write, and what won against it')
     .description('Prints JSON: the write (item), the one that won (won), and what stands there '
       + 'now (present).')
-    .option('--deadline <duration>', 'for each question', duration, 10_000)
+    .addOption(durationOption('--deadline <duration>', 'for each question', 10_000))
     .addOption(jsonOption())
     .action(context.act((space: string, id: string, flags: QuarantineFlags) =>
       show(context, space, id, flags)))

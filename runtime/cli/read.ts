@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import type { EdgeDirection, HistoryValue, Query, ReadAnswer } from '../../actors/ports.js'
 import type { LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
 import type { ConnectionFlags } from '../settings.js'
-import { connectionOptions, duration, exit, jsonOption, usage, whole } from './context.js'
+import { connectionOptions, durationOption, exit, jsonOption, usage, whole } from './context.js'
 import type { Action, Context } from './context.js'
 import { checkSpaceName } from './space.js'
 import { table } from './text.js'
@@ -33,13 +33,14 @@ export function addRead(program: Command, context: Context): void {
     .option('--committed', 'committed state only, from the primary')
     .option('--min-sequence <n>', 'with --any: not older than this',
       whole(0, Number.MAX_SAFE_INTEGER))
-    .option('--max-staleness <duration>', 'with --any: not further behind than this', duration)
+    .addOption(durationOption('--max-staleness <duration>',
+      'with --any: not further behind than this'))
     .addOption(new Option('--direction <d>', 'of edges').choices(['out', 'in', 'both'])
       .default('out'))
     .option('--after <id>', 'list: nodes after this id', '')
     .option('--from <n>', 'entries: from this sequence on', whole(1, Number.MAX_SAFE_INTEGER), 1)
     .option('--limit <n>', 'list, entries: at most', whole(1, 1000), 100)
-    .option('--deadline <duration>', 'all attempts together', duration, 10_000)
+    .addOption(durationOption('--deadline <duration>', 'all attempts together', 10_000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:

@@ -25,7 +25,8 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Returns when a signal came or the reader of stdout has gone; the terminal is as before. */
 export async function watchStatus(
-  context: Context, client: EngramClient, options: WatchOptions,
+  context: Context, client: EngramClient, choose: (status: ClusterStatus) => ClusterStatus,
+  options: WatchOptions,
 ): Promise<void> {
   const out = context.io.stdout as WriteStream
   const stopped = new AbortController()
@@ -34,17 +35,17 @@ export async function watchStatus(
   // The reader of the pipe has gone: head, or jq that failed.
   out.on('error', stop)
   const display = displayOf(context, client, options)
+  let before: ClusterStatus | null = null
   const alerts = client.connection.subscribe('engram.v1.alert.*', {
     // Without permission for it there are no alerts, and the rest works.
     callback: (error, message) => {
       const event = error ? null : alertEvent(message.subject, message.data, Date.now())
-      if (event) display.event(event)
+      if (event && isShown(event, before)) display.event(event)
     },
   })
   try {
-    let before: ClusterStatus | null = null
     while (!stopped.signal.aborted) {
-      const status = await client.status()
+      const status = choose(await client.status())
       const atMs = Date.now()
       if (before && status.nodes.length > 0) {
         for (const event of changesBetween(before, status, atMs)) display.event(event)
@@ -58,6 +59,11 @@ export async function watchStatus(
     alerts.unsubscribe()
     for (const signal of signals) process.removeListener(signal, stop)
   }
+}
+
+/** An alert is of a space. */
+function isShown({ subject }: WatchEvent, picture: ClusterStatus | null): boolean {
+  return picture === null || picture.spaces.some(({ id }) => id === subject)
 }
 
 function displayOf(context: Context, client: EngramClient, options: WatchOptions): Display {

@@ -12,7 +12,7 @@ import type { EngramClient } from '../client/client.js'
 import { EngramError, WriteOutcomeUnknownError } from '../client/errors.js'
 import type { ConnectionFlags } from '../settings.js'
 import {
-  CliError, connectionOptions, duration, exit, jsonOption, usage, whole,
+  CliError, connectionOptions, durationOption, exit, jsonOption, usage, whole,
 } from './context.js'
 import type { Action, Context } from './context.js'
 import { linesOf } from './lines.js'
@@ -41,7 +41,8 @@ export function addWrite(program: Command, context: Context): void {
     .addOption(ackOption('level of the answer (default: that of the space)'))
     .option('--key <key>', 'idempotency key; of a file: KEY-1, KEY-2 … by line, so that a file '
       + 'that broke off can be written again')
-    .option('--deadline <duration>', 'of each write, all attempts together', duration, 10_000)
+    .addOption(durationOption('--deadline <duration>',
+      'of each write, all attempts together', 10_000))
     .option('--in-flight <n>', 'lines waiting for an answer; 1 keeps their order for certain',
       whole(1, 65_536), 256)
     .option('--keep-going', 'go on after a line that fails')

@@ -219,6 +219,49 @@ cli('status has the fields of the contract, and a table for people', async () =>
   assert.match(shown.out, /n2 +dead/)
 })
 
+cli('status of chosen spaces and of one node, as text and as JSON', async () => {
+  const second = new Responder(nats, 'second', 'n3').start()
+  await nats.flush()
+  try {
+    const shown = async (...args: string[]) => {
+      const { spaces, nodes } = JSON.parse((await engram(['status', '--json', ...args])).out) as
+        { spaces: { id: string }[]; nodes: { id: string }[] }
+      return [spaces.map(({ id }) => id).join(' '), nodes.map(({ id }) => id).join(' ')]
+    }
+    assert.equal(await shown(), ['demo second', 'n1 n2 n3'])
+    assert.equal(await shown('demo'), ['demo', 'n1 n2 n3'])
+    assert.equal(await shown('second', 'demo'), ['demo second', 'n1 n2 n3'])
+    assert.equal(await shown('--node', 'n1'), ['demo', 'n1'])
+    assert.equal(await shown('demo', '--node', 'n3'), ['', 'n3'])
+    const text = (await engram(['status', 'second'])).out
+    assert.match(text, 'SPACE second')
+    assert.not.match(text, 'SPACE demo')
+    for (const line of text.split('\n')) assert.ok([...line].length <= 80, line)
+    assert.match((await engram(['status', '--wide'])).out, 'DIGEST')
+  } finally {
+    second.stop()
+  }
+  const wrong: [args: string[], says: string][] = [
+    [['nope'], 'engram space list'], [['--node', 'n9'], 'Known: n1, n2'],
+  ]
+  for (const [args, says] of wrong) {
+    const { code, out, err } = await engram(['status', ...args])
+    assert.equal([code, out], [1, ''])
+    assert.match(err, says)
+  }
+})
+
+cli('help tells the unit of each duration', async () => {
+  const help = await Promise.all([['status'], ['write'], ['read'], ['fate'], ['forks'], ['chaos'],
+    ['quarantine', 'list'], ['quarantine', 'show']].map((args) => engram([...args, '--help'])))
+  for (const { code, out } of help) {
+    assert.is(code, 0)
+    const durations = out.replaceAll(/\s+/g, ' ').match(/--\S+ <duration>.*?(?= --|$)/g) ?? []
+    assert.ok(durations.length > 0, out)
+    for (const text of durations) assert.not.match(text, /\(default: [0-9]+\)/)
+  }
+})
+
 cli('administration: requests as sent, errors with a remedy', async () => {
   await engram(['space', 'create', 'demo', '--replicas', '1', '--json'])
   assert.equal(primary.admins[0],
