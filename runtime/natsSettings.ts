@@ -88,6 +88,9 @@ export interface NatsFlags {
   readonly natsInboxPrefix?: string | undefined
 }
 
+/** Where faults of these settings say that they come from. */
+export const natsSource = 'NATS settings'
+
 export const defaultNatsUrl = 'nats://127.0.0.1:4222'
 
 /** nats.conf gives nodes an inbox of their own, where clients cannot listen. */
@@ -175,7 +178,7 @@ function credentials(
       throw new ConfigError([{
         field: said.map(shownName).join(' and '), value: 'both',
         rule: 'are two ways to say who asks; give one of them',
-      }], 'NATS credentials')
+      }], natsSource)
     }
     const [way] = said
     const value = way && given[way]
@@ -207,7 +210,7 @@ function tlsOptions(
     throw new ConfigError([{
       field: shownName(given), value: certFile ?? keyFile,
       rule: `needs ${shownName(certFile ? 'keyFile' : 'certFile')} beside it`,
-    }], 'NATS credentials')
+    }], natsSource)
   }
   const tlsFirst = /^(1|true|yes)$/i.test(nearest('tlsFirst') ?? '')
   return {
@@ -228,7 +231,7 @@ function checkInboxPrefix(prefix: string): void {
   throw new ConfigError([{
     field: shownName('inboxPrefix'), value: prefix,
     rule: 'must be tokens of A-Z a-z 0-9 _ - with dots between, such as _INBOX.team',
-  }], 'NATS credentials')
+  }], natsSource)
 }
 
 function refuseSecretInUrl(url: string): void {
@@ -272,7 +275,7 @@ function readText(path: string, name: NatsSettingName): string {
 }
 
 const fileFault = (path: string, name: NatsSettingName, rule: string): ConfigError =>
-  new ConfigError([{ field: shownName(name), value: path, rule }], 'NATS credentials')
+  new ConfigError([{ field: shownName(name), value: path, rule }], natsSource)
 
 /**
  * A file of `NAME=value` lines: `ENGRAM_NATS_USER` and `ENGRAM_NATS_PASSWORD`, or the passwords of

@@ -2,6 +2,7 @@
 import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { shownName } from '../natsSettings.js'
+import { checkFiles } from './credentials.js'
 import { connectRemedy, faultOf, NatsConnectError } from './faults.js'
 import type { ConnectFault, ConnectReason } from './faults.js'
 import { greet } from './greeting.js'
@@ -14,10 +15,14 @@ import type { NatsOptions } from './options.js'
  * @throws NatsConnectError
  */
 export async function dial(options: NatsOptions, server: string): Promise<NatsConnection> {
-  const info = await greetingOf(options, server)
+  let info: ServerInfo | null = null
   try {
+    // What can be told without the server comes first.
+    checkFiles(options)
+    info = await greetingOf(options, server)
     return await natsConnect(connectionOptions(withTls(options, info), [server]))
   } catch (error) {
+    if (error instanceof NatsConnectError) throw error
     const fault = faultOf(error, options, info)
     throw connectError(server, await refusalBehind(fault, options, server) ?? fault, error)
   }

@@ -89,8 +89,12 @@ function infoOf(json: string): ServerInfo {
 
 function describe(error: Error, at: string): string {
   const code = (error as NodeJS.ErrnoException).code ?? ''
-  // An AggregateError (several addresses, all refused) has an empty message.
-  return `${at}: ${error.message || code || 'unreachable'}`
+  switch (code) {
+    case 'ECONNREFUSED': return `nobody listens at ${at} (${code})`
+    case 'ENOTFOUND': case 'EAI_AGAIN': return `the host of ${at} is not known (${code})`
+    // An AggregateError (several addresses) has an empty message.
+    default: return `${at}: ${error.message || code || 'unreachable'}`
+  }
 }
 
 /** Host and port of `nats://host:4222`, `host:4222`, `host`, `[::1]:4222`. */

@@ -105,7 +105,10 @@ export const defaultData = '.engram'
 /** The options of every command that talks to NATS. */
 export function connectionOptions(command: Command): Command {
   for (const [name, { flag, variable, doc }] of Object.entries(natsSettings)) {
-    if (flag === null) continue
+    if (flag === null) {
+      command.addOption(secretOption(name, variable))
+      continue
+    }
     const otherwise = name === 'servers'
       ? ` (default: the running \`engram up\` here, else ${defaultNatsUrl})` : ''
     command.addOption(new Option(flag, `${doc} [${variable}]${otherwise}`)
@@ -113,6 +116,14 @@ export function connectionOptions(command: Command): Command {
   }
   return command.addOption(new Option('--config <file>', 'JSON file of options [ENGRAM_CONFIG]')
     .helpGroup(connectionGroup))
+}
+
+/** Tells where the secret belongs, without repeating it. */
+function secretOption(name: string, variable: string): Option {
+  return new Option(`--nats-${name} <secret>`).hideHelp().argParser(() => {
+    throw usage(`a ${name} must not be on a command line, where ps shows it to everybody`,
+      `Put it into ${variable}, or into a file: --nats-${name}-file FILE`)
+  })
 }
 
 const connectionGroup = 'Connection (password and token: ENGRAM_NATS_PASSWORD, ENGRAM_NATS_TOKEN):'

@@ -6,7 +6,7 @@ import { connectRemedy } from '../bus/faults.js'
 import { ConfigError } from '../config.js'
 import { HttpListenError } from '../http/server.js'
 import { TokenFileError } from '../http/token.js'
-import { shownName } from '../natsSettings.js'
+import { natsSource, shownName } from '../natsSettings.js'
 import { DataInUseError } from '../upRecord.js'
 import { CliError, exit } from './context.js'
 
@@ -21,7 +21,9 @@ export function endingOf(error: unknown): Ending {
   if (error instanceof ConfigError) {
     return {
       message: `the ${error.source} cannot be used:\n  ${error.message.replaceAll('\n', '\n  ')}`,
-      remedy: 'Correct it. All options: engram node --help-config',
+      remedy: error.source === natsSource
+        ? 'Correct it. All there is to say of NATS: engram status --help'
+        : 'Correct it. All options: engram node --help-config',
       exitCode: exit.usage,
     }
   }

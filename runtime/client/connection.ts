@@ -1,6 +1,7 @@
 /** The client's NATS connection: unlike a node's, it reconnects by itself. */
 import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
+import { checkFiles } from '../bus/credentials.js'
 import { dial, greetingOf, withTls } from '../bus/dial.js'
 import { connectRemedy, faultOf, NatsConnectError } from '../bus/faults.js'
 import type { ConnectFault } from '../bus/faults.js'
@@ -46,6 +47,8 @@ async function firstThatGreets(
   let last: unknown = new TypeError('no NATS server is named')
   for (const first of servers) {
     try {
+      // What can be told without a server comes first.
+      checkFiles(options)
       return { first, info: await greetingOf(options, first) }
     } catch (error) {
       last = error

@@ -23,6 +23,7 @@ import { connect } from '../../runtime/client/client.js'
 import { ConnectError } from '../../runtime/client/errors.js'
 import { findNatsServer, freePort } from '../../runtime/natsServer.js'
 import { natsEnvironment } from '../../runtime/natsSettings.js'
+import { JwtOperator } from '../support/jwt.js'
 import { Pki, tlsBlock } from '../support/pki.js'
 import { NatsFixture, rejection, within } from './natsFixture.js'
 
@@ -41,12 +42,17 @@ const client = pki.signed(authority, 'client', 'DNS:client')
 const foreign = pki.signed(stranger, 'foreign', 'DNS:foreign')
 const late = pki.signed(authority, 'late', 'DNS:late', true)
 
+const operator = new JwtOperator()
+const everything = { publish: ['>'], subscribe: ['>'] }
+const yesterday = Math.floor(Date.now() / 1000) - 86_400
+
 const jetstream = 'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
 const ann = 'authorization { users: [ { user: ann, password: secret } ] }\n'
 const configurations = {
   plain: '', good: tlsBlock(certificates.good), ended: tlsBlock(certificates.ended),
   named: tlsBlock(certificates.named), self: tlsBlock(certificates.self),
   verifying: tlsBlock(certificates.good, authority), ann, full: 'max_connections: 1\n',
+  operator: operator.config(),
 }
 type ServerName = keyof typeof configurations
 const fixtures = {} as Record<ServerName, NatsFixture>
@@ -89,9 +95,9 @@ const certRemedy = ['--nats-cert (ENGRAM_NATS_CERT)', 'tls.certFile'] as const
 const pathRemedy = ['Correct the path', 'Correct the path'] as const
 const cases: readonly Case[] = [
   { what: 'nobody listens', server: () => 'nats://127.0.0.1:1', reason: 'UNREACHABLE',
-    says: /127\.0\.0\.1:1: connect ECONNREFUSED/, remedy: ['--nats (ENGRAM_NATS_URL)', 'servers'] },
+    says: /nobody listens at 127\.0\.0\.1:1 \(ECONNREFUSED\)/, remedy: ['--nats (ENGRAM_NATS_URL)', 'servers'] },
   { what: 'no such host', server: () => 'nats://nowhere.invalid:4222', reason: 'UNREACHABLE',
-    says: /nowhere\.invalid/, remedy: ['--nats (ENGRAM_NATS_URL)', 'servers'] },
+    says: /the host of nowhere\.invalid:4222 is not known/, remedy: ['--nats (ENGRAM_NATS_URL)', 'servers'] },
   { what: 'too many connections', server: 'full', reason: 'SERVER_REFUSES',
     says: /maximum connections exceeded/, remedy: ['configuration', 'configuration'] },
   { what: 'no credentials', server: 'ann', reason: 'CREDENTIALS_MISSING',
@@ -136,6 +142,9 @@ const cases: readonly Case[] = [
   { what: 'TLS first to a plain server', server: 'plain',
     options: { tls: { ...trusting, handshakeFirst: true } }, reason: 'TLS_NOT_OFFERED',
     says: /TLS is asked for/, remedy: ['--nats-tls-first', 'tls.handshakeFirst'] },
+  { what: 'an authority that is not there, nor the server', server: () => 'nats://127.0.0.1:1',
+    options: { tls: { caFile: none } }, reason: 'CREDENTIALS_FILE',
+    says: /none\.pem does not exist/, remedy: pathRemedy },
   { what: 'an authority that is not there', server: 'good', options: { tls: { caFile: none } },
     reason: 'CREDENTIALS_FILE', says: /none\.pem does not exist/, remedy: pathRemedy },
   { what: 'an authority that is a directory', server: 'good',
@@ -162,6 +171,18 @@ const cases: readonly Case[] = [
   { what: 'an nkey that is none', server: 'ann',
     options: { nkeySeedFile: file('bad.nk', 'SUnonsense\n') }, reason: 'CREDENTIALS_FILE',
     says: /bad\.nk does not hold an nkey seed/, remedy: pathRemedy },
+  { what: 'a JWT that has expired', server: 'operator',
+    options: { credsFile: file('late.creds', operator.creds(everything, yesterday)) },
+    reason: 'CREDENTIALS_EXPIRED', says: /late\.creds expired on 20|authentication expired/i,
+    remedy: ['new ones', 'new ones'] },
+  { what: 'a JWT of another operator', server: 'operator',
+    options: { credsFile: file('other.creds', new JwtOperator().creds(everything)) },
+    reason: 'CREDENTIALS_REFUSED', says: /refuses these credentials \(.*other\.creds\)/,
+    remedy: ['accounts', 'accounts'] },
+  { what: 'an nkey that the server does not know', server: 'ann',
+    options: { nkeySeedFile: file('new.nk', Buffer.from(nkeys.createUser().getSeed()).toString()) },
+    reason: 'CREDENTIALS_REFUSED', says: /refuses these credentials \(.*new\.nk\)/,
+    remedy: ['authorization', 'authorization'] },
   { what: 'the nkey of an account', server: 'ann',
     options: { nkeySeedFile: file('account.nk', account) }, reason: 'CREDENTIALS_FILE',
     says: /account\.nk holds a seed that is not of a user/, remedy: pathRemedy },
@@ -231,6 +252,8 @@ test('what is right is taken: TLS by name and by address, and a client certifica
     { servers: self.server.url, tls: { caFile: certificates.self.certFile } },
     { servers: verifying.server.url, tls: { ...trusting, ...client } },
     { servers: plain.server.url },
+    { servers: fixtures.operator.server.url,
+      credsFile: file('good.creds', operator.creds(everything)) },
   ]
   for (const options of fine) {
     await (await natsBus(options).connect()).close()
@@ -248,6 +271,29 @@ test('a server that was dialled by its address must be certified for that addres
     const byName = { servers: `nats://localhost:${fixture.server.port}`, tls: trusting }
     assert.is((await rejection(connect(byName)) as ConnectError).reason, 'TLS_NAME')
   } finally {
+    await fixture.stop()
+  }
+})
+
+test('credentials that are renewed in their file are taken at the next reconnect', async () => {
+  const users = [nkeys.createUser(), nkeys.createUser()] as const
+  const seedOf = (user: typeof users[0]) => Buffer.from(user.getSeed()).toString()
+  const config = (user: typeof users[0]) => jetstream
+    + `authorization { users: [ { nkey: ${user.getPublicKey()} } ] }\n`
+  const fixture = new NatsFixture()
+  await fixture.start({ config: config(users[0]) })
+  const nkeySeedFile = file('renewed.nk', seedOf(users[0]))
+  const program = await connect({ servers: fixture.server.url, nkeySeedFile })
+  try {
+    file('renewed.nk', seedOf(users[1]))
+    const back = within(5000, (async () => {
+      for await (const { type } of program.connection.status()) if (type === 'reconnect') return
+    })(), 'the reconnect')
+    writeFileSync(join(fixture.directory, 'nats-server.conf'), config(users[1]))
+    fixture.server.kill('SIGHUP')
+    await back
+  } finally {
+    await program.close()
     await fixture.stop()
   }
 })

@@ -82,11 +82,15 @@ cli('wrong usage exits 2, says what is wrong on stderr, and nothing on stdout', 
     [['promote', 'demo', '--force'], '--to NODE'],
     [['journal', 'verify', join(cwd, 'none')], 'there is no'],
     [['status', '--nats', 'nats://u:pw@127.0.0.1'], 'ENGRAM_NATS_PASSWORD'],
+    [['status', '--nats-password', 'pw'], '--nats-password-file FILE'],
+    [['status', '--nats-token', 'pw'], 'ENGRAM_NATS_TOKEN'],
+    [['status', '--nats-creds', 'a', '--nats-nkey', 'b'], 'two ways to say who asks'],
   ]
   for (const [args, says] of wrong) {
     const { code, out, err } = await engram(args)
     assert.is(code, 2, `${args.join(' ')}: ${err}`)
     assert.is(out, '', args.join(' '))
+    assert.not.ok(args.includes('pw') && err.includes('pw'), 'a secret is not repeated')
     assert.ok(err.includes(says), `${args.join(' ')}: ${err}`)
   }
 })

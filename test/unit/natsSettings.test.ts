@@ -1,5 +1,5 @@
 /** Where NATS is and who asks: flags, variables and fields of the config file say the same. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
@@ -11,6 +11,7 @@ import { ConfigError } from '../../runtime/config.js'
 import type { Role } from '../../runtime/natsServer.js'
 import { natsEnvironment, natsSettings, splitUrl } from '../../runtime/natsSettings.js'
 import type { Environment, NatsSettingName } from '../../runtime/natsSettings.js'
+import { repositoryFile } from '../../runtime/paths.js'
 import { loadSettings } from '../../runtime/settings.js'
 import type { ConnectionFlags } from '../../runtime/settings.js'
 
@@ -191,6 +192,16 @@ test('a file that cannot be read, or holds no secret, is named with its flag', (
     const message = refused(() => natsOf(flags))
     assert.ok(message.includes(says), message)
     if (Object.values(flags).includes(none)) assert.match(message, none)
+  }
+})
+
+test('README.md lists each as it is', () => {
+  const readme = readFileSync(repositoryFile('README.md'), 'utf8')
+  for (const [name, { flag, variable, doc }] of Object.entries(natsSettings)) {
+    const shown = flag === null ? '' : `\`${flag.replace(/<(.*)>/, (_, word: string) =>
+      word.toUpperCase())}\``
+    const row = `| ${shown} | \`${variable}\` | \`${name}\` | ${doc} |`
+    assert.ok(readme.includes(`${row}\n`), row)
   }
 })
 
