@@ -61,6 +61,11 @@ function beyond(write: Position, { epoch: latest, store, log }: Member): FateVal
   if (epoch > latest) {
     return nowhere(write, 'unknown', `there was no epoch ${epoch} yet: the latest is ${latest}`)
   }
+  const holder = log.epochAt(sequence)
+  if (epoch === latest && holder && holder !== epoch) {
+    return nowhere(write, 'unknown',
+      `no such entry was ever logged: entry ${sequence} is of epoch ${holder}`)
+  }
   if (epoch === latest) {
     return nowhere(write, 'unknown', `epoch ${epoch} has not logged entry ${sequence} yet`)
   }

@@ -56,7 +56,7 @@ export async function greetingOf(
 
 /** Told of TLS only by the server, the package would not check to whom its certificate belongs. */
 export function withTls(options: NatsOptions, info: ServerInfo | null): NatsOptions {
-  const isTls = info?.tls_required ?? info?.tls_available
+  const isTls = info?.tls_required || info?.tls_available
   return isTls ? { ...options, tls: options.tls ?? {} } : options
 }
 
@@ -64,7 +64,7 @@ export function connectError(
   server: string, fault: ConnectFault, cause?: unknown,
 ): NatsConnectError {
   const shown = server.replace(/\/\/[^@/]*@/, '//***@')
-  return new NatsConnectError(shown, fault, connectRemedy(fault.reason, shownName), cause)
+  return new NatsConnectError(shown, fault, connectRemedy(fault, shownName), cause)
 }
 
 const reasons = {

@@ -2,6 +2,7 @@
 import { ErrorCode } from 'nats'
 import { BusConnectError } from '../../actors/ports.js'
 import { CredentialFileError, endOf } from './credentials.js'
+import type { CredentialFile } from './credentials.js'
 import type { ServerInfo } from './greeting.js'
 import type { NatsOptions } from './options.js'
 
@@ -38,10 +39,12 @@ export const connectReasons = {
 
 export type ConnectReason = keyof typeof connectReasons
 
-/** What went wrong, in words without a remedy. */
 export interface ConnectFault {
   readonly reason: ConnectReason
+  /** What went wrong, in words without a remedy. */
   readonly what: string
+  /** Of CREDENTIALS_FILE: what names the file. */
+  readonly setting?: CredentialFile
 }
 
 /** For the log of a node and what its start ends with: the message has the remedy in it. */
@@ -61,7 +64,7 @@ export function faultOf(
   error: unknown, options: NatsOptions, info: ServerInfo | null,
 ): ConnectFault {
   if (error instanceof CredentialFileError) {
-    return { reason: 'CREDENTIALS_FILE', what: error.message }
+    return { reason: 'CREDENTIALS_FILE', what: error.message, setting: error.file }
   }
   const code = codeOf(error)
   const known = refusal(error, code, options) ?? tlsFault(error, code, options, info)
@@ -192,7 +195,7 @@ type Name = (setting: 'servers' | 'user' | 'password' | 'token' | 'credsFile' | 
  * What helps.
  * @param name how a setting is called where the reader gives it: as a flag, or an option
  */
-export function connectRemedy(reason: ConnectReason, name: Name): string {
+export function connectRemedy({ reason, setting }: ConnectFault, name: Name): string {
   switch (reason) {
     case 'UNREACHABLE': return `Is a NATS server running there? Another one: ${name('servers')}`
     case 'NOT_NATS': return 'Name the port that a NATS server has for clients, 4222 as a rule: '
@@ -203,7 +206,8 @@ export function connectRemedy(reason: ConnectReason, name: Name): string {
     case 'CREDENTIALS_REFUSED': return 'Compare them with the `authorization` (or the accounts) of '
       + 'the server, whose log says more.'
     case 'CREDENTIALS_EXPIRED': return 'Have new ones made, with a later end.'
-    case 'CREDENTIALS_FILE': return 'Correct the path, who may read it, or what it holds.'
+    case 'CREDENTIALS_FILE': return 'Correct the path, who may read it, or what it holds: '
+      + name(setting ?? 'credsFile')
     case 'TLS_UNTRUSTED': return 'Name the certificate of the authority that signed it: '
       + name('caFile')
     case 'TLS_EXPIRED': return 'Have it renewed; if it is valid, set the clock of this machine.'

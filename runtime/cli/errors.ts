@@ -52,9 +52,9 @@ function remedyOf(error: unknown): string | null {
   return codeRemedy((error as { code?: unknown }).code)
 }
 
-function remedyOfConnect({ reason }: ConnectError): string {
-  const remedy = connectRemedy(reason, shownName)
-  return reason === 'UNREACHABLE' ? `${remedy}, or start a cluster: engram up` : remedy
+function remedyOfConnect({ fault }: ConnectError): string {
+  const remedy = connectRemedy(fault, shownName)
+  return fault.reason === 'UNREACHABLE' ? `${remedy}, or start a cluster: engram up` : remedy
 }
 
 function forbidden({ cause }: EngramError): string {

@@ -54,7 +54,8 @@ async function show(
   if (flags.watch) {
     const intervalMs = Math.max(flags.interval, intervalMinMs)
     const choose = (status: ClusterStatus) => chosen(status, spaces, node)
-    return await watchStatus(context, client, choose, { json, intervalMs })
+    const isChoice = spaces.length > 0 || node !== undefined
+    return await watchStatus(context, client, choose, { json, intervalMs, isChoice })
   }
   const status = chosen(whole, spaces, node)
   if (json) context.printJson(status)

@@ -12,6 +12,8 @@ import { plainLines, viewLines } from './statusView.js'
 export interface WatchOptions {
   readonly json: boolean
   readonly intervalMs: number
+  /** Not the whole picture is shown: nor are alerts of other spaces. */
+  readonly isChoice: boolean
 }
 
 /** Where a look goes: the screen of a terminal, lines, or JSON. */
@@ -40,7 +42,8 @@ export async function watchStatus(
     // Without permission for it there are no alerts, and the rest works.
     callback: (error, message) => {
       const event = error ? null : alertEvent(message.subject, message.data, Date.now())
-      if (event && isShown(event, before)) display.event(event)
+      const isShown = !options.isChoice || before?.spaces.some(({ id }) => id === event?.subject)
+      if (event && isShown) display.event(event)
     },
   })
   try {
@@ -59,11 +62,6 @@ export async function watchStatus(
     alerts.unsubscribe()
     for (const signal of signals) process.removeListener(signal, stop)
   }
-}
-
-/** An alert is of a space. */
-function isShown({ subject }: WatchEvent, picture: ClusterStatus | null): boolean {
-  return picture === null || picture.spaces.some(({ id }) => id === subject)
 }
 
 function displayOf(context: Context, client: EngramClient, options: WatchOptions): Display {

@@ -67,8 +67,8 @@ async function connectError(
   const fault: ConnectFault = cause instanceof NatsConnectError ? cause.fault
     : faultOf(cause, options, info)
   const at = cause instanceof NatsConnectError ? cause.server : options.servers
-  return new ConnectError(`cannot connect to NATS at ${at}: ${fault.what}`, fault.reason,
-    connectRemedy(fault.reason, (setting) => optionNames[setting]), cause)
+  return new ConnectError(`cannot connect to NATS at ${at}: ${fault.what}`, fault,
+    connectRemedy(fault, (setting) => optionNames[setting]), cause)
 }
 
 /** As a program gives them. */

@@ -1,6 +1,6 @@
 /** What the client throws. Each carries a stable `code`, and whether trying again helps. */
 import { connectReasons } from '../bus/faults.js'
-import type { ConnectReason } from '../bus/faults.js'
+import type { ConnectFault, ConnectReason } from '../bus/faults.js'
 
 export class EngramError extends Error {
   constructor(
@@ -86,10 +86,12 @@ export class AdminError extends EngramError {
  * `connectReasons` it was, and `remedy` what helps against it, in terms of `NatsOptions`.
  */
 export class ConnectError extends EngramError {
+  readonly reason: ConnectReason
   constructor(
-    message: string, readonly reason: ConnectReason, readonly remedy: string, cause?: unknown,
+    message: string, readonly fault: ConnectFault, readonly remedy: string, cause?: unknown,
   ) {
-    super('CONNECT', message, connectReasons[reason].retryable, cause)
+    super('CONNECT', message, connectReasons[fault.reason].retryable, cause)
     this.name = 'ConnectError'
+    this.reason = fault.reason
   }
 }

@@ -92,7 +92,8 @@ interface Case {
 
 const caRemedy = ['--nats-ca (ENGRAM_NATS_CA)', 'tls.caFile'] as const
 const certRemedy = ['--nats-cert (ENGRAM_NATS_CERT)', 'tls.certFile'] as const
-const pathRemedy = ['Correct the path', 'Correct the path'] as const
+const pathRemedy = (flag: string, option: string) =>
+  [`Correct the path, who may read it, or what it holds: ${flag} (`, option] as const
 const cases: readonly Case[] = [
   { what: 'nobody listens', server: () => 'nats://127.0.0.1:1', reason: 'UNREACHABLE',
     says: /nobody listens at 127\.0\.0\.1:1 \(ECONNREFUSED\)/, remedy: ['--nats (ENGRAM_NATS_URL)', 'servers'] },
@@ -144,33 +145,33 @@ const cases: readonly Case[] = [
     says: /TLS is asked for/, remedy: ['--nats-tls-first', 'tls.handshakeFirst'] },
   { what: 'an authority that is not there, nor the server', server: () => 'nats://127.0.0.1:1',
     options: { tls: { caFile: none } }, reason: 'CREDENTIALS_FILE',
-    says: /none\.pem does not exist/, remedy: pathRemedy },
+    says: /none\.pem does not exist/, remedy: pathRemedy('--nats-ca', 'tls.caFile') },
   { what: 'an authority that is not there', server: 'good', options: { tls: { caFile: none } },
-    reason: 'CREDENTIALS_FILE', says: /none\.pem does not exist/, remedy: pathRemedy },
+    reason: 'CREDENTIALS_FILE', says: /none\.pem does not exist/, remedy: pathRemedy('--nats-ca', 'tls.caFile') },
   { what: 'an authority that is a directory', server: 'good',
     options: { tls: { caFile: pki.directory } }, reason: 'CREDENTIALS_FILE',
-    says: /is a directory/, remedy: pathRemedy },
+    says: /is a directory/, remedy: pathRemedy('--nats-ca', 'tls.caFile') },
   { what: 'an authority that is none', server: 'good',
     options: { tls: { caFile: file('text.pem', 'no certificate') } }, reason: 'CREDENTIALS_FILE',
-    says: /text\.pem holds no certificate in PEM/, remedy: pathRemedy },
+    says: /text\.pem holds no certificate in PEM/, remedy: pathRemedy('--nats-ca', 'tls.caFile') },
   { what: 'a certificate that is not there', server: 'verifying',
     options: { tls: { ...trusting, ...client, certFile: none } }, reason: 'CREDENTIALS_FILE',
-    says: /none\.pem does not exist/, remedy: pathRemedy },
+    says: /none\.pem does not exist/, remedy: pathRemedy('--nats-cert', 'tls.certFile') },
   { what: 'a key of another certificate', server: 'verifying',
     options: { tls: { ...trusting, ...client, keyFile: foreign.keyFile } },
     reason: 'CREDENTIALS_FILE', says: /foreign\.key is not the key of .*client\.pem/,
-    remedy: pathRemedy },
+    remedy: pathRemedy('--nats-key', 'tls.keyFile') },
   { what: 'a key with a passphrase', server: 'verifying',
     options: { tls: { ...trusting, ...client, keyFile: pki.locked(client) } },
-    reason: 'CREDENTIALS_FILE', says: /is encrypted/, remedy: pathRemedy },
+    reason: 'CREDENTIALS_FILE', says: /is encrypted/, remedy: pathRemedy('--nats-key', 'tls.keyFile') },
   { what: 'credentials that are not there', server: 'ann', options: { credsFile: none },
-    reason: 'CREDENTIALS_FILE', says: /none\.pem does not exist/, remedy: pathRemedy },
+    reason: 'CREDENTIALS_FILE', says: /none\.pem does not exist/, remedy: pathRemedy('--nats-creds', 'credsFile') },
   { what: 'credentials that are none', server: 'ann',
     options: { credsFile: file('bad.creds', 'not much') }, reason: 'CREDENTIALS_FILE',
-    says: /bad\.creds does not hold a JWT and a seed/, remedy: pathRemedy },
+    says: /bad\.creds does not hold a JWT and a seed/, remedy: pathRemedy('--nats-creds', 'credsFile') },
   { what: 'an nkey that is none', server: 'ann',
     options: { nkeySeedFile: file('bad.nk', 'SUnonsense\n') }, reason: 'CREDENTIALS_FILE',
-    says: /bad\.nk does not hold an nkey seed/, remedy: pathRemedy },
+    says: /bad\.nk does not hold an nkey seed/, remedy: pathRemedy('--nats-nkey', 'nkeySeedFile') },
   { what: 'a JWT that has expired', server: 'operator',
     options: { credsFile: file('late.creds', operator.creds(everything, yesterday)) },
     reason: 'CREDENTIALS_EXPIRED', says: /late\.creds expired on 20|authentication expired/i,
@@ -185,7 +186,7 @@ const cases: readonly Case[] = [
     remedy: ['authorization', 'authorization'] },
   { what: 'the nkey of an account', server: 'ann',
     options: { nkeySeedFile: file('account.nk', account) }, reason: 'CREDENTIALS_FILE',
-    says: /account\.nk holds a seed that is not of a user/, remedy: pathRemedy },
+    says: /account\.nk holds a seed that is not of a user/, remedy: pathRemedy('--nats-nkey', 'nkeySeedFile') },
 ]
 
 function urlOf({ server, host = '127.0.0.1' }: Case): string {

@@ -64,6 +64,7 @@ const cases: readonly [
   ['one beyond an epoch that ended in order', 2, 8, [], 'unknown', /epoch 2 ended with entry 7/],
   ['one of an epoch that nobody knows', 1, 3, [], 'unknown', /none of epoch 1/],
   ['one that may come', 4, 61, [], 'unknown', /has not logged entry 61 yet/],
+  ['one before the present epoch', 4, 12, [], 'unknown', /entry 12 is of epoch 3/],
   ['one of an epoch to come', 9, 1, [], 'unknown', /no epoch 9 yet: the latest is 4/],
 ]
 
