@@ -66,7 +66,8 @@ async function connectError(
       ?? error
   const fault: ConnectFault = cause instanceof NatsConnectError ? cause.fault
     : faultOf(cause, options, info)
-  const at = cause instanceof NatsConnectError ? cause.server : options.servers
+  const at = cause instanceof NatsConnectError ? cause.server
+    : options.servers.replaceAll(/\/\/[^@/,]*@/g, '//***@')
   return new ConnectError(`cannot connect to NATS at ${at}: ${fault.what}`, fault,
     connectRemedy(fault, (setting) => optionNames[setting]), cause)
 }
