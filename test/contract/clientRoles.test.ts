@@ -100,7 +100,7 @@ async function failureOf(options: ClientOptions, run: (client: EngramClient) => 
   }
 }
 
-test('what credentials may not do is told at once, with the subject', async () => {
+test('what credentials may not do ends at once, with the subject', async () => {
   const hello = { type: 'StoreNode', node: { id: 'n1' } } as const
   const denied: [role: Role, subject: string, run: (client: EngramClient) => Promise<unknown>][] = [
     ['reader', 'engram.v1.write.demo', (client) => client.write('demo', hello)],
@@ -120,7 +120,7 @@ test('what credentials may not do is told at once, with the subject', async () =
   }
 })
 
-test('who may not listen where its answers would arrive is told at once', async () => {
+test('who may not listen where its answers would arrive gets an error at once', async () => {
   const elsewhere = roleOf('operator', { inboxPrefix: '_INBOX_elsewhere' })
   const runs: ((client: EngramClient) => Promise<unknown>)[] = [
     (client) => client.read('demo', { type: 'GetNode', nodeId: 'n1' }),

@@ -1,6 +1,6 @@
 /**
- * What nodes, programs and the command line are told when NATS cannot be used: the cause that it
- * was, and what helps. Against real servers.
+ * What nodes, programs and the command line say when NATS cannot be used: the cause that it was,
+ * and what helps. Against real servers.
  */
 import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -306,7 +306,7 @@ test('tls:// never becomes a connection without TLS, wherever it stands in the l
   }
 })
 
-test('of several servers the one that can be used is, and else a cause is told', async () => {
+test('of several servers the one that can be used is; else the error has a cause', async () => {
   const { ann: withUser, plain } = fixtures
   const mixed = `nats://127.0.0.1:1,${plain.server.url}`
   for (let i = 0; i < 4; i += 1) await (await connect({ servers: mixed })).close()
@@ -317,7 +317,7 @@ test('of several servers the one that can be used is, and else a cause is told',
   }
 })
 
-test('what listens and does not greet is told apart from NATS', async () => {
+test('what listens and does not greet is not taken for NATS', async () => {
   const greetings: [text: string, reason: ConnectReason][] = [
     ['SSH-2.0-OpenSSH_9\r\n', 'NOT_NATS'], ['', 'UNREACHABLE'],
     ['INFO {"server_id":"X","max_payload":1}', 'UNREACHABLE'],
@@ -364,7 +364,7 @@ test('TLS first, as with handshake_first or before a proxy that speaks it', asyn
   front.close()
 })
 
-test('a server, and an account, without JetStream: told with what to do', async () => {
+test('a server, and an account, without JetStream: the error says what to do', async () => {
   const ofAccount = new NatsFixture()
   await ofAccount.start({
     config: `${jetstream}accounts { A: { users: [ { user: ann, password: secret } ] } }\n`,

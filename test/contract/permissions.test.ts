@@ -186,7 +186,7 @@ x('no password, a wrong one, and no user at all are refused for good', async () 
   }
 })
 
-x('who may not listen where its answers arrive is told so, and what helps', async () => {
+x('who may not listen where its answers arrive gets an error that says what helps', async () => {
   const asClient = natsBus(
     { servers: fixture.server.url, user: 'node', password: passwords.node })
   const deaf = await rejection(asClient.connect()) as NatsConnectError

@@ -35,7 +35,7 @@ test('the same lines wherever the stream is cut, within characters too', async (
   }), { numRuns: 300 })
 })
 
-test('bytes that are no UTF-8 are told, not replaced', async () => {
+test('bytes that are no UTF-8 are refused, not replaced', async () => {
   const bytes = fc.uint8Array({ minLength: 1, maxLength: 12 })
   await fc.assert(fc.asyncProperty(bytes, fc.array(fc.nat(20)), async (array, places) => {
     const data = Buffer.from(array)
@@ -48,7 +48,7 @@ test('bytes that are no UTF-8 are told, not replaced', async () => {
   assert.equal(line?.text, { fault: 'not UTF-8 from byte 2 on' })
 })
 
-test('a line that is too long is told, and not kept in memory', async () => {
+test('a line that is too long is refused, and not kept in memory', async () => {
   const endless = function* (): Generator<Buffer> {
     for (let i = 0; i < 200; i += 1) yield Buffer.alloc(64 * 1024, 'x')
     yield Buffer.from('\nshort\n')

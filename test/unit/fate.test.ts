@@ -1,4 +1,4 @@
-/** What is told of entries that are in no log: lost, or never logged, as far as can be known. */
+/** Entries that are in no log: lost, or never logged, as far as can be known. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fateOf } from '../../actors/fate.js'
@@ -9,7 +9,7 @@ import { report, salvage } from './forksKit.js'
 
 const test = suite('fate of what is in no log')
 
-/** Epochs 2 (to 7), 3 (to 40, and left behind beyond) and 4, which reigns, up to 60. */
+/** Epochs 2 (to 7), 3 (to 40, and left behind beyond) and 4, the present one, up to 60. */
 const history = [{ epoch: 2, last: 7 }, { epoch: 3, last: 40 }, { epoch: 4, last: 60 }]
 
 function memberWith(reports: readonly ForkReport[]): Member {

@@ -123,7 +123,7 @@ export class Accounts {
     }
   }
 
-  /** Of what nobody ever logged none is told to be lost, unless a disk is gone that might tell. */
+  /** No entry that nobody ever logged counts as lost, unless a disk is gone that might tell. */
   private async neverLogged(): Promise<void> {
     const { world } = this.input
     for (const { opening: { epoch, forkPoint }, outcome } of this.model.reports.values()) {
