@@ -3,13 +3,17 @@ import type { NodeContext } from './context.js'
 
 const encoder = new TextEncoder()
 
-/** An alert goes to the log, to the metrics, and to `engram.v1.alert.<space>`. */
+/**
+ * An alert goes to the log, to the metrics, and to `engram.v1.alert.<space>`. `fields` add to what
+ * every alert has, and do not take its place.
+ */
 export function sendAlert(
   { ports, wire, self }: NodeContext, space: string, kind: string, fields: object,
   message: string,
 ): void {
   ports.telemetry.count('alerts', 1, { space, kind })
   ports.logger.warn({ space, kind, ...fields }, message)
-  const alert = { kind, space, node: self.node, message, atMs: ports.clock.wallMs(), ...fields }
+  const head = { kind, space, node: self.node, message, atMs: ports.clock.wallMs() }
+  const alert = { ...head, ...fields, ...head }
   wire.publish(subjects.alert(space), encoder.encode(JSON.stringify(alert)))
 }

@@ -32,6 +32,15 @@ export interface MembershipChange {
   readonly reason: string
 }
 
+export interface FollowerStatus {
+  readonly lagBytes: number | null
+  readonly lagMs: number | null
+  readonly durableSequence: number | null
+  readonly appliedSequence: number | null
+  /** Of its stream. */
+  readonly state: string
+}
+
 export interface FollowersOptions {
   readonly member: Member
   readonly epoch: number
@@ -349,21 +358,25 @@ export class Followers {
     const { member } = this.options
     this.fitness.tick()
     for (const [node, follower] of this.followers) {
-      const { shipping, told, stream, lagMonitor } = follower
-      if (member.context.peers.isProvenDead(node)) {
-        if (shipping.isJoined) stream.send({ type: 'peerDied', reason: `${node} is proven dead` })
-        continue
+      const { shipping, stream } = follower
+      if (shipping.isJoined && member.context.peers.isProvenDead(node)) {
+        stream.send({ type: 'peerDied', reason: `${node} is proven dead` })
       }
-      const { bytes: lagBytes, ms: lagMs } = shipping.lag()
-      if (lagBytes !== told.lagBytes || lagMs !== told.lagMs) {
-        Object.assign(told, { lagBytes, lagMs })
-        lagMonitor.send({ type: 'measured', lagBytes, lagMs })
-      }
+      this.measureLag(follower)
       if (!shipping.isJoined) continue
       this.measure(follower)
       // A notice may be lost: told again until the member says that it has applied it.
       shipping.notice(shipping.applied < member.log.commitSequence)
     }
+  }
+
+  /** Also of a replica that is away: the alert is due while it lags, not when it returns. */
+  private measureLag({ shipping, told, lagMonitor }: Follower): void {
+    const { bytes: lagBytes, ms } = shipping.lag()
+    const lagMs = Math.round(ms)
+    if (lagBytes === told.lagBytes && lagMs === told.lagMs) return
+    Object.assign(told, { lagBytes, lagMs })
+    lagMonitor.send({ type: 'measured', lagBytes, lagMs, isAway: !shipping.isJoined })
   }
 
   private measure({ shipping, told, stream }: Follower): void {
@@ -376,18 +389,17 @@ export class Followers {
     stream.send({ type: 'measured', acked, sent, end, windowFull })
   }
 
-  status(): Record<NodeId, {
-    lagBytes: number; lagMs: number; durableSequence: number; appliedSequence: number; state: string
-  }> {
-    const status: ReturnType<Followers['status']> = {}
+  /** Replicas as they are known here; null: not known. Nobody measures one that is away. */
+  status(): Record<NodeId, FollowerStatus> {
+    const status: Record<NodeId, FollowerStatus> = {}
     for (const [node, { shipping, stream }] of this.followers) {
-      const lag = shipping.lag()
+      const lag = shipping.isJoined ? shipping.lag() : null
       const value = stream.snapshot()?.value
       status[node] = {
-        lagBytes: lag.bytes,
-        lagMs: Math.round(lag.ms),
-        durableSequence: shipping.acked,
-        appliedSequence: shipping.applied,
+        lagBytes: lag?.bytes ?? null,
+        lagMs: lag === null ? null : Math.round(lag.ms),
+        durableSequence: shipping.isHeard ? shipping.acked : null,
+        appliedSequence: shipping.isHeard ? shipping.applied : null,
         state: typeof value === 'string' ? value : 'joining',
       }
     }

@@ -270,8 +270,9 @@ export class PrimaryRole {
   }
 
   private onLag(effect: LagMonitorEffect): void {
-    const { type, ...fields } = effect
-    this.alert(type === 'lagRaised' ? 'lag' : 'lagCleared', fields, effect.reason)
+    const { type, peer: replica, reason, ...lag } = effect
+    this.alert(type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared', { replica, ...lag },
+      reason)
   }
 
   // ---------------------------------------------------------------- effects of the chart

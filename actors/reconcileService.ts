@@ -273,7 +273,7 @@ export function alertOpening(
   },
 ): void {
   const atLeast = lastKnown - forkPoint.sequence
-  alert('forkReportOpened', { epoch, node, forkPoint, atLeast, atMost },
+  alert('forkReportOpened', { epoch, formerPrimary: node, forkPoint, atLeast, atMost },
     `the reign of ${node} in epoch ${epoch} ended without a handover: at least ${atLeast} `
       + `write(s) at risk${atMost === null ? '' : `, at most ${atMost}`}`)
 }

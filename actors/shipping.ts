@@ -39,6 +39,8 @@ export class Shipping {
   private lagBase: number
   /** Disk id that the member joined with. */
   disk = ''
+  /** It has acknowledged to this primary, in this session or an earlier one. */
+  isHeard = false
   /** The member has acknowledged within this session: it follows, frames do not miss it. */
   private isConfirmed = false
   private inFlight: InFlight[] = []
@@ -64,6 +66,7 @@ export class Shipping {
     this.joinedAtMs = this.options.clock.monotonicMs()
     this.disk = disk
     this.acked = 0
+    this.isHeard = false
     this.lagBase = after
     this.applied = 0
     this.toldCommit = 0
@@ -91,6 +94,7 @@ export class Shipping {
     }
     if (ack.durableSequence > this.options.log.end.sequence) return false
     this.isConfirmed = true
+    this.isHeard = true
     if (ack.durableSequence > this.acked) this.acked = ack.durableSequence
     if (this.sent < this.acked) this.sent = this.acked
     this.applied = Math.max(this.applied, ack.appliedSequence)
@@ -170,7 +174,7 @@ export class Shipping {
     }
   }
 
-  /** What the replica does not have durably. */
+  /** What the replica does not have durably; of one that is away: what came since it was here. */
   lag(): Window {
     const { log, clock } = this.options
     return log.above(Math.max(this.acked, this.lagBase), clock.monotonicMs())

@@ -54,12 +54,13 @@ export interface LossWindow {
   readonly ms: number
 }
 
-/** A replica as its primary sees it. */
+/** A replica as its primary sees it; null: not known, since it is away or has not spoken yet. */
 export interface ReplicaLag {
-  readonly lagBytes: number
-  readonly lagMs: number
-  readonly durableSequence: number
-  readonly appliedSequence: number
+  readonly lagBytes: number | null
+  readonly lagMs: number | null
+  /** That it acknowledged last. */
+  readonly durableSequence: number | null
+  readonly appliedSequence: number | null
   /** Of the stream: joining, streaming, catchingUp, snapshotting, unreachable. */
   readonly state: string
 }
@@ -195,12 +196,14 @@ export interface ClusterMember {
   readonly node: NodeId
   readonly role: MemberRole
   readonly state: string
-  readonly epoch: number
+  /** null, here and below: it does not answer, and nobody knows. */
+  readonly epoch: number | null
   readonly inSync: boolean
-  readonly durableSequence: number
-  readonly appliedSequence: number
-  readonly lagBytes: number
-  readonly lagMs: number
+  readonly durableSequence: number | null
+  readonly appliedSequence: number | null
+  /** As the primary sees it: null while the replica is away, or without a primary. */
+  readonly lagBytes: number | null
+  readonly lagMs: number | null
   readonly digest: string
   readonly salvages: number
   readonly reason: string
@@ -328,17 +331,19 @@ function mergeMember(
   node: NodeId, own: MemberStatus | undefined, lead: MemberStatus,
 ): ClusterMember {
   const seen = lead.lag[node]
+  // A primary lacks nothing of its own log.
+  const none = own?.role === 'primary' ? 0 : null
   return {
     node,
     role: own?.role ?? 'unknown',
     // What the stream of a silent member is in says nothing about the member.
     state: own?.state ?? 'unreachable',
-    epoch: own?.epoch ?? 0,
+    epoch: own?.epoch ?? null,
     inSync: lead.inSync.includes(node),
-    durableSequence: own?.durableSequence ?? seen?.durableSequence ?? 0,
-    appliedSequence: own?.appliedSequence ?? seen?.appliedSequence ?? 0,
-    lagBytes: seen?.lagBytes ?? 0,
-    lagMs: seen?.lagMs ?? 0,
+    durableSequence: own?.durableSequence ?? seen?.durableSequence ?? null,
+    appliedSequence: own?.appliedSequence ?? seen?.appliedSequence ?? null,
+    lagBytes: seen?.lagBytes ?? none,
+    lagMs: seen?.lagMs ?? none,
     digest: own?.digest ?? '',
     salvages: own?.salvages ?? 0,
     reason: own?.reason ?? '',

@@ -10,7 +10,7 @@ import type { Context } from './context.js'
 import { tableText } from './paint.js'
 import type { Column } from './paint.js'
 import { watchStatus } from './statusWatch.js'
-import { showBytes, showCount, showMs, wrapped } from './text.js'
+import { orDash, showBytes, showCount, showMs, wrapped } from './text.js'
 
 interface StatusFlags extends ConnectionFlags {
   readonly node?: string
@@ -155,10 +155,11 @@ function showSpace(space: ClusterSpace, columns: number): string {
     ...forkLines(space),
   ]
   const rows = space.members.map((member) => [
-    member.node, member.role, member.state, member.inSync ? 'yes' : 'no', String(member.epoch),
-    showCount(member.durableSequence), showCount(member.appliedSequence),
-    member.role === 'primary' ? '-' : showBytes(member.lagBytes),
-    member.role === 'primary' ? '-' : showMs(member.lagMs),
+    member.node, member.role, member.state, member.inSync ? 'yes' : 'no',
+    orDash(member.epoch, String),
+    orDash(member.durableSequence, showCount), orDash(member.appliedSequence, showCount),
+    member.role === 'primary' ? '-' : orDash(member.lagBytes, showBytes),
+    member.role === 'primary' ? '-' : orDash(member.lagMs, showMs),
     member.digest.slice(0, 12) || '-', member.salvages > 0 ? String(member.salvages) : '-',
     member.reason,
   ])

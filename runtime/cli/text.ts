@@ -54,6 +54,11 @@ export function showCount(count: number): string {
   return count.toLocaleString('en-US')
 }
 
+/** What is not known is a dash. */
+export function orDash<T>(value: T | null, show: (value: T) => string): string {
+  return value === null ? '-' : show(value)
+}
+
 /** Any JSON value, for reports whose fields the CLI need not know. */
 export function showValue(value: unknown, indent = ''): string {
   if (Array.isArray(value)) {

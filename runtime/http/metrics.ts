@@ -135,8 +135,9 @@ function statusGauges(registry: Registry): (report: NodeStatusReport) => void {
         if (value !== null) gauge.set({ space }, value)
       }
       for (const [replica, lag] of Object.entries(member.lag)) {
-        lagBytes.set({ space, replica }, lag.lagBytes)
-        lagSeconds.set({ space, replica }, lag.lagMs / 1000)
+        // Of a replica that is away there is no series, rather than one that says 0.
+        if (lag.lagBytes !== null) lagBytes.set({ space, replica }, lag.lagBytes)
+        if (lag.lagMs !== null) lagSeconds.set({ space, replica }, lag.lagMs / 1000)
       }
     }
   }

@@ -108,7 +108,7 @@ export class Responder {
       maxLoss: null, throttled: false, lossWindow: { entries: this.sequence, bytes: 100, ms: 5 },
       lag: {
         n2: {
-          lagBytes: 2048, lagMs: 1500, durableSequence: 0, appliedSequence: 0,
+          lagBytes: null, lagMs: null, durableSequence: null, appliedSequence: null,
           state: 'unreachable',
         },
       },

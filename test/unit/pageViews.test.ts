@@ -130,7 +130,8 @@ test('messages lead from lane to lane, to the actor that takes them where it has
 function space(primary: string | null): ClusterSpace {
   const member = (node: string, lagMs: number) => ({
     node, role: 'replica' as const, state: 'streaming', epoch: 1, inSync: true,
-    durableSequence: 7, appliedSequence: 7, lagBytes: 40, lagMs, digest: '', salvages: 0, reason: '',
+    durableSequence: 7, appliedSequence: 7, lagBytes: primary === null ? null : 40,
+    lagMs: primary === null ? null : lagMs, digest: '', salvages: 0, reason: '',
   })
   return {
     id: 'demo', uuid: '', epoch: 1, primary, inSync: ['n1', 'n2'], minInSync: 2, rf: 2,

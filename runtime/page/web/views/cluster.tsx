@@ -161,12 +161,14 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
       <div class="role-head">
         <a href={hrefOf('charts', { node: member.node, actor: `space.${space.id}` })}>{space.id}</a>
         <span class={`badge ${role}`}>{roleTexts[role] ?? role}</span>
-        <span class="epoch">epoch {member.epoch || '–'}</span>
+        <span class="epoch">epoch {member.epoch ?? '-'}</span>
       </div>
       {!isGone && (
         <p class="facts" title={actor?.reason ?? member.reason}>
-          {member.state} · at {countText(member.durableSequence)}
-          {role === 'primary' ? '' : ` · lag ${msText(member.lagMs)}`}
+          {member.state}
+          {member.durableSequence === null ? '' : ` · at ${countText(member.durableSequence)}`}
+          {role === 'primary' ? ''
+            : ` · lag ${member.lagMs === null ? '-' : msText(member.lagMs)}`}
           {member.inSync ? '' : ' · not in sync'}
         </p>
       )}
