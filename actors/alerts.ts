@@ -13,7 +13,16 @@ export function sendAlert(
 ): void {
   ports.telemetry.count('alerts', 1, { space, kind })
   ports.logger.warn({ space, kind, ...fields }, message)
+  ports.events.note({ type: 'notice', space, kind, isAlert: true, message, detail: { ...fields } })
   const head = { kind, space, node: self.node, message, atMs: ports.clock.wallMs() }
   const alert = { ...head, ...fields, ...head }
   wire.publish(subjects.alert(space), encoder.encode(JSON.stringify(alert)))
+}
+
+/** What is told and kept like an alert, and calls for nobody. */
+export function sendNotice(
+  { ports }: NodeContext, space: string, kind: string, fields: object, message: string,
+): void {
+  ports.logger.info({ space, kind, ...fields }, message)
+  ports.events.note({ type: 'notice', space, kind, isAlert: false, message, detail: { ...fields } })
 }

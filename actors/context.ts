@@ -6,8 +6,8 @@ import type { Identity } from './identity.js'
 import type { ActorHost } from './hosting.js'
 import type { Peers } from './peers.js'
 import type {
-  Bus, ClientCodec, Clock, ControlCodec, FrameCodec, Journal, Logger, OpenArbiter, Random,
-  SalvageFiles, Store, Telemetry,
+  Bus, ClientCodec, Clock, ControlCodec, EventRecorder, FrameCodec, Journal, Logger, OpenArbiter,
+  Random, SalvageFiles, Store, Telemetry,
 } from './ports.js'
 import type { Records } from './records.js'
 import type { ActorSettings } from './settings.js'
@@ -19,6 +19,7 @@ export interface NodePorts {
   readonly random: Random
   readonly logger: Logger
   readonly telemetry: Telemetry
+  readonly events: EventRecorder
   readonly bus: Bus
   readonly openArbiter: OpenArbiter
   readonly journal: Journal

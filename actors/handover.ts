@@ -89,10 +89,12 @@ export class Handover {
       return
     }
     member.sawEpoch(next.epoch)
+    const reason = `handed over to ${to}`
     member.announce({
-      kind: 'resigned', assignment, revision: settlement.record.revision,
-      reason: `handed over to ${to}`,
+      kind: 'resigned', assignment, revision: settlement.record.revision, reason,
     })
+    ports.events.note(
+      { type: 'steppedDown', space: member.space, epoch: assignment.epoch, reason })
     if (isOver()) return
     // The new primary announces itself; if it never does, the writers ask again by themselves.
     this.timer = ports.clock.setTimeout(

@@ -1,3 +1,4 @@
+import type { NodeEventState } from '../machines/events.js'
 import { nodeMachine } from '../machines/node.js'
 import type { NodeEffect, NodeEvent } from '../machines/node.js'
 import type { Life, NodeId } from '../machines/protocol.js'
@@ -40,6 +41,12 @@ export interface NodeActorOptions {
   readonly onExit: (code: number, reason: string) => void
   /** Host and remote references get the connection, and lose it. */
   readonly onConnection: (connection: BusConnection | null) => void
+}
+
+/** By the effect of the chart that it comes with. */
+const nodeEvents: Readonly<Partial<Record<NodeEffect['type'], NodeEventState>>> = {
+  startSpaces: 'running', isolate: 'isolated', rejoin: 'reconnected', drain: 'draining',
+  stop: 'stopped', exit: 'failed',
 }
 
 /** One node: its chart, and the effects of that chart. */
@@ -124,6 +131,7 @@ export class NodeActor {
 
   private perform(effect: NodeEffect): void {
     const { logger } = this.options.ports
+    this.note(effect)
     const failing = (work: Promise<void>, event: (error: string) => NodeEvent) => {
       work.catch((error: unknown) => {
         const message = messageOf(error)
@@ -159,6 +167,15 @@ export class NodeActor {
       case 'exit':
         return void this.exit(effect.code, effect.reason)
     }
+  }
+
+  /** What is worth telling later of the life of this node. */
+  private note(effect: NodeEffect): void {
+    const state = nodeEvents[effect.type]
+    if (state === undefined || (effect.type === 'exit' && effect.code === 0)) return
+    const reason = 'reason' in effect ? effect.reason
+      : `${this.options.version}, incarnation ${this.self.incarnation}`
+    this.options.ports.events.note({ type: 'node', state, reason })
   }
 
   private async prepare(): Promise<void> {

@@ -2,7 +2,7 @@ import { failureDetectorMachine } from '../machines/failureDetector.js'
 import type { FailureDetectorEffect } from '../machines/failureDetector.js'
 import { GrantBook } from '../machines/grants.js'
 import type { Instant } from '../machines/grants.js'
-import type { Heartbeat, Life, NodeId } from '../machines/protocol.js'
+import type { Heartbeat, Life, NodeId, Reigning } from '../machines/protocol.js'
 import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
@@ -54,6 +54,8 @@ export class Peers {
   readonly book: GrantBook
   private readonly probes: Probes
   private readonly peers = new Map<NodeId, Peer>()
+  /** Peers that were noted as gone or left, and not as back since. */
+  private readonly notedLost = new Set<NodeId>()
   private subscriptions: BusSubscription[] = []
   private timer: TimerHandle | null = null
   private lastTick: Instant
@@ -154,6 +156,11 @@ export class Peers {
 
   silenceMs(peer: NodeId): number {
     return this.book.silenceMs(peer, this.now())
+  }
+
+  /** Since the holder of an epoch was heard last, as the life that it holds it in. */
+  silenceOfMs({ node, ...life }: Reigning): number {
+    return this.book.silenceOfMs(node, life, this.now())
   }
 
   /** How long I have listened for the peer in vain: not before my connection was open. */
@@ -321,16 +328,39 @@ export class Peers {
       case 'peerDied':
       case 'peerLeft':
         logger.warn({ peer: effect.peer }, effect.reason)
+        this.noteLost(effect)
         this.options.onEvidence(effect.peer, effect.reason)
         return
       case 'peerReturned':
       case 'peerRestarted':
         logger.info({ peer: effect.peer }, effect.reason)
+        this.noteBack(effect)
         this.options.onEvidence(effect.peer, effect.reason)
         return
       case 'ignored':
         logger.debug({ peer: effect.peer }, effect.reason)
     }
+  }
+
+  private noteLost(effect: FailureDetectorEffect & { type: 'peerDied' | 'peerLeft' }): void {
+    const { peer, life, reason } = effect
+    // A 503 after the grant ran out says no more than that it is gone still.
+    if (this.notedLost.has(peer)) return
+    this.notedLost.add(peer)
+    const isGone = effect.type === 'peerDied'
+    this.options.ports.events.note({
+      type: 'peer', peer, state: isGone ? 'gone' : 'left', life, reason,
+      vacancy: isGone ? effect.vacancy : null,
+    })
+  }
+
+  /** Suspicions come and go: only who was lost is back. */
+  private noteBack(
+    { peer, life, reason }: FailureDetectorEffect & { type: 'peerReturned' | 'peerRestarted' },
+  ): void {
+    if (!this.notedLost.delete(peer)) return
+    this.options.ports.events.note(
+      { type: 'peer', peer, state: 'back', vacancy: null, life, reason })
   }
 
   private async probe(

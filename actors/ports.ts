@@ -2,6 +2,7 @@
  * The only ways from actors/ to the outside. Each port has a real implementation in runtime/ and
  * a fake in test/fakes/, and both pass the same contract suite in test/contract/.
  */
+import type { ClusterEvent } from '../machines/events.js'
 import type {
   AckLevel, AckMessage, Announcement, Assignment, AssignmentAt, EpochSpan, Heartbeat, JoinAnswer,
   NodeIdentity, PingAnswer, PingRequest, PingRequestAnswer, Position, ReconcileAnswer, Reigning,
@@ -44,6 +45,11 @@ export interface Logger {
 export interface Telemetry {
   count(name: string, by?: number, labels?: Record<string, string>): void
   observe(name: string, value: number, labels?: Record<string, string>): void
+}
+
+/** Keeps the last of what is worth telling later. Neither throws nor blocks. */
+export interface EventRecorder {
+  note(event: ClusterEvent): void
 }
 
 // ---------------------------------------------------------------- file system

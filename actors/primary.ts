@@ -17,8 +17,9 @@ import type { Member } from './member.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
 import { RecordChanges } from './recordChanges.js'
 import type { SettingsChange } from './recordChanges.js'
-import { alertOpening, ReconcileService } from './reconcileService.js'
+import { ReconcileService, tellOpening } from './reconcileService.js'
 import { Reconciler } from './reconciler.js'
+import type { Succession } from './succession.js'
 import { WriteGate } from './writeGate.js'
 
 /** One reign: its data path, its replicas, its lease, its changes of the in-sync set. */
@@ -44,6 +45,7 @@ export class PrimaryRole {
   constructor(
     private readonly member: Member,
     private readonly input: RoleInput,
+    private readonly succession: Succession,
     private readonly onRead: (message: BusMessage) => void,
     private readonly onHandover: (isUnderWay: boolean) => void,
     private readonly onOpen: () => void,
@@ -124,7 +126,8 @@ export class PrimaryRole {
         this.perform(effect)
       },
       // However the actor ends, killed or done, its reign is over (DESIGN section 5).
-      onExit: (exit) => this.end(exit.kind === 'failed' ? 'the primary\'s actor failed' : 'closed'),
+      onExit: (exit) => this.end(exit.kind === 'failed' ? 'the primary\'s actor failed'
+        : 'its actor was stopped'),
     }
   }
 
@@ -219,7 +222,9 @@ export class PrimaryRole {
     if (this.isOver || this.handover.to || to === this.member.self) return false
     if (!this.record.assignment.inSync.includes(to)) return false
     this.actor?.send({ type: 'handoverRequested', to, reason })
-    return this.handover.to === to
+    if (this.handover.to !== to) return false
+    this.succession.handoverBegun(this.record.assignment.epoch, to, reason)
+    return true
   }
 
   /** The new primary says that it reigns: what I held is passed on. */
@@ -340,9 +345,9 @@ export class PrimaryRole {
       return
     }
     if (this.isOver) return
-    this.announce('changed', 'the reign is open')
+    this.succession.opened(this.record)
     this.changes.alertIfAlone(this.record.assignment.inSync)
-    for (const opening of this.member.started?.forks ?? []) alertOpening(this.alert, opening)
+    for (const opening of this.member.started?.forks ?? []) tellOpening(this.member, opening)
     this.actor?.send({ type: 'writesSubscribed' })
     this.onOpen()
   }
@@ -384,7 +389,10 @@ export class PrimaryRole {
     if (this.noticeTimer) clock.clearTimeout(this.noticeTimer)
     this.gate.close(reason)
     this.followers.stop()
-    if (!this.isTransferring) this.announce('resigned', reason)
+    if (!this.isTransferring) {
+      this.announce('resigned', reason)
+      this.succession.steppedDown(this.record.assignment.epoch, reason)
+    }
     member.endReign(reason)
     member.context.ports.logger.info({ space: member.space }, `the reign is over: ${reason}`)
   }

@@ -1,10 +1,11 @@
-import type { ForkNote } from '../machines/books.js'
+import type { ForkNote, ForkOpening } from '../machines/books.js'
 import { startsOf } from '../machines/lineage.js'
 import type { Starts } from '../machines/lineage.js'
 import { quarantines } from '../machines/merge.js'
 import type {
   Position, ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
 } from '../machines/protocol.js'
+import { sendAlert, sendNotice } from './alerts.js'
 import type { Ingest } from './ingest.js'
 import type { Member } from './member.js'
 import type { AcceptedRequest, ErrorAnswer, WriteAnswer } from './ports.js'
@@ -192,9 +193,10 @@ export class ReconcileService {
   private alertNote(note: ForkNote): void {
     if (note.note === 'closed') {
       const { epoch, outcome, lost, reason } = note
-      this.options.alert('forkReportClosed', { epoch, outcome, lost },
+      const formerPrimary = this.options.reconciler.books.holderOf(epoch)
+      this.options.alert('forkReportClosed', { epoch, formerPrimary, outcome, lost, reason },
         `the report on epoch ${epoch} is closed: ${reason}`)
-    } else if (note.note === 'opened') alertOpening(this.options.alert, note.opening)
+    } else if (note.note === 'opened') tellOpening(this.options.member, note.opening)
   }
 
   // ---------------------------------------------------------------- orders
@@ -265,15 +267,21 @@ class NoteWork {
   }
 }
 
-export function alertOpening(
-  alert: (kind: string, fields: object, message: string) => void,
-  { epoch, node, forkPoint, lastKnown, atMost }: {
-    readonly epoch: number; readonly node: string; readonly forkPoint: { sequence: number }
-    readonly lastKnown: number; readonly atMost: number | null
-  },
+/** An alert where writes are known to be missing; else it is told, and calls for nobody. */
+export function tellOpening(
+  { context, space }: Member, { epoch, node, forkPoint, lastKnown, atMost }: ForkOpening,
 ): void {
   const atLeast = lastKnown - forkPoint.sequence
-  alert('forkReportOpened', { epoch, formerPrimary: node, forkPoint, atLeast, atMost },
-    `the reign of ${node} in epoch ${epoch} ended without a handover: at least ${atLeast} `
-      + `write(s) at risk${atMost === null ? '' : `, at most ${atMost}`}`)
+  const fields = { epoch, formerPrimary: node, forkPoint, atLeast, atMost }
+  const begin = `${node} stopped being primary (epoch ${epoch}) without a handover`
+  const end = `this is settled when ${node} returns`
+  const most = atMost === null ? '' : `, at most ${atMost}`
+  if (atLeast > 0) {
+    const many = atLeast === 1 ? '1 of its writes is' : `${atLeast} of its writes are`
+    sendAlert(context, space, 'forkReportOpened', fields,
+      `${begin}: at least ${many} missing here${most}; ${end}`)
+  } else {
+    sendNotice(context, space, 'forkReportOpened', fields,
+      `${begin}. No unreplicated write is known${most}; ${end}`)
+  }
 }

@@ -19,6 +19,7 @@ import { ReadService } from './reads.js'
 import { RecordWatch } from './recordWatch.js'
 import { ReplicaRole } from './replica.js'
 import { joinRefused, reconcileRefused, surveyAnswerOf } from './spaceAnswers.js'
+import { Succession } from './succession.js'
 
 /** One space on this node: the `space` chart, its role actors, and what the bus brings. */
 export class SpaceActor {
@@ -31,6 +32,7 @@ export class SpaceActor {
   private subscriptions: BusSubscription[] = []
   private readonly records: RecordWatch
   private vacancySinceMs: number | null = null
+  private readonly succession: Succession
   readonly homecoming: Homecoming
   /** The record was read over this connection. Before, it tells whom to join, and nothing else. */
   private isVerified = false
@@ -42,7 +44,9 @@ export class SpaceActor {
   ) {
     this.member = new Member(context, space, uuid)
     this.member.onLapse = (reason) => this.primary?.lapsed(reason)
+    this.succession = new Succession(this.member)
     this.member.onDamage = (reason) => {
+      context.ports.events.note({ type: 'damaged', space, reason })
       this.unsubscribe()
       this.actor?.send({ type: 'logDamaged', reason })
     }
@@ -85,6 +89,7 @@ export class SpaceActor {
 
   /** Spec of the role's actor; the member leaves what it was before. */
   startReplica() {
+    if (this.primary) this.succession.ownEnded()
     this.primary = null
     this.promotion = null
     this.member.endReign('the member is a replica')
@@ -97,6 +102,7 @@ export class SpaceActor {
   startPromotion(input: RoleInput) {
     this.replica = null
     this.vacancySinceMs ??= this.context.ports.clock.monotonicMs()
+    this.succession.begun(input.adopted)
     this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion(),
       this.alert)
     return this.promotion.spec()
@@ -105,7 +111,7 @@ export class SpaceActor {
   startPrimary(input: RoleInput) {
     this.promotion = null
     const { clock, telemetry } = this.context.ports
-    this.primary = new PrimaryRole(this.member, input,
+    this.primary = new PrimaryRole(this.member, input, this.succession,
       (message) => this.reads.onRead(message),
       (isUnderWay) => this.actor?.send({
         type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
@@ -213,8 +219,12 @@ export class SpaceActor {
   }
 
   onAnnouncement(announcement: Announcement): void {
-    const { assignment, kind, revision } = announcement
+    const { assignment, kind, revision, promotion, reason } = announcement
     if (assignment.uuid !== this.member.uuid) return
+    if (kind === 'resigned') this.succession.resigned(assignment.epoch, reason)
+    if (promotion && promotion.to !== this.member.self) {
+      this.context.ports.events.note({ type: 'promoted', promotion, inSync: assignment.inSync })
+    }
     this.primary?.announced(announcement)
     this.member.heardReignOver(kind === 'resigned' ? assignment.epoch : assignment.epoch - 1)
     const known = this.member.record?.revision ?? 0
@@ -296,7 +306,10 @@ export class SpaceActor {
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
     }
-    if (!vacancy && state === 'open') this.vacancySinceMs = null
+    if (!vacancy && primary && state === 'open') {
+      this.vacancySinceMs = null
+      this.succession.settled(primary.node)
+    }
     join()
   }
 

@@ -4,6 +4,7 @@
  */
 
 import type { Origin, SalvageNote } from './books.js'
+import type { PromotionReport } from './events.js'
 import type { KeyRetention, Operation } from './memory.js'
 
 export type NodeId = string
@@ -317,6 +318,8 @@ export interface Announcement {
   readonly revision: number
   readonly history: readonly EpochSpan[]
   readonly reason: string
+  /** Of a primary that has just begun to take writes: how it came to that. */
+  readonly promotion?: PromotionReport
 }
 
 export interface PingAnswer extends Life {

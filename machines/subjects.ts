@@ -18,6 +18,7 @@ export const subjects = {
   assignment: (space: SpaceId) => `${v1}.assignment.${space}`,
   alert: (space: SpaceId) => `${v1}.alert.${space}`,
   status: (node: NodeId) => `${v1}.status.${node}`,
+  events: (node: NodeId) => `${v1}.status.${node}.events`,
   admin: (node: NodeId) => `${v1}.admin.${node}`,
   inspect: (node: NodeId) => `${v1}.inspect.${node}`,
   actor: (node: NodeId, actor: string) => `${v1}.actor.${node}.${actor}`,

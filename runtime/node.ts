@@ -1,6 +1,6 @@
 /** One node of the cluster: the actors of actors/, on real NATS, files, LMDB and clocks. */
 import { hostname } from 'node:os'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { NodeActor } from '../actors/node.js'
 import { defaultSettings } from '../actors/settings.js'
 import type { ActorSettings } from '../actors/settings.js'
@@ -22,6 +22,8 @@ import { nodeRoutes } from './http/nodeRoutes.js'
 import { startHttpServer } from './http/server.js'
 import type { HttpServer } from './http/server.js'
 import { pageLink, tokenGuard } from './http/token.js'
+import { EventFile } from './inspect/eventFile.js'
+import { NodeRecorder } from './inspect/recorder.js'
 import { InspectionService } from './inspect/service.js'
 import { eventsRoute } from './inspect/sse.js'
 import { Traffic } from './inspect/traffic.js'
@@ -97,8 +99,9 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     onEscalation: (error) => node.fatal(error),
   })
   const traffic = new Traffic()
+  const events = new NodeRecorder({ node: id, clock })
   const inspection = new InspectionService({
-    node: id, clock, logger, host, traffic,
+    node: id, clock, logger, host, traffic, events,
     incarnation: () => node.context?.wire.life.incarnation ?? 0,
   })
   const node: NodeActor = new NodeActor({
@@ -109,7 +112,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     cleanStopMs: config.stopMs, allowsChaos: options.chaos,
     settings: settingsOf(config),
     ports: {
-      clock, random, logger, telemetry, host,
+      clock, random, logger, telemetry, host, events,
       bus: traffic.over(
         checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config)),
       openArbiter: jetStreamArbiter({
@@ -121,12 +124,13 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       mergeRules: options.mergeRules,
     },
     requiresData: options.requiresData,
-    boot: directoryOf(options, data, random, (error) => node.fatal(error)),
+    boot: directoryOf(options, data, random, events, (error) => node.fatal(error)),
     report: () => Buffer.from(JSON.stringify(report())),
     onRunning: () => running.resolve(),
     onExit: (code, reason) => {
       running.reject(new NodeStartError(`node ${id} could not start: ${reason}`))
-      void (http?.close() ?? Promise.resolve()).finally(() => finished.resolve(code))
+      const closed = Promise.allSettled([http?.close(), events.close()])
+      void closed.then(() => finished.resolve(code))
     },
     onConnection: (connection) => {
       inspection.attach(connection)
@@ -150,10 +154,14 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 }
 
 function directoryOf(
-  { id, config, logger }: NodeOptions, directory: string, random: Random,
+  { id, config, logger }: NodeOptions, directory: string, random: Random, events: NodeRecorder,
   onDamage: (error: Error) => void,
 ): DataDirectory {
   return new DataDirectory({
+    beforeRecovery: async () => events.begin(await EventFile.open({
+      path: join(directory, 'events.ndjson'), logger, nowMs: () => performance.now(),
+    })),
+    beforeClose: () => events.close(),
     directory, node: id, fileSystem: new NodeFileSystem(), random, logger,
     segmentBytes: config.segmentBytes,
     own: () => ownDirectory(directory, id),

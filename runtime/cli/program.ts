@@ -8,6 +8,7 @@ import { addEvents } from './events.js'
 import { addFate } from './fate.js'
 import { addFiles } from './files.js'
 import { addForks } from './forks.js'
+import { addHistory } from './history.js'
 import { addInspect } from './inspect.js'
 import { addMachines } from './machines.js'
 import { addNode } from './node.js'
@@ -54,6 +55,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help on a command: engram COMMAND --h
   addFate(program, context)
   addQuarantine(program, context)
   addEvents(program, context)
+  addHistory(program, context)
   addInspect(program, context)
   addChaos(program, context)
   program.commandsGroup('Look into files and charts:')

@@ -8,8 +8,10 @@ import type {
   PingRequest, PingRequestAnswer, ReconcileAnswer, SalvageOffer, SalvageSlice, SurveyAnswer,
   SurveyRequest,
 } from '../../machines/protocol.js'
+import type { PromotionReport } from '../../machines/events.js'
 import type { Operation } from '../../machines/memory.js'
 import { nameFault } from '../../machines/subjects.js'
+import { vacancies } from '../../machines/vacancy.js'
 import { keyFault, operationFault } from './gateValues.js'
 
 export const bounds = {
@@ -265,12 +267,21 @@ function membershipFault(
   return null
 }
 
+export const vacancy = z.enum(vacancies)
+
+export const promotionReport: z.ZodType<PromotionReport> = z.object({
+  atMs: z.number(), space: name, epoch: count, from: name.nullable(), to: name, vacancy, reason,
+  ms: count, atRisk: count.nullable(),
+})
+
 export const announcement: z.ZodType<Announcement> = z.object({
   kind: z.enum(['changed', 'resigned']),
   assignment,
   revision: count,
   history,
   reason,
+  // One that is not understood (of a later release) is left out.
+  promotion: promotionReport.optional().catch(undefined),
 })
 
 export const nodeIdentity: z.ZodType<NodeIdentity> = z.object({

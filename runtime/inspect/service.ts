@@ -1,8 +1,10 @@
 import type {
   BusConnection, BusMessage, BusSubscription, Logger, TimerHandle,
 } from '../../actors/ports.js'
+import { EventService } from './eventService.js'
 import { Feed } from './feed.js'
 import type { FeedOptions } from './feed.js'
+import type { NodeRecorder } from './recorder.js'
 import {
   faultOf, inspectionSubjects, inspectionVersion, leaseBounds, startRequest,
 } from './schema.js'
@@ -10,6 +12,7 @@ import type { StartAnswer, StartRequest } from './schema.js'
 
 export interface InspectionServiceOptions extends Omit<FeedOptions, 'payloads'> {
   readonly logger: Logger
+  readonly events: NodeRecorder
 }
 
 /** More are refused: each costs nothing here, but somebody is asking without end. */
@@ -33,17 +36,20 @@ class Edition {
 }
 
 /**
- * The inspection stream of a node on NATS: takes starts, keeps the leases, publishes. Nothing of
- * what an inspector does can hold the node up: a publish is a buffered write to the server, and
- * it is the server's affair to get rid of a reader that does not read.
+ * The inspection stream of a node on NATS, and what it keeps of the past: takes starts, keeps the
+ * leases, publishes. Nothing of what an inspector does can hold the node up: a publish is a
+ * buffered write to the server, and it is the server's affair to get rid of a reader that does not
+ * read.
  */
 export class InspectionService {
   private readonly editions: { readonly plain: Edition; readonly full: Edition }
   private connection: BusConnection | null = null
   private subscriptions: BusSubscription[] = []
   private timer: TimerHandle | null = null
+  private readonly past: EventService
 
   constructor(private readonly options: InspectionServiceOptions) {
+    this.past = new EventService({ ...options, recorder: options.events })
     this.editions = { plain: new Edition(options, false), full: new Edition(options, true) }
   }
 
@@ -61,6 +67,7 @@ export class InspectionService {
       this.settle(edition)
     }
     this.connection = connection
+    this.past.attach(connection)
     if (connection === null) return
     const subjects = [
       inspectionSubjects.start(this.options.node), inspectionSubjects.startAll,

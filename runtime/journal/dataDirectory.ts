@@ -23,6 +23,10 @@ export interface DataDirectoryOptions {
   /** See ownDirectory. */
   readonly own: () => Promise<DirectoryOwner>
   readonly openStore: (directory: string) => Promise<Store>
+  /** The directory is this node's: what else lies there may be opened. */
+  readonly beforeRecovery?: () => Promise<void>
+  /** It will be another's. */
+  readonly beforeClose?: () => Promise<void>
 }
 
 /** The journal is not the one that this directory had: what it acknowledged is not here. */
@@ -79,6 +83,7 @@ export class DataDirectory implements Boot {
 
   async recover(): Promise<Recovered> {
     const { directory, fileSystem, random, logger, segmentBytes, nowMs } = this.options
+    await this.options.beforeRecovery?.()
     const journal = await this.withReserve(() => openJournal({
       directory: join(directory, 'journal'), fileSystem, random, logger,
       ...(segmentBytes !== undefined && { segmentBytes }), ...(nowMs && { nowMs }),
@@ -98,6 +103,7 @@ export class DataDirectory implements Boot {
   }
 
   async close(): Promise<void> {
+    await this.options.beforeClose?.()
     await this.recovered?.journal.close()
     await this.recovered?.store.close()
     await this.owner?.release()

@@ -14,6 +14,7 @@ import type { Assignment } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
+import type { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { MemoryBucket } from '../fakes/memoryArbiter.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
@@ -56,7 +57,7 @@ export interface SimObserver {
   /** A salvage is about to be removed; what the promise waits for takes no time of the world. */
   releasing?(node: SimNode, name: string): Promise<void>
   /** A life begins, with this host for its actors. */
-  starting?(node: SimNode, host: ActorHostRuntime): void
+  starting?(node: SimNode, host: ActorHostRuntime, events: NodeRecorder): void
   /** A life is about to end. */
   ending?(node: SimNode, reason: string): void
   /** A process ended itself. */

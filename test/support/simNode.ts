@@ -11,6 +11,7 @@ import { controlCodec } from '../../runtime/codec/control.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { createActorHost } from '../../runtime/host/index.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
+import { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { DataDirectory } from '../../runtime/journal/dataDirectory.js'
 import { DirectoryOwnedError, type DirectoryOwner } from '../../runtime/journal/owner.js'
 import { createSalvageFiles } from '../../runtime/journal/salvage.js'
@@ -41,6 +42,8 @@ export interface Life extends Caller {
   readonly clock: ProcessClock
   readonly actor: NodeActor
   readonly host: ActorHostRuntime
+  /** In memory: of this life only. */
+  readonly events: NodeRecorder
   /** Counts the lives of this node, from 1. */
   readonly number: number
   connection: BusConnection | null
@@ -86,13 +89,15 @@ export class SimNode {
     const host = createActorHost({
       node: id, clock, logger: this.logger(), onEscalation: (error) => actor.fatal(error),
     })
-    cluster.observer?.starting?.(this, host)
+    const events = new NodeRecorder({ node: id, clock })
+    events.begin(null)
+    cluster.observer?.starting?.(this, host, events)
     const actor: NodeActor = new NodeActor({
       node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0', cleanStopMs: 10_000,
       allowsChaos: this.allowsChaos,
       settings: cluster.settings,
       ports: {
-        clock, random, host, logger: this.logger(),
+        clock, random, host, events, logger: this.logger(),
         telemetry: {
           count: (name, by = 1) => this.counts.set(name, (this.counts.get(name) ?? 0) + by),
           observe: () => undefined,
@@ -110,7 +115,7 @@ export class SimNode {
         else host.detachBus()
       },
     })
-    const life: Life = { ...caller, actor, host, number: this.lives, connection: null }
+    const life: Life = { ...caller, actor, host, events, number: this.lives, connection: null }
     this.life = life
     actor.start()
   }

@@ -170,6 +170,20 @@ x('an assignment keeps what it says of reigns that ended, and of reconciliation'
 
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 
+x('an announcement tells how its primary came to be one; what is not understood is left out', () => {
+  const promotion = {
+    atMs: 1_700_000_000_000, space: 'demo', epoch: 3, from: 'n2', to: 'n1',
+    vacancy: 'grantExpired', reason: 'n2 was not heard', ms: 2_210, atRisk: null,
+  }
+  const told = { ...valid.announcement, promotion }
+  assert.equal(codec.announcement(codec.encode(told)), { ok: true, value: told })
+  for (const other of [{ ...promotion, vacancy: 'novel' }, { ...promotion, ms: -1 }, 'x', null]) {
+    const read = codec.announcement(codec.encode({ ...told, promotion: other }))
+    assert.ok(read.ok, JSON.stringify(other))
+    if (read.ok) assert.is(read.value.promotion, undefined)
+  }
+})
+
 x('a record of a higher version is refused, whatever else it looks like', () => {
   refused(codec.assignment(json({ version: 2, nothing: 'known' })), /version 2 is newer/)
   refused(codec.nodeIdentity(json({ ...identity, version: 3 })), /version 3 is newer/)

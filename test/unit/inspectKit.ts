@@ -1,6 +1,7 @@
 /** What the tests of the inspection stream share: a host with a chart, and a feed over it. */
 import { assign, setup } from 'xstate'
 import { Feed } from '../../runtime/inspect/feed.js'
+import { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { readEnvelope } from '../../runtime/inspect/schema.js'
 import type { Envelope, InspectionStreamEvent } from '../../runtime/inspect/schema.js'
 import { Traffic } from '../../runtime/inspect/traffic.js'
@@ -53,15 +54,17 @@ export function feedKit(options: { payloads?: boolean } = {}) {
     },
     report: () => it.host.report(),
   }
+  const events = new NodeRecorder({ node: 'n1', clock: it.clock })
+  events.begin(null)
   const feed = new Feed({
-    node: 'n1', incarnation: () => 7, clock: it.clock, host, traffic,
+    node: 'n1', incarnation: () => 7, clock: it.clock, host, traffic, events,
     payloads: options.payloads ?? false,
   })
   const spawn = (id: string, parent?: string) => it.host.spawn({
     id, logic: lamp, input: () => undefined, ...(parent === undefined ? {} : { parent }),
     supervision: { maxRestarts: 3, withinMs: 1_000, backoffMs: 10, backoffMaxMs: 10 },
   })
-  return { ...it, feed, traffic, spawn, hooks: () => ({ observations, ended }) }
+  return { ...it, feed, traffic, events, spawn, hooks: () => ({ observations, ended }) }
 }
 
 export function read(text: string | Uint8Array): Envelope {

@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { BusConnection } from '../../actors/ports.js'
+import { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { InspectionService } from '../../runtime/inspect/service.js'
 import { Traffic } from '../../runtime/inspect/traffic.js'
 import type { Envelope, StartAnswer } from '../../runtime/inspect/schema.js'
@@ -17,7 +18,7 @@ async function serviceKit() {
   const viewer = await broker.bus().connect()
   const service = new InspectionService({
     node: 'n1', incarnation: () => 1, clock: it.clock, logger: it.logger, host: it.host,
-    traffic: new Traffic(),
+    traffic: new Traffic(), events: new NodeRecorder({ node: 'n1', clock: it.clock }),
   })
   service.attach(own)
   const seen: Record<'plain' | 'full', Envelope[]> = { plain: [], full: [] }
