@@ -29,6 +29,7 @@ function failover(): PageFrames {
       script.actor('detector.n1', { alive: 'listening' })])
   }
   const record = { record: { assignment: { epoch: 2 } } }
+  const before = { record: { assignment: { epoch: 1, state: 'open', primary: { node: 'n1' } } } }
   const born = (atMs: number) => ({
     ...script.actor('space.demo.promotion', { surveying: 'reading' }), atMs,
   })
@@ -38,7 +39,7 @@ function failover(): PageFrames {
     born(1_042),
     script.transition(1_043, 'space.demo', 'replica', 'promoting', 'vacancyFound',
       'vacancy: noResponders'),
-    script.transition(1_044, role, null, { surveying: 'asking' }, 'recordRead'),
+    script.transition(1_044, role, null, { surveying: 'asking' }, 'recordRead', null, before),
     script.transition(1_045, role, null, 'awaitingVacancy', 'surveyed',
       'I am at (1, 601); n3 at (1, 601)', { answers: [
         { node: 'n3', position: { epoch: 1, sequence: 601 }, serving: false, whole: true }] }),
@@ -96,7 +97,7 @@ test('two promotions of a space are two; one of another space is its own', () =>
   const found = promotionsOf(recorded(script).notable)
   assert.equal(found.map(({ space, winner }) => [space, winner]),
     [['demo', 'n2'], ['demo', null], ['other', null]])
-  assert.is(found[0]?.endMs, 1_081)
+  assert.is(found[0]?.endMs, 1_069, 'when writes were taken again, whatever came of the others')
 })
 
 test('event names become words', () => {

@@ -57,6 +57,7 @@ export const state = computed<PageState>(() => {
 interface Story {
   readonly length: number
   readonly last: unknown
+  readonly past: unknown
   readonly promotions: ReturnType<typeof promotionsOf>
   readonly entries: ReturnType<typeof entriesOf>
 }
@@ -64,12 +65,14 @@ interface Story {
 let before: Story | null = null
 /** Put together anew only when something was added that it is made of. */
 const story = computed<Story>(() => {
-  const { notable } = recording()
+  const { notable, past } = recording()
   const last = notable.at(-1) ?? null
-  if (before?.length === notable.length && before.last === last) return before
+  const isKnown = before?.length === notable.length && before.last === last && before.past === past
+  if (before !== null && isKnown) return before
   const found = promotionsOf(notable)
   before = {
-    length: notable.length, last, promotions: found, entries: entriesOf(notable, found),
+    length: notable.length, last, past, promotions: found,
+    entries: entriesOf(notable, found, past),
   }
   return before
 })
