@@ -53,9 +53,9 @@ function promoted({ promotion, inSync }: EventOf<'promoted'>): Sentence {
 /** Who is the primary now, why, and what it cost. */
 export function takeoverText(promotion: PromotionReport): string {
   const { space, epoch, from, to, reason, ms } = promotion
+  if (from === null) return `${to} is the first primary of ${space}, in epoch ${epoch}`
   const again = from === to ? ' again' : ''
   const head = `${to} is the primary of ${space}${again}, in epoch ${epoch}: ${reason}`
-  if (from === null) return head
   return isHandover(promotion) ? `${head}. Writes waited for ${msText(ms)}`
     : `${head}. Writes were interrupted for ${msText(ms)}${riskClause(promotion)}`
 }

@@ -127,7 +127,9 @@ export class Telling {
     const actors = [...this.picture.nodes.keys()].flatMap((node) => this.keyFrame(node) ?? [])
     const history: HistoryFrame | null = this.kept.length === 0 ? null
       : { kind: 'history', atMs: this.now(), lines: [...this.kept] }
-    return [this.broker, history, ...actors, this.status].filter((frame) => frame !== null)
+    // With the time of now: a reader takes its first frame for the beginning of what it knows.
+    const broker = this.broker && { ...this.broker, atMs: this.now() }
+    return [broker, history, ...actors, this.status].filter((frame) => frame !== null)
   }
 
   /** Most lines are the latest ones so far. */

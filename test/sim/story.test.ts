@@ -28,8 +28,8 @@ function reportsIn(recording: Recording): PromotionReport[] {
 function check(promotion: Promotion, seed: number): void {
   const of = `seed ${seed}, ${keyOf(promotion)}`
   const { steps, from, report, beginMs, endMs } = promotion
-  const times = steps.map(({ atMs }) => atMs)
-  assert.equal(times, times.toSorted((a, b) => a - b), of)
+  // A finding is told up to 10 ms after what its node did about it.
+  assert.ok(steps.every(({ atMs }, index) => atMs >= (steps[index - 1]?.atMs ?? 0) - 10), of)
   const evidence = steps.filter(({ actor }) => actor.startsWith('detector.'))
   for (const { actor, atMs } of evidence) {
     assert.is(actor, `detector.${from}`, of)

@@ -118,8 +118,8 @@ test('what a promotion cost: what is missing, what is not known, and who had non
   assert.match(text({ atRisk: null }), '; whether n1 had writes that are missing here is not known')
   assert.match(text({ from: 'n2', vacancy: 'own', reason: 'n2 had lost its place as primary' }),
     'n2 is the primary of demo again, in epoch 4: n2 had lost its place as primary. Writes were')
-  assert.is(text({ from: null, vacancy: 'none', reason: 'there was no primary yet' }),
-    'n2 is the primary of demo, in epoch 4: there was no primary yet; in sync: n2')
+  assert.is(text({ from: null, vacancy: 'none', reason: 'there is no primary yet' }),
+    'n2 is the first primary of demo, in epoch 4; in sync: n2')
 })
 
 test('what several nodes note is one sentence; so is the return; each time anew', () => {

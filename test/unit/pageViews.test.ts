@@ -165,13 +165,15 @@ test('series: the primary has no lag, and nobody has without one', () => {
 })
 
 test('the loss window in plain words', () => {
-  assert.is(lossText(space('n1')),
-    'If n1 and its disk vanished now: 3 writes, 1.2 kB, 4 ms would be lost.')
+  const held = { ...space('n1'), members: [{ ...space('n1').members[0]!, role: 'primary' as const }] }
+  assert.is(lossText(held), 'Not yet on a second disk: 3 writes (1.2 kB, 4 ms old).')
+  assert.is(lossText(space('n1')), 'n1 does not answer.', 'of its last word nothing is made up')
+  assert.is(lossText({ ...held, rf: 1 }), 'There is no second disk.')
   assert.is(lossText(space(null)), 'demo has no primary at this moment.')
   assert.is(lossText({ ...space(null), blocked: 'no in-sync member is left' }),
     'demo has no primary: no in-sync member is left.')
-  const none = { ...space('n1'), lossWindow: { entries: 0, bytes: 0, ms: 0 } }
-  assert.is(lossText(none), 'If n1 and its disk vanished now: nothing would be lost.')
+  const none = { ...held, lossWindow: { entries: 0, bytes: 0, ms: 0 } }
+  assert.is(lossText(none), 'Every write is on a second disk.')
   assert.equal([0.4, 9.96, 17, 3_210, 240_000].map(msText),
     ['0.4 ms', '10 ms', '17 ms', '3.2 s', '4 min'])
   assert.equal([0, 999, 1_000, 100_000_000].map(bytesText), ['0 B', '999 B', '1.0 kB', '100 MB'])

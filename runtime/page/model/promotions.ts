@@ -87,6 +87,8 @@ const pauseMs = 1_500
 const evidenceMs = 6_000
 /** What a detector found may be told as a change of it only after it; clocks differ, too. */
 const lateMs = 100
+/** A detector is told to have found what its node acts on so much later, ms. */
+const findingMs = 10
 
 /** In order of their beginning. @param items the notable ones, in order of time */
 export function promotionsOf(items: readonly Item[]): Promotion[] {
@@ -250,7 +252,7 @@ function promotionOf(
   const endMs = report?.atMs ?? winner?.servingMs ?? lastStepMs
   const sinceMs = report === null ? firstStepMs - evidenceMs : report.atMs - report.ms - lateMs
   const evidence = from === null ? [] : suspicions.of(from, firstStepMs, sinceMs, endMs + lateMs)
-  const steps = [...evidence, ...own].toSorted((a, b) => a.atMs - b.atMs || rank(a) - rank(b))
+  const steps = causesFirst([...evidence, ...own])
   const latest = new Map(candidacies.map((one) => [one.node, candidateOf(one)]))
   return {
     id: `${space}@${firstStepMs}`, space, from, endMs, epoch, report, steps,
@@ -278,9 +280,21 @@ function candidateOf(candidacy: Candidacy): Candidate {
   }
 }
 
-/** Of steps of one millisecond: the cause first. */
-function rank({ actor }: PromotionStep): number {
-  return actor.startsWith('detector.') ? 0 : 1
+/**
+ * In order of time, with the cause before the effect: a detector acts on what it finds, and is told
+ * to have found it a millisecond later.
+ */
+function causesFirst(steps: readonly PromotionStep[]): PromotionStep[] {
+  const isFinding = ({ actor }: PromotionStep): boolean => actor.startsWith('detector.')
+  const timeOf = (step: PromotionStep): number => {
+    if (!isFinding(step)) return step.atMs
+    const effects = steps.filter((one) => one.node === step.node && !isFinding(one)
+      && one.atMs <= step.atMs && step.atMs - one.atMs <= findingMs)
+    return Math.min(step.atMs, ...effects.map(({ atMs }) => atMs))
+  }
+  const rank = (step: PromotionStep): number => isFinding(step) ? 0 : 1
+  return steps.map((step) => ({ step, atMs: timeOf(step) }))
+    .toSorted((a, b) => a.atMs - b.atMs || rank(a.step) - rank(b.step)).map(({ step }) => step)
 }
 
 /** `vacancyProven` → `vacancy proven`, `xstate.after.retry.x` → `after retry`. */

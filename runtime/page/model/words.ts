@@ -24,15 +24,32 @@ export function clockText(atMs: number, digits: 0 | 3 = 3): string {
   return digits === 0 ? time : `${time}.${String(at.getMilliseconds()).padStart(3, '0')}`
 }
 
-/** What would be lost if the primary and its disk vanished at this moment. */
-export function lossText({ id, primary, lossWindow, blocked }: ClusterSpace): string {
+/** `20:05:46.120`, with the day before it where that is not the reader's present one. */
+export function dayClockText(atMs: number, nowMs: number, digits: 0 | 3 = 3): string {
+  const [day, today] = [new Date(atMs), new Date(nowMs)].map((at) => at.toDateString())
+  const at = new Date(atMs)
+  const date = `${at.getFullYear()}-${String(at.getMonth() + 1).padStart(2, '0')}-`
+    + String(at.getDate()).padStart(2, '0')
+  return day === today ? clockText(atMs, digits) : `${date} ${clockText(atMs, digits)}`
+}
+
+/** `20:05:46.120 (0.3 s ago)`. */
+export function momentText(atMs: number, nowMs: number): string {
+  return `${dayClockText(atMs, nowMs)} (${msText(Math.max(0, nowMs - atMs))} ago)`
+}
+
+/** What is on the primary's disk alone at this moment. */
+export function lossText({ id, primary, rf, members, blocked, lossWindow }: ClusterSpace): string {
   if (primary === null) {
     return blocked === null ? `${id} has no primary at this moment.`
       : `${id} has no primary: ${blocked}.`
   }
+  if (!members.some(({ node, role }) => node === primary && role === 'primary')) {
+    return `${primary} does not answer.`
+  }
+  if (rf === 1) return 'There is no second disk.'
   const { entries, bytes, ms } = lossWindow
-  if (entries === 0) return `If ${primary} and its disk vanished now: nothing would be lost.`
+  if (entries === 0) return 'Every write is on a second disk.'
   const writes = entries === 1 ? '1 write' : `${countText(entries)} writes`
-  return `If ${primary} and its disk vanished now: ${writes}, ${bytesText(bytes)}, `
-    + `${msText(ms)} would be lost.`
+  return `Not yet on a second disk: ${writes} (${bytesText(bytes)}, ${msText(ms)} old).`
 }

@@ -1,9 +1,12 @@
 /** What the page shows: a recording, live or from a file, and the moment of it looked at. */
 import { computed, effect, signal } from '@preact/signals'
 import { entriesOf } from '../model/entries.js'
+import { headlinesOf } from '../model/headlines.js'
+import type { Facts } from '../model/headlines.js'
 import { promotionsOf } from '../model/promotions.js'
 import { openRecording, Recording } from '../model/recording.js'
 import type { PageState } from '../model/state.js'
+import { linesOf } from '../model/told.js'
 import type { Frame } from '../protocol.js'
 import { openStream } from './connection.js'
 import { amend, route } from './route.js'
@@ -60,6 +63,7 @@ interface Story {
   readonly past: unknown
   readonly promotions: ReturnType<typeof promotionsOf>
   readonly entries: ReturnType<typeof entriesOf>
+  readonly lines: ReturnType<typeof linesOf>
 }
 
 let before: Story | null = null
@@ -72,7 +76,7 @@ const story = computed<Story>(() => {
   const found = promotionsOf(notable)
   before = {
     length: notable.length, last, past, promotions: found,
-    entries: entriesOf(notable, found, past),
+    entries: entriesOf(notable, found, past), lines: linesOf(notable, past),
   }
   return before
 })
@@ -80,6 +84,15 @@ const story = computed<Story>(() => {
 export const promotions = computed(() => story.value.promotions)
 /** What happened, in order of time. */
 export const entries = computed(() => story.value.entries)
+
+/** What headlines are made of. */
+export function facts(): Facts {
+  const { measured } = recording()
+  return { promotions: promotions.value, lines: story.value.lines, measured }
+}
+
+/** Of the moment that is looked at; worst first. */
+export const headlines = computed(() => headlinesOf(state.value, facts(), shownMs.value))
 
 export const playground = computed(() =>
   fileName.value === null && (state.value.start?.playground ?? false))
