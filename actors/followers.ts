@@ -17,6 +17,7 @@ import type { HostedActor } from './hosting.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
 import { Shipping } from './shipping.js'
+import type { ReplicaProgress } from './shipping.js'
 
 interface Follower {
   readonly shipping: Shipping
@@ -32,15 +33,6 @@ export interface MembershipChange {
   readonly reason: string
 }
 
-export interface FollowerStatus {
-  readonly lagBytes: number | null
-  readonly lagMs: number | null
-  readonly durableSequence: number | null
-  readonly appliedSequence: number | null
-  /** Of its stream. */
-  readonly state: string
-}
-
 export interface FollowersOptions {
   readonly member: Member
   readonly epoch: number
@@ -54,6 +46,11 @@ export interface FollowersOptions {
 
 /** Heartbeats without progress before a stream is rewound. */
 const stalledMax = 10
+/**
+ * The lag of a replica that is away is measured at one heartbeat of so many, and not in all spaces
+ * at the same: it costs more the longer the replica is away.
+ */
+const awayEvery = 10
 
 /**
  * The replicas of one reign: their streams, what they acknowledged, and what follows from it:
@@ -69,9 +66,11 @@ export class Followers {
   /** Members whose store was last seen to differ: told once. */
   private readonly diverged = new Set<NodeId>()
   private readonly fitness: Fitness
+  private ticks: number
 
   constructor(private readonly options: FollowersOptions) {
     this.inSync = options.inSync
+    this.ticks = options.epochStart
     this.fitness = new Fitness(options.member, options.epochStart)
     for (const { node, disk } of options.member.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
@@ -357,12 +356,13 @@ export class Followers {
   tick(): void {
     const { member } = this.options
     this.fitness.tick()
+    this.ticks += 1
     for (const [node, follower] of this.followers) {
       const { shipping, stream } = follower
       if (shipping.isJoined && member.context.peers.isProvenDead(node)) {
         stream.send({ type: 'peerDied', reason: `${node} is proven dead` })
       }
-      this.measureLag(follower)
+      if (shipping.isJoined || this.ticks % awayEvery === 0) this.measureLag(follower)
       if (!shipping.isJoined) continue
       this.measure(follower)
       // A notice may be lost: told again until the member says that it has applied it.
@@ -389,18 +389,13 @@ export class Followers {
     stream.send({ type: 'measured', acked, sent, end, windowFull })
   }
 
-  /** Replicas as they are known here; null: not known. Nobody measures one that is away. */
-  status(): Record<NodeId, FollowerStatus> {
-    const status: Record<NodeId, FollowerStatus> = {}
+  /** Replicas as they are known here, with the state of their streams. */
+  status(): Record<NodeId, ReplicaProgress & { state: string }> {
+    const status: ReturnType<Followers['status']> = {}
     for (const [node, { shipping, stream }] of this.followers) {
-      const lag = shipping.isJoined ? shipping.lag() : null
       const value = stream.snapshot()?.value
       status[node] = {
-        lagBytes: lag?.bytes ?? null,
-        lagMs: lag === null ? null : Math.round(lag.ms),
-        durableSequence: shipping.isHeard ? shipping.acked : null,
-        appliedSequence: shipping.isHeard ? shipping.applied : null,
-        state: typeof value === 'string' ? value : 'joining',
+        ...shipping.progress(), state: typeof value === 'string' ? value : 'joining',
       }
     }
     return status

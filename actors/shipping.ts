@@ -15,6 +15,14 @@ export interface ShippingOptions {
   readonly onReadFailed: (error: unknown) => void
 }
 
+/** What is known of a replica; null: not known. Nobody measures the lag of one that is away. */
+export interface ReplicaProgress {
+  readonly lagBytes: number | null
+  readonly lagMs: number | null
+  readonly durableSequence: number | null
+  readonly appliedSequence: number | null
+}
+
 interface InFlight {
   readonly last: number
   readonly bytes: number
@@ -171,6 +179,16 @@ export class Shipping {
       safeSequence: log.safeSequence,
       endSequence: log.written.sequence,
       sentAtMs: clock.wallMs(),
+    }
+  }
+
+  progress(): ReplicaProgress {
+    const lag = this.isJoined ? this.lag() : null
+    return {
+      lagBytes: lag?.bytes ?? null,
+      lagMs: lag === null ? null : Math.round(lag.ms),
+      durableSequence: this.isHeard ? this.acked : null,
+      appliedSequence: this.isHeard ? this.applied : null,
     }
   }
 
