@@ -44,11 +44,13 @@ export async function eventsOfNode(
   return await earlierThan(reach, wanted, await pageOf(reach, node, { ...wanted, before: null }))
 }
 
+/** With what came before it; of a node that goes meanwhile, as far as it told. */
 async function earlierThan(reach: Reach, wanted: Wanted, latest: Page): Promise<RecordedEvent[]> {
   let events = [...latest.events]
   let { before } = latest
   for (let pages = 1; before !== null && pages < pagesMax; pages += 1) {
-    const page = await pageOf(reach, latest.node, { ...wanted, before })
+    const page = await pageOf(reach, latest.node, { ...wanted, before }).catch(() => null)
+    if (page === null) break
     events = [...page.events, ...events]
     // One that does not lead back would have no end.
     before = page.before !== null && page.before < before ? page.before : null

@@ -10,6 +10,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PromotionReport, RecordedEvent } from '../../machines/events.js'
 import { runCli } from '../../runtime/cli/program.js'
+import { eventsOfAll } from '../../runtime/inspect/eventService.js'
 import { Inspector } from '../../runtime/inspect/inspector.js'
 import type { Told } from '../../runtime/inspect/story.js'
 import { startNatsServer } from '../../runtime/natsServer.js'
@@ -147,6 +148,23 @@ test('history merges what the nodes have kept, page by page, in order of time', 
       ['2026-01-02 12:00:00 UTC', 'demo', '2', 'n1', 'n2', '210 ms', '-', 'NATS says so'],
       ['2026-01-03 12:00:00 UTC', 'demo', '3', 'n2', 'n3', '2.3 s', '1,234', 'NATS says so'],
     ])
+  })
+})
+
+test('a node that goes away between two pages has told what it has told', async () => {
+  await withNodes({ n1: kept.n1, n2: [] }, async () => {
+    const nats = await natsConnect({ servers: server.url })
+    // The latest page, which says that there is more; nobody answers for the rest.
+    nats.subscribe(eventsOfAll, {
+      callback: (_, message) => message.respond(JSON.stringify(
+        { ok: true, node: 'n7', events: [promoted('n7', 70, promotion(7))], before: 70 })),
+    })
+    await nats.flush()
+    const { code, out } = await engram('history', '--json')
+    await nats.close()
+    assert.is(code, 0)
+    assert.equal((JSON.parse(out) as { promotions: PromotionReport[] }).promotions
+      .map(({ epoch }) => epoch), [1, 2, 3, 7])
   })
 })
 
