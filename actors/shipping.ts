@@ -47,7 +47,7 @@ export class Shipping {
   private lagBase: number
   /** Disk id that the member joined with. */
   disk = ''
-  /** It has acknowledged to this primary, in this session or an earlier one. */
+  /** It has acknowledged in the last session, which may be over. */
   isHeard = false
   /** The member has acknowledged within this session: it follows, frames do not miss it. */
   private isConfirmed = false

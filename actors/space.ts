@@ -102,7 +102,7 @@ export class SpaceActor {
   startPromotion(input: RoleInput) {
     this.replica = null
     this.vacancySinceMs ??= this.context.ports.clock.monotonicMs()
-    this.succession.begun(input.adopted)
+    this.succession.begun(input)
     this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion(),
       this.alert)
     return this.promotion.spec()

@@ -1,5 +1,6 @@
 import type { ClusterEvent, PromotionReport } from '../machines/events.js'
 import type { Assignment, AssignmentAt, NodeId, Vacancy } from '../machines/protocol.js'
+import type { RoleInput } from '../machines/space.js'
 import { handoverReason, vacancyText } from '../machines/vacancy.js'
 import type { StartedEpoch } from './epochStart.js'
 import type { Member } from './member.js'
@@ -50,13 +51,13 @@ export class Succession {
     this.interruption = null
   }
 
-  /** This member stands. `adopted`: the record that hands the space over to it, or null. */
-  begun(adopted: AssignmentAt | null): void {
+  /** This member stands. `adopted`: the record that hands the space over to it. */
+  begun({ adopted, forced }: Pick<RoleInput, 'adopted' | 'forced'>): void {
     if (this.interruption) return
     const record = this.member.record?.assignment ?? null
     const isHandover = adopted !== null && adopted.assignment.writer !== this.member.self
     this.interruption = isHandover ? this.handedOver(adopted.assignment)
-      : this.interrupted(record)
+      : this.interrupted(record, forced)
   }
 
   private handedOver({ writer }: Assignment): Interruption {
@@ -65,7 +66,7 @@ export class Succession {
     }
   }
 
-  private interrupted(record: Assignment | null): Interruption {
+  private interrupted(record: Assignment | null, forced = false): Interruption {
     const { member } = this
     const holder = record?.primary ?? null
     const isOpen = record?.state === 'open'
@@ -73,7 +74,7 @@ export class Succession {
     const from = (isOpen ? holder?.node : this.lastOpen ?? holder?.node) ?? null
     const vacancy = member.vacancy() ?? 'none'
     const said = record && this.resignation?.epoch === record.epoch ? this.resignation.reason : null
-    const why = vacancyText(vacancy, from)
+    const why = forced ? 'an operator ordered it' : vacancyText(vacancy, from)
     const nowMs = this.nowMs()
     const silenceMs = holder && isOpen ? member.context.peers.silenceOfMs(holder) : 0
     const sinceMs = vacancy === 'own' ? this.ownEndMs

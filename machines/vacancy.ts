@@ -47,7 +47,7 @@ export const vacancies = [
 export function vacancyText(vacancy: Vacancy, from: string | null): string {
   const who = from ?? 'the primary'
   switch (vacancy) {
-    case 'none': return from === null ? 'there is no primary yet' : 'an operator ordered it'
+    case 'none': return from === null ? 'there is no primary yet' : `${who} is none any more`
     case 'own': return `${who} had lost its place`
     case 'restarted': return `${who} was restarted`
     case 'resigned': return `${who} stepped down`

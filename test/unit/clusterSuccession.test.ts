@@ -157,6 +157,17 @@ test('a handover: nothing is at risk, and who handed over begins it', async () =
   assert.equal(down.map(({ epoch, reason }) => [epoch, reason]), [[1, `handed over to ${to.id}`]])
 })
 
+test('an operator forces a member: that is the reason, whoever is the primary', async () => {
+  const cluster = await reigning()
+  const old = cluster.primary()!
+  const to = cluster.running.find((node) => node !== old)!
+  to.space().forcePromotion('an operator forces it')
+  await cluster.until('the forced one serves', () => to.space().serves, 20_000)
+  await cluster.run(20)
+  const told = lastPromotion(cluster)
+  assert.equal([told.from, told.to, told.reason], [old.id, to.id, 'an operator ordered it'])
+})
+
 test('a candidate that dies before it serves: the outage began before it, with who served', async () => {
   let isSlow = false
   const cluster = await reigning({ arbiterDelayMs: () => isSlow ? 20 : 0 })

@@ -47,6 +47,29 @@ const looksMax = 400
 /** By which the others wait longer than the lease. */
 const { grantMargin } = defaultTimes
 
+/** What is told of a space's primaries, by space; made once for each list. */
+const bySpace = new WeakMap<readonly Told[], ReadonlyMap<string, readonly Told[]>>()
+
+function linesOf(space: string, lines: readonly Told[]): readonly Told[] {
+  const known = bySpace.get(lines) ?? indexed(lines)
+  bySpace.set(lines, known)
+  return known.get(space) ?? []
+}
+
+function indexed(lines: readonly Told[]): ReadonlyMap<string, readonly Told[]> {
+  const index = new Map<string, Told[]>()
+  for (const line of lines) {
+    const { space, promotion, alert } = line
+    if (space === undefined || (!promotion && !told.has(alert ?? ''))) continue
+    const list = index.get(space)
+    if (list) list.push(line)
+    else index.set(space, [line])
+  }
+  return index
+}
+
+const told: ReadonlySet<string> = new Set(['blocked', 'forkReportOpened', 'forkReportClosed'])
+
 const ranks = { down: 0, blocked: 1, open: 2, settled: 3 } as const
 
 /** Worst first; spaces of which there is nothing to tell have none. */
@@ -160,7 +183,7 @@ function candidateLine(
 }
 
 function blockedHeadline({ id, blocked }: ClusterSpace, atMs: number, { lines }: Facts): Headline {
-  const since = lines.findLast(({ alert, space, at }) => alert === 'blocked' && space === id
+  const since = linesOf(id, lines).findLast(({ alert, at }) => alert === 'blocked'
     && Date.parse(at) <= atMs)
   return {
     space: id, state: 'blocked', title: `${id} has no primary, and none can be promoted`,
@@ -221,25 +244,24 @@ function pastHeadline(space: string, facts: Facts, atMs: number): Headline | nul
 export function lastFailover(
   space: string, { lines }: Facts, atMs: number,
 ): PromotionReport | null {
-  const line = lines.findLast(({ promotion }) => promotion !== undefined
-    && promotion.space === space && promotion.atMs <= atMs && promotion.from !== null
-    && !isHandover(promotion))
+  const line = linesOf(space, lines).findLast(({ promotion }) => promotion !== undefined
+    && promotion.atMs <= atMs && promotion.from !== null && !isHandover(promotion))
   return line?.promotion ?? null
 }
 
-function isOf({ space, detail, alert }: Told, report: PromotionReport, kind: string): boolean {
-  return alert === kind && space === report.space && Number(detail?.['epoch']) < report.epoch
+function isOf({ detail, alert }: Told, report: PromotionReport, kind: string): boolean {
+  return alert === kind && Number(detail?.['epoch']) < report.epoch
     && detail?.['formerPrimary'] === report.from
 }
 
 /** A report on the primary before was opened by this promotion. */
 function isReportOpen(report: PromotionReport, { lines }: Facts): boolean {
-  return lines.some((line) => isOf(line, report, 'forkReportOpened')
+  return linesOf(report.space, lines).some((line) => isOf(line, report, 'forkReportOpened')
     && Math.abs(Date.parse(line.at) - report.atMs) < openedWithinMs)
 }
 
 function settlementOf(report: PromotionReport, { lines }: Facts, atMs: number): Told | null {
-  return lines.find((line) => {
+  return linesOf(report.space, lines).find((line) => {
     const toldMs = Date.parse(line.at)
     return isOf(line, report, 'forkReportClosed') && toldMs >= report.atMs && toldMs <= atMs
   }) ?? null

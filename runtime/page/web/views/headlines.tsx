@@ -14,7 +14,7 @@ export function Headlines() {
       {all.slice(0, shownMax).map(({ space, state, title, lines }) => (
         <article key={space} class={`headline ${state}`} data-headline={space} data-state={state}>
           <h2>{title}</h2>
-          <ul>{lines.map((line) => <li key={line}>{line}</li>)}</ul>
+          <ul>{lines.map((line, index) => <li key={index}>{line}</li>)}</ul>
         </article>
       ))}
       {all.length > shownMax && (
