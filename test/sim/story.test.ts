@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PromotionReport } from '../../machines/events.js'
+import { takeoverText } from '../../runtime/inspect/sentences.js'
 import { entriesOf } from '../../runtime/page/model/entries.js'
 import { promotionsOf } from '../../runtime/page/model/promotions.js'
 import type { Promotion } from '../../runtime/page/model/promotions.js'
@@ -56,8 +57,7 @@ for (const seed of seeds) {
     const entries = entriesOf(recording.notable, promotions, recording.past)
     for (const report of reports) {
       const told = entries.filter(({ kind, text }) => kind === 'promotion'
-        && text.startsWith(`${report.to} is the primary of ${report.space}`)
-        && text.includes(`in epoch ${report.epoch}:`))
+        && text === takeoverText(report))
       assert.is(told.length, 1, `seed ${seed}, ${keyOf(report)}: told ${told.length} times`)
     }
     reportsSeen += reports.length
