@@ -5,9 +5,7 @@ import { assertCommitDurable } from '../machines/invariants.js'
 import { lagMonitorMachine } from '../machines/lagMonitor.js'
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
 import { commonPoint, endOf, origin } from '../machines/positions.js'
-import type {
-  Ack, JoinAnswer, JoinRequest, Nack, NodeId,
-} from '../machines/protocol.js'
+import type { Ack, JoinAnswer, JoinRequest, Nack, NodeId } from '../machines/protocol.js'
 import { streamMachine } from '../machines/stream.js'
 import type { StreamEffect } from '../machines/stream.js'
 import { subjects } from '../machines/subjects.js'
@@ -16,8 +14,7 @@ import { Fitness } from './fitness.js'
 import type { HostedActor } from './hosting.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
-import { Shipping } from './shipping.js'
-import type { ReplicaProgress } from './shipping.js'
+import { Shipping, type ReplicaProgress } from './shipping.js'
 
 interface Follower {
   readonly shipping: Shipping

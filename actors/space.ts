@@ -31,7 +31,6 @@ export class SpaceActor {
   private readonly reads: ReadService
   private subscriptions: BusSubscription[] = []
   private readonly records: RecordWatch
-  private vacancySinceMs: number | null = null
   private readonly succession: Succession
   readonly homecoming: Homecoming
   /** The record was read over this connection. Before, it tells whom to join, and nothing else. */
@@ -101,7 +100,6 @@ export class SpaceActor {
 
   startPromotion(input: RoleInput) {
     this.replica = null
-    this.vacancySinceMs ??= this.context.ports.clock.monotonicMs()
     this.succession.begun(input)
     this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion(),
       this.alert)
@@ -110,7 +108,7 @@ export class SpaceActor {
 
   startPrimary(input: RoleInput) {
     this.promotion = null
-    const { clock, telemetry } = this.context.ports
+    this.succession.won()
     this.primary = new PrimaryRole(this.member, input, this.succession,
       (message) => this.reads.onRead(message),
       (isUnderWay) => this.actor?.send({
@@ -118,13 +116,6 @@ export class SpaceActor {
       }),
       () => this.homecoming.reignKnown(this.member.self, this.member.reigningEpoch),
       this.alert)
-    this.member.promotions += 1
-    if (this.vacancySinceMs !== null) {
-      this.member.lastPromotionMs = Math.round(clock.monotonicMs() - this.vacancySinceMs)
-      telemetry.observe('promotionMs', this.member.lastPromotionMs)
-    }
-    telemetry.count('promotions', 1, { space: this.space })
-    this.vacancySinceMs = null
     return this.primary.spec()
   }
 
@@ -219,12 +210,9 @@ export class SpaceActor {
   }
 
   onAnnouncement(announcement: Announcement): void {
-    const { assignment, kind, revision, promotion, reason } = announcement
+    const { assignment, kind, revision } = announcement
     if (assignment.uuid !== this.member.uuid) return
-    if (kind === 'resigned') this.succession.resigned(assignment.epoch, reason)
-    if (promotion && promotion.to !== this.member.self) {
-      this.context.ports.events.note({ type: 'promoted', promotion, inSync: assignment.inSync })
-    }
+    this.succession.heard(announcement)
     this.primary?.announced(announcement)
     this.member.heardReignOver(kind === 'resigned' ? assignment.epoch : assignment.epoch - 1)
     const known = this.member.record?.revision ?? 0
@@ -306,10 +294,7 @@ export class SpaceActor {
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
     }
-    if (!vacancy && primary && state === 'open') {
-      this.vacancySinceMs = null
-      this.succession.settled(primary.node)
-    }
+    if (!vacancy && primary && state === 'open') this.succession.settled(primary.node)
     join()
   }
 

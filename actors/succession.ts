@@ -1,5 +1,7 @@
 import type { ClusterEvent, PromotionReport } from '../machines/events.js'
-import type { Assignment, AssignmentAt, NodeId, Vacancy } from '../machines/protocol.js'
+import type {
+  Announcement, Assignment, AssignmentAt, NodeId, Vacancy,
+} from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
 import { handoverReason, vacancyText } from '../machines/vacancy.js'
 import type { StartedEpoch } from './epochStart.js'
@@ -10,8 +12,10 @@ interface Interruption {
   readonly from: NodeId | null
   readonly vacancy: Vacancy
   readonly reason: string
-  /** Monotonic clock. */
+  /** Monotonic clock, here and below. */
   readonly sinceMs: number
+  /** When this member first stood. */
+  readonly noticedMs: number
 }
 
 /**
@@ -35,9 +39,12 @@ export class Succession {
     return this.member.context.ports.clock.monotonicMs()
   }
 
-  /** The holder of that epoch says why it is the primary no longer. */
-  resigned(epoch: number, reason: string): void {
-    this.resignation = { epoch, reason }
+  /** A holder says why it is the primary no longer; or how it came to be one, which is kept. */
+  heard({ kind, assignment: { epoch, inSync }, promotion, reason }: Announcement): void {
+    if (kind === 'resigned') this.resignation = { epoch, reason }
+    if (promotion && promotion.to !== this.member.self) {
+      this.note({ type: 'promoted', promotion, inSync })
+    }
   }
 
   /** This member is the primary no longer. */
@@ -60,9 +67,23 @@ export class Succession {
       : this.interrupted(record, forced)
   }
 
+  /** This member is named the primary: it is not open yet. */
+  won(): void {
+    const { member, interruption } = this
+    const { telemetry } = member.context.ports
+    member.promotions += 1
+    if (interruption) {
+      member.lastPromotionMs = Math.round(this.nowMs() - interruption.noticedMs)
+      telemetry.observe('promotionMs', member.lastPromotionMs)
+    }
+    telemetry.count('promotions', 1, { space: member.space })
+  }
+
   private handedOver({ writer }: Assignment): Interruption {
+    const nowMs = this.nowMs()
     return {
-      from: writer, vacancy: 'resigned', reason: handoverReason(writer), sinceMs: this.nowMs(),
+      from: writer, vacancy: 'resigned', reason: handoverReason(writer), sinceMs: nowMs,
+      noticedMs: nowMs,
     }
   }
 
@@ -79,7 +100,8 @@ export class Succession {
     const silenceMs = holder && isOpen ? member.context.peers.silenceOfMs(holder) : 0
     const sinceMs = vacancy === 'own' ? this.ownEndMs
       : vacancy === 'none' || vacancy === 'resigned' ? nowMs : nowMs - silenceMs
-    return { from, vacancy, sinceMs, reason: said === null ? why : `${why}: ${said}` }
+    const reason = said === null ? why : `${why}: ${said}`
+    return { from, vacancy, sinceMs, noticedMs: nowMs, reason }
   }
 
   /** This member takes writes from now on: everybody is told how it came to that. */

@@ -129,8 +129,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     onRunning: () => running.resolve(),
     onExit: (code, reason) => {
       running.reject(new NodeStartError(`node ${id} could not start: ${reason}`))
-      const closed = Promise.allSettled([http?.close(), events.close()])
-      void closed.then(() => finished.resolve(code))
+      void Promise.allSettled([http?.close(), events.close()]).then(() => finished.resolve(code))
     },
     onConnection: (connection) => {
       inspection.attach(connection)
