@@ -19,7 +19,7 @@ export function sendAlert(
   wire.publish(subjects.alert(space), encoder.encode(JSON.stringify(alert)))
 }
 
-/** What is told and kept like an alert, and calls for nobody. */
+/** Logs and keeps an event that needs no action; an alert is published and counted as well. */
 export function sendNotice(
   { ports }: NodeContext, space: string, kind: string, fields: object, message: string,
 ): void {

@@ -267,7 +267,7 @@ class NoteWork {
   }
 }
 
-/** An alert where writes are known to be missing; else it is told, and calls for nobody. */
+/** An alert where writes are known to be missing, else a notice. */
 export function tellOpening(
   { context, space }: Member, { epoch, node, forkPoint, lastKnown, atMost }: ForkOpening,
 ): void {

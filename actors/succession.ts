@@ -39,7 +39,7 @@ export class Succession {
     return this.member.context.ports.clock.monotonicMs()
   }
 
-  /** A holder says why it is the primary no longer; or how it came to be one, which is kept. */
+  /** Keeps how another member became the primary, and why one is none any more. */
   heard({ kind, assignment: { epoch, inSync }, promotion, reason }: Announcement): void {
     if (kind === 'resigned') this.resignation = { epoch, reason }
     if (promotion && promotion.to !== this.member.self) {
@@ -104,7 +104,7 @@ export class Succession {
     return { from, vacancy, sinceMs, noticedMs: nowMs, reason }
   }
 
-  /** This member takes writes from now on: everybody is told how it came to that. */
+  /** This member takes writes from now on: announces that, with how it came to it. */
   opened({ assignment, revision }: AssignmentAt): void {
     const { member } = this
     if (!member.started) throw new Error('an epoch is open that has not begun')

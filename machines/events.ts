@@ -40,7 +40,7 @@ export type ClusterEvent =
     readonly type: 'handoverBegun'; readonly space: SpaceId; readonly epoch: number
     readonly to: NodeId; readonly reason: string
   }
-  /** An alert, or what is told like one and calls for nobody. */
+  /** An alert; unless `isAlert`, something that needs no action. */
   | {
     readonly type: 'notice'; readonly space: SpaceId; readonly kind: string
     readonly isAlert: boolean; readonly message: string; readonly detail: NoticeDetail

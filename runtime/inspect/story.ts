@@ -38,7 +38,7 @@ export interface Told {
   readonly epoch?: number
   readonly state?: string
   readonly reason?: string
-  /** Kind of an alert, or of what is told like one. */
+  /** Kind of an alert or notice. */
   readonly alert?: string
   /** What else an alert says. */
   readonly detail?: Readonly<Record<string, unknown>>
@@ -80,7 +80,7 @@ const promotionSteps: Readonly<Record<string, string>> = {
 
 /** A transition takes no longer than this, ms. */
 const bornWithinMs = 100
-/** Lines that were told and are remembered, so that none is told twice. */
+/** Lines remembered, so that none is repeated. */
 const toldMax = 10_000
 /** Nodes that notice the same do so within this time, ms. */
 const sameWithinMs = 2_000
@@ -88,18 +88,18 @@ const sameWithinMs = 2_000
 const timesMax = 64
 
 /**
- * Tells what nodes note, and what their actors do meanwhile. An event that several nodes noted, or
- * that is asked for when it was told already, makes one line.
+ * Makes lines of what nodes note, and of what their actors do meanwhile. An event that several
+ * nodes noted, or that comes again with the past, makes one line.
  */
 export class Story {
-  /** Times of the lines that were told, by what they tell of; in the order of telling. */
+  /** Times of past lines by their id, the latest line last. */
   private readonly toldAtMs = new Map<string, readonly number[]>()
   /** When a candidate was born, by node and space, until its space says why. */
   private readonly births = new Map<string, number>()
 
   constructor(private readonly options: StoryOptions) {}
 
-  /** Lines of what nodes have kept, in order of time; without those that were told already. */
+  /** Returns lines of what nodes have kept, in order of time, without those known already. */
   onPast(events: readonly RecordedEvent[]): Told[] {
     return events.map(lineOf).toSorted(byTime)
       .filter((line) => this.concerns(line) && this.isNews(line))
@@ -169,7 +169,7 @@ export class Story {
     if (this.isNews(line)) this.tell(line)
   }
 
-  /** Not told yet: by the same node, or by another one that noticed the same. */
+  /** False for a line known already, from the same node or from another that noticed the same. */
   private isNews({ id = '', at }: Told): boolean {
     const atMs = Date.parse(at)
     const times = this.toldAtMs.get(id) ?? []

@@ -59,8 +59,8 @@ export class Telling {
     this.picture.apply(envelope)
     this.heads.set(node, { stream, number, heardAtMs: this.options.monotonicMs() })
     this.story.onEnvelope(envelope)
-    // The charts are told once, by themselves, and not as the machines' configurations; what was
-    // noted is told by the story.
+    // The charts are told once, by themselves, and not as the machines' configurations; noted
+    // events go through the story.
     const events = envelope.events.filter(({ type }) => type !== 'chart' && type !== 'recorded')
     if (events.length > 0 || present !== null) {
       this.tell({ kind: 'inspection', atMs: this.now(), envelope: { ...envelope, events } })

@@ -165,7 +165,7 @@ inBrowser('killing the primary leads to a promotion within 5 s', async ({ page }
     'nothing runs from or to a node that is gone')
 }, 60)
 
-inBrowser('who comes late is told what happened, also by a link to then', async (played, stage) => {
+inBrowser('late viewers see what happened, also by a link to then', async (played, stage) => {
   const { page, errors } = await openPage(played.browser, played.base)
   stage.onEnd(() => page.close())
   await page.locator('[data-headline=demo]')

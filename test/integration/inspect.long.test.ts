@@ -114,7 +114,7 @@ scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', 
   assert.is(stream.count(), before, 'the lease was given back')
 })
 
-/** Who comes late is told the same: also by a node that was started again meanwhile. */
+/** Late readers get the same, also from a node that was started again meanwhile. */
 async function toldLate(
   stage: Stage, cluster: Cluster, heard: readonly Told[],
 ): Promise<void> {

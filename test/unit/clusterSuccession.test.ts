@@ -9,7 +9,7 @@ import type { SimNode } from '../support/simNode.js'
 
 const test = suite('cluster: succession')
 
-async function reigning(options: Parameters<typeof SimCluster.start>[0] = {}): Promise<SimCluster> {
+async function serving(options: Parameters<typeof SimCluster.start>[0] = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start(options)
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -41,7 +41,7 @@ async function successor(cluster: SimCluster, old: SimNode): Promise<void> {
 }
 
 test('the first primary of a space succeeds nobody', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [first, ...more] = promotions(cluster)
   assert.equal(more, [])
   assert.equal([first?.from, first?.to, first?.epoch, first?.vacancy, first?.atRisk],
@@ -49,7 +49,7 @@ test('the first primary of a space succeeds nobody', async () => {
 })
 
 test('a primary that dies: from its last heartbeat to the first write of the next', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   const killedMs = cluster.clock.wallMs()
   old.kill()
@@ -69,7 +69,7 @@ test('a primary that dies: from its last heartbeat to the first write of the nex
 
 test('a primary that hangs: the length of the lease, whatever was suspected of others before',
   async () => {
-    const cluster = await reigning()
+    const cluster = await serving()
     const old = cluster.primary()!
     const other = cluster.running.find((node) => node !== old)!
     other.kill()
@@ -89,7 +89,7 @@ test('a primary that hangs: the length of the lease, whatever was suspected of o
 
 test('a primary that comes back at once as another life: from when the earlier one was heard',
   async () => {
-    const cluster = await reigning()
+    const cluster = await serving()
     const old = cluster.primary()!
     const killedMs = cluster.clock.wallMs()
     // The others hear of it by its next life alone: probes and their answers get lost.
@@ -109,7 +109,7 @@ test('a primary that comes back at once as another life: from when the earlier o
   })
 
 test('writes that the next primary had heard of and not got are at risk', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   // Frames get lost; notices, which say how far the log goes, do not.
   cluster.transit = (from, to, subject) => {
@@ -131,7 +131,7 @@ test('writes that the next primary had heard of and not got are at risk', async 
 })
 
 test('after a restart of all nodes nobody knows what the last primary had', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   for (const node of cluster.running) node.kill()
   for (const node of cluster.nodes.values()) if (node !== old) node.start()
@@ -142,7 +142,7 @@ test('after a restart of all nodes nobody knows what the last primary had', asyn
 })
 
 test('a handover: nothing is at risk, and who handed over begins it', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   const to = cluster.running.find((node) => node !== old)!
   assert.ok(old.space().handOver(to.id, 'promote --to'))
@@ -158,7 +158,7 @@ test('a handover: nothing is at risk, and who handed over begins it', async () =
 })
 
 test('an operator forces a member: that is the reason, whoever is the primary', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   const to = cluster.running.find((node) => node !== old)!
   to.space().forcePromotion('an operator forces it')
@@ -170,7 +170,7 @@ test('an operator forces a member: that is the reason, whoever is the primary', 
 
 test('a candidate that dies before it serves: the outage began before it, with who served', async () => {
   let isSlow = false
-  const cluster = await reigning({ arbiterDelayMs: () => isSlow ? 20 : 0 })
+  const cluster = await serving({ arbiterDelayMs: () => isSlow ? 20 : 0 })
   const old = cluster.primary()!
   const killedMs = cluster.clock.wallMs()
   old.kill()
@@ -187,7 +187,7 @@ test('a candidate that dies before it serves: the outage began before it, with w
 })
 
 test('nodes note who is gone and back, themselves and what calls for help', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   old.kill()
   await successor(cluster, old)

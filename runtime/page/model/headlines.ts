@@ -33,9 +33,9 @@ export interface Facts {
   readonly measured: readonly Item[]
 }
 
-/** A failover that is settled is told for so long after, ms. */
+/** How long a settled failover stays in the headlines, ms. */
 const settledMs = 15 * 60_000
-/** A report of a promotion is told within this time, ms. */
+/** The report of a promotion arrives within this time, ms. */
 const freshMs = 5_000
 /** A report is opened with the first entry of the new primary. */
 const openedWithinMs = 10_000
@@ -47,7 +47,7 @@ const looksMax = 400
 /** By which the others wait longer than the lease. */
 const { grantMargin } = defaultTimes
 
-/** What is told of a space's primaries, by space; made once for each list. */
+/** Lines about primaries, by space; computed once for each list. */
 const bySpace = new WeakMap<readonly Told[], ReadonlyMap<string, readonly Told[]>>()
 
 function linesOf(space: string, lines: readonly Told[]): readonly Told[] {
@@ -195,7 +195,7 @@ function blockedHeadline({ id, blocked }: ClusterSpace, atMs: number, { lines }:
   }
 }
 
-/** Somebody took over just now; its report is told a moment later. */
+/** Headline of a takeover whose report has not arrived yet; null: there is none. */
 function freshHeadline(
   space: string, report: PromotionReport | null, { promotions }: Facts, atMs: number,
 ): Headline | null {

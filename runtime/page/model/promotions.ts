@@ -85,9 +85,9 @@ interface Draft {
 const pauseMs = 1_500
 /** Without the primary's own report: a hung node keeps its grant for 2.2 s. */
 const evidenceMs = 6_000
-/** What a detector found may be told as a change of it only after it; clocks differ, too. */
+/** A detector reports its finding a little after its node acts on it; clocks differ, too. */
 const lateMs = 100
-/** A detector is told to have found what its node acts on so much later, ms. */
+/** A node acts on a finding up to so long before its detector reports it, ms. */
 const findingMs = 10
 
 /** In order of their beginning. @param items the notable ones, in order of time */
@@ -281,8 +281,8 @@ function candidateOf(candidacy: Candidacy): Candidate {
 }
 
 /**
- * In order of time, with the cause before the effect: a detector acts on what it finds, and is told
- * to have found it a millisecond later.
+ * Steps in order of time, causes before effects: a node acts on a finding a millisecond before its
+ * detector reports it.
  */
 function causesFirst(steps: readonly PromotionStep[]): PromotionStep[] {
   const isFinding = ({ actor }: PromotionStep): boolean => actor.startsWith('detector.')
