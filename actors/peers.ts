@@ -187,14 +187,17 @@ export class Peers {
   status(): Record<NodeId, { state: string; silenceMs: number | null; reason: string }> {
     const status: Record<NodeId, { state: string; silenceMs: number | null; reason: string }> = {}
     for (const [peer, { detector }] of this.peers) {
-      const snapshot = detector.snapshot()
       status[peer] = {
-        state: topState(snapshot?.value ?? 'unknown'),
+        state: this.stateOf(peer),
         silenceMs: Math.round(this.silenceMs(peer)),
-        reason: snapshot?.context.lastReason ?? '',
+        reason: detector.snapshot()?.context.lastReason ?? '',
       }
     }
     return status
+  }
+
+  private stateOf(peer: NodeId): string {
+    return topState(this.peers.get(peer)?.detector.snapshot()?.value ?? 'unknown')
   }
 
   // ---------------------------------------------------------------- heartbeats
@@ -327,7 +330,9 @@ export class Peers {
         return
       case 'peerDied':
       case 'peerLeft':
-        logger.warn({ peer: effect.peer }, effect.reason)
+        // The end of one that has left is expected.
+        logger[this.stateOf(effect.peer) === 'left' ? 'info' : 'warn'](
+          { peer: effect.peer }, effect.reason)
         this.noteLost(effect)
         this.options.onEvidence(effect.peer, effect.reason)
         return
