@@ -20,6 +20,9 @@ import { Turns } from './turns.js'
 /** A drain looks again after this long, and gives a space up after so many tries. */
 const handoverPollMs = 20
 const handoverTriesMax = 150
+/** How often a lasting fault of the connection is told. */
+const faultPauseMs = 30_000
+const noFault = { error: '', toldMs: 0 }
 
 export interface NodeActorOptions {
   readonly node: NodeId
@@ -61,6 +64,7 @@ export class NodeActor {
   private arbiter: Arbiter | null = null
   private subscriptions: BusSubscription[] = []
   private isClosing = false
+  private fault = noFault
   /** What uses the data directory before the node runs does so one after another. */
   private readonly turns = new Turns(1)
   private readonly self: NodeIdentityInput
@@ -159,8 +163,10 @@ export class NodeActor {
       case 'isolate':
         return this.isolate(effect.reason)
       case 'drain':
+        logger.info({}, effect.reason)
         return failing(this.handAllOver(), () => ({ type: 'drained' }))
       case 'stop':
+        logger.info({}, effect.reason)
         return failing(this.close(), () => ({ type: 'closed' }))
       case 'resign':
         return this.resign(effect.reason)
@@ -236,6 +242,7 @@ export class NodeActor {
       void connection.closed.then((reason) => {
         this.send({ type: 'connectionClosed', connection: number, reason })
       })
+      if (this.context) this.fault = noFault
       this.send({ type: 'connected', connection: number, server: connection.serverId })
     } catch (error) {
       // The next attempt opens another one.
@@ -244,10 +251,19 @@ export class NodeActor {
         return this.send({ type: 'superseded', reason: error.message })
       }
       const message = messageOf(error)
-      ports.logger.warn({ error: message }, 'NATS cannot be used yet')
+      this.tellFault(message, 'NATS cannot be used yet')
       const retryable = !(error instanceof BusConnectError) || error.retryable
       this.send({ type: 'connectFailed', connection: number, retryable, error: message })
     }
+  }
+
+  /** Of attempts that end alike, some a second, the first one is told, and one in half a minute. */
+  private tellFault(error: string, what: string): void {
+    const { clock, logger } = this.options.ports
+    const nowMs = clock.monotonicMs()
+    const isNew = error !== this.fault.error || nowMs - this.fault.toldMs >= faultPauseMs
+    if (isNew) this.fault = { error, toldMs: nowMs }
+    logger[isNew ? 'warn' : 'debug']({ error }, what)
   }
 
   private async identify(number: number): Promise<void> {
@@ -266,7 +282,7 @@ export class NodeActor {
         return this.send({ type: 'superseded', reason: message })
       }
       if (isFinal(error)) return this.send({ type: 'refused', error: message })
-      logger.warn({ error: message }, 'this node cannot be identified yet')
+      this.tellFault(message, 'this node cannot be identified yet')
       void connection?.close()
       this.send({ type: 'identifyFailed', connection: number, error: message })
     }
