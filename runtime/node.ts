@@ -29,6 +29,7 @@ import { eventsRoute } from './inspect/sse.js'
 import { Traffic } from './inspect/traffic.js'
 import { DataDirectory } from './journal/dataDirectory.js'
 import { ownDirectory } from './journal/owner.js'
+import type { Log } from './logger.js'
 import type { MergeRules } from './mergeRules.js'
 import { ClusterLink } from './page/clusterLink.js'
 import { PageHub } from './page/hub.js'
@@ -45,7 +46,9 @@ export interface NodeOptions {
   readonly data: string
   readonly nats: NatsOptions
   readonly config: Config
-  readonly logger: Logger
+  readonly log: Log
+  /** Resolves with a reason when the node is to stop, even while it starts. */
+  readonly stopRequested: Promise<string>
   /** Operators may kill single actors. */
   readonly chaos: boolean
   /** Do not start a node that the arbiter knows with an empty data directory. */
@@ -64,9 +67,6 @@ export interface RunningNode {
   /** To be opened in a browser, with the token; null without HTTP. */
   readonly page: string | null
   status(): NodeStatusReport
-  /** Hands the reigns over and stops. Resolves when that is done, whatever came of it. */
-  drain(): Promise<void>
-  stop(): Promise<void>
   /** Exit code of the process. */
   readonly finished: Promise<number>
 }
@@ -82,7 +82,7 @@ export class NodeStartError extends Error {
 
 /** Rejects with NodeStartError, HttpListenError. Resolves once the node is connected. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const { id, config, logger } = options
+  const { id, config, log: { logger, sink } } = options
   const data = resolve(options.data)
   const [clock, random] = [new SystemClock(), new SystemRandom()]
   const startedAtMs = clock.monotonicMs()
@@ -92,6 +92,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   })
   const metrics = createMetrics(report)
   const { telemetry } = metrics
+  sink.onDropped = (lines) => telemetry.count('logLinesDropped', lines)
   const finished = deferred<number>()
   const running = deferred<void>()
   const host = createActorHost({
@@ -143,17 +144,16 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     node.http = http.url
   }
   node.start()
+  void options.stopRequested.then((reason) => node.drain(reason))
   await running.promise
-  const drain = async () => {
-    node.drain('told to stop')
-    await finished.promise
-  }
   const page = http === null ? null : pageLink(http.url, options.httpToken)
-  return { status: report, page, drain, stop: drain, finished: finished.promise }
+  logger.info({ pid: process.pid, http: http?.url ?? null, data, version }, `${id} is ready`)
+  return { status: report, page, finished: finished.promise }
 }
 
 function directoryOf(
-  { id, config, logger }: NodeOptions, directory: string, random: Random, events: NodeRecorder,
+  { id, config, log: { logger } }: NodeOptions, directory: string, random: Random,
+  events: NodeRecorder,
   onDamage: (error: Error) => void,
 ): DataDirectory {
   return new DataDirectory({
@@ -191,7 +191,7 @@ function deferred<T>() {
 async function listen(
   options: NodeOptions, address: string, routes: PageOptions['routes'], telemetry: Telemetry,
 ): Promise<HttpServer> {
-  const { id, config, logger, nats, httpToken, inspectPayloads: payloads } = options
+  const { id, config, log: { logger }, nats, httpToken, inspectPayloads: payloads } = options
   const hub = new PageHub({
     start: { source: 'node', node: id, playground: false, payloads, ...limitsOf(config) },
     onSkipped: () => telemetry.count('pageFramesSkipped'),

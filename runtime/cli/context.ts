@@ -40,6 +40,9 @@ export class CliError extends Error {
 export const usage = (message: string, remedy: string): CliError =>
   new CliError(message, remedy, exit.usage)
 
+/** Of notes that nobody reads, bytes. */
+const unreadBytesMax = 1024 * 1024
+
 /** How a command ends when it did its work: 0 unless it says otherwise. */
 export type Action = number | void
 
@@ -59,8 +62,9 @@ export class Context {
     this.io.stdout.write(`${JSON.stringify(value)}\n`)
   }
 
+  /** For people, on stderr; left out where a reader that hangs has too much to read already. */
   note(line: string): void {
-    this.io.stderr.write(`${line}\n`)
+    if (this.io.stderr.writableLength < unreadBytesMax) this.io.stderr.write(`${line}\n`)
   }
 
   /** Runs an action, keeping its exit code. */
