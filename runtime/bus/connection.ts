@@ -7,6 +7,7 @@ import type {
   BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
 } from '../../actors/ports.js'
 import { NatsBusMessage } from './message.js'
+import { steadySubscription } from './steady.js'
 
 interface Denial {
   readonly operation: 'publish' | 'subscription'
@@ -50,7 +51,12 @@ export class NatsBusConnection implements BusConnection {
     this.#maxPayload = nats.info?.max_payload ?? 1_048_576
     this.closed = nats.closed().then(
       (error) => this.#ended(error ?? null), (error: Error) => this.#ended(error))
-    nats.subscribe(`${inbox}.*`, { callback: (error, message) => this.#answer(error, message) })
+    steadySubscription((onRefused) => nats.subscribe(`${inbox}.*`, {
+      callback: (error, message) => {
+        this.#answer(error, message)
+        if (error) onRefused()
+      },
+    }), () => this.isClosed)
     this.#pings = setInterval(() => this.#ping(liveness.maxPingOut), liveness.pingIntervalMs)
     void this.#watch()
   }
@@ -89,11 +95,12 @@ export class NatsBusConnection implements BusConnection {
   ): BusSubscription {
     if (this.isClosed) throw new BusClosedError()
     checkSubject(subject)
-    const subscription = this.#nats.subscribe(subject, {
+    return steadySubscription((onRefused) => this.#nats.subscribe(subject, {
       ...(options?.queue === undefined ? {} : { queue: options.queue }),
       callback: (error, message) => {
         if (error) {
           this.#logger.error({ subject, error: error.message }, 'subscription failed')
+          onRefused()
           return
         }
         try {
@@ -102,8 +109,7 @@ export class NatsBusConnection implements BusConnection {
           this.#logger.error({ subject, error: textOf(fault) }, 'message handler threw')
         }
       },
-    })
-    return { unsubscribe: () => subscription.unsubscribe() }
+    }), () => this.isClosed)
   }
 
   request(
