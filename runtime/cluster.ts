@@ -7,10 +7,13 @@ import { connect } from './client/client.js'
 import type { EngramClient } from './client/client.js'
 import { AdminError } from './client/errors.js'
 import { Link } from './chaos/link.js'
+import { watchBroker } from './brokerWatch.js'
 import { startBroker } from './clusterBroker.js'
 import type { Broker } from './clusterBroker.js'
 import { NodeProcess, here, shellWord } from './clusterNode.js'
 import type { NodeDeath } from './clusterNode.js'
+import { keepSmall } from './logFiles.js'
+import { holderOf } from './processes.js'
 import type { ClusterSpace, ClusterStatus } from './status.js'
 import type { NatsOptions } from './bus/options.js'
 
@@ -40,8 +43,8 @@ export interface ClusterOptions {
 /** The cluster did not come up in time, or a part of it died. The message says where to look. */
 export class ClusterStartError extends Error {
   readonly code = 'CLUSTER_START'
-  constructor(message: string, cause?: unknown) {
-    super(message, { cause })
+  constructor(message: string, readonly remedy: string | null = null) {
+    super(message)
     this.name = 'ClusterStartError'
   }
 }
@@ -53,6 +56,10 @@ const inSyncMs = 3000
 const pollMs = 50
 const stopAllMs = 15_000
 const deathsMax = 100
+/** How long the nodes of an earlier `engram up` are waited for that are just ending. */
+const releaseMs = 3000
+/** How often it is looked whether a node that is down was started by hand. */
+const adoptMs = 500
 
 /** A node process that ended, and nobody had ordered it. */
 export interface UnorderedDeath {
@@ -69,6 +76,8 @@ export class Cluster {
   /** Nodes that are down by order, and will be started by an order. */
   readonly #held = new Set<NodeProcess>()
   readonly #deaths: UnorderedDeath[] = []
+  readonly #endWatches: (() => void)[]
+  #adopting: NodeJS.Timeout | undefined
 
   private constructor(
     readonly options: ClusterOptions,
@@ -77,7 +86,13 @@ export class Cluster {
     readonly nodes: readonly NodeProcess[],
     /** By node; empty where there are none. */
     readonly links: ReadonlyMap<string, Link>,
-  ) {}
+  ) {
+    const logs = [...nodes.map((node) => node.log), ...(broker.logFile ? [broker.logFile] : [])]
+    this.#endWatches = [keepSmall(logs)]
+    if (broker.pid === null) return
+    const { data, tell } = options
+    this.#endWatches.push(watchBroker({ broker, client, data, tell }))
+  }
 
   /**
    * Starts broker and nodes and waits until all nodes run.
@@ -85,9 +100,11 @@ export class Cluster {
    */
   static async start(options: ClusterOptions): Promise<Cluster> {
     mkdirSync(join(options.data, 'logs'), { recursive: true })
+    await directoriesFree(options)
     const broker = await startBroker(options)
     let client: EngramClient
     try {
+      goOn(options)
       client = await connect({ ...broker.nats, name: 'engram-up' })
     } catch (error) {
       await broker.stop()
@@ -104,11 +121,14 @@ export class Cluster {
     const cluster = new Cluster(options, broker, client, nodes, links)
     void broker.exited?.then((how) => cluster.#brokerDied(how))
     try {
+      goOn(options)
       for (const node of nodes) cluster.#startNode(node)
       await cluster.#allRunning()
+      cluster.#adopting = setInterval(() => cluster.#adopt(), adoptMs)
       return cluster
     } catch (error) {
-      await cluster.kill()
+      if (options.isInterrupted()) await cluster.stop()
+      else await cluster.kill()
       throw error
     }
   }
@@ -153,6 +173,26 @@ export class Cluster {
     }
   }
 
+  /**
+   * Ids of nodes on this broker that are not of this cluster: they answer, or hold a space.
+   * @throws AdminError
+   */
+  async others(): Promise<string[]> {
+    const { spaces = [] } = await this.client.admin({ type: 'listSpaces' })
+    const known = [
+      ...(await this.status()).nodes.map(({ id }) => id),
+      ...spaces.flatMap(({ members }) => members),
+    ]
+    return [...new Set(known)].filter((id) => !this.options.nodes.includes(id)).toSorted()
+  }
+
+  /** @throws Error when there is no such node */
+  nodeOf(id: string): NodeProcess {
+    const node = this.nodes.find((one) => one.id === id)
+    if (node) return node
+    throw new Error(`there is no node ${id} here; there is ${this.options.nodes.join(', ')}`)
+  }
+
   /** Ends of node processes that nobody ordered, the latest 100. */
   get deaths(): readonly UnorderedDeath[] {
     return this.#deaths
@@ -171,15 +211,22 @@ export class Cluster {
     await node.end()
   }
 
-  /** Starts a node that is down; one that runs is left alone. */
+  /** SIGTERM: it hands over and ends; it stays down until `startNode`. */
+  async stopNode(node: NodeProcess): Promise<void> {
+    this.#held.add(node)
+    await node.stop(stopAllMs)
+  }
+
+  /** Starts a node that is down; one that runs, or that somebody started by hand, is left alone. */
   startNode(node: NodeProcess): void {
     this.#held.delete(node)
+    this.#adopt()
     if (!this.#stopping && node.pid === null) this.#startNode(node)
   }
 
   /** Nodes hand over, one after the other, then the broker ends. Idempotent. */
   async stop(): Promise<void> {
-    this.#stopping = true
+    this.#end()
     const giveUpAt = Date.now() + stopAllMs
     // One at a time: whoever hands over needs one to hand over to.
     for (const node of this.nodes) await node.stop(Math.max(1000, giveUpAt - Date.now()))
@@ -190,7 +237,7 @@ export class Cluster {
 
   /** Ends everything at once. */
   async kill(): Promise<void> {
-    this.#stopping = true
+    this.#end()
     for (const node of this.nodes) node.kill()
     await Promise.all(this.nodes.map((node) => node.stop(1000)))
     await this.client.close()
@@ -198,8 +245,29 @@ export class Cluster {
     for (const link of this.links.values()) link.close()
   }
 
+  /** Whatever was started by hand until now ends with the others. */
+  #end(): void {
+    if (!this.#stopping) this.#adopt()
+    this.#stopping = true
+    clearInterval(this.#adopting)
+    for (const end of this.#endWatches) end()
+  }
+
   #startNode(node: NodeProcess): void {
     node.start((death) => this.#died(node, death))
+  }
+
+  /** Takes over nodes that are down here and run all the same: `engram node` was typed. */
+  #adopt(): void {
+    for (const node of this.nodes) {
+      if (node.state !== 'stopped') continue
+      const holder = holderOf(node.options.data)
+      if (!holder) continue
+      node.adopt(holder, (death) => this.#died(node, death))
+      this.#held.delete(node)
+      this.options.tell(`${node.id} runs again (pid ${holder.pid}), started by hand: it stops with `
+        + 'the others.')
+    }
   }
 
   #died(node: NodeProcess, death: NodeDeath): void {
@@ -209,8 +277,11 @@ export class Cluster {
     if (this.#deaths.length > deathsMax) this.#deaths.shift()
     // Told to stop (drain, SIGTERM): nobody wants it started again.
     const told = death.how === 'exit code 0'
-    tell(told ? `${node.id} (pid ${death.pid}) has stopped, as it was told.`
-      : `${node.id} (pid ${death.pid}) has died: ${death.how}. Its log: ${node.log}`)
+    const who = `${node.id} (pid ${death.pid})`
+    tell(told ? `${who} has stopped, as it was told.`
+      // Nobody tells how a process ended that is no child, and its log is not here.
+      : death.how === 'ended' ? `${who} has ended.`
+        : `${who} has died: ${death.how}. Its log: ${node.log}`)
     if (told || !restart) {
       tell(`It stays down. Start it again with:\n  ${node.command}`)
       return
@@ -231,11 +302,11 @@ export class Cluster {
   async #allRunning(): Promise<void> {
     const missing = new Set<string>()
     const done = await this.#poll(readyMs, (status) => {
-      if (this.options.isInterrupted()) throw new ClusterStartError('interrupted')
+      goOn(this.options)
       const dead = this.nodes.find((node) => node.death)
       if (dead) {
-        throw new ClusterStartError(`${dead.id} did not start: ${dead.death?.how}\n`
-          + `${dead.lastLines()}\nIts log: ${dead.log}`)
+        throw new ClusterStartError(`${dead.id} did not start (${dead.death?.how}): `
+          + `${dead.lastWords()}\n  Its log: ${dead.log}`)
       }
       missing.clear()
       for (const node of this.nodes) {
@@ -259,6 +330,36 @@ export class Cluster {
       if (Date.now() > giveUpAt) return null
       await new Promise((resolve) => setTimeout(resolve, pollMs))
     }
+  }
+}
+
+/** @throws ClusterStartError when the start was interrupted */
+function goOn({ isInterrupted }: ClusterOptions): void {
+  if (isInterrupted()) throw new ClusterStartError('interrupted')
+}
+
+/**
+ * Waits a moment until no process holds the data directory of a node.
+ * @throws ClusterStartError that names process and directory
+ */
+async function directoriesFree(options: ClusterOptions): Promise<void> {
+  const giveUpAt = Date.now() + releaseMs
+  for (;;) {
+    goOn(options)
+    const taken = options.nodes.flatMap((id) => {
+      const data = join(options.data, id)
+      const holder = holderOf(data)
+      return holder ? [{ data, pid: holder.pid }] : []
+    })
+    if (taken.length === 0) return
+    if (Date.now() > giveUpAt) {
+      const which = taken.map(({ data, pid }) => `  ${here(data)}: process ${pid}`).join('\n')
+      throw new ClusterStartError(
+        `nodes run already on data directories of this cluster:\n${which}`,
+        `Stop them first: kill ${taken.map(({ pid }) => pid).join(' ')}\n`
+        + '  Or choose another --data DIR.')
+    }
+    await new Promise((resolve) => setTimeout(resolve, pollMs))
   }
 }
 

@@ -20,6 +20,8 @@ export interface Broker {
   /** null: not ours. */
   readonly pid: number | null
   readonly authFile: string | null
+  /** null: not ours. */
+  readonly logFile: string | null
   /** Resolves with the cause when our broker has ended by itself; null: not ours. */
   readonly exited: Promise<string> | null
   /**
@@ -87,6 +89,10 @@ class PrivateBroker implements Broker {
     return this.server.pid
   }
 
+  get logFile(): string {
+    return this.server.logFile
+  }
+
   async bounce(downMs: number): Promise<void> {
     this.#isBouncing = true
     try {
@@ -134,7 +140,7 @@ class PrivateBroker implements Broker {
 function foreignBroker(nats: NatsOptions): Broker {
   return {
     url: nats.servers, nats, env: natsEnvironment(nats), pid: null, authFile: null,
-    exited: null,
+    logFile: null, exited: null,
     bounce: () => Promise.reject(new Error('this NATS server was not started here')),
     stop: async () => {}, kill: async () => {},
   }
