@@ -115,9 +115,11 @@ function statusGauges(registry: Registry): (report: NodeStatusReport) => void {
   const silence = gauge('engram_peer_silence_seconds', 'Since the last heartbeat of a peer.',
     ['peer'])
   const alive = gauge('engram_peer_alive', '1 while heartbeats of a peer arrive.', ['peer'])
+  const left = gauge('engram_peer_left',
+    '1 while a peer is away that was stopped, and said so.', ['peer'])
   const info = gauge('engram_node_info', 'Always 1: who this is, in its labels.',
     ['node', 'version', 'state'])
-  const all = [info, alive, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence]
+  const all = [info, alive, left, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence]
   return (report) => {
     // Spaces and replicas that are gone must not be shown with their last values.
     for (const one of all) one.reset()
@@ -126,6 +128,7 @@ function statusGauges(registry: Registry): (report: NodeStatusReport) => void {
     info.set({ node, version, state }, 1)
     for (const [peer, seen] of Object.entries(report.node.peers)) {
       alive.set({ peer }, Number(seen.state === 'alive'))
+      left.set({ peer }, Number(seen.state === 'left'))
       if (seen.silenceMs !== null) silence.set({ peer }, seen.silenceMs / 1000)
     }
     for (const member of report.spaces) {
