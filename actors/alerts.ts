@@ -12,7 +12,7 @@ export function sendAlert(
   message: string,
 ): void {
   ports.telemetry.count('alerts', 1, { space, kind })
-  ports.logger.warn({ space, kind, ...fields }, message)
+  ports.logger[isRecovery(kind) ? 'info' : 'warn']({ space, kind, ...fields }, message)
   ports.events.note({ type: 'notice', space, kind, isAlert: true, message, detail: { ...fields } })
   const head = { kind, space, node: self.node, message, atMs: ports.clock.wallMs() }
   const alert = { ...head, ...fields, ...head }
@@ -25,4 +25,9 @@ export function sendNotice(
 ): void {
   ports.logger.info({ space, kind, ...fields }, message)
   ports.events.note({ type: 'notice', space, kind, isAlert: false, message, detail: { ...fields } })
+}
+
+/** What is over needs nobody to act. */
+function isRecovery(kind: string): boolean {
+  return kind.endsWith('Cleared')
 }

@@ -157,8 +157,10 @@ export class NodeActor {
       case 'recover':
         return failing(this.inTurn(() => this.recover()), (error) =>
           ({ type: 'recoveryFailed', error }))
-      case 'startSpaces':
       case 'rejoin':
+        logger.info({ server: effect.server }, 'connected to NATS again')
+        return failing(this.join(effect.life), (error) => ({ type: 'fatal', error }))
+      case 'startSpaces':
         return failing(this.join(effect.life), (error) => ({ type: 'fatal', error }))
       case 'isolate':
         return this.isolate(effect.reason)
@@ -380,7 +382,7 @@ export class NodeActor {
 
   private async exit(code: number, reason: string): Promise<void> {
     const { boot, ports: { logger }, onExit } = this.options
-    logger.info({ code }, `the node ends: ${reason}`)
+    logger[code === 0 ? 'info' : 'error']({ code }, `the node ends: ${reason}`)
     // What has not begun to write leaves nothing behind.
     if (!this.context) await boot.close().catch(() => undefined)
     onExit(code, reason)

@@ -7,6 +7,9 @@ import { handoverReason, vacancyText } from '../machines/vacancy.js'
 import type { StartedEpoch } from './epochStart.js'
 import type { Member } from './member.js'
 
+/** Vacancies that come of a failure, not of an order. */
+const failures: ReadonlySet<Vacancy> = new Set(['restarted', 'noResponders', 'grantExpired'])
+
 /** What is over: since when nobody took writes, and why. */
 interface Interruption {
   readonly from: NodeId | null
@@ -113,6 +116,14 @@ export class Succession {
       kind: 'changed', assignment, revision, reason: 'the reign is open', promotion,
     })
     this.note({ type: 'promoted', promotion, inSync: assignment.inSync })
+    if (failures.has(promotion.vacancy)) this.warn(promotion)
+  }
+
+  /** Nobody ordered it: somebody should see what became of the former primary. */
+  private warn({ epoch, from, vacancy, reason, ms }: PromotionReport): void {
+    const { space, context } = this.member
+    context.ports.logger.warn({ space, epoch, from, vacancy, ms },
+      `takes over as primary in epoch ${epoch} after ${ms} ms: ${reason}`)
   }
 
   handoverBegun(epoch: number, to: NodeId, reason: string): void {

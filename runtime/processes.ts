@@ -1,4 +1,4 @@
-/** Processes that this one did not start: told apart by pid and start time, since pids come again. */
+/** Processes that are no children: told apart by pid and start time, since pids come again. */
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'

@@ -141,8 +141,8 @@ function tellIgnored(context: Context, flags: UpFlags): void {
   const named = context.io.env['ENGRAM_NATS_URL']
   if (!named || flags.nats !== undefined) return
   const servers = named.replaceAll(/\/\/[^@/,]*@/g, '//')
-  context.note('ENGRAM_NATS_URL is ignored: engram up runs a NATS server of its own. To start these '
-    + `nodes on that one:\n  engram up --nats ${shellWord(servers)}`)
+  context.note('ENGRAM_NATS_URL is ignored: engram up runs a NATS server of its own. To start '
+    + `these nodes on that one:\n  engram up --nats ${shellWord(servers)}`)
 }
 
 function withRemedy(error: unknown): unknown {
@@ -220,7 +220,7 @@ async function lead(up: Lead): Promise<Action> {
 async function spaceOf({ context, flags, chosen, cluster }: Lead): Promise<ClusterSpace | null> {
   const others = flags.nats === undefined || chosen.space ? [] : await cluster.others()
   if (others.length === 0) return await cluster.ensureSpace(flags.space, flags.replicas)
-  context.note(`There are other nodes on that NATS server (${others.join(', ')}): no space is made. `
+  context.note(`That NATS server has other nodes (${others.join(', ')}): no space is made. `
     + `To make one:\n  engram space create NAME --nats ${cluster.broker.url}`)
   return null
 }

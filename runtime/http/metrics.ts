@@ -119,7 +119,9 @@ function statusGauges(registry: Registry): (report: NodeStatusReport) => void {
     '1 while a peer is away that was stopped, and said so.', ['peer'])
   const info = gauge('engram_node_info', 'Always 1: who this is, in its labels.',
     ['node', 'version', 'state'])
-  const all = [info, alive, left, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence]
+  const all = [
+    info, alive, left, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence,
+  ]
   return (report) => {
     // Spaces and replicas that are gone must not be shown with their last values.
     for (const one of all) one.reset()
