@@ -13,7 +13,8 @@ import type { Broker } from './clusterBroker.js'
 import { NodeProcess, here, shellWord } from './clusterNode.js'
 import type { NodeDeath } from './clusterNode.js'
 import { keepSmall } from './logFiles.js'
-import { holderOf } from './processes.js'
+import { ownerOf } from './journal/owner.js'
+import { runnerOf } from './processes.js'
 import type { ClusterSpace, ClusterStatus } from './status.js'
 import type { NatsOptions } from './bus/options.js'
 
@@ -124,7 +125,7 @@ export class Cluster {
       goOn(options)
       for (const node of nodes) cluster.#startNode(node)
       await cluster.#allRunning()
-      cluster.#adopting = setInterval(() => cluster.#adopt(), adoptMs)
+      cluster.#adopting = setInterval(() => void cluster.#adopt(), adoptMs)
       return cluster
     } catch (error) {
       if (options.isInterrupted()) await cluster.stop()
@@ -217,16 +218,15 @@ export class Cluster {
     await node.stop(stopAllMs)
   }
 
-  /** Starts a node that is down; one that runs, or that somebody started by hand, is left alone. */
+  /** Starts a node that is down; one that runs is left alone. */
   startNode(node: NodeProcess): void {
     this.#held.delete(node)
-    this.#adopt()
     if (!this.#stopping && node.pid === null) this.#startNode(node)
   }
 
   /** Nodes hand over, one after the other, then the broker ends. Idempotent. */
   async stop(): Promise<void> {
-    this.#end()
+    await this.#end()
     const giveUpAt = Date.now() + stopAllMs
     // One at a time: whoever hands over needs one to hand over to.
     for (const node of this.nodes) await node.stop(Math.max(1000, giveUpAt - Date.now()))
@@ -237,7 +237,7 @@ export class Cluster {
 
   /** Ends everything at once. */
   async kill(): Promise<void> {
-    this.#end()
+    await this.#end()
     for (const node of this.nodes) node.kill()
     await Promise.all(this.nodes.map((node) => node.stop(1000)))
     await this.client.close()
@@ -246,11 +246,12 @@ export class Cluster {
   }
 
   /** Whatever was started by hand until now ends with the others. */
-  #end(): void {
-    if (!this.#stopping) this.#adopt()
-    this.#stopping = true
+  async #end(): Promise<void> {
     clearInterval(this.#adopting)
     for (const end of this.#endWatches) end()
+    const isFirst = !this.#stopping
+    this.#stopping = true
+    if (isFirst) await this.#adopt()
   }
 
   #startNode(node: NodeProcess): void {
@@ -258,14 +259,14 @@ export class Cluster {
   }
 
   /** Takes over nodes that are down here and run all the same: `engram node` was typed. */
-  #adopt(): void {
+  async #adopt(): Promise<void> {
     for (const node of this.nodes) {
       if (node.state !== 'stopped') continue
-      const holder = holderOf(node.options.data)
-      if (!holder) continue
-      node.adopt(holder, (death) => this.#died(node, death))
+      const runner = await runnerOf(node.id, node.options.data).catch(() => null)
+      if (!runner || node.state !== 'stopped') continue
+      node.adopt(runner, (death) => this.#died(node, death))
       this.#held.delete(node)
-      this.options.tell(`${node.id} runs again (pid ${holder.pid}), started by hand: it stops with `
+      this.options.tell(`${node.id} runs again (pid ${runner.pid}), started by hand: it stops with `
         + 'the others.')
     }
   }
@@ -346,18 +347,17 @@ async function directoriesFree(options: ClusterOptions): Promise<void> {
   const giveUpAt = Date.now() + releaseMs
   for (;;) {
     goOn(options)
-    const taken = options.nodes.flatMap((id) => {
-      const data = join(options.data, id)
-      const holder = holderOf(data)
-      return holder ? [{ data, pid: holder.pid }] : []
-    })
+    const owners = await Promise.all(
+      options.nodes.map((id) => ownerOf(join(options.data, id))))
+    const taken = owners.filter((owner) => owner !== null)
     if (taken.length === 0) return
     if (Date.now() > giveUpAt) {
-      const which = taken.map(({ data, pid }) => `  ${here(data)}: process ${pid}`).join('\n')
+      const which = taken.map(({ directory, owner }) =>
+        `  ${here(directory)}: process ${owner?.pid ?? 'unknown'}`).join('\n')
+      const pids = taken.flatMap(({ owner }) => owner?.pid ?? [])
       throw new ClusterStartError(
         `nodes run already on data directories of this cluster:\n${which}`,
-        `Stop them first: kill ${taken.map(({ pid }) => pid).join(' ')}\n`
-        + '  Or choose another --data DIR.')
+        `Stop them first: kill ${pids.join(' ')}\n  Or choose another --data DIR.`)
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs))
   }

@@ -1,7 +1,7 @@
 /** Processes that are no children: told apart by pid and start time, since pids come again. */
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { ownerOf } from './journal/owner.js'
 
 export interface ProcessId {
   readonly pid: number
@@ -38,19 +38,10 @@ function statOf(pid: number): string[] | null {
   }
 }
 
-/** The living process of this machine that holds a node's data directory, as its lock file says. */
-export function holderOf(directory: string): ProcessId | null {
-  try {
-    const found = JSON.parse(readFileSync(join(directory, 'engram.lock'), 'utf8')) as {
-      pid: number; host: string; started: string
-    }
-    if (found.host !== hostname()) return null
-    const started = startedAt(found.pid)
-    // Where /proc does not tell, the file's own kind of start time cannot be compared.
-    if (started !== null && found.started !== started) return null
-    const holder = { pid: found.pid, started }
-    return lives(holder) ? holder : null
-  } catch {
-    return null
-  }
+/** The living process of this machine that runs that node on that data directory. */
+export async function runnerOf(node: string, directory: string): Promise<ProcessId | null> {
+  const owner = (await ownerOf(directory))?.owner
+  if (!owner || owner.node !== node || owner.host !== hostname()) return null
+  const runner = { pid: owner.pid, started: startedAt(owner.pid) }
+  return lives(runner) ? runner : null
 }

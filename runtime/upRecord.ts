@@ -6,7 +6,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ControlAddress } from './chaos/control.js'
-import { makeDataDirectory } from './dataDirectory.js'
+import { makeDirectory } from './journal/owner.js'
 import { lives, startedAt } from './processes.js'
 
 export interface UpRecord {
@@ -45,10 +45,10 @@ export function readUpRecord(data: string): UpRecord | null {
 
 /**
  * Takes the directory for this process, making it when absent.
- * @throws DataInUseError, DataDirectoryError
+ * Rejects with DataInUseError, DirectoryUnusableError.
  */
-export function takeData(data: string): void {
-  makeDataDirectory(data, 0o700)
+export async function takeData(data: string): Promise<void> {
+  await makeDirectory(data, 0o700)
   for (let attempt = 0; attempt < 3; attempt++) {
     const holder = readUpRecord(data)
     if (holder) throw new DataInUseError(data, holder.pid)

@@ -104,6 +104,9 @@ function codeRemedy(code: unknown): string | null {
     case 'ENOENT': return 'Check the path.'
     case 'EISDIR': return 'Name a file.'
     case 'EACCES': return 'Check the permissions of the path.'
+    case 'ENOSPC':
+    case 'EDQUOT': return 'Make room on the file system of the path.'
+    case 'EROFS': return 'Mount the file system of the path for writing.'
     default: return null
   }
 }

@@ -3,14 +3,13 @@ import type { Command } from 'commander'
 import { nameFault } from '../../machines/subjects.js'
 import { fileOptions, options } from '../config.js'
 import { tokenFor } from '../http/token.js'
-import { DataDirectoryError, makeDataDirectory, remedyIn } from '../dataDirectory.js'
 import { openLog } from '../logger.js'
 import type { LogLevel } from '../logger.js'
 import { loadMergeRules } from '../mergeRules.js'
 import { environmentName, httpSetting, loadSettings, suspectVariables } from '../settings.js'
 import type { ConnectionFlags } from '../settings.js'
 import type { NodeOptions, RunningNode } from '../node.js'
-import { CliError, connectionOptions, exit, jsonOption, usage } from './context.js'
+import { connectionOptions, exit, jsonOption, usage } from './context.js'
 import type { Action, Context } from './context.js'
 import { outliveReaders } from './readers.js'
 import { endSignals } from './signals.js'
@@ -83,20 +82,9 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
   }
   outliveReaders()
   try {
-    makeDirectory(data)
     return await superviseNode(context, options, flags.json ?? false)
   } finally {
     await log.sink.flush(lastLinesMs)
-  }
-}
-
-/** @throws CliError */
-function makeDirectory(data: string): void {
-  try {
-    makeDataDirectory(data)
-  } catch (error) {
-    if (!(error instanceof DataDirectoryError)) throw error
-    throw new CliError(error.message, error.remedy)
   }
 }
 
@@ -127,14 +115,10 @@ async function superviseNode(
   const signals = endSignals('node')
   const stopRequested = stopReason(context, signals)
   // Loaded late: it brings the storage and the actors, which no other command needs.
-  const { NodeStartError, startNode } = await import('../node.js')
+  const { startNode } = await import('../node.js')
   if (signals.seen > 0) return exit.ok
   const starting = startNode({ ...options, stopRequested })
   const node = await Promise.race([starting, stopRequested.then(() => null)])
-    .catch((error: unknown) => {
-      if (!(error instanceof NodeStartError)) throw error
-      throw new CliError(error.message, remedyIn(error.message))
-    })
   if (node === null) {
     // It gives up what it was doing. What takes longer ends as by a crash, which it is made for.
     await within(starting, startStopMs)

@@ -7,7 +7,6 @@ import type { ControlServer } from '../chaos/control.js'
 import { Cluster, ClusterStartError } from '../cluster.js'
 import { PortBusyError } from '../clusterBroker.js'
 import { here, shellWord } from '../clusterNode.js'
-import { DataDirectoryError, remedyIn } from '../dataDirectory.js'
 import { parseAddress } from '../http/server.js'
 import { tokenFor } from '../http/token.js'
 import { freePort } from '../natsServer.js'
@@ -110,7 +109,7 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
   const token = tokenFor(flags.http, flags.httpTokenFile)
   tellIgnored(context, flags)
   try {
-    takeData(data)
+    await takeData(data)
     const cluster = await Cluster.start({
       nodes: Array.from({ length: flags.nodes }, (_, i) => `n${i + 1}`), data,
       nats: flags.nats === undefined ? null : settings.nats,
@@ -149,11 +148,7 @@ function withRemedy(error: unknown): unknown {
   if (error instanceof PortBusyError) {
     return usage(error.message, 'Choose another --nats-port, or 0 for any free one.')
   }
-  if (error instanceof ClusterStartError || error instanceof DataDirectoryError) {
-    return new CliError(error.message, error.remedy)
-  }
-  const isOfSystem = error instanceof Error && 'syscall' in error
-  return isOfSystem ? new CliError(error.message, remedyIn(error.message)) : error
+  return error instanceof ClusterStartError ? new CliError(error.message, error.remedy) : error
 }
 
 function checkFlags(flags: UpFlags): void {

@@ -5,7 +5,7 @@ import type { FileSystem, Journal, Logger, Random, Store } from '../../actors/po
 import type { DirectoryIdentity } from '../../machines/directory.js'
 import { readIdentity, writeIdentity, type StoredIdentity } from './identity.js'
 import { openJournal } from './journal.js'
-import type { DirectoryOwner } from './owner.js'
+import { unusable, type DirectoryOwner } from './owner.js'
 import { isNoSpace, keepReserve, releaseReserve, RESERVE_BYTES } from './reserve.js'
 import { createSalvageFiles } from './salvage.js'
 
@@ -48,7 +48,12 @@ export class DataDirectory implements Boot {
 
   async identity(): Promise<DirectoryIdentity | null> {
     const { directory, fileSystem } = this.options
-    this.stored = await readIdentity(directory, fileSystem)
+    try {
+      this.stored = await readIdentity(directory, fileSystem)
+    } catch (error) {
+      const { code } = error as { code?: string }
+      throw code === 'ENOTDIR' || code === 'EACCES' ? unusable(directory, error) : error
+    }
     return this.stored
   }
 

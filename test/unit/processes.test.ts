@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { hostname, tmpdir } from 'node:os'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { lockDirectory } from '../../runtime/journal/lock.js'
-import { holderOf, lives, startedAt } from '../../runtime/processes.js'
+import { ownDirectory } from '../../runtime/journal/owner.js'
+import { lives, runnerOf, startedAt } from '../../runtime/processes.js'
 
 const test = suite<{ directory: string }>('processes')
 
@@ -30,24 +31,23 @@ test('a process lives until it has ended; another one with its pid is another on
   for (const pid of [0, -1, 1.5, Number.NaN]) assert.not.ok(lives({ pid, started: null }))
 })
 
-test('who holds a data directory is told by its lock, as long as he lives', async ({ directory }) => {
-  assert.is(holderOf(directory), null)
-  const lock = await lockDirectory(directory)
-  assert.equal(holderOf(directory), me)
-  await lock.release()
-  assert.is(holderOf(directory), null)
-  const file = join(directory, 'engram.lock')
-  const holder = { pid: process.pid, host: hostname(), started: startedAt(process.pid) }
-  writeFileSync(file, JSON.stringify(holder))
-  assert.equal(holderOf(directory), me)
-  writeFileSync(file, JSON.stringify({ ...holder, host: 'another machine' }))
-  assert.is(holderOf(directory), null, 'its pids mean nothing here')
-  if (me.started !== null) {
-    writeFileSync(file, JSON.stringify({ ...holder, started: 'another time' }))
-    assert.is(holderOf(directory), null, 'the pid has come again')
-  }
-  writeFileSync(file, '{"pid":')
-  assert.is(holderOf(directory), null)
-})
+test('who runs a node is told by the owner of its directory, as long as he lives',
+  async ({ directory }) => {
+    assert.is(await runnerOf('n1', directory), null)
+    assert.is(await runnerOf('n1', join(directory, 'none')), null)
+    const owner = await ownDirectory(directory, 'n1')
+    assert.equal(await runnerOf('n1', directory), me)
+    assert.is(await runnerOf('n2', directory), null, 'that is another node')
+    await owner.release()
+    assert.is(await runnerOf('n1', directory), null)
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.end(JSON.stringify({ pid: process.pid, host: 'elsewhere', node: 'n1', since: '' }))
+    })
+    const socket = join(directory, 'owner.1.sock')
+    await new Promise<void>((resolve) => server.listen(socket, resolve))
+    assert.is(await runnerOf('n1', directory), null, 'its pids mean nothing here')
+    await new Promise((resolve) => server.close(resolve))
+  })
 
 test.run()
