@@ -55,8 +55,9 @@ class BrokerWatch {
 
   async #judge(): Promise<void> {
     const { data, client, broker, tell } = this.options
-    const { bavail, bsize } = await statfs(data)
-    const room = bavail * bsize
+    const { bavail, bfree, bsize } = await statfs(data)
+    // What is kept back for root, root may use.
+    const room = (process.getuid?.() === 0 ? bfree : bavail) * bsize
     if (room < fullBytes) {
       if (!this.#wasFull) tell(`The file system of ${data} is full: make room.`)
       this.#wasFull = true
