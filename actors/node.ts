@@ -269,7 +269,7 @@ export class NodeActor {
   }
 
   private async identify(number: number): Promise<void> {
-    const { connection, arbiter, options: { ports: { logger } } } = this
+    const { connection, arbiter } = this
     try {
       if (!connection || !arbiter) throw new Error('the connection is gone')
       await this.inTurn(() => this.identity.identify(connection, arbiter))
