@@ -37,7 +37,8 @@ test('a handover and a clean stop are none, to nobody', async () => {
   await cluster.run(4000)
   const said = [...before].flatMap(([node, length]) => warnings(node.log.slice(length)))
     .map(({ message }) => message)
-  assert.equal(said, [])
+  // That fewer members are in sync somebody should see, whatever it comes from.
+  assert.equal(said.filter((message) => !/^in sync: /.test(message)), [])
   const seen = cluster.primary()!.actor.context!.peers.status()[from.id]
   assert.is(seen?.state, 'left', seen?.reason)
 })
