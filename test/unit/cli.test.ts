@@ -314,14 +314,14 @@ cli('all options are listed with their meaning', async () => {
   assert.match((await engram(['node', '--help-config'])).out, 'ENGRAM_HEARTBEAT_MS')
 })
 
-cli('a data directory has one engram up; one that died holds nothing', () => {
+cli('a data directory has one engram up; one that died holds nothing', async () => {
   const data = join(cwd, 'data')
-  takeData(data)
-  assert.throws(() => takeData(data), (error: unknown) => error instanceof DataInUseError)
+  await takeData(data)
+  assert.instance(await takeData(data).catch((error: unknown) => error), DataInUseError)
   releaseData(data)
   assert.is(readUpRecord(data), null)
   writeFileSync(join(data, 'up.json'), JSON.stringify({ pid: process.pid, started: '1' }))
-  takeData(data)
+  await takeData(data)
   assert.is(readUpRecord(data)?.pid, process.pid)
   releaseData(data)
 })
