@@ -1,92 +1,23 @@
-/** `engram up`: what it joins, which processes are its own, how it starts, ends, and goes on. */
+/** `engram up`: what it joins, which processes are its own, and how it ends. */
 import * as assert from 'uvu/assert'
 import { spawnSync } from 'node:child_process'
-import { closeSync, constants, existsSync, openSync, readdirSync } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { fill, removeBallast } from '../../runtime/chaos/ballast.js'
 import { Control } from '../../runtime/chaos/control.js'
-import type { ClusterStatus } from '../../runtime/status.js'
 import { readUpRecord } from '../../runtime/upRecord.js'
 import { Broker } from '../support/broker.js'
-import { Child, isAlive, processesNaming, tellingOf } from '../support/child.js'
-import { cli, jsonOf, runCli } from '../support/cli.js'
-import { mountRefusal, mountSmallDisk, unmount } from '../support/disk.js'
-import { cliFile, freePort, removeTemporary, temporaryDirectory } from '../support/environment.js'
+import { Child, isAlive, processesNaming } from '../support/child.js'
+import { cliFile, freePort } from '../support/environment.js'
 import { order } from '../support/page.js'
-import { scenario, skipped, suite, type Stage } from '../support/scenario.js'
+import { scenario, suite } from '../support/scenario.js'
+import { directory, ends, ready, spawnUp, statusAt, typed } from '../support/up.js'
 import { notYet, waitFor } from '../support/wait.js'
 
 const test = suite('integration: engram up')
 
-interface Ready {
-  readonly nats: string
-  readonly http: string
-  readonly nodes: readonly { readonly id: string; readonly pid: number }[]
-}
-
-interface Up {
-  readonly child: Child
-  readonly data: string
-}
-
-interface Options {
-  readonly data?: string
-  readonly args?: readonly string[]
-  readonly env?: Record<string, string>
-  readonly stderr?: number
-}
-
-function directory(stage: Stage): string {
-  const made = temporaryDirectory('up')
-  stage.onEnd(() => {
-    // Their command lines name the directory that is this test's own.
-    for (const line of processesNaming(made)) process.kill(Number.parseInt(line, 10), 'SIGKILL')
-    removeTemporary(made)
-  })
-  return made
-}
-
-function spawnUp(stage: Stage, { data, args = [], env, stderr }: Options = {}): Up {
-  const files = directory(stage)
-  const place = data ?? join(files, 'data')
-  const port = args.includes('--nats') || args.includes('--nats-port') ? [] : ['--nats-port', '0']
-  const child = stage.child(new Child({
-    label: 'engram up', command: process.execPath, group: true, logFile: join(files, 'up.log'),
-    args: [cliFile, 'up', '--json', '--data', place, '--http', '127.0.0.1:0', ...port, ...args],
-    ...(env ? { env } : {}), ...(stderr === undefined ? {} : { stderr }),
-  }))
-  return { child, data: place }
-}
-
-async function ready({ child }: Up): Promise<Ready> {
-  return await child.firstLine(
-    (line) => line.startsWith('{') ? JSON.parse(line) as Ready : undefined, 40)
-}
-
-async function statusAt(nats: string): Promise<ClusterStatus> {
-  return jsonOf(await cli(['status', '--json', '--nats', nats])) as ClusterStatus
-}
-
-/** A node that a person starts: by the command that `up` printed. */
-async function typed(stage: Stage, up: Up): Promise<Child> {
-  const command = await waitFor('the command to be printed', () =>
-    /npx engram (node .*)$/m.exec(up.child.log())?.[1])
-  const child = stage.child(new Child({
-    label: 'by hand', command: process.execPath, logFile: join(directory(stage), 'hand.log'),
-    args: [cliFile, ...command.split(' ')],
-  }))
-  await child.firstLine((line) => line || undefined)
-  return child
-}
-
 async function refused(work: Promise<unknown>, why: string): Promise<void> {
   const error = await work.then(() => null, (reason: unknown) => reason)
   assert.match(String(error), why)
-}
-
-async function ends(child: Child, seconds = 20): Promise<void> {
-  const exit = await waitFor('the end of `engram up`', () => child.exit, { seconds })
-  assert.equal(exit, { code: 0, signal: null }, child.logTail(20))
 }
 
 scenario(test, 'it joins a cluster by --nats alone, and makes no space among other nodes',
@@ -198,24 +129,6 @@ scenario(test, 'orders over its door: a node stays listed, whatever becomes of i
   await ends(up.child)
 })
 
-scenario(test, 'interrupted while it starts: nothing is left', async (stage) => {
-  const moments: [string, (up: Up) => boolean][] = [
-    ['it hears signals', ({ child }) => child.stdout.includes('hears')],
-    ['it holds its directory', ({ data }) => existsSync(join(data, 'up.json'))],
-    ['its NATS server starts', ({ data }) => existsSync(join(data, 'logs', 'nats.log'))],
-    ['its nodes start', ({ data }) => existsSync(join(data, 'n2'))],
-    ['its nodes run', ({ data }) => existsSync(join(data, 'n3', 'store'))],
-  ]
-  for (const [moment, isThere] of moments) {
-    const up = spawnUp(stage, { env: tellingOf('SIGINT') })
-    await waitFor(moment, () => isThere(up), { everyMs: 1 })
-    up.child.signalGroup('SIGINT')
-    await ends(up.child, 10)
-    assert.equal(processesNaming(up.data), [], moment)
-    assert.not.ok(existsSync(join(up.data, 'up.json')), moment)
-  }
-}, 120)
-
 scenario(test, 'the reader of its output goes: the cluster goes on, SIGTERM ends it in order',
   async (stage) => {
     const fifo = join(directory(stage), 'log')
@@ -238,36 +151,5 @@ scenario(test, 'the reader of its output goes: the cluster goes on, SIGTERM ends
     await ends(up.child)
     assert.equal(processesNaming(up.data), [])
   })
-
-const refusal = mountRefusal()
-const onFullDisk = 'its file system is full: it keeps its nodes, and all goes on when there is room'
-if (refusal !== null) skipped(test, onFullDisk, `nothing can be mounted here (${refusal})`)
-else scenario(test, onFullDisk, async (stage) => {
-  const files = directory(stage)
-  const mount = mountSmallDisk(join(files, 'disk'), 320)
-  stage.onEnd(() => unmount(mount))
-  const up = spawnUp(stage, { data: join(mount, 'data') })
-  const { nats, nodes } = await ready(up)
-  fill(mount)
-  await waitFor('it to say that the file system is full', () =>
-    up.child.log().includes('is full: make room'))
-  // Lines for the logs, and changes for the arbiter: both have no room.
-  for (let n = 0; n < 20; n += 1) await runCli(['promote', 'none', '--nats', nats], { seconds: 20 })
-    .catch(() => null)
-  removeBallast(mount)
-  await waitFor('a write to be committed', async () => {
-    const write = ['write', 'demo', '--ack', 'committed', '--deadline', '2s', '--nats', nats,
-      '{"type":"StoreNode","node":{"id":"n1","content":"there is room"}}']
-    const { code, stderr } = await runCli(write)
-    return code === 0 || notYet(stderr)
-  }, { seconds: 40 })
-  const { primary } = (await statusAt(nats)).spaces[0]!
-  const to = ['n1', 'n2', 'n3'].find((id) => id !== primary)!
-  await cli(['promote', 'demo', '--to', to, '--nats', nats])
-  for (const { id, pid } of nodes) assert.ok(isAlive(pid), `${id} has died`)
-  assert.ok(readdirSync(join(up.data, 'logs')).includes('n1.log'))
-  up.child.signal('SIGTERM')
-  await ends(up.child)
-}, 150)
 
 test.run()
