@@ -40,7 +40,7 @@ function node(stage: Stage, files: string, { data, nats = nobody, stderr, env }:
   }))
 }
 
-/** A cluster whose n1 is started again with another place for its log, and reigns. */
+/** A cluster whose n1 is started again with another place for its log, and is primary. */
 async function withLog(
   stage: Stage, stderr: number, env: Record<string, string> = {},
 ): Promise<{ cluster: Cluster; child: Child }> {
@@ -103,7 +103,7 @@ scenario(test, 'nobody reads its log: the lease holds, and it ends when told to'
     await Promise.all(asked)
     return await metric(http, 'engram_log_lines_dropped_total') > 0 || notYet('none')
   })
-  assert.equal(await cluster.reign(), { node: 'n1', epoch }, 'it still reigns')
+  assert.equal(await cluster.reign(), { node: 'n1', epoch }, 'it is primary still')
   child.signal('SIGTERM')
   await endsWell(child)
   assert.is.not((await cluster.reign()).node, 'n1')
