@@ -6,6 +6,7 @@ import { stateName, topState } from '../machines/stateName.js'
 import { Admin } from './admin.js'
 import type { Boot } from './boot.js'
 import type { NodeContext, NodeIdentityInput, NodePorts } from './context.js'
+import { FaultLog } from './faultLog.js'
 import type { HostedActor } from './hosting.js'
 import { Identity, isFinal, SupersededError } from './identity.js'
 import { listenAs } from './nodeMessages.js'
@@ -20,9 +21,6 @@ import { Turns } from './turns.js'
 /** A drain looks again after this long, and gives a space up after so many tries. */
 const handoverPollMs = 20
 const handoverTriesMax = 150
-/** How often a lasting fault of the connection is told. */
-const faultPauseMs = 30_000
-const noFault = { error: '', toldMs: 0 }
 
 export interface NodeActorOptions {
   readonly node: NodeId
@@ -64,7 +62,7 @@ export class NodeActor {
   private arbiter: Arbiter | null = null
   private subscriptions: BusSubscription[] = []
   private isClosing = false
-  private fault = noFault
+  private readonly faults: FaultLog
   /** What uses the data directory before the node runs does so one after another. */
   private readonly turns = new Turns(1)
   private readonly self: NodeIdentityInput
@@ -74,6 +72,7 @@ export class NodeActor {
   constructor(private readonly options: NodeActorOptions) {
     const { node, pid, hostname, data, version, boot, ports, settings } = options
     this.admin = new Admin(this)
+    this.faults = new FaultLog(ports.clock, ports.logger)
     this.self = { node, pid, hostname, data, version, disk: '', incarnation: 0, http: null }
     this.identity = new Identity({
       boot, ports, settings, self: this.self,
@@ -244,7 +243,7 @@ export class NodeActor {
       void connection.closed.then((reason) => {
         this.send({ type: 'connectionClosed', connection: number, reason })
       })
-      if (this.context) this.fault = noFault
+      if (this.context) this.faults.over()
       this.send({ type: 'connected', connection: number, server: connection.serverId })
     } catch (error) {
       // The next attempt opens another one.
@@ -253,19 +252,10 @@ export class NodeActor {
         return this.send({ type: 'superseded', reason: error.message })
       }
       const message = messageOf(error)
-      this.tellFault(message, 'NATS cannot be used yet')
+      this.faults.tell(message, 'NATS cannot be used yet')
       const retryable = !(error instanceof BusConnectError) || error.retryable
       this.send({ type: 'connectFailed', connection: number, retryable, error: message })
     }
-  }
-
-  /** Of attempts that end alike, some a second, the first one is told, and one in half a minute. */
-  private tellFault(error: string, what: string): void {
-    const { clock, logger } = this.options.ports
-    const nowMs = clock.monotonicMs()
-    const isNew = error !== this.fault.error || nowMs - this.fault.toldMs >= faultPauseMs
-    if (isNew) this.fault = { error, toldMs: nowMs }
-    logger[isNew ? 'warn' : 'debug']({ error }, what)
   }
 
   private async identify(number: number): Promise<void> {
@@ -284,7 +274,7 @@ export class NodeActor {
         return this.send({ type: 'superseded', reason: message })
       }
       if (isFinal(error)) return this.send({ type: 'refused', error: message })
-      this.tellFault(message, 'this node cannot be identified yet')
+      this.faults.tell(message, 'this node cannot be identified yet')
       void connection?.close()
       this.send({ type: 'identifyFailed', connection: number, error: message })
     }

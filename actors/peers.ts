@@ -187,17 +187,14 @@ export class Peers {
   status(): Record<NodeId, { state: string; silenceMs: number | null; reason: string }> {
     const status: Record<NodeId, { state: string; silenceMs: number | null; reason: string }> = {}
     for (const [peer, { detector }] of this.peers) {
+      const snapshot = detector.snapshot()
       status[peer] = {
-        state: this.stateOf(peer),
+        state: topState(snapshot?.value ?? 'unknown'),
         silenceMs: Math.round(this.silenceMs(peer)),
-        reason: detector.snapshot()?.context.lastReason ?? '',
+        reason: snapshot?.context.lastReason ?? '',
       }
     }
     return status
-  }
-
-  private stateOf(peer: NodeId): string {
-    return topState(this.peers.get(peer)?.detector.snapshot()?.value ?? 'unknown')
   }
 
   // ---------------------------------------------------------------- heartbeats
@@ -331,7 +328,7 @@ export class Peers {
       case 'peerDied':
       case 'peerLeft':
         // The end of one that has left is expected.
-        logger[this.stateOf(effect.peer) === 'left' ? 'info' : 'warn'](
+        logger[this.status()[effect.peer]?.state === 'left' ? 'info' : 'warn'](
           { peer: effect.peer }, effect.reason)
         this.noteLost(effect)
         this.options.onEvidence(effect.peer, effect.reason)
