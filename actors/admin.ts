@@ -1,15 +1,15 @@
-import { placeSpace } from '../machines/placement.js'
-import type { Announcement, Assignment, SpaceSettings } from '../machines/protocol.js'
+import type { Assignment, SpaceSettings } from '../machines/protocol.js'
 import { nameFault, subjects } from '../machines/subjects.js'
+import { createSpace } from './createSpace.js'
 import type { NodeActor } from './node.js'
 import { obeyAboutForks } from './forkOrders.js'
 import { AdminRefusal } from './order.js'
 import type { Answer, Order } from './order.js'
+import { ArbiterUnavailableError } from './ports.js'
 import type { BusMessage } from './ports.js'
 import type { PrimaryRole } from './primary.js'
-import {
-  existsOtherwise, isSameSettings, showSettings, spaceSettingsOf,
-} from './spaceSettings.js'
+import type { SpaceActor } from './space.js'
+import { spaceSettingsOf } from './spaceSettings.js'
 
 const patienceMs = 8000
 
@@ -26,8 +26,11 @@ export class Admin {
       ports.logger.info({ order }, 'an operator asks')
       answer = await this.obey(order)
     } catch (error) {
-      const refusal = error instanceof AdminRefusal ? error
-        : new AdminRefusal('INTERNAL', String(error), true)
+      const refusal = refusalOf(error)
+      // A bug: the operator is told, and so is whoever reads the log.
+      if (refusal.code === 'INTERNAL') {
+        ports.logger.error({ error: stackOf(error) }, 'an order failed')
+      }
       answer = {
         ok: false, code: refusal.code, message: refusal.message, retryable: refusal.retryable,
       }
@@ -46,9 +49,10 @@ export class Admin {
       case 'drain': {
         const left = await this.node.handReignsOver('an operator drains the node')
         const { node } = this.node.context!.self
-        if (left === 0) return { ok: true, message: `${node} reigns over no space any more` }
-        throw new AdminRefusal('NOT_ENOUGH_IN_SYNC',
-          `${node} still reigns over ${left} space(s): no replica of them is in sync`, true)
+        if (left.length === 0) return { ok: true, message: `${node} reigns over no space any more` }
+        const refused = left.find((space) => space.member.rejection !== null)
+        throw (refused && refusedByArbiter(refused)) ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC',
+          `${node} still reigns over ${left.length} space(s): no replica of them is in sync`, true)
       }
       case 'reconcile':
         return this.reconcile(order)
@@ -95,56 +99,25 @@ export class Admin {
   }
 
   private async createSpace(order: Order): Promise<Answer> {
-    const { records, ports, peers, wire } = this.node.context!
+    const { context } = this.node
+    const { clock } = context!.ports
+    const limit = clock.monotonicMs() + patienceMs
     const space = spaceNameOf(order)
-    const settings = settingsOf(order)
-    for (let attempt = 0; attempt < 10; attempt++) {
-      const read = await records.read(space)
-      const known = read.kind === 'present' ? read.record : null
-      if (read.kind === 'lost') {
-        throw new AdminRefusal('INVALID_OPERATION', `the record of ${space} is being written anew`,
-          true)
-      }
-      if (known && known.assignment.state !== 'dropped') {
-        return sameSettings(known.assignment, settings)
-      }
-      const living = peers.living()
-      if (living.length < settings.replicas + 1) {
-        throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${settings.replicas + 1} nodes are asked `
-          + `for, ${living.length} are alive: ${living.join(', ')}`, true)
-      }
-      const members = placeSpace(space, living, settings.replicas + 1)
-        .map((node) => ({ node, disk: this.diskOf(node) }))
-      const assignment: Assignment = {
-        version: 1, space, uuid: ports.random.uuid(), epoch: known?.assignment.epoch ?? 0,
-        state: 'vacant', primary: null, members, inSync: members.map((m) => m.node),
-        settings, forced: false, nonce: ports.random.uuid(), writer: this.node.context!.self.node,
-      }
-      const settled = await records.settle(assignment, known?.revision ?? 0, () => wire.isOpen)
-      if (settled.kind !== 'applied') continue
-      const announcement: Announcement = {
-        kind: 'changed', assignment, revision: settled.record.revision, history: [],
-        reason: 'the space was created',
-      }
-      wire.publish(subjects.assignment(space), ports.control.encode(announcement))
-      await this.node.take(space)
-      return { ok: true, created: true, message: `on ${assignment.inSync.join(', ')}` }
-    }
-    throw new AdminRefusal('INTERNAL', 'the arbiter did not settle the new space', true)
-  }
-
-  private diskOf(node: string): string {
-    const { self, peers } = this.node.context!
-    const disk = node === self.node ? self.disk : peers.diskOf(node)
-    if (!disk) throw new AdminRefusal('INTERNAL', `the disk of ${node} is not known yet`, true)
-    return disk
+    const answer = await createSpace(context!, space, settingsOf(order), () =>
+      clock.monotonicMs() < limit)
+    if (answer['created'] === true) await this.node.take(space)
+    return answer
   }
 
   private async listSpaces(): Promise<Answer> {
     const { records } = this.node.context!
     const spaces: object[] = []
+    const unreadable: object[] = []
     for (const name of (await records.spaces()).toSorted()) {
       const read = await records.read(name)
+      if (read.kind === 'unreadable' || read.kind === 'newer') {
+        unreadable.push({ space: name, reason: read.reason })
+      }
       const record = read.kind === 'present' ? read.record
         : read.kind === 'lost' ? read.remembered : null
       if (!record || record.assignment.state === 'dropped') continue
@@ -154,13 +127,16 @@ export class Admin {
         members: members.map((m) => m.node), inSync, settings,
       })
     }
-    return { ok: true, spaces }
+    return { ok: true, spaces, ...(unreadable.length > 0 && { unreadable }) }
   }
 
   private async recordOf(name: string): Promise<Assignment> {
     const read = await this.node.context!.records.read(name)
     const record = read.kind === 'present' ? read.record
       : read.kind === 'lost' ? read.remembered : null
+    if (read.kind === 'unreadable' || read.kind === 'newer') {
+      throw new AdminRefusal('INVALID_OPERATION', read.reason)
+    }
     if (!record) throw new AdminRefusal('UNKNOWN_SPACE', `there is no space ${name}`)
     return record.assignment
   }
@@ -220,14 +196,15 @@ export class Admin {
     }
     const epoch = space.member.reigningEpoch
     if (!await this.until(() => space.handOver(to, 'an operator hands over'))) {
-      throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
+      throw refusedByArbiter(space)
+        ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
     }
     const isDone = () => (space.member.record?.assignment.epoch ?? 0) > epoch
       && !space.primaryRole && space.member.record?.assignment.state === 'open'
-    await this.until(isDone)
+    await this.until(() => isDone() || (space.serves && space.member.rejection !== null))
     const now = space.member.record?.assignment
     if (!now || now.epoch <= epoch) {
-      throw new AdminRefusal(
+      throw refusedByArbiter(space) ?? new AdminRefusal(
         'ACK_TIMEOUT', `${to} has not caught up in time: nothing changed`, true)
     }
     return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
@@ -240,9 +217,14 @@ export class Admin {
       throw new AdminRefusal('INVALID_OPERATION', `its log is damaged: ${space.member.damage}`)
     }
     const before = space.member.reigningEpoch
+    space.member.rejection = null
     space.forcePromotion('an operator forces it')
-    await this.until(() => space.serves && space.member.reigningEpoch > before)
-    if (!space.serves) throw new AdminRefusal('ACK_TIMEOUT', 'the promotion is not through', true)
+    const isDone = () => space.serves && space.member.reigningEpoch > before
+    await this.until(() => isDone() || space.member.rejection !== null)
+    if (!space.serves) {
+      throw refusedByArbiter(space)
+        ?? new AdminRefusal('ACK_TIMEOUT', 'the promotion is not through', true)
+    }
     return { ok: true, primary: space.member.self, epoch: space.member.reigningEpoch }
   }
 
@@ -274,6 +256,23 @@ export class Admin {
     }
     return true
   }
+}
+
+function refusedByArbiter({ member: { rejection } }: SpaceActor): AdminRefusal | null {
+  return rejection === null ? null
+    : new AdminRefusal('ARBITER_REFUSED', `the arbiter refuses it: ${rejection}`)
+}
+
+function refusalOf(error: unknown): AdminRefusal {
+  if (error instanceof AdminRefusal) return error
+  if (error instanceof ArbiterUnavailableError) {
+    return new AdminRefusal('ARBITER_UNAVAILABLE', error.message, true)
+  }
+  return new AdminRefusal('INTERNAL', String(error), true)
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? error.stack ?? error.message : String(error)
 }
 
 function parseOrder(data: Uint8Array): Order {
@@ -321,12 +320,4 @@ async function setSpace(order: Order, primary: PrimaryRole): Promise<Answer> {
   const settings = await primary.changeSettings((present) =>
     settingsOf(changed({ ...present }, { ...asked })))
   return { ok: true, settings }
-}
-
-function sameSettings(known: Assignment, asked: SpaceSettings): Answer {
-  if (isSameSettings(known.settings, asked)) {
-    return { ok: true, created: false, epoch: known.epoch, primary: known.primary?.node ?? null }
-  }
-  throw new AdminRefusal('INVALID_OPERATION',
-    `${existsOtherwise(known.space)}: ${showSettings(known.settings)}`)
 }

@@ -12,6 +12,8 @@ export interface HandoverOptions {
   readonly followers: Followers
   readonly ingest: Ingest
   readonly record: () => AssignmentAt
+  /** Whether the arbiter takes a change of the record: it was written as it is. */
+  readonly touch: (wanted: () => boolean) => Promise<boolean>
   readonly isOver: () => boolean
   readonly send: (event: PrimaryEvent) => void
   /** The record is another one than this reign wrote last. */
@@ -25,8 +27,9 @@ export class Handover {
   to: NodeId | null = null
   /** The compare-and-set in favour of the target was sent: nothing is answered positively. */
   isTransferring = false
-  /** The arbiter answered since this handover began: else its last step would have no end. */
+  /** The arbiter took a change since this handover began: else its last step would have no end. */
   private isArbiterHeard = false
+  private number = 0
   private timer: TimerHandle | null = null
 
   constructor(private readonly options: HandoverOptions) {}
@@ -36,7 +39,7 @@ export class Handover {
     this.to = to
     this.isArbiterHeard = false
     member.context.commits.mark(ingest)
-    void this.hearArbiter()
+    void this.hearArbiter((this.number += 1))
   }
 
   giveUp(): void {
@@ -47,11 +50,19 @@ export class Handover {
     if (this.timer) this.options.member.context.ports.clock.clearTimeout(this.timer)
   }
 
-  /** While it is away, a reign goes on; a compare-and-set would hold it up without an end. */
-  private async hearArbiter(): Promise<void> {
-    const { records } = this.options.member.context
-    const read = await records.read(this.options.member.space).catch(() => null)
-    this.isArbiterHeard = read?.kind === 'present'
+  /**
+   * While it is away, or refuses, a reign goes on; the compare-and-set of the transfer would hold
+   * it up without an end. The number of the handover: this one may be given up meanwhile.
+   */
+  private async hearArbiter(number: number): Promise<void> {
+    const isPresent = (): boolean => this.to !== null && this.number === number
+    const isTaken = await this.options.touch(isPresent)
+    if (!isPresent() || this.options.isOver()) return
+    const { rejection } = this.options.member
+    if (!isTaken && rejection !== null) {
+      return this.options.send({ type: 'handoverHindered', reason: rejection })
+    }
+    this.isArbiterHeard = isTaken
     this.check()
   }
 
@@ -83,7 +94,7 @@ export class Handover {
     const last = member.log.end.sequence
     const next = handedOver(assignment, epoch, to, life, last, member.signature())
     const settlement = await records.settle(next, revision, () =>
-      !isOver() && member.context.wire.isOpen)
+      !isOver() && member.context.wire.isOpen, (reason) => member.rejected(reason))
     if (settlement.kind !== 'applied') {
       if (settlement.kind === 'refused') onRefused(settlement.current)
       return

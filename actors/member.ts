@@ -8,16 +8,24 @@ import type { Announcement, AssignmentAt, NodeId, Position } from '../machines/p
 import { subjects } from '../machines/subjects.js'
 import { vacancyOf } from '../machines/vacancy.js'
 import type { Vacancy } from '../machines/protocol.js'
+import { sendAlert } from './alerts.js'
 import { Applier } from './applier.js'
 import type { NodeContext } from './context.js'
 import type { StartedEpoch } from './epochStart.js'
 import { Lease } from './lease.js'
 import { Overlay } from './overlay.js'
 import type { SpaceStore } from './ports.js'
+import type { RecordRead } from './records.js'
 import { SpaceLog } from './spaceLog.js'
 
 /** A commit that no frame has told the replicas is told in a notice after this long. */
 export const commitNoticeMs = 20
+
+/**
+ * What became of the latest read of the record. lost: gone, or not to be read, and known from
+ * before; unreadable: never known; newer: written by a later version.
+ */
+export type ArbiterState = 'reachable' | 'unreachable' | 'lost' | 'unreadable' | 'newer' | 'unknown'
 
 /** What was once written, and acknowledged, cannot be read back. */
 export function isDamage(error: unknown): boolean {
@@ -43,8 +51,15 @@ export class Member {
   reigningEpoch = 0
   /** Highest epoch whose holder said that its reign is over. */
   resignedEpoch = 0
-  arbiter: 'reachable' | 'unreachable' | 'lost' | 'unknown' = 'unknown'
+  arbiter: ArbiterState = 'unknown'
+  /** Why the record at the arbiter cannot be gone by, or null. */
+  recordFault: string | null = null
+  /** Why the arbiter stores no change of the record, in its own words; null: it does. */
+  rejection: string | null = null
+  /** Why nobody reigns, and this member cannot either; null when that is not so. */
   blocked: string | null = null
+  /** Why the last alert of kind blocked said so: it is said again when one has reigned since. */
+  toldBlocked: string | null = null
   damage: string | null
   /** Forks given up in this start; salvage files there are of this space. */
   forks = 0
@@ -135,6 +150,34 @@ export class Member {
     if (epoch > this.epoch) this.epoch = epoch
     this.sawEpoch(epoch)
   }
+
+  /** What a read of the record found; what needs an operator is told once. */
+  found(read: RecordRead): void {
+    const { kind } = read
+    this.arbiter = kind === 'present' ? 'reachable' : kind === 'absent' ? 'lost' : kind
+    const fault = 'reason' in read ? read.reason : null
+    if (fault === this.recordFault) return
+    this.recordFault = fault
+    if (kind === 'newer') this.alert('recordNewer', {}, read.reason)
+    if (kind === 'unreadable') this.alert('recordUnreadable', {}, read.reason)
+  }
+
+  /** The arbiter does not store a change of the record; told once per reason. */
+  rejected(reason: string): void {
+    if (reason === this.rejection) return
+    this.rejection = reason
+    this.alert('arbiterRefuses', {}, `the arbiter refuses a change of the record: ${reason}`)
+  }
+
+  /** It has stored one. */
+  accepted(): void {
+    if (this.rejection === null) return
+    this.rejection = null
+    this.alert('arbiterAccepts', {}, 'the arbiter takes changes of the record again')
+  }
+
+  readonly alert = (kind: string, fields: object, message: string): void =>
+    sendAlert(this.context, this.space, kind, fields, message)
 
   sawEpoch(epoch: number): void {
     if (epoch > this.highestEpoch) this.highestEpoch = epoch

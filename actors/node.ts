@@ -208,6 +208,7 @@ export class NodeActor {
     const all: NodePorts = { ...ports, ...recovered }
     this.context = contextOf(all, settings, this.self, this.identity, {
       spaces: () => this.spaces.values(),
+      isHeld: (space) => this.spaces.has(space),
       tick: () => this.directory?.tick(),
       watched: () => this.directory?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
@@ -328,16 +329,17 @@ export class NodeActor {
     this.send({ type: 'drained' })
   }
 
-  /** Hands every reign over; returns how many are left, for want of an in-sync replica. */
-  async handReignsOver(reason: string): Promise<number> {
+  /** Hands every reign over; returns those that are left, for want of an in-sync replica. */
+  async handReignsOver(reason: string): Promise<SpaceActor[]> {
     const { clock } = this.options.ports
     const tries = new Map<SpaceActor, number>()
     for (;;) {
       const reigning = [...this.spaces.values()].filter((space) => space.primaryRole)
       const open = reigning.filter((space) => (tries.get(space) ?? 0) < handoverTriesMax)
-      if (open.length === 0 || !this.context?.wire.isOpen) return reigning.length
+      if (open.length === 0 || !this.context?.wire.isOpen) return reigning
       for (const space of open) {
-        const to = space.successor()
+        // What the arbiter has refused once, it refuses again.
+        const to = tries.has(space) && space.member.rejection !== null ? null : space.successor()
         tries.set(space, to ? (tries.get(space) ?? 0) + 1 : handoverTriesMax)
         if (to) space.handOver(to, reason)
       }
@@ -365,6 +367,7 @@ export class NodeActor {
       await this.connection?.close()
       context.floors.stop()
       await context.commits.stop()
+      await context.records.idle()
     }
     await this.options.boot.close()
     this.send({ type: 'closed' })

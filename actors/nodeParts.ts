@@ -13,6 +13,7 @@ import { Wire } from './wire.js'
 /** What the parts of a node ask of it, and tell it. */
 export interface NodeCalls {
   readonly spaces: () => Iterable<SpaceActor>
+  readonly isHeld: (space: string) => boolean
   /** Once per heartbeat interval. */
   readonly tick: () => void
   /** Nodes to probe at every heartbeat. */
@@ -46,9 +47,9 @@ export function contextOf(
     isRegistered: () => identity.isRegistered,
     watched: calls.watched,
   })
-  const { clock, control, store, logger } = ports
+  const { clock, random, control, store, logger } = ports
   const records = new Records({
-    clock, control, store, logger,
+    clock, random, control, store, logger, isHeld: calls.isHeld,
     onBucketLost: (space, reason) => sendAlert(context, space, 'arbiterLost', {}, reason),
   })
   const commits = commitsOf(ports, settings, calls)

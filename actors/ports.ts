@@ -184,11 +184,16 @@ export interface ArbiterRecord {
 /**
  * `refused`: the revision has moved, definitely not applied by this request.
  * `unknown`: no definite answer; it may have been applied, or may still be (section 5).
+ * `rejected`: the arbiter says why it does not store this, and will say so again until somebody
+ * changes something: it is full, the record too large, a permission is missing. No more definite
+ * than `unknown`: an attempt before this one may still arrive, and a leader whose own disk refused
+ * what its followers have stored may be succeeded by one of them.
  */
 export type CompareAndSetOutcome =
   | { readonly kind: 'applied'; readonly revision: number }
   | { readonly kind: 'refused' }
   | { readonly kind: 'unknown'; readonly reason: string }
+  | { readonly kind: 'rejected'; readonly reason: string }
 
 /** A view of the bucket over one bus connection. Linearizable. */
 export interface Arbiter {
@@ -203,6 +208,11 @@ export interface Arbiter {
    * Makes the bucket when it does not exist. Rejects with ArbiterUnavailableError.
    */
   bucketId(): Promise<string>
+  /**
+   * What in the configuration of the bucket endangers what it holds, each with its remedy; none
+   * as a rule. Rejects with ArbiterUnavailableError.
+   */
+  faults(): Promise<readonly string[]>
 }
 
 export class ArbiterUnavailableError extends Error {

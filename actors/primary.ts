@@ -105,6 +105,7 @@ export class PrimaryRole {
     this.handover = new Handover({
       member, followers: this.followers, ingest: this.ingest,
       record: () => this.record,
+      touch: (wanted) => this.changes.touch(wanted),
       isOver: () => this.isOver,
       send: (event) => this.actor?.send(event),
       onRefused: (current) => this.refused(current),

@@ -18,6 +18,8 @@ import type { ActorSpec, HostedActor } from './hosting.js'
 import { Lease } from './lease.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
+import { PromotionNews } from './promotionNews.js'
+import { RecordUnusableError } from './recordWatch.js'
 import type { PromotionRecord } from './recordWatch.js'
 import type { Settlement } from './records.js'
 
@@ -28,7 +30,7 @@ const lostJumpMax = 2 ** 20
 export class PromotionRole {
   private actor: HostedActor<typeof promotionMachine> | null = null
   private isOver = false
-  private told = ''
+  private readonly news: PromotionNews
   private watchesVacancy: AssignmentAt | null = null
   private watchesGrants: AssignmentAt | null = null
   private grantsSinceMs = 0
@@ -39,8 +41,9 @@ export class PromotionRole {
     private readonly member: Member,
     private readonly input: RoleInput,
     private readonly readRecord: () => Promise<PromotionRecord>,
-    private readonly alert: (kind: string, fields: object, message: string) => void,
-  ) {}
+  ) {
+    this.news = new PromotionNews(member)
+  }
 
   spec(): ActorSpec<typeof promotionMachine> {
     const { space, self, context } = this.member
@@ -63,6 +66,7 @@ export class PromotionRole {
         this.isOver = true
         const won = exit.kind === 'done' && exit.output.kind === 'won'
         this.member.blocked = null
+        if (won) this.member.toldBlocked = null
         if (!won) this.resign()
       },
     }
@@ -139,12 +143,13 @@ export class PromotionRole {
       case 'open':
         this.watchesGrants = null
         return run(this.open(effect.record))
-      case 'progressed':
-        this.progressed(effect.state, effect.reason)
+      case 'progressed': {
+        const obstacle = this.actor?.snapshot()?.context.obstacle ?? null
+        this.news.progressed(effect.state, effect.reason, obstacle)
+      }
     }
   }
 
-  /** A state that is entered again and again for one reason is told once. */
   /**
    * What fails once fails again (a log that cannot be read, a full disk): this member pauses, so
    * that another may reign. A damaged log ends its part in the space.
@@ -160,16 +165,6 @@ export class PromotionRole {
     if (isDamage(error)) member.damaged(reason)
   }
 
-  private progressed(state: string, reason: string): void {
-    const { member } = this
-    const isNews = this.told !== `${state}: ${reason}`
-    this.told = `${state}: ${reason}`
-    member.blocked = state === 'blocked' ? reason : null
-    if (!isNews) return
-    member.context.ports.logger.info({ space: member.space, state }, `promotion: ${reason}`)
-    if (state === 'blocked') this.alert('blocked', {}, reason)
-  }
-
   private async read(): Promise<void> {
     try {
       await this.member.truncation
@@ -177,7 +172,9 @@ export class PromotionRole {
       this.isRecordLost = isLost
       this.send({ type: 'recordRead', record, position: this.member.position() })
     } catch (error) {
-      this.send({ type: 'recordUnavailable', reason: String(error) })
+      const reason = error instanceof Error ? error.message : String(error)
+      const type = error instanceof RecordUnusableError ? 'recordUnusable' : 'recordUnavailable'
+      this.send({ type, reason })
     }
   }
 
@@ -257,7 +254,8 @@ export class PromotionRole {
     const next = claimed(assignment, epoch, primary, inSync, forced, ended, member.signature())
     member.sawEpoch(epoch)
     member.reigningEpoch = epoch
-    ports.logger.info({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
+    const level = member.rejection === null ? 'info' : 'debug'
+    ports.logger[level]({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
     this.settled(await member.context.records.settle(next, record.revision, this.wanted), 'claimed')
   }
 
@@ -292,19 +290,34 @@ export class PromotionRole {
   ): void {
     // An answer that comes after the end is another's business: of a later claim, or of nobody.
     if (settlement.kind === 'abandoned' || this.isOver) return
+    const { member } = this
     if (settlement.kind === 'applied') {
-      this.member.record = settlement.record
+      member.record = settlement.record
+      member.rejection = null
       this.send({ type: applied, record: settlement.record })
       return
     }
+    if (settlement.kind === 'rejected') return this.rejected(settlement.reason)
     const now = settlement.current?.assignment
-    this.member.endReign('the compare-and-set was refused')
+    member.endReign('the compare-and-set was refused')
     this.send({
       type: 'compareAndSetRefused',
       reason: now
         ? `the record is at epoch ${now.epoch} of ${now.primary?.node ?? 'nobody'}`
         : 'the record is gone',
     })
+  }
+
+  /**
+   * The arbiter stores nothing, or nothing of this node's: then another may have more luck. The
+   * attempt is over, and may be applied yet; so the next one claims an epoch above it.
+   */
+  private rejected(reason: string): void {
+    const { member } = this
+    member.rejection = reason
+    member.failedToReign(reason)
+    member.endReign('the compare-and-set was rejected')
+    this.send({ type: 'compareAndSetRejected', reason })
   }
 
   private async startEpoch(record: AssignmentAt): Promise<void> {

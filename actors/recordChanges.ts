@@ -1,10 +1,11 @@
-import { withInSync, withSettings } from '../machines/assignments.js'
+import { signed, withInSync, withSettings } from '../machines/assignments.js'
 import type { PrimaryEvent } from '../machines/primary.js'
 import type { Assignment, AssignmentAt, NodeId, SpaceSettings } from '../machines/protocol.js'
 import type { Followers } from './followers.js'
 import type { Lease } from './lease.js'
 import type { Member } from './member.js'
 import { AdminRefusal } from './order.js'
+import type { Settlement } from './records.js'
 import { isSameSettings } from './spaceSettings.js'
 
 export interface RecordChangesOptions {
@@ -35,12 +36,17 @@ const ordersMax = 16
 
 const pollMs = 20
 
+/** More than can be under way: the next one begins when the former was settled, or given up. */
+const touchesMax = 8
+
 /**
  * The changes that a reigning primary makes to its record, by compare-and-set: the in-sync set,
  * the settings of the space. Its chart sees to it that one is in flight at a time.
  */
 export class RecordChanges {
   record: AssignmentAt
+  /** Nonces of the latest touches: one that was given up may be applied yet. */
+  private touches: string[] = []
   private orders: SettingsOrder[] = []
 
   constructor(private readonly options: RecordChangesOptions) {
@@ -132,18 +138,53 @@ export class RecordChanges {
     return true
   }
 
-  /** False: the reign is over, or ends now. */
+  /**
+   * Writes the record as it is: the arbiter is known to take changes of it before a handover sends
+   * one that cannot be taken back. False: it does not, or nobody waits for that any more.
+   */
+  async touch(wanted: () => boolean): Promise<boolean> {
+    const { member } = this.options
+    const next = signed(this.record.assignment, member.signature())
+    this.touches = [...this.touches, next.nonce].slice(-touchesMax)
+    const settlement = await this.settled(next, wanted, null)
+    if (settlement.kind === 'rejected') member.rejected(settlement.reason)
+    return settlement.kind === 'applied'
+  }
+
+  /** In flight until it is settled. False: the reign is over, or ends now. */
   private async settle(next: Assignment): Promise<boolean> {
-    const { member, isOver, onRefused } = this.options
-    const { records, wire } = member.context
-    const settlement = await records.settle(next, this.record.revision, () =>
-      !isOver() && wire.isOpen)
-    if (isOver()) return false
-    if (settlement.kind === 'refused') onRefused(settlement.current)
-    if (settlement.kind !== 'applied') return false
-    this.record = settlement.record
-    member.record = settlement.record
-    return true
+    const { member } = this.options
+    const settlement = await this.settled(next, () => true, (reason) => member.rejected(reason))
+    return settlement.kind === 'applied'
+  }
+
+  /** `applied`: the reign goes on, and the record is what was written. */
+  private async settled(
+    next: Assignment, wanted: () => boolean, onRejected: ((reason: string) => void) | null,
+  ): Promise<Settlement> {
+    const { isOver, onRefused, member: { context: { records, wire } } } = this.options
+    for (;;) {
+      const settlement = await records.settle(next, this.record.revision, () =>
+        wanted() && !isOver() && wire.isOpen, onRejected)
+      if (isOver()) return { kind: 'abandoned', reason: 'the reign is over' }
+      if (settlement.kind === 'applied') this.adopt(settlement.record)
+      if (settlement.kind !== 'refused') return settlement
+      const { current } = settlement
+      if (!current || !this.touches.includes(current.assignment.nonce)) {
+        onRefused(current)
+        return settlement
+      }
+      // A touch of mine that was given up: it changed nothing but the revision.
+      this.adopt(current)
+    }
+  }
+
+  private adopt(record: AssignmentAt): void {
+    const { member } = this.options
+    member.accepted()
+    if (record.revision < this.record.revision) return
+    this.record = record
+    member.record = record
   }
 
   /** What is written from now on may be lost with one disk: said loudly, whatever follows. */

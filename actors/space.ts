@@ -7,7 +7,6 @@ import type { RoleInput, SpaceEffect } from '../machines/space.js'
 import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
-import { sendAlert } from './alerts.js'
 import { Homecoming } from './homecoming.js'
 import type { HostedActor } from './hosting.js'
 import type { NodeContext } from './context.js'
@@ -55,6 +54,7 @@ export class SpaceActor {
       member: this.member,
       onRecord: (record) => this.onRecord(record),
       onLost: (remembered) => this.onLost(remembered),
+      onDefect: (error) => this.failed(error),
     })
   }
 
@@ -75,6 +75,14 @@ export class SpaceActor {
     // What is known to be committed, and not in the store: all of it, after a power cut.
     this.member.applier.wake()
     if (this.context.wire.isOpen) this.connected()
+  }
+
+  /** A bug: the space's actor fails by it, and supervision decides what comes next. */
+  private failed(error: unknown): void {
+    const { host, logger } = this.context.ports
+    const reason = error instanceof Error ? error.stack ?? String(error) : String(error)
+    logger.error({ space: this.space, error: reason }, 'a defect: the space begins anew')
+    host.kill(`space.${this.space}`, reason)
   }
 
   async stop(): Promise<void> {
@@ -101,8 +109,7 @@ export class SpaceActor {
   startPromotion(input: RoleInput) {
     this.replica = null
     this.succession.begun(input)
-    this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion(),
-      this.alert)
+    this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion())
     return this.promotion.spec()
   }
 
@@ -115,7 +122,7 @@ export class SpaceActor {
         type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
       }),
       () => this.homecoming.reignKnown(this.member.self, this.member.reigningEpoch),
-      this.alert)
+      this.member.alert)
     return this.primary.spec()
   }
 
@@ -294,7 +301,11 @@ export class SpaceActor {
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
     }
-    if (!vacancy && primary && state === 'open') this.succession.settled(primary.node)
+    if (!vacancy && primary && state === 'open') {
+      this.succession.settled(primary.node)
+      member.toldBlocked = null
+      member.rejection = null
+    }
     join()
   }
 
@@ -386,7 +397,4 @@ export class SpaceActor {
   forcePromotion(reason: string): void {
     this.actor?.send({ type: 'promotionOrdered', reason })
   }
-
-  private readonly alert = (kind: string, fields: object, message: string): void =>
-    sendAlert(this.context, this.space, kind, fields, message)
 }

@@ -138,6 +138,11 @@ export function withInSync(
   return { ...record, inSync: [...inSync], members, ...signature }
 }
 
+/** The same, written once more. */
+export function signed(record: Assignment, signature: Signature): Assignment {
+  return { ...record, ...signature }
+}
+
 export function withSettings(
   record: Assignment, settings: SpaceSettings, signature: Signature,
 ): Assignment {

@@ -108,8 +108,15 @@ export interface MemberStatus {
   readonly salvages: number
   /** Why the space has no primary and none can be promoted; null when that is not so. */
   readonly blocked: string | null
-  /** Of the record as this member sees it. */
-  readonly arbiter: 'reachable' | 'unreachable' | 'lost' | 'unknown'
+  /**
+   * Of the record as this member sees it. lost: gone or unreadable, and being written anew;
+   * unreadable: and nobody here knows what it was; newer: written by a later version; refuses: no
+   * change of it is stored.
+   */
+  readonly arbiter: 'reachable' | 'unreachable' | 'lost' | 'unreadable' | 'newer' | 'refuses'
+    | 'unknown'
+  /** Why, of the last four; in the arbiter's own words where it refuses. Null else. */
+  readonly arbiterReason?: string | null
   /** Promotions this member won, in this life. */
   readonly promotions: number
   /** From the vacancy noticed to the first write accepted; null before the first promotion. */

@@ -8,10 +8,11 @@
  * lagging follower may answer, is off and never asked for.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { ArbiterUnavailableError, NoRespondersError } from '../../actors/ports.js'
+import { ArbiterUnavailableError, ForbiddenError, NoRespondersError } from '../../actors/ports.js'
 import type {
   Arbiter, ArbiterRecord, BusConnection, BusMessage, CompareAndSetOutcome, OpenArbiter,
 } from '../../actors/ports.js'
+import { bucketConfiguration, bucketFaults } from './bucket.js'
 
 export interface JetStreamArbiterOptions {
   /** Default `engram`. nats.conf names it in the nodes' permissions. */
@@ -31,8 +32,11 @@ const apiError = {
 const enableIt = 'give the server `jetstream` in its configuration, as nats.conf has it, '
   + 'and the account of this user, too'
 
-/** Records are a few hundred bytes; a bound keeps a mistake out of everybody's start. */
-const recordBytesMax = 256 * 1024
+/**
+ * Errors that go away by themselves: no leader is elected, a request too many, and another write
+ * of the key that is still under way (its outcome may be that the revision does not move).
+ */
+const passing: ReadonlySet<number | undefined> = new Set([10008, 10009, 10164, 10167])
 
 /** A bucket on several servers that was made less than so long ago is looked at again, ms. */
 const youngMs = 500
@@ -113,11 +117,18 @@ class JetStreamArbiter implements Arbiter {
     return id
   }
 
+  async faults(): Promise<readonly string[]> {
+    const answer = await this.#api('STREAM.INFO', {})
+    this.#check(answer)
+    const configuration = answer['config'] as Record<string, unknown> | undefined
+    return bucketFaults(this.bucket, this.replicas, configuration ?? {})
+  }
+
   async #createdAt(): Promise<string> {
     const found = await this.#api('STREAM.INFO', {})
     if (found.error?.err_code !== apiError.streamNotFound) return this.#created(found)
     // Several nodes may do so at once: the one stream that results is what INFO then tells all.
-    const made = await this.#api('STREAM.CREATE', this.#configuration())
+    const made = await this.#api('STREAM.CREATE', bucketConfiguration(this.bucket, this.replicas))
     const answer = await this.#api('STREAM.INFO', {})
     if (answer.error && made.error) this.#check(made)
     return this.#created(answer)
@@ -150,11 +161,12 @@ class JetStreamArbiter implements Arbiter {
   }
 
   /**
-   * Definite are only JetStream's own words: an acknowledgement of this stream, or "wrong last
-   * sequence". A 503 would mean that no server heard of a stream over the subject, so nothing was
-   * stored: but interest travels between servers with a delay, and a caller repeats in either
-   * case, so it is `unknown` like a timeout. A repetition of what was applied is refused; the
-   * caller then reads and knows its own record by the nonce.
+   * Definite are only an acknowledgement of this stream, and "wrong last sequence". Another error
+   * says that this request was not stored, in JetStream's own words; the port says why that is
+   * less than it seems. A 503 would mean that no server heard of a stream over the subject, so
+   * nothing was stored: but interest travels between servers with a delay, and a caller repeats in
+   * either case, so it is `unknown` like a timeout. A repetition of what was applied is refused;
+   * the caller then reads and knows its own record by the nonce.
    */
   async #publish(
     subject: string, value: Uint8Array, revision: number,
@@ -169,12 +181,16 @@ class JetStreamArbiter implements Arbiter {
       })
       const answer = parse(message)
       if (answer.error?.err_code === apiError.wrongLastSequence) return { kind: 'refused' }
-      if (answer.error) return { kind: 'unknown', reason: describe(answer) }
+      if (answer.error) {
+        const kind = passing.has(answer.error.err_code) ? 'unknown' : 'rejected'
+        return { kind, reason: `bucket ${this.bucket}: ${describe(answer)}` }
+      }
       if (answer['stream'] === this.#stream && Number.isSafeInteger(answer['seq'])) {
         return { kind: 'applied', revision: answer['seq'] as number }
       }
       return { kind: 'unknown', reason: 'the answer is no acknowledgement of this bucket' }
     } catch (error) {
+      if (error instanceof ForbiddenError) return { kind: 'rejected', reason: error.message }
       const reason = error instanceof NoRespondersError
         ? `no JetStream bucket ${this.bucket} listens` : textOf(error)
       return { kind: 'unknown', reason }
@@ -206,33 +222,6 @@ class JetStreamArbiter implements Arbiter {
       throw new TypeError(`${JSON.stringify(key)} is no key of the arbiter`)
     }
     return `$KV.${this.bucket}.${key}`
-  }
-
-  /**
-   * History 1: a record replaces the one before. Nothing expires, and nothing is purged: a key
-   * that is missing must never come about by housekeeping (section 5, the arbiter).
-   */
-  #configuration(): object {
-    return {
-      name: this.#stream,
-      description: 'Engram replication: assignments of spaces and identities of nodes',
-      subjects: [`$KV.${this.bucket}.>`],
-      retention: 'limits',
-      storage: 'file',
-      num_replicas: this.replicas,
-      max_msgs_per_subject: 1,
-      discard: 'new',
-      max_msgs: -1,
-      max_bytes: -1,
-      max_age: 0,
-      max_msg_size: recordBytesMax,
-      max_consumers: -1,
-      duplicate_window: 120_000_000_000,
-      allow_direct: false,
-      allow_rollup_hdrs: false,
-      deny_delete: true,
-      deny_purge: true,
-    }
   }
 }
 

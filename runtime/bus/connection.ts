@@ -194,7 +194,9 @@ export class NatsBusConnection implements BusConnection {
     }
   }
 
-  #serverError(status: { data: unknown; permissionContext?: object }): void {
+  #serverError(status: {
+    data: unknown; permissionContext?: { operation: string; subject: string }
+  }): void {
     if (status.data !== ErrorCode.PermissionsViolation) {
       this.#reason ??= `the server reports ${String(status.data)}`
       return

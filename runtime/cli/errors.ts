@@ -94,6 +94,12 @@ function requestRemedy(error: ReadError | AdminError): string | null {
     case 'NOT_PRIMARY': return 'Try again soon. Who reigns, or why nobody does: engram status'
     case 'UNKNOWN_SPACE': return unknownSpace
     case 'FORBIDDEN': return forbidden(error)
+    case 'ARBITER_REFUSED':
+      return 'Mend what JetStream names (room, limits, permissions): nats stream info KV_engram. '
+        + 'Then try again.'
+    case 'ARBITER_UNAVAILABLE':
+      return 'Is JetStream up, with a leader of the stream KV_engram? Spaces go on meanwhile; see '
+        + 'engram status.'
     case 'STALE_READ': return 'Ask the primary (leave out --any), or allow more staleness.'
     default: return null
   }

@@ -132,8 +132,11 @@ async function list(
   context: Context, flags: ConnectionFlags & { json?: boolean },
 ): Promise<void> {
   await context.withClient(flags, async (client) => {
-    const { spaces = [] } = await client.admin({ type: 'listSpaces' })
-    if (flags.json) return context.printJson({ spaces })
+    const { spaces = [], unreadable = [] } = await client.admin({ type: 'listSpaces' })
+    for (const { reason } of unreadable) context.note(reason)
+    if (flags.json) {
+      return context.printJson({ spaces, ...(unreadable.length > 0 && { unreadable }) })
+    }
     if (spaces.length === 0) return context.note('no spaces; make one: engram space create NAME')
     context.print(table(
       ['SPACE', 'STATE', 'EPOCH', 'PRIMARY', 'MEMBERS', 'IN SYNC', 'ACK', 'MIN IN SYNC'],

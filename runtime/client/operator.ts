@@ -80,6 +80,8 @@ export interface AdminAnswer {
   readonly ok: true
   readonly created?: boolean
   readonly spaces?: readonly SpaceListing[]
+  /** Records that cannot be read, or are of a newer version. */
+  readonly unreadable?: readonly { readonly space: string; readonly reason: string }[]
   readonly actors?: readonly string[]
   readonly epoch?: number
   readonly primary?: string | null

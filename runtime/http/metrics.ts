@@ -49,7 +49,10 @@ const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] =
   ['engram_damaged', '1 while the log of this member cannot be trusted.',
     (m) => Number(m.role === 'damaged')],
   ['engram_arbiter_reachable', '1 while the arbiter answers with the record of the space.',
-    (m) => m.arbiter === 'unknown' ? null : Number(m.arbiter === 'reachable')],
+    (m) => (m.arbiter === 'unknown' ? null
+      : Number(m.arbiter === 'reachable' || m.arbiter === 'refuses'))],
+  ['engram_arbiter_refuses', '1 while the arbiter stores no change of the record.',
+    (m) => Number(m.arbiter === 'refuses')],
   ['engram_arbiter_lost', '1 while the arbiter has lost the record of the space.',
     (m) => Number(m.arbiter === 'lost')],
   ['engram_promotion_last_seconds', 'Vacancy noticed to first write accepted, last promotion.',

@@ -12,6 +12,7 @@ import type { ActorSettings } from '../../actors/settings.js'
 import type { LogEntry } from '../../machines/memory.js'
 import type { Assignment } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
+import { controlCodec } from '../../runtime/codec/control.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import type { NodeRecorder } from '../../runtime/inspect/recorder.js'
@@ -21,6 +22,8 @@ import { SeededRandom } from '../fakes/seededRandom.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 import { SimNode } from './simNode.js'
 import type { ClockFault, ProcessClock } from './simProcess.js'
+
+const control = controlCodec()
 
 export interface SimOptions {
   readonly nodes?: readonly string[]
@@ -287,9 +290,11 @@ export class SimCluster {
     return serving[0] ?? null
   }
 
+  /** null: there is none, or none that can be read. */
   record(space = 'demo'): Assignment | null {
     const found = this.bucket.snapshot().get(`space.${space}`)
-    return found ? JSON.parse(Buffer.from(found.value).toString()) as Assignment : null
+    const decoded = found && control.assignment(found.value)
+    return decoded?.ok ? decoded.value : null
   }
 
   async entries(id: string, space = 'demo'): Promise<LogEntry[]> {

@@ -202,6 +202,7 @@ export function processArbiter(
     read: (key) => ask('read', () => arbiter.read(key), fail),
     keys: (prefix) => ask('keys', () => arbiter.keys(prefix), fail),
     bucketId: () => ask('bucketId', () => arbiter.bucketId(), fail),
+    faults: () => ask('faults', () => arbiter.faults(), fail),
     compareAndSet: (key, value, revision) => {
       const copy = value.slice()
       return ask('compareAndSet', () => arbiter.compareAndSet(key, copy, revision),

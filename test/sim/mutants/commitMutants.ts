@@ -74,16 +74,17 @@ export const commitMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/records.js',
-        find: 'if (current?.revision === revision)\n                    return null;',
-        replace: "if (current?.revision === revision) return { kind: 'refused', current };",
+        find: 'if (revisionOf(read) === revision)\n                    return null;',
+        replace: "if (revisionOf(read) === revision) return { kind: 'refused', current };",
       },
       {
         file: 'actors/recordChanges.js',
-        find: "if (settlement.kind === 'refused')\n            onRefused(settlement.current);",
-        replace: 'if (settlement.current?.revision === this.record.revision) {'
+        find: 'const { current } = settlement;',
+        replace: 'const { current } = settlement;'
+          + 'if (current?.revision === this.record.revision) {'
           + 'const { inSync } = this.record.assignment; this.options.followers().adopt(inSync);'
           + "this.options.lease.need(inSync); this.options.send({ type: 'inSyncChanged', inSync });"
-          + "} else if (settlement.kind === 'refused') onRefused(settlement.current);",
+          + "return { kind: 'abandoned', reason: '' }; }",
       },
     ],
     scenarios: ['hole-2'],

@@ -2,6 +2,7 @@
  * The mutants: what each guard of the protocol is for, as data. Applied to compiled files while
  * they are loaded (hooks.ts), in a process of their own; production code has no hook for them.
  */
+import { arbiterMutants } from './arbiterMutants.js'
 import { bookMutants } from './bookMutants.js'
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
@@ -13,7 +14,7 @@ import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
   ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants, ...lossMutants,
-  ...bookMutants, ...directoryMutants,
+  ...bookMutants, ...directoryMutants, ...arbiterMutants,
 ]
 
 /** Throws when there is none of that name. */

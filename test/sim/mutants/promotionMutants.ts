@@ -74,8 +74,8 @@ export const promotionMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/records.js',
-        find: 'if (current?.revision === revision)\n                    return null;',
-        replace: "if (current?.revision === revision) return { kind: 'refused', current };",
+        find: 'if (revisionOf(read) === revision)\n                    return null;',
+        replace: "if (revisionOf(read) === revision) return { kind: 'refused', current };",
       },
       {
         file: 'actors/handover.js',

@@ -1,3 +1,4 @@
+import { arbiterScenarios } from './arbiter.js'
 import { booksScenarios } from './books.js'
 import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
@@ -13,6 +14,7 @@ import { Transcript } from './transcript.js'
 export const scenarios: readonly Scenario[] = [
   ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
   ...journalScenarios, ...lossScenarios, ...booksScenarios, ...directoryScenarios,
+  ...arbiterScenarios,
 ]
 
 /** Throws when there is none of that name. */
