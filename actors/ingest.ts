@@ -6,6 +6,7 @@ import type { Asker, Publish } from './answers.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import { FlowMeter } from './flow.js'
 import type { Lease } from './lease.js'
+import { LogClock } from './logClock.js'
 import type { Overlay } from './overlay.js'
 import { PendingView } from './pendingView.js'
 import type {
@@ -45,7 +46,9 @@ export interface IngestOptions {
   /** Vector clock after the log's last entry, and its component that counts this reign's. */
   readonly clockAtEnd: Record<string, number>
   readonly component: string
+  /** Of the log's last entry, and when that was, by the monotonic clock. */
   readonly lastTimestamp: number
+  readonly lastTimestampAtMs: number
   /** A request that was logged under an earlier epoch first, as it is to be logged now. */
   readonly reconcile: (request: AcceptedRequest, origin: Position) => Reconciled
   /** Of so many operations up to that origin, those that lie in the quarantine. */
@@ -72,7 +75,7 @@ export class Ingest implements FlushSource {
   private openEntries = 0
   private openBytes = 0
   private flushingBytes = 0
-  private lastTimestamp: number
+  private readonly time: LogClock
   private readonly clockAtEnd: Record<string, number>
   /** Keys in the open batches and in the flush under way: not yet in the overlay. */
   private readonly youngKeys = new Map<string, KeyRecord>()
@@ -80,7 +83,7 @@ export class Ingest implements FlushSource {
   private readonly view: PendingView
 
   constructor(private readonly options: IngestOptions) {
-    this.lastTimestamp = options.lastTimestamp
+    this.time = new LogClock(options.clock, options.lastTimestamp, options.lastTimestampAtMs)
     this.clockAtEnd = { ...options.clockAtEnd }
     this.replies = new Replies(options)
     this.view = new PendingView(options.clock, options.epoch, () =>
@@ -242,9 +245,7 @@ export class Ingest implements FlushSource {
 
   private append(request: AcceptedRequest, level: AckLevel, asker: Asker): void {
     const { options, replies } = this
-    const now = options.clock.wallMs()
-    const timestamp = Math.max(Math.floor(now), this.lastTimestamp)
-    this.lastTimestamp = timestamp
+    const timestamp = this.time.next()
     const batch = this.batchFor(request)
     const before = batch.builder.bytes
     batch.builder.add(request, timestamp)
@@ -252,7 +253,8 @@ export class Ingest implements FlushSource {
     const count = request.operations.length
     this.openEntries += count
     const last = options.log.end.sequence + this.openEntries
-    const waiting = new Waiting(asker, level, request, count, last, timestamp, now)
+    const waiting = new Waiting(
+      asker, level, request, count, last, timestamp, options.clock.monotonicMs())
     batch.requests.push(waiting)
     this.view.taken(waiting)
     if (request.key !== null) {

@@ -1,3 +1,4 @@
+import { ClockWatch } from '../machines/clockWatch.js'
 import { failureDetectorMachine } from '../machines/failureDetector.js'
 import type { FailureDetectorEffect } from '../machines/failureDetector.js'
 import { GrantBook } from '../machines/grants.js'
@@ -65,6 +66,11 @@ export class Peers {
   private leaving = false
   private connectedAtMs = Infinity
   loopDelayMs = 0
+  private readonly clocks = new ClockWatch()
+  /** How far the own clock is behind (positive) its living peers', ms; null: nobody tells. */
+  clockOffsetMs: number | null = null
+  /** That is too far. */
+  isClockOff = false
 
   constructor(private readonly options: PeersOptions) {
     this.lastTick = this.now()
@@ -207,6 +213,7 @@ export class Peers {
   private tick(): void {
     this.armTick()
     this.judgeSelf()
+    this.judgeClock()
     if (!this.isolated) this.beat()
     const watched = this.options.watched()
     for (const [node, peer] of this.peers) {
@@ -245,6 +252,26 @@ export class Peers {
     }
   }
 
+  private judgeClock(): void {
+    const { self, ports } = this.options
+    this.clockOffsetMs = this.clocks.offsetMs(this.living().filter((node) => node !== self.node))
+    const isOff = this.clocks.judge(this.clockOffsetMs)
+    if (isOff === this.isClockOff) return
+    this.isClockOff = isOff
+    const offsetMs = Math.round(this.clockOffsetMs ?? 0)
+    if (isOff) ports.logger.error({ offsetMs }, this.clockFault ?? '')
+    else ports.logger.info({ offsetMs }, 'the clock agrees with those of the peers again')
+  }
+
+  /** In words, for operators; null: the own clock is as those of the peers, or nobody tells. */
+  get clockFault(): string | null {
+    if (!this.isClockOff || this.clockOffsetMs === null) return null
+    const seconds = (Math.abs(this.clockOffsetMs) / 1000).toFixed(1)
+    return `the clock of ${this.options.self.node} is ${seconds} s `
+      + `${this.clockOffsetMs > 0 ? 'behind' : 'ahead of'} those of its peers: entries get wrong `
+      + 'timestamps. Check its time synchronisation'
+  }
+
   private beat(): void {
     const { wire, self, ports } = this.options
     this.number += 1
@@ -259,6 +286,7 @@ export class Peers {
       leaving: this.leaving,
       http: self.http,
       registered: this.options.isRegistered(),
+      wallMs: Math.floor(ports.clock.wallMs()),
       heard: this.book.heardList(),
     }
     wire.publish(subjects.heartbeat(self.node), ports.control.encode(heartbeat))
@@ -284,6 +312,8 @@ export class Peers {
     peer.detector.send({ type: 'heartbeatReceived', life, number, server, leaving })
     const mine = heard[this.options.self.node]
     if (mine && this.book.listed(node, mine, this.options.wire.life) === null) {
+      const roundTripMs = now.monotonicMs - this.book.grantedAt(node)!.monotonicMs
+      this.clocks.heard(node, decoded.value.wallMs, now.wallMs, roundTripMs)
       this.options.onGrants()
     }
   }

@@ -1,6 +1,6 @@
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
 import { primaryMachine } from '../machines/primary.js'
-import type { PrimaryEffect } from '../machines/primary.js'
+import type { PrimaryEffect, PrimaryEvent } from '../machines/primary.js'
 import type {
   Ack, Announcement, AssignmentAt, JoinAnswer, JoinRequest, Nack, NodeId, SpaceSettings,
 } from '../machines/protocol.js'
@@ -15,6 +15,7 @@ import type { Lease } from './lease.js'
 import { commitNoticeMs } from './member.js'
 import type { Member } from './member.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
+import { PrimaryHealth } from './primaryHealth.js'
 import { RecordChanges } from './recordChanges.js'
 import type { SettingsChange } from './recordChanges.js'
 import { ReconcileService, tellOpening } from './reconcileService.js'
@@ -35,9 +36,7 @@ export class PrimaryRole {
   private subscription: BusSubscription | null = null
   private readSubscription: BusSubscription | null = null
   private isOver = false
-  private isBufferFull = false
-  /** Answers wait for room in the loss window, or did within the last heartbeat. */
-  isThrottled = false
+  private readonly health: PrimaryHealth
   private readonly handover: Handover
   private readonly gate: WriteGate
   private noticeTimer: TimerHandle | null = null
@@ -49,20 +48,19 @@ export class PrimaryRole {
     private readonly onRead: (message: BusMessage) => void,
     private readonly onHandover: (isUnderWay: boolean) => void,
     private readonly onOpen: () => void,
-    private readonly alert: (kind: string, fields: object, message: string) => void,
   ) {
     const { started } = member
     if (!input.record || !member.lease || !started) {
       throw new Error('a primary needs a record, a lease and a reign that has begun')
     }
-    const { ports, settings, commits, self, wire } = member.context
+    const { alert, context: { ports, settings, commits, self, wire } } = member
+    const send = (event: PrimaryEvent) => this.actor?.send(event)
     this.lease = member.lease
     const { assignment, assignment: { epoch } } = input.record
     this.changes = new RecordChanges({
       member, record: input.record, lease: this.lease, alert,
       followers: () => this.followers,
-      isOver: () => this.isOver,
-      send: (event) => this.actor?.send(event),
+      isOver: () => this.isOver, send,
       announce: (reason) => this.announce('changed', reason),
       onRefused: (current) => this.refused(current),
     })
@@ -84,10 +82,11 @@ export class PrimaryRole {
       onDurable: () => this.followers.recommit(),
       onForgotten: (reason) => this.deposed(reason),
       clockAtEnd: started.clock, component: started.component,
-      lastTimestamp: member.lastTimestamp,
+      lastTimestamp: member.lastTimestamp, lastTimestampAtMs: started.atMs,
       reconcile: (request, origin) => this.reconciler.fromClient(request, origin),
       losersAt: (origin, count) => this.reconciler.losersAt(origin, count),
     })
+    this.health = new PrimaryHealth({ member, ingest: this.ingest, send })
     this.reconciler = new Reconciler({
       member, epoch, ingest: this.ingest, openings: started.forks, openedAtMs: started.timestamp,
     })
@@ -106,8 +105,7 @@ export class PrimaryRole {
       member, followers: this.followers, ingest: this.ingest,
       record: () => this.record,
       touch: (wanted) => this.changes.touch(wanted),
-      isOver: () => this.isOver,
-      send: (event) => this.actor?.send(event),
+      isOver: () => this.isOver, send,
       onRefused: (current) => this.refused(current),
       onPatienceOver: () => this.passOn(),
     })
@@ -162,6 +160,11 @@ export class PrimaryRole {
     } catch {
       // The journal refuses: those answers are void.
     }
+  }
+
+  /** Answers wait for room in the loss window, or did within the last heartbeat. */
+  get isThrottled(): boolean {
+    return this.health.isThrottled
   }
 
   get reigns(): boolean {
@@ -243,28 +246,10 @@ export class PrimaryRole {
     this.followers.tick()
     this.gate.tick()
     this.ingest.expire()
-    const { settings } = this.member.context
-    const isFull = this.ingest.bufferedBytes > settings.unflushedBytesMax
-    if (isFull || this.isBufferFull) {
-      this.actor?.send(isFull
-        ? { type: 'bufferFull', reason: 'the disk does not keep up' }
-        : { type: 'bufferDrained' })
-    }
-    this.isBufferFull = isFull
-    this.tellThrottled(this.ingest.takeThrottled())
+    this.health.tick()
     const { inSync } = this.record.assignment
     for (const change of this.followers.changes(inSync)) this.actor?.send(change)
     this.handover.check()
-  }
-
-  private tellThrottled(isThrottled: boolean): void {
-    // Each time: it may have come back from a handover, which forgets.
-    if (isThrottled || this.isThrottled) {
-      this.actor?.send(isThrottled
-        ? { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
-        : { type: 'lossWindowCleared', reason: 'there is room in the loss window' })
-    }
-    this.isThrottled = isThrottled
   }
 
   private committed(): void {
@@ -277,8 +262,8 @@ export class PrimaryRole {
 
   private onLag(effect: LagMonitorEffect): void {
     const { type, peer: replica, reason, ...lag } = effect
-    this.alert(type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared', { replica, ...lag },
-      reason)
+    this.member.alert(type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared',
+      { replica, ...lag }, reason)
   }
 
   // ---------------------------------------------------------------- effects of the chart
@@ -302,7 +287,7 @@ export class PrimaryRole {
         return
       case 'refuseWrites':
         this.ingest.refuse({ code: effect.code, message: effect.reason })
-        if (effect.code === 'READ_ONLY') this.alert('readOnly', {}, effect.reason)
+        if (effect.code === 'READ_ONLY') this.member.alert('readOnly', {}, effect.reason)
         return
       case 'acceptWrites':
         this.ingest.refuse(null)
@@ -389,6 +374,7 @@ export class PrimaryRole {
     this.handover.stop()
     if (this.noticeTimer) clock.clearTimeout(this.noticeTimer)
     this.gate.close(reason)
+    this.health.end()
     this.followers.stop()
     if (!this.isTransferring) {
       this.announce('resigned', reason)

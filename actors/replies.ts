@@ -55,7 +55,7 @@ export class Replies {
     telemetry.count('writesDuplicates')
     const { count, sequence, timestamp, epoch } = known
     const waiting = new Waiting(
-      asker, level, null, count, sequence, timestamp, clock.wallMs(), epoch, quarantined)
+      asker, level, null, count, sequence, timestamp, clock.monotonicMs(), epoch, quarantined)
     if (level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
     } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
@@ -148,7 +148,7 @@ export class Replies {
 
   /** Once per heartbeat: who waited too long is told that the level is unknown. */
   expire(unflushed: readonly Waiting[]): void {
-    const limit = this.options.clock.wallMs() - this.options.settings.ackTimeoutMs
+    const limit = this.options.clock.monotonicMs() - this.options.settings.ackTimeoutMs
     const waitingFor = [...this.held, ...this.uncommitted, ...this.duplicates]
     for (const waiting of [...unflushed, ...waitingFor]) {
       if (waiting.answered || waiting.takenAtMs >= limit) continue

@@ -121,8 +121,7 @@ export class SpaceActor {
       (isUnderWay) => this.actor?.send({
         type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
       }),
-      () => this.homecoming.reignKnown(this.member.self, this.member.reigningEpoch),
-      this.member.alert)
+      () => this.homecoming.reignKnown(this.member.self, this.member.reigningEpoch))
     return this.primary.spec()
   }
 

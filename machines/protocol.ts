@@ -144,6 +144,8 @@ export interface Heartbeat extends Life {
   readonly http: string | null
   /** The arbiter knows this start: else its disk may be a copy of the past, and does not count. */
   readonly registered: boolean
+  /** The sender's wall clock when it was sent; nodes of before do not tell it. */
+  readonly wallMs?: number
   /** What was last heard of each peer; being listed is a grant (section 5). */
   readonly heard: Readonly<Record<NodeId, HeardHeartbeat>>
 }

@@ -161,13 +161,13 @@ export class Cluster {
   /** Nodes that run may not have heard of each other yet: then it is tried again. */
   async #createSpace(space: string, replicas: number): Promise<void> {
     const minInSync = Math.min(2, replicas + 1)
-    for (const giveUpAt = Date.now() + primaryMs; ;) {
+    for (const giveUpAt = performance.now() + primaryMs; ;) {
       try {
         await this.client.admin(
           { type: 'createSpace', space, replicas, ack: 'durable', minInSync })
         return
       } catch (error) {
-        const again = error instanceof AdminError && error.retryable && Date.now() < giveUpAt
+        const again = error instanceof AdminError && error.retryable && performance.now() < giveUpAt
         if (!again) throw error
         await new Promise((resolve) => setTimeout(resolve, pollMs))
       }
@@ -227,9 +227,9 @@ export class Cluster {
   /** Nodes hand over, one after the other, then the broker ends. Idempotent. */
   async stop(): Promise<void> {
     await this.#end()
-    const giveUpAt = Date.now() + stopAllMs
+    const giveUpAt = performance.now() + stopAllMs
     // One at a time: whoever hands over needs one to hand over to.
-    for (const node of this.nodes) await node.stop(Math.max(1000, giveUpAt - Date.now()))
+    for (const node of this.nodes) await node.stop(Math.max(1000, giveUpAt - performance.now()))
     await this.client.close()
     await this.broker.stop()
     for (const link of this.links.values()) link.close()
@@ -324,11 +324,11 @@ export class Cluster {
   }
 
   async #poll<T>(ms: number, found: (status: ClusterStatus) => T | undefined): Promise<T | null> {
-    const giveUpAt = Date.now() + ms
+    const giveUpAt = performance.now() + ms
     for (;;) {
       const value = found(await this.client.status())
       if (value !== undefined) return value
-      if (Date.now() > giveUpAt) return null
+      if (performance.now() > giveUpAt) return null
       await new Promise((resolve) => setTimeout(resolve, pollMs))
     }
   }

@@ -81,7 +81,7 @@ export class NodeProcess {
   start(onDeath: (death: NodeDeath) => void): void {
     if (this.#life) return
     const http = this.http?.replace('http://', '') ?? '127.0.0.1:0'
-    this.#startedAt = Date.now()
+    this.#startedAt = performance.now()
     this.#live(child(this.options, http), onDeath)
   }
 
@@ -133,7 +133,7 @@ export class NodeProcess {
 
   /** Doubled each time, until it has run for a while. */
   restartPauseMs(): number {
-    if (Date.now() - this.#startedAt > settledMs) this.#restarts = 0
+    if (performance.now() - this.#startedAt > settledMs) this.#restarts = 0
     return Math.min(restartFirstMs * 2 ** this.#restarts++, restartMaxMs)
   }
 

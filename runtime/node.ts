@@ -97,6 +97,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const running = deferred<void>()
   const host = createActorHost({
     node: id, clock, logger, telemetry,
+    incarnation: () => node.context?.self.incarnation ?? 0,
     onEscalation: (error) => node.fatal(error),
   })
   const traffic = new Traffic()

@@ -36,10 +36,19 @@ export function reportOf(node: NodeActor, options: ReportOptions): NodeStatusRep
       loopDelayMs: Math.round(context?.peers.loopDelayMs ?? 0),
       peers: context?.peers.status() ?? {},
       version: options.version,
+      clock: {
+        offsetMs: roundedOrNull(context?.peers.clockOffsetMs),
+        fault: context?.peers.clockFault ?? null,
+      },
+      arbiterFaults: context?.records.faults ?? [],
       journal: stats ? { ...stats, readOnly: node.isReadOnly } : null,
     },
     spaces: [...node.spaces.values()].map((space) => memberStatus(space, node, options.nowMs())),
   }
+}
+
+function roundedOrNull(ms: number | null | undefined): number | null {
+  return typeof ms === 'number' ? Math.round(ms) : null
 }
 
 /** The lease of a primary and what it stands on; without in-sync replicas it has no end. */

@@ -38,6 +38,15 @@ export interface NodeStatus {
   readonly peers: Readonly<Record<NodeId, PeerStatus>>
   /** Release that this node runs. */
   readonly version: string
+  /** The own clock against those of the peers. */
+  readonly clock?: {
+    /** How far it is behind (positive) or ahead, at least, ms; null: nobody tells. */
+    readonly offsetMs: number | null
+    /** In words, when that is too far. */
+    readonly fault: string | null
+  }
+  /** What in the configuration of the arbiter's bucket endangers the records, with remedies. */
+  readonly arbiterFaults?: readonly string[]
   /** Of the node's one journal; null before recovery is done. */
   readonly journal?: {
     readonly segments: number

@@ -107,12 +107,12 @@ class JetStreamArbiter implements Arbiter {
    * one while its servers agree: so a young one is asked for until it stays the same.
    */
   async bucketId(): Promise<string> {
-    let id = await this.#createdAt()
-    while (this.replicas > 1 && Math.abs(Date.now() - Date.parse(id)) < youngMs) {
+    let { id, ageMs } = await this.#createdAt()
+    while (this.replicas > 1 && ageMs < youngMs) {
       await delay(youngMs)
       const again = await this.#createdAt()
-      if (again === id) return id
-      id = again
+      if (again.id === id) return id
+      ;({ id, ageMs } = again)
     }
     return id
   }
@@ -124,7 +124,8 @@ class JetStreamArbiter implements Arbiter {
     return bucketFaults(this.bucket, this.replicas, configuration ?? {})
   }
 
-  async #createdAt(): Promise<string> {
+  /** Its identity, and its age by the clock of the server that answers, where it tells its time. */
+  async #createdAt(): Promise<{ id: string; ageMs: number }> {
     const found = await this.#api('STREAM.INFO', {})
     if (found.error?.err_code !== apiError.streamNotFound) return this.#created(found)
     // Several nodes may do so at once: the one stream that results is what INFO then tells all.
@@ -134,10 +135,13 @@ class JetStreamArbiter implements Arbiter {
     return this.#created(answer)
   }
 
-  #created(answer: ApiAnswer): string {
+  #created(answer: ApiAnswer): { id: string; ageMs: number } {
     this.#check(answer)
-    const created = answer['created']
-    if (typeof created === 'string' && created !== '') return created
+    const { created, ts } = answer
+    if (typeof created === 'string' && created !== '') {
+      const nowMs = typeof ts === 'string' ? Date.parse(ts) : Date.now()
+      return { id: created, ageMs: nowMs - Date.parse(created) }
+    }
     throw new ArbiterUnavailableError(`JetStream does not say when ${this.#stream} was created`)
   }
 

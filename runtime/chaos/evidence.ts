@@ -36,10 +36,10 @@ export async function membersInTheEnd(
   let found: ClusterSpace | null = null
   let returned = new Set<string>()
   let evenAt: number | null = null
-  for (const beganAt = Date.now(); ; await pause(againMs)) {
+  for (const beganAt = performance.now(); ; await pause(againMs)) {
     found = await watch.look() ?? found
     returned = returnedNodes(watch, found)
-    const now = Date.now()
+    const now = performance.now()
     if (!found || !isEven(found)) {
       if (now - (evenAt ?? beganAt) > convergeMs) break
       continue

@@ -71,6 +71,7 @@ export const heartbeat: z.ZodType<Heartbeat> = z.object({
   http,
   // Nodes of before do not run unless they are.
   registered: z.boolean().default(true),
+  wallMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER).exactOptional(),
   heard: z.record(name, heard)
     .refine((peers) => Object.keys(peers).length <= bounds.peers, 'names too many peers'),
 })

@@ -68,6 +68,8 @@ const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[]
   ['engram_node_uptime_seconds', 'Since this life began.', (r) => r.node.uptimeMs / 1000],
   ['engram_node_loop_delay_seconds', 'Delay of the event loop.',
     (r) => r.node.loopDelayMs / 1000],
+  ['engram_clock_offset_seconds', 'How far the clock is behind (positive) those of the peers.',
+    (r) => (r.node.clock?.offsetMs == null ? null : r.node.clock.offsetMs / 1000)],
   ['engram_journal_bytes', 'Size of the journal.', (r) => r.node.journal?.bytes ?? null],
   ['engram_journal_segments', 'Segments of the journal.',
     (r) => r.node.journal?.segments ?? null],

@@ -148,7 +148,8 @@ export class Path {
       },
       onDurable: () => undefined,
       onForgotten: (reason) => this.forgotten.push(reason),
-      clockAtEnd: {}, component: 'n1', lastTimestamp: 0,
+      clockAtEnd: {}, component: 'n1', lastTimestamp: clock.wallMs(),
+      lastTimestampAtMs: clock.monotonicMs(),
       reconcile: (request) => ({ kind: 'decided', request }), losersAt: () => 0,
       ...over,
     })

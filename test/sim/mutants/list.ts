@@ -4,6 +4,7 @@
  */
 import { arbiterMutants } from './arbiterMutants.js'
 import { bookMutants } from './bookMutants.js'
+import { clockMutants } from './clockMutants.js'
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
 import { leaseMutants } from './leaseMutants.js'
@@ -14,7 +15,7 @@ import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
   ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants, ...lossMutants,
-  ...bookMutants, ...directoryMutants, ...arbiterMutants,
+  ...bookMutants, ...directoryMutants, ...arbiterMutants, ...clockMutants,
 ]
 
 /** Throws when there is none of that name. */

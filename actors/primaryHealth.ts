@@ -1,0 +1,60 @@
+import type { PrimaryEvent } from '../machines/primary.js'
+import type { Ingest } from './ingest.js'
+import type { Member } from './member.js'
+
+export interface PrimaryHealthOptions {
+  readonly member: Member
+  readonly ingest: Ingest
+  readonly send: (event: PrimaryEvent) => void
+}
+
+/** What a primary finds out about itself once per heartbeat: its chart, or operators, are told. */
+export class PrimaryHealth {
+  private isBufferFull = false
+  private clockFault: string | null = null
+  /** Answers wait for room in the loss window, or did within the last heartbeat. */
+  isThrottled = false
+
+  constructor(private readonly options: PrimaryHealthOptions) {}
+
+  tick(): void {
+    const { member, ingest, send } = this.options
+    const { settings } = member.context
+    const isFull = ingest.bufferedBytes > settings.unflushedBytesMax
+    if (isFull || this.isBufferFull) {
+      send(isFull
+        ? { type: 'bufferFull', reason: 'the disk does not keep up' }
+        : { type: 'bufferDrained' })
+    }
+    this.isBufferFull = isFull
+    this.tellThrottled(ingest.takeThrottled())
+    this.tellClock()
+  }
+
+  private tellThrottled(isThrottled: boolean): void {
+    // Each time: it may have come back from a handover, which forgets.
+    if (isThrottled || this.isThrottled) {
+      this.options.send(isThrottled
+        ? { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
+        : { type: 'lossWindowCleared', reason: 'there is room in the loss window' })
+    }
+    this.isThrottled = isThrottled
+  }
+
+  /** The reign is over: what was raised is not this node's to tell any more. */
+  end(): void {
+    if (this.clockFault === null) return
+    this.clockFault = null
+    this.options.member.alert('clockCleared', {}, 'the node does not reign any more')
+  }
+
+  private tellClock(): void {
+    const { member } = this.options
+    const { clockFault, clockOffsetMs } = member.context.peers
+    if ((clockFault === null) === (this.clockFault === null)) return
+    this.clockFault = clockFault
+    const offsetMs = clockOffsetMs === null ? null : Math.round(clockOffsetMs)
+    if (clockFault !== null) return member.alert('clock', { offsetMs }, clockFault)
+    member.alert('clockCleared', { offsetMs }, 'the clock agrees with those of the peers again')
+  }
+}
