@@ -1,21 +1,20 @@
 import type { Assignment, SpaceSettings } from '../machines/protocol.js'
-import { nameFault, subjects } from '../machines/subjects.js'
+import { subjects } from '../machines/subjects.js'
 import { createSpace } from './createSpace.js'
+import { drain, pauseSpace, undrain } from './maintenance.js'
 import type { NodeActor } from './node.js'
 import { obeyAboutForks } from './forkOrders.js'
-import { AdminRefusal } from './order.js'
+import { AdminRefusal, patienceMs, spaceNameOf } from './order.js'
 import type { Answer, Order } from './order.js'
 import { ArbiterUnavailableError } from './ports.js'
 import type { BusMessage } from './ports.js'
 import type { PrimaryRole } from './primary.js'
-import type { SpaceActor } from './space.js'
+import { Promotions } from './promoteOrders.js'
 import { spaceSettingsOf } from './spaceSettings.js'
-
-const patienceMs = 8000
 
 /** Operators' orders (`engram.v1.admin.<node>`): any node takes them, and passes them on. */
 export class Admin {
-  constructor(private readonly node: NodeActor) {}
+  constructor(readonly node: NodeActor) {}
 
   async onMessage(message: BusMessage): Promise<void> {
     const { wire, ports } = this.node.context!
@@ -45,15 +44,15 @@ export class Admin {
       case 'listSpaces':
         return await this.listSpaces()
       case 'promote':
-        return await this.promote(order)
-      case 'drain': {
-        const left = await this.node.handReignsOver('an operator drains the node')
-        const { node } = this.node.context!.self
-        if (left.length === 0) return { ok: true, message: `${node} reigns over no space any more` }
-        const refused = left.find((space) => space.member.rejection !== null)
-        throw (refused && refusedByArbiter(refused)) ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC',
-          `${node} still reigns over ${left.length} space(s): no replica of them is in sync`, true)
-      }
+        return await new Promotions(this).promote(order)
+      case 'drain':
+        return await drain(this.node, order)
+      case 'undrain':
+        return undrain(this.node, order)
+      case 'pause':
+      case 'resume':
+        return await pauseSpace(
+          this.node.context!, order, order['type'] === 'pause', this.patience())
       case 'reconcile':
         return this.reconcile(order)
       case 'applyQuarantined':
@@ -68,8 +67,9 @@ export class Admin {
         return this.killActor(order)
       default:
         throw new AdminRefusal('INVALID_OPERATION',
-          'type is one of createSpace, listSpaces, promote, drain, setSpace, reconcile, '
-          + 'applyQuarantined, discardQuarantined, closeFork, listActors, killActor')
+          'type is one of createSpace, listSpaces, promote, drain, undrain, pause, resume, '
+          + 'setSpace, reconcile, applyQuarantined, discardQuarantined, closeFork, listActors, '
+          + 'killActor')
     }
   }
 
@@ -99,12 +99,9 @@ export class Admin {
   }
 
   private async createSpace(order: Order): Promise<Answer> {
-    const { context } = this.node
-    const { clock } = context!.ports
-    const limit = clock.monotonicMs() + patienceMs
     const space = spaceNameOf(order)
-    const answer = await createSpace(context!, space, settingsOf(order), () =>
-      clock.monotonicMs() < limit)
+    const answer = await createSpace(
+      this.node.context!, space, settingsOf(order), this.patience())
     if (answer['created'] === true) await this.node.take(space)
     return answer
   }
@@ -130,7 +127,7 @@ export class Admin {
     return { ok: true, spaces, ...(unreadable.length > 0 && { unreadable }) }
   }
 
-  private async recordOf(name: string): Promise<Assignment> {
+  async recordOf(name: string): Promise<Assignment> {
     const read = await this.node.context!.records.read(name)
     const record = read.kind === 'present' ? read.record
       : read.kind === 'lost' ? read.remembered : null
@@ -166,69 +163,7 @@ export class Admin {
     return { ok: true, started: space?.homecoming.order() ?? false }
   }
 
-  private async promote(order: Order): Promise<Answer> {
-    const { self } = this.node.context!
-    const name = spaceNameOf(order)
-    const { primary, members } = await this.recordOf(name)
-    const to = typeof order['to'] === 'string' ? order['to'] : null
-    if (to !== null && !members.some((m) => m.node === to)) {
-      throw new AdminRefusal('INVALID_OPERATION',
-        `${to} is no member of ${name}; its members are ${members.map((m) => m.node).join(', ')}`)
-    }
-    if (order['force'] === true) {
-      if (!to) throw new AdminRefusal('INVALID_OPERATION', 'force needs "to"')
-      return to === self.node ? await this.force(name) : await this.passOn(to, order)
-    }
-    if (!primary) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
-    if (primary.node !== self.node) return await this.passOn(primary.node, order)
-    return await this.handOver(name, to)
-  }
-
-  private async handOver(name: string, wanted: string | null): Promise<Answer> {
-    const { self } = this.node.context!
-    const space = this.node.spaces.get(name)
-    if (!space?.primaryRole) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
-    const to = wanted ?? space.successor()
-    if (!to) throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', 'no replica is in sync', true)
-    if (to === self.node) {
-      const epoch = space.member.reigningEpoch
-      return { ok: true, primary: to, epoch, message: 'it reigns already' }
-    }
-    const epoch = space.member.reigningEpoch
-    if (!await this.until(() => space.handOver(to, 'an operator hands over'))) {
-      throw refusedByArbiter(space)
-        ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
-    }
-    const isDone = () => (space.member.record?.assignment.epoch ?? 0) > epoch
-      && !space.primaryRole && space.member.record?.assignment.state === 'open'
-    await this.until(() => isDone() || (space.serves && space.member.rejection !== null))
-    const now = space.member.record?.assignment
-    if (!now || now.epoch <= epoch) {
-      throw refusedByArbiter(space) ?? new AdminRefusal(
-        'ACK_TIMEOUT', `${to} has not caught up in time: nothing changed`, true)
-    }
-    return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
-  }
-
-  private async force(name: string): Promise<Answer> {
-    const space = this.node.spaces.get(name)
-    if (!space) throw new AdminRefusal('UNKNOWN_SPACE', `this node does not hold ${name}`)
-    if (space.member.damage) {
-      throw new AdminRefusal('INVALID_OPERATION', `its log is damaged: ${space.member.damage}`)
-    }
-    const before = space.member.reigningEpoch
-    space.member.rejection = null
-    space.forcePromotion('an operator forces it')
-    const isDone = () => space.serves && space.member.reigningEpoch > before
-    await this.until(() => isDone() || space.member.rejection !== null)
-    if (!space.serves) {
-      throw refusedByArbiter(space)
-        ?? new AdminRefusal('ACK_TIMEOUT', 'the promotion is not through', true)
-    }
-    return { ok: true, primary: space.member.self, epoch: space.member.reigningEpoch }
-  }
-
-  private async passOn(node: string, order: Order): Promise<Answer> {
+  async passOn(node: string, order: Order): Promise<Answer> {
     if (order['passedOn'] === true) {
       throw new AdminRefusal('NOT_PRIMARY', `${node} was primary, and is not any more`, true)
     }
@@ -247,7 +182,14 @@ export class Admin {
     }
   }
 
-  private async until(isDone: () => boolean): Promise<boolean> {
+  /** Whether an operator still waits for an order that begins now. */
+  private patience(): () => boolean {
+    const { clock } = this.node.context!.ports
+    const limit = clock.monotonicMs() + patienceMs
+    return () => clock.monotonicMs() < limit
+  }
+
+  async until(isDone: () => boolean): Promise<boolean> {
     const { clock } = this.node.context!.ports
     const limit = clock.monotonicMs() + patienceMs
     while (!isDone()) {
@@ -256,11 +198,6 @@ export class Admin {
     }
     return true
   }
-}
-
-function refusedByArbiter({ member: { rejection } }: SpaceActor): AdminRefusal | null {
-  return rejection === null ? null
-    : new AdminRefusal('ARBITER_REFUSED', `the arbiter refuses it: ${rejection}`)
 }
 
 function refusalOf(error: unknown): AdminRefusal {
@@ -283,12 +220,6 @@ function parseOrder(data: Uint8Array): Order {
     // Told below, like every other payload that is no order.
   }
   throw new AdminRefusal('INVALID_OPERATION', 'an order is a JSON object with a type')
-}
-
-function spaceNameOf(order: Order): string {
-  const fault = nameFault(order['space'])
-  if (fault) throw new AdminRefusal('INVALID_OPERATION', `space: ${fault}`)
-  return order['space'] as string
 }
 
 function settingsOf(order: Order): SpaceSettings {

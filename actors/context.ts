@@ -1,6 +1,7 @@
 import type { MergeRule } from '../machines/merge.js'
 import type { NodeId } from '../machines/protocol.js'
 import type { CommitFloors } from './commitFloors.js'
+import type { Duty } from './duty.js'
 import type { GroupCommit } from './groupCommit.js'
 import type { Identity } from './identity.js'
 import type { ActorHost } from './hosting.js'
@@ -58,6 +59,7 @@ export interface NodeContext {
   readonly identity: Identity
   readonly commits: GroupCommit
   readonly floors: CommitFloors
+  readonly duty: Duty
   /** Ends the node: something happened after which it must not go on. */
   readonly fatal: (error: unknown) => void
 }

@@ -2,7 +2,7 @@ import { placeSpace } from '../machines/placement.js'
 import type { Announcement, Assignment, SpaceSettings } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import type { NodeContext } from './context.js'
-import { AdminRefusal } from './order.js'
+import { AdminRefusal, refusedByArbiter } from './order.js'
 import type { Answer } from './order.js'
 import type { RecordRead } from './records.js'
 import { existsOtherwise, isSameSettings, showSettings } from './spaceSettings.js'
@@ -34,7 +34,7 @@ export async function createSpace(
     const settled = await records.settle(assignment, known?.revision ?? 0, () =>
       wire.isOpen && isDue())
     if (settled.kind === 'rejected') {
-      throw new AdminRefusal('ARBITER_REFUSED', `the arbiter refuses it: ${settled.reason}`, false)
+      throw refusedByArbiter(settled.reason)!
     }
     if (settled.kind === 'abandoned') {
       throw new AdminRefusal('ARBITER_UNAVAILABLE', 'the arbiter has not confirmed the new space '
@@ -74,11 +74,14 @@ function membersFor(
   { self, peers }: NodeContext, space: string, { replicas }: SpaceSettings,
 ): Assignment['members'] {
   const living = peers.living()
-  if (living.length < replicas + 1) {
+  const fit = living.filter((node) => peers.unfitOf(node) === null)
+  if (fit.length < replicas + 1) {
+    const unfit = living.flatMap((node) => peers.unfitOf(node) ?? [])
     throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${replicas + 1} nodes are asked `
-      + `for, ${living.length} are alive: ${living.join(', ')}`, true)
+      + `for, ${fit.length} are alive${unfit.length > 0 ? ' and fit' : ''}: ${fit.join(', ')}`
+      + unfit.map((reason) => `; ${reason}`).join(''), true)
   }
-  return placeSpace(space, living, replicas + 1).map((node) => {
+  return placeSpace(space, fit, replicas + 1).map((node) => {
     const disk = node === self.node ? self.disk : peers.diskOf(node)
     if (!disk) throw new AdminRefusal('INTERNAL', `the disk of ${node} is not known yet`, true)
     return { node, disk }

@@ -94,7 +94,8 @@ export class Handover {
     const last = member.log.end.sequence
     const next = handedOver(assignment, epoch, to, life, last, member.signature())
     const settlement = await records.settle(next, revision, () =>
-      !isOver() && member.context.wire.isOpen, (reason) => member.rejected(reason))
+      !isOver() && member.context.wire.isOpen,
+    { onRejected: (reason) => member.rejected(reason), madeOf: assignment })
     if (settlement.kind !== 'applied') {
       if (settlement.kind === 'refused') onRefused(settlement.current)
       return

@@ -90,6 +90,7 @@ export class Member {
   private lastRecord: AssignmentAt | null = null
   private unfitUntilMs = -Infinity
   private unfitReason = ''
+  private orderedUntilMs = -Infinity
   /** The last reign that was begun in this log. */
   started: StartedEpoch | null = null
   /** The furthest position that another member said to be committed. */
@@ -292,6 +293,11 @@ export class Member {
    * one stands rather than wait for it.
    */
   get unfit(): string | null {
+    return this.context.duty.drained ?? this.fault
+  }
+
+  /** The same, but for what an operator wants. */
+  get fault(): string | null {
     const { ports, commits, identity } = this.context
     if (!identity.isRegistered) return 'the arbiter does not know this start of its node yet'
     if (this.damage) return `its log is damaged: ${this.damage}`
@@ -300,6 +306,15 @@ export class Member {
     if (this.lacking) return this.lacking
     if (commits.isFull) return 'its journal cannot be written'
     return ports.clock.monotonicMs() < this.unfitUntilMs ? this.unfitReason : null
+  }
+
+  /** An operator wants this member to reign, whether the space is paused or not. */
+  order(forMs: number): void {
+    this.orderedUntilMs = this.context.ports.clock.monotonicMs() + forMs
+  }
+
+  isOrdered(): boolean {
+    return this.context.ports.clock.monotonicMs() < this.orderedUntilMs
   }
 
   /** A step of its promotion failed: the next one would fail too, so others go first. */

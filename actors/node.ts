@@ -325,7 +325,9 @@ export class NodeActor {
   // ---------------------------------------------------------------- the end
 
   private async handAllOver(): Promise<void> {
-    await this.handReignsOver('the node is drained')
+    this.context?.duty.leave()
+    this.context?.peers.beatNow()
+    await this.handReignsOver('the node stops')
     this.send({ type: 'drained' })
   }
 

@@ -49,7 +49,11 @@ class NodeMessages {
     if (!decoded.ok || !message.reply) return
     const space = this.node.spaces.get(decoded.value.space)
     if (!space || space.member.uuid !== decoded.value.uuid) return
-    wire.publish(message.reply, ports.control.encode(space.surveyAnswer()))
+    const { reply } = message
+    const answer = () => wire.publish(reply, ports.control.encode(space.surveyAnswer()))
+    if (!decoded.value.confirm) return answer()
+    // Whether it can be written: what comes of it is in the answer.
+    this.context.commits.submit({ type: 'confirm' }).then(answer, answer)
   }
 
   onAnnouncement(message: BusMessage): void {

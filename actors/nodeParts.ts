@@ -2,6 +2,7 @@ import type { NodeId } from '../machines/protocol.js'
 import { sendAlert } from './alerts.js'
 import { CommitFloors } from './commitFloors.js'
 import type { NodeContext, NodeIdentityInput, NodePorts } from './context.js'
+import { Duty } from './duty.js'
 import { GroupCommit } from './groupCommit.js'
 import type { Identity } from './identity.js'
 import { Peers } from './peers.js'
@@ -30,6 +31,8 @@ export function contextOf(
   ports: NodePorts, settings: ActorSettings, self: NodeIdentityInput, identity: Identity,
   calls: NodeCalls,
 ): NodeContext {
+  const commits = commitsOf(ports, settings, calls)
+  const duty = new Duty(self.node, () => commits.isFull)
   const wire = new Wire(self.incarnation, ports.logger, calls.fatal)
   const peers = new Peers({
     ports, settings, self, wire,
@@ -46,15 +49,15 @@ export function contextOf(
     onOwnName: (incarnation) => identity.heardOwnName(incarnation),
     isRegistered: () => identity.isRegistered,
     watched: calls.watched,
+    unfit: () => duty.unfit,
   })
   const { clock, random, control, store, logger } = ports
   const records = new Records({
     clock, random, control, store, logger, isHeld: calls.isHeld,
     onBucketLost: (space, reason) => sendAlert(context, space, 'arbiterLost', {}, reason),
   })
-  const commits = commitsOf(ports, settings, calls)
   const context: NodeContext = {
-    ports, settings, self, wire, peers, records, commits, identity,
+    ports, settings, self, wire, peers, records, commits, duty, identity,
     floors: new CommitFloors(clock, commits), fatal: calls.fatal,
   }
   return context

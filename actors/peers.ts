@@ -1,4 +1,3 @@
-import { ClockWatch } from '../machines/clockWatch.js'
 import { failureDetectorMachine } from '../machines/failureDetector.js'
 import type { FailureDetectorEffect } from '../machines/failureDetector.js'
 import { GrantBook } from '../machines/grants.js'
@@ -8,6 +7,7 @@ import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
 import type { HostedActor } from './hosting.js'
+import { OwnClock } from './ownClock.js'
 import type { NodeIdentityInput, NodePorts } from './context.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
 import { Probes } from './probes.js'
@@ -22,6 +22,8 @@ interface Peer {
   http: string | null
   disk: string
   isRegistered: boolean
+  /** Why no space should be handed to it, or null. */
+  unfit: string | null
   isWatched: boolean
 }
 
@@ -42,7 +44,12 @@ export interface PeersOptions {
   readonly isRegistered: () => boolean
   /** Nodes to probe at every heartbeat: the primaries of the spaces held here. */
   readonly watched: () => Set<NodeId>
+  /** Why no space should be handed to this node, or null. */
+  readonly unfit: () => string | null
 }
+
+/** Of a reason in a heartbeat: a peer refuses more. */
+const unfitCharsMax = 256
 
 /** Healthy ticks in a row that end a tilt. */
 const tiltTicks = 10
@@ -66,14 +73,11 @@ export class Peers {
   private leaving = false
   private connectedAtMs = Infinity
   loopDelayMs = 0
-  private readonly clocks = new ClockWatch()
-  /** How far the own clock is behind (positive) its living peers', ms; null: nobody tells. */
-  clockOffsetMs: number | null = null
-  /** That is too far. */
-  isClockOff = false
+  readonly ownClock: OwnClock
 
   constructor(private readonly options: PeersOptions) {
     this.lastTick = this.now()
+    this.ownClock = new OwnClock(options.self.node, options.ports.logger)
     this.book = new GrantBook(options.settings, this.lastTick)
     this.probes = new Probes({
       ...options, mayWitness: (target, life) => this.mayWitness(target, life),
@@ -114,10 +118,15 @@ export class Peers {
     for (const { detector } of this.peers.values()) detector.send({ type: 'isolated' })
   }
 
+  /** Something that heartbeats tell has changed: peers should not hear of it a beat later. */
+  beatNow(): void {
+    if (!this.isolated) this.beat()
+  }
+
   /** The last heartbeat of a clean stop; the ping subject is dropped last. */
   leave(): void {
     this.leaving = true
-    if (!this.isolated) this.beat()
+    this.beatNow()
   }
 
   stop(): void {
@@ -183,6 +192,12 @@ export class Peers {
     return this.peers.get(peer)?.isRegistered ?? false
   }
 
+  /** Why no space should be handed to the peer, as it said last, or null. */
+  unfitOf(peer: NodeId): string | null {
+    return peer === this.options.self.node ? this.options.unfit()
+      : this.peers.get(peer)?.unfit ?? null
+  }
+
   /** Nodes heard and not known to be gone, this one included. */
   living(): NodeId[] {
     const living = [...this.peers.keys()].filter((peer) =>
@@ -213,7 +228,7 @@ export class Peers {
   private tick(): void {
     this.armTick()
     this.judgeSelf()
-    this.judgeClock()
+    this.ownClock.judge(this.living().filter((node) => node !== this.options.self.node))
     if (!this.isolated) this.beat()
     const watched = this.options.watched()
     for (const [node, peer] of this.peers) {
@@ -252,28 +267,9 @@ export class Peers {
     }
   }
 
-  private judgeClock(): void {
-    const { self, ports } = this.options
-    this.clockOffsetMs = this.clocks.offsetMs(this.living().filter((node) => node !== self.node))
-    const isOff = this.clocks.judge(this.clockOffsetMs)
-    if (isOff === this.isClockOff) return
-    this.isClockOff = isOff
-    const offsetMs = Math.round(this.clockOffsetMs ?? 0)
-    if (isOff) ports.logger.error({ offsetMs }, this.clockFault ?? '')
-    else ports.logger.info({ offsetMs }, 'the clock agrees with those of the peers again')
-  }
-
-  /** In words, for operators; null: the own clock is as those of the peers, or nobody tells. */
-  get clockFault(): string | null {
-    if (!this.isClockOff || this.clockOffsetMs === null) return null
-    const seconds = (Math.abs(this.clockOffsetMs) / 1000).toFixed(1)
-    return `the clock of ${this.options.self.node} is ${seconds} s `
-      + `${this.clockOffsetMs > 0 ? 'behind' : 'ahead of'} those of its peers: entries get wrong `
-      + 'timestamps. Check its time synchronisation'
-  }
-
   private beat(): void {
     const { wire, self, ports } = this.options
+    const unfit = this.options.unfit()
     this.number += 1
     this.book.sent(this.number, this.now())
     const heartbeat: Heartbeat = {
@@ -286,6 +282,7 @@ export class Peers {
       leaving: this.leaving,
       http: self.http,
       registered: this.options.isRegistered(),
+      ...(unfit !== null && { unfit: unfit.slice(0, unfitCharsMax) }),
       wallMs: Math.floor(ports.clock.wallMs()),
       heard: this.book.heardList(),
     }
@@ -309,11 +306,12 @@ export class Peers {
     peer.http = decoded.value.http
     peer.disk = decoded.value.disk
     peer.isRegistered = decoded.value.registered
+    peer.unfit = decoded.value.unfit ?? null
     peer.detector.send({ type: 'heartbeatReceived', life, number, server, leaving })
     const mine = heard[this.options.self.node]
     if (mine && this.book.listed(node, mine, this.options.wire.life) === null) {
       const roundTripMs = now.monotonicMs - this.book.grantedAt(node)!.monotonicMs
-      this.clocks.heard(node, decoded.value.wallMs, now.wallMs, roundTripMs)
+      this.ownClock.heard(node, decoded.value.wallMs, now.wallMs, roundTripMs)
       this.options.onGrants()
     }
   }
@@ -335,9 +333,9 @@ export class Peers {
       effects: (effect) => this.perform(effect),
       supervision: { maxRestarts: 10, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 1000 },
     })
+    const isWatched = watched().has(node)
     const peer = {
-      detector, server: '', http: null, disk: '', isRegistered: false,
-      isWatched: watched().has(node),
+      detector, server: '', http: null, disk: '', isRegistered: false, unfit: null, isWatched,
     }
     this.peers.set(node, peer)
     return peer

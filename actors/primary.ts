@@ -19,6 +19,7 @@ import { PrimaryHealth } from './primaryHealth.js'
 import { RecordChanges } from './recordChanges.js'
 import type { SettingsChange } from './recordChanges.js'
 import { ReconcileService, tellOpening } from './reconcileService.js'
+import { successorOf } from './relief.js'
 import { Reconciler } from './reconciler.js'
 import type { Succession } from './succession.js'
 import { WriteGate } from './writeGate.js'
@@ -86,19 +87,21 @@ export class PrimaryRole {
       reconcile: (request, origin) => this.reconciler.fromClient(request, origin),
       losersAt: (origin, count) => this.reconciler.losersAt(origin, count),
     })
-    this.health = new PrimaryHealth({ member, ingest: this.ingest, send })
+    this.health = new PrimaryHealth({
+      member, ingest: this.ingest, followers: this.followers, send,
+      handOver: (to, reason) => this.handOver(to, reason),
+    })
     this.reconciler = new Reconciler({
       member, epoch, ingest: this.ingest, openings: started.forks, openedAtMs: started.timestamp,
     })
     this.forks = new ReconcileService({
       member, epoch, ingest: this.ingest, reconciler: this.reconciler,
       busy: () => this.notNow(),
-      isAutomatic: () => this.settings.reconcile === undefined
-        || this.settings.reconcile === 'automatic',
-      alert,
+      isAutomatic: () => (this.settings.reconcile ?? 'automatic') === 'automatic', alert,
     })
     this.gate = new WriteGate({
       context: member.context, space: member.space, epoch,
+      isGivenAway: () => this.isTransferring,
       take: (message) => this.ingest.onWrite(message),
     })
     this.handover = new Handover({
@@ -250,6 +253,17 @@ export class PrimaryRole {
     const { inSync } = this.record.assignment
     for (const change of this.followers.changes(inSync)) this.actor?.send(change)
     this.handover.check()
+    this.health.relieve()
+  }
+
+  /** Read since by this member: an operator may have paused or resumed the space. */
+  recordSeen(record: AssignmentAt): void {
+    this.changes.seen(record)
+  }
+
+  /** Best in-sync member to hand over to, or null when there is none. */
+  successor(): NodeId | null {
+    return successorOf(this.member, this.followers)
   }
 
   private committed(): void {

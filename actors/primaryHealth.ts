@@ -1,11 +1,17 @@
 import type { PrimaryEvent } from '../machines/primary.js'
+import type { NodeId } from '../machines/protocol.js'
+import type { Followers } from './followers.js'
 import type { Ingest } from './ingest.js'
 import type { Member } from './member.js'
+import { Relief } from './relief.js'
 
 export interface PrimaryHealthOptions {
   readonly member: Member
   readonly ingest: Ingest
+  readonly followers: Followers
   readonly send: (event: PrimaryEvent) => void
+  /** False: not now. */
+  readonly handOver: (to: NodeId, reason: string) => boolean
 }
 
 /** What a primary finds out about itself once per heartbeat: its chart, or operators, are told. */
@@ -14,8 +20,16 @@ export class PrimaryHealth {
   private clockFault: string | null = null
   /** Answers wait for room in the loss window, or did within the last heartbeat. */
   isThrottled = false
+  private readonly relief: Relief
 
-  constructor(private readonly options: PrimaryHealthOptions) {}
+  constructor(private readonly options: PrimaryHealthOptions) {
+    this.relief = new Relief(options)
+  }
+
+  /** Last of all that a heartbeat brings: it may end in a handover. */
+  relieve(): void {
+    this.relief.tick()
+  }
 
   tick(): void {
     const { member, ingest, send } = this.options
@@ -50,11 +64,12 @@ export class PrimaryHealth {
 
   private tellClock(): void {
     const { member } = this.options
-    const { clockFault, clockOffsetMs } = member.context.peers
-    if ((clockFault === null) === (this.clockFault === null)) return
-    this.clockFault = clockFault
-    const offsetMs = clockOffsetMs === null ? null : Math.round(clockOffsetMs)
-    if (clockFault !== null) return member.alert('clock', { offsetMs }, clockFault)
+    const { ownClock } = member.context.peers
+    const { fault } = ownClock
+    if ((fault === null) === (this.clockFault === null)) return
+    this.clockFault = fault
+    const offsetMs = ownClock.offsetMs === null ? null : Math.round(ownClock.offsetMs)
+    if (fault !== null) return member.alert('clock', { offsetMs }, fault)
     member.alert('clockCleared', { offsetMs }, 'the clock agrees with those of the peers again')
   }
 }

@@ -4,6 +4,7 @@ import {
 import { isInSync } from '../machines/candidates.js'
 import { comparePositions } from '../machines/positions.js'
 import { promotionMachine } from '../machines/promotion.js'
+import { pauseHolds } from '../machines/pause.js'
 import type {
   PromotionEffect, PromotionEvent,
 } from '../machines/promotion.js'
@@ -92,8 +93,20 @@ export class PromotionRole {
     return this.actor?.snapshot()?.context.lastReason ?? ''
   }
 
+  /** Why this member must not stand by itself, or null. */
+  private holdOf({ assignment }: AssignmentAt): string | null {
+    const { member } = this
+    const { self, duty } = member.context
+    if (duty.drained !== null) return duty.drained
+    return member.isOrdered() ? null : pauseHolds(assignment, self.node, self.disk)
+  }
+
   /** Heartbeats, evidence, time: what is waited for may be there now. */
   tick(): void {
+    const { record } = this.member
+    if (this.state === 'held' && record && this.holdOf(record) === null) {
+      this.send({ type: 'released', reason: 'nothing holds it any more' })
+    }
     if (this.watchesVacancy) this.checkVacancy(this.watchesVacancy)
     if (this.watchesGrants) this.checkGrants(this.watchesGrants)
   }
@@ -170,7 +183,8 @@ export class PromotionRole {
       await this.member.truncation
       const { record, isLost } = await this.readRecord()
       this.isRecordLost = isLost
-      this.send({ type: 'recordRead', record, position: this.member.position() })
+      const hold = this.holdOf(record)
+      this.send({ type: 'recordRead', record, position: this.member.position(), hold })
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       const type = error instanceof RecordUnusableError ? 'recordUnusable' : 'recordUnavailable'
@@ -348,7 +362,10 @@ export class PromotionRole {
     const inSync = record.assignment.inSync.filter((node) => !without.includes(node))
     const next = withInSync(record.assignment, inSync, () => undefined, this.member.signature())
     const { records } = this.member.context
-    this.settled(await records.settle(next, record.revision, this.wanted), 'inSyncShrunk')
+    const settlement = await records.settle(next, record.revision, this.wanted, {
+      madeOf: record.assignment,
+    })
+    this.settled(settlement, 'inSyncShrunk')
   }
 
   /** From the sending of this compare-and-set on, a missing grant is a lapse. */
@@ -372,7 +389,7 @@ export class PromotionRole {
       sequence <= start.sequence && member.log.epochAt(sequence) === epoch
     const next = opened(record.assignment, start, holds, member.signature())
     const settlement = await records.settle(next, record.revision, () =>
-      this.wanted() && !lease.lapsed)
+      this.wanted() && !lease.lapsed, { madeOf: record.assignment })
     if (!lease.valid()) {
       lapsed('the lease lapsed while the reign was opened')
       return

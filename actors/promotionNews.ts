@@ -14,19 +14,28 @@ export class PromotionNews {
    */
   progressed(state: string, reason: string, obstacle: string | null): void {
     const { member } = this
-    const isBlocked = state === 'blocked' || state === 'waitingForArbiter'
-    if (isBlocked) member.blocked = reason
+    const isWaiting = state === 'blocked' || state === 'held' || state === 'waitingForArbiter'
+    if (isWaiting) member.blocked = reason
     else if (obstacle === null) member.blocked = null
-    const isTold = this.told === `${state}: ${reason}` || (obstacle !== null && !isBlocked)
+    const isAgain = this.told === `${state}: ${reason}`
+    const isTold = isAgain || (obstacle !== null && !isWaiting)
       || (state === 'blocked' && member.toldBlocked === reason)
     if (!isTold) {
       this.told = `${state}: ${reason}`
       member.context.ports.logger.info({ space: member.space, state }, `promotion: ${reason}`)
     }
-    if (state === 'blocked' ? member.toldBlocked !== reason : this.waitsTooLong(state)) {
+    if (this.isAlarming(state, isAgain) && member.toldBlocked !== reason) {
       member.toldBlocked = reason
       member.alert('blocked', {}, reason)
     }
+  }
+
+  /** Operators are told: at once of what only they can mend, else when it lasts. */
+  private isAlarming(state: string, isAgain: boolean): boolean {
+    if (state === 'blocked') return true
+    // Another member, which is not held, may take over within the same second.
+    if (state === 'held') return isAgain
+    return this.waitsTooLong(state)
   }
 
   /** For the arbiter: longer than an election of its leader, as a rule. Told once. */

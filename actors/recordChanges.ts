@@ -1,4 +1,4 @@
-import { signed, withInSync, withSettings } from '../machines/assignments.js'
+import { isSameButPaused, signed, withInSync, withSettings } from '../machines/assignments.js'
 import type { PrimaryEvent } from '../machines/primary.js'
 import type { Assignment, AssignmentAt, NodeId, SpaceSettings } from '../machines/protocol.js'
 import type { Followers } from './followers.js'
@@ -36,17 +36,12 @@ const ordersMax = 16
 
 const pollMs = 20
 
-/** More than can be under way: the next one begins when the former was settled, or given up. */
-const touchesMax = 8
-
 /**
  * The changes that a reigning primary makes to its record, by compare-and-set: the in-sync set,
  * the settings of the space. Its chart sees to it that one is in flight at a time.
  */
 export class RecordChanges {
   record: AssignmentAt
-  /** Nonces of the latest touches: one that was given up may be applied yet. */
-  private touches: string[] = []
   private orders: SettingsOrder[] = []
 
   constructor(private readonly options: RecordChangesOptions) {
@@ -140,15 +135,21 @@ export class RecordChanges {
 
   /**
    * Writes the record as it is: the arbiter is known to take changes of it before a handover sends
-   * one that cannot be taken back. False: it does not, or nobody waits for that any more.
+   * one that cannot be taken back. False: it does not, or nobody waits for that any more; it may be
+   * applied later, which changes nothing but the revision.
    */
   async touch(wanted: () => boolean): Promise<boolean> {
     const { member } = this.options
     const next = signed(this.record.assignment, member.signature())
-    this.touches = [...this.touches, next.nonce].slice(-touchesMax)
-    const settlement = await this.settled(next, wanted, null)
+    const settlement = await this.settled(next, wanted)
     if (settlement.kind === 'rejected') member.rejected(settlement.reason)
     return settlement.kind === 'applied'
+  }
+
+  /** Read since: an operator may have paused or resumed the space. */
+  seen(record: AssignmentAt): void {
+    const isNewer = record.revision > this.record.revision
+    if (isNewer && isSameButPaused(record.assignment, this.record.assignment)) this.adopt(record)
   }
 
   /** In flight until it is settled. False: the reign is over, or ends now. */
@@ -160,31 +161,25 @@ export class RecordChanges {
 
   /** `applied`: the reign goes on, and the record is what was written. */
   private async settled(
-    next: Assignment, wanted: () => boolean, onRejected: ((reason: string) => void) | null,
+    next: Assignment, wanted: () => boolean, onRejected?: (reason: string) => void,
   ): Promise<Settlement> {
     const { isOver, onRefused, member: { context: { records, wire } } } = this.options
-    for (;;) {
-      const settlement = await records.settle(next, this.record.revision, () =>
-        wanted() && !isOver() && wire.isOpen, onRejected)
-      if (isOver()) return { kind: 'abandoned', reason: 'the reign is over' }
-      if (settlement.kind === 'applied') this.adopt(settlement.record)
-      if (settlement.kind !== 'refused') return settlement
-      const { current } = settlement
-      if (!current || !this.touches.includes(current.assignment.nonce)) {
-        onRefused(current)
-        return settlement
-      }
-      // A touch of mine that was given up: it changed nothing but the revision.
-      this.adopt(current)
+    const { assignment: madeOf, revision } = this.record
+    const settlement = await records.settle(next, revision, () =>
+      wanted() && !isOver() && wire.isOpen, { madeOf, ...(onRejected && { onRejected }) })
+    if (isOver()) return { kind: 'abandoned', reason: 'the reign is over' }
+    if (settlement.kind === 'applied') {
+      this.options.member.accepted()
+      this.adopt(settlement.record)
     }
+    if (settlement.kind === 'refused') onRefused(settlement.current)
+    return settlement
   }
 
   private adopt(record: AssignmentAt): void {
-    const { member } = this.options
-    member.accepted()
     if (record.revision < this.record.revision) return
     this.record = record
-    member.record = record
+    this.options.member.record = record
   }
 
   /** What is written from now on may be lost with one disk: said loudly, whatever follows. */

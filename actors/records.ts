@@ -1,3 +1,4 @@
+import { isSameButPaused } from '../machines/assignments.js'
 import type { Assignment, AssignmentAt } from '../machines/protocol.js'
 import { Backoff } from './backoff.js'
 import type {
@@ -47,6 +48,13 @@ export interface RecordsOptions {
   readonly onBucketLost: (space: string, reason: string) => void
   /** Spaces of which this node is a member: what it saw of them last survives a restart. */
   readonly isHeld: (space: string) => boolean
+}
+
+export interface SettleOptions {
+  /** The change is in flight until it is settled; told each time that the arbiter rejects it. */
+  readonly onRejected?: (reason: string) => void
+  /** The record that the change was made of: where nothing but its pause has changed, it stands. */
+  readonly madeOf?: Assignment
 }
 
 /** Pauses after an outcome that is unknown, or a read that failed: the first, and the longest. */
@@ -166,14 +174,16 @@ export class Records {
    *
    * Rejected for a lasting reason, it ends as well: an order, or a promotion, says so and begins
    * anew. A change of a reigning primary stays in flight until it is settled: with `onRejected`,
-   * which is told each time, it goes on, less and less often.
+   * which is told each time, it goes on, less and less often. With `madeOf`, what an operator has
+   * paused or resumed meanwhile is kept, and the change made upon that.
    */
   async settle(
-    next: Assignment, revision: number, wanted: () => boolean,
-    onRejected: ((reason: string) => void) | null = null,
+    proposal: Assignment, base: number, wanted: () => boolean, options: SettleOptions = {},
   ): Promise<Settlement> {
-    const key = `space.${next.space}`
-    const bytes = this.options.control.encodeRecord(next)
+    const key = `space.${proposal.space}`
+    const { onRejected, madeOf } = options
+    let [next, revision] = [proposal, base]
+    let bytes = this.options.control.encodeRecord(next)
     const retry = this.retry()
     const patience = new Backoff(this.options.random, rejectedMs, rejectedMostMs)
     let reason = notConnected
@@ -186,8 +196,18 @@ export class Records {
         return { kind: 'applied', record }
       }
       if (outcome.kind === 'refused') {
-        const current = await this.afterRefusal(next, revision, wanted)
-        if (current) return current
+        const found = await this.afterRefusal(next, revision, wanted)
+        const current = found?.kind === 'refused' ? found.current : null
+        if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {
+          return found
+        }
+        if (current) {
+          // It cannot be applied at the former revision any more.
+          next = { ...next, paused: current.assignment.paused ?? null }
+          bytes = this.options.control.encodeRecord(next)
+          revision = current.revision
+          continue
+        }
       } else reason = outcome.reason
       if (outcome.kind === 'rejected') {
         if (!onRejected) return outcome
@@ -209,7 +229,10 @@ export class Records {
         const read = await this.read(next.space)
         const current = read.kind === 'present' ? read.record : null
         if (revisionOf(read) === revision) return null
-        if (current?.assignment.nonce === next.nonce) return { kind: 'applied', record: current }
+        // Mine, or mine that an operator has paused or resumed since.
+        const isMine = current !== null && (current.assignment.nonce === next.nonce
+          || isSameButPaused(current.assignment, next))
+        if (isMine) return { kind: 'applied', record: current }
         return { kind: 'refused', current }
       } catch (error) {
         if (!(error instanceof ArbiterUnavailableError)) throw error

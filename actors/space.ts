@@ -254,7 +254,7 @@ export class SpaceActor {
       if (assignment.epoch > member.reigningEpoch && !this.primary.isTransferring) {
         this.primary.deposed(`${assignment.primary?.node ?? 'nobody'} holds epoch `
           + `${assignment.epoch}`)
-      }
+      } else this.primary.recordSeen(record)
       return
     }
     this.promotion?.recordSeen(record)
@@ -292,9 +292,9 @@ export class SpaceActor {
       return
     }
     const vacancy = member.vacancy()
-    const { unfit } = member
-    this.standsAside(vacancy && unfit)
-    if (vacancy && !this.context.peers.isTilted && !unfit) {
+    const { fault } = member
+    this.standsAside(vacancy && fault)
+    if (vacancy && !this.context.peers.isTilted && !fault) {
       if (!this.mayPromote(this)) return
       replica.reignEnded(`the reign of epoch ${epoch} is over: ${vacancy}`)
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
@@ -382,11 +382,7 @@ export class SpaceActor {
 
   /** Best in-sync member to hand over to, or null when there is none. */
   successor(): NodeId | null {
-    const { member, primary } = this
-    if (!primary) return null
-    const ready = [...primary.followers.certain()].filter((node) => node !== member.self
-      && !this.context.peers.isProvenDead(node))
-    return ready.find((node) => primary.followers.hasAll(node)) ?? ready[0] ?? null
+    return this.primary?.successor() ?? null
   }
 
   handOver(to: NodeId, reason: string): boolean {

@@ -1,5 +1,5 @@
 import type {
-  Assignment, EndedReign, Life, Member, NodeId, Position, Reigning, SpaceSettings,
+  Assignment, EndedReign, Life, Member, NodeId, Paused, Position, Reigning, SpaceSettings,
 } from './protocol.js'
 
 /** Who writes a record, and the mark by which the writer recognises its own writing. */
@@ -136,6 +136,34 @@ export function withInSync(
     return disk ? { ...member, disk } : member
   })
   return { ...record, inSync: [...inSync], members, ...signature }
+}
+
+export function withPaused(
+  record: Assignment, paused: Paused | null, signature: Signature,
+): Assignment {
+  return { ...record, paused, ...signature }
+}
+
+/**
+ * Whether they say the same, but for whether failover is paused, and who wrote them: operators
+ * pause and resume a space whoever reigns over it, and whatever its primary is about to write.
+ */
+export function isSameButPaused(one: Assignment, other: Assignment): boolean {
+  const signature = { nonce: '', writer: '' }
+  const [a, b] = [one, other].map((record) => canonical(withPaused(record, null, signature)))
+  return a === b
+}
+
+/** As JSON, whatever the order of keys: records come with another one than they are made with. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, each: unknown) => {
+    const isRecord = typeof each === 'object' && each !== null && !Array.isArray(each)
+    return isRecord ? Object.fromEntries(Object.entries(each).toSorted(byKey)) : each
+  })
+}
+
+function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1
 }
 
 /** The same, written once more. */

@@ -7,6 +7,9 @@ import type { Assignment, AssignmentAt } from './protocol.js'
 
 export type * from './promotionTypes.js'
 
+/** A member that is held looks at the record again after so many stand-bys, should nobody tell. */
+const heldStandBys = 10
+
 /** Waits for the arbiter are doubled at most so many times: 16 stand-bys, some five seconds. */
 const doublingsMax = 4
 
@@ -24,6 +27,7 @@ const machine = setup({
   delays: {
     standBy: ({ context }) => context.times.standByMs + context.jitterMs,
     retry: ({ context }) => context.times.standByMs,
+    heldRetry: ({ context }) => context.times.standByMs * heldStandBys + context.jitterMs,
     blockedRetry: ({ context: { obstructions, times, jitterMs } }) => (obstructions === 0
       ? times.standByMs
       : times.standByMs * 2 ** Math.min(obstructions, doublingsMax) + jitterMs),
@@ -32,6 +36,7 @@ const machine = setup({
   guards: {
     isAdopted: ({ context }) => context.adopted !== null,
     mayStand: ({ context }) => context.forced || standsIn(context),
+    isHeld: ({ context }) => !context.forced && standsIn(context) && context.hold !== null,
     isServed: ({ context }) => context.verdict?.kind === 'served' && !context.forced,
     isOutdone: ({ context }) =>
       !context.forced && context.verdict?.kind === 'better' && context.standBys < standBysMax,
@@ -92,6 +97,7 @@ export const promotionMachine = machine.createMachine({
     vacancy: null,
     standBys: 0,
     missing: [],
+    hold: null,
     obstacle: null,
     obstructions: 0,
     epochStart: 0,
@@ -123,6 +129,7 @@ export const promotionMachine = machine.createMachine({
               actions: assign({
                 record: ({ event }) => event.record,
                 position: ({ event }) => event.position,
+                hold: ({ event }) => event.hold ?? null,
               }),
             },
             recordUnavailable: { target: 'waitingForArbiter', actions: 'explainEvent' },
@@ -135,6 +142,7 @@ export const promotionMachine = machine.createMachine({
         },
         judgingRecord: {
           always: [
+            { guard: 'isHeld', target: '#promotion.held' },
             { guard: 'mayStand', target: 'asking' },
             { target: '#promotion.blocked', actions: 'unobstructed' },
           ],
@@ -176,6 +184,18 @@ export const promotionMachine = machine.createMachine({
       ],
       after: { standBy: 'surveying' },
       on: {
+        reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
+      },
+    },
+    // Nothing is wrong with this member: an operator wants no failover, or not to this node.
+    held: {
+      entry: [
+        { type: 'explain', params: ({ context }) => ({ reason: `held: ${context.hold ?? ''}` }) },
+        { type: 'progress', params: { state: 'held' } },
+      ],
+      after: { heldRetry: 'surveying' },
+      on: {
+        released: { target: 'surveying', actions: 'explainEvent' },
         reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },
     },

@@ -25,6 +25,8 @@ export interface PromotionContext extends PromotionInput {
   vacancy: Vacancy | null
   standBys: number
   missing: readonly NodeId[]
+  /** Why this member must not stand by itself now, or null. An operator's order is not held. */
+  hold: string | null
   /** Why nothing can be written to the record, in the words of who said so; null: it can. */
   obstacle: string | null
   /** Times in a row that it was so. */
@@ -35,7 +37,9 @@ export interface PromotionContext extends PromotionInput {
 }
 
 export type PromotionEvent =
-  | { type: 'recordRead'; record: AssignmentAt; position: Position }
+  | { type: 'recordRead'; record: AssignmentAt; position: Position; hold?: string | null }
+  /** Nothing holds this member any more. */
+  | { type: 'released'; reason: string }
   | { type: 'recordUnavailable'; reason: string }
   /** It cannot be stood upon until somebody does something about it. */
   | { type: 'recordUnusable'; reason: string }

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod'
 import type {
-  AckLevel, MaxLoss, NodeId, SpaceId, SpaceSettings,
+  AckLevel, MaxLoss, NodeId, Paused, SpaceId, SpaceSettings,
 } from '../machines/protocol.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
@@ -38,6 +38,8 @@ export interface NodeStatus {
   readonly peers: Readonly<Record<NodeId, PeerStatus>>
   /** Release that this node runs. */
   readonly version: string
+  /** An operator has drained it: it is not made primary of anything. */
+  readonly drained?: boolean
   /** The own clock against those of the peers. */
   readonly clock?: {
     /** How far it is behind (positive) or ahead, at least, ms; null: nobody tells. */
@@ -128,6 +130,8 @@ export interface MemberStatus {
   readonly arbiterReason?: string | null
   /** Promotions this member won, in this life. */
   readonly promotions: number
+  /** Since when no member takes over by itself, and who ordered it; null: failover is automatic. */
+  readonly paused?: Paused | null
   /** From the vacancy noticed to the first write accepted; null before the first promotion. */
   readonly lastPromotionMs: number | null
   /**
@@ -206,6 +210,8 @@ export interface ClusterNode {
   readonly data: string | null
   readonly version: string | null
   readonly uptimeMs: number | null
+  /** It is not made primary of anything; false where nobody tells. */
+  readonly drained?: boolean
 }
 
 export interface ClusterMember {
@@ -241,6 +247,9 @@ export interface ClusterSpace {
   readonly maxLoss: MaxLoss | null
   readonly throttled: boolean
   readonly blocked: string | null
+  readonly paused?: Paused | null
+  /** Why the record cannot be gone by, or be changed; in the arbiter's words where it says so. */
+  readonly arbiterReason?: string | null
   readonly lastPromotionMs: number | null
   /** Of the primary that reigns; null without one. */
   readonly leaseLeftMs?: number | null
@@ -283,7 +292,8 @@ function byName(a: string, b: string): number {
 
 function answeredNode(node: NodeStatus): ClusterNode {
   const { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs } = node
-  return { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs }
+  const { drained = false } = node
+  return { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs, drained }
 }
 
 function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNode {
@@ -294,7 +304,7 @@ function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNo
   const state = !latest || latest.state === 'alive' ? 'unreachable' : latest.state
   return {
     id, state, pid: null, incarnation: null, natsServer: null, http: null, data: null,
-    version: null, uptimeMs: null,
+    version: null, uptimeMs: null, drained: false,
   }
 }
 
@@ -318,6 +328,8 @@ function mergeSpace(id: SpaceId, reports: readonly NodeStatusReport[]): ClusterS
     safeSequence: said.safeSequence, lossWindow: said.lossWindow,
     maxLoss: said.maxLoss, throttled: said.throttled,
     blocked: reigns ? null : views.map((view) => view.member.blocked).find((b) => b) ?? null,
+    paused: said.paused ?? null,
+    arbiterReason: views.map(({ member }) => member.arbiterReason).find(Boolean) ?? null,
     lastPromotionMs: said.lastPromotionMs,
     leaseLeftMs: reigns ? said.leaseLeftMs ?? null : null, grants: reigns ? said.grants ?? {} : {},
     reconcile: said.reconcile ?? 'automatic', ...mergedBooks(said.books),

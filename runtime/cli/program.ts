@@ -13,6 +13,7 @@ import { addInspect } from './inspect.js'
 import { addMachines } from './machines.js'
 import { addNode } from './node.js'
 import { addOperate } from './operate.js'
+import { addPause } from './pause.js'
 import { addQuarantine } from './quarantine.js'
 import { addRead } from './read.js'
 import { addSpace } from './space.js'
@@ -51,6 +52,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help on a command: engram COMMAND --h
   addStatus(program, context)
   addSpaceSet(addSpace(program, context), context)
   addOperate(program, context)
+  addPause(program, context)
   addForks(program, context)
   addFate(program, context)
   addQuarantine(program, context)

@@ -11,6 +11,7 @@ import { tableText } from './paint.js'
 import type { Column } from './paint.js'
 import { watchStatus } from './statusWatch.js'
 import { orDash, showBytes, showCount, showMs, wrapped } from './text.js'
+import { showState, troubleLines } from './troubles.js'
 
 interface StatusFlags extends ConnectionFlags {
   readonly node?: string
@@ -124,7 +125,7 @@ const indent = '  '
 export function showStatus(status: ClusterStatus, columns: number): string {
   const nodes = tableText(nodeColumns,
     status.nodes.map((node) => [
-      node.id, node.state, String(node.pid ?? '-'), String(node.incarnation ?? '-'),
+      node.id, showState(node), String(node.pid ?? '-'), String(node.incarnation ?? '-'),
       node.uptimeMs === null ? '-' : showMs(node.uptimeMs), node.http ?? '-',
       columns === Infinity ? node.data ?? '-' : endOf(node.data ?? '-', pathColumns),
     ]), columns)
@@ -152,6 +153,7 @@ function showSpace(space: ClusterSpace, columns: number): string {
     ...(space.throttled
       ? ['THROTTLED: answers wait, the loss window is as large as it may be'] : []),
     ...(space.blocked ? [`BLOCKED: ${space.blocked}`] : []),
+    ...troubleLines(space),
     ...forkLines(space),
   ]
   const rows = space.members.map((member) => [

@@ -6,6 +6,7 @@ import { tableLines } from './paint.js'
 import type { Column, Line, Segment } from './paint.js'
 import type { WatchEvent } from './statusEvents.js'
 import { orDash, showBytes, showCount, showMs } from './text.js'
+import { showState, troubleLines } from './troubles.js'
 
 export interface View {
   /** The last picture; null before the first. */
@@ -63,7 +64,7 @@ const nodeColumns: readonly Column[] = [
 
 function nodeLines(nodes: readonly ClusterNode[], columns: number): Line[] {
   return tableLines(nodeColumns, nodes.map((node) => [
-    node.id, [node.state, node.state === 'running' ? 'green' : 'red'] as const,
+    node.id, [showState(node), nodeColour(node)] as const,
     node.uptimeMs === null ? '-' : showMs(node.uptimeMs), String(node.pid ?? '-'),
     String(node.incarnation ?? '-'), node.http ?? '-', node.data ?? '-',
   ]), columns)
@@ -86,9 +87,18 @@ function spaceLines(spaces: readonly ClusterSpace[], { columns, rows }: Size): L
   return [[], ...troubledFirst.slice(0, shown).flatMap(short), [more]]
 }
 
-/** It has a primary that answers, all members are in sync, and none is alarmingly behind. */
+function nodeColour({ state, drained }: ClusterNode): 'green' | 'yellow' | 'red' {
+  if (state !== 'running') return 'red'
+  return drained ? 'yellow' : 'green'
+}
+
+/**
+ * It has a primary that answers, nobody has paused it, all members are in sync, and none is
+ * alarmingly behind.
+ */
 function isHealthy(space: ClusterSpace): boolean {
   return space.inSync.length === space.rf && space.blocked === null
+    && troubleLines(space).length === 0
     && space.members.some(({ role }) => role === 'primary')
     && space.members.every((member) => (lagShare(member) ?? 0) < 1)
 }
@@ -139,6 +149,7 @@ function spaceInFull(space: ClusterSpace, columns: number): Line[] {
     [`  ${lossSentence(space)}`],
     ...(space.blocked === null ? [] : [[`  BLOCKED: ${space.blocked}`, 'red'] as const]
       .map((segment) => [segment])),
+    ...troubleLines(space).map((line): Line => [[`  ${line}`, 'yellow']]),
     ...forkLines(space).map((line): Line => [[`  ${line}`, 'yellow']]),
     ...tableLines(memberColumns, rows, columns),
   ]
@@ -187,7 +198,8 @@ export function plainLines(status: ClusterStatus, atMs: number): string[] {
       `${time} ${space.id} epoch ${space.epoch}`, `primary ${space.primary ?? 'none'}`,
       `in sync ${space.inSync.join(' ') || 'none'} (${space.inSync.length} of ${space.rf})`,
       `committed ${space.commitSequence}`, lossSentence(space), ...behind,
-      ...(space.blocked === null ? [] : [`BLOCKED: ${space.blocked}`]), ...forkLines(space),
+      ...(space.blocked === null ? [] : [`BLOCKED: ${space.blocked}`]),
+      ...troubleLines(space), ...forkLines(space),
     ].join(', ')
   })
 }

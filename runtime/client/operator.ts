@@ -35,7 +35,11 @@ export type AdminRequest =
     /** Over I2 and I5: `to` reigns even if it lacks what was committed. */
     readonly force?: boolean
   }
-  | { readonly type: 'drain' }
+  /** It hands over what it is primary of, and is not made primary; with `stop` it ends then. */
+  | { readonly type: 'drain'; readonly stop?: boolean; readonly by?: string }
+  | { readonly type: 'undrain'; readonly by?: string }
+  /** No other member takes over by itself, until it is resumed. Any node may be asked. */
+  | { readonly type: 'pause' | 'resume'; readonly space: string; readonly by?: string }
   /** Takes the salvages of the node into the log, where the space waits for that order. */
   | { readonly type: 'reconcile'; readonly space: string }
   | SpaceOrder
@@ -85,6 +89,11 @@ export interface AdminAnswer {
   readonly actors?: readonly string[]
   readonly epoch?: number
   readonly primary?: string | null
+  readonly drained?: boolean
+  /** Of a space: since when failover is paused, and by whom; null: it is not. */
+  readonly paused?: { readonly since: string; readonly by: string } | null
+  /** False: it was so already. */
+  readonly changed?: boolean
   /** The node has begun to take its salvages in. */
   readonly started?: boolean
   /** As they are now. */

@@ -71,6 +71,7 @@ export const heartbeat: z.ZodType<Heartbeat> = z.object({
   http,
   // Nodes of before do not run unless they are.
   registered: z.boolean().default(true),
+  unfit: z.string().max(256).exactOptional(),
   wallMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER).exactOptional(),
   heard: z.record(name, heard)
     .refine((peers) => Object.keys(peers).length <= bounds.peers, 'names too many peers'),
@@ -87,7 +88,7 @@ export const pingRequestAnswer: z.ZodType<PingRequestAnswer> = z.object({
 })
 
 export const surveyRequest: z.ZodType<SurveyRequest> = z.object({
-  space: name, uuid: name, candidate: name, epoch: count,
+  space: name, uuid: name, candidate: name, epoch: count, confirm: z.boolean().exactOptional(),
 })
 
 export const surveyAnswer: z.ZodType<SurveyAnswer> = z.object({
@@ -101,6 +102,7 @@ export const surveyAnswer: z.ZodType<SurveyAnswer> = z.object({
   whole: z.boolean(),
   // Nodes of before do not tell it.
   committed: position.default({ epoch: 0, sequence: 0 }),
+  unfit: reason.exactOptional(),
 })
 
 const join = z.object({
@@ -243,6 +245,7 @@ export const assignment: z.ZodType<Assignment> = z.object({
     node: name, disk: name, epoch: count, start: position, last: count.exactOptional(),
     atMost: count.nullable().exactOptional(),
   })).max(bounds.ended).optional(),
+  paused: z.object({ since: z.string().max(40), by: z.string().max(128) }).nullable().optional(),
   nonce: token.min(1),
   writer: name,
 }).superRefine((record, context) => {

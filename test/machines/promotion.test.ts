@@ -287,6 +287,42 @@ test('blocked: the arbiter rejects what this member writes, then takes it', () =
       progressed state:blocked`))
 })
 
+test('held: an operator wants no failover; released, it goes on at once', () => {
+  const held: PromotionEvent = { ...recordRead, hold: 'paused since t by ann' } as PromotionEvent
+  const text = transcript(promotionMachine, input, [
+    held, { after: 'heldRetry' }, held, { type: 'released', reason: 'nothing holds it any more' },
+    recordRead,
+  ])
+  assert.is(text, golden(`
+    surveying.reading
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040),hold:paused since t by ann
+    held: held: paused since t by ann
+      progressed state:held
+    > after heldRetry
+    surveying.reading: held: paused since t by ann
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040),hold:paused since t by ann
+    held: held: paused since t by ann
+      progressed state:held
+    > released reason:nothing holds it any more
+    surveying.reading: nothing holds it any more
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
+    surveying.asking: nothing holds it any more
+      survey record:epoch 3 open, n1 of n1+n2+n3 @7`))
+})
+
+test('who is not in sync is blocked, held or not; who is forced is neither', () => {
+  const stranger = { type: 'recordRead', record: recordOf({ inSync: ['n1'] }), position, hold: 'x' }
+  const run = runTimed(promotionMachine, input)
+  run.actor.send(stranger as PromotionEvent)
+  assert.is(run.actor.getSnapshot().value, 'blocked')
+  const forced = runTimed(promotionMachine, { ...input, forced: true })
+  forced.actor.send(stranger as PromotionEvent)
+  assert.equal(forced.actor.getSnapshot().value, { surveying: 'asking' })
+})
+
 test('blocked: the record cannot be stood upon', () => {
   const unusable: PromotionEvent = { type: 'recordUnusable', reason: 'a newer node wrote it' }
   const text = transcript(promotionMachine, input, [unusable])
@@ -407,6 +443,8 @@ test('every state is reached', () => {
       { type: 'inSyncShrunk', record: shrunk }, refused, reignSeen,
       { type: 'recordUnavailable', reason: 'timeout' }, { type: 'stepFailed', reason: 'x' },
       { type: 'leaseLapsed', reason: 'x' }, rejected, { type: 'recordUnusable', reason: 'x' },
+      { type: 'recordRead', record: read, position, hold: 'paused' },
+      { type: 'released', reason: 'x' },
     ],
     stopWhen: ({ context }) => context.standBys > 1 || context.obstructions > 1,
   })
@@ -420,7 +458,7 @@ test('every event is handled, or ignored for a reason', () => {
       'recordRead', 'recordUnavailable', 'surveyed', 'vacancyProven', 'claimed',
       'compareAndSetRefused', 'epochStarted', 'stepFailed', 'grantsHeld', 'grantsMissing',
       'inSyncShrunk', 'opened', 'leaseLapsed', 'reignSeen', 'recordUnusable',
-      'compareAndSetRejected',
+      'compareAndSetRejected', 'released',
     ],
     ignoreTable: [
       {
@@ -430,11 +468,12 @@ test('every event is handled, or ignored for a reason', () => {
       },
       { state: '', events: ['vacancyProven'], reason: 'told while it is watched for' },
       { state: '', events: ['grantsHeld', 'grantsMissing'], reason: 'told while they are watched' },
-      ...['surveying', 'standingBy', 'blocked', 'awaitingVacancy'].map((state) => ({
+      { state: '', events: ['released'], reason: 'told to who is held' },
+      ...['surveying', 'standingBy', 'held', 'blocked', 'awaitingVacancy'].map((state) => ({
         state, events: ['compareAndSetRefused', 'compareAndSetRejected'],
         reason: 'none was sent yet',
       })),
-      ...['surveying', 'standingBy', 'blocked', 'awaitingVacancy', 'claiming', 'opening']
+      ...['surveying', 'standingBy', 'held', 'blocked', 'awaitingVacancy', 'claiming', 'opening']
         .map((state) => ({
           state, events: ['leaseLapsed'], reason: 'no lease yet: it begins with the second step',
         })),

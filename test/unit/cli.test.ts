@@ -80,6 +80,8 @@ cli('wrong usage exits 2, says what is wrong on stderr, and nothing on stdout', 
     [['node', '--id', 'n1', '--data', 'x', '--set', 'grantMs=500'], 'at least 10 x heartbeatMs'],
     [['space', 'create', 'demo', '--replicas', '1', '--min-in-sync', '3'], 'can never hold'],
     [['promote', 'demo', '--force'], '--to NODE'],
+    [['pause'], 'pause wants a space, or --all'],
+    [['resume', 'demo', '--all'], 'resume wants a space, or --all'],
     [['journal', 'verify', join(cwd, 'none')], 'there is no'],
     [['status', '--nats', 'nats://u:pw@127.0.0.1'], 'ENGRAM_NATS_PASSWORD'],
     [['status', '--nats-password', 'pw'], '--nats-password-file FILE'],
@@ -99,7 +101,7 @@ cli('help is no error, and shows every command', async () => {
   const { code, out } = await engram(['--help'])
   assert.is(code, 0)
   for (const name of ['up', 'node', 'space', 'write', 'read', 'status', 'promote', 'drain',
-    'journal', 'salvage']) {
+    'undrain', 'pause', 'resume', 'journal', 'salvage']) {
     assert.match(out, new RegExp(`^ {2}${name} `, 'm'))
     assert.is((await engram([name, '--help'])).code, 0)
   }
@@ -290,6 +292,17 @@ cli('a space that exists with other settings: the order that changes them', asyn
   assert.match(err, 'exists with other settings: replicas 2, ack durable')
   assert.match(err, 'but for the replicas: engram space set demo --ack committed '
     + '--max-loss-entries 10 --when-under-replicated wait --min-in-sync 2')
+})
+
+cli('maintenance: who orders it goes along', async () => {
+  const from = primary.admins.length
+  assert.is((await engram(['pause', 'demo'])).code, 0)
+  assert.is((await engram(['resume', 'demo', '--json'])).code, 0)
+  assert.is((await engram(['pause', '--all'])).code, 0)
+  const sent = primary.admins.slice(from) as { type: string; space?: string; by?: string }[]
+  assert.equal(sent.map(({ type, space }) => [type, space]),
+    [['pause', 'demo'], ['resume', 'demo'], ['listSpaces', undefined]])
+  assert.match(sent[0]!.by ?? '', /./)
 })
 
 cli('without a server the remedy says how to get one', async () => {

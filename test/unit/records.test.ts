@@ -226,10 +226,11 @@ test('a change of a reign stays in flight while it is rejected, less and less of
   bucket.rejects = 'maximum bytes exceeded'
   const told: number[] = []
   let outcome: Settlement | null = null
-  void records.settle(assignment('b'), 1, () => true, (reason) => {
+  const onRejected = (reason: string) => {
     assert.is(reason, 'maximum bytes exceeded')
     told.push(clock.monotonicMs())
-  }).then((settlement) => {
+  }
+  void records.settle(assignment('b'), 1, () => true, { onRejected }).then((settlement) => {
     outcome = settlement
   })
   await clock.advanceAsync(60_000)
@@ -250,7 +251,7 @@ test('what was rejected may be applied yet: it is known by its nonce', async () 
   bucket.loseAnswers('late')
   bucket.rejects = 'no space left on device'
   let outcome: Settlement | null = null
-  void records.settle(assignment('b'), 1, () => true, () => undefined).then((settlement) => {
+  void records.settle(assignment('b'), 1, () => true, { onRejected: () => undefined }).then((settlement) => {
     outcome = settlement
   })
   await clock.advanceAsync(300)

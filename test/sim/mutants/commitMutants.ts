@@ -78,13 +78,17 @@ export const commitMutants: readonly Mutant[] = [
         replace: "if (revisionOf(read) === revision) return { kind: 'refused', current };",
       },
       {
+        file: 'actors/records.js',
+        find: 'if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {',
+        replace: 'if (found) {',
+      },
+      {
         file: 'actors/recordChanges.js',
-        find: 'const { current } = settlement;',
-        replace: 'const { current } = settlement;'
-          + 'if (current?.revision === this.record.revision) {'
+        find: "if (settlement.kind === 'refused')\n            onRefused(settlement.current);",
+        replace: 'if (settlement.current?.revision === this.record.revision) {'
           + 'const { inSync } = this.record.assignment; this.options.followers().adopt(inSync);'
           + "this.options.lease.need(inSync); this.options.send({ type: 'inSyncChanged', inSync });"
-          + "return { kind: 'abandoned', reason: '' }; }",
+          + "} else if (settlement.kind === 'refused') onRefused(settlement.current);",
       },
     ],
     scenarios: ['hole-2'],

@@ -10,12 +10,14 @@ import { dataMutants } from './dataMutants.js'
 import { leaseMutants } from './leaseMutants.js'
 import { directoryMutants } from './directoryMutants.js'
 import { lossMutants } from './lossMutants.js'
+import { maintenanceMutants } from './maintenanceMutants.js'
 import type { Mutant } from './mutant.js'
 import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
   ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants, ...lossMutants,
   ...bookMutants, ...directoryMutants, ...arbiterMutants, ...clockMutants,
+  ...maintenanceMutants,
 ]
 
 /** Throws when there is none of that name. */

@@ -6,6 +6,7 @@ import { directoryScenarios } from './directories.js'
 import { journalScenarios } from './journal.js'
 import { leaseScenarios } from './lease.js'
 import { lossScenarios } from './loss.js'
+import { maintenanceScenarios } from './maintenance.js'
 import { promotionScenarios } from './promotion.js'
 import type { Scenario } from './scenario.js'
 import { Stage } from './stage.js'
@@ -14,7 +15,7 @@ import { Transcript } from './transcript.js'
 export const scenarios: readonly Scenario[] = [
   ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
   ...journalScenarios, ...lossScenarios, ...booksScenarios, ...directoryScenarios,
-  ...arbiterScenarios,
+  ...arbiterScenarios, ...maintenanceScenarios,
 ]
 
 /** Throws when there is none of that name. */
