@@ -11,7 +11,7 @@ import type { HostedActor } from './hosting.js'
 import { Identity, isFinal, SupersededError } from './identity.js'
 import { listenAs } from './nodeMessages.js'
 import { contextOf } from './nodeParts.js'
-import { BusConnectError } from './ports.js'
+import { ArbiterUnavailableError, BusConnectError } from './ports.js'
 import type { Arbiter, BusConnection, BusSubscription } from './ports.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceActor } from './space.js'
@@ -318,7 +318,8 @@ export class NodeActor {
     try {
       await this.directory?.consider(space)
     } catch (error) {
-      this.options.ports.logger.debug({ space, error: String(error) }, 'the record cannot be read')
+      // It is looked for again when the spaces are listed.
+      if (!(error instanceof ArbiterUnavailableError)) this.fatal(error)
     }
   }
 

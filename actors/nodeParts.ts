@@ -6,6 +6,7 @@ import { Duty } from './duty.js'
 import { GroupCommit } from './groupCommit.js'
 import type { Identity } from './identity.js'
 import { Peers } from './peers.js'
+import { SyncFailedError } from './ports.js'
 import { Records } from './records.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceActor } from './space.js'
@@ -73,7 +74,9 @@ function commitsOf(
   }
   return new GroupCommit({
     journal, clock, logger, telemetry, flushBytesMax, idleConfirmMs,
-    onSyncFailed: (error) => calls.syncFailed(String(error)),
+    // Anything else that ends a flush is a bug, not the disk's fault.
+    onSyncFailed: (error) => (error instanceof SyncFailedError
+      ? calls.syncFailed(String(error)) : calls.fatal(error)),
     onFull: (error) => tell(error.message),
     onHealed: () => tell(null),
     hasRoom: calls.hasRoom,

@@ -173,6 +173,12 @@ export class ForbiddenError extends Error {
   }
 }
 
+/** What became of a request says nothing but that no answer came. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof NoRespondersError || error instanceof RequestTimeoutError
+    || error instanceof BusClosedError || error instanceof ForbiddenError
+}
+
 // ---------------------------------------------------------------- arbiter
 
 export interface ArbiterRecord {

@@ -14,6 +14,7 @@ import { Ingest } from './ingest.js'
 import type { Lease } from './lease.js'
 import { commitNoticeMs } from './member.js'
 import type { Member } from './member.js'
+import { JournalFullError } from './ports.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
 import { PrimaryHealth } from './primaryHealth.js'
 import { RecordChanges } from './recordChanges.js'
@@ -160,8 +161,9 @@ export class PrimaryRole {
       while (!this.isOver && log.durable.sequence < upTo) {
         await context.commits.submit({ type: 'confirm' })
       }
-    } catch {
-      // The journal refuses: those answers are void.
+    } catch (error) {
+      // Then those answers are void.
+      if (!(error instanceof JournalFullError)) throw error
     }
   }
 

@@ -13,16 +13,17 @@ import type {
 } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
-import { subjects } from '../machines/subjects.js'
 import { startEpoch } from './epochStart.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import { Lease } from './lease.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
+import { ArbiterUnavailableError } from './ports.js'
 import { PromotionNews } from './promotionNews.js'
 import { RecordUnusableError } from './recordWatch.js'
 import type { PromotionRecord } from './recordWatch.js'
 import type { Settlement } from './records.js'
+import { surveyAll } from './survey.js'
 
 /** Epochs skipped at most when the arbiter lost its records: two rarely draw the same. */
 const lostJumpMax = 2 ** 20
@@ -186,33 +187,19 @@ export class PromotionRole {
       const hold = this.holdOf(record)
       this.send({ type: 'recordRead', record, position: this.member.position(), hold })
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      const type = error instanceof RecordUnusableError ? 'recordUnusable' : 'recordUnavailable'
-      this.send({ type, reason })
+      if (error instanceof RecordUnusableError) {
+        return this.send({ type: 'recordUnusable', reason: error.message })
+      }
+      if (!(error instanceof ArbiterUnavailableError)) throw error
+      this.send({ type: 'recordUnavailable', reason: error.message })
     }
   }
 
   /** Asks the in-sync members; who does not answer in time is not counted (section 5.3). */
   private async survey(record: AssignmentAt): Promise<void> {
-    const { member } = this
-    const { ports, settings, wire } = member.context
+    const { member, input: { forced } } = this
     const { assignment } = record
-    const asked = this.input.forced ? assignment.members.map((m) => m.node) : assignment.inSync
-    const others = asked.filter((node) => node !== member.self && !this.isSilent(node))
-    const question = ports.control.encode({
-      space: member.space, uuid: member.uuid, candidate: member.self, epoch: assignment.epoch,
-    })
-    const ask = async (node: NodeId): Promise<SurveyAnswer | null> => {
-      try {
-        const subject = subjects.survey(member.space, node)
-        const answer = await wire.request(subject, question, { timeoutMs: settings.surveyMs })
-        const decoded = ports.control.surveyAnswer(answer.data)
-        return decoded.ok && decoded.value.node === node ? decoded.value : null
-      } catch {
-        return null
-      }
-    }
-    const answers = (await Promise.all(others.map(ask))).filter((a) => a !== null)
+    const answers = await surveyAll(member, assignment, forced)
     for (const answer of answers) {
       member.sawEpoch(answer.highestEpoch)
       member.resigned(answer.node, answer.endedEpoch)
@@ -220,15 +207,8 @@ export class PromotionRole {
     }
     // Were it promoted, what was answered at `committed` would be gone.
     const { lacking } = member
-    if (lacking && !this.input.forced) return this.send({ type: 'stepFailed', reason: lacking })
+    if (lacking && !forced) return this.send({ type: 'stepFailed', reason: lacking })
     this.send({ type: 'surveyed', answers, position: member.position() })
-  }
-
-  /** Asking would only cost the wait. (After an outage of my own, all leases are over.) */
-  private isSilent(node: NodeId): boolean {
-    const { peers, settings } = this.member.context
-    return peers.isProvenDead(node)
-      || (peers.isGrantExpired(node) && peers.quietMs(node) >= settings.grantMs / 2)
   }
 
   private checkVacancy(record: AssignmentAt): void {

@@ -8,6 +8,7 @@ import type {
 import { sendAlert, sendNotice } from './alerts.js'
 import type { Ingest } from './ingest.js'
 import type { Member } from './member.js'
+import { AdminRefusal } from './order.js'
 import type { AcceptedRequest, ErrorAnswer, WriteAnswer } from './ports.js'
 import type { Reconciler } from './reconciler.js'
 import { requestsOf } from './salvage.js'
@@ -212,7 +213,7 @@ export class ReconcileService {
           return resolve(answer.sequence)
         }
         if (!('operations' in what)) this.notLogged(what, answer)
-        reject(new Error(`${answer.code}: ${answer.message}`))
+        reject(new AdminRefusal(answer.code, answer.message, answer.retryable))
       })
     })
   }

@@ -132,7 +132,7 @@ export class RecordWatch {
     const waitMs = settings.grantMs * settings.grantMargin
     const wasMine = read.remembered.assignment.primary?.node === member.self
     if (!wasMine && read.sinceMs < waitMs) {
-      throw new Error('the arbiter lost the record: its last primary goes first')
+      throw new ArbiterUnavailableError('the arbiter lost the record: its last primary goes first')
     }
     return { record: read.remembered, isLost: true }
   }

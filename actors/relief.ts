@@ -1,8 +1,8 @@
 import type { NodeId } from '../machines/protocol.js'
-import { subjects } from '../machines/subjects.js'
 import { Backoff } from './backoff.js'
 import type { Followers } from './followers.js'
 import type { Member } from './member.js'
+import { survey } from './survey.js'
 
 export interface ReliefOptions {
   readonly member: Member
@@ -79,18 +79,11 @@ export class Relief {
   /** Why the member may not be promoted, by its own word and after a write of its own; or null. */
   private async unfitOf(to: NodeId): Promise<string | null> {
     const { member } = this.options
-    const { ports, wire } = member.context
-    const question = ports.control.encode({
-      space: member.space, uuid: member.uuid, candidate: member.self,
-      epoch: member.reigningEpoch, confirm: true,
-    })
     try {
-      const message = await wire.request(subjects.survey(member.space, to), question, {
-        timeoutMs: confirmMs,
+      const answer = await survey(member, to, member.reigningEpoch, {
+        timeoutMs: confirmMs, confirm: true,
       })
-      const answer = ports.control.surveyAnswer(message.data)
-      if (!answer.ok) return answer.reason
-      return answer.value.whole ? null : answer.value.unfit ?? 'it is unfit'
+      return answer.whole ? null : answer.unfit ?? 'it is unfit'
     } catch (error) {
       return String(error)
     }

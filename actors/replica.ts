@@ -9,6 +9,7 @@ import { sendAlert } from './alerts.js'
 import type { FlushItem, FlushSource } from './groupCommit.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import type { Member } from './member.js'
+import { isUnanswered } from './ports.js'
 import type { BusMessage, Frame } from './ports.js'
 import { framesAbove, namesOf } from './salvage.js'
 
@@ -298,7 +299,8 @@ export class ReplicaRole implements FlushSource {
       })
     } catch (error) {
       if (error instanceof InvariantViolation) return member.context.fatal(error)
-      failed(`${primary} does not answer: ${String(error)}`)
+      failed(isUnanswered(error) ? `${primary} does not answer: ${(error as Error).message}`
+        : `cannot ask ${primary}: ${String(error)}`)
       this.refresh()
     }
   }

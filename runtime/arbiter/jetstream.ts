@@ -78,8 +78,13 @@ class JetStreamArbiter implements Arbiter {
     const outcome = await this.#publish(subject, value, revision)
     if (revision !== 0 || outcome.kind !== 'refused') return outcome
     // `nats kv del` leaves a marker under the key: nobody's value, yet it has a sequence.
-    const last = await this.#last(key).catch(() => null)
-    return last?.deleted ? this.#publish(subject, value, last.record.revision) : outcome
+    try {
+      const last = await this.#last(key)
+      return last?.deleted ? await this.#publish(subject, value, last.record.revision) : outcome
+    } catch (error) {
+      // Whether it is a marker: the caller reads what stands there, and asks again.
+      return { kind: 'unknown', reason: textOf(error) }
+    }
   }
 
   async keys(prefix: string): Promise<string[]> {

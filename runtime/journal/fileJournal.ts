@@ -1,8 +1,8 @@
 /** The open journal: flushes, segments, and what may be read back. */
 import { crc32c } from '@node-rs/crc32'
 import {
-  JournalFullError, SyncFailedError, type FileHandle, type FileSystem, type Frame, type Journal,
-  type JournalLog, type JournalRecord, type RecoveryReport,
+  FileSystemError, JournalFullError, SyncFailedError, type FileHandle, type FileSystem, type Frame,
+  type Journal, type JournalLog, type JournalRecord, type RecoveryReport,
 } from '../../actors/ports.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import type { Place } from './index.js'
@@ -151,6 +151,8 @@ export class FileJournal implements Journal {
       await this.#handle.write(flush.buffers, this.#end)
     } catch (error) {
       await this.#tidy()
+      // What the disk did not say is a bug: nobody should wait for room.
+      if (!(error instanceof FileSystemError)) throw error
       throw new JournalFullError(`cannot write to the journal: ${(error as Error).message}`, error)
     }
     this.#end += flush.bytes

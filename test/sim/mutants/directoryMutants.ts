@@ -77,7 +77,7 @@ export const directoryMutants: readonly Mutant[] = [
       replace: 'if (false)',
     }, {
       file: 'actors/promotion.js',
-      find: 'if (lacking && !this.input.forced)',
+      find: 'if (lacking && !forced)',
       replace: 'if (false)',
     }],
     scenarios: ['candidate-that-lost-entries'],
