@@ -1,4 +1,4 @@
-import { handedOver } from '../machines/assignments.js'
+import { boundedReigns, handedOver, handedReigns } from '../machines/assignments.js'
 import type { PrimaryEvent } from '../machines/primary.js'
 import type { AssignmentAt, NodeId } from '../machines/protocol.js'
 import type { Followers } from './followers.js'
@@ -100,6 +100,7 @@ export class Handover {
       if (settlement.kind === 'refused') onRefused(settlement.current)
       return
     }
+    member.alertDropped(boundedReigns(handedReigns(assignment, last)).dropped)
     member.sawEpoch(next.epoch)
     const reason = `handed over to ${to}`
     member.announce({

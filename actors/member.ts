@@ -4,7 +4,9 @@ import type { Instant } from '../machines/grants.js'
 import { defaultKeyRetention } from '../machines/memory.js'
 import type { LogEntry } from '../machines/memory.js'
 import { comparePositions, origin, showPosition } from '../machines/positions.js'
-import type { Announcement, AssignmentAt, NodeId, Position } from '../machines/protocol.js'
+import type {
+  Announcement, AssignmentAt, EndedReign, NodeId, Position,
+} from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import { vacancyOf } from '../machines/vacancy.js'
 import type { Vacancy } from '../machines/protocol.js'
@@ -175,6 +177,16 @@ export class Member {
     if (this.rejection === null) return
     this.rejection = null
     this.alert('arbiterAccepts', {}, 'the arbiter takes changes of the record again')
+  }
+
+  /** The record had no room for these ended reigns: no report will be made of them. */
+  alertDropped(reigns: readonly EndedReign[]): void {
+    if (reigns.length === 0) return
+    const names = reigns.slice(0, 8).map(({ epoch, node }) => `epoch ${epoch} of ${node}`)
+      .join(', ')
+    this.alert('forkReportsDropped', { epochs: reigns.map(({ epoch }) => epoch) },
+      `${reigns.length} ended epoch(s) go without a fork report (${names}): the record has no room `
+      + 'for more. What their primaries alone had is not accounted for; bring members back in sync')
   }
 
   readonly alert = (kind: string, fields: object, message: string): void =>

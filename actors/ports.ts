@@ -375,6 +375,14 @@ export class SyncFailedError extends Error {
   }
 }
 
+/** One salvage, read from its beginning. */
+export interface OpenSalvage {
+  readonly header: SalvageHeader
+  /** Null: that was the last one, and all of the file is whole. */
+  next(): Promise<Frame | null>
+  close(): Promise<void>
+}
+
 /** Files that keep what a member had to truncate. */
 export interface SalvageHeader {
   readonly space: string
@@ -398,7 +406,8 @@ export interface SalvageFiles {
   names(): Promise<string[]>
   /** Those whose header can be read; the others are logged. */
   list(): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]>
-  read(name: string): Promise<{ header: SalvageHeader; frames: Frame[] }>
+  /** It may be larger than memory: frame by frame. What opens it closes it. */
+  open(name: string): Promise<OpenSalvage>
   /** Durable when it resolves; a file that is gone already is no error. */
   remove(name: string): Promise<void>
 }

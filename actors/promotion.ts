@@ -1,5 +1,5 @@
 import {
-  claimed, endedReigns, opened, unbounded, withInSync,
+  boundedReigns, claimed, endedReigns, opened, unbounded, withInSync,
 } from '../machines/assignments.js'
 import { isInSync } from '../machines/candidates.js'
 import { comparePositions } from '../machines/positions.js'
@@ -9,7 +9,7 @@ import type {
   PromotionEffect, PromotionEvent,
 } from '../machines/promotion.js'
 import type {
-  Assignment, AssignmentAt, NodeId, Position, SurveyAnswer, Vacancy,
+  Assignment, AssignmentAt, EndedReign, NodeId, Position, SurveyAnswer, Vacancy,
 } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
@@ -33,6 +33,8 @@ export class PromotionRole {
   private actor: HostedActor<typeof promotionMachine> | null = null
   private isOver = false
   private readonly news: PromotionNews
+  /** Ended reigns that the claim's record has no room for. */
+  private dropped: readonly EndedReign[] = []
   private watchesVacancy: AssignmentAt | null = null
   private watchesGrants: AssignmentAt | null = null
   private grantsSinceMs = 0
@@ -245,7 +247,9 @@ export class PromotionRole {
       sequence <= log.commitSequence && log.epochAt(sequence) === of)
     // In sync by a record that is the present one: else what is safe may be missing here.
     const ended = forced || this.isRecordLost ? unbounded(reigns) : reigns
-    const next = claimed(assignment, epoch, primary, inSync, forced, ended, member.signature())
+    const { kept, dropped } = boundedReigns(ended)
+    this.dropped = dropped
+    const next = claimed(assignment, epoch, primary, inSync, forced, kept, member.signature())
     member.sawEpoch(epoch)
     member.reigningEpoch = epoch
     const level = member.rejection === null ? 'info' : 'debug'
@@ -288,6 +292,7 @@ export class PromotionRole {
     if (settlement.kind === 'applied') {
       member.record = settlement.record
       member.rejection = null
+      if (applied === 'claimed') member.alertDropped(this.dropped)
       this.send({ type: applied, record: settlement.record })
       return
     }

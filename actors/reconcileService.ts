@@ -16,6 +16,8 @@ import { requestsOf } from './salvage.js'
 /** Live writes come first: slices wait while this much is being written. */
 const busyBytes = 1024 * 1024
 const busyPauseMs = 50
+/** A quarantine that is full waits for an operator. */
+const fullPauseMs = 10_000
 /** A slice is followed by a pause of so many times what it took: a fifth of the time at most. */
 const pauseFactor = 4
 const pauseMsMax = 200
@@ -109,13 +111,13 @@ export class ReconcileService {
     const note = books.salvage(slice.node, slice.salvage)
     if (!note) return told('refused', 0, 0, `${slice.salvage} was not offered in this reign`)
     const begunMs = clock.monotonicMs()
-    const work = new NoteWork(ingest, (sequence, failure) => {
+    const work = new NoteWork(ingest, (sequence, failure, failurePauseMs) => {
       const pauseMs = Math.min(pauseMsMax, (clock.monotonicMs() - begunMs) * pauseFactor)
       this.loggedUpTo = Math.max(this.loggedUpTo, sequence)
       // Some of it may have come a moment ago, and not yet be durable: a flush may fail.
       const isDurable = sequence <= log.durable.sequence
       if (failure === null && isDurable) told('taken', sequence, Math.ceil(pauseMs), '')
-      else told('busy', 0, busyPauseMs, failure ?? 'what has come is not yet durable')
+      else told('busy', 0, failurePauseMs, failure ?? 'what has come is not yet durable')
     })
     this.logWrites(slice.writes, startsOf(note.spans, note.common), work)
     if (slice.isLast && !work.hasFailed) {
@@ -148,7 +150,7 @@ export class ReconcileService {
       }
       const request = reconciler.decideAll(group, 'salvage', group[0]!.writeId, starts)
       if (!request) {
-        work.fail('the quarantine is full: engram quarantine list tells what it holds')
+        work.fail('the quarantine is full: an operator has to empty it', fullPauseMs)
         break
       }
       quarantined += request.reconciliations!.filter(quarantines).length
@@ -230,10 +232,11 @@ class NoteWork {
   private open = 1
   private sequence = 0
   private failure: string | null = null
+  private pauseMs = busyPauseMs
 
   constructor(
     private readonly ingest: Ingest,
-    private readonly onOver: (sequence: number, failure: string | null) => void,
+    private readonly onOver: (sequence: number, failure: string | null, pauseMs: number) => void,
   ) {}
 
   get hasFailed(): boolean {
@@ -245,8 +248,10 @@ class NoteWork {
     this.sequence = Math.max(this.sequence, sequence)
   }
 
-  fail(reason: string): void {
+  /** `pauseMs`: until it is worth while to ask again. */
+  fail(reason: string, pauseMs = busyPauseMs): void {
     this.failure ??= reason
+    this.pauseMs = Math.max(this.pauseMs, pauseMs)
   }
 
   log(
@@ -264,7 +269,7 @@ class NoteWork {
 
   end(): void {
     this.open -= 1
-    if (this.open === 0) this.onOver(this.sequence, this.failure)
+    if (this.open === 0) this.onOver(this.sequence, this.failure, this.pauseMs)
   }
 }
 

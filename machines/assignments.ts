@@ -25,8 +25,24 @@ export function claimed(
   }
 }
 
-/** Of those, so many are remembered; more than ever end before one report is committed. */
-const endedMax = 64
+/** Of those, so many are remembered in a record: more than end before one report is committed. */
+export const endedMax = 64
+
+/**
+ * What a record has room for. More end while a member is alone in sync, whose reigns begin again
+ * and again: these go first, the oldest before the others, since their end is known and the log
+ * goes on with it. What was dropped is never accounted for: operators are to be told.
+ */
+export function boundedReigns(
+  reigns: readonly EndedReign[],
+): { kept: EndedReign[]; dropped: EndedReign[] } {
+  const ends = knownEnds(reigns)
+  const isKnown = ({ epoch }: EndedReign): boolean => ends.has(epoch)
+  const surplus = [...reigns.filter(isKnown), ...reigns.filter((reign) => !isKnown(reign))]
+    .slice(0, Math.max(0, reigns.length - endedMax))
+  const dropped = new Set(surplus)
+  return { kept: reigns.filter((reign) => !dropped.has(reign)), dropped: surplus }
+}
 
 /**
  * Reigns that were open and ended, this record's among them, until a report of them is committed.
@@ -40,13 +56,13 @@ export function endedReigns(
 ): EndedReign[] {
   const ended = [...record.ended ?? []]
   if (record.state === 'open') ended.push(...reignOf(record))
-  if (record.inSync.length < Math.min(2, record.members.length)) return ended.slice(-endedMax)
+  if (record.inSync.length < Math.min(2, record.members.length)) return ended
   const ends = knownEnds(ended)
   return ended.filter((reign) => {
     const end = ends.get(reign.epoch)
     const isKept = end !== undefined && isCommitted({ epoch: reign.epoch, sequence: end })
     return !reported.has(reign.epoch) && !isKept
-  }).slice(-endedMax)
+  })
 }
 
 /** What the next reign begins with may lack what is safe: then no bound tells what is missing. */
@@ -177,6 +193,11 @@ export function withSettings(
   return { ...record, settings, ...signature }
 }
 
+/** Reigns that are to be remembered when this one is handed over at that sequence. */
+export function handedReigns(record: Assignment, last: number): EndedReign[] {
+  return [...record.ended ?? [], ...reignOf(record).map((reign) => ({ ...reign, last }))]
+}
+
 /**
  * A handover: the record names the target as if it had claimed the epoch itself. `last`: sequence
  * of the last entry. The target has all up to there, and others may not: it may die before it
@@ -188,9 +209,8 @@ export function handedOver(
   const { incarnation, connection } = life
   const primary = { node: to, incarnation, connection }
   const { start: _, ...rest } = record
-  const ended = [...record.ended ?? [], ...reignOf(record).map((reign) => ({ ...reign, last }))]
+  const { kept } = boundedReigns(handedReigns(record, last))
   return {
-    ...rest, epoch, state: 'claimed', primary, forced: false, ended: ended.slice(-endedMax),
-    ...signature,
+    ...rest, epoch, state: 'claimed', primary, forced: false, ended: kept, ...signature,
   }
 }

@@ -9,9 +9,8 @@ import type { FateValue, Logger } from '../../actors/ports.js'
 import type { ForkReport } from '../../machines/books.js'
 import type { EngramClient } from '../client/client.js'
 import { ReadError } from '../client/errors.js'
-import { frameEntries } from '../codec/frames.js'
 import { NodeFileSystem } from '../fs.js'
-import { createSalvageFiles } from '../journal/salvage.js'
+import { createSalvageFiles, entriesOf } from '../journal/salvage.js'
 import type { ClusterNode, ClusterSpace } from '../status.js'
 import type { LoggedRecord, MemberEnd, SalvagedRecord, WrittenRecord } from './books.js'
 import { loggedRecord } from './load.js'
@@ -153,8 +152,7 @@ export async function readSalvages(
     try {
       for (const { name, header } of await files.list()) {
         if (header.uuid !== uuid) continue
-        const { frames } = await files.read(name)
-        for (const { writeId, epoch } of frames.flatMap((frame) => frameEntries(frame))) {
+        for await (const { writeId, epoch } of entriesOf(files, name)) {
           if (writeId?.startsWith(`${run}-`)) salvaged.push({ key: writeId, epoch, node: id })
         }
       }

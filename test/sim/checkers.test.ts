@@ -165,10 +165,10 @@ test('clock: a primary that takes what it never met for what it knew', async () 
 })
 
 test('I6: a salvage that goes before all of it is in the log', async () => {
-  const found = await brokenInForks(Salvage.prototype, 'slice', (slice) => function hasty(
+  const found = await brokenInForks(Salvage.prototype, 'slice', (slice) => async function hasty(
     this: never, ...args: never[]
   ) {
-    const { writes } = slice.apply(this, args) as { writes: readonly object[] }
+    const { writes } = await slice.apply(this, args) as { writes: readonly object[] }
     return { writes: writes.slice(1), isLast: true }
   } as Methods[string])
   assert.is(found, 'I6')

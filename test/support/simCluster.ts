@@ -22,6 +22,7 @@ import { SeededRandom } from '../fakes/seededRandom.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 import { SimNode } from './simNode.js'
 import type { ClockFault, ProcessClock } from './simProcess.js'
+import { readSalvage } from './salvages.js'
 
 const control = controlCodec()
 
@@ -364,7 +365,7 @@ export class SimCluster {
       const { salvages } = node.actor.context!.ports
       for (const { name, header } of await salvages.list()) {
         if (header.space !== space) continue
-        const { frames } = await salvages.read(name)
+        const { frames } = await readSalvage(salvages, name)
         for (const frame of frames) {
           for (const entry of codec.entries(frame)) found.add(idOf(entry))
         }
