@@ -26,7 +26,7 @@ export class Admin {
       answer = await this.obey(order)
     } catch (error) {
       const refusal = refusalOf(error)
-      // A bug: the operator is told, and so is whoever reads the log.
+      // A bug: the answer says so, and the log.
       if (refusal.code === 'INTERNAL') {
         ports.logger.error({ error: stackOf(error) }, 'an order failed')
       }

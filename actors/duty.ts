@@ -19,7 +19,7 @@ export class Duty {
     this.reason = null
   }
 
-  /** In words, with who ordered it; null: the node may reign. */
+  /** In words, with who ordered it; null: the node may be primary. */
   get drained(): string | null {
     return this.reason
   }

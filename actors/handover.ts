@@ -51,7 +51,7 @@ export class Handover {
   }
 
   /**
-   * While it is away, or refuses, a reign goes on; the compare-and-set of the transfer would hold
+   * While it is away, or refuses, the epoch goes on; the compare-and-set of the transfer would hold
    * it up without an end. The number of the handover: this one may be given up meanwhile.
    */
   private async hearArbiter(number: number): Promise<void> {

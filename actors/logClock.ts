@@ -4,11 +4,11 @@ import type { Clock } from './ports.js'
 const rateMax = 2
 
 /**
- * Timestamps of one reign's entries. They never go back, and follow the wall clock; where that is
- * set forward they do not jump, but go twice as fast as time until they are level (slewing). So a
- * wall clock that goes wrong for ten minutes, on however many nodes, leaves timestamps that are
+ * Timestamps of the entries of one epoch. They never go back, and follow the wall clock; where that
+ * is set forward they do not jump, but go twice as fast as time until they are level (slewing). So
+ * a wall clock that goes wrong for ten minutes, on however many nodes, leaves timestamps that are
  * ten minutes ahead at most, and idempotency keys, which are forgotten by timestamps, are known
- * for half of their time at least. A reign begins at the wall clock, wherever that is.
+ * for half of their time at least. An epoch begins at the wall clock, wherever that is.
  */
 export class LogClock {
   /** No entry is later than this; between two entries it rises with the monotonic clock. */

@@ -70,8 +70,8 @@ export function undrain({ context }: NodeActor, order: Order): Answer {
 
 /**
  * Pauses, or resumes, the automatic failover of a space. Written to the record by the node that is
- * asked, so that it can be done while the space has no primary; one that reigns, or that opens its
- * reign, makes its next change upon that.
+ * asked, so that it can be done while the space has no primary. A primary, or who is becoming one,
+ * makes its next change upon that.
  */
 export async function pauseSpace(
   context: NodeContext, order: Order, isPausing: boolean, isDue: () => boolean,

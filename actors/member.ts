@@ -58,7 +58,7 @@ export class Member {
   recordFault: string | null = null
   /** Why the arbiter stores no change of the record, in its own words; null: it does. */
   rejection: string | null = null
-  /** Why nobody reigns, and this member cannot either; null when that is not so. */
+  /** Why there is no primary, and this member cannot be it either; null when that is not so. */
   blocked: string | null = null
   /** Why the last alert of kind blocked said so: it is said again when one has reigned since. */
   toldBlocked: string | null = null
@@ -154,7 +154,7 @@ export class Member {
     this.sawEpoch(epoch)
   }
 
-  /** What a read of the record found; what needs an operator is told once. */
+  /** What a read of the record found; what needs an operator raises one alert. */
   found(read: RecordRead): void {
     const { kind } = read
     this.arbiter = kind === 'present' ? 'reachable' : kind === 'absent' ? 'lost' : kind
@@ -179,7 +179,7 @@ export class Member {
     this.alert('arbiterAccepts', {}, 'the arbiter takes changes of the record again')
   }
 
-  /** The record had no room for these ended reigns: no report will be made of them. */
+  /** The record had no room for these ended epochs: no report will be made of them. */
   alertDropped(reigns: readonly EndedReign[]): void {
     if (reigns.length === 0) return
     const names = reigns.slice(0, 8).map(({ epoch, node }) => `epoch ${epoch} of ${node}`)
@@ -320,7 +320,7 @@ export class Member {
     return ports.clock.monotonicMs() < this.unfitUntilMs ? this.unfitReason : null
   }
 
-  /** An operator wants this member to reign, whether the space is paused or not. */
+  /** An operator wants this member to be primary, whether the space is paused or not. */
   order(forMs: number): void {
     this.orderedUntilMs = this.context.ports.clock.monotonicMs() + forMs
   }

@@ -14,7 +14,7 @@ export interface PrimaryHealthOptions {
   readonly handOver: (to: NodeId, reason: string) => boolean
 }
 
-/** What a primary finds out about itself once per heartbeat: its chart, or operators, are told. */
+/** What a primary finds out about itself once per heartbeat, for its chart and for operators. */
 export class PrimaryHealth {
   private isBufferFull = false
   private clockFault: string | null = null
@@ -55,11 +55,11 @@ export class PrimaryHealth {
     this.isThrottled = isThrottled
   }
 
-  /** The reign is over: what was raised is not this node's to tell any more. */
+  /** Not primary any more: what was raised is not this node's to tell. */
   end(): void {
     if (this.clockFault === null) return
     this.clockFault = null
-    this.options.member.alert('clockCleared', {}, 'the node does not reign any more')
+    this.options.member.alert('clockCleared', {}, 'the node is not primary any more')
   }
 
   private tellClock(): void {

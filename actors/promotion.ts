@@ -33,7 +33,7 @@ export class PromotionRole {
   private actor: HostedActor<typeof promotionMachine> | null = null
   private isOver = false
   private readonly news: PromotionNews
-  /** Ended reigns that the claim's record has no room for. */
+  /** Ended epochs that the claim's record has no room for. */
   private dropped: readonly EndedReign[] = []
   private watchesVacancy: AssignmentAt | null = null
   private watchesGrants: AssignmentAt | null = null

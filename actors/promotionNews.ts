@@ -9,7 +9,7 @@ export class PromotionNews {
   constructor(private readonly member: Member) {}
 
   /**
-   * What is entered again and again for one reason is told once. `obstacle`: why nothing can be
+   * What is entered again and again for one reason is logged once. `obstacle`: why nothing can be
    * written to the record; until that has changed, trying again is no progress.
    */
   progressed(state: string, reason: string, obstacle: string | null): void {
@@ -30,7 +30,7 @@ export class PromotionNews {
     }
   }
 
-  /** Operators are told: at once of what only they can mend, else when it lasts. */
+  /** Alerts at once about what only operators can mend, about the rest when it lasts. */
   private isAlarming(state: string, isAgain: boolean): boolean {
     if (state === 'blocked') return true
     // Another member, which is not held, may take over within the same second.

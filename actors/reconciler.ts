@@ -198,10 +198,9 @@ export class Reconciler {
     const { member, member: { space } } = this.options
     if (!this.isFull) {
       member.alert('quarantineFull', { writes: quarantineMax },
-        `the quarantine of ${space} is full: `
-        + 'what comes home from forks waits, and clients that send lost writes again are told to '
-        + `wait. Look at it, then apply or discard: engram quarantine list ${space}, engram `
-        + `quarantine discard ${space} --all`)
+        `the quarantine of ${space} is full: writes from forks wait, and so do clients that send `
+        + `lost writes again. Look at it, then apply or discard: engram quarantine list ${space}, `
+        + `engram quarantine discard ${space} --all`)
     }
     this.isFull = true
     return null

@@ -111,7 +111,7 @@ export class RecordChanges {
     this.options.send({ type: 'inSyncChanged', inSync })
   }
 
-  /** False: the reign is over, or ends now. */
+  /** False: the epoch is over, or ends now. */
   private async carryOut(order: SettingsOrder): Promise<boolean> {
     const { member, announce, alert } = this.options
     const { assignment } = this.record
@@ -152,14 +152,14 @@ export class RecordChanges {
     if (isNewer && isSameButPaused(record.assignment, this.record.assignment)) this.adopt(record)
   }
 
-  /** In flight until it is settled. False: the reign is over, or ends now. */
+  /** In flight until it is settled. False: the epoch is over, or ends now. */
   private async settle(next: Assignment): Promise<boolean> {
     const { member } = this.options
     const settlement = await this.settled(next, () => true, (reason) => member.rejected(reason))
     return settlement.kind === 'applied'
   }
 
-  /** `applied`: the reign goes on, and the record is what was written. */
+  /** `applied`: the epoch goes on, and the record is what was written. */
   private async settled(
     next: Assignment, wanted: () => boolean, onRejected?: (reason: string) => void,
   ): Promise<Settlement> {

@@ -102,14 +102,13 @@ export class RecordWatch {
       case 'absent': return onLost(null)
       case 'unreadable':
       case 'newer':
-        // A reign goes on as long as its lease does; what is known of the record stands.
+        // An epoch goes on as long as its lease does; what is known of the record stands.
     }
   }
 
   /**
-   * The record that a promotion stands on. Rejects with ArbiterUnavailableError, with
-   * RecordUnusableError, and while the bucket has lost it and its last holder goes first (DESIGN
-   * section 5, the arbiter).
+   * The record that a promotion stands on. Rejects with ArbiterUnavailableError, also while the
+   * bucket has lost the record and its last holder goes first, and with RecordUnusableError.
    */
   async readForPromotion(): Promise<PromotionRecord> {
     const { member } = this.options

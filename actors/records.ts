@@ -313,8 +313,8 @@ export class Records {
   private tell(fault: string | null): void {
     const { logger } = this.options
     if (fault !== null && this.fault === null) {
-      logger.warn({ error: fault }, 'the arbiter does not answer: reigns go on without it, '
-        + 'promotions and changes of the in-sync members wait')
+      logger.warn({ error: fault }, 'the arbiter does not answer: primaries go on without '
+        + 'it, promotions and changes of the in-sync members wait')
     }
     if (fault === null && this.fault !== null) logger.info({}, 'the arbiter answers again')
     this.fault = fault

@@ -19,7 +19,7 @@ const retryMostMs = 30_000
 /** A peer that has to write before it answers: a slow disk's fdatasync, and the way. */
 const confirmMs = 2000
 
-/** Best in-sync member to hand over to, or null when there is none that may reign. */
+/** Best in-sync member to hand over to, or null when there is none that may be primary. */
 export function successorOf({ self, context: { peers } }: Member, followers: Followers) {
   const ready = [...followers.certain()].filter((node) => node !== self
     && !peers.isProvenDead(node) && peers.unfitOf(node) === null)
@@ -27,7 +27,7 @@ export function successorOf({ self, context: { peers } }: Member, followers: Fol
 }
 
 /**
- * A primary that should not reign gives its space to a member that may: its node is drained, or its
+ * A node that should not be primary gives its space to a member that may: it is drained, or its
  * journal takes nothing while a member in sync has room. Its disk may be the others', too (one
  * machine, one volume): so who is to follow has to write to its own first.
  */

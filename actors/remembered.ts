@@ -13,8 +13,8 @@ export interface RememberedOptions {
  * The record of each space as this node saw it last, in case the arbiter loses it. Of the spaces
  * that it holds it is kept over restarts; nothing waits for that. It helps against two faults at
  * once, a bucket that is lost and a machine that goes down within the milliseconds that one fsync
- * takes; what a reign stands on, its epoch, is durable by its first entry before it opens, and the
- * claim upon a lost record skips epochs that nobody can know of.
+ * takes; what a primary stands on, its epoch, is durable by its first entry before it opens, and
+ * the claim upon a lost record skips epochs that nobody can know of.
  */
 export class Remembered {
   private readonly seen: Map<string, RememberedRecord>

@@ -23,7 +23,7 @@ export interface Slice {
 }
 
 /**
- * A salvage that is being brought home, slice by slice. In memory is one frame of it, and the last
+ * A salvage on its way into the log, slice by slice. In memory is one frame of it, and the last
  * slice; it is read on from where that ended.
  */
 export class Salvage {

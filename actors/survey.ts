@@ -4,7 +4,7 @@ import type { Member } from './member.js'
 import { isUnanswered } from './ports.js'
 
 /**
- * Asks one member for its position (section 5.3). With `confirm` it writes to its journal before
+ * Asks one member for its position. With `confirm` it writes to its journal before
  * it answers. Rejects when no answer comes that makes sense.
  */
 export async function survey(

@@ -29,7 +29,7 @@ export function claimed(
 export const endedMax = 64
 
 /**
- * What a record has room for. More end while a member is alone in sync, whose reigns begin again
+ * What a record has room for. More end while a member is alone in sync, whose epochs begin again
  * and again: these go first, the oldest before the others, since their end is known and the log
  * goes on with it. What was dropped is never accounted for: operators are to be told.
  */
@@ -162,7 +162,7 @@ export function withPaused(
 
 /**
  * Whether they say the same, but for whether failover is paused, and who wrote them: operators
- * pause and resume a space whoever reigns over it, and whatever its primary is about to write.
+ * pause and resume a space whoever is its primary, and whatever that is about to write.
  */
 export function isSameButPaused(one: Assignment, other: Assignment): boolean {
   const signature = { nonce: '', writer: '' }

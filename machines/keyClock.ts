@@ -9,12 +9,12 @@ export interface KeyTime {
   readonly now: number
 }
 
-/** A reign that begins moves the time of the keys by so much at most, whatever its clock says. */
+/** A new epoch moves the time of the keys by so much at most, whatever its clock says. */
 export const epochAdvanceMaxMs = 3_600_000
 
 /**
- * The time of the keys after those entries. It goes with the timestamps of one reign, which do not
- * jump (actors/logClock.ts). From the last entry of one reign to the first of the next they may,
+ * The time of the keys after those entries. It goes with the timestamps of one epoch, which do not
+ * jump (actors/logClock.ts). From the last entry of one epoch to the first of the next they may,
  * by hours or years, when clocks were wrong, or right again: then keys age by an hour at most. It
  * is made of the log alone, so all members have the same.
  */

@@ -121,7 +121,7 @@ const changing = {
   },
 } as const
 
-/** Nothing was sent that could not be taken back: the reign goes on. */
+/** Nothing was sent that could not be taken back: the epoch goes on. */
 const givenUp = {
   target: '#primary.serving',
   actions: ['explainEvent', { type: 'perform', params: { effect: { type: 'resumeWrites' } } }],

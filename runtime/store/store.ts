@@ -87,7 +87,7 @@ export async function openStore(
 
 const writebackTickMs = 60_000
 
-/** By a descriptor of its own: errors from its opening on are told to it. */
+/** By a descriptor of its own: it hears of errors from its opening on. */
 async function watchWriteback(
   path: string, onFailed: (reason: string) => void,
 ): Promise<{ writeback: Writeback; stop: () => Promise<void> }> {
