@@ -1,6 +1,7 @@
 import type { Assignment, SpaceSettings } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import { createSpace } from './createSpace.js'
+import { stackOf } from './defects.js'
 import { drain, pauseSpace, undrain } from './maintenance.js'
 import type { NodeActor } from './node.js'
 import { obeyAboutForks } from './forkOrders.js'
@@ -206,10 +207,6 @@ function refusalOf(error: unknown): AdminRefusal {
     return new AdminRefusal('ARBITER_UNAVAILABLE', error.message, true)
   }
   return new AdminRefusal('INTERNAL', String(error), true)
-}
-
-function stackOf(error: unknown): string {
-  return error instanceof Error ? error.stack ?? error.message : String(error)
 }
 
 function parseOrder(data: Uint8Array): Order {

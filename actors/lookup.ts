@@ -2,6 +2,8 @@ import type { SpaceId } from '../machines/protocol.js'
 import { nameFault, spaceOf } from '../machines/subjects.js'
 import { errorAnswer } from './answers.js'
 import type { NodeContext } from './context.js'
+import { stackOf } from './defects.js'
+import { ArbiterUnavailableError } from './ports.js'
 import type { BusMessage, ErrorAnswer } from './ports.js'
 
 /** It is there; this node need not hold it, and may not know how it is. */
@@ -50,11 +52,16 @@ export class Lookup {
   private async ask(space: SpaceId): Promise<LookupAnswer | ErrorAnswer> {
     try {
       const read = await this.context.records.read(space)
+      // No node can tell how it is, but it is there.
+      if (read.kind === 'unreadable' || read.kind === 'newer') return { ok: true, space }
       const { assignment } = read.kind === 'present' ? read.record
         : read.kind === 'lost' ? read.remembered : { assignment: null }
       if (assignment && assignment.state !== 'dropped') return { ok: true, space }
       return errorAnswer('UNKNOWN_SPACE', `there is no space ${space}`)
     } catch (error) {
+      if (!(error instanceof ArbiterUnavailableError)) {
+        this.context.ports.logger.error({ space, error: stackOf(error) }, 'a lookup failed')
+      }
       return errorAnswer('INTERNAL', `the arbiter cannot be asked: ${String(error)}`)
     }
   }

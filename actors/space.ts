@@ -7,6 +7,7 @@ import type { RoleInput, SpaceEffect } from '../machines/space.js'
 import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
+import { stackOf } from './defects.js'
 import { Homecoming } from './homecoming.js'
 import type { HostedActor } from './hosting.js'
 import type { NodeContext } from './context.js'
@@ -80,7 +81,7 @@ export class SpaceActor {
   /** A bug: the space's actor fails by it, and supervision decides what comes next. */
   private failed(error: unknown): void {
     const { host, logger } = this.context.ports
-    const reason = error instanceof Error ? error.stack ?? String(error) : String(error)
+    const reason = stackOf(error)
     logger.error({ space: this.space, error: reason }, 'a defect: the space begins anew')
     host.kill(`space.${this.space}`, reason)
   }

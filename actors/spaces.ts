@@ -1,9 +1,10 @@
 import type { AssignmentAt, NodeId } from '../machines/protocol.js'
 import { sendAlert } from './alerts.js'
 import type { NodeContext } from './context.js'
+import { stackOf } from './defects.js'
+import { ArbiterUnavailableError } from './ports.js'
 import type { TimerHandle } from './ports.js'
 import { namesOf } from './salvage.js'
-import { ArbiterUnavailableError } from './ports.js'
 import { SpaceActor } from './space.js'
 import { bindSpaceMachine } from './spaceBinding.js'
 
@@ -150,7 +151,7 @@ export class Spaces {
       const { logger, clock } = this.context.ports
       this.held.delete(space)
       this.elsewhere.set(space, clock.monotonicMs())
-      logger.error({ space, error: error instanceof Error ? error.stack : String(error) },
+      logger.error({ space, error: stackOf(error) },
         'the space cannot be started; it is tried again in half a minute')
       return null
     }

@@ -51,6 +51,15 @@ test('one that is there, and one that is not', async () => {
   assert.is((await lookUp(cluster, 'é'))['code'], 'INVALID_OPERATION')
 })
 
+test('one whose record cannot be read, or is of a newer version, is there', async () => {
+  const cluster = await SimCluster.start()
+  await cluster.run(1000)
+  cluster.bucket.overwrite('space.odd', Buffer.from('oops'))
+  cluster.bucket.overwrite('space.later', Buffer.from('{"version":2}'))
+  assert.equal(await lookUp(cluster, 'odd'), { ok: true, space: 'odd' })
+  assert.equal(await lookUp(cluster, 'later'), { ok: true, space: 'later' })
+})
+
 test('one whose members are all gone is there, and the arbiter is not asked again', async () => {
   const { bucket, reads } = countedBucket()
   const cluster = await SimCluster.start({ bucket })
