@@ -194,9 +194,7 @@ export class NatsBusConnection implements BusConnection {
     }
   }
 
-  #serverError(status: {
-    data: unknown; permissionContext?: { operation: string; subject: string }
-  }): void {
+  #serverError(status: { data: unknown; permissionContext?: object }): void {
     if (status.data !== ErrorCode.PermissionsViolation) {
       this.#reason ??= `the server reports ${String(status.data)}`
       return
