@@ -99,7 +99,7 @@ export async function pauseSpace(
       history: [], reason,
     }
     wire.publish(subjects.assignment(space), ports.control.encode(announcement))
-    sendAlert(context, space, isPausing ? 'paused' : 'resumed', { by }, `${space}: ${reason}`)
+    sendAlert(context, space, isPausing ? 'paused' : 'resumed', { by }, reason)
     return told(space, paused, true)
   }
   throw new AdminRefusal('INTERNAL', `the record of ${space} keeps changing: ask again`, true)

@@ -6,9 +6,10 @@ import type { Heartbeat, Life, NodeId, Reigning } from '../machines/protocol.js'
 import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
-import type { HostedActor } from './hosting.js'
-import { OwnClock } from './ownClock.js'
 import type { NodeIdentityInput, NodePorts } from './context.js'
+import type { HostedActor } from './hosting.js'
+import { LostPeers } from './lostPeers.js'
+import { OwnClock } from './ownClock.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
 import { Probes } from './probes.js'
 import type { ActorSettings } from './settings.js'
@@ -18,12 +19,8 @@ type Detector = HostedActor<typeof failureDetectorMachine>
 
 interface Peer {
   readonly detector: Detector
-  server: string
-  http: string | null
-  disk: string
-  isRegistered: boolean
-  /** Why no space should be handed to it, or null. */
-  unfit: string | null
+  /** Its latest heartbeat; null: its first is just being looked at. */
+  said: Heartbeat | null
   isWatched: boolean
 }
 
@@ -62,8 +59,7 @@ export class Peers {
   readonly book: GrantBook
   private readonly probes: Probes
   private readonly peers = new Map<NodeId, Peer>()
-  /** Peers that were noted as gone or left, and not as back since. */
-  private readonly notedLost = new Set<NodeId>()
+  private readonly lostPeers: LostPeers
   private subscriptions: BusSubscription[] = []
   private timer: TimerHandle | null = null
   private lastTick: Instant
@@ -77,6 +73,7 @@ export class Peers {
 
   constructor(private readonly options: PeersOptions) {
     this.lastTick = this.now()
+    this.lostPeers = new LostPeers(options.ports.events)
     this.ownClock = new OwnClock(options.self.node, options.ports.logger)
     this.book = new GrantBook(options.settings, this.lastTick)
     this.probes = new Probes({
@@ -184,18 +181,18 @@ export class Peers {
   }
 
   diskOf(peer: NodeId): string | null {
-    return this.peers.get(peer)?.disk ?? null
+    return this.peers.get(peer)?.said?.disk ?? null
   }
 
   /** The arbiter knows its start, it says: else its disk may be a copy of the past. */
   isRegistered(peer: NodeId): boolean {
-    return this.peers.get(peer)?.isRegistered ?? false
+    return this.peers.get(peer)?.said?.registered ?? false
   }
 
   /** Why no space should be handed to the peer, as it said last, or null. */
   unfitOf(peer: NodeId): string | null {
     return peer === this.options.self.node ? this.options.unfit()
-      : this.peers.get(peer)?.unfit ?? null
+      : this.peers.get(peer)?.said?.unfit ?? null
   }
 
   /** Nodes heard and not known to be gone, this one included. */
@@ -302,11 +299,7 @@ export class Peers {
     if (this.book.received(node, life, number, now) !== null) return
     const peer = this.peerFor(node)
     if (!peer) return
-    peer.server = server
-    peer.http = decoded.value.http
-    peer.disk = decoded.value.disk
-    peer.isRegistered = decoded.value.registered
-    peer.unfit = decoded.value.unfit ?? null
+    peer.said = decoded.value
     peer.detector.send({ type: 'heartbeatReceived', life, number, server, leaving })
     const mine = heard[this.options.self.node]
     if (mine && this.book.listed(node, mine, this.options.wire.life) === null) {
@@ -334,9 +327,7 @@ export class Peers {
       supervision: { maxRestarts: 10, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 1000 },
     })
     const isWatched = watched().has(node)
-    const peer = {
-      detector, server: '', http: null, disk: '', isRegistered: false, unfit: null, isWatched,
-    }
+    const peer = { detector, said: null, isWatched }
     this.peers.set(node, peer)
     return peer
   }
@@ -358,39 +349,18 @@ export class Peers {
         // The end of one that has left is expected.
         logger[this.status()[effect.peer]?.state === 'left' ? 'info' : 'warn'](
           { peer: effect.peer }, effect.reason)
-        this.noteLost(effect)
+        this.lostPeers.noteLost(effect)
         this.options.onEvidence(effect.peer, effect.reason)
         return
       case 'peerReturned':
       case 'peerRestarted':
         logger.info({ peer: effect.peer }, effect.reason)
-        this.noteBack(effect)
+        this.lostPeers.noteBack(effect)
         this.options.onEvidence(effect.peer, effect.reason)
         return
       case 'ignored':
         logger.debug({ peer: effect.peer }, effect.reason)
     }
-  }
-
-  private noteLost(effect: FailureDetectorEffect & { type: 'peerDied' | 'peerLeft' }): void {
-    const { peer, life, reason } = effect
-    // A 503 after the grant ran out says no more than that it is gone still.
-    if (this.notedLost.has(peer)) return
-    this.notedLost.add(peer)
-    const isGone = effect.type === 'peerDied'
-    this.options.ports.events.note({
-      type: 'peer', peer, state: isGone ? 'gone' : 'left', life, reason,
-      vacancy: isGone ? effect.vacancy : null,
-    })
-  }
-
-  /** Suspicions come and go: only who was lost is back. */
-  private noteBack(
-    { peer, life, reason }: FailureDetectorEffect & { type: 'peerReturned' | 'peerRestarted' },
-  ): void {
-    if (!this.notedLost.delete(peer)) return
-    this.options.ports.events.note(
-      { type: 'peer', peer, state: 'back', vacancy: null, life, reason })
   }
 
   private async probe(
@@ -411,7 +381,7 @@ export class Peers {
   /** A node on that server, not known to be gone, that could tell what became of the peer. */
   private witnessOf(peer: NodeId, server: string | null): NodeId | null {
     const there = [...this.peers].filter(([node, other]) =>
-      node !== peer && other.server === server && server !== null && !this.isProvenDead(node))
+      node !== peer && other.said?.server === server && server !== null && !this.isProvenDead(node))
     // The one heard last: another may hang.
     const [latest] = there.map(([node]) => node)
       .toSorted((a, b) => this.silenceMs(a) - this.silenceMs(b))
@@ -423,6 +393,6 @@ export class Peers {
     const heard = this.book.lastHeardLife(target)
     return heard !== null && compareLives(heard, life) === 0
       && this.book.heardOnThisConnection(target)
-      && this.peers.get(target)?.server === this.options.wire.serverId
+      && this.peers.get(target)?.said?.server === this.options.wire.serverId
   }
 }

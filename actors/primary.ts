@@ -61,8 +61,7 @@ export class PrimaryRole {
     const { assignment, assignment: { epoch } } = input.record
     this.changes = new RecordChanges({
       member, record: input.record, lease: this.lease, alert,
-      followers: () => this.followers,
-      isOver: () => this.isOver, send,
+      followers: () => this.followers, isOver: () => this.isOver, send,
       announce: (reason) => this.announce('changed', reason),
       onRefused: (current) => this.refused(current),
     })
@@ -80,8 +79,7 @@ export class PrimaryRole {
       telemetry: ports.telemetry, publish: wire.publish,
       inSyncCount: () => this.followers.certain().size,
       isUnderReplicated: () => this.followers.isUnderReplicated,
-      onWritten: () => this.followers.written(),
-      onDurable: () => this.followers.recommit(),
+      onWritten: () => this.followers.written(), onDurable: () => this.followers.recommit(),
       onForgotten: (reason) => this.deposed(reason),
       clockAtEnd: started.clock, component: started.component,
       lastTimestamp: member.lastTimestamp, lastTimestampAtMs: started.atMs,
@@ -278,8 +276,8 @@ export class PrimaryRole {
 
   private onLag(effect: LagMonitorEffect): void {
     const { type, peer: replica, reason, ...lag } = effect
-    this.member.alert(type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared',
-      { replica, ...lag }, reason)
+    const kind = type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared'
+    this.member.alert(kind, { replica, ...lag }, reason)
   }
 
   // ---------------------------------------------------------------- effects of the chart

@@ -344,14 +344,14 @@ function goOn({ isInterrupted }: ClusterOptions): void {
  * @throws ClusterStartError that names process and directory
  */
 async function directoriesFree(options: ClusterOptions): Promise<void> {
-  const giveUpAt = Date.now() + releaseMs
+  const giveUpAt = performance.now() + releaseMs
   for (;;) {
     goOn(options)
     const owners = await Promise.all(
       options.nodes.map((id) => ownerOf(join(options.data, id))))
     const taken = owners.filter((owner) => owner !== null)
     if (taken.length === 0) return
-    if (Date.now() > giveUpAt) {
+    if (performance.now() > giveUpAt) {
       const which = taken.map(({ directory, owner }) =>
         `  ${here(directory)}: process ${owner?.pid ?? 'unknown'}`).join('\n')
       const pids = taken.flatMap(({ owner }) => owner?.pid ?? [])

@@ -108,9 +108,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   })
   const node: NodeActor = new NodeActor({
     node: id, pid: process.pid,
-    hostname: hostname(),
-    data,
-    version,
+    hostname: hostname(), data, version,
     cleanStopMs: config.stopMs, allowsChaos: options.chaos,
     settings: settingsOf(config),
     ports: {

@@ -40,13 +40,8 @@ export interface NodeStatus {
   readonly version: string
   /** An operator has drained it: it is not made primary of anything. */
   readonly drained?: boolean
-  /** The own clock against those of the peers. */
-  readonly clock?: {
-    /** How far it is behind (positive) or ahead, at least, ms; null: nobody tells. */
-    readonly offsetMs: number | null
-    /** In words, when that is too far. */
-    readonly fault: string | null
-  }
+  /** By how much the own clock is behind those of the peers, at least; below 0: ahead. ms */
+  readonly clock?: { readonly offsetMs: number | null; readonly fault: string | null }
   /** What in the configuration of the arbiter's bucket endangers the records, with remedies. */
   readonly arbiterFaults?: readonly string[]
   /** Of the node's one journal; null before recovery is done. */
@@ -291,9 +286,11 @@ function byName(a: string, b: string): number {
 }
 
 function answeredNode(node: NodeStatus): ClusterNode {
-  const { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs } = node
-  const { drained = false } = node
-  return { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs, drained }
+  const { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs, drained } = node
+  return {
+    id, state, pid, incarnation, natsServer, http, data, version, uptimeMs,
+    drained: drained ?? false,
+  }
 }
 
 function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNode {

@@ -92,6 +92,10 @@ const courses: ReadonlyMap<string, Course> = new Map([
   ['quarantined', { kind: 'fork', begins: '' }],
   ['replicaLagCleared', { kind: 'alert', begins: '' }],
   ['settingsChanged', { kind: 'alert', begins: '' }],
+  ['clockCleared', { kind: 'alert', begins: '' }],
+  ['arbiterAccepts', { kind: 'alert', begins: '' }],
+  ['paused', { kind: 'alert', begins: '' }],
+  ['resumed', { kind: 'alert', begins: '' }],
 ])
 
 function notice(event: EventOf<'notice'>): Sentence {

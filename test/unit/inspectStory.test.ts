@@ -184,7 +184,8 @@ test('alerts, and what is told like one and calls for nobody', () => {
     recorded(notice('inSyncGrown', 'in sync: n1, n2 (n2 has joined)', { id: 2 })),
     recorded(notice('replicaLag', 'replica n2 is 9.2 s behind (limit 5.0 s)', { id: 3 })),
     recorded(notice('replicaLagCleared', 'replica n2 has caught up', { id: 4 })),
-    recorded(notice('novel', 'something', { id: 5 }, false)))
+    recorded(notice('paused', 'failover was paused by ann', { id: 5 })),
+    recorded(notice('novel', 'something', { id: 6 }, false)))
   assert.equal(lines.map(({ kind, text, alert: name }) => [kind, name, text]), [
     ['inSync', 'inSyncShrunk',
       'demo: fewer members are in sync; in sync: n1 (n2 is dead)'],
@@ -193,6 +194,7 @@ test('alerts, and what is told like one and calls for nobody', () => {
     ['alert', 'replicaLag', 'ALERT replicaLag: demo: replica n2 is 9.2 s behind (limit 5.0 s) '
       + '(reported by n2)'],
     ['alert', 'replicaLagCleared', 'demo: replica n2 has caught up'],
+    ['alert', 'paused', 'demo: failover was paused by ann'],
     ['alert', 'novel', 'demo: something'],
   ])
 })

@@ -215,6 +215,22 @@ test('a space of which no member can be promoted says so, since when, and what t
   ])
 })
 
+test('what a space without a primary needs is said: an order, or the arbiter', () => {
+  const needs = (state: string, over: object) => {
+    const script = killed(
+      [new PageFrames().transition(1_100, 'space.demo.promotion', null, state, 'recordRead')],
+      { ...away, ...over })
+    const [headline] = shownAt(recorded(script), 31_100)
+    return [headline?.state, headline?.lines.at(-1)]
+  }
+  const paused = { since: '2026-03-01T10:00:00Z', by: 'ann' }
+  assert.equal(needs('held', { blocked: 'held: paused since … by ann', paused }),
+    ['blocked', 'Make failover automatic again: engram resume demo'])
+  const arbiterReason = 'bucket engram: maximum bytes exceeded'
+  assert.equal(needs('blocked', { blocked: `blocked: ${arbiterReason}`, arbiterReason }),
+    ['blocked', 'This needs a remedy at the arbiter first.'])
+})
+
 test('spaces without a primary come first', () => {
   const both = (over: object) => ({ ...status(over).spaces[0]! })
   const recording = recorded(killed([]))

@@ -124,7 +124,7 @@ function isServed({ id, primary, members }: ClusterSpace, state: PageState): boo
 
 function isUnderWay(running: Promotion | undefined, atMs: number): boolean {
   const last = running?.steps.findLast((step) => step.atMs <= atMs)
-  return last !== undefined && !last.state.startsWith('blocked')
+  return last !== undefined && !/^(blocked|held)/.test(last.state)
 }
 
 function goneLine(
@@ -182,7 +182,8 @@ function candidateLine(
   return `${best.node} takes over: ${step}.`
 }
 
-function blockedHeadline({ id, blocked }: ClusterSpace, atMs: number, { lines }: Facts): Headline {
+function blockedHeadline(space: ClusterSpace, atMs: number, { lines }: Facts): Headline {
+  const { id, blocked } = space
   const since = linesOf(id, lines).findLast(({ alert, at }) => alert === 'blocked'
     && Date.parse(at) <= atMs)
   return {
@@ -190,9 +191,15 @@ function blockedHeadline({ id, blocked }: ClusterSpace, atMs: number, { lines }:
     lines: [
       `${capital(blocked ?? '')}.`,
       ...(since ? [`Writes have waited since ${momentText(Date.parse(since.at), atMs)}.`] : []),
-      `Start one of these nodes, or decide: engram promote ${id} --to NODE --force`,
+      remedyOf(space),
     ],
   }
+}
+
+function remedyOf({ id, paused, arbiterReason }: ClusterSpace): string {
+  if (paused) return `Make failover automatic again: engram resume ${id}`
+  if (arbiterReason) return 'This needs a remedy at the arbiter first.'
+  return `Start one of these nodes, or decide: engram promote ${id} --to NODE --force`
 }
 
 /** Headline of a takeover whose report has not arrived yet; null: there is none. */

@@ -29,7 +29,7 @@ export const directoryMutants: readonly Mutant[] = [
     why: 'Its directory may be a copy of the past: in sync, it would be promoted.',
     edits: [{
       file: 'actors/peers.js',
-      find: 'return this.peers.get(peer)?.isRegistered ?? false;',
+      find: 'return this.peers.get(peer)?.said?.registered ?? false;',
       replace: 'return true;',
     }],
     scenarios: ['directory-found-out-late'],
