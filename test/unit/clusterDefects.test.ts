@@ -48,7 +48,7 @@ test('a bug in the path of a flush is not the disk\'s fault', async () => {
   void cluster.send()
   await cluster.until('it ended', () => node.life === null)
   assert.is.not(node.exitCode, 0)
-  assert.is(logged(node, 'info', /the node ends: .*TypeError: a bug/), 1)
+  assert.is(logged(node, 'error', /the node ends: .*TypeError: a bug/), 1)
   assert.is(logged(node, 'info', /fdatasync failed/), 0)
   node.start()
   await cluster.check()
