@@ -1,16 +1,19 @@
-import { placeSpace } from '../machines/placement.js'
-import type { Announcement, Assignment, SpaceSettings } from '../machines/protocol.js'
-import { nameFault, subjects } from '../machines/subjects.js'
+import type { Assignment, SpaceSettings } from '../machines/protocol.js'
+import { subjects } from '../machines/subjects.js'
+import { createSpace } from './createSpace.js'
+import { stackOf } from './defects.js'
+import { drain, pauseSpace, undrain } from './maintenance.js'
 import type { NodeActor } from './node.js'
 import { obeyAboutForks } from './forkOrders.js'
-import { AdminRefusal } from './order.js'
+import { AdminRefusal, patienceMs, spaceNameOf } from './order.js'
 import type { Answer, Order } from './order.js'
+import { ArbiterUnavailableError } from './ports.js'
 import type { BusMessage } from './ports.js'
 import type { PrimaryRole } from './primary.js'
+import { Promotions } from './promoteOrders.js'
 import { SpaceList } from './spaceList.js'
-import { isSameSettings, showSettings, spaceSettingsOf } from './spaceSettings.js'
+import { spaceSettingsOf } from './spaceSettings.js'
 
-const patienceMs = 8000
 /** Orders that are carried out at a time; some take seconds. */
 const ordersMax = 64
 const orderBytesMax = 16 * 1024
@@ -25,7 +28,7 @@ export class Admin {
   private open = 0
   private spaceList: SpaceList | null = null
 
-  constructor(private readonly node: NodeActor) {}
+  constructor(readonly node: NodeActor) {}
 
   async onMessage(message: BusMessage): Promise<void> {
     const { answers, ports: { logger } } = this.node.context!
@@ -34,7 +37,7 @@ export class Admin {
     if (!asker) return
     const answer = (said: object): void => answers.answer({ ...asker, encoding: 'json' }, said)
     if (this.open >= ordersMax) {
-      return answer(refusalOf(new AdminRefusal(
+      return answer(answerOf(new AdminRefusal(
         'OVERLOADED', `${ordersMax} orders are being carried out at this node`, true)))
     }
     this.open += 1
@@ -44,7 +47,10 @@ export class Admin {
       else logger.info({ order }, 'an operator asks')
       answer(await this.obey(order))
     } catch (error) {
-      answer(refusalOf(error))
+      const refusal = refusalOf(error)
+      // A bug: the answer says so, and the log.
+      if (refusal.code === 'INTERNAL') logger.error({ error: stackOf(error) }, 'an order failed')
+      answer(answerOf(refusal))
     } finally {
       this.open -= 1
     }
@@ -57,14 +63,15 @@ export class Admin {
       case 'listSpaces':
         return await this.listSpaces(order)
       case 'promote':
-        return await this.promote(order)
-      case 'drain': {
-        const left = await this.node.handReignsOver('an operator drains the node')
-        const { node } = this.node.context!.self
-        if (left === 0) return { ok: true, message: `${node} reigns over no space any more` }
-        throw new AdminRefusal('NOT_ENOUGH_IN_SYNC',
-          `${node} still reigns over ${left} space(s): no replica of them is in sync`, true)
-      }
+        return await new Promotions(this).promote(order)
+      case 'drain':
+        return await drain(this.node, order)
+      case 'undrain':
+        return undrain(this.node, order)
+      case 'pause':
+      case 'resume':
+        return await pauseSpace(
+          this.node.context!, order, order['type'] === 'pause', this.patience())
       case 'reconcile':
         return this.reconcile(order)
       case 'applyQuarantined':
@@ -79,8 +86,9 @@ export class Admin {
         return this.killActor(order)
       default:
         throw new AdminRefusal('INVALID_OPERATION',
-          'type is one of createSpace, listSpaces, promote, drain, setSpace, reconcile, '
-          + 'applyQuarantined, discardQuarantined, closeFork, listActors, killActor')
+          'type is one of createSpace, listSpaces, promote, drain, undrain, pause, resume, '
+          + 'setSpace, reconcile, applyQuarantined, discardQuarantined, closeFork, listActors, '
+          + 'killActor')
     }
   }
 
@@ -117,49 +125,11 @@ export class Admin {
   }
 
   private async createSpace(order: Order): Promise<Answer> {
-    const { records, ports, peers, wire } = this.node.context!
     const space = spaceNameOf(order)
-    const settings = settingsOf(order)
-    for (let attempt = 0; attempt < 10; attempt++) {
-      const read = await records.read(space)
-      const known = read.kind === 'present' ? read.record : null
-      if (read.kind === 'lost') {
-        throw new AdminRefusal('INVALID_OPERATION', `the record of ${space} is being written anew`,
-          true)
-      }
-      if (known && known.assignment.state !== 'dropped') {
-        return sameSettings(known.assignment, settings)
-      }
-      const living = peers.living()
-      if (living.length < settings.replicas + 1) {
-        throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${settings.replicas + 1} nodes are asked `
-          + `for, ${living.length} are alive: ${living.join(', ')}`, true)
-      }
-      const members = placeSpace(space, living, settings.replicas + 1)
-        .map((node) => ({ node, disk: this.diskOf(node) }))
-      const assignment: Assignment = {
-        version: 1, space, uuid: ports.random.uuid(), epoch: known?.assignment.epoch ?? 0,
-        state: 'vacant', primary: null, members, inSync: members.map((m) => m.node),
-        settings, forced: false, nonce: ports.random.uuid(), writer: this.node.context!.self.node,
-      }
-      const settled = await records.settle(assignment, known?.revision ?? 0, () => wire.isOpen)
-      if (settled.kind !== 'applied') continue
-      const announcement: Announcement = {
-        kind: 'changed', assignment, revision: settled.record.revision, history: [],
-        reason: 'the space was created',
-      }
-      wire.publish(subjects.assignment(space), ports.control.encode(announcement))
-      await this.node.take(space)
-      return { ok: true, created: true, message: `on ${assignment.inSync.join(', ')}` }
-    }
-    throw new AdminRefusal('INTERNAL', 'the arbiter did not settle the new space', true)
-  }
-
-  private diskOf(node: string): string {
-    const { self, peers } = this.node.context!
-    const disk = node === self.node ? self.disk : peers.diskOf(node)
-    if (!disk) throw new AdminRefusal('INTERNAL', `the disk of ${node} is not known yet`, true)
-    return disk
+    const answer = await createSpace(
+      this.node.context!, space, settingsOf(order), this.patience())
+    if (answer['created'] === true) await this.node.take(space)
+    return answer
   }
 
   private async listSpaces(order: Order): Promise<Answer> {
@@ -168,10 +138,13 @@ export class Admin {
     return await this.spaceList.page(order)
   }
 
-  private async recordOf(name: string): Promise<Assignment> {
+  async recordOf(name: string): Promise<Assignment> {
     const read = await this.node.context!.records.read(name)
     const record = read.kind === 'present' ? read.record
       : read.kind === 'lost' ? read.remembered : null
+    if (read.kind === 'unreadable' || read.kind === 'newer') {
+      throw new AdminRefusal('INVALID_OPERATION', read.reason)
+    }
     if (!record) throw new AdminRefusal('UNKNOWN_SPACE', `there is no space ${name}`)
     return record.assignment
   }
@@ -201,63 +174,7 @@ export class Admin {
     return { ok: true, started: space?.homecoming.order() ?? false }
   }
 
-  private async promote(order: Order): Promise<Answer> {
-    const { self } = this.node.context!
-    const name = spaceNameOf(order)
-    const { primary, members } = await this.recordOf(name)
-    const to = typeof order['to'] === 'string' ? order['to'] : null
-    if (to !== null && !members.some((m) => m.node === to)) {
-      throw new AdminRefusal('INVALID_OPERATION',
-        `${to} is no member of ${name}; its members are ${members.map((m) => m.node).join(', ')}`)
-    }
-    if (order['force'] === true) {
-      if (!to) throw new AdminRefusal('INVALID_OPERATION', 'force needs "to"')
-      return to === self.node ? await this.force(name) : await this.passOn(to, order)
-    }
-    if (!primary) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
-    if (primary.node !== self.node) return await this.passOn(primary.node, order)
-    return await this.handOver(name, to)
-  }
-
-  private async handOver(name: string, wanted: string | null): Promise<Answer> {
-    const { self } = this.node.context!
-    const space = this.node.spaces.get(name)
-    if (!space?.primaryRole) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
-    const to = wanted ?? space.successor()
-    if (!to) throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', 'no replica is in sync', true)
-    if (to === self.node) {
-      const epoch = space.member.reigningEpoch
-      return { ok: true, primary: to, epoch, message: 'it reigns already' }
-    }
-    const epoch = space.member.reigningEpoch
-    if (!await this.until(() => space.handOver(to, 'an operator hands over'))) {
-      throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
-    }
-    const isDone = () => (space.member.record?.assignment.epoch ?? 0) > epoch
-      && !space.primaryRole && space.member.record?.assignment.state === 'open'
-    await this.until(isDone)
-    const now = space.member.record?.assignment
-    if (!now || now.epoch <= epoch) {
-      throw new AdminRefusal(
-        'ACK_TIMEOUT', `${to} has not caught up in time: nothing changed`, true)
-    }
-    return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
-  }
-
-  private async force(name: string): Promise<Answer> {
-    const space = this.node.spaces.get(name)
-    if (!space) throw new AdminRefusal('UNKNOWN_SPACE', `this node does not hold ${name}`)
-    if (space.member.damage) {
-      throw new AdminRefusal('INVALID_OPERATION', `its log is damaged: ${space.member.damage}`)
-    }
-    const before = space.member.reigningEpoch
-    space.forcePromotion('an operator forces it')
-    await this.until(() => space.serves && space.member.reigningEpoch > before)
-    if (!space.serves) throw new AdminRefusal('ACK_TIMEOUT', 'the promotion is not through', true)
-    return { ok: true, primary: space.member.self, epoch: space.member.reigningEpoch }
-  }
-
-  private async passOn(node: string, order: Order): Promise<Answer> {
+  async passOn(node: string, order: Order): Promise<Answer> {
     if (order['passedOn'] === true) {
       throw new AdminRefusal('NOT_PRIMARY', `${node} was primary, and is not any more`, true)
     }
@@ -276,7 +193,14 @@ export class Admin {
     }
   }
 
-  private async until(isDone: () => boolean): Promise<boolean> {
+  /** Whether an operator still waits for an order that begins now. */
+  private patience(): () => boolean {
+    const { clock } = this.node.context!.ports
+    const limit = clock.monotonicMs() + patienceMs
+    return () => clock.monotonicMs() < limit
+  }
+
+  async until(isDone: () => boolean): Promise<boolean> {
     const { clock } = this.node.context!.ports
     const limit = clock.monotonicMs() + patienceMs
     while (!isDone()) {
@@ -287,9 +211,15 @@ export class Admin {
   }
 }
 
-function refusalOf(error: unknown): object {
-  const { code, message, retryable } = error instanceof AdminRefusal ? error
-    : new AdminRefusal('INTERNAL', String(error), true)
+function refusalOf(error: unknown): AdminRefusal {
+  if (error instanceof AdminRefusal) return error
+  if (error instanceof ArbiterUnavailableError) {
+    return new AdminRefusal('ARBITER_UNAVAILABLE', error.message, true)
+  }
+  return new AdminRefusal('INTERNAL', String(error), true)
+}
+
+function answerOf({ code, message, retryable }: AdminRefusal): object {
   return { ok: false, code, message, retryable }
 }
 
@@ -304,12 +234,6 @@ function parseOrder(data: Uint8Array): Order {
     // Told below, like every other payload that is no order.
   }
   throw new AdminRefusal('INVALID_OPERATION', 'an order is a JSON object with a type')
-}
-
-function spaceNameOf(order: Order): string {
-  const fault = nameFault(order['space'])
-  if (fault) throw new AdminRefusal('INVALID_OPERATION', `space: ${fault}`)
-  return order['space'] as string
 }
 
 function settingsOf(order: Order): SpaceSettings {
@@ -341,12 +265,4 @@ async function setSpace(order: Order, primary: PrimaryRole): Promise<Answer> {
   const settings = await primary.changeSettings((present) =>
     settingsOf(changed({ ...present }, { ...asked })))
   return { ok: true, settings }
-}
-
-function sameSettings(known: Assignment, asked: SpaceSettings): Answer {
-  if (isSameSettings(known.settings, asked)) {
-    return { ok: true, created: false, epoch: known.epoch, primary: known.primary?.node ?? null }
-  }
-  throw new AdminRefusal('INVALID_OPERATION',
-    `the space ${known.space} exists with other settings: ${showSettings(known.settings)}`)
 }

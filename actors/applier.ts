@@ -1,5 +1,5 @@
 import type { KeyRetention, LogEntry } from '../machines/memory.js'
-import { assertInvariant } from '../machines/invariants.js'
+import { assertInvariant, assertStoreCommitted } from '../machines/invariants.js'
 import type { Clock, FrameCodec, Logger, SpaceStore, TimerHandle } from './ports.js'
 import type { Overlay } from './overlay.js'
 import { SequenceWaiters } from './sequenceWaiters.js'
@@ -98,9 +98,11 @@ export class Applier {
         const entries = await this.next(store.applied.sequence + 1, upTo)
         if (entries.length === 0) break
         const last = entries[entries.length - 1]!.sequence
-        assertInvariant('I8', last <= this.target(),
-          () => `entry ${last} would go into the store, committed is ${this.target()}`)
+        const { commitSequence, durable } = this.options.log
+        assertStoreCommitted(last, commitSequence, durable.sequence)
         await store.apply(entries, this.options.keyRetention())
+        assertInvariant('I9', store.applied.sequence === last, () =>
+          `the store was given entries up to ${last}, and holds ${store.applied.sequence}`)
         overlay.applied(last)
         this.waiters.reach(last)
         this.options.onApplied()

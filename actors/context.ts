@@ -2,13 +2,14 @@ import type { MergeRule } from '../machines/merge.js'
 import type { NodeId } from '../machines/protocol.js'
 import type { Answers } from './answers.js'
 import type { CommitFloors } from './commitFloors.js'
+import type { Duty } from './duty.js'
 import type { GroupCommit } from './groupCommit.js'
 import type { Identity } from './identity.js'
 import type { ActorHost } from './hosting.js'
 import type { Peers } from './peers.js'
 import type {
-  Bus, ClientCodec, Clock, ControlCodec, FrameCodec, Journal, Logger, OpenArbiter, Random,
-  SalvageFiles, Store, Telemetry,
+  Bus, ClientCodec, Clock, ControlCodec, EventRecorder, FrameCodec, Journal, Logger, OpenArbiter,
+  Random, SalvageFiles, Store, Telemetry,
 } from './ports.js'
 import type { Records } from './records.js'
 import type { ActorSettings } from './settings.js'
@@ -21,6 +22,7 @@ export interface NodePorts {
   readonly random: Random
   readonly logger: Logger
   readonly telemetry: Telemetry
+  readonly events: EventRecorder
   readonly bus: Bus
   readonly openArbiter: OpenArbiter
   readonly journal: Journal
@@ -61,6 +63,7 @@ export interface NodeContext {
   readonly floors: CommitFloors
   readonly answers: Answers
   readonly lanes: WorkLanes
+  readonly duty: Duty
   /** Ends the node: something happened after which it must not go on. */
   readonly fatal: (error: unknown) => void
 }

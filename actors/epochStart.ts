@@ -16,6 +16,8 @@ export interface StartedEpoch {
   /** Of that entry. */
   readonly sequence: number
   readonly timestamp: number
+  /** When that was, by the monotonic clock. */
+  readonly atMs: number
   /** End of the log that it began on. */
   readonly start: Position
   /** Reports that the entry opens. */
@@ -56,6 +58,7 @@ export async function startEpoch(
   const start = log.end
   const forks = openingsOf(member, record.assignment)
   const timestamp = Math.max(member.lastTimestamp, Math.floor(ports.clock.wallMs()))
+  const atMs = ports.clock.monotonicMs()
   const frame = ports.frames.epochStart(
     {
       uuid: log.uuid, epoch, first: start.sequence + 1, previousEpoch: start.epoch,
@@ -79,7 +82,7 @@ export async function startEpoch(
   overlay.add(entries, frame.bytes.length)
   member.remember(entries)
   const started = {
-    sequence: frame.last, timestamp, start, forks, component,
+    sequence: frame.last, timestamp, atMs, start, forks, component,
     clock: ports.frames.clockAfter(frame),
   }
   member.started = started

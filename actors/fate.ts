@@ -56,14 +56,33 @@ async function placed(
 }
 
 /** Not in the log. */
-function beyond(write: Position, { epoch: latest, store }: Member): FateValue {
+function beyond(write: Position, { epoch: latest, store, log }: Member): FateValue {
   const { epoch, sequence } = write
-  if (epoch >= latest) {
+  if (epoch > latest) {
+    return nowhere(write, 'unknown', `there was no epoch ${epoch} yet: the latest is ${latest}`)
+  }
+  const holder = log.epochAt(sequence)
+  if (epoch === latest && holder && holder !== epoch) {
+    return nowhere(write, 'unknown',
+      `no such entry was ever logged: entry ${sequence} is of epoch ${holder}`)
+  }
+  if (epoch === latest) {
     return nowhere(write, 'unknown', `epoch ${epoch} has not logged entry ${sequence} yet`)
   }
   const report = store.reports().find((one) => one.epoch === epoch)
-  return report ? missing(write, report)
-    : nowhere(write, 'unknown', `the log has no entry ${sequence} of epoch ${epoch}, and no report`)
+  if (!report) {
+    const last = log.history.find((span) => span.epoch === epoch)?.last
+    return nowhere(write, 'unknown', 'no such entry was ever logged, as far as is known: '
+      + (last === undefined ? `the log has none of epoch ${epoch}, and there is no report on it`
+        : `epoch ${epoch} ended with entry ${last}`))
+  }
+  // Its own entries come after the log that it began on; those up to the fork point are here.
+  const before = Math.max(report.start.sequence, report.forkPoint.sequence)
+  if (sequence <= before) {
+    return nowhere(write, 'unknown',
+      `no such entry was ever logged: those up to ${before} are of other epochs`)
+  }
+  return missing(write, report)
 }
 
 function inLog(
@@ -130,8 +149,31 @@ function missing(write: Position, report: ForkReport): FateValue {
       node: report.node,
     }
   }
-  return nowhere(write, 'lost', `it is nowhere: the report on epoch ${epoch} is closed `
-    + `(${report.reason})`)
+  return gone(write, report)
+}
+
+/** The report is closed: what is known to have been logged is lost; else it depends. */
+function gone(write: Position, report: ForkReport): FateValue {
+  const { epoch, sequence } = write
+  const { node, outcome, reason, forkPoint, lastKnown, atMost, salvages } = report
+  const ends = salvages.flatMap(({ spans }) => spans.filter((span) => span.epoch === epoch))
+  const known = Math.max(lastKnown, ...ends.map(({ last }) => last))
+  const closed = `the report on epoch ${epoch} is closed (${reason})`
+  if (sequence <= known) return nowhere(write, 'lost', `it is nowhere: ${closed}`)
+  if (outcome === 'level' || outcome === 'reconciled') {
+    return nowhere(write, 'unknown', `no such entry was ever on the disk of ${node}, which had `
+      + `${known} as the last of epoch ${epoch}; had it been answered at memory, it would be lost`)
+  }
+  if (outcome === 'dismissed') {
+    return nowhere(write, 'unknown', `nothing tells of such an entry: ${closed}, before ${node} `
+      + 'came back')
+  }
+  if (atMost !== null && sequence > forkPoint.sequence + atMost) {
+    return nowhere(write, 'unknown', 'no such entry can have been acknowledged: epoch '
+      + `${epoch} had at most ${atMost} beyond ${forkPoint.sequence} (maxLoss)`)
+  }
+  return nowhere(write, 'lost', `if there ever was such an entry, it is nowhere: ${closed}, and `
+    + `${known} is the last of epoch ${epoch} that anybody else had heard of`)
 }
 
 function nowhere(

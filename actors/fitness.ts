@@ -1,4 +1,5 @@
 import type { NodeId } from '../machines/protocol.js'
+import { sendAlert } from './alerts.js'
 import type { Member } from './member.js'
 import type { Shipping } from './shipping.js'
 
@@ -9,6 +10,8 @@ import type { Shipping } from './shipping.js'
 export class Fitness {
   /** Ends of the log at past heartbeats: who lacks what was there 5 s ago is out of sync. */
   private pastEnds: { atMs: number; end: number }[] = []
+  /** Listed in sync, without what they must hold: they do not count. */
+  private readonly lacking = new Map<NodeId, string>()
 
   constructor(private readonly member: Member, private readonly epochStart: number) {}
 
@@ -21,10 +24,36 @@ export class Fitness {
     while (this.pastEnds.length > 1 && this.pastEnds[1]!.atMs <= limit) this.pastEnds.shift()
   }
 
+  /**
+   * A member that is listed in sync has joined with entries up to `has`. It must hold what is
+   * committed, and what it acknowledged before with this disk, up to `acked`.
+   */
+  joined(node: NodeId, has: number, acked: number): void {
+    const { context, log, space } = this.member
+    const wanted = Math.max(log.commitSequence, acked)
+    if (has >= wanted) return
+    const reason = `${node} is listed in sync, and has entries up to ${has}, where those up to `
+      + `${wanted} are committed or were acknowledged by it: it does not count until it has them`
+    if (!this.lacking.has(node)) sendAlert(context, space, 'entriesLost', { member: node }, reason)
+    this.lacking.set(node, reason)
+    context.ports.telemetry.count('entriesLost', 1, { space })
+  }
+
+  lacks(node: NodeId): boolean {
+    return this.lacking.has(node)
+  }
+
+  /** Who is out of the set comes in again as any other: when it has everything. */
+  adopted(inSync: readonly NodeId[]): void {
+    for (const node of this.lacking.keys()) if (!inSync.includes(node)) this.lacking.delete(node)
+  }
+
   /** Why an in-sync member must leave the set, or null. */
   lossOf(node: NodeId, shipping: Shipping, isListed: boolean): string | null {
     const { peers, settings, ports } = this.member.context
     if (peers.isProvenDead(node)) return `${node} is proven dead`
+    const lacking = this.lacking.get(node)
+    if (lacking) return lacking
     if (peers.grantLeftMs(node) < settings.grantMs / 2) {
       return `the grant of ${node} is older than ${settings.grantMs / 2} ms`
     }

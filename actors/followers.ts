@@ -1,12 +1,11 @@
 import {
   advanceCommit, certainlyInSync, commitSequence, isUnderReplicated, safeSequence, unionOf,
 } from '../machines/commit.js'
+import { assertCommitDurable } from '../machines/invariants.js'
 import { lagMonitorMachine } from '../machines/lagMonitor.js'
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
 import { commonPoint, endOf, origin } from '../machines/positions.js'
-import type {
-  Ack, JoinAnswer, JoinRequest, Nack, NodeId,
-} from '../machines/protocol.js'
+import type { Ack, JoinAnswer, JoinRequest, Nack, NodeId } from '../machines/protocol.js'
 import { streamMachine } from '../machines/stream.js'
 import type { StreamEffect } from '../machines/stream.js'
 import { subjects } from '../machines/subjects.js'
@@ -15,7 +14,7 @@ import { Fitness } from './fitness.js'
 import type { HostedActor } from './hosting.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
-import { Shipping } from './shipping.js'
+import { Shipping, type ReplicaProgress } from './shipping.js'
 
 interface Follower {
   readonly shipping: Shipping
@@ -44,6 +43,11 @@ export interface FollowersOptions {
 
 /** Heartbeats without progress before a stream is rewound. */
 const stalledMax = 10
+/**
+ * The lag of a replica that is away is measured at one heartbeat of so many, and not in all spaces
+ * at the same: it costs more the longer the replica is away.
+ */
+const awayEvery = 10
 
 /**
  * The replicas of one reign: their streams, what they acknowledged, and what follows from it:
@@ -59,9 +63,11 @@ export class Followers {
   /** Members whose store was last seen to differ: told once. */
   private readonly diverged = new Set<NodeId>()
   private readonly fitness: Fitness
+  private ticks: number
 
   constructor(private readonly options: FollowersOptions) {
     this.inSync = options.inSync
+    this.ticks = options.epochStart
     this.fitness = new Fitness(options.member, options.epochStart)
     for (const { node, disk } of options.member.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
@@ -218,6 +224,10 @@ export class Followers {
       return refused(reason)
     }
     const common = commonPoint(log.history, request.history)
+    const { acked, disk } = follower.shipping
+    if (this.union().has(request.node) && request.disk === this.listedDisks.get(request.node)) {
+      this.fitness.joined(request.node, common.sequence, disk === request.disk ? acked : 0)
+    }
     this.sessions += 1
     follower.shipping.begin(this.sessions, common.sequence, request.disk)
     follower.told.acked = -1
@@ -277,6 +287,7 @@ export class Followers {
   adopt(inSync: readonly NodeId[]): void {
     this.inSync = inSync
     this.proposed = null
+    this.fitness.adopted(inSync)
     this.recommit()
   }
 
@@ -289,6 +300,7 @@ export class Followers {
     }
     const computed = commitSequence(log.durable.sequence, acks, this.union(), member.self)
     const commit = advanceCommit(log.commitSequence, computed)
+    assertCommitDurable(commit, log.durable.sequence)
     const safe = safeSequence(
       log.safeSequence, commit, this.certain().size, this.replicationFactor)
     if (commit === log.commitSequence && safe === log.safeSequence) return
@@ -303,7 +315,7 @@ export class Followers {
    */
   private isListed(node: NodeId, shipping: Shipping): boolean {
     return shipping.isJoined && shipping.disk === this.listedDisks.get(node)
-      && this.options.member.context.peers.isRegistered(node)
+      && !this.fitness.lacks(node) && this.options.member.context.peers.isRegistered(node)
   }
 
   /** Who has to leave the in-sync set, and who may come in, for the primary's chart. */
@@ -341,22 +353,27 @@ export class Followers {
   tick(): void {
     const { member } = this.options
     this.fitness.tick()
+    this.ticks += 1
     for (const [node, follower] of this.followers) {
-      const { shipping, told, stream, lagMonitor } = follower
-      if (member.context.peers.isProvenDead(node)) {
-        if (shipping.isJoined) stream.send({ type: 'peerDied', reason: `${node} is proven dead` })
-        continue
+      const { shipping, stream } = follower
+      if (shipping.isJoined && member.context.peers.isProvenDead(node)) {
+        stream.send({ type: 'peerDied', reason: `${node} is proven dead` })
       }
-      const { bytes: lagBytes, ms: lagMs } = shipping.lag()
-      if (lagBytes !== told.lagBytes || lagMs !== told.lagMs) {
-        Object.assign(told, { lagBytes, lagMs })
-        lagMonitor.send({ type: 'measured', lagBytes, lagMs })
-      }
+      if (shipping.isJoined || this.ticks % awayEvery === 0) this.measureLag(follower)
       if (!shipping.isJoined) continue
       this.measure(follower)
       // A notice may be lost: told again until the member says that it has applied it.
       shipping.notice(shipping.applied < member.log.commitSequence)
     }
+  }
+
+  /** Also of a replica that is away: the alert is due while it lags, not when it returns. */
+  private measureLag({ shipping, told, lagMonitor }: Follower): void {
+    const { bytes: lagBytes, ms } = shipping.lag()
+    const lagMs = Math.round(ms)
+    if (lagBytes === told.lagBytes && lagMs === told.lagMs) return
+    Object.assign(told, { lagBytes, lagMs })
+    lagMonitor.send({ type: 'measured', lagBytes, lagMs, isAway: !shipping.isJoined })
   }
 
   private measure({ shipping, told, stream }: Follower): void {
@@ -369,19 +386,13 @@ export class Followers {
     stream.send({ type: 'measured', acked, sent, end, windowFull })
   }
 
-  status(): Record<NodeId, {
-    lagBytes: number; lagMs: number; durableSequence: number; appliedSequence: number; state: string
-  }> {
+  /** Replicas as they are known here, with the state of their streams. */
+  status(): Record<NodeId, ReplicaProgress & { state: string }> {
     const status: ReturnType<Followers['status']> = {}
     for (const [node, { shipping, stream }] of this.followers) {
-      const lag = shipping.lag()
       const value = stream.snapshot()?.value
       status[node] = {
-        lagBytes: lag.bytes,
-        lagMs: Math.round(lag.ms),
-        durableSequence: shipping.acked,
-        appliedSequence: shipping.applied,
-        state: typeof value === 'string' ? value : 'joining',
+        ...shipping.progress(), state: typeof value === 'string' ? value : 'joining',
       }
     }
     return status

@@ -7,13 +7,8 @@ import type { PrimaryRole } from './primary.js'
 /** What operators order about forks, at the primary: each becomes an entry of the log. */
 export async function obeyAboutForks(order: Order, primary: PrimaryRole): Promise<Answer> {
   const { forks, reconciler } = primary
-  try {
-    const sequence = await forks.order(wanted(order, reconciler))
-    return { ok: true, sequence }
-  } catch (error) {
-    if (error instanceof AdminRefusal) throw error
-    throw new AdminRefusal('INTERNAL', String(error), true)
-  }
+  const sequence = await forks.order(wanted(order, reconciler))
+  return { ok: true, sequence }
 }
 
 function wanted(

@@ -1,4 +1,4 @@
-import { handedOver } from '../machines/assignments.js'
+import { boundedReigns, handedOver, handedReigns } from '../machines/assignments.js'
 import type { PrimaryEvent } from '../machines/primary.js'
 import type { AssignmentAt, NodeId } from '../machines/protocol.js'
 import type { Followers } from './followers.js'
@@ -12,6 +12,8 @@ export interface HandoverOptions {
   readonly followers: Followers
   readonly ingest: Ingest
   readonly record: () => AssignmentAt
+  /** Whether the arbiter takes a change of the record: it was written as it is. */
+  readonly touch: (wanted: () => boolean) => Promise<boolean>
   readonly isOver: () => boolean
   readonly send: (event: PrimaryEvent) => void
   /** The record is another one than this reign wrote last. */
@@ -27,8 +29,9 @@ export class Handover {
   isTransferring = false
   /** Of the record that gives the reign away: who has read it knows what was passed on by it. */
   nonce = ''
-  /** The arbiter answered since this handover began: else its last step would have no end. */
+  /** The arbiter took a change since this handover began: else its last step would have no end. */
   private isArbiterHeard = false
+  private number = 0
   private timer: TimerHandle | null = null
 
   constructor(private readonly options: HandoverOptions) {}
@@ -38,7 +41,7 @@ export class Handover {
     this.to = to
     this.isArbiterHeard = false
     member.context.commits.mark(ingest)
-    void this.hearArbiter()
+    void this.hearArbiter((this.number += 1))
   }
 
   giveUp(): void {
@@ -49,11 +52,19 @@ export class Handover {
     if (this.timer) this.options.member.context.ports.clock.clearTimeout(this.timer)
   }
 
-  /** While it is away, a reign goes on; a compare-and-set would hold it up without an end. */
-  private async hearArbiter(): Promise<void> {
-    const { records } = this.options.member.context
-    const read = await records.read(this.options.member.space).catch(() => null)
-    this.isArbiterHeard = read?.kind === 'present'
+  /**
+   * While it is away, or refuses, the epoch goes on; the compare-and-set of the transfer would hold
+   * it up without an end. The number of the handover: this one may be given up meanwhile.
+   */
+  private async hearArbiter(number: number): Promise<void> {
+    const isPresent = (): boolean => this.to !== null && this.number === number
+    const isTaken = await this.options.touch(isPresent)
+    if (!isPresent() || this.options.isOver()) return
+    const { rejection } = this.options.member
+    if (!isTaken && rejection !== null) {
+      return this.options.send({ type: 'handoverHindered', reason: rejection })
+    }
+    this.isArbiterHeard = isTaken
     this.check()
   }
 
@@ -86,16 +97,20 @@ export class Handover {
     const next = handedOver(assignment, epoch, to, life, last, member.signature())
     this.nonce = next.nonce
     const settlement = await records.settle(next, revision, () =>
-      !isOver() && member.context.wire.isOpen)
+      !isOver() && member.context.wire.isOpen,
+    { onRejected: (reason) => member.rejected(reason), madeOf: assignment })
     if (settlement.kind !== 'applied') {
       if (settlement.kind === 'refused') onRefused(settlement.current)
       return
     }
+    member.alertDropped(boundedReigns(handedReigns(assignment, last)).dropped)
     member.sawEpoch(next.epoch)
+    const reason = `handed over to ${to}`
     member.announce({
-      kind: 'resigned', assignment, revision: settlement.record.revision,
-      reason: `handed over to ${to}`,
+      kind: 'resigned', assignment, revision: settlement.record.revision, reason,
     })
+    ports.events.note(
+      { type: 'steppedDown', space: member.space, epoch: assignment.epoch, reason })
     if (isOver()) return
     // The new primary announces itself; if it never does, the writers ask again by themselves.
     this.timer = ports.clock.setTimeout(

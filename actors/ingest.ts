@@ -6,6 +6,7 @@ import type { Answers, Asker } from './answers.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import { FlowMeter } from './flow.js'
 import type { Lease } from './lease.js'
+import { LogClock } from './logClock.js'
 import type { Overlay } from './overlay.js'
 import { PendingView } from './pendingView.js'
 import type {
@@ -50,7 +51,9 @@ export interface IngestOptions {
   /** Vector clock after the log's last entry, and its component that counts this reign's. */
   readonly clockAtEnd: Record<string, number>
   readonly component: string
+  /** Of the log's last entry, and when that was, by the monotonic clock. */
   readonly lastTimestamp: number
+  readonly lastTimestampAtMs: number
   /** A request that was logged under an earlier epoch first, as it is to be logged now. */
   readonly reconcile: (request: AcceptedRequest, origin: Position) => Reconciled
   /** Of so many operations up to that origin, those that lie in the quarantine. */
@@ -77,7 +80,7 @@ export class Ingest implements FlushSource {
   private openEntries = 0
   private openBytes = 0
   private flushingBytes = 0
-  private lastTimestamp: number
+  private readonly time: LogClock
   private readonly clockAtEnd: Record<string, number>
   /** Keys in the open batches and in the flush under way: not yet in the overlay. */
   private readonly youngKeys = new Map<string, YoungKey>()
@@ -86,7 +89,7 @@ export class Ingest implements FlushSource {
   private readonly view: PendingView
 
   constructor(private readonly options: IngestOptions) {
-    this.lastTimestamp = options.lastTimestamp
+    this.time = new LogClock(options.clock, options.lastTimestamp, options.lastTimestampAtMs)
     this.clockAtEnd = { ...options.clockAtEnd }
     this.replies = new Replies(options)
     this.repeatedBody = new RepeatedBody(options)
@@ -148,10 +151,8 @@ export class Ingest implements FlushSource {
   onWrite(message: BusMessage): void {
     const { replies, options: { clients } } = this
     if (replies.isOver) return replies.over(this.askerOf(message))
-    if (this.refusal) {
-      replies.fail(this.askerOf(message), this.refusal.code, this.refusal.message, 100)
-      return
-    }
+    const { refusal } = this
+    if (refusal) return replies.fail(this.askerOf(message), refusal.code, refusal.message, 100)
     if (!this.options.lease.valid()) {
       replies.fail(this.askerOf(message), 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       return
@@ -256,9 +257,7 @@ export class Ingest implements FlushSource {
 
   private append(request: AcceptedRequest, level: AckLevel, asker: Asker): void {
     const { options, replies } = this
-    const now = options.clock.wallMs()
-    const timestamp = Math.max(Math.floor(now), this.lastTimestamp)
-    this.lastTimestamp = timestamp
+    const timestamp = this.time.next()
     const batch = this.batchFor(request)
     const before = batch.builder.bytes
     batch.builder.add(request, timestamp)
@@ -266,7 +265,8 @@ export class Ingest implements FlushSource {
     const count = request.operations.length
     this.openEntries += count
     const last = options.log.end.sequence + this.openEntries
-    const waiting = new Waiting(asker, level, request, count, last, timestamp, now)
+    const waiting = new Waiting(
+      asker, level, request, count, last, timestamp, options.clock.monotonicMs())
     batch.requests.push(waiting)
     this.view.taken(waiting)
     if (request.key !== null) {

@@ -3,20 +3,31 @@ import { elapsedMs } from '../machines/grants.js'
 import type { Instant } from '../machines/grants.js'
 import { defaultKeyRetention } from '../machines/memory.js'
 import type { LogEntry } from '../machines/memory.js'
-import type { Announcement, AssignmentAt, NodeId, Position } from '../machines/protocol.js'
+import { comparePositions, origin, showPosition } from '../machines/positions.js'
+import type {
+  Announcement, AssignmentAt, EndedReign, NodeId, Position,
+} from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import { vacancyOf } from '../machines/vacancy.js'
 import type { Vacancy } from '../machines/protocol.js'
+import { sendAlert } from './alerts.js'
 import { Applier } from './applier.js'
 import type { NodeContext } from './context.js'
 import type { StartedEpoch } from './epochStart.js'
 import { Lease } from './lease.js'
 import { Overlay } from './overlay.js'
 import type { SpaceStore } from './ports.js'
+import type { RecordRead } from './records.js'
 import { SpaceLog } from './spaceLog.js'
 
 /** A commit that no frame has told the replicas is told in a notice after this long. */
 export const commitNoticeMs = 20
+
+/**
+ * What became of the latest read of the record. lost: gone, or not to be read, and known from
+ * before; unreadable: never known; newer: written by a later version.
+ */
+export type ArbiterState = 'reachable' | 'unreachable' | 'lost' | 'unreadable' | 'newer' | 'unknown'
 
 /** What was once written, and acknowledged, cannot be read back. */
 export function isDamage(error: unknown): boolean {
@@ -42,8 +53,15 @@ export class Member {
   reigningEpoch = 0
   /** Highest epoch whose holder said that its reign is over. */
   resignedEpoch = 0
-  arbiter: 'reachable' | 'unreachable' | 'lost' | 'unknown' = 'unknown'
+  arbiter: ArbiterState = 'unknown'
+  /** Why the record at the arbiter cannot be gone by, or null. */
+  recordFault: string | null = null
+  /** Why the arbiter stores no change of the record, in its own words; null: it does. */
+  rejection: string | null = null
+  /** Why there is no primary, and this member cannot be it either; null when that is not so. */
   blocked: string | null = null
+  /** Why the last alert of kind blocked said so: it is said again when one has reigned since. */
+  toldBlocked: string | null = null
   damage: string | null
   /** Forks given up in this start; salvage files there are of this space. */
   forks = 0
@@ -74,8 +92,11 @@ export class Member {
   private lastRecord: AssignmentAt | null = null
   private unfitUntilMs = -Infinity
   private unfitReason = ''
+  private orderedUntilMs = -Infinity
   /** The last reign that was begun in this log. */
   started: StartedEpoch | null = null
+  /** The furthest position that another member said to be committed. */
+  private furthestCommitted: Position = origin
   /** Epoch of the reign that was followed last, and the end of its log as last told. */
   heardEnd: Position = { epoch: 0, sequence: 0 }
 
@@ -106,7 +127,8 @@ export class Member {
       keyRetention: () =>
         ({ ...defaultKeyRetention, ...this.record?.assignment.settings.keys }),
       onApplied: () => this.onApplied(),
-      onFailed: (error) => context.fatal(error),
+      // What is wrong with one log is no matter of the others.
+      onFailed: (error) => (isDamage(error) ? this.damaged(String(error)) : context.fatal(error)),
     })
   }
 
@@ -131,6 +153,44 @@ export class Member {
     if (epoch > this.epoch) this.epoch = epoch
     this.sawEpoch(epoch)
   }
+
+  /** What a read of the record found; what needs an operator raises one alert. */
+  found(read: RecordRead): void {
+    const { kind } = read
+    this.arbiter = kind === 'present' ? 'reachable' : kind === 'absent' ? 'lost' : kind
+    const fault = 'reason' in read ? read.reason : null
+    if (fault === this.recordFault) return
+    this.recordFault = fault
+    if (kind === 'newer') this.alert('recordNewer', {}, read.reason)
+    if (kind === 'unreadable') this.alert('recordUnreadable', {}, read.reason)
+  }
+
+  /** The arbiter does not store a change of the record; told once per reason. */
+  rejected(reason: string): void {
+    if (reason === this.rejection) return
+    this.rejection = reason
+    this.alert('arbiterRefuses', {}, `the arbiter refuses a change of the record: ${reason}`)
+  }
+
+  /** It has stored one. */
+  accepted(): void {
+    if (this.rejection === null) return
+    this.rejection = null
+    this.alert('arbiterAccepts', {}, 'the arbiter takes changes of the record again')
+  }
+
+  /** The record had no room for these ended epochs: no report will be made of them. */
+  alertDropped(reigns: readonly EndedReign[]): void {
+    if (reigns.length === 0) return
+    const names = reigns.slice(0, 8).map(({ epoch, node }) => `epoch ${epoch} of ${node}`)
+      .join(', ')
+    this.alert('forkReportsDropped', { epochs: reigns.map(({ epoch }) => epoch) },
+      `${reigns.length} ended epoch(s) go without a fork report (${names}): the record has no room `
+      + 'for more. What their primaries alone had is not accounted for; bring members back in sync')
+  }
+
+  readonly alert = (kind: string, fields: object, message: string): void =>
+    sendAlert(this.context, this.space, kind, fields, message)
 
   sawEpoch(epoch: number): void {
     if (epoch > this.highestEpoch) this.highestEpoch = epoch
@@ -219,18 +279,54 @@ export class Member {
     return this.log.durable
   }
 
+  /** The last entry here that is known to be committed. */
+  committed(): Position {
+    const sequence = Math.min(this.log.commitSequence, this.log.durable.sequence)
+    return { epoch: this.log.epochAt(sequence), sequence }
+  }
+
+  /** Another member knows that position to be committed. */
+  heardCommitted(position: Position): void {
+    if (comparePositions(position, this.furthestCommitted) > 0) this.furthestCommitted = position
+  }
+
+  /** Why this log lacks what is committed, or null: a member in sync never does by itself. */
+  get lacking(): string | null {
+    const { log: { commitSequence, durable }, furthestCommitted } = this
+    const told = { epoch: this.epoch, sequence: commitSequence }
+    const committed = commitSequence > durable.sequence ? told
+      : comparePositions(furthestCommitted, durable) > 0 ? furthestCommitted : null
+    return committed && `its log ends at ${showPosition(durable)}, and what is committed reaches `
+      + `to ${showPosition(committed)}`
+  }
+
   /**
    * Why this member should not be promoted now, or null. Candidates are told, so that a lesser
    * one stands rather than wait for it.
    */
   get unfit(): string | null {
+    return this.context.duty.drained ?? this.fault
+  }
+
+  /** The same, but for what an operator wants. */
+  get fault(): string | null {
     const { ports, commits, identity } = this.context
     if (!identity.isRegistered) return 'the arbiter does not know this start of its node yet'
     if (this.damage) return `its log is damaged: ${this.damage}`
     if (this.isTruncating) return 'it is giving up a fork'
     if (this.rebuilding) return this.rebuilding
+    if (this.lacking) return this.lacking
     if (commits.isFull) return 'its journal cannot be written'
     return ports.clock.monotonicMs() < this.unfitUntilMs ? this.unfitReason : null
+  }
+
+  /** An operator wants this member to be primary, whether the space is paused or not. */
+  order(forMs: number): void {
+    this.orderedUntilMs = this.context.ports.clock.monotonicMs() + forMs
+  }
+
+  isOrdered(): boolean {
+    return this.context.ports.clock.monotonicMs() < this.orderedUntilMs
   }
 
   /** A step of its promotion failed: the next one would fail too, so others go first. */

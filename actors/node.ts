@@ -1,3 +1,4 @@
+import type { NodeEventState } from '../machines/events.js'
 import { nodeMachine } from '../machines/node.js'
 import type { NodeEffect, NodeEvent } from '../machines/node.js'
 import type { Life, NodeId } from '../machines/protocol.js'
@@ -5,16 +6,16 @@ import { stateName, topState } from '../machines/stateName.js'
 import { Admin } from './admin.js'
 import type { Boot } from './boot.js'
 import type { NodeContext, NodeIdentityInput, NodePorts } from './context.js'
+import { FaultLog } from './faultLog.js'
 import type { HostedActor } from './hosting.js'
 import { Identity, isFinal, SupersededError } from './identity.js'
 import { listenAs } from './nodeMessages.js'
 import { contextOf } from './nodeParts.js'
-import { BusConnectError } from './ports.js'
+import { ArbiterUnavailableError, BusConnectError } from './ports.js'
 import type { Arbiter, BusConnection, BusSubscription } from './ports.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceActor } from './space.js'
 import { Spaces } from './spaces.js'
-import { StatusService } from './statusService.js'
 import type { StatusTeller } from './statusService.js'
 import { Turns } from './turns.js'
 
@@ -46,12 +47,17 @@ export interface NodeActorOptions {
   readonly onConnection: (connection: BusConnection | null) => void
 }
 
+/** By the effect of the chart that it comes with. */
+const nodeEvents: Readonly<Partial<Record<NodeEffect['type'], NodeEventState>>> = {
+  startSpaces: 'running', isolate: 'isolated', rejoin: 'reconnected', drain: 'draining',
+  stop: 'stopped', exit: 'failed',
+}
+
 /** One node: its chart, and the effects of that chart. */
 export class NodeActor {
   /** What this node holds, by name. */
   readonly spaces = new Map<string, SpaceActor>()
   private directory: Spaces | null = null
-  private status: StatusService | null = null
   context: NodeContext | null = null
   isReadOnly = false
   private actor: HostedActor<typeof nodeMachine> | null = null
@@ -59,6 +65,7 @@ export class NodeActor {
   private arbiter: Arbiter | null = null
   private subscriptions: BusSubscription[] = []
   private isClosing = false
+  private readonly faults: FaultLog
   /** What uses the data directory before the node runs does so one after another. */
   private readonly turns = new Turns(1)
   private readonly self: NodeIdentityInput
@@ -68,6 +75,7 @@ export class NodeActor {
   constructor(private readonly options: NodeActorOptions) {
     const { node, pid, hostname, data, version, boot, ports, settings, replyPrefixes } = options
     this.admin = new Admin(this)
+    this.faults = new FaultLog(ports.clock, ports.logger)
     this.self = { node, pid, hostname, data, version, disk: '', incarnation: 0, http: null }
     this.identity = new Identity({
       boot, ports, settings, self: this.self, replyPrefixes,
@@ -129,6 +137,7 @@ export class NodeActor {
 
   private perform(effect: NodeEffect): void {
     const { logger } = this.options.ports
+    this.note(effect)
     const failing = (work: Promise<void>, event: (error: string) => NodeEvent) => {
       work.catch((error: unknown) => {
         const message = messageOf(error)
@@ -150,20 +159,33 @@ export class NodeActor {
       case 'recover':
         return failing(this.inTurn(() => this.recover()), (error) =>
           ({ type: 'recoveryFailed', error }))
-      case 'startSpaces':
       case 'rejoin':
+        logger.info({ server: effect.server }, 'connected to NATS again')
+        return failing(this.join(effect.life), (error) => ({ type: 'fatal', error }))
+      case 'startSpaces':
         return failing(this.join(effect.life), (error) => ({ type: 'fatal', error }))
       case 'isolate':
         return this.isolate(effect.reason)
       case 'drain':
+        logger.info({}, effect.reason)
         return failing(this.handAllOver(), () => ({ type: 'drained' }))
       case 'stop':
+        logger.info({}, effect.reason)
         return failing(this.close(), () => ({ type: 'closed' }))
       case 'resign':
         return this.resign(effect.reason)
       case 'exit':
         return void this.exit(effect.code, effect.reason)
     }
+  }
+
+  /** What is worth telling later of the life of this node. */
+  private note(effect: NodeEffect): void {
+    const state = nodeEvents[effect.type]
+    if (state === undefined || (effect.type === 'exit' && effect.code === 0)) return
+    const reason = 'reason' in effect ? effect.reason
+      : `${this.options.version}, incarnation ${this.self.incarnation}`
+    this.options.ports.events.note({ type: 'node', state, reason })
   }
 
   private async prepare(): Promise<void> {
@@ -189,6 +211,7 @@ export class NodeActor {
     const all: NodePorts = { ...ports, ...recovered }
     this.context = contextOf(all, settings, this.self, this.identity, {
       spaces: () => this.spaces.values(),
+      isHeld: (space) => this.spaces.has(space),
       tick: () => this.directory?.tick(),
       watched: () => this.directory?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
@@ -201,10 +224,6 @@ export class NodeActor {
       replyPrefixes: this.options.replyPrefixes,
     })
     this.directory = new Spaces(this.context, this.spaces, await recovered.salvages.names())
-    this.status = new StatusService({
-      context: this.context, teller: this.options.status, spaces: this.spaces,
-      names: this.directory.names,
-    })
     const report = recovered.journal.recovery
     for (const damaged of report.damaged) {
       ports.logger.error({ ...damaged }, 'the journal is damaged')
@@ -229,6 +248,7 @@ export class NodeActor {
       void connection.closed.then((reason) => {
         this.send({ type: 'connectionClosed', connection: number, reason })
       })
+      if (this.context) this.faults.over()
       this.send({ type: 'connected', connection: number, server: connection.serverId })
     } catch (error) {
       // The next attempt opens another one.
@@ -237,14 +257,14 @@ export class NodeActor {
         return this.send({ type: 'superseded', reason: error.message })
       }
       const message = messageOf(error)
-      ports.logger.warn({ error: message }, 'NATS cannot be used yet')
+      this.faults.tell(message, 'NATS cannot be used yet')
       const retryable = !(error instanceof BusConnectError) || error.retryable
       this.send({ type: 'connectFailed', connection: number, retryable, error: message })
     }
   }
 
   private async identify(number: number): Promise<void> {
-    const { connection, arbiter, options: { ports: { logger } } } = this
+    const { connection, arbiter } = this
     try {
       if (!connection || !arbiter) throw new Error('the connection is gone')
       await this.inTurn(() => this.identity.identify(connection, arbiter))
@@ -259,7 +279,7 @@ export class NodeActor {
         return this.send({ type: 'superseded', reason: message })
       }
       if (isFinal(error)) return this.send({ type: 'refused', error: message })
-      logger.warn({ error: message }, 'this node cannot be identified yet')
+      this.faults.tell(message, 'this node cannot be identified yet')
       void connection?.close()
       this.send({ type: 'identifyFailed', connection: number, error: message })
     }
@@ -274,7 +294,8 @@ export class NodeActor {
     records.attach(arbiter)
     this.options.onConnection(connection)
     const early = this.subscriptions.splice(0)
-    this.subscriptions.push(...listenAs(this, this.admin, this.status!))
+    const status = { teller: this.options.status, names: this.directory!.names }
+    this.subscriptions.push(...listenAs(this, this.admin, status))
     peers.connected()
     for (const subscription of early) subscription.unsubscribe()
     for (const space of this.spaces.values()) space.connected()
@@ -302,27 +323,31 @@ export class NodeActor {
     try {
       await this.directory?.consider(space)
     } catch (error) {
-      this.options.ports.logger.debug({ space, error: String(error) }, 'the record cannot be read')
+      // It is looked for again when the spaces are listed.
+      if (!(error instanceof ArbiterUnavailableError)) this.fatal(error)
     }
   }
 
   // ---------------------------------------------------------------- the end
 
   private async handAllOver(): Promise<void> {
-    await this.handReignsOver('the node is drained')
+    this.context?.duty.leave()
+    this.context?.peers.beatNow()
+    await this.handReignsOver('the node stops')
     this.send({ type: 'drained' })
   }
 
-  /** Hands every reign over; returns how many are left, for want of an in-sync replica. */
-  async handReignsOver(reason: string): Promise<number> {
+  /** Hands every reign over; returns those that are left, for want of an in-sync replica. */
+  async handReignsOver(reason: string): Promise<SpaceActor[]> {
     const { clock } = this.options.ports
     const tries = new Map<SpaceActor, number>()
     for (;;) {
       const reigning = [...this.spaces.values()].filter((space) => space.primaryRole)
       const open = reigning.filter((space) => (tries.get(space) ?? 0) < handoverTriesMax)
-      if (open.length === 0 || !this.context?.wire.isOpen) return reigning.length
+      if (open.length === 0 || !this.context?.wire.isOpen) return reigning
       for (const space of open) {
-        const to = space.successor()
+        // What the arbiter has refused once, it refuses again.
+        const to = tries.has(space) && space.member.rejection !== null ? null : space.successor()
         tries.set(space, to ? (tries.get(space) ?? 0) + 1 : handoverTriesMax)
         if (to) space.handOver(to, reason)
       }
@@ -350,6 +375,7 @@ export class NodeActor {
       await this.connection?.close()
       context.floors.stop()
       await context.commits.stop()
+      await context.records.idle()
     }
     await this.options.boot.close()
     this.send({ type: 'closed' })
@@ -357,7 +383,7 @@ export class NodeActor {
 
   private async exit(code: number, reason: string): Promise<void> {
     const { boot, ports: { logger }, onExit } = this.options
-    logger.info({ code }, `the node ends: ${reason}`)
+    logger[code === 0 ? 'info' : 'error']({ code }, `the node ends: ${reason}`)
     // What has not begun to write leaves nothing behind.
     if (!this.context) await boot.close().catch(() => undefined)
     onExit(code, reason)

@@ -2,16 +2,20 @@ import type { Announcement } from '../machines/protocol.js'
 import { spaceOf, subjects } from '../machines/subjects.js'
 import type { Admin } from './admin.js'
 import type { NodeContext } from './context.js'
+import { Lookup } from './lookup.js'
 import type { NodeActor } from './node.js'
 import type { BusMessage, BusSubscription } from './ports.js'
-import type { StatusService } from './statusService.js'
+import { StatusService } from './statusService.js'
+import type { StatusServiceOptions } from './statusService.js'
 
 /** Subscribes to all that is sent to this node by its name, and to announcements. */
 export function listenAs(
-  node: NodeActor, admin: Admin, status: StatusService,
+  node: NodeActor, admin: Admin, of: Pick<StatusServiceOptions, 'teller' | 'names'>,
 ): BusSubscription[] {
-  const messages = new NodeMessages(node, node.context!)
-  const { wire, self: { node: name } } = node.context!
+  const context = node.context!
+  const { wire, self: { node: name } } = context
+  const messages = new NodeMessages(node, context)
+  const status = new StatusService({ context, spaces: node.spaces, ...of })
   const onStatus = (message: BusMessage): void => status.onMessage(message)
   const handlers: readonly [subject: string, handler: (message: BusMessage) => void][] = [
     [subjects.wal('*', name), (m) => node.spaces.get(spaceOf(m.subject))?.onWal(m)],
@@ -22,7 +26,12 @@ export function listenAs(
     [subjects.status('_all'), onStatus],
     [subjects.admin(name), (m) => void admin.onMessage(m)],
   ]
-  return handlers.map(([subject, handler]) => wire.subscribe(subject, handler))
+  const lookup = new Lookup(context)
+  return [
+    ...handlers.map(([subject, handler]) => wire.subscribe(subject, handler)),
+    // Of all nodes any one answers.
+    wire.subscribe(subjects.lookup('*'), (m) => lookup.onMessage(m), { queue: 'lookup' }),
+  ]
 }
 
 /** Decodes what comes for a space, and hands it on. */
@@ -44,7 +53,11 @@ class NodeMessages {
     if (!decoded.ok || !asker) return
     const space = this.node.spaces.get(decoded.value.space)
     if (!space || space.member.uuid !== decoded.value.uuid) return
-    answers.answer(asker, ports.control.encode(space.surveyAnswer()))
+    const answer = (): void =>
+      answers.answer(asker, ports.control.encode(space.surveyAnswer()))
+    if (!decoded.value.confirm) return answer()
+    // Whether it can be written: what comes of it is in the answer.
+    this.context.commits.submit({ type: 'confirm' }).then(answer, answer)
   }
 
   onAnnouncement(message: BusMessage): void {

@@ -1,11 +1,15 @@
+import { InvariantViolation } from '../machines/invariants.js'
 import type { NodeId } from '../machines/protocol.js'
 import { sendAlert } from './alerts.js'
 import { Answers } from './answers.js'
 import { CommitFloors } from './commitFloors.js'
 import type { NodeContext, NodeIdentityInput, NodePorts } from './context.js'
+import { stackOf } from './defects.js'
+import { Duty } from './duty.js'
 import { GroupCommit } from './groupCommit.js'
 import type { Identity } from './identity.js'
 import { Peers } from './peers.js'
+import { SyncFailedError } from './ports.js'
 import { Records } from './records.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceActor } from './space.js'
@@ -15,6 +19,7 @@ import { workLanes } from './workLanes.js'
 /** What the parts of a node ask of it, and tell it. */
 export interface NodeCalls {
   readonly spaces: () => Iterable<SpaceActor>
+  readonly isHeld: (space: string) => boolean
   /** Once per heartbeat interval. */
   readonly tick: () => void
   /** Nodes to probe at every heartbeat. */
@@ -33,9 +38,11 @@ export function contextOf(
   ports: NodePorts, settings: ActorSettings, self: NodeIdentityInput, identity: Identity,
   calls: NodeCalls,
 ): NodeContext {
-  const { clock, control, store, logger, clients, telemetry } = ports
+  const { clock, random, control, store, logger, clients, telemetry } = ports
   const { replyPrefixes } = calls
-  const wire = new Wire(self.incarnation, logger)
+  const commits = commitsOf(ports, settings, calls)
+  const duty = new Duty(self.node, () => commits.isFull)
+  const wire = new Wire(self.incarnation, logger, calls.fatal)
   const answers = new Answers({ wire, clients, clock, logger, telemetry, replyPrefixes })
   const peers = new Peers({
     ports, settings, self, wire, answers,
@@ -52,15 +59,18 @@ export function contextOf(
     onOwnName: (incarnation) => identity.heardOwnName(incarnation),
     isRegistered: () => identity.isRegistered,
     watched: calls.watched,
+    unfit: () => duty.unfit,
   })
   const records = new Records({
-    clock, control, store, logger,
+    clock, random, control, store, logger, isHeld: calls.isHeld,
     onBucketLost: (space, reason) => sendAlert(context, space, 'arbiterLost', {}, reason),
   })
-  const commits = commitsOf(ports, settings, calls)
   const context: NodeContext = {
-    ports, settings, self, wire, peers, records, commits, identity, answers,
-    lanes: workLanes(clock, settings, wire),
+    ports, settings, self, wire, peers, records, commits, duty, identity, answers,
+    lanes: workLanes(clock, settings, wire, (error) => {
+      if (error instanceof InvariantViolation) return calls.fatal(error)
+      logger.error({ error: stackOf(error) }, 'a request could not be served')
+    }),
     floors: new CommitFloors(clock, commits), fatal: calls.fatal,
   }
   return context
@@ -76,7 +86,9 @@ function commitsOf(
   }
   return new GroupCommit({
     journal, clock, logger, telemetry, flushBytesMax, idleConfirmMs,
-    onSyncFailed: (error) => calls.syncFailed(String(error)),
+    // Anything else that ends a flush is a bug, not the disk's fault.
+    onSyncFailed: (error) => (error instanceof SyncFailedError
+      ? calls.syncFailed(String(error)) : calls.fatal(error)),
     onFull: (error) => tell(error.message),
     onHealed: () => tell(null),
     hasRoom: calls.hasRoom,

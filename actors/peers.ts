@@ -2,13 +2,15 @@ import { failureDetectorMachine } from '../machines/failureDetector.js'
 import type { FailureDetectorEffect } from '../machines/failureDetector.js'
 import { GrantBook } from '../machines/grants.js'
 import type { Instant } from '../machines/grants.js'
-import type { Heartbeat, Life, NodeId } from '../machines/protocol.js'
+import type { Heartbeat, Life, NodeId, Reigning } from '../machines/protocol.js'
 import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
 import type { Answers } from './answers.js'
-import type { HostedActor } from './hosting.js'
 import type { NodeIdentityInput, NodePorts } from './context.js'
+import type { HostedActor } from './hosting.js'
+import { LostPeers } from './lostPeers.js'
+import { OwnClock } from './ownClock.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
 import { Probes } from './probes.js'
 import type { ActorSettings } from './settings.js'
@@ -18,10 +20,8 @@ type Detector = HostedActor<typeof failureDetectorMachine>
 
 interface Peer {
   readonly detector: Detector
-  server: string
-  http: string | null
-  disk: string
-  isRegistered: boolean
+  /** Its latest heartbeat; null: its first is just being looked at. */
+  said: Heartbeat | null
   isWatched: boolean
 }
 
@@ -43,7 +43,12 @@ export interface PeersOptions {
   readonly isRegistered: () => boolean
   /** Nodes to probe at every heartbeat: the primaries of the spaces held here. */
   readonly watched: () => Set<NodeId>
+  /** Why no space should be handed to this node, or null. */
+  readonly unfit: () => string | null
 }
+
+/** Of a reason in a heartbeat: a peer refuses more. */
+const unfitCharsMax = 256
 
 /** Healthy ticks in a row that end a tilt. */
 const tiltTicks = 10
@@ -56,6 +61,7 @@ export class Peers {
   readonly book: GrantBook
   private readonly probes: Probes
   private readonly peers = new Map<NodeId, Peer>()
+  private readonly lostPeers: LostPeers
   private subscriptions: BusSubscription[] = []
   private timer: TimerHandle | null = null
   private lastTick: Instant
@@ -65,9 +71,12 @@ export class Peers {
   private leaving = false
   private connectedAtMs = Infinity
   loopDelayMs = 0
+  readonly ownClock: OwnClock
 
   constructor(private readonly options: PeersOptions) {
     this.lastTick = this.now()
+    this.lostPeers = new LostPeers(options.ports.events)
+    this.ownClock = new OwnClock(options.self.node, options.ports.logger)
     this.book = new GrantBook(options.settings, this.lastTick)
     this.probes = new Probes({
       ...options, mayWitness: (target, life) => this.mayWitness(target, life),
@@ -108,10 +117,15 @@ export class Peers {
     for (const { detector } of this.peers.values()) detector.send({ type: 'isolated' })
   }
 
+  /** Something that heartbeats tell has changed: peers should not hear of it a beat later. */
+  beatNow(): void {
+    if (!this.isolated) this.beat()
+  }
+
   /** The last heartbeat of a clean stop; the ping subject is dropped last. */
   leave(): void {
     this.leaving = true
-    if (!this.isolated) this.beat()
+    this.beatNow()
   }
 
   stop(): void {
@@ -158,18 +172,29 @@ export class Peers {
     return this.book.silenceMs(peer, this.now())
   }
 
+  /** Since the holder of an epoch was heard last, as the life that it holds it in. */
+  silenceOfMs({ node, ...life }: Reigning): number {
+    return this.book.silenceOfMs(node, life, this.now())
+  }
+
   /** How long I have listened for the peer in vain: not before my connection was open. */
   quietMs(peer: NodeId): number {
     return Math.min(this.silenceMs(peer), this.now().monotonicMs - this.connectedAtMs)
   }
 
   diskOf(peer: NodeId): string | null {
-    return this.peers.get(peer)?.disk ?? null
+    return this.peers.get(peer)?.said?.disk ?? null
   }
 
   /** The arbiter knows its start, it says: else its disk may be a copy of the past. */
   isRegistered(peer: NodeId): boolean {
-    return this.peers.get(peer)?.isRegistered ?? false
+    return this.peers.get(peer)?.said?.registered ?? false
+  }
+
+  /** Why no space should be handed to the peer, as it said last, or null. */
+  unfitOf(peer: NodeId): string | null {
+    return peer === this.options.self.node ? this.options.unfit()
+      : this.peers.get(peer)?.said?.unfit ?? null
   }
 
   /** Nodes heard and not known to be gone, this one included. */
@@ -202,6 +227,7 @@ export class Peers {
   private tick(): void {
     this.armTick()
     this.judgeSelf()
+    this.ownClock.judge(this.living().filter((node) => node !== this.options.self.node))
     if (!this.isolated) this.beat()
     const watched = this.options.watched()
     for (const [node, peer] of this.peers) {
@@ -242,6 +268,7 @@ export class Peers {
 
   private beat(): void {
     const { wire, self, ports } = this.options
+    const unfit = this.options.unfit()
     this.number += 1
     this.book.sent(this.number, this.now())
     const heartbeat: Heartbeat = {
@@ -254,6 +281,8 @@ export class Peers {
       leaving: this.leaving,
       http: self.http,
       registered: this.options.isRegistered(),
+      ...(unfit !== null && { unfit: unfit.slice(0, unfitCharsMax) }),
+      wallMs: Math.floor(ports.clock.wallMs()),
       heard: this.book.heardList(),
     }
     wire.publish(subjects.heartbeat(self.node), ports.control.encode(heartbeat))
@@ -272,13 +301,12 @@ export class Peers {
     if (this.book.received(node, life, number, now) !== null) return
     const peer = this.peerFor(node)
     if (!peer) return
-    peer.server = server
-    peer.http = decoded.value.http
-    peer.disk = decoded.value.disk
-    peer.isRegistered = decoded.value.registered
+    peer.said = decoded.value
     peer.detector.send({ type: 'heartbeatReceived', life, number, server, leaving })
     const mine = heard[this.options.self.node]
     if (mine && this.book.listed(node, mine, this.options.wire.life) === null) {
+      const roundTripMs = now.monotonicMs - this.book.grantedAt(node)!.monotonicMs
+      this.ownClock.heard(node, decoded.value.wallMs, now.wallMs, roundTripMs)
       this.options.onGrants()
     }
   }
@@ -300,10 +328,8 @@ export class Peers {
       effects: (effect) => this.perform(effect),
       supervision: { maxRestarts: 10, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 1000 },
     })
-    const peer = {
-      detector, server: '', http: null, disk: '', isRegistered: false,
-      isWatched: watched().has(node),
-    }
+    const isWatched = watched().has(node)
+    const peer = { detector, said: null, isWatched }
     this.peers.set(node, peer)
     return peer
   }
@@ -322,12 +348,16 @@ export class Peers {
         return
       case 'peerDied':
       case 'peerLeft':
-        logger.warn({ peer: effect.peer }, effect.reason)
+        // The end of one that has left is expected.
+        logger[this.status()[effect.peer]?.state === 'left' ? 'info' : 'warn'](
+          { peer: effect.peer }, effect.reason)
+        this.lostPeers.noteLost(effect)
         this.options.onEvidence(effect.peer, effect.reason)
         return
       case 'peerReturned':
       case 'peerRestarted':
         logger.info({ peer: effect.peer }, effect.reason)
+        this.lostPeers.noteBack(effect)
         this.options.onEvidence(effect.peer, effect.reason)
         return
       case 'ignored':
@@ -353,7 +383,7 @@ export class Peers {
   /** A node on that server, not known to be gone, that could tell what became of the peer. */
   private witnessOf(peer: NodeId, server: string | null): NodeId | null {
     const there = [...this.peers].filter(([node, other]) =>
-      node !== peer && other.server === server && server !== null && !this.isProvenDead(node))
+      node !== peer && other.said?.server === server && server !== null && !this.isProvenDead(node))
     // The one heard last: another may hang.
     const [latest] = there.map(([node]) => node)
       .toSorted((a, b) => this.silenceMs(a) - this.silenceMs(b))
@@ -365,6 +395,6 @@ export class Peers {
     const heard = this.book.lastHeardLife(target)
     return heard !== null && compareLives(heard, life) === 0
       && this.book.heardOnThisConnection(target)
-      && this.peers.get(target)?.server === this.options.wire.serverId
+      && this.peers.get(target)?.said?.server === this.options.wire.serverId
   }
 }

@@ -2,6 +2,7 @@
  * The only ways from actors/ to the outside. Each port has a real implementation in runtime/ and
  * a fake in test/fakes/, and both pass the same contract suite in test/contract/.
  */
+import type { ClusterEvent } from '../machines/events.js'
 import type {
   AckLevel, AckMessage, Announcement, Assignment, AssignmentAt, EpochSpan, Heartbeat, JoinAnswer,
   NodeIdentity, PingAnswer, PingRequest, PingRequestAnswer, Position, ReconcileAnswer, Reigning,
@@ -47,6 +48,11 @@ export interface Logger {
 export interface Telemetry {
   count(name: string, by?: number, labels?: Record<string, string>): void
   observe(name: string, value: number, labels?: Record<string, string>): void
+}
+
+/** Keeps the last of what is worth telling later. Neither throws nor blocks. */
+export interface EventRecorder {
+  note(event: ClusterEvent): void
 }
 
 // ---------------------------------------------------------------- file system
@@ -135,7 +141,7 @@ export interface BusConnection {
   subscribe(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription
-  /** Rejects with NoRespondersError, RequestTimeoutError or BusClosedError. */
+  /** Rejects with NoRespondersError, RequestTimeoutError, ForbiddenError or BusClosedError. */
   request(
     subject: string, data: Uint8Array,
     options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
@@ -179,6 +185,21 @@ export class RequestTimeoutError extends Error {
   }
 }
 
+/** The server dropped what was published: nobody got it, and nobody will. */
+export class ForbiddenError extends Error {
+  readonly code = 'FORBIDDEN'
+  constructor(readonly subject: string) {
+    super(`these NATS credentials may not publish to ${subject}`)
+    this.name = 'ForbiddenError'
+  }
+}
+
+/** What became of a request says nothing but that no answer came. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof NoRespondersError || error instanceof RequestTimeoutError
+    || error instanceof BusClosedError || error instanceof ForbiddenError
+}
+
 // ---------------------------------------------------------------- arbiter
 
 export interface ArbiterRecord {
@@ -190,11 +211,16 @@ export interface ArbiterRecord {
 /**
  * `refused`: the revision has moved, definitely not applied by this request.
  * `unknown`: no definite answer; it may have been applied, or may still be (section 5).
+ * `rejected`: the arbiter says why it does not store this, and will say so again until somebody
+ * changes something: it is full, the record too large, a permission is missing. No more definite
+ * than `unknown`: an attempt before this one may still arrive, and a leader whose own disk refused
+ * what its followers have stored may be succeeded by one of them.
  */
 export type CompareAndSetOutcome =
   | { readonly kind: 'applied'; readonly revision: number }
   | { readonly kind: 'refused' }
   | { readonly kind: 'unknown'; readonly reason: string }
+  | { readonly kind: 'rejected'; readonly reason: string }
 
 /** A view of the bucket over one bus connection. Linearizable. */
 export interface Arbiter {
@@ -209,6 +235,11 @@ export interface Arbiter {
    * Makes the bucket when it does not exist. Rejects with ArbiterUnavailableError.
    */
   bucketId(): Promise<string>
+  /**
+   * What in the configuration of the bucket endangers what it holds, each with its remedy; none
+   * as a rule. Rejects with ArbiterUnavailableError.
+   */
+  faults(): Promise<readonly string[]>
 }
 
 export class ArbiterUnavailableError extends Error {
@@ -368,6 +399,14 @@ export class SyncFailedError extends Error {
   }
 }
 
+/** One salvage, read from its beginning. */
+export interface OpenSalvage {
+  readonly header: SalvageHeader
+  /** Null: that was the last one, and all of the file is whole. */
+  next(): Promise<Frame | null>
+  close(): Promise<void>
+}
+
 /** Files that keep what a member had to truncate. */
 export interface SalvageHeader {
   readonly space: string
@@ -391,7 +430,8 @@ export interface SalvageFiles {
   names(): Promise<string[]>
   /** Those whose header can be read; the others are logged. */
   list(): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]>
-  read(name: string): Promise<{ header: SalvageHeader; frames: Frame[] }>
+  /** It may be larger than memory: frame by frame. What opens it closes it. */
+  open(name: string): Promise<OpenSalvage>
   /** Durable when it resolves; a file that is gone already is no error. */
   remove(name: string): Promise<void>
 }

@@ -1,6 +1,6 @@
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
 import { primaryMachine } from '../machines/primary.js'
-import type { PrimaryEffect } from '../machines/primary.js'
+import type { PrimaryEffect, PrimaryEvent } from '../machines/primary.js'
 import type {
   Ack, Announcement, AssignmentAt, JoinAnswer, JoinRequest, Nack, NodeId, SpaceSettings,
 } from '../machines/protocol.js'
@@ -15,11 +15,14 @@ import type { Lease } from './lease.js'
 import { commitNoticeMs } from './member.js'
 import type { Member } from './member.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
+import { PrimaryHealth } from './primaryHealth.js'
 import { Readable } from './readable.js'
 import { RecordChanges } from './recordChanges.js'
 import type { SettingsChange } from './recordChanges.js'
-import { alertOpening, ReconcileService } from './reconcileService.js'
+import { ReconcileService, tellOpening } from './reconcileService.js'
+import { successorOf } from './relief.js'
 import { Reconciler } from './reconciler.js'
+import type { Succession } from './succession.js'
 import { WriteGate } from './writeGate.js'
 
 /** One reign: its data path, its replicas, its lease, its changes of the in-sync set. */
@@ -37,9 +40,7 @@ export class PrimaryRole {
   private subscription: BusSubscription | null = null
   private readSubscription: BusSubscription | null = null
   private isOver = false
-  private isBufferFull = false
-  /** Answers wait for room in the loss window, or did within the last heartbeat. */
-  isThrottled = false
+  private readonly health: PrimaryHealth
   private readonly handover: Handover
   private readonly gate: WriteGate
   private noticeTimer: TimerHandle | null = null
@@ -47,23 +48,22 @@ export class PrimaryRole {
   constructor(
     private readonly member: Member,
     private readonly input: RoleInput,
+    private readonly succession: Succession,
     private readonly onRead: (message: BusMessage) => void,
     private readonly onHandover: (isUnderWay: boolean) => void,
     private readonly onOpen: () => void,
-    private readonly alert: (kind: string, fields: object, message: string) => void,
   ) {
     const { started } = member
     if (!input.record || !member.lease || !started) {
       throw new Error('a primary needs a record, a lease and a reign that has begun')
     }
-    const { ports, settings, commits, self, answers, lanes } = member.context
+    const { alert, context: { ports, settings, commits, self, answers, lanes } } = member
+    const send = (event: PrimaryEvent) => this.actor?.send(event)
     this.lease = member.lease
     const { assignment, assignment: { epoch } } = input.record
     this.changes = new RecordChanges({
       member, record: input.record, lease: this.lease, alert,
-      followers: () => this.followers,
-      isOver: () => this.isOver,
-      send: (event) => this.actor?.send(event),
+      followers: () => this.followers, isOver: () => this.isOver, send,
       announce: (reason) => this.announce('changed', reason),
       onRefused: (current) => this.refused(current),
     })
@@ -74,42 +74,43 @@ export class PrimaryRole {
       onLag: (effect) => this.onLag(effect),
     })
     this.ingest = new Ingest({
-      space: member.space, node: self.node, epoch, settings,
-      spaceSettings: () => this.settings,
+      space: member.space, node: self.node, epoch, settings, spaceSettings: () => this.settings,
       log: member.log, overlay: member.overlay, store: member.store, lease: this.lease,
       frames: ports.frames, clients: ports.clients, commits, clock: ports.clock,
       telemetry: ports.telemetry, answers, logReads: lanes.logReads,
       inSyncCount: () => this.followers.certain().size,
       isUnderReplicated: () => this.followers.isUnderReplicated,
-      onWritten: () => this.followers.written(),
-      onDurable: () => this.followers.recommit(),
+      onWritten: () => this.followers.written(), onDurable: () => this.followers.recommit(),
       onForgotten: (reason) => this.deposed(reason),
       clockAtEnd: started.clock, component: started.component,
-      lastTimestamp: member.lastTimestamp,
+      lastTimestamp: member.lastTimestamp, lastTimestampAtMs: started.atMs,
       reconcile: (request, origin) => this.reconciler.fromClient(request, origin),
       losersAt: (origin, count) => this.reconciler.losersAt(origin, count),
     })
     const answered = (): number => this.ingest.highestAnswered
     this.readable = new Readable(member.log, commits, answered, () => this.isOver)
+    this.health = new PrimaryHealth({
+      member, ingest: this.ingest, followers: this.followers, send,
+      handOver: (to, reason) => this.handOver(to, reason),
+    })
     this.reconciler = new Reconciler({
       member, epoch, ingest: this.ingest, openings: started.forks, openedAtMs: started.timestamp,
     })
     this.forks = new ReconcileService({
       member, epoch, ingest: this.ingest, reconciler: this.reconciler,
       busy: () => this.notNow(),
-      isAutomatic: () => this.settings.reconcile === undefined
-        || this.settings.reconcile === 'automatic',
-      alert,
+      isAutomatic: () => (this.settings.reconcile ?? 'automatic') === 'automatic', alert,
     })
     this.gate = new WriteGate({
       context: member.context, space: member.space, epoch,
+      isGivenAway: () => this.isTransferring,
       take: (message) => this.ingest.onWrite(message),
     })
     this.handover = new Handover({
       member, followers: this.followers, ingest: this.ingest,
       record: () => this.record,
-      isOver: () => this.isOver,
-      send: (event) => this.actor?.send(event),
+      touch: (wanted) => this.changes.touch(wanted),
+      isOver: () => this.isOver, send,
       onRefused: (current) => this.refused(current),
       onPatienceOver: () => this.passOn(),
     })
@@ -129,7 +130,8 @@ export class PrimaryRole {
         this.perform(effect)
       },
       // However the actor ends, killed or done, its reign is over (DESIGN section 5).
-      onExit: (exit) => this.end(exit.kind === 'failed' ? 'the primary\'s actor failed' : 'closed'),
+      onExit: (exit) => this.end(exit.kind === 'failed' ? 'the primary\'s actor failed'
+        : 'its actor was stopped'),
     }
   }
 
@@ -150,6 +152,11 @@ export class PrimaryRole {
   /** What it says of the space is the latest: until the reign is given away. */
   get mayAnswerReads(): boolean {
     return !this.isOver && !this.isTransferring && this.lease.valid()
+  }
+
+  /** Answers wait for room in the loss window, or did within the last heartbeat. */
+  get isThrottled(): boolean {
+    return this.health.isThrottled
   }
 
   get reigns(): boolean {
@@ -211,7 +218,9 @@ export class PrimaryRole {
     if (this.isOver || this.handover.to || to === this.member.self) return false
     if (!this.record.assignment.inSync.includes(to)) return false
     this.actor?.send({ type: 'handoverRequested', to, reason })
-    return this.handover.to === to
+    if (this.handover.to !== to) return false
+    this.succession.handoverBegun(this.record.assignment.epoch, to, reason)
+    return true
   }
 
   /** The new primary says that it reigns: what I held is passed on. */
@@ -229,28 +238,21 @@ export class PrimaryRole {
     this.followers.tick()
     this.gate.tick()
     this.ingest.expire()
-    const { settings } = this.member.context
-    const isFull = this.ingest.bufferedBytes > settings.unflushedBytesMax
-    if (isFull || this.isBufferFull) {
-      this.actor?.send(isFull
-        ? { type: 'bufferFull', reason: 'the disk does not keep up' }
-        : { type: 'bufferDrained' })
-    }
-    this.isBufferFull = isFull
-    this.tellThrottled(this.ingest.takeThrottled())
+    this.health.tick()
     const { inSync } = this.record.assignment
     for (const change of this.followers.changes(inSync)) this.actor?.send(change)
     this.handover.check()
+    this.health.relieve()
   }
 
-  private tellThrottled(isThrottled: boolean): void {
-    // Each time: it may have come back from a handover, which forgets.
-    if (isThrottled || this.isThrottled) {
-      this.actor?.send(isThrottled
-        ? { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
-        : { type: 'lossWindowCleared', reason: 'there is room in the loss window' })
-    }
-    this.isThrottled = isThrottled
+  /** Read since by this member: an operator may have paused or resumed the space. */
+  recordSeen(record: AssignmentAt): void {
+    this.changes.seen(record)
+  }
+
+  /** Best in-sync member to hand over to, or null when there is none. */
+  successor(): NodeId | null {
+    return successorOf(this.member, this.followers)
   }
 
   private committed(): void {
@@ -262,8 +264,9 @@ export class PrimaryRole {
   }
 
   private onLag(effect: LagMonitorEffect): void {
-    const { type, ...fields } = effect
-    this.alert(type === 'lagRaised' ? 'lag' : 'lagCleared', fields, effect.reason)
+    const { type, peer: replica, reason, ...lag } = effect
+    const kind = type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared'
+    this.member.alert(kind, { replica, ...lag }, reason)
   }
 
   // ---------------------------------------------------------------- effects of the chart
@@ -287,7 +290,7 @@ export class PrimaryRole {
         return
       case 'refuseWrites':
         this.ingest.refuse({ code: effect.code, message: effect.reason })
-        if (effect.code === 'READ_ONLY') this.alert('readOnly', {}, effect.reason)
+        if (effect.code === 'READ_ONLY') this.member.alert('readOnly', {}, effect.reason)
         return
       case 'acceptWrites':
         this.ingest.refuse(null)
@@ -332,9 +335,9 @@ export class PrimaryRole {
       return
     }
     if (this.isOver) return
-    this.announce('changed', 'the reign is open')
+    this.succession.opened(this.record)
     this.changes.alertIfAlone(this.record.assignment.inSync)
-    for (const opening of this.member.started?.forks ?? []) alertOpening(this.alert, opening)
+    for (const opening of this.member.started?.forks ?? []) tellOpening(this.member, opening)
     this.actor?.send({ type: 'writesSubscribed' })
     this.onOpen()
   }
@@ -375,8 +378,12 @@ export class PrimaryRole {
     this.handover.stop()
     if (this.noticeTimer) clock.clearTimeout(this.noticeTimer)
     this.gate.close(reason)
+    this.health.end()
     this.followers.stop()
-    if (!this.isTransferring) this.announce('resigned', reason)
+    if (!this.isTransferring) {
+      this.announce('resigned', reason)
+      this.succession.steppedDown(this.record.assignment.epoch, reason)
+    }
     member.endReign(reason)
     member.context.ports.logger.info({ space: member.space }, `the reign is over: ${reason}`)
   }

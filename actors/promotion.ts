@@ -1,24 +1,29 @@
 import {
-  claimed, endedReigns, opened, unbounded, withInSync,
+  boundedReigns, claimed, endedReigns, opened, unbounded, withInSync,
 } from '../machines/assignments.js'
 import { isInSync } from '../machines/candidates.js'
+import { comparePositions } from '../machines/positions.js'
 import { promotionMachine } from '../machines/promotion.js'
+import { pauseHolds } from '../machines/pause.js'
 import type {
   PromotionEffect, PromotionEvent,
 } from '../machines/promotion.js'
 import type {
-  Assignment, AssignmentAt, NodeId, Position, SurveyAnswer, Vacancy,
+  Assignment, AssignmentAt, EndedReign, NodeId, Position, SurveyAnswer, Vacancy,
 } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
-import { subjects } from '../machines/subjects.js'
 import { startEpoch } from './epochStart.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import { Lease } from './lease.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
+import { ArbiterUnavailableError } from './ports.js'
+import { PromotionNews } from './promotionNews.js'
+import { RecordUnusableError } from './recordWatch.js'
 import type { PromotionRecord } from './recordWatch.js'
 import type { Settlement } from './records.js'
+import { surveyAll } from './survey.js'
 
 /** Epochs skipped at most when the arbiter lost its records: two rarely draw the same. */
 const lostJumpMax = 2 ** 20
@@ -27,7 +32,9 @@ const lostJumpMax = 2 ** 20
 export class PromotionRole {
   private actor: HostedActor<typeof promotionMachine> | null = null
   private isOver = false
-  private told = ''
+  private readonly news: PromotionNews
+  /** Ended epochs that the claim's record has no room for. */
+  private dropped: readonly EndedReign[] = []
   private watchesVacancy: AssignmentAt | null = null
   private watchesGrants: AssignmentAt | null = null
   private grantsSinceMs = 0
@@ -38,8 +45,9 @@ export class PromotionRole {
     private readonly member: Member,
     private readonly input: RoleInput,
     private readonly readRecord: () => Promise<PromotionRecord>,
-    private readonly alert: (kind: string, fields: object, message: string) => void,
-  ) {}
+  ) {
+    this.news = new PromotionNews(member)
+  }
 
   spec(): ActorSpec<typeof promotionMachine> {
     const { space, self, context } = this.member
@@ -62,6 +70,7 @@ export class PromotionRole {
         this.isOver = true
         const won = exit.kind === 'done' && exit.output.kind === 'won'
         this.member.blocked = null
+        if (won) this.member.toldBlocked = null
         if (!won) this.resign()
       },
     }
@@ -87,8 +96,20 @@ export class PromotionRole {
     return this.actor?.snapshot()?.context.lastReason ?? ''
   }
 
+  /** Why this member must not stand by itself, or null. */
+  private holdOf({ assignment }: AssignmentAt): string | null {
+    const { member } = this
+    const { self, duty } = member.context
+    if (duty.drained !== null) return duty.drained
+    return member.isOrdered() ? null : pauseHolds(assignment, self.node, self.disk)
+  }
+
   /** Heartbeats, evidence, time: what is waited for may be there now. */
   tick(): void {
+    const { record } = this.member
+    if (this.state === 'held' && record && this.holdOf(record) === null) {
+      this.send({ type: 'released', reason: 'nothing holds it any more' })
+    }
     if (this.watchesVacancy) this.checkVacancy(this.watchesVacancy)
     if (this.watchesGrants) this.checkGrants(this.watchesGrants)
   }
@@ -138,12 +159,13 @@ export class PromotionRole {
       case 'open':
         this.watchesGrants = null
         return run(this.open(effect.record))
-      case 'progressed':
-        this.progressed(effect.state, effect.reason)
+      case 'progressed': {
+        const obstacle = this.actor?.snapshot()?.context.obstacle ?? null
+        this.news.progressed(effect.state, effect.reason, obstacle)
+      }
     }
   }
 
-  /** A state that is entered again and again for one reason is told once. */
   /**
    * What fails once fails again (a log that cannot be read, a full disk): this member pauses, so
    * that another may reign. A damaged log ends its part in the space.
@@ -159,60 +181,36 @@ export class PromotionRole {
     if (isDamage(error)) member.damaged(reason)
   }
 
-  private progressed(state: string, reason: string): void {
-    const { member } = this
-    const isNews = this.told !== `${state}: ${reason}`
-    this.told = `${state}: ${reason}`
-    member.blocked = state === 'blocked' ? reason : null
-    if (!isNews) return
-    member.context.ports.logger.info({ space: member.space, state }, `promotion: ${reason}`)
-    if (state === 'blocked') this.alert('blocked', {}, reason)
-  }
-
   private async read(): Promise<void> {
     try {
       await this.member.truncation
       const { record, isLost } = await this.readRecord()
       this.isRecordLost = isLost
-      this.send({ type: 'recordRead', record, position: this.member.position() })
+      const hold = this.holdOf(record)
+      this.send({ type: 'recordRead', record, position: this.member.position(), hold })
     } catch (error) {
-      this.send({ type: 'recordUnavailable', reason: String(error) })
+      if (error instanceof RecordUnusableError) {
+        return this.send({ type: 'recordUnusable', reason: error.message })
+      }
+      if (!(error instanceof ArbiterUnavailableError)) throw error
+      this.send({ type: 'recordUnavailable', reason: error.message })
     }
   }
 
   /** Asks the in-sync members; who does not answer in time is not counted (section 5.3). */
   private async survey(record: AssignmentAt): Promise<void> {
-    const { member } = this
-    const { ports, settings, wire } = member.context
+    const { member, input: { forced } } = this
     const { assignment } = record
-    const asked = this.input.forced ? assignment.members.map((m) => m.node) : assignment.inSync
-    const others = asked.filter((node) => node !== member.self && !this.isSilent(node))
-    const question = ports.control.encode({
-      space: member.space, uuid: member.uuid, candidate: member.self, epoch: assignment.epoch,
-    })
-    const ask = async (node: NodeId): Promise<SurveyAnswer | null> => {
-      try {
-        const subject = subjects.survey(member.space, node)
-        const answer = await wire.request(subject, question, { timeoutMs: settings.surveyMs })
-        const decoded = ports.control.surveyAnswer(answer.data)
-        return decoded.ok && decoded.value.node === node ? decoded.value : null
-      } catch {
-        return null
-      }
-    }
-    const answers = (await Promise.all(others.map(ask))).filter((a) => a !== null)
+    const answers = await surveyAll(member, assignment, forced)
     for (const answer of answers) {
       member.sawEpoch(answer.highestEpoch)
       member.resigned(answer.node, answer.endedEpoch)
+      if (isInSync(assignment, answer.node, answer.disk)) member.heardCommitted(answer.committed)
     }
+    // Were it promoted, what was answered at `committed` would be gone.
+    const { lacking } = member
+    if (lacking && !forced) return this.send({ type: 'stepFailed', reason: lacking })
     this.send({ type: 'surveyed', answers, position: member.position() })
-  }
-
-  /** Asking would only cost the wait. (After an outage of my own, all leases are over.) */
-  private isSilent(node: NodeId): boolean {
-    const { peers, settings } = this.member.context
-    return peers.isProvenDead(node)
-      || (peers.isGrantExpired(node) && peers.quietMs(node) >= settings.grantMs / 2)
   }
 
   private checkVacancy(record: AssignmentAt): void {
@@ -249,10 +247,13 @@ export class PromotionRole {
       sequence <= log.commitSequence && log.epochAt(sequence) === of)
     // In sync by a record that is the present one: else what is safe may be missing here.
     const ended = forced || this.isRecordLost ? unbounded(reigns) : reigns
-    const next = claimed(assignment, epoch, primary, inSync, forced, ended, member.signature())
+    const { kept, dropped } = boundedReigns(ended)
+    this.dropped = dropped
+    const next = claimed(assignment, epoch, primary, inSync, forced, kept, member.signature())
     member.sawEpoch(epoch)
     member.reigningEpoch = epoch
-    ports.logger.info({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
+    const level = member.rejection === null ? 'info' : 'debug'
+    ports.logger[level]({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
     this.settled(await member.context.records.settle(next, record.revision, this.wanted), 'claimed')
   }
 
@@ -268,12 +269,17 @@ export class PromotionRole {
   private stays(
     node: NodeId, record: Assignment, answers: readonly SurveyAnswer[],
   ): boolean {
-    const { peers, settings } = this.member.context
+    const { member, member: { context: { peers, settings, ports } } } = this
     if (peers.isProvenDead(node)) return false
     if (!peers.isRegistered(node) && peers.heardLife(node)) return false
     const answer = answers.find((a) => a.node === node)
     const disk = answer?.disk ?? peers.diskOf(node)
     if (disk && !isInSync(record, node, disk)) return false
+    if (answer && comparePositions(answer.position, member.committed()) < 0) {
+      ports.logger.error({ space: member.space, node, position: answer.position },
+        `${node} is listed in sync, and lacks what is committed: it does not count`)
+      return false
+    }
     return answer !== undefined || peers.quietMs(node) < settings.grantMs / 2
   }
 
@@ -282,19 +288,35 @@ export class PromotionRole {
   ): void {
     // An answer that comes after the end is another's business: of a later claim, or of nobody.
     if (settlement.kind === 'abandoned' || this.isOver) return
+    const { member } = this
     if (settlement.kind === 'applied') {
-      this.member.record = settlement.record
+      member.record = settlement.record
+      member.rejection = null
+      if (applied === 'claimed') member.alertDropped(this.dropped)
       this.send({ type: applied, record: settlement.record })
       return
     }
+    if (settlement.kind === 'rejected') return this.rejected(settlement.reason)
     const now = settlement.current?.assignment
-    this.member.endReign('the compare-and-set was refused')
+    member.endReign('the compare-and-set was refused')
     this.send({
       type: 'compareAndSetRefused',
       reason: now
         ? `the record is at epoch ${now.epoch} of ${now.primary?.node ?? 'nobody'}`
         : 'the record is gone',
     })
+  }
+
+  /**
+   * The arbiter stores nothing, or nothing of this node's: then another may have more luck. The
+   * attempt is over, and may be applied yet; so the next one claims an epoch above it.
+   */
+  private rejected(reason: string): void {
+    const { member } = this
+    member.rejection = reason
+    member.failedToReign(reason)
+    member.endReign('the compare-and-set was rejected')
+    this.send({ type: 'compareAndSetRejected', reason })
   }
 
   private async startEpoch(record: AssignmentAt): Promise<void> {
@@ -325,7 +347,10 @@ export class PromotionRole {
     const inSync = record.assignment.inSync.filter((node) => !without.includes(node))
     const next = withInSync(record.assignment, inSync, () => undefined, this.member.signature())
     const { records } = this.member.context
-    this.settled(await records.settle(next, record.revision, this.wanted), 'inSyncShrunk')
+    const settlement = await records.settle(next, record.revision, this.wanted, {
+      madeOf: record.assignment,
+    })
+    this.settled(settlement, 'inSyncShrunk')
   }
 
   /** From the sending of this compare-and-set on, a missing grant is a lapse. */
@@ -349,7 +374,7 @@ export class PromotionRole {
       sequence <= start.sequence && member.log.epochAt(sequence) === epoch
     const next = opened(record.assignment, start, holds, member.signature())
     const settlement = await records.settle(next, record.revision, () =>
-      this.wanted() && !lease.lapsed)
+      this.wanted() && !lease.lapsed, { madeOf: record.assignment })
     if (!lease.valid()) {
       lapsed('the lease lapsed while the reign was opened')
       return

@@ -1,4 +1,5 @@
 import type { GroupCommit } from './groupCommit.js'
+import { JournalFullError } from './ports.js'
 import type { SpaceLog } from './spaceLog.js'
 
 /** What was answered can be read: also at level `memory`, whose entries come with the flush. */
@@ -27,8 +28,9 @@ export class Readable {
       while (!this.isOver() && this.log.durable.sequence < upTo) {
         await this.commits.submit({ type: 'confirm' })
       }
-    } catch {
-      // The journal refuses: those answers are void.
+    } catch (error) {
+      // Then those answers are void.
+      if (!(error instanceof JournalFullError)) throw error
     }
   }
 }

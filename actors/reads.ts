@@ -134,7 +134,8 @@ export class ReadService {
       })
     }
     if (primary.readable.isNow) return goOn()
-    void primary.readable.soon().then(() => this.enqueue(read, goOn))
+    primary.readable.soon().then(
+      () => this.enqueue(read, goOn), (error: unknown) => this.failed(read, error))
   }
 
   private latestNow(read: Read, query: Query): void {

@@ -1,12 +1,14 @@
-import type { ForkNote } from '../machines/books.js'
+import type { ForkNote, ForkOpening } from '../machines/books.js'
 import { startsOf } from '../machines/lineage.js'
 import type { Starts } from '../machines/lineage.js'
 import { quarantines } from '../machines/merge.js'
 import type {
   Position, ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
 } from '../machines/protocol.js'
+import { sendAlert, sendNotice } from './alerts.js'
 import type { Ingest } from './ingest.js'
 import type { Member } from './member.js'
+import { AdminRefusal } from './order.js'
 import type { AcceptedRequest, ErrorAnswer, WriteAnswer } from './ports.js'
 import type { Reconciler } from './reconciler.js'
 import { requestsOf } from './salvage.js'
@@ -14,6 +16,8 @@ import { requestsOf } from './salvage.js'
 /** Live writes come first: slices wait while this much is being written. */
 const busyBytes = 1024 * 1024
 const busyPauseMs = 50
+/** A quarantine that is full waits for an operator. */
+const fullPauseMs = 10_000
 /** A slice is followed by a pause of so many times what it took: a fifth of the time at most. */
 const pauseFactor = 4
 const pauseMsMax = 200
@@ -107,13 +111,13 @@ export class ReconcileService {
     const note = books.salvage(slice.node, slice.salvage)
     if (!note) return told('refused', 0, 0, `${slice.salvage} was not offered in this reign`)
     const begunMs = clock.monotonicMs()
-    const work = new NoteWork(ingest, (sequence, failure) => {
+    const work = new NoteWork(ingest, (sequence, failure, failurePauseMs) => {
       const pauseMs = Math.min(pauseMsMax, (clock.monotonicMs() - begunMs) * pauseFactor)
       this.loggedUpTo = Math.max(this.loggedUpTo, sequence)
       // Some of it may have come a moment ago, and not yet be durable: a flush may fail.
       const isDurable = sequence <= log.durable.sequence
       if (failure === null && isDurable) told('taken', sequence, Math.ceil(pauseMs), '')
-      else told('busy', 0, busyPauseMs, failure ?? 'what has come is not yet durable')
+      else told('busy', 0, failurePauseMs, failure ?? 'what has come is not yet durable')
     })
     this.logWrites(slice.writes, startsOf(note.spans, note.common), work)
     if (slice.isLast && !work.hasFailed) {
@@ -146,7 +150,7 @@ export class ReconcileService {
       }
       const request = reconciler.decideAll(group, 'salvage', group[0]!.writeId, starts)
       if (!request) {
-        work.fail('the quarantine is full: engram quarantine list tells what it holds')
+        work.fail('the quarantine is full: an operator has to empty it', fullPauseMs)
         break
       }
       quarantined += request.reconciliations!.filter(quarantines).length
@@ -192,9 +196,10 @@ export class ReconcileService {
   private alertNote(note: ForkNote): void {
     if (note.note === 'closed') {
       const { epoch, outcome, lost, reason } = note
-      this.options.alert('forkReportClosed', { epoch, outcome, lost },
+      const formerPrimary = this.options.reconciler.books.holderOf(epoch)
+      this.options.alert('forkReportClosed', { epoch, formerPrimary, outcome, lost, reason },
         `the report on epoch ${epoch} is closed: ${reason}`)
-    } else if (note.note === 'opened') alertOpening(this.options.alert, note.opening)
+    } else if (note.note === 'opened') tellOpening(this.options.member, note.opening)
   }
 
   // ---------------------------------------------------------------- orders
@@ -210,7 +215,7 @@ export class ReconcileService {
           return resolve(answer.sequence)
         }
         if (!('operations' in what)) this.notLogged(what, answer)
-        reject(new Error(`${answer.code}: ${answer.message}`))
+        reject(new AdminRefusal(answer.code, answer.message, answer.retryable))
       })
     })
   }
@@ -227,10 +232,11 @@ class NoteWork {
   private open = 1
   private sequence = 0
   private failure: string | null = null
+  private pauseMs = busyPauseMs
 
   constructor(
     private readonly ingest: Ingest,
-    private readonly onOver: (sequence: number, failure: string | null) => void,
+    private readonly onOver: (sequence: number, failure: string | null, pauseMs: number) => void,
   ) {}
 
   get hasFailed(): boolean {
@@ -242,8 +248,10 @@ class NoteWork {
     this.sequence = Math.max(this.sequence, sequence)
   }
 
-  fail(reason: string): void {
+  /** `pauseMs`: until it is worth while to ask again. */
+  fail(reason: string, pauseMs = busyPauseMs): void {
     this.failure ??= reason
+    this.pauseMs = Math.max(this.pauseMs, pauseMs)
   }
 
   log(
@@ -261,19 +269,25 @@ class NoteWork {
 
   end(): void {
     this.open -= 1
-    if (this.open === 0) this.onOver(this.sequence, this.failure)
+    if (this.open === 0) this.onOver(this.sequence, this.failure, this.pauseMs)
   }
 }
 
-export function alertOpening(
-  alert: (kind: string, fields: object, message: string) => void,
-  { epoch, node, forkPoint, lastKnown, atMost }: {
-    readonly epoch: number; readonly node: string; readonly forkPoint: { sequence: number }
-    readonly lastKnown: number; readonly atMost: number | null
-  },
+/** An alert where writes are known to be missing, else a notice. */
+export function tellOpening(
+  { context, space }: Member, { epoch, node, forkPoint, lastKnown, atMost }: ForkOpening,
 ): void {
   const atLeast = lastKnown - forkPoint.sequence
-  alert('forkReportOpened', { epoch, node, forkPoint, atLeast, atMost },
-    `the reign of ${node} in epoch ${epoch} ended without a handover: at least ${atLeast} `
-      + `write(s) at risk${atMost === null ? '' : `, at most ${atMost}`}`)
+  const fields = { epoch, formerPrimary: node, forkPoint, atLeast, atMost }
+  const begin = `${node} stopped being primary (epoch ${epoch}) without a handover`
+  const end = `this is settled when ${node} returns`
+  const most = atMost === null ? '' : `, at most ${atMost}`
+  if (atLeast > 0) {
+    const many = atLeast === 1 ? '1 of its writes is' : `${atLeast} of its writes are`
+    sendAlert(context, space, 'forkReportOpened', fields,
+      `${begin}: at least ${many} missing here${most}; ${end}`)
+  } else {
+    sendNotice(context, space, 'forkReportOpened', fields,
+      `${begin}. No unreplicated write is known${most}; ${end}`)
+  }
 }

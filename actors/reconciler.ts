@@ -48,6 +48,8 @@ export class Reconciler {
   /** What was decided and is not yet applied: so many go into the quarantine, up to which entry. */
   private readonly losers: { readonly last: number; readonly count: number }[] = []
 
+  private isFull = false
+
   constructor(private readonly options: ReconcilerOptions) {
     const { member: { store, log }, openings, openedAtMs } = options
     this.books = new ForkBooks({ store, history: [...log.history], openings, openedAtMs })
@@ -84,7 +86,11 @@ export class Reconciler {
     }
     const decided = this.decideAll(missing, 'client', request.key, () => undefined)
     if (decided) return { kind: 'decided', request: decided }
-    return { kind: 'refused', code: 'OVERLOADED', message: 'the quarantine is full' }
+    const { space } = this.options.member
+    return {
+      kind: 'refused', code: 'OVERLOADED',
+      message: `the quarantine of ${space} is full: an operator has to empty it`,
+    }
   }
 
   /** Of so many operations up to that origin, those that have come and lie in the quarantine. */
@@ -128,7 +134,8 @@ export class Reconciler {
       pending.dropAbove(from - 1)
     }
     const losers = decided.filter(({ reconciliation }) => quarantines(reconciliation)).length
-    if (losers > 0 && this.quarantined() + losers > quarantineMax) return null
+    if (losers > 0 && this.quarantined() + losers > quarantineMax) return this.noRoom()
+    if (losers > 0) this.isFull = false
     if (losers > 0) this.losers.push({ last: from + decided.length - 1, count: losers })
     for (const { reconciliation, met } of decided) this.tell(reconciliation, met)
     return {
@@ -184,6 +191,19 @@ export class Reconciler {
   private view(): OverlayView {
     const { member, ingest } = this.options
     return ingest.pending().view(member.overlay.view(member.store))
+  }
+
+  /** Said once, until there is room again. */
+  private noRoom(): null {
+    const { member, member: { space } } = this.options
+    if (!this.isFull) {
+      member.alert('quarantineFull', { writes: quarantineMax },
+        `the quarantine of ${space} is full: writes from forks wait, and so do clients that send `
+        + `lost writes again. Look at it, then apply or discard: engram quarantine list ${space}, `
+        + `engram quarantine discard ${space} --all`)
+    }
+    this.isFull = true
+    return null
   }
 
   /** In the quarantine, or on the way there. */

@@ -1,10 +1,11 @@
-import { withInSync, withSettings } from '../machines/assignments.js'
+import { isSameButPaused, signed, withInSync, withSettings } from '../machines/assignments.js'
 import type { PrimaryEvent } from '../machines/primary.js'
 import type { Assignment, AssignmentAt, NodeId, SpaceSettings } from '../machines/protocol.js'
 import type { Followers } from './followers.js'
 import type { Lease } from './lease.js'
 import type { Member } from './member.js'
 import { AdminRefusal } from './order.js'
+import type { Settlement } from './records.js'
 import { isSameSettings } from './spaceSettings.js'
 
 export interface RecordChangesOptions {
@@ -110,7 +111,7 @@ export class RecordChanges {
     this.options.send({ type: 'inSyncChanged', inSync })
   }
 
-  /** False: the reign is over, or ends now. */
+  /** False: the epoch is over, or ends now. */
   private async carryOut(order: SettingsOrder): Promise<boolean> {
     const { member, announce, alert } = this.options
     const { assignment } = this.record
@@ -132,18 +133,53 @@ export class RecordChanges {
     return true
   }
 
-  /** False: the reign is over, or ends now. */
+  /**
+   * Writes the record as it is: the arbiter is known to take changes of it before a handover sends
+   * one that cannot be taken back. False: it does not, or nobody waits for that any more; it may be
+   * applied later, which changes nothing but the revision.
+   */
+  async touch(wanted: () => boolean): Promise<boolean> {
+    const { member } = this.options
+    const next = signed(this.record.assignment, member.signature())
+    const settlement = await this.settled(next, wanted)
+    if (settlement.kind === 'rejected') member.rejected(settlement.reason)
+    return settlement.kind === 'applied'
+  }
+
+  /** Read since: an operator may have paused or resumed the space. */
+  seen(record: AssignmentAt): void {
+    const isNewer = record.revision > this.record.revision
+    if (isNewer && isSameButPaused(record.assignment, this.record.assignment)) this.adopt(record)
+  }
+
+  /** In flight until it is settled. False: the epoch is over, or ends now. */
   private async settle(next: Assignment): Promise<boolean> {
-    const { member, isOver, onRefused } = this.options
-    const { records, wire } = member.context
-    const settlement = await records.settle(next, this.record.revision, () =>
-      !isOver() && wire.isOpen)
-    if (isOver()) return false
+    const { member } = this.options
+    const settlement = await this.settled(next, () => true, (reason) => member.rejected(reason))
+    return settlement.kind === 'applied'
+  }
+
+  /** `applied`: the epoch goes on, and the record is what was written. */
+  private async settled(
+    next: Assignment, wanted: () => boolean, onRejected?: (reason: string) => void,
+  ): Promise<Settlement> {
+    const { isOver, onRefused, member: { context: { records, wire } } } = this.options
+    const { assignment: madeOf, revision } = this.record
+    const settlement = await records.settle(next, revision, () =>
+      wanted() && !isOver() && wire.isOpen, { madeOf, ...(onRejected && { onRejected }) })
+    if (isOver()) return { kind: 'abandoned', reason: 'the reign is over' }
+    if (settlement.kind === 'applied') {
+      this.options.member.accepted()
+      this.adopt(settlement.record)
+    }
     if (settlement.kind === 'refused') onRefused(settlement.current)
-    if (settlement.kind !== 'applied') return false
-    this.record = settlement.record
-    member.record = settlement.record
-    return true
+    return settlement
+  }
+
+  private adopt(record: AssignmentAt): void {
+    if (record.revision < this.record.revision) return
+    this.record = record
+    this.options.member.record = record
   }
 
   /** What is written from now on may be lost with one disk: said loudly, whatever follows. */

@@ -1,6 +1,8 @@
 import type { AssignmentAt } from '../machines/protocol.js'
 import { compareLives } from '../machines/vacancy.js'
 import type { Member } from './member.js'
+import { ArbiterUnavailableError } from './ports.js'
+import type { RecordRead } from './records.js'
 
 /** Records are read again at least this often while no reign is followed. */
 const pollMs = 300
@@ -18,6 +20,17 @@ export interface RecordWatchOptions {
   readonly onRecord: (record: AssignmentAt) => void
   /** The bucket no longer has the record; what this node remembers of it, if anything. */
   readonly onLost: (remembered: AssignmentAt | null) => void
+  /** What the two threw: a bug, not a fault of the arbiter. */
+  readonly onDefect: (error: unknown) => void
+}
+
+/** Nobody can be promoted upon the record until somebody does something about it. */
+export class RecordUnusableError extends Error {
+  readonly code = 'RECORD_UNUSABLE'
+  constructor(reason: string) {
+    super(reason)
+    this.name = 'RecordUnusableError'
+  }
 }
 
 /** Reads one space's record at the arbiter, linearizably: when told to, and now and then. */
@@ -58,49 +71,67 @@ export class RecordWatch {
   }
 
   private async read(): Promise<void> {
-    const { member, onRecord, onLost } = this.options
+    const { member } = this.options
     const { records, ports } = member.context
     this.lastReadMs = ports.clock.monotonicMs()
     const { life } = member.context.wire
+    let read: RecordRead
     try {
-      const read = await records.read(member.space)
-      // Over another connection than the present one: what it says may be long past.
-      if (compareLives(life, member.context.wire.life) !== 0) return
-      if (read.kind === 'present') {
-        member.arbiter = 'reachable'
-        onRecord(read.record)
-      } else {
-        member.arbiter = 'lost'
-        onLost(read.kind === 'lost' ? read.remembered : null)
-      }
+      read = await records.read(member.space)
     } catch (error) {
+      if (!(error instanceof ArbiterUnavailableError)) return this.options.onDefect(error)
+      // Told once for the whole node, by the records.
       member.arbiter = 'unreachable'
-      ports.logger.debug({ space: member.space, error: String(error) },
-        'the record cannot be read')
+      return
+    }
+    // Over another connection than the present one: what it says may be long past.
+    if (compareLives(life, member.context.wire.life) !== 0) return
+    try {
+      this.take(read)
+    } catch (error) {
+      this.options.onDefect(error)
+    }
+  }
+
+  private take(read: RecordRead): void {
+    const { member, onRecord, onLost } = this.options
+    member.found(read)
+    switch (read.kind) {
+      case 'present': return onRecord(read.record)
+      case 'lost': return onLost(read.remembered)
+      case 'absent': return onLost(null)
+      case 'unreadable':
+      case 'newer':
+        // An epoch goes on as long as its lease does; what is known of the record stands.
     }
   }
 
   /**
-   * The record that a promotion stands on. Rejects with ArbiterUnavailableError, and while the
-   * bucket has lost it and its last holder goes first (DESIGN section 5, the arbiter).
+   * The record that a promotion stands on. Rejects with ArbiterUnavailableError, also while the
+   * bucket has lost the record and its last holder goes first, and with RecordUnusableError.
    */
   async readForPromotion(): Promise<PromotionRecord> {
     const { member } = this.options
     const { records, settings } = member.context
     const read = await records.read(member.space)
-    member.arbiter = read.kind === 'present' ? 'reachable' : 'lost'
+    member.found(read)
     if (read.kind === 'present') {
       const { uuid, state } = read.record.assignment
-      if (uuid !== member.uuid) throw new Error('the record is of another space of that name')
-      if (state === 'dropped') throw new Error('the space was dropped')
+      if (uuid !== member.uuid) {
+        throw new RecordUnusableError('the record is of another space of that name')
+      }
+      if (state === 'dropped') throw new RecordUnusableError('the space was dropped')
       member.record = read.record
       return { record: read.record, isLost: false }
     }
-    if (read.kind === 'absent') throw new Error('the arbiter has no record of this space')
+    if (read.kind === 'absent') {
+      throw new RecordUnusableError('the arbiter has no record of this space')
+    }
+    if (read.kind !== 'lost') throw new RecordUnusableError(read.reason)
     const waitMs = settings.grantMs * settings.grantMargin
     const wasMine = read.remembered.assignment.primary?.node === member.self
     if (!wasMine && read.sinceMs < waitMs) {
-      throw new Error('the arbiter lost the record: its last primary goes first')
+      throw new ArbiterUnavailableError('the arbiter lost the record: its last primary goes first')
     }
     return { record: read.remembered, isLost: true }
   }

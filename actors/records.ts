@@ -1,37 +1,73 @@
+import { isSameButPaused } from '../machines/assignments.js'
 import type { Assignment, AssignmentAt } from '../machines/protocol.js'
+import { Backoff } from './backoff.js'
 import type {
-  Arbiter, Clock, ControlCodec, Logger, RememberedRecord, Store,
+  Arbiter, Clock, ControlCodec, Logger, Random, RememberedRecord, Store,
 } from './ports.js'
 import { ArbiterUnavailableError } from './ports.js'
+import { Remembered } from './remembered.js'
 import { Turns } from './turns.js'
 
+/**
+ * What became of a compare-and-set. Only `applied` and `refused` are definite: what was abandoned,
+ * or rejected by the arbiter for a lasting reason, may be applied later all the same (an earlier
+ * attempt, a leader whose disk refused what its followers have). A record that names a node which
+ * does not hold that epoch is a vacancy (`own`), so nothing waits for what nobody knows.
+ */
 export type Settlement =
   | { readonly kind: 'applied'; readonly record: AssignmentAt }
   | { readonly kind: 'refused'; readonly current: AssignmentAt | null }
-  | { readonly kind: 'abandoned' }
+  | { readonly kind: 'rejected'; readonly reason: string }
+  /** `reason`: what the arbiter said last, or why it said nothing. */
+  | { readonly kind: 'abandoned'; readonly reason: string }
 
 export type RecordRead =
   | { readonly kind: 'present'; readonly record: AssignmentAt }
   /**
-   * The bucket lost what it held; `remembered` is what this node saw last, with the revision that
-   * the bucket has now (0: none).
+   * The bucket lost what it held, or holds what cannot be read; `remembered` is what this node saw
+   * last, with the revision that the bucket has now (0: none).
    */
-  | { readonly kind: 'lost'; readonly remembered: AssignmentAt; readonly sinceMs: number }
+  | {
+    readonly kind: 'lost'
+    readonly remembered: AssignmentAt
+    readonly sinceMs: number
+    readonly reason: string
+  }
+  /** It cannot be read, and this node has never seen a good one. */
+  | { readonly kind: 'unreadable'; readonly reason: string; readonly revision: number }
+  /** A newer version of the product wrote it: it is not lost, and is never written over. */
+  | { readonly kind: 'newer'; readonly reason: string; readonly revision: number }
   | { readonly kind: 'absent' }
 
 export interface RecordsOptions {
   readonly clock: Clock
+  readonly random: Random
   readonly control: ControlCodec
   readonly store: Store
   readonly logger: Logger
   readonly onBucketLost: (space: string, reason: string) => void
+  /** Spaces of which this node is a member: what it saw of them last survives a restart. */
+  readonly isHeld: (space: string) => boolean
 }
 
+export interface SettleOptions {
+  /** The change is in flight until it is settled; told each time that the arbiter rejects it. */
+  readonly onRejected?: (reason: string) => void
+  /** The record that the change was made of: where nothing but its pause has changed, it stands. */
+  readonly madeOf?: Assignment
+}
+
+/** Pauses after an outcome that is unknown, or a read that failed: the first, and the longest. */
 const retryMs = 50
+const retryMostMs = 200
+/** After a rejection: nothing changes until somebody does something. */
+const rejectedMs = 200
+const rejectedMostMs = 5000
 /** Requests to the arbiter at a time; compare-and-sets go before reads. */
 const requestsMax = 16
 
-const detached = { kind: 'unknown', reason: 'not connected to NATS' } as const
+const notConnected = 'not connected to NATS'
+const detached = { kind: 'unknown', reason: notConnected } as const
 
 /** An arbiter confirms nothing that is older than what it confirmed before. */
 function isBehind(record: RememberedRecord, seen: RememberedRecord): boolean {
@@ -51,21 +87,23 @@ export class Records {
   private readonly turns = new Turns(requestsMax)
   /** Monotonic time at which a space's record was first found lost. */
   private readonly lostSince = new Map<string, number>()
-
-  /** What was seen last of each space; written through to the store. */
-  private readonly seen: Map<string, RememberedRecord>
+  private readonly memory: Remembered
+  /** Why the last request failed; null: it was answered. Told once. */
+  private fault: string | null = null
+  /** What in the configuration of the bucket endangers the records. */
+  faults: readonly string[] = []
 
   constructor(private readonly options: RecordsOptions) {
-    this.seen = options.store.remembered()
+    this.memory = new Remembered(options)
   }
 
   /** What this node saw last of the space's record, over restarts. */
   remembered(space: string): RememberedRecord | undefined {
-    return this.seen.get(space)
+    return this.memory.get(space)
   }
 
   allRemembered(): RememberedRecord[] {
-    return [...this.seen.values()]
+    return this.memory.all()
   }
 
   attach(arbiter: Arbiter): void {
@@ -83,27 +121,37 @@ export class Records {
   /** Rejects with ArbiterUnavailableError. */
   async read(space: string): Promise<RecordRead> {
     // As of before the read is sent: what is seen since may be newer than its answer.
-    const remembered = this.seen.get(space)
+    const remembered = this.memory.get(space)
     const found = await this.lookUp(`space.${space}`)
-    if (found) {
-      const decoded = this.options.control.assignment(found.value)
-      if (!decoded.ok) {
-        throw new ArbiterUnavailableError(`record of space ${space}: ${decoded.reason}`)
-      }
-      const record = { assignment: decoded.value, revision: found.revision }
-      const at = { ...record, bucket: this.bucket }
-      if (remembered && isBehind(at, remembered)) {
-        const { revision, assignment: { epoch } } = record
-        return this.lost(space, remembered, revision, 'the arbiter went back: it has revision '
-          + `${revision}, epoch ${epoch}, and had ${remembered.revision}, epoch `
-          + `${remembered.assignment.epoch}`)
-      }
-      this.lostSince.delete(space)
-      await this.remember(record)
-      return { kind: 'present', record }
+    if (!found) {
+      if (!remembered) return { kind: 'absent' }
+      return this.lost(space, remembered, 0, 'the arbiter no longer has its record')
     }
-    if (!remembered) return { kind: 'absent' }
-    return this.lost(space, remembered, 0, 'the arbiter no longer has its record')
+    const { revision } = found
+    const decoded = this.decode(space, found.value)
+    if (!decoded.ok && decoded.isNewer) {
+      return { kind: 'newer', reason: newer(space, decoded.reason), revision }
+    }
+    if (!decoded.ok) {
+      const reason = `the arbiter's record of ${space} cannot be read: ${decoded.reason}`
+      if (!remembered) return { kind: 'unreadable', reason, revision }
+      return this.lost(space, remembered, revision, reason)
+    }
+    const record = { assignment: decoded.value, revision }
+    if (remembered && isBehind({ ...record, bucket: this.bucket }, remembered)) {
+      return this.lost(space, remembered, revision, 'the arbiter went back: it has revision '
+        + `${revision}, epoch ${record.assignment.epoch}, and had ${remembered.revision}, epoch `
+        + `${remembered.assignment.epoch}`)
+    }
+    this.lostSince.delete(space)
+    this.remember(record)
+    return { kind: 'present', record }
+  }
+
+  private decode(space: string, bytes: Uint8Array): ReturnType<ControlCodec['assignment']> {
+    const decoded = this.options.control.assignment(bytes)
+    if (!decoded.ok || decoded.value.space === space) return decoded
+    return { ok: false, reason: `it is the record of ${decoded.value.space}` }
   }
 
   /** `revision`: of what the bucket has now, the base of the next compare-and-set. */
@@ -116,51 +164,83 @@ export class Records {
       this.lostSince.set(space, now)
       this.options.onBucketLost(space, reason)
     }
-    return { kind: 'lost', remembered: { assignment, revision }, sinceMs: now - sinceMs }
+    return { kind: 'lost', remembered: { assignment, revision }, sinceMs: now - sinceMs, reason }
   }
 
   /**
    * Repeats one compare-and-set until it is applied or the revision has moved: an unchanged
    * record settles nothing, since the first request may still be applied. `wanted` false ends
    * the repetition, not the request: it may be applied later (vacancy `own` takes care of that).
+   *
+   * Rejected for a lasting reason, it ends as well: an order, or a promotion, says so and begins
+   * anew. A change of a reigning primary stays in flight until it is settled: with `onRejected`,
+   * which is told each time, it goes on, less and less often. With `madeOf`, what an operator has
+   * paused or resumed meanwhile is kept, and the change made upon that.
    */
-  async settle(next: Assignment, revision: number, wanted: () => boolean): Promise<Settlement> {
-    const key = `space.${next.space}`
-    const bytes = this.options.control.encodeRecord(next)
+  async settle(
+    proposal: Assignment, base: number, wanted: () => boolean, options: SettleOptions = {},
+  ): Promise<Settlement> {
+    const key = `space.${proposal.space}`
+    const { onRejected, madeOf } = options
+    let [next, revision] = [proposal, base]
+    let bytes = this.options.control.encodeRecord(next)
+    const retry = this.retry()
+    const patience = new Backoff(this.options.random, rejectedMs, rejectedMostMs)
+    let reason = notConnected
     while (wanted() && this.arbiter) {
       const outcome = await this.turns.take(async () =>
         await this.arbiter?.compareAndSet(key, bytes, revision) ?? detached, true)
       if (outcome.kind === 'applied') {
         const record = { assignment: next, revision: outcome.revision }
-        await this.remember(record)
+        this.remember(record)
         return { kind: 'applied', record }
       }
       if (outcome.kind === 'refused') {
-        const current = await this.afterRefusal(next, revision, wanted)
-        if (current) return current
+        const found = await this.afterRefusal(next, revision, wanted)
+        const current = found?.kind === 'refused' ? found.current : null
+        if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {
+          return found
+        }
+        if (current) {
+          // It cannot be applied at the former revision any more.
+          next = { ...next, paused: current.assignment.paused ?? null }
+          bytes = this.options.control.encodeRecord(next)
+          revision = current.revision
+          continue
+        }
+      } else reason = outcome.reason
+      if (outcome.kind === 'rejected') {
+        if (!onRejected) return outcome
+        onRejected(reason)
       }
-      if (wanted()) await this.pause()
+      if (wanted()) await this.pause(outcome.kind === 'rejected' ? patience : retry)
     }
-    return { kind: 'abandoned' }
+    return { kind: 'abandoned', reason }
   }
 
   /** Reads what stands there: mine is known by its nonce. null: unchanged, so repeat. */
   private async afterRefusal(
     next: Assignment, revision: number, wanted: () => boolean,
   ): Promise<Settlement | null> {
+    const retry = this.retry()
+    let reason = notConnected
     while (wanted() && this.arbiter) {
       try {
         const read = await this.read(next.space)
         const current = read.kind === 'present' ? read.record : null
-        if (current?.revision === revision) return null
-        if (current?.assignment.nonce === next.nonce) return { kind: 'applied', record: current }
+        if (revisionOf(read) === revision) return null
+        // Mine, or mine that an operator has paused or resumed since.
+        const isMine = current !== null && (current.assignment.nonce === next.nonce
+          || isSameButPaused(current.assignment, next))
+        if (isMine) return { kind: 'applied', record: current }
         return { kind: 'refused', current }
       } catch (error) {
-        this.options.logger.debug({ error: String(error) }, 'the arbiter does not answer a read')
-        await this.pause()
+        if (!(error instanceof ArbiterUnavailableError)) throw error
+        reason = error.message
+        await this.pause(retry)
       }
     }
-    return { kind: 'abandoned' }
+    return { kind: 'abandoned', reason }
   }
 
   /** Rejects with ArbiterUnavailableError. */
@@ -168,8 +248,13 @@ export class Records {
     const prefix = 'space.'
     const keys = await this.guarded((arbiter) => arbiter.keys(prefix))
     const known = new Set(keys.map((key) => key.slice(prefix.length)))
-    for (const space of this.seen.keys()) known.add(space)
+    for (const space of this.memory.spaces()) known.add(space)
     return [...known]
+  }
+
+  /** Resolves when all that is to be remembered over a restart is durable, or has failed. */
+  async idle(): Promise<void> {
+    await this.memory.idle()
   }
 
   async lookUp(key: string): Promise<{ value: Uint8Array; revision: number } | null> {
@@ -190,10 +275,32 @@ export class Records {
 
   private async guardedNow<T>(run: (arbiter: Arbiter) => Promise<T>): Promise<T> {
     const arbiter = this.required()
-    if (this.bucket === '') this.bucket = await arbiter.bucketId()
+    try {
+      if (this.bucket === '') await this.open(arbiter)
+      const answer = await this.sameBucket(arbiter, run)
+      this.tell(null)
+      return answer
+    } catch (error) {
+      if (error instanceof ArbiterUnavailableError) this.tell(error.message)
+      throw error
+    }
+  }
+
+  /** Makes the bucket when it is not there; says what is wrong with one that is. */
+  private async open(arbiter: Arbiter): Promise<void> {
+    const bucket = await arbiter.bucketId()
+    this.faults = await arbiter.faults()
+    for (const fault of this.faults) this.options.logger.error({}, `the arbiter: ${fault}`)
+    this.bucket = bucket
+  }
+
+  private async sameBucket<T>(
+    arbiter: Arbiter, run: (arbiter: Arbiter) => Promise<T>,
+  ): Promise<T> {
     try {
       return await run(arbiter)
     } catch (error) {
+      if (!(error instanceof ArbiterUnavailableError)) throw error
       const bucket = await arbiter.bucketId()
       if (bucket === this.bucket) throw error
       this.options.logger.warn({ bucket }, 'the arbiter\'s bucket was made anew')
@@ -202,28 +309,50 @@ export class Records {
     }
   }
 
+  /** Once when it goes away, and once when it is back; other reasons meanwhile are no news. */
+  private tell(fault: string | null): void {
+    const { logger } = this.options
+    if (fault !== null && this.fault === null) {
+      logger.warn({ error: fault }, 'the arbiter does not answer: primaries go on without '
+        + 'it, promotions and changes of the in-sync members wait')
+    }
+    if (fault === null && this.fault !== null) logger.info({}, 'the arbiter answers again')
+    this.fault = fault
+  }
+
   private required(): Arbiter {
-    if (!this.arbiter) throw new ArbiterUnavailableError('not connected to NATS')
+    if (!this.arbiter) throw new ArbiterUnavailableError(notConnected)
     return this.arbiter
   }
 
-  private async remember(record: AssignmentAt): Promise<void> {
+  private remember(record: AssignmentAt): void {
     const { space } = record.assignment
-    const seen = this.seen.get(space)
+    const seen = this.memory.get(space)
     const at = { ...record, bucket: this.bucket }
-    if (seen && isBehind(at, seen)) return
-    if (seen && seen.revision === record.revision && seen.bucket === this.bucket
-      && seen.assignment.nonce === record.assignment.nonce) return
-    this.seen.set(space, at)
-    try {
-      await this.options.store.remember(space, at)
-    } catch (error) {
-      // A help for a day when the bucket is lost; what the arbiter said stands without it.
-      this.options.logger.warn({ space, error: String(error) }, 'a record cannot be remembered')
-    }
+    if (!seen || !isBehind(at, seen)) this.memory.note(space, at)
   }
 
-  private pause(): Promise<void> {
-    return new Promise((resolve) => this.options.clock.setTimeout(resolve, retryMs))
+  private retry(): Backoff {
+    return new Backoff(this.options.random, retryMs, retryMostMs)
+  }
+
+  private pause(backoff: Backoff): Promise<void> {
+    return new Promise((resolve) => this.options.clock.setTimeout(resolve, backoff.next()))
+  }
+}
+
+function newer(space: string, reason: string): string {
+  return `the arbiter's record of ${space} was written by a newer node: ${reason}. It is left as `
+    + 'it is, and nobody is promoted upon it here; if there is no newer node, remove it: '
+    + `nats kv del engram space.${space}`
+}
+
+/** What a compare-and-set would have to expect now. */
+function revisionOf(read: RecordRead): number {
+  switch (read.kind) {
+    case 'present': return read.record.revision
+    case 'lost': return read.remembered.revision
+    case 'absent': return 0
+    default: return read.revision
   }
 }

@@ -1,27 +1,20 @@
+import { assertHistoryWellFormed, InvariantViolation } from '../machines/invariants.js'
 import { replicaMachine } from '../machines/replica.js'
 import type { ReplicaEffect } from '../machines/replica.js'
-import type { Ack, NodeId, Position, WalHeader } from '../machines/protocol.js'
+import type { NodeId, Position, WalHeader } from '../machines/protocol.js'
 import { stateName } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
+import { Acknowledger, type Session } from './acknowledger.js'
 import { sendAlert } from './alerts.js'
 import type { FlushItem, FlushSource } from './groupCommit.js'
 import type { ActorSpec, HostedActor } from './hosting.js'
 import type { Member } from './member.js'
+import { isUnanswered } from './ports.js'
 import type { BusMessage, Frame } from './ports.js'
 import { framesAbove, namesOf } from './salvage.js'
 
-interface Session {
-  readonly primary: NodeId
-  readonly epoch: number
-  readonly session: number
-}
-
 type ReplicaActor = HostedActor<typeof replicaMachine>
 
-/** Ack again after this long without news, so that a lost session is noticed. */
-const keepAliveMs = 2000
-/** Until something came in a session, its first ack is repeated this often. */
-const firstAcks = 10
 /** The same gap is asked for again at the earliest after this long. */
 const nackPauseMs = 50
 
@@ -34,16 +27,12 @@ export class ReplicaRole implements FlushSource {
   private following: Session | null = null
   private received: Frame[] = []
   private unflushed = 0
-  private ackedDurable = -1
-  private ackedApplied = -1
-  private lastAckMs = 0
   private lastNackMs = -Infinity
-  /** Heartbeats that a new session's first ack, which begins the stream, is repeated for. */
-  private firstAcksLeft = 0
   private primaryEnd = 0
   /** What the chart was told last: an idle space need not be told again at each heartbeat. */
   private told = { primary: '', epoch: -1, durable: -1, primaryEnd: -1 }
   private settledWaiters: (() => void)[] = []
+  private readonly acks: Acknowledger
 
   /**
    * `refresh` reads the record again; `onResigned`: the holder says that its reign is over;
@@ -54,7 +43,9 @@ export class ReplicaRole implements FlushSource {
     private readonly refresh: () => void,
     private readonly onResigned: () => void,
     private readonly onSession: (session: Session | null) => void,
-  ) {}
+  ) {
+    this.acks = new Acknowledger(member)
+  }
 
   spec(): ActorSpec<typeof replicaMachine> {
     const { self, space, context } = this.member
@@ -117,7 +108,7 @@ export class ReplicaRole implements FlushSource {
     }
     const { header, frame } = decoded
     if (!this.isOfSession(header)) return
-    this.firstAcksLeft = 0
+    this.acks.noteArrival()
     this.primaryEnd = Math.max(this.primaryEnd, header.endSequence)
     this.member.heardEnd = { epoch: header.epoch, sequence: this.primaryEnd }
     if (frame && frame.uuid === this.member.uuid) this.onFrame(frame)
@@ -145,8 +136,8 @@ export class ReplicaRole implements FlushSource {
     const { log, context } = this.member
     if (frame.last <= log.end.sequence) {
       // Sent again after a rewind. It says no more than what I have already.
-      this.ackedDurable = -1
-      if (this.unflushed === 0) this.ack()
+      this.acks.askedAgain()
+      if (this.unflushed === 0) this.acks.ack()
       return
     }
     if (frame.first !== log.end.sequence + 1 || frame.previousEpoch !== log.end.epoch) {
@@ -199,7 +190,7 @@ export class ReplicaRole implements FlushSource {
     this.member.log.noteDurable(frame)
     if (!isLast) return
     this.member.applier.wake()
-    this.ack()
+    this.acks.ack()
     this.measure()
     this.release()
   }
@@ -218,39 +209,10 @@ export class ReplicaRole implements FlushSource {
     this.actor?.send({ type: 'measured', durable, primaryEnd })
   }
 
-  // ---------------------------------------------------------------- acks
-
-  private ack(digest = ''): void {
-    const { following, member } = this
-    if (!following) return
-    const { ports, wire, self } = member.context
-    this.ackedDurable = member.log.durable.sequence
-    this.ackedApplied = member.store.applied.sequence
-    this.lastAckMs = ports.clock.monotonicMs()
-    const ack: Ack = {
-      kind: 'ack',
-      space: member.space,
-      node: self.node,
-      epoch: following.epoch,
-      session: following.session,
-      durableSequence: this.ackedDurable,
-      appliedSequence: this.ackedApplied,
-      digest,
-    }
-    wire.publish(subjects.ack(member.space, following.primary), ports.control.encode(ack))
-  }
-
-  /** Once per heartbeat: tell what the last ack did not. */
+  /** Once per heartbeat. */
   tick(): void {
     if (!this.following) return
-    const { store, log, context } = this.member
-    const now = context.ports.clock.monotonicMs()
-    const isNews = store.applied.sequence !== this.ackedApplied
-      || log.durable.sequence !== this.ackedDurable
-    if (isNews || this.firstAcksLeft > 0 || now - this.lastAckMs > keepAliveMs) {
-      this.firstAcksLeft -= 1
-      this.ack(store.applied.sequence === log.commitSequence ? store.digest : '')
-    }
+    this.acks.tick()
     this.measure()
   }
 
@@ -272,7 +234,7 @@ export class ReplicaRole implements FlushSource {
         this.leave()
         return
       case 'nack':
-        this.nack(effect.position, effect.reason)
+        this.acks.nack(effect.position, effect.reason)
         return
       case 'progressed':
         this.member.context.ports.logger.info(
@@ -282,6 +244,7 @@ export class ReplicaRole implements FlushSource {
 
   private leave(): void {
     this.following = null
+    this.acks.end()
     this.member.isFollowing = false
     this.onSession(null)
   }
@@ -289,24 +252,10 @@ export class ReplicaRole implements FlushSource {
   private follow(session: Session): void {
     this.following = session
     this.member.isFollowing = true
-    this.firstAcksLeft = firstAcks
     this.told.durable = -1
-    this.ackedDurable = -1
-    this.ack()
+    this.acks.begin(session)
     this.measure()
     this.onSession(session)
-  }
-
-  private nack(position: Position, reason: string): void {
-    const { following, member } = this
-    if (!following) return
-    const { ports, wire, self } = member.context
-    ports.telemetry.count('gaps')
-    const nack = {
-      kind: 'nack', space: member.space, node: self.node, epoch: following.epoch,
-      session: following.session, position, reason,
-    }
-    wire.publish(subjects.ack(member.space, following.primary), ports.control.encode(nack))
   }
 
   private async join(primary: NodeId, epoch: number, number: number): Promise<void> {
@@ -319,6 +268,7 @@ export class ReplicaRole implements FlushSource {
       // What a former role or life began goes on, a truncation or a flush (it may fail, and take
       // back what it wrote): the history is not to be read before.
       await member.flushed().catch(() => undefined)
+      assertHistoryWellFormed(member.log.history)
       const request = ports.control.encode({
         kind: 'join', space: member.space, uuid: member.uuid, node: self.node, disk: self.disk,
         ...wire.life, epoch, number, history: member.log.history,
@@ -348,7 +298,9 @@ export class ReplicaRole implements FlushSource {
           || answer.common.sequence < store.applied.sequence,
       })
     } catch (error) {
-      failed(`${primary} does not answer: ${String(error)}`)
+      if (error instanceof InvariantViolation) return member.context.fatal(error)
+      failed(isUnanswered(error) ? `${primary} does not answer: ${(error as Error).message}`
+        : `cannot ask ${primary}: ${String(error)}`)
       this.refresh()
     }
   }

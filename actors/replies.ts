@@ -58,8 +58,8 @@ export class Replies {
     telemetry.count('writesDuplicates')
     if (this.isOver) return this.over(asker)
     const { count, sequence, timestamp, epoch } = known
-    const waiting = new Waiting(asker, level, null, count, sequence, timestamp, clock.wallMs(),
-      epoch, quarantined, isMismatch)
+    const waiting = new Waiting(asker, level, null, count, sequence, timestamp,
+      clock.monotonicMs(), epoch, quarantined, isMismatch)
     if (level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
     } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
@@ -152,7 +152,7 @@ export class Replies {
 
   /** Once per heartbeat: who waited too long is told that the level is unknown. */
   expire(unflushed: readonly Waiting[]): void {
-    const limit = this.options.clock.wallMs() - this.options.settings.ackTimeoutMs
+    const limit = this.options.clock.monotonicMs() - this.options.settings.ackTimeoutMs
     const isLate = (waiting: Waiting): boolean => !waiting.answered && waiting.takenAtMs < limit
     const late = this.duplicates.takeWhere(isLate)
     for (const waiting of [...unflushed, ...this.held, ...this.uncommitted, ...late]) {

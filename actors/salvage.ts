@@ -3,7 +3,7 @@ import type { ForkSpan, SalvageNote } from '../machines/books.js'
 import type { LogEntry, Operation } from '../machines/memory.js'
 import type { NodeId, SalvagedWrite } from '../machines/protocol.js'
 import type { Member } from './member.js'
-import type { Frame, FrameCodec, SalvageHeader } from './ports.js'
+import type { Frame, FrameCodec, OpenSalvage } from './ports.js'
 
 /** One slice: enough to be quick, few enough for live writes to get their turn. */
 const sliceWritesMax = 128
@@ -22,29 +22,51 @@ export interface Slice {
   readonly isLast: boolean
 }
 
-/** A salvage that is being brought home, slice by slice, decoded as it is needed. */
+/**
+ * A salvage on its way into the log, slice by slice. In memory is one frame of it, and the last
+ * slice; it is read on from where that ended.
+ */
 export class Salvage {
-  /** Writes in each frame, of those that were looked at: they may be passed over. */
-  private readonly counts: number[] = []
-  private decoded: { readonly index: number; readonly writes: readonly LogEntry[] } | null = null
+  private source: OpenSalvage | null = null
+  /** Writes of the present frame, and how many of the salvage lie before it. */
+  private writes: readonly LogEntry[] = []
+  private passed = 0
+  private turn: Promise<unknown> = Promise.resolve()
+  private last: { readonly sent: number; readonly slice: Slice } | null = null
 
   /** `bytesOf`: what a write takes in a message. */
   constructor(
-    private readonly frames: readonly Frame[], private readonly codec: FrameCodec,
+    private readonly open: () => Promise<OpenSalvage>, private readonly codec: FrameCodec,
     private readonly bytesOf: (write: SalvagedWrite) => number,
   ) {}
 
-  /** The writes after the first `sent` of them, whole requests. Throws when one fits nowhere. */
-  slice(sent: number): Slice {
+  /**
+   * The writes after the first `sent` of them, whole requests. Rejects when one fits nowhere, and
+   * when the file cannot be read.
+   */
+  async slice(sent: number): Promise<Slice> {
+    // One after the other: who has no patience asks again while the disk is read.
+    const slice = this.turn.then(async () => {
+      if (this.last?.sent !== sent) this.last = { sent, slice: await this.cut(sent) }
+      return this.last.slice
+    })
+    this.turn = slice.catch(() => undefined)
+    return await slice
+  }
+
+  async close(): Promise<void> {
+    const { source } = this
+    this.source = null
+    await source?.close()
+  }
+
+  private async cut(sent: number): Promise<Slice> {
+    if (this.source === null || sent < this.passed) await this.begin()
     const writes: SalvagedWrite[] = []
     let bytes = 0
-    let passed = 0
-    for (const index of this.frames.keys()) {
-      const count = this.counts[index] ?? this.writesOf(index).length
-      const known = Math.max(0, sent - passed)
-      passed += count
-      if (count <= known) continue
-      for (const request of requestsOf(this.writesOf(index).slice(known))) {
+    for (;;) {
+      const known = Math.max(0, sent - this.passed)
+      for (const request of requestsOf(this.writes.slice(known))) {
         const more = request.map(writeOf)
         const moreBytes = more.reduce((sum, write) => sum + this.bytesOf(write), 0)
         if (more.length > requestWritesMax || moreBytes > requestBytesMax) {
@@ -56,17 +78,25 @@ export class Salvage {
         writes.push(...more)
         bytes += moreBytes
       }
+      if (!await this.advance()) return { writes, isLast: true }
     }
-    return { writes, isLast: true }
   }
 
-  private writesOf(index: number): readonly LogEntry[] {
-    if (this.decoded?.index !== index) {
-      const writes = this.codec.entries(this.frames[index]!).filter(isWrite)
-      this.decoded = { index, writes }
-      this.counts[index] = writes.length
-    }
-    return this.decoded.writes
+  /** From the first frame on: a slice is asked for that lies before. */
+  private async begin(): Promise<void> {
+    await this.close()
+    this.source = await this.open()
+    this.writes = []
+    this.passed = 0
+  }
+
+  /** To the next frame; false: there is none. */
+  private async advance(): Promise<boolean> {
+    const frame = await this.source!.next()
+    if (frame === null) return false
+    this.passed += this.writes.length
+    this.writes = this.codec.entries(frame).filter(isWrite)
+    return true
   }
 }
 
@@ -86,12 +116,12 @@ export function requestsOf<T extends { readonly writeId: string | null }>(
 
 /** What a salvage holds. `pause` gives way to what else waits for the event loop. */
 export async function noteOf(
-  name: string, node: NodeId, { common }: SalvageHeader, frames: readonly Frame[],
-  codec: FrameCodec, pause: () => Promise<void>,
+  name: string, node: NodeId, source: OpenSalvage, codec: FrameCodec, pause: () => Promise<void>,
 ): Promise<SalvageNote> {
   const spans: ForkSpan[] = []
+  const { common } = source.header
   let looked = 0
-  for (const frame of frames) {
+  for (let frame = await source.next(); frame !== null; frame = await source.next()) {
     const { epoch, first, last } = frame
     const writes = codec.entries(frame).filter(isWrite).length
     const before = spans.at(-1)

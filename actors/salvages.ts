@@ -19,15 +19,15 @@ export interface Found {
 }
 
 /**
- * The salvages that a member has of its space. Of each a note is kept; its writes are in memory
- * while it is brought home, and no longer.
+ * The salvages that a member has of its space. Of each a note is kept; of the one that is brought
+ * home a frame is in memory, and no more.
  */
 export class Salvages {
   private readonly notes = new Map<string, SalvageNote>()
   /** Files that could not be read: why, and when that was. */
   private readonly unusable = new Map<string, { readonly why: string; readonly atMs: number }>()
   private looking: Promise<Found> | null = null
-  private opened: { readonly name: string; readonly salvage: Promise<Salvage> } | null = null
+  private opened: { readonly name: string; readonly salvage: Salvage } | null = null
 
   constructor(private readonly member: Member) {}
 
@@ -86,12 +86,16 @@ export class Salvages {
   private async note(name: string): Promise<SalvageNote | null> {
     const { self, uuid, context: { ports: { salvages, frames, clock } } } = this.member
     try {
-      const read = await salvages.read(name)
-      if (read.header.uuid !== uuid) return null
-      const note = await noteOf(name, self, read.header, read.frames, frames,
-        () => new Promise((resolve) => clock.setTimeout(resolve, 0)))
-      this.notes.set(name, note)
-      return note
+      const source = await salvages.open(name)
+      try {
+        if (source.header.uuid !== uuid) return null
+        const note = await noteOf(name, self, source, frames,
+          () => new Promise((resolve) => clock.setTimeout(resolve, 0)))
+        this.notes.set(name, note)
+        return note
+      } finally {
+        await source.close()
+      }
     } catch (error) {
       this.failed(name, error)
       return null
@@ -113,26 +117,35 @@ export class Salvages {
 
   /** Of the salvage that is being brought home. One that fails is left out from now on. */
   async slice(name: string, sent: number): Promise<Slice> {
-    if (this.opened?.name !== name) this.opened = { name, salvage: this.read(name) }
+    if (this.opened?.name !== name) {
+      this.letGo()
+      this.opened = { name, salvage: this.read(name) }
+    }
     const { opened } = this
     try {
-      return (await opened.salvage).slice(sent)
+      return await opened.salvage.slice(sent)
     } catch (error) {
-      if (this.opened === opened) this.opened = null
-      this.failed(name, error)
+      // Let go meanwhile, and closed: that says nothing of the file.
+      if (this.opened === opened) {
+        this.letGo()
+        this.failed(name, error)
+      }
       throw error
     }
   }
 
-  private async read(name: string): Promise<Salvage> {
+  private read(name: string): Salvage {
     const { salvages, frames, control } = this.member.context.ports
-    const read = await salvages.read(name)
-    return new Salvage(read.frames, frames, (write) => control.encode(write).length)
+    return new Salvage(
+      () => salvages.open(name), frames, (write) => control.encode(write).length)
   }
 
   /** Its writes are not needed any more, or not now. */
   letGo(): void {
+    const { opened } = this
     this.opened = null
+    // It was read only: what closing it says changes nothing.
+    opened?.salvage.close().catch(() => undefined)
   }
 
   /** What could not be read is tried again at once. */

@@ -15,6 +15,14 @@ export interface ShippingOptions {
   readonly onReadFailed: (error: unknown) => void
 }
 
+/** What is known of a replica; null: not known. Nobody measures the lag of one that is away. */
+export interface ReplicaProgress {
+  readonly lagBytes: number | null
+  readonly lagMs: number | null
+  readonly durableSequence: number | null
+  readonly appliedSequence: number | null
+}
+
 interface InFlight {
   readonly last: number
   readonly bytes: number
@@ -39,6 +47,8 @@ export class Shipping {
   private lagBase: number
   /** Disk id that the member joined with. */
   disk = ''
+  /** It has acknowledged in the last session, which may be over. */
+  isHeard = false
   /** The member has acknowledged within this session: it follows, frames do not miss it. */
   private isConfirmed = false
   private inFlight: InFlight[] = []
@@ -64,6 +74,7 @@ export class Shipping {
     this.joinedAtMs = this.options.clock.monotonicMs()
     this.disk = disk
     this.acked = 0
+    this.isHeard = false
     this.lagBase = after
     this.applied = 0
     this.toldCommit = 0
@@ -91,6 +102,7 @@ export class Shipping {
     }
     if (ack.durableSequence > this.options.log.end.sequence) return false
     this.isConfirmed = true
+    this.isHeard = true
     if (ack.durableSequence > this.acked) this.acked = ack.durableSequence
     if (this.sent < this.acked) this.sent = this.acked
     this.applied = Math.max(this.applied, ack.appliedSequence)
@@ -170,7 +182,17 @@ export class Shipping {
     }
   }
 
-  /** What the replica does not have durably. */
+  progress(): ReplicaProgress {
+    const lag = this.isJoined ? this.lag() : null
+    return {
+      lagBytes: lag?.bytes ?? null,
+      lagMs: lag === null ? null : Math.round(lag.ms),
+      durableSequence: this.isHeard ? this.acked : null,
+      appliedSequence: this.isHeard ? this.applied : null,
+    }
+  }
+
+  /** What the replica does not have durably; of one that is away: what came since it was here. */
   lag(): Window {
     const { log, clock } = this.options
     return log.above(Math.max(this.acked, this.lagBase), clock.monotonicMs())

@@ -7,8 +7,8 @@ import type { RoleInput, SpaceEffect } from '../machines/space.js'
 import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'
-import { sendAlert } from './alerts.js'
 import type { Asker } from './answers.js'
+import { stackOf } from './defects.js'
 import { Homecoming } from './homecoming.js'
 import type { HostedActor } from './hosting.js'
 import type { NodeContext } from './context.js'
@@ -20,6 +20,7 @@ import { ReadService } from './reads.js'
 import { RecordWatch } from './recordWatch.js'
 import { ReplicaRole } from './replica.js'
 import { joinRefused, reconcileRefused, surveyAnswerOf } from './spaceAnswers.js'
+import { Succession } from './succession.js'
 
 /** One space on this node: the `space` chart, its role actors, and what the bus brings. */
 export class SpaceActor {
@@ -31,7 +32,7 @@ export class SpaceActor {
   private readonly reads: ReadService
   private subscriptions: BusSubscription[] = []
   private readonly records: RecordWatch
-  private vacancySinceMs: number | null = null
+  private readonly succession: Succession
   readonly homecoming: Homecoming
   /** The record was read over this connection. Before, it tells whom to join, and nothing else. */
   private isVerified = false
@@ -43,7 +44,9 @@ export class SpaceActor {
   ) {
     this.member = new Member(context, space, uuid)
     this.member.onLapse = (reason) => this.primary?.lapsed(reason)
+    this.succession = new Succession(this.member)
     this.member.onDamage = (reason) => {
+      context.ports.events.note({ type: 'damaged', space, reason })
       this.unsubscribe()
       this.actor?.send({ type: 'logDamaged', reason })
     }
@@ -53,6 +56,7 @@ export class SpaceActor {
       member: this.member,
       onRecord: (record) => this.onRecord(record),
       onLost: (remembered) => this.onLost(remembered),
+      onDefect: (error) => this.failed(error),
     })
   }
 
@@ -75,6 +79,14 @@ export class SpaceActor {
     if (this.context.wire.isOpen) this.connected()
   }
 
+  /** A bug: the space's actor fails by it, and supervision decides what comes next. */
+  private failed(error: unknown): void {
+    const { host, logger } = this.context.ports
+    const reason = stackOf(error)
+    logger.error({ space: this.space, error: reason }, 'a defect: the space begins anew')
+    host.kill(`space.${this.space}`, reason)
+  }
+
   async stop(): Promise<void> {
     this.actor?.stop()
     this.homecoming.stop()
@@ -86,6 +98,7 @@ export class SpaceActor {
 
   /** Spec of the role's actor; the member leaves what it was before. */
   startReplica() {
+    if (this.primary) this.succession.ownEnded()
     this.primary = null
     this.promotion = null
     this.member.endReign('the member is a replica')
@@ -97,29 +110,20 @@ export class SpaceActor {
 
   startPromotion(input: RoleInput) {
     this.replica = null
-    this.vacancySinceMs ??= this.context.ports.clock.monotonicMs()
-    this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion(),
-      this.alert)
+    this.succession.begun(input)
+    this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion())
     return this.promotion.spec()
   }
 
   startPrimary(input: RoleInput) {
     this.promotion = null
-    const { clock, telemetry } = this.context.ports
-    this.primary = new PrimaryRole(this.member, input,
+    this.succession.won()
+    this.primary = new PrimaryRole(this.member, input, this.succession,
       (message) => this.reads.onRead(message),
       (isUnderWay) => this.actor?.send({
         type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
       }),
-      () => this.homecoming.reignKnown(this.member.self, this.member.reigningEpoch),
-      this.alert)
-    this.member.promotions += 1
-    if (this.vacancySinceMs !== null) {
-      this.member.lastPromotionMs = Math.round(clock.monotonicMs() - this.vacancySinceMs)
-      telemetry.observe('promotionMs', this.member.lastPromotionMs)
-    }
-    telemetry.count('promotions', 1, { space: this.space })
-    this.vacancySinceMs = null
+      () => this.homecoming.reignKnown(this.member.self, this.member.reigningEpoch))
     return this.primary.spec()
   }
 
@@ -217,6 +221,7 @@ export class SpaceActor {
   onAnnouncement(announcement: Announcement): void {
     const { assignment, kind, revision } = announcement
     if (assignment.uuid !== this.member.uuid) return
+    this.succession.heard(announcement)
     this.primary?.announced(announcement)
     this.member.heardReignOver(kind === 'resigned' ? assignment.epoch : assignment.epoch - 1)
     const known = this.member.record?.revision ?? 0
@@ -252,7 +257,7 @@ export class SpaceActor {
       if (assignment.epoch > member.reigningEpoch && !this.primary.isTransferring) {
         this.primary.deposed(`${assignment.primary?.node ?? 'nobody'} holds epoch `
           + `${assignment.epoch}`)
-      }
+      } else this.primary.recordSeen(record)
       return
     }
     this.promotion?.recordSeen(record)
@@ -290,14 +295,29 @@ export class SpaceActor {
       return
     }
     const vacancy = member.vacancy()
-    if (vacancy && !this.context.peers.isTilted && !member.unfit) {
+    const { fault } = member
+    this.standsAside(vacancy && fault)
+    if (vacancy && !this.context.peers.isTilted && !fault) {
       if (!this.mayPromote(this)) return
       replica.reignEnded(`the reign of epoch ${epoch} is over: ${vacancy}`)
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
     }
-    if (!vacancy && state === 'open') this.vacancySinceMs = null
+    if (!vacancy && primary && state === 'open') {
+      this.succession.settled(primary.node)
+      member.toldBlocked = null
+      member.rejection = null
+    }
     join()
+  }
+
+  /** There is no primary, and this member does not stand, for that reason. */
+  private standsAside(reason: string | null): void {
+    const blocked = reason && `does not stand: ${reason}`
+    if (this.member.blocked === null && blocked !== null) {
+      this.context.ports.logger.warn({ space: this.space }, blocked)
+    }
+    this.member.blocked = blocked
   }
 
   // ---------------------------------------------------------------- what the node tells
@@ -365,11 +385,7 @@ export class SpaceActor {
 
   /** Best in-sync member to hand over to, or null when there is none. */
   successor(): NodeId | null {
-    const { member, primary } = this
-    if (!primary) return null
-    const ready = [...primary.followers.certain()].filter((node) => node !== member.self
-      && !this.context.peers.isProvenDead(node))
-    return ready.find((node) => primary.followers.hasAll(node)) ?? ready[0] ?? null
+    return this.primary?.successor() ?? null
   }
 
   handOver(to: NodeId, reason: string): boolean {
@@ -379,7 +395,4 @@ export class SpaceActor {
   forcePromotion(reason: string): void {
     this.actor?.send({ type: 'promotionOrdered', reason })
   }
-
-  private readonly alert = (kind: string, fields: object, message: string): void =>
-    sendAlert(this.context, this.space, kind, fields, message)
 }

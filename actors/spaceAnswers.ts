@@ -23,6 +23,7 @@ export function reconcileRefused(
 }
 
 export function surveyAnswerOf(member: Member, serving: boolean): SurveyAnswer {
+  const { unfit } = member
   return {
     node: member.self,
     disk: member.context.self.disk,
@@ -31,6 +32,8 @@ export function surveyAnswerOf(member: Member, serving: boolean): SurveyAnswer {
     highestEpoch: member.highestEpoch,
     serving,
     endedEpoch: member.endedEpoch,
-    whole: member.unfit === null,
+    whole: unfit === null,
+    ...(unfit !== null && { unfit }),
+    committed: member.committed(),
   }
 }

@@ -32,24 +32,24 @@ export class SpaceList {
       throw new AdminRefusal('INVALID_OPERATION', `limit is a whole number from 1 to ${limitMax}`)
     }
     const names = (await this.allNames()).filter((name) => compareUtf8(name, after) > 0)
-    const spaces: object[] = []
+    const [spaces, unreadable]: [object[], object[]] = [[], []]
     let bytes = 0
     let last = ''
     for (let from = 0; from < names.length; from += readAtOnce) {
       const some = names.slice(from, from + readAtOnce)
-      const found = await Promise.all(some.map((name) => this.recordOf(name)))
-      for (const [index, record] of found.entries()) {
-        const shown = record && shownOf(record)
+      const found = await Promise.all(some.map((name) => this.shown(name)))
+      for (const [index, shown] of found.entries()) {
         const size = shown ? Buffer.byteLength(JSON.stringify(shown)) + 1 : 0
-        const isFull = spaces.length > 0
-          && (spaces.length >= (limit as number) || bytes + size > this.bytesMax)
-        if (shown && isFull) return { ok: true, spaces, more: true, after: last }
+        const count = spaces.length + unreadable.length
+        const isFull = count > 0 && (count >= (limit as number) || bytes + size > this.bytesMax)
+        if (shown && isFull) return { ...listed(spaces, unreadable), more: true, after: last }
         last = some[index]!
         bytes += size
-        if (shown) spaces.push(shown)
+        if (shown && 'reason' in shown) unreadable.push(shown)
+        else if (shown) spaces.push(shown)
       }
     }
-    return { ok: true, spaces }
+    return listed(spaces, unreadable)
   }
 
   private allNames(): Promise<readonly string[]> {
@@ -64,12 +64,20 @@ export class SpaceList {
     return this.names.sorted
   }
 
-  private async recordOf(name: string): Promise<Assignment | null> {
+  /** Null: there is no such space any more. */
+  private async shown(name: string): Promise<object | null> {
     const read = await this.records.read(name)
+    if (read.kind === 'unreadable' || read.kind === 'newer') {
+      return { space: name, reason: read.reason }
+    }
     const record = read.kind === 'present' ? read.record
       : read.kind === 'lost' ? read.remembered : null
-    return record && record.assignment.state !== 'dropped' ? record.assignment : null
+    return record && record.assignment.state !== 'dropped' ? shownOf(record.assignment) : null
   }
+}
+
+function listed(spaces: readonly object[], unreadable: readonly object[]): Answer {
+  return { ok: true, spaces, ...(unreadable.length > 0 && { unreadable }) }
 }
 
 function shownOf(record: Assignment): object {

@@ -1,3 +1,4 @@
+import { assertPositionMonotone } from '../machines/invariants.js'
 import {
   endOf, epochAt, extendHistory, origin, truncateHistory,
 } from '../machines/positions.js'
@@ -59,7 +60,9 @@ export class SpaceLog {
   }
 
   noteDurable(frame: Frame): void {
-    this.durable = { epoch: frame.epoch, sequence: frame.last }
+    const durable = { epoch: frame.epoch, sequence: frame.last }
+    assertPositionMonotone('durable end', this.durable, durable)
+    this.durable = durable
   }
 
   /**

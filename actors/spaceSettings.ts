@@ -45,6 +45,10 @@ export function isSameSettings(a: SpaceSettings, b: SpaceSettings): boolean {
   return one === other
 }
 
+/** How the refusal begins: the command line tells by it what helps. */
+export const existsOtherwise = (space: string): string =>
+  `the space ${space} exists with other settings`
+
 /** In words, for people. */
 export function showSettings(settings: SpaceSettings): string {
   const { replicas, ack, minInSync, maxLoss, whenUnderReplicated, reconcile, keys } = settings

@@ -1,6 +1,8 @@
 import type { AssignmentAt, NodeId } from '../machines/protocol.js'
 import { sendAlert } from './alerts.js'
 import type { NodeContext } from './context.js'
+import { stackOf } from './defects.js'
+import { ArbiterUnavailableError } from './ports.js'
 import type { TimerHandle } from './ports.js'
 import { namesOf } from './salvage.js'
 import { Sorted } from './sorted.js'
@@ -106,7 +108,8 @@ export class Spaces {
       const unknown = names.filter((name) => !this.held.has(name) && isDue(name))
       await Promise.all(unknown.map((name) => this.consider(name)))
     } catch (error) {
-      ports.logger.debug({ error: String(error) }, 'the spaces cannot be listed')
+      if (!(error instanceof ArbiterUnavailableError)) throw error
+      // Told by the records, once for all spaces.
       this.startRemembered()
     } finally {
       this.discovering = false
@@ -120,9 +123,11 @@ export class Spaces {
   private startRemembered(): void {
     const { records, self } = this.context
     for (const record of records.allRemembered()) {
-      const { space, members, state } = record.assignment
+      const { space: name, members, state } = record.assignment
       const isMine = state !== 'dropped' && members.some((m) => m.node === self.node)
-      if (isMine && !this.held.has(space)) this.hold(record).member.record = record
+      if (!isMine || this.held.has(name)) continue
+      const space = this.tryToHold(record)
+      if (space) space.member.record = record
     }
   }
 
@@ -132,12 +137,28 @@ export class Spaces {
     const read = await records.read(name)
     const record = read.kind === 'present' ? read.record
       : read.kind === 'lost' ? read.remembered : null
-    if (!record || record.assignment.state === 'dropped') return
-    if (!record.assignment.members.some((m) => m.node === self.node)) {
+    if (record?.assignment.state === 'dropped') return
+    const isUnusable = read.kind === 'unreadable' || read.kind === 'newer'
+    if (isUnusable || record?.assignment.members.every((m) => m.node !== self.node)) {
       this.elsewhere.set(name, ports.clock.monotonicMs())
       return
     }
-    if (!this.held.has(name)) this.hold(record)
+    if (record && !this.held.has(name)) this.tryToHold(record)
+  }
+
+  /** A space that cannot be started (a bug, a store that fails) does not keep others from it. */
+  private tryToHold(record: AssignmentAt): SpaceActor | null {
+    const { space } = record.assignment
+    try {
+      return this.hold(record)
+    } catch (error) {
+      const { logger, clock } = this.context.ports
+      this.held.delete(space)
+      this.elsewhere.set(space, clock.monotonicMs())
+      logger.error({ space, error: stackOf(error) },
+        'the space cannot be started; it is tried again in half a minute')
+      return null
+    }
   }
 
   private hold({ assignment: { space: name, uuid } }: AssignmentAt): SpaceActor {

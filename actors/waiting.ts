@@ -29,6 +29,7 @@ export class Waiting implements Asker {
     /** Sequence of the last operation; expected, until the request is durable. */
     public last: number,
     readonly timestamp: number,
+    /** By the monotonic clock. */
     readonly takenAtMs: number,
     /** Of what is in the log already: the epoch under which. */
     readonly loggedEpoch?: number,

@@ -1,3 +1,4 @@
+import { InvariantViolation } from '../machines/invariants.js'
 import type { Life } from '../machines/protocol.js'
 import { BusClosedError } from './ports.js'
 import type {
@@ -12,7 +13,11 @@ export class Wire {
   private connection: BusConnection | null = null
   life: Life
 
-  constructor(incarnation: number, private readonly logger: Logger) {
+  /** `onDefect`: a handler found that an invariant does not hold. */
+  constructor(
+    incarnation: number, private readonly logger: Logger,
+    private readonly onDefect: (error: InvariantViolation) => void,
+  ) {
     this.life = { incarnation, connection: 0 }
   }
 
@@ -76,7 +81,14 @@ export class Wire {
   subscribe(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription {
-    return this.required().subscribe(subject, handler, options)
+    return this.required().subscribe(subject, (message) => {
+      try {
+        handler(message)
+      } catch (error) {
+        if (error instanceof InvariantViolation) this.onDefect(error)
+        throw error
+      }
+    }, options)
   }
 
   /** Rejects with NoRespondersError, RequestTimeoutError or BusClosedError. */

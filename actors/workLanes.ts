@@ -25,9 +25,12 @@ const bufferedBytesMax = 1024 * 1024
 const logReadsMax = 2
 const statusBytesMax = 4 * 1024 * 1024
 
-export function workLanes(clock: Clock, settings: ActorSettings, wire: Wire): WorkLanes {
+/** @param onFailed of what is a bug */
+export function workLanes(
+  clock: Clock, settings: ActorSettings, wire: Wire, onFailed: (error: unknown) => void,
+): WorkLanes {
   const queue = new WorkQueue({
-    clock, sliceMs, isCongested: () => wire.bufferedBytes > bufferedBytesMax,
+    clock, sliceMs, isCongested: () => wire.bufferedBytes > bufferedBytesMax, onFailed,
   })
   return {
     queue,

@@ -3,7 +3,7 @@ import type { Clock } from './ports.js'
 
 /**
  * One step of work. It looks at `WorkQueue.isSliceOver` and ends early if it can go on later, as a
- * further step. A promise: it waits for a file, say; it must not reject.
+ * further step. A promise: it waits for a file, say.
  */
 export type Step = () => void | Promise<void>
 
@@ -20,7 +20,10 @@ export class Lane {
   private open = 0
   private bytes = 0
 
-  constructor(private readonly options: LaneOptions, private readonly wake: () => void) {}
+  constructor(
+    private readonly options: LaneOptions, private readonly wake: () => void,
+    private readonly onFailed: (error: unknown) => void,
+  ) {}
 
   /** False: there is no room. What is let in must leave. */
   enter(bytes: number): boolean {
@@ -46,10 +49,15 @@ export class Lane {
 
   /** For the queue. */
   runNext(): void {
-    const open = this.steps.shift()!()
+    let open: Promise<void> | void
+    try {
+      open = this.steps.shift()!()
+    } catch (error) {
+      return this.onFailed(error)
+    }
     if (open === undefined) return
     this.open += 1
-    void open.finally(() => {
+    open.catch(this.onFailed).finally(() => {
       this.open -= 1
       this.wake()
     })
@@ -62,6 +70,8 @@ export interface WorkQueueOptions {
   readonly sliceMs: number
   /** What was answered has not left yet: heartbeats would wait behind more. */
   readonly isCongested: () => boolean
+  /** A step threw: a bug, which is not to stop the others. */
+  readonly onFailed: (error: unknown) => void
 }
 
 /** The outside may be slower than this process: looked at again after so long. */
@@ -80,7 +90,7 @@ export class WorkQueue {
   constructor(private readonly options: WorkQueueOptions) {}
 
   lane(options: LaneOptions): Lane {
-    const lane = new Lane(options, () => this.wake())
+    const lane = new Lane(options, () => this.wake(), this.options.onFailed)
     this.lanes.push(lane)
     return lane
   }
@@ -103,17 +113,14 @@ export class WorkQueue {
       return
     }
     this.endMs = clock.monotonicMs() + sliceMs
-    try {
-      let lane = this.ready()
-      while (lane) {
-        lane.runNext()
-        if (this.isSliceOver) break
-        lane = this.ready()
-      }
-    } finally {
-      this.isAwake = false
-      this.wake()
+    let lane = this.ready()
+    while (lane) {
+      lane.runNext()
+      if (this.isSliceOver) break
+      lane = this.ready()
     }
+    this.isAwake = false
+    this.wake()
   }
 
   /** The lanes take turns. */

@@ -10,6 +10,8 @@ export interface WriteGateOptions {
   readonly context: NodeContext
   readonly space: string
   readonly epoch: number
+  /** The compare-and-set in favour of another node was sent: it may take writes, too. */
+  readonly isGivenAway: () => boolean
   /** Into the ingest loop. */
   readonly take: (message: BusMessage) => void
 }
@@ -55,10 +57,20 @@ export class WriteGate {
     // The ingest loop refuses it, with the reason: once held, it would bear no fence any more.
     if (this.mode !== 'closed' && this.isForOtherReign(message)) return this.options.take(message)
     if (this.mode !== 'closed' && this.held.hold(message)) return
-    // Two nodes may have it: that this one does not take it decides nothing.
     const reason = this.mode === 'closed' ? 'this node does not reign any more'
       : 'a handover is under way, and no more writes can be held'
-    answers.answer(asker, errorAnswer('NOT_PRIMARY', reason, { retryAfterMs: 50 }))
+    const code = this.isAlone ? 'SHUTTING_DOWN' : 'NOT_PRIMARY'
+    answers.answer(asker, errorAnswer(code, reason, { retryAfterMs: 50 }))
+  }
+
+  /**
+   * No other node can have the write that comes now: the target subscribes to the space's writes
+   * when it reigns, and it cannot before the compare-and-set in its favour was sent. So what is
+   * refused here was not taken. Later, and as the target, two nodes may have it: that this one
+   * does not take it decides nothing.
+   */
+  private get isAlone(): boolean {
+    return this.mode === 'handingOver' && !this.options.isGivenAway()
   }
 
   /** `Engram-Epoch`: of neither this reign nor, where it took it over whole, the one before. */

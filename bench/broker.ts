@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { findNatsServer } from '../runtime/natsServer.js'
 import { freePort, Proc, temporaryDirectory } from './processes.js'
 
 export interface Broker {
@@ -33,7 +34,7 @@ async function startServer(name: string, port: number, more: string[]): Promise<
   const file = join(temporaryDirectory(name), 'nats.conf')
   writeFileSync(file, [`server_name: ${name}`, `listen: "127.0.0.1:${port}"`, ...more].join('\n'))
   const label = `nats-server ${name}`
-  const child = new Proc('nats-server', ['-c', file], { label, graceMs: 3000 })
+  const child = new Proc(findNatsServer(), ['-c', file], { label, graceMs: 3000 })
   for (let tries = 0; !await listens(port); tries++) {
     if (child.hasExited || tries > 200) {
       throw new Error(`nats-server ${name} did not start\n${child.errors()}`)
@@ -58,7 +59,7 @@ function listens(port: number): Promise<boolean> {
 
 export function brokerVersion(): string {
   try {
-    return execFileSync('nats-server', ['--version'], { encoding: 'utf8' }).trim()
+    return execFileSync(findNatsServer(), ['--version'], { encoding: 'utf8' }).trim()
   } catch {
     return 'nats-server: not found on PATH'
   }

@@ -39,7 +39,7 @@ export async function measureLag(
       `engram.v1.status.${primary}`, new Uint8Array(), { timeout: 2000 })
     const report = asStatusReport(JSON.parse(Buffer.from(message.data).toString()))
     const space = report?.spaces.find((member) => member.space === cluster.options.space)
-    for (const replica of Object.values(space?.lag ?? {})) lags.push(replica.lagMs)
+    for (const { lagMs } of Object.values(space?.lag ?? {})) if (lagMs !== null) lags.push(lagMs)
     if (space) windows.push(space.lossWindow.ms)
     await delay(sampleEveryMs)
   }

@@ -1,5 +1,5 @@
 import type {
-  Assignment, EndedReign, Life, Member, NodeId, Position, Reigning, SpaceSettings,
+  Assignment, EndedReign, Life, Member, NodeId, Paused, Position, Reigning, SpaceSettings,
 } from './protocol.js'
 
 /** Who writes a record, and the mark by which the writer recognises its own writing. */
@@ -25,8 +25,24 @@ export function claimed(
   }
 }
 
-/** Of those, so many are remembered; more than ever end before one report is committed. */
-const endedMax = 64
+/** Of those, so many are remembered in a record: more than end before one report is committed. */
+export const endedMax = 64
+
+/**
+ * What a record has room for. More end while a member is alone in sync, whose epochs begin again
+ * and again: these go first, the oldest before the others, since their end is known and the log
+ * goes on with it. What was dropped is never accounted for: operators are to be told.
+ */
+export function boundedReigns(
+  reigns: readonly EndedReign[],
+): { kept: EndedReign[]; dropped: EndedReign[] } {
+  const ends = knownEnds(reigns)
+  const isKnown = ({ epoch }: EndedReign): boolean => ends.has(epoch)
+  const surplus = [...reigns.filter(isKnown), ...reigns.filter((reign) => !isKnown(reign))]
+    .slice(0, Math.max(0, reigns.length - endedMax))
+  const dropped = new Set(surplus)
+  return { kept: reigns.filter((reign) => !dropped.has(reign)), dropped: surplus }
+}
 
 /**
  * Reigns that were open and ended, this record's among them, until a report of them is committed.
@@ -40,13 +56,13 @@ export function endedReigns(
 ): EndedReign[] {
   const ended = [...record.ended ?? []]
   if (record.state === 'open') ended.push(...reignOf(record))
-  if (record.inSync.length < Math.min(2, record.members.length)) return ended.slice(-endedMax)
+  if (record.inSync.length < Math.min(2, record.members.length)) return ended
   const ends = knownEnds(ended)
   return ended.filter((reign) => {
     const end = ends.get(reign.epoch)
     const isKept = end !== undefined && isCommitted({ epoch: reign.epoch, sequence: end })
     return !reported.has(reign.epoch) && !isKept
-  }).slice(-endedMax)
+  })
 }
 
 /** What the next reign begins with may lack what is safe: then no bound tells what is missing. */
@@ -138,10 +154,48 @@ export function withInSync(
   return { ...record, inSync: [...inSync], members, ...signature }
 }
 
+export function withPaused(
+  record: Assignment, paused: Paused | null, signature: Signature,
+): Assignment {
+  return { ...record, paused, ...signature }
+}
+
+/**
+ * Whether they say the same, but for whether failover is paused, and who wrote them: operators
+ * pause and resume a space whoever is its primary, and whatever that is about to write.
+ */
+export function isSameButPaused(one: Assignment, other: Assignment): boolean {
+  const signature = { nonce: '', writer: '' }
+  const [a, b] = [one, other].map((record) => canonical(withPaused(record, null, signature)))
+  return a === b
+}
+
+/** As JSON, whatever the order of keys: records come with another one than they are made with. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, each: unknown) => {
+    const isRecord = typeof each === 'object' && each !== null && !Array.isArray(each)
+    return isRecord ? Object.fromEntries(Object.entries(each).toSorted(byKey)) : each
+  })
+}
+
+function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1
+}
+
+/** The same, written once more. */
+export function signed(record: Assignment, signature: Signature): Assignment {
+  return { ...record, ...signature }
+}
+
 export function withSettings(
   record: Assignment, settings: SpaceSettings, signature: Signature,
 ): Assignment {
   return { ...record, settings, ...signature }
+}
+
+/** Reigns that are to be remembered when this one is handed over at that sequence. */
+export function handedReigns(record: Assignment, last: number): EndedReign[] {
+  return [...record.ended ?? [], ...reignOf(record).map((reign) => ({ ...reign, last }))]
 }
 
 /**
@@ -155,9 +209,8 @@ export function handedOver(
   const { incarnation, connection } = life
   const primary = { node: to, incarnation, connection }
   const { start: _, ...rest } = record
-  const ended = [...record.ended ?? [], ...reignOf(record).map((reign) => ({ ...reign, last }))]
+  const { kept } = boundedReigns(handedReigns(record, last))
   return {
-    ...rest, epoch, state: 'claimed', primary, forced: false, ended: ended.slice(-endedMax),
-    ...signature,
+    ...rest, epoch, state: 'claimed', primary, forced: false, ended: kept, ...signature,
   }
 }

@@ -38,7 +38,8 @@ export function judgeSurvey(
   for (const answer of eligible) if (betterCandidate(answer, best, former)) best = answer
   const mine = showPosition(self.position)
   if (best.node === self.node) {
-    const heard = answers.map((a) => `${a.node} at ${showPosition(a.position)}`).join(', ')
+    const heard = answers.map((a) => `${a.node} at ${showPosition(a.position)}`
+      + (a.whole ? '' : ` (unfit${a.unfit === undefined ? '' : `: ${a.unfit}`})`)).join(', ')
     return { kind: 'best', reason: `I am at ${mine}${heard ? `; ${heard}` : '; nobody answered'}` }
   }
   const theirs = showPosition(best.position)

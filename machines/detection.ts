@@ -111,6 +111,10 @@ export function goneFault(context: Context, event: Event): string | null {
 }
 
 const isNewer = (a: Life, b: Life | null) => !b || compareLives(a, b) > 0
+const isGone = ({ life, goneLife }: Context) =>
+  life !== null && goneLife !== null && !isNewer(life, goneLife)
+const hasLeft = ({ life, leftLife }: Context) =>
+  life !== null && leftLife !== null && !isNewer(life, leftLife)
 const plain = ({ incarnation, connection }: Life): Life => ({ incarnation, connection })
 
 function lifeOf(context: Context): Life {
@@ -142,10 +146,9 @@ export const detectorSetup = typed.extend({
     isNewLife: ({ context, event }: Judged) =>
       event.type === 'probeAnswered' && isNewer(event.life, context.life)
       && isNewer(event.life, context.goneLife),
-    isGone: ({ context: { life, goneLife } }) =>
-      life !== null && goneLife !== null && !isNewer(life, goneLife),
-    isLeft: ({ context: { life, leftLife } }) =>
-      life !== null && leftLife !== null && !isNewer(life, leftLife),
+    isGone: ({ context }) => isGone(context),
+    isLeft: ({ context }) => hasLeft(context),
+    isLeftAndGone: ({ context }) => hasLeft(context) && isGone(context),
     isCloselyWatched: ({ context }) => context.isCloselyWatched,
     isLastSilentProbe: ({ context }) => context.silentProbes + 1 >= context.silentProbesMax,
     hasNoLife: ({ context }) => context.life === null,

@@ -58,6 +58,23 @@ const expired = {
   ],
 } as const
 
+const goneAfterLeaving = {
+  guard: 'isEvidence',
+  target: '#failureDetector.left.gone',
+  actions: [
+    'noteGone', say((c) => `${shown(c)} has left: its connection is gone`),
+    { type: 'announceDeath', params: { vacancy: 'noResponders' } },
+  ],
+} as const
+
+const expiredAfterLeaving = {
+  target: '#failureDetector.left.expired',
+  actions: [
+    say((c) => `${shown(c)} has left: the last grant to it has run out, margin included`),
+    { type: 'announceDeath', params: { vacancy: 'grantExpired' } },
+  ],
+} as const
+
 const newLifeAnswered = {
   guard: 'isNewLife',
   target: '#failureDetector.suspect',
@@ -80,6 +97,10 @@ const suspended = ignoredBecause((_, e) => `${e.type} while judgement is suspend
 
 /** What was proven before stays so; all else is observed anew. */
 const afterTilt = (actions: readonly 'noteServer'[]) => [
+  {
+    guard: 'isLeftAndGone', target: '#failureDetector.left.gone',
+    actions: [...actions, say((c) => `tilt over: ${shown(c)} has left`)],
+  },
   {
     guard: 'isGone', target: '#failureDetector.dead.gone',
     actions: [...actions, say((c) => `tilt over: ${shown(c)} is known to be gone`)],
@@ -282,14 +303,30 @@ export const failureDetectorMachine = detectorSetup.createMachine({
         },
       },
     },
+    // It said so: it stays `left`, whatever is proven of its connection, until it is heard anew.
     left: {
-      after: { heartbeatInterval: { target: 'left', reenter: true, actions: 'probe' } },
+      initial: 'leaving',
       on: {
         heartbeatReceived: [returned, refusedHeartbeat],
         probeAnswered: newLifeAnswered,
+      },
+      states: {
         // Its resignation may have been lost: proof ends what it held.
-        probeGone: [gone, refusedGone],
-        grantExpired: expired,
+        leaving: {
+          after: {
+            heartbeatInterval: { target: 'leaving', reenter: true, actions: 'probe' },
+          },
+          on: { probeGone: [goneAfterLeaving, refusedGone], grantExpired: expiredAfterLeaving },
+        },
+        gone: {
+          on: {
+            probeGone: { actions: ignoredBecause((c) => `${shown(c)} is known to be gone`) },
+            grantExpired: expiredAfterLeaving,
+          },
+        },
+        expired: {
+          on: { probeGone: [goneAfterLeaving, refusedGone] },
+        },
       },
     },
     tilt: {

@@ -47,6 +47,8 @@ interface Receipt {
   readonly at: Instant
   /** Counts my connections: a 503 proves nothing about a peer not heard on the present one. */
   readonly connectionEra: number
+  /** When the life before this one was heard last; null: there was none. */
+  readonly before: { readonly life: Life; readonly at: Instant } | null
 }
 
 /** Peers remembered at most; past it the longest silent one gives way, or the new is refused. */
@@ -160,7 +162,11 @@ export class GrantBook {
     // The life is copied: a caller may hand in a whole heartbeat.
     const { incarnation, connection } = life
     const heard = { incarnation, connection }
-    this.receipts.set(peer, { life: heard, number, at, connectionEra: this.connectionEra })
+    const isNewLife = before !== undefined && compareLives(life, before.life) > 0
+    this.receipts.set(peer, {
+      life: heard, number, at, connectionEra: this.connectionEra,
+      before: isNewLife ? { life: before.life, at: before.at } : before?.before ?? null,
+    })
     return null
   }
 
@@ -176,6 +182,14 @@ export class GrantBook {
   /** Since the peer's last heartbeat, or since my start when none was heard. */
   silenceMs(peer: NodeId, now: Instant): number {
     return waitedMs(this.receipts.get(peer)?.at ?? this.startedAt, now)
+  }
+
+  /** Since that life of the peer was heard last, whatever speaks for the peer since. */
+  silenceOfMs(peer: NodeId, life: Life, now: Instant): number {
+    const latest = this.receipts.get(peer)
+    const receipts = [latest, latest?.before].filter((one) => one !== undefined && one !== null)
+    const found = receipts.find((one) => compareLives(one.life, life) <= 0)
+    return waitedMs(found?.at ?? this.startedAt, now)
   }
 
   lastHeardLife(peer: NodeId): Life | null {

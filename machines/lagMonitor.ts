@@ -1,5 +1,6 @@
 import { assign, emit, setup } from 'xstate'
 import type { NodeId } from './protocol.js'
+import { bytesText, msText } from './units.js'
 
 export interface LagMonitorInput {
   /** The replica watched. */
@@ -19,18 +20,28 @@ export interface LagMonitorContext {
   readonly clearRatio: number
   lagBytes: number
   lagMs: number
+  isAway: boolean
   lastReason: string
 }
 
-export type LagKind = 'bytes' | 'time'
+/** What a limit was exceeded by. */
+export type LagMeasure = 'bytes' | 'time'
 
-export type LagMonitorEvent = { type: 'measured'; lagBytes: number; lagMs: number }
+export interface LagMeasured {
+  readonly type: 'measured'
+  /** Whole bytes and milliseconds; of a replica that is away: of what it last had. */
+  readonly lagBytes: number
+  readonly lagMs: number
+  /** It has no session: it lacks at least this much. */
+  readonly isAway: boolean
+}
+export type LagMonitorEvent = LagMeasured
 
 export type LagMonitorEffect =
   | {
     type: 'lagRaised'
     peer: NodeId
-    kind: LagKind
+    by: LagMeasure
     lagBytes: number
     lagMs: number
     reason: string
@@ -58,20 +69,23 @@ const machine = setup({
       event.lagMs < c.lagMsMax * c.clearRatio && event.lagBytes > c.lagBytesMax,
   },
   actions: {
-    note: assign(({ event }) => ({ lagBytes: event.lagBytes, lagMs: event.lagMs })),
+    note: assign(({ event: { lagBytes, lagMs, isAway } }) => ({ lagBytes, lagMs, isAway })),
     explainRaise: assign({
-      lastReason: ({ context: c, event }, params: { kind: LagKind }) =>
-        params.kind === 'bytes'
-          ? `${c.peer} is ${event.lagBytes} bytes behind, above ${c.lagBytesMax}: lagging`
-          : `${c.peer} is ${event.lagMs} ms behind, above ${c.lagMsMax} ms: lagging`,
+      lastReason: ({ context: c, event }, params: { by: LagMeasure }) => {
+        const [lag, limit] = params.by === 'bytes'
+          ? [bytesText(event.lagBytes), bytesText(c.lagBytesMax)]
+          : [msText(event.lagMs), msText(c.lagMsMax)]
+        const away = event.isAway ? 'away and ' : ''
+        return `replica ${c.peer} is ${away}${lag} behind (limit ${limit})`
+      },
     }),
     explainClear: assign({
       lastReason: ({ context: c, event }) =>
-        `${c.peer} is ${event.lagBytes} bytes and ${event.lagMs} ms behind, below `
-        + `${Math.round(c.clearRatio * 100)} % of both thresholds: healthy`,
+        `replica ${c.peer} has caught up: ${bytesText(event.lagBytes)} and `
+        + `${msText(event.lagMs)} behind`,
     }),
-    raiseLag: emit(({ context: c }, params: { kind: LagKind }): LagMonitorEffect => ({
-      type: 'lagRaised', peer: c.peer, kind: params.kind, lagBytes: c.lagBytes, lagMs: c.lagMs,
+    raiseLag: emit(({ context: c }, params: { by: LagMeasure }): LagMonitorEffect => ({
+      type: 'lagRaised', peer: c.peer, by: params.by, lagBytes: c.lagBytes, lagMs: c.lagMs,
       reason: c.lastReason,
     })),
     clearLag: emit(({ context: c }): LagMonitorEffect => ({
@@ -95,6 +109,7 @@ export const lagMonitorMachine = machine.createMachine({
     clearRatio: input.clearRatio ?? lagDefaults.clearRatio,
     lagBytes: 0,
     lagMs: 0,
+    isAway: false,
     lastReason: 'nothing measured yet',
   }),
   initial: 'healthy',
@@ -106,16 +121,16 @@ export const lagMonitorMachine = machine.createMachine({
             guard: 'exceedsBytes',
             target: 'lagging.bytes',
             actions: [
-              'note', { type: 'explainRaise', params: { kind: 'bytes' } },
-              { type: 'raiseLag', params: { kind: 'bytes' } },
+              'note', { type: 'explainRaise', params: { by: 'bytes' } },
+              { type: 'raiseLag', params: { by: 'bytes' } },
             ],
           },
           {
             guard: 'exceedsTime',
             target: 'lagging.time',
             actions: [
-              'note', { type: 'explainRaise', params: { kind: 'time' } },
-              { type: 'raiseLag', params: { kind: 'time' } },
+              'note', { type: 'explainRaise', params: { by: 'time' } },
+              { type: 'raiseLag', params: { by: 'time' } },
             ],
           },
           { actions: 'note' },
@@ -141,8 +156,8 @@ export const lagMonitorMachine = machine.createMachine({
               guard: 'bytesGaveWayToTime',
               target: 'time',
               actions: [
-                'note', { type: 'explainRaise', params: { kind: 'time' } },
-                { type: 'raiseLag', params: { kind: 'time' } },
+                'note', { type: 'explainRaise', params: { by: 'time' } },
+                { type: 'raiseLag', params: { by: 'time' } },
               ],
             },
           },
@@ -153,8 +168,8 @@ export const lagMonitorMachine = machine.createMachine({
               guard: 'timeGaveWayToBytes',
               target: 'bytes',
               actions: [
-                'note', { type: 'explainRaise', params: { kind: 'bytes' } },
-                { type: 'raiseLag', params: { kind: 'bytes' } },
+                'note', { type: 'explainRaise', params: { by: 'bytes' } },
+                { type: 'raiseLag', params: { by: 'bytes' } },
               ],
             },
           },

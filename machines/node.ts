@@ -17,27 +17,29 @@ const perform = (effect: (context: Context) => NodeEffect) =>
 const errorOf = (e: Event) => ('error' in e ? e.error : 'reason' in e ? e.reason : e.type)
 const ignored = { actions: say((_, e) => `ignored: ${e.type} of an earlier connection`) } as const
 
-/** Dialling and pausing in turn; `connected` is for the state around it to handle. */
-const dialling = {
-  entry: ['raiseConnection', perform((c) => (
-    { type: 'connect', attempt: c.attempt, connection: c.connection }))],
-  on: {
-    connectFailed: [
-      {
-        guard: 'isRefused',
-        target: '#node.failed',
-        actions: [say((_, e) => `the bus refuses this node: ${errorOf(e)}`)],
-      },
-      {
-        guard: 'isPresentConnection',
-        target: 'pausing',
-        actions: [say((c, e) =>
-          `attempt ${c.attempt}: ${errorOf(e)}; again in ${backoffOf(c)} ms`)],
-      },
-      ignored,
-    ],
-  },
+const dial = ['raiseConnection', perform((c) => (
+  { type: 'connect', attempt: c.attempt, connection: c.connection }))] as const
+
+const refused = {
+  guard: 'isRefused',
+  target: '#node.failed',
+  actions: [say((_, e) => `the bus refuses this node: ${errorOf(e)}`)],
 } as const
+
+const failed = {
+  guard: 'isPresentConnection',
+  target: 'pausing',
+  actions: [say((c, e) => `attempt ${c.attempt}: ${errorOf(e)}; again in ${backoffOf(c)} ms`)],
+} as const
+
+/** Dialling and pausing in turn; `connected` is for the state around it to handle. */
+const dialling = { entry: dial, on: { connectFailed: [refused, failed, ignored] } } as const
+
+/**
+ * The bus took this node before: what it refuses now (users, passwords, limits that were loaded
+ * anew) an operator may mend, and the node is there then.
+ */
+const redialling = { entry: dial, on: { connectFailed: [failed, ignored] } } as const
 
 const pausing = {
   after: { backoff: { target: 'dialling', actions: say((c) => `attempt ${c.attempt + 1}`) } },
@@ -45,7 +47,9 @@ const pausing = {
 
 const close = {
   target: '#node.draining.closing',
-  actions: say((_, e) => `${errorOf(e)}: nothing to hand over`),
+  actions: say((c, e) => `${errorOf(e)}: nothing is handed over, `
+    + (c.connection > 0 && c.server === null ? 'since NATS cannot be reached'
+      : 'the node does not run yet')),
 } as const
 
 const failWith = (what: string) => ({
@@ -197,7 +201,8 @@ export const nodeMachine = nodeSetup.createMachine({
           ignored,
         ],
         drainRequested: {
-          target: 'draining', actions: say((_, e) => `drains: ${errorOf(e)}`),
+          target: 'draining',
+          actions: say((c, e) => `${errorOf(e)}: hands over (at most ${c.cleanStopMs} ms)`),
         },
       },
     },
@@ -218,7 +223,7 @@ export const nodeMachine = nodeSetup.createMachine({
           ignored,
         ],
       },
-      states: { dialling, pausing },
+      states: { dialling: redialling, pausing },
     },
     draining: {
       initial: 'handingOver',

@@ -37,6 +37,8 @@ export type PrimaryEvent =
   | { type: 'handoverRequested'; to: NodeId; reason: string }
   | { type: 'handoverReady' }
   | { type: 'handoverTargetLost'; reason: string }
+  /** The arbiter takes no change of the record. */
+  | { type: 'handoverHindered'; reason: string }
   | { type: 'handedOver' }
 
 export type PrimaryEffect =
@@ -117,6 +119,12 @@ const changing = {
   on: {
     inSyncChanged: { target: 'steady', actions: 'adoptInSync' },
   },
+} as const
+
+/** Nothing was sent that could not be taken back: the epoch goes on. */
+const givenUp = {
+  target: '#primary.serving',
+  actions: ['explainEvent', { type: 'perform', params: { effect: { type: 'resumeWrites' } } }],
 } as const
 
 /**
@@ -266,13 +274,8 @@ export const primaryMachine = machine.createMachine({
             ({ type: 'awaitHandover', to: context.handoverTo ?? '' })),
           on: {
             handoverReady: 'transferring',
-            handoverTargetLost: {
-              target: '#primary.serving',
-              actions: [
-                'explainEvent',
-                { type: 'perform', params: { effect: { type: 'resumeWrites' } } },
-              ],
-            },
+            handoverTargetLost: givenUp,
+            handoverHindered: givenUp,
           },
           after: {
             handoverPatience: {

@@ -1,66 +1,17 @@
 import { assign, emit, setup } from 'xstate'
 import { judgeSurvey, isInSync } from './candidates.js'
-import type { SurveyResult } from './candidates.js'
 import type {
-  Assignment, AssignmentAt, NodeId, Position, ProtocolTimes, SurveyAnswer, Vacancy,
-} from './protocol.js'
+  PromotionContext, PromotionEffect, PromotionEvent, PromotionInput, PromotionOutput,
+} from './promotionTypes.js'
+import type { Assignment, AssignmentAt } from './protocol.js'
 
-export interface PromotionInput {
-  readonly space: string
-  readonly self: NodeId
-  readonly disk: string
-  readonly times: ProtocolTimes
-  /** Added to each stand-by, drawn per candidate so that equals do not move in step. */
-  readonly jitterMs: number
-  /** Ordered by an operator over the in-sync rule (I2 and I5 do not cover such a reign). */
-  readonly forced: boolean
-  /** A record that already names this life (a handover, or an own claim applied late). */
-  readonly adopted: AssignmentAt | null
-}
+export type * from './promotionTypes.js'
 
-export interface PromotionContext extends PromotionInput {
-  record: AssignmentAt | null
-  position: Position
-  answers: readonly SurveyAnswer[]
-  verdict: SurveyResult | null
-  vacancy: Vacancy | null
-  standBys: number
-  missing: readonly NodeId[]
-  /** Sequence of the epoch-start entry. */
-  epochStart: number
-  lastReason: string
-}
+/** A member that is held looks at the record again after so many stand-bys, should nobody tell. */
+const heldStandBys = 10
 
-export type PromotionEvent =
-  | { type: 'recordRead'; record: AssignmentAt; position: Position }
-  | { type: 'recordUnavailable'; reason: string }
-  | { type: 'surveyed'; answers: readonly SurveyAnswer[]; position: Position }
-  | { type: 'vacancyProven'; vacancy: Vacancy }
-  | { type: 'claimed'; record: AssignmentAt }
-  | { type: 'compareAndSetRefused'; reason: string }
-  | { type: 'epochStarted'; sequence: number }
-  | { type: 'stepFailed'; reason: string }
-  | { type: 'grantsHeld' }
-  | { type: 'grantsMissing'; nodes: readonly NodeId[]; shrinkable: boolean }
-  | { type: 'inSyncShrunk'; record: AssignmentAt }
-  | { type: 'opened'; record: AssignmentAt }
-  | { type: 'leaseLapsed'; reason: string }
-  | { type: 'reignSeen'; reason: string }
-
-export type PromotionEffect =
-  | { type: 'readRecord' }
-  | { type: 'survey'; record: AssignmentAt }
-  | { type: 'watchVacancy'; record: AssignmentAt }
-  | { type: 'claim'; record: AssignmentAt; answers: readonly SurveyAnswer[]; vacancy: Vacancy }
-  | { type: 'startEpoch'; record: AssignmentAt }
-  | { type: 'watchGrants'; record: AssignmentAt }
-  | { type: 'shrink'; record: AssignmentAt; without: readonly NodeId[] }
-  | { type: 'open'; record: AssignmentAt }
-  | { type: 'progressed'; state: string; reason: string }
-
-export type PromotionOutput =
-  | { readonly kind: 'won'; readonly record: AssignmentAt; readonly epochStart: number }
-  | { readonly kind: 'stoodDown'; readonly reason: string }
+/** Waits for the arbiter are doubled at most so many times: 16 stand-bys, some five seconds. */
+const doublingsMax = 4
 
 /** Stand-bys for one that answers, is better, and does not move: then somebody else must. */
 const standBysMax = 4
@@ -76,11 +27,16 @@ const machine = setup({
   delays: {
     standBy: ({ context }) => context.times.standByMs + context.jitterMs,
     retry: ({ context }) => context.times.standByMs,
+    heldRetry: ({ context }) => context.times.standByMs * heldStandBys + context.jitterMs,
+    blockedRetry: ({ context: { obstructions, times, jitterMs } }) => (obstructions === 0
+      ? times.standByMs
+      : times.standByMs * 2 ** Math.min(obstructions, doublingsMax) + jitterMs),
     vacancyPatience: ({ context }) => context.times.grantMs * context.times.grantMargin * 1.5,
   },
   guards: {
     isAdopted: ({ context }) => context.adopted !== null,
     mayStand: ({ context }) => context.forced || standsIn(context),
+    isHeld: ({ context }) => !context.forced && standsIn(context) && context.hold !== null,
     isServed: ({ context }) => context.verdict?.kind === 'served' && !context.forced,
     isOutdone: ({ context }) =>
       !context.forced && context.verdict?.kind === 'better' && context.standBys < standBysMax,
@@ -94,6 +50,11 @@ const machine = setup({
     explainEvent: assign({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),
+    obstructed: assign({
+      obstacle: ({ context, event }) => ('reason' in event ? event.reason : context.obstacle),
+      obstructions: ({ context }) => context.obstructions + 1,
+    }),
+    unobstructed: assign({ obstacle: null, obstructions: 0 }),
     explain: assign({ lastReason: (_, params: { reason: string }) => params.reason }),
     perform: emit(({ context }, params: { effect: (c: PromotionContext) => PromotionEffect }) =>
       params.effect(context)),
@@ -109,7 +70,8 @@ function recordOf(context: PromotionContext): AssignmentAt {
   return context.record
 }
 
-function blockedReason({ record, self, disk }: PromotionContext): string {
+function blockedReason({ record, self, disk, obstacle }: PromotionContext): string {
+  if (obstacle !== null) return `blocked: ${obstacle}`
   const listed: Assignment | undefined = record?.assignment
   const inSync = listed?.inSync.join(', ') || 'nobody'
   const otherDisk = listed?.members.some((m) => m.node === self && m.disk !== disk)
@@ -135,6 +97,9 @@ export const promotionMachine = machine.createMachine({
     vacancy: null,
     standBys: 0,
     missing: [],
+    hold: null,
+    obstacle: null,
+    obstructions: 0,
     epochStart: 0,
     lastReason: '',
   }),
@@ -164,9 +129,11 @@ export const promotionMachine = machine.createMachine({
               actions: assign({
                 record: ({ event }) => event.record,
                 position: ({ event }) => event.position,
+                hold: ({ event }) => event.hold ?? null,
               }),
             },
             recordUnavailable: { target: 'waitingForArbiter', actions: 'explainEvent' },
+            recordUnusable: { target: '#promotion.blocked', actions: 'obstructed' },
           },
         },
         waitingForArbiter: {
@@ -175,8 +142,9 @@ export const promotionMachine = machine.createMachine({
         },
         judgingRecord: {
           always: [
+            { guard: 'isHeld', target: '#promotion.held' },
             { guard: 'mayStand', target: 'asking' },
-            { target: '#promotion.blocked' },
+            { target: '#promotion.blocked', actions: 'unobstructed' },
           ],
         },
         asking: {
@@ -219,12 +187,24 @@ export const promotionMachine = machine.createMachine({
         reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },
     },
+    // Nothing is wrong with this member: an operator wants no failover, or not to this node.
+    held: {
+      entry: [
+        { type: 'explain', params: ({ context }) => ({ reason: `held: ${context.hold ?? ''}` }) },
+        { type: 'progress', params: { state: 'held' } },
+      ],
+      after: { heldRetry: 'surveying' },
+      on: {
+        released: { target: 'surveying', actions: 'explainEvent' },
+        reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
+      },
+    },
     blocked: {
       entry: [
         { type: 'explain', params: ({ context }) => ({ reason: blockedReason(context) }) },
         { type: 'progress', params: { state: 'blocked' } },
       ],
-      after: { retry: 'surveying' },
+      after: { blockedRetry: 'surveying' },
       on: {
         reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },
@@ -275,13 +255,18 @@ export const promotionMachine = machine.createMachine({
         },
       ],
       on: {
-        claimed: { target: 'opening', actions: assign({ record: ({ event }) => event.record }) },
+        claimed: {
+          target: 'opening',
+          actions: ['unobstructed', assign({ record: ({ event }) => event.record })],
+        },
+        compareAndSetRejected: { target: '#promotion.blocked', actions: 'obstructed' },
         compareAndSetRefused: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },
     },
     opening: {
       initial: 'appending',
       on: {
+        compareAndSetRejected: { target: '#promotion.blocked', actions: 'obstructed' },
         compareAndSetRefused: { target: '#promotion.stoodDown', actions: 'explainEvent' },
         reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },
@@ -361,6 +346,7 @@ export const promotionMachine = machine.createMachine({
       ],
       on: {
         opened: { target: 'won', actions: assign({ record: ({ event }) => event.record }) },
+        compareAndSetRejected: { target: '#promotion.blocked', actions: 'obstructed' },
         compareAndSetRefused: { target: '#promotion.stoodDown', actions: 'explainEvent' },
         leaseLapsed: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },

@@ -4,6 +4,7 @@
  */
 
 import type { Origin, SalvageNote } from './books.js'
+import type { PromotionReport } from './events.js'
 import type { KeyRetention, Operation } from './memory.js'
 
 export type NodeId = string
@@ -95,9 +96,19 @@ export interface Assignment {
    * a reign with all of its log is open.
    */
   readonly ended?: readonly EndedReign[]
+  /** No other member takes over by itself; absent or null: failover is automatic. */
+  readonly paused?: Paused | null
   /** Tells this writing of the record from every other: "applied" is recognised by content. */
   readonly nonce: string
   readonly writer: NodeId
+}
+
+/** Automatic failover of a space is paused. */
+export interface Paused {
+  /** ISO 8601, UTC. */
+  readonly since: string
+  /** Who ordered it, as they said. */
+  readonly by: string
 }
 
 /** A reign that was open, and who held it, with which disk. */
@@ -143,6 +154,10 @@ export interface Heartbeat extends Life {
   readonly http: string | null
   /** The arbiter knows this start: else its disk may be a copy of the past, and does not count. */
   readonly registered: boolean
+  /** Why no space should be handed to this node, nor placed on it; absent: they may be. */
+  readonly unfit?: string
+  /** The sender's wall clock when it was sent; nodes of before do not tell it. */
+  readonly wallMs?: number
   /** What was last heard of each peer; being listed is a grant (section 5). */
   readonly heard: Readonly<Record<NodeId, HeardHeartbeat>>
 }
@@ -159,6 +174,8 @@ export interface SurveyRequest {
   readonly uuid: string
   readonly candidate: NodeId
   readonly epoch: number
+  /** The member is to write a record to its journal, durably, before it answers. */
+  readonly confirm?: boolean
 }
 
 export interface SurveyAnswer extends Life {
@@ -172,8 +189,12 @@ export interface SurveyAnswer extends Life {
   readonly serving: boolean
   /** Epoch of the latest reign of this member that has ended for good; 0 when there is none. */
   readonly endedEpoch: number
-  /** The journal is whole: no damaged record of this space. */
+  /** It may be promoted: its journal is whole, and nothing else speaks against it. */
   readonly whole: boolean
+  /** Last position that it knows to be committed; the origin where it does not say. */
+  readonly committed: Position
+  /** Else, why not; nodes of before do not tell it. */
+  readonly unfit?: string
 }
 
 /** `engram.v1.ack.<space>.<primary>`, as a request: a member asks for a session. */
@@ -315,6 +336,8 @@ export interface Announcement {
   readonly revision: number
   readonly history: readonly EpochSpan[]
   readonly reason: string
+  /** Of a primary that has just begun to take writes: how it came to that. */
+  readonly promotion?: PromotionReport
 }
 
 export interface PingAnswer extends Life {

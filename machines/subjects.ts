@@ -13,9 +13,12 @@ export const subjects = {
   heartbeat: (node: NodeId) => `${v1}.heartbeat.${node}`,
   ping: (node: NodeId) => `${v1}.ping.${node}`,
   pingRequest: (node: NodeId) => `${v1}.pingreq.${node}`,
+  /** Is there such a space? Any one node answers. */
+  lookup: (space: SpaceId) => `${v1}.lookup.${space}`,
   assignment: (space: SpaceId) => `${v1}.assignment.${space}`,
   alert: (space: SpaceId) => `${v1}.alert.${space}`,
   status: (node: NodeId) => `${v1}.status.${node}`,
+  events: (node: NodeId) => `${v1}.status.${node}.events`,
   admin: (node: NodeId) => `${v1}.admin.${node}`,
   inspect: (node: NodeId) => `${v1}.inspect.${node}`,
   actor: (node: NodeId, actor: string) => `${v1}.actor.${node}.${actor}`,

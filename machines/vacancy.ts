@@ -38,3 +38,25 @@ export function vacancyOf(record: Assignment, evidence: VacancyEvidence): Vacanc
   if (evidence.grantExpired) return 'grantExpired'
   return null
 }
+
+export const vacancies = [
+  'none', 'own', 'restarted', 'resigned', 'noResponders', 'grantExpired',
+] as const satisfies readonly Vacancy[]
+
+/** In words: why the primary before is none any more. `from`: null where it has no name. */
+export function vacancyText(vacancy: Vacancy, from: string | null): string {
+  const who = from ?? 'the primary'
+  switch (vacancy) {
+    case 'none': return from === null ? 'there is no primary yet' : `${who} is none any more`
+    case 'own': return `${who} had lost its place`
+    case 'restarted': return `${who} was restarted`
+    case 'resigned': return `${who} stepped down`
+    case 'noResponders': return `NATS says that ${who} is no longer connected`
+    case 'grantExpired': return `${who} was not heard for the length of a lease`
+  }
+}
+
+/** Of a promotion that was planned. */
+export function handoverReason(from: string): string {
+  return `${from} handed over`
+}

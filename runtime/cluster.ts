@@ -7,10 +7,14 @@ import { connect } from './client/client.js'
 import type { EngramClient } from './client/client.js'
 import { AdminError } from './client/errors.js'
 import { Link } from './chaos/link.js'
+import { watchBroker } from './brokerWatch.js'
 import { startBroker } from './clusterBroker.js'
 import type { Broker } from './clusterBroker.js'
 import { NodeProcess, here, shellWord } from './clusterNode.js'
 import type { NodeDeath } from './clusterNode.js'
+import { keepSmall } from './logFiles.js'
+import { ownerOf } from './journal/owner.js'
+import { runnerOf } from './processes.js'
 import type { ClusterSpace, ClusterStatus } from './status.js'
 import type { NatsOptions } from './bus/options.js'
 
@@ -40,8 +44,8 @@ export interface ClusterOptions {
 /** The cluster did not come up in time, or a part of it died. The message says where to look. */
 export class ClusterStartError extends Error {
   readonly code = 'CLUSTER_START'
-  constructor(message: string, cause?: unknown) {
-    super(message, { cause })
+  constructor(message: string, readonly remedy: string | null = null) {
+    super(message)
     this.name = 'ClusterStartError'
   }
 }
@@ -53,6 +57,10 @@ const inSyncMs = 3000
 const pollMs = 50
 const stopAllMs = 15_000
 const deathsMax = 100
+/** How long the nodes of an earlier `engram up` are waited for that are just ending. */
+const releaseMs = 3000
+/** How often it is looked whether a node that is down was started by hand. */
+const adoptMs = 500
 
 /** A node process that ended, and nobody had ordered it. */
 export interface UnorderedDeath {
@@ -69,6 +77,8 @@ export class Cluster {
   /** Nodes that are down by order, and will be started by an order. */
   readonly #held = new Set<NodeProcess>()
   readonly #deaths: UnorderedDeath[] = []
+  readonly #endWatches: (() => void)[]
+  #adopting: NodeJS.Timeout | undefined
 
   private constructor(
     readonly options: ClusterOptions,
@@ -77,7 +87,13 @@ export class Cluster {
     readonly nodes: readonly NodeProcess[],
     /** By node; empty where there are none. */
     readonly links: ReadonlyMap<string, Link>,
-  ) {}
+  ) {
+    const logs = [...nodes.map((node) => node.log), ...(broker.logFile ? [broker.logFile] : [])]
+    this.#endWatches = [keepSmall(logs)]
+    if (broker.pid === null) return
+    const { data, tell } = options
+    this.#endWatches.push(watchBroker({ broker, client, data, tell }))
+  }
 
   /**
    * Starts broker and nodes and waits until all nodes run.
@@ -85,9 +101,11 @@ export class Cluster {
    */
   static async start(options: ClusterOptions): Promise<Cluster> {
     mkdirSync(join(options.data, 'logs'), { recursive: true })
+    await directoriesFree(options)
     const broker = await startBroker(options)
     let client: EngramClient
     try {
+      goOn(options)
       client = await connect({ ...broker.nats, name: 'engram-up' })
     } catch (error) {
       await broker.stop()
@@ -104,11 +122,14 @@ export class Cluster {
     const cluster = new Cluster(options, broker, client, nodes, links)
     void broker.exited?.then((how) => cluster.#brokerDied(how))
     try {
+      goOn(options)
       for (const node of nodes) cluster.#startNode(node)
       await cluster.#allRunning()
+      cluster.#adopting = setInterval(() => void cluster.#adopt(), adoptMs)
       return cluster
     } catch (error) {
-      await cluster.kill()
+      if (options.isInterrupted()) await cluster.stop()
+      else await cluster.kill()
       throw error
     }
   }
@@ -140,17 +161,37 @@ export class Cluster {
   /** Nodes that run may not have heard of each other yet: then it is tried again. */
   async #createSpace(space: string, replicas: number): Promise<void> {
     const minInSync = Math.min(2, replicas + 1)
-    for (const giveUpAt = Date.now() + primaryMs; ;) {
+    for (const giveUpAt = performance.now() + primaryMs; ;) {
       try {
         await this.client.admin(
           { type: 'createSpace', space, replicas, ack: 'durable', minInSync })
         return
       } catch (error) {
-        const again = error instanceof AdminError && error.retryable && Date.now() < giveUpAt
+        const again = error instanceof AdminError && error.retryable && performance.now() < giveUpAt
         if (!again) throw error
         await new Promise((resolve) => setTimeout(resolve, pollMs))
       }
     }
+  }
+
+  /**
+   * Ids of nodes on this broker that are not of this cluster: they answer, or hold a space.
+   * @throws AdminError
+   */
+  async others(): Promise<string[]> {
+    const { spaces = [] } = await this.client.admin({ type: 'listSpaces' })
+    const known = [
+      ...(await this.status()).nodes.map(({ id }) => id),
+      ...spaces.flatMap(({ members }) => members),
+    ]
+    return [...new Set(known)].filter((id) => !this.options.nodes.includes(id)).toSorted()
+  }
+
+  /** @throws Error when there is no such node */
+  nodeOf(id: string): NodeProcess {
+    const node = this.nodes.find((one) => one.id === id)
+    if (node) return node
+    throw new Error(`there is no node ${id} here; there is ${this.options.nodes.join(', ')}`)
   }
 
   /** Ends of node processes that nobody ordered, the latest 100. */
@@ -171,6 +212,12 @@ export class Cluster {
     await node.end()
   }
 
+  /** SIGTERM: it hands over and ends; it stays down until `startNode`. */
+  async stopNode(node: NodeProcess): Promise<void> {
+    this.#held.add(node)
+    await node.stop(stopAllMs)
+  }
+
   /** Starts a node that is down; one that runs is left alone. */
   startNode(node: NodeProcess): void {
     this.#held.delete(node)
@@ -179,10 +226,10 @@ export class Cluster {
 
   /** Nodes hand over, one after the other, then the broker ends. Idempotent. */
   async stop(): Promise<void> {
-    this.#stopping = true
-    const giveUpAt = Date.now() + stopAllMs
+    await this.#end()
+    const giveUpAt = performance.now() + stopAllMs
     // One at a time: whoever hands over needs one to hand over to.
-    for (const node of this.nodes) await node.stop(Math.max(1000, giveUpAt - Date.now()))
+    for (const node of this.nodes) await node.stop(Math.max(1000, giveUpAt - performance.now()))
     await this.client.close()
     await this.broker.stop()
     for (const link of this.links.values()) link.close()
@@ -190,7 +237,7 @@ export class Cluster {
 
   /** Ends everything at once. */
   async kill(): Promise<void> {
-    this.#stopping = true
+    await this.#end()
     for (const node of this.nodes) node.kill()
     await Promise.all(this.nodes.map((node) => node.stop(1000)))
     await this.client.close()
@@ -198,8 +245,30 @@ export class Cluster {
     for (const link of this.links.values()) link.close()
   }
 
+  /** Whatever was started by hand until now ends with the others. */
+  async #end(): Promise<void> {
+    clearInterval(this.#adopting)
+    for (const end of this.#endWatches) end()
+    const isFirst = !this.#stopping
+    this.#stopping = true
+    if (isFirst) await this.#adopt()
+  }
+
   #startNode(node: NodeProcess): void {
     node.start((death) => this.#died(node, death))
+  }
+
+  /** Takes over nodes that are down here and run all the same: `engram node` was typed. */
+  async #adopt(): Promise<void> {
+    for (const node of this.nodes) {
+      if (node.state !== 'stopped') continue
+      const runner = await runnerOf(node.id, node.options.data).catch(() => null)
+      if (!runner || node.state !== 'stopped') continue
+      node.adopt(runner, (death) => this.#died(node, death))
+      this.#held.delete(node)
+      this.options.tell(`${node.id} runs again (pid ${runner.pid}), started by hand: it stops with `
+        + 'the others.')
+    }
   }
 
   #died(node: NodeProcess, death: NodeDeath): void {
@@ -209,8 +278,11 @@ export class Cluster {
     if (this.#deaths.length > deathsMax) this.#deaths.shift()
     // Told to stop (drain, SIGTERM): nobody wants it started again.
     const told = death.how === 'exit code 0'
-    tell(told ? `${node.id} (pid ${death.pid}) has stopped, as it was told.`
-      : `${node.id} (pid ${death.pid}) has died: ${death.how}. Its log: ${node.log}`)
+    const who = `${node.id} (pid ${death.pid})`
+    tell(told ? `${who} has stopped, as it was told.`
+      // Nobody tells how a process ended that is no child, and its log is not here.
+      : death.how === 'ended' ? `${who} has ended.`
+        : `${who} has died: ${death.how}. Its log: ${node.log}`)
     if (told || !restart) {
       tell(`It stays down. Start it again with:\n  ${node.command}`)
       return
@@ -231,11 +303,11 @@ export class Cluster {
   async #allRunning(): Promise<void> {
     const missing = new Set<string>()
     const done = await this.#poll(readyMs, (status) => {
-      if (this.options.isInterrupted()) throw new ClusterStartError('interrupted')
+      goOn(this.options)
       const dead = this.nodes.find((node) => node.death)
       if (dead) {
-        throw new ClusterStartError(`${dead.id} did not start: ${dead.death?.how}\n`
-          + `${dead.lastLines()}\nIts log: ${dead.log}`)
+        throw new ClusterStartError(`${dead.id} did not start (${dead.death?.how}): `
+          + `${dead.lastWords()}\n  Its log: ${dead.log}`)
       }
       missing.clear()
       for (const node of this.nodes) {
@@ -252,13 +324,42 @@ export class Cluster {
   }
 
   async #poll<T>(ms: number, found: (status: ClusterStatus) => T | undefined): Promise<T | null> {
-    const giveUpAt = Date.now() + ms
+    const giveUpAt = performance.now() + ms
     for (;;) {
       const value = found(await this.client.status())
       if (value !== undefined) return value
-      if (Date.now() > giveUpAt) return null
+      if (performance.now() > giveUpAt) return null
       await new Promise((resolve) => setTimeout(resolve, pollMs))
     }
+  }
+}
+
+/** @throws ClusterStartError when the start was interrupted */
+function goOn({ isInterrupted }: ClusterOptions): void {
+  if (isInterrupted()) throw new ClusterStartError('interrupted')
+}
+
+/**
+ * Waits a moment until no process holds the data directory of a node.
+ * @throws ClusterStartError that names process and directory
+ */
+async function directoriesFree(options: ClusterOptions): Promise<void> {
+  const giveUpAt = performance.now() + releaseMs
+  for (;;) {
+    goOn(options)
+    const owners = await Promise.all(
+      options.nodes.map((id) => ownerOf(join(options.data, id))))
+    const taken = owners.filter((owner) => owner !== null)
+    if (taken.length === 0) return
+    if (performance.now() > giveUpAt) {
+      const which = taken.map(({ directory, owner }) =>
+        `  ${here(directory)}: process ${owner?.pid ?? 'unknown'}`).join('\n')
+      const pids = taken.flatMap(({ owner }) => owner?.pid ?? [])
+      throw new ClusterStartError(
+        `nodes run already on data directories of this cluster:\n${which}`,
+        `Stop them first: kill ${pids.join(' ')}\n  Or choose another --data DIR.`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, pollMs))
   }
 }
 

@@ -8,18 +8,20 @@ import {
   freePort, natsServerConfig, passwordVariable, roles, startNatsServer,
 } from './natsServer.js'
 import type { NatsServer } from './natsServer.js'
-import { readAuthFile } from './settings.js'
+import { natsEnvironment, readAuthFile } from './natsSettings.js'
 
 export interface Broker {
   /** Without credentials. */
   readonly url: string
   /** For an operator. */
   readonly nats: NatsOptions
-  /** Credentials for the nodes. */
+  /** Credentials for the nodes, as variables; the URL goes on their command line. */
   readonly env: Readonly<Record<string, string>>
   /** null: not ours. */
   readonly pid: number | null
   readonly authFile: string | null
+  /** null: not ours. */
+  readonly logFile: string | null
   /** Resolves with the cause when our broker has ended by itself; null: not ours. */
   readonly exited: Promise<string> | null
   /**
@@ -77,14 +79,18 @@ class PrivateBroker implements Broker {
     const { url } = server
     this.url = url
     this.nats = { servers: url, ...(authFile ? readAuthFile(authFile, 'operator') : {}) }
-    this.env = authFile
-      ? environmentOf({ servers: url, ...readAuthFile(authFile, 'node') }) : {}
+    this.env = natsEnvironment(
+      { servers: url, ...(authFile ? readAuthFile(authFile, 'node') : {}) })
     this.exited = new Promise((resolve) => (this.#ended = resolve))
     this.#watch()
   }
 
   get pid(): number {
     return this.server.pid
+  }
+
+  get logFile(): string {
+    return this.server.logFile
   }
 
   async bounce(downMs: number): Promise<void> {
@@ -133,21 +139,11 @@ class PrivateBroker implements Broker {
 
 function foreignBroker(nats: NatsOptions): Broker {
   return {
-    url: nats.servers, nats, env: environmentOf(nats), pid: null, authFile: null,
-    exited: null,
+    url: nats.servers, nats, env: natsEnvironment(nats), pid: null, authFile: null,
+    logFile: null, exited: null,
     bounce: () => Promise.reject(new Error('this NATS server was not started here')),
     stop: async () => {}, kill: async () => {},
   }
-}
-
-/** As `engram node` reads it. The URL goes on the command line, where it holds no secret. */
-function environmentOf(nats: NatsOptions): Record<string, string> {
-  const { user, password, token, credsFile, tls } = nats
-  return Object.fromEntries(Object.entries({
-    ENGRAM_NATS_USER: user, ENGRAM_NATS_PASSWORD: password, ENGRAM_NATS_TOKEN: token,
-    ENGRAM_NATS_CREDS: credsFile, ENGRAM_NATS_CA: tls?.caFile, ENGRAM_NATS_CERT: tls?.certFile,
-    ENGRAM_NATS_KEY: tls?.keyFile,
-  }).filter((entry): entry is [string, string] => entry[1] !== undefined))
 }
 
 /** Kept over restarts, so that what clients were given stays valid. */

@@ -69,7 +69,11 @@ export function reportText(report: OpenReport): string {
     [quarantined, 'quarantined'], [waiting, 'waiting in salvages'],
   ] as const).filter(([count]) => count > 0)
     .map(([count, what]) => `${countText(count)} ${what}`)
-  return `Epoch ${epoch}, primary ${node}: ${atRiskText(report)} `
+  const head = `Epoch ${epoch}, primary ${node}:`
+  if (least === 0 && report.atMost === null && found.length === 0) {
+    return `${head} no unreplicated write is known.`
+  }
+  return `${head} ${atRiskText(report)} `
     + `${least === 1 && report.atMost === null ? 'entry' : 'entries'} at risk; `
     + `${found.length === 0 ? 'none has come yet' : found.join(', ')}.`
 }

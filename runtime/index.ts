@@ -3,10 +3,14 @@ export { connect, EngramClient } from './client/client.js'
 export type {
   ClientOptions, QueryValue, ReadOptions, ReadResult, WriteOptions,
 } from './client/client.js'
+export type { ListQuery } from './client/pages.js'
 export {
   AdminError, ConnectError, EngramError, NotSafeError, ReadError, WriteOutcomeUnknownError,
   WriteRefusedError,
 } from './client/errors.js'
+export { DeniedError } from './client/denials.js'
+export { connectReasons } from './bus/faults.js'
+export type { ConnectReason } from './bus/faults.js'
 export type { ResendRefused, Resent } from './client/guard.js'
 export type { Unsafe } from './client/protection.js'
 export type { AdminAnswer, AdminRequest, SpaceListing } from './client/operator.js'

@@ -1,17 +1,25 @@
 import { pino } from 'pino'
 import type { Logger } from '../actors/ports.js'
+import { LogSink } from './logSink.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
-export interface LoggerOptions {
+export interface LogOptions {
   readonly level: LogLevel
   /** In every line: the node, the command. */
   readonly fields?: Readonly<Record<string, unknown>>
 }
 
-/** JSON lines on stderr (stdout belongs to `--json`), written at once: the last ones count most. */
-export function createLogger({ level, fields = {} }: LoggerOptions): Logger {
-  const destination = pino.destination({ fd: 2, sync: true })
+export interface Log {
+  readonly logger: Logger
+  readonly sink: LogSink
+}
+
+/**
+ * JSON lines on stderr (stdout belongs to `--json`), written in the background and dropped where
+ * they cannot be. What is not yet written when this process ends is written then.
+ */
+export function openLog({ level, fields = {} }: LogOptions): Log {
   const options = {
     level,
     base: { ...fields },
@@ -21,5 +29,15 @@ export function createLogger({ level, fields = {} }: LoggerOptions): Logger {
     },
     timestamp: pino.stdTimeFunctions.isoTime,
   }
-  return pino(options, destination)
+  const warning = pino.levels.values['warn']
+  // Named here as well, since Node makes it a descriptor that does not block, if it is a socket.
+  const sink = new LogSink({
+    fd: process.stderr.fd,
+    notice: (dropped) => `${JSON.stringify({
+      level: warning, time: new Date().toISOString(), ...fields, dropped,
+      msg: `${dropped} log lines were dropped: they could not be written`,
+    })}\n`,
+  })
+  process.once('exit', () => sink.flushNow())
+  return { logger: pino(options, sink), sink }
 }

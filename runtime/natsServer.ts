@@ -218,7 +218,7 @@ function unquoted(text: string): string {
 async function ready(server: NatsServer, timeoutMs: number): Promise<void> {
   let ended: string | null = null
   void server.exited.then((text) => { ended = text })
-  for (const end = Date.now() + timeoutMs; Date.now() < end;) {
+  for (const end = performance.now() + timeoutMs; performance.now() < end;) {
     if (ended !== null) throw failure(`${String(ended)}`, server)
     if (await greets(server.port)) return
     await new Promise((resolve) => setTimeout(resolve, 10))

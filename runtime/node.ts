@@ -1,11 +1,11 @@
 /** One node of the cluster: the actors of actors/, on real NATS, files, LMDB and clocks. */
 import { hostname } from 'node:os'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { NodeActor } from '../actors/node.js'
 import { defaultSettings } from '../actors/settings.js'
 import type { ActorSettings } from '../actors/settings.js'
 import { BusConnectError } from '../actors/ports.js'
-import type { Bus, Logger, Random, Telemetry } from '../actors/ports.js'
+import type { Bus, Random, Telemetry } from '../actors/ports.js'
 import { jetStreamArbiter } from './arbiter/jetstream.js'
 import { natsBus } from './bus/nats.js'
 import type { NatsOptions } from './bus/nats.js'
@@ -22,11 +22,14 @@ import { nodeRoutes } from './http/nodeRoutes.js'
 import { startHttpServer } from './http/server.js'
 import type { HttpServer } from './http/server.js'
 import { pageLink, tokenGuard } from './http/token.js'
+import { EventFile } from './inspect/eventFile.js'
+import { NodeRecorder } from './inspect/recorder.js'
 import { InspectionService } from './inspect/service.js'
 import { eventsRoute } from './inspect/sse.js'
 import { Traffic } from './inspect/traffic.js'
 import { DataDirectory } from './journal/dataDirectory.js'
 import { ownDirectory } from './journal/owner.js'
+import type { Log } from './logger.js'
 import type { MergeRules } from './mergeRules.js'
 import { ClusterLink } from './page/clusterLink.js'
 import { PageHub } from './page/hub.js'
@@ -44,7 +47,9 @@ export interface NodeOptions {
   readonly data: string
   readonly nats: NatsOptions
   readonly config: Config
-  readonly logger: Logger
+  readonly log: Log
+  /** Resolves with a reason when the node is to stop, even while it starts. */
+  readonly stopRequested: Promise<string>
   /** Operators may kill single actors. */
   readonly chaos: boolean
   /** Do not start a node that the arbiter knows with an empty data directory. */
@@ -69,9 +74,6 @@ export interface RunningNode {
   /** To be opened in a browser, with the token; null without HTTP. */
   readonly page: string | null
   status(): Omit<NodeStatusReport, 'spaces'>
-  /** Hands the reigns over and stops. Resolves when that is done, whatever came of it. */
-  drain(): Promise<void>
-  stop(): Promise<void>
   /** Exit code of the process. */
   readonly finished: Promise<number>
 }
@@ -87,7 +89,7 @@ export class NodeStartError extends Error {
 
 /** Rejects with NodeStartError, HttpListenError. Resolves once the node is connected. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const { id, config, logger } = options
+  const { id, config, log: { logger, sink } } = options
   const data = resolve(options.data)
   const [clock, random] = [new SystemClock(), new SystemRandom()]
   let http: HttpServer | null = null
@@ -99,14 +101,17 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const whole = shared(() => report.whole(), statusEveryMs)
   const metrics = createMetrics(whole)
   const { telemetry } = metrics
+  sink.onDropped = (lines) => telemetry.count('logLinesDropped', lines)
   const [finished, running] = [deferred<number>(), deferred<void>()]
   const host = createActorHost({
     node: id, clock, logger, telemetry,
+    incarnation: () => node.context?.self.incarnation ?? 0,
     onEscalation: (error) => node.fatal(error),
   })
   const traffic = new Traffic()
+  const events = new NodeRecorder({ node: id, clock })
   const inspection = new InspectionService({
-    node: id, clock, logger, host, traffic,
+    node: id, clock, logger, host, traffic, events,
     incarnation: () => node.context?.wire.life.incarnation ?? 0, serving: () => node.context,
   })
   const node: NodeActor = new NodeActor({
@@ -114,24 +119,22 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     cleanStopMs: config.stopMs, allowsChaos: options.chaos,
     settings: settingsOf(config),
     ports: {
-      clock, random, logger, telemetry, host,
+      clock, random, logger, telemetry, host, events,
       bus: traffic.over(
         checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config)),
       openArbiter: jetStreamArbiter({
         replicas: config.arbiterReplicas, timeoutMs: config.casTimeoutMs,
       }),
-      frames: createFrameCodec(),
-      clients: createClientCodec(),
-      control: controlCodec(),
+      frames: createFrameCodec(), clients: createClientCodec(), control: controlCodec(),
       mergeRules: options.mergeRules,
     },
     requiresData: options.requiresData,
-    boot: directoryOf(options, data, random, (error) => node.fatal(error)),
+    boot: directoryOf(options, data, random, events, (error) => node.fatal(error)),
     status: report, replyPrefixes: options.replyPrefixes,
     onRunning: () => running.resolve(),
     onExit: (code, reason) => {
       running.reject(new NodeStartError(`node ${id} could not start: ${reason}`))
-      void (http?.close() ?? Promise.resolve()).finally(() => finished.resolve(code))
+      void Promise.allSettled([http?.close(), events.close()]).then(() => finished.resolve(code))
     },
     onConnection: (connection) => {
       inspection.attach(connection)
@@ -148,20 +151,23 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     node.http = http.url
   }
   node.start()
+  void options.stopRequested.then((reason) => node.drain(reason))
   await running.promise
-  const drain = async () => {
-    node.drain('told to stop')
-    await finished.promise
-  }
   const page = http === null ? null : pageLink(http.url, options.httpToken)
-  return { status: () => report.head(), page, drain, stop: drain, finished: finished.promise }
+  logger.info({ pid: process.pid, http: http?.url ?? null, data, version }, `${id} is ready`)
+  return { status: () => report.head(), page, finished: finished.promise }
 }
 
 function directoryOf(
-  { id, config, logger }: NodeOptions, directory: string, random: Random,
+  { id, config, log: { logger } }: NodeOptions, directory: string, random: Random,
+  events: NodeRecorder,
   onDamage: (error: Error) => void,
 ): DataDirectory {
   return new DataDirectory({
+    beforeRecovery: async () => events.begin(await EventFile.open({
+      path: join(directory, 'events.ndjson'), logger, nowMs: () => performance.now(),
+    })),
+    beforeClose: () => events.close(),
     directory, node: id, fileSystem: new NodeFileSystem(), random, logger,
     segmentBytes: config.segmentBytes,
     own: () => ownDirectory(directory, id),
@@ -192,7 +198,7 @@ function deferred<T>() {
 async function listen(
   options: NodeOptions, address: string, routes: PageOptions['routes'], telemetry: Telemetry,
 ): Promise<HttpServer> {
-  const { id, config, logger, nats, httpToken, inspectPayloads: payloads } = options
+  const { id, config, log: { logger }, nats, httpToken, inspectPayloads: payloads } = options
   const hub = new PageHub({
     start: { source: 'node', node: id, playground: false, payloads, ...limitsOf(config) },
     onSkipped: () => telemetry.count('pageFramesSkipped'),

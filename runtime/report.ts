@@ -59,6 +59,12 @@ export class Report implements StatusTeller {
       loopDelayMs: Math.round(context?.peers.loopDelayMs ?? 0),
       peers: context?.peers.status() ?? {},
       version: options.version,
+      drained: (context?.duty.drained ?? null) !== null,
+      clock: {
+        offsetMs: roundedOrNull(context?.peers.ownClock.offsetMs),
+        fault: context?.peers.ownClock.fault ?? null,
+      },
+      arbiterFaults: context?.records.faults ?? [],
       journal: stats ? { ...stats, readOnly: actor.isReadOnly } : null,
     }
   }
@@ -77,6 +83,10 @@ export class Report implements StatusTeller {
     }
     return { ...this.head(), spaces }
   }
+}
+
+function roundedOrNull(ms: number | null | undefined): number | null {
+  return typeof ms === 'number' ? Math.round(ms) : null
 }
 
 /** The lease of a primary and what it stands on; without in-sync replicas it has no end. */
@@ -128,8 +138,10 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     forks: member.forks,
     salvages: member.salvages,
     blocked: member.blocked,
-    arbiter: member.arbiter,
+    arbiter: member.rejection === null ? member.arbiter : 'refuses',
+    arbiterReason: member.rejection ?? member.recordFault,
     promotions: member.promotions,
+    paused: record?.paused ?? null,
     lastPromotionMs: member.lastPromotionMs,
     ...(primary ? leaseOf(space, node) : { leaseLeftMs: null, grants: {} }),
     flow: primary?.ingest.flow.counted() ?? null,

@@ -10,33 +10,23 @@ import { checkConfig, ConfigError, listOptions, nearest, options } from './confi
 import type { Config, OptionName, Unit } from './config.js'
 import { mergeModules } from './mergeRules.js'
 import type { MergeModule } from './mergeRules.js'
-import { passwordVariable } from './natsServer.js'
+import { natsOptions, natsSettings } from './natsSettings.js'
+import type { Environment, NatsFlags, NatsSettingName } from './natsSettings.js'
 import type { Role } from './natsServer.js'
 
-export type Environment = Readonly<Record<string, string | undefined>>
+export { readAuthFile } from './natsSettings.js'
+export type { Environment } from './natsSettings.js'
 
 /** Flags that every command has. */
-export interface ConnectionFlags {
-  readonly nats?: string | undefined
-  readonly natsCreds?: string | undefined
-  readonly natsAuth?: string | undefined
-  readonly natsCa?: string | undefined
+export interface ConnectionFlags extends NatsFlags {
   readonly config?: string | undefined
 }
 
-export const defaultNatsUrl = 'nats://127.0.0.1:4222'
-
-const natsFile = z.strictObject({
-  servers: z.string().optional(),
-  user: z.string().optional(),
-  password: z.string().optional(),
-  token: z.string().optional(),
-  credsFile: z.string().optional(),
-  caFile: z.string().optional(),
-  certFile: z.string().optional(),
-  keyFile: z.string().optional(),
-})
-type NatsFile = z.infer<typeof natsFile>
+/** Texts, but for the one that is on or off. */
+const natsFile = z.strictObject(Object.fromEntries(Object.keys(natsSettings).map((name) => [
+  name, name === 'tlsFirst'
+    ? z.boolean().optional().transform((on) => on ? '1' : undefined) : z.string().optional(),
+])) as Record<NatsSettingName, z.ZodOptional<z.ZodString>>)
 
 const nodeFile = z.object({
   id: z.string().optional(),
@@ -156,9 +146,7 @@ export function environmentName(option: string): string {
 /** Those that are no options of a node but mean something to some command. */
 const otherVariables = [
   'ENGRAM_CONFIG', 'ENGRAM_ID', 'ENGRAM_DATA', 'ENGRAM_HTTP', 'ENGRAM_HTTP_TOKEN_FILE',
-  'ENGRAM_NATS_URL',
-  'ENGRAM_NATS_CREDS', 'ENGRAM_NATS_USER', 'ENGRAM_NATS_PASSWORD', 'ENGRAM_NATS_TOKEN',
-  'ENGRAM_NATS_AUTH', 'ENGRAM_NATS_CA', 'ENGRAM_NATS_CERT', 'ENGRAM_NATS_KEY',
+  ...Object.values(natsSettings).map(({ variable }) => variable),
   'ENGRAM_NATS_PORT', 'ENGRAM_LOG_LEVEL', 'ENGRAM_LIFELINE', 'ENGRAM_NATS_SERVER',
   'ENGRAM_NATS_STORE', 'ENGRAM_CHAOS', 'ENGRAM_NODE_PASSWORD', 'ENGRAM_WRITER_PASSWORD',
   'ENGRAM_READER_PASSWORD', 'ENGRAM_OPERATOR_PASSWORD', 'ENGRAM_REPLY_PREFIXES',
@@ -199,108 +187,4 @@ function quantity(name: OptionName, value: unknown): unknown {
   if (suffix === '') return Number(digits)
   const [unit, factor] = factors[suffix.toLowerCase()] ?? []
   return unit === options[name].unit ? Number(digits) * (factor ?? 1) : value
-}
-
-interface Credentials {
-  user?: string
-  password?: string
-  token?: string
-  credsFile?: string
-}
-
-function natsOptions(
-  flags: ConnectionFlags, env: Environment, file: NatsFile, role: Role,
-): NatsOptions {
-  if (flags.nats !== undefined) refuseSecretInUrl(flags.nats)
-  const { servers, ...fromUrl } = splitUrl(
-    flags.nats ?? env['ENGRAM_NATS_URL'] ?? file.servers ?? defaultNatsUrl)
-  const { caFile, certFile, keyFile } = tlsFiles(flags, env, file)
-  const tls = caFile || certFile || keyFile ? { tls: { caFile, certFile, keyFile } } : {}
-  return { servers, ...credentials(flags, env, file, fromUrl, role), ...tls }
-}
-
-/** The nearest source that says anything wins as a whole: halves of two would fit nobody. */
-function credentials(
-  flags: ConnectionFlags, env: Environment, file: NatsFile, fromUrl: Credentials, role: Role,
-): Credentials {
-  if (flags.natsCreds) return { credsFile: flags.natsCreds }
-  if (flags.natsAuth) return readAuthFile(flags.natsAuth, role)
-  if (fromUrl.user || fromUrl.token) return fromUrl
-  if (env['ENGRAM_NATS_CREDS']) return { credsFile: env['ENGRAM_NATS_CREDS'] }
-  if (env['ENGRAM_NATS_TOKEN']) return { token: env['ENGRAM_NATS_TOKEN'] }
-  if (env['ENGRAM_NATS_USER']) {
-    return { user: env['ENGRAM_NATS_USER'], password: env['ENGRAM_NATS_PASSWORD'] ?? '' }
-  }
-  if (env['ENGRAM_NATS_AUTH']) return readAuthFile(env['ENGRAM_NATS_AUTH'], role)
-  const { user, password, token, credsFile } = file
-  return {
-    ...(user ? { user } : {}), ...(password ? { password } : {}),
-    ...(token ? { token } : {}), ...(credsFile ? { credsFile } : {}),
-  }
-}
-
-function tlsFiles(
-  flags: ConnectionFlags, env: Environment, file: NatsFile,
-): { caFile?: string; certFile?: string; keyFile?: string } {
-  const caFile = flags.natsCa ?? env['ENGRAM_NATS_CA'] ?? file.caFile
-  const certFile = env['ENGRAM_NATS_CERT'] ?? file.certFile
-  const keyFile = env['ENGRAM_NATS_KEY'] ?? file.keyFile
-  return {
-    ...(caFile ? { caFile } : {}), ...(certFile ? { certFile } : {}),
-    ...(keyFile ? { keyFile } : {}),
-  }
-}
-
-function refuseSecretInUrl(url: string): void {
-  if (!/^[^?#]*@/.test(url)) return
-  throw new ConfigError([{
-    field: '--nats', value: url.replace(/\/\/[^@]*@/g, '//***@'),
-    rule: 'must not hold credentials, since ps shows them to everybody; '
-      + 'use ENGRAM_NATS_URL, ENGRAM_NATS_USER and ENGRAM_NATS_PASSWORD, or --nats-creds FILE',
-  }], 'flags')
-}
-
-/** Takes the credentials out of the first URL that has some: `nats://user:password@host:4222`. */
-export function splitUrl(urls: string): { servers: string } & Credentials {
-  let found: Credentials = {}
-  const servers = urls.split(',').map((url) => url.trim()).filter(Boolean).map((url) => {
-    const match = /^([a-z]+:\/\/)?([^@/]*)@(.*)$/i.exec(url)
-    if (!match) return url
-    const [, scheme = '', secret = '', rest = ''] = match
-    const [user = '', ...password] = secret.split(':')
-    const parts = password.length === 0 ? { token: decodeURIComponent(user) }
-      : { user: decodeURIComponent(user), password: decodeURIComponent(password.join(':')) }
-    found = Object.keys(found).length === 0 ? parts : found
-    return scheme + rest
-  })
-  return { servers: servers.join(','), ...found }
-}
-
-/**
- * A file of `NAME=value` lines: `ENGRAM_NATS_USER` and `ENGRAM_NATS_PASSWORD`, or the passwords of
- * several roles (`ENGRAM_WRITER_PASSWORD` …), as `engram up --auth` makes.
- * @throws ConfigError
- */
-export function readAuthFile(path: string, role: Role): Credentials {
-  const fault = (rule: string): ConfigError =>
-    new ConfigError([{ field: '--nats-auth', value: path, rule }], path)
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw fault(`cannot be read: ${(error as Error).message}`)
-  }
-  const lines = new Map(text.split('\n').flatMap((line) => {
-    const match = /^\s*(ENGRAM_[A-Z_]+)\s*=\s*(.*?)\s*$/.exec(line)
-    return match ? [[match[1] ?? '', match[2] ?? ''] as const] : []
-  }))
-  const own = lines.get(passwordVariable(role))
-  if (own) return { user: role, password: own }
-  const token = lines.get('ENGRAM_NATS_TOKEN')
-  if (token) return { token }
-  const user = lines.get('ENGRAM_NATS_USER')
-  const password = lines.get('ENGRAM_NATS_PASSWORD')
-  if (user && password) return { user, password }
-  throw fault('must have lines ENGRAM_NATS_USER=… and ENGRAM_NATS_PASSWORD=…, or '
-    + `${passwordVariable(role)}=…`)
 }

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod'
 import type {
-  AckLevel, MaxLoss, NodeId, SpaceId, SpaceSettings,
+  AckLevel, MaxLoss, NodeId, Paused, SpaceId, SpaceSettings,
 } from '../machines/protocol.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
@@ -38,6 +38,12 @@ export interface NodeStatus {
   readonly peers: Readonly<Record<NodeId, PeerStatus>>
   /** Release that this node runs. */
   readonly version: string
+  /** An operator has drained it: it is not made primary of anything. */
+  readonly drained?: boolean
+  /** By how much the own clock is behind those of the peers, at least; below 0: ahead. ms */
+  readonly clock?: { readonly offsetMs: number | null; readonly fault: string | null }
+  /** What in the configuration of the arbiter's bucket endangers the records, with remedies. */
+  readonly arbiterFaults?: readonly string[]
   /** Of the node's one journal; null before recovery is done. */
   readonly journal?: {
     readonly segments: number
@@ -54,12 +60,13 @@ export interface LossWindow {
   readonly ms: number
 }
 
-/** A replica as its primary sees it. */
+/** A replica as its primary sees it; null: not known, since it is away or has not spoken yet. */
 export interface ReplicaLag {
-  readonly lagBytes: number
-  readonly lagMs: number
-  readonly durableSequence: number
-  readonly appliedSequence: number
+  readonly lagBytes: number | null
+  readonly lagMs: number | null
+  /** That it acknowledged last. */
+  readonly durableSequence: number | null
+  readonly appliedSequence: number | null
   /** Of the stream: joining, streaming, catchingUp, snapshotting, unreachable. */
   readonly state: string
 }
@@ -107,10 +114,19 @@ export interface MemberStatus {
   readonly salvages: number
   /** Why the space has no primary and none can be promoted; null when that is not so. */
   readonly blocked: string | null
-  /** Of the record as this member sees it. */
-  readonly arbiter: 'reachable' | 'unreachable' | 'lost' | 'unknown'
+  /**
+   * Of the record as this member sees it. lost: gone or unreadable, and being written anew;
+   * unreadable: and nobody here knows what it was; newer: written by a later version; refuses: no
+   * change of it is stored.
+   */
+  readonly arbiter: 'reachable' | 'unreachable' | 'lost' | 'unreadable' | 'newer' | 'refuses'
+    | 'unknown'
+  /** Why, of the last four; in the arbiter's own words where it refuses. Null else. */
+  readonly arbiterReason?: string | null
   /** Promotions this member won, in this life. */
   readonly promotions: number
+  /** Since when no member takes over by itself, and who ordered it; null: failover is automatic. */
+  readonly paused?: Paused | null
   /** From the vacancy noticed to the first write accepted; null before the first promotion. */
   readonly lastPromotionMs: number | null
   /**
@@ -192,18 +208,22 @@ export interface ClusterNode {
   readonly data: string | null
   readonly version: string | null
   readonly uptimeMs: number | null
+  /** It is not made primary of anything; false where nobody tells. */
+  readonly drained?: boolean
 }
 
 export interface ClusterMember {
   readonly node: NodeId
   readonly role: MemberRole
   readonly state: string
-  readonly epoch: number
+  /** null, here and below: it does not answer, and nobody knows. */
+  readonly epoch: number | null
   readonly inSync: boolean
-  readonly durableSequence: number
-  readonly appliedSequence: number
-  readonly lagBytes: number
-  readonly lagMs: number
+  readonly durableSequence: number | null
+  readonly appliedSequence: number | null
+  /** As the primary sees it: null while the replica is away, or without a primary. */
+  readonly lagBytes: number | null
+  readonly lagMs: number | null
   readonly digest: string
   readonly salvages: number
   readonly reason: string
@@ -225,6 +245,9 @@ export interface ClusterSpace {
   readonly maxLoss: MaxLoss | null
   readonly throttled: boolean
   readonly blocked: string | null
+  readonly paused?: Paused | null
+  /** Why the record cannot be gone by, or be changed; in the arbiter's words where it says so. */
+  readonly arbiterReason?: string | null
   readonly lastPromotionMs: number | null
   /** Of the primary that reigns; null without one. */
   readonly leaseLeftMs?: number | null
@@ -239,125 +262,6 @@ export interface ClusterSpace {
 export interface ClusterStatus {
   readonly nodes: readonly ClusterNode[]
   readonly spaces: readonly ClusterSpace[]
-}
-
-/**
- * One report of the cluster from those of its nodes. What is said of a space comes from its
- * reigning primary; without one, from the member that knows the highest epoch. Nodes and members
- * that did not answer are listed all the same, in the state that the others see them in.
- */
-export function mergeStatus(reports: readonly NodeStatusReport[]): ClusterStatus {
-  const heard = new Map(reports.map((report) => [report.node.id, report]))
-  const ids = new Set(heard.keys())
-  for (const report of reports) {
-    for (const peer of Object.keys(report.node.peers)) ids.add(peer)
-    for (const member of report.spaces) for (const id of member.members) ids.add(id)
-  }
-  const nodes = [...ids].toSorted(byName).map((id) => {
-    const report = heard.get(id)
-    return report ? answeredNode(report.node) : silentNode(id, reports)
-  })
-  const spaces = new Map<SpaceId, MemberView[]>()
-  for (const { node, spaces: held } of reports) {
-    for (const member of held) {
-      const views = spaces.get(member.space)
-      if (views) views.push({ node: node.id, member })
-      else spaces.set(member.space, [{ node: node.id, member }])
-    }
-  }
-  const names = [...spaces.keys()].toSorted(byName)
-  return { nodes, spaces: names.map((id) => mergeSpace(id, spaces.get(id)!)) }
-}
-
-/** A space as one node reports it. */
-interface MemberView {
-  readonly node: NodeId
-  readonly member: MemberStatus
-}
-
-function byName(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true })
-}
-
-function answeredNode(node: NodeStatus): ClusterNode {
-  const { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs } = node
-  return { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs }
-}
-
-function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNode {
-  const views = reports.flatMap((report) => report.node.peers[id] ?? [])
-  const latest = views.toSorted(
-    (a, b) => (a.silenceMs ?? Infinity) - (b.silenceMs ?? Infinity))[0]
-  // "alive" would be a contradiction: it has not answered.
-  const state = !latest || latest.state === 'alive' ? 'unreachable' : latest.state
-  return {
-    id, state, pid: null, incarnation: null, natsServer: null, http: null, data: null,
-    version: null, uptimeMs: null,
-  }
-}
-
-function mergeSpace(id: SpaceId, views: readonly MemberView[]): ClusterSpace {
-  const lead = views.toSorted((a, b) =>
-    b.member.epoch - a.member.epoch
-    || Number(b.member.role === 'primary') - Number(a.member.role === 'primary')
-    || b.member.endSequence - a.member.endSequence)[0]
-  if (!lead) throw new Error(`no node reported the space ${id}`)
-  const said = lead.member
-  const reigns = said.role === 'primary'
-  const own = new Map(views.map((view) => [view.node, view.member]))
-  const names = new Set([...said.members, ...own.keys()])
-  return {
-    id, uuid: said.uuid, epoch: said.epoch,
-    primary: reigns ? lead.node : reigningName(said.primary, own),
-    inSync: said.inSync, minInSync: said.minInSync, rf: said.rf, ack: said.ack,
-    endSequence: said.endSequence, commitSequence: said.commitSequence,
-    safeSequence: said.safeSequence, lossWindow: said.lossWindow,
-    maxLoss: said.maxLoss, throttled: said.throttled,
-    blocked: reigns ? null : views.map((view) => view.member.blocked).find((b) => b) ?? null,
-    lastPromotionMs: said.lastPromotionMs,
-    leaseLeftMs: reigns ? said.leaseLeftMs ?? null : null, grants: reigns ? said.grants ?? {} : {},
-    reconcile: said.reconcile ?? 'automatic', ...mergedBooks(said.books),
-    members: [...names].toSorted(byName).map((name) => mergeMember(name, own.get(name), said)),
-  }
-}
-
-function mergedBooks(
-  books: BooksStatus | null | undefined,
-): Pick<ClusterSpace, 'forks' | 'openReports'> {
-  if (!books) return { forks: noForks }
-  const { open, quarantined, waiting, reports } = books
-  return { forks: { open, quarantined, waiting }, openReports: reports }
-}
-
-/** Of most spaces, and there may be thousands. */
-const noForks: ForkCounts = { open: 0, quarantined: 0, waiting: 0 }
-
-/** A primary that answered and does not reign is none; one that did not answer may well reign. */
-function reigningName(
-  named: NodeId | null, own: ReadonlyMap<NodeId, MemberStatus>,
-): NodeId | null {
-  return named !== null && !own.has(named) ? named : null
-}
-
-function mergeMember(
-  node: NodeId, own: MemberStatus | undefined, lead: MemberStatus,
-): ClusterMember {
-  const seen = lead.lag[node]
-  return {
-    node,
-    role: own?.role ?? 'unknown',
-    // What the stream of a silent member is in says nothing about the member.
-    state: own?.state ?? 'unreachable',
-    epoch: own?.epoch ?? 0,
-    inSync: lead.inSync.includes(node),
-    durableSequence: own?.durableSequence ?? seen?.durableSequence ?? 0,
-    appliedSequence: own?.appliedSequence ?? seen?.appliedSequence ?? 0,
-    lagBytes: seen?.lagBytes ?? 0,
-    lagMs: seen?.lagMs ?? 0,
-    digest: own?.digest ?? '',
-    salvages: own?.salvages ?? 0,
-    reason: own?.reason ?? '',
-  }
 }
 
 /** What reports are put together by; anybody on the broker may answer for a node. */

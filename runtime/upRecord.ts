@@ -3,9 +3,11 @@
  * find its cluster. It names the process that made it; one that has died holds nothing. Only its
  * owner can read it: with the key in it, faults can be ordered.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ControlAddress } from './chaos/control.js'
+import { makeDirectory } from './journal/owner.js'
+import { lives, startedAt } from './processes.js'
 
 export interface UpRecord {
   readonly pid: number
@@ -43,10 +45,10 @@ export function readUpRecord(data: string): UpRecord | null {
 
 /**
  * Takes the directory for this process, making it when absent.
- * @throws DataInUseError
+ * Rejects with DataInUseError, DirectoryUnusableError.
  */
-export function takeData(data: string): void {
-  mkdirSync(data, { recursive: true, mode: 0o700 })
+export async function takeData(data: string): Promise<void> {
+  await makeDirectory(data, 0o700)
   for (let attempt = 0; attempt < 3; attempt++) {
     const holder = readUpRecord(data)
     if (holder) throw new DataInUseError(data, holder.pid)
@@ -87,25 +89,5 @@ function own(): UpRecord {
   return {
     pid: process.pid, started: startedAt(process.pid), nats: null, auth: null, http: null,
     control: null,
-  }
-}
-
-function lives(record: UpRecord): boolean {
-  if (!Number.isSafeInteger(record.pid) || record.pid < 1) return false
-  try {
-    process.kill(record.pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
-  }
-  return startedAt(record.pid) === record.started
-}
-
-function startedAt(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // Field 22; the second one, the name, may hold spaces and brackets.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
-  } catch {
-    return null
   }
 }

@@ -1,9 +1,21 @@
-// `npm start -- FLAGS` is `engram up --playground FLAGS`; without --playground when the page can be
-// reached from other machines. It runs in this very process: signals and the exit code need no
-// forwarding, and Ctrl-C arrives once.
-const flags = process.argv.slice(2)
-const http = flags.flatMap((flag, n) =>
-  flag === '--http' ? [flags[n + 1] ?? ''] : flag.startsWith('--http=') ? [flag.slice(7)] : []).at(-1)
+// `npm start -- FLAGS` prepares what is missing, and then is `engram up --playground FLAGS`;
+// without --playground when the page can be reached from other machines. `--yes` is for the
+// preparation, which then does not ask before it installs a package of the system. All runs in
+// this very process: signals and the exit code need no forwarding, and Ctrl-C arrives once.
+import { prepare } from './preparation.mjs'
+
+const flags = process.argv.slice(2).filter((flag) => flag !== '--yes')
+const has = (...names) => flags.some((flag) => names.includes(flag.split('=')[0]))
+await prepare({
+  packages: has('--nats', '--help', '-h') ? [] : ['nats-server'],
+  isYes: process.argv.includes('--yes'),
+  again: 'npm start',
+})
+
+const http = flags.flatMap((flag, n) => {
+  if (flag === '--http') return [flags[n + 1] ?? '']
+  return flag.startsWith('--http=') ? [flag.slice('--http='.length)] : []
+}).at(-1)
 const isLocal = http === undefined || /^(127(\.\d{1,3}){3}|localhost|\[::1\]):/.test(http)
-process.argv.splice(2, 0, 'up', ...(isLocal ? ['--playground'] : []))
+process.argv.splice(2, Infinity, 'up', ...(isLocal ? ['--playground'] : []), ...flags)
 await import('./engram.mjs')

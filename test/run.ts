@@ -1,6 +1,8 @@
 /**
- * Runs the test files, each in a process of its own: `node dist/test/run.js [NAME …]` takes only
- * files whose path contains one of the names. The last line is `N passed, N failed`.
+ * Runs the test files, each in a process of its own: those of `npm test`, with `--long` the files
+ * called `*.long.test.ts` (what takes long, and rarely fails alone), with `--all` both.
+ * `node dist/test/run.js NAME …` runs the files of either kind whose path contains one of the
+ * names. The last line is `N passed, N failed`.
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -11,26 +13,26 @@ import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 interface Stage {
-  readonly folder: string
+  /** Beginnings of paths; the first stage that has a file's takes it. */
+  readonly paths: readonly string[]
   readonly parallel: number
   readonly timeoutMs: number
   /** Runs beside the stages after it, and gives way to them. */
   readonly isBeside?: boolean
 }
 
-/** In this order; folders not named here come last. Integration needs the machine for itself. */
+/** In this order; files of no stage come last. Integration needs the machine for itself. */
 const stages: readonly Stage[] = [
-  { folder: 'unit', parallel: 2, timeoutMs: 120_000 },
-  { folder: 'machines', parallel: 2, timeoutMs: 180_000 },
-  { folder: 'contract', parallel: 1, timeoutMs: 180_000 },
   // In virtual time: it takes what the others leave of the machine.
-  { folder: 'sim', parallel: 1, timeoutMs: 900_000, isBeside: true },
-  { folder: 'integration', parallel: 1, timeoutMs: 600_000 },
-  { folder: 'browser', parallel: 1, timeoutMs: 300_000 },
-  { folder: 'containers', parallel: 1, timeoutMs: 240_000 },
-  { folder: 'chaos', parallel: 1, timeoutMs: 900_000 },
+  { paths: ['sim/', 'machines/', 'unit/cluster'], parallel: 1, timeoutMs: 900_000, isBeside: true },
+  { paths: ['unit/', 'contract/'], parallel: 2, timeoutMs: 180_000 },
+  { paths: ['integration/'], parallel: 1, timeoutMs: 600_000 },
+  { paths: ['browser/'], parallel: 1, timeoutMs: 300_000 },
+  { paths: ['containers/'], parallel: 1, timeoutMs: 240_000 },
+  { paths: ['chaos/'], parallel: 1, timeoutMs: 900_000 },
 ]
-const lastStage: Omit<Stage, 'folder'> = { parallel: 1, timeoutMs: 300_000 }
+const lastStage: Stage = { paths: [''], parallel: 1, timeoutMs: 300_000 }
+const kinds = ['--long', '--all'] as const
 
 interface Outcome {
   readonly passed: number
@@ -102,7 +104,7 @@ function marked(mark: string): number[] {
 
 /** Waits for the end of the process itself: grandchildren may hold its pipes open. */
 function runFile(
-  file: string, { timeoutMs, isBeside }: Omit<Stage, 'folder'>,
+  file: string, { timeoutMs, isBeside }: Stage,
 ): Promise<{ outcome: Outcome; output: string }> {
   const mark = randomUUID()
   const child = spawn(process.execPath, ['--enable-source-maps', file], {
@@ -144,7 +146,7 @@ function runFile(
 
 function tell(file: string, result: { outcome: Outcome; output: string }, ms: number): void {
   const { passed, failed, skipped, fault } = result.outcome
-  const name = relative(testRoot, file).replace(/\.test\.js$/, '')
+  const name = pathOf(file).replace(/\.test\.js$/, '')
   const seconds = (ms / 1_000).toFixed(1)
   if (failed === 0) {
     const more = skipped > 0 ? `, ${skipped} skipped` : ''
@@ -156,7 +158,7 @@ function tell(file: string, result: { outcome: Outcome; output: string }, ms: nu
   console.log(`FAIL  ${name}  ${why}  ${seconds} s\n${result.output.trimEnd()}\n`)
 }
 
-async function runStage(files: string[], stage: Omit<Stage, 'folder'>): Promise<Outcome[]> {
+async function runStage(files: string[], stage: Stage): Promise<Outcome[]> {
   const waiting = [...files]
   const outcomes: Outcome[] = []
   const work = async (): Promise<void> => {
@@ -171,13 +173,33 @@ async function runStage(files: string[], stage: Omit<Stage, 'folder'>): Promise<
   return outcomes
 }
 
-async function main(names: string[]): Promise<void> {
-  const files = testFiles(testRoot).filter((file) => {
-    const path = relative(testRoot, file)
-    return names.length === 0 || names.some((name) => path.includes(name))
+/** Below test/, as it is written everywhere. */
+function pathOf(file: string): string {
+  return relative(testRoot, file).replaceAll('\\', '/')
+}
+
+/** The files to run. */
+function chosen(flags: readonly string[], names: readonly string[]): string[] {
+  return testFiles(testRoot).filter((file) => {
+    const path = pathOf(file)
+    if (names.length > 0) return names.some((name) => path.includes(name))
+    return flags.includes('--all') || flags.includes('--long') === path.endsWith('.long.test.js')
   })
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const flags = args.filter((arg) => arg.startsWith('-'))
+  const names = args.filter((arg) => !flags.includes(arg))
+  const wrong = flags.filter((flag) => !kinds.some((kind) => kind === flag))
+  if (wrong.length > 0) {
+    console.error(`unknown: ${wrong.join(' ')}; there are ${kinds.join(' and ')}`)
+    process.exitCode = 2
+    return
+  }
+  const files = chosen(flags, names)
   const stageOf = (file: string): number => {
-    const index = stages.findIndex(({ folder }) => file.startsWith(join(testRoot, folder)))
+    const path = pathOf(file)
+    const index = stages.findIndex(({ paths }) => paths.some((begin) => path.startsWith(begin)))
     return index === -1 ? stages.length : index
   }
   const outcomes: Outcome[] = []

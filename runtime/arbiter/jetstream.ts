@@ -8,10 +8,11 @@
  * lagging follower may answer, is off and never asked for.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { ArbiterUnavailableError, NoRespondersError } from '../../actors/ports.js'
+import { ArbiterUnavailableError, ForbiddenError, NoRespondersError } from '../../actors/ports.js'
 import type {
   Arbiter, ArbiterRecord, BusConnection, BusMessage, CompareAndSetOutcome, OpenArbiter,
 } from '../../actors/ports.js'
+import { bucketConfiguration, bucketFaults } from './bucket.js'
 
 export interface JetStreamArbiterOptions {
   /** Default `engram`. nats.conf names it in the nodes' permissions. */
@@ -23,10 +24,19 @@ export interface JetStreamArbiterOptions {
 }
 
 /** From nats-server's errors.json. */
-const apiError = { streamNotFound: 10059, messageNotFound: 10037, wrongLastSequence: 10071 }
+const apiError = {
+  streamNotFound: 10059, messageNotFound: 10037, wrongLastSequence: 10071,
+  disabled: 10076, disabledForAccount: 10039,
+}
 
-/** Records are a few hundred bytes; a bound keeps a mistake out of everybody's start. */
-const recordBytesMax = 256 * 1024
+const enableIt = 'give the server `jetstream` in its configuration, as nats.conf has it, '
+  + 'and the account of this user, too'
+
+/**
+ * Errors that go away by themselves: no leader is elected, a request too many, and another write
+ * of the key that is still under way (its outcome may be that the revision does not move).
+ */
+const passing: ReadonlySet<number | undefined> = new Set([10008, 10009, 10164, 10167])
 
 /** A bucket on several servers that was made less than so long ago is looked at again, ms. */
 const youngMs = 500
@@ -68,8 +78,13 @@ class JetStreamArbiter implements Arbiter {
     const outcome = await this.#publish(subject, value, revision)
     if (revision !== 0 || outcome.kind !== 'refused') return outcome
     // `nats kv del` leaves a marker under the key: nobody's value, yet it has a sequence.
-    const last = await this.#last(key).catch(() => null)
-    return last?.deleted ? this.#publish(subject, value, last.record.revision) : outcome
+    try {
+      const last = await this.#last(key)
+      return last?.deleted ? await this.#publish(subject, value, last.record.revision) : outcome
+    } catch (error) {
+      // Whether it is a marker: the caller reads what stands there, and asks again.
+      return { kind: 'unknown', reason: textOf(error) }
+    }
   }
 
   async keys(prefix: string): Promise<string[]> {
@@ -97,30 +112,41 @@ class JetStreamArbiter implements Arbiter {
    * one while its servers agree: so a young one is asked for until it stays the same.
    */
   async bucketId(): Promise<string> {
-    let id = await this.#createdAt()
-    while (this.replicas > 1 && Math.abs(Date.now() - Date.parse(id)) < youngMs) {
+    let { id, ageMs } = await this.#createdAt()
+    while (this.replicas > 1 && ageMs < youngMs) {
       await delay(youngMs)
       const again = await this.#createdAt()
-      if (again === id) return id
-      id = again
+      if (again.id === id) return id
+      ;({ id, ageMs } = again)
     }
     return id
   }
 
-  async #createdAt(): Promise<string> {
+  async faults(): Promise<readonly string[]> {
+    const answer = await this.#api('STREAM.INFO', {})
+    this.#check(answer)
+    const configuration = answer['config'] as Record<string, unknown> | undefined
+    return bucketFaults(this.bucket, this.replicas, configuration ?? {})
+  }
+
+  /** Its identity, and its age by the clock of the server that answers, where it tells its time. */
+  async #createdAt(): Promise<{ id: string; ageMs: number }> {
     const found = await this.#api('STREAM.INFO', {})
     if (found.error?.err_code !== apiError.streamNotFound) return this.#created(found)
     // Several nodes may do so at once: the one stream that results is what INFO then tells all.
-    const made = await this.#api('STREAM.CREATE', this.#configuration())
+    const made = await this.#api('STREAM.CREATE', bucketConfiguration(this.bucket, this.replicas))
     const answer = await this.#api('STREAM.INFO', {})
     if (answer.error && made.error) this.#check(made)
     return this.#created(answer)
   }
 
-  #created(answer: ApiAnswer): string {
+  #created(answer: ApiAnswer): { id: string; ageMs: number } {
     this.#check(answer)
-    const created = answer['created']
-    if (typeof created === 'string' && created !== '') return created
+    const { created, ts } = answer
+    if (typeof created === 'string' && created !== '') {
+      const nowMs = typeof ts === 'string' ? Date.parse(ts) : Date.now()
+      return { id: created, ageMs: nowMs - Date.parse(created) }
+    }
     throw new ArbiterUnavailableError(`JetStream does not say when ${this.#stream} was created`)
   }
 
@@ -144,11 +170,12 @@ class JetStreamArbiter implements Arbiter {
   }
 
   /**
-   * Definite are only JetStream's own words: an acknowledgement of this stream, or "wrong last
-   * sequence". A 503 would mean that no server heard of a stream over the subject, so nothing was
-   * stored: but interest travels between servers with a delay, and a caller repeats in either
-   * case, so it is `unknown` like a timeout. A repetition of what was applied is refused; the
-   * caller then reads and knows its own record by the nonce.
+   * Definite are only an acknowledgement of this stream, and "wrong last sequence". Another error
+   * says that this request was not stored, in JetStream's own words; the port says why that is
+   * less than it seems. A 503 would mean that no server heard of a stream over the subject, so
+   * nothing was stored: but interest travels between servers with a delay, and a caller repeats in
+   * either case, so it is `unknown` like a timeout. A repetition of what was applied is refused;
+   * the caller then reads and knows its own record by the nonce.
    */
   async #publish(
     subject: string, value: Uint8Array, revision: number,
@@ -163,12 +190,16 @@ class JetStreamArbiter implements Arbiter {
       })
       const answer = parse(message)
       if (answer.error?.err_code === apiError.wrongLastSequence) return { kind: 'refused' }
-      if (answer.error) return { kind: 'unknown', reason: describe(answer) }
+      if (answer.error) {
+        const kind = passing.has(answer.error.err_code) ? 'unknown' : 'rejected'
+        return { kind, reason: `bucket ${this.bucket}: ${describe(answer)}` }
+      }
       if (answer['stream'] === this.#stream && Number.isSafeInteger(answer['seq'])) {
         return { kind: 'applied', revision: answer['seq'] as number }
       }
       return { kind: 'unknown', reason: 'the answer is no acknowledgement of this bucket' }
     } catch (error) {
+      if (error instanceof ForbiddenError) return { kind: 'rejected', reason: error.message }
       const reason = error instanceof NoRespondersError
         ? `no JetStream bucket ${this.bucket} listens` : textOf(error)
       return { kind: 'unknown', reason }
@@ -182,7 +213,7 @@ class JetStreamArbiter implements Arbiter {
       return parse(await this.connection.request(subject, bytes, { timeoutMs: this.timeoutMs }))
     } catch (error) {
       const what = error instanceof NoRespondersError
-        ? 'JetStream is not enabled on the NATS server' : textOf(error)
+        ? `JetStream is not enabled on the NATS server; ${enableIt}` : textOf(error)
       throw new ArbiterUnavailableError(`bucket ${this.bucket}: ${what}`, error)
     }
   }
@@ -191,7 +222,8 @@ class JetStreamArbiter implements Arbiter {
     if (!answer.error) return
     throw new ArbiterUnavailableError(
       answer.error.err_code === apiError.streamNotFound
-        ? `bucket ${this.bucket} does not exist` : `bucket ${this.bucket}: ${describe(answer)}`)
+        ? `bucket ${this.bucket} does not exist` : `bucket ${this.bucket}: ${describe(answer)}`
+          + (isDisabled(answer.error.err_code) ? `; ${enableIt}` : ''))
   }
 
   #subject(key: string): string {
@@ -200,33 +232,10 @@ class JetStreamArbiter implements Arbiter {
     }
     return `$KV.${this.bucket}.${key}`
   }
+}
 
-  /**
-   * History 1: a record replaces the one before. Nothing expires, and nothing is purged: a key
-   * that is missing must never come about by housekeeping (section 5, the arbiter).
-   */
-  #configuration(): object {
-    return {
-      name: this.#stream,
-      description: 'Engram replication: assignments of spaces and identities of nodes',
-      subjects: [`$KV.${this.bucket}.>`],
-      retention: 'limits',
-      storage: 'file',
-      num_replicas: this.replicas,
-      max_msgs_per_subject: 1,
-      discard: 'new',
-      max_msgs: -1,
-      max_bytes: -1,
-      max_age: 0,
-      max_msg_size: recordBytesMax,
-      max_consumers: -1,
-      duplicate_window: 120_000_000_000,
-      allow_direct: false,
-      allow_rollup_hdrs: false,
-      deny_delete: true,
-      deny_purge: true,
-    }
-  }
+function isDisabled(code: number | undefined): boolean {
+  return code === apiError.disabled || code === apiError.disabledForAccount
 }
 
 /** @throws SyntaxError when a server answers with something else than a JSON object */

@@ -1,7 +1,7 @@
 import { createInbox, ErrorCode, Events, headers as natsHeaders } from 'nats'
 import type { Msg, MsgHdrs, NatsConnection, NatsError } from 'nats'
 import {
-  BusClosedError, NoRespondersError, RequestTimeoutError,
+  BusClosedError, ForbiddenError, NoRespondersError, RequestTimeoutError,
 } from '../../actors/ports.js'
 import type {
   AsideWay, BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
@@ -9,6 +9,12 @@ import type {
 import { Aside } from './aside.js'
 import { NatsBusMessage } from './message.js'
 import { limitIntake, socketOf } from './socket.js'
+import { steadySubscription } from './steady.js'
+
+interface Denial {
+  readonly operation: 'publish' | 'subscription'
+  readonly subject: string
+}
 
 interface PendingRequest {
   readonly subject: string
@@ -31,6 +37,7 @@ export class NatsBusConnection implements BusConnection {
   #maxPayload: number
   #lastToken = 0
   #isClosed = false
+  #isDeaf = false
   #reason: string | null = null
 
   readonly #pings: NodeJS.Timeout
@@ -55,7 +62,12 @@ export class NatsBusConnection implements BusConnection {
     this.#maxPayload = nats.info?.max_payload ?? 1_048_576
     this.closed = nats.closed().then(
       (error) => this.#ended(error ?? null), (error: Error) => this.#ended(error))
-    nats.subscribe(`${inbox}.*`, { callback: (error, message) => this.#answer(error, message) })
+    steadySubscription((onRefused) => nats.subscribe(`${inbox}.*`, {
+      callback: (error, message) => {
+        this.#answer(error, message)
+        if (error) onRefused()
+      },
+    }), () => this.isClosed)
     this.#pings = setInterval(() => this.#ping(liveness.maxPingOut), liveness.pingIntervalMs)
     void this.#watch()
   }
@@ -71,6 +83,12 @@ export class NatsBusConnection implements BusConnection {
 
   get isClosed(): boolean {
     return this.#isClosed || this.#nats.isClosed()
+  }
+
+  /** Whether answers can arrive: false where this user may not listen below its prefix. */
+  async hears(): Promise<boolean> {
+    await this.flush()
+    return !this.#isDeaf
   }
 
   publish(subject: string, data: Uint8Array, options?: PublishOptions): void {
@@ -104,11 +122,12 @@ export class NatsBusConnection implements BusConnection {
   ): BusSubscription {
     if (this.isClosed) throw new BusClosedError()
     checkSubject(subject)
-    const subscription = this.#nats.subscribe(subject, {
+    return steadySubscription((onRefused) => this.#nats.subscribe(subject, {
       ...(options?.queue === undefined ? {} : { queue: options.queue }),
       callback: (error, message) => {
         if (error) {
           this.#logger.error({ subject, error: error.message }, 'subscription failed')
+          onRefused()
           return
         }
         try {
@@ -117,8 +136,7 @@ export class NatsBusConnection implements BusConnection {
           this.#logger.error({ subject, error: textOf(fault) }, 'message handler threw')
         }
       },
-    })
-    return { unsubscribe: () => subscription.unsubscribe() }
+    }), () => this.isClosed)
   }
 
   request(
@@ -171,7 +189,7 @@ export class NatsBusConnection implements BusConnection {
 
   #answer(error: NatsError | null, message: Msg): void {
     if (error) {
-      this.#logger.error({ error: error.message }, 'this user may not subscribe to its inbox')
+      this.#isDeaf = true
       return
     }
     const token = message.subject.slice(this.#inbox.length)
@@ -218,8 +236,19 @@ export class NatsBusConnection implements BusConnection {
       this.#reason ??= `the server reports ${String(status.data)}`
       return
     }
-    // The server names the subject only here; a request to it ends by its timeout.
     this.#logger.error({ ...status.permissionContext }, 'NATS permission denied')
+    const { operation, subject } = (status.permissionContext ?? {}) as Partial<Denial>
+    if (operation === 'publish') this.#forbidden(subject ?? '')
+  }
+
+  /** What was denied is denied to all that wait for an answer from there. */
+  #forbidden(subject: string): void {
+    for (const [token, pending] of this.#pending) {
+      if (pending.subject !== subject) continue
+      this.#pending.delete(token)
+      clearTimeout(pending.timer)
+      pending.reject(new ForbiddenError(subject))
+    }
   }
 
   #closeAsides(): void {

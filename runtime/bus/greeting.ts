@@ -1,39 +1,100 @@
 import { createConnection } from 'node:net'
+import type { Socket } from 'node:net'
+
+/** What of a server's greeting (INFO) tells why a connection may fail. */
+export interface ServerInfo {
+  readonly auth_required?: boolean
+  readonly tls_required?: boolean
+  readonly tls_available?: boolean
+  /** It asks for a client certificate. */
+  readonly tls_verify?: boolean
+}
 
 /**
- * Whether a NATS server greets (sends INFO) at that URL. The nats package never closes the socket
- * of an attempt that timed out before the greeting, so each try against a hung server would leak
- * one: such servers are sorted out here, on a socket of our own.
- * @returns null, or what went wrong
+ * `refused`: the server said why it takes no connection. `silent`: connected, and nothing came.
+ * `foreign`: something else than NATS answers.
  */
-export function greetingFault(server: string, timeoutMs: number): Promise<Error | null> {
+export type Greeting =
+  | { readonly kind: 'greeted'; readonly info: ServerInfo }
+  | { readonly kind: 'refused' | 'silent' | 'foreign' | 'unreachable'; readonly fault: Error }
+
+const greetingBytesMax = 64 * 1024
+
+/**
+ * Whether a NATS server greets (sends INFO) at that URL, and with what. The nats package never
+ * closes the socket of an attempt that timed out before the greeting, so each try against a hung
+ * server would leak one: such servers are sorted out here, on a socket of our own.
+ * @param lingerMs how long to listen on for a refusal: a server that is full greets first
+ */
+export function greet(server: string, timeoutMs: number, lingerMs = 0): Promise<Greeting> {
   const { host, port } = address(server)
+  const at = `${host}:${port}`
   return new Promise((resolve) => {
     const socket = createConnection({ host, port })
-    const settle = (fault: Error | null): void => {
-      clearTimeout(timer)
-      socket.removeAllListeners()
-      socket.on('error', () => {})
-      socket.destroy()
-      resolve(fault)
-    }
-    const timer = setTimeout(
-      () => settle(new Error(`no greeting from ${host}:${port} within ${timeoutMs} ms`)), timeoutMs)
+    let isConnected = false
     let head = ''
+    let linger: NodeJS.Timeout | undefined
+    const settle = (greeting: Greeting): void => {
+      clearTimeout(timer)
+      clearTimeout(linger)
+      end(socket)
+      resolve(greeting)
+    }
+    const fail = (
+      kind: Exclude<Greeting['kind'], 'greeted'>, text: string, cause?: Error,
+    ): void => settle({ kind, fault: new Error(text, { cause }) })
+    const timer = setTimeout(() => fail(isConnected ? 'silent' : 'unreachable',
+      `no greeting from ${at} within ${timeoutMs} ms`), timeoutMs)
+    socket.on('connect', () => {
+      isConnected = true
+    })
     socket.on('data', (chunk) => {
       head += chunk.toString('latin1')
-      if (/^INFO /i.test(head)) settle(null)
-      else if (head.length >= 5) settle(new Error(`${host}:${port} is no NATS server`))
+      const refusal = /^-ERR +'(.*)'\r\n/im.exec(head)
+      const line = /^INFO +(\{.*\})\s*\r\n/i.exec(head)
+      if (refusal) fail('refused', `${at} refuses: ${refusal[1]}`)
+      else if (line && !linger) {
+        const greeted = { kind: 'greeted', info: infoOf(line[1] ?? '') } as const
+        if (lingerMs === 0) return settle(greeted)
+        linger = setTimeout(() => settle(greeted), lingerMs)
+      }
+      else if (!line && isForeign(head)) fail('foreign', `${at} is no NATS server`)
     })
-    socket.on('error', (error) => settle(describe(error, host, port)))
-    socket.on('close', () => settle(new Error(`${host}:${port} closed before its greeting`)))
+    socket.on('error', (error) => fail('unreachable', describe(error, at), error))
+    socket.on('close', () => fail('silent', `${at} closed before its greeting`))
   })
 }
 
-function describe(error: Error, host: string, port: number): Error {
+/** What it began with is not, and will not become, a greeting. */
+function isForeign(head: string): boolean {
+  const begins = head.slice(0, 5).toUpperCase()
+  return !('INFO '.startsWith(begins) || '-ERR '.startsWith(begins))
+    || head.includes('\n') || head.length > greetingBytesMax
+}
+
+function end(socket: Socket): void {
+  socket.removeAllListeners()
+  socket.on('error', () => {})
+  socket.destroy()
+}
+
+function infoOf(json: string): ServerInfo {
+  try {
+    return JSON.parse(json) as ServerInfo
+  } catch {
+    // What it says is the package's to judge.
+    return {}
+  }
+}
+
+function describe(error: Error, at: string): string {
   const code = (error as NodeJS.ErrnoException).code ?? ''
-  // An AggregateError (several addresses, all refused) has an empty message.
-  return new Error(`${host}:${port}: ${error.message || code || 'unreachable'}`, { cause: error })
+  switch (code) {
+    case 'ECONNREFUSED': return `nobody listens at ${at} (${code})`
+    case 'ENOTFOUND': case 'EAI_AGAIN': return `the host of ${at} is not known (${code})`
+    // An AggregateError (several addresses) has an empty message.
+    default: return `${at}: ${error.message || code || 'unreachable'}`
+  }
 }
 
 /** Host and port of `nats://host:4222`, `host:4222`, `host`, `[::1]:4222`. */

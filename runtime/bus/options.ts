@@ -1,8 +1,11 @@
 /** What a NATS connection is made with, and how it is put to the nats package. */
-import { readFileSync } from 'node:fs'
-import { credsAuthenticator, nkeyAuthenticator } from 'nats'
+import { isIP } from 'node:net'
+import type { Socket } from 'node:net'
+import { checkServerIdentity } from 'node:tls'
+import type { PeerCertificate } from 'node:tls'
 import type { ConnectionOptions } from 'nats'
-import { BusConnectError } from '../../actors/ports.js'
+import { authenticatorOf, checkFiles } from './credentials.js'
+import { address } from './greeting.js'
 
 export interface TlsOptions {
   /** PEM files. Without `caFile` the system's authorities are trusted. */
@@ -27,7 +30,7 @@ export interface NatsOptions {
   /** A file that holds an nkey seed, and nothing else. */
   readonly nkeySeedFile?: string
   readonly tls?: TlsOptions
-  /** Answers arrive below it; default `_INBOX`, for the user `node` of nats.conf `_INBOX_node`. */
+  /** Answers arrive below it. Default `_INBOX`; nodes, by their settings, have one of their own. */
   readonly inboxPrefix?: string
   /** Default 500. A hung server is noticed after 2 to 3 intervals (with `maxPingOut` 2). */
   readonly pingIntervalMs?: number
@@ -42,29 +45,40 @@ export const natsDefaults = {
   pingIntervalMs: 500,
   maxPingOut: 2,
   connectTimeoutMs: 2000,
+  inboxPrefix: '_INBOX',
 } as const
 
 export function serverList(options: NatsOptions): string[] {
   return options.servers.split(',').map((server) => server.trim()).filter(Boolean)
 }
 
-/** nats.conf gives nodes an inbox of their own, where clients cannot listen. */
+/** In random order, so that not all go to the same one. */
+export function shuffled(servers: readonly string[]): string[] {
+  return servers
+    .map((server) => ({ server, at: Math.random() }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ server }) => server)
+}
+
 export function inboxPrefix(options: NatsOptions): string {
-  return options.inboxPrefix ?? (options.user === 'node' ? '_INBOX_node' : '_INBOX')
+  return options.inboxPrefix ?? natsDefaults.inboxPrefix
 }
 
 /**
  * Options for the nats package. `reconnect` is off: on a re-dial the package would flush answers
  * that were buffered under the old connection, which section 5 forbids. `noAsyncTraces` saves a
  * stack trace per request.
- * @throws BusConnectError (not retryable) when a credentials file cannot be read
+ * @throws CredentialFileError
  */
-export function connectionOptions(options: NatsOptions, server: string): ConnectionOptions {
-  const { user, password, token, tls } = options
-  const usesTls = tls !== undefined || /^tls:/i.test(server)
-  const { caFile, certFile, keyFile, handshakeFirst } = tls ?? {}
+export function connectionOptions(
+  options: NatsOptions, servers: readonly string[],
+): ConnectionOptions {
+  checkFiles(options)
+  const { user, password, token } = options
+  const tls = tlsOptions(options, servers)
+  const authenticator = authenticatorOf(options)
   return {
-    servers: [server],
+    servers: [...servers],
     name: options.name ?? natsDefaults.name,
     timeout: options.connectTimeoutMs ?? natsDefaults.connectTimeoutMs,
     // The connection pings by itself; these are out of the way.
@@ -81,27 +95,43 @@ export function connectionOptions(options: NatsOptions, server: string): Connect
     inboxPrefix: inboxPrefix(options),
     ...(user === undefined ? {} : { user, pass: password ?? '' }),
     ...(token === undefined ? {} : { token }),
-    ...authenticator(options),
-    ...(usesTls ? { tls: {
-      ...(caFile ? { caFile } : {}), ...(certFile ? { certFile } : {}),
-      ...(keyFile ? { keyFile } : {}), ...(handshakeFirst ? { handshakeFirst } : {}),
-    } } : {}),
+    ...(authenticator ? { authenticator } : {}),
+    ...(tls ? { tls } : {}),
   }
 }
 
-function authenticator(options: NatsOptions): Pick<ConnectionOptions, 'authenticator'> {
-  const { credsFile, nkeySeedFile } = options
-  if (credsFile) return { authenticator: credsAuthenticator(secret(credsFile)) }
-  if (!nkeySeedFile) return {}
-  const seed = Buffer.from(secret(nkeySeedFile).toString('utf8').trim())
-  return { authenticator: nkeyAuthenticator(new Uint8Array(seed)) }
+type Checks = NonNullable<ConnectionOptions['tls']> & {
+  readonly checkServerIdentity: typeof checkIdentity
+  readonly servername?: string
 }
 
-function secret(path: string): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    throw new BusConnectError(`cannot read the NATS credentials: ${why}`, false, error)
+/** Null where TLS is up to the server; else, if one `tls://` is among them, it is insisted on. */
+function tlsOptions({ tls }: NatsOptions, servers: readonly string[]): Checks | null {
+  if (tls === undefined && !servers.some((server) => /^tls:/i.test(server))) return null
+  const { caFile, certFile, keyFile, handshakeFirst } = tls ?? {}
+  const [host = '', ...others] = new Set(servers.map((server) => address(server).host))
+  return {
+    checkServerIdentity: checkIdentity,
+    // Without its own resolver the package tells the server no name; here it can be but one.
+    ...(others.length === 0 && isIP(host) === 0 ? { servername: host } : {}),
+    ...(caFile ? { caFile } : {}), ...(certFile ? { certFile } : {}),
+    ...(keyFile ? { keyFile } : {}), ...(handshakeFirst ? { handshakeFirst } : {}),
   }
+}
+
+/**
+ * Node holds the certificate of a server that was dialled by its address against `localhost`,
+ * since the package hands over a socket without a name; so it is held against that address.
+ * `this`: what the TLS connection is made with.
+ */
+function checkIdentity(
+  this: { readonly servername?: string; readonly socket?: Socket } | undefined, host: string,
+  certificate: PeerCertificate,
+): Error | undefined {
+  const dialled = this?.servername || host !== 'localhost' ? undefined
+    : this?.socket?.remoteAddress
+  if (dialled === undefined) return checkServerIdentity(host, certificate)
+  const fault = checkServerIdentity(dialled, certificate)
+  // Or it was dialled as localhost.
+  return fault && /^(127\.|::1$)/.test(dialled) ? checkServerIdentity(host, certificate) : fault
 }

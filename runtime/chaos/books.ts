@@ -59,9 +59,10 @@ export interface MemberEnd {
   readonly node: string
   /** As `engram status` tells: primary, replica, promoting … */
   readonly role: string
-  readonly epoch: number
+  /** null, as below: it does not answer. */
+  readonly epoch: number | null
   readonly inSync: boolean
-  readonly appliedSequence: number
+  readonly appliedSequence: number | null
   readonly digest: string
 }
 
@@ -244,6 +245,7 @@ function memberFaults({ members, hasConverged }: Evidence): string[] {
 
 function show(members: readonly MemberEnd[]): string {
   return members.map(({ node, role, epoch, inSync, appliedSequence, digest }) =>
-    `${node} is ${role} of epoch ${epoch}${inSync ? '' : ', not in sync'}, at ${appliedSequence}, `
+    `${node} is ${role} of epoch ${epoch ?? '-'}${inSync ? '' : ', not in sync'}, at `
+      + `${appliedSequence ?? '-'}, `
       + `digest ${digest.slice(0, 12) || 'unknown'}`).join('; ') || 'none answers'
 }

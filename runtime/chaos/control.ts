@@ -6,14 +6,19 @@
  * `GET /` gives FaultMeans, `POST /` takes a FaultOrder and answers `{"ok":true,"ms":…}` when the
  * fault is over, or `{"ok":false,"message":"…"}`. One fault at a time: a second one, of a second
  * `engram chaos`, could take the last in-sync member.
+ *
+ * `GET /nodes` gives all nodes as NodeEntry, `POST /nodes` takes a NodeOrder and answers likewise.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { z } from 'zod'
 import type { Cluster } from '../cluster.js'
 import { FaultRefusedError } from './errors.js'
 import { meansOf, performFault } from './faults.js'
+import { nodeEntries, nodeOrderSchema, performNodeOrder } from './nodeOrders.js'
+import type { NodeEntry, NodeOrder } from './nodeOrders.js'
 import { faultMsMax, orderSchema } from './orders.js'
 import type { FaultMeans, FaultOrder } from './orders.js'
 
@@ -90,17 +95,33 @@ async function answer(
   if (!isKey(request.headers.authorization, token)) {
     return refusal(403, 'the token of up.json is asked for')
   }
-  if (request.method === 'GET') return { status: 200, body: meansOf(faults.cluster) }
+  const isOfNodes = request.url === '/nodes'
+  if (request.method === 'GET') {
+    const body = isOfNodes ? { nodes: nodeEntries(faults.cluster) } : meansOf(faults.cluster)
+    return { status: 200, body }
+  }
   if (request.method !== 'POST') return refusal(405, 'only GET and POST')
   const body = await bodyOf(request)
-  const order = orderSchema.safeParse(body)
-  if (!order.success) return refusal(400, `no order: ${order.error.issues[0]?.message ?? ''}`)
   try {
-    return { status: 200, body: { ok: true, ms: await faults.perform(order.data) } }
+    const ms = isOfNodes ? await obey(faults.cluster, body) : await fault(faults, body)
+    return { status: 200, body: { ok: true, ms } }
   } catch (error) {
+    if (error instanceof z.ZodError) {
+      return refusal(400, `no order: ${error.issues[0]?.message ?? ''}`)
+    }
     if (error instanceof FaultRefusedError) return refusal(409, error.message)
     throw error
   }
+}
+
+async function fault(faults: OneAtATime, body: unknown): Promise<number> {
+  return await faults.perform(orderSchema.parse(body))
+}
+
+async function obey(cluster: Cluster, body: unknown): Promise<number> {
+  const begun = performance.now()
+  await performNodeOrder(cluster, nodeOrderSchema.parse(body))
+  return Math.round(performance.now() - begun)
 }
 
 function refusal(status: number, message: string): Reply {
@@ -139,7 +160,19 @@ export class Control {
 
   /** @throws FaultRefusedError when nobody answers there */
   means(): Promise<FaultMeans> {
-    return this.ask('GET', undefined, 5000) as Promise<FaultMeans>
+    return this.ask('GET', '', undefined, 5000) as Promise<FaultMeans>
+  }
+
+  /** @throws FaultRefusedError when nobody answers there */
+  async nodes(): Promise<readonly NodeEntry[]> {
+    const said = await this.ask('GET', 'nodes', undefined, 5000)
+    return (said as { nodes: readonly NodeEntry[] }).nodes
+  }
+
+  /** @throws FaultRefusedError */
+  async orderNode(order: NodeOrder): Promise<void> {
+    const forMs = order.type === 'pause' ? order.forMs : 0
+    await this.ask('POST', 'nodes', JSON.stringify(order), forMs + performMs)
   }
 
   /**
@@ -147,17 +180,17 @@ export class Control {
    * @throws FaultRefusedError
    */
   async order(order: FaultOrder): Promise<void> {
-    await this.ask('POST', JSON.stringify(order), order.forMs + performMs)
+    await this.ask('POST', '', JSON.stringify(order), order.forMs + performMs)
   }
 
   private async ask(
-    method: string, body: string | undefined, timeoutMs: number,
+    method: string, path: string, body: string | undefined, timeoutMs: number,
   ): Promise<unknown> {
     const { url, token } = this.address
     let reply: Response
     let said: unknown
     try {
-      reply = await fetch(url, {
+      reply = await fetch(`${url}${path}`, {
         method, signal: AbortSignal.timeout(Math.min(timeoutMs, faultMsMax + performMs)),
         headers: { Authorization: `Bearer ${token}` }, ...(body === undefined ? {} : { body }),
       })

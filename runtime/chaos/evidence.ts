@@ -9,9 +9,8 @@ import type { FateValue, Logger } from '../../actors/ports.js'
 import type { ForkReport } from '../../machines/books.js'
 import type { EngramClient } from '../client/client.js'
 import { ReadError } from '../client/errors.js'
-import { frameEntries } from '../codec/frames.js'
 import { NodeFileSystem } from '../fs.js'
-import { createSalvageFiles } from '../journal/salvage.js'
+import { createSalvageFiles, entriesOf } from '../journal/salvage.js'
 import type { ClusterNode, ClusterSpace } from '../status.js'
 import type { LoggedRecord, MemberEnd, SalvagedRecord, WrittenRecord } from './books.js'
 import { loggedRecord } from './load.js'
@@ -36,10 +35,10 @@ export async function membersInTheEnd(
   let found: ClusterSpace | null = null
   let returned = new Set<string>()
   let evenAt: number | null = null
-  for (const beganAt = Date.now(); ; await pause(againMs)) {
+  for (const beganAt = performance.now(); ; await pause(againMs)) {
     found = await watch.look() ?? found
     returned = returnedNodes(watch, found)
-    const now = Date.now()
+    const now = performance.now()
     if (!found || !isEven(found)) {
       if (now - (evenAt ?? beganAt) > convergeMs) break
       continue
@@ -153,8 +152,7 @@ export async function readSalvages(
     try {
       for (const { name, header } of await files.list()) {
         if (header.uuid !== uuid) continue
-        const { frames } = await files.read(name)
-        for (const { writeId, epoch } of frames.flatMap((frame) => frameEntries(frame))) {
+        for await (const { writeId, epoch } of entriesOf(files, name)) {
           if (writeId?.startsWith(`${run}-`)) salvaged.push({ key: writeId, epoch, node: id })
         }
       }

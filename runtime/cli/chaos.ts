@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { InvalidArgumentError, Option } from 'commander'
+import { InvalidArgumentError } from 'commander'
 import type { Command } from 'commander'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
@@ -16,7 +16,7 @@ import { readUpRecord } from '../upRecord.js'
 import type { UpRecord } from '../upRecord.js'
 import { showBooks } from './chaosText.js'
 import {
-  CliError, connectionOptions, defaultData, duration, exit, jsonOption, usage, whole,
+  CliError, connectionOptions, defaultData, durationOption, exit, jsonOption, usage, whole,
 } from './context.js'
 import type { Action, Context } from './context.js'
 import { checkSpaceName } from './space.js'
@@ -42,8 +42,7 @@ export function addChaos(program: Command, context: Context): void {
       + 'cluster, one fault at a time. Then it balances the books: what was acknowledged against '
       + 'what is in the log and the salvages, and against what the cluster says of it (engram '
       + 'fate, engram forks). Exits 1 when a promise was broken.')
-    .addOption(new Option('--for <duration>', 'how long to write and to injure')
-      .argParser(duration).default(60_000, '60s'))
+    .addOption(durationOption('--for <duration>', 'how long to write and to injure', 60_000))
     .option('--faults <list>', `of ${faultKinds.join(',')} (default: all)`, parseFaults)
     .option('--data <dir>', 'directory of that engram up (default: found by its nodes, else '
       + `${defaultData})`)

@@ -24,7 +24,7 @@ export function showBooks(report: ChaosReport): string {
     ...lines('salvages not read', report.unreadableSalvages),
     '', reports(report), '', faults(report), '', promotions(report), '',
     `members: ${report.members.map(({ node, appliedSequence, digest }) =>
-      `${node} at ${appliedSequence} (${digest.slice(0, 8)})`).join(', ')}`,
+      `${node} at ${appliedSequence ?? '-'} (${digest.slice(0, 8)})`).join(', ')}`,
     '',
     ...(report.ok ? ['All promises were kept.']
       : ['BROKEN PROMISES:', ...report.broken.map((text) => `  - ${text}`)]),

@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { Command } from 'commander'
-import { InvalidArgumentError, Option } from 'commander'
+import { Help, InvalidArgumentError, Option } from 'commander'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
+import { defaultNatsUrl, nameCredentials, natsSettings } from '../natsSettings.js'
 import { loadSettings } from '../settings.js'
 import type { Role } from '../natsServer.js'
 import type { ConnectionFlags, Environment, Settings } from '../settings.js'
@@ -39,6 +40,9 @@ export class CliError extends Error {
 export const usage = (message: string, remedy: string): CliError =>
   new CliError(message, remedy, exit.usage)
 
+/** Of notes that nobody reads, bytes. */
+const unreadBytesMax = 1024 * 1024
+
 /** How a command ends when it did its work: 0 unless it says otherwise. */
 export type Action = number | void
 
@@ -58,8 +62,9 @@ export class Context {
     this.io.stdout.write(`${JSON.stringify(value)}\n`)
   }
 
+  /** For people, on stderr; left out where a reader that hangs has too much to read already. */
   note(line: string): void {
-    this.io.stderr.write(`${line}\n`)
+    if (this.io.stderr.writableLength < unreadBytesMax) this.io.stderr.write(`${line}\n`)
   }
 
   /** Runs an action, keeping its exit code. */
@@ -92,7 +97,8 @@ export class Context {
     if (flags.nats ?? flags.config ?? env['ENGRAM_NATS_URL'] ?? env['ENGRAM_CONFIG']) return flags
     const found = readUpRecord(join(this.io.cwd, defaultData))
     if (!found?.nats) return flags
-    const auth = found.auth && existsSync(found.auth) ? { natsAuth: found.auth } : {}
+    const isAuth = found.auth && existsSync(found.auth) && !nameCredentials(flags)
+    const auth = isAuth ? { natsAuth: found.auth! } : {}
     return { nats: found.nats, ...auth, ...flags }
   }
 }
@@ -102,15 +108,36 @@ export const defaultData = '.engram'
 
 /** The options of every command that talks to NATS. */
 export function connectionOptions(command: Command): Command {
-  return command
-    .option('--nats <url>',
-      'NATS server, or several with commas [ENGRAM_NATS_URL] '
-      + '(default: the running `engram up` here, else nats://127.0.0.1:4222)')
-    .option('--nats-creds <file>', 'NATS credentials file [ENGRAM_NATS_CREDS]')
-    .option('--nats-auth <file>',
-      'file of passwords, as `engram up --auth` makes [ENGRAM_NATS_AUTH]')
-    .option('--nats-ca <file>', 'CA certificate of the NATS server [ENGRAM_NATS_CA]')
-    .option('--config <file>', 'JSON file of options [ENGRAM_CONFIG]')
+  for (const [name, { flag, variable, doc }] of Object.entries(natsSettings)) {
+    if (flag === null) {
+      command.addOption(secretOption(name, variable))
+      continue
+    }
+    const otherwise = name === 'servers'
+      ? ` (default: the running \`engram up\` here, else ${defaultNatsUrl})` : ''
+    command.addOption(new Option(flag, `${doc} [${variable}]${otherwise}`)
+      .helpGroup(connectionGroup))
+  }
+  return command.addOption(new Option('--config <file>', 'JSON file of options [ENGRAM_CONFIG]')
+    .helpGroup(connectionGroup))
+}
+
+/** Tells where the secret belongs, without repeating it. */
+function secretOption(name: string, variable: string): Option {
+  return new Option(`--nats-${name} <secret>`).hideHelp().argParser(() => {
+    throw usage(`a ${name} must not be on a command line, where ps shows it to everybody`,
+      `Put it into ${variable}, or into a file: --nats-${name}-file FILE`)
+  })
+}
+
+const connectionGroup = 'Connection (password and token: ENGRAM_NATS_PASSWORD, ENGRAM_NATS_TOKEN):'
+
+/** What is a command's own comes first in its help. */
+export const connectionLast: Help['groupItems'] = (unsorted, visible, groupOf) => {
+  const groups = new Help().groupItems(unsorted, visible, groupOf)
+  const connection = groups.get(connectionGroup)
+  if (connection && groups.delete(connectionGroup)) groups.set(connectionGroup, connection)
+  return groups
 }
 
 export const jsonOption = (): Option =>
@@ -136,6 +163,15 @@ export function whole(min: number, max: number): (text: string) => number {
     if (/^[0-9]+$/.test(text) && value >= min && value <= max) return value
     throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
   }
+}
+
+/** An option that takes a duration; help shows its default with the unit. */
+export function durationOption(flags: string, text: string, defaultMs?: number): Option {
+  const option = new Option(flags, text).argParser(duration)
+  if (defaultMs === undefined) return option
+  const shown = defaultMs % 60_000 === 0 ? `${defaultMs / 60_000}m`
+    : defaultMs % 1000 === 0 ? `${defaultMs / 1000}s` : `${defaultMs}ms`
+  return option.default(defaultMs, shown)
 }
 
 /** Parser of a duration: 250, 250ms, 5s, 2m. Milliseconds. */

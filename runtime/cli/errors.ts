@@ -1,9 +1,12 @@
 /** Every error a command can end with, as a message and a remedy. */
+import { DeniedError } from '../client/denials.js'
 import { AdminError, ConnectError, EngramError, ReadError } from '../client/errors.js'
 import { WriteOutcomeUnknownError, WriteRefusedError } from '../client/errors.js'
+import { connectRemedy } from '../bus/faults.js'
 import { ConfigError } from '../config.js'
 import { HttpListenError } from '../http/server.js'
 import { TokenFileError } from '../http/token.js'
+import { natsSource, shownName } from '../natsSettings.js'
 import { DataInUseError } from '../upRecord.js'
 import { CliError, exit } from './context.js'
 
@@ -18,7 +21,9 @@ export function endingOf(error: unknown): Ending {
   if (error instanceof ConfigError) {
     return {
       message: `the ${error.source} cannot be used:\n  ${error.message.replaceAll('\n', '\n  ')}`,
-      remedy: 'Correct it. All options: engram node --help-config',
+      remedy: error.source === natsSource
+        ? 'Correct it. All there is to say of NATS: engram status --help'
+        : 'Correct it. All options: engram node --help-config',
       exitCode: exit.usage,
     }
   }
@@ -33,7 +38,7 @@ export function endingOf(error: unknown): Ending {
 }
 
 function remedyOf(error: unknown): string | null {
-  if (error instanceof ConnectError) return connectRemedy(error)
+  if (error instanceof ConnectError) return remedyOfConnect(error)
   if (error instanceof WriteOutcomeUnknownError) {
     return `It may have taken effect. To find out, write again with --key ${error.key}: `
       + 'it takes effect at most once.'
@@ -47,16 +52,21 @@ function remedyOf(error: unknown): string | null {
   return codeRemedy((error as { code?: unknown }).code)
 }
 
-function connectRemedy(error: ConnectError): string {
-  if (/authori[sz]ation|authentication|permission/i.test(error.message)) {
-    return 'Name credentials: --nats-creds FILE, --nats-auth FILE, or ENGRAM_NATS_USER and '
-      + 'ENGRAM_NATS_PASSWORD.'
-  }
-  return 'Is a NATS server running there? Start a cluster with `engram up`, or name the server '
-    + 'with --nats URL or ENGRAM_NATS_URL.'
+function remedyOfConnect({ fault }: ConnectError): string {
+  const remedy = connectRemedy(fault, shownName)
+  return fault.reason === 'UNREACHABLE' ? `${remedy}, or start a cluster: engram up` : remedy
 }
 
-const forbidden = 'Name credentials that may: --nats-creds FILE, --nats-auth FILE.'
+function forbidden({ cause }: EngramError): string {
+  return cause instanceof DeniedError && cause.operation === 'subscription'
+    ? 'Allow it in the permissions at the server, or name a prefix of inboxes that is allowed: '
+      + shownName('inboxPrefix')
+    : 'Allow it in the permissions at the server (nats.conf has those of the roles), or name '
+      + `credentials that may: ${shownName('authFile')}, ${shownName('credsFile')}, `
+      + shownName('nkeySeedFile')
+}
+
+const unknownSpace = 'See engram space list; make it with: engram space create NAME'
 
 function writeRemedy(error: WriteRefusedError): string | null {
   switch (error.code) {
@@ -68,7 +78,8 @@ function writeRemedy(error: WriteRefusedError): string | null {
       return 'Too few members are in sync for --ack committed: see engram status, bring a node '
         + 'back, or write with --ack durable.'
     case 'OVERLOADED': return 'Write with less in flight: --in-flight N.'
-    case 'FORBIDDEN': return forbidden
+    case 'FORBIDDEN': return forbidden(error)
+    case 'UNKNOWN_SPACE': return unknownSpace
     case 'READ_ONLY': return 'The disk of the primary is full: make room, it heals by itself.'
     default: return null
   }
@@ -81,8 +92,14 @@ function requestRemedy(error: ReadError | AdminError): string | null {
     case 'NO_NODES':
       return 'Start one with `engram up` or `engram node`, or name another server with --nats.'
     case 'NOT_PRIMARY': return 'Try again soon. Who reigns, or why nobody does: engram status'
-    case 'UNKNOWN_SPACE': return 'See engram space list; make it with: engram space create NAME'
-    case 'FORBIDDEN': return forbidden
+    case 'UNKNOWN_SPACE': return unknownSpace
+    case 'FORBIDDEN': return forbidden(error)
+    case 'ARBITER_REFUSED':
+      return 'Mend what JetStream names (room, limits, permissions): nats stream info KV_engram. '
+        + 'Then try again.'
+    case 'ARBITER_UNAVAILABLE':
+      return 'Is JetStream up, with a leader of the stream KV_engram? Spaces go on meanwhile; see '
+        + 'engram status.'
     case 'STALE_READ': return 'Ask the primary (leave out --any), or allow more staleness.'
     default: return null
   }
@@ -91,7 +108,11 @@ function requestRemedy(error: ReadError | AdminError): string | null {
 function codeRemedy(code: unknown): string | null {
   switch (code) {
     case 'ENOENT': return 'Check the path.'
+    case 'EISDIR': return 'Name a file.'
     case 'EACCES': return 'Check the permissions of the path.'
+    case 'ENOSPC':
+    case 'EDQUOT': return 'Make room on the file system of the path.'
+    case 'EROFS': return 'Mount the file system of the path for writing.'
     default: return null
   }
 }

@@ -1,39 +1,50 @@
 /** engram events */
 import type { Command } from 'commander'
+import type { RecordedEvent } from '../../machines/events.js'
 import { nameFault } from '../../machines/subjects.js'
 import { inboxPrefix } from '../bus/options.js'
 import { connect } from '../client/client.js'
-import { hear } from '../inspect/hearing.js'
+import type { EngramClient } from '../client/client.js'
 import { Inspector } from '../inspect/inspector.js'
+import { eventsOfNodes } from '../inspect/past.js'
 import { InOrder, Story } from '../inspect/story.js'
 import type { Told } from '../inspect/story.js'
 import { situation } from '../inspect/situation.js'
 import type { ConnectionFlags } from '../settings.js'
-import { CliError, connectionOptions, jsonOption, untilStopped, usage } from './context.js'
+import { CliError, connectionOptions, jsonOption, untilStopped, usage, whole } from './context.js'
 import type { Context } from './context.js'
 
 interface EventsFlags extends ConnectionFlags {
   readonly follow?: boolean
+  readonly last: number
   readonly json?: boolean
 }
+
+/** Of what nodes have kept. */
+const lastDefault = 20
 
 export function addEvents(program: Command, context: Context): void {
   connectionOptions(program.command('events'))
     .argument('[space]', 'this space alone, and what concerns nodes')
     .summary('tell what happens: promotions, forks, alerts, nodes lost and back')
-    .description('Tells in sentences how things stand: who reigns over each space and who is in '
-      + 'sync. With --follow it goes on with what happens: promotions with their steps and '
-      + 'reasons, handovers, forks, alerts, changes of the in-sync sets, restarts of actors, '
-      + 'nodes lost and back.')
+    .description('Tells in sentences what happened last, as the nodes have kept it, and how things '
+      + 'stand: who is the primary of each space and who is in sync. With --follow it goes on '
+      + 'with what happens: promotions with their steps and reasons, handovers, forks, alerts, '
+      + 'changes of the in-sync sets, restarts of actors, nodes lost and back.')
     .option('-f, --follow', 'go on until Ctrl-C')
+    .option('--last <count>', 'so many of the events that happened before', whole(0, 100_000),
+      lastDefault)
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
+  engram events --last 100
   engram events --follow demo
   engram events --follow --json | jq 'select(.kind == "promotion")'
 
 --json: one object per line: at, kind, text, and node, space, epoch … where they apply.
-What happens before the command runs, or while NATS is away, is not told.`)
+Each node keeps its last events over restarts: promotions, handovers, alerts, changes of the
+in-sync sets, nodes lost and back. Steps of promotions and restarts of actors are told with
+--follow alone. Past promotions as a table: engram history`)
     .action(context.act((space: string | undefined, flags: EventsFlags) =>
       events(context, space, flags)))
 }
@@ -49,7 +60,9 @@ async function events(
     const order = new InOrder()
     const story = new Story({ tell: (told) => order.add(told, performance.now()), space })
     const end = flags.follow ? await follow(context, client, inboxPrefix(nats), story) : () => {}
-    const status = await client.status()
+    const [status, past] = await Promise.all([
+      client.status(), flags.last === 0 ? [] : pastOf(client, inboxPrefix(nats), space),
+    ])
     if (status.nodes.length === 0 && !flags.follow) {
       throw new CliError(`no Engram node answers on ${client.connection.getServer()}`,
         'Start one with `engram up` or `engram node`, or name another server with --nats.')
@@ -57,6 +70,7 @@ async function events(
     const printAll = (lines: readonly Told[]): void => {
       for (const told of lines) print(context, told, flags)
     }
+    if (flags.last > 0) printAll(story.onPast(past).slice(-flags.last))
     printAll(situation(status, Date.now(), space))
     const pace = setInterval(() => printAll(order.due(performance.now())), 50)
     if (flags.follow) await untilStopped(context)
@@ -68,15 +82,18 @@ async function events(
   }
 }
 
+/** What the nodes that answer have kept. */
+async function pastOf(
+  { connection }: EngramClient, inboxPrefix: string, space: string | undefined,
+): Promise<RecordedEvent[]> {
+  const nodes = await eventsOfNodes({ connection, inboxPrefix }, { space })
+  return [...nodes.values()].flat()
+}
+
 /** Subscribes; returns what ends it. */
 async function follow(
-  context: Context, client: Awaited<ReturnType<typeof connect>>, prefix: string, story: Story,
+  context: Context, { connection }: EngramClient, prefix: string, story: Story,
 ): Promise<() => void> {
-  const { connection } = client
-  hear(connection, {
-    onAlert: (space, data) => story.onAlert(space, data),
-    onAnnouncement: (announcement) => story.onAnnouncement(announcement, Date.now()),
-  })
   const inspector = new Inspector({
     connection, inboxPrefix: prefix,
     onEnvelope: (envelope) => story.onEnvelope(envelope),
@@ -88,5 +105,11 @@ async function follow(
 
 function print(context: Context, told: Told, { json }: EventsFlags): void {
   if (json) context.printJson(told)
-  else context.print(`${told.at.slice(11, 23)}  ${told.text}`)
+  else context.print(`${showTime(told.at)}  ${told.text}`)
+}
+
+/** `21:55:53.410`, and the day before it where that is not today's. UTC, as in --json. */
+function showTime(at: string): string {
+  const isToday = at.slice(0, 10) === new Date().toISOString().slice(0, 10)
+  return isToday ? at.slice(11, 23) : `${at.slice(0, 10)} ${at.slice(11, 23)}`
 }

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import type { FateValue } from '../../actors/ports.js'
 import type { Position } from '../../machines/protocol.js'
 import type { ConnectionFlags } from '../settings.js'
-import { connectionOptions, duration, jsonOption, usage, whole } from './context.js'
+import { connectionOptions, durationOption, jsonOption, usage, whole } from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceName } from './space.js'
 
@@ -25,7 +25,7 @@ export function addFate(program: Command, context: Context): void {
     .option('--key <key>', 'idempotency key, as the write was sent with')
     .option('--epoch <n>', 'of the answer, with --sequence', number)
     .option('--sequence <n>', 'of the answer', number)
-    .option('--deadline <duration>', 'all attempts together', duration, 10_000)
+    .addOption(durationOption('--deadline <duration>', 'all attempts together', 10_000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:

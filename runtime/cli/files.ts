@@ -1,5 +1,6 @@
 /** engram journal verify | dump, engram salvage list | show: over files, without a cluster. */
 import { existsSync } from 'node:fs'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { Logger, SalvageFiles } from '../../actors/ports.js'
@@ -108,12 +109,25 @@ async function show(
   context: Context, directory: string, name: string | undefined, flags: JsonFlag,
 ): Promise<void> {
   const files = await salvagesIn(context, directory)
-  const { header, frames } = await files.read(name ?? await onlyOne(files, directory))
-  const { frameEntries } = await import('../codec/frames.js')
-  const entries = frames.flatMap((frame) => frameEntries(frame))
-  if (flags.json) return context.printJson({ header, entries })
-  context.print(showValue(header).replace(/^\n/, ''))
-  for (const entry of entries) context.print(JSON.stringify(entry))
+  const chosen = name ?? await onlyOne(files, directory)
+  const { entriesOf } = await import('../journal/salvage.js')
+  const source = await files.open(chosen)
+  const { header } = source
+  await source.close()
+  // As it is read: it may be larger than memory.
+  let before = `{"header":${JSON.stringify(header)},"entries":[`
+  if (!flags.json) context.print(showValue(header).replace(/^\n/, ''))
+  for await (const entry of entriesOf(files, chosen)) {
+    const text = JSON.stringify(entry)
+    await written(context, flags.json ? `${before}${text}` : `${text}\n`)
+    before = ','
+  }
+  if (flags.json) context.print(`${before === ',' ? '' : before}]}`)
+}
+
+/** Waits while the reader of the output does not keep up. */
+async function written(context: Context, text: string): Promise<void> {
+  if (!context.io.stdout.write(text)) await once(context.io.stdout, 'drain')
 }
 
 async function onlyOne(files: SalvageFiles, directory: string): Promise<string> {

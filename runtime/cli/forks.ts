@@ -6,7 +6,7 @@ import { AdminError } from '../client/errors.js'
 import { atRiskText, openReportOf, waitingWrites, waitText } from '../forks.js'
 import type { ConnectionFlags } from '../settings.js'
 import type { ClusterSpace, ClusterStatus } from '../status.js'
-import { CliError, connectionOptions, duration, exit, jsonOption, whole } from './context.js'
+import { CliError, connectionOptions, durationOption, exit, jsonOption, whole } from './context.js'
 import type { Action, Context } from './context.js'
 import { endingOf } from './errors.js'
 import { checkSpaceName } from './space.js'
@@ -27,7 +27,7 @@ export function addForks(program: Command, context: Context): void {
     .description('A reign that ends without a handover may have acknowledged writes that the next '
       + 'one does not have: a fork. Each such reign has a report: how many writes are at risk, '
       + 'what became of those that came back, and what it still waits for.')
-    .option('--deadline <duration>', 'for each space', duration, 10_000)
+    .addOption(durationOption('--deadline <duration>', 'for each space', 10_000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:

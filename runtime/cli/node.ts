@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { nameFault } from '../../machines/subjects.js'
 import { fileOptions, listOptions, options } from '../config.js'
 import { tokenFor } from '../http/token.js'
-import { createLogger } from '../logger.js'
+import { openLog } from '../logger.js'
 import type { LogLevel } from '../logger.js'
 import { loadMergeRules } from '../mergeRules.js'
 import { environmentName, httpSetting, loadSettings, suspectVariables } from '../settings.js'
@@ -11,6 +11,9 @@ import type { ConnectionFlags } from '../settings.js'
 import type { NodeOptions, RunningNode } from '../node.js'
 import { connectionOptions, exit, jsonOption, usage } from './context.js'
 import type { Action, Context } from './context.js'
+import { outliveReaders } from './readers.js'
+import { endSignals } from './signals.js'
+import type { EndSignals } from './signals.js'
 import { table } from './text.js'
 
 interface NodeFlags extends ConnectionFlags {
@@ -67,19 +70,25 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
   const fault = nodeNameFault(id)
   if (fault) throw usage(`${JSON.stringify(id)} cannot name a node: ${fault}`, 'Choose another.')
   if (!data) throw usage('a node needs a data directory', 'Give --data DIR.')
-  for (const suspect of suspectVariables(context.io.env)) context.note(suspect)
-  const logger = createLogger({ level: logLevel(context), fields: { node: id } })
+  const log = openLog({ level: logLevel(context), fields: { node: id } })
+  for (const suspect of suspectVariables(context.io.env)) log.logger.warn({}, suspect)
   const address = httpSetting(flags.http) ?? settings.http
   const http = address === undefined ? '127.0.0.1:0' : address
   const tokenFile = flags.httpTokenFile ?? context.io.env['ENGRAM_HTTP_TOKEN_FILE']
-  return superviseNode(context, {
-    id, data, nats: settings.nats, config: settings.config, logger,
+  const options = {
+    id, data, nats: settings.nats, config: settings.config, log,
     chaos: flags.chaos ?? context.io.env['ENGRAM_CHAOS'] === '1',
     requiresData: flags.requireData ?? context.io.env['ENGRAM_REQUIRE_DATA'] === '1',
     http, httpToken: http === null ? null : tokenFor(http, tokenFile),
     inspectPayloads: flags.inspectPayloads ?? false,
     mergeRules: await loadMergeRules(settings.merge), replyPrefixes: settings.replyPrefixes,
-  }, flags.json ?? false)
+  }
+  outliveReaders()
+  try {
+    return await superviseNode(context, options, flags.json ?? false)
+  } finally {
+    await log.sink.flush(lastLinesMs)
+  }
 }
 
 const logLevels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
@@ -96,27 +105,32 @@ function nodeNameFault(id: string): string | null {
   return nameFault(id) ?? (id.startsWith('_') ? 'a node name does not begin with _' : null)
 }
 
+/** What is left undone after that when a node is told to stop before it runs, ms. */
+const startStopMs = 1000
+/** For what a node does after its own deadline for a stop, ms. */
+const lateMs = 2000
+/** For the last lines of the log, ms. */
+const lastLinesMs = 500
+
 async function superviseNode(
-  context: Context, options: NodeOptions, json: boolean,
+  context: Context, options: Omit<NodeOptions, 'stopRequested'>, json: boolean,
 ): Promise<Action> {
-  const told = stopRequested(context)
+  const signals = endSignals('node')
+  const stopRequested = stopReason(context, signals)
   // Loaded late: it brings the storage and the actors, which no other command needs.
   const { startNode } = await import('../node.js')
-  const starting = startNode(options)
-  const node = await Promise.race([starting, told.then(() => null)])
+  if (signals.seen > 0) return exit.ok
+  const starting = startNode({ ...options, stopRequested })
+  const node = await Promise.race([starting, stopRequested.then(() => null)])
   if (node === null) {
-    // Told to stop while it was still starting: nothing to hand over.
-    const started = await within(starting, options.config.stopMs)
-    if (started) await within(started.stop(), options.config.stopMs)
+    // It gives up what it was doing. What takes longer ends as by a crash, which it is made for.
+    await within(starting, startStopMs)
     return exit.ok
   }
   printReady(context, node, json)
-  const ended = await Promise.race([node.finished, told])
-  if (typeof ended === 'number') return ended
-  context.note(`${options.id}: ${ended}, handing over (at most ${options.config.stopMs} ms)`)
-  await within(node.drain(), options.config.stopMs)
-  await within(node.stop(), 2000)
-  return exit.ok
+  const reason = await Promise.race([node.finished, stopRequested])
+  if (typeof reason === 'number') return reason
+  return await within(node.finished, options.config.stopMs + lateMs) ?? exit.failed
 }
 
 function printReady(context: Context, node: RunningNode, json: boolean): void {
@@ -131,11 +145,9 @@ function printReady(context: Context, node: RunningNode, json: boolean): void {
 }
 
 /** Resolves with the reason when a signal, or the end of the parent, asks this node to stop. */
-function stopRequested(context: Context): Promise<string> {
+function stopReason(context: Context, signals: EndSignals): Promise<string> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => resolve(signal))
-    }
+    void signals.first.then(resolve)
     if (context.io.env['ENGRAM_LIFELINE'] !== 'stdin') return
     // `engram up` holds the other end; it closes however that process ends.
     const { stdin } = context.io

@@ -1,13 +1,19 @@
-/** engram promote, engram drain */
+/** engram promote, drain, undrain */
 import type { Command } from 'commander'
 import type { ConnectionFlags } from '../settings.js'
 import { connectionOptions, jsonOption, usage } from './context.js'
 import type { Context } from './context.js'
+import { whoAsks } from './pause.js'
 import { checkSpaceName } from './space.js'
 
 interface PromoteFlags extends ConnectionFlags {
   readonly to?: string
   readonly force?: boolean
+  readonly json?: boolean
+}
+
+interface DrainFlags extends ConnectionFlags {
+  readonly stop?: boolean
   readonly json?: boolean
 }
 
@@ -26,12 +32,22 @@ Examples:
   engram promote demo --to n3 --force    # only when status says BLOCKED`)
     .action(context.act((space: string, flags: PromoteFlags) => promote(context, space, flags)))
   connectionOptions(program.command('drain').argument('<node>'))
-    .summary('hand over all primaries of a node')
-    .description('The node hands over every space that it is primary of, and stops: the '
-      + 'same as SIGTERM, from afar.')
+    .summary('hand over all primaries of a node, and keep it from being primary')
+    .description('The node hands over every space that it is primary of, and is not made primary '
+      + 'of any, nor given new spaces, until `engram undrain` or its next start. It stays a '
+      + 'replica. With --stop its process ends, too.')
+    .option('--stop', 'end the process of the node when all is handed over')
     .addOption(jsonOption())
-    .action(context.act((node: string, flags: ConnectionFlags & { json?: boolean }) =>
-      drain(context, node, flags)))
+    .addHelpText('after', `
+Examples:
+  engram drain n2           # then look at the machine; engram undrain n2
+  engram drain n2 --stop    # then upgrade it, and start it again`)
+    .action(context.act((node: string, flags: DrainFlags) => drain(context, node, flags)))
+  connectionOptions(program.command('undrain').argument('<node>'))
+    .summary('let a drained node be primary again')
+    .description('The node may be made primary again, and be given new spaces.')
+    .addOption(jsonOption())
+    .action(context.act((node: string, flags: DrainFlags) => undrain(context, node, flags)))
 }
 
 async function promote(context: Context, space: string, flags: PromoteFlags): Promise<void> {
@@ -53,12 +69,20 @@ async function promote(context: Context, space: string, flags: PromoteFlags): Pr
   })
 }
 
-async function drain(
-  context: Context, node: string, flags: ConnectionFlags & { json?: boolean },
-): Promise<void> {
+async function drain(context: Context, node: string, flags: DrainFlags): Promise<void> {
+  const { stop } = flags
   await context.withClient(flags, async (client) => {
-    const answer = await client.admin({ type: 'drain' }, { node })
+    const answer = await client.admin(
+      { type: 'drain', by: whoAsks(), ...(stop ? { stop } : {}) }, { node })
     if (flags.json) context.printJson(answer)
     else context.print(answer.message ?? `${node} is drained`)
+  })
+}
+
+async function undrain(context: Context, node: string, flags: DrainFlags): Promise<void> {
+  await context.withClient(flags, async (client) => {
+    const answer = await client.admin({ type: 'undrain', by: whoAsks() }, { node })
+    if (flags.json) context.printJson(answer)
+    else context.print(answer.message ?? `${node} may be primary again`)
   })
 }

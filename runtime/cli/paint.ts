@@ -66,3 +66,14 @@ export function tableLines(
   })
   return [line(heads.map(({ head }) => [head, 'dim'] as const)), ...rows.map(line)]
 }
+
+/** The same as plain text, without the columns that say nothing in any row. */
+export function tableText(
+  heads: readonly Column[], rows: readonly (readonly string[])[], columns: number,
+): string {
+  const saying = [...heads.keys()].filter((i) =>
+    i === 0 || rows.some((row) => row[i] !== '-' && row[i] !== ''))
+  const lines = tableLines(
+    saying.map((i) => heads[i]!), rows.map((row) => saying.map((i) => row[i] ?? '')), columns)
+  return lines.map((line) => fitted(line, columns, false).trimEnd()).join('\n')
+}

@@ -1,17 +1,19 @@
 /** The `engram` command: its groups, and how it ends. */
 import { Command, CommanderError } from 'commander'
 import { addChaos } from './chaos.js'
-import { Context, exit } from './context.js'
+import { connectionLast, Context, exit } from './context.js'
 import type { CliIo } from './context.js'
 import { endingOf } from './errors.js'
 import { addEvents } from './events.js'
 import { addFate } from './fate.js'
 import { addFiles } from './files.js'
 import { addForks } from './forks.js'
+import { addHistory } from './history.js'
 import { addInspect } from './inspect.js'
 import { addMachines } from './machines.js'
 import { addNode } from './node.js'
 import { addOperate } from './operate.js'
+import { addPause } from './pause.js'
 import { addQuarantine } from './quarantine.js'
 import { addRead } from './read.js'
 import { addSpace } from './space.js'
@@ -31,7 +33,7 @@ export function buildProgram(context: Context): Command {
       writeErr: (text) => context.io.stderr.write(text),
     })
     .showSuggestionAfterError(true)
-    .configureHelp({ showGlobalOptions: false })
+    .configureHelp({ showGlobalOptions: false, groupItems: connectionLast })
     .addHelpText('after', `
 A first look:
   engram up                              a cluster of three nodes on this machine
@@ -50,10 +52,12 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help on a command: engram COMMAND --h
   addStatus(program, context)
   addSpaceSet(addSpace(program, context), context)
   addOperate(program, context)
+  addPause(program, context)
   addForks(program, context)
   addFate(program, context)
   addQuarantine(program, context)
   addEvents(program, context)
+  addHistory(program, context)
   addInspect(program, context)
   addChaos(program, context)
   program.commandsGroup('Look into files and charts:')

@@ -5,11 +5,17 @@ import type { QuarantineItem } from '../../machines/books.js'
 import type { LogEntry, MemoryEdge, MemoryNode, Operation } from '../../machines/memory.js'
 import type { EngramClient } from '../client/client.js'
 import { AdminError } from '../client/errors.js'
+import type { AdminAnswer } from '../client/operator.js'
 import type { ConnectionFlags } from '../settings.js'
-import { CliError, connectionOptions, duration, jsonOption, usage, whole } from './context.js'
+import { CliError, connectionOptions, durationOption, jsonOption, usage, whole } from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceName } from './space.js'
 import { table } from './text.js'
+
+interface OrderFlags extends ConnectionFlags {
+  readonly all?: boolean
+  readonly json?: boolean
+}
 
 interface QuarantineFlags extends ConnectionFlags {
   readonly after: string
@@ -31,7 +37,7 @@ export function addQuarantine(program: Command, context: Context): void {
     .description('Lists the writes in quarantine by where they were logged first.')
     .option('--after <id>', 'go on after this one', '')
     .option('--limit <n>', 'at most', whole(1, 100_000), pageMax)
-    .option('--deadline <duration>', 'for each page', duration, 10_000)
+    .addOption(durationOption('--deadline <duration>', 'for each page', 10_000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -39,27 +45,30 @@ Examples:
   engram quarantine show demo 3-41          # the write, what won, and what stands there now
   engram quarantine apply demo 3-41         # let it win after all
   engram quarantine discard demo 3-41       # give it up
+  engram quarantine discard demo --all      # give all of them up
   engram quarantine list demo --json | jq -r '.items[].id'`)
     .action(context.act((space: string, flags: QuarantineFlags) => list(context, space, flags)))
   connectionOptions(quarantine.command('show').argument('<space>').argument('<id>'))
     .summary('show one write, and what won against it')
     .description('Prints JSON: the write (item), the one that won (won), and what stands there '
       + 'now (present).')
-    .option('--deadline <duration>', 'for each question', duration, 10_000)
+    .addOption(durationOption('--deadline <duration>', 'for each question', 10_000))
     .addOption(jsonOption())
     .action(context.act((space: string, id: string, flags: QuarantineFlags) =>
       show(context, space, id, flags)))
-  connectionOptions(quarantine.command('apply').argument('<space>').argument('<id>'))
+  connectionOptions(quarantine.command('apply').argument('<space>').argument('[id]'))
     .summary('let a write win after all')
     .description('Writes it as a new entry of the log: what stands there now is replaced.')
+    .option('--all', 'all that lie there, in the order of the list')
     .addOption(jsonOption())
-    .action(context.act((space: string, id: string, flags: QuarantineFlags) =>
+    .action(context.act((space: string, id: string | undefined, flags: OrderFlags) =>
       order(context, 'applyQuarantined', space, id, flags)))
-  connectionOptions(quarantine.command('discard').argument('<space>').argument('<id>'))
+  connectionOptions(quarantine.command('discard').argument('<space>').argument('[id]'))
     .summary('give a write up')
     .description('Takes it out of the quarantine: nothing keeps it any more.')
+    .option('--all', 'all that lie there')
     .addOption(jsonOption())
-    .action(context.act((space: string, id: string, flags: QuarantineFlags) =>
+    .action(context.act((space: string, id: string | undefined, flags: OrderFlags) =>
       order(context, 'discardQuarantined', space, id, flags)))
 }
 
@@ -171,22 +180,61 @@ async function presentOf(
 
 // ------------------------------------------------------------------ apply, discard
 
+type OrderType = 'applyQuarantined' | 'discardQuarantined'
+
 async function order(
-  context: Context, type: 'applyQuarantined' | 'discardQuarantined', space: string, id: string,
-  flags: QuarantineFlags,
+  context: Context, type: OrderType, space: string, id: string | undefined, flags: OrderFlags,
 ): Promise<void> {
   checkSpaceName(space)
-  idOf(id)
+  if ((id === undefined) === (flags.all !== true)) {
+    throw usage('name one write, or --all', listRemedy(space))
+  }
+  if (id !== undefined) idOf(id)
   await context.withClient(flags, async (client) => {
-    const answer = await client.adminAtPrimary({ type, space, id }).catch((error: unknown) => {
-      if (!(error instanceof AdminError) || error.code !== 'INVALID_OPERATION') throw error
-      throw new CliError(`${error.message} [${error.code}]`, listRemedy(space))
-    })
+    if (id === undefined) return await orderAll(context, client, type, space, flags)
+    const answer = await orderOne(client, type, space, id)
     if (flags.json) context.printJson(answer)
     else context.print(answer.message ?? (type === 'applyQuarantined'
       ? `${id} has taken effect in ${space}` : `${id} of ${space} is discarded`))
   })
 }
+
+async function orderOne(
+  client: EngramClient, type: OrderType, space: string, id: string,
+): Promise<AdminAnswer> {
+  return await client.adminAtPrimary({ type, space, id }).catch((error: unknown) => {
+    if (!isGone(error)) throw error
+    throw new CliError(`${error.message} [${error.code}]`, listRemedy(space))
+  })
+}
+
+/** One by one: each is an entry of the log. What others decided meanwhile is passed over. */
+async function orderAll(
+  context: Context, client: EngramClient, type: OrderType, space: string, flags: OrderFlags,
+): Promise<void> {
+  let [after, count] = ['', 0]
+  for (;;) {
+    const { value: items } = await client.read(
+      space, { type: 'GetQuarantine', after, limit: pageMax }, { deadlineMs: 10_000 })
+    if (items.length === 0) break
+    for (const { id } of items) {
+      after = id
+      try {
+        await client.adminAtPrimary({ type, space, id })
+        count += 1
+      } catch (error) {
+        if (!isGone(error)) throw error
+      }
+    }
+  }
+  const what = type === 'applyQuarantined' ? 'taken effect' : 'been discarded'
+  if (flags.json) context.printJson({ space, count })
+  else context.print(`${count} ${count === 1 ? 'write has' : 'writes have'} ${what} in ${space}`)
+}
+
+/** Nothing of that id lies there. */
+const isGone = (error: unknown): error is AdminError =>
+  error instanceof AdminError && error.code === 'INVALID_OPERATION'
 
 const listRemedy = (space: string): string =>
   `See what lies there: engram quarantine list ${space}`

@@ -3,9 +3,9 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { EdgeDirection, HistoryValue, Query, ReadAnswer } from '../../actors/ports.js'
 import type { LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
-import type { ListQuery } from '../client/client.js'
+import type { ListQuery } from '../client/pages.js'
 import type { ConnectionFlags } from '../settings.js'
-import { connectionOptions, duration, exit, jsonOption, usage, whole } from './context.js'
+import { connectionOptions, durationOption, exit, jsonOption, usage, whole } from './context.js'
 import type { Action, Context } from './context.js'
 import { checkSpaceName } from './space.js'
 import { table } from './text.js'
@@ -36,7 +36,8 @@ export function addRead(program: Command, context: Context): void {
     .option('--committed', 'committed state only, from the primary')
     .option('--min-sequence <n>', 'with --any: not older than this',
       whole(0, Number.MAX_SAFE_INTEGER))
-    .option('--max-staleness <duration>', 'with --any: not further behind than this', duration)
+    .addOption(durationOption('--max-staleness <duration>',
+      'with --any: not further behind than this'))
     .addOption(new Option('--direction <d>', 'of edges').choices(['out', 'in', 'both'])
       .default('out'))
     .option('--after <place>', 'list: nodes after this id; edges, history: what comes after what '
@@ -44,7 +45,8 @@ export function addRead(program: Command, context: Context): void {
     .option('--from <n>', 'entries: from this sequence on', whole(1, Number.MAX_SAFE_INTEGER), 1)
     .option('--limit <n>', `at most (default: list and entries ${listLimit}, edges all)`,
       whole(1, 100_000))
-    .option('--deadline <duration>', 'of each page, all attempts together', duration, 10_000)
+    .addOption(
+      durationOption('--deadline <duration>', 'of each page, all attempts together', 10_000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:

@@ -1,11 +1,12 @@
 /** engram space create | list */
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import { showSettings } from '../../actors/spaceSettings.js'
+import { existsOtherwise, showSettings } from '../../actors/spaceSettings.js'
 import type { AckLevel, SpaceSettings } from '../../machines/protocol.js'
 import { nameFault } from '../../machines/subjects.js'
+import { AdminError } from '../client/errors.js'
 import type { ConnectionFlags } from '../settings.js'
-import { connectionOptions, jsonOption, usage, whole } from './context.js'
+import { CliError, connectionOptions, jsonOption, usage, whole } from './context.js'
 import type { Context } from './context.js'
 import { table } from './text.js'
 
@@ -102,18 +103,40 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
       ...(Object.keys(keys).length > 0 && { keys }),
     }
     const answer = await client.admin({ type: 'createSpace', space: name, ...settings })
+      .catch((error: unknown) => { throw otherSettings(error, name, { ...flags, minInSync }) })
     if (flags.json) context.printJson(answer)
     else if (answer.created === false) context.print(`space ${name} exists with these settings`)
     else context.print(`space ${name} created: ${showSettings(settings)}`)
   })
 }
 
+/** With the order that makes what it has what was asked for. */
+function otherSettings(error: unknown, name: string, flags: CreateFlags): unknown {
+  const isThere = error instanceof AdminError && error.message.startsWith(existsOtherwise(name))
+  if (!isThere) return error
+  const wanted = Object.entries(flags).flatMap(([flag, value]) => {
+    if (!changeable.has(flag) || value === undefined) return []
+    return [`--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} ${String(value)}`]
+  })
+  return new CliError(`${error.message} [${error.code}]`,
+    `To change them, but for the replicas: engram space set ${name} ${wanted.join(' ')}`)
+}
+
+/** By `engram space set`. */
+const changeable: ReadonlySet<string> = new Set([
+  'ack', 'minInSync', 'maxLossEntries', 'maxLossBytes', 'maxLossMs', 'keysMs', 'keysCount',
+  'whenUnderReplicated', 'reconcile',
+])
+
 async function list(
   context: Context, flags: ConnectionFlags & { json?: boolean },
 ): Promise<void> {
   await context.withClient(flags, async (client) => {
-    const spaces = await client.spaces()
-    if (flags.json) return context.printJson({ spaces })
+    const { spaces, unreadable } = await client.listSpaces()
+    for (const { reason } of unreadable) context.note(reason)
+    if (flags.json) {
+      return context.printJson({ spaces, ...(unreadable.length > 0 && { unreadable }) })
+    }
     if (spaces.length === 0) return context.note('no spaces; make one: engram space create NAME')
     context.print(table(
       ['SPACE', 'STATE', 'EPOCH', 'PRIMARY', 'MEMBERS', 'IN SYNC', 'ACK', 'MIN IN SYNC'],

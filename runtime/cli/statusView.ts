@@ -5,7 +5,8 @@ import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus } from '..
 import { tableLines } from './paint.js'
 import type { Column, Line, Segment } from './paint.js'
 import type { WatchEvent } from './statusEvents.js'
-import { showBytes, showCount, showMs } from './text.js'
+import { orDash, showBytes, showCount, showMs } from './text.js'
+import { showState, troubleLines } from './troubles.js'
 
 export interface View {
   /** The last picture; null before the first. */
@@ -63,7 +64,7 @@ const nodeColumns: readonly Column[] = [
 
 function nodeLines(nodes: readonly ClusterNode[], columns: number): Line[] {
   return tableLines(nodeColumns, nodes.map((node) => [
-    node.id, [node.state, node.state === 'running' ? 'green' : 'red'] as const,
+    node.id, [showState(node), nodeColour(node)] as const,
     node.uptimeMs === null ? '-' : showMs(node.uptimeMs), String(node.pid ?? '-'),
     String(node.incarnation ?? '-'), node.http ?? '-', node.data ?? '-',
   ]), columns)
@@ -86,11 +87,20 @@ function spaceLines(spaces: readonly ClusterSpace[], { columns, rows }: Size): L
   return [[], ...troubledFirst.slice(0, shown).flatMap(short), [more]]
 }
 
-/** It has a primary that answers, all members are in sync, and none is alarmingly behind. */
+function nodeColour({ state, drained }: ClusterNode): 'green' | 'yellow' | 'red' {
+  if (state !== 'running') return 'red'
+  return drained ? 'yellow' : 'green'
+}
+
+/**
+ * It has a primary that answers, nobody has paused it, all members are in sync, and none is
+ * alarmingly behind.
+ */
 function isHealthy(space: ClusterSpace): boolean {
   return space.inSync.length === space.rf && space.blocked === null
+    && troubleLines(space).length === 0
     && space.members.some(({ role }) => role === 'primary')
-    && space.members.every((member) => lagShare(member) < 1)
+    && space.members.every((member) => (lagShare(member) ?? 0) < 1)
 }
 
 function spaceHead(space: ClusterSpace): Line {
@@ -129,9 +139,9 @@ const memberColumns: readonly Column[] = [
 function spaceInFull(space: ClusterSpace, columns: number): Line[] {
   const rows = space.members.map((member): Segment[] => [
     `  ${member.node}`, roleSegment(member), member.inSync ? 'yes' : ['no', 'yellow'],
-    lagBar(member), hasLag(member) ? showMs(member.lagMs) : '',
-    hasLag(member) ? showBytes(member.lagBytes) : '',
-    reached(member, member.durableSequence), reached(member, member.appliedSequence),
+    lagBar(member), isFollower(member) ? orDash(member.lagMs, showMs) : '',
+    isFollower(member) ? orDash(member.lagBytes, showBytes) : '',
+    orDash(member.durableSequence, showCount), orDash(member.appliedSequence, showCount),
     member.state, member.reason,
   ])
   return [
@@ -139,6 +149,7 @@ function spaceInFull(space: ClusterSpace, columns: number): Line[] {
     [`  ${lossSentence(space)}`],
     ...(space.blocked === null ? [] : [[`  BLOCKED: ${space.blocked}`, 'red'] as const]
       .map((segment) => [segment])),
+    ...troubleLines(space).map((line): Line => [[`  ${line}`, 'yellow']]),
     ...forkLines(space).map((line): Line => [[`  ${line}`, 'yellow']]),
     ...tableLines(memberColumns, rows, columns),
   ]
@@ -150,27 +161,26 @@ function roleSegment({ role }: ClusterMember): Segment {
   return [role, role === 'promoting' || role === 'recovering' ? 'yellow' : 'red']
 }
 
-/** Of a member that is away and never joined this reign nobody knows how far behind it is. */
-function hasLag({ role, lagMs, lagBytes }: ClusterMember): boolean {
-  return role === 'unknown' ? lagMs > 0 || lagBytes > 0 : role !== 'primary'
-}
-
-/** 0 is all that is known of a member that never answered. */
-function reached({ role }: ClusterMember, sequence: number): string {
-  return role === 'unknown' && sequence === 0 ? '-' : showCount(sequence)
+/** A primary is behind nobody. */
+function isFollower({ role }: ClusterMember): boolean {
+  return role !== 'primary'
 }
 
 const barCells = 10
 
-/** Of what raises the alert: 1 from there on. By time on a logarithmic scale, 1 ms to 5 s. */
-function lagShare({ lagMs, lagBytes }: ClusterMember): number {
+/**
+ * Share of what raises the alert: 1 from there on; null where the lag is not known. By time on a
+ * logarithmic scale, 1 ms to 5 s.
+ */
+function lagShare({ lagMs, lagBytes }: ClusterMember): number | null {
+  if (lagBytes === null || lagMs === null) return null
   if (lagBytes > lagDefaults.lagBytesMax) return 1
   return Math.min(1, Math.log1p(lagMs) / Math.log1p(lagDefaults.lagMsMax))
 }
 
 function lagBar(member: ClusterMember): Segment {
-  if (!hasLag(member)) return ''
   const share = lagShare(member)
+  if (!isFollower(member) || share === null) return ''
   const full = share === 0 ? 0 : Math.max(1, Math.floor(share * barCells))
   const colour = share >= 1 ? 'red' : share > 0.7 ? 'yellow' : 'green'
   return ['█'.repeat(full) + '░'.repeat(barCells - full), colour]
@@ -182,14 +192,14 @@ export function plainLines(status: ClusterStatus, atMs: number): string[] {
   if (status.nodes.length === 0) return [`${time} no node answers`]
   if (status.spaces.length === 0) return [`${time} no spaces`]
   return status.spaces.map((space) => {
-    const behind = space.members.filter(({ role }) => role !== 'primary').map((member) =>
-      hasLag(member) ? `${member.node} ${showMs(member.lagMs)} behind`
-        : `${member.node} ${member.state}`)
+    const behind = space.members.filter(isFollower).map(({ node, lagMs, state }) =>
+      lagMs === null ? `${node} ${state}` : `${node} ${showMs(lagMs)} behind`)
     return [
       `${time} ${space.id} epoch ${space.epoch}`, `primary ${space.primary ?? 'none'}`,
       `in sync ${space.inSync.join(' ') || 'none'} (${space.inSync.length} of ${space.rf})`,
       `committed ${space.commitSequence}`, lossSentence(space), ...behind,
-      ...(space.blocked === null ? [] : [`BLOCKED: ${space.blocked}`]), ...forkLines(space),
+      ...(space.blocked === null ? [] : [`BLOCKED: ${space.blocked}`]),
+      ...troubleLines(space), ...forkLines(space),
     ].join(', ')
   })
 }

@@ -12,6 +12,8 @@ import { plainLines, viewLines } from './statusView.js'
 export interface WatchOptions {
   readonly json: boolean
   readonly intervalMs: number
+  /** Not the whole picture is shown: nor are alerts of other spaces. */
+  readonly isChoice: boolean
 }
 
 /** Where a look goes: the screen of a terminal, lines, or JSON. */
@@ -25,7 +27,8 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Returns when a signal came or the reader of stdout has gone; the terminal is as before. */
 export async function watchStatus(
-  context: Context, client: EngramClient, options: WatchOptions,
+  context: Context, client: EngramClient, choose: (status: ClusterStatus) => ClusterStatus,
+  options: WatchOptions,
 ): Promise<void> {
   const out = context.io.stdout as WriteStream
   const stopped = new AbortController()
@@ -34,17 +37,18 @@ export async function watchStatus(
   // The reader of the pipe has gone: head, or jq that failed.
   out.on('error', stop)
   const display = displayOf(context, client, options)
+  let before: ClusterStatus | null = null
   const alerts = client.connection.subscribe('engram.v1.alert.*', {
     // Without permission for it there are no alerts, and the rest works.
     callback: (error, message) => {
       const event = error ? null : alertEvent(message.subject, message.data, Date.now())
-      if (event) display.event(event)
+      const isShown = !options.isChoice || before?.spaces.some(({ id }) => id === event?.subject)
+      if (event && isShown) display.event(event)
     },
   })
   try {
-    let before: ClusterStatus | null = null
     while (!stopped.signal.aborted) {
-      const status = await client.status()
+      const status = choose(await client.status())
       const atMs = Date.now()
       if (before && status.nodes.length > 0) {
         for (const event of changesBetween(before, status, atMs)) display.event(event)

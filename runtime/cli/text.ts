@@ -17,6 +17,21 @@ function width(cell: string | undefined): number {
   return cell === undefined ? 0 : [...cell].length
 }
 
+/** Broken between words into lines of at most so many columns; the further ones are indented. */
+export function wrapped(text: string, columns: number): string {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`
+    if (width(longer.trimEnd()) <= columns || line.trim() === '') line = longer
+    else {
+      lines.push(line.trimEnd())
+      line = `  ${word}`
+    }
+  }
+  return [...lines, line].join('\n')
+}
+
 export function showBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
   let unit = 0
@@ -37,6 +52,11 @@ export function showMs(ms: number): string {
 
 export function showCount(count: number): string {
   return count.toLocaleString('en-US')
+}
+
+/** What is not known is a dash. */
+export function orDash<T>(value: T | null, show: (value: T) => string): string {
+  return value === null ? '-' : show(value)
 }
 
 /** Any JSON value, for reports whose fields the CLI need not know. */

@@ -10,11 +10,17 @@ import { here, shellWord } from '../clusterNode.js'
 import { parseAddress } from '../http/server.js'
 import { tokenFor } from '../http/token.js'
 import { freePort } from '../natsServer.js'
-import type { ConnectionFlags, Settings } from '../settings.js'
+import { loadSettings } from '../settings.js'
+import type { ConnectionFlags, Environment, Settings } from '../settings.js'
 import type { ClusterSpace } from '../status.js'
 import { publishUp, releaseData, takeData } from '../upRecord.js'
-import { connectionOptions, defaultData, exit, jsonOption, usage, whole } from './context.js'
+import {
+  CliError, connectionOptions, defaultData, exit, jsonOption, usage, whole,
+} from './context.js'
 import type { Action, Context } from './context.js'
+import { outliveReaders } from './readers.js'
+import { endSignals } from './signals.js'
+import type { EndSignals } from './signals.js'
 import { checkSpaceName } from './space.js'
 import { startUpPage } from './upPage.js'
 import type { UpPage } from './upPage.js'
@@ -40,7 +46,9 @@ const defaultNatsPort = 4222
 
 export function addUp(program: Command, context: Context): void {
   const up = connectionOptions(program.command('up'))
-    .summary('run a cluster on this machine')
+  const nats = up.options.find(({ long }) => long === '--nats')
+  if (nats) nats.description = 'join the cluster of this NATS server, in place of a private one'
+  up.summary('run a cluster on this machine')
     .description('Runs a private nats-server and several nodes, each its own process, in the '
       + 'foreground. Ctrl-C hands over and stops all; a second one stops at once.')
     .option('--nodes <n>', 'nodes n1, n2 …', whole(1, 15), 3)
@@ -62,7 +70,10 @@ export function addUp(program: Command, context: Context): void {
     .addOption(jsonOption())
     .addHelpText('after', `
 A node that dies stays down, so that you can watch the failover, until --restart or you start it
-again; the command to do so is printed. Logs are in DIR/logs.
+again; the command to do so is printed, and Ctrl-C here stops it with the others. Logs are in
+DIR/logs: of each, 16 MiB are kept twice (n1.log, n1.log.1).
+
+ENGRAM_NATS_URL and its like are not for this command: a cluster is joined only by --nats.
 
 With --json one line goes to stdout when all is ready:
   {"ready":true,"nats":"nats://…","http":"http://…","nodes":[{"id":"n1","pid":1,"http":"…"}]}
@@ -74,56 +85,80 @@ Examples:
   up.action(context.act((flags: UpFlags) => run(context, flags, {
     natsPort: up.getOptionValueSource('natsPort') !== 'default',
     http: up.getOptionValueSource('http') !== 'default',
+    space: up.getOptionValueSource('space') !== 'default',
   })))
 }
 
+/** What was said on the command line, rather than left to its default. */
 interface Chosen {
   readonly natsPort: boolean
   readonly http: boolean
+  readonly space: boolean
 }
 
 async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Action> {
   checkFlags(flags)
+  outliveReaders()
+  const signals = endSignals('up')
   const data = resolve(context.io.cwd, flags.data)
-  const foreign = flags.nats !== undefined || context.io.env['ENGRAM_NATS_URL'] !== undefined
+  const env = withoutNats(context.io.env)
   // Also checks the options in file and environment, before anything is started.
-  const settings = context.settings({ ...flags, nats: flags.nats ?? natsOf(context) }, 'operator')
+  const settings = flags.nats === undefined
+    ? loadSettings({ ...flags, nats: 'nats://127.0.0.1' }, env, 'operator')
+    : context.settings(flags, 'operator')
   const token = tokenFor(flags.http, flags.httpTokenFile)
-  takeData(data)
-  const signals = new Signals(context)
+  tellIgnored(context, flags)
   try {
-    const starting = Cluster.start({
+    await takeData(data)
+    const cluster = await Cluster.start({
       nodes: Array.from({ length: flags.nodes }, (_, i) => `n${i + 1}`), data,
-      nats: foreign ? settings.nats : null,
+      nats: flags.nats === undefined ? null : settings.nats,
       natsPort: flags.natsPort, stepOver: !chosen.natsPort, auth: flags.auth ?? false,
       restart: flags.restart ?? false, chaos: flags.chaos ?? false,
       config: flags.config && resolve(flags.config),
-      env: { ...context.io.env, ...(flags.playground ? { ENGRAM_CHAOS: '1' } : {}) },
+      env: { ...env, ...(flags.playground ? { ENGRAM_CHAOS: '1' } : {}) },
       tell: (line) => context.note(line),
       isInterrupted: () => signals.seen > 0,
-    })
-    const cluster = await starting.catch((error: unknown) => {
-      throw error instanceof PortBusyError
-        ? usage(error.message, 'Choose another --nats-port, or 0 for any free one.') : error
     })
     return await lead({ context, flags, chosen, settings, token, data, cluster, signals })
   } catch (error) {
     if (error instanceof ClusterStartError && signals.seen > 0) return exit.ok
-    throw error
+    throw withRemedy(error)
   } finally {
-    signals.ignore()
     releaseData(data)
   }
 }
 
-/** Where a broker was named in the environment; else none, whatever runs by default. */
-function natsOf(context: Context): string | undefined {
-  return context.io.env['ENGRAM_NATS_URL'] === undefined ? 'nats://127.0.0.1' : undefined
+/** Nothing of this process's connection reaches a private server, or nodes on another one. */
+function withoutNats(env: Environment): Environment {
+  return Object.fromEntries(Object.entries(env).filter(([name]) =>
+    !name.startsWith('ENGRAM_NATS_') || name === 'ENGRAM_NATS_SERVER'))
+}
+
+/** A cluster is joined on purpose only: what a node starts there cannot be undone. */
+function tellIgnored(context: Context, flags: UpFlags): void {
+  const named = context.io.env['ENGRAM_NATS_URL']
+  if (!named || flags.nats !== undefined) return
+  const servers = named.replaceAll(/\/\/[^@/,]*@/g, '//')
+  context.note('ENGRAM_NATS_URL is ignored: engram up runs a NATS server of its own. To start '
+    + `these nodes on that one:\n  engram up --nats ${shellWord(servers)}`)
+}
+
+function withRemedy(error: unknown): unknown {
+  if (error instanceof PortBusyError) {
+    return usage(error.message, 'Choose another --nats-port, or 0 for any free one.')
+  }
+  return error instanceof ClusterStartError ? new CliError(error.message, error.remedy) : error
 }
 
 function checkFlags(flags: UpFlags): void {
   checkSpaceName(flags.space)
   parseAddress(flags.http)
+  const about = Object.keys(flags).find((name) => /^nats[A-Z]/.test(name) && name !== 'natsPort')
+  if (about !== undefined && flags.nats === undefined) {
+    const flag = `--${about.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+    throw usage(`${flag} is about a NATS server that runs already`, 'Name it: --nats URL.')
+  }
   if (flags.replicas < flags.nodes) return
   throw usage(`--replicas ${flags.replicas} needs ${flags.replicas + 1} nodes, and there are `
     + `${flags.nodes}`, `Use --nodes ${flags.replicas + 1}, or --replicas ${flags.nodes - 1}.`)
@@ -137,7 +172,7 @@ interface Lead {
   readonly token: string | null
   readonly data: string
   readonly cluster: Cluster
-  readonly signals: Signals
+  readonly signals: EndSignals
 }
 
 /** From the first node's start to the last one's end. */
@@ -146,20 +181,19 @@ async function lead(up: Lead): Promise<Action> {
   let page: UpPage | null = null
   let control: ControlServer | null = null
   try {
-    if (!signals.seen) {
-      const space = await Promise.race(
-        [cluster.ensureSpace(flags.space, flags.replicas), signals.first.then(() => null)])
-      if (space) {
-        page = await startPage(up)
-        control = await startControl(cluster)
-        publishUp(data, {
-          nats: cluster.broker.url, auth: cluster.broker.authFile, http: page.url,
-          control: control.address,
-        })
-        if (flags.json) printReadyJson(context, cluster, page)
-        else printReady(context, flags, data, cluster, page, space)
-        await signals.first
-      }
+    const made = await Promise.race([
+      spaceOf(up).then((space) => ({ space })), signals.first.then(() => null),
+    ])
+    if (made) {
+      page = await startPage(up)
+      control = await startControl(cluster)
+      publishUp(data, {
+        nats: cluster.broker.url, auth: cluster.broker.authFile, http: page.url,
+        control: control.address,
+      })
+      if (flags.json) printReadyJson(context, cluster, page)
+      else printReady(up, page, made.space)
+      await signals.first
     }
   } catch (error) {
     await control?.close()
@@ -175,6 +209,15 @@ async function lead(up: Lead): Promise<Action> {
   if (how === 'abrupt') await cluster.kill()
   await page?.close()
   return exit.ok
+}
+
+/** The space to begin with; null on a cluster of others, unless it was asked for by name. */
+async function spaceOf({ context, flags, chosen, cluster }: Lead): Promise<ClusterSpace | null> {
+  const others = flags.nats === undefined || chosen.space ? [] : await cluster.others()
+  if (others.length === 0) return await cluster.ensureSpace(flags.space, flags.replicas)
+  context.note(`That NATS server has other nodes (${others.join(', ')}): no space is made. `
+    + `To make one:\n  engram space create NAME --nats ${cluster.broker.url}`)
+  return null
 }
 
 async function startPage({ context, flags, chosen, settings, token, cluster }: Lead) {
@@ -197,26 +240,35 @@ function printReadyJson(context: Context, cluster: Cluster, page: UpPage): void 
   })
 }
 
-function printReady(
-  context: Context, flags: UpFlags, data: string, cluster: Cluster, page: UpPage,
-  space: ClusterSpace,
-): void {
+function printReady(up: Lead, page: UpPage, space: ClusterSpace | null): void {
+  const { context, data, cluster } = up
   const { url, authFile } = cluster.broker
-  const primary = cluster.nodes.find((node) => node.id === space.primary) ?? cluster.nodes[0]
-  // Without it, commands find the cluster by its default data directory.
-  const found = data === resolve(context.io.cwd, defaultData) && flags.nats === undefined
-  const auth = authFile ? ` --nats-auth ${shellWord(here(authFile))}` : ''
-  const to = found ? '' : ` --nats ${url}${auth}`
   const nodes = cluster.nodes.map((node) =>
     `  ${node.id}   pid ${node.pid}   ${node.http ?? 'no HTTP'}   log ${here(node.log)}`)
   context.print([
     `Ready: NATS ${url}, status ${page.url}/status, data ${here(data)}`,
     ...nodes,
     ...(authFile ? [`  passwords: ${here(authFile)}`] : []),
-    `Space ${space.id}: primary ${space.primary}, in sync ${space.inSync.join(' ')}`,
+    ...(space ? [`Space ${space.id}: primary ${space.primary}, in sync ${space.inSync.join(' ')}`]
+      : []),
     '',
     `Watch it: open ${page.open} in a browser.`,
     '',
+    ...(space ? whatToTry(up, space) : []),
+    'Ctrl-C hands over and stops all.',
+  ].join('\n'))
+}
+
+function whatToTry({ context, flags, data, cluster }: Lead, space: ClusterSpace): string[] {
+  const { url, authFile } = cluster.broker
+  const primary = cluster.nodes.find((node) => node.id === space.primary) ?? cluster.nodes[0]
+  const { env, cwd } = context.io
+  // Without a word, commands find the cluster by its default data directory.
+  const found = data === resolve(cwd, defaultData)
+    && !(flags.nats ?? env['ENGRAM_NATS_URL'] ?? env['ENGRAM_CONFIG'])
+  const auth = authFile ? ` --nats-auth ${shellWord(here(authFile))}` : ''
+  const to = found ? '' : ` --nats ${url}${auth}`
+  return [
     'Try, in another terminal:',
     `  npx engram write ${space.id}${to} `
       + '\'{"type":"StoreNode","node":{"id":"n1","content":"hello"}}\'',
@@ -229,34 +281,5 @@ function printReady(
     'and start it again:',
     `  ${primary?.command}`,
     '',
-    'Ctrl-C hands over and stops all.',
-  ].join('\n'))
-}
-
-const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-
-/** Ctrl-C and SIGTERM: the first asks, the second one insists. */
-class Signals {
-  readonly first: Promise<void>
-  readonly second: Promise<void>
-  seen = 0
-  #resolveFirst = (): void => {}
-  #resolveSecond = (): void => {}
-  readonly #onSignal = (): void => {
-    this.seen++
-    if (this.seen === 1) this.#resolveFirst()
-    else this.#resolveSecond()
-  }
-
-  constructor(context: Context) {
-    this.first = new Promise((done) => (this.#resolveFirst = done))
-    this.second = new Promise((done) => (this.#resolveSecond = done))
-    for (const signal of endings) process.on(signal, this.#onSignal)
-    // Who reads our output may go away; the cluster goes on.
-    context.io.stderr.on('error', () => {})
-  }
-
-  ignore(): void {
-    for (const signal of endings) process.off(signal, this.#onSignal)
-  }
+  ]
 }

@@ -1,6 +1,5 @@
 /** The HTTP server of `engram up`: the page of the whole cluster, and its status. */
 import type { Cluster } from '../cluster.js'
-import type { NodeProcess } from '../clusterNode.js'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
 import type { Config } from '../config.js'
@@ -98,15 +97,10 @@ function notReady(status: ClusterStatus): string[] {
 }
 
 function playgroundOf(cluster: Cluster, writer: Writer): PlaygroundCluster {
-  const nodeOf = (id: string): NodeProcess => {
-    const node = cluster.nodes.find((one) => one.id === id)
-    if (node) return node
-    throw new Error(`there is no node ${id} here`)
-  }
   return {
     nodes: cluster.nodes,
-    killNode: (id) => cluster.killNode(nodeOf(id)),
-    startNode: (id) => cluster.startNode(nodeOf(id)),
+    killNode: (id) => cluster.killNode(cluster.nodeOf(id)),
+    startNode: (id) => cluster.startNode(cluster.nodeOf(id)),
     running: async () => {
       const { nodes } = await cluster.status()
       return new Map(nodes.filter(({ state }) => state === 'running')

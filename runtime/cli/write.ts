@@ -1,19 +1,21 @@
 /** engram write */
-import { createReadStream, statSync } from 'node:fs'
-import { createInterface } from 'node:readline'
+import { isUtf8 } from 'node:buffer'
+import { createReadStream, readFileSync, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { SingleBar } from 'cli-progress'
 import type { Command } from 'commander'
 import type { WriteAnswer } from '../../actors/ports.js'
 import type { Operation } from '../../machines/memory.js'
 import type { AckLevel } from '../../machines/protocol.js'
+import { wideIntegerIn } from '../codec/wideIntegers.js'
 import type { EngramClient } from '../client/client.js'
 import { EngramError, WriteOutcomeUnknownError } from '../client/errors.js'
 import type { ConnectionFlags } from '../settings.js'
 import {
-  CliError, connectionOptions, duration, exit, jsonOption, usage, whole,
+  CliError, connectionOptions, durationOption, exit, jsonOption, usage, whole,
 } from './context.js'
 import type { Action, Context } from './context.js'
+import { linesOf } from './lines.js'
 import { ackOption, checkSpaceName } from './space.js'
 import { showCount } from './text.js'
 
@@ -39,7 +41,8 @@ export function addWrite(program: Command, context: Context): void {
     .addOption(ackOption('level of the answer (default: that of the space)'))
     .option('--key <key>', 'idempotency key; of a file: KEY-1, KEY-2 … by line, so that a file '
       + 'that broke off can be written again')
-    .option('--deadline <duration>', 'of each write, all attempts together', duration, 10_000)
+    .addOption(durationOption('--deadline <duration>',
+      'of each write, all attempts together', 10_000))
     .option('--in-flight <n>', 'lines waiting for an answer; 1 keeps their order for certain',
       whole(1, 65_536), 256)
     .option('--keep-going', 'go on after a line that fails')
@@ -78,7 +81,7 @@ async function write(
 async function writeOne(
   context: Context, space: string, json: string, flags: WriteFlags,
 ): Promise<void> {
-  const request = parseRequest(json)
+  const request = isArgumentIllFormed(json) ? 'the argument is not UTF-8' : parseRequest(json)
   if (typeof request === 'string') throw usage(request, `For example: '${example}'`)
   const { ack, key, deadline } = flags
   await context.withClient(flags, async (client) => {
@@ -95,6 +98,16 @@ function showAnswer(answer: WriteAnswer): string {
     + `${answer.sequence}, epoch ${answer.epoch}, ${answer.ack} at ${answer.node} (${safe})`
 }
 
+/** Node makes U+FFFD of what is not UTF-8 on a command line; where it can be told, it is. */
+function isArgumentIllFormed(json: string): boolean {
+  if (!json.includes('\ufffd')) return false
+  try {
+    return !isUtf8(readFileSync('/proc/self/cmdline'))
+  } catch {
+    return false
+  }
+}
+
 /** A string is what is wrong. The gate of the server checks the rest, and names the field. */
 function parseRequest(line: string): Operation | readonly Operation[] | string {
   let value: unknown
@@ -103,6 +116,9 @@ function parseRequest(line: string): Operation | readonly Operation[] | string {
   } catch (error) {
     return `not valid JSON: ${(error as Error).message}`
   }
+  // The gate would see the number that is left of it.
+  const rounded = wideIntegerIn(line)
+  if (rounded !== null) return rounded
   if (typeof value !== 'object' || value === null) return 'an operation is a JSON object'
   if (Array.isArray(value)) return value as Operation[]
   const { operations } = value as { operations?: unknown }
@@ -154,12 +170,11 @@ async function writeLines(
     const code = error instanceof EngramError ? `${error.code}: ` : ''
     context.note(`line ${line}: ${code}${text}`)
   }
-  for await (const line of createInterface({ input: source.stream, crlfDelay: Infinity })) {
-    tally.lines++
-    bar.read(Buffer.byteLength(line) + 1)
-    if (line.trim() === '') continue
-    const number = tally.lines
-    const request = parseRequest(line)
+  for await (const { number, bytes, text } of linesOf(source.stream)) {
+    tally.lines = number
+    bar.read(bytes)
+    if (typeof text === 'string' && text.trim() === '') continue
+    const request = typeof text === 'string' ? parseRequest(text) : text.fault
     if (typeof request === 'string') {
       fail(number, new CliError(request))
     } else {

@@ -16,10 +16,13 @@ import { openConnection } from './connection.js'
 import { NotSafeError, ReadError } from './errors.js'
 import type { ResendRefused, Resent } from './guard.js'
 import { encodedHeaders } from './headers.js'
+import { SpaceLookup } from './lookup.js'
 import { Operator } from './operator.js'
 import type {
-  AdminAnswer, AdminRequest, SpaceListing, SpaceOrder, StatusOf,
+  AdminAnswer, AdminRequest, SpaceList, SpaceOrder, StatusOf,
 } from './operator.js'
+import { pagesOf } from './pages.js'
+import type { ListQuery } from './pages.js'
 import { Protection } from './protection.js'
 import type { Unsafe } from './protection.js'
 import { Requests } from './requests.js'
@@ -86,16 +89,8 @@ export type QueryValue<Q extends Query> =
               : Q['type'] extends 'GetFate' ? FateValue
                 : LogEntry[]
 
-/** Queries whose answers may be pages. */
-export type ListQuery = Extract<
-  Query, { type: 'GetEdges' | 'ListNodes' | 'GetEntries' | 'GetForks' | 'GetQuarantine' }>
-
 export type ReadResult<Q extends Query> = Omit<ReadAnswer, 'value'> & { value: QueryValue<Q> }
 
-/** Of one answer. */
-const pageMax = 1000
-/** The others, a node of an earlier release answers as a whole, and refuses a limit of. */
-const knowLimit: readonly string[] = ['ListNodes', 'GetEntries', 'GetQuarantine']
 const defaultDeadlineMs = 10_000
 const defaultInFlightMax = 65_536
 const defaultUnsafeBytesMax = 8 * 1024 * 1024
@@ -112,6 +107,7 @@ export async function connect(options: ClientOptions): Promise<EngramClient> {
 export class EngramClient {
   readonly #requests: Requests
   readonly #reigns: ReignWatch
+  readonly #lookup: SpaceLookup
   readonly #operator: Operator
   readonly #protection: Protection | null
   readonly #resends: Requests
@@ -136,6 +132,10 @@ export class EngramClient {
       told: (space, epoch, history) => this.#protection?.told(space, epoch, history),
       opened: (space) => this.#requests.resend(space),
       renewed: (space) => this.#protection?.renewed(space),
+    })
+    this.#lookup = new SpaceLookup(connection, (space, askedAt) => {
+      this.#requests.endUnserved(space, askedAt)
+      this.#requests.endUnserved(readsOf(space), askedAt)
     })
     this.#operator = new Operator(connection, inbox)
     this.#protection = options.protect === false ? null : this.#protect()
@@ -195,9 +195,11 @@ export class EngramClient {
         if (verdict.kind === 'reject') end()
         return verdict
       },
+      onUnserved: (since) => this.#lookup.unserved(space, since),
       giveUp: (why) => {
         end()
-        return writeGivenUp(why, space, key, ack === options.ack ? '' : pastBound)
+        const more = ack === options.ack ? '' : pastBound
+        return writeGivenUp(why, space, key, { unserved: () => this.#lookup.why(space), more })
       },
     })
   }
@@ -216,10 +218,11 @@ export class EngramClient {
       [...readHeaders(options, this.#atLeast(space, options)), ...this.#contentType])
     return this.#requests.call<ReadAnswer>({
       subject: any ? subjects.readAny(space) : subjects.read(space),
-      data: this.#encode(query), headers: () => headers, group: `read ${space}`,
+      data: this.#encode(query), headers: () => headers, group: readsOf(space),
       deadlineMs: this.#deadline(options), signal: options.signal,
       judge: (answer) => judgeRead(answer, this.#decode, any ? null : this.#reigns, space),
-      giveUp: (end) => readGivenUp(end, space),
+      onUnserved: (since) => this.#lookup.unserved(space, since),
+      giveUp: (end) => readGivenUp(end, space, { unserved: () => this.#lookup.why(space) }),
     }) as Promise<ReadResult<Q>>
   }
 
@@ -233,20 +236,10 @@ export class EngramClient {
    * `limit` is that of all pages together.
    * @throws ReadError
    */
-  async *pages<const Q extends ListQuery>(
+  pages<const Q extends ListQuery>(
     space: string, query: Q, options: ReadOptions = {},
   ): AsyncGenerator<ReadResult<Q>, undefined> {
-    let left = query.limit ?? Infinity
-    let next: ListQuery = query
-    while (left > 0) {
-      const limit = left < Infinity || knowLimit.includes(query.type)
-        ? { limit: Math.min(left, pageMax) } : {}
-      const page = await this.read(space, { ...next, ...limit }, options)
-      yield page as ReadResult<Q>
-      left -= (page.value as readonly unknown[]).length
-      if (!page.more || page.after === undefined) return
-      next = { ...next, after: page.after } as ListQuery
-    }
+    return pagesOf(query, (page) => this.read(space, page, options) as Promise<ReadResult<Q>>)
   }
 
   /** The same, all pages together. For lists that fit into memory. */
@@ -260,9 +253,12 @@ export class EngramClient {
     return all as QueryValue<Q>
   }
 
-  /** All spaces that the arbiter knows. */
-  spaces(): Promise<SpaceListing[]> {
-    return this.#operator.spaces()
+  /**
+   * All spaces that the arbiter knows.
+   * @throws AdminError
+   */
+  listSpaces(): Promise<SpaceList> {
+    return this.#operator.listSpaces()
   }
 
   /** Asks all nodes, and merges what they say. No nodes when none answers. */
@@ -365,6 +361,9 @@ export class EngramClient {
       ? unpack(data)
       : JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString('utf8'))
 }
+
+/** Group of the reads of a space; that of its writes bears its name. */
+const readsOf = (space: string): string => `read ${space}`
 
 function isAnswer(value: unknown): value is WriteAnswer | ReadAnswer | ErrorAnswer {
   return typeof value === 'object' && value !== null && 'ok' in value

@@ -1,20 +1,28 @@
 /** The client's NATS connection: unlike a node's, it reconnects by itself. */
 import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
-import { connectionOptions, serverList } from '../bus/options.js'
+import { checkFiles } from '../bus/credentials.js'
+import { dial, greetingOf, withTls } from '../bus/dial.js'
+import { connectRemedy, faultOf, NatsConnectError } from '../bus/faults.js'
+import type { ConnectFault } from '../bus/faults.js'
+import type { ServerInfo } from '../bus/greeting.js'
+import { connectionOptions, serverList, shuffled } from '../bus/options.js'
 import type { NatsOptions } from '../bus/options.js'
 import { ConnectError } from './errors.js'
 
 /**
  * Opens a connection that is re-dialled for ever after.
- * @throws ConnectError when the first attempt fails
+ * @throws ConnectError when no server can be connected to now
  */
-export async function openConnection(options: NatsOptions): Promise<NatsConnection> {
-  const servers = serverList(options)
+export async function openConnection(given: NatsOptions): Promise<NatsConnection> {
+  const options = { name: 'engram-client', ...given }
+  const servers = shuffled(serverList(options))
+  const { first, info } = await firstThatGreets(options, servers)
+  const inOrder = [first, ...servers.filter((server) => server !== first)]
   try {
     return await natsConnect({
-      ...connectionOptions({ name: 'engram-client', ...options }, servers[0] ?? ''),
-      servers,
+      ...connectionOptions(withTls(options, info), inOrder),
+      noRandomize: true,
       ignoreClusterUpdates: false,
       reconnect: true,
       maxReconnectAttempts: -1,
@@ -24,8 +32,49 @@ export async function openConnection(options: NatsOptions): Promise<NatsConnecti
       pingInterval: options.pingIntervalMs ?? 2000,
     })
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    const shown = options.servers.replaceAll(/\/\/[^@/,]*@/g, '//***@')
-    throw new ConnectError(`cannot connect to NATS at ${shown}: ${why}`, error)
+    throw await connectError(options, first, info, error)
   }
+}
+
+interface Greeted {
+  readonly first: string
+  readonly info: ServerInfo | null
+}
+
+async function firstThatGreets(
+  options: NatsOptions, servers: readonly string[],
+): Promise<Greeted> {
+  let last: unknown = new TypeError('no NATS server is named')
+  for (const first of servers) {
+    try {
+      // What can be told without a server comes first.
+      checkFiles(options)
+      return { first, info: await greetingOf(options, first) }
+    } catch (error) {
+      last = error
+    }
+  }
+  throw await connectError(options, options.servers, null, last)
+}
+
+/** The package tries other servers after the first, and tells of the last that failed. */
+async function connectError(
+  options: NatsOptions, server: string, info: ServerInfo | null, error: unknown,
+): Promise<ConnectError> {
+  const cause = error instanceof NatsConnectError || info === null ? error
+    : await dial(options, server).then((connection) => connection.close(), (fault: Error) => fault)
+      ?? error
+  const fault: ConnectFault = cause instanceof NatsConnectError ? cause.fault
+    : faultOf(cause, options, info)
+  const at = cause instanceof NatsConnectError ? cause.server
+    : options.servers.replaceAll(/\/\/[^@/,]*@/g, '//***@')
+  return new ConnectError(`cannot connect to NATS at ${at}: ${fault.what}`, fault,
+    connectRemedy(fault, (setting) => optionNames[setting]), cause)
+}
+
+/** As a program gives them. */
+const optionNames = {
+  servers: 'servers', user: 'user', password: 'password', token: 'token', credsFile: 'credsFile',
+  nkeySeedFile: 'nkeySeedFile', caFile: 'tls.caFile', certFile: 'tls.certFile',
+  keyFile: 'tls.keyFile', tlsFirst: 'tls.handshakeFirst', inboxPrefix: 'inboxPrefix',
 }

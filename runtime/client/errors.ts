@@ -1,4 +1,6 @@
 /** What the client throws. Each carries a stable `code`, and whether trying again helps. */
+import { connectReasons } from '../bus/faults.js'
+import type { ConnectFault, ConnectReason } from '../bus/faults.js'
 
 export class EngramError extends Error {
   constructor(
@@ -16,8 +18,8 @@ export class EngramError extends Error {
 
 /**
  * The write did not take effect and never will. Codes: those of the server that say `notTaken`,
- * ABORTED and DEADLINE (before anything was sent), OVERLOADED (also: too many in flight here),
- * FORBIDDEN (these NATS credentials may not write).
+ * UNKNOWN_SPACE (there is none, say the nodes), ABORTED and DEADLINE (before anything was sent),
+ * OVERLOADED (also: too many in flight here), FORBIDDEN (these NATS credentials may not write).
  */
 export class WriteRefusedError extends EngramError {
   readonly outcome = 'notTaken'
@@ -63,7 +65,7 @@ export class NotSafeError extends EngramError {
   }
 }
 
-/** A read without a result. Codes: those of the server, NO_RESPONDERS, TIMEOUT, FORBIDDEN … */
+/** A read without a result. Codes: those of the server, UNKNOWN_SPACE, NO_RESPONDERS, TIMEOUT … */
 export class ReadError extends EngramError {
   constructor(code: string, message: string, retryable: boolean, cause?: unknown) {
     super(code, message, retryable, cause)
@@ -79,10 +81,17 @@ export class AdminError extends EngramError {
   }
 }
 
-/** No NATS server could be reached, or it refused the credentials. Code: CONNECT. */
+/**
+ * No NATS server could be reached or used. Code: CONNECT; `reason` tells which of the faults of
+ * `connectReasons` it was, and `remedy` what helps against it, in terms of `NatsOptions`.
+ */
 export class ConnectError extends EngramError {
-  constructor(message: string, cause?: unknown) {
-    super('CONNECT', message, true, cause)
+  readonly reason: ConnectReason
+  constructor(
+    message: string, readonly fault: ConnectFault, readonly remedy: string, cause?: unknown,
+  ) {
+    super('CONNECT', message, connectReasons[fault.reason].retryable, cause)
     this.name = 'ConnectError'
+    this.reason = fault.reason
   }
 }

@@ -178,7 +178,7 @@ export class SpaceGuard {
       judge: (answer) => judgeWrite(answer, decode, space, key, reigns, {
         took, heard: (_, epoch) => this.heard(epoch),
       }),
-      giveUp: (end) => writeGivenUp(end, space, key, ''),
+      giveUp: (end) => writeGivenUp(end, space, key),
     })
   }
 

@@ -4,10 +4,14 @@ import { createInbox } from 'nats'
 import type { NatsConnection } from 'nats'
 import type { AckLevel, SpaceSettings } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
-import { asStatusReport, mergeStatus, statusOfAll } from '../status.js'
+import { mergeStatus } from '../mergeStatus.js'
+import { asStatusReport, statusOfAll } from '../status.js'
 import type { ClusterStatus, MemberStatus, NodeStatusReport } from '../status.js'
 import { asWhoAnswer } from '../who.js'
+import { denialIn, onDenial } from './denials.js'
+import type { DeniedError } from './denials.js'
 import { AdminError } from './errors.js'
+import { lookUpSpace } from './lookup.js'
 
 export type AdminRequest =
   | {
@@ -34,7 +38,11 @@ export type AdminRequest =
     /** Over I2 and I5: `to` reigns even if it lacks what was committed. */
     readonly force?: boolean
   }
-  | { readonly type: 'drain' }
+  /** It hands over what it is primary of, and is not made primary; with `stop` it ends then. */
+  | { readonly type: 'drain'; readonly stop?: boolean; readonly by?: string }
+  | { readonly type: 'undrain'; readonly by?: string }
+  /** No other member takes over by itself, until it is resumed. Any node may be asked. */
+  | { readonly type: 'pause' | 'resume'; readonly space: string; readonly by?: string }
   /** Takes the salvages of the node into the log, where the space waits for that order. */
   | { readonly type: 'reconcile'; readonly space: string }
   | SpaceOrder
@@ -74,17 +82,34 @@ export interface SpaceListing {
   readonly settings: SpaceSettings
 }
 
+/** A record that cannot be read, or is of a newer version. */
+export interface UnreadableSpace {
+  readonly space: string
+  readonly reason: string
+}
+
+export interface SpaceList {
+  readonly spaces: readonly SpaceListing[]
+  readonly unreadable: readonly UnreadableSpace[]
+}
+
 /** What else a request gives stands beside `ok`: `created`, `spaces`, `epoch`, `primary`. */
 export interface AdminAnswer {
   readonly ok: true
   readonly created?: boolean
   readonly spaces?: readonly SpaceListing[]
+  readonly unreadable?: readonly UnreadableSpace[]
   readonly actors?: readonly string[]
   /** Of a list: there is more, and the same request with this `after` goes on. */
   readonly more?: true
   readonly after?: string | number
   readonly epoch?: number
   readonly primary?: string | null
+  readonly drained?: boolean
+  /** Of a space: since when failover is paused, and by whom; null: it is not. */
+  readonly paused?: { readonly since: string; readonly by: string } | null
+  /** False: it was so already. */
+  readonly changed?: boolean
   /** The node has begun to take its salvages in. */
   readonly started?: boolean
   /** As they are now. */
@@ -115,6 +140,7 @@ export class Operator {
   /**
    * One report of each node that answers, with all its spaces or only the one, page by page: a node
    * with thousands of spaces has more to say than a message holds.
+   * @throws AdminError when it may not be asked
    */
   async reports(of: StatusOf = {}): Promise<NodeStatusReport[]> {
     const found = await this.#find()
@@ -127,45 +153,67 @@ export class Operator {
     return mergeStatus(await this.reports(of))
   }
 
-  /** All spaces that the arbiter knows, page by page. Throws AdminError. */
-  async spaces(): Promise<SpaceListing[]> {
-    const all: SpaceListing[] = []
+  /** All spaces that the arbiter knows, page by page. @throws AdminError */
+  async listSpaces(): Promise<SpaceList> {
+    const [spaces, unreadable]: [SpaceListing[], UnreadableSpace[]] = [[], []]
     const node = await this.#anyNode()
     let after: string | undefined
     do {
       const page = await this.admin(
         { type: 'listSpaces', ...(after !== undefined && { after }) }, { node })
-      all.push(...page.spaces ?? [])
+      spaces.push(...page.spaces ?? [])
+      unreadable.push(...page.unreadable ?? [])
       after = page.more ? String(page.after) : undefined
     } while (after !== undefined)
-    return all
+    return { spaces, unreadable }
   }
 
-  /** Nodes that answer, by id. */
+  /** Nodes that answer, by id. @throws AdminError */
   async #find(): Promise<ReadonlyMap<string, Seen>> {
     const found = new Map<string, Seen>()
-    await gather(this.connection, createInbox(this.inboxPrefix), (data) => {
+    const inbox = createInbox(this.inboxPrefix)
+    let denied: DeniedError | null = null
+    const endDenials = onDenial(this.connection, (one) => {
+      if (one.subject === statusOfAll) denied = one
+    })
+    const unheard = await gather(this.connection, inbox, (data) => {
       const seen = seenOf(parse(data))
       if (seen) found.set(seen.id, seen)
       return allAnswered(found)
     })
+    endDenials()
+    denied ??= denialIn(unheard)
+    if (denied) throw new AdminError('FORBIDDEN', denied.message, false, denied)
     return found
   }
 
   /** null: it does not answer any more. */
   async #report(id: string, { space }: StatusOf): Promise<NodeStatusReport | null> {
     const spaces: MemberStatus[] = []
-    const subject = subjects.status(id)
     let after: string | undefined
     for (;;) {
       const question = { type: 'status', ...(space && { space }), ...(after && { after }) }
-      const page = await this.connection
-        .request(subject, Buffer.from(JSON.stringify(question)), { timeout: pageMs })
-        .then(({ data }) => asStatusReport(parse(data)), () => null)
+      const page = await this.#page(id, Buffer.from(JSON.stringify(question)))
       if (page === null) return null
       spaces.push(...page.spaces)
       if (!page.more || page.after === undefined) return { ...page, spaces }
       ;({ after } = page)
+    }
+  }
+
+  /** A node that has much to do says so: it is asked again. */
+  async #page(id: string, question: Uint8Array): Promise<NodeStatusReport | null> {
+    const endMs = performance.now() + pageMs
+    for (;;) {
+      const leftMs = endMs - performance.now()
+      if (leftMs <= 0) return null
+      const answer = await this.connection.request(
+        subjects.status(id), question, { timeout: leftMs }).catch(() => null)
+      if (answer === null) return null
+      const said = parse(answer.data)
+      const isBusy = (said as { code?: unknown } | null)?.code === 'OVERLOADED'
+      if (!isBusy) return asStatusReport(said)
+      await delay(lookAgainMs)
     }
   }
 
@@ -211,7 +259,12 @@ export class Operator {
     if (nodes.length === 0) {
       throw new AdminError('NO_NODES', 'no Engram node answers on this NATS server', true)
     }
-    if (!found) throw new AdminError('UNKNOWN_SPACE', `no node knows the space ${space}`, false)
+    if (!found) {
+      // Those who answer tell of what they hold only.
+      const isThere = await lookUpSpace(this.connection, space) === 'there'
+      throw isThere ? new AdminError('NOT_PRIMARY', `no member of ${space} answers`, true)
+        : new AdminError('UNKNOWN_SPACE', `no node knows the space ${space}`, false)
+    }
     throw new AdminError('NOT_PRIMARY',
       `${space} has no primary that answers${found.blocked ? `: ${found.blocked}` : ''}`, true)
   }
@@ -222,6 +275,8 @@ export class Operator {
         subjects.admin(node), Buffer.from(JSON.stringify(request)), { timeout: timeoutMs })
       return message.data
     } catch (error) {
+      const denied = denialIn(error)
+      if (denied) throw new AdminError('FORBIDDEN', denied.message, false, denied)
       const none = (error as { code?: string }).code === '503'
       throw none
         ? new AdminError('NO_RESPONDERS', `the node ${node} does not run`, true, error)
@@ -267,26 +322,29 @@ function allAnswered(found: ReadonlyMap<string, Seen>): boolean {
   return found.size > 1
 }
 
-/** Asks all nodes who they are and hands over all answers, until told that it is enough. */
+/**
+ * Asks all nodes who they are and hands over all answers, until told that it is enough. Gives the
+ * error of who may not listen for them.
+ */
 async function gather(
   connection: NatsConnection, inbox: string, take: (data: Uint8Array) => boolean,
-): Promise<void> {
-  await new Promise<void>((resolve) => {
+): Promise<Error | null> {
+  return await new Promise((resolve) => {
     let quiet: NodeJS.Timeout | undefined
     const subscription = connection.subscribe(inbox, {
       callback: (error, message) => {
-        if (error || message.headers?.code === 503) return finish()
+        if (error || message.headers?.code === 503) return finish(error)
         clearTimeout(quiet)
         quiet = setTimeout(finish, quietMs)
         if (take(message.data)) finish()
       },
     })
     const limit = setTimeout(finish, gatherMs)
-    function finish(): void {
+    function finish(error: Error | null = null): void {
       clearTimeout(quiet)
       clearTimeout(limit)
       subscription.unsubscribe()
-      resolve()
+      resolve(error)
     }
     connection.publish(statusOfAll, Buffer.from('{"type":"who"}'), { reply: inbox })
   })

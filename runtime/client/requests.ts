@@ -5,6 +5,8 @@
  */
 import { createInbox } from 'nats'
 import type { Msg, MsgHdrs, NatsConnection, Subscription } from 'nats'
+import { denialIn, onDenial } from './denials.js'
+import type { DeniedError } from './denials.js'
 
 export type Answer =
   | { readonly kind: 'message'; readonly data: Uint8Array }
@@ -35,18 +37,21 @@ export interface CallSpec<T> {
   readonly deadlineMs: number
   readonly signal?: AbortSignal | undefined
   readonly judge: (answer: Answer) => Verdict<T>
+  /** NATS says that nobody takes it. `since`: when the call was made. */
+  readonly onUnserved?: ((since: number) => void) | undefined
   /** Makes the error when the call ends without a result. */
   readonly giveUp: (end: CallEnd) => Error
 }
 
 export interface CallEnd {
-  readonly why: 'deadline' | 'aborted' | 'closed' | 'full' | 'unsendable' | 'forbidden'
+  readonly why: 'deadline' | 'aborted' | 'closed' | 'full' | 'unsendable' | 'forbidden' | 'absent'
   readonly last: Failure | null
   /** Some attempt may have taken effect. */
   readonly maybeTaken: boolean
   /** Of any attempt that told one. */
   readonly sequence: number | undefined
   readonly attempts: number
+  /** Of `forbidden`: DeniedError. */
   readonly cause?: unknown
 }
 
@@ -62,6 +67,7 @@ interface Call {
   readonly id: number
   readonly flow: Flow
   readonly spec: CallSpec<unknown>
+  readonly since: number
   readonly deadlineAt: number
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
@@ -75,6 +81,8 @@ interface Call {
   dueAt: number
   last: Failure | null
   maybeTaken: boolean
+  /** Nobody was there to take any attempt so far. */
+  isUnserved: boolean
   sequence: number | undefined
 }
 
@@ -102,6 +110,10 @@ export class Requests {
   readonly #flows = new Map<string, Flow>()
   readonly #held = new Set<string>()
   #closed = false
+  /** What the connection was closed by, if not by us. */
+  #closedBy: Error | undefined
+  #deaf: DeniedError | null = null
+  readonly #endDenials: () => void
 
   constructor(connection: NatsConnection, inboxPrefix: string, callsMax: number) {
     this.#connection = connection
@@ -109,9 +121,12 @@ export class Requests {
     this.#inbox = createInbox(inboxPrefix)
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
-        if (!error) this.#answered(message)
+        if (error) this.#deafened(denialIn(error))
+        else this.#answered(message)
       },
     })
+    this.#endDenials = onDenial(connection, (denied) => this.#denied(denied))
+    void connection.closed().then((error) => this.#disconnected(error ?? undefined))
     void this.#watch()
   }
 
@@ -122,7 +137,10 @@ export class Requests {
   /** Settles once the call is judged, aborted, or past its deadline. */
   call<T>(spec: CallSpec<T>): Promise<T> {
     if (this.#closed || this.#connection.isClosed()) {
-      return Promise.reject(spec.giveUp(neverSent('closed')))
+      return Promise.reject(spec.giveUp({ ...neverSent('closed'), cause: this.#closedBy }))
+    }
+    if (this.#deaf) {
+      return Promise.reject(spec.giveUp({ ...neverSent('forbidden'), cause: this.#deaf }))
     }
     if (this.#calls.size >= this.#callsMax) return Promise.reject(spec.giveUp(neverSent('full')))
     if (spec.signal?.aborted) {
@@ -134,11 +152,11 @@ export class Requests {
       const { signal } = spec
       const call: Call = {
         id, flow: this.#flow(spec.group), spec: spec as CallSpec<unknown>,
-        deadlineAt: now + spec.deadlineMs,
+        since: now, deadlineAt: now + spec.deadlineMs,
         resolve: resolve as (value: unknown) => void, reject,
         onAbort: signal && (() => this.#end(call, 'aborted', signal.reason)),
         attempts: 0, waiting: false, sentAt: now, dueAt: now, last: null, maybeTaken: false,
-        sequence: undefined,
+        isUnserved: true, sequence: undefined,
       }
       if (signal && call.onAbort) signal.addEventListener('abort', call.onAbort, { once: true })
       this.#calls.set(id, call)
@@ -160,6 +178,18 @@ export class Requests {
     }
   }
 
+  /**
+   * Ends those calls of the group that were made before `askedAt`, when it turned out that there
+   * is nothing that could take them: not one whose last attempt is out, or an earlier one of which
+   * may have been taken.
+   */
+  endUnserved(group: string, askedAt: number): void {
+    for (const call of this.#calls.values()) {
+      if (call.spec.group !== group || call.since > askedAt) continue
+      if (!call.waiting && call.isUnserved) this.#end(call, 'absent')
+    }
+  }
+
   /** Calls of the group, new ones too, are not sent any more until it is released. */
   hold(group: string): void {
     this.#held.add(group)
@@ -175,13 +205,13 @@ export class Requests {
     this.#closed = true
     clearTimeout(this.#timer)
     this.#subscription.unsubscribe()
+    this.#endDenials()
     for (const call of this.#calls.values()) this.#end(call, 'closed')
   }
 
   async #watch(): Promise<void> {
     for await (const status of this.#connection.status()) {
       if (status.type === 'disconnect') this.#connected = false
-      if (status.type === 'error') this.#forbidden(status.permissionContext)
       if (status.type !== 'reconnect') continue
       this.#connected = true
       const now = performance.now()
@@ -190,13 +220,25 @@ export class Requests {
   }
 
   /** The server dropped what this user may not publish: nobody will ever answer it. */
-  #forbidden(context: { operation: string; subject: string } | undefined): void {
-    if (context?.operation !== 'publish') return
+  #denied(denied: DeniedError): void {
+    if (denied.operation !== 'publish') return
     for (const call of this.#calls.values()) {
-      if (call.spec.subject !== context.subject) continue
+      if (call.spec.subject !== denied.subject) continue
       call.waiting = false
-      this.#end(call, 'forbidden')
+      this.#end(call, 'forbidden', denied)
     }
+  }
+
+  /** No answer will ever be heard: this user may not listen below its prefix of inboxes. */
+  #deafened(denied: DeniedError | null): void {
+    this.#deaf = denied
+    if (denied) for (const call of this.#calls.values()) this.#end(call, 'forbidden', denied)
+  }
+
+  /** For good: the package dials again until it is closed, or refused twice. */
+  #disconnected(error: Error | undefined): void {
+    this.#closedBy = error
+    for (const call of this.#calls.values()) this.#end(call, 'closed', error)
   }
 
   #attempt(call: Call, now: number): void {
@@ -234,6 +276,7 @@ export class Requests {
       none ? { kind: 'noResponders' } : { kind: 'message', data: message.data })
     if (verdict.kind === 'retry') {
       this.#failed(call, verdict.failure)
+      if (none) call.spec.onUnserved?.(call.since)
       return
     }
     this.#forget(call)
@@ -254,6 +297,7 @@ export class Requests {
     call.last = failure
     call.sequence = failure.sequence ?? call.sequence
     if (!failure.notTaken) call.maybeTaken = true
+    if (failure.code !== 'NO_RESPONDERS') call.isUnserved = false
   }
 
   #arm(): void {

@@ -1,5 +1,6 @@
 /** What an answer means for a call: done, try again, or give up (DESIGN section 6). */
 import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import { textOf } from '../bus/faults.js'
 import { ReadError, WriteOutcomeUnknownError, WriteRefusedError } from './errors.js'
 import type { ReignWatch } from './reigns.js'
 import type { Answer, CallEnd, Failure, Verdict } from './requests.js'
@@ -67,8 +68,7 @@ function failureOf(said: ErrorAnswer): Failure {
  * others' subscriptions (section 5).
  */
 function noResponders(what: string, notTaken: boolean): Failure {
-  const message = `nobody takes this ${what}: the space has no reigning primary, or does not exist`
-  return { code: 'NO_RESPONDERS', message, notTaken }
+  return { code: 'NO_RESPONDERS', message: `nobody takes this ${what}`, notTaken }
 }
 
 function staleEpoch(said: { readonly epoch: number; readonly node: string }): Failure {
@@ -82,8 +82,22 @@ export function refusedHere(message: string, key: string): WriteRefusedError {
   return new WriteRefusedError('INVALID_OPERATION', message, false, key)
 }
 
-/** `why`: what else the reader of the error should know, or ''. */
-export function writeGivenUp(end: CallEnd, space: string, key: string, why: string): Error {
+/** What else there is to know: why nobody takes a call; and of this one. */
+export interface Circumstances {
+  readonly unserved?: (() => string | undefined) | undefined
+  /** '' or a clause. */
+  readonly more?: string
+}
+
+const absent = (space: string): string => `there is no space ${space}`
+const unsure = 'the space has no primary now, or does not exist'
+
+export function writeGivenUp(
+  end: CallEnd, space: string, key: string, { unserved, more = '' }: Circumstances = {},
+): Error {
+  if (end.why === 'absent') {
+    return new WriteRefusedError('UNKNOWN_SPACE', absent(space), false, key)
+  }
   if (end.why === 'unsendable') {
     const why = end.cause instanceof Error ? end.cause.message : String(end.cause)
     const large = why.includes('MAX_PAYLOAD')
@@ -92,13 +106,17 @@ export function writeGivenUp(end: CallEnd, space: string, key: string, why: stri
     if (!end.maybeTaken) return new WriteRefusedError(code, text, false, key, end.cause)
   }
   const code = codeOf(end)
-  const text = `${describe(end)}${why} (write to ${space}, key ${key}, ${attempts(end)})`
+  const text = `${describe(end, unserved)}${more} `
+    + `(write to ${space}, key ${key}, ${attempts(end)})`
   if (end.maybeTaken) return new WriteOutcomeUnknownError(code, text, key, end.sequence, end.cause)
   return new WriteRefusedError(code, text, retryable(end), key, end.cause)
 }
 
-export function readGivenUp(end: CallEnd, space: string): Error {
-  const text = `${describe(end)} (read of ${space}, ${attempts(end)})`
+export function readGivenUp(
+  end: CallEnd, space: string, { unserved }: Circumstances = {},
+): Error {
+  if (end.why === 'absent') return new ReadError('UNKNOWN_SPACE', absent(space), false)
+  const text = `${describe(end, unserved)} (read of ${space}, ${attempts(end)})`
   return new ReadError(codeOf(end), text, retryable(end), end.cause)
 }
 
@@ -113,18 +131,25 @@ function codeOf(end: CallEnd): string {
     case 'full': return 'OVERLOADED'
     case 'forbidden': return 'FORBIDDEN'
     case 'unsendable': return 'INTERNAL'
+    case 'absent': return 'UNKNOWN_SPACE'
     case 'deadline': return end.last?.code ?? 'DEADLINE'
   }
 }
 
-function describe(end: CallEnd): string {
+function describe(end: CallEnd, unserved: Circumstances['unserved']): string {
   switch (end.why) {
     case 'aborted': return 'aborted by the caller'
-    case 'closed': return 'the client is closed'
+    case 'closed': return end.cause === undefined ? 'the client is closed'
+      : `the NATS connection is closed for good: ${textOf(end.cause)}`
     case 'full': return 'too many calls in flight; await some, or raise inFlightMax'
     case 'unsendable': return 'cannot be sent'
-    case 'forbidden': return 'these NATS credentials may not do this'
-    case 'deadline': return `deadline passed: ${end.last?.message ?? 'not connected to NATS'}`
+    case 'forbidden': return textOf(end.cause)
+    case 'absent': return 'there is no such space'
+    case 'deadline': {
+      const { code, message = 'not connected to NATS' } = end.last ?? {}
+      const why = code === 'NO_RESPONDERS' ? `: ${unserved?.() ?? unsure}` : ''
+      return `deadline passed: ${message}${why}`
+    }
   }
 }
 

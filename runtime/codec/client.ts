@@ -8,10 +8,12 @@ import type {
   WriteAnswer,
 } from '../../actors/ports.js'
 import type { Operation } from '../../machines/memory.js'
-import { decodeRequest, encodingOf, isToldMessagePack, short, withoutMark } from './gateDecode.js'
+import {
+  decodeRequest, encodingOf, isToldMessagePack, roundedReason, short, withoutMark,
+} from './gateDecode.js'
 import { queryOf } from './gateQuery.js'
 import {
-  isFields, keyFault, operationFault, operationReason, unknownField, type Fields,
+  isFields, keyFault, metadataSeen, operationFault, operationReason, unknownField, type Fields,
 } from './gateValues.js'
 import { createList } from './list.js'
 import { encodeOperation, JSON_TAG, MSGPACK_TAG, tagged } from './operation.js'
@@ -47,7 +49,17 @@ function write(
     return refused(encoding, 'INVALID_OPERATION', `Nats-Msg-Id ${keyReason}`)
   }
   const { value, bytes } = decoded
-  if (isFields(value) && 'operations' in value) return batch(value, encoding, key ?? null)
+  const { wideNumbers } = metadataSeen
+  const gated = requestOf(value, bytes, encoding, key ?? null)
+  if (!gated.ok || encoding === 'msgpack' || metadataSeen.wideNumbers === wideNumbers) return gated
+  const reason = roundedReason(bytes)
+  return reason === null ? gated : refused(encoding, 'INVALID_OPERATION', reason)
+}
+
+function requestOf(
+  value: unknown, bytes: Uint8Array, encoding: Encoding, key: string | null,
+): Gated<AcceptedRequest> {
+  if (isFields(value) && 'operations' in value) return batch(value, encoding, key)
   const reason = operationFault(value)
   if (reason !== null) return refused(encoding, 'INVALID_OPERATION', reason)
   // As the client sent it. Safe since reading it back is the very decoding whose outcome was
@@ -55,7 +67,7 @@ function write(
   const encoded = tagged(encoding === 'json' ? JSON_TAG : MSGPACK_TAG, bytes)
   return {
     ok: true, encoding,
-    value: { operations: [value as Operation], encoded: [encoded], key: key ?? null },
+    value: { operations: [value as Operation], encoded: [encoded], key },
   }
 }
 

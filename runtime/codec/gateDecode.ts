@@ -4,6 +4,7 @@ import { Decoder } from '@msgpack/msgpack'
 import type { Encoding } from '../../actors/ports.js'
 import { scanMessagePack } from './gateScan.js'
 import { textOf } from './operation.js'
+import { wideIntegerIn } from './wideIntegers.js'
 
 const decoder = new Decoder()
 
@@ -41,6 +42,11 @@ function encodingNamed(contentType: string): Encoding | undefined {
 export function withoutMark(data: Uint8Array): Uint8Array {
   const marked = data[0] === 0xef && data[1] === 0xbb && data[2] === 0xbf
   return marked ? data.subarray(3) : data
+}
+
+/** Of a request of JSON in whose metadata numbers that large were seen; null: nothing is lost. */
+export function roundedReason(bytes: Uint8Array): string | null {
+  return wideIntegerIn(textOf(bytes))
 }
 
 /** The value, or the reason why there is none. Decoding the same bytes again gives an equal one. */

@@ -6,6 +6,8 @@
  * beyond 2^53, which would come out as another number.
  */
 import { isUtf8 } from 'node:buffer'
+import { decode } from '@msgpack/msgpack'
+import { pathOf, WIDE_INTEGER } from './wideIntegers.js'
 
 /** Request, operations, operation, node, and metadata's eight, with some to spare. */
 const DEPTH_MAX = 16
@@ -14,9 +16,17 @@ const SHORT_STRING_BYTES = 40
 
 /** Reason of refusal, with the place, or null. */
 export function scanMessagePack(data: Uint8Array): string | null {
-  const scan = new Scan(data)
+  const scan = new Scan(data, null)
   const reason = scan.value(0) ?? (scan.at < data.length ? 'bytes after the value' : null)
+  if (reason === WIDE_INTEGER) return `${placeOf(data)} ${reason}`
   return reason === null ? null : `not valid MessagePack at byte ${scan.at}: ${reason}`
+}
+
+/** Where the walk stops: a second one that keeps its path, for what is refused only. */
+function placeOf(data: Uint8Array): string {
+  const path: (string | number)[] = []
+  new Scan(data, path).value(0)
+  return path.length > 0 ? pathOf(path) : 'the request'
 }
 
 const TRUNCATED = 'the value is cut off'
@@ -24,7 +34,10 @@ const TRUNCATED = 'the value is cut off'
 class Scan {
   at = 0
 
-  constructor(private readonly data: Uint8Array) {}
+  /** `path`: where the walk is, for one that keeps it. */
+  constructor(
+    private readonly data: Uint8Array, private readonly path: (string | number)[] | null,
+  ) {}
 
   value(depth: number): string | null {
     if (this.at >= this.data.length) return TRUNCATED
@@ -96,7 +109,7 @@ class Scan {
     const view = new DataView(this.data.buffer, this.data.byteOffset + this.at + 1, 8)
     const high = signed ? view.getInt32(0) : view.getUint32(0)
     if (!Number.isSafeInteger(high * 2 ** 32 + view.getUint32(4))) {
-      return 'an integer beyond 2^53 cannot be kept exactly; send a float or a string'
+      return WIDE_INTEGER
     }
     return this.skip(9)
   }
@@ -105,8 +118,10 @@ class Scan {
     const reason = this.open(headBytes, count, depth)
     if (reason !== null) return reason
     for (let index = 0; index < count; index += 1) {
+      this.path?.push(index)
       const inner = this.value(depth + 1)
       if (inner !== null) return inner
+      this.path?.pop()
     }
     return null
   }
@@ -118,8 +133,13 @@ class Scan {
       const head = this.data[this.at] ?? 0
       const isText = (head >= 0xa0 && head < 0xc0) || (head >= 0xd9 && head <= 0xdb)
       if (!isText) return 'a map key is not a string'
-      const inner = this.value(depth + 1) ?? this.value(depth + 1)
+      const start = this.at
+      const key = this.value(depth + 1)
+      if (key !== null) return key
+      this.path?.push(String(decode(this.data.subarray(start, this.at))))
+      const inner = this.value(depth + 1)
       if (inner !== null) return inner
+      this.path?.pop()
     }
     return null
   }

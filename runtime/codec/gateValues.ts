@@ -22,6 +22,7 @@ const JSON_FACTOR = 6
 /** Longest JSON of a number (-1.2345678901234567e-300) or a word. */
 const JSON_NUMBER_BYTES = 25
 const NAME_SHOWN = 64
+const MAX_SAFE = Number.MAX_SAFE_INTEGER
 
 export type Fields = { readonly [field: string]: unknown }
 
@@ -174,6 +175,12 @@ function metadataReason(value: unknown): string | null {
   return null
 }
 
+/**
+ * How many numbers of metadata were beyond the safe integers, ever: in JSON the text then has to be
+ * looked at, which tells a float from an integer that was rounded.
+ */
+export const metadataSeen = { wideNumbers: 0 }
+
 class MetadataWalk {
   /** Not less than the bytes of what was walked, as JSON. */
   bytesBound = 0
@@ -197,6 +204,7 @@ class MetadataWalk {
         return isWellFormed(value) ? null : 'metadata must be well-formed Unicode'
       case 'number':
         this.bytesBound += JSON_NUMBER_BYTES
+        if (value > MAX_SAFE || value < -MAX_SAFE) metadataSeen.wideNumbers += 1
         return Number.isFinite(value) ? null : 'metadata must have finite numbers only'
       case 'boolean':
         this.bytesBound += JSON_NUMBER_BYTES

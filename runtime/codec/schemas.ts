@@ -8,8 +8,10 @@ import type {
   PingRequest, PingRequestAnswer, ReconcileAnswer, SalvageOffer, SalvageSlice, SurveyAnswer,
   SurveyRequest,
 } from '../../machines/protocol.js'
+import type { PromotionReport } from '../../machines/events.js'
 import type { Operation } from '../../machines/memory.js'
 import { nameFault } from '../../machines/subjects.js'
+import { vacancies } from '../../machines/vacancy.js'
 import { keyFault, operationFault } from './gateValues.js'
 
 export const bounds = {
@@ -69,6 +71,8 @@ export const heartbeat: z.ZodType<Heartbeat> = z.object({
   http,
   // Nodes of before do not run unless they are.
   registered: z.boolean().default(true),
+  unfit: z.string().max(256).exactOptional(),
+  wallMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER).exactOptional(),
   heard: z.record(name, heard)
     .refine((peers) => Object.keys(peers).length <= bounds.peers, 'names too many peers'),
 })
@@ -84,7 +88,7 @@ export const pingRequestAnswer: z.ZodType<PingRequestAnswer> = z.object({
 })
 
 export const surveyRequest: z.ZodType<SurveyRequest> = z.object({
-  space: name, uuid: name, candidate: name, epoch: count,
+  space: name, uuid: name, candidate: name, epoch: count, confirm: z.boolean().exactOptional(),
 })
 
 export const surveyAnswer: z.ZodType<SurveyAnswer> = z.object({
@@ -96,6 +100,9 @@ export const surveyAnswer: z.ZodType<SurveyAnswer> = z.object({
   serving: z.boolean(),
   endedEpoch: count,
   whole: z.boolean(),
+  // Nodes of before do not tell it.
+  committed: position.default({ epoch: 0, sequence: 0 }),
+  unfit: reason.exactOptional(),
 })
 
 const join = z.object({
@@ -238,6 +245,7 @@ export const assignment: z.ZodType<Assignment> = z.object({
     node: name, disk: name, epoch: count, start: position, last: count.exactOptional(),
     atMost: count.nullable().exactOptional(),
   })).max(bounds.ended).optional(),
+  paused: z.object({ since: z.string().max(40), by: z.string().max(128) }).nullable().optional(),
   nonce: token.min(1),
   writer: name,
 }).superRefine((record, context) => {
@@ -263,12 +271,21 @@ function membershipFault(
   return null
 }
 
+export const vacancy = z.enum(vacancies)
+
+export const promotionReport: z.ZodType<PromotionReport> = z.object({
+  atMs: z.number(), space: name, epoch: count, from: name.nullable(), to: name, vacancy, reason,
+  ms: count, atRisk: count.nullable(),
+})
+
 export const announcement: z.ZodType<Announcement> = z.object({
   kind: z.enum(['changed', 'resigned']),
   assignment,
   revision: count,
   history,
   reason,
+  // One that is not understood (of a later release) is left out.
+  promotion: promotionReport.optional().catch(undefined),
 })
 
 export const nodeIdentity: z.ZodType<NodeIdentity> = z.object({

@@ -51,6 +51,8 @@ export class DeadLetters {
     const { reason, detail, to, from } = letter
     const event = letter.event?.type
     const before = last?.silenced ?? 0
-    this.logger.warn({ reason, detail, to, from, event, before }, 'dead letter')
+    // An answer that comes after whoever asked has ended is part of every stop.
+    const level = reason === 'actorOver' ? 'info' : 'warn'
+    this.logger[level]({ reason, detail, to, from, event, before }, 'dead letter')
   }
 }

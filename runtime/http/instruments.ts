@@ -41,6 +41,8 @@ export const instruments: readonly Instrument[] = [
     + 'them and who brought them.', ['space', 'outcome', 'via']),
   counter('divergences',
     'Acks of a member whose digest differs from the primary\'s at the same sequence.', ['space']),
+  counter('entriesLost', 'Joins of members in sync that lack what they had acknowledged, or what '
+    + 'is committed.', ['space']),
   counter('gaps', 'Frames that did not follow on the log of this member, and were asked again.'),
   counter('rewinds', 'Streams sent again from an earlier sequence, by replica.', ['peer']),
   counter('peersSuspected', 'Peers that fell silent for three heartbeats.'),
@@ -48,6 +50,7 @@ export const instruments: readonly Instrument[] = [
   counter('badMessages', 'Messages of the protocol that could not be decoded, by kind.', ['kind']),
   counter('directoryNotices', 'Starts with a data directory that is not simply the one of before: '
     + 'empty, a copy of the past, another one, or with no record to compare it with.', ['kind']),
+  counter('logLinesDropped', 'Log lines that could not be written: a full disk, a slow reader.'),
   counter('pageFramesSkipped', 'Frames left out for viewers of the page that read too slowly.'),
   counter('engram_host_dead_letters_total', 'Events that no actor took, by reason.', ['reason']),
   counter('engram_host_restarts_total', 'Actors started again after they failed.'),

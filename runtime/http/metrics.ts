@@ -51,10 +51,15 @@ const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] =
   ['engram_salvages_waiting', 'Salvages of all members that wait to be taken into the log.',
     (m) => m.books?.salvagesWaiting ?? 0],
   ['engram_blocked', '1 while no member can be promoted.', (m) => Number(m.blocked !== null)],
+  ['engram_paused', '1 while failover is paused by an operator.',
+    (m) => Number((m.paused ?? null) !== null)],
   ['engram_damaged', '1 while the log of this member cannot be trusted.',
     (m) => Number(m.role === 'damaged')],
   ['engram_arbiter_reachable', '1 while the arbiter answers with the record of the space.',
-    (m) => m.arbiter === 'unknown' ? null : Number(m.arbiter === 'reachable')],
+    (m) => (m.arbiter === 'unknown' ? null
+      : Number(m.arbiter === 'reachable' || m.arbiter === 'refuses'))],
+  ['engram_arbiter_refuses', '1 while the arbiter stores no change of the record.',
+    (m) => Number(m.arbiter === 'refuses')],
   ['engram_arbiter_lost', '1 while the arbiter has lost the record of the space.',
     (m) => Number(m.arbiter === 'lost')],
   ['engram_promotion_last_seconds', 'Vacancy noticed to first write accepted, last promotion.',
@@ -70,6 +75,10 @@ const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[]
   ['engram_node_uptime_seconds', 'Since this life began.', (r) => r.node.uptimeMs / 1000],
   ['engram_node_loop_delay_seconds', 'Delay of the event loop.',
     (r) => r.node.loopDelayMs / 1000],
+  ['engram_node_drained', '1 while an operator keeps the node from being primary.',
+    (r) => Number(r.node.drained ?? false)],
+  ['engram_clock_offset_seconds', 'How far the clock is behind (positive) those of the peers.',
+    (r) => (r.node.clock?.offsetMs == null ? null : r.node.clock.offsetMs / 1000)],
   ['engram_journal_bytes', 'Size of the journal.', (r) => r.node.journal?.bytes ?? null],
   ['engram_journal_segments', 'Segments of the journal.',
     (r) => r.node.journal?.segments ?? null],
@@ -153,9 +162,13 @@ function statusGauges(
   const silence = gauge('engram_peer_silence_seconds', 'Since the last heartbeat of a peer.',
     ['peer'])
   const alive = gauge('engram_peer_alive', '1 while heartbeats of a peer arrive.', ['peer'])
+  const left = gauge('engram_peer_left',
+    '1 while a peer is away that was stopped, and said so.', ['peer'])
   const info = gauge('engram_node_info', 'Always 1: who this is, in its labels.',
     ['node', 'version', 'state'])
-  const all = [info, alive, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence]
+  const all = [
+    info, alive, left, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence,
+  ]
   return async (report, slices) => {
     // Spaces and replicas that are gone must not be shown with their last values.
     for (const one of all) one.reset()
@@ -164,6 +177,7 @@ function statusGauges(
     info.set({ node, version, state }, 1)
     for (const [peer, seen] of Object.entries(report.node.peers)) {
       alive.set({ peer }, Number(seen.state === 'alive'))
+      left.set({ peer }, Number(seen.state === 'left'))
       if (seen.silenceMs !== null) silence.set({ peer }, seen.silenceMs / 1000)
     }
     for (const member of report.spaces) {
@@ -173,8 +187,9 @@ function statusGauges(
         if (value !== null) gauge.set({ space }, value)
       }
       for (const [replica, lag] of Object.entries(member.lag)) {
-        lagBytes.set({ space, replica }, lag.lagBytes)
-        lagSeconds.set({ space, replica }, lag.lagMs / 1000)
+        // Of a replica that is away there is no series, rather than one that says 0.
+        if (lag.lagBytes !== null) lagBytes.set({ space, replica }, lag.lagBytes)
+        if (lag.lagMs !== null) lagSeconds.set({ space, replica }, lag.lagMs / 1000)
       }
       if (slices.isOver) await slices.next()
     }

@@ -7,6 +7,7 @@ import type { Inspected, Snapshot } from './actors.js'
 import { inspectionVersion } from './schema.js'
 import type { InspectionStreamEvent } from './schema.js'
 import { noteTaken, takenOf } from './transitions.js'
+import type { NodeRecorder } from './recorder.js'
 import type { Traffic } from './traffic.js'
 
 export interface FeedOptions {
@@ -15,6 +16,7 @@ export interface FeedOptions {
   readonly clock: Clock
   readonly host: Pick<ActorHostRuntime, 'inspect' | 'report'>
   readonly traffic: Traffic
+  readonly events: Pick<NodeRecorder, 'listen'>
   /** Contexts are shown with their texts. */
   readonly payloads: boolean
 }
@@ -150,7 +152,7 @@ export class Feed {
   }
 
   private begin(): void {
-    const { host, traffic, clock } = this.options
+    const { host, traffic, clock, events } = this.options
     this.streams += 1
     this.number = 0
     this.flushes = 0
@@ -159,12 +161,15 @@ export class Feed {
     this.parents = new Map(host.report().actors.map(({ id, parent }) => [id, parent]))
     const endLook = traffic.look()
     const endInspection = host.inspect(this.observe)
+    const endEvents = events.listen((event) =>
+      this.tell({ type: 'recorded', atMs: event.atMs, event }))
     // Who was there already is shown by `present()`.
     this.pending = []
     this.counted.clear()
     this.end = () => {
       endLook()
       endInspection()
+      endEvents()
     }
     this.timer = clock.setTimeout(this.tick, flushMs)
   }

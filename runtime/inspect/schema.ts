@@ -15,6 +15,7 @@
  */
 import { z } from 'zod'
 import { subjects } from '../../machines/subjects.js'
+import { recordedEvent } from './recorded.js'
 
 export const inspectionVersion = 1
 
@@ -141,6 +142,8 @@ export const inspectionEvent = z.discriminatedUnion('type', [
     to: text.nullable(),
     count, bytes: count,
   }),
+  /** A notable event was noted just now; those of before are asked for (eventService.ts). */
+  z.object({ type: z.literal('recorded'), atMs: z.number(), event: recordedEvent }),
 ])
 export type InspectionStreamEvent = z.infer<typeof inspectionEvent>
 

@@ -1,19 +1,19 @@
-import type { NodeContext } from '../../actors/context.js'
 import type {
   BusConnection, BusMessage, BusSubscription, Logger, TimerHandle,
 } from '../../actors/ports.js'
+import { EventService } from './eventService.js'
+import type { Serving } from './eventService.js'
 import { Feed } from './feed.js'
 import type { FeedOptions } from './feed.js'
+import type { NodeRecorder } from './recorder.js'
 import {
   faultOf, inspectionSubjects, inspectionVersion, leaseBounds, startRequest,
 } from './schema.js'
 import type { StartAnswer, StartRequest } from './schema.js'
 
-/** What a node serves its askers with. */
-export type Serving = Pick<NodeContext, 'answers' | 'lanes'>
-
 export interface InspectionServiceOptions extends Omit<FeedOptions, 'payloads'> {
   readonly logger: Logger
+  readonly events: NodeRecorder
   /** null: the node is not that far yet, and has no connection either. */
   readonly serving: () => Serving | null
 }
@@ -44,17 +44,20 @@ class Edition {
 }
 
 /**
- * The inspection stream of a node on NATS: takes starts, keeps the leases, publishes. Nothing of
- * what an inspector does can hold the node up: a publish is a buffered write to the server, and
- * it is the server's affair to get rid of a reader that does not read.
+ * The inspection stream of a node on NATS, and what it keeps of the past: takes starts, keeps the
+ * leases, publishes. Nothing of what an inspector does can hold the node up: a publish is a
+ * buffered write to the server, and it is the server's affair to get rid of a reader that does not
+ * read.
  */
 export class InspectionService {
   private readonly editions: { readonly plain: Edition; readonly full: Edition }
   private connection: BusConnection | null = null
   private subscriptions: BusSubscription[] = []
   private timer: TimerHandle | null = null
+  private readonly past: EventService
 
   constructor(private readonly options: InspectionServiceOptions) {
+    this.past = new EventService({ ...options, recorder: options.events })
     this.editions = { plain: new Edition(options, false), full: new Edition(options, true) }
   }
 
@@ -72,6 +75,7 @@ export class InspectionService {
       this.settle(edition)
     }
     this.connection = connection
+    this.past.attach(connection)
     if (connection === null) return
     const subjects = [
       inspectionSubjects.start(this.options.node), inspectionSubjects.startAll,

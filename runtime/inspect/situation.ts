@@ -15,12 +15,12 @@ export function situation(status: ClusterStatus, atMs: number, space?: string): 
 function spaceLines(space: ClusterSpace, atMs: number): Told[] {
   const { id, epoch, primary, inSync, blocked, lossWindow, rf } = space
   const fields = { space: id, epoch, ...(primary === null ? {} : { node: primary }) }
-  const reign = primary === null
+  const held = primary === null
     ? `${id} has no primary${blocked === null ? '' : `: ${blocked}`}`
-    : `${primary} reigns over ${id} in epoch ${epoch}; in sync: ${inSync.join(', ')} `
+    : `${primary} is the primary of ${id}, in epoch ${epoch}; in sync: ${inSync.join(', ')} `
       + `(${inSync.length} of ${rf}); loss window ${lossWindow.entries} entries`
   const salvages = space.members.filter((member) => member.salvages > 0).map((member) =>
     told(atMs, 'situation', `${member.node} keeps ${member.salvages} salvages of ${id}`,
       { node: member.node, space: id }))
-  return [told(atMs, 'situation', reign, fields), ...salvages]
+  return [told(atMs, 'situation', held, fields), ...salvages]
 }

@@ -65,6 +65,7 @@ function translated(
     case 'messages':
       return messageEvents(node, event, picture)
     case 'chart':
+    case 'recorded':
       return []
   }
 }

@@ -1,18 +1,20 @@
-/** What happens in the cluster, in sentences. */
-import { z } from 'zod'
-import type { Announcement } from '../../machines/protocol.js'
+/** What happens in the cluster, in sentences: one set of them, for `engram events` and the page. */
+import type { PromotionReport, RecordedEvent } from '../../machines/events.js'
 import { topState } from '../../machines/stateName.js'
+import { vacancies, vacancyText } from '../../machines/vacancy.js'
+import type { Vacancy } from '../../machines/protocol.js'
+import { sentenceOf } from './sentences.js'
 import type { Envelope, InspectionStreamEvent, StateValue } from './schema.js'
 
 export type ToldKind =
   /** A step of a promotion, with its reason. */
   | 'promotion'
-  /** A reign begins or ends; `handover`: it was planned. */
+  /** A node becomes the primary, or is none any more; `handover`: it was planned. */
   | 'reign' | 'handover'
-  /** A member gives entries up that the reigning primary does not have; what becomes of them. */
+  /** A member gives entries up that the primary does not have; what becomes of them. */
   | 'fork'
   | 'inSync' | 'alert'
-  /** A node is lost, back, draining, or away from NATS. */
+  /** A node is gone, back, draining, or away from NATS. */
   | 'node'
   /** An actor was killed, restarted, or gave up. */
   | 'actor'
@@ -28,17 +30,22 @@ export interface Told {
   readonly kind: ToldKind
   /** A sentence. */
   readonly text: string
+  /** Of what nodes keep: the same for all nodes that noted it. */
+  readonly id?: string
   /** Who says it. */
   readonly node?: string
   readonly space?: string
   readonly epoch?: number
   readonly state?: string
   readonly reason?: string
-  /** Kind of an alert. */
+  /** Kind of an alert or notice. */
   readonly alert?: string
-  /** The node that is lost or back. */
+  /** What else an alert says. */
+  readonly detail?: Readonly<Record<string, unknown>>
+  /** The node that is gone or back. */
   readonly peer?: string
   readonly actor?: string
+  readonly promotion?: PromotionReport
 }
 
 export interface StoryOptions {
@@ -60,110 +67,58 @@ interface Change {
   readonly atMs: number
 }
 
-const alertSchema = z.object({
-  kind: z.string(), node: z.string(), message: z.string(), atMs: z.number(),
-  epoch: z.number().optional().catch(undefined),
-})
-
-/** Alerts that tell of a course of events, rather than call for help. */
-const courses: ReadonlyMap<string, { readonly kind: ToldKind; readonly begins: string }> = new Map([
-  ['inSyncShrunk', { kind: 'inSync', begins: 'the in-sync set shrinks;' }],
-  ['inSyncGrown', { kind: 'inSync', begins: 'the in-sync set grows;' }],
-  ['forkReportOpened', { kind: 'fork', begins: 'a fork report is open:' }],
-  ['forkReportClosed', { kind: 'fork', begins: 'a fork report is closed:' }],
-  ['quarantined', { kind: 'fork', begins: 'writes go to the quarantine:' }],
-])
-
 const promotionSteps: Readonly<Record<string, string>> = {
   surveying: 'asks the in-sync members how far they are',
-  standingBy: 'stands by for a better candidate',
-  awaitingVacancy: 'waits for proof that the reign is over',
+  standingBy: 'lets a better candidate go first',
+  awaitingVacancy: 'waits for proof that the primary before is none any more',
   claiming: 'claims the next epoch',
-  opening: 'opens its reign',
-  confirming: 'confirms its reign at the arbiter',
+  opening: 'opens its epoch',
+  confirming: 'confirms its epoch at the arbiter',
   won: 'has won',
-  stoodDown: 'stands down',
+  stoodDown: 'steps back',
 }
 
 /** A transition takes no longer than this, ms. */
 const bornWithinMs = 100
-
-/** Of failure detectors: the peer is not, or not yet, counted as lost in any other state. */
-const lostStates: ReadonlySet<string> = new Set(['dead', 'left'])
-
-const nodeStates: Readonly<Record<string, string>> = {
-  isolated: 'has lost NATS: it gives its reigns up and looks for a way back',
-  draining: 'hands its reigns over and stops',
-  stopped: 'has stopped',
-  failed: 'cannot go on and ends',
-}
+/** Lines remembered, so that none is repeated. */
+const toldMax = 10_000
+/** Nodes that notice the same do so within this time, ms. */
+const sameWithinMs = 2_000
+/** Of one thing that happens again and again. */
+const timesMax = 64
 
 /**
- * Tells what alerts, announcements and inspection events mean. It keeps who is lost, so that
- * three detectors that notice the same death make one sentence.
+ * Makes lines of what nodes note, and of what their actors do meanwhile. An event that several
+ * nodes noted, or that comes again with the past, makes one line.
  */
 export class Story {
-  private readonly lost = new Set<string>()
-  private readonly epochs = new Map<string, number>()
+  /** Times of past lines by their id, the latest line last. */
+  private readonly toldAtMs = new Map<string, readonly number[]>()
   /** When a candidate was born, by node and space, until its space says why. */
   private readonly births = new Map<string, number>()
 
   constructor(private readonly options: StoryOptions) {}
 
-  /** Bytes of `engram.v1.alert.<space>`; what is no alert is passed over. */
-  onAlert(space: string, data: Uint8Array): void {
-    const alert = alertSchema.safeParse(parse(data))
-    if (!alert.success) return
-    const { kind, node, message, atMs, epoch } = alert.data
-    const course = courses.get(kind)
-    const text = course ? `${space}: ${course.begins} ${message}`
-      : `ALERT ${kind}: ${space}, says ${node}: ${message}`
-    this.tell(atMs, course?.kind ?? 'alert', text,
-      { node, space, ...(epoch === undefined ? {} : { epoch }), alert: kind })
-  }
-
-  /** @param atMs when it came: announcements carry no time */
-  onAnnouncement(announcement: Announcement, atMs: number): void {
-    const { kind, assignment, reason } = announcement
-    const { space, epoch, primary, inSync, state, writer } = assignment
-    if (kind === 'resigned') {
-      const isHandover = reason.startsWith('handed over')
-      const node = primary?.node ?? writer
-      return this.tell(atMs, isHandover ? 'handover' : 'reign',
-        `${node} ends its reign over ${space} (epoch ${epoch}): ${reason}`,
-        { node, space, epoch, reason })
-    }
-    // The in-sync changes of a known reign are told by their alerts.
-    if (state !== 'open' || primary === null || epoch <= (this.epochs.get(space) ?? 0)) return
-    this.epochs.set(space, epoch)
-    const { node } = primary
-    this.tell(atMs, 'reign',
-      `${node} reigns over ${space} in epoch ${epoch}; in sync: ${inSync.join(', ')}`,
-      { node, space, epoch, reason })
+  /** Returns lines of what nodes have kept, in order of time, without those known already. */
+  onPast(events: readonly RecordedEvent[]): Told[] {
+    return events.map(lineOf).toSorted(byTime)
+      .filter((line) => this.concerns(line) && this.isNews(line))
   }
 
   onEnvelope({ node, present, events }: Envelope): void {
-    for (const event of events) {
-      if (present !== null) this.notePresent(event)
-      else this.onEvent(node, event)
-    }
-  }
-
-  private notePresent(event: InspectionStreamEvent): void {
-    if (event.type !== 'actor') return
-    const peer = peerOf(event.actor)
-    if (peer !== null && lostStates.has(nameOf(event.state))) this.lost.add(peer)
+    if (present !== null) return
+    for (const event of events) this.onEvent(node, event)
   }
 
   private onEvent(node: string, event: InspectionStreamEvent): void {
     switch (event.type) {
+      case 'recorded':
+        return this.onRecorded(lineOf(event.event))
       case 'actor':
       case 'transition': {
         const { actor, atMs, reason } = event
         const from = event.type === 'actor' ? null : nameOf(event.from)
-        const change = { node, actor, from, to: nameOf(event.state), reason, atMs }
-        this.onChange(change, event.state)
-        return
+        return this.onChange({ node, actor, from, to: nameOf(event.state), reason, atMs })
       }
       case 'kill':
       case 'restart':
@@ -173,45 +128,24 @@ export class Story {
     }
   }
 
-  // ------------------------------------------------------------------ states
-
-  private onChange(change: Change, state: StateValue | null): void {
+  private onChange(change: Change): void {
     const { actor, from, to } = change
-    const space = /^space\.([^./]+)(\.promotion|\.replica)?$/.exec(actor)
-    const peer = peerOf(actor)
-    if (space !== null && space[2] === undefined) {
-      this.onSpace(change, space[1] ?? '', state)
-    } else if (from === to) {
-      return
-    } else if (space?.[2] === '.promotion') {
-      this.onPromotion(change, space[1] ?? '')
-    } else if (space !== null) {
-      this.onReplica(change, space[1] ?? '')
-    } else if (peer !== null) {
-      this.onDetector(change, peer)
-    } else if (actor === 'node') {
-      this.onNode(change)
-    }
+    const [, space = '', part] = /^space\.([^./]+)(\.promotion)?$/.exec(actor) ?? []
+    if (space === '' || from === to) return
+    if (part === undefined) this.onSpace(change, space)
+    else this.onPromotion(change, space)
   }
 
-  private onSpace(change: Change, space: string, state: StateValue | null): void {
-    const { node, from, to, reason, atMs } = change
-    const fields = { node, space, state: to, ...given(reason) }
-    if (isHandingOver(state)) {
-      this.tell(atMs, 'handover', `${node} begins to hand ${space} over${because(reason)}`, fields)
-    } else if (from === to || from === null) {
-      return
-    } else if (to === 'promoting') {
-      // The candidate is born within this transition, and its first step is noted before it.
-      const key = `${node} ${space}`
-      const bornMs = this.births.get(key) ?? atMs
-      this.births.delete(key)
-      const isThis = bornMs <= atMs && atMs - bornMs < bornWithinMs
-      this.tell(isThis ? bornMs : atMs, 'promotion',
-        `${node} stands for ${space}${because(reason)}`, fields)
-    } else if (to === 'damaged') {
-      this.tell(atMs, 'alert', `${node}: its log of ${space} is damaged${because(reason)}`, fields)
-    }
+  private onSpace({ node, from, to, reason, atMs }: Change, space: string): void {
+    if (to !== 'promoting' || from === null) return
+    // The candidate is born within this transition, and its first step is noted before it.
+    const key = `${node} ${space}`
+    const bornMs = this.births.get(key) ?? atMs
+    this.births.delete(key)
+    const isThis = bornMs <= atMs && atMs - bornMs < bornWithinMs
+    this.tell(told(isThis ? bornMs : atMs, 'promotion',
+      `${node} starts a promotion for ${space}${because(candidacyText(reason))}`,
+      { node, space, state: to, ...given(reason) }))
   }
 
   private onPromotion({ node, from, to, reason, atMs }: Change, space: string): void {
@@ -220,49 +154,64 @@ export class Story {
     const step = promotionSteps[to]
     if (step === undefined) return
     const why = to === 'won' ? '' : because(reason?.replace(/^stands by: /, '') ?? null)
-    this.tell(atMs, 'promotion', `${node}, candidate for ${space}, ${step}${why}`,
-      { node, space, state: to, ...given(reason) })
-  }
-
-  private onReplica({ node, to, reason, atMs }: Change, space: string): void {
-    if (to !== 'truncating') return
-    this.tell(atMs, 'fork', `${node} has entries of ${space} that the primary does not have; `
-      + `they go to a salvage file${because(reason)}`,
-      { node, space, state: to, ...given(reason) })
-  }
-
-  private onDetector({ node, to, reason, atMs }: Change, peer: string): void {
-    const fields = { node, peer, state: to, ...given(reason) }
-    if (lostStates.has(to) && !this.lost.has(peer)) {
-      this.lost.add(peer)
-      const how = to === 'left' ? 'has left' : 'is lost'
-      this.tell(atMs, 'node', `${peer} ${how}, says ${node}${because(reason)}`, fields)
-    } else if (to === 'alive' && this.lost.delete(peer)) {
-      this.tell(atMs, 'node', `${peer} is back, says ${node}${because(reason)}`, fields)
-    }
-  }
-
-  private onNode({ node, from, to, reason, atMs }: Change): void {
-    const text = from === 'isolated' && to === 'running'
-      ? 'is connected to NATS again' : nodeStates[to]
-    if (text === undefined) return
-    this.tell(atMs, 'node', `${node} ${text}${because(reason)}`,
-      { node, state: to, ...given(reason) })
+    this.tell(told(atMs, 'promotion', `${node}, candidate for ${space}, ${step}${why}`,
+      { node, space, state: to, ...given(reason) }))
   }
 
   private onFailure(node: string, event: Failure): void {
     const { actor, atMs } = event
     const space = /^space\.([^./]+)/.exec(actor)?.[1]
     const fields = { node, actor, ...(space === undefined ? {} : { space }) }
-    this.tell(atMs, 'actor', `${node}: actor ${actor} ${failureText(event)}`, fields)
+    this.tell(told(atMs, 'actor', `${node}: actor ${actor} ${failureText(event)}`, fields))
   }
 
-  private tell(
-    atMs: number, kind: ToldKind, text: string, fields: Omit<Told, 'at' | 'kind' | 'text'>,
-  ): void {
-    const { space, tell } = this.options
-    if (space !== undefined && fields.space !== undefined && fields.space !== space) return
-    tell(told(atMs, kind, text, fields))
+  private onRecorded(line: Told): void {
+    if (this.isNews(line)) this.tell(line)
+  }
+
+  /** False for a line known already, from the same node or from another that noticed the same. */
+  private isNews({ id = '', at }: Told): boolean {
+    const atMs = Date.parse(at)
+    const times = this.toldAtMs.get(id) ?? []
+    if (times.some((time) => Math.abs(time - atMs) <= sameWithinMs)) return false
+    this.toldAtMs.set(id, [...times, atMs].slice(-timesMax))
+    const [oldest] = this.toldAtMs.keys()
+    if (this.toldAtMs.size > toldMax && oldest !== undefined) this.toldAtMs.delete(oldest)
+    return true
+  }
+
+  private concerns({ space }: Told): boolean {
+    const only = this.options.space
+    return only === undefined || space === undefined || space === only
+  }
+
+  private tell(line: Told): void {
+    if (this.concerns(line)) this.options.tell(line)
+  }
+}
+
+function byTime(a: Told, b: Told): number {
+  return a.at < b.at ? -1 : a.at > b.at ? 1 : rank(a) - rank(b)
+}
+
+/** The line of an event that a node noted. */
+export function lineOf(event: RecordedEvent): Told {
+  const { kind, text, atMs = event.atMs, ...fields } = sentenceOf(event)
+  return told(atMs, kind, text, { id: idOf(event), ...fields })
+}
+
+/** What several nodes note of one thing has one id; a peer can go and come back more than once. */
+function idOf(event: RecordedEvent): string {
+  switch (event.type) {
+    case 'promoted':
+      return `promoted/${event.promotion.space}/${event.promotion.epoch}`
+    case 'peer': {
+      const { peer, state, life } = event
+      if (life !== null) return `${state}/${peer}/${life.incarnation}.${life.connection}`
+      return `${event.node}/${event.id}`
+    }
+    default:
+      return `${event.node}/${event.id}`
   }
 }
 
@@ -295,8 +244,7 @@ export class InOrder {
   /** With Infinity: all. */
   due(nowMs: number): Told[] {
     // What comes before a line that is due is due, too.
-    const sorted = this.held.toSorted((a, b) =>
-      a.told.at < b.told.at ? -1 : a.told.at > b.told.at ? 1 : rank(a.told) - rank(b.told))
+    const sorted = this.held.toSorted((a, b) => byTime(a.told, b.told))
     const last = sorted.findLastIndex(({ sinceMs }) => nowMs - sinceMs >= this.holdMs)
     this.held = sorted.slice(last + 1)
     return sorted.slice(0, last + 1).map((line) => line.told)
@@ -319,30 +267,20 @@ function failureText(event: Failure): string {
   }
 }
 
-function peerOf(actor: string): string | null {
-  return /^detector\.([^./]+)$/.exec(actor)?.[1] ?? null
-}
-
 function nameOf(state: StateValue | null): string {
   return state === null ? '' : topState(state)
-}
-
-function isHandingOver(state: StateValue | null): boolean {
-  return typeof state === 'object' && state?.['primary'] === 'handingOver'
 }
 
 function because(reason: string | null): string {
   return reason === null ? '' : `: ${reason}`
 }
 
-function given(reason: string | null): { reason?: string } {
-  return reason === null ? {} : { reason }
+/** `vacancy: noResponders` in words; an order, or a record that names the node, as it is. */
+function candidacyText(reason: string | null): string | null {
+  const vacancy = reason?.replace(/^vacancy: /, '')
+  return vacancies.includes(vacancy as Vacancy) ? vacancyText(vacancy as Vacancy, null) : reason
 }
 
-function parse(data: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(data).toString('utf8'))
-  } catch {
-    return null
-  }
+function given(reason: string | null): { reason?: string } {
+  return reason === null ? {} : { reason }
 }

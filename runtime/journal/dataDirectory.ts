@@ -5,7 +5,7 @@ import type { FileSystem, Journal, Logger, Random, Store } from '../../actors/po
 import type { DirectoryIdentity } from '../../machines/directory.js'
 import { readIdentity, writeIdentity, type StoredIdentity } from './identity.js'
 import { openJournal } from './journal.js'
-import type { DirectoryOwner } from './owner.js'
+import { unusable, type DirectoryOwner } from './owner.js'
 import { isNoSpace, keepReserve, releaseReserve, RESERVE_BYTES } from './reserve.js'
 import { createSalvageFiles } from './salvage.js'
 
@@ -23,6 +23,10 @@ export interface DataDirectoryOptions {
   /** See ownDirectory. */
   readonly own: () => Promise<DirectoryOwner>
   readonly openStore: (directory: string) => Promise<Store>
+  /** The directory is this node's: what else lies there may be opened. */
+  readonly beforeRecovery?: () => Promise<void>
+  /** It will be another's. */
+  readonly beforeClose?: () => Promise<void>
 }
 
 /** The journal is not the one that this directory had: what it acknowledged is not here. */
@@ -44,7 +48,12 @@ export class DataDirectory implements Boot {
 
   async identity(): Promise<DirectoryIdentity | null> {
     const { directory, fileSystem } = this.options
-    this.stored = await readIdentity(directory, fileSystem)
+    try {
+      this.stored = await readIdentity(directory, fileSystem)
+    } catch (error) {
+      const { code } = error as { code?: string }
+      throw code === 'ENOTDIR' || code === 'EACCES' ? unusable(directory, error) : error
+    }
     return this.stored
   }
 
@@ -79,6 +88,7 @@ export class DataDirectory implements Boot {
 
   async recover(): Promise<Recovered> {
     const { directory, fileSystem, random, logger, segmentBytes, nowMs } = this.options
+    await this.options.beforeRecovery?.()
     const journal = await this.withReserve(() => openJournal({
       directory: join(directory, 'journal'), fileSystem, random, logger,
       ...(segmentBytes !== undefined && { segmentBytes }), ...(nowMs && { nowMs }),
@@ -98,6 +108,7 @@ export class DataDirectory implements Boot {
   }
 
   async close(): Promise<void> {
+    await this.options.beforeClose?.()
     await this.recovered?.journal.close()
     await this.recovered?.store.close()
     await this.owner?.release()

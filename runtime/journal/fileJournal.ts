@@ -1,8 +1,8 @@
 /** The open journal: flushes, segments, and what may be read back. */
 import { crc32c } from '@node-rs/crc32'
 import {
-  JournalFullError, SyncFailedError, type FileHandle, type FileSystem, type Frame, type Journal,
-  type JournalLog, type JournalRecord, type RecoveryReport,
+  FileSystemError, JournalFullError, SyncFailedError, type FileHandle, type FileSystem, type Frame,
+  type Journal, type JournalLog, type JournalRecord, type RecoveryReport,
 } from '../../actors/ports.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import type { Place } from './index.js'
@@ -14,6 +14,9 @@ import {
 import {
   createSegment, SegmentNotCreatedError, SegmentReaders, SEGMENT_HEAD_BYTES, type NewSegment,
 } from './segment.js'
+
+/** Flushes between two looks at the length of the segment. */
+const LOOK_FLUSHES = 64
 
 /** Frames that lie closer than this are read together. */
 const READ_GAP_BYTES = 4096
@@ -92,6 +95,7 @@ export class FileJournal implements Journal {
       if (this.#end + bytes > this.segmentBytes && this.#end > SEGMENT_HEAD_BYTES) {
         await this.#roll()
       }
+      if (this.#flush % LOOK_FLUSHES === 0) await this.#checkLength()
       const start = this.#end
       await this.#append(parts)
       this.#apply(records, parts, start)
@@ -147,6 +151,8 @@ export class FileJournal implements Journal {
       await this.#handle.write(flush.buffers, this.#end)
     } catch (error) {
       await this.#tidy()
+      // What the disk did not say is a bug: nobody should wait for room.
+      if (!(error instanceof FileSystemError)) throw error
       throw new JournalFullError(`cannot write to the journal: ${(error as Error).message}`, error)
     }
     this.#end += flush.bytes
@@ -176,9 +182,18 @@ export class FileJournal implements Journal {
     this.#syncedFlush = flush
   }
 
+  /** The segment is as long as it was left: nobody else writes to it. */
+  async #checkLength(): Promise<void> {
+    const size = await this.#handle.size()
+    if (size === this.#end) return
+    throw this.#fail('another process has changed the journal', new Error(
+      `segment ${this.#segment} has ${size} bytes, and was left with ${this.#end}`))
+  }
+
   /** The old segment is durable before the new one exists: only the last one can end torn. */
   async #roll(): Promise<void> {
     if (this.#syncedFlush < this.#flush) await this.#datasync()
+    await this.#checkLength()
     const place = {
       journal: this.id, segment: this.#segment + 1, flush: this.#flush + 1,
       syncedFlush: this.#flush,

@@ -83,6 +83,18 @@ export async function ownDirectory(directory: string, node: string): Promise<Dir
   return claim
 }
 
+/** What refuses the directory to others now; null: nobody has it. Nothing is changed. */
+export async function ownerOf(directory: string): Promise<DirectoryOwnedError | null> {
+  try {
+    await new Claim(directory, '', null).refuseLiving()
+    return null
+  } catch (error) {
+    if (error instanceof DirectoryOwnedError) return error
+    if (codeOf(error) === 'ENOENT') return null
+    throw error
+  }
+}
+
 class Claim implements DirectoryOwner {
   #server: Server | null = null
   #name: string | null = null
@@ -186,23 +198,24 @@ function nameOf(number: number): string {
 }
 
 /** Step by step: below /proc, mkdir with `recursive` never returns (Node 20). */
-async function makeParents(directory: string): Promise<void> {
+async function makeParents(directory: string, mode: number): Promise<void> {
   try {
-    await mkdir(directory)
+    await mkdir(directory, { mode })
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return
     const parent = dirname(directory)
     if (codeOf(error) !== 'ENOENT' || parent === directory) throw error
-    await makeParents(parent)
-    await mkdir(directory).catch((again: unknown) => {
+    await makeParents(parent, mode)
+    await mkdir(directory, { mode }).catch((again: unknown) => {
       if (codeOf(again) !== 'EEXIST') throw again
     })
   }
 }
 
-async function makeDirectory(directory: string): Promise<void> {
+/** Makes the directory when absent. Throws DirectoryUnusableError. */
+export async function makeDirectory(directory: string, mode = 0o777): Promise<void> {
   try {
-    await makeParents(resolve(directory))
+    await makeParents(resolve(directory), mode)
     if ((await stat(directory)).isDirectory()) return
   } catch (error) {
     throw unusable(directory, error)
@@ -221,7 +234,8 @@ const remedies: Readonly<Record<string, string>> = {
 }
 const remedyOfOthers = 'Put it on a local file system that can hold Unix sockets, like ext4 or xfs.'
 
-function unusable(directory: string, error: unknown): DirectoryUnusableError {
+/** With what to do about a system's error. */
+export function unusable(directory: string, error: unknown): DirectoryUnusableError {
   if (error instanceof DirectoryUnusableError) return error
   const { message } = error as Error
   return new DirectoryUnusableError(

@@ -7,12 +7,13 @@
 import { crc32c } from '@node-rs/crc32'
 import { join } from 'node:path'
 import {
-  FileSystemError, type FileHandle, type FileSystem, type Frame, type Logger,
+  FileSystemError, type FileHandle, type FileSystem, type Frame, type Logger, type OpenSalvage,
   type SalvageFiles, type SalvageHeader,
 } from '../../actors/ports.js'
+import type { LogEntry } from '../../machines/memory.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
 import { FRAME_BYTES_MAX } from '../codec/frameLayout.js'
-import { parseFrame } from '../codec/frames.js'
+import { frameEntries, parseFrame } from '../codec/frames.js'
 
 export class SalvageDamagedError extends Error {
   readonly code = 'SALVAGE_DAMAGED'
@@ -52,14 +53,7 @@ export function createSalvageFiles(
     save: (header, frames) => save(fileSystem, directory, header, frames),
     names: () => names(fileSystem, directory),
     list: () => list(fileSystem, directory, logger),
-    read: async (name) => {
-      const handle = await openSalvage(fileSystem, directory, name)
-      try {
-        return await readAll(handle, name)
-      } finally {
-        await handle.close()
-      }
-    },
+    open: (name) => open(fileSystem, directory, name),
     remove: (name) => remove(fileSystem, directory, name),
   }
 }
@@ -202,13 +196,41 @@ async function readHeader(
   return { header, end: START_BYTES + length }
 }
 
-async function readAll(
-  handle: FileHandle, name: string,
-): Promise<{ header: SalvageHeader; frames: Frame[] }> {
-  const { header, end } = await readHeader(handle, name)
-  const frames: Frame[] = []
+/** Entry by entry: a salvage may be larger than memory. Throws SalvageDamagedError. */
+export async function* entriesOf(files: SalvageFiles, name: string): AsyncGenerator<LogEntry> {
+  const source = await files.open(name)
+  try {
+    for (let frame = await source.next(); frame !== null; frame = await source.next()) {
+      yield* frameEntries(frame)
+    }
+  } finally {
+    await source.close()
+  }
+}
+
+async function open(
+  fileSystem: FileSystem, directory: string, name: string,
+): Promise<OpenSalvage> {
+  const handle = await openSalvage(fileSystem, directory, name)
+  try {
+    const { header, end } = await readHeader(handle, name)
+    const frames = framesOf(handle, name, header, end)
+    return {
+      header,
+      next: async () => (await frames.next()).value ?? null,
+      close: () => handle.close(),
+    }
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+async function* framesOf(
+  handle: FileHandle, name: string, header: SalvageHeader, begin: number,
+): AsyncGenerator<Frame, undefined> {
   let next = header.common.sequence + 1
-  for (let at = end; ;) {
+  for (let at = begin; ;) {
     const length = (await readExactly(handle, name, at, 4)).readUInt32LE(0)
     if (length === 0) break
     if (length > FRAME_BYTES_MAX) throw new SalvageDamagedError(name, 'impossible frame length')
@@ -217,12 +239,11 @@ async function readAll(
     if (frame.uuid !== header.uuid || frame.first !== next) {
       throw new SalvageDamagedError(name, `sequence ${next} is missing`)
     }
-    frames.push(frame)
+    yield frame
     next = frame.last + 1
     at += 4 + length
   }
   if (next !== header.end.sequence + 1) throw new SalvageDamagedError(name, 'its end is missing')
-  return { header, frames }
 }
 
 async function readExactly(

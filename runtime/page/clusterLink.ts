@@ -5,8 +5,10 @@ import { inboxPrefix } from '../bus/options.js'
 import type { NatsOptions } from '../bus/options.js'
 import { openConnection } from '../client/connection.js'
 import { Operator } from '../client/operator.js'
-import { hear } from '../inspect/hearing.js'
 import { Inspector } from '../inspect/inspector.js'
+import { eventsOfNode } from '../inspect/past.js'
+import type { RecordedEvent } from '../../machines/events.js'
+import type { Envelope } from '../inspect/schema.js'
 import type { Telling } from './telling.js'
 
 export interface ClusterLinkOptions {
@@ -28,6 +30,45 @@ const pingIntervalMs = 500
 /** For giving the leases back; a node lets go of them by itself, later. */
 const farewellMs = 200
 const faultsMax = 100
+
+/** Asks nodes for what they have kept: when they are first heard, and whenever some was missed. */
+export class PastOfNodes {
+  private readonly incarnations = new Map<string, number>()
+  private readonly underWay = new Set<string>()
+  private readonly again = new Set<string>()
+
+  constructor(
+    private readonly eventsOf: (node: string) => Promise<readonly RecordedEvent[]>,
+    private readonly telling: Pick<Telling, 'onPast'>,
+  ) {}
+
+  /** What was noted before its stream began, or was dropped from it, is asked for. */
+  onEnvelope({ node, incarnation, dropped }: Envelope): void {
+    const known = this.incarnations.get(node)
+    this.incarnations.set(node, incarnation)
+    if ((known !== undefined && known !== incarnation) || dropped > 0) this.ask(node)
+  }
+
+  ask(node: string): void {
+    if (this.underWay.has(node)) {
+      this.again.add(node)
+      return
+    }
+    this.underWay.add(node)
+    void this.read(node).finally(() => {
+      this.underWay.delete(node)
+      if (this.again.delete(node)) this.ask(node)
+    })
+  }
+
+  private async read(node: string): Promise<void> {
+    try {
+      this.telling.onPast(await this.eventsOf(node))
+    } catch {
+      // It has gone again, or is of a release that keeps nothing: there is nothing to show.
+    }
+  }
+}
 
 /** Tells what the cluster says, from now on until `stop`. */
 export class ClusterLink {
@@ -80,14 +121,14 @@ export class ClusterLink {
     this.connection = connection
     this.changed(true, `connected to ${connection.getServer()}`)
     const prefix = inboxPrefix(nats)
-    hear(connection, {
-      onAlert: (space, data) => telling.onAlert(space, data),
-      onAnnouncement: (announcement) => telling.onAnnouncement(announcement),
-    })
+    const past = new PastOfNodes((node) =>
+      eventsOfNode({ connection, inboxPrefix: prefix }, node), telling)
     const inspector: Inspector = new Inspector({
       connection, inboxPrefix: prefix, payloads, leaseMs,
       onFault: (message) => this.fault(message),
+      onNode: (node) => past.ask(node),
       onEnvelope: (envelope) => {
+        past.onEnvelope(envelope)
         if (!telling.onEnvelope(envelope)) inspector.askAgain(envelope.node)
       },
     })

@@ -61,10 +61,12 @@ export function ordersRoute({ perform, onDone, payloads }: OrdersOptions): Route
     const order = readOrder(body)
     if (typeof order === 'string') return refused(400, `no order: ${order}`)
     underWay += 1
+    // What comes of it may come before it is done.
+    const atMs = Date.now()
     try {
       const answer = await perform(order)
       if (!answer.ok) return json(409, answer)
-      onDone({ kind: 'order', atMs: Date.now(), order: shown(order, payloads), answer })
+      onDone({ kind: 'order', atMs, order: shown(order, payloads), answer })
       return json(200, answer)
     } finally {
       underWay -= 1

@@ -89,7 +89,8 @@ export class Playground {
         const { space, to } = order
         const { primary, epoch } = await cluster.admin(
           { type: 'promote', space, ...(to === null ? {} : { to }) }, { timeoutMs: adminMs })
-        return `${primary ?? 'nobody'} reigns over ${space} in epoch ${epoch ?? '?'}`
+        return primary ? `${primary} is the primary of ${space}, in epoch ${epoch ?? '?'}`
+          : `${space} is being handed over`
       }
     }
   }

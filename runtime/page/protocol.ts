@@ -82,6 +82,15 @@ export interface StoryFrame extends At {
   readonly line: Told
 }
 
+/**
+ * What happened before, as nodes have kept it: first, and again when a node answers that has more.
+ * Each line has an `id`; one that is known already, from here or from a story, adds nothing.
+ */
+export interface HistoryFrame extends At {
+  readonly kind: 'history'
+  readonly lines: readonly Told[]
+}
+
 /** The connection of the page's server to NATS. */
 export interface BrokerFrame extends At {
   readonly kind: 'broker'
@@ -110,7 +119,7 @@ export interface GapFrame extends At {
 
 export type Frame =
   | StartFrame | ChartsFrame | InspectionFrame | StatusFrame | FlowFrame | StoryFrame
-  | BrokerFrame | OrderFrame | GapFrame
+  | HistoryFrame | BrokerFrame | OrderFrame | GapFrame
 
 /** What the playground may ask for. */
 export type Order =

@@ -1,13 +1,15 @@
 /** What is known of the cluster, as frames; no I/O, so that a simulator tells the same. */
-import type { Announcement } from '../../machines/protocol.js'
+import type { RecordedEvent } from '../../machines/events.js'
 import type { Envelope } from '../inspect/schema.js'
 import { InOrder, Story } from '../inspect/story.js'
 import type { Told } from '../inspect/story.js'
 import { Picture } from '../inspect/picture.js'
-import { mergeStatus } from '../status.js'
+import { mergeStatus } from '../mergeStatus.js'
 import type { NodeStatusReport } from '../status.js'
 import { FlowRates } from './flow.js'
-import type { BrokerFrame, Frame, InspectionFrame, StatusFrame } from './protocol.js'
+import type {
+  BrokerFrame, Frame, HistoryFrame, InspectionFrame, StatusFrame,
+} from './protocol.js'
 
 export interface TellingOptions {
   readonly wallMs: () => number
@@ -17,6 +19,9 @@ export interface TellingOptions {
 
 /** Rates are of the time since they were told last, and that is at least so long. ms */
 const flowEveryMs = 900
+
+/** Lines of what nodes have noted that a new reader gets: some 300 bytes each. */
+const historyMax = 1_000
 
 /** Of the last envelope of a node: what its present state is numbered with. */
 interface Head {
@@ -33,12 +38,17 @@ export class Telling {
   private readonly story: Story
   private readonly flows = new FlowRates()
   private flowsAtMs = -Infinity
+  /** In order of time. */
+  private readonly kept: Told[] = []
   private status: StatusFrame | null = null
   private broker: BrokerFrame | null = null
 
   constructor(private readonly options: TellingOptions) {
     this.story = new Story({
-      tell: (line) => this.order.add(line, options.monotonicMs()),
+      tell: (line) => {
+        if (line.id !== undefined) this.keep([line])
+        this.order.add(line, options.monotonicMs())
+      },
     })
   }
 
@@ -49,21 +59,21 @@ export class Telling {
     this.picture.apply(envelope)
     this.heads.set(node, { stream, number, heardAtMs: this.options.monotonicMs() })
     this.story.onEnvelope(envelope)
-    // The charts are told once, by themselves, and not as the machines' configurations.
-    const events = envelope.events.filter(({ type }) => type !== 'chart')
+    // The charts are told once, by themselves, and not as the machines' configurations; noted
+    // events go through the story.
+    const events = envelope.events.filter(({ type }) => type !== 'chart' && type !== 'recorded')
     if (events.length > 0 || present !== null) {
       this.tell({ kind: 'inspection', atMs: this.now(), envelope: { ...envelope, events } })
     }
     return isKnown
   }
 
-  /** Bytes of `engram.v1.alert.<space>`. */
-  onAlert(space: string, data: Uint8Array): void {
-    this.story.onAlert(space, data)
-  }
-
-  onAnnouncement(announcement: Announcement): void {
-    this.story.onAnnouncement(announcement, this.now())
+  /** What a node has kept of the time before. */
+  onPast(events: readonly RecordedEvent[]): void {
+    const lines = this.story.onPast(events)
+    if (lines.length === 0) return
+    this.keep(lines)
+    this.tell({ kind: 'history', atMs: this.now(), lines })
   }
 
   /** Of one look at all nodes. */
@@ -115,7 +125,20 @@ export class Telling {
   /** Everything that a new reader needs. */
   present(): Frame[] {
     const actors = [...this.picture.nodes.keys()].flatMap((node) => this.keyFrame(node) ?? [])
-    return [this.broker, ...actors, this.status].filter((frame) => frame !== null)
+    const history: HistoryFrame | null = this.kept.length === 0 ? null
+      : { kind: 'history', atMs: this.now(), lines: [...this.kept] }
+    // With the time of now: a reader takes its first frame for the beginning of what it knows.
+    const broker = this.broker && { ...this.broker, atMs: this.now() }
+    return [broker, history, ...actors, this.status].filter((frame) => frame !== null)
+  }
+
+  /** Most lines are the latest ones so far. */
+  private keep(lines: readonly Told[]): void {
+    for (const line of lines) {
+      const before = this.kept.findLastIndex(({ at }) => at <= line.at)
+      this.kept.splice(before + 1, 0, line)
+    }
+    this.kept.splice(0, Math.max(0, this.kept.length - historyMax))
   }
 
   private keyFrame(node: string, withActors = true): InspectionFrame | null {

@@ -65,6 +65,7 @@ export class GraphFile {
   constructor(
     private readonly records: Database<Buffer, Buffer>,
     private readonly onDamage: (reason: string) => void,
+    private readonly onWritten: () => void = () => undefined,
   ) {}
 
   /** A copy. */
@@ -115,6 +116,7 @@ export class GraphFile {
         }
         for (const key of removes) void records.remove(key)
       })
+      this.onWritten()
     } catch (error) {
       throw this.judged(error)
     }

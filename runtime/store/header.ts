@@ -19,25 +19,32 @@ export interface SpaceHeader {
   readonly strays: number
   /** Reports that were forgotten whose origins are yet to be removed. */
   readonly forgotten: number
+  /** Of the last entry; 0: unknown, the file was written by a version that did not keep it. */
+  readonly timestamp: number
+  /** What key retention goes by (machines/keyClock.ts). */
+  readonly keysNow: number
 }
 
 export const emptyHeader: SpaceHeader = {
   epoch: 0, sequence: 0, digest: 0n, nodes: 0, edges: 0, ignored: 0, keys: 0, keysFrom: 0,
-  openReports: 0, quarantined: 0, strays: 0, forgotten: 0,
+  openReports: 0, quarantined: 0, strays: 0, forgotten: 0, timestamp: 0, keysNow: 0,
 }
 
 const FIELD_BYTES = 8
+const FIELDS = 14
+/** Files of before have fewer. */
+const FIELDS_BEFORE = 12
 
 // Safe integers as doubles: exact, and without a BigInt for each.
 export function encodeHeader(header: SpaceHeader): Buffer {
-  const record = Buffer.allocUnsafeSlow(12 * FIELD_BYTES)
+  const record = Buffer.allocUnsafeSlow(FIELDS * FIELD_BYTES)
   record.writeBigUInt64LE(header.digest, 0)
   let at = FIELD_BYTES
   const { epoch, sequence, nodes, edges, ignored, keys } = header
-  const { openReports, quarantined, strays, forgotten, keysFrom } = header
+  const { openReports, quarantined, strays, forgotten, keysFrom, timestamp, keysNow } = header
   for (const field of [
     epoch, sequence, nodes, edges, ignored, keys, openReports, quarantined, strays, forgotten,
-    keysFrom,
+    keysFrom, timestamp, keysNow,
   ]) {
     at = record.writeDoubleLE(field, at)
   }
@@ -45,11 +52,14 @@ export function encodeHeader(header: SpaceHeader): Buffer {
 }
 
 export function decodeHeader(record: Buffer): SpaceHeader {
-  const field = (index: number): number => record.readDoubleLE(index * FIELD_BYTES)
+  const fields = record.length / FIELD_BYTES
+  if (fields < FIELDS_BEFORE) throw new RangeError(`bug: a header of ${record.length} bytes`)
+  const field = (index: number): number =>
+    (index < fields ? record.readDoubleLE(index * FIELD_BYTES) : 0)
   return {
     digest: record.readBigUInt64LE(0),
     epoch: field(1), sequence: field(2), nodes: field(3), edges: field(4), ignored: field(5),
     keys: field(6), openReports: field(7), quarantined: field(8), strays: field(9),
-    forgotten: field(10), keysFrom: field(11),
+    forgotten: field(10), keysFrom: field(11), timestamp: field(12), keysNow: field(13),
   }
 }

@@ -1,4 +1,6 @@
 /** Idempotency keys of one space: adds those of a batch, finds one, and forgets old ones. */
+import { keyTimeAfter } from '../../machines/keyClock.js'
+import type { KeyTime } from '../../machines/keyClock.js'
 import type { KeyRecord, KeyRetention, LogEntry } from '../../machines/memory.js'
 import type { GraphFile } from './graphFile.js'
 import type { SpaceHeader } from './header.js'
@@ -13,6 +15,8 @@ import { writeText } from './text.js'
 export interface KeyChanges {
   readonly keys: number
   readonly keysFrom: number
+  /** As of the end of the batch. */
+  readonly time: KeyTime
   readonly puts: readonly Buffer[]
   readonly removes: readonly Buffer[]
   /** The transaction has committed. */
@@ -82,14 +86,18 @@ export class SpaceKeys {
   /** `header`: before the batch. */
   fold(entries: readonly LogEntry[], header: SpaceHeader, retention: KeyRetention): KeyChanges {
     const runs = this.runsOf(entries, header)
-    const oldest = entries.at(-1)!.timestamp - retention.ms
+    const { epoch, timestamp, keysNow } = header
+    const time = keyTimeAfter({ epoch, timestamp, now: keysNow }, entries)
+    const oldest = time.now - retention.ms
     const limit = 2 * entries.length + 64
     const forgotten = this.forget(header, oldest, retention.count - runs.length, limit)
     const { keysFrom, removes } = forgotten
     const keys = forgotten.keys + runs.length
     const puts: Buffer[] = []
     if (runs.length === 0) {
-      return { keys, keysFrom, puts, removes, committed: () => this.done(forgotten, header) }
+      return {
+        keys, keysFrom, time, puts, removes, committed: () => this.done(forgotten, header),
+      }
     }
     const writer = new GroupWriter(this.lastGroup())
     const firsts = runs.map((run) => writer.add(run))
@@ -104,7 +112,7 @@ export class SpaceKeys {
       if (this.front?.first === writer.groups[0]!.first) this.front = writer.groups[0]
       if (this.isIndexed) this.addToIndex(runs, firsts)
     }
-    return { keys, keysFrom, puts, removes, committed }
+    return { keys, keysFrom, time, puts, removes, committed }
   }
 
   private done({ front, keysFrom }: Forgotten, header: SpaceHeader): void {

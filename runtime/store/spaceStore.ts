@@ -271,9 +271,12 @@ export class LmdbSpace implements SpaceStore {
   }
 }
 
-function withKeys(changes: Changes, { keys, keysFrom, puts, removes }: KeyChanges): Changes {
+function withKeys(
+  changes: Changes, { keys, keysFrom, time, puts, removes }: KeyChanges,
+): Changes {
+  const { timestamp, now: keysNow } = time
   return {
-    ...changes, header: { ...changes.header, keys, keysFrom },
+    ...changes, header: { ...changes.header, keys, keysFrom, timestamp, keysNow },
     puts: puts.length === 0 ? changes.puts : [...changes.puts, ...puts],
     removes: removes.length === 0 ? changes.removes : [...changes.removes, ...removes],
   }

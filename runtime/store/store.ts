@@ -10,13 +10,16 @@
  * the machine the file may hold anything, which LMDB would not notice; marker.ts does: the store
  * is thrown away and starts at (0, 0), to be re-fed from the journal or by a snapshot.
  *
+ * A disk that does not take the pages when the kernel writes them back is noticed by asking now and
+ * then (writeback.ts): the file is then damaged, and built anew.
+ *
  * lmdb's `overlappingSync` was the other choice: it survives a power cut at its last flush, but
  * flushes after every transaction.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { open, type RootDatabase } from 'lmdb'
+import { open as openLmdb, type RootDatabase } from 'lmdb'
 import type { RememberedRecord, SpaceStore, Store } from '../../actors/ports.js'
 import { Table, tableEnd, tableKey } from './keys.js'
 import { damageIn, fileFault, GraphFile, StoreDamagedError } from './graphFile.js'
@@ -26,6 +29,7 @@ import {
 import type { Marker } from './marker.js'
 import { assertRoom, NoRoomError } from './room.js'
 import { LmdbSpace } from './spaceStore.js'
+import { Writeback } from './writeback.js'
 
 /** Address space reserved for the file, not memory: the file grows as it is written. */
 const MAP_BYTES = 2 ** 38
@@ -74,8 +78,34 @@ export async function openStore(
   const { records, discarded } = await openGraph(directory, marker, boot)
   const nonce = await markFile(directory, records, boot)
   const remembered = await openRemembered(directory)
-  const graph = new GraphFile(records, damaged)
-  return new LmdbStore({ directory, boot, nonce, discarded, records, graph, seen: remembered })
+  const { writeback, stop } = await watchWriteback(join(directory, 'graph', 'data.mdb'), damaged)
+  const graph = new GraphFile(records, damaged, () => writeback.wrote())
+  return new LmdbStore({
+    directory, boot, nonce, discarded, records, graph, seen: remembered, stopWriteback: stop,
+  })
+}
+
+const writebackTickMs = 60_000
+
+/** By a descriptor of its own: it hears of errors from its opening on. */
+async function watchWriteback(
+  path: string, onFailed: (reason: string) => void,
+): Promise<{ writeback: Writeback; stop: () => Promise<void> }> {
+  const file = await open(path, 'r')
+  const writeback = new Writeback({
+    sync: () => file.datasync(), nowMs: () => performance.now(), onFailed,
+  })
+  let ticking: Promise<void> = Promise.resolve()
+  const timer = setInterval(() => {
+    ticking = writeback.tick()
+  }, writebackTickMs)
+  timer.unref()
+  const stop = async (): Promise<void> => {
+    clearInterval(timer)
+    await ticking
+    await file.close()
+  }
+  return { writeback, stop }
 }
 
 interface OpenedGraph {
@@ -123,7 +153,7 @@ async function openGraph(
 function openRecords(path: string): RootDatabase<Buffer, Buffer> {
   // Without eventTurnBatching: it makes a promise of its own for each turn that nobody handles,
   // and a full disk would end the process. A transaction is what one `batch` call puts.
-  return open<Buffer, Buffer>({
+  return openLmdb<Buffer, Buffer>({
     path, encoding: 'binary', keyEncoding: 'binary', mapSize: MAP_BYTES, maxDbs: 1,
     noSync: true, overlappingSync: false, noMemInit: true, cache: false, eventTurnBatching: false,
   })
@@ -161,7 +191,7 @@ async function openRemembered(directory: string): Promise<RootDatabase<Buffer, s
   const path = join(directory, 'remembered')
   const fault = await fileFault(join(path, 'data.mdb'))
   if (fault !== null) await rm(path, { recursive: true, force: true })
-  return open<Buffer, string>({
+  return openLmdb<Buffer, string>({
     path, encoding: 'binary', mapSize: REMEMBERED_MAP_BYTES,
     noSync: false, overlappingSync: false, cache: false, eventTurnBatching: false, maxDbs: 1,
   })
@@ -178,6 +208,7 @@ interface StoreParts {
   readonly records: RootDatabase<Buffer, Buffer>
   readonly graph: GraphFile
   readonly seen: RootDatabase<Buffer, string>
+  readonly stopWriteback: () => Promise<void>
 }
 
 class LmdbStore implements OpenedStore {
@@ -247,6 +278,7 @@ class LmdbStore implements OpenedStore {
   private async closeNow(): Promise<void> {
     const { directory, boot, nonce, records, seen } = this.parts
     await Promise.all([...this.spaces.values()].map((space) => space.idle()))
+    await this.parts.stopWriteback()
     const marker = await readMarker(directory)
     await records.close()
     await seen.close()

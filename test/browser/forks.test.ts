@@ -1,6 +1,6 @@
 /**
  * The page of a cluster that had a failover and is not level with it yet: its nodes are reports
- * of this test. Needs Chromium; fails without, unless ENGRAM_NO_BROWSER=1.
+ * of this test. Needs Chromium; skipped without.
  */
 import type { Browser, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'

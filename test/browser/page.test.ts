@@ -1,6 +1,6 @@
 /**
- * The page, in a real Chromium, of a real `engram up --playground`. Needs Chromium; fails without,
- * unless ENGRAM_NO_BROWSER=1.
+ * The page, in a real Chromium, of a real `engram up --playground`. Needs Chromium; skipped
+ * without.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -15,7 +15,7 @@ import type { PlayedCluster, Viewed } from '../support/browser.js'
 import { root, temporaryDirectory } from '../support/environment.js'
 import { note, shared, skipped, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
-import { waitFor } from '../support/wait.js'
+import { lasting, waitFor } from '../support/wait.js'
 
 const tests = suite('browser: page', 280)
 const views = ['cluster', 'charts', 'sequence', 'timeline', 'flow', 'try'] as const
@@ -68,7 +68,7 @@ inBrowser('the page loads and lists the nodes with their roles', async ({ page, 
     (await withRole(page, 'primary')).length === 1
     && (await withRole(page, 'replica')).length === 2)
   await page.locator('[data-connection=connected]').waitFor()
-  assert.match(await page.locator('[data-loss]').innerText(), /vanished now/)
+  assert.match(await page.locator('[data-loss]').innerText(), /second disk/)
   await page.locator('[role=meter][aria-label="Lease remaining"]').waitFor()
   assert.equal(errors, [])
 })
@@ -144,7 +144,6 @@ inBrowser('killing the primary leads to a promotion within 5 s', async ({ page }
   })
   Object.assign(past, { primary: old, beforeMs: Date.now() })
   await go(page, 'try')
-  await page.locator('[data-order=node] select').selectOption(old)
   await page.getByRole('button', { name: `Kill ${old}` }).click()
   const killedAt = performance.now()
   await go(page, 'cluster')
@@ -155,6 +154,32 @@ inBrowser('killing the primary leads to a promotion within 5 s', async ({ page }
   assert.ok(tookMs < 5_000, `the new primary was shown after ${tookMs.toFixed(0)} ms`)
   await page.locator(`[data-node=${old}][data-state=dead]`).waitFor()
   past.winner = winner
+  const headline = page.locator('[data-headline=demo][data-state=open]')
+  await headline.getByText(`${winner} took over demo from ${old}`).waitFor()
+  await headline.getByText('Writes were interrupted for').waitFor()
+  await headline.getByText(`This is settled when ${old} returns`).waitFor()
+  await lasting(1_000)
+  const ways = await page.locator('.marks i').evaluateAll((marks) => marks.map((mark) =>
+    (mark as unknown as { dataset: { from: string; to: string } }).dataset))
+  assert.equal(ways.filter(({ from, to }) => from === old || to === old), [],
+    'nothing runs from or to a node that is gone')
+}, 60)
+
+inBrowser('late viewers see what happened, also by a link to then', async (played, stage) => {
+  const { page, errors } = await openPage(played.browser, played.base)
+  stage.onEnd(() => page.close())
+  await page.locator('[data-headline=demo]')
+    .getByText(`${past.winner} took over demo from ${past.primary}`).waitFor()
+  await go(page, 'timeline')
+  await page.locator('[data-entry=promotion][data-past=true]')
+    .getByText(`${past.winner} is the primary of demo, in epoch`).waitFor()
+  await page.locator('[data-entry=node][data-past=true]').getByText(`${past.primary} is gone`)
+    .waitFor()
+  await go(page, 'cluster', `at=${Math.round(past.beforeMs)}`)
+  await page.locator('[data-notice=before]').waitFor()
+  await page.locator('[data-notice=before] button').click()
+  await page.locator('[data-headline=demo]').waitFor()
+  assert.equal(errors, [])
 }, 60)
 
 inBrowser('the promotion opens into its steps, with times and reasons', async ({ page }) => {
@@ -242,12 +267,14 @@ inBrowser('a recording of the simulator is opened', async ({ browser, base }, st
 
 inBrowser('the killed node is started from the page and is a replica again', async ({ page }) => {
   await go(page, 'try')
-  await page.locator('[data-order=node] select').selectOption(past.primary)
-  await page.getByRole('button', { name: `Start ${past.primary}` }).click()
-  assert.match(await answerOf(page, 'node'), /runs again/)
+  const row = page.locator(`[data-try-node=${past.primary}]`)
+  assert.ok(await row.getByRole('button', { name: 'Kill' }).isDisabled(), 'it stays where it was')
+  await row.getByRole('button', { name: `Start ${past.primary}` }).click()
+  await row.locator('.answer').getByText('runs again').waitFor()
   await go(page, 'cluster')
   await waitFor('three members', async () =>
     (await withRole(page, 'replica')).includes(past.primary))
+  await page.locator('[data-headline=demo][data-state=settled]').getByText('Settled').waitFor()
 }, 60)
 
 inBrowser('an actor is killed and handed over to its supervisor', async ({ page }) => {

@@ -242,6 +242,47 @@ x('a marker that `nats kv del` left counts as no key', async () => {
   assert.equal(await arbiter.compareAndSet('space.del', bytes('z'), 0), { kind: 'refused' })
 })
 
+/** A stream that somebody else made, under the name of the bucket. */
+async function makeStream(bucket: string, over: object): Promise<void> {
+  const message = await connection.request(`$JS.API.STREAM.CREATE.KV_${bucket}`, bytes(
+    JSON.stringify({
+      name: `KV_${bucket}`, subjects: [`$KV.${bucket}.>`], retention: 'limits', storage: 'file',
+      num_replicas: 1, max_msgs_per_subject: 1, discard: 'new', ...over,
+    })), { timeoutMs: 2000 })
+  assert.not.ok(JSON.parse(shown(message.data)).error, shown(message.data))
+}
+
+x('a bucket that is full, or takes no record of that size, says so in its own words', async () => {
+  await makeStream('small', { max_msg_size: 300 })
+  const small = jetStreamArbiter({ bucket: 'small' })(connection)
+  const long = await small.compareAndSet('space.x', new Uint8Array(400), 0)
+  assert.is(long.kind, 'rejected')
+  assert.match(long.kind === 'rejected' ? long.reason : '', /small: message size exceeds maximum/)
+  await makeStream('full', { max_bytes: 600 })
+  const full = jetStreamArbiter({ bucket: 'full' })(connection)
+  applied(await full.compareAndSet('space.x', new Uint8Array(400), 0))
+  const second = await full.compareAndSet('space.y', new Uint8Array(400), 0)
+  assert.match(second.kind === 'rejected' ? second.reason : second.kind, /full: maximum bytes/)
+  assert.equal(await full.compareAndSet('space.x', bytes('x'), 99), { kind: 'refused' })
+})
+
+x('what endangers the records of a bucket that is there already is told, with a remedy', async () => {
+  const faults = async (bucket: string, over: object, replicas = 1) => {
+    await makeStream(bucket, over)
+    return await jetStreamArbiter({ bucket, replicas })(connection).faults()
+  }
+  assert.equal(await faults('fine', { max_msgs_per_subject: 64, description: 'mine' }), [])
+  const [expiring] = await faults('ttl', { max_age: 3_600_000_000_000 })
+  assert.match(expiring!, /expire after 3600 s; .*nats stream edit KV_ttl --max-age=0/)
+  const limited = await faults('limits', { max_bytes: 1000, max_msgs: 5, max_msg_size: 500 })
+  assert.is(limited.length, 3, limited.join('\n'))
+  assert.match((await faults('memory', { storage: 'memory' }))[0]!, /memory/)
+  assert.match((await faults('copies', {}, 3))[0]!, /has 1 of 3 copies/)
+  const own = jetStreamArbiter({ bucket: 'own' })(connection)
+  await own.bucketId()
+  assert.equal(await own.faults(), [], 'that the product makes')
+})
+
 x('hundreds of keys are listed', async () => {
   const arbiter = jetStreamArbiter({ timeoutMs: 5000 })(connection)
   await Promise.all(Array.from({ length: 500 }, (_, i) =>
@@ -250,6 +291,37 @@ x('hundreds of keys are listed', async () => {
 })
 
 x.run()
+
+const p = suite('arbiter: permissions')
+
+p('without the permission to write, or to ask, it says so at once', async () => {
+  const denied = new NatsFixture()
+  const config = `jetstream { store_dir: ${JSON.stringify(denied.directory)} }
+    authorization { users = [
+      { user: all, password: x }
+      { user: some, password: x, permissions: { publish: {
+        deny: ["$KV.engram.>", "$JS.API.STREAM.MSG.GET.>"]
+      } } }
+    ] }`
+  const { url } = await denied.start({ config })
+  try {
+    const all = await natsBus({ servers: url, user: 'all', password: 'x' }).connect()
+    await jetStreamArbiter()(all).bucketId()
+    const some = await natsBus({ servers: url, user: 'some', password: 'x' }).connect()
+    const arbiter = jetStreamArbiter({ timeoutMs: 5000 })(some)
+    const outcome = await within(1000, arbiter.compareAndSet('space.x', bytes('x'), 0))
+    assert.match(outcome.kind === 'rejected' ? outcome.reason : outcome.kind,
+      /may not publish to .*\$KV\.engram\.space\.x/)
+    const error = await within(1000, rejection(arbiter.read('space.x')))
+    assert.instance(error, ArbiterUnavailableError)
+    assert.match(error.message, /may not publish to .*STREAM\.MSG\.GET/)
+    await Promise.all([all.close(), some.close()])
+  } finally {
+    await denied.stop()
+  }
+})
+
+p.run()
 
 const m = suite('arbiter: faults of the memory bucket')
 
@@ -267,6 +339,16 @@ m('lost answers: applied, lost, late', async () => {
   bucket.available = false
   assert.instance(await rejection(arbiter.read('k.late')), ArbiterUnavailableError)
   assert.is((await arbiter.compareAndSet('k.x', bytes('x'), 0)).kind, 'unknown')
+})
+
+m('a rejection stores nothing; a revision that has moved is refused all the same', async () => {
+  const bucket = new MemoryBucket()
+  const arbiter = bucket.open(await new MemoryBroker().bus().connect())
+  await arbiter.bucketId()
+  bucket.rejects = 'full'
+  assert.equal(await arbiter.compareAndSet('k.a', bytes('x'), 0), { kind: 'rejected', reason: 'full' })
+  assert.equal(await arbiter.compareAndSet('k.a', bytes('x'), 7), { kind: 'refused' })
+  assert.is(bucket.snapshot().size, 0)
 })
 
 m.run()

@@ -13,6 +13,7 @@ import { createSalvageFiles, SalvageDamagedError, SalvageNotFoundError }
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 import { A, B, C, frameOf, framesOf, hex, open, quiet, rec } from '../unit/journalKit.js'
+import { readSalvage } from '../support/salvages.js'
 
 async function* batches(all: readonly Frame[]): AsyncGenerator<Frame[]> {
   for (const frame of all) yield [frame]
@@ -211,16 +212,16 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     assert.is(await salvages.save(header, batches(frames)), saved)
     const listed = await salvages.list()
     assert.equal(listed.map(({ name, entries }) => [name, entries]), [[saved, 4]])
-    const read = await salvages.read(saved)
+    const read = await readSalvage(salvages, saved)
     assert.equal(read.header, header)
     assert.equal(read.frames.map(hex), frames.map(hex))
     await rejects(salvages.save(header, batches(frames.slice(1))), RangeError)
     await rejects(salvages.save(header, batches(frames.slice(0, 2))), RangeError)
-    await rejects(salvages.read('../identity.json'), SalvageNotFoundError)
-    await rejects(salvages.read('none.salvage'), SalvageNotFoundError)
+    await rejects(readSalvage(salvages, '../identity.json'), SalvageNotFoundError)
+    await rejects(readSalvage(salvages, 'none.salvage'), SalvageNotFoundError)
     assert.equal((await salvages.list()).length, 1)
     await flip(join(directory, saved), listed[0]!.bytes - 30)
-    await rejects(salvages.read(saved), SalvageDamagedError)
+    await rejects(readSalvage(salvages, saved), SalvageDamagedError)
     await flip(join(directory, saved), 30)
     assert.equal(await salvages.list(), [])
     assert.equal(await salvages.names(), [saved], 'it is there all the same')
@@ -243,12 +244,12 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     const second = await salvages.save(header(4), batches([frameOf(A, 3), frameOf(A, 4)]))
     await salvages.remove(first)
     await salvages.remove(first)
-    await rejects(salvages.read(first), SalvageNotFoundError)
+    await rejects(readSalvage(salvages, first), SalvageNotFoundError)
     assert.equal((await salvages.list()).map(({ name }) => name), [second])
     for (const name of ['../identity.json', `../salvage/${second}`, '', second.slice(0, -1)]) {
       await rejects(salvages.remove(name), SalvageNotFoundError)
     }
-    assert.equal((await salvages.read(second)).frames.length, 2)
+    assert.equal((await readSalvage(salvages, second)).frames.length, 2)
     await salvages.save(header(3), batches([frameOf(A, 3)]))
     assert.equal((await salvages.list()).length, 2, 'it may come again')
   })

@@ -6,15 +6,17 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { BusConnectError } from '../../actors/ports.js'
+import { BusConnectError, ForbiddenError } from '../../actors/ports.js'
 import type { Bus, BusConnection, Logger } from '../../actors/ports.js'
 import { jetStreamArbiter } from '../../runtime/arbiter/jetstream.js'
+import type { NatsConnectError } from '../../runtime/bus/faults.js'
 import { natsBus } from '../../runtime/bus/nats.js'
 import {
   findNatsServer, freePort, installHint, natsServerConfig, NatsServerError, passwordVariable,
   roles, startNatsServer,
 } from '../../runtime/natsServer.js'
 import type { Role } from '../../runtime/natsServer.js'
+import { nodeInboxPrefix } from '../../runtime/natsSettings.js'
 import { packageRoot, repositoryFile } from '../../runtime/paths.js'
 import { NatsFixture, rejection, within } from './natsFixture.js'
 
@@ -37,7 +39,8 @@ function busOf(role: Role, password = passwords[role]): Bus {
       (denied[role] ??= []).push(`${message} ${JSON.stringify(fields)}`)
     },
   }
-  return natsBus({ servers: fixture.server.url, user: role, password }, logger)
+  const inbox = role === 'node' ? { inboxPrefix: nodeInboxPrefix } : {}
+  return natsBus({ servers: fixture.server.url, user: role, password, ...inbox }, logger)
 }
 
 x.before(async () => {
@@ -78,6 +81,7 @@ const publishing: Record<string, readonly Role[]> = {
   'engram.v1.write.demo': ['node', 'writer'],
   'engram.v1.read.demo': ['node', 'reader', 'operator'],
   'engram.v1.read.demo.any': ['node', 'reader', 'operator'],
+  'engram.v1.lookup.demo': ['node', 'writer', 'reader', 'operator'],
   'engram.v1.wal.demo.n1': ['node'],
   'engram.v1.ack.demo.n1': ['node'],
   'engram.v1.heartbeat.n1': ['node'],
@@ -165,21 +169,46 @@ x('the operator reads the bucket and cannot change it', async () => {
   const found = await arbiter.read('space.demo')
   assert.ok(found)
   const outcome = await arbiter.compareAndSet('space.demo', bytes('no'), found?.revision ?? 0)
-  assert.is(outcome.kind, 'unknown')
+  assert.match(outcome.kind === 'rejected' ? outcome.reason : outcome.kind, /may not publish to/)
   assert.equal(await jetStreamArbiter()(open.node).read('space.demo'), found)
 })
 
 x('no password, a wrong one, and no user at all are refused for good', async () => {
-  const buses = [
-    busOf('node', 'wrong'), busOf('writer', ''), natsBus({ servers: fixture.server.url }),
-    natsBus({ servers: fixture.server.url, token: 'x' }),
+  const none = natsBus({ servers: fixture.server.url })
+  const buses: [bus: Bus, says: RegExp][] = [
+    [busOf('node', 'wrong'), /refuses these credentials \(user node\)/],
+    [busOf('writer', ''), /refuses these credentials \(user writer, without a password\)/],
+    [none, /asks for credentials, and none are given/],
+    [natsBus({ servers: fixture.server.url, token: 'x' }), /refuses these credentials \(a token\)/],
   ]
-  for (const bus of buses) {
+  for (const [bus, says] of buses) {
     const error = await rejection(bus.connect())
     assert.instance(error, BusConnectError)
-    assert.match(error.message, /refuses these credentials/)
+    assert.match(error.message, says)
     assert.not((error as BusConnectError).retryable)
   }
+})
+
+x('who may not listen where its answers arrive gets an error that says what helps', async () => {
+  const asClient = natsBus(
+    { servers: fixture.server.url, user: 'node', password: passwords.node })
+  const deaf = await rejection(asClient.connect()) as NatsConnectError
+  assert.equal([deaf.fault.reason, deaf.retryable], ['FORBIDDEN', false])
+  assert.match(deaf.message, 'may not subscribe to _INBOX.>')
+  assert.match(deaf.message, '--nats-inbox-prefix (ENGRAM_NATS_INBOX_PREFIX)')
+})
+
+x('a request that is forbidden ends at once, with its subject', async () => {
+  const asked = ['engram.v1.admin.n1', 'engram.v1.admin.n1', 'engram.v1.wal.demo.n1']
+  const errors = await within(1000, Promise.all(asked.map((subject) =>
+    rejection(open.writer.request(subject, bytes('?'), { timeoutMs: 60_000 })))))
+  for (const [n, error] of errors.entries()) {
+    assert.instance(error, ForbiddenError)
+    assert.is((error as ForbiddenError).subject, asked[n])
+  }
+  const arbiter = jetStreamArbiter({ timeoutMs: 60_000 })(open.reader)
+  const { message } = await within(1000, rejection(arbiter.bucketId()))
+  assert.match(message, 'may not publish to $JS.API.STREAM.INFO.KV_engram')
 })
 
 x('the passwords are in no file but in the environment', () => {

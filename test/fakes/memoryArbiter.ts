@@ -20,6 +20,12 @@ export interface MemoryBucketOptions {
 export class MemoryBucket {
   /** False: every request fails as when JetStream has no leader. */
   available = true
+  /** In the arbiter's words: why it stores nothing, to compare-and-sets that would be applied. */
+  rejects: string | null = null
+  /** Of these keys only. */
+  rejectsOnly = ''
+  /** What is wrong with its configuration. */
+  faults: readonly string[] = []
   readonly #schedule: (run: () => void) => void
   readonly #onApplied: MemoryBucketOptions['onApplied']
   readonly #lostAnswers: LostAnswer[] = []
@@ -82,6 +88,7 @@ export class MemoryBucket {
       keys: (prefix) => this.#answer(connection, () =>
         [...this.#existing().keys()].filter((key) => key.startsWith(prefix)).toSorted()),
       bucketId: () => this.#answer(connection, () => this.#make()),
+      faults: () => this.#answer(connection, () => this.faults),
       compareAndSet: async (key, value, revision) =>
         this.#compareAndSet(connection, key, value.slice(), revision),
     }
@@ -104,10 +111,28 @@ export class MemoryBucket {
     const records = this.#records
     if (!records) return { kind: 'unknown', reason: 'there is no bucket' }
     if ((records.get(key)?.revision ?? 0) !== revision) return { kind: 'refused' }
-    this.#revision += 1
-    records.set(key, { value, revision: this.#revision })
-    this.#onApplied?.(key, value, this.#revision)
+    if (this.rejects !== null && key.startsWith(this.rejectsOnly)) {
+      return { kind: 'rejected', reason: this.rejects }
+    }
+    this.#put(key, value)
     return { kind: 'applied', revision: this.#revision }
+  }
+
+  /** Writes over whatever is there, as an operator can. */
+  overwrite(key: string, value: Uint8Array): void {
+    this.#existing()
+    this.#put(key, value)
+  }
+
+  /** The key is gone, as an operator can delete it. */
+  remove(key: string): void {
+    this.#existing().delete(key)
+  }
+
+  #put(key: string, value: Uint8Array): void {
+    this.#revision += 1
+    this.#existing().set(key, { value, revision: this.#revision })
+    this.#onApplied?.(key, value, this.#revision)
   }
 
   #existing(): Map<string, ArbiterRecord> {

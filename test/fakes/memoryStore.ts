@@ -11,6 +11,8 @@ import {
   concernsBooks, displacedEdge, displacedNode, foldBooks, isEffective, originOf,
 } from '../../machines/ledger.js'
 import type { Displaced } from '../../machines/ledger.js'
+import { keyTimeAfter } from '../../machines/keyClock.js'
+import type { KeyTime } from '../../machines/keyClock.js'
 import { defaultKeyRetention } from '../../machines/memory.js'
 import type {
   KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode,
@@ -33,6 +35,7 @@ export class MemorySpaceStore implements SpaceStore {
   private readonly edgesByName = new Map<string, EdgeState>()
   private readonly books = new MemoryBooks()
   private readonly keys = new Map<string, KeyRecord>()
+  private keyTime: KeyTime = { epoch: 0, timestamp: 0, now: 0 }
   private lastWriteId: string | null = null
   /** Asked for more often than it changes. */
   private digestOf: { sequence: number; digest: string } | null = null
@@ -147,7 +150,8 @@ export class MemorySpaceStore implements SpaceStore {
     }
     for (const entry of entries) this.applyOne(entry)
     this.applied = { epoch, sequence }
-    this.forgetKeys((entries.at(-1)?.timestamp ?? 0) - retention.ms, retention.count)
+    this.keyTime = keyTimeAfter(this.keyTime, entries)
+    this.forgetKeys(this.keyTime.now - retention.ms, retention.count)
   }
 
   private forgetKeys(oldest: number, count: number): void {

@@ -151,7 +151,7 @@ test('an actor is killed, and a reign handed over', async ({ http, seen }) => {
   assert.equal([none.status, none.answer.ok], [409, false])
   await settled(seen)
   const message = done(await order(http, { type: 'handOver', space: 'demo', to: replica }))
-  assert.match(message, new RegExp(`^${replica} reigns over demo`))
+  assert.match(message, new RegExp(`^${replica} is the primary of demo`))
   await waitFor('the handover in the story', () => story(seen).find(({ kind, text }) =>
     kind === 'handover' && text.includes(`handed over to ${replica}`)))
 })

@@ -1,6 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { endedReigns, knownEnds } from '../../machines/assignments.js'
+import {
+  boundedReigns, endedMax, endedReigns, isSameButPaused, knownEnds,
+} from '../../machines/assignments.js'
 import type { Assignment, EndedReign } from '../../machines/protocol.js'
 
 const test = suite('machines/assignments')
@@ -55,6 +57,30 @@ test('alone in sync, a member forgets none: what only it has may be lost with it
 test('the end of a reign is known when its holder took it up again', () => {
   const reigns = [reign(6, 'n1', [5, 30]), reign(7, 'n1', [6, 40]), reign(8, 'n2', [7, 45])]
   assert.equal([...knownEnds(reigns)], [[6, 40]], 'n2 may lack what n1 logged in epoch 7')
+})
+
+test('a record has room for so many: those whose end is known go first, and are named', () => {
+  const forks = [reign(2, 'n3', [1, 5]), reign(3, 'n2', [2, 9]), reign(4, 'n1', [3, 12])]
+  // n1 is alone in sync from epoch 4 on, and takes its own reign up again and again.
+  const own = Array.from({ length: 70 }, (_, index) => reign(5 + index, 'n1', [4 + index, 20 + index]))
+  const { kept, dropped } = boundedReigns([...forks, ...own])
+  assert.is(kept.length, endedMax)
+  assert.equal(epochsOf(dropped), Array.from({ length: 73 - endedMax }, (_, index) => 4 + index))
+  assert.equal(epochsOf(kept).slice(0, 2), [2, 3], 'forks stay')
+  assert.is(kept.at(-1)?.epoch, 74, 'and the last')
+  const strangers = Array.from({ length: 66 }, (_, index) =>
+    reign(index + 2, `n${index % 2}`, [index + 1, index]))
+  assert.equal(epochsOf(boundedReigns(strangers).dropped), [2, 3], 'then the oldest')
+  assert.equal(boundedReigns(forks), { kept: forks, dropped: [] })
+})
+
+test('records are the same, whatever the order of keys, but for a pause and who wrote them', () => {
+  const one = record({ paused: { since: 't', by: 'ann' } })
+  const { members, uuid, ...rest } = record({ nonce: 'other', writer: 'n2' })
+  assert.ok(isSameButPaused(one, { members, ...rest, uuid }))
+  assert.not(isSameButPaused(one, record({ inSync: ['n1'] })))
+  assert.not(isSameButPaused(one, record({ epoch: 8 })))
+  assert.not(isSameButPaused(one, record({ settings: { ...one.settings, ack: 'memory' } })))
 })
 
 test.run()

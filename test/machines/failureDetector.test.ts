@@ -182,23 +182,40 @@ test('tilt observes and does not act', () => {
 test('what was proven before a tilt stays proven', () => {
   const tilt: Event[] = [{ type: 'tiltStarted' }, { type: 'tiltEnded' }]
   assert.is(stateOf(run(heard(1, 1), gone(1), ...tilt)), 'dead.gone')
-  assert.is(stateOf(run(heard(1, 1, 's1', true), ...tilt)), 'left')
+  assert.is(stateOf(run(heard(1, 1, 's1', true), ...tilt)), 'left.leaving')
+  assert.is(stateOf(run(heard(1, 1, 's1', true), gone(1), ...tilt)), 'left.gone')
   const revived = run(heard(1, 1), gone(1), { type: 'tiltStarted' }, heard(2, 2),
     { type: 'tiltEnded' })
   assert.match(stateOf(revived), /alive/)
 })
 
-test('a peer that leaves is probed until that is proven', () => {
+test('a peer that leaves is probed until that is proven, and has left all the same', () => {
   const timed = run(heard(1, 1), heard(1, 2, 's1', true))
   assert.equal(timed.take(), ['0 peerRestarted', '0 peerLeft'])
   timed.clock.advance(200)
   assert.equal(timed.take(), ['100 probe', '200 probe'])
   timed.actor.send(heard(1, 3, 's1', true))
-  assert.is(stateOf(timed), 'left')
+  assert.is(stateOf(timed), 'left.leaving')
   assert.is(reasonOf(timed), 'ignored: n2 1.1 has left already')
+  timed.take()
   timed.actor.send(gone(1))
-  assert.is(stateOf(timed), 'dead.gone')
+  assert.is(stateOf(timed), 'left.gone')
+  assert.is(reasonOf(timed), 'n2 1.1 has left: its connection is gone')
+  for (let beat = 0; beat < 3; beat++) timed.actor.send(grantExpired)
+  assert.is(stateOf(timed), 'left.expired')
+  timed.clock.advance(1000)
+  assert.equal(timed.take(), ['200 peerDied', '200 peerDied'], 'each proof once, no more probes')
   assert.match(stateOf(run(heard(1, 1, 's1', true), heard(2, 2))), /alive/)
+})
+
+test('a peer that has left comes back as a new life, or as the same one if it did not go', () => {
+  for (const proof of [[], [gone(1)], [grantExpired], [gone(1), grantExpired]]) {
+    const left = [heard(1, 1), heard(1, 2, 's1', true), ...proof]
+    assert.match(stateOf(run(...left, heard(2, 3))), /alive/)
+    assert.is(stateOf(run(...left, answered(2))), 'suspect')
+    const isGone = proof.includes(proof.find((event) => event.type === 'probeGone')!)
+    assert.match(stateOf(run(...left, heard(1, 3))), isGone ? /left/ : /alive/)
+  }
 })
 
 test('every state is reached, every event handled or ignored for a reason', () => {
@@ -231,6 +248,7 @@ test('every state is reached, every event handled or ignored for a reason', () =
       { state: 'dead', events: ['probeSilent'], reason: 'as expected' },
       { state: 'left', events: ['probeSilent'], reason: 'as expected' },
       { state: 'dead.expired', events: ['grantExpired'], reason: 'known, and told again' },
+      { state: 'left.expired', events: ['grantExpired'], reason: 'known, and told again' },
     ],
   })
 })

@@ -51,7 +51,8 @@ export function answerOf(
 ): SurveyAnswer {
   const answer: SurveyAnswer = {
     node, disk: `disk-${node}`, incarnation: 1, connection: 1, position,
-    highestEpoch: position.epoch, serving: false, endedEpoch: 0, whole: true, ...over,
+    highestEpoch: position.epoch, serving: false, endedEpoch: 0, whole: true,
+    committed: { epoch: 0, sequence: 0 }, ...over,
   }
   const special = [
     ...(answer.serving ? ['serving'] : []),

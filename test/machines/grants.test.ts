@@ -76,6 +76,18 @@ test('receipts: out of order and older lives are refused, a newer life replaces'
   assert.is(b.lastHeardLife('n3'), null)
 })
 
+test('silence of a life is counted from its own last heartbeat, whatever speaks since', () => {
+  const b = book()
+  b.received('n2', other(2), 5, at(100))
+  b.received('n2', other(2), 6, at(250))
+  b.received('n2', other(3), 1, at(400))
+  b.received('n2', other(3), 2, at(500))
+  assert.is(b.silenceOfMs('n2', other(3), at(700)), 200)
+  assert.is(b.silenceOfMs('n2', other(2), at(700)), 450)
+  // Of one that was never heard, or before the last two: as long as this node listens.
+  assert.is(b.silenceOfMs('n2', other(1), at(700)), b.silenceMs('n9', at(700)))
+})
+
 test('after a start nothing is expired for one lease x margin', () => {
   const b = new GrantBook(times, at(1000))
   assert.not(b.expired('n2', at(3199), 2200))

@@ -5,42 +5,42 @@ import { assertCovered, assertHandled, golden, transcript } from './paths.js'
 
 const test = suite('machines/lagMonitor')
 const input = { peer: 'n2', lagBytesMax: 1000, lagMsMax: 100 }
-const measured = (lagBytes: number, lagMs: number) =>
-  ({ type: 'measured', lagBytes, lagMs }) as const
+const measured = (lagBytes: number, lagMs: number, isAway = false) =>
+  ({ type: 'measured', lagBytes, lagMs, isAway }) as const
 
 test('raises above a threshold, clears below 80 % of both', () => {
   const text = transcript(lagMonitorMachine, input, [
     measured(1000, 100), measured(1001, 0), measured(800, 0), measured(799, 80),
-    measured(799, 79), measured(0, 101), measured(2000, 90), measured(2000, 79),
+    measured(799, 79), measured(0, 101, true), measured(2000, 90), measured(2000, 79),
     measured(0, 120), measured(0, 0),
   ])
   assert.is(text, golden(`
     healthy: nothing measured yet
-    > measured lagBytes:1000,lagMs:100
+    > measured lagBytes:1000,lagMs:100,isAway:false
     healthy: nothing measured yet
-    > measured lagBytes:1001,lagMs:0
-    lagging.bytes: n2 is 1001 bytes behind, above 1000: lagging
-      lagRaised peer:n2,kind:bytes,lagBytes:1001,lagMs:0
-    > measured lagBytes:800,lagMs:0
-    lagging.bytes: n2 is 1001 bytes behind, above 1000: lagging
-    > measured lagBytes:799,lagMs:80
-    lagging.bytes: n2 is 1001 bytes behind, above 1000: lagging
-    > measured lagBytes:799,lagMs:79
-    healthy: n2 is 799 bytes and 79 ms behind, below 80 % of both thresholds: healthy
+    > measured lagBytes:1001,lagMs:0,isAway:false
+    lagging.bytes: replica n2 is 1.0 kB behind (limit 1.0 kB)
+      lagRaised peer:n2,by:bytes,lagBytes:1001,lagMs:0
+    > measured lagBytes:800,lagMs:0,isAway:false
+    lagging.bytes: replica n2 is 1.0 kB behind (limit 1.0 kB)
+    > measured lagBytes:799,lagMs:80,isAway:false
+    lagging.bytes: replica n2 is 1.0 kB behind (limit 1.0 kB)
+    > measured lagBytes:799,lagMs:79,isAway:false
+    healthy: replica n2 has caught up: 799 B and 79 ms behind
       lagCleared peer:n2,lagBytes:799,lagMs:79
-    > measured lagBytes:0,lagMs:101
-    lagging.time: n2 is 101 ms behind, above 100 ms: lagging
-      lagRaised peer:n2,kind:time,lagBytes:0,lagMs:101
-    > measured lagBytes:2000,lagMs:90
-    lagging.time: n2 is 101 ms behind, above 100 ms: lagging
-    > measured lagBytes:2000,lagMs:79
-    lagging.bytes: n2 is 2000 bytes behind, above 1000: lagging
-      lagRaised peer:n2,kind:bytes,lagBytes:2000,lagMs:79
-    > measured lagBytes:0,lagMs:120
-    lagging.time: n2 is 120 ms behind, above 100 ms: lagging
-      lagRaised peer:n2,kind:time,lagBytes:0,lagMs:120
-    > measured lagBytes:0,lagMs:0
-    healthy: n2 is 0 bytes and 0 ms behind, below 80 % of both thresholds: healthy
+    > measured lagBytes:0,lagMs:101,isAway:true
+    lagging.time: replica n2 is away and 101 ms behind (limit 100 ms)
+      lagRaised peer:n2,by:time,lagBytes:0,lagMs:101
+    > measured lagBytes:2000,lagMs:90,isAway:false
+    lagging.time: replica n2 is away and 101 ms behind (limit 100 ms)
+    > measured lagBytes:2000,lagMs:79,isAway:false
+    lagging.bytes: replica n2 is 2.0 kB behind (limit 1.0 kB)
+      lagRaised peer:n2,by:bytes,lagBytes:2000,lagMs:79
+    > measured lagBytes:0,lagMs:120,isAway:false
+    lagging.time: replica n2 is 120 ms behind (limit 100 ms)
+      lagRaised peer:n2,by:time,lagBytes:0,lagMs:120
+    > measured lagBytes:0,lagMs:0,isAway:false
+    healthy: replica n2 has caught up: 0 B and 0 ms behind
       lagCleared peer:n2,lagBytes:0,lagMs:0`))
 })
 

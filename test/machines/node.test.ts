@@ -67,7 +67,7 @@ test('starts, loses the bus, comes back as a new connection, drains', () => {
     running: back on s1 as connection 3
       rejoin life:{incarnation:4,connection:3},server:s1
     > drainRequested reason:SIGTERM
-    draining.handingOver: drains: SIGTERM
+    draining.handingOver: SIGTERM: hands over (at most 10000 ms)
       drain
     > drained
     draining.closing: drained: closes
@@ -208,6 +208,33 @@ test('without reigns to hand over a drain closes at once', () => {
     for (const event of [...before, drainRequested]) run.actor.send(event)
     assert.equal(run.actor.getSnapshot().value, { draining: 'closing' })
   }
+})
+
+test('what hands nothing over says why', () => {
+  const early = 'SIGTERM: nothing is handed over, the node does not run yet'
+  const away = 'SIGTERM: nothing is handed over, since NATS cannot be reached'
+  const reasons: [readonly NodeEvent[], string][] = [
+    [[], early], [[prepared], early], [[prepared, owned], away],
+    [[prepared, owned, refused(1)], away], [beforeIdentity, early],
+    [[...beforeIdentity, identified], early], [[...running, closed(1)], away],
+  ]
+  for (const [before, reason] of reasons) {
+    const run = runTimed(nodeMachine, input)
+    for (const event of [...before, drainRequested]) run.actor.send(event)
+    assert.is(run.actor.getSnapshot().context.lastReason, reason)
+  }
+})
+
+test('a bus that refuses a node which it took before is dialled again until it takes it', () => {
+  const run = runTimed(nodeMachine, input)
+  for (const event of [...running, closed(1)]) run.actor.send(event)
+  run.actor.send(refused(2, false))
+  assert.equal(run.actor.getSnapshot().value, { isolated: 'pausing' })
+  assert.is(run.actor.getSnapshot().context.lastReason,
+    'attempt 1: nobody listens; again in 50 ms')
+  run.clock.advance(50)
+  run.actor.send(connected(3))
+  assert.is(run.actor.getSnapshot().value, 'running')
 })
 
 test('every state is reached, every event handled or ignored for a reason', () => {

@@ -35,6 +35,7 @@ const handover: PrimaryEvent = { type: 'handoverRequested', to: 'n2', reason: 'd
 const ready: PrimaryEvent = { type: 'handoverReady' }
 const targetLost: PrimaryEvent =
   { type: 'handoverTargetLost', reason: 'n2 died before the handover' }
+const hindered: PrimaryEvent = { type: 'handoverHindered', reason: 'maximum bytes exceeded' }
 const handedOver: PrimaryEvent = { type: 'handedOver' }
 
 const run = (...events: PrimaryEvent[]) => {
@@ -206,6 +207,12 @@ test('from the compare-and-set of a handover on there is no way back to serving'
     { reason: 'the record is at epoch 5 of n2', handedTo: null })
 })
 
+test('a handover that the arbiter would refuse is given up before it is sent', () => {
+  const hinderedRun = run(subscribed, handover, hindered)
+  assert.match(stateOf(hinderedRun), 'ingest.open')
+  assert.ok(hinderedRun.log.some(({ effect }) => effect.type === 'resumeWrites'))
+})
+
 test('no handover while a change of the set is in flight', () => {
   const busy = run(subscribed, lost('n3'), handover)
   assert.match(stateOf(busy), 'membership.shrinking')
@@ -250,14 +257,14 @@ test('every state is reached', () => {
     machine: primaryMachine, input: { ...input, inSync: ['n1', 'n2'] },
     events: [
       subscribed, lost('n2'), caughtUp('n3'), changed('n1', 'n2'), lapsed, full, healed, slow,
-      drained, filled, cleared, settings, handover, ready, targetLost, handedOver,
+      drained, filled, cleared, settings, handover, ready, targetLost, hindered, handedOver,
     ],
   })
 })
 
 test('every event is handled, or ignored for a reason', () => {
   const again = 'judged again at the next heartbeat, while it serves'
-  const steps = ['handoverReady', 'handoverTargetLost', 'handedOver']
+  const steps = ['handoverReady', 'handoverTargetLost', 'handoverHindered', 'handedOver']
   assertHandled({
     machine: primaryMachine,
     events: [

@@ -37,6 +37,8 @@ const missing = (shrinkable: boolean): PromotionEvent =>
 const refused: PromotionEvent =
   { type: 'compareAndSetRefused', reason: 'the record is at epoch 4 of n3' }
 const reignSeen: PromotionEvent = { type: 'reignSeen', reason: 'n3 reigns in epoch 4' }
+const rejected: PromotionEvent =
+  { type: 'compareAndSetRejected', reason: 'maximum bytes exceeded' }
 const toClaim = [recordRead, alone, vacancyProven]
 const toGrants = [...toClaim, claimed, epochStarted]
 
@@ -206,7 +208,7 @@ test('a grant that runs out while the opening is confirmed', () => {
 test('blocked: not in sync, then a reign is seen', () => {
   const record = recordOf({ inSync: ['n1'] })
   const text = transcript(promotionMachine, input, [
-    { type: 'recordRead', record, position }, { after: 'retry' },
+    { type: 'recordRead', record, position }, { after: 'blockedRetry' },
     { type: 'recordRead', record, position }, reignSeen,
   ])
   assert.is(text, golden(`
@@ -215,7 +217,7 @@ test('blocked: not in sync, then a reign is seen', () => {
     > recordRead record:epoch 3 open, n1 of n1 @7,position:(3, 1040)
     blocked: blocked: n2 is not in sync; waiting for one of n1
       progressed state:blocked
-    > after retry
+    > after blockedRetry
     surveying.reading: blocked: n2 is not in sync; waiting for one of n1
       readRecord
     > recordRead record:epoch 3 open, n1 of n1 @7,position:(3, 1040)
@@ -252,6 +254,102 @@ test('the arbiter is away for a while', () => {
     > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
     surveying.asking: timeout
       survey record:epoch 3 open, n1 of n1+n2+n3 @7`))
+})
+
+test('blocked: the arbiter rejects what this member writes, then takes it', () => {
+  const text = transcript(promotionMachine, input, [
+    ...toClaim, rejected, { after: 'blockedRetry' }, ...toClaim, claimed, rejected,
+  ])
+  assert.is(text.slice(text.indexOf('> compareAndSetRejected')), golden(`
+    > compareAndSetRejected reason:maximum bytes exceeded
+    blocked: blocked: maximum bytes exceeded
+      progressed state:blocked
+    > after blockedRetry
+    surveying.reading: blocked: maximum bytes exceeded
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
+    surveying.asking: blocked: maximum bytes exceeded
+      survey record:epoch 3 open, n1 of n1+n2+n3 @7
+    > surveyed answers:[n3 at (3, 1038)],position:(3, 1040)
+    awaitingVacancy: I am at (3, 1040); n3 at (3, 1038)
+      progressed state:awaitingVacancy
+      watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
+    > vacancyProven vacancy:noResponders
+    claiming: the reign is over: noResponders
+      progressed state:claiming
+      claim record:epoch 3 open, n1 of n1+n2+n3 @7,answers:[n3 at (3, 1038)],vacancy:noResponders
+    > claimed record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    opening.appending: epoch 4 is claimed
+      progressed state:opening
+      startEpoch record:epoch 4 claimed, n2 of n1+n2+n3 @8
+    > compareAndSetRejected reason:maximum bytes exceeded
+    blocked: blocked: maximum bytes exceeded
+      progressed state:blocked`))
+})
+
+test('held: an operator wants no failover; released, it goes on at once', () => {
+  const held: PromotionEvent = { ...recordRead, hold: 'paused since t by ann' } as PromotionEvent
+  const text = transcript(promotionMachine, input, [
+    held, { after: 'heldRetry' }, held, { type: 'released', reason: 'nothing holds it any more' },
+    recordRead,
+  ])
+  assert.is(text, golden(`
+    surveying.reading
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040),hold:paused since t by ann
+    held: held: paused since t by ann
+      progressed state:held
+    > after heldRetry
+    surveying.reading: held: paused since t by ann
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040),hold:paused since t by ann
+    held: held: paused since t by ann
+      progressed state:held
+    > released reason:nothing holds it any more
+    surveying.reading: nothing holds it any more
+      readRecord
+    > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
+    surveying.asking: nothing holds it any more
+      survey record:epoch 3 open, n1 of n1+n2+n3 @7`))
+})
+
+test('who is not in sync is blocked, held or not; who is forced is neither', () => {
+  const stranger = { type: 'recordRead', record: recordOf({ inSync: ['n1'] }), position, hold: 'x' }
+  const run = runTimed(promotionMachine, input)
+  run.actor.send(stranger as PromotionEvent)
+  assert.is(run.actor.getSnapshot().value, 'blocked')
+  const forced = runTimed(promotionMachine, { ...input, forced: true })
+  forced.actor.send(stranger as PromotionEvent)
+  assert.equal(forced.actor.getSnapshot().value, { surveying: 'asking' })
+})
+
+test('blocked: the record cannot be stood upon', () => {
+  const unusable: PromotionEvent = { type: 'recordUnusable', reason: 'a newer node wrote it' }
+  const text = transcript(promotionMachine, input, [unusable])
+  assert.is(text, golden(`
+    surveying.reading
+      readRecord
+    > recordUnusable reason:a newer node wrote it
+    blocked: blocked: a newer node wrote it
+      progressed state:blocked`))
+})
+
+test('while the arbiter rejects, it is asked less and less often, and at once when it is not', () => {
+  const run = runTimed(promotionMachine, input)
+  const waits: number[] = []
+  for (let attempt = 0; attempt < 7; attempt += 1) {
+    for (const event of [...toClaim, rejected]) run.actor.send(event)
+    let waitedMs = 0
+    while (run.actor.getSnapshot().value === 'blocked') {
+      run.clock.advance(50)
+      waitedMs += 50
+    }
+    waits.push(waitedMs)
+  }
+  assert.equal(waits, [650, 1250, 2450, 4850, 4850, 4850, 4850], 'two stand-bys and the jitter')
+  for (const event of [...toClaim, claimed]) run.actor.send(event)
+  const { obstacle, obstructions } = run.actor.getSnapshot().context
+  assert.equal([obstacle, obstructions], [null, 0])
 })
 
 test('an operator forces it: neither the in-sync rule nor one that serves is in the way', () => {
@@ -344,9 +442,11 @@ test('every state is reached', () => {
       ...toGrants, grantsHeld, opened, outdone, missing(false), missing(true), blocked,
       { type: 'inSyncShrunk', record: shrunk }, refused, reignSeen,
       { type: 'recordUnavailable', reason: 'timeout' }, { type: 'stepFailed', reason: 'x' },
-      { type: 'leaseLapsed', reason: 'x' },
+      { type: 'leaseLapsed', reason: 'x' }, rejected, { type: 'recordUnusable', reason: 'x' },
+      { type: 'recordRead', record: read, position, hold: 'paused' },
+      { type: 'released', reason: 'x' },
     ],
-    stopWhen: (snapshot) => snapshot.context.standBys > 1,
+    stopWhen: ({ context }) => context.standBys > 1 || context.obstructions > 1,
   })
 })
 
@@ -357,20 +457,23 @@ test('every event is handled, or ignored for a reason', () => {
     events: [
       'recordRead', 'recordUnavailable', 'surveyed', 'vacancyProven', 'claimed',
       'compareAndSetRefused', 'epochStarted', 'stepFailed', 'grantsHeld', 'grantsMissing',
-      'inSyncShrunk', 'opened', 'leaseLapsed', 'reignSeen',
+      'inSyncShrunk', 'opened', 'leaseLapsed', 'reignSeen', 'recordUnusable',
+      'compareAndSetRejected', 'released',
     ],
     ignoreTable: [
       {
         state: '', reason: once,
-        events: ['recordRead', 'recordUnavailable', 'surveyed', 'claimed', 'epochStarted',
-          'inSyncShrunk', 'opened'],
+        events: ['recordRead', 'recordUnavailable', 'recordUnusable', 'surveyed', 'claimed',
+          'epochStarted', 'inSyncShrunk', 'opened'],
       },
       { state: '', events: ['vacancyProven'], reason: 'told while it is watched for' },
       { state: '', events: ['grantsHeld', 'grantsMissing'], reason: 'told while they are watched' },
-      ...['surveying', 'standingBy', 'blocked', 'awaitingVacancy'].map((state) => ({
-        state, events: ['compareAndSetRefused'], reason: 'none was sent yet',
+      { state: '', events: ['released'], reason: 'told to who is held' },
+      ...['surveying', 'standingBy', 'held', 'blocked', 'awaitingVacancy'].map((state) => ({
+        state, events: ['compareAndSetRefused', 'compareAndSetRejected'],
+        reason: 'none was sent yet',
       })),
-      ...['surveying', 'standingBy', 'blocked', 'awaitingVacancy', 'claiming', 'opening']
+      ...['surveying', 'standingBy', 'held', 'blocked', 'awaitingVacancy', 'claiming', 'opening']
         .map((state) => ({
           state, events: ['leaseLapsed'], reason: 'no lease yet: it begins with the second step',
         })),

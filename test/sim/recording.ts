@@ -4,9 +4,9 @@
  * the code that serves a running cluster; only the times are virtual.
  */
 import { defaultSettings } from '../../actors/settings.js'
-import { controlCodec } from '../../runtime/codec/control.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import { Feed } from '../../runtime/inspect/feed.js'
+import type { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { readEnvelope } from '../../runtime/inspect/schema.js'
 import { told } from '../../runtime/inspect/story.js'
 import { Traffic } from '../../runtime/inspect/traffic.js'
@@ -19,7 +19,6 @@ import type { SimNode } from '../support/simNode.js'
 
 const statusEveryMs = 500
 const storyEveryMs = 50
-const control = controlCodec()
 
 /** Of one life of a node. */
 interface Watched {
@@ -57,10 +56,10 @@ export class Recording {
   }
 
   /** A life begins. */
-  starting(node: SimNode, host: ActorHostRuntime): void {
+  starting(node: SimNode, host: ActorHostRuntime, events: NodeRecorder): void {
     const traffic = new Traffic()
     const feed = new Feed({
-      node: node.id, clock: this.clock, host, traffic, payloads: false,
+      node: node.id, clock: this.clock, host, traffic, events, payloads: false,
       incarnation: () => node.life?.actor.context?.wire.life.incarnation ?? 0,
     })
     const end = feed.listen((text) => {
@@ -83,11 +82,6 @@ export class Recording {
 
   published(node: SimNode, subject: string, data: Uint8Array): void {
     this.watched.get(node.id)?.traffic.note(subject, data.length)
-    const [, , kind, space = ''] = subject.split('.')
-    if (kind === 'alert') this.telling.onAlert(space, data)
-    if (kind !== 'assignment') return
-    const decoded = control.announcement(data)
-    if (decoded.ok) this.telling.onAnnouncement(decoded.value)
   }
 
   /** Something that was done to the cluster. */

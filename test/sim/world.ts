@@ -76,9 +76,9 @@ export class World {
         synced: (node) => world.checks.logs.synced(node),
         recovered: (node, journal) => world.checks.logs.recovered(node, journal),
         applied: (node, uuid, entries) => world.checks.logs.applied(node, uuid, entries),
-        starting: (node, host) => {
+        starting: (node, host, events) => {
           transcript?.watch(world.cluster.clock, node.id, host)
-          world.recording?.starting(node, host)
+          world.recording?.starting(node, host, events)
         },
         ending: (node, reason) => {
           world.hash.text(`${node.id} ${reason}`)

@@ -1,7 +1,7 @@
 /** The books at the end: the log of every member, and the salvage files of every disk. */
 import type { ForkReport } from '../../machines/books.js'
 import type { LogEntry } from '../../machines/memory.js'
-import { cli, findObjects, jsonOf } from './cli.js'
+import { cliHere, findObjects, jsonOf } from './cli.js'
 import { positive } from './client.js'
 import type { AnyCluster } from './cluster.js'
 import type { Books, History, SalvagedEntry } from './history.js'
@@ -63,7 +63,7 @@ export interface SalvageListing {
 }
 
 export async function listSalvages(directory: string): Promise<SalvageListing[]> {
-  const result = await cli(['salvage', 'list', directory, '--json'])
+  const result = await cliHere(['salvage', 'list', directory, '--json'])
   if (result.stdout.trim() === '') return []
   return findObjects<SalvageListing>(jsonOf(result), (one) => typeof one['name'] === 'string')
 }
@@ -71,7 +71,7 @@ export async function listSalvages(directory: string): Promise<SalvageListing[]>
 export async function readSalvages(directory: string): Promise<SalvagedEntry[]> {
   const found: SalvagedEntry[] = []
   for (const { name } of await listSalvages(directory)) {
-    const shown = await cli(['salvage', 'show', directory, name, '--json'])
+    const shown = await cliHere(['salvage', 'show', directory, name, '--json'])
     for (const entry of entriesOf(jsonOf(shown))) found.push({ ...entry, file: name })
   }
   return found

@@ -2,6 +2,7 @@
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { basename, join } from 'node:path'
+import { findNatsServer } from '../../runtime/natsServer.js'
 import { Child } from './child.js'
 import { freePort } from './environment.js'
 import { Hopeless, waitFor } from './wait.js'
@@ -53,7 +54,7 @@ export class Broker {
     if (this.#child?.exit === null) throw new Error('the broker runs already')
     const child = new Child({
       label: 'nats-server',
-      command: 'nats-server',
+      command: findNatsServer(),
       args: ['-c', this.#configFile],
       logFile: this.logFile,
     })

@@ -1,30 +1,34 @@
 /** A real Chromium, and what its page complained of and asked for. */
-import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { chromium } from 'playwright-core'
 import type { Browser, Page } from 'playwright-core'
 import { Link } from '../../runtime/chaos/link.js'
 import { Broker } from './broker.js'
 import { Child } from './child.js'
 import { processesNaming } from './child.js'
-import { cliFile, patience, removeTemporary, temporaryDirectory } from './environment.js'
+import { cliFile, patience, removeTemporary, root, temporaryDirectory } from './environment.js'
 import type { Stage } from './scenario.js'
 
-const chromiumFile = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
+/** Where a Chromium is expected is known to what prepares the tests, too. */
+const { chromiumFile, whyNoChromium } =
+  await import(pathToFileURL(join(root, 'scripts', 'system.mjs')).href) as {
+    chromiumFile(): string
+    whyNoChromium(): string | null
+  }
 
-/** Why there is no browser, though that was allowed; null: there is one. */
+/** Why the tests of the page are left out; null: they run. Throws where that is not allowed. */
 export function noBrowser(): string | null {
-  if (process.env['ENGRAM_NO_BROWSER'] === '1') return 'ENGRAM_NO_BROWSER=1'
-  if (existsSync(chromiumFile)) return null
-  throw new Error(`no Chromium at ${chromiumFile}: install it (apt-get install -y chromium), name `
-    + 'it in CHROMIUM, or leave these tests out with ENGRAM_NO_BROWSER=1')
+  const reason = process.env['ENGRAM_NO_BROWSER'] === '1' ? 'ENGRAM_NO_BROWSER=1' : whyNoChromium()
+  if (reason === null || process.env['CHROMIUM_REQUIRED'] !== '1') return reason
+  throw new Error(`CHROMIUM_REQUIRED=1, and ${reason}`)
 }
 
 /** With a new, empty profile; closed at the end of the stage. */
 export async function startBrowser(stage: Stage): Promise<Browser> {
   const browser = await chromium.launch({
-    executablePath: chromiumFile,
+    executablePath: chromiumFile(),
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   })

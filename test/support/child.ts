@@ -12,6 +12,8 @@ export interface ChildOptions {
   /** stderr goes there untouched, stdout with a mark before each line. Appended to. */
   readonly logFile: string
   readonly env?: Record<string, string>
+  /** A descriptor for its stderr, in place of the log file. */
+  readonly stderr?: number
   /** A process group of its own, so that Ctrl-C can be played. */
   readonly group?: boolean
 }
@@ -42,7 +44,7 @@ export class Child {
     const line = `--- ${new Date().toISOString()} ${options.command} ${options.args.join(' ')}\n`
     appendFileSync(options.logFile, line)
     this.#process = spawn(options.command, options.args, {
-      stdio: ['ignore', 'pipe', log],
+      stdio: ['ignore', 'pipe', options.stderr ?? log],
       env: cleanEnvironment(options.env),
       detached: options.group ?? false,
     })
@@ -113,6 +115,13 @@ export class Child {
   logTail(lines: number): string {
     return this.log().trimEnd().split('\n').slice(-lines).join('\n')
   }
+}
+
+/** Environment in which a Node process writes `hears` to stdout once it listens for that signal. */
+export function tellingOf(signal: NodeJS.Signals): Record<string, string> {
+  const code = `process.on('newListener',(name)=>{if(name==='${signal}')`
+    + `setImmediate(()=>process.stdout.write('hears\\n'))})`
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` }
 }
 
 export function showExit(exit: Exit): string {

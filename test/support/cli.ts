@@ -1,6 +1,9 @@
-/** The `engram` command as a user types it. */
+/** The `engram` command as a user types it, or in this process. */
 import { spawn } from 'node:child_process'
+import { PassThrough, Readable } from 'node:stream'
+import { runCli as runInProcess } from '../../runtime/cli/program.js'
 import { atExit, cleanEnvironment, cliFile, patience, root } from './environment.js'
+import { within } from './wait.js'
 
 export interface CommandResult {
   readonly line: string
@@ -60,7 +63,31 @@ export function runCli(
 export async function cli(
   args: readonly string[], options: CommandOptions = {},
 ): Promise<CommandResult> {
-  const result = await runCli(args, options)
+  return successful(await runCli(args, options))
+}
+
+/**
+ * The same in this process, for what each test of a cluster needs, and none is about: a process
+ * takes a third of a second to start.
+ */
+export async function cliHere(args: readonly string[]): Promise<CommandResult> {
+  const line = `engram ${args.join(' ')}`
+  const [stdout, stderr] = [captured(), captured()]
+  const code = await within(30, line, runInProcess(args, {
+    stdin: Readable.from([]), stdout: stdout.stream, stderr: stderr.stream,
+    env: cleanEnvironment(), cwd: root,
+  }))
+  return successful({ line, code, stdout: stdout.text(), stderr: stderr.text() })
+}
+
+function captured(): { readonly stream: PassThrough; text(): string } {
+  const stream = new PassThrough()
+  const chunks: string[] = []
+  stream.setEncoding('utf8').on('data', (text: string) => chunks.push(text))
+  return { stream, text: () => chunks.join('') }
+}
+
+function successful(result: CommandResult): CommandResult {
   if (result.code !== 0) throw new Error(`expected exit code 0: ${showCommand(result)}`)
   return result
 }

@@ -8,7 +8,7 @@ import type { MemberStatus, NodeStatusReport } from '../../runtime/status.js'
 import { Broker } from './broker.js'
 import { Child } from './child.js'
 import { Client, connectTo, decodeBody, positive, type Reply } from './client.js'
-import { cli, jsonOf } from './cli.js'
+import { cli, cliHere, jsonOf } from './cli.js'
 import { cliFile, removeTemporary, temporaryDirectory } from './environment.js'
 import { notYet, waitFor } from './wait.js'
 
@@ -182,6 +182,7 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
     const cluster = new Cluster<B, N>(options, directory, broker, nc, new Client(nc, space))
     try {
       await cluster.#startNodes(parts)
+      await cluster.#acquainted()
       await cluster.createSpace()
       return cluster
     } catch (error) {
@@ -211,10 +212,24 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
     await Promise.all(starts)
   }
 
+  /** Only nodes that have heard of one another are chosen as members. */
+  async #acquainted(): Promise<void> {
+    await waitFor('all nodes to have heard of one another', async () => {
+      const reports = await this.reports()
+      for (const id of this.nodes.keys()) {
+        for (const peer of this.nodes.keys()) {
+          const state = reports.get(id)?.node.peers[peer]?.state
+          if (peer !== id && state !== 'alive') notYet(`for ${id}, ${peer} is ${state}`)
+        }
+      }
+      return true
+    })
+  }
+
   /** Makes the space and waits until all its members are in sync. */
   async createSpace(): Promise<void> {
     const replicas = this.options.replicas ?? 2
-    await cli([
+    await cliHere([
       'space', 'create', space, '--replicas', String(replicas),
       '--ack', this.options.ack ?? 'durable', '--nats', this.broker.url, '--json',
     ])

@@ -67,10 +67,12 @@ export function freePort(): Promise<number> {
   })
 }
 
+/** By the mark, test/run.ts finds what a test has left running; the other one names a program. */
+const keptNames = ['ENGRAM_TEST_MARK', 'ENGRAM_NATS_SERVER']
+
 /** Environment of a process under test: nothing of the caller's ENGRAM_… settings gets in. */
 export function cleanEnvironment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
-  // The mark is by which test/run.ts finds what a test has left running.
   const kept = Object.entries(process.env)
-    .filter(([name]) => !name.startsWith('ENGRAM_') || name === 'ENGRAM_TEST_MARK')
+    .filter(([name]) => !name.startsWith('ENGRAM_') || keptNames.includes(name))
   return { ...Object.fromEntries(kept), NO_COLOR: '1', ...extra }
 }

@@ -9,7 +9,7 @@ export interface Named {
 
 const keywords = new Set(['by', 'on', 'without', 'ignoring', 'and', 'or', 'unless', 'offset', 'bool',
   'group_left', 'group_right'])
-const functions = new Set(['rate', 'increase', 'changes', 'sum', 'max', 'min', 'count', 'avg',
+const functions = new Set(['rate', 'abs', 'increase', 'changes', 'sum', 'max', 'min', 'count', 'avg',
   'histogram_quantile', 'vector', 'label_values'])
 
 /** @throws Error on a word that is neither a metric, a keyword nor a function. */

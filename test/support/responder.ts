@@ -5,8 +5,10 @@
 import { headers } from 'nats'
 import type { Msg, NatsConnection, Subscription } from 'nats'
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports.js'
+import type { RecordedEvent } from '../../machines/events.js'
 import { subjects } from '../../machines/subjects.js'
 import type { EpochSpan } from '../../machines/protocol.js'
+import { eventsOfAll } from '../../runtime/inspect/eventService.js'
 import type { MemberStatus, NodeStatusReport } from '../../runtime/status.js'
 import { statusOfAll } from '../../runtime/status.js'
 import type { WhoAnswer } from '../../runtime/who.js'
@@ -42,6 +44,8 @@ export class Responder {
   sequence = 0
   /** Highest safe sequence; null: all that is answered is safe. */
   safe: number | null = null
+  /** What it has kept of the past; null: it is of a release that keeps nothing. */
+  events: readonly RecordedEvent[] | null = []
   /** Of the epochs before the present one. */
   history: readonly EpochSpan[] = []
   /** Keys as they were taken: the log, without what failovers cut off. */
@@ -60,6 +64,11 @@ export class Responder {
       Buffer.from(message.data).includes('"who"') ? this.who() : this.report()))
     this.#on(subjects.status(this.node), (message) => this.#answer(message, this.report()))
     this.#on(subjects.admin(this.node), (message) => this.#admin(message))
+    if (this.events !== null) {
+      for (const subject of [eventsOfAll, subjects.events(this.node)]) {
+        this.#on(subject, (message) => this.#past(message))
+      }
+    }
     return this
   }
 
@@ -117,7 +126,7 @@ export class Responder {
       maxLoss: null, throttled: false, lossWindow: { entries: this.sequence, bytes: 100, ms: 5 },
       lag: {
         n2: {
-          lagBytes: 2048, lagMs: 1500, durableSequence: 0, appliedSequence: 0,
+          lagBytes: null, lagMs: null, durableSequence: null, appliedSequence: null,
           state: 'unreachable',
         },
       },
@@ -125,6 +134,19 @@ export class Responder {
       lastPromotionMs: 120,
       ...this.told,
     }
+  }
+
+  /** Pages of two events, as if they were large. */
+  #past(message: Msg): void {
+    const { before = null, types } = JSON.parse(Buffer.from(message.data).toString()) as
+      { before?: number | null; types?: readonly string[] }
+    const wanted = (this.events ?? []).filter(({ id, type }) => (before === null || id < before)
+      && (types === undefined || types.includes(type)))
+    const events = wanted.slice(-2)
+    this.#answer(message, {
+      ok: true, node: this.node, events,
+      before: events.length < wanted.length ? events[0]?.id ?? null : null,
+    })
   }
 
   #on(subject: string, handle: (message: Msg) => void): void {

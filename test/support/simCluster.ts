@@ -12,15 +12,20 @@ import type { ActorSettings } from '../../actors/settings.js'
 import type { LogEntry } from '../../machines/memory.js'
 import type { Assignment } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
+import { controlCodec } from '../../runtime/codec/control.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { wireOverheadBytes } from '../../runtime/config.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
+import type { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { MemoryBucket } from '../fakes/memoryArbiter.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 import { SimNode } from './simNode.js'
 import type { ClockFault, ProcessClock } from './simProcess.js'
+import { readSalvage } from './salvages.js'
+
+const control = controlCodec()
 
 export interface SimOptions {
   readonly nodes?: readonly string[]
@@ -59,7 +64,7 @@ export interface SimObserver {
   /** A salvage is about to be removed; what the promise waits for takes no time of the world. */
   releasing?(node: SimNode, name: string): Promise<void>
   /** A life begins, with this host for its actors. */
-  starting?(node: SimNode, host: ActorHostRuntime): void
+  starting?(node: SimNode, host: ActorHostRuntime, events: NodeRecorder): void
   /** A life is about to end. */
   ending?(node: SimNode, reason: string): void
   /** A process ended itself. */
@@ -295,9 +300,11 @@ export class SimCluster {
     return serving[0] ?? null
   }
 
+  /** null: there is none, or none that can be read. */
   record(space = 'demo'): Assignment | null {
     const found = this.bucket.snapshot().get(`space.${space}`)
-    return found ? JSON.parse(Buffer.from(found.value).toString()) as Assignment : null
+    const decoded = found && control.assignment(found.value)
+    return decoded?.ok ? decoded.value : null
   }
 
   async entries(id: string, space = 'demo'): Promise<LogEntry[]> {
@@ -367,7 +374,7 @@ export class SimCluster {
       const { salvages } = node.actor.context!.ports
       for (const { name, header } of await salvages.list()) {
         if (header.space !== space) continue
-        const { frames } = await salvages.read(name)
+        const { frames } = await readSalvage(salvages, name)
         for (const frame of frames) {
           for (const entry of codec.entries(frame)) found.add(idOf(entry))
         }

@@ -11,6 +11,7 @@ import { controlCodec } from '../../runtime/codec/control.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { createActorHost } from '../../runtime/host/index.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
+import { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { DataDirectory } from '../../runtime/journal/dataDirectory.js'
 import { DirectoryOwnedError, type DirectoryOwner } from '../../runtime/journal/owner.js'
 import { createSalvageFiles } from '../../runtime/journal/salvage.js'
@@ -44,6 +45,8 @@ export interface Life extends Caller {
   readonly clock: ProcessClock
   readonly actor: NodeActor
   readonly host: ActorHostRuntime
+  /** In memory: of this life only. */
+  readonly events: NodeRecorder
   /** Counts the lives of this node, from 1. */
   readonly number: number
   connection: BusConnection | null
@@ -67,6 +70,10 @@ export class SimNode {
   lives = 0
   /** From the next start on. */
   allowsChaos = true
+  /** Another process that has the disk is seen, as it is by its socket; not over a network. */
+  seesOwner = true
+  /** The disk is another process's: it goes on when this one ends. */
+  private isTwin = false
 
   constructor(readonly id: string, private readonly cluster: SimCluster) {}
 
@@ -85,13 +92,15 @@ export class SimNode {
     const host = createActorHost({
       node: id, clock, logger: this.logger(), onEscalation: (error) => actor.fatal(error),
     })
-    cluster.observer?.starting?.(this, host)
+    const events = new NodeRecorder({ node: id, clock })
+    events.begin(null)
+    cluster.observer?.starting?.(this, host, events)
     const actor: NodeActor = new NodeActor({
       node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0', cleanStopMs: 10_000,
       allowsChaos: this.allowsChaos,
       settings: cluster.settings,
       ports: {
-        clock, random, host, logger: this.logger(),
+        clock, random, host, events, logger: this.logger(),
         telemetry: {
           count: (name, by = 1) => this.counts.set(name, (this.counts.get(name) ?? 0) + by),
           observe: () => undefined,
@@ -110,7 +119,7 @@ export class SimNode {
         else host.detachBus()
       },
     })
-    const life: Life = { ...caller, actor, host, number: this.lives, connection: null }
+    const life: Life = { ...caller, actor, host, events, number: this.lives, connection: null }
     this.life = life
     actor.start()
   }
@@ -129,7 +138,7 @@ export class SimNode {
   /** kill -9: the connection is cut, no timer runs on, what was written is in the page cache. */
   kill(): void {
     this.end('kill')
-    this.disk.kill()
+    if (!this.isTwin) this.disk.kill()
   }
 
   /** The machine loses power: what was not synced is gone, wholly or (`next`) in part. */
@@ -145,6 +154,35 @@ export class SimNode {
 
   thaw(): void {
     this.life!.clock.thaw()
+  }
+
+  /** The directory as it is now, as a backup has it; a copied store is thrown away at a start. */
+  copyDirectory(): MemoryFileSystem {
+    return this.disk.clone()
+  }
+
+  restoreDirectory(copy: MemoryFileSystem): void {
+    this.disk = copy.clone()
+    this.loseGraphs()
+  }
+
+  /** As after a power cut; what it remembers of the records lies apart. */
+  loseGraphs(): void {
+    const { store } = this
+    this.store = new MemoryStore()
+    for (const [space, seen] of store.remembered()) void this.store.remember(space, seen)
+  }
+
+  /** Another process with this node's name and directory. `sees`: the first one's socket. */
+  twin(sees: boolean): SimNode {
+    const twin = new SimNode(this.id, this.cluster)
+    twin.disk = this.disk
+    twin.store = this.store
+    twin.seesOwner = sees
+    twin.isTwin = true
+    // Chance is another for each life of a name.
+    twin.lives = this.lives + 1000
+    return twin
   }
 
   /** Another disk in the same node. */
@@ -168,7 +206,7 @@ export class SimNode {
     this.exitCode = code
     this.cluster.observer?.exited?.(this, code, reason)
     this.end(`exit ${code}`)
-    this.disk.kill()
+    if (!this.isTwin) this.disk.kill()
   }
 
   private reached(port: PortName, operation: string, moment: 'before' | 'after'): void {
@@ -245,7 +283,8 @@ export class SimNode {
   private async own(clock: ProcessClock): Promise<DirectoryOwner> {
     const { disk } = this
     const owner = owners.get(disk)
-    if (owner && owner !== clock && !owner.isDead) throw new DirectoryOwnedError('/data', null)
+    const isOwned = owner && owner !== clock && !owner.isDead
+    if (this.seesOwner && isOwned) throw new DirectoryOwnedError('/data', null)
     owners.set(disk, clock)
     return {
       isConfirmed: true,

@@ -6,7 +6,7 @@
 import type {
   Arbiter, BusConnection, Clock, FileHandle, FileSystem, Store, TimerHandle,
 } from '../../actors/ports.js'
-import type { LogEntry } from '../../machines/memory.js'
+import type { KeyRetention, LogEntry } from '../../machines/memory.js'
 
 /** Ports whose calls can be counted, and at whose n-th call a process can be made to die. */
 export type PortName = 'disk' | 'bus' | 'arbiter' | 'store'
@@ -206,6 +206,7 @@ export function processArbiter(
     read: (key) => ask('read', () => arbiter.read(key), fail),
     keys: (prefix) => ask('keys', () => arbiter.keys(prefix), fail),
     bucketId: () => ask('bucketId', () => arbiter.bucketId(), fail),
+    faults: () => ask('faults', () => arbiter.faults(), fail),
     compareAndSet: (key, value, revision) => {
       const copy = value.slice()
       return ask('compareAndSet', () => arbiter.compareAndSet(key, copy, revision),
@@ -260,9 +261,9 @@ export function processStore(
       const space = store.space(uuid)
       const gated = Object.create(space) as typeof space
       Object.defineProperty(gated, 'apply', {
-        value: (entries: readonly LogEntry[]) =>
+        value: (entries: readonly LogEntry[], keys?: KeyRetention) =>
           call(caller, 'store', 'apply', async () => {
-            await space.apply(entries)
+            await space.apply(entries, keys)
             onApplied(uuid, entries)
           }),
       })

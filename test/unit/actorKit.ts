@@ -105,6 +105,11 @@ export function commitsOver(
   })
 }
 
+/** For steps of which none is to fail. */
+export function rethrow(error: unknown): never {
+  throw error
+}
+
 /** Answers as a node gives them; what leaves is told; to other nodes, without a way. */
 export function answersOver(
   clock: VirtualClock, publish: (to: string, data: Uint8Array, way?: AsideWay) => void,
@@ -163,7 +168,7 @@ export class Path {
         this.answers.push({ ...said as Answer, to })
         journal.steps.push(`answered ${to}`)
       }),
-      logReads: new WorkQueue({ clock, sliceMs: 3, isCongested: () => false })
+      logReads: new WorkQueue({ clock, sliceMs: 3, isCongested: () => false, onFailed: rethrow })
         .lane({ bytesMax: 0, openMax: 4 }),
       inSyncCount: () => this.inSync,
       isUnderReplicated: () => this.inSync < 2,
@@ -173,7 +178,8 @@ export class Path {
       },
       onDurable: () => undefined,
       onForgotten: (reason) => this.forgotten.push(reason),
-      clockAtEnd: {}, component: 'n1', lastTimestamp: 0,
+      clockAtEnd: {}, component: 'n1', lastTimestamp: clock.wallMs(),
+      lastTimestampAtMs: clock.monotonicMs(),
       reconcile: (request) => ({ kind: 'decided', request }), losersAt: () => 0,
       ...over,
     })

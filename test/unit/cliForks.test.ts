@@ -71,6 +71,8 @@ test('wrong usage exits 2, says what is right, and asks nobody', async () => {
     [['quarantine', 'show', 'demo', '3'], 'EPOCH-SEQUENCE'],
     [['quarantine', 'apply', 'demo', '3-x'], 'EPOCH-SEQUENCE'],
     [['quarantine', 'list', 'demo', '--after', 'n1'], 'EPOCH-SEQUENCE'],
+    [['quarantine', 'discard', 'demo'], 'name one write, or --all'],
+    [['quarantine', 'apply', 'demo', '3-41', '--all'], 'name one write, or --all'],
     [['space', 'set', 'demo'], 'nothing to change'],
     [['space', 'set', 'demo', '--max-loss-entries', '0'], 'or none'],
     [['space', 'set', 'demo', '--reconcile', 'never'], 'automatic, manual, off'],
@@ -283,6 +285,27 @@ test('quarantine apply and discard: orders to the primary, refusals with a remed
   const refused = await engram('quarantine', 'apply', 'demo', '3-41')
   assert.is(refused.code, 1)
   assert.match(refused.err, /no 3-41 is[^]+engram quarantine list demo/)
+})
+
+test('quarantine discard --all: page after page; what is gone meanwhile is passed over', async () => {
+  const items = [41, 42, 43, 44, 45].map((sequence) => item(sequence))
+  quarantine(items)
+  node.onAdmin = ({ id }) => {
+    const at = items.findIndex((one) => one.id === id)
+    items.splice(at, 1)
+    return id === '3-43' ? refuse('INVALID_OPERATION', 'nothing with the id 3-43') : { ok: true }
+  }
+  const all = await engram('quarantine', 'discard', 'demo', '--all')
+  assert.equal([all.code, all.out], [0, '4 writes have been discarded in demo\n'])
+  assert.equal(node.admins, ['3-41', '3-42', '3-43', '3-44', '3-45'].map((id) => (
+    { type: 'discardQuarantined', space: 'demo', id })))
+  const none = await engram('quarantine', 'apply', 'demo', '--all', '--json')
+  assert.equal(JSON.parse(none.out), { space: 'demo', count: 0 })
+  quarantine([item(41), item(42)])
+  node.onAdmin = ({ id }) => id === '3-42' ? refuse('NOT_PRIMARY', 'not here') : { ok: true }
+  const broken = await engram('quarantine', 'discard', 'demo', '--all')
+  assert.equal([broken.code, broken.out], [1, ''])
+  assert.match(broken.err, 'not here')
 })
 
 test('space set: what is named and nothing else; none removes', async () => {

@@ -241,8 +241,9 @@ client('status is gathered from all nodes, and the silent ones are listed', asyn
   assert.equal(status.nodes.map(({ id, state }) => `${id} ${state}`), ['n1 running', 'n2 dead'])
   const [space] = status.spaces
   assert.is(space?.primary, 'n1')
-  assert.equal(space?.members.map(({ node, role, lagBytes }) => [node, role, lagBytes]),
-    [['n1', 'primary', 0], ['n2', 'unknown', 2048]])
+  assert.equal(space?.members.map(({ node, role, epoch, durableSequence, lagBytes, lagMs }) =>
+    [node, role, epoch !== null, durableSequence !== null, lagBytes, lagMs]),
+    [['n1', 'primary', true, true, 0, 0], ['n2', 'unknown', false, false, null, null]])
 })
 
 client.run()

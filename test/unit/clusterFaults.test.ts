@@ -313,4 +313,25 @@ test('one key takes effect once, over a failover too', async () => {
   assert.is(again.epoch, 2)
 })
 
+test('a log that rots below the applier costs its space, and no other', async () => {
+  const cluster = await reigning()
+  await cluster.createSpace({}, 'other')
+  const [victim] = others(cluster, cluster.primary()!)
+  await cluster.writes(20, 'committed')
+  await cluster.until('its commit is in the journal', () => victim!.space().member.store.applied
+    .sequence >= 20)
+  await cluster.run(1500)
+  victim!.powerCut()
+  victim!.loseGraphs()
+  victim!.start()
+  await cluster.until('it has recovered', () => victim!.actor.context !== null)
+  const path = victim!.disk.paths('/data/journal')[0]!
+  // Past the head: in the first entries, which the store is yet to be given.
+  for (let at = 400; at < 700; at += 10) victim!.disk.flipBit(path, at, 1)
+  await cluster.until('the space is damaged', () =>
+    victim!.space().roleState.role === 'damaged', 5000)
+  assert.is(victim!.exitCode, null, 'the node goes on')
+  await cluster.until('it follows in the other', () => victim!.space('other').member.isFollowing)
+})
+
 test.run()

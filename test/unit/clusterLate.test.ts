@@ -136,18 +136,21 @@ test('one read of the journal that fails is tried again: the log is not damaged'
 test('a record read over an earlier connection says nothing about the present', async () => {
   const cluster = await reigning()
   const [replica, third] = replicas(cluster) as [SimNode, SimNode]
-  const { store } = replica.actor.context!.ports
-  const remember = store.remember.bind(store)
+  const { arbiter } = replica.actor.context!.records as unknown as {
+    arbiter: { read: (key: string) => Promise<unknown> }
+  }
+  const read = arbiter.read.bind(arbiter)
   let isHeld = false
-  store.remember = async (...args) => {
+  arbiter.read = async (key) => {
+    const found = await read(key)
     if (!isHeld) {
       isHeld = true
       await new Promise<void>((resolve) => { cluster.clock.setTimeout(resolve, 40) })
     }
-    return remember(...args)
+    return found
   }
   third.kill()
-  await cluster.until('a change of the record is being remembered', () => isHeld, 9000)
+  await cluster.until('a record is on its way', () => isHeld, 9000)
   cluster.broker.kill(replica.life!.connection!, 'cut')
   cluster.bucket.available = false
   for (let ms = 0; ms < 200; ms += 5) {

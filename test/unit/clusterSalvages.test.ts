@@ -136,13 +136,13 @@ test('a fault of the disk that passes needs nobody', async () => {
     const old = await leftBehind(cluster, [{ body: store('a') }])
     await booted(cluster, old)
     const { salvages } = old.actor.context!.ports
-    const read = salvages.read.bind(salvages)
+    const open = salvages.open.bind(salvages)
     let reads = 0
-    salvages.read = async (name) => {
+    salvages.open = async (name) => {
       reads += 1
       // While it is noted, brought home, or (3) both.
       if (failing === 3 ? reads < 5 : reads === failing) throw new FileSystemError('EIO', 'as told')
-      return await read(name)
+      return await open(name)
     }
     await isHome(cluster, old, 400_000)
     assert.equal([reports(cluster)[0]?.outcome, heard.length], ['reconciled', 1])
@@ -154,11 +154,11 @@ test('a salvage is read to be noted, and to be brought home, and not kept betwee
   const old = await leftBehind(cluster, [{ body: store('a') }, { body: store('b') }])
   await booted(cluster, old)
   const { salvages } = old.actor.context!.ports
-  const read = salvages.read.bind(salvages)
+  const open = salvages.open.bind(salvages)
   let reads = 0
-  salvages.read = async (name) => {
+  salvages.open = async (name) => {
     reads += 1
-    return await read(name)
+    return await open(name)
   }
   await cluster.until('it is held', () => stateOf(old) === 'held')
   await cluster.run(30_000)
@@ -166,6 +166,45 @@ test('a salvage is read to be noted, and to be brought home, and not kept betwee
   await ordered(cluster, old.id, { type: 'reconcile' })
   await isHome(cluster, old)
   assert.is(reads, 2)
+})
+
+test('a quarantine that is full is said once, with what to do, and waited for patiently', async () => {
+  const cluster = await started()
+  const old = await leftBehind(cluster, [{ body: store('a') }, { body: store('b') }])
+  const primary = cluster.primary()!
+  const { reconciler } = primary.space().primaryRole as unknown as {
+    reconciler: { quarantined: () => number }
+  }
+  let isFull = true
+  reconciler.quarantined = () => (isFull ? 100_000 : 0)
+  // Of higher confidence: what comes home loses.
+  for (const id of ['a', 'b']) {
+    await cluster.wait(cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify({
+      type: 'StoreNode', node: { id, confidence: 1 },
+    })), { timeoutMs: 8000 }))
+  }
+  let slices = 0
+  const { forks } = primary.space().primaryRole! as unknown as {
+    forks: { onSlice: (...args: unknown[]) => void }
+  }
+  const onSlice = forks.onSlice.bind(forks)
+  forks.onSlice = (...args) => {
+    slices += 1
+    onSlice(...args)
+  }
+  old.start()
+  await cluster.until('a slice is refused', () => slices > 0)
+  await cluster.run(60_000)
+  assert.ok(slices < 10, `${slices} slices in a minute`)
+  const told = primary.log.filter(({ fields }) =>
+    (fields as { kind?: string }).kind === 'quarantineFull')
+  assert.is(told.length, 1)
+  assert.match(told[0]!.message, /engram quarantine discard demo --all/)
+  assert.match(old.space().homecoming.state ?? '', /merging/)
+  await cluster.createSpace({}, 'other')
+  assert.ok((await cluster.wait(cluster.send({}, 1, 'other')))?.ok, 'other spaces go on')
+  isFull = false
+  await isHome(cluster, old, 30_000)
 })
 
 test('who dies between salvage and truncation counts one file once', async () => {

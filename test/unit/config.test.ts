@@ -7,7 +7,7 @@ import { defaultTimes } from '../../machines/protocol.js'
 import {
   checkAgainstServer, checkConfig, ConfigError, defaultConfig, fileOptions, options, relations,
 } from '../../runtime/config.js'
-import { loadSettings, splitUrl, suspectVariables } from '../../runtime/settings.js'
+import { loadSettings, suspectVariables } from '../../runtime/settings.js'
 
 const config = suite('config')
 const directory = mkdtempSync(join(tmpdir(), 'engram-config-'))
@@ -157,33 +157,6 @@ config('a file that cannot be read as JSON is refused with its path', () => {
   const path = file('{')
   assert.match(faultsOf(() => loadSettings({ config: path }, {})).message, path)
   faultsOf(() => loadSettings({ config: join(directory, 'none.json') }, {}))
-})
-
-config('credentials: a URL in a flag is refused, one in the environment is taken apart', () => {
-  const error = faultsOf(() => loadSettings({ nats: 'nats://me:secret@host:4222' }, {}))
-  assert.not.match(error.message, 'secret')
-  assert.match(error.message, 'ENGRAM_NATS_PASSWORD')
-  const { nats } = loadSettings({}, { ENGRAM_NATS_URL: 'nats://me:s%40crt@host:4222,nats://other' })
-  assert.equal([nats.servers, nats.user, nats.password],
-    ['nats://host:4222,nats://other', 'me', 's@crt'])
-  assert.equal(splitUrl('nats://token@host'), { servers: 'nats://host', token: 'token' })
-})
-
-config('credentials: the nearest source wins as a whole', () => {
-  const env = { ENGRAM_NATS_USER: 'env', ENGRAM_NATS_PASSWORD: 'p' }
-  const path = file({ nats: { user: 'file', password: 'f', servers: 'nats://file:1' } })
-  const { nats } = loadSettings({ config: path }, env)
-  assert.equal([nats.servers, nats.user, nats.password], ['nats://file:1', 'env', 'p'])
-  assert.equal(loadSettings({ config: path, natsCreds: 'x.creds' }, env).nats,
-    { servers: 'nats://file:1', credsFile: 'x.creds' })
-})
-
-config('credentials: each role takes its own from a file of passwords', () => {
-  const path = file('ENGRAM_WRITER_PASSWORD=w\nENGRAM_READER_PASSWORD=r\n')
-  const { nats } = loadSettings({ natsAuth: path }, {}, 'reader')
-  assert.equal([nats.user, nats.password], ['reader', 'r'])
-  assert.match(faultsOf(() => loadSettings({ natsAuth: path }, {}, 'node')).message,
-    'ENGRAM_NODE_PASSWORD')
 })
 
 config('a file with a secret that others can read is refused', () => {

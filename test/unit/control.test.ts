@@ -29,6 +29,7 @@ const valid = {
   surveyAnswer: {
     incarnation: 4, connection: 2, node: 'n1', disk: 'd1', position: { epoch: 3, sequence: 42 },
     highestEpoch: 3, serving: true, endedEpoch: 0, whole: true,
+    committed: { epoch: 3, sequence: 38 },
   },
   ackMessage: {
     kind: 'ack', space: 'demo', node: 'n2', epoch: 3, session: 9, durableSequence: 42,
@@ -71,7 +72,9 @@ function refused(result: Decoded<object>, pattern: RegExp): void {
   if (!result.ok) assert.match(result.reason, pattern)
 }
 
-const untold = new Set(['joinAnswer.endedEpoch', 'heartbeat.registered'])
+const untold = new Set([
+  'joinAnswer.endedEpoch', 'heartbeat.registered', 'surveyAnswer.committed',
+])
 
 const x = suite('control codec')
 
@@ -166,6 +169,20 @@ x('an assignment keeps what it says of reigns that ended, and of reconciliation'
 })
 
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+
+x('an announcement tells how its primary came to be one; what is not understood is left out', () => {
+  const promotion = {
+    atMs: 1_700_000_000_000, space: 'demo', epoch: 3, from: 'n2', to: 'n1',
+    vacancy: 'grantExpired', reason: 'n2 was not heard', ms: 2_210, atRisk: null,
+  }
+  const told = { ...valid.announcement, promotion }
+  assert.equal(codec.announcement(codec.encode(told)), { ok: true, value: told })
+  for (const other of [{ ...promotion, vacancy: 'novel' }, { ...promotion, ms: -1 }, 'x', null]) {
+    const read = codec.announcement(codec.encode({ ...told, promotion: other }))
+    assert.ok(read.ok, JSON.stringify(other))
+    if (read.ok) assert.is(read.value.promotion, undefined)
+  }
+})
 
 x('a record of a higher version is refused, whatever else it looks like', () => {
   refused(codec.assignment(json({ version: 2, nothing: 'known' })), /version 2 is newer/)

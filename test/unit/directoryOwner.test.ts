@@ -44,7 +44,8 @@ function start(children: ChildProcess[], directory: string, isApart: boolean): P
   return new Promise((resolve, reject) => {
     child.stdout.once('data', (said: Buffer) => resolve(said.toString().trim()))
     child.once('error', reject)
-    child.once('exit', (code) => reject(new Error(`it ended with ${code} and said nothing`)))
+    // Not at its exit: what it said may lie in the pipe still.
+    child.once('close', (code) => reject(new Error(`it ended with ${code} and said nothing`)))
   })
 }
 

@@ -5,7 +5,8 @@ import type { ForkReport } from '../../machines/books.js'
 import {
   atRiskText, booksStatusOf, forkLines, openReportOf, openReportsMax, reportText, waitText,
 } from '../../runtime/forks.js'
-import { asStatusReport, mergeStatus } from '../../runtime/status.js'
+import { mergeStatus } from '../../runtime/mergeStatus.js'
+import { asStatusReport } from '../../runtime/status.js'
 import type { ClusterMember, ClusterSpace } from '../../runtime/status.js'
 import { report, salvage } from './forksKit.js'
 import { report as statusReport } from './pageKit.js'
@@ -58,6 +59,7 @@ test('what waits: of a fork that several members kept the longest, of its own ep
 test('a report in a sentence', () => {
   const of = (over: Partial<ForkReport>): string => reportText(openReportOf(report(over)))
   assert.is(of({}), 'Epoch 3, primary n1: at least 10 entries at risk; none has come yet.')
+  assert.is(of({ lastKnown: 40 }), 'Epoch 3, primary n1: no unreplicated write is known.')
   assert.is(of({ lastKnown: 41 }),
     'Epoch 3, primary n1: at least 1 entry at risk; none has come yet.')
   assert.is(of({ lastKnown: 2040, atMost: 5000, resent: 4, merged: 3, quarantined: 1,

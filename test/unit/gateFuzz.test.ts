@@ -173,6 +173,60 @@ test('maps with very many keys', () => {
   })
 })
 
+/** A key of metadata whose value is `inner`, as JSON and as MessagePack, at some depth. */
+const places: readonly ((inner: unknown) => object)[] = [
+  (inner) => ({ type: 'StoreNode', node: { id: 'n', metadata: { a: inner } } }),
+  (inner) => ({ type: 'StoreNode', node: { metadata: { x: 1e300, 'a b': [0, [inner]] }, id: 'n' } }),
+  (inner) => ({
+    operations: [
+      { type: 'StoreNode', node: { id: '12345678901234567890', embedding: [1e20, 0.5] } },
+      { type: 'StoreNode', node: { id: 'n', metadata: { big: 2 ** 70, deep: { er: inner } } } },
+    ],
+  }),
+]
+const paths = ['node.metadata.a', 'node.metadata["a b"][1][0]', 'operations[1].node.metadata.deep.er']
+
+test('integers that no number can hold are refused in both encodings, with their path', () => {
+  const wide = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n })
+  const near = fc.bigInt({ min: -16n, max: 16n }).map((by) => 2n ** 53n + by)
+  fc.assert(fc.property(fc.oneof(wide, near, near.map((n) => -n)), fc.nat(2), (n, place) => {
+    const isSafe = n <= 2n ** 53n - 1n && n >= -(2n ** 53n - 1n)
+    const packed = encode(places[place]!(n), { useBigInt64: true })
+    const mark = '"the integer"'
+    const text = JSON.stringify(places[place]!('the integer')).replace(mark, String(n))
+    for (const data of [packed, Buffer.from(text)]) {
+      const gated = codec.write(data, undefined, undefined)
+      assert.is(gated.ok, isSafe, `${n} ${JSON.stringify(gated)}`)
+      const path = `${paths[place]} must not be an integer beyond`
+      if (!gated.ok) assert.ok(gated.message.startsWith(path), gated.message)
+    }
+  }), { numRuns: 400 })
+})
+
+test('what looks like such an integer and is none is taken', () => {
+  const fine = [
+    '1e20', '1.5e300', '-9007199254740993.5', '"12345678901234567890"', '9007199254740991',
+    '[0.1234567890123456789]', '{"12345678901234567890":1}', '"\\"metadata\\":12345678901234567890"',
+    '[1e300,"{\\"metadata\\":{\\"a\\":12345678901234567890}}"]',
+  ]
+  for (const inner of fine) {
+    const text = `{"type":"StoreNode","node":{"id":"n","metadata":{"float":1e300,"a":${inner}},`
+      + '"embedding":[12345678901234567890]}}'
+    const gated = codec.write(Buffer.from(text), 'application/json', undefined)
+    assert.ok(gated.ok, `${inner} ${JSON.stringify(gated)}`)
+  }
+})
+
+test('the look at each token of a large request is bounded', () => {
+  const operations = Array.from({ length: 1000 }, (_, n) =>
+    ({ type: 'StoreNode', node: { id: `n${n}`, metadata: { a: 1e300, b: '1'.repeat(16) } } }))
+  const data = Buffer.from(JSON.stringify({ operations }))
+  within(1000, () => assert.ok(codec.write(data, undefined, undefined).ok))
+  const keys = 'k'.repeat(5000)
+  const deep = `{"type":"StoreNode","node":{"id":"n","metadata":{"${keys}":{"${keys}":${2n ** 60n}}}}}`
+  assert.is(gate(Buffer.from(deep)), 0)
+})
+
 test('the largest valid request', () => {
   const operations = Array.from({ length: 1000 }, (_, index) =>
     ({ type: 'StoreNode', node: { id: `n${index}`, content: 'x'.repeat(180) } }))

@@ -198,7 +198,18 @@ http('nothing else is there, and failures tell no details', async () => {
   assert.equal([failed.status, failed.body], [500, 'internal error\n'])
 })
 
+/** The only member beside the primary, n2, has joined it. */
+function joined(): void {
+  const [member] = report.spaces
+  report = {
+    ...report, spaces: [{
+      ...member!, lag: { n2: { ...member!.lag['n2']!, lagBytes: 2048, lagMs: 1500 } },
+    }],
+  }
+}
+
 http('metrics come from the status', async () => {
+  joined()
   const { body } = await get('/metrics')
   const lines = body.split('\n')
   for (const line of [
@@ -213,14 +224,23 @@ http('metrics come from the status', async () => {
   ]) assert.ok(lines.includes(line), line)
 })
 
+http('a replica that is away has no series of its lag, also if it had one before', async () => {
+  const series = /^engram_replication_lag_(seconds|bytes)\{/m
+  assert.not.match((await get('/metrics')).body, series)
+  joined()
+  assert.match((await get('/metrics')).body, series)
+  report = new Responder(null as never).report()
+  assert.not.match((await get('/metrics')).body, series)
+})
+
 http('counters of a space are there before their first event', async () => {
   assert.match(await metrics.text(), 'engram_divergences_total{space="demo"} 0')
 })
 
 http('a space that is gone is no longer shown', async () => {
-  metrics.telemetry.count('alerts', 1, { space: 'demo', kind: 'lag' })
+  metrics.telemetry.count('alerts', 1, { space: 'demo', kind: 'replicaLag' })
   metrics.telemetry.count('promotions', 1, { space: 'demo' })
-  assert.match(await metrics.text(), 'engram_alerts_total{space="demo",kind="lag"} 1')
+  assert.match(await metrics.text(), 'engram_alerts_total{space="demo",kind="replicaLag"} 1')
   report = { ...report, spaces: [] }
   assert.not.match(await metrics.text(), 'space="demo"')
 })

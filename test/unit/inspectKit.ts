@@ -1,9 +1,17 @@
 /** What the tests of the inspection stream share: a host with a chart, and a feed over it. */
 import { assign, setup } from 'xstate'
+import type { BusConnection } from '../../actors/ports.js'
+import { defaultSettings } from '../../actors/settings.js'
+import { Wire } from '../../actors/wire.js'
+import { workLanes } from '../../actors/workLanes.js'
+import type { Serving } from '../../runtime/inspect/eventService.js'
 import { Feed } from '../../runtime/inspect/feed.js'
+import { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { readEnvelope } from '../../runtime/inspect/schema.js'
 import type { Envelope, InspectionStreamEvent } from '../../runtime/inspect/schema.js'
 import { Traffic } from '../../runtime/inspect/traffic.js'
+import type { VirtualClock } from '../fakes/virtualClock.js'
+import { answersOver, quiet, rethrow } from './actorKit.js'
 import { kit } from './hostKit.js'
 
 interface LampContext {
@@ -53,15 +61,31 @@ export function feedKit(options: { payloads?: boolean } = {}) {
     },
     report: () => it.host.report(),
   }
+  const events = new NodeRecorder({ node: 'n1', clock: it.clock })
+  events.begin(null)
   const feed = new Feed({
-    node: 'n1', incarnation: () => 7, clock: it.clock, host, traffic,
+    node: 'n1', incarnation: () => 7, clock: it.clock, host, traffic, events,
     payloads: options.payloads ?? false,
   })
   const spawn = (id: string, parent?: string) => it.host.spawn({
     id, logic: lamp, input: () => undefined, ...(parent === undefined ? {} : { parent }),
     supervision: { maxRestarts: 3, withinMs: 1_000, backoffMs: 10, backoffMaxMs: 10 },
   })
-  return { ...it, feed, traffic, spawn, hooks: () => ({ observations, ended }) }
+  return { ...it, feed, traffic, events, spawn, hooks: () => ({ observations, ended }) }
+}
+
+/** `eager`: what waits for its turn has it at once, and no time has to pass. */
+export function servingOver(
+  clock: VirtualClock, connection: BusConnection, { eager = false } = {},
+): Serving {
+  const wire = new Wire(1, quiet, rethrow)
+  wire.attach(connection, { incarnation: 1, connection: 1 })
+  const own = !eager ? clock : Object.assign(
+    Object.create(clock) as VirtualClock, { nextTurn: queueMicrotask })
+  return {
+    answers: answersOver(clock, (to, data) => wire.publish(to, data)),
+    lanes: workLanes(own, defaultSettings, wire, rethrow),
+  }
 }
 
 export function read(text: string | Uint8Array): Envelope {

@@ -1,29 +1,15 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { BusConnection } from '../../actors/ports.js'
-import { defaultSettings } from '../../actors/settings.js'
-import { Wire } from '../../actors/wire.js'
-import { workLanes } from '../../actors/workLanes.js'
+import { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { InspectionService } from '../../runtime/inspect/service.js'
-import type { Serving } from '../../runtime/inspect/service.js'
 import { Traffic } from '../../runtime/inspect/traffic.js'
 import type { Envelope, StartAnswer } from '../../runtime/inspect/schema.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
-import type { VirtualClock } from '../fakes/virtualClock.js'
-import { answersOver, quiet } from './actorKit.js'
 import { kit } from './hostKit.js'
-import { lamp, only, read } from './inspectKit.js'
+import { lamp, only, read, servingOver } from './inspectKit.js'
 
 const test = suite('inspection service')
-
-/** What waits for its turn has it at once: no time has to pass. */
-function servingOver(clock: VirtualClock, connection: BusConnection): Serving {
-  const wire = new Wire(1, quiet)
-  wire.attach(connection, { incarnation: 1, connection: 1 })
-  const eager: VirtualClock = Object.assign(Object.create(clock) as VirtualClock,
-    { nextTurn: queueMicrotask })
-  return { answers: answersOver(clock, (to, data) => wire.publish(to, data)), lanes: workLanes(eager, defaultSettings, wire) }
-}
 
 async function serviceKit() {
   const it = kit()
@@ -32,7 +18,8 @@ async function serviceKit() {
   const viewer = await broker.bus().connect()
   const service = new InspectionService({
     node: 'n1', incarnation: () => 1, clock: it.clock, logger: it.logger, host: it.host,
-    traffic: new Traffic(), serving: () => servingOver(it.clock, own),
+    traffic: new Traffic(), serving: () => servingOver(it.clock, own, { eager: true }),
+    events: new NodeRecorder({ node: 'n1', clock: it.clock }),
   })
   service.attach(own)
   const seen: Record<'plain' | 'full', Envelope[]> = { plain: [], full: [] }

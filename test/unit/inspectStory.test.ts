@@ -1,11 +1,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Announcement, Assignment } from '../../machines/protocol.js'
+import type { NodeEventState, PromotionReport, RecordedEvent } from '../../machines/events.js'
 import type { Envelope, InspectionStreamEvent, StateValue } from '../../runtime/inspect/schema.js'
 import { situation } from '../../runtime/inspect/situation.js'
 import { InOrder, Story, told } from '../../runtime/inspect/story.js'
 import type { Told } from '../../runtime/inspect/story.js'
-import { mergeStatus } from '../../runtime/status.js'
+import { mergeStatus } from '../../runtime/mergeStatus.js'
 import { Responder } from '../support/responder.js'
 
 const test = suite('story')
@@ -33,18 +33,33 @@ function transition(
   }
 }
 
-const assignment: Assignment = {
-  version: 1, space: 'demo', uuid: 'u', epoch: 4, state: 'open',
-  primary: { node: 'n2', incarnation: 1, connection: 1 },
-  members: [], inSync: ['n2', 'n3'], settings: { replicas: 2, ack: 'durable', minInSync: 2 },
-  forced: false, nonce: 'x', writer: 'n2',
+const at = { id: 7, node: 'n2', atMs: 1_000 }
+
+function recorded(event: RecordedEvent): InspectionStreamEvent {
+  return { type: 'recorded', atMs: event.atMs, event }
 }
 
-function announcement(change: Partial<Announcement>): Announcement {
-  return {
-    kind: 'changed', assignment, revision: 8, history: [], reason: 'the reign is open', ...change,
-  }
+const gone = (node: string, atMs: number): RecordedEvent => ({
+  type: 'peer', id: atMs, node, atMs, peer: 'n1', state: 'gone',
+  vacancy: 'noResponders', life: { incarnation: 9, connection: 1 },
+  reason: '503: its connection is gone',
+})
+const back = (node: string, atMs: number): RecordedEvent =>
+  ({ ...gone(node, atMs), state: 'back', vacancy: null, reason: 'heartbeats' }) as RecordedEvent
+
+const promotion: PromotionReport = {
+  atMs: 2_000, space: 'demo', epoch: 4, from: 'n1', to: 'n2', vacancy: 'noResponders',
+  reason: 'NATS says that n1 is no longer connected', ms: 210, atRisk: 0,
 }
+const promoted = (
+  over: Partial<PromotionReport> = {}, node = 'n2', inSync = ['n2', 'n3'],
+): RecordedEvent => ({ type: 'promoted', ...at, node, promotion: { ...promotion, ...over }, inSync })
+
+const notice = (
+  kind: string, message: string, over: object = {}, isAlert = true,
+): RecordedEvent => ({
+  type: 'notice', ...at, space: 'demo', kind, isAlert, message, detail: {}, ...over,
+})
 
 test('a candidacy comes before its first step, though that is told first', () => {
   const { take, lines } = storyKit()
@@ -62,55 +77,78 @@ test('a candidacy comes before its first step, though that is told first', () =>
     [['promoting', '01.000'], ['surveying', '01.000'], ['promoting', '09.000']])
 })
 
-test('a failover: the loss, the candidacy, its steps and reasons, the reign', () => {
-  const { take, story, lines, texts } = storyKit()
+test('a failover: the loss, the candidacy, its steps and reasons, the new primary', () => {
+  const { take, lines, texts } = storyKit()
   take('n2',
-    transition('detector.n1', { alive: {} }, { dead: 'gone' }, '503: its connection is gone'),
+    recorded(gone('n2', 1_000)),
     transition('space.demo', 'replica', 'promoting', 'vacancy: noResponders'),
     transition('space.demo.promotion', 'surveying', 'awaitingVacancy', 'I am at (3, 42)'),
     transition('space.demo.promotion', 'awaitingVacancy', 'claiming', 'noResponders'),
     transition('space.demo.promotion', { claiming: 'asking' }, { claiming: 'settling' }),
-    transition('space.demo.promotion', 'confirming', 'won', 'won'))
-  story.onAnnouncement(announcement({}), 2_000)
+    transition('space.demo.promotion', 'confirming', 'won', 'won'),
+    recorded(promoted()))
   assert.equal(texts(), [
-    'n1 is lost, says n2: 503: its connection is gone',
-    'n2 stands for demo: vacancy: noResponders',
-    'n2, candidate for demo, waits for proof that the reign is over: I am at (3, 42)',
+    'n1 is gone, says n2: NATS says that n1 is no longer connected',
+    'n2 starts a promotion for demo: NATS says that the primary is no longer connected',
+    'n2, candidate for demo, waits for proof that the primary before is none any more: '
+      + 'I am at (3, 42)',
     'n2, candidate for demo, claims the next epoch: noResponders',
     'n2, candidate for demo, has won',
-    'n2 reigns over demo in epoch 4; in sync: n2, n3',
+    'n2 is the primary of demo, in epoch 4: NATS says that n1 is no longer connected. Writes were '
+      + 'interrupted for 210 ms; no write is known to be missing; in sync: n2, n3',
   ])
   assert.equal(lines[0], {
     at: '1970-01-01T00:00:01.000Z', kind: 'node', text: texts()[0], node: 'n2', peer: 'n1',
-    state: 'dead', reason: '503: its connection is gone',
+    id: 'gone/n1/9.1', state: 'dead', reason: '503: its connection is gone',
   })
   assert.equal(lines.at(-1), {
-    at: '1970-01-01T00:00:02.000Z', kind: 'reign', text: texts().at(-1), node: 'n2',
-    space: 'demo', epoch: 4, reason: 'the reign is open',
+    at: '1970-01-01T00:00:02.000Z', kind: 'reign', text: texts().at(-1), id: 'promoted/demo/4',
+    node: 'n2', space: 'demo', epoch: 4, reason: promotion.reason, promotion,
   })
 })
 
-test('one death noticed by many is one sentence; so is the return', () => {
+test('what a promotion cost: what is missing, what is not known, and who had none before', () => {
+  const text = (over: Partial<PromotionReport>): string => {
+    const { take, texts } = storyKit()
+    take('n2', recorded(promoted(over, 'n2', ['n2'])))
+    return texts()[0] ?? ''
+  }
+  assert.match(text({ atRisk: 1 }), '; at least 1 write of n1 is missing until it returns')
+  assert.match(text({ atRisk: 1_234 }), '; at least 1,234 writes of n1 are missing until it returns')
+  assert.match(text({ atRisk: null }), '; whether n1 had writes that are missing here is not known')
+  assert.match(text({ from: 'n2', vacancy: 'own', reason: 'n2 had lost its place as primary' }),
+    'n2 is the primary of demo again, in epoch 4: n2 had lost its place as primary. Writes were')
+  assert.is(text({ from: null, vacancy: 'none', reason: 'there is no primary yet' }),
+    'n2 is the first primary of demo, in epoch 4; in sync: n2')
+})
+
+test('what several nodes note is one sentence; so is the return; each time anew', () => {
   const { take, texts } = storyKit()
-  const dead = transition('detector.n1', { alive: {} }, { dead: 'gone' }, 'gone')
-  const back = transition('detector.n1', { dead: 'gone' }, { alive: {} }, 'heartbeats arrive')
-  take('n2', dead)
-  take('n3', dead)
-  take('n3', back)
-  take('n2', back)
-  assert.equal(texts(), [
-    'n1 is lost, says n2: gone', 'n1 is back, says n3: heartbeats arrive',
+  take('n2', recorded(gone('n2', 1_000)))
+  take('n3', recorded(gone('n3', 1_090)), recorded(back('n3', 3_000)))
+  take('n2', recorded(back('n2', 3_010)), recorded(gone('n2', 9_000)))
+  take('n3', recorded(promoted()), recorded(promoted({}, 'n3')))
+  assert.equal(texts().map((text) => text.slice(0, 24)), [
+    'n1 is gone, says n2: NAT', 'n1 is back, says n3', 'n1 is gone, says n2: NAT',
+    'n2 is the primary of dem',
   ])
 })
 
-test('who was lost before the story began is back when it is', () => {
-  const { story, take, texts } = storyKit()
-  story.onEnvelope(envelope('n2', [{
-    type: 'actor', actor: 'detector.n1', atMs: 1, parent: null, chart: 'failureDetector',
-    status: 'active', state: { dead: 'gone' }, reason: null, summary: {},
-  }], { part: 1, parts: 1 }))
-  take('n2', transition('detector.n1', { dead: 'gone' }, { alive: {} }, 'heartbeats arrive'))
-  assert.equal(texts(), ['n1 is back, says n2: heartbeats arrive'])
+test('the past is told in order of time, and nothing of it twice', () => {
+  const { story, take, lines } = storyKit()
+  take('n2', recorded(promoted({ epoch: 5, atMs: 8_000 })))
+  const past = story.onPast([
+    back('n3', 3_000), promoted({ epoch: 5, atMs: 8_000 }, 'n3'), gone('n3', 1_100),
+    gone('n2', 1_000), promoted(), promoted({}, 'n1'),
+  ])
+  assert.equal(past.map(({ at: time, id }) => [time.slice(17, 23), id]), [
+    ['01.000', 'gone/n1/9.1'], ['02.000', 'promoted/demo/4'], ['03.000', 'back/n1/9.1'],
+  ])
+  assert.is(lines.length, 1, 'it is returned, and not told')
+  take('n3', recorded(promoted({}, 'n3')))
+  assert.is(lines.length, 1, 'nor is it told when it comes once more')
+  const other = new Story({ tell: () => undefined, space: 'other' })
+  assert.equal(other.onPast([gone('n2', 1_000), promoted()]).map(({ id }) => id), ['gone/n1/9.1'])
 })
 
 test('suspicion alone is not told', () => {
@@ -120,84 +158,105 @@ test('suspicion alone is not told', () => {
   assert.equal(lines, [])
 })
 
-test('a handover, a fork, a damaged log', () => {
-  const { take, story, lines } = storyKit()
-  take('n1', transition('space.demo', { primary: 'reigning' }, { primary: 'handingOver' },
-    'promote --to n2'))
-  story.onAnnouncement(announcement({ kind: 'resigned', reason: 'handed over to n3' }), 1)
-  take('n1', transition('space.demo.replica', { joining: 'asking' }, { truncating: 'salvaging' },
-    'session 2 of n3, common point (4, 41)'))
-  take('n1', transition('space.demo', 'replica', 'damaged', 'a bad record at 512'))
+test('a handover, a step down, a damaged log', () => {
+  const { take, lines } = storyKit()
+  const of = { ...at, node: 'n1', space: 'demo' }
+  take('n1',
+    recorded({ type: 'handoverBegun', ...of, epoch: 3, to: 'n2', reason: 'promote --to n2' }),
+    recorded(promoted({ vacancy: 'resigned', reason: 'n1 handed over', ms: 12 })),
+    recorded({ type: 'steppedDown', ...of, id: 8, epoch: 3, reason: 'the lease lapsed' }),
+    recorded({ type: 'steppedDown', ...of, id: 10, epoch: 3, reason: 'handed over to n2' }),
+    recorded({ type: 'damaged', ...of, id: 9, reason: 'a bad record at 512' }))
   assert.equal(lines.map(({ kind, text }) => [kind, text]), [
-    ['handover', 'n1 begins to hand demo over: promote --to n2'],
-    ['handover', 'n2 ends its reign over demo (epoch 4): handed over to n3'],
-    ['fork', 'n1 has entries of demo that the primary does not have; they go to a salvage file: '
-      + 'session 2 of n3, common point (4, 41)'],
-    ['alert', 'n1: its log of demo is damaged: a bad record at 512'],
+    ['handover', 'n1 hands demo over to n2: promote --to n2'],
+    ['reign', 'n2 is the primary of demo, in epoch 4: n1 handed over. Writes waited for 12 ms; '
+      + 'in sync: n2, n3'],
+    ['reign', 'n1 is no longer the primary of demo (epoch 3): the lease lapsed'],
+    ['handover', 'n1 is no longer the primary of demo (epoch 3): handed over to n2'],
+    ['alert', 'ALERT damaged: the log of demo on n1 cannot be trusted: a bad record at 512'],
   ])
 })
 
-test('alerts, changes of the in-sync set; what is no alert is passed over', () => {
-  const { story, lines } = storyKit()
-  const alert = (kind: string, message: string) => story.onAlert('demo',
-    Buffer.from(JSON.stringify({ kind, space: 'demo', node: 'n1', message, atMs: 5 })))
-  alert('inSyncShrunk', 'in sync: n1 (n2 is dead)')
-  alert('inSyncGrown', 'in sync: n1, n2 (n2 has joined)')
-  alert('lag', 'n2 is 6 s behind')
-  story.onAlert('demo', Buffer.from('{"kind":1}'))
-  story.onAlert('demo', Buffer.from('no JSON'))
+test('alerts, and what is told like one and calls for nobody', () => {
+  const { take, lines } = storyKit()
+  take('n1',
+    recorded(notice('inSyncShrunk', 'in sync: n1 (n2 is dead)', { id: 1 })),
+    recorded(notice('inSyncGrown', 'in sync: n1, n2 (n2 has joined)', { id: 2 })),
+    recorded(notice('replicaLag', 'replica n2 is 9.2 s behind (limit 5.0 s)', { id: 3 })),
+    recorded(notice('replicaLagCleared', 'replica n2 has caught up', { id: 4 })),
+    recorded(notice('paused', 'failover was paused by ann', { id: 5 })),
+    recorded(notice('novel', 'something', { id: 6 }, false)))
   assert.equal(lines.map(({ kind, text, alert: name }) => [kind, name, text]), [
-    ['inSync', 'inSyncShrunk', 'demo: the in-sync set shrinks; in sync: n1 (n2 is dead)'],
-    ['inSync', 'inSyncGrown', 'demo: the in-sync set grows; in sync: n1, n2 (n2 has joined)'],
-    ['alert', 'lag', 'ALERT lag: demo, says n1: n2 is 6 s behind'],
+    ['inSync', 'inSyncShrunk',
+      'demo: fewer members are in sync; in sync: n1 (n2 is dead)'],
+    ['inSync', 'inSyncGrown',
+      'demo: more members are in sync; in sync: n1, n2 (n2 has joined)'],
+    ['alert', 'replicaLag', 'ALERT replicaLag: demo: replica n2 is 9.2 s behind (limit 5.0 s) '
+      + '(reported by n2)'],
+    ['alert', 'replicaLagCleared', 'demo: replica n2 has caught up'],
+    ['alert', 'paused', 'demo: failover was paused by ann'],
+    ['alert', 'novel', 'demo: something'],
   ])
 })
 
 test('what becomes of forks is told as that, and not as a call for help', () => {
-  const { story, lines } = storyKit()
-  const alert = (kind: string, message: string, more: object = {}) => story.onAlert('demo',
-    Buffer.from(JSON.stringify({ kind, space: 'demo', node: 'n2', message, atMs: 5, ...more })))
-  alert('forkReportOpened', 'epoch 3 of n1, at least 10 entries', { epoch: 3 })
-  alert('quarantined', '1 write of epoch 3', { epoch: 'x' })
-  alert('forkReportClosed', 'epoch 3 is reconciled')
-  alert('constructor', 'no kind of alert')
+  const { take, lines } = storyKit()
+  take('n2',
+    recorded(notice('forkReportOpened', 'epoch 3 of n1', { id: 1, detail: { epoch: 3 } }, false)),
+    recorded(notice('quarantined', '1 write of epoch 3', { id: 2, detail: { epoch: 'x' } })),
+    recorded(notice('forkReportClosed', 'epoch 3 is reconciled', { id: 3 })),
+    recorded(notice('constructor', 'no kind of alert', { id: 4 })),
+    ...(['level', 'reconciled', 'lost', 'dismissed'] as const).map((outcome, index) =>
+      recorded(notice('forkReportClosed', 'closed', {
+        id: 5 + index,
+        detail: {
+          epoch: 3, formerPrimary: 'n1', outcome, lost: outcome === 'lost' ? 1_200 : 0,
+          reason: 'n1 came back with another disk',
+        },
+      }))))
   assert.equal(lines.map(({ kind, text, epoch }) => [kind, text, epoch]), [
-    ['fork', 'demo: a fork report is open: epoch 3 of n1, at least 10 entries', 3],
-    ['fork', 'demo: writes go to the quarantine: 1 write of epoch 3', undefined],
-    ['fork', 'demo: a fork report is closed: epoch 3 is reconciled', undefined],
-    ['alert', 'ALERT constructor: demo, says n2: no kind of alert', undefined],
+    ['fork', 'demo: epoch 3 of n1', 3],
+    ['fork', 'demo: 1 write of epoch 3', undefined],
+    ['fork', 'demo: epoch 3 is reconciled', undefined],
+    ['alert', 'ALERT constructor: demo: no kind of alert (reported by n2)', undefined],
+    ['fork', 'demo: settled: n1 (epoch 3) had no write that the others lack; no write is lost', 3],
+    ['fork', 'demo: settled: what n1 (epoch 3) had alone was merged back; no write is lost', 3],
+    ['fork', 'demo: settled for n1 (epoch 3): n1 came back with another disk; at least 1,200 '
+      + 'writes are lost', 3],
+    ['fork', 'demo: an operator closed the report on n1 (epoch 3)', 3],
   ])
 })
 
-test('a reign is told once, a resignation with its reason, a stale announcement not', () => {
-  const { story, texts } = storyKit()
-  const older = announcement({ assignment: { ...assignment, epoch: 3 } })
-  story.onAnnouncement(announcement({}), 1)
-  story.onAnnouncement(announcement({ reason: 'n3 is back in sync' }), 1)
-  story.onAnnouncement(older, 1)
-  story.onAnnouncement(announcement({ kind: 'resigned', reason: 'the lease lapsed' }), 1)
+test('the life of a node, its own and as its peers see it', () => {
+  const { take, texts } = storyKit()
+  const own = (state: NodeEventState, reason: string, id: number): InspectionStreamEvent =>
+    recorded({ type: 'node', ...at, id, state, reason })
+  take('n2', own('running', '0.1.0, incarnation 7', 1),
+    own('isolated', 'the server stopped answering pings', 2), own('reconnected', 'x', 3),
+    own('draining', 'drains: told to stop', 4), own('stopped', 'drained: closes', 5),
+    own('failed', 'a failed fdatasync', 6),
+    recorded({ ...gone('n3', 5), state: 'left', vacancy: null } as RecordedEvent))
   assert.equal(texts(), [
-    'n2 reigns over demo in epoch 4; in sync: n2, n3',
-    'n2 ends its reign over demo (epoch 4): the lease lapsed',
+    'n2 runs: 0.1.0, incarnation 7',
+    'n2 has lost NATS; it is primary of nothing until it is back: the server stopped answering '
+      + 'pings',
+    'n2 is connected to NATS again: x', 'n2 hands over and stops: told to stop',
+    'n2 has stopped', 'n2 cannot go on and ends: a failed fdatasync',
+    'n1 has left, says n3',
   ])
 })
 
-test('actors killed, restarted, given up; nodes isolated and back', () => {
+test('actors killed, restarted, given up', () => {
   const { take, texts } = storyKit()
   const of = { actor: 'space.demo.primary', atMs: 1 }
   take('n1',
     { type: 'kill', ...of, reason: 'chaos' },
     { type: 'restart', ...of, attempt: 1, delayMs: 10.4, error: 'boom' },
-    { type: 'escalation', ...of, to: 'space.demo', error: 'boom' },
-    transition('node', 'running', 'isolated', 'the server stopped answering pings'),
-    transition('node', 'isolated', 'running'))
+    { type: 'escalation', ...of, to: 'space.demo', error: 'boom' })
   assert.equal(texts(), [
     'n1: actor space.demo.primary was killed: chaos',
     'n1: actor space.demo.primary failed and is restarted in 10 ms: boom',
     'n1: actor space.demo.primary gave up; that is for space.demo to handle: boom',
-    'n1 has lost NATS: it gives its reigns up and looks for a way back: the server stopped '
-      + 'answering pings',
-    'n1 is connected to NATS again',
   ])
 })
 
@@ -205,15 +264,15 @@ test('one space alone: others are left out, nodes are not', () => {
   const { take, texts } = storyKit('demo')
   take('n2', transition('space.other', 'replica', 'promoting', 'x'),
     transition('space.demo', 'replica', 'promoting', 'x'),
-    transition('detector.n1', 'suspect', { dead: 'gone' }, 'x'))
-  assert.equal(texts(), ['n2 stands for demo: x', 'n1 is lost, says n2: x'])
+    recorded(notice('lag', 'x', { space: 'other' })), recorded(gone('n2', 1)))
+  assert.equal(texts(), ['n2 starts a promotion for demo: x',
+    'n1 is gone, says n2: NATS says that n1 is no longer connected'])
 })
 
 test('control characters do not reach the terminal', () => {
-  const { story, texts } = storyKit()
-  story.onAlert('demo', Buffer.from(JSON.stringify(
-    { kind: 'lag', node: 'n1', message: 'a\u001b[2Jb\nc', atMs: 1e300 })))
-  assert.equal(texts(), ['ALERT lag: demo, says n1: a [2Jb c'])
+  const { take, texts } = storyKit()
+  take('n2', recorded(notice('lag', 'a\u001b[2Jb\nc', { atMs: 1e300 })))
+  assert.equal(texts(), ['ALERT lag: demo: a [2Jb c (reported by n2)'])
 })
 
 test('lines of several nodes come in the order of time, causes before effects', () => {
@@ -232,11 +291,11 @@ test('lines of several nodes come in the order of time, causes before effects', 
   assert.equal(order.due(Infinity).map(({ text }) => text), ['6'])
 })
 
-test('the situation: nodes, reigns, spaces without a primary', () => {
+test('the situation: nodes, primaries, spaces without one', () => {
   const status = mergeStatus([new Responder(null as never).report()])
   const texts = situation(status, 1).map(({ text }) => text)
   assert.ok(texts.includes('n1 is running'), texts.join('; '))
-  assert.ok(texts.some((text) => / reigns over demo in epoch \d+; in sync: /.test(text)),
+  assert.ok(texts.some((text) => / is the primary of demo, in epoch \d+; in sync: /.test(text)),
     texts.join('; '))
   const [space] = status.spaces
   const blocked = { ...status, spaces: [{ ...space!, primary: null, blocked: 'no member' }] }

@@ -309,4 +309,67 @@ recovery('truncations and drops are recovered', async () => {
   }
 })
 
+const floorsOf = (...floors: [string, number][]): JournalRecord =>
+  ({ type: 'confirm', floors: floors.map(([uuid, sequence]) => ({ uuid, sequence })) })
+
+recovery('how far a space is committed survives starts, the last flush restated or not', async () => {
+  const disk = new MemoryFileSystem()
+  const journal = await open(disk)
+  await journal.write([rec(A, 1, { count: 3 }), rec(B, 1)])
+  await journal.sync()
+  await journal.write([floorsOf([A, 2], [B, 1], [C, 7])])
+  await journal.sync()
+  assert.is(journal.log(A)?.floor, 2)
+  for (let start = 0; start < 3; start++) {
+    disk.kill()
+    const again = await open(disk)
+    assert.equal([A, B, C].map((uuid) => again.log(uuid)?.floor), [2, 1, undefined])
+  }
+  await (await open(disk)).write([floorsOf([A, 3])])
+  disk.kill()
+  assert.is((await open(disk)).log(A)?.floor, 3, 'written, and not yet synced')
+})
+
+recovery('a truncation takes the floor along: below a forced epoch', async () => {
+  const disk = new MemoryFileSystem()
+  const journal = await open(disk)
+  await journal.write([rec(A, 1), rec(A, 2), floorsOf([A, 2])])
+  await journal.sync()
+  const to = { epoch: 1, sequence: 1 }
+  await journal.write([{ type: 'truncate', uuid: A, to, salvage: 's' }])
+  await journal.sync()
+  assert.is(journal.log(A)?.floor, 1)
+  disk.kill()
+  assert.is((await open(disk)).log(A)?.floor, 1)
+})
+
+recovery('a log that ends below its floor has lost entries: damaged', async () => {
+  const disk = new MemoryFileSystem()
+  const journal = await open(disk)
+  await journal.write([rec(A, 1)])
+  await journal.sync()
+  await journal.write([floorsOf([A, 5])])
+  await journal.sync()
+  disk.kill()
+  assert.match((await open(disk)).log(A)?.damage ?? '', /entries up to 5 were here, .*\(1, 1\)/)
+})
+
+recovery('a broken record of floors damages no space', async () => {
+  const disk = new MemoryFileSystem()
+  const journal = await open(disk)
+  const record = rec(A, 1)
+  for (const flush of [[record], [floorsOf([A, 1])], [rec(A, 2)], [rec(B, 1)]]) {
+    await journal.write(flush)
+    await journal.sync()
+  }
+  const at = SEGMENT_HEAD_BYTES + recordBytes(partOf(record))
+  for (const offset of [at + 20, at + 76, at + 85, at + 100]) {
+    const copy = disk.clone()
+    copy.flipBit(FIRST, offset, 2)
+    const again = await open(copy)
+    assert.is(again.log(A)?.damage, null, `offset ${offset - at} of the record`)
+    assert.is(again.log(A)?.end.sequence, 2)
+  }
+})
+
 recovery.run()

@@ -117,11 +117,14 @@ test('spaces are listed to the end', async () => {
     const later = names.filter((name) => name > String(after))
     return {
       ok: true, spaces: later.slice(0, 2).map((space) => ({ space })),
+      ...(later.length > 1 && { unreadable: [{ space: later[1], reason: 'of a newer version' }] }),
       ...(later.length > 2 && { more: true, after: later[1] }),
     }
   })
   await nats.flush()
-  assert.equal((await client.spaces()).map(({ space }) => space), names)
+  const { spaces, unreadable } = await client.listSpaces()
+  assert.equal(spaces.map(({ space }) => space), names)
+  assert.equal(unreadable.map(({ space }) => space), ['b', 'd'])
 })
 
 /** Pages of two, as of a primary. */

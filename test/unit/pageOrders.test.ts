@@ -180,7 +180,7 @@ test('kill of an actor and handover go to the nodes; a refusal of theirs is pass
   const over = await playground.perform({ type: 'handOver', space: 'demo', to: null })
   assert.equal(done, ['{"type":"killActor","actor":"space.demo.primary"} n1',
     '{"type":"promote","space":"demo"} '])
-  assert.equal(over, { ok: true, message: 'n2 reigns over demo in epoch 4' })
+  assert.equal(over, { ok: true, message: 'n2 is the primary of demo, in epoch 4' })
   const refusing = cluster({
     admin: () => Promise.reject(new AdminError('NOT_ENOUGH_IN_SYNC', 'n2 is not in sync', true)),
   })

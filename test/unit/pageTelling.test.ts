@@ -1,8 +1,10 @@
 /** What nodes say, as frames: key frames, the story in order, rates, and nodes that fall silent. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Announcement } from '../../machines/protocol.js'
+import type { RecordedEvent } from '../../machines/events.js'
 import { booksStatusOf } from '../../runtime/forks.js'
+import type { Envelope } from '../../runtime/inspect/schema.js'
+import { PastOfNodes } from '../../runtime/page/clusterLink.js'
 import type { Frame } from '../../runtime/page/protocol.js'
 import { Telling } from '../../runtime/page/telling.js'
 import type { FrameOf } from '../support/page.js'
@@ -89,23 +91,74 @@ test('rates are told each second, not at each look', () => {
   assert.equal(of('flow').map(({ writesPerSecond }) => writesPerSecond), [100])
 })
 
+const noted = (id: number, atMs: number, message: string): RecordedEvent => ({
+  type: 'notice', id, node: 'n1', atMs, space: 'demo', kind: 'blocked', isAlert: true, message,
+  detail: {},
+})
+
+function recorded(number: number, ...events: RecordedEvent[]): Envelope {
+  return {
+    ...envelope('n1', number, []),
+    events: events.map((event) => ({ type: 'recorded', atMs: event.atMs, event })),
+  }
+}
+
 test('the story waits for a moment, and is told in the order of the times', () => {
   const { telling, of, pass } = kit()
-  const reign = (epoch: number): Announcement => ({
-    kind: 'changed', revision: epoch, history: [], reason: 'opened',
-    assignment: {
-      space: 'demo', epoch, state: 'open', inSync: ['n1'], primary: { node: 'n1' },
-    },
-  }) as unknown as Announcement
-  telling.onAnnouncement(reign(2))
-  telling.onAlert('demo', Buffer.from(JSON.stringify(
-    { kind: 'lagging', node: 'n1', message: 'n2 lags', atMs: 999_000 })))
+  telling.onEnvelope(recorded(1, noted(5, 1_000_000, 'later')))
+  telling.onEnvelope(recorded(2, noted(4, 999_000, 'earlier')))
   telling.tellStory()
   assert.is(of('story').length, 0)
   pass(250)
   telling.tellStory()
-  assert.equal(of('story').map(({ line }) => line.kind), ['alert', 'reign'])
+  assert.equal(of('story').map(({ line }) => line.id), ['n1/4', 'n1/5'])
   assert.ok(of('story').every(({ atMs }) => atMs === 1_000_250), 'when it was told')
+  assert.is(of('inspection').length, 0, 'told by the story alone')
+})
+
+test('the past comes once; who comes later gets it with what was told since', () => {
+  const { telling, of } = kit()
+  telling.onEnvelope(recorded(1, noted(9, 900_000, 'live')))
+  telling.onPast([noted(9, 900_000, 'live'), noted(3, 300_000, 'c'), noted(1, 100_000, 'a')])
+  telling.onPast([noted(3, 300_000, 'c'), noted(2, 200_000, 'b')])
+  const ids = (frame: FrameOf<'history'> | undefined) => frame?.lines.map(({ id }) => id)
+  assert.equal(of('history').map(ids), [['n1/1', 'n1/3'], ['n1/2']])
+  telling.onPast([noted(2, 200_000, 'b')])
+  assert.is(of('history').length, 2, 'nothing of it was news')
+  const present = telling.present().filter(({ kind }) => kind === 'history')
+  assert.equal(present.map((frame) => ids(frame as FrameOf<'history'>)),
+    [['n1/1', 'n1/2', 'n1/3', 'n1/9']])
+})
+
+test('what was missed of a node is asked for: at its first word, its next life, and a loss', async () => {
+  const asked: string[] = []
+  const told: number[] = []
+  const answers: (() => void)[] = []
+  const past = new PastOfNodes((node) => {
+    asked.push(node)
+    return new Promise((resolve) => answers.push(() => resolve([noted(asked.length, 1, 'x')])))
+  }, { onPast: (events) => told.push(...events.map(({ id }) => id)) })
+  const settle = async (): Promise<void> => {
+    answers.splice(0).forEach((answer) => answer())
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  past.ask('n1')
+  past.ask('n1')
+  past.ask('n1')
+  assert.equal(asked, ['n1'], 'one at a time')
+  await settle()
+  assert.equal(asked, ['n1', 'n1'], 'and once more for all that asked meanwhile')
+  await settle()
+  past.onEnvelope(envelope('n1', 1, []))
+  past.onEnvelope(envelope('n1', 2, []))
+  assert.is(asked.length, 2)
+  past.onEnvelope({ ...envelope('n1', 1, []), incarnation: 6 })
+  assert.is(asked.length, 3, 'another life')
+  await settle()
+  past.onEnvelope({ ...envelope('n1', 2, []), incarnation: 6, dropped: 4 })
+  assert.is(asked.length, 4, 'events were dropped')
+  await settle()
+  assert.equal(told, [1, 2, 3, 4])
 })
 
 test('the connection to NATS: each change once, and as it is for who comes later', () => {

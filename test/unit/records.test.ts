@@ -8,6 +8,7 @@ import { controlCodec } from '../../runtime/codec/control.js'
 import { MemoryBucket } from '../fakes/memoryArbiter.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
+import { SeededRandom } from '../fakes/seededRandom.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 import { quiet, settle, uuid } from './actorKit.js'
 
@@ -32,8 +33,10 @@ async function kit() {
   const connection: BusConnection = await broker.bus().connect()
   const store = new MemoryStore()
   const lost: string[] = []
+  const held = new Set(['demo'])
   const records = new Records({
-    clock, control, store, logger: quiet, onBucketLost: (space) => lost.push(space),
+    clock, control, store, logger: quiet, random: new SeededRandom(1),
+    onBucketLost: (space) => lost.push(space), isHeld: (space) => held.has(space),
   })
   records.attach(bucket.open(connection))
   // The first request asks for the bucket, too.
@@ -49,7 +52,7 @@ async function kit() {
     assert.ok(isOver, 'settled in time')
     return await work
   }
-  return { clock, bucket, records, store, put, settled, lost, broker, connection }
+  return { clock, bucket, records, store, put, settled, lost, broker, connection, held }
 }
 
 test('an answer that is lost is settled by repeating, whether it was applied or not', async () => {
@@ -201,6 +204,145 @@ test('an answer that was overtaken by a compare-and-set is no loss', async () =>
   assert.is((await reading).kind, 'present')
   assert.is(records.remembered('demo')!.revision, 2, 'the later one is remembered')
   assert.equal(lost, [])
+})
+
+test('a lasting rejection ends an order, in the arbiter\'s words, after one attempt', async () => {
+  const { bucket, records, put, clock } = await kit()
+  await put(assignment('a'), 0)
+  bucket.rejects = 'maximum bytes exceeded'
+  let attempts = 0
+  const settlement = await records.settle(assignment('b'), 1, () => {
+    attempts += 1
+    return true
+  })
+  assert.equal(settlement, { kind: 'rejected', reason: 'maximum bytes exceeded' })
+  assert.is(attempts, 1)
+  assert.is(clock.pending, 0, 'nothing goes on behind it')
+})
+
+test('a change of a reign stays in flight while it is rejected, less and less often', async () => {
+  const { bucket, records, put, clock } = await kit()
+  await put(assignment('a'), 0)
+  bucket.rejects = 'maximum bytes exceeded'
+  const told: number[] = []
+  let outcome: Settlement | null = null
+  const onRejected = (reason: string) => {
+    assert.is(reason, 'maximum bytes exceeded')
+    told.push(clock.monotonicMs())
+  }
+  void records.settle(assignment('b'), 1, () => true, { onRejected }).then((settlement) => {
+    outcome = settlement
+  })
+  await clock.advanceAsync(60_000)
+  assert.is(outcome, null)
+  assert.ok(told.length >= 15 && told.length <= 30, `${told.length} attempts in a minute`)
+  const pauses = told.slice(1).map((atMs, index) => atMs - told[index]!)
+  assert.ok(pauses.every((ms) => ms <= 5000) && pauses.at(-1)! >= 2500, pauses.join(' '))
+  assert.is.not(pauses.at(-1), pauses.at(-2), 'with chance in it')
+  bucket.rejects = null
+  await clock.advanceAsync(5000)
+  assert.is((outcome as Settlement | null)?.kind, 'applied')
+})
+
+test('what was rejected may be applied yet: it is known by its nonce', async () => {
+  const { bucket, records, put, clock } = await kit()
+  await put(assignment('a'), 0)
+  // The first attempt is on its way still; the second one is answered.
+  bucket.loseAnswers('late')
+  bucket.rejects = 'no space left on device'
+  let outcome: Settlement | null = null
+  void records.settle(assignment('b'), 1, () => true, { onRejected: () => undefined }).then((settlement) => {
+    outcome = settlement
+  })
+  await clock.advanceAsync(300)
+  bucket.rejects = null
+  bucket.release()
+  await clock.advanceAsync(1000)
+  const settled = outcome as Settlement | null
+  assert.is(settled?.kind === 'applied' && settled.record.revision, 2)
+})
+
+test('who has waited for long is told what the arbiter said last', async () => {
+  const { bucket, records, put, settled } = await kit()
+  await put(assignment('a'), 0)
+  bucket.loseAnswers(...Array.from({ length: 9 }, () => 'lost' as const))
+  let tries = 0
+  const outcome = await settled(records.settle(assignment('b'), 1, () => tries++ < 4))
+  assert.equal(outcome, { kind: 'abandoned', reason: 'injected: lost' })
+})
+
+const garbage = {
+  text: 'oops', empty: '', array: '[]', null: 'null', number: '7', truncated: '{"version":1,"spa',
+  'of another space': JSON.stringify(assignment('x', { space: 'other' })),
+}
+
+test('what cannot be read is lost, and is written over at its revision', async () => {
+  for (const [name, text] of Object.entries(garbage)) {
+    const { bucket, records, put, lost } = await kit()
+    await put(assignment('a', { epoch: 4 }), 0)
+    bucket.overwrite('space.demo', Buffer.from(text))
+    const read = await records.read('demo')
+    assert.is(read.kind, 'lost', name)
+    if (read.kind !== 'lost') return
+    assert.match(read.reason, /the arbiter's record of demo cannot be read: /)
+    assert.is(read.remembered.assignment.epoch, 4)
+    assert.is(read.remembered.revision, 2)
+    await records.read('demo')
+    assert.equal(lost, ['demo'], 'told once')
+    assert.is((await put(assignment('b', { epoch: 5 }), 2)).kind, 'applied')
+    assert.is((await records.read('demo')).kind, 'present')
+  }
+})
+
+test('what cannot be read, and was never known, is nobody\'s to write', async () => {
+  const { bucket, records } = await kit()
+  bucket.overwrite('space.demo', Buffer.from('oops'))
+  const read = await records.read('demo')
+  assert.is(read.kind, 'unreadable')
+  assert.is(read.kind === 'unreadable' && read.revision, 1)
+})
+
+test('what a newer node wrote is not lost', async () => {
+  const { bucket, records, put, lost } = await kit()
+  await put(assignment('a'), 0)
+  bucket.overwrite('space.demo', Buffer.from('{"version":99}'))
+  const read = await records.read('demo')
+  assert.is(read.kind, 'newer')
+  assert.match(read.kind === 'newer' ? read.reason : '', /newer node.*version 99.*upgrade this/)
+  assert.equal(lost, [])
+  assert.is((await put(assignment('b'), 1)).kind, 'refused', 'its revision has moved')
+  bucket.remove('space.demo')
+  assert.is((await records.read('demo')).kind, 'lost', 'removed, it is known from before')
+})
+
+test('only what the node holds is remembered over a restart, and nothing waits for it', async () => {
+  const { store, put, records, held, clock } = await kit()
+  held.clear()
+  let writes = 0
+  let go = (): void => undefined
+  const remember = store.remember.bind(store)
+  store.remember = async (...args) => {
+    writes += 1
+    await new Promise<void>((resolve) => {
+      go = resolve
+    })
+    await remember(...args)
+  }
+  await put(assignment('a'), 0)
+  assert.is(records.remembered('demo')?.revision, 1, 'it is known, all the same')
+  assert.is(writes, 0)
+  held.add('demo')
+  assert.is((await records.read('demo')).kind, 'present')
+  assert.is(writes, 1)
+  assert.is((await put(assignment('b'), 1)).kind, 'applied', 'while that write is under way')
+  assert.is((await put(assignment('c'), 2)).kind, 'applied')
+  assert.is(store.remembered().size, 0)
+  go()
+  await clock.settle()
+  assert.is(writes, 2, 'the one in between is passed over')
+  go()
+  await records.idle()
+  assert.is(store.remembered().get('demo')?.revision, 3)
 })
 
 test('a store that cannot remember does not keep a compare-and-set unsettled', async () => {

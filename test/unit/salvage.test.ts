@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { HostedActor } from '../../actors/hosting.js'
 import type { Member } from '../../actors/member.js'
-import type { Frame } from '../../actors/ports.js'
+import type { Frame, OpenSalvage, SalvageHeader } from '../../actors/ports.js'
 import { ReconciliationRole } from '../../actors/reconciliation.js'
 import { noteOf, Salvage } from '../../actors/salvage.js'
 import type { ForkNote, Reconciliation } from '../../machines/books.js'
@@ -49,13 +49,40 @@ const many = (count: number): Sent[] => Array.from({ length: count }, (_, index)
 
 const bytesOf = (write: SalvagedWrite): number => control.encode(write).length
 
+const header: SalvageHeader = {
+  space: 'demo', uuid, node: 'n1', common: { epoch: 2, sequence: 0 },
+  end: { epoch: 3, sequence: 50_000 }, joinedEpoch: 4, savedAtMs: 0,
+}
+
+/** A file of those frames; counts what is read of it. */
+function fileOf(frames: readonly Frame[]) {
+  const reads = { opened: 0, closed: 0, frames: 0 }
+  const open = (): Promise<OpenSalvage> => {
+    reads.opened += 1
+    let at = 0
+    return Promise.resolve({
+      header,
+      next: () => {
+        reads.frames += 1
+        return Promise.resolve(frames[at++] ?? null)
+      },
+      close: () => {
+        reads.closed += 1
+        return Promise.resolve()
+      },
+    })
+  }
+  return { open, reads }
+}
+
 /** All slices, each of which a primary takes. */
-function slicesOf(frames: readonly Frame[]): (readonly SalvagedWrite[])[] {
-  const salvage = new Salvage(frames, codec, bytesOf)
+async function slicesOf(frames: readonly Frame[]): Promise<(readonly SalvagedWrite[])[]> {
+  const { open, reads } = fileOf(frames)
+  const salvage = new Salvage(open, codec, bytesOf)
   const slices: (readonly SalvagedWrite[])[] = []
   for (let sent = 0, isLast = false; !isLast;) {
-    const slice = salvage.slice(sent)
-    assert.equal(salvage.slice(sent), slice, 'it may be asked for again')
+    const [slice, again] = await Promise.all([salvage.slice(sent), salvage.slice(sent)])
+    assert.equal(again, slice, 'it may be asked for again')
     const message = {
       kind: 'slice', space: 's'.repeat(64), uuid, node: 'n'.repeat(64), epoch: 2 ** 33,
       number: 2 ** 33, salvage: `${'x'.repeat(240)}.salvage`, ...slice,
@@ -67,37 +94,40 @@ function slicesOf(frames: readonly Frame[]): (readonly SalvagedWrite[])[] {
     sent += slice.writes.length
     isLast = slice.isLast
   }
+  await salvage.close()
+  assert.equal(reads, { opened: 1, closed: 1, frames: frames.length + 1 }, 'each is read once')
   return slices
 }
 
-const lengths = (slices: readonly (readonly unknown[])[]) => slices.map(({ length }) => length)
+const lengths = async (slices: Promise<readonly (readonly unknown[])[]>) =>
+  (await slices).map(({ length }) => length)
 
-test('a slice ends before the request that would pass its bounds', () => {
+test('a slice ends before the request that would pass its bounds', async () => {
   for (const count of [2, 898, 1000]) {
     const slices = slicesOf([frameOf(1, [...many(127), batch(count, 'k'), single(200)])])
-    assert.equal(lengths(slices), count === 2 ? [127, 3] : [127, count, 1])
+    assert.equal(await lengths(slices), count === 2 ? [127, 3] : [127, count, 1])
   }
   const content = 'x'.repeat(390)
-  assert.equal(lengths(slicesOf([frameOf(1, [single(1), batch(700, 'k', content), single(2)])])),
+  assert.equal(await lengths(slicesOf([frameOf(1, [single(1), batch(700, 'k', content), single(2)])])),
     [1, 700, 1])
   const heavy = { ...batch(1, '', 'x'.repeat(50_000)), key: null }
-  assert.equal(lengths(slicesOf([frameOf(1, Array.from({ length: 5 }, () => heavy))])), [2, 2, 1])
+  assert.equal(await lengths(slicesOf([frameOf(1, Array.from({ length: 5 }, () => heavy))])), [2, 2, 1])
 })
 
-test('over many frames, those without writes too, all comes once and in order', () => {
+test('over many frames, those without writes too, all comes once and in order', async () => {
   const note: Sent = {
     operations: [{ type: 'ForkNote', note: 'gone', name: 'a.salvage', node: 'n1' }], key: null,
   }
   const frames = [frameOf(1, many(100)), frameOf(101, [note]), frameOf(102, many(60)),
     frameOf(162, [batch(97, 'k')]), frameOf(259, many(1)), frameOf(260, [note])]
-  const slices = slicesOf(frames)
-  assert.equal(lengths(slices), [128, 32, 98])
+  const slices = await slicesOf(frames)
+  assert.equal(slices.map(({ length }) => length), [128, 32, 98])
   assert.equal(slices.flat().map(({ origin: { sequence } }) => sequence),
     Array.from({ length: 259 }, (_, index) => index + 1).filter((sequence) => sequence !== 101))
-  assert.equal(slicesOf([]), [[]])
+  assert.equal(await slicesOf([]), [[]])
 })
 
-test('the largest request that the gate takes fits into one message', () => {
+test('the largest request that the gate takes fits into one message', async () => {
   const size = Math.floor(LOGGED_BYTES_MAX / 1000)
   const empty = encodeOperation({ type: 'StoreNode', node: { id: 'a000', content: 'x'.repeat(300) } })
   const content = 'x'.repeat(300 + size - empty.length)
@@ -114,23 +144,36 @@ test('the largest request that the gate takes fits into one message', () => {
   } as Reconciliation
   const key = 'k'.repeat(256)
   const frame = frameOf(2 ** 34, [{ operations, key, reconciliation }], 'n1', 2 ** 33)
-  assert.equal(lengths(slicesOf([frame])), [1000])
+  assert.equal(await lengths(slicesOf([frame])), [1000])
 })
 
-test('what fits into no message is told, and not sent again and again', () => {
+test('what fits into no message is told, and not sent again and again', async () => {
   const frame = frameOf(1, [single(1), batch(700, 'k'), batch(700, 'k')])
-  const salvage = new Salvage([frame], codec, bytesOf)
-  assert.throws(() => salvage.slice(1), /1400 writes/)
+  const salvage = new Salvage(fileOf([frame]).open, codec, bytesOf)
+  const error = await salvage.slice(1).then(() => null, (fault: Error) => fault)
+  assert.match(error?.message ?? '', /1400 writes/)
+})
+
+test('a salvage of thousands of frames is read once, and one frame of it is in memory', async () => {
+  const frames = Array.from({ length: 3000 }, (_, index) => frameOf(index * 3 + 1, many(3)))
+  const { open, reads } = fileOf(frames)
+  const salvage = new Salvage(open, codec, bytesOf)
+  for (let sent = 0; sent < 9000;) {
+    const { writes } = await salvage.slice(sent)
+    sent += writes.length
+    assert.ok(reads.frames * 3 <= sent + 3, 'not read ahead')
+  }
+  assert.is(reads.frames, 3001)
+  const again = await salvage.slice(1000)
+  assert.is(again.writes[0]?.origin.sequence, 1001, 'another reign begins anew')
+  assert.equal([reads.opened, reads.closed], [2, 1])
 })
 
 test('a note gives way to what else there is to do', async () => {
   const frames = Array.from({ length: 100 }, (_, index) => frameOf(index * 500 + 1, many(500)))
   let pauses = 0
-  const header = {
-    space: 'demo', uuid, node: 'n1', common: { epoch: 2, sequence: 0 },
-    end: { epoch: 3, sequence: 50_000 }, joinedEpoch: 4, savedAtMs: 0,
-  }
-  const note = await noteOf('a.salvage', 'n1', header, frames, codec, async () => {
+  const source = await fileOf(frames).open()
+  const note = await noteOf('a.salvage', 'n1', source, codec, async () => {
     pauses += 1
   })
   assert.equal(note.spans, [{ epoch: 3, last: 50_000, writes: 50_000 }])

@@ -10,7 +10,7 @@ import { compareUtf8 } from '../../actors/utf8.js'
 import type { Wire } from '../../actors/wire.js'
 import { workLanes } from '../../actors/workLanes.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
-import { answersOver, message } from './actorKit.js'
+import { answersOver, message, rethrow } from './actorKit.js'
 
 const test = suite('status service')
 
@@ -30,7 +30,7 @@ function kit(names: readonly string[], over: { memberBytes?: number; maxPayload?
   const answers = answersOver(clock, (to, data) => {
     answered.push({ to, page: JSON.parse(Buffer.from(data).toString()) as Page, bytes: data.length })
   }, { maxPayload })
-  const lanes = workLanes(clock, defaultSettings, wire)
+  const lanes = workLanes(clock, defaultSettings, wire, rethrow)
   const spaces = new Map<string, SpaceActor>()
   const sorted = new Sorted<string>(compareUtf8)
   const hold = (name: string): void => {

@@ -77,7 +77,8 @@ test('a picture: nodes, the space, its members with bars, events', () => {
         inSync: ['n1', 'n3'],
         members: [member('n1', { role: 'primary', state: 'serving' }),
           member('n2', { role: 'unknown', state: 'unreachable', inSync: false,
-            durableSequence: 0, appliedSequence: 1040 }),
+            epoch: null, durableSequence: null, appliedSequence: 1040, lagBytes: null,
+            lagMs: null }),
           member('n3', { lagMs: 70, lagBytes: 2048 })],
       })],
     }),
@@ -87,7 +88,7 @@ test('a picture: nodes, the space, its members with bars, events', () => {
   assert.match(shown, /^n2 +dead/m)
   assert.match(shown, 'demo  epoch 4  primary n1  in sync 2 of 3 n1 n3  committed 1,042')
   assert.match(shown, /^ {2}n1 +primary +yes +1,042 +1,042 +serving$/m)
-  assert.match(shown, /^ {2}n2 +unknown +no +- +1,040 +unreachable$/m)
+  assert.match(shown, /^ {2}n2 +unknown +no +- +- +- +1,040 +unreachable$/m)
   assert.match(shown, /^ {2}n3 +replica +yes +█████░░░░░ +70 ms +2\.0 KiB/m)
   assert.match(shown, /^03:04:05 {2}demo {2}inSyncShrunk: in sync: n1, n3$/m)
 })
@@ -110,6 +111,7 @@ test('lag bars: empty at none, something at little, full and red from the alert 
     const found = cells.find((cell) => /[█░]/.test(textOf(cell)))
     return found && typeof found !== 'string' ? found : ['', '']
   }
+  assert.equal(bar({ lagMs: null, lagBytes: null }), ['', ''])
   assert.equal(bar({}), ['░'.repeat(10), 'green'])
   assert.equal(bar({ lagMs: 1 }), ['█' + '░'.repeat(9), 'green'])
   assert.equal(bar({ lagMs: 4000 }), ['█'.repeat(9) + '░', 'yellow'])
@@ -198,9 +200,9 @@ test('what two looks differ in', () => {
 test('alerts: kind and message; anything else is none', () => {
   const of = (data: unknown) => alertEvent('engram.v1.alert.demo',
     Buffer.from(typeof data === 'string' ? data : JSON.stringify(data)), 5)
-  assert.equal(of({ kind: 'lag', message: 'n2 is behind', atMs: 3 }),
-    { atMs: 3, subject: 'demo', text: 'lag: n2 is behind' })
-  for (const bad of ['{', 'null', '[]', { kind: 'lag' }, { kind: 1, message: 'x' }]) {
+  assert.equal(of({ kind: 'replicaLag', message: 'n2 is behind', atMs: 3 }),
+    { atMs: 3, subject: 'demo', text: 'replicaLag: n2 is behind' })
+  for (const bad of ['{', 'null', '[]', { kind: 'replicaLag' }, { kind: 1, message: 'x' }]) {
     assert.is(of(bad), null)
   }
 })

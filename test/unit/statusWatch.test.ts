@@ -133,8 +133,8 @@ test('without a terminal: plain lines, alerts among them, no control bytes', asy
   const watching = new Watching([], null)
   await watching.until(/demo epoch 1, primary n1, .*\n.*demo epoch 1/)
   nats.publish('engram.v1.alert.demo', Buffer.from(JSON.stringify(
-    { kind: 'lag', message: 'n2 is behind' })))
-  await watching.until(/Z demo event: lag: n2 is behind\n/)
+    { kind: 'replicaLag', message: 'n2 is behind' })))
+  await watching.until(/Z demo event: replicaLag: n2 is behind\n/)
   process.emit('SIGINT')
   assert.is(await watching.ended, 0)
   assert.not.match(watching.text, '\x1b')

@@ -116,7 +116,7 @@ test('every error answer is counted by its code', async () => {
   side.write()
   await settle()
   side.ingest.expire()
-  side.clock.suspend(5001)
+  await side.clock.advanceAsync(5001)
   side.ingest.expire()
   await side.journal.release()
   assert.equal(told.filter(({ name }) => name === 'writesRefused').map((one) => one.labels['code']),

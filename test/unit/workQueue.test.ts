@@ -26,8 +26,12 @@ class BusyClock extends VirtualClock {
 function kit() {
   const clock = new BusyClock()
   const state = { isCongested: false }
-  const queue = new WorkQueue({ clock, sliceMs: 3, isCongested: () => state.isCongested })
-  return { clock, queue, state }
+  const failed: string[] = []
+  const queue = new WorkQueue({
+    clock, sliceMs: 3, isCongested: () => state.isCongested,
+    onFailed: (error) => void failed.push(String(error)),
+  })
+  return { clock, queue, state, failed }
 }
 
 test('a slice ends when its time is over; nothing is done before the next turn', () => {
@@ -43,6 +47,21 @@ test('a slice ends when its time is over; nothing is done before the next turn',
   assert.equal(turnOf, [], 'who pushes goes on first')
   clock.advance(0)
   assert.equal(turnOf, [1, 1, 1, 2, 2, 2, 3, 3, 3, 4])
+})
+
+test('a step that throws is told of, and stops no other', async () => {
+  const { clock, queue, failed } = kit()
+  const lane = queue.lane({ bytesMax: 0, openMax: 1 })
+  const done: string[] = []
+  lane.push(() => {
+    throw new Error('a bug')
+  })
+  lane.push(() => void done.push('after it'))
+  lane.push(() => Promise.reject(new Error('a later bug')))
+  lane.push(() => void done.push('after both'))
+  await clock.advanceAsync(1)
+  assert.equal(failed, ['Error: a bug', 'Error: a later bug'])
+  assert.equal(done, ['after it', 'after both'])
 })
 
 test('a step that is long can end early, and go on as another one', () => {

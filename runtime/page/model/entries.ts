@@ -1,4 +1,6 @@
 /** What happened, in sentences: promotions, stories, orders, and what befell actors. */
+import type { Told } from '../../inspect/story.js'
+import { takeoverText } from '../../inspect/sentences.js'
 import type { Order } from '../protocol.js'
 import type { Promotion } from './promotions.js'
 import type { Item } from './state.js'
@@ -9,13 +11,26 @@ export interface Entry {
   readonly kind: string
   readonly text: string
   readonly promotion: Promotion | null
+  /** What was kept of the time before: no moment of the recording. */
+  readonly isPast: boolean
 }
 
-/** In order of time. @param notable of a recording, in order of time */
-export function entriesOf(notable: readonly Item[], all: readonly Promotion[]): Entry[] {
+/**
+ * In order of time.
+ * @param notable of a recording, in order of time
+ * @param past what nodes have kept: what the recording tells itself is left out of it
+ */
+export function entriesOf(
+  notable: readonly Item[], all: readonly Promotion[], past: readonly Told[],
+): Entry[] {
+  const inSteps = new Set(all.flatMap(({ report }) =>
+    report === null ? [] : [idOfPromotion(report)]))
   const entries: Entry[] = all.map((promotion) => ({
-    atMs: promotion.beginMs, kind: 'promotion', text: titleOf(promotion), promotion,
+    // When it is complete: what led to it comes before it.
+    atMs: promotion.isServing ? promotion.endMs : promotion.beginMs, kind: 'promotion',
+    text: titleOf(promotion), promotion, isPast: false,
   }))
+  const told = new Set<string>()
   let broker: string | null = null
   for (const item of notable) {
     if (item.kind === 'frame' && item.frame.kind === 'broker') {
@@ -25,14 +40,36 @@ export function entriesOf(notable: readonly Item[], all: readonly Promotion[]): 
       if (isNews || state === 'connected') broker = state
       if (!isNews) continue
     }
+    if (item.kind === 'frame' && item.frame.kind === 'story') {
+      const { line } = item.frame
+      if (line.id !== undefined) told.add(line.id)
+      if (line.promotion && inSteps.has(idOfPromotion(line.promotion))) continue
+    }
     const entry = entryOf(item)
-    if (entry !== null) entries.push({ ...entry, atMs: item.atMs, promotion: null })
+    if (entry !== null) {
+      entries.push({ ...entry, atMs: item.atMs, promotion: null, isPast: false })
+    }
+  }
+  for (const line of past) {
+    if (told.has(line.id ?? '')) continue
+    if (line.promotion && inSteps.has(idOfPromotion(line.promotion))) continue
+    const { kind, text } = storyEntry(line)
+    entries.push({ kind, text, atMs: Date.parse(line.at), promotion: null, isPast: true })
   }
   // Stories tell of actors in sentences; a recording without them has the bare events.
   const isPlain = !notable.some((item) => item.kind === 'frame' && item.frame.kind === 'story')
   const list = isPlain ? entries : entries.filter(({ kind }) => kind !== 'plain')
   return list.map((entry) => entry.kind === 'plain' ? { ...entry, kind: 'actor' } : entry)
     .toSorted((a, b) => a.atMs - b.atMs)
+}
+
+function idOfPromotion({ space, epoch }: { space: string; epoch: number }): string {
+  return `${space} ${epoch}`
+}
+
+/** Who became the primary is a promotion here, with its steps where they are known. */
+function storyEntry({ kind, text, promotion }: Told): { kind: string; text: string } {
+  return promotion ? { kind: 'promotion', text: takeoverText(promotion) } : { kind, text }
 }
 
 function entryOf(item: Item): { kind: string; text: string } | null {
@@ -53,9 +90,9 @@ function entryOf(item: Item): { kind: string; text: string } | null {
   const { frame } = item
   switch (frame.kind) {
     case 'story': {
-      const { kind, text } = frame.line
+      const { kind } = frame.line
       // Promotions stand here with all their steps.
-      return kind === 'promotion' || kind === 'situation' ? null : { kind, text }
+      return kind === 'promotion' || kind === 'situation' ? null : storyEntry(frame.line)
     }
     case 'order':
       return { kind: 'order', text: `${orderText(frame.order)}: ${frame.answer.message}` }
@@ -78,14 +115,16 @@ function plain(text: string): { kind: string; text: string } {
 }
 
 function titleOf(promotion: Promotion): string {
-  const { space, winner, epoch, vacancy, beginMs, endMs, isServing, candidates } = promotion
-  const why = vacancy === null ? '' : ` (${vacancy})`
+  const { space, from, winner, epoch, beginMs, endMs, isServing, candidates, report } = promotion
+  if (report !== null) return takeoverText(report)
+  const after = from === null ? '' : ` after ${from}`
   if (winner === null) {
     const states = candidates.map(({ node, state }) => `${node} ${state}`).join(', ')
-    return `Promotion of ${space}${why}: ${states || 'begins'}`
+    return `${space} gets a new primary${after}: ${states}`
   }
-  return `${winner} is promoted to primary of ${space} in epoch ${epoch}${why}, `
-    + `${isServing ? 'serving' : 'not yet serving'} after ${msText(endMs - beginMs)}`
+  const how = isServing ? `takes writes after ${msText(endMs - beginMs)}`
+    : 'does not take writes yet'
+  return `${winner} is promoted to primary of ${space}${after}, in epoch ${epoch}, and ${how}`
 }
 
 function orderText(order: Order): string {

@@ -1,7 +1,12 @@
-/** Promotions, put together from what the actors of several nodes did. */
+/**
+ * Promotions, put together from what the actors of several nodes did: each is the succession of
+ * one primary, with the evidence about that one and about no other node.
+ */
+import type { PromotionReport } from '../../../machines/events.js'
 import type { InspectionStreamEvent } from '../../inspect/schema.js'
 import { stateText } from './state.js'
 import type { Item } from './state.js'
+import { Suspicions } from './suspicions.js'
 
 export interface PromotionStep {
   readonly atMs: number
@@ -26,73 +31,120 @@ export interface Candidate {
 export interface Promotion {
   readonly id: string
   readonly space: string
-  /** Of the first step: a suspicion, or a vacancy that was found. */
+  /** The primary that is succeeded; null: not known, or there was none. */
+  readonly from: string | null
+  /** When that one was last heard, as the new primary measured it; else of the first step. */
   readonly beginMs: number
-  /** Of the last step so far. */
+  /** When writes were taken again; until then, of the last step so far. */
   readonly endMs: number
   readonly winner: string | null
   /** That was won; null before. */
   readonly epoch: number | null
   /** It takes writes again. */
   readonly isServing: boolean
-  /** What made the reign before it end. */
+  /** What made the epoch before end. */
   readonly vacancy: string | null
   /** What the winner found in its survey: who answered, and how far they are. */
   readonly survey: string | null
   readonly candidates: readonly Candidate[]
+  /** In order of time. */
   readonly steps: readonly PromotionStep[]
+  /** As the new primary told it; null before, and in recordings that have no story. */
+  readonly report: PromotionReport | null
 }
 
 type Change = Extract<InspectionStreamEvent, { type: 'transition' | 'actor' }>
-type Draft = { -readonly [K in keyof Promotion]: Promotion[K] } & {
-  steps: PromotionStep[]
-  candidates: Candidate[]
+
+/** What is read of the record that a candidate stands upon. */
+interface Base {
+  readonly epoch: number
+  readonly state: string
+  readonly holder: string | null
+  readonly writer: string | null
+  /** The record names the candidate itself: the space is handed over to it. */
+  readonly isAdopted: boolean
 }
 
-/** A candidate that begins so long after the last step stands in another promotion. */
+/** One node that stands for a space, from its birth as a candidate to its end. */
+interface Candidacy {
+  readonly node: string
+  readonly steps: PromotionStep[]
+  vacancy: string | null
+  base: Base | null
+  wonEpoch: number | null
+  servingMs: number | null
+}
+
+/** The candidacies for one succession. */
+interface Draft {
+  readonly space: string
+  readonly candidacies: Candidacy[]
+}
+
+/** A candidate that read no record and begins so long after a promotion stands in another one. */
 const pauseMs = 1_500
-/** A suspicion so long before a vacancy belongs to it: a hung node keeps its grant for 2.2 s. */
-const suspicionMs = 6_000
-/** The probe that found a vacancy may be told as a change of the detector only after it. */
+/** Without the primary's own report: a hung node keeps its grant for 2.2 s. */
+const evidenceMs = 6_000
+/** A detector reports its finding a little after its node acts on it; clocks differ, too. */
 const lateMs = 100
-const suspicious = /^(suspect|probing|unreachable|dead|left)/
+/** A node acts on a finding up to so long before its detector reports it, ms. */
+const findingMs = 10
 
 /** In order of their beginning. @param items the notable ones, in order of time */
 export function promotionsOf(items: readonly Item[]): Promotion[] {
-  const found: Draft[] = []
-  const open = new Map<string, Draft>()
-  let suspicions: PromotionStep[] = []
+  const open = new Map<string, Candidacy>()
+  const bySpace = new Map<string, Candidacy[]>()
+  const reports = new Map<string, PromotionReport>()
+  const suspicions = new Suspicions()
   for (const item of items) {
-    if (item.kind !== 'event') continue
-    const { event, node, atMs } = item
-    if (event.type !== 'transition' && event.type !== 'actor') continue
-    const [, kind, name = '', part] = /^(space|detector)\.([^.]+)\.?(.*)$/.exec(event.actor) ?? []
-    const step = stepOf(atMs, node, event)
-    if (kind === 'detector') {
-      if (event.type !== 'transition' || !suspicious.test(step.state)) continue
-      const under = [...open.values()].filter(({ endMs }) => atMs <= endMs + lateMs)
-      for (const draft of under) draft.steps.push(step)
-      if (under.length > 0) continue
-      suspicions = [...suspicions.filter((one) => atMs - one.atMs < suspicionMs), step]
+    if (item.kind === 'frame') {
+      const report = item.frame.kind === 'story' ? item.frame.line.promotion : undefined
+      if (report) reports.set(`${report.space} ${report.epoch}`, report)
       continue
     }
-    let draft = open.get(name)
-    const isBegin = part === 'promotion' || (part === '' && step.state === 'promoting')
-    if (isBegin && (draft === undefined || atMs - draft.endMs > pauseMs)) {
-      draft = begin(name, step, suspicions)
-      suspicions = []
-      open.set(name, draft)
-      found.push(draft)
+    const { event, node, atMs } = item
+    if (event.type !== 'transition' && event.type !== 'actor') continue
+    const [, kind, name = '', part = ''] =
+      /^(space|detector)\.([^.]+)\.?(.*)$/.exec(event.actor) ?? []
+    const step = stepOf(atMs, node, event)
+    if (kind === 'detector') {
+      if (event.type === 'transition') suspicions.note(name, step)
+      continue
     }
-    if (draft !== undefined) advance(draft, part ?? '', step, event)
+    const key = `${node} ${name}`
+    let candidacy = open.get(key)
+    if (isBeginning(part, event, step, candidacy)) {
+      candidacy = noSteps(node)
+      open.set(key, candidacy)
+      bySpace.set(name, [...bySpace.get(name) ?? [], candidacy])
+    }
+    if (candidacy !== undefined) advance(candidacy, part, step, event)
   }
-  for (const draft of found) draft.steps.sort((a, b) => a.atMs - b.atMs || rank(a) - rank(b))
-  return found
+  return [...bySpace].flatMap(([space, candidacies]) => draftsOf(space, candidacies))
+    .map((draft) => promotionOf(draft, reports, suspicions))
+    .toSorted((a, b) => a.beginMs - b.beginMs)
 }
 
-/** Of steps of one millisecond: the cause first. */
-function rank({ actor }: PromotionStep): number {
-  return actor.startsWith('detector.') ? 0 : 1
+function noSteps(node: string): Candidacy {
+  return { node, steps: [], vacancy: null, base: null, wonEpoch: null, servingMs: null }
+}
+
+/** A candidate is born; or, where the telling begins in the middle, seen for the first time. */
+function isBeginning(
+  part: string, event: Change, { state }: PromotionStep, before: Candidacy | undefined,
+): boolean {
+  const hasEnded = before === undefined || /^(won|stoodDown)/.test(lastState(before))
+  if (part === '') return state === 'promoting' && hasEnded
+  if (part !== 'promotion') return false
+  return event.type === 'actor' ? hasEnded || before?.steps.some(isBirth) === true
+    : before === undefined && state !== 'stoodDown'
+}
+
+const isBirth = ({ what, actor }: PromotionStep): boolean =>
+  what === 'begins' && actor.endsWith('.promotion')
+
+function lastState({ steps }: Candidacy): string {
+  return steps.findLast(({ actor }) => actor.endsWith('.promotion'))?.state ?? ''
 }
 
 function stepOf(atMs: number, node: string, event: Change): PromotionStep {
@@ -120,41 +172,129 @@ function answersOf(summary: Readonly<Record<string, unknown>>): string[] {
   })
 }
 
-function begin(space: string, step: PromotionStep, suspicions: PromotionStep[]): Draft {
-  const steps = suspicions.filter(({ atMs }) => step.atMs - atMs < suspicionMs)
-  return {
-    id: `${space}@${step.atMs}`, space, beginMs: steps[0]?.atMs ?? step.atMs, endMs: step.atMs,
-    winner: null, epoch: null, isServing: false, vacancy: null, survey: null,
-    candidates: [], steps,
-  }
-}
-
-function advance(draft: Draft, part: string, step: PromotionStep, event: Change): void {
-  const { node, state, reason } = step
+function advance(candidacy: Candidacy, part: string, step: PromotionStep, event: Change): void {
+  const { state, reason } = step
   if (part === '') {
     if (state !== 'promoting') return
-    draft.vacancy ??= reason?.replace(/^vacancy: /, '') ?? null
+    candidacy.vacancy ??= /^vacancy: (.*)/.exec(reason ?? '')?.[1] ?? null
   } else if (part === 'promotion') {
-    const candidate = { node, state, reason }
-    draft.candidates = [...draft.candidates.filter((one) => one.node !== node), candidate]
-    if (state === 'won') {
-      draft.winner = node
-      draft.epoch = epochOf(event.summary)
-      const survey = draft.steps.findLast((one) => one.node === node && one.what === 'surveyed')
-      draft.survey = survey?.reason ?? null
-    }
+    candidacy.base ??= baseOf(event.summary)
+    if (state === 'won') candidacy.wonEpoch = recordOf(event.summary)?.epoch ?? null
   } else {
-    if (draft.isServing || !state.startsWith('serving') || step.atMs - draft.endMs > pauseMs) return
-    draft.isServing = true
+    const hasWon = lastState(candidacy) === 'won'
+    if (!hasWon || candidacy.servingMs !== null || !state.startsWith('serving')) return
+    candidacy.servingMs = step.atMs
   }
-  draft.steps.push(step)
-  draft.endMs = Math.max(draft.endMs, step.atMs)
+  candidacy.steps.push(step)
 }
 
-function epochOf(summary: Readonly<Record<string, unknown>>): number | null {
-  const record = summary['record'] as { assignment?: { epoch?: unknown } } | null | undefined
-  const epoch = record?.assignment?.epoch
-  return typeof epoch === 'number' ? epoch : null
+interface RecordShown {
+  readonly epoch?: number
+  readonly state?: string
+  readonly primary?: { readonly node?: string } | null
+  readonly writer?: string
+}
+
+function recordOf(summary: Readonly<Record<string, unknown>>): RecordShown | null {
+  const record = summary['record'] as { assignment?: RecordShown } | null | undefined
+  return record?.assignment ?? null
+}
+
+function baseOf(summary: Readonly<Record<string, unknown>>): Base | null {
+  const record = recordOf(summary)
+  if (typeof record?.epoch !== 'number') return null
+  const { epoch, state = '', primary = null, writer = null } = record
+  const isAdopted = (summary['adopted'] ?? null) !== null
+  return { epoch, state, holder: primary?.node ?? null, writer, isAdopted }
+}
+
+/**
+ * Candidates that stand upon the record of one epoch compete; who stands upon a claim that came to
+ * nothing goes on with the same succession. Of one space, in order of time.
+ */
+function draftsOf(space: string, candidacies: readonly Candidacy[]): Draft[] {
+  const drafts: Draft[] = []
+  for (const candidacy of candidacies.toSorted((a, b) => firstMs(a) - firstMs(b))) {
+    const last = drafts.at(-1)
+    if (last !== undefined && belongs(candidacy, last)) last.candidacies.push(candidacy)
+    else drafts.push({ space, candidacies: [candidacy] })
+  }
+  return drafts
+}
+
+function belongs(candidacy: Candidacy, { candidacies }: Draft): boolean {
+  const { base } = candidacy
+  const winner = candidacies.find(({ wonEpoch }) => wonEpoch !== null)
+  const afterMs = firstMs(candidacy) - Math.max(...candidacies.map(lastMs))
+  if (base === null) return afterMs <= pauseMs
+  const wonEpoch = winner?.wonEpoch ?? null
+  if (wonEpoch === null || afterMs <= 0) return true
+  // One that came late finds the new primary in the record already, and steps back.
+  const isLate = base.epoch === wonEpoch && afterMs <= pauseMs
+    && lastState(candidacy) === 'stoodDown'
+  return !base.isAdopted && (base.epoch < wonEpoch || isLate)
+}
+
+const firstMs = ({ steps }: Candidacy): number => steps[0]?.atMs ?? 0
+const lastMs = ({ steps }: Candidacy): number => steps.at(-1)?.atMs ?? 0
+
+function promotionOf(
+  { space, candidacies }: Draft, reports: ReadonlyMap<string, PromotionReport>,
+  suspicions: Suspicions,
+): Promotion {
+  const winner = candidacies.find(({ wonEpoch }) => wonEpoch !== null) ?? null
+  const epoch = winner?.wonEpoch ?? null
+  const report = reports.get(`${space} ${epoch}`) ?? null
+  const from = report === null ? formerOf(candidacies) : report.from
+  const own = candidacies.flatMap(({ steps }) => steps)
+  const firstStepMs = Math.min(...candidacies.map(firstMs))
+  const lastStepMs = Math.max(...candidacies.map(lastMs))
+  const endMs = report?.atMs ?? winner?.servingMs ?? lastStepMs
+  const sinceMs = report === null ? firstStepMs - evidenceMs : report.atMs - report.ms - lateMs
+  const evidence = from === null ? [] : suspicions.of(from, firstStepMs, sinceMs, endMs + lateMs)
+  const steps = causesFirst([...evidence, ...own])
+  const latest = new Map(candidacies.map((one) => [one.node, candidateOf(one)]))
+  return {
+    id: `${space}@${firstStepMs}`, space, from, endMs, epoch, report, steps,
+    beginMs: report === null ? steps[0]?.atMs ?? firstStepMs : report.atMs - report.ms,
+    winner: winner?.node ?? null,
+    isServing: report !== null || (winner !== null && winner.servingMs !== null),
+    vacancy: report?.vacancy ?? candidacies.find(({ vacancy }) => vacancy)?.vacancy ?? null,
+    survey: winner?.steps.findLast(({ what }) => what === 'surveyed')?.reason ?? null,
+    candidates: [...latest.values()],
+  }
+}
+
+/** Who is succeeded: the holder of the epoch that was open last. */
+function formerOf(candidacies: readonly Candidacy[]): string | null {
+  const bases = candidacies.flatMap(({ base }) => base ?? [])
+  const open = bases.find(({ state, isAdopted }) => state === 'open' && !isAdopted)
+  const adopted = bases.find(({ isAdopted }) => isAdopted)
+  return open?.holder ?? adopted?.writer ?? bases[0]?.holder ?? null
+}
+
+function candidateOf(candidacy: Candidacy): Candidate {
+  const last = candidacy.steps.findLast(({ actor }) => actor.endsWith('.promotion'))
+  return {
+    node: candidacy.node, state: last?.state ?? 'promoting', reason: last?.reason ?? null,
+  }
+}
+
+/**
+ * Steps in order of time, causes before effects: a node acts on a finding a millisecond before its
+ * detector reports it.
+ */
+function causesFirst(steps: readonly PromotionStep[]): PromotionStep[] {
+  const isFinding = ({ actor }: PromotionStep): boolean => actor.startsWith('detector.')
+  const timeOf = (step: PromotionStep): number => {
+    if (!isFinding(step)) return step.atMs
+    const effects = steps.filter((one) => one.node === step.node && !isFinding(one)
+      && one.atMs <= step.atMs && step.atMs - one.atMs <= findingMs)
+    return Math.min(step.atMs, ...effects.map(({ atMs }) => atMs))
+  }
+  const rank = (step: PromotionStep): number => isFinding(step) ? 0 : 1
+  return steps.map((step) => ({ step, atMs: timeOf(step) }))
+    .toSorted((a, b) => a.atMs - b.atMs || rank(a.step) - rank(b.step)).map(({ step }) => step)
 }
 
 /** `vacancyProven` → `vacancy proven`, `xstate.after.retry.x` → `after retry`. */

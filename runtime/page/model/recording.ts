@@ -4,6 +4,7 @@
  * led to stays as the beginning.
  */
 import type { InspectionStreamEvent } from '../../inspect/schema.js'
+import type { Told } from '../../inspect/story.js'
 import type { Frame, StartFrame } from '../protocol.js'
 import { isMeasured, isNotable } from './notable.js'
 import { itemsOf, reduce } from './reduce.js'
@@ -26,6 +27,8 @@ const keyFrameMs = 3_000
 /** Events of several nodes come in no strict order; what is older than this does not change. */
 const settledMs = 2_500
 const itemsPerKeyFrame = 5_000
+/** Lines of the past; a server gives a thousand at a time. */
+const pastMax = 5_000
 
 interface KeyFrame {
   /** It holds all items up to this time. */
@@ -49,6 +52,8 @@ export class Recording {
   notable: Item[] = []
   /** Statuses and flows, in order of time; not to be changed. */
   measured: Item[] = []
+  /** What nodes have kept of the time before, in order of time; no part of the items. */
+  past: readonly Told[] = []
   private frames: Kept[] = []
   private items: Item[] = []
   private keyFrames: KeyFrame[] = []
@@ -83,6 +88,7 @@ export class Recording {
     const items = itemsOf(frame)
     this.live = reduce(this.live, items)
     for (const item of items) this.insert(item)
+    if (frame.kind === 'history') this.notePast(frame.lines)
     this.version += 1
     this.since += 1
     if (this.since >= 200 || this.textLength > this.bounds.textLength) this.tidy()
@@ -144,6 +150,9 @@ export class Recording {
     if (Object.keys(charts).length > 0) heads.push({ kind: 'charts', atMs, charts })
     if (broker !== null) heads.push({ ...broker, atMs })
     if (status !== null) heads.push({ kind: 'status', atMs, status })
+    if (this.droppedFrames > 0 && this.past.length > 0) {
+      heads.push({ kind: 'history', atMs, lines: this.past })
+    }
     for (const node of nodes.values()) {
       const events: InspectionStreamEvent[] = [...node.actors.values()]
         .filter(({ exit }) => exit === null)
@@ -160,6 +169,15 @@ export class Recording {
     }
     const frames = [...heads, ...this.frames.map(({ frame }) => frame)]
     return `${frames.map((frame) => JSON.stringify(frame)).join('\n')}\n`
+  }
+
+  /** Lines that are known already add nothing. */
+  private notePast(lines: readonly Told[]): void {
+    const known = new Set(this.past.map(({ id }) => id))
+    const news = lines.filter(({ id }) => !known.has(id))
+    if (news.length === 0) return
+    this.past = [...this.past, ...news]
+      .toSorted((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0).slice(-pastMax)
   }
 
   // ------------------------------------------------------------------ order and bounds

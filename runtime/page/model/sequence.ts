@@ -94,7 +94,7 @@ function receiverOf(kind: string, space: string | null, from: string): string {
 function changeRow(
   lanes: readonly Lane[], node: string, atMs: number, event: InspectionStreamEvent,
 ): Row | null {
-  if (event.type === 'chart' || event.type === 'messages' || event.type === 'progress') return null
+  if (!('actor' in event) || event.type === 'progress') return null
   // Children of charts without states of their own.
   if ('state' in event && event.state === null) return null
   const lane = laneOf(lanes, node, event.actor)
@@ -108,7 +108,7 @@ function changeRow(
   }
 }
 
-function changeText(event: Exclude<InspectionStreamEvent, { type: 'chart' | 'messages' }>): string {
+function changeText(event: Extract<InspectionStreamEvent, { actor: string }>): string {
   switch (event.type) {
     case 'transition': return `${words(event.event)} → ${stateText(event.state)}`
     case 'actor': return `begins in ${stateText(event.state)}`

@@ -8,7 +8,7 @@ export interface SpaceSeries {
   readonly nodes: readonly string[]
   readonly status: {
     readonly times: number[]
-    /** By node, as in `nodes`; null: it is the primary, or not known. */
+    /** By node, as in `nodes`; null: it is the primary, or away. */
     readonly lagMs: readonly Values[]
     readonly lagBytes: readonly Values[]
     readonly commit: Values
@@ -57,15 +57,13 @@ export function seriesOf(
     status.times.push(item.atMs / 1_000)
     for (const [index, node] of nodes.entries()) {
       const member = members.get(node)
-      // Without a primary nobody measures lag.
-      const isMeasured = member !== undefined && shown?.primary !== null && shown?.primary !== node
-      status.lagMs[index]?.push(isMeasured ? member.lagMs : null)
-      status.lagBytes[index]?.push(isMeasured ? member.lagBytes : null)
+      const isFollower = member !== undefined && shown?.primary !== node
+      status.lagMs[index]?.push(isFollower ? member.lagMs : null)
+      status.lagBytes[index]?.push(isFollower ? member.lagBytes : null)
     }
     const primary = shown?.primary === null ? undefined : members.get(shown?.primary ?? '')
     status.commit.push(shown?.commitSequence ?? null)
-    // Of a primary that does not answer nothing is known.
-    status.durable.push(primary?.durableSequence || null)
+    status.durable.push(primary?.durableSequence ?? null)
     status.safe.push(shown?.safeSequence ?? null)
     status.lossEntries.push(shown?.lossWindow.entries ?? null)
     status.lossBytes.push(shown?.lossWindow.bytes ?? null)

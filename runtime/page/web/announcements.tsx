@@ -1,6 +1,6 @@
 /** For screen readers: connection and promotions, as they happen. */
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { at, fileName, link, promotions, state } from './store.js'
+import { at, fileName, headlines, link, promotions, state } from './store.js'
 
 export function Announcements() {
   const [text, setText] = useState('')
@@ -9,6 +9,7 @@ export function Announcements() {
   const connection = link.value.kind
   const broker = state.value.broker?.state
   const latest = promotions.value.at(-1)
+  const down = headlines.value.find((one) => one.state === 'down' || one.state === 'blocked')?.title
   const won = latest !== undefined && latest.winner !== null
     ? `${latest.winner} is the new primary of ${latest.space} in epoch ${latest.epoch}` : null
   useEffect(() => {
@@ -18,6 +19,9 @@ export function Announcements() {
   useEffect(() => {
     if (broker === 'disconnected') setText('The broker does not answer')
   }, [broker])
+  useEffect(() => {
+    if (isLive && down !== undefined) setText(down)
+  }, [down, isLive])
   useEffect(() => {
     if (!isLive || latest === undefined || won === null || told.current.has(latest.id)) return
     told.current.add(latest.id)

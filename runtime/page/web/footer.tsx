@@ -15,7 +15,9 @@ const marksMax = 200
 
 /** Where something happened: promotions, alerts, orders. */
 function marks(): Entry[] {
-  return entries.value.filter(({ kind }) => marked.has(kind)).slice(-marksMax)
+  const { beginMs } = recording()
+  return entries.value.filter(({ kind, atMs }) => marked.has(kind) && atMs >= beginMs)
+    .slice(-marksMax)
 }
 
 function onKey(event: KeyboardEvent): void {

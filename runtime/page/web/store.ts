@@ -1,9 +1,12 @@
 /** What the page shows: a recording, live or from a file, and the moment of it looked at. */
 import { computed, effect, signal } from '@preact/signals'
 import { entriesOf } from '../model/entries.js'
+import { headlinesOf } from '../model/headlines.js'
+import type { Facts } from '../model/headlines.js'
 import { promotionsOf } from '../model/promotions.js'
 import { openRecording, Recording } from '../model/recording.js'
 import type { PageState } from '../model/state.js'
+import { linesOf } from '../model/told.js'
 import type { Frame } from '../protocol.js'
 import { openStream } from './connection.js'
 import { amend, route } from './route.js'
@@ -57,19 +60,23 @@ export const state = computed<PageState>(() => {
 interface Story {
   readonly length: number
   readonly last: unknown
+  readonly past: unknown
   readonly promotions: ReturnType<typeof promotionsOf>
   readonly entries: ReturnType<typeof entriesOf>
+  readonly lines: ReturnType<typeof linesOf>
 }
 
 let before: Story | null = null
 /** Put together anew only when something was added that it is made of. */
 const story = computed<Story>(() => {
-  const { notable } = recording()
+  const { notable, past } = recording()
   const last = notable.at(-1) ?? null
-  if (before?.length === notable.length && before.last === last) return before
+  const isKnown = before?.length === notable.length && before.last === last && before.past === past
+  if (before !== null && isKnown) return before
   const found = promotionsOf(notable)
   before = {
-    length: notable.length, last, promotions: found, entries: entriesOf(notable, found),
+    length: notable.length, last, past, promotions: found,
+    entries: entriesOf(notable, found, past), lines: linesOf(notable, past),
   }
   return before
 })
@@ -77,6 +84,15 @@ const story = computed<Story>(() => {
 export const promotions = computed(() => story.value.promotions)
 /** What happened, in order of time. */
 export const entries = computed(() => story.value.entries)
+
+/** What headlines are made of. */
+export function facts(): Facts {
+  const { measured } = recording()
+  return { promotions: promotions.value, lines: story.value.lines, measured }
+}
+
+/** Of the moment that is looked at; worst first. */
+export const headlines = computed(() => headlinesOf(state.value, facts(), shownMs.value))
 
 export const playground = computed(() =>
   fileName.value === null && (state.value.start?.playground ?? false))

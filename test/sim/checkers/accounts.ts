@@ -27,6 +27,9 @@ const fatesOf: Readonly<Record<Category, readonly FateValue['fate'][]>> = {
   waiting: ['salvaged'], lost: ['lost', 'unknown'],
 }
 
+/** No run logs so many. */
+const farBeyond = 10_000_000
+
 export interface AccountsInput {
   readonly world: World
   /** Of the primary; the members are level. */
@@ -54,6 +57,7 @@ export class Accounts {
     this.books()
     this.effects()
     await this.writes()
+    await this.neverLogged()
     this.counts()
     await this.keys()
   }
@@ -116,6 +120,21 @@ export class Accounts {
         epoch: answer.duplicate ? answer.loggedEpoch ?? 0 : answer.epoch,
         sequence: answer.sequence - write.tokens.length + 1 + index,
       }, answer))
+    }
+  }
+
+  /** No entry that nobody ever logged counts as lost, unless a disk is gone that might tell. */
+  private async neverLogged(): Promise<void> {
+    const { world } = this.input
+    for (const { opening: { epoch, forkPoint }, outcome } of this.model.reports.values()) {
+      for (const sequence of [1, forkPoint.sequence, farBeyond]) {
+        const mayBeLost = outcome === 'lost' && sequence === farBeyond
+        if (mayBeLost || world.checks.entries.at({ epoch, sequence })) continue
+        const { fate, reason } = await this.fate({ epoch, sequence })
+        if (fate === 'unknown') continue
+        world.violate('fate', `(${epoch}, ${sequence}), which nobody ever logged, is told to be `
+          + `${fate}: ${reason}`)
+      }
     }
   }
 

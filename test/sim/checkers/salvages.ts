@@ -6,6 +6,7 @@ import { tokenOf } from '../operations.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'
 import { nameOf } from './entries.js'
+import { readSalvage } from '../../support/salvages.js'
 
 const codec = createFrameCodec()
 
@@ -25,7 +26,7 @@ export async function salvagedWrites(node: SimNode): Promise<Map<string, LogEntr
 }
 
 async function writesOf(node: SimNode, name: string): Promise<LogEntry[]> {
-  const { header, frames } = await node.salvageFiles.read(name)
+  const { header, frames } = await readSalvage(node.salvageFiles, name)
   if (header.space !== space) return []
   return frames.flatMap((frame) => codec.entries(frame)).filter((entry) => tokenOf(entry) !== null)
 }

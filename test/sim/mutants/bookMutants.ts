@@ -263,7 +263,7 @@ const clients: readonly Mutant[] = [
     why: 'Members apply the same entries at different times, and have to forget the same keys.',
     edits: [{
       file: 'runtime/store/spaceKeys.js',
-      find: 'const oldest = entries.at(-1).timestamp - retention.ms;',
+      find: 'const oldest = time.now - retention.ms;',
       replace: 'const oldest = Date.now() - retention.ms;',
     }],
     scenarios: ['test:contract/store'],

@@ -74,8 +74,13 @@ export const commitMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/records.js',
-        find: 'if (current?.revision === revision)\n                    return null;',
-        replace: "if (current?.revision === revision) return { kind: 'refused', current };",
+        find: 'if (revisionOf(read) === revision)\n                    return null;',
+        replace: "if (revisionOf(read) === revision) return { kind: 'refused', current };",
+      },
+      {
+        file: 'actors/records.js',
+        find: 'if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {',
+        replace: 'if (found) {',
       },
       {
         file: 'actors/recordChanges.js',

@@ -3,17 +3,22 @@
  * they are loaded (hooks.ts), in a process of their own; production code has no hook for them.
  */
 import { answerMutants } from './answerMutants.js'
+import { arbiterMutants } from './arbiterMutants.js'
 import { bookMutants } from './bookMutants.js'
+import { clockMutants } from './clockMutants.js'
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
 import { leaseMutants } from './leaseMutants.js'
+import { directoryMutants } from './directoryMutants.js'
 import { lossMutants } from './lossMutants.js'
+import { maintenanceMutants } from './maintenanceMutants.js'
 import type { Mutant } from './mutant.js'
 import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
   ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants, ...lossMutants,
-  ...bookMutants, ...answerMutants,
+  ...bookMutants, ...directoryMutants, ...arbiterMutants, ...clockMutants,
+  ...maintenanceMutants, ...answerMutants,
 ]
 
 /** Throws when there is none of that name. */

@@ -9,7 +9,7 @@ export const promotionMutants: readonly Mutant[] = [
     edits: [{
       file: 'actors/promotion.js',
       find: 'const settlement = await records.settle(next, record.revision, '
-        + '() => this.wanted() && !lease.lapsed);',
+        + '() => this.wanted() && !lease.lapsed, { madeOf: record.assignment });',
       replace: 'let settlement = await records.settle(next, record.revision, () => true);'
         + "if (settlement.kind === 'refused') settlement = { kind: 'applied', record };",
     }],
@@ -74,8 +74,13 @@ export const promotionMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/records.js',
-        find: 'if (current?.revision === revision)\n                    return null;',
-        replace: "if (current?.revision === revision) return { kind: 'refused', current };",
+        find: 'if (revisionOf(read) === revision)\n                    return null;',
+        replace: "if (revisionOf(read) === revision) return { kind: 'refused', current };",
+      },
+      {
+        file: 'actors/records.js',
+        find: 'if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {',
+        replace: 'if (found) {',
       },
       {
         file: 'actors/handover.js',

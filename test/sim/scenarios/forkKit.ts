@@ -11,6 +11,7 @@ import { subjects } from '../../../machines/subjects.js'
 import type { Message } from './network.js'
 import { lost } from './network.js'
 import type { Stage } from './stage.js'
+import { readSalvage } from '../../support/salvages.js'
 
 export const store = (id: string, over: Partial<MemoryNode> = {}): Operation =>
   ({ type: 'StoreNode', node: { id, ...over } })
@@ -212,7 +213,7 @@ export class Forks {
     for (const { id } of this.stage.cluster.running) {
       const { salvages } = this.stage.cluster.node(id).actor.context!.ports
       for (const { name } of await salvages.list()) {
-        for (const frame of await salvages.read(name).then((read) => read.frames, () => [])) {
+        for (const frame of await readSalvage(salvages, name).then((read) => read.frames, () => [])) {
           for (const entry of frames.entries(frame)) found.add(show(entry))
         }
       }

@@ -15,10 +15,12 @@ export interface Call {
 
 /**
  * `unreachable`: fails at once, nothing is applied. `applyLaterMs`: the answer is lost, and the
- * request is applied that much later, unless the revision has moved. Else the request travels for
- * `beforeMs`, its answer for `afterMs`.
+ * request is applied that much later, unless the revision has moved. `rejects`: the answer is
+ * that nothing was stored, for this lasting reason; with `applyLaterMs` it is stored all the same.
+ * Else the request travels for `beforeMs`, its answer for `afterMs`.
  */
 export type Hindrance = 'unreachable' | { readonly applyLaterMs: number }
+  | { readonly rejects: string; readonly applyLaterMs?: number }
   | { readonly beforeMs?: number; readonly afterMs?: number }
 export type Hindrances = (call: Call) => Hindrance | undefined
 
@@ -47,6 +49,7 @@ export class HinderedBucket {
   private hindered(arbiter: Arbiter, connection: BusConnection): Arbiter {
     return {
       bucketId: () => arbiter.bucketId(),
+      faults: () => arbiter.faults(),
       keys: (prefix) => this.reading(connection, prefix, () => arbiter.keys(prefix)),
       read: (key) => this.reading(connection, key, () => arbiter.read(key)),
       compareAndSet: (key, value, revision) => {
@@ -81,6 +84,11 @@ export class HinderedBucket {
     hindrance: Hindrance | undefined, send: () => Promise<CompareAndSetOutcome>,
   ): Promise<CompareAndSetOutcome> {
     if (hindrance === 'unreachable') return { kind: 'unknown', reason: 'made unreachable' }
+    if (typeof hindrance === 'object' && 'rejects' in hindrance) {
+      const { rejects, applyLaterMs } = hindrance
+      if (applyLaterMs !== undefined) void this.later(applyLaterMs).then(send)
+      return { kind: 'rejected', reason: rejects }
+    }
     if (typeof hindrance === 'object' && 'applyLaterMs' in hindrance) {
       void this.later(hindrance.applyLaterMs).then(send)
       return { kind: 'unknown', reason: 'it was made to arrive late' }
@@ -94,7 +102,9 @@ export class HinderedBucket {
 }
 
 function timesOf(hindrance: Hindrance | undefined): { beforeMs?: number; afterMs?: number } {
-  return typeof hindrance === 'object' && !('applyLaterMs' in hindrance) ? hindrance : {}
+  const isSlow = typeof hindrance === 'object' && !('applyLaterMs' in hindrance)
+    && !('rejects' in hindrance)
+  return isSlow ? hindrance : {}
 }
 
 /** Those nodes do not reach the records of spaces; to connect they need their own record only. */

@@ -1,10 +1,13 @@
 import { answerScenarios } from './answers.js'
+import { arbiterScenarios } from './arbiter.js'
 import { booksScenarios } from './books.js'
 import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
+import { directoryScenarios } from './directories.js'
 import { journalScenarios } from './journal.js'
 import { leaseScenarios } from './lease.js'
 import { lossScenarios } from './loss.js'
+import { maintenanceScenarios } from './maintenance.js'
 import { promotionScenarios } from './promotion.js'
 import type { Scenario } from './scenario.js'
 import { Stage } from './stage.js'
@@ -12,7 +15,8 @@ import { Transcript } from './transcript.js'
 
 export const scenarios: readonly Scenario[] = [
   ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
-  ...journalScenarios, ...lossScenarios, ...booksScenarios, ...answerScenarios,
+  ...journalScenarios, ...lossScenarios, ...booksScenarios, ...directoryScenarios,
+  ...arbiterScenarios, ...maintenanceScenarios, ...answerScenarios,
 ]
 
 /** Throws when there is none of that name. */

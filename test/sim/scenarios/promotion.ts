@@ -168,10 +168,10 @@ const unsureHandover: Scenario = {
     + 'nothing positively.',
   run: async (begin) => {
     const stage = await begin()
-    stage.say('the next compare-and-set of n1 arrives 300 ms late, and its answer is lost')
+    stage.say('the compare-and-set that gives the reign away arrives 300 ms late, unanswered')
     let late = 0
     stage.arbiter.hindrances = ({ node, next }) => {
-      if (node !== 'n1' || !next) return undefined
+      if (node !== 'n1' || next?.state !== 'claimed') return undefined
       late += 1
       return late === 1 ? { applyLaterMs: 300 } : 'unreachable'
     }

@@ -6,6 +6,7 @@ import type { SpaceActor } from '../../../actors/space.js'
 import type { WriteAnswer } from '../../../actors/ports.js'
 import type { Position, SpaceSettings } from '../../../machines/protocol.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
+import type { MemoryFileSystem } from '../../fakes/memoryFileSystem.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { Answer, SimObserver, SimOptions } from '../../support/simCluster.js'
 import { HinderedBucket } from './hinderedBucket.js'
@@ -202,6 +203,19 @@ export class Stage {
     this.say(`${node} gets another, empty disk`)
     this.judge.lose(node)
     this.cluster.node(node).replaceDisk()
+  }
+
+  /** A backup of the node's directory is put in its place. */
+  restore(node: string, copy: MemoryFileSystem): void {
+    this.say(`the directory of ${node} is restored from a copy`)
+    this.judge.lose(node)
+    this.cluster.node(node).restoreDirectory(copy)
+  }
+
+  /** The node's store is gone, as after a power cut; its journal is there. */
+  loseStore(...nodes: string[]): void {
+    this.say(`the stores of ${nodes.join(', ')} are thrown away`)
+    for (const node of nodes) this.cluster.node(node).loseGraphs()
   }
 
   /** The node's wall clock is set forward. */

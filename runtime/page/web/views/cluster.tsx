@@ -1,11 +1,14 @@
 import { useRef } from 'preact/hooks'
 import type { ActorView } from '../../model/state.js'
 import { stateText } from '../../model/state.js'
-import { clockText, countText, lossText, msText } from '../../model/words.js'
+import { countText, dayClockText, lossText, momentText, msText } from '../../model/words.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../../../status.js'
 import { hrefOf } from '../route.js'
-import { at, entries, fileName, link, shownMs, state } from '../store.js'
+import { at, entries, facts, fileName, link, shownMs, state } from '../store.js'
+import { lastFailover } from '../../model/headlines.js'
+import { absenceOf } from '../../model/presence.js'
 import { Forks } from './forks.js'
+import { Headlines } from './headlines.js'
 import { kindsOfMarks, MessageMarks } from './marks.js'
 
 /** Entries of the timeline that are shown here. */
@@ -28,6 +31,7 @@ export function ClusterView() {
   const isOld = at.value === null && shownMs.value - statusAtMs > staleMs
   return (
     <>
+      <Headlines />
       <div class="map" ref={map}>
         <div class={`broker-bar ${broker?.state === 'disconnected' ? 'gone' : ''}`}
           data-broker={broker?.state}>
@@ -69,7 +73,7 @@ function Latest() {
         {shown.toReversed().map(({ atMs, kind, text, promotion }) => (
           <li key={`${atMs} ${text}`}>
             <a class="time" href={hrefOf('timeline', { open: promotion?.id ?? null })}>
-              {clockText(atMs, 0)}</a>
+              {dayClockText(atMs, shownMs.value, 0)}</a>
             <i class={`dot ${kind}`} aria-hidden="true" /><span>{text}</span></li>
         ))}
       </ol>
@@ -109,7 +113,7 @@ function NodeCard({ node, spaces, grantMs }: CardProps) {
         <h2>{node.id}</h2>
         <span class="state">{node.state}</span>
       </div>
-      <p class="facts">{isGone ? seenText(node.id)
+      <p class="facts">{isGone ? goneText(node.id)
         : <>pid {node.pid} · up {msText(node.uptimeMs ?? 0)} · {actors} actors</>}</p>
       <ul class="roles">
         {first.slice(0, spacesMax).map(({ space, member }) => (
@@ -129,13 +133,11 @@ const roleTexts: Readonly<Record<string, string>> = {
   gone: 'no answer', handingOver: 'handing over',
 }
 
-/** Who the others say has seen it last. */
-function seenText(id: string): string {
-  const reasons = [...state.value.nodes.values()].flatMap((node) => {
-    const detector = node.actors.get(`detector.${id}`)
-    return detector?.reason ? [`${node.id}: ${detector.reason}`] : []
-  })
-  return reasons[0] ?? 'does not answer'
+/** When it was last heard, and how its peers know. */
+function goneText(id: string): string {
+  const absence = absenceOf(state.value, id)
+  if (absence === null) return 'does not answer'
+  return `last heard at ${momentText(absence.sinceMs, shownMs.value)}: ${absence.text}`
 }
 
 function isAlive({ exit, state: value }: ActorView): boolean {
@@ -161,12 +163,14 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
       <div class="role-head">
         <a href={hrefOf('charts', { node: member.node, actor: `space.${space.id}` })}>{space.id}</a>
         <span class={`badge ${role}`}>{roleTexts[role] ?? role}</span>
-        <span class="epoch">epoch {member.epoch || '–'}</span>
+        <span class="epoch">epoch {member.epoch ?? '-'}</span>
       </div>
       {!isGone && (
         <p class="facts" title={actor?.reason ?? member.reason}>
-          {member.state} · at {countText(member.durableSequence)}
-          {role === 'primary' ? '' : ` · lag ${msText(member.lagMs)}`}
+          {member.state}
+          {member.durableSequence === null ? '' : ` · at ${countText(member.durableSequence)}`}
+          {role === 'primary' ? ''
+            : ` · lag ${member.lagMs === null ? '-' : msText(member.lagMs)}`}
           {member.inSync ? '' : ' · not in sync'}
         </p>
       )}
@@ -211,6 +215,7 @@ function SpaceTable({ spaces }: { readonly spaces: readonly ClusterSpace[] }) {
         <th scope="col">Space</th><th scope="col">Primary</th><th scope="col">Epoch</th>
         <th scope="col">In sync</th><th scope="col" class="number">Committed</th>
         <th scope="col" class="number">Safe</th><th scope="col">Loss window</th>
+        <th scope="col">Last failover</th>
       </tr></thead>
       <tbody>
         {spaces.slice(0, 100).map((space) => (
@@ -223,9 +228,18 @@ function SpaceTable({ spaces }: { readonly spaces: readonly ClusterSpace[] }) {
             <td class="number">{countText(space.safeSequence)}</td>
             <td data-loss>{lossText(space)}
               {space.throttled && <> <span class="badge lagging">answers wait</span></>}</td>
+            <td data-failover>{failoverText(space.id)}</td>
           </tr>
         ))}
       </tbody>
     </table>
   )
+}
+
+/** `20:05:46 n1 → n2, 0.2 s`. */
+function failoverText(space: string): string {
+  const report = lastFailover(space, facts(), shownMs.value)
+  if (report === null) return '-'
+  const { atMs, from, to, ms } = report
+  return `${dayClockText(atMs, shownMs.value, 0)} ${from} → ${to}, ${msText(ms)}`
 }

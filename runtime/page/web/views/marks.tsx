@@ -2,7 +2,8 @@
 import type { RefObject } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { Item } from '../../model/state.js'
-import { recording, shownMs } from '../store.js'
+import { goneNodes } from '../../model/presence.js'
+import { recording, shownMs, state } from '../store.js'
 
 /** Kinds that are shown, and what they are called. */
 export const kindsOfMarks: Readonly<Record<string, string>> = {
@@ -33,33 +34,44 @@ export function MessageMarks({ map }: { readonly map: RefObject<HTMLDivElement |
     const passedMs = now - before.ms
     if (passedMs <= 0 || passedMs > 2_000 || document.hidden) return
     if (matchMedia('(prefers-reduced-motion: reduce)').matches) return
-    const items = recording().between(before.ms, now)
-    launch(layer.current, map.current, items)
+    const gone = goneNodes(state.value)
+    recall(layer.current, gone)
+    launch(layer.current, map.current, recording().between(before.ms, now), gone)
   }, [now])
   return <div class="marks" ref={layer} aria-hidden="true" />
 }
 
-function launch(layer: HTMLDivElement, map: HTMLDivElement, items: readonly Item[]): void {
+/** What is on its way from or to a node that is gone goes nowhere. */
+function recall(layer: HTMLDivElement, gone: ReadonlySet<string>): void {
+  if (gone.size === 0) return
+  for (const mark of [...layer.children] as HTMLElement[]) {
+    if ([mark.dataset['from'], mark.dataset['to']].some((id) => gone.has(id ?? ''))) mark.remove()
+  }
+}
+
+function launch(
+  layer: HTMLDivElement, map: HTMLDivElement, items: readonly Item[], gone: ReadonlySet<string>,
+): void {
   const places = placesOf(map)
   const alive = [...map.querySelectorAll<HTMLElement>('[data-node]:not(.gone)')]
-    .map((card) => card.dataset['node'] ?? '')
+    .map((card) => card.dataset['node'] ?? '').filter((id) => !gone.has(id))
   for (const item of items) {
     if (item.kind !== 'event' || item.event.type !== 'messages') continue
     const { kind, to, count } = item.event
-    if (kindsOfMarks[kind] === undefined) continue
-    const receivers = to === null ? alive.filter((id) => id !== item.node) : [to]
+    if (kindsOfMarks[kind] === undefined || !alive.includes(item.node)) continue
+    const receivers = alive.filter((id) => to === null ? id !== item.node : id === to)
     const number = to === null ? 1 : Math.min(count, marksPerCount)
     for (const receiver of receivers) {
       for (let index = 0; index < number; index += 1) {
         const delayMs = (countedMs * (index + Math.random())) / number
-        send(layer, kind, places.get(item.node), places.get(receiver), delayMs)
+        send(layer, kind, { from: item.node, to: receiver }, places, delayMs)
       }
     }
   }
 }
 
 /** Where the line of each node leaves its card, and where it meets the broker. */
-function placesOf(map: HTMLDivElement): Map<string, readonly [Point, Point]> {
+function placesOf(map: HTMLDivElement): Places {
   const origin = map.getBoundingClientRect()
   const broker = map.querySelector('.broker-bar')?.getBoundingClientRect()
   const places = new Map<string, readonly [Point, Point]>()
@@ -81,13 +93,17 @@ function relative(point: Point, origin: DOMRect): Point {
   return { x: point.x - origin.left, y: point.y - origin.top }
 }
 
+type Places = ReadonlyMap<string, readonly [Point, Point]>
+
 function send(
-  layer: HTMLDivElement, kind: string, from: readonly [Point, Point] | undefined,
-  to: readonly [Point, Point] | undefined, delayMs: number,
+  layer: HTMLDivElement, kind: string, way: { readonly from: string; readonly to: string },
+  places: Places, delayMs: number,
 ): void {
+  const [from, to] = [places.get(way.from), places.get(way.to)]
   if (from === undefined || to === undefined || layer.childElementCount >= marksMax) return
   const mark = document.createElement('i')
   mark.className = `dot ${kind}`
+  Object.assign(mark.dataset, way)
   layer.append(mark)
   const frames = [from[0], from[1], to[1], to[0]].map(({ x, y }, index) => ({
     transform: `translate(${x - 4}px, ${y - 4}px)`, opacity: index === 0 || index === 3 ? 0.3 : 1,

@@ -9,6 +9,10 @@ interface StepsProps {
   readonly onStep: (atMs: number) => void
 }
 
+const candidateTexts: Readonly<Record<string, string>> = {
+  stoodDown: 'stepped back', standingBy: 'lets another go first',
+}
+
 export function PromotionSteps({ promotion, onStep }: StepsProps) {
   const { steps, beginMs, candidates, winner, survey } = promotion
   return (
@@ -20,7 +24,7 @@ export function PromotionSteps({ promotion, onStep }: StepsProps) {
       )}
       <p class="candidates">Candidates: {candidates.map(({ node, state, reason }) => (
         <span key={node} class={`badge ${node === winner ? 'primary' : 'replica'}`}
-          title={reason ?? ''}>{node} {state}</span>
+          title={reason ?? ''}>{node} {candidateTexts[state] ?? state}</span>
       ))}</p>
       <div class="scroll" tabIndex={0} role="region" aria-label="Steps"><table>
         <thead><tr><th scope="col" class="number">After</th><th scope="col">Node</th>

@@ -1,8 +1,8 @@
 import { useState } from 'preact/hooks'
 import type { Entry } from '../../model/entries.js'
-import { clockText } from '../../model/words.js'
+import { dayClockText } from '../../model/words.js'
 import { amend, hrefOf, route } from '../route.js'
-import { entries, seek, shownMs } from '../store.js'
+import { entries, recording, seek, shownMs } from '../store.js'
 import { PromotionSteps } from './promotionSteps.js'
 
 /** Entries that are listed, the latest. */
@@ -11,7 +11,7 @@ const entriesMax = 300
 const kinds = ['promotion', 'reign', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor',
   'order', 'broker'] as const
 const kindNames: Readonly<Record<string, string>> = {
-  promotion: 'promotions', reign: 'reigns', handover: 'handovers', fork: 'forks',
+  promotion: 'promotions', reign: 'primaries', handover: 'handovers', fork: 'forks',
   inSync: 'in-sync set', alert: 'alerts', node: 'nodes', actor: 'actors', order: 'orders',
   broker: 'broker', gap: 'gaps',
 }
@@ -35,8 +35,7 @@ export function TimelineView() {
           ))}
         </fieldset>
       </div>
-      {shown.length === 0 ? <p class="empty">Nothing has happened yet that is worth telling. Kill a
-        primary, and see.</p> : (
+      {shown.length === 0 ? <p class="empty">No events are known yet.</p> : (
         <ol class="entries" reversed aria-label="What happened, latest first">
           {shown.map((entry) => (
             <EntryItem
@@ -51,13 +50,18 @@ export function TimelineView() {
 
 function EntryItem({ entry }: { readonly entry: Entry }) {
   const { atMs, kind, text, promotion } = entry
+  // Of what was before the recording, its time alone is known.
+  const isMoment = atMs >= recording().beginMs
   const isLater = atMs > shownMs.value
   const isOpen = promotion !== null && route.value.query['open'] === promotion.id
   const link = hrefOf('timeline', { at: String(Math.round(promotion?.endMs ?? atMs)),
     open: promotion?.id ?? null })
   return (
-    <li class={`entry ${kind} ${isLater ? 'later' : ''}`} data-entry={kind}>
-      <a class="time" href={link} title="Go to this moment">{clockText(atMs)}</a>
+    <li class={`entry ${kind} ${isLater ? 'later' : ''}`} data-entry={kind}
+      data-past={entry.isPast}>
+      {isMoment ? <a class="time" href={link} title="Go to this moment">
+        {dayClockText(atMs, recording().endMs)}</a>
+        : <time class="time">{dayClockText(atMs, recording().endMs)}</time>}
       <i class={`dot ${kind}`} aria-hidden="true" />
       {promotion === null ? <p>{text}</p> : (
         <div class="promotion" data-promotion={promotion.id} data-winner={promotion.winner ?? ''}>

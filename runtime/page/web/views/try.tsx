@@ -1,5 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
+import type { ClusterNode, ClusterSpace } from '../../../status.js'
+import { absenceOf } from '../../model/presence.js'
 import type { Order, OrderAnswer } from '../../protocol.js'
 import { give } from '../orders.js'
 import { hrefOf } from '../route.js'
@@ -26,7 +28,7 @@ export function TryView() {
           now. <button type="button" onClick={() => seek(null)}>Look at now</button></p>
       )}
       <div class="cards">
-        <Write /><Steady /><Kill /><Pause /><HandOver /><KillActor />
+        <Nodes /><Write /><Steady /><HandOver /><KillActor />
       </div>
       <p class="muted">See what comes of it: <a href={hrefOf('cluster')}>cluster</a>,{' '}
         <a href={hrefOf('timeline')}>timeline</a>, <a href={hrefOf('flow')}>lag and flow</a>.</p>
@@ -92,17 +94,14 @@ function useSpace() {
   return [space, field] as const
 }
 
-/** Nodes, and of each the spaces that it reigns over. */
 function useNode(preferred: string | null) {
   const { status } = state.value
-  const ids = status?.nodes.map(({ id }) => id) ?? []
+  const nodes = status?.nodes ?? []
+  const ids = nodes.map(({ id }) => id)
   const [chosen, setChosen] = useState<string | null>(null)
   const node = chosen ?? preferred ?? ids[0] ?? ''
-  const names = Object.fromEntries(status?.nodes.map(({ id, state: of }) => {
-    const reigns = status.spaces.filter((space) => space.primary === id).map((space) => space.id)
-    const role = reigns.length > 0 ? `primary of ${reigns.slice(0, 3).join(', ')}` : of
-    return [id, `${id}, ${role}`]
-  }) ?? [])
+  const names = Object.fromEntries(nodes.map((one) =>
+    [one.id, `${one.id}, ${roleText(one, status?.spaces ?? [])}`]))
   const field = <Choose label="Node" value={node} options={ids} names={names}
     onChoose={setChosen} />
   return [node, field] as const
@@ -143,30 +142,67 @@ function Steady() {
   )
 }
 
-function Kill() {
-  const [node, field] = useNode(primaryNow())
-  const isDown = state.value.status?.nodes.find(({ id }) => id === node)?.pid === null
+/** One row per node; its buttons stay where they are, whatever becomes of the node. */
+function Nodes() {
+  const { status } = state.value
+  const [seconds, setSeconds] = useState(4)
   return (
-    <Card name="node" title={isDown ? 'Start a node' : 'Kill a node'} isGrave={!isDown}
-      action={isDown ? `Start ${node}` : `Kill ${node}`}
-      about={isDown ? 'It joins again, and gives up into a salvage what nobody else has.'
-        : 'SIGKILL: it is gone at once, and stays down until it is started again.'}
-      order={() => ({ type: isDown ? 'startNode' : 'killNode', node })}>{field}</Card>
+    <section class="card wide" data-order="nodes" aria-labelledby="nodes-title">
+      <h2 id="nodes-title">Nodes</h2>
+      <p class="muted">Kill is SIGKILL: the node is gone at once, and stays down until it is started
+        again. Pause is SIGSTOP: silence proves nothing, so the lease of the node has to run out
+        first (2.2 s).</p>
+      <div class="fields short"><label>Pause, seconds <input type="number" min={1} max={60}
+        value={seconds}
+        onInput={(event) => setSeconds(Number(event.currentTarget.value))} /></label></div>
+      <ul class="node-rows">
+        {(status?.nodes ?? []).map((node) => (
+          <NodeRow key={node.id} node={node} spaces={status?.spaces ?? []} seconds={seconds} />
+        ))}
+      </ul>
+    </section>
   )
 }
 
-function Pause() {
-  const [node, field] = useNode(primaryNow())
-  const [seconds, setSeconds] = useState(4)
-  return (
-    <Card name="pauseNode" title="Pause a node" isGrave action={`Pause ${node}`}
-      about="SIGSTOP. Silence proves nothing, so its grant has to run out first (2.2 s)."
-      order={() => ({ type: 'pauseNode', node, forMs: seconds * 1_000 })}>
-      {field}
-      <label>Seconds <input type="number" min={1} max={60} value={seconds}
-        onInput={(event) => setSeconds(Number(event.currentTarget.value))} /></label>
-    </Card>
+function NodeRow({ node, spaces, seconds }: {
+  readonly node: ClusterNode; readonly spaces: readonly ClusterSpace[]; readonly seconds: number
+}) {
+  const [answer, setAnswer] = useState<OrderAnswer | null>(null)
+  const [waiting, setWaiting] = useState<string | null>(null)
+  const { id } = node
+  const absence = absenceOf(state.value, id)
+  const isDown = node.pid === null
+  const button = (action: string, order: Order, isGrave: boolean, isOff: boolean) => (
+    <button type="button" class={isGrave ? 'grave' : 'main'} data-action={action}
+      disabled={waiting !== null || isOff} onClick={() => {
+        setWaiting(action)
+        void give(order).then((result) => {
+          setAnswer(result)
+          setWaiting(null)
+        })
+      }}>{waiting === action ? 'Waiting…' : `${action} ${id}`}</button>
   )
+  return (
+    <li data-try-node={id}>
+      <b>{id}</b>
+      <span class="is">{absence?.isProven || isDown ? 'down or not heard' : roleText(node, spaces)}
+      </span>
+      <span class="buttons">
+        {button('Kill', { type: 'killNode', node: id }, true, isDown)}
+        {button('Pause', { type: 'pauseNode', node: id, forMs: seconds * 1_000 }, true, isDown)}
+        {button('Start', { type: 'startNode', node: id }, false, !isDown)}
+      </span>
+      <p class={`answer ${answer?.ok === false ? 'bad-text' : ''}`}
+        role="status">{answer?.message ?? ''}</p>
+    </li>
+  )
+}
+
+function roleText({ id, state: of }: ClusterNode, spaces: readonly ClusterSpace[]): string {
+  const held = spaces.filter(({ primary }) => primary === id).map((space) => space.id)
+  if (held.length === 0) return of === 'running' ? 'replica' : of
+  const more = held.length > 3 ? ` and ${held.length - 3} more` : ''
+  return `primary of ${held.slice(0, 3).join(', ')}${more}`
 }
 
 function HandOver() {
@@ -197,7 +233,7 @@ function KillActor() {
   const actor = actors.includes(chosen) ? chosen : first
   return (
     <Card name="killActor" title="Kill an actor" isGrave action="Kill actor"
-      about="It is stopped without a word; its supervisor has to notice."
+      about="Kills the actor abruptly; its supervisor restarts it."
       order={() => ({ type: 'killActor', node, actor })}>
       {field}
       <Choose label="Actor" value={actor} options={actors} onChoose={setChosen} />

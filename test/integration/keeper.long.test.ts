@@ -1,6 +1,6 @@
 /**
  * The primary dies together with its disk: what the client keeps is sent again, so that nothing
- * acknowledged is lost. `KEEPER_ROUNDS=50 node dist/test/integration/keeper.test.js` for more.
+ * acknowledged is lost. `KEEPER_ROUNDS=50 node dist/test/integration/keeper.long.test.js` for more.
  */
 import * as assert from 'uvu/assert'
 import type { LogEntry } from '../../machines/memory.js'

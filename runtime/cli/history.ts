@@ -1,0 +1,72 @@
+/** engram history */
+import type { Command } from 'commander'
+import type { PromotionReport } from '../../machines/events.js'
+import { nameFault } from '../../machines/subjects.js'
+import { inboxPrefix } from '../bus/options.js'
+import { eventsOfNodes } from '../inspect/past.js'
+import { promotionsIn } from '../inspect/promotions.js'
+import type { ConnectionFlags } from '../settings.js'
+import { CliError, connectionOptions, jsonOption, usage } from './context.js'
+import type { Context } from './context.js'
+import { orDash, showCount, showMs, table } from './text.js'
+
+interface HistoryFlags extends ConnectionFlags {
+  readonly json?: boolean
+}
+
+export function addHistory(program: Command, context: Context): void {
+  connectionOptions(program.command('history'))
+    .argument('[space]', 'this space alone')
+    .summary('list past promotions: who took over from whom, why, and for how long writes stopped')
+    .description('Lists the promotions that the nodes have kept, over their restarts: the last '
+      + 'thousand that each of them heard of. `engram events` tells all else that happened.')
+    .addOption(jsonOption())
+    .addHelpText('after', `
+Examples:
+  engram history
+  engram history demo --json | jq '.promotions[] | {to, ms, atRisk}'
+
+INTERRUPTED: from when the primary before was last heard, or gave up, until writes were taken again.
+AT RISK: writes that the primary before is known to have had alone (at least); -: not known.
+engram forks SPACE tells what became of them.`)
+    .action(context.act((space: string | undefined, flags: HistoryFlags) =>
+      history(context, space, flags)))
+}
+
+async function history(
+  context: Context, space: string | undefined, flags: HistoryFlags,
+): Promise<void> {
+  const fault = space === undefined ? null : nameFault(space)
+  if (fault !== null) throw usage(`the space: ${fault}`, 'Names of spaces: engram space list')
+  const prefix = inboxPrefix(context.settings(flags).nats)
+  await context.withClient(flags, async ({ connection }) => {
+    const reach = { connection, inboxPrefix: prefix }
+    const nodes = await eventsOfNodes(reach, { space, types: ['promoted'] })
+    const promotions = promotionsIn([...nodes.values()].flat())
+    if (nodes.size === 0) {
+      throw new CliError(`no Engram node answers on ${connection.getServer()}`,
+        'Start one with `engram up` or `engram node`, or name another server with --nats.')
+    }
+    if (flags.json) context.printJson({ promotions })
+    else context.print(showPromotions(promotions, space))
+  })
+}
+
+export function showPromotions(
+  promotions: readonly PromotionReport[], space: string | undefined,
+): string {
+  if (promotions.length === 0) {
+    return space === undefined ? 'no promotions are known'
+      : `no promotions of ${space} are known. Names of spaces: engram space list`
+  }
+  return table(['TIME', 'SPACE', 'EPOCH', 'FROM', 'TO', 'INTERRUPTED', 'AT RISK', 'REASON'],
+    promotions.map(({ atMs, space: of, epoch, from, to, ms, atRisk, reason }) => [
+      showTime(atMs), of, String(epoch), from ?? '-', to,
+      from === null ? '-' : showMs(ms), orDash(atRisk, showCount), reason,
+    ]))
+}
+
+/** `2026-11-29 21:55:53 UTC`, in one zone for all who compare notes. */
+function showTime(atMs: number): string {
+  return `${new Date(atMs).toISOString().slice(0, 19).replace('T', ' ')} UTC`
+}

@@ -1,0 +1,91 @@
+/** engram pause | resume */
+import { hostname, userInfo } from 'node:os'
+import type { Command } from 'commander'
+import type { EngramClient } from '../client/client.js'
+import { AdminError } from '../client/errors.js'
+import type { ConnectionFlags } from '../settings.js'
+import { connectionOptions, exit, jsonOption, usage } from './context.js'
+import type { Action, Context } from './context.js'
+import { checkSpaceName } from './space.js'
+
+interface PauseFlags extends ConnectionFlags {
+  readonly all?: boolean
+  readonly json?: boolean
+}
+
+type Kind = 'pause' | 'resume'
+
+export function addPause(program: Command, context: Context): void {
+  connectionOptions(program.command('pause').argument('[space]'))
+    .summary('pause the automatic failover of a space')
+    .description('No other member takes over by itself while a space is paused, whatever becomes '
+      + 'of its primary; after a restart that one goes on. Orders count: engram promote, drain. It '
+      + 'stays so until engram resume, over restarts, and is shown by engram status.')
+    .option('--all', 'every space')
+    .addOption(jsonOption())
+    .addHelpText('after', `
+Examples:
+  engram pause demo
+  engram pause --all && sudo systemctl restart nats-server && engram resume --all`)
+    .action(context.act((space: string | undefined, flags: PauseFlags) =>
+      change(context, 'pause', space, flags)))
+  connectionOptions(program.command('resume').argument('[space]'))
+    .summary('make the failover of a space automatic again')
+    .description('Failover is automatic again; a space without a primary gets one at once.')
+    .option('--all', 'every space')
+    .addOption(jsonOption())
+    .action(context.act((space: string | undefined, flags: PauseFlags) =>
+      change(context, 'resume', space, flags)))
+}
+
+/** Who is shown to have ordered it: the user of this machine. */
+export function whoAsks(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`.slice(0, 128)
+  } catch {
+    // A user without an entry, as in some containers.
+    return hostname().slice(0, 128)
+  }
+}
+
+async function change(
+  context: Context, type: Kind, space: string | undefined, flags: PauseFlags,
+): Promise<Action> {
+  if ((space === undefined) === (flags.all !== true)) {
+    throw usage(`${type} wants a space, or --all`, `engram ${type} SPACE, engram ${type} --all`)
+  }
+  if (space !== undefined) checkSpaceName(space)
+  return await context.withClient(flags, async (client) => {
+    if (space !== undefined) {
+      const answer = await client.admin({ type, space, by: whoAsks() })
+      if (flags.json) context.printJson(answer)
+      else context.print(answer.message ?? `${space}: ${type}d`)
+      return exit.ok
+    }
+    return await changeAll(context, client, type, flags)
+  })
+}
+
+/** One after the other; what fails does not keep the others from it. */
+async function changeAll(
+  context: Context, client: EngramClient, type: Kind, flags: PauseFlags,
+): Promise<Action> {
+  const { spaces = [] } = await client.admin({ type: 'listSpaces' })
+  const results: object[] = []
+  let failures = 0
+  for (const { space } of spaces) {
+    try {
+      const answer = await client.admin({ type, space, by: whoAsks() })
+      results.push({ space, ok: true, paused: answer.paused ?? null, changed: answer.changed })
+      if (!flags.json) context.print(answer.message ?? `${space}: ${type}d`)
+    } catch (error) {
+      if (!(error instanceof AdminError)) throw error
+      failures += 1
+      results.push({ space, ok: false, code: error.code, message: error.message })
+      if (!flags.json) context.note(`${space}: ${error.message} [${error.code}]`)
+    }
+  }
+  if (flags.json) context.printJson({ spaces: results })
+  else if (spaces.length === 0) context.note('no spaces')
+  return failures === 0 ? exit.ok : exit.failed
+}

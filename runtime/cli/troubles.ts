@@ -1,0 +1,15 @@
+/** What of a space an operator should know beside its numbers, a line each. */
+import type { ClusterNode, ClusterSpace } from '../status.js'
+
+export function troubleLines({ id, paused, arbiterReason }: ClusterSpace): string[] {
+  return [
+    ...(paused ? [`PAUSED since ${paused.since} by ${paused.by}: no other member takes over until `
+      + `engram resume ${id}`] : []),
+    ...(arbiterReason ? [`ARBITER: ${arbiterReason}`] : []),
+  ]
+}
+
+/** `running, drained`. */
+export function showState({ state, drained }: ClusterNode): string {
+  return drained ? `${state}, drained` : state
+}

@@ -1,0 +1,110 @@
+/**
+ * The notable events that a node keeps, for who comes late: JSON, a page at a time.
+ *
+ * | message | source → target | subject |
+ * |---|---|---|
+ * | events request; its answer | operator → node | `engram.v1.status.<node>.events` |
+ * | the same | operator → all nodes | `engram.v1.status._all.events` |
+ */
+import { z } from 'zod'
+import type { NodeContext } from '../../actors/context.js'
+import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports.js'
+import { subjects } from '../../machines/subjects.js'
+import { statusOfAll } from '../status.js'
+import type { NodeRecorder } from './recorder.js'
+import { faultOf } from './schema.js'
+
+/** What a node serves its askers with. */
+export type Serving = Pick<NodeContext, 'answers' | 'lanes'>
+
+export const eventsOfAll = `${statusOfAll}.events`
+
+const eventsRequest = z.object({
+  /** Events of this space, and those of nodes. */
+  space: z.string().max(64).optional(),
+  types: z.array(z.string().max(64)).max(16).optional(),
+  /** As the answer before said; null: the latest ones. */
+  before: z.number().nullable().default(null),
+})
+export type EventsRequest = z.input<typeof eventsRequest>
+
+export const eventsAnswer = z.discriminatedUnion('ok', [
+  z.object({
+    ok: z.literal(true), node: z.string(), events: z.array(z.unknown()),
+    before: z.number().nullable(),
+  }),
+  z.object({ ok: z.literal(false), node: z.string(), code: z.string(), message: z.string() }),
+])
+
+/** Of a page, in UTF-16 units: at most 192 KiB as UTF-8, below any message that nodes need. */
+const pageLength = 64 * 1024
+const requestBytesMax = 4_096
+/** What a request that waits takes beside its payload. */
+const requestBytes = 512
+
+export interface EventServiceOptions {
+  readonly node: string
+  readonly recorder: NodeRecorder
+  /** null: the node is not that far yet, and has no connection either. */
+  readonly serving: () => Serving | null
+}
+
+export class EventService {
+  private subscriptions: BusSubscription[] = []
+
+  constructor(private readonly options: EventServiceOptions) {}
+
+  /** A connection is open, or (null) gone. */
+  attach(connection: BusConnection | null): void {
+    for (const subscription of this.subscriptions) subscription.unsubscribe()
+    const all = [subjects.events(this.options.node), eventsOfAll]
+    this.subscriptions = connection === null ? [] : all.map((subject) =>
+      connection.subscribe(subject, (message) => this.onRequest(message)))
+  }
+
+  private onRequest(message: BusMessage): void {
+    const serving = this.options.serving()
+    const asked = serving?.answers.asker(message, 'orders')
+    if (!serving || asked?.reply === undefined) return
+    const { answers, lanes: { status } } = serving
+    const asker = { ...asked, encoding: 'json' } as const
+    if (message.data.length > requestBytesMax) {
+      return answers.answer(asker, this.refused('MALFORMED', 'it is too long'))
+    }
+    const bytes = message.data.length + requestBytes
+    if (!status.enter(bytes)) {
+      return answers.answer(asker, this.refused('OVERLOADED', 'too many requests wait: ask later'))
+    }
+    // The bytes are a view of what was received, and gone in a later turn.
+    const data = Uint8Array.from(message.data)
+    status.push(() => {
+      status.leave(bytes)
+      answers.answer(asker, this.answerTo(data))
+    })
+  }
+
+  private answerTo(data: Uint8Array): object | Uint8Array {
+    const { node, recorder } = this.options
+    const request = read(data)
+    if (typeof request === 'string') return this.refused('MALFORMED', request)
+    const { space, types, before } = request
+    const page = recorder.page({ space, types, before, lengthMax: pageLength })
+    const head = JSON.stringify({ ok: true, node, before: page.before })
+    return Buffer.from(`${head.slice(0, -1)},"events":[${page.texts.join(',')}]}`)
+  }
+
+  private refused(code: string, message: string): object {
+    return { ok: false, node: this.options.node, code, message }
+  }
+}
+
+function read(data: Uint8Array): z.output<typeof eventsRequest> | string {
+  let raw: unknown
+  try {
+    raw = data.length === 0 ? {} : JSON.parse(Buffer.from(data).toString('utf8'))
+  } catch {
+    return 'a request for events is a JSON object'
+  }
+  const parsed = eventsRequest.safeParse(raw)
+  return parsed.success ? parsed.data : faultOf(parsed.error)
+}

@@ -1,0 +1,42 @@
+/** What failure detectors found, as runs: from the first doubt about a peer until it is heard. */
+import type { PromotionStep } from './promotions.js'
+
+interface Run {
+  readonly peer: string
+  readonly steps: PromotionStep[]
+  /** When the peer was heard again; null: it was not. */
+  overMs: number | null
+}
+
+const suspicious = /^(suspect|probing|unreachable|dead|left)/
+
+export class Suspicions {
+  private readonly runs: Run[] = []
+  /** The latest run of each witness about each peer. */
+  private readonly latest = new Map<string, Run>()
+
+  /** A detector for that peer changed its state. In order of time. */
+  note(peer: string, step: PromotionStep): void {
+    const key = `${step.node} ${peer}`
+    const run = this.latest.get(key)
+    const isOpen = run !== undefined && run.overMs === null
+    if (!suspicious.test(step.state)) {
+      if (isOpen) run.overMs = step.atMs
+    } else if (isOpen) run.steps.push(step)
+    else {
+      const begun = { peer, steps: [step], overMs: null }
+      this.latest.set(key, begun)
+      this.runs.push(begun)
+    }
+  }
+
+  /**
+   * What led to a promotion that began at `beginMs`: the runs about that peer that were not over
+   * then, or began after it, within `sinceMs` and `untilMs`.
+   */
+  of(peer: string, beginMs: number, sinceMs: number, untilMs: number): PromotionStep[] {
+    return this.runs
+      .filter((run) => run.peer === peer && (run.overMs === null || run.overMs > beginMs))
+      .flatMap(({ steps }) => steps.filter(({ atMs }) => atMs >= sinceMs && atMs <= untilMs))
+  }
+}

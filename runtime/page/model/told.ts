@@ -1,0 +1,12 @@
+/** All that was told up to now, live or from the past. */
+import type { Told } from '../../inspect/story.js'
+import type { Item } from './state.js'
+
+/** In order of time, each once. @param notable of a recording */
+export function linesOf(notable: readonly Item[], past: readonly Told[]): Told[] {
+  const live = notable.flatMap((item) =>
+    item.kind === 'frame' && item.frame.kind === 'story' ? [item.frame.line] : [])
+  const ids = new Set(live.map(({ id }) => id).filter((id) => id !== undefined))
+  return [...past.filter(({ id }) => id === undefined || !ids.has(id)), ...live]
+    .toSorted((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0)
+}

@@ -1,0 +1,59 @@
+/** Guards against an arbiter that refuses, and against records that are none. */
+import type { Mutant } from './mutant.js'
+
+export const arbiterMutants: readonly Mutant[] = [
+  {
+    name: 'rejection-settles-a-change',
+    why: 'What the arbiter says it did not store may come yet: until the revision has moved, commits '
+      + 'wait for both sets.',
+    edits: [
+      {
+        file: 'actors/recordChanges.js',
+        find: '(reason) => member.rejected(reason))',
+        replace: 'null)',
+      },
+      {
+        file: 'actors/recordChanges.js',
+        find: 'if (!await this.settle(withInSync(assignment, inSync, diskOf, member.signature())))',
+        replace: 'if (!await this.settle(withInSync(assignment, inSync, diskOf, '
+          + 'member.signature()))) { followers.adopt(assignment.inSync); '
+          + "send({ type: 'inSyncChanged', inSync: assignment.inSync }); } if (false)",
+      },
+    ],
+    scenarios: ['rejected-expansion-applied-late'],
+    evidence: /^I5/,
+  },
+  {
+    name: 'hand-over-to-an-arbiter-that-refuses',
+    why: 'From the sending of its compare-and-set on, a handover cannot be taken back.',
+    edits: [{
+      file: 'actors/handover.js',
+      find: 'const isTaken = await this.options.touch(isPresent);',
+      replace: 'const isTaken = true;',
+    }],
+    scenarios: ['handover-that-the-arbiter-refuses'],
+    evidence: /ACK_TIMEOUT|ARBITER_REFUSED|I10/,
+  },
+  {
+    name: 'write-over-a-newer-record',
+    why: 'A record of a later version is somebody\'s reign, not a loss.',
+    edits: [{
+      file: 'actors/records.js',
+      find: 'if (!decoded.ok && decoded.isNewer) {',
+      replace: 'if (false) {',
+    }],
+    scenarios: ['record-of-a-newer-node'],
+    evidence: /it was written over|its lease goes on/,
+  },
+  {
+    name: 'wait-for-a-record-that-cannot-be-read',
+    why: 'One unreadable record must not end a space: it is lost, and its members remember it.',
+    edits: [{
+      file: 'actors/records.js',
+      find: 'if (!remembered)\n                return { kind: \'unreadable\', reason, revision };',
+      replace: "return { kind: 'unreadable', reason, revision };",
+    }],
+    scenarios: ['record-that-nobody-can-read'],
+    evidence: /^I10/,
+  },
+]

@@ -1,0 +1,47 @@
+/** Guards against wall clocks that jump. */
+import type { Mutant } from './mutant.js'
+
+export const clockMutants: readonly Mutant[] = [
+  {
+    name: 'timestamps-that-jump',
+    why: 'Keys are forgotten by timestamps: a wall clock that jumps a day within a reign must not '
+      + 'take a day of keys along.',
+    edits: [{
+      file: 'actors/logClock.js',
+      find: 'Math.floor(Math.min(wallMs, boundMs))',
+      replace: 'Math.floor(wallMs)',
+    }],
+    scenarios: ['test:unit/logClock'],
+    evidence: /a clock that is set forward is followed at double speed/,
+  },
+  {
+    name: 'keys-that-age-with-the-clock-of-a-new-reign',
+    why: 'A reign begins at the wall clock; when all clocks have jumped, that says nothing of how '
+      + 'old a key is.',
+    edits: [{
+      file: 'machines/keyClock.js',
+      find: 'Math.min(passed, epochAdvanceMaxMs)',
+      replace: 'passed',
+    }],
+    scenarios: ['test:unit/clusterClocks'],
+    evidence: /keys of a minute ago are known/,
+  },
+  {
+    name: 'patience-by-the-wall-clock',
+    why: 'A wall clock that is set back by an hour must not keep those waiting who wait for a level.',
+    edits: [
+      {
+        file: 'actors/replies.js',
+        find: 'const limit = this.options.clock.monotonicMs() -',
+        replace: 'const limit = this.options.clock.wallMs() -',
+      },
+      {
+        file: 'actors/ingest.js',
+        find: 'last, timestamp, options.clock.monotonicMs())',
+        replace: 'last, timestamp, options.clock.wallMs())',
+      },
+    ],
+    scenarios: ['test:unit/clusterClocks'],
+    evidence: /a clock that goes back keeps nobody waiting/,
+  },
+]

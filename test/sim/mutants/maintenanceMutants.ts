@@ -1,0 +1,73 @@
+/** Guards of what operators want in times of maintenance. */
+import type { Mutant } from './mutant.js'
+
+export const maintenanceMutants: readonly Mutant[] = [
+  {
+    name: 'claim-a-paused-space',
+    why: 'A paused space waits for an operator, however sure its members are that it is vacant.',
+    edits: [{
+      file: 'machines/promotion.js',
+      find: "isHeld: ({ context }) => !context.forced && standsIn(context) && context.hold !== null,",
+      replace: 'isHeld: () => false,',
+    }],
+    scenarios: ['paused-failover'],
+    evidence: /paused, and claimed all the same/,
+  },
+  {
+    name: 'claim-upon-a-pause',
+    why: 'Who claims has seen that the space is not paused: a pause since then refuses the claim.',
+    edits: [{
+      file: 'actors/promotion.js',
+      find: 'await member.context.records.settle(next, record.revision, this.wanted)',
+      replace: 'await member.context.records.settle(next, record.revision, this.wanted, '
+        + '{ madeOf: assignment })',
+    }],
+    scenarios: ['paused-between-reading-and-claiming'],
+    evidence: /paused, and claimed all the same/,
+  },
+  {
+    name: 'a-pause-that-ends-the-reign',
+    why: 'Operators write beside the primary: that is no other reign.',
+    edits: [{
+      file: 'actors/records.js',
+      find: 'if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {',
+      replace: 'if (found) {',
+    }],
+    scenarios: ['paused-beneath-a-change', 'paused-during-a-handover'],
+    evidence: /the reign goes on|^I10/,
+  },
+  {
+    name: 'a-change-that-forgets-the-pause',
+    why: 'What an operator has ordered stays until an operator takes it back.',
+    edits: [{
+      file: 'actors/records.js',
+      find: 'next = { ...next, paused: current.assignment.paused ?? null };',
+      replace: '',
+    }],
+    scenarios: ['paused-beneath-a-change'],
+    evidence: /and the pause is kept/,
+  },
+  {
+    name: 'stand-by-for-a-drained-node',
+    why: 'A node that must not be primary is no candidate that others wait for.',
+    edits: [{
+      file: 'actors/member.js',
+      find: 'return this.context.duty.drained ?? this.fault;',
+      replace: 'return this.fault;',
+    }],
+    scenarios: ['drained-candidate'],
+    evidence: /n3 reigns/,
+  },
+  {
+    name: 'refuse-for-good-what-another-may-have-taken',
+    why: 'Once its reign is given away, two nodes may have a write: that one refuses it decides '
+      + 'nothing.',
+    edits: [{
+      file: 'actors/writeGate.js',
+      find: "return this.mode === 'handingOver' && !this.options.isGivenAway();",
+      replace: "return this.mode === 'handingOver';",
+    }],
+    scenarios: ['test:unit/clusterMaintenance'],
+    evidence: /once the reign is given away two nodes may have a write/,
+  },
+]
