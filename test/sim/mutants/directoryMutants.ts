@@ -44,7 +44,7 @@ export const directoryMutants: readonly Mutant[] = [
       replace: '',
     }],
     scenarios: ['two-processes-on-one-directory'],
-    evidence: /^I12: /,
+    evidence: /^n2 ended with code 1: .*another process has this node id/,
   },
   {
     name: 'speak-while-a-twin-may-live',
