@@ -95,6 +95,37 @@ const lateVerdict: Scenario = {
   },
 }
 
+const lateAnswerLost: Scenario = {
+  name: 'directory-found-out-late-answer-lost',
+  title: 'The same, and the arbiter takes the record with the other disk id, and is away before it '
+    + 'says so.',
+  lesson: 'What a node calls itself changes at once with its sessions, or a session of the former '
+    + 'disk would go on under the name of the new one.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.kill('n2')
+    const copy = stage.cluster.node('n2').copyDirectory()
+    stage.start('n2')
+    await stage.until('n2 is in sync again', () => stage.inSync.length === 3)
+    await stage.writes(5, 'committed')
+    stage.kill('n2')
+    stage.restore('n2', copy)
+    stage.say('the arbiter does not answer n2')
+    stage.arbiter.hindrances = deafTo('n2')
+    stage.start('n2')
+    await stage.until('n2 follows', () => stage.follows('n2', 'n1'))
+    lostAnswer(stage)
+    await stage.run(3000)
+    stage.say('it answers again')
+    stage.arbiter.hindrances = () => undefined
+    await stage.run(3000)
+    await stage.until('n2 is in sync', () => stage.inSync.includes('n2'))
+    const listed = stage.record.members.find(({ node }) => node === 'n2')?.disk
+    assert.is(listed, stage.cluster.node('n2').actor.disk, 'n2 counts with its former disk')
+    await stage.balance()
+  },
+}
+
 const secondProcess: Scenario = {
   name: 'two-processes-on-one-directory',
   title: 'A second process is started with the directory of a node that runs, twice: it sees the '
@@ -224,7 +255,61 @@ const storesLost: Scenario = {
   },
 }
 
+/** The record of n2 is written, its answer is lost, and the arbiter answers n2 nothing after it. */
+function lostAnswer(stage: Stage): void {
+  let isAway = false
+  stage.say('the arbiter writes the record of n2, its answer is lost, and it is away after that')
+  stage.arbiter.hindrances = ({ node, operation }) => {
+    if (node !== 'n2') return undefined
+    const hindrance = isAway ? 'unreachable' : operation === 'compareAndSet' && { applyLaterMs: 5 }
+    isAway ||= operation === 'compareAndSet'
+    return hindrance || undefined
+  }
+}
+
+const pastAnswerLost: Scenario = {
+  name: 'directory-of-the-past-answer-lost',
+  title: 'A backup is started, the arbiter takes its record, and is away before it says so.',
+  lesson: 'The record says by its nonce that it was written by this start: then disk id and number '
+    + 'are those that were written, whatever the node has called itself meanwhile.',
+  run: async (begin) => {
+    const stage = await begin()
+    await copiedBefore(stage)
+    lostAnswer(stage)
+    stage.start('n2')
+    await stage.run(3000)
+    stage.say('it answers again')
+    stage.arbiter.hindrances = () => undefined
+    await stage.run(3000)
+    assert.not.ok(stage.reigns('n2'), 'I5: what the copy lacks is gone')
+    await stage.balance()
+  },
+}
+
+const genuineAnswerLost: Scenario = {
+  name: 'directory-answer-lost',
+  title: 'A node is started, the arbiter takes its record, and is away before it says so. Then the '
+    + 'process dies, and is started again.',
+  lesson: 'The directory never falls behind the record: the genuine disk would be taken for a copy '
+    + 'of the past.',
+  run: async (begin) => {
+    const stage = await begin()
+    const { disk } = stage.cluster.node('n2').actor
+    stage.kill('n2')
+    lostAnswer(stage)
+    stage.start('n2')
+    await stage.run(3000)
+    stage.kill('n2')
+    stage.say('it answers again')
+    stage.arbiter.hindrances = () => undefined
+    stage.start('n2')
+    await stage.run(1000)
+    assert.is(stage.cluster.node('n2').actor.disk, disk, 'a genuine disk is taken for a copy')
+    await stage.balance()
+  },
+}
+
 export const directoryScenarios: readonly Scenario[] = [
-  pastDirectory, pastUnasked, lateVerdict, secondProcess, stoppedTwin, lostEntries,
-  lackingCandidate, storesLost,
+  pastDirectory, pastUnasked, pastAnswerLost, genuineAnswerLost, lateVerdict, lateAnswerLost,
+  secondProcess, stoppedTwin, lostEntries, lackingCandidate, storesLost,
 ]
