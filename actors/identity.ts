@@ -4,6 +4,7 @@ import type { NodeIdentity } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import type { Boot } from './boot.js'
 import type { NodeIdentityInput, NodePorts } from './context.js'
+import { FaultLog } from './faultLog.js'
 import { ArbiterUnavailableError, NoRespondersError } from './ports.js'
 import type { Arbiter, ArbiterRecord, BusConnection, BusSubscription } from './ports.js'
 import type { ActorSettings } from './settings.js'
@@ -72,8 +73,10 @@ export class Identity {
   private arbiter: Arbiter | null = null
   private isWorking = false
   private raisedAtMs = 0
+  private readonly faults: FaultLog
 
   constructor(private readonly options: IdentityOptions) {
+    this.faults = new FaultLog(options.ports.clock, options.ports.logger)
     this.nonce = options.ports.random.uuid()
     this.freshDisk = options.ports.random.uuid()
   }
@@ -150,11 +153,11 @@ export class Identity {
     this.arbiter = arbiter
     while (this.arbiter === arbiter && !connection.isClosed) {
       try {
-        return await this.work(() => this.confirm(connection, arbiter))
+        await this.work(() => this.confirm(connection, arbiter))
+        return this.faults.over()
       } catch (error) {
         if (error instanceof SupersededError) return this.options.onSuperseded(error.message)
-        this.options.ports.logger.debug({ error: String(error) },
-          'the arbiter\'s record of this node cannot be settled yet')
+        this.faults.tell(String(error), 'the arbiter\'s record of this node cannot be settled yet')
       }
       await this.pause(this.options.settings.heartbeatMs)
     }
