@@ -35,6 +35,8 @@ export class Applier {
   private timer: TimerHandle | null = null
   private readonly waiters: SequenceWaiters
   private settled: Promise<void> = Promise.resolve()
+  /** Why the store cannot be written for now, or null. It is tried again by itself. */
+  hindrance: string | null = null
 
   constructor(private readonly options: ApplierOptions) {
     this.waiters = new SequenceWaiters(options.clock)
@@ -101,6 +103,7 @@ export class Applier {
         const { commitSequence, durable } = this.options.log
         assertStoreCommitted(last, commitSequence, durable.sequence)
         await store.apply(entries, this.options.keyRetention())
+        this.hindrance = null
         assertInvariant('I9', store.applied.sequence === last, () =>
           `the store was given entries up to ${last}, and holds ${store.applied.sequence}`)
         overlay.applied(last)
@@ -118,6 +121,7 @@ export class Applier {
   private failed(error: unknown): void {
     const { clock, logger } = this.options
     if (error instanceof Error && 'retryable' in error && error.retryable === true) {
+      this.hindrance = error.message
       logger.error({ error: error.message }, 'the store cannot be written')
       clock.setTimeout(() => this.wake(), retryMs)
       return

@@ -120,7 +120,8 @@ function openingsOf(member: Member, assignment: Assignment): ForkOpening[] {
 async function applyCommitted({ log, store, applier }: Member, isOver: () => boolean) {
   let before = -1
   // A store that does not get on (a full disk) is not waited for.
-  while (store.applied.sequence < log.commitSequence && store.applied.sequence > before) {
+  while (store.applied.sequence < log.commitSequence && store.applied.sequence > before
+    && applier.hindrance === null) {
     before = store.applied.sequence
     await new Promise((done) => applier.whenCovers(log.commitSequence, applyPatienceMs, done))
     if (isOver()) return

@@ -56,7 +56,7 @@ async function placed(
 }
 
 /** Not in the log. */
-function beyond(write: Position, { epoch: latest, store, log }: Member): FateValue {
+function beyond(write: Position, { epoch: latest, store, log, record }: Member): FateValue {
   const { epoch, sequence } = write
   if (epoch > latest) {
     return nowhere(write, 'unknown', `there was no epoch ${epoch} yet: the latest is ${latest}`)
@@ -82,7 +82,8 @@ function beyond(write: Position, { epoch: latest, store, log }: Member): FateVal
     return nowhere(write, 'unknown',
       `no such entry was ever logged: those up to ${before} are of other epochs`)
   }
-  return missing(write, report)
+  const members = record?.assignment.members ?? []
+  return missing(write, report, members.find(({ node }) => node === report.node)?.disk)
 }
 
 function inLog(
@@ -131,8 +132,8 @@ function quarantined(write: Position, by: Position | null, now: Position): FateV
   }
 }
 
-/** Beyond the fork point of its epoch, and not come home. */
-function missing(write: Position, report: ForkReport): FateValue {
+/** Beyond the fork point of its epoch, and not come home. `disk`: that its primary has now. */
+function missing(write: Position, report: ForkReport, disk: string | undefined): FateValue {
   const { epoch, sequence } = write
   const salvage = report.salvages.find(({ state, common, spans }) =>
     state === 'waiting' && sequence > common.sequence
@@ -140,6 +141,10 @@ function missing(write: Position, report: ForkReport): FateValue {
       && sequence > (spans[index - 1]?.last ?? common.sequence)))
   if (salvage) {
     const { name, node } = salvage
+    if (node === report.node && disk !== undefined && disk !== report.disk) {
+      const reason = `it waited on ${node}, in ${name}, and ${node} has another disk now`
+      return { ...nowhere(write, 'unknown', reason), node }
+    }
     return { ...nowhere(write, 'salvaged', `it waits on ${node}, in ${name}`), node }
   }
   if (report.outcome === null) {

@@ -5,6 +5,7 @@ import { subjects } from '../machines/subjects.js'
 import { isBelow } from './answers.js'
 import type { Boot } from './boot.js'
 import type { NodeIdentityInput, NodePorts } from './context.js'
+import { FaultLog } from './faultLog.js'
 import { ArbiterUnavailableError, NoRespondersError } from './ports.js'
 import type { Arbiter, ArbiterRecord, BusConnection, BusSubscription } from './ports.js'
 import type { ActorSettings } from './settings.js'
@@ -68,14 +69,17 @@ export class Identity {
   private readonly nonce: string
   /** For a directory that is given another disk id: one, however often it is tried. */
   private readonly freshDisk: string
+  /** Its numbers are durable in the directory, and were sent to the arbiter, or are about to be. */
   private verdict: DirectoryVerdict | null = null
   /** Number in the directory and in the record; `self.incarnation`, or raised since. */
   private number = 0
   private arbiter: Arbiter | null = null
   private isWorking = false
   private raisedAtMs = 0
+  private readonly faults: FaultLog
 
   constructor(private readonly options: IdentityOptions) {
+    this.faults = new FaultLog(options.ports.clock, options.ports.logger)
     this.nonce = options.ports.random.uuid()
     this.freshDisk = options.ports.random.uuid()
   }
@@ -104,7 +108,7 @@ export class Identity {
    * says.
    */
   async identify(connection: BusConnection, arbiter: Arbiter): Promise<void> {
-    const { boot, ports: { clock }, self } = this.options
+    const { ports: { clock }, self } = this.options
     await this.refuseTwin(connection, true)
     await this.takeOver()
     this.raisedAtMs = clock.monotonicMs()
@@ -115,14 +119,22 @@ export class Identity {
       // What is empty has nothing to go on with. An arbiter may be away for a while.
       const isAway = error instanceof ArbiterUnavailableError && !connection.isClosed
       if (this.directory === null || !isAway) throw error
-      const { disk, incarnation, spoken: before } = this.directory
-      const spoken = Math.max(incarnation, before) + 1
-      await boot.saveIdentity({ disk, incarnation, spoken })
-      Object.assign(self, { disk, incarnation: spoken })
+      Object.assign(self, await this.unregisteredNumbers(this.directory))
       this.options.ports.logger.warn({ error: error.message },
         'the arbiter does not answer: this node follows, and neither stands nor counts as in sync '
         + 'until it is registered there')
     }
+  }
+
+  /** Disk and number of a start that the arbiter has not confirmed. */
+  private async unregisteredNumbers(
+    { disk, incarnation, spoken: before }: DirectoryIdentity,
+  ): Promise<Pick<DirectoryVerdict, 'disk' | 'incarnation'>> {
+    // Sent to the arbiter, which may have it: the directory must not fall behind.
+    if (this.verdict) return numbersOf(this.verdict)
+    const spoken = Math.max(incarnation, before) + 1
+    await this.options.boot.saveIdentity({ disk, incarnation, spoken })
+    return { disk, incarnation: spoken }
   }
 
   /** While the node recovers: evidence that the process of before is gone. */
@@ -147,11 +159,11 @@ export class Identity {
     this.arbiter = arbiter
     while (this.arbiter === arbiter && !connection.isClosed) {
       try {
-        return await this.work(() => this.confirm(connection, arbiter))
+        await this.work(() => this.confirm(connection, arbiter))
+        return this.faults.over()
       } catch (error) {
         if (error instanceof SupersededError) return this.options.onSuperseded(error.message)
-        this.options.ports.logger.debug({ error: String(error) },
-          'the arbiter\'s record of this node cannot be settled yet')
+        this.faults.tell(String(error), 'the arbiter\'s record of this node cannot be settled yet')
       }
       await this.pause(this.options.settings.heartbeatMs)
     }
@@ -231,7 +243,7 @@ export class Identity {
 
   /** The first time: judges the directory, and makes its new number durable on both sides. */
   private async register(connection: BusConnection, arbiter: Arbiter): Promise<void> {
-    const { boot, self, ports, requiresData } = this.options
+    const { boot, ports, requiresData } = this.options
     // It must not be missing for want of a bucket: then nothing was lost.
     await arbiter.bucketId()
     // On an empty disk nothing tells how often this node was started before; the time does.
@@ -245,13 +257,12 @@ export class Identity {
       // The record has moved since: somebody else registers.
       if (mayHaveTwin) await this.refuseTwin(connection, true)
       const verdict = judgeDirectory(this.directory, recorded, fresh)
-      this.verdict = verdict
       if (verdict.kind === 'empty' && requiresData) {
         throw new StartRefusedError(`${verdict.reason}. (--require-data)`)
       }
-      const numbers = { disk: verdict.disk, incarnation: verdict.incarnation }
+      const numbers = numbersOf(verdict)
       await boot.saveIdentity({ ...numbers, spoken: numbers.incarnation })
-      Object.assign(self, numbers)
+      this.verdict = verdict
       const outcome = await arbiter.compareAndSet(
         this.key, this.encode(numbers.disk, numbers.incarnation), found?.revision ?? 0)
       if (outcome.kind === 'applied') return this.registered(verdict)
@@ -261,8 +272,11 @@ export class Identity {
     throw new ArbiterUnavailableError('the arbiter did not settle the identity of this node')
   }
 
-  private registered({ kind, disk, incarnation, reason }: DirectoryVerdict): void {
-    const { node } = this.options.self
+  /** Not before: what was said under other numbers until now is void only then. */
+  private registered(verdict: DirectoryVerdict): void {
+    const { kind, disk, incarnation, reason } = verdict
+    const { self, self: { node } } = this.options
+    Object.assign(self, numbersOf(verdict))
     this.number = incarnation
     this.directory = { node, disk, incarnation, spoken: incarnation }
     if (reason === null) return
@@ -364,6 +378,12 @@ export class Identity {
       this.options.ports.clock.setTimeout(resolve, ms)
     })
   }
+}
+
+function numbersOf(
+  { disk, incarnation }: DirectoryVerdict,
+): Pick<DirectoryVerdict, 'disk' | 'incarnation'> {
+  return { disk, incarnation }
 }
 
 function livingTwin(node: string, incarnation: number | null): SupersededError {

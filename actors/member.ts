@@ -210,7 +210,9 @@ export class Member {
     // Less after a reign that an operator forced.
     const to = Math.min(this.rebuildTo, this.log.commitSequence)
     if (applied.sequence >= to) return null
+    const { hindrance } = this.applier
     return `its store is being built from the journal: it has ${applied.sequence} of ${to} entries`
+      + (hindrance === null ? '' : `, and cannot be written: ${hindrance}`)
   }
 
   /** Proof that the reign in the record (the last one read, unless given) is over, or null. */
@@ -314,7 +316,8 @@ export class Member {
     if (!identity.isRegistered) return 'the arbiter does not know this start of its node yet'
     if (this.damage) return `its log is damaged: ${this.damage}`
     if (this.isTruncating) return 'it is giving up a fork'
-    if (this.rebuilding) return this.rebuilding
+    // A disk without room for the store may have some for the journal, which holds the same.
+    if (this.rebuilding && this.applier.hindrance === null) return this.rebuilding
     if (this.lacking) return this.lacking
     if (commits.isFull) return 'its journal cannot be written'
     return ports.clock.monotonicMs() < this.unfitUntilMs ? this.unfitReason : null

@@ -6,7 +6,10 @@ import { text } from './server.js'
 import type { Route } from './server.js'
 
 /** States in which the process does what it should, if not always what one would like. */
-const healthy = ['starting', 'recovering', 'connecting', 'running', 'isolated', 'draining']
+const healthy = [
+  'starting', 'owning', 'connecting', 'identifying', 'recovering', 'running', 'isolated',
+  'draining',
+]
 
 /**
  * `/healthz`: the process works (restart it otherwise). `/readyz`: it takes part: it is connected,

@@ -8,6 +8,7 @@ import { openJournal } from './journal.js'
 import { unusable, type DirectoryOwner } from './owner.js'
 import { isNoSpace, keepReserve, releaseReserve, RESERVE_BYTES } from './reserve.js'
 import { createSalvageFiles } from './salvage.js'
+import { listSegments } from './segment.js'
 
 export interface DataDirectoryOptions {
   readonly directory: string
@@ -77,6 +78,14 @@ export class DataDirectory implements Boot {
     this.stored = identity
   }
 
+  /** Before one is made in its place, into which what is restored would be mixed. */
+  private async expectJournal(): Promise<void> {
+    const { directory, fileSystem } = this.options
+    if (this.stored === null || this.stored.journal === null) return
+    const segments = await listSegments(fileSystem, join(directory, 'journal'))
+    if (segments.length === 0) throw new JournalMissingError(directory)
+  }
+
   /** A directory whose journal was taken away must not pass for one that never had any. */
   private async adopt(journal: Journal): Promise<void> {
     const { stored } = this
@@ -89,6 +98,7 @@ export class DataDirectory implements Boot {
   async recover(): Promise<Recovered> {
     const { directory, fileSystem, random, logger, segmentBytes, nowMs } = this.options
     await this.options.beforeRecovery?.()
+    await this.expectJournal()
     const journal = await this.withReserve(() => openJournal({
       directory: join(directory, 'journal'), fileSystem, random, logger,
       ...(segmentBytes !== undefined && { segmentBytes }), ...(nowMs && { nowMs }),
@@ -124,13 +134,14 @@ export class DataDirectory implements Boot {
     }
   }
 
-  /** On a full disk once more, with the space that is kept for that. */
+  /** On a full disk once more, with the space that is kept for that; only while it starts. */
   private async withReserve<T>(write: () => Promise<T>): Promise<T> {
     const { directory, fileSystem, logger } = this.options
     try {
       return await write()
     } catch (error) {
-      if (!isNoSpace(error) || !await releaseReserve(directory, fileSystem)) throw error
+      if (this.recovered !== null || !isNoSpace(error)) throw error
+      if (!await releaseReserve(directory, fileSystem)) throw error
       logger.error({ error: (error as Error).message },
         'the disk is full: this start uses the space that is kept for it')
       return await write()

@@ -145,7 +145,7 @@ class Claim implements DirectoryOwner {
       try {
         await link(join(this.directory, own), join(this.directory, name))
       } catch (error) {
-        // Somebody was faster; and has swept `own` away, perhaps.
+        // Somebody was faster; and has swept `own` away, perhaps, as it did not listen yet.
         if (['EEXIST', 'ENOENT'].includes(codeOf(error))) continue
         throw unusable(this.directory, error)
       }
@@ -162,7 +162,7 @@ class Claim implements DirectoryOwner {
     return await within(this.directory, async (short) => {
       for (const number of numbers) {
         const found = await ask(join(short, nameOf(number)))
-        if (found !== 'dead') return found
+        if (typeof found === 'object') return found
       }
       return null
     })
@@ -175,13 +175,19 @@ class Claim implements DirectoryOwner {
       .map(Number).toSorted((a, b) => b - a)
   }
 
-  /** Removes what dead processes left, and what slower ones have no use for any more. */
+  /**
+   * Removes what dead processes left. A living one that lost gives its own up by its name: were
+   * that taken away here, it would take away the socket of whoever has the name next.
+   */
   async #sweep(): Promise<void> {
-    const sockets = (await readdir(this.directory)).filter((name) =>
-      /^owner\.(\d{1,15}\.sock|[0-9a-f-]{36}\.new)$/.test(name))
-    for (const name of sockets) {
-      if (name !== this.#name) await rm(join(this.directory, name), { force: true })
-    }
+    const sockets = (await readdir(this.directory)).filter((name) => name !== this.#name
+      && /^owner\.(\d{1,15}\.sock|[0-9a-f-]{36}\.new)$/.test(name))
+    await within(this.directory, async (short) => {
+      for (const name of sockets) {
+        if (await ask(join(short, name)) !== 'dead') continue
+        await rm(join(this.directory, name), { force: true })
+      }
+    })
   }
 
   async #listen(name: string): Promise<Server> {
@@ -308,7 +314,7 @@ interface Living {
 }
 
 /** `dead` only when the kernel says so: a process that is silent may be stopped. */
-type Found = 'dead' | Living
+type Found = 'dead' | 'gone' | Living
 
 function ask(path: string): Promise<Found> {
   return new Promise((resolve) => {
@@ -326,8 +332,9 @@ function ask(path: string): Promise<Found> {
     })
     socket.on('end', () => alive('its answer makes no sense'))
     socket.on('error', (error) => {
+      if (codeOf(error) === 'ECONNREFUSED') finish('dead')
       // Removed by its owner, at its end, or by a later one.
-      if (['ECONNREFUSED', 'ENOENT'].includes(codeOf(error))) finish('dead')
+      else if (codeOf(error) === 'ENOENT') finish('gone')
       else alive(error.message)
     })
   })
@@ -357,7 +364,9 @@ async function lockForFormerRelease(directory: string, node: string): Promise<Se
       if (codeOf(error) !== 'EADDRINUSE') throw unusable(directory, error)
     }
     const found = await ask(name)
-    if (found !== 'dead') throw new DirectoryOwnedError(directory, found.owner, found.why)
+    if (typeof found === 'object') {
+      throw new DirectoryOwnedError(directory, found.owner, found.why)
+    }
   }
   throw new DirectoryOwnedError(directory, null, 'others keep taking it')
 }

@@ -18,8 +18,12 @@ export class StoreDamagedError extends Error {
   }
 }
 
-/** Page header and meta page of the format that lmdb 3.5 writes (mdb.c, MDB_DATA_VERSION 2). */
-const PAGE_BYTES = 4096
+/**
+ * Page header and meta page of the format that lmdb 3.5 writes (mdb.c, MDB_DATA_VERSION 2). A file
+ * begins with two of them, on a page each; how long a page is depends on the machine that made it.
+ */
+const META_BYTES = 160
+const PAGE_BYTES_MAX = 65_536
 const MAGIC = 0xbeefc0de
 const place = { magic: 24, version: 28, pageBytes: 48, lastPage: 144, transaction: 152 }
 
@@ -34,22 +38,25 @@ export async function fileFault(path: string): Promise<string | null> {
   }
   try {
     const { size } = await file.stat()
-    const head = Buffer.alloc(2 * PAGE_BYTES)
+    const head = Buffer.alloc(PAGE_BYTES_MAX + META_BYTES)
     const { bytesRead } = await file.read(head, 0, head.length, 0)
-    if (bytesRead < head.length) return `it has ${size} bytes, too few for its head`
-    const metas = [head.subarray(0, PAGE_BYTES), head.subarray(PAGE_BYTES)]
-    for (const meta of metas) {
-      if (meta.readUInt32LE(place.magic) !== MAGIC) return 'its head is none of a store'
-    }
-    const latest = metas.toSorted((a, b) =>
-      Number(b.readBigUInt64LE(place.transaction) - a.readBigUInt64LE(place.transaction)))[0]!
-    const pages = latest.readBigUInt64LE(place.lastPage) + 1n
-    const wanted = pages * BigInt(latest.readUInt32LE(place.pageBytes))
+    const tooShort = `it has ${size} bytes, too few for its head`
+    if (bytesRead < META_BYTES) return tooShort
+    const isMeta = (at: number): boolean => head.readUInt32LE(at + place.magic) === MAGIC
+    const pageBytes = head.readUInt32LE(place.pageBytes)
+    if (!isMeta(0) || pageBytes < META_BYTES || pageBytes > PAGE_BYTES_MAX) return noStore
+    if (bytesRead < pageBytes + META_BYTES) return tooShort
+    if (!isMeta(pageBytes)) return noStore
+    const [latest = 0] = [0, pageBytes].toSorted((a, b) => Number(
+      head.readBigUInt64LE(b + place.transaction) - head.readBigUInt64LE(a + place.transaction)))
+    const wanted = (head.readBigUInt64LE(latest + place.lastPage) + 1n) * BigInt(pageBytes)
     return wanted > BigInt(size) ? `it has ${size} bytes, and had ${wanted}` : null
   } finally {
     await file.close()
   }
 }
+
+const noStore = 'its head is none of a store'
 
 /** Of LMDB's errors those that say that the file is not what was written (lmdb.h). */
 const damage = /MDB_(PAGE_NOTFOUND|CORRUPTED|PANIC|INVALID|BAD_TXN|CURSOR_FULL|PAGE_FULL)/

@@ -55,6 +55,26 @@ for (const code of ['JOURNAL_DAMAGED', 'EIO']) {
   })
 }
 
+test('stores that the disks have no room for: the space is served from the journals', async () => {
+  const cluster = await reigning()
+  // How far it is committed stands in the journals by then.
+  await cluster.run(1500)
+  for (const node of cluster.nodes.values()) {
+    node.powerCut()
+    node.loseGraphs()
+    const { space } = node.store
+    node.store.space = (uuid) => Object.assign(space.call(node.store, uuid), {
+      apply: () => Promise.reject(Object.assign(new Error('no room'), { retryable: true })),
+    })
+  }
+  for (const node of cluster.nodes.values()) node.start()
+  const tookMs = await cluster.until('somebody serves', () => cluster.primary() !== null, 10_000)
+  assert.ok(tookMs < 5000, `${tookMs} ms`)
+  await cluster.writes(2, 'committed')
+  const { rebuilding } = cluster.primary()!.space().member
+  assert.match(rebuilding ?? '', /it has 0 of \d+ entries, and cannot be written: no room/)
+})
+
 test('the only candidate there is tries again, and not without a pause', async () => {
   const cluster = await reigning()
   const primary = cluster.primary()!

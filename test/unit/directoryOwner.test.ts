@@ -1,6 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import promises, { mkdtemp, rm } from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -134,6 +135,30 @@ owner('of fifty starts at once, in two network namespaces, exactly one runs', as
     start(children, directory, canUnshare && index % 2 === 1)))
   assert.is(said.filter((line) => line === 'owned').length, 1)
   for (const line of said) if (line !== 'owned') assert.match(line, /is in use by/)
+})
+
+owner('a socket that appears late is left to its living process', async ({ directory }) => {
+  const { readdir } = promises
+  const late = createServer()
+  let isLinked = false
+  promises.readdir = (async (path: string) => {
+    isLinked ||= existsSync(join(directory, 'owner.1.sock'))
+    const names = await readdir(path)
+    // Whoever looked has seen nobody else: the next look is for what is to be swept.
+    if (!isLinked || names.includes('owner.2.sock')) return names
+    await new Promise<void>((resolve) => late.listen(join(directory, 'owner.2.sock'), resolve))
+    return names
+  }) as typeof readdir
+  syncBuiltinESMExports()
+  try {
+    const held = await ownDirectory(directory, 'n1')
+    assert.equal(readdirSync(directory).toSorted(), ['owner.1.sock', 'owner.2.sock'])
+    await held.release()
+  } finally {
+    promises.readdir = readdir
+    syncBuiltinESMExports()
+    await new Promise((resolve) => late.close(resolve))
+  }
 })
 
 owner('a path longer than a socket may have', async ({ directory }) => {

@@ -12,9 +12,9 @@ const test = suite('fate of what is in no log')
 /** Epochs 2 (to 7), 3 (to 40, and left behind beyond) and 4, the present one, up to 60. */
 const history = [{ epoch: 2, last: 7 }, { epoch: 3, last: 40 }, { epoch: 4, last: 60 }]
 
-function memberWith(reports: readonly ForkReport[]): Member {
+function memberWith(reports: readonly ForkReport[], disk: string): Member {
   return {
-    epoch: 4,
+    epoch: 4, record: { assignment: { members: [{ node: 'n1', disk }] } },
     log: {
       history, durable: { epoch: 4, sequence: 60 },
       epochAt: (sequence: number) => history.find(({ last }) => sequence <= last)?.epoch,
@@ -25,9 +25,9 @@ function memberWith(reports: readonly ForkReport[]): Member {
 }
 
 async function ask(
-  epoch: number, sequence: number, ...reports: ForkReport[]
+  epoch: number, sequence: number, reports: readonly ForkReport[], disk = 'd1',
 ): Promise<Pick<FateValue, 'fate' | 'reason'>> {
-  const { fate, reason } = await fateOf({ type: 'GetFate', epoch, sequence }, memberWith(reports),
+  const { fate, reason } = await fateOf({ type: 'GetFate', epoch, sequence }, memberWith(reports, disk),
     { origin: () => undefined } as never, () => Promise.resolve(undefined))
   return { fate, reason }
 }
@@ -70,10 +70,18 @@ const cases: readonly [
 
 for (const [what, epoch, sequence, reports, fate, reason] of cases) {
   test(`${what}: ${fate}`, async () => {
-    const told = await ask(epoch, sequence, ...reports)
+    const told = await ask(epoch, sequence, reports)
     assert.is(told.fate, fate, told.reason)
     assert.match(told.reason, reason)
   })
 }
+
+test('one in a salvage whose node has another disk since: unknown', async () => {
+  const dismissed = closed({ outcome: 'dismissed', salvages: [salvage()] })
+  assert.is((await ask(3, 45, [dismissed])).fate, 'salvaged', 'kept until it is brought in')
+  const { fate, reason } = await ask(3, 45, [dismissed], 'd2')
+  assert.is(fate, 'unknown')
+  assert.match(reason, /it waited on n1, .* has another disk now/)
+})
 
 test.run()

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { nodeMachine } from '../../machines/node.js'
 import { createMetrics } from '../../runtime/http/metrics.js'
 import { nodeRoutes } from '../../runtime/http/nodeRoutes.js'
 import {
@@ -169,6 +170,14 @@ http('/healthz and /readyz differ: isolated is healthy, and not ready', async ()
   assert.equal([got.status, got.body], [503, 'node is isolated\n'])
   report = { ...report, node: { ...report.node, state: 'failed' } }
   assert.is((await get('/healthz')).status, 503)
+})
+
+http('/healthz: a node that starts is not to be started again, however long it takes', async () => {
+  const over = ['stopped', 'failed']
+  for (const state of Object.keys(nodeMachine.states)) {
+    report = { ...report, node: { ...report.node, state } }
+    assert.is((await get('/healthz')).status, over.includes(state) ? 503 : 200, state)
+  }
 })
 
 http('/readyz names a blocked space', async () => {

@@ -18,8 +18,8 @@ export const directoryMutants: readonly Mutant[] = [
     why: 'A copy of the past that raises its number first passes at one of its next starts.',
     edits: [{
       file: 'actors/identity.js',
-      find: 'await boot.saveIdentity({ disk, incarnation, spoken });',
-      replace: 'await boot.saveIdentity({ disk, incarnation: spoken, spoken });',
+      find: 'await this.options.boot.saveIdentity({ disk, incarnation, spoken });',
+      replace: 'await this.options.boot.saveIdentity({ disk, incarnation: spoken, spoken });',
     }],
     scenarios: ['directory-of-the-past-without-arbiter'],
     evidence: /^I5: n2 takes epoch|^I5: .* lacks \d+ of epoch|^I5: what the copy lacks is gone/,
@@ -36,6 +36,28 @@ export const directoryMutants: readonly Mutant[] = [
     evidence: /n2 is in sync, and unknown to the arbiter/,
   },
   {
+    name: 'fall-back-behind-the-record',
+    why: 'A record that was sent may be written: the directory must not be older than that.',
+    edits: [{
+      file: 'actors/identity.js',
+      find: 'if (this.verdict)',
+      replace: 'if (false)',
+    }],
+    scenarios: ['directory-answer-lost'],
+    evidence: /a genuine disk is taken for a copy/,
+  },
+  {
+    name: 'keep-the-former-name-when-registered',
+    why: 'The arbiter knows the numbers that were sent to it: who goes by others is another member.',
+    edits: [{
+      file: 'actors/identity.js',
+      find: 'Object.assign(self, numbersOf(verdict));',
+      replace: '',
+    }],
+    scenarios: ['directory-found-out-late-answer-lost'],
+    evidence: /n2 counts with its former disk|not within \d+ ms/,
+  },
+  {
     name: 'start-beside-a-living-process',
     why: 'Two processes on one directory overwrite what the other acknowledged.',
     edits: [{
@@ -44,7 +66,7 @@ export const directoryMutants: readonly Mutant[] = [
       replace: '',
     }],
     scenarios: ['two-processes-on-one-directory'],
-    evidence: /^I12: /,
+    evidence: /^n2 ended with code 1: .*another process has this node id/,
   },
   {
     name: 'speak-while-a-twin-may-live',

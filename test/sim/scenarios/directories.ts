@@ -87,10 +87,44 @@ const lateVerdict: Scenario = {
     await stage.until('n2 follows', () => stage.follows('n2', 'n1'))
     await stage.run(1500)
     assert.not.ok(stage.inSync.includes('n2'), 'n2 is in sync, and unknown to the arbiter')
+    const told = stage.cluster.node('n2').log.filter(({ level, message }) =>
+      level === 'warn' && message.includes('cannot be settled yet'))
+    assert.is(told.length, 1, 'why it does not count is told, and not at each attempt')
     stage.say('it answers again')
     stage.arbiter.hindrances = () => undefined
     await stage.until('n2 is in sync', () => stage.inSync.includes('n2'))
     assert.is.not(stage.cluster.node('n2').actor.disk, before)
+    await stage.balance()
+  },
+}
+
+const lateAnswerLost: Scenario = {
+  name: 'directory-found-out-late-answer-lost',
+  title: 'The same, and the arbiter takes the record with the other disk id, and is away before it '
+    + 'says so.',
+  lesson: 'What a node calls itself changes at once with its sessions, or a session of the former '
+    + 'disk would go on under the name of the new one.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.kill('n2')
+    const copy = stage.cluster.node('n2').copyDirectory()
+    stage.start('n2')
+    await stage.until('n2 is in sync again', () => stage.inSync.length === 3)
+    await stage.writes(5, 'committed')
+    stage.kill('n2')
+    stage.restore('n2', copy)
+    stage.say('the arbiter does not answer n2')
+    stage.arbiter.hindrances = deafTo('n2')
+    stage.start('n2')
+    await stage.until('n2 follows', () => stage.follows('n2', 'n1'))
+    lostAnswer(stage)
+    await stage.run(3000)
+    stage.say('it answers again')
+    stage.arbiter.hindrances = () => undefined
+    await stage.run(3000)
+    await stage.until('n2 is in sync', () => stage.inSync.includes('n2'))
+    const listed = stage.record.members.find(({ node }) => node === 'n2')?.disk
+    assert.is(listed, stage.cluster.node('n2').actor.disk, 'n2 counts with its former disk')
     await stage.balance()
   },
 }
@@ -106,6 +140,8 @@ const secondProcess: Scenario = {
     const first = stage.cluster.node('n2')
     const identity = first.disk.bytesOf('/data/identity.json').toString()
     const segments = first.disk.paths('/data/journal')
+    // It would, where the second one runs: what that wrote is what is to be told.
+    stage.mayEnd.add('n2')
     for (const sees of [true, false]) {
       stage.say(`a second process starts, and ${sees ? 'sees' : 'does not see'} the socket`)
       const second = first.twin(sees)
@@ -116,6 +152,7 @@ const secondProcess: Scenario = {
         'I12: a second process wrote to the directory')
       assert.equal(first.disk.paths('/data/journal'), segments)
     }
+    assert.is(first.exitCode, null)
     await stage.balance()
   },
 }
@@ -224,7 +261,61 @@ const storesLost: Scenario = {
   },
 }
 
+/** The record of n2 is written, its answer is lost, and the arbiter answers n2 nothing after it. */
+function lostAnswer(stage: Stage): void {
+  let isAway = false
+  stage.say('the arbiter writes the record of n2, its answer is lost, and it is away after that')
+  stage.arbiter.hindrances = ({ node, operation }) => {
+    if (node !== 'n2') return undefined
+    const hindrance = isAway ? 'unreachable' : operation === 'compareAndSet' && { applyLaterMs: 5 }
+    isAway ||= operation === 'compareAndSet'
+    return hindrance || undefined
+  }
+}
+
+const pastAnswerLost: Scenario = {
+  name: 'directory-of-the-past-answer-lost',
+  title: 'A backup is started, the arbiter takes its record, and is away before it says so.',
+  lesson: 'The record says by its nonce that it was written by this start: then disk id and number '
+    + 'are those that were written, whatever the node has called itself meanwhile.',
+  run: async (begin) => {
+    const stage = await begin()
+    await copiedBefore(stage)
+    lostAnswer(stage)
+    stage.start('n2')
+    await stage.run(3000)
+    stage.say('it answers again')
+    stage.arbiter.hindrances = () => undefined
+    await stage.run(3000)
+    assert.not.ok(stage.reigns('n2'), 'I5: what the copy lacks is gone')
+    await stage.balance()
+  },
+}
+
+const genuineAnswerLost: Scenario = {
+  name: 'directory-answer-lost',
+  title: 'A node is started, the arbiter takes its record, and is away before it says so. Then the '
+    + 'process dies, and is started again.',
+  lesson: 'The directory never falls behind the record: the genuine disk would be taken for a copy '
+    + 'of the past.',
+  run: async (begin) => {
+    const stage = await begin()
+    const { disk } = stage.cluster.node('n2').actor
+    stage.kill('n2')
+    lostAnswer(stage)
+    stage.start('n2')
+    await stage.run(3000)
+    stage.kill('n2')
+    stage.say('it answers again')
+    stage.arbiter.hindrances = () => undefined
+    stage.start('n2')
+    await stage.run(1000)
+    assert.is(stage.cluster.node('n2').actor.disk, disk, 'a genuine disk is taken for a copy')
+    await stage.balance()
+  },
+}
+
 export const directoryScenarios: readonly Scenario[] = [
-  pastDirectory, pastUnasked, lateVerdict, secondProcess, stoppedTwin, lostEntries,
-  lackingCandidate, storesLost,
+  pastDirectory, pastUnasked, pastAnswerLost, genuineAnswerLost, lateVerdict, lateAnswerLost,
+  secondProcess, stoppedTwin, lostEntries, lackingCandidate, storesLost,
 ]
