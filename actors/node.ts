@@ -7,6 +7,7 @@ import { Admin } from './admin.js'
 import type { Boot } from './boot.js'
 import type { NodeContext, NodeIdentityInput, NodePorts } from './context.js'
 import { FaultLog } from './faultLog.js'
+import { handReignsOver } from './handReignsOver.js'
 import type { HostedActor } from './hosting.js'
 import { Identity, isFinal, SupersededError } from './identity.js'
 import { listenAs } from './nodeMessages.js'
@@ -18,10 +19,6 @@ import type { SpaceActor } from './space.js'
 import { Spaces } from './spaces.js'
 import type { StatusTeller } from './statusService.js'
 import { Turns } from './turns.js'
-
-/** A drain looks again after this long, and gives a space up after so many tries. */
-const handoverPollMs = 20
-const handoverTriesMax = 150
 
 export interface NodeActorOptions {
   readonly node: NodeId
@@ -337,22 +334,14 @@ export class NodeActor {
     this.send({ type: 'drained' })
   }
 
-  /** Hands every reign over; returns those that are left, for want of an in-sync replica. */
+  /** Returns those that this node still reigns in. */
   async handReignsOver(reason: string): Promise<SpaceActor[]> {
-    const { clock } = this.options.ports
-    const tries = new Map<SpaceActor, number>()
-    for (;;) {
-      const reigning = [...this.spaces.values()].filter((space) => space.primaryRole)
-      const open = reigning.filter((space) => (tries.get(space) ?? 0) < handoverTriesMax)
-      if (open.length === 0 || !this.context?.wire.isOpen) return reigning
-      for (const space of open) {
-        // What the arbiter has refused once, it refuses again.
-        const to = tries.has(space) && space.member.rejection !== null ? null : space.successor()
-        tries.set(space, to ? (tries.get(space) ?? 0) + 1 : handoverTriesMax)
-        if (to) space.handOver(to, reason)
-      }
-      await new Promise<void>((resolve) => clock.setTimeout(resolve, handoverPollMs))
-    }
+    return await handReignsOver(
+      () => this.spaces.values(), this.options.ports.clock, () => this.isOpen, reason)
+  }
+
+  private get isOpen(): boolean {
+    return this.context?.wire.isOpen ?? false
   }
 
   private async close(): Promise<void> {
@@ -366,11 +355,12 @@ export class NodeActor {
       for (const space of this.spaces.values()) await space.stop()
       context.peers.leave()
       try {
-        if (context.wire.isOpen) await context.wire.flush()
+        if (this.isOpen) await context.wire.flush()
       } catch {
         // The connection went first: there is nobody to take leave of.
       }
       context.peers.stop()
+      context.records.detach()
       this.options.onConnection(null)
       await this.connection?.close()
       context.floors.stop()

@@ -309,9 +309,13 @@ export class Records {
     }
   }
 
-  /** Once when it goes away, and once when it is back; other reasons meanwhile are no news. */
+  /**
+   * Once when it goes away, and once when it is back; other reasons meanwhile are no news, and
+   * neither is what fails because this node has no connection, or gives it up.
+   */
   private tell(fault: string | null): void {
     const { logger } = this.options
+    if (!this.isAttached) return
     if (fault !== null && this.fault === null) {
       logger.warn({ error: fault }, 'the arbiter does not answer: primaries go on without '
         + 'it, promotions and changes of the in-sync members wait')

@@ -27,6 +27,7 @@ function assignment(nonce: string, over: Partial<Assignment> = {}): Assignment {
 }
 
 async function kit() {
+  const warnings: string[] = []
   const clock = new VirtualClock()
   const bucket = new MemoryBucket()
   const broker = new MemoryBroker({ clock })
@@ -35,7 +36,8 @@ async function kit() {
   const lost: string[] = []
   const held = new Set(['demo'])
   const records = new Records({
-    clock, control, store, logger: quiet, random: new SeededRandom(1),
+    clock, control, store,
+    logger: { ...quiet, warn: (_, message) => warnings.push(message) }, random: new SeededRandom(1),
     onBucketLost: (space) => lost.push(space), isHeld: (space) => held.has(space),
   })
   records.attach(bucket.open(connection))
@@ -52,7 +54,7 @@ async function kit() {
     assert.ok(isOver, 'settled in time')
     return await work
   }
-  return { clock, bucket, records, store, put, settled, lost, broker, connection, held }
+  return { clock, bucket, records, store, put, settled, lost, broker, connection, held, warnings }
 }
 
 test('an answer that is lost is settled by repeating, whether it was applied or not', async () => {
@@ -361,6 +363,23 @@ test('without a connection reads are refused, and what is under way is abandoned
   assert.is((await settled(under)).kind, 'abandoned')
   await records.read('demo').then(() => assert.unreachable(), (error: Error) =>
     assert.is(error.name, 'ArbiterUnavailableError'))
+})
+
+test('an arbiter that is away is told once; one that was given up is not told at all', async () => {
+  const { bucket, records, clock, warnings } = await kit()
+  bucket.available = false
+  const asked = records.spaces().catch(() => null)
+  await clock.advanceAsync(10_000)
+  await asked
+  assert.is(warnings.length, 1)
+  assert.match(warnings[0]!, /the arbiter does not answer/)
+  const other = await kit()
+  other.bucket.available = false
+  const given = other.records.spaces().catch(() => null)
+  other.records.detach()
+  await other.clock.advanceAsync(10_000)
+  await given
+  assert.equal(other.warnings, [])
 })
 
 test.run()
