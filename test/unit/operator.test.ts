@@ -99,10 +99,15 @@ test('of one space nothing else is read', async () => {
 
 test('nodes of an earlier release say all at once; one that dies meanwhile is left out', async () => {
   pagingNode('n1', ['n2', 'n3'])
-  on(statusOfAll, () => reportOf('n2', ['a', 'z']))
+  // The answers come in any order: each says who is waited for.
+  const alive = { state: 'alive', silenceMs: 0, reason: '' }
+  on(statusOfAll, () => {
+    const { node, ...report } = reportOf('n2', ['a', 'z'])
+    return { ...report, node: { ...node, peers: { n1: alive } } }
+  })
   on(statusOfAll, () => ({
     format: 1, type: 'who', id: 'n3', state: 'running', incarnation: 1, http: null, spaces: 1,
-    alive: [],
+    alive: ['n1', 'n2'],
   }))
   await nats.flush()
   const { nodes, spaces } = await client.status()
