@@ -66,7 +66,7 @@ export const directoryMutants: readonly Mutant[] = [
       replace: '',
     }],
     scenarios: ['two-processes-on-one-directory'],
-    evidence: /^n2 ended with code 1: .*another process has this node id/,
+    evidence: /^I12: a second process wrote to the directory/,
   },
   {
     name: 'speak-while-a-twin-may-live',
