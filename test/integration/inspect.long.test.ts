@@ -165,6 +165,8 @@ scenario(inspect, 'engram events --follow tells a failover and a handover', asyn
   await cluster.admin(next.node, { type: 'promote', space: 'demo', to: old.node })
   await waitFor('the handover', () => lines().some(({ kind, node, text }) =>
     kind === 'handover' && node === next.node && text.includes(`handed over to ${old.node}`)))
+  await waitFor('the next reign', () => lines().some(({ kind, epoch }) =>
+    kind === 'reign' && epoch === next.epoch + 1))
   await toldLate(stage, cluster, lines().filter(({ id }) => id !== undefined))
   child.signal('SIGINT')
   assert.is((await child.exited).code, 0)

@@ -200,14 +200,20 @@ scenario(test, 'a node that was stopped has left, for the others and in status a
     const status = JSON.stringify(await cluster.status())
     assert.match(status, `{"id":"${victim.id}","state":"left"`)
     const { http } = (await cluster.report(primary)).node
-    assert.is(await metric(http, `engram_peer_left\\{peer="${victim.id}"\\}`), 1)
-    assert.is(await metric(http, `engram_peer_alive\\{peer="${victim.id}"\\}`), 0)
+    // They are made once a second at most.
+    const shows = (name: string, value: number): Promise<unknown> =>
+      waitFor(`${name} to be ${value}`, async () => {
+        const is = await metric(http, `${name}\\{peer="${victim.id}"\\}`)
+        return is === value || notYet(`it is ${is}`)
+      })
+    await shows('engram_peer_left', 1)
+    await shows('engram_peer_alive', 0)
     await victim.start()
     await waitFor('it to be alive again', async () => (await seenAs())?.state === 'alive')
-    assert.is(await metric(http, `engram_peer_left\\{peer="${victim.id}"\\}`), 0)
+    await shows('engram_peer_left', 0)
     await victim.kill()
     await waitFor('it to be dead', async () => (await seenAs())?.state === 'dead')
-    assert.is(await metric(http, `engram_peer_left\\{peer="${victim.id}"\\}`), 0)
+    await shows('engram_peer_left', 0)
   })
 
 scenario(test, 'what cannot be a data directory: cause, remedy, exit code 1', async (stage) => {
