@@ -45,6 +45,8 @@ export async function startEpoch(
   member.record = record
   await member.flushed()
   if (isOver()) return null
+  await member.store.keysRead()
+  if (isOver()) return null
   // A forced primary may know of commits that it lacks: they are not these sequences.
   log.commonPoint(log.end.sequence)
   // Alone in sync, nobody else could be promoted: what is durable here is committed.

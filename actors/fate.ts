@@ -19,6 +19,7 @@ export async function fateOf(
   entryAt: EntryAt,
 ): Promise<FateValue> {
   const { store, overlay, log } = member
+  if ('key' in question) await store.keysRead()
   const write = 'epoch' in question ? question
     : overlay.key(question.key) ?? store.key(question.key)
   if (!write) {

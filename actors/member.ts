@@ -319,6 +319,7 @@ export class Member {
     // A disk without room for the store may have some for the journal, which holds the same.
     if (this.rebuilding && this.applier.hindrance === null) return this.rebuilding
     if (this.lacking) return this.lacking
+    if (!this.store.areKeysRead) return 'it is reading the idempotency keys of its store'
     if (commits.isFull) return 'its journal cannot be written'
     return ports.clock.monotonicMs() < this.unfitUntilMs ? this.unfitReason : null
   }

@@ -499,7 +499,12 @@ export interface SpaceStore extends GraphReader, VersionReader, BooksReader {
   readonly edgeCount: number
   /** Activations for nodes that do not exist: logged, no effect, the same on every member. */
   readonly ignoredCount: number
+  /** Once all keys are read. */
   key(key: string): KeyRecord | undefined
+  /** After a start the keys of before are read into memory, a slice of time in a turn. */
+  readonly areKeysRead: boolean
+  /** Resolves when they are. Rejects when the store cannot be read. */
+  keysRead(): Promise<void>
   /**
    * Entries that continue `applied` exactly; graph, keys, position: one transaction. Forgets keys
    * beyond the retention (default: `defaultKeyRetention`), soon if not at once.

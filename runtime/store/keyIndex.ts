@@ -25,7 +25,15 @@ interface HashTable {
 export class KeyIndex {
   private tables: HashTable[] = []
   private total = 0
+  private slotBytes = 0
   private expected = 0
+
+  /** Memory, bytes. */
+  get bytes(): number {
+    let groups = 0
+    for (const table of this.tables) groups += table.groups.length
+    return this.slotBytes + 8 * groups
+  }
 
   /** So many keys follow soon. */
   expect(keys: number): void {
@@ -39,6 +47,7 @@ export class KeyIndex {
       table = newTable(Math.max(TABLE_KEYS_MIN, this.expected, this.total >>> 1))
       this.expected = 0
       this.tables.push(table)
+      this.slotBytes += table.slots.byteLength
     }
     const { slots, mask, groups } = table
     if (groups[groups.length - 1] !== group) groups.push(group)
@@ -66,7 +75,9 @@ export class KeyIndex {
   /** What lies below `sequence` need not be found any more. */
   forgetBelow(sequence: number): void {
     while (this.tables.length > 0 && this.tables[0]!.lastSequence < sequence) {
-      this.total -= this.tables.shift()!.count
+      const { count, slots } = this.tables.shift()!
+      this.total -= count
+      this.slotBytes -= slots.byteLength
     }
   }
 }

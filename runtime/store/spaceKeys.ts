@@ -30,8 +30,8 @@ interface Forgotten {
   readonly front: KeyGroup | undefined
 }
 
-/** Groups read into the index at a time: more than a batch adds, and about a millisecond's work. */
-const INDEXED_GROUPS = 64
+/** Groups read into the index at a time: about a quarter of a millisecond's work. */
+const READ_GROUPS = 16
 
 /** The key that is looked for, as UTF-8. */
 const scratch = Buffer.allocUnsafeSlow(GROUP_BYTES_MAX)
@@ -41,26 +41,26 @@ export class SpaceKeys {
   /** What the index has: up to this sequence, the last of it in this group, and that is all. */
   private indexedUpTo = 0
   private indexedGroup = 0
-  private isIndexed = false
   /** undefined: not read yet; null: there is none. */
   private last: KeyGroup | null | undefined
   /** The oldest group, where it is known. */
   private front: KeyGroup | undefined
 
+  /** `isRead`: the index has all keys that the store has; at first, that there are none. */
   constructor(
-    private readonly records: GraphFile, private readonly space: number,
+    private readonly records: GraphFile, private readonly space: number, public isRead: boolean,
   ) {}
 
-  /** Reads some more of the keys that were there before this process; true: there are others. */
-  readAhead(header: SpaceHeader): boolean {
-    if (!this.isIndexed && header.keys > 0) this.indexMore(header, INDEXED_GROUPS)
-    return !this.isIndexed && header.keys > 0
+  /** Memory of the index, bytes. */
+  get bytes(): number {
+    return this.index.bytes
   }
 
+  /** Once all keys are read. */
   find(key: string, header: SpaceHeader): KeyRecord | undefined {
     const { keys, keysFrom } = header
+    if (!this.isRead) throw new Error('bug: a key is looked for before all of them are read')
     if (keys === 0 || 3 * key.length > scratch.length) return undefined
-    if (!this.isIndexed) this.indexMore(header, Infinity)
     const length = writeText(scratch, key, 0)
     for (const first of this.index.candidates(hashOfKey(scratch, 0, length))) {
       const found = this.findIn(first, length, keysFrom)
@@ -95,9 +95,7 @@ export class SpaceKeys {
     const keys = forgotten.keys + runs.length
     const puts: Buffer[] = []
     if (runs.length === 0) {
-      return {
-        keys, keysFrom, time, puts, removes, committed: () => this.done(forgotten, header),
-      }
+      return { keys, keysFrom, time, puts, removes, committed: () => this.done(forgotten) }
     }
     const writer = new GroupWriter(this.lastGroup())
     const firsts = runs.map((run) => writer.add(run))
@@ -107,17 +105,16 @@ export class SpaceKeys {
     }
     const committed = (): void => {
       this.last = last
-      this.done(forgotten, header)
+      this.done(forgotten)
       // The first of them may be one that has grown.
       if (this.front?.first === writer.groups[0]!.first) this.front = writer.groups[0]
-      if (this.isIndexed) this.addToIndex(runs, firsts)
+      if (this.isRead) this.addToIndex(runs, firsts)
     }
     return { keys, keysFrom, time, puts, removes, committed }
   }
 
-  private done({ front, keysFrom }: Forgotten, header: SpaceHeader): void {
+  private done({ front, keysFrom }: Forgotten): void {
     this.front = front
-    if (!this.isIndexed) this.indexMore(header, INDEXED_GROUPS)
     this.index.forgetBelow(keysFrom)
   }
 
@@ -203,15 +200,12 @@ export class SpaceKeys {
     return this.last ?? undefined
   }
 
-  /**
-   * Reads groups that were there before this process: some with every batch, so that a primary
-   * to be has them when it is asked for a key; then, whatever is left.
-   */
-  private indexMore({ keys, keysFrom }: SpaceHeader, groups: number): void {
+  /** Reads some more of the groups that were there before this process. */
+  readOn({ keys, keysFrom }: SpaceHeader): void {
     if (this.indexedUpTo === 0) this.index.expect(keys)
     const start = sequenceKey(this.space, Table.keyGroup, this.indexedGroup)
     const end = tableEnd(this.space, Table.keyGroup)
-    let left = groups
+    let left = READ_GROUPS
     for (const key of this.records.keys({ start, end })) {
       if (left === 0) return
       left -= 1
@@ -226,7 +220,7 @@ export class SpaceKeys {
         this.index.add(hashOfKey(bytes, cursor.start, cursor.end), this.indexedGroup, sequence)
       }
     }
-    this.isIndexed = true
+    this.isRead = true
   }
 
   private addToIndex(runs: readonly KeyRun[], firsts: readonly number[]): void {

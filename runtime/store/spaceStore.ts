@@ -21,6 +21,7 @@ import {
   decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText,
 } from './record.js'
 import { assertRoom } from './room.js'
+import type { KeyReading } from './keyReading.js'
 import { type KeyChanges, SpaceKeys } from './spaceKeys.js'
 
 /** A transaction was not committed; nothing of it has taken effect. */
@@ -43,6 +44,7 @@ export class LmdbSpace implements SpaceStore {
   private isClosing = false
   private readonly committed: StoredRecords
   private readonly keys: SpaceKeys
+  private readonly reading: Promise<void> | undefined
   /** As of the last transaction; few, and asked for with every origin. */
   private reportsByEpoch: Reports | undefined
   /** As of the transaction under way: its records show a little earlier than it is known done. */
@@ -50,31 +52,41 @@ export class LmdbSpace implements SpaceStore {
 
   /**
    * `registered`: false while no transaction has yet written the space's number. `directory`: of
-   * the store's files.
+   * the store's files. `reading`: of the store's spaces.
    */
   constructor(
     private readonly records: GraphFile, private readonly uuid: string,
     private readonly number: number, private registered: boolean,
-    private readonly directory: string,
+    private readonly directory: string, reading: KeyReading,
   ) {
     this.headerKey = tableKey(number, Table.header)
     const record = registered ? records.get(this.headerKey) : undefined
     this.header = record === undefined ? emptyHeader : decodeHeader(record)
     this.appliedPosition = { epoch: this.header.epoch, sequence: this.header.sequence }
-    this.keys = new SpaceKeys(records, number)
+    this.keys = new SpaceKeys(records, number, this.header.keys === 0)
     this.committed = {
       get: (key) => records.getFast(key),
       keys: (range) => records.keys(range),
     }
-    this.readKeysAhead()
+    this.reading = this.keys.isRead ? undefined : reading.read(() => {
+      if (!this.isClosing) this.keys.readOn(this.header)
+      return !this.isClosing && !this.keys.isRead
+    })
+    // Who waits is told; for others, what is broken shows where it is needed.
+    this.reading?.catch(() => undefined)
   }
 
-  /** So that no look-up of a key has to wait until all of them are read. */
-  private readKeysAhead(): void {
-    if (this.isClosing || this.header.keys === 0) return
-    setImmediate(() => {
-      if (!this.isClosing && this.keys.readAhead(this.header)) this.readKeysAhead()
-    })
+  get areKeysRead(): boolean {
+    return this.keys.isRead
+  }
+
+  async keysRead(): Promise<void> {
+    await this.reading
+  }
+
+  /** Memory of what is known of its keys, bytes. */
+  get keyBytes(): number {
+    return this.keys.bytes
   }
 
   get applied(): Position {

@@ -22,6 +22,7 @@ import { join } from 'node:path'
 import { open as openLmdb, type RootDatabase } from 'lmdb'
 import type { RememberedRecord, SpaceStore, Store } from '../../actors/ports.js'
 import { Table, tableEnd, tableKey } from './keys.js'
+import { KeyReading } from './keyReading.js'
 import { damageIn, fileFault, GraphFile, StoreDamagedError } from './graphFile.js'
 import {
   bootId, distrust, placeOf, readMarker, STORE_VERSION, syncPath, writeMarker, writeMarkerSync,
@@ -214,6 +215,7 @@ interface StoreParts {
 class LmdbStore implements OpenedStore {
   private readonly spaces = new Map<string, LmdbSpace>()
   private readonly numbers = new Map<string, number>()
+  private readonly keyReading = new KeyReading()
   private lastNumber = 0
   private closed: Promise<void> | undefined
 
@@ -237,7 +239,8 @@ class LmdbStore implements OpenedStore {
       const number = known ?? (this.lastNumber += 1)
       this.numbers.set(uuid, number)
       const { graph, directory } = this.parts
-      space = new LmdbSpace(graph, uuid, number, known !== undefined, directory)
+      space = new LmdbSpace(
+        graph, uuid, number, known !== undefined, directory, this.keyReading)
       this.spaces.set(uuid, space)
     }
     return space

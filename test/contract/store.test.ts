@@ -231,6 +231,8 @@ for (const subject of subjects) {
     assert.is(again.digest, digest)
     assert.equal([again.nodeCount, again.edgeCount, again.ignoredCount], [1, 1, 1])
     assert.equal(again.node('a'), { id: 'a', content: 'c' })
+    await again.keysRead()
+    assert.ok(again.areKeysRead)
     assert.equal(again.key('k'), { epoch: 1, sequence: 1, count: 1, timestamp: 1001 })
     assert.is(context.store.space('u2').nodeCount, 1)
     assert.is(context.store.space('u3').nodeCount, 0)

@@ -74,6 +74,7 @@ test('killed four times: at a position whose graph it holds, not below what it s
     assert.ok(sequence >= reported, `${sequence} of ${reported}`)
     await twin.apply(entriesFrom(twin.applied.sequence + 1, sequence - twin.applied.sequence))
     assert.is(space.digest, twin.digest)
+    await space.keysRead()
     assert.equal([space.nodeCount, space.edgeCount, space.ignoredCount],
       [twin.nodeCount, twin.edgeCount, twin.ignoredCount])
     assert.equal(space.key(entryAt(sequence).writeId!), twin.key(entryAt(sequence).writeId!))

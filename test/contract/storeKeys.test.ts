@@ -9,6 +9,7 @@ import type { SpaceStore } from '../../actors/ports.js'
 import type { LogEntry } from '../../machines/memory.js'
 import { GroupCursor, GroupWriter, GROUP_BYTES_MAX } from '../../runtime/store/keyGroup.js'
 import { KeyIndex } from '../../runtime/store/keyIndex.js'
+import { KeyReading } from '../../runtime/store/keyReading.js'
 import { openStore, type OpenedStore } from '../../runtime/store/store.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 
@@ -56,6 +57,7 @@ async function agree(
     if (cut === reopenAt) {
       await context.store.close()
       context.store = await openStore(context.directory)
+      await context.store.space(uuid).keysRead()
     }
     const space = context.store.space(uuid)
     const batch = entries.slice(at, at + cuts[cut % cuts.length]!)
@@ -130,21 +132,57 @@ test('a few of many old keys are forgotten with each batch, and none is found la
   }
 })
 
-test('after a restart, keys are found with the first batch as with many', async (context) => {
+test('after a restart, keys are found, whenever batches come while they are read', async (
+  context,
+) => {
   const entries = logOf(Array.from({ length: 9000 }, (_, at) => ({ key: `key-${at}`, gapMs: 0 })))
   await context.store.space('u1').apply(entries.slice(0, 6000))
-  for (const looks of [true, false]) {
+  for (const isFirst of [true, false]) {
     await context.store.close()
     context.store = await openStore(context.directory)
     const space = context.store.space('u1')
     const from = space.applied.sequence
-    if (looks) assert.is(space.key('key-0')!.sequence, 1)
+    assert.is(space.areKeysRead, false)
+    assert.throws(() => space.key('key-0'), /before all of them are read/)
+    if (isFirst) await space.keysRead()
     for (let at = from; at < from + 1500; at += 100) {
       await space.apply(entries.slice(at, at + 100))
     }
+    await space.keysRead()
     for (let at = 0; at < from + 1500; at += 7) assert.is(space.key(`key-${at}`)!.sequence, at + 1)
     assert.is(space.key(`key-${from + 1500}`), undefined)
   }
+})
+
+test('keys are read one slice in a turn, of one space after the other', async () => {
+  const reading = new KeyReading()
+  const order: string[] = []
+  const piece = (name: string, pieces: number) => {
+    let left = pieces
+    return reading.read(() => {
+      order.push(name)
+      const endMs = performance.now() + 3
+      while (performance.now() < endMs);
+      left -= 1
+      return left > 0
+    })
+  }
+  const ticks = setInterval(() => order.push('.'), 0)
+  await Promise.all([piece('a', 3), piece('b', 2)])
+  clearInterval(ticks)
+  assert.equal(order.filter((step) => step !== '.'), ['a', 'a', 'a', 'b', 'b'])
+  const between = order.slice(order.indexOf('a'), order.lastIndexOf('b'))
+  assert.ok(between.includes('.'), 'the loop turned')
+})
+
+test('what fails to be read is told to who waits, and the next one is read', async () => {
+  const reading = new KeyReading()
+  const broken = reading.read(() => {
+    throw new Error('broken')
+  })
+  const next = reading.read(() => false)
+  assert.is(await broken.catch((error: Error) => error.message), 'broken')
+  await next
 })
 
 test('groups are as full as they can be, whatever the batches', () => {

@@ -134,6 +134,10 @@ export class MemorySpaceStore implements SpaceStore {
       .toSorted((a, b) => compareBytes(a.id, b.id))
   }
 
+  readonly areKeysRead = true
+
+  async keysRead(): Promise<void> {}
+
   key(key: string): KeyRecord | undefined {
     return this.keys.get(key)
   }
