@@ -1,6 +1,7 @@
 import type { MergeRule } from '../machines/merge.js'
 import type { NodeId } from '../machines/protocol.js'
 import type { Answers } from './answers.js'
+import type { Budget } from './budget.js'
 import type { CommitFloors } from './commitFloors.js'
 import type { Duty } from './duty.js'
 import type { GroupCommit } from './groupCommit.js'
@@ -64,6 +65,7 @@ export interface NodeContext {
   readonly answers: Answers
   readonly lanes: WorkLanes
   readonly duty: Duty
+  readonly budget: Budget
   /** Ends the node: something happened after which it must not go on. */
   readonly fatal: (error: unknown) => void
 }

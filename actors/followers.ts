@@ -85,13 +85,14 @@ export class Followers {
 
   private follow(peer: NodeId): Follower {
     const { member, epoch } = this.options
-    const { ports, settings, wire } = member.context
+    const { ports, settings, wire, budget } = member.context
     const { space, log } = member
     const shipping = new Shipping({
       peer, epoch, log,
       frames: ports.frames,
       clock: ports.clock,
       windowBytes: settings.windowBytes,
+      budget,
       send: (data) => wire.publish(subjects.wal(space, peer), data),
       onReadFailed: (error) => {
         ports.logger.error({ space, peer, error: String(error) }, 'the journal cannot be read')
@@ -341,6 +342,13 @@ export class Followers {
     const shipping = this.followers.get(node)?.shipping
     return shipping !== undefined && this.isListed(node, shipping)
       && shipping.acked >= this.options.member.log.end.sequence
+  }
+
+  /** What all replicas have for certain. */
+  get acked(): number {
+    let least = Infinity
+    for (const { shipping } of this.followers.values()) least = Math.min(least, shipping.known)
+    return least
   }
 
   /** Tells the commit sequence where no frame has told it. */

@@ -1,3 +1,4 @@
+import type { Account } from './budget.js'
 import { Fifo } from './fifo.js'
 import { forwardedHeader } from './headers.js'
 import type { BusMessage } from './ports.js'
@@ -24,7 +25,7 @@ export class HeldWrites {
   private readonly byKey = new Map<string, Fifo<HeldWrite>>()
   private bytes = 0
 
-  constructor(private readonly bytesMax: number) {}
+  constructor(private readonly bytesMax: number, private readonly account: Account) {}
 
   /** False: there is no room. A request that is held already is not held twice. */
   hold(message: BusMessage): boolean {
@@ -33,7 +34,7 @@ export class HeldWrites {
     if (message.reply && same) return true
     const size = sizeOf(message)
     if (this.bytes + size > this.bytesMax) return false
-    this.bytes += size
+    this.change(size)
     const write = copyOf(message)
     this.writes.add(write)
     if (!same) this.byKey.set(key, same = new Fifo())
@@ -48,7 +49,7 @@ export class HeldWrites {
     const write = same?.shift()
     if (!same || !write) return
     this.writes.delete(write)
-    this.bytes -= sizeOf(write.message)
+    this.change(-sizeOf(write.message))
     if (same.size === 0) this.byKey.delete(key)
   }
 
@@ -56,8 +57,13 @@ export class HeldWrites {
     const writes = [...this.writes]
     this.writes.clear()
     this.byKey.clear()
-    this.bytes = 0
+    this.change(-this.bytes)
     return writes
+  }
+
+  private change(bytes: number): void {
+    this.bytes += bytes
+    this.account.set(this.bytes)
   }
 }
 

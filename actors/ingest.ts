@@ -3,6 +3,7 @@ import type { KeyRecord } from '../machines/memory.js'
 import type { AckLevel, Position, SpaceSettings } from '../machines/protocol.js'
 import { isForAnotherReign, levelOf, originOf } from './answers.js'
 import type { Answers, Asker } from './answers.js'
+import type { Budget } from './budget.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import { FlowMeter } from './flow.js'
 import type { Lease } from './lease.js'
@@ -20,6 +21,7 @@ import type { ActorSettings } from './settings.js'
 import type { SpaceLog } from './spaceLog.js'
 import { entriesOf, Waiting, type OpenBatch } from './waiting.js'
 import type { Lane } from './workQueue.js'
+import { WriteBuffer } from './writeBuffer.js'
 
 export interface IngestOptions {
   readonly space: string
@@ -38,6 +40,8 @@ export interface IngestOptions {
   readonly clock: Clock
   readonly telemetry: Telemetry
   readonly answers: Pick<Answers, 'answer'>
+  /** Of the node's memory. */
+  readonly budget: Budget
   /** Of those reads that wait for the log's files. */
   readonly logReads: Lane
   /** Members confirmed in sync, at this instant: those in both sets while one is changing. */
@@ -73,13 +77,9 @@ export type Reconciled =
 export class Ingest implements FlushSource {
   readonly flow = new FlowMeter()
   private refusal: { code: ErrorCode; message: string } | null = null
-  private open: OpenBatch[] = []
-  private readonly flushing = new Set<OpenBatch>()
   /** Highest sequence answered at level `memory`. */
   private answeredInMemory = 0
-  private openEntries = 0
-  private openBytes = 0
-  private flushingBytes = 0
+  private readonly buffer: WriteBuffer
   private readonly time: LogClock
   private readonly clockAtEnd: Record<string, number>
   /** Keys in the open batches and in the flush under way: not yet in the overlay. */
@@ -91,10 +91,13 @@ export class Ingest implements FlushSource {
   constructor(private readonly options: IngestOptions) {
     this.time = new LogClock(options.clock, options.lastTimestamp, options.lastTimestampAtMs)
     this.clockAtEnd = { ...options.clockAtEnd }
+    this.buffer = new WriteBuffer({
+      frames: options.frames, clock: options.clock, account: options.budget.account('writes'),
+      frameBytesMax: options.settings.frameBytesMax,
+    })
     this.replies = new Replies(options)
     this.repeatedBody = new RepeatedBody(options)
-    this.view = new PendingView(options.clock, options.epoch, () =>
-      [...this.flushing, ...this.open].flatMap((batch) => batch.requests))
+    this.view = new PendingView(options.clock, options.epoch, () => this.buffer.requests())
   }
 
   /** From now on writes get this error; null: they are taken. */
@@ -103,13 +106,12 @@ export class Ingest implements FlushSource {
   }
 
   get bufferedBytes(): number {
-    return this.openBytes + this.flushingBytes
+    return this.buffer.bytes
   }
 
   /** Nothing buffered, nothing being flushed, and nobody waits for a level. */
   get isIdle(): boolean {
-    return this.openEntries === 0 && this.flushingBytes === 0 && this.replies.isIdle
-      && this.repeatedBody.isIdle
+    return this.buffer.isEmpty && this.replies.isIdle && this.repeatedBody.isIdle
   }
 
   /** Highest sequence answered at level `memory`: no read sees it before the flush. */
@@ -121,13 +123,12 @@ export class Ingest implements FlushSource {
     if (this.replies.isOver) return []
     const items: FlushItem[] = []
     let bytes = 0
-    while (this.open.length > 0 && bytes < maxBytes) {
-      const batch = this.open.shift()!
-      const item = this.seal(batch)
+    while (this.buffer.hasOpen && bytes < maxBytes) {
+      const item = this.seal(this.buffer.shift())
       bytes += item.bytes
       items.push(item)
     }
-    if (this.open.length > 0) this.options.commits.mark(this)
+    if (this.buffer.hasOpen) this.options.commits.mark(this)
     return items
   }
 
@@ -135,12 +136,8 @@ export class Ingest implements FlushSource {
   flushFailed(): void {
     this.replies.isDiskFailing = true
     this.view.drop()
-    const left = this.open
-    this.open = []
-    this.openEntries = 0
-    this.openBytes = 0
     this.answeredInMemory = 0
-    for (const batch of left) for (const request of batch.requests) this.replies.unwritten(request)
+    for (const request of this.buffer.drop()) this.replies.unwritten(request)
     this.youngKeys.clear()
     const isForgotten = this.replies.unwrittenAbove(this.options.log.end.sequence)
     // Of an epoch there is one entry at a sequence: who holds the answer must see that it is gone.
@@ -201,7 +198,7 @@ export class Ingest implements FlushSource {
 
   /** Sequence of the next entry that is taken. */
   get nextSequence(): number {
-    return this.options.log.end.sequence + this.openEntries + 1
+    return this.options.log.end.sequence + this.buffer.openEntries + 1
   }
 
   /**
@@ -245,6 +242,11 @@ export class Ingest implements FlushSource {
       replies.fail(asker, 'OVERLOADED', 'the disk or the replicas do not keep up', 50)
       return
     }
+    if (!options.budget.allows('writes')) {
+      replies.fail(asker, 'OVERLOADED', 'this node takes no more memory (memoryBytes, '
+        + `${options.budget.bytesMax} bytes)`, 50)
+      return
+    }
     // What this reign logged itself is no fork's: its key would have been known.
     if (!origin || origin.epoch === options.epoch) return this.append(request, level, asker)
     const reconciled = options.reconcile(request, origin)
@@ -258,13 +260,9 @@ export class Ingest implements FlushSource {
   private append(request: AcceptedRequest, level: AckLevel, asker: Asker): void {
     const { options, replies } = this
     const timestamp = this.time.next()
-    const batch = this.batchFor(request)
-    const before = batch.builder.bytes
-    batch.builder.add(request, timestamp)
-    this.openBytes += batch.builder.bytes - before
+    const batch = this.buffer.add(request, timestamp)
     const count = request.operations.length
-    this.openEntries += count
-    const last = options.log.end.sequence + this.openEntries
+    const last = options.log.end.sequence + this.buffer.openEntries
     const waiting = new Waiting(
       asker, level, request, count, last, timestamp, options.clock.monotonicMs())
     batch.requests.push(waiting)
@@ -279,20 +277,6 @@ export class Ingest implements FlushSource {
       replies.reached(waiting)
     }
     options.commits.mark(this)
-  }
-
-  /** The last open batch, or another when the frame would grow too large: never split one. */
-  private batchFor(request: AcceptedRequest): OpenBatch {
-    let size = 64
-    for (const encoded of request.encoded) size += encoded.length + 32
-    const last = this.open.at(-1)
-    if (last && last.builder.bytes + size <= this.options.settings.frameBytesMax) return last
-    const { frames, clock } = this.options
-    const batch = { builder: frames.builder(), requests: [], openedAtMs: clock.monotonicMs() }
-    // An empty builder counts the frame's own bytes: sealing takes them off again.
-    this.openBytes += batch.builder.bytes
-    this.open.push(batch)
-    return batch
   }
 
   knownKey(key: string): KeyRecord | undefined {
@@ -312,10 +296,7 @@ export class Ingest implements FlushSource {
     })
     const clockBefore = { ...this.clockAtEnd }
     this.clockAtEnd[component] = (this.clockAtEnd[component] ?? 0) + batch.builder.count
-    this.openEntries -= batch.builder.count
-    this.openBytes -= batch.builder.bytes
-    this.flushingBytes += frame.bytes.length
-    this.flushing.add(batch)
+    this.buffer.sealed(frame)
     log.accept(frame, options.clock.monotonicMs())
     return {
       record: { type: 'frame', frame },
@@ -331,8 +312,7 @@ export class Ingest implements FlushSource {
 
   private unwritten(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
     this.view.drop()
-    this.flushingBytes -= frame.bytes.length
-    this.flushing.delete(batch)
+    this.buffer.done(batch, frame)
     const { component } = this.options
     const { [component]: before = 0 } = clockBefore
     this.clockAtEnd[component] = Math.min(this.clockAtEnd[component] ?? 0, before)
@@ -342,8 +322,7 @@ export class Ingest implements FlushSource {
 
   private durable(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
     const { log, overlay, component, telemetry, clock } = this.options
-    this.flushingBytes -= frame.bytes.length
-    this.flushing.delete(batch)
+    this.buffer.done(batch, frame)
     this.replies.isDiskFailing = false
     log.noteDurable(frame)
     if (this.replies.isOver) {
@@ -383,16 +362,14 @@ export class Ingest implements FlushSource {
   /** Once per heartbeat: who waited too long is told that the level is unknown. */
   expire(): void {
     this.view.tick()
-    this.replies.expire([...this.open, ...this.flushing].flatMap((batch) => batch.requests))
+    this.replies.expire(this.buffer.requests())
   }
 
   /** The reign is over: nothing is answered positively from here on. */
   end(code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string): void {
     if (this.replies.isOver) return
-    const unflushed = this.open.flatMap((batch) => batch.requests)
+    const unflushed = this.buffer.drop()
     this.view.drop()
-    this.open = []
-    this.openEntries = 0
     this.youngKeys.clear()
     this.replies.end(code, reason, unflushed)
   }

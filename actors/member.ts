@@ -41,7 +41,7 @@ export function isDamage(error: unknown): boolean {
 export class Member {
   readonly log: SpaceLog
   readonly store: SpaceStore
-  readonly overlay = new Overlay()
+  readonly overlay: Overlay
   readonly applier: Applier
   /** Highest epoch seen anywhere, attempted claims included: a later claim goes above it. */
   highestEpoch: number
@@ -103,7 +103,9 @@ export class Member {
   constructor(readonly context: NodeContext, readonly space: string, readonly uuid: string) {
     const { ports, settings } = context
     const recovered = ports.journal.log(uuid)
-    this.log = new SpaceLog(space, uuid, ports.journal, settings.tailBytesMax, recovered)
+    const { budget } = context
+    this.log = new SpaceLog(space, uuid, ports.journal, settings.tailBytesMax, recovered, budget)
+    this.overlay = new Overlay(budget.account('overlay'))
     this.store = ports.store.space(uuid)
     this.damage = recovered?.damage ?? ports.store.condemned(uuid)
     const remembered = context.records.remembered(space)?.assignment
@@ -370,6 +372,21 @@ export class Member {
     store.condemn(this.uuid, reason).catch((error: unknown) => {
       logger.warn({ space: this.space, error: String(error) }, 'damage could not be noted')
     })
+  }
+
+  /**
+   * Once per heartbeat: drops what no stream, no applier and no measurement needs.
+   * `acked`: what all replicas have for certain; Infinity where none is followed.
+   */
+  release(acked = Infinity): void {
+    const { log, store } = this
+    log.release(Math.min(store.applied.sequence, acked), Math.min(log.safeSequence, acked))
+  }
+
+  /** The space has left this node. */
+  close(): void {
+    this.log.close()
+    this.overlay.close()
   }
 
   /** All that was accepted so far is durable. Rejects with JournalFullError. */

@@ -2,12 +2,14 @@ import { InvariantViolation } from '../machines/invariants.js'
 import type { NodeId } from '../machines/protocol.js'
 import { sendAlert } from './alerts.js'
 import { Answers } from './answers.js'
+import { Budget } from './budget.js'
 import { CommitFloors } from './commitFloors.js'
 import type { NodeContext, NodeIdentityInput, NodePorts } from './context.js'
 import { stackOf } from './defects.js'
 import { Duty } from './duty.js'
 import { GroupCommit } from './groupCommit.js'
 import type { Identity } from './identity.js'
+import { MemoryWatch } from './memoryWatch.js'
 import { Peers } from './peers.js'
 import { SyncFailedError } from './ports.js'
 import { Records } from './records.js'
@@ -54,6 +56,7 @@ export function contextOf(
     },
     onTick: () => {
       identity.tick()
+      memory.tick()
       calls.tick()
     },
     onOwnName: (incarnation) => identity.heardOwnName(incarnation),
@@ -65,12 +68,14 @@ export function contextOf(
     clock, random, control, store, logger, isHeld: calls.isHeld,
     onBucketLost: (space, reason) => sendAlert(context, space, 'arbiterLost', {}, reason),
   })
+  const lanes = workLanes(clock, settings, wire, (error) => {
+    if (error instanceof InvariantViolation) return calls.fatal(error)
+    logger.error({ error: stackOf(error) }, 'a request could not be served')
+  })
+  const budget = new Budget(settings.memoryBytes)
+  const memory = new MemoryWatch(budget, lanes, ports)
   const context: NodeContext = {
-    ports, settings, self, wire, peers, records, commits, duty, identity, answers,
-    lanes: workLanes(clock, settings, wire, (error) => {
-      if (error instanceof InvariantViolation) return calls.fatal(error)
-      logger.error({ error: stackOf(error) }, 'a request could not be served')
-    }),
+    ports, settings, self, wire, peers, records, commits, duty, identity, answers, lanes, budget,
     floors: new CommitFloors(clock, commits), fatal: calls.fatal,
   }
   return context

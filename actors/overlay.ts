@@ -11,6 +11,8 @@ import { isEffective } from '../machines/ledger.js'
 import type { KeyRecord, LogEntry, MemoryEdge } from '../machines/memory.js'
 import { versionOf } from '../machines/versions.js'
 import type { GraphReader, VersionReader } from './ports.js'
+import { entryHeapBytes } from './budget.js'
+import type { Account } from './budget.js'
 import { PendingOrigins } from './overlayOrigins.js'
 import {
   bySourceOrder, byTargetOrder, type EdgeIndex, type EdgeSlot, type NodeSlot,
@@ -51,6 +53,9 @@ export class Overlay {
   private pendingBytes = 0
   private appliedSequence = 0
 
+  /** Told how much memory it takes. */
+  constructor(private readonly account?: Account) {}
+
   /** What the pending entries were announced with; part of an addition counts as a whole. */
   get bytes(): number {
     return this.pendingBytes
@@ -87,6 +92,7 @@ export class Overlay {
     }
     this.additions.push({ first, last: expected - 1, bytes })
     this.pendingBytes += bytes
+    this.tally()
   }
 
   /** Entries above `sequence` are undone: what they had replaced shows again. */
@@ -244,7 +250,17 @@ export class Overlay {
     }
   }
 
+  /** It is not needed any more. */
+  close(): void {
+    this.account?.set(0)
+  }
+
+  private tally(): void {
+    this.account?.set(this.pendingBytes + this.count * entryHeapBytes)
+  }
+
   private compact(): void {
+    this.tally()
     if (this.head === this.slots.length) {
       this.slots = []
       this.head = 0

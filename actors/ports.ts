@@ -380,7 +380,8 @@ export interface Journal {
    * Empty when `from` is beyond the end. Reads what was written, durable or not.
    */
   read(uuid: string, from: number, maxBytes: number): Promise<Frame[]>
-  stats(): { segments: number; bytes: number; flush: number }
+  /** `indexBytes`: memory of what it knows of its frames. */
+  stats(): { segments: number; bytes: number; flush: number; indexBytes: number }
   close(): Promise<void>
 }
 
@@ -527,6 +528,8 @@ export interface Store {
   condemn(uuid: string, reason: string): Promise<void>
   /** Why the space's log was condemned, or null. */
   condemned(uuid: string): string | null
+  /** Memory of what it knows of keys, bytes. */
+  readonly keyBytes: number
   close(): Promise<void>
 }
 

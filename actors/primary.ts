@@ -57,7 +57,7 @@ export class PrimaryRole {
     if (!input.record || !member.lease || !started) {
       throw new Error('a primary needs a record, a lease and a reign that has begun')
     }
-    const { alert, context: { ports, settings, commits, self, answers, lanes } } = member
+    const { alert, context: { ports, settings, commits, self, answers, lanes, budget } } = member
     const send = (event: PrimaryEvent) => this.actor?.send(event)
     this.lease = member.lease
     const { assignment, assignment: { epoch } } = input.record
@@ -77,7 +77,7 @@ export class PrimaryRole {
       space: member.space, node: self.node, epoch, settings, spaceSettings: () => this.settings,
       log: member.log, overlay: member.overlay, store: member.store, lease: this.lease,
       frames: ports.frames, clients: ports.clients, commits, clock: ports.clock,
-      telemetry: ports.telemetry, answers, logReads: lanes.logReads,
+      telemetry: ports.telemetry, answers, budget, logReads: lanes.logReads,
       inSyncCount: () => this.followers.certain().size,
       isUnderReplicated: () => this.followers.isUnderReplicated,
       onWritten: () => this.followers.written(), onDurable: () => this.followers.recommit(),

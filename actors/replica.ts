@@ -11,6 +11,7 @@ import type { ActorSpec, HostedActor } from './hosting.js'
 import type { Member } from './member.js'
 import { isUnanswered } from './ports.js'
 import type { BusMessage, Frame } from './ports.js'
+import { ReceivedFrames } from './receivedFrames.js'
 import { framesAbove, namesOf } from './salvage.js'
 
 type ReplicaActor = HostedActor<typeof replicaMachine>
@@ -25,14 +26,12 @@ const nackPauseMs = 50
 export class ReplicaRole implements FlushSource {
   private actor: ReplicaActor | null = null
   private following: Session | null = null
-  private received: Frame[] = []
-  private unflushed = 0
   private lastNackMs = -Infinity
   private primaryEnd = 0
   /** What the chart was told last: an idle space need not be told again at each heartbeat. */
   private told = { primary: '', epoch: -1, durable: -1, primaryEnd: -1 }
-  private settledWaiters: (() => void)[] = []
   private readonly acks: Acknowledger
+  private readonly received: ReceivedFrames
 
   /**
    * `refresh` reads the record again; `onResigned`: the holder says that its reign is over;
@@ -45,6 +44,7 @@ export class ReplicaRole implements FlushSource {
     private readonly onSession: (session: Session | null) => void,
   ) {
     this.acks = new Acknowledger(member)
+    this.received = new ReceivedFrames(member.context.budget)
   }
 
   spec(): ActorSpec<typeof replicaMachine> {
@@ -89,13 +89,6 @@ export class ReplicaRole implements FlushSource {
     return this.following !== null
   }
 
-  /** All that was received is durable (or failed). */
-  async settled(): Promise<void> {
-    while (this.received.length > 0 || this.unflushed > 0) {
-      await new Promise<void>((resolve) => this.settledWaiters.push(resolve))
-    }
-  }
-
   // ---------------------------------------------------------------- frames
 
   onWal(message: BusMessage): void {
@@ -137,13 +130,15 @@ export class ReplicaRole implements FlushSource {
     if (frame.last <= log.end.sequence) {
       // Sent again after a rewind. It says no more than what I have already.
       this.acks.askedAgain()
-      if (this.unflushed === 0) this.acks.ack()
+      if (!this.received.isFlushing) this.acks.ack()
       return
     }
     if (frame.first !== log.end.sequence + 1 || frame.previousEpoch !== log.end.epoch) {
       this.gap(frame)
       return
     }
+    // What is not taken now is sent again: the next frame does not continue what is here.
+    if (!this.received.hasRoom()) return
     log.accept(frame, context.ports.clock.monotonicMs())
     this.received.push(frame)
     context.commits.mark(this)
@@ -160,44 +155,37 @@ export class ReplicaRole implements FlushSource {
   }
 
   take(): FlushItem[] {
-    const frames = this.received
-    this.received = []
-    this.unflushed += frames.length
+    const frames = this.received.take()
     const last = frames.at(-1)
     return frames.map((frame) => ({
       record: { type: 'frame', frame },
       bytes: frame.bytes.length,
       written: () => this.member.log.noteWritten(frame),
       durable: () => this.durable(frame, frame === last),
-      failed: () => this.unwritten(),
+      failed: () => this.unwritten(frame),
     }))
   }
 
   /** What came behind a frame that could not be written does not continue the log. */
   flushFailed(): void {
-    this.received = []
+    this.received.drop()
     this.member.log.rollback()
-    this.release()
+    this.received.release()
   }
 
-  private unwritten(): void {
-    this.unflushed -= 1
+  private unwritten(frame: Frame): void {
+    this.received.done(frame)
     this.member.log.rollback()
   }
 
   private durable(frame: Frame, isLast: boolean): void {
-    this.unflushed -= 1
+    this.received.done(frame)
     this.member.log.noteDurable(frame)
     if (!isLast) return
     this.member.applier.wake()
     this.acks.ack()
     this.measure()
-    this.release()
-  }
-
-  private release(): void {
-    if (this.received.length > 0 || this.unflushed > 0) return
-    for (const resolve of this.settledWaiters.splice(0)) resolve()
+    this.received.release()
   }
 
   private measure(): void {
@@ -264,7 +252,7 @@ export class ReplicaRole implements FlushSource {
     const { ports, wire, self, settings } = member.context
     const failed = (reason: string) => this.actor?.send({ type: 'joinFailed', number, reason })
     try {
-      await this.settled()
+      await this.received.settled()
       // What a former role or life began goes on, a truncation or a flush (it may fail, and take
       // back what it wrote): the history is not to be read before.
       await member.flushed().catch(() => undefined)

@@ -27,6 +27,8 @@ export interface ActorSettings extends ProtocolTimes {
   readonly lagAlertMs: number
   /** Writes held during a handover. */
   readonly heldBytesMax: number
+  /** What the structures of the node may take of its memory, together; past it OVERLOADED. */
+  readonly memoryBytes: number
   /** The journal writes a confirm record after this long without a flush. */
   readonly idleConfirmMs: number
 }
@@ -49,5 +51,6 @@ export const defaultSettings: ActorSettings = {
   lagAlertBytes: 100_000_000,
   lagAlertMs: 5000,
   heldBytesMax: 16 * MiB,
+  memoryBytes: 1024 * MiB,
   idleConfirmMs: 100,
 }

@@ -1,5 +1,6 @@
 import type { Window } from '../machines/commit.js'
 import type { Ack, NodeId } from '../machines/protocol.js'
+import type { Account, Budget } from './budget.js'
 import type { Clock, Frame, FrameCodec } from './ports.js'
 import type { SpaceLog } from './spaceLog.js'
 
@@ -10,6 +11,8 @@ export interface ShippingOptions {
   readonly frames: FrameCodec
   readonly clock: Clock
   readonly windowBytes: number
+  /** Of the node's memory. */
+  readonly budget: Budget
   readonly send: (data: Uint8Array) => void
   /** Reading the journal failed: the stream cannot go on. */
   readonly onReadFailed: (error: unknown) => void
@@ -53,11 +56,13 @@ export class Shipping {
   private isConfirmed = false
   private inFlight: InFlight[] = []
   private inFlightBytes = 0
+  private readonly account: Account
   private reading = false
   private toldCommit = 0
 
   constructor(private readonly options: ShippingOptions) {
     this.lagBase = options.log.end.sequence
+    this.account = options.budget.account('windows')
   }
 
   get isJoined(): boolean {
@@ -65,7 +70,9 @@ export class Shipping {
   }
 
   get windowFull(): boolean {
-    return this.inFlightBytes >= this.options.windowBytes
+    const { windowBytes, budget } = this.options
+    // A little goes on, whatever the memory of the node: it gets free as replicas get on.
+    return this.inFlightBytes >= (budget.allows('windows') ? windowBytes : 1)
   }
 
   /** A session begins: its progress starts at nothing, its cursor after the common point. */
@@ -84,15 +91,23 @@ export class Shipping {
 
   rewind(to: number): void {
     this.sent = to
-    this.inFlight = []
-    this.inFlightBytes = 0
+    this.emptyWindow()
     this.pump()
   }
 
   stop(): void {
     this.session = 0
+    this.emptyWindow()
+  }
+
+  private emptyWindow(): void {
     this.inFlight = []
-    this.inFlightBytes = 0
+    this.fly(-this.inFlightBytes)
+  }
+
+  private fly(bytes: number): void {
+    this.inFlightBytes += bytes
+    this.account.set(this.inFlightBytes)
   }
 
   /** Cumulative. False: of another session, or not believable. */
@@ -107,13 +122,14 @@ export class Shipping {
     if (this.sent < this.acked) this.sent = this.acked
     this.applied = Math.max(this.applied, ack.appliedSequence)
     if (ack.digest) this.digest = ack.digest
-    let done = 0
+    let [done, left] = [0, 0]
     for (const { last, bytes } of this.inFlight) {
       if (last > this.acked) break
-      this.inFlightBytes -= bytes
+      left += bytes
       done += 1
     }
     if (done > 0) this.inFlight.splice(0, done)
+    this.fly(-left)
     this.pump()
     return true
   }
@@ -155,7 +171,7 @@ export class Shipping {
     this.options.send(this.options.frames.encodeWal(this.header(), frame))
     this.sent = frame.last
     this.inFlight.push({ last: frame.last, bytes: frame.bytes.length })
-    this.inFlightBytes += frame.bytes.length
+    this.fly(frame.bytes.length)
   }
 
   /**
@@ -192,9 +208,14 @@ export class Shipping {
     }
   }
 
+  /** What the replica has for certain: acknowledged, or common when it joined. */
+  get known(): number {
+    return Math.max(this.acked, this.lagBase)
+  }
+
   /** What the replica does not have durably; of one that is away: what came since it was here. */
   lag(): Window {
     const { log, clock } = this.options
-    return log.above(Math.max(this.acked, this.lagBase), clock.monotonicMs())
+    return log.above(this.known, clock.monotonicMs())
   }
 }

@@ -92,6 +92,7 @@ export class SpaceActor {
     this.homecoming.stop()
     this.unsubscribe()
     await this.member.applier.stop()
+    this.member.close()
   }
 
   // ---------------------------------------------------------------- roles
@@ -341,6 +342,7 @@ export class SpaceActor {
     this.promotion?.tick()
     this.primary?.tick()
     this.homecoming.tick()
+    this.member.release(this.primary?.followers.acked)
     if (this.replica) this.reconsider()
   }
 

@@ -5,6 +5,8 @@ import {
 import type { EpochSpan, Position } from '../machines/protocol.js'
 import { LogMarks } from '../machines/commit.js'
 import type { Window } from '../machines/commit.js'
+import { markHeapBytes } from './budget.js'
+import type { Account, Budget } from './budget.js'
 import type { Frame, Journal, JournalLog } from './ports.js'
 
 /**
@@ -22,6 +24,8 @@ export class SpaceLog {
   private tail: Frame[] = []
   private tailBytes = 0
   private readonly marks: LogMarks
+  private readonly tailAccount: Account
+  private readonly markAccount: Account
 
   constructor(
     readonly space: string,
@@ -29,12 +33,15 @@ export class SpaceLog {
     private readonly journal: Journal,
     private readonly tailBytesMax: number,
     recovered: JournalLog | undefined,
+    private readonly budget: Budget,
   ) {
     this.history = [...(recovered?.history ?? [])]
     this.end = recovered?.end ?? origin
     this.written = this.end
     this.durable = this.end
     this.marks = new LogMarks(this.end.sequence)
+    this.tailAccount = budget.account('tails')
+    this.markAccount = budget.account('marks')
   }
 
   epochAt(sequence: number): number {
@@ -53,6 +60,7 @@ export class SpaceLog {
     this.tail.push(frame)
     this.tailBytes += frame.bytes.length
     this.trimTail()
+    this.count()
   }
 
   noteWritten(frame: Frame): void {
@@ -93,12 +101,47 @@ export class SpaceLog {
     while (this.tail.length > 0 && this.tail[this.tail.length - 1]!.last > to.sequence) {
       this.tailBytes -= this.tail.pop()!.bytes.length
     }
+    this.count()
   }
 
+  /** What is in the file can be read from there. */
   private trimTail(): void {
-    while (this.tailBytes > this.tailBytesMax && this.tail.length > 1) {
-      this.tailBytes -= this.tail.shift()!.bytes.length
+    const bytesMax = this.budget.allows('tails') ? this.tailBytesMax : 0
+    let drops = 0
+    while (this.tailBytes > bytesMax && this.tail[drops]!.last <= this.written.sequence) {
+      this.tailBytes -= this.tail[drops]!.bytes.length
+      drops += 1
     }
+    if (drops > 0) this.tail = this.tail.slice(drops)
+  }
+
+  /**
+   * No stream and no applier needs the frames up to `frames` any more, and nobody asks for sizes
+   * or times of what lies up to `marks`.
+   */
+  release(frames: number, marks: number): void {
+    let drops = 0
+    const upTo = Math.min(frames, this.written.sequence)
+    while (drops < this.tail.length && this.tail[drops]!.last <= upTo) {
+      this.tailBytes -= this.tail[drops]!.bytes.length
+      drops += 1
+    }
+    if (drops > 0) this.tail = this.tail.slice(drops)
+    this.marks.forget(marks)
+    this.count()
+  }
+
+  /** The space has left this node. */
+  close(): void {
+    this.tail = []
+    this.tailBytes = 0
+    this.marks.forget(this.end.sequence)
+    this.count()
+  }
+
+  private count(): void {
+    this.tailAccount.set(this.tailBytes)
+    this.markAccount.set(this.marks.size * markHeapBytes)
   }
 
   /** Written frames from the memory of this process, or null: then they are in the journal. */

@@ -25,6 +25,11 @@ export class Lane {
     private readonly onFailed: (error: unknown) => void,
   ) {}
 
+  /** Memory of what was let in and is not yet answered. */
+  get heldBytes(): number {
+    return this.bytes
+  }
+
   /** False: there is no room. What is let in must leave. */
   enter(bytes: number): boolean {
     if (this.bytes + bytes > this.options.bytesMax) return false

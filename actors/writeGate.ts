@@ -38,7 +38,8 @@ export class WriteGate {
   private timer: TimerHandle | null = null
 
   constructor(private readonly options: WriteGateOptions) {
-    this.held = new HeldWrites(options.context.settings.heldBytesMax)
+    const { settings, budget } = options.context
+    this.held = new HeldWrites(settings.heldBytesMax, budget.account('held'))
   }
 
   onWrite(message: BusMessage): void {

@@ -91,7 +91,7 @@ export class LogMarks {
   private start: number
 
   /** `end`: last sequence of the log when counting starts; what lies below has no size here. */
-  constructor(end = 0, private readonly capacity = 4096) {
+  constructor(end = 0, private readonly capacity = 512) {
     if (capacity < 2) throw new Error('marks: a capacity of at least 2')
     this.end = end
     this.start = end
@@ -123,9 +123,17 @@ export class LogMarks {
     this.start = Math.min(this.start, sequence)
   }
 
+  /** Batches, or merged ones, that are known. */
+  get size(): number {
+    return this.marks.length
+  }
+
   /** Nothing up to `sequence` will be asked for again. */
   forget(sequence: number): void {
-    this.marks = this.marks.slice(this.indexAbove(sequence))
+    const drops = this.indexAbove(sequence)
+    if (drops === 0) return
+    this.start = Math.max(this.start, this.marks[drops - 1]!.last)
+    this.marks = this.marks.slice(drops)
   }
 
   /** Age of the oldest entry above `sequence` at `nowMs` (monotonic); 0 when there is none. */

@@ -2,6 +2,7 @@
  * Every option of a node, with its meaning, unit, default and bounds, and the relations that must
  * hold between them. DESIGN section 10. Defaults < config file < environment < flags.
  */
+import { getHeapStatistics } from 'node:v8'
 import { z } from 'zod'
 import type { ProtocolTimes } from '../machines/protocol.js'
 
@@ -24,6 +25,10 @@ const ms = (doc: string, value: number, min: number, max: number): OptionInfo =>
   ({ doc, unit: 'ms', default: value, min, max })
 const bytes = (doc: string, value: number, min: number, max: number): OptionInfo =>
   ({ doc, unit: 'bytes', default: value, min, max })
+
+/** Half of what the process may use, by its heap's limit and that of its control group. */
+const defaultMemoryBytes = Math.floor(Math.min(
+  getHeapStatistics().heap_size_limit, process.constrainedMemory() || Infinity) / 2)
 
 /** The options by name: what `engram node --help-config` prints. */
 export const options = {
@@ -64,6 +69,9 @@ export const options = {
   readQueueMs: ms('A read that has had no turn by then gets OVERLOADED.', 2000, 100, 60_000),
   handoverHoldBytes: bytes('Writes held during a handover; past it writes get SHUTTING_DOWN.',
     16 * MiB, 64 * KiB, 1 * GiB),
+  memoryBytes: bytes('What buffers, caches and indexes may take of the memory of the process; past '
+    + 'three quarters of it writes get OVERLOADED. By default half of what the process may use.',
+    Math.max(defaultMemoryBytes, 64 * MiB), 64 * MiB, 2 ** 44),
   segmentBytes: bytes('Size of a journal segment.', 64 * MiB, 64 * KiB, 1 * GiB),
   stopMs: ms('A clean stop takes at most this long.', 10_000, 100, 600_000),
 } satisfies Record<string, OptionInfo>

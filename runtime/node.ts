@@ -259,5 +259,6 @@ function settingsOf(config: Config): ActorSettings {
     lagAlertBytes: config.lagAlertBytes,
     lagAlertMs: config.lagAlertMs,
     heldBytesMax: config.handoverHoldBytes,
+    memoryBytes: config.memoryBytes,
   }
 }

@@ -65,7 +65,14 @@ export class Report implements StatusTeller {
         fault: context?.peers.ownClock.fault ?? null,
       },
       arbiterFaults: context?.records.faults ?? [],
-      journal: stats ? { ...stats, readOnly: actor.isReadOnly } : null,
+      journal: stats ? {
+        segments: stats.segments, bytes: stats.bytes, flush: stats.flush,
+        readOnly: actor.isReadOnly,
+      } : null,
+      memory: context ? {
+        bytesMax: context.budget.bytesMax, usedBytes: context.budget.usedBytes,
+        used: context.budget.uses(),
+      } : null,
     }
   }
 

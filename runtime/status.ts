@@ -51,6 +51,12 @@ export interface NodeStatus {
     readonly flush: number
     readonly readOnly: boolean
   } | null
+  /** What its structures take of the memory of its process, by use; null before recovery. */
+  readonly memory?: {
+    readonly bytesMax: number
+    readonly usedBytes: number
+    readonly used: Readonly<Record<string, number>>
+  } | null
 }
 
 export interface LossWindow {

@@ -86,6 +86,8 @@ const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[]
     (r) => r.node.journal?.flush ?? null],
   ['engram_journal_read_only', '1 while the disk refuses writes.',
     (r) => r.node.journal ? Number(r.node.journal.readOnly) : null],
+  ['engram_budget_bytes', 'What buffers, caches and indexes may take of memory (memoryBytes).',
+    (r) => r.node.memory?.bytesMax ?? null],
 ]
 
 export interface MetricsOptions {
@@ -164,10 +166,13 @@ function statusGauges(
   const alive = gauge('engram_peer_alive', '1 while heartbeats of a peer arrive.', ['peer'])
   const left = gauge('engram_peer_left',
     '1 while a peer is away that was stopped, and said so.', ['peer'])
+  const memory = gauge('engram_budget_used_bytes',
+    'What buffers, caches and indexes take of memory, by use.', ['use'])
   const info = gauge('engram_node_info', 'Always 1: who this is, in its labels.',
     ['node', 'version', 'state'])
   const all = [
-    info, alive, left, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds, silence,
+    info, alive, left, memory, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds,
+    silence,
   ]
   return async (report, slices) => {
     // Spaces and replicas that are gone must not be shown with their last values.
@@ -179,6 +184,9 @@ function statusGauges(
       alive.set({ peer }, Number(seen.state === 'alive'))
       left.set({ peer }, Number(seen.state === 'left'))
       if (seen.silenceMs !== null) silence.set({ peer }, seen.silenceMs / 1000)
+    }
+    for (const [use, bytes] of Object.entries(report.node.memory?.used ?? {})) {
+      memory.set({ use }, bytes)
     }
     for (const member of report.spaces) {
       const { space } = member

@@ -127,9 +127,10 @@ export class FileJournal implements Journal {
     return frames
   }
 
-  stats(): { segments: number; bytes: number; flush: number } {
+  stats(): { segments: number; bytes: number; flush: number; indexBytes: number } {
     return {
       segments: this.#segments, bytes: this.#closedBytes + this.#end, flush: this.#flush,
+      indexBytes: this.#logs.indexBytes,
     }
   }
 

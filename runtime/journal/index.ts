@@ -23,6 +23,10 @@ export class PlaceIndex {
     return this.#length
   }
 
+  get memoryBytes(): number {
+    return this.#firsts.byteLength + this.#places.byteLength
+  }
+
   push(first: number, segment: number, offset: number, bytes: number): void {
     if (this.#length === this.#firsts.length) this.#grow()
     this.#firsts[this.#length] = first

@@ -72,6 +72,13 @@ export class Logs {
   #lost: string | null = null
   readonly #dropped = new Set<string>()
 
+  /** Memory of the places of all frames. */
+  get indexBytes(): number {
+    let bytes = 0
+    for (const { index } of this.#logs.values()) bytes += index.memoryBytes
+    return bytes
+  }
+
   all(): readonly JournalLog[] {
     return [...this.#logs.values()].map((log) => log.view())
   }

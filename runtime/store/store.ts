@@ -246,6 +246,12 @@ class LmdbStore implements OpenedStore {
     return space
   }
 
+  get keyBytes(): number {
+    let bytes = 0
+    for (const space of this.spaces.values()) bytes += space.keyBytes
+    return bytes
+  }
+
   /** Durable when it resolves. Rejects with NoRoomError. */
   async remember(space: string, seen: RememberedRecord): Promise<void> {
     await assertRoom(this.parts.directory, 1)

@@ -221,6 +221,7 @@ function nameOf({ source, target, kind }: MemoryEdge): string {
 }
 
 export class MemoryStore implements Store {
+  readonly keyBytes = 0
   private readonly spaces = new Map<string, MemorySpaceStore>()
   private readonly seen = new Map<string, RememberedRecord>()
   private readonly reasons = new Map<string, string>()

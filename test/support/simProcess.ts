@@ -274,6 +274,9 @@ export function processStore(
     condemn: (uuid, reason) =>
       call(caller, 'store', 'condemn', () => store.condemn(uuid, reason)),
     condemned: (uuid) => store.condemned(uuid),
+    get keyBytes() {
+      return store.keyBytes
+    },
     close: () => call(caller, 'store', 'close', () => store.close()),
   }
 }

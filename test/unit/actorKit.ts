@@ -1,5 +1,6 @@
 /** What the tests of the actors share: a journal behind gates, one space's data path. */
 import { decode } from '@msgpack/msgpack'
+import { Budget } from '../../actors/budget.js'
 import { Answers } from '../../actors/answers.js'
 import type { AnswersOptions } from '../../actors/answers.js'
 import { GroupCommit } from '../../actors/groupCommit.js'
@@ -83,8 +84,8 @@ export class GateJournal implements Journal {
     return frames.filter((frame) => frame.last >= from)
   }
 
-  stats(): { segments: number; bytes: number; flush: number } {
-    return { segments: 1, bytes: 0, flush: this.flushes.length }
+  stats(): { segments: number; bytes: number; flush: number; indexBytes: number } {
+    return { segments: 1, bytes: 0, flush: this.flushes.length, indexBytes: 0 }
   }
 
   async close(): Promise<void> {}
@@ -141,7 +142,8 @@ export function message(
 export class Path {
   readonly answers: Answer[] = []
   readonly log: SpaceLog
-  readonly overlay = new Overlay()
+  readonly budget = new Budget(1 << 30)
+  readonly overlay = new Overlay(this.budget.account('overlay'))
   readonly store = new MemorySpaceStore()
   readonly ingest: Ingest
   readonly lapses: string[] = []
@@ -155,10 +157,11 @@ export class Path {
     readonly journal: GateJournal, readonly clock: VirtualClock, readonly commits: GroupCommit,
     over: Partial<IngestOptions> = {}, id = uuid,
   ) {
-    this.log = new SpaceLog('demo', id, journal, 1 << 20, undefined)
+    this.log = new SpaceLog('demo', id, journal, 1 << 20, undefined, this.budget)
     const lease = new Lease('n1', clock, () => this.grantMs, (reason) => this.lapses.push(reason))
     lease.begin(['n1', 'n2'])
     this.ingest = new Ingest({
+      budget: this.budget,
       space: 'demo', node: 'n1', epoch: 1, settings: defaultSettings,
       spaceSettings: () => ({ replicas: 1, ack: 'durable', minInSync: 2 }),
       log: this.log, overlay: this.overlay, store: this.store, lease, frames: codec, clients,

@@ -1,5 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Budget } from '../../actors/budget.js'
 import { Applier } from '../../actors/applier.js'
 import { Overlay } from '../../actors/overlay.js'
 import { SpaceLog } from '../../actors/spaceLog.js'
@@ -14,7 +15,7 @@ const test = suite('applier')
 function kit(tailBytes = 1 << 20) {
   const journal = new GateJournal()
   const clock = new VirtualClock()
-  const log = new SpaceLog('demo', uuid, journal, tailBytes, undefined)
+  const log = new SpaceLog('demo', uuid, journal, tailBytes, undefined, new Budget(1 << 30))
   const store = new MemorySpaceStore()
   const overlay = new Overlay()
   const failures: unknown[] = []

@@ -1,5 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { noAccount } from '../../actors/budget.js'
 import { forwardedHeader } from '../../actors/headers.js'
 import { HeldWrites } from '../../actors/heldWrites.js'
 import { Lease } from '../../actors/lease.js'
@@ -85,7 +86,7 @@ test('alone in the set, the lease does not run out', () => {
 // ---------------------------------------------------------------- held writes
 
 test('held writes are released in their order, copied, with the headers that count', () => {
-  const held = new HeldWrites(10_000)
+  const held = new HeldWrites(10_000, noAccount())
   const bytes = Buffer.from('one')
   held.hold(message(bytes, { 'Nats-Msg-Id': 'k', Other: 'x' }, 'r1'))
   held.hold(message(Buffer.from('two'), {}, 'r2'))
@@ -99,7 +100,7 @@ test('held writes are released in their order, copied, with the headers that cou
 })
 
 test('a reply is held once; a write that came another way is dropped', () => {
-  const held = new HeldWrites(10_000)
+  const held = new HeldWrites(10_000, noAccount())
   for (const reply of ['r1', 'r2', 'r1', 'r3', undefined, undefined]) {
     assert.ok(held.hold(message(Buffer.from('x'), {}, reply)))
   }
@@ -110,7 +111,7 @@ test('a reply is held once; a write that came another way is dropped', () => {
 })
 
 test('without a reply, each copy that came another way drops one of the same bytes', () => {
-  const held = new HeldWrites(10_000)
+  const held = new HeldWrites(10_000, noAccount())
   for (const [text, key] of [['x', ''], ['y', ''], ['x', ''], ['x', 'k']] as const) {
     held.hold(message(Buffer.from(text), { 'Nats-Msg-Id': key }))
   }
@@ -122,7 +123,7 @@ test('without a reply, each copy that came another way drops one of the same byt
 })
 
 test('what is dropped makes room again', () => {
-  const held = new HeldWrites(600)
+  const held = new HeldWrites(600, noAccount())
   for (let i = 0; i < 20; i += 1) {
     assert.ok(held.hold(message(Buffer.from('x'), {}, `r${i}`)), `write ${i}`)
     held.drop(message(Buffer.from('x'), {}, `r${i}`))
@@ -134,7 +135,7 @@ test('what is dropped makes room again', () => {
 })
 
 test('dropping tens of thousands takes no quadratic time', () => {
-  const held = new HeldWrites(1 << 30)
+  const held = new HeldWrites(1 << 30, noAccount())
   const count = 30_000
   for (let i = 0; i < count; i += 1) held.hold(message(Buffer.from('x'), {}, `r${i}`))
   const begun = performance.now()

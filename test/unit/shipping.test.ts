@@ -1,5 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Budget } from '../../actors/budget.js'
 import { Shipping } from '../../actors/shipping.js'
 import { SpaceLog } from '../../actors/spaceLog.js'
 import type { Frame } from '../../actors/ports.js'
@@ -10,13 +11,15 @@ import { frameOf } from './journalKit.js'
 
 const test = suite('shipping')
 
-function kit(over: { windowBytes?: number; tailBytes?: number } = {}) {
+function kit(over: { windowBytes?: number; tailBytes?: number; memoryBytes?: number } = {}) {
   const journal = new GateJournal()
   const clock = new VirtualClock()
-  const log = new SpaceLog('demo', uuid, journal, over.tailBytes ?? 1 << 20, undefined)
+  const budget = new Budget(over.memoryBytes ?? 1 << 30)
+  const log = new SpaceLog('demo', uuid, journal, over.tailBytes ?? 1 << 20, undefined, budget)
   const sent: string[] = []
   const failures: unknown[] = []
   const shipping = new Shipping({
+    budget,
     peer: 'n2', epoch: 1, log, frames: codec, clock, windowBytes: over.windowBytes ?? 1 << 20,
     send: (data) => {
       const wal = codec.decodeWal(data)
