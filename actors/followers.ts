@@ -9,7 +9,7 @@ import type { Ack, JoinAnswer, JoinRequest, Nack, NodeId } from '../machines/pro
 import { streamMachine } from '../machines/stream.js'
 import type { StreamEffect } from '../machines/stream.js'
 import { subjects } from '../machines/subjects.js'
-import { sendAlert } from './alerts.js'
+import { Digests } from './digests.js'
 import { Fitness } from './fitness.js'
 import type { HostedActor } from './hosting.js'
 import { isDamage } from './member.js'
@@ -60,14 +60,14 @@ export class Followers {
   private readonly listedDisks = new Map<NodeId, string>()
   private proposed: readonly NodeId[] | null = null
   private sessions = 0
-  /** Members whose store was last seen to differ: told once. */
-  private readonly diverged = new Set<NodeId>()
+  private readonly digests: Digests
   private readonly fitness: Fitness
   private ticks: number
 
   constructor(private readonly options: FollowersOptions) {
     this.inSync = options.inSync
     this.ticks = options.epochStart
+    this.digests = new Digests(options.member)
     this.fitness = new Fitness(options.member, options.epochStart)
     for (const { node, disk } of options.member.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
@@ -186,7 +186,7 @@ export class Followers {
       this.measure(follower)
       this.recommit()
     }
-    this.compareDigest(ack)
+    this.digests.compare(ack)
   }
 
   private onNack(follower: Follower, nack: Nack): void {
@@ -240,20 +240,6 @@ export class Followers {
       ...base, kind: 'joined', session: this.sessions, common, endedEpoch: 0,
       snapshotNeeded: false, reason: '',
     }
-  }
-
-  private compareDigest(ack: Ack): void {
-    const { store, space, context } = this.options.member
-    if (!ack.digest || ack.appliedSequence !== store.applied.sequence) return
-    if (ack.digest === store.digest) {
-      this.diverged.delete(ack.node)
-      return
-    }
-    context.ports.telemetry.count('divergences', 1, { space })
-    if (this.diverged.has(ack.node)) return
-    this.diverged.add(ack.node)
-    sendAlert(context, space, 'divergence', { member: ack.node, sequence: ack.appliedSequence },
-      `${ack.node} has another digest at the same sequence: its store differs from mine`)
   }
 
   // ---------------------------------------------------------------- commit and membership

@@ -1,6 +1,4 @@
 import type { Signature } from '../machines/assignments.js'
-import { elapsedMs } from '../machines/grants.js'
-import type { Instant } from '../machines/grants.js'
 import { defaultKeyRetention } from '../machines/memory.js'
 import type { LogEntry } from '../machines/memory.js'
 import { comparePositions, origin, showPosition } from '../machines/positions.js'
@@ -14,14 +12,12 @@ import { sendAlert } from './alerts.js'
 import { Applier } from './applier.js'
 import type { NodeContext } from './context.js'
 import type { StartedEpoch } from './epochStart.js'
+import { Freshness } from './freshness.js'
 import { Lease } from './lease.js'
 import { Overlay } from './overlay.js'
 import type { SpaceStore } from './ports.js'
 import type { RecordRead } from './records.js'
 import { SpaceLog } from './spaceLog.js'
-
-/** A commit that no frame has told the replicas is told in a notice after this long. */
-export const commitNoticeMs = 20
 
 /**
  * What became of the latest read of the record. lost: gone, or not to be read, and known from
@@ -85,10 +81,7 @@ export class Member {
   lastTimestamp = 0
   /** A session with the reigning primary stands. */
   isFollowing = false
-  /** The state was the latest at that time, less so many ms. */
-  private fresh: { readonly at: Instant; readonly lessMs: number } | null = null
-  /** Highest epoch whose reign was said to be over, by anybody. */
-  private overEpoch = 0
+  readonly freshness: Freshness
   private lastRecord: AssignmentAt | null = null
   private unfitUntilMs = -Infinity
   private unfitReason = ''
@@ -119,6 +112,7 @@ export class Member {
     // What the store holds was committed once; after a power cut it holds less than was known.
     this.log.commitSequence = Math.max(this.store.applied.sequence, recovered?.floor ?? 0)
     this.rebuildTo = this.log.commitSequence
+    this.freshness = new Freshness(this)
     this.applier = new Applier({
       log: this.log,
       store: this.store,
@@ -232,37 +226,6 @@ export class Member {
       resignedEpoch: this.resignedEpoch,
       grantExpired: !peers.isTilted && peers.isGrantExpired(holder),
     })
-  }
-
-  /** A hint, not yet verified at the arbiter: enough to call nothing of that reign fresh. */
-  heardReignOver(epoch: number): void {
-    this.overEpoch = Math.max(this.overEpoch, epoch)
-  }
-
-  /**
-   * How old the committed state here may be, ms; Infinity when no reign was ever followed. By the
-   * longer of both clocks: the monotonic one leaves out a suspension of the machine. A bound as
-   * long as no single message is lost on a living connection.
-   */
-  stalenessMs(): number {
-    const { peers } = this.context
-    const now = peers.now()
-    const record = this.record?.assignment
-    const { commitSequence } = this.log
-    // Until its first entry is committed, a reign may know of less than was answered before it.
-    const isLevel = this.store.applied.sequence >= commitSequence
-      && this.log.epochAt(commitSequence) === record?.epoch
-    if (isLevel && this.reigningEpoch > 0) {
-      // A primary that was stopped may not have noticed yet that its lease is over.
-      if (this.lease?.valid()) this.fresh = { at: now, lessMs: 0 }
-    } else if (isLevel && this.isFollowing && record?.primary && record.epoch > this.overEpoch) {
-      // Frames and notices come in order before the heartbeats that were sent after them, and the
-      // latest one was sent after that of mine which it lists: its receipt says nothing, it may
-      // have lain in a buffer. (Heartbeats go on when a reign is over.)
-      const at = peers.grantedAt(record.primary.node)
-      if (at) this.fresh = { at, lessMs: commitNoticeMs }
-    }
-    return this.fresh ? elapsedMs(this.fresh.at, now) + this.fresh.lessMs : Infinity
   }
 
   remember(entries: readonly LogEntry[]): void {

@@ -175,7 +175,7 @@ export class ReadService {
   private anyNow(read: Read, query: Query): void {
     const { member, member: { store, log } } = this
     const { maxStalenessMs } = read.demands
-    const stalenessMs = member.stalenessMs()
+    const stalenessMs = member.freshness.stalenessMs()
     if (stalenessMs > maxStalenessMs) {
       return this.fail(read, 'STALE_READ', `this member is ${stalenessMs} ms behind at most, `
         + `${maxStalenessMs} ms are asked for`)

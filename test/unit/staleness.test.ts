@@ -24,14 +24,14 @@ test('a member of a reign that has committed nothing does not call its state fre
   await cluster.run(300)
   for (const node of cluster.running) {
     const { member } = node.space()
-    const atMost = member.stalenessMs()
+    const atMost = member.freshness.stalenessMs()
     assert.ok(atMost >= 300 || member.store.applied.sequence >= commitSequence,
       `${node.id} applied ${member.store.applied.sequence} of ${commitSequence}, and says `
       + `${atMost} ms`)
   }
   isCut = false
   await cluster.until('all is fresh', () => cluster.running.every((node) =>
-    node.space().member.stalenessMs() < 150))
+    node.space().member.freshness.stalenessMs() < 150))
 })
 
 test('a member that follows nobody gives its age as a number, too', async () => {
@@ -57,9 +57,9 @@ test('a suspension counts: the monotonic clock leaves it out, the wall clock doe
   replica.life!.clock.freeze(true)
   await cluster.run(1300)
   const { member } = replica.space()
-  assert.ok(member.stalenessMs() >= 1300, `${member.stalenessMs()} ms`)
+  assert.ok(member.freshness.stalenessMs() >= 1300, `${member.freshness.stalenessMs()} ms`)
   replica.thaw()
-  await cluster.until('it is fresh again', () => member.stalenessMs() < 150, 5000)
+  await cluster.until('it is fresh again', () => member.freshness.stalenessMs() < 150, 5000)
 })
 
 test('heartbeats of a node say nothing of a reign of it that is over', async () => {
@@ -90,7 +90,7 @@ test('heartbeats of a node say nothing of a reign of it that is over', async () 
   assert.ok(overAtMs - mutedAtMs < 2200, 'it has not given its reign up by silence')
   const { member } = third!.space()
   assert.is(member.isFollowing, true)
-  assert.ok(member.stalenessMs() >= 500, `${member.stalenessMs()} ms`)
+  assert.ok(member.freshness.stalenessMs() >= 500, `${member.freshness.stalenessMs()} ms`)
 })
 
 test.run()
