@@ -1,5 +1,6 @@
 import { elapsedMs } from '../machines/grants.js'
 import type { Instant } from '../machines/grants.js'
+import type { Announcement } from '../machines/protocol.js'
 import type { Member } from './member.js'
 
 /** A commit that no frame has told the replicas is told in a notice after this long. */
@@ -15,8 +16,8 @@ export class Freshness {
   constructor(private readonly member: Member) {}
 
   /** A hint, not yet verified at the arbiter: enough to call nothing of that reign fresh. */
-  heardReignOver(epoch: number): void {
-    this.overEpoch = Math.max(this.overEpoch, epoch)
+  heard({ kind, assignment: { epoch } }: Announcement): void {
+    this.overEpoch = Math.max(this.overEpoch, kind === 'resigned' ? epoch : epoch - 1)
   }
 
   /**

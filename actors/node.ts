@@ -114,6 +114,10 @@ export class NodeActor {
     return `${stateName(snapshot?.value ?? 'starting')}: ${snapshot?.context.lastReason ?? ''}`
   }
 
+  get spacesListed(): boolean {
+    return this.directory?.isListed ?? false
+  }
+
   get disk(): string {
     return this.self.disk
   }

@@ -1,4 +1,5 @@
 import { assertHistoryWellFormed, InvariantViolation } from '../machines/invariants.js'
+import { historyFault } from '../machines/positions.js'
 import { replicaMachine } from '../machines/replica.js'
 import type { ReplicaEffect } from '../machines/replica.js'
 import type { NodeId, Position, WalHeader } from '../machines/protocol.js'
@@ -257,6 +258,8 @@ export class ReplicaRole implements FlushSource {
       // back what it wrote): the history is not to be read before.
       await member.flushed().catch(() => undefined)
       assertHistoryWellFormed(member.log.history)
+      const fault = historyFault(member.log.history)
+      if (fault !== null) return failed(fault)
       const request = ports.control.encode({
         kind: 'join', space: member.space, uuid: member.uuid, node: self.node, disk: self.disk,
         ...wire.life, epoch, number, history: member.log.history,

@@ -224,7 +224,7 @@ export class SpaceActor {
     if (assignment.uuid !== this.member.uuid) return
     this.succession.heard(announcement)
     this.primary?.announced(announcement)
-    this.member.freshness.heardReignOver(kind === 'resigned' ? assignment.epoch : assignment.epoch - 1)
+    this.member.freshness.heard(announcement)
     const known = this.member.record?.revision ?? 0
     // A bucket that was made anew counts from the start: an equal or lower revision of a higher
     // epoch is news too.

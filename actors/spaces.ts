@@ -28,6 +28,8 @@ const promotionsPerTurn = 8
 /** The spaces that this node holds: found at the arbiter, each started once. */
 export class Spaces {
   private readonly machine
+  /** What this node holds is known: from the arbiter, or from what it remembers of its records. */
+  isListed = false
   private discovering = false
   private isClosed = false
   private lastDiscoveryMs = -Infinity
@@ -107,6 +109,7 @@ export class Spaces {
         ports.clock.monotonicMs() - (this.elsewhere.get(name) ?? -Infinity) > elsewhereMs
       const unknown = names.filter((name) => !this.held.has(name) && isDue(name))
       await Promise.all(unknown.map((name) => this.consider(name)))
+      this.isListed = true
     } catch (error) {
       if (!(error instanceof ArbiterUnavailableError)) throw error
       // Told by the records, once for all spaces.
@@ -122,13 +125,15 @@ export class Spaces {
    */
   private startRemembered(): void {
     const { records, self } = this.context
-    for (const record of records.allRemembered()) {
+    const remembered = records.allRemembered()
+    for (const record of remembered) {
       const { space: name, members, state } = record.assignment
       const isMine = state !== 'dropped' && members.some((m) => m.node === self.node)
       if (!isMine || this.held.has(name)) continue
       const space = this.tryToHold(record)
       if (space) space.member.record = record
     }
+    if (remembered.length > 0) this.isListed = true
   }
 
   /** Starts the space if its record lists this node. Rejects with ArbiterUnavailableError. */

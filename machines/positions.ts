@@ -1,6 +1,9 @@
 import { partition } from './partition.js'
 import type { EpochSpan, Position } from './protocol.js'
 
+/** Spans that a message may name: two orders above what a bad month brings. */
+export const epochsMax = 8192
+
 export const origin: Position = { epoch: 0, sequence: 0 }
 
 /** Epoch first, then sequence (section 2). Negative when `a` is behind `b`. */
@@ -15,6 +18,13 @@ export function showPosition(p: Position): string {
 export function endOf(history: readonly EpochSpan[]): Position {
   const last = history.at(-1)
   return last ? { epoch: last.epoch, sequence: last.last } : origin
+}
+
+/** Why a log with that history can join no primary, or null. */
+export function historyFault({ length }: readonly EpochSpan[]): string | null {
+  return length <= epochsMax ? null
+    : `its log has ${length} epochs, and a join can name ${epochsMax}: no replica can follow this `
+      + 'space any more. Copy what it holds to a new space'
 }
 
 /** Epoch of the entry at `sequence`; 0 before the first entry and beyond the end. */

@@ -145,7 +145,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   if (options.http !== null) {
     const bytes = shared(() => metrics.bytes(), metricsEveryMs)
     http = await listen(options, options.http, {
-      ...nodeRoutes(whole, { ...metrics, bytes }, () => node.state),
+      ...nodeRoutes(whole, { ...metrics, bytes }, () =>
+        ({ state: node.state, reason: node.stateReason })),
       '/events': eventsRoute(inspection.feed),
     }, telemetry)
     node.http = http.url

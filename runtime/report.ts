@@ -59,6 +59,7 @@ export class Report implements StatusTeller {
       loopDelayMs: Math.round(context?.peers.loopDelayMs ?? 0),
       peers: context?.peers.status() ?? {},
       version: options.version,
+      spacesListed: actor.spacesListed,
       drained: (context?.duty.drained ?? null) !== null,
       clock: {
         offsetMs: roundedOrNull(context?.peers.ownClock.offsetMs),

@@ -38,6 +38,8 @@ export interface NodeStatus {
   readonly peers: Readonly<Record<NodeId, PeerStatus>>
   /** Release that this node runs. */
   readonly version: string
+  /** False: which spaces it holds is not known yet. Absent from earlier versions. */
+  readonly spacesListed?: boolean
   /** An operator has drained it: it is not made primary of anything. */
   readonly drained?: boolean
   /** By how much the own clock is behind those of the peers, at least; below 0: ahead. ms */

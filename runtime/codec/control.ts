@@ -5,6 +5,7 @@
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import type { z } from 'zod'
 import type { ControlCodec, Decoded } from '../../actors/ports.js'
+import { epochsMax } from '../../machines/positions.js'
 import type { AckMessage, Assignment, NodeIdentity } from '../../machines/protocol.js'
 import * as schemas from './schemas.js'
 import { isSliceAhead, structureFault } from './structure.js'
@@ -84,7 +85,7 @@ function unpacker({ bytes: bytesMax, depth, mapEntries }: Limits): (
     maxStrLength: bytesMax,
     maxBinLength: 0,
     maxExtLength: 0,
-    maxArrayLength: bounds.epochs,
+    maxArrayLength: epochsMax,
     maxMapLength: mapEntries,
   })
   return (bytes) => {

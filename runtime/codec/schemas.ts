@@ -10,6 +10,7 @@ import type {
 } from '../../machines/protocol.js'
 import type { PromotionReport } from '../../machines/events.js'
 import type { Operation } from '../../machines/memory.js'
+import { epochsMax } from '../../machines/positions.js'
 import { nameFault } from '../../machines/subjects.js'
 import { vacancies } from '../../machines/vacancy.js'
 import { keyFault, operationFault } from './gateValues.js'
@@ -18,8 +19,6 @@ export const bounds = {
   messageBytes: 256 * 1024,
   peers: 1024,
   members: 64,
-  /** Reigns in a log's history: two orders above what a bad month brings. */
-  epochs: 8192,
   reasonChars: 4096,
   /** Of a space on one member, in an offer. */
   salvages: 256,
@@ -46,7 +45,7 @@ const reason = z.string().max(bounds.reasonChars)
 const position = z.object({ epoch: count, sequence: count })
 const life = { incarnation: count, connection: count }
 const growing = 'must grow from span to span'
-const history = z.array(z.object({ epoch: count, last: count })).max(bounds.epochs)
+const history = z.array(z.object({ epoch: count, last: count })).max(epochsMax)
   .refine(grows, growing)
 
 function grows(spans: readonly { readonly epoch: number; readonly last: number }[]): boolean {
@@ -153,7 +152,7 @@ const offer: z.ZodType<SalvageOffer> = z.object({
     name: fileName,
     node: name,
     common: position,
-    spans: z.array(z.object({ epoch: count, last: count, writes: count })).max(bounds.epochs)
+    spans: z.array(z.object({ epoch: count, last: count, writes: count })).max(epochsMax)
       .refine(grows, growing),
   })).max(bounds.salvages),
   // Nodes of before offer all they have, or fail.

@@ -2,6 +2,7 @@
 import { shared, Slices } from '../slices.js'
 import type { NodeStatusReport } from '../status.js'
 import type { Metrics, StatusSource } from './metrics.js'
+import { readiness, readinessPage } from './readiness.js'
 import { text } from './server.js'
 import type { Route } from './server.js'
 
@@ -11,24 +12,33 @@ const healthy = [
   'draining',
 ]
 
+/** Of the node's chart, known also where its spaces are not. */
+export interface NodeState {
+  readonly state: string
+  /** With its parts, and why it is that. */
+  readonly reason: string
+}
+
 /**
- * `/healthz`: the process works (restart it otherwise). `/readyz`: it takes part: it is connected,
- * and no space on it is blocked or damaged. Both name the reason when they answer 503.
- * @param state of the node, where that is known without its spaces
+ * `/healthz`: the process works (restart it otherwise); it tells the state of the node's chart.
+ * `/readyz`: the node has joined and is in sync in all its spaces; else 503, and what is missing.
+ * `/readyz?verbose` tells of every space.
  */
 export function nodeRoutes(
-  status: StatusSource, metrics: Pick<Metrics, 'contentType' | 'bytes'>,
-  state: () => string | Promise<string> = async () => (await status()).node.state,
+  status: StatusSource, metrics: Pick<Metrics, 'contentType' | 'bytes'>, node: () => NodeState,
 ): Readonly<Record<string, Route>> {
   const statusBytes = shared(async () => await encoded(await status()), 0)
   return {
-    '/healthz': async () => {
-      const is = await state()
-      return healthy.includes(is) ? text(200, 'ok') : text(503, `node is ${is}`)
+    '/healthz': () => {
+      const { state, reason } = node()
+      const isHealthy = healthy.includes(state)
+      return text(isHealthy ? 200 : 503, `${isHealthy ? 'ok' : 'ended'}\n${reason}`)
     },
-    '/readyz': async () => {
-      const reasons = notReady(await status())
-      return reasons.length === 0 ? text(200, 'ready') : text(503, reasons.join('\n'))
+    '/readyz': async ({ url }) => {
+      const checks = readiness(await status())
+      const isReady = checks.every(({ missing }) => missing === null)
+      const isVerbose = new URL(url ?? '/', 'http://node').searchParams.has('verbose')
+      return text(isReady ? 200 : 503, readinessPage(checks, isVerbose))
     },
     '/metrics': async () => ({
       status: 200, type: metrics.contentType, body: await metrics.bytes(),
@@ -48,15 +58,4 @@ async function encoded({ spaces, ...rest }: NodeStatusReport): Promise<Uint8Arra
     if (slices.isOver) await slices.next()
   }
   return Buffer.concat([...parts, Buffer.from(']}\n')])
-}
-
-/** Why a node does not take part fully; empty when it does. */
-export function notReady(report: NodeStatusReport): string[] {
-  const reasons: string[] = []
-  if (report.node.state !== 'running') reasons.push(`node is ${report.node.state}`)
-  for (const member of report.spaces) {
-    if (member.role === 'damaged') reasons.push(`space ${member.space}: damaged, ${member.reason}`)
-    else if (member.blocked) reasons.push(`space ${member.space}: blocked, ${member.blocked}`)
-  }
-  return reasons
 }

@@ -2,10 +2,11 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
 import {
-  commonPoint, comparePositions, endOf, epochAt, extendHistory, origin, showPosition,
-  spansAfter, truncateHistory,
+  commonPoint, comparePositions, endOf, epochAt, epochsMax, extendHistory, historyFault, origin,
+  showPosition, spansAfter, truncateHistory,
 } from '../../machines/positions.js'
 import type { EpochSpan, Position } from '../../machines/protocol.js'
+import { controlCodec } from '../../runtime/codec/control.js'
 
 const test = suite('machines/positions')
 
@@ -114,6 +115,19 @@ test('to truncate and to extend a history is to truncate and to extend the log',
     assert.equal(truncateHistory(extended, log.length), history, 'and back')
     assert.is(JSON.stringify(history), before, 'the given history stays as it is')
   }))
+})
+
+test('a log of more epochs than a message can name says so, and what to do', () => {
+  const spans = Array.from({ length: epochsMax }, (_, at) => ({ epoch: at + 1, last: at + 1 }))
+  assert.is(historyFault(spans), null)
+  const request = { kind: 'join', space: 'demo', uuid: 'u', node: 'n2', disk: 'd', incarnation: 1,
+    connection: 1, epoch: epochsMax + 2, number: 1 } as const
+  const codec = controlCodec()
+  const decoded = codec.ackMessage(codec.encode({ ...request, history: spans }))
+  assert.ok(decoded.ok, 'as many as a message can name')
+  const more = extendHistory(spans, epochsMax + 1, epochsMax + 1)
+  assert.match(historyFault(more)!, /its log has 8193 epochs, .* Copy what it holds/)
+  assert.not.ok(codec.ackMessage(codec.encode({ ...request, history: more })).ok)
 })
 
 test.run()

@@ -11,7 +11,7 @@ import {
 } from '../../runtime/http/server.js'
 import type { HttpServer } from '../../runtime/http/server.js'
 import { shared } from '../../runtime/slices.js'
-import type { NodeStatusReport } from '../../runtime/status.js'
+import type { MemberStatus, NodeStatusReport } from '../../runtime/status.js'
 import { Responder } from '../support/responder.js'
 
 const http = suite('http')
@@ -27,7 +27,8 @@ http.before(async () => {
   server = await startHttpServer({
     address: '127.0.0.1:0',
     routes: {
-      ...nodeRoutes(() => report, metrics),
+      ...nodeRoutes(() => report, metrics, () =>
+        ({ state: report.node.state, reason: `${report.node.state}: for a reason` })),
       '/fails': () => {
         throw new Error('secret detail')
       },
@@ -167,7 +168,9 @@ http('/healthz and /readyz differ: isolated is healthy, and not ready', async ()
   report = { ...report, node: { ...report.node, state: 'isolated' } }
   assert.is((await get('/healthz')).status, 200)
   const got = await get('/readyz')
-  assert.equal([got.status, got.body], [503, 'node is isolated\n'])
+  assert.equal([got.status, got.body],
+    [503, 'not ready: 1 of 2 checks\nnode: the node is isolated\n'])
+  assert.is((await get('/healthz')).body, 'ok\nisolated: for a reason\n')
   report = { ...report, node: { ...report.node, state: 'failed' } }
   assert.is((await get('/healthz')).status, 503)
 })
@@ -180,9 +183,57 @@ http('/healthz: a node that starts is not to be started again, however long it t
   }
 })
 
-http('/readyz names a blocked space', async () => {
-  report = { ...report, spaces: report.spaces.map((m) => ({ ...m, blocked: 'n1, n2 are dead' })) }
-  assert.match((await get('/readyz')).body, 'space demo: blocked, n1, n2 are dead')
+const ready: Readonly<Record<string, Partial<MemberStatus>>> = {
+  'a primary': {},
+  'a replica that is in sync': { role: 'replica', state: 'streaming', inSync: ['n1', 'n2'] },
+  'one that catches up, and still counts': { role: 'replica', state: 'catchingUp' },
+}
+
+const notReady: readonly (readonly [Partial<MemberStatus>, string])[] = [
+  [{ role: 'damaged', reason: 'a gap' }, 'damaged: a gap'],
+  [{ blocked: 'n1, n2 are dead' }, 'blocked: n1, n2 are dead'],
+  [{ state: 'opening' }, 'is opening: won'],
+  [{ role: 'replica', state: 'joining.asking' }, 'has not joined: joining.asking, won'],
+  [{ role: 'promoting', state: 'surveying' }, 'has not joined: surveying, won'],
+  [{ role: 'recovering', state: 'recovering' }, 'has not joined: recovering, won'],
+  [{ role: 'replica', state: 'streaming', inSync: ['n2', 'n3'], durableSequence: 7 },
+    'not in sync, in sync are n2, n3; streaming, at 7'],
+]
+
+http('/readyz: ready is who has joined and is in sync in all its spaces', async () => {
+  const [member] = report.spaces
+  for (const [what, over] of Object.entries(ready)) {
+    report = { ...report, spaces: [{ ...member!, ...over }] }
+    const got = await get('/readyz')
+    assert.equal([got.status, got.body], [200, 'ready\n'], what)
+  }
+  for (const [over, missing] of notReady) {
+    report = { ...report, spaces: [member!, { ...member!, space: 'other', ...over }] }
+    const got = await get('/readyz')
+    assert.equal([got.status, got.body],
+      [503, `not ready: 1 of 3 checks\nspace other: ${missing}\n`])
+    assert.is((await get('/readyz?verbose')).body,
+      `not ready: 1 of 3 checks\n[-] space other: ${missing}\n[+] node: ok\n`
+      + '[+] space demo: ok\n')
+  }
+})
+
+http('/readyz: a node that does not know its spaces yet is not ready', async () => {
+  report = { ...report, node: { ...report.node, spacesListed: false }, spaces: [] }
+  const got = await get('/readyz')
+  assert.is(got.status, 503)
+  assert.match(got.body, 'its spaces are not listed yet')
+  report = { ...report, node: { ...report.node, spacesListed: true } }
+  assert.is((await get('/readyz')).status, 200)
+})
+
+http('/readyz of thousands of spaces is a page', async () => {
+  const [member] = report.spaces
+  report = { ...report, spaces: Array.from({ length: 5000 }, (_, at) =>
+    ({ ...member!, space: `s${at}`, blocked: 'no disk' })) }
+  const lines = (await get('/readyz')).body.trimEnd().split('\n')
+  assert.is(lines.length, 1002)
+  assert.is(lines.at(-1), 'and 4000 more')
 })
 
 http('HEAD has the headers and no body; other methods are refused', async () => {

@@ -1,0 +1,54 @@
+/** Whether a node takes part, and what is missing where it does not. */
+import type { MemberStatus, NodeStatusReport } from '../status.js'
+
+export interface Check {
+  /** `node`, or `space <name>`. */
+  readonly name: string
+  /** Null: nothing is missing. */
+  readonly missing: string | null
+}
+
+/** States of a replica whose session with the primary stands. */
+const joined: readonly string[] = ['streaming', 'catchingUp']
+/** A page may tell of thousands of spaces. */
+const linesMax = 1000
+
+/**
+ * One check of the node and one of each of its spaces. Ready is who has joined and is in sync in
+ * all of them: an orderly restart of the nodes, one after the other, waits for that, or it
+ * restarts the last member that has everything.
+ */
+export function readiness({ node, spaces }: NodeStatusReport): Check[] {
+  return [{ name: 'node', missing: missingOfNode(node) }, ...spaces.map((member) => ({
+    name: `space ${member.space}`, missing: missingOf(member, node.id),
+  }))]
+}
+
+function missingOfNode({ state, spacesListed }: NodeStatusReport['node']): string | null {
+  if (state !== 'running') return `the node is ${state}`
+  return spacesListed === false ? 'its spaces are not listed yet: it waits for the arbiter' : null
+}
+
+function missingOf(member: MemberStatus, self: string): string | null {
+  const { role, state, reason, blocked, inSync } = member
+  if (role === 'damaged') return `damaged: ${reason}`
+  if (blocked) return `blocked: ${blocked}`
+  if (role === 'primary') return state === 'opening' ? `is opening: ${reason}` : null
+  if (role !== 'replica' || !joined.includes(state)) return `has not joined: ${state}, ${reason}`
+  if (inSync.includes(self)) return null
+  return `not in sync, in sync are ${inSync.join(', ')}; ${state}, at ${member.durableSequence}`
+}
+
+/** Without `verbose`, what is missing alone; with it, every check, marked `[+]` or `[-]`. */
+export function readinessPage(checks: readonly Check[], isVerbose: boolean): string {
+  const missing = checks.filter((check) => check.missing !== null)
+  const told = isVerbose ? [...missing, ...checks.filter((check) => check.missing === null)]
+    : missing
+  const lines = told.slice(0, linesMax).map((check) => (isVerbose
+    ? `[${check.missing === null ? '+' : '-'}] ${check.name}: ${check.missing ?? 'ok'}`
+    : `${check.name}: ${check.missing}`))
+  if (told.length > linesMax) lines.push(`and ${told.length - linesMax} more`)
+  const head = missing.length === 0 ? 'ready'
+    : `not ready: ${missing.length} of ${checks.length} checks`
+  return [head, ...lines].join('\n')
+}
