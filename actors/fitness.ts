@@ -51,9 +51,8 @@ export class Fitness {
   /** Why an in-sync member must leave the set, or null. */
   lossOf(node: NodeId, shipping: Shipping, isListed: boolean): string | null {
     const { peers, settings, ports } = this.member.context
-    if (peers.isProvenDead(node)) return `${node} is proven dead`
-    const lacking = this.lacking.get(node)
-    if (lacking) return lacking
+    const over = peers.goneReason(node) ?? this.lacking.get(node)
+    if (over) return over
     if (peers.grantLeftMs(node) < settings.grantMs / 2) {
       return `the grant of ${node} is older than ${settings.grantMs / 2} ms`
     }

@@ -350,9 +350,8 @@ export class Followers {
     this.ticks += 1
     for (const [node, follower] of this.followers) {
       const { shipping, stream } = follower
-      if (shipping.isJoined && member.context.peers.isProvenDead(node)) {
-        stream.send({ type: 'peerDied', reason: `${node} is proven dead` })
-      }
+      const gone = shipping.isJoined ? member.context.peers.goneReason(node) : null
+      if (gone !== null) stream.send({ type: 'peerDied', reason: gone })
       if (shipping.isJoined || this.ticks % awayEvery === 0) this.measureLag(follower)
       if (!shipping.isJoined) continue
       this.measure(follower)

@@ -145,16 +145,20 @@ export class Peers {
   }
 
   heardLife(peer: NodeId): Life | null {
-    const known = this.peers.get(peer)?.detector.snapshot()?.context.life ?? null
-    return known ?? this.book.lastHeardLife(peer)
+    return this.peers.get(peer)?.detector.snapshot()?.context.life ?? this.book.lastHeardLife(peer)
+  }
+
+  /** Why the peer is not there, for certain; null: it may be. */
+  goneReason(peer: NodeId): string | null {
+    const { life, leftLife, goneLife } = this.peers.get(peer)?.detector.snapshot()?.context ?? {}
+    const isOver = (over?: Life | null) => over && life && compareLives(over, life) >= 0
+    if (isOver(leftLife)) return `${peer} has left`
+    return isOver(goneLife) ? `${peer} is proven dead` : null
   }
 
   /** No newer life is known than the one that a 503 proved gone, or that left. */
   isProvenDead(peer: NodeId): boolean {
-    const context = this.peers.get(peer)?.detector.snapshot()?.context
-    if (!context?.life) return false
-    const over = [context.goneLife, context.leftLife]
-    return over.some((life) => life !== null && compareLives(life, context.life!) >= 0)
+    return this.goneReason(peer) !== null
   }
 
   /** My last grant to the peer is older than the lease, margin included. */
@@ -205,7 +209,7 @@ export class Peers {
   }
 
   status(): Record<NodeId, { state: string; silenceMs: number | null; reason: string }> {
-    const status: Record<NodeId, { state: string; silenceMs: number | null; reason: string }> = {}
+    const status: ReturnType<Peers['status']> = {}
     for (const [peer, { detector }] of this.peers) {
       const snapshot = detector.snapshot()
       status[peer] = {
@@ -216,8 +220,6 @@ export class Peers {
     }
     return status
   }
-
-  // ---------------------------------------------------------------- heartbeats
 
   private armTick(): void {
     const { clock } = this.options.ports
@@ -333,8 +335,6 @@ export class Peers {
     this.peers.set(node, peer)
     return peer
   }
-
-  // ---------------------------------------------------------------- detection
 
   private perform(effect: FailureDetectorEffect): void {
     const { logger, telemetry } = this.options.ports

@@ -197,6 +197,7 @@ scenario(test, 'a node that was stopped has left, for the others and in status a
       assert.ok(seen && ['alive', 'left'].includes(seen.state), JSON.stringify(seen))
       return (seen.state === 'left' && /grant/.test(seen.reason)) || notYet(seen.reason)
     })
+    assert.match(cluster.node(primary).child!.log(), /"inSyncShrunk".*\(n\d has left\)/)
     const status = JSON.stringify(await cluster.status())
     assert.match(status, `{"id":"${victim.id}","state":"left"`)
     const { http } = (await cluster.report(primary)).node
