@@ -14,6 +14,7 @@ import { OwnClock } from './ownClock.js'
 import type { BusMessage, BusSubscription, TimerHandle } from './ports.js'
 import { Probes } from './probes.js'
 import type { ActorSettings } from './settings.js'
+import { Tilt } from './tilt.js'
 import type { Wire } from './wire.js'
 
 type Detector = HostedActor<typeof failureDetectorMachine>
@@ -50,9 +51,6 @@ export interface PeersOptions {
 /** Of a reason in a heartbeat: a peer refuses more. */
 const unfitCharsMax = 256
 
-/** Healthy ticks in a row that end a tilt. */
-const tiltTicks = 10
-
 /**
  * Heartbeats, grants and failure detectors (DESIGN section 5). The heartbeat carries what was
  * heard of each peer: being listed there is the grant.
@@ -64,20 +62,19 @@ export class Peers {
   private readonly lostPeers: LostPeers
   private subscriptions: BusSubscription[] = []
   private timer: TimerHandle | null = null
-  private lastTick: Instant
   private number = 0
-  private tilted = 0
   private isolated = true
   private leaving = false
   private connectedAtMs = Infinity
-  loopDelayMs = 0
+  private readonly tilt: Tilt
   readonly ownClock: OwnClock
 
   constructor(private readonly options: PeersOptions) {
-    this.lastTick = this.now()
-    this.lostPeers = new LostPeers(options.ports.events)
-    this.ownClock = new OwnClock(options.self.node, options.ports.logger)
-    this.book = new GrantBook(options.settings, this.lastTick)
+    const { clock, logger, telemetry, events } = options.ports
+    this.tilt = new Tilt({ clock, logger, telemetry, settings: options.settings })
+    this.lostPeers = new LostPeers(events)
+    this.ownClock = new OwnClock(options.self.node, logger)
+    this.book = new GrantBook(options.settings, this.now())
     this.probes = new Probes({
       ...options, mayWitness: (target, life) => this.mayWitness(target, life),
     })
@@ -89,9 +86,12 @@ export class Peers {
     return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
   }
 
-  /** In tilt this node observes and does not act: its own loop stalled, or its clock jumped. */
   get isTilted(): boolean {
-    return this.tilted > 0
+    return this.tilt.isOn
+  }
+
+  get loopDelayMs(): number {
+    return this.tilt.loopDelayMs
   }
 
   /** A connection is open: the ping subject is subscribed to before the first heartbeat. */
@@ -228,7 +228,8 @@ export class Peers {
 
   private tick(): void {
     this.armTick()
-    this.judgeSelf()
+    const doubt = this.tilt.tick()
+    if (doubt) for (const { detector } of this.peers.values()) detector.send(doubt)
     this.ownClock.judge(this.living().filter((node) => node !== this.options.self.node))
     if (!this.isolated) this.beat()
     const watched = this.options.watched()
@@ -243,29 +244,6 @@ export class Peers {
       }
     }
     this.options.onTick()
-  }
-
-  /** A node that doubts itself judges nobody (Sentinel's tilt, memberlist's awareness). */
-  private judgeSelf(): void {
-    const { heartbeatMs, stallMs } = this.options.settings
-    const now = this.now()
-    const passed = now.monotonicMs - this.lastTick.monotonicMs
-    const jump = Math.abs(now.wallMs - this.lastTick.wallMs - passed)
-    this.lastTick = now
-    this.loopDelayMs = Math.max(0, passed - heartbeatMs)
-    if (this.loopDelayMs > stallMs || jump > stallMs) {
-      const reason = jump > stallMs
-        ? `own clock jumped by ${Math.round(jump)} ms`
-        : `own loop stalled for ${Math.round(this.loopDelayMs)} ms`
-      this.options.ports.logger.warn({}, `tilt: ${reason}`)
-      this.options.ports.telemetry.count('tilts')
-      this.tilted = tiltTicks
-      for (const { detector } of this.peers.values()) detector.send({ type: 'tiltStarted', reason })
-    } else if (this.tilted > 0) {
-      this.tilted -= 1
-      if (this.tilted > 0) return
-      for (const { detector } of this.peers.values()) detector.send({ type: 'tiltEnded' })
-    }
   }
 
   private beat(): void {

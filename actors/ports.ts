@@ -25,6 +25,8 @@ export interface Clock {
   wallMs(): number
   /** Never goes back; stands still while the machine is suspended. Milliseconds, fractional. */
   monotonicMs(): number
+  /** Processor time that this process has used, ms, of all its threads. */
+  cpuMs(): number
   setTimeout(run: () => void, ms: number): TimerHandle
   clearTimeout(timer: TimerHandle): void
   /** Soon: after the timers that are due, and what the sockets have ready. */

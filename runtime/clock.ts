@@ -14,6 +14,11 @@ export class SystemClock implements Clock {
     return performance.now()
   }
 
+  cpuMs(): number {
+    const { user, system } = process.cpuUsage()
+    return (user + system) / 1000
+  }
+
   /** Delays above 24 days are cut to that. */
   setTimeout(run: () => void, ms: number): TimerHandle {
     return setTimeout(run, Math.min(ms, timeoutMsMax))

@@ -50,6 +50,11 @@ export class VirtualClock implements Clock {
     this.timers.delete(timer as Timer)
   }
 
+  /** As if the process always ran. */
+  cpuMs(): number {
+    return this.nowMs
+  }
+
   nextTurn(run: () => void): void {
     this.setTimeout(run, 0)
   }

@@ -59,6 +59,10 @@ export class ProcessClock implements Clock {
     if (handle.timer) this.clock.clearTimeout(handle.timer)
   }
 
+  cpuMs(): number {
+    return this.clock.cpuMs()
+  }
+
   nextTurn(run: () => void): void {
     this.setTimeout(run, 0)
   }
