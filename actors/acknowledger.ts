@@ -1,6 +1,7 @@
 import { assertSessionProgress } from '../machines/invariants.js'
 import type { SessionProgress } from '../machines/invariants.js'
-import type { Ack, NodeId, Position } from '../machines/protocol.js'
+import type { NodeId, Position } from '../machines/ids.js'
+import type { Ack } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import type { Member } from './member.js'
 

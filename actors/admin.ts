@@ -3,7 +3,7 @@ import { subjects } from '../machines/subjects.js'
 import { createSpace } from './createSpace.js'
 import { stackOf } from './defects.js'
 import { drain, pauseSpace, undrain } from './maintenance.js'
-import type { NodeActor } from './node.js'
+import type { AdminNode } from './adminNode.js'
 import { obeyAboutForks } from './forkOrders.js'
 import { AdminRefusal, patienceMs, spaceNameOf } from './order.js'
 import type { Answer, Order } from './order.js'
@@ -28,7 +28,7 @@ export class Admin {
   private open = 0
   private spaceList: SpaceList | null = null
 
-  constructor(readonly node: NodeActor) {}
+  constructor(readonly node: AdminNode) {}
 
   async onMessage(message: BusMessage): Promise<void> {
     const { answers, ports: { logger } } = this.node.context!

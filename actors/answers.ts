@@ -1,5 +1,6 @@
 /** The one way in which whoever asks is answered: writes, reads, orders, status, other nodes. */
-import type { AckLevel, Position } from '../machines/protocol.js'
+import type { Position } from '../machines/ids.js'
+import type { AckLevel } from '../machines/protocol.js'
 import { nameFault } from '../machines/subjects.js'
 import type {
   BusMessage, ClientCodec, Clock, Encoding, ErrorAnswer, ErrorCode, Logger, ReadAnswer, Telemetry,

@@ -1,4 +1,5 @@
-import type { KeyRetention, LogEntry } from '../machines/memory.js'
+import type { LogEntry } from '../machines/entries.js'
+import type { KeyRetention } from '../machines/memory.js'
 import { assertInvariant, assertStoreCommitted } from '../machines/invariants.js'
 import type { Clock, FrameCodec, Logger, SpaceStore, TimerHandle } from './ports.js'
 import type { Overlay } from './overlay.js'

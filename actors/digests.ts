@@ -1,4 +1,5 @@
-import type { Ack, NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
+import type { Ack } from '../machines/protocol.js'
 import { sendAlert } from './alerts.js'
 import type { Member } from './member.js'
 

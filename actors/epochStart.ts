@@ -1,31 +1,17 @@
 import type { ForkOpening } from '../machines/books.js'
 import { knownEnds } from '../machines/assignments.js'
 import { forkPointOf, startsOf } from '../machines/lineage.js'
-import type { LogEntry } from '../machines/memory.js'
-import type { Assignment, AssignmentAt, Position } from '../machines/protocol.js'
+import type { LogEntry } from '../machines/entries.js'
+import type { Position } from '../machines/ids.js'
+import type { Assignment, AssignmentAt } from '../machines/protocol.js'
 import { clockOfReign } from '../machines/vectorClock.js'
 import type { Member } from './member.js'
+import type { StartedEpoch } from './startedEpoch.js'
 
 /** Bytes read from the journal at a time while the overlay is rebuilt. */
 const rebuildBytes = 1024 * 1024
 /** The store must get on within this time. */
 const applyPatienceMs = 2000
-
-/** A reign that has its first entry in the log. */
-export interface StartedEpoch {
-  /** Of that entry. */
-  readonly sequence: number
-  readonly timestamp: number
-  /** When that was, by the monotonic clock. */
-  readonly atMs: number
-  /** End of the log that it began on. */
-  readonly start: Position
-  /** Reports that the entry opens. */
-  readonly forks: readonly ForkOpening[]
-  /** Component of the vector clock that counts the reign's entries, and the clock now. */
-  readonly component: string
-  readonly clock: Record<string, number>
-}
 
 /**
  * Opens a claimed epoch in the member's log (DESIGN section 5, promotion step 6): rebuilds overlay

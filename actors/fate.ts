@@ -1,6 +1,6 @@
 import type { ForkReport, OriginRecord } from '../machines/books.js'
-import type { LogEntry } from '../machines/memory.js'
-import type { Position } from '../machines/protocol.js'
+import type { LogEntry } from '../machines/entries.js'
+import type { Position } from '../machines/ids.js'
 import type { Member } from './member.js'
 import type { FateValue, VersionReader } from './ports.js'
 

@@ -1,4 +1,4 @@
-import type { NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
 import { sendAlert } from './alerts.js'
 import type { Member } from './member.js'
 import type { Shipping } from './shipping.js'

@@ -3,7 +3,7 @@ import type {
 } from '../machines/books.js'
 import { forkPointOf, startsOf } from '../machines/lineage.js'
 import type { Starts } from '../machines/lineage.js'
-import type { EpochSpan, NodeId, Position } from '../machines/protocol.js'
+import type { EpochSpan, NodeId, Position } from '../machines/ids.js'
 import type { SpaceStore } from './ports.js'
 
 export interface ForkBooksOptions {

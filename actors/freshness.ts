@@ -1,10 +1,24 @@
 import { elapsedMs } from '../machines/grants.js'
 import type { Instant } from '../machines/grants.js'
-import type { Announcement } from '../machines/protocol.js'
-import type { Member } from './member.js'
+import type { Announcement, AssignmentAt } from '../machines/protocol.js'
+import type { Lease } from './lease.js'
+import type { Peers } from './peers.js'
+import type { SpaceStore } from './ports.js'
+import type { SpaceLog } from './spaceLog.js'
 
 /** A commit that no frame has told the replicas is told in a notice after this long. */
 export const commitNoticeMs = 20
+
+/** The member whose state it is. */
+export interface FreshnessSource {
+  readonly context: { readonly peers: Peers }
+  readonly record: AssignmentAt | null
+  readonly log: SpaceLog
+  readonly store: SpaceStore
+  readonly reigningEpoch: number
+  readonly isFollowing: boolean
+  readonly lease: Lease | null
+}
 
 /** How old the committed state of a member may be. */
 export class Freshness {
@@ -13,7 +27,7 @@ export class Freshness {
   /** Highest epoch whose reign was said to be over, by anybody. */
   private overEpoch = 0
 
-  constructor(private readonly member: Member) {}
+  constructor(private readonly member: FreshnessSource) {}
 
   /** A hint, not yet verified at the arbiter: enough to call nothing of that reign fresh. */
   heard({ kind, assignment: { epoch } }: Announcement): void {

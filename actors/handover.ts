@@ -1,6 +1,7 @@
 import { boundedReigns, handedOver, handedReigns } from '../machines/assignments.js'
 import type { PrimaryEvent } from '../machines/primary.js'
-import type { AssignmentAt, NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
+import type { AssignmentAt } from '../machines/protocol.js'
 import type { Followers } from './followers.js'
 import type { Ingest } from './ingest.js'
 import type { Member } from './member.js'

@@ -1,4 +1,4 @@
-import type { NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
 import type { Member } from './member.js'
 import { ReconciliationRole } from './reconciliation.js'
 

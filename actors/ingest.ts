@@ -1,9 +1,11 @@
 import type { Window } from '../machines/commit.js'
-import type { KeyRecord } from '../machines/memory.js'
-import type { AckLevel, Position, SpaceSettings } from '../machines/protocol.js'
+import type { KeyRecord } from '../machines/entries.js'
+import type { Position } from '../machines/ids.js'
+import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
 import { isForAnotherReign, levelOf, originOf } from './answers.js'
 import type { Answers, Asker } from './answers.js'
 import type { Budget } from './budget.js'
+import type { Appender, Reconciled } from './appender.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import { FlowMeter } from './flow.js'
 import type { Lease } from './lease.js'
@@ -16,38 +18,23 @@ import type {
 } from './ports.js'
 import { RepeatedBody } from './repeatedBody.js'
 import type { YoungKey } from './repeatedBody.js'
-import { Replies } from './replies.js'
+import { Replies, type RepliesOptions } from './replies.js'
 import type { ActorSettings } from './settings.js'
 import type { SpaceLog } from './spaceLog.js'
 import { entriesOf, Waiting, type OpenBatch } from './waiting.js'
 import type { Lane } from './workQueue.js'
 import { WriteBuffer } from './writeBuffer.js'
 
-export interface IngestOptions {
-  readonly space: string
-  readonly node: string
-  readonly epoch: number
-  readonly settings: ActorSettings
-  /** As they are now. */
-  readonly spaceSettings: () => SpaceSettings
-  readonly log: SpaceLog
+export interface IngestOptions extends RepliesOptions {
   readonly overlay: Overlay
   readonly store: SpaceStore
-  readonly lease: Lease
   readonly frames: FrameCodec
   readonly clients: ClientCodec
   readonly commits: GroupCommit
-  readonly clock: Clock
-  readonly telemetry: Telemetry
-  readonly answers: Pick<Answers, 'answer'>
   /** Of the node's memory. */
   readonly budget: Budget
   /** Of those reads that wait for the log's files. */
   readonly logReads: Lane
-  /** Members confirmed in sync, at this instant: those in both sets while one is changing. */
-  readonly inSyncCount: () => number
-  /** Fewer than min(2, RF) of them: the safe sequence stands still. */
-  readonly isUnderReplicated: () => boolean
   readonly onWritten: (frame: Frame) => void
   readonly onDurable: () => void
   /** What was answered at level `memory` is gone: its sequences must not be given again. */
@@ -64,17 +51,11 @@ export interface IngestOptions {
   readonly losersAt: (origin: Position, count: number) => number
 }
 
-/** To be logged so; it has come already, there; or why it is not taken. */
-export type Reconciled =
-  | { readonly kind: 'decided'; readonly request: AcceptedRequest }
-  | { readonly kind: 'known'; readonly record: KeyRecord }
-  | { readonly kind: 'refused'; readonly code: ErrorCode; readonly message: string }
-
 /**
  * The primary's data path: decode, check, number, buffer (DESIGN section 4); `Replies` answers.
  * Plain code, one call per write; the `primary` statechart opens and closes it.
  */
-export class Ingest implements FlushSource {
+export class Ingest implements FlushSource, Appender {
   readonly flow = new FlowMeter()
   private refusal: { code: ErrorCode; message: string } | null = null
   /** Highest sequence answered at level `memory`. */

@@ -1,4 +1,4 @@
-import type { NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
 import type { Clock } from './ports.js'
 
 /** How long the grant of each peer still lasts, ms; 0 or less: it ran out, or there is none. */

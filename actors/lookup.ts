@@ -1,4 +1,4 @@
-import type { SpaceId } from '../machines/protocol.js'
+import type { SpaceId } from '../machines/ids.js'
 import { nameFault, spaceOf } from '../machines/subjects.js'
 import { errorAnswer } from './answers.js'
 import type { NodeContext } from './context.js'

@@ -1,6 +1,6 @@
 import type { FailureDetectorEffect } from '../machines/failureDetector.js'
-import type { NodeId } from '../machines/protocol.js'
-import type { NodePorts } from './context.js'
+import type { NodeId } from '../machines/ids.js'
+import type { NodePorts } from './nodePorts.js'
 
 type EffectOf<T extends FailureDetectorEffect['type']> = FailureDetectorEffect & { type: T }
 

@@ -5,7 +5,7 @@ import type { Announcement, Paused } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import { sendAlert } from './alerts.js'
 import type { NodeContext } from './context.js'
-import type { NodeActor } from './node.js'
+import type { AdminNode } from './adminNode.js'
 import { AdminRefusal, refusedByArbiter, spaceNameOf } from './order.js'
 import type { Answer, Order } from './order.js'
 
@@ -27,7 +27,7 @@ function byOf(order: Order): string {
  * or a restart. What no other member can take now goes as soon as one can. With `stop` its process
  * ends, unless something was left.
  */
-export async function drain(node: NodeActor, order: Order): Promise<Answer> {
+export async function drain(node: AdminNode, order: Order): Promise<Answer> {
   const { duty, self, peers, ports: { clock, logger } } = node.context!
   const [by, stop = false] = [byOf(order), order['stop']]
   if (typeof stop !== 'boolean') {
@@ -56,7 +56,7 @@ export async function drain(node: NodeActor, order: Order): Promise<Answer> {
   }
 }
 
-export function undrain({ context }: NodeActor, order: Order): Answer {
+export function undrain({ context }: AdminNode, order: Order): Answer {
   const { duty, self, peers, ports: { logger } } = context!
   const by = byOf(order)
   if (duty.drained === null) {

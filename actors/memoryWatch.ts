@@ -1,5 +1,5 @@
 import type { Account, Budget } from './budget.js'
-import type { NodePorts } from './context.js'
+import type { NodePorts } from './nodePorts.js'
 import type { WorkLanes } from './workLanes.js'
 
 /**

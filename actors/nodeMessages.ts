@@ -3,14 +3,14 @@ import { spaceOf, subjects } from '../machines/subjects.js'
 import type { Admin } from './admin.js'
 import type { NodeContext } from './context.js'
 import { Lookup } from './lookup.js'
-import type { NodeActor } from './node.js'
+import type { AdminNode } from './adminNode.js'
 import type { BusMessage, BusSubscription } from './ports.js'
 import { StatusService } from './statusService.js'
 import type { StatusServiceOptions } from './statusService.js'
 
 /** Subscribes to all that is sent to this node by its name, and to announcements. */
 export function listenAs(
-  node: NodeActor, admin: Admin, of: Pick<StatusServiceOptions, 'teller' | 'names'>,
+  node: AdminNode, admin: Admin, of: Pick<StatusServiceOptions, 'teller' | 'names'>,
 ): BusSubscription[] {
   const context = node.context!
   const { wire, self: { node: name } } = context
@@ -36,7 +36,7 @@ export function listenAs(
 
 /** Decodes what comes for a space, and hands it on. */
 class NodeMessages {
-  constructor(private readonly node: NodeActor, private readonly context: NodeContext) {}
+  constructor(private readonly node: AdminNode, private readonly context: NodeContext) {}
 
   onAck(message: BusMessage): void {
     const { ports, answers } = this.context

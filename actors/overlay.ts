@@ -8,7 +8,8 @@
  */
 import type { Version } from '../machines/books.js'
 import { isEffective } from '../machines/ledger.js'
-import type { KeyRecord, LogEntry, MemoryEdge } from '../machines/memory.js'
+import type { KeyRecord, LogEntry } from '../machines/entries.js'
+import type { MemoryEdge } from '../machines/memory.js'
 import { versionOf } from '../machines/versions.js'
 import type { GraphReader, VersionReader } from './ports.js'
 import { entryHeapBytes } from './budget.js'

@@ -6,8 +6,8 @@ import type { OriginRecord } from '../machines/books.js'
 import {
   concernsBooks, displacedNode, isDisplacing, isSameWrite, recordAfter, recordDisplaced,
 } from '../machines/ledger.js'
-import type { LogEntry } from '../machines/memory.js'
-import type { Position } from '../machines/protocol.js'
+import type { LogEntry } from '../machines/entries.js'
+import type { Position } from '../machines/ids.js'
 import { originName, originsOf } from '../machines/versions.js'
 import { stateOf, type EdgeSlot, type NodeSlot } from './overlaySlots.js'
 import type { VersionReader } from './ports.js'

@@ -1,5 +1,5 @@
 import { ClockWatch } from '../machines/clockWatch.js'
-import type { NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
 import type { Logger } from './ports.js'
 
 /** This node's wall clock, against those of its peers. */

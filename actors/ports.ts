@@ -3,17 +3,17 @@
  * a fake in test/fakes/, and both pass the same contract suite in test/contract/.
  */
 import type { ClusterEvent } from '../machines/events.js'
+import type { EpochSpan, Position } from '../machines/ids.js'
 import type {
-  AckLevel, AckMessage, Announcement, Assignment, AssignmentAt, EpochSpan, Heartbeat, JoinAnswer,
-  NodeIdentity, PingAnswer, PingRequest, PingRequestAnswer, Position, ReconcileAnswer, Reigning,
+  AckLevel, AckMessage, Announcement, Assignment, AssignmentAt, Heartbeat, JoinAnswer,
+  NodeIdentity, PingAnswer, PingRequest, PingRequestAnswer, ReconcileAnswer, Reigning,
   SurveyAnswer, SurveyRequest, WalHeader,
 } from '../machines/protocol.js'
 import type {
   ForkNote, ForkReport, OriginRecord, QuarantineItem, Reconciliation, Version,
 } from '../machines/books.js'
-import type {
-  EpochStart, KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode, Operation,
-} from '../machines/memory.js'
+import type { EpochStart, KeyRecord, LogEntry } from '../machines/entries.js'
+import type { KeyRetention, MemoryEdge, MemoryNode, Operation } from '../machines/memory.js'
 import type { EdgePlace } from './edgePlace.js'
 
 // ---------------------------------------------------------------- clock, random, logger

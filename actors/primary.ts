@@ -1,8 +1,9 @@
 import type { LagMonitorEffect } from '../machines/lagMonitor.js'
 import { primaryMachine } from '../machines/primary.js'
 import type { PrimaryEffect, PrimaryEvent } from '../machines/primary.js'
+import type { NodeId } from '../machines/ids.js'
 import type {
-  Ack, Announcement, AssignmentAt, JoinAnswer, JoinRequest, Nack, NodeId, SpaceSettings,
+  Ack, Announcement, AssignmentAt, JoinAnswer, JoinRequest, Nack, SpaceSettings,
 } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'

@@ -1,5 +1,5 @@
 import type { PrimaryEvent } from '../machines/primary.js'
-import type { NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
 import type { Followers } from './followers.js'
 import type { Ingest } from './ingest.js'
 import type { Member } from './member.js'

@@ -1,12 +1,22 @@
 /** Orders that make another member primary: handed over, forced, or promoted while paused. */
 import type { Assignment } from '../machines/protocol.js'
-import type { Admin } from './admin.js'
+import type { AdminNode } from './adminNode.js'
 import { AdminRefusal, patienceMs, refusedByArbiter, spaceNameOf } from './order.js'
 import type { Answer, Order } from './order.js'
 import type { SpaceActor } from './space.js'
 
+/** What it needs of the node's admin service. */
+export interface PromotionAdmin {
+  readonly node: AdminNode
+  recordOf(name: string): Promise<Assignment>
+  /** The order is another node's. */
+  passOn(node: string, order: Order): Promise<Answer>
+  /** False: not within an operator's patience. */
+  until(isDone: () => boolean): Promise<boolean>
+}
+
 export class Promotions {
-  constructor(private readonly admin: Admin) {}
+  constructor(private readonly admin: PromotionAdmin) {}
 
   async promote(order: Order): Promise<Answer> {
     const { self, duty, peers } = this.admin.node.context!

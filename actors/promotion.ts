@@ -8,9 +8,8 @@ import { pauseHolds } from '../machines/pause.js'
 import type {
   PromotionEffect, PromotionEvent,
 } from '../machines/promotion.js'
-import type {
-  Assignment, AssignmentAt, EndedReign, NodeId, Position, SurveyAnswer, Vacancy,
-} from '../machines/protocol.js'
+import type { NodeId, Position, Vacancy } from '../machines/ids.js'
+import type { Assignment, AssignmentAt, EndedReign, SurveyAnswer } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
 import { stateName } from '../machines/stateName.js'
 import { startEpoch } from './epochStart.js'

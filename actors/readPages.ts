@@ -1,6 +1,7 @@
 /** What queries give, encoded for whoever asks, and no more of it than an answer holds. */
 import type { Origin } from '../machines/books.js'
-import type { LogEntry, MemoryNode } from '../machines/memory.js'
+import type { LogEntry } from '../machines/entries.js'
+import type { MemoryNode } from '../machines/memory.js'
 import { spansAfter } from '../machines/positions.js'
 import { errorAnswer } from './answers.js'
 import { cursorOf, placeOfCursor, placeOfEdge } from './edgePlace.js'

@@ -2,11 +2,12 @@ import type { ForkNote, ForkOpening } from '../machines/books.js'
 import { startsOf } from '../machines/lineage.js'
 import type { Starts } from '../machines/lineage.js'
 import { quarantines } from '../machines/merge.js'
+import type { Position } from '../machines/ids.js'
 import type {
-  Position, ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
+  ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
 } from '../machines/protocol.js'
 import { sendAlert, sendNotice } from './alerts.js'
-import type { Ingest } from './ingest.js'
+import type { Appender } from './appender.js'
 import type { Member } from './member.js'
 import { AdminRefusal } from './order.js'
 import type { AcceptedRequest, ErrorAnswer, WriteAnswer } from './ports.js'
@@ -25,7 +26,7 @@ const pauseMsMax = 200
 export interface ReconcileServiceOptions {
   readonly member: Member
   readonly epoch: number
-  readonly ingest: Ingest
+  readonly ingest: Appender
   readonly reconciler: Reconciler
   /** Why nothing may be logged beside what clients write, or null. */
   readonly busy: () => string | null
@@ -235,7 +236,7 @@ class NoteWork {
   private pauseMs = busyPauseMs
 
   constructor(
-    private readonly ingest: Ingest,
+    private readonly ingest: Appender,
     private readonly onOver: (sequence: number, failure: string | null, pauseMs: number) => void,
   ) {}
 

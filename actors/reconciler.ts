@@ -3,12 +3,13 @@ import type {
 } from '../machines/books.js'
 import { quarantineMax } from '../machines/books.js'
 import type { Starts } from '../machines/lineage.js'
-import type { LogEntry, Operation } from '../machines/memory.js'
+import type { LogEntry } from '../machines/entries.js'
+import type { Operation } from '../machines/memory.js'
 import { decide, defaultRule, quarantines, relationTo } from '../machines/merge.js'
 import type { MergeRule, Relation } from '../machines/merge.js'
-import type { NodeId, Position } from '../machines/protocol.js'
+import type { NodeId, Position } from '../machines/ids.js'
+import type { Appender, Reconciled } from './appender.js'
 import { ForkBooks } from './forkBooks.js'
-import type { Ingest, Reconciled } from './ingest.js'
 import type { Member } from './member.js'
 import type { OverlayView } from './overlayView.js'
 import type { AcceptedRequest } from './ports.js'
@@ -16,7 +17,7 @@ import type { AcceptedRequest } from './ports.js'
 export interface ReconcilerOptions {
   readonly member: Member
   readonly epoch: number
-  readonly ingest: Ingest
+  readonly ingest: Appender
   /** Reports that this reign's first entry opened, and its timestamp. */
   readonly openings: readonly ForkOpening[]
   readonly openedAtMs: number

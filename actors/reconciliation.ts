@@ -1,6 +1,7 @@
 import { reconciliationMachine } from '../machines/reconciliation.js'
 import type { ReconciliationEffect } from '../machines/reconciliation.js'
-import type { NodeId, ReconcileAnswer, ReconcileMessage } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
+import type { ReconcileAnswer, ReconcileMessage } from '../machines/protocol.js'
 import { stateName } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { sendAlert } from './alerts.js'

@@ -1,6 +1,7 @@
 import { isSameButPaused, signed, withInSync, withSettings } from '../machines/assignments.js'
 import type { PrimaryEvent } from '../machines/primary.js'
-import type { Assignment, AssignmentAt, NodeId, SpaceSettings } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
+import type { Assignment, AssignmentAt, SpaceSettings } from '../machines/protocol.js'
 import type { Followers } from './followers.js'
 import type { Lease } from './lease.js'
 import type { Member } from './member.js'

@@ -1,4 +1,4 @@
-import type { NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
 import { Backoff } from './backoff.js'
 import type { Followers } from './followers.js'
 import type { Member } from './member.js'

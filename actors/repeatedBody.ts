@@ -1,5 +1,5 @@
 /** Whether a repeated request asks for what is logged under its key (`mismatch` of the answer). */
-import type { KeyRecord, LogEntry } from '../machines/memory.js'
+import type { KeyRecord, LogEntry } from '../machines/entries.js'
 import type { Overlay } from './overlay.js'
 import type { AcceptedRequest, FrameCodec } from './ports.js'
 import type { SpaceLog } from './spaceLog.js'

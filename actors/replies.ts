@@ -1,18 +1,38 @@
 import type { Window } from '../machines/commit.js'
-import type { AckLevel } from '../machines/protocol.js'
-import type { KeyRecord } from '../machines/memory.js'
+import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
+import type { KeyRecord } from '../machines/entries.js'
 import { errorAnswer } from './answers.js'
-import type { Asker } from './answers.js'
-import type { IngestOptions } from './ingest.js'
+import type { Answers, Asker } from './answers.js'
+import type { Lease } from './lease.js'
 import { LevelWaiters } from './levelWaiters.js'
 import { LossBound } from './lossBound.js'
-import type { ErrorCode, WriteAnswer } from './ports.js'
+import type { Clock, ErrorCode, Telemetry, WriteAnswer } from './ports.js'
+import type { ActorSettings } from './settings.js'
+import type { SpaceLog } from './spaceLog.js'
 import { Waiting } from './waiting.js'
 
 /** Repeated writes that wait for a level at a time: they hold no payload. */
 const duplicatesMax = 65_536
 /** So many that must wait are passed over when the loss window has room. */
 const blockedMax = 256
+
+export interface RepliesOptions {
+  readonly space: string
+  readonly node: string
+  readonly epoch: number
+  readonly settings: ActorSettings
+  /** As they are now. */
+  readonly spaceSettings: () => SpaceSettings
+  readonly log: SpaceLog
+  readonly lease: Lease
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+  readonly answers: Pick<Answers, 'answer'>
+  /** Members confirmed in sync, at this instant: those in both sets while one is changing. */
+  readonly inSyncCount: () => number
+  /** Fewer than min(2, RF) of them: the safe sequence stands still. */
+  readonly isUnderReplicated: () => boolean
+}
 
 /**
  * The answers of one reign: each request is answered once, at the level that it asked for, and
@@ -33,7 +53,7 @@ export class Replies {
   /** What a former reign left in the log may have been acknowledged. */
   private answeredUpTo: number
 
-  constructor(private readonly options: IngestOptions) {
+  constructor(private readonly options: RepliesOptions) {
     const { log, clock, spaceSettings, isUnderReplicated } = options
     this.answeredUpTo = log.end.sequence
     this.bound = new LossBound({ log, clock, settings: spaceSettings, isUnderReplicated })

@@ -1,7 +1,9 @@
 import { dotOf, nodeOf } from '../machines/vectorClock.js'
 import type { ForkSpan, SalvageNote } from '../machines/books.js'
-import type { LogEntry, Operation } from '../machines/memory.js'
-import type { NodeId, SalvagedWrite } from '../machines/protocol.js'
+import type { LogEntry } from '../machines/entries.js'
+import type { Operation } from '../machines/memory.js'
+import type { NodeId } from '../machines/ids.js'
+import type { SalvagedWrite } from '../machines/protocol.js'
 import type { Member } from './member.js'
 import type { Frame, FrameCodec, OpenSalvage } from './ports.js'
 

@@ -1,5 +1,6 @@
 import type { Window } from '../machines/commit.js'
-import type { Ack, NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
+import type { Ack } from '../machines/protocol.js'
 import type { Account, Budget } from './budget.js'
 import type { Clock, Frame, FrameCodec } from './ports.js'
 import type { SpaceLog } from './spaceLog.js'

@@ -1,9 +1,9 @@
+import type { NodeId } from '../machines/ids.js'
 import type {
-  AckMessage, Announcement, AssignmentAt, JoinRequest, NodeId, ReconcileAnswer, ReconcileMessage,
+  AckMessage, Announcement, AssignmentAt, JoinRequest, ReconcileAnswer, ReconcileMessage,
   SurveyAnswer,
 } from '../machines/protocol.js'
-import type { spaceMachine } from '../machines/space.js'
-import type { RoleInput, SpaceEffect } from '../machines/space.js'
+import type { spaceMachine, RoleInput, SpaceEffect } from '../machines/space.js'
 import { topState } from '../machines/stateName.js'
 import { subjects } from '../machines/subjects.js'
 import { compareLives } from '../machines/vacancy.js'

@@ -2,7 +2,7 @@ import { assertPositionMonotone } from '../machines/invariants.js'
 import {
   endOf, epochAt, extendHistory, origin, truncateHistory,
 } from '../machines/positions.js'
-import type { EpochSpan, Position } from '../machines/protocol.js'
+import type { EpochSpan, Position } from '../machines/ids.js'
 import { LogMarks } from '../machines/commit.js'
 import type { Window } from '../machines/commit.js'
 import { markHeapBytes } from './budget.js'

@@ -1,4 +1,5 @@
-import type { AssignmentAt, NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
+import type { AssignmentAt } from '../machines/protocol.js'
 import { sendAlert } from './alerts.js'
 import type { NodeContext } from './context.js'
 import { stackOf } from './defects.js'

@@ -1,10 +1,9 @@
 import type { ClusterEvent, PromotionReport } from '../machines/events.js'
-import type {
-  Announcement, Assignment, AssignmentAt, NodeId, Vacancy,
-} from '../machines/protocol.js'
+import type { NodeId, Vacancy } from '../machines/ids.js'
+import type { Announcement, Assignment, AssignmentAt } from '../machines/protocol.js'
 import type { RoleInput } from '../machines/space.js'
 import { handoverReason, vacancyText } from '../machines/vacancy.js'
-import type { StartedEpoch } from './epochStart.js'
+import type { StartedEpoch } from './startedEpoch.js'
 import type { Member } from './member.js'
 
 /** Vacancies that come of a failure, not of an order. */

@@ -1,4 +1,5 @@
-import type { Assignment, NodeId, SurveyAnswer } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
+import type { Assignment, SurveyAnswer } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import type { Member } from './member.js'
 import { isUnanswered } from './ports.js'

@@ -1,5 +1,6 @@
 import type { ForkNote, Reconciliation } from '../machines/books.js'
-import type { LogEntry, Operation } from '../machines/memory.js'
+import type { LogEntry } from '../machines/entries.js'
+import type { Operation } from '../machines/memory.js'
 import type { AckLevel } from '../machines/protocol.js'
 import type { Asker } from './answers.js'
 import type {

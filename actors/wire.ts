@@ -1,5 +1,5 @@
 import { InvariantViolation } from '../machines/invariants.js'
-import type { Life } from '../machines/protocol.js'
+import type { Life } from '../machines/ids.js'
 import { BusClosedError } from './ports.js'
 import type {
   AsideWay, BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,

@@ -1,4 +1,4 @@
-import type { NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
 import { subjects } from '../machines/subjects.js'
 import { errorAnswer, isForAnotherReign } from './answers.js'
 import { forwardedHeader, headerFault, writeHeaders } from './headers.js'

@@ -1,6 +1,5 @@
-import type {
-  Assignment, EndedReign, Life, Member, NodeId, Paused, Position, Reigning, SpaceSettings,
-} from './protocol.js'
+import type { Life, NodeId, Position } from './ids.js'
+import type { Assignment, EndedReign, Member, Paused, Reigning, SpaceSettings } from './protocol.js'
 
 /** Who writes a record, and the mark by which the writer recognises its own writing. */
 export interface Signature {

@@ -4,7 +4,7 @@
  * books, and a failover takes them along. The types; the arithmetic is in ledger.ts.
  */
 import type { Operation } from './memory.js'
-import type { NodeId, Position } from './protocol.js'
+import type { NodeId, Position } from './ids.js'
 
 /** Where a write was logged first: unique to it within a space. */
 export interface Origin {

@@ -1,5 +1,6 @@
 import { comparePositions, showPosition } from './positions.js'
-import type { Assignment, NodeId, Position, SurveyAnswer } from './protocol.js'
+import type { NodeId, Position } from './ids.js'
+import type { Assignment, SurveyAnswer } from './protocol.js'
 
 export interface Candidate {
   readonly node: NodeId

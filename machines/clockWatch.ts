@@ -1,4 +1,4 @@
-import type { NodeId } from './protocol.js'
+import type { NodeId } from './ids.js'
 
 /** A peer's wall clock against the own, ms: ahead (positive) by no less and no more than this. */
 export interface ClockOffset {

@@ -1,4 +1,4 @@
-import type { NodeId } from './protocol.js'
+import type { NodeId } from './ids.js'
 
 /**
  * Last sequence durable on every member of `union`, the primary included (section 2). `union`

@@ -1,4 +1,5 @@
-import type { NodeId, NodeIdentity } from './protocol.js'
+import type { NodeId } from './ids.js'
+import type { NodeIdentity } from './protocol.js'
 
 /** What a data directory says of itself. */
 export interface DirectoryIdentity {

@@ -2,7 +2,7 @@
  * What happens to nodes and spaces and is worth telling later: each node keeps the last of it, and
  * gives it to whoever comes late. Facts, not sentences; runtime/inspect/story.ts makes those.
  */
-import type { Life, NodeId, SpaceId, Vacancy } from './protocol.js'
+import type { Life, NodeId, SpaceId, Vacancy } from './ids.js'
 
 /** A member became the primary of a space: as the new primary measured it, and announced. */
 export interface PromotionReport {

@@ -1,4 +1,5 @@
-import type { HeardHeartbeat, Life, NodeId } from './protocol.js'
+import type { Life, NodeId } from './ids.js'
+import type { HeardHeartbeat } from './protocol.js'
 import { compareLives } from './vacancy.js'
 
 /** A reading of both clocks of one node, in milliseconds. Never compared between nodes. */

@@ -1,5 +1,5 @@
 import { comparePositions, showPosition } from './positions.js'
-import type { EpochSpan, Position } from './protocol.js'
+import type { EpochSpan, Position } from './ids.js'
 
 /** DESIGN section 8. Asserted in production where cheap, and at every step of the simulator. */
 export const invariants = {

@@ -1,4 +1,4 @@
-import type { LogEntry } from './memory.js'
+import type { LogEntry } from './entries.js'
 
 /** What key retention goes by, as of a place in the log. */
 export interface KeyTime {

@@ -1,5 +1,5 @@
 import { assign, emit, setup } from 'xstate'
-import type { NodeId } from './protocol.js'
+import type { NodeId } from './ids.js'
 import { bytesText, msText } from './units.js'
 
 export interface LagMonitorInput {

@@ -8,8 +8,9 @@ import type {
   ForkNote, ForkOpening, ForkReport, OriginRecord, QuarantineItem, SalvageNote, SalvageState,
   Version,
 } from './books.js'
-import type { LogEntry, MemoryEdge, MemoryNode, Operation } from './memory.js'
-import type { Position } from './protocol.js'
+import type { LogEntry } from './entries.js'
+import type { MemoryEdge, MemoryNode, Operation } from './memory.js'
+import type { Position } from './ids.js'
 import { originName, originsOf } from './versions.js'
 
 /**

@@ -9,7 +9,7 @@
  * log of epoch 5 ends at (3, 90).
  */
 import { origin } from './positions.js'
-import type { EpochSpan, Position } from './protocol.js'
+import type { EpochSpan, Position } from './ids.js'
 
 /** End of the log that the reign began on; undefined where that is not known. */
 export type Starts = (epoch: number) => Position | undefined

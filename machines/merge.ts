@@ -8,7 +8,7 @@ import { holds } from './lineage.js'
 import type { Starts } from './lineage.js'
 import type { MemoryEdge, MemoryNode, Operation } from './memory.js'
 import { comparePositions } from './positions.js'
-import type { Position } from './protocol.js'
+import type { Position } from './ids.js'
 
 /** A write, with where and when it was logged first. */
 export interface Contender {

@@ -1,5 +1,5 @@
 import { assign, emit, setup } from 'xstate'
-import type { Life, NodeId } from './protocol.js'
+import type { Life, NodeId } from './ids.js'
 
 export interface NodeInput {
   readonly node: NodeId

@@ -1,4 +1,5 @@
-import type { Assignment, NodeId, Paused } from './protocol.js'
+import type { NodeId } from './ids.js'
+import type { Assignment, Paused } from './protocol.js'
 import { isInSync } from './candidates.js'
 
 /** In words, for operators. */

@@ -1,4 +1,4 @@
-import type { NodeId } from './protocol.js'
+import type { NodeId } from './ids.js'
 
 /**
  * Rendezvous hashing (Thaler and Ravishankar 1998): each node's weight for a space is a hash of

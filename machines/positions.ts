@@ -1,5 +1,5 @@
 import { partition } from './partition.js'
-import type { EpochSpan, Position } from './protocol.js'
+import type { EpochSpan, Position } from './ids.js'
 
 /** Spans that a message may name: two orders above what a bad month brings. */
 export const epochsMax = 8192

@@ -1,5 +1,6 @@
 import { assign, emit, setup } from 'xstate'
-import type { NodeId, ProtocolTimes } from './protocol.js'
+import type { NodeId } from './ids.js'
+import type { ProtocolTimes } from './protocol.js'
 
 export interface PrimaryInput {
   readonly space: string

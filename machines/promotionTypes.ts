@@ -1,8 +1,7 @@
 /** What goes into the promotion chart, and what comes out of it. */
 import type { SurveyResult } from './candidates.js'
-import type {
-  AssignmentAt, NodeId, Position, ProtocolTimes, SurveyAnswer, Vacancy,
-} from './protocol.js'
+import type { NodeId, Position, Vacancy } from './ids.js'
+import type { AssignmentAt, ProtocolTimes, SurveyAnswer } from './protocol.js'
 
 export interface PromotionInput {
   readonly space: string

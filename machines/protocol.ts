@@ -5,33 +5,12 @@
 
 import type { Origin, SalvageNote } from './books.js'
 import type { PromotionReport } from './events.js'
+import type { EpochSpan, Life, NodeId, Position, SpaceId, Vacancy } from './ids.js'
 import type { KeyRetention, Operation } from './memory.js'
-
-export type NodeId = string
-export type SpaceId = string
-
-/** A place in a space's log: epoch of the last entry, and its sequence. Compared epoch first. */
-export interface Position {
-  readonly epoch: number
-  readonly sequence: number
-}
-
-/** Which life of a node speaks: raised at each start, and at each new NATS connection. */
-export interface Life {
-  readonly incarnation: number
-  readonly connection: number
-}
 
 /** The holder of a reign. Any other life of the same node does not hold it (I1). */
 export interface Reigning extends Life {
   readonly node: NodeId
-}
-
-/** A stretch of a log written under one epoch. A history is a list of these, oldest first. */
-export interface EpochSpan {
-  readonly epoch: number
-  /** Last sequence of that epoch in this log. */
-  readonly last: number
 }
 
 /** A node, with the disk it holds the space on; another disk is another member (section 7). */
@@ -164,9 +143,6 @@ export interface Heartbeat extends Life {
 
 /** [incarnation, connection, number] of the last heartbeat received from a peer. */
 export type HeardHeartbeat = readonly [incarnation: number, connection: number, number: number]
-
-/** Why a reign is over (section 2, vacancy). */
-export type Vacancy = 'none' | 'own' | 'restarted' | 'resigned' | 'noResponders' | 'grantExpired'
 
 /** `engram.v1.survey.<space>.<node>`: a candidate asks an in-sync member. */
 export interface SurveyRequest {

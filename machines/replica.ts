@@ -1,5 +1,6 @@
 import { assign, emit, setup } from 'xstate'
-import type { NodeId, Position, ProtocolTimes } from './protocol.js'
+import type { NodeId, Position } from './ids.js'
+import type { ProtocolTimes } from './protocol.js'
 
 export interface ReplicaInput {
   readonly space: string

@@ -1,6 +1,7 @@
 import { assign, emit, setup } from 'xstate'
 import type { AnyActorLogic } from 'xstate'
-import type { AssignmentAt, NodeId } from './protocol.js'
+import type { NodeId } from './ids.js'
+import type { AssignmentAt } from './protocol.js'
 import type { PrimaryOutput } from './primary.js'
 import type { PromotionOutput } from './promotion.js'
 

@@ -1,4 +1,4 @@
-import type { NodeId, SpaceId } from './protocol.js'
+import type { NodeId, SpaceId } from './ids.js'
 
 /** DESIGN section 6. Names were checked at the gate, so they are single subject tokens. */
 const v1 = 'engram.v1'

@@ -1,4 +1,5 @@
-import type { Assignment, Life, NodeId, Vacancy } from './protocol.js'
+import type { Life, NodeId, Vacancy } from './ids.js'
+import type { Assignment } from './protocol.js'
 
 /** Incarnation first, then connection. Negative when `a` is the earlier life. */
 export function compareLives(a: Life, b: Life): number {

@@ -1,4 +1,4 @@
-import type { NodeId } from './protocol.js'
+import type { NodeId } from './ids.js'
 
 /**
  * Vector clocks of log entries (Fidge 1988, Mattern 1989; DeCandia et al., Dynamo, SOSP 2007,

@@ -1,6 +1,6 @@
 /** Which write made something what it is, and which writes of forks an entry tells of. */
 import type { OriginRecord, Version } from './books.js'
-import type { LogEntry } from './memory.js'
+import type { LogEntry } from './entries.js'
 
 /** The version of what the entry stores: where and when its write was logged first. */
 export function versionOf({ epoch, sequence, timestamp, reconciliation }: LogEntry): Version {

@@ -22,12 +22,12 @@ export type {
   NodeStatus, NodeStatusReport, PeerStatus, ReplicaLag,
 } from './status.js'
 export type { ErrorCode, HistoryValue, Query, WriteAnswer } from '../actors/ports.js'
-export type {
-  Json, LogEntry, MemoryEdge, MemoryNode, Operation,
-} from '../machines/memory.js'
+export type { LogEntry } from '../machines/entries.js'
+export type { Json, MemoryEdge, MemoryNode, Operation } from '../machines/memory.js'
 export { defaultRule } from '../machines/merge.js'
 export type { Contender, MergeRule } from '../machines/merge.js'
-export type { AckLevel, Position } from '../machines/protocol.js'
+export type { Position } from '../machines/ids.js'
+export type { AckLevel } from '../machines/protocol.js'
 export {
   ActorFailedError, ActorKilledError, createActorHost, MailboxOverflowError,
 } from './host/index.js'

@@ -1,5 +1,5 @@
 /** One status of the cluster from those of its nodes. */
-import type { NodeId, SpaceId } from '../machines/protocol.js'
+import type { NodeId, SpaceId } from '../machines/ids.js'
 import type {
   BooksStatus, ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, ForkCounts, MemberStatus,
   NodeStatus, NodeStatusReport,

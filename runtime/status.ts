@@ -4,9 +4,8 @@
  * are finite, absent values are null.
  */
 import { z } from 'zod'
-import type {
-  AckLevel, MaxLoss, NodeId, Paused, SpaceId, SpaceSettings,
-} from '../machines/protocol.js'
+import type { NodeId, SpaceId } from '../machines/ids.js'
+import type { AckLevel, MaxLoss, Paused, SpaceSettings } from '../machines/protocol.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
 export const statusOfAll = 'engram.v1.status._all'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { NodeId } from '../machines/protocol.js'
+import type { NodeId } from '../machines/ids.js'
 
 /** Answer to `{"type":"who"}`: finds the nodes, however many spaces they hold. */
 export interface WhoAnswer {

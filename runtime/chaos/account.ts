@@ -5,7 +5,7 @@
  */
 import type { FateValue } from '../../actors/ports.js'
 import type { ForkReport, Reconciliation } from '../../machines/books.js'
-import type { Position } from '../../machines/protocol.js'
+import type { Position } from '../../machines/ids.js'
 import type { LoggedRecord, SalvagedRecord, WrittenRecord } from './books.js'
 
 /** Of an acknowledged record; each is in one of them. */

@@ -5,7 +5,8 @@
  */
 import type { FateValue } from '../../actors/ports.js'
 import type { ForkReport } from '../../machines/books.js'
-import type { AckLevel, Position } from '../../machines/protocol.js'
+import type { Position } from '../../machines/ids.js'
+import type { AckLevel } from '../../machines/protocol.js'
 import {
   fateFaults, isAccounted, openFaults, places, placesOf, reportFaults,
 } from './account.js'

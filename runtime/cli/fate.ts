@@ -1,7 +1,7 @@
 /** engram fate */
 import type { Command } from 'commander'
 import type { FateValue } from '../../actors/ports.js'
-import type { Position } from '../../machines/protocol.js'
+import type { Position } from '../../machines/ids.js'
 import type { ConnectionFlags } from '../settings.js'
 import { connectionOptions, durationOption, jsonOption, usage, whole } from './context.js'
 import type { Context } from './context.js'

@@ -6,7 +6,8 @@ import type {
   ErrorAnswer, FateValue, HistoryValue, Query, ReadAnswer, WriteAnswer,
 } from '../../actors/ports.js'
 import type { ForkReport, QuarantineItem } from '../../machines/books.js'
-import type { LogEntry, MemoryEdge, MemoryNode, Operation } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/entries.js'
+import type { MemoryEdge, MemoryNode, Operation } from '../../machines/memory.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { nameFault, subjects } from '../../machines/subjects.js'
 import type { ClusterStatus } from '../status.js'

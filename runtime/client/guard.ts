@@ -2,7 +2,7 @@
 import type {
   ErrorAnswer, HistoryValue, Query, ReadAnswer, WriteAnswer,
 } from '../../actors/ports.js'
-import type { EpochSpan, Position } from '../../machines/protocol.js'
+import type { EpochSpan, Position } from '../../machines/ids.js'
 import { subjects } from '../../machines/subjects.js'
 import { EngramError } from './errors.js'
 import { encodedHeaders } from './headers.js'

@@ -16,7 +16,8 @@
  * release what the first one lost.
  */
 import { epochAt } from '../../machines/positions.js'
-import type { AckLevel, EpochSpan, Position } from '../../machines/protocol.js'
+import type { EpochSpan, Position } from '../../machines/ids.js'
+import type { AckLevel } from '../../machines/protocol.js'
 
 /** What is needed to send a write again. */
 export interface Sendable {

@@ -6,7 +6,7 @@
 import { decode } from '@msgpack/msgpack'
 import type { NatsConnection, Subscription } from 'nats'
 import { historyFault } from '../../machines/invariants.js'
-import type { EpochSpan } from '../../machines/protocol.js'
+import type { EpochSpan } from '../../machines/ids.js'
 import { subjects } from '../../machines/subjects.js'
 
 export interface ReignListener {

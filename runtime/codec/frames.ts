@@ -2,7 +2,7 @@
 import { crc32c } from '@node-rs/crc32'
 import { encode } from '@msgpack/msgpack'
 import type { Frame, FrameCodec, FrameOrigin } from '../../actors/ports.js'
-import type { EpochStart, LogEntry } from '../../machines/memory.js'
+import type { EpochStart, LogEntry } from '../../machines/entries.js'
 import type { WalHeader } from '../../machines/protocol.js'
 import { asBuffer, readSafe, writeSafe } from './frameBytes.js'
 import { EntryBuffer, entriesBuilder } from './frameBuilder.js'

@@ -2,7 +2,7 @@
 import type { PromotionReport, RecordedEvent } from '../../machines/events.js'
 import { topState } from '../../machines/stateName.js'
 import { vacancies, vacancyText } from '../../machines/vacancy.js'
-import type { Vacancy } from '../../machines/protocol.js'
+import type { Vacancy } from '../../machines/ids.js'
 import { sentenceOf } from './sentences.js'
 import type { Envelope, InspectionStreamEvent, StateValue } from './schema.js'
 

@@ -1,7 +1,7 @@
 /** Reads journals for `engram journal verify|dump DIR`. Never changes anything. */
 import { join } from 'node:path'
 import type { FileSystem, Frame, JournalLog, Logger } from '../../actors/ports.js'
-import type { LogEntry } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/entries.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { frameEntries, parseFrame } from '../codec/frames.js'
 import { NodeFileSystem } from '../fs.js'

@@ -2,7 +2,7 @@
 import type { CommitFloor, Frame, JournalLog, JournalRecord } from '../../actors/ports.js'
 import { comparePositions, endOf, epochAt, extendHistory, origin, showPosition, truncateHistory }
   from '../../machines/positions.js'
-import type { EpochSpan, Position } from '../../machines/protocol.js'
+import type { EpochSpan, Position } from '../../machines/ids.js'
 import { PlaceIndex } from './index.js'
 
 /** A damaged log keeps its prefix before the damage, and takes nothing more until it is dropped. */

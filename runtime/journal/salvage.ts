@@ -10,7 +10,7 @@ import {
   FileSystemError, type FileHandle, type FileSystem, type Frame, type Logger, type OpenSalvage,
   type SalvageFiles, type SalvageHeader,
 } from '../../actors/ports.js'
-import type { LogEntry } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/entries.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
 import { FRAME_BYTES_MAX } from '../codec/frameLayout.js'
 import { frameEntries, parseFrame } from '../codec/frames.js'

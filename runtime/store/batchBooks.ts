@@ -7,7 +7,7 @@
  */
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
 import type { Books } from '../../machines/ledger.js'
-import type { Position } from '../../machines/protocol.js'
+import type { Position } from '../../machines/ids.js'
 import { originName } from '../../machines/versions.js'
 import { decodeOrigin, encodeItem, encodeOrigin, encodeReport } from './bookRecord.js'
 import type { HashSum } from './hashSum.js'

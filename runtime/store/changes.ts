@@ -8,7 +8,8 @@ import {
   concernsBooks, displacedEdge, displacedNode, foldBooks, isDisplacing, isEffective,
   type Displaced,
 } from '../../machines/ledger.js'
-import type { LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/entries.js'
+import type { MemoryEdge, MemoryNode } from '../../machines/memory.js'
 import { versionOf } from '../../machines/versions.js'
 import { BatchBooks, type Reports, type StoredRecords } from './batchBooks.js'
 import { HashSum } from './hashSum.js'

@@ -1,7 +1,8 @@
 /** Idempotency keys of one space: adds those of a batch, finds one, and forgets old ones. */
 import { keyTimeAfter } from '../../machines/keyClock.js'
 import type { KeyTime } from '../../machines/keyClock.js'
-import type { KeyRecord, KeyRetention, LogEntry } from '../../machines/memory.js'
+import type { KeyRecord, LogEntry } from '../../machines/entries.js'
+import type { KeyRetention } from '../../machines/memory.js'
 import type { GraphFile } from './graphFile.js'
 import type { SpaceHeader } from './header.js'
 import {

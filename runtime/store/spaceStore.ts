@@ -5,10 +5,9 @@ import type { EdgeDirection, EdgeState, NodeState, SpaceStore } from '../../acto
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
 import { originOf } from '../../machines/ledger.js'
 import { defaultKeyRetention } from '../../machines/memory.js'
-import type {
-  KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode,
-} from '../../machines/memory.js'
-import type { Position } from '../../machines/protocol.js'
+import type { KeyRecord, LogEntry } from '../../machines/entries.js'
+import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import type { Position } from '../../machines/ids.js'
 import { forgottenOrigins, originKey, type Reports, type StoredRecords } from './batchBooks.js'
 import { decodeItem, decodeOrigin, decodeReport } from './bookRecord.js'
 import { assertContinues, byEpoch, ChangeSet, type Changes } from './changes.js'

@@ -1,7 +1,7 @@
 /** The books in memory: one map per table, searched and sorted when asked. */
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
 import type { Books } from '../../machines/ledger.js'
-import type { Position } from '../../machines/protocol.js'
+import type { Position } from '../../machines/ids.js'
 import { originName } from '../../machines/versions.js'
 
 export class MemoryBooks implements Books {

@@ -14,10 +14,9 @@ import type { Displaced } from '../../machines/ledger.js'
 import { keyTimeAfter } from '../../machines/keyClock.js'
 import type { KeyTime } from '../../machines/keyClock.js'
 import { defaultKeyRetention } from '../../machines/memory.js'
-import type {
-  KeyRecord, KeyRetention, LogEntry, MemoryEdge, MemoryNode,
-} from '../../machines/memory.js'
-import type { Position } from '../../machines/protocol.js'
+import type { KeyRecord, LogEntry } from '../../machines/entries.js'
+import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import type { Position } from '../../machines/ids.js'
 import { versionOf } from '../../machines/versions.js'
 import { encodeItem, encodeReport } from '../../runtime/store/bookRecord.js'
 import {

@@ -2,7 +2,7 @@
 import * as assert from 'uvu/assert'
 import { join } from 'node:path'
 import type { AckLevel } from '../../machines/protocol.js'
-import type { LogEntry } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/entries.js'
 import { subjects } from '../../machines/subjects.js'
 import { Broker } from '../support/broker.js'
 import { Client, connectTo, decodeBody, encodeBody, refused } from '../support/client.js'

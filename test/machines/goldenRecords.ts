@@ -1,6 +1,7 @@
 /** Records and answers of the arbiter and of surveys, as short words in golden transcripts. */
+import type { Life, NodeId, Position } from '../../machines/ids.js'
 import type {
-  Assignment, AssignmentAt, AssignmentState, Life, NodeId, Position, SurveyAnswer,
+  Assignment, AssignmentAt, AssignmentState, SurveyAnswer,
 } from '../../machines/protocol.js'
 import { showPosition } from '../../machines/positions.js'
 

@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { keyTimeAfter } from '../../machines/keyClock.js'
 import type { KeyTime } from '../../machines/keyClock.js'
-import type { LogEntry } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/entries.js'
 
 const test = suite('machines/keyClock')
 

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { forkPointOf, holds, startsOf } from '../../machines/lineage.js'
 import type { Starts } from '../../machines/lineage.js'
 import { extendHistory } from '../../machines/positions.js'
-import type { EpochSpan, Position } from '../../machines/protocol.js'
+import type { EpochSpan, Position } from '../../machines/ids.js'
 
 const test = suite('machines/lineage')
 

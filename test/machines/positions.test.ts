@@ -5,7 +5,7 @@ import {
   commonPoint, comparePositions, endOf, epochAt, epochsMax, extendHistory, historyFault, origin,
   showPosition, spansAfter, truncateHistory,
 } from '../../machines/positions.js'
-import type { EpochSpan, Position } from '../../machines/protocol.js'
+import type { EpochSpan, Position } from '../../machines/ids.js'
 import { controlCodec } from '../../runtime/codec/control.js'
 
 const test = suite('machines/positions')

@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import type { Life, Vacancy } from '../../machines/protocol.js'
+import type { Life, Vacancy } from '../../machines/ids.js'
 import { compareLives, vacancyOf } from '../../machines/vacancy.js'
 import type { VacancyEvidence } from '../../machines/vacancy.js'
 import { assignmentOf } from './goldenRecords.js'

@@ -3,8 +3,9 @@ import fc from 'fast-check'
 import type {
   ForkNote, ForkOpening, Reconciliation, SalvageNote,
 } from '../../machines/books.js'
-import type { EpochStart, LogEntry, Operation } from '../../machines/memory.js'
-import type { Position } from '../../machines/protocol.js'
+import type { EpochStart, LogEntry } from '../../machines/entries.js'
+import type { Operation } from '../../machines/memory.js'
+import type { Position } from '../../machines/ids.js'
 
 /** Without its place in a log. */
 export interface Draft {

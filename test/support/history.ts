@@ -3,7 +3,7 @@
  * a tick, a counter of this process, so their order in real time is exact.
  */
 import type { AckLevel } from '../../machines/protocol.js'
-import type { LogEntry } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/entries.js'
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports.js'
 
 export interface Attempt {

@@ -9,7 +9,7 @@ import type {
 } from '../../actors/ports.js'
 import { defaultSettings } from '../../actors/settings.js'
 import type { ActorSettings } from '../../actors/settings.js'
-import type { LogEntry } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/entries.js'
 import type { Assignment } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
 import { controlCodec } from '../../runtime/codec/control.js'

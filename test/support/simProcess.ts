@@ -6,7 +6,8 @@
 import type {
   Arbiter, BusConnection, Clock, FileHandle, FileSystem, Store, TimerHandle,
 } from '../../actors/ports.js'
-import type { KeyRetention, LogEntry } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/entries.js'
+import type { KeyRetention } from '../../machines/memory.js'
 
 /** Ports whose calls can be counted, and at whose n-th call a process can be made to die. */
 export type PortName = 'disk' | 'bus' | 'arbiter' | 'store'

@@ -2,7 +2,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ReadAnswer } from '../../actors/ports.js'
-import type { LogEntry, MemoryEdge, MemoryNode } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/entries.js'
+import type { MemoryEdge, MemoryNode } from '../../machines/memory.js'
 import { subjects } from '../../machines/subjects.js'
 import { SimCluster } from '../support/simCluster.js'
 

@@ -6,9 +6,8 @@ import {
   claimed, endedReigns, handedOver, opened, unbounded,
 } from '../../machines/assignments.js'
 import type { ForkReport } from '../../machines/books.js'
-import type {
-  Assignment, EndedReign, Position, SpaceSettings,
-} from '../../machines/protocol.js'
+import type { Position } from '../../machines/ids.js'
+import type { Assignment, EndedReign, SpaceSettings } from '../../machines/protocol.js'
 import { assignment as schema } from '../../runtime/codec/schemas.js'
 import { SimCluster } from '../support/simCluster.js'
 import type { SimNode } from '../support/simNode.js'

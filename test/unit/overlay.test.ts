@@ -5,7 +5,8 @@ import { placeOfEdge } from '../../actors/edgePlace.js'
 import { Overlay } from '../../actors/overlay.js'
 import type { NodeSlot } from '../../actors/overlaySlots.js'
 import { compareUtf8 } from '../../actors/utf8.js'
-import type { KeyRecord, LogEntry, Operation } from '../../machines/memory.js'
+import type { KeyRecord, LogEntry } from '../../machines/entries.js'
+import type { Operation } from '../../machines/memory.js'
 import { MemoryStore, type MemorySpaceStore } from '../fakes/memoryStore.js'
 import {
   draftsArbitrary, firstEpoch, from, ids, logOf, opening, placesOf, reign,

@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Answers } from '../../actors/answers.js'
-import type { NodeIdentityInput, NodePorts } from '../../actors/context.js'
+import type { NodeIdentityInput, NodePorts } from '../../actors/nodePorts.js'
 import {
   BusClosedError, NoRespondersError, RequestTimeoutError,
 } from '../../actors/ports.js'

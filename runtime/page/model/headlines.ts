@@ -4,7 +4,7 @@
  */
 import type { PromotionReport } from '../../../machines/events.js'
 import { defaultTimes } from '../../../machines/protocol.js'
-import type { Vacancy } from '../../../machines/protocol.js'
+import type { Vacancy } from '../../../machines/ids.js'
 import { vacancyText } from '../../../machines/vacancy.js'
 import { isHandover, writesText } from '../../inspect/sentences.js'
 import type { Told } from '../../inspect/story.js'

@@ -4,9 +4,9 @@
  */
 import type { Version } from '../../../machines/books.js'
 import type { Relation } from '../../../machines/merge.js'
-import type { Position } from '../../../machines/protocol.js'
+import type { Position } from '../../../machines/ids.js'
 import { componentsMax, covers, dotOf } from '../../../machines/vectorClock.js'
-import type { LogEntry } from '../../../machines/memory.js'
+import type { LogEntry } from '../../../machines/entries.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'

@@ -1,8 +1,8 @@
 /** Every entry that was ever numbered, and on which disks it is, or was, durable. */
 import type { Frame } from '../../../actors/ports.js'
 import type { Reconciliation } from '../../../machines/books.js'
-import type { LogEntry } from '../../../machines/memory.js'
-import type { EpochSpan, Position } from '../../../machines/protocol.js'
+import type { LogEntry } from '../../../machines/entries.js'
+import type { EpochSpan, Position } from '../../../machines/ids.js'
 import { epochAt } from '../../../machines/positions.js'
 import { originName } from '../../../machines/versions.js'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'

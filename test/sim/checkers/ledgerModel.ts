@@ -4,8 +4,9 @@
  * is held against it.
  */
 import type { ForkNote, ForkOpening, Reconciliation } from '../../../machines/books.js'
-import type { LogEntry, MemoryEdge, MemoryNode, Operation } from '../../../machines/memory.js'
-import type { Position } from '../../../machines/protocol.js'
+import type { LogEntry } from '../../../machines/entries.js'
+import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/memory.js'
+import type { Position } from '../../../machines/ids.js'
 import { nameOf } from './entries.js'
 
 export interface FateOfOrigin {

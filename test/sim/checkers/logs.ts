@@ -1,9 +1,10 @@
 /** I3, I4, I8, I9, I12: what is in the journals, what is durable, what stores have applied. */
 import { crc32c } from '@node-rs/crc32'
 import type { Frame, Journal, JournalRecord, WriteAnswer } from '../../../actors/ports.js'
-import type { LogEntry } from '../../../machines/memory.js'
+import type { LogEntry } from '../../../machines/entries.js'
 import { endOf, epochAt, extendHistory, truncateHistory } from '../../../machines/positions.js'
-import type { Ack, EpochSpan, Position } from '../../../machines/protocol.js'
+import type { EpochSpan, Position } from '../../../machines/ids.js'
+import type { Ack } from '../../../machines/protocol.js'
 import { createFrameCodec, writerOf } from '../../../runtime/codec/frames.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'

@@ -2,9 +2,8 @@
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports.js'
 import type { ForkReport, QuarantineItem } from '../../../machines/books.js'
-import type {
-  LogEntry, MemoryEdge, MemoryNode, Operation,
-} from '../../../machines/memory.js'
+import type { LogEntry } from '../../../machines/entries.js'
+import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/memory.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'
 import { subjects } from '../../../machines/subjects.js'

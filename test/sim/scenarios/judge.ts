@@ -4,7 +4,8 @@
  */
 import { epochAt } from '../../../machines/positions.js'
 import type { InvariantName } from '../../../machines/invariants.js'
-import type { Ack, Assignment, EpochSpan, NodeId } from '../../../machines/protocol.js'
+import type { EpochSpan, NodeId } from '../../../machines/ids.js'
+import type { Ack, Assignment } from '../../../machines/protocol.js'
 import type { WriteAnswer } from '../../../actors/ports.js'
 import type { SimNode } from '../../support/simNode.js'
 

@@ -4,7 +4,8 @@
  */
 import type { SpaceActor } from '../../../actors/space.js'
 import type { WriteAnswer } from '../../../actors/ports.js'
-import type { Position, SpaceSettings } from '../../../machines/protocol.js'
+import type { Position } from '../../../machines/ids.js'
+import type { SpaceSettings } from '../../../machines/protocol.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import type { MemoryFileSystem } from '../../fakes/memoryFileSystem.js'
 import { SimCluster } from '../../support/simCluster.js'

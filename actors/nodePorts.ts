@@ -1,0 +1,47 @@
+import type { MergeRule } from '../machines/merge.js'
+import type { NodeId } from '../machines/ids.js'
+import type { ActorHost } from './hosting.js'
+import type {
+  Bus, ClientCodec, Clock, ControlCodec, EventRecorder, FrameCodec, Journal, Logger, OpenArbiter,
+  Random, SalvageFiles, Store, Telemetry,
+} from './ports.js'
+
+/** Every way to the outside, as handed to a node. */
+export interface NodePorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  readonly events: EventRecorder
+  readonly bus: Bus
+  readonly openArbiter: OpenArbiter
+  readonly journal: Journal
+  readonly store: Store
+  readonly salvages: SalvageFiles
+  readonly frames: FrameCodec
+  readonly clients: ClientCodec
+  readonly control: ControlCodec
+  readonly host: ActorHost
+  /** Of spaces that do not go by the default rule. */
+  readonly mergeRules?: Readonly<Record<string, MergeRule>>
+}
+
+/** Who this node is, for the whole of this start. */
+export interface NodeIdentityInput {
+  readonly node: NodeId
+  /** Set by Identity: when it is known, and when the directory is a copy of the past. */
+  disk: string
+  /** Number of this start; set with the disk. */
+  incarnation: number
+  readonly pid: number
+  readonly hostname: string
+  http: string | null
+  readonly data: string
+  readonly version: string
+}
+
+/** Whether the arbiter knows this start of the node, and what to say of its directory. */
+export interface Registration {
+  readonly isRegistered: boolean
+  readonly notice: string | null
+}
