@@ -1,26 +1,23 @@
 import type { Window } from '../machines/commit.js'
 import type { KeyRecord } from '../machines/entries.js'
 import type { Position } from '../machines/ids.js'
-import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
+import type { AckLevel } from '../machines/protocol.js'
 import { isForAnotherReign, levelOf, originOf } from './answers.js'
-import type { Answers, Asker } from './answers.js'
+import type { Asker } from './answers.js'
 import type { Budget } from './budget.js'
 import type { Appender, Reconciled } from './appender.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import { FlowMeter } from './flow.js'
-import type { Lease } from './lease.js'
 import { LogClock } from './logClock.js'
 import type { Overlay } from './overlay.js'
 import { PendingView } from './pendingView.js'
 import type {
-  AcceptedRequest, BusMessage, ClientCodec, Clock, ErrorAnswer, ErrorCode, Frame, FrameCodec,
-  SpaceStore, Telemetry, WriteAnswer,
+  AcceptedRequest, BusMessage, ClientCodec, ErrorAnswer, ErrorCode, Frame, FrameCodec, SpaceStore,
+  WriteAnswer,
 } from './ports.js'
 import { RepeatedBody } from './repeatedBody.js'
 import type { YoungKey } from './repeatedBody.js'
 import { Replies, type RepliesOptions } from './replies.js'
-import type { ActorSettings } from './settings.js'
-import type { SpaceLog } from './spaceLog.js'
 import { entriesOf, Waiting, type OpenBatch } from './waiting.js'
 import type { Lane } from './workQueue.js'
 import { WriteBuffer } from './writeBuffer.js'

@@ -5,7 +5,7 @@
 
 import type { Origin, SalvageNote } from './books.js'
 import type { PromotionReport } from './events.js'
-import type { EpochSpan, Life, NodeId, Position, SpaceId, Vacancy } from './ids.js'
+import type { EpochSpan, Life, NodeId, Position, SpaceId } from './ids.js'
 import type { KeyRetention, Operation } from './memory.js'
 
 /** The holder of a reign. Any other life of the same node does not hold it (I1). */

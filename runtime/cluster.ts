@@ -9,6 +9,7 @@ import { AdminError } from './client/errors.js'
 import { Link } from './chaos/link.js'
 import { watchBroker } from './brokerWatch.js'
 import { startBroker } from './clusterBroker.js'
+import type { ClusterOptions } from './clusterOptions.js'
 import type { Broker } from './clusterBroker.js'
 import { NodeProcess, here, shellWord } from './clusterNode.js'
 import type { NodeDeath } from './clusterNode.js'
@@ -16,30 +17,6 @@ import { keepSmall } from './logFiles.js'
 import { ownerOf } from './journal/owner.js'
 import { runnerOf } from './processes.js'
 import type { ClusterSpace, ClusterStatus } from './status.js'
-import type { NatsOptions } from './bus/options.js'
-
-export interface ClusterOptions {
-  /** Ids of the nodes. */
-  readonly nodes: readonly string[]
-  readonly data: string
-  /** A broker that runs already; without it a private one is started. */
-  readonly nats: NatsOptions | null
-  readonly natsPort: number
-  /** Take a higher port when that one is busy. */
-  readonly stepOver: boolean
-  readonly auth: boolean
-  /** Start a node again that has died. */
-  readonly restart: boolean
-  /** For `engram chaos`: nodes let operators kill actors, and a link that can be cut leads to each
-   * from the private broker. */
-  readonly chaos: boolean
-  readonly config: string | undefined
-  readonly env: Readonly<Record<string, string | undefined>>
-  /** What an operator wants to read, as it happens. */
-  readonly tell: (line: string) => void
-  /** Gives up the start when it turns true. */
-  readonly isInterrupted: () => boolean
-}
 
 /** The cluster did not come up in time, or a part of it died. The message says where to look. */
 export class ClusterStartError extends Error {

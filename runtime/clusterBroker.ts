@@ -2,11 +2,10 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { NatsOptions } from './bus/options.js'
-import type { ClusterOptions } from './cluster.js'
-import {
-  freePort, natsServerConfig, passwordVariable, roles, startNatsServer,
-} from './natsServer.js'
+import type { NatsOptions } from './bus/natsOptions.js'
+import type { ClusterOptions } from './clusterOptions.js'
+import { passwordVariable, roles } from './bus/roles.js'
+import { freePort, natsServerConfig, startNatsServer } from './natsServer.js'
 import type { NatsServer } from './natsServer.js'
 import { natsEnvironment, readAuthFile } from './natsSettings.js'
 

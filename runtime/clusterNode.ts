@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { lastWords } from './logFiles.js'
+import { commandFile } from './paths.js'
 import { lives } from './processes.js'
 import type { ProcessId } from './processes.js'
 
@@ -38,7 +38,7 @@ interface Life {
   signal(name: NodeJS.Signals): void
 }
 
-const main = fileURLToPath(new URL('./cli/main.js', import.meta.url))
+const main = commandFile()
 const restartFirstMs = 500
 const restartMaxMs = 10_000
 /** A node that ran longer is started again at once, as if for the first time. */

@@ -14,7 +14,7 @@ export type { ConnectReason } from './bus/faults.js'
 export type { ResendRefused, Resent } from './client/guard.js'
 export type { Unsafe } from './client/protection.js'
 export type { AdminAnswer, AdminRequest, SpaceListing } from './client/operator.js'
-export type { NatsOptions, TlsOptions } from './bus/options.js'
+export type { NatsOptions, TlsOptions } from './bus/natsOptions.js'
 export { checkConfig, ConfigError, defaultConfig, options } from './config.js'
 export type { Config, ConfigFault, OptionName } from './config.js'
 export type {

@@ -8,6 +8,7 @@ import {
 import { createConnection, createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { repositoryFile } from './paths.js'
+import { passwordVariable, roles } from './bus/roles.js'
 
 export interface NatsServerOptions {
   /** Text of the configuration; default `natsServerConfig` without authorization. */
@@ -44,14 +45,6 @@ export class NatsServerError extends Error {
     super(message)
     this.name = 'NatsServerError'
   }
-}
-
-export const roles = ['node', 'writer', 'reader', 'operator'] as const
-export type Role = (typeof roles)[number]
-
-/** Name of the environment variable that nats.conf takes the role's password from. */
-export function passwordVariable(role: Role): string {
-  return `ENGRAM_${role.toUpperCase()}_PASSWORD`
 }
 
 /**

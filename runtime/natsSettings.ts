@@ -3,70 +3,15 @@
  * field of the config file. Help, parsing and the table in README.md come from here.
  */
 import { readFileSync } from 'node:fs'
-import type { NatsOptions } from './bus/options.js'
+import type { NatsOptions } from './bus/natsOptions.js'
+import { natsSettings, shownName } from './bus/settingNames.js'
+import type { NatsSettingName } from './bus/settingNames.js'
 import { ConfigError } from './config.js'
-import { passwordVariable } from './natsServer.js'
-import type { Role } from './natsServer.js'
+import { passwordVariable } from './bus/roles.js'
+import type { Role } from './bus/roles.js'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-interface NatsSetting {
-  /** As commander takes it; null: what is on a command line, every user of the machine can see. */
-  readonly flag: string | null
-  readonly variable: string
-  readonly doc: string
-}
-
-/** By name of the field in the config file's `nats`. */
-export const natsSettings = {
-  servers: {
-    flag: '--nats <url>', variable: 'ENGRAM_NATS_URL',
-    doc: 'NATS server, or several with commas between; tls:// insists on TLS',
-  },
-  user: { flag: '--nats-user <name>', variable: 'ENGRAM_NATS_USER', doc: 'user name' },
-  password: { flag: null, variable: 'ENGRAM_NATS_PASSWORD', doc: 'password of that user' },
-  passwordFile: {
-    flag: '--nats-password-file <file>', variable: 'ENGRAM_NATS_PASSWORD_FILE',
-    doc: 'file that holds the password',
-  },
-  token: { flag: null, variable: 'ENGRAM_NATS_TOKEN', doc: 'token, in place of a user' },
-  tokenFile: {
-    flag: '--nats-token-file <file>', variable: 'ENGRAM_NATS_TOKEN_FILE',
-    doc: 'file that holds the token',
-  },
-  credsFile: {
-    flag: '--nats-creds <file>', variable: 'ENGRAM_NATS_CREDS',
-    doc: 'credentials file: a JWT and its seed',
-  },
-  nkeySeedFile: {
-    flag: '--nats-nkey <file>', variable: 'ENGRAM_NATS_NKEY', doc: 'file that holds an nkey seed',
-  },
-  authFile: {
-    flag: '--nats-auth <file>', variable: 'ENGRAM_NATS_AUTH',
-    doc: 'file of passwords by role, as `engram up --auth` makes',
-  },
-  caFile: {
-    flag: '--nats-ca <file>', variable: 'ENGRAM_NATS_CA',
-    doc: 'PEM file of the authorities that are trusted, in place of the system\'s',
-  },
-  certFile: {
-    flag: '--nats-cert <file>', variable: 'ENGRAM_NATS_CERT',
-    doc: 'PEM file of the client certificate, with --nats-key',
-  },
-  keyFile: {
-    flag: '--nats-key <file>', variable: 'ENGRAM_NATS_KEY', doc: 'PEM file of its private key',
-  },
-  tlsFirst: {
-    flag: '--nats-tls-first', variable: 'ENGRAM_NATS_TLS_FIRST',
-    doc: 'TLS before the server\'s greeting, for one that has handshake_first',
-  },
-  inboxPrefix: {
-    flag: '--nats-inbox-prefix <prefix>', variable: 'ENGRAM_NATS_INBOX_PREFIX',
-    doc: 'answers arrive below it (default: _INBOX_node for a node, _INBOX for all others)',
-  },
-} as const satisfies Record<string, NatsSetting>
-
-export type NatsSettingName = keyof typeof natsSettings
 const names = Object.keys(natsSettings) as NatsSettingName[]
 
 /** What one source says. `tlsFirst` is `true` or `1` where it is on. */
@@ -217,12 +162,6 @@ function tlsOptions(
     ...(caFile ? { caFile } : {}), ...(certFile ? { certFile, keyFile } : {}),
     ...(tlsFirst ? { handshakeFirst: true } : {}),
   }
-}
-
-/** `--nats-ca or ENGRAM_NATS_CA`: as a person would give it. */
-export function shownName(name: NatsSettingName): string {
-  const { flag, variable } = natsSettings[name]
-  return flag === null ? variable : `${flag.split(' ')[0]} (${variable})`
 }
 
 /** What follows becomes a part of subjects. */

@@ -25,6 +25,11 @@ export function packageRoot(from: string = import.meta.url): string | null {
   return [...parents(start)].find((directory) => packageAt(directory) === packageName) ?? null
 }
 
+/** The compiled CLI, beside this code. */
+export function commandFile(): string {
+  return join(dirname(fileURLToPath(import.meta.url)), 'cli', 'main.js')
+}
+
 function* parents(start: string): Generator<string> {
   for (let directory = start; ; directory = dirname(directory)) {
     yield directory

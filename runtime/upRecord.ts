@@ -5,9 +5,15 @@
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ControlAddress } from './chaos/control.js'
 import { makeDirectory } from './journal/owner.js'
 import { lives, startedAt } from './processes.js'
+
+/** Where faults are ordered of a running `engram up`, and with what token. */
+export interface ControlAddress {
+  /** `http://127.0.0.1:port/` */
+  readonly url: string
+  readonly token: string
+}
 
 export interface UpRecord {
   readonly pid: number

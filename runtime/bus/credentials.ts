@@ -7,7 +7,7 @@ import type { KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { credsAuthenticator, nkeyAuthenticator, nkeys } from 'nats'
 import type { Authenticator } from 'nats'
-import type { NatsOptions } from './options.js'
+import type { NatsOptions } from './natsOptions.js'
 
 export type CredentialFile = 'caFile' | 'certFile' | 'keyFile' | 'credsFile' | 'nkeySeedFile'
 

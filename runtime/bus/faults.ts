@@ -4,7 +4,7 @@ import { BusConnectError } from '../../actors/ports.js'
 import { CredentialFileError, endOf } from './credentials.js'
 import type { CredentialFile } from './credentials.js'
 import type { ServerInfo } from './greeting.js'
-import type { NatsOptions } from './options.js'
+import type { NatsOptions } from './natsOptions.js'
 
 /** Stable; `retryable` tells of each whether trying again helps by itself. */
 export const connectReasons = {

@@ -10,9 +10,9 @@ import type { Bus, BusConnection, Logger } from '../../actors/ports.js'
 import { NatsBusConnection } from './connection.js'
 import { connectError, dial } from './dial.js'
 import { inboxPrefix, natsDefaults, serverList, shuffled } from './options.js'
-import type { NatsOptions } from './options.js'
+import type { NatsOptions } from './natsOptions.js'
 
-export type { NatsOptions, TlsOptions } from './options.js'
+export type { NatsOptions, TlsOptions } from './natsOptions.js'
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 

@@ -6,39 +6,7 @@ import type { PeerCertificate } from 'node:tls'
 import type { ConnectionOptions } from 'nats'
 import { authenticatorOf, checkFiles } from './credentials.js'
 import { address } from './greeting.js'
-
-export interface TlsOptions {
-  /** PEM files. Without `caFile` the system's authorities are trusted. */
-  readonly caFile?: string | undefined
-  readonly certFile?: string | undefined
-  readonly keyFile?: string | undefined
-  /** The server expects TLS before its greeting (nats-server 2.10 `handshake_first`). */
-  readonly handshakeFirst?: boolean | undefined
-}
-
-/** At most one way of authentication is to be given; files are read anew at each connect. */
-export interface NatsOptions {
-  /** `nats://host:port`, or several with commas between; `tls://` asks for TLS. */
-  readonly servers: string
-  /** Shown in the server's list of connections. Default `engram`. */
-  readonly name?: string
-  readonly user?: string
-  readonly password?: string
-  readonly token?: string
-  /** A `.creds` file: JWT and seed. */
-  readonly credsFile?: string
-  /** A file that holds an nkey seed, and nothing else. */
-  readonly nkeySeedFile?: string
-  readonly tls?: TlsOptions
-  /** Answers arrive below it. Default `_INBOX`; nodes, by their settings, have one of their own. */
-  readonly inboxPrefix?: string
-  /** Default 500. A hung server is noticed after 2 to 3 intervals (with `maxPingOut` 2). */
-  readonly pingIntervalMs?: number
-  /** Pings without an answer before the connection counts as stale. Default 2. */
-  readonly maxPingOut?: number
-  /** For each server: greeting, and then connecting. Default 2,000. */
-  readonly connectTimeoutMs?: number
-}
+import type { NatsOptions } from './natsOptions.js'
 
 export const natsDefaults = {
   name: 'engram',

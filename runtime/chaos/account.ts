@@ -4,29 +4,8 @@
  * the log holds. Pure.
  */
 import type { FateValue } from '../../actors/ports.js'
-import type { ForkReport, Reconciliation } from '../../machines/books.js'
-import type { Position } from '../../machines/ids.js'
-import type { LoggedRecord, SalvagedRecord, WrittenRecord } from './books.js'
-
-/** Of an acknowledged record; each is in one of them. */
-export const places = [
-  'present', 'resent', 'merged', 'superseded', 'quarantined', 'salvaged', 'lost',
-] as const
-export type Place = typeof places[number]
-
-/** What an entry says of the write in it that was logged under an earlier epoch first. */
-export interface Home extends Position {
-  readonly outcome: Reconciliation['outcome']
-  readonly via: Reconciliation['via']
-  /** What stood there lost, and is in the quarantine since. */
-  readonly isDisplacing: boolean
-}
-
-export interface Found {
-  readonly place: Place
-  /** Its entry in the log; null where there is none. */
-  readonly entry: LoggedRecord | null
-}
+import type { ForkReport } from '../../machines/books.js'
+import type { Found, LoggedRecord, Place, SalvagedRecord, WrittenRecord } from './records.js'
 
 /** Fates of the cluster that agree with a place. */
 const fates: Record<Place, readonly FateValue['fate'][]> = {

@@ -5,56 +5,11 @@
  */
 import type { FateValue } from '../../actors/ports.js'
 import type { ForkReport } from '../../machines/books.js'
-import type { Position } from '../../machines/ids.js'
 import type { AckLevel } from '../../machines/protocol.js'
-import {
-  fateFaults, isAccounted, openFaults, places, placesOf, reportFaults,
-} from './account.js'
-import type { Found, Home, Place } from './account.js'
+import { places } from './records.js'
+import { fateFaults, isAccounted, openFaults, placesOf, reportFaults } from './account.js'
+import type { Found, LoggedRecord, Place, SalvagedRecord, WrittenRecord } from './records.js'
 import type { Span } from './outage.js'
-
-/** One write of the load. Times are ms since the run began. */
-export interface WrittenRecord {
-  /** Idempotency key; no other write has it. */
-  readonly key: string
-  readonly sentAtMs: number
-  /** The positive answer; null when there was none. */
-  readonly answer: {
-    /** The level that it states. */
-    readonly level: AckLevel
-    /** Of the reign that answered. */
-    readonly epoch: number
-    /** Where it is logged: of a repeated write perhaps under an earlier epoch. */
-    readonly loggedEpoch: number
-    readonly sequence: number
-    readonly node: string
-    readonly atMs: number
-  } | null
-  /** Code of the error it ended with; null when it was answered, or is under way. */
-  readonly failure: string | null
-  /** The failure says that it never took effect. */
-  readonly isRefused: boolean
-}
-
-/** An entry of the log since the run began. */
-export interface LoggedRecord {
-  readonly sequence: number
-  readonly epoch: number
-  /** null: not a write of a client, or one without a key. */
-  readonly key: string | null
-  /** What it holds is what was sent under that key. */
-  readonly isWhole: boolean
-  /** It was logged under an earlier epoch first, and came home; null as a rule. */
-  readonly home: Home | null
-  /** Writes of a salvage that had come by their keys already, where they were logged first. */
-  readonly resent: readonly Position[]
-}
-
-export interface SalvagedRecord {
-  readonly key: string
-  readonly epoch: number
-  readonly node: string
-}
 
 export interface MemberEnd {
   readonly node: string

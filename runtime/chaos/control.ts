@@ -21,13 +21,7 @@ import { nodeEntries, nodeOrderSchema, performNodeOrder } from './nodeOrders.js'
 import type { NodeEntry, NodeOrder } from './nodeOrders.js'
 import { faultMsMax, orderSchema } from './orders.js'
 import type { FaultMeans, FaultOrder } from './orders.js'
-
-/** Where the door is, and its key. */
-export interface ControlAddress {
-  /** `http://127.0.0.1:port/` */
-  readonly url: string
-  readonly token: string
-}
+import type { ControlAddress } from '../upRecord.js'
 
 export interface ControlServer {
   readonly address: ControlAddress

@@ -3,8 +3,7 @@ import type { EngramClient } from '../client/client.js'
 import { WriteRefusedError } from '../client/errors.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import type { LogEntry } from '../../machines/entries.js'
-import type { Home } from './account.js'
-import type { LoggedRecord, WrittenRecord } from './books.js'
+import type { Home, LoggedRecord, WrittenRecord } from './records.js'
 
 export interface LoadOptions {
   readonly space: string

@@ -1,5 +1,5 @@
 /** The promotions of a run, and what each cost. Pure. */
-import type { WrittenRecord } from './books.js'
+import type { WrittenRecord } from './records.js'
 import type { ReignSeen } from './watch.js'
 
 export interface Promotion {

@@ -1,5 +1,5 @@
 /** The books of `engram chaos`, for people to read. */
-import { places } from '../chaos/account.js'
+import { places } from '../chaos/records.js'
 import type { ChaosReport } from '../chaos/run.js'
 import { faultKinds } from '../chaos/plan.js'
 import { showCount, showMs, table } from './text.js'

@@ -1,12 +1,14 @@
 /** Every error a command can end with, as a message and a remedy. */
 import { DeniedError } from '../client/denials.js'
-import { AdminError, ConnectError, EngramError, ReadError } from '../client/errors.js'
-import { WriteOutcomeUnknownError, WriteRefusedError } from '../client/errors.js'
+import {
+  AdminError, ConnectError, EngramError, ReadError, WriteOutcomeUnknownError, WriteRefusedError,
+} from '../client/errors.js'
 import { connectRemedy } from '../bus/faults.js'
 import { ConfigError } from '../config.js'
 import { HttpListenError } from '../http/server.js'
 import { TokenFileError } from '../http/token.js'
-import { natsSource, shownName } from '../natsSettings.js'
+import { shownName } from '../bus/settingNames.js'
+import { natsSource } from '../natsSettings.js'
 import { DataInUseError } from '../upRecord.js'
 import { CliError, exit } from './context.js'
 

@@ -2,7 +2,7 @@
 import type { ClusterEvent, PromotionReport, RecordedEvent } from '../../machines/events.js'
 import { msText } from '../../machines/units.js'
 import { handoverReason, vacancyText } from '../../machines/vacancy.js'
-import type { Told, ToldKind } from './story.js'
+import type { Told, ToldKind } from './eventLine.js'
 
 /** A line without its time, unless that is another than the event's. */
 export interface Sentence extends Omit<Told, 'at' | 'id'> {

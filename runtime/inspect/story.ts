@@ -1,52 +1,11 @@
 /** What happens in the cluster, in sentences: one set of them, for `engram events` and the page. */
-import type { PromotionReport, RecordedEvent } from '../../machines/events.js'
+import type { RecordedEvent } from '../../machines/events.js'
 import { topState } from '../../machines/stateName.js'
 import { vacancies, vacancyText } from '../../machines/vacancy.js'
 import type { Vacancy } from '../../machines/ids.js'
+import type { Told, ToldKind } from './eventLine.js'
 import { sentenceOf } from './sentences.js'
 import type { Envelope, InspectionStreamEvent, StateValue } from './schema.js'
-
-export type ToldKind =
-  /** A step of a promotion, with its reason. */
-  | 'promotion'
-  /** A node becomes the primary, or is none any more; `handover`: it was planned. */
-  | 'reign' | 'handover'
-  /** A member gives entries up that the primary does not have; what becomes of them. */
-  | 'fork'
-  | 'inSync' | 'alert'
-  /** A node is gone, back, draining, or away from NATS. */
-  | 'node'
-  /** An actor was killed, restarted, or gave up. */
-  | 'actor'
-  /** How things stand when the telling begins. */
-  | 'situation'
-  /** Something was done to the cluster: in the recordings of a simulator. */
-  | 'fault'
-
-/** One line of the story; the JSON that `engram events --json` prints. */
-export interface Told {
-  /** ISO 8601, by the clock of the node that says so. */
-  readonly at: string
-  readonly kind: ToldKind
-  /** A sentence. */
-  readonly text: string
-  /** Of what nodes keep: the same for all nodes that noted it. */
-  readonly id?: string
-  /** Who says it. */
-  readonly node?: string
-  readonly space?: string
-  readonly epoch?: number
-  readonly state?: string
-  readonly reason?: string
-  /** Kind of an alert or notice. */
-  readonly alert?: string
-  /** What else an alert says. */
-  readonly detail?: Readonly<Record<string, unknown>>
-  /** The node that is gone or back. */
-  readonly peer?: string
-  readonly actor?: string
-  readonly promotion?: PromotionReport
-}
 
 export interface StoryOptions {
   readonly tell: (told: Told) => void

@@ -2,7 +2,7 @@
 import { setTimeout as after } from 'node:timers/promises'
 import type { NatsConnection, Status } from 'nats'
 import { inboxPrefix } from '../bus/options.js'
-import type { NatsOptions } from '../bus/options.js'
+import type { NatsOptions } from '../bus/natsOptions.js'
 import { openConnection } from '../client/connection.js'
 import { Operator } from '../client/operator.js'
 import { Inspector } from '../inspect/inspector.js'

@@ -11,7 +11,7 @@
  * A reader passes over frames of a kind, and over fields, that it does not know.
  */
 import type { Envelope } from '../inspect/schema.js'
-import type { Told } from '../inspect/story.js'
+import type { Told } from '../inspect/eventLine.js'
 import type { Chart } from '../machines/chart.js'
 import type { ClusterStatus } from '../status.js'
 

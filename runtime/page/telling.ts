@@ -2,7 +2,7 @@
 import type { RecordedEvent } from '../../machines/events.js'
 import type { Envelope } from '../inspect/schema.js'
 import { InOrder, Story } from '../inspect/story.js'
-import type { Told } from '../inspect/story.js'
+import type { Told } from '../inspect/eventLine.js'
 import { Picture } from '../inspect/picture.js'
 import { mergeStatus } from '../mergeStatus.js'
 import type { NodeStatusReport } from '../status.js'

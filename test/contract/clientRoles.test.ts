@@ -15,8 +15,9 @@ import type { ClientOptions, EngramClient } from '../../runtime/client/client.js
 import type { DeniedError } from '../../runtime/client/denials.js'
 import type { EngramError } from '../../runtime/client/errors.js'
 import type { Resent } from '../../runtime/client/guard.js'
-import { natsServerConfig, passwordVariable, roles } from '../../runtime/natsServer.js'
-import type { Role } from '../../runtime/natsServer.js'
+import { passwordVariable, roles } from '../../runtime/bus/roles.js'
+import { natsServerConfig } from '../../runtime/natsServer.js'
+import type { Role } from '../../runtime/bus/roles.js'
 import { Responder } from '../support/responder.js'
 import { NatsFixture, rejection, within } from './natsFixture.js'
 

@@ -11,11 +11,11 @@ import type { Bus, BusConnection, Logger } from '../../actors/ports.js'
 import { jetStreamArbiter } from '../../runtime/arbiter/jetstream.js'
 import type { NatsConnectError } from '../../runtime/bus/faults.js'
 import { natsBus } from '../../runtime/bus/nats.js'
+import { passwordVariable, roles } from '../../runtime/bus/roles.js'
 import {
-  findNatsServer, freePort, installHint, natsServerConfig, NatsServerError, passwordVariable,
-  roles, startNatsServer,
+  findNatsServer, freePort, installHint, natsServerConfig, NatsServerError, startNatsServer,
 } from '../../runtime/natsServer.js'
-import type { Role } from '../../runtime/natsServer.js'
+import type { Role } from '../../runtime/bus/roles.js'
 import { nodeInboxPrefix } from '../../runtime/natsSettings.js'
 import { packageRoot, repositoryFile } from '../../runtime/paths.js'
 import { NatsFixture, rejection, within } from './natsFixture.js'

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { nkeys } from 'nats'
-import type { Role } from '../../runtime/natsServer.js'
+import type { Role } from '../../runtime/bus/roles.js'
 import { repositoryFile } from '../../runtime/paths.js'
 
 type KeyPair = ReturnType<typeof nkeys.createUser>

@@ -4,7 +4,7 @@ import type { NodeEventState, PromotionReport, RecordedEvent } from '../../machi
 import type { Envelope, InspectionStreamEvent, StateValue } from '../../runtime/inspect/schema.js'
 import { situation } from '../../runtime/inspect/situation.js'
 import { InOrder, Story, told } from '../../runtime/inspect/story.js'
-import type { Told } from '../../runtime/inspect/story.js'
+import type { Told } from '../../runtime/inspect/eventLine.js'
 import { mergeStatus } from '../../runtime/mergeStatus.js'
 import { Responder } from '../support/responder.js'
 

@@ -1,5 +1,5 @@
 /** What happened, in sentences: promotions, stories, orders, and what befell actors. */
-import type { Told } from '../../inspect/story.js'
+import type { Told } from '../../inspect/eventLine.js'
 import { takeoverText } from '../../inspect/sentences.js'
 import type { Order } from '../protocol.js'
 import type { Promotion } from './promotions.js'

@@ -4,22 +4,10 @@
  */
 import type { PromotionReport } from '../../../machines/events.js'
 import type { InspectionStreamEvent } from '../../inspect/schema.js'
+import type { PromotionStep } from './promotionStep.js'
 import { stateText } from './state.js'
 import type { Item } from './state.js'
 import { Suspicions } from './suspicions.js'
-
-export interface PromotionStep {
-  readonly atMs: number
-  readonly node: string
-  readonly actor: string
-  /** What happened, in words: `vacancy proven`. */
-  readonly what: string
-  /** State that it led to. */
-  readonly state: string
-  readonly reason: string | null
-  /** Of a survey: what each member that answered said of itself. */
-  readonly answers: readonly string[]
-}
 
 export interface Candidate {
   readonly node: string

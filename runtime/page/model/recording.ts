@@ -4,7 +4,7 @@
  * led to stays as the beginning.
  */
 import type { InspectionStreamEvent } from '../../inspect/schema.js'
-import type { Told } from '../../inspect/story.js'
+import type { Told } from '../../inspect/eventLine.js'
 import type { Frame, StartFrame } from '../protocol.js'
 import { isMeasured, isNotable } from './notable.js'
 import { itemsOf, reduce } from './reduce.js'

@@ -1,5 +1,5 @@
 /** What failure detectors found, as runs: from the first doubt about a peer until it is heard. */
-import type { PromotionStep } from './promotions.js'
+import type { PromotionStep } from './promotionStep.js'
 
 interface Run {
   readonly peer: string

@@ -1,5 +1,5 @@
 /** All that was told up to now, live or from the past. */
-import type { Told } from '../../inspect/story.js'
+import type { Told } from '../../inspect/eventLine.js'
 import type { Item } from './state.js'
 
 /** In order of time, each once. @param notable of a recording */
