@@ -2,7 +2,7 @@
 import type { ClientLoad, ClientResult } from './client.js'
 import type { InspectionResult } from './inspection.js'
 import type { LoadResult } from './load.js'
-import type { LoadName, Results } from './run.js'
+import type { LoadName, Results } from './results.js'
 import type { Variant } from './settings.js'
 import { markdownTable, median, showCount, showMs } from './table.js'
 

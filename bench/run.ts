@@ -49,37 +49,6 @@ export interface Options {
   readonly command: string
 }
 
-/** One way to load a system. */
-export const loads = {
-  one: { inFlight: 1 },
-  open: { rate: 5000 },
-  closed: { inFlight: 256 },
-} as const satisfies Record<string, Pick<LoadSpec, 'inFlight' | 'rate'>>
-export type LoadName = keyof typeof loads
-
-export interface Results {
-  readonly command: string
-  readonly at: string
-  readonly machine: {
-    readonly cores: number
-    readonly model: string
-    readonly memoryGiB: number
-    readonly node: string
-    readonly broker: string
-  }
-  readonly seconds: number
-  readonly repeats: number
-  /** By system and load, one result per repeat. */
-  readonly latency: Record<string, Partial<Record<LoadName, LoadResult[]>>>
-  client: ClientResult | null
-  lag: LagResult | null
-  settings: SettingsResult | null
-  inspection: InspectionResult | null
-  failover: FailoverResult[]
-  recovery: RecoveryResult | null
-  spaces: SpacesResult | null
-}
-
 const warmupSeconds = 0.5
 const recoveryMebibytes = 256
 const spacesCount = 1000
