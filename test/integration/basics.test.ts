@@ -296,6 +296,7 @@ test('status: of each node, of all, and merged by the command', async (cluster) 
 
 test('HTTP: /healthz, /readyz, /metrics, /status', async (cluster) => {
   const { node: primary } = await cluster.reign()
+  await cluster.inSync(3)
   for (const id of cluster.nodes.keys()) {
     const { http } = (await cluster.report(id)).node
     assert.ok(http, `${id} tells its HTTP address`)

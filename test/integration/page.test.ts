@@ -223,7 +223,10 @@ scenario(pageSuite, 'past this machine a token is asked for, and printed', async
   const link = /http:\/\/\S+\/\?token=[\w-]+/.exec(line)?.[0]
   assert.ok(link, line)
   const { origin, searchParams } = new URL(link)
-  assert.is((await ask(origin, '/readyz')).status, 200)
+  await waitFor('it to be ready, without a token', async () => {
+    const { status, body } = await ask(origin, '/readyz')
+    return status === 200 || notYet(body)
+  })
   assert.match((await ask(origin, '/metrics')).body, /engram_/)
   for (const path of ['/status', '/events', '/api/stream', '/']) {
     assert.is((await ask(origin, path)).status, 401, path)
