@@ -1,5 +1,14 @@
 /** What a run of the benchmark finds. */
 
+import type { SpacesResult } from './spaces.js'
+import type { ClientResult } from './client.js'
+import type { FailoverResult } from './failover.js'
+import type { LoadResult, LoadSpec } from './load.js'
+import type { RecoveryResult } from './recovery.js'
+import type { InspectionResult } from './inspection.js'
+import type { LagResult } from './lag.js'
+import type { SettingsResult } from './settings.js'
+
 /** One way to load a system. */
 export const loads = {
   one: { inFlight: 1 },
