@@ -3,6 +3,7 @@ import type { AckLevel } from '../machines/protocol.js'
 import type { KeyRecord } from '../machines/memory.js'
 import { errorAnswer } from './answers.js'
 import type { Asker } from './answers.js'
+import type { Account } from './budget.js'
 import type { IngestOptions } from './ingest.js'
 import { LevelWaiters } from './levelWaiters.js'
 import { LossBound } from './lossBound.js'
@@ -11,6 +12,8 @@ import { Waiting } from './waiting.js'
 
 /** Repeated writes that wait for a level at a time: they hold no payload. */
 const duplicatesMax = 65_536
+/** Heap of one. */
+const duplicateHeapBytes = 500
 /** So many that must wait are passed over when the loss window has room. */
 const blockedMax = 256
 
@@ -32,9 +35,11 @@ export class Replies {
   readonly bound: LossBound
   /** What a former reign left in the log may have been acknowledged. */
   private answeredUpTo: number
+  private readonly account: Account
 
   constructor(private readonly options: IngestOptions) {
-    const { log, clock, spaceSettings, isUnderReplicated } = options
+    const { log, clock, spaceSettings, isUnderReplicated, budget } = options
+    this.account = budget.account('writes')
     this.answeredUpTo = log.end.sequence
     this.bound = new LossBound({ log, clock, settings: spaceSettings, isUnderReplicated })
   }
@@ -64,12 +69,14 @@ export class Replies {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
     } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
       this.reached(waiting)
-    } else if (this.duplicates.size + this.held.size >= duplicatesMax) {
+    } else if (this.duplicates.size + this.held.size >= duplicatesMax
+      || !this.options.budget.allows('writes')) {
       this.fail(asker, 'OVERLOADED', 'too many repeated writes wait for their level', 50, sequence)
     } else if (this.hasLevel(level, sequence)) {
       this.reached(waiting)
     } else {
       this.duplicates.add(waiting)
+      if (this.duplicates.size % 256 === 0) this.tally()
     }
   }
 
@@ -161,6 +168,7 @@ export class Replies {
     this.uncommitted = this.uncommitted.filter((waiting) => !waiting.answered)
     for (const waiting of this.held) if (waiting.answered) this.held.delete(waiting)
     this.releaseHeld()
+    this.tally()
   }
 
   /** The request has its level: the answer, unless there was one. */
@@ -192,6 +200,12 @@ export class Replies {
     }
     this.uncommitted = []
     this.held.clear()
+    this.tally()
+  }
+
+  /** At once where they are many, and once per heartbeat. */
+  private tally(): void {
+    this.account.set((this.duplicates.size + this.held.size) * duplicateHeapBytes)
   }
 
   fail(

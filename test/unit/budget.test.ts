@@ -26,15 +26,15 @@ test('accounts of one use add up; what is closed counts no more', () => {
 test('what is kept for speed goes first, then new writes, then the rest', () => {
   const budget = new Budget(100)
   const held = budget.account('held')
-  const allowed = () => (['tails', 'writes', 'windows', 'received'] as const)
+  const allowed = () => (['tails', 'writes', 'held', 'windows', 'received'] as const)
     .filter((taker) => budget.allows(taker))
   const at = (bytes: number) => {
     held.set(bytes)
     return allowed()
   }
-  assert.equal(at(49), ['tails', 'writes', 'windows', 'received'])
-  assert.equal(at(50), ['writes', 'windows', 'received'])
-  assert.equal(at(75), ['windows', 'received'])
+  assert.equal(at(49), ['tails', 'writes', 'held', 'windows', 'received'])
+  assert.equal(at(50), ['writes', 'held', 'windows', 'received'])
+  assert.equal(at(75), ['held', 'windows', 'received'])
   assert.equal(at(90), ['received'])
   assert.equal(at(100), [])
 })
@@ -130,6 +130,34 @@ test('over half of the budget a log keeps only what is not yet in the file', () 
   append(1)
   assert.is(budget.uses().tails, frame, 'the last one only')
   assert.is(one.cachedFrom(11, 1 << 20), null)
+})
+
+test('a log that is written to no more gives up its frames when memory runs short', () => {
+  const budget = new Budget(1 << 20)
+  const { log: one, append } = log(budget)
+  append(10)
+  one.release(0, 0)
+  assert.is(one.cachedFrom(1, 1 << 20)!.length, 10)
+  budget.account('held').set(1 << 19)
+  one.release(0, 0)
+  assert.is(budget.uses().tails, 0)
+})
+
+test('repeated writes that wait for their level count', async () => {
+  const side = path()
+  side.journal.holdsSyncs = true
+  side.write({ 'Nats-Msg-Id': 'k', 'Engram-Ack': 'committed' })
+  await settle()
+  const before = side.budget.uses().writes
+  for (let i = 0; i < 256; i += 1) side.write({ 'Nats-Msg-Id': 'k', 'Engram-Ack': 'committed' })
+  assert.ok(side.budget.uses().writes >= before + 100_000)
+  side.budget.account('held').set(side.budget.bytesMax)
+  const refused = side.answerTo(side.write({ 'Nats-Msg-Id': 'k', 'Engram-Ack': 'committed' }))!
+  assert.ok(refused.ok === false)
+  assert.equal([refused.code, refused.outcome, refused.sequence], ['OVERLOADED', 'unknown', 1])
+  side.ingest.end('LEASE_LAPSED', 'over')
+  await side.journal.release()
+  assert.is(side.budget.uses().writes, 0)
 })
 
 test('a replica over its budget takes one frame at a time', async () => {

@@ -100,6 +100,19 @@ test('a space that was busy leaves nothing in memory once all have it', async ()
   await cluster.check()
 })
 
+test('for a replica that is away nothing is kept in memory but what its lag is told by', async () => {
+  const cluster = await reigning()
+  const [away] = cluster.running.filter((node) => node !== cluster.primary())
+  away!.kill()
+  await cluster.until('it is out', () => cluster.record()!.inSync.length === 2)
+  await cluster.writes(50, 'committed')
+  await cluster.run(2000)
+  assert.is(cluster.primary()!.actor.context!.budget.uses().tails, 0)
+  away!.start()
+  await cluster.until('it is back', () => cluster.record()!.inSync.length === 3)
+  await cluster.check()
+})
+
 for (const which of ['first', 'second'] as const) {
   test(`keys that are still being read: ${which} candidate of two`, async () => {
     const cluster = await reigning()
