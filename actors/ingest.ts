@@ -333,7 +333,7 @@ export class Ingest implements FlushSource {
     }
     const entries = entriesOf(batch, frame, component, clockBefore)
     for (const { key } of batch.requests) if (key !== null) this.youngKeys.delete(key)
-    overlay.add(entries, frame.bytes.length)
+    overlay.add(entries, frame.bytes.length, batch.heapBytes)
     this.view.durable(frame.last)
     telemetry.count('writes', entries.length)
     for (const waiting of batch.requests) this.replies.durable(waiting)

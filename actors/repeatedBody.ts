@@ -1,6 +1,7 @@
 /** Whether a repeated request asks for what is logged under its key (`mismatch` of the answer). */
 import type { KeyRecord, LogEntry } from '../machines/memory.js'
 import type { Account, Budget } from './budget.js'
+import { decodedHeapBytes } from './decodedSize.js'
 import type { Overlay } from './overlay.js'
 import type { AcceptedRequest, FrameCodec } from './ports.js'
 import type { SpaceLog } from './spaceLog.js'
@@ -23,7 +24,7 @@ export interface RepeatedBodyOptions {
 
 /** That many wait for the log at a time; of what is more, nothing is told. */
 const comparedMax = 1024
-/** Encoded; they wait in memory meanwhile, decoded. */
+/** They wait in memory meanwhile, decoded. */
 const comparedBytesMax = 4 * 1024 * 1024
 const logBytes = 64 * 1024
 
@@ -53,7 +54,7 @@ export class RepeatedBody {
     if (overlay.firstSequence > 0 && first >= overlay.firstSequence) {
       return done(isOther(overlay.entries(first, count), known, operations))
     }
-    let bytes = 0
+    let bytes = decodedHeapBytes(operations)
     for (const { length } of encoded) bytes += length
     const { account } = this
     if (this.comparing >= comparedMax || account.bytes + bytes > comparedBytesMax

@@ -81,6 +81,31 @@ test('writes count until they are durable, then as the overlay\'s until they are
   assert.equal(uses(), [false, false], 'of a reign that is over nothing is left')
 })
 
+test('what is short encoded and long decoded counts as it is decoded', async () => {
+  const side = path()
+  side.journal.holdsSyncs = true
+  const uses = () => [side.budget.uses().writes, side.budget.uses().overlay]
+  const metadata = { list: Array.from({ length: 1000 }, () => ({})) }
+  for (const node of [{ metadata }, { embedding: Array.from({ length: 4000 }, () => 0) }]) {
+    side.send({ type: 'StoreNode', node: { id: 'n', ...node } })
+    assert.ok(uses()[0]! > 40_000, `${uses()}`)
+    await settle()
+    assert.ok(uses()[0]! > 40_000, 'on its way to the disk')
+    await side.journal.release()
+    assert.ok(uses()[0] === 0 && uses()[1]! > 32_000, `${uses()}`)
+    side.overlay.applied(side.overlay.lastSequence)
+    assert.equal(uses(), [0, 0])
+  }
+  side.send({ type: 'StoreNode', node: { id: 'n', metadata } })
+  await settle()
+  await side.journal.release()
+  const added = side.overlay.lastSequence
+  side.overlay.dropAbove(added - 1)
+  side.send({ type: 'StoreNode', node: { id: 'n', metadata } })
+  side.ingest.end('LEASE_LAPSED', 'over')
+  assert.equal(uses(), [0, 0])
+})
+
 test('writes that a full disk refused count no more', async () => {
   const side = path()
   side.journal.failures = 1
