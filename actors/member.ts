@@ -349,7 +349,12 @@ export class Member {
    * is sent what is in the journal.
    */
   release({ all, joined }: Acked = { all: Infinity, joined: Infinity }): void {
-    const { log, store } = this
+    const { log, store, overlay } = this
+    if (this.damage !== null) {
+      // Nobody reads, follows or takes over here any more.
+      overlay.dropAbove(store.applied.sequence)
+      return log.release(Infinity, Infinity)
+    }
     log.release(Math.min(store.applied.sequence, joined), Math.min(log.safeSequence, all))
   }
 
