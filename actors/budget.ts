@@ -50,9 +50,9 @@ export class Budget {
     return Object.fromEntries(this.usedBy) as Record<BudgetUse, number>
   }
 
-  /** There is room for some more of this. */
-  allows(taker: BudgetTaker): boolean {
-    return this.total < this.bytesMax * shares[taker]
+  /** There is room for some more of this, also if there were only that part of it. */
+  allows(taker: BudgetTaker, part = 1): boolean {
+    return this.total < this.bytesMax * shares[taker] * part
   }
 
   /** Of one structure. */

@@ -230,6 +230,12 @@ test('the log says once that writes are refused, and once that they are taken ag
   watch.tick()
   assert.is(said.length, 1)
   assert.match(said[0]!, /^warn no memory for new writes.*"keys":900/)
+  frames.length = 7
+  watch.tick()
+  assert.is(said.length, 1, 'a little less is no news')
+  frames.length = 9
+  watch.tick()
+  assert.is(said.length, 1)
   lane.heldBytes = 10
   frames.length = 1
   watch.tick()
