@@ -81,6 +81,7 @@ export class Applier {
     this.stopped = true
     if (this.timer) this.options.clock.clearTimeout(this.timer)
     await this.settled
+    this.waiters.stop()
   }
 
   /** No transaction under way: the log may be cut. */

@@ -32,7 +32,7 @@ export type BudgetUse = (typeof budgetUses)[number]
  * Who takes more as long as no more than this part of the budget is used: what is only kept for
  * speed goes first, then new writes are refused, and what was taken goes its way to the end.
  */
-const shares = { tails: 0.5, writes: 0.75, windows: 0.9, received: 1 } as const
+const shares = { tails: 0.5, writes: 0.75, held: 0.9, windows: 0.9, received: 1 } as const
 export type BudgetTaker = keyof typeof shares
 
 export class Budget {
@@ -50,9 +50,9 @@ export class Budget {
     return Object.fromEntries(this.usedBy) as Record<BudgetUse, number>
   }
 
-  /** There is room for some more of this. */
-  allows(taker: BudgetTaker): boolean {
-    return this.total < this.bytesMax * shares[taker]
+  /** There is room for some more of this, also if there were only that part of it. */
+  allows(taker: BudgetTaker, part = 1): boolean {
+    return this.total < this.bytesMax * shares[taker] * part
   }
 
   /** Of one structure. */
@@ -81,11 +81,6 @@ export class Account {
     this.change(bytes - this.held)
     this.held = bytes
   }
-}
-
-/** Of structures that are not held for long, or by no node. */
-export function noAccount(): Account {
-  return new Account(() => undefined)
 }
 
 /** Heap of one entry in an overlay, and in a write that is not yet durable; beside its bytes. */

@@ -1,6 +1,7 @@
 /** Whether this node should be primary of anything: an operator's word, and its disk. */
 export class Duty {
   private reason: string | null = null
+  private isLeaving = false
 
   /** `isFull`: the journal takes nothing. */
   constructor(private readonly node: string, private readonly isFull: () => boolean) {}
@@ -12,11 +13,13 @@ export class Duty {
 
   /** The process ends: nobody should hand anything to it meanwhile. */
   leave(): void {
+    this.isLeaving = true
     this.reason = `${this.node} is stopping`
   }
 
+  /** But for a node that ends: that is no operator's word. */
   undrain(): void {
-    this.reason = null
+    if (!this.isLeaving) this.reason = null
   }
 
   /** In words, with who ordered it; null: the node may be primary. */

@@ -14,7 +14,7 @@ import { Digests } from './digests.js'
 import { Fitness } from './fitness.js'
 import type { HostedActor } from './hosting.js'
 import { isDamage } from './member.js'
-import type { Member } from './member.js'
+import type { Acked, Member } from './member.js'
 import { Shipping, type ReplicaProgress } from './shipping.js'
 
 interface Follower {
@@ -331,11 +331,14 @@ export class Followers {
       && shipping.acked >= this.options.member.log.end.sequence
   }
 
-  /** What all replicas have for certain. */
-  get acked(): number {
-    let least = Infinity
-    for (const { shipping } of this.followers.values()) least = Math.min(least, shipping.known)
-    return least
+  /** What all replicas have for certain, and what those have that follow now. */
+  get acked(): Acked {
+    let [all, joined] = [Infinity, Infinity]
+    for (const { shipping: { known, isJoined } } of this.followers.values()) {
+      all = Math.min(all, known)
+      if (isJoined) joined = Math.min(joined, known)
+    }
+    return { all, joined }
   }
 
   /** Tells the commit sequence where no frame has told it. */

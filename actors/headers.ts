@@ -37,6 +37,18 @@ export function headerFault(message: BusMessage, known: readonly string[]): stri
   return null
 }
 
+/**
+ * Bytes that the strings kept of a message take, at most: its reply subject, and the values of
+ * these headers. A header may be as long as a message.
+ */
+export function keptBytes(
+  message: Pick<BusMessage, 'reply' | 'header'>, names: readonly string[] = [],
+): number {
+  let chars = message.reply?.length ?? 0
+  for (const name of names) chars += message.header(name)?.length ?? 0
+  return 2 * chars
+}
+
 function isPublic(name: string): boolean {
   return name !== forwardedHeader
 }

@@ -1,6 +1,6 @@
-import type { Account } from './budget.js'
+import type { Account, Budget } from './budget.js'
 import { Fifo } from './fifo.js'
-import { forwardedHeader } from './headers.js'
+import { forwardedHeader, keptBytes } from './headers.js'
 import type { BusMessage } from './ports.js'
 import type { Wire } from './wire.js'
 
@@ -23,9 +23,14 @@ export class HeldWrites {
   /** In order of arrival. */
   private readonly writes = new Set<HeldWrite>()
   private readonly byKey = new Map<string, Fifo<HeldWrite>>()
+  /** From its head, a set looks for what is left of it among all that was deleted. */
+  private next: Iterator<HeldWrite, undefined> | null = null
   private bytes = 0
+  private readonly account: Account
 
-  constructor(private readonly bytesMax: number, private readonly account: Account) {}
+  constructor(private readonly bytesMax: number, private readonly budget: Budget) {
+    this.account = budget.account('held')
+  }
 
   /** False: there is no room. A request that is held already is not held twice. */
   hold(message: BusMessage): boolean {
@@ -33,7 +38,7 @@ export class HeldWrites {
     let same = this.byKey.get(key)
     if (message.reply && same) return true
     const size = sizeOf(message)
-    if (this.bytes + size > this.bytesMax) return false
+    if (this.bytes + size > this.bytesMax || !this.budget.allows('held')) return false
     this.change(size)
     const write = copyOf(message)
     this.writes.add(write)
@@ -53,9 +58,19 @@ export class HeldWrites {
     if (same.size === 0) this.byKey.delete(key)
   }
 
+  /** Takes the first one out. */
+  shift(): HeldWrite | undefined {
+    this.next ??= this.writes.values()
+    const { value } = this.next.next()
+    if (value) this.drop(value.message)
+    else this.next = null
+    return value
+  }
+
   release(): HeldWrite[] {
     const writes = [...this.writes]
     this.writes.clear()
+    this.next = null
     this.byKey.clear()
     this.change(-this.bytes)
     return writes
@@ -90,9 +105,10 @@ function keyOf(message: BusMessage): string {
   return ` ${message.header('Nats-Msg-Id') ?? ''} ${decoder.decode(message.data)}`
 }
 
-/** The payload, and what the rest of a message may take. */
+/** The payload (also in its key, where there is no reply subject), and what else is kept. */
 function sizeOf(message: BusMessage): number {
-  return message.data.length + 256
+  const payloads = message.reply ? 1 : 2
+  return payloads * message.data.length + keptBytes(message, kept) + 256
 }
 
 /**

@@ -4,7 +4,6 @@ import type { Position } from '../machines/ids.js'
 import type { AckLevel } from '../machines/protocol.js'
 import { isForAnotherReign, levelOf, originOf } from './answers.js'
 import type { Asker } from './answers.js'
-import type { Budget } from './budget.js'
 import type { Appender, Reconciled } from './appender.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import { FlowMeter } from './flow.js'
@@ -28,8 +27,6 @@ export interface IngestOptions extends RepliesOptions {
   readonly frames: FrameCodec
   readonly clients: ClientCodec
   readonly commits: GroupCommit
-  /** Of the node's memory. */
-  readonly budget: Budget
   /** Of those reads that wait for the log's files. */
   readonly logReads: Lane
   readonly onWritten: (frame: Frame) => void
@@ -311,7 +308,7 @@ export class Ingest implements FlushSource, Appender {
     }
     const entries = entriesOf(batch, frame, component, clockBefore)
     for (const { key } of batch.requests) if (key !== null) this.youngKeys.delete(key)
-    overlay.add(entries, frame.bytes.length)
+    overlay.add(entries, frame.bytes.length, batch.heapBytes)
     this.view.durable(frame.last)
     telemetry.count('writes', entries.length)
     for (const waiting of batch.requests) this.replies.durable(waiting)

@@ -14,6 +14,8 @@ export interface LookupAnswer {
 
 /** Unknown names of which the arbiter is asked at a time. */
 const askedMax = 64
+/** Requests that wait for it at a time. */
+const waitingMax = 4096
 
 /**
  * Whether there is a space (`engram.v1.lookup.<space>`): asked by clients to whom NATS says that
@@ -24,6 +26,7 @@ const askedMax = 64
  */
 export class Lookup {
   private readonly asked = new Map<SpaceId, Promise<LookupAnswer | ErrorAnswer>>()
+  private waiting = 0
 
   constructor(private readonly context: NodeContext) {}
 
@@ -31,8 +34,11 @@ export class Lookup {
     const { answers } = this.context
     const asker = answers.asker(message, 'reads')
     if (asker?.reply === undefined) return
-    void this.answerOf(spaceOf(message.subject)).then((answer) =>
-      answers.answer({ ...asker, encoding: 'json' }, answer))
+    this.waiting += 1
+    void this.answerOf(spaceOf(message.subject)).then((answer) => {
+      this.waiting -= 1
+      answers.answer({ ...asker, encoding: 'json' }, answer)
+    })
   }
 
   private async answerOf(space: SpaceId): Promise<LookupAnswer | ErrorAnswer> {
@@ -41,10 +47,10 @@ export class Lookup {
     const remembered = this.context.records.remembered(space)
     if (remembered && remembered.assignment.state !== 'dropped') return { ok: true, space }
     const underWay = this.asked.get(space)
-    if (underWay) return await underWay
-    if (this.asked.size >= askedMax) {
+    if (this.waiting > waitingMax || (!underWay && this.asked.size >= askedMax)) {
       return errorAnswer('OVERLOADED', 'too many names are being looked up; ask again later')
     }
+    if (underWay) return await underWay
     const asking = this.ask(space).finally(() => this.asked.delete(space))
     this.asked.set(space, asking)
     return await asking

@@ -63,6 +63,7 @@ export function undrain({ context }: AdminNode, order: Order): Answer {
     return { ok: true, drained: false, message: `${self.node} is not drained` }
   }
   duty.undrain()
+  if (duty.drained !== null) throw new AdminRefusal('SHUTTING_DOWN', duty.drained)
   peers.beatNow()
   logger.warn({ by }, `${self.node} is not drained any more`)
   return { ok: true, drained: false, message: `${self.node} may be primary again` }

@@ -23,6 +23,13 @@ import { SpaceLog } from './spaceLog.js'
  */
 export type ArbiterState = 'reachable' | 'unreachable' | 'lost' | 'unreadable' | 'newer' | 'unknown'
 
+/** What replicas have for certain; Infinity where there is none. */
+export interface Acked {
+  readonly all: number
+  /** Those that follow now. */
+  readonly joined: number
+}
+
 /** What was once written, and acknowledged, cannot be read back. */
 export function isDamage(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'JOURNAL_DAMAGED'
@@ -336,12 +343,17 @@ export class Member {
   }
 
   /**
-   * Once per heartbeat: drops what no stream, no applier and no measurement needs.
-   * `acked`: what all replicas have for certain; Infinity where none is followed.
+   * Once per heartbeat: drops what no stream, no applier and no measurement needs. Who joins later
+   * is sent what is in the journal.
    */
-  release(acked = Infinity): void {
-    const { log, store } = this
-    log.release(Math.min(store.applied.sequence, acked), Math.min(log.safeSequence, acked))
+  release({ all, joined }: Acked = { all: Infinity, joined: Infinity }): void {
+    const { log, store, overlay } = this
+    if (this.damage !== null) {
+      // Nobody reads, follows or takes over here any more.
+      overlay.dropAbove(store.applied.sequence)
+      return log.release(Infinity, Infinity)
+    }
+    log.release(Math.min(store.applied.sequence, joined), Math.min(log.safeSequence, all))
   }
 
   /** The space has left this node. */

@@ -2,6 +2,9 @@ import type { Account, Budget } from './budget.js'
 import type { NodePorts } from './nodePorts.js'
 import type { WorkLanes } from './workLanes.js'
 
+/** So far below the budget's bound for writes, of that bound, it counts as being over. */
+const clearedAt = 0.9
+
 /**
  * Once per heartbeat: counts what changes too often to be counted at each change, and says in the
  * log when writes are refused for want of memory, and when they are taken again.
@@ -26,7 +29,8 @@ export class MemoryWatch {
     this.reads.set(lanes.reads.heldBytes + lanes.status.heldBytes)
     this.keys.set(store.keyBytes)
     this.journal.set(journal.stats().indexBytes)
-    const isShort = !budget.allows('writes')
+    // A node that stays at the bound would say so at each heartbeat.
+    const isShort = this.isShort ? !budget.allows('writes', clearedAt) : !budget.allows('writes')
     if (isShort === this.isShort) return
     this.isShort = isShort
     const { bytesMax, usedBytes } = budget

@@ -55,7 +55,7 @@ const nodeEvents: Readonly<Partial<Record<NodeEffect['type'], NodeEventState>>> 
 export class NodeActor {
   /** What this node holds, by name. */
   readonly spaces = new Map<string, SpaceActor>()
-  private directory: Spaces | null = null
+  private listing: Spaces | null = null
   context: NodeContext | null = null
   isReadOnly = false
   private actor: HostedActor<typeof nodeMachine> | null = null
@@ -115,8 +115,9 @@ export class NodeActor {
     return `${stateName(snapshot?.value ?? 'starting')}: ${snapshot?.context.lastReason ?? ''}`
   }
 
-  get spacesListed(): boolean {
-    return this.directory?.isListed ?? false
+  /** Which spaces it should hold, and whether that is known; null before recovery. */
+  get directory(): Pick<Spaces, 'isListed' | 'unheld'> | null {
+    return this.listing
   }
 
   get disk(): string {
@@ -214,8 +215,8 @@ export class NodeActor {
     this.context = contextOf(all, settings, this.self, this.identity, {
       spaces: () => this.spaces.values(),
       isHeld: (space) => this.spaces.has(space),
-      tick: () => this.directory?.tick(),
-      watched: () => this.directory?.watchedNodes() ?? new Set(),
+      tick: () => this.listing?.tick(),
+      watched: () => this.listing?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
       readOnly: (isReadOnly) => {
         this.isReadOnly = isReadOnly
@@ -225,7 +226,7 @@ export class NodeActor {
       fatal: (error) => this.fatal(error),
       replyPrefixes: this.options.replyPrefixes,
     })
-    this.directory = new Spaces(this.context, this.spaces, await recovered.salvages.names())
+    this.listing = new Spaces(this.context, this.spaces, await recovered.salvages.names())
     const report = recovered.journal.recovery
     for (const damaged of report.damaged) {
       ports.logger.error({ ...damaged }, 'the journal is damaged')
@@ -296,13 +297,13 @@ export class NodeActor {
     records.attach(arbiter)
     this.options.onConnection(connection)
     const early = this.subscriptions.splice(0)
-    const status = { teller: this.options.status, names: this.directory!.names }
+    const status = { teller: this.options.status, names: this.listing!.names }
     this.subscriptions.push(...listenAs(this, this.admin, status))
     peers.connected()
     for (const subscription of early) subscription.unsubscribe()
     for (const space of this.spaces.values()) space.connected()
     void this.identity.attach(connection, arbiter)
-    await this.directory?.discover()
+    await this.listing?.discover()
     this.options.onRunning()
   }
 
@@ -323,7 +324,7 @@ export class NodeActor {
   /** A space that this node may hold: it is there at once, not when the spaces are listed next. */
   async take(space: string): Promise<void> {
     try {
-      await this.directory?.consider(space)
+      await this.listing?.consider(space)
     } catch (error) {
       // It is looked for again when the spaces are listed.
       if (!(error instanceof ArbiterUnavailableError)) this.fatal(error)
@@ -386,7 +387,7 @@ export class NodeActor {
 
   private resign(reason: string): void {
     this.isClosing = true
-    this.directory?.close()
+    this.listing?.close()
     for (const space of this.spaces.values()) space.disconnected(reason)
     this.context?.peers.stop()
     void this.connection?.close()

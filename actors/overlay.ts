@@ -13,6 +13,7 @@ import type { MemoryEdge } from '../machines/memory.js'
 import { versionOf } from '../machines/versions.js'
 import type { GraphReader, VersionReader } from './ports.js'
 import { entryHeapBytes } from './budget.js'
+import { decodedHeapBytes } from './decodedSize.js'
 import type { Account } from './budget.js'
 import { PendingOrigins } from './overlayOrigins.js'
 import {
@@ -33,6 +34,7 @@ interface Addition {
   readonly first: number
   readonly last: number
   readonly bytes: number
+  readonly heapBytes: number
 }
 
 /** A head this long is cut off once it is more than half of the array: O(1) per entry. */
@@ -52,6 +54,7 @@ export class Overlay {
   private additions: Addition[] = []
   private additionsHead = 0
   private pendingBytes = 0
+  private heapBytes = 0
   private appliedSequence = 0
 
   /** Told how much memory it takes. */
@@ -76,8 +79,14 @@ export class Overlay {
     return this.count === 0 ? 0 : this.slots[this.slots.length - 1]!.entry.sequence
   }
 
-  /** Entries that continue the last one. `bytes`: what they count for in `bytes`. */
-  add(entries: readonly LogEntry[], bytes: number): void {
+  /**
+   * Entries that continue the last one. `bytes`: what they count for in `bytes`; `heapBytes`: as
+   * told by decodedHeapBytes().
+   */
+  add(
+    entries: readonly LogEntry[], bytes: number,
+    heapBytes = decodedHeapBytes(entries.map(({ operation }) => operation)),
+  ): void {
     if (entries.length === 0) return
     const first = entries[0]!.sequence
     let expected = this.count === 0 ? first : this.lastSequence + 1
@@ -91,8 +100,9 @@ export class Overlay {
       this.push(entry)
       expected += 1
     }
-    this.additions.push({ first, last: expected - 1, bytes })
+    this.additions.push({ first, last: expected - 1, bytes, heapBytes })
     this.pendingBytes += bytes
+    this.heapBytes += heapBytes
     this.tally()
   }
 
@@ -110,7 +120,7 @@ export class Overlay {
         this.additions.push({ ...addition, last: sequence })
         break
       }
-      this.pendingBytes -= addition.bytes
+      this.forget(addition)
     }
     this.compact()
   }
@@ -126,7 +136,7 @@ export class Overlay {
     while (this.additionsHead < this.additions.length) {
       const addition = this.additions[this.additionsHead]!
       if (addition.last > upTo) break
-      this.pendingBytes -= addition.bytes
+      this.forget(addition)
       this.additionsHead += 1
     }
     this.compact()
@@ -149,6 +159,11 @@ export class Overlay {
   /** Reads as if all pending entries were in the store. Stays valid as the overlay changes. */
   view(store: GraphReader & VersionReader): OverlayView {
     return new OverlayView(this, store)
+  }
+
+  private forget({ bytes, heapBytes }: Addition): void {
+    this.pendingBytes -= bytes
+    this.heapBytes -= heapBytes
   }
 
   private push(entry: LogEntry): void {
@@ -257,7 +272,7 @@ export class Overlay {
   }
 
   private tally(): void {
-    this.account?.set(this.pendingBytes + this.count * entryHeapBytes)
+    this.account?.set(this.pendingBytes + this.heapBytes + this.count * entryHeapBytes)
   }
 
   private compact(): void {

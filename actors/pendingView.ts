@@ -27,13 +27,13 @@ export class PendingView {
       return this.kept.overlay
     }
     const overlay = new Overlay()
-    for (const request of this.requests()) overlay.add(expectedEntries(request, this.epoch), 0)
+    for (const request of this.requests()) overlay.add(expectedEntries(request, this.epoch), 0, 0)
     this.kept = { overlay, usedAtMs }
     return overlay
   }
 
   taken(request: Waiting): void {
-    this.kept?.overlay.add(expectedEntries(request, this.epoch), 0)
+    this.kept?.overlay.add(expectedEntries(request, this.epoch), 0, 0)
   }
 
   /** Up to there it is in the primary's overlay. */

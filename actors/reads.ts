@@ -1,6 +1,6 @@
 import { errorAnswer } from './answers.js'
 import type { Asker } from './answers.js'
-import { headerFault, readHeaders } from './headers.js'
+import { headerFault, keptBytes, readHeaders } from './headers.js'
 import { isDamage } from './member.js'
 import type { Member } from './member.js'
 import type { BusMessage, ErrorCode, Query, ReadAnswer } from './ports.js'
@@ -8,7 +8,7 @@ import type { PrimaryRole } from './primary.js'
 import { isPlain, ReadPage } from './readPages.js'
 import type { Found, View } from './readPages.js'
 
-/** What a read that waits takes beside its payload. */
+/** What a read that waits takes beside its payload, its reply subject and its content type. */
 const readBytes = 512
 const overloadedMs = 100
 
@@ -65,7 +65,7 @@ export class ReadService {
     if (typeof demands === 'string') {
       return answers.answer(asker, errorAnswer('INVALID_OPERATION', demands))
     }
-    const bytes = message.data.length + readBytes
+    const bytes = message.data.length + readBytes + keptBytes(message, ['Content-Type'])
     if (!reads.enter(bytes)) {
       return answers.answer(asker, errorAnswer('OVERLOADED', 'too many reads wait at this node',
         { retryAfterMs: overloadedMs }))

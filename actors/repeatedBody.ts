@@ -1,5 +1,7 @@
 /** Whether a repeated request asks for what is logged under its key (`mismatch` of the answer). */
 import type { KeyRecord, LogEntry } from '../machines/entries.js'
+import type { Account, Budget } from './budget.js'
+import { decodedHeapBytes } from './decodedSize.js'
 import type { Overlay } from './overlay.js'
 import type { AcceptedRequest, FrameCodec } from './ports.js'
 import type { SpaceLog } from './spaceLog.js'
@@ -16,17 +18,24 @@ export interface RepeatedBodyOptions {
   readonly frames: FrameCodec
   /** Of those reads that wait for the log's files. */
   readonly logReads: Lane
+  /** Of the node's memory. */
+  readonly budget: Budget
 }
 
 /** That many wait for the log at a time; of what is more, nothing is told. */
 const comparedMax = 1024
+/** They wait in memory meanwhile, decoded. */
+const comparedBytesMax = 4 * 1024 * 1024
 const logBytes = 64 * 1024
 
 /** Compares what is repeated with what was logged first; that may have to be read back. */
 export class RepeatedBody {
   private comparing = 0
+  private readonly account: Account
 
-  constructor(private readonly options: RepeatedBodyOptions) {}
+  constructor(private readonly options: RepeatedBodyOptions) {
+    this.account = options.budget.account('writes')
+  }
 
   get isIdle(): boolean {
     return this.comparing === 0
@@ -34,10 +43,10 @@ export class RepeatedBody {
 
   /** `done`: at once, or once the log was read. False where it cannot be told. */
   compare(
-    known: KeyRecord | YoungKey, { operations }: AcceptedRequest,
+    known: KeyRecord | YoungKey, { operations, encoded }: AcceptedRequest,
     done: (isMismatch: boolean) => void,
   ): void {
-    const { overlay, logReads } = this.options
+    const { overlay, logReads, budget } = this.options
     const { count, sequence } = known
     if (operations.length !== count) return done(true)
     if ('operations' in known) return done(!isSame(known.operations, operations))
@@ -45,11 +54,17 @@ export class RepeatedBody {
     if (overlay.firstSequence > 0 && first >= overlay.firstSequence) {
       return done(isOther(overlay.entries(first, count), known, operations))
     }
-    if (this.comparing >= comparedMax) return done(false)
+    let bytes = decodedHeapBytes(operations)
+    for (const { length } of encoded) bytes += length
+    const { account } = this
+    if (this.comparing >= comparedMax || account.bytes + bytes > comparedBytesMax
+      || !budget.allows('writes')) return done(false)
     this.comparing += 1
+    account.set(account.bytes + bytes)
     logReads.push(async () => {
       const entries = await this.logged(first, sequence).catch(() => [])
       this.comparing -= 1
+      account.set(account.bytes - bytes)
       done(isOther(entries, known, operations))
     })
   }

@@ -3,6 +3,7 @@ import type { AckLevel, SpaceSettings } from '../machines/protocol.js'
 import type { KeyRecord } from '../machines/entries.js'
 import { errorAnswer } from './answers.js'
 import type { Answers, Asker } from './answers.js'
+import type { Account, Budget } from './budget.js'
 import type { Lease } from './lease.js'
 import { LevelWaiters } from './levelWaiters.js'
 import { LossBound } from './lossBound.js'
@@ -13,6 +14,8 @@ import { Waiting } from './waiting.js'
 
 /** Repeated writes that wait for a level at a time: they hold no payload. */
 const duplicatesMax = 65_536
+/** Heap of one. */
+const duplicateHeapBytes = 500
 /** So many that must wait are passed over when the loss window has room. */
 const blockedMax = 256
 
@@ -28,6 +31,8 @@ export interface RepliesOptions {
   readonly clock: Clock
   readonly telemetry: Telemetry
   readonly answers: Pick<Answers, 'answer'>
+  /** Of the node's memory. */
+  readonly budget: Budget
   /** Members confirmed in sync, at this instant: those in both sets while one is changing. */
   readonly inSyncCount: () => number
   /** Fewer than min(2, RF) of them: the safe sequence stands still. */
@@ -52,9 +57,11 @@ export class Replies {
   readonly bound: LossBound
   /** What a former reign left in the log may have been acknowledged. */
   private answeredUpTo: number
+  private readonly account: Account
 
   constructor(private readonly options: RepliesOptions) {
-    const { log, clock, spaceSettings, isUnderReplicated } = options
+    const { log, clock, spaceSettings, isUnderReplicated, budget } = options
+    this.account = budget.account('writes')
     this.answeredUpTo = log.end.sequence
     this.bound = new LossBound({ log, clock, settings: spaceSettings, isUnderReplicated })
   }
@@ -84,12 +91,14 @@ export class Replies {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
     } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
       this.reached(waiting)
-    } else if (this.duplicates.size + this.held.size >= duplicatesMax) {
+    } else if (this.duplicates.size + this.held.size >= duplicatesMax
+      || !this.options.budget.allows('writes')) {
       this.fail(asker, 'OVERLOADED', 'too many repeated writes wait for their level', 50, sequence)
     } else if (this.hasLevel(level, sequence)) {
       this.reached(waiting)
     } else {
       this.duplicates.add(waiting)
+      if (this.duplicates.size % 256 === 0) this.tally()
     }
   }
 
@@ -181,6 +190,7 @@ export class Replies {
     this.uncommitted = this.uncommitted.filter((waiting) => !waiting.answered)
     for (const waiting of this.held) if (waiting.answered) this.held.delete(waiting)
     this.releaseHeld()
+    this.tally()
   }
 
   /** The request has its level: the answer, unless there was one. */
@@ -212,6 +222,12 @@ export class Replies {
     }
     this.uncommitted = []
     this.held.clear()
+    this.tally()
+  }
+
+  /** At once where they are many, and once per heartbeat. */
+  private tally(): void {
+    this.account.set((this.duplicates.size + this.held.size) * duplicateHeapBytes)
   }
 
   fail(

@@ -26,6 +26,7 @@ export class SequenceWaiters {
   /** When it is due. */
   private timerMs = Infinity
   private isTelling = false
+  private isOver = false
 
   constructor(private readonly clock: Clock) {}
 
@@ -35,11 +36,18 @@ export class SequenceWaiters {
 
   /** `done` is called once: when the sequence is reached, or after `waitMs`. */
   add(sequence: number, waitMs: number, done: (isReached: boolean) => void): void {
+    if (this.isOver) return done(false)
     const dueMs = this.clock.monotonicMs() + waitMs
     const waiter = { sequence, dueMs, number: this.lastNumber += 1, done }
     this.bySequence.put(waiter)
     this.byDeadline.put(waiter)
     this.arm()
+  }
+
+  /** Nothing is reached any more: all are told now. */
+  stop(): void {
+    this.isOver = true
+    if (!this.isTelling) this.tell()
   }
 
   reach(sequence: number): void {
@@ -65,7 +73,7 @@ export class SequenceWaiters {
     const first = this.bySequence.first()
     if (first && first.sequence <= this.reached) return [first, true]
     const late = this.byDeadline.first()
-    return [late && late.dueMs <= nowMs ? late : undefined, false]
+    return [late && (this.isOver || late.dueMs <= nowMs) ? late : undefined, false]
   }
 
   /** For the first deadline; a timer that is set for an earlier one does, too. */

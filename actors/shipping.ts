@@ -71,9 +71,13 @@ export class Shipping {
   }
 
   get windowFull(): boolean {
+    return this.room <= 0
+  }
+
+  /** A frame goes on, whatever the memory of the node: it gets free as replicas get on. */
+  private get room(): number {
     const { windowBytes, budget } = this.options
-    // A little goes on, whatever the memory of the node: it gets free as replicas get on.
-    return this.inFlightBytes >= (budget.allows('windows') ? windowBytes : 1)
+    return (budget.allows('windows') ? windowBytes : 1) - this.inFlightBytes
   }
 
   /** A session begins: its progress starts at nothing, its cursor after the common point. */
@@ -140,7 +144,7 @@ export class Shipping {
     const { log } = this.options
     while (this.isJoined && this.isConfirmed && !this.reading && !this.windowFull
       && this.sent < log.written.sequence) {
-      const cached = log.cachedFrom(this.sent + 1, this.options.windowBytes - this.inFlightBytes)
+      const cached = log.cachedFrom(this.sent + 1, this.room)
       if (!cached) {
         void this.readOn()
         return

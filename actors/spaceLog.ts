@@ -127,6 +127,7 @@ export class SpaceLog {
       drops += 1
     }
     if (drops > 0) this.tail = this.tail.slice(drops)
+    this.trimTail()
     this.marks.forget(marks)
     this.count()
   }

@@ -38,6 +38,8 @@ export class Spaces {
   private begunInTurn = 0
   private readonly waiting = new Set<SpaceActor>()
   private turn: TimerHandle | null = null
+  /** Spaces of which this node is a member, or may be, and that it does not hold: why. */
+  readonly unheld = new Map<string, string>()
   /** Of the spaces held, in order. */
   readonly names = new Sorted<string>(compareUtf8)
 
@@ -106,6 +108,8 @@ export class Spaces {
     this.lastDiscoveryMs = ports.clock.monotonicMs()
     try {
       const names = await records.spaces()
+      const known = new Set(names)
+      for (const name of this.unheld.keys()) if (!known.has(name)) this.unheld.delete(name)
       const isDue = (name: string) =>
         ports.clock.monotonicMs() - (this.elsewhere.get(name) ?? -Infinity) > elsewhereMs
       const unknown = names.filter((name) => !this.held.has(name) && isDue(name))
@@ -143,8 +147,10 @@ export class Spaces {
     const read = await records.read(name)
     const record = read.kind === 'present' ? read.record
       : read.kind === 'lost' ? read.remembered : null
+    this.unheld.delete(name)
     if (record?.assignment.state === 'dropped') return
     const isUnusable = read.kind === 'unreadable' || read.kind === 'newer'
+    if (isUnusable) this.unheld.set(name, read.reason)
     if (isUnusable || record?.assignment.members.every((m) => m.node !== self.node)) {
       this.elsewhere.set(name, ports.clock.monotonicMs())
       return
@@ -160,7 +166,9 @@ export class Spaces {
     } catch (error) {
       const { logger, clock } = this.context.ports
       this.held.delete(space)
+      this.names.delete(space)
       this.elsewhere.set(space, clock.monotonicMs())
+      this.unheld.set(space, `it cannot be started: ${String(error)}`)
       logger.error({ space, error: stackOf(error) },
         'the space cannot be started; it is tried again in half a minute')
       return null

@@ -1,6 +1,7 @@
 import type { Asker } from './answers.js'
 import { errorAnswer } from './answers.js'
 import type { NodeContext } from './context.js'
+import { keptBytes } from './headers.js'
 import type { BusMessage } from './ports.js'
 import type { SpaceActor } from './space.js'
 import type { Sorted } from './sorted.js'
@@ -23,7 +24,7 @@ export interface StatusServiceOptions {
   readonly names: Sorted<string>
 }
 
-/** What a request that waits takes. */
+/** What a request that waits takes beside its question and its reply subject. */
 const askerBytes = 512
 const limitMax = 10_000
 const questionBytesMax = 4096
@@ -41,12 +42,17 @@ type Question =
     readonly space: string | null
   }
 
+interface Waiter {
+  readonly asker: Asker
+  readonly bytes: number
+}
+
 /**
  * Answers to `engram.v1.status.<node>` and `…status._all`. Whoever asks the same while it is not
  * yet begun gets the same answer: a burst of requests costs one report, and their answers.
  */
 export class StatusService {
-  private readonly waiting = new Map<string, Asker[]>()
+  private readonly waiting = new Map<string, Waiter[]>()
 
   constructor(private readonly options: StatusServiceOptions) {}
 
@@ -59,17 +65,18 @@ export class StatusService {
     if (typeof question === 'string') {
       return answers.answer(asker, errorAnswer('INVALID_OPERATION', question))
     }
-    if (!status.enter(askerBytes)) {
+    const key = JSON.stringify(question)
+    const bytes = askerBytes + keptBytes(message) + 2 * key.length
+    if (!status.enter(bytes)) {
       return answers.answer(asker, errorAnswer('OVERLOADED', 'too many requests for status wait',
         { retryAfterMs: 100 }))
     }
-    const key = JSON.stringify(question)
     const others = this.waiting.get(key)
     if (others) {
-      others.push(asker)
+      others.push({ asker, bytes })
       return
     }
-    const askers = [asker]
+    const askers = [{ asker, bytes }]
     this.waiting.set(key, askers)
     status.push(() => {
       this.waiting.delete(key)
@@ -79,7 +86,7 @@ export class StatusService {
   }
 
   /** A piece of the report in each slice. */
-  private render(askers: readonly Asker[], report: Generator<undefined, Uint8Array>): void {
+  private render(askers: readonly Waiter[], report: Generator<undefined, Uint8Array>): void {
     const { lanes: { status, queue } } = this.options.context
     for (;;) {
       const next = report.next()
@@ -89,14 +96,15 @@ export class StatusService {
   }
 
   /** As many answers in each slice as there is time for, and room on their way. */
-  private tell(askers: readonly Asker[], bytes: Uint8Array, from = 0): void {
+  private tell(askers: readonly Waiter[], bytes: Uint8Array, from = 0): void {
     const { answers, lanes: { status, queue } } = this.options.context
     for (let index = from; index < askers.length; index += 1) {
       if (index > from && queue.isSliceOver) {
         return status.push(() => this.tell(askers, bytes, index))
       }
-      status.leave(askerBytes)
-      answers.answer(askers[index]!, bytes)
+      const waiter = askers[index]!
+      status.leave(waiter.bytes)
+      answers.answer(waiter.asker, bytes)
     }
   }
 

@@ -59,6 +59,8 @@ const none: readonly (Operation | ForkNote)[] = []
 export interface OpenBatch {
   readonly builder: FrameBuilder
   readonly requests: Waiting[]
+  /** Of the requests, decoded, beside what goes by their number and bytes. */
+  heapBytes: number
   /** When its first request was taken, by the monotonic clock. */
   readonly openedAtMs: number
 }

@@ -1,5 +1,6 @@
 import { pendingHeapBytes } from './budget.js'
 import type { Account } from './budget.js'
+import { decodedHeapBytes } from './decodedSize.js'
 import type { AcceptedRequest, Clock, Frame, FrameCodec } from './ports.js'
 import type { OpenBatch, Waiting } from './waiting.js'
 
@@ -18,6 +19,8 @@ export class WriteBuffer {
   private openBytes = 0
   private flushingEntries = 0
   private flushingBytes = 0
+  /** Of open batches and of those on their way. */
+  private heapBytes = 0
 
   constructor(private readonly options: WriteBufferOptions) {}
 
@@ -51,6 +54,9 @@ export class WriteBuffer {
     batch.builder.add(request, timestamp)
     this.openBytes += batch.builder.bytes - before
     this.entries += request.operations.length
+    const heapBytes = decodedHeapBytes(request.operations)
+    batch.heapBytes += heapBytes
+    this.heapBytes += heapBytes
     this.tally()
     return batch
   }
@@ -62,7 +68,9 @@ export class WriteBuffer {
     const last = this.open.at(-1)
     const { frames, clock, frameBytesMax } = this.options
     if (last && last.builder.bytes + size <= frameBytesMax) return last
-    const batch = { builder: frames.builder(), requests: [], openedAtMs: clock.monotonicMs() }
+    const batch: OpenBatch = {
+      builder: frames.builder(), requests: [], heapBytes: 0, openedAtMs: clock.monotonicMs(),
+    }
     // An empty builder counts the frame's own bytes: sealing takes them off again.
     this.openBytes += batch.builder.bytes
     this.open.push(batch)
@@ -86,12 +94,14 @@ export class WriteBuffer {
   /** Its frame is durable, or was not written. */
   done(batch: OpenBatch, frame: Frame): void {
     this.flushing.delete(batch)
+    this.heapBytes -= batch.heapBytes
     this.count(frame, -1)
   }
 
   /** The open batches are void; gives what was in them. */
   drop(): Waiting[] {
     const requests = this.open.flatMap((batch) => batch.requests)
+    for (const { heapBytes } of this.open) this.heapBytes -= heapBytes
     this.open = []
     this.entries = 0
     this.openBytes = 0
@@ -108,6 +118,6 @@ export class WriteBuffer {
   /** They are here encoded, in a frame, and decoded. */
   private tally(): void {
     const entries = this.entries + this.flushingEntries
-    this.options.account.set(2 * this.bytes + entries * pendingHeapBytes)
+    this.options.account.set(2 * this.bytes + entries * pendingHeapBytes + this.heapBytes)
   }
 }

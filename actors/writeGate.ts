@@ -17,15 +17,18 @@ export interface WriteGateOptions {
 }
 
 /**
- * open: writes are taken. handingOver: held until the target reigns, then passed on.
- * awaitingForwarded: as that target, direct ones are held until the old primary's have come.
+ * open: writes are taken. releasing: those that were held come first. handingOver: held until the
+ * target reigns, then passed on. awaitingForwarded: as that target, direct ones are held until the
+ * old primary's have come.
  */
-type Mode = 'open' | 'handingOver' | 'awaitingForwarded' | 'closed'
+type Mode = 'open' | 'releasing' | 'handingOver' | 'awaitingForwarded' | 'closed'
 
 /** Patience of the old primary before it passes on without having heard its successor, ms. */
 export const passOnMs = (standByMs: number): number => standByMs * 2
 /** So long after that its writes still count; what comes later is refused. */
 const forwardingMarginMs = 250
+/** Held writes are taken for so long, and then the event loop turns: it keeps the lease. */
+const sliceMs = 3
 
 /** What lies between a primary's subscription and its ingest loop: writes of a handover. */
 export class WriteGate {
@@ -39,7 +42,7 @@ export class WriteGate {
 
   constructor(private readonly options: WriteGateOptions) {
     const { settings, budget } = options.context
-    this.held = new HeldWrites(settings.heldBytesMax, budget.account('held'))
+    this.held = new HeldWrites(settings.heldBytesMax, budget)
   }
 
   onWrite(message: BusMessage): void {
@@ -114,8 +117,23 @@ export class WriteGate {
   open(): void {
     this.stopTimer()
     if (this.mode === 'closed') return
-    this.mode = 'open'
-    for (const { message } of this.held.release()) this.options.take(message)
+    this.mode = 'releasing'
+    this.release()
+  }
+
+  /** What comes meanwhile is held behind. */
+  private readonly release = (): void => {
+    const { clock } = this.options.context.ports
+    const endMs = clock.monotonicMs() + sliceMs
+    while (this.mode === 'releasing') {
+      const write = this.held.shift()
+      if (!write) {
+        this.mode = 'open'
+        return
+      }
+      this.options.take(write.message)
+      if (clock.monotonicMs() >= endMs) return clock.nextTurn(this.release)
+    }
   }
 
   /** Gives what was held to the new primary, in order. */

@@ -20,6 +20,9 @@ export interface ReportOptions {
   readonly nowMs: () => number
 }
 
+/** Of the spaces that a node should hold, and does not. */
+const unheldMax = 100
+
 const roles: readonly string[] = ['primary', 'replica', 'promoting', 'recovering', 'damaged']
 
 /** What one node says of itself, in pieces: with thousands of spaces it takes a second. */
@@ -59,7 +62,8 @@ export class Report implements StatusTeller {
       loopDelayMs: Math.round(context?.peers.loopDelayMs ?? 0),
       peers: context?.peers.status() ?? {},
       version: options.version,
-      spacesListed: actor.spacesListed,
+      spacesListed: actor.directory?.isListed ?? false,
+      ...unheldOf(actor),
       drained: (context?.duty.drained ?? null) !== null,
       clock: {
         offsetMs: roundedOrNull(context?.peers.ownClock.offsetMs),
@@ -91,6 +95,13 @@ export class Report implements StatusTeller {
     }
     return { ...this.head(), spaces }
   }
+}
+
+/** Absent, as a rule. */
+function unheldOf({ directory }: NodeActor): Pick<NodeStatus, 'unheldSpaces'> {
+  const unheldSpaces = directory?.unheld ?? new Map<string, string>()
+  if (unheldSpaces.size === 0) return {}
+  return { unheldSpaces: Object.fromEntries([...unheldSpaces].slice(0, unheldMax)) }
 }
 
 function roundedOrNull(ms: number | null | undefined): number | null {

@@ -39,6 +39,11 @@ export interface NodeStatus {
   readonly version: string
   /** False: which spaces it holds is not known yet. Absent from earlier versions. */
   readonly spacesListed?: boolean
+  /**
+   * Spaces of which it is, or may be, a member and that it does not hold, with the reason: they
+   * cannot be started, or their records cannot be read. Some of them; absent where there is none.
+   */
+  readonly unheldSpaces?: Readonly<Record<string, string>>
   /** An operator has drained it: it is not made primary of anything. */
   readonly drained?: boolean
   /** By how much the own clock is behind those of the peers, at least; below 0: ahead. ms */

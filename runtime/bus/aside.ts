@@ -1,10 +1,18 @@
 import { ErrorCode, Events } from 'nats'
 import type { NatsConnection } from 'nats'
 import type { Logger } from '../../actors/ports.js'
+import { Liveness } from './liveness.js'
 import { socketOf } from './socket.js'
 
 /** How long a flush waits for a server that takes nothing. */
 const flushMs = 100
+/**
+ * Slower than that of the first connection: while a client takes nothing, a server of the old kind
+ * reads nothing here, for ten seconds (its write_deadline), and is well.
+ */
+const asideLiveness = { pingIntervalMs: 5000, maxPingOut: 3 }
+/** Answers that the server does not take; those that come then are dropped. */
+const bufferedBytesMax = 16 * 1024 * 1024
 
 /**
  * One more connection to the same server, for answers. A server lets whoever sends to a client that
@@ -17,11 +25,13 @@ export class Aside {
   #isDialling = false
   #dialledAtMs = -Infinity
   #isOver = false
+  #liveness: Liveness | null = null
+  #isTold = false
 
   /** @param redialMs until another one is dialled */
   constructor(
     private readonly dial: () => Promise<NatsConnection>, private readonly logger: Logger,
-    private readonly redialMs = 1000,
+    private readonly redialMs = 1000, private readonly pings = asideLiveness,
   ) {}
 
   /** Null: there is none now. */
@@ -33,6 +43,18 @@ export class Aside {
 
   get bufferedBytes(): number {
     return this.#nats === null ? 0 : socketOf(this.#nats)?.writableLength ?? 0
+  }
+
+  /** What comes now would only take memory: whoever waits for it asks again. Told once. */
+  get isFull(): boolean {
+    const { bufferedBytes } = this
+    if (bufferedBytes <= bufferedBytesMax) this.#isTold = false
+    else if (!this.#isTold) {
+      this.#isTold = true
+      this.logger.warn({ bufferedBytes },
+        'the NATS server does not take the answers of this node: what comes now is dropped')
+    }
+    return bufferedBytes > bufferedBytesMax
   }
 
   /** What was published before has reached the server, unless that takes its time. */
@@ -49,6 +71,11 @@ export class Aside {
   /** For good: what is not written yet is not sent any more. */
   close(): void {
     this.#isOver = true
+    this.#end()
+  }
+
+  #end(): void {
+    this.#liveness?.stop()
     if (this.#nats !== null) end(this.#nats)
     this.#nats = null
   }
@@ -68,7 +95,13 @@ export class Aside {
   #made(nats: NatsConnection): void {
     if (this.#isOver) return end(nats)
     this.#nats = nats
+    const liveness = new Liveness(nats, this.pings, () => {
+      this.logger.warn({}, 'the NATS server stopped answering pings on a connection for answers')
+      this.#end()
+    })
+    this.#liveness = liveness
     const gone = (): void => {
+      liveness.stop()
       if (this.#nats === nats) this.#nats = null
     }
     nats.closed().then(gone, gone)

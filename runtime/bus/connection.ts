@@ -7,6 +7,8 @@ import type {
   AsideWay, BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
 } from '../../actors/ports.js'
 import { Aside } from './aside.js'
+import { Liveness } from './liveness.js'
+import type { LivenessOptions } from './liveness.js'
 import { NatsBusMessage } from './message.js'
 import { limitIntake, socketOf } from './socket.js'
 import { steadySubscription } from './steady.js'
@@ -40,13 +42,11 @@ export class NatsBusConnection implements BusConnection {
   #isDeaf = false
   #reason: string | null = null
 
-  readonly #pings: NodeJS.Timeout
-  #unanswered = 0
-  #received = 0
+  readonly #liveness: Liveness
 
   constructor(
     nats: NatsConnection, readonly inboxPrefix: string, logger: Logger,
-    liveness: { pingIntervalMs: number; maxPingOut: number },
+    liveness: LivenessOptions,
     dialAside: () => Promise<NatsConnection>,
   ) {
     this.#nats = nats
@@ -68,7 +68,10 @@ export class NatsBusConnection implements BusConnection {
         if (error) onRefused()
       },
     }), () => this.isClosed)
-    this.#pings = setInterval(() => this.#ping(liveness.maxPingOut), liveness.pingIntervalMs)
+    this.#liveness = new Liveness(nats, liveness, () => {
+      this.#reason ??= 'the server stopped answering pings'
+      void nats.close()
+    })
     void this.#watch()
   }
 
@@ -110,6 +113,7 @@ export class NatsBusConnection implements BusConnection {
     const aside = this.#asides[way].connection
     if (aside === null) return this.publish(subject, data)
     checkSubject(subject)
+    if (this.#asides[way].isFull) return
     try {
       aside.publish(subject, data)
     } catch (error) {
@@ -204,25 +208,6 @@ export class NatsBusConnection implements BusConnection {
     } else pending.resolve(answer)
   }
 
-  /**
-   * The package has pings of its own, but after too many it waits until the socket has taken its
-   * last bytes: for ever, when the server hangs and the buffers are full. A stall of this process
-   * costs one tick at most, so it does not look like a hung server; nor does a server that sends
-   * so much that its answer to a ping is still to be read.
-   */
-  #ping(maxPingOut: number): void {
-    const received = this.#socket?.bytesRead ?? 0
-    if (received !== this.#received) this.#unanswered = 0
-    this.#received = received
-    if (this.#unanswered >= maxPingOut) {
-      this.#reason ??= 'the server stopped answering pings'
-      void this.#nats.close()
-      return
-    }
-    this.#unanswered += 1
-    this.#nats.flush().then(() => { this.#unanswered = 0 }, () => {})
-  }
-
   async #watch(): Promise<void> {
     for await (const status of this.#nats.status()) {
       if (status.type === Events.LDM) {
@@ -259,7 +244,7 @@ export class NatsBusConnection implements BusConnection {
   #ended(error: Error | null): string {
     this.#isClosed = true
     this.#closeAsides()
-    clearInterval(this.#pings)
+    this.#liveness.stop()
     const cause = error && (error as Partial<NatsError>).code
     const reason = this.#reason ?? (error
       ? `the connection broke: ${error.message || cause}` : 'the server closed the connection')

@@ -19,9 +19,14 @@ const linesMax = 1000
  * restarts the last member that has everything.
  */
 export function readiness({ node, spaces }: NodeStatusReport): Check[] {
-  return [{ name: 'node', missing: missingOfNode(node) }, ...spaces.map((member) => ({
-    name: `space ${member.space}`, missing: missingOf(member, node.id),
-  }))]
+  const unheld = Object.entries(node.unheldSpaces ?? {})
+  return [
+    { name: 'node', missing: missingOfNode(node) },
+    ...unheld.map(([space, missing]) => ({ name: `space ${space}`, missing })),
+    ...spaces.map((member) => ({
+      name: `space ${member.space}`, missing: missingOf(member, node.id),
+    })),
+  ]
 }
 
 function missingOfNode({ state, spacesListed }: NodeStatusReport['node']): string | null {
@@ -30,11 +35,13 @@ function missingOfNode({ state, spacesListed }: NodeStatusReport['node']): strin
 }
 
 function missingOf(member: MemberStatus, self: string): string | null {
-  const { role, state, reason, blocked, inSync } = member
+  const { role, state, reason, blocked, inSync, arbiter, arbiterReason } = member
   if (role === 'damaged') return `damaged: ${reason}`
   if (blocked) return `blocked: ${blocked}`
   if (role === 'primary') return state === 'opening' ? `is opening: ${reason}` : null
   if (role !== 'replica' || !joined.includes(state)) return `has not joined: ${state}, ${reason}`
+  // Who is in sync is what it was before.
+  if (arbiter === 'newer' || arbiter === 'unreadable') return `cannot tell: ${arbiterReason}`
   if (inSync.includes(self)) return null
   return `not in sync, in sync are ${inSync.join(', ')}; ${state}, at ${member.durableSequence}`
 }

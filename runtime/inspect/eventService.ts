@@ -8,6 +8,7 @@
  */
 import { z } from 'zod'
 import type { NodeContext } from '../../actors/context.js'
+import { keptBytes } from '../../actors/headers.js'
 import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports.js'
 import { subjects } from '../../machines/subjects.js'
 import { statusOfAll } from '../status.js'
@@ -39,7 +40,7 @@ export const eventsAnswer = z.discriminatedUnion('ok', [
 /** Of a page, in UTF-16 units: at most 192 KiB as UTF-8, below any message that nodes need. */
 const pageLength = 64 * 1024
 const requestBytesMax = 4_096
-/** What a request that waits takes beside its payload. */
+/** What a request that waits takes beside its payload and its reply subject. */
 const requestBytes = 512
 
 export interface EventServiceOptions {
@@ -71,7 +72,7 @@ export class EventService {
     if (message.data.length > requestBytesMax) {
       return answers.answer(asker, this.refused('MALFORMED', 'it is too long'))
     }
-    const bytes = message.data.length + requestBytes
+    const bytes = message.data.length + requestBytes + keptBytes(message)
     if (!status.enter(bytes)) {
       return answers.answer(asker, this.refused('OVERLOADED', 'too many requests wait: ask later'))
     }

@@ -11,6 +11,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 interface Fake {
   readonly nats: NatsConnection
+  readonly closed: Promise<void>
   /** As when the server ends it. */
   end(): void
   readonly isClosed: boolean
@@ -34,21 +35,21 @@ function fake(): Fake {
     async *status() {},
   }
   return {
-    nats: nats as unknown as NatsConnection, end,
+    nats: nats as unknown as NatsConnection, end, closed,
     get isClosed() {
       return isClosed
     },
   }
 }
 
-function kit(redialMs: number) {
+function kit(redialMs: number, pings?: { pingIntervalMs: number; maxPingOut: number }) {
   const dialled: { resolve: (nats: NatsConnection) => void; reject: (error: Error) => void }[] = []
   const warnings: object[] = []
   const dial = () => new Promise<NatsConnection>((resolve, reject) => {
     dialled.push({ resolve, reject })
   })
   const logger = { ...quiet, warn: (fields: object) => void warnings.push(fields) }
-  return { aside: new Aside(dial, logger, redialMs), dialled, warnings }
+  return { aside: new Aside(dial, logger, redialMs, pings), dialled, warnings }
 }
 
 test('made once, when it is first needed; made again when it broke', async () => {
@@ -101,6 +102,20 @@ test('a flush waits a little for a server that takes nothing, and no longer', as
   dialled[0]!.resolve(fake().nats)
   await turn()
   await aside.flush()
+  aside.close()
+})
+
+test('a server that stopped answering here alone: the connection is made anew', async () => {
+  const { aside, dialled, warnings } = kit(0, { pingIntervalMs: 1, maxPingOut: 2 })
+  assert.is(aside.connection, null)
+  const first = fake()
+  dialled[0]!.resolve(first.nats)
+  await turn()
+  assert.is(aside.connection, first.nats)
+  await first.closed
+  assert.is(warnings.length, 1)
+  assert.is(aside.connection, null)
+  assert.is(dialled.length, 2)
   aside.close()
 })
 

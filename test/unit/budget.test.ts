@@ -26,15 +26,15 @@ test('accounts of one use add up; what is closed counts no more', () => {
 test('what is kept for speed goes first, then new writes, then the rest', () => {
   const budget = new Budget(100)
   const held = budget.account('held')
-  const allowed = () => (['tails', 'writes', 'windows', 'received'] as const)
+  const allowed = () => (['tails', 'writes', 'held', 'windows', 'received'] as const)
     .filter((taker) => budget.allows(taker))
   const at = (bytes: number) => {
     held.set(bytes)
     return allowed()
   }
-  assert.equal(at(49), ['tails', 'writes', 'windows', 'received'])
-  assert.equal(at(50), ['writes', 'windows', 'received'])
-  assert.equal(at(75), ['windows', 'received'])
+  assert.equal(at(49), ['tails', 'writes', 'held', 'windows', 'received'])
+  assert.equal(at(50), ['writes', 'held', 'windows', 'received'])
+  assert.equal(at(75), ['held', 'windows', 'received'])
   assert.equal(at(90), ['received'])
   assert.equal(at(100), [])
 })
@@ -79,6 +79,31 @@ test('writes count until they are durable, then as the overlay\'s until they are
   side.ingest.end('LEASE_LAPSED', 'over')
   await side.journal.release()
   assert.equal(uses(), [false, false], 'of a reign that is over nothing is left')
+})
+
+test('what is short encoded and long decoded counts as it is decoded', async () => {
+  const side = path()
+  side.journal.holdsSyncs = true
+  const uses = () => [side.budget.uses().writes, side.budget.uses().overlay]
+  const metadata = { list: Array.from({ length: 1000 }, () => ({})) }
+  for (const node of [{ metadata }, { embedding: Array.from({ length: 4000 }, () => 0) }]) {
+    side.send({ type: 'StoreNode', node: { id: 'n', ...node } })
+    assert.ok(uses()[0]! > 40_000, `${uses()}`)
+    await settle()
+    assert.ok(uses()[0]! > 40_000, 'on its way to the disk')
+    await side.journal.release()
+    assert.ok(uses()[0] === 0 && uses()[1]! > 32_000, `${uses()}`)
+    side.overlay.applied(side.overlay.lastSequence)
+    assert.equal(uses(), [0, 0])
+  }
+  side.send({ type: 'StoreNode', node: { id: 'n', metadata } })
+  await settle()
+  await side.journal.release()
+  const added = side.overlay.lastSequence
+  side.overlay.dropAbove(added - 1)
+  side.send({ type: 'StoreNode', node: { id: 'n', metadata } })
+  side.ingest.end('LEASE_LAPSED', 'over')
+  assert.equal(uses(), [0, 0])
 })
 
 test('writes that a full disk refused count no more', async () => {
@@ -132,6 +157,34 @@ test('over half of the budget a log keeps only what is not yet in the file', () 
   assert.is(one.cachedFrom(11, 1 << 20), null)
 })
 
+test('a log that is written to no more gives up its frames when memory runs short', () => {
+  const budget = new Budget(1 << 20)
+  const { log: one, append } = log(budget)
+  append(10)
+  one.release(0, 0)
+  assert.is(one.cachedFrom(1, 1 << 20)!.length, 10)
+  budget.account('held').set(1 << 19)
+  one.release(0, 0)
+  assert.is(budget.uses().tails, 0)
+})
+
+test('repeated writes that wait for their level count', async () => {
+  const side = path()
+  side.journal.holdsSyncs = true
+  side.write({ 'Nats-Msg-Id': 'k', 'Engram-Ack': 'committed' })
+  await settle()
+  const before = side.budget.uses().writes
+  for (let i = 0; i < 256; i += 1) side.write({ 'Nats-Msg-Id': 'k', 'Engram-Ack': 'committed' })
+  assert.ok(side.budget.uses().writes >= before + 100_000)
+  side.budget.account('held').set(side.budget.bytesMax)
+  const refused = side.answerTo(side.write({ 'Nats-Msg-Id': 'k', 'Engram-Ack': 'committed' }))!
+  assert.ok(refused.ok === false)
+  assert.equal([refused.code, refused.outcome, refused.sequence], ['OVERLOADED', 'unknown', 1])
+  side.ingest.end('LEASE_LAPSED', 'over')
+  await side.journal.release()
+  assert.is(side.budget.uses().writes, 0)
+})
+
 test('a replica over its budget takes one frame at a time', async () => {
   const budget = new Budget(1000)
   const received = new ReceivedFrames(budget)
@@ -177,6 +230,12 @@ test('the log says once that writes are refused, and once that they are taken ag
   watch.tick()
   assert.is(said.length, 1)
   assert.match(said[0]!, /^warn no memory for new writes.*"keys":900/)
+  frames.length = 7
+  watch.tick()
+  assert.is(said.length, 1, 'a little less is no news')
+  frames.length = 9
+  watch.tick()
+  assert.is(said.length, 1)
   lane.heldBytes = 10
   frames.length = 1
   watch.tick()

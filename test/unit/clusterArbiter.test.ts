@@ -242,4 +242,17 @@ test('a space is not created over a record that cannot be read', async () => {
   assert.equal(unreadable?.map(({ space }) => space), ['other'])
 })
 
+test('a node tells of the spaces that it may be a member of, and cannot hold', async () => {
+  const cluster = await reigning()
+  const unheld = (): string[] => cluster.running.map((node) =>
+    [...node.actor.directory!.unheld].map(([space, reason]) => `${space}: ${reason}`).join())
+  assert.equal(unheld(), ['', '', ''])
+  cluster.bucket.overwrite('space.other', Buffer.from('oops'))
+  await cluster.run(3000)
+  for (const told of unheld()) assert.match(told, /^other: .*record of other cannot be read/)
+  cluster.bucket.remove('space.other')
+  await cluster.run(3000)
+  assert.equal(unheld(), ['', '', ''])
+})
+
 test.run()

@@ -111,4 +111,39 @@ test('without any node NATS itself says so', async () => {
   assert.instance(error, NoRespondersError)
 })
 
+test('so many wait for the arbiter, and no more, were it for one name', async () => {
+  const bucket = new MemoryBucket()
+  const { open } = bucket
+  let answerNow: () => void = () => undefined
+  let isHolding = false
+  const answering = new Promise<void>((resolve) => {
+    answerNow = resolve
+  })
+  Object.assign(bucket, {
+    open: (connection: BusConnection) => {
+      const arbiter = open(connection)
+      return {
+        ...arbiter, read: async (key: string) => {
+          if (isHolding && key === 'space.nowhere') await answering
+          return await arbiter.read(key)
+        },
+      }
+    },
+  })
+  const cluster = await SimCluster.start({ bucket })
+  await cluster.run(1000)
+  isHolding = true
+  const told: string[] = []
+  for (let asked = 0; asked < 15_000; asked += 1) {
+    void cluster.client.request(subjects.lookup('nowhere'), new Uint8Array(), { timeoutMs: 5000 })
+      .then(({ data }) =>
+        told.push(String((JSON.parse(Buffer.from(data).toString()) as Told)['code'])))
+  }
+  await cluster.run(100)
+  assert.ok(told.length > 2000 && told.every((code) => code === 'OVERLOADED'), `${told.length}`)
+  answerNow()
+  await cluster.run(2000)
+  assert.is(told.length, 15_000)
+})
+
 test.run()

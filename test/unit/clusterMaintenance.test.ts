@@ -1,6 +1,7 @@
 /** Drained nodes, paused failover, primaries that should not reign, under a simulated cluster. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Duty } from '../../actors/duty.js'
 import type { ErrorAnswer } from '../../actors/ports.js'
 import type { ActorSettings } from '../../actors/settings.js'
 import { SimCluster } from '../support/simCluster.js'
@@ -63,6 +64,16 @@ test('a drained node hands over, and is primary of nothing until it is undrained
   assert.ok(ms < 1500, `${ms} ms`)
   for (const node of [primary, third]) node.start()
   await cluster.check()
+})
+
+test('who ends is not undrained', () => {
+  const duty = new Duty('n1', () => false)
+  duty.drain('ann', 'now')
+  duty.undrain()
+  assert.is(duty.drained, null)
+  duty.leave()
+  duty.undrain()
+  assert.match(duty.drained ?? '', /is stopping/)
 })
 
 test('what a drained node cannot hand over goes as soon as a member can take it', async () => {

@@ -100,6 +100,33 @@ test('a space that was busy leaves nothing in memory once all have it', async ()
   await cluster.check()
 })
 
+test('a damaged member keeps nothing in memory', async () => {
+  const cluster = await reigning()
+  const primary = cluster.primary()!
+  const replicas = cluster.running.filter((node) => node !== primary)
+  for (const replica of replicas) replica.kill()
+  await cluster.writes(20, 'durable')
+  const { budget } = primary.actor.context!
+  assert.ok(budget.uses().overlay > 0 && budget.uses().tails > 0, 'they are not committed')
+  primary.space().member.damaged('a bad record')
+  await cluster.run(1000)
+  const { tails, windows, overlay, writes, marks } = budget.uses()
+  assert.equal([tails, windows, overlay, writes, marks], [0, 0, 0, 0, 0])
+})
+
+test('for a replica that is away nothing is kept in memory but what its lag is told by', async () => {
+  const cluster = await reigning()
+  const [away] = cluster.running.filter((node) => node !== cluster.primary())
+  away!.kill()
+  await cluster.until('it is out', () => cluster.record()!.inSync.length === 2)
+  await cluster.writes(50, 'committed')
+  await cluster.run(2000)
+  assert.is(cluster.primary()!.actor.context!.budget.uses().tails, 0)
+  away!.start()
+  await cluster.until('it is back', () => cluster.record()!.inSync.length === 3)
+  await cluster.check()
+})
+
 for (const which of ['first', 'second'] as const) {
   test(`keys that are still being read: ${which} candidate of two`, async () => {
     const cluster = await reigning()

@@ -198,6 +198,8 @@ const notReady: readonly (readonly [Partial<MemberStatus>, string])[] = [
   [{ role: 'recovering', state: 'recovering' }, 'has not joined: recovering, won'],
   [{ role: 'replica', state: 'streaming', inSync: ['n2', 'n3'], durableSequence: 7 },
     'not in sync, in sync are n2, n3; streaming, at 7'],
+  [{ role: 'replica', state: 'streaming', arbiter: 'newer', arbiterReason: 'version 9' },
+    'cannot tell: version 9'],
 ]
 
 http('/readyz: ready is who has joined and is in sync in all its spaces', async () => {
@@ -225,6 +227,14 @@ http('/readyz: a node that does not know its spaces yet is not ready', async () 
   assert.match(got.body, 'its spaces are not listed yet')
   report = { ...report, node: { ...report.node, spacesListed: true } }
   assert.is((await get('/readyz')).status, 200)
+})
+
+http('/readyz: a node that does not hold what it should is not ready', async () => {
+  const unheldSpaces = { odd: 'it cannot be started: no room' }
+  report = { ...report, node: { ...report.node, unheldSpaces } }
+  const got = await get('/readyz')
+  assert.equal([got.status, got.body],
+    [503, 'not ready: 1 of 3 checks\nspace odd: it cannot be started: no room\n'])
 })
 
 http('/readyz of thousands of spaces is a page', async () => {

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { noAccount } from '../../actors/budget.js'
+import { Budget } from '../../actors/budget.js'
 import { forwardedHeader } from '../../actors/headers.js'
 import { HeldWrites } from '../../actors/heldWrites.js'
 import { Lease } from '../../actors/lease.js'
@@ -86,7 +86,7 @@ test('alone in the set, the lease does not run out', () => {
 // ---------------------------------------------------------------- held writes
 
 test('held writes are released in their order, copied, with the headers that count', () => {
-  const held = new HeldWrites(10_000, noAccount())
+  const held = new HeldWrites(10_000, new Budget(1 << 30))
   const bytes = Buffer.from('one')
   held.hold(message(bytes, { 'Nats-Msg-Id': 'k', Other: 'x' }, 'r1'))
   held.hold(message(Buffer.from('two'), {}, 'r2'))
@@ -100,7 +100,7 @@ test('held writes are released in their order, copied, with the headers that cou
 })
 
 test('a reply is held once; a write that came another way is dropped', () => {
-  const held = new HeldWrites(10_000, noAccount())
+  const held = new HeldWrites(10_000, new Budget(1 << 30))
   for (const reply of ['r1', 'r2', 'r1', 'r3', undefined, undefined]) {
     assert.ok(held.hold(message(Buffer.from('x'), {}, reply)))
   }
@@ -111,7 +111,7 @@ test('a reply is held once; a write that came another way is dropped', () => {
 })
 
 test('without a reply, each copy that came another way drops one of the same bytes', () => {
-  const held = new HeldWrites(10_000, noAccount())
+  const held = new HeldWrites(10_000, new Budget(1 << 30))
   for (const [text, key] of [['x', ''], ['y', ''], ['x', ''], ['x', 'k']] as const) {
     held.hold(message(Buffer.from(text), { 'Nats-Msg-Id': key }))
   }
@@ -123,7 +123,7 @@ test('without a reply, each copy that came another way drops one of the same byt
 })
 
 test('what is dropped makes room again', () => {
-  const held = new HeldWrites(600, noAccount())
+  const held = new HeldWrites(600, new Budget(1 << 30))
   for (let i = 0; i < 20; i += 1) {
     assert.ok(held.hold(message(Buffer.from('x'), {}, `r${i}`)), `write ${i}`)
     held.drop(message(Buffer.from('x'), {}, `r${i}`))
@@ -134,14 +134,31 @@ test('what is dropped makes room again', () => {
   assert.is(held.release().length, 2)
 })
 
+test('all that is kept of a write counts, and the memory of the node bounds it', () => {
+  const budget = new Budget(100_000)
+  const held = new HeldWrites(10_000, budget)
+  const long = 'x'.repeat(5000)
+  assert.not.ok(held.hold(message(Buffer.from('x'), { 'Nats-Msg-Id': long }, 'r1')))
+  assert.not.ok(held.hold(message(Buffer.from('x'), {}, long)))
+  assert.not.ok(held.hold(message(Buffer.from(long))), 'its bytes are its key, too')
+  assert.ok(held.hold(message(Buffer.from(long), {}, 'r2')))
+  held.drop(message(Buffer.from(long), {}, 'r2'))
+  assert.is(budget.usedBytes, 0)
+  budget.account('reads').set(90_000)
+  assert.not.ok(held.hold(message(Buffer.from('x'), {}, 'r3')))
+})
+
 test('dropping tens of thousands takes no quadratic time', () => {
-  const held = new HeldWrites(1 << 30, noAccount())
+  const held = new HeldWrites(1 << 30, new Budget(1 << 30))
   const count = 30_000
   for (let i = 0; i < count; i += 1) held.hold(message(Buffer.from('x'), {}, `r${i}`))
   const begun = performance.now()
   for (let i = 0; i < count; i += 1) held.drop(message(Buffer.from('x'), {}, `r${i}`))
-  assert.ok(performance.now() - begun < 1000)
   assert.equal(held.release(), [])
+  for (let i = 0; i < count; i += 1) held.hold(message(Buffer.from('x'), {}, `r${i}`))
+  for (let i = 0; i < count; i += 1) assert.is(held.shift()!.message.reply, `r${i}`)
+  assert.is(held.shift(), undefined)
+  assert.ok(performance.now() - begun < 1000)
 })
 
 test.run()

@@ -103,4 +103,21 @@ test('while it is being compared the data path is not idle; its end answers', as
   assert.is(side.codeTo(reply), 'NOT_PRIMARY')
 })
 
+test('what waits to be compared takes some memory, and not all that is sent', async () => {
+  const side = path()
+  side.send(node('x'), key)
+  await settle()
+  await side.store.apply(side.overlay.entries(1, 10))
+  side.overlay.applied(1)
+  const large = 'y'.repeat(60_000)
+  const replies = Array.from({ length: 200 }, () => side.send(node(large), key))
+  assert.ok(side.budget.uses().writes <= 4 * 1024 * 1024)
+  assert.equal(told(side, replies.at(-1)!), [1, true, 'absent'], 'nothing is told of it')
+  await side.clock.advanceAsync(100)
+  assert.equal(told(side, replies[0]!), [1, true, true])
+  assert.is(side.budget.uses().writes, 0)
+  side.budget.account('held').set(side.budget.bytesMax)
+  assert.equal(told(side, side.send(node('z'), key)), [1, true, 'absent'])
+})
+
 test.run()

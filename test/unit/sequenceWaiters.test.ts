@@ -32,6 +32,18 @@ test('each is told once: when its sequence is reached, or when its time is over'
   assert.equal([told.length, waiters.size, clock.pending], [4, 0, 0])
 })
 
+test('at the end all are told, and who comes later at once', () => {
+  const { clock, waiters, told, add } = kit()
+  add('a', 5, 1000)
+  add('b', 3, 2000)
+  waiters.reach(3)
+  waiters.stop()
+  add('c', 4, 1000)
+  assert.equal(told, ['b reached 0', 'a late 0', 'c late 0'])
+  clock.advance(5000)
+  assert.equal([told.length, waiters.size, clock.pending], [3, 0, 0])
+})
+
 test('ten thousand wait on one timer, and are told some in each turn', () => {
   const { clock, waiters, told, add } = kit()
   const count = 10_000

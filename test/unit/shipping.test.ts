@@ -44,7 +44,7 @@ function kit(over: { windowBytes?: number; tailBytes?: number; memoryBytes?: num
     kind: 'ack', space: 'demo', node: 'n2', epoch: 1, session: shipping.session, durableSequence,
     appliedSequence: 0, digest: '', ...over2,
   })
-  return { journal, clock, log, sent, failures, shipping, append, ack }
+  return { journal, clock, budget, log, sent, failures, shipping, append, ack }
 }
 
 test('nothing is sent before the first ack of the session', async () => {
@@ -88,6 +88,21 @@ test('the window bounds what is in flight, and acks open it', async () => {
   ack(1)
   ack(1)
   assert.equal(sent, ['1:1', '1:2'])
+})
+
+test('a node at its budget sends a frame at a time, and not a whole window', async () => {
+  const { shipping, append, ack, sent, budget } = kit()
+  await append(5)
+  shipping.begin(1, 0, 'd')
+  const rest = budget.account('held')
+  rest.set(budget.bytesMax)
+  ack(0)
+  assert.equal(sent, ['1:1'])
+  ack(1)
+  assert.equal(sent, ['1:1', '1:2'])
+  rest.set(0)
+  ack(2)
+  assert.equal(sent.length, 5)
 })
 
 test('what is accepted and not yet written is not shipped', async () => {
