@@ -2,3 +2,7 @@
 export function stackOf(error: unknown): string {
   return error instanceof Error ? error.stack ?? error.message : String(error)
 }
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

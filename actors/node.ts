@@ -7,6 +7,7 @@ import { Admin } from './admin.js'
 import type { Boot } from './boot.js'
 import type { NodeContext } from './context.js'
 import type { NodeIdentityInput, NodePorts } from './nodePorts.js'
+import { messageOf } from './defects.js'
 import { FaultLog } from './faultLog.js'
 import { handReignsOver } from './handReignsOver.js'
 import type { HostedActor } from './hosting.js'
@@ -392,8 +393,4 @@ export class NodeActor {
     this.context?.peers.stop()
     void this.connection?.close()
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,21 +1,17 @@
 /** deploy/: the alert rules and the dashboard name metrics and labels that /metrics really has. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createMetrics } from '../../runtime/http/metrics.js'
 import { alertRules } from '../support/alertRules.js'
 import { namedIn, shownIn } from '../support/promql.js'
 import { Responder } from '../support/responder.js'
+import { root } from '../support/environment.js'
 
 const test = suite('deploy')
 
-function findRoot(folder = dirname(fileURLToPath(import.meta.url))): string {
-  return existsSync(join(folder, 'machines', 'protocol.ts')) ? folder : findRoot(dirname(folder))
-}
-const root = findRoot()
 const read = (path: string): string => readFileSync(join(root, 'deploy', path), 'utf8')
 
 /** What Prometheus adds to every series of a target. */
@@ -91,8 +87,9 @@ test('alert rules: metrics and labels exist, each says what to do', () => {
 })
 
 test('alert rules: the kinds of alerts that they match are sent', () => {
-  const sources = ['alerts', 'nodeParts', 'primary', 'promotion', 'space', 'spaces'].map((name) =>
-    readFileSync(join(root, 'actors', `${name}.ts`), 'utf8')).join('\n')
+  const sources = readdirSync(join(root, 'actors'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => readFileSync(join(root, 'actors', name), 'utf8')).join('\n')
   const kinds = rules.flatMap(({ expr }) => [...expr.matchAll(/kind="(\w+)"/g)].map((m) => m[1]))
   assert.ok(kinds.length > 0)
   for (const kind of kinds) assert.match(sources, `'${kind}'`)

@@ -1,20 +1,15 @@
 /** What is counted and observed, against the list that /metrics explains. */
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { instruments } from '../../runtime/http/instruments.js'
 import { createMetrics } from '../../runtime/http/metrics.js'
 import { Responder } from '../support/responder.js'
 import { path, settle } from './actorKit.js'
+import { root } from '../support/environment.js'
 
 const test = suite('telemetry')
-
-function findRoot(folder = dirname(fileURLToPath(import.meta.url))): string {
-  return existsSync(join(folder, 'machines', 'protocol.ts')) ? folder : findRoot(dirname(folder))
-}
-const root = findRoot()
 
 function sources(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {

@@ -1,9 +1,9 @@
 /** What reviewers would otherwise have to look for: boundaries, sizes, names that leak. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname, extname, join, posix } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { extname, join, posix } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { root } from '../support/environment.js'
 
 const test = suite('tidy')
 
@@ -11,15 +11,6 @@ const linesMax = 400
 const functionLinesMax = 70
 const columnsMax = 100
 
-function findRoot(): string {
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    const isBuilt = existsSync(join(folder, 'machines', 'protocol.ts'))
-    if (isBuilt) return folder
-    if (folder === dirname(folder)) return process.cwd()
-  }
-}
-
-const root = findRoot()
 
 function files(folder: string, extension: string): string[] {
   const path = join(root, folder)

@@ -4,12 +4,12 @@
  * writes them anew; read what has changed.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { play, scenarioOf } from '../scenarios/index.js'
 import { Transcript } from '../scenarios/transcript.js'
+import { root } from '../../support/environment.js'
 
 const test = suite('golden transcripts')
 
@@ -21,12 +21,7 @@ const kept = [
 const updates = process.env['UPDATE_GOLDEN'] === '1'
 
 /** The folder of this file's source: texts are not copied to dist/. */
-function folder(): string {
-  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
-    if (existsSync(join(at, 'machines', 'protocol.ts'))) return join(at, 'test', 'sim', 'golden')
-    if (at === dirname(at)) throw new Error('the sources are not there: run this in the project')
-  }
-}
+const folder = join(root, 'test', 'sim', 'golden')
 
 const widthMax = 96
 
@@ -48,7 +43,7 @@ async function transcriptOf(name: string): Promise<string> {
 
 for (const name of kept) {
   test(name, async () => {
-    const file = join(folder(), `${name}.txt`)
+    const file = join(folder, `${name}.txt`)
     const text = await transcriptOf(name)
     if (updates) writeFileSync(file, text)
     assert.ok(existsSync(file), `${file} is missing: run this test with UPDATE_GOLDEN=1`)
