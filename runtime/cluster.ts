@@ -179,7 +179,7 @@ export class Cluster {
    * @throws AdminError
    */
   async others(): Promise<string[]> {
-    const { spaces = [] } = await this.client.admin({ type: 'listSpaces' })
+    const { spaces } = await this.client.listSpaces()
     const known = [
       ...(await this.status()).nodes.map(({ id }) => id),
       ...spaces.flatMap(({ members }) => members),
