@@ -152,7 +152,7 @@ function withRemedy(error: unknown): unknown {
 }
 
 function checkFlags(flags: UpFlags): void {
-  checkSpaceName(flags.space)
+  checkSpaceName(flags.space, 'Choose another.')
   parseAddress(flags.http)
   const about = Object.keys(flags).find((name) => /^nats[A-Z]/.test(name) && name !== 'natsPort')
   if (about !== undefined && flags.nats === undefined) {

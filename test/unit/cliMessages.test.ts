@@ -1,5 +1,5 @@
 /** What the command line says when something is wrong or only in part so: cause and remedy. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -7,10 +7,14 @@ import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { subjects } from '../../machines/subjects.js'
 import { runCli } from '../../runtime/cli/program.js'
+import { NodeFileSystem } from '../../runtime/fs.js'
+import { createSalvageFiles } from '../../runtime/journal/salvage.js'
 import { startNatsServer } from '../../runtime/natsServer.js'
 import type { NatsServer } from '../../runtime/natsServer.js'
 import { Responder } from '../support/responder.js'
+import { A, frameOf, quiet } from './journalKit.js'
 
 const test = suite('cli: messages')
 const cwd = mkdtempSync(join(tmpdir(), 'engram-messages-'))
@@ -44,6 +48,8 @@ async function engram(...args: string[]) {
   return { code, out: out.join(''), err: err.join('') }
 }
 
+const hello = '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'
+
 test('--all means every space, however many pages they take', async () => {
   const names = ['a', 'b', 'c']
   node.onAdmin = ({ type, space, after }) => {
@@ -73,6 +79,108 @@ test('--all fails for a space whose record cannot be read, and says which', asyn
   assert.is(json.code, 1)
   assert.equal((JSON.parse(json.out) as { spaces: { space: string; ok: boolean }[] }).spaces
     .map(({ space, ok }) => [space, ok]), [['a', true], ['b', false]])
+})
+
+test('a space that is not there is no quiet one', async () => {
+  const lookup = nats.subscribe(subjects.lookup('nope'), { callback: (_, message) => {
+    message.respond(Buffer.from('{"ok":false,"code":"UNKNOWN_SPACE"}'))
+  } })
+  await nats.flush()
+  for (const args of [['events', 'nope'], ['events', 'nope', '--follow'], ['history', 'nope']]) {
+    const { code, out, err } = await engram(...args)
+    assert.equal([code, out], [1, ''], args.join(' '))
+    assert.match(err, 'there is no space nope [UNKNOWN_SPACE]')
+    assert.match(err, 'engram space list')
+  }
+  lookup.unsubscribe()
+})
+
+test('a name that cannot be one is said once, and shortened', async () => {
+  const name = 'x'.repeat(3000)
+  for (const args of [['write', name, hello], ['read', name, 'list'], ['history', name],
+    ['events', name], ['promote', name], ['node', '--id', name, '--data', 'x']]) {
+    const { code, err } = await engram(...args)
+    assert.is(code, 2, args[0])
+    assert.ok(err.length < 300, `${args[0]}: ${err.length}`)
+  }
+  const { err } = await engram('write', 'de.mo', hello)
+  assert.is(err.split('de.mo').length - 1, 1, err)
+})
+
+test('a key that cannot be one: the remedy is about keys', async () => {
+  const { code, err } = await engram('write', 'demo', hello, '--key', 'zwei Worte')
+  assert.is(code, 2)
+  assert.match(err, '1 to 256 visible ASCII characters')
+  assert.not.match(err, 'An operation looks like')
+})
+
+test('options of a read that would be passed over are refused', async () => {
+  for (const [args, says] of [
+    [['get', 'n1', '--min-sequence', '5'], '--any'],
+    [['get', 'n1', '--max-staleness', '5s'], '--any'],
+    [['list', 'n1'], '--after n1'],
+  ] as const) {
+    const { code, err } = await engram('read', 'demo', ...args)
+    assert.is(code, 2, args.join(' '))
+    assert.match(err, says)
+  }
+})
+
+test('a duration of nothing is refused', async () => {
+  for (const args of [['write', 'demo', hello, '--deadline', '0s'],
+    ['read', 'demo', 'get', 'n1', '--deadline', '0']]) {
+    const { code, err } = await engram(...args)
+    assert.is(code, 2)
+    assert.match(err, 'longer than 0')
+  }
+})
+
+test('a node that is drained, and one that is not in sync: what to do first', async () => {
+  node.onAdmin = () => ({
+    ok: false, code: 'INVALID_OPERATION', retryable: false,
+    message: 'n2 is drained since 2026-11-30T01:44:30Z by ann',
+  })
+  assert.match((await engram('promote', 'demo', '--to', 'n2')).err, 'engram undrain n2')
+  node.onAdmin = () => ({
+    ok: false, code: 'NOT_ENOUGH_IN_SYNC', message: 'n2 is not in sync', retryable: true,
+  })
+  assert.match((await engram('promote', 'demo', '--to', 'n2')).err, 'engram status')
+})
+
+test('files of a node are not looked for where there is none', async () => {
+  const up = join(cwd, 'up')
+  mkdirSync(join(up, 'n1', 'journal'), { recursive: true })
+  for (const command of ['list', 'show']) {
+    const { code, out, err } = await engram('salvage', command, up)
+    assert.equal([code, out], [2, ''], command)
+    assert.match(err, join(up, 'n1'))
+  }
+  const file = join(cwd, 'file')
+  writeFileSync(file, '')
+  assert.match((await engram('salvage', 'list', file)).err, 'no data directory of a node')
+})
+
+test('a salvage that breaks off is a whole document all the same', async () => {
+  const data = join(cwd, 'n9')
+  const directory = join(data, 'salvage')
+  mkdirSync(directory, { recursive: true })
+  writeFileSync(join(data, 'identity.json'), '{}')
+  const files = createSalvageFiles({ directory, fileSystem: new NodeFileSystem(), logger: quiet })
+  const name = await files.save({
+    space: 'demo', uuid: A, node: 'n9', common: { epoch: 1, sequence: 2 },
+    end: { epoch: 1, sequence: 4 }, joinedEpoch: 2, savedAtMs: 0,
+  }, (async function* frames() { yield [frameOf(A, 3), frameOf(A, 4)] })())
+  const whole = await engram('salvage', 'show', data, '--json')
+  assert.is(whole.code, 0, whole.err)
+  assert.equal(Object.keys(JSON.parse(whole.out) as object), ['header', 'entries'])
+  const path = join(directory, name)
+  truncateSync(path, statSync(path).size - 20)
+  const { code, out, err } = await engram('salvage', 'show', data, name, '--json')
+  assert.is(code, 1)
+  assert.match(err, 'cut off')
+  const said = JSON.parse(out) as { entries: unknown[]; error: string }
+  assert.is(said.entries.length, 1)
+  assert.match(said.error, 'cut off')
 })
 
 test.run()
