@@ -9,21 +9,20 @@ import { AdminError } from './client/errors.js'
 import { Link } from './chaos/link.js'
 import { watchBroker } from './brokerWatch.js'
 import { startBroker } from './clusterBroker.js'
-import type { Broker } from './clusterBroker.js'
-import { NodeProcess, here, shellWord } from './clusterNode.js'
+import type { Broker, ForeignBroker } from './clusterBroker.js'
+import { NodeProcess, here } from './clusterNode.js'
 import type { NodeDeath } from './clusterNode.js'
 import { keepSmall } from './logFiles.js'
 import { ownerOf } from './journal/owner.js'
 import { runnerOf } from './processes.js'
 import type { ClusterSpace, ClusterStatus } from './status.js'
-import type { NatsOptions } from './bus/options.js'
 
 export interface ClusterOptions {
   /** Ids of the nodes. */
   readonly nodes: readonly string[]
   readonly data: string
   /** A broker that runs already; without it a private one is started. */
-  readonly nats: NatsOptions | null
+  readonly nats: ForeignBroker | null
   readonly natsPort: number
   /** Take a higher port when that one is busy. */
   readonly stepOver: boolean
@@ -117,7 +116,7 @@ export class Cluster {
     const nodes = options.nodes.map((id) => new NodeProcess({
       id, data: join(options.data, id), log: join(options.data, 'logs', `${id}.log`),
       url: links.get(id)?.url ?? broker.url, env, config: options.config,
-      ...(broker.authFile ? { authFlags: `--nats-auth ${shellWord(here(broker.authFile))}` } : {}),
+      natsFlags: broker.flags,
     }))
     const cluster = new Cluster(options, broker, client, nodes, links)
     void broker.exited?.then((how) => cluster.#brokerDied(how))

@@ -147,6 +147,15 @@ test('a node that is drained, and one that is not in sync: what to do first', as
   assert.match((await engram('promote', 'demo', '--to', 'n2')).err, 'engram status')
 })
 
+test('up: what the config file says of another NATS server is not for its own', async () => {
+  const config = join(cwd, 'config.json')
+  writeFileSync(config, '{"nats":{"servers":"nats://127.0.0.1:1","caFile":"/ca.pem"}}')
+  const { code, out, err } = await engram('up', '--config', config, '--data', join(cwd, 'none'))
+  assert.equal([code, out], [2, ''])
+  assert.match(err, `${config} says how to connect to a NATS server (tls)`)
+  assert.match(err, '--nats URL')
+})
+
 test('files of a node are not looked for where there is none', async () => {
   const up = join(cwd, 'up')
   mkdirSync(join(up, 'n1', 'journal'), { recursive: true })
