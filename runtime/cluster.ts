@@ -73,6 +73,8 @@ export interface UnorderedDeath {
 
 export class Cluster {
   #stopping = false
+  /** All nodes have run: what dies before that fails the start, which says so. */
+  #isUp = false
   /** Nodes that are down by order, and will be started by an order. */
   readonly #held = new Set<NodeProcess>()
   readonly #deaths: UnorderedDeath[] = []
@@ -106,6 +108,12 @@ export class Cluster {
     try {
       goOn(options)
       client = await connect({ ...broker.nats, name: 'engram-up' })
+      if (options.nats) {
+        await namesFree(options, client).catch(async (error: unknown) => {
+          await client.close()
+          throw error
+        })
+      }
     } catch (error) {
       await broker.stop()
       throw error
@@ -124,6 +132,7 @@ export class Cluster {
       goOn(options)
       for (const node of nodes) cluster.#startNode(node)
       await cluster.#allRunning()
+      cluster.#isUp = true
       cluster.#adopting = setInterval(() => void cluster.#adopt(), adoptMs)
       return cluster
     } catch (error) {
@@ -271,7 +280,7 @@ export class Cluster {
   }
 
   #died(node: NodeProcess, death: NodeDeath): void {
-    if (this.#stopping || this.#held.has(node)) return
+    if (!this.#isUp || this.#stopping || this.#held.has(node)) return
     const { tell, restart } = this.options
     this.#deaths.push({ node: node.id, pid: death.pid, how: death.how, atMs: Date.now() })
     if (this.#deaths.length > deathsMax) this.#deaths.shift()
@@ -360,6 +369,22 @@ async function directoriesFree(options: ClusterOptions): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs))
   }
+}
+
+/**
+ * A node that is refused as another one's twin would say so in its log, each by itself.
+ * @throws ClusterStartError that names those which run
+ */
+async function namesFree({ nodes }: ClusterOptions, client: EngramClient): Promise<void> {
+  // Of those that others only know of there is no pid.
+  const living = (await client.status()).nodes
+    .filter(({ id, pid }) => nodes.includes(id) && pid !== null).map(({ id }) => id)
+  if (living.length === 0) return
+  throw new ClusterStartError(
+    `${living.join(', ')} ${living.length === 1 ? 'runs' : 'run'} on that NATS server already, `
+      + `and engram up names its nodes ${nodes.join(', ')}`,
+    'Stop them first; or start further nodes one by one: engram node --id NAME --nats URL '
+      + '--data DIR')
 }
 
 /** Only the private broker is known to be one server, without TLS, on this machine. */

@@ -1,5 +1,7 @@
 /** What the command line says when something is wrong or only in part so: cause and remedy. */
-import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -145,6 +147,33 @@ test('a node that is drained, and one that is not in sync: what to do first', as
     ok: false, code: 'NOT_ENOUGH_IN_SYNC', message: 'n2 is not in sync', retryable: true,
   })
   assert.match((await engram('promote', 'demo', '--to', 'n2')).err, 'engram status')
+})
+
+test('a read that no member is far enough for: that is why, not silence', async () => {
+  let count = 0
+  const behind = nats.subscribe(subjects.readAny('held'), { callback: (_, message) => {
+    count += 1
+    if (count > 1) return
+    message.respond(Buffer.from('{"ok":false,"code":"STALE_READ","outcome":"notTaken",'
+      + '"retryable":true,"message":"this member is at 2, 9 is asked for"}'))
+  } })
+  await nats.flush()
+  const { code, err } = await engram('read', 'held', 'list', '--any', '--min-sequence', '9',
+    '--deadline', '700ms')
+  behind.unsubscribe()
+  assert.is(code, 1)
+  assert.match(err, /this member is at 2, 9 is asked for .*\[STALE_READ\]/)
+  assert.match(err, 'leave out --any')
+  assert.ok(count > 1)
+})
+
+test('up --nats where nodes of these names run already: nothing is started', async () => {
+  const data = join(cwd, 'twins')
+  const { code, out, err } = await engram('up', '--nats', server.url, '--data', data)
+  assert.equal([code, out], [1, ''])
+  assert.match(err, 'n1 runs on that NATS server already')
+  assert.match(err, 'engram node --id')
+  assert.not(existsSync(join(data, 'n1')))
 })
 
 test('up: what the config file says of another NATS server is not for its own', async () => {
