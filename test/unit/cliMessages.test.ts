@@ -13,7 +13,7 @@ import { subjects } from '../../machines/subjects.js'
 import { runCli } from '../../runtime/cli/program.js'
 import { NodeFileSystem } from '../../runtime/fs.js'
 import { createSalvageFiles } from '../../runtime/journal/salvage.js'
-import { startNatsServer } from '../../runtime/natsServer.js'
+import { natsServerConfig, startNatsServer } from '../../runtime/natsServer.js'
 import type { NatsServer } from '../../runtime/natsServer.js'
 import { Responder } from '../support/responder.js'
 import { A, frameOf, quiet } from './journalKit.js'
@@ -166,6 +166,29 @@ test('a read that no member is far enough for: that is why, not silence', async 
   assert.match(err, 'leave out --any')
   assert.ok(count > 1)
 })
+
+test('credentials that may not ask for the past: that is why, not silence', async () => {
+  const storeDir = join(cwd, 'strict')
+  const strict = await startNatsServer({ storeDir, config: natsServerConfig({
+    auth: true, storeDir, base: `authorization { users: [ { user: ann, password: pw,
+      permissions: { publish: { deny: "engram.v1.status.>" } } } ] }`,
+  }) })
+  const answers = await Promise.all(['history', 'events'].map((command) =>
+    engram(command, '--nats', strict.url, '--nats-user', 'ann', '--nats-password-file',
+      passwordFile())))
+  await strict.stop()
+  for (const { code, err } of answers) {
+    assert.is(code, 1)
+    assert.match(err, /may not publish to engram\.v1\.status.*\[FORBIDDEN\]/)
+    assert.match(err, 'Allow it in the permissions')
+  }
+})
+
+function passwordFile(): string {
+  const path = join(cwd, 'password')
+  writeFileSync(path, 'pw')
+  return path
+}
 
 test('up --nats where nodes of these names run already: nothing is started', async () => {
   const data = join(cwd, 'twins')
