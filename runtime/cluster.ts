@@ -11,7 +11,7 @@ import { watchBroker } from './brokerWatch.js'
 import { startBroker } from './clusterBroker.js'
 import type { ClusterOptions } from './clusterOptions.js'
 import type { Broker } from './clusterBroker.js'
-import { NodeProcess, here, shellWord } from './clusterNode.js'
+import { NodeProcess, here } from './clusterNode.js'
 import type { NodeDeath } from './clusterNode.js'
 import { keepSmall } from './logFiles.js'
 import { ownerOf } from './journal/owner.js'
@@ -51,6 +51,8 @@ export interface UnorderedDeath {
 
 export class Cluster {
   #stopping = false
+  /** All nodes have run: what dies before that fails the start, which says so. */
+  #isUp = false
   /** Nodes that are down by order, and will be started by an order. */
   readonly #held = new Set<NodeProcess>()
   readonly #deaths: UnorderedDeath[] = []
@@ -84,6 +86,12 @@ export class Cluster {
     try {
       goOn(options)
       client = await connect({ ...broker.nats, name: 'engram-up' })
+      if (options.nats) {
+        await namesFree(options, client).catch(async (error: unknown) => {
+          await client.close()
+          throw error
+        })
+      }
     } catch (error) {
       await broker.stop()
       throw error
@@ -94,7 +102,7 @@ export class Cluster {
     const nodes = options.nodes.map((id) => new NodeProcess({
       id, data: join(options.data, id), log: join(options.data, 'logs', `${id}.log`),
       url: links.get(id)?.url ?? broker.url, env, config: options.config,
-      ...(broker.authFile ? { authFlags: `--nats-auth ${shellWord(here(broker.authFile))}` } : {}),
+      natsFlags: broker.flags,
     }))
     const cluster = new Cluster(options, broker, client, nodes, links)
     void broker.exited?.then((how) => cluster.#brokerDied(how))
@@ -102,6 +110,7 @@ export class Cluster {
       goOn(options)
       for (const node of nodes) cluster.#startNode(node)
       await cluster.#allRunning()
+      cluster.#isUp = true
       cluster.#adopting = setInterval(() => void cluster.#adopt(), adoptMs)
       return cluster
     } catch (error) {
@@ -156,7 +165,7 @@ export class Cluster {
    * @throws AdminError
    */
   async others(): Promise<string[]> {
-    const { spaces = [] } = await this.client.admin({ type: 'listSpaces' })
+    const { spaces } = await this.client.listSpaces()
     const known = [
       ...(await this.status()).nodes.map(({ id }) => id),
       ...spaces.flatMap(({ members }) => members),
@@ -249,7 +258,7 @@ export class Cluster {
   }
 
   #died(node: NodeProcess, death: NodeDeath): void {
-    if (this.#stopping || this.#held.has(node)) return
+    if (!this.#isUp || this.#stopping || this.#held.has(node)) return
     const { tell, restart } = this.options
     this.#deaths.push({ node: node.id, pid: death.pid, how: death.how, atMs: Date.now() })
     if (this.#deaths.length > deathsMax) this.#deaths.shift()
@@ -338,6 +347,22 @@ async function directoriesFree(options: ClusterOptions): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs))
   }
+}
+
+/**
+ * A node that is refused as another one's twin would say so in its log, each by itself.
+ * @throws ClusterStartError that names those which run
+ */
+async function namesFree({ nodes }: ClusterOptions, client: EngramClient): Promise<void> {
+  // Of those that others only know of there is no pid.
+  const living = (await client.status()).nodes
+    .filter(({ id, pid }) => nodes.includes(id) && pid !== null).map(({ id }) => id)
+  if (living.length === 0) return
+  throw new ClusterStartError(
+    `${living.join(', ')} ${living.length === 1 ? 'runs' : 'run'} on that NATS server already, `
+      + `and engram up names its nodes ${nodes.join(', ')}`,
+    'Stop them first; or start further nodes one by one: engram node --id NAME --nats URL '
+      + '--data DIR')
 }
 
 /** Only the private broker is known to be one server, without TLS, on this machine. */

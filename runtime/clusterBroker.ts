@@ -3,8 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NatsOptions } from './bus/natsOptions.js'
-import type { ClusterOptions } from './clusterOptions.js'
 import { passwordVariable, roles } from './bus/roles.js'
+import { here } from './clusterNode.js'
+import type { ClusterOptions, ForeignBroker } from './clusterOptions.js'
 import { freePort, natsServerConfig, startNatsServer } from './natsServer.js'
 import type { NatsServer } from './natsServer.js'
 import { natsEnvironment, readAuthFile } from './natsSettings.js'
@@ -16,6 +17,8 @@ export interface Broker {
   readonly nats: NatsOptions
   /** Credentials for the nodes, as variables; the URL goes on their command line. */
   readonly env: Readonly<Record<string, string>>
+  /** What leads a person's commands to the credentials. */
+  readonly flags: readonly string[]
   /** null: not ours. */
   readonly pid: number | null
   readonly authFile: string | null
@@ -24,7 +27,8 @@ export interface Broker {
   /** Resolves with the cause when our broker has ended by itself; null: not ours. */
   readonly exited: Promise<string> | null
   /**
-   * SIGKILL, and after that time the same broker again, on the same port and files.
+   * SIGKILL, and after that time the same broker again, on the same port and files. A call while
+   * another one is under way is done with that one.
    * @throws NatsServerError when it does not come back; Error when it is not ours
    */
   bounce(downMs: number): Promise<void>
@@ -66,8 +70,9 @@ class PrivateBroker implements Broker {
   readonly nats: NatsOptions
   readonly env: Readonly<Record<string, string>>
   readonly exited: Promise<string>
+  readonly flags: readonly string[]
   #ended: (how: string) => void = () => {}
-  #isBouncing = false
+  #bouncing: Promise<void> | null = null
   #isStopped = false
 
   constructor(
@@ -80,6 +85,7 @@ class PrivateBroker implements Broker {
     this.nats = { servers: url, ...(authFile ? readAuthFile(authFile, 'operator') : {}) }
     this.env = natsEnvironment(
       { servers: url, ...(authFile ? readAuthFile(authFile, 'node') : {}) })
+    this.flags = authFile ? ['--nats-auth', here(authFile)] : []
     this.exited = new Promise((resolve) => (this.#ended = resolve))
     this.#watch()
   }
@@ -92,8 +98,13 @@ class PrivateBroker implements Broker {
     return this.server.logFile
   }
 
-  async bounce(downMs: number): Promise<void> {
-    this.#isBouncing = true
+  bounce(downMs: number): Promise<void> {
+    this.#bouncing ??= this.#bounce(downMs).finally(() => (this.#bouncing = null))
+    return this.#bouncing
+  }
+
+  async #bounce(downMs: number): Promise<void> {
+    if (this.#isStopped) return
     try {
       await this.#end()
       await new Promise((resolve) => setTimeout(resolve, downMs))
@@ -109,8 +120,6 @@ class PrivateBroker implements Broker {
     } catch (error) {
       this.#ended(`nats-server was killed and could not be started again: ${String(error)}`)
       throw error
-    } finally {
-      this.#isBouncing = false
     }
   }
 
@@ -131,15 +140,15 @@ class PrivateBroker implements Broker {
 
   #watch(): void {
     void this.server.exited.then((how) => {
-      if (!this.#isBouncing) this.#ended(how)
+      if (!this.#bouncing) this.#ended(how)
     })
   }
 }
 
-function foreignBroker(nats: NatsOptions): Broker {
+function foreignBroker({ operator, node, flags }: ForeignBroker): Broker {
   return {
-    url: nats.servers, nats, env: natsEnvironment(nats), pid: null, authFile: null,
-    logFile: null, exited: null,
+    url: operator.servers, nats: operator, env: natsEnvironment(node), flags, pid: null,
+    authFile: null, logFile: null, exited: null,
     bounce: () => Promise.reject(new Error('this NATS server was not started here')),
     stop: async () => {}, kill: async () => {},
   }

@@ -15,8 +15,8 @@ export interface NodeProcessOptions {
   /** Credentials among it: they are never on the command line. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly config: string | undefined
-  /** Flags that lead a person to the credentials, for `command`. */
-  readonly authFlags?: string
+  /** What else a person has to say of the NATS server, for `command`. */
+  readonly natsFlags: readonly string[]
 }
 
 export interface NodeDeath {
@@ -71,10 +71,11 @@ export class NodeProcess {
 
   /** What a person types to start this node again, with the same address for HTTP. */
   get command(): string {
-    const { id, url, data, config, authFlags } = this.options
+    const { id, url, data, config, natsFlags } = this.options
     const http = this.http ? ` --http ${this.http.replace('http://', '')}` : ''
     return `npx engram node --id ${id} --nats ${url} --data ${shellWord(here(data))}${http}`
-      + (config ? ` --config ${shellWord(config)}` : '') + (authFlags ? ` ${authFlags}` : '')
+      + (config ? ` --config ${shellWord(config)}` : '')
+      + natsFlags.map((word) => ` ${shellWord(word)}`).join('')
   }
 
   /** Does nothing where it runs. */

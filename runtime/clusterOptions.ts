@@ -1,11 +1,19 @@
 import type { NatsOptions } from './bus/natsOptions.js'
 
+/** A broker that runs already, as each role connects to it. */
+export interface ForeignBroker {
+  readonly operator: NatsOptions
+  readonly node: NatsOptions
+  /** What was said of it on the command line, beside where it is. */
+  readonly flags: readonly string[]
+}
+
 export interface ClusterOptions {
   /** Ids of the nodes. */
   readonly nodes: readonly string[]
   readonly data: string
   /** A broker that runs already; without it a private one is started. */
-  readonly nats: NatsOptions | null
+  readonly nats: ForeignBroker | null
   readonly natsPort: number
   /** Take a higher port when that one is busy. */
   readonly stepOver: boolean

@@ -102,6 +102,16 @@ function saidByFlags(flags: NatsFlags): Said {
   })) as Said
 }
 
+/** What was said beside where the server is, as the words of another command. */
+export function flagWords(flags: NatsFlags): string[] {
+  return names.flatMap((name) => {
+    const { flag } = natsSettings[name]
+    if (flag === null || name === 'servers') return []
+    const [value, [word = '']] = [flags[attributeOf(flag)], flag.split(' ')]
+    return typeof value === 'string' ? [word, value] : value === true ? [word] : []
+  })
+}
+
 function saidBy(env: Environment): Said {
   return Object.fromEntries(names.flatMap((name) => {
     const value = env[natsSettings[name].variable]

@@ -87,6 +87,9 @@ export class NodeStartError extends Error {
   }
 }
 
+const notStarted = (id: string, reason: string): NodeStartError =>
+  new NodeStartError(`node ${id} could not start: ${reason.replace(/^cannot start: /, '')}`)
+
 /** Rejects with NodeStartError, HttpListenError. Resolves once the node is connected. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { id, config, log: { logger, sink } } = options
@@ -133,7 +136,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     status: report, replyPrefixes: options.replyPrefixes,
     onRunning: () => running.resolve(),
     onExit: (code, reason) => {
-      running.reject(new NodeStartError(`node ${id} could not start: ${reason}`))
+      running.reject(notStarted(id, reason))
       void Promise.allSettled([http?.close(), events.close()]).then(() => finished.resolve(code))
     },
     onConnection: (connection) => {

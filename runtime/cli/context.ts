@@ -176,8 +176,9 @@ export function durationOption(flags: string, text: string, defaultMs?: number):
 }
 
 /** Parser of a duration: 250, 250ms, 5s, 2m. Milliseconds. */
-export function duration(text: string): number {
+function duration(text: string): number {
   const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m)?$/.exec(text)
-  if (!match) throw new InvalidArgumentError('It must be a duration like 250ms, 5s or 2m.')
-  return Number(match[1]) * ({ ms: 1, s: 1000, m: 60_000 }[match[2] ?? 'ms'] ?? 1)
+  const ms = Number(match?.[1]) * ({ ms: 1, s: 1000, m: 60_000 }[match?.[2] ?? 'ms'] ?? 1)
+  if (ms > 0) return ms
+  throw new InvalidArgumentError('It must be a duration longer than 0, like 250ms, 5s or 2m.')
 }

@@ -102,6 +102,7 @@ function requestRemedy(error: ReadError | AdminError): string | null {
     case 'ARBITER_UNAVAILABLE':
       return 'Is JetStream up, with a leader of the stream KV_engram? Spaces go on meanwhile; see '
         + 'engram status.'
+    case 'NOT_ENOUGH_IN_SYNC': return 'Which nodes run, and who is in sync: engram status'
     case 'STALE_READ': return 'Ask the primary (leave out --any), or allow more staleness.'
     default: return null
   }

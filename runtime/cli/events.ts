@@ -1,7 +1,6 @@
 /** engram events */
 import type { Command } from 'commander'
 import type { RecordedEvent } from '../../machines/events.js'
-import { nameFault } from '../../machines/subjects.js'
 import { inboxPrefix } from '../bus/options.js'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
@@ -11,8 +10,9 @@ import { InOrder, Story } from '../inspect/story.js'
 import type { Told } from '../inspect/eventLine.js'
 import { situation } from '../inspect/situation.js'
 import type { ConnectionFlags } from '../settings.js'
-import { CliError, connectionOptions, jsonOption, untilStopped, usage, whole } from './context.js'
+import { CliError, connectionOptions, jsonOption, untilStopped, whole } from './context.js'
 import type { Context } from './context.js'
+import { checkSpaceExists, checkSpaceName } from './space.js'
 
 interface EventsFlags extends ConnectionFlags {
   readonly follow?: boolean
@@ -52,11 +52,11 @@ in-sync sets, nodes lost and back. Steps of promotions and restarts of actors ar
 async function events(
   context: Context, space: string | undefined, flags: EventsFlags,
 ): Promise<void> {
-  const fault = space === undefined ? null : nameFault(space)
-  if (fault !== null) throw usage(`the space: ${fault}`, 'Names of spaces: engram space list')
+  if (space !== undefined) checkSpaceName(space)
   const { nats } = context.settings(flags)
   const client = await connect({ ...nats, name: 'engram events' })
   try {
+    if (space !== undefined) await checkSpaceExists(client.connection, space)
     const order = new InOrder()
     const story = new Story({ tell: (told) => order.add(told, performance.now()), space })
     const end = flags.follow ? await follow(context, client, inboxPrefix(nats), story) : () => {}

@@ -1,5 +1,5 @@
 /** engram journal verify | dump, engram salvage list | show: over files, without a cluster. */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Command } from 'commander'
@@ -73,8 +73,29 @@ async function dump(context: Context, directory: string, flags: JsonFlag): Promi
   }
 }
 
-async function salvagesIn(context: Context, directory: string): Promise<SalvageFiles> {
+/** Where there is no node there are no salvages, which says nothing of those of a node. */
+function checkNodeDirectory(directory: string): void {
   checkDirectory(directory)
+  if (isOfNode(directory)) return
+  throw usage(`${directory} is no data directory of a node`,
+    `Name one: ${nodesBelow(directory)[0] ?? '.engram/n1'}`)
+}
+
+const isOfNode = (directory: string): boolean =>
+  ['identity.json', 'journal', 'salvage'].some((name) => existsSync(join(directory, name)))
+
+/** As in the directory of `engram up`. */
+function nodesBelow(directory: string): string[] {
+  try {
+    return readdirSync(directory).toSorted()
+      .map((name) => join(directory, name)).filter(isOfNode)
+  } catch {
+    return []
+  }
+}
+
+async function salvagesIn(context: Context, directory: string): Promise<SalvageFiles> {
+  checkNodeDirectory(directory)
   const [{ createSalvageFiles }, { NodeFileSystem }] = await Promise.all(
     [import('../journal/salvage.js'), import('../fs.js')])
   const say = (fields: object, message: string): void =>
@@ -117,12 +138,20 @@ async function show(
   // As it is read: it may be larger than memory.
   let before = `{"header":${JSON.stringify(header)},"entries":[`
   if (!flags.json) context.print(showValue(header).replace(/^\n/, ''))
-  for await (const entry of entriesOf(files, chosen)) {
-    const text = JSON.stringify(entry)
-    await written(context, flags.json ? `${before}${text}` : `${text}\n`)
-    before = ','
+  let fault = ''
+  try {
+    for await (const entry of entriesOf(files, chosen)) {
+      const text = JSON.stringify(entry)
+      await written(context, flags.json ? `${before}${text}` : `${text}\n`)
+      before = ','
+    }
+  } catch (error) {
+    fault = `,"error":${JSON.stringify(error instanceof Error ? error.message : String(error))}`
+    throw error
+  } finally {
+    // Who reads it gets a whole document, with what could be read and why the rest could not.
+    if (flags.json) context.print(`${before === ',' ? '' : before}]${fault}}`)
   }
-  if (flags.json) context.print(`${before === ',' ? '' : before}]}`)
 }
 
 /** Waits while the reader of the output does not keep up. */

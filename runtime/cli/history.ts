@@ -1,13 +1,13 @@
 /** engram history */
 import type { Command } from 'commander'
 import type { PromotionReport } from '../../machines/events.js'
-import { nameFault } from '../../machines/subjects.js'
 import { inboxPrefix } from '../bus/options.js'
 import { eventsOfNodes } from '../inspect/past.js'
 import { promotionsIn } from '../inspect/promotions.js'
 import type { ConnectionFlags } from '../settings.js'
-import { CliError, connectionOptions, jsonOption, usage } from './context.js'
+import { CliError, connectionOptions, jsonOption } from './context.js'
 import type { Context } from './context.js'
+import { checkSpaceExists, checkSpaceName } from './space.js'
 import { orDash, showCount, showMs, table } from './text.js'
 
 interface HistoryFlags extends ConnectionFlags {
@@ -36,8 +36,7 @@ engram forks SPACE tells what became of them.`)
 async function history(
   context: Context, space: string | undefined, flags: HistoryFlags,
 ): Promise<void> {
-  const fault = space === undefined ? null : nameFault(space)
-  if (fault !== null) throw usage(`the space: ${fault}`, 'Names of spaces: engram space list')
+  if (space !== undefined) checkSpaceName(space)
   const prefix = inboxPrefix(context.settings(flags).nats)
   await context.withClient(flags, async ({ connection }) => {
     const reach = { connection, inboxPrefix: prefix }
@@ -47,6 +46,7 @@ async function history(
       throw new CliError(`no Engram node answers on ${connection.getServer()}`,
         'Start one with `engram up` or `engram node`, or name another server with --nats.')
     }
+    if (space !== undefined && promotions.length === 0) await checkSpaceExists(connection, space)
     if (flags.json) context.printJson({ promotions })
     else context.print(showPromotions(promotions, space))
   })
@@ -57,7 +57,7 @@ export function showPromotions(
 ): string {
   if (promotions.length === 0) {
     return space === undefined ? 'no promotions are known'
-      : `no promotions of ${space} are known. Names of spaces: engram space list`
+      : `no promotions of ${space} are known`
   }
   return table(['TIME', 'SPACE', 'EPOCH', 'FROM', 'TO', 'INTERRUPTED', 'AT RISK', 'REASON'],
     promotions.map(({ atMs, space: of, epoch, from, to, ms, atRisk, reason }) => [

@@ -68,7 +68,7 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
   const data = flags.data ?? settings.data
   if (!id) throw usage('a node needs an id', 'Give --id n1.')
   const fault = nodeNameFault(id)
-  if (fault) throw usage(`${JSON.stringify(id)} cannot name a node: ${fault}`, 'Choose another.')
+  if (fault) throw usage(`that cannot name a node: ${fault}`, 'Choose another.')
   if (!data) throw usage('a node needs a data directory', 'Give --data DIR.')
   const log = openLog({ level: logLevel(context), fields: { node: id } })
   for (const suspect of suspectVariables(context.io.env)) log.logger.warn({}, suspect)

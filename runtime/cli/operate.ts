@@ -1,7 +1,8 @@
 /** engram promote, drain, undrain */
 import type { Command } from 'commander'
+import { AdminError } from '../client/errors.js'
 import type { ConnectionFlags } from '../settings.js'
-import { connectionOptions, jsonOption, usage } from './context.js'
+import { CliError, connectionOptions, jsonOption, usage } from './context.js'
 import type { Context } from './context.js'
 import { whoAsks } from './pause.js'
 import { checkSpaceName } from './space.js'
@@ -62,11 +63,19 @@ async function promote(context: Context, space: string, flags: PromoteFlags): Pr
       { type: 'promote', space, ...(to ? { to } : {}), ...(force ? { force } : {}) },
       // Only the node that is forced may be left to act.
       force && to ? { node: to } : {})
+      .catch((error: unknown) => { throw ofDrained(error, to) })
     if (flags.json) return context.printJson(answer)
     const epoch = answer.epoch === undefined ? '' : ` in epoch ${answer.epoch}`
     context.print(answer.primary ? `${answer.primary} is primary of ${space}${epoch}`
       : answer.message ?? `${space} is being handed over`)
   })
+}
+
+/** A target that is drained is named by its refusal; with what makes it one. */
+function ofDrained(error: unknown, to: string | undefined): unknown {
+  if (to === undefined || !(error instanceof AdminError)) return error
+  if (!error.message.startsWith(`${to} is drained`)) return error
+  return new CliError(`${error.message} [${error.code}]`, `First: engram undrain ${to}`)
 }
 
 async function drain(context: Context, node: string, flags: DrainFlags): Promise<void> {

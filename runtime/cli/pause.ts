@@ -70,9 +70,14 @@ async function change(
 async function changeAll(
   context: Context, client: EngramClient, type: Kind, flags: PauseFlags,
 ): Promise<Action> {
-  const { spaces = [] } = await client.admin({ type: 'listSpaces' })
+  const { spaces, unreadable } = await client.listSpaces()
   const results: object[] = []
   let failures = 0
+  const failed = (space: string, code: string, message: string): void => {
+    failures += 1
+    results.push({ space, ok: false, code, message })
+    if (!flags.json) context.note(`${space}: ${message} [${code}]`)
+  }
   for (const { space } of spaces) {
     try {
       const answer = await client.admin({ type, space, by: whoAsks() })
@@ -80,12 +85,12 @@ async function changeAll(
       if (!flags.json) context.print(answer.message ?? `${space}: ${type}d`)
     } catch (error) {
       if (!(error instanceof AdminError)) throw error
-      failures += 1
-      results.push({ space, ok: false, code: error.code, message: error.message })
-      if (!flags.json) context.note(`${space}: ${error.message} [${error.code}]`)
+      failed(space, error.code, error.message)
     }
   }
+  // As the nodes refuse it, too.
+  for (const { space, reason } of unreadable) failed(space, 'INVALID_OPERATION', reason)
   if (flags.json) context.printJson({ spaces: results })
-  else if (spaces.length === 0) context.note('no spaces')
+  else if (results.length === 0) context.note('no spaces')
   return failures === 0 ? exit.ok : exit.failed
 }

@@ -64,6 +64,7 @@ async function read(
   context: Context, space: string, what: string, id: string | undefined, flags: ReadFlags,
 ): Promise<Action> {
   checkSpaceName(space)
+  checkFlags(what, id, flags)
   const query = queryOf(what, id, flags)
   const options = {
     from: flags.any ? 'any' : 'primary', committed: flags.committed,
@@ -83,6 +84,19 @@ async function read(
     if (answer.more) context.note(`there are more: ${goingOn(query, answer)}`)
   }
   return missing ? exit.failed : exit.ok
+}
+
+/** What would be passed over is refused. */
+function checkFlags(what: string, id: string | undefined, flags: ReadFlags): void {
+  for (const flag of ['minSequence', 'maxStaleness'] as const) {
+    if (flags[flag] === undefined || flags.any) continue
+    const shown = flag === 'minSequence' ? '--min-sequence' : '--max-staleness'
+    throw usage(`${shown} is about members that are behind, and the primary is asked, which is not`,
+      'Add --any, or leave it out.')
+  }
+  if (id === undefined || !['list', 'entries', 'history'].includes(what)) return
+  throw usage(`read ${what} takes no id`, what === 'list'
+    ? `To list what comes after it: --after ${id}` : 'Of one node: engram read SPACE get ID')
 }
 
 function isList(query: ReadQuery): query is Extract<ReadQuery, ListQuery> {

@@ -1,10 +1,12 @@
 /** engram space create | list */
 import { Option } from 'commander'
 import type { Command } from 'commander'
+import type { NatsConnection } from 'nats'
 import { existsOtherwise, showSettings } from '../../actors/spaceSettings.js'
 import type { AckLevel, SpaceSettings } from '../../machines/protocol.js'
 import { nameFault } from '../../machines/subjects.js'
 import { AdminError } from '../client/errors.js'
+import { lookUpSpace } from '../client/lookup.js'
 import type { ConnectionFlags } from '../settings.js'
 import { CliError, connectionOptions, jsonOption, usage, whole } from './context.js'
 import type { Context } from './context.js'
@@ -71,13 +73,19 @@ Examples:
 }
 
 /** @throws CliError (usage) */
-export function checkSpaceName(name: string): void {
+export function checkSpaceName(name: string, remedy = 'Names of spaces: engram space list'): void {
   const fault = nameFault(name)
-  if (fault) throw usage(`${JSON.stringify(name)} cannot name a space: ${fault}`, 'Choose another.')
+  if (fault) throw usage(`that cannot name a space: ${fault}`, remedy)
+}
+
+/** For what is not asked of the space's primary. @throws AdminError when the nodes know none */
+export async function checkSpaceExists(connection: NatsConnection, name: string): Promise<void> {
+  if (await lookUpSpace(connection, name) !== 'absent') return
+  throw new AdminError('UNKNOWN_SPACE', `there is no space ${name}`, false)
 }
 
 async function create(context: Context, name: string, flags: CreateFlags): Promise<void> {
-  checkSpaceName(name)
+  checkSpaceName(name, 'Choose another.')
   const { replicas, ack } = flags
   const minInSync = flags.minInSync ?? Math.min(2, replicas + 1)
   if (minInSync > replicas + 1) {

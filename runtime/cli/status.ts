@@ -11,7 +11,7 @@ import { tableText } from './paint.js'
 import type { Column } from './paint.js'
 import { watchStatus } from './statusWatch.js'
 import { orDash, showBytes, showCount, showMs, wrapped } from './text.js'
-import { showState, troubleLines } from './troubles.js'
+import { blockedLine, showState, troubleLines } from './troubles.js'
 
 interface StatusFlags extends ConnectionFlags {
   readonly node?: string
@@ -152,7 +152,7 @@ function showSpace(space: ClusterSpace, columns: number): string {
       + `${showBytes(loss.bytes)}, ${showMs(loss.ms)}`,
     ...(space.throttled
       ? ['THROTTLED: answers wait, the loss window is as large as it may be'] : []),
-    ...(space.blocked ? [`BLOCKED: ${space.blocked}`] : []),
+    ...(space.blocked ? [blockedLine(space.blocked)] : []),
     ...troubleLines(space),
     ...forkLines(space),
   ]

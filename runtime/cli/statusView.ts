@@ -6,7 +6,7 @@ import { tableLines } from './paint.js'
 import type { Column, Line, Segment } from './paint.js'
 import type { WatchEvent } from './statusEvents.js'
 import { orDash, showBytes, showCount, showMs } from './text.js'
-import { showState, troubleLines } from './troubles.js'
+import { blockedLine, showState, troubleLines } from './troubles.js'
 
 export interface View {
   /** The last picture; null before the first. */
@@ -147,7 +147,7 @@ function spaceInFull(space: ClusterSpace, columns: number): Line[] {
   return [
     spaceHead(space),
     [`  ${lossSentence(space)}`],
-    ...(space.blocked === null ? [] : [[`  BLOCKED: ${space.blocked}`, 'red'] as const]
+    ...(space.blocked === null ? [] : [[`  ${blockedLine(space.blocked)}`, 'red'] as const]
       .map((segment) => [segment])),
     ...troubleLines(space).map((line): Line => [[`  ${line}`, 'yellow']]),
     ...forkLines(space).map((line): Line => [[`  ${line}`, 'yellow']]),
@@ -198,7 +198,7 @@ export function plainLines(status: ClusterStatus, atMs: number): string[] {
       `${time} ${space.id} epoch ${space.epoch}`, `primary ${space.primary ?? 'none'}`,
       `in sync ${space.inSync.join(' ') || 'none'} (${space.inSync.length} of ${space.rf})`,
       `committed ${space.commitSequence}`, lossSentence(space), ...behind,
-      ...(space.blocked === null ? [] : [`BLOCKED: ${space.blocked}`]),
+      ...(space.blocked === null ? [] : [blockedLine(space.blocked)]),
       ...troubleLines(space), ...forkLines(space),
     ].join(', ')
   })

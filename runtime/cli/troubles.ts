@@ -9,6 +9,10 @@ export function troubleLines({ id, paused, arbiterReason }: ClusterSpace): strin
   ]
 }
 
+/** Why nobody is promoted; the reason of a chart's state names the state, too. */
+export const blockedLine = (reason: string): string =>
+  `BLOCKED: ${reason.replace(/^blocked: /, '')}`
+
 /** `running, drained`. */
 export function showState({ state, drained }: ClusterNode): string {
   return drained ? `${state}, drained` : state

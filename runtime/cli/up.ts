@@ -10,6 +10,7 @@ import { here, shellWord } from '../clusterNode.js'
 import { parseAddress } from '../http/server.js'
 import { tokenFor } from '../http/token.js'
 import { freePort } from '../natsServer.js'
+import { defaultNatsUrl, flagWords } from '../natsSettings.js'
 import { loadSettings } from '../settings.js'
 import type { ConnectionFlags, Environment, Settings } from '../settings.js'
 import type { ClusterSpace } from '../status.js'
@@ -103,16 +104,19 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
   const data = resolve(context.io.cwd, flags.data)
   const env = withoutNats(context.io.env)
   // Also checks the options in file and environment, before anything is started.
-  const settings = flags.nats === undefined
-    ? loadSettings({ ...flags, nats: 'nats://127.0.0.1' }, env, 'operator')
+  const settings = flags.nats === undefined ? loadSettings(flags, env, 'operator')
     : context.settings(flags, 'operator')
+  if (flags.nats === undefined) refuseNatsOf(settings, flags.config ?? env['ENGRAM_CONFIG'])
   const token = tokenFor(flags.http, flags.httpTokenFile)
-  tellIgnored(context, flags)
+  tellIgnored(context, flags, settings)
   try {
     await takeData(data)
     const cluster = await Cluster.start({
       nodes: Array.from({ length: flags.nodes }, (_, i) => `n${i + 1}`), data,
-      nats: flags.nats === undefined ? null : settings.nats,
+      nats: flags.nats === undefined ? null : {
+        operator: settings.nats, node: context.settings(flags, 'node').nats,
+        flags: flagWords(flags),
+      },
       natsPort: flags.natsPort, stepOver: !chosen.natsPort, auth: flags.auth ?? false,
       restart: flags.restart ?? false, chaos: flags.chaos ?? false,
       config: flags.config && resolve(flags.config),
@@ -136,12 +140,24 @@ function withoutNats(env: Environment): Environment {
 }
 
 /** A cluster is joined on purpose only: what a node starts there cannot be undone. */
-function tellIgnored(context: Context, flags: UpFlags): void {
+function tellIgnored(context: Context, flags: UpFlags, { nats }: Settings): void {
+  if (flags.nats !== undefined) return
   const named = context.io.env['ENGRAM_NATS_URL']
-  if (!named || flags.nats !== undefined) return
-  const servers = named.replaceAll(/\/\/[^@/,]*@/g, '//')
-  context.note('ENGRAM_NATS_URL is ignored: engram up runs a NATS server of its own. To start '
+  const ignored = named ? { what: 'ENGRAM_NATS_URL', url: named }
+    : nats.servers === defaultNatsUrl ? null
+      : { what: 'The NATS server of the config file', url: nats.servers }
+  if (ignored === null) return
+  const servers = ignored.url.replaceAll(/\/\/[^@/,]*@/g, '//')
+  context.note(`${ignored.what} is ignored: engram up runs a NATS server of its own. To start `
     + `these nodes on that one:\n  engram up --nats ${shellWord(servers)}`)
+}
+
+/** The nodes read the same file: its credentials and TLS would be tried on the private server. */
+function refuseNatsOf({ nats }: Settings, file: string | undefined): void {
+  const about = Object.keys(nats).filter((name) => name !== 'servers')
+  if (about.length === 0) return
+  throw usage(`${file} says how to connect to a NATS server (${about.join(', ')}), and engram up `
+    + 'runs one of its own', 'Leave "nats" out there, or join that server: --nats URL.')
 }
 
 function withRemedy(error: unknown): unknown {
@@ -152,7 +168,7 @@ function withRemedy(error: unknown): unknown {
 }
 
 function checkFlags(flags: UpFlags): void {
-  checkSpaceName(flags.space)
+  checkSpaceName(flags.space, 'Choose another.')
   parseAddress(flags.http)
   const about = Object.keys(flags).find((name) => /^nats[A-Z]/.test(name) && name !== 'natsPort')
   if (about !== undefined && flags.nats === undefined) {
@@ -216,9 +232,12 @@ async function spaceOf({ context, flags, chosen, cluster }: Lead): Promise<Clust
   const others = flags.nats === undefined || chosen.space ? [] : await cluster.others()
   if (others.length === 0) return await cluster.ensureSpace(flags.space, flags.replicas)
   context.note(`That NATS server has other nodes (${others.join(', ')}): no space is made. `
-    + `To make one:\n  engram space create NAME --nats ${cluster.broker.url}`)
+    + `To make one:\n  engram space create NAME --nats ${cluster.broker.url}${wordsOf(cluster)}`)
   return null
 }
+
+const wordsOf = ({ broker }: Cluster): string =>
+  broker.flags.map((word) => ` ${shellWord(word)}`).join('')
 
 async function startPage({ context, flags, chosen, settings, token, cluster }: Lead) {
   const { host, port } = parseAddress(flags.http)
@@ -260,22 +279,22 @@ function printReady(up: Lead, page: UpPage, space: ClusterSpace | null): void {
 }
 
 function whatToTry({ context, flags, data, cluster }: Lead, space: ClusterSpace): string[] {
-  const { url, authFile } = cluster.broker
+  const { url, flags: flagsOfNats } = cluster.broker
   const primary = cluster.nodes.find((node) => node.id === space.primary) ?? cluster.nodes[0]
   const { env, cwd } = context.io
   // Without a word, commands find the cluster by its default data directory.
   const found = data === resolve(cwd, defaultData)
     && !(flags.nats ?? env['ENGRAM_NATS_URL'] ?? env['ENGRAM_CONFIG'])
-  const auth = authFile ? ` --nats-auth ${shellWord(here(authFile))}` : ''
-  const to = found ? '' : ` --nats ${url}${auth}`
+  const to = found ? '' : ` --nats ${url}${wordsOf(cluster)}`
   return [
     'Try, in another terminal:',
     `  npx engram write ${space.id}${to} `
       + '\'{"type":"StoreNode","node":{"id":"n1","content":"hello"}}\'',
     `  npx engram read ${space.id} get n1${to}`,
     `  npx engram status --watch${to}`,
-    ...(authFile ? [] : [`  nats --server ${url} request engram.v1.write.${space.id} `
-      + `'{"type":"UpdateActivation","nodeId":"n1","activation":0.8}'`]),
+    ...(flagsOfNats.length > 0 ? []
+      : [`  nats --server ${url} request engram.v1.write.${space.id} `
+        + `'{"type":"UpdateActivation","nodeId":"n1","activation":0.8}'`]),
     '',
     `Then let the primary die, and watch: kill -9 ${primary?.pid}`,
     'and start it again:',

@@ -8,6 +8,7 @@ import type { WriteAnswer } from '../../actors/ports.js'
 import type { Operation } from '../../machines/memory.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { wideIntegerIn } from '../codec/wideIntegers.js'
+import { keyFault } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
 import { EngramError, WriteOutcomeUnknownError } from '../client/errors.js'
 import type { ConnectionFlags } from '../settings.js'
@@ -73,9 +74,16 @@ async function write(
       + `'${example}'`)
   }
   if (json !== undefined && json !== '-') return writeOne(context, space, json, flags)
+  checkKey(flags.key, '-1')
   const source = openSource(context, flags.file ?? '-')
   return context.withClient(flags, (client) => writeLines(context, client, space, source, flags),
     'writer')
+}
+
+/** Of a file, the number of the line comes behind it. */
+function checkKey(key: string | undefined, suffix: string): void {
+  const fault = key === undefined ? null : keyFault(key + suffix)
+  if (fault !== null) throw usage(fault, 'Choose another --key, such as import-7.')
 }
 
 async function writeOne(
@@ -84,6 +92,7 @@ async function writeOne(
   const request = isArgumentIllFormed(json) ? 'the argument is not UTF-8' : parseRequest(json)
   if (typeof request === 'string') throw usage(request, `For example: '${example}'`)
   const { ack, key, deadline } = flags
+  checkKey(key, '')
   await context.withClient(flags, async (client) => {
     const answer = await client.write(space, request, { ack, key, deadlineMs: deadline })
     if (flags.json) context.printJson(answer)

@@ -370,7 +370,8 @@ function isAnswer(value: unknown): value is WriteAnswer | ReadAnswer | ErrorAnsw
   return typeof value === 'object' && value !== null && 'ok' in value
 }
 
-function keyFault(key: string): string | null {
+/** What is wrong with an idempotency key. */
+export function keyFault(key: string): string | null {
   if (/^[\x21-\x7e]{1,256}$/.test(key)) return null
   return 'an idempotency key is 1 to 256 visible ASCII characters'
 }

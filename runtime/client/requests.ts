@@ -294,7 +294,9 @@ export class Requests {
   }
 
   #note(call: Call, failure: Failure): void {
-    call.last = failure
+    // A member that is behind keeps a read for a while: its silence is no news.
+    const isKept = failure.code === 'TIMEOUT' && call.last?.code === 'STALE_READ'
+    if (!isKept) call.last = failure
     call.sequence = failure.sequence ?? call.sequence
     if (!failure.notTaken) call.maybeTaken = true
     if (failure.code !== 'NO_RESPONDERS') call.isUnserved = false

@@ -3,6 +3,9 @@ import { createInbox } from 'nats'
 import type { NatsConnection } from 'nats'
 import type { RecordedEvent } from '../../machines/events.js'
 import { subjects } from '../../machines/subjects.js'
+import { denialIn, onDenial } from '../client/denials.js'
+import type { DeniedError } from '../client/denials.js'
+import { AdminError } from '../client/errors.js'
 import { eventsAnswer, eventsOfAll } from './eventService.js'
 import type { EventsRequest } from './eventService.js'
 import { asRecorded } from './recorded.js'
@@ -27,7 +30,7 @@ interface Page {
   readonly before: number | null
 }
 
-/** What all nodes that answer have kept; no node: none has. */
+/** What all nodes that answer have kept; no node: none has. Rejects with FORBIDDEN. */
 export async function eventsOfNodes(
   reach: Reach, wanted: Wanted = {},
 ): Promise<ReadonlyMap<string, RecordedEvent[]>> {
@@ -72,10 +75,12 @@ async function gather(
 ): Promise<ReadonlyMap<string, Page>> {
   const found = new Map<string, Page>()
   const inbox = createInbox(inboxPrefix)
+  let denied: DeniedError | null = null
   await new Promise<void>((resolve) => {
     let quiet: NodeJS.Timeout | undefined
     const subscription = connection.subscribe(inbox, {
       callback: (error, message) => {
+        denied ??= denialIn(error)
         if (error || message.headers?.code === 503) return finish()
         clearTimeout(quiet)
         quiet = setTimeout(finish, quietMs)
@@ -84,15 +89,25 @@ async function gather(
       },
     })
     const limit = setTimeout(finish, gatherMs)
+    const endDenials = onDenial(connection, (one) => {
+      if (one.subject !== eventsOfAll) return
+      denied = one
+      finish()
+    })
     function finish(): void {
       clearTimeout(quiet)
       clearTimeout(limit)
+      endDenials()
       subscription.unsubscribe()
       resolve()
     }
     connection.publish(eventsOfAll, JSON.stringify(wanted), { reply: inbox })
   })
-  return found
+  return denied === null ? found : refuse(denied)
+}
+
+function refuse(denied: DeniedError): never {
+  throw new AdminError('FORBIDDEN', denied.message, false, denied)
 }
 
 function readPage(data: Uint8Array): Page | null {

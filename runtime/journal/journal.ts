@@ -42,7 +42,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   }
   const nowMs = options.nowMs ?? (() => performance.now())
   const startedMs = nowMs()
-  const elapsedMs = (): number => nowMs() - startedMs
+  const elapsedMs = (): number => Math.round(nowMs() - startedMs)
   await fileSystem.makeDirectory(directory)
   await fileSystem.syncDirectory(dirname(directory))
   await removeTemporary(fileSystem, directory)

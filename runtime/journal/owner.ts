@@ -231,7 +231,8 @@ export async function makeDirectory(directory: string, mode = 0o777): Promise<vo
 
 const remedies: Readonly<Record<string, string>> = {
   EACCES: 'Give the user that runs this process the right to write there.',
-  EPERM: 'Put it on a file system that can hold Unix sockets and links, like ext4 or xfs.',
+  EPERM: 'Either it may not be changed (immutable: lsattr -d), or its file system cannot hold '
+    + 'Unix sockets and links: then put it on one that can, like ext4 or xfs.',
   EROFS: 'Mount the file system for writing, or name another directory.',
   ENOSPC: 'Free some space (or inodes) on it first.',
   EDQUOT: 'Raise the quota, or free some space.',

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  DirectoryOwnedError, DirectoryUnusableError, ownDirectory, type DirectoryOwner,
+  DirectoryOwnedError, DirectoryUnusableError, ownDirectory, unusable, type DirectoryOwner,
 } from '../../runtime/journal/owner.js'
 
 const owner = suite<{ directory: string; children: ChildProcess[] }>('data directory owner')
@@ -71,6 +71,13 @@ owner('held by another process until it is killed', async ({ directory, children
   assert.match(error.message, /Stop that one first, or use another data directory/)
   await killed(children[0]!)
   await (await ownDirectory(directory, 'n1')).release()
+})
+
+owner('not permitted, even to root: both causes are named', ({ directory }) => {
+  const error = Object.assign(new Error('EPERM: operation not permitted'), { code: 'EPERM' })
+  const { message } = unusable(directory, error)
+  assert.match(message, /immutable.*lsattr/)
+  assert.match(message, /file system.*sockets/)
 })
 
 owner('once within a process, and again after release', async ({ directory }) => {

@@ -46,7 +46,7 @@ test('wrong usage exits 2, and says what is right', async () => {
     [['inspect', '--node', 'a.b'], /--node: a name is/],
     [['inspect', '--port', '99999'], /from 0 to 65535/],
     [['inspect', '--inspector', 'javascript:1'], /is no URL/],
-    [['events', 'a b'], /the space: a name is/],
+    [['events', 'a b'], /cannot name a space: a name is/],
   ]
   for (const [args, says] of wrong) {
     const { code, out, err } = await engram(...args)

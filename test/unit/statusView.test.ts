@@ -141,7 +141,7 @@ test('it fits any terminal; what matters most is left out last', () => {
 
 test('many spaces: those in trouble in full and first, the latest events stay', () => {
   const spaces = Array.from({ length: 30 }, (_, i) => space(`s${i}`))
-  spaces[20] = space('s20', { primary: null, blocked: 'n1 is not in sync', inSync: [],
+  spaces[20] = space('s20', { primary: null, blocked: 'blocked: n1 is not in sync', inSync: [],
     members: [member('n1'), member('n2')] })
   const events = Array.from({ length: 9 }, (_, i) => ({ atMs, subject: 's', text: `event ${i}` }))
   const full = text(viewLines(view({ status: status({ spaces }), events }),
