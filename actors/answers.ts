@@ -2,10 +2,11 @@
 import type { Position } from '../machines/ids.js'
 import type { AckLevel } from '../machines/protocol.js'
 import { nameFault } from '../machines/subjects.js'
+import type { Clock, Logger, Telemetry } from './ports/system.js'
+import type { BusMessage } from './ports/bus.js'
 import type {
-  BusMessage, ClientCodec, Clock, Encoding, ErrorAnswer, ErrorCode, Logger, ReadAnswer, Telemetry,
-  WriteAnswer,
-} from './ports.js'
+  ClientCodec, Encoding, ErrorAnswer, ErrorCode, ReadAnswer, WriteAnswer,
+} from './ports/clientApi.js'
 import type { Wire } from './wire.js'
 
 /** What of a request is kept until it is answered. */

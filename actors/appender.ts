@@ -1,7 +1,8 @@
 import type { KeyRecord } from '../machines/entries.js'
 import type { AckLevel } from '../machines/protocol.js'
 import type { Overlay } from './overlay.js'
-import type { AcceptedRequest, ErrorAnswer, ErrorCode, WriteAnswer } from './ports.js'
+import type { AcceptedRequest } from './ports/frames.js'
+import type { ErrorAnswer, ErrorCode, WriteAnswer } from './ports/clientApi.js'
 
 /** The primary's log, as the reconciliation of forks appends to it. */
 export interface Appender {

@@ -1,4 +1,4 @@
-import type { Random } from './ports.js'
+import type { Random } from './ports/system.js'
 
 /** Pauses between attempts, doubled each time up to the maximum; half of each is chance. */
 export class Backoff {

@@ -1,5 +1,6 @@
 import type { DirectoryIdentity } from '../machines/directory.js'
-import type { Journal, SalvageFiles, Store } from './ports.js'
+import type { Journal, SalvageFiles } from './ports/journal.js'
+import type { Store } from './ports/store.js'
 
 /** What a directory is once it may be used. */
 export interface DirectoryNumbers {

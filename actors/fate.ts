@@ -2,7 +2,8 @@ import type { ForkReport, OriginRecord } from '../machines/books.js'
 import type { LogEntry } from '../machines/entries.js'
 import type { Position } from '../machines/ids.js'
 import type { Member } from './member.js'
-import type { FateValue, VersionReader } from './ports.js'
+import type { VersionReader } from './ports/store.js'
+import type { FateValue } from './ports/clientApi.js'
 
 type Question =
   | { readonly type: 'GetFate'; readonly key: string }

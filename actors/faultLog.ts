@@ -1,4 +1,4 @@
-import type { Clock, Logger } from './ports.js'
+import type { Clock, Logger } from './ports/system.js'
 
 /** How often a lasting fault is told. */
 const pauseMs = 30_000

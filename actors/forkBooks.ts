@@ -4,7 +4,7 @@ import type {
 import { forkPointOf, startsOf } from '../machines/lineage.js'
 import type { Starts } from '../machines/lineage.js'
 import type { EpochSpan, NodeId, Position } from '../machines/ids.js'
-import type { SpaceStore } from './ports.js'
+import type { SpaceStore } from './ports/store.js'
 
 export interface ForkBooksOptions {
   readonly store: SpaceStore

@@ -1,7 +1,7 @@
 import type { ForkNote } from '../machines/books.js'
 import { AdminRefusal } from './order.js'
 import type { Answer, Order } from './order.js'
-import type { AcceptedRequest } from './ports.js'
+import type { AcceptedRequest } from './ports/frames.js'
 import type { PrimaryRole } from './primary.js'
 
 /** What operators order about forks, at the primary: each becomes an entry of the log. */

@@ -3,7 +3,7 @@ import type { Instant } from '../machines/grants.js'
 import type { Announcement, AssignmentAt } from '../machines/protocol.js'
 import type { Lease } from './lease.js'
 import type { Peers } from './peers.js'
-import type { SpaceStore } from './ports.js'
+import type { SpaceStore } from './ports/store.js'
 import type { SpaceLog } from './spaceLog.js'
 
 /** A commit that no frame has told the replicas is told in a notice after this long. */

@@ -1,5 +1,6 @@
-import type { Clock, Journal, JournalRecord, Logger, Telemetry, TimerHandle } from './ports.js'
-import { JournalFullError } from './ports.js'
+import type { Clock, Logger, Telemetry, TimerHandle } from './ports/system.js'
+import type { Journal, JournalRecord } from './ports/journal.js'
+import { JournalFullError } from './ports/journal.js'
 
 /** One record on its way to the disk, and what is to happen at each step. */
 export interface FlushItem {

@@ -1,4 +1,4 @@
-import type { Clock } from './ports.js'
+import type { Clock } from './ports/system.js'
 import type { SpaceActor } from './space.js'
 
 /** It looks again after this long, and gives a space up after so many tries. */

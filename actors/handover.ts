@@ -5,7 +5,7 @@ import type { AssignmentAt } from '../machines/protocol.js'
 import type { Followers } from './followers.js'
 import type { Ingest } from './ingest.js'
 import type { Member } from './member.js'
-import type { TimerHandle } from './ports.js'
+import type { TimerHandle } from './ports/system.js'
 import { passOnMs } from './writeGate.js'
 
 export interface HandoverOptions {

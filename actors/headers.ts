@@ -1,5 +1,5 @@
 /** Headers of requests: which there are, and why a block of them is refused. */
-import type { BusMessage } from './ports.js'
+import type { BusMessage } from './ports/bus.js'
 
 /** Set on a write that the former primary passes on, and on the last of them. */
 export const forwardedHeader = 'Engram-Forwarded'

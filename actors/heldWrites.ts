@@ -1,7 +1,7 @@
 import type { Account, Budget } from './budget.js'
 import { Fifo } from './fifo.js'
 import { forwardedHeader, keptBytes } from './headers.js'
-import type { BusMessage } from './ports.js'
+import type { BusMessage } from './ports/bus.js'
 import type { Wire } from './wire.js'
 
 /** A write kept while no decision about it can be made; its bytes are copied. */

@@ -6,8 +6,10 @@ import { isBelow } from './answers.js'
 import type { Boot } from './boot.js'
 import type { NodeIdentityInput, NodePorts } from './nodePorts.js'
 import { FaultLog } from './faultLog.js'
-import { ArbiterUnavailableError, NoRespondersError } from './ports.js'
-import type { Arbiter, ArbiterRecord, BusConnection, BusSubscription } from './ports.js'
+import { NoRespondersError } from './ports/bus.js'
+import { ArbiterUnavailableError } from './ports/arbiter.js'
+import type { BusConnection, BusSubscription } from './ports/bus.js'
+import type { Arbiter, ArbiterRecord } from './ports/arbiter.js'
 import type { ActorSettings } from './settings.js'
 
 /** Another process has this node's id, or took it. */

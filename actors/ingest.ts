@@ -10,10 +10,10 @@ import { FlowMeter } from './flow.js'
 import { LogClock } from './logClock.js'
 import type { Overlay } from './overlay.js'
 import { PendingView } from './pendingView.js'
-import type {
-  AcceptedRequest, BusMessage, ClientCodec, ErrorAnswer, ErrorCode, Frame, FrameCodec, SpaceStore,
-  WriteAnswer,
-} from './ports.js'
+import type { BusMessage } from './ports/bus.js'
+import type { AcceptedRequest, Frame, FrameCodec } from './ports/frames.js'
+import type { SpaceStore } from './ports/store.js'
+import type { ClientCodec, ErrorAnswer, ErrorCode, WriteAnswer } from './ports/clientApi.js'
 import { RepeatedBody } from './repeatedBody.js'
 import type { YoungKey } from './repeatedBody.js'
 import { Replies, type RepliesOptions } from './replies.js'

@@ -1,5 +1,5 @@
 import type { NodeId } from '../machines/ids.js'
-import type { Clock } from './ports.js'
+import type { Clock } from './ports/system.js'
 
 /** How long the grant of each peer still lasts, ms; 0 or less: it ran out, or there is none. */
 export type GrantRemaining = (peer: NodeId) => number

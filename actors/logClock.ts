@@ -1,4 +1,4 @@
-import type { Clock } from './ports.js'
+import type { Clock } from './ports/system.js'
 
 /** Entries' time goes at most so many times as fast as the monotonic clock. */
 const rateMax = 2

@@ -3,8 +3,9 @@ import { nameFault, spaceOf } from '../machines/subjects.js'
 import { errorAnswer } from './answers.js'
 import type { NodeContext } from './context.js'
 import { stackOf } from './defects.js'
-import { ArbiterUnavailableError } from './ports.js'
-import type { BusMessage, ErrorAnswer } from './ports.js'
+import { ArbiterUnavailableError } from './ports/arbiter.js'
+import type { BusMessage } from './ports/bus.js'
+import type { ErrorAnswer } from './ports/clientApi.js'
 
 /** It is there; this node need not hold it, and may not know how it is. */
 export interface LookupAnswer {

@@ -1,5 +1,5 @@
 import type { SpaceSettings } from '../machines/protocol.js'
-import type { Clock } from './ports.js'
+import type { Clock } from './ports/system.js'
 import type { SpaceLog } from './spaceLog.js'
 
 export interface LossBoundOptions {

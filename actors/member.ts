@@ -13,7 +13,7 @@ import type { StartedEpoch } from './startedEpoch.js'
 import { Freshness } from './freshness.js'
 import { Lease } from './lease.js'
 import { Overlay } from './overlay.js'
-import type { SpaceStore } from './ports.js'
+import type { SpaceStore } from './ports/store.js'
 import type { RecordRead } from './records.js'
 import { SpaceLog } from './spaceLog.js'
 

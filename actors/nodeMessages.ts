@@ -4,7 +4,7 @@ import type { Admin } from './admin.js'
 import type { NodeContext } from './context.js'
 import { Lookup } from './lookup.js'
 import type { AdminNode } from './adminNode.js'
-import type { BusMessage, BusSubscription } from './ports.js'
+import type { BusMessage, BusSubscription } from './ports/bus.js'
 import { StatusService } from './statusService.js'
 import type { StatusServiceOptions } from './statusService.js'
 

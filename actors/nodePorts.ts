@@ -1,10 +1,14 @@
 import type { MergeRule } from '../machines/merge.js'
 import type { NodeId } from '../machines/ids.js'
 import type { ActorHost } from './hosting.js'
-import type {
-  Bus, ClientCodec, Clock, ControlCodec, EventRecorder, FrameCodec, Journal, Logger, OpenArbiter,
-  Random, SalvageFiles, Store, Telemetry,
-} from './ports.js'
+import type { Clock, EventRecorder, Logger, Random, Telemetry } from './ports/system.js'
+import type { Bus } from './ports/bus.js'
+import type { OpenArbiter } from './ports/arbiter.js'
+import type { FrameCodec } from './ports/frames.js'
+import type { Journal, SalvageFiles } from './ports/journal.js'
+import type { Store } from './ports/store.js'
+import type { ClientCodec } from './ports/clientApi.js'
+import type { ControlCodec } from './ports/controlCodec.js'
 
 /** Every way to the outside, as handed to a node. */
 export interface NodePorts {

@@ -10,7 +10,7 @@ import type { LogEntry } from '../machines/entries.js'
 import type { Position } from '../machines/ids.js'
 import { originName, originsOf } from '../machines/versions.js'
 import { stateOf, type EdgeSlot, type NodeSlot } from './overlaySlots.js'
-import type { VersionReader } from './ports.js'
+import type { VersionReader } from './ports/store.js'
 
 /** What an entry says of one write; null: it displaces it. */
 interface Statement {

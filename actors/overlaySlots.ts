@@ -2,7 +2,7 @@
 import type { Version } from '../machines/books.js'
 import type { MemoryEdge, MemoryNode } from '../machines/memory.js'
 import { compareIncoming, compareOutgoing } from './edgePlace.js'
-import type { NodeState, VersionReader } from './ports.js'
+import type { NodeState, VersionReader } from './ports/store.js'
 import type { Sorted } from './sorted.js'
 
 /** What a node is as of one pending entry. */

@@ -5,7 +5,9 @@ import type { PendingOrigins } from './overlayOrigins.js'
 import { beforeIncoming, compareIncoming, compareOutgoing } from './edgePlace.js'
 import type { EdgePlace } from './edgePlace.js'
 import { stateOf, type EdgeIndex, type EdgeSlot, type NodeSlot } from './overlaySlots.js'
-import type { EdgeDirection, EdgeState, GraphReader, NodeState, VersionReader } from './ports.js'
+import type {
+  EdgeDirection, EdgeState, GraphReader, NodeState, VersionReader,
+} from './ports/store.js'
 import type { Sorted } from './sorted.js'
 import { compareUtf8 } from './utf8.js'
 

@@ -1,6 +1,6 @@
 import { ClockWatch } from '../machines/clockWatch.js'
 import type { NodeId } from '../machines/ids.js'
-import type { Logger } from './ports.js'
+import type { Logger } from './ports/system.js'
 
 /** This node's wall clock, against those of its peers. */
 export class OwnClock {

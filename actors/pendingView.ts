@@ -1,4 +1,4 @@
-import type { Clock } from './ports.js'
+import type { Clock } from './ports/system.js'
 import { Overlay } from './overlay.js'
 import { expectedEntries } from './waiting.js'
 import type { Waiting } from './waiting.js'

@@ -7,9 +7,8 @@ import { errorAnswer } from './answers.js'
 import { cursorOf, placeOfCursor, placeOfEdge } from './edgePlace.js'
 import { fateOf } from './fate.js'
 import type { Member } from './member.js'
-import type {
-  Encoding, ErrorAnswer, GraphReader, HistoryValue, ListEncoder, Query, VersionReader,
-} from './ports.js'
+import type { GraphReader, VersionReader } from './ports/store.js'
+import type { Encoding, ErrorAnswer, HistoryValue, ListEncoder, Query } from './ports/clientApi.js'
 
 export type View = GraphReader & VersionReader
 

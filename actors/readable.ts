@@ -1,5 +1,5 @@
 import type { GroupCommit } from './groupCommit.js'
-import { JournalFullError } from './ports.js'
+import { JournalFullError } from './ports/journal.js'
 import type { SpaceLog } from './spaceLog.js'
 
 /** What was answered can be read: also at level `memory`, whose entries come with the flush. */

@@ -1,5 +1,5 @@
 import type { Account, Budget } from './budget.js'
-import type { Frame } from './ports.js'
+import type { Frame } from './ports/frames.js'
 
 /** What came from a primary and is not yet durable. */
 export class ReceivedFrames {

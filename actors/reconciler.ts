@@ -12,7 +12,7 @@ import type { Appender, Reconciled } from './appender.js'
 import { ForkBooks } from './forkBooks.js'
 import type { Member } from './member.js'
 import type { OverlayView } from './overlayView.js'
-import type { AcceptedRequest } from './ports.js'
+import type { AcceptedRequest } from './ports/frames.js'
 
 export interface ReconcilerOptions {
   readonly member: Member

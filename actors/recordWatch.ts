@@ -1,7 +1,7 @@
 import type { AssignmentAt } from '../machines/protocol.js'
 import { compareLives } from '../machines/vacancy.js'
 import type { Member } from './member.js'
-import { ArbiterUnavailableError } from './ports.js'
+import { ArbiterUnavailableError } from './ports/arbiter.js'
 import type { RecordRead } from './records.js'
 
 /** Records are read again at least this often while no reign is followed. */

@@ -1,10 +1,11 @@
 import { isSameButPaused } from '../machines/assignments.js'
 import type { Assignment, AssignmentAt } from '../machines/protocol.js'
 import { Backoff } from './backoff.js'
-import type {
-  Arbiter, Clock, ControlCodec, Logger, Random, RememberedRecord, Store,
-} from './ports.js'
-import { ArbiterUnavailableError } from './ports.js'
+import type { Clock, Logger, Random } from './ports/system.js'
+import type { Arbiter } from './ports/arbiter.js'
+import type { RememberedRecord, Store } from './ports/store.js'
+import type { ControlCodec } from './ports/controlCodec.js'
+import { ArbiterUnavailableError } from './ports/arbiter.js'
 import { Remembered } from './remembered.js'
 import { Turns } from './turns.js'
 

@@ -1,4 +1,5 @@
-import type { Logger, RememberedRecord, Store } from './ports.js'
+import type { Logger } from './ports/system.js'
+import type { RememberedRecord, Store } from './ports/store.js'
 
 /** Written at a time: the store makes them durable together. */
 const writesMax = 64

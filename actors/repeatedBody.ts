@@ -3,7 +3,7 @@ import type { KeyRecord, LogEntry } from '../machines/entries.js'
 import type { Account, Budget } from './budget.js'
 import { decodedHeapBytes } from './decodedSize.js'
 import type { Overlay } from './overlay.js'
-import type { AcceptedRequest, FrameCodec } from './ports.js'
+import type { AcceptedRequest, FrameCodec } from './ports/frames.js'
 import type { SpaceLog } from './spaceLog.js'
 import type { Lane } from './workQueue.js'
 

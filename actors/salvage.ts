@@ -5,7 +5,8 @@ import type { Operation } from '../machines/memory.js'
 import type { NodeId } from '../machines/ids.js'
 import type { SalvagedWrite } from '../machines/protocol.js'
 import type { Member } from './member.js'
-import type { Frame, FrameCodec, OpenSalvage } from './ports.js'
+import type { Frame, FrameCodec } from './ports/frames.js'
+import type { OpenSalvage } from './ports/journal.js'
 
 /** One slice: enough to be quick, few enough for live writes to get their turn. */
 const sliceWritesMax = 128

@@ -1,4 +1,4 @@
-import type { Clock, TimerHandle } from './ports.js'
+import type { Clock, TimerHandle } from './ports/system.js'
 import { Sorted } from './sorted.js'
 
 interface Waiter {

@@ -2,7 +2,8 @@ import type { Window } from '../machines/commit.js'
 import type { NodeId } from '../machines/ids.js'
 import type { Ack } from '../machines/protocol.js'
 import type { Account, Budget } from './budget.js'
-import type { Clock, Frame, FrameCodec } from './ports.js'
+import type { Clock } from './ports/system.js'
+import type { Frame, FrameCodec } from './ports/frames.js'
 import type { SpaceLog } from './spaceLog.js'
 
 export interface ShippingOptions {

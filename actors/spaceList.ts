@@ -1,7 +1,7 @@
 import type { Assignment } from '../machines/protocol.js'
 import { AdminRefusal } from './order.js'
 import type { Answer, Order } from './order.js'
-import type { Clock } from './ports.js'
+import type { Clock } from './ports/system.js'
 import type { Records } from './records.js'
 import { compareUtf8 } from './utf8.js'
 

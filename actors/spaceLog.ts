@@ -7,7 +7,8 @@ import { LogMarks } from '../machines/commit.js'
 import type { Window } from '../machines/commit.js'
 import { markHeapBytes } from './budget.js'
 import type { Account, Budget } from './budget.js'
-import type { Frame, Journal, JournalLog } from './ports.js'
+import type { Frame } from './ports/frames.js'
+import type { Journal, JournalLog } from './ports/journal.js'
 
 /**
  * One space's log on this member: where it ends in memory, in the file and on the disk, what is

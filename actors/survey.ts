@@ -2,7 +2,7 @@ import type { NodeId } from '../machines/ids.js'
 import type { Assignment, SurveyAnswer } from '../machines/protocol.js'
 import { subjects } from '../machines/subjects.js'
 import type { Member } from './member.js'
-import { isUnanswered } from './ports.js'
+import { isUnanswered } from './ports/bus.js'
 
 /**
  * Asks one member for its position. With `confirm` it writes to its journal before

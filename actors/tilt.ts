@@ -1,5 +1,5 @@
 import type { Instant } from '../machines/grants.js'
-import type { Clock, Logger, Telemetry } from './ports.js'
+import type { Clock, Logger, Telemetry } from './ports/system.js'
 import type { ActorSettings } from './settings.js'
 
 export type TiltEvent =

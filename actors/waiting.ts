@@ -3,9 +3,8 @@ import type { LogEntry } from '../machines/entries.js'
 import type { Operation } from '../machines/memory.js'
 import type { AckLevel } from '../machines/protocol.js'
 import type { Asker } from './answers.js'
-import type {
-  AcceptedRequest, Encoding, ErrorAnswer, Frame, FrameBuilder, WriteAnswer,
-} from './ports.js'
+import type { AcceptedRequest, Frame, FrameBuilder } from './ports/frames.js'
+import type { Encoding, ErrorAnswer, WriteAnswer } from './ports/clientApi.js'
 
 /**
  * One request, from when it is taken until it is answered at the level its writer asked for. One

@@ -1,9 +1,10 @@
 import { InvariantViolation } from '../machines/invariants.js'
 import type { Life } from '../machines/ids.js'
-import { BusClosedError } from './ports.js'
+import { BusClosedError } from './ports/bus.js'
+import type { Logger } from './ports/system.js'
 import type {
-  AsideWay, BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
-} from './ports.js'
+  AsideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
+} from './ports/bus.js'
 
 /**
  * The node's present connection, if there is one. Sends over a connection that has closed are

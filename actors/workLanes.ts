@@ -1,4 +1,4 @@
-import type { Clock } from './ports.js'
+import type { Clock } from './ports/system.js'
 import type { ActorSettings } from './settings.js'
 import type { Wire } from './wire.js'
 import { WorkQueue } from './workQueue.js'

@@ -1,7 +1,8 @@
 import { pendingHeapBytes } from './budget.js'
 import type { Account } from './budget.js'
 import { decodedHeapBytes } from './decodedSize.js'
-import type { AcceptedRequest, Clock, Frame, FrameCodec } from './ports.js'
+import type { Clock } from './ports/system.js'
+import type { AcceptedRequest, Frame, FrameCodec } from './ports/frames.js'
 import type { OpenBatch, Waiting } from './waiting.js'
 
 export interface WriteBufferOptions {

@@ -4,7 +4,8 @@ import { errorAnswer, isForAnotherReign } from './answers.js'
 import { forwardedHeader, headerFault, writeHeaders } from './headers.js'
 import { forward, HeldWrites } from './heldWrites.js'
 import type { NodeContext } from './context.js'
-import type { BusMessage, TimerHandle } from './ports.js'
+import type { TimerHandle } from './ports/system.js'
+import type { BusMessage } from './ports/bus.js'
 
 export interface WriteGateOptions {
   readonly context: NodeContext

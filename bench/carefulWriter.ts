@@ -7,7 +7,7 @@
 import { decode } from '@msgpack/msgpack'
 import { headers as newHeaders } from 'nats'
 import type { NatsConnection, Subscription } from 'nats'
-import type { ErrorAnswer, WriteAnswer } from '../actors/ports.js'
+import type { ErrorAnswer, WriteAnswer } from '../actors/ports/clientApi.js'
 import { subjects } from '../machines/subjects.js'
 import { SharedInbox } from './inbox.js'
 

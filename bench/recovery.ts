@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Logger } from '../actors/ports.js'
+import type { Logger } from '../actors/ports/system.js'
 import { createFrameCodec } from '../runtime/codec/frames.js'
 import { NodeFileSystem } from '../runtime/fs.js'
 import { openJournal } from '../runtime/journal/journal.js'

@@ -1,6 +1,6 @@
 /** Spot checks by reading, from every member, at or above the last sequence that was written. */
 import { headers as newHeaders } from 'nats'
-import type { ReadAnswer } from '../actors/ports.js'
+import type { ReadAnswer } from '../actors/ports/clientApi.js'
 import type { MemoryEdge, MemoryNode } from '../machines/memory.js'
 import { subjects } from '../machines/subjects.js'
 import type { EngramCluster } from './engram.js'

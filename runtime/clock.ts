@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks'
-import type { Clock, TimerHandle } from '../actors/ports.js'
+import type { Clock, TimerHandle } from '../actors/ports/system.js'
 
 /** setTimeout takes a signed 32-bit number of ms, and runs at once beyond it. */
 const timeoutMsMax = 2 ** 31 - 1

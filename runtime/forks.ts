@@ -2,7 +2,7 @@
  * What operators are told of the books of a space (machines/books.ts): numbers for the status, and
  * sentences. Types and arithmetic only, so that the page has it too.
  */
-import type { BooksReader } from '../actors/ports.js'
+import type { BooksReader } from '../actors/ports/store.js'
 import type { ForkReport } from '../machines/books.js'
 import type { BooksStatus, ClusterSpace, OpenReport } from './status.js'
 

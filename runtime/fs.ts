@@ -1,7 +1,7 @@
 /** The file system port on node:fs. Callback API on plain descriptors: the least work per call. */
 import * as fs from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
-import { FileSystemError, type FileHandle, type FileSystem } from '../actors/ports.js'
+import { FileSystemError, type FileHandle, type FileSystem } from '../actors/ports/fileSystem.js'
 
 /** Buffers per writev: IOV_MAX of Linux and macOS. */
 const BUFFERS_MAX = 1024

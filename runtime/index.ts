@@ -21,7 +21,7 @@ export type {
   ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, LossWindow, MemberRole, MemberStatus,
   NodeStatus, NodeStatusReport, PeerStatus, ReplicaLag,
 } from './status.js'
-export type { ErrorCode, HistoryValue, Query, WriteAnswer } from '../actors/ports.js'
+export type { ErrorCode, HistoryValue, Query, WriteAnswer } from '../actors/ports/clientApi.js'
 export type { LogEntry } from '../machines/entries.js'
 export type { Json, MemoryEdge, MemoryNode, Operation } from '../machines/memory.js'
 export { defaultRule } from '../machines/merge.js'

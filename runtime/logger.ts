@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import type { Logger } from '../actors/ports.js'
+import type { Logger } from '../actors/ports/system.js'
 import { LogSink } from './logSink.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'

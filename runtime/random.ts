@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { Random } from '../actors/ports.js'
+import type { Random } from '../actors/ports/system.js'
 
 /** Randomness of the operating system. */
 export class SystemRandom implements Random {

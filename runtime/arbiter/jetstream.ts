@@ -8,10 +8,12 @@
  * lagging follower may answer, is off and never asked for.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { ArbiterUnavailableError, ForbiddenError, NoRespondersError } from '../../actors/ports.js'
+import { ForbiddenError, NoRespondersError } from '../../actors/ports/bus.js'
+import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
+import type { BusConnection, BusMessage } from '../../actors/ports/bus.js'
 import type {
-  Arbiter, ArbiterRecord, BusConnection, BusMessage, CompareAndSetOutcome, OpenArbiter,
-} from '../../actors/ports.js'
+  Arbiter, ArbiterRecord, CompareAndSetOutcome, OpenArbiter,
+} from '../../actors/ports/arbiter.js'
 import { bucketConfiguration, bucketFaults } from './bucket.js'
 
 export interface JetStreamArbiterOptions {

@@ -1,6 +1,6 @@
 import { ErrorCode, Events } from 'nats'
 import type { NatsConnection } from 'nats'
-import type { Logger } from '../../actors/ports.js'
+import type { Logger } from '../../actors/ports/system.js'
 import { Liveness } from './liveness.js'
 import { socketOf } from './socket.js'
 

@@ -2,10 +2,11 @@ import { createInbox, ErrorCode, Events, headers as natsHeaders } from 'nats'
 import type { Msg, MsgHdrs, NatsConnection, NatsError } from 'nats'
 import {
   BusClosedError, ForbiddenError, NoRespondersError, RequestTimeoutError,
-} from '../../actors/ports.js'
+} from '../../actors/ports/bus.js'
+import type { Logger } from '../../actors/ports/system.js'
 import type {
-  AsideWay, BusConnection, BusMessage, BusSubscription, Logger, PublishOptions,
-} from '../../actors/ports.js'
+  AsideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
+} from '../../actors/ports/bus.js'
 import { Aside } from './aside.js'
 import { Liveness } from './liveness.js'
 import type { LivenessOptions } from './liveness.js'

@@ -1,6 +1,6 @@
 /** Why a connection to NATS did not come about, and what to do about it. */
 import { ErrorCode } from 'nats'
-import { BusConnectError } from '../../actors/ports.js'
+import { BusConnectError } from '../../actors/ports/bus.js'
 import { CredentialFileError, endOf } from './credentials.js'
 import type { CredentialFile } from './credentials.js'
 import type { ServerInfo } from './greeting.js'

@@ -1,5 +1,5 @@
 import type { Msg, MsgHdrs } from 'nats'
-import type { BusMessage } from '../../actors/ports.js'
+import type { BusMessage } from '../../actors/ports/bus.js'
 import { blockOf, namesIn, PlainHeaders } from './headers.js'
 
 /**

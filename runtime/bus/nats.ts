@@ -5,8 +5,9 @@
  * writes it in a microtask, so a burst costs one system call. `close()` discards what was not yet
  * written: nothing buffered goes out late.
  */
-import { BusConnectError } from '../../actors/ports.js'
-import type { Bus, BusConnection, Logger } from '../../actors/ports.js'
+import { BusConnectError } from '../../actors/ports/bus.js'
+import type { Logger } from '../../actors/ports/system.js'
+import type { Bus, BusConnection } from '../../actors/ports/bus.js'
 import { NatsBusConnection } from './connection.js'
 import { connectError, dial } from './dial.js'
 import { inboxPrefix, natsDefaults, serverList, shuffled } from './options.js'

@@ -1,4 +1,4 @@
-import type { BusSubscription } from '../../actors/ports.js'
+import type { BusSubscription } from '../../actors/ports/bus.js'
 
 /** Until a subscription that the server took away is asked for again. */
 const againMs = 5000

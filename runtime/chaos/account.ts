@@ -3,7 +3,7 @@
  * whether the cluster says the same (GetFate); and whether its fork reports (GetForks) count what
  * the log holds. Pure.
  */
-import type { FateValue } from '../../actors/ports.js'
+import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/books.js'
 import type { Found, LoggedRecord, Place, SalvagedRecord, WrittenRecord } from './records.js'
 

@@ -3,7 +3,7 @@
  * pure function over the history of a load, the log, the salvages, fates and fork reports; it
  * decides which promises of DESIGN section 8 were broken.
  */
-import type { FateValue } from '../../actors/ports.js'
+import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/books.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { places } from './records.js'

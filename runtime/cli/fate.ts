@@ -1,6 +1,6 @@
 /** engram fate */
 import type { Command } from 'commander'
-import type { FateValue } from '../../actors/ports.js'
+import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { Position } from '../../machines/ids.js'
 import type { ConnectionFlags } from '../settings.js'
 import { connectionOptions, durationOption, jsonOption, usage, whole } from './context.js'

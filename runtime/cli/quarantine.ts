@@ -1,6 +1,6 @@
 /** engram quarantine list | show | apply | discard */
 import type { Command } from 'commander'
-import type { FateValue } from '../../actors/ports.js'
+import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { QuarantineItem } from '../../machines/books.js'
 import type { LogEntry } from '../../machines/entries.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../../machines/memory.js'

@@ -1,7 +1,8 @@
 /** engram read get | edges | list | entries | history */
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import type { EdgeDirection, HistoryValue, Query, ReadAnswer } from '../../actors/ports.js'
+import type { EdgeDirection } from '../../actors/ports/store.js'
+import type { HistoryValue, Query, ReadAnswer } from '../../actors/ports/clientApi.js'
 import type { LogEntry } from '../../machines/entries.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/memory.js'
 import type { ListQuery } from '../client/pages.js'

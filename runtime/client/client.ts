@@ -4,7 +4,7 @@ import { decode as unpack, encode as pack } from '@msgpack/msgpack'
 import type { NatsConnection } from 'nats'
 import type {
   ErrorAnswer, FateValue, HistoryValue, Query, ReadAnswer, WriteAnswer,
-} from '../../actors/ports.js'
+} from '../../actors/ports/clientApi.js'
 import type { ForkReport, QuarantineItem } from '../../machines/books.js'
 import type { LogEntry } from '../../machines/entries.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../../machines/memory.js'

@@ -1,7 +1,7 @@
 /** One space's kept writes: when a new reign is known, what it lacks is sent again. */
 import type {
   ErrorAnswer, HistoryValue, Query, ReadAnswer, WriteAnswer,
-} from '../../actors/ports.js'
+} from '../../actors/ports/clientApi.js'
 import type { EpochSpan, Position } from '../../machines/ids.js'
 import { subjects } from '../../machines/subjects.js'
 import { EngramError } from './errors.js'

@@ -1,5 +1,5 @@
 /** Lists that are read page by page. */
-import type { Query, ReadAnswer } from '../../actors/ports.js'
+import type { Query, ReadAnswer } from '../../actors/ports/clientApi.js'
 
 /** Queries whose answers may be pages. */
 export type ListQuery = Extract<

@@ -4,7 +4,7 @@
  * to the pace of the replicas, and grows no further.
  */
 import type { NatsConnection } from 'nats'
-import type { WriteAnswer } from '../../actors/ports.js'
+import type { WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { EpochSpan } from '../../machines/ids.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { NotSafeError } from './errors.js'

@@ -1,5 +1,5 @@
 /** What an answer means for a call: done, try again, or give up (DESIGN section 6). */
-import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { textOf } from '../bus/faults.js'
 import { ReadError, WriteOutcomeUnknownError, WriteRefusedError } from './errors.js'
 import type { ReignWatch } from './reigns.js'

@@ -4,7 +4,7 @@
  */
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import type { z } from 'zod'
-import type { ControlCodec, Decoded } from '../../actors/ports.js'
+import type { ControlCodec, Decoded } from '../../actors/ports/controlCodec.js'
 import { epochsMax } from '../../machines/positions.js'
 import type { AckMessage, Assignment, NodeIdentity } from '../../machines/protocol.js'
 import * as schemas from './schemas.js'

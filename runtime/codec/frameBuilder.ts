@@ -1,5 +1,7 @@
 import { crc32c } from '@node-rs/crc32'
-import type { AcceptedRequest, Frame, FrameBuilder, FrameOrigin } from '../../actors/ports.js'
+import type {
+  AcceptedRequest, Frame, FrameBuilder, FrameOrigin,
+} from '../../actors/ports/frames.js'
 import { asBuffer, isSafe, writeSafe, writeUuid } from './frameBytes.js'
 import {
   encodeOrigin, ENTRY_HEADER_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC,

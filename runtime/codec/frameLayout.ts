@@ -31,7 +31,7 @@
  */
 import { crc32c } from '@node-rs/crc32'
 import { Decoder, Encoder } from '@msgpack/msgpack'
-import type { Frame } from '../../actors/ports.js'
+import type { Frame } from '../../actors/ports/frames.js'
 import { asBuffer, isSafe, readSafe, readUuid } from './frameBytes.js'
 import { BOOKS_TAG, JSON_TAG } from './operation.js'
 

@@ -1,7 +1,7 @@
 /** The frame codec (section 2, batch and frame): layout in frameLayout.ts. */
 import { crc32c } from '@node-rs/crc32'
 import { encode } from '@msgpack/msgpack'
-import type { Frame, FrameCodec, FrameOrigin } from '../../actors/ports.js'
+import type { Frame, FrameCodec, FrameOrigin } from '../../actors/ports/frames.js'
 import type { EpochStart, LogEntry } from '../../machines/entries.js'
 import type { WalHeader } from '../../machines/protocol.js'
 import { asBuffer, readSafe, writeSafe } from './frameBytes.js'

@@ -1,7 +1,7 @@
 /** From the bytes of a request to a value, in the encoding that its sender chose. */
 import { isUtf8 } from 'node:buffer'
 import { Decoder } from '@msgpack/msgpack'
-import type { Encoding } from '../../actors/ports.js'
+import type { Encoding } from '../../actors/ports/clientApi.js'
 import { scanMessagePack } from './gateScan.js'
 import { textOf } from './operation.js'
 import { wideIntegerIn } from './wideIntegers.js'

@@ -1,6 +1,7 @@
 /** The queries of DESIGN section 6. */
 import { placeOfCursor } from '../../actors/edgePlace.js'
-import type { EdgeDirection, Query } from '../../actors/ports.js'
+import type { EdgeDirection } from '../../actors/ports/store.js'
+import type { Query } from '../../actors/ports/clientApi.js'
 import { idReason, isFields, keyFault, unknownField, type Fields } from './gateValues.js'
 
 export const LIMIT_DEFAULT = 100

@@ -1,6 +1,6 @@
 /** Answers with a list, encoded item by item, so that a page can end where it is full. */
 import { Encoder } from '@msgpack/msgpack'
-import type { Encoding, ListEncoder, ReadAnswer } from '../../actors/ports.js'
+import type { Encoding, ListEncoder, ReadAnswer } from '../../actors/ports/clientApi.js'
 
 const encoder = new Encoder({ ignoreUndefined: true })
 

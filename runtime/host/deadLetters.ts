@@ -1,4 +1,4 @@
-import type { Clock, Logger, Telemetry } from '../../actors/ports.js'
+import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
 import type { DeadLetter, DeadLetterReason } from './types.js'
 
 /** One line in the log per reason and second; the rest is in the next line's count. */

@@ -1,6 +1,7 @@
 import type { AnyActorLogic, EventObject } from 'xstate'
 import type { ActorExit, ActorSpec, HostedActor } from '../../actors/hosting.js'
-import type { BusConnection, Clock, Logger, Telemetry } from '../../actors/ports.js'
+import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
 import { nameFault } from '../../machines/subjects.js'
 import { Cell } from './cell.js'
 import type { AnySpec, CellHost } from './cell.js'

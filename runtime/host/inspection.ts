@@ -1,5 +1,5 @@
 import type { AnyActor, AnyActorRef, InspectionEvent } from 'xstate'
-import type { Logger } from '../../actors/ports.js'
+import type { Logger } from '../../actors/ports/system.js'
 import type { HostEvent, InspectionObserver } from './types.js'
 import { snapshotOf } from './xstate.js'
 

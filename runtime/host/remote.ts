@@ -1,5 +1,5 @@
 import type { AnyEventObject, EventObject } from 'xstate'
-import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports.js'
+import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports/bus.js'
 import { nameFault, subjects } from '../../machines/subjects.js'
 import type { DeadLetters } from './deadLetters.js'
 import { decodeEnvelope, encodeEnvelope } from './envelope.js'

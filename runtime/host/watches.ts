@@ -1,4 +1,4 @@
-import type { Clock, Logger } from '../../actors/ports.js'
+import type { Clock, Logger } from '../../actors/ports/system.js'
 import type { EnvelopeBody, EnvelopeHead } from './envelope.js'
 import type { ExitKind, RemoteExit } from './types.js'
 

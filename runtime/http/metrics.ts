@@ -3,7 +3,7 @@
  * distributions that the actors report through the Telemetry port. Base units: seconds, bytes.
  */
 import { Gauge, Registry, collectDefaultMetrics } from 'prom-client'
-import type { Telemetry } from '../../actors/ports.js'
+import type { Telemetry } from '../../actors/ports/system.js'
 import { Slices } from '../slices.js'
 import type { MemberStatus, NodeStatusReport } from '../status.js'
 import { promTelemetry } from './telemetry.js'

@@ -1,7 +1,7 @@
 /** The Telemetry port on prom-client. */
 import { Counter, Histogram } from 'prom-client'
 import type { Registry } from 'prom-client'
-import type { Telemetry } from '../../actors/ports.js'
+import type { Telemetry } from '../../actors/ports/system.js'
 import type { Slices } from '../slices.js'
 import { instruments } from './instruments.js'
 import type { Instrument } from './instruments.js'

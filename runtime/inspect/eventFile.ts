@@ -5,7 +5,7 @@
  */
 import { open, readFile, rename, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import type { Logger } from '../../actors/ports.js'
+import type { Logger } from '../../actors/ports/system.js'
 import type { RecordedEvent } from '../../machines/events.js'
 import { asRecorded } from './recorded.js'
 

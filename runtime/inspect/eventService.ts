@@ -9,7 +9,7 @@
 import { z } from 'zod'
 import type { NodeContext } from '../../actors/context.js'
 import { keptBytes } from '../../actors/headers.js'
-import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports.js'
+import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports/bus.js'
 import { subjects } from '../../machines/subjects.js'
 import { statusOfAll } from '../status.js'
 import type { NodeRecorder } from './recorder.js'

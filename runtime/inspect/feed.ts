@@ -1,4 +1,4 @@
-import type { Clock, TimerHandle } from '../../actors/ports.js'
+import type { Clock, TimerHandle } from '../../actors/ports/system.js'
 import type {
   ActorHostRuntime, HostEvent, InspectionObserver, InspectionSource,
 } from '../host/index.js'

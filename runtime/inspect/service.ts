@@ -1,6 +1,5 @@
-import type {
-  BusConnection, BusMessage, BusSubscription, Logger, TimerHandle,
-} from '../../actors/ports.js'
+import type { Logger, TimerHandle } from '../../actors/ports/system.js'
+import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports/bus.js'
 import { EventService } from './eventService.js'
 import type { Serving } from './eventService.js'
 import { Feed } from './feed.js'

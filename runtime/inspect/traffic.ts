@@ -1,5 +1,5 @@
 /** Counts what a node sends to other nodes, while an inspector wants to know. */
-import type { Bus, BusConnection } from '../../actors/ports.js'
+import type { Bus, BusConnection } from '../../actors/ports/bus.js'
 
 export interface MessageCount {
   readonly kind: string

@@ -1,9 +1,11 @@
 /** The open journal: flushes, segments, and what may be read back. */
 import { crc32c } from '@node-rs/crc32'
+import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
+import { type Frame } from '../../actors/ports/frames.js'
 import {
-  FileSystemError, JournalFullError, SyncFailedError, type FileHandle, type FileSystem, type Frame,
-  type Journal, type JournalLog, type JournalRecord, type RecoveryReport,
-} from '../../actors/ports.js'
+  JournalFullError, SyncFailedError, type Journal, type JournalLog, type JournalRecord,
+  type RecoveryReport,
+} from '../../actors/ports/journal.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import type { Place } from './index.js'
 import type { Logs } from './logs.js'

@@ -1,6 +1,6 @@
 /** Who a data directory is: its node, its disk, and how often a node was started on it. */
 import { dirname, join } from 'node:path'
-import { FileSystemError, type FileSystem } from '../../actors/ports.js'
+import { FileSystemError, type FileSystem } from '../../actors/ports/fileSystem.js'
 import type { DirectoryIdentity } from '../../machines/directory.js'
 import { nameFault } from '../../machines/subjects.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'

@@ -1,5 +1,6 @@
 /** What the journal knows of its spaces' logs: built by recovery, kept up by every write. */
-import type { CommitFloor, Frame, JournalLog, JournalRecord } from '../../actors/ports.js'
+import type { Frame } from '../../actors/ports/frames.js'
+import type { CommitFloor, JournalLog, JournalRecord } from '../../actors/ports/journal.js'
 import { comparePositions, endOf, epochAt, extendHistory, origin, showPosition, truncateHistory }
   from '../../machines/positions.js'
 import type { EpochSpan, Position } from '../../machines/ids.js'

@@ -3,7 +3,7 @@
  * number, and what a crashed process wrote last, before it can tell anybody that the disk is full.
  */
 import { join } from 'node:path'
-import { FileSystemError, type FileSystem } from '../../actors/ports.js'
+import { FileSystemError, type FileSystem } from '../../actors/ports/fileSystem.js'
 
 const FILE = 'reserve'
 /** What a start writes: the last flush anew (some MiB at most), and a few small files. */

@@ -6,10 +6,12 @@
  */
 import { crc32c } from '@node-rs/crc32'
 import { join } from 'node:path'
+import { type Logger } from '../../actors/ports/system.js'
+import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
+import { type Frame } from '../../actors/ports/frames.js'
 import {
-  FileSystemError, type FileHandle, type FileSystem, type Frame, type Logger, type OpenSalvage,
-  type SalvageFiles, type SalvageHeader,
-} from '../../actors/ports.js'
+  type OpenSalvage, type SalvageFiles, type SalvageHeader,
+} from '../../actors/ports/journal.js'
 import type { LogEntry } from '../../machines/entries.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
 import { FRAME_BYTES_MAX } from '../codec/frameLayout.js'

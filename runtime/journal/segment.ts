@@ -5,8 +5,8 @@
  */
 import { crc32c } from '@node-rs/crc32'
 import { join } from 'node:path'
-import type { FileHandle, FileSystem } from '../../actors/ports.js'
-import { FileSystemError } from '../../actors/ports.js'
+import type { FileHandle, FileSystem } from '../../actors/ports/fileSystem.js'
+import { FileSystemError } from '../../actors/ports/fileSystem.js'
 import { readSafe, writeSafe } from '../codec/frameBytes.js'
 import {
   encodeFlush, readRecordHeader, RECORD_HEADER_BYTES, type FlushPlace, type RecordPart,

@@ -1,5 +1,5 @@
 /** Carries the orders of a page out, on the cluster that this process runs. */
-import type { WriteAnswer } from '../../actors/ports.js'
+import type { WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { AdminAnswer, AdminRequest } from '../client/operator.js'
 import { SteadyWriters } from './steadyWriters.js'
 import type { Order, OrderAnswer } from './protocol.js'

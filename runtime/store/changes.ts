@@ -2,7 +2,7 @@
  * Folds a batch of entries into the writes of one transaction. What a batch does several times to
  * one node or edge is read, encoded, hashed and written once.
  */
-import type { EdgeState, NodeState } from '../../actors/ports.js'
+import type { EdgeState, NodeState } from '../../actors/ports/store.js'
 import type { ForkReport, Version } from '../../machines/books.js'
 import {
   concernsBooks, displacedEdge, displacedNode, foldBooks, isDisplacing, isEffective,

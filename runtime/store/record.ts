@@ -9,7 +9,7 @@
  * hashed too: members that differ in who made something what it is will differ in what they are.
  */
 import { xxh64 } from '@node-rs/xxhash'
-import type { EdgeState, NodeState } from '../../actors/ports.js'
+import type { EdgeState, NodeState } from '../../actors/ports/store.js'
 import type { Version } from '../../machines/books.js'
 import type { Json, MemoryEdge, MemoryNode } from '../../machines/memory.js'
 import { Slab } from './slab.js'

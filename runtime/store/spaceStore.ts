@@ -1,7 +1,7 @@
 /** One space's part of the LMDB store. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EdgePlace } from '../../actors/edgePlace.js'
-import type { EdgeDirection, EdgeState, NodeState, SpaceStore } from '../../actors/ports.js'
+import type { EdgeDirection, EdgeState, NodeState, SpaceStore } from '../../actors/ports/store.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
 import { originOf } from '../../machines/ledger.js'
 import { defaultKeyRetention } from '../../machines/memory.js'

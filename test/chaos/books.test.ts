@@ -1,7 +1,7 @@
 /** The books of `engram chaos`: each broken promise must be told, and nothing else. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { FateValue } from '../../actors/ports.js'
+import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/books.js'
 import { placesOf, questionable } from '../../runtime/chaos/account.js'
 import type { Home, LoggedRecord, WrittenRecord } from '../../runtime/chaos/records.js'

@@ -1,10 +1,9 @@
 /** Compare-and-set as section 5 wants it; run on the fake and on a JetStream bucket. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ArbiterUnavailableError } from '../../actors/ports.js'
-import type {
-  Arbiter, Bus, BusConnection, CompareAndSetOutcome, OpenArbiter,
-} from '../../actors/ports.js'
+import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
+import type { Bus, BusConnection } from '../../actors/ports/bus.js'
+import type { Arbiter, CompareAndSetOutcome, OpenArbiter } from '../../actors/ports/arbiter.js'
 import { jetStreamArbiter } from '../../runtime/arbiter/jetstream.js'
 import { natsBus } from '../../runtime/bus/nats.js'
 import { MemoryBucket } from '../fakes/memoryArbiter.js'

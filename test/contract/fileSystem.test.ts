@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { FileSystemError, type FileSystem } from '../../actors/ports.js'
+import { FileSystemError, type FileSystem } from '../../actors/ports/fileSystem.js'
 import { NodeFileSystem } from '../../runtime/fs.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { SpaceStore, Store } from '../../actors/ports.js'
+import type { SpaceStore, Store } from '../../actors/ports/store.js'
 import { openStore } from '../../runtime/store/store.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 

@@ -5,10 +5,11 @@
  */
 import {
   BusClosedError, BusConnectError, NoRespondersError, RequestTimeoutError,
-} from '../../actors/ports.js'
+} from '../../actors/ports/bus.js'
+import type { Clock, Random, TimerHandle } from '../../actors/ports/system.js'
 import type {
-  Bus, BusConnection, BusMessage, BusSubscription, Clock, PublishOptions, Random, TimerHandle,
-} from '../../actors/ports.js'
+  Bus, BusConnection, BusMessage, BusSubscription, PublishOptions,
+} from '../../actors/ports/bus.js'
 
 export interface MemoryBrokerOptions {
   /** Times requests out; default: the process's own timers. */

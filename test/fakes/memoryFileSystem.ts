@@ -4,7 +4,7 @@
  * are lost until the directory is synced, a full disk, failing calls, and bits that flip.
  */
 import { dirname } from 'node:path'
-import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports.js'
+import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
 
 type Change =
   | { readonly kind: 'write'; readonly offset: number; readonly bytes: Buffer }

@@ -5,7 +5,7 @@
 import type { EdgePlace } from '../../actors/edgePlace.js'
 import type {
   EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceStore, Store,
-} from '../../actors/ports.js'
+} from '../../actors/ports/store.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
 import {
   concernsBooks, displacedEdge, displacedNode, foldBooks, isEffective, originOf,

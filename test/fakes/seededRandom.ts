@@ -1,4 +1,4 @@
-import type { Random } from '../../actors/ports.js'
+import type { Random } from '../../actors/ports/system.js'
 
 /** sfc32 (Chris Doty-Humphrey, PractRand): small, fast, passes BigCrush; the same on every run. */
 export class SeededRandom implements Random {

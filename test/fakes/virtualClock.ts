@@ -1,4 +1,4 @@
-import type { Clock, TimerHandle } from '../../actors/ports.js'
+import type { Clock, TimerHandle } from '../../actors/ports/system.js'
 
 interface Timer {
   readonly dueMs: number

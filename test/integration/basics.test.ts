@@ -1,6 +1,6 @@
 /** The outside contract of a healthy cluster: DESIGN sections 6 and 9. */
 import * as assert from 'uvu/assert'
-import type { WriteAnswer } from '../../actors/ports.js'
+import type { WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/memory.js'
 import { subjects } from '../../machines/subjects.js'
 import type { ClusterStatus } from '../../runtime/status.js'

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import type { FateValue } from '../../actors/ports.js'
+import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport, QuarantineItem } from '../../machines/books.js'
 import type { MemoryNode, Operation } from '../../machines/memory.js'
 import { cli, jsonOf, runCli, showCommand } from '../support/cli.js'

@@ -1,6 +1,6 @@
 /** Forks that come home, disks that change, processes that are there twice. */
 import * as assert from 'uvu/assert'
-import type { FateValue } from '../../actors/ports.js'
+import type { FateValue } from '../../actors/ports/clientApi.js'
 import { assertAllTaken, audit, forkReports, readSalvages } from '../support/books.js'
 import { positive } from '../support/client.js'
 import type { Cluster } from '../support/cluster.js'

@@ -1,4 +1,4 @@
-import type { BusConnection } from '../../actors/ports.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
 import type { World } from './world.js'
 
 /** A connection that is made anew when it is lost, as a client library does. */

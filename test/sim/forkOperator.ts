@@ -2,7 +2,7 @@
  * An operator who looks after forks: orders salvages home, applies or discards what lies in the
  * quarantine, and gives up reports whose node does not come back (soon).
  */
-import type { ReadAnswer } from '../../actors/ports.js'
+import type { ReadAnswer } from '../../actors/ports/clientApi.js'
 import type { ForkReport, QuarantineItem } from '../../machines/books.js'
 import { subjects } from '../../machines/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'

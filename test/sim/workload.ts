@@ -2,7 +2,7 @@
  * Clients: writes at every level, batches, keys with retries, reads at primary and members. Each
  * goes its own way by its own random numbers; what it asks and hears goes into the history.
  */
-import type { Query, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import type { Query, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { AckLevel } from '../../machines/protocol.js'
 import { subjects } from '../../machines/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'

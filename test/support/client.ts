@@ -5,7 +5,9 @@ import type {
   AckLevel, Announcement,
 } from '../../machines/protocol.js'
 import type { Operation } from '../../machines/memory.js'
-import type { Encoding, ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports.js'
+import type {
+  Encoding, ErrorAnswer, ReadAnswer, WriteAnswer,
+} from '../../actors/ports/clientApi.js'
 import { subjects } from '../../machines/subjects.js'
 
 export type { Announcement }

@@ -4,7 +4,7 @@
  */
 import type { AckLevel } from '../../machines/protocol.js'
 import type { LogEntry } from '../../machines/entries.js'
-import type { ErrorAnswer, WriteAnswer } from '../../actors/ports.js'
+import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 
 export interface Attempt {
   readonly sentTick: number

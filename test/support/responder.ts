@@ -4,7 +4,7 @@
  */
 import { headers } from 'nats'
 import type { Msg, NatsConnection, Subscription } from 'nats'
-import type { ErrorAnswer, WriteAnswer } from '../../actors/ports.js'
+import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { RecordedEvent } from '../../machines/events.js'
 import { subjects } from '../../machines/subjects.js'
 import type { EpochSpan } from '../../machines/ids.js'

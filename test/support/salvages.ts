@@ -1,4 +1,5 @@
-import type { Frame, SalvageFiles, SalvageHeader } from '../../actors/ports.js'
+import type { Frame } from '../../actors/ports/frames.js'
+import type { SalvageFiles, SalvageHeader } from '../../actors/ports/journal.js'
 
 /** All of a salvage. */
 export async function readSalvage(

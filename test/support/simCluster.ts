@@ -4,9 +4,10 @@
  * One seed gives one run. Faults are done to a node (kill, powerCut, freeze), to the network
  * (`weather`), to the arbiter (`bucket`) or to a disk (`node.disk`); then time is let pass.
  */
-import type {
-  BusConnection, ErrorAnswer, Frame, Journal, JournalRecord, ReadAnswer, WriteAnswer,
-} from '../../actors/ports.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
+import type { Frame } from '../../actors/ports/frames.js'
+import type { Journal, JournalRecord } from '../../actors/ports/journal.js'
+import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { defaultSettings } from '../../actors/settings.js'
 import type { ActorSettings } from '../../actors/settings.js'
 import type { LogEntry } from '../../machines/entries.js'

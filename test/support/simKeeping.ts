@@ -3,7 +3,7 @@
  * they are safe, and sends again what a later reign lacks. (`runtime/client` does so in real time.)
  */
 import { decode } from '@msgpack/msgpack'
-import type { ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports.js'
+import type { ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports/clientApi.js'
 import type { Announcement } from '../../machines/protocol.js'
 import { Keeper } from '../../runtime/client/keeper.js'
 import type { Kept, Sendable, Taken } from '../../runtime/client/keeper.js'

@@ -1,10 +1,12 @@
 /** One node of the simulated cluster: a process that can be killed, frozen, started again. */
 import type { Boot, Recovered } from '../../actors/boot.js'
 import { NodeActor } from '../../actors/node.js'
-import { ArbiterUnavailableError } from '../../actors/ports.js'
-import type {
-  Arbiter, BusConnection, Frame, FrameCodec, Journal, Logger, SalvageFiles,
-} from '../../actors/ports.js'
+import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
+import type { Logger } from '../../actors/ports/system.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
+import type { Arbiter } from '../../actors/ports/arbiter.js'
+import type { Frame, FrameCodec } from '../../actors/ports/frames.js'
+import type { Journal, SalvageFiles } from '../../actors/ports/journal.js'
 import type { SpaceActor } from '../../actors/space.js'
 import { createClientCodec } from '../../runtime/codec/client.js'
 import { controlCodec } from '../../runtime/codec/control.js'

@@ -3,9 +3,11 @@
  * a dead process calls never happens and never returns; what a stopped one waits for comes when
  * it goes on. So no promise of an earlier life acts on the world (DESIGN section 5).
  */
-import type {
-  Arbiter, BusConnection, Clock, FileHandle, FileSystem, Store, TimerHandle,
-} from '../../actors/ports.js'
+import type { Clock, TimerHandle } from '../../actors/ports/system.js'
+import type { FileHandle, FileSystem } from '../../actors/ports/fileSystem.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
+import type { Arbiter } from '../../actors/ports/arbiter.js'
+import type { Store } from '../../actors/ports/store.js'
 import type { LogEntry } from '../../machines/entries.js'
 import type { KeyRetention } from '../../machines/memory.js'
 

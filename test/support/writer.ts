@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { createInbox, type Msg, type NatsConnection } from 'nats'
 import type { AckLevel } from '../../machines/protocol.js'
-import type { ErrorAnswer, WriteAnswer } from '../../actors/ports.js'
+import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { subjects } from '../../machines/subjects.js'
 import { connectTo, decodeBody, encodeBody, writeHeaders } from './client.js'
 import { space } from './cluster.js'

@@ -8,11 +8,12 @@ import { Ingest } from '../../actors/ingest.js'
 import type { IngestOptions } from '../../actors/ingest.js'
 import { Lease } from '../../actors/lease.js'
 import { Overlay } from '../../actors/overlay.js'
-import { JournalFullError } from '../../actors/ports.js'
-import type {
-  AsideWay, BusMessage, ErrorAnswer, Frame, Journal, JournalLog, JournalRecord, Logger,
-  Telemetry, WriteAnswer,
-} from '../../actors/ports.js'
+import { JournalFullError } from '../../actors/ports/journal.js'
+import type { Logger, Telemetry } from '../../actors/ports/system.js'
+import type { AsideWay, BusMessage } from '../../actors/ports/bus.js'
+import type { Frame } from '../../actors/ports/frames.js'
+import type { Journal, JournalLog, JournalRecord } from '../../actors/ports/journal.js'
+import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { defaultSettings } from '../../actors/settings.js'
 import { SpaceLog } from '../../actors/spaceLog.js'
 import { WorkQueue } from '../../actors/workQueue.js'

@@ -1,7 +1,7 @@
 /** The roles of a member, seen from within a simulated cluster: what races, and what is refused. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { SalvageFiles } from '../../actors/ports.js'
+import type { SalvageFiles } from '../../actors/ports/journal.js'
 import { subjects } from '../../machines/subjects.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { SimCluster } from '../support/simCluster.js'

@@ -1,7 +1,7 @@
 /** Reads, status and lists of whole nodes: bounded, and each is answered. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ReadAnswer } from '../../actors/ports.js'
+import type { ReadAnswer } from '../../actors/ports/clientApi.js'
 import type { LogEntry } from '../../machines/entries.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/memory.js'
 import { subjects } from '../../machines/subjects.js'

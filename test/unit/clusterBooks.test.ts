@@ -1,7 +1,7 @@
 /** What a failover left behind comes home, and is accounted for. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { FateValue, WriteAnswer } from '../../actors/ports.js'
+import type { FateValue, WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { ForkReport, QuarantineItem } from '../../machines/books.js'
 import type { MemoryNode, Operation } from '../../machines/memory.js'
 import { subjects } from '../../machines/subjects.js'

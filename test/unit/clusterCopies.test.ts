@@ -1,7 +1,7 @@
 /** A write that had come home in a reign that is lost in its turn: both its places lead to it. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { FateValue, WriteAnswer } from '../../actors/ports.js'
+import type { FateValue, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { subjects } from '../../machines/subjects.js'
 import { SimCluster } from '../support/simCluster.js'
 import type { SimNode } from '../support/simNode.js'

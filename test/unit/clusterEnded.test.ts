@@ -1,7 +1,7 @@
 /** Reigns that ended: handed over for nothing, forced, or bounded, and what is told of each. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { FateValue, WriteAnswer } from '../../actors/ports.js'
+import type { FateValue, WriteAnswer } from '../../actors/ports/clientApi.js'
 import {
   claimed, endedReigns, handedOver, opened, unbounded,
 } from '../../machines/assignments.js'

@@ -1,7 +1,7 @@
 /** What clients can learn of the log's epochs, over a failover that leaves writes behind. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { HistoryValue, WriteAnswer } from '../../actors/ports.js'
+import type { HistoryValue, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { epochAt } from '../../machines/positions.js'
 import { subjects } from '../../machines/subjects.js'
 import { SimCluster } from '../support/simCluster.js'

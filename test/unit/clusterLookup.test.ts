@@ -1,8 +1,8 @@
 /** Whether there is a space, asked of a simulated cluster by clients whom nobody answers. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { NoRespondersError } from '../../actors/ports.js'
-import type { BusConnection } from '../../actors/ports.js'
+import { NoRespondersError } from '../../actors/ports/bus.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
 import { subjects } from '../../machines/subjects.js'
 import { MemoryBucket } from '../fakes/memoryArbiter.js'
 import { SimCluster } from '../support/simCluster.js'

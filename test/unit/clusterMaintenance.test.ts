@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Duty } from '../../actors/duty.js'
-import type { ErrorAnswer } from '../../actors/ports.js'
+import type { ErrorAnswer } from '../../actors/ports/clientApi.js'
 import type { ActorSettings } from '../../actors/settings.js'
 import { SimCluster } from '../support/simCluster.js'
 import type { SimNode } from '../support/simNode.js'

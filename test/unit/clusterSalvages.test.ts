@@ -1,7 +1,7 @@
 /** Salvages that are large, damaged, cannot be read for a while, or are there twice. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { FileSystemError } from '../../actors/ports.js'
+import { FileSystemError } from '../../actors/ports/fileSystem.js'
 import type { ForkReport } from '../../machines/books.js'
 import type { Operation } from '../../machines/memory.js'
 import { subjects } from '../../machines/subjects.js'

@@ -2,7 +2,7 @@ import { decode, encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ControlCodec, Decoded } from '../../actors/ports.js'
+import type { ControlCodec, Decoded } from '../../actors/ports/controlCodec.js'
 import { controlCodec } from '../../runtime/codec/control.js'
 import { structureFault } from '../../runtime/codec/structure.js'
 

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Logger } from '../../actors/ports.js'
+import type { Logger } from '../../actors/ports/system.js'
 import { DataDirectory } from '../../runtime/journal/dataDirectory.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { MemoryStore } from '../fakes/memoryStore.js'

@@ -1,7 +1,7 @@
 /** A node's answers about what it has kept: pages, refusals, and no more work than a turn takes. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { BusMessage } from '../../actors/ports.js'
+import type { BusMessage } from '../../actors/ports/bus.js'
 import { EventService } from '../../runtime/inspect/eventService.js'
 import { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'

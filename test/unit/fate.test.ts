@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fateOf } from '../../actors/fate.js'
 import type { Member } from '../../actors/member.js'
-import type { FateValue } from '../../actors/ports.js'
+import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/books.js'
 import { report, salvage } from './forksKit.js'
 

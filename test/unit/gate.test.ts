@@ -5,7 +5,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { originOf } from '../../actors/answers.js'
 import { cursorOf } from '../../actors/edgePlace.js'
-import type { Encoding } from '../../actors/ports.js'
+import type { Encoding } from '../../actors/ports/clientApi.js'
 import { createClientCodec } from '../../runtime/codec/client.js'
 import { decodeOperation, encodeOperation } from '../../runtime/codec/operation.js'
 

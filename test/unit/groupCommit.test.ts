@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FlushItem, FlushSource } from '../../actors/groupCommit.js'
-import { SyncFailedError } from '../../actors/ports.js'
+import { SyncFailedError } from '../../actors/ports/journal.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 import { commitsOver, GateJournal, Path, settle, uuid } from './actorKit.js'
 

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ErrorAnswer, WriteAnswer } from '../../actors/ports.js'
+import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { defaultSettings } from '../../actors/settings.js'
 import { codec, message, path, settle } from './actorKit.js'
 

@@ -1,6 +1,6 @@
 /** What the tests of the inspection stream share: a host with a chart, and a feed over it. */
 import { assign, setup } from 'xstate'
-import type { BusConnection } from '../../actors/ports.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
 import { defaultSettings } from '../../actors/settings.js'
 import { Wire } from '../../actors/wire.js'
 import { workLanes } from '../../actors/workLanes.js'

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { BusConnection } from '../../actors/ports.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
 import { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { InspectionService } from '../../runtime/inspect/service.js'
 import { Traffic } from '../../runtime/inspect/traffic.js'

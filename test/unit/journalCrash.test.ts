@@ -1,9 +1,10 @@
 /** I12: recovery after a crash at any point yields a prefix that holds all that was durable. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { type Frame } from '../../actors/ports/frames.js'
 import {
-  JournalFullError, SyncFailedError, type Frame, type Journal, type JournalRecord,
-} from '../../actors/ports.js'
+  JournalFullError, SyncFailedError, type Journal, type JournalRecord,
+} from '../../actors/ports/journal.js'
 import { comparePositions, endOf, epochAt } from '../../machines/positions.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { SeededRandom } from '../fakes/seededRandom.js'

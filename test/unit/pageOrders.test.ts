@@ -1,7 +1,7 @@
 /** Orders of a page: who may give them, what is refused and why, and what carries them out. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { WriteAnswer } from '../../actors/ports.js'
+import type { WriteAnswer } from '../../actors/ports/clientApi.js'
 import { AdminError } from '../../runtime/client/errors.js'
 import { startHttpServer } from '../../runtime/http/server.js'
 import { ordersRoute } from '../../runtime/page/orders.js'

@@ -3,9 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Answers } from '../../actors/answers.js'
 import type { NodeIdentityInput, NodePorts } from '../../actors/nodePorts.js'
-import {
-  BusClosedError, NoRespondersError, RequestTimeoutError,
-} from '../../actors/ports.js'
+import { BusClosedError, NoRespondersError, RequestTimeoutError } from '../../actors/ports/bus.js'
 import { Probes } from '../../actors/probes.js'
 import { defaultSettings } from '../../actors/settings.js'
 import type { Wire } from '../../actors/wire.js'

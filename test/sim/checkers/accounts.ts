@@ -5,7 +5,7 @@
  */
 import { fateOf } from '../../../actors/fate.js'
 import type { Member } from '../../../actors/member.js'
-import type { FateValue, WriteAnswer } from '../../../actors/ports.js'
+import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { LogEntry } from '../../../machines/entries.js'
 import { comparePositions } from '../../../machines/positions.js'
 import type { Position } from '../../../machines/ids.js'

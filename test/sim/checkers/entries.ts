@@ -1,5 +1,5 @@
 /** Every entry that was ever numbered, and on which disks it is, or was, durable. */
-import type { Frame } from '../../../actors/ports.js'
+import type { Frame } from '../../../actors/ports/frames.js'
 import type { Reconciliation } from '../../../machines/books.js'
 import type { LogEntry } from '../../../machines/entries.js'
 import type { EpochSpan, Position } from '../../../machines/ids.js'

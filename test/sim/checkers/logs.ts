@@ -1,6 +1,8 @@
 /** I3, I4, I8, I9, I12: what is in the journals, what is durable, what stores have applied. */
 import { crc32c } from '@node-rs/crc32'
-import type { Frame, Journal, JournalRecord, WriteAnswer } from '../../../actors/ports.js'
+import type { Frame } from '../../../actors/ports/frames.js'
+import type { Journal, JournalRecord } from '../../../actors/ports/journal.js'
+import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { LogEntry } from '../../../machines/entries.js'
 import { endOf, epochAt, extendHistory, truncateHistory } from '../../../machines/positions.js'
 import type { EpochSpan, Position } from '../../../machines/ids.js'

@@ -1,5 +1,5 @@
 /** Reads: the value as of the sequence that the answer names, within the bounds asked for. */
-import type { FateValue, ReadAnswer } from '../../../actors/ports.js'
+import type { FateValue, ReadAnswer } from '../../../actors/ports/clientApi.js'
 import type { ForkReport, QuarantineItem } from '../../../machines/books.js'
 import type { LogEntry } from '../../../machines/entries.js'
 import type { ReadRecord } from '../history.js'

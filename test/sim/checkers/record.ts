@@ -1,5 +1,5 @@
 /** What the arbiter holds: who may reign, who counts as in sync, and what these must have. */
-import type { WriteAnswer } from '../../../actors/ports.js'
+import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { Position } from '../../../machines/ids.js'
 import type { Assignment } from '../../../machines/protocol.js'
 import type { SimNode } from '../../support/simNode.js'

@@ -1,6 +1,6 @@
 /** I1 and I2: who answers, and who could. */
 import type { Lease } from '../../../actors/lease.js'
-import type { WriteAnswer } from '../../../actors/ports.js'
+import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'

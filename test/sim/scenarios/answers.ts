@@ -1,7 +1,7 @@
 /** Answers: where they may go, and what fits into one. */
 import { encode } from '@msgpack/msgpack'
 import * as assert from 'uvu/assert'
-import type { ErrorAnswer, ReadAnswer } from '../../../actors/ports.js'
+import type { ErrorAnswer, ReadAnswer } from '../../../actors/ports/clientApi.js'
 import type { MemoryNode } from '../../../machines/memory.js'
 import { subjects } from '../../../machines/subjects.js'
 import type { Scenario } from './scenario.js'

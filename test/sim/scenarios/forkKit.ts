@@ -1,6 +1,6 @@
 /** What the scenarios of forks share: writes that a primary alone has, and the account of them. */
 import * as assert from 'uvu/assert'
-import type { FateValue, WriteAnswer } from '../../../actors/ports.js'
+import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { ForkReport, QuarantineItem } from '../../../machines/books.js'
 import type { LogEntry } from '../../../machines/entries.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/memory.js'

@@ -6,7 +6,7 @@ import { epochAt } from '../../../machines/positions.js'
 import type { InvariantName } from '../../../machines/invariants.js'
 import type { EpochSpan, NodeId } from '../../../machines/ids.js'
 import type { Ack, Assignment } from '../../../machines/protocol.js'
-import type { WriteAnswer } from '../../../actors/ports.js'
+import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { SimNode } from '../../support/simNode.js'
 
 /** Found by a scenario: the invariant, and what contradicts it. */

@@ -2,7 +2,7 @@
  * The messages between the nodes of a SimCluster, by subject: what becomes of each, and who sees
  * it go by. A fault of a scenario is a function from a message to its fate.
  */
-import type { BusConnection } from '../../../actors/ports.js'
+import type { BusConnection } from '../../../actors/ports/bus.js'
 import type { MemoryBroker } from '../../fakes/memoryBus.js'
 import type { SimCluster } from '../../support/simCluster.js'
 

@@ -3,7 +3,7 @@
  * call of the arbiter, a judge who watches, and a transcript.
  */
 import type { SpaceActor } from '../../../actors/space.js'
-import type { WriteAnswer } from '../../../actors/ports.js'
+import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { Position } from '../../../machines/ids.js'
 import type { SpaceSettings } from '../../../machines/protocol.js'
 import { controlCodec } from '../../../runtime/codec/control.js'

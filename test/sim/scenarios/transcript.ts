@@ -4,7 +4,7 @@
  * salvages), and the sentences of the scenario; the rest (heartbeats, probes, frames, acks,
  * writes) is counted.
  */
-import type { WriteAnswer } from '../../../actors/ports.js'
+import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { SalvageNote } from '../../../machines/books.js'
 import type { Announcement, Assignment } from '../../../machines/protocol.js'
 import { controlCodec } from '../../../runtime/codec/control.js'

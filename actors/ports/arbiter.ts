@@ -1,0 +1,54 @@
+/** The arbiter: records that are changed by compare-and-set. */
+
+import type { BusConnection } from './bus.js'
+
+export interface ArbiterRecord {
+  readonly value: Uint8Array
+  /** Grows with every change of any key of the bucket. */
+  readonly revision: number
+}
+
+/**
+ * `refused`: the revision has moved, definitely not applied by this request.
+ * `unknown`: no definite answer; it may have been applied, or may still be (section 5).
+ * `rejected`: the arbiter says why it does not store this, and will say so again until somebody
+ * changes something: it is full, the record too large, a permission is missing. No more definite
+ * than `unknown`: an attempt before this one may still arrive, and a leader whose own disk refused
+ * what its followers have stored may be succeeded by one of them.
+ */
+export type CompareAndSetOutcome =
+  | { readonly kind: 'applied'; readonly revision: number }
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'unknown'; readonly reason: string }
+  | { readonly kind: 'rejected'; readonly reason: string }
+
+/** A view of the bucket over one bus connection. Linearizable. */
+export interface Arbiter {
+  /** null: no such key. Rejects with ArbiterUnavailableError. */
+  read(key: string): Promise<ArbiterRecord | null>
+  /** `revision` 0: the key must not exist. Never rejects. */
+  compareAndSet(key: string, value: Uint8Array, revision: number): Promise<CompareAndSetOutcome>
+  /** Keys that begin with the prefix. Rejects with ArbiterUnavailableError. */
+  keys(prefix: string): Promise<string[]>
+  /**
+   * Identity of the bucket: changes when it was made anew (then what it held is lost).
+   * Makes the bucket when it does not exist. Rejects with ArbiterUnavailableError.
+   */
+  bucketId(): Promise<string>
+  /**
+   * What in the configuration of the bucket endangers what it holds, each with its remedy; none
+   * as a rule. Rejects with ArbiterUnavailableError.
+   */
+  faults(): Promise<readonly string[]>
+}
+
+export class ArbiterUnavailableError extends Error {
+  readonly code = 'ARBITER_UNAVAILABLE'
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'ArbiterUnavailableError'
+  }
+}
+
+/** Makes the arbiter's view over a fresh connection. */
+export type OpenArbiter = (connection: BusConnection) => Arbiter

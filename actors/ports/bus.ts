@@ -1,0 +1,115 @@
+/** NATS, as the actors use it. */
+
+export interface BusMessage {
+  readonly subject: string
+  /** A view of the receive buffer: copy before keeping. */
+  readonly data: Uint8Array
+  readonly reply: string | undefined
+  /** Value of a header, or undefined. Parsed only when asked for. */
+  header(name: string): string | undefined
+  /**
+   * Names of the headers as they are written, each as often as it is there; null: the header block
+   * is malformed, and what it was meant to say cannot be known.
+   */
+  headerNames(): readonly string[] | null
+}
+
+export interface BusSubscription {
+  unsubscribe(): void
+}
+
+export interface PublishOptions {
+  readonly reply?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** Answers to writes; to reads, and whatever else clients ask for. */
+export type AsideWay = 'writes' | 'reads'
+
+/** One connection. It never reconnects: a new connection is a new life (section 5). */
+export interface BusConnection {
+  /** Id of the server this connection is on. */
+  readonly serverId: string
+  /** Answers to requests of this connection come below it: `_INBOX_node`. */
+  readonly inboxPrefix: string
+  readonly maxPayload: number
+  /**
+   * Published, answers to reads among it, and still in this process's memory: the server takes its
+   * bytes more slowly.
+   */
+  readonly bufferedBytes: number
+  readonly isClosed: boolean
+  /** Resolves with the reason when the connection is gone, for whatever cause. Never rejects. */
+  readonly closed: Promise<string>
+  /** At most once; throws BusClosedError. The bytes are not to be changed afterwards. */
+  publish(subject: string, data: Uint8Array, options?: PublishOptions): void
+  /**
+   * The same for clients, who may be slow to take it: of each way, what it is held up by is only
+   * itself. In order among what goes the same way, once the connection has been used for a while.
+   */
+  publishAside(subject: string, data: Uint8Array, way: AsideWay): void
+  /** The handler runs in order of arrival; what it throws is logged, and never stops others. */
+  subscribe(
+    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+  ): BusSubscription
+  /** Rejects with NoRespondersError, RequestTimeoutError, ForbiddenError or BusClosedError. */
+  request(
+    subject: string, data: Uint8Array,
+    options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
+  ): Promise<BusMessage>
+  /** Round trip: all that was published before has reached the server. */
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Bus {
+  /** Rejects with BusConnectError when no server can be reached or it refuses the credentials. */
+  connect(): Promise<BusConnection>
+}
+
+export class BusConnectError extends Error {
+  readonly code = 'BUS_CONNECT'
+  constructor(message: string, readonly retryable: boolean, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'BusConnectError'
+  }
+}
+
+export class BusClosedError extends Error {
+  readonly code = 'BUS_CLOSED'
+  constructor(message = 'the NATS connection is closed') {
+    super(message)
+    this.name = 'BusClosedError'
+  }
+}
+
+export class NoRespondersError extends Error {
+  readonly code = 'NO_RESPONDERS'
+  constructor(subject: string) {
+    super(`nobody subscribes to ${subject}`)
+    this.name = 'NoRespondersError'
+  }
+}
+
+export class RequestTimeoutError extends Error {
+  readonly code = 'REQUEST_TIMEOUT'
+  constructor(subject: string, timeoutMs: number) {
+    super(`no answer on ${subject} within ${timeoutMs} ms`)
+    this.name = 'RequestTimeoutError'
+  }
+}
+
+/** The server dropped what was published: nobody got it, and nobody will. */
+export class ForbiddenError extends Error {
+  readonly code = 'FORBIDDEN'
+  constructor(readonly subject: string) {
+    super(`these NATS credentials may not publish to ${subject}`)
+    this.name = 'ForbiddenError'
+  }
+}
+
+/** What became of a request says nothing but that no answer came. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof NoRespondersError || error instanceof RequestTimeoutError
+    || error instanceof BusClosedError || error instanceof ForbiddenError
+}

@@ -1,0 +1,154 @@
+/** What clients send, and get. */
+
+import type { AckLevel } from '../../machines/protocol.js'
+import type { Operation } from '../../machines/memory.js'
+import type { AcceptedRequest } from './frames.js'
+import type { EpochSpan, Position } from '../../machines/ids.js'
+import type { EdgeDirection } from './store.js'
+import type { Decoded } from './controlCodec.js'
+
+export type Encoding = 'json' | 'msgpack'
+
+export type ErrorCode =
+  | 'INVALID_OPERATION' | 'PAYLOAD_TOO_LARGE' | 'NOT_ENOUGH_IN_SYNC' | 'OVERLOADED' | 'READ_ONLY'
+  | 'SHUTTING_DOWN' | 'NOT_PRIMARY' | 'LEASE_LAPSED' | 'ACK_TIMEOUT' | 'INTERNAL' | 'STALE_READ'
+  | 'UNKNOWN_SPACE'
+
+export interface WriteAnswer {
+  readonly ok: true
+  readonly space: string
+  readonly epoch: number
+  readonly sequence: number
+  readonly count: number
+  readonly ack: AckLevel
+  readonly safeSequence: number
+  readonly node: string
+  readonly duplicate: boolean
+  /** Of a duplicate: the epoch under which it is logged, `epoch` or a lower one. */
+  readonly loggedEpoch?: number
+  /** Of a duplicate: it asks for something else than what is logged under its key. */
+  readonly mismatch?: true
+  /** Of a write that is sent again: so many of its operations lost against concurrent ones. */
+  readonly quarantined?: number
+}
+
+export interface ErrorAnswer {
+  readonly ok: false
+  readonly code: ErrorCode
+  readonly message: string
+  readonly outcome: 'notTaken' | 'unknown'
+  readonly retryable: boolean
+  readonly retryAfterMs?: number
+  readonly sequence?: number
+  readonly epoch?: number
+  /** Of a list whose next item fits no answer: goes on behind it. */
+  readonly after?: string | number
+}
+
+/**
+ * An answer with a list may hold less than `limit` and than there is: it says `more` then, and
+ * `after` of it goes on in the next query.
+ */
+export type Query =
+  | { readonly type: 'GetNode'; readonly nodeId: string }
+  | {
+    readonly type: 'GetEdges'
+    readonly nodeId: string
+    readonly direction: EdgeDirection
+    /** Opaque: of an answer. */
+    readonly after?: string
+    readonly limit?: number
+  }
+  /** `after`: id of a node. */
+  | { readonly type: 'ListNodes'; readonly after: string; readonly limit: number }
+  /** `after`: a sequence; where both are given, what comes later begins. */
+  | {
+    readonly type: 'GetEntries'
+    readonly from: number
+    readonly limit: number
+    readonly after?: number
+  }
+  /** `after`: an epoch. */
+  | { readonly type: 'GetHistory'; readonly after?: number }
+  | { readonly type: 'GetForks'; readonly after?: number; readonly limit?: number }
+  | { readonly type: 'GetQuarantine'; readonly after: string; readonly limit: number }
+  | { readonly type: 'GetFate'; readonly key: string }
+  | { readonly type: 'GetFate'; readonly epoch: number; readonly sequence: number }
+
+/** Value of `GetHistory`: which epochs the log consists of, and how far it is safe. */
+export interface HistoryValue {
+  /** Oldest first. Entry (e, s) is in the log exactly if the span that s falls into is e's. */
+  readonly history: readonly EpochSpan[]
+  readonly safeSequence: number
+}
+
+/** Value of `GetFate`: what became of one write, and where it is now. */
+export interface FateValue {
+  /**
+   * safe, committed, durable: in the log, at `now`; durable: on the primary, and not yet on all
+   * in-sync members. superseded: overwritten by a later write of its own fork (`by`).
+   * quarantined: lost against `by`. salvaged: waits on `node` to be taken into the log. lost: its
+   * disk is gone, or it never reached one. unknown: nothing is known of it (yet).
+   */
+  readonly fate: 'safe' | 'committed' | 'durable' | 'superseded' | 'quarantined' | 'salvaged'
+    | 'lost' | 'unknown'
+  /** Where it was logged first, as far as that is known. */
+  readonly epoch: number | null
+  readonly sequence: number | null
+  /** Entry that it is now; differs from the first when it came home from a fork. */
+  readonly now: Position | null
+  readonly via: 'client' | 'salvage' | 'quarantine' | null
+  readonly by: Position | null
+  readonly node: string | null
+  /** In words. */
+  readonly reason: string
+}
+
+export interface ReadAnswer {
+  readonly ok: true
+  readonly value: unknown
+  /** There is more than `value` holds: the same query with this `after` goes on. */
+  readonly more?: true
+  readonly after?: string | number
+  readonly sequence: number
+  readonly epoch: number
+  readonly node: string
+  readonly role: 'primary' | 'replica'
+  readonly stalenessMs: number
+}
+
+export type Gated<T> =
+  | { readonly ok: true; readonly encoding: Encoding; readonly value: T }
+  | {
+    readonly ok: false
+    readonly encoding: Encoding
+    readonly code: ErrorCode
+    readonly message: string
+  }
+
+/** An answer whose value is a list, encoded item by item: its size is known before it is sent. */
+export interface ListEncoder {
+  readonly count: number
+  /** Of the items so far. */
+  readonly bytes: number
+  add(item: unknown): void
+  /** Takes the last item out again. */
+  drop(): void
+  answer(rest: Omit<ReadAnswer, 'value'>): Uint8Array
+}
+
+/** The gate: bytes from clients are checked once, here; inside, types are trusted. */
+export interface ClientCodec {
+  /** `key`: header Nats-Msg-Id, `contentType`: header Content-Type. Copies what it keeps. */
+  write(
+    data: Uint8Array, contentType: string | undefined, key: string | undefined,
+  ): Gated<AcceptedRequest>
+  query(data: Uint8Array, contentType: string | undefined): Gated<Query>
+  /** A value that code of a deployment returned: the rules are those of `write`. A copy. */
+  operation(value: unknown): Decoded<Operation>
+  /** Told without decoding it. */
+  encodingOf(data: Uint8Array, contentType: string | undefined): Encoding
+  list(encoding: Encoding): ListEncoder
+  encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array
+  encode(value: ErrorAnswer | ReadAnswer | object, encoding: Encoding): Uint8Array
+}

@@ -1,0 +1,127 @@
+/** The journal of a node, and the files of salvaged entries. */
+
+import type { Frame } from './frames.js'
+import type { EpochSpan, Position } from '../../machines/ids.js'
+
+export type JournalRecord =
+  | { readonly type: 'frame'; readonly frame: Frame }
+  | {
+    readonly type: 'truncate'
+    readonly uuid: string
+    /** What stays: the last common point. */
+    readonly to: Position
+    /** Name of the salvage that keeps what was cut. */
+    readonly salvage: string
+  }
+  /** Says that all before it is durable, and how far some spaces are committed. */
+  | { readonly type: 'confirm'; readonly floors?: readonly CommitFloor[] }
+  | { readonly type: 'spaceDropped'; readonly uuid: string }
+
+/** Entries of a space up to there are committed, as far as this member knew. */
+export interface CommitFloor {
+  readonly uuid: string
+  readonly sequence: number
+}
+
+/** What the journal knows of one space's log. */
+export interface JournalLog {
+  readonly uuid: string
+  readonly history: readonly EpochSpan[]
+  readonly end: Position
+  /** Sequence up to which it was known to be committed; 0 when that was never written. */
+  readonly floor: number
+  /** Why this log cannot be trusted, or null. A damaged log neither serves nor stands. */
+  readonly damage: string | null
+}
+
+export interface RecoveryReport {
+  readonly segments: number
+  readonly bytes: number
+  readonly records: number
+  readonly ms: number
+  /** A torn last flush that was cut, or null. */
+  readonly torn: {
+    readonly segment: number
+    readonly offset: number
+    readonly reason: string
+  } | null
+  readonly damaged: readonly { readonly uuid: string | null; readonly reason: string }[]
+}
+
+/** The node's one write-ahead log. One write or sync at a time: the caller sees to it. */
+export interface Journal {
+  readonly id: string
+  readonly recovery: RecoveryReport
+  logs(): readonly JournalLog[]
+  log(uuid: string): JournalLog | undefined
+  /**
+   * Appends the records as one flush, not yet durable. JournalFullError: the disk is full or
+   * refused; everything of this flush is cut off again, and a later write may succeed.
+   * SyncFailedError: it could not be cut off; the process must end.
+   */
+  write(records: readonly JournalRecord[]): Promise<void>
+  /** fdatasync of all that was written. SyncFailedError: never retry, the process must end. */
+  sync(): Promise<void>
+  /**
+   * Whole frames in order, the first one holding `from`, up to about `maxBytes` (at least one).
+   * Empty when `from` is beyond the end. Reads what was written, durable or not.
+   */
+  read(uuid: string, from: number, maxBytes: number): Promise<Frame[]>
+  /** `indexBytes`: memory of what it knows of its frames. */
+  stats(): { segments: number; bytes: number; flush: number; indexBytes: number }
+  close(): Promise<void>
+}
+
+export class JournalFullError extends Error {
+  readonly code = 'JOURNAL_FULL'
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'JournalFullError'
+  }
+}
+
+export class SyncFailedError extends Error {
+  readonly code = 'SYNC_FAILED'
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'SyncFailedError'
+  }
+}
+
+/** One salvage, read from its beginning. */
+export interface OpenSalvage {
+  readonly header: SalvageHeader
+  /** Null: that was the last one, and all of the file is whole. */
+  next(): Promise<Frame | null>
+  close(): Promise<void>
+}
+
+/** Files that keep what a member had to truncate. */
+export interface SalvageHeader {
+  readonly space: string
+  readonly uuid: string
+  readonly node: string
+  /** Last common point with the reign that was joined. */
+  readonly common: Position
+  /** End of the fork. */
+  readonly end: Position
+  /** The reign that the member joined. */
+  readonly joinedEpoch: number
+  readonly savedAtMs: number
+}
+
+export interface SalvageFiles {
+  /**
+   * Returns the name once file and directory are fsynced. It begins with the space, a dot, the
+   * first 8 characters of the uuid, and a dot.
+   */
+  save(header: SalvageHeader, frames: AsyncIterable<readonly Frame[]>): Promise<string>
+  /** Of all files there are, whether they can be read or not. */
+  names(): Promise<string[]>
+  /** Those whose header can be read; the others are logged. */
+  list(): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]>
+  /** It may be larger than memory: frame by frame. What opens it closes it. */
+  open(name: string): Promise<OpenSalvage>
+  /** Durable when it resolves; a file that is gone already is no error. */
+  remove(name: string): Promise<void>
+}
