@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { findNatsServer } from '../runtime/natsServer.js'
+import { findNatsServer } from '../runtime/cluster/natsServer.js'
 import { freePort, Proc, temporaryDirectory } from './processes.js'
 
 export interface Broker {

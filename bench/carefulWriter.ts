@@ -8,7 +8,7 @@ import { decode } from '@msgpack/msgpack'
 import { headers as newHeaders } from 'nats'
 import type { NatsConnection, Subscription } from 'nats'
 import type { ErrorAnswer, WriteAnswer } from '../actors/ports/clientApi.js'
-import { subjects } from '../machines/subjects.js'
+import { subjects } from '../machines/protocol/subjects.js'
 import { SharedInbox } from './inbox.js'
 
 export interface WriterOptions {

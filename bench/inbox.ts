@@ -5,7 +5,7 @@
  */
 import { connect, createInbox } from 'nats'
 import type { MsgHdrs, NatsConnection } from 'nats'
-import type { Operation } from '../machines/memory.js'
+import type { Operation } from '../machines/graph/graph.js'
 
 /** `body` is null when NATS answered 503: nobody subscribes. */
 export type TakeAnswer = (id: number, body: Uint8Array | null) => void

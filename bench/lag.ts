@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
-import { asStatusReport } from '../runtime/status.js'
+import { asStatusReport } from '../runtime/status/status.js'
 import { startEngram } from './engram.js'
 import type { EngramCluster } from './engram.js'
 import { measure } from './load.js'

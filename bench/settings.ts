@@ -2,7 +2,7 @@
  * What settings of a space cost: an idempotency key with every write, and bounds on the loss
  * window; `durable` writes, 256 in flight, by turns in one run.
  */
-import type { SpaceSettings } from '../machines/protocol.js'
+import type { SpaceSettings } from '../machines/protocol/messages.js'
 import type { EngramCluster } from './engram.js'
 import { measure } from './load.js'
 import type { LoadResult } from './load.js'

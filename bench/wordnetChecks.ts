@@ -1,8 +1,8 @@
 /** Spot checks by reading, from every member, at or above the last sequence that was written. */
 import { headers as newHeaders } from 'nats'
 import type { ReadAnswer } from '../actors/ports/clientApi.js'
-import type { MemoryEdge, MemoryNode } from '../machines/memory.js'
-import { subjects } from '../machines/subjects.js'
+import type { MemoryEdge, MemoryNode } from '../machines/graph/graph.js'
+import { subjects } from '../machines/protocol/subjects.js'
 import type { EngramCluster } from './engram.js'
 import type { WordNet } from './wordnetData.js'
 

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import type { MemoryEdge, MemoryNode, Operation } from '../machines/memory.js'
+import type { MemoryEdge, MemoryNode, Operation } from '../machines/graph/graph.js'
 
 export interface WordNet {
   readonly nodes: readonly MemoryNode[]
@@ -13,7 +13,7 @@ export interface WordNet {
   readonly edges: readonly MemoryEdge[]
 }
 
-/** What WordNet 3.1 holds; checked in test/unit/wordnet.test.ts. */
+/** What WordNet 3.1 holds; checked in test/repository/wordnet.test.ts. */
 export const wordNetCounts = { synsets: 117_791, pointers: 378_203, edges: 365_119 } as const
 
 /** Letters of the parts of speech as pointers name them; `s` marks an adjective satellite. */

@@ -1,11 +1,11 @@
-import { detectorSetup, goneFault, heartbeatFault } from './detection.js'
-import type { FailureDetectorContext, FailureDetectorEvent } from './detection.js'
-import { showLife } from './grants.js'
+import { detectorSetup, goneFault, heartbeatFault } from './election/detection.js'
+import type { FailureDetectorContext, FailureDetectorEvent } from './election/detection.js'
+import { showLife } from './election/grants.js'
 
 export type {
   DeathVacancy, FailureDetectorContext, FailureDetectorEffect, FailureDetectorEvent,
   FailureDetectorInput,
-} from './detection.js'
+} from './election/detection.js'
 
 type Context = FailureDetectorContext
 type Event = FailureDetectorEvent

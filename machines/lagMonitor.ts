@@ -1,6 +1,6 @@
 import { assign, emit, setup } from 'xstate'
-import type { NodeId } from './ids.js'
-import { bytesText, msText } from './units.js'
+import type { NodeId } from './base/ids.js'
+import { bytesText, msText } from './base/units.js'
 
 export interface LagMonitorInput {
   /** The replica watched. */

@@ -1,6 +1,6 @@
 import { assign, emit, setup } from 'xstate'
-import type { NodeId } from './ids.js'
-import type { ProtocolTimes } from './protocol.js'
+import type { NodeId } from './base/ids.js'
+import type { ProtocolTimes } from './protocol/messages.js'
 
 export interface PrimaryInput {
   readonly space: string

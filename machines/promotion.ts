@@ -1,11 +1,11 @@
 import { assign, emit, setup } from 'xstate'
-import { judgeSurvey, isInSync } from './candidates.js'
+import { judgeSurvey, isInSync } from './election/candidates.js'
 import type {
   PromotionContext, PromotionEffect, PromotionEvent, PromotionInput, PromotionOutput,
-} from './promotionTypes.js'
-import type { Assignment, AssignmentAt } from './protocol.js'
+} from './election/promotionTypes.js'
+import type { Assignment, AssignmentAt } from './protocol/messages.js'
 
-export type * from './promotionTypes.js'
+export type * from './election/promotionTypes.js'
 
 /** A member that is held looks at the record again after so many stand-bys, should nobody tell. */
 const heldStandBys = 10

@@ -1,6 +1,6 @@
 import { assign, emit, setup } from 'xstate'
-import type { NodeId } from './ids.js'
-import type { ProtocolTimes } from './protocol.js'
+import type { NodeId } from './base/ids.js'
+import type { ProtocolTimes } from './protocol/messages.js'
 
 /** What cannot be read is tried again after this long, ms: a fault of the disk may pass. */
 export const unusableMs = 60_000

@@ -1,6 +1,6 @@
 import { assign, emit, setup } from 'xstate'
-import type { NodeId, Position } from './ids.js'
-import type { ProtocolTimes } from './protocol.js'
+import type { NodeId, Position } from './base/ids.js'
+import type { ProtocolTimes } from './protocol/messages.js'
 
 export interface ReplicaInput {
   readonly space: string
@@ -142,7 +142,7 @@ const goingOn = [
 
 /**
  * A member that follows a reign: joins it, gives up its fork, catches up, streams. Frames are
- * checked and written in plain code (actors/replica.ts); the chart sees what came of them.
+ * checked and written in plain code (actors/replica/replica.ts); the chart sees what came of them.
  */
 export const replicaMachine = machine.createMachine({
   id: 'replica',

@@ -1,7 +1,7 @@
 import { assign, emit, setup } from 'xstate'
 import type { AnyActorLogic } from 'xstate'
-import type { NodeId } from './ids.js'
-import type { AssignmentAt } from './protocol.js'
+import type { NodeId } from './base/ids.js'
+import type { AssignmentAt } from './protocol/messages.js'
 import type { PrimaryOutput } from './primary.js'
 import type { PromotionOutput } from './promotion.js'
 

@@ -15,19 +15,19 @@ export type { ResendRefused, Resent } from './client/guard.js'
 export type { Unsafe } from './client/protection.js'
 export type { AdminAnswer, AdminRequest, SpaceListing } from './client/operator.js'
 export type { NatsOptions, TlsOptions } from './bus/natsOptions.js'
-export { checkConfig, ConfigError, defaultConfig, options } from './config.js'
-export type { Config, ConfigFault, OptionName } from './config.js'
+export { checkConfig, ConfigError, defaultConfig, options } from './config/options.js'
+export type { Config, ConfigFault, OptionName } from './config/options.js'
 export type {
   ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, LossWindow, MemberRole, MemberStatus,
   NodeStatus, NodeStatusReport, PeerStatus, ReplicaLag,
-} from './status.js'
+} from './status/status.js'
 export type { ErrorCode, HistoryValue, Query, WriteAnswer } from '../actors/ports/clientApi.js'
-export type { LogEntry } from '../machines/entries.js'
-export type { Json, MemoryEdge, MemoryNode, Operation } from '../machines/memory.js'
-export { defaultRule } from '../machines/merge.js'
-export type { Contender, MergeRule } from '../machines/merge.js'
-export type { Position } from '../machines/ids.js'
-export type { AckLevel } from '../machines/protocol.js'
+export type { LogEntry } from '../machines/log/entries.js'
+export type { Json, MemoryEdge, MemoryNode, Operation } from '../machines/graph/graph.js'
+export { defaultRule } from '../machines/forks/merge.js'
+export type { Contender, MergeRule } from '../machines/forks/merge.js'
+export type { Position } from '../machines/base/ids.js'
+export type { AckLevel } from '../machines/protocol/messages.js'
 export {
   ActorFailedError, ActorKilledError, createActorHost, MailboxOverflowError,
 } from './host/index.js'
@@ -36,4 +36,4 @@ export type {
 } from './host/index.js'
 export type {
   ActorExit, ActorHost, ActorSpec, HostedActor, MailboxPolicy, Supervision,
-} from '../actors/hosting.js'
+} from '../actors/host/actorHost.js'

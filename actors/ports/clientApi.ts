@@ -1,9 +1,9 @@
 /** What clients send, and get. */
 
-import type { AckLevel } from '../../machines/protocol.js'
-import type { Operation } from '../../machines/memory.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
+import type { Operation } from '../../machines/graph/graph.js'
 import type { AcceptedRequest } from './frames.js'
-import type { EpochSpan, Position } from '../../machines/ids.js'
+import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import type { EdgeDirection } from './store.js'
 import type { Decoded } from './controlCodec.js'
 

@@ -3,7 +3,7 @@
 import type {
   AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity, PingAnswer,
   PingRequest, PingRequestAnswer, ReconcileAnswer, SurveyAnswer, SurveyRequest,
-} from '../../machines/protocol.js'
+} from '../../machines/protocol/messages.js'
 
 export type Decoded<T> =
   | { readonly ok: true; readonly value: T }

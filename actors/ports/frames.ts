@@ -1,9 +1,9 @@
 /** Frames: what is logged, shipped and applied. */
 
-import type { Operation } from '../../machines/memory.js'
-import type { EpochStart, LogEntry } from '../../machines/entries.js'
-import type { WalHeader } from '../../machines/protocol.js'
-import type { ForkNote, Reconciliation } from '../../machines/books.js'
+import type { Operation } from '../../machines/graph/graph.js'
+import type { EpochStart, LogEntry } from '../../machines/log/entries.js'
+import type { WalHeader } from '../../machines/protocol/messages.js'
+import type { ForkNote, Reconciliation } from '../../machines/log/forkNotes.js'
 
 /** Consecutive entries of one space and one epoch; the same bytes on disk and on the wire. */
 export interface Frame {

@@ -1,11 +1,11 @@
 /** The state that the log leads to. */
 
-import type { AssignmentAt } from '../../machines/protocol.js'
-import type { EdgePlace } from '../edgePlace.js'
-import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/memory.js'
-import type { KeyRecord, LogEntry } from '../../machines/entries.js'
-import type { ForkReport, OriginRecord, QuarantineItem, Version } from '../../machines/books.js'
-import type { Position } from '../../machines/ids.js'
+import type { AssignmentAt } from '../../machines/protocol/messages.js'
+import type { EdgePlace } from '../../machines/graph/edgePlace.js'
+import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
+import type { ForkReport, OriginRecord, QuarantineItem, Version } from '../../machines/log/forkNotes.js'
+import type { Position } from '../../machines/base/ids.js'
 
 export type EdgeDirection = 'out' | 'in' | 'both'
 
@@ -44,7 +44,7 @@ export interface VersionReader {
   origin(epoch: number, sequence: number): OriginRecord | undefined
 }
 
-/** The books of a space (machines/books.ts), as of the last applied entry. */
+/** The books of a space (machines/log/forkNotes.ts), as of the last applied entry. */
 export interface BooksReader {
   /** By epoch: all that are open, and the latest `closedReportsMax` of the others. */
   reports(): readonly ForkReport[]

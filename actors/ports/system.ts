@@ -1,6 +1,6 @@
 /** Time, chance, the log, what is counted and noted. */
 
-import type { ClusterEvent } from '../../machines/events.js'
+import type { ClusterEvent } from '../../machines/protocol/events.js'
 
 export type TimerHandle = object
 

@@ -4,7 +4,7 @@
  * the log holds. Pure.
  */
 import type { FateValue } from '../../actors/ports/clientApi.js'
-import type { ForkReport } from '../../machines/books.js'
+import type { ForkReport } from '../../machines/log/forkNotes.js'
 import type { Found, LoggedRecord, Place, SalvagedRecord, WrittenRecord } from './records.js'
 
 /** Fates of the cluster that agree with a place. */

@@ -4,8 +4,8 @@
  * decides which promises of DESIGN section 8 were broken.
  */
 import type { FateValue } from '../../actors/ports/clientApi.js'
-import type { ForkReport } from '../../machines/books.js'
-import type { AckLevel } from '../../machines/protocol.js'
+import type { ForkReport } from '../../machines/log/forkNotes.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 import { places } from './records.js'
 import { fateFaults, isAccounted, openFaults, placesOf, reportFaults } from './account.js'
 import type { Found, LoggedRecord, Place, SalvagedRecord, WrittenRecord } from './records.js'

@@ -1,7 +1,7 @@
 /** Injects faults, one at a time, each undone before the next; keeps the account of them. */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { EngramClient } from '../client/client.js'
-import type { ClusterSpace } from '../status.js'
+import type { ClusterSpace } from '../status/status.js'
 import type { Control } from './control.js'
 import type { FaultMeans } from './orders.js'
 import type { Excuse, Span } from './outage.js'
@@ -42,7 +42,7 @@ const settledWithinMs = 15_000
 const dueWithinMs = 3000
 const againMs = 100
 /**
- * Supervisors give up after five restarts within 30 s (actors/space.ts), and with them the node:
+ * Supervisors give up after five restarts within 30 s (actors/space/space.ts), and with them the node:
  * that is their task. What is tested here is the restart, so no actor is killed more often.
  */
 const killsMax = 3

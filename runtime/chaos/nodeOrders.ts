@@ -1,7 +1,7 @@
 /** Orders on single nodes of `engram up`, by hand: unlike faults they do not end by themselves. */
 import { z } from 'zod'
-import type { Cluster } from '../cluster.js'
-import type { NodeDeath, NodeProcessState } from '../clusterNode.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { NodeDeath, NodeProcessState } from '../cluster/nodeProcess.js'
 import { FaultRefusedError } from './errors.js'
 import { faultMsMax } from './orders.js'
 

@@ -4,7 +4,7 @@
  * stopped, cut or full.
  */
 import { z } from 'zod'
-import type { UnorderedDeath } from '../cluster.js'
+import type { UnorderedDeath } from '../cluster/cluster.js'
 
 /** How long a fault may last, ms. */
 export const faultMsMax = 60_000

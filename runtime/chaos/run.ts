@@ -5,7 +5,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { EngramClient } from '../client/client.js'
 import { ReadError } from '../client/errors.js'
-import type { ClusterSpace } from '../status.js'
+import type { ClusterSpace } from '../status/status.js'
 import { placesOf, questionable } from './account.js'
 import { balance } from './books.js'
 import type { LoggedRecord, SalvagedRecord } from './records.js'

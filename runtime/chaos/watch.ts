@@ -1,9 +1,9 @@
 /** What can be seen of a space while faults go on: its reigns, its in-sync set, its status. */
 import type { Subscription } from 'nats'
-import { subjects } from '../../machines/subjects.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import type { EngramClient } from '../client/client.js'
 import { controlCodec } from '../codec/control.js'
-import type { ClusterSpace, ClusterStatus } from '../status.js'
+import type { ClusterSpace, ClusterStatus } from '../status/status.js'
 import type { Excuse, InSyncAt } from './outage.js'
 
 export interface ReignSeen {

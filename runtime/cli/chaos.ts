@@ -11,9 +11,9 @@ import { ChaosRefusedError } from '../chaos/errors.js'
 import { faultKinds, faultLongestMs } from '../chaos/plan.js'
 import type { FaultKind } from '../chaos/plan.js'
 import type { ChaosReport, Progress } from '../chaos/run.js'
-import type { ConnectionFlags } from '../settings.js'
-import { readUpRecord } from '../upRecord.js'
-import type { UpRecord } from '../upRecord.js'
+import type { ConnectionFlags } from '../config/sources.js'
+import { readUpRecord } from '../cluster/clusterFile.js'
+import type { UpRecord } from '../cluster/clusterFile.js'
 import { showBooks } from './chaosText.js'
 import {
   CliError, connectionOptions, defaultData, durationOption, exit, jsonOption, usage, whole,

@@ -7,11 +7,11 @@ import { Help, InvalidArgumentError, Option } from 'commander'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
 import { natsSettings } from '../bus/settingNames.js'
-import { defaultNatsUrl, nameCredentials } from '../natsSettings.js'
-import { loadSettings } from '../settings.js'
+import { defaultNatsUrl, nameCredentials } from '../config/natsSettings.js'
+import { loadSettings } from '../config/sources.js'
 import type { Role } from '../bus/roles.js'
-import type { ConnectionFlags, Environment, Settings } from '../settings.js'
-import { readUpRecord } from '../upRecord.js'
+import type { ConnectionFlags, Environment, Settings } from '../config/sources.js'
+import { readUpRecord } from '../cluster/clusterFile.js'
 
 export interface CliIo {
   readonly stdin: Readable

@@ -4,12 +4,12 @@ import {
   AdminError, ConnectError, EngramError, ReadError, WriteOutcomeUnknownError, WriteRefusedError,
 } from '../client/errors.js'
 import { connectRemedy } from '../bus/faults.js'
-import { ConfigError } from '../config.js'
+import { ConfigError } from '../config/options.js'
 import { HttpListenError } from '../http/server.js'
 import { TokenFileError } from '../http/token.js'
 import { shownName } from '../bus/settingNames.js'
-import { natsSource } from '../natsSettings.js'
-import { DataInUseError } from '../upRecord.js'
+import { natsSource } from '../config/natsSettings.js'
+import { DataInUseError } from '../cluster/clusterFile.js'
 import { CliError, exit } from './context.js'
 
 export interface Ending {

@@ -1,8 +1,8 @@
 /** engram fate */
 import type { Command } from 'commander'
 import type { FateValue } from '../../actors/ports/clientApi.js'
-import type { Position } from '../../machines/ids.js'
-import type { ConnectionFlags } from '../settings.js'
+import type { Position } from '../../machines/base/ids.js'
+import type { ConnectionFlags } from '../config/sources.js'
 import { connectionOptions, durationOption, jsonOption, usage, whole } from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceName } from './space.js'

@@ -98,7 +98,7 @@ function nodesBelow(directory: string): string[] {
 async function salvagesIn(context: Context, directory: string): Promise<SalvageFiles> {
   checkNodeDirectory(directory)
   const [{ createSalvageFiles }, { NodeFileSystem }] = await Promise.all(
-    [import('../journal/salvage.js'), import('../fs.js')])
+    [import('../journal/salvage.js'), import('../system/fileSystem.js')])
   const say = (fields: object, message: string): void =>
     context.note('reason' in fields ? `${message}: ${String(fields.reason)}` : message)
   const logger: Logger = { debug() {}, info() {}, warn: say, error: say }

@@ -1,10 +1,10 @@
 /** engram history */
 import type { Command } from 'commander'
-import type { PromotionReport } from '../../machines/events.js'
+import type { PromotionReport } from '../../machines/protocol/events.js'
 import { inboxPrefix } from '../bus/options.js'
 import { eventsOfNodes } from '../inspect/past.js'
 import { promotionsIn } from '../inspect/promotions.js'
-import type { ConnectionFlags } from '../settings.js'
+import type { ConnectionFlags } from '../config/sources.js'
 import { CliError, connectionOptions, jsonOption } from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceExists, checkSpaceName } from './space.js'

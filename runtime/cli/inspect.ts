@@ -1,6 +1,6 @@
 /** engram inspect */
 import type { Command } from 'commander'
-import { nameFault } from '../../machines/subjects.js'
+import { nameFault } from '../../machines/protocol/subjects.js'
 import { inboxPrefix } from '../bus/options.js'
 import { openConnection } from '../client/connection.js'
 import { HttpListenError } from '../http/server.js'
@@ -8,7 +8,7 @@ import { Inspector } from '../inspect/inspector.js'
 import { Picture } from '../inspect/picture.js'
 import { statelyEvents, statelyPicture, stoppedEvent } from '../inspect/stately.js'
 import { defaultInspectorUrl, startStatelyServer } from '../inspect/statelyServer.js'
-import type { ConnectionFlags } from '../settings.js'
+import type { ConnectionFlags } from '../config/sources.js'
 import { CliError, connectionOptions, jsonOption, untilStopped, usage, whole } from './context.js'
 import type { Context } from './context.js'
 

@@ -1,10 +1,10 @@
 /** engram machines list | export: the statecharts that run, without a cluster. */
 import type { Command } from 'commander'
 import { Option } from 'commander'
-import type { CatalogueEntry } from '../machines/catalogue.js'
-import { flatten } from '../machines/chart.js'
-import { mermaidOf } from '../machines/mermaid.js'
-import { scxmlOf } from '../machines/scxml.js'
+import type { CatalogueEntry } from '../charts/catalogue.js'
+import { flatten } from '../charts/chart.js'
+import { mermaidOf } from '../charts/mermaid.js'
+import { scxmlOf } from '../charts/scxml.js'
 import { jsonOption, usage } from './context.js'
 import type { Context } from './context.js'
 import { table } from './text.js'
@@ -36,7 +36,7 @@ Examples:
 
 /** Loaded late: no other command of a client needs the machines. */
 async function loadCatalogue(): Promise<CatalogueEntry[]> {
-  const { catalogue } = await import('../machines/catalogue.js')
+  const { catalogue } = await import('../charts/catalogue.js')
   return catalogue()
 }
 

@@ -1,14 +1,14 @@
 /** engram node */
 import type { Command } from 'commander'
-import { nameFault } from '../../machines/subjects.js'
-import { fileOptions, listOptions, options } from '../config.js'
+import { nameFault } from '../../machines/protocol/subjects.js'
+import { fileOptions, listOptions, options } from '../config/options.js'
 import { tokenFor } from '../http/token.js'
-import { openLog } from '../logger.js'
-import type { LogLevel } from '../logger.js'
-import { loadMergeRules } from '../mergeRules.js'
-import { environmentName, httpSetting, loadSettings, suspectVariables } from '../settings.js'
-import type { ConnectionFlags } from '../settings.js'
-import type { NodeOptions, RunningNode } from '../node.js'
+import { openLog } from '../system/logger.js'
+import type { LogLevel } from '../system/logger.js'
+import { loadMergeRules } from '../config/mergeRules.js'
+import { environmentName, httpSetting, loadSettings, suspectVariables } from '../config/sources.js'
+import type { ConnectionFlags } from '../config/sources.js'
+import type { NodeOptions, RunningNode } from '../node/node.js'
 import { connectionOptions, exit, jsonOption, usage } from './context.js'
 import type { Action, Context } from './context.js'
 import { outliveReaders } from './readers.js'
@@ -118,7 +118,7 @@ async function superviseNode(
   const signals = endSignals('node')
   const stopRequested = stopReason(context, signals)
   // Loaded late: it brings the storage and the actors, which no other command needs.
-  const { startNode } = await import('../node.js')
+  const { startNode } = await import('../node/node.js')
   if (signals.seen > 0) return exit.ok
   const starting = startNode({ ...options, stopRequested })
   const node = await Promise.race([starting, stopRequested.then(() => null)])

@@ -1,7 +1,7 @@
 /** engram promote, drain, undrain */
 import type { Command } from 'commander'
 import { AdminError } from '../client/errors.js'
-import type { ConnectionFlags } from '../settings.js'
+import type { ConnectionFlags } from '../config/sources.js'
 import { CliError, connectionOptions, jsonOption, usage } from './context.js'
 import type { Context } from './context.js'
 import { whoAsks } from './pause.js'

@@ -21,7 +21,7 @@ import { addSpaceSet } from './spaceSet.js'
 import { addStatus } from './status.js'
 import { addUp } from './up.js'
 import { addWrite } from './write.js'
-import { version } from '../version.js'
+import { version } from '../system/version.js'
 
 export function buildProgram(context: Context): Command {
   const program = new Command('engram')

@@ -1,5 +1,5 @@
 /** What happened lately, for `engram status --watch`: alerts, and what two looks differ in. */
-import type { ClusterStatus } from '../status.js'
+import type { ClusterStatus } from '../status/status.js'
 
 export interface WatchEvent {
   /** Wall clock, ms since 1970. */

@@ -1,7 +1,7 @@
 /** The picture of `engram status --watch`, as lines that fit a terminal. Pure. */
 import { lagDefaults } from '../../machines/lagMonitor.js'
-import { forkLines } from '../forks.js'
-import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus } from '../status.js'
+import { forkLines } from '../status/forks.js'
+import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus } from '../status/status.js'
 import { tableLines } from './paint.js'
 import type { Column, Line, Segment } from './paint.js'
 import type { WatchEvent } from './statusEvents.js'

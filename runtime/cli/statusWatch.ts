@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { WriteStream } from 'node:tty'
 import type { EngramClient } from '../client/client.js'
-import type { ClusterStatus } from '../status.js'
+import type { ClusterStatus } from '../status/status.js'
 import type { Context } from './context.js'
 import { Screen } from './screen.js'
 import { alertEvent, changesBetween, eventsMax } from './statusEvents.js'

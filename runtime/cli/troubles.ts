@@ -1,5 +1,5 @@
 /** What of a space an operator should know beside its numbers, a line each. */
-import type { ClusterNode, ClusterSpace } from '../status.js'
+import type { ClusterNode, ClusterSpace } from '../status/status.js'
 
 export function troubleLines({ id, paused, arbiterReason }: ClusterSpace): string[] {
   return [

@@ -2,8 +2,8 @@
 import type {
   ErrorAnswer, HistoryValue, Query, ReadAnswer, WriteAnswer,
 } from '../../actors/ports/clientApi.js'
-import type { EpochSpan, Position } from '../../machines/ids.js'
-import { subjects } from '../../machines/subjects.js'
+import type { EpochSpan, Position } from '../../machines/base/ids.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import { EngramError } from './errors.js'
 import { encodedHeaders } from './headers.js'
 import { Keeper } from './keeper.js'

@@ -4,7 +4,7 @@
  * asked at a bounded pace, once for all calls, and not again where it is known.
  */
 import type { NatsConnection, NatsError } from 'nats'
-import { subjects } from '../../machines/subjects.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import { denialIn } from './denials.js'
 
 /** `silent`: no node answers. `forbidden`: these credentials may not ask. */

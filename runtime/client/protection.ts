@@ -5,8 +5,8 @@
  */
 import type { NatsConnection } from 'nats'
 import type { WriteAnswer } from '../../actors/ports/clientApi.js'
-import type { EpochSpan } from '../../machines/ids.js'
-import type { AckLevel } from '../../machines/protocol.js'
+import type { EpochSpan } from '../../machines/base/ids.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 import { NotSafeError } from './errors.js'
 import { SpaceGuard } from './guard.js'
 import type { GuardOptions } from './guard.js'

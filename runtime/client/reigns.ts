@@ -5,9 +5,9 @@
  */
 import { decode } from '@msgpack/msgpack'
 import type { NatsConnection, Subscription } from 'nats'
-import { historyFault } from '../../machines/invariants.js'
-import type { EpochSpan } from '../../machines/ids.js'
-import { subjects } from '../../machines/subjects.js'
+import { historyFault } from '../../machines/log/invariants.js'
+import type { EpochSpan } from '../../machines/base/ids.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 
 export interface ReignListener {
   /** A new reign is open. */

@@ -8,7 +8,7 @@ import type {
   ClientCodec, Encoding, ErrorAnswer, ErrorCode, Gated, Query, ReadAnswer, WriteAnswer,
 } from '../../actors/ports/clientApi.js'
 import type { Decoded } from '../../actors/ports/controlCodec.js'
-import type { Operation } from '../../machines/memory.js'
+import type { Operation } from '../../machines/graph/graph.js'
 import {
   decodeRequest, encodingOf, isToldMessagePack, roundedReason, short, withoutMark,
 } from './gateDecode.js'

@@ -5,8 +5,8 @@
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import type { z } from 'zod'
 import type { ControlCodec, Decoded } from '../../actors/ports/controlCodec.js'
-import { epochsMax } from '../../machines/positions.js'
-import type { AckMessage, Assignment, NodeIdentity } from '../../machines/protocol.js'
+import { epochsMax } from '../../machines/log/positions.js'
+import type { AckMessage, Assignment, NodeIdentity } from '../../machines/protocol/messages.js'
 import * as schemas from './schemas.js'
 import { isSliceAhead, structureFault } from './structure.js'
 

@@ -18,7 +18,7 @@
  * | 64 | 4 | count of entries |
  * | 68 | 4 | length of the origin |
  * | 72 |   | origin: MessagePack map {node, clock}: the clock before the first entry, and which |
- * |    |   | component of it counts the entries (machines/vectorClock.ts) |
+ * |    |   | component of it counts the entries (machines/log/vectorClock.ts) |
  * |    |   | entries |
  *
  * An entry: length of the rest (4), timestamp minus base (6), operations of the request on its

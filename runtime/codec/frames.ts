@@ -2,8 +2,8 @@
 import { crc32c } from '@node-rs/crc32'
 import { encode } from '@msgpack/msgpack'
 import type { Frame, FrameCodec, FrameOrigin } from '../../actors/ports/frames.js'
-import type { EpochStart, LogEntry } from '../../machines/entries.js'
-import type { WalHeader } from '../../machines/protocol.js'
+import type { EpochStart, LogEntry } from '../../machines/log/entries.js'
+import type { WalHeader } from '../../machines/protocol/messages.js'
 import { asBuffer, readSafe, writeSafe } from './frameBytes.js'
 import { EntryBuffer, entriesBuilder } from './frameBuilder.js'
 import {

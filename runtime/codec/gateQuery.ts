@@ -1,5 +1,5 @@
 /** The queries of DESIGN section 6. */
-import { placeOfCursor } from '../../actors/edgePlace.js'
+import { placeOfCursor } from '../../machines/graph/edgePlace.js'
 import type { EdgeDirection } from '../../actors/ports/store.js'
 import type { Query } from '../../actors/ports/clientApi.js'
 import { idReason, isFields, keyFault, unknownField, type Fields } from './gateValues.js'

@@ -2,11 +2,11 @@
  * An operation as the log holds it: one tag byte, then MessagePack (0) or JSON (1). The tag is
  * what lets a single operation go into the log as the client sent it, without a second encode.
  * Tag 2: a MessagePack map {operation, reconciliation}, where the latter may be absent; for notes
- * on forks, and for operations with what became of them (machines/books.ts).
+ * on forks, and for operations with what became of them (machines/log/forkNotes.ts).
  */
 import { Decoder, Encoder } from '@msgpack/msgpack'
-import type { ForkNote, Reconciliation } from '../../machines/books.js'
-import type { Operation } from '../../machines/memory.js'
+import type { ForkNote, Reconciliation } from '../../machines/log/forkNotes.js'
+import type { Operation } from '../../machines/graph/graph.js'
 import { asBuffer } from './frameBytes.js'
 
 export const MSGPACK_TAG = 0

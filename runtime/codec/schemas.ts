@@ -7,12 +7,12 @@ import type {
   Ack, AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity, PingAnswer,
   PingRequest, PingRequestAnswer, ReconcileAnswer, SalvageOffer, SalvageSlice, SurveyAnswer,
   SurveyRequest,
-} from '../../machines/protocol.js'
-import type { PromotionReport } from '../../machines/events.js'
-import type { Operation } from '../../machines/memory.js'
-import { epochsMax } from '../../machines/positions.js'
-import { nameFault } from '../../machines/subjects.js'
-import { vacancies } from '../../machines/vacancy.js'
+} from '../../machines/protocol/messages.js'
+import type { PromotionReport } from '../../machines/protocol/events.js'
+import type { Operation } from '../../machines/graph/graph.js'
+import { epochsMax } from '../../machines/log/positions.js'
+import { nameFault } from '../../machines/protocol/subjects.js'
+import { vacancies } from '../../machines/election/vacancy.js'
 import { keyFault, operationFault } from './gateValues.js'
 
 export const bounds = {

@@ -4,7 +4,7 @@
  */
 import { decode, encode } from '@msgpack/msgpack'
 import type { AnyEventObject } from 'xstate'
-import { nameFault } from '../../machines/subjects.js'
+import { nameFault } from '../../machines/protocol/subjects.js'
 import type { ExitKind } from './types.js'
 
 export const envelopeVersion = 1

@@ -1,5 +1,5 @@
 import type { AnyEventObject } from 'xstate'
-import type { MailboxPolicy } from '../../actors/hosting.js'
+import type { MailboxPolicy } from '../../actors/host/actorHost.js'
 import type { Sender } from './types.js'
 
 export interface Letter {

@@ -1,6 +1,6 @@
 import type { AnyEventObject, EventObject } from 'xstate'
 import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports/bus.js'
-import { nameFault, subjects } from '../../machines/subjects.js'
+import { nameFault, subjects } from '../../machines/protocol/subjects.js'
 import type { DeadLetters } from './deadLetters.js'
 import { decodeEnvelope, encodeEnvelope } from './envelope.js'
 import type { Envelope, EnvelopeBody, EnvelopeHead } from './envelope.js'

@@ -1,4 +1,4 @@
-import type { Supervision } from '../../actors/hosting.js'
+import type { Supervision } from '../../actors/host/actorHost.js'
 
 export type Verdict =
   | { readonly kind: 'restart'; readonly attempt: number; readonly delayMs: number }

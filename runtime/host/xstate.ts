@@ -1,6 +1,6 @@
 /**
  * The few places where the host needs more of XState 5.33 than its public types offer.
- * test/unit/hostXState.test.ts fails when a newer version changes one of them.
+ * test/runtime/host/xstate.test.ts fails when a newer version changes one of them.
  */
 import type { AnyActorRef, AnyEventObject } from 'xstate'
 

@@ -1,5 +1,5 @@
 /** Whether a node takes part, and what is missing where it does not. */
-import type { MemberStatus, NodeStatusReport } from '../status.js'
+import type { MemberStatus, NodeStatusReport } from '../status/status.js'
 
 export interface Check {
   /** `node`, or `space <name>`. */

@@ -2,7 +2,7 @@
 import { Counter, Histogram } from 'prom-client'
 import type { Registry } from 'prom-client'
 import type { Telemetry } from '../../actors/ports/system.js'
-import type { Slices } from '../slices.js'
+import type { Slices } from '../system/slices.js'
 import { instruments } from './instruments.js'
 import type { Instrument } from './instruments.js'
 

@@ -6,7 +6,7 @@
 import { open, readFile, rename, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import type { Logger } from '../../actors/ports/system.js'
-import type { RecordedEvent } from '../../machines/events.js'
+import type { RecordedEvent } from '../../machines/protocol/events.js'
 import { asRecorded } from './recorded.js'
 
 const head = '{"engramEvents":1}'

@@ -1,4 +1,4 @@
-import type { PromotionReport } from '../../machines/events.js'
+import type { PromotionReport } from '../../machines/protocol/events.js'
 
 export type ToldKind =
   /** A step of a promotion, with its reason. */

@@ -7,11 +7,11 @@
  * | the same | operator → all nodes | `engram.v1.status._all.events` |
  */
 import { z } from 'zod'
-import type { NodeContext } from '../../actors/context.js'
-import { keptBytes } from '../../actors/headers.js'
+import type { NodeContext } from '../../actors/member/context.js'
+import { keptBytes } from '../../actors/messaging/headers.js'
 import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports/bus.js'
-import { subjects } from '../../machines/subjects.js'
-import { statusOfAll } from '../status.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import { statusOfAll } from '../status/status.js'
 import type { NodeRecorder } from './recorder.js'
 import { faultOf } from './schema.js'
 

@@ -1,8 +1,8 @@
 /** The reading side of what nodes keep (eventService.ts). */
 import { createInbox } from 'nats'
 import type { NatsConnection } from 'nats'
-import type { RecordedEvent } from '../../machines/events.js'
-import { subjects } from '../../machines/subjects.js'
+import type { RecordedEvent } from '../../machines/protocol/events.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import { denialIn, onDenial } from '../client/denials.js'
 import type { DeniedError } from '../client/denials.js'
 import { AdminError } from '../client/errors.js'

@@ -1,5 +1,5 @@
 /** The promotions that nodes have kept. */
-import type { PromotionReport, RecordedEvent } from '../../machines/events.js'
+import type { PromotionReport, RecordedEvent } from '../../machines/protocol/events.js'
 
 /** Those that several nodes noted once, in order of time. */
 export function promotionsIn(events: Iterable<RecordedEvent>): PromotionReport[] {

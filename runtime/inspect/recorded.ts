@@ -1,6 +1,6 @@
 /** Recorded events as JSON: in a node's file, in its answers, and in its inspection stream. */
 import { z } from 'zod'
-import type { NodeEventState, RecordedEvent } from '../../machines/events.js'
+import type { NodeEventState, RecordedEvent } from '../../machines/protocol/events.js'
 import { promotionReport, vacancy } from '../codec/schemas.js'
 
 const text = z.string()

@@ -1,7 +1,7 @@
 /** Keeps the last notable events of a node, and gives them a page at a time. */
 import type { Clock, EventRecorder } from '../../actors/ports/system.js'
-import { spaceOfEvent } from '../../machines/events.js'
-import type { ClusterEvent, RecordedEvent } from '../../machines/events.js'
+import { spaceOfEvent } from '../../machines/protocol/events.js'
+import type { ClusterEvent, RecordedEvent } from '../../machines/protocol/events.js'
 import type { EventFile } from './eventFile.js'
 
 export interface RecorderBounds {

@@ -14,7 +14,7 @@
  * that it knows gets a new version, and a node refuses a start of a version above its own.
  */
 import { z } from 'zod'
-import { subjects } from '../../machines/subjects.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import { recordedEvent } from './recorded.js'
 
 export const inspectionVersion = 1

@@ -1,4 +1,4 @@
-import type { ClusterSpace, ClusterStatus } from '../status.js'
+import type { ClusterSpace, ClusterStatus } from '../status/status.js'
 import { told } from './story.js'
 import type { Told } from './eventLine.js'
 

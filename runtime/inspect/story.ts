@@ -1,8 +1,8 @@
 /** What happens in the cluster, in sentences: one set of them, for `engram events` and the page. */
-import type { RecordedEvent } from '../../machines/events.js'
-import { topState } from '../../machines/stateName.js'
-import { vacancies, vacancyText } from '../../machines/vacancy.js'
-import type { Vacancy } from '../../machines/ids.js'
+import type { RecordedEvent } from '../../machines/protocol/events.js'
+import { topState } from '../../machines/base/stateName.js'
+import { vacancies, vacancyText } from '../../machines/election/vacancy.js'
+import type { Vacancy } from '../../machines/base/ids.js'
 import type { Told, ToldKind } from './eventLine.js'
 import { sentenceOf } from './sentences.js'
 import type { Envelope, InspectionStreamEvent, StateValue } from './schema.js'

@@ -1,7 +1,7 @@
 /** Of XState's inspection and scheduler: transitions that were taken, and delays that run. */
 import type { AnyActorRef, AnyStateNode } from 'xstate'
-import { pathOf, transitionOf } from '../machines/chart.js'
-import type { Definition } from '../machines/chart.js'
+import { pathOf, transitionOf } from '../charts/chart.js'
+import type { Definition } from '../charts/chart.js'
 import type { RunningTimer, TakenTransition } from './schema.js'
 
 export type TakenDefinition = Definition & { readonly source: AnyStateNode }

@@ -1,8 +1,8 @@
 /** Who a data directory is: its node, its disk, and how often a node was started on it. */
 import { dirname, join } from 'node:path'
 import { FileSystemError, type FileSystem } from '../../actors/ports/fileSystem.js'
-import type { DirectoryIdentity } from '../../machines/directory.js'
-import { nameFault } from '../../machines/subjects.js'
+import type { DirectoryIdentity } from '../../machines/protocol/directory.js'
+import { nameFault } from '../../machines/protocol/subjects.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
 
 /** The file is there and makes no sense: never replaced, an incarnation must not repeat. */

@@ -4,10 +4,10 @@ import type { Logger } from '../../actors/ports/system.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import type { JournalLog } from '../../actors/ports/journal.js'
-import type { LogEntry } from '../../machines/entries.js'
+import type { LogEntry } from '../../machines/log/entries.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { frameEntries, parseFrame } from '../codec/frames.js'
-import { NodeFileSystem } from '../fs.js'
+import { NodeFileSystem } from '../system/fileSystem.js'
 import { readTruncation } from './record.js'
 import {
   readSegment, scanJournal, surveySegments, type Damage, type SegmentExtent, type Torn,

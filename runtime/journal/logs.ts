@@ -2,8 +2,8 @@
 import type { Frame } from '../../actors/ports/frames.js'
 import type { CommitFloor, JournalLog, JournalRecord } from '../../actors/ports/journal.js'
 import { comparePositions, endOf, epochAt, extendHistory, origin, showPosition, truncateHistory }
-  from '../../machines/positions.js'
-import type { EpochSpan, Position } from '../../machines/ids.js'
+  from '../../machines/log/positions.js'
+import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { PlaceIndex } from './index.js'
 
 /** A damaged log keeps its prefix before the damage, and takes nothing more until it is dropped. */

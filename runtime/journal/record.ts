@@ -25,7 +25,7 @@
 import { crc32c } from '@node-rs/crc32'
 import { decode, encode } from '@msgpack/msgpack'
 import type { CommitFloor, JournalRecord } from '../../actors/ports/journal.js'
-import type { Position } from '../../machines/ids.js'
+import type { Position } from '../../machines/base/ids.js'
 import { isSafe, readSafe, readUuid, writeSafe, writeUuid } from '../codec/frameBytes.js'
 
 export const RECORD_MAGIC = Buffer.from('EGJR')

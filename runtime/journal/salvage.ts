@@ -12,7 +12,7 @@ import { type Frame } from '../../actors/ports/frames.js'
 import {
   type OpenSalvage, type SalvageFiles, type SalvageHeader,
 } from '../../actors/ports/journal.js'
-import type { LogEntry } from '../../machines/entries.js'
+import type { LogEntry } from '../../machines/log/entries.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
 import { FRAME_BYTES_MAX } from '../codec/frameLayout.js'
 import { frameEntries, parseFrame } from '../codec/frames.js'

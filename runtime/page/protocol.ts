@@ -12,8 +12,8 @@
  */
 import type { Envelope } from '../inspect/schema.js'
 import type { Told } from '../inspect/eventLine.js'
-import type { Chart } from '../machines/chart.js'
-import type { ClusterStatus } from '../status.js'
+import type { Chart } from '../charts/chart.js'
+import type { ClusterStatus } from '../status/status.js'
 
 export const recordingFormat = 1
 

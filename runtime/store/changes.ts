@@ -3,14 +3,14 @@
  * one node or edge is read, encoded, hashed and written once.
  */
 import type { EdgeState, NodeState } from '../../actors/ports/store.js'
-import type { ForkReport, Version } from '../../machines/books.js'
+import type { ForkReport, Version } from '../../machines/log/forkNotes.js'
 import {
   concernsBooks, displacedEdge, displacedNode, foldBooks, isDisplacing, isEffective,
   type Displaced,
-} from '../../machines/ledger.js'
-import type { LogEntry } from '../../machines/entries.js'
-import type { MemoryEdge, MemoryNode } from '../../machines/memory.js'
-import { versionOf } from '../../machines/versions.js'
+} from '../../machines/forks/ledger.js'
+import type { LogEntry } from '../../machines/log/entries.js'
+import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import { versionOf } from '../../machines/log/versions.js'
 import { BatchBooks, type Reports, type StoredRecords } from './batchBooks.js'
 import { HashSum } from './hashSum.js'
 import type { SpaceHeader } from './header.js'

@@ -21,7 +21,7 @@ export interface SpaceHeader {
   readonly forgotten: number
   /** Of the last entry; 0: unknown, the file was written by a version that did not keep it. */
   readonly timestamp: number
-  /** What key retention goes by (machines/keyClock.ts). */
+  /** What key retention goes by (machines/log/keyClock.ts). */
   readonly keysNow: number
 }
 

@@ -7,7 +7,7 @@
  *   epoch (f64) | timestamp (f64) of the first | per key: sequence and timestamp less the first's
  *   (u32 each) | count (u32) | bytes of the key (u16) | the key in UTF-8
  */
-import type { KeyRecord } from '../../machines/entries.js'
+import type { KeyRecord } from '../../machines/log/entries.js'
 import { writeText } from './text.js'
 
 /** LMDB puts two records of this size on a page of 4 KiB; longer ones would take whole pages. */

@@ -2,7 +2,7 @@
  * Reads the idempotency keys of a store's spaces into memory after a start: of one space after the
  * other, a slice of time in each turn of the event loop, which keeps the lease.
  */
-import { Slices } from '../slices.js'
+import { Slices } from '../system/slices.js'
 
 interface Reader {
   /** A piece of it; true: there is more. */

@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue } from '../../actors/ports/clientApi.js'
-import type { ForkReport } from '../../machines/books.js'
+import type { ForkReport } from '../../machines/log/forkNotes.js'
 import { placesOf, questionable } from '../../runtime/chaos/account.js'
 import type { Home, LoggedRecord, WrittenRecord } from '../../runtime/chaos/records.js'
 import { balance } from '../../runtime/chaos/books.js'
@@ -10,7 +10,7 @@ import type { Books, Evidence } from '../../runtime/chaos/books.js'
 import { contentOf, loggedRecord } from '../../runtime/chaos/load.js'
 import { reignsOf } from '../../runtime/chaos/reigns.js'
 import { unavailableMaxMs } from '../../runtime/chaos/run.js'
-import type { AckLevel } from '../../machines/protocol.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 
 const test = suite('chaos: books')
 

@@ -3,7 +3,7 @@ import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
-import { Link } from '../../runtime/chaos/link.js'
+import { Link } from '../../runtime/cluster/faultProxy.js'
 import { suite } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
 

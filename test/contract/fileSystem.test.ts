@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FileSystemError, type FileSystem } from '../../actors/ports/fileSystem.js'
-import { NodeFileSystem } from '../../runtime/fs.js'
+import { NodeFileSystem } from '../../runtime/system/fileSystem.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 
 /** Every FileSystem must pass this. `make` gives an empty directory that exists. */

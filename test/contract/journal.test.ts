@@ -7,14 +7,14 @@ import { FileSystemError } from '../../actors/ports/fileSystem.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import type { SalvageHeader } from '../../actors/ports/journal.js'
-import { NodeFileSystem } from '../../runtime/fs.js'
+import { NodeFileSystem } from '../../runtime/system/fileSystem.js'
 import { IdentityDamagedError, readIdentity, writeIdentity } from '../../runtime/journal/identity.js'
 import { dumpJournal, NoJournalError, verifyJournal } from '../../runtime/journal/inspect.js'
 import { createSalvageFiles, SalvageDamagedError, SalvageNotFoundError }
   from '../../runtime/journal/salvage.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
-import { A, B, C, frameOf, framesOf, hex, open, quiet, rec } from '../unit/journalKit.js'
+import { A, B, C, frameOf, framesOf, hex, open, quiet, rec } from '../support/journalKit.js'
 import { readSalvage } from '../support/salvages.js'
 
 async function* batches(all: readonly Frame[]): AsyncGenerator<Frame[]> {

@@ -2,8 +2,8 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startNatsServer } from '../../runtime/natsServer.js'
-import type { NatsServer } from '../../runtime/natsServer.js'
+import { startNatsServer } from '../../runtime/cluster/natsServer.js'
+import type { NatsServer } from '../../runtime/cluster/natsServer.js'
 
 export class NatsFixture {
   readonly directory = mkdtempSync(join(tmpdir(), 'engram-nats-'))

@@ -15,10 +15,10 @@ import { natsBus } from '../../runtime/bus/nats.js'
 import { passwordVariable, roles } from '../../runtime/bus/roles.js'
 import {
   findNatsServer, freePort, installHint, natsServerConfig, NatsServerError, startNatsServer,
-} from '../../runtime/natsServer.js'
+} from '../../runtime/cluster/natsServer.js'
 import type { Role } from '../../runtime/bus/roles.js'
-import { nodeInboxPrefix } from '../../runtime/natsSettings.js'
-import { packageRoot, repositoryFile } from '../../runtime/paths.js'
+import { nodeInboxPrefix } from '../../runtime/config/natsSettings.js'
+import { packageRoot, repositoryFile } from '../../runtime/system/paths.js'
 import { NatsFixture, rejection, within } from './natsFixture.js'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -291,7 +291,7 @@ s('a server that ends by itself, and one that is paused, are stopped', async () 
   server.kill('SIGTERM')
 })
 
-const modules = new URL('../../runtime/natsServer.js', import.meta.url).href
+const modules = new URL('../../runtime/cluster/natsServer.js', import.meta.url).href
 
 /** Runs a parent that starts a server and then ends in the way asked for. */
 async function orphan(how: string): Promise<void> {

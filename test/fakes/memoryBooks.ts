@@ -1,8 +1,8 @@
 /** The books in memory: one map per table, searched and sorted when asked. */
-import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
-import type { Books } from '../../machines/ledger.js'
-import type { Position } from '../../machines/ids.js'
-import { originName } from '../../machines/versions.js'
+import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
+import type { Books } from '../../machines/forks/ledger.js'
+import type { Position } from '../../machines/base/ids.js'
+import { originName } from '../../machines/log/versions.js'
 
 export class MemoryBooks implements Books {
   strayCount = 0

@@ -2,22 +2,22 @@
  * The Store port in memory: one entry at a time, everything sorted when asked for. Shares only the
  * canonical bytes of a record with the real one, so that digests can be compared.
  */
-import type { EdgePlace } from '../../actors/edgePlace.js'
+import type { EdgePlace } from '../../machines/graph/edgePlace.js'
 import type {
   EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceStore, Store,
 } from '../../actors/ports/store.js'
-import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/books.js'
+import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import {
   concernsBooks, displacedEdge, displacedNode, foldBooks, isEffective, originOf,
-} from '../../machines/ledger.js'
-import type { Displaced } from '../../machines/ledger.js'
-import { keyTimeAfter } from '../../machines/keyClock.js'
-import type { KeyTime } from '../../machines/keyClock.js'
-import { defaultKeyRetention } from '../../machines/memory.js'
-import type { KeyRecord, LogEntry } from '../../machines/entries.js'
-import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/memory.js'
-import type { Position } from '../../machines/ids.js'
-import { versionOf } from '../../machines/versions.js'
+} from '../../machines/forks/ledger.js'
+import type { Displaced } from '../../machines/forks/ledger.js'
+import { keyTimeAfter } from '../../machines/log/keyClock.js'
+import type { KeyTime } from '../../machines/log/keyClock.js'
+import { defaultKeyRetention } from '../../machines/graph/graph.js'
+import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
+import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import type { Position } from '../../machines/base/ids.js'
+import { versionOf } from '../../machines/log/versions.js'
 import { encodeItem, encodeReport } from '../../runtime/store/bookRecord.js'
 import {
   canonicalEdge, canonicalNode, digestText, encodeEdge, encodeNode, hashOf,

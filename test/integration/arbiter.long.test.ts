@@ -1,7 +1,7 @@
 /** The arbiter's bucket is lost: reigns go on, the record is written again. DESIGN section 5. */
 import * as assert from 'uvu/assert'
-import type { Assignment } from '../../machines/protocol.js'
-import { subjects } from '../../machines/subjects.js'
+import type { Assignment } from '../../machines/protocol/messages.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import { assertAllTaken, audit } from '../support/books.js'
 import { space, type Cluster } from '../support/cluster.js'
 import { note, scenario, suite, type Stage } from '../support/scenario.js'

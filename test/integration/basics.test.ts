@@ -1,9 +1,9 @@
 /** The outside contract of a healthy cluster: DESIGN sections 6 and 9. */
 import * as assert from 'uvu/assert'
 import type { WriteAnswer } from '../../actors/ports/clientApi.js'
-import type { MemoryEdge, MemoryNode } from '../../machines/memory.js'
-import { subjects } from '../../machines/subjects.js'
-import type { ClusterStatus } from '../../runtime/status.js'
+import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import type { ClusterStatus } from '../../runtime/status/status.js'
 import { entriesOf } from '../support/books.js'
 import { Client, decodeBody, encodeBody, positive, refused, type WriteBody }
   from '../support/client.js'

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import type { ClusterStatus } from '../../runtime/status.js'
+import type { ClusterStatus } from '../../runtime/status/status.js'
 import { Child, isAlive, processesNaming } from '../support/child.js'
 import { cli, findObjects, jsonOf, runCli, showCommand, type CommandResult }
   from '../support/cli.js'

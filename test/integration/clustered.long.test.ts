@@ -3,7 +3,7 @@
  * servers: the topology of compose.yaml. DESIGN sections 5 and 12.
  */
 import * as assert from 'uvu/assert'
-import { placeSpace } from '../../machines/placement.js'
+import { placeSpace } from '../../machines/election/placement.js'
 import { assertAllTaken, audit } from '../support/books.js'
 import { BrokerCluster } from '../support/brokerCluster.js'
 import { cli } from '../support/cli.js'

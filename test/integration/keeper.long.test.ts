@@ -3,7 +3,7 @@
  * acknowledged is lost. `KEEPER_ROUNDS=50 node dist/test/integration/keeper.long.test.js` for more.
  */
 import * as assert from 'uvu/assert'
-import type { LogEntry } from '../../machines/entries.js'
+import type { LogEntry } from '../../machines/log/entries.js'
 import { connect } from '../../runtime/client/client.js'
 import type { ClientOptions, EngramClient } from '../../runtime/client/client.js'
 import { NotSafeError, WriteRefusedError } from '../../runtime/client/errors.js'

@@ -2,8 +2,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
   boundedReigns, endedMax, endedReigns, isSameButPaused, knownEnds,
-} from '../../machines/assignments.js'
-import type { Assignment, EndedReign } from '../../machines/protocol.js'
+} from '../../machines/protocol/assignments.js'
+import type { Assignment, EndedReign } from '../../machines/protocol/messages.js'
 
 const test = suite('machines/assignments')
 

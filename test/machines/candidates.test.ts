@@ -1,8 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import { betterCandidate, isInSync, judgeSurvey } from '../../machines/candidates.js'
-import type { Candidate } from '../../machines/candidates.js'
+import { betterCandidate, isInSync, judgeSurvey } from '../../machines/election/candidates.js'
+import type { Candidate } from '../../machines/election/candidates.js'
 import { answerOf, assignmentOf } from './goldenRecords.js'
 
 const test = suite('machines/candidates')

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClockWatch } from '../../machines/clockWatch.js'
+import { ClockWatch } from '../../machines/protocol/clockWatch.js'
 
 const test = suite('machines/clockWatch')
 

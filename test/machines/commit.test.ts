@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import fc from 'fast-check'
 import {
   advanceCommit, certainlyInSync, commitSequence, LogMarks, safeSequence, unionOf,
-} from '../../machines/commit.js'
+} from '../../machines/log/commit.js'
 
 const test = suite('machines/commit')
 

@@ -1,8 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import { elapsedMs, GrantBook, leaseFault, leaseValid, waitedMs } from '../../machines/grants.js'
-import type { Instant } from '../../machines/grants.js'
+import { elapsedMs, GrantBook, leaseFault, leaseValid, waitedMs } from '../../machines/election/grants.js'
+import type { Instant } from '../../machines/election/grants.js'
 
 const test = suite('machines/grants')
 const times = { heartbeatMs: 100, grantMs: 2000 }

@@ -4,7 +4,7 @@ import {
   assertCommitDurable, assertHistoryWellFormed, assertInvariant, assertNeverShrinks,
   assertPositionMonotone, assertSessionProgress, assertStoreCommitted, historyFault,
   InvariantViolation, invariants,
-} from '../../machines/invariants.js'
+} from '../../machines/log/invariants.js'
 
 const test = suite('machines/invariants')
 

@@ -1,10 +1,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import type { Version } from '../../machines/books.js'
-import type { MemoryNode, Operation } from '../../machines/memory.js'
-import { decide, defaultRule, relationTo } from '../../machines/merge.js'
-import type { Contender, Relation, Standing } from '../../machines/merge.js'
+import type { Version } from '../../machines/log/forkNotes.js'
+import type { MemoryNode, Operation } from '../../machines/graph/graph.js'
+import { decide, defaultRule, relationTo } from '../../machines/forks/merge.js'
+import type { Contender, Relation, Standing } from '../../machines/forks/merge.js'
 
 const test = suite('machines/merge')
 

@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import { placeSpace } from '../../machines/placement.js'
+import { placeSpace } from '../../machines/election/placement.js'
 
 const test = suite('machines/placement')
 

@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import {
   commonPoint, comparePositions, endOf, epochAt, epochsMax, extendHistory, historyFault, origin,
   showPosition, spansAfter, truncateHistory,
-} from '../../machines/positions.js'
-import type { EpochSpan, Position } from '../../machines/ids.js'
+} from '../../machines/log/positions.js'
+import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { controlCodec } from '../../runtime/codec/control.js'
 
 const test = suite('machines/positions')

@@ -1,9 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import type { Life, Vacancy } from '../../machines/ids.js'
-import { compareLives, vacancyOf } from '../../machines/vacancy.js'
-import type { VacancyEvidence } from '../../machines/vacancy.js'
+import type { Life, Vacancy } from '../../machines/base/ids.js'
+import { compareLives, vacancyOf } from '../../machines/election/vacancy.js'
+import type { VacancyEvidence } from '../../machines/election/vacancy.js'
 import { assignmentOf } from './goldenRecords.js'
 import type { RecordOf } from './goldenRecords.js'
 

@@ -3,8 +3,8 @@ import * as assert from 'uvu/assert'
 import fc from 'fast-check'
 import {
   clockOfReign, componentsMax, covers, dotOf, nodeOf,
-} from '../../machines/vectorClock.js'
-import type { Dot, VectorClock } from '../../machines/vectorClock.js'
+} from '../../machines/log/vectorClock.js'
+import type { Dot, VectorClock } from '../../machines/log/vectorClock.js'
 
 const test = suite('machines/vectorClock')
 

@@ -3,8 +3,8 @@
  * quarantine, and gives up reports whose node does not come back (soon).
  */
 import type { ReadAnswer } from '../../actors/ports/clientApi.js'
-import type { ForkReport, QuarantineItem } from '../../machines/books.js'
-import { subjects } from '../../machines/subjects.js'
+import type { ForkReport, QuarantineItem } from '../../machines/log/forkNotes.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
 import { space } from './plan.js'
 import type { World } from './world.js'

@@ -1,6 +1,6 @@
 /** All that clients asked and were told: what the books are held against (DESIGN section 8). */
 import type { ErrorAnswer, Query, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
-import type { AckLevel } from '../../machines/protocol.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 
 /** What one request got: an answer, or nothing (503, silence, a closed connection). */
 export interface Attempt<TAnswer> {

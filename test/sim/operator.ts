@@ -2,8 +2,8 @@
  * What an operator does after the faults: a damaged disk is replaced, and a space whose in-sync
  * members are all gone is given to the best member that is left (DESIGN section 5, `--force`).
  */
-import { comparePositions } from '../../machines/positions.js'
-import { subjects } from '../../machines/subjects.js'
+import { comparePositions } from '../../machines/log/positions.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import type { SimNode } from '../support/simNode.js'
 import { space } from './plan.js'
 import type { World } from './world.js'

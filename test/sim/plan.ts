@@ -2,7 +2,7 @@
  * What is going to happen in a run, as data, drawn from its seed before it begins: so a run can
  * be printed, cut down to what still fails, and run again.
  */
-import type { MaxLoss } from '../../machines/protocol.js'
+import type { MaxLoss } from '../../machines/protocol/messages.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 
 /** The space of every run. */

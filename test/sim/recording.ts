@@ -3,17 +3,17 @@
  * writes them, and the page opens the file. The charts, the story and the key frames are made by
  * the code that serves a running cluster; only the times are virtual.
  */
-import { defaultSettings } from '../../actors/settings.js'
+import { defaultSettings } from '../../actors/ports/settings.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import { Feed } from '../../runtime/inspect/feed.js'
 import type { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { readEnvelope } from '../../runtime/inspect/schema.js'
 import { told } from '../../runtime/inspect/story.js'
 import { Traffic } from '../../runtime/inspect/traffic.js'
-import { chartsFrame, startFrame } from '../../runtime/page/hub.js'
-import { Telling } from '../../runtime/page/telling.js'
-import { Report } from '../../runtime/report.js'
-import type { NodeStatusReport } from '../../runtime/status.js'
+import { chartsFrame, startFrame } from '../../runtime/page/server/hub.js'
+import { Telling } from '../../runtime/page/server/telling.js'
+import { Report } from '../../runtime/node/report.js'
+import type { NodeStatusReport } from '../../runtime/status/status.js'
 import type { VirtualClock } from '../fakes/virtualClock.js'
 import type { SimNode } from '../support/simNode.js'
 

@@ -3,7 +3,7 @@
  * three parts: clients at work while faults come and go; peace, in which writes must be accepted
  * again; calm, in which the members become level and the books are read.
  */
-import { subjects } from '../../machines/subjects.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import { Books, membersOf } from './checkers/books.js'
 import { checkReads } from './checkers/reads.js'
 import { salvageNames } from './checkers/salvages.js'

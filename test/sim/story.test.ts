@@ -1,7 +1,7 @@
 /** Runs of the simulator, as the page tells them: every promotion once, with its own evidence. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { PromotionReport } from '../../machines/events.js'
+import type { PromotionReport } from '../../machines/protocol/events.js'
 import { takeoverText } from '../../runtime/inspect/sentences.js'
 import { entriesOf } from '../../runtime/page/model/entries.js'
 import { promotionsOf } from '../../runtime/page/model/promotions.js'

@@ -3,8 +3,8 @@
  * goes its own way by its own random numbers; what it asks and hears goes into the history.
  */
 import type { Query, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
-import type { AckLevel } from '../../machines/protocol.js'
-import { subjects } from '../../machines/subjects.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
 import { SimKeeping } from '../support/simKeeping.js'
 import { ClientConnection } from './clientConnection.js'

@@ -2,10 +2,10 @@
 import fc from 'fast-check'
 import type {
   ForkNote, ForkOpening, Reconciliation, SalvageNote,
-} from '../../machines/books.js'
-import type { EpochStart, LogEntry } from '../../machines/entries.js'
-import type { Operation } from '../../machines/memory.js'
-import type { Position } from '../../machines/ids.js'
+} from '../../machines/log/forkNotes.js'
+import type { EpochStart, LogEntry } from '../../machines/log/entries.js'
+import type { Operation } from '../../machines/graph/graph.js'
+import type { Position } from '../../machines/base/ids.js'
 
 /** Without its place in a log. */
 export interface Draft {

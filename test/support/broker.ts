@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { basename, join } from 'node:path'
-import { findNatsServer } from '../../runtime/natsServer.js'
+import { findNatsServer } from '../../runtime/cluster/natsServer.js'
 import { Child } from './child.js'
 import { freePort } from './environment.js'
 import { Hopeless, waitFor } from './wait.js'

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { Broker } from './broker.js'
 import type { BrokerHandle } from './cluster.js'
 import { freePort, root } from './environment.js'
-import { Link } from '../../runtime/chaos/link.js'
+import { Link } from '../../runtime/cluster/faultProxy.js'
 import { notYet, waitFor } from './wait.js'
 
 const clusterSize = 3

@@ -3,12 +3,12 @@ import { decode, encode } from '@msgpack/msgpack'
 import { connect, headers, type MsgHdrs, type NatsConnection } from 'nats'
 import type {
   AckLevel, Announcement,
-} from '../../machines/protocol.js'
-import type { Operation } from '../../machines/memory.js'
+} from '../../machines/protocol/messages.js'
+import type { Operation } from '../../machines/graph/graph.js'
 import type {
   Encoding, ErrorAnswer, ReadAnswer, WriteAnswer,
 } from '../../actors/ports/clientApi.js'
-import { subjects } from '../../machines/subjects.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 
 export type { Announcement }
 

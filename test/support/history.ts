@@ -2,8 +2,8 @@
  * What a writer sent and heard, and what follows from it for the log. Requests and answers carry
  * a tick, a counter of this process, so their order in real time is exact.
  */
-import type { AckLevel } from '../../machines/protocol.js'
-import type { LogEntry } from '../../machines/entries.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
+import type { LogEntry } from '../../machines/log/entries.js'
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 
 export interface Attempt {

@@ -10,7 +10,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ContainerRuntimeClient } from 'testcontainers'
-import { findNatsServer } from '../../runtime/natsServer.js'
+import { findNatsServer } from '../../runtime/cluster/natsServer.js'
 import { removeTemporary, root, temporaryDirectory } from './environment.js'
 
 export const imageName = 'engram-test:local'

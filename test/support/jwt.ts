@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { nkeys } from 'nats'
 import type { Role } from '../../runtime/bus/roles.js'
-import { repositoryFile } from '../../runtime/paths.js'
+import { repositoryFile } from '../../runtime/system/paths.js'
 
 type KeyPair = ReturnType<typeof nkeys.createUser>
 

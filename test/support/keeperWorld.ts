@@ -6,8 +6,8 @@
 import * as assert from 'uvu/assert'
 import { Keeper } from '../../runtime/client/keeper.js'
 import type { Kept, Taken } from '../../runtime/client/keeper.js'
-import { extendHistory } from '../../machines/positions.js'
-import type { EpochSpan } from '../../machines/ids.js'
+import { extendHistory } from '../../machines/log/positions.js'
+import type { EpochSpan } from '../../machines/base/ids.js'
 
 interface Entry {
   readonly epoch: number

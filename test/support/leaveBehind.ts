@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert'
-import type { Operation } from '../../machines/memory.js'
+import type { Operation } from '../../machines/graph/graph.js'
 import type { Cluster, NodeProcess } from './cluster.js'
 
 /** Half a grant: from then on the primary strikes silent members off the in-sync set. */

@@ -4,7 +4,7 @@
  */
 import { decode } from '@msgpack/msgpack'
 import type { ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports/clientApi.js'
-import type { Announcement } from '../../machines/protocol.js'
+import type { Announcement } from '../../machines/protocol/messages.js'
 import { Keeper } from '../../runtime/client/keeper.js'
 import type { Kept, Sendable, Taken } from '../../runtime/client/keeper.js'
 import type { Answer } from './simCluster.js'

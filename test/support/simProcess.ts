@@ -8,8 +8,8 @@ import type { FileHandle, FileSystem } from '../../actors/ports/fileSystem.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
 import type { Arbiter } from '../../actors/ports/arbiter.js'
 import type { Store } from '../../actors/ports/store.js'
-import type { LogEntry } from '../../machines/entries.js'
-import type { KeyRetention } from '../../machines/memory.js'
+import type { LogEntry } from '../../machines/log/entries.js'
+import type { KeyRetention } from '../../machines/graph/graph.js'
 
 /** Ports whose calls can be counted, and at whose n-th call a process can be made to die. */
 export type PortName = 'disk' | 'bus' | 'arbiter' | 'store'

@@ -1,8 +1,8 @@
 /** Workers that write to a simulated cluster and keep what is not safe, in virtual time. */
 import type { BusConnection } from '../../actors/ports/bus.js'
 import type { ErrorAnswer, ReadAnswer } from '../../actors/ports/clientApi.js'
-import type { AckLevel } from '../../machines/protocol.js'
-import { subjects } from '../../machines/subjects.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
 import type { Answer, SimCluster } from './simCluster.js'
 import { SimKeeping } from './simKeeping.js'

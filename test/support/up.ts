@@ -1,7 +1,7 @@
 /** `engram up` as a person runs it, and nodes that are started by hand beside it. */
 import * as assert from 'uvu/assert'
 import { join } from 'node:path'
-import type { ClusterStatus } from '../../runtime/status.js'
+import type { ClusterStatus } from '../../runtime/status/status.js'
 import { Child, processesNaming } from './child.js'
 import { cli, jsonOf } from './cli.js'
 import { cliFile, removeTemporary, temporaryDirectory } from './environment.js'

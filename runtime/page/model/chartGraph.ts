@@ -2,7 +2,7 @@
  * A chart as a graph for elkjs: states as nested nodes, transitions as edges with labels. Nothing
  * is known here of any particular machine.
  */
-import type { Chart, ChartState, ChartTransition } from '../../machines/chart.js'
+import type { Chart, ChartState, ChartTransition } from '../../charts/chart.js'
 
 /** What elkjs takes and gives back; the sizes are ours before, the places are its own after. */
 export interface GraphNode {

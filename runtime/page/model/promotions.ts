@@ -2,7 +2,7 @@
  * Promotions, put together from what the actors of several nodes did: each is the succession of
  * one primary, with the evidence about that one and about no other node.
  */
-import type { PromotionReport } from '../../../machines/events.js'
+import type { PromotionReport } from '../../../machines/protocol/events.js'
 import type { InspectionStreamEvent } from '../../inspect/schema.js'
 import type { PromotionStep } from './promotionStep.js'
 import { stateText } from './state.js'

@@ -2,8 +2,8 @@
 import type {
   InspectionStreamEvent, RunningTimer, StateValue, TakenTransition,
 } from '../../inspect/schema.js'
-import type { Chart } from '../../machines/chart.js'
-import type { ClusterStatus } from '../../status.js'
+import type { Chart } from '../../charts/chart.js'
+import type { ClusterStatus } from '../../status/status.js'
 import type { BrokerFrame, Frame, StartFrame } from '../protocol.js'
 
 /** The last change of state of an actor. */

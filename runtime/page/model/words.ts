@@ -1,6 +1,6 @@
 /** Numbers and situations in words. */
-import { bytesText, msText } from '../../../machines/units.js'
-import type { ClusterSpace } from '../../status.js'
+import { bytesText, msText } from '../../../machines/base/units.js'
+import type { ClusterSpace } from '../../status/status.js'
 
 export { bytesText, msText }
 

@@ -1,4 +1,4 @@
-import type { ChartState } from '../../machines/chart.js'
+import type { ChartState } from '../../charts/chart.js'
 
 /** The state and all within it, outermost first. */
 export function flatten(state: ChartState): ChartState[] {

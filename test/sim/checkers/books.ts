@@ -2,7 +2,7 @@
  * The books, when all is calm again: every member has the same log and graph (I3, I8), what was
  * answered is accounted for (I5, I6), and no key took effect twice (I7).
  */
-import type { LogEntry } from '../../../machines/entries.js'
+import type { LogEntry } from '../../../machines/log/entries.js'
 import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import { space } from '../plan.js'

@@ -2,16 +2,16 @@
  * How the product says that writes relate, told by positions, is what their vector clocks say:
  * two accounts that know nothing of each other.
  */
-import type { Version } from '../../../machines/books.js'
-import type { Relation } from '../../../machines/merge.js'
-import type { Position } from '../../../machines/ids.js'
-import { componentsMax, covers, dotOf } from '../../../machines/vectorClock.js'
-import type { LogEntry } from '../../../machines/entries.js'
+import type { Version } from '../../../machines/log/forkNotes.js'
+import type { Relation } from '../../../machines/forks/merge.js'
+import type { Position } from '../../../machines/base/ids.js'
+import { componentsMax, covers, dotOf } from '../../../machines/log/vectorClock.js'
+import type { LogEntry } from '../../../machines/log/entries.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'
 
-/** As `actors/reconciler.ts` logs it. */
+/** As `actors/forks/reconciler.ts` logs it. */
 interface Homecoming {
   readonly origin: Position
   readonly met: readonly { readonly version: Version; readonly relation: Relation }[]
@@ -19,7 +19,7 @@ interface Homecoming {
 
 /**
  * A forced reign may know of no log that its writes were appended to: what is not known counts as
- * concurrent (machines/lineage.ts), which is counted, and no finding.
+ * concurrent (machines/log/lineage.ts), which is counted, and no finding.
  */
 export class ClockChecks {
   constructor(private readonly world: World) {}

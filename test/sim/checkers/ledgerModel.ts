@@ -1,12 +1,12 @@
 /**
  * What a log means, told a second time and plainly: values, who made them, what became of writes
- * of forks, the quarantine, the reports. The product's own fold (machines/ledger.ts, the stores)
+ * of forks, the quarantine, the reports. The product's own fold (machines/forks/ledger.ts, the stores)
  * is held against it.
  */
-import type { ForkNote, ForkOpening, Reconciliation } from '../../../machines/books.js'
-import type { LogEntry } from '../../../machines/entries.js'
-import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/memory.js'
-import type { Position } from '../../../machines/ids.js'
+import type { ForkNote, ForkOpening, Reconciliation } from '../../../machines/log/forkNotes.js'
+import type { LogEntry } from '../../../machines/log/entries.js'
+import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/graph/graph.js'
+import type { Position } from '../../../machines/base/ids.js'
 import { nameOf } from './entries.js'
 
 export interface FateOfOrigin {

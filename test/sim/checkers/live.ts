@@ -1,6 +1,6 @@
 /** What is checked while a run goes on: at each answer, each record, each step. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
-import { subjects } from '../../../machines/subjects.js'
+import { subjects } from '../../../machines/protocol/subjects.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'

@@ -1,7 +1,7 @@
 /** What the arbiter holds: who may reign, who counts as in sync, and what these must have. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
-import type { Position } from '../../../machines/ids.js'
-import type { Assignment } from '../../../machines/protocol.js'
+import type { Position } from '../../../machines/base/ids.js'
+import type { Assignment } from '../../../machines/protocol/messages.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'

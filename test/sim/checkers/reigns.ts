@@ -1,5 +1,5 @@
 /** I1 and I2: who answers, and who could. */
-import type { Lease } from '../../../actors/lease.js'
+import type { Lease } from '../../../actors/membership/lease.js'
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'

@@ -1,5 +1,5 @@
 /** What lies in salvages, and that none goes before all of it is in the committed log. */
-import type { LogEntry } from '../../../machines/entries.js'
+import type { LogEntry } from '../../../machines/log/entries.js'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'
 import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'

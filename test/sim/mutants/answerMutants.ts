@@ -6,7 +6,7 @@ export const answerMutants: readonly Mutant[] = [
     name: 'send-what-does-not-fit',
     why: 'The bus drops what is larger than the server takes, and whoever asked waits in vain.',
     edits: [{
-      file: 'actors/answers.js',
+      file: 'actors/messaging/answers.js',
       find: 'if (bytes.length <= maxPayload)',
       replace: 'if (true)',
     }],
@@ -18,12 +18,12 @@ export const answerMutants: readonly Mutant[] = [
     why: 'A list that fits no message is no answer, however politely that is said.',
     edits: [
       {
-        file: 'actors/readPages.js',
+        file: 'actors/reads/readPages.js',
         find: '|| (list.count > 0 && list.bytes + this.slowBytes >= fullBytes)',
         replace: '',
       },
       {
-        file: 'actors/readPages.js', find: 'if (list.bytes <= fullBytes)', replace: 'if (true)',
+        file: 'actors/reads/readPages.js', find: 'if (list.bytes <= fullBytes)', replace: 'if (true)',
       },
     ],
     scenarios: ['answers-beyond-max-payload'],
@@ -33,7 +33,7 @@ export const answerMutants: readonly Mutant[] = [
     name: 'answer-wherever-the-asker-says',
     why: 'A writer may not change the arbiter\'s records; the node that answers it may.',
     edits: [{
-      file: 'actors/answers.js',
+      file: 'actors/messaging/answers.js',
       find: 'if (this.mayReply(reply, asking))',
       replace: 'if (true)',
     }],

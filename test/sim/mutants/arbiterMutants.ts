@@ -8,12 +8,12 @@ export const arbiterMutants: readonly Mutant[] = [
       + 'wait for both sets.',
     edits: [
       {
-        file: 'actors/recordChanges.js',
+        file: 'actors/primary/assignmentChanges.js',
         find: '(reason) => member.rejected(reason))',
         replace: 'null)',
       },
       {
-        file: 'actors/recordChanges.js',
+        file: 'actors/primary/assignmentChanges.js',
         find: 'if (!await this.settle(withInSync(assignment, inSync, diskOf, member.signature())))',
         replace: 'if (!await this.settle(withInSync(assignment, inSync, diskOf, '
           + 'member.signature()))) { followers.adopt(assignment.inSync); '
@@ -27,7 +27,7 @@ export const arbiterMutants: readonly Mutant[] = [
     name: 'hand-over-to-an-arbiter-that-refuses',
     why: 'From the sending of its compare-and-set on, a handover cannot be taken back.',
     edits: [{
-      file: 'actors/handover.js',
+      file: 'actors/primary/handover.js',
       find: 'const isTaken = await this.options.touch(isPresent);',
       replace: 'const isTaken = true;',
     }],
@@ -38,7 +38,7 @@ export const arbiterMutants: readonly Mutant[] = [
     name: 'write-over-a-newer-record',
     why: 'A record of a later version is somebody\'s reign, not a loss.',
     edits: [{
-      file: 'actors/records.js',
+      file: 'actors/arbiter/assignmentStore.js',
       find: 'if (!decoded.ok && decoded.isNewer) {',
       replace: 'if (false) {',
     }],
@@ -49,7 +49,7 @@ export const arbiterMutants: readonly Mutant[] = [
     name: 'wait-for-a-record-that-cannot-be-read',
     why: 'One unreadable record must not end a space: it is lost, and its members remember it.',
     edits: [{
-      file: 'actors/records.js',
+      file: 'actors/arbiter/assignmentStore.js',
       find: 'if (!remembered)\n                return { kind: \'unreadable\', reason, revision };',
       replace: "return { kind: 'unreadable', reason, revision };",
     }],

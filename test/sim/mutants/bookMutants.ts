@@ -6,7 +6,7 @@ const once: readonly Mutant[] = [
     name: 'bring-home-whatever-its-key',
     why: 'A client that does not say where its write was logged first has sent it again by its key.',
     edits: [{
-      file: 'actors/reconcileService.js',
+      file: 'actors/forks/intake.js',
       find: 'ingest.knownKey(writeId)',
       replace: 'undefined',
     }],
@@ -18,7 +18,7 @@ const once: readonly Mutant[] = [
     why: 'A salvage is offered again by whoever died over it: what has come is known by where it '
       + 'was logged first.',
     edits: [{
-      file: 'actors/reconcileService.js', find: 'if (place)', replace: 'if (false)',
+      file: 'actors/forks/intake.js', find: 'if (place)', replace: 'if (false)',
     }],
     scenarios: ['death-before-the-salvage-is-removed', 'failover-between-two-slices'],
     evidence: /^I7: \(1, \d+\) came home 2 times/,
@@ -27,7 +27,7 @@ const once: readonly Mutant[] = [
     name: 'take-again-what-its-salvage-has-brought',
     why: 'A client that sends a write again without its key says where it was logged first.',
     edits: [{
-      file: 'actors/reconciler.js', find: 'if (missing.length === 0) {', replace: `missing.splice(
+      file: 'actors/forks/reconciler.js', find: 'if (missing.length === 0) {', replace: `missing.splice(
         0, missing.length, ...writes);
         if (false) {`,
     }],
@@ -37,7 +37,7 @@ const once: readonly Mutant[] = [
   {
     name: 'forget-origins',
     why: 'What became of a write is told by its origin, also to who brings it once more.',
-    edits: [{ file: 'machines/ledger.js', find: 'books.putOrigin(at, next);', replace: '' }],
+    edits: [{ file: 'machines/forks/ledger.js', find: 'books.putOrigin(at, next);', replace: '' }],
     scenarios: ['death-before-the-salvage-is-removed'],
     evidence: /^I7: \(1, \d+\) came home 2 times/,
   },
@@ -48,7 +48,7 @@ const salvages: readonly Mutant[] = [
     name: 'release-a-salvage-before-the-commit',
     why: 'What only the primary has may be lost with it: the file is the other copy.',
     edits: [{
-      file: 'actors/reconciliation.js',
+      file: 'actors/forks/uploader.js',
       find: 'if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < '
         + 'awaited.sequence)\n            return;\n'
         + '        if (log.epochAt(awaited.sequence) !== awaited.epoch)\n            return;',
@@ -61,7 +61,7 @@ const salvages: readonly Mutant[] = [
     name: 'taken-with-the-first-slice',
     why: 'A salvage is taken when all of it is in the log: then its report may be closed.',
     edits: [{
-      file: 'actors/reconcileService.js',
+      file: 'actors/forks/intake.js',
       find: 'if (slice.isLast && !work.hasFailed) {',
       replace: 'if (!work.hasFailed) {',
     }],
@@ -72,7 +72,7 @@ const salvages: readonly Mutant[] = [
     name: 'say-nothing-of-what-cannot-be-read',
     why: 'A damaged file holds writes all the same: somebody has to look at it.',
     edits: [{
-      file: 'actors/salvages.js',
+      file: 'actors/forks/salvageCatalog.js',
       find: 'isComplete: this.unusable.size === 0', replace: 'isComplete: true',
     }],
     scenarios: ['damaged-salvage'],
@@ -82,7 +82,7 @@ const salvages: readonly Mutant[] = [
     name: 'close-a-report-while-a-salvage-waits',
     why: 'A closed report says that nothing more can come.',
     edits: [{
-      file: 'actors/forkBooks.js',
+      file: 'actors/forks/forkTracker.js',
       find: "if (salvages.some(({ state }) => state === 'waiting'))\n                continue;",
       replace: '',
     }],
@@ -96,7 +96,7 @@ const judgement: readonly Mutant[] = [
     name: 'all-that-stands-there-is-in-the-past',
     why: 'What was written meanwhile did not know of the fork: it is not simply overwritten.',
     edits: [{
-      file: 'machines/merge.js',
+      file: 'machines/forks/merge.js',
       find: "return holds(version, write, starts) ? 'after' : 'concurrent';",
       replace: "return 'before';",
     }],
@@ -107,7 +107,7 @@ const judgement: readonly Mutant[] = [
     name: 'nothing-comes-later-in-the-same-fork',
     why: 'A fork may come home out of order: what it overwrote itself is no rival of what stands.',
     edits: [{
-      file: 'machines/merge.js',
+      file: 'machines/forks/merge.js',
       find: "return holds(version, write, starts) ? 'after' : 'concurrent';",
       replace: "return 'concurrent';",
     }],
@@ -118,7 +118,7 @@ const judgement: readonly Mutant[] = [
     name: 'only-its-own-reigns-are-in-its-past',
     why: 'What came home before is in the past of all that was written upon it.',
     edits: [{
-      file: 'machines/merge.js', find: 'version.at <= copied || ', replace: '',
+      file: 'machines/forks/merge.js', find: 'version.at <= copied || ', replace: '',
     }],
     scenarios: ['fork-upon-what-came-home'],
     evidence: /^books: what a write was based on is in its past/,
@@ -127,7 +127,7 @@ const judgement: readonly Mutant[] = [
     name: 'reigns-begin-where-the-one-before-ends',
     why: 'A reign may begin below the end of an earlier one: what is beyond is not in its log.',
     edits: [{
-      file: 'machines/lineage.js',
+      file: 'machines/log/lineage.js',
       find: 'return at !== undefined && at.epoch === entry.epoch && entry.sequence <= at.sequence;',
       replace: 'return at !== undefined && at.epoch === entry.epoch;',
     }],
@@ -138,7 +138,7 @@ const judgement: readonly Mutant[] = [
     name: 'judge-by-what-is-durable',
     why: 'What is on its way to the disk stands in the log before the write that comes home.',
     edits: [{
-      file: 'actors/reconciler.js',
+      file: 'actors/forks/reconciler.js',
       find: 'return ingest.pending().view(member.overlay.view(member.store));',
       replace: 'return member.overlay.view(member.store);',
     }],
@@ -149,7 +149,7 @@ const judgement: readonly Mutant[] = [
     name: 'log-what-is-sent-again-as-new',
     why: 'It is as old as it was: others have written since, and were answered.',
     edits: [{
-      file: 'actors/ingest.js',
+      file: 'actors/primary/ingest.js',
       find: 'if (!origin || origin.epoch === options.epoch)',
       replace: 'if (true)',
     }],
@@ -160,7 +160,7 @@ const judgement: readonly Mutant[] = [
     name: 'displace-silently',
     why: 'Who loses was answered positively: it is kept until somebody decides.',
     edits: [{
-      file: 'machines/merge.js',
+      file: 'machines/forks/merge.js',
       find: 'return { ...merged(incoming.operation), displaces };',
       replace: 'return merged(incoming.operation);',
     }],
@@ -174,7 +174,7 @@ const reports: readonly Mutant[] = [
     name: 'open-no-report',
     why: 'Without a report nobody looks for what a reign may have left behind.',
     edits: [{
-      file: 'actors/epochStart.js', find: '...(forks.length > 0 && { forks }),', replace: '',
+      file: 'actors/promotion/epochStart.js', find: '...(forks.length > 0 && { forks }),', replace: '',
     }],
     scenarios: ['fork-comes-home'],
     evidence: /^I10: not within \d+ ms: another reigns, and the report is open/,
@@ -183,7 +183,7 @@ const reports: readonly Mutant[] = [
     name: 'list-the-last-reign-only',
     why: 'The first entry of the reign that would have told may be lost itself.',
     edits: [{
-      file: 'machines/assignments.js',
+      file: 'machines/protocol/assignments.js',
       find: 'const ended = [...record.ended ?? []];',
       replace: 'const ended = [];',
     }],
@@ -194,7 +194,7 @@ const reports: readonly Mutant[] = [
     name: 'forget-ended-reigns-before-the-commit',
     why: 'A report counts when it is committed, not when the reign that tells of it is open.',
     edits: [{
-      file: 'machines/assignments.js',
+      file: 'machines/protocol/assignments.js',
       find: 'return ended ? { ...next, ended: withoutHandedOver(ended, holds) } : next;',
       replace: 'return { ...next, ended: [] };',
     }],
@@ -205,7 +205,7 @@ const reports: readonly Mutant[] = [
     name: 'report-on-ones-own-log',
     why: 'Who goes on with the log that it had left nothing behind.',
     edits: [{
-      file: 'actors/epochStart.js',
+      file: 'actors/promotion/epochStart.js',
       find: 'if (reported.has(epoch) || isWhole)',
       replace: 'if (reported.has(epoch))',
     }],
@@ -216,7 +216,7 @@ const reports: readonly Mutant[] = [
     name: 'any-disk-will-do',
     why: 'A node that comes back with an empty disk has nothing to bring: that is a loss.',
     edits: [{
-      file: 'actors/forkBooks.js', find: 'if (report.disk !== disk) {', replace: 'if (false) {',
+      file: 'actors/forks/forkTracker.js', find: 'if (report.disk !== disk) {', replace: 'if (false) {',
     }],
     scenarios: ['fork-lost-with-its-disk'],
     evidence: /^books: what is nowhere is counted as lost/,

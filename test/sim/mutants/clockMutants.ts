@@ -7,7 +7,7 @@ export const clockMutants: readonly Mutant[] = [
     why: 'Keys are forgotten by timestamps: a wall clock that jumps a day within a reign must not '
       + 'take a day of keys along.',
     edits: [{
-      file: 'actors/logClock.js',
+      file: 'actors/log/logClock.js',
       find: 'Math.floor(Math.min(wallMs, boundMs))',
       replace: 'Math.floor(wallMs)',
     }],
@@ -19,7 +19,7 @@ export const clockMutants: readonly Mutant[] = [
     why: 'A reign begins at the wall clock; when all clocks have jumped, that says nothing of how '
       + 'old a key is.',
     edits: [{
-      file: 'machines/keyClock.js',
+      file: 'machines/log/keyClock.js',
       find: 'Math.min(passed, epochAdvanceMaxMs)',
       replace: 'passed',
     }],
@@ -31,12 +31,12 @@ export const clockMutants: readonly Mutant[] = [
     why: 'A wall clock that is set back by an hour must not keep those waiting who wait for a level.',
     edits: [
       {
-        file: 'actors/replies.js',
+        file: 'actors/primary/replies.js',
         find: 'const limit = this.options.clock.monotonicMs() -',
         replace: 'const limit = this.options.clock.wallMs() -',
       },
       {
-        file: 'actors/ingest.js',
+        file: 'actors/primary/ingest.js',
         find: 'last, timestamp, options.clock.monotonicMs())',
         replace: 'last, timestamp, options.clock.wallMs())',
       },

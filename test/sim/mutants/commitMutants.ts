@@ -7,12 +7,12 @@ export const commitMutants: readonly Mutant[] = [
     why: 'What is in the page cache is gone when the power fails.',
     edits: [
       {
-        file: 'actors/groupCommit.js',
+        file: 'actors/log/groupCommit.js',
         find: 'item.written?.();',
         replace: 'item.written?.(), item.durable?.();',
       },
       {
-        file: 'actors/groupCommit.js',
+        file: 'actors/log/groupCommit.js',
         find: 'for (const item of items)\n            item.durable?.();',
         replace: '',
       },
@@ -35,11 +35,11 @@ export const commitMutants: readonly Mutant[] = [
     name: 'replica-acknowledges-what-it-received',
     why: 'The commit counts a member for what it would still have after a power cut.',
     edits: [{
-      file: 'actors/replica.js',
+      file: 'actors/replica/replica.js',
       find: 'written: () => this.member.log.noteWritten(frame),',
       replace: 'written: () => { this.member.log.noteWritten(frame); this.acks.ack(); },',
     }, {
-      file: 'actors/acknowledger.js',
+      file: 'actors/replica/acknowledger.js',
       find: 'durableSequence: log.durable.sequence,',
       replace: 'durableSequence: log.written.sequence,',
     }],
@@ -50,7 +50,7 @@ export const commitMutants: readonly Mutant[] = [
     name: 'commit-without-an-in-sync-member',
     why: 'A member that has not acknowledged in this reign may lack anything, and may be promoted.',
     edits: [{
-      file: 'machines/commit.js', find: 'acks.get(node) ?? 0', replace: 'acks.get(node) ?? least',
+      file: 'machines/log/commit.js', find: 'acks.get(node) ?? 0', replace: 'acks.get(node) ?? least',
     }],
     scenarios: ['unjoined-member'],
     evidence: /^I5: \d+ of epoch \d was answered as committed; durable on n\d,/,
@@ -59,7 +59,7 @@ export const commitMutants: readonly Mutant[] = [
     name: 'commit-before-the-shrink-is-confirmed',
     why: 'Until the arbiter has taken a member off the list it can be promoted.',
     edits: [{
-      file: 'actors/followers.js',
+      file: 'actors/primary/followers.js',
       find: 'return unionOf(this.inSync, this.proposed);',
       replace: 'return new Set(this.proposed ?? this.inSync);',
     }],
@@ -71,22 +71,22 @@ export const commitMutants: readonly Mutant[] = [
     why: 'The request to take a member in may be applied later: until then commits wait for it.',
     edits: [
       {
-        file: 'actors/records.js',
+        file: 'actors/arbiter/assignmentStore.js',
         find: "if (outcome.kind === 'refused') {",
         replace: 'if (true) {',
       },
       {
-        file: 'actors/records.js',
+        file: 'actors/arbiter/assignmentStore.js',
         find: 'if (revisionOf(read) === revision)\n                    return null;',
         replace: "if (revisionOf(read) === revision) return { kind: 'refused', current };",
       },
       {
-        file: 'actors/records.js',
+        file: 'actors/arbiter/assignmentStore.js',
         find: 'if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {',
         replace: 'if (found) {',
       },
       {
-        file: 'actors/recordChanges.js',
+        file: 'actors/primary/assignmentChanges.js',
         find: "if (settlement.kind === 'refused')\n            onRefused(settlement.current);",
         replace: 'if (settlement.current?.revision === this.record.revision) {'
           + 'const { inSync } = this.record.assignment; this.options.followers().adopt(inSync);'
@@ -102,7 +102,7 @@ export const commitMutants: readonly Mutant[] = [
     why: 'A member that is taken in may stand from the instant at which the change is applied, '
       + 'which the primary learns later.',
     edits: [{
-      file: 'actors/recordChanges.js', find: 'lease.need(followers.union());', replace: '',
+      file: 'actors/primary/assignmentChanges.js', find: 'lease.need(followers.union());', replace: '',
     }],
     scenarios: ['hole-3'],
     evidence: /^I2: n1 answers positively in epoch 1/,
@@ -112,7 +112,7 @@ export const commitMutants: readonly Mutant[] = [
     why: 'A new primary may know a lower commit sequence than its predecessor had answered; all '
       + 'of that lies below its epoch-start entry.',
     edits: [{
-      file: 'actors/fitness.js',
+      file: 'actors/primary/inSyncPolicy.js',
       find: 'Math.max(log.commitSequence, this.epochStart)',
       replace: 'log.commitSequence',
     }],
@@ -147,7 +147,7 @@ export const commitMutants: readonly Mutant[] = [
     name: 'answer-committed-with-too-few-in-sync',
     why: 'A set that has shrunk to one commits at once: that is not what the writer asked for.',
     edits: [{
-      file: 'actors/replies.js',
+      file: 'actors/primary/replies.js',
       find: "if (waiting.level === 'committed' && this.options.inSyncCount() < "
         + 'spaceSettings().minInSync) {',
       replace: 'if (false) {',
@@ -159,7 +159,7 @@ export const commitMutants: readonly Mutant[] = [
     name: 'count-an-ack-of-an-earlier-session',
     why: 'What was durable in an earlier session may be truncated, or gone with its disk.',
     edits: [{
-      file: 'actors/shipping.js',
+      file: 'actors/primary/replicaStream.js',
       find: 'ack.session !== this.session || ',
       replace: '',
     }],

@@ -3,12 +3,12 @@ import type { Edit, Mutant } from './mutant.js'
 
 const previousPosition: readonly Edit[] = [
   {
-    file: 'actors/replica.js',
+    file: 'actors/replica/replica.js',
     find: 'if (frame.first !== log.end.sequence + 1 || frame.previousEpoch !== log.end.epoch) {',
     replace: 'if (false) {',
   },
   {
-    file: 'actors/spaceLog.js',
+    file: 'actors/log/spaceLog.js',
     find: 'if (frame.first !== this.end.sequence + 1 || '
       + 'frame.previousEpoch !== this.end.epoch) {',
     replace: 'if (false) {',
@@ -25,7 +25,7 @@ export const dataMutants: readonly Mutant[] = [
     name: 'count-on-from-the-log-alone',
     why: 'A fork has used the numbers that follow: they would stand for two entries each.',
     edits: [{
-      file: 'actors/epochStart.js',
+      file: 'actors/promotion/epochStart.js',
       find: 'clockOfReign(await clockAtEnd(member), member.self, epoch)',
       replace: '{ component: member.self, clock: { [member.self]: 0, ...await clockAtEnd(member) } }',
     }],
@@ -36,7 +36,7 @@ export const dataMutants: readonly Mutant[] = [
     name: 'forget-to-truncate',
     why: 'A member that keeps its fork acknowledges positions of which it has other entries.',
     edits: [{
-      file: 'actors/replica.js',
+      file: 'actors/replica/replica.js',
       find: 'isFork: answer.common.sequence < log.end.sequence,',
       replace: 'isFork: false,',
     }],
@@ -47,7 +47,7 @@ export const dataMutants: readonly Mutant[] = [
     name: 'truncate-without-a-salvage',
     why: 'A write that was answered as durable is in the log or in a salvage, never just gone.',
     edits: [{
-      file: 'actors/replica.js',
+      file: 'actors/replica/replica.js',
       find: 'const salvage = await ports.salvages.save({',
       replace: "const salvage = await (async () => 'none')({",
     }],
@@ -58,7 +58,7 @@ export const dataMutants: readonly Mutant[] = [
     name: 'uncommitted-entries-go-into-the-store',
     why: 'A fork is undone by dropping what lies above the store; the store itself cannot go back.',
     edits: [{
-      file: 'actors/applier.js',
+      file: 'actors/log/applier.js',
       find: 'return Math.min(log.commitSequence, log.durable.sequence);',
       replace: 'return log.durable.sequence;',
     }],
@@ -76,7 +76,7 @@ export const dataMutants: readonly Mutant[] = [
     name: 'take-frames-of-another-epoch',
     why: 'A frame that the old primary sent may come late; another reign has another entry there.',
     edits: [{
-      file: 'actors/replica.js',
+      file: 'actors/replica/replica.js',
       find: 'if (!following || header.epoch !== following.epoch) {',
       replace: 'if (!following) {',
     }],
@@ -89,17 +89,17 @@ export const dataMutants: readonly Mutant[] = [
       + 'is used twice.',
     edits: [
       {
-        file: 'actors/ingest.js',
+        file: 'actors/primary/ingest.js',
         find: 'log.accept(frame, options.clock.monotonicMs());',
         replace: 'log.accept(frame, options.clock.monotonicMs()); options.onWritten(frame);',
       },
       {
-        file: 'actors/shipping.js',
+        file: 'actors/primary/replicaStream.js',
         find: '&& this.sent < log.written.sequence) {',
         replace: '&& this.sent < log.end.sequence) {',
       },
       {
-        file: 'actors/spaceLog.js',
+        file: 'actors/log/spaceLog.js',
         find: 'if (frame.last > this.written.sequence)',
         replace: 'if (false)',
       },
@@ -123,7 +123,7 @@ export const dataMutants: readonly Mutant[] = [
     name: 'lose-the-keys-in-a-restart',
     why: 'A client asks again with the same key because it does not know what became of its write.',
     edits: [{
-      file: 'actors/epochStart.js',
+      file: 'actors/promotion/epochStart.js',
       find: 'while (from <= log.end.sequence) {',
       replace: 'while (false) {',
     }],
@@ -133,7 +133,7 @@ export const dataMutants: readonly Mutant[] = [
   {
     name: 'forget-the-keys-of-applied-entries',
     why: 'A key counts for as long as its entry is kept, not for as long as it is in memory.',
-    edits: [{ file: 'actors/ingest.js', find: ' ?? this.options.store.key(key)', replace: '' }],
+    edits: [{ file: 'actors/primary/ingest.js', find: ' ?? this.options.store.key(key)', replace: '' }],
     scenarios: ['late-retry'],
     evidence: /^I7: a key took effect twice/,
   },
@@ -141,7 +141,7 @@ export const dataMutants: readonly Mutant[] = [
     name: 'keep-a-fork-in-the-overlay',
     why: 'The overlay is what goes into the store next: a fork in it would be applied.',
     edits: [{
-      file: 'actors/replica.js', find: 'overlay.dropAbove(common.sequence);', replace: '',
+      file: 'actors/replica/replica.js', find: 'overlay.dropAbove(common.sequence);', replace: '',
     }],
     scenarios: ['fork-without-restart'],
     evidence: /^I8: digest of n1/,

@@ -6,7 +6,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'trust-a-directory-of-the-past',
     why: 'A backup of a directory lacks what its disk acknowledged since.',
     edits: [{
-      file: 'machines/directory.js',
+      file: 'machines/protocol/directory.js',
       find: 'if (recorded.incarnation > directory.incarnation) {',
       replace: 'if (false) {',
     }],
@@ -17,7 +17,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'count-a-number-that-was-not-compared',
     why: 'A copy of the past that raises its number first passes at one of its next starts.',
     edits: [{
-      file: 'actors/identity.js',
+      file: 'actors/node/identity.js',
       find: 'await this.options.boot.saveIdentity({ disk, incarnation, spoken });',
       replace: 'await this.options.boot.saveIdentity({ disk, incarnation: spoken, spoken });',
     }],
@@ -28,7 +28,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'count-a-start-that-the-arbiter-does-not-know',
     why: 'Its directory may be a copy of the past: in sync, it would be promoted.',
     edits: [{
-      file: 'actors/peers.js',
+      file: 'actors/membership/heartbeats.js',
       find: 'return this.peers.get(peer)?.said?.registered ?? false;',
       replace: 'return true;',
     }],
@@ -39,7 +39,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'fall-back-behind-the-record',
     why: 'A record that was sent may be written: the directory must not be older than that.',
     edits: [{
-      file: 'actors/identity.js',
+      file: 'actors/node/identity.js',
       find: 'if (this.verdict)',
       replace: 'if (false)',
     }],
@@ -50,7 +50,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'keep-the-former-name-when-registered',
     why: 'The arbiter knows the numbers that were sent to it: who goes by others is another member.',
     edits: [{
-      file: 'actors/identity.js',
+      file: 'actors/node/identity.js',
       find: 'Object.assign(self, numbersOf(verdict));',
       replace: '',
     }],
@@ -61,7 +61,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'start-beside-a-living-process',
     why: 'Two processes on one directory overwrite what the other acknowledged.',
     edits: [{
-      file: 'actors/identity.js',
+      file: 'actors/node/identity.js',
       find: 'throw livingTwin(self.node, decoded.ok ? decoded.value.incarnation : null);',
       replace: '',
     }],
@@ -72,7 +72,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'speak-while-a-twin-may-live',
     why: 'A process that is stopped goes on within its lease, while the others succeed it.',
     edits: [{
-      file: 'actors/identity.js',
+      file: 'actors/node/identity.js',
       find: 'if (isSilent && outwait)',
       replace: 'if (false)',
     }],
@@ -83,7 +83,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'count-a-member-that-lost-entries',
     why: 'A member in sync may be all that is left: what it lacks is then gone.',
     edits: [{
-      file: 'actors/fitness.js',
+      file: 'actors/primary/inSyncPolicy.js',
       find: 'if (has >= wanted)',
       replace: 'if (true)',
     }],
@@ -94,11 +94,11 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'stand-with-less-than-is-committed',
     why: 'What is answered as committed is in the log of every later epoch.',
     edits: [{
-      file: 'actors/member.js',
+      file: 'actors/member/member.js',
       find: 'if (this.lacking)',
       replace: 'if (false)',
     }, {
-      file: 'actors/promotion.js',
+      file: 'actors/promotion/promotion.js',
       find: 'if (lacking && !forced)',
       replace: 'if (false)',
     }],
@@ -109,7 +109,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'forget-how-far-it-was-committed',
     why: 'A store that was thrown away would be built in the overlay, with the whole log in memory.',
     edits: [{
-      file: 'actors/member.js',
+      file: 'actors/member/member.js',
       find: 'recovered?.floor ?? 0',
       replace: '0',
     }],

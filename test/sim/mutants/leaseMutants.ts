@@ -6,7 +6,7 @@ export const leaseMutants: readonly Mutant[] = [
     name: 'serve-on-an-expired-grant',
     why: 'A grant ends by the clock of its holder, whatever the holder was doing meanwhile.',
     edits: [{
-      file: 'actors/lease.js',
+      file: 'actors/membership/lease.js',
       find: 'if (this.clock.monotonicMs() < this.untilMonotonicMs',
       replace: 'if (this.untilMonotonicMs > -Infinity || this.clock.monotonicMs() < 0',
     }],
@@ -18,7 +18,7 @@ export const leaseMutants: readonly Mutant[] = [
     why: 'The lease is checked when a write is taken and when its answer is sent: the process may '
       + 'have been stopped in between.',
     edits: [{
-      file: 'actors/replies.js',
+      file: 'actors/primary/replies.js',
       find: 'if (this.isOver || !options.lease.valid()) {',
       replace: 'if (false) {',
     }],
@@ -30,17 +30,17 @@ export const leaseMutants: readonly Mutant[] = [
     why: 'A lapse is final: between it and the renewal another may have begun to reign.',
     edits: [
       {
-        file: 'actors/lease.js',
+        file: 'actors/membership/lease.js',
         find: 'if (this.untilMonotonicMs > -Infinity)',
         replace: 'if (false)',
       },
       {
-        file: 'actors/lease.js',
+        file: 'actors/membership/lease.js',
         find: 'if (!this.valid())\n            return;',
         replace: '',
       },
       {
-        file: 'actors/primary.js',
+        file: 'actors/primary/primary.js',
         find: "return this.lapsed('the lease has lapsed');",
         replace: 'return;',
       },
@@ -53,9 +53,9 @@ export const leaseMutants: readonly Mutant[] = [
     why: 'Others may take a 503 as proof that the reign is over, so it ends with its connection, '
       + 'and nothing that it took is answered over the next one.',
     edits: [
-      { file: 'actors/space.js', find: 'this.primary?.deposed(reason);', replace: '' },
+      { file: 'actors/space/space.js', find: 'this.primary?.deposed(reason);', replace: '' },
       {
-        file: 'actors/space.js',
+        file: 'actors/space/space.js',
         find: 'this.member.endReign(reason);\n'
           + "        this.actor?.send({ type: 'busLost', reason });",
         replace: '',
@@ -68,7 +68,7 @@ export const leaseMutants: readonly Mutant[] = [
     name: 'evidence-counts-for-later-connections',
     why: 'A node that reconnected and won again is another reign, which an old 503 does not end.',
     edits: [{
-      file: 'machines/vacancy.js',
+      file: 'machines/election/vacancy.js',
       find: 'evidence.goneLife && compareLives(evidence.goneLife, primary) >= 0',
       replace: 'evidence.goneLife',
     }],
@@ -79,7 +79,7 @@ export const leaseMutants: readonly Mutant[] = [
     name: 'take-over-without-a-margin',
     why: 'The holder counts by its own clock, which may run ten per cent slow.',
     edits: [{
-      file: 'actors/peers.js',
+      file: 'actors/membership/heartbeats.js',
       find: 'grantMs * grantMargin',
       replace: 'grantMs',
     }],
@@ -90,7 +90,7 @@ export const leaseMutants: readonly Mutant[] = [
     name: 'skip-the-wait-for-the-grant',
     why: 'Being suspected is no proof: a primary that is cut off goes on until its grants run out.',
     edits: [{
-      file: 'actors/peers.js',
+      file: 'actors/membership/heartbeats.js',
       find: 'return this.book.expired(peer, this.now(), grantMs * grantMargin);',
       replace: 'return this.book.expired(peer, this.now(), this.options.settings.heartbeatMs * 3);',
     }],
@@ -101,7 +101,7 @@ export const leaseMutants: readonly Mutant[] = [
     name: 'claim-right-after-a-restart',
     why: 'An earlier start of mine may have granted just before it died: that promise binds me.',
     edits: [{
-      file: 'machines/grants.js',
+      file: 'machines/election/grants.js',
       find: 'this.receipts.get(peer)?.at ?? this.startedAt',
       replace: 'this.receipts.get(peer)?.at ?? { wallMs: -1e9, monotonicMs: -1e9 }',
     }],
@@ -113,7 +113,7 @@ export const leaseMutants: readonly Mutant[] = [
     why: 'Heartbeats are numbered anew with each start: the granter has heard an earlier one of '
       + 'that number, and counts from there.',
     edits: [{
-      file: 'machines/grants.js',
+      file: 'machines/election/grants.js',
       find: 'if (incarnation !== self.incarnation || connection !== self.connection) {',
       replace: 'if (false) {',
     }],
@@ -125,7 +125,7 @@ export const leaseMutants: readonly Mutant[] = [
     why: 'A server that has lost the others gets no subscriptions from them: its 503 says nothing '
       + 'about their clients.',
     edits: [{
-      file: 'machines/detection.js',
+      file: 'machines/election/detection.js',
       find: 'const indirect = !isHeardOnConnection || server === null || server !== ownServer;',
       replace: 'const indirect = false;',
     }],

@@ -44,7 +44,7 @@ test('each changes the present code, at exactly one place per edit', () => {
 })
 
 test('one that fits nothing, or fits twice, is refused', () => {
-  const edit = { file: 'actors/lease.js', find: 'no such text', replace: '' }
+  const edit = { file: 'actors/membership/lease.js', find: 'no such text', replace: '' }
   const gone = { ...mutants[0]!, name: 'gone', edits: [edit] }
   assert.throws(() => mutatedFiles(gone), (error: unknown) =>
     error instanceof MutantNotApplicableError && /gone.*occurs 0 times/.test(error.message))

@@ -6,7 +6,7 @@ export const lossMutants: readonly Mutant[] = [
     name: 'answer-beyond-max-loss',
     why: 'A space that says how much may be lost has to be believed.',
     edits: [{
-      file: 'actors/replies.js',
+      file: 'actors/primary/replies.js',
       find: 'if (waiting.last > this.bound.limit()) {',
       replace: 'if (false) {',
     }],
@@ -17,7 +17,7 @@ export const lossMutants: readonly Mutant[] = [
     name: 'count-from-the-commit-sequence',
     why: 'What one member alone has committed is not safe: its disk may be lost.',
     edits: [{
-      file: 'machines/commit.js',
+      file: 'machines/log/commit.js',
       find: 'if (isUnderReplicated(inSyncCount, replicationFactor))',
       replace: 'if (false)',
     }],
@@ -28,7 +28,7 @@ export const lossMutants: readonly Mutant[] = [
     name: 'take-writes-while-under-replicated',
     why: 'The space rather refuses writes than have them on one disk alone.',
     edits: [{
-      file: 'actors/ingest.js', find: 'if (replies.bound.refuses) {', replace: 'if (false) {',
+      file: 'actors/primary/ingest.js', find: 'if (replies.bound.refuses) {', replace: 'if (false) {',
     }],
     scenarios: ['alone-and-refused'],
     evidence: /a write is taken while one member is in sync/,

@@ -17,7 +17,7 @@ export const maintenanceMutants: readonly Mutant[] = [
     name: 'claim-upon-a-pause',
     why: 'Who claims has seen that the space is not paused: a pause since then refuses the claim.',
     edits: [{
-      file: 'actors/promotion.js',
+      file: 'actors/promotion/promotion.js',
       find: 'await member.context.records.settle(next, record.revision, this.wanted)',
       replace: 'await member.context.records.settle(next, record.revision, this.wanted, '
         + '{ madeOf: assignment })',
@@ -29,7 +29,7 @@ export const maintenanceMutants: readonly Mutant[] = [
     name: 'a-pause-that-ends-the-reign',
     why: 'Operators write beside the primary: that is no other reign.',
     edits: [{
-      file: 'actors/records.js',
+      file: 'actors/arbiter/assignmentStore.js',
       find: 'if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {',
       replace: 'if (found) {',
     }],
@@ -40,7 +40,7 @@ export const maintenanceMutants: readonly Mutant[] = [
     name: 'a-change-that-forgets-the-pause',
     why: 'What an operator has ordered stays until an operator takes it back.',
     edits: [{
-      file: 'actors/records.js',
+      file: 'actors/arbiter/assignmentStore.js',
       find: 'next = { ...next, paused: current.assignment.paused ?? null };',
       replace: '',
     }],
@@ -51,7 +51,7 @@ export const maintenanceMutants: readonly Mutant[] = [
     name: 'stand-by-for-a-drained-node',
     why: 'A node that must not be primary is no candidate that others wait for.',
     edits: [{
-      file: 'actors/member.js',
+      file: 'actors/member/member.js',
       find: 'return this.context.duty.drained ?? this.fault;',
       replace: 'return this.fault;',
     }],
@@ -63,7 +63,7 @@ export const maintenanceMutants: readonly Mutant[] = [
     why: 'Once its reign is given away, two nodes may have a write: that one refuses it decides '
       + 'nothing.',
     edits: [{
-      file: 'actors/writeGate.js',
+      file: 'actors/primary/handoverGate.js',
       find: "return this.mode === 'handingOver' && !this.options.isGivenAway();",
       replace: "return this.mode === 'handingOver';",
     }],

@@ -4,7 +4,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 /** One piece of text to be replaced in one compiled file. */
 export interface Edit {
-  /** Below dist/, e.g. `actors/lease.js`. */
+  /** Below dist/, e.g. `actors/membership/lease.js`. */
   readonly file: string
   /** Occurs exactly once in that file. */
   readonly find: string

@@ -7,7 +7,7 @@ export const promotionMutants: readonly Mutant[] = [
     why: 'A claim may be answered late, when another one has won already: only the revision that '
       + 'it made tells whether it still stands.',
     edits: [{
-      file: 'actors/promotion.js',
+      file: 'actors/promotion/promotion.js',
       find: 'const settlement = await records.settle(next, record.revision, '
         + '() => this.wanted() && !lease.lapsed, { madeOf: record.assignment });',
       replace: 'let settlement = await records.settle(next, record.revision, () => true);'
@@ -21,7 +21,7 @@ export const promotionMutants: readonly Mutant[] = [
     why: 'The epoch and the survey belong to the record that was read before; at a newer revision '
       + 'the same epoch may be another\'s.',
     edits: [{
-      file: 'actors/promotion.js',
+      file: 'actors/promotion/promotion.js',
       find: "records.settle(next, record.revision, this.wanted), 'claimed')",
       replace: 'records.settle(next, (await this.readRecord()).record.revision, this.wanted), '
         + "'claimed')",
@@ -44,7 +44,7 @@ export const promotionMutants: readonly Mutant[] = [
     name: 'empty-disk-counts-as-in-sync',
     why: 'The in-sync set lists a node for what its disk holds; another disk holds nothing.',
     edits: [{
-      file: 'machines/candidates.js',
+      file: 'machines/election/candidates.js',
       find: 'record.members.some((m) => m.node === node && m.disk === disk)',
       replace: 'record.members.some((m) => m.node === node)',
     }],
@@ -55,7 +55,7 @@ export const promotionMutants: readonly Mutant[] = [
     name: 'choose-by-sequence-alone',
     why: 'A longer log of an older epoch lacks what the later epoch has answered.',
     edits: [{
-      file: 'machines/candidates.js',
+      file: 'machines/election/candidates.js',
       find: 'const order = comparePositions(a.position, b.position);',
       replace: 'const order = a.position.sequence - b.position.sequence;',
     }],
@@ -68,33 +68,33 @@ export const promotionMutants: readonly Mutant[] = [
       + 'counts as in flight, and the old primary answers nothing.',
     edits: [
       {
-        file: 'actors/records.js',
+        file: 'actors/arbiter/assignmentStore.js',
         find: "if (outcome.kind === 'refused') {",
         replace: 'if (true) {',
       },
       {
-        file: 'actors/records.js',
+        file: 'actors/arbiter/assignmentStore.js',
         find: 'if (revisionOf(read) === revision)\n                    return null;',
         replace: "if (revisionOf(read) === revision) return { kind: 'refused', current };",
       },
       {
-        file: 'actors/records.js',
+        file: 'actors/arbiter/assignmentStore.js',
         find: 'if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {',
         replace: 'if (found) {',
       },
       {
-        file: 'actors/handover.js',
+        file: 'actors/primary/handover.js',
         find: "ingest.end('NOT_PRIMARY', 'the reign is being handed over');",
         replace: '',
       },
       {
-        file: 'actors/handover.js',
+        file: 'actors/primary/handover.js',
         find: "if (settlement.kind !== 'applied') {",
         replace: "if (settlement.kind !== 'applied') { this.isTransferring = false; "
           + 'this.to = null; this.options.onPatienceOver(); return;',
       },
       {
-        file: 'actors/primary.js',
+        file: 'actors/primary/primary.js',
         find: 'onPatienceOver: () => this.passOn(),',
         replace: 'onPatienceOver: () => this.gate.open(),',
       },
@@ -106,7 +106,7 @@ export const promotionMutants: readonly Mutant[] = [
     name: 'hand-over-to-one-that-is-behind',
     why: 'A planned handover promises to lose nothing, whatever the level of the answer was.',
     edits: [{
-      file: 'actors/handover.js',
+      file: 'actors/primary/handover.js',
       find: ' && followers.hasAll(this.to)', replace: '',
     }],
     scenarios: ['handover-to-one-behind'],
@@ -117,7 +117,7 @@ export const promotionMutants: readonly Mutant[] = [
     why: 'A reign can end while its node lives on; if nobody hears of it, that node alone can see '
       + 'that the reign is vacant.',
     edits: [{
-      file: 'machines/vacancy.js',
+      file: 'machines/election/vacancy.js',
       find: "return evidence.reigningEpoch === record.epoch ? null : 'own';",
       replace: "return compareLives(primary, evidence.life) < 0 ? 'own' : null;",
     }],

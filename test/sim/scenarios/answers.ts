@@ -2,8 +2,8 @@
 import { encode } from '@msgpack/msgpack'
 import * as assert from 'uvu/assert'
 import type { ErrorAnswer, ReadAnswer } from '../../../actors/ports/clientApi.js'
-import type { MemoryNode } from '../../../machines/memory.js'
-import { subjects } from '../../../machines/subjects.js'
+import type { MemoryNode } from '../../../machines/graph/graph.js'
+import { subjects } from '../../../machines/protocol/subjects.js'
 import type { Scenario } from './scenario.js'
 import type { Stage } from './stage.js'
 

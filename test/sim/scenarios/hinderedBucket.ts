@@ -2,7 +2,7 @@
 import { ArbiterUnavailableError } from '../../../actors/ports/arbiter.js'
 import type { BusConnection } from '../../../actors/ports/bus.js'
 import type { Arbiter, CompareAndSetOutcome } from '../../../actors/ports/arbiter.js'
-import type { Assignment } from '../../../machines/protocol.js'
+import type { Assignment } from '../../../machines/protocol/messages.js'
 import { MemoryBucket } from '../../fakes/memoryArbiter.js'
 
 export interface Call {

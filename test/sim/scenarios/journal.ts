@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { partOf, recordBytes } from '../../../runtime/journal/record.js'
 import { SEGMENT_HEAD_BYTES } from '../../../runtime/journal/segment.js'
 import { MemoryFileSystem } from '../../fakes/memoryFileSystem.js'
-import { A, DIRECTORY, framesOf, open, rec } from '../../unit/journalKit.js'
+import { A, DIRECTORY, framesOf, open, rec } from '../../support/journalKit.js'
 import type { Scenario } from './scenario.js'
 
 const FIRST = `${DIRECTORY}/0000000001.segment`

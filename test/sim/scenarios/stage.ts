@@ -2,10 +2,10 @@
  * A stage for a scenario: whole nodes in virtual time (SimCluster) with faults by message and by
  * call of the arbiter, a judge who watches, and a transcript.
  */
-import type { SpaceActor } from '../../../actors/space.js'
+import type { SpaceActor } from '../../../actors/space/space.js'
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
-import type { Position } from '../../../machines/ids.js'
-import type { SpaceSettings } from '../../../machines/protocol.js'
+import type { Position } from '../../../machines/base/ids.js'
+import type { SpaceSettings } from '../../../machines/protocol/messages.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import type { MemoryFileSystem } from '../../fakes/memoryFileSystem.js'
 import { SimCluster } from '../../support/simCluster.js'

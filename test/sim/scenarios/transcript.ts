@@ -5,8 +5,8 @@
  * writes) is counted.
  */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
-import type { SalvageNote } from '../../../machines/books.js'
-import type { Announcement, Assignment } from '../../../machines/protocol.js'
+import type { SalvageNote } from '../../../machines/log/forkNotes.js'
+import type { Announcement, Assignment } from '../../../machines/protocol/messages.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import type { VirtualClock } from '../../fakes/virtualClock.js'
 import type { Applied } from './hinderedBucket.js'

@@ -1,5 +1,5 @@
 /** What is known of the chosen actor, in words. */
-import type { Chart } from '../../../machines/chart.js'
+import type { Chart } from '../../../charts/chart.js'
 import { transitionText } from '../../model/chartGraph.js'
 import { words } from '../../model/promotions.js'
 import { activePaths, stateText } from '../../model/state.js'

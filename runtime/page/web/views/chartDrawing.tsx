@@ -4,7 +4,7 @@ import type { ChartGraph, Edge, GraphEdge, GraphNode } from '../../model/chartGr
 import { edgeId, rootId, rowHeight, rowsOf } from '../../model/chartGraph.js'
 import { activePaths } from '../../model/state.js'
 import type { ActorView } from '../../model/state.js'
-import type { ChartState } from '../../../machines/chart.js'
+import type { ChartState } from '../../../charts/chart.js'
 import type { RunningTimer } from '../../../inspect/schema.js'
 import { passedOf } from '../../model/timers.js'
 import { msText } from '../../model/words.js'

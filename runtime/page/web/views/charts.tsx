@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import type { Chart } from '../../../machines/chart.js'
+import type { Chart } from '../../../charts/chart.js'
 import { chartGraph } from '../../model/chartGraph.js'
 import type { ChartGraph, GraphNode } from '../../model/chartGraph.js'
 import type { ActorView } from '../../model/state.js'

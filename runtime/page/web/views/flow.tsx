@@ -1,7 +1,7 @@
 import { bytesText, countText, lossText, msText } from '../../model/words.js'
 import { seriesOf } from '../../model/series.js'
 import type { SpaceSeries } from '../../model/series.js'
-import type { ClusterSpace } from '../../../status.js'
+import type { ClusterSpace } from '../../../status/status.js'
 import { amend, route } from '../route.js'
 import { recording, shownMs, state } from '../store.js'
 import { Plot } from './plot.js'

@@ -1,5 +1,5 @@
-import { reportText, waitText } from '../../../forks.js'
-import type { ClusterSpace } from '../../../status.js'
+import { reportText, waitText } from '../../../status/forks.js'
+import type { ClusterSpace } from '../../../status/status.js'
 import { countText } from '../../model/words.js'
 
 /** Spaces that are shown here. */

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
-import type { ClusterNode, ClusterSpace } from '../../../status.js'
+import type { ClusterNode, ClusterSpace } from '../../../status/status.js'
 import { absenceOf } from '../../model/presence.js'
 import type { Order, OrderAnswer } from '../../protocol.js'
 import { give } from '../orders.js'

@@ -1,0 +1,25 @@
+import type { KeyRecord } from '../../machines/log/entries.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
+import type { Overlay } from '../overlay/overlay.js'
+import type { AcceptedRequest } from '../ports/frames.js'
+import type { ErrorAnswer, ErrorCode, WriteAnswer } from '../ports/clientApi.js'
+
+/** The primary's log, as the reconciliation of forks appends to it. */
+export interface Appender {
+  readonly bufferedBytes: number
+  /** Sequence of the next entry that is taken. */
+  readonly nextSequence: number
+  /** What has been taken and is not yet in the overlay, as it is expected to be numbered. */
+  pending(): Overlay
+  knownKey(key: string): KeyRecord | undefined
+  /** Requests of this node's own, about forks; `settle` gets the answer. */
+  log(
+    request: AcceptedRequest, level: AckLevel, settle: (answer: WriteAnswer | ErrorAnswer) => void,
+  ): void
+}
+
+/** A request as it is to be logged; where it is in the log already; or why it is not taken. */
+export type Reconciled =
+  | { readonly kind: 'decided'; readonly request: AcceptedRequest }
+  | { readonly kind: 'known'; readonly record: KeyRecord }
+  | { readonly kind: 'refused'; readonly code: ErrorCode; readonly message: string }

@@ -1,0 +1,295 @@
+import type { ForkNote, ForkOpening } from '../../machines/log/forkNotes.js'
+import { startsOf } from '../../machines/log/lineage.js'
+import type { Starts } from '../../machines/log/lineage.js'
+import { quarantines } from '../../machines/forks/merge.js'
+import type { Position } from '../../machines/base/ids.js'
+import type {
+  ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
+} from '../../machines/protocol/messages.js'
+import { sendAlert, sendNotice } from '../member/alerts.js'
+import type { Appender } from './appender.js'
+import type { Member } from '../member/member.js'
+import { AdminRefusal } from '../ports/adminApi.js'
+import type { AcceptedRequest } from '../ports/frames.js'
+import type { ErrorAnswer, WriteAnswer } from '../ports/clientApi.js'
+import type { Reconciler } from './reconciler.js'
+import { requestsOf } from './salvageSlices.js'
+
+/** Live writes come first: slices wait while this much is being written. */
+const busyBytes = 1024 * 1024
+const busyPauseMs = 50
+/** A quarantine that is full waits for an operator. */
+const fullPauseMs = 10_000
+/** A slice is followed by a pause of so many times what it took: a fifth of the time at most. */
+const pauseFactor = 4
+const pauseMsMax = 200
+
+export interface ReconcileServiceOptions {
+  readonly member: Member
+  readonly epoch: number
+  readonly ingest: Appender
+  readonly reconciler: Reconciler
+  /** Why nothing may be logged beside what clients write, or null. */
+  readonly busy: () => string | null
+  readonly isAutomatic: () => boolean
+  readonly alert: (kind: string, fields: object, message: string) => void
+}
+
+/** Writes that have come: by which entry of this log, and under which place each is known. */
+interface Known {
+  readonly upTo: number
+  readonly now: readonly Position[]
+}
+
+/** Writes that have one key, or one that has none: logged together, or not at all. */
+type Group = readonly SalvagedWrite[]
+
+/** The primary's answers to members that bring salvages home (`reconciliation` on their side). */
+export class ReconcileService {
+  /**
+   * The store's books lag behind what the log says of forks: highest sequence that this reign
+   * logged of it, or that earlier ones may have.
+   */
+  private loggedUpTo: number
+
+  constructor(private readonly options: ReconcileServiceOptions) {
+    this.loggedUpTo = options.member.log.end.sequence
+  }
+
+  onMessage(message: ReconcileMessage, answer: (answer: ReconcileAnswer) => void): void {
+    const { member, epoch, busy, isAutomatic } = this.options
+    const told = (
+      kind: ReconcileAnswer['kind'], sequence: number, retryAfterMs: number, reason: string,
+    ): void => answer({
+      kind, number: message.number, node: member.self, epoch, sequence, retryAfterMs,
+      isAutomatic: isAutomatic(), reason,
+    })
+    if (message.uuid !== member.uuid || message.epoch !== epoch) {
+      return told('refused', 0, 0, `epoch ${epoch} reigns, not ${message.epoch}`)
+    }
+    const reason = busy() ?? this.overloaded()
+    if (reason !== null) return told('busy', 0, busyPauseMs, reason)
+    if (message.kind === 'offer') this.onOffer(message, told)
+    else this.onSlice(message, told)
+  }
+
+  private overloaded(): string | null {
+    const { ingest, member } = this.options
+    const isBusy = ingest.bufferedBytes > busyBytes
+      || member.overlay.bytes > member.context.settings.overlayBytesMax / 4
+    return isBusy ? 'live writes come first' : null
+  }
+
+  private onOffer({ node, disk, salvages, isComplete }: SalvageOffer, told: Told): void {
+    const { reconciler: { books }, member: { store } } = this.options
+    // A report is closed by its counts: they must have come that far.
+    if (store.applied.sequence < this.loggedUpTo) {
+      return told('busy', 0, busyPauseMs, 'what came home is not yet committed')
+    }
+    const work = new NoteWork(this.options.ingest, (sequence, failure) => {
+      if (failure === null) told('taken', sequence, 0, '')
+      else told('busy', 0, busyPauseMs, failure)
+    })
+    for (const note of books.offered(node, disk, salvages, isComplete)) this.logNote(work, note)
+    work.end()
+  }
+
+  private logNote(work: NoteWork, note: ForkNote): void {
+    const { reconciler } = this.options
+    work.log(reconciler.noted(note), (answer) => {
+      if (answer.ok) this.alertNote(note)
+      else this.notLogged(note, answer)
+    })
+  }
+
+  /** What is not taken is news again; what may stand is not. */
+  private notLogged(note: ForkNote, { outcome }: ErrorAnswer): void {
+    if (outcome === 'notTaken') this.options.reconciler.books.unlogged(note)
+  }
+
+  private onSlice(slice: SalvageSlice, told: Told): void {
+    const { reconciler, ingest, member: { log, context: { ports: { clock } } } } = this.options
+    const { books } = reconciler
+    const note = books.salvage(slice.node, slice.salvage)
+    if (!note) return told('refused', 0, 0, `${slice.salvage} was not offered in this reign`)
+    const begunMs = clock.monotonicMs()
+    const work = new NoteWork(ingest, (sequence, failure, failurePauseMs) => {
+      const pauseMs = Math.min(pauseMsMax, (clock.monotonicMs() - begunMs) * pauseFactor)
+      this.loggedUpTo = Math.max(this.loggedUpTo, sequence)
+      // Some of it may have come a moment ago, and not yet be durable: a flush may fail.
+      const isDurable = sequence <= log.durable.sequence
+      if (failure === null && isDurable) told('taken', sequence, Math.ceil(pauseMs), '')
+      else told('busy', 0, failurePauseMs, failure ?? 'what has come is not yet durable')
+    })
+    this.logWrites(slice.writes, startsOf(note.spans, note.common), work)
+    if (slice.isLast && !work.hasFailed) {
+      const noted = books.takenAt(slice.node, slice.salvage)
+      if (noted !== undefined) work.reach(noted)
+      else this.logTaken(slice, work)
+    }
+    work.end()
+  }
+
+  private logTaken({ node, salvage }: SalvageSlice, work: NoteWork): void {
+    const { reconciler, reconciler: { books } } = this.options
+    const taken = books.taken(node, salvage)
+    work.log(reconciler.noted(taken), (answer) => {
+      if (answer.ok) books.notedTaken(node, salvage, answer.sequence)
+      else books.unlogged(taken)
+    })
+  }
+
+  private logWrites(writes: readonly SalvagedWrite[], starts: Starts, work: NoteWork): void {
+    const { reconciler } = this.options
+    const resent: ResentWrite[] = []
+    let quarantined = 0
+    for (const group of requestsOf(writes)) {
+      const known = this.known(group, resent)
+      if (known) {
+        this.noteCopies(group, known.now, resent)
+        work.reach(known.upTo)
+        continue
+      }
+      const request = reconciler.decideAll(group, 'salvage', group[0]!.writeId, starts)
+      if (!request) {
+        work.fail('the quarantine is full: an operator has to empty it', fullPauseMs)
+        break
+      }
+      quarantined += request.reconciliations!.filter(quarantines).length
+      work.log(request)
+      this.noteCopies(group, group.map(({ origin }) => origin), resent)
+    }
+    if (resent.length > 0) {
+      work.log(reconciler.noted({ type: 'ForkNote', note: 'resent', writes: resent }))
+    }
+    if (quarantined === 0) return
+    this.options.alert('quarantined', { writes: quarantined },
+      `${quarantined} write(s) lost against concurrent ones, and are kept in the quarantine`)
+  }
+
+  /** What this log has of the writes of the group; null: they have not come. */
+  private known(group: Group, resent: ResentWrite[]): Known | null {
+    const { reconciler, ingest } = this.options
+    const { origin, writeId } = group.at(-1)!
+    // Its origin leads on to what became of it, also when something took its place later; and given
+    // up when another reign was joined, that of a log which had it after all came to nothing.
+    const place = reconciler.placeOf(origin.epoch, origin.sequence)
+    if (place) return { upTo: place.sequence, now: group.map((write) => write.origin) }
+    const key = writeId === null ? undefined : ingest.knownKey(writeId)
+    if (!key) return null
+    const now = group.map(({ origin: { epoch, sequence } }, index) => {
+      const place = { epoch: key.epoch, sequence: key.sequence - group.length + 1 + index }
+      resent.push({ epoch, sequence, now: place })
+      return place
+    })
+    return { upTo: key.sequence, now }
+  }
+
+  /** What had come home in the fork was acknowledged there: it has come again, too. */
+  private noteCopies(group: Group, now: readonly Position[], resent: ResentWrite[]): void {
+    const { reconciler } = this.options
+    group.forEach(({ copy }, index) => {
+      if (!copy || reconciler.placeOf(copy.epoch, copy.sequence)) return
+      const { epoch, sequence } = now[index]!
+      resent.push({ ...copy, now: { epoch, sequence } })
+    })
+  }
+
+  private alertNote(note: ForkNote): void {
+    if (note.note === 'closed') {
+      const { epoch, outcome, lost, reason } = note
+      const formerPrimary = this.options.reconciler.books.holderOf(epoch)
+      this.options.alert('forkReportClosed', { epoch, formerPrimary, outcome, lost, reason },
+        `the report on epoch ${epoch} is closed: ${reason}`)
+    } else if (note.note === 'opened') tellOpening(this.options.member, note.opening)
+  }
+
+  // ---------------------------------------------------------------- orders
+
+  /** Resolves when the operator's note or write is durable; rejects with why it is not. */
+  async order(what: AcceptedRequest | ForkNote): Promise<number> {
+    const { ingest, reconciler } = this.options
+    const request = 'operations' in what ? what : reconciler.noted(what)
+    return await new Promise<number>((resolve, reject) => {
+      ingest.log(request, 'durable', (answer) => {
+        if (answer.ok) {
+          if (!('operations' in what)) this.alertNote(what)
+          return resolve(answer.sequence)
+        }
+        if (!('operations' in what)) this.notLogged(what, answer)
+        reject(new AdminRefusal(answer.code, answer.message, answer.retryable))
+      })
+    })
+  }
+}
+
+type Told = (
+  kind: ReconcileAnswer['kind'], sequence: number, retryAfterMs: number, reason: string,
+) => void
+
+type ResentWrite = (ForkNote & { note: 'resent' })['writes'][number]
+
+/** What is logged for one message: over when all of it is durable, or some of it cannot be. */
+class NoteWork {
+  private open = 1
+  private sequence = 0
+  private failure: string | null = null
+  private pauseMs = busyPauseMs
+
+  constructor(
+    private readonly ingest: Appender,
+    private readonly onOver: (sequence: number, failure: string | null, pauseMs: number) => void,
+  ) {}
+
+  get hasFailed(): boolean {
+    return this.failure !== null
+  }
+
+  /** It is in the log already, there. */
+  reach(sequence: number): void {
+    this.sequence = Math.max(this.sequence, sequence)
+  }
+
+  /** `pauseMs`: until it is worth while to ask again. */
+  fail(reason: string, pauseMs = busyPauseMs): void {
+    this.failure ??= reason
+    this.pauseMs = Math.max(this.pauseMs, pauseMs)
+  }
+
+  log(
+    request: AcceptedRequest,
+    onAnswer: (answer: WriteAnswer | ErrorAnswer) => void = () => undefined,
+  ): void {
+    this.open += 1
+    this.ingest.log(request, 'durable', (answer) => {
+      if (answer.ok) this.reach(answer.sequence)
+      else this.fail(`${answer.code}: ${answer.message}`)
+      onAnswer(answer)
+      this.end()
+    })
+  }
+
+  end(): void {
+    this.open -= 1
+    if (this.open === 0) this.onOver(this.sequence, this.failure, this.pauseMs)
+  }
+}
+
+/** An alert where writes are known to be missing, else a notice. */
+export function tellOpening(
+  { context, space }: Member, { epoch, node, forkPoint, lastKnown, atMost }: ForkOpening,
+): void {
+  const atLeast = lastKnown - forkPoint.sequence
+  const fields = { epoch, formerPrimary: node, forkPoint, atLeast, atMost }
+  const begin = `${node} stopped being primary (epoch ${epoch}) without a handover`
+  const end = `this is settled when ${node} returns`
+  const most = atMost === null ? '' : `, at most ${atMost}`
+  if (atLeast > 0) {
+    const many = atLeast === 1 ? '1 of its writes is' : `${atLeast} of its writes are`
+    sendAlert(context, space, 'forkReportOpened', fields,
+      `${begin}: at least ${many} missing here${most}; ${end}`)
+  } else {
+    sendNotice(context, space, 'forkReportOpened', fields,
+      `${begin}. No unreplicated write is known${most}; ${end}`)
+  }
+}

@@ -1,0 +1,178 @@
+import { dotOf, nodeOf } from '../../machines/log/vectorClock.js'
+import type { ForkSpan, SalvageNote } from '../../machines/log/forkNotes.js'
+import type { LogEntry } from '../../machines/log/entries.js'
+import type { Operation } from '../../machines/graph/graph.js'
+import type { NodeId } from '../../machines/base/ids.js'
+import type { SalvagedWrite } from '../../machines/protocol/messages.js'
+import type { Member } from '../member/member.js'
+import type { Frame, FrameCodec } from '../ports/frames.js'
+import type { OpenSalvage } from '../ports/journal.js'
+
+/** One slice: enough to be quick, few enough for live writes to get their turn. */
+const sliceWritesMax = 128
+const sliceBytesMax = 128 * 1024
+/**
+ * A request that is larger is a slice by itself. What the gate lets pass, 1,000 writes of 400 KiB,
+ * takes some 860 KB with the longest keys and names. A message has 1,024 writes and 896 KiB.
+ */
+const requestWritesMax = 1024
+const requestBytesMax = 880 * 1024
+/** Entries looked at in one turn of the event loop, some 7 ms: heartbeats go on in between. */
+const entriesPerTurn = 2048
+
+export interface Slice {
+  readonly writes: readonly SalvagedWrite[]
+  readonly isLast: boolean
+}
+
+/**
+ * A salvage on its way into the log, slice by slice. In memory is one frame of it, and the last
+ * slice; it is read on from where that ended.
+ */
+export class Salvage {
+  private source: OpenSalvage | null = null
+  /** Writes of the present frame, and how many of the salvage lie before it. */
+  private writes: readonly LogEntry[] = []
+  private passed = 0
+  private turn: Promise<unknown> = Promise.resolve()
+  private last: { readonly sent: number; readonly slice: Slice } | null = null
+
+  /** `bytesOf`: what a write takes in a message. */
+  constructor(
+    private readonly open: () => Promise<OpenSalvage>, private readonly codec: FrameCodec,
+    private readonly bytesOf: (write: SalvagedWrite) => number,
+  ) {}
+
+  /**
+   * The writes after the first `sent` of them, whole requests. Rejects when one fits nowhere, and
+   * when the file cannot be read.
+   */
+  async slice(sent: number): Promise<Slice> {
+    // One after the other: who has no patience asks again while the disk is read.
+    const slice = this.turn.then(async () => {
+      if (this.last?.sent !== sent) this.last = { sent, slice: await this.cut(sent) }
+      return this.last.slice
+    })
+    this.turn = slice.catch(() => undefined)
+    return await slice
+  }
+
+  async close(): Promise<void> {
+    const { source } = this
+    this.source = null
+    await source?.close()
+  }
+
+  private async cut(sent: number): Promise<Slice> {
+    if (this.source === null || sent < this.passed) await this.begin()
+    const writes: SalvagedWrite[] = []
+    let bytes = 0
+    for (;;) {
+      const known = Math.max(0, sent - this.passed)
+      for (const request of requestsOf(this.writes.slice(known))) {
+        const more = request.map(writeOf)
+        const moreBytes = more.reduce((sum, write) => sum + this.bytesOf(write), 0)
+        if (more.length > requestWritesMax || moreBytes > requestBytesMax) {
+          throw new RangeError(`a request of ${more.length} writes, ${moreBytes} bytes`)
+        }
+        const isOver = writes.length + more.length > sliceWritesMax
+          || bytes + moreBytes > sliceBytesMax
+        if (isOver && writes.length > 0) return { writes, isLast: false }
+        writes.push(...more)
+        bytes += moreBytes
+      }
+      if (!await this.advance()) return { writes, isLast: true }
+    }
+  }
+
+  /** From the first frame on: a slice is asked for that lies before. */
+  private async begin(): Promise<void> {
+    await this.close()
+    this.source = await this.open()
+    this.writes = []
+    this.passed = 0
+  }
+
+  /** To the next frame; false: there is none. */
+  private async advance(): Promise<boolean> {
+    const frame = await this.source!.next()
+    if (frame === null) return false
+    this.passed += this.writes.length
+    this.writes = this.codec.entries(frame).filter(isWrite)
+    return true
+  }
+}
+
+/** Consecutive writes by request: what has one key is one, what has none is one each. */
+export function requestsOf<T extends { readonly writeId: string | null }>(
+  writes: readonly T[],
+): T[][] {
+  const requests: T[][] = []
+  for (const write of writes) {
+    const request = requests.at(-1)
+    if (request && write.writeId !== null && request[0]!.writeId === write.writeId) {
+      request.push(write)
+    } else requests.push([write])
+  }
+  return requests
+}
+
+/** What a salvage holds. `pause` gives way to what else waits for the event loop. */
+export async function noteOf(
+  name: string, node: NodeId, source: OpenSalvage, codec: FrameCodec, pause: () => Promise<void>,
+): Promise<SalvageNote> {
+  const spans: ForkSpan[] = []
+  const { common } = source.header
+  let looked = 0
+  for (let frame = await source.next(); frame !== null; frame = await source.next()) {
+    const { epoch, first, last } = frame
+    const writes = codec.entries(frame).filter(isWrite).length
+    const before = spans.at(-1)
+    if (before?.epoch === epoch) {
+      spans[spans.length - 1] = { epoch, last, writes: before.writes + writes }
+    } else spans.push({ epoch, last, writes })
+    looked += last - first + 1
+    if (looked < entriesPerTurn) continue
+    looked = 0
+    await pause()
+  }
+  return { name, node, common, spans }
+}
+
+/** Those of a space on this node, whether they can be read or not. */
+export function namesOf(names: readonly string[], space: string, uuid: string): string[] {
+  return names.filter((name) => name.startsWith(`${space}.${uuid.slice(0, 8)}.`))
+}
+
+function isWrite({ operation: { type } }: LogEntry): boolean {
+  return type !== 'EpochStart' && type !== 'ForkNote'
+}
+
+/** Logged first by the reign whose entry it is, as an operator's order counts as well. */
+function isOwn({ reconciliation }: LogEntry): boolean {
+  return reconciliation === undefined || reconciliation.via === 'quarantine'
+}
+
+/** What had come home in the fork is again on its way, as what it was first. */
+function writeOf(entry: LogEntry): SalvagedWrite {
+  const { epoch, sequence, timestamp, vectorClock, writeId, reconciliation } = entry
+  const operation = entry.operation as Operation
+  if (reconciliation && !isOwn(entry)) {
+    const { origin, timestamp: first } = reconciliation
+    return { origin, copy: { epoch, sequence }, timestamp: first, writeId, operation }
+  }
+  const component = dotOf(vectorClock, epoch)?.component ?? ''
+  return { origin: { epoch, sequence, node: nodeOf(component) }, timestamp, writeId, operation }
+}
+
+/** What of the member's log lies beyond, as a salvage keeps it. */
+export async function* framesAbove(member: Member, sequence: number): AsyncIterable<Frame[]> {
+  let from = sequence + 1
+  while (from <= member.log.end.sequence) {
+    const frames = await member.log.framesFrom(from, 1024 * 1024)
+    const last = frames.at(-1)
+    if (!last) return
+    yield frames
+    from = last.last + 1
+  }
+}

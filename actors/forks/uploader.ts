@@ -1,0 +1,225 @@
+import { reconciliationMachine } from '../../machines/reconciliation.js'
+import type { ReconciliationEffect } from '../../machines/reconciliation.js'
+import type { NodeId } from '../../machines/base/ids.js'
+import type { ReconcileAnswer, ReconcileMessage } from '../../machines/protocol/messages.js'
+import { stateName } from '../../machines/base/stateName.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import { sendAlert } from '../member/alerts.js'
+import type { ActorSpec, HostedActor } from '../host/actorHost.js'
+import type { Member } from '../member/member.js'
+import type { Slice } from './salvageSlices.js'
+import { Salvages } from './salvageCatalog.js'
+
+/** A request waits this long for its answer, ms: writes have to become durable. */
+const requestMs = 2000
+/** After a request without an answer. */
+const retryMs = 300
+
+/**
+ * A member that has salvages of a space, or whose reign an open fork report is about: brings what
+ * it has to the reigning primary, which may be itself.
+ */
+export class ReconciliationRole {
+  private actor: HostedActor<typeof reconciliationMachine> | null = null
+  private readonly salvages: Salvages
+  /** Number of the request that is being prepared or waits for its answer; 0: none. */
+  private requested = 0
+  /** The state, as the chart told it last. */
+  private at = 'waiting'
+  /** What the last alert said: it is not said again. */
+  private alerted = ''
+  private awaited: { readonly epoch: number; readonly sequence: number } | null = null
+  private isOver = false
+
+  /** `reign`: the one that is followed or held, if any; asked at each start. */
+  constructor(
+    private readonly member: Member,
+    private readonly reign: () => { readonly primary: NodeId; readonly epoch: number } | null,
+    private readonly onOver: () => void,
+  ) {
+    this.salvages = new Salvages(member)
+  }
+
+  spec(): ActorSpec<typeof reconciliationMachine> {
+    const { space, self, context } = this.member
+    return {
+      id: `space.${space}.reconciliation`,
+      logic: reconciliationMachine,
+      input: () => ({ space, self, times: context.settings }),
+      effects: (effect, actor) => {
+        this.actor = actor
+        this.perform(effect)
+      },
+      supervision: { maxRestarts: 5, withinMs: 30_000, backoffMs: 100, backoffMaxMs: 2000 },
+      onExit: () => {
+        this.isOver = true
+        this.onOver()
+      },
+    }
+  }
+
+  get state(): string {
+    return stateName(this.actor?.snapshot()?.value ?? 'waiting')
+  }
+
+  /** This member has joined the reign, or holds it: what it gave up is in salvages. */
+  reignJoined(primary: NodeId, epoch: number): void {
+    this.actor?.send({ type: 'reignJoined', primary, epoch })
+  }
+
+  reignLeft(reason: string): void {
+    this.actor?.send({ type: 'reignLeft', reason })
+  }
+
+  /** An operator wants the salvages to be taken, whatever the settings say. */
+  order(): void {
+    this.salvages.forgive()
+    this.alerted = ''
+    this.actor?.send({ type: 'ordered' })
+  }
+
+  stop(): void {
+    this.actor?.stop()
+  }
+
+  /** Once per heartbeat: is what came of the salvage committed, and on this disk again? */
+  tick(): void {
+    const { awaited, member: { log } } = this
+    // A primary that is alone in sync commits what nobody else has yet.
+    if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < awaited.sequence) return
+    if (log.epochAt(awaited.sequence) !== awaited.epoch) return
+    this.awaited = null
+    this.actor?.send({ type: 'committed' })
+  }
+
+  private perform(effect: ReconciliationEffect): void {
+    switch (effect.type) {
+      case 'offer':
+        this.requested = effect.number
+        void this.offer(effect)
+        return
+      case 'sendSlice':
+        this.requested = effect.number
+        void this.sendSlice(effect)
+        return
+      case 'awaitCommit':
+        this.awaited = { epoch: effect.epoch, sequence: effect.sequence }
+        this.tick()
+        return
+      case 'release':
+        void this.release(effect.salvage)
+        return
+      case 'progressed':
+        this.progressed(effect.state, effect.reason)
+    }
+  }
+
+  private progressed(state: string, reason: string): void {
+    const { context, space } = this.member
+    context.ports.logger.info({ space, state }, `reconciliation: ${reason}`)
+    this.at = state
+    if (state !== 'settling') this.awaited = null
+    if (state !== 'merging') this.salvages.letGo()
+    if (state !== 'offering' && state !== 'merging') this.requested = 0
+    const reign = state === 'waiting' ? this.reign() : null
+    if (reign) this.reignJoined(reign.primary, reign.epoch)
+    if (state === 'unusable') this.alert(reason)
+  }
+
+  private alert(reason: string): void {
+    const { context, space } = this.member
+    if (reason === this.alerted) return
+    this.alerted = reason
+    sendAlert(context, space, 'salvageUnusable', {}, reason)
+  }
+
+  private isCurrent(number: number): boolean {
+    return !this.isOver && this.requested === number
+  }
+
+  private async offer(
+    { primary, epoch, number }: ReconciliationEffect & { type: 'offer' },
+  ): Promise<void> {
+    const { space, uuid, context: { self } } = this.member
+    try {
+      const found = await this.salvages.look(() => !this.isOver && this.requested !== 0)
+      if (!this.isCurrent(number)) return
+      const { notes, isComplete, fault } = found
+      const answer = await this.ask(primary, {
+        kind: 'offer', space, uuid, node: self.node, disk: self.disk, epoch, number,
+        salvages: notes, isComplete,
+      })
+      if (answer.kind !== 'taken') return this.failed(answer)
+      // Told at once: others may be held, and for long.
+      if (fault !== null) this.alert(fault)
+      const salvage = notes[0]?.name ?? null
+      if (salvage === null && fault !== null) this.unusableNow(number, fault)
+      else this.send({ type: 'offered', number, salvage, isAutomatic: answer.isAutomatic })
+    } catch (error) {
+      this.send({ type: 'requestFailed', number, pauseMs: retryMs, reason: String(error) })
+    }
+  }
+
+  private async sendSlice(
+    { primary, epoch, number, salvage: name, sent }: ReconciliationEffect & { type: 'sendSlice' },
+  ): Promise<void> {
+    const { space, uuid, self } = this.member
+    let slice: Slice
+    try {
+      slice = await this.salvages.slice(name, sent)
+    } catch (error) {
+      return this.unusableNow(number, String(error))
+    }
+    if (!this.isCurrent(number)) return
+    const { writes, isLast } = slice
+    try {
+      const answer = await this.ask(primary, {
+        kind: 'slice', space, uuid, node: self, epoch, number, salvage: name, writes, isLast,
+      })
+      if (answer.kind !== 'taken') return this.failed(answer)
+      this.send({
+        type: 'sliceTaken', number, sent: sent + writes.length, sequence: answer.sequence, isLast,
+        pauseMs: answer.retryAfterMs,
+      })
+    } catch (error) {
+      this.send({ type: 'requestFailed', number, pauseMs: retryMs, reason: String(error) })
+    }
+  }
+
+  private unusableNow(number: number, reason: string): void {
+    if (this.isCurrent(number)) this.send({ type: 'salvageUnusable', reason })
+  }
+
+  private failed({ kind, number, reason, retryAfterMs }: ReconcileAnswer): void {
+    const isRefused = kind === 'refused'
+    this.send({
+      type: 'requestFailed', number, pauseMs: retryAfterMs || retryMs, reason, isRefused,
+    })
+  }
+
+  /** Rejects without an answer that makes sense. */
+  private async ask(primary: NodeId, message: ReconcileMessage): Promise<ReconcileAnswer> {
+    const { space, context: { ports, wire } } = this.member
+    const answer = await wire.request(subjects.ack(space, primary), ports.control.encode(message),
+      { timeoutMs: requestMs })
+    const decoded = ports.control.reconcileAnswer(answer.data)
+    if (!decoded.ok) throw new Error(decoded.reason)
+    if (decoded.value.number !== message.number || decoded.value.epoch !== message.epoch) {
+      throw new Error('the answer is to another request')
+    }
+    return decoded.value
+  }
+
+  private async release(name: string): Promise<void> {
+    const done = await this.salvages.remove(name).then(
+      () => ({ type: 'released' }) as const,
+      (error: unknown) => ({
+        type: 'salvageUnusable', reason: `${name} cannot be removed: ${String(error)}`,
+      }) as const)
+    if (this.at === 'releasing') this.send(done)
+  }
+
+  private send(event: Parameters<HostedActor<typeof reconciliationMachine>['send']>[0]): void {
+    if (!this.isOver) this.actor?.send(event)
+  }
+}

@@ -1,0 +1,201 @@
+import type { Clock, Logger, Telemetry, TimerHandle } from '../ports/system.js'
+import type { Journal, JournalRecord } from '../ports/journal.js'
+import { JournalFullError } from '../ports/journal.js'
+
+/** One record on its way to the disk, and what is to happen at each step. */
+export interface FlushItem {
+  readonly record: JournalRecord
+  readonly bytes: number
+  /** In the file, not yet durable: from here on it may be shipped. */
+  readonly written?: () => void
+  /** Survives a crash: from here on it may be acknowledged (I4). */
+  readonly durable?: () => void
+  /** Never written and never shipped: its sequences are free again. */
+  readonly failed?: (error: JournalFullError) => void
+}
+
+/** Who has records to write: an open batch, the frames received, a control record. */
+export interface FlushSource {
+  /** Gives up to about `maxBytes`, in order; called when a flush begins. */
+  take(maxBytes: number): FlushItem[]
+  /** Told after a flush of somebody's items failed, before the next one begins. */
+  flushFailed?(error: JournalFullError): void
+}
+
+export interface GroupCommitOptions {
+  readonly journal: Journal
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  readonly flushBytesMax: number
+  readonly idleConfirmMs: number
+  /** fdatasync failed: nothing that was written since can be trusted; the process must end. */
+  readonly onSyncFailed: (error: unknown) => void
+  readonly onFull: (error: JournalFullError) => void
+  readonly onHealed: () => void
+  /** The disk has room for more than a record; asked before the journal counts as healed. */
+  readonly hasRoom: () => Promise<boolean>
+}
+
+const healProbeMs = 250
+
+/**
+ * Adaptive group commit over all spaces of a node (DESIGN section 4.3): a flush starts as soon as
+ * none is running and somebody has something; what arrives meanwhile forms the next one. One
+ * write and one fdatasync at a time, whatever the number of spaces.
+ */
+export class GroupCommit {
+  private readonly dirty = new Set<FlushSource>()
+  private running = false
+  private full = false
+  /** Small records may fit still: only room on the disk heals it. */
+  private isShort = false
+  private stopped = false
+  private unconfirmed = false
+  private idleTimer: TimerHandle | null = null
+  private healTimer: TimerHandle | null = null
+  private idle: Promise<void> = Promise.resolve()
+
+  constructor(private readonly options: GroupCommitOptions) {}
+
+  /** The disk took no record lately: who cannot write does not stand for a promotion. */
+  get isFull(): boolean {
+    return this.full
+  }
+
+  /** The source has something. The flush begins after the present burst of messages. */
+  mark(source: FlushSource): void {
+    this.dirty.add(source)
+    if (this.running || this.stopped) return
+    this.running = true
+    this.cancelIdle()
+    this.idle = Promise.resolve().then(() => this.run())
+  }
+
+  /** Writes one record of its own. Rejects with JournalFullError when it was not written. */
+  submit(record: JournalRecord, written?: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const source: FlushSource = {
+        take: () => [{ record, bytes: 0, written, durable: resolve, failed: reject }],
+      }
+      this.mark(source)
+    })
+  }
+
+  /** Resolves when all that was marked so far has been flushed (or has failed). */
+  async drained(): Promise<void> {
+    while (this.running) await this.idle
+  }
+
+  async stop(): Promise<void> {
+    await this.drained()
+    this.stopped = true
+    this.cancelIdle()
+    if (this.healTimer) this.options.clock.clearTimeout(this.healTimer)
+  }
+
+  private async run(): Promise<void> {
+    try {
+      while (this.dirty.size > 0 && !this.stopped) await this.flush()
+    } catch (error) {
+      // Only a failed sync, or a defect, comes here: both end the node.
+      this.stopped = true
+      this.options.onSyncFailed(error)
+    } finally {
+      this.running = false
+    }
+    if (this.unconfirmed && !this.stopped) this.armIdle()
+  }
+
+  private async flush(): Promise<void> {
+    const { journal, flushBytesMax, telemetry, clock } = this.options
+    const items: FlushItem[] = []
+    let bytes = 0
+    const sources = [...this.dirty]
+    for (const source of sources) {
+      if (bytes >= flushBytesMax) break
+      this.dirty.delete(source)
+      for (const item of source.take(flushBytesMax - bytes)) {
+        items.push(item)
+        bytes += item.bytes
+      }
+    }
+    if (items.length === 0) return
+    const begun = clock.monotonicMs()
+    try {
+      await journal.write(items.map((item) => item.record))
+    } catch (error) {
+      if (!(error instanceof JournalFullError)) throw error
+      this.failed(items, sources, error)
+      return
+    }
+    if (this.full && !this.isShort) this.healed()
+    // The disk works while the frames go out.
+    const synced = journal.sync()
+    try {
+      for (const item of items) item.written?.()
+    } finally {
+      await synced
+    }
+    this.unconfirmed = items.some((item) => item.record.type !== 'confirm')
+    for (const item of items) item.durable?.()
+    telemetry.count('journalFlushes')
+    telemetry.count('journalFlushedBytes', bytes)
+    telemetry.observe('journalFlushMs', clock.monotonicMs() - begun)
+  }
+
+  private failed(
+    items: readonly FlushItem[], sources: readonly FlushSource[], error: JournalFullError,
+  ): void {
+    this.options.telemetry.count('journalWriteFailures')
+    for (const item of items) item.failed?.(error)
+    // Those too that were marked meanwhile: what they have may continue what was not written.
+    for (const source of new Set([...sources, ...this.dirty])) source.flushFailed?.(error)
+    this.becomeFull(error)
+  }
+
+  /** The disk has no room left: nothing new is taken until it has. */
+  runShort(): void {
+    if (this.stopped) return
+    this.isShort = true
+    this.becomeFull(new JournalFullError('the disk is full'))
+  }
+
+  private becomeFull(error: JournalFullError): void {
+    if (!this.full) {
+      this.full = true
+      this.options.logger.error({ error: error.message }, 'the journal cannot be written')
+      this.options.onFull(error)
+    }
+    this.healTimer ??= this.options.clock.setTimeout(() => void this.probe(), healProbeMs)
+  }
+
+  /** Tries whether the disk takes a record again. */
+  private async probe(): Promise<void> {
+    this.healTimer = null
+    if (this.isShort && !this.stopped) this.isShort = !await this.options.hasRoom()
+    if (!this.full || this.stopped) return
+    if (this.isShort) return this.runShort()
+    this.submit({ type: 'confirm' }).catch(() => undefined)
+  }
+
+  private healed(): void {
+    this.full = false
+    this.options.logger.info({}, 'the journal can be written again')
+    this.options.onHealed()
+  }
+
+  /** So that the last acknowledged flush is never the highest one for long (section 7). */
+  private armIdle(): void {
+    this.cancelIdle()
+    this.idleTimer = this.options.clock.setTimeout(() => {
+      this.idleTimer = null
+      if (!this.running && !this.stopped) this.submit({ type: 'confirm' }).catch(() => undefined)
+    }, this.options.idleConfirmMs)
+  }
+
+  private cancelIdle(): void {
+    if (this.idleTimer) this.options.clock.clearTimeout(this.idleTimer)
+    this.idleTimer = null
+  }
+}

@@ -1,0 +1,41 @@
+import type { SpaceSettings } from '../../machines/protocol/messages.js'
+import type { Clock } from '../ports/system.js'
+import type { SpaceLog } from './spaceLog.js'
+
+export interface LossBoundOptions {
+  readonly log: SpaceLog
+  readonly clock: Clock
+  readonly settings: () => SpaceSettings
+  /** Fewer than min(2, RF) members are in sync: the safe sequence stands still. */
+  readonly isUnderReplicated: () => boolean
+}
+
+/**
+ * How far answers may run ahead of the safe sequence: `maxLoss` and `whenUnderReplicated` of the
+ * space. A write above that is durable all the same, and answered when there is room.
+ */
+export class LossBound {
+  constructor(private readonly options: LossBoundOptions) {}
+
+  /** Highest sequence that may be answered now; Infinity where nothing bounds it. */
+  limit(): number {
+    const { log } = this.options
+    const { maxLoss, whenUnderReplicated = 'accept' } = this.options.settings()
+    if (!maxLoss && whenUnderReplicated !== 'wait') return Infinity
+    const safe = log.safeSequence
+    const isUnder = this.options.isUnderReplicated()
+    if (isUnder && whenUnderReplicated === 'accept') return Infinity
+    if (!maxLoss) return isUnder ? safe : Infinity
+    const { entries = Infinity, bytes, ms = Infinity } = maxLoss
+    // What an earlier life left above the safe sequence may be large, and old.
+    if ((bytes !== undefined || ms < Infinity) && !log.knowsAbove(safe)) return safe
+    if (ms < Infinity && log.ageAbove(safe, this.options.clock.monotonicMs()) >= ms) return safe
+    return Math.min(safe + entries, bytes === undefined ? Infinity : log.reach(safe, bytes))
+  }
+
+  /** Writes are not even taken: the space asks for that while it is under-replicated. */
+  get refuses(): boolean {
+    return this.options.settings().whenUnderReplicated === 'refuse'
+      && this.options.isUnderReplicated()
+  }
+}

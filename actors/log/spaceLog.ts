@@ -1,0 +1,204 @@
+import { assertPositionMonotone } from '../../machines/log/invariants.js'
+import {
+  endOf, epochAt, extendHistory, origin, truncateHistory,
+} from '../../machines/log/positions.js'
+import type { EpochSpan, Position } from '../../machines/base/ids.js'
+import { LogMarks } from '../../machines/log/commit.js'
+import type { Window } from '../../machines/log/commit.js'
+import { markHeapBytes } from '../structures/budget.js'
+import type { Account, Budget } from '../structures/budget.js'
+import type { Frame } from '../ports/frames.js'
+import type { Journal, JournalLog } from '../ports/journal.js'
+
+/**
+ * One space's log on this member: where it ends in memory, in the file and on the disk, what is
+ * committed, and the latest frames for the streams. 0 <= durable <= written <= end.
+ */
+export class SpaceLog {
+  history: EpochSpan[]
+  /** End including frames that are accepted and not yet written. */
+  end: Position
+  written: Position
+  durable: Position
+  commitSequence = 0
+  safeSequence = 0
+  private tail: Frame[] = []
+  private tailBytes = 0
+  private readonly marks: LogMarks
+  private readonly tailAccount: Account
+  private readonly markAccount: Account
+
+  constructor(
+    readonly space: string,
+    readonly uuid: string,
+    private readonly journal: Journal,
+    private readonly tailBytesMax: number,
+    recovered: JournalLog | undefined,
+    private readonly budget: Budget,
+  ) {
+    this.history = [...(recovered?.history ?? [])]
+    this.end = recovered?.end ?? origin
+    this.written = this.end
+    this.durable = this.end
+    this.marks = new LogMarks(this.end.sequence)
+    this.tailAccount = budget.account('tails')
+    this.markAccount = budget.account('marks')
+  }
+
+  epochAt(sequence: number): number {
+    return epochAt(this.history, sequence)
+  }
+
+  /** Takes a frame that continues the log; the caller has checked. `nowMs`: monotonic. */
+  accept(frame: Frame, nowMs: number): void {
+    if (frame.first !== this.end.sequence + 1 || frame.previousEpoch !== this.end.epoch) {
+      throw new Error(`log ${this.space}: frame ${frame.first} does not continue `
+        + `(${this.end.epoch}, ${this.end.sequence})`)
+    }
+    this.history = extendHistory(this.history, frame.epoch, frame.last)
+    this.end = { epoch: frame.epoch, sequence: frame.last }
+    this.marks.appended(frame.last, frame.bytes.length, nowMs)
+    this.tail.push(frame)
+    this.tailBytes += frame.bytes.length
+    this.trimTail()
+    this.count()
+  }
+
+  noteWritten(frame: Frame): void {
+    this.written = { epoch: frame.epoch, sequence: frame.last }
+  }
+
+  noteDurable(frame: Frame): void {
+    const durable = { epoch: frame.epoch, sequence: frame.last }
+    assertPositionMonotone('durable end', this.durable, durable)
+    this.durable = durable
+  }
+
+  /**
+   * The log is the reign's up to there: what was told of sequences beyond was another log's. Only
+   * after a forced reign is that less than what was committed.
+   */
+  commonPoint(sequence: number): void {
+    this.commitSequence = Math.min(this.commitSequence, sequence)
+    this.safeSequence = Math.min(this.safeSequence, this.commitSequence)
+  }
+
+  /** A flush failed: what was not written was never there. */
+  rollback(): void {
+    this.cut(this.written)
+  }
+
+  /** After the truncate record is durable. */
+  truncate(to: Position): void {
+    this.cut(to)
+    this.written = to
+    this.durable = to
+  }
+
+  private cut(to: Position): void {
+    this.history = truncateHistory(this.history, to.sequence)
+    this.end = endOf(this.history)
+    this.marks.truncated(to.sequence)
+    while (this.tail.length > 0 && this.tail[this.tail.length - 1]!.last > to.sequence) {
+      this.tailBytes -= this.tail.pop()!.bytes.length
+    }
+    this.count()
+  }
+
+  /** What is in the file can be read from there. */
+  private trimTail(): void {
+    const bytesMax = this.budget.allows('tails') ? this.tailBytesMax : 0
+    let drops = 0
+    while (this.tailBytes > bytesMax && this.tail[drops]!.last <= this.written.sequence) {
+      this.tailBytes -= this.tail[drops]!.bytes.length
+      drops += 1
+    }
+    if (drops > 0) this.tail = this.tail.slice(drops)
+  }
+
+  /**
+   * No stream and no applier needs the frames up to `frames` any more, and nobody asks for sizes
+   * or times of what lies up to `marks`.
+   */
+  release(frames: number, marks: number): void {
+    let drops = 0
+    const upTo = Math.min(frames, this.written.sequence)
+    while (drops < this.tail.length && this.tail[drops]!.last <= upTo) {
+      this.tailBytes -= this.tail[drops]!.bytes.length
+      drops += 1
+    }
+    if (drops > 0) this.tail = this.tail.slice(drops)
+    this.trimTail()
+    this.marks.forget(marks)
+    this.count()
+  }
+
+  /** The space has left this node. */
+  close(): void {
+    this.tail = []
+    this.tailBytes = 0
+    this.marks.forget(this.end.sequence)
+    this.count()
+  }
+
+  private count(): void {
+    this.tailAccount.set(this.tailBytes)
+    this.markAccount.set(this.marks.size * markHeapBytes)
+  }
+
+  /** Written frames from the memory of this process, or null: then they are in the journal. */
+  cachedFrom(from: number, maxBytes: number): Frame[] | null {
+    const start = this.find(from)
+    if (start < 0) return null
+    const frames: Frame[] = []
+    let bytes = 0
+    for (let i = start; i < this.tail.length && bytes < maxBytes; i++) {
+      const frame = this.tail[i]!
+      if (frame.last > this.written.sequence) break
+      frames.push(frame)
+      bytes += frame.bytes.length
+    }
+    return frames
+  }
+
+  /** Written frames from `from` on: from memory where they are there, else from the journal. */
+  async framesFrom(from: number, maxBytes: number): Promise<Frame[]> {
+    return this.cachedFrom(from, maxBytes) ?? await this.journal.read(this.uuid, from, maxBytes)
+  }
+
+  /** Index in the tail of the frame that holds the sequence; -1 when it is not there. */
+  private find(sequence: number): number {
+    const first = this.tail[0]
+    if (!first || sequence < first.first) {
+      return sequence > this.end.sequence ? this.tail.length : -1
+    }
+    let low = 0
+    let high = this.tail.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.tail[middle]!.last < sequence) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  /** Of what lies above a sequence sizes and times are known: it came in this life. */
+  knowsAbove(sequence: number): boolean {
+    return this.marks.knows(sequence)
+  }
+
+  /** Age of the oldest entry above a sequence, ms; `nowMs`: monotonic. */
+  ageAbove(sequence: number, nowMs: number): number {
+    return this.marks.age(sequence, nowMs)
+  }
+
+  /** The sequence that so many bytes reach to, from another one on; at most the log's end. */
+  reach(sequence: number, bytes: number): number {
+    return this.marks.reach(sequence, bytes)
+  }
+
+  /** What lies above a sequence: the lag of a replica, the loss window. `nowMs`: monotonic. */
+  above(sequence: number, nowMs: number): Window {
+    return this.marks.above(sequence, nowMs)
+  }
+}

@@ -1,0 +1,30 @@
+import type { Answers } from '../messaging/answers.js'
+import type { Budget } from '../structures/budget.js'
+import type { CommitFloors } from '../log/commitFloors.js'
+import type { Duty } from './duty.js'
+import type { GroupCommit } from '../log/groupCommit.js'
+import type { NodeIdentityInput, NodePorts, Registration } from '../ports/node.js'
+import type { Peers } from '../membership/heartbeats.js'
+import type { Records } from '../arbiter/assignmentStore.js'
+import type { ActorSettings } from '../ports/settings.js'
+import type { Wire } from '../messaging/connection.js'
+import type { WorkLanes } from '../messaging/workLanes.js'
+
+/** What the parts of one node share. */
+export interface NodeContext {
+  readonly ports: NodePorts
+  readonly settings: ActorSettings
+  readonly self: NodeIdentityInput
+  readonly wire: Wire
+  readonly peers: Peers
+  readonly records: Records
+  readonly identity: Registration
+  readonly commits: GroupCommit
+  readonly floors: CommitFloors
+  readonly answers: Answers
+  readonly lanes: WorkLanes
+  readonly duty: Duty
+  readonly budget: Budget
+  /** Ends the node: something happened after which it must not go on. */
+  readonly fatal: (error: unknown) => void
+}

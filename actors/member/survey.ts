@@ -1,0 +1,51 @@
+import type { NodeId } from '../../machines/base/ids.js'
+import type { Assignment, SurveyAnswer } from '../../machines/protocol/messages.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import type { Member } from './member.js'
+import { isUnanswered } from '../ports/bus.js'
+
+/**
+ * Asks one member for its position. With `confirm` it writes to its journal before
+ * it answers. Rejects when no answer comes that makes sense.
+ */
+export async function survey(
+  member: Member, node: NodeId, epoch: number,
+  { timeoutMs, confirm = false }: { timeoutMs: number; confirm?: boolean },
+): Promise<SurveyAnswer> {
+  const { ports, wire } = member.context
+  const question = ports.control.encode({
+    space: member.space, uuid: member.uuid, candidate: member.self, epoch,
+    ...(confirm && { confirm }),
+  })
+  const { data } = await wire.request(subjects.survey(member.space, node), question, { timeoutMs })
+  const decoded = ports.control.surveyAnswer(data)
+  if (!decoded.ok) throw new Error(decoded.reason)
+  if (decoded.value.node !== node) throw new Error(`${decoded.value.node} answers for ${node}`)
+  return decoded.value
+}
+
+/**
+ * Asks the in-sync members (`isForced`: all); who does not answer in time is not counted. Not asked
+ * are the silent: it would only cost the wait. (After an outage of my own, all leases are over.)
+ */
+export async function surveyAll(
+  member: Member, { inSync, members, epoch }: Assignment, isForced: boolean,
+): Promise<SurveyAnswer[]> {
+  const { peers, settings: { grantMs, surveyMs } } = member.context
+  const isSilent = (node: NodeId): boolean => peers.isProvenDead(node)
+    || (peers.isGrantExpired(node) && peers.quietMs(node) >= grantMs / 2)
+  const asked = (isForced ? members.map((m) => m.node) : inSync)
+    .filter((node) => node !== member.self && !isSilent(node))
+  const answers = await Promise.all(asked.map(async (node) => {
+    try {
+      return await survey(member, node, epoch, { timeoutMs: surveyMs })
+    } catch (error) {
+      if (!isUnanswered(error)) {
+        member.context.ports.logger.warn({ space: member.space, node, error: String(error) },
+          'a survey came to nothing')
+      }
+      return null
+    }
+  }))
+  return answers.filter((answer) => answer !== null)
+}

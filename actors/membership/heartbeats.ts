@@ -1,0 +1,380 @@
+import { failureDetectorMachine } from '../../machines/failureDetector.js'
+import type { FailureDetectorEffect } from '../../machines/failureDetector.js'
+import { GrantBook } from '../../machines/election/grants.js'
+import type { Instant } from '../../machines/election/grants.js'
+import type { Life, NodeId } from '../../machines/base/ids.js'
+import type { Heartbeat, Reigning } from '../../machines/protocol/messages.js'
+import { topState } from '../../machines/base/stateName.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import { compareLives } from '../../machines/election/vacancy.js'
+import type { Answers } from '../messaging/answers.js'
+import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
+import type { HostedActor } from '../host/actorHost.js'
+import { LostPeers } from './lostPeers.js'
+import { OwnClock } from './ownClock.js'
+import type { TimerHandle } from '../ports/system.js'
+import type { BusMessage, BusSubscription } from '../ports/bus.js'
+import { Probes } from './probes.js'
+import type { ActorSettings } from '../ports/settings.js'
+import { Tilt } from './tilt.js'
+import type { Wire } from '../messaging/connection.js'
+
+type Detector = HostedActor<typeof failureDetectorMachine>
+
+interface Peer {
+  readonly detector: Detector
+  /** Its latest heartbeat; null: its first is just being looked at. */
+  said: Heartbeat | null
+  isWatched: boolean
+}
+
+export interface PeersOptions {
+  readonly ports: NodePorts
+  readonly settings: ActorSettings
+  readonly self: NodeIdentityInput
+  readonly wire: Wire
+  readonly answers: Answers
+  /** A heartbeat renewed grants: leases may last longer. */
+  readonly onGrants: () => void
+  /** Something became known that may end a reign. */
+  readonly onEvidence: (peer: NodeId, reason: string) => void
+  /** Once per heartbeat interval, whether connected or not. */
+  readonly onTick: () => void
+  /** A heartbeat of this node's own name came, of that incarnation: a copy of my own, as a rule. */
+  readonly onOwnName: (incarnation: number) => void
+  /** The arbiter knows this start. */
+  readonly isRegistered: () => boolean
+  /** Nodes to probe at every heartbeat: the primaries of the spaces held here. */
+  readonly watched: () => Set<NodeId>
+  /** Why no space should be handed to this node, or null. */
+  readonly unfit: () => string | null
+}
+
+/** Of a reason in a heartbeat: a peer refuses more. */
+const unfitCharsMax = 256
+
+/**
+ * Heartbeats, grants and failure detectors (DESIGN section 5). The heartbeat carries what was
+ * heard of each peer: being listed there is the grant.
+ */
+export class Peers {
+  readonly book: GrantBook
+  private readonly probes: Probes
+  private readonly peers = new Map<NodeId, Peer>()
+  private readonly lostPeers: LostPeers
+  private subscriptions: BusSubscription[] = []
+  private timer: TimerHandle | null = null
+  private number = 0
+  private isolated = true
+  private leaving = false
+  private connectedAtMs = Infinity
+  private readonly tilt: Tilt
+  readonly ownClock: OwnClock
+
+  constructor(private readonly options: PeersOptions) {
+    const { clock, logger, telemetry, events } = options.ports
+    this.tilt = new Tilt({ clock, logger, telemetry, settings: options.settings })
+    this.lostPeers = new LostPeers(events)
+    this.ownClock = new OwnClock(options.self.node, logger)
+    this.book = new GrantBook(options.settings, this.now())
+    this.probes = new Probes({
+      ...options, mayWitness: (target, life) => this.mayWitness(target, life),
+    })
+    this.armTick()
+  }
+
+  now(): Instant {
+    const { clock } = this.options.ports
+    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
+  }
+
+  get isTilted(): boolean {
+    return this.tilt.isOn
+  }
+
+  get loopDelayMs(): number {
+    return this.tilt.loopDelayMs
+  }
+
+  /** A connection is open: the ping subject is subscribed to before the first heartbeat. */
+  connected(): void {
+    const { wire, self } = this.options
+    this.book.reset()
+    this.isolated = false
+    this.connectedAtMs = this.now().monotonicMs
+    this.subscriptions = [
+      wire.subscribe(subjects.ping(self.node), (m) => this.probes.answerPing(m)),
+      wire.subscribe(subjects.pingRequest(self.node), (m) => void this.probes.answerPingRequest(m)),
+      wire.subscribe(subjects.heartbeat('*'), (m) => this.onHeartbeat(m)),
+    ]
+    for (const { detector } of this.peers.values()) {
+      detector.send({ type: 'rejoined', ownServer: wire.serverId ?? '' })
+    }
+    this.beat()
+  }
+
+  disconnected(): void {
+    this.isolated = true
+    this.subscriptions = []
+    for (const { detector } of this.peers.values()) detector.send({ type: 'isolated' })
+  }
+
+  /** Something that heartbeats tell has changed: peers should not hear of it a beat later. */
+  beatNow(): void {
+    if (!this.isolated) this.beat()
+  }
+
+  /** The last heartbeat of a clean stop; the ping subject is dropped last. */
+  leave(): void {
+    this.leaving = true
+    this.beatNow()
+  }
+
+  stop(): void {
+    if (this.timer) this.options.ports.clock.clearTimeout(this.timer)
+    this.timer = null
+    for (const subscription of this.subscriptions) subscription.unsubscribe()
+    this.subscriptions = []
+    for (const { detector } of this.peers.values()) detector.stop()
+  }
+
+  /** Milliseconds that the peer's grant to me still lasts; negative when there is none. */
+  readonly grantLeftMs = (peer: NodeId): number =>
+    this.options.settings.grantMs - this.book.ageMs(peer, this.now())
+
+  goneLife(peer: NodeId): Life | null {
+    return this.peers.get(peer)?.detector.snapshot()?.context.goneLife ?? null
+  }
+
+  heardLife(peer: NodeId): Life | null {
+    return this.peers.get(peer)?.detector.snapshot()?.context.life ?? this.book.lastHeardLife(peer)
+  }
+
+  /** Why the peer is not there, for certain; null: it may be. */
+  goneReason(peer: NodeId): string | null {
+    const { life, leftLife, goneLife } = this.peers.get(peer)?.detector.snapshot()?.context ?? {}
+    const isOver = (over?: Life | null) => over && life && compareLives(over, life) >= 0
+    if (isOver(leftLife)) return `${peer} has left`
+    return isOver(goneLife) ? `${peer} is proven dead` : null
+  }
+
+  /** No newer life is known than the one that a 503 proved gone, or that left. */
+  isProvenDead(peer: NodeId): boolean {
+    return this.goneReason(peer) !== null
+  }
+
+  /** My last grant to the peer is older than the lease, margin included. */
+  isGrantExpired(peer: NodeId): boolean {
+    const { grantMs, grantMargin } = this.options.settings
+    return this.book.expired(peer, this.now(), grantMs * grantMargin)
+  }
+
+  /** The peer's latest heartbeat was sent after this time of mine; null: none lists me yet. */
+  grantedAt(peer: NodeId): Instant | null {
+    return this.book.grantedAt(peer)
+  }
+
+  silenceMs(peer: NodeId): number {
+    return this.book.silenceMs(peer, this.now())
+  }
+
+  /** Since the holder of an epoch was heard last, as the life that it holds it in. */
+  silenceOfMs({ node, ...life }: Reigning): number {
+    return this.book.silenceOfMs(node, life, this.now())
+  }
+
+  /** How long I have listened for the peer in vain: not before my connection was open. */
+  quietMs(peer: NodeId): number {
+    return Math.min(this.silenceMs(peer), this.now().monotonicMs - this.connectedAtMs)
+  }
+
+  diskOf(peer: NodeId): string | null {
+    return this.peers.get(peer)?.said?.disk ?? null
+  }
+
+  /** The arbiter knows its start, it says: else its disk may be a copy of the past. */
+  isRegistered(peer: NodeId): boolean {
+    return this.peers.get(peer)?.said?.registered ?? false
+  }
+
+  /** Why no space should be handed to the peer, as it said last, or null. */
+  unfitOf(peer: NodeId): string | null {
+    return peer === this.options.self.node ? this.options.unfit()
+      : this.peers.get(peer)?.said?.unfit ?? null
+  }
+
+  /** Nodes heard and not known to be gone, this one included. */
+  living(): NodeId[] {
+    const living = [...this.peers.keys()].filter((peer) =>
+      !this.isProvenDead(peer) && this.silenceMs(peer) < this.options.settings.grantMs)
+    return [this.options.self.node, ...living].toSorted()
+  }
+
+  status(): Record<NodeId, { state: string; silenceMs: number | null; reason: string }> {
+    const status: ReturnType<Peers['status']> = {}
+    for (const [peer, { detector }] of this.peers) {
+      const snapshot = detector.snapshot()
+      status[peer] = {
+        state: topState(snapshot?.value ?? 'unknown'),
+        silenceMs: Math.round(this.silenceMs(peer)),
+        reason: snapshot?.context.lastReason ?? '',
+      }
+    }
+    return status
+  }
+
+  private armTick(): void {
+    const { clock } = this.options.ports
+    this.timer = clock.setTimeout(() => this.tick(), this.options.settings.heartbeatMs)
+  }
+
+  private tick(): void {
+    this.armTick()
+    const doubt = this.tilt.tick()
+    if (doubt) for (const { detector } of this.peers.values()) detector.send(doubt)
+    this.ownClock.judge(this.living().filter((node) => node !== this.options.self.node))
+    if (!this.isolated) this.beat()
+    const watched = this.options.watched()
+    for (const [node, peer] of this.peers) {
+      const on = watched.has(node)
+      if (on !== peer.isWatched) {
+        peer.isWatched = on
+        peer.detector.send({ type: 'closelyWatched', on })
+      }
+      if (!this.isolated && !this.isTilted && this.isGrantExpired(node)) {
+        peer.detector.send({ type: 'grantExpired' })
+      }
+    }
+    this.options.onTick()
+  }
+
+  private beat(): void {
+    const { wire, self, ports } = this.options
+    const unfit = this.options.unfit()
+    this.number += 1
+    this.book.sent(this.number, this.now())
+    const heartbeat: Heartbeat = {
+      node: self.node,
+      disk: self.disk,
+      number: this.number,
+      ...wire.life,
+      server: wire.serverId ?? '',
+      loopDelayMs: Math.round(this.loopDelayMs),
+      leaving: this.leaving,
+      http: self.http,
+      registered: this.options.isRegistered(),
+      ...(unfit !== null && { unfit: unfit.slice(0, unfitCharsMax) }),
+      wallMs: Math.floor(ports.clock.wallMs()),
+      heard: this.book.heardList(),
+    }
+    wire.publish(subjects.heartbeat(self.node), ports.control.encode(heartbeat))
+  }
+
+  private onHeartbeat(message: BusMessage): void {
+    const decoded = this.options.ports.control.heartbeat(message.data)
+    if (!decoded.ok) {
+      this.options.ports.telemetry.count('badMessages', 1, { kind: 'heartbeat' })
+      return
+    }
+    const { node, number, server, leaving, heard, incarnation, connection } = decoded.value
+    if (node === this.options.self.node) return this.options.onOwnName(incarnation)
+    const life = { incarnation, connection }
+    const now = this.now()
+    if (this.book.received(node, life, number, now) !== null) return
+    const peer = this.peerFor(node)
+    if (!peer) return
+    peer.said = decoded.value
+    peer.detector.send({ type: 'heartbeatReceived', life, number, server, leaving })
+    const mine = heard[this.options.self.node]
+    if (mine && this.book.listed(node, mine, this.options.wire.life) === null) {
+      const roundTripMs = now.monotonicMs - this.book.grantedAt(node)!.monotonicMs
+      this.ownClock.heard(node, decoded.value.wallMs, now.wallMs, roundTripMs)
+      this.options.onGrants()
+    }
+  }
+
+  private peerFor(node: NodeId): Peer | null {
+    const known = this.peers.get(node)
+    if (known) return known
+    const { ports, settings, wire, watched } = this.options
+    const detector = ports.host.spawn({
+      id: `detector.${node}`,
+      logic: failureDetectorMachine,
+      input: () => ({
+        peer: node,
+        heartbeatMs: settings.heartbeatMs,
+        probeMs: settings.probeMs,
+        ownServer: wire.serverId,
+        closelyWatched: watched().has(node),
+      }),
+      effects: (effect) => this.perform(effect),
+      supervision: { maxRestarts: 10, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 1000 },
+    })
+    const isWatched = watched().has(node)
+    const peer = { detector, said: null, isWatched }
+    this.peers.set(node, peer)
+    return peer
+  }
+
+  private perform(effect: FailureDetectorEffect): void {
+    const { logger, telemetry } = this.options.ports
+    switch (effect.type) {
+      case 'probe':
+        void this.probe(effect.peer, effect.life, effect.indirect, effect.server)
+        return
+      case 'peerSuspected':
+        telemetry.count('peersSuspected')
+        logger.info({ peer: effect.peer }, effect.reason)
+        return
+      case 'peerDied':
+      case 'peerLeft':
+        // The end of one that has left is expected.
+        logger[this.status()[effect.peer]?.state === 'left' ? 'info' : 'warn'](
+          { peer: effect.peer }, effect.reason)
+        this.lostPeers.noteLost(effect)
+        this.options.onEvidence(effect.peer, effect.reason)
+        return
+      case 'peerReturned':
+      case 'peerRestarted':
+        logger.info({ peer: effect.peer }, effect.reason)
+        this.lostPeers.noteBack(effect)
+        this.options.onEvidence(effect.peer, effect.reason)
+        return
+      case 'ignored':
+        logger.debug({ peer: effect.peer }, effect.reason)
+    }
+  }
+
+  private async probe(
+    peer: NodeId, life: Life, indirect: boolean, server: string | null,
+  ): Promise<void> {
+    const detector = this.peers.get(peer)?.detector
+    if (!detector || this.isolated) return
+    const outcome = indirect
+      ? await this.probes.askWitness(peer, life, server, this.witnessOf(peer, server))
+      : await this.probes.ping(peer)
+    if (this.isolated) return
+    if (outcome === 'unknown') return
+    if (outcome === 'gone') detector.send({ type: 'probeGone', life })
+    else if (outcome === 'silent') detector.send({ type: 'probeSilent' })
+    else detector.send({ type: 'probeAnswered', life: outcome, server: outcome.server })
+  }
+
+  /** A node on that server, not known to be gone, that could tell what became of the peer. */
+  private witnessOf(peer: NodeId, server: string | null): NodeId | null {
+    const there = [...this.peers].filter(([node, other]) =>
+      node !== peer && other.said?.server === server && server !== null && !this.isProvenDead(node))
+    // The one heard last: another may hang.
+    const [latest] = there.map(([node]) => node)
+      .toSorted((a, b) => this.silenceMs(a) - this.silenceMs(b))
+    return latest ?? null
+  }
+
+  /** That life is the one that I heard last, on this connection, and on my own server. */
+  private mayWitness(target: NodeId, life: Life): boolean {
+    const heard = this.book.lastHeardLife(target)
+    return heard !== null && compareLives(heard, life) === 0
+      && this.book.heardOnThisConnection(target)
+      && this.peers.get(target)?.said?.server === this.options.wire.serverId
+  }
+}

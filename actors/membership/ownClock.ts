@@ -1,0 +1,38 @@
+import { ClockWatch } from '../../machines/protocol/clockWatch.js'
+import type { NodeId } from '../../machines/base/ids.js'
+import type { Logger } from '../ports/system.js'
+
+/** This node's wall clock, against those of its peers. */
+export class OwnClock {
+  private readonly watch = new ClockWatch()
+  private isOff = false
+  /** How far it is behind (positive) or ahead of those of most peers, ms; null: nobody tells. */
+  offsetMs: number | null = null
+
+  constructor(private readonly node: NodeId, private readonly logger: Logger) {}
+
+  /** See ClockWatch.heard. */
+  heard(peer: NodeId, peerWallMs: number | undefined, wallMs: number, roundTripMs: number): void {
+    this.watch.heard(peer, peerWallMs, wallMs, roundTripMs)
+  }
+
+  /** Once per heartbeat; `peers`: that are alive. */
+  judge(peers: readonly NodeId[]): void {
+    this.offsetMs = this.watch.offsetMs(peers)
+    const isOff = this.watch.judge(this.offsetMs)
+    if (isOff === this.isOff) return
+    this.isOff = isOff
+    const offsetMs = Math.round(this.offsetMs ?? 0)
+    if (isOff) this.logger.error({ offsetMs }, this.fault ?? '')
+    else this.logger.info({ offsetMs }, 'the clock agrees with those of the peers again')
+  }
+
+  /** In words, for operators; null: it is as those of the peers, or nobody tells. */
+  get fault(): string | null {
+    if (!this.isOff || this.offsetMs === null) return null
+    const seconds = (Math.abs(this.offsetMs) / 1000).toFixed(1)
+    return `the clock of ${this.node} is ${seconds} s `
+      + `${this.offsetMs > 0 ? 'behind' : 'ahead of'} those of its peers: entries get wrong `
+      + 'timestamps. Check its time synchronisation'
+  }
+}

@@ -1,0 +1,106 @@
+import type { Life, NodeId } from '../../machines/base/ids.js'
+import type { PingAnswer } from '../../machines/protocol/messages.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import type { Answers } from '../messaging/answers.js'
+import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
+import type { BusMessage } from '../ports/bus.js'
+import { NoRespondersError, RequestTimeoutError } from '../ports/bus.js'
+import type { ActorSettings } from '../ports/settings.js'
+import type { Wire } from '../messaging/connection.js'
+
+export interface ProbesOptions {
+  readonly ports: NodePorts
+  readonly settings: ActorSettings
+  readonly self: NodeIdentityInput
+  readonly wire: Wire
+  readonly answers: Answers
+  /** This node may tell what became of that life: it is the one heard last, on the same server. */
+  readonly mayWitness: (target: NodeId, life: Life) => boolean
+}
+
+/** gone: the connection is closed, for certain. unknown: nobody could tell; no evidence. */
+export type ProbeOutcome = 'gone' | 'silent' | 'unknown' | PingAnswer
+
+const nothing = new Uint8Array(0)
+
+/**
+ * Silence takes a probe's whole time, and is probed again at once. What fails sooner (the own
+ * connection is closed, nobody could be asked) must not be: it would be asked without a pause.
+ */
+function silentOrUnknown(error: unknown): 'silent' | 'unknown' {
+  return error instanceof RequestTimeoutError ? 'silent' : 'unknown'
+}
+
+/** Pings, direct and through a witness (SWIM, Das et al. 2002, section 4.1), asked and answered. */
+export class Probes {
+  constructor(private readonly options: ProbesOptions) {}
+
+  /**
+   * 503 is evidence only from the server that the suspect was on, to a connection that has been
+   * open since the suspect's last heartbeat: the detector asks directly only when that is so.
+   */
+  async ping(peer: NodeId): Promise<ProbeOutcome> {
+    const { wire, settings, ports } = this.options
+    try {
+      const subject = subjects.ping(peer)
+      const answer = await wire.request(subject, nothing, { timeoutMs: settings.probeMs })
+      const decoded = ports.control.pingAnswer(answer.data)
+      return decoded.ok ? decoded.value : 'unknown'
+    } catch (error) {
+      if (error instanceof NoRespondersError) return 'gone'
+      return silentOrUnknown(error)
+    }
+  }
+
+  /**
+   * Asks `witness`, a node on the suspect's own server; null: there is none. A witness that finds
+   * somebody alive found the very life that it was asked about.
+   */
+  async askWitness(
+    peer: NodeId, life: Life, server: string | null, witness: NodeId | null,
+  ): Promise<ProbeOutcome> {
+    const { wire, settings, ports } = this.options
+    if (!witness) {
+      const outcome = await this.ping(peer)
+      return outcome === 'gone' ? 'unknown' : outcome
+    }
+    try {
+      const question = ports.control.encode({ target: peer, ...life })
+      const answer = await wire.request(subjects.pingRequest(witness), question, {
+        timeoutMs: settings.probeMs * 2,
+      })
+      const decoded = ports.control.pingRequestAnswer(answer.data)
+      const outcome = decoded.ok ? decoded.value.outcome : 'noWitness'
+      if (outcome === 'gone' || outcome === 'silent') return outcome
+      if (outcome === 'noWitness') return 'unknown'
+      return { node: peer, disk: '', server: server ?? '', ...life }
+    } catch (error) {
+      return silentOrUnknown(error)
+    }
+  }
+
+  answerPing(message: BusMessage): void {
+    const { wire, self, ports, answers } = this.options
+    const asker = answers.asker(message, 'nodes')
+    if (!asker) return
+    const answer: PingAnswer = {
+      node: self.node, disk: self.disk, server: wire.serverId ?? '', ...wire.life,
+    }
+    answers.answer(asker, ports.control.encode(answer))
+  }
+
+  /** Another node asks me to witness. */
+  async answerPingRequest(message: BusMessage): Promise<void> {
+    const { ports, answers, mayWitness } = this.options
+    const asker = answers.asker(message, 'nodes')
+    const decoded = ports.control.pingRequest(message.data)
+    if (!asker || !decoded.ok) return
+    const { target, incarnation, connection } = decoded.value
+    let outcome: 'alive' | 'gone' | 'silent' | 'noWitness' = 'noWitness'
+    if (mayWitness(target, { incarnation, connection })) {
+      const found = await this.ping(target)
+      outcome = typeof found !== 'string' ? 'alive' : found === 'unknown' ? 'noWitness' : found
+    }
+    answers.answer(asker, ports.control.encode({ outcome }))
+  }
+}

@@ -1,0 +1,75 @@
+import type { Instant } from '../../machines/election/grants.js'
+import type { Clock, Logger, Telemetry } from '../ports/system.js'
+import type { ActorSettings } from '../ports/settings.js'
+
+export type TiltEvent =
+  | { readonly type: 'tiltStarted'; readonly reason: string }
+  | { readonly type: 'tiltEnded' }
+
+export interface TiltOptions {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  readonly settings: Pick<ActorSettings, 'heartbeatMs' | 'stallMs'>
+}
+
+/** Heartbeats without a stall before this node judges others again. */
+const calmTicks = 10
+
+/**
+ * In tilt a node observes and does not act: its own loop stalled, or its clock jumped. A node that
+ * doubts itself judges nobody (Sentinel's tilt, memberlist's awareness).
+ */
+export class Tilt {
+  loopDelayMs = 0
+  private ticksLeft = 0
+  private last: Instant
+  private lastCpuMs: number
+
+  constructor(private readonly options: TiltOptions) {
+    this.last = this.now()
+    this.lastCpuMs = options.clock.cpuMs()
+  }
+
+  get isOn(): boolean {
+    return this.ticksLeft > 0
+  }
+
+  /** Once per heartbeat; the result is for the failure detectors. */
+  tick(): TiltEvent | null {
+    const { logger, telemetry } = this.options
+    const reason = this.doubt()
+    if (reason !== null) {
+      logger.warn({}, `tilt: ${reason}`)
+      telemetry.count('tilts')
+      this.ticksLeft = calmTicks
+      return { type: 'tiltStarted', reason }
+    }
+    if (!this.isOn) return null
+    this.ticksLeft -= 1
+    return this.isOn ? null : { type: 'tiltEnded' }
+  }
+
+  private now(): Instant {
+    const { clock } = this.options
+    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
+  }
+
+  /** Why this node should not judge others, or null. */
+  private doubt(): string | null {
+    const { clock, settings: { heartbeatMs, stallMs } } = this.options
+    const [now, cpuMs] = [this.now(), clock.cpuMs()]
+    const passedMs = now.monotonicMs - this.last.monotonicMs
+    const jumpMs = Math.abs(now.wallMs - this.last.wallMs - passedMs)
+    const ranMs = cpuMs - this.lastCpuMs
+    this.last = now
+    this.lastCpuMs = cpuMs
+    this.loopDelayMs = Math.max(0, passedMs - heartbeatMs)
+    if (jumpMs > stallMs) return `own clock jumped by ${Math.round(jumpMs)} ms`
+    if (this.loopDelayMs <= stallMs) return null
+    const stalled = `own loop stalled for ${Math.round(this.loopDelayMs)} ms`
+    // Of a process that is busy with something, most of that time is its own.
+    return ranMs >= passedMs / 2 ? stalled : `${stalled}, of which this process ran `
+      + `${Math.round(ranMs)} ms: it was stopped, or the machine is too busy`
+  }
+}

@@ -1,0 +1,111 @@
+import { InvariantViolation } from '../../machines/log/invariants.js'
+import type { Life } from '../../machines/base/ids.js'
+import { BusClosedError } from '../ports/bus.js'
+import type { Logger } from '../ports/system.js'
+import type {
+  AsideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
+} from '../ports/bus.js'
+
+/**
+ * The node's present connection, if there is one. Sends over a connection that has closed are
+ * dropped: core NATS promises no delivery anyway, and the end of the reign is on its way.
+ */
+export class Wire {
+  private connection: BusConnection | null = null
+  life: Life
+
+  /** `onDefect`: a handler found that an invariant does not hold. */
+  constructor(
+    incarnation: number, private readonly logger: Logger,
+    private readonly onDefect: (error: InvariantViolation) => void,
+  ) {
+    this.life = { incarnation, connection: 0 }
+  }
+
+  attach(connection: BusConnection, life: Life): void {
+    this.connection = connection
+    this.life = life
+  }
+
+  detach(): void {
+    this.connection = null
+  }
+
+  get isOpen(): boolean {
+    return this.connection !== null && !this.connection.isClosed
+  }
+
+  get serverId(): string | null {
+    return this.isOpen ? this.connection!.serverId : null
+  }
+
+  /** Largest message that the server takes; 0 without a connection. */
+  get maxPayload(): number {
+    return this.isOpen ? this.connection!.maxPayload : 0
+  }
+
+  /** Below it come the answers to this node's requests; null without a connection. */
+  get inboxPrefix(): string | null {
+    return this.isOpen ? this.connection!.inboxPrefix : null
+  }
+
+  /** Published, and not yet handed to the operating system. */
+  get bufferedBytes(): number {
+    return this.isOpen ? this.connection!.bufferedBytes : 0
+  }
+
+  readonly publish = (subject: string, data: Uint8Array, options?: PublishOptions): void => {
+    if (!this.connection || this.connection.isClosed) return
+    try {
+      this.connection.publish(subject, data, options)
+    } catch (error) {
+      this.couldNot(subject, error)
+    }
+  }
+
+  /** To clients. */
+  readonly publishAside = (subject: string, data: Uint8Array, way: AsideWay): void => {
+    if (!this.connection || this.connection.isClosed) return
+    try {
+      this.connection.publishAside(subject, data, way)
+    } catch (error) {
+      this.couldNot(subject, error)
+    }
+  }
+
+  private couldNot(subject: string, error: unknown): void {
+    if (error instanceof BusClosedError) return
+    this.logger.warn({ subject, error: String(error) }, 'a message could not be sent')
+  }
+
+  /** Throws BusClosedError without a connection. */
+  subscribe(
+    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+  ): BusSubscription {
+    return this.required().subscribe(subject, (message) => {
+      try {
+        handler(message)
+      } catch (error) {
+        if (error instanceof InvariantViolation) this.onDefect(error)
+        throw error
+      }
+    }, options)
+  }
+
+  /** Rejects with NoRespondersError, RequestTimeoutError or BusClosedError. */
+  async request(
+    subject: string, data: Uint8Array,
+    options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
+  ): Promise<BusMessage> {
+    return await this.required().request(subject, data, options)
+  }
+
+  async flush(): Promise<void> {
+    await this.required().flush()
+  }
+
+  private required(): BusConnection {
+    if (!this.connection || this.connection.isClosed) throw new BusClosedError()
+    return this.connection
+  }
+}

@@ -1,0 +1,41 @@
+import type { Clock } from '../ports/system.js'
+import type { ActorSettings } from '../ports/settings.js'
+import type { Wire } from './connection.js'
+import { WorkQueue } from '../structures/workQueue.js'
+import type { Lane } from '../structures/workQueue.js'
+
+/** What others ask of a node, by kind: readers cannot crowd operators out. */
+export interface WorkLanes {
+  readonly queue: WorkQueue
+  readonly reads: Lane
+  /** Those among them that read the log's files. */
+  readonly logReads: Lane
+  /** Status, lists, inspection. */
+  readonly status: Lane
+}
+
+/** Of a loop whose heartbeats are due each 100 ms; a single step may take a few ms itself. */
+const sliceMs = 3
+/**
+ * Answers in this process's memory: a heartbeat waits behind them, and a client that does not
+ * read makes the server slow with this node, too.
+ */
+const bufferedBytesMax = 1024 * 1024
+/** A frame of each in memory, and a piece of work of each in a turn. */
+const logReadsMax = 2
+const statusBytesMax = 4 * 1024 * 1024
+
+/** @param onFailed of what is a bug */
+export function workLanes(
+  clock: Clock, settings: ActorSettings, wire: Wire, onFailed: (error: unknown) => void,
+): WorkLanes {
+  const queue = new WorkQueue({
+    clock, sliceMs, isCongested: () => wire.bufferedBytes > bufferedBytesMax, onFailed,
+  })
+  return {
+    queue,
+    reads: queue.lane({ bytesMax: settings.readQueueBytes, openMax: 1 }),
+    logReads: queue.lane({ bytesMax: 0, openMax: logReadsMax }),
+    status: queue.lane({ bytesMax: statusBytesMax, openMax: 1 }),
+  }
+}

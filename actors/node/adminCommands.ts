@@ -1,0 +1,268 @@
+import type { Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import { createSpace } from './createSpace.js'
+import { stackOf } from '../messaging/defects.js'
+import { drain, pauseSpace, undrain } from './maintenance.js'
+import type { AdminNode } from './adminNode.js'
+import { obeyAboutForks } from './forkCommands.js'
+import { AdminRefusal, patienceMs, spaceNameOf } from '../ports/adminApi.js'
+import type { Answer, Order } from '../ports/adminApi.js'
+import { ArbiterUnavailableError } from '../ports/arbiter.js'
+import type { BusMessage } from '../ports/bus.js'
+import type { PrimaryRole } from '../primary/primary.js'
+import { Promotions } from './promoteCommands.js'
+import { SpaceList } from './spaceList.js'
+import { spaceSettingsOf } from '../../machines/protocol/spaceSettings.js'
+
+/** Orders that are carried out at a time; some take seconds. */
+const ordersMax = 64
+const orderBytesMax = 16 * 1024
+/** Of one list; a name takes 200 bytes at most. */
+const actorsMax = 1000
+/** Programs ask for these again and again. */
+const listings: readonly unknown[] = ['listSpaces', 'listActors']
+
+/** Operators' orders (`engram.v1.admin.<node>`): any node takes them, and passes them on. */
+export class Admin {
+  /** Orders that are being carried out. */
+  private open = 0
+  private spaceList: SpaceList | null = null
+
+  constructor(readonly node: AdminNode) {}
+
+  async onMessage(message: BusMessage): Promise<void> {
+    const { answers, ports: { logger } } = this.node.context!
+    // Nodes pass orders on, too.
+    const asker = answers.asker(message, 'orders')
+    if (!asker) return
+    const answer = (said: object): void => answers.answer({ ...asker, encoding: 'json' }, said)
+    if (this.open >= ordersMax) {
+      return answer(answerOf(new AdminRefusal(
+        'OVERLOADED', `${ordersMax} orders are being carried out at this node`, true)))
+    }
+    this.open += 1
+    try {
+      const order = parseOrder(message.data)
+      if (listings.includes(order['type'])) logger.debug({ order }, 'an operator asks')
+      else logger.info({ order }, 'an operator asks')
+      answer(await this.obey(order))
+    } catch (error) {
+      const refusal = refusalOf(error)
+      // A bug: the answer says so, and the log.
+      if (refusal.code === 'INTERNAL') logger.error({ error: stackOf(error) }, 'an order failed')
+      answer(answerOf(refusal))
+    } finally {
+      this.open -= 1
+    }
+  }
+
+  private async obey(order: Order): Promise<Answer> {
+    switch (order['type']) {
+      case 'createSpace':
+        return await this.createSpace(order)
+      case 'listSpaces':
+        return await this.listSpaces(order)
+      case 'promote':
+        return await new Promotions(this).promote(order)
+      case 'drain':
+        return await drain(this.node, order)
+      case 'undrain':
+        return undrain(this.node, order)
+      case 'pause':
+      case 'resume':
+        return await pauseSpace(
+          this.node.context!, order, order['type'] === 'pause', this.patience())
+      case 'reconcile':
+        return this.reconcile(order)
+      case 'applyQuarantined':
+      case 'discardQuarantined':
+      case 'closeFork':
+        return await this.atPrimary(order, (primary) => obeyAboutForks(order, primary))
+      case 'setSpace':
+        return await this.atPrimary(order, (primary) => setSpace(order, primary))
+      case 'listActors':
+        return this.listActors(order)
+      case 'killActor':
+        return this.killActor(order)
+      default:
+        throw new AdminRefusal('INVALID_OPERATION',
+          'type is one of createSpace, listSpaces, promote, drain, undrain, pause, resume, '
+          + 'setSpace, reconcile, applyQuarantined, discardQuarantined, closeFork, listActors, '
+          + 'killActor')
+    }
+  }
+
+  /** `after`: how many actors were looked at before. */
+  private listActors({ after = 0 }: Order): Answer {
+    this.checkChaos()
+    if (!Number.isInteger(after) || (after as number) < 0) {
+      throw new AdminRefusal('INVALID_OPERATION', 'after is a whole number')
+    }
+    const { ports: { host } } = this.node.context!
+    const ids = host.ids()
+    const end = after as number + actorsMax
+    const actors = ids.slice(after as number, end).filter((id) => host.isRunning(id))
+    return { ok: true, actors, ...(end < ids.length && { more: true, after: end }) }
+  }
+
+  /** As if it had thrown: supervision decides what comes next. */
+  private killActor(order: Order): Answer {
+    this.checkChaos()
+    const { actor } = order
+    const { host } = this.node.context!.ports
+    if (typeof actor !== 'string' || !host.isRunning(actor)) {
+      throw new AdminRefusal('INVALID_OPERATION',
+        `no actor ${JSON.stringify(actor)} runs here; listActors tells which do`, true)
+    }
+    host.kill(actor, 'an operator kills it')
+    return { ok: true, message: `${actor} was killed` }
+  }
+
+  private checkChaos(): void {
+    if (this.node.allowsChaos) return
+    throw new AdminRefusal('CHAOS_NOT_ALLOWED',
+      'this node does not let operators kill its actors; start it with --chaos to allow it')
+  }
+
+  private async createSpace(order: Order): Promise<Answer> {
+    const space = spaceNameOf(order)
+    const answer = await createSpace(
+      this.node.context!, space, settingsOf(order), this.patience())
+    if (answer['created'] === true) await this.node.take(space)
+    return answer
+  }
+
+  private async listSpaces(order: Order): Promise<Answer> {
+    const { records, ports: { clock }, settings } = this.node.context!
+    this.spaceList ??= new SpaceList(records, clock, settings.answerBytesMax)
+    return await this.spaceList.page(order)
+  }
+
+  async recordOf(name: string): Promise<Assignment> {
+    const read = await this.node.context!.records.read(name)
+    const record = read.kind === 'present' ? read.record
+      : read.kind === 'lost' ? read.remembered : null
+    if (read.kind === 'unreadable' || read.kind === 'newer') {
+      throw new AdminRefusal('INVALID_OPERATION', read.reason)
+    }
+    if (!record) throw new AdminRefusal('UNKNOWN_SPACE', `there is no space ${name}`)
+    return record.assignment
+  }
+
+  /** Carried out where the space's primary is. */
+  private async atPrimary(
+    order: Order, obey: (primary: PrimaryRole) => Promise<Answer>,
+  ): Promise<Answer> {
+    const name = spaceNameOf(order)
+    const role = this.node.spaces.get(name)?.primaryRole
+    if (role?.serves) return await obey(role)
+    const { primary } = await this.recordOf(name)
+    if (!primary || primary.node === this.node.context!.self.node) {
+      throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
+    }
+    return await this.passOn(primary.node, order)
+  }
+
+  /** Of what lies on this node: the salvages of other members are their own to bring. */
+  private reconcile(order: Order): Answer {
+    const name = spaceNameOf(order)
+    const space = this.node.spaces.get(name)
+    if (space?.member.record?.assignment.settings.reconcile === 'off') {
+      throw new AdminRefusal('INVALID_OPERATION',
+        `${name} takes nothing from salvages: its setting reconcile is off`)
+    }
+    return { ok: true, started: space?.homecoming.order() ?? false }
+  }
+
+  async passOn(node: string, order: Order): Promise<Answer> {
+    if (order['passedOn'] === true) {
+      throw new AdminRefusal('NOT_PRIMARY', `${node} was primary, and is not any more`, true)
+    }
+    const { wire } = this.node.context!
+    const data = new TextEncoder().encode(JSON.stringify({ ...order, passedOn: true }))
+    try {
+      const timeoutMs = patienceMs + 2000
+      const message = await wire.request(subjects.admin(node), data, { timeoutMs })
+      const answer = JSON.parse(new TextDecoder().decode(message.data)) as Answer
+      if (answer.ok) return answer
+      const refused = answer as unknown as { code: string; message: string; retryable: boolean }
+      throw new AdminRefusal(refused.code, refused.message, refused.retryable)
+    } catch (error) {
+      if (error instanceof AdminRefusal) throw error
+      throw new AdminRefusal('NOT_PRIMARY', `${node} does not answer: ${String(error)}`, true)
+    }
+  }
+
+  /** Whether an operator still waits for an order that begins now. */
+  private patience(): () => boolean {
+    const { clock } = this.node.context!.ports
+    const limit = clock.monotonicMs() + patienceMs
+    return () => clock.monotonicMs() < limit
+  }
+
+  async until(isDone: () => boolean): Promise<boolean> {
+    const { clock } = this.node.context!.ports
+    const limit = clock.monotonicMs() + patienceMs
+    while (!isDone()) {
+      if (clock.monotonicMs() > limit) return false
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, 10))
+    }
+    return true
+  }
+}
+
+function refusalOf(error: unknown): AdminRefusal {
+  if (error instanceof AdminRefusal) return error
+  if (error instanceof ArbiterUnavailableError) {
+    return new AdminRefusal('ARBITER_UNAVAILABLE', error.message, true)
+  }
+  return new AdminRefusal('INTERNAL', String(error), true)
+}
+
+function answerOf({ code, message, retryable }: AdminRefusal): object {
+  return { ok: false, code, message, retryable }
+}
+
+function parseOrder(data: Uint8Array): Order {
+  if (data.length > orderBytesMax) {
+    throw new AdminRefusal('PAYLOAD_TOO_LARGE', `an order takes ${orderBytesMax} bytes at most`)
+  }
+  try {
+    const order: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(data))
+    if (typeof order === 'object' && order !== null && !Array.isArray(order)) return order as Order
+  } catch {
+    // Told below, like every other payload that is no order.
+  }
+  throw new AdminRefusal('INVALID_OPERATION', 'an order is a JSON object with a type')
+}
+
+function settingsOf(order: Order): SpaceSettings {
+  const settings = spaceSettingsOf(order)
+  if (typeof settings !== 'string') return settings
+  throw new AdminRefusal('INVALID_OPERATION', settings)
+}
+
+/** What is asked for is changed, the rest stays, within bounds too; null takes away. */
+function changed(present: Order, asked: Order): Order {
+  const next = { ...present }
+  for (const [name, value] of Object.entries(asked)) {
+    const isObject = typeof value === 'object' && value !== null
+    const inner = isObject ? changed(next[name] as Order ?? {}, value as Order) : value
+    if (inner === null || (isObject && Object.keys(inner as Order).length === 0)) delete next[name]
+    else next[name] = inner
+  }
+  return next
+}
+
+async function setSpace(order: Order, primary: PrimaryRole): Promise<Answer> {
+  const { settings: asked } = order
+  if (typeof asked !== 'object' || asked === null || Array.isArray(asked)) {
+    throw new AdminRefusal('INVALID_OPERATION', 'settings is an object of what is to change')
+  }
+  if ('replicas' in asked) {
+    throw new AdminRefusal('INVALID_OPERATION', 'replicas cannot be changed')
+  }
+  const settings = await primary.changeSettings((present) =>
+    settingsOf(changed({ ...present }, { ...asked })))
+  return { ok: true, settings }
+}

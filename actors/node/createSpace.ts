@@ -1,0 +1,97 @@
+import { placeSpace } from '../../machines/election/placement.js'
+import type { Announcement, Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import type { NodeContext } from '../member/context.js'
+import { AdminRefusal, refusedByArbiter } from '../ports/adminApi.js'
+import type { Answer } from '../ports/adminApi.js'
+import type { RecordRead } from '../arbiter/assignmentStore.js'
+import { existsOtherwise, isSameSettings, showSettings } from '../../machines/protocol/spaceSettings.js'
+
+/** Compare-and-sets of others that may come first: each of them settles the matter, as a rule. */
+const attemptsMax = 10
+
+/**
+ * Writes the record of a new space, unless there is one with the same settings. `isDue` false: the
+ * operator has waited long enough. Rejects with AdminRefusal, in the arbiter's own words where it
+ * is the arbiter that refuses, and with ArbiterUnavailableError.
+ */
+export async function createSpace(
+  context: NodeContext, space: string, settings: SpaceSettings, isDue: () => boolean,
+): Promise<Answer> {
+  const { records, ports, wire, self } = context
+  for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+    const read = await records.read(space)
+    const known = knownOf(space, read)
+    if (known && known.assignment.state !== 'dropped') {
+      return sameSettings(known.assignment, settings)
+    }
+    const members = membersFor(context, space, settings)
+    const assignment: Assignment = {
+      version: 1, space, uuid: ports.random.uuid(), epoch: known?.assignment.epoch ?? 0,
+      state: 'vacant', primary: null, members, inSync: members.map((m) => m.node),
+      settings, forced: false, nonce: ports.random.uuid(), writer: self.node,
+    }
+    const settled = await records.settle(assignment, known?.revision ?? 0, () =>
+      wire.isOpen && isDue())
+    if (settled.kind === 'rejected') {
+      throw refusedByArbiter(settled.reason)!
+    }
+    if (settled.kind === 'abandoned') {
+      throw new AdminRefusal('ARBITER_UNAVAILABLE', 'the arbiter has not confirmed the new space '
+        + `(${settled.reason}): it may come yet`, true)
+    }
+    if (settled.kind === 'refused') continue
+    const announcement: Announcement = {
+      kind: 'changed', assignment, revision: settled.record.revision, history: [],
+      reason: 'the space was created',
+    }
+    wire.publish(subjects.assignment(space), ports.control.encode(announcement))
+    return { ok: true, created: true, message: `on ${assignment.inSync.join(', ')}` }
+  }
+  throw new AdminRefusal('INTERNAL', 'the arbiter did not settle the new space', true)
+}
+
+/** A space that may exist is not made over. */
+function knownOf(space: string, read: RecordRead) {
+  switch (read.kind) {
+    case 'present':
+      return read.record
+    case 'absent':
+      return null
+    case 'lost':
+      throw new AdminRefusal('INVALID_OPERATION', `the record of ${space} is being written anew: `
+        + read.reason, true)
+    case 'unreadable':
+      throw new AdminRefusal('INVALID_OPERATION', `${read.reason}. If the space exists, one of its `
+        + 'members writes it anew; if it never did, remove the record: '
+        + `nats kv del engram space.${space}`)
+    case 'newer':
+      throw new AdminRefusal('INVALID_OPERATION', read.reason)
+  }
+}
+
+function membersFor(
+  { self, peers }: NodeContext, space: string, { replicas }: SpaceSettings,
+): Assignment['members'] {
+  const living = peers.living()
+  const fit = living.filter((node) => peers.unfitOf(node) === null)
+  if (fit.length < replicas + 1) {
+    const unfit = living.flatMap((node) => peers.unfitOf(node) ?? [])
+    throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${replicas + 1} nodes are asked `
+      + `for, ${fit.length} are alive${unfit.length > 0 ? ' and fit' : ''}: ${fit.join(', ')}`
+      + unfit.map((reason) => `; ${reason}`).join(''), true)
+  }
+  return placeSpace(space, fit, replicas + 1).map((node) => {
+    const disk = node === self.node ? self.disk : peers.diskOf(node)
+    if (!disk) throw new AdminRefusal('INTERNAL', `the disk of ${node} is not known yet`, true)
+    return { node, disk }
+  })
+}
+
+function sameSettings(known: Assignment, asked: SpaceSettings): Answer {
+  if (isSameSettings(known.settings, asked)) {
+    return { ok: true, created: false, epoch: known.epoch, primary: known.primary?.node ?? null }
+  }
+  throw new AdminRefusal('INVALID_OPERATION',
+    `${existsOtherwise(known.space)}: ${showSettings(known.settings)}`)
+}

@@ -1,0 +1,127 @@
+/** Operators' orders for times of maintenance: drain a node, pause the failover of a space. */
+import { withPaused } from '../../machines/protocol/assignments.js'
+import { isoTime, showPaused } from '../../machines/election/pause.js'
+import type { Announcement, Paused } from '../../machines/protocol/messages.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import { sendAlert } from '../member/alerts.js'
+import type { NodeContext } from '../member/context.js'
+import type { AdminNode } from './adminNode.js'
+import { AdminRefusal, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
+import type { Answer, Order } from '../ports/adminApi.js'
+
+/** Other changes of the record may come first: so many, for one order. */
+const attemptsMax = 20
+
+const byCharsMax = 128
+
+/** Who orders it, as they say: core NATS tells nobody's name. */
+function byOf(order: Order): string {
+  const { by } = order
+  if (by === undefined) return 'an operator'
+  if (typeof by === 'string' && by !== '' && by.length <= byCharsMax) return by
+  throw new AdminRefusal('INVALID_OPERATION', `by is a text of 1 to ${byCharsMax} characters`)
+}
+
+/**
+ * The node hands over what it is primary of, and is not made primary of anything, until `undrain`
+ * or a restart. What no other member can take now goes as soon as one can. With `stop` its process
+ * ends, unless something was left.
+ */
+export async function drain(node: AdminNode, order: Order): Promise<Answer> {
+  const { duty, self, peers, ports: { clock, logger } } = node.context!
+  const [by, stop = false] = [byOf(order), order['stop']]
+  if (typeof stop !== 'boolean') {
+    throw new AdminRefusal('INVALID_OPERATION', 'stop is true or false')
+  }
+  duty.drain(by, isoTime(clock.wallMs()))
+  peers.beatNow()
+  logger.warn({ by }, duty.drained!)
+  const left = await node.handReignsOver(duty.drained!)
+  if (left.length > 0) {
+    const refused = left.find(({ member }) => member.rejection !== null)
+    const names = left.slice(0, 3).map(({ space }) => space).join(', ')
+    const what = `${self.node} is drained, and still primary of ${left.length} space(s) (${names}`
+      + `${left.length > 3 ? ', …' : ''})`
+    throw (refused && refusedByArbiter(refused.member.rejection, `${what}; `))
+      ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${what}: no other member is in sync and fit. They `
+        + 'are handed over as soon as one is', true)
+  }
+  // The answer goes out first.
+  if (stop) clock.setTimeout(() => node.drain(`${by} drains and stops it`), 0)
+  return {
+    ok: true, drained: true,
+    message: stop ? `${self.node} is drained, and stops`
+      : `${self.node} is drained: it is primary of nothing until engram undrain ${self.node}, or a `
+        + 'restart',
+  }
+}
+
+export function undrain({ context }: AdminNode, order: Order): Answer {
+  const { duty, self, peers, ports: { logger } } = context!
+  const by = byOf(order)
+  if (duty.drained === null) {
+    return { ok: true, drained: false, message: `${self.node} is not drained` }
+  }
+  duty.undrain()
+  if (duty.drained !== null) throw new AdminRefusal('SHUTTING_DOWN', duty.drained)
+  peers.beatNow()
+  logger.warn({ by }, `${self.node} is not drained any more`)
+  return { ok: true, drained: false, message: `${self.node} may be primary again` }
+}
+
+/**
+ * Pauses, or resumes, the automatic failover of a space. Written to the record by the node that is
+ * asked, so that it can be done while the space has no primary. A primary, or who is becoming one,
+ * makes its next change upon that.
+ */
+export async function pauseSpace(
+  context: NodeContext, order: Order, isPausing: boolean, isDue: () => boolean,
+): Promise<Answer> {
+  const { records, ports, wire, self } = context
+  const [space, by] = [spaceNameOf(order), byOf(order)]
+  for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+    const { assignment, revision } = await recordOf(context, space)
+    const present = assignment.paused ?? null
+    if ((present !== null) === isPausing) return told(space, present, false)
+    const paused = isPausing ? { since: isoTime(ports.clock.wallMs()), by } : null
+    const next = withPaused(assignment, paused, {
+      writer: self.node, nonce: ports.random.uuid(),
+    })
+    const settled = await records.settle(next, revision, () => wire.isOpen && isDue())
+    if (settled.kind === 'rejected') throw refusedByArbiter(settled.reason)!
+    if (settled.kind === 'abandoned') {
+      throw new AdminRefusal('ARBITER_UNAVAILABLE', 'the arbiter has not confirmed the change '
+        + `(${settled.reason}): it may come yet`, true)
+    }
+    if (settled.kind === 'refused') continue
+    const reason = isPausing ? `failover was paused by ${by}` : `failover was resumed by ${by}`
+    const announcement: Announcement = {
+      kind: 'changed', assignment: settled.record.assignment, revision: settled.record.revision,
+      history: [], reason,
+    }
+    wire.publish(subjects.assignment(space), ports.control.encode(announcement))
+    sendAlert(context, space, isPausing ? 'paused' : 'resumed', { by }, reason)
+    return told(space, paused, true)
+  }
+  throw new AdminRefusal('INTERNAL', `the record of ${space} keeps changing: ask again`, true)
+}
+
+function told(space: string, paused: Paused | null, changed: boolean): Answer {
+  return {
+    ok: true, paused, changed,
+    message: paused === null ? `${space}: failover is automatic`
+      : `${space} is ${showPaused(paused)}: no other member takes over until it is resumed `
+        + `(engram resume ${space})`,
+  }
+}
+
+async function recordOf({ records }: NodeContext, space: string) {
+  const read = await records.read(space)
+  if (read.kind === 'present' && read.record.assignment.state !== 'dropped') return read.record
+  if (read.kind === 'lost') {
+    throw new AdminRefusal('INVALID_OPERATION', `the record of ${space} is being written anew: `
+      + read.reason, true)
+  }
+  if ('reason' in read) throw new AdminRefusal('INVALID_OPERATION', read.reason)
+  throw new AdminRefusal('UNKNOWN_SPACE', `there is no space ${space}`)
+}

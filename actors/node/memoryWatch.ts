@@ -1,0 +1,42 @@
+import type { Account, Budget } from '../structures/budget.js'
+import type { NodePorts } from '../ports/node.js'
+import type { WorkLanes } from '../messaging/workLanes.js'
+
+/** So far below the budget's bound for writes, of that bound, it counts as being over. */
+const clearedAt = 0.9
+
+/**
+ * Once per heartbeat: counts what changes too often to be counted at each change, and says in the
+ * log when writes are refused for want of memory, and when they are taken again.
+ */
+export class MemoryWatch {
+  private readonly reads: Account
+  private readonly keys: Account
+  private readonly journal: Account
+  private isShort = false
+
+  constructor(
+    private readonly budget: Budget, private readonly lanes: WorkLanes,
+    private readonly ports: Pick<NodePorts, 'store' | 'journal' | 'logger'>,
+  ) {
+    this.reads = budget.account('reads')
+    this.keys = budget.account('keys')
+    this.journal = budget.account('journal')
+  }
+
+  tick(): void {
+    const { budget, lanes, ports: { store, journal, logger } } = this
+    this.reads.set(lanes.reads.heldBytes + lanes.status.heldBytes)
+    this.keys.set(store.keyBytes)
+    this.journal.set(journal.stats().indexBytes)
+    // A node that stays at the bound would say so at each heartbeat.
+    const isShort = this.isShort ? !budget.allows('writes', clearedAt) : !budget.allows('writes')
+    if (isShort === this.isShort) return
+    this.isShort = isShort
+    const { bytesMax, usedBytes } = budget
+    if (isShort) {
+      logger.warn({ bytesMax, usedBytes, used: budget.uses() },
+        'no memory for new writes: they get OVERLOADED (memoryBytes)')
+    } else logger.info({ bytesMax, usedBytes }, 'there is memory for new writes again')
+  }
+}

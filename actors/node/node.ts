@@ -1,0 +1,398 @@
+import type { NodeEventState } from '../../machines/protocol/events.js'
+import { nodeMachine } from '../../machines/node.js'
+import type { NodeEffect, NodeEvent } from '../../machines/node.js'
+import type { Life, NodeId } from '../../machines/base/ids.js'
+import { stateName, topState } from '../../machines/base/stateName.js'
+import { Admin } from './adminCommands.js'
+import type { Boot } from './dataDirectory.js'
+import type { NodeContext } from '../member/context.js'
+import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
+import { messageOf } from '../messaging/defects.js'
+import { FaultLog } from './faultLog.js'
+import { handReignsOver } from './handOverAll.js'
+import type { HostedActor } from '../host/actorHost.js'
+import { Identity, isFinal, SupersededError } from './identity.js'
+import { listenAs } from './nodeMessages.js'
+import { contextOf } from './nodeParts.js'
+import { BusConnectError } from '../ports/bus.js'
+import { ArbiterUnavailableError } from '../ports/arbiter.js'
+import type { BusConnection, BusSubscription } from '../ports/bus.js'
+import type { Arbiter } from '../ports/arbiter.js'
+import type { ActorSettings } from '../ports/settings.js'
+import type { SpaceActor } from '../space/space.js'
+import { Spaces } from './spaces.js'
+import type { StatusTeller } from './statusService.js'
+import { Turns } from '../arbiter/requestLimiter.js'
+
+export interface NodeActorOptions {
+  readonly node: NodeId
+  readonly pid: number
+  readonly hostname: string
+  readonly data: string
+  readonly version: string
+  readonly cleanStopMs: number
+  /** Operators may kill single actors (`killActor`). */
+  readonly allowsChaos: boolean
+  /** An empty data directory stops the start of a node that the arbiter knows. */
+  readonly requiresData?: boolean
+  readonly settings: ActorSettings
+  readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages'>
+  readonly boot: Boot
+  /** For `engram.v1.status.<node>`. */
+  readonly status: StatusTeller
+  /** Clients are answered below these. */
+  readonly replyPrefixes: readonly string[]
+  readonly onRunning: () => void
+  readonly onExit: (code: number, reason: string) => void
+  /** Host and remote references get the connection, and lose it. */
+  readonly onConnection: (connection: BusConnection | null) => void
+}
+
+/** By the effect of the chart that it comes with. */
+const nodeEvents: Readonly<Partial<Record<NodeEffect['type'], NodeEventState>>> = {
+  startSpaces: 'running', isolate: 'isolated', rejoin: 'reconnected', drain: 'draining',
+  stop: 'stopped', exit: 'failed',
+}
+
+/** One node: its chart, and the effects of that chart. */
+export class NodeActor {
+  /** What this node holds, by name. */
+  readonly spaces = new Map<string, SpaceActor>()
+  private listing: Spaces | null = null
+  context: NodeContext | null = null
+  isReadOnly = false
+  private actor: HostedActor<typeof nodeMachine> | null = null
+  private connection: BusConnection | null = null
+  private arbiter: Arbiter | null = null
+  private subscriptions: BusSubscription[] = []
+  private isClosing = false
+  private readonly faults: FaultLog
+  /** What uses the data directory before the node runs does so one after another. */
+  private readonly turns = new Turns(1)
+  private readonly self: NodeIdentityInput
+  readonly identity: Identity
+  private readonly admin: Admin
+
+  constructor(private readonly options: NodeActorOptions) {
+    const { node, pid, hostname, data, version, boot, ports, settings, replyPrefixes } = options
+    this.admin = new Admin(this)
+    this.faults = new FaultLog(ports.clock, ports.logger)
+    this.self = { node, pid, hostname, data, version, disk: '', incarnation: 0, http: null }
+    this.identity = new Identity({
+      boot, ports, settings, self: this.self, replyPrefixes,
+      requiresData: options.requiresData ?? false,
+      onRegistered: () => this.send({ type: 'registered' }),
+      onReidentified: (reason) => {
+        this.send({ type: 'reidentified', incarnation: this.self.incarnation, reason })
+        // What was said of the former disk is void: all sessions begin anew.
+        void this.connection?.close()
+      },
+      onSuperseded: (reason) => this.send({ type: 'superseded', reason }),
+    })
+  }
+
+  set http(url: string | null) {
+    this.self.http = url
+  }
+
+  start(): void {
+    this.actor = this.options.ports.host.spawn({
+      id: 'node',
+      logic: nodeMachine,
+      input: () => ({ node: this.options.node, cleanStopMs: this.options.cleanStopMs }),
+      effects: (effect) => this.perform(effect),
+    })
+  }
+
+  get allowsChaos(): boolean {
+    return this.options.allowsChaos
+  }
+
+  get state(): string {
+    return topState(this.actor?.snapshot()?.value ?? 'starting')
+  }
+
+  /** For people: the state with its parts, and why it is that. */
+  get stateReason(): string {
+    const snapshot = this.actor?.snapshot()
+    return `${stateName(snapshot?.value ?? 'starting')}: ${snapshot?.context.lastReason ?? ''}`
+  }
+
+  /** Which spaces it should hold, and whether that is known; null before recovery. */
+  get directory(): Pick<Spaces, 'isListed' | 'unheld'> | null {
+    return this.listing
+  }
+
+  get disk(): string {
+    return this.self.disk
+  }
+
+  drain(reason: string): void {
+    this.send({ type: 'drainRequested', reason })
+  }
+
+  /** Ends the node: nothing that it would do from here on could be trusted. */
+  fatal(error: unknown): void {
+    this.options.ports.logger.error({ error: String(error) }, 'the node cannot go on')
+    this.send({ type: 'fatal', error: String(error) })
+  }
+
+  private send(event: NodeEvent): void {
+    this.actor?.send(event)
+  }
+
+  private perform(effect: NodeEffect): void {
+    const { logger } = this.options.ports
+    this.note(effect)
+    const failing = (work: Promise<void>, event: (error: string) => NodeEvent) => {
+      work.catch((error: unknown) => {
+        const message = messageOf(error)
+        logger.error({ error: message }, `${effect.type} failed`)
+        this.send(event(message))
+      })
+    }
+    switch (effect.type) {
+      case 'prepare':
+        return failing(this.prepare(), (error) => ({ type: 'refused', error }))
+      case 'own':
+        return failing(this.own(), (error) => ({ type: 'refused', error }))
+      case 'connect':
+        void this.connect(effect.connection)
+        return
+      case 'identify':
+        void this.identify(effect.connection)
+        return
+      case 'recover':
+        return failing(this.inTurn(() => this.recover()), (error) =>
+          ({ type: 'recoveryFailed', error }))
+      case 'rejoin':
+        logger.info({ server: effect.server }, 'connected to NATS again')
+        return failing(this.join(effect.life), (error) => ({ type: 'fatal', error }))
+      case 'startSpaces':
+        return failing(this.join(effect.life), (error) => ({ type: 'fatal', error }))
+      case 'isolate':
+        return this.isolate(effect.reason)
+      case 'drain':
+        logger.info({}, effect.reason)
+        return failing(this.handAllOver(), () => ({ type: 'drained' }))
+      case 'stop':
+        logger.info({}, effect.reason)
+        return failing(this.close(), () => ({ type: 'closed' }))
+      case 'resign':
+        return this.resign(effect.reason)
+      case 'exit':
+        return void this.exit(effect.code, effect.reason)
+    }
+  }
+
+  /** What is worth telling later of the life of this node. */
+  private note(effect: NodeEffect): void {
+    const state = nodeEvents[effect.type]
+    if (state === undefined || (effect.type === 'exit' && effect.code === 0)) return
+    const reason = 'reason' in effect ? effect.reason
+      : `${this.options.version}, incarnation ${this.self.incarnation}`
+    this.options.ports.events.note({ type: 'node', state, reason })
+  }
+
+  private async prepare(): Promise<void> {
+    await this.identity.prepare()
+    this.send({ type: 'prepared' })
+  }
+
+  private async own(): Promise<void> {
+    await this.inTurn(() => this.options.boot.own())
+    this.send({ type: 'owned' })
+  }
+
+  /** After whatever else uses the data directory; not at all once it is being closed. */
+  private async inTurn(work: () => Promise<void>): Promise<void> {
+    await this.turns.take(async () => {
+      if (!this.isClosing) await work()
+    }, false)
+  }
+
+  private async recover(): Promise<void> {
+    const { boot, settings, ports } = this.options
+    const recovered = await boot.recover()
+    const all: NodePorts = { ...ports, ...recovered }
+    this.context = contextOf(all, settings, this.self, this.identity, {
+      spaces: () => this.spaces.values(),
+      isHeld: (space) => this.spaces.has(space),
+      tick: () => this.listing?.tick(),
+      watched: () => this.listing?.watchedNodes() ?? new Set(),
+      syncFailed: (error) => this.send({ type: 'syncFailed', error }),
+      readOnly: (isReadOnly) => {
+        this.isReadOnly = isReadOnly
+        if (!isReadOnly) void boot.keepReserve()
+      },
+      hasRoom: () => boot.keepReserve(),
+      fatal: (error) => this.fatal(error),
+      replyPrefixes: this.options.replyPrefixes,
+    })
+    this.listing = new Spaces(this.context, this.spaces, await recovered.salvages.names())
+    const report = recovered.journal.recovery
+    for (const damaged of report.damaged) {
+      ports.logger.error({ ...damaged }, 'the journal is damaged')
+    }
+    if (report.torn) ports.logger.warn({ ...report.torn }, 'a torn flush was cut from the journal')
+    this.send({ type: 'recovered', report })
+    if (!await boot.keepReserve()) this.context.commits.runShort()
+  }
+
+  // ---------------------------------------------------------------- connection
+
+  private async connect(number: number): Promise<void> {
+    const { ports } = this.options
+    let connection: BusConnection | null = null
+    try {
+      connection = await ports.bus.connect()
+      if (this.isClosing) return await connection.close()
+      // A node that comes back is known, and needs no arbiter for that.
+      if (this.context) await this.identity.refuseTwin(connection, false)
+      this.connection = connection
+      this.arbiter = ports.openArbiter(connection)
+      void connection.closed.then((reason) => {
+        this.send({ type: 'connectionClosed', connection: number, reason })
+      })
+      if (this.context) this.faults.over()
+      this.send({ type: 'connected', connection: number, server: connection.serverId })
+    } catch (error) {
+      // The next attempt opens another one.
+      void connection?.close()
+      if (error instanceof SupersededError) {
+        return this.send({ type: 'superseded', reason: error.message })
+      }
+      const message = messageOf(error)
+      this.faults.tell(message, 'NATS cannot be used yet')
+      const retryable = !(error instanceof BusConnectError) || error.retryable
+      this.send({ type: 'connectFailed', connection: number, retryable, error: message })
+    }
+  }
+
+  private async identify(number: number): Promise<void> {
+    const { connection, arbiter } = this
+    try {
+      if (!connection || !arbiter) throw new Error('the connection is gone')
+      await this.inTurn(() => this.identity.identify(connection, arbiter))
+      // Closed meanwhile: the next connection comes to the same result.
+      if (this.isClosing || this.connection !== connection || connection.isClosed) return
+      this.subscriptions.push(this.identity.answerPings(connection, number))
+      const { incarnation } = this.self
+      this.send({ type: 'identified', incarnation, isRegistered: this.identity.isRegistered })
+    } catch (error) {
+      const message = messageOf(error)
+      if (error instanceof SupersededError) {
+        return this.send({ type: 'superseded', reason: message })
+      }
+      if (isFinal(error)) return this.send({ type: 'refused', error: message })
+      this.faults.tell(message, 'this node cannot be identified yet')
+      void connection?.close()
+      this.send({ type: 'identifyFailed', connection: number, error: message })
+    }
+  }
+
+  /** The connection stands: ping subject first, then heartbeats, then the spaces. */
+  private async join(life: Life): Promise<void> {
+    const { connection, arbiter } = this
+    const { wire, peers, records } = this.context!
+    if (!connection || !arbiter || connection.isClosed) return
+    wire.attach(connection, life)
+    records.attach(arbiter)
+    this.options.onConnection(connection)
+    const early = this.subscriptions.splice(0)
+    const status = { teller: this.options.status, names: this.listing!.names }
+    this.subscriptions.push(...listenAs(this, this.admin, status))
+    peers.connected()
+    for (const subscription of early) subscription.unsubscribe()
+    for (const space of this.spaces.values()) space.connected()
+    void this.identity.attach(connection, arbiter)
+    await this.listing?.discover()
+    this.options.onRunning()
+  }
+
+  private isolate(reason: string): void {
+    const { wire, peers, records } = this.context!
+    this.options.ports.logger.warn({}, `isolated: ${reason}`)
+    wire.detach()
+    records.detach()
+    this.identity.detach()
+    this.subscriptions = []
+    this.connection = null
+    this.arbiter = null
+    this.options.onConnection(null)
+    peers.disconnected()
+    for (const space of this.spaces.values()) space.disconnected(reason)
+  }
+
+  /** A space that this node may hold: it is there at once, not when the spaces are listed next. */
+  async take(space: string): Promise<void> {
+    try {
+      await this.listing?.consider(space)
+    } catch (error) {
+      // It is looked for again when the spaces are listed.
+      if (!(error instanceof ArbiterUnavailableError)) this.fatal(error)
+    }
+  }
+
+  // ---------------------------------------------------------------- the end
+
+  private async handAllOver(): Promise<void> {
+    this.context?.duty.leave()
+    this.context?.peers.beatNow()
+    await this.handReignsOver('the node stops')
+    this.send({ type: 'drained' })
+  }
+
+  /** Returns those that this node still reigns in. */
+  async handReignsOver(reason: string): Promise<SpaceActor[]> {
+    return await handReignsOver(
+      () => this.spaces.values(), this.options.ports.clock, () => this.isOpen, reason)
+  }
+
+  private get isOpen(): boolean {
+    return this.context?.wire.isOpen ?? false
+  }
+
+  private async close(): Promise<void> {
+    this.isClosing = true
+    this.identity.detach()
+    // What still asks somebody something ends with the connection.
+    if (!this.context) await this.connection?.close()
+    await this.turns.take(() => Promise.resolve(), false)
+    const { context } = this
+    if (context) {
+      for (const space of this.spaces.values()) await space.stop()
+      context.peers.leave()
+      try {
+        if (this.isOpen) await context.wire.flush()
+      } catch {
+        // The connection went first: there is nobody to take leave of.
+      }
+      context.peers.stop()
+      context.records.detach()
+      this.options.onConnection(null)
+      await this.connection?.close()
+      context.floors.stop()
+      await context.commits.stop()
+      await context.records.idle()
+    }
+    await this.options.boot.close()
+    this.send({ type: 'closed' })
+  }
+
+  private async exit(code: number, reason: string): Promise<void> {
+    const { boot, ports: { logger }, onExit } = this.options
+    logger[code === 0 ? 'info' : 'error']({ code }, `the node ends: ${reason}`)
+    // What has not begun to write leaves nothing behind.
+    if (!this.context) await boot.close().catch(() => undefined)
+    onExit(code, reason)
+  }
+
+  private resign(reason: string): void {
+    this.isClosing = true
+    this.listing?.close()
+    for (const space of this.spaces.values()) space.disconnected(reason)
+    this.context?.peers.stop()
+    void this.connection?.close()
+  }
+}

@@ -1,0 +1,102 @@
+import { InvariantViolation } from '../../machines/log/invariants.js'
+import type { NodeId } from '../../machines/base/ids.js'
+import { sendAlert } from '../member/alerts.js'
+import { Answers } from '../messaging/answers.js'
+import { Budget } from '../structures/budget.js'
+import { CommitFloors } from '../log/commitFloors.js'
+import type { NodeContext } from '../member/context.js'
+import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
+import { stackOf } from '../messaging/defects.js'
+import { Duty } from '../member/duty.js'
+import { GroupCommit } from '../log/groupCommit.js'
+import type { Identity } from './identity.js'
+import { MemoryWatch } from './memoryWatch.js'
+import { Peers } from '../membership/heartbeats.js'
+import { SyncFailedError } from '../ports/journal.js'
+import { Records } from '../arbiter/assignmentStore.js'
+import type { ActorSettings } from '../ports/settings.js'
+import type { SpaceActor } from '../space/space.js'
+import { Wire } from '../messaging/connection.js'
+import { workLanes } from '../messaging/workLanes.js'
+
+/** What the parts of a node ask of it, and tell it. */
+export interface NodeCalls {
+  readonly spaces: () => Iterable<SpaceActor>
+  readonly isHeld: (space: string) => boolean
+  /** Once per heartbeat interval. */
+  readonly tick: () => void
+  /** Nodes to probe at every heartbeat. */
+  readonly watched: () => Set<NodeId>
+  readonly syncFailed: (error: string) => void
+  /** The journal takes no record, or does again. */
+  readonly readOnly: (isReadOnly: boolean) => void
+  readonly hasRoom: () => Promise<boolean>
+  readonly fatal: (error: unknown) => void
+  /** Clients are answered below these. */
+  readonly replyPrefixes: readonly string[]
+}
+
+/** The parts that the spaces of one node share, on a data directory that is recovered. */
+export function contextOf(
+  ports: NodePorts, settings: ActorSettings, self: NodeIdentityInput, identity: Identity,
+  calls: NodeCalls,
+): NodeContext {
+  const { clock, random, control, store, logger, clients, telemetry } = ports
+  const { replyPrefixes } = calls
+  const commits = commitsOf(ports, settings, calls)
+  const duty = new Duty(self.node, () => commits.isFull)
+  const wire = new Wire(self.incarnation, logger, calls.fatal)
+  const answers = new Answers({ wire, clients, clock, logger, telemetry, replyPrefixes })
+  const peers = new Peers({
+    ports, settings, self, wire, answers,
+    onGrants: () => {
+      for (const space of calls.spaces()) space.grantsRenewed()
+    },
+    onEvidence: (peer, reason) => {
+      for (const space of calls.spaces()) space.evidence(peer, reason)
+    },
+    onTick: () => {
+      identity.tick()
+      memory.tick()
+      calls.tick()
+    },
+    onOwnName: (incarnation) => identity.heardOwnName(incarnation),
+    isRegistered: () => identity.isRegistered,
+    watched: calls.watched,
+    unfit: () => duty.unfit,
+  })
+  const records = new Records({
+    clock, random, control, store, logger, isHeld: calls.isHeld,
+    onBucketLost: (space, reason) => sendAlert(context, space, 'arbiterLost', {}, reason),
+  })
+  const lanes = workLanes(clock, settings, wire, (error) => {
+    if (error instanceof InvariantViolation) return calls.fatal(error)
+    logger.error({ error: stackOf(error) }, 'a request could not be served')
+  })
+  const budget = new Budget(settings.memoryBytes)
+  const memory = new MemoryWatch(budget, lanes, ports)
+  const context: NodeContext = {
+    ports, settings, self, wire, peers, records, commits, duty, identity, answers, lanes, budget,
+    floors: new CommitFloors(clock, commits), fatal: calls.fatal,
+  }
+  return context
+}
+
+function commitsOf(
+  { journal, clock, logger, telemetry }: NodePorts, settings: ActorSettings, calls: NodeCalls,
+): GroupCommit {
+  const { flushBytesMax, idleConfirmMs } = settings
+  const tell = (fault: string | null): void => {
+    calls.readOnly(fault !== null)
+    for (const space of calls.spaces()) space.journalFault(fault)
+  }
+  return new GroupCommit({
+    journal, clock, logger, telemetry, flushBytesMax, idleConfirmMs,
+    // Anything else that ends a flush is a bug, not the disk's fault.
+    onSyncFailed: (error) => (error instanceof SyncFailedError
+      ? calls.syncFailed(String(error)) : calls.fatal(error)),
+    onFull: (error) => tell(error.message),
+    onHealed: () => tell(null),
+    hasRoom: calls.hasRoom,
+  })
+}

@@ -1,0 +1,116 @@
+/** Orders that make another member primary: handed over, forced, or promoted while paused. */
+import type { Assignment } from '../../machines/protocol/messages.js'
+import type { AdminNode } from './adminNode.js'
+import { AdminRefusal, patienceMs, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
+import type { Answer, Order } from '../ports/adminApi.js'
+import type { SpaceActor } from '../space/space.js'
+
+/** What it needs of the node's admin service. */
+export interface PromotionAdmin {
+  readonly node: AdminNode
+  recordOf(name: string): Promise<Assignment>
+  /** The order is another node's. */
+  passOn(node: string, order: Order): Promise<Answer>
+  /** False: not within an operator's patience. */
+  until(isDone: () => boolean): Promise<boolean>
+}
+
+export class Promotions {
+  constructor(private readonly admin: PromotionAdmin) {}
+
+  async promote(order: Order): Promise<Answer> {
+    const { self, duty, peers } = this.admin.node.context!
+    const name = spaceNameOf(order)
+    const record = await this.admin.recordOf(name)
+    const { primary, members } = record
+    const to = typeof order['to'] === 'string' ? order['to'] : null
+    if (to !== null && !members.some((m) => m.node === to)) {
+      throw new AdminRefusal('INVALID_OPERATION',
+        `${to} is no member of ${name}; its members are ${members.map((m) => m.node).join(', ')}`)
+    }
+    const unfit = to === null ? null : to === self.node ? duty.drained : peers.unfitOf(to)
+    if (unfit !== null) throw new AdminRefusal('INVALID_OPERATION', unfit, true)
+    if (order['force'] === true) {
+      if (!to) throw new AdminRefusal('INVALID_OPERATION', 'force needs "to"')
+      return to === self.node ? await this.force(name) : await this.admin.passOn(to, order)
+    }
+    if (record.paused && this.isVacant(record)) return await this.promotePaused(order, record, to)
+    if (!primary) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
+    if (primary.node !== self.node) return await this.admin.passOn(primary.node, order)
+    return await this.handOver(name, to)
+  }
+
+  /** As far as this node can tell: whoever is promoted proves it. */
+  private isVacant({ space, primary }: Assignment): boolean {
+    const { self, peers } = this.admin.node.context!
+    if (!primary) return true
+    if (primary.node === self.node) return !this.admin.node.spaces.get(space)?.primaryRole
+    return peers.isProvenDead(primary.node) || peers.isGrantExpired(primary.node)
+  }
+
+  /** Nobody takes over by himself: the member that is named does, by the rules of a failover. */
+  private async promotePaused(
+    order: Order, { space: name, inSync, epoch }: Assignment, to: string | null,
+  ): Promise<Answer> {
+    if (to === null || !inSync.includes(to)) {
+      throw new AdminRefusal('INVALID_OPERATION', `${name} has no primary, and its failover is `
+        + `paused: resume it, or name a member that is in sync (${inSync.join(', ')}) to promote`)
+    }
+    if (to !== this.admin.node.context!.self.node) return await this.admin.passOn(to, order)
+    const space = this.held(name)
+    space.member.order(patienceMs)
+    return await this.through(space, () => space.serves && space.member.reigningEpoch > epoch)
+  }
+
+  private held(name: string): SpaceActor {
+    const space = this.admin.node.spaces.get(name)
+    if (!space) throw new AdminRefusal('UNKNOWN_SPACE', `this node does not hold ${name}`)
+    if (space.member.damage) {
+      throw new AdminRefusal('INVALID_OPERATION', `its log is damaged: ${space.member.damage}`)
+    }
+    return space
+  }
+
+  /** Waits for the promotion of this node. */
+  private async through(space: SpaceActor, isDone: () => boolean): Promise<Answer> {
+    const { member } = space
+    await this.admin.until(() => isDone() || member.rejection !== null)
+    if (space.serves) return { ok: true, primary: member.self, epoch: member.reigningEpoch }
+    throw refusedByArbiter(member.rejection) ?? new AdminRefusal('ACK_TIMEOUT',
+      `the promotion is not through${member.blocked ? `: ${member.blocked}` : ''}`, true)
+  }
+
+  private async handOver(name: string, wanted: string | null): Promise<Answer> {
+    const { self } = this.admin.node.context!
+    const space = this.admin.node.spaces.get(name)
+    if (!space?.primaryRole) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
+    const to = wanted ?? space.successor()
+    if (!to) throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', 'no replica is in sync', true)
+    if (to === self.node) {
+      const epoch = space.member.reigningEpoch
+      return { ok: true, primary: to, epoch, message: 'it reigns already' }
+    }
+    const epoch = space.member.reigningEpoch
+    if (!await this.admin.until(() => space.handOver(to, 'an operator hands over'))) {
+      throw refusedByArbiter(space.member.rejection)
+        ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
+    }
+    const isDone = () => (space.member.record?.assignment.epoch ?? 0) > epoch
+      && !space.primaryRole && space.member.record?.assignment.state === 'open'
+    await this.admin.until(() => isDone() || (space.serves && space.member.rejection !== null))
+    const now = space.member.record?.assignment
+    if (!now || now.epoch <= epoch) {
+      throw refusedByArbiter(space.member.rejection) ?? new AdminRefusal(
+        'ACK_TIMEOUT', `${to} has not caught up in time: nothing changed`, true)
+    }
+    return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
+  }
+
+  private async force(name: string): Promise<Answer> {
+    const space = this.held(name)
+    const before = space.member.reigningEpoch
+    space.member.rejection = null
+    space.forcePromotion('an operator forces it')
+    return await this.through(space, () => space.serves && space.member.reigningEpoch > before)
+  }
+}

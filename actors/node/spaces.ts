@@ -1,0 +1,198 @@
+import type { NodeId } from '../../machines/base/ids.js'
+import type { AssignmentAt } from '../../machines/protocol/messages.js'
+import { sendAlert } from '../member/alerts.js'
+import type { NodeContext } from '../member/context.js'
+import { stackOf } from '../messaging/defects.js'
+import { ArbiterUnavailableError } from '../ports/arbiter.js'
+import type { TimerHandle } from '../ports/system.js'
+import { namesOf } from '../forks/salvageSlices.js'
+import { Sorted } from '../structures/sorted.js'
+import { SpaceActor } from '../space/space.js'
+import { bindSpaceMachine } from '../space/roleActors.js'
+import { compareUtf8 } from '../../machines/graph/utf8.js'
+
+/** Spaces of the arbiter are listed at least this often: announcements may be lost. */
+const discoverMs = 2000
+/** A space of other nodes is looked at again after this long. */
+const elsewhereMs = 30_000
+/**
+ * Records read per heartbeat for no reason but that time has passed: with a thousand spaces they
+ * would else be thousands per second, of which the arbiter would have no time for promotions.
+ */
+const pollsPerTick = 20
+/**
+ * Promotions begun in one turn of the event loop. A node that dies may have reigned over hundreds
+ * of spaces: all at once they would hold up the heartbeats that their leases need.
+ */
+const promotionsPerTurn = 8
+
+/** The spaces that this node holds: found at the arbiter, each started once. */
+export class Spaces {
+  private readonly machine
+  /** What this node holds is known: from the arbiter, or from what it remembers of its records. */
+  isListed = false
+  private discovering = false
+  private isClosed = false
+  private lastDiscoveryMs = -Infinity
+  private readonly elsewhere = new Map<string, number>()
+  private begunInTurn = 0
+  private readonly waiting = new Set<SpaceActor>()
+  private turn: TimerHandle | null = null
+  /** Spaces of which this node is a member, or may be, and that it does not hold: why. */
+  readonly unheld = new Map<string, string>()
+  /** Of the spaces held, in order. */
+  readonly names = new Sorted<string>(compareUtf8)
+
+  /**
+   * `held`: filled here, read by the whole node. `salvages`: names of the files there were at the
+   * start.
+   */
+  constructor(
+    private readonly context: NodeContext,
+    private readonly held: Map<string, SpaceActor>,
+    private readonly salvages: readonly string[],
+  ) {
+    this.machine = bindSpaceMachine(context.ports.host, (space) => held.get(space))
+  }
+
+  /** Once per heartbeat. */
+  tick(): void {
+    for (const space of this.held.values()) space.tick()
+    const { ports, wire } = this.context
+    if (!wire.isOpen) return
+    this.poll()
+    const now = ports.clock.monotonicMs()
+    if (now - this.lastDiscoveryMs > discoverMs) void this.discover()
+  }
+
+  /** The node resigns: nothing begins any more. */
+  close(): void {
+    this.isClosed = true
+  }
+
+  /** Whether a promotion may begin now; else the space is reconsidered in one of the next turns. */
+  private readonly mayBegin = (space: SpaceActor): boolean => {
+    this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
+    if (this.isClosed) return false
+    if (this.begunInTurn >= promotionsPerTurn) {
+      this.waiting.add(space)
+      return false
+    }
+    this.begunInTurn += 1
+    return true
+  }
+
+  private nextTurn(): void {
+    this.turn = null
+    this.begunInTurn = 0
+    for (const space of [...this.waiting].slice(0, promotionsPerTurn)) {
+      this.waiting.delete(space)
+      space.reconsider()
+    }
+    if (this.waiting.size === 0) return
+    this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
+  }
+
+  /** The records that were read the longest ago, of those that are due. */
+  private poll(): void {
+    const due = [...this.held.values()].filter((space) => space.pollOverdueMs() > 0)
+    if (due.length > pollsPerTick) due.sort((a, b) => b.pollOverdueMs() - a.pollOverdueMs())
+    for (const space of due.slice(0, pollsPerTick)) space.refresh()
+  }
+
+  /** Which spaces the arbiter has, and whether this node holds them. */
+  async discover(): Promise<void> {
+    const { records, ports } = this.context
+    if (this.discovering || !records.isAttached) return
+    this.discovering = true
+    this.lastDiscoveryMs = ports.clock.monotonicMs()
+    try {
+      const names = await records.spaces()
+      const known = new Set(names)
+      for (const name of this.unheld.keys()) if (!known.has(name)) this.unheld.delete(name)
+      const isDue = (name: string) =>
+        ports.clock.monotonicMs() - (this.elsewhere.get(name) ?? -Infinity) > elsewhereMs
+      const unknown = names.filter((name) => !this.held.has(name) && isDue(name))
+      await Promise.all(unknown.map((name) => this.consider(name)))
+      this.isListed = true
+    } catch (error) {
+      if (!(error instanceof ArbiterUnavailableError)) throw error
+      // Told by the records, once for all spaces.
+      this.startRemembered()
+    } finally {
+      this.discovering = false
+    }
+  }
+
+  /**
+   * While the arbiter is away: what this node saw of the records last tells whom to join, and
+   * nothing else.
+   */
+  private startRemembered(): void {
+    const { records, self } = this.context
+    const remembered = records.allRemembered()
+    for (const record of remembered) {
+      const { space: name, members, state } = record.assignment
+      const isMine = state !== 'dropped' && members.some((m) => m.node === self.node)
+      if (!isMine || this.held.has(name)) continue
+      const space = this.tryToHold(record)
+      if (space) space.member.record = record
+    }
+    if (remembered.length > 0) this.isListed = true
+  }
+
+  /** Starts the space if its record lists this node. Rejects with ArbiterUnavailableError. */
+  async consider(name: string): Promise<void> {
+    const { records, self, ports } = this.context
+    const read = await records.read(name)
+    const record = read.kind === 'present' ? read.record
+      : read.kind === 'lost' ? read.remembered : null
+    this.unheld.delete(name)
+    if (record?.assignment.state === 'dropped') return
+    const isUnusable = read.kind === 'unreadable' || read.kind === 'newer'
+    if (isUnusable) this.unheld.set(name, read.reason)
+    if (isUnusable || record?.assignment.members.every((m) => m.node !== self.node)) {
+      this.elsewhere.set(name, ports.clock.monotonicMs())
+      return
+    }
+    if (record && !this.held.has(name)) this.tryToHold(record)
+  }
+
+  /** A space that cannot be started (a bug, a store that fails) does not keep others from it. */
+  private tryToHold(record: AssignmentAt): SpaceActor | null {
+    const { space } = record.assignment
+    try {
+      return this.hold(record)
+    } catch (error) {
+      const { logger, clock } = this.context.ports
+      this.held.delete(space)
+      this.names.delete(space)
+      this.elsewhere.set(space, clock.monotonicMs())
+      this.unheld.set(space, `it cannot be started: ${String(error)}`)
+      logger.error({ space, error: stackOf(error) },
+        'the space cannot be started; it is tried again in half a minute')
+      return null
+    }
+  }
+
+  private hold({ assignment: { space: name, uuid } }: AssignmentAt): SpaceActor {
+    const space = new SpaceActor(this.context, name, uuid, this.mayBegin)
+    space.member.salvages = namesOf(this.salvages, name, uuid).length
+    this.held.set(name, space)
+    this.names.put(name)
+    space.start(this.machine)
+    const { notice } = this.context.identity
+    if (notice !== null) sendAlert(this.context, name, 'directory', {}, notice)
+    return space
+  }
+
+  /** Nodes to probe at every heartbeat: the primaries of the spaces held here. */
+  watchedNodes(): Set<NodeId> {
+    const watched = new Set<NodeId>()
+    for (const space of this.held.values()) {
+      const node = space.watchedPrimary()
+      if (node) watched.add(node)
+    }
+    return watched
+  }
+}

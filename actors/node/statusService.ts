@@ -1,0 +1,174 @@
+import type { Asker } from '../messaging/answers.js'
+import { errorAnswer } from '../messaging/answers.js'
+import type { NodeContext } from '../member/context.js'
+import { keptBytes } from '../messaging/headers.js'
+import type { BusMessage } from '../ports/bus.js'
+import type { SpaceActor } from '../space/space.js'
+import type { Sorted } from '../structures/sorted.js'
+import { compareUtf8 } from '../../machines/graph/utf8.js'
+
+/** What a node says of itself, as JSON; cheap for the node and for each space alone. */
+export interface StatusTeller {
+  /** Few words for whoever looks for nodes. */
+  who(): object
+  /** Of the node without its spaces: a report that lacks them. */
+  head(): object
+  member(space: SpaceActor): object
+}
+
+export interface StatusServiceOptions {
+  readonly context: NodeContext
+  readonly teller: StatusTeller
+  readonly spaces: ReadonlyMap<string, SpaceActor>
+  /** Their names, in order. */
+  readonly names: Sorted<string>
+}
+
+/** What a request that waits takes beside its question and its reply subject. */
+const askerBytes = 512
+const limitMax = 10_000
+const questionBytesMax = 4096
+/** Of a page, beside the node and its spaces: where to go on. */
+const envelopeBytes = 1024
+
+type Question =
+  | { readonly type: 'who' }
+  | {
+    readonly type: 'status'
+    /** Spaces by name, after this one. */
+    readonly after: string
+    readonly limit: number
+    /** Only this one, if the node holds it. */
+    readonly space: string | null
+  }
+
+interface Waiter {
+  readonly asker: Asker
+  readonly bytes: number
+}
+
+/**
+ * Answers to `engram.v1.status.<node>` and `…status._all`. Whoever asks the same while it is not
+ * yet begun gets the same answer: a burst of requests costs one report, and their answers.
+ */
+export class StatusService {
+  private readonly waiting = new Map<string, Waiter[]>()
+
+  constructor(private readonly options: StatusServiceOptions) {}
+
+  onMessage(message: BusMessage): void {
+    const { answers, lanes: { status } } = this.options.context
+    const asked = answers.asker(message, 'orders')
+    if (asked?.reply === undefined) return
+    const asker: Asker = { ...asked, encoding: 'json' }
+    const question = questionOf(message.data)
+    if (typeof question === 'string') {
+      return answers.answer(asker, errorAnswer('INVALID_OPERATION', question))
+    }
+    const key = JSON.stringify(question)
+    const bytes = askerBytes + keptBytes(message) + 2 * key.length
+    if (!status.enter(bytes)) {
+      return answers.answer(asker, errorAnswer('OVERLOADED', 'too many requests for status wait',
+        { retryAfterMs: 100 }))
+    }
+    const others = this.waiting.get(key)
+    if (others) {
+      others.push({ asker, bytes })
+      return
+    }
+    const askers = [{ asker, bytes }]
+    this.waiting.set(key, askers)
+    status.push(() => {
+      this.waiting.delete(key)
+      if (question.type === 'who') return this.tell(askers, encode(this.options.teller.who()))
+      this.render(askers, this.pages(question))
+    })
+  }
+
+  /** A piece of the report in each slice. */
+  private render(askers: readonly Waiter[], report: Generator<undefined, Uint8Array>): void {
+    const { lanes: { status, queue } } = this.options.context
+    for (;;) {
+      const next = report.next()
+      if (next.done) return this.tell(askers, next.value)
+      if (queue.isSliceOver) return status.push(() => this.render(askers, report))
+    }
+  }
+
+  /** As many answers in each slice as there is time for, and room on their way. */
+  private tell(askers: readonly Waiter[], bytes: Uint8Array, from = 0): void {
+    const { answers, lanes: { status, queue } } = this.options.context
+    for (let index = from; index < askers.length; index += 1) {
+      if (index > from && queue.isSliceOver) {
+        return status.push(() => this.tell(askers, bytes, index))
+      }
+      const waiter = askers[index]!
+      status.leave(waiter.bytes)
+      answers.answer(waiter.asker, bytes)
+    }
+  }
+
+  /** Spaces until the page is full; one at least, or none would ever be told of. */
+  private *pages(
+    { after, limit, space }: Extract<Question, { type: 'status' }>,
+  ): Generator<undefined, Uint8Array> {
+    const { teller, spaces, context: { wire, settings } } = this.options
+    const head = JSON.stringify(teller.head()).slice(0, -1)
+    const room = Math.min(settings.answerBytesMax, wire.maxPayload)
+      - Buffer.byteLength(head) - envelopeBytes
+    const members: string[] = []
+    let bytes = 0
+    let last = ''
+    let isMore = false
+    for (const name of space === null ? this.namesAfter(after) : [space]) {
+      const held = spaces.get(name)
+      if (!held) continue
+      const text = JSON.stringify(teller.member(held))
+      bytes += Buffer.byteLength(text) + 1
+      isMore = members.length >= limit || (bytes > room && members.length > 0)
+      if (isMore) break
+      members.push(text)
+      last = name
+      yield
+    }
+    const goOn = isMore ? `,"more":true,"after":${JSON.stringify(last)}` : ''
+    return Buffer.from(`${head},"spaces":[${members.join(',')}]${goOn}}`)
+  }
+
+  /** Looked up one by one, since spaces may come while a report is put together. */
+  private *namesAfter(after: string): Generator<string, undefined> {
+    const { names } = this.options
+    for (let last = after; ;) {
+      const next = names.from((name) => compareUtf8(name, last) <= 0).next()
+      if (next.done) return
+      yield next.value
+      last = next.value
+    }
+  }
+}
+
+function encode(answer: object): Uint8Array {
+  return Buffer.from(JSON.stringify(answer))
+}
+
+/** An empty payload, or an object without a type, asks for the status; a string: why it is none. */
+function questionOf(data: Uint8Array): Question | string {
+  if (data.length > questionBytesMax) return `a question takes ${questionBytesMax} bytes at most`
+  let asked: unknown = {}
+  try {
+    if (data.length > 0) asked = JSON.parse(new TextDecoder().decode(data))
+  } catch {
+    return 'a question is a JSON object'
+  }
+  if (typeof asked !== 'object' || asked === null) return 'a question is a JSON object'
+  const { type = 'status', after = '', limit = limitMax, space = null } =
+    asked as Record<string, unknown>
+  if (type === 'who') return { type }
+  if (type !== 'status') return 'type is who or status'
+  if (typeof after !== 'string') return 'after is the name of a space'
+  if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > limitMax) {
+    return `limit is a whole number from 1 to ${limitMax}`
+  }
+  if (space !== null && typeof space !== 'string') return 'space is the name of a space'
+  return { type, after, limit: limit as number, space }
+}

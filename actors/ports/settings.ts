@@ -1,0 +1,56 @@
+import type { ProtocolTimes } from '../../machines/protocol/messages.js'
+import { defaultTimes } from '../../machines/protocol/messages.js'
+
+/** What the actors need of the configuration (runtime/config/options.ts documents each option). */
+export interface ActorSettings extends ProtocolTimes {
+  /** Largest frame, bytes; below the server's max_payload. */
+  readonly frameBytesMax: number
+  /** Most bytes of one flush: what is more waits for the next. */
+  readonly flushBytesMax: number
+  /** Bytes in flight towards one replica. */
+  readonly windowBytes: number
+  /** Buffered and not yet durable; past it OVERLOADED. */
+  readonly unflushedBytesMax: number
+  /** Durable and not yet applied; past it OVERLOADED. */
+  readonly overlayBytesMax: number
+  /** Latest frames kept in memory for streams, per space. */
+  readonly tailBytesMax: number
+  readonly ackTimeoutMs: number
+  readonly readWaitMs: number
+  /** Memory of the reads that wait for their turn, or for a sequence; past it OVERLOADED. */
+  readonly readQueueBytes: number
+  /** A read that has had no turn by then gets OVERLOADED. */
+  readonly readQueueMs: number
+  /** Encoded items of one list; below the server's max_payload. */
+  readonly answerBytesMax: number
+  readonly lagAlertBytes: number
+  readonly lagAlertMs: number
+  /** Writes held during a handover. */
+  readonly heldBytesMax: number
+  /** What the structures of the node may take of its memory, together; past it OVERLOADED. */
+  readonly memoryBytes: number
+  /** The journal writes a confirm record after this long without a flush. */
+  readonly idleConfirmMs: number
+}
+
+const MiB = 1024 * 1024
+
+export const defaultSettings: ActorSettings = {
+  ...defaultTimes,
+  frameBytesMax: 512 * 1024,
+  flushBytesMax: MiB,
+  windowBytes: 8 * MiB,
+  unflushedBytesMax: 64 * MiB,
+  overlayBytesMax: 128 * MiB,
+  tailBytesMax: 16 * MiB,
+  ackTimeoutMs: 5000,
+  readWaitMs: 2000,
+  readQueueBytes: 16 * MiB,
+  readQueueMs: 2000,
+  answerBytesMax: 512 * 1024,
+  lagAlertBytes: 100_000_000,
+  lagAlertMs: 5000,
+  heldBytesMax: 16 * MiB,
+  memoryBytes: 1024 * MiB,
+  idleConfirmMs: 100,
+}

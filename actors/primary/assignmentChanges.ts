@@ -1,0 +1,194 @@
+import { isSameButPaused, signed, withInSync, withSettings } from '../../machines/protocol/assignments.js'
+import type { PrimaryEvent } from '../../machines/primary.js'
+import type { NodeId } from '../../machines/base/ids.js'
+import type { Assignment, AssignmentAt, SpaceSettings } from '../../machines/protocol/messages.js'
+import type { Followers } from './followers.js'
+import type { Lease } from '../membership/lease.js'
+import type { Member } from '../member/member.js'
+import { AdminRefusal } from '../ports/adminApi.js'
+import type { Settlement } from '../arbiter/assignmentStore.js'
+import { isSameSettings } from '../../machines/protocol/spaceSettings.js'
+
+export interface RecordChangesOptions {
+  readonly member: Member
+  readonly record: AssignmentAt
+  readonly lease: Lease
+  readonly followers: () => Followers
+  readonly isOver: () => boolean
+  readonly send: (event: PrimaryEvent) => void
+  readonly announce: (reason: string) => void
+  readonly alert: (kind: string, fields: object, message: string) => void
+  readonly onRefused: (current: AssignmentAt | null) => void
+}
+
+/** What the settings become, given what they are at its turn. Throws AdminRefusal. */
+export type SettingsChange = (present: SpaceSettings) => SpaceSettings
+
+/** An operator's order: each is carried out upon what those before it have left. */
+interface SettingsOrder {
+  readonly change: SettingsChange
+  /** Its turn has come: what it asks for may be written at any moment. */
+  isBegun: boolean
+  settled: { readonly settings: SpaceSettings } | { readonly refusal: unknown } | null
+}
+
+/** Orders that wait for their turn; one more is refused. */
+const ordersMax = 16
+
+const pollMs = 20
+
+/**
+ * The changes that a reigning primary makes to its record, by compare-and-set: the in-sync set,
+ * the settings of the space. Its chart sees to it that one is in flight at a time.
+ */
+export class RecordChanges {
+  record: AssignmentAt
+  private orders: SettingsOrder[] = []
+
+  constructor(private readonly options: RecordChangesOptions) {
+    this.record = options.record
+  }
+
+  async inSync(inSync: readonly NodeId[], reason: string): Promise<void> {
+    const { member, lease, send, announce, alert } = this.options
+    const followers = this.options.followers()
+    const { assignment } = this.record
+    followers.propose(inSync)
+    lease.need(followers.union())
+    const diskOf = (node: NodeId) => followers.diskOf(node)
+    if (!await this.settle(withInSync(assignment, inSync, diskOf, member.signature()))) return
+    lease.need(inSync)
+    followers.adopt(inSync)
+    send({ type: 'inSyncChanged', inSync })
+    announce(reason)
+    member.context.ports.telemetry.count('inSyncChanges', 1, { space: member.space })
+    alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown',
+      { inSync }, `in sync: ${inSync.join(', ')} (${reason})`)
+    this.alertIfAlone(inSync)
+  }
+
+  /**
+   * Asks the chart for its turn; resolves with the settings that the record has then. Rejects with
+   * AdminRefusal, also when that is not settled in time.
+   */
+  async ask(change: SettingsChange): Promise<SpaceSettings> {
+    if (this.orders.length >= ordersMax) {
+      throw new AdminRefusal('OVERLOADED',
+        `${ordersMax} changes of the settings wait for their turn`, true)
+    }
+    const { ports: { clock }, settings: { ackTimeoutMs } } = this.options.member.context
+    const limit = clock.monotonicMs() + ackTimeoutMs
+    const order: SettingsOrder = { change, isBegun: false, settled: null }
+    this.orders.push(order)
+    while (!order.settled) {
+      if (this.options.isOver() || clock.monotonicMs() > limit) return this.giveUp(order)
+      if (!order.isBegun) {
+        this.options.send({ type: 'settingsRequested', reason: 'an operator changes the settings' })
+      }
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, pollMs))
+    }
+    if ('refusal' in order.settled) throw order.settled.refusal
+    return order.settled.settings
+  }
+
+  /** What has not begun never will; what has may be written yet. */
+  private giveUp(order: SettingsOrder): never {
+    this.orders = this.orders.filter((one) => one !== order)
+    if (order.isBegun) {
+      throw new AdminRefusal('ACK_TIMEOUT',
+        'the change of the settings was not settled in time: it may come yet', true)
+    }
+    if (this.options.isOver()) {
+      throw new AdminRefusal('NOT_PRIMARY', 'the reign ended: nothing was changed', true)
+    }
+    throw new AdminRefusal('ACK_TIMEOUT', 'the settings were not changed in time', true)
+  }
+
+  /** What was asked for first. */
+  async settings(): Promise<void> {
+    const { inSync } = this.record.assignment
+    const order = this.orders.shift()
+    if (order && !await this.carryOut(order)) return
+    this.options.send({ type: 'inSyncChanged', inSync })
+  }
+
+  /** False: the epoch is over, or ends now. */
+  private async carryOut(order: SettingsOrder): Promise<boolean> {
+    const { member, announce, alert } = this.options
+    const { assignment } = this.record
+    order.isBegun = true
+    let settings: SpaceSettings
+    try {
+      settings = order.change(assignment.settings)
+    } catch (refusal) {
+      order.settled = { refusal }
+      return true
+    }
+    if (!isSameSettings(assignment.settings, settings)) {
+      const next = withSettings(assignment, settings, member.signature())
+      if (!await this.settle(next)) return false
+      announce('the settings were changed')
+      alert('settingsChanged', { settings }, 'the settings of the space were changed')
+    }
+    order.settled = { settings }
+    return true
+  }
+
+  /**
+   * Writes the record as it is: the arbiter is known to take changes of it before a handover sends
+   * one that cannot be taken back. False: it does not, or nobody waits for that any more; it may be
+   * applied later, which changes nothing but the revision.
+   */
+  async touch(wanted: () => boolean): Promise<boolean> {
+    const { member } = this.options
+    const next = signed(this.record.assignment, member.signature())
+    const settlement = await this.settled(next, wanted)
+    if (settlement.kind === 'rejected') member.rejected(settlement.reason)
+    return settlement.kind === 'applied'
+  }
+
+  /** Read since: an operator may have paused or resumed the space. */
+  seen(record: AssignmentAt): void {
+    const isNewer = record.revision > this.record.revision
+    if (isNewer && isSameButPaused(record.assignment, this.record.assignment)) this.adopt(record)
+  }
+
+  /** In flight until it is settled. False: the epoch is over, or ends now. */
+  private async settle(next: Assignment): Promise<boolean> {
+    const { member } = this.options
+    const settlement = await this.settled(next, () => true, (reason) => member.rejected(reason))
+    return settlement.kind === 'applied'
+  }
+
+  /** `applied`: the epoch goes on, and the record is what was written. */
+  private async settled(
+    next: Assignment, wanted: () => boolean, onRejected?: (reason: string) => void,
+  ): Promise<Settlement> {
+    const { isOver, onRefused, member: { context: { records, wire } } } = this.options
+    const { assignment: madeOf, revision } = this.record
+    const settlement = await records.settle(next, revision, () =>
+      wanted() && !isOver() && wire.isOpen, { madeOf, ...(onRejected && { onRejected }) })
+    if (isOver()) return { kind: 'abandoned', reason: 'the reign is over' }
+    if (settlement.kind === 'applied') {
+      this.options.member.accepted()
+      this.adopt(settlement.record)
+    }
+    if (settlement.kind === 'refused') onRefused(settlement.current)
+    return settlement
+  }
+
+  private adopt(record: AssignmentAt): void {
+    if (record.revision < this.record.revision) return
+    this.record = record
+    this.options.member.record = record
+  }
+
+  /** What is written from now on may be lost with one disk: said loudly, whatever follows. */
+  alertIfAlone(inSync: readonly NodeId[]): void {
+    if (!this.options.followers().isUnderReplicated) return
+    const { whenUnderReplicated: then = 'accept' } = this.record.assignment.settings
+    const what = { accept: 'are accepted', wait: 'wait for their answer', refuse: 'are refused' }
+    this.options.alert('underReplicated', { inSync, whenUnderReplicated: then },
+      `only ${inSync.join(', ')} in sync: writes ${what[then]}, and none becomes safe`)
+  }
+}

@@ -1,0 +1,397 @@
+import {
+  advanceCommit, certainlyInSync, commitSequence, isUnderReplicated, safeSequence, unionOf,
+} from '../../machines/log/commit.js'
+import { assertCommitDurable } from '../../machines/log/invariants.js'
+import { lagMonitorMachine } from '../../machines/lagMonitor.js'
+import type { LagMonitorEffect } from '../../machines/lagMonitor.js'
+import { commonPoint, endOf, origin } from '../../machines/log/positions.js'
+import type { NodeId } from '../../machines/base/ids.js'
+import type { Ack, JoinAnswer, JoinRequest, Nack } from '../../machines/protocol/messages.js'
+import { streamMachine } from '../../machines/stream.js'
+import type { StreamEffect } from '../../machines/stream.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import { Digests } from './digests.js'
+import { Fitness } from './inSyncPolicy.js'
+import type { HostedActor } from '../host/actorHost.js'
+import { isDamage } from '../member/member.js'
+import type { Acked, Member } from '../member/member.js'
+import { Shipping, type ReplicaProgress } from './replicaStream.js'
+
+interface Follower {
+  readonly shipping: Shipping
+  /** What its charts were told last: idle spaces by the thousand need not be told again. */
+  readonly told: { acked: number; sent: number; end: number; lagBytes: number; lagMs: number }
+  readonly stream: HostedActor<typeof streamMachine>
+  readonly lagMonitor: HostedActor<typeof lagMonitorMachine>
+}
+
+export interface MembershipChange {
+  readonly type: 'memberLost' | 'memberCaughtUp'
+  readonly node: NodeId
+  readonly reason: string
+}
+
+export interface FollowersOptions {
+  readonly member: Member
+  readonly epoch: number
+  readonly epochStart: number
+  readonly inSync: readonly NodeId[]
+  readonly onCommit: () => void
+  /** A member has entries of a later epoch: this reign is over, and did not know. */
+  readonly onOutdated: (reason: string) => void
+  readonly onLag: (effect: LagMonitorEffect) => void
+}
+
+/** Heartbeats without progress before a stream is rewound. */
+const stalledMax = 10
+/**
+ * The lag of a replica that is away is measured at one heartbeat of so many, and not in all spaces
+ * at the same: it costs more the longer the replica is away.
+ */
+const awayEvery = 10
+
+/**
+ * The replicas of one reign: their streams, what they acknowledged, and what follows from it:
+ * commit and safe sequence, who is in sync, who could be.
+ */
+export class Followers {
+  private readonly followers = new Map<NodeId, Follower>()
+  private inSync: readonly NodeId[]
+  /** Disk that the record lists (or, for who comes in, will list) for a member. */
+  private readonly listedDisks = new Map<NodeId, string>()
+  private proposed: readonly NodeId[] | null = null
+  private sessions = 0
+  private readonly digests: Digests
+  private readonly fitness: Fitness
+  private ticks: number
+
+  constructor(private readonly options: FollowersOptions) {
+    this.inSync = options.inSync
+    this.ticks = options.epochStart
+    this.digests = new Digests(options.member)
+    this.fitness = new Fitness(options.member, options.epochStart)
+    for (const { node, disk } of options.member.record?.assignment.members ?? []) {
+      this.listedDisks.set(node, disk)
+    }
+  }
+
+  /** Spawns a stream and a lag monitor for each replica, below the primary's actor. */
+  start(): void {
+    const { member } = this.options
+    for (const { node } of member.record?.assignment.members ?? []) {
+      if (node !== member.self) this.followers.set(node, this.follow(node))
+    }
+    this.recommit()
+  }
+
+  private follow(peer: NodeId): Follower {
+    const { member, epoch } = this.options
+    const { ports, settings, wire, budget } = member.context
+    const { space, log } = member
+    const shipping = new Shipping({
+      peer, epoch, log,
+      frames: ports.frames,
+      clock: ports.clock,
+      windowBytes: settings.windowBytes,
+      budget,
+      send: (data) => wire.publish(subjects.wal(space, peer), data),
+      onReadFailed: (error) => {
+        ports.logger.error({ space, peer, error: String(error) }, 'the journal cannot be read')
+        shipping.stop()
+        if (isDamage(error)) member.damaged(String(error))
+        // It joins again, and the journal is read again.
+        else member.tellSession(peer, epoch, 0)
+      },
+    })
+    const supervision = { maxRestarts: 5, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 500 }
+    const parent = `space.${space}.primary`
+    const told = { acked: -1, sent: -1, end: -1, lagBytes: -1, lagMs: -1 }
+    const stream = ports.host.spawn({
+      id: `space.${space}.stream.${peer}`,
+      logic: streamMachine,
+      input: () => {
+        // A stream that starts anew knows no session: the member has to join again.
+        if (shipping.isJoined) member.tellSession(peer, epoch, 0)
+        shipping.stop()
+        told.acked = -1
+        return { space, peer, stalledMax }
+      },
+      effects: (effect) => this.performStream(peer, shipping, effect),
+      parent,
+      supervision,
+    })
+    const lagMonitor = ports.host.spawn({
+      id: `space.${space}.lag.${peer}`,
+      logic: lagMonitorMachine,
+      input: () => {
+        told.lagMs = -1
+        return { peer, lagBytesMax: settings.lagAlertBytes, lagMsMax: settings.lagAlertMs }
+      },
+      effects: (effect) => this.options.onLag(effect),
+      parent,
+      supervision,
+    })
+    return { shipping, told, stream, lagMonitor }
+  }
+
+  private performStream(peer: NodeId, shipping: Shipping, effect: StreamEffect): void {
+    const { ports } = this.options.member.context
+    switch (effect.type) {
+      case 'startShipping':
+        return shipping.pump()
+      case 'rewind':
+        ports.telemetry.count('rewinds', 1, { peer })
+        ports.logger.info({ peer, to: effect.to }, `stream rewound: ${effect.reason}`)
+        return shipping.rewind(effect.to)
+      case 'stopShipping':
+        return shipping.stop()
+      case 'progressed':
+        ports.logger.info({ space: this.options.member.space, peer, state: effect.state },
+          `stream: ${effect.reason || effect.state}`)
+    }
+  }
+
+  stop(): void {
+    for (const { shipping, stream, lagMonitor } of this.followers.values()) {
+      shipping.stop()
+      stream.stop()
+      lagMonitor.stop()
+    }
+  }
+
+  // ---------------------------------------------------------------- frames, acks, joins
+
+  /** A frame is in the file: ship it while the disk flushes (section 4.4). */
+  written(): void {
+    for (const { shipping } of this.followers.values()) shipping.pump()
+  }
+
+  onMessage(message: Ack | Nack): void {
+    if (message.epoch !== this.options.epoch) return
+    const follower = this.followers.get(message.node)
+    if (!follower) return
+    if (message.kind === 'ack') this.onAck(follower, message)
+    else this.onNack(follower, message)
+  }
+
+  private onAck(follower: Follower, ack: Ack): void {
+    const { shipping } = follower
+    const { member, epoch } = this.options
+    const before = shipping.acked
+    if (!shipping.noteAck(ack)) {
+      // It acknowledges a session that is not the present one: tell it which one is.
+      member.tellSession(ack.node, epoch, shipping.session)
+      return
+    }
+    if (shipping.acked > before) {
+      this.measure(follower)
+      this.recommit()
+    }
+    this.digests.compare(ack)
+  }
+
+  private onNack(follower: Follower, nack: Nack): void {
+    const { shipping, stream } = follower
+    const { member, member: { log }, epoch: reign } = this.options
+    if (nack.session !== shipping.session || !shipping.isJoined) {
+      member.tellSession(nack.node, reign, shipping.session)
+      return
+    }
+    const { epoch, sequence } = nack.position
+    if (sequence > log.end.sequence || log.epochAt(sequence) !== epoch) return
+    stream.send({ type: 'nacked', sequence, reason: nack.reason })
+  }
+
+  /** Finds the last common point, and begins a session after it (Kafka KIP-101, KIP-279). */
+  join(request: JoinRequest): JoinAnswer {
+    const { member, epoch } = this.options
+    const { log } = member
+    const base = {
+      number: request.number, node: member.self, epoch,
+      commitSequence: log.commitSequence, endSequence: log.end.sequence,
+    }
+    const refused = (reason: string): JoinAnswer => ({
+      ...base, kind: 'refused', session: 0, common: origin, endedEpoch: member.endedEpoch,
+      snapshotNeeded: false, reason,
+    })
+    if (request.uuid !== member.uuid) return refused('the space has another uuid')
+    if (request.epoch !== epoch) return refused(`epoch ${epoch} reigns, not ${request.epoch}`)
+    const follower = this.followers.get(request.node)
+    if (!follower) return refused(`${request.node} is no member of ${member.space}`)
+    const theirEnd = endOf(request.history)
+    if (theirEnd.epoch > epoch) {
+      const reason = `${request.node} has entries of epoch ${theirEnd.epoch}`
+      member.sawEpoch(theirEnd.epoch)
+      this.options.onOutdated(reason)
+      return refused(reason)
+    }
+    const common = commonPoint(log.history, request.history)
+    const { acked, disk } = follower.shipping
+    if (this.union().has(request.node) && request.disk === this.listedDisks.get(request.node)) {
+      this.fitness.joined(request.node, common.sequence, disk === request.disk ? acked : 0)
+    }
+    this.sessions += 1
+    follower.shipping.begin(this.sessions, common.sequence, request.disk)
+    follower.told.acked = -1
+    follower.stream.send({
+      type: 'memberJoined', session: this.sessions, common: common.sequence,
+      end: log.end.sequence,
+    })
+    return {
+      ...base, kind: 'joined', session: this.sessions, common, endedEpoch: 0,
+      snapshotNeeded: false, reason: '',
+    }
+  }
+
+  // ---------------------------------------------------------------- commit and membership
+
+  /** Both sets while a change is in flight: commits, and the lease, count over it. */
+  union(): ReadonlySet<NodeId> {
+    return unionOf(this.inSync, this.proposed)
+  }
+
+  certain(): ReadonlySet<NodeId> {
+    return certainlyInSync(this.inSync, this.proposed)
+  }
+
+  /** Fewer than min(2, RF) are in sync for certain: no write becomes safe. */
+  get isUnderReplicated(): boolean {
+    return isUnderReplicated(this.certain().size, this.replicationFactor)
+  }
+
+  private get replicationFactor(): number {
+    return this.options.member.record?.assignment.members.length ?? 1
+  }
+
+  /** Who comes in does so with the disk that it joined with: only that one's acks count. */
+  propose(inSync: readonly NodeId[]): void {
+    for (const node of inSync) {
+      const disk = this.inSync.includes(node) ? null : this.followers.get(node)?.shipping.disk
+      if (disk) this.listedDisks.set(node, disk)
+    }
+    this.proposed = inSync
+  }
+
+  adopt(inSync: readonly NodeId[]): void {
+    this.inSync = inSync
+    this.proposed = null
+    this.fitness.adopted(inSync)
+    this.recommit()
+  }
+
+  recommit(): void {
+    const { member, onCommit } = this.options
+    const { log } = member
+    const acks = new Map<NodeId, number | undefined>()
+    for (const [node, { shipping }] of this.followers) {
+      acks.set(node, this.isListed(node, shipping) ? shipping.acked : undefined)
+    }
+    const computed = commitSequence(log.durable.sequence, acks, this.union(), member.self)
+    const commit = advanceCommit(log.commitSequence, computed)
+    assertCommitDurable(commit, log.durable.sequence)
+    const safe = safeSequence(
+      log.safeSequence, commit, this.certain().size, this.replicationFactor)
+    if (commit === log.commitSequence && safe === log.safeSequence) return
+    log.safeSequence = safe
+    if (commit > log.commitSequence) member.commitUpTo(commit)
+    onCommit()
+  }
+
+  /**
+   * Joined, and what it acknowledges counts: with the disk of the record (another disk is another
+   * member, in sync with nothing), which is no copy of the past.
+   */
+  private isListed(node: NodeId, shipping: Shipping): boolean {
+    return shipping.isJoined && shipping.disk === this.listedDisks.get(node)
+      && !this.fitness.lacks(node) && this.options.member.context.peers.isRegistered(node)
+  }
+
+  /** Who has to leave the in-sync set, and who may come in, for the primary's chart. */
+  changes(inSync: readonly NodeId[]): MembershipChange[] {
+    const changes: MembershipChange[] = []
+    for (const [node, { shipping }] of this.followers) {
+      const isListed = this.isListed(node, shipping)
+      const loss = inSync.includes(node) ? this.fitness.lossOf(node, shipping, isListed) : null
+      if (loss) changes.push({ type: 'memberLost', node, reason: loss })
+      else if (!inSync.includes(node) && this.fitness.mayComeIn(node, shipping)) {
+        changes.push({ type: 'memberCaughtUp', node, reason: `${node} has caught up` })
+      }
+    }
+    return changes
+  }
+
+  /** Disk that the next record lists for the member. */
+  diskOf(node: NodeId): string | undefined {
+    return this.listedDisks.get(node)
+  }
+
+  hasAll(node: NodeId): boolean {
+    const shipping = this.followers.get(node)?.shipping
+    return shipping !== undefined && this.isListed(node, shipping)
+      && shipping.acked >= this.options.member.log.end.sequence
+  }
+
+  /** What all replicas have for certain, and what those have that follow now. */
+  get acked(): Acked {
+    let [all, joined] = [Infinity, Infinity]
+    for (const { shipping: { known, isJoined } } of this.followers.values()) {
+      all = Math.min(all, known)
+      if (isJoined) joined = Math.min(joined, known)
+    }
+    return { all, joined }
+  }
+
+  /** Tells the commit sequence where no frame has told it. */
+  notice(): void {
+    for (const { shipping } of this.followers.values()) shipping.notice(false)
+  }
+
+  // ---------------------------------------------------------------- once per heartbeat
+
+  tick(): void {
+    const { member } = this.options
+    this.fitness.tick()
+    this.ticks += 1
+    for (const [node, follower] of this.followers) {
+      const { shipping, stream } = follower
+      const gone = shipping.isJoined ? member.context.peers.goneReason(node) : null
+      if (gone !== null) stream.send({ type: 'peerDied', reason: gone })
+      if (shipping.isJoined || this.ticks % awayEvery === 0) this.measureLag(follower)
+      if (!shipping.isJoined) continue
+      this.measure(follower)
+      // A notice may be lost: told again until the member says that it has applied it.
+      shipping.notice(shipping.applied < member.log.commitSequence)
+    }
+  }
+
+  /** Also of a replica that is away: the alert is due while it lags, not when it returns. */
+  private measureLag({ shipping, told, lagMonitor }: Follower): void {
+    const { bytes: lagBytes, ms } = shipping.lag()
+    const lagMs = Math.round(ms)
+    if (lagBytes === told.lagBytes && lagMs === told.lagMs) return
+    Object.assign(told, { lagBytes, lagMs })
+    lagMonitor.send({ type: 'measured', lagBytes, lagMs, isAway: !shipping.isJoined })
+  }
+
+  private measure({ shipping, told, stream }: Follower): void {
+    const { acked, sent, windowFull } = shipping
+    const end = this.options.member.log.end.sequence
+    const isNews = acked !== told.acked || sent !== told.sent || end !== told.end
+    // What is in flight is measured again: a stream that stands still has stalled.
+    if (!isNews && acked >= sent) return
+    Object.assign(told, { acked, sent, end })
+    stream.send({ type: 'measured', acked, sent, end, windowFull })
+  }
+
+  /** Replicas as they are known here, with the state of their streams. */
+  status(): Record<NodeId, ReplicaProgress & { state: string }> {
+    const status: ReturnType<Followers['status']> = {}
+    for (const [node, { shipping, stream }] of this.followers) {
+      const value = stream.snapshot()?.value
+      status[node] = {
+        ...shipping.progress(), state: typeof value === 'string' ? value : 'joining',
+      }
+    }
+    return status
+  }
+}

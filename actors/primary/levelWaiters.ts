@@ -1,0 +1,67 @@
+import type { AckLevel } from '../../machines/protocol/messages.js'
+import { Sorted } from '../structures/sorted.js'
+import type { Waiting } from './pendingWrite.js'
+
+interface Placed {
+  readonly waiting: Waiting
+  readonly number: number
+}
+
+const inOrder = (a: Placed, b: Placed): number =>
+  a.waiting.last - b.waiting.last || a.number - b.number
+
+/**
+ * Repeated writes that wait until their sequence has its level: the same sequence many times over,
+ * in any order. Each is put and taken in the logarithm of their number.
+ */
+export class LevelWaiters {
+  private readonly committed = new Sorted<Placed>(inOrder)
+  /** Of `memory` too: it waits only while the disk fails. */
+  private readonly durable = new Sorted<Placed>(inOrder)
+  private lastNumber = 0
+
+  get size(): number {
+    return this.committed.size + this.durable.size
+  }
+
+  add(waiting: Waiting): void {
+    this.of(waiting.level).put({ waiting, number: this.lastNumber += 1 })
+  }
+
+  /** Takes out the next one whose sequence is that far, or lower. */
+  takeReached(level: AckLevel, upTo: number): Waiting | undefined {
+    const waiters = this.of(level)
+    const first = waiters.first()
+    if (first === undefined || first.waiting.last > upTo) return undefined
+    waiters.delete(first)
+    return first.waiting
+  }
+
+  /** Takes out one whose sequence is above that. */
+  takeAbove(sequence: number): Waiting | undefined {
+    for (const waiters of [this.committed, this.durable]) {
+      const last = waiters.last()
+      if (last === undefined || last.waiting.last <= sequence) continue
+      waiters.delete(last)
+      return last.waiting
+    }
+    return undefined
+  }
+
+  /** Takes out those for which it holds. */
+  takeWhere(holds: (waiting: Waiting) => boolean): Waiting[] {
+    const taken: Waiting[] = []
+    for (const waiters of [this.committed, this.durable]) {
+      const found = [...waiters.from(() => false)].filter(({ waiting }) => holds(waiting))
+      for (const placed of found) {
+        waiters.delete(placed)
+        taken.push(placed.waiting)
+      }
+    }
+    return taken
+  }
+
+  private of(level: AckLevel): Sorted<Placed> {
+    return level === 'committed' ? this.committed : this.durable
+  }
+}

@@ -1,0 +1,75 @@
+import type { PrimaryEvent } from '../../machines/primary.js'
+import type { NodeId } from '../../machines/base/ids.js'
+import type { Followers } from './followers.js'
+import type { Ingest } from './ingest.js'
+import type { Member } from '../member/member.js'
+import { Relief } from './relief.js'
+
+export interface PrimaryHealthOptions {
+  readonly member: Member
+  readonly ingest: Ingest
+  readonly followers: Followers
+  readonly send: (event: PrimaryEvent) => void
+  /** False: not now. */
+  readonly handOver: (to: NodeId, reason: string) => boolean
+}
+
+/** What a primary finds out about itself once per heartbeat, for its chart and for operators. */
+export class PrimaryHealth {
+  private isBufferFull = false
+  private clockFault: string | null = null
+  /** Answers wait for room in the loss window, or did within the last heartbeat. */
+  isThrottled = false
+  private readonly relief: Relief
+
+  constructor(private readonly options: PrimaryHealthOptions) {
+    this.relief = new Relief(options)
+  }
+
+  /** Last of all that a heartbeat brings: it may end in a handover. */
+  relieve(): void {
+    this.relief.tick()
+  }
+
+  tick(): void {
+    const { member, ingest, send } = this.options
+    const { settings } = member.context
+    const isFull = ingest.bufferedBytes > settings.unflushedBytesMax
+    if (isFull || this.isBufferFull) {
+      send(isFull
+        ? { type: 'bufferFull', reason: 'the disk does not keep up' }
+        : { type: 'bufferDrained' })
+    }
+    this.isBufferFull = isFull
+    this.tellThrottled(ingest.takeThrottled())
+    this.tellClock()
+  }
+
+  private tellThrottled(isThrottled: boolean): void {
+    // Each time: it may have come back from a handover, which forgets.
+    if (isThrottled || this.isThrottled) {
+      this.options.send(isThrottled
+        ? { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
+        : { type: 'lossWindowCleared', reason: 'there is room in the loss window' })
+    }
+    this.isThrottled = isThrottled
+  }
+
+  /** Not primary any more: what was raised is not this node's to tell. */
+  end(): void {
+    if (this.clockFault === null) return
+    this.clockFault = null
+    this.options.member.alert('clockCleared', {}, 'the node is not primary any more')
+  }
+
+  private tellClock(): void {
+    const { member } = this.options
+    const { ownClock } = member.context.peers
+    const { fault } = ownClock
+    if ((fault === null) === (this.clockFault === null)) return
+    this.clockFault = fault
+    const offsetMs = ownClock.offsetMs === null ? null : Math.round(ownClock.offsetMs)
+    if (fault !== null) return member.alert('clock', { offsetMs }, fault)
+    member.alert('clockCleared', { offsetMs }, 'the clock agrees with those of the peers again')
+  }
+}

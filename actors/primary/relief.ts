@@ -1,0 +1,91 @@
+import type { NodeId } from '../../machines/base/ids.js'
+import { Backoff } from '../structures/backoff.js'
+import type { Followers } from './followers.js'
+import type { Member } from '../member/member.js'
+import { survey } from '../member/survey.js'
+
+export interface ReliefOptions {
+  readonly member: Member
+  readonly followers: Followers
+  /** False: not now. */
+  readonly handOver: (to: NodeId, reason: string) => boolean
+}
+
+/** A disk that is full for less than this may have been cleared already. */
+const fullPatienceMs = 2000
+/** Between two tries, the first and the longest. */
+const retryMs = 1000
+const retryMostMs = 30_000
+/** A peer that has to write before it answers: a slow disk's fdatasync, and the way. */
+const confirmMs = 2000
+
+/** Best in-sync member to hand over to, or null when there is none that may be primary. */
+export function successorOf({ self, context: { peers } }: Member, followers: Followers) {
+  const ready = [...followers.certain()].filter((node) => node !== self
+    && !peers.isProvenDead(node) && peers.unfitOf(node) === null)
+  return ready.find((node) => followers.hasAll(node)) ?? ready[0] ?? null
+}
+
+/**
+ * A node that should not be primary gives its space to a member that may: it is drained, or its
+ * journal takes nothing while a member in sync has room. Its disk may be the others', too (one
+ * machine, one volume): so who is to follow has to write to its own first.
+ */
+export class Relief {
+  private sinceMs: number | null = null
+  private dueMs = 0
+  private isAsking = false
+  private readonly backoff: Backoff
+
+  constructor(private readonly options: ReliefOptions) {
+    this.backoff = new Backoff(options.member.context.ports.random, retryMs, retryMostMs)
+  }
+
+  /** Once per heartbeat. */
+  tick(): void {
+    const { member, followers } = this.options
+    const { ports: { clock }, duty, commits } = member.context
+    const { drained } = duty
+    if (drained === null && !commits.isFull) {
+      this.sinceMs = null
+      this.dueMs = 0
+      this.backoff.reset()
+      return
+    }
+    const nowMs = clock.monotonicMs()
+    this.sinceMs ??= nowMs
+    const patienceMs = drained === null ? fullPatienceMs : 0
+    if (this.isAsking || nowMs < this.dueMs || nowMs - this.sinceMs < patienceMs) return
+    const to = successorOf(member, followers)
+    if (to === null) return
+    this.dueMs = nowMs + this.backoff.next()
+    if (drained !== null) this.options.handOver(to, drained)
+    else void this.askFirst(to)
+  }
+
+  private async askFirst(to: NodeId): Promise<void> {
+    const { member, handOver } = this.options
+    this.isAsking = true
+    const unfit = await this.unfitOf(to)
+    this.isAsking = false
+    const { ports: { logger }, commits } = member.context
+    if (unfit === null && commits.isFull) {
+      handOver(to, 'the journal cannot be written, and that of the target can')
+    } else if (unfit !== null) {
+      logger.info({ space: member.space, to }, `not handed over to ${to}: ${unfit}`)
+    }
+  }
+
+  /** Why the member may not be promoted, by its own word and after a write of its own; or null. */
+  private async unfitOf(to: NodeId): Promise<string | null> {
+    const { member } = this.options
+    try {
+      const answer = await survey(member, to, member.reigningEpoch, {
+        timeoutMs: confirmMs, confirm: true,
+      })
+      return answer.whole ? null : answer.unfit ?? 'it is unfit'
+    } catch (error) {
+      return String(error)
+    }
+  }
+}

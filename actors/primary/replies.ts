@@ -1,0 +1,292 @@
+import type { Window } from '../../machines/log/commit.js'
+import type { AckLevel, SpaceSettings } from '../../machines/protocol/messages.js'
+import type { KeyRecord } from '../../machines/log/entries.js'
+import { errorAnswer } from '../messaging/answers.js'
+import type { Answers, Asker } from '../messaging/answers.js'
+import type { Account, Budget } from '../structures/budget.js'
+import type { Lease } from '../membership/lease.js'
+import { LevelWaiters } from './levelWaiters.js'
+import { LossBound } from '../log/lossBound.js'
+import type { Clock, Telemetry } from '../ports/system.js'
+import type { ErrorCode, WriteAnswer } from '../ports/clientApi.js'
+import type { ActorSettings } from '../ports/settings.js'
+import type { SpaceLog } from '../log/spaceLog.js'
+import { Waiting } from './pendingWrite.js'
+
+/** Repeated writes that wait for a level at a time: they hold no payload. */
+const duplicatesMax = 65_536
+/** Heap of one. */
+const duplicateHeapBytes = 500
+/** So many that must wait are passed over when the loss window has room. */
+const blockedMax = 256
+
+export interface RepliesOptions {
+  readonly space: string
+  readonly node: string
+  readonly epoch: number
+  readonly settings: ActorSettings
+  /** As they are now. */
+  readonly spaceSettings: () => SpaceSettings
+  readonly log: SpaceLog
+  readonly lease: Lease
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+  readonly answers: Pick<Answers, 'answer'>
+  /** Of the node's memory. */
+  readonly budget: Budget
+  /** Members confirmed in sync, at this instant: those in both sets while one is changing. */
+  readonly inSyncCount: () => number
+  /** Fewer than min(2, RF) of them: the safe sequence stands still. */
+  readonly isUnderReplicated: () => boolean
+}
+
+/**
+ * The answers of one reign: each request is answered once, at the level that it asked for, and
+ * positively only while the lease is valid and the reign goes on (DESIGN section 4.2, I2).
+ */
+export class Replies {
+  /** The reign is over: nothing is answered positively any more. */
+  isOver = false
+  /** The last flush failed: until one succeeds, `memory` too is answered when it is durable. */
+  isDiskFailing = false
+  /** Durable and waiting for the commit, in the order of the log. */
+  private uncommitted: Waiting[] = []
+  private readonly duplicates = new LevelWaiters()
+  /** Have their level; the loss window is full (`maxLoss`). Nearly in the order of the log. */
+  private readonly held = new Set<Waiting>()
+  private wasHeld = false
+  readonly bound: LossBound
+  /** What a former reign left in the log may have been acknowledged. */
+  private answeredUpTo: number
+  private readonly account: Account
+
+  constructor(private readonly options: RepliesOptions) {
+    const { log, clock, spaceSettings, isUnderReplicated, budget } = options
+    this.account = budget.account('writes')
+    this.answeredUpTo = log.end.sequence
+    this.bound = new LossBound({ log, clock, settings: spaceSettings, isUnderReplicated })
+  }
+
+  /** Nobody waits for a level. */
+  get isIdle(): boolean {
+    return this.uncommitted.length === 0 && this.duplicates.size === 0 && this.held.size === 0
+  }
+
+  /** The request's entries are durable. */
+  durable(waiting: Waiting): void {
+    if (waiting.level !== 'committed') this.reached(waiting)
+    else if (!waiting.answered) this.uncommitted.push(waiting)
+  }
+
+  /** A write whose key is known gets its first sequence again, once that has the level. */
+  repeated(
+    known: KeyRecord, level: AckLevel, asker: Asker, quarantined = 0, isMismatch = false,
+  ): void {
+    const { clock, telemetry, spaceSettings } = this.options
+    telemetry.count('writesDuplicates')
+    if (this.isOver) return this.over(asker)
+    const { count, sequence, timestamp, epoch } = known
+    const waiting = new Waiting(asker, level, null, count, sequence, timestamp,
+      clock.monotonicMs(), epoch, quarantined, isMismatch)
+    if (level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
+      this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
+    } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
+      this.reached(waiting)
+    } else if (this.duplicates.size + this.held.size >= duplicatesMax
+      || !this.options.budget.allows('writes')) {
+      this.fail(asker, 'OVERLOADED', 'too many repeated writes wait for their level', 50, sequence)
+    } else if (this.hasLevel(level, sequence)) {
+      this.reached(waiting)
+    } else {
+      this.duplicates.add(waiting)
+      if (this.duplicates.size % 256 === 0) this.tally()
+    }
+  }
+
+  private hasLevel(level: AckLevel, sequence: number): boolean {
+    const { log } = this.options
+    if (level === 'committed') return sequence <= log.commitSequence
+    return sequence <= log.durable.sequence || (level === 'memory' && !this.isDiskFailing)
+  }
+
+  /** The commit sequence has moved: answers who waited for it. */
+  committed(): void {
+    const { log } = this.options
+    let done = 0
+    for (const waiting of this.uncommitted) {
+      if (waiting.last > log.commitSequence) break
+      this.reached(waiting)
+      done += 1
+    }
+    if (done > 0) this.uncommitted.splice(0, done)
+    this.releaseDuplicates()
+    this.releaseHeld()
+  }
+
+  /** The safe sequence has moved, or time has passed: answers what there is room for. */
+  releaseHeld(): void {
+    if (this.held.size === 0) return
+    const limit = this.bound.limit()
+    let blocked = 0
+    for (const waiting of this.held) {
+      if (waiting.last <= limit) this.reached(waiting)
+      // Nearly in the order of the log: repeats, and answers in memory, are out of it.
+      else if ((blocked += 1) > blockedMax) return
+    }
+  }
+
+  /** What is acknowledged, and not yet safe; `nowMs`: monotonic. */
+  lossWindow(nowMs: number): Window {
+    const { log } = this.options
+    const all = log.above(log.safeSequence, nowMs)
+    const unanswered = log.above(Math.max(this.answeredUpTo, log.safeSequence), nowMs)
+    const entries = all.entries - unanswered.entries
+    return { entries, bytes: all.bytes - unanswered.bytes, ms: entries > 0 ? all.ms : 0 }
+  }
+
+  /** Whether an answer had to wait for room in the loss window since this was asked last. */
+  takeThrottled(): boolean {
+    const { wasHeld } = this
+    this.wasHeld = this.held.size > 0
+    return wasHeld || this.wasHeld
+  }
+
+  /** The durable or the commit sequence has moved: answers who repeated a write and waited. */
+  releaseDuplicates(): void {
+    const { log, log: { durable } } = this.options
+    for (const [level, upTo] of [
+      ['durable', durable.sequence], ['committed', log.commitSequence],
+    ] as const) {
+      let next = this.duplicates.takeReached(level, upTo)
+      for (; next; next = this.duplicates.takeReached(level, upTo)) this.reached(next)
+    }
+  }
+
+  /** The journal refused the request's entries: they are nowhere. */
+  unwritten(request: Waiting): void {
+    this.held.delete(request)
+    if (request.answered) return
+    request.answered = true
+    this.fail(request, 'READ_ONLY', 'the journal cannot be written: is the disk full?', 500)
+  }
+
+  /** What was repeated above `end` is nowhere either. True: some of it was answered. */
+  unwrittenAbove(end: number): boolean {
+    for (const waiting of this.held) if (waiting.last > end) this.unwritten(waiting)
+    let next = this.duplicates.takeAbove(end)
+    for (; next; next = this.duplicates.takeAbove(end)) this.unwritten(next)
+    const isForgotten = this.answeredUpTo > end
+    this.answeredUpTo = Math.min(this.answeredUpTo, end)
+    return isForgotten
+  }
+
+  /** Once per heartbeat: who waited too long is told that the level is unknown. */
+  expire(unflushed: readonly Waiting[]): void {
+    const limit = this.options.clock.monotonicMs() - this.options.settings.ackTimeoutMs
+    const isLate = (waiting: Waiting): boolean => !waiting.answered && waiting.takenAtMs < limit
+    const late = this.duplicates.takeWhere(isLate)
+    for (const waiting of [...unflushed, ...this.held, ...this.uncommitted, ...late]) {
+      if (isLate(waiting)) this.giveUp(waiting, 'the level was not reached in time')
+    }
+    this.uncommitted = this.uncommitted.filter((waiting) => !waiting.answered)
+    for (const waiting of this.held) if (waiting.answered) this.held.delete(waiting)
+    this.releaseHeld()
+    this.tally()
+  }
+
+  /** The request has its level: the answer, unless there was one. */
+  reached(waiting: Waiting): void {
+    if (waiting.answered) return
+    const { spaceSettings } = this.options
+    if (waiting.level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
+      this.giveUp(waiting, 'members fell out of sync')
+      return
+    }
+    if (waiting.last > this.bound.limit()) {
+      this.held.add(waiting)
+      this.wasHeld = true
+      return
+    }
+    this.held.delete(waiting)
+    waiting.answered = true
+    this.answer(waiting)
+  }
+
+  /** Refuses what waits, and the `unflushed`. */
+  end(code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string, unflushed: readonly Waiting[]): void {
+    this.isOver = true
+    const repeated = this.duplicates.takeWhere(() => true)
+    for (const asker of [...this.held, ...this.uncommitted, ...repeated, ...unflushed]) {
+      if (asker.answered) continue
+      asker.answered = true
+      this.fail(asker, code, reason)
+    }
+    this.uncommitted = []
+    this.held.clear()
+    this.tally()
+  }
+
+  /** At once where they are many, and once per heartbeat. */
+  private tally(): void {
+    this.account.set((this.duplicates.size + this.held.size) * duplicateHeapBytes)
+  }
+
+  fail(
+    asker: Asker, code: ErrorCode, message: string, retryAfterMs = 0, sequence?: number,
+  ): void {
+    this.options.telemetry.count('writesRefused', 1, { code })
+    const answer = errorAnswer(code, message, {
+      ...(retryAfterMs > 0 ? { retryAfterMs } : {}),
+      // With a sequence the write stands, whatever the code: only its level is unknown.
+      ...(sequence && { sequence, epoch: this.options.epoch, outcome: 'unknown' }),
+    })
+    this.options.answers.answer(asker, answer)
+  }
+
+  /** Nothing is taken any more. */
+  over(asker: Asker): void {
+    this.fail(asker, 'NOT_PRIMARY', 'this node does not reign any more')
+  }
+
+  /** This attempt took no effect, and says which epoch reigns. */
+  otherReign(asker: Asker, wanted: string): void {
+    const { epoch, answers, telemetry } = this.options
+    telemetry.count('writesRefused', 1, { code: 'NOT_PRIMARY' })
+    const message = `epoch ${epoch} reigns, the write is for epoch ${wanted}`
+    answers.answer(asker, errorAnswer('NOT_PRIMARY', message, { epoch, outcome: 'notTaken' }))
+  }
+
+  private giveUp(waiting: Waiting, reason: string): void {
+    waiting.answered = true
+    const message = `${reason}: the write stands, its level is unknown`
+    this.fail(waiting, 'ACK_TIMEOUT', message, 0, waiting.last)
+  }
+
+  /** A positive answer: the lease is checked now, as it was when the write was taken. */
+  private answer(waiting: Waiting): void {
+    if (!waiting.reply && !waiting.settle) return
+    const { options } = this
+    const { last: sequence, count, level, duplicate, loggedEpoch, quarantined, mismatch } = waiting
+    if (this.isOver || !options.lease.valid()) {
+      this.fail(waiting, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
+      return
+    }
+    const answer: WriteAnswer = {
+      ok: true,
+      space: options.space,
+      // The reign that answers, also for a duplicate: a lower epoch would count as outdated.
+      epoch: options.epoch,
+      sequence,
+      count,
+      ack: level,
+      safeSequence: options.log.safeSequence,
+      node: options.node,
+      duplicate,
+      ...(loggedEpoch !== undefined && { loggedEpoch }),
+      ...(mismatch && { mismatch }),
+      ...(quarantined > 0 && { quarantined }),
+    }
+    this.answeredUpTo = Math.max(this.answeredUpTo, sequence)
+    options.answers.answer(waiting, answer)
+  }
+}

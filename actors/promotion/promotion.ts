@@ -1,0 +1,383 @@
+import {
+  boundedReigns, claimed, endedReigns, opened, unbounded, withInSync,
+} from '../../machines/protocol/assignments.js'
+import { isInSync } from '../../machines/election/candidates.js'
+import { comparePositions } from '../../machines/log/positions.js'
+import { promotionMachine } from '../../machines/promotion.js'
+import { pauseHolds } from '../../machines/election/pause.js'
+import type {
+  PromotionEffect, PromotionEvent,
+} from '../../machines/promotion.js'
+import type { NodeId, Position, Vacancy } from '../../machines/base/ids.js'
+import type { Assignment, AssignmentAt, EndedReign, SurveyAnswer } from '../../machines/protocol/messages.js'
+import type { RoleInput } from '../../machines/space.js'
+import { stateName } from '../../machines/base/stateName.js'
+import { startEpoch } from './epochStart.js'
+import type { ActorSpec, HostedActor } from '../host/actorHost.js'
+import { Lease } from '../membership/lease.js'
+import { isDamage } from '../member/member.js'
+import type { Member } from '../member/member.js'
+import { ArbiterUnavailableError } from '../ports/arbiter.js'
+import { PromotionNews } from './promotionNews.js'
+import { RecordUnusableError } from '../member/assignmentWatch.js'
+import type { PromotionRecord } from '../member/assignmentWatch.js'
+import type { Settlement } from '../arbiter/assignmentStore.js'
+import { surveyAll } from '../member/survey.js'
+
+/** Epochs skipped at most when the arbiter lost its records: two rarely draw the same. */
+const lostJumpMax = 2 ** 20
+
+/** The effects of one promotion: reads, surveys, compare-and-sets, the epoch-start entry. */
+export class PromotionRole {
+  private actor: HostedActor<typeof promotionMachine> | null = null
+  private isOver = false
+  private readonly news: PromotionNews
+  /** Ended epochs that the claim's record has no room for. */
+  private dropped: readonly EndedReign[] = []
+  private watchesVacancy: AssignmentAt | null = null
+  private watchesGrants: AssignmentAt | null = null
+  private grantsSinceMs = 0
+  /** The record that this promotion stands on is a remembered one: the arbiter lost it. */
+  private isRecordLost = false
+
+  constructor(
+    private readonly member: Member,
+    private readonly input: RoleInput,
+    private readonly readRecord: () => Promise<PromotionRecord>,
+  ) {
+    this.news = new PromotionNews(member)
+  }
+
+  spec(): ActorSpec<typeof promotionMachine> {
+    const { space, self, context } = this.member
+    const { times, jitterMs } = {
+      times: context.settings,
+      jitterMs: Math.floor(context.ports.random.next() * context.settings.standByMs * 0.5),
+    }
+    return {
+      id: `space.${space}.promotion`,
+      logic: promotionMachine,
+      input: () => ({
+        space, self, disk: context.self.disk, times, jitterMs,
+        forced: this.input.forced, adopted: this.input.adopted,
+      }),
+      effects: (effect, actor) => {
+        this.actor = actor
+        this.perform(effect)
+      },
+      onExit: (exit) => {
+        this.isOver = true
+        const won = exit.kind === 'done' && exit.output.kind === 'won'
+        this.member.blocked = null
+        if (won) this.member.toldBlocked = null
+        if (!won) this.resign()
+      },
+    }
+  }
+
+  /** A claim that came to nothing is over for good: whoever is told may stand at once. */
+  private resign(): void {
+    const { member } = this
+    const epoch = member.reigningEpoch
+    if (epoch === 0) return
+    member.endReign('the promotion ended')
+    const record = member.record
+    const isMine = record?.assignment.primary?.node === member.self
+    if (!record || !isMine || record.assignment.epoch !== epoch) return
+    member.announce({ kind: 'resigned', ...record, reason: 'the promotion ended' })
+  }
+
+  get state(): string {
+    return stateName(this.actor?.snapshot()?.value ?? 'surveying')
+  }
+
+  get reason(): string {
+    return this.actor?.snapshot()?.context.lastReason ?? ''
+  }
+
+  /** Why this member must not stand by itself, or null. */
+  private holdOf({ assignment }: AssignmentAt): string | null {
+    const { member } = this
+    const { self, duty } = member.context
+    if (duty.drained !== null) return duty.drained
+    return member.isOrdered() ? null : pauseHolds(assignment, self.node, self.disk)
+  }
+
+  /** Heartbeats, evidence, time: what is waited for may be there now. */
+  tick(): void {
+    const { record } = this.member
+    if (this.state === 'held' && record && this.holdOf(record) === null) {
+      this.send({ type: 'released', reason: 'nothing holds it any more' })
+    }
+    if (this.watchesVacancy) this.checkVacancy(this.watchesVacancy)
+    if (this.watchesGrants) this.checkGrants(this.watchesGrants)
+  }
+
+  /** Another reign is known: a record read since, or an announcement that was verified. */
+  recordSeen(record: AssignmentAt): void {
+    const { assignment } = record
+    if (assignment.primary?.node === this.member.self) return
+    const mine = this.member.reigningEpoch
+    const isNewer = mine > 0 ? assignment.epoch > mine : this.member.vacancy() === null
+    if (isNewer && assignment.primary) {
+      const reason = `${assignment.primary.node} reigns in epoch ${assignment.epoch}`
+      this.send({ type: 'reignSeen', reason })
+    }
+  }
+
+  private send(event: PromotionEvent): void {
+    if (!this.isOver) this.actor?.send(event)
+  }
+
+  private readonly wanted = (): boolean => !this.isOver && this.member.context.wire.isOpen
+
+  private perform(effect: PromotionEffect): void {
+    const run = (work: Promise<void>) => {
+      work.catch((error: unknown) => this.failed(effect.type, error))
+    }
+    switch (effect.type) {
+      case 'readRecord':
+        return run(this.read())
+      case 'survey':
+        return run(this.survey(effect.record))
+      case 'watchVacancy':
+        this.watchesVacancy = effect.record
+        return this.checkVacancy(effect.record)
+      case 'claim':
+        this.watchesVacancy = null
+        return run(this.claim(effect.record, effect.answers, effect.vacancy))
+      case 'startEpoch':
+        return run(this.startEpoch(effect.record))
+      case 'watchGrants':
+        this.watchesGrants = effect.record
+        this.grantsSinceMs = this.member.context.ports.clock.monotonicMs()
+        return this.checkGrants(effect.record)
+      case 'shrink':
+        this.watchesGrants = null
+        return run(this.shrink(effect.record, effect.without))
+      case 'open':
+        this.watchesGrants = null
+        return run(this.open(effect.record))
+      case 'progressed': {
+        const obstacle = this.actor?.snapshot()?.context.obstacle ?? null
+        this.news.progressed(effect.state, effect.reason, obstacle)
+      }
+    }
+  }
+
+  /**
+   * What fails once fails again (a log that cannot be read, a full disk): this member pauses, so
+   * that another may reign. A damaged log ends its part in the space.
+   */
+  private failed(step: PromotionEffect['type'], error: unknown): void {
+    const { member } = this
+    if (this.isOver && !isDamage(error)) return
+    const reason = String(error)
+    member.context.ports.logger.error(
+      { space: member.space, error: reason }, `promotion: ${step} failed`)
+    member.failedToReign(reason)
+    this.send({ type: 'stepFailed', reason })
+    if (isDamage(error)) member.damaged(reason)
+  }
+
+  private async read(): Promise<void> {
+    try {
+      await this.member.truncation
+      const { record, isLost } = await this.readRecord()
+      this.isRecordLost = isLost
+      const hold = this.holdOf(record)
+      this.send({ type: 'recordRead', record, position: this.member.position(), hold })
+    } catch (error) {
+      if (error instanceof RecordUnusableError) {
+        return this.send({ type: 'recordUnusable', reason: error.message })
+      }
+      if (!(error instanceof ArbiterUnavailableError)) throw error
+      this.send({ type: 'recordUnavailable', reason: error.message })
+    }
+  }
+
+  /** Asks the in-sync members; who does not answer in time is not counted (section 5.3). */
+  private async survey(record: AssignmentAt): Promise<void> {
+    const { member, input: { forced } } = this
+    const { assignment } = record
+    const answers = await surveyAll(member, assignment, forced)
+    for (const answer of answers) {
+      member.sawEpoch(answer.highestEpoch)
+      member.resigned(answer.node, answer.endedEpoch)
+      if (isInSync(assignment, answer.node, answer.disk)) member.heardCommitted(answer.committed)
+    }
+    // Were it promoted, what was answered at `committed` would be gone.
+    const { lacking } = member
+    if (lacking && !forced) return this.send({ type: 'stepFailed', reason: lacking })
+    this.send({ type: 'surveyed', answers, position: member.position() })
+  }
+
+  private checkVacancy(record: AssignmentAt): void {
+    const { member } = this
+    // In tilt what is seen is not acted on: the own clock, or the own loop, is in doubt.
+    if (member.context.peers.isTilted) return
+    const vacancy: Vacancy | null = this.input.forced ? 'none' : member.vacancy(record)
+    if (!vacancy) return
+    this.watchesVacancy = null
+    this.send({ type: 'vacancyProven', vacancy })
+  }
+
+  private async claim(
+    record: AssignmentAt, answers: readonly SurveyAnswer[], vacancy: Vacancy,
+  ): Promise<void> {
+    const { member } = this
+    const { ports, wire } = member.context
+    // The old session is left (its role was stopped); what it received is flushed or void.
+    await member.flushed()
+    if (this.isOver) return
+    const { assignment } = record
+    const epochs = [assignment.epoch, member.log.end.epoch, member.highestEpoch]
+    const highest = Math.max(...epochs, ...answers.map((a) => a.highestEpoch))
+    const epoch = highest + (this.isRecordLost ? this.lostJump() : 1)
+    const inSync = this.input.forced
+      ? [member.self]
+      : assignment.inSync.filter((node) =>
+        node === member.self || this.stays(node, assignment, answers))
+    const primary = { node: member.self, disk: member.context.self.disk, ...wire.life }
+    const { forced } = this.input
+    const reported = new Set(member.store.reports().map((report) => report.epoch))
+    const { log } = member
+    const reigns = endedReigns(assignment, reported, ({ epoch: of, sequence }) =>
+      sequence <= log.commitSequence && log.epochAt(sequence) === of)
+    // In sync by a record that is the present one: else what is safe may be missing here.
+    const ended = forced || this.isRecordLost ? unbounded(reigns) : reigns
+    const { kept, dropped } = boundedReigns(ended)
+    this.dropped = dropped
+    const next = claimed(assignment, epoch, primary, inSync, forced, kept, member.signature())
+    member.sawEpoch(epoch)
+    member.reigningEpoch = epoch
+    const level = member.rejection === null ? 'info' : 'debug'
+    ports.logger[level]({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
+    this.settled(await member.context.records.settle(next, record.revision, this.wanted), 'claimed')
+  }
+
+  /**
+   * The arbiter lost what it knew of later reigns, and who held them may be away: an epoch that
+   * none of them can have had, or one epoch would have two owners (I1).
+   */
+  private lostJump(): number {
+    return 1 + Math.floor(this.member.context.ports.random.next() * lostJumpMax)
+  }
+
+  /** The old set minus the proven dead and those silent for half a lease. */
+  private stays(
+    node: NodeId, record: Assignment, answers: readonly SurveyAnswer[],
+  ): boolean {
+    const { member, member: { context: { peers, settings, ports } } } = this
+    if (peers.isProvenDead(node)) return false
+    if (!peers.isRegistered(node) && peers.heardLife(node)) return false
+    const answer = answers.find((a) => a.node === node)
+    const disk = answer?.disk ?? peers.diskOf(node)
+    if (disk && !isInSync(record, node, disk)) return false
+    if (answer && comparePositions(answer.position, member.committed()) < 0) {
+      ports.logger.error({ space: member.space, node, position: answer.position },
+        `${node} is listed in sync, and lacks what is committed: it does not count`)
+      return false
+    }
+    return answer !== undefined || peers.quietMs(node) < settings.grantMs / 2
+  }
+
+  private settled(
+    settlement: Settlement, applied: 'claimed' | 'inSyncShrunk' | 'opened',
+  ): void {
+    // An answer that comes after the end is another's business: of a later claim, or of nobody.
+    if (settlement.kind === 'abandoned' || this.isOver) return
+    const { member } = this
+    if (settlement.kind === 'applied') {
+      member.record = settlement.record
+      member.rejection = null
+      if (applied === 'claimed') member.alertDropped(this.dropped)
+      this.send({ type: applied, record: settlement.record })
+      return
+    }
+    if (settlement.kind === 'rejected') return this.rejected(settlement.reason)
+    const now = settlement.current?.assignment
+    member.endReign('the compare-and-set was refused')
+    this.send({
+      type: 'compareAndSetRefused',
+      reason: now
+        ? `the record is at epoch ${now.epoch} of ${now.primary?.node ?? 'nobody'}`
+        : 'the record is gone',
+    })
+  }
+
+  /**
+   * The arbiter stores nothing, or nothing of this node's: then another may have more luck. The
+   * attempt is over, and may be applied yet; so the next one claims an epoch above it.
+   */
+  private rejected(reason: string): void {
+    const { member } = this
+    member.rejection = reason
+    member.failedToReign(reason)
+    member.endReign('the compare-and-set was rejected')
+    this.send({ type: 'compareAndSetRejected', reason })
+  }
+
+  private async startEpoch(record: AssignmentAt): Promise<void> {
+    const started = await startEpoch(this.member, record, () => this.isOver)
+    if (started) this.send({ type: 'epochStarted', sequence: started.sequence })
+  }
+
+  private checkGrants(record: AssignmentAt): void {
+    const { peers, settings, ports } = this.member.context
+    const others = record.assignment.inSync.filter((node) => node !== this.member.self)
+    const missing = others.filter((node) => peers.grantLeftMs(node) <= 0)
+    if (missing.length === 0) {
+      this.watchesGrants = null
+      this.send({ type: 'grantsHeld' })
+      return
+    }
+    const waitedMs = ports.clock.monotonicMs() - this.grantsSinceMs
+    const lost = missing.filter((node) =>
+      peers.isProvenDead(node) || waitedMs > settings.grantMs / 2)
+    this.send({
+      type: 'grantsMissing',
+      nodes: lost.length > 0 ? lost : missing,
+      shrinkable: lost.length > 0,
+    })
+  }
+
+  private async shrink(record: AssignmentAt, without: readonly NodeId[]): Promise<void> {
+    const inSync = record.assignment.inSync.filter((node) => !without.includes(node))
+    const next = withInSync(record.assignment, inSync, () => undefined, this.member.signature())
+    const { records } = this.member.context
+    const settlement = await records.settle(next, record.revision, this.wanted, {
+      madeOf: record.assignment,
+    })
+    this.settled(settlement, 'inSyncShrunk')
+  }
+
+  /** From the sending of this compare-and-set on, a missing grant is a lapse. */
+  private async open(record: AssignmentAt): Promise<void> {
+    const { member } = this
+    const { ports, peers, records } = member.context
+    const lapsed = (reason: string) => {
+      this.send({ type: 'leaseLapsed', reason })
+    }
+    const lease = new Lease(member.self, ports.clock, peers.grantLeftMs, (reason) => {
+      member.onLapse(reason)
+      lapsed(reason)
+    })
+    if (!lease.begin(record.assignment.inSync)) {
+      lapsed('a grant ran out before the reign was opened')
+      return
+    }
+    member.lease = lease
+    const { start } = member.started!
+    const holds = ({ epoch, sequence }: Position) =>
+      sequence <= start.sequence && member.log.epochAt(sequence) === epoch
+    const next = opened(record.assignment, start, holds, member.signature())
+    const settlement = await records.settle(next, record.revision, () =>
+      this.wanted() && !lease.lapsed, { madeOf: record.assignment })
+    if (!lease.valid()) {
+      lapsed('the lease lapsed while the reign was opened')
+      return
+    }
+    this.settled(settlement, 'opened')
+  }
+}

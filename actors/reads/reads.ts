@@ -1,0 +1,252 @@
+import { errorAnswer } from '../messaging/answers.js'
+import type { Asker } from '../messaging/answers.js'
+import { headerFault, keptBytes, readHeaders } from '../messaging/headers.js'
+import { isDamage } from '../member/member.js'
+import type { Member } from '../member/member.js'
+import type { BusMessage } from '../ports/bus.js'
+import type { ErrorCode, Query, ReadAnswer } from '../ports/clientApi.js'
+import type { PrimaryRole } from '../primary/primary.js'
+import { isPlain, ReadPage } from './readPages.js'
+import type { Found, View } from './readPages.js'
+
+/** What a read that waits takes beside its payload, its reply subject and its content type. */
+const readBytes = 512
+const overloadedMs = 100
+
+interface ReadDemands {
+  readonly minSequence: number
+  readonly maxStalenessMs: number
+  readonly committed: boolean
+}
+
+/** A read from when it comes until it is answered; its bytes are copied. */
+interface Read {
+  readonly asker: Asker
+  readonly data: Uint8Array
+  readonly contentType: string | undefined
+  readonly demands: ReadDemands
+  readonly bytes: number
+  /** Later nobody waits for it any more. */
+  dueMs: number
+  isAnswered: boolean
+}
+
+/** What is true of the answer, whatever was asked. */
+type Told = Omit<ReadAnswer, 'ok' | 'value' | 'more' | 'after'>
+
+/**
+ * Reads (DESIGN section 6): the primary answers with the latest, overlay included, its grants
+ * checked when it answers; any member answers with committed state, and says how old it may be.
+ * They wait in the node's queue of work, bounded, and are answered in slices.
+ */
+export class ReadService {
+  constructor(
+    private readonly member: Member,
+    private readonly primary: () => PrimaryRole | null,
+  ) {}
+
+  /** `engram.v1.read.<space>`: only the primary answers; others leave it to NATS's 503. */
+  onRead(message: BusMessage): void {
+    this.take(message, (read, query) => this.latest(read, query))
+  }
+
+  /** `engram.v1.read.<space>.any`: committed state, waiting (bounded) for what is asked for. */
+  onReadAny(message: BusMessage): void {
+    this.take(message, (read, query) => this.anyState(read, query))
+  }
+
+  // ---------------------------------------------------------------- the queue
+
+  private take(message: BusMessage, serve: (read: Read, query: Query) => void): void {
+    const { answers, lanes: { reads } } = this.member.context
+    if (message.reply === undefined) return
+    const asker = answers.asker(message, 'reads')
+    if (!asker) return
+    const demands = headerFault(message, readHeaders) ?? demandsOf(message)
+    if (typeof demands === 'string') {
+      return answers.answer(asker, errorAnswer('INVALID_OPERATION', demands))
+    }
+    const bytes = message.data.length + readBytes + keptBytes(message, ['Content-Type'])
+    if (!reads.enter(bytes)) {
+      return answers.answer(asker, errorAnswer('OVERLOADED', 'too many reads wait at this node',
+        { retryAfterMs: overloadedMs }))
+    }
+    const data = new Uint8Array(message.data)
+    const contentType = message.header('Content-Type')
+    const read = { asker, data, contentType, demands, bytes, dueMs: 0, isAnswered: false }
+    this.enqueue(read, () => this.begin(read, serve))
+  }
+
+  /** To go on in a slice; waiting for a sequence does not count. */
+  private enqueue(read: Read, step: () => void): void {
+    const { ports: { clock }, settings: { readQueueMs }, lanes: { reads } } = this.member.context
+    read.dueMs = clock.monotonicMs() + readQueueMs
+    reads.push(() => {
+      if (this.isLate(read)) return
+      try {
+        step()
+      } catch (error) {
+        this.failed(read, error)
+      }
+    })
+  }
+
+  private isLate(read: Read): boolean {
+    const isLate = this.member.context.ports.clock.monotonicMs() > read.dueMs
+    if (isLate) {
+      this.fail(read, 'OVERLOADED', 'this node does not keep up with its reads', overloadedMs)
+    }
+    return isLate
+  }
+
+  /** The log or the store cannot be read: the client may ask another member. */
+  private failed(read: Read, error: unknown): void {
+    const { member } = this
+    const reason = String(error)
+    member.context.ports.logger.error({ space: member.space, error: reason }, 'a read failed')
+    this.fail(read, 'INTERNAL', `${member.self} cannot read its state: ${reason}`)
+    if (isDamage(error)) member.damaged(reason)
+  }
+
+  private begin(read: Read, serve: (read: Read, query: Query) => void): void {
+    const { context } = this.member
+    const gated = context.ports.clients.query(read.data, read.contentType)
+    if (gated.ok) return serve(read, gated.value)
+    this.leave(read)
+    context.answers.answer({ ...read.asker, encoding: gated.encoding },
+      errorAnswer(gated.code, gated.message))
+  }
+
+  // ---------------------------------------------------------------- at the primary
+
+  private latest(read: Read, query: Query): void {
+    const primary = this.primary()
+    if (!primary) return this.notPrimary(read)
+    const goOn = (): void => this.latestNow(read, query)
+    if (read.demands.committed) {
+      // A new primary may know a lower commit sequence than was answered before its reign: it is
+      // level with it once its epoch-start entry is committed.
+      const { applier, log, context } = this.member
+      const upTo = Math.max(primary.epochStart, log.commitSequence)
+      if (applier.covers(upTo)) return goOn()
+      return applier.whenCovers(upTo, context.settings.readWaitMs, (covered) => {
+        if (covered) this.enqueue(read, goOn)
+        else this.fail(read, 'STALE_READ', 'this reign has committed nothing yet')
+      })
+    }
+    if (primary.readable.isNow) return goOn()
+    primary.readable.soon().then(
+      () => this.enqueue(read, goOn), (error: unknown) => this.failed(read, error))
+  }
+
+  private latestNow(read: Read, query: Query): void {
+    const { member, member: { store, overlay, log, reigningEpoch } } = this
+    const primary = this.primary()
+    if (!primary) return this.notPrimary(read)
+    const { committed } = read.demands
+    const view = committed ? store : overlay.view(store)
+    const sequence = committed ? store.applied.sequence : log.durable.sequence
+    this.evaluate(read, query, sequence, view, (found) => {
+      if (!primary.mayAnswerReads) {
+        return this.fail(read, 'LEASE_LAPSED', 'the lease of this primary has lapsed')
+      }
+      this.answer(read, found, {
+        sequence, epoch: reigningEpoch, node: member.self, role: 'primary', stalenessMs: 0,
+      })
+    })
+  }
+
+  private notPrimary(read: Read): void {
+    this.fail(read, 'NOT_PRIMARY', 'this node does not reign any more')
+  }
+
+  // ---------------------------------------------------------------- at any member
+
+  private anyState(read: Read, query: Query): void {
+    const { applier, store, context } = this.member
+    const { minSequence } = read.demands
+    if (applier.covers(minSequence)) return this.anyNow(read, query)
+    applier.whenCovers(minSequence, context.settings.readWaitMs, (covered) => {
+      if (covered) return this.enqueue(read, () => this.anyNow(read, query))
+      this.fail(read, 'STALE_READ', `this member is at ${store.applied.sequence}, `
+        + `${minSequence} is asked for`)
+    })
+  }
+
+  private anyNow(read: Read, query: Query): void {
+    const { member, member: { store, log } } = this
+    const { maxStalenessMs } = read.demands
+    const stalenessMs = member.freshness.stalenessMs()
+    if (stalenessMs > maxStalenessMs) {
+      return this.fail(read, 'STALE_READ', `this member is ${stalenessMs} ms behind at most, `
+        + `${maxStalenessMs} ms are asked for`)
+    }
+    const { sequence } = store.applied
+    const told: Told = {
+      sequence, epoch: log.epochAt(sequence), node: member.self,
+      role: this.primary() ? 'primary' : 'replica',
+      // A number in JSON also of a member that has followed no reign since its start.
+      stalenessMs: Math.min(Math.round(stalenessMs), Number.MAX_SAFE_INTEGER),
+    }
+    this.evaluate(read, query, sequence, store, (found) => this.answer(read, found, told))
+  }
+
+  // ---------------------------------------------------------------- answers
+
+  /** What needs the log's files waits for its turn among such reads: they are read beside. */
+  private evaluate(
+    read: Read, query: Query, sequence: number, view: View, answer: (found: Found) => void,
+  ): void {
+    const { context } = this.member
+    const page = new ReadPage(this.member, read.asker.encoding, sequence, view)
+    if (isPlain(query)) return answer(page.plain(query))
+    context.lanes.logReads.push(async () => {
+      if (this.isLate(read)) return
+      try {
+        answer(await page.ofLog(query))
+      } catch (error) {
+        this.failed(read, error)
+      }
+    })
+  }
+
+  private answer(read: Read, found: Found, told: Told): void {
+    const { ports: { telemetry }, answers } = this.member.context
+    this.leave(read)
+    telemetry.count('reads')
+    if (found.kind === 'error') return answers.answer(read.asker, found.answer)
+    const goOn = found.after === null ? {} : { more: true as const, after: found.after }
+    answers.answer(read.asker, found.kind === 'list'
+      ? found.list.answer({ ok: true, ...told, ...goOn })
+      : { ok: true, value: found.value, ...told, ...goOn })
+  }
+
+  private fail(read: Read, code: ErrorCode, text: string, retryAfterMs = 0): void {
+    this.leave(read)
+    this.member.context.answers.answer(read.asker,
+      errorAnswer(code, text, retryAfterMs > 0 ? { retryAfterMs } : {}))
+  }
+
+  /** An answer that could not be encoded is followed by an error. */
+  private leave(read: Read): void {
+    if (!read.isAnswered) this.member.context.lanes.reads.leave(read.bytes)
+    read.isAnswered = true
+  }
+}
+
+function demandsOf(message: BusMessage): ReadDemands | string {
+  const minSequence = numberOf(message.header('Engram-Min-Sequence'), 0)
+  const maxStalenessMs = numberOf(message.header('Engram-Max-Staleness-Ms'), Infinity)
+  if (minSequence === null) return 'Engram-Min-Sequence is a whole number'
+  if (maxStalenessMs === null) return 'Engram-Max-Staleness-Ms is a number of milliseconds'
+  const level = message.header('Engram-Read')
+  if (level !== undefined && level !== 'committed' && level !== 'latest') {
+    return 'Engram-Read is latest or committed'
+  }
+  return { minSequence, maxStalenessMs, committed: level === 'committed' }
+}
+
+function numberOf(header: string | undefined, absent: number): number | null {
+  if (header === undefined || header === '') return absent
+  return /^\d{1,15}$/.test(header) ? Number(header) : null
+}

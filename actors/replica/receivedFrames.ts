@@ -1,0 +1,64 @@
+import type { Account, Budget } from '../structures/budget.js'
+import type { Frame } from '../ports/frames.js'
+
+/** What came from a primary and is not yet durable. */
+export class ReceivedFrames {
+  private waiting: Frame[] = []
+  private unflushed = 0
+  private waiters: (() => void)[] = []
+  private readonly account: Account
+
+  constructor(private readonly budget: Budget) {
+    this.account = budget.account('received')
+  }
+
+  get isFlushing(): boolean {
+    return this.unflushed > 0
+  }
+
+  /** False: the node has no memory for it. One there is always room for, so that it gets on. */
+  hasRoom(): boolean {
+    return this.account.bytes === 0 || this.budget.allows('received')
+  }
+
+  push(frame: Frame): void {
+    this.waiting.push(frame)
+    this.account.set(this.account.bytes + frame.bytes.length)
+  }
+
+  /** They go to the disk. */
+  take(): Frame[] {
+    const frames = this.waiting
+    this.waiting = []
+    this.unflushed += frames.length
+    return frames
+  }
+
+  /** A frame that was taken is durable, or was not written. */
+  done(frame: Frame): void {
+    this.unflushed -= 1
+    this.forget(frame)
+  }
+
+  /** Those that were not taken are void. */
+  drop(): void {
+    for (const frame of this.waiting.splice(0)) this.forget(frame)
+  }
+
+  private forget(frame: Frame): void {
+    this.account.set(this.account.bytes - frame.bytes.length)
+  }
+
+  /** Tells those who wait, if nothing is left. */
+  release(): void {
+    if (this.waiting.length > 0 || this.unflushed > 0) return
+    for (const resolve of this.waiters.splice(0)) resolve()
+  }
+
+  /** All that came is durable (or failed). */
+  async settled(): Promise<void> {
+    while (this.waiting.length > 0 || this.unflushed > 0) {
+      await new Promise<void>((resolve) => this.waiters.push(resolve))
+    }
+  }
+}

@@ -1,0 +1,338 @@
+import { assertHistoryWellFormed, InvariantViolation } from '../../machines/log/invariants.js'
+import { historyFault } from '../../machines/log/positions.js'
+import { replicaMachine } from '../../machines/replica.js'
+import type { ReplicaEffect } from '../../machines/replica.js'
+import type { NodeId, Position } from '../../machines/base/ids.js'
+import type { WalHeader } from '../../machines/protocol/messages.js'
+import { stateName } from '../../machines/base/stateName.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import { Acknowledger, type Session } from './acknowledger.js'
+import { sendAlert } from '../member/alerts.js'
+import type { FlushItem, FlushSource } from '../log/groupCommit.js'
+import type { ActorSpec, HostedActor } from '../host/actorHost.js'
+import type { Member } from '../member/member.js'
+import { isUnanswered } from '../ports/bus.js'
+import type { BusMessage } from '../ports/bus.js'
+import type { Frame } from '../ports/frames.js'
+import { ReceivedFrames } from './receivedFrames.js'
+import { framesAbove, namesOf } from '../forks/salvageSlices.js'
+
+type ReplicaActor = HostedActor<typeof replicaMachine>
+
+/** The same gap is asked for again at the earliest after this long. */
+const nackPauseMs = 50
+
+/**
+ * A member that follows a reign: checks frames, writes the same bytes to the own journal, and
+ * acknowledges what is durable (DESIGN section 4.6). The `replica` chart decides whom to follow.
+ */
+export class ReplicaRole implements FlushSource {
+  private actor: ReplicaActor | null = null
+  private following: Session | null = null
+  private lastNackMs = -Infinity
+  private primaryEnd = 0
+  /** What the chart was told last: an idle space need not be told again at each heartbeat. */
+  private told = { primary: '', epoch: -1, durable: -1, primaryEnd: -1 }
+  private readonly acks: Acknowledger
+  private readonly received: ReceivedFrames
+
+  /**
+   * `refresh` reads the record again; `onResigned`: the holder says that its reign is over;
+   * `onSession`: a session stands, or none does any more.
+   */
+  constructor(
+    private readonly member: Member,
+    private readonly refresh: () => void,
+    private readonly onResigned: () => void,
+    private readonly onSession: (session: Session | null) => void,
+  ) {
+    this.acks = new Acknowledger(member)
+    this.received = new ReceivedFrames(member.context.budget)
+  }
+
+  spec(): ActorSpec<typeof replicaMachine> {
+    const { self, space, context } = this.member
+    return {
+      id: `space.${space}.replica`,
+      logic: replicaMachine,
+      input: () => {
+        this.told.epoch = -1
+        return { space, self, times: context.settings, joins: this.member.joins }
+      },
+      effects: (effect, actor) => {
+        this.actor = actor
+        this.perform(effect)
+      },
+      parent: `space.${space}`,
+      supervision: { maxRestarts: 5, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 500 },
+      onExit: () => this.leave(),
+    }
+  }
+
+  reignSeen(primary: NodeId, epoch: number): void {
+    if (this.told.epoch === epoch && this.told.primary === primary) return
+    Object.assign(this.told, { primary, epoch })
+    this.actor?.send({ type: 'reignSeen', primary, epoch })
+  }
+
+  reignEnded(reason: string): void {
+    this.told.epoch = -1
+    this.actor?.send({ type: 'reignEnded', reason })
+  }
+
+  get state(): string {
+    return stateName(this.actor?.snapshot()?.value ?? 'waiting')
+  }
+
+  get reason(): string {
+    return this.actor?.snapshot()?.context.lastReason ?? ''
+  }
+
+  get isFollowing(): boolean {
+    return this.following !== null
+  }
+
+  // ---------------------------------------------------------------- frames
+
+  onWal(message: BusMessage): void {
+    const { ports } = this.member.context
+    const decoded = ports.frames.decodeWal(message.data)
+    if (typeof decoded === 'string') {
+      ports.telemetry.count('badMessages', 1, { kind: 'wal' })
+      ports.logger.warn({ space: this.member.space }, `a WAL message was refused: ${decoded}`)
+      return
+    }
+    const { header, frame } = decoded
+    if (!this.isOfSession(header)) return
+    this.acks.noteArrival()
+    this.primaryEnd = Math.max(this.primaryEnd, header.endSequence)
+    this.member.heardEnd = { epoch: header.epoch, sequence: this.primaryEnd }
+    if (frame && frame.uuid === this.member.uuid) this.onFrame(frame)
+    this.member.commitUpTo(header.commitSequence)
+    this.member.log.safeSequence = Math.max(this.member.log.safeSequence, header.safeSequence)
+    if (!frame) this.measure()
+  }
+
+  /** A frame of a higher epoch than mine is followed only after joining that reign. */
+  private isOfSession(header: WalHeader): boolean {
+    const { following } = this
+    this.member.sawEpoch(header.epoch)
+    if (!following || header.epoch !== following.epoch) {
+      if (header.epoch > (following?.epoch ?? 0)) this.refresh()
+      return false
+    }
+    if (header.session === following.session) return true
+    if (header.session > following.session || header.session === 0) {
+      this.actor?.send({ type: 'sessionLost', reason: 'the primary knows another session' })
+    }
+    return false
+  }
+
+  private onFrame(frame: Frame): void {
+    const { log, context } = this.member
+    if (frame.last <= log.end.sequence) {
+      // Sent again after a rewind. It says no more than what I have already.
+      this.acks.askedAgain()
+      if (!this.received.isFlushing) this.acks.ack()
+      return
+    }
+    if (frame.first !== log.end.sequence + 1 || frame.previousEpoch !== log.end.epoch) {
+      this.gap(frame)
+      return
+    }
+    // What is not taken now is sent again: the next frame does not continue what is here.
+    if (!this.received.hasRoom()) return
+    log.accept(frame, context.ports.clock.monotonicMs())
+    this.received.push(frame)
+    context.commits.mark(this)
+  }
+
+  private gap(frame: Frame): void {
+    const { log, context } = this.member
+    const now = context.ports.clock.monotonicMs()
+    if (now - this.lastNackMs < nackPauseMs) return
+    this.lastNackMs = now
+    const reason = `frame ${frame.first} after (${frame.previousEpoch}, ${frame.first - 1}), `
+      + `mine ends at (${log.end.epoch}, ${log.end.sequence})`
+    this.actor?.send({ type: 'gapFound', position: log.end, reason })
+  }
+
+  take(): FlushItem[] {
+    const frames = this.received.take()
+    const last = frames.at(-1)
+    return frames.map((frame) => ({
+      record: { type: 'frame', frame },
+      bytes: frame.bytes.length,
+      written: () => this.member.log.noteWritten(frame),
+      durable: () => this.durable(frame, frame === last),
+      failed: () => this.unwritten(frame),
+    }))
+  }
+
+  /** What came behind a frame that could not be written does not continue the log. */
+  flushFailed(): void {
+    this.received.drop()
+    this.member.log.rollback()
+    this.received.release()
+  }
+
+  private unwritten(frame: Frame): void {
+    this.received.done(frame)
+    this.member.log.rollback()
+  }
+
+  private durable(frame: Frame, isLast: boolean): void {
+    this.received.done(frame)
+    this.member.log.noteDurable(frame)
+    if (!isLast) return
+    this.member.applier.wake()
+    this.acks.ack()
+    this.measure()
+    this.received.release()
+  }
+
+  private measure(): void {
+    if (!this.following) return
+    const { primaryEnd, told } = this
+    const durable = this.member.log.durable.sequence
+    if (durable === told.durable && primaryEnd === told.primaryEnd) return
+    Object.assign(told, { durable, primaryEnd })
+    this.actor?.send({ type: 'measured', durable, primaryEnd })
+  }
+
+  /** Once per heartbeat. */
+  tick(): void {
+    if (!this.following) return
+    this.acks.tick()
+    this.measure()
+  }
+
+  // ---------------------------------------------------------------- effects of the chart
+
+  private perform(effect: ReplicaEffect): void {
+    switch (effect.type) {
+      case 'join':
+        void this.join(effect.primary, effect.epoch, effect.number)
+        return
+      case 'truncate':
+        this.member.truncation = this.truncate(effect.common, effect.epoch)
+        return
+      case 'follow':
+        this.member.log.commonPoint(effect.common.sequence)
+        this.follow(effect)
+        return
+      case 'leave':
+        this.leave()
+        return
+      case 'nack':
+        this.acks.nack(effect.position, effect.reason)
+        return
+      case 'progressed':
+        this.member.context.ports.logger.info(
+          { space: this.member.space, state: effect.state }, effect.reason)
+    }
+  }
+
+  private leave(): void {
+    this.following = null
+    this.acks.end()
+    this.member.isFollowing = false
+    this.onSession(null)
+  }
+
+  private follow(session: Session): void {
+    this.following = session
+    this.member.isFollowing = true
+    this.told.durable = -1
+    this.acks.begin(session)
+    this.measure()
+    this.onSession(session)
+  }
+
+  private async join(primary: NodeId, epoch: number, number: number): Promise<void> {
+    const { member } = this
+    member.joins = number
+    const { ports, wire, self, settings } = member.context
+    const failed = (reason: string) => this.actor?.send({ type: 'joinFailed', number, reason })
+    try {
+      await this.received.settled()
+      // What a former role or life began goes on, a truncation or a flush (it may fail, and take
+      // back what it wrote): the history is not to be read before.
+      await member.flushed().catch(() => undefined)
+      assertHistoryWellFormed(member.log.history)
+      const fault = historyFault(member.log.history)
+      if (fault !== null) return failed(fault)
+      const request = ports.control.encode({
+        kind: 'join', space: member.space, uuid: member.uuid, node: self.node, disk: self.disk,
+        ...wire.life, epoch, number, history: member.log.history,
+      })
+      const subject = subjects.ack(member.space, primary)
+      const message = await wire.request(subject, request, { timeoutMs: settings.standByMs })
+      const decoded = ports.control.joinAnswer(message.data)
+      if (!decoded.ok) return failed(decoded.reason)
+      const answer = decoded.value
+      if (answer.number !== number || answer.epoch !== epoch) return failed('another answer')
+      if (answer.kind === 'refused') {
+        failed(answer.reason)
+        this.refresh()
+        if (member.resigned(primary, answer.endedEpoch)) this.onResigned()
+        return
+      }
+      this.primaryEnd = answer.endSequence
+      const { log, store } = member
+      this.actor?.send({
+        type: 'joined',
+        number,
+        session: answer.session,
+        common: answer.common,
+        primaryEnd: answer.endSequence,
+        isFork: answer.common.sequence < log.end.sequence,
+        snapshotNeeded: answer.snapshotNeeded
+          || answer.common.sequence < store.applied.sequence,
+      })
+    } catch (error) {
+      if (error instanceof InvariantViolation) return member.context.fatal(error)
+      failed(isUnanswered(error) ? `${primary} does not answer: ${(error as Error).message}`
+        : `cannot ask ${primary}: ${String(error)}`)
+      this.refresh()
+    }
+  }
+
+  /** The fork goes to a salvage, fsynced, before the log forgets it (I6). */
+  private async truncate(common: Position, epoch: number): Promise<void> {
+    const { member } = this
+    const { ports, self, commits } = member.context
+    const { log, space, uuid, overlay } = member
+    member.isTruncating = true
+    try {
+      // First, so that nothing of the fork goes into the store meanwhile.
+      log.commonPoint(common.sequence)
+      await member.applier.quiet()
+      if (member.store.applied.sequence > common.sequence) {
+        throw new Error(`the store holds ${member.store.applied.sequence} already`)
+      }
+      const end = log.end
+      const salvage = await ports.salvages.save({
+        space, uuid, node: self.node, common, end, joinedEpoch: epoch,
+        savedAtMs: ports.clock.wallMs(),
+      }, framesAbove(member, common.sequence))
+      // By name: who died after it was saved may have counted it already.
+      member.salvages = await ports.salvages.names().then(
+        (names) => namesOf(names, space, uuid).length, () => member.salvages + 1)
+      await commits.submit({ type: 'truncate', uuid, to: common, salvage })
+      overlay.dropAbove(common.sequence)
+      log.truncate(common)
+      member.forks += 1
+      const entries = end.sequence - common.sequence
+      sendAlert(member.context, space, 'fork', { salvage, common, end, entries },
+        `gave up a fork of ${entries} entries; it is kept in ${salvage}`)
+      ports.telemetry.count('forks', 1, { space })
+      this.actor?.send({ type: 'forkTruncated' })
+    } catch (error) {
+      ports.logger.error({ space, error: String(error) }, 'the fork could not be salvaged')
+      this.actor?.send({ type: 'truncationFailed', reason: String(error) })
+    } finally {
+      member.isTruncating = false
+    }
+  }
+}

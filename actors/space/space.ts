@@ -1,0 +1,400 @@
+import type { NodeId } from '../../machines/base/ids.js'
+import type {
+  AckMessage, Announcement, AssignmentAt, JoinRequest, ReconcileAnswer, ReconcileMessage,
+  SurveyAnswer,
+} from '../../machines/protocol/messages.js'
+import type { spaceMachine, RoleInput, SpaceEffect } from '../../machines/space.js'
+import { topState } from '../../machines/base/stateName.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import { compareLives } from '../../machines/election/vacancy.js'
+import type { Asker } from '../messaging/answers.js'
+import { stackOf } from '../messaging/defects.js'
+import { Homecoming } from '../forks/uploaderRunner.js'
+import type { HostedActor } from '../host/actorHost.js'
+import type { NodeContext } from '../member/context.js'
+import { Member } from '../member/member.js'
+import type { BusMessage, BusSubscription } from '../ports/bus.js'
+import { PrimaryRole } from '../primary/primary.js'
+import { PromotionRole } from '../promotion/promotion.js'
+import { ReadService } from '../reads/reads.js'
+import { RecordWatch } from '../member/assignmentWatch.js'
+import { ReplicaRole } from '../replica/replica.js'
+import { joinRefused, reconcileRefused, surveyAnswerOf } from './statelessReplies.js'
+import { Succession } from '../promotion/succession.js'
+
+/** One space on this node: the `space` chart, its role actors, and what the bus brings. */
+export class SpaceActor {
+  readonly member: Member
+  private actor: HostedActor<typeof spaceMachine> | null = null
+  private replica: ReplicaRole | null = null
+  private promotion: PromotionRole | null = null
+  private primary: PrimaryRole | null = null
+  private readonly reads: ReadService
+  private subscriptions: BusSubscription[] = []
+  private readonly records: RecordWatch
+  private readonly succession: Succession
+  readonly homecoming: Homecoming
+  /** The record was read over this connection. Before, it tells whom to join, and nothing else. */
+  private isVerified = false
+
+  /** `mayPromote`: asked before a promotion begins; false: it is reconsidered later. */
+  constructor(
+    private readonly context: NodeContext, readonly space: string, uuid: string,
+    private readonly mayPromote: (space: SpaceActor) => boolean,
+  ) {
+    this.member = new Member(context, space, uuid)
+    this.member.onLapse = (reason) => this.primary?.lapsed(reason)
+    this.succession = new Succession(this.member)
+    this.member.onDamage = (reason) => {
+      context.ports.events.note({ type: 'damaged', space, reason })
+      this.unsubscribe()
+      this.actor?.send({ type: 'logDamaged', reason })
+    }
+    this.reads = new ReadService(this.member, () => this.primary)
+    this.homecoming = new Homecoming(this.member)
+    this.records = new RecordWatch({
+      member: this.member,
+      onRecord: (record) => this.onRecord(record),
+      onLost: (remembered) => this.onLost(remembered),
+      onDefect: (error) => this.failed(error),
+    })
+  }
+
+  start(machine: typeof spaceMachine): void {
+    const { host } = this.context.ports
+    host.spawn({
+      id: `space.${this.space}`,
+      logic: machine,
+      input: () => ({
+        space: this.space, self: this.context.self.node, damage: this.member.damage,
+      }),
+      effects: (effect, actor) => {
+        this.actor = actor
+        this.perform(effect)
+      },
+      supervision: { maxRestarts: 5, withinMs: 30_000, backoffMs: 50, backoffMaxMs: 2000 },
+    })
+    // What is known to be committed, and not in the store: all of it, after a power cut.
+    this.member.applier.wake()
+    if (this.context.wire.isOpen) this.connected()
+  }
+
+  /** A bug: the space's actor fails by it, and supervision decides what comes next. */
+  private failed(error: unknown): void {
+    const { host, logger } = this.context.ports
+    const reason = stackOf(error)
+    logger.error({ space: this.space, error: reason }, 'a defect: the space begins anew')
+    host.kill(`space.${this.space}`, reason)
+  }
+
+  async stop(): Promise<void> {
+    this.actor?.stop()
+    this.homecoming.stop()
+    this.unsubscribe()
+    await this.member.applier.stop()
+    this.member.close()
+  }
+
+  // ---------------------------------------------------------------- roles
+
+  /** Spec of the role's actor; the member leaves what it was before. */
+  startReplica() {
+    if (this.primary) this.succession.ownEnded()
+    this.primary = null
+    this.promotion = null
+    this.member.endReign('the member is a replica')
+    this.homecoming.reignLeft('the member is a replica')
+    this.replica = new ReplicaRole(this.member,
+      () => this.records.refresh(), () => this.reconsider(), (session) => this.follows(session))
+    return this.replica.spec()
+  }
+
+  startPromotion(input: RoleInput) {
+    this.replica = null
+    this.succession.begun(input)
+    this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion())
+    return this.promotion.spec()
+  }
+
+  startPrimary(input: RoleInput) {
+    this.promotion = null
+    this.succession.won()
+    this.primary = new PrimaryRole(this.member, input, this.succession,
+      (message) => this.reads.onRead(message),
+      (isUnderWay) => this.actor?.send({
+        type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
+      }),
+      () => this.homecoming.reignKnown(this.member.self, this.member.reigningEpoch))
+    return this.primary.spec()
+  }
+
+  /** A damaged member has no role; its actors were stopped by the chart. */
+  private leaveRoles(): void {
+    this.replica = null
+    this.promotion = null
+    this.primary = null
+  }
+
+  private perform(effect: SpaceEffect): void {
+    const { logger } = this.context.ports
+    switch (effect.type) {
+      case 'progressed':
+        logger.info({ space: this.space, state: effect.state }, effect.reason || effect.state)
+        // Also after a restart of this actor: the log was recovered when the node started.
+        if (effect.state === 'recovering') this.actor?.send({ type: 'logRecovered' })
+        if (effect.state === 'replica') this.reconsider()
+        if (effect.state === 'damaged') this.leaveRoles()
+        return
+      case 'resign':
+        this.member.endReign(effect.reason)
+        return
+      case 'escalate':
+        throw effect.error
+    }
+  }
+
+  // ---------------------------------------------------------------- bus
+
+  /** Subscribes; the record is read before anything is believed. */
+  connected(): void {
+    const { wire } = this.context
+    this.unsubscribe()
+    if (!this.member.damage) {
+      const onRead = (message: BusMessage) => this.reads.onReadAny(message)
+      const subject = subjects.readAny(this.space)
+      this.subscriptions = [wire.subscribe(subject, onRead, { queue: 'members' })]
+    }
+    this.records.refresh()
+    // Its primary refuses who comes late: a session needs no arbiter (DESIGN section 12).
+    this.reconsider()
+  }
+
+  disconnected(reason: string): void {
+    this.unsubscribe()
+    this.primary?.deposed(reason)
+    this.member.endReign(reason)
+    this.actor?.send({ type: 'busLost', reason })
+    this.replica?.reignEnded(reason)
+    this.isVerified = false
+  }
+
+  private unsubscribe(): void {
+    for (const subscription of this.subscriptions) subscription.unsubscribe()
+    this.subscriptions = []
+  }
+
+  onWal(message: BusMessage): void {
+    this.replica?.onWal(message)
+  }
+
+  /** The reign that the member follows has changed; null: none is followed. */
+  private follows(session: { readonly primary: NodeId; readonly epoch: number } | null): void {
+    if (session) this.homecoming.reignKnown(session.primary, session.epoch)
+    else this.homecoming.reignLeft('no reign is followed')
+  }
+
+  onAckMessage(ack: AckMessage, asker: Asker): void {
+    if (ack.kind === 'join') this.onJoin(ack, asker)
+    else if (ack.kind === 'offer' || ack.kind === 'slice') this.onReconcile(ack, asker)
+    else if (this.primary?.reigns) this.primary.onAckMessage(ack)
+    // It follows a reign that is over, and did not hear the announcement.
+    else this.member.tellSession(ack.node, ack.epoch, 0)
+  }
+
+  private onJoin(request: JoinRequest, asker: Asker): void {
+    const { ports, answers } = this.context
+    const answer = this.primary?.join(request) ?? joinRefused(this.member, request)
+    answers.answer(asker, ports.control.encode(answer))
+  }
+
+  private onReconcile(message: ReconcileMessage, asker: Asker): void {
+    if (asker.reply === undefined) return
+    const { ports, answers } = this.context
+    const answer = (said: ReconcileAnswer) => answers.answer(asker, ports.control.encode(said))
+    if (this.primary?.reigns) this.primary.forks.onMessage(message, answer)
+    else answer(reconcileRefused(this.member, message))
+  }
+
+  surveyAnswer(): SurveyAnswer {
+    return surveyAnswerOf(this.member, this.primary?.serves ?? false)
+  }
+
+  onAnnouncement(announcement: Announcement): void {
+    const { assignment, kind, revision } = announcement
+    if (assignment.uuid !== this.member.uuid) return
+    this.succession.heard(announcement)
+    this.primary?.announced(announcement)
+    this.member.freshness.heard(announcement)
+    const known = this.member.record?.revision ?? 0
+    // A bucket that was made anew counts from the start: an equal or lower revision of a higher
+    // epoch is news too.
+    const isNews = revision > known
+      || assignment.epoch > (this.member.record?.assignment.epoch ?? 0)
+    if (isNews) this.records.refresh()
+    if (kind !== 'resigned') return
+    // Handed over when the record is a later one: that one says who is to reign, so it is read
+    // first, or the one it names would claim yet another epoch.
+    if (isNews) void this.records.settled().then(() => this.resigned(assignment.epoch))
+    else this.resigned(assignment.epoch)
+  }
+
+  private resigned(epoch: number): void {
+    const { member } = this
+    member.resignedEpoch = Math.max(member.resignedEpoch, epoch)
+    if (member.record?.assignment.epoch === epoch) this.reconsider()
+  }
+
+  // ---------------------------------------------------------------- record
+
+  private onRecord(record: AssignmentAt): void {
+    const { member } = this
+    const { assignment } = record
+    if (assignment.uuid !== member.uuid || assignment.state === 'dropped') return
+    if (member.record && member.record.revision > record.revision
+      && member.record.assignment.epoch >= assignment.epoch) return
+    member.record = record
+    this.isVerified = true
+    if (this.primary) {
+      if (assignment.epoch > member.reigningEpoch && !this.primary.isTransferring) {
+        this.primary.deposed(`${assignment.primary?.node ?? 'nobody'} holds epoch `
+          + `${assignment.epoch}`)
+      } else this.primary.recordSeen(record)
+      return
+    }
+    this.promotion?.recordSeen(record)
+    this.reconsider()
+  }
+
+  /**
+   * The bucket no longer has the record. The reigning primary ends its reign and opens one anew,
+   * above every epoch known; the others wait one lease first (DESIGN section 5, the arbiter).
+   */
+  private onLost(remembered: AssignmentAt | null): void {
+    if (!remembered) return
+    this.member.record = remembered
+    this.isVerified = true
+    this.primary?.deposed('the arbiter lost the record')
+    this.reconsider()
+  }
+
+  /** As a replica: is there a reign to follow, one to take up, or none? */
+  reconsider(): void {
+    const { member, replica } = this
+    const record = member.record
+    if (!record || !replica || !this.context.wire.isOpen || member.damage) return
+    const { primary, epoch, state } = record.assignment
+    if (!record.assignment.members.some((m) => m.node === member.self)) return
+    const join = () => {
+      if (primary && primary.node !== member.self) replica.reignSeen(primary.node, epoch)
+    }
+    if (!this.isVerified) return join()
+    const isMyLife = primary !== null && primary.node === member.self
+      && compareLives(primary, this.context.wire.life) === 0
+    if (isMyLife && state === 'claimed' && member.arbiter === 'reachable'
+      && epoch > Math.max(member.endedEpoch, member.log.end.epoch)) {
+      this.actor?.send({ type: 'namedPrimary', record })
+      return
+    }
+    const vacancy = member.vacancy()
+    const { fault } = member
+    this.standsAside(vacancy && fault)
+    if (vacancy && !this.context.peers.isTilted && !fault) {
+      if (!this.mayPromote(this)) return
+      replica.reignEnded(`the reign of epoch ${epoch} is over: ${vacancy}`)
+      this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
+      return
+    }
+    if (!vacancy && primary && state === 'open') {
+      this.succession.settled(primary.node)
+      member.toldBlocked = null
+      member.rejection = null
+    }
+    join()
+  }
+
+  /** There is no primary, and this member does not stand, for that reason. */
+  private standsAside(reason: string | null): void {
+    const blocked = reason && `does not stand: ${reason}`
+    if (this.member.blocked === null && blocked !== null) {
+      this.context.ports.logger.warn({ space: this.space }, blocked)
+    }
+    this.member.blocked = blocked
+  }
+
+  // ---------------------------------------------------------------- what the node tells
+
+  grantsRenewed(): void {
+    this.member.lease?.renew()
+    this.promotion?.tick()
+  }
+
+  evidence(peer: NodeId, reason: string): void {
+    if (this.member.record?.assignment.primary?.node === peer) {
+      this.context.ports.logger.debug({ space: this.space, peer }, reason)
+      this.reconsider()
+    }
+    this.promotion?.tick()
+    this.primary?.tick()
+  }
+
+  tick(): void {
+    this.replica?.tick()
+    this.promotion?.tick()
+    this.primary?.tick()
+    this.homecoming.tick()
+    this.member.release(this.primary?.followers.acked)
+    if (this.replica) this.reconsider()
+  }
+
+  /** Positive when the record should be read again, the larger the more. */
+  pollOverdueMs(): number {
+    return this.records.overdueMs(this.primary !== null || (this.replica?.isFollowing ?? false))
+  }
+
+  refresh(): void {
+    this.records.refresh()
+  }
+
+  journalFault(reason: string | null): void {
+    this.primary?.journalFault(reason)
+  }
+
+  /** Node whose death would end the present reign; probed at every heartbeat. */
+  watchedPrimary(): NodeId | null {
+    const holder = this.member.record?.assignment.primary?.node
+    return holder && holder !== this.member.self ? holder : null
+  }
+
+  get serves(): boolean {
+    return this.primary?.serves ?? false
+  }
+
+  get primaryRole(): PrimaryRole | null {
+    return this.primary
+  }
+
+  get roleState(): { role: string; state: string; reason: string } {
+    const snapshot = this.actor?.snapshot()
+    const role = topState(snapshot?.value ?? 'recovering')
+    const state = this.primary ? this.primary.state
+      : this.promotion?.state ?? this.replica?.state ?? role
+    const reason = this.promotion?.reason ?? this.replica?.reason
+      ?? snapshot?.context.lastReason ?? ''
+    return { role, state, reason }
+  }
+
+  // ---------------------------------------------------------------- orders
+
+  /** Best in-sync member to hand over to, or null when there is none. */
+  successor(): NodeId | null {
+    return this.primary?.successor() ?? null
+  }
+
+  handOver(to: NodeId, reason: string): boolean {
+    return this.primary?.handOver(to, reason) ?? false
+  }
+
+  forcePromotion(reason: string): void {
+    this.actor?.send({ type: 'promotionOrdered', reason })
+  }
+}

@@ -1,0 +1,39 @@
+/** What a member answers to others that takes no role to know. */
+import type {
+  JoinAnswer, JoinRequest, ReconcileAnswer, ReconcileMessage, SurveyAnswer,
+} from '../../machines/protocol/messages.js'
+import type { Member } from '../member/member.js'
+
+export function joinRefused(member: Member, { number, epoch }: JoinRequest): JoinAnswer {
+  return {
+    kind: 'refused', number, node: member.self, epoch, session: 0,
+    common: { epoch: 0, sequence: 0 }, commitSequence: 0, endSequence: 0,
+    endedEpoch: member.endedEpoch, snapshotNeeded: false,
+    reason: `${member.self} does not reign over ${member.space}`,
+  }
+}
+
+export function reconcileRefused(
+  member: Member, { number, epoch }: ReconcileMessage,
+): ReconcileAnswer {
+  return {
+    kind: 'refused', number, node: member.self, epoch, sequence: 0, retryAfterMs: 0,
+    isAutomatic: false, reason: `${member.self} does not reign over ${member.space}`,
+  }
+}
+
+export function surveyAnswerOf(member: Member, serving: boolean): SurveyAnswer {
+  const { unfit } = member
+  return {
+    node: member.self,
+    disk: member.context.self.disk,
+    ...member.context.wire.life,
+    position: member.position(),
+    highestEpoch: member.highestEpoch,
+    serving,
+    endedEpoch: member.endedEpoch,
+    whole: unfit === null,
+    ...(unfit !== null && { unfit }),
+    committed: member.committed(),
+  }
+}

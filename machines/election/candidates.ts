@@ -1,0 +1,58 @@
+import { comparePositions, showPosition } from '../log/positions.js'
+import type { NodeId, Position } from '../base/ids.js'
+import type { Assignment, SurveyAnswer } from '../protocol/messages.js'
+
+export interface Candidate {
+  readonly node: NodeId
+  readonly position: Position
+}
+
+/**
+ * The order of candidates is total, so that exactly one of those who see each other stands:
+ * further position; then the former primary (it has the store and the caches); then lower id.
+ */
+export function betterCandidate(a: Candidate, b: Candidate, former: NodeId | null): boolean {
+  const order = comparePositions(a.position, b.position)
+  if (order !== 0) return order > 0
+  if (a.node === former || b.node === former) return a.node === former
+  return a.node < b.node
+}
+
+export type SurveyResult =
+  | { readonly kind: 'served'; readonly reason: string }
+  | { readonly kind: 'better'; readonly node: NodeId; readonly reason: string }
+  | { readonly kind: 'best'; readonly reason: string }
+
+/** What a survey says about standing now (DESIGN section 5, promotion step 3). */
+export function judgeSurvey(
+  self: Candidate,
+  record: Assignment,
+  answers: readonly SurveyAnswer[],
+): SurveyResult {
+  const eligible = answers.filter((a) => isInSync(record, a.node, a.disk) && a.whole)
+  const serving = answers.find((a) => a.serving)
+  if (serving) {
+    return { kind: 'served', reason: `${serving.node} serves with valid grants` }
+  }
+  let best: Candidate = self
+  const former = record.primary?.node ?? null
+  for (const answer of eligible) if (betterCandidate(answer, best, former)) best = answer
+  const mine = showPosition(self.position)
+  if (best.node === self.node) {
+    const heard = answers.map((a) => `${a.node} at ${showPosition(a.position)}`
+      + (a.whole ? '' : ` (unfit${a.unfit === undefined ? '' : `: ${a.unfit}`})`)).join(', ')
+    return { kind: 'best', reason: `I am at ${mine}${heard ? `; ${heard}` : '; nobody answered'}` }
+  }
+  const theirs = showPosition(best.position)
+  return {
+    kind: 'better',
+    node: best.node,
+    reason: `stands by: ${best.node} is at ${theirs}, I am at ${mine}`,
+  }
+}
+
+/** Listed in sync, with that very disk (another disk is another member). */
+export function isInSync(record: Assignment, node: NodeId, disk: string): boolean {
+  return record.inSync.includes(node)
+    && record.members.some((m) => m.node === node && m.disk === disk)
+}

@@ -1,0 +1,253 @@
+import type { Life, NodeId } from '../base/ids.js'
+import type { HeardHeartbeat } from '../protocol/messages.js'
+import { compareLives } from './vacancy.js'
+
+/** A reading of both clocks of one node, in milliseconds. Never compared between nodes. */
+export interface Instant {
+  readonly wallMs: number
+  readonly monotonicMs: number
+}
+
+/**
+ * Time gone by for the *holder* of a grant: the longer of both readings. The monotonic clock
+ * stands still while a machine is suspended, the wall clock may be set back; a lease must not
+ * live on through either.
+ */
+export function elapsedMs(since: Instant, now: Instant): number {
+  return Math.max(now.monotonicMs - since.monotonicMs, now.wallMs - since.wallMs, 0)
+}
+
+/**
+ * Time gone by for the *granter*: the monotonic clock only. The promise not to take over errs
+ * the other way: a wall clock that is set forward by an hour would break it at once, while a
+ * suspended machine that counts too little merely waits longer.
+ */
+export function waitedMs(since: Instant, now: Instant): number {
+  return Math.max(now.monotonicMs - since.monotonicMs, 0)
+}
+
+export interface GrantTimes {
+  readonly heartbeatMs: number
+  readonly grantMs: number
+}
+
+interface SentHeartbeat {
+  readonly number: number
+  readonly at: Instant
+}
+
+interface HeldGrant {
+  /** Sending of my heartbeat that the peer listed. */
+  readonly at: Instant
+  readonly number: number
+}
+
+interface Receipt {
+  readonly life: Life
+  readonly number: number
+  readonly at: Instant
+  /** Counts my connections: a 503 proves nothing about a peer not heard on the present one. */
+  readonly connectionEra: number
+  /** When the life before this one was heard last; null: there was none. */
+  readonly before: { readonly life: Life; readonly at: Instant } | null
+}
+
+/** Peers remembered at most; past it the longest silent one gives way, or the new is refused. */
+const peersMax = 1024
+
+/**
+ * Grants of one node, both sides (DESIGN section 5, "Heartbeats and grants").
+ *
+ * Holder: `sent` for each of my heartbeats, *before* it is published; `listed` for each heartbeat
+ * of a peer that lists one of mine. A grant counts from the sending of the listed heartbeat.
+ * Granter: `received` for each heartbeat of a peer; `heardList` goes into my next heartbeat, and
+ * is the promise not to take over on `grantExpired` before `expired` says so.
+ *
+ * One book per start of the process: receipts of an earlier start are unknown, so that nothing
+ * is expired for one lease x margin after `startedAt`. On a new connection call `reset`.
+ */
+export class GrantBook {
+  private readonly grantMs: number
+  private readonly ring: (SentHeartbeat | undefined)[]
+  private lastSent = 0
+  private connectionEra = 0
+  private readonly held = new Map<NodeId, HeldGrant>()
+  private readonly receipts = new Map<NodeId, Receipt>()
+
+  constructor(times: GrantTimes, private readonly startedAt: Instant) {
+    this.grantMs = times.grantMs
+    // Twice what is sent within a lease: an older one could not make a valid grant anyway.
+    this.ring = Array.from({ length: Math.ceil(times.grantMs / times.heartbeatMs) * 2 })
+  }
+
+  // ---------------------------------------------------------------- holder
+
+  /** My heartbeat `number` is about to go out. Numbers rise within an incarnation. */
+  sent(number: number, at: Instant): void {
+    if (number <= this.lastSent) {
+      throw new Error(`heartbeat ${number} after ${this.lastSent}: numbers rise`)
+    }
+    this.lastSent = number
+    this.ring[number % this.ring.length] = { number, at }
+  }
+
+  /**
+   * A heartbeat of `peer` lists one of mine. Returns why it makes no grant, or null. A lapse is
+   * final: ask each reign whether its lease holds *before* this renews what may have run out.
+   */
+  listed(peer: NodeId, heard: HeardHeartbeat, self: Life): string | null {
+    const [incarnation, connection, number] = heard
+    if (incarnation !== self.incarnation || connection !== self.connection) {
+      return `${peer} heard life ${incarnation}.${connection}, I am ${showLife(self)}`
+    }
+    const sent = this.ring[number % this.ring.length]
+    if (!sent || sent.number !== number) {
+      return `${peer} heard heartbeat ${number}, which is not among my last ${this.ring.length}`
+    }
+    const before = this.held.get(peer)
+    if (before && number <= before.number) {
+      return `${peer} lists heartbeat ${number}, and listed ${before.number} before`
+    }
+    if (!before && this.held.size >= peersMax) return `${peersMax} grants are held already`
+    this.held.set(peer, { at: sent.at, number })
+    return null
+  }
+
+  /** The peer's grant to me is held at `now`. */
+  validFrom(peer: NodeId, now: Instant, grantMs = this.grantMs): boolean {
+    return this.ageMs(peer, now) < grantMs
+  }
+
+  /** Sending of my latest heartbeat that the peer listed in one of its own; null: there is none. */
+  grantedAt(peer: NodeId): Instant | null {
+    return this.held.get(peer)?.at ?? null
+  }
+
+  /** Age of the peer's grant to me; Infinity when there is none on this connection. */
+  ageMs(peer: NodeId, now: Instant): number {
+    const grant = this.held.get(peer)
+    return grant ? elapsedMs(grant.at, now) : Infinity
+  }
+
+  /** How long the peer's grant still lasts; 0 or less when it ran out or there is none. */
+  remainingMs(peer: NodeId, now: Instant): number {
+    return this.grantMs - this.ageMs(peer, now)
+  }
+
+  /**
+   * A new connection of mine: a new life, to which nobody has granted anything yet. What I
+   * granted stays: receipts are kept, since the promises made on them still bind me.
+   */
+  reset(): void {
+    this.connectionEra += 1
+    this.held.clear()
+    this.ring.fill(undefined)
+  }
+
+  // ---------------------------------------------------------------- granter
+
+  /** A heartbeat of `peer` arrived. Returns why it is ignored, or null. */
+  received(peer: NodeId, life: Life, number: number, at: Instant): string | null {
+    const before = this.receipts.get(peer)
+    if (before) {
+      const order = compareLives(life, before.life)
+      if (order < 0) {
+        return `${peer} speaks as ${showLife(life)}, and was heard as ${showLife(before.life)}`
+      }
+      if (order === 0 && number <= before.number) {
+        return `heartbeat ${number} of ${peer} comes after ${before.number}`
+      }
+    } else if (this.receipts.size >= peersMax && !this.makeRoom(at)) {
+      return `${peersMax} nodes are heard already`
+    }
+    // The life is copied: a caller may hand in a whole heartbeat.
+    const { incarnation, connection } = life
+    const heard = { incarnation, connection }
+    const isNewLife = before !== undefined && compareLives(life, before.life) > 0
+    this.receipts.set(peer, {
+      life: heard, number, at, connectionEra: this.connectionEra,
+      before: isNewLife ? { life: before.life, at: before.at } : before?.before ?? null,
+    })
+    return null
+  }
+
+  /** What my next heartbeat lists: the grants that I give. */
+  heardList(): Record<NodeId, HeardHeartbeat> {
+    const list: Record<NodeId, HeardHeartbeat> = {}
+    for (const [peer, { life, number }] of this.receipts) {
+      list[peer] = [life.incarnation, life.connection, number]
+    }
+    return list
+  }
+
+  /** Since the peer's last heartbeat, or since my start when none was heard. */
+  silenceMs(peer: NodeId, now: Instant): number {
+    return waitedMs(this.receipts.get(peer)?.at ?? this.startedAt, now)
+  }
+
+  /** Since that life of the peer was heard last, whatever speaks for the peer since. */
+  silenceOfMs(peer: NodeId, life: Life, now: Instant): number {
+    const latest = this.receipts.get(peer)
+    const receipts = [latest, latest?.before].filter((one) => one !== undefined && one !== null)
+    const found = receipts.find((one) => compareLives(one.life, life) <= 0)
+    return waitedMs(found?.at ?? this.startedAt, now)
+  }
+
+  lastHeardLife(peer: NodeId): Life | null {
+    return this.receipts.get(peer)?.life ?? null
+  }
+
+  /** My present connection was open when the peer's last heartbeat came: I may be a witness. */
+  heardOnThisConnection(peer: NodeId): boolean {
+    return this.receipts.get(peer)?.connectionEra === this.connectionEra
+  }
+
+  /**
+   * My last grant to the peer, and the last that an earlier start of mine may have given, are
+   * older than `waitMs` (grantMs x margin): the vacancy `grantExpired`.
+   */
+  expired(peer: NodeId, now: Instant, waitMs: number): boolean {
+    return this.silenceMs(peer, now) >= waitMs
+  }
+
+  peers(): NodeId[] {
+    return [...this.receipts.keys()]
+  }
+
+  private makeRoom(now: Instant): boolean {
+    let silent: NodeId | null = null
+    let longest = this.grantMs * 10
+    for (const [peer, receipt] of this.receipts) {
+      const waited = waitedMs(receipt.at, now)
+      if (waited < longest) continue
+      longest = waited
+      silent = peer
+    }
+    return silent !== null && this.receipts.delete(silent)
+  }
+}
+
+export function showLife(life: Life): string {
+  return `${life.incarnation}.${life.connection}`
+}
+
+/** Why the lease does not hold at `now`, or null. `union`: both sets while one is in flight. */
+export function leaseFault(
+  book: GrantBook, union: Iterable<NodeId>, self: NodeId, now: Instant,
+): string | null {
+  for (const peer of union) {
+    if (peer === self || book.validFrom(peer, now)) continue
+    const age = book.ageMs(peer, now)
+    return age === Infinity
+      ? `no grant of ${peer}`
+      : `the grant of ${peer} is ${Math.round(age)} ms old`
+  }
+  return null
+}
+
+/** A valid grant is held from every other member of `inSyncUnion`. */
+export function leaseValid(
+  book: GrantBook, inSyncUnion: Iterable<NodeId>, self: NodeId, now: Instant,
+): boolean {
+  return leaseFault(book, inSyncUnion, self, now) === null
+}

@@ -1,0 +1,190 @@
+/**
+ * What becomes of a write of a fork when it comes home: the write was logged without knowing of
+ * what the present log holds since the fork, and the other way round. What is logged is the
+ * result; replicas evaluate nothing.
+ */
+import type { Reconciliation, Version } from '../log/forkNotes.js'
+import { holds } from '../log/lineage.js'
+import type { Starts } from '../log/lineage.js'
+import type { MemoryEdge, MemoryNode, Operation } from '../graph/graph.js'
+import { comparePositions } from '../log/positions.js'
+import type { Position } from '../base/ids.js'
+
+/** A write, with where and when it was logged first. */
+export interface Contender {
+  readonly operation: Operation
+  readonly origin: Position
+  /** ms since 1970. */
+  readonly timestamp: number
+}
+
+/**
+ * Decides between two concurrent writes of one thing: two StoreNode of a node, two StoreEdge of an
+ * edge, two UpdateActivation of a node. The loser goes into the quarantine; an operation of the
+ * same type for the same thing is the result of both, and nobody loses. Pure.
+ */
+export type MergeRule = (
+  standing: Contender, incoming: Contender,
+) => 'standing' | 'incoming' | Operation
+
+/** What stands where the write wants to be, the writes that come before it in the log included. */
+export interface Standing {
+  readonly nodeState: (id: string) => {
+    readonly node: MemoryNode | undefined
+    readonly stored: Version | undefined
+    readonly activated: Version | undefined
+  }
+  readonly edgeState: (source: string, target: string, kind: string) => {
+    readonly edge: MemoryEdge
+    readonly version: Version
+  } | undefined
+}
+
+/** How a version that stands relates to the write: in its past, based on it, or neither. */
+export type Relation = 'before' | 'after' | 'concurrent'
+
+export type Decision = Omit<Reconciliation, 'origin' | 'timestamp' | 'via'> & {
+  /** What is logged: the write's own, or the result of both. */
+  readonly operation: Operation
+}
+
+/** Whether a write goes into the quarantine by it: what comes home, or what it displaces. */
+export function quarantines({ outcome, displaces }: Reconciliation): boolean {
+  return outcome === 'quarantined' || displaces !== 'nothing'
+}
+
+/** Later timestamp, then higher origin: total, since no two writes have one origin. */
+function compareAges(a: Contender, b: Contender): number {
+  return a.timestamp - b.timestamp || comparePositions(a.origin, b.origin)
+}
+
+/** Higher confidence or weight first; who states none is below who does. */
+function standingOf({ operation }: Contender): number {
+  switch (operation.type) {
+    case 'StoreNode': return operation.node.confidence ?? -1
+    case 'StoreEdge': return operation.edge.weight ?? -1
+    case 'UpdateActivation': return 0
+  }
+}
+
+/**
+ * StoreNode: higher confidence, StoreEdge: higher weight, then the later timestamp, then the
+ * higher origin; UpdateActivation: by the latter two. The greatest of a total order: the order in
+ * which concurrent writes come, and how often, is no matter.
+ */
+export const defaultRule: MergeRule = (standing, incoming) => {
+  const order = standingOf(standing) - standingOf(incoming) || compareAges(standing, incoming)
+  return order > 0 ? 'standing' : 'incoming'
+}
+
+/**
+ * Positions tell: an entry was appended to a log that `starts` knows. `copied`: last entry of the
+ * present log that the write's log holds, too; an entry that was taken home before it is in its
+ * past as well.
+ */
+export function relationTo(write: Position, copied: number, starts: Starts) {
+  return (version: Version): Relation => {
+    if (version.at <= copied || holds(write, version, starts)) return 'before'
+    return holds(version, write, starts) ? 'after' : 'concurrent'
+  }
+}
+
+export function decide(
+  incoming: Contender, standing: Standing, relation: (version: Version) => Relation,
+  rule: MergeRule = defaultRule,
+): Decision {
+  const { operation } = incoming
+  const against: Against = { incoming, relation, rule }
+  switch (operation.type) {
+    case 'StoreNode': {
+      const { node, stored, activated } = standing.nodeState(operation.node.id)
+      if (!node || !stored) return merged(operation)
+      return storeNode(against, node, stored, activated)
+    }
+    case 'UpdateActivation': {
+      const { node, stored, activated } = standing.nodeState(operation.nodeId)
+      if (!node || !stored) return merged(operation)
+      return updateActivation(against, node, stored, activated)
+    }
+    case 'StoreEdge': {
+      const { source, target, kind } = operation.edge
+      const state = standing.edgeState(source, target, kind)
+      if (!state) return merged(operation)
+      return contest(against, { type: 'StoreEdge', edge: state.edge }, state.version, 'value')
+    }
+  }
+}
+
+interface Against {
+  readonly incoming: Contender
+  readonly relation: (version: Version) => Relation
+  readonly rule: MergeRule
+}
+
+function merged(operation: Operation): Decision {
+  return { operation, outcome: 'merged', displaces: 'nothing', keepsActivation: false, by: null }
+}
+
+function lost(
+  { operation }: Contender, outcome: 'quarantined' | 'superseded', by: Position,
+): Decision {
+  const { epoch, sequence } = by
+  return {
+    operation, outcome, displaces: 'nothing', keepsActivation: false, by: { epoch, sequence },
+  }
+}
+
+function contender(operation: Operation, version: Version): Contender {
+  const { epoch, sequence, timestamp } = version
+  return { operation, origin: { epoch, sequence }, timestamp }
+}
+
+/** Against what stands there alone: a whole node, an edge, or an activation. */
+function contest(
+  { incoming, relation, rule }: Against, operation: Operation, version: Version,
+  displaces: 'value' | 'activation',
+): Decision {
+  switch (relation(version)) {
+    case 'before': return merged(incoming.operation)
+    case 'after': return lost(incoming, 'superseded', version)
+    case 'concurrent': {
+      const verdict = rule(contender(operation, version), incoming)
+      if (verdict === 'standing') return lost(incoming, 'quarantined', version)
+      if (verdict === 'incoming') return { ...merged(incoming.operation), displaces }
+      return merged(verdict)
+    }
+  }
+}
+
+function storeNode(
+  against: Against, node: MemoryNode, stored: Version, activated: Version | undefined,
+): Decision {
+  const decision = contest(against, { type: 'StoreNode', node }, stored, 'value')
+  if (decision.outcome !== 'merged' || !activated) return decision
+  const { incoming, relation } = against
+  const to = relation(activated)
+  if (to === 'before') return decision
+  const activation = contender(activationOf(node), activated)
+  if (to === 'after' || compareAges(activation, incoming) > 0) {
+    return { ...decision, keepsActivation: true }
+  }
+  return decision.displaces === 'value' ? decision : { ...decision, displaces: 'activation' }
+}
+
+function updateActivation(
+  against: Against, node: MemoryNode, stored: Version, activated: Version | undefined,
+): Decision {
+  const { incoming, relation } = against
+  const to = relation(stored)
+  if (to === 'after') return lost(incoming, 'superseded', stored)
+  const whole = contender({ type: 'StoreNode', node }, stored)
+  if (to === 'concurrent' && compareAges(whole, incoming) > 0) {
+    return lost(incoming, 'quarantined', stored)
+  }
+  if (!activated) return merged(incoming.operation)
+  return contest(against, activationOf(node), activated, 'activation')
+}
+
+function activationOf(node: MemoryNode): Operation {
+  return { type: 'UpdateActivation', nodeId: node.id, activation: node.activation ?? 0 }
+}

@@ -1,0 +1,53 @@
+/** Places in the list of a node's edges, and how clients hand them back. */
+import type { MemoryEdge } from './graph.js'
+import { compareUtf8 } from './utf8.js'
+
+/**
+ * Outgoing edges come first, by target and kind; then incoming ones, by source and kind. `other`:
+ * the target, or the source.
+ */
+export interface EdgePlace {
+  readonly side: 'out' | 'in'
+  readonly other: string
+  readonly kind: string
+}
+
+/** Before all incoming edges: no id is empty. */
+export const beforeIncoming: EdgePlace = { side: 'in', other: '', kind: '' }
+
+export function compareOutgoing(a: MemoryEdge, b: MemoryEdge): number {
+  return compareUtf8(a.target, b.target) || compareUtf8(a.kind, b.kind)
+}
+
+export function compareIncoming(a: MemoryEdge, b: MemoryEdge): number {
+  return compareUtf8(a.source, b.source) || compareUtf8(a.kind, b.kind)
+}
+
+/** Where an edge stands in the list of `nodeId`. A loop is listed once, among the outgoing. */
+export function placeOfEdge(
+  edge: MemoryEdge, nodeId: string, direction: 'out' | 'in' | 'both',
+): EdgePlace {
+  const { source, target, kind } = edge
+  return direction === 'in' || source !== nodeId
+    ? { side: 'in', other: source, kind } : { side: 'out', other: target, kind }
+}
+
+/** `after` of an answer to GetEdges: opaque to clients. */
+export function cursorOf({ side, other, kind }: EdgePlace): string {
+  return Buffer.from(JSON.stringify([side, other, kind])).toString('base64url')
+}
+
+/** null: it is none that `cursorOf` made. */
+export function placeOfCursor(cursor: string): EdgePlace | null {
+  let parts: unknown
+  try {
+    parts = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
+  } catch {
+    return null
+  }
+  if (!Array.isArray(parts) || parts.length !== 3) return null
+  const [side, other, kind] = parts as readonly unknown[]
+  const isPlace = (side === 'out' || side === 'in')
+    && typeof other === 'string' && typeof kind === 'string'
+  return isPlace ? { side, other, kind } : null
+}

@@ -1,0 +1,66 @@
+/**
+ * Which log holds which entry, told by positions alone. Epochs are never used twice, so the log of
+ * a reign is the log that it began on, and then its own entries: with the place where each reign
+ * began, the whole tree of logs is known, forks and all.
+ *
+ * Worked example: epoch 3 reaches 100; epoch 4 begins after (3, 90) on a member that lacks ten
+ * entries, and is lost whole; epoch 5 begins after (3, 100). Then (3, 95) is in the log of epoch 5
+ * and not in that of 4; (4, 93) is in neither's, but its own; what (4, 93) has in common with the
+ * log of epoch 5 ends at (3, 90).
+ */
+import { origin } from './positions.js'
+import type { EpochSpan, Position } from '../base/ids.js'
+
+/** End of the log that the reign began on; undefined where that is not known. */
+export type Starts = (epoch: number) => Position | undefined
+
+/** The starts that a history tells: each reign began where the one before it in the log ends. */
+export function startsOf(history: readonly EpochSpan[], base: Position = origin): Starts {
+  const starts = new Map<number, Position>()
+  let end = base
+  for (const { epoch, last } of history) {
+    if (epoch !== base.epoch) starts.set(epoch, end)
+    end = { epoch, sequence: last }
+  }
+  return (epoch) => starts.get(epoch)
+}
+
+/** Whether the log that ends at `end` holds the entry. What is not known counts as no. */
+export function holds(end: Position, entry: Position, starts: Starts): boolean {
+  let at: Position | undefined = end
+  while (at && at.epoch > entry.epoch) at = startBelow(at.epoch, starts)
+  return at !== undefined && at.epoch === entry.epoch && entry.sequence <= at.sequence
+}
+
+/**
+ * Last entry that the log that ends at `end` has in common with the log of that history; where
+ * nobody knows, the most that it can be, or nothing.
+ */
+export function forkPointOf(
+  history: readonly EpochSpan[], end: Position, starts: Starts,
+  whereUnknown: 'most' | 'nothing' = 'most',
+): Position {
+  let at: Position = end
+  while (at.epoch > 0) {
+    const { epoch, sequence } = at
+    const span = history.find((one) => one.epoch === epoch)
+    if (span) return { epoch, sequence: Math.min(span.last, sequence) }
+    const start = startBelow(epoch, starts)
+    if (!start) return whereUnknown === 'most' ? below(history, at) : origin
+    at = start
+  }
+  return origin
+}
+
+/** The most that it can have in common, where nobody knows where its reign began. */
+function below(history: readonly EpochSpan[], { epoch, sequence }: Position): Position {
+  const span = history.findLast((one) => one.epoch < epoch)
+  if (!span || sequence <= 1) return origin
+  return { epoch: span.epoch, sequence: Math.min(span.last, sequence - 1) }
+}
+
+/** What comes from outside must not lead in circles. */
+function startBelow(epoch: number, starts: Starts): Position | undefined {
+  const start = starts(epoch)
+  return start && start.epoch < epoch ? start : undefined
+}

@@ -1,0 +1,94 @@
+import { partition } from '../base/partition.js'
+import type { EpochSpan, Position } from '../base/ids.js'
+
+/** Spans that a message may name: two orders above what a bad month brings. */
+export const epochsMax = 8192
+
+export const origin: Position = { epoch: 0, sequence: 0 }
+
+/** Epoch first, then sequence (section 2). Negative when `a` is behind `b`. */
+export function comparePositions(a: Position, b: Position): number {
+  return a.epoch - b.epoch || a.sequence - b.sequence
+}
+
+export function showPosition(p: Position): string {
+  return `(${p.epoch}, ${p.sequence})`
+}
+
+export function endOf(history: readonly EpochSpan[]): Position {
+  const last = history.at(-1)
+  return last ? { epoch: last.epoch, sequence: last.last } : origin
+}
+
+/** Why a log with that history can join no primary, or null. */
+export function historyFault({ length }: readonly EpochSpan[]): string | null {
+  return length <= epochsMax ? null
+    : `its log has ${length} epochs, and a join can name ${epochsMax}: no replica can follow this `
+      + 'space any more. Copy what it holds to a new space'
+}
+
+/** Epoch of the entry at `sequence`; 0 before the first entry and beyond the end. */
+export function epochAt(history: readonly EpochSpan[], sequence: number): number {
+  return sequence < 1 ? 0 : history[spanOf(history, sequence)]?.epoch ?? 0
+}
+
+/** Index of the span that holds the sequence; their number if it lies beyond the end. */
+function spanOf(history: readonly EpochSpan[], sequence: number): number {
+  return partition(history.length, (index) => history[index]!.last < sequence)
+}
+
+/** Spans of later epochs, of the log up to `sequence`, oldest first, at most so many. */
+export function spansAfter(
+  history: readonly EpochSpan[], epoch: number, sequence: number, countMax: number,
+): EpochSpan[] {
+  const begin = partition(history.length, (index) => history[index]!.epoch <= epoch)
+  const end = sequence < 1 ? 0 : Math.min(spanOf(history, sequence) + 1, begin + countMax)
+  return history.slice(begin, end).map((span) =>
+    ({ epoch: span.epoch, last: Math.min(span.last, sequence) }))
+}
+
+/** The history of the log after `appended` entries up to `last` were written under `epoch`. */
+export function extendHistory(
+  history: readonly EpochSpan[],
+  epoch: number,
+  last: number,
+): EpochSpan[] {
+  const end = history.at(-1)
+  if (end && end.epoch === epoch) return [...history.slice(0, -1), { epoch, last }]
+  return [...history, { epoch, last }]
+}
+
+export function truncateHistory(history: readonly EpochSpan[], sequence: number): EpochSpan[] {
+  const kept: EpochSpan[] = []
+  let previous = 0
+  for (const span of history) {
+    if (previous >= sequence) break
+    kept.push({ epoch: span.epoch, last: Math.min(span.last, sequence) })
+    previous = span.last
+  }
+  return kept
+}
+
+/**
+ * Last point that two logs have in common: the highest sequence at which both hold an entry of
+ * the same epoch (log matching, I3, makes the prefixes equal). Kafka KIP-101 and KIP-279.
+ */
+export function commonPoint(mine: readonly EpochSpan[], theirs: readonly EpochSpan[]): Position {
+  for (let sequence = Math.min(endOf(mine).sequence, endOf(theirs).sequence); sequence > 0; ) {
+    const a = epochAt(mine, sequence)
+    const b = epochAt(theirs, sequence)
+    if (a === b) return { epoch: a, sequence }
+    // Both logs' spans are constant down to the nearer start: step below it at once.
+    sequence = Math.max(startOf(mine, a), startOf(theirs, b)) - 1
+  }
+  return origin
+}
+
+function startOf(history: readonly EpochSpan[], epoch: number): number {
+  let previous = 0
+  for (const span of history) {
+    if (span.epoch === epoch) return previous + 1
+    previous = span.last
+  }
+  return previous + 1
+}

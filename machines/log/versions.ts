@@ -1,0 +1,33 @@
+/** Which write made something what it is, and which writes of forks an entry tells of. */
+import type { OriginRecord, Version } from './forkNotes.js'
+import type { LogEntry } from './entries.js'
+
+/** The version of what the entry stores: where and when its write was logged first. */
+export function versionOf({ epoch, sequence, timestamp, reconciliation }: LogEntry): Version {
+  if (reconciliation === undefined) return { epoch, sequence, timestamp, at: sequence }
+  const { origin } = reconciliation
+  return {
+    epoch: origin.epoch, sequence: origin.sequence, timestamp: reconciliation.timestamp,
+    at: sequence,
+  }
+}
+
+/** Name of the write that was logged first there; also the id of its item in the quarantine. */
+export function originName(epoch: number, sequence: number): string {
+  return `${epoch}-${sequence}`
+}
+
+/** What the entry says became of writes of forks: of one that it is, or of those it notes. */
+export function originsOf(entry: LogEntry): [name: string, record: OriginRecord][] {
+  const { operation, reconciliation } = entry
+  if (reconciliation !== undefined) {
+    const { origin, outcome, via, by } = reconciliation
+    const now = { epoch: entry.epoch, sequence: entry.sequence }
+    return [[originName(origin.epoch, origin.sequence), { outcome, via, now, by }]]
+  }
+  if (operation.type !== 'ForkNote' || operation.note !== 'resent') return none
+  return operation.writes.map(({ epoch, sequence, now }) =>
+    [originName(epoch, sequence), { outcome: 'resent', via: 'client', now, by: null }])
+}
+
+const none: [string, OriginRecord][] = []

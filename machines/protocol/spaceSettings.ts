@@ -1,0 +1,87 @@
+import type { KeyRetention } from '../graph/graph.js'
+import type { MaxLoss, SpaceSettings } from './messages.js'
+
+const levels = ['memory', 'durable', 'committed'] as const
+const modes = ['accept', 'wait', 'refuse'] as const
+const reconciling = ['automatic', 'manual', 'off'] as const
+const maxLossKeys = ['entries', 'bytes', 'ms'] as const
+const retentionKeys = ['ms', 'count'] as const
+
+/**
+ * The settings of a space as an order asks for them, defaults filled in.
+ * @returns the settings, or in words what is wrong with them
+ */
+export function spaceSettingsOf(order: Readonly<Record<string, unknown>>): SpaceSettings | string {
+  const {
+    replicas = 2, ack = 'durable', maxLoss, whenUnderReplicated, reconcile, keys,
+  } = order
+  if (!isWhole(replicas, 0, 15)) return 'replicas is a whole number from 0 to 15'
+  const rf = replicas + 1
+  const { minInSync = Math.min(2, rf) } = order
+  if (!isWhole(minInSync, 1, rf)) return `minInSync is a whole number from 1 to ${rf}`
+  if (!isOneOf(levels, ack)) return `ack is one of ${levels.join(', ')}`
+  if (whenUnderReplicated !== undefined && !isOneOf(modes, whenUnderReplicated)) {
+    return `whenUnderReplicated is one of ${modes.join(', ')}`
+  }
+  if (reconcile !== undefined && !isOneOf(reconciling, reconcile)) {
+    return `reconcile is one of ${reconciling.join(', ')}`
+  }
+  const bound = boundsOf<MaxLoss>('maxLoss', maxLossKeys, maxLoss)
+  if (typeof bound === 'string') return bound
+  const retention = boundsOf<Partial<KeyRetention>>('keys', retentionKeys, keys)
+  if (typeof retention === 'string') return retention
+  return {
+    replicas, ack, minInSync,
+    ...(bound && { maxLoss: bound }),
+    ...(whenUnderReplicated && { whenUnderReplicated }),
+    ...(reconcile && { reconcile }),
+    ...(retention && { keys: retention }),
+  }
+}
+
+/** Whether two say the same, whatever the order of their keys: records come with another one. */
+export function isSameSettings(a: SpaceSettings, b: SpaceSettings): boolean {
+  const [one, other] = [a, b].map((settings) => JSON.stringify(spaceSettingsOf({ ...settings })))
+  return one === other
+}
+
+/** How the refusal begins: the command line tells by it what helps. */
+export const existsOtherwise = (space: string): string =>
+  `the space ${space} exists with other settings`
+
+/** In words, for people. */
+export function showSettings(settings: SpaceSettings): string {
+  const { replicas, ack, minInSync, maxLoss, whenUnderReplicated, reconcile, keys } = settings
+  return `replicas ${replicas}, ack ${ack}, minInSync ${minInSync}`
+    + (maxLoss ? `, maxLoss ${showBounds(maxLoss)}` : '')
+    + (whenUnderReplicated ? `, whenUnderReplicated ${whenUnderReplicated}` : '')
+    + (reconcile ? `, reconcile ${reconcile}` : '')
+    + (keys ? `, keys kept for ${showBounds(keys)}` : '')
+}
+
+function showBounds(bounds: object): string {
+  return Object.entries(bounds).map(([key, value]) => `${value} ${key}`).join(' and ')
+}
+
+/** An object of some of the keys, each with a whole number; undefined stays that. */
+function boundsOf<T extends object>(
+  name: string, keys: readonly string[], value: unknown,
+): T | undefined | string {
+  if (value === undefined) return undefined
+  const fault = `${name} has one or more of ${keys.join(', ')}, whole numbers from 1`
+  if (typeof value !== 'object' || value === null) return fault
+  const bounds = Object.entries(value)
+  const isValid = bounds.length > 0 && bounds.every(([key, bound]) =>
+    keys.includes(key) && isWhole(bound, 1, Number.MAX_SAFE_INTEGER))
+  // In one order of the keys, whatever the order's.
+  return isValid
+    ? Object.fromEntries(bounds.toSorted(([a], [b]) => (a < b ? -1 : 1))) as T : fault
+}
+
+function isWhole(value: unknown, least: number, most: number): value is number {
+  return Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+}
+
+function isOneOf<T extends string>(values: readonly T[], value: unknown): value is T {
+  return values.includes(value as T)
+}

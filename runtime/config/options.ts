@@ -1,0 +1,273 @@
+/**
+ * Every option of a node, with its meaning, unit, default and bounds, and the relations that must
+ * hold between them. DESIGN section 10. Defaults < config file < environment < flags.
+ */
+import { getHeapStatistics } from 'node:v8'
+import { z } from 'zod'
+import type { ProtocolTimes } from '../../machines/protocol/messages.js'
+
+export type Unit = 'ms' | 'bytes' | 'factor' | 'count'
+
+interface OptionInfo {
+  readonly doc: string
+  readonly unit: Unit
+  readonly default: number
+  readonly min: number
+  readonly max: number
+}
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const GiB = 1024 * MiB
+const hour = 3_600_000
+
+const ms = (doc: string, value: number, min: number, max: number): OptionInfo =>
+  ({ doc, unit: 'ms', default: value, min, max })
+const bytes = (doc: string, value: number, min: number, max: number): OptionInfo =>
+  ({ doc, unit: 'bytes', default: value, min, max })
+
+/** Half of what the process may use, by its heap's limit and that of its control group. */
+const defaultMemoryBytes = Math.floor(Math.min(
+  getHeapStatistics().heap_size_limit, process.constrainedMemory() || Infinity) / 2)
+
+/** The options by name: what `engram node --help-config` prints. */
+export const options = {
+  heartbeatMs: ms('Interval of heartbeats.', 100, 10, 10_000),
+  probeMs: ms('Interval and timeout of probes of a suspect.', 50, 5, 10_000),
+  grantMs: ms('How long a heartbeat lets its receiver reign unchallenged.', 2000, 100, 600_000),
+  grantMargin: {
+    doc: 'The granter waits grantMs x this before it takes over: clock rates within 10 %.',
+    unit: 'factor', default: 1.1, min: 1.1, max: 3,
+  },
+  surveyMs: ms('How long a candidate waits for the positions of the others.', 150, 10, 10_000),
+  standByMs: ms('How long a candidate leaves a better one the way.', 300, 10, 60_000),
+  inSyncLagMs: ms('A replica further behind than this leaves the in-sync set.',
+    5000, 100, 600_000),
+  stallMs: ms('A node whose own loop stalled longer judges nobody (tilt).', 500, 50, 60_000),
+  casTimeoutMs: ms('Timeout of one request to the arbiter.', 1000, 50, 60_000),
+  arbiterReplicas: {
+    doc: 'Copies of the arbiter bucket in JetStream (3 on a NATS cluster).',
+    unit: 'count', default: 1, min: 1, max: 5,
+  },
+  flushBytes: bytes('A batch is flushed at the latest at this size.', 1_000_000, 4 * KiB, 64 * MiB),
+  frameBytesMax: bytes('Largest frame, on disk and on the wire; no request is split over two.',
+    512 * KiB, 512 * KiB, 1000 * KiB),
+  streamWindowBytes: bytes('In flight to one replica; past it the stream reads from the journal.',
+    8 * MiB, 64 * KiB, 1 * GiB),
+  unflushedBytesMax: bytes('Taken and not yet flushed; past it writes get OVERLOADED.',
+    64 * MiB, 1 * MiB, 8 * GiB),
+  overlayBytesMax: bytes('Durable and not yet committed; past it writes get OVERLOADED.',
+    128 * MiB, 1 * MiB, 16 * GiB),
+  lagAlertBytes: bytes('A replica further behind raises an alert.', 100_000_000, 1 * KiB, 1e12),
+  lagAlertMs: ms('A replica further behind raises an alert.', 5000, 50, 24 * hour),
+  ackTimeoutMs: ms('A write that has not reached its ack level by then gets ACK_TIMEOUT.',
+    5000, 50, 600_000),
+  readWaitMs: ms('How long a replica waits until it covers Engram-Min-Sequence.',
+    1000, 0, 60_000),
+  readQueueBytes: bytes('Reads of this node that wait (512 bytes beside the payload of each); past '
+    + 'it reads get OVERLOADED.', 16 * MiB, 64 * KiB, 1 * GiB),
+  readQueueMs: ms('A read that has had no turn by then gets OVERLOADED.', 2000, 100, 60_000),
+  handoverHoldBytes: bytes('Writes held during a handover; past it writes get SHUTTING_DOWN.',
+    16 * MiB, 64 * KiB, 1 * GiB),
+  memoryBytes: bytes('What buffers, caches and indexes may take of the memory of the process; past '
+    + 'three quarters of it writes get OVERLOADED. By default half of what the process may use.',
+    Math.max(defaultMemoryBytes, 64 * MiB), 64 * MiB, 2 ** 44),
+  segmentBytes: bytes('Size of a journal segment.', 64 * MiB, 64 * KiB, 1 * GiB),
+  stopMs: ms('A clean stop takes at most this long.', 10_000, 100, 600_000),
+} satisfies Record<string, OptionInfo>
+
+export type OptionName = keyof typeof options
+
+/** Options that are no numbers: said in the config file alone, by no variable and no `--set`. */
+export const fileOptions = {
+  merge: {
+    doc: 'Per space, an ES module: {"space": "./rule.mjs"}, the path relative to the config file. '
+      + 'Its default export, a pure function (standing, incoming), decides between concurrent '
+      + 'writes of one thing. Only the primary evaluates it, and any member may become primary: '
+      + 'all nodes of a space need the same module.',
+    unit: 'modules',
+  },
+} as const
+
+/**
+ * Options that are lists of words: `--reply-prefixes a,b`, a variable with commas between, or an
+ * array in the config file.
+ */
+export const listOptions = {
+  replyPrefixes: {
+    doc: 'Clients are answered on subjects below these, and nowhere else: an answer is published '
+      + 'with the rights of the node. For clients whose inboxes lie elsewhere.',
+    unit: 'subjects', default: ['_INBOX'],
+  },
+} as const
+
+/** All options, checked as a whole. Times in ms, sizes in bytes. */
+export type Config = ProtocolTimes & Readonly<Record<OptionName, number>>
+
+/** What is wrong with one option: what was given, and the rule it breaks. */
+export interface ConfigFault {
+  readonly field: string
+  readonly value: unknown
+  readonly rule: string
+}
+
+/** A configuration that must not start a node. The message names field, value and rule. */
+export class ConfigError extends Error {
+  readonly code = 'CONFIG'
+  readonly retryable = false
+  constructor(readonly faults: readonly ConfigFault[], readonly source = 'configuration') {
+    super(faults.map((fault) => `${fault.field} = ${show(fault.value)}: ${fault.rule}`).join('\n'))
+    this.name = 'ConfigError'
+  }
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
+}
+
+const shape = Object.fromEntries(Object.entries(options).map(([name, info]) => [
+  name, numberOf(info).default(info.default).meta({ description: info.doc, unit: info.unit }),
+])) as Record<OptionName, z.ZodDefault<z.ZodNumber>>
+
+function numberOf(info: OptionInfo): z.ZodNumber {
+  const { min, max } = info
+  const rule = `from ${min} to ${max}${info.unit === 'factor' ? '' : `, whole, in ${info.unit}`}`
+  const base = z.number({ error: `must be a number ${rule}` })
+  const whole = info.unit === 'factor' ? base : base.int({ error: `must be a number ${rule}` })
+  return whole.min(min, { error: `must be ${rule}` }).max(max, { error: `must be ${rule}` })
+}
+
+export const configSchema = z.strictObject(shape)
+
+interface Relation {
+  readonly field: OptionName
+  readonly rule: string
+  readonly holds: (c: Config) => boolean
+}
+
+/** A frame goes into one NATS message, with a header and the subject before it. */
+export const wireOverheadBytes = 4 * KiB
+
+/** Each names the option that an operator would change first. */
+export const relations: readonly Relation[] = [
+  {
+    field: 'grantMs', rule: 'must be at least 10 x heartbeatMs',
+    holds: (c) => c.grantMs >= 10 * c.heartbeatMs,
+  },
+  {
+    field: 'probeMs', rule: 'must not exceed heartbeatMs',
+    holds: (c) => c.probeMs <= c.heartbeatMs,
+  },
+  {
+    field: 'surveyMs', rule: 'must be less than grantMs',
+    holds: (c) => c.surveyMs < c.grantMs,
+  },
+  {
+    field: 'standByMs', rule: 'must be at least surveyMs: the better candidate surveys first',
+    holds: (c) => c.standByMs >= c.surveyMs,
+  },
+  {
+    field: 'stallMs', rule: 'must exceed 3 x heartbeatMs: less than that suspects nobody',
+    holds: (c) => c.stallMs > 3 * c.heartbeatMs,
+  },
+  {
+    field: 'stallMs', rule: 'must be less than grantMs',
+    holds: (c) => c.stallMs < c.grantMs,
+  },
+  {
+    field: 'inSyncLagMs', rule: 'must exceed grantMs / 2, the silence that ends a place in sync',
+    holds: (c) => c.inSyncLagMs > c.grantMs / 2,
+  },
+  {
+    field: 'streamWindowBytes', rule: 'must be at least 2 x frameBytesMax',
+    holds: (c) => c.streamWindowBytes >= 2 * c.frameBytesMax,
+  },
+  {
+    field: 'segmentBytes', rule: 'must be at least frameBytesMax + 4096: a frame is never split',
+    holds: (c) => c.segmentBytes >= c.frameBytesMax + wireOverheadBytes,
+  },
+  {
+    field: 'unflushedBytesMax', rule: 'must be at least 2 x flushBytes',
+    holds: (c) => c.unflushedBytesMax >= 2 * c.flushBytes,
+  },
+  {
+    field: 'overlayBytesMax', rule: 'must be at least unflushedBytesMax',
+    holds: (c) => c.overlayBytesMax >= c.unflushedBytesMax,
+  },
+]
+
+/**
+ * Checks every option and every relation between them.
+ * @throws ConfigError naming all faults found, the first of each kind first
+ */
+export function checkConfig(given: Readonly<Record<string, unknown>>, source?: string): Config {
+  const parsed = configSchema.safeParse(given)
+  if (!parsed.success) throw new ConfigError(faultsOf(parsed.error, given), source)
+  const config = parsed.data as Config
+  const broken = relations.filter((relation) => !relation.holds(config))
+  if (broken.length === 0) return Object.freeze(config)
+  throw new ConfigError(broken.map(({ field, rule }) => ({
+    field, value: config[field], rule: `${rule} (${operands(field, rule, config)})`,
+  })), source)
+}
+
+/** The values that a broken relation speaks of: "heartbeatMs = 500". */
+function operands(field: OptionName, rule: string, config: Config): string {
+  const named = (Object.keys(options) as OptionName[])
+    .filter((name) => name !== field && new RegExp(`\\b${name}\\b`).test(rule))
+  return named.map((name) => `${name} = ${config[name]}`).join(', ')
+}
+
+function faultsOf(error: z.ZodError, given: Readonly<Record<string, unknown>>): ConfigFault[] {
+  return error.issues.flatMap((issue): ConfigFault[] => {
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({ field: key, value: given[key], rule: unknownRule(key) }))
+    }
+    const field = String(issue.path[0] ?? '')
+    return [{ field, value: given[field], rule: issue.message }]
+  })
+}
+
+function unknownRule(key: string): string {
+  if (Object.hasOwn(listOptions, key)) return 'is a list, and has a flag of its own'
+  if (Object.hasOwn(fileOptions, key)) return 'belongs in the config file (--config FILE)'
+  const near = nearest(key, [...Object.keys(options), ...Object.keys(fileOptions)])
+  return near ? `is no option; did you mean ${near}?` : 'is no option'
+}
+
+/** The candidate that is a typing error away, if there is one. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  const scored = candidates.map((candidate) => ({
+    candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()),
+  })).toSorted((a, b) => a.distance - b.distance)
+  const best = scored[0]
+  return best && best.distance <= Math.max(2, word.length / 4) ? best.candidate : undefined
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
+
+/**
+ * What the NATS server's limit asks of the sizes; checked at each connection.
+ * @throws ConfigError
+ */
+export function checkAgainstServer(config: Config, maxPayload: number): void {
+  if (config.frameBytesMax + wireOverheadBytes <= maxPayload) return
+  throw new ConfigError([{
+    field: 'frameBytesMax', value: config.frameBytesMax,
+    rule: `must be at most max_payload - ${wireOverheadBytes} of the NATS server `
+      + `(max_payload = ${maxPayload}); lower it, or raise max_payload in nats.conf`,
+  }])
+}
+
+export const defaultConfig: Config = checkConfig({})

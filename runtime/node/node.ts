@@ -1,0 +1,269 @@
+/** One node of the cluster: the actors of actors/, on real NATS, files, LMDB and clocks. */
+import { hostname } from 'node:os'
+import { join, resolve } from 'node:path'
+import { NodeActor } from '../../actors/node/node.js'
+import { defaultSettings } from '../../actors/ports/settings.js'
+import type { ActorSettings } from '../../actors/ports/settings.js'
+import { BusConnectError } from '../../actors/ports/bus.js'
+import type { Random, Telemetry } from '../../actors/ports/system.js'
+import type { Bus } from '../../actors/ports/bus.js'
+import { jetStreamArbiter } from '../arbiter/jetstream.js'
+import { natsBus } from '../bus/nats.js'
+import type { NatsOptions } from '../bus/nats.js'
+import { SystemClock } from '../system/clock.js'
+import { createClientCodec } from '../codec/client.js'
+import { controlCodec } from '../codec/control.js'
+import { createFrameCodec } from '../codec/frames.js'
+import { checkAgainstServer } from '../config/options.js'
+import type { Config } from '../config/options.js'
+import { NodeFileSystem } from '../system/fileSystem.js'
+import { createActorHost } from '../host/index.js'
+import { createMetrics } from '../http/metrics.js'
+import { nodeRoutes } from '../http/nodeRoutes.js'
+import { startHttpServer } from '../http/server.js'
+import type { HttpServer } from '../http/server.js'
+import { pageLink, tokenGuard } from '../http/token.js'
+import { EventFile } from '../inspect/eventFile.js'
+import { NodeRecorder } from '../inspect/recorder.js'
+import { InspectionService } from '../inspect/service.js'
+import { eventsRoute } from '../inspect/sse.js'
+import { Traffic } from '../inspect/traffic.js'
+import { DataDirectory } from '../journal/dataDirectory.js'
+import { ownDirectory } from '../journal/owner.js'
+import type { Log } from '../system/logger.js'
+import type { MergeRules } from '../config/mergeRules.js'
+import { ClusterLink } from '../page/server/clusterLink.js'
+import { PageHub } from '../page/server/hub.js'
+import { limitsOf, pageRoutes } from '../page/server/routes.js'
+import type { PageOptions } from '../page/server/routes.js'
+import { SystemRandom } from '../system/random.js'
+import { Report } from './report.js'
+import { shared } from '../system/slices.js'
+import type { NodeStatusReport } from '../status/status.js'
+import { openStore } from '../store/store.js'
+import { version } from '../system/version.js'
+
+export interface NodeOptions {
+  readonly id: string
+  readonly data: string
+  readonly nats: NatsOptions
+  readonly config: Config
+  readonly log: Log
+  /** Resolves with a reason when the node is to stop, even while it starts. */
+  readonly stopRequested: Promise<string>
+  /** Operators may kill single actors. */
+  readonly chaos: boolean
+  /** Do not start a node that the arbiter knows with an empty data directory. */
+  readonly requiresData: boolean
+  /** `host:port` of the HTTP server; null: none. */
+  readonly http: string | null
+  /** Asked for by the HTTP server, health and metrics aside; null: none. */
+  readonly httpToken: string | null
+  /** Texts of contexts, memories among them, may be shown on the page. */
+  readonly inspectPayloads: boolean
+  /** Of spaces that do not go by the default rule. */
+  readonly mergeRules: MergeRules
+  /** Clients are answered below these. */
+  readonly replyPrefixes: readonly string[]
+}
+
+/** Over HTTP, metrics are read so often at most, and the status. */
+const metricsEveryMs = 1000
+const statusEveryMs = 200
+
+export interface RunningNode {
+  /** To be opened in a browser, with the token; null without HTTP. */
+  readonly page: string | null
+  status(): Omit<NodeStatusReport, 'spaces'>
+  /** Exit code of the process. */
+  readonly finished: Promise<number>
+}
+
+/** The node ended before it was running; the message says why, and what to do. */
+export class NodeStartError extends Error {
+  readonly code = 'NODE_START'
+  constructor(message: string) {
+    super(message)
+    this.name = 'NodeStartError'
+  }
+}
+
+const notStarted = (id: string, reason: string): NodeStartError =>
+  new NodeStartError(`node ${id} could not start: ${reason.replace(/^cannot start: /, '')}`)
+
+/** Rejects with NodeStartError, HttpListenError. Resolves once the node is connected. */
+export async function startNode(options: NodeOptions): Promise<RunningNode> {
+  const { id, config, log: { logger, sink } } = options
+  const data = resolve(options.data)
+  const [clock, random] = [new SystemClock(), new SystemRandom()]
+  let http: HttpServer | null = null
+  const report = new Report({
+    actor: () => node, id, data, version, http: () => http?.url ?? null,
+    startedAtMs: clock.monotonicMs(), nowMs: () => clock.monotonicMs(),
+  })
+  // The same for all who ask within so long.
+  const whole = shared(() => report.whole(), statusEveryMs)
+  const metrics = createMetrics(whole)
+  const { telemetry } = metrics
+  sink.onDropped = (lines) => telemetry.count('logLinesDropped', lines)
+  const [finished, running] = [deferred<number>(), deferred<void>()]
+  const host = createActorHost({
+    node: id, clock, logger, telemetry,
+    incarnation: () => node.context?.self.incarnation ?? 0,
+    onEscalation: (error) => node.fatal(error),
+  })
+  const traffic = new Traffic()
+  const events = new NodeRecorder({ node: id, clock })
+  const inspection = new InspectionService({
+    node: id, clock, logger, host, traffic, events,
+    incarnation: () => node.context?.wire.life.incarnation ?? 0, serving: () => node.context,
+  })
+  const node: NodeActor = new NodeActor({
+    node: id, pid: process.pid, hostname: hostname(), data, version,
+    cleanStopMs: config.stopMs, allowsChaos: options.chaos,
+    settings: settingsOf(config),
+    ports: {
+      clock, random, logger, telemetry, host, events,
+      bus: traffic.over(
+        checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config)),
+      openArbiter: jetStreamArbiter({
+        replicas: config.arbiterReplicas, timeoutMs: config.casTimeoutMs,
+      }),
+      frames: createFrameCodec(), clients: createClientCodec(), control: controlCodec(),
+      mergeRules: options.mergeRules,
+    },
+    requiresData: options.requiresData,
+    boot: directoryOf(options, data, random, events, (error) => node.fatal(error)),
+    status: report, replyPrefixes: options.replyPrefixes,
+    onRunning: () => running.resolve(),
+    onExit: (code, reason) => {
+      running.reject(notStarted(id, reason))
+      void Promise.allSettled([http?.close(), events.close()]).then(() => finished.resolve(code))
+    },
+    onConnection: (connection) => {
+      inspection.attach(connection)
+      if (connection) host.attachBus(connection)
+      else host.detachBus()
+    },
+  })
+  if (options.http !== null) {
+    const bytes = shared(() => metrics.bytes(), metricsEveryMs)
+    http = await listen(options, options.http, {
+      ...nodeRoutes(whole, { ...metrics, bytes }, () =>
+        ({ state: node.state, reason: node.stateReason })),
+      '/events': eventsRoute(inspection.feed),
+    }, telemetry)
+    node.http = http.url
+  }
+  node.start()
+  void options.stopRequested.then((reason) => node.drain(reason))
+  await running.promise
+  const page = http === null ? null : pageLink(http.url, options.httpToken)
+  logger.info({ pid: process.pid, http: http?.url ?? null, data, version }, `${id} is ready`)
+  return { status: () => report.head(), page, finished: finished.promise }
+}
+
+function directoryOf(
+  { id, config, log: { logger } }: NodeOptions, directory: string, random: Random,
+  events: NodeRecorder,
+  onDamage: (error: Error) => void,
+): DataDirectory {
+  return new DataDirectory({
+    beforeRecovery: async () => events.begin(await EventFile.open({
+      path: join(directory, 'events.ndjson'), logger, nowMs: () => performance.now(),
+    })),
+    beforeClose: () => events.close(),
+    directory, node: id, fileSystem: new NodeFileSystem(), random, logger,
+    segmentBytes: config.segmentBytes,
+    own: () => ownDirectory(directory, id),
+    openStore: async (path) => {
+      const store = await openStore(path, {
+        onDamage: (reason) => onDamage(new Error(`the store's file is damaged: ${reason}`)),
+      })
+      if (store.discarded !== null) {
+        logger.warn({}, `the store is built anew from the journal: ${store.discarded}`)
+      }
+      return store
+    },
+  })
+}
+
+/** A promise, and what settles it. */
+function deferred<T>() {
+  let resolve: (value: T) => void = () => undefined
+  let reject: (error: Error) => void = () => undefined
+  const promise = new Promise<T>((resolvePromise, rejectPromise) => {
+    resolve = resolvePromise
+    reject = rejectPromise
+  })
+  return { promise, resolve, reject }
+}
+
+/** The page, read-only, and what else the node shows. */
+async function listen(
+  options: NodeOptions, address: string, routes: PageOptions['routes'], telemetry: Telemetry,
+): Promise<HttpServer> {
+  const { id, config, log: { logger }, nats, httpToken, inspectPayloads: payloads } = options
+  const hub = new PageHub({
+    start: { source: 'node', node: id, playground: false, payloads, ...limitsOf(config) },
+    onSkipped: () => telemetry.count('pageFramesSkipped'),
+    link: (telling) => new ClusterLink({
+      nats: { ...nats, name: `engram page of ${id}` }, payloads, telling,
+      onFault: (fault) => logger.warn({ fault }, 'the page is told less than there is'),
+    }),
+  })
+  const server = await startHttpServer({
+    address,
+    ...pageRoutes({ hub, payloads, routes, perform: null }),
+    ...(httpToken === null ? {} : { guard: tokenGuard(httpToken, () => server.port) }),
+    onError: (error, path) => logger.warn({ error, path }, 'an HTTP request failed'),
+  })
+  const close = async (): Promise<void> => {
+    await Promise.all([hub.close(), server.close()])
+  }
+  return { url: server.url, port: server.port, close }
+}
+
+/** A server whose messages are too small for our frames is refused, and told which. */
+function checkedBus(bus: Bus, config: Config): Bus {
+  return {
+    connect: async () => {
+      const connection = await bus.connect()
+      try {
+        checkAgainstServer(config, connection.maxPayload)
+      } catch (error) {
+        await connection.close()
+        throw new BusConnectError((error as Error).message, false, error)
+      }
+      return connection
+    },
+  }
+}
+
+function settingsOf(config: Config): ActorSettings {
+  return {
+    ...defaultSettings,
+    heartbeatMs: config.heartbeatMs,
+    probeMs: config.probeMs,
+    grantMs: config.grantMs,
+    grantMargin: config.grantMargin,
+    surveyMs: config.surveyMs,
+    standByMs: config.standByMs,
+    inSyncLagMs: config.inSyncLagMs,
+    stallMs: config.stallMs,
+    casTimeoutMs: config.casTimeoutMs,
+    frameBytesMax: config.frameBytesMax,
+    flushBytesMax: config.flushBytes,
+    windowBytes: config.streamWindowBytes,
+    unflushedBytesMax: config.unflushedBytesMax,
+    overlayBytesMax: config.overlayBytesMax,
+    ackTimeoutMs: config.ackTimeoutMs,
+    readWaitMs: config.readWaitMs,
+    readQueueBytes: config.readQueueBytes,
+    readQueueMs: config.readQueueMs,
+    lagAlertBytes: config.lagAlertBytes,
+    lagAlertMs: config.lagAlertMs,
+    heldBytesMax: config.handoverHoldBytes,
+    memoryBytes: config.memoryBytes,
+  }
+}

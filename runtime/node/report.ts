@@ -1,0 +1,170 @@
+/** What a node says of itself, gathered from its actors. */
+import type { NodeActor } from '../../actors/node/node.js'
+import type { SpaceActor } from '../../actors/space/space.js'
+import type { StatusTeller } from '../../actors/node/statusService.js'
+import { booksStatusOf } from '../status/forks.js'
+import { Slices } from '../system/slices.js'
+import type {
+  MemberRole, MemberStatus, NodeStatus, NodeStatusReport,
+} from '../status/status.js'
+import type { WhoAnswer } from '../status/who.js'
+
+export interface ReportOptions {
+  readonly actor: () => NodeActor
+  readonly id: string
+  readonly data: string
+  readonly version: string
+  readonly startedAtMs: number
+  readonly http: () => string | null
+  /** Monotonic clock of the node. */
+  readonly nowMs: () => number
+}
+
+/** Of the spaces that a node should hold, and does not. */
+const unheldMax = 100
+
+const roles: readonly string[] = ['primary', 'replica', 'promoting', 'recovering', 'damaged']
+
+/** What one node says of itself, in pieces: with thousands of spaces it takes a second. */
+export class Report implements StatusTeller {
+  constructor(private readonly options: ReportOptions) {}
+
+  who(): WhoAnswer {
+    const { id, state, incarnation, http, peers } = this.node()
+    const alive = Object.entries(peers).filter(([, peer]) => peer.state === 'alive')
+    return {
+      format: 1, type: 'who', id, state, incarnation, http,
+      spaces: this.options.actor().spaces.size,
+      alive: alive.map(([peer]) => peer),
+    }
+  }
+
+  head(): Omit<NodeStatusReport, 'spaces'> {
+    return { format: 1, node: this.node() }
+  }
+
+  node(): NodeStatus {
+    const { options } = this
+    const actor = options.actor()
+    const { context } = actor
+    const stats = context?.ports.journal.stats()
+    return {
+      id: options.id,
+      state: actor.state,
+      pid: process.pid,
+      incarnation: context?.self.incarnation ?? 0,
+      connection: context?.wire.life.connection ?? 0,
+      natsServer: context?.wire.serverId ?? null,
+      http: options.http(),
+      data: options.data,
+      disk: actor.disk,
+      uptimeMs: Math.round(options.nowMs() - options.startedAtMs),
+      loopDelayMs: Math.round(context?.peers.loopDelayMs ?? 0),
+      peers: context?.peers.status() ?? {},
+      version: options.version,
+      spacesListed: actor.directory?.isListed ?? false,
+      ...unheldOf(actor),
+      drained: (context?.duty.drained ?? null) !== null,
+      clock: {
+        offsetMs: roundedOrNull(context?.peers.ownClock.offsetMs),
+        fault: context?.peers.ownClock.fault ?? null,
+      },
+      arbiterFaults: context?.records.faults ?? [],
+      journal: stats ? {
+        segments: stats.segments, bytes: stats.bytes, flush: stats.flush,
+        readOnly: actor.isReadOnly,
+      } : null,
+      memory: context ? {
+        bytesMax: context.budget.bytesMax, usedBytes: context.budget.usedBytes,
+        used: context.budget.uses(),
+      } : null,
+    }
+  }
+
+  member(space: SpaceActor): MemberStatus {
+    return memberStatus(space, this.options.actor(), this.options.nowMs())
+  }
+
+  /** All of it, in slices. */
+  async whole(): Promise<NodeStatusReport> {
+    const slices = new Slices()
+    const spaces: MemberStatus[] = []
+    for (const space of this.options.actor().spaces.values()) {
+      spaces.push(this.member(space))
+      if (slices.isOver) await slices.next()
+    }
+    return { ...this.head(), spaces }
+  }
+}
+
+/** Absent, as a rule. */
+function unheldOf({ directory }: NodeActor): Pick<NodeStatus, 'unheldSpaces'> {
+  const unheldSpaces = directory?.unheld ?? new Map<string, string>()
+  if (unheldSpaces.size === 0) return {}
+  return { unheldSpaces: Object.fromEntries([...unheldSpaces].slice(0, unheldMax)) }
+}
+
+function roundedOrNull(ms: number | null | undefined): number | null {
+  return typeof ms === 'number' ? Math.round(ms) : null
+}
+
+/** The lease of a primary and what it stands on; without in-sync replicas it has no end. */
+function leaseOf({ member }: SpaceActor, node: NodeActor): Pick<
+  MemberStatus, 'leaseLeftMs' | 'grants'
+> {
+  const peers = node.context?.peers
+  const others = member.record?.assignment.inSync.filter((id) => id !== member.self) ?? []
+  if (!peers || others.length === 0) return { leaseLeftMs: null, grants: {} }
+  return {
+    leaseLeftMs: Math.round(member.lease?.leftMs() ?? 0),
+    grants: Object.fromEntries(others.map((id) =>
+      [id, Math.max(0, Math.round(peers.grantLeftMs(id)))])),
+  }
+}
+
+function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): MemberStatus {
+  const { member } = space
+  const { log, store } = member
+  const record = member.record?.assignment
+  const { role, state, reason } = space.roleState
+  const primary = space.primaryRole
+  const lossWindow = primary?.ingest.lossWindow(nowMs) ?? log.above(log.safeSequence, nowMs)
+  return {
+    space: member.space,
+    uuid: member.uuid,
+    epoch: member.epoch,
+    primary: record?.primary?.node ?? null,
+    members: record?.members.map((m) => m.node) ?? [],
+    inSync: record?.inSync ?? [],
+    minInSync: record?.settings.minInSync ?? 1,
+    rf: record?.members.length ?? 1,
+    ack: record?.settings.ack ?? 'durable',
+    role: roles.includes(role) ? (role as MemberRole) : 'unknown',
+    state,
+    reason: member.damage ?? member.rebuilding ?? reason,
+    endSequence: log.end.sequence,
+    durableSequence: log.durable.sequence,
+    appliedSequence: store.applied.sequence,
+    commitSequence: log.commitSequence,
+    safeSequence: log.safeSequence,
+    digest: store.digest,
+    nodes: store.nodeCount,
+    edges: store.edgeCount,
+    lossWindow: { ...lossWindow, ms: Math.round(lossWindow.ms) },
+    maxLoss: record?.settings.maxLoss ?? null,
+    throttled: primary?.isThrottled ?? false,
+    lag: primary?.followers.status() ?? {},
+    forks: member.forks,
+    salvages: member.salvages,
+    blocked: member.blocked,
+    arbiter: member.rejection === null ? member.arbiter : 'refuses',
+    arbiterReason: member.rejection ?? member.recordFault,
+    promotions: member.promotions,
+    paused: record?.paused ?? null,
+    lastPromotionMs: member.lastPromotionMs,
+    ...(primary ? leaseOf(space, node) : { leaseLeftMs: null, grants: {} }),
+    flow: primary?.ingest.flow.counted() ?? null,
+    reconcile: record?.settings.reconcile ?? 'automatic',
+    books: booksStatusOf(store),
+  }
+}

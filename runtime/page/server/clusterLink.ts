@@ -1,0 +1,199 @@
+/** The page server's own connection to NATS: it comes and goes, and is made anew for ever. */
+import { setTimeout as after } from 'node:timers/promises'
+import type { NatsConnection, Status } from 'nats'
+import { inboxPrefix } from '../../bus/options.js'
+import type { NatsOptions } from '../../bus/natsOptions.js'
+import { openConnection } from '../../client/connection.js'
+import { Operator } from '../../client/operator.js'
+import { Inspector } from '../../inspect/inspector.js'
+import { eventsOfNode } from '../../inspect/past.js'
+import type { RecordedEvent } from '../../../machines/protocol/events.js'
+import type { Envelope } from '../../inspect/schema.js'
+import type { Telling } from './telling.js'
+
+export interface ClusterLinkOptions {
+  readonly nats: NatsOptions
+  /** Contexts with their texts. */
+  readonly payloads: boolean
+  readonly telling: Telling
+  /** What is not understood, or refused: in words, each once. */
+  readonly onFault?: (message: string) => void
+}
+
+const statusEveryMs = 500
+const storyEveryMs = 50
+/** A lease that a page which has gone holds at most; a node tells something twice a second. */
+const leaseMs = 3_000
+const redialMs = 500
+/** A hung server is noticed after two to three of these. */
+const pingIntervalMs = 500
+/** For giving the leases back; a node lets go of them by itself, later. */
+const farewellMs = 200
+const faultsMax = 100
+
+/** Asks nodes for what they have kept: when they are first heard, and whenever some was missed. */
+export class PastOfNodes {
+  private readonly incarnations = new Map<string, number>()
+  private readonly underWay = new Set<string>()
+  private readonly again = new Set<string>()
+
+  constructor(
+    private readonly eventsOf: (node: string) => Promise<readonly RecordedEvent[]>,
+    private readonly telling: Pick<Telling, 'onPast'>,
+  ) {}
+
+  /** What was noted before its stream began, or was dropped from it, is asked for. */
+  onEnvelope({ node, incarnation, dropped }: Envelope): void {
+    const known = this.incarnations.get(node)
+    this.incarnations.set(node, incarnation)
+    if ((known !== undefined && known !== incarnation) || dropped > 0) this.ask(node)
+  }
+
+  ask(node: string): void {
+    if (this.underWay.has(node)) {
+      this.again.add(node)
+      return
+    }
+    this.underWay.add(node)
+    void this.read(node).finally(() => {
+      this.underWay.delete(node)
+      if (this.again.delete(node)) this.ask(node)
+    })
+  }
+
+  private async read(node: string): Promise<void> {
+    try {
+      this.telling.onPast(await this.eventsOf(node))
+    } catch {
+      // It has gone again, or is of a release that keeps nothing: there is nothing to show.
+    }
+  }
+}
+
+/** Tells what the cluster says, from now on until `stop`. */
+export class ClusterLink {
+  private readonly stopping = new AbortController()
+  private connection: NatsConnection | null = null
+  private inspector: Inspector | null = null
+  private isConnected = false
+  private readonly faults = new Set<string>()
+  private readonly ended: Promise<void>
+
+  constructor(private readonly options: ClusterLinkOptions) {
+    options.telling.onBroker('disconnected', 'connecting to NATS')
+    this.ended = this.run()
+  }
+
+  /** Gives the leases back and closes the connection. */
+  async stop(): Promise<void> {
+    this.stopping.abort()
+    const { connection, inspector } = this
+    inspector?.stop()
+    if (connection !== null) {
+      await Promise.race([connection.flush().catch(() => undefined), after(farewellMs)])
+      await connection.close()
+    }
+    // An attempt to connect that is under way ends by itself, and is then closed.
+    await Promise.race([this.ended, after(farewellMs)])
+  }
+
+  private get isStopped(): boolean {
+    return this.stopping.signal.aborted
+  }
+
+  private async run(): Promise<void> {
+    const { nats } = this.options
+    const dial = { name: 'engram page', pingIntervalMs, ...nats }
+    while (!this.isStopped) {
+      try {
+        await this.serve(await openConnection(dial))
+      } catch (error) {
+        this.changed(false, (error as Error).message)
+      }
+      await this.pause(redialMs)
+    }
+  }
+
+  /** Until the connection is closed for good; the client library mends what it can before. */
+  private async serve(connection: NatsConnection): Promise<void> {
+    if (this.isStopped) return await connection.close()
+    const { nats, payloads, telling } = this.options
+    this.connection = connection
+    this.changed(true, `connected to ${connection.getServer()}`)
+    const prefix = inboxPrefix(nats)
+    const past = new PastOfNodes((node) =>
+      eventsOfNode({ connection, inboxPrefix: prefix }, node), telling)
+    const inspector: Inspector = new Inspector({
+      connection, inboxPrefix: prefix, payloads, leaseMs,
+      onFault: (message) => this.fault(message),
+      onNode: (node) => past.ask(node),
+      onEnvelope: (envelope) => {
+        past.onEnvelope(envelope)
+        if (!telling.onEnvelope(envelope)) inspector.askAgain(envelope.node)
+      },
+    })
+    const operator = new Operator(connection, prefix)
+    const story = setInterval(() => telling.tellStory(), storyEveryMs)
+    const closed = connection.closed()
+    this.inspector = inspector
+    try {
+      await inspector.start()
+      void this.watch(connection)
+      void this.poll(connection, operator)
+      const reason = await closed
+      this.changed(false, reason ? reason.message : 'the connection to NATS was closed')
+    } finally {
+      clearInterval(story)
+      // Again, if it was stopped while it was still starting.
+      inspector.stop()
+      this.inspector = null
+      this.connection = null
+      await connection.close()
+    }
+  }
+
+  private async watch(connection: NatsConnection): Promise<void> {
+    for await (const status of connection.status() as AsyncIterable<Status>) {
+      if (status.type === 'disconnect') this.changed(false, `lost ${status.data as string}`)
+      if (status.type === 'reconnect') this.changed(true, `connected to ${status.data as string}`)
+    }
+  }
+
+  private async poll(connection: NatsConnection, operator: Operator): Promise<void> {
+    const { telling } = this.options
+    let connectedMs = 0
+    while (!connection.isClosed() && !this.isStopped) {
+      const begunMs = performance.now()
+      const reports = this.isConnected ? await operator.reports().catch(() => []) : []
+      if (this.isConnected && !this.isStopped) {
+        try {
+          telling.onReports(reports)
+        } catch (error) {
+          this.fault(`a status is not understood: ${String(error)}`)
+        }
+        connectedMs += statusEveryMs
+        if (connectedMs > leaseMs) telling.dropSilent(leaseMs)
+      } else {
+        // What is not heard while the broker is away need not be dead.
+        connectedMs = 0
+      }
+      await this.pause(Math.max(0, statusEveryMs - (performance.now() - begunMs)))
+    }
+  }
+
+  private fault(message: string): void {
+    if (this.faults.size >= faultsMax || this.faults.has(message)) return
+    this.faults.add(message)
+    this.options.onFault?.(message)
+  }
+
+  private changed(isConnected: boolean, reason: string): void {
+    this.isConnected = isConnected
+    if (this.isStopped) return
+    this.options.telling.onBroker(isConnected ? 'connected' : 'disconnected', reason)
+  }
+
+  private async pause(ms: number): Promise<void> {
+    await after(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined)
+  }
+}

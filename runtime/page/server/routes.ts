@@ -1,0 +1,37 @@
+/** All that serves a page: its files, the stream, the orders. */
+import { builtPage, pageFiles } from './files.js'
+import type { PageHub } from './hub.js'
+import { ordersRoute } from './orders.js'
+import type { OrdersOptions } from './orders.js'
+import type { Config } from '../../config/options.js'
+import type { HttpServerOptions, Route } from '../../http/server.js'
+import type { StartFrame } from '../protocol.js'
+
+export interface PageOptions {
+  readonly hub: PageHub
+  readonly perform: OrdersOptions['perform']
+  readonly payloads: boolean
+  /** What else the server has. */
+  readonly routes: Readonly<Record<string, Route>>
+  /** Of the built page. */
+  readonly directory?: string
+}
+
+/** Of a configuration: what a page draws as limits. */
+export function limitsOf(config: Config): Pick<StartFrame, 'thresholds' | 'times'> {
+  const { lagAlertMs, lagAlertBytes, heartbeatMs, grantMs } = config
+  return { thresholds: { lagAlertMs, lagAlertBytes }, times: { heartbeatMs, grantMs } }
+}
+
+/** For `startHttpServer`. */
+export function pageRoutes(
+  { hub, perform, payloads, routes, directory = builtPage }: PageOptions,
+): Pick<HttpServerOptions, 'routes' | 'posts' | 'fallback'> {
+  return {
+    routes: { ...routes, '/api/stream': hub.route },
+    posts: {
+      '/api/orders': ordersRoute({ perform, payloads, onDone: (frame) => hub.tell(frame) }),
+    },
+    fallback: pageFiles(directory, Object.keys(routes)),
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * What operators are told of the books of a space (machines/log/forkNotes.ts): numbers for the status, and
+ * sentences. Types and arithmetic only, so that the page has it too.
+ */
+import type { BooksReader } from '../../actors/ports/store.js'
+import type { ForkReport } from '../../machines/log/forkNotes.js'
+import type { BooksStatus, ClusterSpace, OpenReport } from './status.js'
+
+/** Open reports that a status tells of; of more, the latest. `open` counts them all. */
+export const openReportsMax = 16
+
+/** Null where nothing is open and nothing in quarantine: as a rule, and then it costs nothing. */
+export function booksStatusOf(
+  store: Pick<BooksReader, 'openReportCount' | 'quarantineCount' | 'reports'>,
+): BooksStatus | null {
+  const { openReportCount, quarantineCount } = store
+  if (!openReportCount && !quarantineCount) return null
+  const open = openReportCount ? store.reports().filter(({ outcome }) => outcome === null) : []
+  const salvages = new Set(open.flatMap((report) =>
+    waitingIn(report).map(({ node, name }) => `${node} ${name}`)))
+  return {
+    open: openReportCount, quarantined: quarantineCount,
+    waiting: open.reduce((sum, report) => sum + waitingWrites(report), 0),
+    salvagesWaiting: salvages.size,
+    reports: open.slice(-openReportsMax).map((report) => openReportOf(report)),
+  }
+}
+
+export function openReportOf(report: ForkReport): OpenReport {
+  const { epoch, node, atMost, resent, merged, superseded, quarantined, openedAtMs } = report
+  return {
+    epoch, node, atLeast: atLeast(report), atMost, resent, merged, superseded, quarantined,
+    waiting: waitingWrites(report), openedAtMs,
+    waitsOn: [...new Set(waitingIn(report).map((salvage) => salvage.node))],
+  }
+}
+
+/** Entries that were heard of and are not in the log of the reign that came next. */
+export function atLeast({ lastKnown, forkPoint }: ForkReport): number {
+  return Math.max(0, lastKnown - forkPoint.sequence)
+}
+
+function waitingIn({ salvages }: ForkReport): ForkReport['salvages'] {
+  return salvages.filter(({ state }) => state === 'waiting')
+}
+
+/**
+ * Writes of that reign in salvages that wait to be taken: of what several members kept, the most
+ * that one has, since they kept beginnings of one log. Some of them may have come already.
+ */
+export function waitingWrites(report: ForkReport): number {
+  return Math.max(0, ...waitingIn(report).map(({ spans }) => spans
+    .reduce((sum, span) => sum + (span.epoch === report.epoch ? span.writes : 0), 0)))
+}
+
+/** `at least 10`, `at least 10, at most 100`: entries, first ones of reigns among them. */
+export function atRiskText(
+  { atLeast: least, atMost }: Pick<OpenReport, 'atLeast' | 'atMost'>,
+): string {
+  const most = atMost === null ? '' : `, at most ${countText(atMost)}`
+  return `at least ${countText(least)}${most}`
+}
+
+/** One open report in a sentence. */
+export function reportText(report: OpenReport): string {
+  const { epoch, node, atLeast: least, resent, merged, superseded, quarantined, waiting } = report
+  const found = ([
+    [resent, 'sent again'], [merged, 'merged'], [superseded, 'superseded'],
+    [quarantined, 'quarantined'], [waiting, 'waiting in salvages'],
+  ] as const).filter(([count]) => count > 0)
+    .map(([count, what]) => `${countText(count)} ${what}`)
+  const head = `Epoch ${epoch}, primary ${node}:`
+  if (least === 0 && report.atMost === null && found.length === 0) {
+    return `${head} no unreplicated write is known.`
+  }
+  return `${head} ${atRiskText(report)} `
+    + `${least === 1 && report.atMost === null ? 'entry' : 'entries'} at risk; `
+    + `${found.length === 0 ? 'none has come yet' : found.join(', ')}.`
+}
+
+/** What an open report waits for, and what an operator can do about it. */
+export function waitText(report: OpenReport, space: Told): string {
+  const { node, epoch, waitsOn, waiting } = report
+  const close = `engram forks close ${space.id} ${epoch}`
+  const isHere = (id: string): boolean =>
+    space.members.some((member) => member.node === id && member.role !== 'unknown')
+  const away = waitsOn.filter((id) => !isHere(id))
+  const writes = waiting === 1 ? '1 write' : `${countText(waiting)} writes`
+  if (away.length > 0) {
+    return `${away.join(' and ')} ${away.length === 1 ? 'keeps' : 'keep'} ${writes} and `
+      + `${away.length === 1 ? 'has' : 'have'} to come back, or: ${close}`
+  }
+  if (waitsOn.length > 0) {
+    const where = `${writes} in ${waitsOn.length === 1 ? 'a salvage' : 'salvages'} of `
+      + waitsOn.join(' and ')
+    if (space.reconcile === 'off') {
+      return `${where}: kept there, since reconcile is off. engram space set ${space.id} `
+        + `--reconcile automatic has them taken into the log; or: ${close}`
+    }
+    if (space.reconcile === 'manual') {
+      return `${where}: taken into the log when ordered: engram forks reconcile ${space.id}`
+    }
+    return `${where}: being taken into the log`
+  }
+  return isHere(node) ? `${node} is here, and has not yet told all that it kept`
+    : `${node} has to come back, or: ${close}`
+}
+
+type Told = Pick<ClusterSpace, 'id' | 'members' | 'reconcile'>
+
+/** What is open and what is kept, and the command that shows it; nothing where nothing is. */
+export function forkLines({ id, forks }: Pick<ClusterSpace, 'id' | 'forks'>): string[] {
+  if (!forks) return []
+  const { open, quarantined } = forks
+  const lines: string[] = []
+  if (open > 0) {
+    lines.push(`${countText(open)} open fork ${open === 1 ? 'report' : 'reports'}: `
+      + `engram forks ${id}`)
+  }
+  if (quarantined > 0) {
+    lines.push(`${countText(quarantined)} ${quarantined === 1 ? 'write' : 'writes'} in `
+      + `quarantine: engram quarantine list ${id}`)
+  }
+  return lines
+}
+
+function countText(count: number): string {
+  return count.toLocaleString('en-US')
+}

@@ -1,0 +1,300 @@
+/**
+ * What a node says of itself (`engram.v1.status.<node>`, HTTP `/status`) and what
+ * `engram status` makes of the answers of all nodes. DESIGN sections 6 and 9. Plain JSON: numbers
+ * are finite, absent values are null.
+ */
+import { z } from 'zod'
+import type { NodeId, SpaceId } from '../../machines/base/ids.js'
+import type { AckLevel, MaxLoss, Paused, SpaceSettings } from '../../machines/protocol/messages.js'
+
+/** Every node answers here, without a queue group. No node may be called `_all`. */
+export const statusOfAll = 'engram.v1.status._all'
+
+export interface PeerStatus {
+  /** State of the failure detector: alive, suspect, probing, unreachable, dead, left. */
+  readonly state: string
+  /** Since the last heartbeat was received; null when none ever was. */
+  readonly silenceMs: number | null
+  readonly reason: string
+}
+
+export interface NodeStatus {
+  readonly id: NodeId
+  /** starting, recovering, connecting, running, isolated, draining, stopped, failed. */
+  readonly state: string
+  readonly pid: number
+  readonly incarnation: number
+  readonly connection: number
+  /** NATS server id of the connection; null while isolated. */
+  readonly natsServer: string | null
+  /** `http://host:port`; null without an HTTP server. */
+  readonly http: string | null
+  readonly data: string
+  /** Id of the disk, kept in the data directory. */
+  readonly disk: string
+  readonly uptimeMs: number
+  readonly loopDelayMs: number
+  readonly peers: Readonly<Record<NodeId, PeerStatus>>
+  /** Release that this node runs. */
+  readonly version: string
+  /** False: which spaces it holds is not known yet. Absent from earlier versions. */
+  readonly spacesListed?: boolean
+  /**
+   * Spaces of which it is, or may be, a member and that it does not hold, with the reason: they
+   * cannot be started, or their records cannot be read. Some of them; absent where there is none.
+   */
+  readonly unheldSpaces?: Readonly<Record<string, string>>
+  /** An operator has drained it: it is not made primary of anything. */
+  readonly drained?: boolean
+  /** By how much the own clock is behind those of the peers, at least; below 0: ahead. ms */
+  readonly clock?: { readonly offsetMs: number | null; readonly fault: string | null }
+  /** What in the configuration of the arbiter's bucket endangers the records, with remedies. */
+  readonly arbiterFaults?: readonly string[]
+  /** Of the node's one journal; null before recovery is done. */
+  readonly journal?: {
+    readonly segments: number
+    readonly bytes: number
+    readonly flush: number
+    readonly readOnly: boolean
+  } | null
+  /** What its structures take of the memory of its process, by use; null before recovery. */
+  readonly memory?: {
+    readonly bytesMax: number
+    readonly usedBytes: number
+    readonly used: Readonly<Record<string, number>>
+  } | null
+}
+
+export interface LossWindow {
+  readonly entries: number
+  readonly bytes: number
+  /** Age of the oldest entry above the safe sequence. */
+  readonly ms: number
+}
+
+/** A replica as its primary sees it; null: not known, since it is away or has not spoken yet. */
+export interface ReplicaLag {
+  readonly lagBytes: number | null
+  readonly lagMs: number | null
+  /** That it acknowledged last. */
+  readonly durableSequence: number | null
+  readonly appliedSequence: number | null
+  /** Of the stream: joining, streaming, catchingUp, snapshotting, unreachable. */
+  readonly state: string
+}
+
+export type MemberRole = 'primary' | 'replica' | 'promoting' | 'recovering' | 'damaged' | 'unknown'
+
+/** One space on one node. */
+export interface MemberStatus {
+  readonly space: SpaceId
+  readonly uuid: string
+  /** Epoch of the latest reign this member knows. */
+  readonly epoch: number
+  /** As this member knows the assignment. */
+  readonly primary: NodeId | null
+  readonly members: readonly NodeId[]
+  readonly inSync: readonly NodeId[]
+  readonly minInSync: number
+  /** Members of the space, the primary included. */
+  readonly rf: number
+  readonly ack: AckLevel
+  readonly role: MemberRole
+  /** Of the statechart of the role, nested states joined by dots. */
+  readonly state: string
+  /** Why the last transition was taken. */
+  readonly reason: string
+  readonly endSequence: number
+  readonly durableSequence: number
+  readonly appliedSequence: number
+  readonly commitSequence: number
+  readonly safeSequence: number
+  /** Of the store at `appliedSequence`. */
+  readonly digest: string
+  readonly nodes: number
+  readonly edges: number
+  /** On the primary: what is acknowledged, too. */
+  readonly lossWindow: LossWindow
+  /** Bounds on that; null without. */
+  readonly maxLoss: MaxLoss | null
+  /** Answers wait for room in it now. */
+  readonly throttled: boolean
+  /** Empty on any member but the primary. */
+  readonly lag: Readonly<Record<NodeId, ReplicaLag>>
+  /** Forks this member had to truncate; each one is kept in a salvage file. */
+  readonly forks: number
+  readonly salvages: number
+  /** Why the space has no primary and none can be promoted; null when that is not so. */
+  readonly blocked: string | null
+  /**
+   * Of the record as this member sees it. lost: gone or unreadable, and being written anew;
+   * unreadable: and nobody here knows what it was; newer: written by a later version; refuses: no
+   * change of it is stored.
+   */
+  readonly arbiter: 'reachable' | 'unreachable' | 'lost' | 'unreadable' | 'newer' | 'refuses'
+    | 'unknown'
+  /** Why, of the last four; in the arbiter's own words where it refuses. Null else. */
+  readonly arbiterReason?: string | null
+  /** Promotions this member won, in this life. */
+  readonly promotions: number
+  /** Since when no member takes over by itself, and who ordered it; null: failover is automatic. */
+  readonly paused?: Paused | null
+  /** From the vacancy noticed to the first write accepted; null before the first promotion. */
+  readonly lastPromotionMs: number | null
+  /**
+   * Until the lease of this primary runs out unless it is renewed; null where there is none: on any
+   * other member, and without in-sync replicas.
+   */
+  readonly leaseLeftMs?: number | null
+  /** Grants that this primary holds, ms left by granter. */
+  readonly grants?: Readonly<Record<NodeId, number>>
+  /** Of this reign; null on any member but the primary. */
+  readonly flow?: FlowCounts | null
+  /** Of the settings, the default filled in. */
+  readonly reconcile?: Reconcile
+  /** What is unsettled in the books of this member; null where nothing is. */
+  readonly books?: BooksStatus | null
+}
+
+export type Reconcile = NonNullable<SpaceSettings['reconcile']>
+
+/** What is unsettled in the books of a space. */
+export interface ForkCounts {
+  /** Fork reports that are open. */
+  readonly open: number
+  /** Writes in quarantine. */
+  readonly quarantined: number
+  /** Writes in salvages that wait to be taken into the log, of the open reports. */
+  readonly waiting: number
+}
+
+export interface BooksStatus extends ForkCounts {
+  readonly salvagesWaiting: number
+  /** The latest `openReportsMax` of the open ones, by epoch. */
+  readonly reports: readonly OpenReport[]
+}
+
+/** An open fork report, in numbers (machines/log/forkNotes.ts). */
+export interface OpenReport {
+  /** The reign that ended, and who held it. */
+  readonly epoch: number
+  readonly node: NodeId
+  /** Entries beyond the fork point: at least, and at most where that is known. */
+  readonly atLeast: number
+  readonly atMost: number | null
+  readonly resent: number
+  readonly merged: number
+  readonly superseded: number
+  readonly quarantined: number
+  /** Writes in salvages that wait, and the members that have these salvages. */
+  readonly waiting: number
+  readonly waitsOn: readonly NodeId[]
+  readonly openedAtMs: number
+}
+
+/** Writes of one reign since it began: the difference of two reports is what happened between. */
+export interface FlowCounts {
+  /** Entries that became durable. */
+  readonly writes: number
+  /** By the bucket of the time to the durable answer (actors/primary/ackHistogram.ts), empty ones left out. */
+  readonly acks: readonly (readonly [bucket: number, count: number])[]
+}
+
+export interface NodeStatusReport {
+  /** Of this format; a reader refuses a higher one. */
+  readonly format: 1
+  readonly node: NodeStatus
+  readonly spaces: readonly MemberStatus[]
+  /** A page, by name: `{"type":"status","after":…}` goes on behind it. */
+  readonly more?: true
+  readonly after?: string
+}
+
+export interface ClusterNode {
+  readonly id: NodeId
+  readonly state: string
+  readonly pid: number | null
+  readonly incarnation: number | null
+  readonly natsServer: string | null
+  readonly http: string | null
+  readonly data: string | null
+  readonly version: string | null
+  readonly uptimeMs: number | null
+  /** It is not made primary of anything; false where nobody tells. */
+  readonly drained?: boolean
+}
+
+export interface ClusterMember {
+  readonly node: NodeId
+  readonly role: MemberRole
+  readonly state: string
+  /** null, here and below: it does not answer, and nobody knows. */
+  readonly epoch: number | null
+  readonly inSync: boolean
+  readonly durableSequence: number | null
+  readonly appliedSequence: number | null
+  /** As the primary sees it: null while the replica is away, or without a primary. */
+  readonly lagBytes: number | null
+  readonly lagMs: number | null
+  readonly digest: string
+  readonly salvages: number
+  readonly reason: string
+}
+
+export interface ClusterSpace {
+  readonly id: SpaceId
+  readonly uuid: string
+  readonly epoch: number
+  readonly primary: NodeId | null
+  readonly inSync: readonly NodeId[]
+  readonly minInSync: number
+  readonly rf: number
+  readonly ack: AckLevel
+  readonly endSequence: number
+  readonly commitSequence: number
+  readonly safeSequence: number
+  readonly lossWindow: LossWindow
+  readonly maxLoss: MaxLoss | null
+  readonly throttled: boolean
+  readonly blocked: string | null
+  readonly paused?: Paused | null
+  /** Why the record cannot be gone by, or be changed; in the arbiter's words where it says so. */
+  readonly arbiterReason?: string | null
+  readonly lastPromotionMs: number | null
+  /** Of the primary that reigns; null without one. */
+  readonly leaseLeftMs?: number | null
+  readonly grants?: Readonly<Record<NodeId, number>>
+  readonly reconcile?: Reconcile
+  readonly forks?: ForkCounts
+  /** Of the open fork reports, the latest `openReportsMax`; absent where there are none. */
+  readonly openReports?: readonly OpenReport[]
+  readonly members: readonly ClusterMember[]
+}
+
+export interface ClusterStatus {
+  readonly nodes: readonly ClusterNode[]
+  readonly spaces: readonly ClusterSpace[]
+}
+
+/** What reports are put together by; anybody on the broker may answer for a node. */
+const reportSchema = z.looseObject({
+  format: z.literal(1),
+  node: z.looseObject({ id: z.string(), peers: z.record(z.string(), z.looseObject({})) }),
+  spaces: z.array(z.looseObject({
+    space: z.string(), epoch: z.number(), endSequence: z.number(), role: z.string(),
+    primary: z.string().nullable(), members: z.array(z.string()), inSync: z.array(z.string()),
+    lag: z.record(z.string(), z.looseObject({})),
+    books: z.looseObject({
+      open: z.number(), quarantined: z.number(), waiting: z.number(),
+      reports: z.array(z.looseObject({
+        epoch: z.number(), node: z.string(), atLeast: z.number(), atMost: z.number().nullable(),
+        waiting: z.number(), waitsOn: z.array(z.string()),
+      })),
+    }).nullish(),
+  })),
+})
+
+/** Checks only what a reader relies on: the rest is shown as it comes. */
+export function asStatusReport(value: unknown): NodeStatusReport | null {
+  return reportSchema.safeParse(value).success ? value as NodeStatusReport : null
+}

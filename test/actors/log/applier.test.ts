@@ -1,0 +1,97 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Budget } from '../../../actors/structures/budget.js'
+import { Applier } from '../../../actors/log/applier.js'
+import { Overlay } from '../../../actors/overlay/overlay.js'
+import { SpaceLog } from '../../../actors/log/spaceLog.js'
+import { defaultKeyRetention } from '../../../machines/graph/graph.js'
+import { MemorySpaceStore } from '../../fakes/memoryStore.js'
+import { VirtualClock } from '../../fakes/virtualClock.js'
+import { codec, GateJournal, quiet, uuid } from '../../support/actorKit.js'
+import { frameOf } from '../../support/journalKit.js'
+
+const test = suite('applier')
+
+function kit(tailBytes = 1 << 20) {
+  const journal = new GateJournal()
+  const clock = new VirtualClock()
+  const log = new SpaceLog('demo', uuid, journal, tailBytes, undefined, new Budget(1 << 30))
+  const store = new MemorySpaceStore()
+  const overlay = new Overlay()
+  const failures: unknown[] = []
+  const applier = new Applier({
+    log, store, overlay, codec, clock, logger: quiet, onApplied: () => undefined,
+    keyRetention: () => defaultKeyRetention,
+    onFailed: (error) => failures.push(error),
+  })
+  const append = async (count: number, inOverlay: boolean): Promise<void> => {
+    for (let i = 0; i < count; i += 1) {
+      const frame = frameOf(uuid, log.end.sequence + 1)
+      log.accept(frame, 0)
+      await journal.write([{ type: 'frame', frame }])
+      log.noteWritten(frame)
+      log.noteDurable(frame)
+      if (inOverlay) overlay.add(codec.entries(frame), frame.bytes.length)
+    }
+  }
+  return { journal, clock, log, store, overlay, failures, applier, append }
+}
+
+for (const inOverlay of [true, false]) {
+  test(`no further than committed and durable, ${inOverlay ? 'overlay' : 'journal'}`, async () => {
+    const { log, store, applier, append, clock, overlay } = kit(inOverlay ? undefined : 1)
+    await append(5, inOverlay)
+    applier.wake()
+    await clock.advanceAsync(50)
+    assert.is(store.applied.sequence, 0)
+    log.commitSequence = 3
+    applier.wake()
+    await clock.advanceAsync(50)
+    assert.is(store.applied.sequence, 3)
+    log.commitSequence = 99
+    log.accept(frameOf(uuid, 6), 0)
+    applier.wake()
+    await clock.advanceAsync(50)
+    assert.is(store.applied.sequence, 5, 'not durable here, not in the store')
+    assert.is(overlay.count, 0)
+  })
+}
+
+test('a store that is full is tried again; another failure is the end', async () => {
+  const { log, store, applier, append, clock, failures } = kit()
+  await append(2, true)
+  const apply = store.apply.bind(store)
+  let error: Error = Object.assign(new Error('full'), { retryable: true })
+  store.apply = () => Promise.reject(error)
+  log.commitSequence = 1
+  applier.wake()
+  await clock.advanceAsync(2000)
+  assert.equal(failures, [])
+  store.apply = apply
+  await clock.advanceAsync(600)
+  assert.is(store.applied.sequence, 1)
+  error = new Error('broken')
+  store.apply = () => Promise.reject(error)
+  log.commitSequence = 2
+  applier.wake()
+  await clock.advanceAsync(50)
+  assert.equal(failures, [error])
+})
+
+test('covers: when it is there, or not in time', async () => {
+  const { log, applier, append, clock } = kit()
+  await append(2, true)
+  const answers: unknown[] = []
+  applier.whenCovers(0, 10, (is) => answers.push([0, is]))
+  applier.whenCovers(2, 500, (is) => answers.push([2, is]))
+  applier.whenCovers(3, 300, (is) => answers.push([3, is]))
+  await clock.advanceAsync(100)
+  log.commitSequence = 2
+  applier.wake()
+  await clock.advanceAsync(500)
+  assert.equal(answers, [[0, true], [2, true], [3, false]])
+  await applier.stop()
+  assert.is(clock.pending, 0)
+})
+
+test.run()

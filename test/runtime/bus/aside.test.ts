@@ -1,0 +1,122 @@
+/** The connections for answers: made when they are needed, and made again when they break. */
+import type { NatsConnection } from 'nats'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Aside } from '../../../runtime/bus/aside.js'
+import { quiet } from '../../support/actorKit.js'
+
+const test = suite('aside')
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+interface Fake {
+  readonly nats: NatsConnection
+  readonly closed: Promise<void>
+  /** As when the server ends it. */
+  end(): void
+  readonly isClosed: boolean
+}
+
+function fake(): Fake {
+  let isClosed = false
+  let tell: () => void = () => undefined
+  const closed = new Promise<void>((resolve) => {
+    tell = resolve
+  })
+  const end = (): void => {
+    isClosed = true
+    tell()
+  }
+  const nats = {
+    isClosed: () => isClosed,
+    closed: () => closed,
+    close: () => Promise.resolve(end()),
+    flush: () => new Promise(() => undefined),
+    async *status() {},
+  }
+  return {
+    nats: nats as unknown as NatsConnection, end, closed,
+    get isClosed() {
+      return isClosed
+    },
+  }
+}
+
+function kit(redialMs: number, pings?: { pingIntervalMs: number; maxPingOut: number }) {
+  const dialled: { resolve: (nats: NatsConnection) => void; reject: (error: Error) => void }[] = []
+  const warnings: object[] = []
+  const dial = () => new Promise<NatsConnection>((resolve, reject) => {
+    dialled.push({ resolve, reject })
+  })
+  const logger = { ...quiet, warn: (fields: object) => void warnings.push(fields) }
+  return { aside: new Aside(dial, logger, redialMs, pings), dialled, warnings }
+}
+
+test('made once, when it is first needed; made again when it broke', async () => {
+  const { aside, dialled } = kit(0)
+  assert.is(dialled.length, 0)
+  assert.is(aside.connection, null)
+  assert.is(aside.connection, null)
+  assert.is(dialled.length, 1, 'one at a time')
+  const [first, second] = [fake(), fake()]
+  dialled[0]!.resolve(first.nats)
+  await turn()
+  assert.is(aside.connection, first.nats)
+  first.end()
+  assert.is(aside.connection, null, 'before anybody was told')
+  await turn()
+  assert.is(aside.connection, null)
+  dialled[1]!.resolve(second.nats)
+  await turn()
+  assert.is(aside.connection, second.nats)
+  aside.close()
+  assert.ok(second.isClosed)
+  assert.is(aside.connection, null)
+  assert.is(dialled.length, 2, 'it is over')
+})
+
+test('what cannot be had is told, and not asked for at each message', async () => {
+  const { aside, dialled, warnings } = kit(3_600_000)
+  assert.is(aside.connection, null)
+  dialled[0]!.reject(new Error('too many connections'))
+  await turn()
+  assert.is(warnings.length, 1)
+  assert.is(aside.connection, null)
+  assert.is(dialled.length, 1)
+})
+
+test('closed while it is dialled: it does not stay open', async () => {
+  const { aside, dialled } = kit(0)
+  assert.is(aside.connection, null)
+  aside.close()
+  const late = fake()
+  dialled[0]!.resolve(late.nats)
+  await turn()
+  assert.ok(late.isClosed)
+})
+
+test('a flush waits a little for a server that takes nothing, and no longer', async () => {
+  const { aside, dialled } = kit(0)
+  await aside.flush()
+  assert.is(aside.connection, null)
+  dialled[0]!.resolve(fake().nats)
+  await turn()
+  await aside.flush()
+  aside.close()
+})
+
+test('a server that stopped answering here alone: the connection is made anew', async () => {
+  const { aside, dialled, warnings } = kit(0, { pingIntervalMs: 1, maxPingOut: 2 })
+  assert.is(aside.connection, null)
+  const first = fake()
+  dialled[0]!.resolve(first.nats)
+  await turn()
+  assert.is(aside.connection, first.nats)
+  await first.closed
+  assert.is(warnings.length, 1)
+  assert.is(aside.connection, null)
+  assert.is(dialled.length, 2)
+  aside.close()
+})
+
+test.run()

@@ -1,0 +1,67 @@
+/** `engram status` as text: it fits, and shows what was asked for. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { showStatus } from '../../../runtime/cli/status.js'
+import { wrapped } from '../../../runtime/cli/text.js'
+import type { ClusterMember, ClusterNode, ClusterSpace } from '../../../runtime/status/status.js'
+
+const test = suite('engram status')
+
+const node = (id: string): ClusterNode => ({
+  id, state: 'running', pid: 4_194_303, incarnation: 1_795_479_718, natsServer: 'S',
+  http: 'http://127.0.0.1:37163', data: '/var/lib/engram/a/long/way/down', version: '0.1.0',
+  uptimeMs: 12_345_678,
+})
+const member = (id: string, over: Partial<ClusterMember> = {}): ClusterMember => ({
+  node: id, role: 'replica', state: 'catchingUp', epoch: 12_345, inSync: false,
+  durableSequence: 123_456_789, appliedSequence: 123_456_788, lagBytes: 123_456_789,
+  lagMs: 123_456, digest: '0123456789abcdef', salvages: 0,
+  reason: 'the window is full, so the stream reads from the journal', ...over,
+})
+const space = (id: string, over: Partial<ClusterSpace> = {}): ClusterSpace => ({
+  id, uuid: 'u', epoch: 12_345, primary: 'n1', inSync: ['n1'], minInSync: 2, rf: 3, ack: 'durable',
+  endSequence: 123_456_789, commitSequence: 123_456_788, safeSequence: 123_456_787,
+  lossWindow: { entries: 123_456, bytes: 123_456_789, ms: 123_456 }, maxLoss: null,
+  throttled: true, blocked: 'no member that is in sync is alive: n2 and n3 were in sync last',
+  lastPromotionMs: null,
+  members: [member('n1', { role: 'primary', inSync: true }), member('n2'), member('n3')], ...over,
+})
+const status = { nodes: ['n1', 'n2', 'n3'].map(node), spaces: [space('demo'), space('other')] }
+
+const widthOf = (text: string): number =>
+  Math.max(...text.split('\n').map((line) => [...line].length))
+
+test('it fits as many columns as there are', () => {
+  for (const columns of [60, 80, 100, 120]) {
+    const text = showStatus(status, columns)
+    assert.ok(widthOf(text) <= columns, `${widthOf(text)} of ${columns}\n${text}`)
+    // What matters is there however narrow it is.
+    for (const part of ['n1', 'n2', 'n3', 'primary', 'replica', 'catchingUp', 'IN SYNC', 'BEHIND',
+      'BLOCKED', 'THROTTLED', 'running']) assert.ok(text.includes(part), `${part}\n${text}`)
+  }
+})
+
+test('everything is there without a bound', () => {
+  const text = showStatus(status, Infinity)
+  for (const part of ['INCARNATION', 'DATA', 'EPOCH', 'APPLIED', 'DIGEST', 'REASON',
+    '/var/lib/engram/a/long/way/down', 'reads from the journal']) assert.ok(text.includes(part))
+})
+
+test('a column that says nothing in any row is left out', () => {
+  assert.not.match(showStatus(status, Infinity), 'SALVAGES')
+  const left = space('demo', { members: [member('n1', { salvages: 2 })] })
+  assert.match(showStatus({ ...status, spaces: [left] }, 80), /SALVAGES/)
+})
+
+test('long lines are broken between words', () => {
+  assert.is(wrapped('a b', 80), 'a b')
+  assert.is(wrapped('one two  three four', 10), 'one two \n  three\n  four'.replace(' \n', '\n'))
+  assert.is(wrapped('averylongword b', 5), 'averylongword\n  b')
+  for (let columns = 12; columns < 60; columns += 1) {
+    const text = 'SPACE demo   epoch 1   primary n1   in sync n1 n2 n3 (3 of 3)'
+    assert.ok(widthOf(wrapped(text, columns)) <= columns)
+    assert.equal(wrapped(text, columns).split(/\s+/), text.split(/\s+/))
+  }
+})
+
+test.run()

@@ -1,0 +1,96 @@
+/** How old the state behind an answer may be: a member must not say less than is true. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { SimCluster } from '../../support/simCluster.js'
+import { subjects } from '../../../machines/protocol/subjects.js'
+
+const test = suite('staleness')
+
+test('a member of a reign that has committed nothing does not call its state fresh', async () => {
+  let isCut = false
+  const cluster = await SimCluster.start({
+    transit: (_from, _to, subject) =>
+      (isCut && subject.startsWith(subjects.ack('demo', '').slice(0, -1)) ? [] : [0.2]),
+  })
+  await cluster.createSpace()
+  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
+  await cluster.writes(5, 'committed')
+  const first = cluster.primary()!
+  // Nobody else knows yet that these five are committed.
+  const { commitSequence } = first.space().member.log
+  isCut = true
+  first.kill()
+  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.run(300)
+  for (const node of cluster.running) {
+    const { member } = node.space()
+    const atMost = member.freshness.stalenessMs()
+    assert.ok(atMost >= 300 || member.store.applied.sequence >= commitSequence,
+      `${node.id} applied ${member.store.applied.sequence} of ${commitSequence}, and says `
+      + `${atMost} ms`)
+  }
+  isCut = false
+  await cluster.until('all is fresh', () => cluster.running.every((node) =>
+    node.space().member.freshness.stalenessMs() < 150))
+})
+
+test('a member that follows nobody gives its age as a number, too', async () => {
+  const cluster = await SimCluster.start()
+  await cluster.createSpace()
+  await cluster.writes(1, 'committed')
+  await cluster.converged()
+  for (const node of cluster.nodes.values()) node.kill()
+  const [one] = cluster.nodes.values()
+  one!.start()
+  await cluster.until('it holds the space', () => one!.life?.actor.spaces.has('demo') === true)
+  const query = { type: 'ListNodes', after: '', limit: 1 }
+  const answer = await cluster.read(query, {}, subjects.readAny('demo'))
+  assert.ok(answer.ok && Number.isSafeInteger(answer.stalenessMs), JSON.stringify(answer))
+})
+
+test('a suspension counts: the monotonic clock leaves it out, the wall clock does not', async () => {
+  const cluster = await SimCluster.start()
+  await cluster.createSpace()
+  await cluster.writes(1, 'committed')
+  await cluster.run(100)
+  const replica = cluster.running.find((node) => node !== cluster.primary())!
+  replica.life!.clock.freeze(true)
+  await cluster.run(1300)
+  const { member } = replica.space()
+  assert.ok(member.freshness.stalenessMs() >= 1300, `${member.freshness.stalenessMs()} ms`)
+  replica.thaw()
+  await cluster.until('it is fresh again', () => member.freshness.stalenessMs() < 150, 5000)
+})
+
+test('heartbeats of a node say nothing of a reign of it that is over', async () => {
+  let mute = ''
+  const cluster = await SimCluster.start({
+    transit: (from) => (from === mute ? [] : [0.2]),
+    // Who is mute cannot ask the arbiter either.
+    arbiterDelayMs: (node) => (node === mute ? null : 0.2),
+  })
+  await cluster.createSpace()
+  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
+  const first = cluster.primary()!
+  const [other, third] = cluster.running.filter((node) => node !== first)
+  const handOver = async (to: string): Promise<void> => {
+    const answer = await cluster.order(other!.id, { type: 'promote', space: 'demo', to })
+    assert.is(answer['ok'], true)
+  }
+  await cluster.until('the third applied all', () =>
+    third!.space().member.store.applied.sequence === first.space().member.log.end.sequence)
+  mute = third!.id
+  const mutedAtMs = cluster.clock.monotonicMs()
+  await cluster.until('it is out of the in-sync set', () => cluster.record()!.inSync.length === 2)
+  await handOver(other!.id)
+  await handOver(first.id)
+  const overAtMs = cluster.clock.monotonicMs()
+  await cluster.writes(3, 'committed')
+  await cluster.run(500)
+  assert.ok(overAtMs - mutedAtMs < 2200, 'it has not given its reign up by silence')
+  const { member } = third!.space()
+  assert.is(member.isFollowing, true)
+  assert.ok(member.freshness.stalenessMs() >= 500, `${member.freshness.stalenessMs()} ms`)
+})
+
+test.run()
