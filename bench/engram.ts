@@ -3,9 +3,9 @@
  * a benchmark does to them (kill, pause, start again), each by its own pid.
  */
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { join } from 'node:path'
 import type { NatsConnection } from 'nats'
 import type { SpaceSettings } from '../machines/protocol/messages.js'
 import { Operator } from '../runtime/client/operator.js'

@@ -3,9 +3,9 @@
  * Its PubAck means written by a majority, without an fdatasync (nats-server syncs every two
  * minutes). The load goes straight to the server that leads the stream, its best case.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { RetentionPolicy, StorageType, DiscardPolicy } from 'nats'
 import type { JetStreamManager } from 'nats'
-import { setTimeout as delay } from 'node:timers/promises'
 import { startBrokerCluster } from './broker.js'
 import type { Target } from './floor.js'
 import { openConnection } from './inbox.js'

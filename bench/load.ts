@@ -2,13 +2,13 @@
  * The load generator, in its own process: `node dist/bench/load.js '<LoadSpec as JSON>'` prints
  * one LoadResult as JSON and ends by itself.
  */
-import { pathToFileURL } from 'node:url'
 import { setTimeout as delay } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { headers } from 'nats'
-import type { MsgHdrs } from 'nats'
 import { build } from 'hdr-histogram-js'
 import type { Histogram } from 'hdr-histogram-js'
+import { headers } from 'nats'
+import type { MsgHdrs } from 'nats'
 import { openConnection, SharedInbox, writePayload } from './inbox.js'
 import { runProgram, startScript } from './processes.js'
 

@@ -1,13 +1,13 @@
 /** What a run of the benchmark finds. */
 
-import type { SpacesResult } from './spaces.js'
 import type { ClientResult } from './client.js'
 import type { FailoverResult } from './failover.js'
-import type { LoadResult, LoadSpec } from './load.js'
-import type { RecoveryResult } from './recovery.js'
 import type { InspectionResult } from './inspection.js'
 import type { LagResult } from './lag.js'
+import type { LoadResult, LoadSpec } from './load.js'
+import type { RecoveryResult } from './recovery.js'
 import type { SettingsResult } from './settings.js'
+import type { SpacesResult } from './spaces.js'
 
 /** One way to load a system. */
 export const loads = {

@@ -1,9 +1,9 @@
 import { assign, emit, setup } from 'xstate'
 import type { AnyActorLogic } from 'xstate'
 import type { NodeId } from './base/ids.js'
-import type { AssignmentAt } from './protocol/messages.js'
 import type { PrimaryOutput } from './primary.js'
 import type { PromotionOutput } from './promotion.js'
+import type { AssignmentAt } from './protocol/messages.js'
 
 export interface SpaceInput {
   readonly space: string

@@ -1,5 +1,5 @@
-import type { Logger } from '../ports/system.js'
 import type { RememberedRecord, Store } from '../ports/store.js'
+import type { Logger } from '../ports/system.js'
 
 /** Written at a time: the store makes them durable together. */
 const writesMax = 64

@@ -1,8 +1,8 @@
 import type { KeyRecord } from '../../machines/log/entries.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import type { Overlay } from '../overlay/overlay.js'
-import type { AcceptedRequest } from '../ports/frames.js'
 import type { ErrorAnswer, ErrorCode, WriteAnswer } from '../ports/clientApi.js'
+import type { AcceptedRequest } from '../ports/frames.js'
 
 /** The primary's log, as the reconciliation of forks appends to it. */
 export interface Appender {

@@ -1,9 +1,9 @@
+import type { EpochSpan, NodeId, Position } from '../../machines/base/ids.js'
 import type {
   ForkNote, ForkOpening, ForkReport, SalvageNote, SalvageState,
 } from '../../machines/log/forkNotes.js'
 import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
-import type { EpochSpan, NodeId, Position } from '../../machines/base/ids.js'
 import type { SpaceStore } from '../ports/store.js'
 
 export interface ForkBooksOptions {

@@ -1,17 +1,17 @@
+import type { Position } from '../../machines/base/ids.js'
+import { quarantines } from '../../machines/forks/merge.js'
 import type { ForkNote, ForkOpening } from '../../machines/log/forkNotes.js'
 import { startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
-import { quarantines } from '../../machines/forks/merge.js'
-import type { Position } from '../../machines/base/ids.js'
 import type {
   ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
 } from '../../machines/protocol/messages.js'
 import { sendAlert, sendNotice } from '../member/alerts.js'
-import type { Appender } from './appender.js'
 import type { Member } from '../member/member.js'
 import { AdminRefusal } from '../ports/adminApi.js'
-import type { AcceptedRequest } from '../ports/frames.js'
 import type { ErrorAnswer, WriteAnswer } from '../ports/clientApi.js'
+import type { AcceptedRequest } from '../ports/frames.js'
+import type { Appender } from './appender.js'
 import type { Reconciler } from './reconciler.js'
 import { requestsOf } from './salvageSlices.js'
 

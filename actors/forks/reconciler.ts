@@ -1,18 +1,18 @@
+import type { NodeId, Position } from '../../machines/base/ids.js'
+import { decide, defaultRule, quarantines, relationTo } from '../../machines/forks/merge.js'
+import type { MergeRule, Relation } from '../../machines/forks/merge.js'
+import type { Operation } from '../../machines/graph/graph.js'
+import type { LogEntry } from '../../machines/log/entries.js'
+import { quarantineMax } from '../../machines/log/forkNotes.js'
 import type {
   ForkNote, ForkOpening, OriginRecord, Reconciliation, Version,
 } from '../../machines/log/forkNotes.js'
-import { quarantineMax } from '../../machines/log/forkNotes.js'
 import type { Starts } from '../../machines/log/lineage.js'
-import type { LogEntry } from '../../machines/log/entries.js'
-import type { Operation } from '../../machines/graph/graph.js'
-import { decide, defaultRule, quarantines, relationTo } from '../../machines/forks/merge.js'
-import type { MergeRule, Relation } from '../../machines/forks/merge.js'
-import type { NodeId, Position } from '../../machines/base/ids.js'
-import type { Appender, Reconciled } from './appender.js'
-import { ForkBooks } from './forkTracker.js'
 import type { Member } from '../member/member.js'
 import type { OverlayView } from '../overlay/view.js'
 import type { AcceptedRequest } from '../ports/frames.js'
+import type { Appender, Reconciled } from './appender.js'
+import { ForkBooks } from './forkTracker.js'
 
 export interface ReconcilerOptions {
   readonly member: Member

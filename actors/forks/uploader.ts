@@ -1,14 +1,14 @@
+import type { NodeId } from '../../machines/base/ids.js'
+import { stateName } from '../../machines/base/stateName.js'
+import type { ReconcileAnswer, ReconcileMessage } from '../../machines/protocol/messages.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import { reconciliationMachine } from '../../machines/reconciliation.js'
 import type { ReconciliationEffect } from '../../machines/reconciliation.js'
-import type { NodeId } from '../../machines/base/ids.js'
-import type { ReconcileAnswer, ReconcileMessage } from '../../machines/protocol/messages.js'
-import { stateName } from '../../machines/base/stateName.js'
-import { subjects } from '../../machines/protocol/subjects.js'
-import { sendAlert } from '../member/alerts.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
+import { sendAlert } from '../member/alerts.js'
 import type { Member } from '../member/member.js'
-import type { Slice } from './salvageSlices.js'
 import { Salvages } from './salvageCatalog.js'
+import type { Slice } from './salvageSlices.js'
 
 /** A request waits this long for its answer, ms: writes have to become durable. */
 const requestMs = 2000

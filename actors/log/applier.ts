@@ -1,10 +1,10 @@
-import type { LogEntry } from '../../machines/log/entries.js'
 import type { KeyRetention } from '../../machines/graph/graph.js'
+import type { LogEntry } from '../../machines/log/entries.js'
 import { assertInvariant, assertStoreCommitted } from '../../machines/log/invariants.js'
-import type { Clock, Logger, TimerHandle } from '../ports/system.js'
+import type { Overlay } from '../overlay/overlay.js'
 import type { FrameCodec } from '../ports/frames.js'
 import type { SpaceStore } from '../ports/store.js'
-import type { Overlay } from '../overlay/overlay.js'
+import type { Clock, Logger, TimerHandle } from '../ports/system.js'
 import { SequenceWaiters } from './sequenceWaiters.js'
 import type { SpaceLog } from './spaceLog.js'
 

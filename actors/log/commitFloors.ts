@@ -1,5 +1,5 @@
-import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import type { Clock, TimerHandle } from '../ports/system.js'
+import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import type { SpaceLog } from './spaceLog.js'
 
 /** A commit stands in the journal at the latest this long after it was known. */

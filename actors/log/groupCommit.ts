@@ -1,6 +1,6 @@
-import type { Clock, Logger, Telemetry, TimerHandle } from '../ports/system.js'
-import type { Journal, JournalRecord } from '../ports/journal.js'
 import { JournalFullError } from '../ports/journal.js'
+import type { Journal, JournalRecord } from '../ports/journal.js'
+import type { Clock, Logger, Telemetry, TimerHandle } from '../ports/system.js'
 
 /** One record on its way to the disk, and what is to happen at each step. */
 export interface FlushItem {

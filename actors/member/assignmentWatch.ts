@@ -1,8 +1,8 @@
-import type { AssignmentAt } from '../../machines/protocol/messages.js'
 import { compareLives } from '../../machines/election/vacancy.js'
-import type { Member } from './member.js'
-import { ArbiterUnavailableError } from '../ports/arbiter.js'
+import type { AssignmentAt } from '../../machines/protocol/messages.js'
 import type { RecordRead } from '../arbiter/assignmentStore.js'
+import { ArbiterUnavailableError } from '../ports/arbiter.js'
+import type { Member } from './member.js'
 
 /** Records are read again at least this often while no reign is followed. */
 const pollMs = 300

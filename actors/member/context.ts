@@ -1,14 +1,14 @@
-import type { Answers } from '../messaging/answers.js'
-import type { Budget } from '../structures/budget.js'
-import type { CommitFloors } from '../log/commitFloors.js'
-import type { Duty } from './duty.js'
-import type { GroupCommit } from '../log/groupCommit.js'
-import type { NodeIdentityInput, NodePorts, Registration } from '../ports/node.js'
-import type { Peers } from '../membership/heartbeats.js'
 import type { Records } from '../arbiter/assignmentStore.js'
-import type { ActorSettings } from '../ports/settings.js'
+import type { CommitFloors } from '../log/commitFloors.js'
+import type { GroupCommit } from '../log/groupCommit.js'
+import type { Peers } from '../membership/heartbeats.js'
+import type { Answers } from '../messaging/answers.js'
 import type { Wire } from '../messaging/connection.js'
 import type { WorkLanes } from '../messaging/workLanes.js'
+import type { NodeIdentityInput, NodePorts, Registration } from '../ports/node.js'
+import type { ActorSettings } from '../ports/settings.js'
+import type { Budget } from '../structures/budget.js'
+import type { Duty } from './duty.js'
 
 /** What the parts of one node share. */
 export interface NodeContext {

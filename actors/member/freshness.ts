@@ -1,10 +1,10 @@
 import { elapsedMs } from '../../machines/election/grants.js'
 import type { Instant } from '../../machines/election/grants.js'
 import type { Announcement, AssignmentAt } from '../../machines/protocol/messages.js'
-import type { Lease } from '../membership/lease.js'
-import type { Peers } from '../membership/heartbeats.js'
-import type { SpaceStore } from '../ports/store.js'
 import type { SpaceLog } from '../log/spaceLog.js'
+import type { Peers } from '../membership/heartbeats.js'
+import type { Lease } from '../membership/lease.js'
+import type { SpaceStore } from '../ports/store.js'
 
 /** A commit that no frame has told the replicas is told in a notice after this long. */
 export const commitNoticeMs = 20

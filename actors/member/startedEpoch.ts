@@ -1,5 +1,5 @@
-import type { ForkOpening } from '../../machines/log/forkNotes.js'
 import type { Position } from '../../machines/base/ids.js'
+import type { ForkOpening } from '../../machines/log/forkNotes.js'
 
 /** A reign that has its first entry in the log. */
 export interface StartedEpoch {

@@ -1,8 +1,8 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import type { Assignment, SurveyAnswer } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import type { Member } from './member.js'
 import { isUnanswered } from '../ports/bus.js'
+import type { Member } from './member.js'
 
 /**
  * Asks one member for its position. With `confirm` it writes to its journal before

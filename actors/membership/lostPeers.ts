@@ -1,5 +1,5 @@
-import type { FailureDetectorEffect } from '../../machines/failureDetector.js'
 import type { NodeId } from '../../machines/base/ids.js'
+import type { FailureDetectorEffect } from '../../machines/failureDetector.js'
 import type { NodePorts } from '../ports/node.js'
 
 type EffectOf<T extends FailureDetectorEffect['type']> = FailureDetectorEffect & { type: T }

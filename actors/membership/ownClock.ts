@@ -1,5 +1,5 @@
-import { ClockWatch } from '../../machines/protocol/clockWatch.js'
 import type { NodeId } from '../../machines/base/ids.js'
+import { ClockWatch } from '../../machines/protocol/clockWatch.js'
 import type { Logger } from '../ports/system.js'
 
 /** This node's wall clock, against those of its peers. */

@@ -2,11 +2,11 @@ import type { Life, NodeId } from '../../machines/base/ids.js'
 import type { PingAnswer } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { Answers } from '../messaging/answers.js'
-import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
-import type { BusMessage } from '../ports/bus.js'
-import { NoRespondersError, RequestTimeoutError } from '../ports/bus.js'
-import type { ActorSettings } from '../ports/settings.js'
 import type { Wire } from '../messaging/connection.js'
+import { NoRespondersError, RequestTimeoutError } from '../ports/bus.js'
+import type { BusMessage } from '../ports/bus.js'
+import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
+import type { ActorSettings } from '../ports/settings.js'
 
 export interface ProbesOptions {
   readonly ports: NodePorts

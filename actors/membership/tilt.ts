@@ -1,6 +1,6 @@
 import type { Instant } from '../../machines/election/grants.js'
-import type { Clock, Logger, Telemetry } from '../ports/system.js'
 import type { ActorSettings } from '../ports/settings.js'
+import type { Clock, Logger, Telemetry } from '../ports/system.js'
 
 export type TiltEvent =
   | { readonly type: 'tiltStarted'; readonly reason: string }

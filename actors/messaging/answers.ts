@@ -2,11 +2,11 @@
 import type { Position } from '../../machines/base/ids.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
-import type { Clock, Logger, Telemetry } from '../ports/system.js'
 import type { BusMessage } from '../ports/bus.js'
 import type {
   ClientCodec, Encoding, ErrorAnswer, ErrorCode, ReadAnswer, WriteAnswer,
 } from '../ports/clientApi.js'
+import type { Clock, Logger, Telemetry } from '../ports/system.js'
 import type { Wire } from './connection.js'
 
 /** What of a request is kept until it is answered. */

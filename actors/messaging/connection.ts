@@ -1,10 +1,10 @@
-import { InvariantViolation } from '../../machines/log/invariants.js'
 import type { Life } from '../../machines/base/ids.js'
+import { InvariantViolation } from '../../machines/log/invariants.js'
 import { BusClosedError } from '../ports/bus.js'
-import type { Logger } from '../ports/system.js'
 import type {
   AsideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
 } from '../ports/bus.js'
+import type { Logger } from '../ports/system.js'
 
 /**
  * The node's present connection, if there is one. Sends over a connection that has closed are

@@ -1,8 +1,8 @@
-import type { Clock } from '../ports/system.js'
 import type { ActorSettings } from '../ports/settings.js'
-import type { Wire } from './connection.js'
+import type { Clock } from '../ports/system.js'
 import { WorkQueue } from '../structures/workQueue.js'
 import type { Lane } from '../structures/workQueue.js'
+import type { Wire } from './connection.js'
 
 /** What others ask of a node, by kind: readers cannot crowd operators out. */
 export interface WorkLanes {

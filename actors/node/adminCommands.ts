@@ -1,18 +1,18 @@
 import type { Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
+import { spaceSettingsOf } from '../../machines/protocol/spaceSettings.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import { createSpace } from './createSpace.js'
 import { stackOf } from '../messaging/defects.js'
-import { drain, pauseSpace, undrain } from './maintenance.js'
-import type { AdminNode } from './adminNode.js'
-import { obeyAboutForks } from './forkCommands.js'
 import { AdminRefusal, patienceMs, spaceNameOf } from '../ports/adminApi.js'
 import type { Answer, Order } from '../ports/adminApi.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { PrimaryRole } from '../primary/primary.js'
+import type { AdminNode } from './adminNode.js'
+import { createSpace } from './createSpace.js'
+import { obeyAboutForks } from './forkCommands.js'
+import { drain, pauseSpace, undrain } from './maintenance.js'
 import { Promotions } from './promoteCommands.js'
 import { SpaceList } from './spaceList.js'
-import { spaceSettingsOf } from '../../machines/protocol/spaceSettings.js'
 
 /** Orders that are carried out at a time; some take seconds. */
 const ordersMax = 64

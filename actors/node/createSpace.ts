@@ -1,11 +1,13 @@
 import { placeSpace } from '../../machines/election/placement.js'
 import type { Announcement, Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
+import {
+  existsOtherwise, isSameSettings, showSettings,
+} from '../../machines/protocol/spaceSettings.js'
 import { subjects } from '../../machines/protocol/subjects.js'
+import type { RecordRead } from '../arbiter/assignmentStore.js'
 import type { NodeContext } from '../member/context.js'
 import { AdminRefusal, refusedByArbiter } from '../ports/adminApi.js'
 import type { Answer } from '../ports/adminApi.js'
-import type { RecordRead } from '../arbiter/assignmentStore.js'
-import { existsOtherwise, isSameSettings, showSettings } from '../../machines/protocol/spaceSettings.js'
 
 /** Compare-and-sets of others that may come first: each of them settles the matter, as a rule. */
 const attemptsMax = 10

@@ -3,14 +3,14 @@ import type { DirectoryIdentity, DirectoryVerdict } from '../../machines/protoco
 import type { NodeIdentity } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { isBelow } from '../messaging/answers.js'
-import type { Boot } from './dataDirectory.js'
-import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
-import { FaultLog } from './faultLog.js'
-import { NoRespondersError } from '../ports/bus.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
-import type { BusConnection, BusSubscription } from '../ports/bus.js'
 import type { Arbiter, ArbiterRecord } from '../ports/arbiter.js'
+import { NoRespondersError } from '../ports/bus.js'
+import type { BusConnection, BusSubscription } from '../ports/bus.js'
+import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { ActorSettings } from '../ports/settings.js'
+import type { Boot } from './dataDirectory.js'
+import { FaultLog } from './faultLog.js'
 
 /** Another process has this node's id, or took it. */
 export class SupersededError extends Error {

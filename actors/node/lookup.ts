@@ -1,7 +1,7 @@
 import type { SpaceId } from '../../machines/base/ids.js'
 import { nameFault, spaceOf } from '../../machines/protocol/subjects.js'
-import { errorAnswer } from '../messaging/answers.js'
 import type { NodeContext } from '../member/context.js'
+import { errorAnswer } from '../messaging/answers.js'
 import { stackOf } from '../messaging/defects.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { BusMessage } from '../ports/bus.js'

@@ -1,13 +1,13 @@
 /** Operators' orders for times of maintenance: drain a node, pause the failover of a space. */
-import { withPaused } from '../../machines/protocol/assignments.js'
 import { isoTime, showPaused } from '../../machines/election/pause.js'
+import { withPaused } from '../../machines/protocol/assignments.js'
 import type { Announcement, Paused } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
-import type { AdminNode } from './adminNode.js'
 import { AdminRefusal, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
 import type { Answer, Order } from '../ports/adminApi.js'
+import type { AdminNode } from './adminNode.js'
 
 /** Other changes of the record may come first: so many, for one order. */
 const attemptsMax = 20

@@ -1,6 +1,6 @@
-import type { Account, Budget } from '../structures/budget.js'
-import type { NodePorts } from '../ports/node.js'
 import type { WorkLanes } from '../messaging/workLanes.js'
+import type { NodePorts } from '../ports/node.js'
+import type { Account, Budget } from '../structures/budget.js'
 
 /** So far below the budget's bound for writes, of that bound, it counts as being over. */
 const clearedAt = 0.9

@@ -1,10 +1,10 @@
 import type { Announcement } from '../../machines/protocol/messages.js'
 import { spaceOf, subjects } from '../../machines/protocol/subjects.js'
-import type { Admin } from './adminCommands.js'
 import type { NodeContext } from '../member/context.js'
-import { Lookup } from './lookup.js'
-import type { AdminNode } from './adminNode.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
+import type { Admin } from './adminCommands.js'
+import type { AdminNode } from './adminNode.js'
+import { Lookup } from './lookup.js'
 import { StatusService } from './statusService.js'
 import type { StatusServiceOptions } from './statusService.js'
 

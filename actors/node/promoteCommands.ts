@@ -1,9 +1,9 @@
 /** Orders that make another member primary: handed over, forced, or promoted while paused. */
 import type { Assignment } from '../../machines/protocol/messages.js'
-import type { AdminNode } from './adminNode.js'
 import { AdminRefusal, patienceMs, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
 import type { Answer, Order } from '../ports/adminApi.js'
 import type { SpaceActor } from '../space/space.js'
+import type { AdminNode } from './adminNode.js'
 
 /** What it needs of the node's admin service. */
 export interface PromotionAdmin {

@@ -1,9 +1,9 @@
+import { compareUtf8 } from '../../machines/graph/utf8.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
+import type { Records } from '../arbiter/assignmentStore.js'
 import { AdminRefusal } from '../ports/adminApi.js'
 import type { Answer, Order } from '../ports/adminApi.js'
 import type { Clock } from '../ports/system.js'
-import type { Records } from '../arbiter/assignmentStore.js'
-import { compareUtf8 } from '../../machines/graph/utf8.js'
 
 const limitMax = 1000
 /** Records read at the arbiter at a time: so many are decoded in one turn at most. */

@@ -1,15 +1,15 @@
 import type { NodeId } from '../../machines/base/ids.js'
+import { compareUtf8 } from '../../machines/graph/utf8.js'
 import type { AssignmentAt } from '../../machines/protocol/messages.js'
+import { namesOf } from '../forks/salvageSlices.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import { stackOf } from '../messaging/defects.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { TimerHandle } from '../ports/system.js'
-import { namesOf } from '../forks/salvageSlices.js'
-import { Sorted } from '../structures/sorted.js'
-import { SpaceActor } from '../space/space.js'
 import { bindSpaceMachine } from '../space/roleActors.js'
-import { compareUtf8 } from '../../machines/graph/utf8.js'
+import { SpaceActor } from '../space/space.js'
+import { Sorted } from '../structures/sorted.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
 const discoverMs = 2000

@@ -1,11 +1,11 @@
-import type { Asker } from '../messaging/answers.js'
-import { errorAnswer } from '../messaging/answers.js'
+import { compareUtf8 } from '../../machines/graph/utf8.js'
 import type { NodeContext } from '../member/context.js'
+import { errorAnswer } from '../messaging/answers.js'
+import type { Asker } from '../messaging/answers.js'
 import { keptBytes } from '../messaging/headers.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { SpaceActor } from '../space/space.js'
 import type { Sorted } from '../structures/sorted.js'
-import { compareUtf8 } from '../../machines/graph/utf8.js'
 
 /** What a node says of itself, as JSON; cheap for the node and for each space alone. */
 export interface StatusTeller {

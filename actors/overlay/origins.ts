@@ -2,15 +2,15 @@
  * What pending entries say became of writes of forks, over what the store knows. What they forget
  * (with reports that go) shows once they are applied.
  */
-import type { OriginRecord } from '../../machines/log/forkNotes.js'
+import type { Position } from '../../machines/base/ids.js'
 import {
   concernsBooks, displacedNode, isDisplacing, isSameWrite, recordAfter, recordDisplaced,
 } from '../../machines/forks/ledger.js'
 import type { LogEntry } from '../../machines/log/entries.js'
-import type { Position } from '../../machines/base/ids.js'
+import type { OriginRecord } from '../../machines/log/forkNotes.js'
 import { originName, originsOf } from '../../machines/log/versions.js'
-import { stateOf, type EdgeSlot, type NodeSlot } from './slots.js'
 import type { VersionReader } from '../ports/store.js'
+import { stateOf, type EdgeSlot, type NodeSlot } from './slots.js'
 
 /** What an entry says of one write; null: it displaces it. */
 interface Statement {

@@ -6,22 +6,22 @@
  * the index, and each says what its node is *as of* that entry: a read looks at the newest one
  * only, and adding, dropping and forgetting an entry touch a fixed number of places.
  */
-import type { Version } from '../../machines/log/forkNotes.js'
 import { isEffective } from '../../machines/forks/ledger.js'
-import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
 import type { MemoryEdge } from '../../machines/graph/graph.js'
+import { compareUtf8 } from '../../machines/graph/utf8.js'
+import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
+import type { Version } from '../../machines/log/forkNotes.js'
 import { versionOf } from '../../machines/log/versions.js'
 import type { GraphReader, VersionReader } from '../ports/store.js'
 import { entryHeapBytes } from '../structures/budget.js'
-import { decodedHeapBytes } from '../structures/decodedSize.js'
 import type { Account } from '../structures/budget.js'
+import { decodedHeapBytes } from '../structures/decodedSize.js'
+import { Sorted } from '../structures/sorted.js'
 import { PendingOrigins } from './origins.js'
 import {
   bySourceOrder, byTargetOrder, type EdgeIndex, type EdgeSlot, type NodeSlot,
 } from './slots.js'
 import { OverlayView } from './view.js'
-import { Sorted } from '../structures/sorted.js'
-import { compareUtf8 } from '../../machines/graph/utf8.js'
 
 interface Slot {
   readonly entry: LogEntry

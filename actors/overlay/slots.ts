@@ -1,7 +1,7 @@
 /** What pending entries make of one node or edge, and what that is over the store. */
-import type { Version } from '../../machines/log/forkNotes.js'
-import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import { compareIncoming, compareOutgoing } from '../../machines/graph/edgePlace.js'
+import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import type { Version } from '../../machines/log/forkNotes.js'
 import type { NodeState, VersionReader } from '../ports/store.js'
 import type { Sorted } from '../structures/sorted.js'
 

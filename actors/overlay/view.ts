@@ -1,15 +1,15 @@
 /** Reads of a store with the overlay's pending operations folded over it. */
-import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
-import type { OriginRecord } from '../../machines/log/forkNotes.js'
-import type { PendingOrigins } from './origins.js'
 import { beforeIncoming, compareIncoming, compareOutgoing } from '../../machines/graph/edgePlace.js'
 import type { EdgePlace } from '../../machines/graph/edgePlace.js'
-import { stateOf, type EdgeIndex, type EdgeSlot, type NodeSlot } from './slots.js'
+import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import { compareUtf8 } from '../../machines/graph/utf8.js'
+import type { OriginRecord } from '../../machines/log/forkNotes.js'
 import type {
   EdgeDirection, EdgeState, GraphReader, NodeState, VersionReader,
 } from '../ports/store.js'
 import type { Sorted } from '../structures/sorted.js'
-import { compareUtf8 } from '../../machines/graph/utf8.js'
+import type { PendingOrigins } from './origins.js'
+import { stateOf, type EdgeIndex, type EdgeSlot, type NodeSlot } from './slots.js'
 
 /** The newest pending slots, and what is said of origins: what a view reads of an overlay. */
 export interface Pending {

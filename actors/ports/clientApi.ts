@@ -1,11 +1,11 @@
 /** What clients send, and get. */
 
-import type { AckLevel } from '../../machines/protocol/messages.js'
-import type { Operation } from '../../machines/graph/graph.js'
-import type { AcceptedRequest } from './frames.js'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
-import type { EdgeDirection } from './store.js'
+import type { Operation } from '../../machines/graph/graph.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 import type { Decoded } from './controlCodec.js'
+import type { AcceptedRequest } from './frames.js'
+import type { EdgeDirection } from './store.js'
 
 export type Encoding = 'json' | 'msgpack'
 

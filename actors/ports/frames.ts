@@ -2,8 +2,8 @@
 
 import type { Operation } from '../../machines/graph/graph.js'
 import type { EpochStart, LogEntry } from '../../machines/log/entries.js'
-import type { WalHeader } from '../../machines/protocol/messages.js'
 import type { ForkNote, Reconciliation } from '../../machines/log/forkNotes.js'
+import type { WalHeader } from '../../machines/protocol/messages.js'
 
 /** Consecutive entries of one space and one epoch; the same bytes on disk and on the wire. */
 export interface Frame {

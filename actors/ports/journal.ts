@@ -1,7 +1,7 @@
 /** The journal of a node, and the files of salvaged entries. */
 
-import type { Frame } from './frames.js'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
+import type { Frame } from './frames.js'
 
 export type JournalRecord =
   | { readonly type: 'frame'; readonly frame: Frame }

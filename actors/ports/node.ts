@@ -1,14 +1,14 @@
-import type { MergeRule } from '../../machines/forks/merge.js'
 import type { NodeId } from '../../machines/base/ids.js'
+import type { MergeRule } from '../../machines/forks/merge.js'
 import type { ActorHost } from '../host/actorHost.js'
-import type { Clock, EventRecorder, Logger, Random, Telemetry } from './system.js'
-import type { Bus } from './bus.js'
 import type { OpenArbiter } from './arbiter.js'
+import type { Bus } from './bus.js'
+import type { ClientCodec } from './clientApi.js'
+import type { ControlCodec } from './controlCodec.js'
 import type { FrameCodec } from './frames.js'
 import type { Journal, SalvageFiles } from './journal.js'
 import type { Store } from './store.js'
-import type { ClientCodec } from './clientApi.js'
-import type { ControlCodec } from './controlCodec.js'
+import type { Clock, EventRecorder, Logger, Random, Telemetry } from './system.js'
 
 /** Every way to the outside, as handed to a node. */
 export interface NodePorts {

@@ -1,5 +1,5 @@
-import type { ProtocolTimes } from '../../machines/protocol/messages.js'
 import { defaultTimes } from '../../machines/protocol/messages.js'
+import type { ProtocolTimes } from '../../machines/protocol/messages.js'
 
 /** What the actors need of the configuration (runtime/config/options.ts documents each option). */
 export interface ActorSettings extends ProtocolTimes {

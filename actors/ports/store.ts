@@ -1,11 +1,13 @@
 /** The state that the log leads to. */
 
-import type { AssignmentAt } from '../../machines/protocol/messages.js'
+import type { Position } from '../../machines/base/ids.js'
 import type { EdgePlace } from '../../machines/graph/edgePlace.js'
 import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
-import type { ForkReport, OriginRecord, QuarantineItem, Version } from '../../machines/log/forkNotes.js'
-import type { Position } from '../../machines/base/ids.js'
+import type {
+  ForkReport, OriginRecord, QuarantineItem, Version,
+} from '../../machines/log/forkNotes.js'
+import type { AssignmentAt } from '../../machines/protocol/messages.js'
 
 export type EdgeDirection = 'out' | 'in' | 'both'
 

@@ -1,13 +1,15 @@
-import { isSameButPaused, signed, withInSync, withSettings } from '../../machines/protocol/assignments.js'
-import type { PrimaryEvent } from '../../machines/primary.js'
 import type { NodeId } from '../../machines/base/ids.js'
+import type { PrimaryEvent } from '../../machines/primary.js'
+import {
+  isSameButPaused, signed, withInSync, withSettings,
+} from '../../machines/protocol/assignments.js'
 import type { Assignment, AssignmentAt, SpaceSettings } from '../../machines/protocol/messages.js'
-import type { Followers } from './followers.js'
-import type { Lease } from '../membership/lease.js'
-import type { Member } from '../member/member.js'
-import { AdminRefusal } from '../ports/adminApi.js'
-import type { Settlement } from '../arbiter/assignmentStore.js'
 import { isSameSettings } from '../../machines/protocol/spaceSettings.js'
+import type { Settlement } from '../arbiter/assignmentStore.js'
+import type { Member } from '../member/member.js'
+import type { Lease } from '../membership/lease.js'
+import { AdminRefusal } from '../ports/adminApi.js'
+import type { Followers } from './followers.js'
 
 export interface RecordChangesOptions {
   readonly member: Member

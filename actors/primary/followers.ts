@@ -1,20 +1,20 @@
+import type { NodeId } from '../../machines/base/ids.js'
+import { lagMonitorMachine } from '../../machines/lagMonitor.js'
+import type { LagMonitorEffect } from '../../machines/lagMonitor.js'
 import {
   advanceCommit, certainlyInSync, commitSequence, isUnderReplicated, safeSequence, unionOf,
 } from '../../machines/log/commit.js'
 import { assertCommitDurable } from '../../machines/log/invariants.js'
-import { lagMonitorMachine } from '../../machines/lagMonitor.js'
-import type { LagMonitorEffect } from '../../machines/lagMonitor.js'
 import { commonPoint, endOf, origin } from '../../machines/log/positions.js'
-import type { NodeId } from '../../machines/base/ids.js'
 import type { Ack, JoinAnswer, JoinRequest, Nack } from '../../machines/protocol/messages.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import { streamMachine } from '../../machines/stream.js'
 import type { StreamEffect } from '../../machines/stream.js'
-import { subjects } from '../../machines/protocol/subjects.js'
-import { Digests } from './digests.js'
-import { Fitness } from './inSyncPolicy.js'
 import type { HostedActor } from '../host/actorHost.js'
 import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
+import { Digests } from './digests.js'
+import { Fitness } from './inSyncPolicy.js'
 import { Shipping, type ReplicaProgress } from './replicaStream.js'
 
 interface Follower {

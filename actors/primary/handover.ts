@@ -1,12 +1,12 @@
-import { boundedReigns, handedOver, handedReigns } from '../../machines/protocol/assignments.js'
-import type { PrimaryEvent } from '../../machines/primary.js'
 import type { NodeId } from '../../machines/base/ids.js'
+import type { PrimaryEvent } from '../../machines/primary.js'
+import { boundedReigns, handedOver, handedReigns } from '../../machines/protocol/assignments.js'
 import type { AssignmentAt } from '../../machines/protocol/messages.js'
-import type { Followers } from './followers.js'
-import type { Ingest } from './ingest.js'
 import type { Member } from '../member/member.js'
 import type { TimerHandle } from '../ports/system.js'
+import type { Followers } from './followers.js'
 import { passOnMs } from './handoverGate.js'
+import type { Ingest } from './ingest.js'
 
 export interface HandoverOptions {
   readonly member: Member

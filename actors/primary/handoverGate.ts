@@ -1,11 +1,11 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { subjects } from '../../machines/protocol/subjects.js'
+import type { NodeContext } from '../member/context.js'
 import { errorAnswer, isForAnotherReign } from '../messaging/answers.js'
 import { forwardedHeader, headerFault, writeHeaders } from '../messaging/headers.js'
-import { forward, HeldWrites } from './heldWrites.js'
-import type { NodeContext } from '../member/context.js'
-import type { TimerHandle } from '../ports/system.js'
 import type { BusMessage } from '../ports/bus.js'
+import type { TimerHandle } from '../ports/system.js'
+import { forward, HeldWrites } from './heldWrites.js'
 
 export interface WriteGateOptions {
   readonly context: NodeContext

@@ -1,8 +1,8 @@
-import type { Account, Budget } from '../structures/budget.js'
-import { Fifo } from '../structures/fifo.js'
+import type { Wire } from '../messaging/connection.js'
 import { forwardedHeader, keptBytes } from '../messaging/headers.js'
 import type { BusMessage } from '../ports/bus.js'
-import type { Wire } from '../messaging/connection.js'
+import type { Account, Budget } from '../structures/budget.js'
+import { Fifo } from '../structures/fifo.js'
 
 /** A write kept while no decision about it can be made; its bytes are copied. */
 export interface HeldWrite {

@@ -1,5 +1,5 @@
-import type { Clock } from '../ports/system.js'
 import { Overlay } from '../overlay/overlay.js'
+import type { Clock } from '../ports/system.js'
 import { expectedEntries } from './pendingWrite.js'
 import type { Waiting } from './pendingWrite.js'
 

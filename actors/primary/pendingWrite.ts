@@ -1,10 +1,10 @@
-import type { ForkNote, Reconciliation } from '../../machines/log/forkNotes.js'
-import type { LogEntry } from '../../machines/log/entries.js'
 import type { Operation } from '../../machines/graph/graph.js'
+import type { LogEntry } from '../../machines/log/entries.js'
+import type { ForkNote, Reconciliation } from '../../machines/log/forkNotes.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import type { Asker } from '../messaging/answers.js'
-import type { AcceptedRequest, Frame, FrameBuilder } from '../ports/frames.js'
 import type { Encoding, ErrorAnswer, WriteAnswer } from '../ports/clientApi.js'
+import type { AcceptedRequest, Frame, FrameBuilder } from '../ports/frames.js'
 
 /**
  * One request, from when it is taken until it is answered at the level its writer asked for. One

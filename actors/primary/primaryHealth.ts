@@ -1,8 +1,8 @@
-import type { PrimaryEvent } from '../../machines/primary.js'
 import type { NodeId } from '../../machines/base/ids.js'
+import type { PrimaryEvent } from '../../machines/primary.js'
+import type { Member } from '../member/member.js'
 import type { Followers } from './followers.js'
 import type { Ingest } from './ingest.js'
-import type { Member } from '../member/member.js'
 import { Relief } from './relief.js'
 
 export interface PrimaryHealthOptions {

@@ -1,6 +1,6 @@
 import type { GroupCommit } from '../log/groupCommit.js'
-import { JournalFullError } from '../ports/journal.js'
 import type { SpaceLog } from '../log/spaceLog.js'
+import { JournalFullError } from '../ports/journal.js'
 
 /** What was answered can be read: also at level `memory`, whose entries come with the flush. */
 export class Readable {

@@ -1,8 +1,8 @@
 import type { NodeId } from '../../machines/base/ids.js'
-import { Backoff } from '../structures/backoff.js'
-import type { Followers } from './followers.js'
 import type { Member } from '../member/member.js'
 import { survey } from '../member/survey.js'
+import { Backoff } from '../structures/backoff.js'
+import type { Followers } from './followers.js'
 
 export interface ReliefOptions {
   readonly member: Member

@@ -1,10 +1,10 @@
 /** Whether a repeated request asks for what is logged under its key (`mismatch` of the answer). */
 import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
-import type { Account, Budget } from '../structures/budget.js'
-import { decodedHeapBytes } from '../structures/decodedSize.js'
+import type { SpaceLog } from '../log/spaceLog.js'
 import type { Overlay } from '../overlay/overlay.js'
 import type { AcceptedRequest, FrameCodec } from '../ports/frames.js'
-import type { SpaceLog } from '../log/spaceLog.js'
+import type { Account, Budget } from '../structures/budget.js'
+import { decodedHeapBytes } from '../structures/decodedSize.js'
 import type { Lane } from '../structures/workQueue.js'
 
 /** Of a request that was taken a moment ago, with what it asked for. */

@@ -1,10 +1,10 @@
-import type { Window } from '../../machines/log/commit.js'
 import type { NodeId } from '../../machines/base/ids.js'
+import type { Window } from '../../machines/log/commit.js'
 import type { Ack } from '../../machines/protocol/messages.js'
-import type { Account, Budget } from '../structures/budget.js'
-import type { Clock } from '../ports/system.js'
-import type { Frame, FrameCodec } from '../ports/frames.js'
 import type { SpaceLog } from '../log/spaceLog.js'
+import type { Frame, FrameCodec } from '../ports/frames.js'
+import type { Clock } from '../ports/system.js'
+import type { Account, Budget } from '../structures/budget.js'
 
 export interface ShippingOptions {
   readonly peer: NodeId

@@ -1,8 +1,8 @@
+import type { AcceptedRequest, Frame, FrameCodec } from '../ports/frames.js'
+import type { Clock } from '../ports/system.js'
 import { pendingHeapBytes } from '../structures/budget.js'
 import type { Account } from '../structures/budget.js'
 import { decodedHeapBytes } from '../structures/decodedSize.js'
-import type { Clock } from '../ports/system.js'
-import type { AcceptedRequest, Frame, FrameCodec } from '../ports/frames.js'
 import type { OpenBatch, Waiting } from './pendingWrite.js'
 
 export interface WriteBufferOptions {

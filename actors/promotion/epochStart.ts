@@ -1,9 +1,9 @@
-import type { ForkOpening } from '../../machines/log/forkNotes.js'
-import { knownEnds } from '../../machines/protocol/assignments.js'
-import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
 import type { LogEntry } from '../../machines/log/entries.js'
-import type { Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
+import type { ForkOpening } from '../../machines/log/forkNotes.js'
+import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
 import { clockOfReign } from '../../machines/log/vectorClock.js'
+import { knownEnds } from '../../machines/protocol/assignments.js'
+import type { Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
 import type { StartedEpoch } from '../member/startedEpoch.js'
 

@@ -1,28 +1,28 @@
+import type { NodeId, Position, Vacancy } from '../../machines/base/ids.js'
+import { stateName } from '../../machines/base/stateName.js'
+import { isInSync } from '../../machines/election/candidates.js'
+import { pauseHolds } from '../../machines/election/pause.js'
+import { comparePositions } from '../../machines/log/positions.js'
+import { promotionMachine } from '../../machines/promotion.js'
+import type { PromotionEffect, PromotionEvent } from '../../machines/promotion.js'
 import {
   boundedReigns, claimed, endedReigns, opened, unbounded, withInSync,
 } from '../../machines/protocol/assignments.js'
-import { isInSync } from '../../machines/election/candidates.js'
-import { comparePositions } from '../../machines/log/positions.js'
-import { promotionMachine } from '../../machines/promotion.js'
-import { pauseHolds } from '../../machines/election/pause.js'
 import type {
-  PromotionEffect, PromotionEvent,
-} from '../../machines/promotion.js'
-import type { NodeId, Position, Vacancy } from '../../machines/base/ids.js'
-import type { Assignment, AssignmentAt, EndedReign, SurveyAnswer } from '../../machines/protocol/messages.js'
+  Assignment, AssignmentAt, EndedReign, SurveyAnswer,
+} from '../../machines/protocol/messages.js'
 import type { RoleInput } from '../../machines/space.js'
-import { stateName } from '../../machines/base/stateName.js'
-import { startEpoch } from './epochStart.js'
+import type { Settlement } from '../arbiter/assignmentStore.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
-import { Lease } from '../membership/lease.js'
-import { isDamage } from '../member/member.js'
-import type { Member } from '../member/member.js'
-import { ArbiterUnavailableError } from '../ports/arbiter.js'
-import { PromotionNews } from './promotionNews.js'
 import { RecordUnusableError } from '../member/assignmentWatch.js'
 import type { PromotionRecord } from '../member/assignmentWatch.js'
-import type { Settlement } from '../arbiter/assignmentStore.js'
+import { isDamage } from '../member/member.js'
+import type { Member } from '../member/member.js'
 import { surveyAll } from '../member/survey.js'
+import { Lease } from '../membership/lease.js'
+import { ArbiterUnavailableError } from '../ports/arbiter.js'
+import { startEpoch } from './epochStart.js'
+import { PromotionNews } from './promotionNews.js'
 
 /** Epochs skipped at most when the arbiter lost its records: two rarely draw the same. */
 const lostJumpMax = 2 ** 20

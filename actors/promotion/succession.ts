@@ -1,10 +1,10 @@
-import type { ClusterEvent, PromotionReport } from '../../machines/protocol/events.js'
 import type { NodeId, Vacancy } from '../../machines/base/ids.js'
+import { handoverReason, vacancyText } from '../../machines/election/vacancy.js'
+import type { ClusterEvent, PromotionReport } from '../../machines/protocol/events.js'
 import type { Announcement, Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
 import type { RoleInput } from '../../machines/space.js'
-import { handoverReason, vacancyText } from '../../machines/election/vacancy.js'
-import type { StartedEpoch } from '../member/startedEpoch.js'
 import type { Member } from '../member/member.js'
+import type { StartedEpoch } from '../member/startedEpoch.js'
 
 /** Vacancies that come of a failure, not of an order. */
 const failures: ReadonlySet<Vacancy> = new Set(['restarted', 'noResponders', 'grantExpired'])

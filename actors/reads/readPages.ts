@@ -1,14 +1,14 @@
 /** What queries give, encoded for whoever asks, and no more of it than an answer holds. */
-import type { Origin } from '../../machines/log/forkNotes.js'
-import type { LogEntry } from '../../machines/log/entries.js'
-import type { MemoryNode } from '../../machines/graph/graph.js'
-import { spansAfter } from '../../machines/log/positions.js'
-import { errorAnswer } from '../messaging/answers.js'
 import { cursorOf, placeOfCursor, placeOfEdge } from '../../machines/graph/edgePlace.js'
-import { fateOf } from './writeFate.js'
+import type { MemoryNode } from '../../machines/graph/graph.js'
+import type { LogEntry } from '../../machines/log/entries.js'
+import type { Origin } from '../../machines/log/forkNotes.js'
+import { spansAfter } from '../../machines/log/positions.js'
 import type { Member } from '../member/member.js'
-import type { GraphReader, VersionReader } from '../ports/store.js'
+import { errorAnswer } from '../messaging/answers.js'
 import type { Encoding, ErrorAnswer, HistoryValue, ListEncoder, Query } from '../ports/clientApi.js'
+import type { GraphReader, VersionReader } from '../ports/store.js'
+import { fateOf } from './writeFate.js'
 
 export type View = GraphReader & VersionReader
 

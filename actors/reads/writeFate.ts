@@ -1,9 +1,9 @@
-import type { ForkReport, OriginRecord } from '../../machines/log/forkNotes.js'
-import type { LogEntry } from '../../machines/log/entries.js'
 import type { Position } from '../../machines/base/ids.js'
+import type { LogEntry } from '../../machines/log/entries.js'
+import type { ForkReport, OriginRecord } from '../../machines/log/forkNotes.js'
 import type { Member } from '../member/member.js'
-import type { VersionReader } from '../ports/store.js'
 import type { FateValue } from '../ports/clientApi.js'
+import type { VersionReader } from '../ports/store.js'
 
 type Question =
   | { readonly type: 'GetFate'; readonly key: string }

@@ -1,6 +1,6 @@
+import type { NodeId, Position } from '../../machines/base/ids.js'
 import { assertSessionProgress } from '../../machines/log/invariants.js'
 import type { SessionProgress } from '../../machines/log/invariants.js'
-import type { NodeId, Position } from '../../machines/base/ids.js'
 import type { Ack } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { Member } from '../member/member.js'

@@ -1,5 +1,5 @@
-import type { Account, Budget } from '../structures/budget.js'
 import type { Frame } from '../ports/frames.js'
+import type { Account, Budget } from '../structures/budget.js'
 
 /** What came from a primary and is not yet durable. */
 export class ReceivedFrames {

@@ -1,7 +1,7 @@
 import { spaceMachine } from '../../machines/space.js'
 import type { RoleInput } from '../../machines/space.js'
-import { hosted } from '../host/invokeHosted.js'
 import type { ActorHost } from '../host/actorHost.js'
+import { hosted } from '../host/invokeHosted.js'
 import type { SpaceActor } from './space.js'
 
 /** The chart with its roles, hosted: bound once for all spaces of a node. */

@@ -1,26 +1,26 @@
 import type { NodeId } from '../../machines/base/ids.js'
+import { topState } from '../../machines/base/stateName.js'
+import { compareLives } from '../../machines/election/vacancy.js'
 import type {
   AckMessage, Announcement, AssignmentAt, JoinRequest, ReconcileAnswer, ReconcileMessage,
   SurveyAnswer,
 } from '../../machines/protocol/messages.js'
-import type { spaceMachine, RoleInput, SpaceEffect } from '../../machines/space.js'
-import { topState } from '../../machines/base/stateName.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import { compareLives } from '../../machines/election/vacancy.js'
-import type { Asker } from '../messaging/answers.js'
-import { stackOf } from '../messaging/defects.js'
+import type { spaceMachine, RoleInput, SpaceEffect } from '../../machines/space.js'
 import { Homecoming } from '../forks/uploaderRunner.js'
 import type { HostedActor } from '../host/actorHost.js'
+import { RecordWatch } from '../member/assignmentWatch.js'
 import type { NodeContext } from '../member/context.js'
 import { Member } from '../member/member.js'
+import type { Asker } from '../messaging/answers.js'
+import { stackOf } from '../messaging/defects.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import { PrimaryRole } from '../primary/primary.js'
 import { PromotionRole } from '../promotion/promotion.js'
+import { Succession } from '../promotion/succession.js'
 import { ReadService } from '../reads/reads.js'
-import { RecordWatch } from '../member/assignmentWatch.js'
 import { ReplicaRole } from '../replica/replica.js'
 import { joinRefused, reconcileRefused, surveyAnswerOf } from './statelessReplies.js'
-import { Succession } from '../promotion/succession.js'
 
 /** One space on this node: the `space` chart, its role actors, and what the bus brings. */
 export class SpaceActor {

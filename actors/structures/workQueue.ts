@@ -1,5 +1,5 @@
-import { Fifo } from './fifo.js'
 import type { Clock } from '../ports/system.js'
+import { Fifo } from './fifo.js'
 
 /**
  * One step of work. It looks at `WorkQueue.isSliceOver` and ends early if it can go on later, as a

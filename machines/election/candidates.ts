@@ -1,5 +1,5 @@
-import { comparePositions, showPosition } from '../log/positions.js'
 import type { NodeId, Position } from '../base/ids.js'
+import { comparePositions, showPosition } from '../log/positions.js'
 import type { Assignment, SurveyAnswer } from '../protocol/messages.js'
 
 export interface Candidate {

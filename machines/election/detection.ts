@@ -1,6 +1,6 @@
 import { assign, emit, setup } from 'xstate'
-import { showLife } from './grants.js'
 import type { Life, NodeId } from '../base/ids.js'
+import { showLife } from './grants.js'
 import { compareLives } from './vacancy.js'
 
 export interface FailureDetectorInput {

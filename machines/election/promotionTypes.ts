@@ -1,7 +1,7 @@
 /** What goes into the promotion chart, and what comes out of it. */
-import type { SurveyResult } from './candidates.js'
 import type { NodeId, Position, Vacancy } from '../base/ids.js'
 import type { AssignmentAt, ProtocolTimes, SurveyAnswer } from '../protocol/messages.js'
+import type { SurveyResult } from './candidates.js'
 
 export interface PromotionInput {
   readonly space: string

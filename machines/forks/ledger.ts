@@ -3,14 +3,14 @@
  * and the quarantine. Nothing but the entry, what the books hold before it, and what stands where
  * it has its effect goes in, so every member's books are the same, whatever batches it applied.
  */
+import type { Position } from '../base/ids.js'
+import type { MemoryEdge, MemoryNode, Operation } from '../graph/graph.js'
+import type { LogEntry } from '../log/entries.js'
 import { closedReportsMax } from '../log/forkNotes.js'
 import type {
   ForkNote, ForkOpening, ForkReport, OriginRecord, QuarantineItem, SalvageNote, SalvageState,
   Version,
 } from '../log/forkNotes.js'
-import type { LogEntry } from '../log/entries.js'
-import type { MemoryEdge, MemoryNode, Operation } from '../graph/graph.js'
-import type { Position } from '../base/ids.js'
 import { originName, originsOf } from '../log/versions.js'
 
 /**

@@ -3,12 +3,12 @@
  * what the present log holds since the fork, and the other way round. What is logged is the
  * result; replicas evaluate nothing.
  */
+import type { Position } from '../base/ids.js'
+import type { MemoryEdge, MemoryNode, Operation } from '../graph/graph.js'
 import type { Reconciliation, Version } from '../log/forkNotes.js'
 import { holds } from '../log/lineage.js'
 import type { Starts } from '../log/lineage.js'
-import type { MemoryEdge, MemoryNode, Operation } from '../graph/graph.js'
 import { comparePositions } from '../log/positions.js'
-import type { Position } from '../base/ids.js'
 
 /** A write, with where and when it was logged first. */
 export interface Contender {

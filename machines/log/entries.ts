@@ -1,6 +1,6 @@
 /** What the log of a space holds. */
-import type { ForkNote, ForkOpening, Reconciliation } from './forkNotes.js'
 import type { Operation } from '../graph/graph.js'
+import type { ForkNote, ForkOpening, Reconciliation } from './forkNotes.js'
 
 /** The first entry of a reign: written by the primary itself, never by a client. */
 export interface EpochStart {

@@ -3,8 +3,8 @@
  * the log of the next one. Everything in them comes from log entries, so every member has the same
  * books, and a failover takes them along. The types; the arithmetic is in ledger.ts.
  */
-import type { Operation } from '../graph/graph.js'
 import type { NodeId, Position } from '../base/ids.js'
+import type { Operation } from '../graph/graph.js'
 
 /** Where a write was logged first: unique to it within a space. */
 export interface Origin {

@@ -1,5 +1,5 @@
-import { comparePositions, showPosition } from './positions.js'
 import type { EpochSpan, Position } from '../base/ids.js'
+import { comparePositions, showPosition } from './positions.js'
 
 /** DESIGN section 8. Asserted in production where cheap, and at every step of the simulator. */
 export const invariants = {

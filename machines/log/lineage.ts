@@ -8,8 +8,8 @@
  * and not in that of 4; (4, 93) is in neither's, but its own; what (4, 93) has in common with the
  * log of epoch 5 ends at (3, 90).
  */
-import { origin } from './positions.js'
 import type { EpochSpan, Position } from '../base/ids.js'
+import { origin } from './positions.js'
 
 /** End of the log that the reign began on; undefined where that is not known. */
 export type Starts = (epoch: number) => Position | undefined

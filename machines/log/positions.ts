@@ -1,5 +1,5 @@
-import { partition } from '../base/partition.js'
 import type { EpochSpan, Position } from '../base/ids.js'
+import { partition } from '../base/partition.js'
 
 /** Spans that a message may name: two orders above what a bad month brings. */
 export const epochsMax = 8192

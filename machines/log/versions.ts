@@ -1,6 +1,6 @@
 /** Which write made something what it is, and which writes of forks an entry tells of. */
-import type { OriginRecord, Version } from './forkNotes.js'
 import type { LogEntry } from './entries.js'
+import type { OriginRecord, Version } from './forkNotes.js'
 
 /** The version of what the entry stores: where and when its write was logged first. */
 export function versionOf({ epoch, sequence, timestamp, reconciliation }: LogEntry): Version {

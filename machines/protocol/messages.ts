@@ -3,10 +3,10 @@
  * DESIGN section 2 is the glossary. All numbers are safe integers; times end in `Ms`.
  */
 
-import type { Origin, SalvageNote } from '../log/forkNotes.js'
-import type { PromotionReport } from './events.js'
 import type { EpochSpan, Life, NodeId, Position, SpaceId } from '../base/ids.js'
 import type { KeyRetention, Operation } from '../graph/graph.js'
+import type { Origin, SalvageNote } from '../log/forkNotes.js'
+import type { PromotionReport } from './events.js'
 
 /** The holder of a reign. Any other life of the same node does not hold it (I1). */
 export interface Reigning extends Life {

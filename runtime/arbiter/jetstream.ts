@@ -8,12 +8,12 @@
  * lagging follower may answer, is off and never asked for.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { ForbiddenError, NoRespondersError } from '../../actors/ports/bus.js'
 import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
-import type { BusConnection, BusMessage } from '../../actors/ports/bus.js'
 import type {
   Arbiter, ArbiterRecord, CompareAndSetOutcome, OpenArbiter,
 } from '../../actors/ports/arbiter.js'
+import { ForbiddenError, NoRespondersError } from '../../actors/ports/bus.js'
+import type { BusConnection, BusMessage } from '../../actors/ports/bus.js'
 import { bucketConfiguration, bucketFaults } from './bucket.js'
 
 export interface JetStreamArbiterOptions {

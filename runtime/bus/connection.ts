@@ -3,10 +3,10 @@ import type { Msg, MsgHdrs, NatsConnection, NatsError } from 'nats'
 import {
   BusClosedError, ForbiddenError, NoRespondersError, RequestTimeoutError,
 } from '../../actors/ports/bus.js'
-import type { Logger } from '../../actors/ports/system.js'
 import type {
   AsideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
 } from '../../actors/ports/bus.js'
+import type { Logger } from '../../actors/ports/system.js'
 import { Aside } from './aside.js'
 import { Liveness } from './liveness.js'
 import type { LivenessOptions } from './liveness.js'

@@ -1,14 +1,14 @@
 /** One attempt to connect to one server, with an error that says what went wrong. */
 import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
-import { shownName } from './settingNames.js'
 import { checkFiles } from './credentials.js'
 import { connectRemedy, faultOf, NatsConnectError } from './faults.js'
 import type { ConnectFault, ConnectReason } from './faults.js'
 import { greet } from './greeting.js'
 import type { Greeting, ServerInfo } from './greeting.js'
-import { connectionOptions, natsDefaults } from './options.js'
 import type { NatsOptions } from './natsOptions.js'
+import { connectionOptions, natsDefaults } from './options.js'
+import { shownName } from './settingNames.js'
 
 /**
  * A connection that does not reconnect.

@@ -6,12 +6,12 @@
  * written: nothing buffered goes out late.
  */
 import { BusConnectError } from '../../actors/ports/bus.js'
-import type { Logger } from '../../actors/ports/system.js'
 import type { Bus, BusConnection } from '../../actors/ports/bus.js'
+import type { Logger } from '../../actors/ports/system.js'
 import { NatsBusConnection } from './connection.js'
 import { connectError, dial } from './dial.js'
-import { inboxPrefix, natsDefaults, serverList, shuffled } from './options.js'
 import type { NatsOptions } from './natsOptions.js'
+import { inboxPrefix, natsDefaults, serverList, shuffled } from './options.js'
 
 export type { NatsOptions, TlsOptions } from './natsOptions.js'
 

@@ -6,10 +6,10 @@
 import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
-import { places } from './records.js'
 import { fateFaults, isAccounted, openFaults, placesOf, reportFaults } from './account.js'
-import type { Found, LoggedRecord, Place, SalvagedRecord, WrittenRecord } from './records.js'
 import type { Span } from './outage.js'
+import { places } from './records.js'
+import type { Found, LoggedRecord, Place, SalvagedRecord, WrittenRecord } from './records.js'
 
 export interface MemberEnd {
   readonly node: string

@@ -15,13 +15,13 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { z } from 'zod'
 import type { Cluster } from '../cluster/cluster.js'
+import type { ControlAddress } from '../cluster/clusterFile.js'
 import { FaultRefusedError } from './errors.js'
 import { meansOf, performFault } from './faults.js'
 import { nodeEntries, nodeOrderSchema, performNodeOrder } from './nodeOrders.js'
 import type { NodeEntry, NodeOrder } from './nodeOrders.js'
 import { faultMsMax, orderSchema } from './orders.js'
 import type { FaultMeans, FaultOrder } from './orders.js'
-import type { ControlAddress } from '../cluster/clusterFile.js'
 
 export interface ControlServer {
   readonly address: ControlAddress

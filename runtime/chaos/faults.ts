@@ -1,10 +1,10 @@
 /** Performs fault orders on the cluster of this process. */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Cluster } from '../cluster/cluster.js'
+import type { Link } from '../cluster/faultProxy.js'
 import type { NodeProcess } from '../cluster/nodeProcess.js'
 import { fill, fillRefusal, removeBallast } from './ballast.js'
 import { FaultRefusedError } from './errors.js'
-import type { Link } from '../cluster/faultProxy.js'
 import type { FaultMeans, FaultOrder } from './orders.js'
 
 /** What can be ordered from this cluster now. */

@@ -1,8 +1,8 @@
 /** Numbered writes at mixed levels, at a steady rate, each with a key of its own. */
+import type { LogEntry } from '../../machines/log/entries.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 import type { EngramClient } from '../client/client.js'
 import { WriteRefusedError } from '../client/errors.js'
-import type { AckLevel } from '../../machines/protocol/messages.js'
-import type { LogEntry } from '../../machines/log/entries.js'
 import type { Home, LoggedRecord, WrittenRecord } from './records.js'
 
 export interface LoadOptions {

@@ -1,7 +1,7 @@
 /** What an account of a chaos run is made from. */
 import type { Position } from '../../machines/base/ids.js'
-import type { AckLevel } from '../../machines/protocol/messages.js'
 import type { Reconciliation } from '../../machines/log/forkNotes.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 
 /** Of an acknowledged record; each is in one of them. */
 export const places = [

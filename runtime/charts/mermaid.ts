@@ -8,8 +8,8 @@
  * chart, or of a composite state to a state within, starts from a state "any". Transitions that
  * keep their state are not drawn.
  */
-import type { Chart, ChartState, ChartTransition } from './chart.js'
 import { flatten } from './chart.js'
+import type { Chart, ChartState, ChartTransition } from './chart.js'
 
 interface Edge {
   readonly from: string

@@ -1,7 +1,7 @@
 /** The books of `engram chaos`, for people to read. */
+import { faultKinds } from '../chaos/plan.js'
 import { places } from '../chaos/records.js'
 import type { ChaosReport } from '../chaos/run.js'
-import { faultKinds } from '../chaos/plan.js'
 import { showCount, showMs, table } from './text.js'
 
 const shownMax = 10

@@ -2,16 +2,16 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
-import type { Command } from 'commander'
 import { Help, InvalidArgumentError, Option } from 'commander'
+import type { Command } from 'commander'
+import type { Role } from '../bus/roles.js'
+import { natsSettings } from '../bus/settingNames.js'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
-import { natsSettings } from '../bus/settingNames.js'
+import { readUpRecord } from '../cluster/clusterFile.js'
 import { defaultNatsUrl, nameCredentials } from '../config/natsSettings.js'
 import { loadSettings } from '../config/sources.js'
-import type { Role } from '../bus/roles.js'
 import type { ConnectionFlags, Environment, Settings } from '../config/sources.js'
-import { readUpRecord } from '../cluster/clusterFile.js'
 
 export interface CliIo {
   readonly stdin: Readable

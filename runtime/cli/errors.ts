@@ -1,15 +1,15 @@
 /** Every error a command can end with, as a message and a remedy. */
+import { connectRemedy } from '../bus/faults.js'
+import { shownName } from '../bus/settingNames.js'
 import { DeniedError } from '../client/denials.js'
 import {
   AdminError, ConnectError, EngramError, ReadError, WriteOutcomeUnknownError, WriteRefusedError,
 } from '../client/errors.js'
-import { connectRemedy } from '../bus/faults.js'
+import { DataInUseError } from '../cluster/clusterFile.js'
+import { natsSource } from '../config/natsSettings.js'
 import { ConfigError } from '../config/options.js'
 import { HttpListenError } from '../http/server.js'
 import { TokenFileError } from '../http/token.js'
-import { shownName } from '../bus/settingNames.js'
-import { natsSource } from '../config/natsSettings.js'
-import { DataInUseError } from '../cluster/clusterFile.js'
 import { CliError, exit } from './context.js'
 
 export interface Ending {

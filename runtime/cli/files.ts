@@ -1,10 +1,10 @@
 /** engram journal verify | dump, engram salvage list | show: over files, without a cluster. */
-import { existsSync, readdirSync } from 'node:fs'
 import { once } from 'node:events'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import type { Logger } from '../../actors/ports/system.js'
 import type { SalvageFiles } from '../../actors/ports/journal.js'
+import type { Logger } from '../../actors/ports/system.js'
 import { CliError, exit, jsonOption, usage } from './context.js'
 import type { Action, Context } from './context.js'
 import { showBytes, showCount, showValue, table } from './text.js'

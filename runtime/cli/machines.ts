@@ -1,6 +1,6 @@
 /** engram machines list | export: the statecharts that run, without a cluster. */
-import type { Command } from 'commander'
 import { Option } from 'commander'
+import type { Command } from 'commander'
 import type { CatalogueEntry } from '../charts/catalogue.js'
 import { flatten } from '../charts/chart.js'
 import { mermaidOf } from '../charts/mermaid.js'

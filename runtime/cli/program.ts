@@ -1,5 +1,6 @@
 /** The `engram` command: its groups, and how it ends. */
 import { Command, CommanderError } from 'commander'
+import { version } from '../system/version.js'
 import { addChaos } from './chaos.js'
 import { connectionLast, Context, exit } from './context.js'
 import type { CliIo } from './context.js'
@@ -21,7 +22,6 @@ import { addSpaceSet } from './spaceSet.js'
 import { addStatus } from './status.js'
 import { addUp } from './up.js'
 import { addWrite } from './write.js'
-import { version } from '../system/version.js'
 
 export function buildProgram(context: Context): Command {
   const program = new Command('engram')

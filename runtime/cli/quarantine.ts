@@ -1,9 +1,9 @@
 /** engram quarantine list | show | apply | discard */
 import type { Command } from 'commander'
 import type { FateValue } from '../../actors/ports/clientApi.js'
-import type { QuarantineItem } from '../../machines/log/forkNotes.js'
-import type { LogEntry } from '../../machines/log/entries.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../../machines/graph/graph.js'
+import type { LogEntry } from '../../machines/log/entries.js'
+import type { QuarantineItem } from '../../machines/log/forkNotes.js'
 import type { EngramClient } from '../client/client.js'
 import { AdminError } from '../client/errors.js'
 import type { AdminAnswer } from '../client/operator.js'

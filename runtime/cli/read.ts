@@ -1,10 +1,10 @@
 /** engram read get | edges | list | entries | history */
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import type { EdgeDirection } from '../../actors/ports/store.js'
 import type { HistoryValue, Query, ReadAnswer } from '../../actors/ports/clientApi.js'
-import type { LogEntry } from '../../machines/log/entries.js'
+import type { EdgeDirection } from '../../actors/ports/store.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import type { LogEntry } from '../../machines/log/entries.js'
 import type { ListQuery } from '../client/pages.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { connectionOptions, durationOption, exit, jsonOption, usage, whole } from './context.js'

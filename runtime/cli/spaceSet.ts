@@ -1,8 +1,8 @@
 /** engram space set */
 import { InvalidArgumentError, Option } from 'commander'
 import type { Command } from 'commander'
-import { showSettings } from '../../machines/protocol/spaceSettings.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
+import { showSettings } from '../../machines/protocol/spaceSettings.js'
 import type { SettingsChange } from '../client/operator.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import type { Reconcile } from '../status/status.js'

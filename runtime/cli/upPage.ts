@@ -1,8 +1,9 @@
 /** The HTTP server of `engram up`: the page of the whole cluster, and its status. */
-import type { Cluster } from '../cluster/cluster.js'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
+import type { Cluster } from '../cluster/cluster.js'
 import type { Config } from '../config/options.js'
+import { readAuthFile } from '../config/sources.js'
 import { json, startHttpServer, text } from '../http/server.js'
 import type { Route } from '../http/server.js'
 import { pageLink, tokenGuard } from '../http/token.js'
@@ -11,7 +12,6 @@ import { PageHub } from '../page/server/hub.js'
 import { Playground } from '../page/server/playground.js'
 import type { PlaygroundCluster } from '../page/server/playground.js'
 import { limitsOf, pageRoutes } from '../page/server/routes.js'
-import { readAuthFile } from '../config/sources.js'
 import type { ClusterStatus } from '../status/status.js'
 
 export interface UpPageOptions {

@@ -7,10 +7,10 @@ import type { Command } from 'commander'
 import type { WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
-import { wideIntegerIn } from '../codec/wideIntegers.js'
 import { keyFault } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
 import { EngramError, WriteOutcomeUnknownError } from '../client/errors.js'
+import { wideIntegerIn } from '../codec/wideIntegers.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import {
   CliError, connectionOptions, durationOption, exit, jsonOption, usage, whole,

@@ -6,8 +6,8 @@ import { dial, greetingOf, withTls } from '../bus/dial.js'
 import { connectRemedy, faultOf, NatsConnectError } from '../bus/faults.js'
 import type { ConnectFault } from '../bus/faults.js'
 import type { ServerInfo } from '../bus/greeting.js'
-import { connectionOptions, serverList, shuffled } from '../bus/options.js'
 import type { NatsOptions } from '../bus/natsOptions.js'
+import { connectionOptions, serverList, shuffled } from '../bus/options.js'
 import { ConnectError } from './errors.js'
 
 /**

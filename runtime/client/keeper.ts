@@ -15,8 +15,8 @@
  * a take-over is settled before any safe sequence of its reign: two promotions in a row cannot
  * release what the first one lost.
  */
-import { epochAt } from '../../machines/log/positions.js'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
+import { epochAt } from '../../machines/log/positions.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 
 /** What is needed to send a write again. */

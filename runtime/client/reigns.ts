@@ -5,8 +5,8 @@
  */
 import { decode } from '@msgpack/msgpack'
 import type { NatsConnection, Subscription } from 'nats'
-import { historyFault } from '../../machines/log/invariants.js'
 import type { EpochSpan } from '../../machines/base/ids.js'
+import { historyFault } from '../../machines/log/invariants.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 
 export interface ReignListener {

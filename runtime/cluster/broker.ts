@@ -4,11 +4,11 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NatsOptions } from '../bus/natsOptions.js'
 import { passwordVariable, roles } from '../bus/roles.js'
-import { here } from './nodeProcess.js'
+import { natsEnvironment, readAuthFile } from '../config/natsSettings.js'
 import type { ClusterOptions, ForeignBroker } from './clusterOptions.js'
 import { freePort, natsServerConfig, startNatsServer } from './natsServer.js'
 import type { NatsServer } from './natsServer.js'
-import { natsEnvironment, readAuthFile } from '../config/natsSettings.js'
+import { here } from './nodeProcess.js'
 
 export interface Broker {
   /** Without credentials. */

@@ -1,7 +1,7 @@
 /** Brings the private nats-server back that does not get over a full disk by itself. */
 import { statfs } from 'node:fs/promises'
-import type { Broker } from './broker.js'
 import type { EngramClient } from '../client/client.js'
+import type { Broker } from './broker.js'
 
 export interface BrokerWatchOptions {
   readonly broker: Pick<Broker, 'bounce'>

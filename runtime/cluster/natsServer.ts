@@ -7,8 +7,8 @@ import {
 } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
-import { repositoryFile } from '../system/paths.js'
 import { passwordVariable, roles } from '../bus/roles.js'
+import { repositoryFile } from '../system/paths.js'
 
 export interface NatsServerOptions {
   /** Text of the configuration; default `natsServerConfig` without authorization. */

@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { relative } from 'node:path'
-import { lastWords } from './logFiles.js'
 import { commandFile } from '../system/paths.js'
+import { lastWords } from './logFiles.js'
 import { lives } from './processes.js'
 import type { ProcessId } from './processes.js'
 

@@ -3,11 +3,11 @@
  * once, or an error that names the field. Inside, values are trusted.
  */
 import { Encoder } from '@msgpack/msgpack'
-import type { AcceptedRequest } from '../../actors/ports/frames.js'
 import type {
   ClientCodec, Encoding, ErrorAnswer, ErrorCode, Gated, Query, ReadAnswer, WriteAnswer,
 } from '../../actors/ports/clientApi.js'
 import type { Decoded } from '../../actors/ports/controlCodec.js'
+import type { AcceptedRequest } from '../../actors/ports/frames.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import {
   decodeRequest, encodingOf, isToldMessagePack, roundedReason, short, withoutMark,

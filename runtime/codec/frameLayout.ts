@@ -29,8 +29,8 @@
  * those with an entry of tag 2. All others are of version 1, so that a cluster can be upgraded
  * node by node, failovers included, as long as no fork comes home.
  */
-import { crc32c } from '@node-rs/crc32'
 import { Decoder, Encoder } from '@msgpack/msgpack'
+import { crc32c } from '@node-rs/crc32'
 import type { Frame } from '../../actors/ports/frames.js'
 import { asBuffer, isSafe, readSafe, readUuid } from './frameBytes.js'
 import { BOOKS_TAG, JSON_TAG } from './operation.js'

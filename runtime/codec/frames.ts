@@ -1,11 +1,11 @@
 /** The frame codec (section 2, batch and frame): layout in frameLayout.ts. */
-import { crc32c } from '@node-rs/crc32'
 import { encode } from '@msgpack/msgpack'
+import { crc32c } from '@node-rs/crc32'
 import type { Frame, FrameCodec, FrameOrigin } from '../../actors/ports/frames.js'
 import type { EpochStart, LogEntry } from '../../machines/log/entries.js'
 import type { WalHeader } from '../../machines/protocol/messages.js'
-import { asBuffer, readSafe, writeSafe } from './frameBytes.js'
 import { EntryBuffer, entriesBuilder } from './frameBuilder.js'
+import { asBuffer, readSafe, writeSafe } from './frameBytes.js'
 import {
   componentOf, decodeOrigin, ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, KIND_EPOCH_START, NO_KEY,
   peekFrame, refuseBody, type Origin,

@@ -1,7 +1,7 @@
 /** The queries of DESIGN section 6. */
-import { placeOfCursor } from '../../machines/graph/edgePlace.js'
-import type { EdgeDirection } from '../../actors/ports/store.js'
 import type { Query } from '../../actors/ports/clientApi.js'
+import type { EdgeDirection } from '../../actors/ports/store.js'
+import { placeOfCursor } from '../../machines/graph/edgePlace.js'
 import { idReason, isFields, keyFault, unknownField, type Fields } from './gateValues.js'
 
 export const LIMIT_DEFAULT = 100

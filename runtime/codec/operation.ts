@@ -5,8 +5,8 @@
  * on forks, and for operations with what became of them (machines/log/forkNotes.ts).
  */
 import { Decoder, Encoder } from '@msgpack/msgpack'
-import type { ForkNote, Reconciliation } from '../../machines/log/forkNotes.js'
 import type { Operation } from '../../machines/graph/graph.js'
+import type { ForkNote, Reconciliation } from '../../machines/log/forkNotes.js'
 import { asBuffer } from './frameBytes.js'
 
 export const MSGPACK_TAG = 0

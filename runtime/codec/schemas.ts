@@ -3,16 +3,16 @@
  * a newer node may say more (section 6, the last paragraph).
  */
 import { z } from 'zod'
+import { vacancies } from '../../machines/election/vacancy.js'
+import type { Operation } from '../../machines/graph/graph.js'
+import { epochsMax } from '../../machines/log/positions.js'
+import type { PromotionReport } from '../../machines/protocol/events.js'
 import type {
   Ack, AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity, PingAnswer,
   PingRequest, PingRequestAnswer, ReconcileAnswer, SalvageOffer, SalvageSlice, SurveyAnswer,
   SurveyRequest,
 } from '../../machines/protocol/messages.js'
-import type { PromotionReport } from '../../machines/protocol/events.js'
-import type { Operation } from '../../machines/graph/graph.js'
-import { epochsMax } from '../../machines/log/positions.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
-import { vacancies } from '../../machines/election/vacancy.js'
 import { keyFault, operationFault } from './gateValues.js'
 
 export const bounds = {

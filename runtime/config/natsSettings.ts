@@ -4,11 +4,11 @@
  */
 import { readFileSync } from 'node:fs'
 import type { NatsOptions } from '../bus/natsOptions.js'
+import { passwordVariable } from '../bus/roles.js'
+import type { Role } from '../bus/roles.js'
 import { natsSettings, shownName } from '../bus/settingNames.js'
 import type { NatsSettingName } from '../bus/settingNames.js'
 import { ConfigError } from './options.js'
-import { passwordVariable } from '../bus/roles.js'
-import type { Role } from '../bus/roles.js'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

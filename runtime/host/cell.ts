@@ -1,7 +1,7 @@
 import { createActor } from 'xstate'
 import type { AnyActor, AnyActorLogic, AnyEventObject, EventFromLogic } from 'xstate'
-import type { Escalating } from '../../actors/host/invokeHosted.js'
 import type { ActorExit, ActorSpec, HostedActor } from '../../actors/host/actorHost.js'
+import type { Escalating } from '../../actors/host/invokeHosted.js'
 import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
 import type { DeadLetters } from './deadLetters.js'
 import type { Inspection } from './inspection.js'

@@ -1,7 +1,7 @@
 import type { AnyActorLogic, EventObject } from 'xstate'
 import type { ActorExit, ActorSpec, HostedActor } from '../../actors/host/actorHost.js'
-import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
+import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
 import { Cell } from './cell.js'
 import type { AnySpec, CellHost } from './cell.js'

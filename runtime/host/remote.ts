@@ -5,9 +5,7 @@ import type { DeadLetters } from './deadLetters.js'
 import { decodeEnvelope, encodeEnvelope } from './envelope.js'
 import type { Envelope, EnvelopeBody, EnvelopeHead } from './envelope.js'
 import { errorText } from './types.js'
-import type {
-  ActorHostOptions, DeadLetterReason, RemoteExit, RemoteRef, Sender,
-} from './types.js'
+import type { ActorHostOptions, DeadLetterReason, RemoteExit, RemoteRef, Sender } from './types.js'
 import { Watches } from './watches.js'
 import type { LocalWatch } from './watches.js'
 

@@ -1,8 +1,8 @@
 /** What the actor host offers beyond the contract of actors/host/actorHost.ts, and what it reports. */
 import type { AnyEventObject, EventObject, InspectionEvent } from 'xstate'
 import type { ActorHost } from '../../actors/host/actorHost.js'
-import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
+import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
 
 /** Why an event reached nobody. Stable: part of the counters' names. */
 export type DeadLetterReason =

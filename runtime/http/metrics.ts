@@ -4,8 +4,8 @@
  */
 import { Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import type { Telemetry } from '../../actors/ports/system.js'
-import { Slices } from '../system/slices.js'
 import type { MemberStatus, NodeStatusReport } from '../status/status.js'
+import { Slices } from '../system/slices.js'
 import { promTelemetry } from './telemetry.js'
 
 export interface Metrics {

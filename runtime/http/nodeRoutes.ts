@@ -1,6 +1,6 @@
 /** The pages of one node. */
-import { shared, Slices } from '../system/slices.js'
 import type { NodeStatusReport } from '../status/status.js'
+import { shared, Slices } from '../system/slices.js'
 import type { Metrics, StatusSource } from './metrics.js'
 import { readiness, readinessPage } from './readiness.js'
 import { text } from './server.js'

@@ -1,9 +1,9 @@
 /** What a node's inspection knows of its actors: from XState's events, the cheapest way. */
 import type { ActorRefLike, AnyActorRef, InspectionEvent } from 'xstate'
+import type { InspectionStreamEvent, RunningTimer, StateValue } from './schema.js'
 import { summaryOf } from './summary.js'
 import { timersOf } from './transitions.js'
 import type { TakenDefinition } from './transitions.js'
-import type { InspectionStreamEvent, RunningTimer, StateValue } from './schema.js'
 
 type Status = 'active' | 'done' | 'error' | 'stopped'
 

@@ -4,11 +4,11 @@ import type {
 } from '../host/index.js'
 import { countEvent, InspectedActors } from './actors.js'
 import type { Inspected, Snapshot } from './actors.js'
+import type { NodeRecorder } from './recorder.js'
 import { inspectionVersion } from './schema.js'
 import type { InspectionStreamEvent } from './schema.js'
-import { noteTaken, takenOf } from './transitions.js'
-import type { NodeRecorder } from './recorder.js'
 import type { Traffic } from './traffic.js'
+import { noteTaken, takenOf } from './transitions.js'
 
 export interface FeedOptions {
   readonly node: string

@@ -1,7 +1,9 @@
 /** What nodes note, as sentences. */
-import type { ClusterEvent, PromotionReport, RecordedEvent } from '../../machines/protocol/events.js'
 import { msText } from '../../machines/base/units.js'
 import { handoverReason, vacancyText } from '../../machines/election/vacancy.js'
+import type {
+  ClusterEvent, PromotionReport, RecordedEvent,
+} from '../../machines/protocol/events.js'
 import type { Told, ToldKind } from './eventLine.js'
 
 /** A line without its time, unless that is another than the event's. */

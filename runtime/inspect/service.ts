@@ -1,5 +1,5 @@
-import type { Logger, TimerHandle } from '../../actors/ports/system.js'
 import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports/bus.js'
+import type { Logger, TimerHandle } from '../../actors/ports/system.js'
 import { EventService } from './eventService.js'
 import type { Serving } from './eventService.js'
 import { Feed } from './feed.js'

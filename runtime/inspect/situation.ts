@@ -1,6 +1,6 @@
 import type { ClusterSpace, ClusterStatus } from '../status/status.js'
-import { told } from './story.js'
 import type { Told } from './eventLine.js'
+import { told } from './story.js'
 
 /** How things stand, in sentences: where a story begins. @param space this one alone */
 export function situation(status: ClusterStatus, atMs: number, space?: string): Told[] {

@@ -1,7 +1,5 @@
 /** `/events`: the inspection stream of a node as server-sent events, for pages of its own. */
-import {
-  EventStream, eventStreamHeaders, isSameOrigin, readersMax,
-} from '../http/eventStream.js'
+import { EventStream, eventStreamHeaders, isSameOrigin, readersMax } from '../http/eventStream.js'
 import type { EventStreamLimits } from '../http/eventStream.js'
 import { text } from '../http/server.js'
 import type { Route } from '../http/server.js'

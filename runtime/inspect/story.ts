@@ -1,11 +1,11 @@
 /** What happens in the cluster, in sentences: one set of them, for `engram events` and the page. */
-import type { RecordedEvent } from '../../machines/protocol/events.js'
+import type { Vacancy } from '../../machines/base/ids.js'
 import { topState } from '../../machines/base/stateName.js'
 import { vacancies, vacancyText } from '../../machines/election/vacancy.js'
-import type { Vacancy } from '../../machines/base/ids.js'
+import type { RecordedEvent } from '../../machines/protocol/events.js'
 import type { Told, ToldKind } from './eventLine.js'
-import { sentenceOf } from './sentences.js'
 import type { Envelope, InspectionStreamEvent, StateValue } from './schema.js'
+import { sentenceOf } from './sentences.js'
 
 export interface StoryOptions {
   readonly tell: (told: Told) => void

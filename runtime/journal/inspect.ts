@@ -1,9 +1,9 @@
 /** Reads journals for `engram journal verify|dump DIR`. Never changes anything. */
 import { join } from 'node:path'
-import type { Logger } from '../../actors/ports/system.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import type { JournalLog } from '../../actors/ports/journal.js'
+import type { Logger } from '../../actors/ports/system.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { frameEntries, parseFrame } from '../codec/frames.js'

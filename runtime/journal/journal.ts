@@ -1,9 +1,9 @@
 /** Opening the node's write-ahead log (section 7): recovery, and what it has to write. */
 import { dirname, join } from 'node:path'
-import type { Logger, Random } from '../../actors/ports/system.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import type { Journal, RecoveryReport } from '../../actors/ports/journal.js'
+import type { Logger, Random } from '../../actors/ports/system.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { FileJournal, type OpenedJournal } from './fileJournal.js'
 import { Logs } from './logs.js'

@@ -13,9 +13,9 @@
 import { randomUUID } from 'node:crypto'
 import { link, mkdir, open, readdir, rm, stat, statfs, symlink } from 'node:fs/promises'
 import { createConnection, createServer, type Server } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import { hostname, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 
 /** What the owner of a directory says of itself to whoever connects. */
 export interface OwnerInfo {

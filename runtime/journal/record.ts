@@ -22,8 +22,8 @@
  * content which looks like a record is not taken for one. The synced flush tells a torn write
  * from corruption: what is at or below it was durable once.
  */
-import { crc32c } from '@node-rs/crc32'
 import { decode, encode } from '@msgpack/msgpack'
+import { crc32c } from '@node-rs/crc32'
 import type { CommitFloor, JournalRecord } from '../../actors/ports/journal.js'
 import type { Position } from '../../machines/base/ids.js'
 import { isSafe, readSafe, readUuid, writeSafe, writeUuid } from '../codec/frameBytes.js'

@@ -11,8 +11,8 @@
  *   them in a fresh segment, whose head declares the originals void.
  */
 import { join } from 'node:path'
-import type { Logger } from '../../actors/ports/system.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
+import type { Logger } from '../../actors/ports/system.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { Logs } from './logs.js'
 import {

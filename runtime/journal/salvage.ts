@@ -4,14 +4,14 @@
  * frame, preceded by its length (4), and at the end a length of 0. A file gets its name when it
  * is complete and durable.
  */
-import { crc32c } from '@node-rs/crc32'
 import { join } from 'node:path'
-import { type Logger } from '../../actors/ports/system.js'
+import { crc32c } from '@node-rs/crc32'
 import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
 import { type Frame } from '../../actors/ports/frames.js'
 import {
   type OpenSalvage, type SalvageFiles, type SalvageHeader,
 } from '../../actors/ports/journal.js'
+import { type Logger } from '../../actors/ports/system.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
 import { FRAME_BYTES_MAX } from '../codec/frameLayout.js'

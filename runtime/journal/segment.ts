@@ -3,10 +3,10 @@
  * restates) is durable: it is written to a temporary file, synced, renamed, and the directory is
  * synced. So a named segment always has a sound head, and whatever breaks it is corruption.
  */
-import { crc32c } from '@node-rs/crc32'
 import { join } from 'node:path'
-import type { FileHandle, FileSystem } from '../../actors/ports/fileSystem.js'
+import { crc32c } from '@node-rs/crc32'
 import { FileSystemError } from '../../actors/ports/fileSystem.js'
+import type { FileHandle, FileSystem } from '../../actors/ports/fileSystem.js'
 import { readSafe, writeSafe } from '../codec/frameBytes.js'
 import {
   encodeFlush, readRecordHeader, RECORD_HEADER_BYTES, type FlushPlace, type RecordPart,

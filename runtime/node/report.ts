@@ -1,13 +1,11 @@
 /** What a node says of itself, gathered from its actors. */
 import type { NodeActor } from '../../actors/node/node.js'
-import type { SpaceActor } from '../../actors/space/space.js'
 import type { StatusTeller } from '../../actors/node/statusService.js'
+import type { SpaceActor } from '../../actors/space/space.js'
 import { booksStatusOf } from '../status/forks.js'
-import { Slices } from '../system/slices.js'
-import type {
-  MemberRole, MemberStatus, NodeStatus, NodeStatusReport,
-} from '../status/status.js'
+import type { MemberRole, MemberStatus, NodeStatus, NodeStatusReport } from '../status/status.js'
 import type { WhoAnswer } from '../status/who.js'
+import { Slices } from '../system/slices.js'
 
 export interface ReportOptions {
   readonly actor: () => NodeActor

@@ -10,9 +10,9 @@
  *
  * A reader passes over frames of a kind, and over fields, that it does not know.
  */
-import type { Envelope } from '../inspect/schema.js'
-import type { Told } from '../inspect/eventLine.js'
 import type { Chart } from '../charts/chart.js'
+import type { Told } from '../inspect/eventLine.js'
+import type { Envelope } from '../inspect/schema.js'
 import type { ClusterStatus } from '../status/status.js'
 
 export const recordingFormat = 1

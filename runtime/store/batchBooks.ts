@@ -5,9 +5,9 @@
  * none. So a report that is forgotten takes all its origins along at once, however many; their
  * records are removed later, some with each transaction (`forgottenOrigins`).
  */
-import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
-import type { Books } from '../../machines/forks/ledger.js'
 import type { Position } from '../../machines/base/ids.js'
+import type { Books } from '../../machines/forks/ledger.js'
+import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { originName } from '../../machines/log/versions.js'
 import { decodeOrigin, encodeItem, encodeOrigin, encodeReport } from './bookRecord.js'
 import type { HashSum } from './hashSum.js'

@@ -6,8 +6,8 @@
  *   outcome, via, whether `by` is there (1) | now (2 x 8) | by (2 x 8)
  */
 import { xxh64 } from '@node-rs/xxhash'
-import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import type { Json } from '../../machines/graph/graph.js'
+import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { canonicalJson } from './record.js'
 
 const HASH_BYTES = 8

@@ -3,13 +3,13 @@
  * one node or edge is read, encoded, hashed and written once.
  */
 import type { EdgeState, NodeState } from '../../actors/ports/store.js'
-import type { ForkReport, Version } from '../../machines/log/forkNotes.js'
 import {
   concernsBooks, displacedEdge, displacedNode, foldBooks, isDisplacing, isEffective,
   type Displaced,
 } from '../../machines/forks/ledger.js'
-import type { LogEntry } from '../../machines/log/entries.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import type { LogEntry } from '../../machines/log/entries.js'
+import type { ForkReport, Version } from '../../machines/log/forkNotes.js'
 import { versionOf } from '../../machines/log/versions.js'
 import { BatchBooks, type Reports, type StoredRecords } from './batchBooks.js'
 import { HashSum } from './hashSum.js'

@@ -10,8 +10,8 @@
  */
 import { xxh64 } from '@node-rs/xxhash'
 import type { EdgeState, NodeState } from '../../actors/ports/store.js'
-import type { Version } from '../../machines/log/forkNotes.js'
 import type { Json, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import type { Version } from '../../machines/log/forkNotes.js'
 import { Slab } from './slab.js'
 import { writeText } from './text.js'
 

@@ -1,8 +1,8 @@
 /** Idempotency keys of one space: adds those of a batch, finds one, and forgets old ones. */
+import type { KeyRetention } from '../../machines/graph/graph.js'
+import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
 import { keyTimeAfter } from '../../machines/log/keyClock.js'
 import type { KeyTime } from '../../machines/log/keyClock.js'
-import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
-import type { KeyRetention } from '../../machines/graph/graph.js'
 import type { GraphFile } from './graphFile.js'
 import type { SpaceHeader } from './header.js'
 import {

@@ -1,26 +1,24 @@
 /** One space's part of the LMDB store. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { EdgePlace } from '../../machines/graph/edgePlace.js'
 import type { EdgeDirection, EdgeState, NodeState, SpaceStore } from '../../actors/ports/store.js'
-import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
-import { originOf } from '../../machines/forks/ledger.js'
-import { defaultKeyRetention } from '../../machines/graph/graph.js'
-import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
-import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { Position } from '../../machines/base/ids.js'
+import { originOf } from '../../machines/forks/ledger.js'
+import type { EdgePlace } from '../../machines/graph/edgePlace.js'
+import { defaultKeyRetention } from '../../machines/graph/graph.js'
+import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
+import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { forgottenOrigins, originKey, type Reports, type StoredRecords } from './batchBooks.js'
 import { decodeItem, decodeOrigin, decodeReport } from './bookRecord.js'
 import { assertContinues, byEpoch, ChangeSet, type Changes } from './changes.js'
 import { type GraphFile, StoreDamagedError } from './graphFile.js'
 import { decodeHeader, emptyHeader, encodeHeader, type SpaceHeader } from './header.js'
+import type { KeyReading } from './keyReading.js'
 import {
   keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey, tupleKey,
 } from './keys.js'
-import {
-  decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText,
-} from './record.js'
+import { decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText } from './record.js'
 import { assertRoom } from './room.js'
-import type { KeyReading } from './keyReading.js'
 import { type KeyChanges, SpaceKeys } from './spaceKeys.js'
 
 /** A transaction was not committed; nothing of it has taken effect. */

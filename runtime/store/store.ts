@@ -21,9 +21,9 @@ import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open as openLmdb, type RootDatabase } from 'lmdb'
 import type { RememberedRecord, SpaceStore, Store } from '../../actors/ports/store.js'
-import { Table, tableEnd, tableKey } from './keys.js'
-import { KeyReading } from './keyReading.js'
 import { damageIn, fileFault, GraphFile, StoreDamagedError } from './graphFile.js'
+import { KeyReading } from './keyReading.js'
+import { Table, tableEnd, tableKey } from './keys.js'
 import {
   bootId, distrust, placeOf, readMarker, STORE_VERSION, syncPath, writeMarker, writeMarkerSync,
 } from './marker.js'

@@ -4,17 +4,17 @@
  */
 import type { Browser, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
-import { booksStatusOf } from '../../runtime/status/forks.js'
 import { startHttpServer } from '../../runtime/http/server.js'
 import { PageHub } from '../../runtime/page/server/hub.js'
 import { pageRoutes } from '../../runtime/page/server/routes.js'
+import { booksStatusOf } from '../../runtime/status/forks.js'
 import type { MemberStatus, NodeStatusReport } from '../../runtime/status/status.js'
 import { noBrowser, openPage, seriousFaults, startBrowser } from '../support/browser.js'
+import { report as forkReport, salvage } from '../support/forksKit.js'
+import { report } from '../support/pageKit.js'
 import { shared, skipped, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
-import { report as forkReport, salvage } from '../support/forksKit.js'
-import { report } from '../support/pageKit.js'
 
 const tests = suite('browser: forks', 120)
 

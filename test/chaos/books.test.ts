@@ -3,14 +3,14 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 import { placesOf, questionable } from '../../runtime/chaos/account.js'
-import type { Home, LoggedRecord, WrittenRecord } from '../../runtime/chaos/records.js'
 import { balance } from '../../runtime/chaos/books.js'
 import type { Books, Evidence } from '../../runtime/chaos/books.js'
 import { contentOf, loggedRecord } from '../../runtime/chaos/load.js'
+import type { Home, LoggedRecord, WrittenRecord } from '../../runtime/chaos/records.js'
 import { reignsOf } from '../../runtime/chaos/reigns.js'
 import { unavailableMaxMs } from '../../runtime/chaos/run.js'
-import type { AckLevel } from '../../machines/protocol/messages.js'
 
 const test = suite('chaos: books')
 

@@ -1,7 +1,7 @@
 /** How unavailability is counted: excuses are cut out, and nothing else. */
+import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import * as fc from 'fast-check'
 import { nobodyInSync, outageOf } from '../../runtime/chaos/outage.js'
 
 const test = suite('chaos: outage')

@@ -5,10 +5,10 @@
  */
 import * as assert from 'uvu/assert'
 import { assertAllTaken, assertNoErrors, audit } from '../support/books.js'
+import type { Cluster, Parts } from '../support/cluster.js'
 import {
   containerParts, dockerEngine, type ContainerBroker, type ContainerNode,
 } from '../support/containers.js'
-import type { Cluster, Parts } from '../support/cluster.js'
 import { note, scenario, skipped, suite, type Body, type Stage } from '../support/scenario.js'
 import { lasting, notYet, waitFor } from '../support/wait.js'
 

@@ -8,8 +8,8 @@ import * as assert from 'uvu/assert'
 import {
   BusClosedError, BusConnectError, NoRespondersError, RequestTimeoutError,
 } from '../../actors/ports/bus.js'
-import type { Logger } from '../../actors/ports/system.js'
 import type { Bus, BusConnection, BusMessage } from '../../actors/ports/bus.js'
+import type { Logger } from '../../actors/ports/system.js'
 import { natsBus } from '../../runtime/bus/nats.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
 import { NatsFixture, pauseServer, rejection, within } from './natsFixture.js'

@@ -7,9 +7,11 @@ import { FileSystemError } from '../../actors/ports/fileSystem.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import type { SalvageHeader } from '../../actors/ports/journal.js'
-import { NodeFileSystem } from '../../runtime/system/fileSystem.js'
-import { IdentityDamagedError, readIdentity, writeIdentity } from '../../runtime/journal/identity.js'
+import {
+  IdentityDamagedError, readIdentity, writeIdentity,
+} from '../../runtime/journal/identity.js'
 import { dumpJournal, NoJournalError, verifyJournal } from '../../runtime/journal/inspect.js'
+import { NodeFileSystem } from '../../runtime/system/fileSystem.js'
 import { createSalvageFiles, SalvageDamagedError, SalvageNotFoundError }
   from '../../runtime/journal/salvage.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'

@@ -7,9 +7,9 @@ import { open } from 'lmdb'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { SpaceStore } from '../../actors/ports/store.js'
-import { closedReportsMax } from '../../machines/log/forkNotes.js'
 import { strayOriginsMax } from '../../machines/forks/ledger.js'
 import type { LogEntry } from '../../machines/log/entries.js'
+import { closedReportsMax } from '../../machines/log/forkNotes.js'
 import { prefixEnd, Table, tableKey } from '../../runtime/store/keys.js'
 import { openStore } from '../../runtime/store/store.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
@@ -17,8 +17,8 @@ import {
   draftsArbitrary, firstEpoch, from, ids, logOf, note, opening, placesOf, reign, salvage,
   storeEdge, storeNode, update, type Draft,
 } from '../support/bookEntries.js'
-import { subjects, type StoreContext } from './storeSubjects.js'
 import { take } from '../support/lists.js'
+import { subjects, type StoreContext } from './storeSubjects.js'
 
 /** Applies the drafts where the store's log ends, as one batch. */
 async function apply(space: SpaceStore, ...drafts: Draft[]): Promise<void> {

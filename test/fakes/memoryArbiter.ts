@@ -1,9 +1,9 @@
 /** The arbiter in memory: one bucket that many connections look at, and its faults. */
 import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
-import type { BusConnection } from '../../actors/ports/bus.js'
 import type {
   Arbiter, ArbiterRecord, CompareAndSetOutcome, OpenArbiter,
 } from '../../actors/ports/arbiter.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
 
 /**
  * What becomes of a compare-and-set whose answer is lost: it was applied (if its revision fits);

@@ -1,7 +1,7 @@
 /** The books in memory: one map per table, searched and sorted when asked. */
-import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
-import type { Books } from '../../machines/forks/ledger.js'
 import type { Position } from '../../machines/base/ids.js'
+import type { Books } from '../../machines/forks/ledger.js'
+import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { originName } from '../../machines/log/versions.js'
 
 export class MemoryBooks implements Books {

@@ -6,10 +6,10 @@
 import {
   BusClosedError, BusConnectError, NoRespondersError, RequestTimeoutError,
 } from '../../actors/ports/bus.js'
-import type { Clock, Random, TimerHandle } from '../../actors/ports/system.js'
 import type {
   Bus, BusConnection, BusMessage, BusSubscription, PublishOptions,
 } from '../../actors/ports/bus.js'
+import type { Clock, Random, TimerHandle } from '../../actors/ports/system.js'
 
 export interface MemoryBrokerOptions {
   /** Times requests out; default: the process's own timers. */

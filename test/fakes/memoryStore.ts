@@ -2,21 +2,21 @@
  * The Store port in memory: one entry at a time, everything sorted when asked for. Shares only the
  * canonical bytes of a record with the real one, so that digests can be compared.
  */
-import type { EdgePlace } from '../../machines/graph/edgePlace.js'
 import type {
   EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceStore, Store,
 } from '../../actors/ports/store.js'
-import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
+import type { Position } from '../../machines/base/ids.js'
 import {
   concernsBooks, displacedEdge, displacedNode, foldBooks, isEffective, originOf,
 } from '../../machines/forks/ledger.js'
 import type { Displaced } from '../../machines/forks/ledger.js'
+import type { EdgePlace } from '../../machines/graph/edgePlace.js'
+import { defaultKeyRetention } from '../../machines/graph/graph.js'
+import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
+import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
+import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { keyTimeAfter } from '../../machines/log/keyClock.js'
 import type { KeyTime } from '../../machines/log/keyClock.js'
-import { defaultKeyRetention } from '../../machines/graph/graph.js'
-import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
-import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
-import type { Position } from '../../machines/base/ids.js'
 import { versionOf } from '../../machines/log/versions.js'
 import { encodeItem, encodeReport } from '../../runtime/store/bookRecord.js'
 import {

@@ -1,8 +1,8 @@
 /** The broker dies, stops, or a single link to it breaks. */
 import * as assert from 'uvu/assert'
+import { Link } from '../../runtime/cluster/faultProxy.js'
 import type { NodeStatusReport } from '../../runtime/status/status.js'
 import { assertAllTaken, audit } from '../support/books.js'
-import { Link } from '../../runtime/cluster/faultProxy.js'
 import type { Cluster } from '../support/cluster.js'
 import { note, scenario, suite, type Stage } from '../support/scenario.js'
 import { lasting, notYet, waitFor } from '../support/wait.js'

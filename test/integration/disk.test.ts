@@ -1,6 +1,6 @@
 /** Disks that fill up, tear, or rot: DESIGN section 7. */
-import * as assert from 'uvu/assert'
 import { join } from 'node:path'
+import * as assert from 'uvu/assert'
 import { fill, removeBallast } from '../../runtime/chaos/ballast.js'
 import { assertAllTaken, audit } from '../support/books.js'
 import { cli } from '../support/cli.js'

@@ -2,9 +2,9 @@
 import * as assert from 'uvu/assert'
 import { assertAllTaken, assertNoErrors, audit } from '../support/books.js'
 import { cli, runCli, showCommand } from '../support/cli.js'
+import { positive } from '../support/client.js'
 import { space } from '../support/cluster.js'
 import { History } from '../support/history.js'
-import { positive } from '../support/client.js'
 import { note, scenario, suite } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
 

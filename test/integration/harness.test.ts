@@ -1,18 +1,18 @@
 /** The tests' own tools: a checker that finds nothing proves nothing. */
-import * as assert from 'uvu/assert'
 import { join } from 'node:path'
-import type { AckLevel } from '../../machines/protocol/messages.js'
+import * as assert from 'uvu/assert'
 import type { LogEntry } from '../../machines/log/entries.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
+import { Link } from '../../runtime/cluster/faultProxy.js'
 import { Broker } from '../support/broker.js'
 import { Client, connectTo, decodeBody, encodeBody, refused } from '../support/client.js'
 import { space } from '../support/cluster.js'
 import { removeTemporary, temporaryDirectory } from '../support/environment.js'
 import { History, type Books } from '../support/history.js'
-import { Link } from '../../runtime/cluster/faultProxy.js'
 import { scenario, suite } from '../support/scenario.js'
-import { LoadWriter } from '../support/writer.js'
 import { lasting, waitFor } from '../support/wait.js'
+import { LoadWriter } from '../support/writer.js'
 
 const harness = suite('integration: the harness itself')
 

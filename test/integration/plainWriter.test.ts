@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { NatsConnection } from 'nats'
 import * as assert from 'uvu/assert'
+import { readLogs } from '../support/books.js'
 import { positive } from '../support/client.js'
 import { space } from '../support/cluster.js'
 import { root } from '../support/environment.js'
 import { note, scenario, suite } from '../support/scenario.js'
-import { readLogs } from '../support/books.js'
 
 const plain = suite('integration: the writer over plain NATS', 120)
 const file = join(root, 'test', 'support', 'plainWriter.mjs')

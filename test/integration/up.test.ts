@@ -1,8 +1,8 @@
 /** `engram up`: what it joins, which processes are its own, and how it ends. */
-import * as assert from 'uvu/assert'
 import { spawnSync } from 'node:child_process'
 import { closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
+import * as assert from 'uvu/assert'
 import { Control } from '../../runtime/chaos/control.js'
 import { readUpRecord } from '../../runtime/cluster/clusterFile.js'
 import { Broker } from '../support/broker.js'

@@ -1,7 +1,7 @@
 /** `engram up` that is interrupted while it starts, or runs on a full disk. */
-import * as assert from 'uvu/assert'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import * as assert from 'uvu/assert'
 import { fill, removeBallast } from '../../runtime/chaos/ballast.js'
 import { isAlive, processesNaming, tellingOf } from '../support/child.js'
 import { cli, runCli } from '../support/cli.js'

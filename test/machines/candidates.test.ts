@@ -1,6 +1,6 @@
+import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
 import { betterCandidate, isInSync, judgeSurvey } from '../../machines/election/candidates.js'
 import type { Candidate } from '../../machines/election/candidates.js'
 import { answerOf, assignmentOf } from './goldenRecords.js'

@@ -1,9 +1,9 @@
 /** Records and answers of the arbiter and of surveys, as short words in golden transcripts. */
 import type { Life, NodeId, Position } from '../../machines/base/ids.js'
+import { showPosition } from '../../machines/log/positions.js'
 import type {
   Assignment, AssignmentAt, AssignmentState, SurveyAnswer,
 } from '../../machines/protocol/messages.js'
-import { showPosition } from '../../machines/log/positions.js'
 
 /** The value, which transcripts (JSON) show as these words. */
 function shownAs<T extends object>(value: T, text: string): T {

@@ -1,7 +1,9 @@
+import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
-import { elapsedMs, GrantBook, leaseFault, leaseValid, waitedMs } from '../../machines/election/grants.js'
+import {
+  elapsedMs, GrantBook, leaseFault, leaseValid, waitedMs,
+} from '../../machines/election/grants.js'
 import type { Instant } from '../../machines/election/grants.js'
 
 const test = suite('machines/grants')

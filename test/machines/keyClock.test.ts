@@ -1,8 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { LogEntry } from '../../machines/log/entries.js'
 import { keyTimeAfter } from '../../machines/log/keyClock.js'
 import type { KeyTime } from '../../machines/log/keyClock.js'
-import type { LogEntry } from '../../machines/log/entries.js'
 
 const test = suite('machines/keyClock')
 

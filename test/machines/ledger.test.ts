@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ForkReport } from '../../machines/log/forkNotes.js'
 import {
   concernsBooks, displacedNode, foldBooks, isDisplacing, originOf, reportSalvagesMax,
 } from '../../machines/forks/ledger.js'
 import type { Displaced } from '../../machines/forks/ledger.js'
+import type { ForkReport } from '../../machines/log/forkNotes.js'
 import { MemoryBooks } from '../fakes/memoryBooks.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import {

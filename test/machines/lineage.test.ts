@@ -1,10 +1,10 @@
+import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
+import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { forkPointOf, holds, startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import { extendHistory } from '../../machines/log/positions.js'
-import type { EpochSpan, Position } from '../../machines/base/ids.js'
 
 const test = suite('machines/lineage')
 

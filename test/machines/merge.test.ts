@@ -1,10 +1,10 @@
+import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
-import type { Version } from '../../machines/log/forkNotes.js'
-import type { MemoryNode, Operation } from '../../machines/graph/graph.js'
 import { decide, defaultRule, relationTo } from '../../machines/forks/merge.js'
 import type { Contender, Relation, Standing } from '../../machines/forks/merge.js'
+import type { MemoryNode, Operation } from '../../machines/graph/graph.js'
+import type { Version } from '../../machines/log/forkNotes.js'
 
 const test = suite('machines/merge')
 

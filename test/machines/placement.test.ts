@@ -1,6 +1,6 @@
+import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
 import { placeSpace } from '../../machines/election/placement.js'
 
 const test = suite('machines/placement')

@@ -1,11 +1,11 @@
+import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
+import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import {
   commonPoint, comparePositions, endOf, epochAt, epochsMax, extendHistory, historyFault, origin,
   showPosition, spansAfter, truncateHistory,
 } from '../../machines/log/positions.js'
-import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { controlCodec } from '../../runtime/codec/control.js'
 
 const test = suite('machines/positions')

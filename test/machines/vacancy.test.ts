@@ -1,6 +1,6 @@
+import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
 import type { Life, Vacancy } from '../../machines/base/ids.js'
 import { compareLives, vacancyOf } from '../../machines/election/vacancy.js'
 import type { VacancyEvidence } from '../../machines/election/vacancy.js'

@@ -6,9 +6,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createMetrics } from '../../runtime/http/metrics.js'
 import { alertRules } from '../support/alertRules.js'
+import { root } from '../support/environment.js'
 import { namedIn, shownIn } from '../support/promql.js'
 import { Responder } from '../support/responder.js'
-import { root } from '../support/environment.js'
 
 const test = suite('deploy')
 

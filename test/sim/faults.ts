@@ -3,8 +3,8 @@ import type { SimNode } from '../support/simNode.js'
 import { amongNodes, linkOf } from './network.js'
 import type { Disturbance } from './network.js'
 import { order, replaceDisk } from './operator.js'
-import type { Fault } from './plan.js'
 import { showFault, space } from './plan.js'
+import type { Fault } from './plan.js'
 import type { World } from './world.js'
 
 /** A lease that began before a clock was set back is over, or renewed, after this long. */

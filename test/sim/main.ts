@@ -7,8 +7,8 @@ import { faultKinds } from './plan.js'
 import type { FaultKind } from './plan.js'
 import { runSeeds } from './pool.js'
 import { showOutcome } from './report.js'
-import type { RunOptions, RunResult } from './run.js'
 import { runPlan, runSeed } from './run.js'
+import type { RunOptions, RunResult } from './run.js'
 import { shrink } from './shrink.js'
 
 interface Flags {

@@ -1,6 +1,6 @@
 /** What clients store: few things, so that writes meet; and each write can be told from all others. */
-import type { LogEntry } from '../../machines/log/entries.js'
 import type { Operation } from '../../machines/graph/graph.js'
+import type { LogEntry } from '../../machines/log/entries.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
 
 export const ids = ['id-0', 'id-1', 'id-2', 'id-3', 'id-4', 'id-5', 'id-6'] as const

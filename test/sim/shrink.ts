@@ -3,8 +3,8 @@
  * then the length of each, then the workload. What is left still violates the same invariant.
  */
 import type { Fault, Plan } from './plan.js'
-import type { RunResult } from './run.js'
 import { runPlan } from './run.js'
+import type { RunResult } from './run.js'
 
 export interface Shrunk {
   readonly result: RunResult

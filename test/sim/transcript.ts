@@ -1,8 +1,8 @@
 /** A run as people read it, and as inspection events that can be replayed. */
-import type { VirtualClock } from '../fakes/virtualClock.js'
 import { controlCodec } from '../../runtime/codec/control.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
+import type { VirtualClock } from '../fakes/virtualClock.js'
 
 const control = controlCodec()
 const frames = createFrameCodec()

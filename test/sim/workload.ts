@@ -10,8 +10,8 @@ import { SimKeeping } from '../support/simKeeping.js'
 import { ClientConnection } from './clientConnection.js'
 import type { Attempt, WriteRecord } from './history.js'
 import { drawOperation, ids, tokenOf, touchedBy } from './operations.js'
-import type { ClientPlan } from './plan.js'
 import { space } from './plan.js'
+import type { ClientPlan } from './plan.js'
 import type { World } from './world.js'
 
 const requestTimeoutMs = 6000

@@ -1,11 +1,11 @@
 /** Log entries that concern the books, and random logs that are full of them. */
 import fc from 'fast-check'
+import type { Position } from '../../machines/base/ids.js'
+import type { Operation } from '../../machines/graph/graph.js'
+import type { EpochStart, LogEntry } from '../../machines/log/entries.js'
 import type {
   ForkNote, ForkOpening, Reconciliation, SalvageNote,
 } from '../../machines/log/forkNotes.js'
-import type { EpochStart, LogEntry } from '../../machines/log/entries.js'
-import type { Operation } from '../../machines/graph/graph.js'
-import type { Position } from '../../machines/base/ids.js'
 
 /** Without its place in a log. */
 export interface Draft {

@@ -1,6 +1,6 @@
 /** The books at the end: the log of every member, and the salvage files of every disk. */
-import type { ForkReport } from '../../machines/log/forkNotes.js'
 import type { LogEntry } from '../../machines/log/entries.js'
+import type { ForkReport } from '../../machines/log/forkNotes.js'
 import { cliHere, findObjects, jsonOf } from './cli.js'
 import { positive } from './client.js'
 import type { AnyCluster } from './cluster.js'

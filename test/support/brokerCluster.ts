@@ -6,10 +6,10 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Link } from '../../runtime/cluster/faultProxy.js'
 import { Broker } from './broker.js'
 import type { BrokerHandle } from './cluster.js'
 import { freePort, root } from './environment.js'
-import { Link } from '../../runtime/cluster/faultProxy.js'
 import { notYet, waitFor } from './wait.js'
 
 const clusterSize = 3

@@ -2,12 +2,10 @@
 import { decode, encode } from '@msgpack/msgpack'
 import { connect, headers, type MsgHdrs, type NatsConnection } from 'nats'
 import type {
-  AckLevel, Announcement,
-} from '../../machines/protocol/messages.js'
-import type { Operation } from '../../machines/graph/graph.js'
-import type {
   Encoding, ErrorAnswer, ReadAnswer, WriteAnswer,
 } from '../../actors/ports/clientApi.js'
+import type { Operation } from '../../machines/graph/graph.js'
+import type { AckLevel, Announcement } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 
 export type { Announcement }

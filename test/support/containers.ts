@@ -7,16 +7,16 @@ import {
   appendFileSync, chownSync, cpSync, createWriteStream, existsSync, readFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import {
-  GenericContainer, Network, Wait, getContainerRuntimeClient,
-  type ContainerRuntimeClient, type StartedNetwork, type StartedTestContainer,
-} from 'testcontainers'
 import type Dockerode from 'dockerode'
+import {
+  GenericContainer, Network, Wait, getContainerRuntimeClient, type ContainerRuntimeClient,
+  type StartedNetwork, type StartedTestContainer,
+} from 'testcontainers'
+import { listens } from './broker.js'
+import { isAlive } from './child.js'
 import type { BrokerHandle, NodeHandle, NodePlace, Parts } from './cluster.js'
 import { atExit, freePort } from './environment.js'
 import { buildImage, imageName, imageUser } from './image.js'
-import { isAlive } from './child.js'
-import { listens } from './broker.js'
 import { notYet, waitFor } from './wait.js'
 
 /** By which a later run finds what a killed one has left. */

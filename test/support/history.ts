@@ -2,9 +2,9 @@
  * What a writer sent and heard, and what follows from it for the log. Requests and answers carry
  * a tick, a counter of this process, so their order in real time is exact.
  */
-import type { AckLevel } from '../../machines/protocol/messages.js'
-import type { LogEntry } from '../../machines/log/entries.js'
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
+import type { LogEntry } from '../../machines/log/entries.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 
 export interface Attempt {
   readonly sentTick: number

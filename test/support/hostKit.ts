@@ -1,11 +1,11 @@
 /** What the tests of the actor host share. */
+import { BusClosedError } from '../../actors/ports/bus.js'
+import type { BusConnection, BusMessage } from '../../actors/ports/bus.js'
+import type { Logger } from '../../actors/ports/system.js'
 import { createActorHost } from '../../runtime/host/index.js'
 import type {
   ActorHostOptions, ActorHostRuntime, DeadLetter, HostEvent, InspectionSource,
 } from '../../runtime/host/index.js'
-import { BusClosedError } from '../../actors/ports/bus.js'
-import type { Logger } from '../../actors/ports/system.js'
-import type { BusConnection, BusMessage } from '../../actors/ports/bus.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 
 export interface LogLine {

@@ -1,9 +1,9 @@
 /** What the tests of the inspection stream share: a host with a chart, and a feed over it. */
 import { assign, setup } from 'xstate'
-import type { BusConnection } from '../../actors/ports/bus.js'
-import { defaultSettings } from '../../actors/ports/settings.js'
 import { Wire } from '../../actors/messaging/connection.js'
 import { workLanes } from '../../actors/messaging/workLanes.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
+import { defaultSettings } from '../../actors/ports/settings.js'
 import type { Serving } from '../../runtime/inspect/eventService.js'
 import { Feed } from '../../runtime/inspect/feed.js'
 import { NodeRecorder } from '../../runtime/inspect/recorder.js'

@@ -1,8 +1,8 @@
 /** Helpers of the journal tests: small frames, and what a journal holds as plain text. */
-import type { Logger } from '../../actors/ports/system.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import type { Journal, JournalRecord } from '../../actors/ports/journal.js'
+import type { Logger } from '../../actors/ports/system.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { openJournal } from '../../runtime/journal/journal.js'
 import { SeededRandom } from '../fakes/seededRandom.js'

@@ -4,10 +4,10 @@
  * step. A promotion may take any earlier log that has what was safe (an unforced one).
  */
 import * as assert from 'uvu/assert'
+import type { EpochSpan } from '../../machines/base/ids.js'
+import { extendHistory } from '../../machines/log/positions.js'
 import { Keeper } from '../../runtime/client/keeper.js'
 import type { Kept, Taken } from '../../runtime/client/keeper.js'
-import { extendHistory } from '../../machines/log/positions.js'
-import type { EpochSpan } from '../../machines/base/ids.js'
 
 interface Entry {
   readonly epoch: number

@@ -5,12 +5,12 @@
 import { headers } from 'nats'
 import type { Msg, NatsConnection, Subscription } from 'nats'
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
+import type { EpochSpan } from '../../machines/base/ids.js'
 import type { RecordedEvent } from '../../machines/protocol/events.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import type { EpochSpan } from '../../machines/base/ids.js'
 import { eventsOfAll } from '../../runtime/inspect/eventService.js'
-import type { MemberStatus, NodeStatusReport } from '../../runtime/status/status.js'
 import { statusOfAll } from '../../runtime/status/status.js'
+import type { MemberStatus, NodeStatusReport } from '../../runtime/status/status.js'
 import type { WhoAnswer } from '../../runtime/status/who.js'
 
 export interface Received {

@@ -3,13 +3,13 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite as uvuSuite, type Test } from 'uvu'
+import type { Child } from './child.js'
 import {
   Cluster, type AnyCluster, type BrokerHandle, type ClusterOptions, type NodeHandle, type Parts,
 } from './cluster.js'
 import { patience } from './environment.js'
-import type { Child } from './child.js'
-import { LoadWriter, type WriterOptions } from './writer.js'
 import { within } from './wait.js'
+import { LoadWriter, type WriterOptions } from './writer.js'
 
 export type Body = (stage: Stage) => Promise<void>
 

@@ -5,9 +5,9 @@
  * (`weather`), to the arbiter (`bucket`) or to a disk (`node.disk`); then time is let pass.
  */
 import type { BusConnection } from '../../actors/ports/bus.js'
+import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import type { Journal, JournalRecord } from '../../actors/ports/journal.js'
-import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { defaultSettings } from '../../actors/ports/settings.js'
 import type { ActorSettings } from '../../actors/ports/settings.js'
 import type { LogEntry } from '../../machines/log/entries.js'
@@ -22,9 +22,9 @@ import { MemoryBucket } from '../fakes/memoryArbiter.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
+import { readSalvage } from './salvages.js'
 import { SimNode } from './simNode.js'
 import type { ClockFault, ProcessClock } from './simProcess.js'
-import { readSalvage } from './salvages.js'
 
 const control = controlCodec()
 

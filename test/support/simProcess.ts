@@ -3,13 +3,13 @@
  * a dead process calls never happens and never returns; what a stopped one waits for comes when
  * it goes on. So no promise of an earlier life acts on the world (DESIGN section 5).
  */
-import type { Clock, TimerHandle } from '../../actors/ports/system.js'
-import type { FileHandle, FileSystem } from '../../actors/ports/fileSystem.js'
-import type { BusConnection } from '../../actors/ports/bus.js'
 import type { Arbiter } from '../../actors/ports/arbiter.js'
+import type { BusConnection } from '../../actors/ports/bus.js'
+import type { FileHandle, FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Store } from '../../actors/ports/store.js'
-import type { LogEntry } from '../../machines/log/entries.js'
+import type { Clock, TimerHandle } from '../../actors/ports/system.js'
 import type { KeyRetention } from '../../machines/graph/graph.js'
+import type { LogEntry } from '../../machines/log/entries.js'
 
 /** Ports whose calls can be counted, and at whose n-th call a process can be made to die. */
 export type PortName = 'disk' | 'bus' | 'arbiter' | 'store'

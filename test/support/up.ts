@@ -1,6 +1,6 @@
 /** `engram up` as a person runs it, and nodes that are started by hand beside it. */
-import * as assert from 'uvu/assert'
 import { join } from 'node:path'
+import * as assert from 'uvu/assert'
 import type { ClusterStatus } from '../../runtime/status/status.js'
 import { Child, processesNaming } from './child.js'
 import { cli, jsonOf } from './cli.js'

@@ -1,8 +1,8 @@
 /** A load of single writes over plain NATS, kept up through failures with the same keys. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { createInbox, type Msg, type NatsConnection } from 'nats'
-import type { AckLevel } from '../../machines/protocol/messages.js'
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { connectTo, decodeBody, encodeBody, writeHeaders } from './client.js'
 import { space } from './cluster.js'

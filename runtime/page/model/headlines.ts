@@ -2,12 +2,12 @@
  * What a stranger has to know of a space at a moment that matters: who is gone since when, what was
  * not yet elsewhere, who takes over, for how long writes stopped, what is at risk, how it ended.
  */
-import type { PromotionReport } from '../../../machines/protocol/events.js'
-import { defaultTimes } from '../../../machines/protocol/messages.js'
 import type { Vacancy } from '../../../machines/base/ids.js'
 import { vacancyText } from '../../../machines/election/vacancy.js'
-import { isHandover, writesText } from '../../inspect/sentences.js'
+import type { PromotionReport } from '../../../machines/protocol/events.js'
+import { defaultTimes } from '../../../machines/protocol/messages.js'
 import type { Told } from '../../inspect/eventLine.js'
+import { isHandover, writesText } from '../../inspect/sentences.js'
 import type { ClusterSpace } from '../../status/status.js'
 import { absenceOf } from './presence.js'
 import type { Absence } from './presence.js'

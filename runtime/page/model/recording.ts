@@ -3,8 +3,8 @@
  * any time, and the log of what happened. Bounded: the oldest frames go, and the state that they
  * led to stays as the beginning.
  */
-import type { InspectionStreamEvent } from '../../inspect/schema.js'
 import type { Told } from '../../inspect/eventLine.js'
+import type { InspectionStreamEvent } from '../../inspect/schema.js'
 import type { Frame, StartFrame } from '../protocol.js'
 import { isMeasured, isNotable } from './notable.js'
 import { itemsOf, reduce } from './reduce.js'

@@ -1,8 +1,8 @@
 /** What the page knows of the cluster at one moment. Immutable; what did not change is shared. */
+import type { Chart } from '../../charts/chart.js'
 import type {
   InspectionStreamEvent, RunningTimer, StateValue, TakenTransition,
 } from '../../inspect/schema.js'
-import type { Chart } from '../../charts/chart.js'
 import type { ClusterStatus } from '../../status/status.js'
 import type { BrokerFrame, Frame, StartFrame } from '../protocol.js'
 

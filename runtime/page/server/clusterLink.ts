@@ -1,13 +1,13 @@
 /** The page server's own connection to NATS: it comes and goes, and is made anew for ever. */
 import { setTimeout as after } from 'node:timers/promises'
 import type { NatsConnection, Status } from 'nats'
-import { inboxPrefix } from '../../bus/options.js'
+import type { RecordedEvent } from '../../../machines/protocol/events.js'
 import type { NatsOptions } from '../../bus/natsOptions.js'
+import { inboxPrefix } from '../../bus/options.js'
 import { openConnection } from '../../client/connection.js'
 import { Operator } from '../../client/operator.js'
 import { Inspector } from '../../inspect/inspector.js'
 import { eventsOfNode } from '../../inspect/past.js'
-import type { RecordedEvent } from '../../../machines/protocol/events.js'
 import type { Envelope } from '../../inspect/schema.js'
 import type { Telling } from './telling.js'
 

@@ -1,11 +1,11 @@
 /** `/api/stream`: the viewers of a page, and what they are told. */
+import { catalogue } from '../../charts/catalogue.js'
 import {
   EventStream, eventStreamHeaders, isSameOrigin, readersMax,
 } from '../../http/eventStream.js'
 import type { EventStreamLimits } from '../../http/eventStream.js'
 import { text } from '../../http/server.js'
 import type { Route } from '../../http/server.js'
-import { catalogue } from '../../charts/catalogue.js'
 import { version } from '../../system/version.js'
 import { recordingFormat } from '../protocol.js'
 import type { ChartsFrame, Frame, StartFrame } from '../protocol.js'

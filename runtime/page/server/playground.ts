@@ -1,8 +1,8 @@
 /** Carries the orders of a page out, on the cluster that this process runs. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { AdminAnswer, AdminRequest } from '../../client/operator.js'
-import { SteadyWriters } from './steadyWriters.js'
 import type { Order, OrderAnswer } from '../protocol.js'
+import { SteadyWriters } from './steadyWriters.js'
 
 /** A node process of this cluster, as far as it is ordered about. */
 export interface PlaygroundNode {

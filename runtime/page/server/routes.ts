@@ -1,11 +1,11 @@
 /** All that serves a page: its files, the stream, the orders. */
+import type { Config } from '../../config/options.js'
+import type { HttpServerOptions, Route } from '../../http/server.js'
+import type { StartFrame } from '../protocol.js'
 import { builtPage, pageFiles } from './files.js'
 import type { PageHub } from './hub.js'
 import { ordersRoute } from './orders.js'
 import type { OrdersOptions } from './orders.js'
-import type { Config } from '../../config/options.js'
-import type { HttpServerOptions, Route } from '../../http/server.js'
-import type { StartFrame } from '../protocol.js'
 
 export interface PageOptions {
   readonly hub: PageHub

@@ -1,15 +1,13 @@
 /** What is known of the cluster, as frames; no I/O, so that a simulator tells the same. */
 import type { RecordedEvent } from '../../../machines/protocol/events.js'
-import type { Envelope } from '../../inspect/schema.js'
-import { InOrder, Story } from '../../inspect/story.js'
 import type { Told } from '../../inspect/eventLine.js'
 import { Picture } from '../../inspect/picture.js'
+import type { Envelope } from '../../inspect/schema.js'
+import { InOrder, Story } from '../../inspect/story.js'
 import { mergeStatus } from '../../status/mergeStatus.js'
 import type { NodeStatusReport } from '../../status/status.js'
+import type { BrokerFrame, Frame, HistoryFrame, InspectionFrame, StatusFrame } from '../protocol.js'
 import { FlowRates } from './flow.js'
-import type {
-  BrokerFrame, Frame, HistoryFrame, InspectionFrame, StatusFrame,
-} from '../protocol.js'
 
 export interface TellingOptions {
   readonly wallMs: () => number

@@ -1,10 +1,10 @@
 import { render } from 'preact'
 import 'uplot/dist/uPlot.min.css'
+import { App } from './app.js'
+import { connectLive } from './store.js'
 import './styles/base.css'
 import './styles/frame.css'
 import './styles/views.css'
-import { App } from './app.js'
-import { connectLive } from './store.js'
 import { applyTheme } from './theme.js'
 
 applyTheme()

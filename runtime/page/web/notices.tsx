@@ -1,6 +1,6 @@
 /** What must not be overlooked, on all views. */
-import { hrefOf } from './route.js'
 import { countText, dayClockText } from '../model/words.js'
+import { hrefOf } from './route.js'
 import {
   at, closeFile, fileError, fileName, link, recording, seek, shownMs, state,
 } from './store.js'

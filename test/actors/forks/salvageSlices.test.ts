@@ -1,14 +1,14 @@
 /** What lies in a salvage, and how it is cut into messages. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { noteOf, Salvage } from '../../../actors/forks/salvageSlices.js'
+import { ReconciliationRole } from '../../../actors/forks/uploader.js'
 import type { HostedActor } from '../../../actors/host/actorHost.js'
 import type { Member } from '../../../actors/member/member.js'
 import type { Frame } from '../../../actors/ports/frames.js'
 import type { OpenSalvage, SalvageHeader } from '../../../actors/ports/journal.js'
-import { ReconciliationRole } from '../../../actors/forks/uploader.js'
-import { noteOf, Salvage } from '../../../actors/forks/salvageSlices.js'
-import type { ForkNote, Reconciliation } from '../../../machines/log/forkNotes.js'
 import type { Operation } from '../../../machines/graph/graph.js'
+import type { ForkNote, Reconciliation } from '../../../machines/log/forkNotes.js'
 import type { SalvagedWrite } from '../../../machines/protocol/messages.js'
 import type {
   ReconciliationEffect, ReconciliationEvent, reconciliationMachine,

@@ -1,8 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { assign, emit, sendTo, setup } from 'xstate'
-import { hosted } from '../../../actors/host/invokeHosted.js'
 import type { ActorHost, Supervision } from '../../../actors/host/actorHost.js'
+import { hosted } from '../../../actors/host/invokeHosted.js'
 import { kit } from '../../support/hostKit.js'
 
 const test = suite('hosted')

@@ -1,8 +1,8 @@
 /** The loss window as a setting: answers wait for room in it. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { showSettings, spaceSettingsOf } from '../../../machines/protocol/spaceSettings.js'
 import type { SpaceSettings } from '../../../machines/protocol/messages.js'
+import { showSettings, spaceSettingsOf } from '../../../machines/protocol/spaceSettings.js'
 import { path, settle } from '../../support/actorKit.js'
 import type { Path } from '../../support/actorKit.js'
 

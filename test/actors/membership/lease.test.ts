@@ -1,9 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Budget } from '../../../actors/structures/budget.js'
+import { Lease } from '../../../actors/membership/lease.js'
 import { forwardedHeader } from '../../../actors/messaging/headers.js'
 import { HeldWrites } from '../../../actors/primary/heldWrites.js'
-import { Lease } from '../../../actors/membership/lease.js'
+import { Budget } from '../../../actors/structures/budget.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { message } from '../../support/actorKit.js'
 

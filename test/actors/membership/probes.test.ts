@@ -1,12 +1,14 @@
 /** What a probe's end says of the peer, and that nothing is asked without a pause. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Answers } from '../../../actors/messaging/answers.js'
-import type { NodeIdentityInput, NodePorts } from '../../../actors/ports/node.js'
-import { BusClosedError, NoRespondersError, RequestTimeoutError } from '../../../actors/ports/bus.js'
 import { Probes } from '../../../actors/membership/probes.js'
-import { defaultSettings } from '../../../actors/ports/settings.js'
+import type { Answers } from '../../../actors/messaging/answers.js'
 import type { Wire } from '../../../actors/messaging/connection.js'
+import {
+  BusClosedError, NoRespondersError, RequestTimeoutError,
+} from '../../../actors/ports/bus.js'
+import type { NodeIdentityInput, NodePorts } from '../../../actors/ports/node.js'
+import { defaultSettings } from '../../../actors/ports/settings.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { SimCluster } from '../../support/simCluster.js'
 

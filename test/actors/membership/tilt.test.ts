@@ -1,8 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { defaultSettings } from '../../../actors/ports/settings.js'
 import { Tilt } from '../../../actors/membership/tilt.js'
 import type { TiltEvent } from '../../../actors/membership/tilt.js'
+import { defaultSettings } from '../../../actors/ports/settings.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { quiet } from '../../support/actorKit.js'
 

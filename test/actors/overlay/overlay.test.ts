@@ -1,16 +1,16 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { placeOfEdge } from '../../../machines/graph/edgePlace.js'
 import { Overlay } from '../../../actors/overlay/overlay.js'
 import type { NodeSlot } from '../../../actors/overlay/slots.js'
+import { placeOfEdge } from '../../../machines/graph/edgePlace.js'
+import type { Operation } from '../../../machines/graph/graph.js'
 import { compareUtf8 } from '../../../machines/graph/utf8.js'
 import type { KeyRecord, LogEntry } from '../../../machines/log/entries.js'
-import type { Operation } from '../../../machines/graph/graph.js'
 import { MemoryStore, type MemorySpaceStore } from '../../fakes/memoryStore.js'
 import {
-  draftsArbitrary, firstEpoch, from, ids, logOf, opening, placesOf, reign,
-  storeNode as stored, storeEdge as linked, update as activated, type Draft,
+  draftsArbitrary, firstEpoch, from, ids, logOf, opening, placesOf, reign, storeNode as stored,
+  storeEdge as linked, update as activated, type Draft,
 } from '../../support/bookEntries.js'
 import { take } from '../../support/lists.js'
 

@@ -1,10 +1,10 @@
 /** What lies between a primary's subscription and its ingest loop. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Budget } from '../../../actors/structures/budget.js'
 import type { NodeContext } from '../../../actors/member/context.js'
 import { defaultSettings } from '../../../actors/ports/settings.js'
 import { WriteGate } from '../../../actors/primary/handoverGate.js'
+import { Budget } from '../../../actors/structures/budget.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { answersOver, message, noTelemetry } from '../../support/actorKit.js'
 

@@ -1,9 +1,9 @@
 /** Entries that are in no log: lost, or never logged, as far as can be known. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { fateOf } from '../../../actors/reads/writeFate.js'
 import type { Member } from '../../../actors/member/member.js'
 import type { FateValue } from '../../../actors/ports/clientApi.js'
+import { fateOf } from '../../../actors/reads/writeFate.js'
 import type { ForkReport } from '../../../machines/log/forkNotes.js'
 import { report, salvage } from '../../support/forksKit.js'
 

@@ -1,12 +1,12 @@
 /** The memory budget of a node: what each structure counts, and what each does when it is used. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Budget } from '../../../actors/structures/budget.js'
-import { MemoryWatch } from '../../../actors/node/memoryWatch.js'
-import { ReceivedFrames } from '../../../actors/replica/receivedFrames.js'
 import { SpaceLog } from '../../../actors/log/spaceLog.js'
-import type { Logger } from '../../../actors/ports/system.js'
+import { MemoryWatch } from '../../../actors/node/memoryWatch.js'
 import type { Frame } from '../../../actors/ports/frames.js'
+import type { Logger } from '../../../actors/ports/system.js'
+import { ReceivedFrames } from '../../../actors/replica/receivedFrames.js'
+import { Budget } from '../../../actors/structures/budget.js'
 import { GateJournal, path, settle, uuid } from '../../support/actorKit.js'
 import { frameOf } from '../../support/journalKit.js'
 

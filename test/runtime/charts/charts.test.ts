@@ -6,12 +6,12 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createMachine, setup } from 'xstate'
 import type { AnyStateMachine } from 'xstate'
-import { runCli } from '../../../runtime/cli/program.js'
 import { catalogue } from '../../../runtime/charts/catalogue.js'
 import { chartOf, flatten } from '../../../runtime/charts/chart.js'
 import { chartsMarkdown, withCharts } from '../../../runtime/charts/markdown.js'
 import { mermaidOf } from '../../../runtime/charts/mermaid.js'
 import { scxmlOf } from '../../../runtime/charts/scxml.js'
+import { runCli } from '../../../runtime/cli/program.js'
 import { root } from '../../support/environment.js'
 
 const charts = suite('charts')

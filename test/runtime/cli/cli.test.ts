@@ -9,9 +9,11 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { existsOtherwise } from '../../../machines/protocol/spaceSettings.js'
 import { runCli } from '../../../runtime/cli/program.js'
+import {
+  DataInUseError, readUpRecord, releaseData, takeData,
+} from '../../../runtime/cluster/clusterFile.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
-import { DataInUseError, readUpRecord, releaseData, takeData } from '../../../runtime/cluster/clusterFile.js'
 import { cliFile } from '../../support/environment.js'
 import { Responder } from '../../support/responder.js'
 

@@ -10,11 +10,11 @@ import * as assert from 'uvu/assert'
 import type { FateValue } from '../../../actors/ports/clientApi.js'
 import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes.js'
 import { runCli } from '../../../runtime/cli/program.js'
-import { booksStatusOf } from '../../../runtime/status/forks.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
-import { Responder } from '../../support/responder.js'
+import { booksStatusOf } from '../../../runtime/status/forks.js'
 import { item, report, salvage } from '../../support/forksKit.js'
+import { Responder } from '../../support/responder.js'
 
 const test = suite('cli: forks')
 const cwd = mkdtempSync(join(tmpdir(), 'engram-forks-'))

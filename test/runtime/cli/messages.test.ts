@@ -11,12 +11,12 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { runCli } from '../../../runtime/cli/program.js'
-import { NodeFileSystem } from '../../../runtime/system/fileSystem.js'
-import { createSalvageFiles } from '../../../runtime/journal/salvage.js'
 import { natsServerConfig, startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
-import { Responder } from '../../support/responder.js'
+import { createSalvageFiles } from '../../../runtime/journal/salvage.js'
+import { NodeFileSystem } from '../../../runtime/system/fileSystem.js'
 import { A, frameOf, quiet } from '../../support/journalKit.js'
+import { Responder } from '../../support/responder.js'
 
 const test = suite('cli: messages')
 const cwd = mkdtempSync(join(tmpdir(), 'engram-messages-'))

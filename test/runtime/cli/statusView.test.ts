@@ -7,7 +7,9 @@ import { alertEvent, changesBetween } from '../../../runtime/cli/statusEvents.js
 import { lossSentence, plainLines, viewLines } from '../../../runtime/cli/statusView.js'
 import type { Size, View } from '../../../runtime/cli/statusView.js'
 import { asStatusReport } from '../../../runtime/status/status.js'
-import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus } from '../../../runtime/status/status.js'
+import type {
+  ClusterMember, ClusterNode, ClusterSpace, ClusterStatus,
+} from '../../../runtime/status/status.js'
 
 const test = suite('status view')
 

@@ -5,8 +5,8 @@ import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { EngramClient } from '../../../runtime/client/client.js'
 import { connect } from '../../../runtime/client/client.js'
+import type { EngramClient } from '../../../runtime/client/client.js'
 import {
   ConnectError, ReadError, WriteOutcomeUnknownError, WriteRefusedError,
 } from '../../../runtime/client/errors.js'

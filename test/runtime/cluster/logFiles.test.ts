@@ -1,4 +1,6 @@
-import { appendFileSync, closeSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  appendFileSync, closeSync, openSync, readFileSync, statSync, writeFileSync, writeSync,
+} from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ownDirectory } from '../../../runtime/journal/owner.js'
 import { lives, runnerOf, startedAt } from '../../../runtime/cluster/processes.js'
+import { ownDirectory } from '../../../runtime/journal/owner.js'
 
 const test = suite<{ directory: string }>('processes')
 

@@ -5,7 +5,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Decoded } from '../../../actors/ports/controlCodec.js'
 import type { Operation } from '../../../machines/graph/graph.js'
-import type { SalvagedWrite, SalvageOffer, SalvageSlice } from '../../../machines/protocol/messages.js'
+import type {
+  SalvagedWrite, SalvageOffer, SalvageSlice,
+} from '../../../machines/protocol/messages.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { operationReason } from '../../../runtime/codec/gateValues.js'
 import { encodeOperation } from '../../../runtime/codec/operation.js'

@@ -8,9 +8,9 @@ import * as assert from 'uvu/assert'
 import type { Contender, MergeRule } from '../../../machines/forks/merge.js'
 import type { Operation } from '../../../machines/graph/graph.js'
 import { runCli } from '../../../runtime/cli/program.js'
-import { ConfigError } from '../../../runtime/config/options.js'
 import { loadMergeRules, mergeModules } from '../../../runtime/config/mergeRules.js'
 import type { MergeRules } from '../../../runtime/config/mergeRules.js'
+import { ConfigError } from '../../../runtime/config/options.js'
 import { loadSettings } from '../../../runtime/config/sources.js'
 
 const test = suite('merge rules')

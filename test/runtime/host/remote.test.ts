@@ -2,9 +2,9 @@ import { encode } from '@msgpack/msgpack'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { emit, setup } from 'xstate'
+import { decodeEnvelope, encodeEnvelope } from '../../../runtime/host/envelope.js'
 import { SeededRandom } from '../../fakes/seededRandom.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
-import { decodeEnvelope, encodeEnvelope } from '../../../runtime/host/envelope.js'
 import { kit, Wire } from '../../support/hostKit.js'
 
 const test = suite('host remote')

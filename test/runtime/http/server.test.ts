@@ -10,8 +10,8 @@ import {
   HttpListenError, parseAddress, startHttpServer, text,
 } from '../../../runtime/http/server.js'
 import type { HttpServer } from '../../../runtime/http/server.js'
-import { shared } from '../../../runtime/system/slices.js'
 import type { MemberStatus, NodeStatusReport } from '../../../runtime/status/status.js'
+import { shared } from '../../../runtime/system/slices.js'
 import { Responder } from '../../support/responder.js'
 
 const http = suite('http')

@@ -5,9 +5,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { instruments } from '../../../runtime/http/instruments.js'
 import { createMetrics } from '../../../runtime/http/metrics.js'
-import { Responder } from '../../support/responder.js'
 import { path, settle } from '../../support/actorKit.js'
 import { root } from '../../support/environment.js'
+import { Responder } from '../../support/responder.js'
 
 const test = suite('telemetry')
 

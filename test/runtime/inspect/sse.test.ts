@@ -7,8 +7,8 @@ import * as assert from 'uvu/assert'
 import { startHttpServer } from '../../../runtime/http/server.js'
 import { eventsRoute } from '../../../runtime/inspect/sse.js'
 import type { EventsOptions } from '../../../runtime/inspect/sse.js'
-import { waitFor } from '../../support/wait.js'
 import { feedKit, only, read } from '../../support/inspectKit.js'
+import { waitFor } from '../../support/wait.js'
 
 const test = suite('inspection over HTTP')
 

@@ -14,9 +14,9 @@ import {
 import { startStatelyServer } from '../../../runtime/inspect/statelyServer.js'
 import type { StatelyServer } from '../../../runtime/inspect/statelyServer.js'
 import { repositoryFile } from '../../../runtime/system/paths.js'
-import { waitFor } from '../../support/wait.js'
 import { kit } from '../../support/hostKit.js'
 import { feedKit, lamp, read } from '../../support/inspectKit.js'
+import { waitFor } from '../../support/wait.js'
 
 const test = suite('stately')
 

@@ -1,10 +1,14 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { NodeEventState, PromotionReport, RecordedEvent } from '../../../machines/protocol/events.js'
-import type { Envelope, InspectionStreamEvent, StateValue } from '../../../runtime/inspect/schema.js'
+import type {
+  NodeEventState, PromotionReport, RecordedEvent,
+} from '../../../machines/protocol/events.js'
+import type { Told } from '../../../runtime/inspect/eventLine.js'
+import type {
+  Envelope, InspectionStreamEvent, StateValue,
+} from '../../../runtime/inspect/schema.js'
 import { situation } from '../../../runtime/inspect/situation.js'
 import { InOrder, Story, told } from '../../../runtime/inspect/story.js'
-import type { Told } from '../../../runtime/inspect/eventLine.js'
 import { mergeStatus } from '../../../runtime/status/mergeStatus.js'
 import { Responder } from '../../support/responder.js'
 

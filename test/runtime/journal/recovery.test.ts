@@ -1,8 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JournalRecord } from '../../../actors/ports/journal.js'
-import { JournalUnreadableError } from '../../../runtime/journal/recovery.js'
 import { recordBytes, partOf } from '../../../runtime/journal/record.js'
+import { JournalUnreadableError } from '../../../runtime/journal/recovery.js'
 import { SEGMENT_HEAD_BYTES } from '../../../runtime/journal/segment.js'
 import { MemoryFileSystem } from '../../fakes/memoryFileSystem.js'
 import {

@@ -7,8 +7,8 @@ import type { HubOptions } from '../../../runtime/page/server/hub.js'
 import { pageRoutes } from '../../../runtime/page/server/routes.js'
 import type { Telling } from '../../../runtime/page/server/telling.js'
 import { view } from '../../support/page.js'
-import { waitFor } from '../../support/wait.js'
 import { envelope, transition } from '../../support/pageKit.js'
+import { waitFor } from '../../support/wait.js'
 
 const test = suite('page hub')
 

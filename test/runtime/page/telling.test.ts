@@ -2,13 +2,13 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RecordedEvent } from '../../../machines/protocol/events.js'
-import { booksStatusOf } from '../../../runtime/status/forks.js'
 import type { Envelope } from '../../../runtime/inspect/schema.js'
-import { PastOfNodes } from '../../../runtime/page/server/clusterLink.js'
 import type { Frame } from '../../../runtime/page/protocol.js'
+import { PastOfNodes } from '../../../runtime/page/server/clusterLink.js'
 import { Telling } from '../../../runtime/page/server/telling.js'
-import type { FrameOf } from '../../support/page.js'
+import { booksStatusOf } from '../../../runtime/status/forks.js'
 import { report as forkReport, salvage } from '../../support/forksKit.js'
+import type { FrameOf } from '../../support/page.js'
 import { envelope, report, transition } from '../../support/pageKit.js'
 
 const test = suite('page telling')

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { openStore } from '../../../runtime/store/store.js'
 import { assertRoom, NoRoomError } from '../../../runtime/store/room.js'
 import { StoreWriteError } from '../../../runtime/store/spaceStore.js'
+import { openStore } from '../../../runtime/store/store.js'
 import { mountRefusal, mountSmallDisk, unmount } from '../../support/disk.js'
 
 const test = suite('room for the store')

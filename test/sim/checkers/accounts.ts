@@ -3,12 +3,12 @@
  * the end, and the books of the space say the same. What is true comes from what was seen (frames,
  * disks, salvages); what is claimed, from the store and from GetFate.
  */
-import { fateOf } from '../../../actors/reads/writeFate.js'
 import type { Member } from '../../../actors/member/member.js'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
+import { fateOf } from '../../../actors/reads/writeFate.js'
+import type { Position } from '../../../machines/base/ids.js'
 import type { LogEntry } from '../../../machines/log/entries.js'
 import { comparePositions } from '../../../machines/log/positions.js'
-import type { Position } from '../../../machines/base/ids.js'
 import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import type { World } from '../world.js'

@@ -2,11 +2,11 @@
  * How the product says that writes relate, told by positions, is what their vector clocks say:
  * two accounts that know nothing of each other.
  */
-import type { Version } from '../../../machines/log/forkNotes.js'
-import type { Relation } from '../../../machines/forks/merge.js'
 import type { Position } from '../../../machines/base/ids.js'
-import { componentsMax, covers, dotOf } from '../../../machines/log/vectorClock.js'
+import type { Relation } from '../../../machines/forks/merge.js'
 import type { LogEntry } from '../../../machines/log/entries.js'
+import type { Version } from '../../../machines/log/forkNotes.js'
+import { componentsMax, covers, dotOf } from '../../../machines/log/vectorClock.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'

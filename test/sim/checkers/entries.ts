@@ -1,8 +1,8 @@
 /** Every entry that was ever numbered, and on which disks it is, or was, durable. */
 import type { Frame } from '../../../actors/ports/frames.js'
-import type { Reconciliation } from '../../../machines/log/forkNotes.js'
-import type { LogEntry } from '../../../machines/log/entries.js'
 import type { EpochSpan, Position } from '../../../machines/base/ids.js'
+import type { LogEntry } from '../../../machines/log/entries.js'
+import type { Reconciliation } from '../../../machines/log/forkNotes.js'
 import { epochAt } from '../../../machines/log/positions.js'
 import { originName } from '../../../machines/log/versions.js'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'

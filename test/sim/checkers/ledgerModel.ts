@@ -3,10 +3,10 @@
  * of forks, the quarantine, the reports. The product's own fold (machines/forks/ledger.ts, the stores)
  * is held against it.
  */
-import type { ForkNote, ForkOpening, Reconciliation } from '../../../machines/log/forkNotes.js'
-import type { LogEntry } from '../../../machines/log/entries.js'
-import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/graph/graph.js'
 import type { Position } from '../../../machines/base/ids.js'
+import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/graph/graph.js'
+import type { LogEntry } from '../../../machines/log/entries.js'
+import type { ForkNote, ForkOpening, Reconciliation } from '../../../machines/log/forkNotes.js'
 import { nameOf } from './entries.js'
 
 export interface FateOfOrigin {

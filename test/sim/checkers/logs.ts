@@ -1,11 +1,11 @@
 /** I3, I4, I8, I9, I12: what is in the journals, what is durable, what stores have applied. */
 import { crc32c } from '@node-rs/crc32'
+import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { Frame } from '../../../actors/ports/frames.js'
 import type { Journal, JournalRecord } from '../../../actors/ports/journal.js'
-import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
+import type { EpochSpan, Position } from '../../../machines/base/ids.js'
 import type { LogEntry } from '../../../machines/log/entries.js'
 import { endOf, epochAt, extendHistory, truncateHistory } from '../../../machines/log/positions.js'
-import type { EpochSpan, Position } from '../../../machines/base/ids.js'
 import type { Ack } from '../../../machines/protocol/messages.js'
 import { createFrameCodec, writerOf } from '../../../runtime/codec/frames.js'
 import type { SimNode } from '../../support/simNode.js'

@@ -1,7 +1,7 @@
 /** Reads: the value as of the sequence that the answer names, within the bounds asked for. */
 import type { FateValue, ReadAnswer } from '../../../actors/ports/clientApi.js'
-import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes.js'
 import type { LogEntry } from '../../../machines/log/entries.js'
+import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes.js'
 import type { ReadRecord } from '../history.js'
 import type { World } from '../world.js'
 import { nameOf } from './entries.js'

@@ -1,12 +1,12 @@
 /** What lies in salvages, and that none goes before all of it is in the committed log. */
 import type { LogEntry } from '../../../machines/log/entries.js'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'
+import { readSalvage } from '../../support/salvages.js'
 import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'
 import { nameOf } from './entries.js'
-import { readSalvage } from '../../support/salvages.js'
 
 const codec = createFrameCodec()
 

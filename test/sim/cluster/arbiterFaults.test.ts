@@ -1,8 +1,8 @@
 /** An arbiter that refuses, or holds what cannot be read, under a simulated cluster. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { SimNode } from '../../support/simNode.js'
 import { SimCluster } from '../../support/simCluster.js'
+import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster and its arbiter')
 

@@ -2,8 +2,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ReadAnswer } from '../../../actors/ports/clientApi.js'
-import type { LogEntry } from '../../../machines/log/entries.js'
 import type { MemoryEdge, MemoryNode } from '../../../machines/graph/graph.js'
+import type { LogEntry } from '../../../machines/log/entries.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 

@@ -2,11 +2,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
+import type { Position } from '../../../machines/base/ids.js'
+import type { ForkReport } from '../../../machines/log/forkNotes.js'
 import {
   claimed, endedReigns, handedOver, opened, unbounded,
 } from '../../../machines/protocol/assignments.js'
-import type { ForkReport } from '../../../machines/log/forkNotes.js'
-import type { Position } from '../../../machines/base/ids.js'
 import type { Assignment, EndedReign, SpaceSettings } from '../../../machines/protocol/messages.js'
 import { assignment as schema } from '../../../runtime/codec/schemas.js'
 import { SimCluster } from '../../support/simCluster.js'

@@ -2,8 +2,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PromotionReport, RecordedEvent } from '../../../machines/protocol/events.js'
-import { asRecorded } from '../../../runtime/inspect/recorded.js'
 import { promotionsIn } from '../../../runtime/inspect/promotions.js'
+import { asRecorded } from '../../../runtime/inspect/recorded.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 

@@ -2,12 +2,12 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FileSystemError } from '../../../actors/ports/fileSystem.js'
-import type { ForkReport } from '../../../machines/log/forkNotes.js'
 import type { Operation } from '../../../machines/graph/graph.js'
+import type { ForkReport } from '../../../machines/log/forkNotes.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
+import { frameOf } from '../../support/journalKit.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
-import { frameOf } from '../../support/journalKit.js'
 
 const test = suite('cluster salvages')
 

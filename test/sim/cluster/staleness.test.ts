@@ -1,8 +1,8 @@
 /** How old the state behind an answer may be: a member must not say less than is true. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { SimCluster } from '../../support/simCluster.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
+import { SimCluster } from '../../support/simCluster.js'
 
 const test = suite('staleness')
 

@@ -7,9 +7,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { root } from '../../support/environment.js'
 import { play, scenarioOf } from '../scenarios/index.js'
 import { Transcript } from '../scenarios/transcript.js'
-import { root } from '../../support/environment.js'
 
 const test = suite('golden transcripts')
 

@@ -1,7 +1,7 @@
 /** An arbiter that refuses for a lasting reason, or holds what nobody can read. */
 import * as assert from 'uvu/assert'
-import type { Scenario } from './scenario.js'
 import { lost } from './network.js'
+import type { Scenario } from './scenario.js'
 
 const full = 'maximum bytes exceeded'
 

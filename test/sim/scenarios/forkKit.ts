@@ -1,16 +1,16 @@
 /** What the scenarios of forks share: writes that a primary alone has, and the account of them. */
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
-import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes.js'
-import type { LogEntry } from '../../../machines/log/entries.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/graph/graph.js'
+import type { LogEntry } from '../../../machines/log/entries.js'
+import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes.js'
+import { subjects } from '../../../machines/protocol/subjects.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'
-import { subjects } from '../../../machines/protocol/subjects.js'
-import type { Message } from './network.js'
-import { lost } from './network.js'
-import type { Stage } from './stage.js'
 import { readSalvage } from '../../support/salvages.js'
+import { lost } from './network.js'
+import type { Message } from './network.js'
+import type { Stage } from './stage.js'
 
 export const store = (id: string, over: Partial<MemoryNode> = {}): Operation =>
   ({ type: 'StoreNode', node: { id, ...over } })

@@ -1,7 +1,7 @@
 /** The arbiter as each node reaches it: unreachable for one, slow for another; all is watched. */
 import { ArbiterUnavailableError } from '../../../actors/ports/arbiter.js'
-import type { BusConnection } from '../../../actors/ports/bus.js'
 import type { Arbiter, CompareAndSetOutcome } from '../../../actors/ports/arbiter.js'
+import type { BusConnection } from '../../../actors/ports/bus.js'
 import type { Assignment } from '../../../machines/protocol/messages.js'
 import { MemoryBucket } from '../../fakes/memoryArbiter.js'
 

@@ -1,8 +1,6 @@
 /** Forks that come home: whole, sent again by their clients, from several reigns, or not at all. */
 import * as assert from 'uvu/assert'
-import {
-  activate, Forks, keyed, link, originOf, store,
-} from './forkKit.js'
+import { activate, Forks, keyed, link, originOf, store } from './forkKit.js'
 import { lost, several } from './network.js'
 import type { Scenario } from './scenario.js'
 

@@ -2,11 +2,11 @@
  * What must hold at every instant of a scenario, judged by what nodes send and by what the arbiter
  * decides, not by what they think of themselves (DESIGN section 8).
  */
-import { epochAt } from '../../../machines/log/positions.js'
-import type { InvariantName } from '../../../machines/log/invariants.js'
-import type { EpochSpan, NodeId } from '../../../machines/base/ids.js'
-import type { Ack, Assignment } from '../../../machines/protocol/messages.js'
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
+import type { EpochSpan, NodeId } from '../../../machines/base/ids.js'
+import type { InvariantName } from '../../../machines/log/invariants.js'
+import { epochAt } from '../../../machines/log/positions.js'
+import type { Ack, Assignment } from '../../../machines/protocol/messages.js'
 import type { SimNode } from '../../support/simNode.js'
 
 /** Found by a scenario: the invariant, and what contradicts it. */

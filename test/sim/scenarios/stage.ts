@@ -2,8 +2,8 @@
  * A stage for a scenario: whole nodes in virtual time (SimCluster) with faults by message and by
  * call of the arbiter, a judge who watches, and a transcript.
  */
-import type { SpaceActor } from '../../../actors/space/space.js'
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
+import type { SpaceActor } from '../../../actors/space/space.js'
 import type { Position } from '../../../machines/base/ids.js'
 import type { SpaceSettings } from '../../../machines/protocol/messages.js'
 import { controlCodec } from '../../../runtime/codec/control.js'

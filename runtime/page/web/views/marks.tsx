@@ -1,8 +1,8 @@
 /** Messages between nodes as moving marks, from the counts that nodes tell each half second. */
 import type { RefObject } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import type { Item } from '../../model/state.js'
 import { goneNodes } from '../../model/presence.js'
+import type { Item } from '../../model/state.js'
 import { recording, shownMs, state } from '../store.js'
 
 /** Kinds that are shown, and what they are called. */

@@ -1,6 +1,6 @@
 /** A promotion, step by step: when, who, what, and why. */
-import type { PromotionStep } from '../../model/promotionStep.js'
 import type { Promotion } from '../../model/promotions.js'
+import type { PromotionStep } from '../../model/promotionStep.js'
 import { clockText, msText } from '../../model/words.js'
 import { hrefOf } from '../route.js'
 import { shownMs } from '../store.js'
