@@ -100,7 +100,7 @@ function isWaiting(context: StreamContext, now: { acked: number; sent: number })
 const rewinding = ['countRewind', 'rewind'] as const
 
 /**
- * The primary's view of one replica. The cursor moves in plain code (actors/primary/replicaStream.ts, once per
+ * The primary's view of one replica. The cursor moves in plain code (replicaStream.ts, once per
  * batch); the chart is measured after acks and at every heartbeat, and decides: caught up, fallen
  * behind, stalled, to be rewound (go-back-n), gone.
  */

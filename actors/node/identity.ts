@@ -11,24 +11,7 @@ import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { ActorSettings } from '../ports/settings.js'
 import type { Boot } from './dataDirectory.js'
 import { FaultLog } from './faultLog.js'
-
-/** Another process has this node's id, or took it. */
-export class SupersededError extends Error {
-  readonly code = 'SUPERSEDED'
-  constructor(message: string) {
-    super(message)
-    this.name = 'SupersededError'
-  }
-}
-
-/** The node must not start with this directory. */
-export class StartRefusedError extends Error {
-  readonly code = 'START_REFUSED'
-  constructor(message: string) {
-    super(message)
-    this.name = 'StartRefusedError'
-  }
-}
+import { StartRefusedError, SupersededError } from './identityErrors.js'
 
 export interface IdentityOptions {
   readonly boot: Boot

@@ -14,7 +14,7 @@ export const epochAdvanceMaxMs = 3_600_000
 
 /**
  * The time of the keys after those entries. It goes with the timestamps of one epoch, which do not
- * jump (actors/log/logClock.ts). From the last entry of one epoch to the first of the next they may,
+ * jump (logClock.ts). From the last entry of one epoch to the first of the next they may,
  * by hours or years, when clocks were wrong, or right again: then keys age by an hour at most. It
  * is made of the log alone, so all members have the same.
  */

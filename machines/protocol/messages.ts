@@ -332,7 +332,7 @@ export interface PingRequestAnswer {
   readonly outcome: 'alive' | 'gone' | 'silent' | 'noWitness'
 }
 
-/** Everything that must hold between these is checked in runtime/config/options.ts. DESIGN section 10. */
+/** Everything that must hold between these is checked in options.ts. DESIGN section 10. */
 export interface ProtocolTimes {
   readonly heartbeatMs: number
   readonly probeMs: number

@@ -42,7 +42,7 @@ const settledWithinMs = 15_000
 const dueWithinMs = 3000
 const againMs = 100
 /**
- * Supervisors give up after five restarts within 30 s (actors/space/space.ts), and with them the node:
+ * Supervisors give up after five restarts within 30 s (space.ts), and with them the node:
  * that is their task. What is tested here is the restart, so no actor is killed more often.
  */
 const killsMax = 3

@@ -1,4 +1,4 @@
-/** What the actor host offers beyond the contract of actors/host/actorHost.ts, and what it reports. */
+/** What the actor host offers beyond the contract of actorHost.ts, and what it reports. */
 import type { AnyEventObject, EventObject, InspectionEvent } from 'xstate'
 import type { ActorHost } from '../../actors/host/actorHost.js'
 import type { BusConnection } from '../../actors/ports/bus.js'

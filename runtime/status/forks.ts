@@ -1,5 +1,5 @@
 /**
- * What operators are told of the books of a space (machines/log/forkNotes.ts): numbers for the status, and
+ * What operators are told of the books of a space (forkNotes.ts): numbers for the status, and
  * sentences. Types and arithmetic only, so that the page has it too.
  */
 import type { BooksReader } from '../../actors/ports/store.js'

@@ -196,7 +196,7 @@ export interface OpenReport {
 export interface FlowCounts {
   /** Entries that became durable. */
   readonly writes: number
-  /** By the bucket of the time to the durable answer (actors/primary/ackHistogram.ts), empty ones left out. */
+  /** By the bucket of the time to the durable answer (ackHistogram.ts), empty ones left out. */
   readonly acks: readonly (readonly [bucket: number, count: number])[]
 }
 
