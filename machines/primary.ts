@@ -53,7 +53,7 @@ export type PrimaryEffect =
   | { type: 'changeSettings' }
   | { type: 'awaitHandover'; to: NodeId }
   | { type: 'transfer'; to: NodeId }
-  | { type: 'endReign'; reason: string }
+  | { type: 'stepDown'; reason: string }
   | { type: 'progressed'; state: string; reason: string }
 
 export interface PrimaryOutput {
@@ -85,8 +85,8 @@ const machine = setup({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),
     perform: emit((_, params: { effect: PrimaryEffect }) => params.effect),
-    endReign: emit(({ context }): PrimaryEffect =>
-      ({ type: 'endReign', reason: context.lastReason })),
+    stepDown: emit(({ context }): PrimaryEffect =>
+      ({ type: 'stepDown', reason: context.lastReason })),
     progress: emit(({ context }, params: { state: string }): PrimaryEffect =>
       ({ type: 'progressed', state: params.state, reason: context.lastReason })),
     propose: emit(({ context }): PrimaryEffect => ({
@@ -301,6 +301,6 @@ export const primaryMachine = machine.createMachine({
         },
       },
     },
-    closed: { type: 'final', entry: 'endReign' },
+    closed: { type: 'final', entry: 'stepDown' },
   },
 })

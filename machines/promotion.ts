@@ -116,7 +116,7 @@ export const promotionMachine = machine.createMachine({
     surveying: {
       initial: 'reading',
       on: {
-        reignSeen: {
+        primarySeen: {
           guard: 'isNotForced', target: '#promotion.stoodDown', actions: 'explainEvent',
         },
       },
@@ -184,7 +184,7 @@ export const promotionMachine = machine.createMachine({
       ],
       after: { standBy: 'surveying' },
       on: {
-        reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
+        primarySeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },
     },
     // Nothing is wrong with this member: an operator wants no failover, or not to this node.
@@ -196,7 +196,7 @@ export const promotionMachine = machine.createMachine({
       after: { heldRetry: 'surveying' },
       on: {
         released: { target: 'surveying', actions: 'explainEvent' },
-        reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
+        primarySeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },
     },
     blocked: {
@@ -206,7 +206,7 @@ export const promotionMachine = machine.createMachine({
       ],
       after: { blockedRetry: 'surveying' },
       on: {
-        reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
+        primarySeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },
     },
     awaitingVacancy: {
@@ -225,7 +225,7 @@ export const promotionMachine = machine.createMachine({
             lastReason: ({ event }) => `the reign is over: ${event.vacancy}`,
           }),
         },
-        reignSeen: {
+        primarySeen: {
           guard: 'isNotForced', target: '#promotion.stoodDown', actions: 'explainEvent',
         },
       },
@@ -268,7 +268,7 @@ export const promotionMachine = machine.createMachine({
       on: {
         compareAndSetRejected: { target: '#promotion.blocked', actions: 'obstructed' },
         compareAndSetRefused: { target: '#promotion.stoodDown', actions: 'explainEvent' },
-        reignSeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
+        primarySeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },
       states: {
         appending: {

@@ -29,8 +29,8 @@ export interface ReconciliationContext extends ReconciliationInput {
 }
 
 export type ReconciliationEvent =
-  | { type: 'reignJoined'; primary: NodeId; epoch: number }
-  | { type: 'reignLeft'; reason: string }
+  | { type: 'primaryJoined'; primary: NodeId; epoch: number }
+  | { type: 'primaryLeft'; reason: string }
   | { type: 'ordered' }
   /** The primary has noted which salvages there are; `salvage`: the first of them, or null. */
   | { type: 'offered'; number: number; salvage: string | null; isAutomatic: boolean }
@@ -93,18 +93,18 @@ const machine = setup({
       params.number === context.requests && params.isLast,
     isRefusal: ({ context }, params: { number: number; isRefused?: boolean }) =>
       params.number === context.requests && params.isRefused === true,
-    isOtherReign: ({ context }, params: { primary: NodeId; epoch: number }) =>
+    isOtherEpoch: ({ context }, params: { primary: NodeId; epoch: number }) =>
       params.epoch !== context.epoch || context.primary === null,
   },
   actions: {
-    adoptReign: assign(({ context, event }) => event.type === 'reignJoined'
+    adoptEpoch: assign(({ context, event }) => event.type === 'primaryJoined'
       ? {
           primary: event.primary,
           epoch: event.epoch,
           lastReason: `${event.primary} reigns in epoch ${event.epoch}`,
         }
       : context),
-    forgetReign: assign(({ event }) => ({
+    forgetEpoch: assign(({ event }) => ({
       primary: null, lastReason: 'reason' in event ? event.reason : '',
     })),
     rememberOrder: assign({ isOrdered: true }),
@@ -180,13 +180,13 @@ export const reconciliationMachine = machine.createMachine({
   }),
   initial: 'waiting',
   on: {
-    reignJoined: {
-      guard: { type: 'isOtherReign', params: ({ event }) => event },
+    primaryJoined: {
+      guard: { type: 'isOtherEpoch', params: ({ event }) => event },
       target: '.offering',
-      actions: 'adoptReign',
+      actions: 'adoptEpoch',
       reenter: true,
     },
-    reignLeft: { target: '.waiting', actions: 'forgetReign' },
+    primaryLeft: { target: '.waiting', actions: 'forgetEpoch' },
     ordered: { actions: 'rememberOrder' },
   },
   states: {

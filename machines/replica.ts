@@ -24,7 +24,7 @@ export interface ReplicaContext extends Omit<ReplicaInput, 'joins'> {
 }
 
 export type ReplicaEvent =
-  | { type: 'reignSeen'; primary: NodeId; epoch: number }
+  | { type: 'primarySeen'; primary: NodeId; epoch: number }
   | {
       type: 'joined'
       number: number
@@ -40,7 +40,7 @@ export type ReplicaEvent =
   | { type: 'measured'; durable: number; primaryEnd: number }
   | { type: 'gapFound'; position: Position; reason: string }
   | { type: 'sessionLost'; reason: string }
-  | { type: 'reignEnded'; reason: string }
+  | { type: 'primaryLost'; reason: string }
 
 export type ReplicaEffect =
   | { type: 'join'; primary: NodeId; epoch: number; number: number }
@@ -70,13 +70,13 @@ const machine = setup({
       params.number === context.joins && params.snapshotNeeded,
     hasCaughtUp: (_, params: { durable: number; primaryEnd: number }) =>
       params.durable >= params.primaryEnd,
-    isOtherReign: ({ context }, params: { primary: NodeId; epoch: number }) =>
+    isOtherEpoch: ({ context }, params: { primary: NodeId; epoch: number }) =>
       params.epoch > context.epoch
       || (params.epoch === context.epoch && context.primary === null),
-    isWithoutReign: ({ context }) => context.primary === null,
+    isWithoutPrimary: ({ context }) => context.primary === null,
   },
   actions: {
-    adoptReign: assign(({ context, event }) => event.type === 'reignSeen'
+    adoptEpoch: assign(({ context, event }) => event.type === 'primarySeen'
       ? {
           primary: event.primary,
           epoch: event.epoch,
@@ -84,7 +84,7 @@ const machine = setup({
           lastReason: `${event.primary} reigns in epoch ${event.epoch}`,
         }
       : context),
-    forgetReign: assign(({ event }) => ({
+    forgetEpoch: assign(({ event }) => ({
       primary: null,
       session: 0,
       lastReason: 'reason' in event ? event.reason : '',
@@ -136,7 +136,7 @@ const machine = setup({
 
 /** The truncation is over; what was heard meanwhile counts now. */
 const goingOn = [
-  { guard: 'isWithoutReign', target: '#replica.waiting' },
+  { guard: 'isWithoutPrimary', target: '#replica.waiting' },
   { target: '#replica.joining' },
 ] as const
 
@@ -158,13 +158,13 @@ export const replicaMachine = machine.createMachine({
   }),
   initial: 'waiting',
   on: {
-    reignSeen: {
-      guard: { type: 'isOtherReign', params: ({ event }) => event },
+    primarySeen: {
+      guard: { type: 'isOtherEpoch', params: ({ event }) => event },
       target: '.joining',
-      actions: 'adoptReign',
+      actions: 'adoptEpoch',
       reenter: true,
     },
-    reignEnded: { target: '.waiting', actions: 'forgetReign' },
+    primaryLost: { target: '.waiting', actions: 'forgetEpoch' },
   },
   states: {
     waiting: { entry: ['leave', { type: 'progress', params: { state: 'waiting' } }] },
@@ -211,12 +211,12 @@ export const replicaMachine = machine.createMachine({
       // A truncation under way is waited for, whatever else is heard: joined to another reign
       // beside it, the fork would be acknowledged in that session, or what came in it be cut.
       on: {
-        reignSeen: {
-          guard: { type: 'isOtherReign', params: ({ event }) => event },
+        primarySeen: {
+          guard: { type: 'isOtherEpoch', params: ({ event }) => event },
           target: '.overtaken',
-          actions: 'adoptReign',
+          actions: 'adoptEpoch',
         },
-        reignEnded: { target: '.overtaken', actions: 'forgetReign' },
+        primaryLost: { target: '.overtaken', actions: 'forgetEpoch' },
       },
       states: {
         salvaging: {

@@ -26,15 +26,15 @@ export type SpaceEvent =
   | { type: 'logDamaged'; reason: string }
   | { type: 'logRepaired' }
   | { type: 'vacancyFound'; reason: string }
-  | { type: 'reignSeen'; primary: NodeId; epoch: number }
-  | { type: 'reignEnded'; reason: string }
+  | { type: 'primarySeen'; primary: NodeId; epoch: number }
+  | { type: 'primaryLost'; reason: string }
   | { type: 'namedPrimary'; record: AssignmentAt }
   | { type: 'promotionOrdered'; reason: string }
   | { type: 'promotionOver'; output: PromotionOutput }
   | { type: 'promotionFailed'; error: unknown }
   | { type: 'handoverStarted' }
   | { type: 'handoverAbandoned' }
-  | { type: 'reignOver'; output: PrimaryOutput }
+  | { type: 'steppedDown'; output: PrimaryOutput }
   | { type: 'primaryFailed'; error: unknown }
   | { type: 'replicaFailed'; error: unknown }
   | { type: 'busLost'; reason: string }
@@ -219,7 +219,7 @@ export const spaceMachine = machine.createMachine({
         },
       },
       on: {
-        reignOver: {
+        steppedDown: {
           target: 'replica',
           actions: assign({ lastReason: ({ event }) => event.output.reason }),
         },

@@ -7,7 +7,7 @@ import type { RememberedRecord, Store } from '../ports/store.js'
 import type { Clock, Logger, Random } from '../ports/system.js'
 import { Backoff } from '../structures/backoff.js'
 import { Remembered } from './rememberedAssignments.js'
-import { Turns } from './requestLimiter.js'
+import { RequestLimiter } from './requestLimiter.js'
 
 /**
  * What became of a compare-and-set. Only `applied` and `refused` are definite: what was abandoned,
@@ -82,10 +82,10 @@ function isBehind(record: RememberedRecord, seen: RememberedRecord): boolean {
  * The space records at the arbiter: linearizable reads, compare-and-set settled to a definite
  * outcome (DESIGN section 5), and the memory of what was seen, in case the bucket loses it.
  */
-export class Records {
+export class AssignmentStore {
   private arbiter: Arbiter | null = null
   private bucket = ''
-  private readonly turns = new Turns(requestsMax)
+  private readonly turns = new RequestLimiter(requestsMax)
   /** Monotonic time at which a space's record was first found lost. */
   private readonly lostSince = new Map<string, number>()
   private readonly memory: Remembered

@@ -2,7 +2,7 @@
  * At most so many pieces of work at a time; the others wait in line, urgent ones first. What is
  * asked of a server that is behind takes longer the more is asked: then all of it times out.
  */
-export class Turns {
+export class RequestLimiter {
   private running = 0
   private readonly urgent: (() => void)[] = []
   private readonly usual: (() => void)[] = []

@@ -26,7 +26,7 @@ interface Known {
  * What a reign knows of forks: what the store knows of the books, which is what is applied, and
  * what this reign has noted since. Gives the notes that are to be logged when something is news.
  */
-export class ForkBooks {
+export class ForkTracker {
   private readonly openings = new Map<number, ForkOpening>()
   private readonly salvages = new Map<string, Known>()
   private readonly closed = new Set<number>()

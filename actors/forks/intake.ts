@@ -45,7 +45,7 @@ interface Known {
 type Group = readonly SalvagedWrite[]
 
 /** The primary's answers to members that bring salvages home (`reconciliation` on their side). */
-export class ReconcileService {
+export class ForkIntake {
   /**
    * The store's books lag behind what the log says of forks: highest sequence that this reign
    * logged of it, or that earlier ones may have.

@@ -12,7 +12,7 @@ import type { Member } from '../member/member.js'
 import type { OverlayView } from '../overlay/view.js'
 import type { AcceptedRequest } from '../ports/frames.js'
 import type { Appender, Reconciled } from './appender.js'
-import { ForkBooks } from './forkTracker.js'
+import { ForkTracker } from './forkTracker.js'
 
 export interface ReconcilerOptions {
   readonly member: Member
@@ -45,7 +45,7 @@ const mergedBytesMax = 128 * 1024
  * survive: whether they have come, what they meet here, what is logged. One per reign.
  */
 export class Reconciler {
-  readonly books: ForkBooks
+  readonly books: ForkTracker
   /** What was decided and is not yet applied: so many go into the quarantine, up to which entry. */
   private readonly losers: { readonly last: number; readonly count: number }[] = []
 
@@ -53,7 +53,7 @@ export class Reconciler {
 
   constructor(private readonly options: ReconcilerOptions) {
     const { member: { store, log }, openings, openedAtMs } = options
-    this.books = new ForkBooks({ store, history: [...log.history], openings, openedAtMs })
+    this.books = new ForkTracker({ store, history: [...log.history], openings, openedAtMs })
   }
 
   /** A client sends again what it had been answered at `last`, of its last operation. */

@@ -22,7 +22,7 @@ export interface Found {
  * The salvages that a member has of its space. Of each a note is kept; of the one that is brought
  * home a frame is in memory, and no more.
  */
-export class Salvages {
+export class SalvageCatalog {
   private readonly notes = new Map<string, SalvageNote>()
   /** Files that could not be read: why, and when that was. */
   private readonly unusable = new Map<string, { readonly why: string; readonly atMs: number }>()
@@ -118,7 +118,7 @@ export class Salvages {
   /** Of the salvage that is being brought home. One that fails is left out from now on. */
   async slice(name: string, sent: number): Promise<Slice> {
     if (this.opened?.name !== name) {
-      this.letGo()
+      this.release()
       this.opened = { name, salvage: this.read(name) }
     }
     const { opened } = this
@@ -127,7 +127,7 @@ export class Salvages {
     } catch (error) {
       // Let go meanwhile, and closed: that says nothing of the file.
       if (this.opened === opened) {
-        this.letGo()
+        this.release()
         this.failed(name, error)
       }
       throw error
@@ -141,7 +141,7 @@ export class Salvages {
   }
 
   /** Its writes are not needed any more, or not now. */
-  letGo(): void {
+  release(): void {
     const { opened } = this
     this.opened = null
     // It was read only: what closing it says changes nothing.

@@ -7,7 +7,7 @@ import type { ReconciliationEffect } from '../../machines/reconciliation.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
 import { sendAlert } from '../member/alerts.js'
 import type { Member } from '../member/member.js'
-import { Salvages } from './salvageCatalog.js'
+import { SalvageCatalog } from './salvageCatalog.js'
 import type { Slice } from './salvageSlices.js'
 
 /** A request waits this long for its answer, ms: writes have to become durable. */
@@ -19,9 +19,9 @@ const retryMs = 300
  * A member that has salvages of a space, or whose reign an open fork report is about: brings what
  * it has to the reigning primary, which may be itself.
  */
-export class ReconciliationRole {
+export class Uploader {
   private actor: HostedActor<typeof reconciliationMachine> | null = null
-  private readonly salvages: Salvages
+  private readonly salvages: SalvageCatalog
   /** Number of the request that is being prepared or waits for its answer; 0: none. */
   private requested = 0
   /** The state, as the chart told it last. */
@@ -37,7 +37,7 @@ export class ReconciliationRole {
     private readonly reign: () => { readonly primary: NodeId; readonly epoch: number } | null,
     private readonly onOver: () => void,
   ) {
-    this.salvages = new Salvages(member)
+    this.salvages = new SalvageCatalog(member)
   }
 
   spec(): ActorSpec<typeof reconciliationMachine> {
@@ -63,12 +63,12 @@ export class ReconciliationRole {
   }
 
   /** This member has joined the reign, or holds it: what it gave up is in salvages. */
-  reignJoined(primary: NodeId, epoch: number): void {
-    this.actor?.send({ type: 'reignJoined', primary, epoch })
+  primaryJoined(primary: NodeId, epoch: number): void {
+    this.actor?.send({ type: 'primaryJoined', primary, epoch })
   }
 
-  reignLeft(reason: string): void {
-    this.actor?.send({ type: 'reignLeft', reason })
+  primaryLeft(reason: string): void {
+    this.actor?.send({ type: 'primaryLeft', reason })
   }
 
   /** An operator wants the salvages to be taken, whatever the settings say. */
@@ -119,10 +119,10 @@ export class ReconciliationRole {
     context.ports.logger.info({ space, state }, `reconciliation: ${reason}`)
     this.at = state
     if (state !== 'settling') this.awaited = null
-    if (state !== 'merging') this.salvages.letGo()
+    if (state !== 'merging') this.salvages.release()
     if (state !== 'offering' && state !== 'merging') this.requested = 0
     const reign = state === 'waiting' ? this.reign() : null
-    if (reign) this.reignJoined(reign.primary, reign.epoch)
+    if (reign) this.primaryJoined(reign.primary, reign.epoch)
     if (state === 'unusable') this.alert(reason)
   }
 

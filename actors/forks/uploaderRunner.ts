@@ -1,6 +1,6 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import type { Member } from '../member/member.js'
-import { ReconciliationRole } from './uploader.js'
+import { Uploader } from './uploader.js'
 
 /** An actor that had nothing left to do is not asked again within this time, ms. */
 const pauseMs = 2000
@@ -9,8 +9,8 @@ const pauseMs = 2000
  * Runs the member's `reconciliation` actor while there is something to bring home: salvages of
  * the space, or an open report on a reign of this node. Idle spaces have none.
  */
-export class Homecoming {
-  private role: ReconciliationRole | null = null
+export class UploaderRunner {
+  private role: Uploader | null = null
   private reign: { readonly primary: NodeId; readonly epoch: number } | null = null
   private notBeforeMs = -Infinity
 
@@ -22,15 +22,15 @@ export class Homecoming {
   }
 
   /** A session with that reign stands, or it is the member's own. */
-  reignKnown(primary: NodeId, epoch: number): void {
+  epochKnown(primary: NodeId, epoch: number): void {
     this.reign = { primary, epoch }
     this.notBeforeMs = -Infinity
-    this.role?.reignJoined(primary, epoch)
+    this.role?.primaryJoined(primary, epoch)
   }
 
-  reignLeft(reason: string): void {
+  primaryLeft(reason: string): void {
     this.reign = null
-    this.role?.reignLeft(reason)
+    this.role?.primaryLeft(reason)
   }
 
   /** False: there is nothing that waits for an order. */
@@ -47,7 +47,7 @@ export class Homecoming {
     if (this.role || !this.reign || !this.hasSomething()) return
     const { clock } = this.member.context.ports
     if (clock.monotonicMs() < this.notBeforeMs) return
-    this.role = new ReconciliationRole(this.member, () => this.reign, () => {
+    this.role = new Uploader(this.member, () => this.reign, () => {
       this.role = null
       this.notBeforeMs = clock.monotonicMs() + pauseMs
     })

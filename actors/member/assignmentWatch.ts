@@ -34,7 +34,7 @@ export class RecordUnusableError extends Error {
 }
 
 /** Reads one space's record at the arbiter, linearizably: when told to, and now and then. */
-export class RecordWatch {
+export class AssignmentWatch {
   private reading: Promise<void> | null = null
   private isWantedAgain = false
   private lastReadMs = -Infinity

@@ -1,9 +1,9 @@
-import type { Records } from '../arbiter/assignmentStore.js'
+import type { AssignmentStore } from '../arbiter/assignmentStore.js'
 import type { CommitFloors } from '../log/commitFloors.js'
 import type { GroupCommit } from '../log/groupCommit.js'
-import type { Peers } from '../membership/heartbeats.js'
+import type { Heartbeats } from '../membership/heartbeats.js'
 import type { Answers } from '../messaging/answers.js'
-import type { Wire } from '../messaging/connection.js'
+import type { NodeConnection } from '../messaging/connection.js'
 import type { WorkLanes } from '../messaging/workLanes.js'
 import type { NodeIdentityInput, NodePorts, Registration } from '../ports/node.js'
 import type { ActorSettings } from '../ports/settings.js'
@@ -15,9 +15,9 @@ export interface NodeContext {
   readonly ports: NodePorts
   readonly settings: ActorSettings
   readonly self: NodeIdentityInput
-  readonly wire: Wire
-  readonly peers: Peers
-  readonly records: Records
+  readonly wire: NodeConnection
+  readonly peers: Heartbeats
+  readonly records: AssignmentStore
   readonly identity: Registration
   readonly commits: GroupCommit
   readonly floors: CommitFloors

@@ -2,7 +2,7 @@ import { elapsedMs } from '../../machines/election/grants.js'
 import type { Instant } from '../../machines/election/grants.js'
 import type { Announcement, AssignmentAt } from '../../machines/protocol/messages.js'
 import type { SpaceLog } from '../log/spaceLog.js'
-import type { Peers } from '../membership/heartbeats.js'
+import type { Heartbeats } from '../membership/heartbeats.js'
 import type { Lease } from '../membership/lease.js'
 import type { SpaceStore } from '../ports/store.js'
 
@@ -11,11 +11,11 @@ export const commitNoticeMs = 20
 
 /** The member whose state it is. */
 export interface FreshnessSource {
-  readonly context: { readonly peers: Peers }
+  readonly context: { readonly peers: Heartbeats }
   readonly record: AssignmentAt | null
   readonly log: SpaceLog
   readonly store: SpaceStore
-  readonly reigningEpoch: number
+  readonly primaryEpoch: number
   readonly isFollowing: boolean
   readonly lease: Lease | null
 }
@@ -40,13 +40,13 @@ export class Freshness {
    * long as no single message is lost on a living connection.
    */
   stalenessMs(): number {
-    const { context: { peers }, record: at, log, store, reigningEpoch, isFollowing } = this.member
+    const { context: { peers }, record: at, log, store, primaryEpoch, isFollowing } = this.member
     const now = peers.now()
     const record = at?.assignment
     // Until its first entry is committed, a reign may know of less than was answered before it.
     const isLevel = store.applied.sequence >= log.commitSequence
       && log.epochAt(log.commitSequence) === record?.epoch
-    if (isLevel && reigningEpoch > 0) {
+    if (isLevel && primaryEpoch > 0) {
       // A primary that was stopped may not have noticed yet that its lease is over.
       if (this.member.lease?.valid()) this.fresh = { at: now, lessMs: 0 }
     } else if (isLevel && isFollowing && record?.primary && record.epoch > this.overEpoch) {

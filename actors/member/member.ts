@@ -4,7 +4,7 @@ import { defaultKeyRetention } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import { comparePositions, origin, showPosition } from '../../machines/log/positions.js'
 import type { Signature } from '../../machines/protocol/assignments.js'
-import type { Announcement, AssignmentAt, EndedReign } from '../../machines/protocol/messages.js'
+import type { Announcement, AssignmentAt, EndedEpoch } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { RecordRead } from '../arbiter/assignmentStore.js'
 import { Applier } from '../log/applier.js'
@@ -51,7 +51,7 @@ export class Member {
   /** Latest own reign that is over for good. Told to candidates: vacancy `resigned`. */
   endedEpoch = 0
   /** Own reign, opening or open; 0 when there is none. */
-  reigningEpoch = 0
+  primaryEpoch = 0
   /** Highest epoch whose holder said that its reign is over. */
   resignedEpoch = 0
   arbiter: ArbiterState = 'unknown'
@@ -105,7 +105,7 @@ export class Member {
     this.log = new SpaceLog(space, uuid, ports.journal, settings.tailBytesMax, recovered, budget)
     this.overlay = new Overlay(budget.account('overlay'))
     this.store = ports.store.space(uuid)
-    this.damage = recovered?.damage ?? ports.store.condemned(uuid)
+    this.damage = recovered?.damage ?? ports.store.markedDamaged(uuid)
     const remembered = context.records.remembered(space)?.assignment
     this.epoch = Math.max(this.log.end.epoch, remembered?.uuid === uuid ? remembered.epoch : 0)
     this.highestEpoch = this.epoch
@@ -113,7 +113,7 @@ export class Member {
       this.damage ??= `the store holds ${this.store.applied.sequence}, the journal ends at `
         + `${this.log.end.sequence}`
     }
-    if (this.damage !== null) this.condemn(this.damage)
+    if (this.damage !== null) this.markDamaged(this.damage)
     // What the store holds was committed once; after a power cut it holds less than was known.
     this.log.commitSequence = Math.max(this.store.applied.sequence, recovered?.floor ?? 0)
     this.rebuildTo = this.log.commitSequence
@@ -181,7 +181,7 @@ export class Member {
   }
 
   /** The record had no room for these ended epochs: no report will be made of them. */
-  alertDropped(reigns: readonly EndedReign[]): void {
+  alertDropped(reigns: readonly EndedEpoch[]): void {
     if (reigns.length === 0) return
     const names = reigns.slice(0, 8).map(({ epoch, node }) => `epoch ${epoch} of ${node}`)
       .join(', ')
@@ -225,7 +225,7 @@ export class Member {
     return vacancyOf(record, {
       self: this.self,
       life: wire.life,
-      reigningEpoch: this.reigningEpoch,
+      primaryEpoch: this.primaryEpoch,
       heardLife: peers.heardLife(holder),
       goneLife: peers.goneLife(holder),
       resignedEpoch: this.resignedEpoch,
@@ -304,7 +304,7 @@ export class Member {
   }
 
   /** A step of its promotion failed: the next one would fail too, so others go first. */
-  failedToReign(reason: string): void {
+  promotionFailed(reason: string): void {
     const { ports, settings } = this.context
     this.unfitReason = `its last promotion failed: ${reason}`
     this.unfitUntilMs = ports.clock.monotonicMs() + settings.standByMs * 10
@@ -330,14 +330,14 @@ export class Member {
 
   damaged(reason: string): void {
     this.damage ??= reason
-    this.condemn(reason)
+    this.markDamaged(reason)
     this.onDamage(reason)
   }
 
   /** What tells of damage may be gone after the next start: a store whose graphs were lost. */
-  private condemn(reason: string): void {
+  private markDamaged(reason: string): void {
     const { store, logger } = this.context.ports
-    store.condemn(this.uuid, reason).catch((error: unknown) => {
+    store.markDamaged(this.uuid, reason).catch((error: unknown) => {
       logger.warn({ space: this.space, error: String(error) }, 'damage could not be noted')
     })
   }
@@ -370,10 +370,10 @@ export class Member {
   }
 
   /** The own reign is over; it is told to whoever asks. */
-  endReign(reason: string): void {
-    if (this.reigningEpoch === 0) return
-    this.endedEpoch = Math.max(this.endedEpoch, this.reigningEpoch)
-    this.reigningEpoch = 0
+  stepDown(reason: string): void {
+    if (this.primaryEpoch === 0) return
+    this.endedEpoch = Math.max(this.endedEpoch, this.primaryEpoch)
+    this.primaryEpoch = 0
     const { lease } = this
     this.lease = null
     lease?.lapse(reason)

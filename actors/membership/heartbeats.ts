@@ -5,11 +5,11 @@ import type { Instant } from '../../machines/election/grants.js'
 import { compareLives } from '../../machines/election/vacancy.js'
 import { failureDetectorMachine } from '../../machines/failureDetector.js'
 import type { FailureDetectorEffect } from '../../machines/failureDetector.js'
-import type { Heartbeat, Reigning } from '../../machines/protocol/messages.js'
+import type { Heartbeat, PrimaryLife } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { HostedActor } from '../host/actorHost.js'
 import type { Answers } from '../messaging/answers.js'
-import type { Wire } from '../messaging/connection.js'
+import type { NodeConnection } from '../messaging/connection.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { ActorSettings } from '../ports/settings.js'
@@ -32,7 +32,7 @@ export interface PeersOptions {
   readonly ports: NodePorts
   readonly settings: ActorSettings
   readonly self: NodeIdentityInput
-  readonly wire: Wire
+  readonly wire: NodeConnection
   readonly answers: Answers
   /** A heartbeat renewed grants: leases may last longer. */
   readonly onGrants: () => void
@@ -57,7 +57,7 @@ const unfitCharsMax = 256
  * Heartbeats, grants and failure detectors (DESIGN section 5). The heartbeat carries what was
  * heard of each peer: being listed there is the grant.
  */
-export class Peers {
+export class Heartbeats {
   readonly book: GrantBook
   private readonly probes: Probes
   private readonly peers = new Map<NodeId, Peer>()
@@ -179,7 +179,7 @@ export class Peers {
   }
 
   /** Since the holder of an epoch was heard last, as the life that it holds it in. */
-  silenceOfMs({ node, ...life }: Reigning): number {
+  silenceOfMs({ node, ...life }: PrimaryLife): number {
     return this.book.silenceOfMs(node, life, this.now())
   }
 
@@ -211,7 +211,7 @@ export class Peers {
   }
 
   status(): Record<NodeId, { state: string; silenceMs: number | null; reason: string }> {
-    const status: ReturnType<Peers['status']> = {}
+    const status: ReturnType<Heartbeats['status']> = {}
     for (const [peer, { detector }] of this.peers) {
       const snapshot = detector.snapshot()
       status[peer] = {

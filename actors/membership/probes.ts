@@ -2,7 +2,7 @@ import type { Life, NodeId } from '../../machines/base/ids.js'
 import type { PingAnswer } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { Answers } from '../messaging/answers.js'
-import type { Wire } from '../messaging/connection.js'
+import type { NodeConnection } from '../messaging/connection.js'
 import { NoRespondersError, RequestTimeoutError } from '../ports/bus.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
@@ -12,7 +12,7 @@ export interface ProbesOptions {
   readonly ports: NodePorts
   readonly settings: ActorSettings
   readonly self: NodeIdentityInput
-  readonly wire: Wire
+  readonly wire: NodeConnection
   readonly answers: Answers
   /** This node may tell what became of that life: it is the one heard last, on the same server. */
   readonly mayWitness: (target: NodeId, life: Life) => boolean

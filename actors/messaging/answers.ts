@@ -7,10 +7,10 @@ import type {
   ClientCodec, Encoding, ErrorAnswer, ErrorCode, ReadAnswer, WriteAnswer,
 } from '../ports/clientApi.js'
 import type { Clock, Logger, Telemetry } from '../ports/system.js'
-import type { Wire } from './connection.js'
+import type { NodeConnection } from './connection.js'
 
 /** What of a request is kept until it is answered. */
-export interface Asker {
+export interface ReplyTarget {
   readonly reply: string | undefined
   readonly encoding: Encoding
   /** How the answer goes: aside with those to writes, if nothing is said. */
@@ -33,7 +33,7 @@ const wayOf = {
 } as const
 
 export interface AnswersOptions {
-  readonly wire: Pick<Wire, 'publish' | 'publishAside' | 'maxPayload' | 'inboxPrefix'>
+  readonly wire: Pick<NodeConnection, 'publish' | 'publishAside' | 'maxPayload' | 'inboxPrefix'>
   readonly clients: ClientCodec
   readonly clock: Pick<Clock, 'monotonicMs'>
   readonly logger: Logger
@@ -42,7 +42,7 @@ export interface AnswersOptions {
   readonly replyPrefixes: readonly string[]
 }
 
-const nobody: Asker = { reply: undefined, encoding: 'json' }
+const nobody: ReplyTarget = { reply: undefined, encoding: 'json' }
 
 /** What is wrong with many requests is logged this often, with how many there were. */
 const logEveryMs = 10_000
@@ -70,7 +70,7 @@ export function errorAnswer(
 }
 
 /** `Engram-Epoch`: a write that another reign than this may take; without the header, any may. */
-export function isForAnotherReign(message: BusMessage, epoch: number): boolean {
+export function isForAnotherEpoch(message: BusMessage, epoch: number): boolean {
   const wanted = message.header('Engram-Epoch')
   return Boolean(wanted) && Number(wanted) !== epoch
 }
@@ -129,7 +129,7 @@ export class Answers {
    * Nodes' requests may come from clients' inboxes too: those of operators, and of nodes that have
    * no prefix of their own. Nobody but nodes may publish where only nodes ask.
    */
-  asker(message: BusMessage, asking: Asking = 'writes'): Asker | null {
+  asker(message: BusMessage, asking: Asking = 'writes'): ReplyTarget | null {
     const { reply } = message
     if (reply === undefined) return nobody
     if (this.mayReply(reply, asking)) {
@@ -139,7 +139,7 @@ export class Answers {
     return null
   }
 
-  answer(asker: Asker, value: Answered): void {
+  answer(asker: ReplyTarget, value: Answered): void {
     if (asker.settle) return asker.settle(value as WriteAnswer | ErrorAnswer)
     if (asker.reply === undefined) return
     const { wire } = this.options
@@ -158,7 +158,7 @@ export class Answers {
     if (asker) this.answer(asker, errorAnswer(code, text, more))
   }
 
-  private send({ reply, way }: Asker, bytes: Uint8Array): void {
+  private send({ reply, way }: ReplyTarget, bytes: Uint8Array): void {
     const { wire } = this.options
     if (way === 'nodes') wire.publish(reply!, bytes)
     else wire.publishAside(reply!, bytes, way ?? 'writes')
@@ -192,7 +192,7 @@ export class Answers {
       + 'and nodes one natsInboxPrefix')
   }
 
-  private answerTooLarge(asker: Asker, bytes: number, maxPayload: number): void {
+  private answerTooLarge(asker: ReplyTarget, bytes: number, maxPayload: number): void {
     const { telemetry, logger, clock, clients } = this.options
     telemetry.count('answersTooLarge')
     const answers = this.tooLarge.take(clock.monotonicMs())

@@ -10,7 +10,7 @@ import type { Logger } from '../ports/system.js'
  * The node's present connection, if there is one. Sends over a connection that has closed are
  * dropped: core NATS promises no delivery anyway, and the end of the reign is on its way.
  */
-export class Wire {
+export class NodeConnection {
   private connection: BusConnection | null = null
   life: Life
 

@@ -2,7 +2,7 @@ import type { ActorSettings } from '../ports/settings.js'
 import type { Clock } from '../ports/system.js'
 import { WorkQueue } from '../structures/workQueue.js'
 import type { Lane } from '../structures/workQueue.js'
-import type { Wire } from './connection.js'
+import type { NodeConnection } from './connection.js'
 
 /** What others ask of a node, by kind: readers cannot crowd operators out. */
 export interface WorkLanes {
@@ -27,7 +27,7 @@ const statusBytesMax = 4 * 1024 * 1024
 
 /** @param onFailed of what is a bug */
 export function workLanes(
-  clock: Clock, settings: ActorSettings, wire: Wire, onFailed: (error: unknown) => void,
+  clock: Clock, settings: ActorSettings, wire: NodeConnection, onFailed: (error: unknown) => void,
 ): WorkLanes {
   const queue = new WorkQueue({
     clock, sliceMs, isCongested: () => wire.bufferedBytes > bufferedBytesMax, onFailed,

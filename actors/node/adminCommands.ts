@@ -11,7 +11,7 @@ import type { AdminNode } from './adminNode.js'
 import { createSpace } from './createSpace.js'
 import { obeyAboutForks } from './forkCommands.js'
 import { drain, pauseSpace, undrain } from './maintenance.js'
-import { Promotions } from './promoteCommands.js'
+import { PromoteCommands } from './promoteCommands.js'
 import { SpaceList } from './spaceList.js'
 
 /** Orders that are carried out at a time; some take seconds. */
@@ -23,7 +23,7 @@ const actorsMax = 1000
 const listings: readonly unknown[] = ['listSpaces', 'listActors']
 
 /** Operators' orders (`engram.v1.admin.<node>`): any node takes them, and passes them on. */
-export class Admin {
+export class AdminCommands {
   /** Orders that are being carried out. */
   private open = 0
   private spaceList: SpaceList | null = null
@@ -63,7 +63,7 @@ export class Admin {
       case 'listSpaces':
         return await this.listSpaces(order)
       case 'promote':
-        return await new Promotions(this).promote(order)
+        return await new PromoteCommands(this).promote(order)
       case 'drain':
         return await drain(this.node, order)
       case 'undrain':

@@ -11,7 +11,7 @@ export interface AdminNode {
   /** Holds the space at once, if its record lists this node. */
   take(space: string): Promise<void>
   /** Returns the spaces that this node still reigns in. */
-  handReignsOver(reason: string): Promise<SpaceActor[]>
+  handOverPrimaries(reason: string): Promise<SpaceActor[]>
   /** Hands over and ends the process. */
   drain(reason: string): void
 }

@@ -19,7 +19,7 @@ export interface Recovered {
  * The data directory: looked at, owned, its identity renewed, recovered, closed, in this order.
  * Nothing below it is written before `saveIdentity`, but for the sockets that tell its owner.
  */
-export interface Boot {
+export interface NodeDirectory {
   /**
    * Reads what the directory says of itself; null: nothing, it is empty. Rejects when it cannot
    * be read, when what it says makes no sense, or when it is another node's.

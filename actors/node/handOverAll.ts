@@ -9,7 +9,7 @@ const triesMax = 150
  * Hands over what is reigned in of `spaces`; returns those that are left: no other member is in
  * sync and fit, the arbiter refuses, or the connection is gone.
  */
-export async function handReignsOver(
+export async function handOverPrimaries(
   spaces: () => Iterable<SpaceActor>, clock: Clock, isOpen: () => boolean, reason: string,
 ): Promise<SpaceActor[]> {
   const tries = new Map<SpaceActor, number>()

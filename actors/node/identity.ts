@@ -9,12 +9,12 @@ import { NoRespondersError } from '../ports/bus.js'
 import type { BusConnection, BusSubscription } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { ActorSettings } from '../ports/settings.js'
-import type { Boot } from './dataDirectory.js'
+import type { NodeDirectory } from './dataDirectory.js'
 import { FaultLog } from './faultLog.js'
 import { StartRefusedError, SupersededError } from './identityErrors.js'
 
 export interface IdentityOptions {
-  readonly boot: Boot
+  readonly boot: NodeDirectory
   readonly ports: Pick<NodePorts, 'clock' | 'random' | 'logger' | 'telemetry' | 'control'>
   readonly settings: ActorSettings
   /** Disk and incarnation are set here, by `identify` and when they have to change. */

@@ -36,7 +36,7 @@ export async function drain(node: AdminNode, order: Order): Promise<Answer> {
   duty.drain(by, isoTime(clock.wallMs()))
   peers.beatNow()
   logger.warn({ by }, duty.drained!)
-  const left = await node.handReignsOver(duty.drained!)
+  const left = await node.handOverPrimaries(duty.drained!)
   if (left.length > 0) {
     const refused = left.find(({ member }) => member.rejection !== null)
     const names = left.slice(0, 3).map(({ space }) => space).join(', ')

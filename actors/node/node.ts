@@ -3,7 +3,7 @@ import { stateName, topState } from '../../machines/base/stateName.js'
 import { nodeMachine } from '../../machines/node.js'
 import type { NodeEffect, NodeEvent } from '../../machines/node.js'
 import type { NodeEventState } from '../../machines/protocol/events.js'
-import { Turns } from '../arbiter/requestLimiter.js'
+import { RequestLimiter } from '../arbiter/requestLimiter.js'
 import type { HostedActor } from '../host/actorHost.js'
 import type { NodeContext } from '../member/context.js'
 import { messageOf } from '../messaging/defects.js'
@@ -14,10 +14,10 @@ import type { BusConnection, BusSubscription } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { ActorSettings } from '../ports/settings.js'
 import type { SpaceActor } from '../space/space.js'
-import { Admin } from './adminCommands.js'
-import type { Boot } from './dataDirectory.js'
+import { AdminCommands } from './adminCommands.js'
+import type { NodeDirectory } from './dataDirectory.js'
 import { FaultLog } from './faultLog.js'
-import { handReignsOver } from './handOverAll.js'
+import { handOverPrimaries } from './handOverAll.js'
 import { Identity, isFinal } from './identity.js'
 import { SupersededError } from './identityErrors.js'
 import { listenAs } from './nodeMessages.js'
@@ -38,7 +38,7 @@ export interface NodeActorOptions {
   readonly requiresData?: boolean
   readonly settings: ActorSettings
   readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages'>
-  readonly boot: Boot
+  readonly boot: NodeDirectory
   /** For `engram.v1.status.<node>`. */
   readonly status: StatusTeller
   /** Clients are answered below these. */
@@ -69,14 +69,14 @@ export class NodeActor {
   private isClosing = false
   private readonly faults: FaultLog
   /** What uses the data directory before the node runs does so one after another. */
-  private readonly turns = new Turns(1)
+  private readonly turns = new RequestLimiter(1)
   private readonly self: NodeIdentityInput
   readonly identity: Identity
-  private readonly admin: Admin
+  private readonly admin: AdminCommands
 
   constructor(private readonly options: NodeActorOptions) {
     const { node, pid, hostname, data, version, boot, ports, settings, replyPrefixes } = options
-    this.admin = new Admin(this)
+    this.admin = new AdminCommands(this)
     this.faults = new FaultLog(ports.clock, ports.logger)
     this.self = { node, pid, hostname, data, version, disk: '', incarnation: 0, http: null }
     this.identity = new Identity({
@@ -340,13 +340,13 @@ export class NodeActor {
   private async handAllOver(): Promise<void> {
     this.context?.duty.leave()
     this.context?.peers.beatNow()
-    await this.handReignsOver('the node stops')
+    await this.handOverPrimaries('the node stops')
     this.send({ type: 'drained' })
   }
 
   /** Returns those that this node still reigns in. */
-  async handReignsOver(reason: string): Promise<SpaceActor[]> {
-    return await handReignsOver(
+  async handOverPrimaries(reason: string): Promise<SpaceActor[]> {
+    return await handOverPrimaries(
       () => this.spaces.values(), this.options.ports.clock, () => this.isOpen, reason)
   }
 

@@ -2,7 +2,7 @@ import type { Announcement } from '../../machines/protocol/messages.js'
 import { spaceOf, subjects } from '../../machines/protocol/subjects.js'
 import type { NodeContext } from '../member/context.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
-import type { Admin } from './adminCommands.js'
+import type { AdminCommands } from './adminCommands.js'
 import type { AdminNode } from './adminNode.js'
 import { Lookup } from './lookup.js'
 import { StatusService } from './statusService.js'
@@ -10,7 +10,7 @@ import type { StatusServiceOptions } from './statusService.js'
 
 /** Subscribes to all that is sent to this node by its name, and to announcements. */
 export function listenAs(
-  node: AdminNode, admin: Admin, of: Pick<StatusServiceOptions, 'teller' | 'names'>,
+  node: AdminNode, admin: AdminCommands, of: Pick<StatusServiceOptions, 'teller' | 'names'>,
 ): BusSubscription[] {
   const context = node.context!
   const { wire, self: { node: name } } = context

@@ -1,14 +1,14 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { InvariantViolation } from '../../machines/log/invariants.js'
-import { Records } from '../arbiter/assignmentStore.js'
+import { AssignmentStore } from '../arbiter/assignmentStore.js'
 import { CommitFloors } from '../log/commitFloors.js'
 import { GroupCommit } from '../log/groupCommit.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import { Duty } from '../member/duty.js'
-import { Peers } from '../membership/heartbeats.js'
+import { Heartbeats } from '../membership/heartbeats.js'
 import { Answers } from '../messaging/answers.js'
-import { Wire } from '../messaging/connection.js'
+import { NodeConnection } from '../messaging/connection.js'
 import { stackOf } from '../messaging/defects.js'
 import { workLanes } from '../messaging/workLanes.js'
 import { SyncFailedError } from '../ports/journal.js'
@@ -45,9 +45,9 @@ export function contextOf(
   const { replyPrefixes } = calls
   const commits = commitsOf(ports, settings, calls)
   const duty = new Duty(self.node, () => commits.isFull)
-  const wire = new Wire(self.incarnation, logger, calls.fatal)
+  const wire = new NodeConnection(self.incarnation, logger, calls.fatal)
   const answers = new Answers({ wire, clients, clock, logger, telemetry, replyPrefixes })
-  const peers = new Peers({
+  const peers = new Heartbeats({
     ports, settings, self, wire, answers,
     onGrants: () => {
       for (const space of calls.spaces()) space.grantsRenewed()
@@ -65,7 +65,7 @@ export function contextOf(
     watched: calls.watched,
     unfit: () => duty.unfit,
   })
-  const records = new Records({
+  const records = new AssignmentStore({
     clock, random, control, store, logger, isHeld: calls.isHeld,
     onBucketLost: (space, reason) => sendAlert(context, space, 'arbiterLost', {}, reason),
   })

@@ -15,7 +15,7 @@ export interface PromotionAdmin {
   until(isDone: () => boolean): Promise<boolean>
 }
 
-export class Promotions {
+export class PromoteCommands {
   constructor(private readonly admin: PromotionAdmin) {}
 
   async promote(order: Order): Promise<Answer> {
@@ -59,7 +59,7 @@ export class Promotions {
     if (to !== this.admin.node.context!.self.node) return await this.admin.passOn(to, order)
     const space = this.held(name)
     space.member.order(patienceMs)
-    return await this.through(space, () => space.serves && space.member.reigningEpoch > epoch)
+    return await this.through(space, () => space.serves && space.member.primaryEpoch > epoch)
   }
 
   private held(name: string): SpaceActor {
@@ -75,7 +75,7 @@ export class Promotions {
   private async through(space: SpaceActor, isDone: () => boolean): Promise<Answer> {
     const { member } = space
     await this.admin.until(() => isDone() || member.rejection !== null)
-    if (space.serves) return { ok: true, primary: member.self, epoch: member.reigningEpoch }
+    if (space.serves) return { ok: true, primary: member.self, epoch: member.primaryEpoch }
     throw refusedByArbiter(member.rejection) ?? new AdminRefusal('ACK_TIMEOUT',
       `the promotion is not through${member.blocked ? `: ${member.blocked}` : ''}`, true)
   }
@@ -87,10 +87,10 @@ export class Promotions {
     const to = wanted ?? space.successor()
     if (!to) throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', 'no replica is in sync', true)
     if (to === self.node) {
-      const epoch = space.member.reigningEpoch
+      const epoch = space.member.primaryEpoch
       return { ok: true, primary: to, epoch, message: 'it reigns already' }
     }
-    const epoch = space.member.reigningEpoch
+    const epoch = space.member.primaryEpoch
     if (!await this.admin.until(() => space.handOver(to, 'an operator hands over'))) {
       throw refusedByArbiter(space.member.rejection)
         ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
@@ -108,9 +108,9 @@ export class Promotions {
 
   private async force(name: string): Promise<Answer> {
     const space = this.held(name)
-    const before = space.member.reigningEpoch
+    const before = space.member.primaryEpoch
     space.member.rejection = null
     space.forcePromotion('an operator forces it')
-    return await this.through(space, () => space.serves && space.member.reigningEpoch > before)
+    return await this.through(space, () => space.serves && space.member.primaryEpoch > before)
   }
 }

@@ -1,6 +1,6 @@
 import { compareUtf8 } from '../../machines/graph/utf8.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
-import type { Records } from '../arbiter/assignmentStore.js'
+import type { AssignmentStore } from '../arbiter/assignmentStore.js'
 import { AdminRefusal } from '../ports/adminApi.js'
 import type { Answer, Order } from '../ports/adminApi.js'
 import type { Clock } from '../ports/system.js'
@@ -17,7 +17,7 @@ export class SpaceList {
     null
 
   constructor(
-    private readonly records: Records, private readonly clock: Clock,
+    private readonly records: AssignmentStore, private readonly clock: Clock,
     /** Of a page, encoded. */
     private readonly bytesMax: number,
   ) {}

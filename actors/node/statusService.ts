@@ -1,7 +1,7 @@
 import { compareUtf8 } from '../../machines/graph/utf8.js'
 import type { NodeContext } from '../member/context.js'
 import { errorAnswer } from '../messaging/answers.js'
-import type { Asker } from '../messaging/answers.js'
+import type { ReplyTarget } from '../messaging/answers.js'
 import { keptBytes } from '../messaging/headers.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { SpaceActor } from '../space/space.js'
@@ -43,7 +43,7 @@ type Question =
   }
 
 interface Waiter {
-  readonly asker: Asker
+  readonly asker: ReplyTarget
   readonly bytes: number
 }
 
@@ -60,7 +60,7 @@ export class StatusService {
     const { answers, lanes: { status } } = this.options.context
     const asked = answers.asker(message, 'orders')
     if (asked?.reply === undefined) return
-    const asker: Asker = { ...asked, encoding: 'json' }
+    const asker: ReplyTarget = { ...asked, encoding: 'json' }
     const question = questionOf(message.data)
     if (typeof question === 'string') {
       return answers.answer(asker, errorAnswer('INVALID_OPERATION', question))

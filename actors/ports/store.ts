@@ -47,7 +47,7 @@ export interface VersionReader {
 }
 
 /** The books of a space (machines/log/forkNotes.ts), as of the last applied entry. */
-export interface BooksReader {
+export interface ForkReader {
   /** By epoch: all that are open, and the latest `closedReportsMax` of the others. */
   reports(): readonly ForkReport[]
   /** Of those, the open ones: 0 as a rule, and cheap to ask. */
@@ -62,7 +62,7 @@ export interface BooksReader {
 }
 
 /** The committed graph of one space. Reads are synchronous and see the last applied entries. */
-export interface SpaceStore extends GraphReader, VersionReader, BooksReader {
+export interface SpaceStore extends GraphReader, VersionReader, ForkReader {
   readonly applied: Position
   /** Order-independent digest of the graph: equal at equal applied sequences. */
   readonly digest: string
@@ -95,9 +95,9 @@ export interface Store {
   remember(space: string, seen: RememberedRecord): Promise<void>
   remembered(): Map<string, RememberedRecord>
   /** Its log cannot be trusted, for the disk's life; the first reason stays. Durable at the end. */
-  condemn(uuid: string, reason: string): Promise<void>
+  markDamaged(uuid: string, reason: string): Promise<void>
   /** Why the space's log was condemned, or null. */
-  condemned(uuid: string): string | null
+  markedDamaged(uuid: string): string | null
   /** Memory of what it knows of keys, bytes. */
   readonly keyBytes: number
   close(): Promise<void>

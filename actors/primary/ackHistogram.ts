@@ -17,7 +17,7 @@ function bucketOf(ms: number): number {
 }
 
 /** Once per batch, so that it costs nothing per write. */
-export class FlowMeter {
+export class AckHistogram {
   private entries = 0
   private readonly counts = new Float64Array(bucketsMax)
 

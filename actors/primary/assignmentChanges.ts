@@ -43,7 +43,7 @@ const pollMs = 20
  * The changes that a reigning primary makes to its record, by compare-and-set: the in-sync set,
  * the settings of the space. Its chart sees to it that one is in flight at a time.
  */
-export class RecordChanges {
+export class AssignmentChanges {
   record: AssignmentAt
   private orders: SettingsOrder[] = []
 

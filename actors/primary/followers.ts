@@ -14,11 +14,11 @@ import type { HostedActor } from '../host/actorHost.js'
 import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
 import { Digests } from './digests.js'
-import { Fitness } from './inSyncPolicy.js'
-import { Shipping, type ReplicaProgress } from './replicaStream.js'
+import { InSyncPolicy } from './inSyncPolicy.js'
+import { ReplicaStream, type ReplicaProgress } from './replicaStream.js'
 
 interface Follower {
-  readonly shipping: Shipping
+  readonly shipping: ReplicaStream
   /** What its charts were told last: idle spaces by the thousand need not be told again. */
   readonly told: { acked: number; sent: number; end: number; lagBytes: number; lagMs: number }
   readonly stream: HostedActor<typeof streamMachine>
@@ -62,14 +62,14 @@ export class Followers {
   private proposed: readonly NodeId[] | null = null
   private sessions = 0
   private readonly digests: Digests
-  private readonly fitness: Fitness
+  private readonly fitness: InSyncPolicy
   private ticks: number
 
   constructor(private readonly options: FollowersOptions) {
     this.inSync = options.inSync
     this.ticks = options.epochStart
     this.digests = new Digests(options.member)
-    this.fitness = new Fitness(options.member, options.epochStart)
+    this.fitness = new InSyncPolicy(options.member, options.epochStart)
     for (const { node, disk } of options.member.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
     }
@@ -88,7 +88,7 @@ export class Followers {
     const { member, epoch } = this.options
     const { ports, settings, wire, budget } = member.context
     const { space, log } = member
-    const shipping = new Shipping({
+    const shipping = new ReplicaStream({
       peer, epoch, log,
       frames: ports.frames,
       clock: ports.clock,
@@ -134,7 +134,7 @@ export class Followers {
     return { shipping, told, stream, lagMonitor }
   }
 
-  private performStream(peer: NodeId, shipping: Shipping, effect: StreamEffect): void {
+  private performStream(peer: NodeId, shipping: ReplicaStream, effect: StreamEffect): void {
     const { ports } = this.options.member.context
     switch (effect.type) {
       case 'startShipping':
@@ -301,7 +301,7 @@ export class Followers {
    * Joined, and what it acknowledges counts: with the disk of the record (another disk is another
    * member, in sync with nothing), which is no copy of the past.
    */
-  private isListed(node: NodeId, shipping: Shipping): boolean {
+  private isListed(node: NodeId, shipping: ReplicaStream): boolean {
     return shipping.isJoined && shipping.disk === this.listedDisks.get(node)
       && !this.fitness.lacks(node) && this.options.member.context.peers.isRegistered(node)
   }
@@ -311,9 +311,10 @@ export class Followers {
     const changes: MembershipChange[] = []
     for (const [node, { shipping }] of this.followers) {
       const isListed = this.isListed(node, shipping)
-      const loss = inSync.includes(node) ? this.fitness.lossOf(node, shipping, isListed) : null
+      const loss = inSync.includes(node)
+        ? this.fitness.removalReason(node, shipping, isListed) : null
       if (loss) changes.push({ type: 'memberLost', node, reason: loss })
-      else if (!inSync.includes(node) && this.fitness.mayComeIn(node, shipping)) {
+      else if (!inSync.includes(node) && this.fitness.isEligible(node, shipping)) {
         changes.push({ type: 'memberCaughtUp', node, reason: `${node} has caught up` })
       }
     }

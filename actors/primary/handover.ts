@@ -1,6 +1,6 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import type { PrimaryEvent } from '../../machines/primary.js'
-import { boundedReigns, handedOver, handedReigns } from '../../machines/protocol/assignments.js'
+import { boundedEpochs, handedOver, handedEpochs } from '../../machines/protocol/assignments.js'
 import type { AssignmentAt } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
 import type { TimerHandle } from '../ports/system.js'
@@ -104,7 +104,7 @@ export class Handover {
       if (settlement.kind === 'refused') onRefused(settlement.current)
       return
     }
-    member.alertDropped(boundedReigns(handedReigns(assignment, last)).dropped)
+    member.alertDropped(boundedEpochs(handedEpochs(assignment, last)).dropped)
     member.sawEpoch(next.epoch)
     const reason = `handed over to ${to}`
     member.announce({

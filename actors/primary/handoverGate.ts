@@ -1,7 +1,7 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { NodeContext } from '../member/context.js'
-import { errorAnswer, isForAnotherReign } from '../messaging/answers.js'
+import { errorAnswer, isForAnotherEpoch } from '../messaging/answers.js'
 import { forwardedHeader, headerFault, writeHeaders } from '../messaging/headers.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { TimerHandle } from '../ports/system.js'
@@ -32,7 +32,7 @@ const forwardingMarginMs = 250
 const sliceMs = 3
 
 /** What lies between a primary's subscription and its ingest loop: writes of a handover. */
-export class WriteGate {
+export class HandoverGate {
   private mode: Mode = 'open'
   private from: NodeId | null = null
   private formerEpoch = 0
@@ -60,7 +60,7 @@ export class WriteGate {
     if (forwarded) return this.onForwarded(message, forwarded)
     if (this.mode === 'open') return this.options.take(message)
     // The ingest loop refuses it, with the reason: once held, it would bear no fence any more.
-    if (this.mode !== 'closed' && this.isForOtherReign(message)) return this.options.take(message)
+    if (this.mode !== 'closed' && this.isForOtherEpoch(message)) return this.options.take(message)
     if (this.mode !== 'closed' && this.held.hold(message)) return
     const reason = this.mode === 'closed' ? 'this node does not reign any more'
       : 'a handover is under way, and no more writes can be held'
@@ -79,9 +79,9 @@ export class WriteGate {
   }
 
   /** `Engram-Epoch`: of neither this reign nor, where it took it over whole, the one before. */
-  private isForOtherReign(message: BusMessage): boolean {
-    return isForAnotherReign(message, this.options.epoch)
-      && (this.mode !== 'awaitingForwarded' || isForAnotherReign(message, this.formerEpoch))
+  private isForOtherEpoch(message: BusMessage): boolean {
+    return isForAnotherEpoch(message, this.options.epoch)
+      && (this.mode !== 'awaitingForwarded' || isForAnotherEpoch(message, this.formerEpoch))
   }
 
   private onForwarded(message: BusMessage, mark: string): void {

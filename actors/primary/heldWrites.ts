@@ -1,4 +1,4 @@
-import type { Wire } from '../messaging/connection.js'
+import type { NodeConnection } from '../messaging/connection.js'
 import { forwardedHeader, keptBytes } from '../messaging/headers.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { Account, Budget } from '../structures/budget.js'
@@ -116,7 +116,7 @@ function sizeOf(message: BusMessage): number {
  * handover, which writers cannot read, and so not forge.
  */
 export function forward(
-  wire: Wire, subject: string, held: readonly HeldWrite[], nonce: string,
+  wire: NodeConnection, subject: string, held: readonly HeldWrite[], nonce: string,
 ): void {
   for (const { message, headers } of held) {
     wire.publish(subject, message.data, {

@@ -1,13 +1,13 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { sendAlert } from '../member/alerts.js'
 import type { Member } from '../member/member.js'
-import type { Shipping } from './replicaStream.js'
+import type { ReplicaStream } from './replicaStream.js'
 
 /**
  * Which members are fit to be in sync (DESIGN section 4.3): who holds a grant, has the disk that
  * the record lists, and lacks nothing that was written long ago.
  */
-export class Fitness {
+export class InSyncPolicy {
   /** Ends of the log at past heartbeats: who lacks what was there 5 s ago is out of sync. */
   private pastEnds: { atMs: number; end: number }[] = []
   /** Listed in sync, without what they must hold: they do not count. */
@@ -49,7 +49,7 @@ export class Fitness {
   }
 
   /** Why an in-sync member must leave the set, or null. */
-  lossOf(node: NodeId, shipping: Shipping, isListed: boolean): string | null {
+  removalReason(node: NodeId, shipping: ReplicaStream, isListed: boolean): string | null {
     const { peers, settings, ports } = this.member.context
     const over = peers.goneReason(node) ?? this.lacking.get(node)
     if (over) return over
@@ -74,7 +74,7 @@ export class Fitness {
    * the epoch-start entry. Without the latter, an entry of an older reign could be committed
    * twice over (hole 4 of the model's scenarios).
    */
-  mayComeIn(node: NodeId, shipping: Shipping): boolean {
+  isEligible(node: NodeId, shipping: ReplicaStream): boolean {
     const { log, context: { peers, settings } } = this.member
     return shipping.isJoined && peers.isRegistered(node)
       && peers.grantLeftMs(node) > settings.grantMs / 2

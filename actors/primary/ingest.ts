@@ -5,19 +5,19 @@ import type { AckLevel } from '../../machines/protocol/messages.js'
 import type { Appender, Reconciled } from '../forks/appender.js'
 import type { FlushItem, FlushSource, GroupCommit } from '../log/groupCommit.js'
 import { LogClock } from '../log/logClock.js'
-import { isForAnotherReign, levelOf, originOf } from '../messaging/answers.js'
-import type { Asker } from '../messaging/answers.js'
+import { isForAnotherEpoch, levelOf, originOf } from '../messaging/answers.js'
+import type { ReplyTarget } from '../messaging/answers.js'
 import type { Overlay } from '../overlay/overlay.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { ClientCodec, ErrorAnswer, ErrorCode, WriteAnswer } from '../ports/clientApi.js'
 import type { AcceptedRequest, Frame, FrameCodec } from '../ports/frames.js'
 import type { SpaceStore } from '../ports/store.js'
 import type { Lane } from '../structures/workQueue.js'
-import { FlowMeter } from './ackHistogram.js'
+import { AckHistogram } from './ackHistogram.js'
 import { PendingView } from './pendingView.js'
-import { entriesOf, Waiting, type OpenBatch } from './pendingWrite.js'
+import { entriesOf, PendingWrite, type OpenBatch } from './pendingWrite.js'
 import { RepeatedBody } from './repeatedBody.js'
-import type { YoungKey } from './repeatedBody.js'
+import type { UnflushedKey } from './repeatedBody.js'
 import { Replies, type RepliesOptions } from './replies.js'
 import { WriteBuffer } from './writeBuffer.js'
 
@@ -32,7 +32,7 @@ export interface IngestOptions extends RepliesOptions {
   readonly onWritten: (frame: Frame) => void
   readonly onDurable: () => void
   /** What was answered at level `memory` is gone: its sequences must not be given again. */
-  readonly onForgotten: (reason: string) => void
+  readonly onAckedWritesLost: (reason: string) => void
   /** Vector clock after the log's last entry, and its component that counts this reign's. */
   readonly clockAtEnd: Record<string, number>
   readonly component: string
@@ -50,7 +50,7 @@ export interface IngestOptions extends RepliesOptions {
  * Plain code, one call per write; the `primary` statechart opens and closes it.
  */
 export class Ingest implements FlushSource, Appender {
-  readonly flow = new FlowMeter()
+  readonly flow = new AckHistogram()
   private refusal: { code: ErrorCode; message: string } | null = null
   /** Highest sequence answered at level `memory`. */
   private answeredInMemory = 0
@@ -58,7 +58,7 @@ export class Ingest implements FlushSource, Appender {
   private readonly time: LogClock
   private readonly clockAtEnd: Record<string, number>
   /** Keys in the open batches and in the flush under way: not yet in the overlay. */
-  private readonly youngKeys = new Map<string, YoungKey>()
+  private readonly unflushedKeys = new Map<string, UnflushedKey>()
   private readonly replies: Replies
   private readonly repeatedBody: RepeatedBody
   private readonly view: PendingView
@@ -113,10 +113,11 @@ export class Ingest implements FlushSource, Appender {
     this.view.drop()
     this.answeredInMemory = 0
     for (const request of this.buffer.drop()) this.replies.unwritten(request)
-    this.youngKeys.clear()
+    this.unflushedKeys.clear()
     const isForgotten = this.replies.unwrittenAbove(this.options.log.end.sequence)
     // Of an epoch there is one entry at a sequence: who holds the answer must see that it is gone.
-    if (isForgotten) this.options.onForgotten('the journal refused what was answered in memory')
+    if (!isForgotten) return
+    this.options.onAckedWritesLost('the journal refused what was answered in memory')
   }
 
   /** Its headers and its reply subject were looked at. */
@@ -129,7 +130,7 @@ export class Ingest implements FlushSource, Appender {
       replies.fail(this.askerOf(message), 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       return
     }
-    if (this.isForOtherReign(message)) return
+    if (this.isForOtherEpoch(message)) return
     const key = message.header('Nats-Msg-Id')
     const gated = clients.write(message.data, message.header('Content-Type'), key)
     const asker = { reply: message.reply, encoding: gated.encoding }
@@ -149,7 +150,7 @@ export class Ingest implements FlushSource, Appender {
   }
 
   /** Of a request whose payload was not looked at. */
-  private askerOf(message: BusMessage): Asker {
+  private askerOf(message: BusMessage): ReplyTarget {
     const { reply, data } = message
     const type = message.header('Content-Type')
     return { reply, encoding: this.options.clients.encodingOf(data, type) }
@@ -159,7 +160,7 @@ export class Ingest implements FlushSource, Appender {
   log(
     request: AcceptedRequest, level: AckLevel, settle: (answer: WriteAnswer | ErrorAnswer) => void,
   ): void {
-    const asker: Asker = { reply: undefined, encoding: 'json', settle }
+    const asker: ReplyTarget = { reply: undefined, encoding: 'json', settle }
     const { replies, refusal } = this
     if (replies.isOver) replies.over(asker)
     else if (refusal) replies.fail(asker, refusal.code, refusal.message, 100)
@@ -180,19 +181,19 @@ export class Ingest implements FlushSource, Appender {
    * `Engram-Epoch`: who sends it keeps writes that another reign may have left behind, and wants
    * them sent again before this one is taken.
    */
-  private isForOtherReign(message: BusMessage): boolean {
+  private isForOtherEpoch(message: BusMessage): boolean {
     const { options: { epoch }, replies } = this
-    if (!isForAnotherReign(message, epoch)) return false
+    if (!isForAnotherEpoch(message, epoch)) return false
     const wanted = message.header('Engram-Epoch') ?? ''
     const asker = this.askerOf(message)
     if (!/^\d{1,15}$/.test(wanted)) {
       replies.fail(asker, 'INVALID_OPERATION', 'Engram-Epoch is the number of an epoch')
-    } else replies.otherReign(asker, wanted)
+    } else replies.otherEpoch(asker, wanted)
     return true
   }
 
   private accept(
-    request: AcceptedRequest, level: AckLevel, asker: Asker, origin?: Position,
+    request: AcceptedRequest, level: AckLevel, asker: ReplyTarget, origin?: Position,
   ): void {
     const { options, replies } = this
     const known = request.key === null ? undefined : this.knownKey(request.key)
@@ -232,19 +233,19 @@ export class Ingest implements FlushSource, Appender {
     else replies.fail(asker, reconciled.code, reconciled.message, 200)
   }
 
-  private append(request: AcceptedRequest, level: AckLevel, asker: Asker): void {
+  private append(request: AcceptedRequest, level: AckLevel, asker: ReplyTarget): void {
     const { options, replies } = this
     const timestamp = this.time.next()
     const batch = this.buffer.add(request, timestamp)
     const count = request.operations.length
     const last = options.log.end.sequence + this.buffer.openEntries
-    const waiting = new Waiting(
+    const waiting = new PendingWrite(
       asker, level, request, count, last, timestamp, options.clock.monotonicMs())
     batch.requests.push(waiting)
     this.view.taken(waiting)
     if (request.key !== null) {
       const { operations } = request
-      this.youngKeys.set(request.key,
+      this.unflushedKeys.set(request.key,
         { epoch: options.epoch, sequence: last, count, timestamp, operations })
     }
     if (level === 'memory' && !replies.isDiskFailing) {
@@ -255,7 +256,8 @@ export class Ingest implements FlushSource, Appender {
   }
 
   knownKey(key: string): KeyRecord | undefined {
-    return this.youngKeys.get(key) ?? this.options.overlay.key(key) ?? this.options.store.key(key)
+    const { overlay, store } = this.options
+    return this.unflushedKeys.get(key) ?? overlay.key(key) ?? store.key(key)
   }
 
   private seal(batch: OpenBatch): FlushItem {
@@ -307,7 +309,7 @@ export class Ingest implements FlushSource, Appender {
       return
     }
     const entries = entriesOf(batch, frame, component, clockBefore)
-    for (const { key } of batch.requests) if (key !== null) this.youngKeys.delete(key)
+    for (const { key } of batch.requests) if (key !== null) this.unflushedKeys.delete(key)
     overlay.add(entries, frame.bytes.length, batch.heapBytes)
     this.view.durable(frame.last)
     telemetry.count('writes', entries.length)
@@ -345,7 +347,7 @@ export class Ingest implements FlushSource, Appender {
     if (this.replies.isOver) return
     const unflushed = this.buffer.drop()
     this.view.drop()
-    this.youngKeys.clear()
+    this.unflushedKeys.clear()
     this.replies.end(code, reason, unflushed)
   }
 }

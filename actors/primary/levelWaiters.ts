@@ -1,9 +1,9 @@
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import { Sorted } from '../structures/sorted.js'
-import type { Waiting } from './pendingWrite.js'
+import type { PendingWrite } from './pendingWrite.js'
 
 interface Placed {
-  readonly waiting: Waiting
+  readonly waiting: PendingWrite
   readonly number: number
 }
 
@@ -24,12 +24,12 @@ export class LevelWaiters {
     return this.committed.size + this.durable.size
   }
 
-  add(waiting: Waiting): void {
+  add(waiting: PendingWrite): void {
     this.of(waiting.level).put({ waiting, number: this.lastNumber += 1 })
   }
 
   /** Takes out the next one whose sequence is that far, or lower. */
-  takeReached(level: AckLevel, upTo: number): Waiting | undefined {
+  takeReached(level: AckLevel, upTo: number): PendingWrite | undefined {
     const waiters = this.of(level)
     const first = waiters.first()
     if (first === undefined || first.waiting.last > upTo) return undefined
@@ -38,7 +38,7 @@ export class LevelWaiters {
   }
 
   /** Takes out one whose sequence is above that. */
-  takeAbove(sequence: number): Waiting | undefined {
+  takeAbove(sequence: number): PendingWrite | undefined {
     for (const waiters of [this.committed, this.durable]) {
       const last = waiters.last()
       if (last === undefined || last.waiting.last <= sequence) continue
@@ -49,8 +49,8 @@ export class LevelWaiters {
   }
 
   /** Takes out those for which it holds. */
-  takeWhere(holds: (waiting: Waiting) => boolean): Waiting[] {
-    const taken: Waiting[] = []
+  takeWhere(holds: (waiting: PendingWrite) => boolean): PendingWrite[] {
+    const taken: PendingWrite[] = []
     for (const waiters of [this.committed, this.durable]) {
       const found = [...waiters.from(() => false)].filter(({ waiting }) => holds(waiting))
       for (const placed of found) {

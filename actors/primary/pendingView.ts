@@ -1,7 +1,7 @@
 import { Overlay } from '../overlay/overlay.js'
 import type { Clock } from '../ports/system.js'
 import { expectedEntries } from './pendingWrite.js'
-import type { Waiting } from './pendingWrite.js'
+import type { PendingWrite } from './pendingWrite.js'
 
 /** Kept up for this long after it was asked for last, ms: nothing is paid for it otherwise. */
 const keptMs = 1000
@@ -16,7 +16,7 @@ export class PendingView {
   /** `requests`: those that are pending, in order. */
   constructor(
     private readonly clock: Clock, private readonly epoch: number,
-    private readonly requests: () => readonly Waiting[],
+    private readonly requests: () => readonly PendingWrite[],
   ) {}
 
   /** Whoever adds to it drops that again before anything else is taken. */
@@ -32,7 +32,7 @@ export class PendingView {
     return overlay
   }
 
-  taken(request: Waiting): void {
+  taken(request: PendingWrite): void {
     this.kept?.overlay.add(expectedEntries(request, this.epoch), 0, 0)
   }
 

@@ -2,7 +2,7 @@ import type { Operation } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ForkNote, Reconciliation } from '../../machines/log/forkNotes.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
-import type { Asker } from '../messaging/answers.js'
+import type { ReplyTarget } from '../messaging/answers.js'
 import type { Encoding, ErrorAnswer, WriteAnswer } from '../ports/clientApi.js'
 import type { AcceptedRequest, Frame, FrameBuilder } from '../ports/frames.js'
 
@@ -10,7 +10,7 @@ import type { AcceptedRequest, Frame, FrameBuilder } from '../ports/frames.js'
  * One request, from when it is taken until it is answered at the level its writer asked for. One
  * object all the way: putting new ones together with spreads took 4 µs, a tenth of a write.
  */
-export class Waiting implements Asker {
+export class PendingWrite implements ReplyTarget {
   readonly reply: string | undefined
   readonly encoding: Encoding
   readonly settle: ((answer: WriteAnswer | ErrorAnswer) => void) | undefined
@@ -22,7 +22,7 @@ export class Waiting implements Asker {
 
   /** `request` null: it repeats one that is in the log already. Its encoded bytes are not kept. */
   constructor(
-    asker: Asker,
+    asker: ReplyTarget,
     readonly level: AckLevel,
     request: AcceptedRequest | null,
     readonly count: number,
@@ -57,7 +57,7 @@ const none: readonly (Operation | ForkNote)[] = []
 /** Requests whose frame is being put together. */
 export interface OpenBatch {
   readonly builder: FrameBuilder
-  readonly requests: Waiting[]
+  readonly requests: PendingWrite[]
   /** Of the requests, decoded, beside what goes by their number and bytes. */
   heapBytes: number
   /** When its first request was taken, by the monotonic clock. */
@@ -87,7 +87,7 @@ export function entriesOf(
 }
 
 /** What the request's entries will be, as they are expected to be numbered; without clocks. */
-export function expectedEntries(waiting: Waiting, epoch: number): LogEntry[] {
+export function expectedEntries(waiting: PendingWrite, epoch: number): LogEntry[] {
   const first = waiting.last - waiting.count + 1
   return waiting.operations.map((_, index) =>
     entryOf(waiting, index, first + index, epoch, noClock))
@@ -96,7 +96,7 @@ export function expectedEntries(waiting: Waiting, epoch: number): LogEntry[] {
 const noClock = {}
 
 function entryOf(
-  { operations, reconciliations, key, timestamp }: Waiting, index: number, sequence: number,
+  { operations, reconciliations, key, timestamp }: PendingWrite, index: number, sequence: number,
   epoch: number, vectorClock: Readonly<Record<string, number>>,
 ): LogEntry {
   const operation = operations[index]!

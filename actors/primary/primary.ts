@@ -8,7 +8,7 @@ import type {
 } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { RoleInput } from '../../machines/space.js'
-import { ReconcileService, tellOpening } from '../forks/intake.js'
+import { ForkIntake, tellOpening } from '../forks/intake.js'
 import { Reconciler } from '../forks/reconciler.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
 import { commitNoticeMs } from '../member/freshness.js'
@@ -17,11 +17,11 @@ import type { Lease } from '../membership/lease.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { TimerHandle } from '../ports/system.js'
 import type { Succession } from '../promotion/succession.js'
-import { RecordChanges } from './assignmentChanges.js'
+import { AssignmentChanges } from './assignmentChanges.js'
 import type { SettingsChange } from './assignmentChanges.js'
 import { Followers } from './followers.js'
 import { Handover } from './handover.js'
-import { WriteGate } from './handoverGate.js'
+import { HandoverGate } from './handoverGate.js'
 import { Ingest } from './ingest.js'
 import { PrimaryHealth } from './primaryHealth.js'
 import { Readable } from './readable.js'
@@ -33,18 +33,18 @@ export class PrimaryRole {
   readonly ingest: Ingest
   readonly reconciler: Reconciler
   /** What members bring home from forks, and what operators order about it. */
-  readonly forks: ReconcileService
+  readonly forks: ForkIntake
   /** Asked by reads of the latest. */
   readonly readable: Readable
   private readonly lease: Lease
-  private readonly changes: RecordChanges
+  private readonly changes: AssignmentChanges
   private actor: HostedActor<typeof primaryMachine> | null = null
   private subscription: BusSubscription | null = null
   private readSubscription: BusSubscription | null = null
   private isOver = false
   private readonly health: PrimaryHealth
   private readonly handover: Handover
-  private readonly gate: WriteGate
+  private readonly gate: HandoverGate
   private noticeTimer: TimerHandle | null = null
 
   constructor(
@@ -63,7 +63,7 @@ export class PrimaryRole {
     const send = (event: PrimaryEvent) => this.actor?.send(event)
     this.lease = member.lease
     const { assignment, assignment: { epoch } } = input.record
-    this.changes = new RecordChanges({
+    this.changes = new AssignmentChanges({
       member, record: input.record, lease: this.lease, alert,
       followers: () => this.followers, isOver: () => this.isOver, send,
       announce: (reason) => this.announce('changed', reason),
@@ -83,7 +83,7 @@ export class PrimaryRole {
       inSyncCount: () => this.followers.certain().size,
       isUnderReplicated: () => this.followers.isUnderReplicated,
       onWritten: () => this.followers.written(), onDurable: () => this.followers.recommit(),
-      onForgotten: (reason) => this.deposed(reason),
+      onAckedWritesLost: (reason) => this.deposed(reason),
       clockAtEnd: started.clock, component: started.component,
       lastTimestamp: member.lastTimestamp, lastTimestampAtMs: started.atMs,
       reconcile: (request, origin) => this.reconciler.fromClient(request, origin),
@@ -98,12 +98,12 @@ export class PrimaryRole {
     this.reconciler = new Reconciler({
       member, epoch, ingest: this.ingest, openings: started.forks, openedAtMs: started.timestamp,
     })
-    this.forks = new ReconcileService({
+    this.forks = new ForkIntake({
       member, epoch, ingest: this.ingest, reconciler: this.reconciler,
       busy: () => this.notNow(),
       isAutomatic: () => (this.settings.reconcile ?? 'automatic') === 'automatic', alert,
     })
-    this.gate = new WriteGate({
+    this.gate = new HandoverGate({
       context: member.context, space: member.space, epoch,
       isGivenAway: () => this.isTransferring,
       take: (message) => this.ingest.onWrite(message),
@@ -309,7 +309,7 @@ export class PrimaryRole {
       case 'transfer':
         void this.handover.transfer(effect.to)
         return
-      case 'endReign':
+      case 'stepDown':
         this.end(effect.reason)
         return
       case 'progressed':
@@ -386,7 +386,7 @@ export class PrimaryRole {
       this.announce('resigned', reason)
       this.succession.steppedDown(this.record.assignment.epoch, reason)
     }
-    member.endReign(reason)
+    member.stepDown(reason)
     member.context.ports.logger.info({ space: member.space }, `the reign is over: ${reason}`)
   }
 }

@@ -8,7 +8,7 @@ import { decodedHeapBytes } from '../structures/decodedSize.js'
 import type { Lane } from '../structures/workQueue.js'
 
 /** Of a request that was taken a moment ago, with what it asked for. */
-export interface YoungKey extends KeyRecord {
+export interface UnflushedKey extends KeyRecord {
   readonly operations: AcceptedRequest['operations']
 }
 
@@ -43,7 +43,7 @@ export class RepeatedBody {
 
   /** `done`: at once, or once the log was read. False where it cannot be told. */
   compare(
-    known: KeyRecord | YoungKey, { operations, encoded }: AcceptedRequest,
+    known: KeyRecord | UnflushedKey, { operations, encoded }: AcceptedRequest,
     done: (isMismatch: boolean) => void,
   ): void {
     const { overlay, logReads, budget } = this.options

@@ -40,7 +40,7 @@ const readBytes = 1024 * 1024
  * The cursor of one stream: which frames the replica was sent, which it has durably, and the
  * bounded window between. Past the window nothing is kept: the journal is read when acks come.
  */
-export class Shipping {
+export class ReplicaStream {
   session = 0
   sent = 0
   acked = 0

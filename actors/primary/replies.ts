@@ -5,13 +5,13 @@ import { LossBound } from '../log/lossBound.js'
 import type { SpaceLog } from '../log/spaceLog.js'
 import type { Lease } from '../membership/lease.js'
 import { errorAnswer } from '../messaging/answers.js'
-import type { Answers, Asker } from '../messaging/answers.js'
+import type { Answers, ReplyTarget } from '../messaging/answers.js'
 import type { ErrorCode, WriteAnswer } from '../ports/clientApi.js'
 import type { ActorSettings } from '../ports/settings.js'
 import type { Clock, Telemetry } from '../ports/system.js'
 import type { Account, Budget } from '../structures/budget.js'
 import { LevelWaiters } from './levelWaiters.js'
-import { Waiting } from './pendingWrite.js'
+import { PendingWrite } from './pendingWrite.js'
 
 /** Repeated writes that wait for a level at a time: they hold no payload. */
 const duplicatesMax = 65_536
@@ -50,10 +50,10 @@ export class Replies {
   /** The last flush failed: until one succeeds, `memory` too is answered when it is durable. */
   isDiskFailing = false
   /** Durable and waiting for the commit, in the order of the log. */
-  private uncommitted: Waiting[] = []
+  private uncommitted: PendingWrite[] = []
   private readonly duplicates = new LevelWaiters()
   /** Have their level; the loss window is full (`maxLoss`). Nearly in the order of the log. */
-  private readonly held = new Set<Waiting>()
+  private readonly held = new Set<PendingWrite>()
   private wasHeld = false
   readonly bound: LossBound
   /** What a former reign left in the log may have been acknowledged. */
@@ -73,20 +73,20 @@ export class Replies {
   }
 
   /** The request's entries are durable. */
-  durable(waiting: Waiting): void {
+  durable(waiting: PendingWrite): void {
     if (waiting.level !== 'committed') this.reached(waiting)
     else if (!waiting.answered) this.uncommitted.push(waiting)
   }
 
   /** A write whose key is known gets its first sequence again, once that has the level. */
   repeated(
-    known: KeyRecord, level: AckLevel, asker: Asker, quarantined = 0, isMismatch = false,
+    known: KeyRecord, level: AckLevel, asker: ReplyTarget, quarantined = 0, isMismatch = false,
   ): void {
     const { clock, telemetry, spaceSettings } = this.options
     telemetry.count('writesDuplicates')
     if (this.isOver) return this.over(asker)
     const { count, sequence, timestamp, epoch } = known
-    const waiting = new Waiting(asker, level, null, count, sequence, timestamp,
+    const waiting = new PendingWrite(asker, level, null, count, sequence, timestamp,
       clock.monotonicMs(), epoch, quarantined, isMismatch)
     if (level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
@@ -163,7 +163,7 @@ export class Replies {
   }
 
   /** The journal refused the request's entries: they are nowhere. */
-  unwritten(request: Waiting): void {
+  unwritten(request: PendingWrite): void {
     this.held.delete(request)
     if (request.answered) return
     request.answered = true
@@ -181,9 +181,10 @@ export class Replies {
   }
 
   /** Once per heartbeat: who waited too long is told that the level is unknown. */
-  expire(unflushed: readonly Waiting[]): void {
+  expire(unflushed: readonly PendingWrite[]): void {
     const limit = this.options.clock.monotonicMs() - this.options.settings.ackTimeoutMs
-    const isLate = (waiting: Waiting): boolean => !waiting.answered && waiting.takenAtMs < limit
+    const isLate = ({ answered, takenAtMs }: PendingWrite): boolean =>
+      !answered && takenAtMs < limit
     const late = this.duplicates.takeWhere(isLate)
     for (const waiting of [...unflushed, ...this.held, ...this.uncommitted, ...late]) {
       if (isLate(waiting)) this.giveUp(waiting, 'the level was not reached in time')
@@ -195,7 +196,7 @@ export class Replies {
   }
 
   /** The request has its level: the answer, unless there was one. */
-  reached(waiting: Waiting): void {
+  reached(waiting: PendingWrite): void {
     if (waiting.answered) return
     const { spaceSettings } = this.options
     if (waiting.level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
@@ -213,7 +214,9 @@ export class Replies {
   }
 
   /** Refuses what waits, and the `unflushed`. */
-  end(code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string, unflushed: readonly Waiting[]): void {
+  end(
+    code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string, unflushed: readonly PendingWrite[],
+  ): void {
     this.isOver = true
     const repeated = this.duplicates.takeWhere(() => true)
     for (const asker of [...this.held, ...this.uncommitted, ...repeated, ...unflushed]) {
@@ -232,7 +235,7 @@ export class Replies {
   }
 
   fail(
-    asker: Asker, code: ErrorCode, message: string, retryAfterMs = 0, sequence?: number,
+    asker: ReplyTarget, code: ErrorCode, message: string, retryAfterMs = 0, sequence?: number,
   ): void {
     this.options.telemetry.count('writesRefused', 1, { code })
     const answer = errorAnswer(code, message, {
@@ -244,26 +247,26 @@ export class Replies {
   }
 
   /** Nothing is taken any more. */
-  over(asker: Asker): void {
+  over(asker: ReplyTarget): void {
     this.fail(asker, 'NOT_PRIMARY', 'this node does not reign any more')
   }
 
   /** This attempt took no effect, and says which epoch reigns. */
-  otherReign(asker: Asker, wanted: string): void {
+  otherEpoch(asker: ReplyTarget, wanted: string): void {
     const { epoch, answers, telemetry } = this.options
     telemetry.count('writesRefused', 1, { code: 'NOT_PRIMARY' })
     const message = `epoch ${epoch} reigns, the write is for epoch ${wanted}`
     answers.answer(asker, errorAnswer('NOT_PRIMARY', message, { epoch, outcome: 'notTaken' }))
   }
 
-  private giveUp(waiting: Waiting, reason: string): void {
+  private giveUp(waiting: PendingWrite, reason: string): void {
     waiting.answered = true
     const message = `${reason}: the write stands, its level is unknown`
     this.fail(waiting, 'ACK_TIMEOUT', message, 0, waiting.last)
   }
 
   /** A positive answer: the lease is checked now, as it was when the write was taken. */
-  private answer(waiting: Waiting): void {
+  private answer(waiting: PendingWrite): void {
     if (!waiting.reply && !waiting.settle) return
     const { options } = this
     const { last: sequence, count, level, duplicate, loggedEpoch, quarantined, mismatch } = waiting

@@ -3,7 +3,7 @@ import type { Clock } from '../ports/system.js'
 import { pendingHeapBytes } from '../structures/budget.js'
 import type { Account } from '../structures/budget.js'
 import { decodedHeapBytes } from '../structures/decodedSize.js'
-import type { OpenBatch, Waiting } from './pendingWrite.js'
+import type { OpenBatch, PendingWrite } from './pendingWrite.js'
 
 export interface WriteBufferOptions {
   readonly frames: FrameCodec
@@ -44,7 +44,7 @@ export class WriteBuffer {
   }
 
   /** In the order in which they were taken. */
-  requests(): Waiting[] {
+  requests(): PendingWrite[] {
     return [...this.flushing, ...this.open].flatMap((batch) => batch.requests)
   }
 
@@ -100,7 +100,7 @@ export class WriteBuffer {
   }
 
   /** The open batches are void; gives what was in them. */
-  drop(): Waiting[] {
+  drop(): PendingWrite[] {
     const requests = this.open.flatMap((batch) => batch.requests)
     for (const { heapBytes } of this.open) this.heapBytes -= heapBytes
     this.open = []

@@ -1,7 +1,7 @@
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ForkOpening } from '../../machines/log/forkNotes.js'
 import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
-import { clockOfReign } from '../../machines/log/vectorClock.js'
+import { clockOfEpoch } from '../../machines/log/vectorClock.js'
 import { knownEnds } from '../../machines/protocol/assignments.js'
 import type { Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
@@ -25,7 +25,7 @@ export async function startEpoch(
   const { log, overlay } = member
   const { epoch } = record.assignment
   if (epoch <= member.endedEpoch) throw new Error(`the reign of epoch ${epoch} was ended before`)
-  member.reigningEpoch = epoch
+  member.primaryEpoch = epoch
   member.sawEpoch(epoch)
   member.record = record
   await member.flushed()
@@ -40,7 +40,7 @@ export async function startEpoch(
   if (isOver()) return null
   await rebuildOverlay(member, isOver)
   if (isOver()) return null
-  const { component, clock } = clockOfReign(await clockAtEnd(member), member.self, epoch)
+  const { component, clock } = clockOfEpoch(await clockAtEnd(member), member.self, epoch)
   if (isOver()) return null
   const start = log.end
   const forks = openingsOf(member, record.assignment)

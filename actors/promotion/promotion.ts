@@ -6,10 +6,10 @@ import { comparePositions } from '../../machines/log/positions.js'
 import { promotionMachine } from '../../machines/promotion.js'
 import type { PromotionEffect, PromotionEvent } from '../../machines/promotion.js'
 import {
-  boundedReigns, claimed, endedReigns, opened, unbounded, withInSync,
+  boundedEpochs, claimed, endedEpochs, opened, unbounded, withInSync,
 } from '../../machines/protocol/assignments.js'
 import type {
-  Assignment, AssignmentAt, EndedReign, SurveyAnswer,
+  Assignment, AssignmentAt, EndedEpoch, SurveyAnswer,
 } from '../../machines/protocol/messages.js'
 import type { RoleInput } from '../../machines/space.js'
 import type { Settlement } from '../arbiter/assignmentStore.js'
@@ -33,7 +33,7 @@ export class PromotionRole {
   private isOver = false
   private readonly news: PromotionNews
   /** Ended epochs that the claim's record has no room for. */
-  private dropped: readonly EndedReign[] = []
+  private dropped: readonly EndedEpoch[] = []
   private watchesVacancy: AssignmentAt | null = null
   private watchesGrants: AssignmentAt | null = null
   private grantsSinceMs = 0
@@ -78,9 +78,9 @@ export class PromotionRole {
   /** A claim that came to nothing is over for good: whoever is told may stand at once. */
   private resign(): void {
     const { member } = this
-    const epoch = member.reigningEpoch
+    const epoch = member.primaryEpoch
     if (epoch === 0) return
-    member.endReign('the promotion ended')
+    member.stepDown('the promotion ended')
     const record = member.record
     const isMine = record?.assignment.primary?.node === member.self
     if (!record || !isMine || record.assignment.epoch !== epoch) return
@@ -117,11 +117,11 @@ export class PromotionRole {
   recordSeen(record: AssignmentAt): void {
     const { assignment } = record
     if (assignment.primary?.node === this.member.self) return
-    const mine = this.member.reigningEpoch
+    const mine = this.member.primaryEpoch
     const isNewer = mine > 0 ? assignment.epoch > mine : this.member.vacancy() === null
     if (isNewer && assignment.primary) {
       const reason = `${assignment.primary.node} reigns in epoch ${assignment.epoch}`
-      this.send({ type: 'reignSeen', reason })
+      this.send({ type: 'primarySeen', reason })
     }
   }
 
@@ -175,7 +175,7 @@ export class PromotionRole {
     const reason = String(error)
     member.context.ports.logger.error(
       { space: member.space, error: reason }, `promotion: ${step} failed`)
-    member.failedToReign(reason)
+    member.promotionFailed(reason)
     this.send({ type: 'stepFailed', reason })
     if (isDamage(error)) member.damaged(reason)
   }
@@ -242,15 +242,15 @@ export class PromotionRole {
     const { forced } = this.input
     const reported = new Set(member.store.reports().map((report) => report.epoch))
     const { log } = member
-    const reigns = endedReigns(assignment, reported, ({ epoch: of, sequence }) =>
+    const reigns = endedEpochs(assignment, reported, ({ epoch: of, sequence }) =>
       sequence <= log.commitSequence && log.epochAt(sequence) === of)
     // In sync by a record that is the present one: else what is safe may be missing here.
     const ended = forced || this.isRecordLost ? unbounded(reigns) : reigns
-    const { kept, dropped } = boundedReigns(ended)
+    const { kept, dropped } = boundedEpochs(ended)
     this.dropped = dropped
     const next = claimed(assignment, epoch, primary, inSync, forced, kept, member.signature())
     member.sawEpoch(epoch)
-    member.reigningEpoch = epoch
+    member.primaryEpoch = epoch
     const level = member.rejection === null ? 'info' : 'debug'
     ports.logger[level]({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
     this.settled(await member.context.records.settle(next, record.revision, this.wanted), 'claimed')
@@ -297,7 +297,7 @@ export class PromotionRole {
     }
     if (settlement.kind === 'rejected') return this.rejected(settlement.reason)
     const now = settlement.current?.assignment
-    member.endReign('the compare-and-set was refused')
+    member.stepDown('the compare-and-set was refused')
     this.send({
       type: 'compareAndSetRefused',
       reason: now
@@ -313,8 +313,8 @@ export class PromotionRole {
   private rejected(reason: string): void {
     const { member } = this
     member.rejection = reason
-    member.failedToReign(reason)
-    member.endReign('the compare-and-set was rejected')
+    member.promotionFailed(reason)
+    member.stepDown('the compare-and-set was rejected')
     this.send({ type: 'compareAndSetRejected', reason })
   }
 

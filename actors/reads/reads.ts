@@ -1,7 +1,7 @@
 import { isDamage } from '../member/member.js'
 import type { Member } from '../member/member.js'
 import { errorAnswer } from '../messaging/answers.js'
-import type { Asker } from '../messaging/answers.js'
+import type { ReplyTarget } from '../messaging/answers.js'
 import { headerFault, keptBytes, readHeaders } from '../messaging/headers.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { ErrorCode, Query, ReadAnswer } from '../ports/clientApi.js'
@@ -21,7 +21,7 @@ interface ReadDemands {
 
 /** A read from when it comes until it is answered; its bytes are copied. */
 interface Read {
-  readonly asker: Asker
+  readonly asker: ReplyTarget
   readonly data: Uint8Array
   readonly contentType: string | undefined
   readonly demands: ReadDemands
@@ -140,7 +140,7 @@ export class ReadService {
   }
 
   private latestNow(read: Read, query: Query): void {
-    const { member, member: { store, overlay, log, reigningEpoch } } = this
+    const { member, member: { store, overlay, log, primaryEpoch } } = this
     const primary = this.primary()
     if (!primary) return this.notPrimary(read)
     const { committed } = read.demands
@@ -151,7 +151,7 @@ export class ReadService {
         return this.fail(read, 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       }
       this.answer(read, found, {
-        sequence, epoch: reigningEpoch, node: member.self, role: 'primary', stalenessMs: 0,
+        sequence, epoch: primaryEpoch, node: member.self, role: 'primary', stalenessMs: 0,
       })
     })
   }

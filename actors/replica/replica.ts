@@ -69,15 +69,15 @@ export class ReplicaRole implements FlushSource {
     }
   }
 
-  reignSeen(primary: NodeId, epoch: number): void {
+  primarySeen(primary: NodeId, epoch: number): void {
     if (this.told.epoch === epoch && this.told.primary === primary) return
     Object.assign(this.told, { primary, epoch })
-    this.actor?.send({ type: 'reignSeen', primary, epoch })
+    this.actor?.send({ type: 'primarySeen', primary, epoch })
   }
 
-  reignEnded(reason: string): void {
+  primaryLost(reason: string): void {
     this.told.epoch = -1
-    this.actor?.send({ type: 'reignEnded', reason })
+    this.actor?.send({ type: 'primaryLost', reason })
   }
 
   get state(): string {

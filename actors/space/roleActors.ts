@@ -23,7 +23,7 @@ export function bindSpaceMachine(
         doneType: 'promotionOver', failedType: 'promotionFailed',
       }),
       primary: hosted(host, ({ input }: Args) => of(input).startPrimary(input), {
-        doneType: 'reignOver', failedType: 'primaryFailed',
+        doneType: 'steppedDown', failedType: 'primaryFailed',
       }),
     },
   })

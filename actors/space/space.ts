@@ -7,12 +7,12 @@ import type {
 } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { spaceMachine, RoleInput, SpaceEffect } from '../../machines/space.js'
-import { Homecoming } from '../forks/uploaderRunner.js'
+import { UploaderRunner } from '../forks/uploaderRunner.js'
 import type { HostedActor } from '../host/actorHost.js'
-import { RecordWatch } from '../member/assignmentWatch.js'
+import { AssignmentWatch } from '../member/assignmentWatch.js'
 import type { NodeContext } from '../member/context.js'
 import { Member } from '../member/member.js'
-import type { Asker } from '../messaging/answers.js'
+import type { ReplyTarget } from '../messaging/answers.js'
 import { stackOf } from '../messaging/defects.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import { PrimaryRole } from '../primary/primary.js'
@@ -31,9 +31,9 @@ export class SpaceActor {
   private primary: PrimaryRole | null = null
   private readonly reads: ReadService
   private subscriptions: BusSubscription[] = []
-  private readonly records: RecordWatch
+  private readonly records: AssignmentWatch
   private readonly succession: Succession
-  readonly homecoming: Homecoming
+  readonly homecoming: UploaderRunner
   /** The record was read over this connection. Before, it tells whom to join, and nothing else. */
   private isVerified = false
 
@@ -51,8 +51,8 @@ export class SpaceActor {
       this.actor?.send({ type: 'logDamaged', reason })
     }
     this.reads = new ReadService(this.member, () => this.primary)
-    this.homecoming = new Homecoming(this.member)
-    this.records = new RecordWatch({
+    this.homecoming = new UploaderRunner(this.member)
+    this.records = new AssignmentWatch({
       member: this.member,
       onRecord: (record) => this.onRecord(record),
       onLost: (remembered) => this.onLost(remembered),
@@ -102,8 +102,8 @@ export class SpaceActor {
     if (this.primary) this.succession.ownEnded()
     this.primary = null
     this.promotion = null
-    this.member.endReign('the member is a replica')
-    this.homecoming.reignLeft('the member is a replica')
+    this.member.stepDown('the member is a replica')
+    this.homecoming.primaryLeft('the member is a replica')
     this.replica = new ReplicaRole(this.member,
       () => this.records.refresh(), () => this.reconsider(), (session) => this.follows(session))
     return this.replica.spec()
@@ -124,7 +124,7 @@ export class SpaceActor {
       (isUnderWay) => this.actor?.send({
         type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
       }),
-      () => this.homecoming.reignKnown(this.member.self, this.member.reigningEpoch))
+      () => this.homecoming.epochKnown(this.member.self, this.member.primaryEpoch))
     return this.primary.spec()
   }
 
@@ -146,7 +146,7 @@ export class SpaceActor {
         if (effect.state === 'damaged') this.leaveRoles()
         return
       case 'resign':
-        this.member.endReign(effect.reason)
+        this.member.stepDown(effect.reason)
         return
       case 'escalate':
         throw effect.error
@@ -172,9 +172,9 @@ export class SpaceActor {
   disconnected(reason: string): void {
     this.unsubscribe()
     this.primary?.deposed(reason)
-    this.member.endReign(reason)
+    this.member.stepDown(reason)
     this.actor?.send({ type: 'busLost', reason })
-    this.replica?.reignEnded(reason)
+    this.replica?.primaryLost(reason)
     this.isVerified = false
   }
 
@@ -189,11 +189,11 @@ export class SpaceActor {
 
   /** The reign that the member follows has changed; null: none is followed. */
   private follows(session: { readonly primary: NodeId; readonly epoch: number } | null): void {
-    if (session) this.homecoming.reignKnown(session.primary, session.epoch)
-    else this.homecoming.reignLeft('no reign is followed')
+    if (session) this.homecoming.epochKnown(session.primary, session.epoch)
+    else this.homecoming.primaryLeft('no reign is followed')
   }
 
-  onAckMessage(ack: AckMessage, asker: Asker): void {
+  onAckMessage(ack: AckMessage, asker: ReplyTarget): void {
     if (ack.kind === 'join') this.onJoin(ack, asker)
     else if (ack.kind === 'offer' || ack.kind === 'slice') this.onReconcile(ack, asker)
     else if (this.primary?.reigns) this.primary.onAckMessage(ack)
@@ -201,13 +201,13 @@ export class SpaceActor {
     else this.member.tellSession(ack.node, ack.epoch, 0)
   }
 
-  private onJoin(request: JoinRequest, asker: Asker): void {
+  private onJoin(request: JoinRequest, asker: ReplyTarget): void {
     const { ports, answers } = this.context
     const answer = this.primary?.join(request) ?? joinRefused(this.member, request)
     answers.answer(asker, ports.control.encode(answer))
   }
 
-  private onReconcile(message: ReconcileMessage, asker: Asker): void {
+  private onReconcile(message: ReconcileMessage, asker: ReplyTarget): void {
     if (asker.reply === undefined) return
     const { ports, answers } = this.context
     const answer = (said: ReconcileAnswer) => answers.answer(asker, ports.control.encode(said))
@@ -255,7 +255,7 @@ export class SpaceActor {
     member.record = record
     this.isVerified = true
     if (this.primary) {
-      if (assignment.epoch > member.reigningEpoch && !this.primary.isTransferring) {
+      if (assignment.epoch > member.primaryEpoch && !this.primary.isTransferring) {
         this.primary.deposed(`${assignment.primary?.node ?? 'nobody'} holds epoch `
           + `${assignment.epoch}`)
       } else this.primary.recordSeen(record)
@@ -285,7 +285,7 @@ export class SpaceActor {
     const { primary, epoch, state } = record.assignment
     if (!record.assignment.members.some((m) => m.node === member.self)) return
     const join = () => {
-      if (primary && primary.node !== member.self) replica.reignSeen(primary.node, epoch)
+      if (primary && primary.node !== member.self) replica.primarySeen(primary.node, epoch)
     }
     if (!this.isVerified) return join()
     const isMyLife = primary !== null && primary.node === member.self
@@ -300,7 +300,7 @@ export class SpaceActor {
     this.standsAside(vacancy && fault)
     if (vacancy && !this.context.peers.isTilted && !fault) {
       if (!this.mayPromote(this)) return
-      replica.reignEnded(`the reign of epoch ${epoch} is over: ${vacancy}`)
+      replica.primaryLost(`the reign of epoch ${epoch} is over: ${vacancy}`)
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
     }

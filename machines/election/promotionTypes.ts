@@ -55,7 +55,7 @@ export type PromotionEvent =
   | { type: 'inSyncShrunk'; record: AssignmentAt }
   | { type: 'opened'; record: AssignmentAt }
   | { type: 'leaseLapsed'; reason: string }
-  | { type: 'reignSeen'; reason: string }
+  | { type: 'primarySeen'; reason: string }
 
 export type PromotionEffect =
   | { type: 'readRecord' }

@@ -11,7 +11,7 @@ export interface VacancyEvidence {
   readonly self: NodeId
   readonly life: Life
   /** Epoch of a reign that this node holds or is opening; 0 when there is none. */
-  readonly reigningEpoch: number
+  readonly primaryEpoch: number
   /** Newest life heard of the named primary's node, if any since my start. */
   readonly heardLife: Life | null
   /** Newest life of it that a 503 proved gone. */
@@ -31,7 +31,7 @@ export function vacancyOf(record: Assignment, evidence: VacancyEvidence): Vacanc
   const primary = record.primary
   if (!primary || record.state === 'vacant') return 'none'
   if (primary.node === evidence.self) {
-    return evidence.reigningEpoch === record.epoch ? null : 'own'
+    return evidence.primaryEpoch === record.epoch ? null : 'own'
   }
   if (evidence.heardLife && compareLives(evidence.heardLife, primary) > 0) return 'restarted'
   if (evidence.resignedEpoch >= record.epoch) return 'resigned'

@@ -24,7 +24,7 @@ export type VectorClock = Readonly<Record<string, number>>
  * Entries that a reign can write under a bare name before its numbers run into the next epoch's
  * range: 2^40, 35 years at a thousand a second.
  */
-const rangeOfReign = 2 ** 40
+const rangeOfEpoch = 2 ** 40
 /** Later ones have no range below 2^53: they are in the component's name. */
 const rangedEpochMax = 2 ** 13
 /**
@@ -40,14 +40,14 @@ export interface Dot {
 }
 
 /** The clock with which `self` begins a reign on a log, and the component that counts there. */
-export function clockOfReign(
+export function clockOfEpoch(
   atEnd: VectorClock, self: NodeId, epoch: number,
 ): { readonly component: string; readonly clock: VectorClock } {
   const isKnown = Object.keys(atEnd).some((name) => nodeOf(name) === self)
   const component = isKnown || epoch > rangedEpochMax ? `${self}@${epoch}` : self
   const newest = Object.entries(atEnd)
     .toSorted((a, b) => epochOf(...b) - epochOf(...a)).slice(0, componentsMax - 1)
-  const begin = component === self ? (epoch - 1) * rangeOfReign : 0
+  const begin = component === self ? (epoch - 1) * rangeOfEpoch : 0
   return { component, clock: { ...Object.fromEntries(newest), [component]: begin } }
 }
 
@@ -78,5 +78,5 @@ export function covers(clock: VectorClock, { component, number }: Dot): boolean 
 function epochOf(component: string, number: number): number {
   const at = component.indexOf('@')
   if (at !== -1) return Number(component.slice(at + 1))
-  return Math.floor((number - 1) / rangeOfReign) + 1
+  return Math.floor((number - 1) / rangeOfEpoch) + 1
 }

@@ -1,5 +1,7 @@
 import type { Life, NodeId, Position } from '../base/ids.js'
-import type { Assignment, EndedReign, Member, Paused, Reigning, SpaceSettings } from './messages.js'
+import type {
+  Assignment, EndedEpoch, Member, Paused, PrimaryLife, SpaceSettings,
+} from './messages.js'
 
 /** Who writes a record, and the mark by which the writer recognises its own writing. */
 export interface Signature {
@@ -12,8 +14,8 @@ export interface Signature {
  * from then on: an operator may force a member that came back with another one.
  */
 export function claimed(
-  record: Assignment, epoch: number, claimant: Reigning & Member, inSync: readonly NodeId[],
-  forced: boolean, ended: readonly EndedReign[], signature: Signature,
+  record: Assignment, epoch: number, claimant: PrimaryLife & Member, inSync: readonly NodeId[],
+  forced: boolean, ended: readonly EndedEpoch[], signature: Signature,
 ): Assignment {
   const { disk, ...primary } = claimant
   const members = record.members.map((member) =>
@@ -32,11 +34,11 @@ export const endedMax = 64
  * and again: these go first, the oldest before the others, since their end is known and the log
  * goes on with it. What was dropped is never accounted for: operators are to be told.
  */
-export function boundedReigns(
-  reigns: readonly EndedReign[],
-): { kept: EndedReign[]; dropped: EndedReign[] } {
+export function boundedEpochs(
+  reigns: readonly EndedEpoch[],
+): { kept: EndedEpoch[]; dropped: EndedEpoch[] } {
   const ends = knownEnds(reigns)
-  const isKnown = ({ epoch }: EndedReign): boolean => ends.has(epoch)
+  const isKnown = ({ epoch }: EndedEpoch): boolean => ends.has(epoch)
   const surplus = [...reigns.filter(isKnown), ...reigns.filter((reign) => !isKnown(reign))]
     .slice(0, Math.max(0, reigns.length - endedMax))
   const dropped = new Set(surplus)
@@ -50,11 +52,11 @@ export function boundedReigns(
  * open since. What is committed on one disk alone may be lost with it, and the account of it must
  * not be.
  */
-export function endedReigns(
+export function endedEpochs(
   record: Assignment, reported: ReadonlySet<number>, isCommitted: (entry: Position) => boolean,
-): EndedReign[] {
+): EndedEpoch[] {
   const ended = [...record.ended ?? []]
-  if (record.state === 'open') ended.push(...reignOf(record))
+  if (record.state === 'open') ended.push(...epochOf(record))
   if (record.inSync.length < Math.min(2, record.members.length)) return ended
   const ends = knownEnds(ended)
   return ended.filter((reign) => {
@@ -65,12 +67,12 @@ export function endedReigns(
 }
 
 /** What the next reign begins with may lack what is safe: then no bound tells what is missing. */
-export function unbounded(reigns: readonly EndedReign[]): EndedReign[] {
+export function unbounded(reigns: readonly EndedEpoch[]): EndedEpoch[] {
   return reigns.map((reign) => ({ ...reign, atMost: null }))
 }
 
 /** The reign that a record names, as it ends. */
-function reignOf(record: Assignment): EndedReign[] {
+function epochOf(record: Assignment): EndedEpoch[] {
   const { epoch, primary, members, start } = record
   if (!primary) return []
   const { node } = primary
@@ -94,7 +96,7 @@ function boundOf({ settings, inSync, members }: Assignment): number | null {
  * Last sequence of each reign of which that is known: it was handed over, or its holder took it up
  * again, with the same disk.
  */
-export function knownEnds(reigns: readonly EndedReign[]): Map<number, number> {
+export function knownEnds(reigns: readonly EndedEpoch[]): Map<number, number> {
   const ends = new Map<number, number>()
   for (const reign of reigns) {
     const before = takenUpBy(reign, reigns)
@@ -106,8 +108,8 @@ export function knownEnds(reigns: readonly EndedReign[]): Map<number, number> {
 
 /** The reign before, where it was the same holder's. */
 function takenUpBy(
-  { node, disk, start }: EndedReign, reigns: readonly EndedReign[],
-): EndedReign | undefined {
+  { node, disk, start }: EndedEpoch, reigns: readonly EndedEpoch[],
+): EndedEpoch | undefined {
   const before = reigns.find((reign) => reign.epoch === start.epoch)
   return before?.node === node && before.disk === disk ? before : undefined
 }
@@ -126,9 +128,9 @@ export function opened(
 
 /** What a holder had taken up again is in the log that it handed over, and goes as well. */
 function withoutHandedOver(
-  ended: readonly EndedReign[], holds: (entry: Position) => boolean,
-): EndedReign[] {
-  const done = new Set<EndedReign>()
+  ended: readonly EndedEpoch[], holds: (entry: Position) => boolean,
+): EndedEpoch[] {
+  const done = new Set<EndedEpoch>()
   for (const reign of ended.toReversed()) {
     const { epoch, last } = reign
     const isWhole = last !== undefined && holds({ epoch, sequence: last })
@@ -193,8 +195,8 @@ export function withSettings(
 }
 
 /** Reigns that are to be remembered when this one is handed over at that sequence. */
-export function handedReigns(record: Assignment, last: number): EndedReign[] {
-  return [...record.ended ?? [], ...reignOf(record).map((reign) => ({ ...reign, last }))]
+export function handedEpochs(record: Assignment, last: number): EndedEpoch[] {
+  return [...record.ended ?? [], ...epochOf(record).map((reign) => ({ ...reign, last }))]
 }
 
 /**
@@ -208,7 +210,7 @@ export function handedOver(
   const { incarnation, connection } = life
   const primary = { node: to, incarnation, connection }
   const { start: _, ...rest } = record
-  const { kept } = boundedReigns(handedReigns(record, last))
+  const { kept } = boundedEpochs(handedEpochs(record, last))
   return {
     ...rest, epoch, state: 'claimed', primary, forced: false, ended: kept, ...signature,
   }

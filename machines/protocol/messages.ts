@@ -9,7 +9,7 @@ import type { Origin, SalvageNote } from '../log/forkNotes.js'
 import type { PromotionReport } from './events.js'
 
 /** The holder of a reign. Any other life of the same node does not hold it (I1). */
-export interface Reigning extends Life {
+export interface PrimaryLife extends Life {
   readonly node: NodeId
 }
 
@@ -62,7 +62,7 @@ export interface Assignment {
   readonly uuid: string
   readonly epoch: number
   readonly state: AssignmentState
-  readonly primary: Reigning | null
+  readonly primary: PrimaryLife | null
   readonly members: readonly Member[]
   readonly inSync: readonly NodeId[]
   readonly settings: SpaceSettings
@@ -74,7 +74,7 @@ export interface Assignment {
    * Open reigns that ended: until a report of each is committed; one that was handed over, until
    * a reign with all of its log is open.
    */
-  readonly ended?: readonly EndedReign[]
+  readonly ended?: readonly EndedEpoch[]
   /** No other member takes over by itself; absent or null: failover is automatic. */
   readonly paused?: Paused | null
   /** Tells this writing of the record from every other: "applied" is recognised by content. */
@@ -91,7 +91,7 @@ export interface Paused {
 }
 
 /** A reign that was open, and who held it, with which disk. */
-export interface EndedReign extends Member {
+export interface EndedEpoch extends Member {
   readonly epoch: number
   /** End of the log that it began on. */
   readonly start: Position

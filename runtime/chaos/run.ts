@@ -19,8 +19,8 @@ import { nobodyInSync, outageOf } from './outage.js'
 import type { Excuse, Outage } from './outage.js'
 import type { FaultKind } from './plan.js'
 import type { LoggedRecord, SalvagedRecord } from './records.js'
-import { reignsOf } from './reigns.js'
-import type { Promotion } from './reigns.js'
+import { epochsOf } from './epochs.js'
+import type { Promotion } from './epochs.js'
 import { Watch } from './watch.js'
 
 export interface ChaosOptions {
@@ -175,7 +175,7 @@ async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport>
     ...books, broken, ok: broken.length === 0, space, seed: options.seed,
     ms: Math.round(ended.loadEndMs),
     faults: injector.done, skipped: injector.skipped,
-    promotions: reignsOf([...watch.reigns.values()], load.records, injector.done, found.epoch),
+    promotions: epochsOf([...watch.reigns.values()], load.records, injector.done, found.epoch),
     unavailability: { ...outage, limitMs: unavailableMaxMs, excuses }, members,
   }
 }

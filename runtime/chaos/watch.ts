@@ -6,7 +6,7 @@ import { controlCodec } from '../codec/control.js'
 import type { ClusterSpace, ClusterStatus } from '../status/status.js'
 import type { Excuse, InSyncAt } from './outage.js'
 
-export interface ReignSeen {
+export interface PrimarySeen {
   readonly epoch: number
   readonly primary: string
   /** When it was first heard of, ms since the run began. */
@@ -22,7 +22,7 @@ const tickMs = 100
 
 export class Watch {
   /** By epoch. */
-  readonly reigns = new Map<number, ReignSeen>()
+  readonly reigns = new Map<number, PrimarySeen>()
   readonly inSync: InSyncAt[] = []
   /** Times in which this process stood still: whoever judges must doubt itself first. */
   readonly stalls: Excuse[] = []

@@ -24,7 +24,7 @@ import { pagesOf } from './pages.js'
 import type { ListQuery } from './pages.js'
 import { Protection } from './protection.js'
 import type { Unsafe } from './protection.js'
-import { ReignWatch } from './reigns.js'
+import { EpochWatch } from './epochs.js'
 import { Requests } from './requests.js'
 import { judgeRead, judgeWrite, readGivenUp, refusedHere, writeGivenUp } from './verdicts.js'
 import type { WriteListener } from './verdicts.js'
@@ -105,7 +105,7 @@ export async function connect(options: ClientOptions): Promise<EngramClient> {
 /** Made by `connect`. Safe for any number of concurrent calls. */
 export class EngramClient {
   readonly #requests: Requests
-  readonly #reigns: ReignWatch
+  readonly #reigns: EpochWatch
   readonly #lookup: SpaceLookup
   readonly #operator: Operator
   readonly #protection: Protection | null
@@ -127,7 +127,7 @@ export class EngramClient {
     const inbox = inboxPrefix({ servers: '', ...options })
     this.#requests = new Requests(connection, inbox, options.inFlightMax ?? defaultInFlightMax)
     this.#resends = new Requests(connection, inbox, Infinity)
-    this.#reigns = new ReignWatch(connection, {
+    this.#reigns = new EpochWatch(connection, {
       told: (space, epoch, history) => this.#protection?.told(space, epoch, history),
       opened: (space) => this.#requests.resend(space),
       renewed: (space) => this.#protection?.renewed(space),

@@ -8,8 +8,8 @@ import { EngramError } from './errors.js'
 import { encodedHeaders } from './headers.js'
 import { Keeper } from './keeper.js'
 import type { Kept, Sendable, Taken } from './keeper.js'
-import { historyOf } from './reigns.js'
-import type { ReignWatch } from './reigns.js'
+import { historyOf } from './epochs.js'
+import type { EpochWatch } from './epochs.js'
 import type { Requests } from './requests.js'
 import { touchedBy } from './touched.js'
 import { judgeRead, judgeWrite, readGivenUp, writeGivenUp } from './verdicts.js'
@@ -42,7 +42,7 @@ export interface GuardOptions {
   readonly writes: Requests
   /** For what this guard sends itself. */
   readonly own: Requests
-  readonly reigns: ReignWatch
+  readonly reigns: EpochWatch
   readonly encodeQuery: (query: Query) => Uint8Array
   readonly decode: (data: Uint8Array) => WriteAnswer | ReadAnswer | ErrorAnswer | null
   /** Decodes what this client has encoded as a write. */

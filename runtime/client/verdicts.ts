@@ -2,7 +2,7 @@
 import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { textOf } from '../bus/faults.js'
 import { ReadError, WriteOutcomeUnknownError, WriteRefusedError } from './errors.js'
-import type { ReignWatch } from './reigns.js'
+import type { EpochWatch } from './epochs.js'
 import type { Answer, CallEnd, Failure, Verdict } from './requests.js'
 
 type Decode = (data: Uint8Array) => WriteAnswer | ReadAnswer | ErrorAnswer | null
@@ -24,7 +24,7 @@ export interface WriteListener {
 }
 
 export function judgeWrite(
-  answer: Answer, decode: Decode, space: string, key: string, reigns: ReignWatch,
+  answer: Answer, decode: Decode, space: string, key: string, reigns: EpochWatch,
   listener: WriteListener,
 ): Verdict<WriteAnswer> {
   if (answer.kind === 'noResponders') return retry(noResponders('write', false))
@@ -43,7 +43,7 @@ export function judgeWrite(
 }
 
 export function judgeRead(
-  answer: Answer, decode: Decode, reigns: ReignWatch | null, space: string,
+  answer: Answer, decode: Decode, reigns: EpochWatch | null, space: string,
 ): Verdict<ReadAnswer> {
   if (answer.kind === 'noResponders') return retry(noResponders('read', true))
   const said = decode(answer.data) as ReadAnswer | ErrorAnswer | null

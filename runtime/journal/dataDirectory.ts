@@ -1,6 +1,6 @@
 /** A node's data directory: its owner, its identity, journal, store and salvages. */
 import { join } from 'node:path'
-import type { Boot, DirectoryNumbers, Recovered } from '../../actors/node/dataDirectory.js'
+import type { NodeDirectory, DirectoryNumbers, Recovered } from '../../actors/node/dataDirectory.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Journal } from '../../actors/ports/journal.js'
 import type { Store } from '../../actors/ports/store.js'
@@ -43,7 +43,7 @@ export class JournalMissingError extends Error {
   }
 }
 
-export class DataDirectory implements Boot {
+export class DataDirectory implements NodeDirectory {
   private owner: DirectoryOwner | null = null
   private stored: StoredIdentity | null = null
   private recovered: Recovered | null = null

@@ -2,17 +2,17 @@
  * What operators are told of the books of a space (forkNotes.ts): numbers for the status, and
  * sentences. Types and arithmetic only, so that the page has it too.
  */
-import type { BooksReader } from '../../actors/ports/store.js'
+import type { ForkReader } from '../../actors/ports/store.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
-import type { BooksStatus, ClusterSpace, OpenReport } from './status.js'
+import type { ForkStatus, ClusterSpace, OpenReport } from './status.js'
 
 /** Open reports that a status tells of; of more, the latest. `open` counts them all. */
 export const openReportsMax = 16
 
 /** Null where nothing is open and nothing in quarantine: as a rule, and then it costs nothing. */
 export function booksStatusOf(
-  store: Pick<BooksReader, 'openReportCount' | 'quarantineCount' | 'reports'>,
-): BooksStatus | null {
+  store: Pick<ForkReader, 'openReportCount' | 'quarantineCount' | 'reports'>,
+): ForkStatus | null {
   const { openReportCount, quarantineCount } = store
   if (!openReportCount && !quarantineCount) return null
   const open = openReportCount ? store.reports().filter(({ outcome }) => outcome === null) : []

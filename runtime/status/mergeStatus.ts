@@ -1,7 +1,7 @@
 /** One status of the cluster from those of its nodes. */
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
 import type {
-  BooksStatus, ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, ForkCounts, MemberStatus,
+  ForkStatus, ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, ForkCounts, MemberStatus,
   NodeStatus, NodeStatusReport,
 } from './status.js'
 
@@ -75,7 +75,7 @@ function mergeSpace(id: SpaceId, views: readonly MemberView[]): ClusterSpace {
   const names = new Set([...said.members, ...own.keys()])
   return {
     id, uuid: said.uuid, epoch: said.epoch,
-    primary: reigns ? lead.node : reigningName(said.primary, own),
+    primary: reigns ? lead.node : primaryName(said.primary, own),
     inSync: said.inSync, minInSync: said.minInSync, rf: said.rf, ack: said.ack,
     endSequence: said.endSequence, commitSequence: said.commitSequence,
     safeSequence: said.safeSequence, lossWindow: said.lossWindow,
@@ -91,7 +91,7 @@ function mergeSpace(id: SpaceId, views: readonly MemberView[]): ClusterSpace {
 }
 
 function mergedBooks(
-  books: BooksStatus | null | undefined,
+  books: ForkStatus | null | undefined,
 ): Pick<ClusterSpace, 'forks' | 'openReports'> {
   if (!books) return { forks: noForks }
   const { open, quarantined, waiting, reports } = books
@@ -102,7 +102,7 @@ function mergedBooks(
 const noForks: ForkCounts = { open: 0, quarantined: 0, waiting: 0 }
 
 /** A primary that answered and does not reign is none; one that did not answer may well reign. */
-function reigningName(
+function primaryName(
   named: NodeId | null, own: ReadonlyMap<NodeId, MemberStatus>,
 ): NodeId | null {
   return named !== null && !own.has(named) ? named : null

@@ -153,7 +153,7 @@ export interface MemberStatus {
   /** Of the settings, the default filled in. */
   readonly reconcile?: Reconcile
   /** What is unsettled in the books of this member; null where nothing is. */
-  readonly books?: BooksStatus | null
+  readonly books?: ForkStatus | null
 }
 
 export type Reconcile = NonNullable<SpaceSettings['reconcile']>
@@ -168,7 +168,7 @@ export interface ForkCounts {
   readonly waiting: number
 }
 
-export interface BooksStatus extends ForkCounts {
+export interface ForkStatus extends ForkCounts {
   readonly salvagesWaiting: number
   /** The latest `openReportsMax` of the open ones, by epoch. */
   readonly reports: readonly OpenReport[]

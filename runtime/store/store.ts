@@ -268,13 +268,13 @@ class LmdbStore implements OpenedStore {
   }
 
   /** Durable when it resolves. Rejects with NoRoomError. */
-  async condemn(uuid: string, reason: string): Promise<void> {
-    if (this.condemned(uuid) !== null) return
+  async markDamaged(uuid: string, reason: string): Promise<void> {
+    if (this.markedDamaged(uuid) !== null) return
     await assertRoom(this.parts.directory, 1)
     await this.parts.seen.put(condemnedPrefix + uuid, Buffer.from(reason))
   }
 
-  condemned(uuid: string): string | null {
+  markedDamaged(uuid: string): string | null {
     return this.parts.seen.get(condemnedPrefix + uuid)?.toString('utf8') ?? null
   }
 

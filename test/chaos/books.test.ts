@@ -9,7 +9,7 @@ import { balance } from '../../runtime/chaos/books.js'
 import type { Books, Evidence } from '../../runtime/chaos/books.js'
 import { contentOf, loggedRecord } from '../../runtime/chaos/load.js'
 import type { Home, LoggedRecord, WrittenRecord } from '../../runtime/chaos/records.js'
-import { reignsOf } from '../../runtime/chaos/reigns.js'
+import { epochsOf } from '../../runtime/chaos/epochs.js'
 import { unavailableMaxMs } from '../../runtime/chaos/run.js'
 
 const test = suite('chaos: books')
@@ -261,7 +261,7 @@ test('promotions: what clients saw, and after which fault', () => {
     { epoch: 4, primary: 'n4', atMs: 650, reason: 'open' },
     { epoch: 5, primary: 'n5', atMs: 900, reason: 'open' }]
   const faults = [{ what: 'kill n3', atMs: 90 }, { what: 'cut n4', atMs: 800 }]
-  assert.equal(reignsOf(seen, records, faults, 3), [
+  assert.equal(epochsOf(seen, records, faults, 3), [
     { epoch: 4, primary: 'n4', atMs: 650, gapMs: 600, reason: 'open', after: 'kill n3' },
     { epoch: 5, primary: 'n5', atMs: 900, gapMs: null, reason: 'open', after: 'cut n4' },
   ])

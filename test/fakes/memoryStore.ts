@@ -242,11 +242,11 @@ export class MemoryStore implements Store {
     return structuredClone(this.seen)
   }
 
-  async condemn(uuid: string, reason: string): Promise<void> {
+  async markDamaged(uuid: string, reason: string): Promise<void> {
     if (!this.reasons.has(uuid)) this.reasons.set(uuid, reason)
   }
 
-  condemned(uuid: string): string | null {
+  markedDamaged(uuid: string): string | null {
     return this.reasons.get(uuid) ?? null
   }
 

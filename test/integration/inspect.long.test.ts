@@ -141,9 +141,9 @@ scenario(inspect, 'engram events --follow tells a failover and a handover', asyn
     kind === 'situation' && node === old.node && epoch === old.epoch))
   await cluster.node(old.node).kill()
   const next = await cluster.reign({ above: old.epoch })
-  const reignLine = await waitFor('the reign', () => lines().find(({ kind, epoch }) =>
+  const epochLine = await waitFor('the reign', () => lines().find(({ kind, epoch }) =>
     kind === 'reign' && epoch === next.epoch))
-  assert.is(reignLine.node, next.node)
+  assert.is(epochLine.node, next.node)
   const lost = lines().filter(({ kind, state }) => kind === 'node' && state === 'dead')
   assert.equal(lost.map(({ peer }) => peer), [old.node], 'two witnesses, one sentence')
   assert.match(lost[0]?.reason ?? '', /503/)

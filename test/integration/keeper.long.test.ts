@@ -115,7 +115,7 @@ interface Loss {
   readonly lost: readonly string[]
 }
 
-function lossOf(writer: Writer, log: readonly LogEntry[]): Loss {
+function removalReason(writer: Writer, log: readonly LogEntry[]): Loss {
   const logged = new Set(log.map(({ writeId }) => writeId))
   return {
     acknowledged: writer.count,
@@ -169,11 +169,11 @@ scenario(keeper, `the primary and its disk, ${rounds} times: nothing is lost`, a
     assert.equal(kept.client.unsafe(), { writes: 0, bytes: 0, oldestMs: 0 })
     const log = await logOf(cluster)
     assertOnce(log)
-    const mine = lossOf(kept, log)
+    const mine = removalReason(kept, log)
     assert.equal(mine.lost, [], `acknowledged and lost, primary killed ${how}`)
     assertOrder(kept, log)
     const anew = kept.resent.filter(({ duplicate }) => !duplicate).length
-    const theirs = lossOf(bare, log).lost.length
+    const theirs = removalReason(bare, log).lost.length
     note(`${n + 1} (${how}): ${mine.acknowledged} acknowledged, ${anew - resent} sent again, `
       + `0 lost; unprotected: ${theirs - lostBare} lost`)
     if (how === 'alone') {
@@ -205,7 +205,7 @@ scenario(keeper, 'a handover leaves nothing behind: nothing is sent again', asyn
   await writer.stop()
   await writer.client.flush(space)
   const log = await logOf(cluster)
-  assert.equal(lossOf(writer, log).lost, [])
+  assert.equal(removalReason(writer, log).lost, [])
   assert.equal(writer.resent, [])
   assertOnce(log)
   assertOrder(writer, log)

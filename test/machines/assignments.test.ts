@@ -1,15 +1,15 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  boundedReigns, endedMax, endedReigns, isSameButPaused, knownEnds,
+  boundedEpochs, endedMax, endedEpochs, isSameButPaused, knownEnds,
 } from '../../machines/protocol/assignments.js'
-import type { Assignment, EndedReign } from '../../machines/protocol/messages.js'
+import type { Assignment, EndedEpoch } from '../../machines/protocol/messages.js'
 
 const test = suite('machines/assignments')
 
 const reign = (
   epoch: number, node: string, start: [epoch: number, sequence: number], disk = `disk of ${node}`,
-): EndedReign =>
+): EndedEpoch =>
   ({ epoch, node, disk, start: { epoch: start[0], sequence: start[1] } })
 
 /** n1 holds epoch 7, which began on (6, 40). */
@@ -22,18 +22,18 @@ function record(over: Partial<Assignment> = {}): Assignment {
     writer: 'n1', ...over,
   }
 }
-const epochsOf = (reigns: readonly EndedReign[]) => reigns.map(({ epoch }) => epoch)
+const epochsOf = (reigns: readonly EndedEpoch[]) => reigns.map(({ epoch }) => epoch)
 const none = new Set<number>()
 
 test('a reign that another ends is remembered until a report of it is committed', () => {
   const before = [reign(6, 'n3', [5, 30])]
-  const all = endedReigns(record({ ended: before }), none, () => true)
+  const all = endedEpochs(record({ ended: before }), none, () => true)
   assert.equal(all, [...before, { ...reign(7, 'n1', [6, 40]), atMost: null }])
-  assert.equal(epochsOf(endedReigns(record({ ended: before }), new Set([6]), () => true)), [7])
+  assert.equal(epochsOf(endedEpochs(record({ ended: before }), new Set([6]), () => true)), [7])
 })
 
 test('one that was never opened has acknowledged nothing', () => {
-  assert.equal(endedReigns(record({ state: 'claimed' }), none, () => true), [])
+  assert.equal(endedEpochs(record({ state: 'claimed' }), none, () => true), [])
 })
 
 test('one that its holder takes up again is remembered until its end is committed', () => {
@@ -42,16 +42,16 @@ test('one that its holder takes up again is remembered until its end is committe
     epoch: 8, ended: [reign(7, 'n1', [6, 40], disk)], start: { epoch: 7, sequence: 50 },
   })
   const until = (last: number) => ({ sequence }: { sequence: number }) => sequence <= last
-  assert.equal(epochsOf(endedReigns(again(), none, until(50))), [8])
-  assert.equal(epochsOf(endedReigns(again(), none, until(49))), [7, 8])
-  assert.equal(epochsOf(endedReigns(again('another disk'), none, () => true)), [7, 8])
+  assert.equal(epochsOf(endedEpochs(again(), none, until(50))), [8])
+  assert.equal(epochsOf(endedEpochs(again(), none, until(49))), [7, 8])
+  assert.equal(epochsOf(endedEpochs(again('another disk'), none, () => true)), [7, 8])
   const unopened = { ...again(), state: 'claimed' as const }
-  assert.equal(epochsOf(endedReigns(unopened, none, () => true)), [7], 'it came to nothing')
+  assert.equal(epochsOf(endedEpochs(unopened, none, () => true)), [7], 'it came to nothing')
 })
 
 test('alone in sync, a member forgets none: what only it has may be lost with it', () => {
   const alone = record({ inSync: ['n1'], ended: [reign(6, 'n3', [5, 30])] })
-  assert.equal(epochsOf(endedReigns(alone, new Set([6]), () => true)), [6, 7])
+  assert.equal(epochsOf(endedEpochs(alone, new Set([6]), () => true)), [6, 7])
 })
 
 test('the end of a reign is known when its holder took it up again', () => {
@@ -63,15 +63,15 @@ test('a record has room for so many: those whose end is known go first, and are 
   const forks = [reign(2, 'n3', [1, 5]), reign(3, 'n2', [2, 9]), reign(4, 'n1', [3, 12])]
   // n1 is alone in sync from epoch 4 on, and takes its own reign up again and again.
   const own = Array.from({ length: 70 }, (_, index) => reign(5 + index, 'n1', [4 + index, 20 + index]))
-  const { kept, dropped } = boundedReigns([...forks, ...own])
+  const { kept, dropped } = boundedEpochs([...forks, ...own])
   assert.is(kept.length, endedMax)
   assert.equal(epochsOf(dropped), Array.from({ length: 73 - endedMax }, (_, index) => 4 + index))
   assert.equal(epochsOf(kept).slice(0, 2), [2, 3], 'forks stay')
   assert.is(kept.at(-1)?.epoch, 74, 'and the last')
   const strangers = Array.from({ length: 66 }, (_, index) =>
     reign(index + 2, `n${index % 2}`, [index + 1, index]))
-  assert.equal(epochsOf(boundedReigns(strangers).dropped), [2, 3], 'then the oldest')
-  assert.equal(boundedReigns(forks), { kept: forks, dropped: [] })
+  assert.equal(epochsOf(boundedEpochs(strangers).dropped), [2, 3], 'then the oldest')
+  assert.equal(boundedEpochs(forks), { kept: forks, dropped: [] })
 })
 
 test('records are the same, whatever the order of keys, but for a pause and who wrote them', () => {

@@ -77,7 +77,7 @@ test('a reign: opens, serves, loses a member, takes it in again, lapses', () => 
     serving.ingest.open | serving.membership.steady: n3 has caught up
     > leaseLapsed reason:no valid grant from n2
     closed: no valid grant from n2
-      endReign`))
+      stepDown`))
 })
 
 test('a full journal makes it read-only until it heals', () => {
@@ -153,7 +153,7 @@ test('a handover: writes are held, the target has all, the record names it', () 
       transfer to:n2
     > handedOver
     closed: handed over
-      endReign`))
+      stepDown`))
   const { output } = run(subscribed, handover, ready, handedOver).actor.getSnapshot()
   assert.equal(output, { reason: 'handed over', handedTo: 'n2' })
 })
@@ -231,7 +231,7 @@ test('a refused compare-and-set, a lapse, a later reign end the reign wherever i
       const ended = run(...events, last)
       assert.is(ended.actor.getSnapshot().value, 'closed')
       const { reason } = last as { reason: string }
-      assert.equal(ended.log.at(-1)?.effect, { type: 'endReign', reason })
+      assert.equal(ended.log.at(-1)?.effect, { type: 'stepDown', reason })
       assert.equal(ended.actor.getSnapshot().output, { reason, handedTo: null })
     }
   }

@@ -36,7 +36,7 @@ const missing = (shrinkable: boolean): PromotionEvent =>
   ({ type: 'grantsMissing', nodes: ['n1'], shrinkable })
 const refused: PromotionEvent =
   { type: 'compareAndSetRefused', reason: 'the record is at epoch 4 of n3' }
-const reignSeen: PromotionEvent = { type: 'reignSeen', reason: 'n3 reigns in epoch 4' }
+const primarySeen: PromotionEvent = { type: 'primarySeen', reason: 'n3 reigns in epoch 4' }
 const rejected: PromotionEvent =
   { type: 'compareAndSetRejected', reason: 'maximum bytes exceeded' }
 const toClaim = [recordRead, alone, vacancyProven]
@@ -209,7 +209,7 @@ test('blocked: not in sync, then a reign is seen', () => {
   const record = recordOf({ inSync: ['n1'] })
   const text = transcript(promotionMachine, input, [
     { type: 'recordRead', record, position }, { after: 'blockedRetry' },
-    { type: 'recordRead', record, position }, reignSeen,
+    { type: 'recordRead', record, position }, primarySeen,
   ])
   assert.is(text, golden(`
     surveying.reading
@@ -223,7 +223,7 @@ test('blocked: not in sync, then a reign is seen', () => {
     > recordRead record:epoch 3 open, n1 of n1 @7,position:(3, 1040)
     blocked: blocked: n2 is not in sync; waiting for one of n1
       progressed state:blocked
-    > reignSeen reason:n3 reigns in epoch 4
+    > primarySeen reason:n3 reigns in epoch 4
     stoodDown: n3 reigns in epoch 4
       progressed state:stoodDown`))
 })
@@ -355,7 +355,7 @@ test('while the arbiter rejects, it is asked less and less often, and at once wh
 test('an operator forces it: neither the in-sync rule nor one that serves is in the way', () => {
   const record = recordOf({ inSync: ['n1'] })
   const text = transcript(promotionMachine, { ...input, forced: true }, [
-    { type: 'recordRead', record, position }, reignSeen,
+    { type: 'recordRead', record, position }, primarySeen,
     surveyed(answerOf('n1', further, { serving: true })),
     { type: 'vacancyProven', vacancy: 'none' },
   ])
@@ -365,7 +365,7 @@ test('an operator forces it: neither the in-sync rule nor one that serves is in 
     > recordRead record:epoch 3 open, n1 of n1 @7,position:(3, 1040)
     surveying.asking
       survey record:epoch 3 open, n1 of n1 @7
-    > reignSeen reason:n3 reigns in epoch 4
+    > primarySeen reason:n3 reigns in epoch 4
     surveying.asking
     > surveyed answers:[n1 at (3, 1042) serving],position:(3, 1040)
     awaitingVacancy: n1 serves with valid grants
@@ -378,7 +378,7 @@ test('an operator forces it: neither the in-sync rule nor one that serves is in 
 })
 
 test('a forced claim stands down, as any, before a later reign', () => {
-  for (const last of [refused, reignSeen]) {
+  for (const last of [refused, primarySeen]) {
     const run = runTimed(promotionMachine, { ...input, forced: true })
     for (const event of [...toClaim, claimed, last]) run.actor.send(event)
     assert.is(run.actor.getSnapshot().value, 'stoodDown')
@@ -390,9 +390,9 @@ const endings: readonly [string, readonly PromotionEvent[], string][] = [
   ['the open was refused', [...toGrants, grantsHeld, refused], 'the record is at epoch 4 of n3'],
   ['the shrink was refused', [...toGrants, missing(true), refused],
     'the record is at epoch 4 of n3'],
-  ['a later reign while opening', [...toClaim, claimed, reignSeen], 'n3 reigns in epoch 4'],
-  ['a later reign while waiting', [recordRead, alone, reignSeen], 'n3 reigns in epoch 4'],
-  ['a later reign while standing by', [recordRead, outdone, reignSeen], 'n3 reigns in epoch 4'],
+  ['a later reign while opening', [...toClaim, claimed, primarySeen], 'n3 reigns in epoch 4'],
+  ['a later reign while waiting', [recordRead, alone, primarySeen], 'n3 reigns in epoch 4'],
+  ['a later reign while standing by', [recordRead, outdone, primarySeen], 'n3 reigns in epoch 4'],
   ['the disk', [...toClaim, claimed, { type: 'stepFailed', reason: 'disk full' }], 'disk full'],
 ]
 
@@ -412,7 +412,7 @@ test('the compare-and-set in flight decides, not what is heard beside it', () =>
   for (const [before, state] of places) {
     const run = runTimed(promotionMachine, input)
     for (const event of before) run.actor.send(event)
-    run.actor.send(reignSeen)
+    run.actor.send(primarySeen)
     assert.is(run.actor.getSnapshot().value, state)
   }
 })
@@ -440,7 +440,7 @@ test('every state is reached', () => {
     machine: promotionMachine, input,
     events: [
       ...toGrants, grantsHeld, opened, outdone, missing(false), missing(true), blocked,
-      { type: 'inSyncShrunk', record: shrunk }, refused, reignSeen,
+      { type: 'inSyncShrunk', record: shrunk }, refused, primarySeen,
       { type: 'recordUnavailable', reason: 'timeout' }, { type: 'stepFailed', reason: 'x' },
       { type: 'leaseLapsed', reason: 'x' }, rejected, { type: 'recordUnusable', reason: 'x' },
       { type: 'recordRead', record: read, position, hold: 'paused' },
@@ -457,7 +457,7 @@ test('every event is handled, or ignored for a reason', () => {
     events: [
       'recordRead', 'recordUnavailable', 'surveyed', 'vacancyProven', 'claimed',
       'compareAndSetRefused', 'epochStarted', 'stepFailed', 'grantsHeld', 'grantsMissing',
-      'inSyncShrunk', 'opened', 'leaseLapsed', 'reignSeen', 'recordUnusable',
+      'inSyncShrunk', 'opened', 'leaseLapsed', 'primarySeen', 'recordUnusable',
       'compareAndSetRejected', 'released',
     ],
     ignoreTable: [
@@ -478,7 +478,7 @@ test('every event is handled, or ignored for a reason', () => {
           state, events: ['leaseLapsed'], reason: 'no lease yet: it begins with the second step',
         })),
       ...['claiming', 'confirming'].map((state) => ({
-        state, events: ['reignSeen'],
+        state, events: ['primarySeen'],
         reason: 'the compare-and-set in flight is refused when another reign came before it',
       })),
     ],

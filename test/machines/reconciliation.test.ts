@@ -9,8 +9,8 @@ const test = suite('machines/reconciliation')
 
 const input = { space: 'demo', self: 'n1', times: defaultTimes }
 const joined = (primary: string, epoch: number): ReconciliationEvent =>
-  ({ type: 'reignJoined', primary, epoch })
-const left: ReconciliationEvent = { type: 'reignLeft', reason: 'no reign is followed' }
+  ({ type: 'primaryJoined', primary, epoch })
+const left: ReconciliationEvent = { type: 'primaryLeft', reason: 'no reign is followed' }
 const offered = (number: number, salvage: string | null, isAutomatic = true): ReconciliationEvent =>
   ({ type: 'offered', number, salvage, isAutomatic })
 const taken = (
@@ -41,7 +41,7 @@ test('a salvage comes home: offered, taken slice by slice, committed, released',
   assert.is(text, golden(`
     waiting: no reign is known
       progressed state:waiting
-    > reignJoined primary:n2,epoch:4
+    > primaryJoined primary:n2,epoch:4
     offering.asking: n2 reigns in epoch 4
       progressed state:offering
       offer primary:n2,epoch:4,number:1
@@ -165,7 +165,7 @@ test('every event is handled, or ignored for a reason', () => {
   assertHandled({
     machine: reconciliationMachine,
     events: [
-      'reignJoined', 'reignLeft', 'ordered', 'offered', 'sliceTaken', 'requestFailed', 'committed',
+      'primaryJoined', 'primaryLeft', 'ordered', 'offered', 'sliceTaken', 'requestFailed', 'committed',
       'released', 'salvageUnusable',
     ],
     ignoreTable: [

@@ -10,7 +10,7 @@ const test = suite('machines/replica')
 
 const input = { space: 'demo', self: 'n2', times: defaultTimes, joins: 0 }
 const reign = (primary: string, epoch: number): ReplicaEvent =>
-  ({ type: 'reignSeen', primary, epoch })
+  ({ type: 'primarySeen', primary, epoch })
 interface Joined {
   readonly session?: number
   readonly isFork?: boolean
@@ -28,8 +28,8 @@ const gapFound: ReplicaEvent = {
 }
 const sessionLost: ReplicaEvent =
   { type: 'sessionLost', reason: 'the primary knows another session' }
-const reignEnded: ReplicaEvent =
-  { type: 'reignEnded', reason: 'the reign of epoch 4 is over: noResponders' }
+const primaryLost: ReplicaEvent =
+  { type: 'primaryLost', reason: 'the reign of epoch 4 is over: noResponders' }
 const forkTruncated: ReplicaEvent = { type: 'forkTruncated' }
 const truncationFailed: ReplicaEvent = { type: 'truncationFailed', reason: 'ENOSPC' }
 const joinFailed = (number: number): ReplicaEvent =>
@@ -37,13 +37,13 @@ const joinFailed = (number: number): ReplicaEvent =>
 
 test('joins a reign, catches up, streams, until the reign is over', () => {
   const text = transcript(replicaMachine, input, [
-    reign('n1', 4), joined(1), measured(60, 90), measured(90, 90), measured(92, 92), reignEnded,
+    reign('n1', 4), joined(1), measured(60, 90), measured(90, 90), measured(92, 92), primaryLost,
   ])
   assert.is(text, golden(`
     waiting: no reign is known
       leave
       progressed state:waiting
-    > reignSeen primary:n1,epoch:4
+    > primarySeen primary:n1,epoch:4
     joining.asking: n1 reigns in epoch 4
       leave
       progressed state:joining
@@ -59,7 +59,7 @@ test('joins a reign, catches up, streams, until the reign is over', () => {
       progressed state:streaming
     > measured durable:92,primaryEnd:92
     streaming: session 7 of n1, common point (3, 40)
-    > reignEnded reason:the reign of epoch 4 is over: noResponders
+    > primaryLost reason:the reign of epoch 4 is over: noResponders
     waiting: the reign of epoch 4 is over: noResponders
       leave
       progressed state:waiting`))
@@ -73,7 +73,7 @@ test('what lies beyond the common point is salvaged and truncated before it foll
     waiting: no reign is known
       leave
       progressed state:waiting
-    > reignSeen primary:n1,epoch:4
+    > primarySeen primary:n1,epoch:4
     joining.asking: n1 reigns in epoch 4
       leave
       progressed state:joining
@@ -99,7 +99,7 @@ test('a salvage that fails is tried again after a pause', () => {
     waiting: no reign is known
       leave
       progressed state:waiting
-    > reignSeen primary:n1,epoch:4
+    > primarySeen primary:n1,epoch:4
     joining.asking: n1 reigns in epoch 4
       leave
       progressed state:joining
@@ -125,7 +125,7 @@ test('a reign that comes while the fork is truncated is joined after it', () => 
     waiting: no reign is known
       leave
       progressed state:waiting
-    > reignSeen primary:n1,epoch:4
+    > primarySeen primary:n1,epoch:4
     joining.asking: n1 reigns in epoch 4
       leave
       progressed state:joining
@@ -134,9 +134,9 @@ test('a reign that comes while the fork is truncated is joined after it', () => 
     truncating.salvaging: session 7 of n1, common point (3, 40)
       truncate common:(3, 40),epoch:4,session:7
       progressed state:truncating
-    > reignSeen primary:n3,epoch:5
+    > primarySeen primary:n3,epoch:5
     truncating.overtaken: n3 reigns in epoch 5
-    > reignSeen primary:n3,epoch:5
+    > primarySeen primary:n3,epoch:5
     truncating.overtaken: n3 reigns in epoch 5
     > forkTruncated
     joining.asking: n3 reigns in epoch 5
@@ -147,7 +147,7 @@ test('a reign that comes while the fork is truncated is joined after it', () => 
 
 test('a reign that ends while the fork is truncated is left after it', () => {
   const run = runTimed(replicaMachine, input)
-  for (const event of [reign('n1', 4), joined(1, { isFork: true }), reignEnded]) {
+  for (const event of [reign('n1', 4), joined(1, { isFork: true }), primaryLost]) {
     run.actor.send(event)
   }
   assert.equal(run.actor.getSnapshot().value, { truncating: 'overtaken' })
@@ -217,11 +217,11 @@ test('a later reign is joined, an earlier one and the present one are not', () =
     catchingUp: session 7 of n1, common point (3, 40)
       follow primary:n1,epoch:4,session:7,common:(3, 40)
       progressed state:catchingUp
-    > reignSeen primary:n1,epoch:4
+    > primarySeen primary:n1,epoch:4
     catchingUp: session 7 of n1, common point (3, 40)
-    > reignSeen primary:n3,epoch:3
+    > primarySeen primary:n3,epoch:3
     catchingUp: session 7 of n1, common point (3, 40)
-    > reignSeen primary:n3,epoch:5
+    > primarySeen primary:n3,epoch:5
     joining.asking: n3 reigns in epoch 5
       leave
       progressed state:joining
@@ -237,7 +237,7 @@ test('answers to an earlier join are ignored', () => {
     waiting: no reign is known
       leave
       progressed state:waiting
-    > reignSeen primary:n1,epoch:4
+    > primarySeen primary:n1,epoch:4
     joining.asking: n1 reigns in epoch 4
       leave
       progressed state:joining
@@ -271,7 +271,7 @@ test('below what the store holds only a snapshot helps: it says so and waits', (
     > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:true,snapshotNeeded:true
     installing: waits for a snapshot: session 7 of n1, common point (3, 40)
       progressed state:installing
-    > reignSeen primary:n3,epoch:5
+    > primarySeen primary:n3,epoch:5
     joining.asking: n3 reigns in epoch 5
       leave
       progressed state:joining
@@ -280,7 +280,7 @@ test('below what the store holds only a snapshot helps: it says so and waits', (
 
 test('the same reign may be joined again after its end was told in error', () => {
   const run = runTimed(replicaMachine, input)
-  for (const event of [reign('n1', 4), joined(1), reignEnded, reign('n1', 4)]) run.actor.send(event)
+  for (const event of [reign('n1', 4), joined(1), primaryLost, reign('n1', 4)]) run.actor.send(event)
   assert.equal(run.actor.getSnapshot().value, { joining: 'asking' })
   assert.is(run.actor.getSnapshot().context.joins, 2)
 })
@@ -302,7 +302,7 @@ test('every state is reached', () => {
     events: [
       reign('n1', 4), reign('n3', 5), joined(1), joined(1, { isFork: true }),
       joined(1, { snapshotNeeded: true }), joinFailed(1), forkTruncated, truncationFailed,
-      measured(60, 90), measured(90, 90), gapFound, sessionLost, reignEnded,
+      measured(60, 90), measured(90, 90), gapFound, sessionLost, primaryLost,
     ],
     stopWhen: (snapshot) => snapshot.context.joins > 2,
   })
@@ -316,8 +316,8 @@ test('every event is handled, or ignored for a reason', () => {
   assertHandled({
     machine: replicaMachine,
     events: [
-      'reignSeen', 'joined', 'joinFailed', 'forkTruncated', 'truncationFailed', 'measured',
-      'gapFound', 'sessionLost', 'reignEnded',
+      'primarySeen', 'joined', 'joinFailed', 'forkTruncated', 'truncationFailed', 'measured',
+      'gapFound', 'sessionLost', 'primaryLost',
     ],
     ignoreTable: [
       ...['waiting', 'truncating', 'installing', 'catchingUp', 'streaming'].map((state) =>

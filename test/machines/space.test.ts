@@ -39,8 +39,8 @@ const stoodDown: SpaceEvent =
   { type: 'promotionOver', output: { kind: 'stoodDown', reason: 'n3 serves with valid grants' } }
 const namedPrimary: SpaceEvent = { type: 'namedPrimary', record: handedOver }
 const ordered: SpaceEvent = { type: 'promotionOrdered', reason: 'an operator forces it' }
-const reignOver: SpaceEvent =
-  { type: 'reignOver', output: { reason: 'handed over', handedTo: 'n3' } }
+const steppedDown: SpaceEvent =
+  { type: 'steppedDown', output: { reason: 'handed over', handedTo: 'n3' } }
 const busLost: SpaceEvent = { type: 'busLost', reason: 'no bus: stale' }
 const damaged: SpaceEvent = { type: 'logDamaged', reason: 'a bad record in segment 3' }
 const error = 'a bug'
@@ -60,7 +60,7 @@ const run = (events: readonly SpaceEvent[], fails?: Role) => {
 test('replica, promoting, primary, handing over, replica', () => {
   const text = transcript(machine, input, [
     ...toPrimary, { type: 'handoverStarted' }, { type: 'handoverAbandoned' },
-    { type: 'handoverStarted' }, reignOver,
+    { type: 'handoverStarted' }, steppedDown,
   ])
   assert.is(text, golden(`
     recovering
@@ -82,7 +82,7 @@ test('replica, promoting, primary, handing over, replica', () => {
     > handoverStarted
     primary.handingOver: won the promotion
       progressed state:handingOver
-    > reignOver output:{reason:handed over,handedTo:n3}
+    > steppedDown output:{reason:handed over,handedTo:n3}
     replica: handed over
       progressed state:replica`))
 })
@@ -196,7 +196,7 @@ test('a damaged log takes the member out of every role, until it is repaired', (
 })
 
 test('one role lives at a time, and stops before the next one starts', () => {
-  const { lived } = run([...toPrimary, reignOver, namedPrimary, damaged])
+  const { lived } = run([...toPrimary, steppedDown, namedPrimary, damaged])
   assert.equal(lived, [
     'replica starts', 'replica stops', 'promotion starts', 'promotion stops', 'primary starts',
     'primary stops', 'replica starts', 'replica stops', 'promotion starts', 'promotion stops',
@@ -237,7 +237,7 @@ test('a role that cannot start', () => {
 })
 
 test('what a role says that is over already changes nothing', () => {
-  for (const late of [won, stoodDown, reignOver, primaryFailed, promotionFailed]) {
+  for (const late of [won, stoodDown, steppedDown, primaryFailed, promotionFailed]) {
     const { actor, lived } = run([recovered, late])
     assert.is(actor.getSnapshot().value, 'replica')
     assert.equal(lived, ['replica starts'])
@@ -248,7 +248,7 @@ test('every state is reached', () => {
   assertCovered({
     machine, input,
     events: [
-      ...toPrimary, stoodDown, namedPrimary, ordered, reignOver, busLost, damaged, primaryFailed,
+      ...toPrimary, stoodDown, namedPrimary, ordered, steppedDown, busLost, damaged, primaryFailed,
       promotionFailed, replicaFailed, { type: 'handoverStarted' }, { type: 'handoverAbandoned' },
       { type: 'logRepaired' },
     ],
@@ -263,14 +263,14 @@ test('every event is handled, or ignored for a reason', () => {
     machine,
     events: [
       'logRecovered', 'logDamaged', 'logRepaired', ...orders, 'promotionOver', 'promotionFailed',
-      'handoverStarted', 'handoverAbandoned', 'reignOver', 'primaryFailed', 'replicaFailed',
+      'handoverStarted', 'handoverAbandoned', 'steppedDown', 'primaryFailed', 'replicaFailed',
       'busLost',
     ],
     ignoreTable: [
       { state: '', events: ['logRecovered'], reason: 'told once, at the start' },
       { state: '', events: ['logRepaired'], reason: 'nothing was damaged' },
       { state: '', events: ['promotionOver', 'promotionFailed', 'replicaFailed'], reason: late },
-      { state: '', events: ['reignOver', 'primaryFailed'], reason: late },
+      { state: '', events: ['steppedDown', 'primaryFailed'], reason: late },
       { state: '', events: ['handoverStarted', 'handoverAbandoned'], reason: late },
       { state: 'recovering', events: orders, reason: 'the log is not known yet; all come again' },
       { state: 'damaged', events: orders, reason: 'it neither serves nor stands' },

@@ -11,7 +11,7 @@ const test = suite('machines/vacancy')
 
 const life = (incarnation: number, connection: number): Life => ({ incarnation, connection })
 const nothing: VacancyEvidence = {
-  self: 'n2', life: life(1, 1), reigningEpoch: 0, heardLife: null, goneLife: null,
+  self: 'n2', life: life(1, 1), primaryEpoch: 0, heardLife: null, goneLife: null,
   resignedEpoch: 0, grantExpired: false,
 }
 
@@ -22,8 +22,8 @@ test('what proves that the reign of epoch 3 of n1 4.2 is over', () => {
     ['nobody is named', { primary: null }, {}, 'none'],
     ['vacant', { state: 'vacant' }, {}, 'none'],
     ['I am named and do not reign', { primary: 'n2' }, {}, 'own'],
-    ['I am named and reign', { primary: 'n2' }, { reigningEpoch: 3 }, null],
-    ['I am named, an earlier reign of mine stands', { primary: 'n2' }, { reigningEpoch: 2 }, 'own'],
+    ['I am named and reign', { primary: 'n2' }, { primaryEpoch: 3 }, null],
+    ['I am named, an earlier reign of mine stands', { primary: 'n2' }, { primaryEpoch: 2 }, 'own'],
     ['heard as it is', {}, { heardLife: life(4, 2) }, null],
     ['a new connection', {}, { heardLife: life(4, 3) }, 'restarted'],
     ['a new incarnation', {}, { heardLife: life(5, 1) }, 'restarted'],
@@ -95,7 +95,7 @@ test('evidence about the reigning life or a later one ends it', () => {
 test('my own reign is never vacant to me, whatever is said of my node', () => {
   fc.assert(fc.property(anyEvidence, anyLife, fc.boolean(), (evidence, named, grantExpired) => {
     const record = assignmentOf({ primary: 'n2', life: named, epoch: 5 })
-    const reigning = { ...evidence, resignedEpoch: 9, reigningEpoch: 5, grantExpired }
+    const reigning = { ...evidence, resignedEpoch: 9, primaryEpoch: 5, grantExpired }
     assert.is(vacancyOf(record, reigning), null)
   }))
 })

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  clockOfReign, componentsMax, covers, dotOf, nodeOf,
+  clockOfEpoch, componentsMax, covers, dotOf, nodeOf,
 } from '../../machines/log/vectorClock.js'
 import type { Dot, VectorClock } from '../../machines/log/vectorClock.js'
 
@@ -21,7 +21,7 @@ interface Entry {
 }
 
 function write(before: Entry | null, node: string, epoch: number, count: number): Entry[] {
-  const { component, clock } = clockOfReign(before?.clock ?? {}, node, epoch)
+  const { component, clock } = clockOfEpoch(before?.clock ?? {}, node, epoch)
   const entries: Entry[] = []
   for (let i = 1; i <= count; i += 1) {
     const last: Entry | null = entries.at(-1) ?? before
@@ -71,19 +71,19 @@ test('a reign that its log has lost altogether is not taken for the next one of 
 })
 
 test('a reign may be as long as it likes', () => {
-  const { clock } = clockOfReign({}, 'n1', 1)
+  const { clock } = clockOfEpoch({}, 'n1', 1)
   const late = { n1: clock['n1']! + 30_000_000_000 }
   assert.equal(dotOf(late, 1), { component: 'n1', number: 30_000_000_000 })
   assert.ok(covers(late, { component: 'n1', number: 7 }))
-  const again = clockOfReign(late, 'n1', 2).clock
-  const other = { ...clockOfReign(late, 'n1', 3).clock, 'n1@3': 2 ** 50 }
+  const again = clockOfEpoch(late, 'n1', 2).clock
+  const other = { ...clockOfEpoch(late, 'n1', 3).clock, 'n1@3': 2 ** 50 }
   assert.ok(covers(other, { component: 'n1', number: late.n1 }))
   assert.not.ok(covers(other, { component: 'n1@2', number: again['n1@2']! + 1 }))
 })
 
 test('epochs without a range of their own have component names of their own', () => {
   for (const epoch of [8192, 8193, 2 ** 40, Number.MAX_SAFE_INTEGER]) {
-    const { component, clock } = clockOfReign({}, 'n1', epoch)
+    const { component, clock } = clockOfEpoch({}, 'n1', epoch)
     assert.is(component, epoch === 8192 ? 'n1' : `n1@${epoch}`)
     const own = { [component]: clock[component]! + 1 }
     assert.ok(Number.isSafeInteger(own[component]! + range - 2))

@@ -1,10 +1,10 @@
 /** Each checker finds what it is for: a product that is broken on purpose must not pass. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ForkBooks } from '../../actors/forks/forkTracker.js'
-import { ReconcileService } from '../../actors/forks/intake.js'
+import { ForkTracker } from '../../actors/forks/forkTracker.js'
+import { ForkIntake } from '../../actors/forks/intake.js'
 import { Salvage } from '../../actors/forks/salvageSlices.js'
-import { Homecoming } from '../../actors/forks/uploaderRunner.js'
+import { UploaderRunner } from '../../actors/forks/uploaderRunner.js'
 import { Applier } from '../../actors/log/applier.js'
 import { GroupCommit } from '../../actors/log/groupCommit.js'
 import { LossBound } from '../../actors/log/lossBound.js'
@@ -160,7 +160,7 @@ test('I7: keys that nobody remembers', async () => {
 })
 
 test('clock: a primary that takes what it never met for what it knew', async () => {
-  const found = await brokenInForks(ForkBooks.prototype, 'sharedWith', () => () => Infinity)
+  const found = await brokenInForks(ForkTracker.prototype, 'sharedWith', () => () => Infinity)
   assert.is(found, 'clock')
 })
 
@@ -175,12 +175,12 @@ test('I6: a salvage that goes before all of it is in the log', async () => {
 })
 
 test('I6: writes that have come by their keys, and nobody notes it', async () => {
-  const found = await brokenInForks(ReconcileService.prototype, 'known', () => () => null)
+  const found = await brokenInForks(ForkIntake.prototype, 'known', () => () => null)
   assert.is(found, 'I6')
 })
 
 test('I7: writes that come home twice', async () => {
-  const found = await brokenInForks(ReconcileService.prototype, 'onSlice', (onSlice) => function again(
+  const found = await brokenInForks(ForkIntake.prototype, 'onSlice', (onSlice) => function again(
     this: never, ...args: never[]
   ) {
     const service = this as { known?: () => null }
@@ -193,7 +193,7 @@ test('I7: writes that come home twice', async () => {
 })
 
 test('home: salvages that nobody brings', async () => {
-  const found = await brokenInForks(Homecoming.prototype, 'hasSomething', () => () => false)
+  const found = await brokenInForks(UploaderRunner.prototype, 'hasSomething', () => () => false)
   assert.is(found, 'home')
 })
 
@@ -221,7 +221,7 @@ test('I6: reports that count nothing as lost', async () => {
   ]
   const told = { ...forks(1), faults: alone }
   assert.is((await runPlan(told)).violation, null)
-  assert.is(await broken(ForkBooks.prototype, 'lostOf', () => () => 0, told), 'I6')
+  assert.is(await broken(ForkTracker.prototype, 'lostOf', () => () => 0, told), 'I6')
 })
 
 test('I8: a store that leaves entries out', async () => {

@@ -181,7 +181,7 @@ export class Path {
         journal.steps.push('shipped')
       },
       onDurable: () => undefined,
-      onForgotten: (reason) => this.forgotten.push(reason),
+      onAckedWritesLost: (reason) => this.forgotten.push(reason),
       clockAtEnd: {}, component: 'n1', lastTimestamp: clock.wallMs(),
       lastTimestampAtMs: clock.monotonicMs(),
       reconcile: (request) => ({ kind: 'decided', request }), losersAt: () => 0,

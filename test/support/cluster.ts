@@ -67,7 +67,7 @@ export interface Parts<B extends BrokerHandle, N extends NodeHandle> {
 export type AnyCluster = Cluster<BrokerHandle, NodeHandle>
 
 /** Who serves the space, as its own answer to a read says. */
-export interface Reign {
+export interface PrimaryEpoch {
   readonly node: string
   readonly epoch: number
 }
@@ -293,7 +293,7 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
   /** Waits until somebody serves the space; `above`: in a later reign than that epoch. */
   reign(
     wanted: { above?: number; by?: string; notBy?: string } = {}, seconds = 20,
-  ): Promise<Reign> {
+  ): Promise<PrimaryEpoch> {
     const { above = 0, by, notBy } = wanted
     const what = `a primary of ${space} with an epoch above ${above}` +
       `${by ? ` on ${by}` : ''}${notBy ? ` not on ${notBy}` : ''}`

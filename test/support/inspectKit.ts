@@ -1,6 +1,6 @@
 /** What the tests of the inspection stream share: a host with a chart, and a feed over it. */
 import { assign, setup } from 'xstate'
-import { Wire } from '../../actors/messaging/connection.js'
+import { NodeConnection } from '../../actors/messaging/connection.js'
 import { workLanes } from '../../actors/messaging/workLanes.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
 import { defaultSettings } from '../../actors/ports/settings.js'
@@ -78,7 +78,7 @@ export function feedKit(options: { payloads?: boolean } = {}) {
 export function servingOver(
   clock: VirtualClock, connection: BusConnection, { eager = false } = {},
 ): Serving {
-  const wire = new Wire(1, quiet, rethrow)
+  const wire = new NodeConnection(1, quiet, rethrow)
   wire.attach(connection, { incarnation: 1, connection: 1 })
   const own = !eager ? clock : Object.assign(
     Object.create(clock) as VirtualClock, { nextTurn: queueMicrotask })

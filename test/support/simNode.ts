@@ -1,5 +1,5 @@
 /** One node of the simulated cluster: a process that can be killed, frozen, started again. */
-import type { Boot, Recovered } from '../../actors/node/dataDirectory.js'
+import type { NodeDirectory, Recovered } from '../../actors/node/dataDirectory.js'
 import { NodeActor } from '../../actors/node/node.js'
 import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
 import type { Arbiter } from '../../actors/ports/arbiter.js'
@@ -250,7 +250,7 @@ export class SimNode {
     })
   }
 
-  private boot(caller: Caller, random: SeededRandom): Boot {
+  private boot(caller: Caller, random: SeededRandom): NodeDirectory {
     const { cluster, store } = this
     const logger = this.logger()
     const { clock } = caller

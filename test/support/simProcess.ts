@@ -278,9 +278,9 @@ export function processStore(
     },
     remember: (space, seen) => call(caller, 'store', 'remember', () => store.remember(space, seen)),
     remembered: () => store.remembered(),
-    condemn: (uuid, reason) =>
-      call(caller, 'store', 'condemn', () => store.condemn(uuid, reason)),
-    condemned: (uuid) => store.condemned(uuid),
+    markDamaged: (uuid, reason) =>
+      call(caller, 'store', 'condemn', () => store.markDamaged(uuid, reason)),
+    markedDamaged: (uuid) => store.markedDamaged(uuid),
     get keyBytes() {
       return store.keyBytes
     },

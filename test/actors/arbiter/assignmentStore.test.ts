@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Records } from '../../../actors/arbiter/assignmentStore.js'
+import { AssignmentStore } from '../../../actors/arbiter/assignmentStore.js'
 import type { Settlement } from '../../../actors/arbiter/assignmentStore.js'
 import type { BusConnection } from '../../../actors/ports/bus.js'
 import type { Assignment } from '../../../machines/protocol/messages.js'
@@ -35,7 +35,7 @@ async function kit() {
   const store = new MemoryStore()
   const lost: string[] = []
   const held = new Set(['demo'])
-  const records = new Records({
+  const records = new AssignmentStore({
     clock, control, store,
     logger: { ...quiet, warn: (_, message) => warnings.push(message) }, random: new SeededRandom(1),
     onBucketLost: (space) => lost.push(space), isHeld: (space) => held.has(space),

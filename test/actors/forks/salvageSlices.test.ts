@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { noteOf, Salvage } from '../../../actors/forks/salvageSlices.js'
-import { ReconciliationRole } from '../../../actors/forks/uploader.js'
+import { Uploader } from '../../../actors/forks/uploader.js'
 import type { HostedActor } from '../../../actors/host/actorHost.js'
 import type { Member } from '../../../actors/member/member.js'
 import type { Frame } from '../../../actors/ports/frames.js'
@@ -192,7 +192,7 @@ test('a commit is awaited while the salvage is settling, and no longer', () => {
         ports: { logger: quiet, telemetry: { count: () => undefined }, clock: { wallMs: () => 0 } },
       },
     }
-    const role = new ReconciliationRole(member as unknown as Member, () => null, () => undefined)
+    const role = new Uploader(member as unknown as Member, () => null, () => undefined)
     const perform = (effect: ReconciliationEffect) => role.spec().effects!(
       effect, actor as unknown as HostedActor<typeof reconciliationMachine>)
     perform({ type: 'awaitCommit', epoch: 4, sequence: 9 })

@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Probes } from '../../../actors/membership/probes.js'
 import type { Answers } from '../../../actors/messaging/answers.js'
-import type { Wire } from '../../../actors/messaging/connection.js'
+import type { NodeConnection } from '../../../actors/messaging/connection.js'
 import {
   BusClosedError, NoRespondersError, RequestTimeoutError,
 } from '../../../actors/ports/bus.js'
@@ -18,7 +18,7 @@ function probesOver(error: Error): Probes {
   return new Probes({
     ports: { control: controlCodec() } as NodePorts, settings: defaultSettings,
     self: {} as NodeIdentityInput, mayWitness: () => true,
-    wire: { request: () => Promise.reject(error) } as unknown as Wire, answers: {} as Answers,
+    wire: { request: () => Promise.reject(error) } as unknown as NodeConnection, answers: {} as Answers,
   })
 }
 

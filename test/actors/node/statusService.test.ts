@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { NodeContext } from '../../../actors/member/context.js'
-import type { Wire } from '../../../actors/messaging/connection.js'
+import type { NodeConnection } from '../../../actors/messaging/connection.js'
 import { workLanes } from '../../../actors/messaging/workLanes.js'
 import { StatusService } from '../../../actors/node/statusService.js'
 import { defaultSettings } from '../../../actors/ports/settings.js'
@@ -26,7 +26,7 @@ function kit(names: readonly string[], over: { memberBytes?: number; maxPayload?
   const { memberBytes = 10, maxPayload = 1 << 20 } = over
   const clock = new VirtualClock()
   const answered: { to: string; page: Page; bytes: number }[] = []
-  const wire = { maxPayload, bufferedBytes: 0 } as Wire
+  const wire = { maxPayload, bufferedBytes: 0 } as NodeConnection
   const answers = answersOver(clock, (to, data) => {
     answered.push({ to, page: JSON.parse(Buffer.from(data).toString()) as Page, bytes: data.length })
   }, { maxPayload })

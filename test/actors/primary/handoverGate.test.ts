@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { NodeContext } from '../../../actors/member/context.js'
 import { defaultSettings } from '../../../actors/ports/settings.js'
-import { WriteGate } from '../../../actors/primary/handoverGate.js'
+import { HandoverGate } from '../../../actors/primary/handoverGate.js'
 import { Budget } from '../../../actors/structures/budget.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { answersOver, message, noTelemetry } from '../../support/actorKit.js'
@@ -23,7 +23,7 @@ function kit(writeMs: number) {
     settings: defaultSettings, budget, ports: { clock, telemetry: noTelemetry },
     answers: answersOver(clock, (to) => void refused.push(to)),
   } as unknown as NodeContext
-  const gate = new WriteGate({
+  const gate = new HandoverGate({
     context, space: 'demo', epoch: 1, isGivenAway: () => false,
     take: ({ reply }) => {
       taken.push(reply!.slice('_INBOX.'.length))

@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SpaceLog } from '../../../actors/log/spaceLog.js'
 import type { Frame } from '../../../actors/ports/frames.js'
-import { Shipping } from '../../../actors/primary/replicaStream.js'
+import { ReplicaStream } from '../../../actors/primary/replicaStream.js'
 import { Budget } from '../../../actors/structures/budget.js'
 import type { Ack } from '../../../machines/protocol/messages.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
@@ -18,7 +18,7 @@ function kit(over: { windowBytes?: number; tailBytes?: number; memoryBytes?: num
   const log = new SpaceLog('demo', uuid, journal, over.tailBytes ?? 1 << 20, undefined, budget)
   const sent: string[] = []
   const failures: unknown[] = []
-  const shipping = new Shipping({
+  const shipping = new ReplicaStream({
     budget,
     peer: 'n2', epoch: 1, log, frames: codec, clock, windowBytes: over.windowBytes ?? 1 << 20,
     send: (data) => {

@@ -1,7 +1,7 @@
 /** Counts of a reign, and what two reports of them say. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { bucketMs, FlowMeter } from '../../../actors/primary/ackHistogram.js'
+import { bucketMs, AckHistogram } from '../../../actors/primary/ackHistogram.js'
 import { FlowRates } from '../../../runtime/page/server/flow.js'
 import type { MemberStatus, NodeStatusReport } from '../../../runtime/status/status.js'
 
@@ -9,7 +9,7 @@ const test = suite('flow')
 
 /** A report of n1, at `uptimeMs`, as far as it matters here. */
 function report(
-  meter: FlowMeter | null, uptimeMs: number, over: { epoch?: number; incarnation?: number } = {},
+  meter: AckHistogram | null, uptimeMs: number, over: { epoch?: number; incarnation?: number } = {},
 ): NodeStatusReport {
   const member = {
     space: 'demo', epoch: over.epoch ?? 3, flow: meter?.counted() ?? null,
@@ -19,7 +19,7 @@ function report(
 }
 
 test('buckets: bounds grow by 19 %, what is off the scale falls into the first or last', () => {
-  const meter = new FlowMeter()
+  const meter = new AckHistogram()
   for (const ms of [0, -1, Number.NaN, 0.05, 1, 1e9]) meter.note(1, 1, ms)
   const { writes, acks } = meter.counted()
   assert.is(writes, 6)
@@ -31,7 +31,7 @@ test('buckets: bounds grow by 19 %, what is off the scale falls into the first o
 })
 
 test('a rate and percentiles come from the difference of two reports', () => {
-  const [meter, rates] = [new FlowMeter(), new FlowRates()]
+  const [meter, rates] = [new AckHistogram(), new FlowRates()]
   meter.note(1_000, 1_000, 500)
   assert.equal(rates.take([report(meter, 10_000)]), [], 'one report tells no rate')
   meter.note(980, 490, 1)
@@ -45,7 +45,7 @@ test('a rate and percentiles come from the difference of two reports', () => {
 })
 
 test('the end of the traffic is told once, and then nothing', () => {
-  const [meter, rates] = [new FlowMeter(), new FlowRates()]
+  const [meter, rates] = [new AckHistogram(), new FlowRates()]
   rates.take([report(meter, 1_000)])
   meter.note(5, 5, 1)
   assert.is(rates.take([report(meter, 2_000)]).length, 1)
@@ -55,7 +55,7 @@ test('the end of the traffic is told once, and then nothing', () => {
 })
 
 test('another reign or another life counts from zero; a primary that is gone ends its traffic', () => {
-  const [meter, rates] = [new FlowMeter(), new FlowRates()]
+  const [meter, rates] = [new AckHistogram(), new FlowRates()]
   meter.note(100, 100, 1)
   rates.take([report(meter, 1_000)])
   meter.note(50, 50, 1)

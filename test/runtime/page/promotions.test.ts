@@ -98,7 +98,7 @@ function candidate(
     outcome === 'won'
       ? script.transition(atMs + 20, role, null, 'won', 'opened', 'won',
         { record: { assignment: { epoch: epoch + 1 } } })
-      : script.transition(atMs + 30, role, null, 'stoodDown', 'reignSeen', null, shown),
+      : script.transition(atMs + 30, role, null, 'stoodDown', 'primarySeen', null, shown),
     ...(outcome === 'won' ? [script.transition(atMs + 21, 'space.demo.primary', 'opening',
       { serving: { ingest: 'open' } }, 'writesSubscribed')] : []),
   ])
@@ -166,7 +166,7 @@ test('a doubt that was dispelled, or is about another node, is no evidence', () 
 test('the end of a promotion that began before the recording makes none', () => {
   const script = cluster()
   script.events(100, 'n2', [
-    script.transition(90, 'space.demo.promotion', null, 'stoodDown', 'reignSeen', 'n1 reigns')])
+    script.transition(90, 'space.demo.promotion', null, 'stoodDown', 'primarySeen', 'n1 reigns')])
   assert.equal(recorded(script), [])
 })
 

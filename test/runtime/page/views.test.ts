@@ -53,7 +53,7 @@ function failover(): PageFrames {
   script.events(1_120, 'n3', [
     script.transition(1_064, 'detector.n1', null, { dead: 'gone' }, 'probeGone', '503'),
     born(1_065),
-    script.transition(1_081, role, null, 'stoodDown', 'reignSeen', 'n2 reigns in epoch 2'),
+    script.transition(1_081, role, null, 'stoodDown', 'primarySeen', 'n2 reigns in epoch 2'),
   ])
   return script
 }
@@ -83,7 +83,7 @@ test('a promotion is put together from the actors of all candidates', () => {
     'claimed', 'grants held', 'opened', 'writes subscribed',
   ])
   assert.equal(promotion?.steps.filter(({ node }) => node === 'n3').map(({ what }) => what),
-    ['probe gone', 'begins', 'reign seen'])
+    ['probe gone', 'begins', 'primary seen'])
   const times = promotion?.steps.map(({ atMs }) => atMs) ?? []
   assert.equal(times, times.toSorted((a, b) => a - b))
 })

@@ -9,7 +9,7 @@ import { ClockChecks } from './clocks.js'
 import { Entries } from './entries.js'
 import { LogChecks } from './logs.js'
 import { RecordChecks } from './record.js'
-import { ReignChecks } from './reigns.js'
+import { EpochChecks } from './epochs.js'
 import { SalvageChecks } from './salvages.js'
 
 const control = controlCodec()
@@ -21,7 +21,7 @@ const defect = /InvariantViolation|is violated|TypeError|ReferenceError|RangeErr
 export class LiveChecks {
   readonly logs: LogChecks
   readonly record: RecordChecks
-  readonly reigns: ReignChecks
+  readonly reigns: EpochChecks
   readonly entries = new Entries()
   readonly clocks: ClockChecks
   readonly salvages: SalvageChecks
@@ -31,7 +31,7 @@ export class LiveChecks {
   constructor(private readonly world: World) {
     this.logs = new LogChecks(world)
     this.record = new RecordChecks(world)
-    this.reigns = new ReignChecks(world)
+    this.reigns = new EpochChecks(world)
     this.clocks = new ClockChecks(world)
     this.salvages = new SalvageChecks(world)
   }

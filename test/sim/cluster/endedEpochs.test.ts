@@ -5,9 +5,9 @@ import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { Position } from '../../../machines/base/ids.js'
 import type { ForkReport } from '../../../machines/log/forkNotes.js'
 import {
-  claimed, endedReigns, handedOver, opened, unbounded,
+  claimed, endedEpochs, handedOver, opened, unbounded,
 } from '../../../machines/protocol/assignments.js'
-import type { Assignment, EndedReign, SpaceSettings } from '../../../machines/protocol/messages.js'
+import type { Assignment, EndedEpoch, SpaceSettings } from '../../../machines/protocol/messages.js'
 import { assignment as schema } from '../../../runtime/codec/schemas.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
@@ -143,15 +143,15 @@ function record(over: Partial<Assignment> = {}): Assignment {
   }
 }
 
-const claimOf = (node: string): EndedReign =>
+const claimOf = (node: string): EndedEpoch =>
   ({ epoch: 4, node, disk: `disk-${node}`, start: { epoch: 3, sequence: 20 } })
 const boundsOf = (over: Partial<Assignment>) =>
-  endedReigns(record(over), new Set(), () => false).map(({ atMost }) => atMost)
+  endedEpochs(record(over), new Set(), () => false).map(({ atMost }) => atMost)
 
 test('a reign is remembered with the bound that held when it ended', () => {
   assert.equal(boundsOf({}), [5])
   assert.equal(boundsOf({ settings: { ...settings, maxLoss: { ms: 100 } } }), [null])
-  const ended = endedReigns(record(), new Set(), () => false)
+  const ended = endedEpochs(record(), new Set(), () => false)
   const changed = { ...settings, maxLoss: { entries: 900 } }
   assert.equal(boundsOf({ epoch: 4, ended, settings: changed }), [5, 900])
   assert.equal(unbounded(ended).map(({ atMost }) => atMost), [null])
@@ -166,10 +166,10 @@ test('no bound holds where a primary that is alone, or is about to be, answers o
 })
 
 test('a record keeps a reign that was handed over until somebody who has all of it reigns', () => {
-  const before: EndedReign = {
+  const before: EndedEpoch = {
     epoch: 2, node: 'n1', disk: 'disk-n1', start: { epoch: 1, sequence: 5 }, atMost: null,
   }
-  const other: EndedReign = { ...before, epoch: 1, node: 'n3', disk: 'disk-n3' }
+  const other: EndedEpoch = { ...before, epoch: 1, node: 'n3', disk: 'disk-n3' }
   const given = handedOver(record({ ended: [other, before] }), 4, 'n2', life, 20, signature)
   const reign = {
     epoch: 3, node: 'n1', disk: 'disk-n1', start: { epoch: 2, sequence: 10 }, atMost: 5, last: 20,
@@ -183,7 +183,7 @@ test('a record keeps a reign that was handed over until somebody who has all of 
   assert.equal(opened(given, start, holds, signature).ended, [other])
   const claim = claimOf('n3')
   const next = claimed(given, 5, { ...claim, ...life }, ['n3'], false,
-    endedReigns(given, new Set(), () => false), signature)
+    endedEpochs(given, new Set(), () => false), signature)
   assert.equal(next.ended, given.ended)
 })
 

@@ -12,7 +12,7 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: what comes late')
 
-/** What of a RecordWatch is taken over. */
+/** What of a AssignmentWatch is taken over. */
 interface Watch {
   read: () => Promise<void>
   readForPromotion: () => Promise<unknown>

@@ -26,7 +26,7 @@ export const dataMutants: readonly Mutant[] = [
     why: 'A fork has used the numbers that follow: they would stand for two entries each.',
     edits: [{
       file: 'actors/promotion/epochStart.js',
-      find: 'clockOfReign(await clockAtEnd(member), member.self, epoch)',
+      find: 'clockOfEpoch(await clockAtEnd(member), member.self, epoch)',
       replace: '{ component: member.self, clock: { [member.self]: 0, ...await clockAtEnd(member) } }',
     }],
     scenarios: ['seeds:8'],

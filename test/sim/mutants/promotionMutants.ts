@@ -118,7 +118,7 @@ export const promotionMutants: readonly Mutant[] = [
       + 'that the reign is vacant.',
     edits: [{
       file: 'machines/election/vacancy.js',
-      find: "return evidence.reigningEpoch === record.epoch ? null : 'own';",
+      find: "return evidence.primaryEpoch === record.epoch ? null : 'own';",
       replace: "return compareLives(primary, evidence.life) < 0 ? 'own' : null;",
     }],
     scenarios: ['hole-8'],

@@ -212,7 +212,7 @@ const handoverTooSoon: Scenario = {
   },
 }
 
-const ownReign: Scenario = {
+const ownEpoch: Scenario = {
   name: 'hole-8',
   title: 'A reign ends while its node lives on, and no other member is in sync.',
   lesson: 'Hole 8 of the model: the record names me and I do not reign: that is a vacancy, '
@@ -252,5 +252,5 @@ const arbiterLost: Scenario = {
 
 export const promotionScenarios: readonly Scenario[] = [
   cleanFailover, falseSuspicion, duelingCandidates, claimOvertaken, unfencedOpening, notInSync,
-  emptyDisk, longerButOlder, unsureHandover, handoverTooSoon, ownReign, arbiterLost,
+  emptyDisk, longerButOlder, unsureHandover, handoverTooSoon, ownEpoch, arbiterLost,
 ]

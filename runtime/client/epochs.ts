@@ -9,7 +9,7 @@ import type { EpochSpan } from '../../machines/base/ids.js'
 import { historyFault } from '../../machines/log/invariants.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 
-export interface ReignListener {
+export interface EpochListener {
   /** A new reign is open. */
   opened(space: string): void
   /** An open reign said (perhaps again) which epochs its log consists of. Before `opened`. */
@@ -27,13 +27,13 @@ interface Known {
 /** Enough for any client; past it announcements are not listened to, answers suffice. */
 const subscriptionsMax = 1024
 
-export class ReignWatch {
+export class EpochWatch {
   readonly #known = new Map<string, Known>()
   readonly #subscriptions = new Map<string, Subscription>()
 
   constructor(
     readonly connection: NatsConnection,
-    readonly listener: ReignListener,
+    readonly listener: EpochListener,
   ) {}
 
   watch(space: string): void {

@@ -1,6 +1,6 @@
 /** The promotions of a run, and what each cost. Pure. */
 import type { WrittenRecord } from './records.js'
-import type { ReignSeen } from './watch.js'
+import type { PrimarySeen } from './watch.js'
 
 export interface Promotion {
   readonly epoch: number
@@ -22,8 +22,8 @@ export interface Promotion {
  * @param faults ascending
  * @param before epoch at the beginning of the run: that reign is no promotion
  */
-export function reignsOf(
-  seen: readonly ReignSeen[], records: readonly WrittenRecord[],
+export function epochsOf(
+  seen: readonly PrimarySeen[], records: readonly WrittenRecord[],
   faults: readonly { readonly what: string; readonly atMs: number }[], before: number,
 ): Promotion[] {
   const answers = records.flatMap(({ answer }) => (answer ? [answer] : []))

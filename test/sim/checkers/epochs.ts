@@ -5,7 +5,7 @@ import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'
 
-export class ReignChecks {
+export class EpochChecks {
   /** Who answered positively in an epoch: node, life and connection. */
   private readonly holders = new Map<number, string>()
   private latest = 0
@@ -40,7 +40,7 @@ export class ReignChecks {
   }
 
   private two(one: SimNode, other: SimNode): void {
-    const epochs = [one, other].map((node) => node.space(space).member.reigningEpoch)
+    const epochs = [one, other].map((node) => node.space(space).member.primaryEpoch)
     if (this.world.checks.record.isExempt(Math.min(...epochs), Math.max(...epochs))) return
     this.world.violate('I2', `${one.id} (epoch ${epochs[0]}) and ${other.id} (epoch ${epochs[1]}) `
       + 'would both answer writes positively')
