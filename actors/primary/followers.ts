@@ -347,8 +347,6 @@ export class Followers {
     for (const { shipping } of this.followers.values()) shipping.notice(false)
   }
 
-  // ---------------------------------------------------------------- once per heartbeat
-
   tick(): void {
     const { member } = this.options
     this.fitness.tick()

@@ -25,9 +25,9 @@ export function packageRoot(from: string = import.meta.url): string | null {
   return [...parents(start)].find((directory) => packageAt(directory) === packageName) ?? null
 }
 
-/** The compiled CLI, beside this code. */
+/** The compiled command, in dist/runtime/cli. */
 export function commandFile(): string {
-  return join(dirname(fileURLToPath(import.meta.url)), 'cli', 'main.js')
+  return join(dirname(fileURLToPath(import.meta.url)), '..', 'cli', 'main.js')
 }
 
 function* parents(start: string): Generator<string> {

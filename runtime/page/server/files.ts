@@ -7,7 +7,7 @@ import { text } from '../../http/server.js'
 import type { Page, Route } from '../../http/server.js'
 
 /** Where the build puts it, seen from the built server. */
-export const builtPage = fileURLToPath(new URL('../../page/', import.meta.url))
+export const builtPage = fileURLToPath(new URL('../../../page/', import.meta.url))
 
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8',

@@ -233,7 +233,7 @@ const clients: readonly Mutant[] = [
         + '            writes.release(space);',
       replace: 'writes.release(space);',
     }],
-    scenarios: ['test:unit/clientProtection'],
+    scenarios: ['test:runtime/client/protection'],
     evidence: /newer write/,
   },
   {
@@ -244,7 +244,7 @@ const clients: readonly Mutant[] = [
       find: "['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ",
       replace: '',
     }],
-    scenarios: ['test:unit/clientProtection'],
+    scenarios: ['test:runtime/client/protection'],
     evidence: /with its origin/,
   },
   {
@@ -255,7 +255,7 @@ const clients: readonly Mutant[] = [
       find: 'safe(epoch, safeSequence) {\n        if (epoch !== this.epoch)',
       replace: 'safe(epoch, safeSequence) {\n        if (false)',
     }],
-    scenarios: ['test:unit/clientKeeper'],
+    scenarios: ['test:runtime/client/keeper'],
     evidence: /a safe sequence, an announcement of a reign that is over/,
   },
   {

@@ -11,7 +11,7 @@ export const clockMutants: readonly Mutant[] = [
       find: 'Math.floor(Math.min(wallMs, boundMs))',
       replace: 'Math.floor(wallMs)',
     }],
-    scenarios: ['test:unit/logClock'],
+    scenarios: ['test:actors/log/logClock'],
     evidence: /a clock that is set forward is followed at double speed/,
   },
   {
@@ -23,7 +23,7 @@ export const clockMutants: readonly Mutant[] = [
       find: 'Math.min(passed, epochAdvanceMaxMs)',
       replace: 'passed',
     }],
-    scenarios: ['test:unit/clusterClocks'],
+    scenarios: ['test:sim/cluster/clockJumps'],
     evidence: /keys of a minute ago are known/,
   },
   {
@@ -41,7 +41,7 @@ export const clockMutants: readonly Mutant[] = [
         replace: 'last, timestamp, options.clock.wallMs())',
       },
     ],
-    scenarios: ['test:unit/clusterClocks'],
+    scenarios: ['test:sim/cluster/clockJumps'],
     evidence: /a clock that goes back keeps nobody waiting/,
   },
 ]

@@ -133,7 +133,7 @@ export const dataMutants: readonly Mutant[] = [
   {
     name: 'forget-the-keys-of-applied-entries',
     why: 'A key counts for as long as its entry is kept, not for as long as it is in memory.',
-    edits: [{ file: 'actors/primary/ingest.js', find: ' ?? this.options.store.key(key)', replace: '' }],
+    edits: [{ file: 'actors/primary/ingest.js', find: ' ?? store.key(key)', replace: '' }],
     scenarios: ['late-retry'],
     evidence: /^I7: a key took effect twice/,
   },

@@ -67,7 +67,7 @@ export const maintenanceMutants: readonly Mutant[] = [
       find: "return this.mode === 'handingOver' && !this.options.isGivenAway();",
       replace: "return this.mode === 'handingOver';",
     }],
-    scenarios: ['test:unit/clusterMaintenance'],
+    scenarios: ['test:sim/cluster/maintenance'],
     evidence: /once the reign is given away two nodes may have a write/,
   },
 ]
