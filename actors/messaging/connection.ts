@@ -82,14 +82,25 @@ export class NodeConnection {
   subscribe(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription {
-    return this.required().subscribe(subject, (message) => {
+    return this.required().subscribe(subject, this.guarded(handler), options)
+  }
+
+  /** For requests of clients other than writes. Throws BusClosedError without a connection. */
+  subscribeAside(
+    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+  ): BusSubscription {
+    return this.required().subscribeAside(subject, this.guarded(handler), options)
+  }
+
+  private guarded(handler: (message: BusMessage) => void): (message: BusMessage) => void {
+    return (message) => {
       try {
         handler(message)
       } catch (error) {
         if (error instanceof InvariantViolation) this.onDefect(error)
         throw error
       }
-    }, options)
+    }
   }
 
   /** Rejects with NoRespondersError, RequestTimeoutError or BusClosedError. */

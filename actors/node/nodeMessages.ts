@@ -22,15 +22,15 @@ export function listenAs(
     [subjects.ack('*', name), (m) => messages.onAck(m)],
     [subjects.survey('*', name), (m) => messages.onSurvey(m)],
     [subjects.assignment('*'), (m) => messages.onAnnouncement(m)],
-    [subjects.status(name), onStatus],
-    [subjects.status('_all'), onStatus],
     [subjects.admin(name), (m) => void admin.onMessage(m)],
   ]
   const lookup = new Lookup(context)
   return [
     ...handlers.map(([subject, handler]) => wire.subscribe(subject, handler)),
+    wire.subscribeAside(subjects.status(name), onStatus),
+    wire.subscribeAside(subjects.status('_all'), onStatus),
     // Of all nodes any one answers.
-    wire.subscribe(subjects.lookup('*'), (m) => lookup.onMessage(m), { queue: 'lookup' }),
+    wire.subscribeAside(subjects.lookup('*'), (m) => lookup.onMessage(m), { queue: 'lookup' }),
   ]
 }
 

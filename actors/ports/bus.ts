@@ -52,6 +52,13 @@ export interface BusConnection {
   subscribe(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription
+  /**
+   * The same for what clients may ask for at any rate: it delays nothing that comes by `subscribe`.
+   * For a second or so nobody is subscribed, while that way is made anew.
+   */
+  subscribeAside(
+    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+  ): BusSubscription
   /** Rejects with NoRespondersError, RequestTimeoutError, ForbiddenError or BusClosedError. */
   request(
     subject: string, data: Uint8Array,

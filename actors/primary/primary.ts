@@ -329,7 +329,7 @@ export class PrimaryRole {
     }
     try {
       this.subscription = wire.subscribe(subject, (message) => this.gate.onWrite(message))
-      this.readSubscription = wire.subscribe(subjects.read(member.space), this.onRead)
+      this.readSubscription = wire.subscribeAside(subjects.read(member.space), this.onRead)
       // The announcement goes out after the subscription stands at the server.
       await wire.flush()
     } catch (error) {

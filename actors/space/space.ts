@@ -162,7 +162,7 @@ export class SpaceActor {
     if (!this.member.damage) {
       const onRead = (message: BusMessage) => this.reads.onReadAny(message)
       const subject = subjects.readAny(this.space)
-      this.subscriptions = [wire.subscribe(subject, onRead, { queue: 'members' })]
+      this.subscriptions = [wire.subscribeAside(subject, onRead, { queue: 'members' })]
     }
     this.records.refresh()
     // Its primary refuses who comes late: a session needs no arbiter (DESIGN section 12).

@@ -2,7 +2,7 @@ import { ErrorCode, Events } from 'nats'
 import type { NatsConnection } from 'nats'
 import type { Logger } from '../../actors/ports/system.js'
 import { Liveness } from './liveness.js'
-import { socketOf } from './socket.js'
+import { limitIntake, socketOf } from './socket.js'
 
 /** How long a flush waits for a server that takes nothing. */
 const flushMs = 100
@@ -13,6 +13,15 @@ const flushMs = 100
 const asideLiveness = { pingIntervalMs: 5000, maxPingOut: 3 }
 /** Answers that the server does not take; those that come then are dropped. */
 const bufferedBytesMax = 16 * 1024 * 1024
+
+/** Hears of the connection that is kept for it. */
+export interface AsideListener {
+  stands(nats: NatsConnection): void
+  /** It broke, and is dialled again. */
+  gone(): void
+  /** It could not be dialled, and is dialled again. */
+  failed(): void
+}
 
 /**
  * One more connection to the same server, for answers. A server lets whoever sends to a client that
@@ -27,6 +36,10 @@ export class Aside {
   #isOver = false
   #liveness: Liveness | null = null
   #isTold = false
+  /** The last attempt to dial has: that was logged. */
+  #hasFailed = false
+  #listener: AsideListener | null = null
+  #redialTimer: NodeJS.Timeout | undefined
 
   /** @param redialMs until another one is dialled */
   constructor(
@@ -39,6 +52,14 @@ export class Aside {
     if (this.#nats === null) this.#make()
     else if (!this.#nats.isClosed()) return this.#nats
     return null
+  }
+
+  /** From now on it is made without being needed, and made again when it breaks. */
+  keepFor(listener: AsideListener): void {
+    if (this.#listener !== null) return
+    this.#listener = listener
+    if (this.#nats !== null && !this.#nats.isClosed()) listener.stands(this.#nats)
+    else this.#make()
   }
 
   get bufferedBytes(): number {
@@ -71,6 +92,7 @@ export class Aside {
   /** For good: what is not written yet is not sent any more. */
   close(): void {
     this.#isOver = true
+    clearTimeout(this.#redialTimer)
     this.#end()
   }
 
@@ -86,15 +108,30 @@ export class Aside {
     this.#isDialling = true
     this.#dialledAtMs = nowMs
     this.dial().then((nats) => this.#made(nats), (error: unknown) => {
-      this.logger.warn({ error: String(error) }, 'answers have no connection of their own')
+      if (!this.#hasFailed) {
+        this.logger.warn({ error: String(error) }, 'answers have no connection of their own')
+      }
+      this.#hasFailed = true
+      if (!this.#isOver) this.#listener?.failed()
+      this.#redial()
     }).finally(() => {
       this.#isDialling = false
     })
   }
 
+  #redial(): void {
+    if (this.#isOver || this.#listener === null) return
+    clearTimeout(this.#redialTimer)
+    this.#redialTimer = setTimeout(() => this.#make(), this.redialMs)
+    this.#redialTimer.unref()
+  }
+
   #made(nats: NatsConnection): void {
     if (this.#isOver) return end(nats)
+    this.#hasFailed = false
     this.#nats = nats
+    const socket = socketOf(nats)
+    if (socket) limitIntake(socket)
     const liveness = new Liveness(nats, this.pings, () => {
       this.logger.warn({}, 'the NATS server stopped answering pings on a connection for answers')
       this.#end()
@@ -103,8 +140,12 @@ export class Aside {
     const gone = (): void => {
       liveness.stop()
       if (this.#nats === nats) this.#nats = null
+      if (this.#isOver) return
+      this.#listener?.gone()
+      this.#redial()
     }
     nats.closed().then(gone, gone)
+    this.#listener?.stands(nats)
     void this.#watch(nats)
   }
 

@@ -11,6 +11,7 @@ import { Aside } from './aside.js'
 import { Liveness } from './liveness.js'
 import type { LivenessOptions } from './liveness.js'
 import { NatsBusMessage } from './message.js'
+import { SideSubscriptions } from './sideSubscriptions.js'
 import { limitIntake, socketOf } from './socket.js'
 import { steadySubscription } from './steady.js'
 
@@ -34,6 +35,7 @@ export class NatsBusConnection implements BusConnection {
   readonly #logger: Logger
   readonly #socket: ReturnType<typeof socketOf>
   readonly #asides: Readonly<Record<AsideWay, Aside>>
+  readonly #side: SideSubscriptions
   readonly #inbox: string
   readonly #pending = new Map<string, PendingRequest>()
   readonly #flushes = new Set<(error: Error) => void>()
@@ -55,6 +57,7 @@ export class NatsBusConnection implements BusConnection {
     this.#asides = {
       writes: new Aside(dialAside, logger), reads: new Aside(dialAside, logger),
     }
+    this.#side = new SideSubscriptions(nats)
     this.#socket = socketOf(nats)
     if (this.#socket) limitIntake(this.#socket)
     const inbox = createInbox(inboxPrefix)
@@ -127,7 +130,25 @@ export class NatsBusConnection implements BusConnection {
   ): BusSubscription {
     if (this.isClosed) throw new BusClosedError()
     checkSubject(subject)
-    return steadySubscription((onRefused) => this.#nats.subscribe(subject, {
+    return this.#subscribeOn(this.#nats, subject, handler, options)
+  }
+
+  subscribeAside(
+    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+  ): BusSubscription {
+    if (this.isClosed) throw new BusClosedError()
+    checkSubject(subject)
+    const subscription = this.#side.add((nats) =>
+      this.#subscribeOn(nats, subject, handler, options))
+    this.#asides.reads.keepFor(this.#side)
+    return subscription
+  }
+
+  #subscribeOn(
+    nats: NatsConnection, subject: string, handler: (message: BusMessage) => void,
+    options?: { queue?: string },
+  ): BusSubscription {
+    return steadySubscription((onRefused) => nats.subscribe(subject, {
       ...(options?.queue === undefined ? {} : { queue: options.queue }),
       callback: (error, message) => {
         if (error) {
@@ -141,7 +162,7 @@ export class NatsBusConnection implements BusConnection {
           this.#logger.error({ subject, error: textOf(fault) }, 'message handler threw')
         }
       },
-    }), () => this.isClosed)
+    }), () => this.isClosed || nats.isClosed())
   }
 
   request(

@@ -60,7 +60,7 @@ export class EventService {
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     const all = [subjects.events(this.options.node), eventsOfAll]
     this.subscriptions = connection === null ? [] : all.map((subject) =>
-      connection.subscribe(subject, (message) => this.onRequest(message)))
+      connection.subscribeAside(subject, (message) => this.onRequest(message)))
   }
 
   private onRequest(message: BusMessage): void {

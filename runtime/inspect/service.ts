@@ -80,7 +80,7 @@ export class InspectionService {
       inspectionSubjects.start(this.options.node), inspectionSubjects.startAll,
     ]
     this.subscriptions = subjects.map((subject) =>
-      connection.subscribe(subject, (message) => this.onStart(message)))
+      connection.subscribeAside(subject, (message) => this.onStart(message)))
   }
 
   private all(): Edition[] {

@@ -93,6 +93,7 @@ class CountedConnection implements BusConnection {
   publishAside!: BusConnection['publishAside']
   request!: BusConnection['request']
   readonly subscribe: BusConnection['subscribe']
+  readonly subscribeAside: BusConnection['subscribeAside']
   readonly flush: BusConnection['flush']
   readonly close: BusConnection['close']
   readonly closed: Promise<string>
@@ -102,6 +103,7 @@ class CountedConnection implements BusConnection {
     private readonly note: (subject: string, bytes: number) => void,
   ) {
     this.subscribe = inner.subscribe.bind(inner)
+    this.subscribeAside = inner.subscribeAside.bind(inner)
     this.flush = inner.flush.bind(inner)
     this.close = inner.close.bind(inner)
     this.closed = inner.closed

@@ -104,6 +104,28 @@ function contract(name: string, open: () => Promise<Setup>): void {
     assert.ok(first > 0 && second > 0, `${first} and ${second}`)
   })
 
+  x('subscribed aside: the same, with queue groups, until it ends', async () => {
+    const got: string[] = []
+    const once_ = b.subscribeAside('t.aside.*', (message) => got.push(text(message)))
+    let shared = 0
+    for (const one of [a, b]) one.subscribeAside('t.aside.q', () => { shared += 1 }, { queue: 'g' })
+    b.subscribeAside('t.aside.ask', (message) => b.publishAside(message.reply!, bytes('yes'), 'reads'))
+    await settle(a, b)
+    // Moved to its own connection, where there is one.
+    for (let tries = 0; tries < 100; tries += 1) await settle(a, b)
+    for (let i = 0; i < 50; i += 1) a.publish('t.aside.q', bytes(String(i)))
+    const answer = await a.request('t.aside.ask', bytes('?'), { timeoutMs: 2000 })
+    assert.is(text(answer), 'yes')
+    for (let tries = 0; tries < 2000 && shared < 50; tries += 1) await settle(a, b)
+    assert.is(shared, 50)
+    assert.equal(got, [...Array.from({ length: 50 }, (_, i) => String(i)), '?'])
+    once_.unsubscribe()
+    await settle(b)
+    a.publish('t.aside.1', bytes('late'))
+    await settle(a, b)
+    assert.is(got.length, 51)
+  })
+
   x('answers come below the inbox prefix of the connection', async () => {
     assert.is(a.inboxPrefix, '_INBOX_test')
     const replies: string[] = []
@@ -417,6 +439,29 @@ x('what the server has not taken yet is counted', async () => {
   }
   await sender.flush()
   assert.is(sender.bufferedBytes, 0)
+  await sender.close()
+})
+
+x('a flood of what is subscribed to aside delays nothing else', async () => {
+  const receiver = await natsBus(options()).connect()
+  const sender = await natsBus(options()).connect()
+  const count = 20_000
+  let [asked, askedBefore] = [0, -1]
+  receiver.subscribeAside('t.flood.aside', () => { asked += 1 })
+  receiver.subscribe('t.heartbeat', () => { askedBefore = asked })
+  await settle(receiver)
+  // Until it has moved: a message of the first connection comes behind one that was sent before.
+  for (let rounds = 0; rounds < 50 && (askedBefore < 0 || askedBefore >= count); rounds += 1) {
+    ;[asked, askedBefore] = [0, -1]
+    for (let i = 0; i < count; i += 1) sender.publish('t.flood.aside', new Uint8Array(100))
+    sender.publish('t.heartbeat', bytes(''))
+    for (let turns = 0; turns < 2000 && (asked < count || askedBefore < 0); turns += 1) {
+      await settle(sender, receiver)
+    }
+    assert.ok(asked >= count, `${asked} of ${count} came`)
+  }
+  assert.ok(askedBefore < count / 2, `${askedBefore} of ${count} before the heartbeat`)
+  await receiver.close()
   await sender.close()
 })
 

@@ -285,6 +285,12 @@ export class MemoryConnection implements BusConnection {
     return { unsubscribe: () => this.#broker.remove(subscription) }
   }
 
+  subscribeAside(
+    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+  ): BusSubscription {
+    return this.subscribe(subject, handler, options)
+  }
+
   request(
     subject: string, data: Uint8Array,
     options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },

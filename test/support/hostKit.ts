@@ -64,6 +64,11 @@ export class Wire {
       isClosed = true
       for (const tell of tellClosed) tell('dropped')
     }
+    const subscribe: BusConnection['subscribe'] = (subject, run) => {
+      const entry = { subject, run }
+      this.handlers.add(entry)
+      return { unsubscribe: () => void this.handlers.delete(entry) }
+    }
     return {
       serverId: 'S1',
       inboxPrefix: '_INBOX',
@@ -76,11 +81,7 @@ export class Wire {
         this.publish(subject, data)
       },
       publishAside: (subject, data) => this.publish(subject, data),
-      subscribe: (subject, run) => {
-        const entry = { subject, run }
-        this.handlers.add(entry)
-        return { unsubscribe: () => void this.handlers.delete(entry) }
-      },
+      subscribe, subscribeAside: subscribe,
       request: () => Promise.reject(new Error('not needed here')),
       flush: () => Promise.resolve(),
       close: () => Promise.resolve(drop()),

@@ -237,6 +237,10 @@ export function processConnection(
     connection.publish(subject, data, options)
     caller.onReturn('bus', 'publish')
   }
+  // Deliveries come through the gate of the receiving process, see SimCluster.
+  const subscribe: BusConnection['subscribe'] = (subject, handler, options) => (clock.isDead
+    ? { unsubscribe: () => undefined }
+    : connection.subscribe(subject, handler, options))
   return {
     serverId: connection.serverId,
     inboxPrefix: connection.inboxPrefix,
@@ -248,10 +252,7 @@ export function processConnection(
     closed,
     publish,
     publishAside: (subject, data) => publish(subject, data),
-    // Deliveries come through the gate of the receiving process, see SimCluster.
-    subscribe: (subject, handler, options) => (clock.isDead
-      ? { unsubscribe: () => undefined }
-      : connection.subscribe(subject, handler, options)),
+    subscribe, subscribeAside: subscribe,
     request: (subject, data, options) =>
       call(caller, 'bus', 'request', () => connection.request(subject, data, options)),
     flush: () => call(caller, 'bus', 'flush', () => connection.flush()),

@@ -3,6 +3,7 @@ import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Aside } from '../../../runtime/bus/aside.js'
+import { SideSubscriptions } from '../../../runtime/bus/sideSubscriptions.js'
 import { quiet } from '../../support/actorKit.js'
 
 const test = suite('aside')
@@ -117,6 +118,68 @@ test('a server that stopped answering here alone: the connection is made anew', 
   assert.is(aside.connection, null)
   assert.is(dialled.length, 2)
   aside.close()
+})
+
+test('kept for subscriptions: made without being needed, and again when it breaks', async () => {
+  const { aside, dialled, warnings } = kit(1)
+  const heard: string[] = []
+  aside.keepFor({
+    stands: () => heard.push('stands'), gone: () => heard.push('gone'),
+    failed: () => heard.push('failed'),
+  })
+  const dialledTimes = async (times: number): Promise<void> => {
+    while (dialled.length < times) await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  for (let times = 1; times <= 3; times += 1) {
+    await dialledTimes(times)
+    dialled.at(-1)!.reject(new Error('too many connections'))
+  }
+  await dialledTimes(4)
+  assert.is(warnings.length, 1, 'one line, not one per attempt')
+  const first = fake()
+  dialled.at(-1)!.resolve(first.nats)
+  await turn()
+  first.end()
+  await dialledTimes(5)
+  dialled.at(-1)!.resolve(fake().nats)
+  await turn()
+  aside.close()
+  await turn()
+  assert.equal(heard, ['failed', 'failed', 'failed', 'stands', 'gone', 'stands'])
+})
+
+/** A connection that notes what is subscribed on it. */
+function place(open: Set<string>, name: string): NatsConnection {
+  const nats = { isClosed: () => false, flush: () => Promise.resolve(), name, open }
+  return nats as unknown as NatsConnection
+}
+
+test('subscriptions move to the connection that stands, and back where there is none', async () => {
+  const open = new Set<string>()
+  const [first, other] = [place(open, 'first'), place(open, 'other')]
+  const side = new SideSubscriptions(first)
+  const add = (subject: string) => side.add((nats) => {
+    const key = `${(nats as unknown as { name: string }).name} ${subject}`
+    open.add(key)
+    return { unsubscribe: () => void open.delete(key) }
+  })
+  const one = add('one')
+  assert.equal([...open], ['first one'], 'at once, on the first connection')
+  side.stands(other)
+  assert.equal([...open], ['first one', 'other one'], 'on both, until the new one is certain')
+  await turn()
+  add('two')
+  assert.equal([...open], ['other one', 'other two'])
+  side.gone()
+  assert.equal([...open], [], 'nowhere while it is dialled: a flood must not come to the first')
+  add('three')
+  assert.equal([...open], [])
+  side.failed()
+  assert.equal([...open], ['first one', 'first two', 'first three'])
+  one.unsubscribe()
+  side.stands(other)
+  await turn()
+  assert.equal([...open], ['other two', 'other three'])
 })
 
 test.run()
