@@ -1,34 +1,41 @@
-/** The diagrams of all charts as they stand in ARCHITECTURE.md, between two markers. */
+/** The charts as the pages of docs/statecharts: one each, and an index. */
 import type { CatalogueEntry } from './catalogue.js'
 import { mermaidOf } from './mermaid.js'
 
-export const chartsBegin = '<!-- charts: begin -->'
-export const chartsEnd = '<!-- charts: end -->'
+const index = 'README.md'
 
-/** What stands between the markers. */
-export function chartsMarkdown(entries: readonly CatalogueEntry[]): string {
-  const intro = [
-    'Drawn from the machines by `engram machines export --format mermaid`. An edge says what',
-    'triggers it, `[its guard]`, and, where its ends lie deeper, `(from)` and `to` what. "any" is',
-    'each state of those around it. Transitions that keep their state are not drawn.',
-  ].join('\n')
-  const charts = entries.map(({ chart, about }) => [
-    `<details><summary><code>${chart.id}</code>: ${about}</summary>`, '',
-    '```mermaid', mermaidOf(chart), '```', '',
-    '</details>',
-  ].join('\n'))
-  return [intro, ...charts].join('\n\n')
+/** Texts of the pages by file name. */
+export function chartPages(entries: readonly CatalogueEntry[]): Map<string, string> {
+  return new Map([
+    [index, indexOf(entries)],
+    ...entries.map((entry) => [`${entry.chart.id}.md`, pageOf(entry)] as const),
+  ])
 }
 
-/**
- * The document with the text between its markers replaced.
- * @throws Error when a marker is missing or they stand in the wrong order
- */
-export function withCharts(document: string, charts: string): string {
-  const begin = document.indexOf(chartsBegin)
-  const end = document.indexOf(chartsEnd)
-  if (begin === -1 || end < begin) {
-    throw new Error(`the document needs a line ${chartsBegin} and, below it, ${chartsEnd}`)
-  }
-  return `${document.slice(0, begin)}${chartsBegin}\n\n${charts}\n\n${document.slice(end)}`
+function indexOf(entries: readonly CatalogueEntry[]): string {
+  return lines(
+    '# Statecharts', '',
+    'Generated from the machines in [machines/](../../machines). `engram machines export --format',
+    'mermaid` prints the same diagrams. `UPDATE_GOLDEN=1 node dist/test/run.js runtime/charts`',
+    'writes these pages after a chart has changed.', '',
+    'An edge names its trigger and `[its guard]`. Where an end lies deeper than the box it touches,',
+    '`(from)` and `to` name it. "any" is every state of the box around it. Transitions that keep',
+    'their state are not drawn.', '',
+    '| chart | |', '|---|---|',
+    ...entries.map(({ chart, about }) => `| [${chart.id}](${chart.id}.md) | ${about} |`),
+  )
+}
+
+function pageOf({ chart, about }: CatalogueEntry): string {
+  return lines(
+    `# ${chart.id}`, '',
+    `${about[0]?.toUpperCase() ?? ''}${about.slice(1)}. Source:`,
+    `[machines/${chart.id}.ts](../../machines/${chart.id}.ts); how to read the diagram:`,
+    `[index](${index}).`, '',
+    '```mermaid', mermaidOf(chart), '```',
+  )
+}
+
+function lines(...parts: readonly string[]): string {
+  return `${parts.join('\n')}\n`
 }

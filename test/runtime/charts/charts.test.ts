@@ -1,5 +1,5 @@
-/** Statecharts as JSON, Mermaid and SCXML, and the diagrams of ARCHITECTURE.md. */
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+/** Statecharts as JSON, Mermaid and SCXML, and the pages of docs/statecharts. */
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { suite } from 'uvu'
@@ -8,7 +8,7 @@ import { createMachine, setup } from 'xstate'
 import type { AnyStateMachine } from 'xstate'
 import { catalogue } from '../../../runtime/charts/catalogue.js'
 import { chartOf, flatten } from '../../../runtime/charts/chart.js'
-import { chartsMarkdown, withCharts } from '../../../runtime/charts/markdown.js'
+import { chartPages } from '../../../runtime/charts/markdown.js'
 import { mermaidOf } from '../../../runtime/charts/mermaid.js'
 import { scxmlOf } from '../../../runtime/charts/scxml.js'
 import { runCli } from '../../../runtime/cli/program.js'
@@ -207,13 +207,18 @@ charts('every machine of machines/ is in the catalogue', () => {
   assert.equal(catalogue().map(({ chart }) => chart.id).toSorted(), exported.toSorted())
 })
 
-charts('ARCHITECTURE.md shows the charts as they are (UPDATE_GOLDEN=1 writes them anew)', () => {
-  const file = join(root, 'ARCHITECTURE.md')
-  const document = readFileSync(file, 'utf8')
-  const current = withCharts(document, chartsMarkdown(catalogue()))
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, current)
-  else assert.ok(document === current, 'run it with UPDATE_GOLDEN=1, and read what has changed')
-  assert.throws(() => withCharts('no markers', ''), /needs a line/)
+charts('docs/statecharts shows the charts as they are (UPDATE_GOLDEN=1 writes them anew)', () => {
+  const folder = join(root, 'docs', 'statecharts')
+  const pages = chartPages(catalogue())
+  assert.is(pages.size, catalogue().length + 1)
+  if (process.env['UPDATE_GOLDEN'] === '1') {
+    mkdirSync(folder, { recursive: true })
+    for (const [name, text] of pages) writeFileSync(join(folder, name), text)
+  }
+  const differing = [...pages].filter(([name, text]) => !existsSync(join(folder, name))
+    || readFileSync(join(folder, name), 'utf8') !== text).map(([name]) => name)
+  assert.equal(differing, [], 'run it with UPDATE_GOLDEN=1, and read what has changed')
+  assert.equal(readdirSync(folder).toSorted(), [...pages.keys()].toSorted())
 })
 
 async function engram(...args: string[]): Promise<{ code: number; out: string; err: string }> {
