@@ -165,7 +165,7 @@ async function runFaults(
   }
 }
 
-/** Kept beside the sources, so that a table in the README can be traced to its numbers. */
+/** Kept beside the sources, so that a table in docs/benchmarks.md can be traced to its numbers. */
 function keep(results: Results): string {
   const here = dirname(fileURLToPath(import.meta.url))
   const file = join(here.replace(/([/\\])dist[/\\]bench$/, '$1bench'), 'results', 'latest.json')
@@ -188,7 +188,7 @@ runProgram(async () => {
   }
   await runParts(options, results)
   console.log(options.json ? JSON.stringify(results) : report(results))
-  // A part of a run, or a shorter one, is not what the README shows.
+  // A part of a run, or a shorter one, is not what docs/benchmarks.md shows.
   if (process.argv.slice(2).every((flag) => flag === '--json')) progress(`kept in ${keep(results)}`)
   return 0
 })

@@ -1,6 +1,6 @@
 /**
  * Makes the pictures of the page anew: `node dist/test/browser/screenshots.js [FOLDER]`, of all
- * views, light and dark, wide and narrow. Without FOLDER those that the README shows.
+ * views, light and dark, wide and narrow. Without FOLDER those that the documents show.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** The README's writer over plain NATS, at work while the primary and its disk are lost. */
+/** The writer over plain NATS of docs/client.md, at work while the primary and its disk are lost. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -52,10 +52,10 @@ scenario(plain, 'survives the primary and its disk, by three rules', async (stag
   assert.ok(positive(first, 'the first once more').duplicate)
 })
 
-const inReadme = readFileSync(join(root, 'README.md'), 'utf8').split('```')
+const shown = readFileSync(join(root, 'docs', 'client.md'), 'utf8').split('```')
   .find((block) => block.startsWith('js\n') && block.includes('class PlainWriter'))
-plain('the README shows this very writer', () => {
-  assert.is(inReadme, `js\n${readFileSync(file, 'utf8')}`)
+plain('docs/client.md shows this very writer', () => {
+  assert.is(shown, `js\n${readFileSync(file, 'utf8')}`)
 })
 
 plain.run()

@@ -1,6 +1,6 @@
-/** Programs in README.md do what it says, and end. */
+/** Programs in README.md and docs/ do what they say, and end. */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as natsConnect } from 'nats'
@@ -9,11 +9,11 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startNatsServer } from '../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../runtime/cluster/natsServer.js'
-import { repositoryFile } from '../../runtime/system/paths.js'
+import { blockOf } from '../support/documents.js'
 import { root } from '../support/environment.js'
 import { Responder } from '../support/responder.js'
 
-const test = suite('README.md')
+const test = suite('programs in documents')
 const storeDir = mkdtempSync(join(tmpdir(), 'engram-readme-'))
 let server: NatsServer
 let nats: NatsConnection
@@ -32,12 +32,8 @@ test.after(async () => {
 })
 
 /** The block of code that begins so, with the address of this test's server. */
-function program(begin: string): string {
-  const readme = readFileSync(repositoryFile('README.md'), 'utf8')
-  const blocks = [...readme.matchAll(/^```(?:js|ts)\n([\s\S]*?)^```/gm)].map(([, text = '']) => text)
-  const found = blocks.find((text) => text.startsWith(begin))
-  if (!found) throw new Error(`README.md has no program that begins with ${begin}`)
-  return found.replaceAll('nats://127.0.0.1:4222', server.url)
+function program(begin: string, document = 'README.md'): string {
+  return blockOf(document, begin).replaceAll('nats://127.0.0.1:4222', server.url)
 }
 
 /** Ends by itself within ten seconds, or fails. */
@@ -59,10 +55,45 @@ test('a write with the plain nats package', async () => {
   assert.is(primary.received.at(-1)?.key, 'my-key-1')
 })
 
-test('a write and a read with the TypeScript client', async () => {
-  const { code, err } = await run(program(`import { connect } from 'engram-replication'`))
-  assert.is(code, 0, `it does not end by itself: ${err}`)
-  assert.equal(primary.reads.at(-1)?.query, { type: 'GetNode', nodeId: 'n1' })
+for (const document of ['README.md', 'docs/client.md']) {
+  test(`a write and a read with the TypeScript client, in ${document}`, async () => {
+    const { code, err } = await run(program(`import { connect } from 'engram-replication'`, document))
+    assert.is(code, 0, `it does not end by itself: ${err}`)
+    assert.equal(primary.reads.at(-1)?.query, { type: 'GetNode', nodeId: 'n1' })
+  })
+}
+
+test('docs/client.md: a client that keeps its writes, and resends what a failover left behind', async () => {
+  const text = program('const engram = await connect({', 'docs/client.md')
+  primary.safe = 0
+  primary.script = (_, count) => {
+    // A new primary that lacks the write, once.
+    if (primary.epoch === 1 && count > 0) {
+      setTimeout(() => {
+        primary.failOver(2, 0)
+        primary.safe = null
+        primary.announce(2)
+      }, 200)
+    }
+    return null
+  }
+  const { code, out, err } = await run(`import { connect } from 'engram-replication'\n${text}`)
+  primary.script = () => null
+  assert.is(code, 0, err)
+  assert.match(out, /: 1\/\d+ is 2\/\d+ now/)
+})
+
+test('docs/forks.md: the merge rule decides alike, whichever write comes first', async () => {
+  const source = blockOf('docs/forks.md', '/** The longer content stays.')
+  const { default: rule } = await import(`data:text/javascript,${encodeURIComponent(source)}`) as
+    { default: (standing: object, incoming: object) => string }
+  const contender = (content: string, sequence: number) => ({
+    operation: { type: 'StoreNode', node: { id: 'a', content } }, timestamp: 5,
+    origin: { epoch: 1, sequence },
+  })
+  const [long, short, later] = [contender('longer', 1), contender('short', 2), contender('short', 3)]
+  assert.equal([rule(long, short), rule(short, long)], ['standing', 'incoming'])
+  assert.equal([rule(short, later), rule(later, short)], ['incoming', 'standing'])
 })
 
 test.run()

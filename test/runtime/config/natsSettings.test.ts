@@ -197,13 +197,13 @@ test('a file that cannot be read, or holds no secret, is named with its flag', (
   }
 })
 
-test('README.md lists each as it is', () => {
-  const readme = readFileSync(repositoryFile('README.md'), 'utf8')
+test('docs/configuration.md lists each as it is', () => {
+  const document = readFileSync(repositoryFile('docs/configuration.md'), 'utf8')
   for (const [name, { flag, variable, doc }] of Object.entries(natsSettings)) {
     const shown = flag === null ? '' : `\`${flag.replace(/<(.*)>/, (_, word: string) =>
       word.toUpperCase())}\``
     const row = `| ${shown} | \`${variable}\` | \`${name}\` | ${doc} |`
-    assert.ok(readme.includes(`${row}\n`), row)
+    assert.ok(document.includes(`${row}\n`), row)
   }
 })
 
