@@ -17,7 +17,7 @@ export const invariants = {
   I8: 'convergence: when faults stop, members reach the same sequence and digest; stores hold '
     + 'committed entries only',
   I9: 'a member\'s epoch and applied sequence never shrink, over restarts too; its commit '
-    + 'sequence not within a joined session (forced reigns aside)',
+    + 'sequence not within a joined session (forced promotions aside)',
   I10: 'liveness: while an in-sync member and the arbiter can talk, writes are accepted again '
     + 'within 5 s',
   I11: 'every queue, window, map and retry has a bound, and its overflow has a defined answer',

@@ -1,5 +1,5 @@
 /** Documents say what is there: links, paths, commands, codes, options, invariants. */
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { suite } from 'uvu'
@@ -11,7 +11,7 @@ import { runCli } from '../../runtime/cli/program.js'
 import { createClientCodec } from '../../runtime/codec/client.js'
 import { listOptions, options } from '../../runtime/config/options.js'
 import {
-  anchorsOf, blocksOf, documents, linksOf, textOf, withoutBlocks,
+  anchorsOf, blocksOf, documents, linksOf, sources, textOf, withoutBlocks,
 } from '../support/documents.js'
 import { root } from '../support/environment.js'
 
@@ -162,6 +162,28 @@ function amount(text: string): number {
   const factors: Record<string, number> = { '': 1, s: 1000, MB: 1e6, MiB: 1024 * 1024 }
   return Number(number.replaceAll(',', '')) * (factors[unit] ?? NaN)
 }
+
+test('operating.md has every kind of alert', () => {
+  const table = textOf('docs/operating.md').split('## Alerts')[1] ?? ''
+  const sent = sources('actors').flatMap((text) => [
+    ...text.matchAll(/\b(?:alert\(|sendAlert\([^,]+, [^,]+, )([^,]+),/g),
+    ...text.matchAll(/\bconst (kind = [^\n]+'replicaLag[^\n]+)/g),
+  ]).flatMap(([, argument = '']) => [...argument.matchAll(/'([a-zA-Z]+)'/g)])
+    .map(([, kind = '']) => kind).filter((kind) => kind !== 'lagRaised')
+  assert.ok(new Set(sent).size > 20, [...new Set(sent)].join())
+  none([...new Set(sent)].filter((kind) => !table.includes(`\`${kind}\``)))
+})
+
+test('ARCHITECTURE.md names every folder of the layers', () => {
+  const tree = blocksOf('ARCHITECTURE.md', '').find((block) => block.startsWith('machines/')) ?? ''
+  none(['machines', 'actors', 'runtime'].flatMap((layer) => {
+    const rest = tree.split(`\n${layer}/`)[1] ?? tree
+    const own = rest.split(/\n(?=\w)/)[0] ?? ''
+    return readdirSync(join(root, layer), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && !own.includes(`${entry.name}/`))
+      .map(({ name }) => `${layer}/${name}/`)
+  }))
+})
 
 const [begin, end] = ['<!-- invariants: begin -->', '<!-- invariants: end -->']
 
