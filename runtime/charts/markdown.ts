@@ -18,7 +18,7 @@ function indexOf(entries: readonly CatalogueEntry[]): string {
     'Generated from the machines in [machines/](../../machines). The same diagrams are printed',
     'by `engram machines export --format mermaid`. After a change of a chart,',
     '`UPDATE_GOLDEN=1 node dist/test/run.js runtime/charts` writes these pages.', '',
-    'An edge names its trigger and `[its guard]`. Where an end lies deeper than the box it touches,',
+    'An edge names its trigger and `[its guard]`. Where an end is deeper than the box it touches,',
     '`(from)` and `to` name it. "any" is every state of the box around it. Transitions that keep',
     'their state are not drawn.', '',
     '| chart | |', '|---|---|',

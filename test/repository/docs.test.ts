@@ -1,4 +1,4 @@
-/** Documents say what is there: links, paths, commands, codes, options, invariants. */
+/** Documents agree with the repository: links, paths, commands, codes, options, invariants. */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -7,13 +7,18 @@ import * as assert from 'uvu/assert'
 import { errorAnswer } from '../../actors/messaging/answers.js'
 import type { ErrorCode } from '../../actors/ports/clientApi.js'
 import { invariants } from '../../machines/log/invariants.js'
+import { catalogue } from '../../runtime/charts/catalogue.js'
+import { flatten } from '../../runtime/charts/chart.js'
 import { runCli } from '../../runtime/cli/program.js'
 import { createClientCodec } from '../../runtime/codec/client.js'
+import { natsSettings } from '../../runtime/config/natsSettings.js'
 import { listOptions, options } from '../../runtime/config/options.js'
+import { createMetrics } from '../../runtime/http/metrics.js'
 import {
   anchorsOf, blocksOf, documents, linksOf, sources, textOf, withoutBlocks,
 } from '../support/documents.js'
 import { root } from '../support/environment.js'
+import { Responder } from '../support/responder.js'
 
 const test = suite('documents')
 const all = documents()
@@ -108,6 +113,41 @@ test('every command that a document shows exists, and operating.md lists them al
       .map((name) => `${path}: engram ${name}`)))
   const table = textOf('docs/operating.md').split('## Starting')[0] ?? ''
   none(known.filter((name) => !table.includes(`engram ${name}`)))
+})
+
+/** Flags of other programs: docker, nsc. */
+const foreignFlags = new Set(['--build', '--detach', '--wait', '--allow-pub', '--allow-sub'])
+
+test('every flag that a document shows exists', () => {
+  const texts = ['runtime/cli', 'runtime/config', 'scripts', 'test/sim'].flatMap(sources)
+  const ofNats = Object.values(natsSettings).map(({ flag }) => flag ?? '')
+  const known = new Set([...texts, textOf('test/run.ts'), ...ofNats].flatMap((text) =>
+    [...text.matchAll(/--[a-z][a-z-]*[a-z]/g)].map(([flag]) => flag)))
+  none(all.filter((path) => path !== 'CHANGELOG.md').flatMap((path) =>
+    [...textOf(path).matchAll(/(?<![\w-])--[a-z][a-z-]*[a-z]/g)].map(([flag]) => flag)
+      .filter((flag) => !known.has(flag) && !foreignFlags.has(flag))
+      .map((flag) => `${path}: ${flag}`)))
+})
+
+test('every metric that a document names is exposed', () => {
+  const report = new Responder(null as never).report()
+  const { registry } = createMetrics(() => report, { processMetrics: false })
+  const known = registry.getMetricsAsArray().map(({ name }) => name)
+  none(all.filter((path) => path !== 'CHANGELOG.md').flatMap((path) =>
+    [...textOf(path).matchAll(/`(engram_[a-z_]+)`/g)].map(([, name = '']) => name)
+      .filter((name) => !known.includes(name)).map((name) => `${path}: ${name}`)))
+})
+
+test('ARCHITECTURE.md: the states of each chart are its states', () => {
+  const rows = [...textOf('ARCHITECTURE.md')
+    .matchAll(/^\| \[\w+\]\(docs\/statecharts\/(\w+)\.md\) \| ([^|]+) \| `([^`]+)` \|$/gm)]
+  assert.equal(rows.map(([, id]) => id).toSorted(), catalogue().map(({ chart }) => chart.id).toSorted())
+  none(rows.flatMap(([, id = '', states = '', actor = '']) => {
+    const chart = catalogue().find((entry) => entry.chart.id === id)?.chart
+    const known = new Set(chart && flatten(chart.root).map(({ key }) => key))
+    const wrong = (states.match(/\w+/g) ?? []).filter((state) => !known.has(state))
+    return [...wrong.map((state) => `${id}: ${state}`), ...existsSync(join(root, actor)) ? [] : [actor]]
+  }))
 })
 
 test('every npm script that a document names exists', () => {
