@@ -110,7 +110,7 @@ export class EngramCluster {
       .map((member) => ({ ...member, node: report.node.id })))
   }
 
-  /** Waits until a primary reigns and all members are in sync with it. */
+  /** Waits until there is a primary and all members are in sync with it. */
   async awaitInSync(
     id = this.options.space, timeoutMs = 60_000,
   ): Promise<{ primary: string; epoch: number }> {

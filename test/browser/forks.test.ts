@@ -18,7 +18,7 @@ import { waitFor } from '../support/wait.js'
 
 const tests = suite('browser: forks', 120)
 
-/** n2 reigns over `demo`; of n1, which is away, ten entries are missed. */
+/** n2 is primary of `demo`; of n1, which is away, ten entries are missed. */
 function reports(over: Partial<MemberStatus>): NodeStatusReport[] {
   const member = {
     primary: 'n2', members: ['n1', 'n2', 'n3'], inSync: ['n2', 'n3'], endSequence: 60,

@@ -1,4 +1,4 @@
-/** Compare-and-set as section 5 wants it; run on the fake and on a JetStream bucket. */
+/** Compare-and-set as the product needs it; run on the fake and on a JetStream bucket. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'

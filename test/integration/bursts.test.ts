@@ -87,14 +87,14 @@ function complaints(cluster: Cluster): string[] {
 
 async function withstands(cluster: Cluster, all: readonly Burst[]): Promise<void> {
   const nc = await cluster.connect('burst')
-  const before = await cluster.reign()
+  const before = await cluster.primary()
   for (const burst of all) {
     const { values, errors, ms } = await send(nc, burst)
     const refused = [...errors].map(([code, times]) => `${times} ${code}`)
     note(`${burst.what}: ${values} values, ${refused.join(', ') || 'no errors'}, `
       + `${(ms / 1000).toFixed(1)} s`)
     assert.equal(complaints(cluster), [], burst.what)
-    assert.equal(await cluster.reign(), before, `${burst.what}: the same primary, the same epoch`)
+    assert.equal(await cluster.primary(), before, `${burst.what}: the same primary, the same epoch`)
   }
   await cluster.inSync(3)
 }
@@ -206,7 +206,7 @@ async function silentReader(url: string, subject: string, body: object): Promise
 scenario(bursts, 'of readers that take nothing of what they asked for', async (stage) => {
   const cluster = await stage.cluster()
   await fill(cluster)
-  const before = await cluster.reign()
+  const before = await cluster.primary()
   const ends: (() => void)[] = []
   for (const [, body] of queries.slice(1, 4)) {
     ends.push(await silentReader(cluster.broker.url, subjects.read(space), body as object))
@@ -222,7 +222,7 @@ scenario(bursts, 'of readers that take nothing of what they asked for', async (s
   note(`${tookMs.length} writes, the slowest took ${Math.max(...tookMs).toFixed(0)} ms`)
   for (const end of ends) end()
   assert.equal(complaints(cluster), [])
-  assert.equal(await cluster.reign(), before, 'the same primary, the same epoch')
+  assert.equal(await cluster.primary(), before, 'the same primary, the same epoch')
 })
 
 bursts.run()

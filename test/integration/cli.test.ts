@@ -1,4 +1,4 @@
-/** `engram` as a user types it: DESIGN section 9. */
+/** `engram` as a user types it. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
@@ -151,7 +151,7 @@ test('promote --to moves the primary', async (context) => {
   const before = await primaryOf(context)
   const target = ['n1', 'n2', 'n3'].find((id) => id !== before) ?? 'n1'
   await context.run('promote', 'demo', '--to', target)
-  await waitFor(`${target} to reign`, async () => await primaryOf(context) === target)
+  await waitFor(`${target} to be primary`, async () => await primaryOf(context) === target)
 })
 
 test('drain takes every primary off a node', async (context) => {

@@ -100,7 +100,7 @@ test('what relates how is told by positions', () => {
   const relation = relationTo({ epoch: 3, sequence: 45 }, 40, starts)
   assert.is(relation(version(2, 30, 0, 30)), 'before')
   assert.is(relation(version(5, 50, 0, 50)), 'concurrent')
-  assert.is(relation(version(3, 43, 0, 55)), 'before', 'of its own fork, come home before it')
+  assert.is(relation(version(3, 43, 0, 55)), 'before', 'of its own fork, reconciled before it')
   assert.is(relation(version(3, 47, 0, 55)), 'after')
 })
 

@@ -201,7 +201,7 @@ test('a clean stop takes no longer than its deadline', () => {
   assert.match(run.actor.getSnapshot().context.lastReason, /took more than 300 ms/)
 })
 
-test('without reigns to hand over a drain closes at once', () => {
+test('without epochs to hand over a drain closes at once', () => {
   for (const before of [[], [prepared], [prepared, owned], [prepared, owned, refused(1)],
     beforeIdentity, [...beforeIdentity, identified], [...running, closed(1)]]) {
     const run = runTimed(nodeMachine, input)

@@ -12,8 +12,6 @@ import { getShortestPaths, getStateNodes } from 'xstate/graph'
 const pathOf = (node: AnyStateNode) => node.path.join('.')
 const isDelay = (type: string) => type.startsWith('xstate.after.')
 
-// ---------------------------------------------------------------- coverage
-
 export interface Coverage<TMachine extends AnyStateMachine> {
   readonly machine: TMachine
   readonly input: InputFrom<TMachine>
@@ -81,8 +79,6 @@ export function assertCovered<TMachine extends AnyStateMachine>(spec: Coverage<T
   if (faults.length > 0) throw new Error(faults.join('\n'))
   return paths
 }
-
-// ---------------------------------------------------------------- handled or ignored on purpose
 
 /** Events that are ignored in a state, and in all states below it. */
 export interface IgnoreRow {
@@ -152,8 +148,6 @@ export function assertHandled({ machine, events, ignoreTable }: Handled): void {
   }
   if (faults.length > 0) throw new Error(`${machine.id}:\n${faults.join('\n')}`)
 }
-
-// ---------------------------------------------------------------- transcripts
 
 /** An event, or the running out of a delay of the present configuration. */
 export type Step<TMachine extends AnyStateMachine> =
@@ -232,8 +226,6 @@ export function golden(text: string): string {
   const indent = Math.min(...indents)
   return lines.map((l) => l.slice(indent)).join('\n')
 }
-
-// ---------------------------------------------------------------- virtual time
 
 interface Timer {
   readonly at: number

@@ -50,7 +50,7 @@ const told = (steps: readonly Step<typeof primaryMachine>[]) =>
     .replaceAll(' | serving.answers.prompt', '')
 const stateOf = ({ actor }: ReturnType<typeof run>) => showState(actor.getSnapshot())
 
-test('a reign: opens, serves, loses a member, takes it in again, lapses', () => {
+test('an epoch: opens, serves, loses a member, takes it in again, lapses', () => {
   const text = told([
     subscribed, lost('n3'), lost('n2'), changed('n1', 'n2'), caughtUp('n3'),
     changed('n1', 'n2', 'n3'), lapsed,
@@ -221,7 +221,7 @@ test('no handover while a change of the set is in flight', () => {
   assert.is(stateOf(busy), 'handingOver.draining')
 })
 
-test('a refused compare-and-set, a lapse, a later reign end the reign wherever it is', () => {
+test('a refused compare-and-set, a lapse, a later epoch end the epoch wherever it is', () => {
   const places: PrimaryEvent[][] = [
     [], [subscribed], [subscribed, lost('n3')], [subscribed, full], [subscribed, slow],
     [subscribed, handover], [subscribed, handover, ready],

@@ -205,7 +205,7 @@ test('a grant that runs out while the opening is confirmed', () => {
       progressed state:stoodDown`))
 })
 
-test('blocked: not in sync, then a reign is seen', () => {
+test('blocked: not in sync, then an epoch is seen', () => {
   const record = recordOf({ inSync: ['n1'] })
   const text = transcript(promotionMachine, input, [
     { type: 'recordRead', record, position }, { after: 'blockedRetry' },
@@ -377,7 +377,7 @@ test('an operator forces it: neither the in-sync rule nor one that serves is in 
       claim record:epoch 3 open, n1 of n1 @7,answers:[n1 at (3, 1042) serving],vacancy:none`))
 })
 
-test('a forced claim stands down, as any, before a later reign', () => {
+test('a forced claim stands down, as any, before a later epoch', () => {
   for (const last of [refused, primarySeen]) {
     const run = runTimed(promotionMachine, { ...input, forced: true })
     for (const event of [...toClaim, claimed, last]) run.actor.send(event)
@@ -390,9 +390,9 @@ const endings: readonly [string, readonly PromotionEvent[], string][] = [
   ['the open was refused', [...toGrants, grantsHeld, refused], 'the record is at epoch 4 of n3'],
   ['the shrink was refused', [...toGrants, missing(true), refused],
     'the record is at epoch 4 of n3'],
-  ['a later reign while opening', [...toClaim, claimed, primarySeen], 'n3 reigns in epoch 4'],
-  ['a later reign while waiting', [recordRead, alone, primarySeen], 'n3 reigns in epoch 4'],
-  ['a later reign while standing by', [recordRead, outdone, primarySeen], 'n3 reigns in epoch 4'],
+  ['a later epoch while opening', [...toClaim, claimed, primarySeen], 'n3 reigns in epoch 4'],
+  ['a later epoch while waiting', [recordRead, alone, primarySeen], 'n3 reigns in epoch 4'],
+  ['a later epoch while standing by', [recordRead, outdone, primarySeen], 'n3 reigns in epoch 4'],
   ['the disk', [...toClaim, claimed, { type: 'stepFailed', reason: 'disk full' }], 'disk full'],
 ]
 
@@ -479,7 +479,7 @@ test('every event is handled, or ignored for a reason', () => {
         })),
       ...['claiming', 'confirming'].map((state) => ({
         state, events: ['primarySeen'],
-        reason: 'the compare-and-set in flight is refused when another reign came before it',
+        reason: 'the compare-and-set in flight is refused when another epoch came before it',
       })),
     ],
   })

@@ -103,7 +103,7 @@ test('a promotion that stands down leaves a replica', () => {
       progressed state:replica`))
 })
 
-test('roles that fail end the reign or the attempt, never the space', () => {
+test('roles that fail end the epoch or the attempt, never the space', () => {
   const text = transcript(machine, input, [
     recovered, replicaFailed, vacancyFound, promotionFailed, vacancyFound, won, primaryFailed,
   ])
@@ -134,7 +134,7 @@ test('roles that fail end the reign or the attempt, never the space', () => {
       progressed state:replica`))
 })
 
-test('without the bus there is no reign and no promotion', () => {
+test('without the bus there is no epoch and no promotion', () => {
   const text = transcript(machine, input, [
     recovered, busLost, vacancyFound, busLost, vacancyFound, won, busLost,
   ])

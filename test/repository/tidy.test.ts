@@ -11,7 +11,6 @@ const linesMax = 400
 const functionLinesMax = 70
 const columnsMax = 100
 
-
 function files(folder: string, extension: string): string[] {
   const path = join(root, folder)
   if (!existsSync(path)) return []

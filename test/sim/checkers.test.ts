@@ -12,7 +12,7 @@ import type { Member } from '../../actors/member/member.js'
 import { Lease } from '../../actors/membership/lease.js'
 import { Followers } from '../../actors/primary/followers.js'
 import { Ingest } from '../../actors/primary/ingest.js'
-import { MemoryBooks } from '../fakes/memoryBooks.js'
+import { MemoryForkReports } from '../fakes/memoryForkReports.js'
 import { MemorySpaceStore, MemoryStore } from '../fakes/memoryStore.js'
 import type { Fault, Plan } from './plan.js'
 import { runPlan } from './run.js'
@@ -95,7 +95,7 @@ test('the same plans hold with the product as it is', async () => {
   }
 })
 
-test('forks come home with the product as it is, and are looked at', async () => {
+test('forks are reconciled by the product as it is, and are looked at', async () => {
   const wanted = new Set([
     'salvages removed', 'relations checked: before', 'relations checked: concurrent',
     'writes: merged', 'writes: quarantined', 'writes sent again by their clients',
@@ -179,7 +179,7 @@ test('I6: writes that have come by their keys, and nobody notes it', async () =>
   assert.is(found, 'I6')
 })
 
-test('I7: writes that come home twice', async () => {
+test('I7: writes that are reconciled twice', async () => {
   const found = await brokenInForks(ForkIntake.prototype, 'onSlice', (onSlice) => function again(
     this: never, ...args: never[]
   ) {
@@ -197,14 +197,14 @@ test('home: salvages that nobody brings', async () => {
   assert.is(found, 'home')
 })
 
-test('books: a store that counts too much', async () => {
-  const found = await brokenInForks(MemoryBooks.prototype, 'putReport', (put) => function vain(
+test('forks: a store that counts too much', async () => {
+  const found = await brokenInForks(MemoryForkReports.prototype, 'putReport', (put) => function vain(
     this: never, ...args: never[]
   ) {
     const [report] = args as unknown as [{ merged: number }]
     return put.call(this, { ...report, merged: report.merged * 2 } as never)
   } as Methods[string])
-  assert.ok(found === 'books' || found === 'read', `found: ${found}`)
+  assert.ok(found === 'forks' || found === 'read', `found: ${found}`)
 })
 
 test('fate: a store that hides its quarantine', async () => {
@@ -214,7 +214,7 @@ test('fate: a store that hides its quarantine', async () => {
 })
 
 test('I6: reports that count nothing as lost', async () => {
-  // It reigns alone, starts again and reigns on, and is gone; another is forced.
+  // It is primary alone, starts again and stays primary, and is gone; another is forced.
   const alone = [
     fault('kill', 500, { node: 'n2', forMs: 5000 }), fault('kill', 500, { node: 'n3', forMs: 5000 }),
     fault('kill', 2000, { forMs: 50 }), fault('loseDisk', 3000),

@@ -41,7 +41,7 @@ export class ForkOperator {
     return this.underWay === 0
   }
 
-  /** All nodes are to bring home what they have. */
+  /** All nodes are to upload their salvages. */
   orderHome(): void {
     for (const node of this.world.nodes) void this.order(node.id, { type: 'reconcile', space })
   }

@@ -1,4 +1,4 @@
-/** All that clients asked and were told: what the books are held against (DESIGN section 8). */
+/** All requests and answers of clients: the history that the final audit is held against. */
 import type { ErrorAnswer, Query, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 

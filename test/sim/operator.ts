@@ -1,6 +1,6 @@
 /**
  * What an operator does after the faults: a damaged disk is replaced, and a space whose in-sync
- * members are all gone is given to the best member that is left (DESIGN section 5, `--force`).
+ * members are all gone is given to the best member that is left, as by `--force`.
  */
 import { comparePositions } from '../../machines/log/positions.js'
 import { subjects } from '../../machines/protocol/subjects.js'
@@ -27,7 +27,7 @@ export async function repair(world: World): Promise<void> {
     record.excuse ??= 'the bucket and the disks of all members were lost: nothing is left'
   }
   if (isBlocked(world)) force(world)
-  // Such a space takes no write while the others wait for a snapshot after a forced reign.
+  // Such a space takes no write while the others wait for a snapshot after a forced epoch.
   if (world.plan.whenUnderReplicated === 'accept') return
   await world.run(bootMs)
   replaceStranded(world)

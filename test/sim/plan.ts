@@ -26,7 +26,7 @@ export interface Fault {
   /** How long it lasts: a dead node stays down, a cut link cut. */
   readonly forMs: number
   /**
-   * The node it befalls, or `primary`: whichever reigns then. `other`: the far end of a link, the
+   * The node it befalls, or `primary`: whichever is primary then. `other`: the far end of a link, the
    * target of a handover.
    */
   readonly node: string
@@ -45,7 +45,7 @@ export interface ClientPlan {
   /**
    * plain: retries with its key what was not answered. repeats: sends old writes again, with their
    * keys only. protects: keeps acknowledged writes until they are safe, and sends again, with
-   * their origin, those that a later reign lacks.
+   * their origin, those that a later epoch lacks.
    */
   readonly behaves: 'plain' | 'repeats' | 'protects'
 }
@@ -88,7 +88,7 @@ const crashPorts = [
   'disk:datasync', 'disk:open', 'arbiter:compareAndSet', 'bus:flush',
 ] as const
 
-/** Clock rates of two nodes differ by less than 10 % (DESIGN section 5). */
+/** Clock rates of two nodes differ by less than 10 %, as leases assume. */
 const [rateMin, rateMax] = [0.955, 1.05] as const
 
 /** The plan of a seed; `only`: no other kinds of faults. */

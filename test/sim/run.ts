@@ -1,10 +1,10 @@
 /**
  * One run of the simulator: `runSeed(seed)` draws a plan, `runPlan` carries it out. A run has
  * three parts: clients at work while faults come and go; peace, in which writes must be accepted
- * again; calm, in which the members become level and the books are read.
+ * again; calm, in which the members become level and the audit are read.
  */
 import { subjects } from '../../machines/protocol/subjects.js'
-import { Books, membersOf } from './checkers/books.js'
+import { Audit, membersOf } from './checkers/audit.js'
 import { checkReads } from './checkers/reads.js'
 import { salvageNames } from './checkers/salvages.js'
 import { SimViolation } from './checkers/violation.js'
@@ -27,7 +27,7 @@ const repairMs = 10_000
 
 /** Liveness of forks: their nodes run, and nothing else happens; then all are home in this time. */
 const homeMs = 15_000
-/** What is not to come home is told of at least. */
+/** In a space that reconciles by hand, salvages are reported at least. */
 const tellMs = 6000
 
 /** Timers of a node at rest: heartbeat, polls, probes, delays of XState; with room. */
@@ -147,14 +147,14 @@ async function carryOut(world: World): Promise<void> {
   await home(world, operator)
   await level(world, isOver)
   if (world.checks.record.excuse) return
-  const books = await world.outcome('reading the logs and salvages', Books.read(world))
-  await books.check()
+  const audit = await world.outcome('reading the logs and salvages', Audit.read(world))
+  await audit.check()
   bounded(world)
-  checkReads(world, books.log)
+  checkReads(world, audit.log)
   if (world.violation) throw world.violation
 }
 
-/** Every salvage comes home, and every report is closed, unless they wait for an order. */
+/** Every salvage is reconciled, and every report closed, unless they wait for a command. */
 async function home(world: World, operator: ForkOperator): Promise<void> {
   const { reconcile, ordersHome } = world.plan
   if (world.checks.record.excuse) return

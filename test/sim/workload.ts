@@ -6,7 +6,7 @@ import type { Query, ReadAnswer, WriteAnswer } from '../../actors/ports/clientAp
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
-import { SimKeeping } from '../support/simKeeping.js'
+import { SimKeeping } from '../support/simResending.js'
 import { ClientConnection } from './clientConnection.js'
 import type { Attempt, WriteRecord } from './history.js'
 import { drawOperation, ids, tokenOf, touchedBy } from './operations.js'
@@ -172,7 +172,7 @@ class Client {
     }
   }
 
-  /** With its key only: it may be in the log, in a fork that is yet to come home, or in both. */
+  /** With its key only: it may be in the log, in a fork that is not yet reconciled, or in both. */
   private async repeat(): Promise<void> {
     const keyed = this.requests.filter(({ record }) => record.key !== null).slice(-repeatedMax)
     if (keyed.length === 0) return await this.write()

@@ -233,7 +233,7 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
       'space', 'create', space, '--replicas', String(replicas),
       '--ack', this.options.ack ?? 'durable', '--nats', this.broker.url, '--json',
     ])
-    await this.reign()
+    await this.primary()
     await this.inSync(replicas + 1)
   }
 
@@ -290,8 +290,8 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
         .map((member) => ({ ...member, node })))
   }
 
-  /** Waits until somebody serves the space; `above`: in a later reign than that epoch. */
-  reign(
+  /** Waits until somebody serves the space; `above`: in a later epoch than that. */
+  primary(
     wanted: { above?: number; by?: string; notBy?: string } = {}, seconds = 20,
   ): Promise<PrimaryEpoch> {
     const { above = 0, by, notBy } = wanted
@@ -308,7 +308,7 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
     }, { seconds })
   }
 
-  /** Waits until the reigning primary lists that many members, or exactly these, in sync. */
+  /** Waits until the primary lists that many members, or exactly these, in sync. */
   inSync(wanted: number | readonly string[], seconds = 20): Promise<MemberView> {
     const what = `in-sync set of ${space}: ${JSON.stringify(wanted)}`
     return waitFor(what, async () => {

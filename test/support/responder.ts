@@ -1,5 +1,5 @@
 /**
- * A node that keeps its word on the outside contract (DESIGN section 6) in memory, and breaks it
+ * A node that keeps its word on the outside contract in memory, and breaks it
  * as a script says: for tests of the client and the command line.
  */
 import { headers } from 'nats'
@@ -181,7 +181,7 @@ export class Responder {
     if (told && told.ok === false) return this.#answer(message, told)
     if (write.fence && Number(write.fence) !== this.epoch) {
       return this.#answer(message, {
-        ok: false, code: 'NOT_PRIMARY', message: `epoch ${this.epoch} reigns`,
+        ok: false, code: 'NOT_PRIMARY', message: `this is epoch ${this.epoch}`,
         outcome: 'notTaken', retryable: true, epoch: this.epoch,
       })
     }

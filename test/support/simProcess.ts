@@ -1,7 +1,7 @@
 /**
  * A simulated process: its clock, and the gates through which all its calls to the world go. What
  * a dead process calls never happens and never returns; what a stopped one waits for comes when
- * it goes on. So no promise of an earlier life acts on the world (DESIGN section 5).
+ * it goes on. So no promise of an earlier life acts on the world.
  */
 import type { Arbiter } from '../../actors/ports/arbiter.js'
 import type { BusConnection } from '../../actors/ports/bus.js'

@@ -5,7 +5,7 @@ import type { AckLevel } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
 import type { Answer, SimCluster } from './simCluster.js'
-import { SimKeeping } from './simKeeping.js'
+import { SimKeeping } from './simResending.js'
 
 const attemptMs = 300
 const pauseMs = 10

@@ -222,7 +222,7 @@ test('a lasting rejection ends an order, in the arbiter\'s words, after one atte
   assert.is(clock.pending, 0, 'nothing goes on behind it')
 })
 
-test('a change of a reign stays in flight while it is rejected, less and less often', async () => {
+test('a change of an epoch stays in flight while it is rejected, less and less often', async () => {
   const { bucket, records, put, clock } = await kit()
   await put(assignment('a'), 0)
   bucket.rejects = 'maximum bytes exceeded'

@@ -166,7 +166,7 @@ test('a salvage of thousands of frames is read once, and one frame of it is in m
   }
   assert.is(reads.frames, 3001)
   const again = await salvage.slice(1000)
-  assert.is(again.writes[0]?.origin.sequence, 1001, 'another reign begins anew')
+  assert.is(again.writes[0]?.origin.sequence, 1001, 'another epoch begins anew')
   assert.equal([reads.opened, reads.closed], [2, 1])
 })
 

@@ -127,7 +127,7 @@ test('an answer that waits too long says that the write stands', async () => {
   assert.is(side.codeTo(second!), 'ACK_TIMEOUT', 'answered once')
 })
 
-test('the end of the reign refuses what waits; a failed flush what is not written', async () => {
+test('the end of the epoch refuses what waits; a failed flush what is not written', async () => {
   const side = bounded({ maxLoss: { entries: 1 } })
   const [first, second] = await writes(side, 2)
   side.journal.failures = 1

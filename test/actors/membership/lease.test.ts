@@ -83,8 +83,6 @@ test('alone in the set, the lease does not run out', () => {
   assert.ok(lease.valid())
 })
 
-// ---------------------------------------------------------------- held writes
-
 test('held writes are released in their order, copied, with the headers that count', () => {
   const held = new HeldWrites(10_000, new Budget(1 << 30))
   const bytes = Buffer.from('one')

@@ -9,9 +9,9 @@ import { compareUtf8 } from '../../../machines/graph/utf8.js'
 import type { KeyRecord, LogEntry } from '../../../machines/log/entries.js'
 import { MemoryStore, type MemorySpaceStore } from '../../fakes/memoryStore.js'
 import {
-  draftsArbitrary, firstEpoch, from, ids, logOf, opening, placesOf, reign, storeNode as stored,
+  draftsArbitrary, firstEpoch, from, ids, logOf, opening, placesOf, epochStart, storeNode as stored,
   storeEdge as linked, update as activated, type Draft,
-} from '../../support/bookEntries.js'
+} from '../../support/forkEntries.js'
 import { take } from '../../support/lists.js'
 
 const IDS = ['a', 'b', 'ab', '\uff5e', '\u{1F600}']
@@ -162,8 +162,6 @@ test('strings are ordered as their UTF-8 bytes', () => {
   assert.ok(compareUtf8('\uff5e', '\u{1F600}') < 0)
 })
 
-// ------------------------------------------------- versions and origins
-
 const keeps = { keepsActivation: true }
 const value = { displaces: 'value' } as const
 
@@ -222,7 +220,7 @@ test('what lost shows what stands, and an origin that was told', async () => {
 })
 
 test('an origin told of twice: dropping or applying one leaves the other', async () => {
-  const { overlay, view, store, log } = await viewOf(1, reign(opening(3)),
+  const { overlay, view, store, log } = await viewOf(1, epochStart(opening(3)),
     from(3, 41, stored('a'), { outcome: 'quarantined', by: { epoch: 5, sequence: 1 } }),
     from(3, 41, stored('a'), { via: 'quarantine' }))
   assert.is(view.origin(3, 41)!.outcome, 'merged')
@@ -342,8 +340,6 @@ async function assertStatesAsReplay(
     assert.equal(view.origin(epoch, sequence), replay.origin(epoch, sequence))
   }
 }
-
-// ------------------------------------------------- against a replay from scratch
 
 type Step =
   | { readonly do: 'add'; readonly operations: readonly Operation[]; readonly keyed: boolean }

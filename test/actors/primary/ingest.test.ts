@@ -54,7 +54,7 @@ test('a lapse between taking and answering: nothing positive leaves', async () =
   }
 })
 
-test('the end of a reign answers everyone once, negatively, wherever the write is', async () => {
+test('the end of an epoch answers everyone once, negatively, wherever the write is', async () => {
   const side = path()
   const committed = side.write({ 'Engram-Ack': 'committed', 'Nats-Msg-Id': 'k' })
   await settle()
@@ -108,7 +108,7 @@ test('a duplicate says under which epoch it is logged', async () => {
   assert.equal({ epoch, loggedEpoch, duplicate }, { epoch: 3, loggedEpoch: 2, duplicate: true })
 })
 
-test('a write for another reign is not taken, and told which one this is', async () => {
+test('a write for another epoch is not taken, and told which one this is', async () => {
   const side = path({ epoch: 3 })
   const own = side.write({ 'Engram-Epoch': '3' })
   const [older, later] = ['2', '4'].map((epoch) => side.write({ 'Engram-Epoch': epoch }))
@@ -156,7 +156,7 @@ test('while the disk fails, memory is answered when it is durable, or refused', 
   const first = side.write(memory)
   assert.is(side.codeTo(first), 'ok 1', 'nothing was known of the disk')
   await settle()
-  assert.is(side.forgotten.length, 1, 'the reign has to end: its sequence 1 was given away')
+  assert.is(side.forgotten.length, 1, 'the epoch has to end: its sequence 1 was given away')
   const second = side.write(memory)
   assert.is(side.codeTo(second), 'none')
   await settle()

@@ -176,8 +176,6 @@ test('lag counts from the common point, not from what acks have not told yet', a
   assert.equal([shipping.lag().entries, shipping.lag().ms], [1, 100])
 })
 
-// ---------------------------------------------------------------- the log itself
-
 test('log: a failed flush takes back what was not written', async () => {
   const { log, append, clock } = kit()
   await append(2)

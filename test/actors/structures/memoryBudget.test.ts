@@ -79,7 +79,7 @@ test('writes count until they are durable, then as the overlay\'s until they are
   side.write()
   side.ingest.end('LEASE_LAPSED', 'over')
   await side.journal.release()
-  assert.equal(uses(), [false, false], 'of a reign that is over nothing is left')
+  assert.equal(uses(), [false, false], 'of an epoch that is over nothing is left')
 })
 
 test('what is short encoded and long decoded counts as it is decoded', async () => {

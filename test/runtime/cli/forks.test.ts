@@ -158,12 +158,12 @@ test('forks close: an order to the primary; options after and before are taken',
   assert.match(unknown.err, 'engram space list')
 })
 
-test('an order during a failover goes to who reigns then', async () => {
+test('an order during a failover goes to who is primary then', async () => {
   const next = new Responder(nats, 'demo', 'n2')
   let refusals = 0
   node.onAdmin = () => {
     refusals += 1
-    // Its reign is over; the next one begins while the operator waits.
+    // Its epoch is over; the next one begins while the operator waits.
     node.told = { role: 'replica' }
     setTimeout(() => {
       next.epoch = 2

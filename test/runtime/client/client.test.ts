@@ -98,7 +98,7 @@ client('an answer that was lost is asked for again, and counts once', async () =
   assert.is(primary.sequence, 1)
 })
 
-client('a new reign is announced: what waits is sent again at once', async () => {
+client('a new epoch is announced: what waits is sent again at once', async () => {
   primary.script = (_, count) => count === 1 ? 'drop' : null
   const startedAt = performance.now()
   const writing = it.write('demo', node('a'), { deadlineMs: 8000 })

@@ -143,7 +143,7 @@ x('records are JSON and round-trip', () => {
   assert.is(JSON.parse(new TextDecoder().decode(codec.encodeRecord(identity))).node, 'n1')
 })
 
-x('an assignment keeps what it says of reigns that ended, and of reconciliation', () => {
+x('an assignment keeps what it says of epochs that ended, and of reconciliation', () => {
   const start = { epoch: 2, sequence: 30 }
   const ended = { node: 'n2', disk: 'd2', epoch: 2, start: { epoch: 0, sequence: 0 } }
   const { settings } = assignment

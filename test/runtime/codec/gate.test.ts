@@ -1,4 +1,4 @@
-/** Every rule of DESIGN section 6, "Values at the gate", in both encodings. */
+/** Every rule for values that clients send, in both encodings. */
 import { decode, encode, ExtData } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { suite } from 'uvu'

@@ -1,4 +1,4 @@
-/** Counts of a reign, and what two reports of them say. */
+/** Counts of an epoch, and what two reports of them say. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { bucketMs, AckHistogram } from '../../../actors/primary/ackHistogram.js'
@@ -54,7 +54,7 @@ test('the end of the traffic is told once, and then nothing', () => {
   assert.equal(rates.take([report(meter, 4_000)]), [])
 })
 
-test('another reign or another life counts from zero; a primary that is gone ends its traffic', () => {
+test('another epoch or another life counts from zero; a primary that is gone ends its traffic', () => {
   const [meter, rates] = [new AckHistogram(), new FlowRates()]
   meter.note(100, 100, 1)
   rates.take([report(meter, 1_000)])

@@ -45,7 +45,7 @@ test('what waits: of a fork that several members kept the longest, of its own ep
       salvage(), salvage({ node: 'n3', name: 's3', spans: [{ epoch: 3, last: 45, writes: 5 }] }),
       salvage({ node: 'n4', name: 's4', state: 'taken' }),
     ] }),
-    // One salvage may hold entries of two reigns, and is one file.
+    // One salvage may hold entries of two epochs, and is one file.
     report({ epoch: 5, node: 'n3', salvages: [
       salvage({ spans: [{ epoch: 3, last: 50, writes: 9 }, { epoch: 5, last: 60, writes: 2 }] }),
     ] }),

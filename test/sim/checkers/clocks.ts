@@ -9,25 +9,25 @@ import type { Version } from '../../../machines/log/forkNotes.js'
 import { componentsMax, covers, dotOf } from '../../../machines/log/vectorClock.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
-import type { World } from '../world.js'
+import type { CheckedWorld } from './checkedWorld.js'
 
 /** As `actors/forks/reconciler.ts` logs it. */
-interface Homecoming {
+interface Reconciled {
   readonly origin: Position
   readonly met: readonly { readonly version: Version; readonly relation: Relation }[]
 }
 
 /**
- * A forced reign may know of no log that its writes were appended to: what is not known counts as
+ * A forced epoch may know of no log that its writes were appended to: what is not known counts as
  * concurrent (machines/log/lineage.ts), which is counted, and no finding.
  */
 export class ClockChecks {
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: CheckedWorld) {}
 
-  /** A primary has decided about a write that comes home. */
-  cameHome(node: SimNode, { origin, met }: Homecoming): void {
+  /** A primary has judged a write of a fork. */
+  reconciled(node: SimNode, { origin, met }: Reconciled): void {
     const { checks } = this.world
-    checks.saw('writes that came home')
+    checks.saw('writes of forks judged')
     for (const { version, relation } of met) {
       const told = this.toldByClocks(node, origin, version)
       if (typeof told !== 'string') {
@@ -35,7 +35,7 @@ export class ClockChecks {
         continue
       }
       if (told !== relation && relation === 'concurrent' && checks.record.hasForced) {
-        checks.saw('relations that a forced reign could not know')
+        checks.saw('relations that a forced epoch could not know')
         continue
       }
       checks.saw(`relations checked: ${relation}`)

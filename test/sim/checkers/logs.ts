@@ -10,7 +10,7 @@ import type { Ack } from '../../../machines/protocol/messages.js'
 import { createFrameCodec, writerOf } from '../../../runtime/codec/frames.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
-import type { World } from '../world.js'
+import type { CheckedWorld } from './checkedWorld.js'
 
 /** What a node's disk has of the space, by what the journal was told and has answered. */
 interface Ghost {
@@ -46,7 +46,7 @@ export class LogChecks {
   /** Nodes whose last flush was cut for a flipped bit: what only they had may be missing. */
   readonly tailsCut = new Set<string>()
 
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: CheckedWorld) {}
 
   private ghost(node: SimNode): Ghost {
     let ghost = this.ghosts.get(node.id)
@@ -84,8 +84,6 @@ export class LogChecks {
   diskOf(name: string): string {
     return this.ghosts.get(name)?.diskId ?? ''
   }
-
-  // ---------------------------------------------------------------- the journal
 
   /** What is cut off may be gone from here on, and need not be. */
   writing(node: SimNode, records: readonly JournalRecord[]): void {
@@ -183,8 +181,6 @@ export class LogChecks {
     ghost.durable = history
   }
 
-  // ---------------------------------------------------------------- what is told
-
   /** I4: no positive answer above `memory` before the fdatasync that covers it. */
   answered(node: SimNode, { ack, sequence }: WriteAnswer): void {
     if (ack === 'memory') return
@@ -201,8 +197,6 @@ export class LogChecks {
     this.world.violate('I4', `${node.id} acks ${durableSequence}, durable are `
       + JSON.stringify(durable))
   }
-
-  // ---------------------------------------------------------------- stores
 
   /** I8, I5: what one store applied at a sequence, all do; only what is committed. */
   applied(node: SimNode, uuid: string, entries: readonly LogEntry[]): void {

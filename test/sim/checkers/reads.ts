@@ -5,7 +5,7 @@ import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes
 import type { ReadRecord } from '../history.js'
 import type { World } from '../world.js'
 import { nameOf } from './entries.js'
-import { LedgerModel } from './ledgerModel.js'
+import { ForkModel } from './forkModel.js'
 
 /** Answers give whole milliseconds; clocks may run ten per cent slow. */
 const roundingMs = 1
@@ -41,7 +41,7 @@ export function checkReads(world: World, log: readonly LogEntry[]): void {
 /** Each against the model as it is when the log has been applied up to the answer's sequence. */
 function checkValues(world: World, answered: readonly Answered[], log: readonly LogEntry[]): void {
   const ends = new Map(log.map(({ epoch, sequence }) => [epoch, sequence]))
-  const model = new LedgerModel()
+  const model = new ForkModel()
   let applied = 0
   for (const read of answered.toSorted((a, b) => a.answer.sequence - b.answer.sequence)) {
     const { answer: { sequence, epoch, node }, target, committed } = read
@@ -66,7 +66,7 @@ function checkValues(world: World, answered: readonly Answered[], log: readonly 
 
 /** What was told, and what is due; null: the answer's sequence does not say what it knew. */
 function expected(
-  { query, answer: { value, sequence } }: Answered, model: LedgerModel, log: readonly LogEntry[],
+  { query, answer: { value, sequence } }: Answered, model: ForkModel, log: readonly LogEntry[],
   isCommitted: boolean,
 ): [value: unknown, due: unknown] | null {
   switch (query.type) {
@@ -116,7 +116,7 @@ export function shortReport(report: ForkReport): object {
 }
 
 /** In the form of `shortReport`, counted anew. */
-export function reportsOf(model: LedgerModel): object[] {
+export function reportsOf(model: ForkModel): object[] {
   return [...model.reports].toSorted(([a], [b]) => a - b)
     .map(([epoch, { outcome, lost, salvages }]) => ({
       epoch, outcome, lost, ...model.counts(epoch), salvages: Object.fromEntries(salvages),

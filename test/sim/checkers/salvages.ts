@@ -5,7 +5,7 @@ import { readSalvage } from '../../support/salvages.js'
 import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import { space } from '../plan.js'
-import type { World } from '../world.js'
+import type { CheckedWorld } from './checkedWorld.js'
 import { nameOf } from './entries.js'
 
 const codec = createFrameCodec()
@@ -32,7 +32,7 @@ async function writesOf(node: SimNode, name: string): Promise<LogEntry[]> {
 }
 
 export class SalvageChecks {
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: CheckedWorld) {}
 
   async releasing(node: SimNode, name: string): Promise<void> {
     const { world } = this
@@ -72,7 +72,7 @@ class Home {
     }
   }
 
-  placeOf(write: LogEntry, { checks }: World): LogEntry | null {
+  placeOf(write: LogEntry, { checks }: CheckedWorld): LogEntry | null {
     if (this.places.has(nameOf(write))) return write
     const origin = nameOf(checks.entries.originOf(write))
     const key = write.writeId === null ? undefined

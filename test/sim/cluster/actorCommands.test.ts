@@ -5,7 +5,7 @@ import { SimCluster } from '../../support/simCluster.js'
 
 const test = suite('orders to actors')
 
-async function reigning(): Promise<SimCluster> {
+async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -21,7 +21,7 @@ async function actorsOf(cluster: SimCluster, node: string): Promise<string[]> {
 }
 
 test('each actor that is killed is replaced, and the writes stay', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!.id
   const replica = cluster.running.find((node) => node.id !== primary)!.id
   const victims: [node: string, actor: string][] = [
@@ -47,7 +47,7 @@ test('each actor that is killed is replaced, and the writes stay', async () => {
 })
 
 test('an actor that does not run cannot be killed', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   for (const actor of ['space.demo.nothing', undefined, 7]) {
     const answer = await cluster.order('n1', { type: 'killActor', actor })
     assert.equal([answer['ok'], answer['code']], [false, 'INVALID_OPERATION'])
@@ -55,7 +55,7 @@ test('an actor that does not run cannot be killed', async () => {
 })
 
 test('a node that was not started for chaos refuses', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const id = 'n1'
   const node = cluster.nodes.get(id)!
   node.allowsChaos = false

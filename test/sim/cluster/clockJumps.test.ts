@@ -8,7 +8,7 @@ const test = suite('cluster clocks')
 
 const hourMs = 3_600_000
 
-async function reigning(settings: object = {}): Promise<SimCluster> {
+async function serving(settings: object = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace(settings)
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -22,13 +22,13 @@ const told = (node: SimNode, kind: string) =>
 
 test('all clocks jump by a day and an hour: keys of a minute ago are known', async () => {
   for (const back of [false, true]) {
-    const cluster = await reigning()
+    const cluster = await serving()
     const first = await cluster.wait(cluster.send({ 'Nats-Msg-Id': 'key-a' }))
     assert.ok(first?.ok)
     await cluster.run(60_000)
     cluster.clock.jumpWall(25 * hourMs)
     await cluster.run(3000)
-    await cluster.until('one reigns', () => cluster.primary() !== null)
+    await cluster.until('one is primary', () => cluster.primary() !== null)
     await cluster.writes(30, 'committed')
     if (back) {
       cluster.clock.jumpWall(-25 * hourMs)
@@ -45,7 +45,7 @@ test('all clocks jump by a day and an hour: keys of a minute ago are known', asy
 })
 
 test('a key is forgotten when its time is over, also in a space that was idle', async () => {
-  const cluster = await reigning({ keys: { ms: 5000 } })
+  const cluster = await serving({ keys: { ms: 5000 } })
   await cluster.wait(cluster.send({ 'Nats-Msg-Id': 'key-a' }))
   await cluster.run(6000)
   await cluster.writes(3, 'committed')
@@ -54,7 +54,7 @@ test('a key is forgotten when its time is over, also in a space that was idle', 
 })
 
 test('a clock that goes back keeps nobody waiting', async () => {
-  const cluster = await reigning({ maxLoss: { entries: 1 }, whenUnderReplicated: 'wait' })
+  const cluster = await serving({ maxLoss: { entries: 1 }, whenUnderReplicated: 'wait' })
   const primary = cluster.primary()!
   // Nothing becomes safe, and the lease holds: no frame is taken, heartbeats go on.
   for (const node of cluster.running) {
@@ -71,7 +71,7 @@ test('a clock that goes back keeps nobody waiting', async () => {
 })
 
 test('a primary whose clock is off says so, and when it is right again', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   primary.life!.clock.jumpWall(-60_000)
   await cluster.run(3000)
@@ -91,8 +91,8 @@ test('a primary whose clock is off says so, and when it is right again', async (
   assert.is(told(primary, 'clockCleared').length, 1)
 })
 
-test('who begins to reign with a clock that is off says so', async () => {
-  const cluster = await reigning()
+test('who becomes primary with a clock that is off says so', async () => {
+  const cluster = await serving()
   const primary = cluster.primary()!
   const to = cluster.running.find((node) => node !== primary)!
   to.life!.clock.jumpWall(-60_000)
@@ -104,7 +104,7 @@ test('who begins to reign with a clock that is off says so', async () => {
 })
 
 test('a node that stood still, and hears old heartbeats, accuses nobody', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [node] = cluster.running.filter((each) => each !== cluster.primary()) as [SimNode]
   node.freeze()
   await cluster.run(20_000)

@@ -6,7 +6,7 @@ import { SimCluster } from '../../support/simCluster.js'
 
 const test = suite('cluster orders and reads')
 
-async function reigning(): Promise<SimCluster> {
+async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -16,7 +16,7 @@ async function reigning(): Promise<SimCluster> {
 }
 
 test('orders that make no sense are refused with a code', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const codes: unknown[] = []
   for (const order of [
     [], { type: 'explode' }, { type: 'createSpace', space: 'a.b' },
@@ -54,7 +54,7 @@ test('a space is created once, whoever asks and whatever answer is lost', async 
 })
 
 test('promote hands over to the node that is named, or to the best', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   const to = cluster.running.find((node) => node !== old)!
   const named = await cluster.order(to.id, { type: 'promote', space: 'demo', to: to.id })
@@ -67,8 +67,8 @@ test('promote hands over to the node that is named, or to the best', async () =>
   await cluster.check()
 })
 
-test('a node that is told to stop hands its reigns over and ends with 0', async () => {
-  const cluster = await reigning()
+test('a node that is told to stop hands its spaces over and ends with 0', async () => {
+  const cluster = await serving()
   const old = cluster.primary()!
   const pending: Promise<unknown>[] = []
   old.actor.drain('SIGTERM')
@@ -85,7 +85,7 @@ test('a node that is told to stop hands its reigns over and ends with 0', async 
 })
 
 test('a writer reads its own writes; committed reads see what is committed', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   cluster.weather = (from, to) => (from === primary.id && to !== 'client' ? 'lost' : 0.2)
   await cluster.writes(1)
@@ -119,7 +119,7 @@ test('a read sees every answer given before it, of a backlog of many flushes too
 })
 
 test('reads wait for what is asked for, bounded, and refuse what is too old', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const any = subjects.readAny('demo')
   const query = { type: 'ListNodes', after: '', limit: 10 }
   const code = async (headers: Record<string, string>, subject = any) => {
@@ -139,7 +139,7 @@ test('reads wait for what is asked for, bounded, and refuse what is too old', as
 })
 
 test('log entries are read in pages, up to what may be seen', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   await cluster.writes(30, 'committed')
   await cluster.converged()
   const pages: number[] = []
@@ -156,7 +156,7 @@ test('log entries are read in pages, up to what may be seen', async () => {
 })
 
 test('a primary without a lease answers no read', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   cluster.weather = (from, to) => (from !== 'client' && to !== 'client' ? 'lost' : 0.2)
   cluster.bucket.available = false
@@ -175,7 +175,7 @@ function setSpace(cluster: SimCluster, settings: object, node = 'n2'): Promise<C
 }
 
 test('changes of the settings at one time: each is made upon the one before it', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const answers = await cluster.wait(Promise.all([
     setSpace(cluster, { ack: 'committed' }), setSpace(cluster, { reconcile: 'manual' }, 'n1'),
     setSpace(cluster, { maxLoss: { ms: 9 } }), setSpace(cluster, { maxLoss: { entries: 7 } }),
@@ -194,7 +194,7 @@ test('changes of the settings at one time: each is made upon the one before it',
 })
 
 test('a change of the settings that changes nothing writes nothing', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   await setSpace(cluster, { maxLoss: { bytes: 5000, entries: 7 } })
   const { nonce } = cluster.record()!
   const same = await setSpace(cluster, { maxLoss: { entries: 7 }, ack: 'durable' })
@@ -208,7 +208,7 @@ test('a change of the settings that changes nothing writes nothing', async () =>
 })
 
 test('changes of the settings that are not made in time are told so, and never come', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const before = cluster.record()!.settings
   // What was in flight settles late; what waited behind it has been given up by then.
   cluster.bucket.loseAnswers(...Array.from({ length: 1000 }, () => 'lost' as const))

@@ -6,7 +6,7 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster defects')
 
-async function reigning(): Promise<SimCluster> {
+async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -20,7 +20,7 @@ const logged = (node: SimNode, level: string, pattern: RegExp): number =>
     && pattern.test(`${line.message} ${JSON.stringify(line.fields)}`)).length
 
 test('what the handling of a record throws is no record that cannot be read', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [node] = cluster.running.filter((each) => each !== cluster.primary()) as [SimNode]
   const space = node.space()
   const handled = space as unknown as { onRecord: (...args: unknown[]) => void }
@@ -41,7 +41,7 @@ test('what the handling of a record throws is no record that cannot be read', as
 })
 
 test('a bug in the path of a flush is not the disk\'s fault', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const node = cluster.primary()!
   const { journal } = node.actor.context!.ports
   journal.write = () => Promise.reject(new TypeError('a bug'))
@@ -55,7 +55,7 @@ test('a bug in the path of a flush is not the disk\'s fault', async () => {
 })
 
 test('a space that cannot be started keeps no other from it', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   await cluster.createSpace({}, 'other')
   const [node] = cluster.running.filter((each) => each !== cluster.primary()) as [SimNode]
   await cluster.until('it holds both', () => node.life?.actor.spaces.size === 2)
@@ -80,7 +80,7 @@ test('a space that cannot be started keeps no other from it', async () => {
 })
 
 test('an order that meets a bug says INTERNAL, and leaves its stack in the log', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const node = cluster.running[0]!
   const { records } = node.actor.context!
   records.spaces = () => Promise.reject(new TypeError('a bug'))

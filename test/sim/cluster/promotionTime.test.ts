@@ -15,7 +15,7 @@ for (const seed of [1, 2, 3]) {
       await cluster.run(20_000)
       const former = cluster.primary()!
       former.kill()
-      await cluster.until('another reigns', () => {
+      await cluster.until('another is primary', () => {
         const primary = cluster.primary()
         return primary !== null && primary !== former
       })

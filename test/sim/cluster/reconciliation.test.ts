@@ -1,4 +1,4 @@
-/** What a failover left behind comes home, and is accounted for. */
+/** What a failover left behind is reconciled, and reported. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
@@ -8,7 +8,7 @@ import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster books')
+const test = suite('cluster: reconciliation')
 
 type Headers = Record<string, string>
 
@@ -43,7 +43,7 @@ async function leftBehind(
   for (const operation of operations) answers.push(await write(cluster, operation, headers))
   old.kill()
   cluster.weather = () => 0.2
-  await cluster.until('another reigns, and a report is open', () =>
+  await cluster.until('another is primary, and a report is open', () =>
     (cluster.primary()?.space().member.store.openReportCount ?? 0) > 0)
   return { old, answers }
 }
@@ -74,7 +74,7 @@ async function closed(cluster: SimCluster): Promise<ForkReport> {
 const salvagesOf = async (node: SimNode) =>
   (await node.actor.context!.ports.salvages.list()).length
 
-test('what the dead primary alone had comes home with it, once', async () => {
+test('what the dead primary alone had is reconciled when it returns, once', async () => {
   const cluster = await started()
   const { old, answers } = await leftBehind(cluster, [store('a'), store('b'), store('c')])
   const [open] = await reportsOf(cluster)
@@ -215,7 +215,7 @@ test('another failover in the middle: nothing is lost, nothing comes twice', asy
       ...operations.slice(150).map((one) => write(cluster, one))])
     old.kill()
     cluster.weather = () => 0.2
-    await cluster.until('another reigns', () => cluster.primary() !== null)
+    await cluster.until('another is primary', () => cluster.primary() !== null)
     const second = cluster.primary()!
     old.start()
     await cluster.until('it is on its way', () =>
@@ -223,7 +223,7 @@ test('another failover in the middle: nothing is lost, nothing comes twice', asy
       && (old.life?.actor.spaces.get('demo')?.homecoming.state ?? '').startsWith('merging'))
     await cluster.run(step * 7)
     second.kill()
-    await cluster.until('a third reigns', () => cluster.primary() !== null)
+    await cluster.until('a third is primary', () => cluster.primary() !== null)
     second.start()
     await closed(cluster)
     const entries = await cluster.entries(cluster.primary()!.id)
@@ -243,7 +243,7 @@ test('what is pending when it is asked for again counts as taken once it is dura
   await Promise.all(operations.map((one) => write(cluster, one)))
   old.kill()
   cluster.weather = (from) => (from === old.id ? 50 : 0.2)
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   const primary = cluster.primary()!
   old.start()
   await cluster.until('a slice is on its way', () =>
@@ -310,7 +310,7 @@ test('a report that nobody can close any more is given up by an operator', async
     { type: 'closeFork', space: 'demo', epoch: open!.epoch })
   assert.is(wrong['code'], 'INVALID_OPERATION')
   old.start()
-  await cluster.until('what it had comes home all the same, and the report says so', () => {
+  await cluster.until('what it had is reconciled all the same, and the report says so', () => {
     const [report] = cluster.primary()!.space().member.store.reports()
     return report?.merged === 1 && report.outcome === 'reconciled'
   })

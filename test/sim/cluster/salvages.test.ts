@@ -37,7 +37,7 @@ async function leftBehind(
   for (const { data } of answers) assert.match(Buffer.from(data).toString(), /"ok":true/)
   old.kill()
   cluster.weather = () => 0.2
-  await cluster.until('another reigns, and a report is open', () =>
+  await cluster.until('another is primary, and a report is open', () =>
     (cluster.primary()?.space().member.store.reports().length ?? 0) > reports)
   return old
 }
@@ -77,7 +77,7 @@ async function booted(cluster: SimCluster, node: SimNode): Promise<void> {
 const pathsOf = (node: SimNode) =>
   node.disk.paths('/data/salvage').filter((path) => path.endsWith('.salvage'))
 
-test('a request of a thousand writes comes home behind many single ones', async () => {
+test('a request of a thousand writes is reconciled behind many single ones', async () => {
   for (const count of [898, 1000]) {
     const cluster = await started()
     const singles = Array.from({ length: 127 }, (_, i) => ({ body: store(`s${i}`) }))
@@ -103,7 +103,7 @@ for (const [place, offsetIn] of Object.entries(places)) {
     await cluster.until('it is held', () => stateOf(old) === 'held')
     await cluster.converged()
     await ordered(cluster, old.id, { type: 'promote', to: old.id })
-    await cluster.until('it reigns again', () => cluster.primary() === old)
+    await cluster.until('it is primary again', () => cluster.primary() === old)
     await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
     await leftBehind(cluster, [{ body: store('b') }])
     const [path] = pathsOf(old) as [string]
@@ -140,7 +140,7 @@ test('a fault of the disk that passes needs nobody', async () => {
     let reads = 0
     salvages.open = async (name) => {
       reads += 1
-      // While it is noted, brought home, or (3) both.
+      // While it is noted, uploaded, or (3) both.
       if (failing === 3 ? reads < 5 : reads === failing) throw new FileSystemError('EIO', 'as told')
       return await open(name)
     }
@@ -149,7 +149,7 @@ test('a fault of the disk that passes needs nobody', async () => {
   }
 })
 
-test('a salvage is read to be noted, and to be brought home, and not kept between', async () => {
+test('a salvage is read to be noted, and to be uploaded, and not kept between', async () => {
   const cluster = await started({ reconcile: 'manual' })
   const old = await leftBehind(cluster, [{ body: store('a') }, { body: store('b') }])
   await booted(cluster, old)
@@ -177,7 +177,7 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
   }
   let isFull = true
   reconciler.quarantined = () => (isFull ? 100_000 : 0)
-  // Of higher confidence: what comes home loses.
+  // Of higher confidence: what is reconciled loses.
   for (const id of ['a', 'b']) {
     await cluster.wait(cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify({
       type: 'StoreNode', node: { id, confidence: 1 },

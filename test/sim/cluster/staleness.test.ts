@@ -6,7 +6,7 @@ import { SimCluster } from '../../support/simCluster.js'
 
 const test = suite('staleness')
 
-test('a member of a reign that has committed nothing does not call its state fresh', async () => {
+test('a member of an epoch that has committed nothing does not call its state fresh', async () => {
   let isCut = false
   const cluster = await SimCluster.start({
     transit: (_from, _to, subject) =>
@@ -20,7 +20,7 @@ test('a member of a reign that has committed nothing does not call its state fre
   const { commitSequence } = first.space().member.log
   isCut = true
   first.kill()
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   await cluster.run(300)
   for (const node of cluster.running) {
     const { member } = node.space()
@@ -62,7 +62,7 @@ test('a suspension counts: the monotonic clock leaves it out, the wall clock doe
   await cluster.until('it is fresh again', () => member.freshness.stalenessMs() < 150, 5000)
 })
 
-test('heartbeats of a node say nothing of a reign of it that is over', async () => {
+test('heartbeats of a node say nothing of an epoch of it that is over', async () => {
   let mute = ''
   const cluster = await SimCluster.start({
     transit: (from) => (from === mute ? [] : [0.2]),
@@ -87,7 +87,7 @@ test('heartbeats of a node say nothing of a reign of it that is over', async () 
   const overAtMs = cluster.clock.monotonicMs()
   await cluster.writes(3, 'committed')
   await cluster.run(500)
-  assert.ok(overAtMs - mutedAtMs < 2200, 'it has not given its reign up by silence')
+  assert.ok(overAtMs - mutedAtMs < 2200, 'it has not given its epoch up by silence')
   const { member } = third!.space()
   assert.is(member.isFollowing, true)
   assert.ok(member.freshness.stalenessMs() >= 500, `${member.freshness.stalenessMs()} ms`)

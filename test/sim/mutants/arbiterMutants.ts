@@ -36,7 +36,7 @@ export const arbiterMutants: readonly Mutant[] = [
   },
   {
     name: 'write-over-a-newer-record',
-    why: 'A record of a later version is somebody\'s reign, not a loss.',
+    why: 'A record of a later version is somebody\'s epoch, not a loss.',
     edits: [{
       file: 'actors/arbiter/assignmentStore.js',
       find: 'if (!decoded.ok && decoded.isNewer) {',

@@ -48,7 +48,7 @@ export const commitMutants: readonly Mutant[] = [
   },
   {
     name: 'commit-without-an-in-sync-member',
-    why: 'A member that has not acknowledged in this reign may lack anything, and may be promoted.',
+    why: 'A member that has not acknowledged in this epoch may lack anything, and may be promoted.',
     edits: [{
       file: 'machines/log/commit.js', find: 'acks.get(node) ?? 0', replace: 'acks.get(node) ?? least',
     }],
@@ -94,7 +94,7 @@ export const commitMutants: readonly Mutant[] = [
           + "} else if (settlement.kind === 'refused') onRefused(settlement.current);",
       },
     ],
-    scenarios: ['hole-2'],
+    scenarios: ['set-change-applied-late'],
     evidence: /^I5: n3 is listed in sync in epoch 1 and lacks/,
   },
   {
@@ -104,7 +104,7 @@ export const commitMutants: readonly Mutant[] = [
     edits: [{
       file: 'actors/primary/assignmentChanges.js', find: 'lease.need(followers.union());', replace: '',
     }],
-    scenarios: ['hole-3'],
+    scenarios: ['newcomer-promoted-early'],
     evidence: /^I2: n1 answers positively in epoch 1/,
   },
   {
@@ -116,12 +116,12 @@ export const commitMutants: readonly Mutant[] = [
       find: 'Math.max(log.commitSequence, this.epochStart)',
       replace: 'log.commitSequence',
     }],
-    scenarios: ['hole-4'],
+    scenarios: ['newcomer-below-the-epoch-start'],
     evidence: /^I5: n3 is listed in sync in epoch 2 and lacks/,
   },
   {
     name: 'any-answer-to-a-join',
-    why: 'Session and common point belong to the join that was asked; those of another reign let '
+    why: 'Session and common point belong to the join that was asked; those of another epoch let '
       + 'a fork pass for the log.',
     edits: [
       {
@@ -140,7 +140,7 @@ export const commitMutants: readonly Mutant[] = [
         replace: 'params.snapshotNeeded',
       },
     ],
-    scenarios: ['hole-5'],
+    scenarios: ['join-answer-of-an-earlier-epoch'],
     evidence: /^I3: n3 acknowledges 9 to n2, as its entry of epoch 1; that of n2 is of epoch 3/,
   },
   {
@@ -152,7 +152,7 @@ export const commitMutants: readonly Mutant[] = [
         + 'spaceSettings().minInSync) {',
       replace: 'if (false) {',
     }],
-    scenarios: ['hole-6'],
+    scenarios: ['set-shrinks-before-the-answer'],
     evidence: /^I5: \d+ of epoch 1 was answered as committed; durable on n1, the space asks for 2/,
   },
   {

@@ -74,7 +74,7 @@ export const dataMutants: readonly Mutant[] = [
   },
   {
     name: 'take-frames-of-another-epoch',
-    why: 'A frame that the old primary sent may come late; another reign has another entry there.',
+    why: 'A frame that the old primary sent may come late; another epoch has another entry there.',
     edits: [{
       file: 'actors/replica/replica.js',
       find: 'if (!following || header.epoch !== following.epoch) {',

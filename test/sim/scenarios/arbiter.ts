@@ -63,7 +63,7 @@ const refusedHandover: Scenario = {
   name: 'handover-that-the-arbiter-refuses',
   title: 'An operator orders a handover while the arbiter is full.',
   lesson: 'The compare-and-set of a handover cannot be taken back: so the record is written as it '
-    + 'is before, and when that is refused the reign goes on.',
+    + 'is before, and when that is refused the epoch goes on.',
   run: async (begin) => {
     const stage = await begin()
     stage.say('the arbiter is full')
@@ -97,7 +97,7 @@ const unreadableRecord: Scenario = {
 const newerRecord: Scenario = {
   name: 'record-of-a-newer-node',
   title: 'The record is one of a later version; then the primary dies.',
-  lesson: 'A record that a newer node wrote is not lost: written over, its reign would go on beside '
+  lesson: 'A record that a newer node wrote is not lost: written over, its epoch would go on beside '
     + 'the one that is made of an older record. The space waits, and says what for.',
   run: async (begin) => {
     const stage = await begin()

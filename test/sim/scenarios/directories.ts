@@ -34,7 +34,7 @@ const pastDirectory: Scenario = {
     for (let start = 1; start <= 3; start += 1) {
       stage.start('n2')
       await stage.run(1500)
-      assert.not.ok(stage.reigns('n2'), 'I5: what the copy lacks is gone')
+      assert.not.ok(stage.isPrimary('n2'), 'I5: what the copy lacks is gone')
       if (start < 3) stage.kill('n2')
     }
     await stage.balance()
@@ -61,7 +61,7 @@ const pastUnasked: Scenario = {
     stage.arbiter.hindrances = () => undefined
     stage.start('n2')
     await stage.run(1500)
-    assert.not.ok(stage.reigns('n2'), 'I5: what the copy lacks is gone')
+    assert.not.ok(stage.isPrimary('n2'), 'I5: what the copy lacks is gone')
     await stage.balance()
   },
 }
@@ -203,7 +203,7 @@ const lostEntries: Scenario = {
     await stage.run(1000)
     stage.kill('n1')
     await stage.run(4000)
-    assert.not.ok(stage.reigns('n2', 2), 'I5: n2 lacks what was committed, and is primary')
+    assert.not.ok(stage.isPrimary('n2', 2), 'I5: n2 lacks what was committed, and is primary')
     await stage.balance()
   },
 }
@@ -234,7 +234,7 @@ const lackingCandidate: Scenario = {
     await stage.run(300)
     stage.kill('n1')
     await stage.run(4000)
-    assert.not.ok(stage.reigns('n2', 2), 'I5: n2 lacks what was committed, and is primary')
+    assert.not.ok(stage.isPrimary('n2', 2), 'I5: n2 lacks what was committed, and is primary')
     stage.arbiter.hindrances = () => undefined
     await stage.balance()
   },
@@ -287,7 +287,7 @@ const pastAnswerLost: Scenario = {
     stage.say('it answers again')
     stage.arbiter.hindrances = () => undefined
     await stage.run(3000)
-    assert.not.ok(stage.reigns('n2'), 'I5: what the copy lacks is gone')
+    assert.not.ok(stage.isPrimary('n2'), 'I5: what the copy lacks is gone')
     await stage.balance()
   },
 }

@@ -52,12 +52,10 @@ export function isBringing(kind: 'offer' | 'slice', { kind: subject, data }: Mes
 }
 
 export class Forks {
-  /** Answers to the writes that a reign left behind, one per operation. */
+  /** Answers to the writes that an epoch left behind, one per operation. */
   readonly left: WriteAnswer[] = []
 
   constructor(readonly stage: Stage) {}
-
-  // ---------------------------------------------------------------- what is done
 
   async write(operation: Operation | readonly Operation[], headers: Headers = {}) {
     const { cluster, space } = this.stage
@@ -92,9 +90,9 @@ export class Forks {
     const answers = await this.alone(operations, keys)
     stage.kill(old)
     stage.network.faults = () => undefined
-    await stage.until('another reigns, and the report is open', () => {
+    await stage.until('another is primary, and the report is open', () => {
       const primary = stage.cluster.primary()
-      return primary !== null && stage.reigns(primary.id, epoch + 1)
+      return primary !== null && stage.isPrimary(primary.id, epoch + 1)
         && this.reports().some((report) => report.epoch === epoch)
     }, 5000)
     return { old, answers }
@@ -110,10 +108,8 @@ export class Forks {
     assert.is(answer['ok'], true, JSON.stringify({ order, answer }))
   }
 
-  // ---------------------------------------------------------------- what is seen
-
   /** What a member that brings its salvages home is at, or null. */
-  homecoming(node: string): string | null {
+  uploadState(node: string): string | null {
     return this.stage.cluster.node(node).life?.actor.spaces.get(this.stage.space)
       ?.homecoming.state ?? null
   }
@@ -169,8 +165,6 @@ export class Forks {
       .filter(({ fields }) => (fields as { kind?: string }).kind === kind).length
   }
 
-  // ---------------------------------------------------------------- the end
-
   /** Nothing is broken any more, and every report is closed. */
   async closed(): Promise<void> {
     await this.stage.calm()
@@ -201,7 +195,7 @@ export class Forks {
     for (const [index, write] of writes.entries()) {
       const { fate, reason } = await this.fate(write)
       const place = places[index]!
-      assert.ok(fates[place].includes(fate), `books: ${show(write)} is ${place}, and is said to `
+      assert.ok(fates[place].includes(fate), `forks: ${show(write)} is ${place}, and is said to `
         + `be ${fate}: ${reason}`)
     }
     return places
@@ -234,7 +228,7 @@ function placeOf(write: WriteAnswer, log: readonly LogEntry[], files: Set<string
   const isResent = log.some(({ operation }) => operation.type === 'ForkNote'
     && operation.note === 'resent' && operation.writes.some((one) => isSame(one, write)))
   const times = home.length + Number(isPresent) + Number(isResent && home.length === 0)
-  assert.ok(times <= 1, `I7: ${show(write)} came home ${times} times, as `
+  assert.ok(times <= 1, `I7: ${show(write)} was reconciled ${times} times, as `
     + home.map(({ sequence }) => sequence).join())
   if (isPresent) return 'present'
   const [entry] = home

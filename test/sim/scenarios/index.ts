@@ -1,6 +1,6 @@
 import { answerScenarios } from './answers.js'
 import { arbiterScenarios } from './arbiter.js'
-import { booksScenarios } from './books.js'
+import { forkScenarios } from './forks.js'
 import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
 import { directoryScenarios } from './directories.js'
@@ -15,7 +15,7 @@ import { Transcript } from './transcript.js'
 
 export const scenarios: readonly Scenario[] = [
   ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
-  ...journalScenarios, ...lossScenarios, ...booksScenarios, ...directoryScenarios,
+  ...journalScenarios, ...lossScenarios, ...forkScenarios, ...directoryScenarios,
   ...arbiterScenarios, ...maintenanceScenarios, ...answerScenarios,
 ]
 

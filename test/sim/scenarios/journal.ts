@@ -1,4 +1,4 @@
-/** The journal alone, over a disk that tears, flips and forgets (DESIGN section 7). */
+/** The journal alone, over a disk that tears, flips and forgets. */
 import * as assert from 'uvu/assert'
 import { partOf, recordBytes } from '../../../runtime/journal/record.js'
 import { SEGMENT_HEAD_BYTES } from '../../../runtime/journal/segment.js'

@@ -1,6 +1,6 @@
 /**
  * What must hold at every instant of a scenario, judged by what nodes send and by what the arbiter
- * decides, not by what they think of themselves (DESIGN section 8).
+ * decides, not by what they think of themselves.
  */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { EpochSpan, NodeId } from '../../../machines/base/ids.js'
@@ -70,7 +70,7 @@ export class Judge {
     this.checkInSync()
   }
 
-  /** I3: what a member acknowledges in a reign is what that reign's primary has there. */
+  /** I3: what a member acknowledges in an epoch is what that epoch's primary has there. */
   onAck({ node, epoch, durableSequence: sequence }: Ack): void {
     const logOf = (of: NodeId) => this.nodes.get(of)?.life?.actor.spaces.get(this.space)?.member
     const holder = [...this.nodes.keys()].find((each) => logOf(each)?.primaryEpoch === epoch)

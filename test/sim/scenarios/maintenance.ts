@@ -10,7 +10,7 @@ async function order(stage: Stage, node: string, type: string): Promise<void> {
 
 const pausedFailover: Scenario = {
   name: 'paused-failover',
-  title: 'A space is paused; its primary dies; the space is resumed while nobody reigns.',
+  title: 'A space is paused; its primary dies; the space is resumed while nobody is primary.',
   lesson: 'While a space is paused no member takes over by itself, however sure it is that the '
     + 'primary is gone. Whoever is asked writes to the record that it is resumed, since there may '
     + 'be no primary to do it, and then a member takes over at once.',
@@ -71,7 +71,7 @@ const pausedBeneath: Scenario = {
     stage.say('an operator pauses the space')
     await order(stage, 'n2', 'pause')
     await stage.until('n3 is out', () => stage.inSync.length === 2, 3000)
-    assert.is(stage.record.epoch, 1, 'the reign goes on')
+    assert.is(stage.record.epoch, 1, 'the epoch goes on')
     assert.is(stage.record.paused?.by, 'ann', 'and the pause is kept')
     await stage.writes(3, 'committed')
     await stage.balance()
@@ -80,19 +80,19 @@ const pausedBeneath: Scenario = {
 
 const pausedHandover: Scenario = {
   name: 'paused-during-a-handover',
-  title: 'The space is paused when its reign is given away, and not yet opened.',
+  title: 'The space is paused when its epoch is given away, and not yet opened.',
   lesson: 'A pause stops what members do by themselves, not what an operator has ordered: the '
     + 'target opens upon the record as it is.',
   run: async (begin) => {
     const stage = await begin()
-    stage.say('what opens a reign arrives 100 ms late')
+    stage.say('what opens an epoch arrives 100 ms late')
     stage.arbiter.hindrances = ({ node, next }) =>
       (node === 'n2' && next?.state === 'open' ? { beforeMs: 100 } : undefined)
     void stage.cluster.order('n1', { type: 'promote', space: stage.space, to: 'n2' })
     await stage.until('n2 is named', () => stage.primary === 'n2', 3000)
     stage.say('an operator pauses the space')
     await order(stage, 'n3', 'pause')
-    await stage.until('n2 reigns', () => stage.reigns('n2', 2), 3000)
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 3000)
     assert.is(stage.record.epoch, 2)
     assert.is(stage.record.paused?.by, 'ann')
     await order(stage, 'n3', 'resume')
@@ -112,8 +112,8 @@ const drainedCandidate: Scenario = {
     await stage.writes(3, 'durable')
     stage.kill('n1')
     stage.network.faults = () => undefined
-    const ms = await stage.until('n3 reigns', () => stage.reigns('n3', 2), 3000)
-    assert.ok(ms < 400, `n3 reigns after ${ms} ms`)
+    const ms = await stage.until('n3 is primary', () => stage.isPrimary('n3', 2), 3000)
+    assert.ok(ms < 400, `n3 is primary after ${ms} ms`)
     await stage.cluster.order('n2', { type: 'undrain' })
     await stage.balance()
   },

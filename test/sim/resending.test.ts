@@ -22,7 +22,7 @@ async function loseDisk(cluster: SimCluster, random: SeededRandom): Promise<void
   primary.kill()
   primary.replaceDisk()
   cluster.weather = () => 0.2
-  await cluster.until('another reigns', () => {
+  await cluster.until('another is primary', () => {
     const record = cluster.record()!
     return record.epoch > epoch && record.state === 'open' && cluster.primary() !== null
   })

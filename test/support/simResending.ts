@@ -1,6 +1,6 @@
 /**
  * What a protecting client does beside writing, in virtual time: it keeps acknowledged writes until
- * they are safe, and sends again what a later reign lacks. (`runtime/client` does so in real time.)
+ * they are safe, and sends again what a later epoch lacks. (`runtime/client` does so in real time.)
  */
 import { decode } from '@msgpack/msgpack'
 import type { ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports/clientApi.js'
@@ -26,7 +26,7 @@ export interface KeepingOptions {
 
 export class SimKeeping {
   readonly keeper: Keeper
-  /** Sent again: taken as news by the reign, or known to it. */
+  /** Sent again: taken by the epoch as a new write, or known to it. */
   resent = 0
   survived = 0
   private isStopping = false
@@ -37,7 +37,7 @@ export class SimKeeping {
     this.keeper = new Keeper({ resendingMax: 8, onSafe: () => undefined, touches })
   }
 
-  /** Looks for a later reign, and for what is safe, again and again. */
+  /** Looks for a later epoch, and for what is safe, again and again. */
   start(): void {
     void this.poll()
   }
@@ -58,7 +58,7 @@ export class SimKeeping {
     return keeper.writes > 0 ? { 'Engram-Epoch': String(keeper.epoch) } : {}
   }
 
-  /** False: of a reign that is over; it decides nothing. */
+  /** False: of an epoch that is over; it decides nothing. */
   answered(write: Sendable, taken: Taken): boolean {
     const { keeper, options } = this
     if (taken.epoch < keeper.epoch) return false
@@ -108,7 +108,7 @@ export class SimKeeping {
     const { keeper, options } = this
     const { epoch } = keeper
     const { key, level, origin } = write
-    // Until it is taken, or taken back since a later reign is known.
+    // Until it is taken, or taken back since a later epoch is known.
     while (keeper.epoch === epoch) {
       const answer = await options.resend(write, {
         'Nats-Msg-Id': key, 'Engram-Ack': level, 'Engram-Epoch': String(epoch),

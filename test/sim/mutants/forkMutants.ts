@@ -1,9 +1,9 @@
-/** Guards of the account of forks: each write comes home once, is judged, and is accounted for. */
+/** Guards of reconciliation: each write of a fork is taken once, is judged, and is reported. */
 import type { Mutant } from './mutant.js'
 
 const once: readonly Mutant[] = [
   {
-    name: 'bring-home-whatever-its-key',
+    name: 'reconcile-whatever-its-key',
     why: 'A client that does not say where its write was logged first has sent it again by its key.',
     edits: [{
       file: 'actors/forks/intake.js',
@@ -14,14 +14,14 @@ const once: readonly Mutant[] = [
     evidence: /^I7: what had come by its key came again/,
   },
   {
-    name: 'bring-home-whatever-its-origin',
+    name: 'reconcile-whatever-its-origin',
     why: 'A salvage is offered again by whoever died over it: what has come is known by where it '
       + 'was logged first.',
     edits: [{
       file: 'actors/forks/intake.js', find: 'if (place)', replace: 'if (false)',
     }],
     scenarios: ['death-before-the-salvage-is-removed', 'failover-between-two-slices'],
-    evidence: /^I7: \(1, \d+\) came home 2 times/,
+    evidence: /^I7: \(1, \d+\) was reconciled 2 times/,
   },
   {
     name: 'take-again-what-its-salvage-has-brought',
@@ -39,7 +39,7 @@ const once: readonly Mutant[] = [
     why: 'What became of a write is told by its origin, also to who brings it once more.',
     edits: [{ file: 'machines/forks/ledger.js', find: 'books.putOrigin(at, next);', replace: '' }],
     scenarios: ['death-before-the-salvage-is-removed'],
-    evidence: /^I7: \(1, \d+\) came home 2 times/,
+    evidence: /^I7: \(1, \d+\) was reconciled 2 times/,
   },
 ]
 
@@ -66,7 +66,7 @@ const salvages: readonly Mutant[] = [
       replace: 'if (!work.hasFailed) {',
     }],
     scenarios: ['death-between-two-slices'],
-    evidence: /^books: the report is reconciled, with \d+ of 300/,
+    evidence: /^forks: the report is reconciled, with \d+ of 300/,
   },
   {
     name: 'say-nothing-of-what-cannot-be-read',
@@ -76,7 +76,7 @@ const salvages: readonly Mutant[] = [
       find: 'isComplete: this.unusable.size === 0', replace: 'isComplete: true',
     }],
     scenarios: ['damaged-salvage'],
-    evidence: /^books: the report is lost .*and a salvage cannot be read/,
+    evidence: /^forks: the report is lost .*and a salvage cannot be read/,
   },
   {
     name: 'close-a-report-while-a-salvage-waits',
@@ -87,7 +87,7 @@ const salvages: readonly Mutant[] = [
       replace: '',
     }],
     scenarios: ['salvage-that-waits-for-an-order'],
-    evidence: /^books: a report is closed and a salvage waits/,
+    evidence: /^forks: a report is closed and a salvage waits/,
   },
 ]
 
@@ -101,49 +101,49 @@ const judgement: readonly Mutant[] = [
       replace: "return 'before';",
     }],
     scenarios: ['concurrent-writes'],
-    evidence: /^books: the rule decides/,
+    evidence: /^forks: the rule decides/,
   },
   {
     name: 'nothing-comes-later-in-the-same-fork',
-    why: 'A fork may come home out of order: what it overwrote itself is no rival of what stands.',
+    why: 'A fork may be reconciled out of order: what it overwrote itself is no rival of the present value.',
     edits: [{
       file: 'machines/forks/merge.js',
       find: "return holds(version, write, starts) ? 'after' : 'concurrent';",
       replace: "return 'concurrent';",
     }],
     scenarios: ['superseded-in-its-own-fork'],
-    evidence: /^books: what came later in the same fork stands/,
+    evidence: /^forks: what came later in the same fork stands/,
   },
   {
-    name: 'only-its-own-reigns-are-in-its-past',
-    why: 'What came home before is in the past of all that was written upon it.',
+    name: 'only-its-own-epochs-are-in-its-past',
+    why: 'What was reconciled before is in the past of all that was written upon it.',
     edits: [{
       file: 'machines/forks/merge.js', find: 'version.at <= copied || ', replace: '',
     }],
-    scenarios: ['fork-upon-what-came-home'],
-    evidence: /^books: what a write was based on is in its past/,
+    scenarios: ['fork-upon-reconciled-writes'],
+    evidence: /^forks: what a write was based on is in its past/,
   },
   {
-    name: 'reigns-begin-where-the-one-before-ends',
-    why: 'A reign may begin below the end of an earlier one: what is beyond is not in its log.',
+    name: 'epochs-begin-where-the-one-before-ends',
+    why: 'An epoch may begin below the end of an earlier one: what is beyond is not in its log.',
     edits: [{
       file: 'machines/log/lineage.js',
       find: 'return at !== undefined && at.epoch === entry.epoch && entry.sequence <= at.sequence;',
       replace: 'return at !== undefined && at.epoch === entry.epoch;',
     }],
-    scenarios: ['overtaken-reign'],
-    evidence: /^books: what stood in the log of a write is in its past, and nothing else/,
+    scenarios: ['overtaken-epoch'],
+    evidence: /^forks: what stood in the log of a write is in its past, and nothing else/,
   },
   {
     name: 'judge-by-what-is-durable',
-    why: 'What is on its way to the disk stands in the log before the write that comes home.',
+    why: 'What is on its way to the disk comes before the reconciled write in the log.',
     edits: [{
       file: 'actors/forks/reconciler.js',
       find: 'return ingest.pending().view(member.overlay.view(member.store));',
       replace: 'return member.overlay.view(member.store);',
     }],
     scenarios: ['conflict-with-what-is-being-written'],
-    evidence: /^books: what is being written counts as standing there/,
+    evidence: /^forks: what is being written counts as standing there/,
   },
   {
     name: 'log-what-is-sent-again-as-new',
@@ -154,7 +154,7 @@ const judgement: readonly Mutant[] = [
       replace: 'if (true)',
     }],
     scenarios: ['sent-again-over-a-newer-write'],
-    evidence: /^books: a, sent again, took the place of a newer write/,
+    evidence: /^forks: a, sent again, took the place of a newer write/,
   },
   {
     name: 'displace-silently',
@@ -165,41 +165,41 @@ const judgement: readonly Mutant[] = [
       replace: 'return merged(incoming.operation);',
     }],
     scenarios: ['concurrent-writes'],
-    evidence: /^books: whoever lost is in the quarantine/,
+    evidence: /^forks: whoever lost is in the quarantine/,
   },
 ]
 
 const reports: readonly Mutant[] = [
   {
     name: 'open-no-report',
-    why: 'Without a report nobody looks for what a reign may have left behind.',
+    why: 'Without a report nobody looks for what an epoch may have left behind.',
     edits: [{
       file: 'actors/promotion/epochStart.js', find: '...(forks.length > 0 && { forks }),', replace: '',
     }],
-    scenarios: ['fork-comes-home'],
-    evidence: /^I10: not within \d+ ms: another reigns, and the report is open/,
+    scenarios: ['fork-reconciled'],
+    evidence: /^I10: not within \d+ ms: another is primary, and the report is open/,
   },
   {
-    name: 'list-the-last-reign-only',
-    why: 'The first entry of the reign that would have told may be lost itself.',
+    name: 'list-the-last-epoch-only',
+    why: 'The first entry of the epoch that would have told may be lost itself.',
     edits: [{
       file: 'machines/protocol/assignments.js',
       find: 'const ended = [...record.ended ?? []];',
       replace: 'const ended = [];',
     }],
     scenarios: ['report-over-two-failovers'],
-    evidence: /^books: each reign that ended has a report/,
+    evidence: /^forks: each epoch that ended has a report/,
   },
   {
-    name: 'forget-ended-reigns-before-the-commit',
-    why: 'A report counts when it is committed, not when the reign that tells of it is open.',
+    name: 'forget-ended-epochs-before-the-commit',
+    why: 'A report counts when it is committed, not when the epoch that tells of it is open.',
     edits: [{
       file: 'machines/protocol/assignments.js',
       find: 'return ended ? { ...next, ended: withoutHandedOver(ended, holds) } : next;',
       replace: 'return { ...next, ended: [] };',
     }],
     scenarios: ['report-over-two-failovers'],
-    evidence: /^books: each reign that ended has a report/,
+    evidence: /^forks: each epoch that ended has a report/,
   },
   {
     name: 'report-on-ones-own-log',
@@ -210,7 +210,7 @@ const reports: readonly Mutant[] = [
       replace: 'if (reported.has(epoch))',
     }],
     scenarios: ['handover-leaves-no-report'],
-    evidence: /^books: who goes on with its own log left nothing behind/,
+    evidence: /^forks: who goes on with its own log left nothing behind/,
   },
   {
     name: 'any-disk-will-do',
@@ -219,7 +219,7 @@ const reports: readonly Mutant[] = [
       file: 'actors/forks/forkTracker.js', find: 'if (report.disk !== disk) {', replace: 'if (false) {',
     }],
     scenarios: ['fork-lost-with-its-disk'],
-    evidence: /^books: what is nowhere is counted as lost/,
+    evidence: /^forks: what is nowhere is counted as lost/,
   },
 ]
 
@@ -248,7 +248,7 @@ const clients: readonly Mutant[] = [
     evidence: /with its origin/,
   },
   {
-    name: 'release-by-a-sequence-of-another-reign',
+    name: 'release-by-a-sequence-of-another-epoch',
     why: 'Sequences mean something within one log only.',
     edits: [{
       file: 'runtime/client/keeper.js',
@@ -256,7 +256,7 @@ const clients: readonly Mutant[] = [
       replace: 'safe(epoch, safeSequence) {\n        if (false)',
     }],
     scenarios: ['test:runtime/client/keeper'],
-    evidence: /a safe sequence, an announcement of a reign that is over/,
+    evidence: /a safe sequence, an announcement of an epoch that is over/,
   },
   {
     name: 'forget-keys-by-the-clock-of-the-member',
@@ -271,6 +271,6 @@ const clients: readonly Mutant[] = [
   },
 ]
 
-export const bookMutants: readonly Mutant[] = [
+export const forkMutants: readonly Mutant[] = [
   ...once, ...salvages, ...judgement, ...reports, ...clients,
 ]

@@ -16,7 +16,7 @@ export interface Draft {
 /** Epoch of the first entry of such a log: forks are of lower ones, or of those in it. */
 export const firstEpoch = 5
 
-/** A first entry of a reign raises the epoch, but at the beginning. */
+/** The first entry of each epoch but the first raises the epoch. */
 export function logOf(drafts: readonly Draft[], from: Position = start): LogEntry[] {
   let { epoch } = from
   return drafts.map((draft, index) => {
@@ -69,7 +69,7 @@ export function opening(epoch: number, forkPoint = 0): ForkOpening {
     forkPoint: { epoch: epoch - 1, sequence: forkPoint }, lastKnown: forkPoint, atMost: null,
   }
 }
-export function reign(...forks: ForkOpening[]): Draft {
+export function epochStart(...forks: ForkOpening[]): Draft {
   const operation: EpochStart = {
     type: 'EpochStart', space: 's', node: 'n2', incarnation: 1, connection: 1,
   }
@@ -87,8 +87,6 @@ export function note(said: Told): Draft {
   return { operation: { type: 'ForkNote', ...said } as ForkNote }
 }
 type Told = ForkNote extends infer Note ? Note extends ForkNote ? Omit<Note, 'type'> : never : never
-
-// ------------------------------------------------------------------ random logs
 
 export const ids = ['a', 'b', 'c'] as const
 const id = fc.constantFrom(...ids)
@@ -133,7 +131,7 @@ const draft: fc.Arbitrary<Draft> = fc.oneof(
   { weight: 3, arbitrary: operation.map((one): Draft => ({ operation: one })) },
   { weight: 5, arbitrary: reconciled },
   { weight: 2, arbitrary: noted },
-  { weight: 1, arbitrary: fc.array(opened, { maxLength: 2 }).map((forks) => reign(...forks)) },
+  { weight: 1, arbitrary: fc.array(opened, { maxLength: 2 }).map((forks) => epochStart(...forks)) },
 )
 
 /** Of any length up to there: left to itself, fast-check makes some ten at most. */

@@ -35,7 +35,7 @@ interface EdgeOf {
   readonly stored: Position
 }
 
-export class LedgerModel {
+export class ForkModel {
   readonly nodes = new Map<string, NodeOf>()
   readonly edges = new Map<string, EdgeOf>()
   readonly origins = new Map<string, FateOfOrigin>()

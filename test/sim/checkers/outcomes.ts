@@ -13,8 +13,8 @@ import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import type { World } from '../world.js'
 import { nameOf } from './entries.js'
-import { LedgerModel } from './ledgerModel.js'
-import type { ModelReport } from './ledgerModel.js'
+import { ForkModel } from './forkModel.js'
+import type { ModelReport } from './forkModel.js'
 import { reportsOf, shortReport, sorted } from './reads.js'
 
 /** log: under its own place. waiting: in a salvage. The others: what became of it at home. */
@@ -30,7 +30,7 @@ const fatesOf: Readonly<Record<Category, readonly FateValue['fate'][]>> = {
 /** No run logs so many. */
 const farBeyond = 10_000_000
 
-export interface AccountsInput {
+export interface OutcomesInput {
   readonly world: World
   /** Of the primary; the members are level. */
   readonly log: readonly LogEntry[]
@@ -39,13 +39,13 @@ export interface AccountsInput {
   readonly salvaged: ReadonlyMap<SimNode, ReadonlyMap<string, LogEntry>>
 }
 
-export class Accounts {
-  private readonly model = new LedgerModel()
+export class Outcomes {
+  private readonly model = new ForkModel()
   /** Origins of what lies in salvages. */
   private readonly waiting = new Set<string>()
   private readonly lostByEpoch = new Map<number, LogEntry[]>()
 
-  constructor(private readonly input: AccountsInput) {
+  constructor(private readonly input: OutcomesInput) {
     const { entries } = input.world.checks
     for (const entry of input.log) this.model.apply(entry)
     for (const writes of input.salvaged.values()) {
@@ -54,7 +54,7 @@ export class Accounts {
   }
 
   async check(): Promise<void> {
-    this.books()
+    this.storeAgrees()
     this.effects()
     await this.writes()
     await this.neverLogged()
@@ -63,7 +63,7 @@ export class Accounts {
   }
 
   /** What the store says of forks is what the log says, counted anew. */
-  private books(): void {
+  private storeAgrees(): void {
     const { member: { store }, world } = this.input
     this.same('reports', store.reports().map(shortReport), reportsOf(this.model))
     const items = [...store.quarantine('')]
@@ -81,7 +81,7 @@ export class Accounts {
   private same(what: string, told: unknown, due: unknown): void {
     const [one, other] = [told, due].map((value) => JSON.stringify(sorted(value)))
     if (one === other) return
-    this.input.world.violate('books', `the store's ${what}: ${one}; the log says ${other}`)
+    this.input.world.violate('forks', `the store's ${what}: ${one}; the log says ${other}`)
   }
 
   /** I7: no key and no origin has its effect twice; an operator's orders are another matter. */
@@ -104,8 +104,6 @@ export class Accounts {
       once(`origin ${nameOf(reconciliation?.origin ?? entry)}`, entry)
     }
   }
-
-  // ---------------------------------------------------------------- each write
 
   private async writes(): Promise<void> {
     const { world } = this.input
@@ -277,7 +275,7 @@ export class Accounts {
   }
 }
 
-/** The write is beyond the fork point, in the log of that reign, as far as the report tells. */
+/** The write is beyond the fork point, in the log of that epoch, as far as the report tells. */
 function isAbout({ opening: { epoch, start, forkPoint } }: ModelReport, place: Position): boolean {
   return comparePositions(place, forkPoint) > 0
     && (place.epoch === epoch || comparePositions(place, start) <= 0)

@@ -1,5 +1,5 @@
 /**
- * A space's log as a succession of reigns, and a client that keeps its writes with a Keeper: every
+ * A space's log as a succession of epochs, and a client that keeps its writes with a Keeper: every
  * message between them can be late, doubled, lost, out of order. What must hold is asserted at each
  * step. A promotion may take any earlier log that has what was safe (an unforced one).
  */
@@ -38,7 +38,7 @@ export class KeeperWorld {
   readonly keeper: Keeper
   readonly safe = new Set<number>()
   readonly acknowledged = new Set<number>()
-  /** Sent again: what the new reign said. */
+  /** Sent again: what the new epoch said. */
   resends = 0
   lostOnce = 0
   private epoch = 1
@@ -65,9 +65,7 @@ export class KeeperWorld {
     this.announce()
   }
 
-  // ---------------------------------------------------------------- the server's side
-
-  /** A later reign, on any earlier log that holds what is safe, cut anywhere above that. */
+  /** A later epoch, on any earlier log that holds what is safe, cut anywhere above that. */
   promote(choice: number, cut: number): void {
     const fit = [...this.logs, this.log].filter((log) => startsWith(log, this.committed))
     const from = fit[choice % fit.length]!
@@ -131,8 +129,6 @@ export class KeeperWorld {
     this.logOf.set(this.epoch, this.log)
     return { kind: 'history', epoch: this.epoch, history }
   }
-
-  // ---------------------------------------------------------------- the client's side
 
   issue(name: number): void {
     const number = this.issued.length
@@ -235,7 +231,7 @@ export class KeeperWorld {
   }
 
   private answered(number: number, taken: Taken): void {
-    // Of a reign that is over: it stays unanswered, and is tried again.
+    // Of an epoch that is over: it stays unanswered, and is tried again.
     if (!this.unanswered.has(number) || taken.epoch < this.keeper.epoch) return
     this.unanswered.delete(number)
     this.acknowledged.add(number)
@@ -254,8 +250,6 @@ export class KeeperWorld {
       `write ${number} is given up, and is not safe in epoch ${this.epoch}`)
     this.safe.add(number)
   }
-
-  // ---------------------------------------------------------------- the end
 
   /** Faults end; then nothing acknowledged may be missing, or stand in the wrong order. */
   settle(): void {

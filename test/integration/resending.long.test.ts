@@ -1,6 +1,6 @@
 /**
  * The primary dies together with its disk: what the client keeps is sent again, so that nothing
- * acknowledged is lost. `KEEPER_ROUNDS=50 node dist/test/integration/keeper.long.test.js` for more.
+ * acknowledged is lost. `KEEPER_ROUNDS=50 node dist/test/integration/resending.long.test.js` for more.
  */
 import * as assert from 'uvu/assert'
 import type { LogEntry } from '../../machines/log/entries.js'
@@ -144,16 +144,16 @@ function assertOnce(log: readonly LogEntry[]): void {
 async function round(
   cluster: Cluster, how: 'alone' | 'under load', writers: Writer[],
 ): Promise<void> {
-  const reign = await cluster.reign()
+  const primary = await cluster.primary()
   await cluster.inSync(3)
   for (const writer of writers) writer.load(32)
   await Promise.all(writers.map((writer) => writer.taken(1000)))
-  if (how === 'alone') await killAlone(cluster, reign.node, writers)
-  else await killUnderLoad(cluster, reign.node)
-  await cluster.reign({ above: reign.epoch })
+  if (how === 'alone') await killAlone(cluster, primary.node, writers)
+  else await killUnderLoad(cluster, primary.node)
+  await cluster.primary({ above: primary.epoch })
   await Promise.all(writers.map((writer) => writer.taken(100)))
   await Promise.all(writers.map((writer) => writer.stop()))
-  await cluster.node(reign.node).start()
+  await cluster.node(primary.node).start()
 }
 
 scenario(keeper, `the primary and its disk, ${rounds} times: nothing is lost`, async (stage) => {
@@ -196,10 +196,10 @@ scenario(keeper, 'a handover leaves nothing behind: nothing is sent again', asyn
   writer.load(32)
   for (let n = 0; n < 3; n += 1) {
     await writer.taken(300)
-    const { node, epoch } = await cluster.reign()
+    const { node, epoch } = await cluster.primary()
     const [target] = cluster.others(node)
     await cli(['promote', space, '--to', target!.id, '--nats', cluster.broker.url, '--json'])
-    await cluster.reign({ above: epoch, by: target!.id })
+    await cluster.primary({ above: epoch, by: target!.id })
   }
   await writer.taken(300)
   await writer.stop()
@@ -213,7 +213,7 @@ scenario(keeper, 'a handover leaves nothing behind: nothing is sent again', asyn
 
 scenario(keeper, 'too few in sync: past the bound writes are refused, nothing is lost', async (stage) => {
   const cluster = await stage.cluster()
-  const { node } = await cluster.reign()
+  const { node } = await cluster.primary()
   const replicas = cluster.others(node)
   await Promise.all(replicas.map((replica) => replica.kill()))
   await cluster.inSync([node])

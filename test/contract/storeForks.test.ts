@@ -14,9 +14,9 @@ import { prefixEnd, Table, tableKey } from '../../runtime/store/keys.js'
 import { openStore } from '../../runtime/store/store.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import {
-  draftsArbitrary, firstEpoch, from, ids, logOf, note, opening, placesOf, reign, salvage,
+  draftsArbitrary, firstEpoch, from, ids, logOf, note, opening, placesOf, epochStart, salvage,
   storeEdge, storeNode, update, type Draft,
-} from '../support/bookEntries.js'
+} from '../support/forkEntries.js'
 import { take } from '../support/lists.js'
 import { subjects, type StoreContext } from './storeSubjects.js'
 
@@ -168,7 +168,7 @@ for (const subject of subjects) {
 
     test(`a write of a fork that is displaced moves in its report, ${how}`, async ({ space }) => {
       await applyAll(space,
-        reign(opening(2), opening(3)), from(2, 11, storeNode('a', 'one')),
+        epochStart(opening(2), opening(3)), from(2, 11, storeNode('a', 'one')),
         from(2, 12, storeNode('b', 'one'), { via: 'client' }),
         from(3, 21, storeNode('a', 'two'), { displaces: 'value' }))
       assert.equal(counts(space, 2),
@@ -210,7 +210,7 @@ for (const subject of subjects) {
   test('reports, items and origins outlast a restart', async (context) => {
     const { space } = context
     await apply(space,
-      reign(opening(3, 40), opening(4)),
+      epochStart(opening(3, 40), opening(4)),
       note({ note: 'salvaged', salvage: salvage('s1', 'n1', 3) }),
       from(3, 41, storeNode('a')),
       from(3, 42, storeNode('b'), { outcome: 'quarantined', by: now(1) }),
@@ -248,7 +248,7 @@ for (const subject of subjects) {
 
   test('of the closed reports the latest stay, and the origins of their epochs', async (context) => {
     const { space } = context
-    await apply(space, reign(opening(1)))
+    await apply(space, epochStart(opening(1)))
     const last = closedReportsMax + 2
     for (let epoch = 2; epoch <= last; epoch += 1) {
       await apply(space,
@@ -379,7 +379,7 @@ files('origins of a forgotten report go from the file, some with each batch', as
   const space = store.space('u1')
   const writes = Array.from({ length: 2500 }, (_, index) =>
     ({ epoch: 1, sequence: index + 1, now: now(1) }))
-  await apply(space, reign(opening(1), opening(2)), note({ note: 'resent', writes }),
+  await apply(space, epochStart(opening(1), opening(2)), note({ note: 'resent', writes }),
     note({ note: 'resent', writes: [{ epoch: 2, sequence: 1, now: now(1) }] }))
   const closed = Array.from({ length: closedReportsMax + 1 }, (_, index) => index + 1)
   await apply(space, ...closed.flatMap((epoch) => [

@@ -4,7 +4,7 @@ import type { Books } from '../../machines/forks/ledger.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { originName } from '../../machines/log/versions.js'
 
-export class MemoryBooks implements Books {
+export class MemoryForkReports implements Books {
   strayCount = 0
   private readonly reportsByEpoch = new Map<number, ForkReport>()
   private readonly origins = new Map<string, { at: Position; record: OriginRecord }>()
