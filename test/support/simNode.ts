@@ -20,7 +20,7 @@ import { createSalvageFiles } from '../../runtime/journal/salvage.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
-import type { SimCluster } from './simCluster.js'
+import type { SimEnvironment } from './simEnvironment.js'
 import {
   processArbiter, processConnection, processFiles, ProcessClock, processStore,
 } from './simProcess.js'
@@ -77,7 +77,7 @@ export class SimNode {
   /** The disk is another process's: it goes on when this one ends. */
   private isTwin = false
 
-  constructor(readonly id: string, private readonly cluster: SimCluster) {}
+  constructor(readonly id: string, private readonly cluster: SimEnvironment<SimNode>) {}
 
   start(): void {
     if (this.life) throw new Error(`${this.id} is running`)
