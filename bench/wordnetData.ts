@@ -76,7 +76,7 @@ function dictionaryPath(): string {
   return path
 }
 
-/** Requests of up to `size` operations, nodes before edges, encoded when asked for. */
+/** Requests of up to `size` operations, nodes before edges, made when they are needed. */
 export class WordNetRequests {
   readonly count: number
   readonly operations: number
@@ -91,7 +91,7 @@ export class WordNetRequests {
     return Math.min(this.operations, n * this.size)
   }
 
-  payload(index: number): Buffer {
+  request(index: number): Operation[] {
     const { nodes, edges } = this.data
     const operations: Operation[] = []
     const end = this.operationsIn(index + 1)
@@ -101,6 +101,6 @@ export class WordNetRequests {
       if (node) operations.push({ type: 'StoreNode', node })
       else if (edge) operations.push({ type: 'StoreEdge', edge })
     }
-    return Buffer.from(JSON.stringify({ operations }))
+    return operations
   }
 }
