@@ -15,11 +15,11 @@ import { runProgram } from './processes.js'
 
 export interface SpacesResult {
   readonly count: number
-  /** Of a node's resident memory, per space that it holds, KiB. */
+  /** A node's resident memory, per space that it holds, KiB. */
   readonly kibPerSpace: number
-  /** Of one core, per node, with all spaces idle. */
+  /** Per cent of one core, per node, with all spaces idle. */
   readonly idleCpuPercent: number
-  /** How many of them the killed node was primary of. */
+  /** Spaces whose primary was the killed node. */
   readonly failedOver: number
   /** From the kill until half of those, and all of them, have answered a write positively. */
   readonly halfMs: number

@@ -123,7 +123,7 @@ function memberFaults(members: readonly MemberView[], count: number): string[] {
   return faults
 }
 
-/** What the killed node had and the new primary had not, and where it lies now. */
+/** Reports what only the killed node had, and where it is now. */
 async function reportFork(cluster: EngramCluster, killed: Killed): Promise<void> {
   const member = (await cluster.members()).find(({ node }) => node === killed.node)
   if (!member || member.salvages === 0) {

@@ -13,7 +13,7 @@ export interface WordNet {
   readonly edges: readonly MemoryEdge[]
 }
 
-/** What WordNet 3.1 holds; checked in test/repository/wordnet.test.ts. */
+/** The contents of WordNet 3.1; checked in test/repository/wordnet.test.ts. */
 export const wordNetCounts = { synsets: 117_791, pointers: 378_203, edges: 365_119 } as const
 
 /** Letters of the parts of speech as pointers name them; `s` marks an adjective satellite. */
@@ -25,7 +25,7 @@ export function readWordNet(directory = dictionaryPath()): WordNet {
   for (const [name, letter] of Object.entries(files)) {
     const text = readFileSync(join(directory, `data.${name}`), 'latin1')
     for (const line of text.split('\n')) {
-      // The licence stands above the data, indented by two spaces.
+      // The licence is above the data, indented by two spaces.
       if (line === '' || line.startsWith('  ')) continue
       const synset = parseSynset(line, letter)
       nodes.push(synset.node)

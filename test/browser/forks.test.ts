@@ -98,7 +98,7 @@ inBrowser('open reports in plain words, with what each waits for', async ({ brow
   await page.close()
 })
 
-inBrowser('the loss window is drawn with its bounds, which are told too', async (shown) => {
+inBrowser('the loss window is drawn with its bounds, which have a text too', async (shown) => {
   const { page, errors } = await openPage(shown.browser, shown.base)
   await go(page, 'flow')
   const label = async (title: string): Promise<string | null> =>

@@ -128,7 +128,7 @@ inBrowser('keys lead through tabs and actors', async ({ page }) => {
   await page.locator(`[data-chart="n1/${second}"]`).waitFor()
 })
 
-/** What the tests after the failover look back to. */
+/** Facts of the failover that later tests look back to. */
 const past = { primary: '', beforeMs: 0, winner: '' }
 
 inBrowser('killing the primary leads to a promotion within 5 s', async ({ page }) => {

@@ -265,7 +265,7 @@ x('a bucket that is full, or takes no record of that size, says so in its own wo
   assert.equal(await full.compareAndSet('space.x', bytes('x'), 99), { kind: 'refused' })
 })
 
-x('what endangers the records of a bucket that is there already is told, with a remedy', async () => {
+x('what endangers the records of an existing bucket is reported, with a remedy', async () => {
   const faults = async (bucket: string, over: object, replicas = 1) => {
     await makeStream(bucket, over)
     return await jetStreamArbiter({ bucket, replicas })(connection).faults()

@@ -1,4 +1,4 @@
-/** What the actors rely on from any bus; run on the fake and on a real nats-server. */
+/** The behaviour of any bus that actors rely on; run on the fake and on a real nats-server. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, Socket } from 'node:net'
@@ -271,7 +271,7 @@ function contract(name: string, open: () => Promise<Setup>): void {
     }
   })
 
-  x('after close everything throws BusClosedError, and closed tells the reason', async () => {
+  x('after close everything throws BusClosedError, and closed gives the reason', async () => {
     assert.not(a.isClosed)
     const subscription = a.subscribe('t.c', () => {})
     await a.close()
@@ -401,7 +401,7 @@ x('a connection closed with bytes buffered does not send them later', async () =
   await watcher.close()
 })
 
-x('a peer that does not keep up is closed by the server, and is told so', async () => {
+x('a peer that does not keep up is closed by the server, and learns it', async () => {
   const config = 'max_payload: 1MB\nmax_pending: 1MB\nwrite_deadline: "100ms"\n'
     + 'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
   const slow = new NatsFixture()

@@ -1,5 +1,5 @@
 /**
- * What nodes, programs and the command line say when NATS cannot be used: the cause that it was,
+ * Messages of nodes, programs and the command line when NATS cannot be used: the true cause,
  * and what helps. Against real servers.
  */
 import { spawn } from 'node:child_process'
@@ -300,7 +300,7 @@ test('credentials that are renewed in their file are taken at the next reconnect
   }
 })
 
-test('tls:// never becomes a connection without TLS, wherever it stands in the list', async () => {
+test('tls:// never becomes a connection without TLS, wherever it is in the list', async () => {
   const { url, port } = fixtures.plain.server
   for (const servers of [`tls://127.0.0.1:${port}`, `${url},tls://127.0.0.1:${port}`]) {
     assert.is((await rejection(connect({ servers })) as ConnectError).reason, 'TLS_NOT_OFFERED')

@@ -182,7 +182,7 @@ for (const subject of subjects) {
     assert.equal(space.applied, { epoch: 7, sequence: 3 })
   })
 
-  test('a key stands for its request, split over two calls or not', async ({ space }) => {
+  test('a key identifies its request, split over two calls or not', async ({ space }) => {
     const node = storeNode({ id: 'a' })
     await space.apply([
       entry(1, node, 'one'), entry(2, node), entry(3, node, 'two'), entry(4, node, 'two'),

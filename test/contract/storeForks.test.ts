@@ -1,4 +1,4 @@
-/** Of the Store port: which write made what, and the books. */
+/** The Store port: which write made what, and the fork reports. */
 import { rm, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,16 +26,16 @@ async function apply(space: SpaceStore, ...drafts: Draft[]): Promise<void> {
   await space.apply(logOf(drafts, { epoch: Math.max(epoch, firstEpoch), sequence }))
 }
 const plain = (operation: Draft['operation']): Draft => ({ operation })
-/** Of an entry of the log that is no write of a fork. */
+/** The origin of an entry of the log that is no write of a fork. */
 const own = (sequence: number) =>
   ({ epoch: firstEpoch, sequence, timestamp: 1000 + sequence, at: sequence })
-/** Of a write of a fork that is the entry `at`. */
+/** The origin of a write of a fork that is the entry `at`. */
 const forked = (epoch: number, sequence: number, at: number) =>
   ({ epoch, sequence, timestamp: 100 + sequence, at })
 const now = (sequence: number) => ({ epoch: firstEpoch, sequence })
 
 for (const subject of subjects) {
-  const test = suite<StoreContext>(`store: versions and books: ${subject.name}`)
+  const test = suite<StoreContext>(`store: versions and forks: ${subject.name}`)
 
   test.before.each(async (context) => {
     Object.assign(context, await subject.make())
@@ -300,7 +300,7 @@ for (const subject of subjects) {
     assert.equal(counts(space, 4).merged, 2)
   })
 
-  test('property: the same books, graph and digest, whatever the batches', async (context) => {
+  test('property: the same fork reports, graph and digest, whatever the batches', async (context) => {
     let number = 0
     await fc.assert(fc.asyncProperty(draftsArbitrary(60),
       fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 8 }),
@@ -367,7 +367,7 @@ function assertSameState(space: SpaceStore, twin: SpaceStore, log: readonly LogE
   assert.is(space.digest, twin.digest)
 }
 
-const files = suite<{ directory: string }>('store: room for the books')
+const files = suite<{ directory: string }>('store: room for the fork reports')
 files.before.each(async (context) => {
   context.directory = await mkdtemp(join(tmpdir(), 'engram-store-'))
 })

@@ -255,7 +255,7 @@ export class MemoryStore implements Store {
     this.spaces.clear()
   }
 
-  /** What was applied stays: opening again is using the same object. */
+  /** The applied state stays: opening again is using the same object. */
   async close(): Promise<void> {}
 }
 

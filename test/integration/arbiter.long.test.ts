@@ -16,7 +16,7 @@ async function deleteBucket(cluster: Cluster): Promise<void> {
   await manager.streams.delete(bucketStream)
 }
 
-/** What the arbiter holds of the space, read as any NATS client would. */
+/** The arbiter's record of the space, read as any NATS client would. */
 async function record(cluster: Cluster): Promise<Assignment> {
   const manager = await cluster.nc.jetstreamManager()
   const message = await manager.streams.getMessage(

@@ -299,7 +299,7 @@ test('HTTP: /healthz, /readyz, /metrics, /status', async (cluster) => {
   await cluster.inSync(3)
   for (const id of cluster.nodes.keys()) {
     const { http } = (await cluster.report(id)).node
-    assert.ok(http, `${id} tells its HTTP address`)
+    assert.ok(http, `${id} reports its HTTP address`)
     for (const path of ['/healthz', '/readyz', '/metrics', '/status']) {
       const response = await fetch(http + path)
       const text = await response.text()

@@ -1,5 +1,5 @@
 /**
- * Whatever a reader or an operator may ask for, 30,000 times at once: everything is answered, with
+ * Every request of readers and operators, 30,000 times at once: everything is answered, with
  * a value or an error, and no lease lapses for it.
  */
 import { once } from 'node:events'
@@ -26,7 +26,7 @@ interface Burst {
   readonly subject: string
   readonly body: object | string
   readonly headers?: Readonly<Record<string, string>>
-  /** Of nodes that answer each request. Default 1. */
+  /** Number of nodes that answer each request. Default 1. */
   readonly answering?: number
 }
 
@@ -76,7 +76,7 @@ async function send(nc: NatsConnection, burst: Burst): Promise<Outcome> {
   return { values, errors, ms: performance.now() - begunMs }
 }
 
-/** What the logs of all nodes say of lost leases and stalled loops. */
+/** Lost leases and stalled loops, from the logs of all nodes. */
 function complaints(cluster: Cluster): string[] {
   return [...cluster.nodes.values()].flatMap(({ id, place }) =>
     readFileSync(place.logFile, 'utf8').split('\n')
@@ -180,7 +180,7 @@ scenario(bursts, 'of each question of an operator', async (stage) => {
       type: 'status', after: '', limit: 1,
     } },
     { what: 'listSpaces', subject: subjects.admin('n1'), body: { type: 'listSpaces' } },
-    { what: 'an order that there is not', subject: subjects.admin('n1'), body: { type: 'x' } },
+    { what: 'a command that does not exist', subject: subjects.admin('n1'), body: { type: 'x' } },
     { what: 'ping', subject: subjects.ping('n1'), body: '' },
     { what: 'inspection', subject: `${subjects.inspect('n1')}.start`, body: {
       version: 1, inspector: 'i1', leaseMs: 1000, present: true,

@@ -189,7 +189,7 @@ test('a node that dies stays down until `engram node` starts it', async (context
   const status = await statusOf(context)
   const primary = await primaryOf(context)
   const victim = status.nodes.find((node) => node.id === primary)
-  assert.ok(victim?.pid && victim.data, `status tells pid and data of ${primary}`)
+  assert.ok(victim?.pid && victim.data, `status shows pid and data of ${primary}`)
   process.kill(victim.pid, 'SIGKILL')
   await waitFor('another primary', async () =>
     (await statusOf(context)).spaces.find((one) => one.id === 'demo' && one.primary !== primary

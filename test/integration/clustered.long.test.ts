@@ -17,7 +17,7 @@ const clustered = suite('integration: clustered NATS', 540)
 const stream = 'KV_engram'
 /** The default lease. */
 const grantMs = 2000
-/** How a node logs what it knows of a peer's death. */
+/** The log line of a node that knows of a peer's death. */
 const byProof = (id: string): RegExp => new RegExp(`503: the connection of ${id} `)
 const bySilence = (id: string): RegExp => new RegExp(`the last grant to ${id} has run out`)
 
@@ -62,7 +62,7 @@ async function moveStreamLeader(cluster: Clustered, to: number): Promise<void> {
   }, { seconds: 60 })
 }
 
-/** Everybody is back, the books balance. */
+/** Everybody is back, and the audit passes. */
 async function settle(
   cluster: Clustered, writers: readonly LoadWriter[], seconds = 40,
 ): Promise<void> {
@@ -113,7 +113,7 @@ scenario(clustered, 'two on one server: their death is proven to the third', asy
   await settle(cluster, [writer])
 }, 120)
 
-scenario(clustered, 'the only replica stands on the word of a witness', async (stage) => {
+scenario(clustered, 'the only replica is promoted on the word of a witness', async (stage) => {
   // The third node holds nothing of the space: it sits beside the primary and is asked.
   const nodes = ['n1', 'n2', 'n3']
   const [near, far] = placeSpace(space, nodes, 2)

@@ -79,7 +79,7 @@ smallDiskScenario('full disk of a replica: the others go on, it returns', async 
   await audit(cluster, history)
 })
 
-scenario(disk, 'torn tail: it is cut, told, and caught up', async (stage) => {
+scenario(disk, 'torn tail: it is cut, logged, and caught up', async (stage) => {
   const cluster = await stage.cluster()
   const primary = await cluster.primary()
   const writer = await stage.writer(cluster)
@@ -99,7 +99,7 @@ scenario(disk, 'torn tail: it is cut, told, and caught up', async (stage) => {
   await audit(cluster, history)
 })
 
-scenario(disk, 'a flipped bit in the middle: damaged, never serves nor stands', async (stage) => {
+scenario(disk, 'a flipped bit in the middle: damaged, never serves nor is a candidate', async (stage) => {
   const cluster = await stage.cluster()
   const primary = await cluster.primary()
   const [victim, other] = cluster.others(primary.node)
@@ -121,7 +121,7 @@ scenario(disk, 'a flipped bit in the middle: damaged, never serves nor stands', 
     if (/is damaged/i.test(victim.child?.log().slice(logged) ?? '')) return true
     return notYet('it says nothing')
   })
-  await waitFor(`${victim.id} to tell its role`, async () => {
+  await waitFor(`${victim.id} to report its role`, async () => {
     const member = await cluster.member(victim.id).catch(() => null)
     return member?.role === 'damaged' || notYet(`role ${member?.role ?? 'unknown'}`)
   })
@@ -142,7 +142,7 @@ scenario(disk, 'a flipped bit in the middle: damaged, never serves nor stands', 
   }
   await cluster.node(primary.node).kill()
   const next = await cluster.primary({ above: primary.epoch })
-  assert.is(next.node, other.id, 'the damaged member must not stand')
+  assert.is(next.node, other.id, 'the damaged member must not be a candidate')
   const rotten = positive(
     await cluster.client.read({ type: 'GetNode', nodeId: 'rotten' }), 'read of the rotten node')
   assert.match(JSON.stringify(rotten.value), marker)

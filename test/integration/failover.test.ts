@@ -62,7 +62,7 @@ scenario(failover, 'SIGSTOP of the primary for 4 s, then SIGCONT', async (stage)
   const tookMs = await writer.takenAbove(old.epoch)
   note(`SIGSTOP to the first positive answer of the new primary: ${tookMs.toFixed(0)} ms`)
   await writer.taken(100)
-  // What the broker has kept for the stopped one reaches it on SIGCONT, all of it too late.
+  // The broker has kept messages for the stopped node; they reach it on SIGCONT, all too late.
   await lasting(4000 - (performance.now() - stoppedAt))
   cluster.node(old.node).resume()
   await writer.taken(300)

@@ -1,4 +1,4 @@
-/** Planned changes under load: no error, no loss, no duplicate. Forced ones: accounted for. */
+/** Planned changes under load: no error, no loss, no duplicate. Forced ones: each loss is reported. */
 import * as assert from 'uvu/assert'
 import { assertAllTaken, assertNoErrors, audit } from '../support/audit.js'
 import { cli, runCli, showCommand } from '../support/cli.js'

@@ -103,7 +103,7 @@ scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', 
   await waitFor('its return', () => shown().get(`${old.node}/space.demo.replica`)?.value
     === 'streaming')
   assertAllTaken(await writer.stop())
-  // What the writer's contents end with.
+  // The end of the writer's contents.
   assert.not.match(JSON.stringify(seen), /\.{40}/)
 
   child.signal('SIGTERM')
@@ -132,7 +132,7 @@ async function toldLate(
   for (const { ms, atRisk } of promotions) assert.ok(ms >= 0 && atRisk !== undefined)
 }
 
-scenario(inspect, 'engram events --follow tells a failover and a handover', async (stage) => {
+scenario(inspect, 'engram events --follow shows a failover and a handover', async (stage) => {
   const cluster = await stage.cluster()
   const old = await cluster.primary()
   const child = engram(stage, cluster, 'events', ['events', '--follow', '--json', 'demo'])

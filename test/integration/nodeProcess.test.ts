@@ -65,7 +65,7 @@ async function dropped(cluster: Cluster): Promise<number> {
   return await metric(http, 'engram_log_lines_dropped_total')
 }
 
-/** The end of a node that was told to: in order, and at once. */
+/** The end of a node on SIGTERM: in order, and at once. */
 async function endsWell(child: Child, seconds = 5): Promise<void> {
   const exit = await waitFor('the end of the node', () => child.exit, { seconds })
   assert.equal(exit, { code: 0, signal: null }, child.logTail(20))
@@ -85,7 +85,7 @@ if (existsSync('/dev/full')) {
   })
 }
 
-scenario(test, 'nobody reads its log: the lease holds, and it ends when told to', async (stage) => {
+scenario(test, 'nobody reads its log: the lease holds, and it ends on SIGTERM', async (stage) => {
   const fifo = join(directory(stage), 'log')
   assert.is(spawnSync('mkfifo', [fifo]).status, 0)
   const { O_RDONLY, O_WRONLY, O_NONBLOCK } = constants
@@ -97,7 +97,7 @@ scenario(test, 'nobody reads its log: the lease holds, and it ends when told to'
   const { epoch } = await cluster.primary()
   const http = (await cluster.report('n1')).node.http
   await waitFor('lines to be dropped', async () => {
-    // A misspelt order is a line in the log.
+    // A misspelt command is a line in the log.
     const asked = Array.from({ length: 200 }, () =>
       cluster.admin('n1', { type: 'x'.repeat(500) }).catch(() => null))
     await Promise.all(asked)
@@ -131,7 +131,7 @@ scenario(test, 'the reader of its log has gone: SIGTERM hands over', async (stag
   assert.ok(announced.some((text) => text.includes('handed over')), announced.join('\n'))
 })
 
-scenario(test, 'told to stop as soon as it hears signals, and at each step after', async (stage) => {
+scenario(test, 'SIGTERM as soon as it handles signals, and at each step after', async (stage) => {
   const files = directory(stage)
   const data = join(files, 'n1')
   const moments: [string, (child: Child) => boolean | Promise<boolean>][] = [

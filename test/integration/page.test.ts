@@ -1,4 +1,4 @@
-/** The page's server on real clusters: what a browser is told, and what it may order. */
+/** The page's server on real clusters: what a browser receives, and what it may request. */
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { OrderAnswer } from '../../runtime/page/protocol.js'
@@ -49,7 +49,7 @@ const status = (seen: Viewer) => seen.of('status').at(-1)?.status ?? null
 const demo = (seen: Viewer) => status(seen)?.spaces.find(({ id }) => id === 'demo')
 const story = (seen: Viewer) => seen.of('story').map(({ line }) => line)
 
-/** Who has been primary for a moment, with all members in sync. */
+/** The primary, once it has been primary for a moment with all members in sync. */
 function settled(seen: Viewer): Promise<{ primary: string; epoch: number }> {
   return waitFor('a primary and all in sync', () => {
     const space = demo(seen)
@@ -177,7 +177,7 @@ test('a node has a page of its own, and takes no orders', async ({ nodes }, stag
   seen.close()
 })
 
-scenario(pageSuite, 'the broker is killed and comes back: the same stream tells both',
+scenario(pageSuite, 'the broker is killed and comes back: the same stream reports both',
   async (stage) => {
     const cluster = await stage.cluster()
     const { node } = await cluster.report('n1')

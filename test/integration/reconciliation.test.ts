@@ -19,18 +19,18 @@ const reconciliation = suite('integration: reconciliation')
 const store = (id: string, over: Partial<MemoryNode>): Operation =>
   ({ type: 'StoreNode', node: { id, ...over } })
 
-/** What the command says, as JSON. */
-async function told<T>(cluster: Cluster, ...args: string[]): Promise<T> {
+/** The command's answer, as JSON. */
+async function answerOf<T>(cluster: Cluster, ...args: string[]): Promise<T> {
   return jsonOf(await cli([...args, '--json', '--nats', cluster.broker.url])) as T
 }
 
 async function reportsOf(cluster: Cluster): Promise<ForkReport[]> {
-  const { spaces } = await told<{ spaces: { reports: ForkReport[] }[] }>(cluster, 'forks', 'demo')
+  const { spaces } = await answerOf<{ spaces: { reports: ForkReport[] }[] }>(cluster, 'forks', 'demo')
   return [...spaces[0]!.reports]
 }
 
 const fateOf = (cluster: Cluster, key: string) =>
-  told<FateValue>(cluster, 'fate', 'demo', '--key', key)
+  answerOf<FateValue>(cluster, 'fate', 'demo', '--key', key)
 
 async function contentOf(cluster: Cluster, nodeId: string): Promise<unknown> {
   const answer = positive(await cluster.client.read({ type: 'GetNode', nodeId }), nodeId)
@@ -91,12 +91,12 @@ scenario(reconciliation, 'from the kill to the closed report', async (stage) => 
   assert.is((await fateOf(cluster, 'key-alone')).fate, 'safe')
   assert.is((await fateOf(cluster, 'key-weak')).fate, 'quarantined')
 
-  const { items } = await told<{ items: QuarantineItem[] }>(cluster, 'quarantine', 'list', 'demo')
+  const { items } = await answerOf<{ items: QuarantineItem[] }>(cluster, 'quarantine', 'list', 'demo')
   assert.is(items.length, 2, 'the weak one of the fork, and the live one that strong displaced')
   const weak = items.find(({ operation }) =>
     operation.type === 'StoreNode' && operation.node.id === 'weak')
   assert.ok(weak)
-  await told(cluster, 'quarantine', 'apply', 'demo', weak.id)
+  await answerOf(cluster, 'quarantine', 'apply', 'demo', weak.id)
   assert.is(await contentOf(cluster, 'weak'), 'of the fork')
   const again = await runCli(['quarantine', 'apply', 'demo', weak.id, '--nats', cluster.broker.url])
   assert.is(again.code, 1, showCommand(again))
@@ -120,7 +120,7 @@ scenario(reconciliation, 'a deployment\'s own rule decides, and may make one of 
 scenario(reconciliation, 'settings of a living space change, and count at once', async (stage) => {
   const cluster = await stage.cluster()
   await cluster.converged()
-  const set = (...args: string[]) => told<{ settings: object }>(
+  const set = (...args: string[]) => answerOf<{ settings: object }>(
     cluster, 'space', 'set', 'demo', ...args)
   await set('--reconcile', 'manual', '--max-loss-entries', '50')
   const { epoch } = await cluster.primary()

@@ -123,7 +123,7 @@ function removalReason(writer: Writer, log: readonly LogEntry[]): Loss {
   }
 }
 
-/** Each worker awaited one write before the next: so they stand in the log. */
+/** Each worker awaited one write before the next: so they are in the log in this order. */
 function assertOrder(writer: Writer, log: readonly LogEntry[]): void {
   const place = new Map(log.map(({ writeId, sequence }) => [writeId, sequence]))
   for (const keys of writer.acknowledged) {

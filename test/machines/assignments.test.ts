@@ -59,7 +59,7 @@ test('the end of an epoch is known when its holder took it up again', () => {
   assert.equal([...knownEnds(epochs)], [[6, 40]], 'n2 may lack what n1 logged in epoch 7')
 })
 
-test('a record has room for so many: those whose end is known go first, and are named', () => {
+test('a record has limited room: epochs whose end is known go first, and are named', () => {
   const forks = [ended(2, 'n3', [1, 5]), ended(3, 'n2', [2, 9]), ended(4, 'n1', [3, 12])]
   // n1 is alone in sync from epoch 4 on, and takes its own epoch up again and again.
   const own = Array.from({ length: 70 }, (_, index) => ended(5 + index, 'n1', [4 + index, 20 + index]))

@@ -49,7 +49,7 @@ test('and transitive: three candidates have one best', () => {
   }))
 })
 
-test('of those who hear each other exactly one stands', () => {
+test('of members that hear each other exactly one is the candidate', () => {
   fc.assert(fc.property(others, fc.option(fc.constantFrom(...nodes)), (three, before) => {
     const record = assignmentOf({ primary: before })
     const verdicts = three.map((self) => judgeSurvey(self, record,

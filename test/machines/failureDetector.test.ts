@@ -247,8 +247,8 @@ test('every state is reached, every event handled or ignored for a reason', () =
       { state: 'unreachable', events: ['probeSilent'], reason: 'as expected' },
       { state: 'dead', events: ['probeSilent'], reason: 'as expected' },
       { state: 'left', events: ['probeSilent'], reason: 'as expected' },
-      { state: 'dead.expired', events: ['grantExpired'], reason: 'known, and told again' },
-      { state: 'left.expired', events: ['grantExpired'], reason: 'known, and told again' },
+      { state: 'dead.expired', events: ['grantExpired'], reason: 'known, and reported again' },
+      { state: 'left.expired', events: ['grantExpired'], reason: 'known, and reported again' },
     ],
   })
 })

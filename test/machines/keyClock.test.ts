@@ -26,7 +26,7 @@ test('from epoch to epoch they age by an hour at most, whatever the clocks say',
   const jumped = keyTimeAfter(before, [entry(2, 5000 + 25 * hourMs)])
   assert.is(jumped.now, 5000 + hourMs)
   const back = keyTimeAfter(jumped, [entry(3, jumped.timestamp), entry(3, jumped.timestamp + 7)])
-  assert.is(back.now, 5000 + hourMs + 7, 'timestamps that stand still age nothing')
+  assert.is(back.now, 5000 + hourMs + 7, 'timestamps that do not move age nothing')
   assert.is(keyTimeAfter(before, [entry(2, 5500)]).now, 5500, 'a failover as usual')
 })
 

@@ -23,7 +23,7 @@ test('the worked example: an epoch that was overtaken and lost whole', () => {
   assert.equal(forkPointOf(history, at(3, 130), starts), at(3, 100))
 })
 
-test('a salvage tells where its epochs began', () => {
+test('a salvage says where its epochs began', () => {
   const spans = [{ epoch: 3, last: 110 }, { epoch: 6, last: 115 }]
   const starts = startsOf(spans, at(3, 100))
   assert.is(starts(3), undefined, 'it began before the common point')
@@ -78,7 +78,7 @@ const plans = fc.array(fc.record({
   after: fc.nat(1000), count: fc.integer({ min: 1, max: 4 }),
 }), { minLength: 1, maxLength: 9 })
 
-test('positions tell who is whose ancestor, and what two logs share', () => {
+test('positions show which log is an ancestor, and what two logs share', () => {
   fc.assert(fc.property(plans, fc.nat(), fc.nat(), (plan, i, j) => {
     const entries = treeOf(plan)
     const starts: Starts = (epoch) => {

@@ -248,7 +248,7 @@ test('every state is reached, every event handled or ignored for a reason', () =
     stopWhen: (snapshot) => snapshot.context.connection > 2,
   })
   const connectionEvents = ['connected', 'connectFailed', 'connectionClosed', 'identifyFailed']
-  const once = 'told once, in the state that asked for it'
+  const once = 'sent once, in the state that asked for it'
   const late = 'of a connection that is not the present one'
   assertHandled({
     machine: nodeMachine,

@@ -17,7 +17,7 @@ export interface Coverage<TMachine extends AnyStateMachine> {
   readonly input: InputFrom<TMachine>
   /** Events to try in every state. Those of delays (`xstate.after.*`) are added by themselves. */
   readonly events: readonly EventFromLogic<TMachine>[]
-  /** Where two snapshots are the same to the walk. Default: value and context, no reason. */
+  /** Equality of two snapshots to the walk. Default: value and context, no reason. */
   readonly key?: (snapshot: SnapshotFrom<TMachine>) => string
   /** Walk no further from here: bounds counters that grow. */
   readonly stopWhen?: (snapshot: SnapshotFrom<TMachine>) => boolean
@@ -200,7 +200,7 @@ export function transcript<TMachine extends AnyStateMachine>(
   const note = (snapshot: AnyMachineSnapshot, actions: readonly ActionLike[]) => {
     const { lastReason } = snapshot.context as { lastReason?: string }
     lines.push(showState(snapshot) + (lastReason ? `: ${lastReason}` : ''))
-    // The reason stands in the line above already.
+    // The reason is in the line above already.
     for (const effect of emittedBy(actions)) {
       const { reason, ...rest } = effect as EventObject & { reason?: string }
       lines.push(`  ${showEvent(reason === lastReason ? rest : effect)}`)

@@ -87,7 +87,7 @@ test('after the fork is truncated, the log is a prefix of the other', () => {
   }))
 })
 
-test('a history tells the epoch of each entry', () => {
+test('a history gives the epoch of each entry', () => {
   fc.assert(fc.property(twoLogs, ([log]) => {
     const history = historyOf(log)
     assert.equal(endOf(history), { epoch: log.at(-1) ?? 0, sequence: log.length })

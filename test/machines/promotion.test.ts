@@ -451,7 +451,7 @@ test('every state is reached', () => {
 })
 
 test('every event is handled, or ignored for a reason', () => {
-  const once = 'the outcome of one effect, told in the state that asked for it'
+  const once = 'the outcome of one effect, sent in the state that asked for it'
   assertHandled({
     machine: promotionMachine,
     events: [
@@ -466,9 +466,9 @@ test('every event is handled, or ignored for a reason', () => {
         events: ['recordRead', 'recordUnavailable', 'recordUnusable', 'surveyed', 'claimed',
           'epochStarted', 'inSyncShrunk', 'opened'],
       },
-      { state: '', events: ['vacancyProven'], reason: 'told while it is watched for' },
-      { state: '', events: ['grantsHeld', 'grantsMissing'], reason: 'told while they are watched' },
-      { state: '', events: ['released'], reason: 'told to who is held' },
+      { state: '', events: ['vacancyProven'], reason: 'sent while it is watched for' },
+      { state: '', events: ['grantsHeld', 'grantsMissing'], reason: 'sent while they are watched' },
+      { state: '', events: ['released'], reason: 'sent to a held member' },
       ...['surveying', 'standingBy', 'held', 'blocked', 'awaitingVacancy'].map((state) => ({
         state, events: ['compareAndSetRefused', 'compareAndSetRejected'],
         reason: 'none was sent yet',

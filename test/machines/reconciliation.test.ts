@@ -87,11 +87,11 @@ test('whatever ends the epoch, all begins again with the next one; late answers 
     running.actor.send(taken(requests, 5, 5, true))
     assert.is(stateOf(running), 'offering.asking')
     running.actor.send(joined('n3', 5))
-    assert.is(running.actor.getSnapshot().context.requests, requests, 'told of the same epoch')
+    assert.is(running.actor.getSnapshot().context.requests, requests, 'notified of the same epoch')
   }
 })
 
-test('a commit that is told in another epoch releases nothing', () => {
+test('a commit that is reported in another epoch releases nothing', () => {
   const running = run(joined('n2', 4), offered(1, 'a'), taken(2, 130, 250, true), joined('n3', 5))
   running.actor.send(committed)
   assert.is(stateOf(running), 'offering.asking')
@@ -118,7 +118,7 @@ test('a slice of what the epoch does not know: offered again', () => {
   assert.is(stateOf(running), 'offering.asking')
 })
 
-test('by order only: it is held until one comes, or the settings change', () => {
+test('by command only: it is held until one comes, or the settings change', () => {
   const held = run(joined('n2', 4), offered(1, 'a', false))
   assert.is(stateOf(held), 'held')
   held.clock.advance(defaultTimes.inSyncLagMs)

@@ -278,7 +278,7 @@ test('below what the store holds only a snapshot helps: it says so and waits', (
       join primary:n3,epoch:5,number:2`))
 })
 
-test('the same epoch may be joined again after its end was told in error', () => {
+test('the same epoch may be joined again after a false report of its end', () => {
   const run = runTimed(replicaMachine, input)
   for (const event of [primarySeen('n1', 4), joined(1), primaryLost, primarySeen('n1', 4)]) run.actor.send(event)
   assert.equal(run.actor.getSnapshot().value, { joining: 'asking' })

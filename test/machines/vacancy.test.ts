@@ -23,7 +23,7 @@ test('what proves that epoch 3 of n1 4.2 is over', () => {
     ['vacant', { state: 'vacant' }, {}, 'none'],
     ['I am named and am not primary', { primary: 'n2' }, {}, 'own'],
     ['I am named and am primary', { primary: 'n2' }, { primaryEpoch: 3 }, null],
-    ['I am named, an earlier epoch of mine stands', { primary: 'n2' }, { primaryEpoch: 2 }, 'own'],
+    ['I am named, and am primary of an earlier epoch', { primary: 'n2' }, { primaryEpoch: 2 }, 'own'],
     ['heard as it is', {}, { heardLife: life(4, 2) }, null],
     ['a new connection', {}, { heardLife: life(4, 3) }, 'restarted'],
     ['a new incarnation', {}, { heardLife: life(5, 1) }, 'restarted'],

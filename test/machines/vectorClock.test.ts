@@ -122,7 +122,7 @@ function historyOf(plan: Plan): Entry[] {
   return entries
 }
 
-test('no number stands for two entries; along a log clocks grow', () => {
+test('no number means two entries; along a log clocks grow', () => {
   fc.assert(fc.property(epochs(0, 40), (plan) => {
     const entries = historyOf(plan)
     const numbers = new Set(entries.map((entry) => {

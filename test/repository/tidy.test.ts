@@ -1,4 +1,4 @@
-/** What reviewers would otherwise have to look for: boundaries, sizes, names that leak. */
+/** Rules that reviewers would otherwise have to check: boundaries, sizes, names that leak. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { extname, join, posix } from 'node:path'
 import { suite } from 'uvu'

@@ -37,7 +37,7 @@ function plan(faults: readonly Fault[]): Plan {
   }
 }
 
-/** What a run meets depends on its seed, and on each change of the product: so there are some. */
+/** A run depends on its seed and on each change of the product, so there are several. */
 const forkSeeds = [1, 2, 3, 4, 5, 6]
 
 /** Primaries that nobody hears, and that then die: what they answered meanwhile is a fork. */
@@ -219,9 +219,9 @@ test('I6: reports that count nothing as lost', async () => {
     fault('kill', 500, { node: 'n2', forMs: 5000 }), fault('kill', 500, { node: 'n3', forMs: 5000 }),
     fault('kill', 2000, { forMs: 50 }), fault('loseDisk', 3000),
   ]
-  const told = { ...forks(1), faults: alone }
-  assert.is((await runPlan(told)).violation, null)
-  assert.is(await broken(ForkTracker.prototype, 'lostOf', () => () => 0, told), 'I6')
+  const lossy = { ...forks(1), faults: alone }
+  assert.is((await runPlan(lossy)).violation, null)
+  assert.is(await broken(ForkTracker.prototype, 'lostOf', () => () => 0, lossy), 'I6')
 })
 
 test('I8: a store that leaves entries out', async () => {

@@ -130,7 +130,7 @@ function drain(world: World, node: SimNode, downMs: number): void {
 }
 
 /**
- * A lease trusts the longer of two clocks. Of a machine that is suspended while its wall clock is
+ * A lease trusts the longer of two clocks. On a machine that is suspended while its wall clock is
  * set back both are wrong, and nothing is promised.
  */
 function jumpWall(world: World, node: SimNode, ms: number): void {

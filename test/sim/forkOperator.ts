@@ -1,5 +1,5 @@
 /**
- * An operator who looks after forks: orders salvages home, applies or discards what lies in the
+ * An operator who looks after forks: has salvages reconciled, applies or discards what is in the
  * quarantine, and gives up reports whose node does not come back (soon).
  */
 import type { ReadAnswer } from '../../actors/ports/clientApi.js'
@@ -36,7 +36,7 @@ export class ForkOperator {
     this.isStopping = true
   }
 
-  /** No order is on its way. */
+  /** No command is on its way. */
   get isOver(): boolean {
     return this.underWay === 0
   }

@@ -2,7 +2,7 @@
 import type { ErrorAnswer, Query, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 
-/** What one request got: an answer, or nothing (503, silence, a closed connection). */
+/** One request and its result: an answer, or nothing (503, silence, a closed connection). */
 export interface Attempt<TAnswer> {
   readonly sentAtMs: number
   /** Order of sending over all clients. */

@@ -1,5 +1,5 @@
 /**
- * What an operator does after the faults: a damaged disk is replaced, and a space whose in-sync
+ * The operator after the faults: a damaged disk is replaced, and a space whose in-sync
  * members are all gone is given to the best member that is left, as by `--force`.
  */
 import { comparePositions } from '../../machines/log/positions.js'
@@ -84,7 +84,7 @@ function force(world: World): void {
   order(world, best, { type: 'promote', space, to: best.id, force: true })
 }
 
-/** Sends an operator's order, and does not wait for what comes of it. */
+/** Sends an operator's command, and does not wait for its outcome. */
 export function order(world: World, node: SimNode, what: object): void {
   const connection = world.operator.current
   if (!connection) return

@@ -1,5 +1,5 @@
 /**
- * What is going to happen in a run, as data, drawn from its seed before it begins: so a run can
+ * The plan of a run, as data, drawn from its seed before it begins: so a run can
  * be printed, cut down to what still fails, and run again.
  */
 import type { MaxLoss } from '../../machines/protocol/messages.js'
@@ -23,7 +23,7 @@ export interface Fault {
   readonly kind: FaultKind
   /** When it begins, ms after the workload did. */
   readonly atMs: number
-  /** How long it lasts: a dead node stays down, a cut link cut. */
+  /** Duration: a dead node stays down, a cut link cut. */
   readonly forMs: number
   /**
    * The node it befalls, or `primary`: whichever is primary then. `other`: the far end of a link, the
@@ -58,9 +58,9 @@ export interface Plan {
   readonly maxLoss: MaxLoss | null
   readonly whenUnderReplicated: 'accept' | 'wait' | 'refuse'
   readonly reconcile: 'automatic' | 'manual' | 'off'
-  /** Mean pause between two orders of an operator about forks, ms; null: none is given. */
+  /** Mean pause between two commands of an operator about forks, ms; null: there are none. */
   readonly ordersEveryMs: number | null
-  /** At the end, of a space that waits for it, all salvages are ordered home. */
+  /** At the end, in a space that waits for it, a command has all salvages reconciled. */
   readonly ordersHome: boolean
   /** From the start of the workload to the end of the faults, ms. */
   readonly faultsMs: number
@@ -73,7 +73,7 @@ export interface Plan {
   readonly faults: readonly Fault[]
 }
 
-/** How often a kind is drawn, next to the others that a run has. */
+/** Weight of a kind, next to the others that a run has. */
 const weights: Readonly<Record<FaultKind, number>> = {
   kill: 6, powerCut: 4, crashAt: 8, crashInRecovery: 3, drain: 2, rollingRestart: 1, pause: 4, suspend: 2,
   wallJump: 1, isolate: 4, cut: 3, partition: 3, strand: 8, delay: 2, drop: 3, duplicate: 2,

@@ -13,7 +13,7 @@ const freshDiskMs = 1500
 async function loseDisk(cluster: SimCluster, random: SeededRandom): Promise<void> {
   const primary = cluster.primary()!
   const { epoch } = cluster.record()!
-  // What is written now reaches nobody, or not yet, or only one of them.
+  // Writes made now reach nobody, or not yet, or only one of them.
   const deaf = cluster.running.filter((node) => node !== primary && random.chance(0.7))
   const delayMs = random.pick(['lost', 'lost', 5] as const)
   cluster.weather = (from, to) =>

@@ -22,7 +22,7 @@ import { World } from './world.js'
 const liveMs = 5000
 /** Requests that were under way have an end by then; then members become level. */
 const settleMs = 60_000
-/** Who is not level after this long may need an operator. */
+/** A node that is not level after this long may need an operator. */
 const repairMs = 10_000
 
 /** Liveness of forks: their nodes run, and nothing else happens; then all are home in this time. */
@@ -57,7 +57,7 @@ export interface RunResult {
     readonly acknowledged: number
     readonly reads: number
     readonly epochs: number
-    /** What happened in the run: telemetry of all nodes, forks, ends of processes. */
+    /** Events of the run: telemetry of all nodes, forks, ends of processes. */
     readonly coverage: Readonly<Record<string, number>>
   }
   readonly transcript: Transcript | null

@@ -97,7 +97,7 @@ export async function audit(
   return final
 }
 
-/** Fork reports, oldest first, as the primary tells. */
+/** Fork reports of the primary, oldest first. */
 export async function forkReports(cluster: AnyCluster): Promise<ForkReport[]> {
   const reply = await cluster.client.read({ type: 'GetForks' }, { timeoutMs: 2000 })
   return positive(reply, 'GetForks').value as ForkReport[]

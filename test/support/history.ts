@@ -1,5 +1,5 @@
 /**
- * What a writer sent and heard, and what follows from it for the log. Requests and answers carry
+ * Requests and answers of a writer, and their consequences for the log. Both carry
  * a tick, a counter of this process, so their order in real time is exact.
  */
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'

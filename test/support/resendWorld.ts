@@ -1,6 +1,6 @@
 /**
  * A space's log as a succession of epochs, and a client that keeps its writes with a Keeper: every
- * message between them can be late, doubled, lost, out of order. What must hold is asserted at each
+ * message between them can be late, doubled, lost, out of order. The promises are asserted at each
  * step. A promotion may take any earlier log that has what was safe (an unforced one).
  */
 import * as assert from 'uvu/assert'
@@ -43,7 +43,7 @@ export class KeeperWorld {
   lostOnce = 0
   private epoch = 1
   private log: Entry[] = [{ epoch: 1, write: -1 }]
-  /** What members may still have. */
+  /** Logs that members may still have. */
   private readonly logs: (readonly Entry[])[] = []
   private readonly logOf = new Map<number, readonly Entry[]>()
   private committed: readonly Entry[] = []
@@ -74,7 +74,7 @@ export class KeeperWorld {
     this.logs.push(this.log)
     this.epoch += 1 + cut % 2
     this.log = [...kept, { epoch: this.epoch, write: -1 }]
-    // The new primary may know less than was told before.
+    // The new primary may know less than was reported before.
     this.safeSequence = Math.max(0, least - choice % 3)
     this.announce()
   }
@@ -89,7 +89,7 @@ export class KeeperWorld {
     this.messages.push({ ...this.history(), safeSequence: null })
   }
 
-  /** What is answered, or null: refused for now, or lost on its way. */
+  /** The answer, or null: refused for now, or lost on its way. */
   private take(number: number, fence: number | null, luck: number): Taken | null {
     if (luck % 4 === 0) return null
     if (fence !== null && fence !== this.epoch) {
@@ -220,7 +220,7 @@ export class KeeperWorld {
       case 'answer': return this.answered(message.write, message.taken)
       case 'resent': {
         const { write, taken } = message
-        // Whoever sent again what is sent again no more hears its answer no more.
+        // The client has begun anew with a later epoch: this answer decides nothing.
         if (!this.resending.has(write) || taken.epoch !== keeper.epoch) return
         assert.ok(keeper.resent(write, taken))
         this.resending.delete(write)
@@ -231,7 +231,7 @@ export class KeeperWorld {
   }
 
   private answered(number: number, taken: Taken): void {
-    // Of an epoch that is over: it stays unanswered, and is tried again.
+    // The epoch is over: the write stays unanswered, and is tried again.
     if (!this.unanswered.has(number) || taken.epoch < this.keeper.epoch) return
     this.unanswered.delete(number)
     this.acknowledged.add(number)
@@ -251,7 +251,7 @@ export class KeeperWorld {
     this.safe.add(number)
   }
 
-  /** Faults end; then nothing acknowledged may be missing, or stand in the wrong order. */
+  /** Faults end; then nothing acknowledged may be missing, or in the wrong order. */
   settle(): void {
     this.messages = []
     for (let round = 0; this.keeper.writes > 0 || round === 0; round += 1) {

@@ -40,7 +40,7 @@ export interface SimOptions {
   /** ms of a request to the arbiter, or of its answer; null: lost. Without it: at once. */
   readonly arbiterDelayMs?: (node: string, way: 'request' | 'answer') => number | null
   readonly bucket?: MemoryBucket
-  /** Of the broker; frames are as large as it lets them be, 512 KiB at most. */
+  /** Limit of the broker; frames are as large as it lets them be, 512 KiB at most. */
   readonly maxPayload?: number
   /** Clock rates and offsets by node; the world's own where there is none. */
   readonly clocks?: Readonly<Record<string, ClockFault>>
@@ -49,12 +49,12 @@ export interface SimOptions {
 /** When a message arrives, ms from now: never (none), once, or more than once. */
 export type Transit = (from: string, to: string, subject: string) => readonly number[]
 
-/** What becomes of a message between two nodes (or a client): lost, or this much later, ms. */
+/** The fate of a message between two nodes (or a client): lost, or this much later, ms. */
 export type Weather = (from: string, to: string) => 'lost' | number
 
 export type Answer = WriteAnswer | ErrorAnswer
 
-/** A positive answer to a write, and the entry's node id: what the books are held against. */
+/** A positive answer to a write, and the ids of its nodes, for the final check. */
 export interface Acknowledged {
   readonly answer: WriteAnswer
   readonly ids: readonly string[]
@@ -206,9 +206,9 @@ export class SimCluster implements SimEnvironment<SimNode> {
     }).join('\n')
   }
 
-  /** An operator's order. */
-  async order(node: string, order: object): Promise<Record<string, unknown>> {
-    const data = Buffer.from(JSON.stringify(order))
+  /** Sends an operator's command to a node, and returns its answer. */
+  async command(node: string, command: object): Promise<Record<string, unknown>> {
+    const data = Buffer.from(JSON.stringify(command))
     const answer = await this.wait(this.client.request(subjects.admin(node), data, {
       timeoutMs: 12_000,
     }))
@@ -217,7 +217,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
 
   async createSpace(settings: object = {}, space = 'demo'): Promise<void> {
     const [first] = this.running
-    const answer = await this.order(first!.id, { type: 'createSpace', space, ...settings })
+    const answer = await this.command(first!.id, { type: 'createSpace', space, ...settings })
     if (answer['ok'] !== true) throw new Error(JSON.stringify(answer))
     await this.until(`${space} has a primary`, () => this.primary(space) !== null)
   }
@@ -306,7 +306,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
   }
 
   /**
-   * The books (I3, I5, I6, I8), once level: logs and digests are equal; what was answered is in
+   * The final check (I3, I5, I6, I8), once level: logs and digests are equal; what was answered is in
    * the log under its epoch, or for `durable` and less in a salvage; `memory` may be lost.
    */
   async check(space = 'demo'): Promise<void> {

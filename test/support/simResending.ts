@@ -1,5 +1,5 @@
 /**
- * What a protecting client does beside writing, in virtual time: it keeps acknowledged writes until
+ * The resending of a client, in virtual time: it keeps acknowledged writes until
  * they are safe, and sends again what a later epoch lacks. (`runtime/client` does so in real time.)
  */
 import { decode } from '@msgpack/msgpack'
@@ -24,7 +24,7 @@ export interface KeepingOptions {
   readonly pollMs: number
 }
 
-export class SimKeeping {
+export class SimResending {
   readonly keeper: Keeper
   /** Sent again: taken by the epoch as a new write, or known to it. */
   resent = 0
@@ -72,7 +72,7 @@ export class SimKeeping {
     if (answer && !answer.ok && answer.epoch !== undefined) this.keeper.heard(answer.epoch)
   }
 
-  /** Of `engram.v1.assignment.<space>`. */
+  /** Takes a message of `engram.v1.assignment.<space>`. */
   announced(data: Uint8Array): void {
     const { kind, assignment, history } = decode(data) as Announcement
     if (kind !== 'changed' || assignment.state !== 'open') return

@@ -98,7 +98,7 @@ test('who gives up learns nothing, and the request is applied late all the same'
   assert.is(read.kind === 'present' && read.record.assignment.epoch, 2)
 })
 
-test('another writer came first, or came after: refused with what stands there', async () => {
+test('another writer came first, or came after: refused with what is there', async () => {
   for (const isAfter of [false, true]) {
     const { bucket, put } = await kit()
     await put(assignment('a'), 0)
@@ -208,7 +208,7 @@ test('an answer that was overtaken by a compare-and-set is no loss', async () =>
   assert.equal(lost, [])
 })
 
-test('a lasting rejection ends an order, in the arbiter\'s words, after one attempt', async () => {
+test('a lasting rejection ends a command, in the arbiter\'s words, after one attempt', async () => {
   const { bucket, records, put, clock } = await kit()
   await put(assignment('a'), 0)
   bucket.rejects = 'maximum bytes exceeded'

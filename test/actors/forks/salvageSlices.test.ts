@@ -1,4 +1,4 @@
-/** What lies in a salvage, and how it is cut into messages. */
+/** The contents of a salvage, and how they are cut into messages. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { noteOf, Salvage } from '../../../actors/forks/salvageSlices.js'

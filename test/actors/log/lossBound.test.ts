@@ -28,7 +28,7 @@ async function writes(side: Path, count: number, level = 'durable'): Promise<str
 const codes = (side: Path, replies: string[]) => replies.map((reply) => side.codeTo(reply))
 
 for (const level of ['memory', 'durable']) {
-  test(`at most so many entries are acknowledged above the safe sequence: ${level}`, async () => {
+  test(`a bounded number of entries is acknowledged above the safe sequence: ${level}`, async () => {
     const side = bounded({ maxLoss: { entries: 2 } })
     const replies = await writes(side, 5, level)
     assert.equal(codes(side, replies), ['ok 1', 'ok 2', 'none', 'none', 'none'])
@@ -115,7 +115,7 @@ test('what an earlier life left above the safe sequence counts, whatever its siz
   }
 })
 
-test('an answer that waits too long says that the write stands', async () => {
+test('an answer that waits too long says that the write is logged', async () => {
   const side = bounded({ maxLoss: { entries: 1 } })
   const [, second] = await writes(side, 2)
   side.clock.advance(6000)

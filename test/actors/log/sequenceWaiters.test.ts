@@ -1,4 +1,4 @@
-/** Who waits for a sequence: released in order, or told that the time is over. */
+/** Waiters for a sequence: released in order, or refused when their time is over. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SequenceWaiters } from '../../../actors/log/sequenceWaiters.js'

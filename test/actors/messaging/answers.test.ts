@@ -1,4 +1,4 @@
-/** Where an answer may go, how large it may be, and which headers are refused. */
+/** The subjects an answer may go to, its size, and the headers that are refused. */
 import { decode } from '@msgpack/msgpack'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-/** What a node says of itself: in pages, in slices, and once for all who ask at the same time. */
+/** A node's status: in pages, in slices, and computed once for simultaneous requests. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { NodeContext } from '../../../actors/member/context.js'

@@ -206,7 +206,7 @@ test('an activation that had no effect is not kept, even once the store has both
   }
 })
 
-test('what lost shows what stands, and an origin that was told', async () => {
+test('a write that lost shows the present value, and a stated origin', async () => {
   const { view } = await viewOf(1,
     { operation: linked('a', 'b', 1) },
     from(3, 41, linked('a', 'b', 0), { outcome: 'superseded', by: { epoch: 3, sequence: 42 } }),
@@ -279,7 +279,7 @@ type Move =
     readonly isRead: boolean
   }
 
-/** Whether everything is read afterwards: what is looked up once may be looked up late. */
+/** True: everything is read afterwards, since what is looked up once may be looked up late. */
 const isRead = fc.boolean()
 const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 3, arbitrary: fc.tuple(draftsArbitrary(8), isRead)

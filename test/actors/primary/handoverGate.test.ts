@@ -1,4 +1,4 @@
-/** What lies between a primary's subscription and its ingest loop. */
+/** The gate between a primary's subscription and its ingest loop. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { NodeContext } from '../../../actors/member/context.js'

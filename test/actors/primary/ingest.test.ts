@@ -122,7 +122,7 @@ test('a write for another epoch is not taken, and told which one this is', async
   assert.is(side.log.end.sequence, 2)
 })
 
-test('a duplicate refused its level says that the write stands', async () => {
+test('a duplicate refused its level says that the write is logged', async () => {
   const side = path()
   const first = side.write({ 'Nats-Msg-Id': 'k' })
   await settle()
@@ -183,7 +183,7 @@ test('while the disk fails a repeat at level memory waits as the first does', as
   assert.equal([side.codeTo(first), side.codeTo(again)], ['ok 1', 'ok 1'])
 })
 
-test('ack timeout: an error with the sequence, once, and the write stands', async () => {
+test('ack timeout: an error with the sequence, once, and the write stays', async () => {
   const side = path()
   const reply = side.write({ 'Engram-Ack': 'committed', 'Nats-Msg-Id': 'k' })
   await settle()

@@ -174,7 +174,7 @@ client('a signal ends a write: unknown once it was sent, refused before', async 
 })
 
 client('reads say how fresh they have to be', async () => {
-  // What an earlier, aborted call had sent may still come, and take a sequence of its own.
+  // An earlier, aborted call's request may still arrive, and take a sequence of its own.
   const { sequence } = await it.write('demo', node('a'))
   const answer = await it.read('demo', { type: 'GetNode', nodeId: 'a' }, {
     from: 'any', readYourWrites: true, maxStalenessMs: 250,

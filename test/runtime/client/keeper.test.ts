@@ -1,4 +1,4 @@
-/** What is kept, sent again and given up, over successions of epochs. */
+/** Writes that are kept, sent again and given up, over successions of epochs. */
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -49,7 +49,7 @@ test('two promotions in a row: a safe sequence of the second releases nothing un
   const it = keeper()
   it.answered(write(1), taken(1, 40), 0)
   it.answered(write(2), taken(1, 45), 0)
-  // Of epoch 2, which cut the log at 42, nothing was heard.
+  // Nothing was heard of epoch 2, which cut the log at 42.
   it.answered(write(3), taken(3, 60, { safeSequence: 50 }), 0)
   assert.equal(it.given, [], '45 lies below 50, in another log')
   assert.ok(it.isDoubtful && it.isBehind)

@@ -240,7 +240,7 @@ x('random bytes never throw', () => {
   }), { numRuns: 2000 })
 })
 
-/** Whatever is accepted holds only plain values of the kinds the types name. */
+/** Accepted values are plain values of the kinds that the types name. */
 function assertSane(value: unknown): void {
   if (typeof value === 'number') return assert.ok(Number.isFinite(value) && value >= 0)
   if (typeof value === 'string') return assert.ok(value.length <= 4096)

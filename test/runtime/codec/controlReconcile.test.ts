@@ -208,7 +208,7 @@ x('a slice is told by its first bytes', () => {
 
 const decoders = [codec.ackMessage, codec.reconcileAnswer]
 
-/** What is accepted is what its type says; of operations, what the gate lets pass. */
+/** Accepted messages have the types they claim; operations pass the checks of client values. */
 function sane(value: unknown): void {
   const { kind, writes = [] } = value as { kind: string; writes?: readonly SalvagedWrite[] }
   assert.ok(['offer', 'slice', 'ack', 'nack', 'join', 'taken', 'busy', 'refused'].includes(kind))

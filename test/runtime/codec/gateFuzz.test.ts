@@ -1,4 +1,4 @@
-/** Whatever the bytes: no throw, bounded time and memory, and nothing invalid gets through. */
+/** For any bytes: no throw, bounded time and memory, and nothing invalid gets through. */
 import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -87,7 +87,7 @@ test('random plain values', () => {
     for (const value of [anything, { type: 'StoreNode', node: { id: 'n', metadata } }]) {
       const outcome = codec.operation(value)
       if (outcome.ok) {
-        // What it stands for in the log is what was checked (which knows no -0, as JSON).
+        // The logged form is what was checked (it knows no -0, as JSON).
         const again = decodeOperation(encodeOperation(outcome.value))
         assert.is(operationReason(again, ''), null)
         assert.equal(JSON.stringify(again), JSON.stringify(outcome.value))

@@ -1,4 +1,4 @@
-/** What the host relies on in XState, beyond its documentation: fails when an update changes it. */
+/** Assumptions about XState beyond its documentation: fails when an update breaks one. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createActor, createMachine, emit, fromCallback } from 'xstate'

@@ -1,4 +1,4 @@
-/** What a node keeps of what happened: bounds, pages, and the file that outlives the process. */
+/** The recorder of a node: bounds, pages, and the file that outlives the process. */
 import {
   appendFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync,
 } from 'node:fs'

@@ -70,7 +70,7 @@ test('the official receiver gets actors with their charts, events and snapshots'
   assert.is(space?.parentId, undefined)
   assert.is(primary?.parentId, 'n1/space.demo')
   assert.is(space?.snapshot.value, 'off')
-  // What the inspector page does with it: it builds the machine, and draws that.
+  // The inspector page does the same: it builds the machine, and draws that.
   const machine = createMachine(JSON.parse(space?.definition ?? '') as object)
   assert.equal(Object.keys(machine.states), ['off', 'on'])
   actor.send({ type: 'pressed' })

@@ -55,7 +55,7 @@ function randomRecord(
 interface Run {
   /** All that may be there, in order. */
   appended: JournalRecord[]
-  /** How many of these must be there. */
+  /** Number of these that must be there. */
   durable: number
 }
 

@@ -20,7 +20,7 @@ const flushes: JournalRecord[][] = [
   [rec(A, 3), rec(B, 3), rec(A, 4, { epoch: 2, previousEpoch: 1 })],
 ]
 const records = flushes.flat()
-/** Where each record begins, and where the last one ends. */
+/** The offset at which each record begins, and at which the last one ends. */
 const offsets = records.reduce((at, record) => [...at, at.at(-1)! + recordBytes(partOf(record))],
   [SEGMENT_HEAD_BYTES])
 const lastFlush = 3

@@ -1,4 +1,4 @@
-/** What the page says of a space at the moments that matter: of a real recording, and of made ones. */
+/** Headlines of a space at the moments that matter: of a real recording, and of made ones. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'

@@ -125,7 +125,7 @@ test('a viewer that hangs loses frames alone, is told so, and gets the present a
   hanging.pause()
   const long = 'x'.repeat(10_000)
   let number = 1
-  // What the sockets and the reader themselves buffer is not known: until something is left out.
+  // The buffers of the sockets and of the reader are unknown: until something is left out.
   while (hub.skipped === 0 || number < 500) {
     number += 1
     telling.onEnvelope(transition('n1', number, 'node', number % 2 ? 'running' : 'draining', long))

@@ -1,4 +1,4 @@
-/** What the page makes of frames: the state at any time, bounds, saving and opening again. */
+/** The page's model of frames: the state at any time, bounds, saving and opening again. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { InspectionStreamEvent } from '../../../runtime/inspect/schema.js'

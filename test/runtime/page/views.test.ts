@@ -1,4 +1,4 @@
-/** What the page draws, as data: promotions, sequence rows, series, graphs of charts. */
+/** The page's drawings, as data: promotions, sequence rows, series, graphs of charts. */
 import { createRequire } from 'node:module'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-/** What operators are told of the books of a space. */
+/** The status of forks as operators see it. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ForkReport } from '../../../machines/log/forkNotes.js'

@@ -1,4 +1,4 @@
-/** Whether the disk took what the kernel wrote back: asked rarely, and when it costs little. */
+/** True if the disk took what the kernel wrote back: asked rarely, and when it costs little. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Writeback } from '../../../runtime/store/writeback.js'

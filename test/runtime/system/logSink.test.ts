@@ -41,7 +41,7 @@ function pipe(place: Place): { path: string; reader: number; writer: number } {
   return { path, reader, writer: opened(place, path, O_WRONLY) }
 }
 
-/** What there is to be read now. */
+/** The output that can be read now. */
 function read(fd: number): string {
   const buffer = Buffer.alloc(1 << 20)
   let text = ''

@@ -1,6 +1,6 @@
 /**
- * The books, when all is calm again: every member has the same log and graph (I3, I8), what was
- * answered is accounted for (I5, I6), and no key took effect twice (I7).
+ * The audit, when all is calm again: every member has the same log and graph (I3, I8), what was
+ * answered is found or reported (I5, I6), and no key took effect twice (I7).
  */
 import type { LogEntry } from '../../../machines/log/entries.js'
 import type { SimNode } from '../../support/simNode.js'
@@ -61,7 +61,7 @@ export class Audit {
     }
   }
 
-  /** What any store ever applied is in the log. */
+  /** Whatever any store ever applied is in the log. */
   private applied(): void {
     const { checks } = this.world
     if (checks.record.mayLoseCommitted) return
@@ -95,7 +95,7 @@ export class Audit {
   }
 
   /**
-   * Requests of one connection are logged in the order they were sent, within an epoch. What was
+   * Requests of one connection are logged in the order they were sent, within an epoch. A write
    * answered at level `memory` may be lost in a failed flush, and its sequence used again.
    */
   private order(): void {

@@ -6,7 +6,7 @@ import { space } from '../plan.js'
 import type { CheckedWorld } from './checkedWorld.js'
 
 export class EpochChecks {
-  /** Who answered positively in an epoch: node, life and connection. */
+  /** The holder that answered positively in an epoch: node, life and connection. */
   private readonly holders = new Map<number, string>()
   private latest = 0
 

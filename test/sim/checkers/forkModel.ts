@@ -1,5 +1,5 @@
 /**
- * What a log means, told a second time and plainly: values, who made them, what became of writes
+ * The meaning of a log, computed a second time and plainly: values, who made them, what became of writes
  * of forks, the quarantine, the reports. The product's own fold (machines/forks/ledger.ts, the stores)
  * is held against it.
  */
@@ -113,7 +113,7 @@ export class ForkModel {
     report.lost = note.lost
   }
 
-  /** What comes when it has been counted as lost was not. */
+  /** A write that comes after it was counted as lost was not lost. */
   private found({ epoch, sequence }: Position): void {
     const report = this.reports.get(epoch)
     if (!report) return

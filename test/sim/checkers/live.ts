@@ -1,4 +1,4 @@
-/** What is checked while a run goes on: at each answer, each record, each step. */
+/** Checks while a run goes on: at each answer, each record, each step. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
@@ -25,7 +25,7 @@ export class LiveChecks {
   readonly entries = new Entries()
   readonly clocks: ClockChecks
   readonly salvages: SalvageChecks
-  /** How often what is rare happened: a checker that never sees it proves nothing. */
+  /** Counts of rare things: a checker that never sees its case proves nothing. */
   readonly coverage: Record<string, number> = {}
 
   constructor(private readonly world: CheckedWorld) {
@@ -53,7 +53,7 @@ export class LiveChecks {
     }
   }
 
-  /** What is acknowledged and not safe stays within `maxLoss`. */
+  /** Acknowledged writes that are not safe stay within `maxLoss`. */
   private withinBound(node: SimNode, { sequence }: WriteAnswer): void {
     const { member, primaryRole } = node.space(space)
     const { log } = member

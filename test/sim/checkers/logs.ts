@@ -12,7 +12,7 @@ import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { CheckedWorld } from './checkedWorld.js'
 
-/** What a node's disk has of the space, by what the journal was told and has answered. */
+/** A node's disk of the space, by what the journal was asked and has answered. */
 interface Ghost {
   disk: object
   /** Uuid of the disk, once a process has read it. */
@@ -33,7 +33,7 @@ const frames = createFrameCodec()
 export class LogChecks {
   /** Checksum of the frame that holds an entry, by epoch and sequence, of all ever written. */
   private readonly entries = new Map<number, Map<number, number>>()
-  /** What any store applied at a sequence: all must apply the same. */
+  /** The entry that any store applied at a sequence: all must apply the same. */
   readonly appliedAt = new Map<number, string>()
   private readonly numbered = new Map<string, string>()
   private readonly ghosts = new Map<string, Ghost>()
@@ -74,7 +74,7 @@ export class LogChecks {
     if (seen) seen.applied = 0
   }
 
-  /** Whether the node's disk durably has the entry, whatever became of its process. */
+  /** True if the node's disk durably has the entry, whatever became of its process. */
   holds(name: string, { epoch, sequence }: Position): boolean {
     const durable = this.ghosts.get(name)?.durable ?? []
     return endOf(durable).sequence >= sequence && epochAt(durable, sequence) === epoch
@@ -85,7 +85,7 @@ export class LogChecks {
     return this.ghosts.get(name)?.diskId ?? ''
   }
 
-  /** What is cut off may be gone from here on, and need not be. */
+  /** Entries that are cut off may be gone from here on, and need not be. */
   writing(node: SimNode, records: readonly JournalRecord[]): void {
     const ghost = this.ghost(node)
     for (const record of records) {
@@ -115,7 +115,7 @@ export class LogChecks {
     this.world.checks.entries.synced(ghost.disk)
   }
 
-  /** No number in the vector clocks stands for two entries. */
+  /** No number in the vector clocks means two entries. */
   private numbers(frame: Frame): void {
     const { first, last, epoch } = frame
     // Not who is seen to write it first: its writer may have died before that was seen.

@@ -1,6 +1,6 @@
 /**
  * I6, exactly: every write that a disk durably had, or that was acknowledged, is in one category at
- * the end, and the books of the space say the same. What is true comes from what was seen (frames,
+ * the end, and the fork reports say the same. The truth comes from what was seen (frames,
  * disks, salvages); what is claimed, from the store and from GetFate.
  */
 import type { Member } from '../../../actors/member/member.js'
@@ -27,12 +27,12 @@ const fatesOf: Readonly<Record<Category, readonly FateValue['fate'][]>> = {
   waiting: ['salvaged'], lost: ['lost', 'unknown'],
 }
 
-/** No run logs so many. */
+/** A sequence that no run reaches. */
 const farBeyond = 10_000_000
 
 export interface OutcomesInput {
   readonly world: World
-  /** Of the primary; the members are level. */
+  /** The log of the primary; the members are level. */
   readonly log: readonly LogEntry[]
   readonly member: Member
   /** By node: writes in its salvages, by where each lies there. */
@@ -62,7 +62,7 @@ export class Outcomes {
     await this.keys()
   }
 
-  /** What the store says of forks is what the log says, counted anew. */
+  /** The fork reports of the store are those of the log, counted anew. */
   private storeAgrees(): void {
     const { member: { store }, world } = this.input
     this.same('reports', store.reports().map(shortReport), reportsOf(this.model))
@@ -73,18 +73,18 @@ export class Outcomes {
     world.checks.saw('writes in quarantine at the end', items.length)
     for (const [name, { outcome, via, now }] of this.model.origins) {
       const [epoch, sequence] = name.split('-').map(Number) as [number, number]
-      const { by: _, ...told } = store.origin(epoch, sequence) ?? { by: null }
-      this.same(`origin ${name}`, told, { outcome, via, now })
+      const { by: _, ...claim } = store.origin(epoch, sequence) ?? { by: null }
+      this.same(`origin ${name}`, claim, { outcome, via, now })
     }
   }
 
-  private same(what: string, told: unknown, due: unknown): void {
-    const [one, other] = [told, due].map((value) => JSON.stringify(sorted(value)))
+  private same(what: string, claim: unknown, due: unknown): void {
+    const [one, other] = [claim, due].map((value) => JSON.stringify(sorted(value)))
     if (one === other) return
     this.input.world.violate('forks', `the store's ${what}: ${one}; the log says ${other}`)
   }
 
-  /** I7: no key and no origin has its effect twice; an operator's orders are another matter. */
+  /** I7: no key and no origin has its effect twice; an operator's commands are another matter. */
   private effects(): void {
     const { log, world } = this.input
     const effects = new Map<string, LogEntry>()
@@ -121,7 +121,7 @@ export class Outcomes {
     }
   }
 
-  /** No entry that nobody ever logged counts as lost, unless a disk is gone that might tell. */
+  /** No entry that nobody ever logged counts as lost, unless a disk is gone that might show it. */
   private async neverLogged(): Promise<void> {
     const { world } = this.input
     for (const { opening: { epoch, forkPoint }, outcome } of this.model.reports.values()) {
@@ -130,7 +130,7 @@ export class Outcomes {
         if (mayBeLost || world.checks.entries.at({ epoch, sequence })) continue
         const { fate, reason } = await this.fate({ epoch, sequence })
         if (fate === 'unknown') continue
-        world.violate('fate', `(${epoch}, ${sequence}), which nobody ever logged, is told to be `
+        world.violate('fate', `(${epoch}, ${sequence}), which nobody ever logged, is said to be `
           + `${fate}: ${reason}`)
       }
     }
@@ -151,7 +151,7 @@ export class Outcomes {
     return isKept || this.waiting.has(origin) ? 'waiting' : 'lost'
   }
 
-  /** Of what came a second time, what became of that counts. */
+  /** For a write that came a second time, the outcome of the second counts. */
   private standing(entry: LogEntry, category: Category): Category {
     if (category !== 'resent') return category
     const { now } = this.model.origins.get(nameOf(this.originOf(entry)))!
@@ -160,7 +160,7 @@ export class Outcomes {
     return then === 'resent' ? 'merged' : then
   }
 
-  /** As the books have it: a copy in a fork was acknowledged there, and has a record of its own. */
+  /** As the fork reports have it: a copy in a fork was acknowledged there, and has a record of its own. */
   private originOf(entry: LogEntry): Position {
     const { log, world } = this.input
     if (this.model.origins.has(nameOf(entry))) return entry
@@ -186,18 +186,18 @@ export class Outcomes {
     const value = await this.fate({ epoch, sequence })
     const { fate, now } = value
     const due = fatesOf[this.standing(entry, category)]
-    const told = `the fate of ${show(entry)}, whose category is ${category}, is told as `
+    const claim = `the fate of ${show(entry)}, whose category is ${category}, is given as `
       + JSON.stringify(value)
-    if (!due.includes(fate) && !this.isForgotten(entry, fate)) world.violate('fate', told)
+    if (!due.includes(fate) && !this.isForgotten(entry, fate)) world.violate('fate', claim)
     if (!now || !['safe', 'committed'].includes(fate)) return
     const there = log[now.sequence - 1]
     if (there?.epoch === now.epoch && tokenOf(there) === tokenOf(entry)) return
-    world.violate('fate', `${told}; there is ${there ? show(there) : 'nothing'}`)
+    world.violate('fate', `${claim}; there is ${there ? show(there) : 'nothing'}`)
   }
 
   /**
-   * A copy whose disks are gone came again from its client, who told where it was first only; or
-   * it waits in a salvage, which has not yet told whose copy it is.
+   * A copy whose disks are gone came again from its client, which names the first place only; or
+   * it waits in a salvage, which has not yet shown whose copy it is.
    */
   private isForgotten(entry: LogEntry, fate: FateValue['fate']): boolean {
     const { salvaged, world: { nodes, checks: { entries } } } = this.input
@@ -270,12 +270,12 @@ export class Outcomes {
       const value = await this.fate({ key })
       if (fatesOf[category].includes(value.fate)) continue
       world.violate('fate', `${key} leads to ${show(entry)}, whose category is ${category}; its `
-        + `fate is told as ${JSON.stringify(value)}`)
+        + `fate is given as ${JSON.stringify(value)}`)
     }
   }
 }
 
-/** The write is beyond the fork point, in the log of that epoch, as far as the report tells. */
+/** The write is beyond the fork point, in the log of that epoch, as far as the report shows. */
 function isAbout({ opening: { epoch, start, forkPoint } }: ModelReport, place: Position): boolean {
   return comparePositions(place, forkPoint) > 0
     && (place.epoch === epoch || comparePositions(place, start) <= 0)

@@ -11,7 +11,7 @@ import { ForkModel } from './forkModel.js'
 const roundingMs = 1
 const driftMax = 1.1
 /**
- * A notice that is lost alone, on a connection that lives, is told again at each heartbeat; ages
+ * A notice that is lost alone, on a connection that lives, is repeated at each heartbeat; ages
  * are understated meanwhile. (NATS does so to a slow consumer only.)
  */
 const lostNoticeMs = 1500
@@ -54,17 +54,17 @@ function checkValues(world: World, answered: readonly Answered[], log: readonly 
     const isCommitted = target === 'any' || committed
     // An uncommitted tail may have become a fork.
     if (!isCommitted && sequence > (ends.get(epoch) ?? 0)) continue
-    const told = expected(read, model, log, isCommitted)
-    if (!told) continue
+    const given = expected(read, model, log, isCommitted)
+    if (!given) continue
     world.checks.saw(`reads checked: ${read.query.type}`)
-    const [value, due] = told.map((one) => JSON.stringify(sorted(one)))
+    const [value, due] = given.map((one) => JSON.stringify(sorted(one)))
     if (value === due) continue
     world.violate('read', `${JSON.stringify(read.query)} at ${node} (${target}) as of ${sequence} `
       + `gives ${value}, the log says ${due}`)
   }
 }
 
-/** What was told, and what is due; null: the answer's sequence does not say what it knew. */
+/** The value given, and the value due; null: the answer's sequence does not say what it knew. */
 function expected(
   { query, answer: { value, sequence } }: Answered, model: ForkModel, log: readonly LogEntry[],
   isCommitted: boolean,
@@ -79,7 +79,7 @@ function expected(
     case 'GetEntries':
       return [value, entriesAsShown(log, query, sequence, (value as unknown[]).length)]
     case 'GetForks': {
-      // Books are read from the store, whose state a primary's latest sequence does not tell.
+      // Fork reports are read from the store, whose state a primary's latest sequence does not show.
       if (!isCommitted) return null
       return [(value as ForkReport[]).map(shortReport), reportsOf(model)]
     }
@@ -134,18 +134,18 @@ export function sorted(value: unknown): unknown {
 /** "Safe" and "committed" are promises: the write is in every later log, where they say. */
 function checkFate(world: World, { query, answer, target }: Answered, log: readonly LogEntry[]): void {
   const value = answer.value as FateValue
-  world.checks.saw(`fates told: ${value.fate}`)
-  const told = `${JSON.stringify(query)} at ${answer.node} (${target}) gives ${JSON.stringify(value)}`
+  world.checks.saw(`fates given: ${value.fate}`)
+  const given = `${JSON.stringify(query)} at ${answer.node} (${target}) gives ${JSON.stringify(value)}`
   if (!fates.has(value.fate) || typeof value.reason !== 'string') {
-    world.violate('fate', `${told}, which makes no sense`)
+    world.violate('fate', `${given}, which makes no sense`)
   }
   const { fate, now, epoch, sequence } = value
   if (fate === 'safe' || fate === 'committed') {
     const isThere = now !== null && log[now.sequence - 1]?.epoch === now.epoch
-    if (!isThere) world.violate('fate', `${told}, and the log has no such entry`)
+    if (!isThere) world.violate('fate', `${given}, and the log has no such entry`)
   }
   const isInLog = sequence !== null && log[sequence - 1]?.epoch === epoch
-  if (fate === 'lost' && isInLog) world.violate('fate', `${told}, and it is in the log`)
+  if (fate === 'lost' && isInLog) world.violate('fate', `${given}, and it is in the log`)
 }
 
 function checkBounds(world: World, { answer, minSequence, maxStalenessMs }: Answered): void {

@@ -1,4 +1,4 @@
-/** What the arbiter holds: who may be primary, who counts as in sync, and what these must have. */
+/** The arbiter's record: who may be primary, who counts as in sync, and what these must have. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { Position } from '../../../machines/base/ids.js'
 import type { Assignment } from '../../../machines/protocol/messages.js'
@@ -40,7 +40,7 @@ export class RecordChecks {
 
   /**
    * A flipped bit in the last flush looks like a torn write, and is cut: the
-   * member lacks what it had acknowledged, and nobody can tell.
+   * member lacks what it had acknowledged, and nobody can know.
    */
   tailCut(): void {
     this.isTailCut = true
@@ -51,17 +51,17 @@ export class RecordChecks {
     return this.forcedEpochs.size > 0
   }
 
-  /** Which epochs there were, nobody may know. */
+  /** Nobody may know which epochs there were. */
   get hasLostBucket(): boolean {
     return this.isWiped
   }
 
-  /** What was promised to `committed` writes may be undone, and must be accounted for then. */
+  /** Promises to `committed` writes may be undone, and must be reported then. */
   get mayLoseCommitted(): boolean {
     return this.isForced || this.isWiped || this.isTailCut
   }
 
-  /** Whether an epoch between the two was forced, or nobody can say. */
+  /** True if an epoch between the two was forced, or nobody can say. */
   isExempt(epoch: number, later: number): boolean {
     if (this.isWiped) return true
     for (const forced of this.forcedEpochs) if (forced > epoch && forced <= later) return true

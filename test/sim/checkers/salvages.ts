@@ -1,4 +1,4 @@
-/** What lies in salvages, and that none goes before all of it is in the committed log. */
+/** The writes in salvages, and that no salvage goes before all of it is in the committed log. */
 import type { LogEntry } from '../../../machines/log/entries.js'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'
 import { readSalvage } from '../../support/salvages.js'
@@ -54,7 +54,7 @@ export class SalvageChecks {
   }
 }
 
-/** Where the writes of forks are in a log. */
+/** The places of the writes of forks in a log. */
 class Home {
   private readonly places = new Set<string>()
   private readonly byOrigin = new Map<string, LogEntry>()

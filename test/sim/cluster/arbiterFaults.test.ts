@@ -39,12 +39,12 @@ function alerts(cluster: SimCluster, kind: string): string[] {
     .map(({ message }) => message)
 }
 
-test('an order that the arbiter refuses fails in its words, and nothing goes on', async () => {
+test('a command that the arbiter refuses fails in its words, and nothing goes on', async () => {
   const cluster = await serving()
   cluster.bucket.rejects = full
   const count = counting(cluster)
   const begunMs = cluster.clock.monotonicMs()
-  const answer = await cluster.order('n1', { type: 'createSpace', space: 'more' })
+  const answer = await cluster.command('n1', { type: 'createSpace', space: 'more' })
   assert.equal([answer['code'], answer['retryable']], ['ARBITER_REFUSED', false])
   assert.ok(String(answer['message']).includes(full), String(answer['message']))
   assert.ok(cluster.clock.monotonicMs() - begunMs < 500)
@@ -52,17 +52,17 @@ test('an order that the arbiter refuses fails in its words, and nothing goes on'
   assert.is(count.attempts, 1)
 })
 
-test('an order that the arbiter never answers ends, and nothing goes on', async () => {
+test('a command that the arbiter never answers ends, and nothing goes on', async () => {
   const cluster = await serving()
   cluster.bucket.loseAnswers(...Array.from({ length: 1000 }, () => 'lost' as const))
-  const answer = await cluster.order('n1', { type: 'createSpace', space: 'more' })
+  const answer = await cluster.command('n1', { type: 'createSpace', space: 'more' })
   assert.is(answer['code'], 'ARBITER_UNAVAILABLE')
   assert.match(String(answer['message']), /injected: lost.*may come yet/)
   const count = counting(cluster)
   await cluster.run(5000)
   assert.is(count.attempts, 0)
   cluster.bucket.keepAnswers()
-  assert.is((await cluster.order('n1', { type: 'createSpace', space: 'more' }))['ok'], true)
+  assert.is((await cluster.command('n1', { type: 'createSpace', space: 'more' }))['ok'], true)
 })
 
 test('a failover that the arbiter refuses is blocked, said once, and goes on when it can', async () => {
@@ -96,7 +96,7 @@ test('a handover that the arbiter would refuse costs nothing', async () => {
   cluster.bucket.rejects = full
   const pending = [cluster.send(), cluster.send()]
   for (const order of [{ type: 'promote', space: 'demo' }, { type: 'drain' }]) {
-    const answer = await cluster.order(primary.id, order)
+    const answer = await cluster.command(primary.id, order)
     assert.is(answer['ok'], false, order.type)
     assert.ok(String(answer['message']).includes(full), String(answer['message']))
     pending.push(cluster.send())
@@ -107,7 +107,7 @@ test('a handover that the arbiter would refuse costs nothing', async () => {
   assert.is(cluster.record()!.epoch, epoch)
   assert.is(alerts(cluster, 'arbiterRefuses').length, 1)
   cluster.bucket.rejects = null
-  const other = await cluster.order('n1', { type: 'promote', space: 'demo' })
+  const other = await cluster.command('n1', { type: 'promote', space: 'demo' })
   assert.is(other['ok'], true, JSON.stringify(other))
   assert.is(alerts(cluster, 'arbiterAccepts').length, 1)
   await cluster.check()
@@ -134,7 +134,7 @@ test('the touch before a handover that is given up may be applied at any time la
   }
 })
 
-test('a change of the in-sync members that is refused is told once, and comes yet', async () => {
+test('a change of the in-sync members that is refused is reported once, and made later', async () => {
   const cluster = await serving()
   const primary = cluster.primary()!
   const [replica] = cluster.running.filter((node) => node !== primary) as [SimNode]
@@ -183,9 +183,9 @@ test('a record that cannot be read is said, and written anew by the primary', as
       && cluster.primary() !== null, 8000)
     assert.is(cluster.primary()?.id, primary.id)
     assert.is(cluster.record()!.uuid, uuid)
-    const told = alerts(cluster, 'arbiterLost')
-    assert.ok(told.length > 0 && told.length <= 3)
-    assert.match(told[0]!, text === null ? /no longer has its record/ : /demo cannot be read: /)
+    const found = alerts(cluster, 'arbiterLost')
+    assert.ok(found.length > 0 && found.length <= 3)
+    assert.match(found[0]!, text === null ? /no longer has its record/ : /demo cannot be read: /)
     await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
     primary.kill()
     await cluster.until('a failover', () => cluster.primary() !== null)
@@ -230,26 +230,26 @@ test('a record of a newer version is never written over: nobody is promoted upon
 test('a space is not created over a record that cannot be read', async () => {
   const cluster = await serving()
   cluster.bucket.overwrite('space.other', Buffer.from('oops'))
-  const answer = await cluster.order('n1', { type: 'createSpace', space: 'other' })
+  const answer = await cluster.command('n1', { type: 'createSpace', space: 'other' })
   assert.is(answer['code'], 'INVALID_OPERATION')
   assert.match(String(answer['message']), /record of other cannot be read.*nats kv del/)
-  const promoted = await cluster.order('n1', { type: 'promote', space: 'other' })
+  const promoted = await cluster.command('n1', { type: 'promote', space: 'other' })
   assert.match(String(promoted['message']), /record of other cannot be read/)
-  const { spaces, unreadable } = await cluster.order('n1', { type: 'listSpaces' }) as {
+  const { spaces, unreadable } = await cluster.command('n1', { type: 'listSpaces' }) as {
     spaces?: { space: string }[]; unreadable?: { space: string }[]
   }
   assert.equal(spaces?.map(({ space }) => space), ['demo'], 'it hides no other')
   assert.equal(unreadable?.map(({ space }) => space), ['other'])
 })
 
-test('a node tells of the spaces that it may be a member of, and cannot hold', async () => {
+test('a node reports the spaces that it may be a member of, and cannot hold', async () => {
   const cluster = await serving()
   const unheld = (): string[] => cluster.running.map((node) =>
     [...node.actor.directory!.unheld].map(([space, reason]) => `${space}: ${reason}`).join())
   assert.equal(unheld(), ['', '', ''])
   cluster.bucket.overwrite('space.other', Buffer.from('oops'))
   await cluster.run(3000)
-  for (const told of unheld()) assert.match(told, /^other: .*record of other cannot be read/)
+  for (const found of unheld()) assert.match(found, /^other: .*record of other cannot be read/)
   cluster.bucket.remove('space.other')
   await cluster.run(3000)
   assert.equal(unheld(), ['', '', ''])

@@ -29,7 +29,7 @@ async function store(cluster: SimCluster, operations: readonly object[]): Promis
   assert.ok(answer['ok'], JSON.stringify(answer))
 }
 
-/** All pages; each of at most so many items. */
+/** The items of all pages, and the size of each page. */
 async function pages(
   cluster: SimCluster, query: object, subject = subjects.read('demo'),
 ): Promise<{ items: unknown[]; sizes: number[] }> {
@@ -108,7 +108,7 @@ test('metadata is slow to read: pages of it are shorter', async () => {
   assert.ok(sizes[0]! >= 10 && sizes[0]! <= 20, `${sizes.join()}`)
 })
 
-test('reads that wait for a sequence: told when it comes, or that it did not', async () => {
+test('reads that wait for a sequence: answered when it comes, or refused', async () => {
   const cluster = await serving()
   await cluster.writes(3, 'committed')
   const subject = subjects.readAny('demo')
@@ -141,7 +141,7 @@ test('more reads than a node has room for are turned away, and the room comes ba
   assert.ok(answer.ok)
 })
 
-test('what cannot be understood is refused: headers, queries, questions, orders', async () => {
+test('what cannot be understood is refused: headers, queries, questions, commands', async () => {
   const cluster = await serving()
   const code = async (
     subject: string, body: string, headers: Record<string, string> = {},
@@ -166,7 +166,7 @@ test('what cannot be understood is refused: headers, queries, questions, orders'
   assert.is(applied.sequence, 1, 'nothing of it is in the log')
 })
 
-test('an order with a forbidden reply subject is not carried out', async () => {
+test('a command with a forbidden reply subject is not carried out', async () => {
   const cluster = await serving()
   const order = Buffer.from('{"type":"createSpace","space":"other"}')
   cluster.client.publish(subjects.admin('n1'), order, { reply: '$KV.engram.space.demo' })
@@ -186,23 +186,23 @@ test('spaces are listed page by page', async () => {
   let after: unknown
   const sizes: number[] = []
   do {
-    const page = await cluster.order('n2', { type: 'listSpaces', limit: 17, after })
+    const page = await cluster.command('n2', { type: 'listSpaces', limit: 17, after })
     const spaces = page['spaces'] as { space: string }[]
     sizes.push(spaces.length)
     found.push(...spaces.map(({ space }) => space))
     after = page['more'] ? page['after'] : undefined
   } while (after !== undefined)
   assert.equal([sizes, found], [[17, 17, 7], ['demo', ...names]])
-  const all = await cluster.order('n2', { type: 'listSpaces' })
+  const all = await cluster.command('n2', { type: 'listSpaces' })
   assert.equal([(all['spaces'] as object[]).length, all['more']], [41, undefined])
-  assert.is((await cluster.order('n2', { type: 'listSpaces', limit: 0 }))['code'],
+  assert.is((await cluster.command('n2', { type: 'listSpaces', limit: 0 }))['code'],
     'INVALID_OPERATION')
 })
 
-test('orders that take long are bounded in number', async () => {
+test('commands that take long are bounded in number', async () => {
   const cluster = await serving()
   const other = cluster.running.find((node) => node !== cluster.primary())!
-  // It never answers: each order to it waits for seconds.
+  // It never answers: each command to it waits for seconds.
   other.freeze()
   const order = Buffer.from(
     JSON.stringify({ type: 'promote', space: 'demo', to: other.id, force: true }))

@@ -17,7 +17,7 @@ async function serving(settings: object = {}): Promise<SimCluster> {
   return cluster
 }
 
-const told = (node: SimNode, kind: string) =>
+const alertsOf = (node: SimNode, kind: string) =>
   node.log.filter(({ fields }) => (fields as { kind?: string }).kind === kind)
 
 test('all clocks jump by a day and an hour: keys of a minute ago are known', async () => {
@@ -76,7 +76,7 @@ test('a primary whose clock is off says so, and when it is right again', async (
   primary.life!.clock.jumpWall(-60_000)
   await cluster.run(3000)
   assert.is(cluster.primary()?.id, primary.id)
-  const [alert] = told(primary, 'clock')
+  const [alert] = alertsOf(primary, 'clock')
   assert.match(alert?.message ?? '', /clock of n\d is 60\.0 s behind those of its peers/)
   const { peers } = primary.actor.context!
   assert.ok(peers.ownClock.offsetMs! > 59_000)
@@ -85,10 +85,10 @@ test('a primary whose clock is off says so, and when it is right again', async (
     assert.is(node.actor.context!.peers.ownClock.fault, null, 'one agrees with it: it is not off')
   }
   await cluster.run(10_000)
-  assert.is(told(primary, 'clock').length, 1, 'once')
+  assert.is(alertsOf(primary, 'clock').length, 1, 'once')
   primary.life!.clock.jumpWall(60_000)
   await cluster.run(500)
-  assert.is(told(primary, 'clockCleared').length, 1)
+  assert.is(alertsOf(primary, 'clockCleared').length, 1)
 })
 
 test('who becomes primary with a clock that is off says so', async () => {
@@ -97,10 +97,10 @@ test('who becomes primary with a clock that is off says so', async () => {
   const to = cluster.running.find((node) => node !== primary)!
   to.life!.clock.jumpWall(-60_000)
   await cluster.run(1000)
-  assert.is(told(to, 'clock').length, 0, 'no entry gets its time')
-  await cluster.order('n1', { type: 'promote', space: 'demo', to: to.id })
+  assert.is(alertsOf(to, 'clock').length, 0, 'no entry gets its time')
+  await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
   await cluster.run(500)
-  assert.is(told(to, 'clock').length, 1)
+  assert.is(alertsOf(to, 'clock').length, 1)
 })
 
 test('a node that stood still, and hears old heartbeats, accuses nobody', async () => {

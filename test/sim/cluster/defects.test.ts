@@ -1,4 +1,4 @@
-/** Bugs are told as bugs: they end what they befall, and are not taken for a fault of the world. */
+/** Bugs are reported as bugs: they end what they befall, and do not pass for outside faults. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
@@ -72,19 +72,19 @@ test('a space that cannot be started keeps no other from it', async () => {
   await cluster.until('it holds the other', () => node.life?.actor.spaces.has('other') ?? false)
   await cluster.run(5000)
   assert.not.ok(node.actor.spaces.has('demo'))
-  assert.is(logged(node, 'error', /cannot be started.*TypeError: a bug/), 1, 'told, and once')
+  assert.is(logged(node, 'error', /cannot be started.*TypeError: a bug/), 1, 'logged, and once')
   isBroken = false
   await cluster.run(31_000)
   await cluster.until('it is back in sync', () => cluster.record()!.inSync.length === 3)
   await cluster.check()
 })
 
-test('an order that meets a bug says INTERNAL, and leaves its stack in the log', async () => {
+test('a command that meets a bug says INTERNAL, and leaves its stack in the log', async () => {
   const cluster = await serving()
   const node = cluster.running[0]!
   const { records } = node.actor.context!
   records.spaces = () => Promise.reject(new TypeError('a bug'))
-  const answer = await cluster.order(node.id, { type: 'listSpaces' })
+  const answer = await cluster.command(node.id, { type: 'listSpaces' })
   assert.is(answer['code'], 'INTERNAL')
   assert.is(logged(node, 'error', /an order failed.*TypeError: a bug/), 1)
 })

@@ -1,4 +1,4 @@
-/** Epochs that ended: handed over for nothing, forced, or bounded, and what is told of each. */
+/** Epochs that ended: handed over for nothing, forced, or bounded, and the report on each. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
@@ -29,7 +29,7 @@ async function ask<T>(cluster: SimCluster, query: object): Promise<T> {
   return answer.value as T
 }
 
-/** As the log tells, to its end. */
+/** From the log, to its end. */
 async function reportsOf(cluster: SimCluster): Promise<ForkReport[]> {
   await cluster.converged()
   return await ask<ForkReport[]>(cluster, { type: 'GetForks' })
@@ -100,14 +100,14 @@ test('a handover came to nothing: who has all of the epoch reports nothing', asy
 test('a handover that comes to its end opens no report, and leaves the list as it was', async () => {
   const cluster = await started()
   for (const to of cluster.running.filter((node) => node !== cluster.primary())) {
-    const answer = await cluster.order('n1', { type: 'promote', space: 'demo', to: to.id })
+    const answer = await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
     assert.is(answer['ok'], true, JSON.stringify(answer))
     assert.equal(cluster.record()!.ended ?? [], [])
   }
   assert.equal(await reportsOf(cluster), [])
 })
 
-test('the bound that a report tells held: not where the next epoch was forced', async () => {
+test('the bound that a report gives held: not where the next epoch was forced', async () => {
   for (const force of [false, true]) {
     const cluster = await started({ maxLoss: { entries: 5 } })
     const old = cluster.primary()!
@@ -117,7 +117,7 @@ test('the bound that a report tells held: not where the next epoch was forced', 
     const [next] = cluster.running as [SimNode]
     cluster.weather = () => 0.2
     if (force) {
-      await cluster.order(next.id, { type: 'promote', space: 'demo', to: next.id, force: true })
+      await cluster.command(next.id, { type: 'promote', space: 'demo', to: next.id, force: true })
     }
     await cluster.until('another is primary', () => cluster.primary() !== null)
     assert.is(cluster.record()!.forced, force)
@@ -176,7 +176,7 @@ test('a record keeps an epoch that was handed over until a member with all of it
   assert.equal(schema.parse(given).ended, given.ended)
   const start: Position = { epoch: 3, sequence: 20 }
   assert.equal(opened(given, start, () => false, signature).ended, given.ended)
-  // What it had taken up again itself goes with it; another's epoch does not.
+  // Its own epochs, which it took up again, go with it; another's does not.
   const holds = ({ epoch, sequence }: Position) => epoch === 3 && sequence <= 20
   assert.equal(opened(given, start, holds, signature).ended, [other])
   const claim = claimOf('n3')

@@ -115,7 +115,7 @@ test('a bucket that was wiped is written again by the primary', async () => {
   const cluster = await serving()
   const epoch = cluster.record()!.epoch
   cluster.bucket.wipe()
-  await cluster.until('the record stands again', () => (cluster.record()?.epoch ?? 0) > epoch
+  await cluster.until('the record is there again', () => (cluster.record()?.epoch ?? 0) > epoch
     && cluster.primary() !== null, 15_000)
   await cluster.writes(3, 'committed')
   await cluster.check()
@@ -136,7 +136,7 @@ test('no epoch has two primaries when the arbiter loses what only an absent node
   a!.start()
   await cluster.run(6000)
   const order = { type: 'promote', space: 'demo', to: a!.id, force: true }
-  await cluster.order(a!.id, order)
+  await cluster.command(a!.id, order)
   await cluster.until('it is primary', () => cluster.primary() === a)
   assert.ok(cluster.record()!.epoch > epoch + 1, `epoch ${cluster.record()!.epoch}`)
 })
@@ -149,7 +149,7 @@ test('an arbiter that went back is written again, above what was seen', async ()
   await cluster.writes(3, 'committed')
   const { epoch } = cluster.record()!
   cluster.bucket.restore(before)
-  await cluster.until('the record stands again', () => (cluster.record()?.epoch ?? 0) > epoch
+  await cluster.until('the record is there again', () => (cluster.record()?.epoch ?? 0) > epoch
     && cluster.primary() !== null, 15_000)
   await cluster.writes(3, 'committed')
   for (const node of cluster.nodes.values()) if (!node.life) node.start()
@@ -167,12 +167,12 @@ test('a bucket wiped together with the primary: the others wait one lease', asyn
   await cluster.writes(3)
 })
 
-test('an order hands the epoch over without an error to any client', async () => {
+test('a command hands the space over without an error to any client', async () => {
   const cluster = await serving()
   const old = cluster.primary()!
   const to = others(cluster, old)[0]!
   const pending: Promise<unknown>[] = []
-  const order = cluster.order('n1', { type: 'promote', space: 'demo', to: to.id })
+  const order = cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
   for (let i = 0; i < 100; i += 1) {
     pending.push(cluster.send({ 'Engram-Ack': i % 2 ? 'durable' : 'committed' }))
     await cluster.run(1)
@@ -194,7 +194,7 @@ test('a handover whose answer is lost is settled, applied or not', async () => {
     const old = cluster.primary()!
     const to = others(cluster, old)[1]!
     cluster.bucket.loseAnswers(fate)
-    const order = await cluster.order('n2', { type: 'promote', space: 'demo', to: to.id })
+    const order = await cluster.command('n2', { type: 'promote', space: 'demo', to: to.id })
     assert.is(order['ok'], true, fate)
     cluster.bucket.release()
     assert.is(cluster.primary(), to)

@@ -16,7 +16,7 @@ async function serving(): Promise<SimCluster> {
 }
 
 async function force(cluster: SimCluster, node: SimNode): Promise<void> {
-  const answer = await cluster.order(node.id, {
+  const answer = await cluster.command(node.id, {
     type: 'promote', space: 'demo', to: node.id, force: true,
   })
   assert.is(answer['ok'], true, JSON.stringify(answer))

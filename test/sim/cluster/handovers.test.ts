@@ -1,4 +1,4 @@
-/** Handovers under load, with what is late, lost, or not told: no write twice, none refused. */
+/** Handovers under load, with messages late, lost, or not sent: no write twice, none refused. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
@@ -93,7 +93,7 @@ test('only the former primary can say that a write was passed on, and that it wa
   const cluster = await serving()
   const from = cluster.primary()!
   const to = cluster.running.find((node) => node !== from)!
-  // What the former primary passes on comes late: the new one waits for it.
+  // The former primary's forwarded writes come late: the new one waits for them.
   handOver(cluster, from, to)
   while (cluster.record()!.primary!.node !== to.id) await cluster.run(0.1)
   cluster.weather = (a, b) => (a === from.id && b === to.id ? 100 : 0.2)
@@ -124,7 +124,7 @@ test('a primary that drains for a handover gives way to a later epoch', async ()
   const cluster = await serving()
   const { from, to } = await draining(cluster, 'memory')
   const third = cluster.running.find((node) => node !== from && node !== to)!
-  await cluster.order(third.id, {
+  await cluster.command(third.id, {
     type: 'promote', space: 'demo', to: third.id, force: true,
   })
   await cluster.run(50)
@@ -132,7 +132,7 @@ test('a primary that drains for a handover gives way to a later epoch', async ()
   assert.is(cluster.primary(), third)
 })
 
-test('a handover ordered while the arbiter is away holds no write up', async () => {
+test('a handover commanded while the arbiter is away holds no write up', async () => {
   const cluster = await serving()
   const from = cluster.primary()!
   const to = cluster.running.find((node) => node !== from)!
@@ -151,7 +151,7 @@ test('a handover right after another stays closed for writes until it is over', 
   const cluster = await serving()
   const first = cluster.primary()!
   const [second, third] = cluster.running.filter((node) => node !== first) as [SimNode, SimNode]
-  // What the first passed on is never done, as far as the second knows.
+  // Writes that the first passes on to the second are lost.
   cluster.transit = (from, to, subject) => {
     if (from === first.id && to === second.id && subject.includes('.write.')) return []
     return [subject.includes('.ack.') && from === third.id ? 700 : 0.2]

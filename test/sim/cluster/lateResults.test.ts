@@ -12,7 +12,7 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: what comes late')
 
-/** What of a AssignmentWatch is taken over. */
+/** The part of an AssignmentWatch that is taken over. */
 interface Watch {
   read: () => Promise<void>
   readForPromotion: () => Promise<unknown>
@@ -45,7 +45,7 @@ test('a claim confirmed after its promotion ended starts no epoch', async () => 
   const sleep = (ms: number) => new Promise<void>((resolve) => {
     cluster.clock.setTimeout(resolve, ms)
   })
-  // The first claim of `a` is slow: `b` is first. What it then reads to settle is slow too.
+  // The first claim of `a` is slow: `b` is first. The read with which it then settles is slow too.
   const records = portsOf(a).records as { arbiter: Arbiter }
   const { arbiter } = records
   let isFirst = true

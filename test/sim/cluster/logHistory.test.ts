@@ -1,4 +1,4 @@
-/** What clients can learn of the log's epochs, over a failover that leaves writes behind. */
+/** The log's epochs as clients can learn them, over a failover that leaves writes behind. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { HistoryValue, WriteAnswer } from '../../../actors/ports/clientApi.js'

@@ -29,17 +29,17 @@ const alerts = (cluster: SimCluster, kind: string): string[] =>
 test('a drained node hands over, and is primary of nothing until it is undrained', async () => {
   const cluster = await serving()
   const drained = cluster.primary()!
-  const answer = await cluster.order(drained.id, { type: 'drain', by: 'ann' })
+  const answer = await cluster.command(drained.id, { type: 'drain', by: 'ann' })
   assert.equal([answer['ok'], answer['drained']], [true, true], JSON.stringify(answer))
   await cluster.until('another is primary', () => cluster.primary() !== null)
   assert.is.not(cluster.primary()!.id, drained.id)
   await cluster.until('it is in sync', () => cluster.record()!.inSync.length === 3)
   // Neither by a handover,
-  const to = await cluster.order('n1', { type: 'promote', space: 'demo', to: drained.id })
+  const to = await cluster.command('n1', { type: 'promote', space: 'demo', to: drained.id })
   assert.is(to['ok'], false)
   assert.match(String(to['message']), /is drained since .* by ann/)
   for (let i = 0; i < 3; i += 1) {
-    await cluster.order('n1', { type: 'promote', space: 'demo' })
+    await cluster.command('n1', { type: 'promote', space: 'demo' })
     await cluster.until('one is primary', () => cluster.primary() !== null
       && cluster.record()!.inSync.length === 3)
     assert.is.not(cluster.primary()!.id, drained.id)
@@ -56,7 +56,7 @@ test('a drained node hands over, and is primary of nothing until it is undrained
   assert.is(cluster.primary(), null)
   assert.match(drained.space().member.blocked ?? '', /held: .* is drained since .* by ann/)
   assert.is(alerts(cluster, 'blocked').length, 1)
-  const undrained = await cluster.order(drained.id, { type: 'undrain' })
+  const undrained = await cluster.command(drained.id, { type: 'undrain' })
   assert.equal([undrained['ok'], undrained['drained']], [true, false])
   const ms = await cluster.until('it is primary', () => cluster.primary() === drained, 3000)
   assert.ok(ms < 1500, `${ms} ms`)
@@ -80,7 +80,7 @@ test('what a drained node cannot hand over goes as soon as a member can take it'
   const replicas = others(cluster, drained)
   for (const node of replicas) node.kill()
   await cluster.until('it is alone', () => cluster.record()!.inSync.length === 1)
-  const answer = await cluster.order(drained.id, { type: 'drain', stop: true })
+  const answer = await cluster.command(drained.id, { type: 'drain', stop: true })
   assert.equal([answer['ok'], answer['retryable']], [false, true])
   assert.match(String(answer['message']), /is drained, and still primary of 1 space\(s\) \(demo\)/)
   assert.ok((await cluster.wait(cluster.send()))?.ok, 'it serves until then')
@@ -93,12 +93,12 @@ test('what a drained node cannot hand over goes as soon as a member can take it'
 test('a drained node gets no new space, and one that restarts is not drained', async () => {
   const cluster = await serving()
   const [node] = others(cluster, cluster.primary()!) as [SimNode]
-  await cluster.order(node.id, { type: 'drain' })
+  await cluster.command(node.id, { type: 'drain' })
   await cluster.run(300)
-  const refused = await cluster.order('n1', { type: 'createSpace', space: 'more' })
+  const refused = await cluster.command('n1', { type: 'createSpace', space: 'more' })
   assert.is(refused['code'], 'NOT_ENOUGH_IN_SYNC')
   assert.match(String(refused['message']), new RegExp(`${node.id} is drained since`))
-  const two = await cluster.order('n1', { type: 'createSpace', space: 'two', replicas: 1 })
+  const two = await cluster.command('n1', { type: 'createSpace', space: 'two', replicas: 1 })
   assert.is(two['ok'], true)
   assert.not.ok(cluster.record('two')!.members.some((member) => member.node === node.id))
   node.kill()
@@ -112,7 +112,7 @@ test('drained and stopped: the process ends with 0, and no client sees an error'
   const cluster = await serving()
   const drained = cluster.primary()!
   const pending: Promise<unknown>[] = []
-  const order = cluster.order(drained.id, { type: 'drain', stop: true })
+  const order = cluster.command(drained.id, { type: 'drain', stop: true })
   for (let i = 0; i < 100; i += 1) {
     pending.push(cluster.send())
     await cluster.run(2)
@@ -133,16 +133,16 @@ test('orders that make no sense are refused', async () => {
     { type: 'drain', by: '' }, { type: 'drain', stop: 'yes' }, { type: 'undrain', by: 7 },
     { type: 'pause', space: 'nowhere' }, { type: 'pause', space: 'a.b' },
     { type: 'resume', space: 'demo', by: 'x'.repeat(200) },
-  ]) codes.push((await cluster.order('n1', order))['code'])
+  ]) codes.push((await cluster.command('n1', order))['code'])
   assert.equal(codes, ['INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION',
     'UNKNOWN_SPACE', 'INVALID_OPERATION', 'INVALID_OPERATION'])
   assert.is(cluster.node('n1').actor.context!.duty.drained, null)
 })
 
 const pause = (cluster: SimCluster, node = 'n1') =>
-  cluster.order(node, { type: 'pause', space: 'demo', by: 'ann' })
+  cluster.command(node, { type: 'pause', space: 'demo', by: 'ann' })
 const resume = (cluster: SimCluster, node = 'n1') =>
-  cluster.order(node, { type: 'resume', space: 'demo', by: 'bob' })
+  cluster.command(node, { type: 'resume', space: 'demo', by: 'bob' })
 
 test('a paused space: nobody takes over; resumed, one does at once', async () => {
   const cluster = await serving()
@@ -183,25 +183,25 @@ test('the last primary goes on where it was: a restart is no failover', async ()
   assert.is(cluster.record()!.paused?.by, 'ann', 'its claim carries the pause')
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
   assert.is(cluster.record()!.paused?.by, 'ann', 'and so do changes of the set')
-  await cluster.order('n1', { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } })
+  await cluster.command('n1', { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } })
   assert.is(cluster.record()!.paused?.by, 'ann', 'and of the settings')
   await cluster.check()
 })
 
-test('a handover, and an order to promote, count while a space is paused', async () => {
+test('a handover, and a command to promote, count while a space is paused', async () => {
   const cluster = await serving()
   await pause(cluster)
   const first = cluster.primary()!
   const [to, third] = others(cluster, first) as [SimNode, SimNode]
-  const handed = await cluster.order('n1', { type: 'promote', space: 'demo', to: to.id })
+  const handed = await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
   assert.equal([handed['ok'], handed['primary']], [true, to.id])
   assert.is(cluster.record()!.paused?.by, 'ann')
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
   to.kill()
   await cluster.run(5000)
-  const unnamed = await cluster.order(first.id, { type: 'promote', space: 'demo' })
+  const unnamed = await cluster.command(first.id, { type: 'promote', space: 'demo' })
   assert.match(String(unnamed['message']), /failover is paused: resume it, or name a member/)
-  const ordered = await cluster.order(first.id, { type: 'promote', space: 'demo', to: third.id })
+  const ordered = await cluster.command(first.id, { type: 'promote', space: 'demo', to: third.id })
   assert.equal([ordered['ok'], ordered['primary']], [true, third.id], JSON.stringify(ordered))
   assert.is(cluster.primary(), third)
   assert.is(cluster.record()!.paused?.by, 'ann')
@@ -219,7 +219,7 @@ test('a pause meets every change of the record that is under way, and ends none'
     third.kill()
     const orders = [
       pause(cluster, to.id), resume(cluster, primary.id), pause(cluster, to.id),
-      cluster.order(primary.id, { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } }),
+      cluster.command(primary.id, { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } }),
     ]
     await cluster.run(lateMs)
     const answers = await cluster.wait(Promise.all(orders))
@@ -292,7 +292,7 @@ test('what a node that hands over cannot hold is refused, and was not taken', as
   // The target lacks the last write for a while: the handover waits, and writes are held.
   cluster.weather = (from, at) => (from === primary.id && at === to.id ? 200 : 0.2)
   void cluster.send()
-  void cluster.order(primary.id, { type: 'promote', space: 'demo', to: to.id })
+  void cluster.command(primary.id, { type: 'promote', space: 'demo', to: to.id })
   await cluster.until('it hands over', () => primary.space().primaryRole?.state
     .startsWith('handingOver') ?? false)
   const sent = Array.from({ length: 20 }, () => cluster.send())
@@ -316,7 +316,7 @@ test('once the epoch is given away two nodes may have a write: its outcome is un
   const primary = cluster.primary()!
   const [to] = others(cluster, primary) as [SimNode]
   cluster.weather = (from, at) => (from === to.id && at === primary.id ? 100 : 0.2)
-  void cluster.order(primary.id, { type: 'promote', space: 'demo', to: to.id })
+  void cluster.command(primary.id, { type: 'promote', space: 'demo', to: to.id })
   await cluster.until('it is given away', () => primary.space().primaryRole?.isTransferring ?? false)
   const answer = await cluster.wait(cluster.send())
   assert.ok(answer === null || answer.ok || answer.outcome === 'unknown', JSON.stringify(answer))

@@ -1,4 +1,4 @@
-/** Who counts as a member: disks, lost first acks, logs of later epochs, and what epoch is shown. */
+/** Membership: disks, lost first acks, logs of later epochs, and the epoch that is shown. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
@@ -23,7 +23,7 @@ function replicas(cluster: SimCluster): [SimNode, SimNode] {
   return [a!, b!]
 }
 
-/** What a member with that disk would say to the primary. */
+/** The request that a member with that disk would send to the primary. */
 function join(cluster: SimCluster, node: SimNode, over: object) {
   const { member } = node.space()
   const { epoch } = cluster.record()!

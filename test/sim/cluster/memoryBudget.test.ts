@@ -114,7 +114,7 @@ test('a damaged member keeps nothing in memory', async () => {
   assert.equal([tails, windows, overlay, writes, marks], [0, 0, 0, 0, 0])
 })
 
-test('for a replica that is away nothing is kept in memory but what its lag is told by', async () => {
+test('for a replica that is away nothing is kept in memory but what its lag is measured by', async () => {
   const cluster = await serving()
   const [away] = cluster.running.filter((node) => node !== cluster.primary())
   away!.kill()

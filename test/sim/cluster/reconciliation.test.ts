@@ -1,4 +1,4 @@
-/** What a failover left behind is reconciled, and reported. */
+/** Writes that a failover left behind are reconciled, and reported. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
@@ -107,8 +107,8 @@ test('what its client has sent again is skipped, whether it says where it was or
     'Nats-Msg-Id': 'k1', 'Engram-Origin': `${epoch}/${sequence}`,
   })
   old.start()
-  const told = await closed(cluster)
-  assert.equal([told.resent, told.merged], [1, 0])
+  const report = await closed(cluster)
+  assert.equal([report.resent, report.merged], [1, 0])
   const again = await leftBehind(cluster, [store('b')], { 'Nats-Msg-Id': 'k2' })
   await write(cluster, store('b'), { 'Nats-Msg-Id': 'k2' })
   again.old.start()
@@ -138,16 +138,16 @@ test('a concurrent write that is stronger stays; the other is kept, and can be a
   assert.is(await fateOf(cluster, live), 'quarantined')
 
   const primary = cluster.primary()!.id
-  const applied = await cluster.order(primary,
+  const applied = await cluster.command(primary,
     { type: 'applyQuarantined', space: 'demo', id: items[0]!.id })
   assert.is(applied['ok'], true, JSON.stringify(applied))
   assert.is((await nodeOf(cluster, 'weak'))?.content, 'fork')
-  const gone = await cluster.order(primary,
+  const gone = await cluster.command(primary,
     { type: 'discardQuarantined', space: 'demo', id: items[1]!.id })
   assert.is(gone['ok'], true, JSON.stringify(gone))
   await cluster.converged()
   assert.equal(await quarantineOf(cluster), [])
-  const wrong = await cluster.order(primary,
+  const wrong = await cluster.command(primary,
     { type: 'applyQuarantined', space: 'demo', id: items[1]!.id })
   assert.is(wrong['code'], 'INVALID_OPERATION')
 })
@@ -276,7 +276,7 @@ test('a client hears that its write lost, also when the salvage was faster', asy
   assert.equal([again.duplicate, again.quarantined], [true, 1])
 })
 
-test('manual: an order is waited for; off: it stays where it is', async () => {
+test('manual: it waits for a command; off: it stays where it is', async () => {
   const cluster = await started({ reconcile: 'manual' })
   const { old, answers } = await leftBehind(cluster, [store('a')])
   old.start()
@@ -284,15 +284,15 @@ test('manual: an order is waited for; off: it stays where it is', async () => {
     old.life?.actor.spaces.get('demo')?.homecoming.state === 'held')
   await cluster.converged()
   assert.is(await fateOf(cluster, answers[0]!), 'salvaged')
-  const set = await cluster.order(old.id,
+  const set = await cluster.command(old.id,
     { type: 'setSpace', space: 'demo', settings: { reconcile: 'off' } })
   assert.is(set['ok'], true, JSON.stringify(set))
-  const refused = await cluster.order(old.id, { type: 'reconcile', space: 'demo' })
+  const refused = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
   assert.is(refused['code'], 'INVALID_OPERATION')
-  await cluster.order(old.id, { type: 'setSpace', space: 'demo', settings: { reconcile: 'manual' } })
+  await cluster.command(old.id, { type: 'setSpace', space: 'demo', settings: { reconcile: 'manual' } })
   await cluster.until('the settings have come', () =>
     old.space().member.record?.assignment.settings.reconcile === 'manual')
-  const ordered = await cluster.order(old.id, { type: 'reconcile', space: 'demo' })
+  const ordered = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
   assert.equal([ordered['ok'], ordered['started']], [true, true])
   assert.is((await closed(cluster)).merged, 1)
 })
@@ -301,12 +301,12 @@ test('a report that nobody can close any more is given up by an operator', async
   const cluster = await started()
   const { old } = await leftBehind(cluster, [store('a')])
   const [open] = await reportsOf(cluster)
-  const done = await cluster.order(cluster.primary()!.id,
+  const done = await cluster.command(cluster.primary()!.id,
     { type: 'closeFork', space: 'demo', epoch: open!.epoch })
   assert.is(done['ok'], true, JSON.stringify(done))
   await cluster.converged()
   assert.is((await reportsOf(cluster))[0]?.outcome, 'dismissed')
-  const wrong = await cluster.order(cluster.primary()!.id,
+  const wrong = await cluster.command(cluster.primary()!.id,
     { type: 'closeFork', space: 'demo', epoch: open!.epoch })
   assert.is(wrong['code'], 'INVALID_OPERATION')
   old.start()

@@ -88,7 +88,7 @@ test('a truncation that outlasts its epoch does not cut the log of the next', as
   await cluster.check()
 })
 
-test('a fork is told by an alert: how much, and where it is kept', async () => {
+test('a fork raises an alert: how much, and where it is kept', async () => {
   const cluster = await serving()
   const heard = alerts(cluster)
   const old = await withFork(cluster)
@@ -100,7 +100,7 @@ test('a fork is told by an alert: how much, and where it is kept', async () => {
   assert.is(salvage, kept?.name)
 })
 
-test('a store that differs is told by an alert, once', async () => {
+test('a store that differs raises an alert, once', async () => {
   const cluster = await serving()
   const heard = alerts(cluster)
   const [a] = replicas(cluster)
@@ -110,8 +110,8 @@ test('a store that differs is told by an alert, once', async () => {
     await cluster.writes(2, 'committed')
     await cluster.run(500)
   }
-  const told = heard.filter(({ kind }) => kind === 'divergence')
-  assert.equal(told.map(({ node, member }) => ({ node, member })),
+  const found = heard.filter(({ kind }) => kind === 'divergence')
+  assert.equal(found.map(({ node, member }) => ({ node, member })),
     [{ node: cluster.primary()!.id, member: a.id }])
 })
 
@@ -120,7 +120,7 @@ test('a member that truncates while it is promoted ends up with a whole log', as
   const old = await withFork(cluster)
   const held = await holdTruncation(cluster, old)
   const order = { type: 'promote', space: 'demo', to: old.id, force: true }
-  const forced = cluster.order(old.id, order)
+  const forced = cluster.command(old.id, order)
   await cluster.run(500)
   assert.is(old.space().serves, false, 'nothing is appended to a log that will be cut')
   held.go()
@@ -147,7 +147,7 @@ test('a forced primary takes nothing for committed that it does not have', async
   b.disk.capacity = Infinity
   cluster.primary()!.kill()
   a.kill()
-  const ordered = await cluster.order(b.id, {
+  const ordered = await cluster.command(b.id, {
     type: 'promote', space: 'demo', to: b.id, force: true,
   })
   assert.is(ordered['ok'], true)
@@ -218,7 +218,7 @@ test('a member coming in is needed from the sending on; its loss costs nothing',
   await cluster.check()
 })
 
-test('a lost notice is told again: an idle space converges', async () => {
+test('a lost notice is repeated: an idle space converges', async () => {
   const cluster = await serving()
   const primary = cluster.primary()!
   const [a] = replicas(cluster)

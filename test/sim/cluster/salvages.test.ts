@@ -19,7 +19,7 @@ async function started(settings: object = {}): Promise<SimCluster> {
 }
 
 async function ordered(cluster: SimCluster, node: string, order: object): Promise<void> {
-  const answer = await cluster.order(node, { space: 'demo', ...order })
+  const answer = await cluster.command(node, { space: 'demo', ...order })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 }
 
@@ -111,7 +111,7 @@ for (const [place, offsetIn] of Object.entries(places)) {
     old.disk.flipBit(path, offset, 1)
     old.start()
     await cluster.until('the readable one is held', () => stateOf(old) === 'held')
-    assert.is(heard.length, 1, 'it is told though another is held')
+    assert.is(heard.length, 1, 'it is reported though another is held')
     await ordered(cluster, old.id, { type: 'reconcile' })
     await cluster.until('the other is home', () => stateOf(old) === 'unusable')
     await cluster.run(130_000)
@@ -141,7 +141,7 @@ test('a fault of the disk that passes needs nobody', async () => {
     salvages.open = async (name) => {
       reads += 1
       // While it is noted, uploaded, or (3) both.
-      if (failing === 3 ? reads < 5 : reads === failing) throw new FileSystemError('EIO', 'as told')
+      if (failing === 3 ? reads < 5 : reads === failing) throw new FileSystemError('EIO', 'as planned')
       return await open(name)
     }
     await isHome(cluster, old, 400_000)
@@ -177,7 +177,7 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
   }
   let isFull = true
   reconciler.quarantined = () => (isFull ? 100_000 : 0)
-  // Of higher confidence: what is reconciled loses.
+  // It has the higher confidence: the reconciled write loses.
   for (const id of ['a', 'b']) {
     await cluster.wait(cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify({
       type: 'StoreNode', node: { id, confidence: 1 },
@@ -196,10 +196,10 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
   await cluster.until('a slice is refused', () => slices > 0)
   await cluster.run(60_000)
   assert.ok(slices < 10, `${slices} slices in a minute`)
-  const told = primary.log.filter(({ fields }) =>
+  const found = primary.log.filter(({ fields }) =>
     (fields as { kind?: string }).kind === 'quarantineFull')
-  assert.is(told.length, 1)
-  assert.match(told[0]!.message, /engram quarantine discard demo --all/)
+  assert.is(found.length, 1)
+  assert.match(found[0]!.message, /engram quarantine discard demo --all/)
   assert.match(old.space().homecoming.state ?? '', /merging/)
   await cluster.createSpace({}, 'other')
   assert.ok((await cluster.wait(cluster.send({}, 1, 'other')))?.ok, 'other spaces go on')

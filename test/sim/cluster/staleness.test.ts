@@ -1,4 +1,4 @@
-/** How old the state behind an answer may be: a member must not say less than is true. */
+/** The age of the state behind an answer: a member must not say less than is true. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
@@ -66,7 +66,7 @@ test('heartbeats of a node say nothing of an epoch of it that is over', async ()
   let mute = ''
   const cluster = await SimCluster.start({
     transit: (from) => (from === mute ? [] : [0.2]),
-    // Who is mute cannot ask the arbiter either.
+    // A mute node cannot ask the arbiter either.
     arbiterDelayMs: (node) => (node === mute ? null : 0.2),
   })
   await cluster.createSpace()
@@ -74,7 +74,7 @@ test('heartbeats of a node say nothing of an epoch of it that is over', async ()
   const first = cluster.primary()!
   const [other, third] = cluster.running.filter((node) => node !== first)
   const handOver = async (to: string): Promise<void> => {
-    const answer = await cluster.order(other!.id, { type: 'promote', space: 'demo', to })
+    const answer = await cluster.command(other!.id, { type: 'promote', space: 'demo', to })
     assert.is(answer['ok'], true)
   }
   await cluster.until('the third applied all', () =>

@@ -21,7 +21,7 @@ function replicas(cluster: SimCluster): [SimNode, SimNode] {
   return [a!, b!]
 }
 
-/** What was flushed leaves the memory of the process: the next read goes to the journal. */
+/** Flushed entries leave the memory of the process: the next read goes to the journal. */
 async function restarted(cluster: SimCluster, node: SimNode): Promise<void> {
   node.kill()
   await cluster.run(500)
@@ -57,7 +57,7 @@ for (const code of ['JOURNAL_DAMAGED', 'EIO']) {
 
 test('stores that the disks have no room for: the space is served from the journals', async () => {
   const cluster = await serving()
-  // How far it is committed stands in the journals by then.
+  // The commit sequence is in the journals by then.
   await cluster.run(1500)
   for (const node of cluster.nodes.values()) {
     node.powerCut()

@@ -4,7 +4,7 @@ import type { Mutant } from './mutant.js'
 export const commitMutants: readonly Mutant[] = [
   {
     name: 'acknowledge-before-fdatasync',
-    why: 'What is in the page cache is gone when the power fails.',
+    why: 'A record in the page cache only is gone when the power fails.',
     edits: [
       {
         file: 'actors/log/groupCommit.js',
@@ -99,7 +99,7 @@ export const commitMutants: readonly Mutant[] = [
   },
   {
     name: 'lease-without-the-newcomer',
-    why: 'A member that is taken in may stand from the instant at which the change is applied, '
+    why: 'A member that is taken in may be a candidate from the instant at which the change is applied, '
       + 'which the primary learns later.',
     edits: [{
       file: 'actors/primary/assignmentChanges.js', find: 'lease.need(followers.union());', replace: '',
@@ -157,7 +157,7 @@ export const commitMutants: readonly Mutant[] = [
   },
   {
     name: 'count-an-ack-of-an-earlier-session',
-    why: 'What was durable in an earlier session may be truncated, or gone with its disk.',
+    why: 'A log that was durable in an earlier session may be truncated, or gone with its disk.',
     edits: [{
       file: 'actors/primary/replicaStream.js',
       find: 'ack.session !== this.session || ',

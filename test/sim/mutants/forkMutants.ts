@@ -36,7 +36,7 @@ const once: readonly Mutant[] = [
   },
   {
     name: 'forget-origins',
-    why: 'What became of a write is told by its origin, also to who brings it once more.',
+    why: 'A write is recognized by its origin, also when it is brought once more.',
     edits: [{ file: 'machines/forks/ledger.js', find: 'books.putOrigin(at, next);', replace: '' }],
     scenarios: ['death-before-the-salvage-is-removed'],
     evidence: /^I7: \(1, \d+\) was reconciled 2 times/,
@@ -46,7 +46,7 @@ const once: readonly Mutant[] = [
 const salvages: readonly Mutant[] = [
   {
     name: 'release-a-salvage-before-the-commit',
-    why: 'What only the primary has may be lost with it: the file is the other copy.',
+    why: 'An entry that only the primary has may be lost with it: the file is the other copy.',
     edits: [{
       file: 'actors/forks/uploader.js',
       find: 'if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < '
@@ -86,7 +86,7 @@ const salvages: readonly Mutant[] = [
       find: "if (salvages.some(({ state }) => state === 'waiting'))\n                continue;",
       replace: '',
     }],
-    scenarios: ['salvage-that-waits-for-an-order'],
+    scenarios: ['salvage-that-waits-for-a-command'],
     evidence: /^forks: a report is closed and a salvage waits/,
   },
 ]
@@ -94,7 +94,7 @@ const salvages: readonly Mutant[] = [
 const judgement: readonly Mutant[] = [
   {
     name: 'all-that-stands-there-is-in-the-past',
-    why: 'What was written meanwhile did not know of the fork: it is not simply overwritten.',
+    why: 'A write made meanwhile did not know of the fork: it is not simply overwritten.',
     edits: [{
       file: 'machines/forks/merge.js',
       find: "return holds(version, write, starts) ? 'after' : 'concurrent';",
@@ -112,11 +112,11 @@ const judgement: readonly Mutant[] = [
       replace: "return 'concurrent';",
     }],
     scenarios: ['superseded-in-its-own-fork'],
-    evidence: /^forks: what came later in the same fork stands/,
+    evidence: /^forks: what came later in the same fork stays/,
   },
   {
     name: 'only-its-own-epochs-are-in-its-past',
-    why: 'What was reconciled before is in the past of all that was written upon it.',
+    why: 'A write that was reconciled before is in the past of all that was written upon it.',
     edits: [{
       file: 'machines/forks/merge.js', find: 'version.at <= copied || ', replace: '',
     }],
@@ -136,7 +136,7 @@ const judgement: readonly Mutant[] = [
   },
   {
     name: 'judge-by-what-is-durable',
-    why: 'What is on its way to the disk comes before the reconciled write in the log.',
+    why: 'A write on its way to the disk comes before the reconciled write in the log.',
     edits: [{
       file: 'actors/forks/reconciler.js',
       find: 'return ingest.pending().view(member.overlay.view(member.store));',
@@ -158,7 +158,7 @@ const judgement: readonly Mutant[] = [
   },
   {
     name: 'displace-silently',
-    why: 'Who loses was answered positively: it is kept until somebody decides.',
+    why: 'The write that loses was answered positively: it is kept until somebody decides.',
     edits: [{
       file: 'machines/forks/merge.js',
       find: 'return { ...merged(incoming.operation), displaces };',
@@ -181,7 +181,7 @@ const reports: readonly Mutant[] = [
   },
   {
     name: 'list-the-last-epoch-only',
-    why: 'The first entry of the epoch that would have told may be lost itself.',
+    why: 'The first entry of the epoch, which has the report, may be lost itself.',
     edits: [{
       file: 'machines/protocol/assignments.js',
       find: 'const ended = [...record.ended ?? []];',
@@ -192,7 +192,7 @@ const reports: readonly Mutant[] = [
   },
   {
     name: 'forget-ended-epochs-before-the-commit',
-    why: 'A report counts when it is committed, not when the epoch that tells of it is open.',
+    why: 'A report counts when it is committed, not when the epoch that opens it is.',
     edits: [{
       file: 'machines/protocol/assignments.js',
       find: 'return ended ? { ...next, ended: withoutHandedOver(ended, holds) } : next;',
@@ -203,7 +203,7 @@ const reports: readonly Mutant[] = [
   },
   {
     name: 'report-on-ones-own-log',
-    why: 'Who goes on with the log that it had left nothing behind.',
+    why: 'A primary that goes on with the log that it had left nothing behind.',
     edits: [{
       file: 'actors/promotion/epochStart.js',
       find: 'if (reported.has(epoch) || isWhole)',
@@ -226,7 +226,7 @@ const reports: readonly Mutant[] = [
 const clients: readonly Mutant[] = [
   {
     name: 'let-newer-writes-overtake',
-    why: 'What the client wrote later must not be overwritten by what it sends again.',
+    why: 'A later write of the client must not be overwritten by one that it sends again.',
     edits: [{
       file: 'runtime/client/guard.js',
       find: 'if (keeper.isBehind)\n            writes.hold(space);\n        else\n'

@@ -1,4 +1,4 @@
-/** Guards of what operators want in times of maintenance. */
+/** Guards of maintenance: drain, pause, resume. */
 import type { Mutant } from './mutant.js'
 
 export const maintenanceMutants: readonly Mutant[] = [
@@ -15,7 +15,7 @@ export const maintenanceMutants: readonly Mutant[] = [
   },
   {
     name: 'claim-upon-a-pause',
-    why: 'Who claims has seen that the space is not paused: a pause since then refuses the claim.',
+    why: 'A claimant has seen that the space is not paused: a pause since then refuses the claim.',
     edits: [{
       file: 'actors/promotion/promotion.js',
       find: 'await member.context.records.settle(next, record.revision, this.wanted)',
@@ -38,7 +38,7 @@ export const maintenanceMutants: readonly Mutant[] = [
   },
   {
     name: 'a-change-that-forgets-the-pause',
-    why: 'What an operator has ordered stays until an operator takes it back.',
+    why: 'An operator\'s command holds until an operator takes it back.',
     edits: [{
       file: 'actors/arbiter/assignmentStore.js',
       find: 'next = { ...next, paused: current.assignment.paused ?? null };',

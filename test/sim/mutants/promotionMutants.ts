@@ -5,7 +5,7 @@ export const promotionMutants: readonly Mutant[] = [
   {
     name: 'open-though-the-second-compare-and-set-is-refused',
     why: 'A claim may be answered late, when another one has won already: only the revision that '
-      + 'it made tells whether it still stands.',
+      + 'it made decides whether it still holds.',
     edits: [{
       file: 'actors/promotion/promotion.js',
       find: 'const settlement = await records.settle(next, record.revision, '

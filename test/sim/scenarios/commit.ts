@@ -1,4 +1,4 @@
-/** What counts as committed: acks, sessions, the in-sync set and its changes. */
+/** Commits: acks, sessions, the in-sync set and its changes. */
 import * as assert from 'uvu/assert'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { unreachableFor } from './hinderedBucket.js'
@@ -111,7 +111,7 @@ const unsureExpand: Scenario = {
 
 const unionOfGrants: Scenario = {
   name: 'newcomer-promoted-early',
-  title: 'A member is taken into the set, the answer is late, and it is cut off and stands.',
+  title: 'A member is taken into the set, the answer is late, and it is cut off and becomes a candidate.',
   lesson: 'Leases too count over both sets while a change is in flight; the '
     + 'newcomer may be promoted from the instant at which it is applied.',
   run: async (begin) => {
@@ -143,12 +143,12 @@ const barrier: Scenario = {
     stage.say('n3 is cut off, and leaves the set')
     stage.network.faults = several(cut('n3', 'n1'), cut('n3', 'n2'))
     await stage.until('n3 is out of sync', () => stage.inSync.length === 2, 3000)
-    stage.say('n1 commits with n2, which is not told that it is committed')
-    let told = 0
+    stage.say('n1 commits with n2, which does not hear that it is committed')
+    let frames = 0
     stage.network.faults = several(cut('n3', 'n1'), cut('n3', 'n2'), ({ from, to, kind }) => {
       if (from !== 'n1' || to !== 'n2' || kind !== 'wal') return undefined
-      told += 1
-      return told > 1 ? 'lost' : undefined
+      frames += 1
+      return frames > 1 ? 'lost' : undefined
     })
     await stage.writes(1, 'committed')
     stage.say('n1 reconnects without the arbiter; n2 wins; n1 cannot join it, and n3 gets no '
@@ -222,7 +222,7 @@ const reusedSession: Scenario = {
     stage.closeConnection('n1')
     await stage.until('n1 has answered a join of n3', () => stage.network.waiting
       .some(({ from, to }) => from === 'n1' && to === 'n3'), 4000)
-    stage.say('n1 is killed; n3 doubts itself (tilt) and does not stand; n2 cannot ask it')
+    stage.say('n1 is killed; n3 doubts itself (tilt) and is no candidate; n2 cannot ask it')
     stage.network.faults = several(cut('n2', 'n3', ['survey']), heldJoinAnswers)
     stage.setForward('n3', 600)
     stage.kill('n1')

@@ -8,7 +8,7 @@ const stronger: Scenario = {
   title: 'A fork is reconciled with a log in which the same things were changed meanwhile.',
   lesson: 'Between concurrent writes the higher confidence or weight wins, then the later one; an '
     + 'activation is weighed against an activation, or, by age, against the node that was stored. '
-    + 'Who loses is kept in the quarantine, and nobody is overwritten silently.',
+    + 'The write that loses is kept in the quarantine, and nobody is overwritten silently.',
   run: async (begin) => {
     const forks = new Forks(await begin())
     const { stage } = forks
@@ -54,7 +54,7 @@ const stronger: Scenario = {
 const pending: Scenario = {
   name: 'conflict-with-what-is-being-written',
   title: 'A slice arrives while a client\'s write of the same node is on its way to the disk.',
-  lesson: 'What has been taken and is not durable yet stands in the log before the write that '
+  lesson: 'A write that is taken and not durable yet is in the log before the write that '
     + 'is reconciled: it counts.',
   run: async (begin) => {
     const forks = new Forks(await begin({ fsyncMs: 8 }))
@@ -79,7 +79,7 @@ const pending: Scenario = {
 const ownSuccessors: Scenario = {
   name: 'superseded-in-its-own-fork',
   title: 'A client sends the latest of its writes again, the salvage brings those before it.',
-  lesson: 'What lies before a write in its fork is in its past: it never takes the place of what '
+  lesson: 'A write is based on all that is before it in its fork: it never takes the place of what '
     + 'came after it, whichever is brought first.',
   run: async (begin) => {
     const forks = new Forks(await begin())
@@ -95,7 +95,7 @@ const ownSuccessors: Scenario = {
     stage.start(old)
     await forks.closed()
     assert.equal(await forks.places(), ['superseded', 'merged', 'merged'],
-      'forks: what came later in the same fork stands')
+      'forks: what came later in the same fork stays')
     assert.is((await forks.node('a'))?.content, 'second')
     assert.is((await forks.node('b'))?.content, 'second', 'it was based on the first')
     assert.equal(await forks.quarantine(), [], 'forks: nobody lost against a concurrent write')
@@ -149,8 +149,8 @@ const quarantine: Scenario = {
     await forks.closed()
     const [a, b, c] = answers.map(({ epoch, sequence }) => `${epoch}-${sequence}`)
     assert.equal((await forks.quarantine()).map(({ id }) => id), [a, b, c])
-    await forks.obeyed(stage.primary, { type: 'applyQuarantined', id: a })
-    await forks.obeyed(stage.primary, { type: 'discardQuarantined', id: b })
+    await forks.succeeds(stage.primary, { type: 'applyQuarantined', id: a })
+    await forks.succeeds(stage.primary, { type: 'discardQuarantined', id: b })
     await stage.cluster.converged()
     const { epoch } = stage.record
     stage.kill(stage.primary)
@@ -163,10 +163,10 @@ const quarantine: Scenario = {
     const { merged, quarantined, discarded } = forks.report(1)
     assert.equal([merged, quarantined, discarded], [1, 1, 1])
     for (const [type, id] of [['applyQuarantined', a], ['discardQuarantined', b]]) {
-      const twice = await forks.order(stage.primary, { type, id })
+      const twice = await forks.command(stage.primary, { type, id })
       assert.is(twice['code'], 'INVALID_OPERATION', JSON.stringify(twice))
     }
-    await forks.obeyed(stage.primary, { type: 'discardQuarantined', id: c })
+    await forks.succeeds(stage.primary, { type: 'discardQuarantined', id: c })
     await forks.closed()
     assert.equal(await forks.quarantine(), [])
     assert.is((await forks.fate(answers[0]!)).via, 'quarantine')

@@ -8,9 +8,9 @@ const forkAndRejoin: Scenario = {
   name: 'fork-and-rejoin',
   title: 'A primary answers writes that it cannot ship, and is killed; it comes back to another '
     + 'epoch.',
-  lesson: 'What was durable on the old primary alone is a fork. It goes to a salvage, then it is '
+  lesson: 'A write durable on the old primary alone is a fork. It goes to a salvage, then it is '
     + 'cut off, and the stream goes on from the last common point: nothing vanishes without an '
-    + 'account of it.',
+    + 'report of it.',
   run: async (begin) => {
     const stage = await begin()
     const [last] = await stage.writes(1, 'committed')
@@ -34,7 +34,7 @@ const forkAndRejoin: Scenario = {
 const forkWithoutRestart: Scenario = {
   name: 'fork-without-restart',
   title: 'A primary with a fork loses its connection, not its memory, and joins its successor.',
-  lesson: 'What is cut off the log leaves the overlay too, or it would go into the store in the '
+  lesson: 'An entry cut off the log leaves the overlay too, or it would go into the store in the '
     + 'place of what the new epoch has committed.',
   run: async (begin) => {
     const stage = await begin()
@@ -76,14 +76,14 @@ const lateFrame: Scenario = {
   name: 'late-frame',
   title: 'A frame of the old epoch arrives after its receiver has joined the new one.',
   lesson: 'Every message carries its epoch: sessions count from one in each epoch, so the session '
-    + 'alone does not tell them apart.',
+    + 'alone does not distinguish them.',
   run: async (begin) => {
     const stage = await begin()
     stage.say('the next frame to n2 is held up, that to n3 is lost')
     stage.network.faults = ({ from, to, kind }) =>
       (from !== 'n1' || kind !== 'wal' ? undefined : to === 'n2' ? 'held' : 'lost')
     await stage.writes(1, 'durable')
-    stage.say('n1 is killed; n2 doubts itself (tilt) and does not stand; frames of n3 are lost')
+    stage.say('n1 is killed; n2 doubts itself (tilt) and is no candidate; frames of n3 are lost')
     stage.setForward('n2', 600)
     stage.kill('n1')
     stage.network.faults = several(lost('n3', 'n2', 'wal'), cut('n2', 'n3', ['survey']))
@@ -184,7 +184,7 @@ const lateRetry: Scenario = {
 
 const oneWayLink: Scenario = {
   name: 'one-way-link',
-  title: 'What the primary sends to one replica is lost; the other direction works.',
+  title: 'Messages of the primary to one replica are lost; the other direction works.',
   lesson: 'A broken link costs the replica its place in the set rather than the primary its '
     + 'epoch: the replica is not heard in what the primary is granted, so it is dropped, and '
     + 'commits go on.',

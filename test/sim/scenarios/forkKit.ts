@@ -1,4 +1,4 @@
-/** What the scenarios of forks share: writes that a primary alone has, and the account of them. */
+/** Shared by the scenarios of forks: writes that a primary alone has, and the reports on them. */
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/graph/graph.js'
@@ -21,11 +21,11 @@ export const link = (source: string, target: string, weight: number): Operation 
 
 export type Headers = Record<string, string>
 
-/** Where a write is: each is in one of these places. */
+/** The place of a write: each is in one of these. */
 export type Place = 'present' | 'merged' | 'superseded' | 'quarantined' | 'resent' | 'salvaged'
   | 'nowhere'
 
-/** What the cluster says of a write that is there. */
+/** The cluster's answer about a write that is there. */
 const fates: Record<Place, readonly FateValue['fate'][]> = {
   present: ['safe', 'committed', 'durable', 'quarantined'],
   merged: ['safe', 'committed', 'durable', 'quarantined'],
@@ -98,23 +98,23 @@ export class Forks {
     return { old, answers }
   }
 
-  async order(node: string, order: object): Promise<Record<string, unknown>> {
+  async command(node: string, command: object): Promise<Record<string, unknown>> {
     const { cluster, space } = this.stage
-    return await cluster.order(node, { space, ...order })
+    return await cluster.command(node, { space, ...command })
   }
 
-  async obeyed(node: string, order: object): Promise<void> {
-    const answer = await this.order(node, order)
-    assert.is(answer['ok'], true, JSON.stringify({ order, answer }))
+  async succeeds(node: string, command: object): Promise<void> {
+    const answer = await this.command(node, command)
+    assert.is(answer['ok'], true, JSON.stringify({ command, answer }))
   }
 
-  /** What a member that brings its salvages home is at, or null. */
+  /** The state of a member that uploads its salvages, or null. */
   uploadState(node: string): string | null {
     return this.stage.cluster.node(node).life?.actor.spaces.get(this.stage.space)
       ?.homecoming.state ?? null
   }
 
-  /** Whether the node's `reconciliation` has entered the state, ever. */
+  /** True if the node's `reconciliation` has ever entered the state. */
   hasBeen(node: string, state: string): boolean {
     return this.stage.cluster.node(node).log.some(({ fields, message }) =>
       message.startsWith('reconciliation') && (fields as { state?: string }).state === state)
@@ -173,7 +173,7 @@ export class Forks {
     await this.level()
   }
 
-  /** The members have one log, one graph, and the same books (I3, I8). */
+  /** The members have one log, one graph, and the same fork reports (I3, I8). */
   async level(): Promise<void> {
     const { cluster, space } = this.stage
     await cluster.converged(space)
@@ -187,7 +187,7 @@ export class Forks {
     assert.is(new Set(seen.values()).size, 1, `I8: ${[...seen.keys()].join()} differ`)
   }
 
-  /** Where the writes are, by what logs and files hold; each in one place, which is what is said. */
+  /** The places of the writes, by logs and files; each in one place, which is the one reported. */
   async places(writes: readonly WriteAnswer[] = this.left): Promise<Place[]> {
     const log = await this.stage.cluster.entries(this.stage.cluster.primary()!.id)
     const files = await this.inSalvages()

@@ -28,7 +28,7 @@ export function scenarioOf(name: string): Scenario {
   return found
 }
 
-/** Rejects with what went wrong; the transcript then tells the run up to there. */
+/** Rejects with what went wrong; the transcript then shows the run up to there. */
 export async function play(scenario: Scenario, transcript = new Transcript()): Promise<void> {
   await scenario.run((options = {}) => Stage.set(options, transcript))
 }

@@ -149,9 +149,9 @@ const deathInEachState: Scenario = {
 }
 
 const held: Scenario = {
-  name: 'salvage-that-waits-for-an-order',
-  title: 'A space takes salvages by order only, or not at all.',
-  lesson: 'Its report stays open and says where the salvage waits; an order, or another setting, '
+  name: 'salvage-that-waits-for-a-command',
+  title: 'A space takes salvages by command only, or not at all.',
+  lesson: 'Its report stays open and says where the salvage waits; a command, or another setting, '
     + 'has it taken.',
   run: async (begin) => {
     const forks = new Forks(await begin({ settings: { reconcile: 'manual' } }))
@@ -166,17 +166,17 @@ const held: Scenario = {
     await stage.until('it is offered to the next one', () => forks.uploadState(old) === 'held'
       && forks.report(1).salvages.some(({ state }) => state === 'waiting'), 6000)
     assert.is(forks.report(1).outcome, null, 'forks: a report is closed and a salvage waits')
-    await forks.obeyed(stage.primary,
+    await forks.succeeds(stage.primary,
       { type: 'setSpace', settings: { reconcile: 'off' } })
     await stage.run(500)
-    const refused = await forks.order(old, { type: 'reconcile' })
+    const refused = await forks.command(old, { type: 'reconcile' })
     assert.is(refused['code'], 'INVALID_OPERATION', JSON.stringify(refused))
     assert.equal(await forks.places(), ['salvaged'])
-    await forks.obeyed(stage.primary,
+    await forks.succeeds(stage.primary,
       { type: 'setSpace', settings: { reconcile: 'manual' } })
     await stage.until('it is known', () =>
       stage.at(old).member.record?.assignment.settings.reconcile === 'manual', 3000)
-    await forks.obeyed(old, { type: 'reconcile' })
+    await forks.succeeds(old, { type: 'reconcile' })
     await eachOnce(forks, 1)
   },
 }
@@ -194,8 +194,8 @@ const ownSalvage: Scenario = {
       && stage.inSync.length === 3, 4000)
     await stage.handOver(old)
     assert.is(forks.report(1).outcome, null)
-    await forks.obeyed(old, { type: 'setSpace', settings: { reconcile: 'automatic' } })
-    await forks.obeyed(old, { type: 'reconcile' })
+    await forks.succeeds(old, { type: 'setSpace', settings: { reconcile: 'automatic' } })
+    await forks.succeeds(old, { type: 'reconcile' })
     await eachOnce(forks, 1)
     assert.is(stage.primary, old)
   },
@@ -204,7 +204,7 @@ const ownSalvage: Scenario = {
 const damaged: Scenario = {
   name: 'damaged-salvage',
   title: 'A bit of one of two salvages has flipped.',
-  lesson: 'What cannot be read is told, and no report of its node is closed until somebody has '
+  lesson: 'A file that cannot be read is reported, and no report of its node is closed until somebody has '
     + 'looked at the file: it may hold writes of any epoch. The other one is reconciled all the same.',
   run: async (begin) => {
     const forks = new Forks(await begin({ settings: { reconcile: 'manual' } }))
@@ -224,7 +224,7 @@ const damaged: Scenario = {
     flip()
     stage.start(first.old)
     await stage.until('it follows', () => stage.follows(first.old, stage.primary), 4000)
-    await forks.obeyed(stage.primary, { type: 'setSpace', settings: { reconcile: 'automatic' } })
+    await forks.succeeds(stage.primary, { type: 'setSpace', settings: { reconcile: 'automatic' } })
     await stage.until('the other one is home', () => forks.report(epoch).merged === 1, 15_000)
     await stage.until('it is reported', () => forks.uploadState(first.old) === 'unusable', 4000)
     assert.ok(forks.alerts('salvageUnusable') > 0)
@@ -236,7 +236,7 @@ const damaged: Scenario = {
     assert.equal(await forks.places(forks.left.slice(1)), ['merged'])
     assert.is(forks.report(epoch).outcome, null)
     assert.is((await forks.salvages(first.old)).length, 1)
-    await forks.obeyed(stage.primary, { type: 'closeFork', epoch: 1 })
+    await forks.succeeds(stage.primary, { type: 'closeFork', epoch: 1 })
     await stage.until('it is given up', () => forks.report(1).outcome === 'dismissed')
     stage.say('somebody mends the file')
     flip()
@@ -263,7 +263,7 @@ const settingsInFlight: Scenario = {
       || stage.cluster.node('n1').log.some(({ message }) => /n3/.test(message)
         && /primary: /.test(message)), 3000)
     const settings = { maxLoss: { entries: 100 }, reconcile: 'manual' }
-    await forks.obeyed('n1', { type: 'setSpace', settings })
+    await forks.succeeds('n1', { type: 'setSpace', settings })
     await stage.until('both are in the record', () => stage.inSync.length === 2
       && stage.record.settings.reconcile === 'manual', 5000)
     assert.equal(stage.record.settings.maxLoss, { entries: 100 })

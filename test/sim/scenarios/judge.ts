@@ -1,5 +1,5 @@
 /**
- * What must hold at every instant of a scenario, judged by what nodes send and by what the arbiter
+ * The promises at every instant of a scenario, judged by what nodes send and by what the arbiter
  * decides, not by what they think of themselves.
  */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
@@ -102,7 +102,7 @@ export class Judge {
     this.checkInSync()
   }
 
-  /** Whoever is listed in sync may be promoted: it holds all that was answered as committed. */
+  /** A member listed in sync may be promoted: it holds all that was answered as committed. */
   private checkInSync(): void {
     if (!this.record) return
     const { inSync, members, epoch: now } = this.record
@@ -123,7 +123,7 @@ export class Judge {
       && epochAt(state.history, sequence) === epoch
   }
 
-  /** What the node has durably, or had when it died: a disk stays when a process goes. */
+  /** The durable log of the node, also after its death: a disk stays when a process goes. */
   private stateOf(node: NodeId): Held | null {
     this.look(node)
     return this.held.get(node) ?? null

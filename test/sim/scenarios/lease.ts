@@ -1,4 +1,4 @@
-/** Who may answer: grants, lapses, closed connections, evidence, clocks. */
+/** The right to answer: grants, lapses, closed connections, evidence, clocks. */
 import * as assert from 'uvu/assert'
 import { unreachableFor } from './hinderedBucket.js'
 import { cut, lost, several } from './network.js'
@@ -124,7 +124,7 @@ const slowClock: Scenario = {
   lesson: 'The granter waits ten per cent longer than the holder may count: clock rates differ.',
   run: async (begin) => {
     const stage = await begin({ clocks: { n1: { rate: 0.91, wallOffsetMs: 0 } } })
-    stage.say('the clock of n1 is slow; its heartbeats are lost, the others tell it of its last')
+    stage.say('the clock of n1 is slow; its heartbeats are lost, the others report its last to it')
     stage.network.faults = lost('n1', null, 'heartbeat')
     await stage.run(200)
     stage.say('n1 is cut off from n2, n3 and the arbiter; clients reach it')
@@ -155,7 +155,7 @@ const cutOffPrimary: Scenario = {
 const restartedGranter: Scenario = {
   name: 'restarted-granter',
   title: 'A replica that has granted restarts, hears nobody, and finds the primary silent.',
-  lesson: 'What an earlier start granted is unknown: after a start a node claims nothing on '
+  lesson: 'Grants of an earlier start are unknown: after a start a node claims nothing on '
     + 'grantExpired for one lease and its margin.',
   run: async (begin) => {
     const stage = await begin({ replicas: 1, nodes: ['n1', 'n2'] })

@@ -1,4 +1,4 @@
-/** Who is primary next: claims, openings, candidates, handovers. */
+/** The next primary: claims, openings, candidates, handovers. */
 import * as assert from 'uvu/assert'
 import { unreachableFor } from './hinderedBucket.js'
 import { cut, lost, several } from './network.js'
@@ -77,7 +77,7 @@ const unfencedOpening: Scenario = {
   name: 'late-open',
   title: 'A claim whose answer is late, a second claim meanwhile, and grants for both.',
   lesson: 'A claim alone must not open an epoch. The second compare-and-set, '
-    + 'at the revision that the claim made, tells the first claimant that it was overtaken.',
+    + 'at the revision that the claim made, shows the first claimant that it was overtaken.',
   run: async (begin) => {
     const stage = await begin()
     stage.say('n2 and n3 do not hear each other, and the answer to a claim of n2 is 3 s late')
@@ -149,7 +149,7 @@ const longerButOlder: Scenario = {
     assert.ok(stage.inSync.includes('n1'), 'n1 is in sync still')
     await stage.writes(1, 'durable')
     assert.ok(stage.end('n1').sequence > stage.end('n2').sequence, 'n1 has more entries')
-    stage.say('n2 loses its connection, and with it its epoch; everybody can stand')
+    stage.say('n2 loses its connection, and with it its epoch; everybody can be a candidate')
     stage.network.faults = lost('n1', null, 'ack')
     stage.arbiter.hindrances = () => undefined
     stage.closeConnection('n2')
@@ -177,7 +177,7 @@ const unsureHandover: Scenario = {
     }
     stage.say('n1 hears no announcement of n2, and n2 no answer of n1')
     stage.network.faults = several(lost('n2', 'n1', 'assignment'), lost('n1', 'n2', 'answer'))
-    void stage.cluster.order('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    void stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
     await stage.until('it was sent', () => late > 0)
     await stage.writeOn(400)
     stage.say('n2 reconnects, and reads the record')
@@ -197,8 +197,8 @@ const handoverTooSoon: Scenario = {
     stage.say('frames to n2 are held up')
     stage.network.faults = ({ to, kind }) => (to === 'n2' && kind === 'wal' ? 'held' : undefined)
     const answers = await stage.writes(5, 'durable')
-    stage.say('an operator orders a handover to n2')
-    const order = stage.cluster.order('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    stage.say('an operator commands a handover to n2')
+    const order = stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
     await stage.run(300)
     stage.say('the frames go on')
     stage.network.faults = () => undefined

@@ -48,8 +48,8 @@ const sentAgain: Scenario = {
     const { old, answers } = await forks.leaveBehind(
       [store('a'), store('b'), store('c'), store('d')], ['ka', 'kb', 'kc', 'kd'])
     const [a, b, c, d] = answers
-    const told = await forks.write(store('a'), { ...keyed('ka'), ...originOf(a!) })
-    assert.is(told.duplicate, false)
+    const answer = await forks.write(store('a'), { ...keyed('ka'), ...originOf(a!) })
+    assert.is(answer.duplicate, false)
     const untold = await forks.write(store('b'), keyed('kb'))
     assert.is(untold.duplicate, false)
     stage.start(old)
@@ -60,7 +60,7 @@ const sentAgain: Scenario = {
     assert.equal([outcome, merged, resent], ['reconciled', 2, 2])
     const late = await forks.write(store('c'), { ...keyed('kc'), ...originOf(c!) })
     assert.is(late.duplicate, true, 'I7: c took effect twice')
-    // Its key is not told this time: the origin alone says that it is there.
+    // Its key is not given this time: the origin alone says that it is there.
     const unkeyed = await forks.write(store('d'), originOf(d!))
     assert.is(unkeyed.duplicate, true, 'I7: d took effect twice')
     const again = await forks.write(store('b'), { ...keyed('kb'), ...originOf(b!) })
@@ -74,7 +74,7 @@ const uponWhatCameHome: Scenario = {
   name: 'fork-upon-reconciled-writes',
   title: 'A write is reconciled; a later one of the same node knows it, and is left behind in a '
     + 'second fork.',
-  lesson: 'What was in the log of an epoch when it wrote is in its past, wherever that was logged '
+  lesson: 'All that was in the log of an epoch when it wrote is in its past, wherever it was logged '
     + 'first: no conflict.',
   run: async (begin) => {
     const forks = new Forks(await begin())
@@ -96,7 +96,7 @@ const inTwoForks: Scenario = {
   name: 'one-write-in-two-forks',
   title: 'A client sends writes of a fork again to an epoch that is lost with them, too; both '
     + 'salvages are reconciled.',
-  lesson: 'What was reconciled in a fork is reconciled again as what it was first, so two '
+  lesson: 'A write that was reconciled in a fork is reconciled again as what it was first, so two '
     + 'salvages with one write bring it once.',
   run: async (begin) => {
     const forks = new Forks(await begin())
@@ -133,7 +133,7 @@ const overtaken: Scenario = {
   name: 'overtaken-epoch',
   title: 'Epoch 2 begins on a member that lacks entries of epoch 1, and is lost whole; epoch 3 '
     + 'begins on one that has them. Both are reconciled.',
-  lesson: 'Which log holds which entry is told by where each epoch began. What epoch 3 has of '
+  lesson: 'The begin of each epoch decides which log holds which entry. What epoch 3 has of '
     + 'epoch 1 is no fork, though epoch 2 had to do without; and what epoch 2 wrote is '
     + 'concurrent with it.',
   run: async (begin) => {
@@ -147,7 +147,7 @@ const overtaken: Scenario = {
     await forks.write(store('filler'))
     await stage.until('n3 has them', () => stage.durable('n3').sequence >= shared.sequence + 1)
     const [tail] = await forks.alone([store('tail')])
-    stage.say('n3 doubts itself (tilt) and does not stand; n2 and n3 do not hear each other')
+    stage.say('n3 doubts itself (tilt) and is no candidate; n2 and n3 do not hear each other')
     stage.setForward('n3', 600)
     stage.network.faults = deaf('n2', 'n3')
     stage.kill('n1')
@@ -188,7 +188,7 @@ const twoFailovers: Scenario = {
   title: 'The epoch that opens a report dies before its first entry is on any other node, and so '
     + 'does the next but one.',
   lesson: 'The record at the arbiter lists epochs that ended until a report of each is committed: '
-    + 'the account does not depend on who took over in between.',
+    + 'the outcome does not depend on which member took over in between.',
   run: async (begin) => {
     const forks = new Forks(await begin({ nodes: ['n1', 'n2', 'n3', 'n4'], replicas: 3 }))
     const { stage } = forks
@@ -199,14 +199,14 @@ const twoFailovers: Scenario = {
       const { primary } = stage
       stage.kill(primary)
       dead.push(primary)
-      // Whoever is next opens its epoch, and tells nobody of its first entry.
+      // The next primary opens its epoch, and nobody gets its first entry.
       stage.network.faults = turn < 2 ? lost(null, null, 'wal') : () => undefined
       await stage.until('another is primary', () => stage.isPrimary(stage.primary, epoch + 1)
         && stage.primary !== primary && stage.cluster.primary() !== null, 5000)
     }
     await stage.until('the report is applied', () => forks.reports().length > 0, 3000)
-    const told = forks.reports().map(({ epoch, node, outcome }) => `${epoch} of ${node}: ${outcome}`)
-    assert.equal(told, dead.map((node, index) => `${index + 1} of ${node}: null`),
+    const listed = forks.reports().map(({ epoch, node, outcome }) => `${epoch} of ${node}: ${outcome}`)
+    assert.equal(listed, dead.map((node, index) => `${index + 1} of ${node}: null`),
       'forks: each epoch that ended has a report')
     assert.is((await forks.fate(left!)).fate, 'unknown')
     stage.start(...dead)
@@ -221,13 +221,13 @@ const lostDisk: Scenario = {
   name: 'fork-lost-with-its-disk',
   title: 'A primary dies with writes that others had only heard of, and comes back with an empty '
     + 'disk.',
-  lesson: 'What was heard of and is nowhere is counted as lost: the account is closed when the '
+  lesson: 'A write that was heard of and is nowhere counts as lost: the report is closed when the '
     + 'node is back and its disk is another one.',
   run: async (begin) => {
     const forks = new Forks(await begin())
     const { stage } = forks
     await stage.writes(1, 'committed')
-    stage.say('frames of n1 are lost, but for the second one: it tells how far the log goes')
+    stage.say('frames of n1 are lost, but for the second one: it shows how far the log goes')
     const frames = { n2: 0, n3: 0 }
     stage.network.faults = ({ from, to, kind, data }) => {
       if (from !== 'n1' || kind !== 'wal' || data.length < noticeBytesMax) return undefined

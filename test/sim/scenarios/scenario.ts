@@ -10,9 +10,9 @@ export type Begin = (options?: StageOptions) => Promise<Stage>
 export interface Scenario {
   /** Kebab case, unique; `late-open` to `hole-8` are those that a model of the protocol found. */
   readonly name: string
-  /** What happens, in one sentence. */
+  /** One sentence on what happens. */
   readonly title: string
-  /** What it guards against: said to a reader who wants to learn the protocol. */
+  /** The danger it shows: written for a reader who wants to learn the protocol. */
   readonly lesson: string
   readonly run: (begin: Begin) => Promise<void>
 }

@@ -184,7 +184,7 @@ export class Stage {
   }
 
   pause(node: string): void {
-    this.say(`${node} is paused: its process runs no instruction, its connection stands`)
+    this.say(`${node} is paused: its process runs no instruction, its connection stays open`)
     this.judge.look(node)
     this.cluster.node(node).freeze()
   }
@@ -227,7 +227,7 @@ export class Stage {
   }
 
   async handOver(to: string): Promise<void> {
-    const answer = await this.cluster.order(this.cluster.running[0]!.id, {
+    const answer = await this.cluster.command(this.cluster.running[0]!.id, {
       type: 'promote', space: this.space, to,
     })
     if (answer['ok'] !== true) throw new Error(`no handover: ${JSON.stringify(answer)}`)
@@ -255,7 +255,7 @@ export class Stage {
     }
   }
 
-  /** All faults end; then the space serves, everyone is level, and the books balance. */
+  /** All faults end; then the space serves, everyone is level, and the audit passes. */
   async balance(): Promise<void> {
     await this.calm()
     await this.cluster.check()
