@@ -117,7 +117,7 @@ test('folders import from those below them only', () => {
 })
 
 test('no file imports itself by way of others, types included', () => {
-  const sources = [...product, ...files('bench', '.ts')]
+  const sources = [...product, ...files('bench', '.ts'), ...files('test', '.ts')]
   const known = new Set(sources)
   const fileOf = (from: string): string | undefined =>
     [from.replace(/\.js$/, '.ts'), from.replace(/\.js$/, '.tsx'), `${from}.ts`, `${from}.tsx`]

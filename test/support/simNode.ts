@@ -168,7 +168,7 @@ export class SimNode {
     this.loseGraphs()
   }
 
-  /** As after a power cut; what it remembers of the records lies apart. */
+  /** As after a power cut; what it remembers of the records is kept apart. */
   loseGraphs(): void {
     const { store } = this
     this.store = new MemoryStore()

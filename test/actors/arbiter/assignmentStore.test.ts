@@ -104,7 +104,7 @@ test('another writer came first, or came after: refused with what is there', asy
     await put(assignment('a'), 0)
     let outcome: Settlement
     if (isAfter) {
-      // Mine is applied, its answer lost, and another's lies on top of it.
+      // Mine is applied, its answer lost, and another's was written over it.
       bucket.loseAnswers('applied')
       const mine = put(assignment('b', { epoch: 2 }), 1)
       await Promise.resolve()
@@ -135,7 +135,7 @@ test('an arbiter that is away settles nothing until it is back', async () => {
   assert.is((outcome as Settlement | null)?.kind, 'applied')
 })
 
-test('a bucket that lost its records is told from a space that never was', async () => {
+test('a bucket that lost its records is distinguished from a space that never was', async () => {
   const { bucket, records, put, lost, clock } = await kit()
   assert.is((await records.read('demo')).kind, 'absent')
   await put(assignment('a'), 0)
@@ -153,7 +153,7 @@ test('a bucket that lost its records is told from a space that never was', async
   assert.is((await records.read('demo')).kind, 'present')
 })
 
-test('a record of before is no news but a loss, and is written over at its revision', async () => {
+test('a record of before is a loss and no change, and is written over at its revision', async () => {
   const { bucket, records, put, lost } = await kit()
   await put(assignment('a'), 0)
   const before = bucket.snapshot()
@@ -264,7 +264,7 @@ test('what was rejected may be applied yet: it is known by its nonce', async () 
   assert.is(settled?.kind === 'applied' && settled.record.revision, 2)
 })
 
-test('who has waited for long is told what the arbiter said last', async () => {
+test('a long wait ends with the last words of the arbiter', async () => {
   const { bucket, records, put, settled } = await kit()
   await put(assignment('a'), 0)
   bucket.loseAnswers(...Array.from({ length: 9 }, () => 'lost' as const))
@@ -365,7 +365,7 @@ test('without a connection reads are refused, and what is under way is abandoned
     assert.is(error.name, 'ArbiterUnavailableError'))
 })
 
-test('an arbiter that is away is told once; one that was given up is not told at all', async () => {
+test('an arbiter that is away is reported once; one that was given up is not reported', async () => {
   const { bucket, records, clock, warnings } = await kit()
   bucket.available = false
   const asked = records.spaces().catch(() => null)

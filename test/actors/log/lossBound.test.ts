@@ -157,7 +157,7 @@ test('while under-replicated: accepted, or waiting, or refused', async () => {
   assert.equal(await run({ whenUnderReplicated: 'refuse' }), [refused, refused])
 })
 
-test('throttled is told as long as an answer had to wait lately', async () => {
+test('throttled is shown as long as an answer had to wait lately', async () => {
   const side = bounded({ maxLoss: { entries: 1 } })
   assert.is(side.ingest.takeThrottled(), false)
   await writes(side, 2)

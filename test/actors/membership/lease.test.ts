@@ -30,7 +30,7 @@ test('a lease is the shortest grant, and none when one is missing', () => {
   assert.not.ok(lease.valid())
 })
 
-test('a lapse is final, and told once', () => {
+test('a lapse is final, and reported once', () => {
   const { lease, clock, until, lapses } = kit({ n2: 1000 })
   lease.begin(['n1', 'n2'])
   clock.advance(1000)

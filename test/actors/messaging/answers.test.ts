@@ -104,7 +104,7 @@ test('an answer that does not fit is an error that does, in the same encoding', 
   }
 })
 
-test('without a connection nothing is sent, and nothing is told of it', () => {
+test('without a connection nothing is sent, and nothing is logged', () => {
   const { answers, sent, warnings } = kit({ maxPayload: 0 })
   answers.answer({ reply: '_INBOX.a', encoding: 'json' }, errorAnswer('INTERNAL', 'x'))
   assert.equal([sent.length, warnings.length], [0, 0])

@@ -142,7 +142,7 @@ test('a burst costs one report; who asks once it has begun gets another', () => 
   clock.advance(0)
   assert.is(answered.length, 15_001)
   const refused = answered.filter(({ page }) => page.code === 'OVERLOADED').length
-  assert.ok(refused > 2000 && refused < 3000, 'everybody is told')
+  assert.ok(refused > 2000 && refused < 3000, 'everybody is answered')
 })
 
 test('a long report is put together in many turns; what comes meanwhile is in it', () => {

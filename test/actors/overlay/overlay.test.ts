@@ -219,7 +219,7 @@ test('a write that lost shows the present value, and a stated origin', async () 
   assert.is(view.origin(3, 43), undefined)
 })
 
-test('an origin told of twice: dropping or applying one leaves the other', async () => {
+test('an origin noted twice: dropping or applying one leaves the other', async () => {
   const { overlay, view, store, log } = await viewOf(1, epochStart(opening(3)),
     from(3, 41, stored('a'), { outcome: 'quarantined', by: { epoch: 5, sequence: 1 } }),
     from(3, 41, stored('a'), { via: 'quarantine' }))
@@ -309,7 +309,7 @@ test('property: versions and origins read as a replay of the whole log does', as
         overlay.dropAbove(last)
       } else {
         const upTo = Math.min(log.length, store.applied.sequence + next.forward)
-        // The store may be ahead of what the overlay was told, by one transaction or several.
+        // The store may be ahead of the overlay by one transaction or several.
         const part = Math.min(upTo, store.applied.sequence + next.split)
         for (const end of [part, upTo]) {
           await store.apply(log.slice(store.applied.sequence, end))

@@ -108,7 +108,7 @@ test('a duplicate says under which epoch it is logged', async () => {
   assert.equal({ epoch, loggedEpoch, duplicate }, { epoch: 3, loggedEpoch: 2, duplicate: true })
 })
 
-test('a write for another epoch is not taken, and told which one this is', async () => {
+test('a write for another epoch is not taken, and the answer names this one', async () => {
   const side = path({ epoch: 3 })
   const own = side.write({ 'Engram-Epoch': '3' })
   const [older, later] = ['2', '4'].map((epoch) => side.write({ 'Engram-Epoch': epoch }))
@@ -134,7 +134,7 @@ test('a duplicate refused its level says that the write is logged', async () => 
     { code: 'NOT_ENOUGH_IN_SYNC', outcome: 'unknown', sequence: 1, epoch: 1 })
 })
 
-test('a duplicate of what could not be written is told so, and may be tried again', async () => {
+test('a duplicate of what could not be written is refused, and may be tried again', async () => {
   const side = path()
   side.journal.failures = 1
   const key = { 'Nats-Msg-Id': 'k', 'Engram-Ack': 'committed' }

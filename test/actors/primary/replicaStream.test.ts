@@ -150,7 +150,7 @@ test('a journal that cannot be read ends the stream, and says so', async () => {
   assert.is(failures.length, 1)
 })
 
-test('a commit that no frame told goes out as a notice, once', async () => {
+test('a commit that was in no frame goes out as a notice, once', async () => {
   const { shipping, append, ack, sent, log } = kit()
   shipping.begin(1, 0, 'd')
   ack(0)
@@ -165,7 +165,7 @@ test('a commit that no frame told goes out as a notice, once', async () => {
   assert.is(sent.length, 2)
 })
 
-test('lag counts from the common point, not from what acks have not told yet', async () => {
+test('lag counts from the common point, not from acks that have not come yet', async () => {
   const { shipping, append, clock } = kit()
   await append(2)
   shipping.begin(1, 2, 'd')

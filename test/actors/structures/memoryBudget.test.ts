@@ -233,7 +233,7 @@ test('the log says once that writes are refused, and once that they are taken ag
   assert.match(said[0]!, /^warn no memory for new writes.*"keys":900/)
   frames.length = 7
   watch.tick()
-  assert.is(said.length, 1, 'a little less is no news')
+  assert.is(said.length, 1, 'a little less is not reported')
   frames.length = 9
   watch.tick()
   assert.is(said.length, 1)

@@ -49,7 +49,7 @@ test('a slice ends when its time is over; nothing is done before the next turn',
   assert.equal(turnOf, [1, 1, 1, 2, 2, 2, 3, 3, 3, 4])
 })
 
-test('a step that throws is told of, and stops no other', async () => {
+test('a step that throws is reported, and stops no other', async () => {
   const { clock, queue, failed } = kit()
   const lane = queue.lane({ bytesMax: 0, openMax: 1 })
   const done: string[] = []

@@ -101,7 +101,7 @@ test('odd blocks read as the package reads them', () => {
   }
 })
 
-test('names as they are written; of a malformed block none can be told', () => {
+test('names as they are written; a malformed block has none', () => {
   const named = (block: string): readonly string[] | null =>
     new NatsBusMessage(message(Buffer.from(block, 'utf8'))).headerNames()
   assert.equal(new NatsBusMessage(message(null)).headerNames(), [])

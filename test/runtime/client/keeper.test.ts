@@ -51,7 +51,7 @@ test('two promotions in a row: a safe sequence of the second releases nothing un
   it.answered(write(2), taken(1, 45), 0)
   // Nothing was heard of epoch 2, which cut the log at 42.
   it.answered(write(3), taken(3, 60, { safeSequence: 50 }), 0)
-  assert.equal(it.given, [], '45 lies below 50, in another log')
+  assert.equal(it.given, [], '45 is below 50, in another log')
   assert.ok(it.isDoubtful && it.isBehind)
   assert.is(it.next(), null, 'what is lost is not known yet')
   it.takeOver(3, [{ epoch: 1, last: 42 }, { epoch: 2, last: 48 }, { epoch: 3, last: 60 }])
@@ -136,7 +136,7 @@ test('another space of that name: everything goes again, whatever its numbers', 
   assert.is(numberOf(it.next()), 1)
 })
 
-test('another space whose log is shorter: what lies beyond its end is not there', () => {
+test('another space whose log is shorter: what is beyond its end is not there', () => {
   const it = keeper()
   it.answered(write(1), taken(7, 500), 0)
   it.renewed()

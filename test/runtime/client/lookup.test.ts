@@ -67,7 +67,7 @@ async function failure(promise: Promise<unknown>): Promise<EngramError> {
   throw error ?? new Error('it did not fail')
 }
 
-test('there is none: told at once, for writes and reads alike', async () => {
+test('there is none: answered at once, for writes and reads alike', async () => {
   await nodesSay(absent)
   const [write, read, any] = await Promise.all([
     it.write('nowhere', node, patient), it.read('nowhere', get, patient),

@@ -61,7 +61,7 @@ function reportOf(node: string, spaces: readonly string[]): ReturnType<Responder
   return { ...report, node: { ...report.node, peers: {} }, spaces: members }
 }
 
-/** A node that tells two spaces at a time. */
+/** A node that lists two spaces at a time. */
 function pagingNode(id: string, alive: readonly string[]): void {
   on(statusOfAll, ({ type }) => type !== 'who' ? null : {
     format: 1, type: 'who', id, state: 'running', incarnation: 1, http: null,

@@ -197,7 +197,7 @@ x('no other message gets the bounds of a slice', () => {
   }
 })
 
-x('a slice is told by its first bytes', () => {
+x('a slice is recognized by its first bytes', () => {
   const bytes = encode(slice)
   assert.ok(isSliceAhead(bytes))
   for (let i = 0; i < 12; i += 1) assert.not.ok(isSliceAhead(bytes.subarray(0, i)))

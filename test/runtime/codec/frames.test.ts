@@ -94,7 +94,7 @@ const opening: ForkOpening = {
   forkPoint: { epoch: 2, sequence: 40 }, lastKnown: 44, atMost: null,
 }
 
-/** A plain operation between two entries for the books. */
+/** A plain operation between two entries of forks. */
 function booked(): Frame {
   const builder = codec.builder()
   const encoded = [codec.encodeEntry(activation('a'), lost), encodeOperation(activation('b'))]
@@ -125,7 +125,7 @@ frames('is of version 2 only where version 1 would not be understood', () => {
   assert.is(booked().bytes[8], 2)
   assert.is(sample().bytes[8], 1)
   const plain = encodeOperation(activation('a'))
-  assert.equal(codec.encodeEntry(activation('a'), null), plain, 'there is nothing to tell')
+  assert.equal(codec.encodeEntry(activation('a'), null), plain, 'there is nothing to add')
   const epochStart = { type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2, connection: 1 }
   const start = (more: object) => codec.epochStart(
     originAt(9, { previousEpoch: 2, node: 'n1@3' }), { ...epochStart, ...more } as never, 77)

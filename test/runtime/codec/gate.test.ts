@@ -150,7 +150,7 @@ for (const encoding of ['json', 'msgpack'] as const) {
     assert.is(gated.value.key, 'key')
   })
 
-  test('the encoding is told by Content-Type, else by the first byte', () => {
+  test('the encoding is given by Content-Type, else by the first byte', () => {
     const data = encoders[encoding](node({}))
     const charset = `${TYPE[encoding].toUpperCase()} ; charset=utf-8`
     const types = [TYPE[encoding], charset, undefined, 'text/plain', '', 'application/json2; x']

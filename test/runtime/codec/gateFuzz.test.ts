@@ -32,7 +32,7 @@ function gate(data: Uint8Array): number {
   return taken
 }
 
-/** Runs within `limitMs`: generous, it tells minutes from milliseconds. */
+/** Runs within `limitMs`: generous, it distinguishes minutes from milliseconds. */
 function within(limitMs: number, run: () => void): void {
   const started = performance.now()
   run()

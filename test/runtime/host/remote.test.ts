@@ -212,7 +212,7 @@ test('local watch: unknown, and an ended watch stays silent', async () => {
   assert.equal(deaths, [{ id: 'nobody', kind: 'unknown' }])
 })
 
-test('remote watch: unknown, done, stopped, failed, each told once', async () => {
+test('remote watch: unknown, done, stopped, failed, each reported once', async () => {
   const { clock, one, two, spawn } = pair()
   const deaths: string[] = []
   const watch = (id: string) => one.host.watchRemote('n2', id, (exit) => {

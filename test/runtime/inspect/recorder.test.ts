@@ -222,7 +222,7 @@ test('the file stays small, whatever is noted', async () => {
   assert.match(lines.at(-1) ?? '', '99.199 ')
 })
 
-test('whoever listens is told of each event, until it has enough', () => {
+test('a listener gets each event, until it has enough', () => {
   const made = recorder()
   made.begin(null)
   const heard: string[] = []

@@ -126,7 +126,7 @@ recovery('a bit flipped in the head of a segment harms no log', async () => {
 
 recovery('records lost together damage every space, until it is dropped', async () => {
   const disk = await written()
-  // The headers of two records in a row: what lay there cannot be told.
+  // The headers of two records in a row: their contents cannot be known.
   disk.flipBit(FIRST, offsets[1]!, 0)
   disk.flipBit(FIRST, offsets[2]!, 0)
   let journal = await open(disk)

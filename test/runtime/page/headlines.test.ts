@@ -69,7 +69,7 @@ test('a primary that hangs: not heard, who may take over and when; then who did,
     assert.is(settled?.title, over?.title, 'it is the same story')
   })
 
-test('ten minutes later it is still told, and long after it is not', () => {
+test('ten minutes later it is still shown, and long after it is not', () => {
   const { endMs } = real
   const state = real.live
   const at = (afterMs: number) => headlinesOf(state, factsOf(real), endMs + afterMs)
@@ -97,7 +97,7 @@ function status(over: Partial<ClusterSpace> = {}): ClusterStatus {
 const lost = { entries: 1_234, bytes: 3_100, ms: 20 }
 const away = { members: [member('n1', 'unknown'), member('n2', 'replica')] }
 
-/** n1 serves until it is killed after a second; n2 is there and stands, as far as `steps` go. */
+/** n1 serves until it is killed after a second; n2 is a candidate, as far as `steps` go. */
 function killed(steps: readonly InspectionStreamEvent[], then: Partial<ClusterSpace> = away) {
   const script = new PageFrames()
   script.start(0)
@@ -215,7 +215,7 @@ test('a space of which no member can be promoted says so, since when, and what t
   ])
 })
 
-test('what a space without a primary needs is said: an order, or the arbiter', () => {
+test('the need of a space without a primary is shown: a command, or the arbiter', () => {
   const needs = (state: string, over: object) => {
     const script = killed(
       [new PageFrames().transition(1_100, 'space.demo.promotion', null, state, 'recordRead')],

@@ -44,7 +44,7 @@ test('a page that was not built says how to build it, and what there is', async 
   await server.close()
 })
 
-test('index, hashed assets, types; nothing but what lies there', async () => {
+test('index, hashed assets, types; nothing but the files there', async () => {
   build()
   const server = await serve()
   const index = await ask(server.url, '/?view=lag#now')
@@ -93,7 +93,7 @@ test('what a browser has is not sent again, until it changes', async () => {
   await server.close()
 })
 
-test('GET and POST are told apart, and nothing answers the question of another origin', async () => {
+test('GET and POST are distinguished, and nothing answers the question of another origin', async () => {
   const server = await serve()
   assert.is((await ask(server.url, '/api/orders')).status, 405)
   assert.is((await ask(server.url, '/status', { method: 'POST' })).status, 405)

@@ -29,7 +29,7 @@ test('a space without forks costs a look at two numbers', () => {
     { open: 0, quarantined: 7, waiting: 0, salvagesWaiting: 0, reports: [] })
 })
 
-test('only open reports count; of many the latest are told, and all are counted', () => {
+test('only open reports count; of many the latest are shown, and all are counted', () => {
   const many = Array.from({ length: openReportsMax + 5 }, (_, index) =>
     report({ epoch: index + 1, outcome: index === 2 ? 'level' : null }))
   const status = booksStatusOf(store(many, 2))
@@ -103,7 +103,7 @@ test('the status: numbers for each space, from its primary', () => {
     [{ open: 0, quarantined: 0, waiting: 0 }, undefined, 'automatic'])
 })
 
-test('books that make no sense are passed over with their report', () => {
+test('fork fields that make no sense are passed over with their report', () => {
   const said = (books: unknown) => statusReport('n1', {
     minInSync: 1, endSequence: 0, books: books as never,
   })

@@ -50,7 +50,7 @@ test('a store that is written all the time: once an hour', async () => {
   assert.ok(state.syncs <= 4)
 })
 
-test('what the disk did not take is told', async () => {
+test('a failed write-back is reported', async () => {
   const { writeback, state, failed, after } = kit()
   state.fault = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' })
   writeback.wrote()

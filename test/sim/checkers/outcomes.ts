@@ -35,13 +35,13 @@ export interface OutcomesInput {
   /** The log of the primary; the members are level. */
   readonly log: readonly LogEntry[]
   readonly member: Member
-  /** By node: writes in its salvages, by where each lies there. */
+  /** By node: writes in its salvages, by the place of each there. */
   readonly salvaged: ReadonlyMap<SimNode, ReadonlyMap<string, LogEntry>>
 }
 
 export class Outcomes {
   private readonly model = new ForkModel()
-  /** Origins of what lies in salvages. */
+  /** Origins of the writes in salvages. */
   private readonly waiting = new Set<string>()
   private readonly lostByEpoch = new Map<number, LogEntry[]>()
 

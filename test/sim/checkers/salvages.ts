@@ -15,7 +15,7 @@ export function salvageNames(node: SimNode): string[] {
   return node.disk.paths('/data/salvage').filter((path) => path.endsWith('.salvage'))
 }
 
-/** Writes in the salvages of a node's disk, by where each lies there. */
+/** Writes in the salvages of a node's disk, by the place of each there. */
 export async function salvagedWrites(node: SimNode): Promise<Map<string, LogEntry>> {
   const files = node.salvageFiles
   const found = new Map<string, LogEntry>()

@@ -183,7 +183,7 @@ test('its disk is gone: what it alone had is counted as lost', async () => {
   assert.is(await fateOf(cluster, answers[0]!), 'lost')
 })
 
-test('what is lost with a disk lies within what the report says', async () => {
+test('the loss with a disk is within what the report says', async () => {
   const cluster = await started({ maxLoss: { entries: 10 } })
   const old = cluster.primary()!
   cluster.weather = (from, to) => (from === old.id && to !== 'client' ? 'lost' : 0.2)

@@ -110,7 +110,7 @@ export const commitMutants: readonly Mutant[] = [
   {
     name: 'expand-without-the-barrier',
     why: 'A new primary may know a lower commit sequence than its predecessor had answered; all '
-      + 'of that lies below its epoch-start entry.',
+      + 'of that is below its epoch-start entry.',
     edits: [{
       file: 'actors/primary/inSyncPolicy.js',
       find: 'Math.max(log.commitSequence, this.epochStart)',

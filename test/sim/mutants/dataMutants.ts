@@ -56,7 +56,7 @@ export const dataMutants: readonly Mutant[] = [
   },
   {
     name: 'uncommitted-entries-go-into-the-store',
-    why: 'A fork is undone by dropping what lies above the store; the store itself cannot go back.',
+    why: 'A fork is undone by dropping what is above the store; the store itself cannot go back.',
     edits: [{
       file: 'actors/log/applier.js',
       find: 'return Math.min(log.commitSequence, log.durable.sequence);',

@@ -9,7 +9,7 @@ const forkAndRejoin: Scenario = {
   title: 'A primary answers writes that it cannot ship, and is killed; it comes back to another '
     + 'epoch.',
   lesson: 'A write durable on the old primary alone is a fork. It goes to a salvage, then it is '
-    + 'cut off, and the stream goes on from the last common point: nothing vanishes without an '
+    + 'cut off, and the stream goes on from the last common point: nothing vanishes without a '
     + 'report of it.',
   run: async (begin) => {
     const stage = await begin()

@@ -70,7 +70,7 @@ export class Judge {
     this.checkInSync()
   }
 
-  /** I3: what a member acknowledges in an epoch is what that epoch's primary has there. */
+  /** I3: an entry that a member acknowledges in an epoch is the one that its primary has there. */
   onAck({ node, epoch, durableSequence: sequence }: Ack): void {
     const logOf = (of: NodeId) => this.nodes.get(of)?.life?.actor.spaces.get(this.space)?.member
     const holder = [...this.nodes.keys()].find((each) => logOf(each)?.primaryEpoch === epoch)
