@@ -33,7 +33,7 @@ function plan(faults: readonly Fault[]): Plan {
     seed: 1, nodes, replicas: 2, minInSync: 2, faultsMs: 4000, latencyMs: 0.3, fsyncMs: 1,
     clocks: {}, clients,
     requestsMax: 500, faults, maxLoss: { entries: 2 }, whenUnderReplicated: 'accept',
-    reconcile: 'automatic', ordersEveryMs: null, ordersHome: true,
+    reconcile: 'automatic', commandsEveryMs: null, reconcilesAtEnd: true,
   }
 }
 
@@ -194,7 +194,7 @@ test('I7: writes that are reconciled twice', async () => {
 
 test('home: salvages that nobody brings', async () => {
   const found = await brokenInForks(UploaderRunner.prototype, 'hasSomething', () => () => false)
-  assert.is(found, 'home')
+  assert.is(found, 'reconcile')
 })
 
 test('forks: a store that counts too much', async () => {

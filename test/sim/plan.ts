@@ -26,7 +26,7 @@ export interface Fault {
   /** Duration: a dead node stays down, a cut link cut. */
   readonly forMs: number
   /**
-   * The node it befalls, or `primary`: whichever is primary then. `other`: the far end of a link, the
+   * The node it concerns, or `primary`: the primary at that time. `other`: the far end of a link, the
    * target of a handover.
    */
   readonly node: string
@@ -59,9 +59,9 @@ export interface Plan {
   readonly whenUnderReplicated: 'accept' | 'wait' | 'refuse'
   readonly reconcile: 'automatic' | 'manual' | 'off'
   /** Mean pause between two commands of an operator about forks, ms; null: there are none. */
-  readonly ordersEveryMs: number | null
+  readonly commandsEveryMs: number | null
   /** At the end, in a space that waits for it, a command has all salvages reconciled. */
-  readonly ordersHome: boolean
+  readonly reconcilesAtEnd: boolean
   /** From the start of the workload to the end of the faults, ms. */
   readonly faultsMs: number
   readonly clocks: Readonly<Record<string, { rate: number; wallOffsetMs: number }>>
@@ -126,13 +126,13 @@ function drawClients(random: SeededRandom, seed: number): ClientPlan[] {
 }
 
 /** By a random source of its own, too. */
-function drawForks(seed: number): Pick<Plan, 'reconcile' | 'ordersEveryMs' | 'ordersHome'> {
+function drawForks(seed: number): Pick<Plan, 'reconcile' | 'commandsEveryMs' | 'reconcilesAtEnd'> {
   const random = new SeededRandom(seed).fork('forks')
   return {
     reconcile: random.pick(['automatic', 'automatic', 'automatic', 'automatic', 'automatic',
       'manual', 'manual', 'off']),
-    ordersEveryMs: random.pick([null, 300, 1000, 3000]),
-    ordersHome: random.chance(0.5),
+    commandsEveryMs: random.pick([null, 300, 1000, 3000]),
+    reconcilesAtEnd: random.chance(0.5),
   }
 }
 
@@ -182,7 +182,7 @@ function duration(random: SeededRandom): number {
 function drawFault(
   random: SeededRandom, kind: FaultKind, nodes: readonly string[], atMs: number,
 ): Fault {
-  // Only of a primary a fork is left.
+  // Only a primary leaves a fork.
   const node = random.chance(kind === 'strand' ? 0.85 : 0.4) ? 'primary' : random.pick(nodes)
   const other = random.pick(nodes.filter((each) => each !== node))
   const forMs = duration(random)

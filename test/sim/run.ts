@@ -1,7 +1,7 @@
 /**
  * One run of the simulator: `runSeed(seed)` draws a plan, `runPlan` carries it out. A run has
  * three parts: clients at work while faults come and go; peace, in which writes must be accepted
- * again; calm, in which the members become level and the audit are read.
+ * again; calm, in which the members become level and the audit is made.
  */
 import { subjects } from '../../machines/protocol/subjects.js'
 import { Audit, membersOf } from './checkers/audit.js'
@@ -25,10 +25,10 @@ const settleMs = 60_000
 /** A node that is not level after this long may need an operator. */
 const repairMs = 10_000
 
-/** Liveness of forks: their nodes run, and nothing else happens; then all are home in this time. */
-const homeMs = 15_000
+/** Liveness of forks: their nodes run, and nothing else happens; then all are reconciled in this time. */
+const reconciledMs = 15_000
 /** In a space that reconciles by hand, salvages are reported at least. */
-const tellMs = 6000
+const reportedMs = 6000
 
 /** Timers of a node at rest: heartbeat, polls, probes, delays of XState; with room. */
 const timersMax = 100
@@ -156,18 +156,18 @@ async function carryOut(world: World): Promise<void> {
 
 /** Every salvage is reconciled, and every report closed, unless they wait for a command. */
 async function home(world: World, operator: ForkOperator): Promise<void> {
-  const { reconcile, ordersHome } = world.plan
+  const { reconcile, reconcilesAtEnd } = world.plan
   if (world.checks.record.excuse) return
-  if (reconcile === 'off' || (reconcile === 'manual' && !ordersHome)) return await world.run(tellMs)
+  if (reconcile === 'off' || (reconcile === 'manual' && !reconcilesAtEnd)) return await world.run(reportedMs)
   const isHome = (): boolean => membersOf(world).every((node) => salvageNames(node).length === 0)
     && world.cluster.primary(space)?.space(space).member.store.openReportCount === 0
-  const limitMs = world.now + homeMs
+  const limitMs = world.now + reconciledMs
   while (world.now < limitMs) {
     if (reconcile === 'manual') operator.orderHome()
     if (await world.until(isHome, 3000, 50)) return
   }
   const reports = world.cluster.primary(space)?.space(space).member.store.reports()
-  world.violate('home', `not all forks are home, or their reports closed, after ${homeMs} ms: `
+  world.violate('forks', `not all forks are reconciled, or their reports closed, after ${reconciledMs} ms: `
     + `${world.nodes.map((node) => `${node.id}: ${salvageNames(node).join()}, ${
       node.life?.actor.spaces.get(space)?.homecoming.state}`).join('; ')}\n`
     + JSON.stringify(reports?.filter(({ outcome }) => outcome === null)))
