@@ -73,7 +73,7 @@ inBrowser('the page loads and lists the nodes with their roles', async ({ page, 
   assert.equal(errors, [])
 })
 
-inBrowser('what is loaded first is small: under 120 KB of JavaScript, compressed', async (played) => {
+inBrowser('the first load is small: under 120 KB of JavaScript, compressed', async (played) => {
   const { page, direct } = played
   const scripts = await page.locator('script[src]').evaluateAll((all) =>
     all.map((one) => (one as unknown as { src: string }).src))

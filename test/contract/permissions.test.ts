@@ -190,7 +190,7 @@ x('no password, a wrong one, and no user at all are refused for good', async () 
   }
 })
 
-x('who may not listen where its answers arrive gets an error that says what helps', async () => {
+x('a role that may not listen where its answers arrive gets an error with the remedy', async () => {
   const asClient = natsBus(
     { servers: fixture.server.url, user: 'node', password: passwords.node })
   const deaf = await rejection(asClient.connect()) as NatsConnectError

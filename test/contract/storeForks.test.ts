@@ -86,7 +86,7 @@ for (const subject of subjects) {
     assert.equal(context.store.space('u1').nodeState('a').stored, own(9))
   })
 
-  test('what is superseded or quarantined has no effect', async ({ space }) => {
+  test('a superseded or quarantined write has no effect', async ({ space }) => {
     const by = { epoch: firstEpoch, sequence: 1 }
     await apply(space, plain(storeNode('a', 'one')))
     const { digest } = space
@@ -139,7 +139,7 @@ for (const subject of subjects) {
       }, 'an activation without effect is not kept')
     })
 
-    test(`what is displaced goes into the quarantine, ${how}`, async ({ space }) => {
+    test(`a displaced write goes into the quarantine, ${how}`, async ({ space }) => {
       const value = { displaces: 'value' } as const
       await applyAll(space,
         plain(storeNode('a', 'one')), plain(update('a', 0.25)), plain(storeEdge('a', 'b', 1)),
@@ -246,7 +246,7 @@ for (const subject of subjects) {
       [2, 1, 3, 5])
   })
 
-  test('of the closed reports the latest stay, and the origins of their epochs', async (context) => {
+  test('the latest closed reports stay, and the origins of their epochs', async (context) => {
     const { space } = context
     await apply(space, epochStart(opening(1)))
     const last = closedReportsMax + 2

@@ -135,7 +135,7 @@ const queries: readonly (readonly [string, object | string])[] = [
   ['no query', 'hello'],
 ]
 
-scenario(bursts, 'of each query, to the primary', async (stage) => {
+scenario(bursts, 'each query, to the primary', async (stage) => {
   const cluster = await stage.cluster()
   await fill(cluster)
   const subject = subjects.read(space)
@@ -148,7 +148,7 @@ scenario(bursts, 'of each query, to the primary', async (stage) => {
   ])
 }, 300)
 
-scenario(bursts, 'of each query, to any member, waiting ones among them', async (stage) => {
+scenario(bursts, 'each query, to any member, waiting ones among them', async (stage) => {
   const cluster = await stage.cluster()
   await fill(cluster)
   await cluster.converged()
@@ -168,7 +168,7 @@ scenario(bursts, 'of each query, to any member, waiting ones among them', async 
   ])
 }, 300)
 
-scenario(bursts, 'of each question of an operator', async (stage) => {
+scenario(bursts, 'each question of an operator', async (stage) => {
   const cluster = await stage.cluster()
   await fill(cluster)
   const all = { subject: subjects.status('_all'), answering: 3 }
@@ -203,7 +203,7 @@ async function silentReader(url: string, subject: string, body: object): Promise
   return () => socket.destroy()
 }
 
-scenario(bursts, 'of readers that take nothing of what they asked for', async (stage) => {
+scenario(bursts, 'readers that take no answer', async (stage) => {
   const cluster = await stage.cluster()
   await fill(cluster)
   const before = await cluster.primary()

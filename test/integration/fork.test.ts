@@ -17,7 +17,7 @@ const writes: Keyed = Object.fromEntries(Array.from({ length: 40 }, (_, n) => {
   return [id, { type: 'StoreNode', node: { id, content: 'in the fork' } }]
 }))
 
-scenario(fork, 'what only the dead primary had is reconciled when it returns', async (stage) => {
+scenario(fork, 'writes that only the dead primary had are reconciled when it returns', async (stage) => {
   const cluster = await stage.cluster()
   const old = await cluster.primary()
   const primary = cluster.node(old.node)

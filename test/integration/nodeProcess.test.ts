@@ -217,7 +217,7 @@ scenario(test, 'a node that was stopped has left, for the others and in status a
     await shows('engram_peer_left', 0)
   })
 
-scenario(test, 'what cannot be a data directory: cause, remedy, exit code 1', async (stage) => {
+scenario(test, 'an impossible data directory: cause, remedy, exit code 1', async (stage) => {
   const files = directory(stage)
   writeFileSync(join(files, 'file'), '')
   await refuses(join(files, 'file'), /not a directory.* Name a directory/)

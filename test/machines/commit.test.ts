@@ -78,7 +78,7 @@ const nodes = ['n1', 'n2', 'n3', 'n4']
 const anyUnion = fc.subarray(nodes.slice(1)).map((rest) => ['n1', ...rest])
 const anyAcks = fc.dictionary(fc.constantFrom(...nodes.slice(1)), fc.nat(100))
 
-test('what is committed is durable on every member of the union', () => {
+test('a committed entry is durable on every member of the union', () => {
   fc.assert(fc.property(fc.nat(100), anyAcks, anyUnion, (own, acks, union) => {
     const commit = commitSequence(own, new Map(Object.entries(acks)), union, 'n1')
     assert.ok(commit <= own)

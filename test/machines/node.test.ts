@@ -148,7 +148,7 @@ test('a copy of the past that is found out late has another number on its next c
     { type: 'rejoin', life: { incarnation: 9, connection: 2 }, server: 's1' })
 })
 
-test('what cannot go on resigns and exits non-zero', () => {
+test('a node that cannot go on resigns and exits non-zero', () => {
   const table: readonly [string, readonly NodeEvent[], RegExp][] = [
     ['recovery', [...beforeIdentity, identified, { type: 'recoveryFailed', error: 'EIO' }],
       /recovery failed: EIO/],
@@ -210,7 +210,7 @@ test('without epochs to hand over a drain closes at once', () => {
   }
 })
 
-test('what hands nothing over says why', () => {
+test('a stop without a handover says why', () => {
   const early = 'SIGTERM: nothing is handed over, the node does not run yet'
   const away = 'SIGTERM: nothing is handed over, since NATS cannot be reached'
   const reasons: [readonly NodeEvent[], string][] = [

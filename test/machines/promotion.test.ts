@@ -313,7 +313,7 @@ test('held: an operator wants no failover; released, it goes on at once', () => 
       survey record:epoch 3 open, n1 of n1+n2+n3 @7`))
 })
 
-test('who is not in sync is blocked, held or not; who is forced is neither', () => {
+test('a member that is not in sync is blocked, held or not; a forced one is neither', () => {
   const stranger = { type: 'recordRead', record: recordOf({ inSync: ['n1'] }), position, hold: 'x' }
   const run = runTimed(promotionMachine, input)
   run.actor.send(stranger as PromotionEvent)

@@ -65,7 +65,7 @@ test('joins an epoch, catches up, streams, until the epoch is over', () => {
       progressed state:waiting`))
 })
 
-test('what is beyond the common point is salvaged and truncated before it follows', () => {
+test('entries beyond the common point are salvaged and truncated before it follows', () => {
   const text = transcript(replicaMachine, input, [
     primarySeen('n1', 4), joined(1, { isFork: true }), forkTruncated, measured(90, 90),
   ])

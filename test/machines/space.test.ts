@@ -236,7 +236,7 @@ test('a role that cannot start', () => {
     { type: 'escalate', error: new Error('no replica') })
 })
 
-test('what a role says that is over already changes nothing', () => {
+test('events of a role that is over change nothing', () => {
   for (const late of [won, stoodDown, steppedDown, primaryFailed, promotionFailed]) {
     const { actor, lived } = run([recovered, late])
     assert.is(actor.getSnapshot().value, 'replica')

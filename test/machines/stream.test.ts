@@ -144,7 +144,7 @@ test('a dead member has to join again', () => {
       progressed state:streaming`))
 })
 
-test('what is gone from the journal takes a snapshot', () => {
+test('entries gone from the journal take a snapshot', () => {
   const text = transcript(streamMachine, input, [
     { type: 'snapshotNeeded', reason: 'the journal begins at 500' }, joined(2, 700, 720),
   ])

@@ -15,7 +15,7 @@ const nothing: VacancyEvidence = {
   resignedEpoch: 0, grantExpired: false,
 }
 
-test('what proves that epoch 3 of n1 4.2 is over', () => {
+test('the proofs that epoch 3 of n1 4.2 is over', () => {
   type Row = readonly [string, RecordOf, Partial<VacancyEvidence>, Vacancy | null]
   const table: readonly Row[] = [
     ['nothing is known', {}, {}, null],

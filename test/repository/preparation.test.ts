@@ -110,7 +110,7 @@ inClone('without a terminal all is installed, and each step is printed', async (
   assert.equal(await clone.prepare(both), { code: 0, output: 'PREPARED\n' })
 })
 
-inClone('what npm says is shown, and nothing else is tried', async (clone) => {
+inClone('the output of npm is shown, and nothing else is tried', async (clone) => {
   const { code, output } = await clone.prepare([], {}, { NPM_FAULT: 'the lock file is not whole' })
   assert.is(code, 1)
   assert.match(output, /npm ci\): failed after \d+ s\nthe lock file is not whole\n/)
@@ -135,7 +135,7 @@ inClone('without a Chromium alone it goes on, and says what is skipped', async (
   assert.match(output, 'PREPARED')
 })
 
-inClone('what apt-get says is shown; without a Chromium alone it goes on', async (clone) => {
+inClone('the output of apt-get is shown; without a Chromium alone it goes on', async (clone) => {
   const fault = { APT_FAULT: 'no such mirror' }
   const refused = await clone.prepare(['nats-server'], {}, fault)
   assert.is(refused.code, 1)

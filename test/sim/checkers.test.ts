@@ -192,7 +192,7 @@ test('I7: writes that are reconciled twice', async () => {
   assert.is(found, 'I7')
 })
 
-test('home: salvages that nobody brings', async () => {
+test('reconcile: salvages that nobody uploads', async () => {
   const found = await brokenInForks(UploaderRunner.prototype, 'hasSomething', () => () => false)
   assert.is(found, 'reconcile')
 })

@@ -167,7 +167,7 @@ async function home(world: World, operator: ForkOperator): Promise<void> {
     if (await world.until(isHome, 3000, 50)) return
   }
   const reports = world.cluster.primary(space)?.space(space).member.store.reports()
-  world.violate('forks', `not all forks are reconciled, or their reports closed, after ${reconciledMs} ms: `
+  world.violate('reconcile', `not all forks are reconciled, or their reports closed, after ${reconciledMs} ms: `
     + `${world.nodes.map((node) => `${node.id}: ${salvageNames(node).join()}, ${
       node.life?.actor.spaces.get(space)?.homecoming.state}`).join('; ')}\n`
     + JSON.stringify(reports?.filter(({ outcome }) => outcome === null)))

@@ -86,7 +86,7 @@ test('an unchanged record settles nothing: the late request may still come', asy
   assert.is((outcome as Settlement | null)?.kind, 'applied', 'known by its nonce')
 })
 
-test('who gives up learns nothing, and the request is applied late all the same', async () => {
+test('a caller that gives up learns nothing, and the request is applied late all the same', async () => {
   const { bucket, records, settled, put } = await kit()
   await put(assignment('a'), 0)
   bucket.loseAnswers('late')
@@ -246,7 +246,7 @@ test('a change of an epoch stays in flight while it is rejected, less and less o
   assert.is((outcome as Settlement | null)?.kind, 'applied')
 })
 
-test('what was rejected may be applied yet: it is known by its nonce', async () => {
+test('a rejected request may be applied yet: it is known by its nonce', async () => {
   const { bucket, records, put, clock } = await kit()
   await put(assignment('a'), 0)
   // The first attempt is on its way still; the second one is answered.
@@ -278,7 +278,7 @@ const garbage = {
   'of another space': JSON.stringify(assignment('x', { space: 'other' })),
 }
 
-test('what cannot be read is lost, and is written over at its revision', async () => {
+test('an unreadable record is lost, and is written over at its revision', async () => {
   for (const [name, text] of Object.entries(garbage)) {
     const { bucket, records, put, lost } = await kit()
     await put(assignment('a', { epoch: 4 }), 0)
@@ -296,7 +296,7 @@ test('what cannot be read is lost, and is written over at its revision', async (
   }
 })
 
-test('what cannot be read, and was never known, is nobody\'s to write', async () => {
+test('an unreadable record that was never known is nobody\'s to write', async () => {
   const { bucket, records } = await kit()
   bucket.overwrite('space.demo', Buffer.from('oops'))
   const read = await records.read('demo')
@@ -304,7 +304,7 @@ test('what cannot be read, and was never known, is nobody\'s to write', async ()
   assert.is(read.kind === 'unreadable' && read.revision, 1)
 })
 
-test('what a newer node wrote is not lost', async () => {
+test('a record of a newer node is not lost', async () => {
   const { bucket, records, put, lost } = await kit()
   await put(assignment('a'), 0)
   bucket.overwrite('space.demo', Buffer.from('{"version":99}'))

@@ -148,7 +148,7 @@ test('the largest request that the gate takes fits into one message', async () =
   assert.equal(await lengths(slicesOf([frame])), [1000])
 })
 
-test('what fits into no message is reported, and not sent again and again', async () => {
+test('a write that fits into no message is reported, and not sent again and again', async () => {
   const frame = frameOf(1, [single(1), batch(700, 'k'), batch(700, 'k')])
   const salvage = new Salvage(fileOf([frame]).open, codec, bytesOf)
   const error = await salvage.slice(1).then(() => null, (fault: Error) => fault)

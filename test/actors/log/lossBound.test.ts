@@ -104,7 +104,7 @@ test('a repeated write that waits for room is refused when the journal refuses t
   assert.equal(codes(side, [first, again, other!]), ['READ_ONLY', 'READ_ONLY', 'ok 2'])
 })
 
-test('what an earlier life left above the safe sequence counts, whatever its size', async () => {
+test('entries of an earlier life above the safe sequence count, whatever their size', async () => {
   for (const maxLoss of [{ bytes: 1e9 }, { ms: 1e9 }]) {
     const side = bounded({ maxLoss })
     side.log.knowsAbove = (sequence) => sequence >= 5

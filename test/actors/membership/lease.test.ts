@@ -62,7 +62,7 @@ test('a wall clock that goes back gives no time', () => {
   assert.not.ok(lease.valid())
 })
 
-test('whoever comes in is needed at once; without its grant the lease is over', () => {
+test('a new in-sync member is needed at once; without its grant the lease is over', () => {
   const { lease, until, lapses, clock } = kit({ n2: 1000 })
   lease.begin(['n1', 'n2'])
   until.set('n3', 300)
@@ -120,7 +120,7 @@ test('without a reply, each copy that came another way drops one of the same byt
   assert.equal(left, ['y', 'x', 'xk'])
 })
 
-test('what is dropped makes room again', () => {
+test('a dropped write makes room again', () => {
   const held = new HeldWrites(600, new Budget(1 << 30))
   for (let i = 0; i < 20; i += 1) {
     assert.ok(held.hold(message(Buffer.from('x'), {}, `r${i}`)), `write ${i}`)

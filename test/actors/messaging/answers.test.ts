@@ -57,7 +57,7 @@ test('clients are answered below their prefixes, nodes below their own, too', ()
   assert.is(answers.asker(from(undefined))?.reply, undefined, 'nobody waits: no harm')
 })
 
-test('what clients do not take holds up no other node, and reads hold up no write', () => {
+test('answers that clients do not take hold up no other node, and reads hold up no write', () => {
   const ways: unknown[] = []
   const answers = answersOver(new VirtualClock(), (to, _, way) => void ways.push([to, way]))
   for (const asking of ['writes', 'reads', 'orders', 'nodes'] as const) {

@@ -69,7 +69,7 @@ const namesOf = (page: Page): string[] => page.spaces!.map(({ space }) => space)
 const many = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `s${String(index).padStart(5, '0')}`)
 
-test('who waits counts with a long reply subject and a long question, and leaves all of it', () => {
+test('a waiting question counts with its reply subject and text, and leaves all of it', () => {
   const { clock, lanes, ask, pageOf } = kit(['a'])
   const prefix = `_INBOX.${'r'.repeat(3000)}`
   const questions = Array.from({ length: 1000 }, (_, at) =>
@@ -119,7 +119,7 @@ test('one space, of a page or alone; one that is not held', () => {
   assert.equal(replies.map((reply) => pageOf(reply).after), ['a', undefined, undefined])
 })
 
-test('who there is takes no look at any space', () => {
+test('the question `who` takes no look at any space', () => {
   const { clock, ask, pageOf, told } = kit(many(5000))
   const reply = ask({ type: 'who' })
   clock.advance(0)

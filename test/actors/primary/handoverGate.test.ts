@@ -34,7 +34,7 @@ function kit(writeMs: number) {
   return { clock, budget, gate, write, taken, refused }
 }
 
-test('what was held is taken in many turns; what comes meanwhile waits behind it', () => {
+test('held writes are taken in many turns; later ones wait behind them', () => {
   const { clock, budget, gate, write, taken } = kit(1)
   gate.hold()
   for (const name of ['a', 'b', 'c', 'd', 'e']) write(name)

@@ -77,7 +77,7 @@ test('a log that no longer has it, or cannot be read, shows nothing', async () =
   }
 })
 
-test('what a rule may have made another write of is not compared', async () => {
+test('a write that a rule may have changed is not compared', async () => {
   const side = path()
   side.send(node('x'), key)
   await settle()
@@ -103,7 +103,7 @@ test('while it is being compared the data path is not idle; its end answers', as
   assert.is(side.codeTo(reply), 'NOT_PRIMARY')
 })
 
-test('what waits to be compared takes some memory, and not all that is sent', async () => {
+test('repeats that wait to be compared take some memory, and not all that is sent', async () => {
   const side = path()
   side.send(node('x'), key)
   await settle()

@@ -105,7 +105,7 @@ test('a node at its budget sends a frame at a time, and not a whole window', asy
   assert.equal(sent.length, 5)
 })
 
-test('what is accepted and not yet written is not shipped', async () => {
+test('an accepted entry that is not yet written is not shipped', async () => {
   const { shipping, log, ack, sent, clock } = kit()
   shipping.begin(1, 0, 'd')
   ack(0)

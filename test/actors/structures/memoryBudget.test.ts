@@ -24,7 +24,7 @@ test('accounts of one use add up; what is closed counts no more', () => {
   assert.is(budget.usedBytes, 35)
 })
 
-test('what is kept for speed goes first, then new writes, then the rest', () => {
+test('caches go first, then new writes, then the rest', () => {
   const budget = new Budget(100)
   const held = budget.account('held')
   const allowed = () => (['tails', 'writes', 'held', 'windows', 'received'] as const)
@@ -82,7 +82,7 @@ test('writes count until they are durable, then as the overlay\'s until they are
   assert.equal(uses(), [false, false], 'of an epoch that is over nothing is left')
 })
 
-test('what is short encoded and long decoded counts as it is decoded', async () => {
+test('a write that is short encoded and long decoded counts as it is decoded', async () => {
   const side = path()
   side.journal.holdsSyncs = true
   const uses = () => [side.budget.uses().writes, side.budget.uses().overlay]

@@ -67,7 +67,7 @@ test('the block is where it is looked for in this version of the package', () =>
   assert.is(PlainHeaders.read(Buffer.from(block))?.get('K'), 'v')
 })
 
-test('what this program and its clients send is plain', () => {
+test('headers of this program and its clients are plain', () => {
   const set = newHeaders()
   for (const name of names.slice(0, 8)) set.append(name, `${name}: of it`)
   set.append('K', 'first')

@@ -143,7 +143,7 @@ client('past the deadline: refused when no attempt was taken', async () => {
   assert.ok(primary.received.length > 1)
 })
 
-client('what is invalid is refused at once', async () => {
+client('an invalid write is refused at once', async () => {
   primary.script = () => ({
     ok: false, code: 'INVALID_OPERATION', message: 'node.id is missing', outcome: 'notTaken',
     retryable: false,

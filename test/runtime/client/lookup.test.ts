@@ -135,7 +135,7 @@ test('a node that cannot ask the arbiter settles nothing', async () => {
   assert.is((await failure(it.write('demo', node, { deadlineMs: 300 }))).code, 'NO_RESPONDERS')
 })
 
-test('what may have been taken before stays of unknown outcome', async () => {
+test('a write that may have been taken before stays of unknown outcome', async () => {
   await nodesSay(absent)
   const primary = new Responder(nats).start()
   await nats.flush()

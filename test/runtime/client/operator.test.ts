@@ -88,7 +88,7 @@ test('the status of all: who there is, then the pages of each', async () => {
   ])
 })
 
-test('of one space nothing else is read', async () => {
+test('a question about one space reads nothing else', async () => {
   pagingNode('n1', [])
   await nats.flush()
   const { spaces } = await client.status({ space: 'c' })

@@ -69,7 +69,7 @@ const sliced = (change: object): Decoded<object> =>
 
 const x = suite('control codec: reconciliation')
 
-x('what is encoded is decoded', () => {
+x('an encoded message is decoded to the same', () => {
   assert.equal(sent(offer), { ok: true, value: offer })
   assert.equal(sent(slice), { ok: true, value: slice })
   const empty = { ...slice, writes: [] }
@@ -86,7 +86,7 @@ x('what is encoded is decoded', () => {
   refused(codec.reconcileAnswer(codec.encode({ ...answer, retryAfterMs: -1 })), /^retryAfterMs/)
 })
 
-x('who does not say whether an offer is complete has offered all', () => {
+x('an offer without a word on completeness is complete', () => {
   const { isComplete: _, ...rest } = offer
   assert.equal(sent(rest), { ok: true, value: { ...offer, isComplete: true } })
   refused(sent({ ...offer, isComplete: 'no' }), /^isComplete/)

@@ -125,7 +125,7 @@ for (const encoding of ['json', 'msgpack'] as const) {
     }
   })
 
-  test('what is taken decodes to what was checked', () => {
+  test('an accepted value decodes to what was checked', () => {
     for (const [value, reason] of table) {
       if (reason !== '') continue
       const gated = codec.write(encoders[encoding](value), TYPE[encoding], undefined)
@@ -255,7 +255,7 @@ for (const encoding of ['json', 'msgpack'] as const) {
 
 const test = suite('gate: oddities')
 
-test('what is neither JSON nor MessagePack is answered in JSON', () => {
+test('bytes that are neither JSON nor MessagePack are answered in JSON', () => {
   const { encoding, ...told } = codec.query(Buffer.from('hello'), undefined)
   assert.is(encoding, 'json')
   assert.match((told as { message: string }).message, 'not valid JSON')

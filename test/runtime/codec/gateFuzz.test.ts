@@ -203,7 +203,7 @@ test('integers that no number can hold are refused in both encodings, with their
   }), { numRuns: 400 })
 })
 
-test('what looks like such an integer and is none is taken', () => {
+test('bytes that look like such an integer and are none are taken', () => {
   const fine = [
     '1e20', '1.5e300', '-9007199254740993.5', '"12345678901234567890"', '9007199254740991',
     '[0.1234567890123456789]', '{"12345678901234567890":1}', '"\\"metadata\\":12345678901234567890"',

@@ -207,7 +207,7 @@ test('README.md lists each as it is', () => {
   }
 })
 
-test('what a parent has in its environment does not reach a child that has its own', () => {
+test('the environment of a parent does not reach a child that has its own', () => {
   const env = {
     ENGRAM_NATS_TOKEN: 't', ENGRAM_NATS_CA: 'ca.pem',
     ...natsEnvironment({ servers: url, user: 'node', password: 'p' }),

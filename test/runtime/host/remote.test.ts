@@ -79,7 +79,7 @@ test('local references take no detour', () => {
   assert.is(wire.published.length, 0)
 })
 
-test('what cannot be sent is a dead letter: detached, too large, unencodable', async () => {
+test('an event that cannot be sent is a dead letter: detached, too large, unencodable', async () => {
   const clock = new VirtualClock()
   const wire = new Wire()
   const { host, letters } = kit({ clock, envelopeBytesMax: 1_000 })

@@ -120,7 +120,7 @@ test('pages lead from the latest back, filtered by space and type', () => {
   assert.equal(shown(kept.page({ ...all, types: ['promoted'] }).texts), [3])
 })
 
-test('what is noted before the file is there is kept, and gets its id then', async () => {
+test('events noted before the file is there are kept, and get their ids then', async () => {
   const { openFile } = fileKit()
   const late = recorder()
   late.note(notice('early'))

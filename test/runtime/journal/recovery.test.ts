@@ -247,7 +247,7 @@ recovery('a crash at any step of the recovery can be recovered', async () => {
   }
 })
 
-recovery('what it reports survives a power cut, though never synced before the kill', async () => {
+recovery('the position it reports survives a power cut, though never synced before the kill', async () => {
   const disk = new MemoryFileSystem()
   const journal = await open(disk)
   await journal.write([rec(A, 1)])

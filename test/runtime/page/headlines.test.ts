@@ -137,7 +137,7 @@ test('a primary that died: what it had alone as last known, and how far its succ
   assert.equal(goneNodes(recording.stateAt(1_040)), new Set())
 })
 
-test('who is heard after it was given up is there', () => {
+test('a node that is heard after it was given up is there', () => {
   const script = killed([])
   script.events(2_000, 'n1', [])
   const recording = recorded(script)
@@ -145,7 +145,7 @@ test('who is heard after it was given up is there', () => {
   assert.equal(shownAt(recording, 2_000), [], 'and serves')
 })
 
-test('what a peer says that is itself not heard counts for nothing', () => {
+test('the word of a peer that is itself not heard counts for nothing', () => {
   const script = killed([])
   script.present(5_000, 'n3', [])
   assert.is(absenceOf(recorded(script).stateAt(5_000), 'n1'), null)
@@ -182,7 +182,7 @@ test('between the takeover and its report there is no gap', () => {
   ])
 })
 
-test('what is at risk, what is not known, and that nothing was left behind', () => {
+test('writes at risk, unknown ones, and that nothing was left behind', () => {
   const opened = { alert: 'forkReportOpened', detail: { epoch: 1, formerPrimary: 'n1' } }
   const last = (over: Partial<PromotionReport>, isOpened: boolean): string | undefined => {
     const script = killed(won(new PageFrames()))

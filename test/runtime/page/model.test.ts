@@ -165,7 +165,7 @@ test('a recording that lost its beginning is saved with it, and opened again', (
   }
 })
 
-test('what is no recording is refused with the reason', () => {
+test('a file that is no recording is refused with the reason', () => {
   const script = new PageFrames()
   script.start(0)
   const start = JSON.stringify(script.frames[0])

@@ -79,7 +79,7 @@ test('a browser may run and load what this server serves, and nothing else', asy
   await server.close()
 })
 
-test('what a browser has is not sent again, until it changes', async () => {
+test('a file that a browser has is not sent again, until it changes', async () => {
   const server = await serve()
   const { headers: { etag } } = await ask(server.url, '/')
   const again = { headers: { 'If-None-Match': String(etag) } }
@@ -138,7 +138,7 @@ test('with a token: health and metrics are open, all else asks for it', async ()
   await server.close()
 })
 
-test('who needs a token: everything but loopback, and where a file is given', () => {
+test('a token is needed beyond loopback, and where a file is given', () => {
   assert.is(tokenFor('127.0.0.1:7432', undefined), null)
   assert.is(tokenFor('[::1]:7432', undefined), null)
   const [one, other] = [tokenFor('0.0.0.0:1', undefined), tokenFor('0.0.0.0:1', undefined)]

@@ -39,7 +39,7 @@ test('only open reports count; of many the latest are shown, and all are counted
     [6, openReportsMax + 5])
 })
 
-test('what waits: of a fork that several members kept the longest, of its own epoch', () => {
+test('waiting writes: for a fork that several members kept the longest, of its own epoch', () => {
   const reports = [
     report({ salvages: [
       salvage(), salvage({ node: 'n3', name: 's3', spans: [{ epoch: 3, last: 45, writes: 5 }] }),
@@ -72,7 +72,7 @@ test('a report in a sentence', () => {
 const member = (node: string, role: ClusterMember['role'] = 'replica') =>
   ({ node, role }) as ClusterMember
 
-test('what a report waits for, and the command that helps', () => {
+test('the reason that a report waits, and the command that helps', () => {
   const of = (
     over: Partial<ForkReport>, reconcile: ClusterSpace['reconcile'], isHere: boolean,
   ): string => waitText(openReportOf(report(over)), {

@@ -141,7 +141,7 @@ test('more reads than a node has room for are turned away, and the room comes ba
   assert.ok(answer.ok)
 })
 
-test('what cannot be understood is refused: headers, queries, questions, commands', async () => {
+test('malformed requests are refused: headers, queries, questions, commands', async () => {
   const cluster = await serving()
   const code = async (
     subject: string, body: string, headers: Record<string, string> = {},

@@ -91,7 +91,7 @@ test('a primary whose clock is off says so, and when it is right again', async (
   assert.is(alertsOf(primary, 'clockCleared').length, 1)
 })
 
-test('who becomes primary with a clock that is off says so', async () => {
+test('a node that becomes primary with a wrong clock says so', async () => {
   const cluster = await serving()
   const primary = cluster.primary()!
   const to = cluster.running.find((node) => node !== primary)!

@@ -19,7 +19,7 @@ const logged = (node: SimNode, level: string, pattern: RegExp): number =>
   node.log.filter((line) => line.level === level
     && pattern.test(`${line.message} ${JSON.stringify(line.fields)}`)).length
 
-test('what the handling of a record throws is no record that cannot be read', async () => {
+test('an error in handling a record is not an unreadable record', async () => {
   const cluster = await serving()
   const [node] = cluster.running.filter((each) => each !== cluster.primary()) as [SimNode]
   const space = node.space()

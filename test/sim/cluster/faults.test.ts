@@ -21,7 +21,7 @@ function others(cluster: SimCluster, node: SimNode): SimNode[] {
 const answered = (code: string) => (answer: unknown) =>
   (answer as { code?: string } | null)?.code === code
 
-test('what a cut-off primary alone has becomes a fork, and goes to its salvage', async () => {
+test('entries that a cut-off primary alone has become a fork, and go to its salvage', async () => {
   const cluster = await serving()
   const old = cluster.primary()!
   cluster.weather = (from, to) =>

@@ -41,7 +41,7 @@ test('a member forced with another disk is listed with it, and may open its epoc
   await cluster.writes(2, 'durable')
 })
 
-test('what a lost epoch committed does not count as committed, or safe, in a forced one', async () => {
+test('commits of a lost epoch do not count as committed, or safe, in a forced one', async () => {
   const cluster = await serving()
   const primary = cluster.primary()!
   const [a, b] = cluster.running.filter((node) => node !== primary) as [SimNode, SimNode]

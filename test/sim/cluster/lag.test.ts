@@ -65,7 +65,7 @@ test('the lag of a replica that is away is not known; what it once acknowledged 
   })
 })
 
-test('of a replica that never joined this primary nothing is known', async () => {
+test('nothing is known of a replica that never joined this primary', async () => {
   const { cluster } = await watched()
   const old = cluster.primary()!
   old.kill()

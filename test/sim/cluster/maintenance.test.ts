@@ -64,7 +64,7 @@ test('a drained node hands over, and is primary of nothing until it is undrained
   await cluster.check()
 })
 
-test('who ends is not undrained', () => {
+test('a node that stops is not undrained', () => {
   const duty = new Duty('n1', () => false)
   duty.drain('ann', 'now')
   duty.undrain()
@@ -74,7 +74,7 @@ test('who ends is not undrained', () => {
   assert.match(duty.drained ?? '', /is stopping/)
 })
 
-test('what a drained node cannot hand over goes as soon as a member can take it', async () => {
+test('a space that a drained node cannot hand over goes as soon as a member can take it', async () => {
   const cluster = await serving()
   const drained = cluster.primary()!
   const replicas = others(cluster, drained)
@@ -285,7 +285,7 @@ test('when the disks of all are full nobody hands over: reads go on, writes come
   await cluster.check()
 })
 
-test('what a node that hands over cannot hold is refused, and was not taken', async () => {
+test('a write beyond the hold of a handover is refused, and was not taken', async () => {
   const cluster = await serving({ heldBytesMax: 2000 })
   const primary = cluster.primary()!
   const [to] = others(cluster, primary) as [SimNode]

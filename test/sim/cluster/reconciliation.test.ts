@@ -74,7 +74,7 @@ async function closed(cluster: SimCluster): Promise<ForkReport> {
 const salvagesOf = async (node: SimNode) =>
   (await node.actor.context!.ports.salvages.list()).length
 
-test('what the dead primary alone had is reconciled when it returns, once', async () => {
+test('writes that the dead primary alone had are reconciled when it returns, once', async () => {
   const cluster = await started()
   const { old, answers } = await leftBehind(cluster, [store('a'), store('b'), store('c')])
   const [open] = await reportsOf(cluster)
@@ -99,7 +99,7 @@ test('what the dead primary alone had is reconciled when it returns, once', asyn
     answers.map(({ epoch, sequence }) => ({ epoch, sequence, node: old.id })))
 })
 
-test('what its client has sent again is skipped, whether it says where it was or not', async () => {
+test('a write that its client has sent again is skipped, with its origin or without', async () => {
   const cluster = await started()
   const { old, answers } = await leftBehind(cluster, [store('a')], { 'Nats-Msg-Id': 'k1' })
   const [{ epoch, sequence }] = answers as [WriteAnswer]
@@ -183,7 +183,7 @@ test('its disk is gone: what it alone had is counted as lost', async () => {
   assert.is(await fateOf(cluster, answers[0]!), 'lost')
 })
 
-test('the loss with a disk is within what the report says', async () => {
+test('the loss with a disk is within the bound of the report', async () => {
   const cluster = await started({ maxLoss: { entries: 10 } })
   const old = cluster.primary()!
   cluster.weather = (from, to) => (from === old.id && to !== 'client' ? 'lost' : 0.2)
@@ -235,7 +235,7 @@ test('another failover in the middle: nothing is lost, nothing comes twice', asy
   }
 })
 
-test('what is pending when it is asked for again counts as taken once it is durable', async () => {
+test('a write pending when it comes again counts as taken once it is durable', async () => {
   const cluster = await started()
   const operations = Array.from({ length: 200 }, (_, i) => store(`f${i}`))
   const old = cluster.primary()!

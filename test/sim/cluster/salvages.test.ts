@@ -207,7 +207,7 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
   await isHome(cluster, old, 30_000)
 })
 
-test('who dies between salvage and truncation counts one file once', async () => {
+test('a node that dies between salvage and truncation counts one file once', async () => {
   const cluster = await started()
   const old = await leftBehind(cluster, [{ body: store('a') }])
   await booted(cluster, old)
