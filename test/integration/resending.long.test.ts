@@ -1,6 +1,6 @@
 /**
  * The primary dies together with its disk: what the client keeps is sent again, so that nothing
- * acknowledged is lost. `KEEPER_ROUNDS=50 node dist/test/integration/resending.long.test.js` for more.
+ * acknowledged is lost. `RESEND_ROUNDS=50 node dist/test/integration/resending.long.test.js` for more.
  */
 import * as assert from 'uvu/assert'
 import type { LogEntry } from '../../machines/log/entries.js'
@@ -16,8 +16,8 @@ import { note, scenario, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
 
-const rounds = Number(process.env['KEEPER_ROUNDS'] ?? 5)
-const keeper = suite('integration: the client keeps what is not yet safe', 180 + rounds * 15)
+const rounds = Number(process.env['RESEND_ROUNDS'] ?? 5)
+const resending = suite('integration: resending', 180 + rounds * 15)
 
 /** Half a grant: from then on the primary strikes silent members off the in-sync set. */
 const inSyncSilenceMs = 1000
@@ -156,7 +156,7 @@ async function round(
   await cluster.node(primary.node).start()
 }
 
-scenario(keeper, `the primary and its disk, ${rounds} times: nothing is lost`, async (stage) => {
+scenario(resending, `the primary and its disk, ${rounds} times: nothing is lost`, async (stage) => {
   const cluster = await stage.cluster()
   const kept = await Writer.start(stage, cluster, 'kept')
   const bare = await Writer.start(stage, cluster, 'bare', { protect: false })
@@ -190,7 +190,7 @@ scenario(keeper, `the primary and its disk, ${rounds} times: nothing is lost`, a
     + `them duplicates; ${bare.count} unprotected, ${lostBare} lost`)
 }, 60 + rounds * 15)
 
-scenario(keeper, 'a handover leaves nothing behind: nothing is sent again', async (stage) => {
+scenario(resending, 'a handover leaves nothing behind: nothing is sent again', async (stage) => {
   const cluster = await stage.cluster()
   const writer = await Writer.start(stage, cluster, 'handed')
   writer.load(32)
@@ -211,7 +211,7 @@ scenario(keeper, 'a handover leaves nothing behind: nothing is sent again', asyn
   assertOrder(writer, log)
 })
 
-scenario(keeper, 'too few in sync: past the bound writes are refused, nothing is lost', async (stage) => {
+scenario(resending, 'too few in sync: past the bound writes are refused, nothing is lost', async (stage) => {
   const cluster = await stage.cluster()
   const { node } = await cluster.primary()
   const replicas = cluster.others(node)
@@ -242,4 +242,4 @@ scenario(keeper, 'too few in sync: past the bound writes are refused, nothing is
   assert.is(client.unsafe().writes, 0)
 })
 
-keeper.run()
+resending.run()

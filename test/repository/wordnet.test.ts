@@ -5,7 +5,7 @@ import {
 } from '../../bench/wordnetData.js'
 import type { WordNet } from '../../bench/wordnetData.js'
 
-const test = suite('unit/wordnet')
+const test = suite('WordNet')
 
 let read: WordNet | undefined
 const wordNet = (): WordNet => read ??= readWordNet()

@@ -5,7 +5,7 @@ import type { SeededRandom } from '../fakes/seededRandom.js'
 import { SimCluster } from '../support/simCluster.js'
 import { SimWriter } from '../support/simWriter.js'
 
-const test = suite('sim: the client keeps what is not yet safe')
+const test = suite('sim: resending')
 const seeds = 20
 /** On an empty disk incarnations count from the present second: the last life's is over by then. */
 const freshDiskMs = 1500

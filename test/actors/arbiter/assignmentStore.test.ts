@@ -12,7 +12,7 @@ import { SeededRandom } from '../../fakes/seededRandom.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { quiet, settle, uuid } from '../../support/actorKit.js'
 
-const test = suite('records')
+const test = suite('assignment store')
 
 const control = controlCodec()
 

@@ -18,7 +18,7 @@ import { controlCodec } from '../../../runtime/codec/control.js'
 import { encodeOperation } from '../../../runtime/codec/operation.js'
 import { codec, quiet, uuid } from '../../support/actorKit.js'
 
-const test = suite('salvages')
+const test = suite('salvage slices')
 const control = controlCodec()
 
 interface Sent {

@@ -8,7 +8,7 @@ import { Budget } from '../../../actors/structures/budget.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { answersOver, message, noTelemetry } from '../../support/actorKit.js'
 
-const test = suite('write gate')
+const test = suite('handover gate')
 
 /** Each write takes `writeMs` to be taken. */
 function kit(writeMs: number) {

@@ -9,7 +9,7 @@ import { VirtualClock } from '../../fakes/virtualClock.js'
 import { codec, GateJournal, settle, uuid } from '../../support/actorKit.js'
 import { frameOf } from '../../support/journalKit.js'
 
-const test = suite('shipping')
+const test = suite('replica stream')
 
 function kit(over: { windowBytes?: number; tailBytes?: number; memoryBytes?: number } = {}) {
   const journal = new GateJournal()

@@ -10,7 +10,7 @@ import { Budget } from '../../../actors/structures/budget.js'
 import { GateJournal, path, settle, uuid } from '../../support/actorKit.js'
 import { frameOf } from '../../support/journalKit.js'
 
-const test = suite('budget')
+const test = suite('memory budget')
 
 test('accounts of one use add up; what is closed counts no more', () => {
   const budget = new Budget(100)

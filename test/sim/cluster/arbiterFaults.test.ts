@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster and its arbiter')
+const test = suite('cluster: arbiter faults')
 
 const full = 'bucket engram: maximum bytes exceeded (JetStream error 10077)'
 

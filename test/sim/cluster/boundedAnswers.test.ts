@@ -7,7 +7,7 @@ import type { LogEntry } from '../../../machines/log/entries.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster: answers')
+const test = suite('cluster: bounded answers')
 
 type Json = Record<string, unknown>
 

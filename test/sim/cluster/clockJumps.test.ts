@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster clocks')
+const test = suite('cluster: clock jumps')
 
 const hourMs = 3_600_000
 

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster: commands and reads')
+const test = suite('cluster: commands')
 
 async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()

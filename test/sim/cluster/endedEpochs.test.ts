@@ -12,7 +12,7 @@ import { assignment as schema } from '../../../runtime/codec/schemas.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster: epochs that ended')
+const test = suite('cluster: ended epochs')
 
 async function started(settings: object = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed: 5 })

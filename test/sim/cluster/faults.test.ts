@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster faults')
+const test = suite('cluster: faults')
 
 async function serving(settings: object = {}, seed = 1): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed })

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster: forced epochs')
+const test = suite('cluster: forced promotions')
 
 async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()

@@ -10,7 +10,7 @@ import type { spaceMachine } from '../../../machines/space.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster: what comes late')
+const test = suite('cluster: late results')
 
 /** The part of an AssignmentWatch that is taken over. */
 interface Watch {

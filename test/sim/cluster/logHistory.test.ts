@@ -6,7 +6,7 @@ import { epochAt } from '../../../machines/log/positions.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster history')
+const test = suite('cluster: log history')
 
 /** Writes that the primary alone has, answered; then it is killed. */
 async function leaveBehind(cluster: SimCluster, key: string): Promise<WriteAnswer> {

@@ -7,7 +7,7 @@ import { subjects } from '../../../machines/protocol/subjects.js'
 import { MemoryBucket } from '../../fakes/memoryArbiter.js'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster: is there such a space?')
+const test = suite('cluster: lookup')
 
 type Answer = Readonly<Record<string, unknown>>
 

@@ -7,7 +7,7 @@ import type { ActorSettings } from '../../../actors/ports/settings.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster maintenance')
+const test = suite('cluster: maintenance')
 
 async function serving(settings: Partial<ActorSettings> = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start({ settings })

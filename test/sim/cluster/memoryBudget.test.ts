@@ -5,7 +5,7 @@ import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster: memory')
+const test = suite('cluster: memory budget')
 
 async function serving(seed = 1): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed })

@@ -7,7 +7,7 @@ import { asRecorded } from '../../../runtime/inspect/recorded.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster: succession')
+const test = suite('cluster: promotions')
 
 async function serving(options: Parameters<typeof SimCluster.start>[0] = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start(options)

@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster return')
+const test = suite('cluster: reconnects')
 
 async function serving(seed: number): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed })

@@ -7,7 +7,7 @@ import { createFrameCodec } from '../../../runtime/codec/frames.js'
 import { SimCluster } from '../../support/simCluster.js'
 import { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster actors')
+const test = suite('cluster: roles')
 
 async function serving(seed = 1): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed })

@@ -9,7 +9,7 @@ import { frameOf } from '../../support/journalKit.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster salvages')
+const test = suite('cluster: salvages')
 
 async function started(settings: object = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed: 3 })

@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster')
+const test = suite('cluster: writes and failovers')
 
 test('a space is created, written to at every level, and read', async () => {
   const cluster = await SimCluster.start()
