@@ -53,7 +53,7 @@ function forks(seed: number): Plan {
   }
 }
 
-/** On each node, so that it befalls the primary, whoever that is. */
+/** On each node, so that the primary gets it, whichever node that is. */
 function onEach(kind: Fault['kind'], atMs: number, more: Partial<Fault> = {}): Fault[] {
   return nodes.map((node, index) => fault(kind, atMs + index * 700, { ...more, node }))
 }

@@ -61,7 +61,7 @@ async function run(seed: number, protects: boolean): Promise<{ lost: number; res
     for (const key of keys) {
       const here = log.get(key)
       if (here === undefined) lost += 1
-      else if (protects) assert.ok(here > before, `seed ${seed}: ${key} stands before an older one`)
+      else if (protects) assert.ok(here > before, `seed ${seed}: ${key} is before an older one`)
       before = here ?? before
     }
   }

@@ -83,7 +83,7 @@ export class Responder {
     })))
   }
 
-  /** A promotion of who has the log up to `kept` only: the rest is forgotten. Not announced. */
+  /** A promotion of a member with the log up to `kept` only: the rest is forgotten. Not announced. */
   failOver(epoch: number, kept: number): void {
     const spans = [...this.history, { epoch: this.epoch, last: this.sequence }]
     this.history = spans.flatMap((span, n) => (spans[n - 1]?.last ?? 0) < kept

@@ -65,7 +65,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
   readonly bucket: MemoryBucket
   readonly observer: SimObserver | null
   readonly arbiterDelayMs: SimOptions['arbiterDelayMs'] | null
-  /** The arbiter takes requests as long as it runs, whatever became of who sent them. */
+  /** The arbiter takes requests as long as it runs, whatever became of their senders. */
   readonly arbiterConnection = { isClosed: false } as BusConnection
   readonly broker: MemoryBroker
   readonly random: SeededRandom

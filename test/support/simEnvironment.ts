@@ -18,7 +18,7 @@ export interface SimEnvironment<TNode> {
   readonly settings: ActorSettings
   readonly broker: MemoryBroker
   readonly bucket: MemoryBucket
-  /** The arbiter takes requests as long as it runs, whatever became of who sent them. */
+  /** The arbiter takes requests as long as it runs, whatever became of their senders. */
   readonly arbiterConnection: BusConnection
   /** ms of a request to the arbiter, or of its answer; null: lost. Without it: at once. */
   readonly arbiterDelayMs:

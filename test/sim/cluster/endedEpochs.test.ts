@@ -42,7 +42,7 @@ interface Halfway {
   readonly answers: readonly WriteAnswer[]
 }
 
-/** Handed over to one that dies before it is primary, as does who gave it; `reached`: the third too. */
+/** A handover whose target and giver die before it is primary; `reached`: the third has its log. */
 async function handedOverForNothing(cluster: SimCluster, reached: boolean): Promise<Halfway> {
   const from = cluster.primary()!
   const [to, third] = cluster.running.filter((node) => node !== from) as [SimNode, SimNode]
