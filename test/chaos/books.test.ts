@@ -197,7 +197,7 @@ test('the cluster is asked about all that moved, and some of the rest', () => {
   assert.is(questionable(found, 100).length, 10)
 })
 
-test('a memory record may go with the epoch that took it, and with a full disk; not else', () => {
+test('a memory record may go with the reign that took it, and with a full disk; not else', () => {
   const ended = balance(without('a'))
   assert.equal(ended.broken, [])
   assert.is(ended.acknowledged.memory.lost, 1)

@@ -149,7 +149,7 @@ async function nodesIn(nats: readonly string[]): Promise<number> {
   }
 }
 
-test('all nodes hang for 7 s behind its back: the promise is broken, and reported', async (context) => {
+test('all nodes hang for 7 s behind its back: the promise is broken, and told', async (context) => {
   const { data, nats } = context
   const running = chaos(data, 150, '--for', '16s', '--faults', 'actor')
   const pids = (await statusOf(nats)).nodes.flatMap(({ pid }) => (pid === null ? [] : [pid]))
@@ -244,7 +244,7 @@ test('an unknown space, no cluster, bad flags', async ({ data }) => {
   assert.is((await runCli(['chaos', 'a.b', '--data', data])).code, 2)
 }, 90)
 
-test('the control socket takes commands with the key only, and only sound ones', async (context) => {
+test('the door takes orders from who has the key, and only sound ones', async (context) => {
   const control = readUpRecord(context.data)?.control
   assert.ok(control)
   assert.is(statSync(join(context.data, 'up.json')).mode & 0o077, 0, 'the key is the owner\'s')

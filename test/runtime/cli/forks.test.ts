@@ -252,7 +252,7 @@ test('quarantine list: page after page, up to a limit, and how to go on', async 
   assert.not.match((await engram('quarantine', 'list', 'demo')).out, '\x1b')
 })
 
-test('quarantine show: the write, what won, and the present value', async () => {
+test('quarantine show: the write, what won, and what stands there', async () => {
   node.graph.set('n41', { id: 'n41', content: 'won' })
   quarantine([item(41)])
   const { code, out } = await engram('quarantine', 'show', 'demo', '3-41')

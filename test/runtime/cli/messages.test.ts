@@ -1,4 +1,4 @@
-/** Messages of the command line when something is wrong or only in part so: cause and remedy. */
+/** What the command line says when something is wrong or only in part so: cause and remedy. */
 import {
   existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync,
 } from 'node:fs'

@@ -185,7 +185,7 @@ test('tables: numbers to the right, columns leave by rank, the last is cut while
   assert.is(at(3), 'A\na\nb')
 })
 
-test('the difference of two looks', () => {
+test('what two looks differ in', () => {
   const after = status({
     nodes: [node('n1', { state: 'dead' }), node('n2', { incarnation: 2 }), node('n4')],
     spaces: [space('demo', { primary: 'n2', epoch: 5 }), space('new')],

@@ -1,5 +1,5 @@
 /**
- * The meaning of a log, computed a second time and plainly: values, who made them, what became of writes
+ * The meaning of a log, computed a second time and plainly: values, their makers, the fate of writes
  * of forks, the quarantine, the reports. The product's own fold (machines/forks/ledger.ts, the stores)
  * is held against it.
  */

@@ -133,7 +133,7 @@ const overtaken: Scenario = {
   name: 'overtaken-epoch',
   title: 'Epoch 2 begins on a member that lacks entries of epoch 1, and is lost whole; epoch 3 '
     + 'begins on one that has them. Both are reconciled.',
-  lesson: 'The begin of each epoch decides which log holds which entry. What epoch 3 has of '
+  lesson: 'The start of each epoch decides which log holds which entry. What epoch 3 has of '
     + 'epoch 1 is no fork, though epoch 2 had to do without; and what epoch 2 wrote is '
     + 'concurrent with it.',
   run: async (begin) => {
