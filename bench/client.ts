@@ -1,6 +1,6 @@
 /**
- * What it costs that the client keeps what is not yet safe: its own `durable` writes, protected and
- * not, in turns. Each measurement is a process of its own: `node dist/bench/client.js '<spec>'`.
+ * The cost of resending: the client's own `durable` writes, with `protect` and
+ * without it, in turns. Each measurement is a process of its own: `node dist/bench/client.js '<spec>'`.
  * Alone, with a cluster: `node dist/bench/client.js [repeats] [seconds]`.
  */
 import { setTimeout as delay } from 'node:timers/promises'

@@ -33,7 +33,7 @@ export interface EngramOptions {
   readonly replicas: number
 }
 
-/** What a member says of itself, with the node that said it. */
+/** A member's status, with the node that reported it. */
 export interface MemberView extends MemberStatus {
   readonly node: string
 }
@@ -47,7 +47,7 @@ export class EngramCluster {
 
   private constructor(
     readonly options: EngramOptions, readonly up: Proc, readonly url: string,
-    /** Of the page of the whole cluster. */
+    /** Address of the page of the whole cluster. */
     readonly http: string, readonly connection: NatsConnection, ready: Ready,
   ) {
     this.#pids = new Map(ready.nodes.map((node) => [node.id, node.pid]))
@@ -78,7 +78,7 @@ export class EngramCluster {
     }
   }
 
-  /** Of `engram up`, which serves the page, and of the nodes that run. */
+  /** Process ids of `engram up`, which serves the page, and of the nodes that run. */
   get pids(): number[] {
     return [this.up.pid, ...this.#pids.values()]
   }
@@ -110,7 +110,7 @@ export class EngramCluster {
       .map((member) => ({ ...member, node: report.node.id })))
   }
 
-  /** Waits until a primary reigns and all members are in sync with it. */
+  /** Waits until there is a primary and all members are in sync with it. */
   async awaitInSync(
     id = this.options.space, timeoutMs = 60_000,
   ): Promise<{ primary: string; epoch: number }> {

@@ -29,7 +29,7 @@ const giveUpMs = 15_000
 /** Lets heartbeats and the in-sync set settle, as in a cluster that has run for a while. */
 const settleMs = 300
 
-/** Writes all the time, and tells when an epoch later than a given one answers. */
+/** Writes all the time, and notes when an epoch later than a given one answers. */
 class Prober {
   readonly #inbox: SharedInbox
   readonly #timer: NodeJS.Timeout

@@ -1,7 +1,7 @@
 /**
  * Requests over one shared inbox subscription and a numbered reply subject. `nc.request` and
  * `js.publish` cap one client at 20,000 to 40,000 a second; this makes 150,000, so the system is
- * measured and not the client (DESIGN section 11).
+ * measured and not the client.
  */
 import { connect, createInbox } from 'nats'
 import type { MsgHdrs, NatsConnection } from 'nats'

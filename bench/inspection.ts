@@ -1,5 +1,5 @@
 /**
- * What it costs to be looked at: throughput of `durable` writes without a viewer of the page of
+ * The cost of being looked at: throughput of `durable` writes without a viewer of the page of
  * `engram up`, with one that reads, and with one that hangs; by turns, in one run.
  * Alone: `node dist/bench/inspection.js [seconds] [repeats]`.
  */

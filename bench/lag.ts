@@ -1,5 +1,5 @@
 /**
- * Replica lag, as the primary's status tells it, while 5,000 writes/s come in.
+ * Replica lag, as the primary's status shows it, while 5,000 writes/s come in.
  * Alone: `node dist/bench/lag.js [seconds]`.
  */
 import { setTimeout as delay } from 'node:timers/promises'

@@ -23,17 +23,17 @@ export interface LoadSpec {
   readonly warmupSeconds: number
   /** A header with every write, of another value each: `Nats-Msg-Id` is its idempotency key. */
   readonly header?: string
-  /** What a positive answer begins with. */
+  /** The beginning of a positive answer. */
   readonly okPrefix: string
 }
 
-/** Of Engram; the floor and JetStream answer otherwise. */
+/** An answer of Engram; the floor and JetStream answer otherwise. */
 interface Answered {
   readonly sequence: number
   readonly safeSequence?: number
 }
 
-/** One answer in so many is looked into. */
+/** One answer in this number is looked into. */
 const sampled = 20
 
 export interface LoadResult {
@@ -47,7 +47,7 @@ export interface LoadResult {
   readonly p99Ms: number
   readonly p999Ms: number
   readonly maxMs: number
-  /** Of an open loop: how late the generator itself was; part of the latencies. */
+  /** In an open loop: how late the generator itself was; part of the latencies. */
   readonly lateP99Ms: number
   /** Most entries above the safe sequence that a sample of the answers has shown. */
   readonly windowMax: number

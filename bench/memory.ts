@@ -1,5 +1,5 @@
 /**
- * What is left in memory of spaces that were busy once: so much is written to each, and the memory
+ * Memory of spaces that were busy once: each gets the same amount of writes, and the memory
  * of each node is looked at while it is written, and some time after.
  * Alone: `node dist/bench/memory.js [spaces] [MiB each]`.
  */
@@ -15,7 +15,7 @@ import { runProgram } from './processes.js'
 export interface MemoryResult {
   readonly spaces: number
   readonly mibEach: number
-  /** Of the node that has most, MiB: resident in all, and without what is mapped from files. */
+  /** The highest of all nodes, MiB: resident in all, and without what is mapped from files. */
   readonly peakMib: number
   readonly afterMib: number
   readonly afterAnonymousMib: number

@@ -131,7 +131,7 @@ export function freePort(): Promise<number> {
   })
 }
 
-/** Whatever the caller has set for Engram in general does not get into a benchmark. */
+/** Keeps the caller's own settings of Engram out of a benchmark. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('ENGRAM_')))

@@ -165,9 +165,9 @@ function recoveryLine({ recovery }: Results): string {
 
 function spacesLine({ spaces }: Results): string {
   if (!spaces) return ''
-  const { count, kibPerSpace, idleCpuPercent, reigned, halfMs, allMs } = spaces
+  const { count, kibPerSpace, idleCpuPercent, failedOver, halfMs, allMs } = spaces
   return `${showCount(count)} spaces on three nodes: ${kibPerSpace} KiB of each node's memory per `
     + `idle space (aim ≤ 64), ${idleCpuPercent} % of a core per node while idle; after kill -9 of `
-    + `the node that reigned over ${reigned} of them, half took writes again after `
+    + `the node that was primary of ${failedOver} of them, half took writes again after `
     + `${showMs(halfMs)}, all after ${showMs(allMs)} (aim < 2 s).`
 }

@@ -1,4 +1,4 @@
-/** What a run of the benchmark finds. */
+/** The findings of a run of the benchmark. */
 
 import type { ClientResult } from './client.js'
 import type { FailoverResult } from './failover.js'

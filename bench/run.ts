@@ -2,7 +2,7 @@
  * `npm run bench [-- --only latency,client,lag,settings,inspection,failover,recovery,spaces]
  * [--seconds 2] [--rounds 20] [--json]`
  * Everything side by side in one run, interleaved: this machine is noisy, so only what was
- * measured in the same minutes is compared (DESIGN section 11). Ends by itself in a few minutes.
+ * measured in the same minutes is compared. Ends by itself in a few minutes.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'

@@ -1,5 +1,5 @@
 /**
- * What settings of a space cost: an idempotency key with every write, and bounds on the loss
+ * The cost of a space's settings: an idempotency key with every write, and bounds on the loss
  * window; `durable` writes, 256 in flight, by turns in one run.
  */
 import type { SpaceSettings } from '../machines/protocol/messages.js'
@@ -13,7 +13,7 @@ const variants: Record<Variant, {
   readonly settings: Partial<SpaceSettings>; readonly header?: string
 }> = {
   plain: { settings: {} },
-  // What any header costs generator, broker and nodes.
+  // The cost of any header for generator, broker and nodes.
   header: { settings: {}, header: 'Unused-Header' },
   keys: { settings: {}, header: 'Nats-Msg-Id' },
   loss1000: { settings: { maxLoss: { entries: 1000 } } },

@@ -15,12 +15,12 @@ import { runProgram } from './processes.js'
 
 export interface SpacesResult {
   readonly count: number
-  /** Of a node's resident memory, per space that it holds, KiB. */
+  /** A node's resident memory, per space that it holds, KiB. */
   readonly kibPerSpace: number
-  /** Of one core, per node, with all spaces idle. */
+  /** Per cent of one core, per node, with all spaces idle. */
   readonly idleCpuPercent: number
-  /** How many of them the killed node reigned over. */
-  readonly reigned: number
+  /** Spaces whose primary was the killed node. */
+  readonly failedOver: number
   /** From the kill until half of those, and all of them, have answered a write positively. */
   readonly halfMs: number
   readonly allMs: number
@@ -99,15 +99,15 @@ export async function measureSpaces(count: number): Promise<SpacesResult> {
   const kibPerSpace = (mean([...pids.values()].map(residentKib)) - before) / count
   const of = (node: string) => names.filter((name) => holders.get(name)?.node === node)
   const victim = [...pids.keys()].toSorted((a, b) => of(b).length - of(a).length)[0] ?? ''
-  const reigned = of(victim)
+  const failedOver = of(victim)
   const at = cluster.kill(victim)
-  const answers = await firstAnswers(cluster.connection, reigned)
+  const answers = await firstAnswers(cluster.connection, failedOver)
   const times = [...answers.values()].map((answer) => answer.at - at).toSorted((a, b) => a - b)
   await cluster.stop()
   return {
     count, kibPerSpace: Math.round(kibPerSpace),
     idleCpuPercent: Number((busyMs / idleMs * 100).toFixed(1)),
-    reigned: reigned.length, halfMs: Math.round(times[times.length >> 1] ?? NaN),
+    failedOver: failedOver.length, halfMs: Math.round(times[times.length >> 1] ?? NaN),
     allMs: Math.round(times.at(-1) ?? NaN),
   }
 }

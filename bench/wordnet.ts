@@ -4,19 +4,18 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
-import { CarefulWriter } from './carefulWriter.js'
 import { askCli, EngramCluster } from './engram.js'
 import type { MemberView } from './engram.js'
-import { openConnection } from './inbox.js'
 import { atPercentile, microseconds, newHistogram } from './load.js'
 import { runProgram } from './processes.js'
 import { showCount, showMs } from './table.js'
 import { checkReads } from './wordnetChecks.js'
 import { readWordNet, wordNetCounts, WordNetRequests } from './wordnetData.js'
+import { WordNetWriter } from './wordnetWriter.js'
 
 const space = 'wordnet'
 const operationsPerRequest = 50
-const inFlightMax = 64
+const inFlight = 64
 const convergeMs = 60_000
 
 interface Killed {
@@ -31,8 +30,8 @@ function say(text: string): void {
 }
 
 /** SIGKILL to the primary, then its restart by hand, while the writing goes on. */
-async function killPrimary(cluster: EngramCluster, writer: CarefulWriter): Promise<Killed> {
-  const { primary: node, epoch } = writer.reign
+async function killPrimary(cluster: EngramCluster, writer: WordNetWriter): Promise<Killed> {
+  const { node, epoch } = writer.latest
   const later = writer.answerLaterThan(epoch)
   const killedAt = cluster.kill(node)
   const { at, epoch: nextEpoch } = await later
@@ -41,7 +40,6 @@ async function killPrimary(cluster: EngramCluster, writer: CarefulWriter): Promi
 }
 
 async function write(cluster: EngramCluster, requests: WordNetRequests): Promise<Killed> {
-  const connection = await openConnection(cluster.url, 'wordnet demo')
   const latency = newHistogram()
   const bar = new SingleBar({
     format: 'writing {bar} {percentage}% | {value} of {total} operations | {eta_formatted} left',
@@ -49,10 +47,9 @@ async function write(cluster: EngramCluster, requests: WordNetRequests): Promise
   }, Presets.shades_classic)
   let answered = 0
   let killed: Promise<Killed> | null = null
-  const writer = new CarefulWriter(connection, {
-    space, count: requests.count, inFlightMax, keyPrefix: 'wordnet',
-    payload: (index) => requests.payload(index),
-    onAnswered: (_index, latencyMs) => {
+  const writer = await WordNetWriter.connect({
+    url: cluster.url, space, requests, inFlight,
+    onAnswered: (latencyMs) => {
       latency.recordValue(microseconds(latencyMs))
       bar.update(requests.operationsIn(++answered))
       if (answered === requests.count >> 1) killed = killPrimary(cluster, writer)
@@ -66,45 +63,30 @@ async function write(cluster: EngramCluster, requests: WordNetRequests): Promise
     bar.stop()
     const result = await (killed as Promise<Killed> | null)
     if (!result) throw new Error('the primary was never killed')
-    await awaitSafe(cluster, writer)
+    // A durable ack above the safe sequence can still end in a fork: waits until none is left.
+    await writer.flush(convergeMs)
     reportWriting(requests, seconds, latency, writer, result)
     return result
   } finally {
     bar.stop()
-    writer.stop()
-    await connection.close()
-  }
-}
-
-/** A durable ack above the safe sequence can still end in a fork: waits until none is left. */
-async function awaitSafe(cluster: EngramCluster, writer: CarefulWriter): Promise<void> {
-  const deadline = performance.now() + convergeMs
-  while (!writer.isIdle || writer.unsafeCount > 0) {
-    const now = await cluster.space()
-    if (now?.primary) writer.noteSafe(now.epoch, now.safeSequence)
-    if (performance.now() > deadline) {
-      throw new Error(`${writer.unsafeCount} requests are still above the safe sequence`)
-    }
-    await delay(50)
+    await writer.stop()
   }
 }
 
 function reportWriting(
   requests: WordNetRequests, seconds: number, latency: ReturnType<typeof newHistogram>,
-  writer: CarefulWriter, killed: Killed,
+  writer: WordNetWriter, killed: Killed,
 ): void {
-  const { doubted, survived, forked, refusals } = writer.counts
+  const { survived, forked } = writer.resent
   say(`Rate        ${showCount(requests.operations / seconds)} operations/s: `
     + `${showCount(requests.operations)} in ${seconds.toFixed(1)} s, the failover included, `
-    + `${operationsPerRequest} a request, ${inFlightMax} requests in flight`)
+    + `${operationsPerRequest} a request, ${inFlight} requests in flight`)
   say(`Latency     p50 ${showMs(atPercentile(latency, 50))}, `
     + `p99 ${showMs(atPercentile(latency, 99))}, max ${showMs(latency.maxValue / 1000)} `
     + 'from a request to its durable ack, retries included')
   say(`Failover    ${killed.node} (epoch ${killed.epoch}) killed with SIGKILL; first ack of epoch `
     + `${killed.nextEpoch} after ${killed.failoverMs.toFixed(0)} ms`)
-  const codes = Object.entries(refusals).map(([code, count]) => `${count} × ${code}`)
-  say(`Retried     ${codes.join(', ') || 'nothing was refused'}`)
-  say(`In doubt    ${doubted} requests acknowledged above the safe sequence, sent again: `
+  say(`In doubt    ${survived + forked} requests acknowledged above the safe sequence, sent again: `
     + `${survived} had survived, ${forked} were only in the fork and were taken anew`)
 }
 
@@ -141,7 +123,7 @@ function memberFaults(members: readonly MemberView[], count: number): string[] {
   return faults
 }
 
-/** What the killed node had and the new primary had not, and where it lies now. */
+/** Reports what only the killed node had, and where it is now. */
 async function reportFork(cluster: EngramCluster, killed: Killed): Promise<void> {
   const member = (await cluster.members()).find(({ node }) => node === killed.node)
   if (!member || member.salvages === 0) {

@@ -16,7 +16,7 @@ interface Sample {
   readonly edges: readonly string[]
 }
 
-/** What was read wrongly, and members that could not be read from; empty when all is well. */
+/** Wrong reads, and members that could not be read from; empty when all is well. */
 export async function checkReads(cluster: EngramCluster, data: WordNet): Promise<string[]> {
   const now = await cluster.space()
   if (!now) return ['no node answers']

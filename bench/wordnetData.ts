@@ -13,7 +13,7 @@ export interface WordNet {
   readonly edges: readonly MemoryEdge[]
 }
 
-/** What WordNet 3.1 holds; checked in test/repository/wordnet.test.ts. */
+/** The contents of WordNet 3.1; checked in test/repository/wordnet.test.ts. */
 export const wordNetCounts = { synsets: 117_791, pointers: 378_203, edges: 365_119 } as const
 
 /** Letters of the parts of speech as pointers name them; `s` marks an adjective satellite. */
@@ -25,7 +25,7 @@ export function readWordNet(directory = dictionaryPath()): WordNet {
   for (const [name, letter] of Object.entries(files)) {
     const text = readFileSync(join(directory, `data.${name}`), 'latin1')
     for (const line of text.split('\n')) {
-      // The licence stands above the data, indented by two spaces.
+      // The licence is above the data, indented by two spaces.
       if (line === '' || line.startsWith('  ')) continue
       const synset = parseSynset(line, letter)
       nodes.push(synset.node)
@@ -76,7 +76,7 @@ function dictionaryPath(): string {
   return path
 }
 
-/** Requests of up to `size` operations, nodes before edges, encoded when asked for. */
+/** Requests of up to `size` operations, nodes before edges, made when they are needed. */
 export class WordNetRequests {
   readonly count: number
   readonly operations: number
@@ -91,7 +91,7 @@ export class WordNetRequests {
     return Math.min(this.operations, n * this.size)
   }
 
-  payload(index: number): Buffer {
+  request(index: number): Operation[] {
     const { nodes, edges } = this.data
     const operations: Operation[] = []
     const end = this.operationsIn(index + 1)
@@ -101,6 +101,6 @@ export class WordNetRequests {
       if (node) operations.push({ type: 'StoreNode', node })
       else if (edge) operations.push({ type: 'StoreEdge', edge })
     }
-    return Buffer.from(JSON.stringify({ operations }))
+    return operations
   }
 }

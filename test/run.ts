@@ -42,7 +42,7 @@ interface Outcome {
   readonly fault: string | null
 }
 
-/** Of the stages that run beside others. */
+/** Niceness of the stages that run beside others. */
 const niceness = 15
 const testRoot = fileURLToPath(new URL('.', import.meta.url))
 /** In the environment of everything that a test starts, so that nothing is left running. */
@@ -126,7 +126,7 @@ function runFile(
     const finish = (code: number | null, signal: string | null): void => {
       clearTimeout(timer)
       stopAll(child, mark)
-      // What is in the pipes is still to be read.
+      // The pipes may still hold output.
       setTimeout(() => {
         running.delete(child)
         const output = Buffer.concat(chunks).toString('utf8')

@@ -18,7 +18,7 @@ import { waitFor } from '../support/wait.js'
 
 const tests = suite('browser: forks', 120)
 
-/** n2 reigns over `demo`; of n1, which is away, ten entries are missed. */
+/** n2 is primary of `demo`; of n1, which is away, ten entries are missed. */
 function reports(over: Partial<MemberStatus>): NodeStatusReport[] {
   const member = {
     primary: 'n2', members: ['n1', 'n2', 'n3'], inSync: ['n2', 'n3'], endSequence: 60,
@@ -98,7 +98,7 @@ inBrowser('open reports in plain words, with what each waits for', async ({ brow
   await page.close()
 })
 
-inBrowser('the loss window is drawn with its bounds, which are told too', async (shown) => {
+inBrowser('the loss window is drawn with its bounds, which have a text too', async (shown) => {
   const { page, errors } = await openPage(shown.browser, shown.base)
   await go(page, 'flow')
   const label = async (title: string): Promise<string | null> =>

@@ -73,7 +73,7 @@ inBrowser('the page loads and lists the nodes with their roles', async ({ page, 
   assert.equal(errors, [])
 })
 
-inBrowser('what is loaded first is small: under 120 KB of JavaScript, compressed', async (played) => {
+inBrowser('the first load is small: under 120 KB of JavaScript, compressed', async (played) => {
   const { page, direct } = played
   const scripts = await page.locator('script[src]').evaluateAll((all) =>
     all.map((one) => (one as unknown as { src: string }).src))
@@ -128,7 +128,7 @@ inBrowser('keys lead through tabs and actors', async ({ page }) => {
   await page.locator(`[data-chart="n1/${second}"]`).waitFor()
 })
 
-/** What the tests after the failover look back to. */
+/** Facts of the failover that later tests look back to. */
 const past = { primary: '', beforeMs: 0, winner: '' }
 
 inBrowser('killing the primary leads to a promotion within 5 s', async ({ page }) => {

@@ -1,4 +1,4 @@
-/** How unavailability is counted: excuses are cut out, and nothing else. */
+/** The count of unavailability: excuses are cut out, and nothing else. */
 import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-/** Which faults are dealt: each kind in turn, and never more than the space can bear. */
+/** The faults that are dealt: each kind in turn, and never more than the space can bear. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Dealer, faultKinds, isReplaced, victimOf } from '../../runtime/chaos/plan.js'

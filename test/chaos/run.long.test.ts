@@ -1,4 +1,4 @@
-/** `engram chaos` as a user types it, against `engram up --chaos`: all faults, and the books. */
+/** `engram chaos` as a user types it, against `engram up --chaos`: all faults, and the audit. */
 import { cpSync, mkdtempSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ import { note, scenario, shared, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
 import { notYet, waitFor } from '../support/wait.js'
 
-/** Of all faults. */
+/** Duration of the run with all faults, s. */
 const faultSeconds = Number(process.env['CHAOS_SECONDS'] ?? 60)
 const chaosSuite = suite('chaos: engram chaos', faultSeconds + 440)
 
@@ -77,7 +77,7 @@ function keptLogs(data: string): string {
   return kept
 }
 
-/** What must hold of the books of any run, whatever came of it. */
+/** The audit of any run, whatever came of it. */
 function checkAccount(report: ChaosReport): void {
   let answered = 0
   for (const [name, level] of Object.entries(report.acknowledged)) {
@@ -168,7 +168,7 @@ test('all nodes hang for 7 s behind its back: the promise is broken, and told', 
   checkAccount(report)
 }, 180)
 
-test('a node that dies by itself is told', async ({ data, nats }) => {
+test('a node that dies by itself is reported', async ({ data, nats }) => {
   const running = chaos(data, 150, '--for', '12s', '--faults', 'actor')
   const [victim] = (await statusOf(nats)).nodes
   assert.ok(victim?.pid)
@@ -181,7 +181,7 @@ test('a node that dies by itself is told', async ({ data, nats }) => {
   assert.match(report.broken[0] ?? '', /ended without an order: SIGKILL/)
 }, 180)
 
-test('Ctrl-C ends it early, and the books are made all the same', async ({ data }, stage) => {
+test('Ctrl-C ends it early, and the audit is made all the same', async ({ data }, stage) => {
   const files = temporaryDirectory('chaos-interrupted')
   stage.onEnd(() => removeTemporary(files))
   const child = stage.child(new Child({

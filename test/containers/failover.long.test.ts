@@ -4,7 +4,7 @@
  * answers; `.ci/docker-engine start DIR` gives one.
  */
 import * as assert from 'uvu/assert'
-import { assertAllTaken, assertNoErrors, audit } from '../support/books.js'
+import { assertAllTaken, assertNoErrors, audit } from '../support/audit.js'
 import type { Cluster, Parts } from '../support/cluster.js'
 import {
   containerParts, dockerEngine, type ContainerBroker, type ContainerNode,
@@ -14,7 +14,7 @@ import { lasting, notYet, waitFor } from '../support/wait.js'
 
 const containers = suite('containers: failover', 220)
 const engine = await dockerEngine()
-/** A lease by default (DESIGN section 10). */
+/** The default lease. */
 const grantMs = 2000
 
 let parts: Promise<Parts<ContainerBroker, ContainerNode>> | null = null
@@ -32,7 +32,7 @@ function contained(name: string, body: Body): void {
 
 contained('the container of the primary is killed and started again', async (stage) => {
   const cluster = await start(stage)
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const writer = await stage.writer(cluster, { attemptTimeoutMs: 500 })
   await writer.taken(300)
   const [tookMs] = await Promise.all(
@@ -49,7 +49,7 @@ contained('the container of the primary is killed and started again', async (sta
 
 contained('the container of the primary is paused for 4 s', async (stage) => {
   const cluster = await start(stage)
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const writer = await stage.writer(cluster, { attemptTimeoutMs: 500 })
   await writer.taken(300)
   const pausedAt = performance.now()
@@ -68,7 +68,7 @@ contained('the container of the primary is paused for 4 s', async (stage) => {
 
 contained('the primary is unplugged from its network, then plugged in again', async (stage) => {
   const cluster = await start(stage)
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const writer = await stage.writer(cluster, { attemptTimeoutMs: 500 })
   await writer.taken(300)
   const [tookMs] = await Promise.all(
@@ -85,27 +85,27 @@ contained('the primary is unplugged from its network, then plugged in again', as
   await audit(cluster, history)
 })
 
-contained('a replica is unplugged: it loses its place, the reign goes on', async (stage) => {
+contained('a replica is unplugged: it loses its place, the epoch goes on', async (stage) => {
   const cluster = await start(stage)
-  const reign = await cluster.reign()
-  const [victim, other] = cluster.others(reign.node)
+  const primary = await cluster.primary()
+  const [victim, other] = cluster.others(primary.node)
   assert.ok(victim && other)
   const writer = await stage.writer(cluster, { level: 'committed' })
   await writer.taken(200)
   await victim.unplug()
-  await cluster.inSync([reign.node, other.id])
+  await cluster.inSync([primary.node, other.id])
   await writer.taken(200)
   await victim.plug()
   await cluster.inSync(3)
   const history = await writer.stop()
   assertAllTaken(history)
   await audit(cluster, history)
-  assert.equal(await cluster.reign(), reign, 'the reign is the same all along')
+  assert.equal(await cluster.primary(), primary, 'the epoch is the same all along')
 })
 
 contained('docker stop hands over: no client sees an error', async (stage) => {
   const cluster = await start(stage)
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const node = cluster.node(old.node)
   await waitFor('the health check to say healthy', async () => {
     const health = await node.health()
@@ -114,7 +114,7 @@ contained('docker stop hands over: no client sees an error', async (stage) => {
   const writer = await stage.writer(cluster)
   await writer.taken(200)
   assert.is(await node.stop(), 0, 'SIGTERM reaches the node, which ends in order')
-  await cluster.reign({ above: old.epoch })
+  await cluster.primary({ above: old.epoch })
   await writer.taken(200)
   await node.start()
   await cluster.inSync(3)
@@ -126,13 +126,13 @@ contained('docker stop hands over: no client sees an error', async (stage) => {
 
 contained('the container of the broker is killed and started again', async (stage) => {
   const cluster = await start(stage)
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const writer = await stage.writer(cluster)
   await writer.taken(200)
   await cluster.broker.crash()
   await lasting(500)
   await cluster.broker.restart()
-  await cluster.reign({ above: old.epoch })
+  await cluster.primary({ above: old.epoch })
   await writer.taken(200)
   await cluster.inSync(3)
   const history = await writer.stop()

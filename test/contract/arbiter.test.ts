@@ -1,4 +1,4 @@
-/** Compare-and-set as section 5 wants it; run on the fake and on a JetStream bucket. */
+/** Compare-and-set as the product needs it; run on the fake and on a JetStream bucket. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
@@ -57,7 +57,7 @@ function contract(name: string, make: () => Promise<Setup>): void {
     assert.is(await b.bucketId(), ids[0])
   })
 
-  x('what is set is read by all, at its revision', async () => {
+  x('a value that is set is read by all, at its revision', async () => {
     assert.is(await b.read('space.one'), null)
     const made = applied(await a.compareAndSet('space.one', bytes('v1'), 0))
     const read = await b.read('space.one')
@@ -90,7 +90,7 @@ function contract(name: string, make: () => Promise<Setup>): void {
     applied(await a.compareAndSet('space.three', bytes('v2'), made))
   })
 
-  x('of many at once, exactly one wins', async () => {
+  x('among many at once, exactly one wins', async () => {
     let revision = 0
     for (let round = 0; round < 20; round += 1) {
       const outcomes = await within(5000, Promise.all(Array.from({ length: 10 }, (_, i) =>
@@ -265,7 +265,7 @@ x('a bucket that is full, or takes no record of that size, says so in its own wo
   assert.equal(await full.compareAndSet('space.x', bytes('x'), 99), { kind: 'refused' })
 })
 
-x('what endangers the records of a bucket that is there already is told, with a remedy', async () => {
+x('a danger to the records of an existing bucket is reported, with a remedy', async () => {
   const faults = async (bucket: string, over: object, replicas = 1) => {
     await makeStream(bucket, over)
     return await jetStreamArbiter({ bucket, replicas })(connection).faults()

@@ -1,4 +1,4 @@
-/** What the actors rely on from any bus; run on the fake and on a real nats-server. */
+/** The behaviour of any bus that actors rely on; run on the fake and on a real nats-server. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, Socket } from 'node:net'
@@ -158,7 +158,7 @@ function contract(name: string, open: () => Promise<Setup>): void {
     assert.is(got[1]?.data.length, 0)
   })
 
-  x('what is published aside arrives all the same, in order but for the first', async () => {
+  x('messages published aside arrive all the same, in order but for the first', async () => {
     const got: string[] = []
     b.subscribe('t.aside', (message) => got.push(text(message)))
     await b.flush()
@@ -220,7 +220,7 @@ function contract(name: string, open: () => Promise<Setup>): void {
     await settle(b, a)
   })
 
-  x('what a handler throws stops neither it nor others', async () => {
+  x('an error of a handler stops neither it nor others', async () => {
     let count = 0
     const got: string[] = []
     b.subscribe('t.throw', () => {
@@ -271,7 +271,7 @@ function contract(name: string, open: () => Promise<Setup>): void {
     }
   })
 
-  x('after close everything throws BusClosedError, and closed tells the reason', async () => {
+  x('after close everything throws BusClosedError, and closed gives the reason', async () => {
     assert.not(a.isClosed)
     const subscription = a.subscribe('t.c', () => {})
     await a.close()
@@ -401,7 +401,7 @@ x('a connection closed with bytes buffered does not send them later', async () =
   await watcher.close()
 })
 
-x('a peer that does not keep up is closed by the server, and is told so', async () => {
+x('a peer that does not keep up is closed by the server, and learns it', async () => {
   const config = 'max_payload: 1MB\nmax_pending: 1MB\nwrite_deadline: "100ms"\n'
     + 'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
   const slow = new NatsFixture()
@@ -426,7 +426,7 @@ x('a peer that does not keep up is closed by the server, and is told so', async 
   }
 })
 
-x('what the server has not taken yet is counted', async () => {
+x('bytes that the server has not taken yet are counted', async () => {
   const sender = await natsBus(options()).connect()
   assert.is(sender.bufferedBytes, 0)
   await pauseServer(fixture.server)
@@ -554,7 +554,7 @@ x('a port where nobody or something else listens', async () => {
   assert.match(none.message, /ECONNREFUSED/)
 })
 
-x('of several servers, the one that lives is taken', async () => {
+x('among several servers, the one that lives is taken', async () => {
   const servers = `nats://127.0.0.1:1,${fixture.server.url},nats://127.0.0.1:2`
   for (let i = 0; i < 4; i += 1) {
     const connection = await natsBus({ servers }).connect()

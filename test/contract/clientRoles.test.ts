@@ -101,7 +101,7 @@ async function failureOf(options: ClientOptions, run: (client: EngramClient) => 
   }
 }
 
-test('what credentials may not do ends at once, with the subject', async () => {
+test('a request beyond the permissions ends at once, with the subject', async () => {
   const hello = { type: 'StoreNode', node: { id: 'n1' } } as const
   const denied: [role: Role, subject: string, run: (client: EngramClient) => Promise<unknown>][] = [
     ['reader', 'engram.v1.write.demo', (client) => client.write('demo', hello)],
@@ -121,7 +121,7 @@ test('what credentials may not do ends at once, with the subject', async () => {
   }
 })
 
-test('who may not listen where its answers would arrive gets an error at once', async () => {
+test('a client that may not listen where its answers arrive gets an error at once', async () => {
   const elsewhere = roleOf('operator', { inboxPrefix: '_INBOX_elsewhere' })
   const runs: ((client: EngramClient) => Promise<unknown>)[] = [
     (client) => client.read('demo', { type: 'GetNode', nodeId: 'n1' }),

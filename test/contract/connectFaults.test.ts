@@ -1,5 +1,5 @@
 /**
- * What nodes, programs and the command line say when NATS cannot be used: the cause that it was,
+ * Messages of nodes, programs and the command line when NATS cannot be used: the true cause,
  * and what helps. Against real servers.
  */
 import { spawn } from 'node:child_process'
@@ -246,7 +246,7 @@ async function occupied({ server }: Case): Promise<() => Promise<void>> {
   return () => connection.close()
 }
 
-test('what is right is taken: TLS by name and by address, and a client certificate', async () => {
+test('valid settings work: TLS by name and by address, and a client certificate', async () => {
   const { good, verifying, self, plain } = fixtures
   const fine: NatsOptions[] = [
     { servers: `nats://localhost:${good.server.port}`, tls: trusting },
@@ -300,14 +300,14 @@ test('credentials that are renewed in their file are taken at the next reconnect
   }
 })
 
-test('tls:// never becomes a connection without TLS, wherever it stands in the list', async () => {
+test('tls:// never becomes a connection without TLS, wherever it is in the list', async () => {
   const { url, port } = fixtures.plain.server
   for (const servers of [`tls://127.0.0.1:${port}`, `${url},tls://127.0.0.1:${port}`]) {
     assert.is((await rejection(connect({ servers })) as ConnectError).reason, 'TLS_NOT_OFFERED')
   }
 })
 
-test('of several servers the one that can be used is; else the error has a cause', async () => {
+test('among several servers the usable one is taken; else the error has a cause', async () => {
   const { ann: withUser, plain } = fixtures
   const mixed = `nats://127.0.0.1:1,${plain.server.url}`
   for (let i = 0; i < 4; i += 1) await (await connect({ servers: mixed })).close()
@@ -318,7 +318,7 @@ test('of several servers the one that can be used is; else the error has a cause
   }
 })
 
-test('what listens and does not greet is not taken for NATS', async () => {
+test('a port that listens and does not greet is not taken for NATS', async () => {
   const greetings: [text: string, reason: ConnectReason][] = [
     ['SSH-2.0-OpenSSH_9\r\n', 'NOT_NATS'], ['', 'UNREACHABLE'],
     ['INFO {"server_id":"X","max_payload":1}', 'UNREACHABLE'],

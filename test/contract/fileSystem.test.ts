@@ -150,7 +150,7 @@ disk('a killed process leaves what it wrote', async () => {
   assert.is(fs.bytesOf('/d/f').toString(), 'onetwo')
 })
 
-disk('a full disk takes a part; ordered failures come once', async () => {
+disk('a full disk takes a part; planned failures come once', async () => {
   const fs = new MemoryFileSystem()
   await fs.makeDirectory('/d')
   const handle = await fs.open('/d/f', 'create')

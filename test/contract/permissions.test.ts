@@ -56,7 +56,7 @@ x.after(async () => {
   await fixture.stop()
 })
 
-/** Whether the server takes what the role publishes there: tried with a listening node. */
+/** True if the server takes what the role publishes there: tried with a listening node. */
 async function mayPublish(role: Role, subject: string): Promise<boolean> {
   const before = denied[role]?.length ?? 0
   open[role].publish(subject, bytes('x'))
@@ -190,7 +190,7 @@ x('no password, a wrong one, and no user at all are refused for good', async () 
   }
 })
 
-x('who may not listen where its answers arrive gets an error that says what helps', async () => {
+x('a role that may not listen where its answers arrive gets an error with the remedy', async () => {
   const asClient = natsBus(
     { servers: fixture.server.url, user: 'node', password: passwords.node })
   const deaf = await rejection(asClient.connect()) as NatsConnectError
@@ -247,7 +247,7 @@ s('a user that is removed while connected is cut off', async () => {
     const connection = await bus.connect()
     writeFileSync(join(changing.directory, 'nats-server.conf'), onlyUser('bob'))
     changing.server.kill('SIGHUP')
-    // nats-server 2.9 closes without a word; only the next connection is told why.
+    // nats-server 2.9 closes without a word; only the next connection learns why.
     assert.ok((await within(3000, connection.closed)).length > 0)
     assert.match((await rejection(bus.connect())).message, /refuses these credentials/)
   } finally {
@@ -263,7 +263,7 @@ s('a busy port is stepped over', async () => {
   await new Promise((resolve) => other.close(resolve))
 })
 
-s('a configuration that is wrong is told with the words of the server', async () => {
+s('a wrong configuration is reported in the words of the server', async () => {
   const broken = new NatsFixture()
   const error = await rejection(broken.start({ config: 'jetstream { nonsense: 1 }' }))
   assert.instance(error, NatsServerError)
@@ -271,7 +271,7 @@ s('a configuration that is wrong is told with the words of the server', async ()
   assert.match(error.message, /ended with code 1[\s\S]*nonsense/)
 })
 
-s('one that is not installed is told with the command that installs it', () => {
+s('a server that is not installed is reported with the command that installs it', () => {
   assert.match(findNatsServer(), /nats-server$/)
   assert.is(findNatsServer({ ENGRAM_NATS_SERVER: '/opt/x' }), '/opt/x')
   assert.match(installHint('darwin', ''), /brew install nats-server/)

@@ -44,7 +44,7 @@ function seen(revision: number): AssignmentAt & { bucket: string } {
     },
   }
 }
-const reign: EpochStart = {
+const epochStart: EpochStart = {
   type: 'EpochStart', space: 's', node: 'n1', incarnation: 1, connection: 1,
 }
 
@@ -169,20 +169,20 @@ for (const subject of subjects) {
   })
 
   test('entries must continue the applied position', async ({ space }) => {
-    await space.apply(log([reign, storeNode({ id: 'a' })]))
+    await space.apply(log([epochStart, storeNode({ id: 'a' })]))
     for (const sequence of [1, 2, 4]) {
       await rejects(space.apply([entry(sequence, storeNode({ id: 'x' }))]), /bug/)
     }
     await rejects(space.apply([entry(3, storeNode({ id: 'x' }), null, 0)]), /bug/)
-    await rejects(space.apply([entry(3, reign, null, 2), entry(5, reign, null, 2)]), /bug/)
+    await rejects(space.apply([entry(3, epochStart, null, 2), entry(5, epochStart, null, 2)]), /bug/)
     assert.equal(space.applied, { epoch: 1, sequence: 2 })
     assert.is(space.node('x'), undefined)
     await space.apply([])
-    await space.apply([entry(3, reign, null, 7)])
+    await space.apply([entry(3, epochStart, null, 7)])
     assert.equal(space.applied, { epoch: 7, sequence: 3 })
   })
 
-  test('a key stands for its request, split over two calls or not', async ({ space }) => {
+  test('a key identifies its request, split over two calls or not', async ({ space }) => {
     const node = storeNode({ id: 'a' })
     await space.apply([
       entry(1, node, 'one'), entry(2, node), entry(3, node, 'two'), entry(4, node, 'two'),

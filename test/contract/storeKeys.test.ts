@@ -82,7 +82,7 @@ test('property: known and forgotten by time, with keys that come again', async (
         { ms: 1000, count: Infinity }, (space, twin) => {
           for (const key of ['a', 'b', 'ab', 'é', long, `${long}1`.slice(1), 'c', 'd', 'no']) {
             const known = twin.key(key)
-            // What the last batch brought may be older than the retention already.
+            // Keys of the last batch may be older than the retention already.
             if (known !== undefined) assert.equal(space.key(key), known, key)
           }
         })
@@ -98,7 +98,7 @@ test('property: known and forgotten by time, with keys that come again', async (
     }), { numRuns: 60 })
 })
 
-test('property: exactly so many are known by count, whatever the batches', async (context) => {
+test('property: exactly the latest are known by count, whatever the batches', async (context) => {
   let number = 0
   await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 300 }), cutsArbitrary, fc.nat(10),
     fc.integer({ min: 0, max: 100 }), async (length, cuts, reopenAt, count) => {
@@ -175,7 +175,7 @@ test('keys are read one slice in a turn, of one space after the other', async ()
   assert.ok(between.includes('.'), 'the loop turned')
 })
 
-test('what fails to be read is told to who waits, and the next one is read', async () => {
+test('a failed read is reported to its caller, and the next one is read', async () => {
   const reading = new KeyReading()
   const broken = reading.read(() => {
     throw new Error('broken')

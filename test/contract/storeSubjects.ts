@@ -1,4 +1,4 @@
-/** What the contract of the Store port runs on: the LMDB store and its twin in memory. */
+/** The subjects of the Store port's contract: the LMDB store and its twin in memory. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ export interface Made {
   remove(): Promise<void>
 }
 
-/** Of each test; `space` is u1. */
+/** The context of each test; `space` is u1. */
 export interface StoreContext extends Made {
   space: SpaceStore
 }

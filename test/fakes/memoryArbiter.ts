@@ -6,7 +6,7 @@ import type {
 import type { BusConnection } from '../../actors/ports/bus.js'
 
 /**
- * What becomes of a compare-and-set whose answer is lost: it was applied (if its revision fits);
+ * The fate of a compare-and-set whose answer is lost: it was applied (if its revision fits);
  * it was lost on the way; it is still on its way, until `release()`.
  */
 export type LostAnswer = 'applied' | 'lost' | 'late'
@@ -14,7 +14,7 @@ export type LostAnswer = 'applied' | 'lost' | 'late'
 export interface MemoryBucketOptions {
   /** Runs an answer later; default: the next microtask. */
   readonly schedule?: (run: () => void) => void
-  /** Told of every change, late ones too. */
+  /** Called with every change, late ones too. */
   readonly onApplied?: (key: string, value: Uint8Array, revision: number) => void
 }
 
@@ -23,9 +23,9 @@ export class MemoryBucket {
   available = true
   /** In the arbiter's words: why it stores nothing, to compare-and-sets that would be applied. */
   rejects: string | null = null
-  /** Of these keys only. */
+  /** Only these keys. */
   rejectsOnly = ''
-  /** What is wrong with its configuration. */
+  /** Faults of its configuration. */
   faults: readonly string[] = []
   readonly #schedule: (run: () => void) => void
   readonly #onApplied: MemoryBucketOptions['onApplied']

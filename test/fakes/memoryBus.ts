@@ -55,7 +55,7 @@ export class MemoryBroker {
   readonly clock: Pick<Clock, 'setTimeout' | 'clearTimeout'>
   readonly #options: MemoryBrokerOptions
   readonly #connections = new Set<MemoryConnection>()
-  /** Who gets a subject that was published before; inboxes are too many to be remembered. */
+  /** Receivers of a subject that was published before; inboxes are too many to be remembered. */
   readonly #routes = new Map<string, readonly Subscription[]>()
   /** By subject without wildcards, by inbox (`_INBOX.x.*`), and all others. */
   readonly #exact = new Map<string, Set<Subscription>>()

@@ -109,7 +109,7 @@ const CHANGING: ReadonlySet<Operation> = new Set<Operation>([
 export class MemoryFileSystem implements FileSystem {
   /** Bytes that all files may have together; a write beyond it is partly made, then ENOSPC. */
   capacity = Number.POSITIVE_INFINITY
-  /** How often each operation was called. */
+  /** Number of calls, by operation. */
   readonly calls = new Map<Operation, number>()
   #files = new Map<string, Inode>()
   #durableFiles = new Map<string, Inode>()
@@ -125,7 +125,7 @@ export class MemoryFileSystem implements FileSystem {
     this.#failures.push({ operation, code })
   }
 
-  /** What was ordered to fail and has not yet, does not. */
+  /** Takes back failures that were planned and have not come yet. */
   failNone(): void {
     this.#failures = []
   }
@@ -314,7 +314,7 @@ export class MemoryFileSystem implements FileSystem {
     const index = this.#failures.findIndex((failure) => failure.operation === operation)
     if (index < 0) return
     const [failure] = this.#failures.splice(index, 1)
-    throw new FileSystemError(failure!.code, `${operation} fails, as ordered`)
+    throw new FileSystemError(failure!.code, `${operation} fails, as planned`)
   }
 
   #enter(path: string, inode: Inode): void {

@@ -23,7 +23,7 @@ import {
   canonicalEdge, canonicalNode, digestText, encodeEdge, encodeNode, hashOf,
 } from '../../runtime/store/record.js'
 import { Slab } from '../../runtime/store/slab.js'
-import { MemoryBooks } from './memoryBooks.js'
+import { MemoryForkReports } from './memoryForkReports.js'
 
 const nothing: NodeState = { node: undefined, stored: undefined, activated: undefined }
 
@@ -32,7 +32,7 @@ export class MemorySpaceStore implements SpaceStore {
   ignoredCount = 0
   private readonly nodesById = new Map<string, NodeState>()
   private readonly edgesByName = new Map<string, EdgeState>()
-  private readonly books = new MemoryBooks()
+  private readonly books = new MemoryForkReports()
   private readonly keys = new Map<string, KeyRecord>()
   private keyTime: KeyTime = { epoch: 0, timestamp: 0, now: 0 }
   private lastWriteId: string | null = null
@@ -255,7 +255,7 @@ export class MemoryStore implements Store {
     this.spaces.clear()
   }
 
-  /** What was applied stays: opening again is using the same object. */
+  /** The applied state stays: opening again is using the same object. */
   async close(): Promise<void> {}
 }
 

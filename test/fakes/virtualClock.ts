@@ -11,7 +11,7 @@ interface Timer {
 const stepsMax = 1_000_000
 
 /**
- * Time that only moves when told. It steps from deadline to deadline, so a 100 ms loop runs ten
+ * Time that moves on request only. It steps from deadline to deadline, so a 100 ms loop runs ten
  * times within `advance(1000)` (XState's SimulatedClock would run it once).
  */
 export class VirtualClock implements Clock {
@@ -96,7 +96,7 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * The machine was suspended: the wall clock goes on, the monotonic one stands still, and so do
+   * The machine was suspended: the wall clock goes on, the monotonic one stops, and so do
    * the timers.
    */
   suspend(ms: number): void {

@@ -1,8 +1,8 @@
-/** The arbiter's bucket is lost: reigns go on, the record is written again. DESIGN section 5. */
+/** The arbiter's bucket is lost: epochs go on, and the record is written again. */
 import * as assert from 'uvu/assert'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import { assertAllTaken, audit } from '../support/books.js'
+import { assertAllTaken, audit } from '../support/audit.js'
 import { space, type Cluster } from '../support/cluster.js'
 import { note, scenario, suite, type Stage } from '../support/scenario.js'
 import { lasting, notYet, waitFor } from '../support/wait.js'
@@ -16,7 +16,7 @@ async function deleteBucket(cluster: Cluster): Promise<void> {
   await manager.streams.delete(bucketStream)
 }
 
-/** What the arbiter holds of the space, read as any NATS client would. */
+/** The arbiter's record of the space, read as any NATS client would. */
 async function record(cluster: Cluster): Promise<Assignment> {
   const manager = await cluster.nc.jetstreamManager()
   const message = await manager.streams.getMessage(
@@ -63,7 +63,7 @@ scenario(arbiter, 'the bucket is deleted under load, later failover works', asyn
   const writer = await stage.writer(cluster)
   await writer.taken(200)
   const before = await record(cluster)
-  assert.is(before.primary?.node, (await cluster.reign()).node)
+  assert.is(before.primary?.node, (await cluster.primary()).node)
   await deleteBucket(cluster)
   const after = await written(cluster)
   assert.is(after.uuid, before.uuid, 'it is the same space')
@@ -74,12 +74,12 @@ scenario(arbiter, 'the bucket is deleted under load, later failover works', asyn
   await writer.taken(200)
   note(`${writer.history.summary()}; epoch ${before.epoch} before, ${after.epoch} after`)
 
-  const reign = await cluster.reign()
+  const primary = await cluster.primary()
   await cluster.inSync(3)
-  await cluster.node(reign.node).kill()
-  const tookMs = await writer.takenAbove(reign.epoch)
+  await cluster.node(primary.node).kill()
+  const tookMs = await writer.takenAbove(primary.epoch)
   note(`failover after the loss: ${tookMs.toFixed(0)} ms`)
-  await cluster.node(reign.node).start()
+  await cluster.node(primary.node).start()
   await cluster.inSync(3)
   const history = await writer.stop()
   assertAllTaken(history)
@@ -112,7 +112,7 @@ scenario(arbiter, 'the bucket goes and the primary dies at once', async (stage) 
   keepBroker(stage, cluster)
   const writer = await stage.writer(cluster, { level: 'committed' })
   await writer.taken(200)
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   await Promise.all([deleteBucket(cluster), cluster.node(old.node).kill()])
   const tookMs = await writer.takenAbove(old.epoch, 30)
   note(`bucket and primary gone to the first positive answer: ${tookMs.toFixed(0)} ms`)

@@ -1,10 +1,10 @@
-/** The outside contract of a healthy cluster: DESIGN sections 6 and 9. */
+/** The outside contract of a healthy cluster: writes, reads, answers, commands. */
 import * as assert from 'uvu/assert'
 import type { WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { ClusterStatus } from '../../runtime/status/status.js'
-import { entriesOf } from '../support/books.js'
+import { entriesOf } from '../support/audit.js'
 import { Client, decodeBody, encodeBody, positive, refused, type WriteBody }
   from '../support/client.js'
 import { findObjects } from '../support/cli.js'
@@ -285,7 +285,7 @@ test('status: of each node, of all, and merged by the command', async (cluster) 
   }
   const found = status.spaces.find((one) => one.id === space)
   assert.ok(found, 'the space is listed')
-  assert.is(found.primary, (await cluster.reign()).node)
+  assert.is(found.primary, (await cluster.primary()).node)
   assert.equal(found.inSync.toSorted(), ['n1', 'n2', 'n3'])
   assert.is(found.members.length, 3)
   assert.is(found.lossWindow.entries, 0)
@@ -295,11 +295,11 @@ test('status: of each node, of all, and merged by the command', async (cluster) 
 })
 
 test('HTTP: /healthz, /readyz, /metrics, /status', async (cluster) => {
-  const { node: primary } = await cluster.reign()
+  const { node: primary } = await cluster.primary()
   await cluster.inSync(3)
   for (const id of cluster.nodes.keys()) {
     const { http } = (await cluster.report(id)).node
-    assert.ok(http, `${id} tells its HTTP address`)
+    assert.ok(http, `${id} reports its HTTP address`)
     for (const path of ['/healthz', '/readyz', '/metrics', '/status']) {
       const response = await fetch(http + path)
       const text = await response.text()
@@ -319,7 +319,7 @@ test('HTTP: /healthz, /readyz, /metrics, /status', async (cluster) => {
 
 scenario(basics, 'NOT_ENOUGH_IN_SYNC with the replicas down', async (stage) => {
   const cluster = await stage.cluster()
-  const { node: primary } = await cluster.reign()
+  const { node: primary } = await cluster.primary()
   const replicas = cluster.others(primary)
   await Promise.all(replicas.map((replica) => replica.kill()))
   await cluster.inSync([primary])

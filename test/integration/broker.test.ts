@@ -2,7 +2,7 @@
 import * as assert from 'uvu/assert'
 import { Link } from '../../runtime/cluster/faultProxy.js'
 import type { NodeStatusReport } from '../../runtime/status/status.js'
-import { assertAllTaken, audit } from '../support/books.js'
+import { assertAllTaken, audit } from '../support/audit.js'
 import type { Cluster } from '../support/cluster.js'
 import { note, scenario, suite, type Stage } from '../support/scenario.js'
 import { lasting, notYet, waitFor } from '../support/wait.js'
@@ -14,7 +14,7 @@ scenario(broker, 'the broker is killed and started again', async (stage) => {
   const https = await Promise.all([...cluster.nodes.keys()].map(async (id) =>
     (await cluster.report(id)).node.http))
   const pids = [...cluster.nodes.values()].map((node) => node.pid)
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const writer = await stage.writer(cluster)
   await writer.taken(300)
   await cluster.broker.kill()
@@ -28,7 +28,7 @@ scenario(broker, 'the broker is killed and started again', async (stage) => {
     })
   }
   await cluster.broker.start()
-  await cluster.reign({ above: old.epoch })
+  await cluster.primary({ above: old.epoch })
   await writer.taken(300)
   await cluster.inSync(3)
   const history = await writer.stop()
@@ -71,7 +71,7 @@ async function linked(stage: Stage): Promise<{ cluster: Cluster; links: Map<stri
 
 scenario(broker, 'the link of the primary is cut, then healed', async (stage) => {
   const { cluster, links } = await linked(stage)
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const writer = await stage.writer(cluster)
   await writer.taken(300)
   links.get(old.node)?.cut()
@@ -87,7 +87,7 @@ scenario(broker, 'the link of the primary is cut, then healed', async (stage) =>
 
 scenario(broker, 'the link of the primary stalls: it answers nothing late', async (stage) => {
   const { cluster, links } = await linked(stage)
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const writer = await stage.writer(cluster)
   await writer.taken(300)
   links.get(old.node)?.stall()
@@ -103,15 +103,15 @@ scenario(broker, 'the link of the primary stalls: it answers nothing late', asyn
   await audit(cluster, history)
 })
 
-scenario(broker, 'a broken link costs the replica its place, not the reign', async (stage) => {
+scenario(broker, 'a broken link costs the replica its place, not the epoch', async (stage) => {
   const { cluster, links } = await linked(stage)
-  const reign = await cluster.reign()
-  const [victim, other] = cluster.others(reign.node)
+  const primary = await cluster.primary()
+  const [victim, other] = cluster.others(primary.node)
   assert.ok(victim && other)
   const writer = await stage.writer(cluster)
   await writer.taken(200)
   links.get(victim.id)?.stall()
-  await cluster.inSync([reign.node, other.id])
+  await cluster.inSync([primary.node, other.id])
   await writer.taken(200)
   links.get(victim.id)?.heal()
   await cluster.inSync(3)
@@ -119,7 +119,7 @@ scenario(broker, 'a broken link costs the replica its place, not the reign', asy
   const history = await writer.stop()
   assertAllTaken(history)
   await audit(cluster, history)
-  assert.equal(await cluster.reign(), reign, 'the reign is the same all along')
+  assert.equal(await cluster.primary(), primary, 'the epoch is the same all along')
 })
 
 broker.run()

@@ -1,5 +1,5 @@
 /**
- * Whatever a reader or an operator may ask for, 30,000 times at once: everything is answered, with
+ * Every request of readers and operators, 30,000 times at once: everything is answered, with
  * a value or an error, and no lease lapses for it.
  */
 import { once } from 'node:events'
@@ -26,7 +26,7 @@ interface Burst {
   readonly subject: string
   readonly body: object | string
   readonly headers?: Readonly<Record<string, string>>
-  /** Of nodes that answer each request. Default 1. */
+  /** Number of nodes that answer each request. Default 1. */
   readonly answering?: number
 }
 
@@ -76,7 +76,7 @@ async function send(nc: NatsConnection, burst: Burst): Promise<Outcome> {
   return { values, errors, ms: performance.now() - begunMs }
 }
 
-/** What the logs of all nodes say of lost leases and stalled loops. */
+/** Lost leases and stalled loops, from the logs of all nodes. */
 function complaints(cluster: Cluster): string[] {
   return [...cluster.nodes.values()].flatMap(({ id, place }) =>
     readFileSync(place.logFile, 'utf8').split('\n')
@@ -87,14 +87,14 @@ function complaints(cluster: Cluster): string[] {
 
 async function withstands(cluster: Cluster, all: readonly Burst[]): Promise<void> {
   const nc = await cluster.connect('burst')
-  const before = await cluster.reign()
+  const before = await cluster.primary()
   for (const burst of all) {
     const { values, errors, ms } = await send(nc, burst)
     const refused = [...errors].map(([code, times]) => `${times} ${code}`)
     note(`${burst.what}: ${values} values, ${refused.join(', ') || 'no errors'}, `
       + `${(ms / 1000).toFixed(1)} s`)
     assert.equal(complaints(cluster), [], burst.what)
-    assert.equal(await cluster.reign(), before, `${burst.what}: the same primary, the same epoch`)
+    assert.equal(await cluster.primary(), before, `${burst.what}: the same primary, the same epoch`)
   }
   await cluster.inSync(3)
 }
@@ -135,7 +135,7 @@ const queries: readonly (readonly [string, object | string])[] = [
   ['no query', 'hello'],
 ]
 
-scenario(bursts, 'of each query, to the primary', async (stage) => {
+scenario(bursts, 'each query, to the primary', async (stage) => {
   const cluster = await stage.cluster()
   await fill(cluster)
   const subject = subjects.read(space)
@@ -148,7 +148,7 @@ scenario(bursts, 'of each query, to the primary', async (stage) => {
   ])
 }, 300)
 
-scenario(bursts, 'of each query, to any member, waiting ones among them', async (stage) => {
+scenario(bursts, 'each query, to any member, waiting ones among them', async (stage) => {
   const cluster = await stage.cluster()
   await fill(cluster)
   await cluster.converged()
@@ -168,7 +168,7 @@ scenario(bursts, 'of each query, to any member, waiting ones among them', async 
   ])
 }, 300)
 
-scenario(bursts, 'of each question of an operator', async (stage) => {
+scenario(bursts, 'each question of an operator', async (stage) => {
   const cluster = await stage.cluster()
   await fill(cluster)
   const all = { subject: subjects.status('_all'), answering: 3 }
@@ -180,7 +180,7 @@ scenario(bursts, 'of each question of an operator', async (stage) => {
       type: 'status', after: '', limit: 1,
     } },
     { what: 'listSpaces', subject: subjects.admin('n1'), body: { type: 'listSpaces' } },
-    { what: 'an order that there is not', subject: subjects.admin('n1'), body: { type: 'x' } },
+    { what: 'a command that does not exist', subject: subjects.admin('n1'), body: { type: 'x' } },
     { what: 'ping', subject: subjects.ping('n1'), body: '' },
     { what: 'inspection', subject: `${subjects.inspect('n1')}.start`, body: {
       version: 1, inspector: 'i1', leaseMs: 1000, present: true,
@@ -203,10 +203,10 @@ async function silentReader(url: string, subject: string, body: object): Promise
   return () => socket.destroy()
 }
 
-scenario(bursts, 'of readers that take nothing of what they asked for', async (stage) => {
+scenario(bursts, 'readers that take no answer', async (stage) => {
   const cluster = await stage.cluster()
   await fill(cluster)
-  const before = await cluster.reign()
+  const before = await cluster.primary()
   const ends: (() => void)[] = []
   for (const [, body] of queries.slice(1, 4)) {
     ends.push(await silentReader(cluster.broker.url, subjects.read(space), body as object))
@@ -222,7 +222,7 @@ scenario(bursts, 'of readers that take nothing of what they asked for', async (s
   note(`${tookMs.length} writes, the slowest took ${Math.max(...tookMs).toFixed(0)} ms`)
   for (const end of ends) end()
   assert.equal(complaints(cluster), [])
-  assert.equal(await cluster.reign(), before, 'the same primary, the same epoch')
+  assert.equal(await cluster.primary(), before, 'the same primary, the same epoch')
 })
 
 bursts.run()

@@ -1,4 +1,4 @@
-/** `engram` as a user types it: DESIGN section 9. */
+/** `engram` as a user types it. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
@@ -151,7 +151,7 @@ test('promote --to moves the primary', async (context) => {
   const before = await primaryOf(context)
   const target = ['n1', 'n2', 'n3'].find((id) => id !== before) ?? 'n1'
   await context.run('promote', 'demo', '--to', target)
-  await waitFor(`${target} to reign`, async () => await primaryOf(context) === target)
+  await waitFor(`${target} to be primary`, async () => await primaryOf(context) === target)
 })
 
 test('drain takes every primary off a node', async (context) => {
@@ -189,7 +189,7 @@ test('a node that dies stays down until `engram node` starts it', async (context
   const status = await statusOf(context)
   const primary = await primaryOf(context)
   const victim = status.nodes.find((node) => node.id === primary)
-  assert.ok(victim?.pid && victim.data, `status tells pid and data of ${primary}`)
+  assert.ok(victim?.pid && victim.data, `status shows pid and data of ${primary}`)
   process.kill(victim.pid, 'SIGKILL')
   await waitFor('another primary', async () =>
     (await statusOf(context)).spaces.find((one) => one.id === 'demo' && one.primary !== primary

@@ -1,10 +1,10 @@
 /**
  * Three clustered nats-servers, the arbiter's bucket with three replicas, nodes on different
- * servers: the topology of compose.yaml. DESIGN sections 5 and 12.
+ * servers: the topology of compose.yaml.
  */
 import * as assert from 'uvu/assert'
 import { placeSpace } from '../../machines/election/placement.js'
-import { assertAllTaken, audit } from '../support/books.js'
+import { assertAllTaken, audit } from '../support/audit.js'
 import { BrokerCluster } from '../support/brokerCluster.js'
 import { cli } from '../support/cli.js'
 import { NodeProcess, space, type Cluster, type Parts } from '../support/cluster.js'
@@ -15,9 +15,9 @@ import type { LoadWriter } from '../support/writer.js'
 const clustered = suite('integration: clustered NATS', 540)
 
 const stream = 'KV_engram'
-/** A lease by default (DESIGN section 10). */
+/** The default lease. */
 const grantMs = 2000
-/** How a node logs what it knows of a peer's death. */
+/** The log line of a node that knows of a peer's death. */
 const byProof = (id: string): RegExp => new RegExp(`503: the connection of ${id} `)
 const bySilence = (id: string): RegExp => new RegExp(`the last grant to ${id} has run out`)
 
@@ -43,10 +43,10 @@ function onServers(
 }
 
 async function promote(cluster: Clustered, id: string): Promise<number> {
-  if ((await cluster.reign()).node !== id) {
+  if ((await cluster.primary()).node !== id) {
     await cli(['promote', space, '--to', id, '--nats', cluster.broker.url])
   }
-  const { epoch } = await cluster.reign({ by: id })
+  const { epoch } = await cluster.primary({ by: id })
   await cluster.inSync(cluster.options.replicas === 1 ? 2 : 3)
   return epoch
 }
@@ -62,7 +62,7 @@ async function moveStreamLeader(cluster: Clustered, to: number): Promise<void> {
   }, { seconds: 60 })
 }
 
-/** Everybody is back, the books balance. */
+/** Everybody is back, and the audit passes. */
 async function settle(
   cluster: Clustered, writers: readonly LoadWriter[], seconds = 40,
 ): Promise<void> {
@@ -80,7 +80,7 @@ async function settle(
 
 scenario(clustered, 'no witness on its server: the grant has to run out', async (stage) => {
   const cluster = await onServers(stage, [1, 2, 3])
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const writer = await stage.writer(cluster)
   await writer.taken(300)
   await cluster.node(old.node).kill()
@@ -92,7 +92,7 @@ scenario(clustered, 'no witness on its server: the grant has to run out', async 
     const log = other.child?.log() ?? ''
     assert.not.match(log, byProof(old.node), `${other.id} is on another server`)
   }
-  const next = await cluster.reign({ above: old.epoch })
+  const next = await cluster.primary({ above: old.epoch })
   assert.match(cluster.node(next.node).child?.log() ?? '', bySilence(old.node))
   await cluster.node(old.node).start()
   await settle(cluster, [writer])
@@ -113,7 +113,7 @@ scenario(clustered, 'two on one server: their death is proven to the third', asy
   await settle(cluster, [writer])
 }, 120)
 
-scenario(clustered, 'the only replica stands on the word of a witness', async (stage) => {
+scenario(clustered, 'the only replica is promoted on the word of a witness', async (stage) => {
   // The third node holds nothing of the space: it sits beside the primary and is asked.
   const nodes = ['n1', 'n2', 'n3']
   const [near, far] = placeSpace(space, nodes, 2)
@@ -131,17 +131,17 @@ scenario(clustered, 'the only replica stands on the word of a witness', async (s
   await settle(cluster, [writer])
 }, 120)
 
-scenario(clustered, 'the leader of the arbiter dies: the reign goes on', async (stage) => {
+scenario(clustered, 'the leader of the arbiter dies: the epoch goes on', async (stage) => {
   const cluster = await onServers(stage, [1, 2, 2])
   await promote(cluster, 'n1')
   await moveStreamLeader(cluster, 3)
-  const reign = await cluster.reign()
+  const primary = await cluster.primary()
   const writer = await stage.writer(cluster,
     { level: 'committed', url: cluster.broker.server(1).url })
   await writer.taken(300)
   await cluster.broker.server(3).kill()
   await writer.taken(300)
-  assert.equal(await cluster.reign(), reign, 'reigns need no arbiter')
+  assert.equal(await cluster.primary(), primary, 'epochs need no arbiter')
   const gapMs = writer.history.longestGapMs()
   note(`longest time without an answer: ${gapMs.toFixed(0)} ms`)
   assert.ok(gapMs < grantMs, `${gapMs.toFixed(0)} ms without an answer`)
@@ -150,7 +150,7 @@ scenario(clustered, 'the leader of the arbiter dies: the reign goes on', async (
 
   // A promotion needs the arbiter: it comes once the two servers have elected a leader.
   await cluster.node('n1').kill()
-  const tookMs = await writer.takenAbove(reign.epoch, 40)
+  const tookMs = await writer.takenAbove(primary.epoch, 40)
   note(`kill -9 during the election to the first positive answer: ${tookMs.toFixed(0)} ms`)
   await cluster.broker.server(3).start()
   await cluster.node('n1').start()
@@ -182,7 +182,7 @@ async function serverOf(cluster: Clustered, id: string): Promise<number> {
 
 scenario(clustered, 'nodes that know all servers move to another one', async (stage) => {
   const cluster = await stage.clusterOf(parts, { settings })
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const server = await serverOf(cluster, old.node)
   await moveStreamLeader(cluster, server % 3 + 1)
   const writer = await stage.writer(cluster)
@@ -198,7 +198,7 @@ scenario(clustered, 'nodes that know all servers move to another one', async (st
 }, 150)
 
 scenario(clustered, 'a replica loses its server, which leads the arbiter', async (stage) => {
-  const [primary, moving] = ['n1', 'n2']
+  const [holder, moving] = ['n1', 'n2']
   const cluster = await stage.clusterOf(parts, {
     settings,
     urlOf: (id, urls) => {
@@ -206,8 +206,8 @@ scenario(clustered, 'a replica loses its server, which leads the arbiter', async
       return Promise.resolve(id === moving ? others.join(',') : first)
     },
   })
-  await promote(cluster, primary)
-  const reign = await cluster.reign()
+  await promote(cluster, holder)
+  const primary = await cluster.primary()
   const server = await serverOf(cluster, moving)
   await moveStreamLeader(cluster, server)
   const writer = await stage.writer(cluster,
@@ -217,7 +217,7 @@ scenario(clustered, 'a replica loses its server, which leads the arbiter', async
   await writer.taken(1000)
   const gapMs = writer.history.longestGapMs()
   note(`longest time without an answer: ${gapMs.toFixed(0)} ms`)
-  assert.equal(await cluster.reign(), reign, 'the replica is back before its grant runs out')
+  assert.equal(await cluster.primary(), primary, 'the replica is back before its grant runs out')
   await cluster.broker.server(server).start()
   await settle(cluster, [writer])
 }, 150)
@@ -250,7 +250,7 @@ for (const leader of [1, 2, 3]) {
     note(during.map((m) => `${m.node} ${m.role} epoch ${m.epoch}`).join(', '))
     cluster.broker.healRoute(1, 2)
     await settle(cluster, writers)
-    note(`epoch ${epoch} before, ${(await cluster.reign()).epoch} after; ` +
+    note(`epoch ${epoch} before, ${(await cluster.primary()).epoch} after; ` +
       writers[0]?.history.summary())
   }, 150)
 }
@@ -273,7 +273,7 @@ scenario(clustered, 'the server of the primary is cut off from both others', asy
 
 scenario(clustered, 'all servers are killed and started again', async (stage) => {
   const cluster = await onServers(stage, [1, 2, 3])
-  const { epoch } = await cluster.reign()
+  const { epoch } = await cluster.primary()
   const writer = await stage.writer(cluster, { giveUpSeconds: 90 })
   await writer.taken(300)
   await Promise.all(cluster.broker.members.map((member) => member.kill()))

@@ -25,13 +25,13 @@ type Files = Record<Role, string>
 
 interface Secured {
   readonly directory: string
-  /** Of the server. */
+  /** The server's configuration. */
   readonly config: string
   readonly scheme: 'nats' | 'tls'
-  /** How the role says who it is: a command's flags, or its environment. */
+  /** The credentials of the role: a command's flags, or its environment. */
   flags?(role: Role): string[]
   env?(role: Role): Record<string, string>
-  /** What the config file of a node has as `nats`. */
+  /** The field `nats` of a node's config file. */
   readonly file?: object
 }
 

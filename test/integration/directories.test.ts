@@ -100,8 +100,8 @@ scenario(directories, 'a copy of the past is a new member, at its first start an
   stage,
 ) => {
   const cluster = await stage.cluster()
-  const reign = await cluster.reign()
-  const [victim, other] = cluster.others(reign.node)
+  const primary = await cluster.primary()
+  const [victim, other] = cluster.others(primary.node)
   assert.ok(victim && other)
   await write(cluster, named('old', 20))
   await cluster.converged()
@@ -124,7 +124,7 @@ scenario(directories, 'a copy of the past is a new member, at its first start an
     })
     if (start < 2) await victim.kill()
   }
-  await cluster.node(reign.node).start()
+  await cluster.node(primary.node).start()
   await other.start()
   await cluster.converged()
   assert.equal(await missing(cluster, [...named('old', 20), ...named('new', 60)]), [])
@@ -135,14 +135,14 @@ scenario(directories, 'the genuine disk returns after a start without it: salvag
 ) => {
   const cluster = await stage.cluster()
   await cluster.converged()
-  const reign = await cluster.reign()
-  const primary = cluster.node(reign.node)
+  const first = await cluster.primary()
+  const primary = cluster.node(first.node)
   // Entries that nobody else gets: the replicas hang, then the primary dies.
-  for (const node of cluster.others(reign.node)) node.pause()
+  for (const node of cluster.others(first.node)) node.pause()
   await write(cluster, named('fork', 5), 'durable')
   await primary.kill()
-  for (const node of cluster.others(reign.node)) node.resume()
-  await cluster.reign({ above: reign.epoch })
+  for (const node of cluster.others(first.node)) node.resume()
+  await cluster.primary({ above: first.epoch })
   const aside = `${primary.data}-aside`
   renameSync(primary.data, aside)
   await primary.start()
@@ -207,8 +207,8 @@ scenario(directories, 'a torn store is thrown away and built anew, however it is
   const cluster = await stage.cluster()
   await write(cluster, named('a', 200))
   await cluster.converged()
-  const reign = await cluster.reign()
-  const [victim] = cluster.others(reign.node)
+  const primary = await cluster.primary()
+  const [victim] = cluster.others(primary.node)
   assert.ok(victim)
   const file = join(victim.data, 'store', 'graph', 'data.mdb')
   const remembered = join(victim.data, 'store', 'remembered', 'data.mdb')
@@ -281,7 +281,7 @@ onSmallDisk('a full disk: the node starts, again and again, and is read-only', a
   removeBallast(mount)
   await waitFor('the journal to heal', async () =>
     (await cluster.report('n1')).node.journal?.readOnly === false || notYet('read-only still'))
-  await cluster.reign()
+  await cluster.primary()
   await write(cluster, named('b', 5), 'durable')
   assert.equal(await missing(cluster, [...named('a', 20), ...named('b', 5)]), [])
   assert.is((await cluster.members())[0]?.space, space)

@@ -1,8 +1,8 @@
-/** Disks that fill up, tear, or rot: DESIGN section 7. */
+/** Disks that fill up, tear, or rot. */
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { fill, removeBallast } from '../../runtime/chaos/ballast.js'
-import { assertAllTaken, audit } from '../support/books.js'
+import { assertAllTaken, audit } from '../support/audit.js'
 import { cli } from '../support/cli.js'
 import { positive } from '../support/client.js'
 import { space, type Cluster } from '../support/cluster.js'
@@ -34,9 +34,9 @@ async function smallDisk(stage: Stage): Promise<{ cluster: Cluster; mount: strin
 }
 
 async function makePrimary(cluster: Cluster, id: string): Promise<void> {
-  if ((await cluster.reign()).node === id) return
+  if ((await cluster.primary()).node === id) return
   await cli(['promote', space, '--to', id, '--nats', cluster.broker.url])
-  await cluster.reign({ by: id })
+  await cluster.primary({ by: id })
   await cluster.inSync(3)
 }
 
@@ -79,11 +79,11 @@ smallDiskScenario('full disk of a replica: the others go on, it returns', async 
   await audit(cluster, history)
 })
 
-scenario(disk, 'torn tail: it is cut, told, and caught up', async (stage) => {
+scenario(disk, 'torn tail: it is cut, logged, and caught up', async (stage) => {
   const cluster = await stage.cluster()
-  const reign = await cluster.reign()
+  const primary = await cluster.primary()
   const writer = await stage.writer(cluster)
-  for (const victim of cluster.others(reign.node)) {
+  for (const victim of cluster.others(primary.node)) {
     await writer.taken(200)
     await victim.kill()
     note(tearTail(victim.data, 7))
@@ -99,10 +99,10 @@ scenario(disk, 'torn tail: it is cut, told, and caught up', async (stage) => {
   await audit(cluster, history)
 })
 
-scenario(disk, 'a flipped bit in the middle: damaged, never serves nor stands', async (stage) => {
+scenario(disk, 'a flipped bit in the middle: damaged, never serves nor is a candidate', async (stage) => {
   const cluster = await stage.cluster()
-  const reign = await cluster.reign()
-  const [victim, other] = cluster.others(reign.node)
+  const primary = await cluster.primary()
+  const [victim, other] = cluster.others(primary.node)
   assert.ok(victim && other)
   const marker = 'bytes-that-rot-on-one-disk'
   const write = async (id: string, content: string): Promise<void> => {
@@ -121,12 +121,12 @@ scenario(disk, 'a flipped bit in the middle: damaged, never serves nor stands', 
     if (/is damaged/i.test(victim.child?.log().slice(logged) ?? '')) return true
     return notYet('it says nothing')
   })
-  await waitFor(`${victim.id} to tell its role`, async () => {
+  await waitFor(`${victim.id} to report its role`, async () => {
     const member = await cluster.member(victim.id).catch(() => null)
     return member?.role === 'damaged' || notYet(`role ${member?.role ?? 'unknown'}`)
   })
   await write('meanwhile', 'x').catch(() => write('meanwhile', 'x'))
-  assert.is((await cluster.reign()).node, reign.node, 'the reign goes on')
+  assert.is((await cluster.primary()).node, primary.node, 'the epoch goes on')
 
   const isDamaged = async (): Promise<boolean> =>
     (await cluster.member(victim.id)).role === 'damaged'
@@ -140,9 +140,9 @@ scenario(disk, 'a flipped bit in the middle: damaged, never serves nor stands', 
     const read = await cluster.client.read({ type: 'GetNode', nodeId: 'after-1' }, { any: true })
     assert.is.not(positive(read, 'read on any member').node, victim.id, 'damaged, and it serves')
   }
-  await cluster.node(reign.node).kill()
-  const next = await cluster.reign({ above: reign.epoch })
-  assert.is(next.node, other.id, 'the damaged member must not stand')
+  await cluster.node(primary.node).kill()
+  const next = await cluster.primary({ above: primary.epoch })
+  assert.is(next.node, other.id, 'the damaged member must not be a candidate')
   const rotten = positive(
     await cluster.client.read({ type: 'GetNode', nodeId: 'rotten' }), 'read of the rotten node')
   assert.match(JSON.stringify(rotten.value), marker)
@@ -150,7 +150,7 @@ scenario(disk, 'a flipped bit in the middle: damaged, never serves nor stands', 
   await other.kill()
   await waitFor(`${victim.id} to see that the others are gone`, async () => {
     const { peers } = (await cluster.report(victim.id)).node
-    return [reign.node, other.id].every((id) => !['alive', 'suspect', 'probing']
+    return [primary.node, other.id].every((id) => !['alive', 'suspect', 'probing']
       .includes(peers[id]?.state ?? 'dead')) || notYet(JSON.stringify(peers))
   })
   const alone = await cluster.client.read({ type: 'GetNode', nodeId: 'rotten' })

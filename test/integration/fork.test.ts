@@ -1,7 +1,7 @@
-/** Forks that come home, disks that change, processes that are there twice. */
+/** Forks that are reconciled, disks that change, two processes of one node. */
 import * as assert from 'uvu/assert'
 import type { FateValue } from '../../actors/ports/clientApi.js'
-import { assertAllTaken, audit, forkReports, readSalvages } from '../support/books.js'
+import { assertAllTaken, audit, forkReports, readSalvages } from '../support/audit.js'
 import { positive } from '../support/client.js'
 import type { Cluster } from '../support/cluster.js'
 import { History } from '../support/history.js'
@@ -17,9 +17,9 @@ const writes: Keyed = Object.fromEntries(Array.from({ length: 40 }, (_, n) => {
   return [id, { type: 'StoreNode', node: { id, content: 'in the fork' } }]
 }))
 
-scenario(fork, 'what only the dead primary had comes home with it', async (stage) => {
+scenario(fork, 'writes that only the dead primary had are reconciled when it returns', async (stage) => {
   const cluster = await stage.cluster()
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const primary = cluster.node(old.node)
   const replicas = cluster.others(old.node)
   for (let n = 0; n < 20; n += 1) {
@@ -31,7 +31,7 @@ scenario(fork, 'what only the dead primary had comes home with it', async (stage
   // Killed while stopped: what the broker had sent them is gone with their sockets.
   await Promise.all(replicas.map((replica) => replica.kill()))
   await Promise.all(replicas.map((replica) => replica.start()))
-  const next = await cluster.reign({ above: old.epoch })
+  const next = await cluster.primary({ above: old.epoch })
   assert.is.not(next.node, old.node)
   const open = await waitFor('its report', async () => (await forkReports(cluster))[0])
   assert.equal([open.epoch, open.node, open.outcome], [old.epoch, old.node, null])
@@ -45,14 +45,14 @@ scenario(fork, 'what only the dead primary had comes home with it', async (stage
   assert.is(before.fate, 'unknown', 'its node has not come back')
 
   await primary.start()
-  const books = await audit(cluster, new History())
-  assert.equal(books.salvaged, [], 'the salvage is gone')
+  const final = await audit(cluster, new History())
+  assert.equal(final.salvaged, [], 'the salvage is gone')
   const [report] = await forkReports(cluster)
   assert.ok(report)
   assert.equal([report.outcome, report.resent, report.quarantined, report.lost],
     ['reconciled', 1, 0, 0])
   assert.ok(report.merged >= forked.length - 1, `${report.merged} of ${forked.length - 1}`)
-  for (const [id, log] of books.logs) {
+  for (const [id, log] of final.logs) {
     const home = log.filter(({ reconciliation }) => reconciliation?.outcome === 'merged')
     assert.is(home.length, report.merged, `log of ${id}`)
     assert.ok(home.every(({ reconciliation }) => reconciliation?.origin.epoch === old.epoch
@@ -81,29 +81,29 @@ async function fateOf(cluster: Cluster, key: string): Promise<FateValue> {
 
 scenario(fork, 'replicas that were only stopped lose nothing unaccounted', async (stage) => {
   const cluster = await stage.cluster()
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const replicas = cluster.others(old.node)
   await cluster.converged()
   const answered = await leaveBehind(cluster, cluster.node(old.node), replicas, writes)
   for (const replica of replicas) replica.resume()
-  await cluster.reign({ above: old.epoch })
+  await cluster.primary({ above: old.epoch })
   await cluster.node(old.node).start()
-  const books = await audit(cluster, new History())
-  assert.equal(books.salvaged, [])
-  for (const [id, log] of books.logs) {
+  const final = await audit(cluster, new History())
+  assert.equal(final.salvaged, [])
+  for (const [id, log] of final.logs) {
     const logged = new Set(log.map((entry) => entry.writeId))
     const lost = answered.filter((key) => !logged.has(key))
     assert.is(lost.length, 0, `not in the log of ${id}: ${lost.join(', ')} (I6)`)
   }
   const [report] = await forkReports(cluster)
   assert.is(report?.lost, 0)
-  note(`${report?.merged ?? 0} of ${answered.length} answered entries came home`)
+  note(`${report?.merged ?? 0} of ${answered.length} answered entries were reconciled`)
 })
 
 scenario(fork, 'a node that returns with an empty disk is a new member', async (stage) => {
   const cluster = await stage.cluster()
-  const reign = await cluster.reign()
-  const [victim] = cluster.others(reign.node)
+  const primary = await cluster.primary()
+  const [victim] = cluster.others(primary.node)
   assert.ok(victim)
   const writer = await stage.writer(cluster)
   await writer.taken(500)
@@ -122,14 +122,14 @@ scenario(fork, 'a node that returns with an empty disk is a new member', async (
 
 scenario(fork, 'the primary returns with an empty disk at once', async (stage) => {
   const cluster = await stage.cluster()
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const writer = await stage.writer(cluster, { level: 'committed' })
   await writer.taken(300)
   const node = cluster.node(old.node)
   await node.kill()
   node.wipe()
   await node.start({ awaitReady: false })
-  const next = await cluster.reign({ above: old.epoch })
+  const next = await cluster.primary({ above: old.epoch })
   assert.is.not(next.node, old.node, 'an empty disk must not be promoted')
   await writer.taken(100)
   await cluster.inSync(3)
@@ -140,8 +140,8 @@ scenario(fork, 'the primary returns with an empty disk at once', async (stage) =
 
 scenario(fork, 'two processes on one data directory, or with one id', async (stage) => {
   const cluster = await stage.cluster({ nodes: 3 })
-  const reign = await cluster.reign()
-  const replica = cluster.others(reign.node)[0]
+  const primary = await cluster.primary()
+  const replica = cluster.others(primary.node)[0]
   assert.ok(replica)
   for (const [what, intruder] of [
     ['on the same data directory', replica.spawn()],
@@ -154,7 +154,7 @@ scenario(fork, 'two processes on one data directory, or with one id', async (sta
     assert.ok(replica.isRunning, `the node itself lives on, in spite of a second one ${what}`)
   }
   await cluster.converged()
-  assert.equal(await cluster.reign(), reign, 'the cluster did not even notice')
+  assert.equal(await cluster.primary(), primary, 'the cluster did not even notice')
 })
 
 fork.run()

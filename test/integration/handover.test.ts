@@ -1,6 +1,6 @@
-/** Planned changes under load: no error, no loss, no duplicate. Forced ones: accounted for. */
+/** Planned changes under load: no error, no loss, no duplicate. Forced ones: each loss is reported. */
 import * as assert from 'uvu/assert'
-import { assertAllTaken, assertNoErrors, audit } from '../support/books.js'
+import { assertAllTaken, assertNoErrors, audit } from '../support/audit.js'
 import { cli, runCli, showCommand } from '../support/cli.js'
 import { positive } from '../support/client.js'
 import { space } from '../support/cluster.js'
@@ -19,12 +19,12 @@ scenario(handover, '`promote --to` under load, back and forth', async (stage) =>
   const gaps: string[] = []
   for (let round = 0; round < 3; round += 1) {
     await writer.taken(200)
-    const reign = await cluster.reign()
-    const target = cluster.others(reign.node)[round % 2]
+    const primary = await cluster.primary()
+    const target = cluster.others(primary.node)[round % 2]
     assert.ok(target)
     await cli(['promote', space, '--to', target.id, '--nats', cluster.broker.url, '--json'])
-    const next = await cluster.reign({ above: reign.epoch })
-    assert.is(next.node, target.id, 'the named target reigns')
+    const next = await cluster.primary({ above: primary.epoch })
+    assert.is(next.node, target.id, 'the named target is primary')
     await writer.taken(100)
     await cluster.inSync(3)
     gaps.push(writer.history.longestGapMs().toFixed(0))
@@ -33,8 +33,8 @@ scenario(handover, '`promote --to` under load, back and forth', async (stage) =>
   note(`longest time without an answer, after each handover: ${gaps.join(', ')} ms`)
   assertNoErrors(history)
   assertAllTaken(history)
-  const books = await audit(cluster, history)
-  assert.is(books.salvaged.length, 0, 'a planned handover makes no fork')
+  const final = await audit(cluster, history)
+  assert.is(final.salvaged.length, 0, 'a planned handover makes no fork')
 })
 
 scenario(handover, 'handover of committed and of durable writes at once', async (stage) => {
@@ -43,10 +43,10 @@ scenario(handover, 'handover of committed and of durable writes at once', async 
   const committed = await stage.writer(cluster, { ...patient, level: 'committed' })
   await durable.taken(100)
   await committed.taken(100)
-  const reign = await cluster.reign()
+  const primary = await cluster.primary()
   await cli(['promote', space, '--nats', cluster.broker.url, '--json'])
-  const next = await cluster.reign({ above: reign.epoch })
-  assert.is.not(next.node, reign.node, 'without --to, another member is chosen')
+  const next = await cluster.primary({ above: primary.epoch })
+  assert.is.not(next.node, primary.node, 'without --to, another member is chosen')
   await durable.taken(100)
   await committed.taken(100)
   for (const history of [await durable.stop(), await committed.stop()]) {
@@ -61,11 +61,11 @@ scenario(handover, 'rolling restart of all nodes by SIGTERM under load', async (
   const writer = await stage.writer(cluster, patient)
   for (const node of cluster.nodes.values()) {
     await writer.taken(100)
-    const wasPrimary = (await cluster.reign()).node === node.id
+    const wasPrimary = (await cluster.primary()).node === node.id
     const code = await node.stop()
     assert.is(code, 0, `${node.id} (${wasPrimary ? 'primary' : 'replica'}) stops cleanly`)
-    const reign = await cluster.reign()
-    assert.is.not(reign.node, node.id)
+    const primary = await cluster.primary()
+    assert.is.not(primary.node, node.id)
     await node.start()
     await cluster.inSync(3)
   }
@@ -74,13 +74,13 @@ scenario(handover, 'rolling restart of all nodes by SIGTERM under load', async (
   note(`longest time without an answer: ${history.longestGapMs().toFixed(0)} ms`)
   assertNoErrors(history)
   assertAllTaken(history)
-  const books = await audit(cluster, history)
-  assert.is(books.salvaged.length, 0, 'clean stops make no fork')
+  const final = await audit(cluster, history)
+  assert.is(final.salvaged.length, 0, 'clean stops make no fork')
 })
 
 scenario(handover, '`promote --to` a node that cannot take over', async (stage) => {
   const cluster = await stage.cluster()
-  const reign = await cluster.reign()
+  const primary = await cluster.primary()
   const writer = await stage.writer(cluster, patient)
   await writer.taken(100)
   const args = ['--nats', cluster.broker.url]
@@ -89,13 +89,13 @@ scenario(handover, '`promote --to` a node that cannot take over', async (stage) 
     assert.ok(result.code !== 0, `refused: ${showCommand(result)}`)
     assert.ok(result.stderr.trim().length > 0, `says why: ${showCommand(result)}`)
   }
-  const [victim] = cluster.others(reign.node)
+  const [victim] = cluster.others(primary.node)
   assert.ok(victim)
   await victim.kill()
   const result = await runCli(['promote', space, '--to', victim.id, ...args])
   assert.ok(result.code !== 0, `a dead target is refused: ${showCommand(result)}`)
   await writer.taken(100)
-  assert.equal(await cluster.reign(), reign, 'it goes on serving')
+  assert.equal(await cluster.primary(), primary, 'it goes on serving')
   assertAllTaken(await writer.stop())
   await victim.start()
   await audit(cluster, writer.history)
@@ -103,7 +103,7 @@ scenario(handover, '`promote --to` a node that cannot take over', async (stage) 
 
 scenario(handover, 'no in-sync member is alive: blocked, then forced', async (stage) => {
   const cluster = await stage.cluster()
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const [last, left] = cluster.others(old.node)
   assert.ok(last && left)
   // `left` falls behind and out of the set; then the others die: what they have, it lacks.
@@ -126,16 +126,16 @@ scenario(handover, 'no in-sync member is alive: blocked, then forced', async (st
   const plain = await runCli(args)
   assert.ok(plain.code !== 0, `not without --force: ${showCommand(plain)}`)
   await cli([...args, '--force'])
-  await cluster.reign({ above: old.epoch, by: left.id })
-  const body = { type: 'StoreNode' as const, node: { id: 'after', content: 'of the forced reign' } }
-  positive(await cluster.client.write(body, { ack: 'durable' }), 'write in the forced reign')
+  await cluster.primary({ above: old.epoch, by: left.id })
+  const body = { type: 'StoreNode' as const, node: { id: 'after', content: 'of the forced epoch' } }
+  positive(await cluster.client.write(body, { ack: 'durable' }), 'write in the forced epoch')
 
   await Promise.all([cluster.node(old.node).start(), last.start()])
   await accountForced(cluster, keys)
 })
 
 /**
- * The members that come back hold committed entries that the forced reign lacks: their stores
+ * The members that come back hold committed entries that the forced epoch lacks: their stores
  * would need a snapshot ("not yet", issue 2). So they are in sync again, or wait and say so; in
  * both cases what was committed is in their salvage or still in their journal, never gone.
  */
@@ -148,10 +148,10 @@ async function accountForced(
     const waiting = members.filter((m) => /snapshot/i.test(`${m.state} ${m.reason}`))
     return waiting.length === 2 ? 'waiting' : null
   }, { seconds: 30 })
-  note(`after the forced reign, the old members are ${outcome}`)
+  note(`after the forced epoch, the old members are ${outcome}`)
   if (outcome === 'waiting') return
-  const books = await audit(cluster, new History())
-  const salvaged = new Set(books.salvaged.map((entry) => entry.writeId))
+  const final = await audit(cluster, new History())
+  const salvaged = new Set(final.salvaged.map((entry) => entry.writeId))
   const lost = keys.filter((key) => !salvaged.has(key))
   assert.is(lost.length, 0, `committed before, neither in the log nor salvaged: ${lost.join(', ')}`)
 }

@@ -9,7 +9,7 @@ import { Broker } from '../support/broker.js'
 import { Client, connectTo, decodeBody, encodeBody, refused } from '../support/client.js'
 import { space } from '../support/cluster.js'
 import { removeTemporary, temporaryDirectory } from '../support/environment.js'
-import { History, type Books } from '../support/history.js'
+import { History, type FinalState } from '../support/history.js'
 import { scenario, suite } from '../support/scenario.js'
 import { lasting, waitFor } from '../support/wait.js'
 import { LoadWriter } from '../support/writer.js'
@@ -47,7 +47,7 @@ const entry = (sequence: number, epoch: number, writeId: string | null): LogEntr
   operation: { type: 'UpdateActivation', nodeId: 'x', activation: 0 },
 })
 
-function booksOf(logs: Record<string, LogEntry[]>, salvaged: LogEntry[] = []): Books {
+function stateOf(logs: Record<string, LogEntry[]>, salvaged: LogEntry[] = []): FinalState {
   return {
     logs: new Map(Object.entries(logs)),
     salvaged: salvaged.map((one) => ({ ...one, file: 'f' })),
@@ -59,39 +59,39 @@ const b = { key: 'b', epoch: 2, sequence: 2 }
 const whole = [entry(1, 1, 'a'), entry(2, 2, 'b')]
 
 harness('a sound history has no violations', () => {
-  assert.equal(historyOf(a, b).violations(booksOf({ n1: whole, n2: whole })), [])
+  assert.equal(historyOf(a, b).violations(stateOf({ n1: whole, n2: whole })), [])
   const forked = [entry(1, 2, 'b')]
-  const books = booksOf({ n1: forked, n2: forked }, [entry(1, 1, 'a')])
-  assert.equal(historyOf(a, { ...b, sequence: 1 }).violations(books), [])
+  const final = stateOf({ n1: forked, n2: forked }, [entry(1, 1, 'a')])
+  assert.equal(historyOf(a, { ...b, sequence: 1 }).violations(final), [])
   assert.equal(historyOf(a, b, { ...a, duplicate: true, node: 'n2' })
-    .violations(booksOf({ n1: whole })), [], 'a duplicate states the epoch of the first taking')
+    .violations(stateOf({ n1: whole })), [], 'a duplicate states the epoch of the first taking')
 })
 
-const faults: readonly (readonly [what: string, History, Books, RegExp])[] = [
+const faults: readonly (readonly [what: string, History, FinalState, RegExp])[] = [
   ['a committed write is missing', historyOf({ ...a, level: 'committed' }),
-    booksOf({ n1: [entry(1, 1, 'a')], n2: [] }), /lost on n2 \(I5\)/],
+    stateOf({ n1: [entry(1, 1, 'a')], n2: [] }), /lost on n2 \(I5\)/],
   ['a committed write is only salvaged', historyOf({ ...a, level: 'committed' }),
-    booksOf({ n1: [] }, [entry(1, 1, 'a')]), /I5/],
-  ['a durable write is nowhere', historyOf(a), booksOf({ n1: [entry(1, 1, 'z')] }), /I6/],
+    stateOf({ n1: [] }, [entry(1, 1, 'a')]), /I5/],
+  ['a durable write is nowhere', historyOf(a), stateOf({ n1: [entry(1, 1, 'z')] }), /I6/],
   ['a durable write is in another place', historyOf(a),
-    booksOf({ n1: [entry(1, 1, 'z'), entry(2, 1, 'a')] }), /I6/],
+    stateOf({ n1: [entry(1, 1, 'z'), entry(2, 1, 'a')] }), /I6/],
   ['a key has two entries', historyOf(a),
-    booksOf({ n1: [entry(1, 1, 'a'), entry(2, 1, 'a')] }), /I7/],
-  ['the epoch goes back', historyOf(b, a), booksOf({ n1: whole }), /I2/],
+    stateOf({ n1: [entry(1, 1, 'a'), entry(2, 1, 'a')] }), /I7/],
+  ['the epoch goes back', historyOf(b, a), stateOf({ n1: whole }), /I2/],
   ['an epoch has two holders', historyOf(a, { ...b, epoch: 1, node: 'n2' }),
-    booksOf({ n1: [entry(1, 1, 'a'), entry(2, 1, 'b')] }), /I1/],
-  ['a place has two keys', historyOf(a, { ...a, key: 'b' }), booksOf({ n1: whole }), /two keys/],
+    stateOf({ n1: [entry(1, 1, 'a'), entry(2, 1, 'b')] }), /I1/],
+  ['a place has two keys', historyOf(a, { ...a, key: 'b' }), stateOf({ n1: whole }), /two keys/],
   ['logs differ', historyOf(a),
-    booksOf({ n1: whole, n2: [entry(1, 1, 'a'), entry(2, 2, 'c')] }), /I3/],
-  ['a log is shorter', historyOf(a), booksOf({ n1: whole, n2: whole.slice(0, 1) }), /I3/],
-  ['a log has a hole', historyOf(a), booksOf({ n1: [entry(1, 1, 'a'), entry(3, 1, 'b')] }),
+    stateOf({ n1: whole, n2: [entry(1, 1, 'a'), entry(2, 2, 'c')] }), /I3/],
+  ['a log is shorter', historyOf(a), stateOf({ n1: whole, n2: whole.slice(0, 1) }), /I3/],
+  ['a log has a hole', historyOf(a), stateOf({ n1: [entry(1, 1, 'a'), entry(3, 1, 'b')] }),
     /3 at place 2/],
 ]
-for (const [what, history, books, expected] of faults) {
+for (const [what, history, final, expected] of faults) {
   harness(`found: ${what}`, () => {
-    const wrong = history.violations(books)
+    const wrong = history.violations(final)
     assert.match(wrong.join('\n'), expected)
-    assert.throws(() => history.assertSound(books), expected)
+    assert.throws(() => history.assertSound(final), expected)
   })
 }
 
@@ -100,7 +100,7 @@ harness('an old answer that was asked for before the new one is no violation', (
   const [, late] = history.records
   assert.ok(late?.attempts[0])
   late.attempts[0] = { ...late.attempts[0], sentTick: 0 }
-  assert.equal(history.violations(booksOf({ n1: whole })), [])
+  assert.equal(history.violations(stateOf({ n1: whole })), [])
 })
 
 scenario(harness, 'the writer keeps its key over losses, delays and restarts', async (stage) => {
@@ -157,7 +157,7 @@ scenario(harness, 'the writer keeps its key over losses, delays and restarts', a
   assert.is(history.takenCount, history.records.length, history.summary())
   assert.ok(history.failures().has('LEASE_LAPSED'), history.summary())
   assert.ok(history.positives().some(({ answer }) => answer.duplicate), history.summary())
-  history.assertSound(booksOf({ n1: log }))
+  history.assertSound(stateOf({ n1: log }))
 })
 
 harness.run()

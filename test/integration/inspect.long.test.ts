@@ -7,7 +7,7 @@ import { createMachine } from 'xstate'
 import type { PromotionReport } from '../../machines/protocol/events.js'
 import type { Told } from '../../runtime/inspect/eventLine.js'
 import { readEnvelope } from '../../runtime/inspect/schema.js'
-import { assertAllTaken } from '../support/books.js'
+import { assertAllTaken } from '../support/audit.js'
 import { Child } from '../support/child.js'
 import type { Cluster } from '../support/cluster.js'
 import { cliFile } from '../support/environment.js'
@@ -67,7 +67,7 @@ scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', 
   await cluster.nc.flush()
   await lasting(700)
   assert.is(stream.count(), 0, 'nobody inspects, nothing is published')
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const { child, seen, shown } = await bridge(stage, cluster)
   await waitFor('all actors of the space', () => ['n1', 'n2', 'n3'].every((node) => {
     const role = node === old.node ? 'primary' : 'replica'
@@ -88,7 +88,7 @@ scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', 
     && event.sourceId === `${old.node}/space.demo.primary`))
   await cluster.node(old.node).kill()
   await writer.takenAbove(old.epoch)
-  const next = await cluster.reign({ above: old.epoch })
+  const next = await cluster.primary({ above: old.epoch })
   await waitFor('the steps of the promotion', () => {
     const steps = seen.flatMap((event) => event.type === '@xstate.snapshot'
       && event.sessionId === `${next.node}/space.demo.promotion`
@@ -103,7 +103,7 @@ scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', 
   await waitFor('its return', () => shown().get(`${old.node}/space.demo.replica`)?.value
     === 'streaming')
   assertAllTaken(await writer.stop())
-  // What the writer's contents end with.
+  // The end of the writer's contents.
   assert.not.match(JSON.stringify(seen), /\.{40}/)
 
   child.signal('SIGTERM')
@@ -132,16 +132,16 @@ async function toldLate(
   for (const { ms, atRisk } of promotions) assert.ok(ms >= 0 && atRisk !== undefined)
 }
 
-scenario(inspect, 'engram events --follow tells a failover and a handover', async (stage) => {
+scenario(inspect, 'engram events --follow shows a failover and a handover', async (stage) => {
   const cluster = await stage.cluster()
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   const child = engram(stage, cluster, 'events', ['events', '--follow', '--json', 'demo'])
   const lines = () => story(child)
   await waitFor('the situation', () => lines().some(({ kind, node, epoch }) =>
     kind === 'situation' && node === old.node && epoch === old.epoch))
   await cluster.node(old.node).kill()
-  const next = await cluster.reign({ above: old.epoch })
-  const epochLine = await waitFor('the reign', () => lines().find(({ kind, epoch }) =>
+  const next = await cluster.primary({ above: old.epoch })
+  const epochLine = await waitFor('the epoch', () => lines().find(({ kind, epoch }) =>
     kind === 'reign' && epoch === next.epoch))
   assert.is(epochLine.node, next.node)
   const lost = lines().filter(({ kind, state }) => kind === 'node' && state === 'dead')
@@ -165,7 +165,7 @@ scenario(inspect, 'engram events --follow tells a failover and a handover', asyn
   await cluster.admin(next.node, { type: 'promote', space: 'demo', to: old.node })
   await waitFor('the handover', () => lines().some(({ kind, node, text }) =>
     kind === 'handover' && node === next.node && text.includes(`handed over to ${old.node}`)))
-  await waitFor('the next reign', () => lines().some(({ kind, epoch }) =>
+  await waitFor('the next epoch', () => lines().some(({ kind, epoch }) =>
     kind === 'reign' && epoch === next.epoch + 1))
   await toldLate(stage, cluster, lines().filter(({ id }) => id !== undefined))
   child.signal('SIGINT')
@@ -195,7 +195,7 @@ scenario(inspect, 'an inspector that hangs slows nobody, and its lease runs out'
 
 scenario(inspect, '/events of a node: its stream as server-sent events', async (stage) => {
   const cluster = await stage.cluster()
-  const { node } = await cluster.reign()
+  const { node } = await cluster.primary()
   const { node: report } = await cluster.report(node)
   const abort = new AbortController()
   stage.onEnd(() => abort.abort())

@@ -51,7 +51,7 @@ async function withLog(
   await child.firstLine((line) => line || undefined)
   await cluster.inSync(3)
   await cli(['promote', demo, '--to', 'n1', '--nats', cluster.broker.url])
-  await cluster.reign({ by: 'n1' })
+  await cluster.primary({ by: 'n1' })
   return { cluster, child }
 }
 
@@ -65,7 +65,7 @@ async function dropped(cluster: Cluster): Promise<number> {
   return await metric(http, 'engram_log_lines_dropped_total')
 }
 
-/** The end of a node that was told to: in order, and at once. */
+/** The end of a node on SIGTERM: in order, and at once. */
 async function endsWell(child: Child, seconds = 5): Promise<void> {
   const exit = await waitFor('the end of the node', () => child.exit, { seconds })
   assert.equal(exit, { code: 0, signal: null }, child.logTail(20))
@@ -79,13 +79,13 @@ if (existsSync('/dev/full')) {
     const writer = await stage.writer(cluster)
     await writer.taken(200)
     assert.ok(await dropped(cluster) > 0)
-    assert.is((await cluster.reign()).node, 'n1')
+    assert.is((await cluster.primary()).node, 'n1')
     child.signal('SIGTERM')
     await endsWell(child)
   })
 }
 
-scenario(test, 'nobody reads its log: the lease holds, and it ends when told to', async (stage) => {
+scenario(test, 'nobody reads its log: the lease holds, and it ends on SIGTERM', async (stage) => {
   const fifo = join(directory(stage), 'log')
   assert.is(spawnSync('mkfifo', [fifo]).status, 0)
   const { O_RDONLY, O_WRONLY, O_NONBLOCK } = constants
@@ -94,19 +94,19 @@ scenario(test, 'nobody reads its log: the lease holds, and it ends when told to'
   const pipe = openSync(fifo, O_WRONLY)
   stage.onEnd(() => closeSync(pipe))
   const { cluster, child } = await withLog(stage, pipe, { ENGRAM_LOG_LEVEL: 'debug' })
-  const { epoch } = await cluster.reign()
+  const { epoch } = await cluster.primary()
   const http = (await cluster.report('n1')).node.http
   await waitFor('lines to be dropped', async () => {
-    // A misspelt order is a line in the log.
+    // A misspelt command is a line in the log.
     const asked = Array.from({ length: 200 }, () =>
       cluster.admin('n1', { type: 'x'.repeat(500) }).catch(() => null))
     await Promise.all(asked)
     return await metric(http, 'engram_log_lines_dropped_total') > 0 || notYet('none')
   })
-  assert.equal(await cluster.reign(), { node: 'n1', epoch }, 'it is primary still')
+  assert.equal(await cluster.primary(), { node: 'n1', epoch }, 'it is primary still')
   child.signal('SIGTERM')
   await endsWell(child)
-  assert.is.not((await cluster.reign()).node, 'n1')
+  assert.is.not((await cluster.primary()).node, 'n1')
 })
 
 scenario(test, 'the reader of its log has gone: SIGTERM hands over', async (stage) => {
@@ -117,7 +117,7 @@ scenario(test, 'the reader of its log has gone: SIGTERM hands over', async (stag
   const { cluster, child } = await withLog(stage, pipe)
   closeSync(pipe)
   closeSync(reader)
-  const { epoch } = await cluster.reign()
+  const { epoch } = await cluster.primary()
   const announced: string[] = []
   const nc = await cluster.connect('listener')
   nc.subscribe(`engram.v1.assignment.${demo}`, {
@@ -126,12 +126,12 @@ scenario(test, 'the reader of its log has gone: SIGTERM hands over', async (stag
   await nc.flush()
   child.signal('SIGTERM')
   await endsWell(child)
-  const next = await cluster.reign({ above: epoch })
+  const next = await cluster.primary({ above: epoch })
   assert.is.not(next.node, 'n1')
   assert.ok(announced.some((text) => text.includes('handed over')), announced.join('\n'))
 })
 
-scenario(test, 'told to stop as soon as it hears signals, and at each step after', async (stage) => {
+scenario(test, 'SIGTERM as soon as it handles signals, and at each step after', async (stage) => {
   const files = directory(stage)
   const data = join(files, 'n1')
   const moments: [string, (child: Child) => boolean | Promise<boolean>][] = [
@@ -186,7 +186,7 @@ scenario(test, 'every line of its log is JSON, a clean stop without a warning', 
 scenario(test, 'a node that was stopped has left, for the others and in status and metrics',
   async (stage) => {
     const cluster = await stage.cluster()
-    const { node: primary } = await cluster.reign()
+    const { node: primary } = await cluster.primary()
     const victim = cluster.others(primary)[0]!
     await victim.stop()
     const seenAs = async (): Promise<NodeStatusReport['node']['peers'][string] | undefined> =>
@@ -217,7 +217,7 @@ scenario(test, 'a node that was stopped has left, for the others and in status a
     await shows('engram_peer_left', 0)
   })
 
-scenario(test, 'what cannot be a data directory: cause, remedy, exit code 1', async (stage) => {
+scenario(test, 'an impossible data directory: cause, remedy, exit code 1', async (stage) => {
   const files = directory(stage)
   writeFileSync(join(files, 'file'), '')
   await refuses(join(files, 'file'), /not a directory.* Name a directory/)

@@ -1,4 +1,4 @@
-/** The page's server on real clusters: what a browser is told, and what it may order. */
+/** The page's server on real clusters: what a browser receives, and what it may request. */
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { OrderAnswer } from '../../runtime/page/protocol.js'
@@ -49,7 +49,7 @@ const status = (seen: Viewer) => seen.of('status').at(-1)?.status ?? null
 const demo = (seen: Viewer) => status(seen)?.spaces.find(({ id }) => id === 'demo')
 const story = (seen: Viewer) => seen.of('story').map(({ line }) => line)
 
-/** Who has reigned for a moment, with all members in sync. */
+/** The primary, once it has been primary for a moment with all members in sync. */
 function settled(seen: Viewer): Promise<{ primary: string; epoch: number }> {
   return waitFor('a primary and all in sync', () => {
     const space = demo(seen)
@@ -62,8 +62,6 @@ function done({ answer }: { answer: OrderAnswer }): string {
   assert.ok(answer.ok, answer.message)
   return answer.message
 }
-
-// ------------------------------------------------------------------ a playground, with passwords
 
 const test = shared(pageSuite, 'a playground', async (stage) => {
   const ready = await up(stage, '--playground', '--auth', '--restart')
@@ -105,12 +103,12 @@ test('a node is killed: a promotion step by step within 5 s, and it stays down u
     const old = await settled(seen)
     const [before, orderedMs] = [story(seen).length, performance.now()]
     done(await order(http, { type: 'killNode', node: old.primary }))
-    const reign = await waitFor('the next reign', () => story(seen).slice(before).find((line) =>
+    const begun = await waitFor('the next epoch', () => story(seen).slice(before).find((line) =>
       line.kind === 'reign' && (line.epoch ?? 0) > old.epoch), { seconds: 5 })
     const tookMs = performance.now() - orderedMs
-    note(`order to the sentence of the next reign: ${Math.round(tookMs)} ms`)
+    note(`order to the sentence of the next epoch: ${Math.round(tookMs)} ms`)
     assert.ok(tookMs < 5_000)
-    const next = reign.node ?? ''
+    const next = begun.node ?? ''
     assert.is.not(next, old.primary)
     const steps = story(seen).slice(before)
       .filter(({ kind, node }) => kind === 'promotion' && node === next).map(({ state }) => state)
@@ -141,7 +139,7 @@ test('a node is killed: a promotion step by step within 5 s, and it stays down u
         && frame.envelope.events.some((event) => event.type === 'actor')))
   }, 45)
 
-test('an actor is killed, and a reign handed over', async ({ http, seen }) => {
+test('an actor is killed, and an epoch handed over', async ({ http, seen }) => {
   const old = await settled(seen)
   const [replica = ''] = ['n1', 'n2', 'n3'].filter((id) => id !== old.primary)
   done(await order(http, { type: 'killActor', node: replica, actor: 'space.demo.replica' }))
@@ -179,9 +177,7 @@ test('a node has a page of its own, and takes no orders', async ({ nodes }, stag
   seen.close()
 })
 
-// ------------------------------------------------------------------ other clusters
-
-scenario(pageSuite, 'the broker is killed and comes back: the same stream tells both',
+scenario(pageSuite, 'the broker is killed and comes back: the same stream reports both',
   async (stage) => {
     const cluster = await stage.cluster()
     const { node } = await cluster.report('n1')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { NatsConnection } from 'nats'
 import * as assert from 'uvu/assert'
-import { readLogs } from '../support/books.js'
+import { readLogs } from '../support/audit.js'
 import { positive } from '../support/client.js'
 import { space } from '../support/cluster.js'
 import { root } from '../support/environment.js'
@@ -23,7 +23,7 @@ const operation = (key: string) => ({ type: 'StoreNode', node: { id: key, conten
 
 scenario(plain, 'survives the primary and its disk, by three rules', async (stage) => {
   const cluster = await stage.cluster()
-  const { node, epoch } = await cluster.reign()
+  const { node, epoch } = await cluster.primary()
   const writer = new PlainWriter(await cluster.connect('plain writer'), space)
   const keys = Array.from({ length: 60 }, (_, n) => `plain-${n}`)
   for (const key of keys.slice(0, 20)) await writer.write(key, operation(key))
@@ -40,9 +40,9 @@ scenario(plain, 'survives the primary and its disk, by three rules', async (stag
   for (const key of keys.slice(40)) await writer.write(key, operation(key))
   await writer.flush()
 
-  const reign = await cluster.reign({ above: epoch })
-  const end = (await cluster.member(reign.node)).endSequence
-  const log = (await readLogs(cluster, [reign.node], end)).get(reign.node)!
+  const primary = await cluster.primary({ above: epoch })
+  const end = (await cluster.member(primary.node)).endSequence
+  const log = (await readLogs(cluster, [primary.node], end)).get(primary.node)!
   const logged = log.flatMap(({ writeId }) => (writeId === null ? [] : [writeId]))
   assert.equal(logged, keys, 'each once, in order')
   const again = log.filter(({ epoch: of, writeId }) => of > epoch && kept.includes(writeId ?? ''))

@@ -20,7 +20,7 @@ const users = (password: string, permissions = ''): string => 'authorization { u
 interface Setting {
   readonly nodes: readonly Child[]
   readonly client: Client
-  /** What is appended to the configuration replaces what it said before. */
+  /** Appended to the configuration: replaces what it said before. */
   load(lines: string): Promise<void>
 }
 

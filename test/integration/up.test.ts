@@ -65,7 +65,7 @@ scenario(test, 'it joins a cluster by --nats alone, and makes no space among oth
     assert.is(foreign.exit, null)
   })
 
-scenario(test, 'a node started by hand is adopted: orders reach it, and the end', async (stage) => {
+scenario(test, 'a node started by hand is adopted: commands reach it, and the end', async (stage) => {
   const up = spawnUp(stage, { args: ['--playground'] })
   const { http, nodes } = await ready(up)
   process.kill(nodes[0]!.pid, 'SIGKILL')
@@ -106,7 +106,7 @@ scenario(test, 'a node that outlived its `engram up`: the next one says who has 
     await ends(last.child)
   })
 
-scenario(test, 'orders over its door: a node stays listed, whatever becomes of it', async (stage) => {
+scenario(test, 'commands over its socket: a node stays listed, whatever becomes of it', async (stage) => {
   const up = spawnUp(stage, { args: ['--nodes', '2', '--replicas', '1'] })
   const { nodes } = await ready(up)
   const control = new Control(readUpRecord(up.data)!.control!)
@@ -124,7 +124,7 @@ scenario(test, 'orders over its door: a node stays listed, whatever becomes of i
   assert.is((await n1()).state, 'running')
   await control.orderNode({ type: 'kill', node: 'n1' })
   assert.is((await n1()).death?.how, 'SIGKILL')
-  assert.not.match(up.child.log(), 'has died', 'it was ordered')
+  assert.not.match(up.child.log(), 'has died', 'it was commanded')
   up.child.signal('SIGTERM')
   await ends(up.child)
 })

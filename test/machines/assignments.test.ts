@@ -7,7 +7,7 @@ import type { Assignment, EndedEpoch } from '../../machines/protocol/messages.js
 
 const test = suite('machines/assignments')
 
-const reign = (
+const ended = (
   epoch: number, node: string, start: [epoch: number, sequence: number], disk = `disk of ${node}`,
 ): EndedEpoch =>
   ({ epoch, node, disk, start: { epoch: start[0], sequence: start[1] } })
@@ -22,13 +22,13 @@ function record(over: Partial<Assignment> = {}): Assignment {
     writer: 'n1', ...over,
   }
 }
-const epochsOf = (reigns: readonly EndedEpoch[]) => reigns.map(({ epoch }) => epoch)
+const epochsOf = (epochs: readonly EndedEpoch[]) => epochs.map(({ epoch }) => epoch)
 const none = new Set<number>()
 
-test('a reign that another ends is remembered until a report of it is committed', () => {
-  const before = [reign(6, 'n3', [5, 30])]
+test('an epoch that another ends is remembered until a report of it is committed', () => {
+  const before = [ended(6, 'n3', [5, 30])]
   const all = endedEpochs(record({ ended: before }), none, () => true)
-  assert.equal(all, [...before, { ...reign(7, 'n1', [6, 40]), atMost: null }])
+  assert.equal(all, [...before, { ...ended(7, 'n1', [6, 40]), atMost: null }])
   assert.equal(epochsOf(endedEpochs(record({ ended: before }), new Set([6]), () => true)), [7])
 })
 
@@ -39,7 +39,7 @@ test('one that was never opened has acknowledged nothing', () => {
 test('one that its holder takes up again is remembered until its end is committed', () => {
   // Epoch 8 was of n1, too, and began after (7, 50).
   const again = (disk?: string) => record({
-    epoch: 8, ended: [reign(7, 'n1', [6, 40], disk)], start: { epoch: 7, sequence: 50 },
+    epoch: 8, ended: [ended(7, 'n1', [6, 40], disk)], start: { epoch: 7, sequence: 50 },
   })
   const until = (last: number) => ({ sequence }: { sequence: number }) => sequence <= last
   assert.equal(epochsOf(endedEpochs(again(), none, until(50))), [8])
@@ -50,26 +50,26 @@ test('one that its holder takes up again is remembered until its end is committe
 })
 
 test('alone in sync, a member forgets none: what only it has may be lost with it', () => {
-  const alone = record({ inSync: ['n1'], ended: [reign(6, 'n3', [5, 30])] })
+  const alone = record({ inSync: ['n1'], ended: [ended(6, 'n3', [5, 30])] })
   assert.equal(epochsOf(endedEpochs(alone, new Set([6]), () => true)), [6, 7])
 })
 
-test('the end of a reign is known when its holder took it up again', () => {
-  const reigns = [reign(6, 'n1', [5, 30]), reign(7, 'n1', [6, 40]), reign(8, 'n2', [7, 45])]
-  assert.equal([...knownEnds(reigns)], [[6, 40]], 'n2 may lack what n1 logged in epoch 7')
+test('the end of an epoch is known when its holder took it up again', () => {
+  const epochs = [ended(6, 'n1', [5, 30]), ended(7, 'n1', [6, 40]), ended(8, 'n2', [7, 45])]
+  assert.equal([...knownEnds(epochs)], [[6, 40]], 'n2 may lack what n1 logged in epoch 7')
 })
 
-test('a record has room for so many: those whose end is known go first, and are named', () => {
-  const forks = [reign(2, 'n3', [1, 5]), reign(3, 'n2', [2, 9]), reign(4, 'n1', [3, 12])]
-  // n1 is alone in sync from epoch 4 on, and takes its own reign up again and again.
-  const own = Array.from({ length: 70 }, (_, index) => reign(5 + index, 'n1', [4 + index, 20 + index]))
+test('a record has limited room: epochs whose end is known go first, and are named', () => {
+  const forks = [ended(2, 'n3', [1, 5]), ended(3, 'n2', [2, 9]), ended(4, 'n1', [3, 12])]
+  // n1 is alone in sync from epoch 4 on, and takes its own epoch up again and again.
+  const own = Array.from({ length: 70 }, (_, index) => ended(5 + index, 'n1', [4 + index, 20 + index]))
   const { kept, dropped } = boundedEpochs([...forks, ...own])
   assert.is(kept.length, endedMax)
   assert.equal(epochsOf(dropped), Array.from({ length: 73 - endedMax }, (_, index) => 4 + index))
   assert.equal(epochsOf(kept).slice(0, 2), [2, 3], 'forks stay')
   assert.is(kept.at(-1)?.epoch, 74, 'and the last')
   const strangers = Array.from({ length: 66 }, (_, index) =>
-    reign(index + 2, `n${index % 2}`, [index + 1, index]))
+    ended(index + 2, `n${index % 2}`, [index + 1, index]))
   assert.equal(epochsOf(boundedEpochs(strangers).dropped), [2, 3], 'then the oldest')
   assert.equal(boundedEpochs(forks), { kept: forks, dropped: [] })
 })

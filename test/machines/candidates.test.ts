@@ -49,7 +49,7 @@ test('and transitive: three candidates have one best', () => {
   }))
 })
 
-test('of those who hear each other exactly one stands', () => {
+test('among members that hear each other exactly one is the candidate', () => {
   fc.assert(fc.property(others, fc.option(fc.constantFrom(...nodes)), (three, before) => {
     const record = assignmentOf({ primary: before })
     const verdicts = three.map((self) => judgeSurvey(self, record,
@@ -78,7 +78,7 @@ test('the order of the answers does not matter', () => {
 const mine = { node: 'n2', position: { epoch: 3, sequence: 1040 } }
 const further = { epoch: 3, sequence: 1042 }
 
-test('what a survey says, and why', () => {
+test('the verdict of a survey, and its reason', () => {
   const record = assignmentOf()
   const judge = (...answers: ReturnType<typeof answerOf>[]) => judgeSurvey(mine, record, answers)
   assert.equal(judge(), { kind: 'best', reason: 'I am at (3, 1040); nobody answered' })

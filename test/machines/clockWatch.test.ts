@@ -40,7 +40,7 @@ test('raised above five seconds, cleared below half of that', () => {
     [false, true, true, true, false, false, true, false])
 })
 
-test('who has gone is left out', () => {
+test('a peer that has gone is left out', () => {
   const { clocks, offset } = watch([9000, 9000])
   assert.is(clocks.offsetMs([]), null)
   clocks.forget('n2')

@@ -30,7 +30,7 @@ test('sets while a change is in flight', () => {
   assert.equal([...certainlyInSync(['n1'], ['n1', 'n2'])], ['n1'], 'may not have grown yet')
 })
 
-test('the safe sequence stands while fewer than min(2, RF) are in sync', () => {
+test('the safe sequence does not move while fewer than min(2, RF) are in sync', () => {
   const table = [
     // previous, commit, in sync, RF, safe
     [5, 9, 2, 3, 9], [5, 9, 1, 3, 5], [5, 9, 3, 3, 9], [5, 9, 1, 1, 9], [5, 9, 1, 2, 5],
@@ -41,7 +41,7 @@ test('the safe sequence stands while fewer than min(2, RF) are in sync', () => {
   }
 })
 
-test('how old, and how far so many bytes reach', () => {
+test('how old, and how far a number of bytes reaches', () => {
   const marks = new LogMarks(10)
   marks.appended(12, 200, 1000)
   marks.appended(13, 50, 1500)
@@ -57,7 +57,7 @@ test('how old, and how far so many bytes reach', () => {
   }
 })
 
-test('property: so many bytes reach exactly as far as the window says', () => {
+test('property: a number of bytes reaches exactly as far as the window says', () => {
   const batch = fc.record({ count: fc.integer({ min: 1, max: 5 }), size: fc.integer({ max: 90, min: 1 }) })
   fc.assert(fc.property(fc.array(batch, { maxLength: 12 }), fc.nat(60), fc.nat(3000),
     (batches, from, bytes) => {
@@ -78,7 +78,7 @@ const nodes = ['n1', 'n2', 'n3', 'n4']
 const anyUnion = fc.subarray(nodes.slice(1)).map((rest) => ['n1', ...rest])
 const anyAcks = fc.dictionary(fc.constantFrom(...nodes.slice(1)), fc.nat(100))
 
-test('what is committed is durable on every member of the union', () => {
+test('a committed entry is durable on every member of the union', () => {
   fc.assert(fc.property(fc.nat(100), anyAcks, anyUnion, (own, acks, union) => {
     const commit = commitSequence(own, new Map(Object.entries(acks)), union, 'n1')
     assert.ok(commit <= own)
@@ -112,7 +112,7 @@ test('commit and safe never shrink, and safe <= commit', () => {
   }))
 })
 
-test('marks tell entries, bytes and age above a sequence', () => {
+test('marks give entries, bytes and age above a sequence', () => {
   const marks = new LogMarks(10)
   marks.appended(12, 200, 1000)
   marks.appended(13, 50, 1100)

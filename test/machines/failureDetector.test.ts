@@ -117,7 +117,7 @@ test('the primary of a shared space is probed at each heartbeat interval', () =>
   assert.equal(loosened.take(), [])
 })
 
-test('who asks: directly on the same server and connection, else a witness', () => {
+test('probes go directly on the same server and connection, else by a witness', () => {
   assert.is(indirect(heard(1, 1)), false)
   assert.is(indirect(heard(1, 1, 's2')), true)
   assert.is(indirect(heard(1, 1), { type: 'isolated' }, { type: 'rejoined', ownServer: 's1' }),
@@ -179,7 +179,7 @@ test('tilt observes and does not act', () => {
   assert.is(stateOf(timed), 'suspect')
 })
 
-test('what was proven before a tilt stays proven', () => {
+test('a death proven before a tilt stays proven', () => {
   const tilt: Event[] = [{ type: 'tiltStarted' }, { type: 'tiltEnded' }]
   assert.is(stateOf(run(heard(1, 1), gone(1), ...tilt)), 'dead.gone')
   assert.is(stateOf(run(heard(1, 1, 's1', true), ...tilt)), 'left.leaving')
@@ -247,8 +247,8 @@ test('every state is reached, every event handled or ignored for a reason', () =
       { state: 'unreachable', events: ['probeSilent'], reason: 'as expected' },
       { state: 'dead', events: ['probeSilent'], reason: 'as expected' },
       { state: 'left', events: ['probeSilent'], reason: 'as expected' },
-      { state: 'dead.expired', events: ['grantExpired'], reason: 'known, and told again' },
-      { state: 'left.expired', events: ['grantExpired'], reason: 'known, and told again' },
+      { state: 'dead.expired', events: ['grantExpired'], reason: 'known, and reported again' },
+      { state: 'left.expired', events: ['grantExpired'], reason: 'known, and reported again' },
     ],
   })
 })

@@ -16,17 +16,17 @@ function entry(epoch: number, timestamp: number): LogEntry {
   }
 }
 
-test('within a reign the keys age as the entries do', () => {
+test('within an epoch the keys age as the entries do', () => {
   assert.equal(keyTimeAfter(none, [entry(1, 5000), entry(1, 5000), entry(1, 5000 + 30 * hourMs)]),
     { epoch: 1, timestamp: 5000 + 30 * hourMs, now: 5000 + 30 * hourMs })
 })
 
-test('from reign to reign they age by an hour at most, whatever the clocks say', () => {
+test('from epoch to epoch they age by an hour at most, whatever the clocks say', () => {
   const before = keyTimeAfter(none, [entry(1, 5000)])
   const jumped = keyTimeAfter(before, [entry(2, 5000 + 25 * hourMs)])
   assert.is(jumped.now, 5000 + hourMs)
   const back = keyTimeAfter(jumped, [entry(3, jumped.timestamp), entry(3, jumped.timestamp + 7)])
-  assert.is(back.now, 5000 + hourMs + 7, 'timestamps that stand still age nothing')
+  assert.is(back.now, 5000 + hourMs + 7, 'timestamps that do not move age nothing')
   assert.is(keyTimeAfter(before, [entry(2, 5500)]).now, 5500, 'a failover as usual')
 })
 

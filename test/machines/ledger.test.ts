@@ -6,15 +6,15 @@ import {
 } from '../../machines/forks/ledger.js'
 import type { Displaced } from '../../machines/forks/ledger.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
-import { MemoryBooks } from '../fakes/memoryBooks.js'
+import { MemoryForkReports } from '../fakes/memoryForkReports.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import {
-  draftsArbitrary, firstEpoch, from, logOf, note, opening, placesOf, reign, salvage, storeNode,
+  draftsArbitrary, firstEpoch, from, logOf, note, opening, placesOf, epochStart, salvage, storeNode,
   update, type Draft,
-} from '../support/bookEntries.js'
+} from '../support/forkEntries.js'
 
 class Ledger {
-  readonly books = new MemoryBooks()
+  readonly books = new MemoryForkReports()
   private last = { epoch: firstEpoch, sequence: 0 }
 
   add(draft: Draft, displaced?: Displaced): void {
@@ -40,7 +40,7 @@ const test = suite('ledger')
 
 test('what concerns the books, and what displaces', () => {
   const [plain, first, forks, told, merged, lost] = logOf([
-    { operation: storeNode('a') }, reign(), reign(opening(3)), note({ note: 'discarded', id: '' }),
+    { operation: storeNode('a') }, epochStart(), epochStart(opening(3)), note({ note: 'discarded', id: '' }),
     from(3, 1, storeNode('a'), { displaces: 'value' }),
     from(3, 2, storeNode('a'), { displaces: 'value', outcome: 'quarantined' }),
   ])
@@ -71,10 +71,10 @@ test('of a node its value is displaced as it stands, or its activation', () => {
 
 test('a report that is there is not opened again', () => {
   const ledger = new Ledger()
-  ledger.add(reign(opening(3, 40)))
+  ledger.add(epochStart(opening(3, 40)))
   ledger.add(from(3, 41, storeNode('a')))
   ledger.add(note({ note: 'opened', opening: opening(3, 50) }))
-  ledger.add(reign(opening(3, 60), opening(4)))
+  ledger.add(epochStart(opening(3, 60), opening(4)))
   assert.equal(ledger.books.reports().map(({ epoch, forkPoint, opened }) =>
     [epoch, forkPoint.sequence, opened.sequence]), [[3, 40, 1], [4, 0, 4]])
   assert.equal(ledger.counts(3), [0, 1, 0, 0, 0])
@@ -82,7 +82,7 @@ test('a report that is there is not opened again', () => {
 
 test('a write that comes twice is in one count, by what was said first', () => {
   const ledger = new Ledger()
-  ledger.add(reign(opening(3)))
+  ledger.add(epochStart(opening(3)))
   ledger.add(from(3, 1, storeNode('a'), { via: 'client' }))
   ledger.add(from(3, 1, storeNode('a')))
   ledger.add(from(3, 2, storeNode('a'), { outcome: 'superseded', by }))
@@ -97,7 +97,7 @@ test('a write that comes twice is in one count, by what was said first', () => {
 
 test('out of the quarantine: applied, discarded, applied by its client', () => {
   const ledger = new Ledger()
-  ledger.add(reign(opening(3)))
+  ledger.add(epochStart(opening(3)))
   for (const sequence of [1, 2, 3, 4]) {
     ledger.add(from(3, sequence, storeNode('a'), { outcome: 'quarantined', by }))
   }
@@ -117,7 +117,7 @@ test('out of the quarantine: applied, discarded, applied by its client', () => {
 
 test('a write cannot displace itself', () => {
   const ledger = new Ledger()
-  ledger.add(reign(opening(3)))
+  ledger.add(epochStart(opening(3)))
   ledger.add(from(3, 1, storeNode('a')))
   const version = { epoch: 3, sequence: 1, timestamp: 101, at: 2 }
   ledger.add(from(3, 1, storeNode('a'), { displaces: 'value' }),
@@ -128,7 +128,7 @@ test('a write cannot displace itself', () => {
 
 test('what was in the log and is displaced and applied again is no write of the fork', () => {
   const ledger = new Ledger()
-  ledger.add(reign(opening(3, 40)))
+  ledger.add(epochStart(opening(3, 40)))
   const version = { epoch: 3, sequence: 39, timestamp: 7, at: 39 }
   ledger.add(from(3, 41, storeNode('a'), { displaces: 'value' }),
     { operation: storeNode('a'), version })
@@ -140,7 +140,7 @@ test('what was in the log and is displaced and applied again is no write of the 
 test('closed is closed, unless what was given up is reconciled; counts go on', () => {
   const ledger = new Ledger()
   const outcome = (epoch: number) => ledger.books.report(epoch)!.outcome
-  ledger.add(reign(opening(1), opening(2), opening(3)))
+  ledger.add(epochStart(opening(1), opening(2), opening(3)))
   ledger.add(closed(1, 'lost', 7))
   ledger.add(closed(1, 'dismissed'))
   assert.equal([outcome(1), ledger.books.report(1)!.lost], ['lost', 7])
@@ -162,7 +162,7 @@ test('closed is closed, unless what was given up is reconciled; counts go on', (
 
 test('what comes after it was counted as lost is not lost', () => {
   const ledger = new Ledger()
-  ledger.add(reign({ ...opening(3), lastKnown: 20 }))
+  ledger.add(epochStart({ ...opening(3), lastKnown: 20 }))
   ledger.add(closed(3, 'lost', 2))
   const lost = () => ledger.books.report(3)!.lost
   ledger.add(from(3, 11, storeNode('a'), { via: 'client' }))
@@ -175,11 +175,11 @@ test('what comes after it was counted as lost is not lost', () => {
   assert.is(lost(), 0)
 })
 
-test('a salvage belongs to the reports of whose reigns it holds writes', () => {
+test('a salvage belongs to the reports of whose epochs it holds writes', () => {
   const ledger = new Ledger()
   const states = (epoch: number) => ledger.books.report(epoch)!.salvages
     .map(({ node, state }) => `${node} ${state}`).join(', ')
-  ledger.add(reign(opening(1), opening(2), opening(3)))
+  ledger.add(epochStart(opening(1), opening(2), opening(3)))
   const two = salvage('s', 'n1', 1, 3)
   const empty = { epoch: 2, last: 20, writes: 0 }
   ledger.add(note({ note: 'salvaged', salvage: { ...two, spans: [...two.spans, empty] } }))
@@ -197,7 +197,7 @@ test('a salvage belongs to the reports of whose reigns it holds writes', () => {
 
 test('a report lists so many salvages: those that wait no more go first', () => {
   const ledger = new Ledger()
-  ledger.add(reign(opening(1)))
+  ledger.add(epochStart(opening(1)))
   const names = Array.from({ length: reportSalvagesMax + 2 }, (_, index) => `s${index}`)
   const add = (name: string): void =>
     ledger.add(note({ note: 'salvaged', salvage: salvage(name, 'n1', 1) }))

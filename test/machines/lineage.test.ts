@@ -23,14 +23,14 @@ test('the worked example: an epoch that was overtaken and lost whole', () => {
   assert.equal(forkPointOf(history, at(3, 130), starts), at(3, 100))
 })
 
-test('a salvage tells where its reigns began', () => {
+test('a salvage says where its epochs began', () => {
   const spans = [{ epoch: 3, last: 110 }, { epoch: 6, last: 115 }]
   const starts = startsOf(spans, at(3, 100))
   assert.is(starts(3), undefined, 'it began before the common point')
   assert.equal(starts(6), at(3, 110))
 })
 
-test('where a reign began nobody knows, the most that it can share is taken', () => {
+test('where an epoch began nobody knows, the most that it can share is taken', () => {
   const history = [{ epoch: 3, last: 100 }, { epoch: 5, last: 120 }]
   const unknown: Starts = () => undefined
   assert.equal(forkPointOf(history, at(4, 93), unknown), at(3, 92))
@@ -51,7 +51,7 @@ interface Entry extends Position {
   readonly history: readonly EpochSpan[]
 }
 
-/** Reigns that begin at any entry of any log: a tree of entries. */
+/** Epochs that begin at any entry of any log: a tree of entries. */
 function treeOf(plan: readonly { after: number; count: number }[]): Entry[] {
   const entries: Entry[] = []
   plan.forEach(({ after, count }, index) => {
@@ -78,7 +78,7 @@ const plans = fc.array(fc.record({
   after: fc.nat(1000), count: fc.integer({ min: 1, max: 4 }),
 }), { minLength: 1, maxLength: 9 })
 
-test('positions tell who is whose ancestor, and what two logs share', () => {
+test('positions show which log is an ancestor, and what two logs share', () => {
   fc.assert(fc.property(plans, fc.nat(), fc.nat(), (plan, i, j) => {
     const entries = treeOf(plan)
     const starts: Starts = (epoch) => {

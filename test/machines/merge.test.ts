@@ -33,7 +33,7 @@ function standing(
 const always = (relation: Relation) => () => relation
 const node: MemoryNode = { id: 'a', content: 'there', confidence: 0.5, activation: 0.3 }
 
-test('nothing stands there, or only what the write knew of: it is merged', () => {
+test('there is nothing, or only what the write knew of: it is merged', () => {
   for (const operation of [store(0.1), activate(0.1), link(0.1)]) {
     const merged = {
       operation, outcome: 'merged', displaces: 'nothing', keepsActivation: false, by: null,
@@ -94,13 +94,13 @@ test('a rule of a deployment may give the result of both: nobody loses', () => {
     [both, 'merged', 'nothing'])
 })
 
-test('what relates how is told by positions', () => {
+test('positions decide how two writes relate', () => {
   // The write is (3, 45); the present log has epoch 3 up to 40, then 5.
   const starts = (epoch: number) => epoch === 5 ? { epoch: 3, sequence: 40 } : undefined
   const relation = relationTo({ epoch: 3, sequence: 45 }, 40, starts)
   assert.is(relation(version(2, 30, 0, 30)), 'before')
   assert.is(relation(version(5, 50, 0, 50)), 'concurrent')
-  assert.is(relation(version(3, 43, 0, 55)), 'before', 'of its own fork, come home before it')
+  assert.is(relation(version(3, 43, 0, 55)), 'before', 'of its own fork, reconciled before it')
   assert.is(relation(version(3, 47, 0, 55)), 'after')
 })
 

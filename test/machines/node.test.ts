@@ -148,7 +148,7 @@ test('a copy of the past that is found out late has another number on its next c
     { type: 'rejoin', life: { incarnation: 9, connection: 2 }, server: 's1' })
 })
 
-test('what cannot go on resigns and exits non-zero', () => {
+test('a node that cannot go on resigns and exits non-zero', () => {
   const table: readonly [string, readonly NodeEvent[], RegExp][] = [
     ['recovery', [...beforeIdentity, identified, { type: 'recoveryFailed', error: 'EIO' }],
       /recovery failed: EIO/],
@@ -201,7 +201,7 @@ test('a clean stop takes no longer than its deadline', () => {
   assert.match(run.actor.getSnapshot().context.lastReason, /took more than 300 ms/)
 })
 
-test('without reigns to hand over a drain closes at once', () => {
+test('without epochs to hand over a drain closes at once', () => {
   for (const before of [[], [prepared], [prepared, owned], [prepared, owned, refused(1)],
     beforeIdentity, [...beforeIdentity, identified], [...running, closed(1)]]) {
     const run = runTimed(nodeMachine, input)
@@ -210,7 +210,7 @@ test('without reigns to hand over a drain closes at once', () => {
   }
 })
 
-test('what hands nothing over says why', () => {
+test('a stop without a handover says why', () => {
   const early = 'SIGTERM: nothing is handed over, the node does not run yet'
   const away = 'SIGTERM: nothing is handed over, since NATS cannot be reached'
   const reasons: [readonly NodeEvent[], string][] = [
@@ -248,7 +248,7 @@ test('every state is reached, every event handled or ignored for a reason', () =
     stopWhen: (snapshot) => snapshot.context.connection > 2,
   })
   const connectionEvents = ['connected', 'connectFailed', 'connectionClosed', 'identifyFailed']
-  const once = 'told once, in the state that asked for it'
+  const once = 'sent once, in the state that asked for it'
   const late = 'of a connection that is not the present one'
   assertHandled({
     machine: nodeMachine,

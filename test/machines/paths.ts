@@ -12,14 +12,12 @@ import { getShortestPaths, getStateNodes } from 'xstate/graph'
 const pathOf = (node: AnyStateNode) => node.path.join('.')
 const isDelay = (type: string) => type.startsWith('xstate.after.')
 
-// ---------------------------------------------------------------- coverage
-
 export interface Coverage<TMachine extends AnyStateMachine> {
   readonly machine: TMachine
   readonly input: InputFrom<TMachine>
   /** Events to try in every state. Those of delays (`xstate.after.*`) are added by themselves. */
   readonly events: readonly EventFromLogic<TMachine>[]
-  /** Where two snapshots are the same to the walk. Default: value and context, no reason. */
+  /** Equality of two snapshots to the walk. Default: value and context, no reason. */
   readonly key?: (snapshot: SnapshotFrom<TMachine>) => string
   /** Walk no further from here: bounds counters that grow. */
   readonly stopWhen?: (snapshot: SnapshotFrom<TMachine>) => boolean
@@ -81,8 +79,6 @@ export function assertCovered<TMachine extends AnyStateMachine>(spec: Coverage<T
   if (faults.length > 0) throw new Error(faults.join('\n'))
   return paths
 }
-
-// ---------------------------------------------------------------- handled or ignored on purpose
 
 /** Events that are ignored in a state, and in all states below it. */
 export interface IgnoreRow {
@@ -153,8 +149,6 @@ export function assertHandled({ machine, events, ignoreTable }: Handled): void {
   if (faults.length > 0) throw new Error(`${machine.id}:\n${faults.join('\n')}`)
 }
 
-// ---------------------------------------------------------------- transcripts
-
 /** An event, or the running out of a delay of the present configuration. */
 export type Step<TMachine extends AnyStateMachine> =
   | EventFromLogic<TMachine>
@@ -206,7 +200,7 @@ export function transcript<TMachine extends AnyStateMachine>(
   const note = (snapshot: AnyMachineSnapshot, actions: readonly ActionLike[]) => {
     const { lastReason } = snapshot.context as { lastReason?: string }
     lines.push(showState(snapshot) + (lastReason ? `: ${lastReason}` : ''))
-    // The reason stands in the line above already.
+    // The reason is in the line above already.
     for (const effect of emittedBy(actions)) {
       const { reason, ...rest } = effect as EventObject & { reason?: string }
       lines.push(`  ${showEvent(reason === lastReason ? rest : effect)}`)
@@ -232,8 +226,6 @@ export function golden(text: string): string {
   const indent = Math.min(...indents)
   return lines.map((l) => l.slice(indent)).join('\n')
 }
-
-// ---------------------------------------------------------------- virtual time
 
 interface Timer {
   readonly at: number

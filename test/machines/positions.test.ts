@@ -25,13 +25,13 @@ function naiveCommonPoint(a: Log, b: Log): Position {
 }
 
 /**
- * Logs as reigns make them: each reign starts from what some member held of some log (a prefix,
+ * Logs as epochs make them: each epoch starts from what some member held of some log (a prefix,
  * so forks happen) and appends under an epoch of its own. So they satisfy log matching (I3).
  */
-const reign = fc.record({ of: fc.nat(99), kept: fc.nat(40), appended: fc.nat(6) })
-const cluster = fc.array(reign, { minLength: 1, maxLength: 14 }).map((reigns) => {
+const epoch = fc.record({ of: fc.nat(99), kept: fc.nat(40), appended: fc.nat(6) })
+const cluster = fc.array(epoch, { minLength: 1, maxLength: 14 }).map((epochs) => {
   const logs: Log[] = [[]]
-  reigns.forEach(({ of, kept, appended }, index) => {
+  epochs.forEach(({ of, kept, appended }, index) => {
     const base = logs[of % logs.length] ?? []
     // Epochs leave gaps: claims that never wrote an entry.
     const epoch = 1 + index * 2
@@ -58,10 +58,10 @@ test('the common point, by example', () => {
     ['an empty disk', [[1, 5]], [], '(0, 0)'],
     ['behind', [[1, 9]], [[1, 5]], '(1, 5)'],
     ['equal', [[1, 5], [2, 9]], [[1, 5], [2, 9]], '(2, 9)'],
-    ['a fork of the old reign', [[1, 5], [2, 9]], [[1, 7]], '(1, 5)'],
+    ['a fork of the old epoch', [[1, 5], [2, 9]], [[1, 7]], '(1, 5)'],
     ['the fork is longer than my log', [[1, 5], [2, 6]], [[1, 20]], '(1, 5)'],
-    ['a reign that I never heard of', [[1, 5], [4, 9]], [[1, 3], [2, 8]], '(1, 3)'],
-    ['two reigns apart, equal ends', [[1, 4], [3, 6]], [[1, 2], [2, 6]], '(1, 2)'],
+    ['an epoch that I never heard of', [[1, 5], [4, 9]], [[1, 3], [2, 8]], '(1, 3)'],
+    ['two epochs apart, equal ends', [[1, 4], [3, 6]], [[1, 2], [2, 6]], '(1, 2)'],
     ['nothing in common', [[2, 5]], [[1, 5]], '(0, 0)'],
   ]
   for (const [name, mine, theirs, expected] of table) {
@@ -87,7 +87,7 @@ test('after the fork is truncated, the log is a prefix of the other', () => {
   }))
 })
 
-test('a history tells the epoch of each entry', () => {
+test('a history gives the epoch of each entry', () => {
   fc.assert(fc.property(twoLogs, ([log]) => {
     const history = historyOf(log)
     assert.equal(endOf(history), { epoch: log.at(-1) ?? 0, sequence: log.length })
@@ -111,7 +111,7 @@ test('to truncate and to extend a history is to truncate and to extend the log',
     const extended = extendHistory(history, epoch, log.length + more)
     assert.equal(extended, historyOf([...log, ...appended]))
     assert.equal(extendHistory(extended, epoch, log.length + more + 2),
-      historyOf([...log, ...appended, epoch, epoch]), 'the same reign goes on')
+      historyOf([...log, ...appended, epoch, epoch]), 'the same epoch goes on')
     assert.equal(truncateHistory(extended, log.length), history, 'and back')
     assert.is(JSON.stringify(history), before, 'the given history stays as it is')
   }))

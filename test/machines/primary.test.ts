@@ -44,14 +44,14 @@ const run = (...events: PrimaryEvent[]) => {
   return running
 }
 /** Without the lease, which is valid wherever it serves, and while answers do not wait. */
-const told = (steps: readonly Step<typeof primaryMachine>[]) =>
+const shown = (steps: readonly Step<typeof primaryMachine>[]) =>
   transcript(primaryMachine, input, steps)
     .replaceAll('serving.lease.valid | ', '').replaceAll('serving.answers.prompt | ', '')
     .replaceAll(' | serving.answers.prompt', '')
 const stateOf = ({ actor }: ReturnType<typeof run>) => showState(actor.getSnapshot())
 
-test('a reign: opens, serves, loses a member, takes it in again, lapses', () => {
-  const text = told([
+test('an epoch: opens, serves, loses a member, takes it in again, lapses', () => {
+  const text = shown([
     subscribed, lost('n3'), lost('n2'), changed('n1', 'n2'), caughtUp('n3'),
     changed('n1', 'n2', 'n3'), lapsed,
   ])
@@ -81,7 +81,7 @@ test('a reign: opens, serves, loses a member, takes it in again, lapses', () => 
 })
 
 test('a full journal makes it read-only until it heals', () => {
-  const text = told([subscribed, full, slow, drained, healed])
+  const text = shown([subscribed, full, slow, drained, healed])
     .split('\n').slice(2).join('\n')
   assert.is(text, golden(`
     > writesSubscribed
@@ -101,7 +101,7 @@ test('a full journal makes it read-only until it heals', () => {
 })
 
 test('a disk that does not keep up throttles', () => {
-  const text = told([subscribed, slow, slow, drained, slow, full])
+  const text = shown([subscribed, slow, slow, drained, slow, full])
     .split('\n').slice(5).join('\n')
   assert.is(text, golden(`
     > bufferFull reason:the disk does not keep up
@@ -123,7 +123,7 @@ test('a disk that does not keep up throttles', () => {
 
 test('answers wait for room in the loss window', () => {
   const reason = 'the loss window is as large as it may be'
-  const text = told([subscribed, filled, filled, full, cleared])
+  const text = shown([subscribed, filled, filled, full, cleared])
     .split('\n').slice(5).join('\n')
   assert.is(text, golden(`
     > lossWindowFilled reason:the loss window is as large as it may be
@@ -140,7 +140,7 @@ test('answers wait for room in the loss window', () => {
 })
 
 test('a handover: writes are held, the target has all, the record names it', () => {
-  const text = told([subscribed, handover, ready, handedOver])
+  const text = shown([subscribed, handover, ready, handedOver])
     .split('\n').slice(5).join('\n')
   assert.is(text, golden(`
     > handoverRequested to:n2,reason:drain
@@ -159,7 +159,7 @@ test('a handover: writes are held, the target has all, the record names it', () 
 })
 
 test('a handover whose target dies before the compare-and-set: it goes on serving', () => {
-  const text = told([subscribed, handover, targetLost])
+  const text = shown([subscribed, handover, targetLost])
     .split('\n').slice(5).join('\n')
   assert.is(text, golden(`
     > handoverRequested to:n2,reason:drain
@@ -174,7 +174,7 @@ test('a handover whose target dies before the compare-and-set: it goes on servin
 })
 
 test('a handover whose target is too slow', () => {
-  const text = told([
+  const text = shown([
     subscribed, handover, { after: 'handoverPatience' },
   ]).split('\n').slice(9).join('\n')
   assert.is(text, golden(`
@@ -221,7 +221,7 @@ test('no handover while a change of the set is in flight', () => {
   assert.is(stateOf(busy), 'handingOver.draining')
 })
 
-test('a refused compare-and-set, a lapse, a later reign end the reign wherever it is', () => {
+test('a refused compare-and-set, a lapse, a later epoch end the epoch wherever it is', () => {
   const places: PrimaryEvent[][] = [
     [], [subscribed], [subscribed, lost('n3')], [subscribed, full], [subscribed, slow],
     [subscribed, handover], [subscribed, handover, ready],
@@ -273,7 +273,7 @@ test('every event is handled, or ignored for a reason', () => {
       'settingsRequested', 'inSyncChanged', 'compareAndSetRefused', 'handoverRequested', ...steps,
     ],
     ignoreTable: [
-      { state: '', events: ['writesSubscribed'], reason: 'told once, while it opens' },
+      { state: '', events: ['writesSubscribed'], reason: 'sent once, while it opens' },
       ...['opening', 'handingOver', 'serving'].map((state) =>
         ({ state, events: ['bufferFull', 'bufferDrained'], reason: again })),
       ...['opening', 'handingOver', 'serving'].map((state) =>

@@ -205,7 +205,7 @@ test('a grant that runs out while the opening is confirmed', () => {
       progressed state:stoodDown`))
 })
 
-test('blocked: not in sync, then a reign is seen', () => {
+test('blocked: not in sync, then an epoch is seen', () => {
   const record = recordOf({ inSync: ['n1'] })
   const text = transcript(promotionMachine, input, [
     { type: 'recordRead', record, position }, { after: 'blockedRetry' },
@@ -313,7 +313,7 @@ test('held: an operator wants no failover; released, it goes on at once', () => 
       survey record:epoch 3 open, n1 of n1+n2+n3 @7`))
 })
 
-test('who is not in sync is blocked, held or not; who is forced is neither', () => {
+test('a member that is not in sync is blocked, held or not; a forced one is neither', () => {
   const stranger = { type: 'recordRead', record: recordOf({ inSync: ['n1'] }), position, hold: 'x' }
   const run = runTimed(promotionMachine, input)
   run.actor.send(stranger as PromotionEvent)
@@ -377,7 +377,7 @@ test('an operator forces it: neither the in-sync rule nor one that serves is in 
       claim record:epoch 3 open, n1 of n1 @7,answers:[n1 at (3, 1042) serving],vacancy:none`))
 })
 
-test('a forced claim stands down, as any, before a later reign', () => {
+test('a forced claim stands down, as any, before a later epoch', () => {
   for (const last of [refused, primarySeen]) {
     const run = runTimed(promotionMachine, { ...input, forced: true })
     for (const event of [...toClaim, claimed, last]) run.actor.send(event)
@@ -390,9 +390,9 @@ const endings: readonly [string, readonly PromotionEvent[], string][] = [
   ['the open was refused', [...toGrants, grantsHeld, refused], 'the record is at epoch 4 of n3'],
   ['the shrink was refused', [...toGrants, missing(true), refused],
     'the record is at epoch 4 of n3'],
-  ['a later reign while opening', [...toClaim, claimed, primarySeen], 'n3 reigns in epoch 4'],
-  ['a later reign while waiting', [recordRead, alone, primarySeen], 'n3 reigns in epoch 4'],
-  ['a later reign while standing by', [recordRead, outdone, primarySeen], 'n3 reigns in epoch 4'],
+  ['a later epoch while opening', [...toClaim, claimed, primarySeen], 'n3 reigns in epoch 4'],
+  ['a later epoch while waiting', [recordRead, alone, primarySeen], 'n3 reigns in epoch 4'],
+  ['a later epoch while standing by', [recordRead, outdone, primarySeen], 'n3 reigns in epoch 4'],
   ['the disk', [...toClaim, claimed, { type: 'stepFailed', reason: 'disk full' }], 'disk full'],
 ]
 
@@ -451,7 +451,7 @@ test('every state is reached', () => {
 })
 
 test('every event is handled, or ignored for a reason', () => {
-  const once = 'the outcome of one effect, told in the state that asked for it'
+  const once = 'the outcome of one effect, sent in the state that asked for it'
   assertHandled({
     machine: promotionMachine,
     events: [
@@ -466,9 +466,9 @@ test('every event is handled, or ignored for a reason', () => {
         events: ['recordRead', 'recordUnavailable', 'recordUnusable', 'surveyed', 'claimed',
           'epochStarted', 'inSyncShrunk', 'opened'],
       },
-      { state: '', events: ['vacancyProven'], reason: 'told while it is watched for' },
-      { state: '', events: ['grantsHeld', 'grantsMissing'], reason: 'told while they are watched' },
-      { state: '', events: ['released'], reason: 'told to who is held' },
+      { state: '', events: ['vacancyProven'], reason: 'sent while it is watched for' },
+      { state: '', events: ['grantsHeld', 'grantsMissing'], reason: 'sent while they are watched' },
+      { state: '', events: ['released'], reason: 'sent to a held member' },
       ...['surveying', 'standingBy', 'held', 'blocked', 'awaitingVacancy'].map((state) => ({
         state, events: ['compareAndSetRefused', 'compareAndSetRejected'],
         reason: 'none was sent yet',
@@ -479,7 +479,7 @@ test('every event is handled, or ignored for a reason', () => {
         })),
       ...['claiming', 'confirming'].map((state) => ({
         state, events: ['primarySeen'],
-        reason: 'the compare-and-set in flight is refused when another reign came before it',
+        reason: 'the compare-and-set in flight is refused when another epoch came before it',
       })),
     ],
   })

@@ -33,7 +33,7 @@ const run = (...events: (ReconciliationEvent | number)[]) => {
 }
 const stateOf = ({ actor }: ReturnType<typeof run>) => showState(actor.getSnapshot())
 
-test('a salvage comes home: offered, taken slice by slice, committed, released', () => {
+test('a salvage is reconciled: offered, taken slice by slice, committed, released', () => {
   const text = transcript(reconciliationMachine, input, [
     joined('n2', 4), offered(1, 'a'), taken(2, 128, 250), { after: 'pause' }, taken(3, 130, 260, true), committed,
     released, offered(4, null),
@@ -71,7 +71,7 @@ test('a salvage comes home: offered, taken slice by slice, committed, released',
       progressed state:level`))
 })
 
-test('whatever ends the reign, all begins again with the next one; late answers count nothing', () => {
+test('whatever ends the epoch, all begins again with the next one; late answers count nothing', () => {
   const places: (ReconciliationEvent | number)[][] = [
     [], [offered(1, 'a', false)], [offered(1, 'a')], [offered(1, 'a'), taken(2, 128, 250)],
     [offered(1, 'a'), taken(2, 130, 250, true)],
@@ -87,11 +87,11 @@ test('whatever ends the reign, all begins again with the next one; late answers 
     running.actor.send(taken(requests, 5, 5, true))
     assert.is(stateOf(running), 'offering.asking')
     running.actor.send(joined('n3', 5))
-    assert.is(running.actor.getSnapshot().context.requests, requests, 'told of the same reign')
+    assert.is(running.actor.getSnapshot().context.requests, requests, 'notified of the same epoch')
   }
 })
 
-test('a commit that is told in another reign releases nothing', () => {
+test('a commit that is reported in another epoch releases nothing', () => {
   const running = run(joined('n2', 4), offered(1, 'a'), taken(2, 130, 250, true), joined('n3', 5))
   running.actor.send(committed)
   assert.is(stateOf(running), 'offering.asking')
@@ -111,14 +111,14 @@ test('busy, or no answer: asked again', () => {
   assert.is(busy.actor.getSnapshot().context.requests, 5, 'no answer at all')
 })
 
-test('a slice of what the reign does not know: offered again', () => {
+test('a slice of what the epoch does not know: offered again', () => {
   const running = run(joined('n2', 4), offered(1, 'a'), { ...failed(2), isRefused: true })
   assert.is(stateOf(running), 'offering.pausing')
   running.clock.advance(50)
   assert.is(stateOf(running), 'offering.asking')
 })
 
-test('by order only: it is held until one comes, or the settings change', () => {
+test('by command only: it is held until one comes, or the settings change', () => {
   const held = run(joined('n2', 4), offered(1, 'a', false))
   assert.is(stateOf(held), 'held')
   held.clock.advance(defaultTimes.inSyncLagMs)

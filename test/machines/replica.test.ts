@@ -9,7 +9,7 @@ import { assertCovered, assertHandled, golden, runTimed, transcript } from './pa
 const test = suite('machines/replica')
 
 const input = { space: 'demo', self: 'n2', times: defaultTimes, joins: 0 }
-const reign = (primary: string, epoch: number): ReplicaEvent =>
+const primarySeen = (primary: string, epoch: number): ReplicaEvent =>
   ({ type: 'primarySeen', primary, epoch })
 interface Joined {
   readonly session?: number
@@ -35,9 +35,9 @@ const truncationFailed: ReplicaEvent = { type: 'truncationFailed', reason: 'ENOS
 const joinFailed = (number: number): ReplicaEvent =>
   ({ type: 'joinFailed', number, reason: 'n1 does not answer' })
 
-test('joins a reign, catches up, streams, until the reign is over', () => {
+test('joins an epoch, catches up, streams, until the epoch is over', () => {
   const text = transcript(replicaMachine, input, [
-    reign('n1', 4), joined(1), measured(60, 90), measured(90, 90), measured(92, 92), primaryLost,
+    primarySeen('n1', 4), joined(1), measured(60, 90), measured(90, 90), measured(92, 92), primaryLost,
   ])
   assert.is(text, golden(`
     waiting: no reign is known
@@ -65,9 +65,9 @@ test('joins a reign, catches up, streams, until the reign is over', () => {
       progressed state:waiting`))
 })
 
-test('what lies beyond the common point is salvaged and truncated before it follows', () => {
+test('entries beyond the common point are salvaged and truncated before it follows', () => {
   const text = transcript(replicaMachine, input, [
-    reign('n1', 4), joined(1, { isFork: true }), forkTruncated, measured(90, 90),
+    primarySeen('n1', 4), joined(1, { isFork: true }), forkTruncated, measured(90, 90),
   ])
   assert.is(text, golden(`
     waiting: no reign is known
@@ -93,7 +93,7 @@ test('what lies beyond the common point is salvaged and truncated before it foll
 
 test('a salvage that fails is tried again after a pause', () => {
   const text = transcript(replicaMachine, input, [
-    reign('n1', 4), joined(1, { isFork: true }), truncationFailed, { after: 'joinRetry' },
+    primarySeen('n1', 4), joined(1, { isFork: true }), truncationFailed, { after: 'joinRetry' },
   ])
   assert.is(text, golden(`
     waiting: no reign is known
@@ -117,9 +117,9 @@ test('a salvage that fails is tried again after a pause', () => {
       join primary:n1,epoch:4,number:2`))
 })
 
-test('a reign that comes while the fork is truncated is joined after it', () => {
+test('an epoch that comes while the fork is truncated is joined after it', () => {
   const text = transcript(replicaMachine, input, [
-    reign('n1', 4), joined(1, { isFork: true }), reign('n3', 5), reign('n3', 5), forkTruncated,
+    primarySeen('n1', 4), joined(1, { isFork: true }), primarySeen('n3', 5), primarySeen('n3', 5), forkTruncated,
   ])
   assert.is(text, golden(`
     waiting: no reign is known
@@ -145,9 +145,9 @@ test('a reign that comes while the fork is truncated is joined after it', () => 
       join primary:n3,epoch:5,number:2`))
 })
 
-test('a reign that ends while the fork is truncated is left after it', () => {
+test('an epoch that ends while the fork is truncated is left after it', () => {
   const run = runTimed(replicaMachine, input)
-  for (const event of [reign('n1', 4), joined(1, { isFork: true }), primaryLost]) {
+  for (const event of [primarySeen('n1', 4), joined(1, { isFork: true }), primaryLost]) {
     run.actor.send(event)
   }
   assert.equal(run.actor.getSnapshot().value, { truncating: 'overtaken' })
@@ -157,7 +157,7 @@ test('a reign that ends while the fork is truncated is left after it', () => {
 
 test('a gap is asked for again', () => {
   const text = transcript(replicaMachine, input, [
-    reign('n1', 4), joined(1), measured(90, 90), gapFound, gapFound, measured(99, 99),
+    primarySeen('n1', 4), joined(1), measured(90, 90), gapFound, gapFound, measured(99, 99),
   ]).split('\n').slice(6).join('\n')
   assert.is(text, golden(`
       progressed state:joining
@@ -183,7 +183,7 @@ test('a gap is asked for again', () => {
 
 test('a session that the primary does not know any more is asked for anew', () => {
   const text = transcript(replicaMachine, input, [
-    reign('n1', 4), joined(1), measured(90, 90), sessionLost, joined(2, { session: 8 }),
+    primarySeen('n1', 4), joined(1), measured(90, 90), sessionLost, joined(2, { session: 8 }),
   ]).split('\n').slice(6).join('\n')
   assert.is(text, golden(`
       progressed state:joining
@@ -206,9 +206,9 @@ test('a session that the primary does not know any more is asked for anew', () =
       progressed state:catchingUp`))
 })
 
-test('a later reign is joined, an earlier one and the present one are not', () => {
+test('a later epoch is joined, an earlier one and the present one are not', () => {
   const text = transcript(replicaMachine, input, [
-    reign('n1', 4), joined(1), reign('n1', 4), reign('n3', 3), reign('n3', 5),
+    primarySeen('n1', 4), joined(1), primarySeen('n1', 4), primarySeen('n3', 3), primarySeen('n3', 5),
   ]).split('\n').slice(6).join('\n')
   assert.is(text, golden(`
       progressed state:joining
@@ -230,7 +230,7 @@ test('a later reign is joined, an earlier one and the present one are not', () =
 
 test('answers to an earlier join are ignored', () => {
   const text = transcript(replicaMachine, { ...input, joins: 4 }, [
-    reign('n1', 4), joinFailed(4), joined(4), joinFailed(5), { after: 'joinRetry' }, joined(5),
+    primarySeen('n1', 4), joinFailed(4), joined(4), joinFailed(5), { after: 'joinRetry' }, joined(5),
     joinFailed(5), joined(6),
   ])
   assert.is(text, golden(`
@@ -263,7 +263,7 @@ test('answers to an earlier join are ignored', () => {
 
 test('below what the store holds only a snapshot helps: it says so and waits', () => {
   const text = transcript(replicaMachine, input, [
-    reign('n1', 4), joined(1, { isFork: true, snapshotNeeded: true }), reign('n3', 5),
+    primarySeen('n1', 4), joined(1, { isFork: true, snapshotNeeded: true }), primarySeen('n3', 5),
   ]).split('\n').slice(6).join('\n')
   assert.is(text, golden(`
       progressed state:joining
@@ -278,16 +278,16 @@ test('below what the store holds only a snapshot helps: it says so and waits', (
       join primary:n3,epoch:5,number:2`))
 })
 
-test('the same reign may be joined again after its end was told in error', () => {
+test('the same epoch may be joined again after a false report of its end', () => {
   const run = runTimed(replicaMachine, input)
-  for (const event of [reign('n1', 4), joined(1), primaryLost, reign('n1', 4)]) run.actor.send(event)
+  for (const event of [primarySeen('n1', 4), joined(1), primaryLost, primarySeen('n1', 4)]) run.actor.send(event)
   assert.equal(run.actor.getSnapshot().value, { joining: 'asking' })
   assert.is(run.actor.getSnapshot().context.joins, 2)
 })
 
 test('a primary that does not answer is asked again, each time under a new number', () => {
   const run = runTimed(replicaMachine, input)
-  run.actor.send(reign('n1', 4))
+  run.actor.send(primarySeen('n1', 4))
   run.clock.advance(1250)
   run.actor.send(joinFailed(3))
   run.clock.advance(100)
@@ -300,7 +300,7 @@ test('every state is reached', () => {
   assertCovered({
     machine: replicaMachine, input,
     events: [
-      reign('n1', 4), reign('n3', 5), joined(1), joined(1, { isFork: true }),
+      primarySeen('n1', 4), primarySeen('n3', 5), joined(1), joined(1, { isFork: true }),
       joined(1, { snapshotNeeded: true }), joinFailed(1), forkTruncated, truncationFailed,
       measured(60, 90), measured(90, 90), gapFound, sessionLost, primaryLost,
     ],

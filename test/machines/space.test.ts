@@ -103,7 +103,7 @@ test('a promotion that stands down leaves a replica', () => {
       progressed state:replica`))
 })
 
-test('roles that fail end the reign or the attempt, never the space', () => {
+test('roles that fail end the epoch or the attempt, never the space', () => {
   const text = transcript(machine, input, [
     recovered, replicaFailed, vacancyFound, promotionFailed, vacancyFound, won, primaryFailed,
   ])
@@ -134,7 +134,7 @@ test('roles that fail end the reign or the attempt, never the space', () => {
       progressed state:replica`))
 })
 
-test('without the bus there is no reign and no promotion', () => {
+test('without the bus there is no epoch and no promotion', () => {
   const text = transcript(machine, input, [
     recovered, busLost, vacancyFound, busLost, vacancyFound, won, busLost,
   ])
@@ -211,12 +211,12 @@ test('a role is started with what led to it', () => {
   assert.equal(inputsAfter(ordered), { ...nothing, forced: true })
   assert.equal(inputsAfter(namedPrimary), { ...nothing, adopted: handedOver })
   assert.equal(inputsAfter(vacancyFound, won), { ...nothing, record, epochStart: 1041 })
-  assert.equal(inputsAfter(ordered, stoodDown, vacancyFound), nothing, 'an order counts once')
+  assert.equal(inputsAfter(ordered, stoodDown, vacancyFound), nothing, 'a command counts once')
   assert.equal(inputsAfter(namedPrimary, stoodDown, vacancyFound), nothing)
   assert.equal(inputsAfter(namedPrimary, stoodDown, ordered), { ...nothing, forced: true })
 })
 
-test('an order reaches a promotion that is blocked: it begins anew, forced', () => {
+test('a command reaches a promotion that is blocked: it begins anew, forced', () => {
   const { lived, inputs, actor } = run([recovered, vacancyFound, ordered])
   assert.equal(lived.slice(2).toSorted(), ['promotion starts', 'promotion starts',
     'promotion stops'])
@@ -236,7 +236,7 @@ test('a role that cannot start', () => {
     { type: 'escalate', error: new Error('no replica') })
 })
 
-test('what a role says that is over already changes nothing', () => {
+test('events of a role that is over change nothing', () => {
   for (const late of [won, stoodDown, steppedDown, primaryFailed, promotionFailed]) {
     const { actor, lived } = run([recovered, late])
     assert.is(actor.getSnapshot().value, 'replica')
@@ -267,21 +267,21 @@ test('every event is handled, or ignored for a reason', () => {
       'busLost',
     ],
     ignoreTable: [
-      { state: '', events: ['logRecovered'], reason: 'told once, at the start' },
+      { state: '', events: ['logRecovered'], reason: 'sent once, at the start' },
       { state: '', events: ['logRepaired'], reason: 'nothing was damaged' },
       { state: '', events: ['promotionOver', 'promotionFailed', 'replicaFailed'], reason: late },
       { state: '', events: ['steppedDown', 'primaryFailed'], reason: late },
       { state: '', events: ['handoverStarted', 'handoverAbandoned'], reason: late },
       { state: 'recovering', events: orders, reason: 'the log is not known yet; all come again' },
-      { state: 'damaged', events: orders, reason: 'it neither serves nor stands' },
+      { state: 'damaged', events: orders, reason: 'it neither serves nor is a candidate' },
       { state: 'primary', events: orders, reason: 'it reigns' },
       {
         state: 'promoting', events: ['vacancyFound', 'namedPrimary'],
-        reason: 'told to a replica; the promotion under way reads the record itself',
+        reason: 'sent to a replica; the promotion under way reads the record itself',
       },
       ...['recovering', 'damaged'].map((state) =>
         ({ state, events: ['busLost'], reason: 'no role needs the bus' })),
-      { state: 'replica', events: ['busLost'], reason: 'the replica itself is told' },
+      { state: 'replica', events: ['busLost'], reason: 'the replica itself is notified' },
     ],
   })
 })

@@ -94,7 +94,7 @@ test('no ack in time: go back to what was acknowledged', () => {
       progressed state:streaming`))
 })
 
-test('a gap is told: go back there at once', () => {
+test('a gap is reported: go back there at once', () => {
   const text = transcript(streamMachine, input, [
     joined(1, 0, 10), measured(10, 10, 10), nacked(12), nacked(12), measured(20, 20, 20),
   ])
@@ -144,7 +144,7 @@ test('a dead member has to join again', () => {
       progressed state:streaming`))
 })
 
-test('what is gone from the journal takes a snapshot', () => {
+test('entries gone from the journal take a snapshot', () => {
   const text = transcript(streamMachine, input, [
     { type: 'snapshotNeeded', reason: 'the journal begins at 500' }, joined(2, 700, 720),
   ])
@@ -194,7 +194,7 @@ test('every state is reached', () => {
 })
 
 test('every event is handled, or ignored for a reason', () => {
-  const noSession = 'no session stands: there is nothing to measure or to rewind'
+  const noSession = 'there is no session: nothing to measure or to rewind'
   assertHandled({
     machine: streamMachine,
     events: ['memberJoined', 'snapshotNeeded', 'measured', 'nacked', 'peerDied'],

@@ -15,15 +15,15 @@ const nothing: VacancyEvidence = {
   resignedEpoch: 0, grantExpired: false,
 }
 
-test('what proves that the reign of epoch 3 of n1 4.2 is over', () => {
+test('the proofs that epoch 3 of n1 4.2 is over', () => {
   type Row = readonly [string, RecordOf, Partial<VacancyEvidence>, Vacancy | null]
   const table: readonly Row[] = [
     ['nothing is known', {}, {}, null],
     ['nobody is named', { primary: null }, {}, 'none'],
     ['vacant', { state: 'vacant' }, {}, 'none'],
-    ['I am named and do not reign', { primary: 'n2' }, {}, 'own'],
-    ['I am named and reign', { primary: 'n2' }, { primaryEpoch: 3 }, null],
-    ['I am named, an earlier reign of mine stands', { primary: 'n2' }, { primaryEpoch: 2 }, 'own'],
+    ['I am named and am not primary', { primary: 'n2' }, {}, 'own'],
+    ['I am named and am primary', { primary: 'n2' }, { primaryEpoch: 3 }, null],
+    ['I am named, and am primary of an earlier epoch', { primary: 'n2' }, { primaryEpoch: 2 }, 'own'],
     ['heard as it is', {}, { heardLife: life(4, 2) }, null],
     ['a new connection', {}, { heardLife: life(4, 3) }, 'restarted'],
     ['a new incarnation', {}, { heardLife: life(5, 1) }, 'restarted'],
@@ -58,7 +58,7 @@ test('lives are in order: incarnation, then connection', () => {
   }))
 })
 
-test('evidence about an older life never ends a newer reign', () => {
+test('evidence about an older life never ends a newer epoch', () => {
   fc.assert(fc.property(anyEvidence, anyLife, fc.nat(3), (evidence, named, more) => {
     const { heardLife, goneLife, resignedEpoch } = evidence
     const isOlder = (heardLife === null || compareLives(heardLife, named) <= 0)
@@ -69,7 +69,7 @@ test('evidence about an older life never ends a newer reign', () => {
   }))
 })
 
-test('whatever ended a reign, a later life that wins again is not touched by it', () => {
+test('whatever ended an epoch, a later life that wins again is not touched by it', () => {
   fc.assert(fc.property(anyEvidence, anyLife, fc.integer({ min: 1, max: 6 }),
     (evidence, named, epoch) => {
       fc.pre(vacancyOf(assignmentOf({ life: named, epoch }), evidence) !== null)
@@ -81,7 +81,7 @@ test('whatever ended a reign, a later life that wins again is not touched by it'
     }))
 })
 
-test('evidence about the reigning life or a later one ends it', () => {
+test('evidence about the life of the primary or a later one ends its epoch', () => {
   fc.assert(fc.property(anyLife, anyLife, (named, seen) => {
     const record = assignmentOf({ life: named })
     const isLater = compareLives(seen, named) > 0
@@ -92,11 +92,11 @@ test('evidence about the reigning life or a later one ends it', () => {
   }))
 })
 
-test('my own reign is never vacant to me, whatever is said of my node', () => {
+test('my own epoch is never vacant to me, whatever is said of my node', () => {
   fc.assert(fc.property(anyEvidence, anyLife, fc.boolean(), (evidence, named, grantExpired) => {
     const record = assignmentOf({ primary: 'n2', life: named, epoch: 5 })
-    const reigning = { ...evidence, resignedEpoch: 9, primaryEpoch: 5, grantExpired }
-    assert.is(vacancyOf(record, reigning), null)
+    const serving = { ...evidence, resignedEpoch: 9, primaryEpoch: 5, grantExpired }
+    assert.is(vacancyOf(record, serving), null)
   }))
 })
 

@@ -62,7 +62,7 @@ test('the worked example', () => {
   assert.equal([nodeOf('n1@3'), nodeOf('n1')], ['n1', 'n1'])
 })
 
-test('a reign that its log has lost altogether is not taken for the next one of its node', () => {
+test('an epoch that its log has lost altogether is not taken for the next one of its node', () => {
   const lost = write(null, 'n1', 1, 5)
   const [kept] = write(null, 'n2', 2, 1)
   const later = write(kept!, 'n1', 3, 9)
@@ -70,7 +70,7 @@ test('a reign that its log has lost altogether is not taken for the next one of 
   for (const entry of lost) assert.ok(concurrent(entry, later.at(-1)!))
 })
 
-test('a reign may be as long as it likes', () => {
+test('an epoch may be as long as it likes', () => {
   const { clock } = clockOfEpoch({}, 'n1', 1)
   const late = { n1: clock['n1']! + 30_000_000_000 }
   assert.equal(dotOf(late, 1), { component: 'n1', number: 30_000_000_000 })
@@ -99,8 +99,8 @@ test('a node may be called like a property of every object', () => {
 
 const nodes = ['n1', 'n2', 'n3', 'n4'] as const
 
-/** Each reign begins at some entry of an earlier one, and writes some: a history with forks. */
-const reigns = (minLength: number, maxLength: number) => fc.array(fc.record({
+/** Each epoch begins at some entry of an earlier one, and writes some: a history with forks. */
+const epochs = (minLength: number, maxLength: number) => fc.array(fc.record({
   node: fc.constantFrom(...nodes),
   /** Counted from the youngest entry back: forks are short, as a rule. */
   back: fc.oneof({ weight: 3, arbitrary: fc.nat(4) }, { weight: 1, arbitrary: fc.nat(1000) }),
@@ -108,7 +108,7 @@ const reigns = (minLength: number, maxLength: number) => fc.array(fc.record({
   skipped: fc.oneof({ weight: 9, arbitrary: fc.nat(2) }, { weight: 1, arbitrary: fc.nat(9000) }),
 }), { minLength, maxLength })
 
-type Plan = (typeof reigns) extends (min: number, max: number) => fc.Arbitrary<infer T> ? T : never
+type Plan = (typeof epochs) extends (min: number, max: number) => fc.Arbitrary<infer T> ? T : never
 
 function historyOf(plan: Plan): Entry[] {
   const entries: Entry[] = []
@@ -122,8 +122,8 @@ function historyOf(plan: Plan): Entry[] {
   return entries
 }
 
-test('no number stands for two entries; along a log clocks grow', () => {
-  fc.assert(fc.property(reigns(0, 40), (plan) => {
+test('no number means two entries; along a log clocks grow', () => {
+  fc.assert(fc.property(epochs(0, 40), (plan) => {
     const entries = historyOf(plan)
     const numbers = new Set(entries.map((entry) => {
       const { component, number } = dot(entry)
@@ -141,7 +141,7 @@ test('no number stands for two entries; along a log clocks grow', () => {
 
 test('a clock covers exactly what is in its log, while it has room', () => {
   let forks = 0
-  fc.assert(fc.property(reigns(0, componentsMax - 1), (plan) => {
+  fc.assert(fc.property(epochs(0, componentsMax - 1), (plan) => {
     const entries = historyOf(plan)
     for (const b of entries) {
       const past = pastOf(b)
@@ -156,7 +156,7 @@ test('a clock covers exactly what is in its log, while it has room', () => {
 
 test('a full clock covers more only of what is older than all that it has', () => {
   let more = 0
-  fc.assert(fc.property(reigns(40, 60), (plan) => {
+  fc.assert(fc.property(epochs(40, 60), (plan) => {
     const entries = historyOf(plan)
     for (const b of entries) {
       const past = pastOf(b)

@@ -14,7 +14,7 @@ const test = suite('deploy')
 
 const read = (path: string): string => readFileSync(join(root, 'deploy', path), 'utf8')
 
-/** What Prometheus adds to every series of a target. */
+/** Labels that Prometheus adds to every series of a target. */
 const ofTarget = ['job', 'instance']
 
 /** Names of series with their labels, as a node exposes them. */
@@ -36,7 +36,7 @@ function series(): Map<string, readonly string[]> {
 }
 const known = series()
 
-/** What is wrong with an expression and the labels that a text shows of it; null when nothing is. */
+/** Faults of an expression and of the labels that a text shows of it; null when there are none. */
 function faultOf(expression: string, shown: readonly string[]): string | null {
   const { metrics, grouping } = namedIn(expression)
   if (metrics.length === 0) return 'no metric'
@@ -46,7 +46,7 @@ function faultOf(expression: string, shown: readonly string[]): string | null {
     const missing = [...labels, ...grouping, ...shown].find((label) => !has.includes(label))
     if (missing) return `${name} has no label ${missing}`
   }
-  // What was summed over is gone.
+  // Labels that were summed over are gone.
   const lost = shown.find((label) => grouping.length > 0 && !grouping.includes(label))
   return lost ? `${lost} is shown, and is not among ${grouping.join(', ')}` : null
 }

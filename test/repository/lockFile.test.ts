@@ -32,7 +32,7 @@ function namesOf(entry: Manifest): string[] {
     .flatMap((group) => Object.keys(group ?? {})).concat(peers)
 }
 
-/** Where Node would look for `name` from the package in the folder `from`. */
+/** The places where Node would look for `name` from the package in the folder `from`. */
 function isFound(all: Packages, from: string, name: string): boolean {
   for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('/')))) {
     const path = folder === '' ? `node_modules/${name}` : `${folder}/node_modules/${name}`

@@ -1,4 +1,4 @@
-/** What `npm start` and `npm test` do first: what they look for, install, ask and say. */
+/** The first step of `npm start` and `npm test`: what they look for, install, ask and print. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -90,7 +90,7 @@ test('it finds what the cluster and the tests will find', () => {
   clone.remove()
 })
 
-inClone('without a terminal all is installed, and each step is told', async (clone) => {
+inClone('without a terminal all is installed, and each step is printed', async (clone) => {
   const { code, output } = await clone.prepare(both)
   assert.is(code, 0, output)
   assert.is(clone.asked, 'npm ci --include=dev --no-audit --no-fund\napt-get update\n'
@@ -106,18 +106,18 @@ inClone('without a terminal all is installed, and each step is told', async (clo
     'engram: 3 of 3: build (tsc, vite): done in 0 s',
     'PREPARED', '',
   ].join('\n'))
-  // What is there is not made again, and nothing is said.
+  // Whatever is there already is not made again, and nothing is printed.
   assert.equal(await clone.prepare(both), { code: 0, output: 'PREPARED\n' })
 })
 
-inClone('what npm says is shown, and nothing else is tried', async (clone) => {
+inClone('the output of npm is shown, and nothing else is tried', async (clone) => {
   const { code, output } = await clone.prepare([], {}, { NPM_FAULT: 'the lock file is not whole' })
   assert.is(code, 1)
   assert.match(output, /npm ci\): failed after \d+ s\nthe lock file is not whole\n/)
   assert.is(clone.asked, 'npm ci --include=dev --no-audit --no-fund\n')
 })
 
-inClone('who is not root is told what to do, before anything is done', async (clone) => {
+inClone('without root the remedy is printed, before anything is done', async (clone) => {
   const { code, output } = await clone.prepare(both, { uid: 1000 })
   assert.is(code, 1)
   assert.is(output, 'engram: nats-server and chromium (for the tests of the page) not found, and '
@@ -135,7 +135,7 @@ inClone('without a Chromium alone it goes on, and says what is skipped', async (
   assert.match(output, 'PREPARED')
 })
 
-inClone('what apt-get says is shown; without a Chromium alone it goes on', async (clone) => {
+inClone('the output of apt-get is shown; without a Chromium alone it goes on', async (clone) => {
   const fault = { APT_FAULT: 'no such mirror' }
   const refused = await clone.prepare(['nats-server'], {}, fault)
   assert.is(refused.code, 1)

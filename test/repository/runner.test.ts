@@ -1,4 +1,4 @@
-/** Which files `npm test`, `npm run test:long` and `npm run test:all` run. */
+/** The files that `npm test`, `npm run test:long` and `npm run test:all` run. */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** What reviewers would otherwise have to look for: boundaries, sizes, names that leak. */
+/** Rules that reviewers would otherwise have to check: boundaries, sizes, names that leak. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { extname, join, posix } from 'node:path'
 import { suite } from 'uvu'
@@ -10,7 +10,6 @@ const test = suite('tidy')
 const linesMax = 400
 const functionLinesMax = 70
 const columnsMax = 100
-
 
 function files(folder: string, extension: string): string[] {
   const path = join(root, folder)
@@ -118,7 +117,7 @@ test('folders import from those below them only', () => {
 })
 
 test('no file imports itself by way of others, types included', () => {
-  const sources = [...product, ...files('bench', '.ts')]
+  const sources = [...product, ...files('bench', '.ts'), ...files('test', '.ts')]
   const known = new Set(sources)
   const fileOf = (from: string): string | undefined =>
     [from.replace(/\.js$/, '.ts'), from.replace(/\.js$/, '.tsx'), `${from}.ts`, `${from}.tsx`]

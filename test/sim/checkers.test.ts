@@ -12,7 +12,7 @@ import type { Member } from '../../actors/member/member.js'
 import { Lease } from '../../actors/membership/lease.js'
 import { Followers } from '../../actors/primary/followers.js'
 import { Ingest } from '../../actors/primary/ingest.js'
-import { MemoryBooks } from '../fakes/memoryBooks.js'
+import { MemoryForkReports } from '../fakes/memoryForkReports.js'
 import { MemorySpaceStore, MemoryStore } from '../fakes/memoryStore.js'
 import type { Fault, Plan } from './plan.js'
 import { runPlan } from './run.js'
@@ -33,11 +33,11 @@ function plan(faults: readonly Fault[]): Plan {
     seed: 1, nodes, replicas: 2, minInSync: 2, faultsMs: 4000, latencyMs: 0.3, fsyncMs: 1,
     clocks: {}, clients,
     requestsMax: 500, faults, maxLoss: { entries: 2 }, whenUnderReplicated: 'accept',
-    reconcile: 'automatic', ordersEveryMs: null, ordersHome: true,
+    reconcile: 'automatic', commandsEveryMs: null, reconcilesAtEnd: true,
   }
 }
 
-/** What a run meets depends on its seed, and on each change of the product: so there are some. */
+/** A run depends on its seed and on each change of the product, so there are several. */
 const forkSeeds = [1, 2, 3, 4, 5, 6]
 
 /** Primaries that nobody hears, and that then die: what they answered meanwhile is a fork. */
@@ -53,7 +53,7 @@ function forks(seed: number): Plan {
   }
 }
 
-/** On each node, so that it befalls the primary, whoever that is. */
+/** On each node, so that the primary gets it, whichever node that is. */
 function onEach(kind: Fault['kind'], atMs: number, more: Partial<Fault> = {}): Fault[] {
   return nodes.map((node, index) => fault(kind, atMs + index * 700, { ...more, node }))
 }
@@ -95,7 +95,7 @@ test('the same plans hold with the product as it is', async () => {
   }
 })
 
-test('forks come home with the product as it is, and are looked at', async () => {
+test('forks are reconciled by the product as it is, and are looked at', async () => {
   const wanted = new Set([
     'salvages removed', 'relations checked: before', 'relations checked: concurrent',
     'writes: merged', 'writes: quarantined', 'writes sent again by their clients',
@@ -179,7 +179,7 @@ test('I6: writes that have come by their keys, and nobody notes it', async () =>
   assert.is(found, 'I6')
 })
 
-test('I7: writes that come home twice', async () => {
+test('I7: writes that are reconciled twice', async () => {
   const found = await brokenInForks(ForkIntake.prototype, 'onSlice', (onSlice) => function again(
     this: never, ...args: never[]
   ) {
@@ -192,19 +192,19 @@ test('I7: writes that come home twice', async () => {
   assert.is(found, 'I7')
 })
 
-test('home: salvages that nobody brings', async () => {
+test('reconcile: salvages that nobody uploads', async () => {
   const found = await brokenInForks(UploaderRunner.prototype, 'hasSomething', () => () => false)
-  assert.is(found, 'home')
+  assert.is(found, 'reconcile')
 })
 
-test('books: a store that counts too much', async () => {
-  const found = await brokenInForks(MemoryBooks.prototype, 'putReport', (put) => function vain(
+test('forks: a store that counts too much', async () => {
+  const found = await brokenInForks(MemoryForkReports.prototype, 'putReport', (put) => function vain(
     this: never, ...args: never[]
   ) {
     const [report] = args as unknown as [{ merged: number }]
     return put.call(this, { ...report, merged: report.merged * 2 } as never)
   } as Methods[string])
-  assert.ok(found === 'books' || found === 'read', `found: ${found}`)
+  assert.ok(found === 'forks' || found === 'read', `found: ${found}`)
 })
 
 test('fate: a store that hides its quarantine', async () => {
@@ -214,14 +214,14 @@ test('fate: a store that hides its quarantine', async () => {
 })
 
 test('I6: reports that count nothing as lost', async () => {
-  // It reigns alone, starts again and reigns on, and is gone; another is forced.
+  // It is primary alone, starts again and stays primary, and is gone; another is forced.
   const alone = [
     fault('kill', 500, { node: 'n2', forMs: 5000 }), fault('kill', 500, { node: 'n3', forMs: 5000 }),
     fault('kill', 2000, { forMs: 50 }), fault('loseDisk', 3000),
   ]
-  const told = { ...forks(1), faults: alone }
-  assert.is((await runPlan(told)).violation, null)
-  assert.is(await broken(ForkTracker.prototype, 'lostOf', () => () => 0, told), 'I6')
+  const lossy = { ...forks(1), faults: alone }
+  assert.is((await runPlan(lossy)).violation, null)
+  assert.is(await broken(ForkTracker.prototype, 'lostOf', () => () => 0, lossy), 'I6')
 })
 
 test('I8: a store that leaves entries out', async () => {

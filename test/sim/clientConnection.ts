@@ -1,5 +1,12 @@
 import type { BusConnection } from '../../actors/ports/bus.js'
-import type { World } from './world.js'
+import type { SimCluster } from '../support/simCluster.js'
+
+/** The part of a run's world that a connection needs. */
+export interface ConnectedWorld {
+  readonly cluster: SimCluster
+  /** Runs `run` after `ms` of the world's time. */
+  after(ms: number, run: () => void): void
+}
 
 /** A connection that is made anew when it is lost, as a client library does. */
 export class ClientConnection {
@@ -8,7 +15,7 @@ export class ClientConnection {
   private connection: BusConnection | null = null
 
   constructor(
-    private readonly world: World, private readonly name: string,
+    private readonly world: ConnectedWorld, private readonly name: string,
     private readonly onConnected: (connection: BusConnection) => void = () => undefined,
   ) {
     this.connect()

@@ -2,7 +2,7 @@
 import type { SimNode } from '../support/simNode.js'
 import { amongNodes, linkOf } from './network.js'
 import type { Disturbance } from './network.js'
-import { order, replaceDisk } from './operator.js'
+import { command, replaceDisk } from './operator.js'
 import { showFault, space } from './plan.js'
 import type { Fault } from './plan.js'
 import type { World } from './world.js'
@@ -78,10 +78,10 @@ function perform(world: World, fault: Fault): void {
       node.life?.host.kill(mode, 'killed by the simulator')
       return
     case 'handover':
-      return order(world, node, { type: 'promote', space, to: fault.other })
+      return command(world, node, { type: 'promote', space, to: fault.other })
     case 'forcePromotion':
       world.checks.record.forced()
-      return order(world, node, { type: 'promote', space, to: fault.node, force: true })
+      return command(world, node, { type: 'promote', space, to: fault.node, force: true })
     case 'slowDisk':
     case 'fullDisk':
     case 'failSync':
@@ -130,7 +130,7 @@ function drain(world: World, node: SimNode, downMs: number): void {
 }
 
 /**
- * A lease trusts the longer of two clocks. Of a machine that is suspended while its wall clock is
+ * A lease trusts the longer of two clocks. On a machine that is suspended while its wall clock is
  * set back both are wrong, and nothing is promised.
  */
 function jumpWall(world: World, node: SimNode, ms: number): void {
@@ -214,7 +214,7 @@ function disturb(world: World, fault: Fault): void {
   world.after(forMs, () => network.calm(disturbance))
 }
 
-/** Everything works again; who is down is started. */
+/** Everything works again; nodes that are down are started. */
 export function heal(world: World): void {
   const { cluster, bucket } = world
   world.note('the faults are over')

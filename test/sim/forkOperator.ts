@@ -1,5 +1,5 @@
 /**
- * An operator who looks after forks: orders salvages home, applies or discards what lies in the
+ * An operator who looks after forks: has salvages reconciled, applies or discards what is in the
  * quarantine, and gives up reports whose node does not come back (soon).
  */
 import type { ReadAnswer } from '../../actors/ports/clientApi.js'
@@ -23,9 +23,9 @@ export class ForkOperator {
 
   start(): void {
     const { world, random } = this
-    const { ordersEveryMs } = world.plan
-    if (ordersEveryMs === null || this.isStopping) return
-    world.after(ordersEveryMs * (0.5 + random.next()), () => {
+    const { commandsEveryMs } = world.plan
+    if (commandsEveryMs === null || this.isStopping) return
+    world.after(commandsEveryMs * (0.5 + random.next()), () => {
       if (this.isStopping) return
       void this.act()
       this.start()
@@ -36,14 +36,14 @@ export class ForkOperator {
     this.isStopping = true
   }
 
-  /** No order is on its way. */
+  /** No command is on its way. */
   get isOver(): boolean {
     return this.underWay === 0
   }
 
-  /** All nodes are to bring home what they have. */
+  /** All nodes are to upload their salvages. */
   orderHome(): void {
-    for (const node of this.world.nodes) void this.order(node.id, { type: 'reconcile', space })
+    for (const node of this.world.nodes) void this.command(node.id, { type: 'reconcile', space })
   }
 
   private async act(): Promise<void> {
@@ -51,18 +51,18 @@ export class ForkOperator {
     const what = random.pick(['reconcile', 'applyQuarantined', 'discardQuarantined', 'closeFork'])
     const primary = world.checks.record.last?.primary?.node
     if (what === 'reconcile') {
-      return await this.order(random.pick(world.plan.nodes), { type: what, space })
+      return await this.command(random.pick(world.plan.nodes), { type: what, space })
     }
     if (!primary) return
     if (what === 'closeFork') {
       const reports = await this.read<ForkReport[]>({ type: 'GetForks' }) ?? []
       const open = reports.find(({ outcome, node }) => outcome === null && !world.isUp(node))
-      if (open) await this.order(primary, { type: what, space, epoch: open.epoch })
+      if (open) await this.command(primary, { type: what, space, epoch: open.epoch })
       return
     }
     const items = await this.read<QuarantineItem[]>({ type: 'GetQuarantine', after: '', limit: 5 })
     if (!items || items.length === 0) return
-    await this.order(primary, { type: what, space, id: random.pick(items).id })
+    await this.command(primary, { type: what, space, id: random.pick(items).id })
   }
 
   private async read<T>(query: object): Promise<T | null> {
@@ -70,10 +70,10 @@ export class ForkOperator {
     return answer?.ok ? answer.value as T : null
   }
 
-  private async order(node: string, what: { type: string; [more: string]: unknown }): Promise<void> {
+  private async command(node: string, what: { type: string; [more: string]: unknown }): Promise<void> {
     const answer = await this.ask<{ ok: boolean }>(subjects.admin(node), what, orderTimeoutMs)
-    this.world.note(`order: ${node} ${JSON.stringify(what)}: ${JSON.stringify(answer)}`)
-    if (answer?.ok) this.world.checks.saw(`order: ${what.type}`)
+    this.world.note(`command: ${node} ${JSON.stringify(what)}: ${JSON.stringify(answer)}`)
+    if (answer?.ok) this.world.checks.saw(`command: ${what.type}`)
   }
 
   private async ask<T>(subject: string, what: object, timeoutMs: number): Promise<T | null> {

@@ -1,8 +1,8 @@
-/** All that clients asked and were told: what the books are held against (DESIGN section 8). */
+/** All requests and answers of clients: the history that the final audit is held against. */
 import type { ErrorAnswer, Query, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 
-/** What one request got: an answer, or nothing (503, silence, a closed connection). */
+/** One request and its result: an answer, or nothing (503, silence, a closed connection). */
 export interface Attempt<TAnswer> {
   readonly sentAtMs: number
   /** Order of sending over all clients. */

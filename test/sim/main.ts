@@ -57,7 +57,7 @@ async function one(seed: number, flags: Flags, run: RunOptions): Promise<number>
   console.log(showOutcome(result))
   const last = result.violation && flags.shrink ? await shrunk(result, flags) : result
   if (flags.trace !== undefined) {
-    // Of what is left after shrinking, or of the whole run.
+    // The transcript of the shrunk run, or of the whole one.
     const { transcript } = await runPlan(last.plan, { trace: true })
     const file = flags.trace === true ? `sim-${seed}.txt` : flags.trace
     writeFileSync(file, `${transcript!.lines.join('\n')}\n`)

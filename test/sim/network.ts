@@ -1,4 +1,4 @@
-/** What becomes of each message and each arbiter request, under the faults that are on now. */
+/** The fate of each message and each arbiter request, under the faults that are on now. */
 import type { SeededRandom } from '../fakes/seededRandom.js'
 
 /** One fault of the network while it lasts. */

@@ -1,4 +1,4 @@
-/** What clients store: few things, so that writes meet; and each write can be told from all others. */
+/** The writes of clients: to few things, so that they meet; and no two of them alike. */
 import type { Operation } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
@@ -46,7 +46,7 @@ export function tokenOf({ operation }: Pick<LogEntry, 'operation'>): string | nu
   }
 }
 
-/** What it changes: two writes that share a name must not overtake each other. */
+/** The things it changes: two writes that share a name must not overtake each other. */
 export function touchedBy(operation: Operation): string {
   switch (operation.type) {
     case 'StoreNode': return operation.node.id

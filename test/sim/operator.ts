@@ -1,6 +1,6 @@
 /**
- * What an operator does after the faults: a damaged disk is replaced, and a space whose in-sync
- * members are all gone is given to the best member that is left (DESIGN section 5, `--force`).
+ * The operator after the faults: a damaged disk is replaced, and a space whose in-sync
+ * members are all gone is given to the best member that is left, as by `--force`.
  */
 import { comparePositions } from '../../machines/log/positions.js'
 import { subjects } from '../../machines/protocol/subjects.js'
@@ -27,14 +27,14 @@ export async function repair(world: World): Promise<void> {
     record.excuse ??= 'the bucket and the disks of all members were lost: nothing is left'
   }
   if (isBlocked(world)) force(world)
-  // Such a space takes no write while the others wait for a snapshot after a forced reign.
+  // Such a space takes no write while the others wait for a snapshot after a forced epoch.
   if (world.plan.whenUnderReplicated === 'accept') return
   await world.run(bootMs)
   replaceStranded(world)
   await world.run(freshDiskMs + bootMs)
 }
 
-/** Called while members are to become level: who needs a snapshot gets an empty disk instead. */
+/** Called while members are to become level: one that needs a snapshot gets an empty disk instead. */
 export function replaceStranded(world: World): void {
   for (const node of world.nodes) {
     const actor = node.life?.actor.spaces.get(space)
@@ -81,15 +81,15 @@ function force(world: World): void {
     .toSorted((a, b) => comparePositions(memberOf(b)!.position(), memberOf(a)!.position()))
   if (!best) return
   world.checks.record.forced()
-  order(world, best, { type: 'promote', space, to: best.id, force: true })
+  command(world, best, { type: 'promote', space, to: best.id, force: true })
 }
 
-/** Sends an operator's order, and does not wait for what comes of it. */
-export function order(world: World, node: SimNode, what: object): void {
+/** Sends an operator's command, and does not wait for its outcome. */
+export function command(world: World, node: SimNode, what: object): void {
   const connection = world.operator.current
   if (!connection) return
   const data = Buffer.from(JSON.stringify(what))
-  const note = (text: string): void => world.note(`order: ${text}`)
+  const note = (text: string): void => world.note(`command: ${text}`)
   note(`${node.id} ${JSON.stringify(what)}`)
   connection.request(subjects.admin(node.id), data, { timeoutMs: 10_000 })
     .then((answer) => note(Buffer.from(answer.data).toString()))

@@ -1,5 +1,5 @@
 /**
- * What is going to happen in a run, as data, drawn from its seed before it begins: so a run can
+ * The plan of a run, as data, drawn from its seed before it begins: so a run can
  * be printed, cut down to what still fails, and run again.
  */
 import type { MaxLoss } from '../../machines/protocol/messages.js'
@@ -23,10 +23,10 @@ export interface Fault {
   readonly kind: FaultKind
   /** When it begins, ms after the workload did. */
   readonly atMs: number
-  /** How long it lasts: a dead node stays down, a cut link cut. */
+  /** Duration: a dead node stays down, a cut link cut. */
   readonly forMs: number
   /**
-   * The node it befalls, or `primary`: whichever reigns then. `other`: the far end of a link, the
+   * The node it concerns, or `primary`: the primary at that time. `other`: the far end of a link, the
    * target of a handover.
    */
   readonly node: string
@@ -45,7 +45,7 @@ export interface ClientPlan {
   /**
    * plain: retries with its key what was not answered. repeats: sends old writes again, with their
    * keys only. protects: keeps acknowledged writes until they are safe, and sends again, with
-   * their origin, those that a later reign lacks.
+   * their origin, those that a later epoch lacks.
    */
   readonly behaves: 'plain' | 'repeats' | 'protects'
 }
@@ -58,10 +58,10 @@ export interface Plan {
   readonly maxLoss: MaxLoss | null
   readonly whenUnderReplicated: 'accept' | 'wait' | 'refuse'
   readonly reconcile: 'automatic' | 'manual' | 'off'
-  /** Mean pause between two orders of an operator about forks, ms; null: none is given. */
-  readonly ordersEveryMs: number | null
-  /** At the end, of a space that waits for it, all salvages are ordered home. */
-  readonly ordersHome: boolean
+  /** Mean pause between two commands of an operator about forks, ms; null: there are none. */
+  readonly commandsEveryMs: number | null
+  /** At the end, in a space that waits for it, a command has all salvages reconciled. */
+  readonly reconcilesAtEnd: boolean
   /** From the start of the workload to the end of the faults, ms. */
   readonly faultsMs: number
   readonly clocks: Readonly<Record<string, { rate: number; wallOffsetMs: number }>>
@@ -73,7 +73,7 @@ export interface Plan {
   readonly faults: readonly Fault[]
 }
 
-/** How often a kind is drawn, next to the others that a run has. */
+/** Weight of a kind, next to the others that a run has. */
 const weights: Readonly<Record<FaultKind, number>> = {
   kill: 6, powerCut: 4, crashAt: 8, crashInRecovery: 3, drain: 2, rollingRestart: 1, pause: 4, suspend: 2,
   wallJump: 1, isolate: 4, cut: 3, partition: 3, strand: 8, delay: 2, drop: 3, duplicate: 2,
@@ -88,7 +88,7 @@ const crashPorts = [
   'disk:datasync', 'disk:open', 'arbiter:compareAndSet', 'bus:flush',
 ] as const
 
-/** Clock rates of two nodes differ by less than 10 % (DESIGN section 5). */
+/** Clock rates of two nodes differ by less than 10 %, as leases assume. */
 const [rateMin, rateMax] = [0.955, 1.05] as const
 
 /** The plan of a seed; `only`: no other kinds of faults. */
@@ -126,13 +126,13 @@ function drawClients(random: SeededRandom, seed: number): ClientPlan[] {
 }
 
 /** By a random source of its own, too. */
-function drawForks(seed: number): Pick<Plan, 'reconcile' | 'ordersEveryMs' | 'ordersHome'> {
+function drawForks(seed: number): Pick<Plan, 'reconcile' | 'commandsEveryMs' | 'reconcilesAtEnd'> {
   const random = new SeededRandom(seed).fork('forks')
   return {
     reconcile: random.pick(['automatic', 'automatic', 'automatic', 'automatic', 'automatic',
       'manual', 'manual', 'off']),
-    ordersEveryMs: random.pick([null, 300, 1000, 3000]),
-    ordersHome: random.chance(0.5),
+    commandsEveryMs: random.pick([null, 300, 1000, 3000]),
+    reconcilesAtEnd: random.chance(0.5),
   }
 }
 
@@ -182,7 +182,7 @@ function duration(random: SeededRandom): number {
 function drawFault(
   random: SeededRandom, kind: FaultKind, nodes: readonly string[], atMs: number,
 ): Fault {
-  // Only of a primary a fork is left.
+  // Only a primary leaves a fork.
   const node = random.chance(kind === 'strand' ? 0.85 : 0.4) ? 'primary' : random.pick(nodes)
   const other = random.pick(nodes.filter((each) => each !== node))
   const forMs = duration(random)

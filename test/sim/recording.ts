@@ -20,7 +20,7 @@ import type { SimNode } from '../support/simNode.js'
 const statusEveryMs = 500
 const storyEveryMs = 50
 
-/** Of one life of a node. */
+/** The recorder of one life of a node. */
 interface Watched {
   readonly node: SimNode
   readonly feed: Feed
@@ -34,7 +34,7 @@ export class Recording {
   readonly lines: string[] = []
   private readonly telling: Telling
   private readonly watched = new Map<string, Watched>()
-  /** The feed tells when a timer was set, and XState notes that by `Date.now()`. */
+  /** The feed says when a timer was set, and XState notes that by `Date.now()`. */
   private readonly dateNow = Date.now
 
   /** Until `finish()`, `Date.now()` is the time of the simulation. */
@@ -71,7 +71,7 @@ export class Recording {
     this.watched.set(node.id, { node, feed, traffic, startedAtMs, end })
   }
 
-  /** A life is over: what ran there is told first. */
+  /** A life is over: its last events are sent first. */
   ended(node: SimNode): void {
     const watched = this.watched.get(node.id)
     watched?.feed.present()
@@ -89,7 +89,7 @@ export class Recording {
     this.telling.onHappening(told(this.clock.wallMs(), 'fault', text, {}))
   }
 
-  /** At the end of the run: what still waits to be told. */
+  /** Sends, at the end of the run, what still waits. */
   finish(): void {
     for (const { feed } of this.watched.values()) feed.present()
     this.telling.onReports(this.reports())
@@ -104,7 +104,7 @@ export class Recording {
     }, ms)
   }
 
-  /** Of nodes that would answer: they run, and are connected. */
+  /** Reports of nodes that would answer: they run, and are connected. */
   private reports(): NodeStatusReport[] {
     return [...this.watched.values()].flatMap(({ node, startedAtMs }) => {
       const { life } = node

@@ -1,10 +1,10 @@
 /**
  * One run of the simulator: `runSeed(seed)` draws a plan, `runPlan` carries it out. A run has
  * three parts: clients at work while faults come and go; peace, in which writes must be accepted
- * again; calm, in which the members become level and the books are read.
+ * again; calm, in which the members become level and the audit is made.
  */
 import { subjects } from '../../machines/protocol/subjects.js'
-import { Books, membersOf } from './checkers/books.js'
+import { Audit, membersOf } from './checkers/audit.js'
 import { checkReads } from './checkers/reads.js'
 import { salvageNames } from './checkers/salvages.js'
 import { SimViolation } from './checkers/violation.js'
@@ -22,13 +22,13 @@ import { World } from './world.js'
 const liveMs = 5000
 /** Requests that were under way have an end by then; then members become level. */
 const settleMs = 60_000
-/** Who is not level after this long may need an operator. */
+/** A node that is not level after this long may need an operator. */
 const repairMs = 10_000
 
-/** Liveness of forks: their nodes run, and nothing else happens; then all are home in this time. */
-const homeMs = 15_000
-/** What is not to come home is told of at least. */
-const tellMs = 6000
+/** Liveness of forks: their nodes run, and nothing else happens; then all are reconciled in this time. */
+const reconciledMs = 15_000
+/** In a space that reconciles by hand, salvages are reported at least. */
+const reportedMs = 6000
 
 /** Timers of a node at rest: heartbeat, polls, probes, delays of XState; with room. */
 const timersMax = 100
@@ -57,7 +57,7 @@ export interface RunResult {
     readonly acknowledged: number
     readonly reads: number
     readonly epochs: number
-    /** What happened in the run: telemetry of all nodes, forks, ends of processes. */
+    /** Events of the run: telemetry of all nodes, forks, ends of processes. */
     readonly coverage: Readonly<Record<string, number>>
   }
   readonly transcript: Transcript | null
@@ -147,27 +147,27 @@ async function carryOut(world: World): Promise<void> {
   await home(world, operator)
   await level(world, isOver)
   if (world.checks.record.excuse) return
-  const books = await world.outcome('reading the logs and salvages', Books.read(world))
-  await books.check()
+  const audit = await world.outcome('reading the logs and salvages', Audit.read(world))
+  await audit.check()
   bounded(world)
-  checkReads(world, books.log)
+  checkReads(world, audit.log)
   if (world.violation) throw world.violation
 }
 
-/** Every salvage comes home, and every report is closed, unless they wait for an order. */
+/** Every salvage is reconciled, and every report closed, unless they wait for a command. */
 async function home(world: World, operator: ForkOperator): Promise<void> {
-  const { reconcile, ordersHome } = world.plan
+  const { reconcile, reconcilesAtEnd } = world.plan
   if (world.checks.record.excuse) return
-  if (reconcile === 'off' || (reconcile === 'manual' && !ordersHome)) return await world.run(tellMs)
+  if (reconcile === 'off' || (reconcile === 'manual' && !reconcilesAtEnd)) return await world.run(reportedMs)
   const isHome = (): boolean => membersOf(world).every((node) => salvageNames(node).length === 0)
     && world.cluster.primary(space)?.space(space).member.store.openReportCount === 0
-  const limitMs = world.now + homeMs
+  const limitMs = world.now + reconciledMs
   while (world.now < limitMs) {
     if (reconcile === 'manual') operator.orderHome()
     if (await world.until(isHome, 3000, 50)) return
   }
   const reports = world.cluster.primary(space)?.space(space).member.store.reports()
-  world.violate('home', `not all forks are home, or their reports closed, after ${homeMs} ms: `
+  world.violate('reconcile', `not all forks are reconciled, or their reports closed, after ${reconciledMs} ms: `
     + `${world.nodes.map((node) => `${node.id}: ${salvageNames(node).join()}, ${
       node.life?.actor.spaces.get(space)?.homecoming.state}`).join('; ')}\n`
     + JSON.stringify(reports?.filter(({ outcome }) => outcome === null)))

@@ -1,4 +1,4 @@
-/** Seeds that must hold, and what is told of the first that does not: cut down. */
+/** Seeds that must hold, and a report of the first that does not, cut down. */
 import { availableParallelism } from 'node:os'
 import { runSeeds } from './pool.js'
 import { showOutcome } from './report.js'

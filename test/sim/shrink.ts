@@ -1,6 +1,6 @@
 /**
  * Cuts a failing plan down: first the list of faults (delta debugging, Zeller & Hildebrandt 2002),
- * then the length of each, then the workload. What is left still violates the same invariant.
+ * then the length of each, then the workload. The rest still violates the same invariant.
  */
 import type { Fault, Plan } from './plan.js'
 import { runPlan } from './run.js'
@@ -56,7 +56,7 @@ class Search {
   }
 
   async reduceFaults(): Promise<void> {
-    // What began after the violation had no part in it.
+    // Anything that began after the violation had no part in it.
     const { atMs } = this.best.violation!
     const before = this.best.plan.faults.filter((fault) => fault.atMs <= atMs)
     if (before.length < this.best.plan.faults.length) await this.tries({ faults: before })

@@ -1,4 +1,4 @@
-/** Runs of the simulator, as the page tells them: every promotion once, with its own evidence. */
+/** Runs of the simulator, as the page shows them: every promotion once, with its own evidence. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PromotionReport } from '../../machines/protocol/events.js'
@@ -14,13 +14,13 @@ import { runPlan } from './run.js'
 const test = suite('the story of simulated runs')
 
 const seeds = Array.from({ length: 20 }, (_, index) => index + 1)
-/** Of two nodes of a run; a detector's find may be told a little after what came of it. */
+/** Of two nodes of a run; a detector's finding may be shown a little after its consequence. */
 const lateMs = 100
 
 const keyOf = ({ space, epoch }: { space: string; epoch: number | null }): string =>
   `${space} ${epoch}`
 
-/** What the new primaries said. */
+/** The promotions that the new primaries reported. */
 function reportsIn(recording: Recording): PromotionReport[] {
   return recording.notable.flatMap((item) =>
     item.kind === 'frame' && item.frame.kind === 'story' ? item.frame.line.promotion ?? [] : [])
@@ -29,7 +29,7 @@ function reportsIn(recording: Recording): PromotionReport[] {
 function check(promotion: Promotion, seed: number): void {
   const of = `seed ${seed}, ${keyOf(promotion)}`
   const { steps, from, report, beginMs, endMs } = promotion
-  // A finding is told up to 10 ms after what its node did about it.
+  // A finding is sent up to 10 ms after what its node did about it.
   assert.ok(steps.every(({ atMs }, index) => atMs >= (steps[index - 1]?.atMs ?? 0) - 10), of)
   const evidence = steps.filter(({ actor }) => actor.startsWith('detector.'))
   for (const { actor, atMs } of evidence) {
@@ -56,9 +56,9 @@ for (const seed of seeds) {
     const reports = reportsIn(recording)
     const entries = entriesOf(recording.notable, promotions, recording.past)
     for (const report of reports) {
-      const told = entries.filter(({ kind, text }) => kind === 'promotion'
+      const found = entries.filter(({ kind, text }) => kind === 'promotion'
         && text === takeoverText(report))
-      assert.is(told.length, 1, `seed ${seed}, ${keyOf(report)}: told ${told.length} times`)
+      assert.is(found.length, 1, `seed ${seed}, ${keyOf(report)}: shown ${found.length} times`)
     }
     reportsSeen += reports.length
     evidenceSeen += promotions.filter(({ steps }) =>

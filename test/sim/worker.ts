@@ -7,7 +7,7 @@ export interface Job {
   readonly options: RunOptions
 }
 
-/** What goes back over the channel: the transcript is made by a second run, where wanted. */
+/** The message back over the channel: the transcript is made by a second run, where wanted. */
 export type JobResult = Omit<RunResult, 'transcript'>
 
 process.on('message', (job: Job) => {

@@ -6,7 +6,7 @@ import type { Query, ReadAnswer, WriteAnswer } from '../../actors/ports/clientAp
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
-import { SimKeeping } from '../support/simKeeping.js'
+import { SimResending } from '../support/simResending.js'
 import { ClientConnection } from './clientConnection.js'
 import type { Attempt, WriteRecord } from './history.js'
 import { drawOperation, ids, tokenOf, touchedBy } from './operations.js'
@@ -17,9 +17,9 @@ import type { World } from './world.js'
 const requestTimeoutMs = 6000
 const resendTimeoutMs = 1500
 const retriesMax = 6
-/** A protecting client looks at the history this often, ms. */
+/** Interval at which a client that resends looks at the history, ms. */
 const pollMs = 150
-/** Of its latest writes with a key, a client that forgets what it was told repeats one. */
+/** A client that forgets its answers repeats one of its latest writes with a key. */
 const repeatedMax = 20
 
 export class Workload {
@@ -66,7 +66,7 @@ class Client {
   private readonly name: string
   private readonly random: SeededRandom
   private readonly connection: ClientConnection
-  private readonly keeping: SimKeeping | null
+  private readonly resending: SimResending | null
   private operations = 0
   private readonly requests: Request[] = []
   /** Highest sequence that this client wrote or read, to ask for again. */
@@ -78,16 +78,16 @@ class Client {
   ) {
     this.name = `c${index + 1}`
     this.random = world.random.fork(`client ${this.name}`)
-    const keeping = plan.behaves === 'protects' ? this.protecting() : null
-    this.keeping = keeping
+    const resending = plan.behaves === 'protects' ? this.outbox() : null
+    this.resending = resending
     this.connection = new ClientConnection(world, this.name, (connection) => {
-      if (!keeping) return
-      connection.subscribe(subjects.assignment(space), ({ data }) => keeping.announced(data))
+      if (!resending) return
+      connection.subscribe(subjects.assignment(space), ({ data }) => resending.announced(data))
     })
   }
 
-  private protecting(): SimKeeping {
-    return new SimKeeping({
+  private outbox(): SimResending {
+    return new SimResending({
       nowMs: () => this.world.now, pause: (ms) => this.pause(ms), pollMs,
       touches: ({ number }) => this.requests[number]!.touches,
       resend: async ({ number }, headers) => {
@@ -104,16 +104,16 @@ class Client {
   }
 
   start(): void {
-    this.keeping?.start()
+    this.resending?.start()
     this.goOn()
   }
 
   stop(): void {
-    this.keeping?.stop()
+    this.resending?.stop()
   }
 
   get isOver(): boolean {
-    return this.open === 0 && (this.keeping?.isOver ?? true)
+    return this.open === 0 && (this.resending?.isOver ?? true)
   }
 
   private goOn(): void {
@@ -134,7 +134,7 @@ class Client {
 
   private async act(): Promise<void> {
     if (!this.random.chance(0.75)) return await this.read()
-    if (this.keeping) return await this.writeProtected(this.keeping)
+    if (this.resending) return await this.writeProtected(this.resending)
     if (this.plan.behaves === 'repeats' && this.random.chance(0.2)) await this.repeat()
     else await this.write()
   }
@@ -172,7 +172,7 @@ class Client {
     }
   }
 
-  /** With its key only: it may be in the log, in a fork that is yet to come home, or in both. */
+  /** With its key only: it may be in the log, in a fork that is not yet reconciled, or in both. */
   private async repeat(): Promise<void> {
     const keyed = this.requests.filter(({ record }) => record.key !== null).slice(-repeatedMax)
     if (keyed.length === 0) return await this.write()
@@ -180,21 +180,21 @@ class Client {
     await this.send(request, headersOf(request))
   }
 
-  private async writeProtected(keeping: SimKeeping): Promise<void> {
+  private async writeProtected(resending: SimResending): Promise<void> {
     const { random } = this
     const request = this.draw(true)
     const { number, record: { key }, body } = request
     for (let tries = 0; tries < retriesMax; tries += 1) {
-      let fence = keeping.fence()
+      let fence = resending.fence()
       while (!fence) {
         await this.pause(20)
-        fence = keeping.fence()
+        fence = resending.fence()
       }
       const attempt = await this.send(request, { ...headersOf(request), ...fence })
       const answer = attempt?.answer ?? null
       const sendable = { number, key: key!, data: body, bytes: body.length }
-      if (answer?.ok && keeping.answered(sendable, answer)) return
-      keeping.refused(answer)
+      if (answer?.ok && resending.answered(sendable, answer)) return
+      resending.refused(answer)
       await this.pause(20 + random.next() * 400)
     }
   }
@@ -241,7 +241,7 @@ class Client {
     return { type: 'GetNode', nodeId: random.pick(ids) }
   }
 
-  /** Of a write of its own, now and then of one that nobody made. */
+  /** The fate of a write of its own, now and then of one that nobody made. */
   private drawFate(): Query {
     const { random } = this
     const latest = this.requests.slice(-60)

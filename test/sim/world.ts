@@ -148,7 +148,7 @@ export class World {
     return true
   }
 
-  /** What a promise gives while time goes on; a violation when that takes more than `maxMs`. */
+  /** The result of a promise while time goes on; a violation when that takes more than `maxMs`. */
   async outcome<T>(what: string, work: Promise<T>, maxMs = 5000): Promise<T> {
     let isSettled = false
     const settled = work.finally(() => {

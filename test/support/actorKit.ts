@@ -1,4 +1,4 @@
-/** What the tests of the actors share: a journal behind gates, one space's data path. */
+/** Shared by the tests of the actors: a journal behind gates, one space's data path. */
 import { decode } from '@msgpack/msgpack'
 import { GroupCommit } from '../../actors/log/groupCommit.js'
 import { SpaceLog } from '../../actors/log/spaceLog.js'
@@ -112,7 +112,7 @@ export function rethrow(error: unknown): never {
   throw error
 }
 
-/** Answers as a node gives them; what leaves is told; to other nodes, without a way. */
+/** Answers as a node gives them; each one sent is reported; other nodes cannot be reached. */
 export function answersOver(
   clock: VirtualClock, publish: (to: string, data: Uint8Array, way?: AsideWay) => void,
   over: Partial<AnswersOptions> & { readonly maxPayload?: number } = {},

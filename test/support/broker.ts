@@ -65,7 +65,7 @@ export class Broker {
     })
   }
 
-  /** Ended without being told to: a panic of the server itself. */
+  /** Ended without a signal: a panic of the server itself. */
   get hasEnded(): boolean {
     return this.#child !== null && this.#child.exit !== null
   }
@@ -91,7 +91,7 @@ export class Broker {
   }
 }
 
-/** Whether a NATS server greets on that port of this machine. */
+/** True if a NATS server greets on that port of this machine. */
 export function listens(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection({ host: '127.0.0.1', port })

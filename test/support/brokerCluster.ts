@@ -58,7 +58,7 @@ export class BrokerCluster implements BrokerHandle {
           'cluster {',
           '  name: engram',
           `  listen: "127.0.0.1:${ports[index]}"`,
-          // Told to the others by the third server, who would dial past the links: port 1 refuses.
+          // The third server gives it to the others, which would dial past the links: port 1 refuses.
           '  cluster_advertise: "127.0.0.1:1"',
           `  routes: [${indices.filter((to) => to !== index).map((to) =>
             `"nats-route://127.0.0.1:${routes.get(`${index}-${to}`)?.port}"`).join(', ')}]`,

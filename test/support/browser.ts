@@ -10,7 +10,7 @@ import { Child, processesNaming } from './child.js'
 import { cliFile, patience, removeTemporary, root, temporaryDirectory } from './environment.js'
 import type { Stage } from './scenario.js'
 
-/** Where a Chromium is expected is known to what prepares the tests, too. */
+/** The expected place of Chromium, which the preparation of the tests knows too. */
 const { chromiumFile, whyNoChromium } =
   await import(pathToFileURL(join(root, 'scripts', 'system.mjs')).href) as {
     chromiumFile(): string
@@ -96,9 +96,9 @@ export interface PlayedCluster {
   readonly child: Child
   /** Between the browser and the page's server. */
   readonly link: Link
-  /** Of the page, through the link. */
+  /** Address of the page, through the link. */
   readonly base: string
-  /** Of the page's server itself. */
+  /** Address of the page's server itself. */
   readonly direct: string
 }
 

@@ -25,7 +25,7 @@ export interface WriteOptions {
   readonly ack?: AckLevel
   readonly key?: string
   readonly encoding?: Encoding
-  /** Send no Content-Type: the first byte tells. */
+  /** Sends no Content-Type: the first byte decides. */
   readonly isUntyped?: boolean
   readonly timeoutMs?: number
 }

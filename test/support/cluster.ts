@@ -39,7 +39,7 @@ export interface BrokerHandle {
 /** One node, however it is run. */
 export interface NodeHandle {
   readonly id: string
-  /** Where this process finds its data directory. */
+  /** The data directory, as this process sees it. */
   readonly data: string
   readonly isRunning: boolean
   /** The process as a reader of a failure should know it: pid, exit code. */
@@ -58,7 +58,7 @@ export interface NodePlace {
   readonly config: string | undefined
 }
 
-/** What a cluster is made of: processes, or containers. */
+/** The parts of a cluster: processes, or containers. */
 export interface Parts<B extends BrokerHandle, N extends NodeHandle> {
   broker(directory: string): Promise<B>
   node(place: NodePlace): N
@@ -66,7 +66,7 @@ export interface Parts<B extends BrokerHandle, N extends NodeHandle> {
 
 export type AnyCluster = Cluster<BrokerHandle, NodeHandle>
 
-/** Who serves the space, as its own answer to a read says. */
+/** The node that serves the space, by its own answer to a read. */
 export interface PrimaryEpoch {
   readonly node: string
   readonly epoch: number
@@ -233,7 +233,7 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
       'space', 'create', space, '--replicas', String(replicas),
       '--ack', this.options.ack ?? 'durable', '--nats', this.broker.url, '--json',
     ])
-    await this.reign()
+    await this.primary()
     await this.inSync(replicas + 1)
   }
 
@@ -290,8 +290,8 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
         .map((member) => ({ ...member, node })))
   }
 
-  /** Waits until somebody serves the space; `above`: in a later reign than that epoch. */
-  reign(
+  /** Waits until somebody serves the space; `above`: in a later epoch than that. */
+  primary(
     wanted: { above?: number; by?: string; notBy?: string } = {}, seconds = 20,
   ): Promise<PrimaryEpoch> {
     const { above = 0, by, notBy } = wanted
@@ -308,7 +308,7 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
     }, { seconds })
   }
 
-  /** Waits until the reigning primary lists that many members, or exactly these, in sync. */
+  /** Waits until the primary lists that many members, or exactly these, in sync. */
   inSync(wanted: number | readonly string[], seconds = 20): Promise<MemberView> {
     const what = `in-sync set of ${space}: ${JSON.stringify(wanted)}`
     return waitFor(what, async () => {
@@ -323,7 +323,7 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
   }
 
   /**
-   * Waits until that many members (all, unless told) are in sync at one epoch and have applied
+   * Waits until that many members (default: all) are in sync at one epoch and have applied
    * everything, and returns them. Their digests must be equal then (I8).
    */
   async converged(count = (this.options.replicas ?? 2) + 1, seconds = 30): Promise<MemberView[]> {
@@ -347,7 +347,7 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
     return jsonOf(await cli(['status', '--json', '--nats', this.broker.url]))
   }
 
-  /** What a reader of a failure needs: who says what, and the last lines of each log. */
+  /** Details for the reader of a failure: each node's report, and the last lines of each log. */
   async diagnosis(): Promise<string> {
     const lines: string[] = ['', '--- cluster at the time of the failure']
     const reports = await this.reports(800).catch(() => new Map<string, NodeStatusReport>())

@@ -98,7 +98,7 @@ class Running {
     stream.once('error', () => file.end())
   }
 
-  /** Of the present start. */
+  /** The log of the present start. */
   log(): string {
     return existsSync(this.logFile)
       ? readFileSync(this.logFile).subarray(this.#offset).toString('utf8') : ''

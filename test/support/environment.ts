@@ -1,4 +1,4 @@
-/** Where things are, temporary directories, and how long tests are ready to wait. */
+/** Folders, temporary directories, and the patience of tests. */
 import { randomInt } from 'node:crypto'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'

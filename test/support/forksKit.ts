@@ -1,7 +1,7 @@
-/** Fork reports and what lies in quarantine, as a space that had a failover has them. */
+/** Fork reports and quarantined writes, as a space that had a failover has them. */
 import type { ForkReport, QuarantineItem } from '../../machines/log/forkNotes.js'
 
-/** n1 held epoch 3 up to 50 at least; n2 reigns from (3, 40) on. */
+/** n1 held epoch 3 up to 50 at least; n2 is primary from (3, 40) on. */
 export function report(over: Partial<ForkReport> = {}): ForkReport {
   return {
     epoch: 3, node: 'n1', disk: 'd1', start: { epoch: 2, sequence: 7 },

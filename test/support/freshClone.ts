@@ -1,6 +1,6 @@
 /**
  * The scripts that prepare a command, in a clone of no content: npm, tsc, Vite and apt-get are
- * stand-ins that tell what they were asked for, so that nothing of this machine is touched.
+ * stand-ins that report what they were asked for, so that nothing of this machine is touched.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -86,7 +86,7 @@ export class FreshClone {
     writeFileSync(join(this.#bin, name), text, { mode: 0o755 })
   }
 
-  /** What npm and apt-get were asked for. */
+  /** The arguments that npm and apt-get were called with. */
   get asked(): string {
     const file = join(this.folder, 'asked.log')
     return existsSync(file) ? readFileSync(file, 'utf8') : ''

@@ -1,5 +1,5 @@
 /**
- * What a writer sent and heard, and what follows from it for the log. Requests and answers carry
+ * Requests and answers of a writer, and their consequences for the log. Both carry
  * a tick, a counter of this process, so their order in real time is exact.
  */
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
@@ -35,7 +35,7 @@ export interface SalvagedEntry extends LogEntry {
   readonly file: string
 }
 
-export interface Books {
+export interface FinalState {
   /** By node: its log, ascending. */
   readonly logs: ReadonlyMap<string, readonly LogEntry[]>
   readonly salvaged: readonly SalvagedEntry[]
@@ -77,8 +77,8 @@ export class History {
   summary(): string {
     const epochs = new Map<string, number>()
     for (const { answer } of this.positives()) {
-      const reign = `${answer.node} epoch ${answer.epoch}`
-      epochs.set(reign, (epochs.get(reign) ?? 0) + 1)
+      const nodeAndEpoch = `${answer.node} epoch ${answer.epoch}`
+      epochs.set(nodeAndEpoch, (epochs.get(nodeAndEpoch) ?? 0) + 1)
     }
     const open = this.records.filter((record) => record.outcome === null).length
     return `${this.records.length} writes, ${this.takenCount} taken, ${open} under way; ` +
@@ -92,16 +92,16 @@ export class History {
     return times.reduce((gap, time, n) => Math.max(gap, time - (times[n - 1] ?? time)), 0)
   }
 
-  violations(books: Books): string[] {
+  violations(final: FinalState): string[] {
     return [
-      ...this.#epochOrder(), ...this.#reigns(), ...logShape(books.logs),
-      ...this.#answeredIsKept(books), ...this.#keysOnce(books),
+      ...this.#epochOrder(), ...this.#oneNodePerEpoch(), ...logShape(final.logs),
+      ...this.#answeredIsKept(final), ...this.#keysOnce(final),
     ]
   }
 
   /** Throws with all that is wrong, the history in short, and nothing else. */
-  assertSound(books: Books): void {
-    const wrong = this.violations(books)
+  assertSound(final: FinalState): void {
+    const wrong = this.violations(final)
     if (wrong.length === 0) return
     const shown = wrong.slice(0, 12).map((text) => `  - ${text}`).join('\n')
     throw new Error(`${wrong.length} violations in the history:\n${shown}\n${this.summary()}`)
@@ -134,7 +134,7 @@ export class History {
   }
 
   /** I1: an epoch belongs to one node, and a place in the log to one request. */
-  #reigns(): string[] {
+  #oneNodePerEpoch(): string[] {
     const holders = new Map<number, string>()
     const places = new Map<string, Positive>()
     const wrong: string[] = []
@@ -156,12 +156,12 @@ export class History {
 
   /**
    * I4, I5, I6: committed is in every log; durable is in every log, as the entry that was answered
-   * or as one that it came home as, or in a salvage.
+   * or as one that it was reconciled as, or in a salvage.
    */
-  #answeredIsKept(books: Books): string[] {
-    const salvaged = new Set(books.salvaged.map((entry) => placeOf(entry)))
+  #answeredIsKept(final: FinalState): string[] {
+    const salvaged = new Set(final.salvaged.map((entry) => placeOf(entry)))
     const wrong: string[] = []
-    for (const [node, log] of books.logs) {
+    for (const [node, log] of final.logs) {
       const kept = new Set(log.map((entry) => placeOf(entry)))
       const home = new Set(log.flatMap((entry) => firstPlaceOf(entry)))
       const keys = new Map(log.map((entry) => [entry.writeId, entry.epoch]))
@@ -169,7 +169,7 @@ export class History {
         const { answer, record } = one
         if (answer.ack === 'memory') continue
         const place = `${answer.epoch}/${answer.sequence}/${record.key}`
-        // A duplicate's answer may state the epoch of its reign: the key tells.
+        // A duplicate's answer may state its own epoch: the key decides.
         if (kept.has(place) || (answer.duplicate && keys.has(record.key))) continue
         if (answer.ack === 'committed') {
           wrong.push(`lost on ${node} (I5): ${show(one)}`)
@@ -186,9 +186,9 @@ export class History {
   }
 
   /** I7. Every write here is one operation, so a key has one entry at most. */
-  #keysOnce(books: Books): string[] {
+  #keysOnce(final: FinalState): string[] {
     const wrong: string[] = []
-    for (const [node, log] of books.logs) {
+    for (const [node, log] of final.logs) {
       const seen = new Map<string, number>()
       for (const { writeId, sequence } of log) {
         if (writeId === null) continue
@@ -204,7 +204,7 @@ export class History {
 }
 
 /** Without holes, epochs and timestamps never go back, and the same on every member (I3). */
-function logShape(logs: Books['logs']): string[] {
+function logShape(logs: FinalState['logs']): string[] {
   const wrong: string[] = []
   const [first] = logs
   for (const [node, log] of logs) {
@@ -238,7 +238,7 @@ function placeOf(entry: LogEntry): string {
   return `${entry.epoch}/${entry.sequence}/${entry.writeId}`
 }
 
-/** Of a write that came home from a fork: where it was answered. */
+/** The place at which a reconciled write was answered first. */
 function firstPlaceOf({ reconciliation, writeId }: LogEntry): string[] {
   if (!reconciliation) return []
   const { epoch, sequence } = reconciliation.origin

@@ -1,4 +1,4 @@
-/** What the tests of the actor host share. */
+/** Shared by the tests of the actor host. */
 import { BusClosedError } from '../../actors/ports/bus.js'
 import type { BusConnection, BusMessage } from '../../actors/ports/bus.js'
 import type { Logger } from '../../actors/ports/system.js'

@@ -41,7 +41,7 @@ export async function buildImage(client: ContainerRuntimeClient): Promise<string
   }
 }
 
-/** Of a Dockerfile: what follows its last FROM, continued lines joined, comments left out. */
+/** The lines of a Dockerfile after its last FROM, continued lines joined, comments left out. */
 export function lastStage(dockerfile: string): Instruction[] {
   const lines = dockerfile.split('\n').filter((line) => !/^\s*(#|$)/.test(line))
   const joined = lines.join('\n').replaceAll(/\\\n\s*/g, '').split('\n')
@@ -52,7 +52,7 @@ export function lastStage(dockerfile: string): Instruction[] {
   return all.slice(all.findLastIndex(({ name }) => name === 'FROM') + 1)
 }
 
-/** WORKDIR and COPY; `--from=build` stands for the repository after its build. */
+/** WORKDIR and COPY; `--from=build` means the repository after its build. */
 function copy(instructions: readonly Instruction[], stage: string): void {
   let directory = '/'
   for (const { name, text } of instructions) {
@@ -69,7 +69,7 @@ function copy(instructions: readonly Instruction[], stage: string): void {
   }
 }
 
-/** What `npm prune --omit=dev` leaves. */
+/** The packages that `npm prune --omit=dev` leaves. */
 function copyPackages(to: string): void {
   const from = join(root, 'node_modules')
   const lock = JSON.parse(readFileSync(join(from, '.package-lock.json'), 'utf8')) as
@@ -95,7 +95,7 @@ function addons(directory: string): string[] {
 
 async function copyLibraries(files: readonly string[], stage: string): Promise<void> {
   for (const file of files) {
-    // Of another platform, or static: nothing to load.
+    // For another platform, or static: nothing to load.
     const { stdout } = await run('ldd', [file]).catch(() => ({ stdout: '' }))
     for (const [, path] of stdout.matchAll(/(?:=> |^\s*)(\/\S+) \(0x/gm)) {
       if (path && !existsSync(join(stage, path))) put(path, join(stage, path))
@@ -103,7 +103,7 @@ async function copyLibraries(files: readonly string[], stage: string): Promise<v
   }
 }
 
-/** What the base image and RUN bring: the user, a data directory of its own, a place for it all. */
+/** Added by the base image and RUN: the user, a data directory of its own, a place for it all. */
 function writeSystemFiles(stage: string): void {
   for (const directory of ['etc', 'tmp', 'data']) {
     mkdirSync(join(stage, directory), { recursive: true })

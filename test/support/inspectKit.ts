@@ -1,4 +1,4 @@
-/** What the tests of the inspection stream share: a host with a chart, and a feed over it. */
+/** Shared by the tests of the inspection stream: a host with a chart, and a feed over it. */
 import { assign, setup } from 'xstate'
 import { NodeConnection } from '../../actors/messaging/connection.js'
 import { workLanes } from '../../actors/messaging/workLanes.js'

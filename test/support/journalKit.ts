@@ -78,7 +78,7 @@ export async function stateOf(journal: Journal): Promise<Map<string, string[]>> 
   return state
 }
 
-/** What records, applied in order, leave: the model that the journal is held against. */
+/** The result of records, applied in order: the model that the journal is held against. */
 export class Model {
   readonly logs = new Map<string, Frame[]>()
 

@@ -12,7 +12,7 @@ export interface Permissions {
   readonly subscribe: readonly string[]
 }
 
-/** What nats.conf lets a role do. */
+/** The permissions of a role, as in nats.conf. */
 export function shippedPermissions(role: Role): Permissions {
   const conf = readFileSync(repositoryFile('nats.conf'), 'utf8').replaceAll(/^\s*#.*$/gm, '')
   const block = new RegExp(`${role.toUpperCase()} = \\{([\\s\\S]*?)\\n  \\}`).exec(conf)?.[1] ?? ''

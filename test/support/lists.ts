@@ -1,4 +1,4 @@
-/** The first so many values of a list that is read as it is taken. */
+/** The first `count` values of a list that is read as it is taken. */
 export function take<T>(values: Iterable<T>, count: number): T[] {
   const taken: T[] = []
   if (count <= 0) return taken

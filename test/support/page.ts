@@ -7,7 +7,7 @@ export type FrameOf<K extends Frame['kind']> = Extract<Frame, { kind: K }>
 
 export interface Viewer {
   readonly response: IncomingMessage
-  /** What came so far. */
+  /** The frames so far. */
   readonly frames: readonly Frame[]
   of<K extends Frame['kind']>(kind: K): FrameOf<K>[]
   /** Raw text, comments included. */

@@ -1,4 +1,4 @@
-/** What the tests of the page's server share: envelopes and reports of nodes that do not exist. */
+/** Shared by the tests of the page's server: envelopes and reports of nodes that do not exist. */
 import type { Envelope, InspectionStreamEvent } from '../../runtime/inspect/schema.js'
 import type { MemberStatus, NodeStatusReport } from '../../runtime/status/status.js'
 

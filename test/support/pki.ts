@@ -33,7 +33,7 @@ export class Pki {
     const request = join(this.directory, `${name}.csr`)
     this.#openssl(['req', ...curve, '-keyout', made.keyFile, '-out', request,
       '-subj', `/CN=${name}`])
-    // Of openssl's commands, this one alone takes both dates in every version.
+    // Among openssl's commands, this one alone takes both dates in every version.
     const config = this.#file(`${name}.cnf`, [
       '[ca]', 'default_ca = own', '[own]', 'default_md = sha256', 'policy = any',
       `database = ${this.#file(`${name}.db`, '')}`, `new_certs_dir = ${this.directory}`,

@@ -1,9 +1,9 @@
-/** What a PromQL expression names: enough of the language for the rules and panels of deploy/. */
+/** The names in a PromQL expression: enough of the language for the rules and panels of deploy/. */
 
 export interface Named {
   /** Metrics with the labels that their selectors, and whatever groups by them, name. */
   readonly metrics: readonly { readonly name: string; readonly labels: readonly string[] }[]
-  /** Of `by`, `on`, `without`, `ignoring`, `group_left`. */
+  /** The labels of `by`, `on`, `without`, `ignoring`, `group_left`. */
   readonly grouping: readonly string[]
 }
 

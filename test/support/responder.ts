@@ -1,5 +1,5 @@
 /**
- * A node that keeps its word on the outside contract (DESIGN section 6) in memory, and breaks it
+ * A node that keeps its word on the outside contract in memory, and breaks it
  * as a script says: for tests of the client and the command line.
  */
 import { headers } from 'nats'
@@ -22,7 +22,7 @@ export interface Received {
   readonly body: unknown
 }
 
-/** What happens to the next write: null leaves it to the rules. */
+/** The fate of the next write: null leaves it to the rules. */
 export type Script = (write: Received, count: number) => Partial<ErrorAnswer | WriteAnswer>
   | 'drop' | 'noResponders' | null
 
@@ -36,17 +36,17 @@ export class Responder {
   onRead: (() => object) | null = null
   /** Value of a query; undefined leaves it to the rules. */
   onQuery: ((query: Record<string, unknown>) => unknown) | null = null
-  /** Answer to an order; null leaves it to the rules. */
+  /** Answer to a command; null leaves it to the rules. */
   onAdmin: ((order: Record<string, unknown>) => object | null) | null = null
-  /** What the status says beside the rest. */
+  /** Fields of the status beside the rest. */
   told: Partial<MemberStatus> = {}
   epoch = 1
   sequence = 0
   /** Highest safe sequence; null: all that is answered is safe. */
   safe: number | null = null
-  /** What it has kept of the past; null: it is of a release that keeps nothing. */
+  /** The recorded past; null: it is of a release that keeps nothing. */
   events: readonly RecordedEvent[] | null = []
-  /** Of the epochs before the present one. */
+  /** The epochs before the present one. */
   history: readonly EpochSpan[] = []
   /** Keys as they were taken: the log, without what failovers cut off. */
   log: string[] = []
@@ -83,7 +83,7 @@ export class Responder {
     })))
   }
 
-  /** A promotion of who has the log up to `kept` only: the rest is forgotten. Not announced. */
+  /** A promotion of a member with the log up to `kept` only: the rest is forgotten. Not announced. */
   failOver(epoch: number, kept: number): void {
     const spans = [...this.history, { epoch: this.epoch, last: this.sequence }]
     this.history = spans.flatMap((span, n) => (spans[n - 1]?.last ?? 0) < kept
@@ -181,7 +181,7 @@ export class Responder {
     if (told && told.ok === false) return this.#answer(message, told)
     if (write.fence && Number(write.fence) !== this.epoch) {
       return this.#answer(message, {
-        ok: false, code: 'NOT_PRIMARY', message: `epoch ${this.epoch} reigns`,
+        ok: false, code: 'NOT_PRIMARY', message: `this is epoch ${this.epoch}`,
         outcome: 'notTaken', retryable: true, epoch: this.epoch,
       })
     }

@@ -13,7 +13,7 @@ import { LoadWriter, type WriterOptions } from './writer.js'
 
 export type Body = (stage: Stage) => Promise<void>
 
-/** What one test has set up, put away at its end in reverse order. */
+/** The set-up of one test, put away at its end in reverse order. */
 export class Stage {
   readonly #clusters: AnyCluster[] = []
   readonly #writers: LoadWriter[] = []

@@ -6,8 +6,6 @@
  */
 import type { BusConnection } from '../../actors/ports/bus.js'
 import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
-import type { Frame } from '../../actors/ports/frames.js'
-import type { Journal, JournalRecord } from '../../actors/ports/journal.js'
 import { defaultSettings } from '../../actors/ports/settings.js'
 import type { ActorSettings } from '../../actors/ports/settings.js'
 import type { LogEntry } from '../../machines/log/entries.js'
@@ -16,17 +14,18 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import { controlCodec } from '../../runtime/codec/control.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { wireOverheadBytes } from '../../runtime/config/options.js'
-import type { ActorHostRuntime } from '../../runtime/host/index.js'
-import type { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { MemoryBucket } from '../fakes/memoryArbiter.js'
 import { MemoryBroker } from '../fakes/memoryBus.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 import { readSalvage } from './salvages.js'
+import type { SimEnvironment, SimEvents } from './simEnvironment.js'
 import { SimNode } from './simNode.js'
 import type { ClockFault, ProcessClock } from './simProcess.js'
 
 const control = controlCodec()
+
+export type SimObserver = SimEvents<SimNode>
 
 export interface SimOptions {
   readonly nodes?: readonly string[]
@@ -41,7 +40,7 @@ export interface SimOptions {
   /** ms of a request to the arbiter, or of its answer; null: lost. Without it: at once. */
   readonly arbiterDelayMs?: (node: string, way: 'request' | 'answer') => number | null
   readonly bucket?: MemoryBucket
-  /** Of the broker; frames are as large as it lets them be, 512 KiB at most. */
+  /** Limit of the broker; frames are as large as it lets them be, 512 KiB at most. */
   readonly maxPayload?: number
   /** Clock rates and offsets by node; the world's own where there is none. */
   readonly clocks?: Readonly<Record<string, ClockFault>>
@@ -50,46 +49,23 @@ export interface SimOptions {
 /** When a message arrives, ms from now: never (none), once, or more than once. */
 export type Transit = (from: string, to: string, subject: string) => readonly number[]
 
-/** Told of what nodes do to the world, at the instant it happens. */
-export interface SimObserver {
-  delivered?(from: string, to: string, subject: string, data: Uint8Array): void
-  /** A primary has numbered entries; nothing of the frame is written yet. */
-  sealed?(node: SimNode, frame: Frame): void
-  published?(node: SimNode, subject: string, data: Uint8Array): void
-  /** The journal is told to: the process may die before it hears that it has. */
-  writing?(node: SimNode, records: readonly JournalRecord[]): void
-  written?(node: SimNode, records: readonly JournalRecord[]): void
-  synced?(node: SimNode): void
-  recovered?(node: SimNode, journal: Journal): void
-  applied?(node: SimNode, uuid: string, entries: readonly LogEntry[]): void
-  /** A salvage is about to be removed; what the promise waits for takes no time of the world. */
-  releasing?(node: SimNode, name: string): Promise<void>
-  /** A life begins, with this host for its actors. */
-  starting?(node: SimNode, host: ActorHostRuntime, events: NodeRecorder): void
-  /** A life is about to end. */
-  ending?(node: SimNode, reason: string): void
-  /** A process ended itself. */
-  exited?(node: SimNode, code: number, reason: string): void
-  logged?(node: SimNode, level: string, message: string, fields: object): void
-}
-
-/** What becomes of a message between two nodes (or a client): lost, or this much later, ms. */
+/** The fate of a message between two nodes (or a client): lost, or this much later, ms. */
 export type Weather = (from: string, to: string) => 'lost' | number
 
 export type Answer = WriteAnswer | ErrorAnswer
 
-/** A positive answer to a write, and the entry's node id: what the books are held against. */
+/** A positive answer to a write, and the ids of its nodes, for the final check. */
 export interface Acknowledged {
   readonly answer: WriteAnswer
   readonly ids: readonly string[]
 }
 
-export class SimCluster {
+export class SimCluster implements SimEnvironment<SimNode> {
   readonly clock = new VirtualClock()
   readonly bucket: MemoryBucket
   readonly observer: SimObserver | null
   readonly arbiterDelayMs: SimOptions['arbiterDelayMs'] | null
-  /** The arbiter takes requests as long as it runs, whatever became of who sent them. */
+  /** The arbiter takes requests as long as it runs, whatever became of their senders. */
   readonly arbiterConnection = { isClosed: false } as BusConnection
   readonly broker: MemoryBroker
   readonly random: SeededRandom
@@ -194,8 +170,6 @@ export class SimCluster {
     return fate === 'lost' ? [] : [fate]
   }
 
-  // ---------------------------------------------------------------- time
-
   async run(ms: number): Promise<void> {
     await this.clock.advanceAsync(ms)
   }
@@ -232,11 +206,9 @@ export class SimCluster {
     }).join('\n')
   }
 
-  // ---------------------------------------------------------------- what clients do
-
-  /** An operator's order. */
-  async order(node: string, order: object): Promise<Record<string, unknown>> {
-    const data = Buffer.from(JSON.stringify(order))
+  /** Sends an operator's command to a node, and returns its answer. */
+  async command(node: string, command: object): Promise<Record<string, unknown>> {
+    const data = Buffer.from(JSON.stringify(command))
     const answer = await this.wait(this.client.request(subjects.admin(node), data, {
       timeoutMs: 12_000,
     }))
@@ -245,7 +217,7 @@ export class SimCluster {
 
   async createSpace(settings: object = {}, space = 'demo'): Promise<void> {
     const [first] = this.running
-    const answer = await this.order(first!.id, { type: 'createSpace', space, ...settings })
+    const answer = await this.command(first!.id, { type: 'createSpace', space, ...settings })
     if (answer['ok'] !== true) throw new Error(JSON.stringify(answer))
     await this.until(`${space} has a primary`, () => this.primary(space) !== null)
   }
@@ -291,8 +263,6 @@ export class SimCluster {
     return JSON.parse(Buffer.from(message.data).toString()) as ReadAnswer | ErrorAnswer
   }
 
-  // ---------------------------------------------------------------- what is seen
-
   primary(space = 'demo'): SimNode | null {
     const serving = this.running.filter((node) => node.life?.actor.spaces.get(space)?.serves)
     if (serving.length > 1) {
@@ -320,7 +290,7 @@ export class SimCluster {
     return entries
   }
 
-  /** Every running member follows or reigns, and has applied the same. */
+  /** Every running member is primary or follows, and has applied the same. */
   async converged(space = 'demo', maxMs = 10_000): Promise<void> {
     await this.until('the members are level', () => {
       const primary = this.primary(space)
@@ -336,7 +306,7 @@ export class SimCluster {
   }
 
   /**
-   * The books (I3, I5, I6, I8), once level: logs and digests are equal; what was answered is in
+   * The final check (I3, I5, I6, I8), once level: logs and digests are equal; what was answered is in
    * the log under its epoch, or for `durable` and less in a salvage; `memory` may be lost.
    */
   async check(space = 'demo'): Promise<void> {

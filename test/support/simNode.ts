@@ -20,7 +20,7 @@ import { createSalvageFiles } from '../../runtime/journal/salvage.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
-import type { SimCluster } from './simCluster.js'
+import type { SimEnvironment } from './simEnvironment.js'
 import {
   processArbiter, processConnection, processFiles, ProcessClock, processStore,
 } from './simProcess.js'
@@ -31,7 +31,7 @@ export { ProcessClock } from './simProcess.js'
 /** As nodes have it beside clients: nobody else is answered below it. */
 export const nodesInbox = '_INBOX_node'
 
-/** Where a process is to die: at the n-th call from now (1: the next), of one port or of any. */
+/** The point where a process is to die: at the n-th call from now (1: the next) of one port or any. */
 export interface CrashPoint {
   readonly port: PortName | 'any'
   /** Counted are calls of this operation only; null: all. */
@@ -77,7 +77,7 @@ export class SimNode {
   /** The disk is another process's: it goes on when this one ends. */
   private isTwin = false
 
-  constructor(readonly id: string, private readonly cluster: SimCluster) {}
+  constructor(readonly id: string, private readonly cluster: SimEnvironment<SimNode>) {}
 
   start(): void {
     if (this.life) throw new Error(`${this.id} is running`)
@@ -149,7 +149,7 @@ export class SimNode {
     this.disk.powerCut(next)
   }
 
-  /** SIGSTOP: nothing runs, the connection stands. */
+  /** SIGSTOP: nothing runs, the connection stays open. */
   freeze(): void {
     this.life!.clock.freeze()
   }
@@ -168,7 +168,7 @@ export class SimNode {
     this.loseGraphs()
   }
 
-  /** As after a power cut; what it remembers of the records lies apart. */
+  /** As after a power cut; what it remembers of the records is kept apart. */
   loseGraphs(): void {
     const { store } = this
     this.store = new MemoryStore()
@@ -305,7 +305,7 @@ export class SimNode {
     })
   }
 
-  /** The codec, with the observer told of what is numbered. */
+  /** The codec, which reports to the observer what is numbered. */
   private codec(): FrameCodec {
     const codec = createFrameCodec()
     const { observer } = this.cluster
@@ -338,7 +338,7 @@ export class SimNode {
     }
   }
 
-  /** The journal, with the observer told of what was written and what is durable. */
+  /** The journal, which reports to the observer what is written and what is durable. */
   private observed(journal: Journal): Journal {
     const { observer } = this.cluster
     if (!observer) return journal

@@ -1,7 +1,7 @@
 /**
- * A simulated process: its clock, and the gates through which all its calls to the world go. What
+ * A simulated process: its clock, and the gates through which all its calls to the world go. Whatever
  * a dead process calls never happens and never returns; what a stopped one waits for comes when
- * it goes on. So no promise of an earlier life acts on the world (DESIGN section 5).
+ * it goes on. So no promise of an earlier life acts on the world.
  */
 import type { Arbiter } from '../../actors/ports/arbiter.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
@@ -14,7 +14,7 @@ import type { LogEntry } from '../../machines/log/entries.js'
 /** Ports whose calls can be counted, and at whose n-th call a process can be made to die. */
 export type PortName = 'disk' | 'bus' | 'arbiter' | 'store'
 
-/** How this machine's clocks differ from the world's. */
+/** The difference between this machine's clocks and the world's. */
 export interface ClockFault {
   /** Its time per time of the world: 1.05 runs fast. */
   readonly rate: number
@@ -22,7 +22,7 @@ export interface ClockFault {
   readonly wallOffsetMs: number
 }
 
-/** A clock that dies with its process, and stands still while the process is stopped. */
+/** A clock that dies with its process, and stops while the process is stopped. */
 export class ProcessClock implements Clock {
   isDead = false
   isFrozen = false
@@ -77,7 +77,7 @@ export class ProcessClock implements Clock {
     else run()
   }
 
-  /** Stops the process; with `suspend`, the machine: its monotonic clock stands still too. */
+  /** Stops the process; with `suspend`, the machine: its monotonic clock stops too. */
   freeze(suspend = false): void {
     this.isFrozen = true
     if (suspend) this.suspendedAtMs ??= this.clock.monotonicMs()
@@ -113,7 +113,7 @@ function never<T>(): Promise<T> {
   return new Promise<T>(() => undefined)
 }
 
-/** The outcome, told to the process when it can hear it. */
+/** Passes the outcome to the process when it can hear it. */
 function heard<T>(clock: ProcessClock, work: Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     work.then(
@@ -260,7 +260,7 @@ export function processConnection(
   }
 }
 
-/** The store, told of each entry that it applies. */
+/** The store, which reports each entry that it applies. */
 export function processStore(
   store: Store, caller: Caller, onApplied: (uuid: string, entries: readonly LogEntry[]) => void,
 ): Store {

@@ -5,7 +5,7 @@ import type { AckLevel } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
 import type { Answer, SimCluster } from './simCluster.js'
-import { SimKeeping } from './simKeeping.js'
+import { SimResending } from './simResending.js'
 
 const attemptMs = 300
 const pauseMs = 10
@@ -14,7 +14,7 @@ const pollMs = 30
 export class SimWriter {
   /** By worker, in the order of its acknowledgements. */
   readonly acknowledged: string[][] = []
-  private readonly keeping: SimKeeping
+  private readonly resending: SimResending
   /** Workers that have not come to their end. */
   private busy = 0
   private isStopping = false
@@ -27,7 +27,7 @@ export class SimWriter {
     private readonly protects: boolean,
   ) {
     this.random = cluster.random.fork(`writer ${protects}`)
-    this.keeping = new SimKeeping({
+    this.resending = new SimResending({
       nowMs: () => cluster.clock.monotonicMs(), pause: (ms) => this.pause(ms), pollMs,
       touches: ({ number }) => [String(this.worker.get(number))],
       resend: ({ data }, headers) => this.request<Answer>(subjects.write('demo'), data, headers),
@@ -43,9 +43,9 @@ export class SimWriter {
     cluster.owners.set(connection, { name: 'client', clock: null })
     const writer = new SimWriter(cluster, connection, protects)
     if (protects) {
-      const { keeping } = writer
-      connection.subscribe(subjects.assignment('demo'), ({ data }) => keeping.announced(data))
-      keeping.start()
+      const { resending } = writer
+      connection.subscribe(subjects.assignment('demo'), ({ data }) => resending.announced(data))
+      resending.start()
     }
     for (let n = 0; n < workers; n += 1) void writer.work(n)
     return writer
@@ -55,18 +55,18 @@ export class SimWriter {
     return this.acknowledged.reduce((sum, keys) => sum + keys.length, 0)
   }
 
-  /** Sent again, and taken as news. */
+  /** Sent again, and taken as a new write. */
   get resent(): number {
-    return this.keeping.resent
+    return this.resending.resent
   }
 
   stop(): void {
     this.isStopping = true
-    this.keeping.stop()
+    this.resending.stop()
   }
 
   get isOver(): boolean {
-    return this.busy === 0 && this.keeping.isOver
+    return this.busy === 0 && this.resending.isOver
   }
 
   private async work(worker: number): Promise<void> {
@@ -85,17 +85,17 @@ export class SimWriter {
   }
 
   private async write(number: number, key: string, ack: AckLevel): Promise<void> {
-    const { keeping } = this
+    const { resending } = this
     const content = `${this.worker.get(number)}`
     const node = { id: content, content: key }
     const data = Buffer.from(JSON.stringify({ type: 'StoreNode', node }))
     for (;;) {
-      const fence = keeping.fence()
+      const fence = resending.fence()
       const answer = fence && await this.request<Answer>(
         subjects.write('demo'), data, { 'Nats-Msg-Id': key, 'Engram-Ack': ack, ...fence })
       if (answer?.ok && !this.protects) return
-      if (answer?.ok && keeping.answered({ number, key, data, bytes: 1 }, answer)) return
-      if (this.protects) keeping.refused(answer)
+      if (answer?.ok && resending.answered({ number, key, data, bytes: 1 }, answer)) return
+      if (this.protects) resending.refused(answer)
       await this.pause(pauseMs)
     }
   }

@@ -9,8 +9,8 @@ export interface WaitOptions {
 }
 
 /**
- * Polls until `look` returns something other than undefined, null or false. What `look` throws
- * counts as "not yet" and is told when time is up.
+ * Polls until `look` returns something other than undefined, null or false. An error of `look`
+ * counts as "not yet" and is shown when time is up.
  */
 export async function waitFor<T>(
   what: string, look: () => Promise<T> | T, options: WaitOptions = {},
@@ -60,7 +60,7 @@ export async function within<T>(seconds: number, what: string, work: Promise<T>)
   }
 }
 
-/** How long a fault lasts: not a wait for something to come true. */
+/** The duration of a fault: not a wait for something to come true. */
 export async function lasting(ms: number): Promise<void> {
   await pause(ms)
 }

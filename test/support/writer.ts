@@ -22,7 +22,7 @@ export interface WriterOptions {
   readonly giveUpSeconds?: number
   /** Bytes of content besides the key. */
   readonly contentBytes?: number
-  /** Stop by itself after so many writes. */
+  /** Stops by itself after this number of writes. */
   readonly count?: number
   /** Kept together with other writers, so that the order of their answers is checked, too. */
   readonly history?: History
@@ -57,7 +57,7 @@ export class LoadWriter {
     return writer
   }
 
-  /** Waits until so many more writes have been taken. */
+  /** Waits until this number of further writes has been taken. */
   async taken(more: number, seconds = 20): Promise<void> {
     const goal = this.history.takenCount + more
     await waitFor(`${more} more writes to be taken`, () => this.history.takenCount >= goal

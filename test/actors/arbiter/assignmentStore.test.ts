@@ -12,7 +12,7 @@ import { SeededRandom } from '../../fakes/seededRandom.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { quiet, settle, uuid } from '../../support/actorKit.js'
 
-const test = suite('records')
+const test = suite('assignment store')
 
 const control = controlCodec()
 
@@ -86,7 +86,7 @@ test('an unchanged record settles nothing: the late request may still come', asy
   assert.is((outcome as Settlement | null)?.kind, 'applied', 'known by its nonce')
 })
 
-test('who gives up learns nothing, and the request is applied late all the same', async () => {
+test('a caller that gives up learns nothing, and the request is applied late all the same', async () => {
   const { bucket, records, settled, put } = await kit()
   await put(assignment('a'), 0)
   bucket.loseAnswers('late')
@@ -98,13 +98,13 @@ test('who gives up learns nothing, and the request is applied late all the same'
   assert.is(read.kind === 'present' && read.record.assignment.epoch, 2)
 })
 
-test('another writer came first, or came after: refused with what stands there', async () => {
+test('another writer came first, or came after: refused with what is there', async () => {
   for (const isAfter of [false, true]) {
     const { bucket, put } = await kit()
     await put(assignment('a'), 0)
     let outcome: Settlement
     if (isAfter) {
-      // Mine is applied, its answer lost, and another's lies on top of it.
+      // Mine is applied, its answer lost, and another's was written over it.
       bucket.loseAnswers('applied')
       const mine = put(assignment('b', { epoch: 2 }), 1)
       await Promise.resolve()
@@ -135,7 +135,7 @@ test('an arbiter that is away settles nothing until it is back', async () => {
   assert.is((outcome as Settlement | null)?.kind, 'applied')
 })
 
-test('a bucket that lost its records is told from a space that never was', async () => {
+test('a bucket that lost its records is distinguished from a space that never was', async () => {
   const { bucket, records, put, lost, clock } = await kit()
   assert.is((await records.read('demo')).kind, 'absent')
   await put(assignment('a'), 0)
@@ -153,7 +153,7 @@ test('a bucket that lost its records is told from a space that never was', async
   assert.is((await records.read('demo')).kind, 'present')
 })
 
-test('a record of before is no news but a loss, and is written over at its revision', async () => {
+test('a record of before is a loss and no change, and is written over at its revision', async () => {
   const { bucket, records, put, lost } = await kit()
   await put(assignment('a'), 0)
   const before = bucket.snapshot()
@@ -208,7 +208,7 @@ test('an answer that was overtaken by a compare-and-set is no loss', async () =>
   assert.equal(lost, [])
 })
 
-test('a lasting rejection ends an order, in the arbiter\'s words, after one attempt', async () => {
+test('a lasting rejection ends a command, in the arbiter\'s words, after one attempt', async () => {
   const { bucket, records, put, clock } = await kit()
   await put(assignment('a'), 0)
   bucket.rejects = 'maximum bytes exceeded'
@@ -222,7 +222,7 @@ test('a lasting rejection ends an order, in the arbiter\'s words, after one atte
   assert.is(clock.pending, 0, 'nothing goes on behind it')
 })
 
-test('a change of a reign stays in flight while it is rejected, less and less often', async () => {
+test('a change of an epoch stays in flight while it is rejected, less and less often', async () => {
   const { bucket, records, put, clock } = await kit()
   await put(assignment('a'), 0)
   bucket.rejects = 'maximum bytes exceeded'
@@ -246,7 +246,7 @@ test('a change of a reign stays in flight while it is rejected, less and less of
   assert.is((outcome as Settlement | null)?.kind, 'applied')
 })
 
-test('what was rejected may be applied yet: it is known by its nonce', async () => {
+test('a rejected request may be applied yet: it is known by its nonce', async () => {
   const { bucket, records, put, clock } = await kit()
   await put(assignment('a'), 0)
   // The first attempt is on its way still; the second one is answered.
@@ -264,7 +264,7 @@ test('what was rejected may be applied yet: it is known by its nonce', async () 
   assert.is(settled?.kind === 'applied' && settled.record.revision, 2)
 })
 
-test('who has waited for long is told what the arbiter said last', async () => {
+test('a long wait ends with the last words of the arbiter', async () => {
   const { bucket, records, put, settled } = await kit()
   await put(assignment('a'), 0)
   bucket.loseAnswers(...Array.from({ length: 9 }, () => 'lost' as const))
@@ -278,7 +278,7 @@ const garbage = {
   'of another space': JSON.stringify(assignment('x', { space: 'other' })),
 }
 
-test('what cannot be read is lost, and is written over at its revision', async () => {
+test('an unreadable record is lost, and is written over at its revision', async () => {
   for (const [name, text] of Object.entries(garbage)) {
     const { bucket, records, put, lost } = await kit()
     await put(assignment('a', { epoch: 4 }), 0)
@@ -296,7 +296,7 @@ test('what cannot be read is lost, and is written over at its revision', async (
   }
 })
 
-test('what cannot be read, and was never known, is nobody\'s to write', async () => {
+test('an unreadable record that was never known is nobody\'s to write', async () => {
   const { bucket, records } = await kit()
   bucket.overwrite('space.demo', Buffer.from('oops'))
   const read = await records.read('demo')
@@ -304,7 +304,7 @@ test('what cannot be read, and was never known, is nobody\'s to write', async ()
   assert.is(read.kind === 'unreadable' && read.revision, 1)
 })
 
-test('what a newer node wrote is not lost', async () => {
+test('a record of a newer node is not lost', async () => {
   const { bucket, records, put, lost } = await kit()
   await put(assignment('a'), 0)
   bucket.overwrite('space.demo', Buffer.from('{"version":99}'))
@@ -365,7 +365,7 @@ test('without a connection reads are refused, and what is under way is abandoned
     assert.is(error.name, 'ArbiterUnavailableError'))
 })
 
-test('an arbiter that is away is told once; one that was given up is not told at all', async () => {
+test('an arbiter that is away is reported once; one that was given up is not reported', async () => {
   const { bucket, records, clock, warnings } = await kit()
   bucket.available = false
   const asked = records.spaces().catch(() => null)

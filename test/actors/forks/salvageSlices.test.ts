@@ -1,4 +1,4 @@
-/** What lies in a salvage, and how it is cut into messages. */
+/** The contents of a salvage, and how they are cut into messages. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { noteOf, Salvage } from '../../../actors/forks/salvageSlices.js'
@@ -18,7 +18,7 @@ import { controlCodec } from '../../../runtime/codec/control.js'
 import { encodeOperation } from '../../../runtime/codec/operation.js'
 import { codec, quiet, uuid } from '../../support/actorKit.js'
 
-const test = suite('salvages')
+const test = suite('salvage slices')
 const control = controlCodec()
 
 interface Sent {
@@ -148,7 +148,7 @@ test('the largest request that the gate takes fits into one message', async () =
   assert.equal(await lengths(slicesOf([frame])), [1000])
 })
 
-test('what fits into no message is told, and not sent again and again', async () => {
+test('a write that fits into no message is reported, and not sent again and again', async () => {
   const frame = frameOf(1, [single(1), batch(700, 'k'), batch(700, 'k')])
   const salvage = new Salvage(fileOf([frame]).open, codec, bytesOf)
   const error = await salvage.slice(1).then(() => null, (fault: Error) => fault)
@@ -166,7 +166,7 @@ test('a salvage of thousands of frames is read once, and one frame of it is in m
   }
   assert.is(reads.frames, 3001)
   const again = await salvage.slice(1000)
-  assert.is(again.writes[0]?.origin.sequence, 1001, 'another reign begins anew')
+  assert.is(again.writes[0]?.origin.sequence, 1001, 'another epoch begins anew')
   assert.equal([reads.opened, reads.closed], [2, 1])
 })
 

@@ -5,7 +5,7 @@ import type { ActorHost, Supervision } from '../../../actors/host/actorHost.js'
 import { hosted } from '../../../actors/host/invokeHosted.js'
 import { kit } from '../../support/hostKit.js'
 
-const test = suite('hosted')
+const test = suite('invoke hosted')
 
 const supervision: Supervision = {
   maxRestarts: 1, withinMs: 10_000, backoffMs: 100, backoffMaxMs: 1_000,

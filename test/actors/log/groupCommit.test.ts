@@ -9,7 +9,7 @@ const test = suite('group commit')
 
 const confirm = { type: 'confirm' } as const
 
-/** A source with records of given sizes, which tells what becomes of each. */
+/** A source with records of given sizes, which notes the fate of each. */
 class Source implements FlushSource {
   readonly told: string[] = []
   readonly asked: number[] = []
@@ -78,7 +78,7 @@ test('a failed write fails every item, and then all that is buffered', async () 
   assert.equal(full, ['full', 'healed'])
 })
 
-test('a full journal is probed until it heals, and told once each', async () => {
+test('a full journal is probed until it heals, with one alert each way', async () => {
   const journal = new GateJournal()
   const clock = new VirtualClock()
   journal.failures = 3

@@ -11,7 +11,7 @@ const hourMs = 3_600_000
 function kit() {
   const clock = new VirtualClock(1_700_000_000_000)
   const log = new LogClock(clock, clock.wallMs(), clock.monotonicMs())
-  /** How far the next entry's timestamp is ahead of the true time. */
+  /** The advance of the next entry's timestamp over the true time. */
   const ahead = (trueMs: number) => log.next() - trueMs
   return { clock, log, ahead }
 }

@@ -28,7 +28,7 @@ async function writes(side: Path, count: number, level = 'durable'): Promise<str
 const codes = (side: Path, replies: string[]) => replies.map((reply) => side.codeTo(reply))
 
 for (const level of ['memory', 'durable']) {
-  test(`at most so many entries are acknowledged above the safe sequence: ${level}`, async () => {
+  test(`a bounded number of entries is acknowledged above the safe sequence: ${level}`, async () => {
     const side = bounded({ maxLoss: { entries: 2 } })
     const replies = await writes(side, 5, level)
     assert.equal(codes(side, replies), ['ok 1', 'ok 2', 'none', 'none', 'none'])
@@ -104,7 +104,7 @@ test('a repeated write that waits for room is refused when the journal refuses t
   assert.equal(codes(side, [first, again, other!]), ['READ_ONLY', 'READ_ONLY', 'ok 2'])
 })
 
-test('what an earlier life left above the safe sequence counts, whatever its size', async () => {
+test('entries of an earlier life above the safe sequence count, whatever their size', async () => {
   for (const maxLoss of [{ bytes: 1e9 }, { ms: 1e9 }]) {
     const side = bounded({ maxLoss })
     side.log.knowsAbove = (sequence) => sequence >= 5
@@ -115,7 +115,7 @@ test('what an earlier life left above the safe sequence counts, whatever its siz
   }
 })
 
-test('an answer that waits too long says that the write stands', async () => {
+test('an answer that waits too long says that the write is logged', async () => {
   const side = bounded({ maxLoss: { entries: 1 } })
   const [, second] = await writes(side, 2)
   side.clock.advance(6000)
@@ -127,7 +127,7 @@ test('an answer that waits too long says that the write stands', async () => {
   assert.is(side.codeTo(second!), 'ACK_TIMEOUT', 'answered once')
 })
 
-test('the end of the reign refuses what waits; a failed flush what is not written', async () => {
+test('the end of the epoch refuses what waits; a failed flush what is not written', async () => {
   const side = bounded({ maxLoss: { entries: 1 } })
   const [first, second] = await writes(side, 2)
   side.journal.failures = 1
@@ -157,7 +157,7 @@ test('while under-replicated: accepted, or waiting, or refused', async () => {
   assert.equal(await run({ whenUnderReplicated: 'refuse' }), [refused, refused])
 })
 
-test('throttled is told as long as an answer had to wait lately', async () => {
+test('throttled is shown as long as an answer had to wait lately', async () => {
   const side = bounded({ maxLoss: { entries: 1 } })
   assert.is(side.ingest.takeThrottled(), false)
   await writes(side, 2)

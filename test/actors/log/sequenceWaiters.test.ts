@@ -1,4 +1,4 @@
-/** Who waits for a sequence: released in order, or told that the time is over. */
+/** Waiters for a sequence: released in order, or refused when their time is over. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SequenceWaiters } from '../../../actors/log/sequenceWaiters.js'
@@ -16,7 +16,7 @@ function kit() {
   return { clock, waiters, told, add }
 }
 
-test('each is told once: when its sequence is reached, or when its time is over', () => {
+test('each is released once: when its sequence is reached, or when its time is over', () => {
   const { clock, waiters, told, add } = kit()
   add('a', 5, 100)
   add('b', 3, 300)
@@ -32,7 +32,7 @@ test('each is told once: when its sequence is reached, or when its time is over'
   assert.equal([told.length, waiters.size, clock.pending], [4, 0, 0])
 })
 
-test('at the end all are told, and who comes later at once', () => {
+test('at the end all are released, and later ones at once', () => {
   const { clock, waiters, told, add } = kit()
   add('a', 5, 1000)
   add('b', 3, 2000)
@@ -44,7 +44,7 @@ test('at the end all are told, and who comes later at once', () => {
   assert.equal([told.length, waiters.size, clock.pending], [3, 0, 0])
 })
 
-test('ten thousand wait on one timer, and are told some in each turn', () => {
+test('ten thousand wait on one timer, and some are released in each turn', () => {
   const { clock, waiters, told, add } = kit()
   const count = 10_000
   for (let index = 0; index < count; index += 1) add('x', 1_000_000, 1000)
@@ -67,7 +67,7 @@ test('ten thousand wait on one timer, and are told some in each turn', () => {
   assert.is(told.length, 2 * count)
 })
 
-test('who begins to wait while others are told has its turn, too', () => {
+test('one that begins to wait while others are released has its turn, too', () => {
   const { clock, waiters, told, add } = kit()
   waiters.add(3, 100, () => add('after', 3, 100))
   waiters.reach(3)

@@ -30,7 +30,7 @@ test('a lease is the shortest grant, and none when one is missing', () => {
   assert.not.ok(lease.valid())
 })
 
-test('a lapse is final, and told once', () => {
+test('a lapse is final, and reported once', () => {
   const { lease, clock, until, lapses } = kit({ n2: 1000 })
   lease.begin(['n1', 'n2'])
   clock.advance(1000)
@@ -62,7 +62,7 @@ test('a wall clock that goes back gives no time', () => {
   assert.not.ok(lease.valid())
 })
 
-test('whoever comes in is needed at once; without its grant the lease is over', () => {
+test('a new in-sync member is needed at once; without its grant the lease is over', () => {
   const { lease, until, lapses, clock } = kit({ n2: 1000 })
   lease.begin(['n1', 'n2'])
   until.set('n3', 300)
@@ -82,8 +82,6 @@ test('alone in the set, the lease does not run out', () => {
   clock.advance(1e9)
   assert.ok(lease.valid())
 })
-
-// ---------------------------------------------------------------- held writes
 
 test('held writes are released in their order, copied, with the headers that count', () => {
   const held = new HeldWrites(10_000, new Budget(1 << 30))
@@ -122,7 +120,7 @@ test('without a reply, each copy that came another way drops one of the same byt
   assert.equal(left, ['y', 'x', 'xk'])
 })
 
-test('what is dropped makes room again', () => {
+test('a dropped write makes room again', () => {
   const held = new HeldWrites(600, new Budget(1 << 30))
   for (let i = 0; i < 20; i += 1) {
     assert.ok(held.hold(message(Buffer.from('x'), {}, `r${i}`)), `write ${i}`)

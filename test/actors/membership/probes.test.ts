@@ -1,4 +1,4 @@
-/** What a probe's end says of the peer, and that nothing is asked without a pause. */
+/** The end of a probe, and the pauses between probes. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Probes } from '../../../actors/membership/probes.js'

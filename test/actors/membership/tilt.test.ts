@@ -16,7 +16,7 @@ function kit() {
     clock, logger: quiet, telemetry: { count: () => undefined, observe: () => undefined },
     settings: { ...defaultSettings, heartbeatMs: 100, stallMs: 500 },
   })
-  /** After so many ms, in which the process ran for so many. */
+  /** After `ms`, in which the process ran for `ran` ms. */
   const after = (ms: number, ran = ms): TiltEvent | null => {
     clock.advance(ms)
     ranMs += ran

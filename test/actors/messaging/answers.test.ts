@@ -1,4 +1,4 @@
-/** Where an answer may go, how large it may be, and which headers are refused. */
+/** The subjects an answer may go to, its size, and the headers that are refused. */
 import { decode } from '@msgpack/msgpack'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -57,7 +57,7 @@ test('clients are answered below their prefixes, nodes below their own, too', ()
   assert.is(answers.asker(from(undefined))?.reply, undefined, 'nobody waits: no harm')
 })
 
-test('what clients do not take holds up no other node, and reads hold up no write', () => {
+test('answers that clients do not take hold up no other node, and reads hold up no write', () => {
   const ways: unknown[] = []
   const answers = answersOver(new VirtualClock(), (to, _, way) => void ways.push([to, way]))
   for (const asking of ['writes', 'reads', 'orders', 'nodes'] as const) {
@@ -104,7 +104,7 @@ test('an answer that does not fit is an error that does, in the same encoding', 
   }
 })
 
-test('without a connection nothing is sent, and nothing is told of it', () => {
+test('without a connection nothing is sent, and nothing is logged', () => {
   const { answers, sent, warnings } = kit({ maxPayload: 0 })
   answers.answer({ reply: '_INBOX.a', encoding: 'json' }, errorAnswer('INTERNAL', 'x'))
   assert.equal([sent.length, warnings.length], [0, 0])

@@ -1,4 +1,4 @@
-/** What a node says of itself: in pages, in slices, and once for all who ask at the same time. */
+/** A node's status: in pages, in slices, and computed once for simultaneous requests. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { NodeContext } from '../../../actors/member/context.js'
@@ -69,7 +69,7 @@ const namesOf = (page: Page): string[] => page.spaces!.map(({ space }) => space)
 const many = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `s${String(index).padStart(5, '0')}`)
 
-test('who waits counts with a long reply subject and a long question, and leaves all of it', () => {
+test('a waiting question counts with its reply subject and text, and leaves all of it', () => {
   const { clock, lanes, ask, pageOf } = kit(['a'])
   const prefix = `_INBOX.${'r'.repeat(3000)}`
   const questions = Array.from({ length: 1000 }, (_, at) =>
@@ -119,7 +119,7 @@ test('one space, of a page or alone; one that is not held', () => {
   assert.equal(replies.map((reply) => pageOf(reply).after), ['a', undefined, undefined])
 })
 
-test('who there is takes no look at any space', () => {
+test('the question `who` takes no look at any space', () => {
   const { clock, ask, pageOf, told } = kit(many(5000))
   const reply = ask({ type: 'who' })
   clock.advance(0)
@@ -142,7 +142,7 @@ test('a burst costs one report; who asks once it has begun gets another', () => 
   clock.advance(0)
   assert.is(answered.length, 15_001)
   const refused = answered.filter(({ page }) => page.code === 'OVERLOADED').length
-  assert.ok(refused > 2000 && refused < 3000, 'everybody is told')
+  assert.ok(refused > 2000 && refused < 3000, 'everybody is answered')
 })
 
 test('a long report is put together in many turns; what comes meanwhile is in it', () => {

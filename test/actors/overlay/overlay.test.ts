@@ -9,9 +9,9 @@ import { compareUtf8 } from '../../../machines/graph/utf8.js'
 import type { KeyRecord, LogEntry } from '../../../machines/log/entries.js'
 import { MemoryStore, type MemorySpaceStore } from '../../fakes/memoryStore.js'
 import {
-  draftsArbitrary, firstEpoch, from, ids, logOf, opening, placesOf, reign, storeNode as stored,
+  draftsArbitrary, firstEpoch, from, ids, logOf, opening, placesOf, epochStart, storeNode as stored,
   storeEdge as linked, update as activated, type Draft,
-} from '../../support/bookEntries.js'
+} from '../../support/forkEntries.js'
 import { take } from '../../support/lists.js'
 
 const IDS = ['a', 'b', 'ab', '\uff5e', '\u{1F600}']
@@ -162,8 +162,6 @@ test('strings are ordered as their UTF-8 bytes', () => {
   assert.ok(compareUtf8('\uff5e', '\u{1F600}') < 0)
 })
 
-// ------------------------------------------------- versions and origins
-
 const keeps = { keepsActivation: true }
 const value = { displaces: 'value' } as const
 
@@ -208,7 +206,7 @@ test('an activation that had no effect is not kept, even once the store has both
   }
 })
 
-test('what lost shows what stands, and an origin that was told', async () => {
+test('a write that lost shows the present value, and a stated origin', async () => {
   const { view } = await viewOf(1,
     { operation: linked('a', 'b', 1) },
     from(3, 41, linked('a', 'b', 0), { outcome: 'superseded', by: { epoch: 3, sequence: 42 } }),
@@ -221,8 +219,8 @@ test('what lost shows what stands, and an origin that was told', async () => {
   assert.is(view.origin(3, 43), undefined)
 })
 
-test('an origin told of twice: dropping or applying one leaves the other', async () => {
-  const { overlay, view, store, log } = await viewOf(1, reign(opening(3)),
+test('an origin noted twice: dropping or applying one leaves the other', async () => {
+  const { overlay, view, store, log } = await viewOf(1, epochStart(opening(3)),
     from(3, 41, stored('a'), { outcome: 'quarantined', by: { epoch: 5, sequence: 1 } }),
     from(3, 41, stored('a'), { via: 'quarantine' }))
   assert.is(view.origin(3, 41)!.outcome, 'merged')
@@ -281,7 +279,7 @@ type Move =
     readonly isRead: boolean
   }
 
-/** Whether everything is read afterwards: what is looked up once may be looked up late. */
+/** True: everything is read afterwards, since what is looked up once may be looked up late. */
 const isRead = fc.boolean()
 const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 3, arbitrary: fc.tuple(draftsArbitrary(8), isRead)
@@ -311,7 +309,7 @@ test('property: versions and origins read as a replay of the whole log does', as
         overlay.dropAbove(last)
       } else {
         const upTo = Math.min(log.length, store.applied.sequence + next.forward)
-        // The store may be ahead of what the overlay was told, by one transaction or several.
+        // The store may be ahead of the overlay by one transaction or several.
         const part = Math.min(upTo, store.applied.sequence + next.split)
         for (const end of [part, upTo]) {
           await store.apply(log.slice(store.applied.sequence, end))
@@ -342,8 +340,6 @@ async function assertStatesAsReplay(
     assert.equal(view.origin(epoch, sequence), replay.origin(epoch, sequence))
   }
 }
-
-// ------------------------------------------------- against a replay from scratch
 
 type Step =
   | { readonly do: 'add'; readonly operations: readonly Operation[]; readonly keyed: boolean }

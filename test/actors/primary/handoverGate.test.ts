@@ -1,4 +1,4 @@
-/** What lies between a primary's subscription and its ingest loop. */
+/** The gate between a primary's subscription and its ingest loop. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { NodeContext } from '../../../actors/member/context.js'
@@ -8,7 +8,7 @@ import { Budget } from '../../../actors/structures/budget.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { answersOver, message, noTelemetry } from '../../support/actorKit.js'
 
-const test = suite('write gate')
+const test = suite('handover gate')
 
 /** Each write takes `writeMs` to be taken. */
 function kit(writeMs: number) {
@@ -34,7 +34,7 @@ function kit(writeMs: number) {
   return { clock, budget, gate, write, taken, refused }
 }
 
-test('what was held is taken in many turns; what comes meanwhile waits behind it', () => {
+test('held writes are taken in many turns; later ones wait behind them', () => {
   const { clock, budget, gate, write, taken } = kit(1)
   gate.hold()
   for (const name of ['a', 'b', 'c', 'd', 'e']) write(name)

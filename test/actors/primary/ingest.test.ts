@@ -54,7 +54,7 @@ test('a lapse between taking and answering: nothing positive leaves', async () =
   }
 })
 
-test('the end of a reign answers everyone once, negatively, wherever the write is', async () => {
+test('the end of an epoch answers everyone once, negatively, wherever the write is', async () => {
   const side = path()
   const committed = side.write({ 'Engram-Ack': 'committed', 'Nats-Msg-Id': 'k' })
   await settle()
@@ -108,7 +108,7 @@ test('a duplicate says under which epoch it is logged', async () => {
   assert.equal({ epoch, loggedEpoch, duplicate }, { epoch: 3, loggedEpoch: 2, duplicate: true })
 })
 
-test('a write for another reign is not taken, and told which one this is', async () => {
+test('a write for another epoch is not taken, and the answer names this one', async () => {
   const side = path({ epoch: 3 })
   const own = side.write({ 'Engram-Epoch': '3' })
   const [older, later] = ['2', '4'].map((epoch) => side.write({ 'Engram-Epoch': epoch }))
@@ -122,7 +122,7 @@ test('a write for another reign is not taken, and told which one this is', async
   assert.is(side.log.end.sequence, 2)
 })
 
-test('a duplicate refused its level says that the write stands', async () => {
+test('a duplicate refused its level says that the write is logged', async () => {
   const side = path()
   const first = side.write({ 'Nats-Msg-Id': 'k' })
   await settle()
@@ -134,7 +134,7 @@ test('a duplicate refused its level says that the write stands', async () => {
     { code: 'NOT_ENOUGH_IN_SYNC', outcome: 'unknown', sequence: 1, epoch: 1 })
 })
 
-test('a duplicate of what could not be written is told so, and may be tried again', async () => {
+test('a duplicate of what could not be written is refused, and may be tried again', async () => {
   const side = path()
   side.journal.failures = 1
   const key = { 'Nats-Msg-Id': 'k', 'Engram-Ack': 'committed' }
@@ -156,7 +156,7 @@ test('while the disk fails, memory is answered when it is durable, or refused', 
   const first = side.write(memory)
   assert.is(side.codeTo(first), 'ok 1', 'nothing was known of the disk')
   await settle()
-  assert.is(side.forgotten.length, 1, 'the reign has to end: its sequence 1 was given away')
+  assert.is(side.forgotten.length, 1, 'the epoch has to end: its sequence 1 was given away')
   const second = side.write(memory)
   assert.is(side.codeTo(second), 'none')
   await settle()
@@ -183,7 +183,7 @@ test('while the disk fails a repeat at level memory waits as the first does', as
   assert.equal([side.codeTo(first), side.codeTo(again)], ['ok 1', 'ok 1'])
 })
 
-test('ack timeout: an error with the sequence, once, and the write stands', async () => {
+test('ack timeout: an error with the sequence, once, and the write stays', async () => {
   const side = path()
   const reply = side.write({ 'Engram-Ack': 'committed', 'Nats-Msg-Id': 'k' })
   await settle()

@@ -1,4 +1,4 @@
-/** A key that is used again for another write: told where that can be known. */
+/** A key that is used again for another write: reported where that can be known. */
 import { encode } from '@msgpack/msgpack'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +17,7 @@ function told(side: Path, reply: string): readonly unknown[] | null {
   return answer?.ok ? [answer.sequence, answer.duplicate, answer.mismatch ?? 'absent'] : null
 }
 
-/** Repeats with the same and with other bodies; what each is told. */
+/** Repeats with the same and with other bodies; returns the answer to each. */
 async function repeats(side: Path): Promise<readonly unknown[]> {
   const same = {
     node: { metadata: { b: [1, { c: null }], a: 1 }, content: 'x', id: 'n' }, type: 'StoreNode',
@@ -61,7 +61,7 @@ test('once it is applied, by the log', async () => {
   assert.equal(await repeats(side), expected)
 })
 
-test('a log that no longer has it, or cannot be read, tells nothing', async () => {
+test('a log that no longer has it, or cannot be read, shows nothing', async () => {
   for (const failure of [[], new Error('cannot be read')]) {
     const side = path()
     side.send(node('x'), key)
@@ -77,7 +77,7 @@ test('a log that no longer has it, or cannot be read, tells nothing', async () =
   }
 })
 
-test('what a rule may have made another write of is not compared', async () => {
+test('a write that a rule may have changed is not compared', async () => {
   const side = path()
   side.send(node('x'), key)
   await settle()
@@ -103,7 +103,7 @@ test('while it is being compared the data path is not idle; its end answers', as
   assert.is(side.codeTo(reply), 'NOT_PRIMARY')
 })
 
-test('what waits to be compared takes some memory, and not all that is sent', async () => {
+test('repeats that wait to be compared take some memory, and not all that is sent', async () => {
   const side = path()
   side.send(node('x'), key)
   await settle()
@@ -112,7 +112,7 @@ test('what waits to be compared takes some memory, and not all that is sent', as
   const large = 'y'.repeat(60_000)
   const replies = Array.from({ length: 200 }, () => side.send(node(large), key))
   assert.ok(side.budget.uses().writes <= 4 * 1024 * 1024)
-  assert.equal(told(side, replies.at(-1)!), [1, true, 'absent'], 'nothing is told of it')
+  assert.equal(told(side, replies.at(-1)!), [1, true, 'absent'], 'nothing is said of it')
   await side.clock.advanceAsync(100)
   assert.equal(told(side, replies[0]!), [1, true, true])
   assert.is(side.budget.uses().writes, 0)

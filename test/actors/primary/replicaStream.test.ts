@@ -9,7 +9,7 @@ import { VirtualClock } from '../../fakes/virtualClock.js'
 import { codec, GateJournal, settle, uuid } from '../../support/actorKit.js'
 import { frameOf } from '../../support/journalKit.js'
 
-const test = suite('shipping')
+const test = suite('replica stream')
 
 function kit(over: { windowBytes?: number; tailBytes?: number; memoryBytes?: number } = {}) {
   const journal = new GateJournal()
@@ -105,7 +105,7 @@ test('a node at its budget sends a frame at a time, and not a whole window', asy
   assert.equal(sent.length, 5)
 })
 
-test('what is accepted and not yet written is not shipped', async () => {
+test('an accepted entry that is not yet written is not shipped', async () => {
   const { shipping, log, ack, sent, clock } = kit()
   shipping.begin(1, 0, 'd')
   ack(0)
@@ -150,7 +150,7 @@ test('a journal that cannot be read ends the stream, and says so', async () => {
   assert.is(failures.length, 1)
 })
 
-test('a commit that no frame told goes out as a notice, once', async () => {
+test('a commit that was in no frame goes out as a notice, once', async () => {
   const { shipping, append, ack, sent, log } = kit()
   shipping.begin(1, 0, 'd')
   ack(0)
@@ -165,7 +165,7 @@ test('a commit that no frame told goes out as a notice, once', async () => {
   assert.is(sent.length, 2)
 })
 
-test('lag counts from the common point, not from what acks have not told yet', async () => {
+test('lag counts from the common point, not from acks that have not come yet', async () => {
   const { shipping, append, clock } = kit()
   await append(2)
   shipping.begin(1, 2, 'd')
@@ -175,8 +175,6 @@ test('lag counts from the common point, not from what acks have not told yet', a
   clock.advance(100)
   assert.equal([shipping.lag().entries, shipping.lag().ms], [1, 100])
 })
-
-// ---------------------------------------------------------------- the log itself
 
 test('log: a failed flush takes back what was not written', async () => {
   const { log, append, clock } = kit()

@@ -7,7 +7,7 @@ import { fateOf } from '../../../actors/reads/writeFate.js'
 import type { ForkReport } from '../../../machines/log/forkNotes.js'
 import { report, salvage } from '../../support/forksKit.js'
 
-const test = suite('fate of what is in no log')
+const test = suite('write fate')
 
 /** Epochs 2 (to 7), 3 (to 40, and left behind beyond) and 4, the present one, up to 60. */
 const history = [{ epoch: 2, last: 7 }, { epoch: 3, last: 40 }, { epoch: 4, last: 60 }]

@@ -10,7 +10,7 @@ import { Budget } from '../../../actors/structures/budget.js'
 import { GateJournal, path, settle, uuid } from '../../support/actorKit.js'
 import { frameOf } from '../../support/journalKit.js'
 
-const test = suite('budget')
+const test = suite('memory budget')
 
 test('accounts of one use add up; what is closed counts no more', () => {
   const budget = new Budget(100)
@@ -24,7 +24,7 @@ test('accounts of one use add up; what is closed counts no more', () => {
   assert.is(budget.usedBytes, 35)
 })
 
-test('what is kept for speed goes first, then new writes, then the rest', () => {
+test('caches go first, then new writes, then the rest', () => {
   const budget = new Budget(100)
   const held = budget.account('held')
   const allowed = () => (['tails', 'writes', 'held', 'windows', 'received'] as const)
@@ -79,10 +79,10 @@ test('writes count until they are durable, then as the overlay\'s until they are
   side.write()
   side.ingest.end('LEASE_LAPSED', 'over')
   await side.journal.release()
-  assert.equal(uses(), [false, false], 'of a reign that is over nothing is left')
+  assert.equal(uses(), [false, false], 'of an epoch that is over nothing is left')
 })
 
-test('what is short encoded and long decoded counts as it is decoded', async () => {
+test('a write that is short encoded and long decoded counts as it is decoded', async () => {
   const side = path()
   side.journal.holdsSyncs = true
   const uses = () => [side.budget.uses().writes, side.budget.uses().overlay]
@@ -233,7 +233,7 @@ test('the log says once that writes are refused, and once that they are taken ag
   assert.match(said[0]!, /^warn no memory for new writes.*"keys":900/)
   frames.length = 7
   watch.tick()
-  assert.is(said.length, 1, 'a little less is no news')
+  assert.is(said.length, 1, 'a little less is not reported')
   frames.length = 9
   watch.tick()
   assert.is(said.length, 1)

@@ -49,7 +49,7 @@ test('a slice ends when its time is over; nothing is done before the next turn',
   assert.equal(turnOf, [1, 1, 1, 2, 2, 2, 3, 3, 3, 4])
 })
 
-test('a step that throws is told of, and stops no other', async () => {
+test('a step that throws is reported, and stops no other', async () => {
   const { clock, queue, failed } = kit()
   const lane = queue.lane({ bytesMax: 0, openMax: 1 })
   const done: string[] = []
@@ -91,7 +91,7 @@ test('lanes take turns: one that is full of work does not hold up the others', (
   assert.is(order.join(' '), 'r0 s0 r1 s1 r2 r3 r4 r5')
 })
 
-test('so many bytes are let in, and no more until some have left', () => {
+test('a bounded number of bytes is let in, and no more until some have left', () => {
   const { queue } = kit()
   const lane = queue.lane({ bytesMax: 100, openMax: 1 })
   assert.equal([lane.enter(60), lane.enter(41), lane.enter(40), lane.enter(1)],
@@ -116,7 +116,7 @@ test('while answers have not left, nothing is added to them', async () => {
   assert.is(done, 4)
 })
 
-test('steps that wait for something: so many at a time, and the others go on', async () => {
+test('steps that wait for something: a bounded number at a time, and the others go on', async () => {
   const { clock, queue } = kit()
   const lane = queue.lane({ bytesMax: 0, openMax: 2 })
   const other = queue.lane({ bytesMax: 0, openMax: 1 })

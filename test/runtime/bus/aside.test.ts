@@ -64,7 +64,7 @@ test('made once, when it is first needed; made again when it broke', async () =>
   await turn()
   assert.is(aside.connection, first.nats)
   first.end()
-  assert.is(aside.connection, null, 'before anybody was told')
+  assert.is(aside.connection, null, 'before anybody was notified')
   await turn()
   assert.is(aside.connection, null)
   dialled[1]!.resolve(second.nats)
@@ -76,7 +76,7 @@ test('made once, when it is first needed; made again when it broke', async () =>
   assert.is(dialled.length, 2, 'it is over')
 })
 
-test('what cannot be had is told, and not asked for at each message', async () => {
+test('a failed connection is reported, and not tried at each message', async () => {
   const { aside, dialled, warnings } = kit(3_600_000)
   assert.is(aside.connection, null)
   dialled[0]!.reject(new Error('too many connections'))

@@ -67,7 +67,7 @@ test('the block is where it is looked for in this version of the package', () =>
   assert.is(PlainHeaders.read(Buffer.from(block))?.get('K'), 'v')
 })
 
-test('what this program and its clients send is plain', () => {
+test('headers of this program and its clients are plain', () => {
   const set = newHeaders()
   for (const name of names.slice(0, 8)) set.append(name, `${name}: of it`)
   set.append('K', 'first')
@@ -101,7 +101,7 @@ test('odd blocks read as the package reads them', () => {
   }
 })
 
-test('names as they are written; of a malformed block none can be told', () => {
+test('names as they are written; a malformed block has none', () => {
   const named = (block: string): readonly string[] | null =>
     new NatsBusMessage(message(Buffer.from(block, 'utf8'))).headerNames()
   assert.equal(new NatsBusMessage(message(null)).headerNames(), [])

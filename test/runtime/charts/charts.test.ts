@@ -41,7 +41,7 @@ const lamp = setup({
   },
 })
 
-charts('what a machine defines is what its chart holds', () => {
+charts('a chart holds what its machine defines', () => {
   const chart = chartOf(lamp)
   const [, off, on, bright, faint, dead] = flatten(chart.root)
   assert.equal([chart.id, chart.root.kind, chart.root.initial], ['lamp', 'compound', 'off'])

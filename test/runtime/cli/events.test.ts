@@ -56,7 +56,7 @@ test('wrong usage exits 2, and says what is right', async () => {
   }
 })
 
-test('a port in use is told, with what to do', async () => {
+test('a port in use is reported, with what to do', async () => {
   const busy = createServer()
   await new Promise<void>((resolve) => busy.listen(0, '127.0.0.1', resolve))
   const { port } = busy.address() as AddressInfo
@@ -84,7 +84,7 @@ test('an inspector says so once when no node answers, and goes on asking', async
   await nats.close()
 })
 
-test('without a node, events says so; with one it tells how things stand', async () => {
+test('without a node, events says so; with one it shows the present state', async () => {
   const none = await engram('events')
   assert.is(none.code, 1)
   assert.match(none.err, /no Engram node answers/)
@@ -151,7 +151,7 @@ test('history merges what the nodes have kept, page by page, in order of time', 
   })
 })
 
-test('a node that goes away between two pages has told what it has told', async () => {
+test('a node that goes away between two pages: its first page stays', async () => {
   await withNodes({ n1: kept.n1, n2: [] }, async () => {
     const nats = await natsConnect({ servers: server.url })
     // The latest page, which says that there is more; nobody answers for the rest.
@@ -187,7 +187,7 @@ test('events begins with the last of what the nodes have kept', async () => {
     const past = (all: readonly Told[]) => all.filter(({ kind }) => kind !== 'situation')
     const all = await lines()
     assert.equal(past(all).map(({ epoch }) => epoch), [1, 2, 3])
-    assert.ok(all.findIndex(({ kind }) => kind === 'situation') === 3, 'then how things stand')
+    assert.ok(all.findIndex(({ kind }) => kind === 'situation') === 3, 'then the present state')
     assert.equal(past(await lines('--last', '2')).map(({ epoch }) => epoch), [2, 3])
     assert.equal(past(await lines('--last', '0')), [])
     const { out } = await engram('events', '--last', '1')

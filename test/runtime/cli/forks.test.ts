@@ -1,4 +1,4 @@
-/** engram forks, fate, quarantine and space set, against a node that keeps books by heart. */
+/** engram forks, fate, quarantine and space set, against a stand-in for a node. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -90,7 +90,7 @@ test('wrong usage exits 2, says what is right, and asks nobody', async () => {
   }
 })
 
-test('forks: nothing to tell is said on stderr; with --json it is a document', async () => {
+test('forks: no forks is said on stderr; with --json it is a document', async () => {
   keep([])
   const none = await engram('forks')
   assert.equal([none.code, none.out], [0, ''])
@@ -141,7 +141,7 @@ test('forks of all spaces: one that does not answer does not hide the others', a
   other.stop()
 })
 
-test('forks close: an order to the primary; options after and before are taken', async () => {
+test('forks close: a command to the primary; options after and before are taken', async () => {
   node.onAdmin = () => ({ ok: true, message: 'given up: at least 10 writes' })
   const { code, out } = await engram('forks', 'close', 'demo', '3')
   assert.equal([code, out], [0, 'given up: at least 10 writes\n'])
@@ -158,12 +158,12 @@ test('forks close: an order to the primary; options after and before are taken',
   assert.match(unknown.err, 'engram space list')
 })
 
-test('an order during a failover goes to who reigns then', async () => {
+test('a command during a failover goes to the next primary', async () => {
   const next = new Responder(nats, 'demo', 'n2')
   let refusals = 0
   node.onAdmin = () => {
     refusals += 1
-    // Its reign is over; the next one begins while the operator waits.
+    // Its epoch is over; the next one begins while the operator waits.
     node.told = { role: 'replica' }
     setTimeout(() => {
       next.epoch = 2
@@ -271,7 +271,7 @@ test('quarantine show: the write, what won, and what stands there', async () => 
   }
 })
 
-test('quarantine apply and discard: orders to the primary, refusals with a remedy', async () => {
+test('quarantine apply and discard: commands to the primary, refusals with a remedy', async () => {
   node.onAdmin = () => ({ ok: true })
   const applied = await engram('quarantine', 'apply', 'demo', '3-41')
   assert.is(applied.out, '3-41 has taken effect in demo\n')

@@ -35,7 +35,7 @@ test('it fits as many columns as there are', () => {
   for (const columns of [60, 80, 100, 120]) {
     const text = showStatus(status, columns)
     assert.ok(widthOf(text) <= columns, `${widthOf(text)} of ${columns}\n${text}`)
-    // What matters is there however narrow it is.
+    // The essential columns are there, however narrow it is.
     for (const part of ['n1', 'n2', 'n3', 'primary', 'replica', 'catchingUp', 'IN SYNC', 'BEHIND',
       'BLOCKED', 'THROTTLED', 'running']) assert.ok(text.includes(part), `${part}\n${text}`)
   }

@@ -98,7 +98,7 @@ client('an answer that was lost is asked for again, and counts once', async () =
   assert.is(primary.sequence, 1)
 })
 
-client('a new reign is announced: what waits is sent again at once', async () => {
+client('a new epoch is announced: what waits is sent again at once', async () => {
   primary.script = (_, count) => count === 1 ? 'drop' : null
   const startedAt = performance.now()
   const writing = it.write('demo', node('a'), { deadlineMs: 8000 })
@@ -143,7 +143,7 @@ client('past the deadline: refused when no attempt was taken', async () => {
   assert.ok(primary.received.length > 1)
 })
 
-client('what is invalid is refused at once', async () => {
+client('an invalid write is refused at once', async () => {
   primary.script = () => ({
     ok: false, code: 'INVALID_OPERATION', message: 'node.id is missing', outcome: 'notTaken',
     retryable: false,
@@ -174,7 +174,7 @@ client('a signal ends a write: unknown once it was sent, refused before', async 
 })
 
 client('reads say how fresh they have to be', async () => {
-  // What an earlier, aborted call had sent may still come, and take a sequence of its own.
+  // An earlier, aborted call's request may still arrive, and take a sequence of its own.
   const { sequence } = await it.write('demo', node('a'))
   const answer = await it.read('demo', { type: 'GetNode', nodeId: 'a' }, {
     from: 'any', readYourWrites: true, maxStalenessMs: 250,

@@ -1,10 +1,10 @@
-/** What is kept, sent again and given up, over successions of reigns. */
+/** Writes that are kept, sent again and given up, over successions of epochs. */
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Keeper } from '../../../runtime/client/keeper.js'
 import type { Kept, Taken } from '../../../runtime/client/keeper.js'
-import { KeeperWorld } from '../../support/keeperWorld.js'
+import { KeeperWorld } from '../../support/resendWorld.js'
 
 const test = suite('client keeper')
 
@@ -27,7 +27,7 @@ function write(number: number, key = `k${number}`): Omit<Kept, 'level' | 'keptAt
 
 const numberOf = (kept: Kept | null): number | null => kept && kept.number
 
-test('kept until the reign that has it says that it is safe', () => {
+test('kept until the epoch that has it says that it is safe', () => {
   const it = keeper()
   assert.ok(it.answered(write(1), taken(3, 41), 5))
   assert.ok(it.answered(write(2), taken(3, 42), 6))
@@ -49,9 +49,9 @@ test('two promotions in a row: a safe sequence of the second releases nothing un
   const it = keeper()
   it.answered(write(1), taken(1, 40), 0)
   it.answered(write(2), taken(1, 45), 0)
-  // Of epoch 2, which cut the log at 42, nothing was heard.
+  // Nothing was heard of epoch 2, which cut the log at 42.
   it.answered(write(3), taken(3, 60, { safeSequence: 50 }), 0)
-  assert.equal(it.given, [], '45 lies below 50, in another log')
+  assert.equal(it.given, [], '45 is below 50, in another log')
   assert.ok(it.isDoubtful && it.isBehind)
   assert.is(it.next(), null, 'what is lost is not known yet')
   it.takeOver(3, [{ epoch: 1, last: 42 }, { epoch: 2, last: 48 }, { epoch: 3, last: 60 }])
@@ -67,7 +67,7 @@ test('an epoch that was overtaken whole: its entries are not those of the same s
   assert.is(numberOf(it.next()), 1, 'the entry at 93 is of epoch 3')
 })
 
-test('lost by one reign, and there in the next: not sent again, or taken back', () => {
+test('lost by one epoch, and there in the next: not sent again, or taken back', () => {
   const it = keeper()
   it.answered(write(1), taken(1, 45), 0)
   it.answered(write(2), taken(1, 46), 0)
@@ -106,7 +106,7 @@ test('a duplicate counts where it is logged, not where the answer comes from', (
   assert.is(it.next(), null)
 })
 
-test('late: an answer, a safe sequence, an announcement of a reign that is over', () => {
+test('late: an answer, a safe sequence, an announcement of an epoch that is over', () => {
   const it = keeper()
   it.takeOver(2, [{ epoch: 2, last: 1 }])
   assert.not(it.answered(write(1), taken(1, 7), 0))
@@ -117,7 +117,7 @@ test('late: an answer, a safe sequence, an announcement of a reign that is over'
   assert.equal([it.writes, it.given, it.isBehind, it.epoch], [1, [], false, 2])
 })
 
-test('a history that is not of the reign proves nothing', () => {
+test('a history that is not of the epoch proves nothing', () => {
   const it = keeper()
   it.answered(write(1), taken(1, 7), 0)
   it.heard(2)
@@ -136,7 +136,7 @@ test('another space of that name: everything goes again, whatever its numbers', 
   assert.is(numberOf(it.next()), 1)
 })
 
-test('another space whose log is shorter: what lies beyond its end is not there', () => {
+test('another space whose log is shorter: what is beyond its end is not there', () => {
   const it = keeper()
   it.answered(write(1), taken(7, 500), 0)
   it.renewed()
@@ -144,7 +144,7 @@ test('another space whose log is shorter: what lies beyond its end is not there'
   assert.is(numberOf(it.next()), 1)
 })
 
-test('refused for good: kept, in nobody\'s way, tried with the next reign', () => {
+test('refused for good: kept, in nobody\'s way, tried with the next epoch', () => {
   const it = keeper()
   it.answered(write(1, 'x'), taken(1, 2), 0)
   it.answered(write(2, 'x'), taken(1, 3), 0)

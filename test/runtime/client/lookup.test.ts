@@ -67,7 +67,7 @@ async function failure(promise: Promise<unknown>): Promise<EngramError> {
   throw error ?? new Error('it did not fail')
 }
 
-test('there is none: told at once, for writes and reads alike', async () => {
+test('there is none: answered at once, for writes and reads alike', async () => {
   await nodesSay(absent)
   const [write, read, any] = await Promise.all([
     it.write('nowhere', node, patient), it.read('nowhere', get, patient),
@@ -135,7 +135,7 @@ test('a node that cannot ask the arbiter settles nothing', async () => {
   assert.is((await failure(it.write('demo', node, { deadlineMs: 300 }))).code, 'NO_RESPONDERS')
 })
 
-test('what may have been taken before stays of unknown outcome', async () => {
+test('a write that may have been taken before stays of unknown outcome', async () => {
   await nodesSay(absent)
   const primary = new Responder(nats).start()
   await nats.flush()

@@ -61,7 +61,7 @@ function reportOf(node: string, spaces: readonly string[]): ReturnType<Responder
   return { ...report, node: { ...report.node, peers: {} }, spaces: members }
 }
 
-/** A node that tells two spaces at a time. */
+/** A node that lists two spaces at a time. */
 function pagingNode(id: string, alive: readonly string[]): void {
   on(statusOfAll, ({ type }) => type !== 'who' ? null : {
     format: 1, type: 'who', id, state: 'running', incarnation: 1, http: null,
@@ -88,7 +88,7 @@ test('the status of all: who there is, then the pages of each', async () => {
   ])
 })
 
-test('of one space nothing else is read', async () => {
+test('a question about one space reads nothing else', async () => {
   pagingNode('n1', [])
   await nats.flush()
   const { spaces } = await client.status({ space: 'c' })

@@ -212,7 +212,7 @@ test('while the lost is sent again newer writes wait; past their deadline they a
   assert.equal(primary.log, ['a', 'c'])
 })
 
-test('refused for good when it is sent again: told, kept as unsafe, and in nobody\'s way', async () => {
+test('refused for good when it is sent again: reported, kept as unsafe, and in nobody\'s way', async () => {
   const refused: ResendRefused[] = []
   const it = await open({ onResendRefused: (one) => refused.push(one) })
   await write(it, 'a', 'b')
@@ -229,7 +229,7 @@ test('refused for good when it is sent again: told, kept as unsafe, and in nobod
   assert.is(error.writes, 1)
 })
 
-test('close tells what is unsafe, or waits for it', async () => {
+test('close returns what is unsafe, or waits for it', async () => {
   const it = await open()
   await write(it, 'a')
   const flushing = failure(it.flush())

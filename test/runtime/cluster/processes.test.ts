@@ -31,7 +31,7 @@ test('a process lives until it has ended; another one with its pid is another on
   for (const pid of [0, -1, 1.5, Number.NaN]) assert.not.ok(lives({ pid, started: null }))
 })
 
-test('who runs a node is told by the owner of its directory, as long as he lives',
+test('the owner of a directory names the process of its node, as long as it lives',
   async ({ directory }) => {
     assert.is(await runnerOf('n1', directory), null)
     assert.is(await runnerOf('n1', join(directory, 'none')), null)

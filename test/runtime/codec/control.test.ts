@@ -87,7 +87,7 @@ for (const kind of kinds) {
     assert.equal(read(kind, codec.encode({ ...message, future: [1] })),
       { ok: true, value: message })
     for (const [field, value] of Object.entries(message)) {
-      // Optional: the version before did not tell it.
+      // Optional: the version before did not send it.
       if (untold.has(`${kind}.${field}`)) continue
       const { [field]: _, ...rest } = message as Record<string, unknown>
       refused(read(kind, codec.encode(rest)), new RegExp(`^(${field}|.*kind)`))
@@ -112,7 +112,7 @@ x('a history must grow', () => {
   ]) refused(codec.ackMessage(codec.encode({ ...join, history })), /^history: must grow/)
 })
 
-x('names are checked wherever they stand', () => {
+x('names are checked wherever they are', () => {
   for (const name of ['', 'a.b', 'a*', '>', 'a b', '../x', 'é', 'x'.repeat(65), 7, null]) {
     refused(codec.heartbeat(codec.encode({ ...valid.heartbeat, node: name })), /^node/)
     refused(codec.ackMessage(codec.encode({ ...valid.ackMessage, space: name })), /^space/)
@@ -143,7 +143,7 @@ x('records are JSON and round-trip', () => {
   assert.is(JSON.parse(new TextDecoder().decode(codec.encodeRecord(identity))).node, 'n1')
 })
 
-x('an assignment keeps what it says of reigns that ended, and of reconciliation', () => {
+x('an assignment keeps what it says of epochs that ended, and of reconciliation', () => {
   const start = { epoch: 2, sequence: 30 }
   const ended = { node: 'n2', disk: 'd2', epoch: 2, start: { epoch: 0, sequence: 0 } }
   const { settings } = assignment
@@ -170,7 +170,7 @@ x('an assignment keeps what it says of reigns that ended, and of reconciliation'
 
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 
-x('an announcement tells how its primary came to be one; what is not understood is left out', () => {
+x('an announcement says how its primary came to be one; what is not understood is left out', () => {
   const promotion = {
     atMs: 1_700_000_000_000, space: 'demo', epoch: 3, from: 'n2', to: 'n1',
     vacancy: 'grantExpired', reason: 'n2 was not heard', ms: 2_210, atRisk: null,
@@ -240,7 +240,7 @@ x('random bytes never throw', () => {
   }), { numRuns: 2000 })
 })
 
-/** Whatever is accepted holds only plain values of the kinds the types name. */
+/** Accepted values are plain values of the kinds that the types name. */
 function assertSane(value: unknown): void {
   if (typeof value === 'number') return assert.ok(Number.isFinite(value) && value >= 0)
   if (typeof value === 'string') return assert.ok(value.length <= 4096)

@@ -69,7 +69,7 @@ const sliced = (change: object): Decoded<object> =>
 
 const x = suite('control codec: reconciliation')
 
-x('what is encoded is decoded', () => {
+x('an encoded message is decoded to the same', () => {
   assert.equal(sent(offer), { ok: true, value: offer })
   assert.equal(sent(slice), { ok: true, value: slice })
   const empty = { ...slice, writes: [] }
@@ -86,7 +86,7 @@ x('what is encoded is decoded', () => {
   refused(codec.reconcileAnswer(codec.encode({ ...answer, retryAfterMs: -1 })), /^retryAfterMs/)
 })
 
-x('who does not say whether an offer is complete has offered all', () => {
+x('an offer without a word on completeness is complete', () => {
   const { isComplete: _, ...rest } = offer
   assert.equal(sent(rest), { ok: true, value: { ...offer, isComplete: true } })
   refused(sent({ ...offer, isComplete: 'no' }), /^isComplete/)
@@ -197,7 +197,7 @@ x('no other message gets the bounds of a slice', () => {
   }
 })
 
-x('a slice is told by its first bytes', () => {
+x('a slice is recognized by its first bytes', () => {
   const bytes = encode(slice)
   assert.ok(isSliceAhead(bytes))
   for (let i = 0; i < 12; i += 1) assert.not.ok(isSliceAhead(bytes.subarray(0, i)))
@@ -208,7 +208,7 @@ x('a slice is told by its first bytes', () => {
 
 const decoders = [codec.ackMessage, codec.reconcileAnswer]
 
-/** What is accepted is what its type says; of operations, what the gate lets pass. */
+/** Accepted messages have the types they claim; operations pass the checks of client values. */
 function sane(value: unknown): void {
   const { kind, writes = [] } = value as { kind: string; writes?: readonly SalvagedWrite[] }
   assert.ok(['offer', 'slice', 'ack', 'nack', 'join', 'taken', 'busy', 'refused'].includes(kind))

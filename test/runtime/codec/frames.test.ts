@@ -73,14 +73,14 @@ frames('takes JSON operations as they came', () => {
 })
 
 frames('writes an epoch start of one entry', () => {
-  const reign = {
+  const epochStart = {
     type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2, connection: 1,
   } as const
-  const frame = codec.epochStart(originAt(9, { previousEpoch: 2 }), reign, 77)
+  const frame = codec.epochStart(originAt(9, { previousEpoch: 2 }), epochStart, 77)
   const parsed = codec.parse(frame.bytes) as Frame
   assert.is(parsed.kind, 'epochStart')
-  assert.equal(codec.entries(parsed)[0]!.operation, reign)
-  assert.throws(() => codec.epochStart(originAt(9), reign, 77), /within its own epoch/)
+  assert.equal(codec.entries(parsed)[0]!.operation, epochStart)
+  assert.throws(() => codec.epochStart(originAt(9), epochStart, 77), /within its own epoch/)
 })
 
 const lost: Reconciliation = {
@@ -94,7 +94,7 @@ const opening: ForkOpening = {
   forkPoint: { epoch: 2, sequence: 40 }, lastKnown: 44, atMost: null,
 }
 
-/** A plain operation between two entries for the books. */
+/** A plain operation between two entries of forks. */
 function booked(): Frame {
   const builder = codec.builder()
   const encoded = [codec.encodeEntry(activation('a'), lost), encodeOperation(activation('b'))]
@@ -125,28 +125,28 @@ frames('is of version 2 only where version 1 would not be understood', () => {
   assert.is(booked().bytes[8], 2)
   assert.is(sample().bytes[8], 1)
   const plain = encodeOperation(activation('a'))
-  assert.equal(codec.encodeEntry(activation('a'), null), plain, 'there is nothing to tell')
-  const reign = { type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2, connection: 1 }
+  assert.equal(codec.encodeEntry(activation('a'), null), plain, 'there is nothing to add')
+  const epochStart = { type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2, connection: 1 }
   const start = (more: object) => codec.epochStart(
-    originAt(9, { previousEpoch: 2, node: 'n1@3' }), { ...reign, ...more } as never, 77)
+    originAt(9, { previousEpoch: 2, node: 'n1@3' }), { ...epochStart, ...more } as never, 77)
   const forked = codec.parse(start({ forks: [opening] }).bytes) as Frame
   assert.equal([forked.bytes[8], forked.kind], [1, 'epochStart'],
     'a member that knows no reports can do without')
-  assert.equal(codec.entries(forked)[0]!.operation, { ...reign, forks: [opening] })
+  assert.equal(codec.entries(forked)[0]!.operation, { ...epochStart, forks: [opening] })
   assert.is(start({}).bytes[8], 1)
   for (const forks of [[], undefined]) assert.equal(start({ forks }).bytes, start({}).bytes)
 })
 
 frames('keeps version 1 byte for byte', () => {
-  const reign = {
+  const epochStart = {
     type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2, connection: 1,
   } as const
   const start = codec.epochStart(
-    originAt(9, { previousEpoch: 2, clock: { n1: 7 } }), reign, 77)
+    originAt(9, { previousEpoch: 2, clock: { n1: 7 } }), epochStart, 77)
   // Their checksums, which cover all but the magic.
-  const [entries, epochStart] = [sample(), start].map(({ bytes }) =>
+  const [ofEntries, ofStart] = [sample(), start].map(({ bytes }) =>
     Buffer.from(bytes).toString('hex', 4, 8))
-  assert.equal([entries, epochStart], ['4cfbee3c', '38cbf5d8'])
+  assert.equal([ofEntries, ofStart], ['4cfbee3c', '38cbf5d8'])
 })
 
 frames('refuses what a frame of its version cannot hold', () => {

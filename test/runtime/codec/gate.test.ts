@@ -1,4 +1,4 @@
-/** Every rule of DESIGN section 6, "Values at the gate", in both encodings. */
+/** Every rule for values that clients send, in both encodings. */
 import { decode, encode, ExtData } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -125,7 +125,7 @@ for (const encoding of ['json', 'msgpack'] as const) {
     }
   })
 
-  test('what is taken decodes to what was checked', () => {
+  test('an accepted value decodes to what was checked', () => {
     for (const [value, reason] of table) {
       if (reason !== '') continue
       const gated = codec.write(encoders[encoding](value), TYPE[encoding], undefined)
@@ -150,7 +150,7 @@ for (const encoding of ['json', 'msgpack'] as const) {
     assert.is(gated.value.key, 'key')
   })
 
-  test('the encoding is told by Content-Type, else by the first byte', () => {
+  test('the encoding is given by Content-Type, else by the first byte', () => {
     const data = encoders[encoding](node({}))
     const charset = `${TYPE[encoding].toUpperCase()} ; charset=utf-8`
     const types = [TYPE[encoding], charset, undefined, 'text/plain', '', 'application/json2; x']
@@ -255,7 +255,7 @@ for (const encoding of ['json', 'msgpack'] as const) {
 
 const test = suite('gate: oddities')
 
-test('what is neither JSON nor MessagePack is answered in JSON', () => {
+test('bytes that are neither JSON nor MessagePack are answered in JSON', () => {
   const { encoding, ...told } = codec.query(Buffer.from('hello'), undefined)
   assert.is(encoding, 'json')
   assert.match((told as { message: string }).message, 'not valid JSON')

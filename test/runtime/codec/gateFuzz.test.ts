@@ -1,4 +1,4 @@
-/** Whatever the bytes: no throw, bounded time and memory, and nothing invalid gets through. */
+/** For any bytes: no throw, bounded time and memory, and nothing invalid gets through. */
 import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -32,7 +32,7 @@ function gate(data: Uint8Array): number {
   return taken
 }
 
-/** Runs within `limitMs`: generous, it tells minutes from milliseconds. */
+/** Runs within `limitMs`: generous, it distinguishes minutes from milliseconds. */
 function within(limitMs: number, run: () => void): void {
   const started = performance.now()
   run()
@@ -87,7 +87,7 @@ test('random plain values', () => {
     for (const value of [anything, { type: 'StoreNode', node: { id: 'n', metadata } }]) {
       const outcome = codec.operation(value)
       if (outcome.ok) {
-        // What it stands for in the log is what was checked (which knows no -0, as JSON).
+        // The logged form is what was checked (it knows no -0, as JSON).
         const again = decodeOperation(encodeOperation(outcome.value))
         assert.is(operationReason(again, ''), null)
         assert.equal(JSON.stringify(again), JSON.stringify(outcome.value))
@@ -203,7 +203,7 @@ test('integers that no number can hold are refused in both encodings, with their
   }), { numRuns: 400 })
 })
 
-test('what looks like such an integer and is none is taken', () => {
+test('bytes that look like such an integer and are none are taken', () => {
   const fine = [
     '1e20', '1.5e300', '-9007199254740993.5', '"12345678901234567890"', '9007199254740991',
     '[0.1234567890123456789]', '{"12345678901234567890":1}', '"\\"metadata\\":12345678901234567890"',

@@ -1,4 +1,4 @@
-/** Where NATS is and who asks: flags, variables and fields of the config file say the same. */
+/** The address of NATS and the credentials: flags, variables and config fields say the same. */
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -50,7 +50,7 @@ function refused(run: () => unknown): string {
 }
 
 const secret = file('of a file\n')
-/** What each setting makes; `user` and the pair of certificate and key have the other beside. */
+/** The result of each setting; `user` and the pair of certificate and key come together. */
 const cases: Record<NatsSettingName, {
   value: string
   beside?: Partial<Record<NatsSettingName, string>>
@@ -207,7 +207,7 @@ test('docs/configuration.md lists each as it is', () => {
   }
 })
 
-test('what a parent has in its environment does not reach a child that has its own', () => {
+test('the environment of a parent does not reach a child that has its own', () => {
   const env = {
     ENGRAM_NATS_TOKEN: 't', ENGRAM_NATS_CA: 'ca.pem',
     ...natsEnvironment({ servers: url, user: 'node', password: 'p' }),

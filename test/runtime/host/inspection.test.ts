@@ -28,7 +28,7 @@ test('an observer from the start gets XState events and host events of every act
   assert.ok(seen.includes('n1 nobody engram.deadLetter'))
 })
 
-test('a later observer is told of the living, children too, and then of all that happens', () => {
+test('a later observer gets the living, children too, and then all that happens', () => {
   const { host } = kit()
   const actor = host.spawn({ id: 'a', logic: machine, input })
   const seen: string[] = []

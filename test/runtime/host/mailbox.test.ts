@@ -123,7 +123,7 @@ test('between two lives events wait, within the bound; a kill in a burst keeps t
   assert.equal(seen, [0, 1, 2, 3])
 })
 
-test('what waits when the actor is over becomes dead letters', () => {
+test('events that wait when the actor is over become dead letters', () => {
   const { host, letters } = kit()
   const actor = host.spawn({ id: 'a', logic: echo, input: () => undefined, supervision })
   host.kill('a')

@@ -79,7 +79,7 @@ test('local references take no detour', () => {
   assert.is(wire.published.length, 0)
 })
 
-test('what cannot be sent is a dead letter: detached, too large, unencodable', async () => {
+test('an event that cannot be sent is a dead letter: detached, too large, unencodable', async () => {
   const clock = new VirtualClock()
   const wire = new Wire()
   const { host, letters } = kit({ clock, envelopeBytesMax: 1_000 })
@@ -212,7 +212,7 @@ test('local watch: unknown, and an ended watch stays silent', async () => {
   assert.equal(deaths, [{ id: 'nobody', kind: 'unknown' }])
 })
 
-test('remote watch: unknown, done, stopped, failed, each told once', async () => {
+test('remote watch: unknown, done, stopped, failed, each reported once', async () => {
   const { clock, one, two, spawn } = pair()
   const deaths: string[] = []
   const watch = (id: string) => one.host.watchRemote('n2', id, (exit) => {

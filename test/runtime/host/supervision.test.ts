@@ -359,7 +359,7 @@ test('spawn refuses bad ids, ids in use, and parents that do not exist', () => {
   assert.throws(spawn('b', 'nobody'), /not alive/)
 })
 
-test('a storm: 200 actors that fail at each event keep their books', () => {
+test('a storm: 200 actors that fail at each event are counted right', () => {
   const { host, clock, escalations } = kit()
   const actors = Array.from({ length: 200 }, (_, index) => host.spawn({
     id: `a${index}`, logic: fragile, input: () => ({ life: 1 }), supervision,

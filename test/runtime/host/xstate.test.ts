@@ -1,4 +1,4 @@
-/** What the host relies on in XState, beyond its documentation: fails when an update changes it. */
+/** Assumptions about XState beyond its documentation: fails when an update breaks one. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createActor, createMachine, emit, fromCallback } from 'xstate'
@@ -6,7 +6,7 @@ import { dispose, isBusy, snapshotOf, wasIgnored } from '../../../runtime/host/x
 
 const test = suite('host and XState')
 
-test('the mailbox tells whether an event is being processed', () => {
+test('the mailbox says whether an event is being processed', () => {
   const seen: boolean[] = []
   const machine = createMachine({ on: { go: { actions: emit({ type: 'out' }) } } })
   const actor = createActor(machine)

@@ -18,7 +18,7 @@ const http = suite('http')
 let report: NodeStatusReport = new Responder(null as never).report()
 const metrics = createMetrics(() => report, { processMetrics: false })
 let server: HttpServer
-/** Of `/works`: how often the loop had turned at each, and how many were under way at most. */
+/** For `/works`: how often the loop had turned at each, and how many were under way at most. */
 const works = { turns: [] as number[], underWay: 0, atMost: 0 }
 let turns = 0
 let isCounting = false

@@ -1,4 +1,4 @@
-/** What is counted and observed, against the list that /metrics explains. */
+/** Counters and histograms, against the list that /metrics explains. */
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'

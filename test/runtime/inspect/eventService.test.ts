@@ -76,7 +76,7 @@ test('asked by name or all at once, with or without a wish; of one space; of one
   assert.equal(types(await ask({ types: ['node'] })), ['node'])
 })
 
-test('what is no request is refused in words', async () => {
+test('a malformed request is refused in words', async () => {
   const { ask } = await kit()
   for (const request of ['no JSON', '[]', '{"before":"x"}', '{"types":7}', 'x'.repeat(5_000)]) {
     const answer = await ask(request)

@@ -46,7 +46,7 @@ test('the present state: chart, definition, state, reason, parent, context', () 
   assert.is(primary?.reason, null)
 })
 
-test('a change of state is told with its reason; what changes none is counted', () => {
+test('a change of state is sent with its reason; what changes none is counted', () => {
   const { feed, spawn, clock } = feedKit()
   const actor = spawn('a')
   const texts: string[] = []
@@ -55,7 +55,7 @@ test('a change of state is told with its reason; what changes none is counted', 
   for (let i = 0; i < 30; i += 1) actor.send({ type: 'looked' })
   clock.advance(50)
   const [change, ...others] = eventsOf(texts)
-  assert.is(others.length, 0, 'counts are told less often')
+  assert.is(others.length, 0, 'counts are sent less often')
   if (change?.type !== 'transition') throw new Error(`not a transition: ${change?.type}`)
   assert.equal([change.actor, change.from, change.state, change.event, change.reason],
     ['a', 'off', 'on', 'pressed', 'it was dark'])
@@ -216,11 +216,11 @@ test('the present in slices: what happens meanwhile is told after it, in order',
   assert.is(only(present!.events, 'actor')[0]?.state, 'off', 'as it was when its turn came')
   assert.equal(only(after!.events, 'transition').map(({ actor, state }) => [actor, state]),
     [['space.s0', 'on'], ['space.s199', 'on'], ['space.s199', 'off']])
-  assert.equal(again, texts.slice(0, 1), 'one for all who asked before it was told')
+  assert.equal(again, texts.slice(0, 1), 'one for all who asked before it was sent')
   assert.ok((after?.number ?? 0) > (present?.number ?? 0))
 })
 
-test('thousands of events while the present is told: nothing is dropped, and some at a time', () => {
+test('thousands of events while the present is sent: nothing is dropped, and some at a time', () => {
   const { feed, spawn, clock } = feedKit()
   const actors = Array.from({ length: 50 }, (_, i) => spawn(`s${i}`))
   const texts: string[] = []

@@ -1,4 +1,4 @@
-/** What a node keeps of what happened: bounds, pages, and the file that outlives the process. */
+/** The recorder of a node: bounds, pages, and the file that outlives the process. */
 import {
   appendFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync,
 } from 'node:fs'
@@ -120,7 +120,7 @@ test('pages lead from the latest back, filtered by space and type', () => {
   assert.equal(shown(kept.page({ ...all, types: ['promoted'] }).texts), [3])
 })
 
-test('what is noted before the file is there is kept, and gets its id then', async () => {
+test('events noted before the file is there are kept, and get their ids then', async () => {
   const { openFile } = fileKit()
   const late = recorder()
   late.note(notice('early'))
@@ -222,7 +222,7 @@ test('the file stays small, whatever is noted', async () => {
   assert.match(lines.at(-1) ?? '', '99.199 ')
 })
 
-test('whoever listens is told of each event, until it has enough', () => {
+test('a listener gets each event, until it has enough', () => {
   const made = recorder()
   made.begin(null)
   const heard: string[] = []

@@ -82,7 +82,7 @@ test('pages of other origins and other names of this host are refused', async ()
   await server.close()
 })
 
-test('a heartbeat shows that the stream lives; too many readers are told so', async () => {
+test('a heartbeat shows that the stream lives; too many readers are refused', async () => {
   const { server } = await serverKit({ heartbeatMs: 20, readersMax: 1 })
   const stream = await open(server.port)
   await waitFor('two heartbeats', () => stream.text().split(': alive\n').length > 2)
@@ -114,7 +114,7 @@ test('a reader that hangs holds nobody up, and is cut off', async () => {
     sum + only(events, 'transition').length, 0)
   await waitFor('all of it at the other reader', () => told() === 60_000)
   const grown = process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed - before
-  // What was told is about 20 MB, and kept here once by the reader that reads.
+  // About 20 MB were sent, and are kept here once by the reader that reads.
   assert.ok(grown < 200e6, `${Math.round(grown / 1e6)} MB`)
   assert.ok(slowestMs < 1_000, `a flush took ${slowestMs} ms`)
   // It still reads what was on its way.

@@ -70,7 +70,7 @@ test('the official receiver gets actors with their charts, events and snapshots'
   assert.is(space?.parentId, undefined)
   assert.is(primary?.parentId, 'n1/space.demo')
   assert.is(space?.snapshot.value, 'off')
-  // What the inspector page does with it: it builds the machine, and draws that.
+  // The inspector page does the same: it builds the machine, and draws that.
   const machine = createMachine(JSON.parse(space?.definition ?? '') as object)
   assert.equal(Object.keys(machine.states), ['off', 'on'])
   actor.send({ type: 'pressed' })
@@ -94,7 +94,7 @@ test('the package takes what an observer of the host gets: standard XState event
   const inspector = createInspector({ send: (event) => seen.push(event) })
   const { host } = kit({
     inspect: (event) => {
-      // The host's own events stand beside those of XState.
+      // The host's own events are beside those of XState.
       if (event.type.startsWith('@xstate.')) inspector.inspect.next?.(event as InspectionEvent)
     },
   })
@@ -105,7 +105,7 @@ test('the package takes what an observer of the host gets: standard XState event
   assert.ok(of(seen, '@xstate.event').some(({ event }) => event.type === 'pressed'))
 })
 
-test('a later receiver is told the present, without what is over', async () => {
+test('a later receiver gets the present, without what is over', async () => {
   const { server, spawn, clock, present } = await bridgeKit()
   present()
   spawn('a').send({ type: 'pressed' })

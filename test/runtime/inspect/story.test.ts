@@ -65,7 +65,7 @@ const notice = (
   type: 'notice', ...at, space: 'demo', kind, isAlert, message, detail: {}, ...over,
 })
 
-test('a candidacy comes before its first step, though that is told first', () => {
+test('a candidacy comes before its first step, though that is sent first', () => {
   const { take, lines } = storyKit()
   const promoting = transition('space.demo', 'replica', 'promoting', 'vacancy: noResponders')
   const born: InspectionStreamEvent = {
@@ -155,7 +155,7 @@ test('the past is told in order of time, and nothing of it twice', () => {
   assert.equal(other.onPast([gone('n2', 1_000), promoted()]).map(({ id }) => id), ['gone/n1/9.1'])
 })
 
-test('suspicion alone is not told', () => {
+test('suspicion alone is not shown', () => {
   const { take, lines } = storyKit()
   take('n2', transition('detector.n1', { alive: {} }, 'suspect'),
     transition('detector.n1', 'suspect', { alive: {} }))
@@ -181,7 +181,7 @@ test('a handover, a step down, a damaged log', () => {
   ])
 })
 
-test('alerts, and what is told like one and calls for nobody', () => {
+test('alerts, and lines like one that call for nobody', () => {
   const { take, lines } = storyKit()
   take('n1',
     recorded(notice('inSyncShrunk', 'in sync: n1 (n2 is dead)', { id: 1 })),
@@ -203,7 +203,7 @@ test('alerts, and what is told like one and calls for nobody', () => {
   ])
 })
 
-test('what becomes of forks is told as that, and not as a call for help', () => {
+test('the fate of forks is shown as that, and not as a call for help', () => {
   const { take, lines } = storyKit()
   take('n2',
     recorded(notice('forkReportOpened', 'epoch 3 of n1', { id: 1, detail: { epoch: 3 } }, false)),

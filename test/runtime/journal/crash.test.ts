@@ -55,7 +55,7 @@ function randomRecord(
 interface Run {
   /** All that may be there, in order. */
   appended: JournalRecord[]
-  /** How many of these must be there. */
+  /** Number of these that must be there. */
   durable: number
 }
 
@@ -166,7 +166,7 @@ crash('a full disk: nothing of the flush is taken, and it heals', async () => {
     assert.ok(disk.bytesOf(`${DIRECTORY}/0000000001.segment`).equals(before))
     assert.is(journal.log(A)!.end.sequence, 1)
     assert.is(journal.log(B), undefined)
-    // Its writers were told that it was not taken: a crash does not bring it back.
+    // Its writers were answered that it was not taken: a crash does not bring it back.
     const dead = disk.clone()
     assert.is((await open(dead)).log(A)!.end.sequence, 1)
     disk.capacity = Number.POSITIVE_INFINITY

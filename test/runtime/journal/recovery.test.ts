@@ -20,7 +20,7 @@ const flushes: JournalRecord[][] = [
   [rec(A, 3), rec(B, 3), rec(A, 4, { epoch: 2, previousEpoch: 1 })],
 ]
 const records = flushes.flat()
-/** Where each record begins, and where the last one ends. */
+/** The offset at which each record begins, and at which the last one ends. */
 const offsets = records.reduce((at, record) => [...at, at.at(-1)! + recordBytes(partOf(record))],
   [SEGMENT_HEAD_BYTES])
 const lastFlush = 3
@@ -126,7 +126,7 @@ recovery('a bit flipped in the head of a segment harms no log', async () => {
 
 recovery('records lost together damage every space, until it is dropped', async () => {
   const disk = await written()
-  // The headers of two records in a row: what lay there cannot be told.
+  // The headers of two records in a row: their contents cannot be known.
   disk.flipBit(FIRST, offsets[1]!, 0)
   disk.flipBit(FIRST, offsets[2]!, 0)
   let journal = await open(disk)
@@ -247,7 +247,7 @@ recovery('a crash at any step of the recovery can be recovered', async () => {
   }
 })
 
-recovery('what it reports survives a power cut, though never synced before the kill', async () => {
+recovery('the position it reports survives a power cut, though never synced before the kill', async () => {
   const disk = new MemoryFileSystem()
   const journal = await open(disk)
   await journal.write([rec(A, 1)])

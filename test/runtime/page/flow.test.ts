@@ -1,4 +1,4 @@
-/** Counts of a reign, and what two reports of them say. */
+/** Counts of an epoch, and what two reports of them say. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { bucketMs, AckHistogram } from '../../../actors/primary/ackHistogram.js'
@@ -33,7 +33,7 @@ test('buckets: bounds grow by 19 %, what is off the scale falls into the first o
 test('a rate and percentiles come from the difference of two reports', () => {
   const [meter, rates] = [new AckHistogram(), new FlowRates()]
   meter.note(1_000, 1_000, 500)
-  assert.equal(rates.take([report(meter, 10_000)]), [], 'one report tells no rate')
+  assert.equal(rates.take([report(meter, 10_000)]), [], 'one report gives no rate')
   meter.note(980, 490, 1)
   meter.note(20, 10, 40)
   const [flow] = rates.take([report(meter, 12_000)])
@@ -44,7 +44,7 @@ test('a rate and percentiles come from the difference of two reports', () => {
   assert.ok(flow!.ackMs!.p99 >= 40 && flow!.ackMs!.p99 < 48, JSON.stringify(flow))
 })
 
-test('the end of the traffic is told once, and then nothing', () => {
+test('the end of the traffic is sent once, and then nothing', () => {
   const [meter, rates] = [new AckHistogram(), new FlowRates()]
   rates.take([report(meter, 1_000)])
   meter.note(5, 5, 1)
@@ -54,7 +54,7 @@ test('the end of the traffic is told once, and then nothing', () => {
   assert.equal(rates.take([report(meter, 4_000)]), [])
 })
 
-test('another reign or another life counts from zero; a primary that is gone ends its traffic', () => {
+test('another epoch or another life counts from zero; a primary that is gone ends its traffic', () => {
   const [meter, rates] = [new AckHistogram(), new FlowRates()]
   meter.note(100, 100, 1)
   rates.take([report(meter, 1_000)])

@@ -1,4 +1,4 @@
-/** What the page says of a space at the moments that matter: of a real recording, and of made ones. */
+/** Headlines of a space at the moments that matter: of a real recording, and of made ones. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -69,7 +69,7 @@ test('a primary that hangs: not heard, who may take over and when; then who did,
     assert.is(settled?.title, over?.title, 'it is the same story')
   })
 
-test('ten minutes later it is still told, and long after it is not', () => {
+test('ten minutes later it is still shown, and long after it is not', () => {
   const { endMs } = real
   const state = real.live
   const at = (afterMs: number) => headlinesOf(state, factsOf(real), endMs + afterMs)
@@ -97,7 +97,7 @@ function status(over: Partial<ClusterSpace> = {}): ClusterStatus {
 const lost = { entries: 1_234, bytes: 3_100, ms: 20 }
 const away = { members: [member('n1', 'unknown'), member('n2', 'replica')] }
 
-/** n1 serves until it is killed after a second; n2 is there and stands, as far as `steps` go. */
+/** n1 serves until it is killed after a second; n2 is a candidate, as far as `steps` go. */
 function killed(steps: readonly InspectionStreamEvent[], then: Partial<ClusterSpace> = away) {
   const script = new PageFrames()
   script.start(0)
@@ -137,7 +137,7 @@ test('a primary that died: what it had alone as last known, and how far its succ
   assert.equal(goneNodes(recording.stateAt(1_040)), new Set())
 })
 
-test('who is heard after it was given up is there', () => {
+test('a node that is heard after it was given up is there', () => {
   const script = killed([])
   script.events(2_000, 'n1', [])
   const recording = recorded(script)
@@ -145,7 +145,7 @@ test('who is heard after it was given up is there', () => {
   assert.equal(shownAt(recording, 2_000), [], 'and serves')
 })
 
-test('what a peer says that is itself not heard counts for nothing', () => {
+test('the word of a peer that is itself not heard counts for nothing', () => {
   const script = killed([])
   script.present(5_000, 'n3', [])
   assert.is(absenceOf(recorded(script).stateAt(5_000), 'n1'), null)
@@ -182,7 +182,7 @@ test('between the takeover and its report there is no gap', () => {
   ])
 })
 
-test('what is at risk, what is not known, and that nothing was left behind', () => {
+test('writes at risk, unknown ones, and that nothing was left behind', () => {
   const opened = { alert: 'forkReportOpened', detail: { epoch: 1, formerPrimary: 'n1' } }
   const last = (over: Partial<PromotionReport>, isOpened: boolean): string | undefined => {
     const script = killed(won(new PageFrames()))
@@ -215,7 +215,7 @@ test('a space of which no member can be promoted says so, since when, and what t
   ])
 })
 
-test('what a space without a primary needs is said: an order, or the arbiter', () => {
+test('the need of a space without a primary is shown: a command, or the arbiter', () => {
   const needs = (state: string, over: object) => {
     const script = killed(
       [new PageFrames().transition(1_100, 'space.demo.promotion', null, state, 'recordRead')],

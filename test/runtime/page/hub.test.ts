@@ -116,7 +116,7 @@ test('a heartbeat shows that the stream lives', async () => {
   await close()
 })
 
-test('a viewer that hangs loses frames alone, is told so, and gets the present again', async () => {
+test('a viewer that hangs loses frames alone, is notified, and gets the present again', async () => {
   const { hub, url, links, close } = await kit()
   const [live, hanging] = [await view(url), await view(url)]
   const { telling } = links[0]!
@@ -125,7 +125,7 @@ test('a viewer that hangs loses frames alone, is told so, and gets the present a
   hanging.pause()
   const long = 'x'.repeat(10_000)
   let number = 1
-  // What the sockets and the reader themselves buffer is not known: until something is left out.
+  // The buffers of the sockets and of the reader are unknown: until something is left out.
   while (hub.skipped === 0 || number < 500) {
     number += 1
     telling.onEnvelope(transition('n1', number, 'node', number % 2 ? 'running' : 'draining', long))
@@ -149,7 +149,7 @@ test('a viewer that hangs loses frames alone, is told so, and gets the present a
   await close()
 })
 
-test('a present state larger than what may wait is told once, and nothing is left out', async () => {
+test('a present state larger than what may wait is sent once, and nothing is left out', async () => {
   const { hub, url, links, close } = await kit()
   const first = await view(url)
   const { telling } = links[0]!

@@ -1,4 +1,4 @@
-/** What the page makes of frames: the state at any time, bounds, saving and opening again. */
+/** The page's model of frames: the state at any time, bounds, saving and opening again. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { InspectionStreamEvent } from '../../../runtime/inspect/schema.js'
@@ -45,7 +45,7 @@ test('a transition shows at its own time, within a frame that came later', () =>
   assert.equal(actor?.enteredMs, { promoting: 940 })
 })
 
-test('a story shows at the time of what it tells, not when it was told', () => {
+test('an event line shows at the time of its event, not when it was sent', () => {
   const told = (at: number): Frame => ({
     kind: 'story', atMs: 10_000,
     line: { at: new Date(at).toISOString(), kind: 'reign', text: 'n2 reigns' },
@@ -66,7 +66,7 @@ test('a state that stays active keeps the time of its entry', () => {
   })
 })
 
-test('an actor that ended is shown with its last state, also when that is told after its end', () => {
+test('an actor that ended is shown with its last state, also when that is sent after its end', () => {
   const script = new PageFrames()
   script.present(100, 'n1', [script.actor('space.demo.promotion', 'claiming')])
   script.events(200, 'n1', [
@@ -104,7 +104,7 @@ test('lost envelopes and dropped events are counted; a new stream begins anew', 
   assert.is(recording.live.nodes.get('n1')?.lost, 2 + 7)
 })
 
-/** Ten minutes of three nodes whose actors change, told late and out of order. */
+/** Ten minutes of three nodes whose actors change, sent late and out of order. */
 function long(): PageFrames {
   const script = new PageFrames()
   script.start(0)
@@ -165,7 +165,7 @@ test('a recording that lost its beginning is saved with it, and opened again', (
   }
 })
 
-test('what is no recording is refused with the reason', () => {
+test('a file that is no recording is refused with the reason', () => {
   const script = new PageFrames()
   script.start(0)
   const start = JSON.stringify(script.frames[0])

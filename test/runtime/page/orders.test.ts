@@ -113,8 +113,6 @@ test('what is no order is refused, and the field named', async () => {
   await server.close()
 })
 
-// ------------------------------------------------------------------ what carries them out
-
 const answer: WriteAnswer = {
   ok: true, space: 'demo', epoch: 3, sequence: 42, count: 1, ack: 'durable', safeSequence: 41,
   node: 'n1', duplicate: false,

@@ -1,5 +1,5 @@
 /**
- * Promotions as the page tells them: of a real cluster's recording (a replica killed and back, then
+ * Promotions as the page shows them: of a real cluster's recording (a replica killed and back, then
  * the primary hung, then its successor killed, then a handover), and of made ones.
  */
 import { readFileSync } from 'node:fs'
@@ -31,7 +31,7 @@ function told(recording: Recording): { promotions: Promotion[]; entries: Entry[]
   return { promotions, entries: entriesOf(recording.notable, promotions, recording.past) }
 }
 
-/** But a finding, which is told up to 10 ms after what its node did about it. */
+/** But a finding, which is sent up to 10 ms after what its node did about it. */
 function isInOrder({ steps }: Promotion): boolean {
   return steps.every(({ atMs }, index) => atMs >= (steps[index - 1]?.atMs ?? 0) - 10)
 }
@@ -67,7 +67,7 @@ test('they take as long as they took: from the last word of the primary to the n
   assert.equal(bare.map(({ beginMs, endMs }) => Math.round((endMs - beginMs) / 100)), [20, 0, 0])
 })
 
-test('the timeline tells causes before effects', () => {
+test('the timeline shows causes before effects', () => {
   const { entries } = told(openRecording(text))
   const order = ['Pause n1', 'n1 is gone', 'n2 is the primary of demo, in epoch 2',
     'demo: n1 stopped being primary (epoch 1)', 'demo: settled: n1 (epoch 1)', 'Kill n2',
@@ -116,7 +116,7 @@ function cluster(): PageFrames {
   return script
 }
 
-test('who stands upon the next epoch stands in the next promotion, however soon', () => {
+test('a candidate for the next epoch is in the next promotion, however soon', () => {
   const script = cluster()
   candidate(script, 'n2', 1_000, { epoch: 1, state: 'open', primary: { node: 'n1' } }, 'won')
   candidate(script, 'n3', 1_010, { epoch: 1, state: 'open', primary: { node: 'n1' } }, 'stoodDown')

@@ -44,7 +44,7 @@ test('a page that was not built says how to build it, and what there is', async 
   await server.close()
 })
 
-test('index, hashed assets, types; nothing but what lies there', async () => {
+test('index, hashed assets, types; nothing but the files there', async () => {
   build()
   const server = await serve()
   const index = await ask(server.url, '/?view=lag#now')
@@ -79,7 +79,7 @@ test('a browser may run and load what this server serves, and nothing else', asy
   await server.close()
 })
 
-test('what a browser has is not sent again, until it changes', async () => {
+test('a file that a browser has is not sent again, until it changes', async () => {
   const server = await serve()
   const { headers: { etag } } = await ask(server.url, '/')
   const again = { headers: { 'If-None-Match': String(etag) } }
@@ -93,7 +93,7 @@ test('what a browser has is not sent again, until it changes', async () => {
   await server.close()
 })
 
-test('GET and POST are told apart, and nothing answers the question of another origin', async () => {
+test('GET and POST are distinguished, and nothing answers the question of another origin', async () => {
   const server = await serve()
   assert.is((await ask(server.url, '/api/orders')).status, 405)
   assert.is((await ask(server.url, '/status', { method: 'POST' })).status, 405)
@@ -138,7 +138,7 @@ test('with a token: health and metrics are open, all else asks for it', async ()
   await server.close()
 })
 
-test('who needs a token: everything but loopback, and where a file is given', () => {
+test('a token is needed beyond loopback, and where a file is given', () => {
   assert.is(tokenFor('127.0.0.1:7432', undefined), null)
   assert.is(tokenFor('[::1]:7432', undefined), null)
   const [one, other] = [tokenFor('0.0.0.0:1', undefined), tokenFor('0.0.0.0:1', undefined)]

@@ -1,4 +1,4 @@
-/** What the page draws, as data: promotions, sequence rows, series, graphs of charts. */
+/** The page's drawings, as data: promotions, sequence rows, series, graphs of charts. */
 import { createRequire } from 'node:module'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -20,7 +20,7 @@ const Elk = createRequire(import.meta.url)('elkjs/lib/elk.bundled.js') as
 
 const test = suite('page views')
 
-/** n1 dies; n2 and n3 stand for the space, n2 wins. Times as they were measured once. */
+/** n1 dies; n2 and n3 are candidates, n2 wins. Times as they were measured once. */
 function failover(): PageFrames {
   const script = new PageFrames()
   script.start(0)

@@ -1,4 +1,4 @@
-/** What operators are told of the books of a space. */
+/** The status of forks as operators see it. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ForkReport } from '../../../machines/log/forkNotes.js'
@@ -29,7 +29,7 @@ test('a space without forks costs a look at two numbers', () => {
     { open: 0, quarantined: 7, waiting: 0, salvagesWaiting: 0, reports: [] })
 })
 
-test('only open reports count; of many the latest are told, and all are counted', () => {
+test('only open reports count; of many the latest are shown, and all are counted', () => {
   const many = Array.from({ length: openReportsMax + 5 }, (_, index) =>
     report({ epoch: index + 1, outcome: index === 2 ? 'level' : null }))
   const status = booksStatusOf(store(many, 2))
@@ -39,13 +39,13 @@ test('only open reports count; of many the latest are told, and all are counted'
     [6, openReportsMax + 5])
 })
 
-test('what waits: of a fork that several members kept the longest, of its own epoch', () => {
+test('waiting writes: for a fork that several members kept the longest, of its own epoch', () => {
   const reports = [
     report({ salvages: [
       salvage(), salvage({ node: 'n3', name: 's3', spans: [{ epoch: 3, last: 45, writes: 5 }] }),
       salvage({ node: 'n4', name: 's4', state: 'taken' }),
     ] }),
-    // One salvage may hold entries of two reigns, and is one file.
+    // One salvage may hold entries of two epochs, and is one file.
     report({ epoch: 5, node: 'n3', salvages: [
       salvage({ spans: [{ epoch: 3, last: 50, writes: 9 }, { epoch: 5, last: 60, writes: 2 }] }),
     ] }),
@@ -72,7 +72,7 @@ test('a report in a sentence', () => {
 const member = (node: string, role: ClusterMember['role'] = 'replica') =>
   ({ node, role }) as ClusterMember
 
-test('what a report waits for, and the command that helps', () => {
+test('the reason that a report waits, and the command that helps', () => {
   const of = (
     over: Partial<ForkReport>, reconcile: ClusterSpace['reconcile'], isHere: boolean,
   ): string => waitText(openReportOf(report(over)), {
@@ -103,7 +103,7 @@ test('the status: numbers for each space, from its primary', () => {
     [{ open: 0, quarantined: 0, waiting: 0 }, undefined, 'automatic'])
 })
 
-test('books that make no sense are passed over with their report', () => {
+test('fork fields that make no sense are passed over with their report', () => {
   const said = (books: unknown) => statusReport('n1', {
     minInSync: 1, endSequence: 0, books: books as never,
   })

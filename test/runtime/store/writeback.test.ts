@@ -1,4 +1,4 @@
-/** Whether the disk took what the kernel wrote back: asked rarely, and when it costs little. */
+/** True if the disk took what the kernel wrote back: asked rarely, and when it costs little. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Writeback } from '../../../runtime/store/writeback.js'
@@ -50,7 +50,7 @@ test('a store that is written all the time: once an hour', async () => {
   assert.ok(state.syncs <= 4)
 })
 
-test('what the disk did not take is told', async () => {
+test('a failed write-back is reported', async () => {
   const { writeback, state, failed, after } = kit()
   state.fault = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' })
   writeback.wrote()

@@ -41,7 +41,7 @@ function pipe(place: Place): { path: string; reader: number; writer: number } {
   return { path, reader, writer: opened(place, path, O_WRONLY) }
 }
 
-/** What there is to be read now. */
+/** The output that can be read now. */
 function read(fd: number): string {
   const buffer = Buffer.alloc(1 << 20)
   let text = ''
@@ -97,7 +97,7 @@ test('a full disk: lines are dropped and counted, and nothing is thrown', async 
   sink.flushNow()
 })
 
-test('a reader that hangs: what waits is bounded, and told when it reads again', async (place) => {
+test('a reader that hangs: what waits is bounded, and noted when it reads again', async (place) => {
   const { reader, writer } = pipe(place)
   place.open.push(reader)
   const sink = new LogSink({ fd: writer, notice, pendingBytesMax: 100_000 })
@@ -137,7 +137,7 @@ test('a line cut off by an error: the next begins a line of its own, after the n
   assert.is(sink.dropped, 3)
   room = 4
   sink.write(line(4))
-  assert.is(sink.dropped, 4, 'the notice was cut, too: its lines are told once more')
+  assert.is(sink.dropped, 4, 'the notice was cut, too: its lines are counted once more')
   room = 1000
   sink.write(line(5))
   assert.is(text, `${line(0)}${line(1).slice(0, 5)}\n${notice(3).slice(0, 3)}\n`

@@ -1,6 +1,6 @@
 /**
- * How the product says that writes relate, told by positions, is what their vector clocks say:
- * two accounts that know nothing of each other.
+ * The relation of two writes by their positions, as the product judges it, is that of their vector clocks:
+ * two records that know nothing of each other.
  */
 import type { Position } from '../../../machines/base/ids.js'
 import type { Relation } from '../../../machines/forks/merge.js'
@@ -9,44 +9,44 @@ import type { Version } from '../../../machines/log/forkNotes.js'
 import { componentsMax, covers, dotOf } from '../../../machines/log/vectorClock.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
-import type { World } from '../world.js'
+import type { CheckedWorld } from './checkedWorld.js'
 
 /** As `actors/forks/reconciler.ts` logs it. */
-interface Homecoming {
+interface Reconciled {
   readonly origin: Position
   readonly met: readonly { readonly version: Version; readonly relation: Relation }[]
 }
 
 /**
- * A forced reign may know of no log that its writes were appended to: what is not known counts as
+ * A forced epoch may know of no log that its writes were appended to: what is not known counts as
  * concurrent (machines/log/lineage.ts), which is counted, and no finding.
  */
 export class ClockChecks {
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: CheckedWorld) {}
 
-  /** A primary has decided about a write that comes home. */
-  cameHome(node: SimNode, { origin, met }: Homecoming): void {
+  /** A primary has judged a write of a fork. */
+  reconciled(node: SimNode, { origin, met }: Reconciled): void {
     const { checks } = this.world
-    checks.saw('writes that came home')
+    checks.saw('writes of forks judged')
     for (const { version, relation } of met) {
-      const told = this.toldByClocks(node, origin, version)
-      if (typeof told !== 'string') {
-        checks.saw(`relations not checked: ${told.skipped}`)
+      const byClocks = this.relationByClocks(node, origin, version)
+      if (typeof byClocks !== 'string') {
+        checks.saw(`relations not checked: ${byClocks.skipped}`)
         continue
       }
-      if (told !== relation && relation === 'concurrent' && checks.record.hasForced) {
-        checks.saw('relations that a forced reign could not know')
+      if (byClocks !== relation && relation === 'concurrent' && checks.record.hasForced) {
+        checks.saw('relations that a forced epoch could not know')
         continue
       }
       checks.saw(`relations checked: ${relation}`)
-      if (told === relation) continue
+      if (byClocks === relation) continue
       this.world.violate('clock', `${node.id} takes ${show(version)}, in its log at `
-        + `${version.at}, for ${relation} as seen from ${show(origin)}; the clocks say ${told}: `
+        + `${version.at}, for ${relation} as seen from ${show(origin)}; the clocks say ${byClocks}: `
         + `${this.clockOf(version)}, seen from ${this.clockOf(origin)}`)
     }
   }
 
-  private toldByClocks(
+  private relationByClocks(
     node: SimNode, origin: Position, version: Version,
   ): Relation | { readonly skipped: string } {
     const { entries, record } = this.world.checks
@@ -54,7 +54,7 @@ export class ClockChecks {
     const first = entries.at(version)
     if (record.hasLostBucket) return { skipped: 'the bucket was lost' }
     if (!write || !first) return { skipped: 'one is not numbered' }
-    // What is not yet numbered was not there when the write was logged.
+    // An entry that is not yet numbered was not there when the write was logged.
     const epoch = node.space(space).member.log.epochAt(version.at)
     const copy = entries.at({ epoch, sequence: version.at })
     if ([write, first, ...(copy ? [copy] : [])].some(isTruncated)) return { skipped: 'truncated' }
@@ -71,7 +71,7 @@ function isTruncated({ vectorClock }: LogEntry): boolean {
   return Object.keys(vectorClock).length >= componentsMax
 }
 
-/** Whether the other one is in the log that the entry was appended to, or is the same. */
+/** True if the other one is in the log that the entry was appended to, or is the same. */
 function knows({ vectorClock }: LogEntry, other: LogEntry): boolean {
   const dot = dotOf(other.vectorClock, other.epoch)
   if (!dot) throw new Error(`bug: the clock of ${show(other)} lacks its own number`)

@@ -74,7 +74,7 @@ export class Entries {
     return this.durableByPlace.get(nameOf(place))
   }
 
-  /** Where the write in the entry was logged first. */
+  /** The place at which the write in the entry was logged first. */
   originOf(entry: LogEntry): Position {
     return entry.reconciliation && !isOperators(entry.reconciliation)
       ? entry.reconciliation.origin : entry

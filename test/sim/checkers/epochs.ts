@@ -3,14 +3,14 @@ import type { Lease } from '../../../actors/membership/lease.js'
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
-import type { World } from '../world.js'
+import type { CheckedWorld } from './checkedWorld.js'
 
 export class EpochChecks {
-  /** Who answered positively in an epoch: node, life and connection. */
+  /** The holder that answered positively in an epoch: node, life and connection. */
   private readonly holders = new Map<number, string>()
   private latest = 0
 
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: CheckedWorld) {}
 
   /** A positive answer leaves a node, over a connection that the broker holds. */
   answered(node: SimNode, { epoch, sequence, ack }: WriteAnswer): void {

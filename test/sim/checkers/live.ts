@@ -1,10 +1,10 @@
-/** What is checked while a run goes on: at each answer, each record, each step. */
+/** Checks while a run goes on: at each answer, each record, each step. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
-import type { World } from '../world.js'
+import type { CheckedWorld } from './checkedWorld.js'
 import { ClockChecks } from './clocks.js'
 import { Entries } from './entries.js'
 import { LogChecks } from './logs.js'
@@ -21,17 +21,17 @@ const defect = /InvariantViolation|is violated|TypeError|ReferenceError|RangeErr
 export class LiveChecks {
   readonly logs: LogChecks
   readonly record: RecordChecks
-  readonly reigns: EpochChecks
+  readonly epochs: EpochChecks
   readonly entries = new Entries()
   readonly clocks: ClockChecks
   readonly salvages: SalvageChecks
-  /** How often what is rare happened: a checker that never sees it proves nothing. */
+  /** Counts of rare things: a checker that never sees its case proves nothing. */
   readonly coverage: Record<string, number> = {}
 
-  constructor(private readonly world: World) {
+  constructor(private readonly world: CheckedWorld) {
     this.logs = new LogChecks(world)
     this.record = new RecordChecks(world)
-    this.reigns = new EpochChecks(world)
+    this.epochs = new EpochChecks(world)
     this.clocks = new ClockChecks(world)
     this.salvages = new SalvageChecks(world)
   }
@@ -43,7 +43,7 @@ export class LiveChecks {
     if (subject.startsWith('_INBOX.')) {
       if (!isPositive(data)) return
       const answer = JSON.parse(Buffer.from(data).toString()) as WriteAnswer
-      this.reigns.answered(node, answer)
+      this.epochs.answered(node, answer)
       this.logs.answered(node, answer)
       this.withinBound(node, answer)
       if (answer.ack === 'committed') this.record.committed(node, answer)
@@ -53,7 +53,7 @@ export class LiveChecks {
     }
   }
 
-  /** Section 5 of the books: what is acknowledged and not safe stays within `maxLoss`. */
+  /** Acknowledged writes that are not safe stay within `maxLoss`. */
   private withinBound(node: SimNode, { sequence }: WriteAnswer): void {
     const { member, primaryRole } = node.space(space)
     const { log } = member
@@ -81,7 +81,7 @@ export class LiveChecks {
   }
 
   afterStep(): void {
-    this.reigns.afterStep()
+    this.epochs.afterStep()
     this.logs.afterStep()
   }
 
@@ -89,7 +89,7 @@ export class LiveChecks {
     const rare = /^(promotion: the reign is over: \w+|a torn flush|primary: handed over)/.exec(message)
     if (rare) this.saw(rare[0])
     if (message === 'a write comes home') {
-      this.clocks.cameHome(node, fields as Parameters<ClockChecks['cameHome']>[1])
+      this.clocks.reconciled(node, fields as Parameters<ClockChecks['reconciled']>[1])
     }
     if (level !== 'error' && level !== 'warn') return
     const text = `${message} ${JSON.stringify(fields, (_, value: unknown) =>

@@ -10,9 +10,9 @@ import type { Ack } from '../../../machines/protocol/messages.js'
 import { createFrameCodec, writerOf } from '../../../runtime/codec/frames.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
-import type { World } from '../world.js'
+import type { CheckedWorld } from './checkedWorld.js'
 
-/** What a node's disk has of the space, by what the journal was told and has answered. */
+/** A node's disk of the space, by what the journal was asked and has answered. */
 interface Ghost {
   disk: object
   /** Uuid of the disk, once a process has read it. */
@@ -33,7 +33,7 @@ const frames = createFrameCodec()
 export class LogChecks {
   /** Checksum of the frame that holds an entry, by epoch and sequence, of all ever written. */
   private readonly entries = new Map<number, Map<number, number>>()
-  /** What any store applied at a sequence: all must apply the same. */
+  /** The entry that any store applied at a sequence: all must apply the same. */
   readonly appliedAt = new Map<number, string>()
   private readonly numbered = new Map<string, string>()
   private readonly ghosts = new Map<string, Ghost>()
@@ -46,7 +46,7 @@ export class LogChecks {
   /** Nodes whose last flush was cut for a flipped bit: what only they had may be missing. */
   readonly tailsCut = new Set<string>()
 
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: CheckedWorld) {}
 
   private ghost(node: SimNode): Ghost {
     let ghost = this.ghosts.get(node.id)
@@ -74,7 +74,7 @@ export class LogChecks {
     if (seen) seen.applied = 0
   }
 
-  /** Whether the node's disk durably has the entry, whatever became of its process. */
+  /** True if the node's disk durably has the entry, whatever became of its process. */
   holds(name: string, { epoch, sequence }: Position): boolean {
     const durable = this.ghosts.get(name)?.durable ?? []
     return endOf(durable).sequence >= sequence && epochAt(durable, sequence) === epoch
@@ -85,9 +85,7 @@ export class LogChecks {
     return this.ghosts.get(name)?.diskId ?? ''
   }
 
-  // ---------------------------------------------------------------- the journal
-
-  /** What is cut off may be gone from here on, and need not be. */
+  /** Entries that are cut off may be gone from here on, and need not be. */
   writing(node: SimNode, records: readonly JournalRecord[]): void {
     const ghost = this.ghost(node)
     for (const record of records) {
@@ -117,7 +115,7 @@ export class LogChecks {
     this.world.checks.entries.synced(ghost.disk)
   }
 
-  /** No number in the vector clocks stands for two entries. */
+  /** No number in the vector clocks means two entries. */
   private numbers(frame: Frame): void {
     const { first, last, epoch } = frame
     // Not who is seen to write it first: its writer may have died before that was seen.
@@ -183,8 +181,6 @@ export class LogChecks {
     ghost.durable = history
   }
 
-  // ---------------------------------------------------------------- what is told
-
   /** I4: no positive answer above `memory` before the fdatasync that covers it. */
   answered(node: SimNode, { ack, sequence }: WriteAnswer): void {
     if (ack === 'memory') return
@@ -201,8 +197,6 @@ export class LogChecks {
     this.world.violate('I4', `${node.id} acks ${durableSequence}, durable are `
       + JSON.stringify(durable))
   }
-
-  // ---------------------------------------------------------------- stores
 
   /** I8, I5: what one store applied at a sequence, all do; only what is committed. */
   applied(node: SimNode, uuid: string, entries: readonly LogEntry[]): void {

@@ -5,13 +5,13 @@ import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes
 import type { ReadRecord } from '../history.js'
 import type { World } from '../world.js'
 import { nameOf } from './entries.js'
-import { LedgerModel } from './ledgerModel.js'
+import { ForkModel } from './forkModel.js'
 
 /** Answers give whole milliseconds; clocks may run ten per cent slow. */
 const roundingMs = 1
 const driftMax = 1.1
 /**
- * A notice that is lost alone, on a connection that lives, is told again at each heartbeat; ages
+ * A notice that is lost alone, on a connection that lives, is repeated at each heartbeat; ages
  * are understated meanwhile. (NATS does so to a slow consumer only.)
  */
 const lostNoticeMs = 1500
@@ -41,7 +41,7 @@ export function checkReads(world: World, log: readonly LogEntry[]): void {
 /** Each against the model as it is when the log has been applied up to the answer's sequence. */
 function checkValues(world: World, answered: readonly Answered[], log: readonly LogEntry[]): void {
   const ends = new Map(log.map(({ epoch, sequence }) => [epoch, sequence]))
-  const model = new LedgerModel()
+  const model = new ForkModel()
   let applied = 0
   for (const read of answered.toSorted((a, b) => a.answer.sequence - b.answer.sequence)) {
     const { answer: { sequence, epoch, node }, target, committed } = read
@@ -54,19 +54,19 @@ function checkValues(world: World, answered: readonly Answered[], log: readonly 
     const isCommitted = target === 'any' || committed
     // An uncommitted tail may have become a fork.
     if (!isCommitted && sequence > (ends.get(epoch) ?? 0)) continue
-    const told = expected(read, model, log, isCommitted)
-    if (!told) continue
+    const given = expected(read, model, log, isCommitted)
+    if (!given) continue
     world.checks.saw(`reads checked: ${read.query.type}`)
-    const [value, due] = told.map((one) => JSON.stringify(sorted(one)))
+    const [value, due] = given.map((one) => JSON.stringify(sorted(one)))
     if (value === due) continue
     world.violate('read', `${JSON.stringify(read.query)} at ${node} (${target}) as of ${sequence} `
       + `gives ${value}, the log says ${due}`)
   }
 }
 
-/** What was told, and what is due; null: the answer's sequence does not say what it knew. */
+/** The value given, and the value due; null: the answer's sequence does not say what it knew. */
 function expected(
-  { query, answer: { value, sequence } }: Answered, model: LedgerModel, log: readonly LogEntry[],
+  { query, answer: { value, sequence } }: Answered, model: ForkModel, log: readonly LogEntry[],
   isCommitted: boolean,
 ): [value: unknown, due: unknown] | null {
   switch (query.type) {
@@ -79,7 +79,7 @@ function expected(
     case 'GetEntries':
       return [value, entriesAsShown(log, query, sequence, (value as unknown[]).length)]
     case 'GetForks': {
-      // Books are read from the store, whose state a primary's latest sequence does not tell.
+      // Fork reports are read from the store, whose state a primary's latest sequence does not show.
       if (!isCommitted) return null
       return [(value as ForkReport[]).map(shortReport), reportsOf(model)]
     }
@@ -116,7 +116,7 @@ export function shortReport(report: ForkReport): object {
 }
 
 /** In the form of `shortReport`, counted anew. */
-export function reportsOf(model: LedgerModel): object[] {
+export function reportsOf(model: ForkModel): object[] {
   return [...model.reports].toSorted(([a], [b]) => a - b)
     .map(([epoch, { outcome, lost, salvages }]) => ({
       epoch, outcome, lost, ...model.counts(epoch), salvages: Object.fromEntries(salvages),
@@ -134,18 +134,18 @@ export function sorted(value: unknown): unknown {
 /** "Safe" and "committed" are promises: the write is in every later log, where they say. */
 function checkFate(world: World, { query, answer, target }: Answered, log: readonly LogEntry[]): void {
   const value = answer.value as FateValue
-  world.checks.saw(`fates told: ${value.fate}`)
-  const told = `${JSON.stringify(query)} at ${answer.node} (${target}) gives ${JSON.stringify(value)}`
+  world.checks.saw(`fates given: ${value.fate}`)
+  const given = `${JSON.stringify(query)} at ${answer.node} (${target}) gives ${JSON.stringify(value)}`
   if (!fates.has(value.fate) || typeof value.reason !== 'string') {
-    world.violate('fate', `${told}, which makes no sense`)
+    world.violate('fate', `${given}, which makes no sense`)
   }
   const { fate, now, epoch, sequence } = value
   if (fate === 'safe' || fate === 'committed') {
     const isThere = now !== null && log[now.sequence - 1]?.epoch === now.epoch
-    if (!isThere) world.violate('fate', `${told}, and the log has no such entry`)
+    if (!isThere) world.violate('fate', `${given}, and the log has no such entry`)
   }
   const isInLog = sequence !== null && log[sequence - 1]?.epoch === epoch
-  if (fate === 'lost' && isInLog) world.violate('fate', `${told}, and it is in the log`)
+  if (fate === 'lost' && isInLog) world.violate('fate', `${given}, and it is in the log`)
 }
 
 function checkBounds(world: World, { answer, minSequence, maxStalenessMs }: Answered): void {

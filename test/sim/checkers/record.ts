@@ -1,10 +1,10 @@
-/** What the arbiter holds: who may reign, who counts as in sync, and what these must have. */
+/** The arbiter's record: who may be primary, who counts as in sync, and what these must have. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { Position } from '../../../machines/base/ids.js'
 import type { Assignment } from '../../../machines/protocol/messages.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
-import type { World } from '../world.js'
+import type { CheckedWorld } from './checkedWorld.js'
 
 export class RecordChecks {
   current: Assignment | null = null
@@ -15,7 +15,7 @@ export class RecordChecks {
   /**
    * Why nothing can be promised any more, or null: the bucket was lost together with the only
    * member that knew its latest epoch, so that an epoch was used twice; or with every disk. The
-   * arbiter is assumed to keep what it confirmed (DESIGN section 5); the nodes do what they can.
+   * arbiter is assumed to keep what it confirmed; the nodes do what they can.
    */
   excuse: string | null = null
   private highestEpoch = 0
@@ -25,9 +25,9 @@ export class RecordChecks {
   private isTailCut = false
   private readonly forcedEpochs = new Set<number>()
 
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: CheckedWorld) {}
 
-  /** An operator has ordered a forced reign: I2 and I5 do not cover it (DESIGN section 5). */
+  /** An operator has commanded a forced promotion: I2 and I5 do not cover it. */
   forced(): void {
     this.isForced = true
   }
@@ -39,29 +39,29 @@ export class RecordChecks {
   }
 
   /**
-   * A flipped bit in the last flush looks like a torn write, and is cut (DESIGN section 7): the
-   * member lacks what it had acknowledged, and nobody can tell.
+   * A flipped bit in the last flush looks like a torn write, and is cut: the
+   * member lacks what it had acknowledged, and nobody can know.
    */
   tailCut(): void {
     this.isTailCut = true
   }
 
-  /** A forced reign has begun. */
+  /** A forced epoch has begun. */
   get hasForced(): boolean {
     return this.forcedEpochs.size > 0
   }
 
-  /** Which reigns there were, nobody may know. */
+  /** Nobody may know which epochs there were. */
   get hasLostBucket(): boolean {
     return this.isWiped
   }
 
-  /** What was promised to `committed` writes may be undone, and must be accounted for then. */
+  /** Promises to `committed` writes may be undone, and must be reported then. */
   get mayLoseCommitted(): boolean {
     return this.isForced || this.isWiped || this.isTailCut
   }
 
-  /** Whether a reign between the two was forced, or nobody can say. */
+  /** True if an epoch between the two was forced, or nobody can say. */
   isExempt(epoch: number, later: number): boolean {
     if (this.isWiped) return true
     for (const forced of this.forcedEpochs) if (forced > epoch && forced <= later) return true

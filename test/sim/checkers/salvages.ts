@@ -1,11 +1,11 @@
-/** What lies in salvages, and that none goes before all of it is in the committed log. */
+/** The writes in salvages, and that no salvage goes before all of it is in the committed log. */
 import type { LogEntry } from '../../../machines/log/entries.js'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'
 import { readSalvage } from '../../support/salvages.js'
 import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import { space } from '../plan.js'
-import type { World } from '../world.js'
+import type { CheckedWorld } from './checkedWorld.js'
 import { nameOf } from './entries.js'
 
 const codec = createFrameCodec()
@@ -15,7 +15,7 @@ export function salvageNames(node: SimNode): string[] {
   return node.disk.paths('/data/salvage').filter((path) => path.endsWith('.salvage'))
 }
 
-/** Writes in the salvages of a node's disk, by where each lies there. */
+/** Writes in the salvages of a node's disk, by the place of each there. */
 export async function salvagedWrites(node: SimNode): Promise<Map<string, LogEntry>> {
   const files = node.salvageFiles
   const found = new Map<string, LogEntry>()
@@ -32,7 +32,7 @@ async function writesOf(node: SimNode, name: string): Promise<LogEntry[]> {
 }
 
 export class SalvageChecks {
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: CheckedWorld) {}
 
   async releasing(node: SimNode, name: string): Promise<void> {
     const { world } = this
@@ -54,7 +54,7 @@ export class SalvageChecks {
   }
 }
 
-/** Where the writes of forks are in a log. */
+/** The places of the writes of forks in a log. */
 class Home {
   private readonly places = new Set<string>()
   private readonly byOrigin = new Map<string, LogEntry>()
@@ -72,7 +72,7 @@ class Home {
     }
   }
 
-  placeOf(write: LogEntry, { checks }: World): LogEntry | null {
+  placeOf(write: LogEntry, { checks }: CheckedWorld): LogEntry | null {
     if (this.places.has(nameOf(write))) return write
     const origin = nameOf(checks.entries.originOf(write))
     const key = write.writeId === null ? undefined

@@ -1,4 +1,4 @@
-/** What a run found: an invariant of DESIGN section 8 by its name, or another promise by a word. */
+/** A finding of a run: an invariant by its name (I1 to I13), or another promise by a word. */
 export class SimViolation extends Error {
   readonly code = 'SIM_VIOLATION'
 

@@ -3,9 +3,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('orders to actors')
+const test = suite('commands to actors')
 
-async function reigning(): Promise<SimCluster> {
+async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -15,13 +15,13 @@ async function reigning(): Promise<SimCluster> {
 }
 
 async function actorsOf(cluster: SimCluster, node: string): Promise<string[]> {
-  const answer = await cluster.order(node, { type: 'listActors' })
+  const answer = await cluster.command(node, { type: 'listActors' })
   assert.is(answer['ok'], true, JSON.stringify(answer))
   return answer['actors'] as string[]
 }
 
 test('each actor that is killed is replaced, and the writes stay', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!.id
   const replica = cluster.running.find((node) => node.id !== primary)!.id
   const victims: [node: string, actor: string][] = [
@@ -32,7 +32,7 @@ test('each actor that is killed is replaced, and the writes stay', async () => {
   for (const [node, actor] of victims) {
     const before = await actorsOf(cluster, node)
     assert.ok(before.includes(actor), `${actor} runs on ${node}: ${before.join(' ')}`)
-    const answer = await cluster.order(node, { type: 'killActor', actor })
+    const answer = await cluster.command(node, { type: 'killActor', actor })
     assert.is(answer['ok'], true, JSON.stringify(answer))
     await cluster.until(`a primary after ${actor}`, () => cluster.primary() !== null)
     await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -47,15 +47,15 @@ test('each actor that is killed is replaced, and the writes stay', async () => {
 })
 
 test('an actor that does not run cannot be killed', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   for (const actor of ['space.demo.nothing', undefined, 7]) {
-    const answer = await cluster.order('n1', { type: 'killActor', actor })
+    const answer = await cluster.command('n1', { type: 'killActor', actor })
     assert.equal([answer['ok'], answer['code']], [false, 'INVALID_OPERATION'])
   }
 })
 
 test('a node that was not started for chaos refuses', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const id = 'n1'
   const node = cluster.nodes.get(id)!
   node.allowsChaos = false
@@ -63,7 +63,7 @@ test('a node that was not started for chaos refuses', async () => {
   node.start()
   await cluster.until('it runs again', () => node.actor.state === 'running')
   for (const order of [{ type: 'listActors' }, { type: 'killActor', actor: 'node' }]) {
-    const answer = await cluster.order(id, order)
+    const answer = await cluster.command(id, order)
     assert.equal([answer['ok'], answer['code']], [false, 'CHAOS_NOT_ALLOWED'])
   }
 })

@@ -4,11 +4,11 @@ import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster and its arbiter')
+const test = suite('cluster: arbiter faults')
 
 const full = 'bucket engram: maximum bytes exceeded (JetStream error 10077)'
 
-async function reigning(): Promise<SimCluster> {
+async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -39,12 +39,12 @@ function alerts(cluster: SimCluster, kind: string): string[] {
     .map(({ message }) => message)
 }
 
-test('an order that the arbiter refuses fails in its words, and nothing goes on', async () => {
-  const cluster = await reigning()
+test('a command that the arbiter refuses fails in its words, and nothing goes on', async () => {
+  const cluster = await serving()
   cluster.bucket.rejects = full
   const count = counting(cluster)
   const begunMs = cluster.clock.monotonicMs()
-  const answer = await cluster.order('n1', { type: 'createSpace', space: 'more' })
+  const answer = await cluster.command('n1', { type: 'createSpace', space: 'more' })
   assert.equal([answer['code'], answer['retryable']], ['ARBITER_REFUSED', false])
   assert.ok(String(answer['message']).includes(full), String(answer['message']))
   assert.ok(cluster.clock.monotonicMs() - begunMs < 500)
@@ -52,21 +52,21 @@ test('an order that the arbiter refuses fails in its words, and nothing goes on'
   assert.is(count.attempts, 1)
 })
 
-test('an order that the arbiter never answers ends, and nothing goes on', async () => {
-  const cluster = await reigning()
+test('a command that the arbiter never answers ends, and nothing goes on', async () => {
+  const cluster = await serving()
   cluster.bucket.loseAnswers(...Array.from({ length: 1000 }, () => 'lost' as const))
-  const answer = await cluster.order('n1', { type: 'createSpace', space: 'more' })
+  const answer = await cluster.command('n1', { type: 'createSpace', space: 'more' })
   assert.is(answer['code'], 'ARBITER_UNAVAILABLE')
   assert.match(String(answer['message']), /injected: lost.*may come yet/)
   const count = counting(cluster)
   await cluster.run(5000)
   assert.is(count.attempts, 0)
   cluster.bucket.keepAnswers()
-  assert.is((await cluster.order('n1', { type: 'createSpace', space: 'more' }))['ok'], true)
+  assert.is((await cluster.command('n1', { type: 'createSpace', space: 'more' }))['ok'], true)
 })
 
 test('a failover that the arbiter refuses is blocked, said once, and goes on when it can', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   cluster.bucket.rejects = full
   const primary = cluster.primary()!
   const count = counting(cluster)
@@ -82,7 +82,7 @@ test('a failover that the arbiter refuses is blocked, said once, and goes on whe
     .filter(({ level, message }) => level !== 'debug' && message.includes(full))
   assert.ok(logged.length <= 12, `${logged.length} lines: ${logged.map((l) => l.message).join('\n')}`)
   cluster.bucket.rejects = null
-  await cluster.until('one reigns', () => cluster.primary() !== null, 6000)
+  await cluster.until('one is primary', () => cluster.primary() !== null, 6000)
   await cluster.until('none is blocked', () => cluster.running.every((node) =>
     node.space().member.blocked === null && node.space().member.rejection === null))
   primary.start()
@@ -90,13 +90,13 @@ test('a failover that the arbiter refuses is blocked, said once, and goes on whe
 })
 
 test('a handover that the arbiter would refuse costs nothing', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const { epoch } = cluster.record()!
   cluster.bucket.rejects = full
   const pending = [cluster.send(), cluster.send()]
   for (const order of [{ type: 'promote', space: 'demo' }, { type: 'drain' }]) {
-    const answer = await cluster.order(primary.id, order)
+    const answer = await cluster.command(primary.id, order)
     assert.is(answer['ok'], false, order.type)
     assert.ok(String(answer['message']).includes(full), String(answer['message']))
     pending.push(cluster.send())
@@ -107,7 +107,7 @@ test('a handover that the arbiter would refuse costs nothing', async () => {
   assert.is(cluster.record()!.epoch, epoch)
   assert.is(alerts(cluster, 'arbiterRefuses').length, 1)
   cluster.bucket.rejects = null
-  const other = await cluster.order('n1', { type: 'promote', space: 'demo' })
+  const other = await cluster.command('n1', { type: 'promote', space: 'demo' })
   assert.is(other['ok'], true, JSON.stringify(other))
   assert.is(alerts(cluster, 'arbiterAccepts').length, 1)
   await cluster.check()
@@ -115,7 +115,7 @@ test('a handover that the arbiter would refuse costs nothing', async () => {
 
 test('the touch before a handover that is given up may be applied at any time later', async () => {
   for (const lateMs of [5, 300, 2000]) {
-    const cluster = await reigning()
+    const cluster = await serving()
     const primary = cluster.primary()!
     const [to, third] = cluster.running.filter((node) => node !== primary) as [SimNode, SimNode]
     cluster.bucket.loseAnswers(...Array.from({ length: 40 }, () => 'late' as const))
@@ -134,8 +134,8 @@ test('the touch before a handover that is given up may be applied at any time la
   }
 })
 
-test('a change of the in-sync members that is refused is told once, and comes yet', async () => {
-  const cluster = await reigning()
+test('a change of the in-sync members that is refused is reported once, and made later', async () => {
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [replica] = cluster.running.filter((node) => node !== primary) as [SimNode]
   replica.kill()
@@ -145,7 +145,7 @@ test('a change of the in-sync members that is refused is told once, and comes ye
   const count = counting(cluster)
   replica.start()
   await cluster.run(30_000)
-  assert.is(cluster.primary()?.id, primary.id, 'the reign goes on')
+  assert.is(cluster.primary()?.id, primary.id, 'the epoch goes on')
   assert.ok((await cluster.wait(cluster.send({ 'Engram-Ack': 'committed' })))?.ok)
   assert.is(primary.space().member.rejection, full)
   assert.equal(alerts(cluster, 'arbiterRefuses').length, 1)
@@ -157,8 +157,8 @@ test('a change of the in-sync members that is refused is told once, and comes ye
   await cluster.check()
 })
 
-test('a reign whose set cannot shrink ends with its lease, and says why nobody follows', async () => {
-  const cluster = await reigning()
+test('an epoch whose set cannot shrink ends with its lease, and says why nobody follows', async () => {
+  const cluster = await serving()
   const [replica] = cluster.running.filter((node) => node !== cluster.primary()) as [SimNode]
   cluster.bucket.rejects = full
   replica.kill()
@@ -167,14 +167,14 @@ test('a reign whose set cannot shrink ends with its lease, and says why nobody f
   assert.ok(cluster.running.some((node) => node.space().member.blocked?.includes(full)),
     cluster.describe())
   cluster.bucket.rejects = null
-  await cluster.until('one reigns', () => cluster.primary() !== null, 6000)
+  await cluster.until('one is primary', () => cluster.primary() !== null, 6000)
   replica.start()
   await cluster.check()
 })
 
 test('a record that cannot be read is said, and written anew by the primary', async () => {
   for (const text of ['oops', '', '[]', null]) {
-    const cluster = await reigning()
+    const cluster = await serving()
     const primary = cluster.primary()!
     const { uuid } = cluster.record()!
     if (text === null) cluster.bucket.remove('space.demo')
@@ -183,9 +183,9 @@ test('a record that cannot be read is said, and written anew by the primary', as
       && cluster.primary() !== null, 8000)
     assert.is(cluster.primary()?.id, primary.id)
     assert.is(cluster.record()!.uuid, uuid)
-    const told = alerts(cluster, 'arbiterLost')
-    assert.ok(told.length > 0 && told.length <= 3)
-    assert.match(told[0]!, text === null ? /no longer has its record/ : /demo cannot be read: /)
+    const found = alerts(cluster, 'arbiterLost')
+    assert.ok(found.length > 0 && found.length <= 3)
+    assert.match(found[0]!, text === null ? /no longer has its record/ : /demo cannot be read: /)
     await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
     primary.kill()
     await cluster.until('a failover', () => cluster.primary() !== null)
@@ -195,7 +195,7 @@ test('a record that cannot be read is said, and written anew by the primary', as
 })
 
 test('a record that cannot be read when the primary dies is written anew by another', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   cluster.bucket.overwrite('space.demo', Buffer.from('oops'))
   primary.kill()
@@ -205,12 +205,12 @@ test('a record that cannot be read when the primary dies is written anew by anot
 })
 
 test('a record of a newer version is never written over: nobody is promoted upon it', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const future = Buffer.from('{"version":99}')
   cluster.bucket.overwrite('space.demo', future)
   await cluster.run(12_000)
-  assert.is(cluster.primary()?.id, primary.id, 'a reign goes on as long as its lease')
+  assert.is(cluster.primary()?.id, primary.id, 'an epoch goes on as long as its lease')
   assert.ok((await cluster.wait(cluster.send()))?.ok)
   assert.is(primary.space().member.arbiter, 'newer')
   primary.kill()
@@ -228,28 +228,28 @@ test('a record of a newer version is never written over: nobody is promoted upon
 })
 
 test('a space is not created over a record that cannot be read', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   cluster.bucket.overwrite('space.other', Buffer.from('oops'))
-  const answer = await cluster.order('n1', { type: 'createSpace', space: 'other' })
+  const answer = await cluster.command('n1', { type: 'createSpace', space: 'other' })
   assert.is(answer['code'], 'INVALID_OPERATION')
   assert.match(String(answer['message']), /record of other cannot be read.*nats kv del/)
-  const promoted = await cluster.order('n1', { type: 'promote', space: 'other' })
+  const promoted = await cluster.command('n1', { type: 'promote', space: 'other' })
   assert.match(String(promoted['message']), /record of other cannot be read/)
-  const { spaces, unreadable } = await cluster.order('n1', { type: 'listSpaces' }) as {
+  const { spaces, unreadable } = await cluster.command('n1', { type: 'listSpaces' }) as {
     spaces?: { space: string }[]; unreadable?: { space: string }[]
   }
   assert.equal(spaces?.map(({ space }) => space), ['demo'], 'it hides no other')
   assert.equal(unreadable?.map(({ space }) => space), ['other'])
 })
 
-test('a node tells of the spaces that it may be a member of, and cannot hold', async () => {
-  const cluster = await reigning()
+test('a node reports the spaces that it may be a member of, and cannot hold', async () => {
+  const cluster = await serving()
   const unheld = (): string[] => cluster.running.map((node) =>
     [...node.actor.directory!.unheld].map(([space, reason]) => `${space}: ${reason}`).join())
   assert.equal(unheld(), ['', '', ''])
   cluster.bucket.overwrite('space.other', Buffer.from('oops'))
   await cluster.run(3000)
-  for (const told of unheld()) assert.match(told, /^other: .*record of other cannot be read/)
+  for (const found of unheld()) assert.match(found, /^other: .*record of other cannot be read/)
   cluster.bucket.remove('space.other')
   await cluster.run(3000)
   assert.equal(unheld(), ['', '', ''])

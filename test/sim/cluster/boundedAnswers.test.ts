@@ -7,11 +7,11 @@ import type { LogEntry } from '../../../machines/log/entries.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster: answers')
+const test = suite('cluster: bounded answers')
 
 type Json = Record<string, unknown>
 
-async function reigning(options: Parameters<typeof SimCluster.start>[0] = {}): Promise<SimCluster> {
+async function serving(options: Parameters<typeof SimCluster.start>[0] = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start(options)
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -29,7 +29,7 @@ async function store(cluster: SimCluster, operations: readonly object[]): Promis
   assert.ok(answer['ok'], JSON.stringify(answer))
 }
 
-/** All pages; each of at most so many items. */
+/** The items of all pages, and the size of each page. */
 async function pages(
   cluster: SimCluster, query: object, subject = subjects.read('demo'),
 ): Promise<{ items: unknown[]; sizes: number[] }> {
@@ -49,7 +49,7 @@ async function pages(
 }
 
 test('every list goes on behind its page until there is no more', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const ids = Array.from({ length: 25 }, (_, index) => `n${String(index).padStart(2, '0')}`)
   await store(cluster, ids.map((id) => ({ type: 'StoreNode', node: { id } })))
   await store(cluster, ids.map((id) => ({ type: 'StoreEdge', edge: {
@@ -84,7 +84,7 @@ test('every list goes on behind its page until there is no more', async () => {
 })
 
 test('a reader\'s encoding decides what fits: the same list has other pages', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const node = (index: number): object => ({ type: 'StoreNode', node: {
     id: `n${index}`, embedding: Array.from({ length: 4096 }, (_, at) => Math.sin(at + index)),
   } })
@@ -99,7 +99,7 @@ test('a reader\'s encoding decides what fits: the same list has other pages', as
 })
 
 test('metadata is slow to read: pages of it are shorter', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const metadata = Object.fromEntries(Array.from({ length: 1000 }, (_, key) => [`k${key}`, key]))
   for (let index = 0; index < 40; index += 1) {
     await store(cluster, [{ type: 'StoreNode', node: { id: `n${index}`, metadata } }])
@@ -108,8 +108,8 @@ test('metadata is slow to read: pages of it are shorter', async () => {
   assert.ok(sizes[0]! >= 10 && sizes[0]! <= 20, `${sizes.join()}`)
 })
 
-test('reads that wait for a sequence: told when it comes, or that it did not', async () => {
-  const cluster = await reigning()
+test('reads that wait for a sequence: answered when it comes, or refused', async () => {
+  const cluster = await serving()
   await cluster.writes(3, 'committed')
   const subject = subjects.readAny('demo')
   const headers = { 'Engram-Min-Sequence': '9' }
@@ -126,7 +126,7 @@ test('reads that wait for a sequence: told when it comes, or that it did not', a
 })
 
 test('more reads than a node has room for are turned away, and the room comes back', async () => {
-  const cluster = await reigning({ settings: { readQueueBytes: 64 * 1024 } })
+  const cluster = await serving({ settings: { readQueueBytes: 64 * 1024 } })
   const headers = { 'Engram-Min-Sequence': '1000000' }
   const read = (): Promise<unknown> => cluster.client
     .request(subjects.readAny('demo'), Buffer.from('{"type":"GetHistory"}'),
@@ -141,8 +141,8 @@ test('more reads than a node has room for are turned away, and the room comes ba
   assert.ok(answer.ok)
 })
 
-test('what cannot be understood is refused: headers, queries, questions, orders', async () => {
-  const cluster = await reigning()
+test('malformed requests are refused: headers, queries, questions, commands', async () => {
+  const cluster = await serving()
   const code = async (
     subject: string, body: string, headers: Record<string, string> = {},
   ): Promise<unknown> => {
@@ -166,8 +166,8 @@ test('what cannot be understood is refused: headers, queries, questions, orders'
   assert.is(applied.sequence, 1, 'nothing of it is in the log')
 })
 
-test('an order with a forbidden reply subject is not carried out', async () => {
-  const cluster = await reigning()
+test('a command with a forbidden reply subject is not carried out', async () => {
+  const cluster = await serving()
   const order = Buffer.from('{"type":"createSpace","space":"other"}')
   cluster.client.publish(subjects.admin('n1'), order, { reply: '$KV.engram.space.demo' })
   await cluster.run(1000)
@@ -178,7 +178,7 @@ test('an order with a forbidden reply subject is not carried out', async () => {
 })
 
 test('spaces are listed page by page', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const names = Array.from({ length: 40 }, (_, index) => `s${String(index).padStart(2, '0')}`)
   for (const name of names) await cluster.createSpace({ replicas: 0, minInSync: 1 }, name)
   await cluster.run(1000)
@@ -186,23 +186,23 @@ test('spaces are listed page by page', async () => {
   let after: unknown
   const sizes: number[] = []
   do {
-    const page = await cluster.order('n2', { type: 'listSpaces', limit: 17, after })
+    const page = await cluster.command('n2', { type: 'listSpaces', limit: 17, after })
     const spaces = page['spaces'] as { space: string }[]
     sizes.push(spaces.length)
     found.push(...spaces.map(({ space }) => space))
     after = page['more'] ? page['after'] : undefined
   } while (after !== undefined)
   assert.equal([sizes, found], [[17, 17, 7], ['demo', ...names]])
-  const all = await cluster.order('n2', { type: 'listSpaces' })
+  const all = await cluster.command('n2', { type: 'listSpaces' })
   assert.equal([(all['spaces'] as object[]).length, all['more']], [41, undefined])
-  assert.is((await cluster.order('n2', { type: 'listSpaces', limit: 0 }))['code'],
+  assert.is((await cluster.command('n2', { type: 'listSpaces', limit: 0 }))['code'],
     'INVALID_OPERATION')
 })
 
-test('orders that take long are bounded in number', async () => {
-  const cluster = await reigning()
+test('commands that take long are bounded in number', async () => {
+  const cluster = await serving()
   const other = cluster.running.find((node) => node !== cluster.primary())!
-  // It never answers: each order to it waits for seconds.
+  // It never answers: each command to it waits for seconds.
   other.freeze()
   const order = Buffer.from(
     JSON.stringify({ type: 'promote', space: 'demo', to: other.id, force: true }))

@@ -4,11 +4,11 @@ import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster clocks')
+const test = suite('cluster: clock jumps')
 
 const hourMs = 3_600_000
 
-async function reigning(settings: object = {}): Promise<SimCluster> {
+async function serving(settings: object = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace(settings)
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -17,18 +17,18 @@ async function reigning(settings: object = {}): Promise<SimCluster> {
   return cluster
 }
 
-const told = (node: SimNode, kind: string) =>
+const alertsOf = (node: SimNode, kind: string) =>
   node.log.filter(({ fields }) => (fields as { kind?: string }).kind === kind)
 
 test('all clocks jump by a day and an hour: keys of a minute ago are known', async () => {
   for (const back of [false, true]) {
-    const cluster = await reigning()
+    const cluster = await serving()
     const first = await cluster.wait(cluster.send({ 'Nats-Msg-Id': 'key-a' }))
     assert.ok(first?.ok)
     await cluster.run(60_000)
     cluster.clock.jumpWall(25 * hourMs)
     await cluster.run(3000)
-    await cluster.until('one reigns', () => cluster.primary() !== null)
+    await cluster.until('one is primary', () => cluster.primary() !== null)
     await cluster.writes(30, 'committed')
     if (back) {
       cluster.clock.jumpWall(-25 * hourMs)
@@ -45,7 +45,7 @@ test('all clocks jump by a day and an hour: keys of a minute ago are known', asy
 })
 
 test('a key is forgotten when its time is over, also in a space that was idle', async () => {
-  const cluster = await reigning({ keys: { ms: 5000 } })
+  const cluster = await serving({ keys: { ms: 5000 } })
   await cluster.wait(cluster.send({ 'Nats-Msg-Id': 'key-a' }))
   await cluster.run(6000)
   await cluster.writes(3, 'committed')
@@ -54,7 +54,7 @@ test('a key is forgotten when its time is over, also in a space that was idle', 
 })
 
 test('a clock that goes back keeps nobody waiting', async () => {
-  const cluster = await reigning({ maxLoss: { entries: 1 }, whenUnderReplicated: 'wait' })
+  const cluster = await serving({ maxLoss: { entries: 1 }, whenUnderReplicated: 'wait' })
   const primary = cluster.primary()!
   // Nothing becomes safe, and the lease holds: no frame is taken, heartbeats go on.
   for (const node of cluster.running) {
@@ -71,12 +71,12 @@ test('a clock that goes back keeps nobody waiting', async () => {
 })
 
 test('a primary whose clock is off says so, and when it is right again', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   primary.life!.clock.jumpWall(-60_000)
   await cluster.run(3000)
   assert.is(cluster.primary()?.id, primary.id)
-  const [alert] = told(primary, 'clock')
+  const [alert] = alertsOf(primary, 'clock')
   assert.match(alert?.message ?? '', /clock of n\d is 60\.0 s behind those of its peers/)
   const { peers } = primary.actor.context!
   assert.ok(peers.ownClock.offsetMs! > 59_000)
@@ -85,26 +85,26 @@ test('a primary whose clock is off says so, and when it is right again', async (
     assert.is(node.actor.context!.peers.ownClock.fault, null, 'one agrees with it: it is not off')
   }
   await cluster.run(10_000)
-  assert.is(told(primary, 'clock').length, 1, 'once')
+  assert.is(alertsOf(primary, 'clock').length, 1, 'once')
   primary.life!.clock.jumpWall(60_000)
   await cluster.run(500)
-  assert.is(told(primary, 'clockCleared').length, 1)
+  assert.is(alertsOf(primary, 'clockCleared').length, 1)
 })
 
-test('who begins to reign with a clock that is off says so', async () => {
-  const cluster = await reigning()
+test('a node that becomes primary with a wrong clock says so', async () => {
+  const cluster = await serving()
   const primary = cluster.primary()!
   const to = cluster.running.find((node) => node !== primary)!
   to.life!.clock.jumpWall(-60_000)
   await cluster.run(1000)
-  assert.is(told(to, 'clock').length, 0, 'no entry gets its time')
-  await cluster.order('n1', { type: 'promote', space: 'demo', to: to.id })
+  assert.is(alertsOf(to, 'clock').length, 0, 'no entry gets its time')
+  await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
   await cluster.run(500)
-  assert.is(told(to, 'clock').length, 1)
+  assert.is(alertsOf(to, 'clock').length, 1)
 })
 
 test('a node that stood still, and hears old heartbeats, accuses nobody', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [node] = cluster.running.filter((each) => each !== cluster.primary()) as [SimNode]
   node.freeze()
   await cluster.run(20_000)

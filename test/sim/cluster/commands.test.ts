@@ -1,12 +1,12 @@
-/** Orders and reads, in a simulated cluster. */
+/** Commands and reads, in a simulated cluster. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster orders and reads')
+const test = suite('cluster: commands')
 
-async function reigning(): Promise<SimCluster> {
+async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -16,7 +16,7 @@ async function reigning(): Promise<SimCluster> {
 }
 
 test('orders that make no sense are refused with a code', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const codes: unknown[] = []
   for (const order of [
     [], { type: 'explode' }, { type: 'createSpace', space: 'a.b' },
@@ -27,7 +27,7 @@ test('orders that make no sense are refused with a code', async () => {
     { type: 'createSpace', space: 'demo', replicas: 1 },
     { type: 'promote', space: 'nowhere' }, { type: 'promote', space: 'demo', to: 'n9' },
     { type: 'promote', space: 'demo', force: true },
-  ]) codes.push((await cluster.order('n2', order))['code'])
+  ]) codes.push((await cluster.command('n2', order))['code'])
   assert.equal(codes, [
     'INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION',
     'INVALID_OPERATION', 'INVALID_OPERATION', 'NOT_ENOUGH_IN_SYNC', 'INVALID_OPERATION',
@@ -44,31 +44,31 @@ test('a space is created once, whoever asks and whatever answer is lost', async 
   const cluster = await SimCluster.start()
   cluster.bucket.loseAnswers('applied')
   const orders = ['n1', 'n2', 'n3'].map((node) =>
-    cluster.order(node, { type: 'createSpace', space: 'demo' }))
+    cluster.command(node, { type: 'createSpace', space: 'demo' }))
   const answers = await Promise.all(orders)
   assert.equal(answers.map((answer) => answer['ok']), [true, true, true])
   assert.is(answers.filter((answer) => answer['created'] === true).length, 1)
   await cluster.until('it has a primary', () => cluster.primary() !== null)
-  const listed = await cluster.order('n3', { type: 'listSpaces' })
+  const listed = await cluster.command('n3', { type: 'listSpaces' })
   assert.is((listed['spaces'] as object[]).length, 1)
 })
 
 test('promote hands over to the node that is named, or to the best', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   const to = cluster.running.find((node) => node !== old)!
-  const named = await cluster.order(to.id, { type: 'promote', space: 'demo', to: to.id })
+  const named = await cluster.command(to.id, { type: 'promote', space: 'demo', to: to.id })
   assert.equal([named['ok'], named['primary']], [true, to.id])
-  const again = await cluster.order('n1', { type: 'promote', space: 'demo', to: to.id })
+  const again = await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
   assert.equal([again['ok'], again['epoch']], [true, 2])
-  const best = await cluster.order('n1', { type: 'promote', space: 'demo' })
+  const best = await cluster.command('n1', { type: 'promote', space: 'demo' })
   assert.is(best['ok'], true)
   assert.is.not(best['primary'], to.id)
   await cluster.check()
 })
 
-test('a node that is told to stop hands its reigns over and ends with 0', async () => {
-  const cluster = await reigning()
+test('a node that is asked to stop hands its spaces over and ends with 0', async () => {
+  const cluster = await serving()
   const old = cluster.primary()!
   const pending: Promise<unknown>[] = []
   old.actor.drain('SIGTERM')
@@ -85,7 +85,7 @@ test('a node that is told to stop hands its reigns over and ends with 0', async 
 })
 
 test('a writer reads its own writes; committed reads see what is committed', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   cluster.weather = (from, to) => (from === primary.id && to !== 'client' ? 'lost' : 0.2)
   await cluster.writes(1)
@@ -119,7 +119,7 @@ test('a read sees every answer given before it, of a backlog of many flushes too
 })
 
 test('reads wait for what is asked for, bounded, and refuse what is too old', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const any = subjects.readAny('demo')
   const query = { type: 'ListNodes', after: '', limit: 10 }
   const code = async (headers: Record<string, string>, subject = any) => {
@@ -139,7 +139,7 @@ test('reads wait for what is asked for, bounded, and refuse what is too old', as
 })
 
 test('log entries are read in pages, up to what may be seen', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   await cluster.writes(30, 'committed')
   await cluster.converged()
   const pages: number[] = []
@@ -156,7 +156,7 @@ test('log entries are read in pages, up to what may be seen', async () => {
 })
 
 test('a primary without a lease answers no read', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   cluster.weather = (from, to) => (from !== 'client' && to !== 'client' ? 'lost' : 0.2)
   cluster.bucket.available = false
@@ -171,11 +171,11 @@ test('a primary without a lease answers no read', async () => {
 type Changed = Record<string, unknown> & { readonly settings?: unknown }
 
 function setSpace(cluster: SimCluster, settings: object, node = 'n2'): Promise<Changed> {
-  return cluster.order(node, { type: 'setSpace', space: 'demo', settings })
+  return cluster.command(node, { type: 'setSpace', space: 'demo', settings })
 }
 
 test('changes of the settings at one time: each is made upon the one before it', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const answers = await cluster.wait(Promise.all([
     setSpace(cluster, { ack: 'committed' }), setSpace(cluster, { reconcile: 'manual' }, 'n1'),
     setSpace(cluster, { maxLoss: { ms: 9 } }), setSpace(cluster, { maxLoss: { entries: 7 } }),
@@ -188,29 +188,29 @@ test('changes of the settings at one time: each is made upon the one before it',
     replicas: 2, ack: 'committed', minInSync: 2, maxLoss: { ms: 9, entries: 7 },
     reconcile: 'manual', keys: { ms: 5000 },
   })
-  const told = answers.filter(({ ok }) => ok).map(({ settings }) => JSON.stringify(settings))
-  assert.is(new Set(told).size, 5, 'each is told what was written for it')
+  const shown = answers.filter(({ ok }) => ok).map(({ settings }) => JSON.stringify(settings))
+  assert.is(new Set(shown).size, 5, 'each answer shows what was written for it')
   await cluster.check()
 })
 
 test('a change of the settings that changes nothing writes nothing', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   await setSpace(cluster, { maxLoss: { bytes: 5000, entries: 7 } })
   const { nonce } = cluster.record()!
   const same = await setSpace(cluster, { maxLoss: { entries: 7 }, ack: 'durable' })
   assert.is(same['ok'], true, JSON.stringify(same))
   assert.equal(same.settings, cluster.record()!.settings)
   assert.is(cluster.record()!.nonce, nonce)
-  const again = await cluster.order('n1', {
+  const again = await cluster.command('n1', {
     type: 'createSpace', space: 'demo', maxLoss: { bytes: 5000, entries: 7 },
   })
   assert.equal([again['ok'], again['created']], [true, false], JSON.stringify(again))
 })
 
-test('changes of the settings that are not made in time are told so, and never come', async () => {
-  const cluster = await reigning()
+test('changes of the settings that are not made in time are refused, and never made', async () => {
+  const cluster = await serving()
   const before = cluster.record()!.settings
-  // What was in flight settles late; what waited behind it has been given up by then.
+  // A request in flight settles late; those that waited behind it have been given up by then.
   cluster.bucket.loseAnswers(...Array.from({ length: 1000 }, () => 'lost' as const))
   const orders = Array.from({ length: 18 }, (_, index) =>
     setSpace(cluster, { maxLoss: { entries: index + 1 } }, cluster.primary()!.id))

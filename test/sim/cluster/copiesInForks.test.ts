@@ -1,4 +1,4 @@
-/** A write that had come home in a reign that is lost in its turn: both its places lead to it. */
+/** A write that was reconciled in an epoch that is lost in turn: both its places lead to it. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
@@ -28,7 +28,7 @@ async function leftBehind(
   const answer = await write(cluster, headers)
   old.kill()
   cluster.weather = () => 0.2
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   return { old, answer }
 }
 

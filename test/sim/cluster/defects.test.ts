@@ -1,12 +1,12 @@
-/** Bugs are told as bugs: they end what they befall, and are not taken for a fault of the world. */
+/** Bugs are reported as bugs: they end what they befall, and do not pass for outside faults. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster defects')
+const test = suite('cluster: defects')
 
-async function reigning(): Promise<SimCluster> {
+async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -19,8 +19,8 @@ const logged = (node: SimNode, level: string, pattern: RegExp): number =>
   node.log.filter((line) => line.level === level
     && pattern.test(`${line.message} ${JSON.stringify(line.fields)}`)).length
 
-test('what the handling of a record throws is no record that cannot be read', async () => {
-  const cluster = await reigning()
+test('an error in handling a record is not an unreadable record', async () => {
+  const cluster = await serving()
   const [node] = cluster.running.filter((each) => each !== cluster.primary()) as [SimNode]
   const space = node.space()
   const handled = space as unknown as { onRecord: (...args: unknown[]) => void }
@@ -41,7 +41,7 @@ test('what the handling of a record throws is no record that cannot be read', as
 })
 
 test('a bug in the path of a flush is not the disk\'s fault', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const node = cluster.primary()!
   const { journal } = node.actor.context!.ports
   journal.write = () => Promise.reject(new TypeError('a bug'))
@@ -55,7 +55,7 @@ test('a bug in the path of a flush is not the disk\'s fault', async () => {
 })
 
 test('a space that cannot be started keeps no other from it', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   await cluster.createSpace({}, 'other')
   const [node] = cluster.running.filter((each) => each !== cluster.primary()) as [SimNode]
   await cluster.until('it holds both', () => node.life?.actor.spaces.size === 2)
@@ -72,19 +72,19 @@ test('a space that cannot be started keeps no other from it', async () => {
   await cluster.until('it holds the other', () => node.life?.actor.spaces.has('other') ?? false)
   await cluster.run(5000)
   assert.not.ok(node.actor.spaces.has('demo'))
-  assert.is(logged(node, 'error', /cannot be started.*TypeError: a bug/), 1, 'told, and once')
+  assert.is(logged(node, 'error', /cannot be started.*TypeError: a bug/), 1, 'logged, and once')
   isBroken = false
   await cluster.run(31_000)
   await cluster.until('it is back in sync', () => cluster.record()!.inSync.length === 3)
   await cluster.check()
 })
 
-test('an order that meets a bug says INTERNAL, and leaves its stack in the log', async () => {
-  const cluster = await reigning()
+test('a command that meets a bug says INTERNAL, and leaves its stack in the log', async () => {
+  const cluster = await serving()
   const node = cluster.running[0]!
   const { records } = node.actor.context!
   records.spaces = () => Promise.reject(new TypeError('a bug'))
-  const answer = await cluster.order(node.id, { type: 'listSpaces' })
+  const answer = await cluster.command(node.id, { type: 'listSpaces' })
   assert.is(answer['code'], 'INTERNAL')
   assert.is(logged(node, 'error', /an order failed.*TypeError: a bug/), 1)
 })

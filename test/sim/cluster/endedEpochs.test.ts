@@ -1,4 +1,4 @@
-/** Reigns that ended: handed over for nothing, forced, or bounded, and what is told of each. */
+/** Epochs that ended: handed over for nothing, forced, or bounded, and the report on each. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
@@ -12,7 +12,7 @@ import { assignment as schema } from '../../../runtime/codec/schemas.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster: reigns that ended')
+const test = suite('cluster: ended epochs')
 
 async function started(settings: object = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed: 5 })
@@ -29,7 +29,7 @@ async function ask<T>(cluster: SimCluster, query: object): Promise<T> {
   return answer.value as T
 }
 
-/** As the log tells, to its end. */
+/** From the log, to its end. */
 async function reportsOf(cluster: SimCluster): Promise<ForkReport[]> {
   await cluster.converged()
   return await ask<ForkReport[]>(cluster, { type: 'GetForks' })
@@ -42,7 +42,7 @@ interface Halfway {
   readonly answers: readonly WriteAnswer[]
 }
 
-/** Handed over to one that dies before it reigns, as does who gave it; `reached`: the third too. */
+/** A handover whose target and giver die before it is primary; `reached`: the third has its log. */
 async function handedOverForNothing(cluster: SimCluster, reached: boolean): Promise<Halfway> {
   const from = cluster.primary()!
   const [to, third] = cluster.running.filter((node) => node !== from) as [SimNode, SimNode]
@@ -61,10 +61,10 @@ async function handedOverForNothing(cluster: SimCluster, reached: boolean): Prom
   return { from, to, third, answers }
 }
 
-test('a handover came to nothing: what a third lacks of the reign is reported', async () => {
+test('a handover came to nothing: what a third lacks of the epoch is reported', async () => {
   const cluster = await started()
   const { from, to, third, answers } = await handedOverForNothing(cluster, false)
-  await cluster.until('the third reigns', () => cluster.primary() === third)
+  await cluster.until('the third is primary', () => cluster.primary() === third)
   const reports = await reportsOf(cluster)
   assert.equal(reports.map(({ epoch, node, forkPoint, lastKnown }) =>
     [epoch, node, forkPoint.sequence, lastKnown]),
@@ -81,17 +81,17 @@ test('a handover came to nothing: what a third lacks of the reign is reported', 
   }
 })
 
-test('a handover came to nothing: who has all of the reign reports nothing', async () => {
+test('a handover came to nothing: who has all of the epoch reports nothing', async () => {
   const third = await started()
   const { third: last } = await handedOverForNothing(third, true)
-  await third.until('the third reigns', () => third.primary() === last)
+  await third.until('the third is primary', () => third.primary() === last)
   assert.equal(await reportsOf(third), [])
   assert.equal(third.record()!.ended, [])
 
   const target = await started()
   const { to } = await handedOverForNothing(target, false)
   target.node(to.id).start()
-  await target.until('the target reigns, with a claim of its own', () =>
+  await target.until('the target is primary, with a claim of its own', () =>
     target.primary() === to && target.record()!.epoch > 2)
   assert.equal(await reportsOf(target), [])
   assert.equal(target.record()!.ended, [])
@@ -100,14 +100,14 @@ test('a handover came to nothing: who has all of the reign reports nothing', asy
 test('a handover that comes to its end opens no report, and leaves the list as it was', async () => {
   const cluster = await started()
   for (const to of cluster.running.filter((node) => node !== cluster.primary())) {
-    const answer = await cluster.order('n1', { type: 'promote', space: 'demo', to: to.id })
+    const answer = await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
     assert.is(answer['ok'], true, JSON.stringify(answer))
     assert.equal(cluster.record()!.ended ?? [], [])
   }
   assert.equal(await reportsOf(cluster), [])
 })
 
-test('the bound that a report tells held: not where the next reign was forced', async () => {
+test('the bound that a report gives held: not where the next epoch was forced', async () => {
   for (const force of [false, true]) {
     const cluster = await started({ maxLoss: { entries: 5 } })
     const old = cluster.primary()!
@@ -117,16 +117,14 @@ test('the bound that a report tells held: not where the next reign was forced', 
     const [next] = cluster.running as [SimNode]
     cluster.weather = () => 0.2
     if (force) {
-      await cluster.order(next.id, { type: 'promote', space: 'demo', to: next.id, force: true })
+      await cluster.command(next.id, { type: 'promote', space: 'demo', to: next.id, force: true })
     }
-    await cluster.until('another reigns', () => cluster.primary() !== null)
+    await cluster.until('another is primary', () => cluster.primary() !== null)
     assert.is(cluster.record()!.forced, force)
     assert.is(old.life, null)
     assert.equal((await reportsOf(cluster)).map(({ atMost }) => atMost), [force ? null : 5])
   }
 })
-
-// ------------------------------------------------------------------ records
 
 const signature = { writer: 'n1', nonce: 'x' }
 const life = { incarnation: 1, connection: 1 }
@@ -148,7 +146,7 @@ const claimOf = (node: string): EndedEpoch =>
 const boundsOf = (over: Partial<Assignment>) =>
   endedEpochs(record(over), new Set(), () => false).map(({ atMost }) => atMost)
 
-test('a reign is remembered with the bound that held when it ended', () => {
+test('an epoch is remembered with the bound that held when it ended', () => {
   assert.equal(boundsOf({}), [5])
   assert.equal(boundsOf({ settings: { ...settings, maxLoss: { ms: 100 } } }), [null])
   const ended = endedEpochs(record(), new Set(), () => false)
@@ -165,20 +163,20 @@ test('no bound holds where a primary that is alone, or is about to be, answers o
   }
 })
 
-test('a record keeps a reign that was handed over until somebody who has all of it reigns', () => {
+test('a record keeps an epoch that was handed over until a member with all of it is primary', () => {
   const before: EndedEpoch = {
     epoch: 2, node: 'n1', disk: 'disk-n1', start: { epoch: 1, sequence: 5 }, atMost: null,
   }
   const other: EndedEpoch = { ...before, epoch: 1, node: 'n3', disk: 'disk-n3' }
   const given = handedOver(record({ ended: [other, before] }), 4, 'n2', life, 20, signature)
-  const reign = {
+  const own = {
     epoch: 3, node: 'n1', disk: 'disk-n1', start: { epoch: 2, sequence: 10 }, atMost: 5, last: 20,
   }
-  assert.equal(given.ended, [other, before, reign])
+  assert.equal(given.ended, [other, before, own])
   assert.equal(schema.parse(given).ended, given.ended)
   const start: Position = { epoch: 3, sequence: 20 }
   assert.equal(opened(given, start, () => false, signature).ended, given.ended)
-  // What it had taken up again itself goes with it; another's reign does not.
+  // Its own epochs, which it took up again, go with it; another's does not.
   const holds = ({ epoch, sequence }: Position) => epoch === 3 && sequence <= 20
   assert.equal(opened(given, start, holds, signature).ended, [other])
   const claim = claimOf('n3')

@@ -4,9 +4,9 @@ import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster faults')
+const test = suite('cluster: faults')
 
-async function reigning(settings: object = {}, seed = 1): Promise<SimCluster> {
+async function serving(settings: object = {}, seed = 1): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed })
   await cluster.createSpace(settings)
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -21,15 +21,15 @@ function others(cluster: SimCluster, node: SimNode): SimNode[] {
 const answered = (code: string) => (answer: unknown) =>
   (answer as { code?: string } | null)?.code === code
 
-test('what a cut-off primary alone has becomes a fork, and goes to its salvage', async () => {
-  const cluster = await reigning()
+test('entries that a cut-off primary alone has become a fork, and go to its salvage', async () => {
+  const cluster = await serving()
   const old = cluster.primary()!
   cluster.weather = (from, to) =>
     (from === old.id && to !== 'client' ? 'lost' : 0.2)
   const [alone] = await cluster.writes(1, 'durable')
   old.kill()
   cluster.weather = () => 0.2
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   await cluster.writes(3, 'committed')
   old.start()
   await cluster.check()
@@ -40,11 +40,11 @@ test('what a cut-off primary alone has becomes a fork, and goes to its salvage',
 })
 
 test('a stopped primary answers nothing positively when it goes on', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   old.freeze()
   const late = cluster.send({ 'Engram-Ack': 'durable' })
-  const tookMs = await cluster.until('another reigns', () => cluster.running
+  const tookMs = await cluster.until('another is primary', () => cluster.running
     .some((node) => node !== old && node.space().serves), 5000)
   assert.ok(tookMs < 3000, `${tookMs} ms`)
   old.thaw()
@@ -55,7 +55,7 @@ test('a stopped primary answers nothing positively when it goes on', async () =>
 })
 
 test('a primary cut off from the others shrinks, or ends; never two serve', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   const cut = new Set([old.id])
   cluster.weather = (from, to) => (from !== 'client' && to !== 'client'
@@ -73,10 +73,10 @@ test('a primary cut off from the others shrinks, or ends; never two serve', asyn
 
 for (const fate of ['applied', 'lost', 'late'] as const) {
   test(`answers of the arbiter during a failover: ${fate}`, async () => {
-    const cluster = await reigning()
+    const cluster = await serving()
     cluster.primary()!.kill()
     cluster.bucket.loseAnswers(fate, fate, fate)
-    await cluster.until('another reigns', () => cluster.primary() !== null)
+    await cluster.until('another is primary', () => cluster.primary() !== null)
     cluster.bucket.release()
     await cluster.writes(3, 'committed')
     await cluster.run(1000)
@@ -87,19 +87,19 @@ for (const fate of ['applied', 'lost', 'late'] as const) {
 }
 
 test('a claim applied after its claimant gave up is cleared away', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   cluster.bucket.loseAnswers('late', 'late', 'late')
   old.kill()
   await cluster.run(150)
   cluster.bucket.release()
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   old.start()
   await cluster.check()
 })
 
-test('reigns go on without the arbiter, and failover waits for it', async () => {
-  const cluster = await reigning()
+test('epochs go on without the arbiter, and failover waits for it', async () => {
+  const cluster = await serving()
   cluster.bucket.available = false
   await cluster.run(5000)
   await cluster.writes(3, 'committed')
@@ -107,28 +107,28 @@ test('reigns go on without the arbiter, and failover waits for it', async () => 
   await cluster.run(3000)
   assert.is(cluster.primary(), null)
   cluster.bucket.available = true
-  await cluster.until('another reigns', () => cluster.primary() !== null, 2000)
+  await cluster.until('another is primary', () => cluster.primary() !== null, 2000)
   await cluster.writes(3)
 })
 
-test('a bucket that was wiped is written again by the reigning primary', async () => {
-  const cluster = await reigning()
+test('a bucket that was wiped is written again by the primary', async () => {
+  const cluster = await serving()
   const epoch = cluster.record()!.epoch
   cluster.bucket.wipe()
-  await cluster.until('the record stands again', () => (cluster.record()?.epoch ?? 0) > epoch
+  await cluster.until('the record is there again', () => (cluster.record()?.epoch ?? 0) > epoch
     && cluster.primary() !== null, 15_000)
   await cluster.writes(3, 'committed')
   await cluster.check()
 })
 
-test('no epoch is reigned twice when the arbiter loses what only an absent node knows', async () => {
-  const cluster = await reigning()
+test('no epoch has two primaries when the arbiter loses what only an absent node knows', async () => {
+  const cluster = await serving()
   const [a, b] = others(cluster, cluster.primary()!)
-  // One misses a reign, whose holder is away when the bucket is wiped.
+  // One misses an epoch, whose holder is away when the bucket is wiped.
   a!.kill()
   await cluster.until('it is out', () => !cluster.record()!.inSync.includes(a!.id))
   cluster.primary()!.kill()
-  await cluster.until('another reigns', () => cluster.primary() === b)
+  await cluster.until('another is primary', () => cluster.primary() === b)
   await cluster.writes(2, 'durable')
   const { epoch } = cluster.record()!
   b!.kill()
@@ -136,20 +136,20 @@ test('no epoch is reigned twice when the arbiter loses what only an absent node 
   a!.start()
   await cluster.run(6000)
   const order = { type: 'promote', space: 'demo', to: a!.id, force: true }
-  await cluster.order(a!.id, order)
-  await cluster.until('it reigns', () => cluster.primary() === a)
+  await cluster.command(a!.id, order)
+  await cluster.until('it is primary', () => cluster.primary() === a)
   assert.ok(cluster.record()!.epoch > epoch + 1, `epoch ${cluster.record()!.epoch}`)
 })
 
 test('an arbiter that went back is written again, above what was seen', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const before = cluster.bucket.snapshot()
   cluster.primary()!.kill()
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   await cluster.writes(3, 'committed')
   const { epoch } = cluster.record()!
   cluster.bucket.restore(before)
-  await cluster.until('the record stands again', () => (cluster.record()?.epoch ?? 0) > epoch
+  await cluster.until('the record is there again', () => (cluster.record()?.epoch ?? 0) > epoch
     && cluster.primary() !== null, 15_000)
   await cluster.writes(3, 'committed')
   for (const node of cluster.nodes.values()) if (!node.life) node.start()
@@ -157,22 +157,22 @@ test('an arbiter that went back is written again, above what was seen', async ()
 })
 
 test('a bucket wiped together with the primary: the others wait one lease', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const epoch = cluster.record()!.epoch
   cluster.bucket.wipe()
   cluster.primary()!.kill()
-  const tookMs = await cluster.until('another reigns', () => cluster.primary() !== null, 15_000)
+  const tookMs = await cluster.until('another is primary', () => cluster.primary() !== null, 15_000)
   assert.ok(tookMs >= 2000, `${tookMs} ms`)
   assert.ok(cluster.record()!.epoch > epoch)
   await cluster.writes(3)
 })
 
-test('an order hands the reign over without an error to any client', async () => {
-  const cluster = await reigning()
+test('a command hands the space over without an error to any client', async () => {
+  const cluster = await serving()
   const old = cluster.primary()!
   const to = others(cluster, old)[0]!
   const pending: Promise<unknown>[] = []
-  const order = cluster.order('n1', { type: 'promote', space: 'demo', to: to.id })
+  const order = cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
   for (let i = 0; i < 100; i += 1) {
     pending.push(cluster.send({ 'Engram-Ack': i % 2 ? 'durable' : 'committed' }))
     await cluster.run(1)
@@ -190,11 +190,11 @@ test('an order hands the reign over without an error to any client', async () =>
 
 test('a handover whose answer is lost is settled, applied or not', async () => {
   for (const fate of ['applied', 'lost', 'late'] as const) {
-    const cluster = await reigning()
+    const cluster = await serving()
     const old = cluster.primary()!
     const to = others(cluster, old)[1]!
     cluster.bucket.loseAnswers(fate)
-    const order = await cluster.order('n2', { type: 'promote', space: 'demo', to: to.id })
+    const order = await cluster.command('n2', { type: 'promote', space: 'demo', to: to.id })
     assert.is(order['ok'], true, fate)
     cluster.bucket.release()
     assert.is(cluster.primary(), to)
@@ -204,7 +204,7 @@ test('a handover whose answer is lost is settled, applied or not', async () => {
 })
 
 test('the target of a handover dies: the cluster goes on', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   const to = others(cluster, old)[0]!
   void cluster.client.request(`engram.v1.admin.${old.id}`,
@@ -219,34 +219,34 @@ test('the target of a handover dies: the cluster goes on', async () => {
 })
 
 test('a lost disk: the node comes back as another member, in sync with nothing', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   old.kill()
   old.replaceDisk()
   // On an empty disk incarnations count from the present second.
   await cluster.run(2000)
   old.start()
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   assert.is.not(cluster.primary(), old)
   await cluster.until('it is let in', () => cluster.record()!.inSync.length === 3)
   await cluster.check()
 })
 
 test('power cuts of all nodes: what was answered as durable is there', async () => {
-  const cluster = await reigning({}, 7)
+  const cluster = await serving({}, 7)
   const pending = Array.from({ length: 30 }, (_, i) =>
     cluster.send({ 'Engram-Ack': i % 2 ? 'durable' : 'committed' }))
   await cluster.run(2)
   for (const node of cluster.nodes.values()) node.powerCut(() => cluster.random.next())
   for (const node of cluster.nodes.values()) node.start()
   await cluster.wait(Promise.all(pending))
-  await cluster.until('one reigns', () => cluster.primary() !== null)
+  await cluster.until('one is primary', () => cluster.primary() !== null)
   await cluster.writes(3, 'committed')
   await cluster.check()
 })
 
-test('a disk that is full at once: what was answered in memory is gone with its reign', async () => {
-  const cluster = await reigning()
+test('a disk that is full at once: what was answered in memory is gone with its epoch', async () => {
+  const cluster = await serving()
   const primary = cluster.primary()!
   primary.disk.capacity = 0
   const gone = await cluster.write('memory', { 'Nats-Msg-Id': 'gone' })
@@ -260,7 +260,7 @@ test('a disk that is full at once: what was answered in memory is gone with its 
 })
 
 test('a full disk at the primary refuses writes, and heals', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   primary.disk.capacity = 0
   assert.ok(answered('READ_ONLY')(await cluster.write()))
@@ -271,7 +271,7 @@ test('a full disk at the primary refuses writes, and heals', async () => {
 })
 
 test('a failed fdatasync ends the process, and nothing of it was acknowledged', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   primary.disk.failNext('datasync')
   const answer = await cluster.write()
@@ -279,14 +279,14 @@ test('a failed fdatasync ends the process, and nothing of it was acknowledged', 
   await cluster.run(50)
   assert.ok(primary.exitCode !== null && primary.exitCode > 0, `exit ${primary.exitCode}`)
   primary.disk.powerCut()
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   primary.start()
   await cluster.writes(2, 'committed')
   await cluster.check()
 })
 
 test('messages lost at random: gaps are found and filled', async () => {
-  const cluster = await reigning({}, 11)
+  const cluster = await serving({}, 11)
   const { random } = cluster
   cluster.weather = (from, to) => (from !== 'client' && to !== 'client' && random.chance(0.1)
     ? 'lost' : 0.1 + random.next())
@@ -301,11 +301,11 @@ test('messages lost at random: gaps are found and filled', async () => {
 })
 
 test('one key takes effect once, over a failover too', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const first = await cluster.write('durable', { 'Nats-Msg-Id': 'key-1' })
   await cluster.converged()
   cluster.primary()!.kill()
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   const again = await cluster.write('committed', { 'Nats-Msg-Id': 'key-1' })
   assert.ok(first?.ok && again?.ok)
   assert.is(again.duplicate, true)
@@ -314,7 +314,7 @@ test('one key takes effect once, over a failover too', async () => {
 })
 
 test('a log that rots below the applier costs its space, and no other', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   await cluster.createSpace({}, 'other')
   const [victim] = others(cluster, cluster.primary()!)
   await cluster.writes(20, 'committed')

@@ -1,12 +1,12 @@
-/** Reigns that an operator forces over the in-sync rule, and what was said before them. */
+/** Epochs that an operator forces over the in-sync rule, and what was said before them. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster: forced reigns')
+const test = suite('cluster: forced promotions')
 
-async function reigning(): Promise<SimCluster> {
+async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -16,14 +16,14 @@ async function reigning(): Promise<SimCluster> {
 }
 
 async function force(cluster: SimCluster, node: SimNode): Promise<void> {
-  const answer = await cluster.order(node.id, {
+  const answer = await cluster.command(node.id, {
     type: 'promote', space: 'demo', to: node.id, force: true,
   })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 }
 
-test('a member forced with another disk is listed with it, and may open its reign again', async () => {
-  const cluster = await reigning()
+test('a member forced with another disk is listed with it, and may open its epoch again', async () => {
+  const cluster = await serving()
   const [one] = cluster.running.filter((node) => node !== cluster.primary())
   for (const node of cluster.nodes.values()) node.kill()
   one!.replaceDisk()
@@ -36,13 +36,13 @@ test('a member forced with another disk is listed with it, and may open its reig
   assert.is(listed?.disk, one!.actor.disk)
   await cluster.writes(2, 'durable')
   cluster.broker.kill(one!.life!.connection!, 'cut')
-  await cluster.until('it reigns again', () => cluster.primary() === one
+  await cluster.until('it is primary again', () => cluster.primary() === one
     && cluster.record()!.epoch > record.epoch, 6000)
   await cluster.writes(2, 'durable')
 })
 
-test('what a lost reign committed does not count as committed, or safe, in a forced one', async () => {
-  const cluster = await reigning()
+test('commits of a lost epoch do not count as committed, or safe, in a forced one', async () => {
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [a, b] = cluster.running.filter((node) => node !== primary) as [SimNode, SimNode]
   const toB = (from: string, to: string) => from === primary.id && to === b.id

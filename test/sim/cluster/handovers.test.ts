@@ -1,4 +1,4 @@
-/** Handovers under load, with what is late, lost, or not told: no write twice, none refused. */
+/** Handovers under load, with messages late, lost, or not sent: no write twice, none refused. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
@@ -6,7 +6,7 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: handovers')
 
-async function reigning(): Promise<SimCluster> {
+async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -38,7 +38,7 @@ async function draining(
 
 for (const lateMs of [450, 800]) {
   test(`the old primary hears the new one ${lateMs} ms late: no write is in twice`, async () => {
-    const cluster = await reigning()
+    const cluster = await serving()
     const from = cluster.primary()!
     const to = cluster.running.find((node) => node !== from)!
     const sent: Promise<unknown>[] = []
@@ -58,7 +58,7 @@ for (const lateMs of [450, 800]) {
 }
 
 test('writes without a reply, and without a key, are in the log once each', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const from = cluster.primary()!
   const to = cluster.running.find((node) => node !== from)!
   handOver(cluster, from, to)
@@ -80,7 +80,7 @@ test('writes without a reply, and without a key, are in the log once each', asyn
 })
 
 test('a write passed on too late is refused with an unknown outcome, not taken again', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const write = { type: 'StoreNode', node: { id: 'late', content: 'x' } }
   const message = await cluster.wait(cluster.client.request(
     'engram.v1.write.demo', Buffer.from(JSON.stringify(write)),
@@ -90,10 +90,10 @@ test('a write passed on too late is refused with an unknown outcome, not taken a
 })
 
 test('only the former primary can say that a write was passed on, and that it was the last', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const from = cluster.primary()!
   const to = cluster.running.find((node) => node !== from)!
-  // What the former primary passes on comes late: the new one waits for it.
+  // The former primary's forwarded writes come late: the new one waits for them.
   handOver(cluster, from, to)
   while (cluster.record()!.primary!.node !== to.id) await cluster.run(0.1)
   cluster.weather = (a, b) => (a === from.id && b === to.id ? 100 : 0.2)
@@ -120,20 +120,20 @@ test('only the former primary can say that a write was passed on, and that it wa
   await cluster.check()
 })
 
-test('a primary that drains for a handover gives way to a later reign', async () => {
-  const cluster = await reigning()
+test('a primary that drains for a handover gives way to a later epoch', async () => {
+  const cluster = await serving()
   const { from, to } = await draining(cluster, 'memory')
   const third = cluster.running.find((node) => node !== from && node !== to)!
-  await cluster.order(third.id, {
+  await cluster.command(third.id, {
     type: 'promote', space: 'demo', to: third.id, force: true,
   })
   await cluster.run(50)
-  assert.is(from.space().primaryRole, null, 'the forced reign ended its own')
+  assert.is(from.space().primaryRole, null, 'the forced epoch ended its own')
   assert.is(cluster.primary(), third)
 })
 
-test('a handover ordered while the arbiter is away holds no write up', async () => {
-  const cluster = await reigning()
+test('a handover commanded while the arbiter is away holds no write up', async () => {
+  const cluster = await serving()
   const from = cluster.primary()!
   const to = cluster.running.find((node) => node !== from)!
   cluster.bucket.available = false
@@ -148,16 +148,16 @@ test('a handover ordered while the arbiter is away holds no write up', async () 
 })
 
 test('a handover right after another stays closed for writes until it is over', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const first = cluster.primary()!
   const [second, third] = cluster.running.filter((node) => node !== first) as [SimNode, SimNode]
-  // What the first passed on is never done, as far as the second knows.
+  // Writes that the first passes on to the second are lost.
   cluster.transit = (from, to, subject) => {
     if (from === first.id && to === second.id && subject.includes('.write.')) return []
     return [subject.includes('.ack.') && from === third.id ? 700 : 0.2]
   }
   handOver(cluster, first, second)
-  await cluster.until('the second reigns', () => cluster.primary() === second, 5000)
+  await cluster.until('the second is primary', () => cluster.primary() === second, 5000)
   await cluster.run(400)
   handOver(cluster, second, third)
   await cluster.until('it drains', () => second.space().roleState.state.startsWith('handingOver'))
@@ -173,8 +173,8 @@ test('a handover right after another stays closed for writes until it is over', 
   assert.ok(answer?.ok, JSON.stringify(answer))
 })
 
-test('a write for another reign is refused while a handover holds the others', async () => {
-  const cluster = await reigning()
+test('a write for another epoch is refused while a handover holds the others', async () => {
+  const cluster = await serving()
   const { epoch } = cluster.record()!
   await draining(cluster)
   const older = await cluster.wait(cluster.send({ 'Engram-Epoch': `${epoch + 7}` }))
@@ -186,14 +186,14 @@ test('a write for another reign is refused while a handover holds the others', a
 })
 
 test('reads are answered while a handover drains', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   await draining(cluster)
   const answer = await cluster.read({ type: 'GetNode', nodeId: 'w1' })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 })
 
 test('a handover leaves no dead letter behind', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const from = cluster.primary()!
   const to = cluster.running.find((node) => node !== from)!
   handOver(cluster, from, to)

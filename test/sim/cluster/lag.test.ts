@@ -53,7 +53,7 @@ test('the lag of a replica that is away is not known; what it once acknowledged 
   const { cluster } = await watched()
   const away = replicaOf(cluster)
   const { sequence } = away.space().member.log.end
-  // It tells what it has applied with its next keep-alive at the latest.
+  // It reports what it has applied with its next keep-alive at the latest.
   await cluster.run(2_500)
   assert.is(lagOf(cluster, away).lagMs, 0)
   away.kill()
@@ -65,7 +65,7 @@ test('the lag of a replica that is away is not known; what it once acknowledged 
   })
 })
 
-test('of a replica that never joined this primary nothing is known', async () => {
+test('nothing is known of a replica that never joined this primary', async () => {
   const { cluster } = await watched()
   const old = cluster.primary()!
   old.kill()

@@ -10,9 +10,9 @@ import type { spaceMachine } from '../../../machines/space.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster: what comes late')
+const test = suite('cluster: late results')
 
-/** What of a AssignmentWatch is taken over. */
+/** The part of an AssignmentWatch that is taken over. */
 interface Watch {
   read: () => Promise<void>
   readForPromotion: () => Promise<unknown>
@@ -20,7 +20,7 @@ interface Watch {
 
 type Settings = Parameters<typeof SimCluster.start>[0]
 
-async function reigning(options: Settings = {}): Promise<SimCluster> {
+async function serving(options: Settings = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start(options)
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -38,14 +38,14 @@ function portsOf(node: SimNode): { journal: Journal; store: SpaceStore; records:
   return { journal: ports.journal, store: node.space().member.store, records }
 }
 
-test('a claim confirmed after its promotion ended starts no reign', async () => {
-  const cluster = await reigning()
+test('a claim confirmed after its promotion ended starts no epoch', async () => {
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [a, b] = replicas(cluster) as [SimNode, SimNode]
   const sleep = (ms: number) => new Promise<void>((resolve) => {
     cluster.clock.setTimeout(resolve, ms)
   })
-  // The first claim of `a` is slow: `b` is first. What it then reads to settle is slow too.
+  // The first claim of `a` is slow: `b` is first. The read with which it then settles is slow too.
   const records = portsOf(a).records as { arbiter: Arbiter }
   const { arbiter } = records
   let isFirst = true
@@ -74,16 +74,16 @@ test('a claim confirmed after its promotion ended starts no reign', async () => 
   cluster.client.request(`engram.v1.admin.${a.id}`, Buffer.from(JSON.stringify({
     type: 'promote', space: 'demo', to: a.id, force: true,
   })), { timeoutMs: 12_000 }).catch(() => undefined)
-  await cluster.until('a reigns by force', () => cluster.primary() === a)
+  await cluster.until('a is primary by force', () => cluster.primary() === a)
   const { epoch } = cluster.record()!
   await cluster.run(3000)
-  assert.is(cluster.record()!.epoch, epoch, 'the reign goes on')
+  assert.is(cluster.record()!.epoch, epoch, 'the epoch goes on')
   assert.is(cluster.primary(), a)
   await cluster.writes(3, 'durable')
 })
 
 test('a flush that fails after the role has changed takes back what was built on it', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [replica] = replicas(cluster) as [SimNode]
   const { journal } = portsOf(replica)
   const write = journal.write.bind(journal)
@@ -114,7 +114,7 @@ test('a flush that fails after the role has changed takes back what was built on
 })
 
 test('one read of the journal that fails is tried again: the log is not damaged', async () => {
-  const cluster = await reigning({ settings: { tailBytesMax: 2000 } })
+  const cluster = await serving({ settings: { tailBytesMax: 2000 } })
   const primary = cluster.primary()!
   const [replica] = replicas(cluster) as [SimNode]
   replica.kill()
@@ -136,7 +136,7 @@ test('one read of the journal that fails is tried again: the log is not damaged'
 })
 
 test('a record read over an earlier connection says nothing about the present', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [replica, third] = replicas(cluster) as [SimNode, SimNode]
   const { arbiter } = replica.actor.context!.records as unknown as {
     arbiter: { read: (key: string) => Promise<unknown> }
@@ -163,7 +163,7 @@ test('a record read over an earlier connection says nothing about the present', 
 })
 
 test('epochs are skipped when the record was lost, though the arbiter went away since', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const former = cluster.bucket.snapshot()
   const primary = cluster.primary()!
   const [to] = replicas(cluster) as [SimNode]
@@ -185,7 +185,7 @@ test('epochs are skipped when the record was lost, though the arbiter went away 
     }
   }
   cluster.bucket.restore(former)
-  await cluster.until('one reigns again', () => cluster.primary() !== null
+  await cluster.until('one is primary again', () => cluster.primary() !== null
     && cluster.record()!.epoch > epoch, 12_000)
   assert.ok(cluster.record()!.epoch > epoch + 1,
     `epoch ${cluster.record()!.epoch} follows ${epoch}: another may have drawn it meanwhile`)

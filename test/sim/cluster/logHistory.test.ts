@@ -1,4 +1,4 @@
-/** What clients can learn of the log's epochs, over a failover that leaves writes behind. */
+/** The log's epochs as clients can learn them, over a failover that leaves writes behind. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { HistoryValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
@@ -6,7 +6,7 @@ import { epochAt } from '../../../machines/log/positions.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster history')
+const test = suite('cluster: log history')
 
 /** Writes that the primary alone has, answered; then it is killed. */
 async function leaveBehind(cluster: SimCluster, key: string): Promise<WriteAnswer> {
@@ -16,7 +16,7 @@ async function leaveBehind(cluster: SimCluster, key: string): Promise<WriteAnswe
   assert.ok(answer?.ok)
   primary.kill()
   cluster.weather = () => 0.2
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   return answer
 }
 
@@ -26,7 +26,7 @@ async function historyOf(cluster: SimCluster, subject?: string): Promise<History
   return read.value as HistoryValue
 }
 
-test('the history says what survived, of every reign; the safe sequence moves with it', async () => {
+test('the history says what survived, of every epoch; the safe sequence moves with it', async () => {
   const cluster = await SimCluster.start({ seed: 3 })
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)

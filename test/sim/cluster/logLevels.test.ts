@@ -1,4 +1,4 @@
-/** What a node warns of: what somebody should look at, and nothing that was ordered or is over. */
+/** Warnings: what somebody should look at, and nothing that was commanded or is over. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
@@ -17,7 +17,7 @@ type Line = SimCluster['running'][number]['log'][number]
 const warnings = (log: readonly Line[]) => log.filter(({ level }) => level === 'warn')
 const takeover = /takes over as primary in epoch 2/
 
-test('a takeover that nobody ordered is a warning at the new primary', async () => {
+test('a takeover that nobody commanded is a warning at the new primary', async () => {
   const cluster = await serving()
   const first = cluster.primary()!
   first.kill()

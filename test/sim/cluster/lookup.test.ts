@@ -1,4 +1,4 @@
-/** Whether there is a space, asked of a simulated cluster by clients whom nobody answers. */
+/** Lookups of a space in a simulated cluster by clients whom nobody answers. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { NoRespondersError } from '../../../actors/ports/bus.js'
@@ -7,14 +7,14 @@ import { subjects } from '../../../machines/protocol/subjects.js'
 import { MemoryBucket } from '../../fakes/memoryArbiter.js'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster: is there such a space?')
+const test = suite('cluster: lookup')
 
-type Told = Readonly<Record<string, unknown>>
+type Answer = Readonly<Record<string, unknown>>
 
-async function lookUp(cluster: SimCluster, space: string): Promise<Told> {
+async function lookUp(cluster: SimCluster, space: string): Promise<Answer> {
   const { data } = await cluster.wait(
     cluster.client.request(subjects.lookup(space), new Uint8Array(), { timeoutMs: 3000 }))
-  return JSON.parse(Buffer.from(data).toString()) as Told
+  return JSON.parse(Buffer.from(data).toString()) as Answer
 }
 
 /** A bucket, and the keys that were read of it. */
@@ -111,7 +111,7 @@ test('without any node NATS itself says so', async () => {
   assert.instance(error, NoRespondersError)
 })
 
-test('so many wait for the arbiter, and no more, were it for one name', async () => {
+test('a bounded number waits for the arbiter, even for one name', async () => {
   const bucket = new MemoryBucket()
   const { open } = bucket
   let answerNow: () => void = () => undefined
@@ -133,17 +133,17 @@ test('so many wait for the arbiter, and no more, were it for one name', async ()
   const cluster = await SimCluster.start({ bucket })
   await cluster.run(1000)
   isHolding = true
-  const told: string[] = []
+  const codes: string[] = []
   for (let asked = 0; asked < 15_000; asked += 1) {
     void cluster.client.request(subjects.lookup('nowhere'), new Uint8Array(), { timeoutMs: 5000 })
       .then(({ data }) =>
-        told.push(String((JSON.parse(Buffer.from(data).toString()) as Told)['code'])))
+        codes.push(String((JSON.parse(Buffer.from(data).toString()) as Answer)['code'])))
   }
   await cluster.run(100)
-  assert.ok(told.length > 2000 && told.every((code) => code === 'OVERLOADED'), `${told.length}`)
+  assert.ok(codes.length > 2000 && codes.every((code) => code === 'OVERLOADED'), `${codes.length}`)
   answerNow()
   await cluster.run(2000)
-  assert.is(told.length, 15_000)
+  assert.is(codes.length, 15_000)
 })
 
 test.run()

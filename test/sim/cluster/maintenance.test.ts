@@ -1,4 +1,4 @@
-/** Drained nodes, paused failover, primaries that should not reign, under a simulated cluster. */
+/** Drained nodes, paused failover, members that should not be primary, under a simulated cluster. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Duty } from '../../../actors/member/duty.js'
@@ -7,9 +7,9 @@ import type { ActorSettings } from '../../../actors/ports/settings.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster maintenance')
+const test = suite('cluster: maintenance')
 
-async function reigning(settings: Partial<ActorSettings> = {}): Promise<SimCluster> {
+async function serving(settings: Partial<ActorSettings> = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start({ settings })
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -26,23 +26,21 @@ const alerts = (cluster: SimCluster, kind: string): string[] =>
     .filter(({ fields }) => (fields as { kind?: string }).kind === kind)
     .map(({ message }) => message)
 
-// ---------------------------------------------------------------- drain
-
 test('a drained node hands over, and is primary of nothing until it is undrained', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const drained = cluster.primary()!
-  const answer = await cluster.order(drained.id, { type: 'drain', by: 'ann' })
+  const answer = await cluster.command(drained.id, { type: 'drain', by: 'ann' })
   assert.equal([answer['ok'], answer['drained']], [true, true], JSON.stringify(answer))
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   assert.is.not(cluster.primary()!.id, drained.id)
   await cluster.until('it is in sync', () => cluster.record()!.inSync.length === 3)
   // Neither by a handover,
-  const to = await cluster.order('n1', { type: 'promote', space: 'demo', to: drained.id })
+  const to = await cluster.command('n1', { type: 'promote', space: 'demo', to: drained.id })
   assert.is(to['ok'], false)
   assert.match(String(to['message']), /is drained since .* by ann/)
   for (let i = 0; i < 3; i += 1) {
-    await cluster.order('n1', { type: 'promote', space: 'demo' })
-    await cluster.until('one reigns', () => cluster.primary() !== null
+    await cluster.command('n1', { type: 'promote', space: 'demo' })
+    await cluster.until('one is primary', () => cluster.primary() !== null
       && cluster.record()!.inSync.length === 3)
     assert.is.not(cluster.primary()!.id, drained.id)
   }
@@ -50,7 +48,7 @@ test('a drained node hands over, and is primary of nothing until it is undrained
   const [third] = others(cluster, drained).filter((node) => node !== cluster.primary()) as [SimNode]
   const primary = cluster.primary()!
   primary.kill()
-  await cluster.until('the third reigns', () => cluster.primary() === third)
+  await cluster.until('the third is primary', () => cluster.primary() === third)
   // nor when nobody else is left.
   await cluster.until('two in sync', () => cluster.record()!.inSync.length === 2)
   third.kill()
@@ -58,15 +56,15 @@ test('a drained node hands over, and is primary of nothing until it is undrained
   assert.is(cluster.primary(), null)
   assert.match(drained.space().member.blocked ?? '', /held: .* is drained since .* by ann/)
   assert.is(alerts(cluster, 'blocked').length, 1)
-  const undrained = await cluster.order(drained.id, { type: 'undrain' })
+  const undrained = await cluster.command(drained.id, { type: 'undrain' })
   assert.equal([undrained['ok'], undrained['drained']], [true, false])
-  const ms = await cluster.until('it reigns', () => cluster.primary() === drained, 3000)
+  const ms = await cluster.until('it is primary', () => cluster.primary() === drained, 3000)
   assert.ok(ms < 1500, `${ms} ms`)
   for (const node of [primary, third]) node.start()
   await cluster.check()
 })
 
-test('who ends is not undrained', () => {
+test('a node that stops is not undrained', () => {
   const duty = new Duty('n1', () => false)
   duty.drain('ann', 'now')
   duty.undrain()
@@ -76,31 +74,31 @@ test('who ends is not undrained', () => {
   assert.match(duty.drained ?? '', /is stopping/)
 })
 
-test('what a drained node cannot hand over goes as soon as a member can take it', async () => {
-  const cluster = await reigning()
+test('a space that a drained node cannot hand over goes as soon as a member can take it', async () => {
+  const cluster = await serving()
   const drained = cluster.primary()!
   const replicas = others(cluster, drained)
   for (const node of replicas) node.kill()
   await cluster.until('it is alone', () => cluster.record()!.inSync.length === 1)
-  const answer = await cluster.order(drained.id, { type: 'drain', stop: true })
+  const answer = await cluster.command(drained.id, { type: 'drain', stop: true })
   assert.equal([answer['ok'], answer['retryable']], [false, true])
   assert.match(String(answer['message']), /is drained, and still primary of 1 space\(s\) \(demo\)/)
   assert.ok((await cluster.wait(cluster.send()))?.ok, 'it serves until then')
   for (const node of replicas) node.start()
-  await cluster.until('another reigns', () => replicas.includes(cluster.primary()!), 15_000)
+  await cluster.until('another is primary', () => replicas.includes(cluster.primary()!), 15_000)
   assert.ok(drained.life, 'it was not stopped: something was left')
   await cluster.check()
 })
 
 test('a drained node gets no new space, and one that restarts is not drained', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [node] = others(cluster, cluster.primary()!) as [SimNode]
-  await cluster.order(node.id, { type: 'drain' })
+  await cluster.command(node.id, { type: 'drain' })
   await cluster.run(300)
-  const refused = await cluster.order('n1', { type: 'createSpace', space: 'more' })
+  const refused = await cluster.command('n1', { type: 'createSpace', space: 'more' })
   assert.is(refused['code'], 'NOT_ENOUGH_IN_SYNC')
   assert.match(String(refused['message']), new RegExp(`${node.id} is drained since`))
-  const two = await cluster.order('n1', { type: 'createSpace', space: 'two', replicas: 1 })
+  const two = await cluster.command('n1', { type: 'createSpace', space: 'two', replicas: 1 })
   assert.is(two['ok'], true)
   assert.not.ok(cluster.record('two')!.members.some((member) => member.node === node.id))
   node.kill()
@@ -111,10 +109,10 @@ test('a drained node gets no new space, and one that restarts is not drained', a
 })
 
 test('drained and stopped: the process ends with 0, and no client sees an error', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const drained = cluster.primary()!
   const pending: Promise<unknown>[] = []
-  const order = cluster.order(drained.id, { type: 'drain', stop: true })
+  const order = cluster.command(drained.id, { type: 'drain', stop: true })
   for (let i = 0; i < 100; i += 1) {
     pending.push(cluster.send())
     await cluster.run(2)
@@ -129,34 +127,32 @@ test('drained and stopped: the process ends with 0, and no client sees an error'
 })
 
 test('orders that make no sense are refused', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const codes: unknown[] = []
   for (const order of [
     { type: 'drain', by: '' }, { type: 'drain', stop: 'yes' }, { type: 'undrain', by: 7 },
     { type: 'pause', space: 'nowhere' }, { type: 'pause', space: 'a.b' },
     { type: 'resume', space: 'demo', by: 'x'.repeat(200) },
-  ]) codes.push((await cluster.order('n1', order))['code'])
+  ]) codes.push((await cluster.command('n1', order))['code'])
   assert.equal(codes, ['INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION',
     'UNKNOWN_SPACE', 'INVALID_OPERATION', 'INVALID_OPERATION'])
   assert.is(cluster.node('n1').actor.context!.duty.drained, null)
 })
 
-// ---------------------------------------------------------------- pause
-
 const pause = (cluster: SimCluster, node = 'n1') =>
-  cluster.order(node, { type: 'pause', space: 'demo', by: 'ann' })
+  cluster.command(node, { type: 'pause', space: 'demo', by: 'ann' })
 const resume = (cluster: SimCluster, node = 'n1') =>
-  cluster.order(node, { type: 'resume', space: 'demo', by: 'bob' })
+  cluster.command(node, { type: 'resume', space: 'demo', by: 'bob' })
 
 test('a paused space: nobody takes over; resumed, one does at once', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const answer = await pause(cluster, others(cluster, primary)[0]!.id)
   assert.equal([answer['ok'], answer['changed']], [true, true], JSON.stringify(answer))
   assert.is(cluster.record()!.paused?.by, 'ann')
   assert.match(cluster.record()!.paused!.since, /^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
   assert.is((await pause(cluster))['changed'], false, 'it was so already')
-  assert.is(cluster.primary(), primary, 'the reign goes on')
+  assert.is(cluster.primary(), primary, 'the epoch goes on')
   await cluster.writes(3, 'committed')
   const { epoch } = cluster.record()!
   primary.kill()
@@ -166,9 +162,9 @@ test('a paused space: nobody takes over; resumed, one does at once', async () =>
   const held = cluster.running.map((node) => node.space().member.blocked)
   assert.ok(held.every((reason) => /held: paused since 20.*Z by ann/.test(reason ?? '')), held.join())
   assert.is(alerts(cluster, 'blocked').length, 2, 'once each')
-  // While nobody reigns: the node that is asked writes it.
+  // While nobody is primary: the node that is asked writes it.
   assert.is((await resume(cluster, cluster.running[0]!.id))['changed'], true)
-  const ms = await cluster.until('one reigns', () => cluster.primary() !== null, 3000)
+  const ms = await cluster.until('one is primary', () => cluster.primary() !== null, 3000)
   assert.ok(ms < 1000, `${ms} ms`)
   assert.is(cluster.record()!.paused, null)
   primary.start()
@@ -176,36 +172,36 @@ test('a paused space: nobody takes over; resumed, one does at once', async () =>
 })
 
 test('the last primary goes on where it was: a restart is no failover', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   await pause(cluster)
   primary.kill()
   await cluster.run(5000)
   assert.is(cluster.primary(), null)
   primary.start()
-  await cluster.until('it reigns', () => cluster.primary() === primary)
+  await cluster.until('it is primary', () => cluster.primary() === primary)
   assert.is(cluster.record()!.paused?.by, 'ann', 'its claim carries the pause')
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
   assert.is(cluster.record()!.paused?.by, 'ann', 'and so do changes of the set')
-  await cluster.order('n1', { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } })
+  await cluster.command('n1', { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } })
   assert.is(cluster.record()!.paused?.by, 'ann', 'and of the settings')
   await cluster.check()
 })
 
-test('a handover, and an order to promote, count while a space is paused', async () => {
-  const cluster = await reigning()
+test('a handover, and a command to promote, count while a space is paused', async () => {
+  const cluster = await serving()
   await pause(cluster)
   const first = cluster.primary()!
   const [to, third] = others(cluster, first) as [SimNode, SimNode]
-  const handed = await cluster.order('n1', { type: 'promote', space: 'demo', to: to.id })
+  const handed = await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
   assert.equal([handed['ok'], handed['primary']], [true, to.id])
   assert.is(cluster.record()!.paused?.by, 'ann')
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
   to.kill()
   await cluster.run(5000)
-  const unnamed = await cluster.order(first.id, { type: 'promote', space: 'demo' })
+  const unnamed = await cluster.command(first.id, { type: 'promote', space: 'demo' })
   assert.match(String(unnamed['message']), /failover is paused: resume it, or name a member/)
-  const ordered = await cluster.order(first.id, { type: 'promote', space: 'demo', to: third.id })
+  const ordered = await cluster.command(first.id, { type: 'promote', space: 'demo', to: third.id })
   assert.equal([ordered['ok'], ordered['primary']], [true, third.id], JSON.stringify(ordered))
   assert.is(cluster.primary(), third)
   assert.is(cluster.record()!.paused?.by, 'ann')
@@ -215,7 +211,7 @@ test('a handover, and an order to promote, count while a space is paused', async
 
 test('a pause meets every change of the record that is under way, and ends none', async () => {
   for (const lateMs of [1, 5, 20]) {
-    const cluster = await reigning()
+    const cluster = await serving()
     const primary = cluster.primary()!
     const [to, third] = others(cluster, primary) as [SimNode, SimNode]
     const { epoch } = cluster.record()!
@@ -223,13 +219,13 @@ test('a pause meets every change of the record that is under way, and ends none'
     third.kill()
     const orders = [
       pause(cluster, to.id), resume(cluster, primary.id), pause(cluster, to.id),
-      cluster.order(primary.id, { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } }),
+      cluster.command(primary.id, { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } }),
     ]
     await cluster.run(lateMs)
     const answers = await cluster.wait(Promise.all(orders))
     assert.ok(answers.every((answer) => answer['ok'] === true), JSON.stringify(answers))
     await cluster.until('it is left out', () => cluster.record()!.inSync.length === 2)
-    assert.is(cluster.primary(), primary, 'the reign goes on')
+    assert.is(cluster.primary(), primary, 'the epoch goes on')
     assert.is(cluster.record()!.epoch, epoch)
     assert.is(cluster.record()!.settings.ack, 'committed')
     third.start()
@@ -241,7 +237,7 @@ test('a pause meets every change of the record that is under way, and ends none'
 
 test('a pause in the middle of a failover comes after it, or before: never in between', async () => {
   for (let afterMs = 0; afterMs < 120; afterMs += 8) {
-    const cluster = await reigning()
+    const cluster = await serving()
     const primary = cluster.primary()!
     primary.kill()
     await cluster.run(afterMs)
@@ -252,23 +248,21 @@ test('a pause in the middle of a failover comes after it, or before: never in be
     if (state === 'claimed') assert.unreachable(`claimed and not opened, paused after ${afterMs} ms`)
     assert.is(cluster.primary() === null, cluster.record()!.primary?.node === primary.id)
     await resume(cluster, cluster.running[0]!.id)
-    await cluster.until('one reigns', () => cluster.primary() !== null, 3000)
+    await cluster.until('one is primary', () => cluster.primary() !== null, 3000)
     primary.start()
     await cluster.check()
   }
 })
 
-// ---------------------------------------------------------------- a full disk
-
 test('a primary whose disk is full hands over to a member that has room', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   primary.disk.capacity = 0
   const refused = await cluster.wait(cluster.send())
   assert.is(!refused?.ok && refused?.code, 'READ_ONLY')
   await cluster.run(1500)
   assert.is(cluster.primary(), primary, 'it may be cleared at once')
-  await cluster.until('another reigns', () => cluster.primary() !== null
+  await cluster.until('another is primary', () => cluster.primary() !== null
     && cluster.primary() !== primary, 5000)
   await cluster.writes(3, 'durable')
   primary.disk.capacity = Infinity
@@ -277,7 +271,7 @@ test('a primary whose disk is full hands over to a member that has room', async 
 })
 
 test('when the disks of all are full nobody hands over: reads go on, writes come again', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   for (const node of cluster.running) node.disk.capacity = 0
   await cluster.wait(cluster.send())
@@ -291,16 +285,14 @@ test('when the disks of all are full nobody hands over: reads go on, writes come
   await cluster.check()
 })
 
-// ---------------------------------------------------------------- the hold is full
-
-test('what a node that hands over cannot hold is refused, and was not taken', async () => {
-  const cluster = await reigning({ heldBytesMax: 2000 })
+test('a write beyond the hold of a handover is refused, and was not taken', async () => {
+  const cluster = await serving({ heldBytesMax: 2000 })
   const primary = cluster.primary()!
   const [to] = others(cluster, primary) as [SimNode]
   // The target lacks the last write for a while: the handover waits, and writes are held.
   cluster.weather = (from, at) => (from === primary.id && at === to.id ? 200 : 0.2)
   void cluster.send()
-  void cluster.order(primary.id, { type: 'promote', space: 'demo', to: to.id })
+  void cluster.command(primary.id, { type: 'promote', space: 'demo', to: to.id })
   await cluster.until('it hands over', () => primary.space().primaryRole?.state
     .startsWith('handingOver') ?? false)
   const sent = Array.from({ length: 20 }, () => cluster.send())
@@ -319,12 +311,12 @@ test('what a node that hands over cannot hold is refused, and was not taken', as
   assert.is(length, 3 + 1 + answers.length - refused.length, 'none of them was logged')
 })
 
-test('once the reign is given away two nodes may have a write: its outcome is unknown', async () => {
-  const cluster = await reigning({ heldBytesMax: 1 })
+test('once the epoch is given away two nodes may have a write: its outcome is unknown', async () => {
+  const cluster = await serving({ heldBytesMax: 1 })
   const primary = cluster.primary()!
   const [to] = others(cluster, primary) as [SimNode]
   cluster.weather = (from, at) => (from === to.id && at === primary.id ? 100 : 0.2)
-  void cluster.order(primary.id, { type: 'promote', space: 'demo', to: to.id })
+  void cluster.command(primary.id, { type: 'promote', space: 'demo', to: to.id })
   await cluster.until('it is given away', () => primary.space().primaryRole?.isTransferring ?? false)
   const answer = await cluster.wait(cluster.send())
   assert.ok(answer === null || answer.ok || answer.outcome === 'unknown', JSON.stringify(answer))

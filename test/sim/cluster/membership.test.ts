@@ -1,4 +1,4 @@
-/** Who counts as a member: disks, lost first acks, logs of later reigns, and what epoch is shown. */
+/** Membership: disks, lost first acks, logs of later epochs, and the epoch that is shown. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
@@ -9,7 +9,7 @@ import type { SimNode } from '../../support/simNode.js'
 const test = suite('cluster: membership')
 const control = controlCodec()
 
-async function reigning(): Promise<SimCluster> {
+async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -23,7 +23,7 @@ function replicas(cluster: SimCluster): [SimNode, SimNode] {
   return [a!, b!]
 }
 
-/** What a member with that disk would say to the primary. */
+/** The request that a member with that disk would send to the primary. */
 function join(cluster: SimCluster, node: SimNode, over: object) {
   const { member } = node.space()
   const { epoch } = cluster.record()!
@@ -35,7 +35,7 @@ function join(cluster: SimCluster, node: SimNode, over: object) {
 }
 
 test('acks of another disk than the listed one commit nothing', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [one, other] = replicas(cluster)
   // One falls silent, and something with its name and an empty disk joins and acknowledges.
@@ -57,8 +57,8 @@ test('acks of another disk than the listed one commit nothing', async () => {
   assert.is(log.commitSequence, before)
 })
 
-test('a member with entries of a later epoch ends the reign that did not know of it', async () => {
-  const cluster = await reigning()
+test('a member with entries of a later epoch ends the epoch that did not know of it', async () => {
+  const cluster = await serving()
   const [one] = replicas(cluster)
   const { epoch } = cluster.record()!
   const { history } = one.space().member.log
@@ -66,13 +66,13 @@ test('a member with entries of a later epoch ends the reign that did not know of
   const answer = await join(cluster, one, { history: later })
   assert.ok(answer.ok)
   if (answer.ok) assert.is(answer.value.kind, 'refused')
-  await cluster.until('a reign above it', () => cluster.record()!.epoch > epoch + 5
+  await cluster.until('an epoch above it', () => cluster.record()!.epoch > epoch + 5
     && cluster.primary() !== null)
   await cluster.writes(2, 'durable')
 })
 
 test('the first ack of a session is lost: the stream begins all the same, at once', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [one] = replicas(cluster)
   one.kill()
@@ -96,14 +96,14 @@ test('the first ack of a session is lost: the stream begins all the same, at onc
 })
 
 test('a claim that came to nothing does not show as an epoch', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [one] = replicas(cluster)
   const { epoch } = cluster.record()!
   one.space().member.sawEpoch(epoch + 7)
   assert.is(one.space().member.epoch, epoch)
   primary.kill()
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   await cluster.run(500)
   for (const node of cluster.running) {
     assert.is(node.space().member.epoch, cluster.record()!.epoch, node.id)
@@ -116,7 +116,7 @@ test('a claim that came to nothing does not show as an epoch', async () => {
 })
 
 test('an in-sync member whose disk is another than listed is left out of a claim', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [one, other] = replicas(cluster)
   // The primary cannot write that it is out: the arbiter is away until the failover.
@@ -127,7 +127,7 @@ test('an in-sync member whose disk is another than listed is left out of a claim
   cluster.bucket.available = true
   other.start()
   primary.kill()
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   assert.is(cluster.primary(), one)
   const { inSync, members } = cluster.record()!
   const listed = members.find(({ node }) => node === other.id)!.disk

@@ -5,9 +5,9 @@ import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster: memory')
+const test = suite('cluster: memory budget')
 
-async function reigning(seed = 1): Promise<SimCluster> {
+async function serving(seed = 1): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed })
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -31,7 +31,7 @@ const read = async (cluster: SimCluster): Promise<Record<string, unknown>> => {
 }
 
 test('a primary at its budget refuses writes, and reads, heartbeats and its lease go on', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const rest = fill(primary)
   const refused = await cluster.wait(cluster.send({ 'Engram-Ack': 'durable' }))
@@ -49,7 +49,7 @@ test('a primary at its budget refuses writes, and reads, heartbeats and its leas
 })
 
 test('replicas at their budget follow, if slowly, and stay in sync', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const rests = cluster.running.filter((node) => node !== cluster.primary()).map(fill)
   for (let round = 0; round < 10; round += 1) await cluster.writes(5, 'committed')
   assert.is(cluster.record()!.inSync.length, 3)
@@ -57,12 +57,12 @@ test('replicas at their budget follow, if slowly, and stay in sync', async () =>
   await cluster.check()
 })
 
-test('members at their budget take a reign over, and refuse writes until there is room', async () => {
-  const cluster = await reigning()
+test('members at their budget take an epoch over, and refuse writes until there is room', async () => {
+  const cluster = await serving()
   const old = cluster.primary()!
   const rests = cluster.running.filter((node) => node !== old).map(fill)
   old.kill()
-  const tookMs = await cluster.until('another reigns', () => cluster.primary() !== null, 5000)
+  const tookMs = await cluster.until('another is primary', () => cluster.primary() !== null, 5000)
   assert.ok(tookMs < 2000, `${tookMs} ms`)
   const refused = await cluster.wait(cluster.send({ 'Engram-Ack': 'durable' }))
   assert.is(refused?.ok === false && refused.code, 'OVERLOADED')
@@ -74,7 +74,7 @@ test('members at their budget take a reign over, and refuse writes until there i
 })
 
 test('a stream whose primary is at its budget goes on, a frame at a time', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [replica] = cluster.running.filter((node) => node !== primary)
   replica!.kill()
@@ -87,7 +87,7 @@ test('a stream whose primary is at its budget goes on, a frame at a time', async
 })
 
 test('a space that was busy leaves nothing in memory once all have it', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   await cluster.writes(50, 'committed')
   await cluster.converged()
   await cluster.run(2000)
@@ -101,7 +101,7 @@ test('a space that was busy leaves nothing in memory once all have it', async ()
 })
 
 test('a damaged member keeps nothing in memory', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const replicas = cluster.running.filter((node) => node !== primary)
   for (const replica of replicas) replica.kill()
@@ -114,8 +114,8 @@ test('a damaged member keeps nothing in memory', async () => {
   assert.equal([tails, windows, overlay, writes, marks], [0, 0, 0, 0, 0])
 })
 
-test('for a replica that is away nothing is kept in memory but what its lag is told by', async () => {
-  const cluster = await reigning()
+test('for a replica that is away nothing is kept in memory but what its lag is measured by', async () => {
+  const cluster = await serving()
   const [away] = cluster.running.filter((node) => node !== cluster.primary())
   away!.kill()
   await cluster.until('it is out', () => cluster.record()!.inSync.length === 2)
@@ -129,7 +129,7 @@ test('for a replica that is away nothing is kept in memory but what its lag is t
 
 for (const which of ['first', 'second'] as const) {
   test(`keys that are still being read: ${which} candidate of two`, async () => {
-    const cluster = await reigning()
+    const cluster = await serving()
     const old = cluster.primary()!
     const [first, second] = cluster.running.filter((node) => node !== old)
     const reading = which === 'first' ? first! : second!
@@ -137,7 +137,7 @@ for (const which of ['first', 'second'] as const) {
     let isRead = false
     Object.defineProperty(store, 'areKeysRead', { get: () => isRead })
     old.kill()
-    await cluster.until('another reigns', () => cluster.primary() !== null, 5000)
+    await cluster.until('another is primary', () => cluster.primary() !== null, 5000)
     assert.is.not(cluster.primary(), reading)
     isRead = true
     await cluster.writes(2, 'durable')

@@ -7,7 +7,7 @@ import { asRecorded } from '../../../runtime/inspect/recorded.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster: succession')
+const test = suite('cluster: promotions')
 
 async function serving(options: Parameters<typeof SimCluster.start>[0] = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start(options)
@@ -23,7 +23,7 @@ function notedBy(node: SimNode): RecordedEvent[] {
   return texts.map((text) => asRecorded(JSON.parse(text))!)
 }
 
-/** Of the present lives of all nodes. */
+/** Promotions noted by the present lives of all nodes. */
 function promotions(cluster: SimCluster): PromotionReport[] {
   return promotionsIn(cluster.running.flatMap(notedBy))
 }
@@ -54,16 +54,16 @@ test('a primary that dies: from its last heartbeat to the first write of the nex
   const killedMs = cluster.clock.wallMs()
   old.kill()
   await successor(cluster, old)
-  const told = lastPromotion(cluster)
-  assert.equal([told.from, told.to, told.epoch, told.vacancy, told.atRisk],
+  const last = lastPromotion(cluster)
+  assert.equal([last.from, last.to, last.epoch, last.vacancy, last.atRisk],
     [old.id, cluster.primary()!.id, 2, 'noResponders', 0])
-  assert.is(told.reason, `NATS says that ${old.id} is no longer connected`)
+  assert.is(last.reason, `NATS says that ${old.id} is no longer connected`)
   // A heartbeat comes each 100 ms: the last one was no earlier than that before the kill.
-  const outageMs = told.atMs - killedMs
-  assert.ok(told.ms >= outageMs && told.ms <= outageMs + 101, `${told.ms} of ${outageMs} ms`)
+  const outageMs = last.atMs - killedMs
+  assert.ok(last.ms >= outageMs && last.ms <= outageMs + 101, `${last.ms} of ${outageMs} ms`)
   for (const node of cluster.running) {
     const noted = notedBy(node).filter(({ type }) => type === 'promoted').at(-1)
-    assert.equal(noted?.type === 'promoted' && noted.promotion, told, `${node.id} has it too`)
+    assert.equal(noted?.type === 'promoted' && noted.promotion, last, `${node.id} has it too`)
   }
 })
 
@@ -80,11 +80,11 @@ test('a primary that hangs: the length of the lease, whatever was suspected of o
     const frozenMs = cluster.clock.wallMs()
     old.freeze()
     await successor(cluster, old)
-    const told = lastPromotion(cluster)
-    assert.equal([told.from, told.vacancy], [old.id, 'grantExpired'])
-    const outageMs = told.atMs - frozenMs
+    const last = lastPromotion(cluster)
+    assert.equal([last.from, last.vacancy], [old.id, 'grantExpired'])
+    const outageMs = last.atMs - frozenMs
     assert.ok(outageMs > 2_000 && outageMs < 2_600, `${outageMs}`)
-    assert.ok(told.ms >= outageMs && told.ms <= outageMs + 101, `${told.ms} of ${outageMs} ms`)
+    assert.ok(last.ms >= outageMs && last.ms <= outageMs + 101, `${last.ms} of ${outageMs} ms`)
   })
 
 test('a primary that comes back at once as another life: from when the earlier one was heard',
@@ -100,12 +100,12 @@ test('a primary that comes back at once as another life: from when the earlier o
     cluster.weather = () => 0.2
     await cluster.until('a primary', () => cluster.primary() !== null, 20_000)
     await cluster.run(20)
-    const told = lastPromotion(cluster)
-    assert.is(told.from, old.id)
-    assert.ok(['restarted', 'own', 'noResponders'].includes(told.vacancy), told.vacancy)
-    const outageMs = told.atMs - killedMs
-    if (told.vacancy === 'own') assert.ok(told.ms <= outageMs + 1, `${told.ms} of ${outageMs} ms`)
-    else assert.ok(told.ms >= outageMs && told.ms <= outageMs + 101, `${told.ms} of ${outageMs} ms`)
+    const last = lastPromotion(cluster)
+    assert.is(last.from, old.id)
+    assert.ok(['restarted', 'own', 'noResponders'].includes(last.vacancy), last.vacancy)
+    const outageMs = last.atMs - killedMs
+    if (last.vacancy === 'own') assert.ok(last.ms <= outageMs + 1, `${last.ms} of ${outageMs} ms`)
+    else assert.ok(last.ms >= outageMs && last.ms <= outageMs + 101, `${last.ms} of ${outageMs} ms`)
   })
 
 test('writes that the next primary had heard of and not got are at risk', async () => {
@@ -126,8 +126,8 @@ test('writes that the next primary had heard of and not got are at risk', async 
   old.kill()
   cluster.transit = null
   await successor(cluster, old)
-  const told = lastPromotion(cluster)
-  assert.is(told.atRisk, Math.max(0, heard - had))
+  const last = lastPromotion(cluster)
+  assert.is(last.atRisk, Math.max(0, heard - had))
 })
 
 test('after a restart of all nodes nobody knows what the last primary had', async () => {
@@ -137,8 +137,8 @@ test('after a restart of all nodes nobody knows what the last primary had', asyn
   for (const node of cluster.nodes.values()) if (node !== old) node.start()
   await cluster.until('a primary', () => cluster.primary() !== null, 20_000)
   await cluster.run(20)
-  const told = lastPromotion(cluster)
-  assert.equal([told.from, told.atRisk], [old.id, null])
+  const last = lastPromotion(cluster)
+  assert.equal([last.from, last.atRisk], [old.id, null])
 })
 
 test('a handover: nothing is at risk, and who handed over begins it', async () => {
@@ -147,10 +147,10 @@ test('a handover: nothing is at risk, and who handed over begins it', async () =
   const to = cluster.running.find((node) => node !== old)!
   assert.ok(old.space().handOver(to.id, 'promote --to'))
   await successor(cluster, old)
-  const told = lastPromotion(cluster)
-  assert.equal([told.from, told.to, told.vacancy, told.reason, told.atRisk],
+  const last = lastPromotion(cluster)
+  assert.equal([last.from, last.to, last.vacancy, last.reason, last.atRisk],
     [old.id, to.id, 'resigned', `${old.id} handed over`, 0])
-  assert.ok(told.ms < 100, `${told.ms}`)
+  assert.ok(last.ms < 100, `${last.ms}`)
   const begun = notedBy(old).find(({ type }) => type === 'handoverBegun')
   assert.equal(begun?.type === 'handoverBegun' && [begun.to, begun.reason], [to.id, 'promote --to'])
   const down = notedBy(old).filter((event) => event.type === 'steppedDown')
@@ -164,8 +164,8 @@ test('an operator forces a member: that is the reason, whoever is the primary', 
   to.space().forcePromotion('an operator forces it')
   await cluster.until('the forced one serves', () => to.space().serves, 20_000)
   await cluster.run(20)
-  const told = lastPromotion(cluster)
-  assert.equal([told.from, told.to, told.reason], [old.id, to.id, 'an operator ordered it'])
+  const last = lastPromotion(cluster)
+  assert.equal([last.from, last.to, last.reason], [old.id, to.id, 'an operator ordered it'])
 })
 
 test('a candidate that dies before it serves: the outage began before it, with who served', async () => {
@@ -180,10 +180,10 @@ test('a candidate that dies before it serves: the outage began before it, with w
   isSlow = false
   await cluster.until('the last one serves', () => cluster.primary() !== null, 20_000)
   await cluster.run(20)
-  const told = lastPromotion(cluster)
-  assert.is(told.from, old.id)
-  const outageMs = told.atMs - killedMs
-  assert.ok(told.ms >= outageMs && told.ms <= outageMs + 101, `${told.ms} of ${outageMs} ms`)
+  const last = lastPromotion(cluster)
+  assert.is(last.from, old.id)
+  const outageMs = last.atMs - killedMs
+  assert.ok(last.ms >= outageMs && last.ms <= outageMs + 101, `${last.ms} of ${outageMs} ms`)
 })
 
 test('nodes note who is gone and back, themselves and what calls for help', async () => {

@@ -1,4 +1,4 @@
-/** What a failover left behind comes home, and is accounted for. */
+/** Writes that a failover left behind are reconciled, and reported. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
@@ -8,7 +8,7 @@ import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster books')
+const test = suite('cluster: reconciliation')
 
 type Headers = Record<string, string>
 
@@ -43,7 +43,7 @@ async function leftBehind(
   for (const operation of operations) answers.push(await write(cluster, operation, headers))
   old.kill()
   cluster.weather = () => 0.2
-  await cluster.until('another reigns, and a report is open', () =>
+  await cluster.until('another is primary, and a report is open', () =>
     (cluster.primary()?.space().member.store.openReportCount ?? 0) > 0)
   return { old, answers }
 }
@@ -74,7 +74,7 @@ async function closed(cluster: SimCluster): Promise<ForkReport> {
 const salvagesOf = async (node: SimNode) =>
   (await node.actor.context!.ports.salvages.list()).length
 
-test('what the dead primary alone had comes home with it, once', async () => {
+test('writes that the dead primary alone had are reconciled when it returns, once', async () => {
   const cluster = await started()
   const { old, answers } = await leftBehind(cluster, [store('a'), store('b'), store('c')])
   const [open] = await reportsOf(cluster)
@@ -99,7 +99,7 @@ test('what the dead primary alone had comes home with it, once', async () => {
     answers.map(({ epoch, sequence }) => ({ epoch, sequence, node: old.id })))
 })
 
-test('what its client has sent again is skipped, whether it says where it was or not', async () => {
+test('a write that its client has sent again is skipped, with its origin or without', async () => {
   const cluster = await started()
   const { old, answers } = await leftBehind(cluster, [store('a')], { 'Nats-Msg-Id': 'k1' })
   const [{ epoch, sequence }] = answers as [WriteAnswer]
@@ -107,8 +107,8 @@ test('what its client has sent again is skipped, whether it says where it was or
     'Nats-Msg-Id': 'k1', 'Engram-Origin': `${epoch}/${sequence}`,
   })
   old.start()
-  const told = await closed(cluster)
-  assert.equal([told.resent, told.merged], [1, 0])
+  const report = await closed(cluster)
+  assert.equal([report.resent, report.merged], [1, 0])
   const again = await leftBehind(cluster, [store('b')], { 'Nats-Msg-Id': 'k2' })
   await write(cluster, store('b'), { 'Nats-Msg-Id': 'k2' })
   again.old.start()
@@ -138,16 +138,16 @@ test('a concurrent write that is stronger stays; the other is kept, and can be a
   assert.is(await fateOf(cluster, live), 'quarantined')
 
   const primary = cluster.primary()!.id
-  const applied = await cluster.order(primary,
+  const applied = await cluster.command(primary,
     { type: 'applyQuarantined', space: 'demo', id: items[0]!.id })
   assert.is(applied['ok'], true, JSON.stringify(applied))
   assert.is((await nodeOf(cluster, 'weak'))?.content, 'fork')
-  const gone = await cluster.order(primary,
+  const gone = await cluster.command(primary,
     { type: 'discardQuarantined', space: 'demo', id: items[1]!.id })
   assert.is(gone['ok'], true, JSON.stringify(gone))
   await cluster.converged()
   assert.equal(await quarantineOf(cluster), [])
-  const wrong = await cluster.order(primary,
+  const wrong = await cluster.command(primary,
     { type: 'applyQuarantined', space: 'demo', id: items[1]!.id })
   assert.is(wrong['code'], 'INVALID_OPERATION')
 })
@@ -183,7 +183,7 @@ test('its disk is gone: what it alone had is counted as lost', async () => {
   assert.is(await fateOf(cluster, answers[0]!), 'lost')
 })
 
-test('what is lost with a disk lies within what the report says', async () => {
+test('the loss with a disk is within the bound of the report', async () => {
   const cluster = await started({ maxLoss: { entries: 10 } })
   const old = cluster.primary()!
   cluster.weather = (from, to) => (from === old.id && to !== 'client' ? 'lost' : 0.2)
@@ -215,7 +215,7 @@ test('another failover in the middle: nothing is lost, nothing comes twice', asy
       ...operations.slice(150).map((one) => write(cluster, one))])
     old.kill()
     cluster.weather = () => 0.2
-    await cluster.until('another reigns', () => cluster.primary() !== null)
+    await cluster.until('another is primary', () => cluster.primary() !== null)
     const second = cluster.primary()!
     old.start()
     await cluster.until('it is on its way', () =>
@@ -223,7 +223,7 @@ test('another failover in the middle: nothing is lost, nothing comes twice', asy
       && (old.life?.actor.spaces.get('demo')?.homecoming.state ?? '').startsWith('merging'))
     await cluster.run(step * 7)
     second.kill()
-    await cluster.until('a third reigns', () => cluster.primary() !== null)
+    await cluster.until('a third is primary', () => cluster.primary() !== null)
     second.start()
     await closed(cluster)
     const entries = await cluster.entries(cluster.primary()!.id)
@@ -235,7 +235,7 @@ test('another failover in the middle: nothing is lost, nothing comes twice', asy
   }
 })
 
-test('what is pending when it is asked for again counts as taken once it is durable', async () => {
+test('a write pending when it comes again counts as taken once it is durable', async () => {
   const cluster = await started()
   const operations = Array.from({ length: 200 }, (_, i) => store(`f${i}`))
   const old = cluster.primary()!
@@ -243,7 +243,7 @@ test('what is pending when it is asked for again counts as taken once it is dura
   await Promise.all(operations.map((one) => write(cluster, one)))
   old.kill()
   cluster.weather = (from) => (from === old.id ? 50 : 0.2)
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   const primary = cluster.primary()!
   old.start()
   await cluster.until('a slice is on its way', () =>
@@ -276,7 +276,7 @@ test('a client hears that its write lost, also when the salvage was faster', asy
   assert.equal([again.duplicate, again.quarantined], [true, 1])
 })
 
-test('manual: an order is waited for; off: it stays where it is', async () => {
+test('manual: it waits for a command; off: it stays where it is', async () => {
   const cluster = await started({ reconcile: 'manual' })
   const { old, answers } = await leftBehind(cluster, [store('a')])
   old.start()
@@ -284,15 +284,15 @@ test('manual: an order is waited for; off: it stays where it is', async () => {
     old.life?.actor.spaces.get('demo')?.homecoming.state === 'held')
   await cluster.converged()
   assert.is(await fateOf(cluster, answers[0]!), 'salvaged')
-  const set = await cluster.order(old.id,
+  const set = await cluster.command(old.id,
     { type: 'setSpace', space: 'demo', settings: { reconcile: 'off' } })
   assert.is(set['ok'], true, JSON.stringify(set))
-  const refused = await cluster.order(old.id, { type: 'reconcile', space: 'demo' })
+  const refused = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
   assert.is(refused['code'], 'INVALID_OPERATION')
-  await cluster.order(old.id, { type: 'setSpace', space: 'demo', settings: { reconcile: 'manual' } })
+  await cluster.command(old.id, { type: 'setSpace', space: 'demo', settings: { reconcile: 'manual' } })
   await cluster.until('the settings have come', () =>
     old.space().member.record?.assignment.settings.reconcile === 'manual')
-  const ordered = await cluster.order(old.id, { type: 'reconcile', space: 'demo' })
+  const ordered = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
   assert.equal([ordered['ok'], ordered['started']], [true, true])
   assert.is((await closed(cluster)).merged, 1)
 })
@@ -301,16 +301,16 @@ test('a report that nobody can close any more is given up by an operator', async
   const cluster = await started()
   const { old } = await leftBehind(cluster, [store('a')])
   const [open] = await reportsOf(cluster)
-  const done = await cluster.order(cluster.primary()!.id,
+  const done = await cluster.command(cluster.primary()!.id,
     { type: 'closeFork', space: 'demo', epoch: open!.epoch })
   assert.is(done['ok'], true, JSON.stringify(done))
   await cluster.converged()
   assert.is((await reportsOf(cluster))[0]?.outcome, 'dismissed')
-  const wrong = await cluster.order(cluster.primary()!.id,
+  const wrong = await cluster.command(cluster.primary()!.id,
     { type: 'closeFork', space: 'demo', epoch: open!.epoch })
   assert.is(wrong['code'], 'INVALID_OPERATION')
   old.start()
-  await cluster.until('what it had comes home all the same, and the report says so', () => {
+  await cluster.until('what it had is reconciled all the same, and the report says so', () => {
     const [report] = cluster.primary()!.space().member.store.reports()
     return report?.merged === 1 && report.outcome === 'reconciled'
   })

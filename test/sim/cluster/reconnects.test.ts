@@ -3,9 +3,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster return')
+const test = suite('cluster: reconnects')
 
-async function reigning(seed: number): Promise<SimCluster> {
+async function serving(seed: number): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed })
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -13,8 +13,8 @@ async function reigning(seed: number): Promise<SimCluster> {
   return cluster
 }
 
-test('a replica comes back while the arbiter is away: the reign goes on', async () => {
-  const cluster = await reigning(1)
+test('a replica comes back while the arbiter is away: the epoch goes on', async () => {
+  const cluster = await serving(1)
   const primary = cluster.primary()!
   const replica = cluster.running.find((node) => node !== primary)!
   cluster.bucket.available = false
@@ -30,13 +30,13 @@ test('a replica comes back while the arbiter is away: the reign goes on', async 
 
 for (const seed of [1, 2, 3, 4]) {
   test(`after an outage the others are asked before one is left out, seed ${seed}`, async () => {
-    const cluster = await reigning(seed)
+    const cluster = await serving(seed)
     const inSync: (readonly string[])[] = []
     cluster.broker.stop()
     await cluster.run(4000)
     cluster.broker.start()
     cluster.client = await cluster.broker.bus().connect()
-    await cluster.until('somebody reigns', () => {
+    await cluster.until('somebody is primary', () => {
       const record = cluster.record()!
       if (record.epoch > 1) inSync.push(record.inSync)
       return cluster.primary() !== null

@@ -7,9 +7,9 @@ import { createFrameCodec } from '../../../runtime/codec/frames.js'
 import { SimCluster } from '../../support/simCluster.js'
 import { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster actors')
+const test = suite('cluster: roles')
 
-async function reigning(seed = 1): Promise<SimCluster> {
+async function serving(seed = 1): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed })
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -54,7 +54,7 @@ async function withFork(cluster: SimCluster): Promise<SimNode> {
   await cluster.writes(2, 'durable')
   old.kill()
   cluster.weather = () => 0.2
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   await cluster.writes(1, 'committed')
   return old
 }
@@ -67,13 +67,13 @@ async function holdTruncation(cluster: SimCluster, node: SimNode) {
   return held
 }
 
-test('a truncation that outlasts its reign does not cut the log of the next', async () => {
-  const cluster = await reigning()
+test('a truncation that outlasts its epoch does not cut the log of the next', async () => {
+  const cluster = await serving()
   const old = await withFork(cluster)
   const held = await holdTruncation(cluster, old)
   const second = cluster.primary()!
   second.kill()
-  await cluster.until('a third reigns', () => cluster.primary() !== null)
+  await cluster.until('a third is primary', () => cluster.primary() !== null)
   await cluster.run(1000)
   await cluster.writes(3, 'durable')
   await cluster.run(500)
@@ -81,15 +81,15 @@ test('a truncation that outlasts its reign does not cut the log of the next', as
   const before = log.durable.sequence
   held.go()
   await cluster.run(20)
-  assert.ok(log.durable.sequence >= before, 'what was acknowledged to the new reign stays')
+  assert.ok(log.durable.sequence >= before, 'what was acknowledged to the new epoch stays')
   await cluster.run(500)
   await cluster.writes(3, 'durable')
   second.start()
   await cluster.check()
 })
 
-test('a fork is told by an alert: how much, and where it is kept', async () => {
-  const cluster = await reigning()
+test('a fork raises an alert: how much, and where it is kept', async () => {
+  const cluster = await serving()
   const heard = alerts(cluster)
   const old = await withFork(cluster)
   old.start()
@@ -100,8 +100,8 @@ test('a fork is told by an alert: how much, and where it is kept', async () => {
   assert.is(salvage, kept?.name)
 })
 
-test('a store that differs is told by an alert, once', async () => {
-  const cluster = await reigning()
+test('a store that differs raises an alert, once', async () => {
+  const cluster = await serving()
   const heard = alerts(cluster)
   const [a] = replicas(cluster)
   const { store } = a.space().member
@@ -110,17 +110,17 @@ test('a store that differs is told by an alert, once', async () => {
     await cluster.writes(2, 'committed')
     await cluster.run(500)
   }
-  const told = heard.filter(({ kind }) => kind === 'divergence')
-  assert.equal(told.map(({ node, member }) => ({ node, member })),
+  const found = heard.filter(({ kind }) => kind === 'divergence')
+  assert.equal(found.map(({ node, member }) => ({ node, member })),
     [{ node: cluster.primary()!.id, member: a.id }])
 })
 
 test('a member that truncates while it is promoted ends up with a whole log', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = await withFork(cluster)
   const held = await holdTruncation(cluster, old)
   const order = { type: 'promote', space: 'demo', to: old.id, force: true }
-  const forced = cluster.order(old.id, order)
+  const forced = cluster.command(old.id, order)
   await cluster.run(500)
   assert.is(old.space().serves, false, 'nothing is appended to a log that will be cut')
   held.go()
@@ -135,7 +135,7 @@ test('a member that truncates while it is promoted ends up with a whole log', as
 })
 
 test('a forced primary takes nothing for committed that it does not have', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [a, b] = replicas(cluster)
   b.disk.capacity = 0
   await cluster.writes(5, 'durable')
@@ -147,7 +147,7 @@ test('a forced primary takes nothing for committed that it does not have', async
   b.disk.capacity = Infinity
   cluster.primary()!.kill()
   a.kill()
-  const ordered = await cluster.order(b.id, {
+  const ordered = await cluster.command(b.id, {
     type: 'promote', space: 'demo', to: b.id, force: true,
   })
   assert.is(ordered['ok'], true)
@@ -156,7 +156,7 @@ test('a forced primary takes nothing for committed that it does not have', async
 })
 
 test('a primary that was stopped does not call itself fresh', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   old.freeze()
   await cluster.run(4000)
@@ -164,7 +164,7 @@ test('a primary that was stopped does not call itself fresh', async () => {
 })
 
 test('a node that cannot reach the arbiter opens no connection after another', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [a] = replicas(cluster)
   a.kill()
   cluster.bucket.available = false
@@ -177,7 +177,7 @@ test('a node that cannot reach the arbiter opens no connection after another', a
 })
 
 test('commits wait for the union of both sets while a change is in flight', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [a, b] = replicas(cluster)
   cluster.bucket.available = false
@@ -200,7 +200,7 @@ test('commits wait for the union of both sets while a change is in flight', asyn
 })
 
 test('a member coming in is needed from the sending on; its loss costs nothing', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [, b] = replicas(cluster)
   b.kill()
@@ -218,8 +218,8 @@ test('a member coming in is needed from the sending on; its loss costs nothing',
   await cluster.check()
 })
 
-test('a lost notice is told again: an idle space converges', async () => {
-  const cluster = await reigning()
+test('a lost notice is repeated: an idle space converges', async () => {
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [a] = replicas(cluster)
   const { log } = a.space().member
@@ -233,7 +233,7 @@ test('a lost notice is told again: an idle space converges', async () => {
 })
 
 test('a stream actor that starts anew has its member join again at once', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [a] = replicas(cluster)
   await cluster.run(7000)
@@ -252,7 +252,7 @@ test('a stream actor that starts anew has its member join again at once', async 
 })
 
 test('every WAL message and ack arriving twice, and late, changes nothing', async () => {
-  const cluster = await reigning(5)
+  const cluster = await serving(5)
   for (const subject of ['engram.v1.wal.demo.*', 'engram.v1.ack.demo.*']) {
     cluster.client.subscribe(subject, (message) => {
       if (message.header('Replayed') || message.reply) return
@@ -268,7 +268,7 @@ test('every WAL message and ack arriving twice, and late, changes nothing', asyn
     await cluster.run(200)
     const old = cluster.primary()!
     old.kill()
-    await cluster.until('another reigns', () => cluster.primary() !== null)
+    await cluster.until('another is primary', () => cluster.primary() !== null)
     await cluster.writes(5)
     old.start()
     await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -277,7 +277,7 @@ test('every WAL message and ack arriving twice, and late, changes nothing', asyn
 })
 
 test('frames of another epoch, session or space leave the log alone', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [a] = replicas(cluster)
   const { log, uuid } = a.space().member
   const codec = createFrameCodec()
@@ -312,7 +312,7 @@ test('frames of another epoch, session or space leave the log alone', async () =
 })
 
 test('a second process with a living node\'s id is refused, the first goes on', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const twin = new SimNode('n1', cluster)
   twin.start()
   await cluster.until('it ended', () => twin.exitCode !== null)
@@ -323,7 +323,7 @@ test('a second process with a living node\'s id is refused, the first goes on', 
 
 test('an identity whose answer is lost is claimed all the same', async () => {
   for (const fate of ['applied', 'lost', 'late'] as const) {
-    const cluster = await reigning()
+    const cluster = await serving()
     const [a] = replicas(cluster)
     a.kill()
     cluster.bucket.loseAnswers(fate)
@@ -335,7 +335,7 @@ test('an identity whose answer is lost is claimed all the same', async () => {
 })
 
 test('an identity record of a later version is not written over', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [a] = replicas(cluster)
   a.kill()
   const arbiter = cluster.bucket.open(cluster.client)

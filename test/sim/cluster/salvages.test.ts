@@ -9,7 +9,7 @@ import { frameOf } from '../../support/journalKit.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
-const test = suite('cluster salvages')
+const test = suite('cluster: salvages')
 
 async function started(settings: object = {}): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed: 3 })
@@ -19,7 +19,7 @@ async function started(settings: object = {}): Promise<SimCluster> {
 }
 
 async function ordered(cluster: SimCluster, node: string, order: object): Promise<void> {
-  const answer = await cluster.order(node, { space: 'demo', ...order })
+  const answer = await cluster.command(node, { space: 'demo', ...order })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 }
 
@@ -37,7 +37,7 @@ async function leftBehind(
   for (const { data } of answers) assert.match(Buffer.from(data).toString(), /"ok":true/)
   old.kill()
   cluster.weather = () => 0.2
-  await cluster.until('another reigns, and a report is open', () =>
+  await cluster.until('another is primary, and a report is open', () =>
     (cluster.primary()?.space().member.store.reports().length ?? 0) > reports)
   return old
 }
@@ -77,7 +77,7 @@ async function booted(cluster: SimCluster, node: SimNode): Promise<void> {
 const pathsOf = (node: SimNode) =>
   node.disk.paths('/data/salvage').filter((path) => path.endsWith('.salvage'))
 
-test('a request of a thousand writes comes home behind many single ones', async () => {
+test('a request of a thousand writes is reconciled behind many single ones', async () => {
   for (const count of [898, 1000]) {
     const cluster = await started()
     const singles = Array.from({ length: 127 }, (_, i) => ({ body: store(`s${i}`) }))
@@ -103,7 +103,7 @@ for (const [place, offsetIn] of Object.entries(places)) {
     await cluster.until('it is held', () => stateOf(old) === 'held')
     await cluster.converged()
     await ordered(cluster, old.id, { type: 'promote', to: old.id })
-    await cluster.until('it reigns again', () => cluster.primary() === old)
+    await cluster.until('it is primary again', () => cluster.primary() === old)
     await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
     await leftBehind(cluster, [{ body: store('b') }])
     const [path] = pathsOf(old) as [string]
@@ -111,7 +111,7 @@ for (const [place, offsetIn] of Object.entries(places)) {
     old.disk.flipBit(path, offset, 1)
     old.start()
     await cluster.until('the readable one is held', () => stateOf(old) === 'held')
-    assert.is(heard.length, 1, 'it is told though another is held')
+    assert.is(heard.length, 1, 'it is reported though another is held')
     await ordered(cluster, old.id, { type: 'reconcile' })
     await cluster.until('the other is home', () => stateOf(old) === 'unusable')
     await cluster.run(130_000)
@@ -140,8 +140,8 @@ test('a fault of the disk that passes needs nobody', async () => {
     let reads = 0
     salvages.open = async (name) => {
       reads += 1
-      // While it is noted, brought home, or (3) both.
-      if (failing === 3 ? reads < 5 : reads === failing) throw new FileSystemError('EIO', 'as told')
+      // While it is noted, uploaded, or (3) both.
+      if (failing === 3 ? reads < 5 : reads === failing) throw new FileSystemError('EIO', 'as planned')
       return await open(name)
     }
     await isHome(cluster, old, 400_000)
@@ -149,7 +149,7 @@ test('a fault of the disk that passes needs nobody', async () => {
   }
 })
 
-test('a salvage is read to be noted, and to be brought home, and not kept between', async () => {
+test('a salvage is read to be noted, and to be uploaded, and not kept between', async () => {
   const cluster = await started({ reconcile: 'manual' })
   const old = await leftBehind(cluster, [{ body: store('a') }, { body: store('b') }])
   await booted(cluster, old)
@@ -177,7 +177,7 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
   }
   let isFull = true
   reconciler.quarantined = () => (isFull ? 100_000 : 0)
-  // Of higher confidence: what comes home loses.
+  // It has the higher confidence: the reconciled write loses.
   for (const id of ['a', 'b']) {
     await cluster.wait(cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify({
       type: 'StoreNode', node: { id, confidence: 1 },
@@ -196,10 +196,10 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
   await cluster.until('a slice is refused', () => slices > 0)
   await cluster.run(60_000)
   assert.ok(slices < 10, `${slices} slices in a minute`)
-  const told = primary.log.filter(({ fields }) =>
+  const found = primary.log.filter(({ fields }) =>
     (fields as { kind?: string }).kind === 'quarantineFull')
-  assert.is(told.length, 1)
-  assert.match(told[0]!.message, /engram quarantine discard demo --all/)
+  assert.is(found.length, 1)
+  assert.match(found[0]!.message, /engram quarantine discard demo --all/)
   assert.match(old.space().homecoming.state ?? '', /merging/)
   await cluster.createSpace({}, 'other')
   assert.ok((await cluster.wait(cluster.send({}, 1, 'other')))?.ok, 'other spaces go on')
@@ -207,7 +207,7 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
   await isHome(cluster, old, 30_000)
 })
 
-test('who dies between salvage and truncation counts one file once', async () => {
+test('a node that dies between salvage and truncation counts one file once', async () => {
   const cluster = await started()
   const old = await leftBehind(cluster, [{ body: store('a') }])
   await booted(cluster, old)

@@ -1,4 +1,4 @@
-/** How old the state behind an answer may be: a member must not say less than is true. */
+/** The age of the state behind an answer: a member must not say less than is true. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
@@ -6,7 +6,7 @@ import { SimCluster } from '../../support/simCluster.js'
 
 const test = suite('staleness')
 
-test('a member of a reign that has committed nothing does not call its state fresh', async () => {
+test('a member of an epoch that has committed nothing does not call its state fresh', async () => {
   let isCut = false
   const cluster = await SimCluster.start({
     transit: (_from, _to, subject) =>
@@ -20,7 +20,7 @@ test('a member of a reign that has committed nothing does not call its state fre
   const { commitSequence } = first.space().member.log
   isCut = true
   first.kill()
-  await cluster.until('another reigns', () => cluster.primary() !== null)
+  await cluster.until('another is primary', () => cluster.primary() !== null)
   await cluster.run(300)
   for (const node of cluster.running) {
     const { member } = node.space()
@@ -62,11 +62,11 @@ test('a suspension counts: the monotonic clock leaves it out, the wall clock doe
   await cluster.until('it is fresh again', () => member.freshness.stalenessMs() < 150, 5000)
 })
 
-test('heartbeats of a node say nothing of a reign of it that is over', async () => {
+test('heartbeats of a node say nothing of an epoch of it that is over', async () => {
   let mute = ''
   const cluster = await SimCluster.start({
     transit: (from) => (from === mute ? [] : [0.2]),
-    // Who is mute cannot ask the arbiter either.
+    // A mute node cannot ask the arbiter either.
     arbiterDelayMs: (node) => (node === mute ? null : 0.2),
   })
   await cluster.createSpace()
@@ -74,7 +74,7 @@ test('heartbeats of a node say nothing of a reign of it that is over', async () 
   const first = cluster.primary()!
   const [other, third] = cluster.running.filter((node) => node !== first)
   const handOver = async (to: string): Promise<void> => {
-    const answer = await cluster.order(other!.id, { type: 'promote', space: 'demo', to })
+    const answer = await cluster.command(other!.id, { type: 'promote', space: 'demo', to })
     assert.is(answer['ok'], true)
   }
   await cluster.until('the third applied all', () =>
@@ -87,7 +87,7 @@ test('heartbeats of a node say nothing of a reign of it that is over', async () 
   const overAtMs = cluster.clock.monotonicMs()
   await cluster.writes(3, 'committed')
   await cluster.run(500)
-  assert.ok(overAtMs - mutedAtMs < 2200, 'it has not given its reign up by silence')
+  assert.ok(overAtMs - mutedAtMs < 2200, 'it has not given its epoch up by silence')
   const { member } = third!.space()
   assert.is(member.isFollowing, true)
   assert.ok(member.freshness.stalenessMs() >= 500, `${member.freshness.stalenessMs()} ms`)

@@ -7,7 +7,7 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: unfit members')
 
-async function reigning(seed = 1): Promise<SimCluster> {
+async function serving(seed = 1): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed })
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -21,7 +21,7 @@ function replicas(cluster: SimCluster): [SimNode, SimNode] {
   return [a!, b!]
 }
 
-/** What was flushed leaves the memory of the process: the next read goes to the journal. */
+/** Flushed entries leave the memory of the process: the next read goes to the journal. */
 async function restarted(cluster: SimCluster, node: SimNode): Promise<void> {
   node.kill()
   await cluster.run(500)
@@ -37,8 +37,8 @@ function unreadable(node: SimNode, code: string): void {
 }
 
 for (const code of ['JOURNAL_DAMAGED', 'EIO']) {
-  test(`a candidate that cannot read its log (${code}) leaves the reign to another`, async () => {
-    const cluster = await reigning()
+  test(`a candidate that cannot read its log (${code}) leaves the epoch to another`, async () => {
+    const cluster = await serving()
     const primary = cluster.primary()!
     // The better candidate by its id, among equals.
     const [best] = replicas(cluster)
@@ -46,7 +46,7 @@ for (const code of ['JOURNAL_DAMAGED', 'EIO']) {
     assert.ok(primary === cluster.primary())
     unreadable(best, code)
     primary.kill()
-    const tookMs = await cluster.until('another reigns', () => cluster.primary() !== null, 5000)
+    const tookMs = await cluster.until('another is primary', () => cluster.primary() !== null, 5000)
     assert.is.not(cluster.primary(), best)
     assert.ok(cluster.record()!.epoch <= 4, `epoch ${cluster.record()!.epoch}`)
     assert.ok(tookMs < 2000, `${tookMs} ms`)
@@ -56,8 +56,8 @@ for (const code of ['JOURNAL_DAMAGED', 'EIO']) {
 }
 
 test('stores that the disks have no room for: the space is served from the journals', async () => {
-  const cluster = await reigning()
-  // How far it is committed stands in the journals by then.
+  const cluster = await serving()
+  // The commit sequence is in the journals by then.
   await cluster.run(1500)
   for (const node of cluster.nodes.values()) {
     node.powerCut()
@@ -76,7 +76,7 @@ test('stores that the disks have no room for: the space is served from the journ
 })
 
 test('the only candidate there is tries again, and not without a pause', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const primary = cluster.primary()!
   const [one, other] = replicas(cluster)
   await restarted(cluster, one)
@@ -88,25 +88,25 @@ test('the only candidate there is tries again, and not without a pause', async (
   await cluster.run(10_000)
   assert.ok(cluster.record()!.epoch < 10, `epoch ${cluster.record()!.epoch}`)
   journal.read = read
-  await cluster.until('it reigns', () => cluster.primary() === one, 10_000)
+  await cluster.until('it is primary', () => cluster.primary() === one, 10_000)
   await cluster.writes(2, 'durable')
 })
 
 test('a damaged primary is succeeded although its announcement is lost', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   cluster.weather = (from) => (from === old.id ? 'lost' : 0.2)
   old.space().member.damaged('a bit flipped')
   await cluster.run(5)
   cluster.weather = () => 0.2
-  await cluster.until('another reigns', () => cluster.primary() !== null, 5000)
+  await cluster.until('another is primary', () => cluster.primary() !== null, 5000)
   assert.is.not(cluster.primary(), old)
   await cluster.writes(3, 'durable')
   assert.is(old.space().roleState.role, 'damaged')
 })
 
 test('a log found to lack what the store holds stays damaged when the store is lost', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [one] = replicas(cluster)
   await cluster.converged()
   one.kill()
@@ -126,7 +126,7 @@ test('a log found to lack what the store holds stays damaged when the store is l
 })
 
 test('a read that the journal cannot serve gets an error, and the process lives', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const [one, other] = replicas(cluster)
   await restarted(cluster, one)
   unreadable(one, 'EIO')
@@ -141,12 +141,12 @@ test('a read that the journal cannot serve gets an error, and the process lives'
 })
 
 test('tilt holds a candidate back also once it waits for the vacancy', async () => {
-  const cluster = await reigning()
+  const cluster = await serving()
   const old = cluster.primary()!
   const others = replicas(cluster)
   old.freeze()
   cluster.weather = () => 50
-  // It takes the reign for over, asks around, and would find the proof right after.
+  // It takes the epoch for over, asks around, and would find the proof right after.
   await cluster.until('it asks around', () => others[0].space().roleState.state.includes('surveying'))
   for (const node of others) {
     const { peers } = node.actor.context!

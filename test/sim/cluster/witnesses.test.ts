@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster servers')
+const test = suite('cluster: witnesses')
 
 test('a witness is asked once per heartbeat interval, not as fast as it answers', async () => {
   const cluster = await SimCluster.start()

@@ -1,9 +1,9 @@
-/** A cluster in one process: the way of a write, and the end of reigns. */
+/** A cluster in one process: the way of a write, and the end of epochs. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SimCluster } from '../../support/simCluster.js'
 
-const test = suite('cluster')
+const test = suite('cluster: writes and failovers')
 
 test('a space is created, written to at every level, and read', async () => {
   const cluster = await SimCluster.start()
@@ -23,7 +23,7 @@ test('a killed primary is followed by another within half a second', async () =>
   await cluster.writes(10, 'committed')
   const first = cluster.primary()!
   first.kill()
-  const tookMs = await cluster.until('another reigns', () => cluster.primary() !== null)
+  const tookMs = await cluster.until('another is primary', () => cluster.primary() !== null)
   assert.ok(tookMs < 500, `${tookMs} ms`)
   await cluster.writes(10)
   first.start()

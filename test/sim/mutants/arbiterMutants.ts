@@ -4,7 +4,7 @@ import type { Mutant } from './mutant.js'
 export const arbiterMutants: readonly Mutant[] = [
   {
     name: 'rejection-settles-a-change',
-    why: 'What the arbiter says it did not store may come yet: until the revision has moved, commits '
+    why: 'A change that the arbiter refused may be stored yet: until the revision has moved, commits '
       + 'wait for both sets.',
     edits: [
       {
@@ -36,7 +36,7 @@ export const arbiterMutants: readonly Mutant[] = [
   },
   {
     name: 'write-over-a-newer-record',
-    why: 'A record of a later version is somebody\'s reign, not a loss.',
+    why: 'A record of a later version is somebody\'s epoch, not a loss.',
     edits: [{
       file: 'actors/arbiter/assignmentStore.js',
       find: 'if (!decoded.ok && decoded.isNewer) {',

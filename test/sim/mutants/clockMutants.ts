@@ -4,7 +4,7 @@ import type { Mutant } from './mutant.js'
 export const clockMutants: readonly Mutant[] = [
   {
     name: 'timestamps-that-jump',
-    why: 'Keys are forgotten by timestamps: a wall clock that jumps a day within a reign must not '
+    why: 'Keys are forgotten by timestamps: a wall clock that jumps a day within an epoch must not '
       + 'take a day of keys along.',
     edits: [{
       file: 'actors/log/logClock.js',
@@ -15,8 +15,8 @@ export const clockMutants: readonly Mutant[] = [
     evidence: /a clock that is set forward is followed at double speed/,
   },
   {
-    name: 'keys-that-age-with-the-clock-of-a-new-reign',
-    why: 'A reign begins at the wall clock; when all clocks have jumped, that says nothing of how '
+    name: 'keys-that-age-with-the-clock-of-a-new-epoch',
+    why: 'An epoch begins at the wall clock; when all clocks have jumped, that says nothing of how '
       + 'old a key is.',
     edits: [{
       file: 'machines/log/keyClock.js',

@@ -4,7 +4,7 @@ import type { Mutant } from './mutant.js'
 export const commitMutants: readonly Mutant[] = [
   {
     name: 'acknowledge-before-fdatasync',
-    why: 'What is in the page cache is gone when the power fails.',
+    why: 'A record in the page cache only is gone when the power fails.',
     edits: [
       {
         file: 'actors/log/groupCommit.js',
@@ -48,7 +48,7 @@ export const commitMutants: readonly Mutant[] = [
   },
   {
     name: 'commit-without-an-in-sync-member',
-    why: 'A member that has not acknowledged in this reign may lack anything, and may be promoted.',
+    why: 'A member that has not acknowledged in this epoch may lack anything, and may be promoted.',
     edits: [{
       file: 'machines/log/commit.js', find: 'acks.get(node) ?? 0', replace: 'acks.get(node) ?? least',
     }],
@@ -94,34 +94,34 @@ export const commitMutants: readonly Mutant[] = [
           + "} else if (settlement.kind === 'refused') onRefused(settlement.current);",
       },
     ],
-    scenarios: ['hole-2'],
+    scenarios: ['set-change-applied-late'],
     evidence: /^I5: n3 is listed in sync in epoch 1 and lacks/,
   },
   {
     name: 'lease-without-the-newcomer',
-    why: 'A member that is taken in may stand from the instant at which the change is applied, '
+    why: 'A member that is taken in may be a candidate from the instant at which the change is applied, '
       + 'which the primary learns later.',
     edits: [{
       file: 'actors/primary/assignmentChanges.js', find: 'lease.need(followers.union());', replace: '',
     }],
-    scenarios: ['hole-3'],
+    scenarios: ['newcomer-promoted-early'],
     evidence: /^I2: n1 answers positively in epoch 1/,
   },
   {
     name: 'expand-without-the-barrier',
     why: 'A new primary may know a lower commit sequence than its predecessor had answered; all '
-      + 'of that lies below its epoch-start entry.',
+      + 'of that is below its epoch-start entry.',
     edits: [{
       file: 'actors/primary/inSyncPolicy.js',
       find: 'Math.max(log.commitSequence, this.epochStart)',
       replace: 'log.commitSequence',
     }],
-    scenarios: ['hole-4'],
+    scenarios: ['newcomer-below-the-epoch-start'],
     evidence: /^I5: n3 is listed in sync in epoch 2 and lacks/,
   },
   {
     name: 'any-answer-to-a-join',
-    why: 'Session and common point belong to the join that was asked; those of another reign let '
+    why: 'Session and common point belong to the join that was asked; those of another epoch let '
       + 'a fork pass for the log.',
     edits: [
       {
@@ -140,7 +140,7 @@ export const commitMutants: readonly Mutant[] = [
         replace: 'params.snapshotNeeded',
       },
     ],
-    scenarios: ['hole-5'],
+    scenarios: ['join-answer-of-an-earlier-epoch'],
     evidence: /^I3: n3 acknowledges 9 to n2, as its entry of epoch 1; that of n2 is of epoch 3/,
   },
   {
@@ -152,12 +152,12 @@ export const commitMutants: readonly Mutant[] = [
         + 'spaceSettings().minInSync) {',
       replace: 'if (false) {',
     }],
-    scenarios: ['hole-6'],
+    scenarios: ['set-shrinks-before-the-answer'],
     evidence: /^I5: \d+ of epoch 1 was answered as committed; durable on n1, the space asks for 2/,
   },
   {
     name: 'count-an-ack-of-an-earlier-session',
-    why: 'What was durable in an earlier session may be truncated, or gone with its disk.',
+    why: 'A log that was durable in an earlier session may be truncated, or gone with its disk.',
     edits: [{
       file: 'actors/primary/replicaStream.js',
       find: 'ack.session !== this.session || ',

@@ -23,7 +23,7 @@ const previousPosition: readonly Edit[] = [
 export const dataMutants: readonly Mutant[] = [
   {
     name: 'count-on-from-the-log-alone',
-    why: 'A fork has used the numbers that follow: they would stand for two entries each.',
+    why: 'A fork has used the numbers that follow: they would mean two entries each.',
     edits: [{
       file: 'actors/promotion/epochStart.js',
       find: 'clockOfEpoch(await clockAtEnd(member), member.self, epoch)',
@@ -56,7 +56,7 @@ export const dataMutants: readonly Mutant[] = [
   },
   {
     name: 'uncommitted-entries-go-into-the-store',
-    why: 'A fork is undone by dropping what lies above the store; the store itself cannot go back.',
+    why: 'A fork is undone by dropping what is above the store; the store itself cannot go back.',
     edits: [{
       file: 'actors/log/applier.js',
       find: 'return Math.min(log.commitSequence, log.durable.sequence);',
@@ -74,7 +74,7 @@ export const dataMutants: readonly Mutant[] = [
   },
   {
     name: 'take-frames-of-another-epoch',
-    why: 'A frame that the old primary sent may come late; another reign has another entry there.',
+    why: 'A frame that the old primary sent may come late; another epoch has another entry there.',
     edits: [{
       file: 'actors/replica/replica.js',
       find: 'if (!following || header.epoch !== following.epoch) {',
@@ -148,7 +148,7 @@ export const dataMutants: readonly Mutant[] = [
   },
   {
     name: 'leave-a-failed-write-in-the-file',
-    why: 'Its writers are told that nothing was taken.',
+    why: 'Its writers get the answer that nothing was taken.',
     edits: [{
       file: 'runtime/journal/fileJournal.js',
       find: 'await this.#handle.truncate(this.#end);',
@@ -159,7 +159,7 @@ export const dataMutants: readonly Mutant[] = [
   },
   {
     name: 'cut-at-a-bad-record-of-an-earlier-flush',
-    why: 'What a later flush says to be durable was acknowledged: cutting it off would lose it '
+    why: 'A record that a later flush marks as durable was acknowledged: cutting it off would lose it '
       + 'silently.',
     edits: [{
       file: 'runtime/journal/recovery.js',

@@ -92,7 +92,7 @@ export const directoryMutants: readonly Mutant[] = [
   },
   {
     name: 'stand-with-less-than-is-committed',
-    why: 'What is answered as committed is in the log of every later epoch.',
+    why: 'A write that is answered as committed is in the log of every later epoch.',
     edits: [{
       file: 'actors/member/member.js',
       find: 'if (this.lacking)',

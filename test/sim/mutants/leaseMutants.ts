@@ -27,7 +27,7 @@ export const leaseMutants: readonly Mutant[] = [
   },
   {
     name: 'renewed-grant-heals-a-lapse',
-    why: 'A lapse is final: between it and the renewal another may have begun to reign.',
+    why: 'A lapse is final: between it and the renewal another may have become primary.',
     edits: [
       {
         file: 'actors/membership/lease.js',
@@ -49,8 +49,8 @@ export const leaseMutants: readonly Mutant[] = [
     evidence: /^I2: n1 answers positively in epoch 1/,
   },
   {
-    name: 'closed-connection-keeps-the-reign',
-    why: 'Others may take a 503 as proof that the reign is over, so it ends with its connection, '
+    name: 'closed-connection-keeps-the-epoch',
+    why: 'Others may take a 503 as proof that the epoch is over, so it ends with its connection, '
       + 'and nothing that it took is answered over the next one.',
     edits: [
       { file: 'actors/space/space.js', find: 'this.primary?.deposed(reason);', replace: '' },
@@ -61,12 +61,12 @@ export const leaseMutants: readonly Mutant[] = [
         replace: '',
       },
     ],
-    scenarios: ['hole-7'],
+    scenarios: ['write-outlives-its-connection'],
     evidence: /^I2: n1 answers positively in epoch 1/,
   },
   {
     name: 'evidence-counts-for-later-connections',
-    why: 'A node that reconnected and won again is another reign, which an old 503 does not end.',
+    why: 'A node that reconnected and won again is another epoch, which an old 503 does not end.',
     edits: [{
       file: 'machines/election/vacancy.js',
       find: 'evidence.goneLife && compareLives(evidence.goneLife, primary) >= 0',

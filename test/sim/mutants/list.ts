@@ -4,7 +4,7 @@
  */
 import { answerMutants } from './answerMutants.js'
 import { arbiterMutants } from './arbiterMutants.js'
-import { bookMutants } from './bookMutants.js'
+import { forkMutants } from './forkMutants.js'
 import { clockMutants } from './clockMutants.js'
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
@@ -17,7 +17,7 @@ import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
   ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants, ...lossMutants,
-  ...bookMutants, ...directoryMutants, ...arbiterMutants, ...clockMutants,
+  ...forkMutants, ...directoryMutants, ...arbiterMutants, ...clockMutants,
   ...maintenanceMutants, ...answerMutants,
 ]
 

@@ -15,7 +15,7 @@ export const lossMutants: readonly Mutant[] = [
   },
   {
     name: 'count-from-the-commit-sequence',
-    why: 'What one member alone has committed is not safe: its disk may be lost.',
+    why: 'An entry that one member alone has committed is not safe: its disk may be lost.',
     edits: [{
       file: 'machines/log/commit.js',
       find: 'if (isUnderReplicated(inSyncCount, replicationFactor))',

@@ -1,4 +1,4 @@
-/** Guards of what operators want in times of maintenance. */
+/** Guards of maintenance: drain, pause, resume. */
 import type { Mutant } from './mutant.js'
 
 export const maintenanceMutants: readonly Mutant[] = [
@@ -15,7 +15,7 @@ export const maintenanceMutants: readonly Mutant[] = [
   },
   {
     name: 'claim-upon-a-pause',
-    why: 'Who claims has seen that the space is not paused: a pause since then refuses the claim.',
+    why: 'A claimant has seen that the space is not paused: a pause since then refuses the claim.',
     edits: [{
       file: 'actors/promotion/promotion.js',
       find: 'await member.context.records.settle(next, record.revision, this.wanted)',
@@ -26,19 +26,19 @@ export const maintenanceMutants: readonly Mutant[] = [
     evidence: /paused, and claimed all the same/,
   },
   {
-    name: 'a-pause-that-ends-the-reign',
-    why: 'Operators write beside the primary: that is no other reign.',
+    name: 'a-pause-that-ends-the-epoch',
+    why: 'Operators write beside the primary: that is no other epoch.',
     edits: [{
       file: 'actors/arbiter/assignmentStore.js',
       find: 'if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {',
       replace: 'if (found) {',
     }],
     scenarios: ['paused-beneath-a-change', 'paused-during-a-handover'],
-    evidence: /the reign goes on|^I10/,
+    evidence: /the epoch goes on|^I10/,
   },
   {
     name: 'a-change-that-forgets-the-pause',
-    why: 'What an operator has ordered stays until an operator takes it back.',
+    why: 'An operator\'s command holds until an operator takes it back.',
     edits: [{
       file: 'actors/arbiter/assignmentStore.js',
       find: 'next = { ...next, paused: current.assignment.paused ?? null };',
@@ -56,11 +56,11 @@ export const maintenanceMutants: readonly Mutant[] = [
       replace: 'return this.fault;',
     }],
     scenarios: ['drained-candidate'],
-    evidence: /n3 reigns/,
+    evidence: /n3 is primary/,
   },
   {
     name: 'refuse-for-good-what-another-may-have-taken',
-    why: 'Once its reign is given away, two nodes may have a write: that one refuses it decides '
+    why: 'Once its epoch is given away, two nodes may have a write: that one refuses it decides '
       + 'nothing.',
     edits: [{
       file: 'actors/primary/handoverGate.js',
@@ -68,6 +68,6 @@ export const maintenanceMutants: readonly Mutant[] = [
       replace: "return this.mode === 'handingOver';",
     }],
     scenarios: ['test:sim/cluster/maintenance'],
-    evidence: /once the reign is given away two nodes may have a write/,
+    evidence: /once the epoch is given away two nodes may have a write/,
   },
 ]

@@ -18,7 +18,7 @@ export interface Edit {
 export interface Mutant {
   /** Kebab case, unique: what the mutated code does wrong. */
   readonly name: string
-  /** What the guard is for. */
+  /** The purpose of the guard. */
   readonly why: string
   readonly edits: readonly Edit[]
   /**
@@ -26,7 +26,7 @@ export interface Mutant {
    * `test:runtime/client/keeper`: the tests of that file, where no scenario runs the code.
    */
   readonly scenarios: readonly string[]
-  /** What the report must say: it falls for the reason it should. */
+  /** A part of the report: the mutant falls for the reason it should. */
   readonly evidence: RegExp
 }
 

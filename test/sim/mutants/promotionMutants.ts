@@ -5,7 +5,7 @@ export const promotionMutants: readonly Mutant[] = [
   {
     name: 'open-though-the-second-compare-and-set-is-refused',
     why: 'A claim may be answered late, when another one has won already: only the revision that '
-      + 'it made tells whether it still stands.',
+      + 'it made decides whether it still holds.',
     edits: [{
       file: 'actors/promotion/promotion.js',
       find: 'const settlement = await records.settle(next, record.revision, '
@@ -13,7 +13,7 @@ export const promotionMutants: readonly Mutant[] = [
       replace: 'let settlement = await records.settle(next, record.revision, () => true);'
         + "if (settlement.kind === 'refused') settlement = { kind: 'applied', record };",
     }],
-    scenarios: ['hole-1'],
+    scenarios: ['late-open'],
     evidence: /^I2: n2 answers positively in epoch 2/,
   },
   {
@@ -60,7 +60,7 @@ export const promotionMutants: readonly Mutant[] = [
       replace: 'const order = a.position.sequence - b.position.sequence;',
     }],
     scenarios: ['longer-but-older'],
-    evidence: /^I6: n1 reigns/,
+    evidence: /^I6: n1 is primary/,
   },
   {
     name: 'unchanged-record-settles-a-handover',
@@ -99,7 +99,7 @@ export const promotionMutants: readonly Mutant[] = [
         replace: 'onPatienceOver: () => this.gate.open(),',
       },
     ],
-    scenarios: ['hole-2-handover'],
+    scenarios: ['handover-applied-late'],
     evidence: /^I2: n1 answers positively in epoch 1/,
   },
   {
@@ -114,14 +114,14 @@ export const promotionMutants: readonly Mutant[] = [
   },
   {
     name: 'own-only-for-an-earlier-life',
-    why: 'A reign can end while its node lives on; if nobody hears of it, that node alone can see '
-      + 'that the reign is vacant.',
+    why: 'An epoch can end while its node lives on; if nobody hears of it, that node alone can see '
+      + 'that the space has no primary.',
     edits: [{
       file: 'machines/election/vacancy.js',
       find: "return evidence.primaryEpoch === record.epoch ? null : 'own';",
       replace: "return compareLives(primary, evidence.life) < 0 ? 'own' : null;",
     }],
-    scenarios: ['hole-8'],
+    scenarios: ['epoch-ends-and-its-node-lives'],
     evidence: /^I10/,
   },
 ]

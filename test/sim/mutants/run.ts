@@ -2,7 +2,7 @@
  * `npm run sim:mutants [-- [--seeds N] NAME ...]`: every mutant against its scenarios, each pair in
  * a process of its own, and first the code as it is against the same scenarios. Prints what caught
  * each mutant; exits with 1 when one survives, falls for another reason than it should, or when
- * the code as it is fails. With `--seeds` it tells, too, after how many random runs each fell.
+ * the code as it is fails. With `--seeds` it also prints after how many random runs each fell.
  */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

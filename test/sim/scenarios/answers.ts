@@ -34,7 +34,7 @@ async function listed(stage: Stage): Promise<{ ids: string[]; pages: number; too
 const beyondMaxPayload: Scenario = {
   name: 'answers-beyond-max-payload',
   title: 'Lists are larger than a message may be, and one node alone is.',
-  lesson: 'What does not fit is never just dropped: a list is cut, and says how to go on; an item '
+  lesson: 'An answer too large is never just dropped: a list is cut, and says how to go on; an item '
     + 'that fits no answer is an error that does.',
   run: async (begin) => {
     const stage = await begin({ maxPayload: 64 * 1024 })
@@ -65,7 +65,7 @@ const toNoInbox: Scenario = {
   name: 'answers-to-no-inbox',
   title: 'A client names a reply subject where only nodes may publish.',
   lesson: 'An answer is published with the rights of the node: whoever may ask could have it '
-    + 'written into the arbiter\'s bucket, or be told as a node\'s own word.',
+    + 'written into the arbiter\'s bucket, or be passed on as a node\'s own word.',
   run: async (begin) => {
     const stage = await begin()
     const { client } = stage.cluster
@@ -83,7 +83,7 @@ const toNoInbox: Scenario = {
       client.publish(subjects.read(stage.space), query, { reply })
       client.publish(subjects.readAny(stage.space), query, { reply })
     }
-    // Of orders and status, too; these are asked by nodes as well.
+    // Commands and status too: nodes ask for these as well.
     for (const reply of forbidden.filter((subject) => !subject.startsWith('_INBOX_node'))) {
       client.publish(subjects.status('n1'), Buffer.alloc(0), { reply })
       client.publish(subjects.admin('n1'), Buffer.from('{"type":"listSpaces"}'), { reply })

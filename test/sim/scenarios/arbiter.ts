@@ -36,7 +36,7 @@ const rejectedExpansion: Scenario = {
 const refusedClaim: Scenario = {
   name: 'claims-that-the-arbiter-refuses',
   title: 'The primary dies while the arbiter is full; after a while there is room again.',
-  lesson: 'Who cannot be promoted says why, once, in the words of the arbiter, and asks less and '
+  lesson: 'A candidate that is refused says why, once, in the words of the arbiter, and asks less and '
     + 'less often.',
   run: async (begin) => {
     const stage = await begin()
@@ -61,14 +61,14 @@ const refusedClaim: Scenario = {
 
 const refusedHandover: Scenario = {
   name: 'handover-that-the-arbiter-refuses',
-  title: 'An operator orders a handover while the arbiter is full.',
+  title: 'An operator commands a handover while the arbiter is full.',
   lesson: 'The compare-and-set of a handover cannot be taken back: so the record is written as it '
-    + 'is before, and when that is refused the reign goes on.',
+    + 'is before, and when that is refused the epoch goes on.',
   run: async (begin) => {
     const stage = await begin()
     stage.say('the arbiter is full')
     stage.arbiter.hindrances = ({ next }) => (next ? { rejects: full } : undefined)
-    const order = stage.cluster.order('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    const order = stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
     const answer = await order
     assert.is(answer['code'], 'ARBITER_REFUSED', JSON.stringify(answer))
     await stage.until('n1 serves', () => stage.at('n1').serves, 100)
@@ -81,7 +81,7 @@ const refusedHandover: Scenario = {
 const unreadableRecord: Scenario = {
   name: 'record-that-nobody-can-read',
   title: 'An operator overwrites the record with something else; then the primary dies.',
-  lesson: 'What cannot be read is lost, like a bucket that is gone: its last primary goes first, '
+  lesson: 'An unreadable record is lost, like a bucket that is gone: its last primary goes first, '
     + 'the others wait for one lease, and the record is written anew.',
   run: async (begin) => {
     const stage = await begin()
@@ -97,7 +97,7 @@ const unreadableRecord: Scenario = {
 const newerRecord: Scenario = {
   name: 'record-of-a-newer-node',
   title: 'The record is one of a later version; then the primary dies.',
-  lesson: 'A record that a newer node wrote is not lost: written over, its reign would go on beside '
+  lesson: 'A record that a newer node wrote is not lost: written over, its epoch would go on beside '
     + 'the one that is made of an older record. The space waits, and says what for.',
   run: async (begin) => {
     const stage = await begin()

@@ -1,4 +1,4 @@
-/** What counts as committed: acks, sessions, the in-sync set and its changes. */
+/** Commits: acks, sessions, the in-sync set and its changes. */
 import * as assert from 'uvu/assert'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { unreachableFor } from './hinderedBucket.js'
@@ -53,13 +53,13 @@ const unjoinedMember: Scenario = {
   name: 'unjoined-member',
   title: 'A new primary is written to before one of its in-sync members has joined.',
   lesson: 'Commits need every member of the in-sync set; one that has not acknowledged in this '
-    + 'reign has, for all that is known, nothing.',
+    + 'epoch has, for all that is known, nothing.',
   run: async (begin) => {
     const stage = await begin()
     stage.say('n3 cannot join anybody')
     stage.network.faults = lost('n3', null, 'ack')
     stage.kill('n1')
-    await stage.until('n2 reigns', () => stage.reigns('n2', 2))
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2))
     await stage.writeOn(800, 20, 'committed')
     await stage.balance()
   },
@@ -83,10 +83,10 @@ const unsureShrink: Scenario = {
 }
 
 const unsureExpand: Scenario = {
-  name: 'hole-2',
+  name: 'set-change-applied-late',
   title: 'A member is to come back into the set; the compare-and-set arrives late, its answer is '
     + 'lost, and the member falls behind meanwhile.',
-  lesson: 'Hole 2 of the model: a record read unchanged settles nothing. Repeat the same '
+  lesson: 'A record read unchanged settles nothing. Repeat the same '
     + 'compare-and-set until it is applied or the revision has moved; until then it is in flight.',
   run: async (begin) => {
     const stage = await begin()
@@ -110,9 +110,9 @@ const unsureExpand: Scenario = {
 }
 
 const unionOfGrants: Scenario = {
-  name: 'hole-3',
-  title: 'A member is taken into the set, the answer is late, and it is cut off and stands.',
-  lesson: 'Hole 3 of the model: leases too count over both sets while a change is in flight; the '
+  name: 'newcomer-promoted-early',
+  title: 'A member is taken into the set, the answer is late, and it is cut off and becomes a candidate.',
+  lesson: 'Leases too count over both sets while a change is in flight; the '
     + 'newcomer may be promoted from the instant at which it is applied.',
   run: async (begin) => {
     const stage = await begin({ replicas: 1, nodes: ['n1', 'n2'], minInSync: 1 })
@@ -133,22 +133,22 @@ const unionOfGrants: Scenario = {
 }
 
 const barrier: Scenario = {
-  name: 'hole-4',
+  name: 'newcomer-below-the-epoch-start',
   title: 'A new primary knows a lower commit sequence than its predecessor, and a member that '
     + 'lacks the difference wants in.',
-  lesson: 'Hole 4 of the model: a newcomer must be durable up to the epoch-start entry of this '
-    + 'reign, below which lies all that any earlier reign committed.',
+  lesson: 'A newcomer must be durable up to the epoch-start entry of this '
+    + 'epoch, below which lies all that any earlier epoch committed.',
   run: async (begin) => {
     const stage = await begin()
     stage.say('n3 is cut off, and leaves the set')
     stage.network.faults = several(cut('n3', 'n1'), cut('n3', 'n2'))
     await stage.until('n3 is out of sync', () => stage.inSync.length === 2, 3000)
-    stage.say('n1 commits with n2, which is not told that it is committed')
-    let told = 0
+    stage.say('n1 commits with n2, which does not hear that it is committed')
+    let frames = 0
     stage.network.faults = several(cut('n3', 'n1'), cut('n3', 'n2'), ({ from, to, kind }) => {
       if (from !== 'n1' || to !== 'n2' || kind !== 'wal') return undefined
-      told += 1
-      return told > 1 ? 'lost' : undefined
+      frames += 1
+      return frames > 1 ? 'lost' : undefined
     })
     await stage.writes(1, 'committed')
     stage.say('n1 reconnects without the arbiter; n2 wins; n1 cannot join it, and n3 gets no '
@@ -156,16 +156,16 @@ const barrier: Scenario = {
     stage.arbiter.hindrances = unreachableFor('n1')
     stage.network.faults = several(lost('n1', 'n2', 'ack', 'answer'), lost('n2', 'n3', 'wal'))
     stage.closeConnection('n1')
-    await stage.until('n2 reigns', () => stage.reigns('n2', 2), 4000)
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 4000)
     await stage.run(800)
     await stage.balance()
   },
 }
 
 const minInSync: Scenario = {
-  name: 'hole-6',
+  name: 'set-shrinks-before-the-answer',
   title: 'Members fall out of sync while a write waits for its commit.',
-  lesson: 'Hole 6 of the model: a smaller set commits more easily, so minInSync is checked again '
+  lesson: 'A smaller set commits more easily, so minInSync is checked again '
     + 'when the answer is sent.',
   run: async (begin) => {
     const stage = await begin()
@@ -206,10 +206,10 @@ const lateAck: Scenario = {
 }
 
 const reusedSession: Scenario = {
-  name: 'hole-5',
-  title: 'The answer to a join arrives after the member has begun to join another reign.',
-  lesson: 'Hole 5 of the model: an answer repeats the number of its join, others are ignored; '
-    + 'session and common point of another reign would let a fork pass for the log.',
+  name: 'join-answer-of-an-earlier-epoch',
+  title: 'The answer to a join arrives after the member has begun to join another epoch.',
+  lesson: 'An answer repeats the number of its join, others are ignored; '
+    + 'session and common point of another epoch would let a fork pass for the log.',
   run: async (begin) => {
     const stage = await begin({ seed: 3 })
     stage.say('n2 gets no frames: n1 and n3 have three entries more')
@@ -217,12 +217,12 @@ const reusedSession: Scenario = {
     await stage.writes(3, 'durable')
     await stage.until('n3 has them', () =>
       stage.durable('n3').sequence === stage.durable('n1').sequence)
-    stage.say('n1 reconnects and reigns again; n2 cannot join it, its answer to n3 is held up')
+    stage.say('n1 reconnects and is primary again; n2 cannot join it, its answer to n3 is held up')
     stage.network.faults = several(lost('n2', 'n1', 'ack'), heldJoinAnswers)
     stage.closeConnection('n1')
     await stage.until('n1 has answered a join of n3', () => stage.network.waiting
       .some(({ from, to }) => from === 'n1' && to === 'n3'), 4000)
-    stage.say('n1 is killed; n3 doubts itself (tilt) and does not stand; n2 cannot ask it')
+    stage.say('n1 is killed; n3 doubts itself (tilt) and is no candidate; n2 cannot ask it')
     stage.network.faults = several(cut('n2', 'n3', ['survey']), heldJoinAnswers)
     stage.setForward('n3', 600)
     stage.kill('n1')

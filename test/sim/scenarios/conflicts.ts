@@ -1,14 +1,14 @@
-/** What writes of a fork meet when they come home: concurrent ones, their own successors. */
+/** Writes of a fork that meet others when they are reconciled: concurrent ones, later ones. */
 import * as assert from 'uvu/assert'
 import { activate, Forks, isBringing, keyed, link, originOf, store } from './forkKit.js'
 import type { Scenario } from './scenario.js'
 
 const stronger: Scenario = {
   name: 'concurrent-writes',
-  title: 'A fork comes home to a log in which the same things were changed meanwhile.',
+  title: 'A fork is reconciled with a log in which the same things were changed meanwhile.',
   lesson: 'Between concurrent writes the higher confidence or weight wins, then the later one; an '
     + 'activation is weighed against an activation, or, by age, against the node that was stored. '
-    + 'Who loses is kept in the quarantine, and nobody is overwritten silently.',
+    + 'The write that loses is kept in the quarantine, and nobody is overwritten silently.',
   run: async (begin) => {
     const forks = new Forks(await begin())
     const { stage } = forks
@@ -33,9 +33,9 @@ const stronger: Scenario = {
     stage.start(old)
     await forks.closed()
     assert.equal(await forks.places(), ['quarantined', 'merged', 'quarantined', 'quarantined',
-      'merged', 'quarantined', 'quarantined'], 'books: the rule decides')
+      'merged', 'quarantined', 'quarantined'], 'forks: the rule decides')
     for (const [id, content] of [['weak', 'live'], ['strong', 'fork'], ['even', 'live']] as const) {
-      assert.is((await forks.node(id))?.content, content, `books: the rule decides: ${id}`)
+      assert.is((await forks.node(id))?.content, content, `forks: the rule decides: ${id}`)
     }
     assert.is((await forks.edge('a', 'light'))?.weight, 0.5)
     assert.is((await forks.edge('a', 'heavy'))?.weight, 0.9)
@@ -45,7 +45,7 @@ const stronger: Scenario = {
     const expected = [...answers.filter((_, index) => ![1, 4].includes(index)),
       ...live.filter((_, index) => [1, 4].includes(index))]
     assert.equal(kept, expected.map(({ epoch, sequence }) => `${epoch}-${sequence}`),
-      'books: whoever lost is in the quarantine')
+      'forks: whoever lost is in the quarantine')
     assert.is((await forks.fate(live[1]!)).fate, 'quarantined')
     assert.is(forks.alerts('quarantined') > 0, true)
   },
@@ -54,8 +54,8 @@ const stronger: Scenario = {
 const pending: Scenario = {
   name: 'conflict-with-what-is-being-written',
   title: 'A slice arrives while a client\'s write of the same node is on its way to the disk.',
-  lesson: 'What has been taken and is not durable yet stands in the log before the write that '
-    + 'comes home: it counts.',
+  lesson: 'A write that is taken and not durable yet is in the log before the write that '
+    + 'is reconciled: it counts.',
   run: async (begin) => {
     const forks = new Forks(await begin({ fsyncMs: 8 }))
     const { stage } = forks
@@ -71,7 +71,7 @@ const pending: Scenario = {
     await written
     await forks.closed()
     assert.equal(await forks.places(), ['quarantined'],
-      'books: what is being written counts as standing there')
+      'forks: what is being written counts as standing there')
     assert.is((await forks.node('a'))?.content, 'live')
   },
 }
@@ -79,7 +79,7 @@ const pending: Scenario = {
 const ownSuccessors: Scenario = {
   name: 'superseded-in-its-own-fork',
   title: 'A client sends the latest of its writes again, the salvage brings those before it.',
-  lesson: 'What lies before a write in its fork is in its past: it never takes the place of what '
+  lesson: 'A write is based on all that is before it in its fork: it never takes the place of what '
     + 'came after it, whichever is brought first.',
   run: async (begin) => {
     const forks = new Forks(await begin())
@@ -95,10 +95,10 @@ const ownSuccessors: Scenario = {
     stage.start(old)
     await forks.closed()
     assert.equal(await forks.places(), ['superseded', 'merged', 'merged'],
-      'books: what came later in the same fork stands')
+      'forks: what came later in the same fork stays')
     assert.is((await forks.node('a'))?.content, 'second')
     assert.is((await forks.node('b'))?.content, 'second', 'it was based on the first')
-    assert.equal(await forks.quarantine(), [], 'books: nobody lost against a concurrent write')
+    assert.equal(await forks.quarantine(), [], 'forks: nobody lost against a concurrent write')
   },
 }
 
@@ -124,7 +124,7 @@ const resentTooLate: Scenario = {
     }
     for (const id of ['a', 'b']) {
       assert.is((await forks.node(id))?.content, 'live',
-        `books: ${id}, sent again, took the place of a newer write`)
+        `forks: ${id}, sent again, took the place of a newer write`)
     }
     stage.start(old)
     await forks.closed()
@@ -149,12 +149,12 @@ const quarantine: Scenario = {
     await forks.closed()
     const [a, b, c] = answers.map(({ epoch, sequence }) => `${epoch}-${sequence}`)
     assert.equal((await forks.quarantine()).map(({ id }) => id), [a, b, c])
-    await forks.obeyed(stage.primary, { type: 'applyQuarantined', id: a })
-    await forks.obeyed(stage.primary, { type: 'discardQuarantined', id: b })
+    await forks.succeeds(stage.primary, { type: 'applyQuarantined', id: a })
+    await forks.succeeds(stage.primary, { type: 'discardQuarantined', id: b })
     await stage.cluster.converged()
     const { epoch } = stage.record
     stage.kill(stage.primary)
-    await stage.until('another reigns', () => stage.reigns(stage.primary, epoch + 1)
+    await stage.until('another is primary', () => stage.isPrimary(stage.primary, epoch + 1)
       && stage.cluster.primary() !== null, 5000)
     await stage.until('and has applied it', () => forks.reports().length === 2)
     assert.equal((await forks.quarantine()).map(({ id }) => id), [c])
@@ -163,10 +163,10 @@ const quarantine: Scenario = {
     const { merged, quarantined, discarded } = forks.report(1)
     assert.equal([merged, quarantined, discarded], [1, 1, 1])
     for (const [type, id] of [['applyQuarantined', a], ['discardQuarantined', b]]) {
-      const twice = await forks.order(stage.primary, { type, id })
+      const twice = await forks.command(stage.primary, { type, id })
       assert.is(twice['code'], 'INVALID_OPERATION', JSON.stringify(twice))
     }
-    await forks.obeyed(stage.primary, { type: 'discardQuarantined', id: c })
+    await forks.succeeds(stage.primary, { type: 'discardQuarantined', id: c })
     await forks.closed()
     assert.equal(await forks.quarantine(), [])
     assert.is((await forks.fate(answers[0]!)).via, 'quarantine')

@@ -7,10 +7,10 @@ import type { Scenario } from './scenario.js'
 const forkAndRejoin: Scenario = {
   name: 'fork-and-rejoin',
   title: 'A primary answers writes that it cannot ship, and is killed; it comes back to another '
-    + 'reign.',
-  lesson: 'What was durable on the old primary alone is a fork. It goes to a salvage, then it is '
-    + 'cut off, and the stream goes on from the last common point: nothing vanishes without an '
-    + 'account of it.',
+    + 'epoch.',
+  lesson: 'A write durable on the old primary alone is a fork. It goes to a salvage, then it is '
+    + 'cut off, and the stream goes on from the last common point: nothing vanishes without a '
+    + 'report of it.',
   run: async (begin) => {
     const stage = await begin()
     const [last] = await stage.writes(1, 'committed')
@@ -22,7 +22,7 @@ const forkAndRejoin: Scenario = {
     assert.is(applied.sequence, last!.sequence, 'I8: its store holds what is committed, no more')
     stage.kill('n1')
     stage.network.faults = () => undefined
-    await stage.until('another reigns', () => stage.reigns('n2', 2))
+    await stage.until('another is primary', () => stage.isPrimary('n2', 2))
     await stage.writes(2, 'committed')
     stage.start('n1')
     await stage.until('n1 follows', () => stage.follows('n1', 'n2'), 3000)
@@ -34,8 +34,8 @@ const forkAndRejoin: Scenario = {
 const forkWithoutRestart: Scenario = {
   name: 'fork-without-restart',
   title: 'A primary with a fork loses its connection, not its memory, and joins its successor.',
-  lesson: 'What is cut off the log leaves the overlay too, or it would go into the store in the '
-    + 'place of what the new reign has committed.',
+  lesson: 'An entry cut off the log leaves the overlay too, or it would go into the store in the '
+    + 'place of what the new epoch has committed.',
   run: async (begin) => {
     const stage = await begin()
     stage.say('the frames of n1 are lost; it answers three writes as durable')
@@ -45,7 +45,7 @@ const forkWithoutRestart: Scenario = {
     stage.arbiter.hindrances = unreachableFor('n1')
     stage.network.faults = lost(null, 'n1', 'survey')
     stage.closeConnection('n1')
-    await stage.until('n2 reigns', () => stage.reigns('n2', 2), 4000)
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 4000)
     await stage.balance()
     assert.is(stage.at('n1').member.forks, 1)
   },
@@ -74,20 +74,20 @@ const lostFrame: Scenario = {
 
 const lateFrame: Scenario = {
   name: 'late-frame',
-  title: 'A frame of the old reign arrives after its receiver has joined the new one.',
-  lesson: 'Every message carries its epoch: sessions count from one in each reign, so the session '
-    + 'alone does not tell them apart.',
+  title: 'A frame of the old epoch arrives after its receiver has joined the new one.',
+  lesson: 'Every message carries its epoch: sessions count from one in each epoch, so the session '
+    + 'alone does not distinguish them.',
   run: async (begin) => {
     const stage = await begin()
     stage.say('the next frame to n2 is held up, that to n3 is lost')
     stage.network.faults = ({ from, to, kind }) =>
       (from !== 'n1' || kind !== 'wal' ? undefined : to === 'n2' ? 'held' : 'lost')
     await stage.writes(1, 'durable')
-    stage.say('n1 is killed; n2 doubts itself (tilt) and does not stand; frames of n3 are lost')
+    stage.say('n1 is killed; n2 doubts itself (tilt) and is no candidate; frames of n3 are lost')
     stage.setForward('n2', 600)
     stage.kill('n1')
     stage.network.faults = several(lost('n3', 'n2', 'wal'), cut('n2', 'n3', ['survey']))
-    await stage.until('n3 reigns', () => stage.reigns('n3', 2))
+    await stage.until('n3 is primary', () => stage.isPrimary('n3', 2))
     await stage.until('n2 follows', () => stage.follows('n2', 'n3'))
     stage.say('the old frame arrives')
     stage.network.release(({ data }) => data.length > noticeBytesMax)
@@ -143,7 +143,7 @@ const retryOverRestart: Scenario = {
   name: 'retry-over-a-restart',
   title: 'A primary dies after it has logged a write with a key; the client asks again.',
   lesson: 'The keys of entries that are not in the store yet are rebuilt from the log when a '
-    + 'reign opens.',
+    + 'epoch opens.',
   run: async (begin) => {
     const stage = await begin()
     const key = { 'Nats-Msg-Id': 'once' }
@@ -154,7 +154,7 @@ const retryOverRestart: Scenario = {
     await stage.run(20)
     stage.kill('n1')
     stage.network.faults = () => undefined
-    await stage.until('another reigns', () => stage.reigns('n2', 2) || stage.reigns('n3', 2))
+    await stage.until('another is primary', () => stage.isPrimary('n2', 2) || stage.isPrimary('n3', 2))
     const second = await stage.cluster.wait(stage.send('durable', key))
     assert.ok(second?.ok, JSON.stringify(second))
     assert.is(second.duplicate, true, 'I7: a key took effect twice')
@@ -184,9 +184,9 @@ const lateRetry: Scenario = {
 
 const oneWayLink: Scenario = {
   name: 'one-way-link',
-  title: 'What the primary sends to one replica is lost; the other direction works.',
+  title: 'Messages of the primary to one replica are lost; the other direction works.',
   lesson: 'A broken link costs the replica its place in the set rather than the primary its '
-    + 'reign: the replica is not heard in what the primary is granted, so it is dropped, and '
+    + 'epoch: the replica is not heard in what the primary is granted, so it is dropped, and '
     + 'commits go on.',
   run: async (begin) => {
     const stage = await begin()
@@ -195,7 +195,7 @@ const oneWayLink: Scenario = {
     await stage.until('n3 is out of sync', () => stage.inSync.length === 2, 3000)
     await stage.writes(3, 'committed')
     await stage.run(1500)
-    assert.is(stage.record.epoch, 1, 'n1 reigns on')
+    assert.is(stage.record.epoch, 1, 'n1 is still primary')
     stage.say('the link works again')
     stage.network.faults = () => undefined
     await stage.until('n3 is in sync', () => stage.inSync.length === 3, 4000)

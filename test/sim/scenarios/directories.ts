@@ -1,4 +1,4 @@
-/** Whose data directory is it, and is it the latest: before a node writes, stands, or counts. */
+/** The data directory: is it this node's, and the latest, before the node writes or is a candidate. */
 import * as assert from 'uvu/assert'
 import type { Hindrances } from './hinderedBucket.js'
 import { cut, lost, several } from './network.js'
@@ -34,7 +34,7 @@ const pastDirectory: Scenario = {
     for (let start = 1; start <= 3; start += 1) {
       stage.start('n2')
       await stage.run(1500)
-      assert.not.ok(stage.reigns('n2'), 'I5: what the copy lacks is gone')
+      assert.not.ok(stage.isPrimary('n2'), 'I5: what the copy lacks is gone')
       if (start < 3) stage.kill('n2')
     }
     await stage.balance()
@@ -61,7 +61,7 @@ const pastUnasked: Scenario = {
     stage.arbiter.hindrances = () => undefined
     stage.start('n2')
     await stage.run(1500)
-    assert.not.ok(stage.reigns('n2'), 'I5: what the copy lacks is gone')
+    assert.not.ok(stage.isPrimary('n2'), 'I5: what the copy lacks is gone')
     await stage.balance()
   },
 }
@@ -69,7 +69,7 @@ const pastUnasked: Scenario = {
 const lateVerdict: Scenario = {
   name: 'directory-found-out-late',
   title: 'A backup is started while the arbiter is away, and follows; then the arbiter answers.',
-  lesson: 'What it said of its former disk is void: it comes back on a new connection, with another '
+  lesson: 'Its words about its former disk are void: it comes back on a new connection, with another '
     + 'disk id, and its sessions begin anew.',
   run: async (begin) => {
     const stage = await begin()
@@ -87,9 +87,9 @@ const lateVerdict: Scenario = {
     await stage.until('n2 follows', () => stage.follows('n2', 'n1'))
     await stage.run(1500)
     assert.not.ok(stage.inSync.includes('n2'), 'n2 is in sync, and unknown to the arbiter')
-    const told = stage.cluster.node('n2').log.filter(({ level, message }) =>
+    const found = stage.cluster.node('n2').log.filter(({ level, message }) =>
       level === 'warn' && message.includes('cannot be settled yet'))
-    assert.is(told.length, 1, 'why it does not count is told, and not at each attempt')
+    assert.is(found.length, 1, 'why it does not count is logged, and not at each attempt')
     stage.say('it answers again')
     stage.arbiter.hindrances = () => undefined
     await stage.until('n2 is in sync', () => stage.inSync.includes('n2'))
@@ -102,7 +102,7 @@ const lateAnswerLost: Scenario = {
   name: 'directory-found-out-late-answer-lost',
   title: 'The same, and the arbiter takes the record with the other disk id, and is away before it '
     + 'says so.',
-  lesson: 'What a node calls itself changes at once with its sessions, or a session of the former '
+  lesson: 'The identity of a node changes at once with its sessions, or a session of the former '
     + 'disk would go on under the name of the new one.',
   run: async (begin) => {
     const stage = await begin()
@@ -140,7 +140,7 @@ const secondProcess: Scenario = {
     const first = stage.cluster.node('n2')
     const identity = first.disk.bytesOf('/data/identity.json').toString()
     const segments = first.disk.paths('/data/journal')
-    // It would, where the second one runs: what that wrote is what is to be told.
+    // It would, where the second one runs: what that wrote is the finding.
     stage.mayEnd.add('n2')
     for (const sees of [true, false]) {
       stage.say(`a second process starts, and ${sees ? 'sees' : 'does not see'} the socket`)
@@ -160,7 +160,7 @@ const secondProcess: Scenario = {
 const stoppedTwin: Scenario = {
   name: 'twin-that-is-stopped',
   title: 'A primary is paused; another process of its name, with an empty directory, is started.',
-  lesson: 'Who does not answer a ping may go on in a moment, and its lease may last: the new process '
+  lesson: 'A process that does not answer may go on in a moment, and its lease may last: the new one '
     + 'says nothing for one lease. Its first word would end the other\'s epoch in the eyes of all.',
   run: async (begin) => {
     const stage = await begin()
@@ -203,7 +203,7 @@ const lostEntries: Scenario = {
     await stage.run(1000)
     stage.kill('n1')
     await stage.run(4000)
-    assert.not.ok(stage.reigns('n2', 2), 'I5: n2 lacks what was committed, and is primary')
+    assert.not.ok(stage.isPrimary('n2', 2), 'I5: n2 lacks what was committed, and is primary')
     await stage.balance()
   },
 }
@@ -211,7 +211,7 @@ const lostEntries: Scenario = {
 const lackingCandidate: Scenario = {
   name: 'candidate-that-lost-entries',
   title: 'The same, and the primary cannot take it out of the set before it dies.',
-  lesson: 'A member that was told of a commit beyond the end of its own log does not stand, whatever '
+  lesson: 'A member that heard of a commit beyond the end of its own log is no candidate, whatever '
     + 'the record says.',
   run: async (begin) => {
     const stage = await begin()
@@ -234,7 +234,7 @@ const lackingCandidate: Scenario = {
     await stage.run(300)
     stage.kill('n1')
     await stage.run(4000)
-    assert.not.ok(stage.reigns('n2', 2), 'I5: n2 lacks what was committed, and is primary')
+    assert.not.ok(stage.isPrimary('n2', 2), 'I5: n2 lacks what was committed, and is primary')
     stage.arbiter.hindrances = () => undefined
     await stage.balance()
   },
@@ -244,7 +244,7 @@ const storesLost: Scenario = {
   name: 'all-stores-lost',
   title: 'The power of all members fails: their stores are thrown away, the journals are there.',
   lesson: 'The journal says how far the space was committed: the store is built up to there in '
-    + 'batches before a member stands. What lies above at the opening is seconds of writes, never '
+    + 'batches before a member is a candidate. What is above at the opening is seconds of writes, never '
     + 'the log.',
   run: async (begin) => {
     const stage = await begin()
@@ -287,7 +287,7 @@ const pastAnswerLost: Scenario = {
     stage.say('it answers again')
     stage.arbiter.hindrances = () => undefined
     await stage.run(3000)
-    assert.not.ok(stage.reigns('n2'), 'I5: what the copy lacks is gone')
+    assert.not.ok(stage.isPrimary('n2'), 'I5: what the copy lacks is gone')
     await stage.balance()
   },
 }

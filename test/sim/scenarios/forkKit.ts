@@ -1,4 +1,4 @@
-/** What the scenarios of forks share: writes that a primary alone has, and the account of them. */
+/** Shared by the scenarios of forks: writes that a primary alone has, and the reports on them. */
 import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/graph/graph.js'
@@ -21,11 +21,11 @@ export const link = (source: string, target: string, weight: number): Operation 
 
 export type Headers = Record<string, string>
 
-/** Where a write is: each is in one of these places. */
+/** The place of a write: each is in one of these. */
 export type Place = 'present' | 'merged' | 'superseded' | 'quarantined' | 'resent' | 'salvaged'
   | 'nowhere'
 
-/** What the cluster says of a write that is there. */
+/** The cluster's answer about a write that is there. */
 const fates: Record<Place, readonly FateValue['fate'][]> = {
   present: ['safe', 'committed', 'durable', 'quarantined'],
   merged: ['safe', 'committed', 'durable', 'quarantined'],
@@ -52,12 +52,10 @@ export function isBringing(kind: 'offer' | 'slice', { kind: subject, data }: Mes
 }
 
 export class Forks {
-  /** Answers to the writes that a reign left behind, one per operation. */
+  /** Answers to the writes that an epoch left behind, one per operation. */
   readonly left: WriteAnswer[] = []
 
   constructor(readonly stage: Stage) {}
-
-  // ---------------------------------------------------------------- what is done
 
   async write(operation: Operation | readonly Operation[], headers: Headers = {}) {
     const { cluster, space } = this.stage
@@ -92,33 +90,31 @@ export class Forks {
     const answers = await this.alone(operations, keys)
     stage.kill(old)
     stage.network.faults = () => undefined
-    await stage.until('another reigns, and the report is open', () => {
+    await stage.until('another is primary, and the report is open', () => {
       const primary = stage.cluster.primary()
-      return primary !== null && stage.reigns(primary.id, epoch + 1)
+      return primary !== null && stage.isPrimary(primary.id, epoch + 1)
         && this.reports().some((report) => report.epoch === epoch)
     }, 5000)
     return { old, answers }
   }
 
-  async order(node: string, order: object): Promise<Record<string, unknown>> {
+  async command(node: string, command: object): Promise<Record<string, unknown>> {
     const { cluster, space } = this.stage
-    return await cluster.order(node, { space, ...order })
+    return await cluster.command(node, { space, ...command })
   }
 
-  async obeyed(node: string, order: object): Promise<void> {
-    const answer = await this.order(node, order)
-    assert.is(answer['ok'], true, JSON.stringify({ order, answer }))
+  async succeeds(node: string, command: object): Promise<void> {
+    const answer = await this.command(node, command)
+    assert.is(answer['ok'], true, JSON.stringify({ command, answer }))
   }
 
-  // ---------------------------------------------------------------- what is seen
-
-  /** What a member that brings its salvages home is at, or null. */
-  homecoming(node: string): string | null {
+  /** The state of a member that uploads its salvages, or null. */
+  uploadState(node: string): string | null {
     return this.stage.cluster.node(node).life?.actor.spaces.get(this.stage.space)
       ?.homecoming.state ?? null
   }
 
-  /** Whether the node's `reconciliation` has entered the state, ever. */
+  /** True if the node's `reconciliation` has ever entered the state. */
   hasBeen(node: string, state: string): boolean {
     return this.stage.cluster.node(node).log.some(({ fields, message }) =>
       message.startsWith('reconciliation') && (fields as { state?: string }).state === state)
@@ -169,8 +165,6 @@ export class Forks {
       .filter(({ fields }) => (fields as { kind?: string }).kind === kind).length
   }
 
-  // ---------------------------------------------------------------- the end
-
   /** Nothing is broken any more, and every report is closed. */
   async closed(): Promise<void> {
     await this.stage.calm()
@@ -179,7 +173,7 @@ export class Forks {
     await this.level()
   }
 
-  /** The members have one log, one graph, and the same books (I3, I8). */
+  /** The members have one log, one graph, and the same fork reports (I3, I8). */
   async level(): Promise<void> {
     const { cluster, space } = this.stage
     await cluster.converged(space)
@@ -193,7 +187,7 @@ export class Forks {
     assert.is(new Set(seen.values()).size, 1, `I8: ${[...seen.keys()].join()} differ`)
   }
 
-  /** Where the writes are, by what logs and files hold; each in one place, which is what is said. */
+  /** The places of the writes, by logs and files; each in one place, which is the one reported. */
   async places(writes: readonly WriteAnswer[] = this.left): Promise<Place[]> {
     const log = await this.stage.cluster.entries(this.stage.cluster.primary()!.id)
     const files = await this.inSalvages()
@@ -201,7 +195,7 @@ export class Forks {
     for (const [index, write] of writes.entries()) {
       const { fate, reason } = await this.fate(write)
       const place = places[index]!
-      assert.ok(fates[place].includes(fate), `books: ${show(write)} is ${place}, and is said to `
+      assert.ok(fates[place].includes(fate), `forks: ${show(write)} is ${place}, and is said to `
         + `be ${fate}: ${reason}`)
     }
     return places
@@ -234,7 +228,7 @@ function placeOf(write: WriteAnswer, log: readonly LogEntry[], files: Set<string
   const isResent = log.some(({ operation }) => operation.type === 'ForkNote'
     && operation.note === 'resent' && operation.writes.some((one) => isSame(one, write)))
   const times = home.length + Number(isPresent) + Number(isResent && home.length === 0)
-  assert.ok(times <= 1, `I7: ${show(write)} came home ${times} times, as `
+  assert.ok(times <= 1, `I7: ${show(write)} was reconciled ${times} times, as `
     + home.map(({ sequence }) => sequence).join())
   if (isPresent) return 'present'
   const [entry] = home

@@ -1,6 +1,6 @@
 import { answerScenarios } from './answers.js'
 import { arbiterScenarios } from './arbiter.js'
-import { booksScenarios } from './books.js'
+import { forkScenarios } from './forks.js'
 import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
 import { directoryScenarios } from './directories.js'
@@ -15,7 +15,7 @@ import { Transcript } from './transcript.js'
 
 export const scenarios: readonly Scenario[] = [
   ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
-  ...journalScenarios, ...lossScenarios, ...booksScenarios, ...directoryScenarios,
+  ...journalScenarios, ...lossScenarios, ...forkScenarios, ...directoryScenarios,
   ...arbiterScenarios, ...maintenanceScenarios, ...answerScenarios,
 ]
 
@@ -28,7 +28,7 @@ export function scenarioOf(name: string): Scenario {
   return found
 }
 
-/** Rejects with what went wrong; the transcript then tells the run up to there. */
+/** Rejects with what went wrong; the transcript then shows the run up to there. */
 export async function play(scenario: Scenario, transcript = new Transcript()): Promise<void> {
   await scenario.run((options = {}) => Stage.set(options, transcript))
 }

@@ -1,15 +1,15 @@
-/** What may die while a fork comes home, and what operators order meanwhile. */
+/** Deaths and operators' commands while a fork is reconciled. */
 import * as assert from 'uvu/assert'
 import { Forks, isBringing, store } from './forkKit.js'
 import { lost } from './network.js'
 import type { Scenario } from './scenario.js'
 import type { Stage } from './stage.js'
 
-/** The primary dies; resolves when another one reigns, in a later epoch. */
+/** The primary dies; resolves when another one is primary, in a later epoch. */
 async function failOver(stage: Stage, thenStart = true): Promise<string> {
   const { primary, record: { epoch } } = stage
   stage.kill(primary)
-  await stage.until('another reigns', () => stage.reigns(stage.primary, epoch + 1)
+  await stage.until('another is primary', () => stage.isPrimary(stage.primary, epoch + 1)
     && stage.primary !== primary && stage.cluster.primary() !== null, 6000)
   if (thenStart) stage.start(primary)
   return primary
@@ -22,7 +22,7 @@ async function eachOnce(forks: Forks, expected: number): Promise<void> {
   await forks.closed()
   const places = await forks.places()
   const count = places.filter((place) => place === 'merged').length
-  assert.is(count, expected, `books: ${count} of ${expected} came home`)
+  assert.is(count, expected, `forks: ${count} of ${expected} were reconciled`)
   for (const node of forks.stage.members) assert.equal(await forks.salvages(node), [])
 }
 
@@ -69,10 +69,10 @@ const memberBetweenSlices: Scenario = {
     await stage.until('a second slice is sent', () => slices > 1, 3000)
     stage.kill(old)
     stage.start(old)
-    await stage.until('it is offered again', () => forks.homecoming(old) !== null, 4000)
+    await stage.until('it is offered again', () => forks.uploadState(old) !== null, 4000)
     await stage.run(300)
     const { outcome, merged } = forks.report(1)
-    assert.is(outcome, null, `books: the report is ${outcome}, with ${merged} of ${manyWrites}`)
+    assert.is(outcome, null, `forks: the report is ${outcome}, with ${merged} of ${manyWrites}`)
     await eachOnce(forks, manyWrites)
   },
 }
@@ -115,7 +115,7 @@ const afterTheCommit: Scenario = {
     const { stage } = forks
     const { old } = await forks.leaveBehind([store('a'), store('b')])
     stage.start(old)
-    await stage.until('it is taken', () => forks.homecoming(old) === 'settling', 3000)
+    await stage.until('it is taken', () => forks.uploadState(old) === 'settling', 3000)
     stage.cluster.node(old).crash = {
       port: 'disk', operation: 'remove', calls: 1, moment: 'before', die: () => stage.kill(old),
     }
@@ -129,7 +129,7 @@ const afterTheCommit: Scenario = {
 }
 
 const deathInEachState: Scenario = {
-  name: 'death-in-each-state-of-a-homecoming',
+  name: 'death-in-each-state-of-a-reconciliation',
   title: 'A member with a salvage dies in each state of bringing it home.',
   lesson: 'Each step may be done again: the file stays until what it holds is committed.',
   run: async (begin) => {
@@ -149,34 +149,34 @@ const deathInEachState: Scenario = {
 }
 
 const held: Scenario = {
-  name: 'salvage-that-waits-for-an-order',
-  title: 'A space takes salvages by order only, or not at all.',
-  lesson: 'Its report stays open and says where the salvage waits; an order, or another setting, '
+  name: 'salvage-that-waits-for-a-command',
+  title: 'A space takes salvages by command only, or not at all.',
+  lesson: 'Its report stays open and says where the salvage waits; a command, or another setting, '
     + 'has it taken.',
   run: async (begin) => {
     const forks = new Forks(await begin({ settings: { reconcile: 'manual' } }))
     const { stage } = forks
     const { old } = await forks.leaveBehind([store('a')])
     stage.start(old)
-    await stage.until('it is held', () => forks.homecoming(old) === 'held', 4000)
+    await stage.until('it is held', () => forks.uploadState(old) === 'held', 4000)
     await stage.cluster.converged()
     assert.equal(await forks.places(), ['salvaged'])
     assert.is((await forks.fate(forks.left[0]!)).fate, 'salvaged')
     await failOver(stage)
-    await stage.until('it is offered to the next one', () => forks.homecoming(old) === 'held'
+    await stage.until('it is offered to the next one', () => forks.uploadState(old) === 'held'
       && forks.report(1).salvages.some(({ state }) => state === 'waiting'), 6000)
-    assert.is(forks.report(1).outcome, null, 'books: a report is closed and a salvage waits')
-    await forks.obeyed(stage.primary,
+    assert.is(forks.report(1).outcome, null, 'forks: a report is closed and a salvage waits')
+    await forks.succeeds(stage.primary,
       { type: 'setSpace', settings: { reconcile: 'off' } })
     await stage.run(500)
-    const refused = await forks.order(old, { type: 'reconcile' })
+    const refused = await forks.command(old, { type: 'reconcile' })
     assert.is(refused['code'], 'INVALID_OPERATION', JSON.stringify(refused))
     assert.equal(await forks.places(), ['salvaged'])
-    await forks.obeyed(stage.primary,
+    await forks.succeeds(stage.primary,
       { type: 'setSpace', settings: { reconcile: 'manual' } })
     await stage.until('it is known', () =>
       stage.at(old).member.record?.assignment.settings.reconcile === 'manual', 3000)
-    await forks.obeyed(old, { type: 'reconcile' })
+    await forks.succeeds(old, { type: 'reconcile' })
     await eachOnce(forks, 1)
   },
 }
@@ -184,18 +184,18 @@ const held: Scenario = {
 const ownSalvage: Scenario = {
   name: 'salvage-of-the-primary-itself',
   title: 'The member with a salvage that waits becomes the primary.',
-  lesson: 'A primary brings home what it has itself as any member does.',
+  lesson: 'A primary uploads its own salvages as any member does.',
   run: async (begin) => {
     const forks = new Forks(await begin({ settings: { reconcile: 'manual' } }))
     const { stage } = forks
     const { old } = await forks.leaveBehind([store('a')])
     stage.start(old)
-    await stage.until('it is held', () => forks.homecoming(old) === 'held'
+    await stage.until('it is held', () => forks.uploadState(old) === 'held'
       && stage.inSync.length === 3, 4000)
     await stage.handOver(old)
     assert.is(forks.report(1).outcome, null)
-    await forks.obeyed(old, { type: 'setSpace', settings: { reconcile: 'automatic' } })
-    await forks.obeyed(old, { type: 'reconcile' })
+    await forks.succeeds(old, { type: 'setSpace', settings: { reconcile: 'automatic' } })
+    await forks.succeeds(old, { type: 'reconcile' })
     await eachOnce(forks, 1)
     assert.is(stage.primary, old)
   },
@@ -204,15 +204,15 @@ const ownSalvage: Scenario = {
 const damaged: Scenario = {
   name: 'damaged-salvage',
   title: 'A bit of one of two salvages has flipped.',
-  lesson: 'What cannot be read is told, and no report of its node is closed until somebody has '
-    + 'looked at the file: it may hold writes of any reign. The other one comes home all the same.',
+  lesson: 'A file that cannot be read is reported, and no report of its node is closed until somebody has '
+    + 'looked at the file: it may hold writes of any epoch. The other one is reconciled all the same.',
   run: async (begin) => {
     const forks = new Forks(await begin({ settings: { reconcile: 'manual' } }))
     const { stage } = forks
     const first = await forks.leaveBehind([store('a')])
     stage.start(first.old)
     await stage.until('it is in sync', () => stage.inSync.length === 3
-      && forks.homecoming(first.old) === 'held', 5000)
+      && forks.uploadState(first.old) === 'held', 5000)
     await stage.handOver(first.old)
     const { epoch } = stage.record
     const second = await forks.leaveBehind([store('b')])
@@ -224,19 +224,19 @@ const damaged: Scenario = {
     flip()
     stage.start(first.old)
     await stage.until('it follows', () => stage.follows(first.old, stage.primary), 4000)
-    await forks.obeyed(stage.primary, { type: 'setSpace', settings: { reconcile: 'automatic' } })
+    await forks.succeeds(stage.primary, { type: 'setSpace', settings: { reconcile: 'automatic' } })
     await stage.until('the other one is home', () => forks.report(epoch).merged === 1, 15_000)
-    await stage.until('it is told', () => forks.homecoming(first.old) === 'unusable', 4000)
+    await stage.until('it is reported', () => forks.uploadState(first.old) === 'unusable', 4000)
     assert.ok(forks.alerts('salvageUnusable') > 0)
     await stage.calm()
     await forks.level()
     assert.is(forks.report(1).outcome, null,
-      `books: the report is ${forks.report(1).outcome} (${forks.report(1).reason}), and a salvage `
+      `forks: the report is ${forks.report(1).outcome} (${forks.report(1).reason}), and a salvage `
         + 'cannot be read')
     assert.equal(await forks.places(forks.left.slice(1)), ['merged'])
     assert.is(forks.report(epoch).outcome, null)
     assert.is((await forks.salvages(first.old)).length, 1)
-    await forks.obeyed(stage.primary, { type: 'closeFork', epoch: 1 })
+    await forks.succeeds(stage.primary, { type: 'closeFork', epoch: 1 })
     await stage.until('it is given up', () => forks.report(1).outcome === 'dismissed')
     stage.say('somebody mends the file')
     flip()
@@ -263,7 +263,7 @@ const settingsInFlight: Scenario = {
       || stage.cluster.node('n1').log.some(({ message }) => /n3/.test(message)
         && /primary: /.test(message)), 3000)
     const settings = { maxLoss: { entries: 100 }, reconcile: 'manual' }
-    await forks.obeyed('n1', { type: 'setSpace', settings })
+    await forks.succeeds('n1', { type: 'setSpace', settings })
     await stage.until('both are in the record', () => stage.inSync.length === 2
       && stage.record.settings.reconcile === 'manual', 5000)
     assert.equal(stage.record.settings.maxLoss, { entries: 100 })

@@ -1,4 +1,4 @@
-/** The journal alone, over a disk that tears, flips and forgets (DESIGN section 7). */
+/** The journal alone, over a disk that tears, flips and forgets. */
 import * as assert from 'uvu/assert'
 import { partOf, recordBytes } from '../../../runtime/journal/record.js'
 import { SEGMENT_HEAD_BYTES } from '../../../runtime/journal/segment.js'
@@ -8,7 +8,7 @@ import type { Scenario } from './scenario.js'
 
 const FIRST = `${DIRECTORY}/0000000001.segment`
 
-/** Where each of these records begins in the first segment. */
+/** Offsets of these records in the first segment. */
 function offsetsOf(records: readonly ReturnType<typeof rec>[]): number[] {
   return records.reduce((at, record) => [...at, at.at(-1)! + recordBytes(partOf(record))],
     [SEGMENT_HEAD_BYTES])
@@ -30,7 +30,7 @@ const corruption: Scenario = {
     disk.kill()
     disk.flipBit(FIRST, offsetsOf(records)[1]! + 70, 3)
     const again = await open(disk)
-    assert.ok(again.log(A)?.damage, 'I12: what was acknowledged is cut off, and nobody is told')
+    assert.ok(again.log(A)?.damage, 'I12: what was acknowledged is cut off, and nothing says so')
   },
 }
 
@@ -62,7 +62,7 @@ const tornFlush: Scenario = {
 const pageCache: Scenario = {
   name: 'page-cache',
   title: 'The process dies before an fdatasync; it starts again, and then the power fails.',
-  lesson: 'What the crashed process wrote last may be in the page cache only. Recovery writes it '
+  lesson: 'The last writes of a crashed process may be in the page cache only. Recovery writes them '
     + 'anew and syncs before it reports a position, since others will count on that position.',
   run: async () => {
     const disk = new MemoryFileSystem()
@@ -82,7 +82,7 @@ const pageCache: Scenario = {
 const failedWrite: Scenario = {
   name: 'failed-write',
   title: 'The disk is full in the middle of a flush, and the process dies.',
-  lesson: 'A failed write is cut off, durably, before its writers are told that nothing was taken: '
+  lesson: 'A failed write is cut off, durably, before its writers get the answer that nothing was taken: '
     + 'else what fitted comes back after a crash.',
   run: async () => {
     const disk = new MemoryFileSystem()

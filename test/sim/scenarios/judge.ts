@@ -1,6 +1,6 @@
 /**
- * What must hold at every instant of a scenario, judged by what nodes send and by what the arbiter
- * decides, not by what they think of themselves (DESIGN section 8).
+ * The promises at every instant of a scenario, judged by what nodes send and by what the arbiter
+ * decides, not by what they think of themselves.
  */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { EpochSpan, NodeId } from '../../../machines/base/ids.js'
@@ -70,7 +70,7 @@ export class Judge {
     this.checkInSync()
   }
 
-  /** I3: what a member acknowledges in a reign is what that reign's primary has there. */
+  /** I3: an entry that a member acknowledges in an epoch is the one that its primary has there. */
   onAck({ node, epoch, durableSequence: sequence }: Ack): void {
     const logOf = (of: NodeId) => this.nodes.get(of)?.life?.actor.spaces.get(this.space)?.member
     const holder = [...this.nodes.keys()].find((each) => logOf(each)?.primaryEpoch === epoch)
@@ -102,7 +102,7 @@ export class Judge {
     this.checkInSync()
   }
 
-  /** Whoever is listed in sync may be promoted: it holds all that was answered as committed. */
+  /** A member listed in sync may be promoted: it holds all that was answered as committed. */
   private checkInSync(): void {
     if (!this.record) return
     const { inSync, members, epoch: now } = this.record
@@ -123,7 +123,7 @@ export class Judge {
       && epochAt(state.history, sequence) === epoch
   }
 
-  /** What the node has durably, or had when it died: a disk stays when a process goes. */
+  /** The durable log of the node, also after its death: a disk stays when a process goes. */
   private stateOf(node: NodeId): Held | null {
     this.look(node)
     return this.held.get(node) ?? null

@@ -1,4 +1,4 @@
-/** Who may answer: grants, lapses, closed connections, evidence, clocks. */
+/** The right to answer: grants, lapses, closed connections, evidence, clocks. */
 import * as assert from 'uvu/assert'
 import { unreachableFor } from './hinderedBucket.js'
 import { cut, lost, several } from './network.js'
@@ -8,12 +8,12 @@ const pauseBeyondGrants: Scenario = {
   name: 'pause-beyond-grants',
   title: 'The primary is paused for three seconds, and goes on.',
   lesson: 'A process can be stopped at any instruction. Its grants run out meanwhile, another '
-    + 'reigns, and what was asked of the old primary must not be answered positively after that: '
+    + 'is primary, and what was asked of the old primary must not be answered positively after that: '
     + 'the lease is checked at each write.',
   run: async (begin) => {
     const stage = await begin()
     stage.pause('n1')
-    await stage.until('another reigns', () => stage.reigns('n2', 2) || stage.reigns('n3', 2), 3000)
+    await stage.until('another is primary', () => stage.isPrimary('n2', 2) || stage.isPrimary('n3', 2), 3000)
     // Asked of both: the old primary has them in its queue.
     await stage.writeOn(300)
     stage.say('n1 does not reach the arbiter: it has to find out by itself')
@@ -36,7 +36,7 @@ const pauseWhileFlushing: Scenario = {
     await stage.run(5)
     stage.pause('n1')
     cluster.fsyncMs = 1
-    await stage.until('another reigns', () => stage.record.epoch === 2
+    await stage.until('another is primary', () => stage.record.epoch === 2
       && stage.record.state === 'open', 3000)
     await stage.writeOn(100)
     stage.arbiter.hindrances = unreachableFor('n1')
@@ -49,12 +49,12 @@ const pauseWhileFlushing: Scenario = {
 const renewedGrant: Scenario = {
   name: 'renewed-grant',
   title: 'A primary whose lease lapsed is granted again, before it hears of its successor.',
-  lesson: 'A lapse is final: a grant that is renewed after it ran out must not bring the reign '
+  lesson: 'A lapse is final: a grant that is renewed after it ran out must not bring the epoch '
     + 'back, since another may have begun meanwhile.',
   run: async (begin) => {
     const stage = await begin()
     stage.pause('n1')
-    await stage.until('another reigns', () => stage.record.epoch === 2
+    await stage.until('another is primary', () => stage.record.epoch === 2
       && stage.record.state === 'open', 3000)
     await stage.writeOn(100)
     stage.network.faults = lost(null, 'n1', 'assignment')
@@ -67,10 +67,10 @@ const renewedGrant: Scenario = {
 }
 
 const closedConnection: Scenario = {
-  name: 'hole-7',
+  name: 'write-outlives-its-connection',
   title: 'The broker closes the connection of a primary that has a write on its way to the disk.',
-  lesson: 'Hole 7 of the model: a 503 proves that the connection of the primary is gone, not its '
-    + 'process. So the reign ends with the connection: a reconnected node has another life, and '
+  lesson: 'A 503 proves that the connection of the primary is gone, not its '
+    + 'process. So the epoch ends with the connection: a reconnected node has another life, and '
     + 'must not answer what the old one took.',
   run: async (begin) => {
     const stage = await begin()
@@ -84,7 +84,7 @@ const closedConnection: Scenario = {
     const { noticed } = stage.network.breakConnection('n1')
     stage.say('the broker closes the connection of n1, which does not notice yet')
     await stage.run(220)
-    assert.is(stage.record.epoch, 2, 'another reigns')
+    assert.is(stage.record.epoch, 2, 'another is primary')
     await stage.writeOn(55, 5)
     stage.say('n1 notices, and connects again; its reads of the record take a second')
     stage.arbiter.hindrances = ({ node, key }) =>
@@ -108,7 +108,7 @@ const earlierEvidence: Scenario = {
     stage.say('the broker closes the connection of n1, which notices after 200 ms')
     await stage.run(200)
     noticed()
-    await stage.until('n1 reigns again', () => stage.reigns('n1', 2), 5000)
+    await stage.until('n1 is primary again', () => stage.isPrimary('n1', 2), 5000)
     await stage.writeOn(100)
     stage.say('n2 reaches the arbiter, and n1 does not any more; n1 and n2 lose each other')
     stage.network.faults = cut('n1', 'n2')
@@ -124,14 +124,14 @@ const slowClock: Scenario = {
   lesson: 'The granter waits ten per cent longer than the holder may count: clock rates differ.',
   run: async (begin) => {
     const stage = await begin({ clocks: { n1: { rate: 0.91, wallOffsetMs: 0 } } })
-    stage.say('the clock of n1 is slow; its heartbeats are lost, the others tell it of its last')
+    stage.say('the clock of n1 is slow; its heartbeats are lost, the others report its last to it')
     stage.network.faults = lost('n1', null, 'heartbeat')
     await stage.run(200)
     stage.say('n1 is cut off from n2, n3 and the arbiter; clients reach it')
     stage.network.faults = several(cut('n1', 'n2'), cut('n1', 'n3'))
     stage.arbiter.hindrances = unreachableFor('n1')
     await stage.writeOn(3500, 10)
-    assert.ok(stage.record.epoch > 1, 'another reigns')
+    assert.ok(stage.record.epoch > 1, 'another is primary')
     await stage.balance()
   },
 }
@@ -147,7 +147,7 @@ const cutOffPrimary: Scenario = {
     stage.network.faults = several(cut('n1', 'n2'), cut('n1', 'n3'))
     stage.arbiter.hindrances = unreachableFor('n1')
     await stage.writeOn(3500, 10)
-    assert.ok(stage.record.epoch > 1, 'another reigns')
+    assert.ok(stage.record.epoch > 1, 'another is primary')
     await stage.balance()
   },
 }
@@ -155,7 +155,7 @@ const cutOffPrimary: Scenario = {
 const restartedGranter: Scenario = {
   name: 'restarted-granter',
   title: 'A replica that has granted restarts, hears nobody, and finds the primary silent.',
-  lesson: 'What an earlier start granted is unknown: after a start a node claims nothing on '
+  lesson: 'Grants of an earlier start are unknown: after a start a node claims nothing on '
     + 'grantExpired for one lease and its margin.',
   run: async (begin) => {
     const stage = await begin({ replicas: 1, nodes: ['n1', 'n2'] })
@@ -182,7 +182,7 @@ const grantForAnotherLife: Scenario = {
     stage.network.faults = lost('n1', 'n2')
     stage.kill('n1')
     stage.start('n1')
-    await stage.until('n1 reigns again', () => stage.reigns('n1', 2), 3000)
+    await stage.until('n1 is primary again', () => stage.isPrimary('n1', 2), 3000)
     stage.say('n1 does not reach the arbiter')
     stage.arbiter.hindrances = unreachableFor('n1')
     await stage.writeOn(3000, 10)

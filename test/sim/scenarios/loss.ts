@@ -4,7 +4,7 @@ import { lost, several } from './network.js'
 import type { Scenario } from './scenario.js'
 import type { Stage } from './stage.js'
 
-/** Sends so many, and tells how many were answered positively within some time. */
+/** Sends `count` writes; returns how many were answered positively within some time. */
 async function answered(stage: Stage, count: number, ms: number): Promise<number> {
   let positive = 0
   for (let i = 0; i < count; i += 1) {
@@ -37,7 +37,7 @@ const full: Scenario = {
 const alone: Scenario = {
   name: 'alone-and-waiting',
   title: 'Both replicas are lost to a space that wants its writers to wait then.',
-  lesson: 'What one disk alone holds is not acknowledged where the space asks for that.',
+  lesson: 'An entry that one disk alone holds is not acknowledged where the space asks for that.',
   run: async (begin) => {
     const stage = await begin({ minInSync: 1, settings: { whenUnderReplicated: 'wait' } })
     stage.kill('n2')

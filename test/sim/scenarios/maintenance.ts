@@ -3,26 +3,26 @@ import * as assert from 'uvu/assert'
 import type { Scenario } from './scenario.js'
 import type { Stage } from './stage.js'
 
-async function order(stage: Stage, node: string, type: string): Promise<void> {
-  const answer = await stage.cluster.order(node, { type, space: stage.space, by: 'ann' })
+async function command(stage: Stage, node: string, type: string): Promise<void> {
+  const answer = await stage.cluster.command(node, { type, space: stage.space, by: 'ann' })
   if (answer['ok'] !== true) throw new Error(`${type}: ${JSON.stringify(answer)}`)
 }
 
 const pausedFailover: Scenario = {
   name: 'paused-failover',
-  title: 'A space is paused; its primary dies; the space is resumed while nobody reigns.',
+  title: 'A space is paused; its primary dies; the space is resumed while nobody is primary.',
   lesson: 'While a space is paused no member takes over by itself, however sure it is that the '
     + 'primary is gone. Whoever is asked writes to the record that it is resumed, since there may '
     + 'be no primary to do it, and then a member takes over at once.',
   run: async (begin) => {
     const stage = await begin()
     stage.say('an operator pauses the space')
-    await order(stage, 'n2', 'pause')
+    await command(stage, 'n2', 'pause')
     stage.kill('n1')
     await stage.run(20_000)
     assert.is(stage.record.epoch, 1, 'paused, and claimed all the same')
     stage.say('an operator resumes it')
-    await order(stage, 'n3', 'resume')
+    await command(stage, 'n3', 'resume')
     const ms = await stage.until('another serves', () => stage.cluster.primary() !== null, 1500)
     assert.ok(ms < 1500)
     await stage.balance()
@@ -43,10 +43,10 @@ const pausedInBetween: Scenario = {
     await stage.until('one claims', () => ['n2', 'n3'].some((node) =>
       stage.at(node).roleState.state === 'claiming'))
     stage.say('an operator pauses the space')
-    await order(stage, 'n2', 'pause')
+    await command(stage, 'n2', 'pause')
     await stage.run(5000)
     assert.is(stage.record.epoch, 1, 'paused, and claimed all the same')
-    await order(stage, 'n2', 'resume')
+    await command(stage, 'n2', 'resume')
     await stage.until('another serves', () => stage.cluster.primary() !== null, 3000)
     await stage.balance()
   },
@@ -69,9 +69,9 @@ const pausedBeneath: Scenario = {
     stage.kill('n3')
     await stage.until('n1 takes n3 out', () => sent > 0, 3000)
     stage.say('an operator pauses the space')
-    await order(stage, 'n2', 'pause')
+    await command(stage, 'n2', 'pause')
     await stage.until('n3 is out', () => stage.inSync.length === 2, 3000)
-    assert.is(stage.record.epoch, 1, 'the reign goes on')
+    assert.is(stage.record.epoch, 1, 'the epoch goes on')
     assert.is(stage.record.paused?.by, 'ann', 'and the pause is kept')
     await stage.writes(3, 'committed')
     await stage.balance()
@@ -80,22 +80,22 @@ const pausedBeneath: Scenario = {
 
 const pausedHandover: Scenario = {
   name: 'paused-during-a-handover',
-  title: 'The space is paused when its reign is given away, and not yet opened.',
-  lesson: 'A pause stops what members do by themselves, not what an operator has ordered: the '
+  title: 'The space is paused when its epoch is given away, and not yet opened.',
+  lesson: 'A pause stops what members do by themselves, not what an operator has commanded: the '
     + 'target opens upon the record as it is.',
   run: async (begin) => {
     const stage = await begin()
-    stage.say('what opens a reign arrives 100 ms late')
+    stage.say('what opens an epoch arrives 100 ms late')
     stage.arbiter.hindrances = ({ node, next }) =>
       (node === 'n2' && next?.state === 'open' ? { beforeMs: 100 } : undefined)
-    void stage.cluster.order('n1', { type: 'promote', space: stage.space, to: 'n2' })
+    void stage.cluster.command('n1', { type: 'promote', space: stage.space, to: 'n2' })
     await stage.until('n2 is named', () => stage.primary === 'n2', 3000)
     stage.say('an operator pauses the space')
-    await order(stage, 'n3', 'pause')
-    await stage.until('n2 reigns', () => stage.reigns('n2', 2), 3000)
+    await command(stage, 'n3', 'pause')
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 3000)
     assert.is(stage.record.epoch, 2)
     assert.is(stage.record.paused?.by, 'ann')
-    await order(stage, 'n3', 'resume')
+    await command(stage, 'n3', 'resume')
     await stage.balance()
   },
 }
@@ -107,14 +107,14 @@ const drainedCandidate: Scenario = {
   run: async (begin) => {
     const stage = await begin()
     stage.say('an operator drains n2, which has more than n3')
-    await stage.cluster.order('n2', { type: 'drain' })
+    await stage.cluster.command('n2', { type: 'drain' })
     stage.network.faults = ({ to, kind }) => (to === 'n3' && kind === 'wal' ? 'lost' : undefined)
     await stage.writes(3, 'durable')
     stage.kill('n1')
     stage.network.faults = () => undefined
-    const ms = await stage.until('n3 reigns', () => stage.reigns('n3', 2), 3000)
-    assert.ok(ms < 400, `n3 reigns after ${ms} ms`)
-    await stage.cluster.order('n2', { type: 'undrain' })
+    const ms = await stage.until('n3 is primary', () => stage.isPrimary('n3', 2), 3000)
+    assert.ok(ms < 400, `n3 is primary after ${ms} ms`)
+    await stage.cluster.command('n2', { type: 'undrain' })
     await stage.balance()
   },
 }

@@ -6,7 +6,7 @@ import type { BusConnection } from '../../../actors/ports/bus.js'
 import type { MemoryBroker } from '../../fakes/memoryBus.js'
 import type { SimCluster } from '../../support/simCluster.js'
 
-/** What a message is for, told by its subject; `answer`: the reply to any request. */
+/** The purpose of a message, by its subject; `answer`: the reply to any request. */
 export type Kind = 'write' | 'read' | 'wal' | 'ack' | 'survey' | 'heartbeat' | 'ping' | 'pingreq'
   | 'assignment' | 'answer' | 'other'
 
@@ -96,7 +96,7 @@ export class Network {
     return this.held.map(({ message }) => message)
   }
 
-  /** What was held is on its way again; returns how many there were. */
+  /** Sends held messages on their way; returns how many there were. */
   release(which: (message: Message) => boolean = () => true): number {
     const going = this.held.filter(({ message }) => which(message))
     this.isReleasing = true

@@ -1,4 +1,4 @@
-/** Who reigns next: claims, openings, candidates, handovers. */
+/** The next primary: claims, openings, candidates, handovers. */
 import * as assert from 'uvu/assert'
 import { unreachableFor } from './hinderedBucket.js'
 import { cut, lost, several } from './network.js'
@@ -6,7 +6,7 @@ import type { Scenario } from './scenario.js'
 
 const cleanFailover: Scenario = {
   name: 'clean-failover',
-  title: 'The primary is killed; another reigns within a fraction of a second.',
+  title: 'The primary is killed; another is primary within a fraction of a second.',
   lesson: 'The broker answers 503 for a process that is gone, which is proof: nobody waits for a '
     + 'grant to run out.',
   run: async (begin) => {
@@ -33,7 +33,7 @@ const falseSuspicion: Scenario = {
     stage.network.faults = () => undefined
     await stage.writeOn(500, 50)
     assert.is(stage.record.epoch, 1, 'nobody has claimed')
-    assert.ok(stage.reigns('n1'), 'n1 reigns')
+    assert.ok(stage.isPrimary('n1'), 'n1 is primary')
     await stage.balance()
   },
 }
@@ -48,7 +48,7 @@ const duelingCandidates: Scenario = {
     stage.say('n2 and n3 cannot ask each other')
     stage.network.faults = cut('n2', 'n3', ['survey'])
     stage.kill('n1')
-    await stage.until('one reigns', () => stage.record.epoch > 1 && stage.record.state === 'open')
+    await stage.until('one is primary', () => stage.record.epoch > 1 && stage.record.state === 'open')
     stage.network.faults = () => undefined
     await stage.writeOn(200)
     await stage.balance()
@@ -74,10 +74,10 @@ const claimOvertaken: Scenario = {
 }
 
 const unfencedOpening: Scenario = {
-  name: 'hole-1',
+  name: 'late-open',
   title: 'A claim whose answer is late, a second claim meanwhile, and grants for both.',
-  lesson: 'Hole 1 of the model: a claim alone must not open a reign. The second compare-and-set, '
-    + 'at the revision that the claim made, tells the first claimant that it was overtaken.',
+  lesson: 'A claim alone must not open an epoch. The second compare-and-set, '
+    + 'at the revision that the claim made, shows the first claimant that it was overtaken.',
   run: async (begin) => {
     const stage = await begin()
     stage.say('n2 and n3 do not hear each other, and the answer to a claim of n2 is 3 s late')
@@ -109,7 +109,7 @@ const notInSync: Scenario = {
     stage.kill('n2')
     stage.network.faults = () => undefined
     await stage.writeOn(3000, 100)
-    assert.is.not(stage.primary, 'n3', 'n3 does not reign')
+    assert.is.not(stage.primary, 'n3', 'n3 is not primary')
     await stage.balance()
   },
 }
@@ -133,7 +133,7 @@ const emptyDisk: Scenario = {
 const longerButOlder: Scenario = {
   name: 'longer-but-older',
   title: 'One in-sync member has more entries, another has those of a later epoch.',
-  lesson: 'Positions are compared epoch first: the later epoch knows what the earlier reign '
+  lesson: 'Positions are compared epoch first: the later epoch knows what the earlier epoch '
     + 'committed, and what it has answered itself.',
   run: async (begin) => {
     const stage = await begin()
@@ -145,30 +145,30 @@ const longerButOlder: Scenario = {
     stage.network.faults = several(lost('n1', null, 'wal', 'ack', 'answer'),
       lost(null, 'n1', 'survey'))
     stage.closeConnection('n1')
-    await stage.until('n2 reigns', () => stage.reigns('n2', 2), 5000)
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 5000)
     assert.ok(stage.inSync.includes('n1'), 'n1 is in sync still')
     await stage.writes(1, 'durable')
     assert.ok(stage.end('n1').sequence > stage.end('n2').sequence, 'n1 has more entries')
-    stage.say('n2 loses its connection, and with it its reign; everybody can stand')
+    stage.say('n2 loses its connection, and with it its epoch; everybody can be a candidate')
     stage.network.faults = lost('n1', null, 'ack')
     stage.arbiter.hindrances = () => undefined
     stage.closeConnection('n2')
-    await stage.until('somebody reigns', () => stage.record.epoch >= 3
+    await stage.until('somebody is primary', () => stage.record.epoch >= 3
       && stage.record.state === 'open', 5000)
-    assert.is.not(stage.primary, 'n1', 'I6: n1 reigns, and cuts off what epoch 2 has answered')
+    assert.is.not(stage.primary, 'n1', 'I6: n1 is primary, and cuts off what epoch 2 has answered')
     await stage.balance()
   },
 }
 
 const unsureHandover: Scenario = {
-  name: 'hole-2-handover',
+  name: 'handover-applied-late',
   title: 'A handover whose outcome is not known to the old primary.',
-  lesson: 'Hole 2 of the model: a record that is read unchanged settles nothing, the request may '
+  lesson: 'A record that is read unchanged settles nothing, the request may '
     + 'still be applied. From the sending of that compare-and-set on the old primary answers '
     + 'nothing positively.',
   run: async (begin) => {
     const stage = await begin()
-    stage.say('the compare-and-set that gives the reign away arrives 300 ms late, unanswered')
+    stage.say('the compare-and-set that gives the epoch away arrives 300 ms late, unanswered')
     let late = 0
     stage.arbiter.hindrances = ({ node, next }) => {
       if (node !== 'n1' || next?.state !== 'claimed') return undefined
@@ -177,7 +177,7 @@ const unsureHandover: Scenario = {
     }
     stage.say('n1 hears no announcement of n2, and n2 no answer of n1')
     stage.network.faults = several(lost('n2', 'n1', 'assignment'), lost('n1', 'n2', 'answer'))
-    void stage.cluster.order('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    void stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
     await stage.until('it was sent', () => late > 0)
     await stage.writeOn(400)
     stage.say('n2 reconnects, and reads the record')
@@ -197,14 +197,14 @@ const handoverTooSoon: Scenario = {
     stage.say('frames to n2 are held up')
     stage.network.faults = ({ to, kind }) => (to === 'n2' && kind === 'wal' ? 'held' : undefined)
     const answers = await stage.writes(5, 'durable')
-    stage.say('an operator orders a handover to n2')
-    const order = stage.cluster.order('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    stage.say('an operator commands a handover to n2')
+    const order = stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
     await stage.run(300)
     stage.say('the frames go on')
     stage.network.faults = () => undefined
     stage.network.release()
     assert.is((await order)['ok'], true)
-    await stage.until('n2 reigns', () => stage.reigns('n2', 2))
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2))
     const last = answers.at(-1)!
     const { log } = stage.at('n2').member
     assert.is(log.epochAt(last.sequence), last.epoch, `I6: ${last.sequence} is not in the log`)
@@ -213,9 +213,9 @@ const handoverTooSoon: Scenario = {
 }
 
 const ownEpoch: Scenario = {
-  name: 'hole-8',
-  title: 'A reign ends while its node lives on, and no other member is in sync.',
-  lesson: 'Hole 8 of the model: the record names me and I do not reign: that is a vacancy, '
+  name: 'epoch-ends-and-its-node-lives',
+  title: 'An epoch ends while its node lives on, and no other member is in sync.',
+  lesson: 'The record names me and I am not primary: that is a vacancy, '
     + 'whichever life of mine it was, or all wait for a primary that will never serve.',
   run: async (begin) => {
     const stage = await begin()
@@ -232,7 +232,7 @@ const ownEpoch: Scenario = {
 const arbiterLost: Scenario = {
   name: 'arbiter-lost',
   title: 'The arbiter is away for three seconds, and the primary is killed meanwhile.',
-  lesson: 'Reigns need no arbiter, a change of reign does: nobody serves until it is back, and '
+  lesson: 'Epochs need no arbiter, a change of epoch does: nobody serves until it is back, and '
     + 'then one does at once.',
   run: async (begin) => {
     const stage = await begin()

@@ -8,11 +8,11 @@ export type Begin = (options?: StageOptions) => Promise<Stage>
  * rejects with what went wrong; the judge of its stage looks on at every step.
  */
 export interface Scenario {
-  /** Kebab case, unique; `hole-1` to `hole-8` are those that a model of the protocol found. */
+  /** Kebab case, unique; `late-open` to `hole-8` are those that a model of the protocol found. */
   readonly name: string
-  /** What happens, in one sentence. */
+  /** One sentence on what happens. */
   readonly title: string
-  /** What it guards against: said to a reader who wants to learn the protocol. */
+  /** The danger it shows: written for a reader who wants to learn the protocol. */
   readonly lesson: string
   readonly run: (begin: Begin) => Promise<void>
 }

@@ -22,7 +22,7 @@ export interface StageOptions extends Omit<SimOptions, 'bucket' | 'observer' | '
   readonly minInSync?: number
   /** Other settings of the space. */
   readonly settings?: Partial<SpaceSettings>
-  /** The member that reigns first; the others are members too. Default n1. */
+  /** The member that is primary first; the others are members too. Default n1. */
   readonly primary?: string
 }
 
@@ -57,7 +57,7 @@ export class Stage {
     }
   }
 
-  /** A space whose members all are in sync, with a few committed entries, and `primary` reigns. */
+  /** A space whose members all are in sync, with a few committed entries, and whose primary is `primary`. */
   static async set(options: StageOptions, transcript: Transcript): Promise<Stage> {
     const { replicas = 2, minInSync, settings = {}, primary = 'n1', ...rest } = options
     let cluster: SimCluster | null = null
@@ -81,8 +81,6 @@ export class Stage {
       stage.at(id).member.store.applied.sequence >= stage.end(primary).sequence))
     return stage
   }
-
-  // ---------------------------------------------------------------- time
 
   /** Lets time pass; throws what the judge has found. */
   async run(ms: number): Promise<void> {
@@ -118,8 +116,6 @@ export class Stage {
     return clock.monotonicMs() - begunMs
   }
 
-  // ---------------------------------------------------------------- what is seen
-
   get record() {
     const record = this.cluster.record(this.space)
     if (!record) throw new Error(`the arbiter has no record of ${this.space}`)
@@ -151,8 +147,8 @@ export class Stage {
     return this.at(node).member.log.durable
   }
 
-  /** The record names the node as primary of an open reign of that epoch or a later one. */
-  reigns(node: string, epoch = 1): boolean {
+  /** The record names the node as primary of that epoch or a later one, which is open. */
+  isPrimary(node: string, epoch = 1): boolean {
     const { state } = this.record
     return this.primary === node && state === 'open' && this.record.epoch >= epoch
   }
@@ -162,8 +158,6 @@ export class Stage {
     return member !== undefined && member.isFollowing
       && member.record?.assignment.primary?.node === primary
   }
-
-  // ---------------------------------------------------------------- what is done
 
   /** For the transcript: what the scenario does, and why. */
   say(sentence: string): void {
@@ -190,7 +184,7 @@ export class Stage {
   }
 
   pause(node: string): void {
-    this.say(`${node} is paused: its process runs no instruction, its connection stands`)
+    this.say(`${node} is paused: its process runs no instruction, its connection stays open`)
     this.judge.look(node)
     this.cluster.node(node).freeze()
   }
@@ -233,11 +227,11 @@ export class Stage {
   }
 
   async handOver(to: string): Promise<void> {
-    const answer = await this.cluster.order(this.cluster.running[0]!.id, {
+    const answer = await this.cluster.command(this.cluster.running[0]!.id, {
       type: 'promote', space: this.space, to,
     })
     if (answer['ok'] !== true) throw new Error(`no handover: ${JSON.stringify(answer)}`)
-    await this.until(`${to} reigns`, () => this.reigns(to)
+    await this.until(`${to} is primary`, () => this.isPrimary(to)
       && this.inSync.length === this.members.length && this.at(to).serves)
   }
 
@@ -261,7 +255,7 @@ export class Stage {
     }
   }
 
-  /** All faults end; then the space serves, everyone is level, and the books balance. */
+  /** All faults end; then the space serves, everyone is level, and the audit passes. */
   async balance(): Promise<void> {
     await this.calm()
     await this.cluster.check()

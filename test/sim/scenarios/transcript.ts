@@ -1,5 +1,5 @@
 /**
- * A run told for a reader: in virtual time, who did what and why. Lines are what nodes log, what
+ * A run written for a reader: in virtual time, who did what and why. Lines are what nodes log, what
  * the arbiter decides, the messages that matter (surveys, joins, announcements, offers and slices of
  * salvages), and the sentences of the scenario; the rest (heartbeats, probes, frames, acks,
  * writes) is counted.
@@ -17,12 +17,12 @@ const control = controlCodec()
 const counted: Partial<Record<Kind, string>> = {
   heartbeat: 'heartbeats', ping: 'probes', wal: 'frames and notices', write: 'writes',
 }
-/** Told by the arbiter's own line, or of no interest to a reader of the protocol. */
+/** Shown by the arbiter's own line, or of no interest to a reader of the protocol. */
 const untold = [/^claims epoch/, /^the journal is recovered/, /^dead letter/]
 const spaceStates = new Set([
   'recovering', 'replica', 'promoting', 'primary', 'handingOver', 'damaged',
 ])
-/** Silence for longer than this is told, with what was counted in it. */
+/** Silence for longer than this gets a line, with what was counted in it. */
 const gapMs = 100
 
 export class Transcript {
@@ -33,7 +33,7 @@ export class Transcript {
   private toldMs = 0
   private isTelling = false
 
-  /** Times count from here; nothing is told before the first sentence of the scenario. */
+  /** Times count from here; nothing is written before the first sentence of the scenario. */
   begin(clock: VirtualClock): void {
     this.clock = clock
   }
@@ -47,25 +47,25 @@ export class Transcript {
     this.isTelling = true
     this.countUp()
     this.lines.push('')
-    this.tell('*', sentence)
+    this.write('*', sentence)
   }
 
   logged(node: string, fields: object, message: string): void {
     if (!this.isTelling || untold.some((pattern) => pattern.test(message))) return
-    this.tell(node, lifeless(chartLine(fields, message)))
+    this.write(node, lifeless(chartLine(fields, message)))
   }
 
   decided({ node, outcome, next }: Applied): void {
     if (!this.isTelling) return
     const became = outcome.kind === 'applied' ? `applied, revision ${outcome.revision}`
       : outcome.kind
-    this.tell('arbiter', `compare-and-set of ${node}: ${shown(next)}: ${became}`)
+    this.write('arbiter', `compare-and-set of ${node}: ${shown(next)}: ${became}`)
   }
 
   published(from: string, kind: Kind, subject: string, data: Uint8Array): void {
     if (!this.isTelling) return
-    const told = this.sentenceOf(kind, subject, data)
-    if (told) this.tell(from, told)
+    const sentence = this.sentenceOf(kind, subject, data)
+    if (sentence) this.write(from, sentence)
     else this.count(kind, data)
   }
 
@@ -83,7 +83,7 @@ export class Transcript {
     if (what) this.counts.set(what, (this.counts.get(what) ?? 0) + 1)
   }
 
-  private tell(who: string, what: string): void {
+  private write(who: string, what: string): void {
     const nowMs = (this.clock?.monotonicMs() ?? 0) - this.begunMs
     if (nowMs - this.toldMs >= gapMs) this.countUp()
     this.toldMs = nowMs
@@ -123,8 +123,8 @@ function shown({ epoch, state, primary, inSync }: Assignment): string {
 function announced(decoded: { ok: boolean; value?: Announcement }): string | null {
   if (!decoded.value) return null
   const { kind, assignment, reason } = decoded.value
-  return kind === 'resigned' ? `tells all: epoch ${assignment.epoch} is over (${reason})`
-    : `tells all: ${shown(assignment)} (${reason})`
+  return kind === 'resigned' ? `announces: epoch ${assignment.epoch} is over (${reason})`
+    : `announces: ${shown(assignment)} (${reason})`
 }
 
 function asked(to: string | undefined, decoded: ReturnType<typeof control.ackMessage>) {

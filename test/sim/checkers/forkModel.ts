@@ -1,5 +1,5 @@
 /**
- * What a log means, told a second time and plainly: values, who made them, what became of writes
+ * The meaning of a log, computed a second time and plainly: values, their makers, the fate of writes
  * of forks, the quarantine, the reports. The product's own fold (machines/forks/ledger.ts, the stores)
  * is held against it.
  */
@@ -35,7 +35,7 @@ interface EdgeOf {
   readonly stored: Position
 }
 
-export class LedgerModel {
+export class ForkModel {
   readonly nodes = new Map<string, NodeOf>()
   readonly edges = new Map<string, EdgeOf>()
   readonly origins = new Map<string, FateOfOrigin>()
@@ -113,7 +113,7 @@ export class LedgerModel {
     report.lost = note.lost
   }
 
-  /** What comes when it has been counted as lost was not. */
+  /** A write that comes after it was counted as lost was not lost. */
   private found({ epoch, sequence }: Position): void {
     const report = this.reports.get(epoch)
     if (!report) return

@@ -1,4 +1,4 @@
-/** Log entries that concern the books, and random logs that are full of them. */
+/** Log entries that concern forks, and random logs that are full of them. */
 import fc from 'fast-check'
 import type { Position } from '../../machines/base/ids.js'
 import type { Operation } from '../../machines/graph/graph.js'
@@ -16,7 +16,7 @@ export interface Draft {
 /** Epoch of the first entry of such a log: forks are of lower ones, or of those in it. */
 export const firstEpoch = 5
 
-/** A first entry of a reign raises the epoch, but at the beginning. */
+/** The first entry of each epoch but the first raises the epoch. */
 export function logOf(drafts: readonly Draft[], from: Position = start): LogEntry[] {
   let { epoch } = from
   return drafts.map((draft, index) => {
@@ -31,7 +31,7 @@ export function logOf(drafts: readonly Draft[], from: Position = start): LogEntr
 
 const start: Position = { epoch: firstEpoch, sequence: 0 }
 
-/** A note can tell of entries before it only. */
+/** A note can name entries before it only. */
 function placed(operation: LogEntry['operation'], sequence: number): LogEntry['operation'] {
   if (operation.type !== 'ForkNote' || operation.note !== 'resent') return operation
   return {
@@ -51,7 +51,7 @@ export function storeEdge(source: string, target: string, weight: number): Opera
   return { type: 'StoreEdge', edge: { source, target, kind: 'k', weight } }
 }
 
-/** A write that was logged at (epoch, sequence) first, merged out of a salvage unless told. */
+/** A write that was logged at (epoch, sequence) first, merged out of a salvage by default. */
 export function from(
   epoch: number, sequence: number, operation: Operation, said: Partial<Reconciliation> = {},
 ): Draft {
@@ -69,7 +69,7 @@ export function opening(epoch: number, forkPoint = 0): ForkOpening {
     forkPoint: { epoch: epoch - 1, sequence: forkPoint }, lastKnown: forkPoint, atMost: null,
   }
 }
-export function reign(...forks: ForkOpening[]): Draft {
+export function epochStart(...forks: ForkOpening[]): Draft {
   const operation: EpochStart = {
     type: 'EpochStart', space: 's', node: 'n2', incarnation: 1, connection: 1,
   }
@@ -83,12 +83,10 @@ export function salvage(name: string, node: string, ...epochs: number[]): Salvag
 }
 
 /** ForkNotes without their type. */
-export function note(said: Told): Draft {
+export function note(said: NoteFields): Draft {
   return { operation: { type: 'ForkNote', ...said } as ForkNote }
 }
-type Told = ForkNote extends infer Note ? Note extends ForkNote ? Omit<Note, 'type'> : never : never
-
-// ------------------------------------------------------------------ random logs
+type NoteFields = ForkNote extends infer Note ? Note extends ForkNote ? Omit<Note, 'type'> : never : never
 
 export const ids = ['a', 'b', 'c'] as const
 const id = fc.constantFrom(...ids)
@@ -133,15 +131,15 @@ const draft: fc.Arbitrary<Draft> = fc.oneof(
   { weight: 3, arbitrary: operation.map((one): Draft => ({ operation: one })) },
   { weight: 5, arbitrary: reconciled },
   { weight: 2, arbitrary: noted },
-  { weight: 1, arbitrary: fc.array(opened, { maxLength: 2 }).map((forks) => reign(...forks)) },
+  { weight: 1, arbitrary: fc.array(opened, { maxLength: 2 }).map((forks) => epochStart(...forks)) },
 )
 
-/** Of any length up to there: left to itself, fast-check makes some ten at most. */
+/** Any length up to `maxLength`: left to itself, fast-check makes some ten at most. */
 export function draftsArbitrary(maxLength: number): fc.Arbitrary<Draft[]> {
   return fc.array(draft, { maxLength, size: 'max' })
 }
 
-/** Every place that such a log can tell of. */
+/** Every place that such a log can name. */
 export function placesOf(log: readonly LogEntry[]): Position[] {
   const few = [1, 2, 3, firstEpoch, firstEpoch + 1].flatMap((of) =>
     [1, 2, 3, 4, 5, 6].map((sequence) => ({ epoch: of, sequence })))

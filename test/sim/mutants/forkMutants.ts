@@ -1,9 +1,9 @@
-/** Guards of the account of forks: each write comes home once, is judged, and is accounted for. */
+/** Guards of reconciliation: each write of a fork is taken once, is judged, and is reported. */
 import type { Mutant } from './mutant.js'
 
 const once: readonly Mutant[] = [
   {
-    name: 'bring-home-whatever-its-key',
+    name: 'reconcile-whatever-its-key',
     why: 'A client that does not say where its write was logged first has sent it again by its key.',
     edits: [{
       file: 'actors/forks/intake.js',
@@ -14,14 +14,14 @@ const once: readonly Mutant[] = [
     evidence: /^I7: what had come by its key came again/,
   },
   {
-    name: 'bring-home-whatever-its-origin',
+    name: 'reconcile-whatever-its-origin',
     why: 'A salvage is offered again by whoever died over it: what has come is known by where it '
       + 'was logged first.',
     edits: [{
       file: 'actors/forks/intake.js', find: 'if (place)', replace: 'if (false)',
     }],
     scenarios: ['death-before-the-salvage-is-removed', 'failover-between-two-slices'],
-    evidence: /^I7: \(1, \d+\) came home 2 times/,
+    evidence: /^I7: \(1, \d+\) was reconciled 2 times/,
   },
   {
     name: 'take-again-what-its-salvage-has-brought',
@@ -36,17 +36,17 @@ const once: readonly Mutant[] = [
   },
   {
     name: 'forget-origins',
-    why: 'What became of a write is told by its origin, also to who brings it once more.',
+    why: 'A write is recognized by its origin, also when it is brought once more.',
     edits: [{ file: 'machines/forks/ledger.js', find: 'books.putOrigin(at, next);', replace: '' }],
     scenarios: ['death-before-the-salvage-is-removed'],
-    evidence: /^I7: \(1, \d+\) came home 2 times/,
+    evidence: /^I7: \(1, \d+\) was reconciled 2 times/,
   },
 ]
 
 const salvages: readonly Mutant[] = [
   {
     name: 'release-a-salvage-before-the-commit',
-    why: 'What only the primary has may be lost with it: the file is the other copy.',
+    why: 'An entry that only the primary has may be lost with it: the file is the other copy.',
     edits: [{
       file: 'actors/forks/uploader.js',
       find: 'if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < '
@@ -66,7 +66,7 @@ const salvages: readonly Mutant[] = [
       replace: 'if (!work.hasFailed) {',
     }],
     scenarios: ['death-between-two-slices'],
-    evidence: /^books: the report is reconciled, with \d+ of 300/,
+    evidence: /^forks: the report is reconciled, with \d+ of 300/,
   },
   {
     name: 'say-nothing-of-what-cannot-be-read',
@@ -76,7 +76,7 @@ const salvages: readonly Mutant[] = [
       find: 'isComplete: this.unusable.size === 0', replace: 'isComplete: true',
     }],
     scenarios: ['damaged-salvage'],
-    evidence: /^books: the report is lost .*and a salvage cannot be read/,
+    evidence: /^forks: the report is lost .*and a salvage cannot be read/,
   },
   {
     name: 'close-a-report-while-a-salvage-waits',
@@ -86,64 +86,64 @@ const salvages: readonly Mutant[] = [
       find: "if (salvages.some(({ state }) => state === 'waiting'))\n                continue;",
       replace: '',
     }],
-    scenarios: ['salvage-that-waits-for-an-order'],
-    evidence: /^books: a report is closed and a salvage waits/,
+    scenarios: ['salvage-that-waits-for-a-command'],
+    evidence: /^forks: a report is closed and a salvage waits/,
   },
 ]
 
 const judgement: readonly Mutant[] = [
   {
     name: 'all-that-stands-there-is-in-the-past',
-    why: 'What was written meanwhile did not know of the fork: it is not simply overwritten.',
+    why: 'A write made meanwhile did not know of the fork: it is not simply overwritten.',
     edits: [{
       file: 'machines/forks/merge.js',
       find: "return holds(version, write, starts) ? 'after' : 'concurrent';",
       replace: "return 'before';",
     }],
     scenarios: ['concurrent-writes'],
-    evidence: /^books: the rule decides/,
+    evidence: /^forks: the rule decides/,
   },
   {
     name: 'nothing-comes-later-in-the-same-fork',
-    why: 'A fork may come home out of order: what it overwrote itself is no rival of what stands.',
+    why: 'A fork may be reconciled out of order: what it overwrote itself is no rival of the present value.',
     edits: [{
       file: 'machines/forks/merge.js',
       find: "return holds(version, write, starts) ? 'after' : 'concurrent';",
       replace: "return 'concurrent';",
     }],
     scenarios: ['superseded-in-its-own-fork'],
-    evidence: /^books: what came later in the same fork stands/,
+    evidence: /^forks: what came later in the same fork stays/,
   },
   {
-    name: 'only-its-own-reigns-are-in-its-past',
-    why: 'What came home before is in the past of all that was written upon it.',
+    name: 'only-its-own-epochs-are-in-its-past',
+    why: 'A write that was reconciled before is in the past of all that was written upon it.',
     edits: [{
       file: 'machines/forks/merge.js', find: 'version.at <= copied || ', replace: '',
     }],
-    scenarios: ['fork-upon-what-came-home'],
-    evidence: /^books: what a write was based on is in its past/,
+    scenarios: ['fork-upon-reconciled-writes'],
+    evidence: /^forks: what a write was based on is in its past/,
   },
   {
-    name: 'reigns-begin-where-the-one-before-ends',
-    why: 'A reign may begin below the end of an earlier one: what is beyond is not in its log.',
+    name: 'epochs-begin-where-the-one-before-ends',
+    why: 'An epoch may begin below the end of an earlier one: what is beyond is not in its log.',
     edits: [{
       file: 'machines/log/lineage.js',
       find: 'return at !== undefined && at.epoch === entry.epoch && entry.sequence <= at.sequence;',
       replace: 'return at !== undefined && at.epoch === entry.epoch;',
     }],
-    scenarios: ['overtaken-reign'],
-    evidence: /^books: what stood in the log of a write is in its past, and nothing else/,
+    scenarios: ['overtaken-epoch'],
+    evidence: /^forks: what stood in the log of a write is in its past, and nothing else/,
   },
   {
     name: 'judge-by-what-is-durable',
-    why: 'What is on its way to the disk stands in the log before the write that comes home.',
+    why: 'A write on its way to the disk comes before the reconciled write in the log.',
     edits: [{
       file: 'actors/forks/reconciler.js',
       find: 'return ingest.pending().view(member.overlay.view(member.store));',
       replace: 'return member.overlay.view(member.store);',
     }],
     scenarios: ['conflict-with-what-is-being-written'],
-    evidence: /^books: what is being written counts as standing there/,
+    evidence: /^forks: what is being written counts as standing there/,
   },
   {
     name: 'log-what-is-sent-again-as-new',
@@ -154,63 +154,63 @@ const judgement: readonly Mutant[] = [
       replace: 'if (true)',
     }],
     scenarios: ['sent-again-over-a-newer-write'],
-    evidence: /^books: a, sent again, took the place of a newer write/,
+    evidence: /^forks: a, sent again, took the place of a newer write/,
   },
   {
     name: 'displace-silently',
-    why: 'Who loses was answered positively: it is kept until somebody decides.',
+    why: 'The write that loses was answered positively: it is kept until somebody decides.',
     edits: [{
       file: 'machines/forks/merge.js',
       find: 'return { ...merged(incoming.operation), displaces };',
       replace: 'return merged(incoming.operation);',
     }],
     scenarios: ['concurrent-writes'],
-    evidence: /^books: whoever lost is in the quarantine/,
+    evidence: /^forks: whoever lost is in the quarantine/,
   },
 ]
 
 const reports: readonly Mutant[] = [
   {
     name: 'open-no-report',
-    why: 'Without a report nobody looks for what a reign may have left behind.',
+    why: 'Without a report nobody looks for what an epoch may have left behind.',
     edits: [{
       file: 'actors/promotion/epochStart.js', find: '...(forks.length > 0 && { forks }),', replace: '',
     }],
-    scenarios: ['fork-comes-home'],
-    evidence: /^I10: not within \d+ ms: another reigns, and the report is open/,
+    scenarios: ['fork-reconciled'],
+    evidence: /^I10: not within \d+ ms: another is primary, and the report is open/,
   },
   {
-    name: 'list-the-last-reign-only',
-    why: 'The first entry of the reign that would have told may be lost itself.',
+    name: 'list-the-last-epoch-only',
+    why: 'The first entry of the epoch, which has the report, may be lost itself.',
     edits: [{
       file: 'machines/protocol/assignments.js',
       find: 'const ended = [...record.ended ?? []];',
       replace: 'const ended = [];',
     }],
     scenarios: ['report-over-two-failovers'],
-    evidence: /^books: each reign that ended has a report/,
+    evidence: /^forks: each epoch that ended has a report/,
   },
   {
-    name: 'forget-ended-reigns-before-the-commit',
-    why: 'A report counts when it is committed, not when the reign that tells of it is open.',
+    name: 'forget-ended-epochs-before-the-commit',
+    why: 'A report counts when it is committed, not when the epoch that opens it is.',
     edits: [{
       file: 'machines/protocol/assignments.js',
       find: 'return ended ? { ...next, ended: withoutHandedOver(ended, holds) } : next;',
       replace: 'return { ...next, ended: [] };',
     }],
     scenarios: ['report-over-two-failovers'],
-    evidence: /^books: each reign that ended has a report/,
+    evidence: /^forks: each epoch that ended has a report/,
   },
   {
     name: 'report-on-ones-own-log',
-    why: 'Who goes on with the log that it had left nothing behind.',
+    why: 'A primary that goes on with the log that it had left nothing behind.',
     edits: [{
       file: 'actors/promotion/epochStart.js',
       find: 'if (reported.has(epoch) || isWhole)',
       replace: 'if (reported.has(epoch))',
     }],
     scenarios: ['handover-leaves-no-report'],
-    evidence: /^books: who goes on with its own log left nothing behind/,
+    evidence: /^forks: who goes on with its own log left nothing behind/,
   },
   {
     name: 'any-disk-will-do',
@@ -219,14 +219,14 @@ const reports: readonly Mutant[] = [
       file: 'actors/forks/forkTracker.js', find: 'if (report.disk !== disk) {', replace: 'if (false) {',
     }],
     scenarios: ['fork-lost-with-its-disk'],
-    evidence: /^books: what is nowhere is counted as lost/,
+    evidence: /^forks: what is nowhere is counted as lost/,
   },
 ]
 
 const clients: readonly Mutant[] = [
   {
     name: 'let-newer-writes-overtake',
-    why: 'What the client wrote later must not be overwritten by what it sends again.',
+    why: 'A later write of the client must not be overwritten by one that it sends again.',
     edits: [{
       file: 'runtime/client/guard.js',
       find: 'if (keeper.isBehind)\n            writes.hold(space);\n        else\n'
@@ -248,7 +248,7 @@ const clients: readonly Mutant[] = [
     evidence: /with its origin/,
   },
   {
-    name: 'release-by-a-sequence-of-another-reign',
+    name: 'release-by-a-sequence-of-another-epoch',
     why: 'Sequences mean something within one log only.',
     edits: [{
       file: 'runtime/client/keeper.js',
@@ -256,7 +256,7 @@ const clients: readonly Mutant[] = [
       replace: 'safe(epoch, safeSequence) {\n        if (false)',
     }],
     scenarios: ['test:runtime/client/keeper'],
-    evidence: /a safe sequence, an announcement of a reign that is over/,
+    evidence: /a safe sequence, an announcement of an epoch that is over/,
   },
   {
     name: 'forget-keys-by-the-clock-of-the-member',
@@ -271,6 +271,6 @@ const clients: readonly Mutant[] = [
   },
 ]
 
-export const bookMutants: readonly Mutant[] = [
+export const forkMutants: readonly Mutant[] = [
   ...once, ...salvages, ...judgement, ...reports, ...clients,
 ]

@@ -1,4 +1,4 @@
-/** Of the Store port: which write made what, and the books. */
+/** The Store port: which write made what, and the fork reports. */
 import { rm, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,9 +14,9 @@ import { prefixEnd, Table, tableKey } from '../../runtime/store/keys.js'
 import { openStore } from '../../runtime/store/store.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import {
-  draftsArbitrary, firstEpoch, from, ids, logOf, note, opening, placesOf, reign, salvage,
+  draftsArbitrary, firstEpoch, from, ids, logOf, note, opening, placesOf, epochStart, salvage,
   storeEdge, storeNode, update, type Draft,
-} from '../support/bookEntries.js'
+} from '../support/forkEntries.js'
 import { take } from '../support/lists.js'
 import { subjects, type StoreContext } from './storeSubjects.js'
 
@@ -26,16 +26,16 @@ async function apply(space: SpaceStore, ...drafts: Draft[]): Promise<void> {
   await space.apply(logOf(drafts, { epoch: Math.max(epoch, firstEpoch), sequence }))
 }
 const plain = (operation: Draft['operation']): Draft => ({ operation })
-/** Of an entry of the log that is no write of a fork. */
+/** The origin of an entry of the log that is no write of a fork. */
 const own = (sequence: number) =>
   ({ epoch: firstEpoch, sequence, timestamp: 1000 + sequence, at: sequence })
-/** Of a write of a fork that is the entry `at`. */
+/** The origin of a write of a fork that is the entry `at`. */
 const forked = (epoch: number, sequence: number, at: number) =>
   ({ epoch, sequence, timestamp: 100 + sequence, at })
 const now = (sequence: number) => ({ epoch: firstEpoch, sequence })
 
 for (const subject of subjects) {
-  const test = suite<StoreContext>(`store: versions and books: ${subject.name}`)
+  const test = suite<StoreContext>(`store: versions and forks: ${subject.name}`)
 
   test.before.each(async (context) => {
     Object.assign(context, await subject.make())
@@ -86,7 +86,7 @@ for (const subject of subjects) {
     assert.equal(context.store.space('u1').nodeState('a').stored, own(9))
   })
 
-  test('what is superseded or quarantined has no effect', async ({ space }) => {
+  test('a superseded or quarantined write has no effect', async ({ space }) => {
     const by = { epoch: firstEpoch, sequence: 1 }
     await apply(space, plain(storeNode('a', 'one')))
     const { digest } = space
@@ -139,7 +139,7 @@ for (const subject of subjects) {
       }, 'an activation without effect is not kept')
     })
 
-    test(`what is displaced goes into the quarantine, ${how}`, async ({ space }) => {
+    test(`a displaced write goes into the quarantine, ${how}`, async ({ space }) => {
       const value = { displaces: 'value' } as const
       await applyAll(space,
         plain(storeNode('a', 'one')), plain(update('a', 0.25)), plain(storeEdge('a', 'b', 1)),
@@ -168,7 +168,7 @@ for (const subject of subjects) {
 
     test(`a write of a fork that is displaced moves in its report, ${how}`, async ({ space }) => {
       await applyAll(space,
-        reign(opening(2), opening(3)), from(2, 11, storeNode('a', 'one')),
+        epochStart(opening(2), opening(3)), from(2, 11, storeNode('a', 'one')),
         from(2, 12, storeNode('b', 'one'), { via: 'client' }),
         from(3, 21, storeNode('a', 'two'), { displaces: 'value' }))
       assert.equal(counts(space, 2),
@@ -210,7 +210,7 @@ for (const subject of subjects) {
   test('reports, items and origins outlast a restart', async (context) => {
     const { space } = context
     await apply(space,
-      reign(opening(3, 40), opening(4)),
+      epochStart(opening(3, 40), opening(4)),
       note({ note: 'salvaged', salvage: salvage('s1', 'n1', 3) }),
       from(3, 41, storeNode('a')),
       from(3, 42, storeNode('b'), { outcome: 'quarantined', by: now(1) }),
@@ -246,9 +246,9 @@ for (const subject of subjects) {
       [2, 1, 3, 5])
   })
 
-  test('of the closed reports the latest stay, and the origins of their epochs', async (context) => {
+  test('the latest closed reports stay, and the origins of their epochs', async (context) => {
     const { space } = context
-    await apply(space, reign(opening(1)))
+    await apply(space, epochStart(opening(1)))
     const last = closedReportsMax + 2
     for (let epoch = 2; epoch <= last; epoch += 1) {
       await apply(space,
@@ -300,7 +300,7 @@ for (const subject of subjects) {
     assert.equal(counts(space, 4).merged, 2)
   })
 
-  test('property: the same books, graph and digest, whatever the batches', async (context) => {
+  test('property: the same fork reports, graph and digest, whatever the batches', async (context) => {
     let number = 0
     await fc.assert(fc.asyncProperty(draftsArbitrary(60),
       fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 8 }),
@@ -367,7 +367,7 @@ function assertSameState(space: SpaceStore, twin: SpaceStore, log: readonly LogE
   assert.is(space.digest, twin.digest)
 }
 
-const files = suite<{ directory: string }>('store: room for the books')
+const files = suite<{ directory: string }>('store: room for the fork reports')
 files.before.each(async (context) => {
   context.directory = await mkdtemp(join(tmpdir(), 'engram-store-'))
 })
@@ -379,7 +379,7 @@ files('origins of a forgotten report go from the file, some with each batch', as
   const space = store.space('u1')
   const writes = Array.from({ length: 2500 }, (_, index) =>
     ({ epoch: 1, sequence: index + 1, now: now(1) }))
-  await apply(space, reign(opening(1), opening(2)), note({ note: 'resent', writes }),
+  await apply(space, epochStart(opening(1), opening(2)), note({ note: 'resent', writes }),
     note({ note: 'resent', writes: [{ epoch: 2, sequence: 1, now: now(1) }] }))
   const closed = Array.from({ length: closedReportsMax + 1 }, (_, index) => index + 1)
   await apply(space, ...closed.flatMap((epoch) => [

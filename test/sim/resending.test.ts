@@ -5,7 +5,7 @@ import type { SeededRandom } from '../fakes/seededRandom.js'
 import { SimCluster } from '../support/simCluster.js'
 import { SimWriter } from '../support/simWriter.js'
 
-const test = suite('sim: the client keeps what is not yet safe')
+const test = suite('sim: resending')
 const seeds = 20
 /** On an empty disk incarnations count from the present second: the last life's is over by then. */
 const freshDiskMs = 1500
@@ -13,7 +13,7 @@ const freshDiskMs = 1500
 async function loseDisk(cluster: SimCluster, random: SeededRandom): Promise<void> {
   const primary = cluster.primary()!
   const { epoch } = cluster.record()!
-  // What is written now reaches nobody, or not yet, or only one of them.
+  // Writes made now reach nobody, or not yet, or only one of them.
   const deaf = cluster.running.filter((node) => node !== primary && random.chance(0.7))
   const delayMs = random.pick(['lost', 'lost', 5] as const)
   cluster.weather = (from, to) =>
@@ -22,7 +22,7 @@ async function loseDisk(cluster: SimCluster, random: SeededRandom): Promise<void
   primary.kill()
   primary.replaceDisk()
   cluster.weather = () => 0.2
-  await cluster.until('another reigns', () => {
+  await cluster.until('another is primary', () => {
     const record = cluster.record()!
     return record.epoch > epoch && record.state === 'open' && cluster.primary() !== null
   })
@@ -61,7 +61,7 @@ async function run(seed: number, protects: boolean): Promise<{ lost: number; res
     for (const key of keys) {
       const here = log.get(key)
       if (here === undefined) lost += 1
-      else if (protects) assert.ok(here > before, `seed ${seed}: ${key} stands before an older one`)
+      else if (protects) assert.ok(here > before, `seed ${seed}: ${key} is before an older one`)
       before = here ?? before
     }
   }

@@ -1,10 +1,10 @@
-/** The books at the end: the log of every member, and the salvage files of every disk. */
+/** The final at the end: the log of every member, and the salvage files of every disk. */
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
 import { cliHere, findObjects, jsonOf } from './cli.js'
 import { positive } from './client.js'
 import type { AnyCluster } from './cluster.js'
-import type { Books, History, SalvagedEntry } from './history.js'
+import type { FinalState, History, SalvagedEntry } from './history.js'
 import { notYet, waitFor } from './wait.js'
 
 const pageLimit = 500
@@ -84,7 +84,7 @@ export async function readSalvages(directory: string): Promise<SalvagedEntry[]> 
  */
 export async function audit(
   cluster: AnyCluster, history: History, count?: number,
-): Promise<Books> {
+): Promise<FinalState> {
   await cluster.converged(count)
   await forksHome(cluster)
   const members = await cluster.converged(count)
@@ -92,20 +92,20 @@ export async function audit(
   const logs = await readLogs(cluster, members.map((member) => member.node), end)
   const salvaged: SalvagedEntry[] = []
   for (const node of cluster.nodes.values()) salvaged.push(...await readSalvages(node.data))
-  const books = { logs, salvaged }
-  history.assertSound(books)
-  return books
+  const final = { logs, salvaged }
+  history.assertSound(final)
+  return final
 }
 
-/** Fork reports, oldest first, as the primary tells. */
+/** Fork reports of the primary, oldest first. */
 export async function forkReports(cluster: AnyCluster): Promise<ForkReport[]> {
   const reply = await cluster.client.read({ type: 'GetForks' }, { timeoutMs: 2000 })
   return positive(reply, 'GetForks').value as ForkReport[]
 }
 
-/** Waits until each report on a reign of a running node is closed; returns all reports. */
+/** Waits until each report on an epoch of a running node is closed; returns all reports. */
 export async function forksHome(cluster: AnyCluster): Promise<ForkReport[]> {
-  return await waitFor('the reports on reigns of running nodes to be closed', async () => {
+  return await waitFor('the reports on epochs of running nodes to be closed', async () => {
     const reports = await forkReports(cluster)
     const open = reports.filter(({ outcome, node }) =>
       outcome === null && cluster.nodes.get(node)?.isRunning)

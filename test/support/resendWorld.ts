@@ -1,6 +1,6 @@
 /**
- * A space's log as a succession of reigns, and a client that keeps its writes with a Keeper: every
- * message between them can be late, doubled, lost, out of order. What must hold is asserted at each
+ * A space's log as a succession of epochs, and a client that keeps its writes with a Keeper: every
+ * message between them can be late, doubled, lost, out of order. The promises are asserted at each
  * step. A promotion may take any earlier log that has what was safe (an unforced one).
  */
 import * as assert from 'uvu/assert'
@@ -38,12 +38,12 @@ export class KeeperWorld {
   readonly keeper: Keeper
   readonly safe = new Set<number>()
   readonly acknowledged = new Set<number>()
-  /** Sent again: what the new reign said. */
+  /** Sent again: what the new epoch said. */
   resends = 0
   lostOnce = 0
   private epoch = 1
   private log: Entry[] = [{ epoch: 1, write: -1 }]
-  /** What members may still have. */
+  /** Logs that members may still have. */
   private readonly logs: (readonly Entry[])[] = []
   private readonly logOf = new Map<number, readonly Entry[]>()
   private committed: readonly Entry[] = []
@@ -65,9 +65,7 @@ export class KeeperWorld {
     this.announce()
   }
 
-  // ---------------------------------------------------------------- the server's side
-
-  /** A later reign, on any earlier log that holds what is safe, cut anywhere above that. */
+  /** A later epoch, on any earlier log that holds what is safe, cut anywhere above that. */
   promote(choice: number, cut: number): void {
     const fit = [...this.logs, this.log].filter((log) => startsWith(log, this.committed))
     const from = fit[choice % fit.length]!
@@ -76,7 +74,7 @@ export class KeeperWorld {
     this.logs.push(this.log)
     this.epoch += 1 + cut % 2
     this.log = [...kept, { epoch: this.epoch, write: -1 }]
-    // The new primary may know less than was told before.
+    // The new primary may know less than was reported before.
     this.safeSequence = Math.max(0, least - choice % 3)
     this.announce()
   }
@@ -91,7 +89,7 @@ export class KeeperWorld {
     this.messages.push({ ...this.history(), safeSequence: null })
   }
 
-  /** What is answered, or null: refused for now, or lost on its way. */
+  /** The answer, or null: refused for now, or lost on its way. */
   private take(number: number, fence: number | null, luck: number): Taken | null {
     if (luck % 4 === 0) return null
     if (fence !== null && fence !== this.epoch) {
@@ -131,8 +129,6 @@ export class KeeperWorld {
     this.logOf.set(this.epoch, this.log)
     return { kind: 'history', epoch: this.epoch, history }
   }
-
-  // ---------------------------------------------------------------- the client's side
 
   issue(name: number): void {
     const number = this.issued.length
@@ -224,7 +220,7 @@ export class KeeperWorld {
       case 'answer': return this.answered(message.write, message.taken)
       case 'resent': {
         const { write, taken } = message
-        // Whoever sent again what is sent again no more hears its answer no more.
+        // The client has begun anew with a later epoch: this answer decides nothing.
         if (!this.resending.has(write) || taken.epoch !== keeper.epoch) return
         assert.ok(keeper.resent(write, taken))
         this.resending.delete(write)
@@ -235,7 +231,7 @@ export class KeeperWorld {
   }
 
   private answered(number: number, taken: Taken): void {
-    // Of a reign that is over: it stays unanswered, and is tried again.
+    // The epoch is over: the write stays unanswered, and is tried again.
     if (!this.unanswered.has(number) || taken.epoch < this.keeper.epoch) return
     this.unanswered.delete(number)
     this.acknowledged.add(number)
@@ -255,9 +251,7 @@ export class KeeperWorld {
     this.safe.add(number)
   }
 
-  // ---------------------------------------------------------------- the end
-
-  /** Faults end; then nothing acknowledged may be missing, or stand in the wrong order. */
+  /** Faults end; then nothing acknowledged may be missing, or in the wrong order. */
   settle(): void {
     this.messages = []
     for (let round = 0; this.keeper.writes > 0 || round === 0; round += 1) {

@@ -1,24 +1,24 @@
 /**
- * The books, when all is calm again: every member has the same log and graph (I3, I8), what was
- * answered is accounted for (I5, I6), and no key took effect twice (I7).
+ * The audit, when all is calm again: every member has the same log and graph (I3, I8), what was
+ * answered is found or reported (I5, I6), and no key took effect twice (I7).
  */
 import type { LogEntry } from '../../../machines/log/entries.js'
 import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'
-import { Accounts, show } from './accounts.js'
+import { Outcomes, show } from './outcomes.js'
 import { salvagedWrites } from './salvages.js'
 
-export class Books {
+export class Audit {
   private constructor(
     private readonly world: World,
     readonly log: readonly LogEntry[],
-    private readonly accounts: Accounts,
+    private readonly outcomes: Outcomes,
   ) {}
 
   /** Reads the logs and salvages of all nodes; they must be level. */
-  static async read(world: World): Promise<Books> {
+  static async read(world: World): Promise<Audit> {
     const { cluster } = world
     const primary = cluster.primary(space)!
     const log = await cluster.entries(primary.id, space)
@@ -39,13 +39,13 @@ export class Books {
     }
     const salvaged = new Map<SimNode, Map<string, LogEntry>>()
     for (const node of world.nodes) salvaged.set(node, await salvagedWrites(node))
-    return new Books(world, log, new Accounts({ world, log, member, salvaged }))
+    return new Audit(world, log, new Outcomes({ world, log, member, salvaged }))
   }
 
   async check(): Promise<void> {
     this.numbered()
     this.applied()
-    await this.accounts.check()
+    await this.outcomes.check()
     this.refused()
     this.order()
   }
@@ -61,7 +61,7 @@ export class Books {
     }
   }
 
-  /** What any store ever applied is in the log. */
+  /** Whatever any store ever applied is in the log. */
   private applied(): void {
     const { checks } = this.world
     if (checks.record.mayLoseCommitted) return
@@ -75,7 +75,7 @@ export class Books {
   }
 
   /**
-   * "Not taken" is definite: nothing of it may be in the log. Beside a forced reign the one before
+   * "Not taken" is definite: nothing of it may be in the log. Beside a forced epoch the one before
    * may go on for a while, and refuse what the other takes: I2 does not cover it.
    */
   private refused(): void {
@@ -95,7 +95,7 @@ export class Books {
   }
 
   /**
-   * Requests of one connection are logged in the order they were sent, within an epoch. What was
+   * Requests of one connection are logged in the order they were sent, within an epoch. A write
    * answered at level `memory` may be lost in a failed flush, and its sequence used again.
    */
   private order(): void {

@@ -1,10 +1,10 @@
-/** The books in memory: one map per table, searched and sorted when asked. */
+/** The fork reports in memory: one map per table, searched and sorted when asked. */
 import type { Position } from '../../machines/base/ids.js'
 import type { Books } from '../../machines/forks/ledger.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { originName } from '../../machines/log/versions.js'
 
-export class MemoryBooks implements Books {
+export class MemoryForkReports implements Books {
   strayCount = 0
   private readonly reportsByEpoch = new Map<number, ForkReport>()
   private readonly origins = new Map<string, { at: Position; record: OriginRecord }>()
@@ -76,7 +76,7 @@ export class MemoryBooks implements Books {
     return [...this.itemsById.values()].toSorted((a, b) => byPosition(a.origin, b.origin))
   }
 
-  /** What is known of the writes of one epoch. */
+  /** The records of the writes of one epoch. */
   records(epoch: number): { at: Position; record: OriginRecord }[] {
     return [...this.origins.values()].filter(({ at }) => at.epoch === epoch)
       .toSorted((a, b) => byPosition(a.at, b.at))

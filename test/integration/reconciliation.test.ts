@@ -1,4 +1,4 @@
-/** A fork that comes home, as operators see it: on real processes, with the command line. */
+/** A fork that is reconciled, as operators see it: on real processes, with the command line. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
@@ -14,23 +14,23 @@ import { note, scenario, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
 import { notYet, waitFor } from '../support/wait.js'
 
-const books = suite('integration: the books')
+const reconciliation = suite('integration: reconciliation')
 
 const store = (id: string, over: Partial<MemoryNode>): Operation =>
   ({ type: 'StoreNode', node: { id, ...over } })
 
-/** What the command says, as JSON. */
-async function told<T>(cluster: Cluster, ...args: string[]): Promise<T> {
+/** The command's answer, as JSON. */
+async function answerOf<T>(cluster: Cluster, ...args: string[]): Promise<T> {
   return jsonOf(await cli([...args, '--json', '--nats', cluster.broker.url])) as T
 }
 
 async function reportsOf(cluster: Cluster): Promise<ForkReport[]> {
-  const { spaces } = await told<{ spaces: { reports: ForkReport[] }[] }>(cluster, 'forks', 'demo')
+  const { spaces } = await answerOf<{ spaces: { reports: ForkReport[] }[] }>(cluster, 'forks', 'demo')
   return [...spaces[0]!.reports]
 }
 
 const fateOf = (cluster: Cluster, key: string) =>
-  told<FateValue>(cluster, 'fate', 'demo', '--key', key)
+  answerOf<FateValue>(cluster, 'fate', 'demo', '--key', key)
 
 async function contentOf(cluster: Cluster, nodeId: string): Promise<unknown> {
   const answer = positive(await cluster.client.read({ type: 'GetNode', nodeId }), nodeId)
@@ -46,7 +46,7 @@ interface Fork {
 /** The primary alone has `weak` and `strong`; then both are written to its successor, too. */
 async function forked(stage: Stage, config?: string): Promise<Fork> {
   const cluster = await stage.cluster(config === undefined ? {} : { config })
-  const old = await cluster.reign()
+  const old = await cluster.primary()
   await cluster.converged()
   const replicas = cluster.others(old.node)
   const answered = await leaveBehind(cluster, cluster.node(old.node), replicas, {
@@ -57,7 +57,7 @@ async function forked(stage: Stage, config?: string): Promise<Fork> {
   assert.is(answered.length, 3, 'all are acknowledged')
   await Promise.all(replicas.map((replica) => replica.kill()))
   await Promise.all(replicas.map((replica) => replica.start()))
-  await cluster.reign({ above: old.epoch })
+  await cluster.primary({ above: old.epoch })
   for (const id of ['weak', 'strong']) {
     const live = store(id, { content: 'written meanwhile', confidence: 0.5 })
     positive(await cluster.client.write(live, { ack: 'committed' }), id)
@@ -76,7 +76,7 @@ async function forked(stage: Stage, config?: string): Promise<Fork> {
   }
 }
 
-scenario(books, 'from the kill to the closed report', async (stage) => {
+scenario(reconciliation, 'from the kill to the closed report', async (stage) => {
   const { cluster, epoch, bringHome } = await forked(stage)
   const [open] = await reportsOf(cluster)
   assert.equal([open?.epoch, open?.outcome], [epoch, null])
@@ -91,19 +91,19 @@ scenario(books, 'from the kill to the closed report', async (stage) => {
   assert.is((await fateOf(cluster, 'key-alone')).fate, 'safe')
   assert.is((await fateOf(cluster, 'key-weak')).fate, 'quarantined')
 
-  const { items } = await told<{ items: QuarantineItem[] }>(cluster, 'quarantine', 'list', 'demo')
+  const { items } = await answerOf<{ items: QuarantineItem[] }>(cluster, 'quarantine', 'list', 'demo')
   assert.is(items.length, 2, 'the weak one of the fork, and the live one that strong displaced')
   const weak = items.find(({ operation }) =>
     operation.type === 'StoreNode' && operation.node.id === 'weak')
   assert.ok(weak)
-  await told(cluster, 'quarantine', 'apply', 'demo', weak.id)
+  await answerOf(cluster, 'quarantine', 'apply', 'demo', weak.id)
   assert.is(await contentOf(cluster, 'weak'), 'of the fork')
   const again = await runCli(['quarantine', 'apply', 'demo', weak.id, '--nats', cluster.broker.url])
   assert.is(again.code, 1, showCommand(again))
   note(`epoch ${epoch}: ${merged} merged, ${quarantined} in quarantine`)
 })
 
-scenario(books, 'a deployment\'s own rule decides, and may make one of both', async (stage) => {
+scenario(reconciliation, 'a deployment\'s own rule decides, and may make one of both', async (stage) => {
   const directory = temporaryDirectory('merge')
   stage.onEnd(() => removeTemporary(directory))
   writeFileSync(join(directory, 'rule.mjs'), `export default (standing, incoming) => {
@@ -117,21 +117,21 @@ scenario(books, 'a deployment\'s own rule decides, and may make one of both', as
   assert.is(await contentOf(cluster, 'weak'), 'written meanwhile and of the fork')
 })
 
-scenario(books, 'settings of a living space change, and count at once', async (stage) => {
+scenario(reconciliation, 'settings of a living space change, and count at once', async (stage) => {
   const cluster = await stage.cluster()
   await cluster.converged()
-  const set = (...args: string[]) => told<{ settings: object }>(
+  const set = (...args: string[]) => answerOf<{ settings: object }>(
     cluster, 'space', 'set', 'demo', ...args)
   await set('--reconcile', 'manual', '--max-loss-entries', '50')
-  const { epoch } = await cluster.reign()
+  const { epoch } = await cluster.primary()
   await set('--ack', 'committed')
   const answer = positive(await cluster.client.write(store('x', {}), {}), 'x')
   assert.is(answer.ack, 'committed')
-  assert.is(answer.epoch, epoch, 'the reign goes on')
+  assert.is(answer.epoch, epoch, 'the epoch goes on')
   const wrong = await runCli(
     ['space', 'set', 'demo', '--min-in-sync', '9', '--nats', cluster.broker.url])
   assert.is(wrong.code === 0, false, showCommand(wrong))
   assert.match(wrong.stderr, /minInSync/)
 })
 
-books.run()
+reconciliation.run()

@@ -1,6 +1,6 @@
 /**
  * I6, exactly: every write that a disk durably had, or that was acknowledged, is in one category at
- * the end, and the books of the space say the same. What is true comes from what was seen (frames,
+ * the end, and the fork reports say the same. The truth comes from what was seen (frames,
  * disks, salvages); what is claimed, from the store and from GetFate.
  */
 import type { Member } from '../../../actors/member/member.js'
@@ -13,8 +13,8 @@ import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import type { World } from '../world.js'
 import { nameOf } from './entries.js'
-import { LedgerModel } from './ledgerModel.js'
-import type { ModelReport } from './ledgerModel.js'
+import { ForkModel } from './forkModel.js'
+import type { ModelReport } from './forkModel.js'
 import { reportsOf, shortReport, sorted } from './reads.js'
 
 /** log: under its own place. waiting: in a salvage. The others: what became of it at home. */
@@ -27,25 +27,25 @@ const fatesOf: Readonly<Record<Category, readonly FateValue['fate'][]>> = {
   waiting: ['salvaged'], lost: ['lost', 'unknown'],
 }
 
-/** No run logs so many. */
+/** A sequence that no run reaches. */
 const farBeyond = 10_000_000
 
-export interface AccountsInput {
+export interface OutcomesInput {
   readonly world: World
-  /** Of the primary; the members are level. */
+  /** The log of the primary; the members are level. */
   readonly log: readonly LogEntry[]
   readonly member: Member
-  /** By node: writes in its salvages, by where each lies there. */
+  /** By node: writes in its salvages, by the place of each there. */
   readonly salvaged: ReadonlyMap<SimNode, ReadonlyMap<string, LogEntry>>
 }
 
-export class Accounts {
-  private readonly model = new LedgerModel()
-  /** Origins of what lies in salvages. */
+export class Outcomes {
+  private readonly model = new ForkModel()
+  /** Origins of the writes in salvages. */
   private readonly waiting = new Set<string>()
   private readonly lostByEpoch = new Map<number, LogEntry[]>()
 
-  constructor(private readonly input: AccountsInput) {
+  constructor(private readonly input: OutcomesInput) {
     const { entries } = input.world.checks
     for (const entry of input.log) this.model.apply(entry)
     for (const writes of input.salvaged.values()) {
@@ -54,7 +54,7 @@ export class Accounts {
   }
 
   async check(): Promise<void> {
-    this.books()
+    this.storeAgrees()
     this.effects()
     await this.writes()
     await this.neverLogged()
@@ -62,8 +62,8 @@ export class Accounts {
     await this.keys()
   }
 
-  /** What the store says of forks is what the log says, counted anew. */
-  private books(): void {
+  /** The fork reports of the store are those of the log, counted anew. */
+  private storeAgrees(): void {
     const { member: { store }, world } = this.input
     this.same('reports', store.reports().map(shortReport), reportsOf(this.model))
     const items = [...store.quarantine('')]
@@ -73,18 +73,18 @@ export class Accounts {
     world.checks.saw('writes in quarantine at the end', items.length)
     for (const [name, { outcome, via, now }] of this.model.origins) {
       const [epoch, sequence] = name.split('-').map(Number) as [number, number]
-      const { by: _, ...told } = store.origin(epoch, sequence) ?? { by: null }
-      this.same(`origin ${name}`, told, { outcome, via, now })
+      const { by: _, ...claim } = store.origin(epoch, sequence) ?? { by: null }
+      this.same(`origin ${name}`, claim, { outcome, via, now })
     }
   }
 
-  private same(what: string, told: unknown, due: unknown): void {
-    const [one, other] = [told, due].map((value) => JSON.stringify(sorted(value)))
+  private same(what: string, claim: unknown, due: unknown): void {
+    const [one, other] = [claim, due].map((value) => JSON.stringify(sorted(value)))
     if (one === other) return
-    this.input.world.violate('books', `the store's ${what}: ${one}; the log says ${other}`)
+    this.input.world.violate('forks', `the store's ${what}: ${one}; the log says ${other}`)
   }
 
-  /** I7: no key and no origin has its effect twice; an operator's orders are another matter. */
+  /** I7: no key and no origin has its effect twice; an operator's commands are another matter. */
   private effects(): void {
     const { log, world } = this.input
     const effects = new Map<string, LogEntry>()
@@ -105,8 +105,6 @@ export class Accounts {
     }
   }
 
-  // ---------------------------------------------------------------- each write
-
   private async writes(): Promise<void> {
     const { world } = this.input
     for (const { entry, disks } of world.checks.entries.durableWrites()) {
@@ -123,7 +121,7 @@ export class Accounts {
     }
   }
 
-  /** No entry that nobody ever logged counts as lost, unless a disk is gone that might tell. */
+  /** No entry that nobody ever logged counts as lost, unless a disk is gone that might show it. */
   private async neverLogged(): Promise<void> {
     const { world } = this.input
     for (const { opening: { epoch, forkPoint }, outcome } of this.model.reports.values()) {
@@ -132,7 +130,7 @@ export class Accounts {
         if (mayBeLost || world.checks.entries.at({ epoch, sequence })) continue
         const { fate, reason } = await this.fate({ epoch, sequence })
         if (fate === 'unknown') continue
-        world.violate('fate', `(${epoch}, ${sequence}), which nobody ever logged, is told to be `
+        world.violate('fate', `(${epoch}, ${sequence}), which nobody ever logged, is said to be `
           + `${fate}: ${reason}`)
       }
     }
@@ -153,7 +151,7 @@ export class Accounts {
     return isKept || this.waiting.has(origin) ? 'waiting' : 'lost'
   }
 
-  /** Of what came a second time, what became of that counts. */
+  /** For a write that came a second time, the outcome of the second counts. */
   private standing(entry: LogEntry, category: Category): Category {
     if (category !== 'resent') return category
     const { now } = this.model.origins.get(nameOf(this.originOf(entry)))!
@@ -162,7 +160,7 @@ export class Accounts {
     return then === 'resent' ? 'merged' : then
   }
 
-  /** As the books have it: a copy in a fork was acknowledged there, and has a record of its own. */
+  /** As the fork reports have it: a copy in a fork was acknowledged there, and has a record of its own. */
   private originOf(entry: LogEntry): Position {
     const { log, world } = this.input
     if (this.model.origins.has(nameOf(entry))) return entry
@@ -188,18 +186,18 @@ export class Accounts {
     const value = await this.fate({ epoch, sequence })
     const { fate, now } = value
     const due = fatesOf[this.standing(entry, category)]
-    const told = `the fate of ${show(entry)}, whose category is ${category}, is told as `
+    const claim = `the fate of ${show(entry)}, whose category is ${category}, is given as `
       + JSON.stringify(value)
-    if (!due.includes(fate) && !this.isForgotten(entry, fate)) world.violate('fate', told)
+    if (!due.includes(fate) && !this.isForgotten(entry, fate)) world.violate('fate', claim)
     if (!now || !['safe', 'committed'].includes(fate)) return
     const there = log[now.sequence - 1]
     if (there?.epoch === now.epoch && tokenOf(there) === tokenOf(entry)) return
-    world.violate('fate', `${told}; there is ${there ? show(there) : 'nothing'}`)
+    world.violate('fate', `${claim}; there is ${there ? show(there) : 'nothing'}`)
   }
 
   /**
-   * A copy whose disks are gone came again from its client, who told where it was first only; or
-   * it waits in a salvage, which has not yet told whose copy it is.
+   * A copy whose disks are gone came again from its client, which names the first place only; or
+   * it waits in a salvage, which has not yet shown whose copy it is.
    */
   private isForgotten(entry: LogEntry, fate: FateValue['fate']): boolean {
     const { salvaged, world: { nodes, checks: { entries } } } = this.input
@@ -272,12 +270,12 @@ export class Accounts {
       const value = await this.fate({ key })
       if (fatesOf[category].includes(value.fate)) continue
       world.violate('fate', `${key} leads to ${show(entry)}, whose category is ${category}; its `
-        + `fate is told as ${JSON.stringify(value)}`)
+        + `fate is given as ${JSON.stringify(value)}`)
     }
   }
 }
 
-/** The write is beyond the fork point, in the log of that reign, as far as the report tells. */
+/** The write is beyond the fork point, in the log of that epoch, as far as the report shows. */
 function isAbout({ opening: { epoch, start, forkPoint } }: ModelReport, place: Position): boolean {
   return comparePositions(place, forkPoint) > 0
     && (place.epoch === epoch || comparePositions(place, start) <= 0)

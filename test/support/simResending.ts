@@ -1,6 +1,6 @@
 /**
- * What a protecting client does beside writing, in virtual time: it keeps acknowledged writes until
- * they are safe, and sends again what a later reign lacks. (`runtime/client` does so in real time.)
+ * The resending of a client, in virtual time: it keeps acknowledged writes until
+ * they are safe, and sends again what a later epoch lacks. (`runtime/client` does so in real time.)
  */
 import { decode } from '@msgpack/msgpack'
 import type { ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports/clientApi.js'
@@ -24,9 +24,9 @@ export interface KeepingOptions {
   readonly pollMs: number
 }
 
-export class SimKeeping {
+export class SimResending {
   readonly keeper: Keeper
-  /** Sent again: taken as news by the reign, or known to it. */
+  /** Sent again: taken by the epoch as a new write, or known to it. */
   resent = 0
   survived = 0
   private isStopping = false
@@ -37,7 +37,7 @@ export class SimKeeping {
     this.keeper = new Keeper({ resendingMax: 8, onSafe: () => undefined, touches })
   }
 
-  /** Looks for a later reign, and for what is safe, again and again. */
+  /** Looks for a later epoch, and for what is safe, again and again. */
   start(): void {
     void this.poll()
   }
@@ -58,7 +58,7 @@ export class SimKeeping {
     return keeper.writes > 0 ? { 'Engram-Epoch': String(keeper.epoch) } : {}
   }
 
-  /** False: of a reign that is over; it decides nothing. */
+  /** False: of an epoch that is over; it decides nothing. */
   answered(write: Sendable, taken: Taken): boolean {
     const { keeper, options } = this
     if (taken.epoch < keeper.epoch) return false
@@ -72,7 +72,7 @@ export class SimKeeping {
     if (answer && !answer.ok && answer.epoch !== undefined) this.keeper.heard(answer.epoch)
   }
 
-  /** Of `engram.v1.assignment.<space>`. */
+  /** Takes a message of `engram.v1.assignment.<space>`. */
   announced(data: Uint8Array): void {
     const { kind, assignment, history } = decode(data) as Announcement
     if (kind !== 'changed' || assignment.state !== 'open') return
@@ -108,7 +108,7 @@ export class SimKeeping {
     const { keeper, options } = this
     const { epoch } = keeper
     const { key, level, origin } = write
-    // Until it is taken, or taken back since a later reign is known.
+    // Until it is taken, or taken back since a later epoch is known.
     while (keeper.epoch === epoch) {
       const answer = await options.resend(write, {
         'Nats-Msg-Id': key, 'Engram-Ack': level, 'Engram-Epoch': String(epoch),

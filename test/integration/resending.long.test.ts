@@ -1,6 +1,6 @@
 /**
  * The primary dies together with its disk: what the client keeps is sent again, so that nothing
- * acknowledged is lost. `KEEPER_ROUNDS=50 node dist/test/integration/keeper.long.test.js` for more.
+ * acknowledged is lost. `RESEND_ROUNDS=50 node dist/test/integration/resending.long.test.js` for more.
  */
 import * as assert from 'uvu/assert'
 import type { LogEntry } from '../../machines/log/entries.js'
@@ -16,8 +16,8 @@ import { note, scenario, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
 
-const rounds = Number(process.env['KEEPER_ROUNDS'] ?? 5)
-const keeper = suite('integration: the client keeps what is not yet safe', 180 + rounds * 15)
+const rounds = Number(process.env['RESEND_ROUNDS'] ?? 5)
+const resending = suite('integration: resending', 180 + rounds * 15)
 
 /** Half a grant: from then on the primary strikes silent members off the in-sync set. */
 const inSyncSilenceMs = 1000
@@ -123,7 +123,7 @@ function removalReason(writer: Writer, log: readonly LogEntry[]): Loss {
   }
 }
 
-/** Each worker awaited one write before the next: so they stand in the log. */
+/** Each worker awaited one write before the next: so they are in the log in this order. */
 function assertOrder(writer: Writer, log: readonly LogEntry[]): void {
   const place = new Map(log.map(({ writeId, sequence }) => [writeId, sequence]))
   for (const keys of writer.acknowledged) {
@@ -144,19 +144,19 @@ function assertOnce(log: readonly LogEntry[]): void {
 async function round(
   cluster: Cluster, how: 'alone' | 'under load', writers: Writer[],
 ): Promise<void> {
-  const reign = await cluster.reign()
+  const primary = await cluster.primary()
   await cluster.inSync(3)
   for (const writer of writers) writer.load(32)
   await Promise.all(writers.map((writer) => writer.taken(1000)))
-  if (how === 'alone') await killAlone(cluster, reign.node, writers)
-  else await killUnderLoad(cluster, reign.node)
-  await cluster.reign({ above: reign.epoch })
+  if (how === 'alone') await killAlone(cluster, primary.node, writers)
+  else await killUnderLoad(cluster, primary.node)
+  await cluster.primary({ above: primary.epoch })
   await Promise.all(writers.map((writer) => writer.taken(100)))
   await Promise.all(writers.map((writer) => writer.stop()))
-  await cluster.node(reign.node).start()
+  await cluster.node(primary.node).start()
 }
 
-scenario(keeper, `the primary and its disk, ${rounds} times: nothing is lost`, async (stage) => {
+scenario(resending, `the primary and its disk, ${rounds} times: nothing is lost`, async (stage) => {
   const cluster = await stage.cluster()
   const kept = await Writer.start(stage, cluster, 'kept')
   const bare = await Writer.start(stage, cluster, 'bare', { protect: false })
@@ -190,16 +190,16 @@ scenario(keeper, `the primary and its disk, ${rounds} times: nothing is lost`, a
     + `them duplicates; ${bare.count} unprotected, ${lostBare} lost`)
 }, 60 + rounds * 15)
 
-scenario(keeper, 'a handover leaves nothing behind: nothing is sent again', async (stage) => {
+scenario(resending, 'a handover leaves nothing behind: nothing is sent again', async (stage) => {
   const cluster = await stage.cluster()
   const writer = await Writer.start(stage, cluster, 'handed')
   writer.load(32)
   for (let n = 0; n < 3; n += 1) {
     await writer.taken(300)
-    const { node, epoch } = await cluster.reign()
+    const { node, epoch } = await cluster.primary()
     const [target] = cluster.others(node)
     await cli(['promote', space, '--to', target!.id, '--nats', cluster.broker.url, '--json'])
-    await cluster.reign({ above: epoch, by: target!.id })
+    await cluster.primary({ above: epoch, by: target!.id })
   }
   await writer.taken(300)
   await writer.stop()
@@ -211,9 +211,9 @@ scenario(keeper, 'a handover leaves nothing behind: nothing is sent again', asyn
   assertOrder(writer, log)
 })
 
-scenario(keeper, 'too few in sync: past the bound writes are refused, nothing is lost', async (stage) => {
+scenario(resending, 'too few in sync: past the bound writes are refused, nothing is lost', async (stage) => {
   const cluster = await stage.cluster()
-  const { node } = await cluster.reign()
+  const { node } = await cluster.primary()
   const replicas = cluster.others(node)
   await Promise.all(replicas.map((replica) => replica.kill()))
   await cluster.inSync([node])
@@ -242,4 +242,4 @@ scenario(keeper, 'too few in sync: past the bound writes are refused, nothing is
   assert.is(client.unsafe().writes, 0)
 })
 
-keeper.run()
+resending.run()

@@ -1,0 +1,40 @@
+/** The part of a run's world that the checkers see, and what they know of each other. */
+import type { Position } from '../../../machines/base/ids.js'
+import type { SimCluster } from '../../support/simCluster.js'
+import type { SimNode } from '../../support/simNode.js'
+import type { Plan } from '../plan.js'
+import type { Entries } from './entries.js'
+
+export interface CheckedWorld {
+  readonly plan: Plan
+  readonly cluster: SimCluster
+  readonly now: number
+  readonly transcript: { note(atMs: number, text: string): void } | null
+  readonly checks: CheckerKnowledge
+  violate(invariant: string, details: string): void
+}
+
+export interface CheckerKnowledge {
+  readonly entries: Entries
+  readonly record: RecordKnowledge
+  readonly logs: DiskKnowledge
+  /** Counts something rare: a checker that never sees it proves nothing. */
+  saw(what: string, times?: number): void
+}
+
+/** The arbiter's record, as far as other checkers depend on it. */
+export interface RecordKnowledge {
+  readonly hasForced: boolean
+  readonly hasLostBucket: boolean
+  readonly mayLoseCommitted: boolean
+  isExempt(epoch: number, later: number): boolean
+  tailCut(): void
+  appliedUpTo(node: SimNode, position: Position): void
+  mustBeCommitted(node: SimNode, position: Position): void
+}
+
+/** The disks of the nodes, by node name. */
+export interface DiskKnowledge {
+  diskOf(name: string): string
+  holds(name: string, position: Position): boolean
+}
