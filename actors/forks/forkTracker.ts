@@ -6,7 +6,7 @@ import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import type { SpaceStore } from '../ports/store.js'
 
-export interface ForkBooksOptions {
+export interface ForkTrackerOptions {
   readonly store: SpaceStore
   /** Of the log when the reign began on it, its first entry included. */
   readonly history: readonly EpochSpan[]
@@ -34,7 +34,7 @@ export class ForkTracker {
   private readonly closedAfterAll = new Set<number>()
   private readonly historyStarts: Starts
 
-  constructor(private readonly options: ForkBooksOptions) {
+  constructor(private readonly options: ForkTrackerOptions) {
     this.historyStarts = startsOf(options.history)
     for (const opening of options.openings) this.openings.set(opening.epoch, opening)
   }

@@ -24,7 +24,7 @@ const fullPauseMs = 10_000
 const pauseFactor = 4
 const pauseMsMax = 200
 
-export interface ReconcileServiceOptions {
+export interface ForkIntakeOptions {
   readonly member: Member
   readonly epoch: number
   readonly ingest: Appender
@@ -52,7 +52,7 @@ export class ForkIntake {
    */
   private loggedUpTo: number
 
-  constructor(private readonly options: ReconcileServiceOptions) {
+  constructor(private readonly options: ForkIntakeOptions) {
     this.loggedUpTo = options.member.log.end.sequence
   }
 
@@ -81,7 +81,7 @@ export class ForkIntake {
   }
 
   private onOffer({ node, disk, salvages, isComplete }: SalvageOffer, told: Told): void {
-    const { reconciler: { books }, member: { store } } = this.options
+    const { reconciler: { tracker }, member: { store } } = this.options
     // A report is closed by its counts: they must have come that far.
     if (store.applied.sequence < this.loggedUpTo) {
       return told('busy', 0, busyPauseMs, 'what came home is not yet committed')
@@ -90,7 +90,7 @@ export class ForkIntake {
       if (failure === null) told('taken', sequence, 0, '')
       else told('busy', 0, busyPauseMs, failure)
     })
-    for (const note of books.offered(node, disk, salvages, isComplete)) this.logNote(work, note)
+    for (const note of tracker.offered(node, disk, salvages, isComplete)) this.logNote(work, note)
     work.end()
   }
 
@@ -104,13 +104,13 @@ export class ForkIntake {
 
   /** What is not taken is news again; what may stand is not. */
   private notLogged(note: ForkNote, { outcome }: ErrorAnswer): void {
-    if (outcome === 'notTaken') this.options.reconciler.books.unlogged(note)
+    if (outcome === 'notTaken') this.options.reconciler.tracker.unlogged(note)
   }
 
   private onSlice(slice: SalvageSlice, told: Told): void {
     const { reconciler, ingest, member: { log, context: { ports: { clock } } } } = this.options
-    const { books } = reconciler
-    const note = books.salvage(slice.node, slice.salvage)
+    const { tracker } = reconciler
+    const note = tracker.salvage(slice.node, slice.salvage)
     if (!note) return told('refused', 0, 0, `${slice.salvage} was not offered in this reign`)
     const begunMs = clock.monotonicMs()
     const work = new NoteWork(ingest, (sequence, failure, failurePauseMs) => {
@@ -123,7 +123,7 @@ export class ForkIntake {
     })
     this.logWrites(slice.writes, startsOf(note.spans, note.common), work)
     if (slice.isLast && !work.hasFailed) {
-      const noted = books.takenAt(slice.node, slice.salvage)
+      const noted = tracker.takenAt(slice.node, slice.salvage)
       if (noted !== undefined) work.reach(noted)
       else this.logTaken(slice, work)
     }
@@ -131,11 +131,11 @@ export class ForkIntake {
   }
 
   private logTaken({ node, salvage }: SalvageSlice, work: NoteWork): void {
-    const { reconciler, reconciler: { books } } = this.options
-    const taken = books.taken(node, salvage)
+    const { reconciler, reconciler: { tracker } } = this.options
+    const taken = tracker.taken(node, salvage)
     work.log(reconciler.noted(taken), (answer) => {
-      if (answer.ok) books.notedTaken(node, salvage, answer.sequence)
-      else books.unlogged(taken)
+      if (answer.ok) tracker.notedTaken(node, salvage, answer.sequence)
+      else tracker.unlogged(taken)
     })
   }
 
@@ -198,10 +198,10 @@ export class ForkIntake {
   private alertNote(note: ForkNote): void {
     if (note.note === 'closed') {
       const { epoch, outcome, lost, reason } = note
-      const formerPrimary = this.options.reconciler.books.holderOf(epoch)
+      const formerPrimary = this.options.reconciler.tracker.holderOf(epoch)
       this.options.alert('forkReportClosed', { epoch, formerPrimary, outcome, lost, reason },
         `the report on epoch ${epoch} is closed: ${reason}`)
-    } else if (note.note === 'opened') tellOpening(this.options.member, note.opening)
+    } else if (note.note === 'opened') reportOpening(this.options.member, note.opening)
   }
 
   // ---------------------------------------------------------------- orders
@@ -276,7 +276,7 @@ class NoteWork {
 }
 
 /** An alert where writes are known to be missing, else a notice. */
-export function tellOpening(
+export function reportOpening(
   { context, space }: Member, { epoch, node, forkPoint, lastKnown, atMost }: ForkOpening,
 ): void {
   const atLeast = lastKnown - forkPoint.sequence

@@ -45,7 +45,7 @@ const mergedBytesMax = 128 * 1024
  * survive: whether they have come, what they meet here, what is logged. One per reign.
  */
 export class Reconciler {
-  readonly books: ForkTracker
+  readonly tracker: ForkTracker
   /** What was decided and is not yet applied: so many go into the quarantine, up to which entry. */
   private readonly losers: { readonly last: number; readonly count: number }[] = []
 
@@ -53,7 +53,7 @@ export class Reconciler {
 
   constructor(private readonly options: ReconcilerOptions) {
     const { member: { store, log }, openings, openedAtMs } = options
-    this.books = new ForkTracker({ store, history: [...log.history], openings, openedAtMs })
+    this.tracker = new ForkTracker({ store, history: [...log.history], openings, openedAtMs })
   }
 
   /** A client sends again what it had been answered at `last`, of its last operation. */
@@ -74,7 +74,7 @@ export class Reconciler {
           + `${operations.length} operations`,
       }
     }
-    const node = this.books.holderOf(last.epoch)
+    const node = this.tracker.holderOf(last.epoch)
     const writes = operations.map((operation, index): ComingWrite => ({
       operation, origin: { epoch: last.epoch, sequence: first + index, node }, timestamp: null,
     }))
@@ -150,10 +150,10 @@ export class Reconciler {
     { operation, origin, timestamp: told }: ComingWrite, via: Reconciliation['via'],
     startsOfFork: Starts, rule: MergeRule,
   ): Omit<Decided, 'encoded'> {
-    const { books } = this
-    const starts: Starts = (of) => startsOfFork(of) ?? books.startOf(of)
-    const timestamp = told ?? books.noLaterThan(origin.epoch)
-    const meeting = new Meeting(relationTo(origin, books.sharedWith(origin, starts), starts))
+    const { tracker } = this
+    const starts: Starts = (of) => startsOfFork(of) ?? tracker.startOf(of)
+    const timestamp = told ?? tracker.noLaterThan(origin.epoch)
+    const meeting = new Meeting(relationTo(origin, tracker.sharedWith(origin, starts), starts))
     const { operation: result, ...decision } = decide(
       { operation, origin, timestamp }, this.view(), meeting.relation, rule)
     return {
@@ -250,7 +250,8 @@ export class Reconciler {
     if (!item) return null
     const { operation, origin, timestamp } = item
     const reconciliation: Reconciliation = {
-      origin: { ...origin, node: this.books.holderOf(origin.epoch) }, timestamp, via: 'quarantine',
+      origin: { ...origin, node: this.tracker.holderOf(origin.epoch) }, timestamp,
+      via: 'quarantine',
       outcome: 'merged', displaces: 'nothing', keepsActivation: false, by: null,
     }
     const encoded = [frames.encodeEntry(operation, reconciliation)]

@@ -149,7 +149,7 @@ export class SalvageCatalog {
   }
 
   /** What could not be read is tried again at once. */
-  forgive(): void {
+  retryUnreadable(): void {
     this.unusable.clear()
   }
 

@@ -73,7 +73,7 @@ export class Uploader {
 
   /** An operator wants the salvages to be taken, whatever the settings say. */
   order(): void {
-    this.salvages.forgive()
+    this.salvages.retryUnreadable()
     this.alerted = ''
     this.actor?.send({ type: 'ordered' })
   }

@@ -15,7 +15,7 @@ export interface PromotionRecord {
   readonly isLost: boolean
 }
 
-export interface RecordWatchOptions {
+export interface AssignmentWatchOptions {
   readonly member: Member
   readonly onRecord: (record: AssignmentAt) => void
   /** The bucket no longer has the record; what this node remembers of it, if anything. */
@@ -39,7 +39,7 @@ export class AssignmentWatch {
   private isWantedAgain = false
   private lastReadMs = -Infinity
 
-  constructor(private readonly options: RecordWatchOptions) {}
+  constructor(private readonly options: AssignmentWatchOptions) {}
 
   /**
    * Reads the record and tells what it says. A call during a read is answered by one more read:

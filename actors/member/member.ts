@@ -62,7 +62,7 @@ export class Member {
   /** Why there is no primary, and this member cannot be it either; null when that is not so. */
   blocked: string | null = null
   /** Why the last alert of kind blocked said so: it is said again when one has reigned since. */
-  toldBlocked: string | null = null
+  loggedBlocked: string | null = null
   damage: string | null
   /** Forks given up in this start; salvage files there are of this space. */
   forks = 0
@@ -311,7 +311,7 @@ export class Member {
   }
 
   /** Tells a member which session of the reign stands; 0: none, it has to join (again). */
-  tellSession(node: NodeId, epoch: number, session: number): void {
+  sendSession(node: NodeId, epoch: number, session: number): void {
     const { ports, wire } = this.context
     const header = {
       session, epoch, commitSequence: 0, safeSequence: 0, endSequence: 0,

@@ -28,7 +28,7 @@ interface Peer {
   isWatched: boolean
 }
 
-export interface PeersOptions {
+export interface HeartbeatsOptions {
   readonly ports: NodePorts
   readonly settings: ActorSettings
   readonly self: NodeIdentityInput
@@ -71,7 +71,7 @@ export class Heartbeats {
   private readonly tilt: Tilt
   readonly ownClock: OwnClock
 
-  constructor(private readonly options: PeersOptions) {
+  constructor(private readonly options: HeartbeatsOptions) {
     const { clock, logger, telemetry, events } = options.ports
     this.tilt = new Tilt({ clock, logger, telemetry, settings: options.settings })
     this.lostPeers = new LostPeers(events)

@@ -11,7 +11,7 @@ import type { Lease } from '../membership/lease.js'
 import { AdminRefusal } from '../ports/adminApi.js'
 import type { Followers } from './followers.js'
 
-export interface RecordChangesOptions {
+export interface AssignmentChangesOptions {
   readonly member: Member
   readonly record: AssignmentAt
   readonly lease: Lease
@@ -47,7 +47,7 @@ export class AssignmentChanges {
   record: AssignmentAt
   private orders: SettingsOrder[] = []
 
-  constructor(private readonly options: RecordChangesOptions) {
+  constructor(private readonly options: AssignmentChangesOptions) {
     this.record = options.record
   }
 

@@ -100,7 +100,7 @@ export class Followers {
         shipping.stop()
         if (isDamage(error)) member.damaged(String(error))
         // It joins again, and the journal is read again.
-        else member.tellSession(peer, epoch, 0)
+        else member.sendSession(peer, epoch, 0)
       },
     })
     const supervision = { maxRestarts: 5, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 500 }
@@ -111,7 +111,7 @@ export class Followers {
       logic: streamMachine,
       input: () => {
         // A stream that starts anew knows no session: the member has to join again.
-        if (shipping.isJoined) member.tellSession(peer, epoch, 0)
+        if (shipping.isJoined) member.sendSession(peer, epoch, 0)
         shipping.stop()
         told.acked = -1
         return { space, peer, stalledMax }
@@ -180,7 +180,7 @@ export class Followers {
     const before = shipping.acked
     if (!shipping.noteAck(ack)) {
       // It acknowledges a session that is not the present one: tell it which one is.
-      member.tellSession(ack.node, epoch, shipping.session)
+      member.sendSession(ack.node, epoch, shipping.session)
       return
     }
     if (shipping.acked > before) {
@@ -194,7 +194,7 @@ export class Followers {
     const { shipping, stream } = follower
     const { member, member: { log }, epoch: reign } = this.options
     if (nack.session !== shipping.session || !shipping.isJoined) {
-      member.tellSession(nack.node, reign, shipping.session)
+      member.sendSession(nack.node, reign, shipping.session)
       return
     }
     const { epoch, sequence } = nack.position

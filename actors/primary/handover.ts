@@ -5,7 +5,7 @@ import type { AssignmentAt } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
 import type { TimerHandle } from '../ports/system.js'
 import type { Followers } from './followers.js'
-import { passOnMs } from './handoverGate.js'
+import { forwardHeldAfterMs } from './handoverGate.js'
 import type { Ingest } from './ingest.js'
 
 export interface HandoverOptions {
@@ -115,6 +115,6 @@ export class Handover {
     if (isOver()) return
     // The new primary announces itself; if it never does, the writers ask again by themselves.
     this.timer = ports.clock.setTimeout(
-      () => this.options.onPatienceOver(), passOnMs(settings.standByMs))
+      () => this.options.onPatienceOver(), forwardHeldAfterMs(settings.standByMs))
   }
 }

@@ -7,7 +7,7 @@ import type { BusMessage } from '../ports/bus.js'
 import type { TimerHandle } from '../ports/system.js'
 import { forward, HeldWrites } from './heldWrites.js'
 
-export interface WriteGateOptions {
+export interface HandoverGateOptions {
   readonly context: NodeContext
   readonly space: string
   readonly epoch: number
@@ -25,7 +25,7 @@ export interface WriteGateOptions {
 type Mode = 'open' | 'releasing' | 'handingOver' | 'awaitingForwarded' | 'closed'
 
 /** Patience of the old primary before it passes on without having heard its successor, ms. */
-export const passOnMs = (standByMs: number): number => standByMs * 2
+export const forwardHeldAfterMs = (standByMs: number): number => standByMs * 2
 /** So long after that its writes still count; what comes later is refused. */
 const forwardingMarginMs = 250
 /** Held writes are taken for so long, and then the event loop turns: it keeps the lease. */
@@ -41,7 +41,7 @@ export class HandoverGate {
   private held: HeldWrites
   private timer: TimerHandle | null = null
 
-  constructor(private readonly options: WriteGateOptions) {
+  constructor(private readonly options: HandoverGateOptions) {
     const { settings, budget } = options.context
     this.held = new HeldWrites(settings.heldBytesMax, budget)
   }
@@ -104,7 +104,7 @@ export class HandoverGate {
     const { ports, settings } = this.options.context
     this.mode = 'awaitingForwarded'
     this.from = from
-    const patienceMs = passOnMs(settings.standByMs) + forwardingMarginMs
+    const patienceMs = forwardHeldAfterMs(settings.standByMs) + forwardingMarginMs
     this.timer = ports.clock.setTimeout(() => this.open(), patienceMs)
   }
 
@@ -138,7 +138,7 @@ export class HandoverGate {
   }
 
   /** Gives what was held to the new primary, in order. */
-  passOn(nonce: string): void {
+  forwardHeld(nonce: string): void {
     const { context, space } = this.options
     this.mode = 'closed'
     forward(context.wire, subjects.write(space), this.held.release(), nonce)

@@ -8,7 +8,7 @@ import type {
 } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { RoleInput } from '../../machines/space.js'
-import { ForkIntake, tellOpening } from '../forks/intake.js'
+import { ForkIntake, reportOpening } from '../forks/intake.js'
 import { Reconciler } from '../forks/reconciler.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
 import { commitNoticeMs } from '../member/freshness.js'
@@ -114,7 +114,7 @@ export class PrimaryRole {
       touch: (wanted) => this.changes.touch(wanted),
       isOver: () => this.isOver, send,
       onRefused: (current) => this.refused(current),
-      onPatienceOver: () => this.passOn(),
+      onPatienceOver: () => this.forwardHeld(),
     })
   }
 
@@ -161,7 +161,7 @@ export class PrimaryRole {
     return this.health.isThrottled
   }
 
-  get reigns(): boolean {
+  get isPrimary(): boolean {
     return !this.isOver
   }
 
@@ -230,7 +230,7 @@ export class PrimaryRole {
     const { assignment } = announcement
     if (assignment.epoch <= this.record.assignment.epoch || announcement.kind !== 'changed') return
     const { to } = this.handover
-    if (to && assignment.primary?.node === to) this.passOn()
+    if (to && assignment.primary?.node === to) this.forwardHeld()
   }
 
   tick(): void {
@@ -339,7 +339,7 @@ export class PrimaryRole {
     if (this.isOver) return
     this.succession.opened(this.record)
     this.changes.alertIfAlone(this.record.assignment.inSync)
-    for (const opening of this.member.started?.forks ?? []) tellOpening(this.member, opening)
+    for (const opening of this.member.started?.forks ?? []) reportOpening(this.member, opening)
     this.actor?.send({ type: 'writesSubscribed' })
     this.onOpen()
   }
@@ -359,10 +359,10 @@ export class PrimaryRole {
   }
 
   /** Ends the own subscription, and gives what was held to the new primary, in order. */
-  private passOn(): void {
+  private forwardHeld(): void {
     this.subscription?.unsubscribe()
     this.subscription = null
-    this.gate.passOn(this.handover.nonce)
+    this.gate.forwardHeld(this.handover.nonce)
     this.actor?.send({ type: 'handedOver' })
   }
 

@@ -6,7 +6,7 @@ import type { Frame, FrameCodec } from '../ports/frames.js'
 import type { Clock } from '../ports/system.js'
 import type { Account, Budget } from '../structures/budget.js'
 
-export interface ShippingOptions {
+export interface ReplicaStreamOptions {
   readonly peer: NodeId
   readonly epoch: number
   readonly log: SpaceLog
@@ -62,7 +62,7 @@ export class ReplicaStream {
   private reading = false
   private toldCommit = 0
 
-  constructor(private readonly options: ShippingOptions) {
+  constructor(private readonly options: ReplicaStreamOptions) {
     this.lagBase = options.log.end.sequence
     this.account = options.budget.account('windows')
   }

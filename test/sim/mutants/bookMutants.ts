@@ -37,7 +37,9 @@ const once: readonly Mutant[] = [
   {
     name: 'forget-origins',
     why: 'What became of a write is told by its origin, also to who brings it once more.',
-    edits: [{ file: 'machines/forks/ledger.js', find: 'books.putOrigin(at, next);', replace: '' }],
+    edits: [{
+      file: 'machines/forks/forkReports.js', find: 'forks.putOrigin(at, next);', replace: '',
+    }],
     scenarios: ['death-before-the-salvage-is-removed'],
     evidence: /^I7: \(1, \d+\) came home 2 times/,
   },

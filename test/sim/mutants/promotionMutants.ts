@@ -95,7 +95,7 @@ export const promotionMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/primary/primary.js',
-        find: 'onPatienceOver: () => this.passOn(),',
+        find: 'onPatienceOver: () => this.forwardHeld(),',
         replace: 'onPatienceOver: () => this.gate.open(),',
       },
     ],
