@@ -84,7 +84,7 @@ export const promotionMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/primary/handover.js',
-        find: "ingest.end('NOT_PRIMARY', 'the reign is being handed over');",
+        find: "ingest.end('NOT_PRIMARY', 'the space is being handed over');",
         replace: '',
       },
       {
