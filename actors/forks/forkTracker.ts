@@ -66,8 +66,8 @@ export class ForkTracker {
   }
 
   /**
-   * Returns notes of new salvages, and of reports for epochs that have none. `isComplete` false: the
-   * node has more salvages than were offered, so none counts as gone and no report is closed.
+   * Returns notes of new salvages, and of reports for epochs that have none. `isComplete` false:
+   * the node has more salvages than were offered, so none counts as gone and no report is closed.
    */
   offered(
     node: NodeId, disk: string, salvages: readonly SalvageNote[], isComplete: boolean,
@@ -126,12 +126,12 @@ export class ForkTracker {
     })
   }
 
-  /** The salvage, as it was offered in this reign. */
+  /** Returns the salvage as it was offered in this epoch. */
   salvage(node: NodeId, name: string): SalvageNote | undefined {
     return this.salvages.get(`${node}/${name}`)?.note
   }
 
-  /** Where it is noted, durably, that all of the salvage is in the log; in this reign. */
+  /** Sequence of the durable note that all of the salvage is in the log; in this epoch. */
   takenAt(node: NodeId, name: string): number | undefined {
     return this.salvages.get(`${node}/${name}`)?.takenAt
   }

@@ -52,7 +52,7 @@ export class SpaceLog {
   /** Takes a frame that continues the log; the caller has checked. `nowMs`: monotonic. */
   accept(frame: Frame, nowMs: number): void {
     if (frame.first !== this.end.sequence + 1 || frame.previousEpoch !== this.end.epoch) {
-      throw new Error(`log ${this.space}: frame ${frame.first} does not follow on the end `
+      throw new Error(`log ${this.space}: frame ${frame.first} does not continue `
         + `(${this.end.epoch}, ${this.end.sequence})`)
     }
     this.history = extendHistory(this.history, frame.epoch, frame.last)
