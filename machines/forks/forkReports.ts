@@ -1,7 +1,7 @@
 /**
- * Folds log entries into the forks of a space: fork reports, what became of each write of a fork,
- * and the quarantine. Nothing but the entry, what the forks hold before it, and what stands where
- * it has its effect goes in, so every member's forks are the same, whatever batches it applied.
+ * Folds log entries into the fork reports of a space, the records of single writes of forks, and
+ * the quarantine. The result depends only on the entry, the state before it, and the value in its
+ * place, so it is the same on every member, whatever batches were applied.
  */
 import type { Position } from '../base/ids.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../graph/graph.js'
@@ -14,43 +14,43 @@ import type {
 import { originName, originsOf } from '../log/versions.js'
 
 /**
- * Records of writes under epochs that have no report, as clients send them again and operators
- * apply them: beyond so many, that of the lowest epoch and sequence is forgotten.
+ * Limit of records of writes under epochs that have no report, as clients resend them and operators
+ * apply them. Beyond it, that of the lowest epoch and sequence is forgotten.
  */
 export const strayOriginsMax = 10_000
 
-/** Salvages that one report lists: beyond, the earliest that waits no more goes, or the first. */
+/** Salvages in one report; beyond it, the first that does not wait is dropped, else the first. */
 export const reportSalvagesMax = 64
 
-/** The forks, as an entry finds and leaves them. Positions: where a write was logged first. */
+/** State that an entry finds and changes. Positions are origins of writes. */
 export interface ForkReports {
-  /** By epoch. */
+  /** Ordered by epoch. */
   reports(): readonly ForkReport[]
   report(epoch: number): ForkReport | undefined
   putReport(report: ForkReport): void
-  /** The report goes, with the origins of its epoch. */
+  /** Removes the report and the origins of its epoch. */
   forgetReport(epoch: number): void
   origin(at: Position): OriginRecord | undefined
   putOrigin(at: Position, record: OriginRecord): void
-  /** Sequences of that epoch, which has no report, that have a record. */
+  /** Returns the sequences with a record of that epoch, which has no report. */
   strays(epoch: number): readonly number[]
-  /** Records under epochs that have no report. */
+  /** Number of records under epochs that have no report. */
   readonly strayCount: number
-  /** The lowest of them goes. */
+  /** Removes the lowest of them. */
   forgetStray(): void
   hasItem(at: Position): boolean
   putItem(item: QuarantineItem): void
-  /** If it is there. */
+  /** Removes the item if it is there. */
   removeItem(at: Position): void
 }
 
-/** What an entry displaces: the write that made it, and when. */
+/** A value that an entry displaces: the write that made it, and its version. */
 export interface Displaced {
   readonly operation: Operation
   readonly version: Version
 }
 
-/** Whether the forks have anything to do with the entry. */
+/** Whether the entry concerns forks. */
 export function concernsForks({ operation, reconciliation }: LogEntry): boolean {
   return reconciliation !== undefined || operation.type === 'ForkNote'
     || (operation.type === 'EpochStart' && operation.forks !== undefined)
@@ -61,14 +61,14 @@ export function isEffective({ reconciliation }: LogEntry): boolean {
   return reconciliation === undefined || reconciliation.outcome === 'merged'
 }
 
-/** Whether something that stands where the entry has its effect goes into the quarantine. */
+/** Whether the entry puts the present value of its place into the quarantine. */
 export function isDisplacing(entry: LogEntry): boolean {
   const { reconciliation } = entry
   return reconciliation !== undefined && reconciliation.displaces !== 'nothing'
     && isEffective(entry)
 }
 
-/** Of what stands at a node, that which an entry displaces. */
+/** Returns the part of a node that an entry displaces. */
 export function displacedNode(
   { node, stored, activated }: {
     readonly node: MemoryNode | undefined
@@ -89,7 +89,7 @@ export function displacedEdge(edge: MemoryEdge, version: Version): Displaced {
   return { operation: { type: 'StoreEdge', edge }, version }
 }
 
-/** `displaced`: what stands there right before the entry, if that is displacing. */
+/** `displaced`: value in the entry's place right before it, if the entry displaces it. */
 export function foldForks(
   forks: ForkReports, entry: LogEntry, displaced: Displaced | undefined,
 ): void {
@@ -101,32 +101,32 @@ export function foldForks(
   if (reconciliation === undefined) return
   const { origin, outcome } = reconciliation
   record(forks, entry)
-  // An item that is applied is in quarantine no more, whoever brought it.
+  // An item that is applied leaves the quarantine, whatever its source.
   if (outcome === 'merged') recounted(forks, origin, () => forks.removeItem(origin))
   if (displaced !== undefined) displace(forks, entry, displaced)
 }
 
 /**
- * What is known of a write once an entry has said so of it: what was said first, but a write in
- * quarantine that is merged has left it. So a write that comes twice is not counted twice.
+ * Returns the record of a write after an entry has a record of it. The first one stays, except that
+ * a merged write leaves the quarantine. So a write that comes twice is not counted twice.
  */
 export function recordAfter(known: OriginRecord | undefined, said: OriginRecord): OriginRecord {
   if (known === undefined) return said
   return known.outcome === 'quarantined' && said.outcome === 'merged' ? said : known
 }
 
-/** What is known of a write once `entry` has displaced it. */
+/** Returns the record of a write that `entry` has displaced. */
 export function recordDisplaced(known: OriginRecord, entry: LogEntry): OriginRecord {
   return { outcome: 'quarantined', via: known.via, now: placeOf(entry), by: winnerOf(entry) }
 }
 
-/** The write in the entry is the one that stands there: it cannot displace itself. */
+/** Whether the entry's write is the present one in its place: it cannot displace itself. */
 export function isSameWrite({ reconciliation }: LogEntry, version: Position): boolean {
   const { epoch, sequence } = reconciliation!.origin
   return epoch === version.epoch && sequence === version.sequence
 }
 
-/** Where the write of that name was logged first; undefined: no such name. */
+/** Returns the origin in a name; undefined: the name is malformed. */
 export function originOf(name: string): Position | undefined {
   const match = /^(\d{1,16})-(\d{1,16})$/.exec(name)
   if (match === null) return undefined
@@ -160,7 +160,7 @@ function foldNote(forks: ForkReports, entry: LogEntry, note: ForkNote): void {
   }
 }
 
-/** A report of that epoch that exists stays as it is. Writes that came before it are counted. */
+/** Opens a report, unless there is one. Writes that came before it are counted. */
 function open(forks: ForkReports, entry: LogEntry, opening: ForkOpening): void {
   const { epoch } = opening
   if (forks.report(epoch) !== undefined) return
@@ -173,7 +173,7 @@ function open(forks: ForkReports, entry: LogEntry, opening: ForkOpening): void {
   for (const at of strays) count(forks, at, undefined, countOf(forks, at))
 }
 
-/** Closed is closed; only what was given up may yet turn out to be reconciled. */
+/** Closes a report. A closed one that was given up may still become reconciled. */
 function close(forks: ForkReports, entry: LogEntry, note: ForkNote & { note: 'closed' }): void {
   const report = forks.report(note.epoch)
   if (report === undefined) return
@@ -185,7 +185,7 @@ function close(forks: ForkReports, entry: LogEntry, note: ForkNote & { note: 'cl
   for (const { epoch } of closed.slice(0, -closedReportsMax)) forks.forgetReport(epoch)
 }
 
-/** It belongs to each report of whose reign it holds writes. What was taken or gone waits again. */
+/** Adds the salvage to the reports on its epochs. One that was taken or gone waits again. */
 function salvaged(forks: ForkReports, salvage: SalvageNote): void {
   for (const report of forks.reports()) {
     const holds = salvage.spans.some(({ epoch, writes }) => epoch === report.epoch && writes > 0)
@@ -206,11 +206,11 @@ function markSalvage(
   forks: ForkReports, salvage: Pick<SalvageNote, 'name' | 'node'>, state: SalvageState,
 ): void {
   for (const report of forks.reports()) {
-    // What has been taken may go.
-    const isNews = (one: ForkReport['salvages'][number]): boolean =>
+    // A salvage that was taken may also be gone later, which changes nothing.
+    const isChange = (one: ForkReport['salvages'][number]): boolean =>
       isSame(one, salvage) && (state === 'taken' || one.state === 'waiting')
-    if (!report.salvages.some(isNews)) continue
-    const salvages = report.salvages.map((one) => isNews(one) ? { ...one, state } : one)
+    if (!report.salvages.some(isChange)) continue
+    const salvages = report.salvages.map((one) => isChange(one) ? { ...one, state } : one)
     forks.putReport({ ...report, salvages })
   }
 }
@@ -221,7 +221,7 @@ function isSame(
   return a.name === b.name && a.node === b.node
 }
 
-/** What the entry says of writes of forks. */
+/** Stores the records of writes of forks that the entry has. */
 function record(forks: ForkReports, entry: LogEntry): void {
   for (const [name, said] of originsOf(entry)) {
     const at = originOf(name)!
@@ -236,7 +236,7 @@ function record(forks: ForkReports, entry: LogEntry): void {
   }
 }
 
-/** The write that lost, of an entry that has no effect. */
+/** Returns the item for the lost write in an entry that has no effect. */
 function itemOf(entry: LogEntry): QuarantineItem {
   const { origin, timestamp, by } = entry.reconciliation!
   const { epoch, sequence } = origin
@@ -263,7 +263,7 @@ function displace(forks: ForkReports, entry: LogEntry, { operation, version }: D
 
 type Count = 'resent' | 'merged' | 'superseded' | 'quarantined' | 'discarded'
 
-/** The one count that a write is in: undefined while nothing is known of it. */
+/** Returns the count that a write is in; undefined: there is no record of it. */
 function countOf(forks: ForkReports, at: Position): Count | undefined {
   const known = forks.origin(at)
   if (known === undefined) return undefined
@@ -271,7 +271,7 @@ function countOf(forks: ForkReports, at: Position): Count | undefined {
   return known.outcome === 'merged' && known.via === 'client' ? 'resent' : known.outcome
 }
 
-/** Changes what is known of the write, and moves it between the counts of its report. */
+/** Changes the record of the write, and moves it between the counts of its report. */
 function recounted(forks: ForkReports, at: Position, change: () => void): void {
   const before = countOf(forks, at)
   change()
@@ -283,12 +283,12 @@ function count(
 ): void {
   const report = forks.report(at.epoch)
   if (from === to || report === undefined) return
-  // Up to the fork point it is in the log: displaced and applied again, but no write of the fork.
+  // Up to the fork point it is in the log: it may be displaced and re-applied, but is of no fork.
   if (at.sequence <= report.forkPoint.sequence) return
   const counts: Partial<Record<Count, number>> = {}
   if (from !== undefined) counts[from] = report[from] - 1
   if (to !== undefined) counts[to] = report[to] + 1
-  // What comes when it has been counted as lost was not.
+  // A write that was counted as lost and comes later was not lost.
   const isFound = from === undefined && at.sequence <= report.lastKnown
   const lost = isFound ? Math.max(0, report.lost - 1) : report.lost
   forks.putReport({ ...report, ...counts, lost })
@@ -298,7 +298,7 @@ function placeOf({ epoch, sequence }: LogEntry): Position {
   return { epoch, sequence }
 }
 
-/** Where the entry's write was logged first: others lose against that. */
+/** Returns the origin of the entry's write, against which others lost. */
 function winnerOf({ reconciliation }: LogEntry): Position {
   const { epoch, sequence } = reconciliation!.origin
   return { epoch, sequence }

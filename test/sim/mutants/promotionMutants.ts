@@ -34,7 +34,7 @@ export const promotionMutants: readonly Mutant[] = [
     why: 'A member that fell out of the set lacks what was committed without it.',
     edits: [{
       file: 'machines/promotion.js',
-      find: 'mayStand: ({ context }) => context.forced || standsIn(context),',
+      find: 'isEligible: ({ context }) => context.forced || isListed(context),',
       replace: 'mayStand: () => true,',
     }],
     scenarios: ['last-one-out-of-sync'],
