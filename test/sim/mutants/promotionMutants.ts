@@ -35,7 +35,7 @@ export const promotionMutants: readonly Mutant[] = [
     edits: [{
       file: 'machines/promotion.js',
       find: 'isEligible: ({ context }) => context.forced || isListed(context),',
-      replace: 'mayStand: () => true,',
+      replace: 'isEligible: () => true,',
     }],
     scenarios: ['last-one-out-of-sync'],
     evidence: /^I5: n3 takes epoch 2, in sync were n1, n2/,
