@@ -154,7 +154,7 @@ export const failureDetectorMachine = detectorSetup.createMachine({
       target: '.tilt.stalled',
       actions: say((_, e) => `tilt: ${'reason' in e && e.reason ? e.reason : 'own loop stalled'}`),
     },
-    isolated: { target: '.tilt.isolated', actions: say(() => 'tilt: my node is isolated') },
+    isolated: { target: '.tilt.isolated', actions: say(() => 'tilt: this node is isolated') },
     closelyWatched: { actions: 'noteWatch' },
     // A detector that was started while its node was isolated learns its server here.
     rejoined: { actions: 'noteServer' },
@@ -351,14 +351,14 @@ export const failureDetectorMachine = detectorSetup.createMachine({
           on: {
             tiltStarted: { actions: say(() => 'tilt: own loop stalled again') },
             isolated: {
-              target: 'isolatedAndStalled', actions: say(() => 'tilt: my node is isolated too'),
+              target: 'isolatedAndStalled', actions: say(() => 'tilt: this node is isolated too'),
             },
             tiltEnded: tiltOver,
           },
         },
         isolated: {
           on: {
-            isolated: { actions: say(() => 'tilt: my node is isolated still') },
+            isolated: { actions: say(() => 'tilt: this node is isolated still') },
             tiltStarted: {
               target: 'isolatedAndStalled', actions: say(() => 'tilt: own loop stalled too'),
             },
@@ -367,9 +367,9 @@ export const failureDetectorMachine = detectorSetup.createMachine({
         },
         isolatedAndStalled: {
           on: {
-            isolated: { actions: say(() => 'tilt: my node is isolated still') },
+            isolated: { actions: say(() => 'tilt: this node is isolated still') },
             tiltStarted: { actions: say(() => 'tilt: own loop stalled again') },
-            tiltEnded: { target: 'isolated', actions: say(() => 'tilt: my node is isolated') },
+            tiltEnded: { target: 'isolated', actions: say(() => 'tilt: this node is isolated') },
             rejoined: {
               target: 'stalled', actions: ['noteServer', say(() => 'tilt: own loop stalled')],
             },

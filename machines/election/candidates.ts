@@ -41,13 +41,15 @@ export function judgeSurvey(
   if (best.node === self.node) {
     const heard = answers.map((a) => `${a.node} at ${showPosition(a.position)}`
       + (a.whole ? '' : ` (unfit${a.unfit === undefined ? '' : `: ${a.unfit}`})`)).join(', ')
-    return { kind: 'best', reason: `I am at ${mine}${heard ? `; ${heard}` : '; nobody answered'}` }
+    return {
+      kind: 'best', reason: `this member is at ${mine}; ${heard === '' ? 'nobody answered' : heard}`,
+    }
   }
   const theirs = showPosition(best.position)
   return {
     kind: 'better',
     node: best.node,
-    reason: `stands by: ${best.node} is at ${theirs}, I am at ${mine}`,
+    reason: `stands by: ${best.node} is at ${theirs}, this member is at ${mine}`,
   }
 }
 

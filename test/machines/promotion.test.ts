@@ -51,7 +51,7 @@ test('a clean win', () => {
     surveying.asking
       survey record:epoch 3 open, n1 of n1+n2+n3 @7
     > surveyed answers:[n3 at (3, 1038)],position:(3, 1040)
-    awaitingVacancy: I am at (3, 1040); n3 at (3, 1038)
+    awaitingVacancy: this member is at (3, 1040); n3 at (3, 1038)
       progressed state:awaitingVacancy
       watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
     > vacancyProven vacancy:noResponders
@@ -84,16 +84,16 @@ test('stands by for a better candidate, which then is silent, and wins', () => {
     surveying.asking
       survey record:epoch 3 open, n1 of n1+n2+n3 @7
     > surveyed answers:[n3 at (3, 1042)],position:(3, 1040)
-    standingBy: stands by: n3 is at (3, 1042), I am at (3, 1040)
+    standingBy: stands by: n3 is at (3, 1042), this member is at (3, 1040)
       progressed state:standingBy
     > after standBy
-    surveying.reading: stands by: n3 is at (3, 1042), I am at (3, 1040)
+    surveying.reading: stands by: n3 is at (3, 1042), this member is at (3, 1040)
       readRecord
     > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
-    surveying.asking: stands by: n3 is at (3, 1042), I am at (3, 1040)
+    surveying.asking: stands by: n3 is at (3, 1042), this member is at (3, 1040)
       survey record:epoch 3 open, n1 of n1+n2+n3 @7
     > surveyed answers:[],position:(3, 1040)
-    awaitingVacancy: I am at (3, 1040); nobody answered
+    awaitingVacancy: this member is at (3, 1040); nobody answered
       progressed state:awaitingVacancy
       watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
     > vacancyProven vacancy:noResponders
@@ -109,7 +109,7 @@ test('a better candidate that never moves is not waited for without end', () => 
   ]).split('\n').slice(-8).join('\n')
   assert.is(text, golden(`
     > surveyed answers:[n3 at (3, 1042)],position:(3, 1040)
-    awaitingVacancy: stands by: n3 is at (3, 1042), I am at (3, 1040)
+    awaitingVacancy: stands by: n3 is at (3, 1042), this member is at (3, 1040)
       progressed state:awaitingVacancy
       watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
     > vacancyProven vacancy:noResponders
@@ -271,7 +271,7 @@ test('blocked: the arbiter rejects what this member writes, then takes it', () =
     surveying.asking: blocked: maximum bytes exceeded
       survey record:epoch 3 open, n1 of n1+n2+n3 @7
     > surveyed answers:[n3 at (3, 1038)],position:(3, 1040)
-    awaitingVacancy: I am at (3, 1040); n3 at (3, 1038)
+    awaitingVacancy: this member is at (3, 1040); n3 at (3, 1038)
       progressed state:awaitingVacancy
       watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
     > vacancyProven vacancy:noResponders
