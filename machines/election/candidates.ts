@@ -41,9 +41,8 @@ export function judgeSurvey(
   if (best.node === self.node) {
     const heard = answers.map((a) => `${a.node} at ${showPosition(a.position)}`
       + (a.whole ? '' : ` (unfit${a.unfit === undefined ? '' : `: ${a.unfit}`})`)).join(', ')
-    return {
-      kind: 'best', reason: `this member is at ${mine}; ${heard === '' ? 'nobody answered' : heard}`,
-    }
+    const others = heard === '' ? 'nobody answered' : heard
+    return { kind: 'best', reason: `this member is at ${mine}; ${others}` }
   }
   const theirs = showPosition(best.position)
   return {
