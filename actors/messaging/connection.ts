@@ -85,7 +85,7 @@ export class NodeConnection {
     return this.required().subscribe(subject, this.guarded(handler), options)
   }
 
-  /** For requests of clients other than writes. Throws BusClosedError without a connection. */
+  /** Subscribes to clients' requests other than writes. Throws BusClosedError when closed. */
   subscribeAside(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription {

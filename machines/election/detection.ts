@@ -45,9 +45,9 @@ export interface FailureDetectorContext {
 }
 
 /**
- * Past facts. `probeGone` is sent only for a 503 of the server that the peer was on, to a
- * connection that has been open since the peer was last heard. `grantExpired` is sent at each
- * heartbeat interval while the grant is expired, since it is ignored while judgement is suspended.
+ * Past facts. `probeGone` is sent only for a 503 from the server that the peer was on, to a node
+ * that has heard the peer on its present connection. `grantExpired` is sent at each heartbeat
+ * interval while the grant is expired, since it is ignored while judgement is suspended.
  */
 export type FailureDetectorEvent =
   | { type: 'heartbeatReceived'; life: Life; number: number; server: string; leaving: boolean }
