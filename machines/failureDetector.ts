@@ -84,7 +84,7 @@ const newLifeAnswered = {
   ],
 } as const
 
-/** The peer answers, its heartbeats do not come: its process lives, nothing more is known. */
+/** The peer answers, but its heartbeats do not come: only its process is known to live. */
 const answered = [
   newLifeAnswered,
   {
@@ -95,7 +95,7 @@ const answered = [
 
 const suspended = ignoredBecause((_, e) => `${e.type} while judgement is suspended`)
 
-/** What was proven before stays so; all else is observed anew. */
+/** After a tilt, proven facts stay; all else is observed anew. */
 const afterTilt = (actions: readonly 'noteServer'[]) => [
   {
     guard: 'isLeftAndGone', target: '#failureDetector.left.gone',
@@ -121,12 +121,12 @@ const tiltOver = afterTilt([])
 const rejoinOver = afterTilt(['noteServer'])
 
 /**
- * Watches one peer (DESIGN section 5, "Detection"): silence makes a suspect, only proof makes it
- * dead, and while this node doubts itself it observes and does not act (Sentinel's TILT).
+ * Watches one peer. Silence makes it a suspect, only proof makes it dead. While this node doubts
+ * itself, it observes and does not act (Sentinel's TILT).
  *
- * A 503 for a life is final: a heartbeat of that life afterwards was under way when the
- * connection closed, and only a newer life revives the peer. `grantExpired` proves no more than
- * that the lease is over: the same life may be heard again.
+ * A 503 for a life is final: a later heartbeat of that life was under way when the connection
+ * closed, and only a newer life revives the peer. `grantExpired` proves only that the lease is
+ * over: the same life may be heard again.
  */
 export const failureDetectorMachine = detectorSetup.createMachine({
   id: 'failureDetector',
@@ -154,9 +154,9 @@ export const failureDetectorMachine = detectorSetup.createMachine({
       target: '.tilt.stalled',
       actions: say((_, e) => `tilt: ${'reason' in e && e.reason ? e.reason : 'own loop stalled'}`),
     },
-    isolated: { target: '.tilt.isolated', actions: say(() => 'tilt: my node is isolated') },
+    isolated: { target: '.tilt.isolated', actions: say(() => 'tilt: this node is isolated') },
     closelyWatched: { actions: 'noteWatch' },
-    // A detector that was started while its node was isolated learns of its server here.
+    // A detector that was started while its node was isolated learns its server here.
     rejoined: { actions: 'noteServer' },
   },
   states: {
@@ -221,8 +221,8 @@ export const failureDetectorMachine = detectorSetup.createMachine({
                 closelyWatched: {
                   target: 'judging', actions: 'noteWatch',
                 },
-                // A request that was delivered to a process which then died times out; the
-                // next one gets its 503. So it is sent at once.
+                // A request that was delivered to a process that then died times out. Only the
+                // next one gets its 503, so it is sent at once.
                 probeSilent: { target: 'close', reenter: true },
               },
             },
@@ -291,7 +291,7 @@ export const failureDetectorMachine = detectorSetup.createMachine({
           on: {
             probeAnswered: newLifeAnswered,
             probeGone: { actions: ignoredBecause((c) => `${shown(c)} is known to be gone`) },
-            // The 503 ended the reigns of that life only; this ends those of lives never heard.
+            // The 503 ended the epochs of that life only; this ends those of lives never heard.
             grantExpired: expired,
           },
         },
@@ -303,7 +303,7 @@ export const failureDetectorMachine = detectorSetup.createMachine({
         },
       },
     },
-    // It said so: it stays `left`, whatever is proven of its connection, until it is heard anew.
+    // The peer announced it. It stays `left`, whatever its connection does, until heard anew.
     left: {
       initial: 'leaving',
       on: {
@@ -311,7 +311,7 @@ export const failureDetectorMachine = detectorSetup.createMachine({
         probeAnswered: newLifeAnswered,
       },
       states: {
-        // Its resignation may have been lost: proof ends what it held.
+        // Its resignation may have been lost: proof of its death ends its epochs.
         leaving: {
           after: {
             heartbeatInterval: { target: 'leaving', reenter: true, actions: 'probe' },
@@ -351,14 +351,14 @@ export const failureDetectorMachine = detectorSetup.createMachine({
           on: {
             tiltStarted: { actions: say(() => 'tilt: own loop stalled again') },
             isolated: {
-              target: 'isolatedAndStalled', actions: say(() => 'tilt: my node is isolated too'),
+              target: 'isolatedAndStalled', actions: say(() => 'tilt: this node is isolated too'),
             },
             tiltEnded: tiltOver,
           },
         },
         isolated: {
           on: {
-            isolated: { actions: say(() => 'tilt: my node is isolated still') },
+            isolated: { actions: say(() => 'tilt: this node is isolated still') },
             tiltStarted: {
               target: 'isolatedAndStalled', actions: say(() => 'tilt: own loop stalled too'),
             },
@@ -367,9 +367,9 @@ export const failureDetectorMachine = detectorSetup.createMachine({
         },
         isolatedAndStalled: {
           on: {
-            isolated: { actions: say(() => 'tilt: my node is isolated still') },
+            isolated: { actions: say(() => 'tilt: this node is isolated still') },
             tiltStarted: { actions: say(() => 'tilt: own loop stalled again') },
-            tiltEnded: { target: 'isolated', actions: say(() => 'tilt: my node is isolated') },
+            tiltEnded: { target: 'isolated', actions: say(() => 'tilt: this node is isolated') },
             rejoined: {
               target: 'stalled', actions: ['noteServer', say(() => 'tilt: own loop stalled')],
             },

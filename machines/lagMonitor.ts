@@ -3,7 +3,7 @@ import type { NodeId } from './base/ids.js'
 import { bytesText, msText } from './base/units.js'
 
 export interface LagMonitorInput {
-  /** The replica watched. */
+  /** Replica that is watched. */
   readonly peer: NodeId
   /** Raised above this many bytes behind the primary. Default 100 MB. */
   readonly lagBytesMax?: number
@@ -24,15 +24,15 @@ export interface LagMonitorContext {
   lastReason: string
 }
 
-/** What a limit was exceeded by. */
+/** Measure that exceeded its limit. */
 export type LagMeasure = 'bytes' | 'time'
 
 export interface LagMeasured {
   readonly type: 'measured'
-  /** Whole bytes and milliseconds; of a replica that is away: of what it last had. */
+  /** Whole bytes and milliseconds; for a replica that is away, counted from what it last had. */
   readonly lagBytes: number
   readonly lagMs: number
-  /** It has no session: it lacks at least this much. */
+  /** Whether it has no session; the lag is then a lower bound. */
   readonly isAway: boolean
 }
 export type LagMonitorEvent = LagMeasured
@@ -48,7 +48,6 @@ export type LagMonitorEffect =
   }
   | { type: 'lagCleared'; peer: NodeId; lagBytes: number; lagMs: number; reason: string }
 
-/** DESIGN section 10. */
 export const lagDefaults = { lagBytesMax: 100_000_000, lagMsMax: 5000, clearRatio: 0.8 } as const
 
 const machine = setup({
@@ -96,9 +95,9 @@ const machine = setup({
 })
 
 /**
- * Alarm on one replica's lag: raised above a threshold, cleared below 80 % of both, so that a
- * replica at the threshold does not flap. `bytes` and `time` name what raised it; it changes
- * when that one is clear while the other is above its threshold.
+ * Alarm on one replica's lag. It is raised above a threshold and cleared below 80 % of both, so
+ * that a replica at the threshold does not flap. `bytes` and `time` name the measure that raised
+ * it. The state changes when that one is clear while the other is above its threshold.
  */
 export const lagMonitorMachine = machine.createMachine({
   id: 'lagMonitor',

@@ -32,12 +32,14 @@ const failed = {
   actions: [say((c, e) => `attempt ${c.attempt}: ${errorOf(e)}; again in ${backoffOf(c)} ms`)],
 } as const
 
+const looking = 'checks that no other process uses the directory'
+
 /** Dialling and pausing in turn; `connected` is for the state around it to handle. */
 const dialling = { entry: dial, on: { connectFailed: [refused, failed, ignored] } } as const
 
 /**
- * The bus took this node before: what it refuses now (users, passwords, limits that were loaded
- * anew) an operator may mend, and the node is there then.
+ * Dialling after the bus has taken this node before. What it refuses now (users, passwords or
+ * limits that were reloaded) an operator may mend, so the node goes on dialling.
  */
 const redialling = { entry: dial, on: { connectFailed: [failed, ignored] } } as const
 
@@ -56,7 +58,7 @@ const failWith = (what: string) => ({
   target: '#node.failed', actions: say((_, e) => `${what}: ${errorOf(e)}`),
 }) as const
 
-/** The arbiter answered late, or found out late that the directory is a copy of the past. */
+/** A late answer of the arbiter, which may be that the directory is a copy of the past. */
 const registration = {
   registered: {
     actions: ['noteRegistration', say(() => 'registered at the arbiter')],
@@ -66,7 +68,7 @@ const registration = {
   },
 } as const
 
-/** While it is not running yet, a lost connection is dialled again. */
+/** A connection that is lost before the node runs is dialled again. */
 const lostEarly = {
   connectionClosed: [
     {
@@ -79,10 +81,10 @@ const lostEarly = {
 } as const
 
 /**
- * The life of a node's process. Before it has shown that the data directory is its own, it writes
- * nothing there but a socket: owning (no process on this host has it), connecting, identifying (no
- * other process has the node's name, and the directory is no copy of the past). Without a bus it
- * is isolated: it is primary of nothing, dials again with back-off, and comes back as a new
+ * The life of a node's process. It writes nothing but a socket into the data directory before
+ * these states: owning (no process on this host uses it), connecting, identifying (no other
+ * process has the node's name, and the directory is no copy of the past). Without a bus the node
+ * is isolated: it is primary of nothing, dials again with back-off, and returns with a new
  * connection, which is a new life.
  */
 export const nodeMachine = nodeSetup.createMachine({
@@ -114,11 +116,11 @@ export const nodeMachine = nodeSetup.createMachine({
   states: {
     starting: {
       entry: perform(() => ({ type: 'prepare' })),
-      on: { prepared: { target: 'owning', actions: say(() => 'looks who has the directory') } },
+      on: { prepared: { target: 'owning', actions: say(() => looking) } },
     },
     owning: {
       entry: perform(() => ({ type: 'own' })),
-      on: { owned: { target: 'connecting', actions: say(() => 'no other process has it') } },
+      on: { owned: { target: 'connecting', actions: say(() => 'no other process uses it') } },
     },
     connecting: {
       initial: 'dialling',
@@ -127,8 +129,8 @@ export const nodeMachine = nodeSetup.createMachine({
           {
             guard: 'isPresentConnection',
             target: 'identifying',
-            actions: ['noteServer', say((c) => `connected to ${c.server}: looks for others of `
-              + `the name ${c.node}`)],
+            actions: ['noteServer', say((c) => `connected to ${c.server}: looks for other `
+              + `processes named ${c.node}`)],
           },
           ignored,
         ],
@@ -227,7 +229,7 @@ export const nodeMachine = nodeSetup.createMachine({
     },
     draining: {
       initial: 'handingOver',
-      // One deadline for the whole of it; what is not done by then is left undone.
+      // One deadline for the whole stop. What is not done by then is not done.
       after: {
         cleanStop: {
           target: 'failed',
@@ -235,7 +237,7 @@ export const nodeMachine = nodeSetup.createMachine({
         },
       },
       on: {
-        drainRequested: { actions: say(() => 'ignored: drains already') },
+        drainRequested: { actions: say(() => 'ignored: already draining') },
       },
       states: {
         handingOver: {

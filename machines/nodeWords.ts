@@ -7,11 +7,11 @@ export interface NodeInput {
   readonly backoffMs?: number
   /** Longest pause before a reconnect. Default 1,000 ms. */
   readonly backoffMaxMs?: number
-  /** A drain takes no longer (DESIGN section 10, clean stop). Default 10,000 ms. */
+  /** Longest time of a clean stop. Default 10,000 ms. */
   readonly cleanStopMs?: number
 }
 
-/** What recovery found, in as much as this chart shows it; the journal's report fits. */
+/** Result of a recovery, as far as this chart shows it; the journal's report has this type. */
 export interface RecoverySummary {
   readonly records: number
   readonly bytes: number
@@ -27,13 +27,13 @@ export interface NodeContext {
   readonly cleanStopMs: number
   /** Number of this start; 0 until the arbiter's record was compared with the directory's. */
   incarnation: number
-  /** The arbiter knows this start: before, it neither stands nor is counted in sync. */
+  /** Whether the arbiter knows this start; before, it is no candidate and not counted in sync. */
   isRegistered: boolean
   /** Raised at each attempt to connect, so that no two connections share a number. */
   connection: number
-  /** Attempts since the bus was last there. */
+  /** Attempts since the bus was last connected. */
   attempt: number
-  /** Server that the present connection is on. */
+  /** Server of the present connection. */
   server: string | null
   recovery: string | null
   exitCode: number
@@ -42,7 +42,7 @@ export interface NodeContext {
 
 /** Past facts. An event of a connection before the present one is ignored, with a reason. */
 export type NodeEvent =
-  /** The data directory can be used, as far as reading it tells, and is this node's. */
+  /** The data directory is usable, as far as reading it shows, and is this node's. */
   | { type: 'prepared' }
   /** No other process on this host has the data directory. */
   | { type: 'owned' }
@@ -53,9 +53,9 @@ export type NodeEvent =
   /** No other process has the node's name; this start has its number, on disk. */
   | { type: 'identified'; incarnation: number; isRegistered: boolean }
   | { type: 'identifyFailed'; connection: number; error: string }
-  /** The arbiter knows this start now. */
+  /** The arbiter has recorded this start. */
   | { type: 'registered' }
-  /** The directory is a copy of the past: it has another disk id and number from now on. */
+  /** The directory is a copy of the past, and has got another disk id and number. */
   | { type: 'reidentified'; incarnation: number; reason: string }
   | { type: 'recovered'; report: RecoverySummary }
   | { type: 'recoveryFailed'; error: string }
@@ -69,23 +69,23 @@ export type NodeEvent =
   | { type: 'superseded'; reason: string }
 
 export type NodeEffect =
-  /** Look at the data directory, changing nothing: `prepared` or `refused`. */
+  /** Check the data directory without a change: `prepared` or `refused`. */
   | { type: 'prepare' }
-  /** Make sure that no other process has it: `owned` or `refused`. */
+  /** Make sure that no other process uses it: `owned` or `refused`. */
   | { type: 'own' }
   | { type: 'connect'; attempt: number; connection: number }
-  /** Whose directory is it, and which start is this: `identified`, `identifyFailed`, `refused`. */
+  /** Find owner and number of the start: `identified`, `identifyFailed` or `refused`. */
   | { type: 'identify'; connection: number }
   | { type: 'recover'; incarnation: number }
   | { type: 'startSpaces'; life: Life; server: string }
-  /** No bus: every reign of this node is over. */
+  /** Without a bus, this node is no longer primary of any space. */
   | { type: 'isolate'; reason: string }
   | { type: 'rejoin'; life: Life; server: string }
-  /** Hand the reigns over, flush: `drained`. */
+  /** Hand all spaces over and flush: `drained`. */
   | { type: 'drain'; reason: string }
   /** Leave the bus, close journal and store: `closed`. */
   | { type: 'stop'; reason: string }
-  /** The process cannot go on: say at once that its reigns are over, as far as that works. */
+  /** The process cannot go on: announce at once, if possible, that it is no longer primary. */
   | { type: 'resign'; reason: string }
   | { type: 'exit'; code: number; reason: string }
 
@@ -94,7 +94,7 @@ type Event = NodeEvent
 
 export const lifeOf = ({ incarnation, connection }: Context): Life => ({ incarnation, connection })
 
-/** Pause before the next attempt: 50, 100, 200 … up to 1,000 ms. */
+/** Returns the pause before the next attempt: 50, 100, 200 … up to 1,000 ms. */
 export function backoffOf({ attempt, backoffMs, backoffMaxMs }: Context): number {
   return Math.min(backoffMs * 2 ** Math.max(attempt - 1, 0), backoffMaxMs)
 }
@@ -106,7 +106,7 @@ function summaryOf({ records, bytes, ms, torn, damaged }: RecoverySummary): stri
   return parts.join('; ')
 }
 
-/** The words of the chart: its delays, guards and actions. */
+/** The delays, guards and actions of the chart. */
 export const nodeSetup = setup({
   types: {
     input: {} as NodeInput,

@@ -11,10 +11,10 @@ export interface PrimaryInput {
 }
 
 export interface PrimaryContext extends PrimaryInput {
-  /** The set that a compare-and-set in flight would bring; null while none is in flight. */
+  /** In-sync set of the compare-and-set in flight; null: none is in flight. */
   proposed: readonly NodeId[] | null
   handoverTo: NodeId | null
-  /** Why the journal takes nothing now; told once, so it is kept over a handover given up. */
+  /** Why the journal takes nothing now. Reported once, so it is kept through a failed handover. */
   journalFault: string | null
   lastReason: string
 }
@@ -32,13 +32,13 @@ export type PrimaryEvent =
   | { type: 'memberLost'; node: NodeId; reason: string }
   | { type: 'memberCaughtUp'; node: NodeId; reason: string }
   | { type: 'settingsRequested'; reason: string }
-  /** The record has been changed: its in-sync set now. */
+  /** The record has been changed; `inSync`: its in-sync set now. */
   | { type: 'inSyncChanged'; inSync: readonly NodeId[] }
   | { type: 'compareAndSetRefused'; reason: string }
   | { type: 'handoverRequested'; to: NodeId; reason: string }
   | { type: 'handoverReady' }
   | { type: 'handoverTargetLost'; reason: string }
-  /** The arbiter takes no change of the record. */
+  /** The arbiter takes no changes of the record. */
   | { type: 'handoverHindered'; reason: string }
   | { type: 'handedOver' }
 
@@ -49,7 +49,7 @@ export type PrimaryEffect =
   | { type: 'refuseWrites'; code: 'READ_ONLY' | 'OVERLOADED'; reason: string }
   | { type: 'acceptWrites' }
   | { type: 'changeInSync'; inSync: readonly NodeId[]; reason: string }
-  /** Those of the space, as they were asked for first. */
+  /** Make the settings change that was requested first. */
   | { type: 'changeSettings' }
   | { type: 'awaitHandover'; to: NodeId }
   | { type: 'transfer'; to: NodeId }
@@ -58,7 +58,7 @@ export type PrimaryEffect =
 
 export interface PrimaryOutput {
   readonly reason: string
-  /** The node that the reign was handed to, when it was. */
+  /** Node that the space was handed over to, if it was. */
   readonly handedTo: NodeId | null
 }
 
@@ -71,7 +71,7 @@ const machine = setup({
     output: {} as PrimaryOutput,
   },
   delays: {
-    // Shorter than half a lease: a third member that falls silent meanwhile costs no reign.
+    // Shorter than half a lease: a third member that falls silent meanwhile does not end the epoch.
     handoverPatience: ({ context }) => context.times.grantMs * 0.4,
   },
   guards: {
@@ -114,7 +114,7 @@ const machine = setup({
   },
 })
 
-/** A compare-and-set of the in-sync set in flight: commits and leases count over both sets. */
+/** A compare-and-set of the in-sync set is in flight: commits and leases need both sets. */
 const changing = {
   entry: [{ type: 'progress', params: { state: 'changing the in-sync set' } }, 'propose'],
   on: {
@@ -122,15 +122,15 @@ const changing = {
   },
 } as const
 
-/** Nothing was sent that could not be taken back: the epoch goes on. */
+/** Ends a handover before its last compare-and-set was sent: the epoch goes on. */
 const givenUp = {
   target: '#primary.serving',
   actions: ['explainEvent', { type: 'perform', params: { effect: { type: 'resumeWrites' } } }],
 } as const
 
 /**
- * One reign, from the subscription to the write subject to its end. Closed is final: a lapse is
- * never healed by a renewed grant (DESIGN section 5), the node may only win a new epoch.
+ * The primary of one epoch, from the subscription to the write subject to its end. Closed is final:
+ * a renewed grant never heals a lapse, the node may only win a new epoch.
  */
 export const primaryMachine = machine.createMachine({
   id: 'primary',
@@ -146,7 +146,7 @@ export const primaryMachine = machine.createMachine({
     leaseLapsed: { target: '.closed', actions: 'explainEvent' },
     deposed: { target: '.closed', actions: 'explainEvent' },
     compareAndSetRefused: { target: '.closed', actions: 'explainEvent' },
-    // While no writes are taken (opening, handing over) it is remembered only.
+    // While no writes are taken (opening, handing over), the fault is only remembered.
     journalFull: { actions: 'noteJournalFull' },
     journalHealed: { actions: 'noteJournalHealed' },
   },
@@ -197,7 +197,7 @@ export const primaryMachine = machine.createMachine({
             },
           },
         },
-        // The data path holds answers back by itself; told here once per heartbeat.
+        // The data path holds answers back by itself, and reports it here once per heartbeat.
         answers: {
           initial: 'prompt',
           states: {
@@ -214,7 +214,7 @@ export const primaryMachine = machine.createMachine({
           initial: 'valid',
           states: {
             valid: { on: { leaseLapsed: { target: 'lapsed', actions: 'explainEvent' } } },
-            // Final for the reign: no grant that comes later leads back from here.
+            // Final for the epoch: no later grant leads back from here.
             lapsed: { always: '#primary.closed' },
           },
         },
@@ -254,7 +254,7 @@ export const primaryMachine = machine.createMachine({
             },
             shrinking: changing,
             expanding: changing,
-            // The record has one change in flight at a time, whatever it is of.
+            // One change of the record is in flight at a time, whatever it changes.
             adjusting: {
               entry: { type: 'perform', params: { effect: { type: 'changeSettings' } } },
               on: { inSyncChanged: { target: 'steady', actions: 'adoptInSync' } },
@@ -288,7 +288,7 @@ export const primaryMachine = machine.createMachine({
             },
           },
         },
-        // From the sending of this compare-and-set on nothing is answered positively.
+        // Once this compare-and-set is sent, nothing is answered positively.
         transferring: {
           entry: emit(({ context }): PrimaryEffect =>
             ({ type: 'transfer', to: context.handoverTo ?? '' })),

@@ -7,13 +7,13 @@ import type { Assignment, AssignmentAt } from './protocol/messages.js'
 
 export type * from './election/promotionTypes.js'
 
-/** A member that is held looks at the record again after so many stand-bys, should nobody tell. */
+/** Stand-bys after which a held member reads the record again, in case an announcement was lost. */
 const heldStandBys = 10
 
-/** Waits for the arbiter are doubled at most so many times: 16 stand-bys, some five seconds. */
+/** Doublings of the wait for the arbiter: up to 16 stand-bys, some five seconds. */
 const doublingsMax = 4
 
-/** Stand-bys for one that answers, is better, and does not move: then somebody else must. */
+/** Stand-bys for a better candidate that answers and does not act; then this one goes on. */
 const standBysMax = 4
 
 const machine = setup({
@@ -35,12 +35,12 @@ const machine = setup({
   },
   guards: {
     isAdopted: ({ context }) => context.adopted !== null,
-    mayStand: ({ context }) => context.forced || standsIn(context),
-    isHeld: ({ context }) => !context.forced && standsIn(context) && context.hold !== null,
+    isEligible: ({ context }) => context.forced || isListed(context),
+    isHeld: ({ context }) => !context.forced && isListed(context) && context.hold !== null,
     isServed: ({ context }) => context.verdict?.kind === 'served' && !context.forced,
     isOutdone: ({ context }) =>
       !context.forced && context.verdict?.kind === 'better' && context.standBys < standBysMax,
-    /** An operator's order stands over a reign that serves, as in `isServed`. */
+    /** An operator's command overrides a primary that serves, as in `isServed`. */
     isNotForced: ({ context }) => !context.forced,
     isShrinkable: (_, params: { shrinkable: boolean }) => params.shrinkable,
   },
@@ -61,7 +61,7 @@ const machine = setup({
   },
 })
 
-function standsIn({ record, self, disk }: PromotionContext): boolean {
+function isListed({ record, self, disk }: PromotionContext): boolean {
   return record !== null && isInSync(record.assignment, self, disk)
 }
 
@@ -81,10 +81,10 @@ function blockedReason({ record, self, disk, obstacle }: PromotionContext): stri
 }
 
 /**
- * From a vacant reign to an open one (DESIGN section 5, promotion). Each step is a state; the
- * two compare-and-sets, claim and open, are what makes two winners of one epoch impossible and
- * two serving primaries too: without the second, a claim answered late could open a reign that
- * a later claim has already ended (../shared model, hole 1).
+ * Promotion of a member: from a vacancy to an open epoch. Each step is a state. The first of the
+ * two compare-and-sets, the claim, makes two winners of one epoch impossible; the second, the
+ * opening, makes two serving primaries impossible. Without it, a claim that is answered late could
+ * open an epoch that a later claim has already ended.
  */
 export const promotionMachine = machine.createMachine({
   id: 'promotion',
@@ -143,7 +143,7 @@ export const promotionMachine = machine.createMachine({
         judgingRecord: {
           always: [
             { guard: 'isHeld', target: '#promotion.held' },
-            { guard: 'mayStand', target: 'asking' },
+            { guard: 'isEligible', target: 'asking' },
             { target: '#promotion.blocked', actions: 'unobstructed' },
           ],
         },
@@ -187,7 +187,7 @@ export const promotionMachine = machine.createMachine({
         primarySeen: { target: '#promotion.stoodDown', actions: 'explainEvent' },
       },
     },
-    // Nothing is wrong with this member: an operator wants no failover, or not to this node.
+    // The member is fit, but an operator has paused failover or drained this node.
     held: {
       entry: [
         { type: 'explain', params: ({ context }) => ({ reason: `held: ${context.hold ?? ''}` }) },
@@ -222,7 +222,7 @@ export const promotionMachine = machine.createMachine({
           target: 'claiming',
           actions: assign({
             vacancy: ({ event }) => event.vacancy,
-            lastReason: ({ event }) => `the reign is over: ${event.vacancy}`,
+            lastReason: ({ event }) => `the epoch is over: ${event.vacancy}`,
           }),
         },
         primarySeen: {
@@ -234,7 +234,7 @@ export const promotionMachine = machine.createMachine({
           target: 'stoodDown',
           actions: {
             type: 'explain',
-            params: { reason: 'the primary is heard: no proof that its reign is over' },
+            params: { reason: 'the primary is heard: no proof that its epoch is over' },
           },
         },
       },

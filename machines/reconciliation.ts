@@ -2,7 +2,7 @@ import { assign, emit, setup } from 'xstate'
 import type { NodeId } from './base/ids.js'
 import type { ProtocolTimes } from './protocol/messages.js'
 
-/** What cannot be read is tried again after this long, ms: a fault of the disk may pass. */
+/** Pause before an unreadable salvage is tried again, ms: a fault of the disk may pass. */
 export const unusableMs = 60_000
 
 export interface ReconciliationInput {
@@ -13,15 +13,15 @@ export interface ReconciliationInput {
 
 export interface ReconciliationContext extends ReconciliationInput {
   primary: NodeId | null
-  /** The reign that is followed, or was last. */
+  /** Epoch that is followed, or was last. */
   epoch: number
-  /** Requests sent so far; an answer bears the number of its request. */
+  /** Requests sent so far; an answer has the number of its request. */
   requests: number
-  /** An operator wants it, whatever the space's setting says. */
+  /** Set by an operator's command, whatever the space's setting says. */
   isOrdered: boolean
-  /** The salvage that is being taken into the log. */
+  /** The salvage that is being uploaded. */
   salvage: string
-  /** Its writes that the primary has taken, and the entry of the log that was told last. */
+  /** Number of its writes that the primary has taken, and the last entry that it reported. */
   sent: number
   sequence: number
   pauseMs: number
@@ -32,7 +32,7 @@ export type ReconciliationEvent =
   | { type: 'primaryJoined'; primary: NodeId; epoch: number }
   | { type: 'primaryLeft'; reason: string }
   | { type: 'ordered' }
-  /** The primary has noted which salvages there are; `salvage`: the first of them, or null. */
+  /** The primary has noted the salvages; `salvage`: the first of them, or null. */
   | { type: 'offered'; number: number; salvage: string | null; isAutomatic: boolean }
   | {
       type: 'sliceTaken'
@@ -40,10 +40,10 @@ export type ReconciliationEvent =
       sent: number
       sequence: number
       isLast: boolean
-      /** Before the next one, ms: live writes come first. */
+      /** Pause before the next request, ms: live writes come first. */
       pauseMs: number
     }
-  /** `isRefused`: the reign does not know what was offered (any more). */
+  /** `isRefused`: the primary does not know (any more) what was offered. */
   | {
       type: 'requestFailed'
       number: number
@@ -51,7 +51,7 @@ export type ReconciliationEvent =
       reason: string
       isRefused?: boolean
     }
-  /** The last entry that came of the salvage is committed. */
+  /** The last entry made of the salvage is committed. */
   | { type: 'committed' }
   | { type: 'released' }
   | { type: 'salvageUnusable'; reason: string }
@@ -101,13 +101,13 @@ const machine = setup({
       ? {
           primary: event.primary,
           epoch: event.epoch,
-          lastReason: `${event.primary} reigns in epoch ${event.epoch}`,
+          lastReason: `${event.primary} is primary in epoch ${event.epoch}`,
         }
       : context),
     forgetEpoch: assign(({ event }) => ({
       primary: null, lastReason: 'reason' in event ? event.reason : '',
     })),
-    rememberOrder: assign({ isOrdered: true }),
+    rememberCommand: assign({ isOrdered: true }),
     countRequest: assign({ requests: ({ context }) => context.requests + 1 }),
     offer: emit(({ context }): ReconciliationEffect => ({
       type: 'offer', primary: context.primary ?? '', epoch: context.epoch,
@@ -117,7 +117,7 @@ const machine = setup({
       ? {
           salvage: event.salvage ?? '', sent: 0, sequence: 0,
           lastReason: event.salvage === null
-            ? 'no salvage is left' : `${event.salvage} is to be taken into the log`,
+            ? 'no salvage is left' : `uploads ${event.salvage}`,
         }
       : context),
     noteSlice: assign(({ context, event }) => event.type === 'sliceTaken'
@@ -139,11 +139,11 @@ const machine = setup({
     }),
     explainCommit: assign({
       lastReason: ({ context }) => `entry ${context.sequence} is committed: ${context.salvage} `
-        + 'may go',
+        + 'can be removed',
     }),
-    explainRelease: assign({ lastReason: ({ context }) => `${context.salvage} is gone` }),
-    waitForOrder: assign({
-      lastReason: ({ context }) => `${context.salvage} is kept until an operator orders it`,
+    explainRelease: assign({ lastReason: ({ context }) => `${context.salvage} was removed` }),
+    waitForCommand: assign({
+      lastReason: ({ context }) => `${context.salvage} waits for an operator's command`,
     }),
     sendSlice: emit(({ context }): ReconciliationEffect => ({
       type: 'sendSlice', primary: context.primary ?? '', epoch: context.epoch,
@@ -159,10 +159,10 @@ const machine = setup({
 })
 
 /**
- * A member that has salvages of a space, or is named by an open fork report: offers them to the
- * reigning primary, has their writes taken into the log slice by slice, and removes each once its
- * last entry is committed. Whatever ends a reign in its middle, it begins again at the next one:
- * the log knows each write by where it was logged first.
+ * Upload of the salvages of a member, or of a member that an open fork report names. Offers them to
+ * the primary, uploads their writes slice by slice, and removes each one once its last entry is
+ * committed. With a new primary it begins again: the log knows each write by where it was logged
+ * first.
  */
 export const reconciliationMachine = machine.createMachine({
   id: 'reconciliation',
@@ -176,7 +176,7 @@ export const reconciliationMachine = machine.createMachine({
     sent: 0,
     sequence: 0,
     pauseMs: 0,
-    lastReason: 'no reign is known',
+    lastReason: 'no primary is known',
   }),
   initial: 'waiting',
   on: {
@@ -187,7 +187,7 @@ export const reconciliationMachine = machine.createMachine({
       reenter: true,
     },
     primaryLeft: { target: '.waiting', actions: 'forgetEpoch' },
-    ordered: { actions: 'rememberOrder' },
+    ordered: { actions: 'rememberCommand' },
   },
   states: {
     waiting: { entry: { type: 'progress', params: { state: 'waiting' } } },
@@ -230,8 +230,8 @@ export const reconciliationMachine = machine.createMachine({
       },
     },
     held: {
-      entry: ['waitForOrder', { type: 'progress', params: { state: 'held' } }],
-      on: { ordered: { target: 'merging', actions: 'rememberOrder' } },
+      entry: ['waitForCommand', { type: 'progress', params: { state: 'held' } }],
+      on: { ordered: { target: 'merging', actions: 'rememberCommand' } },
       // The settings of the space may have changed.
       after: { recheck: 'offering' },
     },
@@ -257,7 +257,7 @@ export const reconciliationMachine = machine.createMachine({
             ],
             requestFailed: [
               {
-                // Its note may not have become durable: it is news to the reign again.
+                // The note of the salvage may not have become durable: it is offered again.
                 guard: { type: 'isRefusal', params: ({ event }) => event },
                 target: '#reconciliation.offering.pausing',
                 actions: 'noteFailure',
@@ -268,7 +268,7 @@ export const reconciliationMachine = machine.createMachine({
                 actions: 'noteFailure',
               },
             ],
-            // Others may be readable: the next offer leaves this one out.
+            // Other salvages may be readable: the next offer leaves this one out.
             salvageUnusable: { target: '#reconciliation.offering', actions: 'explainEvent' },
           },
         },
@@ -288,10 +288,10 @@ export const reconciliationMachine = machine.createMachine({
         salvageUnusable: { target: 'unusable', actions: 'explainEvent' },
       },
     },
-    /** Somebody may have to look at the file; its report stays open. */
+    /** An operator may have to look at the file; its report stays open. */
     unusable: {
       entry: { type: 'progress', params: { state: 'unusable' } },
-      on: { ordered: { target: 'offering', actions: 'rememberOrder' } },
+      on: { ordered: { target: 'offering', actions: 'rememberCommand' } },
       after: { repair: 'offering' },
     },
     level: {

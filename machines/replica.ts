@@ -6,18 +6,18 @@ export interface ReplicaInput {
   readonly space: string
   readonly self: NodeId
   readonly times: ProtocolTimes
-  /** Joins asked for before: their answers may still be on the way. */
+  /** Joins requested before: their answers may still be on the way. */
   readonly joins: number
 }
 
 export interface ReplicaContext extends Omit<ReplicaInput, 'joins'> {
   primary: NodeId | null
-  /** The reign that is followed, or was last. */
+  /** Epoch that is followed, or was last. */
   epoch: number
   session: number
   joins: number
   common: Position
-  /** Durable here, and end of the primary's log as last told. */
+  /** Durable sequence here, and the end of the primary's log as last received. */
   durable: number
   primaryEnd: number
   lastReason: string
@@ -81,7 +81,7 @@ const machine = setup({
           primary: event.primary,
           epoch: event.epoch,
           session: 0,
-          lastReason: `${event.primary} reigns in epoch ${event.epoch}`,
+          lastReason: `${event.primary} is primary in epoch ${event.epoch}`,
         }
       : context),
     forgetEpoch: assign(({ event }) => ({
@@ -134,15 +134,15 @@ const machine = setup({
   },
 })
 
-/** The truncation is over; what was heard meanwhile counts now. */
+/** Transitions after a truncation, by the primary that was heard meanwhile. */
 const goingOn = [
   { guard: 'isWithoutPrimary', target: '#replica.waiting' },
   { target: '#replica.joining' },
 ] as const
 
 /**
- * A member that follows a reign: joins it, gives up its fork, catches up, streams. Frames are
- * checked and written in plain code (actors/replica/replica.ts); the chart sees what came of them.
+ * A member that follows a primary: joins it, gives up its fork, catches up, streams. Frames are
+ * checked and written in plain code (actors/replica/replica.ts), which reports to the chart.
  */
 export const replicaMachine = machine.createMachine({
   id: 'replica',
@@ -154,7 +154,7 @@ export const replicaMachine = machine.createMachine({
     common: { epoch: 0, sequence: 0 },
     durable: 0,
     primaryEnd: 0,
-    lastReason: 'no reign is known',
+    lastReason: 'no primary is known',
   }),
   initial: 'waiting',
   on: {
@@ -208,8 +208,8 @@ export const replicaMachine = machine.createMachine({
     truncating: {
       entry: ['truncate', { type: 'progress', params: { state: 'truncating' } }],
       initial: 'salvaging',
-      // A truncation under way is waited for, whatever else is heard: joined to another reign
-      // beside it, the fork would be acknowledged in that session, or what came in it be cut.
+      // A truncation under way is waited for, whatever else is heard. A session with another
+      // primary beside it would acknowledge the fork, or its frames would be cut off.
       on: {
         primarySeen: {
           guard: { type: 'isOtherEpoch', params: ({ event }) => event },
@@ -222,7 +222,7 @@ export const replicaMachine = machine.createMachine({
         salvaging: {
           on: {
             forkTruncated: { target: '#replica.catchingUp', actions: 'follow' },
-            // Not at once: a salvage that the disk refuses would be tried without end.
+            // After a pause: a salvage that the disk refuses would be retried without end.
             truncationFailed: { target: '#replica.joining.pausing', actions: 'explainEvent' },
           },
         },

@@ -44,7 +44,7 @@ export type SpaceEffect =
   | { type: 'resign'; reason: string }
   | { type: 'escalate'; error: unknown }
 
-/** What `provide` binds: the role actors, each hosted with its own effects. */
+/** Input of the role actors that `provide` binds, each hosted with its own effects. */
 export interface RoleInput {
   readonly space: string
   readonly record: AssignmentAt | null
@@ -78,7 +78,7 @@ const machine = setup({
     }),
     progress: emit(({ context }, params: { state: string }): SpaceEffect =>
       ({ type: 'progressed', state: params.state, reason: context.lastReason })),
-    clearOrders: assign({ forced: false, adopted: null }),
+    clearCommand: assign({ forced: false, adopted: null }),
     escalate: emit((_, params: { error: unknown }): SpaceEffect =>
       ({ type: 'escalate', error: params.error })),
   },
@@ -94,7 +94,7 @@ const roleInput = ({ context }: { context: SpaceContext }): RoleInput => ({
 
 /**
  * A member's role in one space. The roles are actors of their own; this chart decides which one
- * lives. A role that fails for good ends the reign or the session, never the space's log.
+ * lives. A role that fails for good ends the epoch or the session, never the space's log.
  */
 export const spaceMachine = machine.createMachine({
   id: 'space',
@@ -133,7 +133,7 @@ export const spaceMachine = machine.createMachine({
         onError: { actions: { type: 'escalate', params: ({ event }) => ({ error: event.error }) } },
       },
       on: {
-        vacancyFound: { target: 'promoting', actions: ['clearOrders', 'explainEvent'] },
+        vacancyFound: { target: 'promoting', actions: ['clearCommand', 'explainEvent'] },
         promotionOrdered: {
           target: 'promoting',
           actions: [assign({ forced: true, adopted: null }), 'explainEvent'],
@@ -144,7 +144,7 @@ export const spaceMachine = machine.createMachine({
             adopted: ({ event }) => event.record,
             forced: false,
             lastReason: ({ event }) =>
-              `the record names me in epoch ${event.record.assignment.epoch}`,
+              `the record names this node in epoch ${event.record.assignment.epoch}`,
           }),
         },
         replicaFailed: {

@@ -4,13 +4,13 @@ import type { NodeId } from './base/ids.js'
 export interface StreamInput {
   readonly space: string
   readonly peer: NodeId
-  /** Measurements in a row without progress, while something is in flight, before a rewind. */
+  /** Measurements in a row without progress, while frames are in flight, before a rewind. */
   readonly stalledMax: number
 }
 
 export interface StreamContext extends StreamInput {
   session: number
-  /** Where the session began: what the member had before it is never sent. */
+  /** Where the session began: earlier entries, which the member had, are never sent. */
   common: number
   /** Sequences of the present session: acked <= sent <= end. */
   acked: number
@@ -90,8 +90,8 @@ const machine = setup({
 })
 
 /**
- * Something is in flight, and no ack has come since the last measurement. A session that began
- * at 40 has nothing in flight until more than 40 was sent, though no ack of it was seen yet.
+ * Whether frames are in flight and no ack has come since the last measurement. A session that began
+ * at 40 has nothing in flight until more than 40 was sent, though no ack was seen yet.
  */
 function isWaiting(context: StreamContext, now: { acked: number; sent: number }): boolean {
   return Math.max(now.acked, context.common) < now.sent && now.acked === context.acked
@@ -101,8 +101,8 @@ const rewinding = ['countRewind', 'rewind'] as const
 
 /**
  * The primary's view of one replica. The cursor moves in plain code (replicaStream.ts, once per
- * batch); the chart is measured after acks and at every heartbeat, and decides: caught up, fallen
- * behind, stalled, to be rewound (go-back-n), gone.
+ * batch). The chart gets measurements after acks and at every heartbeat, and decides whether the
+ * replica has caught up, falls behind, is stalled, has to be rewound (go-back-n), or is gone.
  */
 export const streamMachine = machine.createMachine({
   id: 'stream',

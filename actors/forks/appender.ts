@@ -9,16 +9,16 @@ export interface Appender {
   readonly bufferedBytes: number
   /** Sequence of the next entry that is taken. */
   readonly nextSequence: number
-  /** What has been taken and is not yet in the overlay, as it is expected to be numbered. */
+  /** Writes that are taken and not yet in the overlay, with their expected sequences. */
   pending(): Overlay
   knownKey(key: string): KeyRecord | undefined
-  /** Requests of this node's own, about forks; `settle` gets the answer. */
+  /** Logs a request of this node's own, about forks; `settle` gets the answer. */
   log(
     request: AcceptedRequest, level: AckLevel, settle: (answer: WriteAnswer | ErrorAnswer) => void,
   ): void
 }
 
-/** A request as it is to be logged; where it is in the log already; or why it is not taken. */
+/** The request to log; or its record if it is in the log already; or why it is not taken. */
 export type Reconciled =
   | { readonly kind: 'decided'; readonly request: AcceptedRequest }
   | { readonly kind: 'known'; readonly record: KeyRecord }

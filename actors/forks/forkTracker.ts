@@ -6,11 +6,11 @@ import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import type { SpaceStore } from '../ports/store.js'
 
-export interface ForkBooksOptions {
+export interface ForkTrackerOptions {
   readonly store: SpaceStore
-  /** Of the log when the reign began on it, its first entry included. */
+  /** History of the log when the epoch began, its first entry included. */
   readonly history: readonly EpochSpan[]
-  /** Reports that this reign's first entry opened, and its timestamp. */
+  /** Reports that this epoch's first entry opened, and its timestamp. */
   readonly openings: readonly ForkOpening[]
   readonly openedAtMs: number
 }
@@ -18,32 +18,31 @@ export interface ForkBooksOptions {
 interface Known {
   readonly note: SalvageNote
   state: SalvageState
-  /** Sequence of the durable note that it is taken. */
+  /** Sequence of the durable note that the salvage is taken. */
   takenAt?: number
 }
 
 /**
- * What a reign knows of forks: what the store knows of the books, which is what is applied, and
- * what this reign has noted since. Gives the notes that are to be logged when something is news.
+ * Fork reports as the primary of one epoch knows them: those in its store, which are applied, and
+ * the notes that it has logged since. Returns the notes to log when something has changed.
  */
 export class ForkTracker {
   private readonly openings = new Map<number, ForkOpening>()
   private readonly salvages = new Map<string, Known>()
   private readonly closed = new Set<number>()
-  /** Of those that had been given up. */
+  /** Closed reports among those that had been given up. */
   private readonly closedAfterAll = new Set<number>()
   private readonly historyStarts: Starts
 
-  constructor(private readonly options: ForkBooksOptions) {
+  constructor(private readonly options: ForkTrackerOptions) {
     this.historyStarts = startsOf(options.history)
     for (const opening of options.openings) this.openings.set(opening.epoch, opening)
   }
 
-  // ---------------------------------------------------------------- where reigns began
-
   /**
-   * Last entry of this log that the log of that write holds as well. Where that is not known, the
-   * write knew of nothing here: what it took the place of unasked would be gone without a trace.
+   * Returns the last entry that this log and the log of that write have in common. If that is not
+   * known, the write is taken to know none of this log: it then counts as concurrent, and nothing
+   * is replaced without a trace.
    */
   sharedWith(write: Position, starts: Starts): number {
     return forkPointOf(this.options.history, write, starts, 'nothing').sequence
@@ -60,17 +59,15 @@ export class ForkTracker {
     return (this.openings.get(epoch) ?? this.report(epoch))?.node ?? ''
   }
 
-  /** What a reign logged was logged before the next one began; 0 where nothing is known of it. */
+  /** Latest time of the epoch's entries: when the next epoch began. 0: it is not known. */
   noLaterThan(epoch: number): number {
     if (this.openings.has(epoch)) return this.options.openedAtMs
     return this.report(epoch)?.openedAtMs ?? 0
   }
 
-  // ---------------------------------------------------------------- notes
-
   /**
-   * Salvages that are news, and reports for epochs that have none: to be noted. Of one that has
-   * others (`isComplete` is false), nothing is gone, and no report is closed.
+   * Returns notes of new salvages, and of reports for epochs that have none. `isComplete` false:
+   * the node has more salvages than were offered, so none counts as gone and no report is closed.
    */
   offered(
     node: NodeId, disk: string, salvages: readonly SalvageNote[], isComplete: boolean,
@@ -112,7 +109,7 @@ export class ForkTracker {
       salvage.node === node && salvage.name === name && salvage.state === 'waiting'))
   }
 
-  /** Waiting, as far as the books know, and not offered any more. */
+  /** Returns notes of salvages that are noted as waiting and not offered any more. */
   private missing(node: NodeId, salvages: readonly SalvageNote[]): ForkNote[] {
     const offered = new Set(salvages.map(({ name }) => name))
     const gone = new Set<string>()
@@ -129,12 +126,12 @@ export class ForkTracker {
     })
   }
 
-  /** The salvage, as it was offered in this reign. */
+  /** Returns the salvage as it was offered in this epoch. */
   salvage(node: NodeId, name: string): SalvageNote | undefined {
     return this.salvages.get(`${node}/${name}`)?.note
   }
 
-  /** Where it is noted, durably, that all of the salvage is in the log; in this reign. */
+  /** Sequence of the durable note that all of the salvage is in the log; in this epoch. */
   takenAt(node: NodeId, name: string): number | undefined {
     return this.salvages.get(`${node}/${name}`)?.takenAt
   }
@@ -150,7 +147,7 @@ export class ForkTracker {
     return { type: 'ForkNote', note: 'taken', name, node }
   }
 
-  /** Reports on that node's reigns about which nothing more can come from it. */
+  /** Returns notes that close reports to which the node cannot add anything any more. */
   private closings(node: NodeId, disk: string): ForkNote[] {
     const notes: ForkNote[] = []
     const givenUp = this.givenUp(disk)
@@ -179,7 +176,7 @@ export class ForkTracker {
     return [...known.values()]
   }
 
-  /** Open reports, those of this reign's own notes included. */
+  /** Open reports, with those that this epoch has noted. */
   private open(): ForkOpening[] {
     const reports = this.options.store.reports()
     const stored = new Set(reports.map(({ epoch }) => epoch))
@@ -187,7 +184,7 @@ export class ForkTracker {
     return [...reports.filter(({ outcome }) => outcome === null), ...own]
   }
 
-  /** Reports that were given up, on reigns with that disk, whose writes came after all. */
+  /** Reports that were given up, on epochs with that disk, whose writes came after all. */
   private givenUp(disk: string): ForkOpening[] {
     return this.options.store.reports().filter((report) =>
       (report.outcome === 'lost' || report.outcome === 'dismissed') && report.disk === disk
@@ -195,7 +192,7 @@ export class ForkTracker {
       && report.salvages.every(({ state }) => state !== 'gone'))
   }
 
-  /** The note could not be logged: it is news again. */
+  /** Notes that the note could not be logged, so that it is returned again. */
   unlogged(note: ForkNote): void {
     if (note.note === 'opened') this.openings.delete(note.opening.epoch)
     else if (note.note === 'salvaged') {
@@ -209,7 +206,7 @@ export class ForkTracker {
     }
   }
 
-  /** An operator gives the report up; null: none of that epoch is open. */
+  /** Closes the report as given up by an operator; null: there is no open one of that epoch. */
   dismiss(epoch: number): ForkNote | null {
     const report = this.open().find((one) => one.epoch === epoch)
     if (!report || this.closed.has(epoch)) return null
@@ -221,8 +218,8 @@ export class ForkTracker {
   }
 
   /**
-   * Known to have been logged, and nowhere: at least so many. What earlier reigns logged in that
-   * log is counted here too, unless they have a report of their own.
+   * Returns how many writes are known to have been logged and are found nowhere: a lower bound.
+   * Writes of earlier epochs in that log count as well, unless they have a report of their own.
    */
   private lostOf({ epoch, start, forkPoint, lastKnown }: ForkOpening): number {
     const { store } = this.options
@@ -230,7 +227,7 @@ export class ForkTracker {
     const from = isOwnOnly ? Math.max(start.sequence, forkPoint.sequence) : forkPoint.sequence
     let lost = Math.max(0, lastKnown - from - countedMax)
     for (let sequence = from + 1 + lost; sequence <= lastKnown; sequence += 1) {
-      // The first entry of the reign is no write.
+      // The first entry of the epoch is no write.
       if (sequence === start.sequence + 1) continue
       const epochs = sequence > start.sequence ? [epoch] : [start.epoch, forkPoint.epoch]
       if (!epochs.some((of) => store.origin(of, sequence))) lost += 1
@@ -239,7 +236,7 @@ export class ForkTracker {
   }
 }
 
-/** Entries looked at one by one: what lies before them is taken for lost. */
+/** Entries that are looked up one by one; earlier ones count as lost. */
 const countedMax = 100_000
 
 function closing(
@@ -254,11 +251,11 @@ function closing(
   }
   const gone = salvages.filter(({ state }) => state === 'gone')
   if (gone.length > 0) {
-    const reason = `${gone.map((one) => one.note.name).join(', ')} went before it was taken`
+    const reason = `${gone.map((one) => one.note.name).join(', ')} disappeared before it was taken`
     return { ...note, outcome: 'lost', lost: lostOf(), reason }
   }
   const lasts = salvages.flatMap((one) => one.note.spans.filter((span) => span.epoch === epoch))
-  // Its first entry is no write, and those before it are of earlier reigns.
+  // Its first entry is no write, and those before it are of earlier epochs.
   const found = Math.max(forkPoint.sequence, start.sequence + 1, ...lasts.map(({ last }) => last))
   const lost = Math.max(0, lastKnown - found)
   return salvages.length === 0

@@ -18,59 +18,59 @@ import { requestsOf } from './salvageSlices.js'
 /** Live writes come first: slices wait while this much is being written. */
 const busyBytes = 1024 * 1024
 const busyPauseMs = 50
-/** A quarantine that is full waits for an operator. */
+/** Pause while the quarantine is full, which an operator has to empty. */
 const fullPauseMs = 10_000
-/** A slice is followed by a pause of so many times what it took: a fifth of the time at most. */
+/** Pause after a slice, as a multiple of its time: slices take a fifth of the time at most. */
 const pauseFactor = 4
 const pauseMsMax = 200
 
-export interface ReconcileServiceOptions {
+export interface ForkIntakeOptions {
   readonly member: Member
   readonly epoch: number
   readonly ingest: Appender
   readonly reconciler: Reconciler
-  /** Why nothing may be logged beside what clients write, or null. */
+  /** Returns why only clients' writes may be logged now, or null. */
   readonly busy: () => string | null
   readonly isAutomatic: () => boolean
   readonly alert: (kind: string, fields: object, message: string) => void
 }
 
-/** Writes that have come: by which entry of this log, and under which place each is known. */
+/** Writes that this log has already: up to which entry, and the place of each. */
 interface Known {
   readonly upTo: number
   readonly now: readonly Position[]
 }
 
-/** Writes that have one key, or one that has none: logged together, or not at all. */
+/** Writes with one key, or a single one without a key. Logged together or not at all. */
 type Group = readonly SalvagedWrite[]
 
-/** The primary's answers to members that bring salvages home (`reconciliation` on their side). */
+/** Takes salvages that members upload to the primary (`reconciliation` on their side). */
 export class ForkIntake {
   /**
-   * The store's books lag behind what the log says of forks: highest sequence that this reign
-   * logged of it, or that earlier ones may have.
+   * Highest sequence of an entry about forks that this epoch logged, or an earlier one may have.
+   * The reports in the store lag behind it.
    */
   private loggedUpTo: number
 
-  constructor(private readonly options: ReconcileServiceOptions) {
+  constructor(private readonly options: ForkIntakeOptions) {
     this.loggedUpTo = options.member.log.end.sequence
   }
 
   onMessage(message: ReconcileMessage, answer: (answer: ReconcileAnswer) => void): void {
     const { member, epoch, busy, isAutomatic } = this.options
-    const told = (
+    const respond = (
       kind: ReconcileAnswer['kind'], sequence: number, retryAfterMs: number, reason: string,
     ): void => answer({
       kind, number: message.number, node: member.self, epoch, sequence, retryAfterMs,
       isAutomatic: isAutomatic(), reason,
     })
     if (message.uuid !== member.uuid || message.epoch !== epoch) {
-      return told('refused', 0, 0, `epoch ${epoch} reigns, not ${message.epoch}`)
+      return respond('refused', 0, 0, `the current epoch is ${epoch}, not ${message.epoch}`)
     }
     const reason = busy() ?? this.overloaded()
-    if (reason !== null) return told('busy', 0, busyPauseMs, reason)
-    if (message.kind === 'offer') this.onOffer(message, told)
-    else this.onSlice(message, told)
+    if (reason !== null) return respond('busy', 0, busyPauseMs, reason)
+    if (message.kind === 'offer') this.onOffer(message, respond)
+    else this.onSlice(message, respond)
   }
 
   private overloaded(): string | null {
@@ -80,17 +80,17 @@ export class ForkIntake {
     return isBusy ? 'live writes come first' : null
   }
 
-  private onOffer({ node, disk, salvages, isComplete }: SalvageOffer, told: Told): void {
-    const { reconciler: { books }, member: { store } } = this.options
-    // A report is closed by its counts: they must have come that far.
+  private onOffer({ node, disk, salvages, isComplete }: SalvageOffer, respond: Respond): void {
+    const { reconciler: { tracker }, member: { store } } = this.options
+    // A report is closed by its counts, so the store must have applied all entries about forks.
     if (store.applied.sequence < this.loggedUpTo) {
-      return told('busy', 0, busyPauseMs, 'what came home is not yet committed')
+      return respond('busy', 0, busyPauseMs, 'reconciled writes are not yet committed')
     }
     const work = new NoteWork(this.options.ingest, (sequence, failure) => {
-      if (failure === null) told('taken', sequence, 0, '')
-      else told('busy', 0, busyPauseMs, failure)
+      if (failure === null) respond('taken', sequence, 0, '')
+      else respond('busy', 0, busyPauseMs, failure)
     })
-    for (const note of books.offered(node, disk, salvages, isComplete)) this.logNote(work, note)
+    for (const note of tracker.offered(node, disk, salvages, isComplete)) this.logNote(work, note)
     work.end()
   }
 
@@ -102,28 +102,28 @@ export class ForkIntake {
     })
   }
 
-  /** What is not taken is news again; what may stand is not. */
+  /** A rejected note is retried. One with an unknown outcome is not: it may be in the log. */
   private notLogged(note: ForkNote, { outcome }: ErrorAnswer): void {
-    if (outcome === 'notTaken') this.options.reconciler.books.unlogged(note)
+    if (outcome === 'notTaken') this.options.reconciler.tracker.unlogged(note)
   }
 
-  private onSlice(slice: SalvageSlice, told: Told): void {
+  private onSlice(slice: SalvageSlice, respond: Respond): void {
     const { reconciler, ingest, member: { log, context: { ports: { clock } } } } = this.options
-    const { books } = reconciler
-    const note = books.salvage(slice.node, slice.salvage)
-    if (!note) return told('refused', 0, 0, `${slice.salvage} was not offered in this reign`)
+    const { tracker } = reconciler
+    const note = tracker.salvage(slice.node, slice.salvage)
+    if (!note) return respond('refused', 0, 0, `${slice.salvage} was not offered in this epoch`)
     const begunMs = clock.monotonicMs()
     const work = new NoteWork(ingest, (sequence, failure, failurePauseMs) => {
       const pauseMs = Math.min(pauseMsMax, (clock.monotonicMs() - begunMs) * pauseFactor)
       this.loggedUpTo = Math.max(this.loggedUpTo, sequence)
-      // Some of it may have come a moment ago, and not yet be durable: a flush may fail.
+      // Writes that came a moment ago may not be durable yet, and a flush may fail.
       const isDurable = sequence <= log.durable.sequence
-      if (failure === null && isDurable) told('taken', sequence, Math.ceil(pauseMs), '')
-      else told('busy', 0, failurePauseMs, failure ?? 'what has come is not yet durable')
+      if (failure === null && isDurable) respond('taken', sequence, Math.ceil(pauseMs), '')
+      else respond('busy', 0, failurePauseMs, failure ?? 'earlier writes are not yet durable')
     })
     this.logWrites(slice.writes, startsOf(note.spans, note.common), work)
     if (slice.isLast && !work.hasFailed) {
-      const noted = books.takenAt(slice.node, slice.salvage)
+      const noted = tracker.takenAt(slice.node, slice.salvage)
       if (noted !== undefined) work.reach(noted)
       else this.logTaken(slice, work)
     }
@@ -131,11 +131,11 @@ export class ForkIntake {
   }
 
   private logTaken({ node, salvage }: SalvageSlice, work: NoteWork): void {
-    const { reconciler, reconciler: { books } } = this.options
-    const taken = books.taken(node, salvage)
+    const { reconciler, reconciler: { tracker } } = this.options
+    const taken = tracker.taken(node, salvage)
     work.log(reconciler.noted(taken), (answer) => {
-      if (answer.ok) books.notedTaken(node, salvage, answer.sequence)
-      else books.unlogged(taken)
+      if (answer.ok) tracker.notedTaken(node, salvage, answer.sequence)
+      else tracker.unlogged(taken)
     })
   }
 
@@ -167,12 +167,12 @@ export class ForkIntake {
       `${quarantined} write(s) lost against concurrent ones, and are kept in the quarantine`)
   }
 
-  /** What this log has of the writes of the group; null: they have not come. */
+  /** Returns where this log has the writes of the group; null: it does not have them. */
   private known(group: Group, resent: ResentWrite[]): Known | null {
     const { reconciler, ingest } = this.options
     const { origin, writeId } = group.at(-1)!
-    // Its origin leads on to what became of it, also when something took its place later; and given
-    // up when another reign was joined, that of a log which had it after all came to nothing.
+    // Looked up by origin first: that record survives when a later write supersedes this one. (If
+    // the log that had the write was given up as a fork, the origin record went with it.)
     const place = reconciler.placeOf(origin.epoch, origin.sequence)
     if (place) return { upTo: place.sequence, now: group.map((write) => write.origin) }
     const key = writeId === null ? undefined : ingest.knownKey(writeId)
@@ -185,7 +185,7 @@ export class ForkIntake {
     return { upTo: key.sequence, now }
   }
 
-  /** What had come home in the fork was acknowledged there: it has come again, too. */
+  /** Notes copies too: writes that were reconciled in the fork were acknowledged there as well. */
   private noteCopies(group: Group, now: readonly Position[], resent: ResentWrite[]): void {
     const { reconciler } = this.options
     group.forEach(({ copy }, index) => {
@@ -198,13 +198,11 @@ export class ForkIntake {
   private alertNote(note: ForkNote): void {
     if (note.note === 'closed') {
       const { epoch, outcome, lost, reason } = note
-      const formerPrimary = this.options.reconciler.books.holderOf(epoch)
+      const formerPrimary = this.options.reconciler.tracker.holderOf(epoch)
       this.options.alert('forkReportClosed', { epoch, formerPrimary, outcome, lost, reason },
         `the report on epoch ${epoch} is closed: ${reason}`)
-    } else if (note.note === 'opened') tellOpening(this.options.member, note.opening)
+    } else if (note.note === 'opened') reportOpening(this.options.member, note.opening)
   }
-
-  // ---------------------------------------------------------------- orders
 
   /** Resolves when the operator's note or write is durable; rejects with why it is not. */
   async order(what: AcceptedRequest | ForkNote): Promise<number> {
@@ -223,13 +221,13 @@ export class ForkIntake {
   }
 }
 
-type Told = (
+type Respond = (
   kind: ReconcileAnswer['kind'], sequence: number, retryAfterMs: number, reason: string,
 ) => void
 
 type ResentWrite = (ForkNote & { note: 'resent' })['writes'][number]
 
-/** What is logged for one message: over when all of it is durable, or some of it cannot be. */
+/** Entries logged for one message. Over when all are durable, or one failed. */
 class NoteWork {
   private open = 1
   private sequence = 0
@@ -245,12 +243,12 @@ class NoteWork {
     return this.failure !== null
   }
 
-  /** It is in the log already, there. */
+  /** Notes that an entry is in the log already, at that sequence. */
   reach(sequence: number): void {
     this.sequence = Math.max(this.sequence, sequence)
   }
 
-  /** `pauseMs`: until it is worth while to ask again. */
+  /** `pauseMs`: time after which a retry makes sense. */
   fail(reason: string, pauseMs = busyPauseMs): void {
     this.failure ??= reason
     this.pauseMs = Math.max(this.pauseMs, pauseMs)
@@ -275,8 +273,8 @@ class NoteWork {
   }
 }
 
-/** An alert where writes are known to be missing, else a notice. */
-export function tellOpening(
+/** Raises an alert when writes are known to be missing, or else logs a notice. */
+export function reportOpening(
   { context, space }: Member, { epoch, node, forkPoint, lastKnown, atMost }: ForkOpening,
 ): void {
   const atLeast = lastKnown - forkPoint.sequence

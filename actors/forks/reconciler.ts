@@ -18,12 +18,12 @@ export interface ReconcilerOptions {
   readonly member: Member
   readonly epoch: number
   readonly ingest: Appender
-  /** Reports that this reign's first entry opened, and its timestamp. */
+  /** Reports that this epoch's first entry opened, and its timestamp. */
   readonly openings: readonly ForkOpening[]
   readonly openedAtMs: number
 }
 
-/** A write on its way home. `timestamp` null: its client did not say when it was logged first. */
+/** A write to reconcile. `timestamp` null: its client did not say when it was logged first. */
 export interface ComingWrite {
   readonly operation: Operation
   readonly origin: { readonly epoch: number; readonly sequence: number; readonly node: NodeId }
@@ -34,29 +34,35 @@ interface Decided {
   readonly operation: Operation
   readonly encoded: Uint8Array
   readonly reconciliation: Reconciliation
-  readonly met: Meeting['met']
+  readonly met: readonly Met[]
 }
 
-/** What a deployment's rule may add to one request, encoded: a frame has to hold it. */
+/** A version that a write found in its place, and how the two relate. */
+interface Met {
+  readonly version: Version
+  readonly relation: Relation
+}
+
+/** Encoded bytes that a deployment's rule may make of one request: a frame has to hold it. */
 const mergedBytesMax = 128 * 1024
 
 /**
- * The primary's judgement of writes that were logged under an earlier epoch, in a log that did not
- * survive: whether they have come, what they meet here, what is logged. One per reign.
+ * Judges, for the primary of one epoch, writes that an earlier epoch logged in a log that did not
+ * survive: whether this log has them already, what they conflict with, and what is logged.
  */
 export class Reconciler {
-  readonly books: ForkTracker
-  /** What was decided and is not yet applied: so many go into the quarantine, up to which entry. */
+  readonly tracker: ForkTracker
+  /** Writes decided and not yet applied that go into the quarantine: up to `last`, `count`. */
   private readonly losers: { readonly last: number; readonly count: number }[] = []
 
   private isFull = false
 
   constructor(private readonly options: ReconcilerOptions) {
     const { member: { store, log }, openings, openedAtMs } = options
-    this.books = new ForkTracker({ store, history: [...log.history], openings, openedAtMs })
+    this.tracker = new ForkTracker({ store, history: [...log.history], openings, openedAtMs })
   }
 
-  /** A client sends again what it had been answered at `last`, of its last operation. */
+  /** Decides about a request that a client resends. `last`: origin of its last operation. */
   fromClient(request: AcceptedRequest, last: Position): Reconciled {
     const { epoch } = this.options
     const operations = request.operations as readonly Operation[]
@@ -64,21 +70,21 @@ export class Reconciler {
     if (last.epoch > epoch) {
       return {
         kind: 'refused', code: 'NOT_PRIMARY',
-        message: `the write was logged in epoch ${last.epoch}, this reign is of epoch ${epoch}`,
+        message: `the write was logged in epoch ${last.epoch}, but this is epoch ${epoch}`,
       }
     }
     if (first < 1) {
       return {
         kind: 'refused', code: 'INVALID_OPERATION',
-        message: `Engram-Origin names entry ${last.sequence}, the request has `
+        message: `Engram-Origin names entry ${last.sequence}, but the request has `
           + `${operations.length} operations`,
       }
     }
-    const node = this.books.holderOf(last.epoch)
+    const node = this.tracker.holderOf(last.epoch)
     const writes = operations.map((operation, index): ComingWrite => ({
       operation, origin: { epoch: last.epoch, sequence: first + index, node }, timestamp: null,
     }))
-    // Some may have come with a slice of a salvage, which knows no requests without a key.
+    // Some may have come in a slice of a salvage, where requests without a key are not known.
     const missing = writes.filter(({ origin: { sequence } }) =>
       !this.placeOf(last.epoch, sequence))
     if (missing.length === 0) {
@@ -90,11 +96,11 @@ export class Reconciler {
     const { space } = this.options.member
     return {
       kind: 'refused', code: 'OVERLOADED',
-      message: `the quarantine of ${space} is full: an operator has to empty it`,
+      message: `the quarantine of ${space} is full; an operator has to empty it`,
     }
   }
 
-  /** Of so many operations up to that origin, those that have come and lie in the quarantine. */
+  /** Counts operations in quarantine, among the `count` last ones up to that origin. */
   losersAt({ epoch, sequence }: Position, count: number): number {
     let lost = 0
     for (let at = sequence; at > Math.max(0, sequence - count); at -= 1) {
@@ -104,9 +110,9 @@ export class Reconciler {
   }
 
   /**
-   * Decides about the writes, each against what stands there when the ones before it have had their
-   * effect. null: one would go into the quarantine, and that is full. `startsOfFork`: of the log
-   * that they are of, where more is known of it than the books tell.
+   * Decides about the writes, each against the state after the ones before it. null: one of them
+   * belongs into the quarantine, which is full. `startsOfFork`: where epochs of their log began, as
+   * far as more is known than the fork reports say.
    */
   decideAll(
     writes: readonly ComingWrite[], via: Reconciliation['via'], key: string | null,
@@ -123,7 +129,7 @@ export class Reconciler {
         let encoded = frames.encodeEntry(one.operation, one.reconciliation)
         if (one.operation !== write.operation) mergedBytes += encoded.length
         if (mergedBytes > mergedBytesMax) {
-          // What a rule makes of many may not fit one request: then what stands stays.
+          // Results of a rule for many writes may not fit one request: then nothing is replaced.
           one = this.decideOne(write, via, startsOfFork, () => 'standing')
           encoded = frames.encodeEntry(one.operation, one.reconciliation)
         }
@@ -138,7 +144,7 @@ export class Reconciler {
     if (losers > 0 && this.quarantined() + losers > quarantineMax) return this.noRoom()
     if (losers > 0) this.isFull = false
     if (losers > 0) this.losers.push({ last: from + decided.length - 1, count: losers })
-    for (const { reconciliation, met } of decided) this.tell(reconciliation, met)
+    for (const { reconciliation, met } of decided) this.report(reconciliation, met)
     return {
       operations: decided.map(({ operation }) => operation),
       encoded: decided.map(({ encoded }) => encoded),
@@ -147,19 +153,22 @@ export class Reconciler {
   }
 
   private decideOne(
-    { operation, origin, timestamp: told }: ComingWrite, via: Reconciliation['via'],
+    { operation, origin, timestamp: known }: ComingWrite, via: Reconciliation['via'],
     startsOfFork: Starts, rule: MergeRule,
   ): Omit<Decided, 'encoded'> {
-    const { books } = this
-    const starts: Starts = (of) => startsOfFork(of) ?? books.startOf(of)
-    const timestamp = told ?? books.noLaterThan(origin.epoch)
-    const meeting = new Meeting(relationTo(origin, books.sharedWith(origin, starts), starts))
-    const { operation: result, ...decision } = decide(
-      { operation, origin, timestamp }, this.view(), meeting.relation, rule)
-    return {
-      operation: result, reconciliation: { origin, timestamp, via, ...decision },
-      met: meeting.met,
+    const { tracker } = this
+    const starts: Starts = (of) => startsOfFork(of) ?? tracker.startOf(of)
+    const timestamp = known ?? tracker.noLaterThan(origin.epoch)
+    const relate = relationTo(origin, tracker.sharedWith(origin, starts), starts)
+    const met: Met[] = []
+    const relation = (version: Version): Relation => {
+      met.push({ version, relation: relate(version) })
+      return met.at(-1)!.relation
     }
+    const { operation: result, ...decision } = decide(
+      { operation, origin, timestamp }, this.view(), relation, rule)
+    const reconciliation = { origin, timestamp, via, ...decision }
+    return { operation: result, reconciliation, met }
   }
 
   private entryOf(
@@ -170,19 +179,19 @@ export class Reconciler {
     return { sequence, epoch, timestamp, vectorClock: {}, writeId: key, operation, reconciliation }
   }
 
-  /** What became of the write that was logged first there, what is pending included. */
+  /** Returns the record of the write that was logged first there, pending entries included. */
   origin(epoch: number, sequence: number): OriginRecord | undefined {
     return this.view().origin(epoch, sequence)
   }
 
-  /** The same, by the place that it is known by: it may have been logged in two forks. */
+  /** Returns that of the place it is known by instead: it may have been logged in two forks. */
   private lastOrigin(epoch: number, sequence: number): OriginRecord | undefined {
     const record = this.origin(epoch, sequence)
     const { now } = record?.outcome === 'resent' ? record : { now: null }
     return (now && this.origin(now.epoch, now.sequence)) ?? record
   }
 
-  /** Where the write that was logged first there is now, if it has come or never went. */
+  /** Returns where the write that was logged first there is now, if it is in this log. */
   placeOf(epoch: number, sequence: number): Position | undefined {
     const record = this.lastOrigin(epoch, sequence)
     if (record) return record.now
@@ -194,63 +203,68 @@ export class Reconciler {
     return ingest.pending().view(member.overlay.view(member.store))
   }
 
-  /** Said once, until there is room again. */
+  /** Raises an alert, once until there is room again. */
   private noRoom(): null {
     const { member, member: { space } } = this.options
     if (!this.isFull) {
       member.alert('quarantineFull', { writes: quarantineMax },
-        `the quarantine of ${space} is full: writes from forks wait, and so do clients that send `
-        + `lost writes again. Look at it, then apply or discard: engram quarantine list ${space}, `
+        `the quarantine of ${space} is full: writes from forks wait, and so do clients that resend `
+        + `writes. Look at it, then apply or discard: engram quarantine list ${space}, `
         + `engram quarantine discard ${space} --all`)
     }
     this.isFull = true
     return null
   }
 
-  /** In the quarantine, or on the way there. */
+  /** Number of writes in the quarantine, or decided to go there. */
   private quarantined(): number {
     const { store } = this.options.member
     while (this.losers[0] && this.losers[0].last <= store.applied.sequence) this.losers.shift()
     return this.losers.reduce((sum, { count }) => sum + count, store.quarantineCount)
   }
 
-  /** Each outcome is counted, and the debug log says who met whom. */
-  private tell({ origin, outcome, via, displaces, by }: Reconciliation, met: Meeting['met']): void {
+  /** Counts the outcome, and logs which versions the write conflicted with. */
+  private report(
+    { origin, outcome, via, displaces, by }: Reconciliation, met: readonly Met[],
+  ): void {
     const { member: { context: { ports }, space } } = this.options
     ports.telemetry.count('reconciledWrites', 1, { space, outcome, via })
-    ports.logger.debug({ space, origin, outcome, via, displaces, by, met }, 'a write comes home')
+    ports.logger.debug(
+      { space, origin, outcome, via, displaces, by, met }, 'a write is reconciled')
   }
 
-  /** A deployment's own rule that fails, or gives what no client could write, decides nothing. */
+  /** Runs the deployment's rule. One that fails, or returns an invalid write, changes nothing. */
   private readonly rule: MergeRule = (standing, incoming) => {
     const { member: { context: { ports }, space } } = this.options
     const { mergeRules = {} } = ports
     if (!Object.hasOwn(mergeRules, space)) return defaultRule(standing, incoming)
     try {
-      // Copies: what it does to them is its own matter.
+      // Copies: the rule may change them.
       const verdict = mergeRules[space]!(structuredClone(standing), structuredClone(incoming))
       if (verdict === 'standing' || verdict === 'incoming') return verdict
       const gated = ports.clients.operation(verdict)
       if (!gated.ok) throw new Error(gated.reason)
-      if (thingOf(gated.value) !== thingOf(incoming.operation)) {
-        throw new Error('it gives a write of something else')
+      if (targetOf(gated.value) !== targetOf(incoming.operation)) {
+        throw new Error('it returned a write to something else')
       }
       return gated.value
     } catch (error) {
       ports.logger.error({ space, error: String(error) },
-        'the merge rule of the space failed: what stands stays, the other goes into quarantine')
+        'the merge rule of the space failed: the present value stays, and the write from the fork '
+        + 'goes into the quarantine')
       return 'standing'
     }
   }
 
-  /** An operator re-applies what lies in quarantine: over whatever stands there. */
+  /** Returns the request that re-applies a write of the quarantine, over whatever is there now. */
   reapplied(id: string): AcceptedRequest | null {
     const { member: { store, context: { ports: { frames } } } } = this.options
     const item = store.quarantined(id)
     if (!item) return null
     const { operation, origin, timestamp } = item
     const reconciliation: Reconciliation = {
-      origin: { ...origin, node: this.books.holderOf(origin.epoch) }, timestamp, via: 'quarantine',
+      origin: { ...origin, node: this.tracker.holderOf(origin.epoch) }, timestamp,
+      via: 'quarantine',
       outcome: 'merged', displaces: 'nothing', keepsActivation: false, by: null,
     }
     const encoded = [frames.encodeEntry(operation, reconciliation)]
@@ -263,21 +277,8 @@ export class Reconciler {
   }
 }
 
-/** Remembers what a write met where it wanted to be, and how they relate. */
-class Meeting {
-  readonly met: { readonly version: Version; readonly relation: Relation }[] = []
-
-  constructor(private readonly relate: (version: Version) => Relation) {}
-
-  readonly relation = (version: Version): Relation => {
-    const relation = this.relate(version)
-    this.met.push({ version, relation })
-    return relation
-  }
-}
-
-/** What an operation changes; its type included, since a rule answers in kind. */
-function thingOf(operation: Operation): string {
+/** Names what an operation changes, with its type: a rule must return the same type. */
+function targetOf(operation: Operation): string {
   switch (operation.type) {
     case 'StoreNode': return JSON.stringify([operation.type, operation.node.id])
     case 'UpdateActivation': return JSON.stringify([operation.type, operation.nodeId])

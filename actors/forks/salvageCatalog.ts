@@ -4,27 +4,27 @@ import type { Member } from '../member/member.js'
 import { namesOf, noteOf, Salvage } from './salvageSlices.js'
 import type { Slice } from './salvageSlices.js'
 
-/** Salvages of one offer: the others follow when these are taken. */
+/** Salvages in one offer; the others follow when these are taken. */
 const offeredMax = 128
-/** Of the notes of one offer, beyond the first of them: a message has at most 256 KiB. */
+/** Bytes of the notes in one offer, beyond the first: a message has at most 256 KiB. */
 const offeredBytesMax = 192 * 1024
 
 export interface Found {
-  /** The oldest: what is offered once is offered again until it is taken. */
+  /** The oldest salvages. Each is offered again until it is taken. */
   readonly notes: readonly SalvageNote[]
-  /** There are no others. */
+  /** Set when there are no others. */
   readonly isComplete: boolean
   /** Why some cannot be read, or null. */
   readonly fault: string | null
 }
 
 /**
- * The salvages that a member has of its space. Of each a note is kept; of the one that is brought
- * home a frame is in memory, and no more.
+ * The salvages that a member has of its space. A note of each is kept in memory, and one frame of
+ * the one that is being uploaded.
  */
 export class SalvageCatalog {
   private readonly notes = new Map<string, SalvageNote>()
-  /** Files that could not be read: why, and when that was. */
+  /** Files that could not be read, with the reason and the time. */
   private readonly unusable = new Map<string, { readonly why: string; readonly atMs: number }>()
   private looking: Promise<Found> | null = null
   private opened: { readonly name: string; readonly salvage: Salvage } | null = null
@@ -32,8 +32,8 @@ export class SalvageCatalog {
   constructor(private readonly member: Member) {}
 
   /**
-   * What there is. One that cannot be read hides no others. Rejects when the directory cannot be
-   * read, or when `isWanted` says no. Who asks meanwhile gets the same.
+   * Returns the salvages. An unreadable one does not hide others. Rejects when the directory cannot
+   * be read, or when `isWanted` returns false. Calls during a look share its result.
    */
   async look(isWanted: () => boolean): Promise<Found> {
     this.looking ??= this.lookAt(isWanted).finally(() => {
@@ -51,7 +51,7 @@ export class SalvageCatalog {
     const notes: SalvageNote[] = []
     let bytes = 0
     for (const name of present) {
-      if (!isWanted()) throw new Error('nobody waits for it any more')
+      if (!isWanted()) throw new Error('the salvages are not needed any more')
       const note = this.unusable.has(name) ? null : this.notes.get(name) ?? await this.note(name)
       if (!note) continue
       bytes += control.encode(note).length
@@ -63,7 +63,7 @@ export class SalvageCatalog {
     return { notes, isComplete: this.unusable.size === 0, fault: this.fault }
   }
 
-  /** What is gone; and what could not be read, once a fault of the disk may have passed. */
+  /** Forgets files that are gone, and old failures: a fault of the disk may have passed. */
   private forget(present: ReadonlySet<string>): void {
     const nowMs = this.member.context.ports.clock.monotonicMs()
     for (const name of this.notes.keys()) if (!present.has(name)) this.notes.delete(name)
@@ -72,15 +72,15 @@ export class SalvageCatalog {
     }
   }
 
-  /** The oldest first; then those that do not tell their age, and are of this space by name. */
+  /** Returns names, the oldest first; then those without a readable header, by their name. */
   private async present(): Promise<string[]> {
     const { space, uuid, context: { ports: { salvages } } } = this.member
     const names = namesOf(await salvages.names(), space, uuid)
     const readable = await salvages.list()
-    const told = new Set(readable.map(({ name }) => name))
+    const dated = new Set(readable.map(({ name }) => name))
     const own = readable.filter(({ header }) => header.space === space && header.uuid === uuid)
       .toSorted((a, b) => a.header.savedAtMs - b.header.savedAtMs)
-    return [...own.map(({ name }) => name), ...names.filter((name) => !told.has(name))]
+    return [...own.map(({ name }) => name), ...names.filter((name) => !dated.has(name))]
   }
 
   private async note(name: string): Promise<SalvageNote | null> {
@@ -115,7 +115,7 @@ export class SalvageCatalog {
     return this.unusable.size === 1 ? first.why : `${first.why} (${this.unusable.size - 1} more)`
   }
 
-  /** Of the salvage that is being brought home. One that fails is left out from now on. */
+  /** Returns a slice of the salvage that is being uploaded. One that fails is left out then. */
   async slice(name: string, sent: number): Promise<Slice> {
     if (this.opened?.name !== name) {
       this.release()
@@ -125,7 +125,7 @@ export class SalvageCatalog {
     try {
       return await opened.salvage.slice(sent)
     } catch (error) {
-      // Let go meanwhile, and closed: that says nothing of the file.
+      // If it was released and closed meanwhile, the error does not concern the file.
       if (this.opened === opened) {
         this.release()
         this.failed(name, error)
@@ -140,16 +140,16 @@ export class SalvageCatalog {
       () => salvages.open(name), frames, (write) => control.encode(write).length)
   }
 
-  /** Its writes are not needed any more, or not now. */
+  /** Closes the open salvage: its writes are not needed any more, or not now. */
   release(): void {
     const { opened } = this
     this.opened = null
-    // It was read only: what closing it says changes nothing.
+    // It was only read: an error while closing does not matter.
     opened?.salvage.close().catch(() => undefined)
   }
 
-  /** What could not be read is tried again at once. */
-  forgive(): void {
+  /** Lets unreadable files be tried again at once. */
+  retryUnreadable(): void {
     this.unusable.clear()
   }
 
@@ -161,7 +161,7 @@ export class SalvageCatalog {
   }
 }
 
-/** Somebody took the file away: it is not there, rather than damaged. */
+/** Whether the file does not exist (somebody removed it), rather than being damaged. */
 function isGone(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'SALVAGE_NOT_FOUND'
 }

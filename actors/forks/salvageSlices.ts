@@ -8,16 +8,17 @@ import type { Member } from '../member/member.js'
 import type { Frame, FrameCodec } from '../ports/frames.js'
 import type { OpenSalvage } from '../ports/journal.js'
 
-/** One slice: enough to be quick, few enough for live writes to get their turn. */
+/** Writes in one slice: enough to be quick, few enough for live writes to get their turn. */
 const sliceWritesMax = 128
 const sliceBytesMax = 128 * 1024
 /**
- * A request that is larger is a slice by itself. What the gate lets pass, 1,000 writes of 400 KiB,
- * takes some 860 KB with the longest keys and names. A message has 1,024 writes and 896 KiB.
+ * Bounds of a larger request, which is a slice by itself. The largest valid request, 1,000 writes
+ * of 400 KiB, takes some 860 KB with the longest keys and names. A message has at most 1,024 writes
+ * and 896 KiB.
  */
 const requestWritesMax = 1024
 const requestBytesMax = 880 * 1024
-/** Entries looked at in one turn of the event loop, some 7 ms: heartbeats go on in between. */
+/** Entries read in one turn of the event loop, some 7 ms: heartbeats go on in between. */
 const entriesPerTurn = 2048
 
 export interface Slice {
@@ -26,29 +27,29 @@ export interface Slice {
 }
 
 /**
- * A salvage on its way into the log, slice by slice. In memory is one frame of it, and the last
- * slice; it is read on from where that ended.
+ * A salvage that is uploaded slice by slice. One frame of it and the last slice are in memory;
+ * reading continues where that slice ended.
  */
 export class Salvage {
   private source: OpenSalvage | null = null
-  /** Writes of the present frame, and how many of the salvage lie before it. */
+  /** Writes of the present frame, and the number of writes before it. */
   private writes: readonly LogEntry[] = []
   private passed = 0
   private turn: Promise<unknown> = Promise.resolve()
   private last: { readonly sent: number; readonly slice: Slice } | null = null
 
-  /** `bytesOf`: what a write takes in a message. */
+  /** `bytesOf` returns the size of a write in a message. */
   constructor(
     private readonly open: () => Promise<OpenSalvage>, private readonly codec: FrameCodec,
     private readonly bytesOf: (write: SalvagedWrite) => number,
   ) {}
 
   /**
-   * The writes after the first `sent` of them, whole requests. Rejects when one fits nowhere, and
+   * Returns whole requests after the first `sent` writes. Rejects when a request fits no slice, and
    * when the file cannot be read.
    */
   async slice(sent: number): Promise<Slice> {
-    // One after the other: who has no patience asks again while the disk is read.
+    // One after the other: after a timeout the caller asks again while the disk is still read.
     const slice = this.turn.then(async () => {
       if (this.last?.sent !== sent) this.last = { sent, slice: await this.cut(sent) }
       return this.last.slice
@@ -85,7 +86,7 @@ export class Salvage {
     }
   }
 
-  /** From the first frame on: a slice is asked for that lies before. */
+  /** Starts again at the first frame, for a slice before the present position. */
   private async begin(): Promise<void> {
     await this.close()
     this.source = await this.open()
@@ -93,7 +94,7 @@ export class Salvage {
     this.passed = 0
   }
 
-  /** To the next frame; false: there is none. */
+  /** Reads the next frame; false: there is none. */
   private async advance(): Promise<boolean> {
     const frame = await this.source!.next()
     if (frame === null) return false
@@ -103,7 +104,7 @@ export class Salvage {
   }
 }
 
-/** Consecutive writes by request: what has one key is one, what has none is one each. */
+/** Groups consecutive writes by request: those with one key; each without a key is its own. */
 export function requestsOf<T extends { readonly writeId: string | null }>(
   writes: readonly T[],
 ): T[][] {
@@ -117,7 +118,7 @@ export function requestsOf<T extends { readonly writeId: string | null }>(
   return requests
 }
 
-/** What a salvage holds. `pause` gives way to what else waits for the event loop. */
+/** Reads what a salvage holds. `pause` yields to other work of the event loop. */
 export async function noteOf(
   name: string, node: NodeId, source: OpenSalvage, codec: FrameCodec, pause: () => Promise<void>,
 ): Promise<SalvageNote> {
@@ -139,7 +140,7 @@ export async function noteOf(
   return { name, node, common, spans }
 }
 
-/** Those of a space on this node, whether they can be read or not. */
+/** Filters the names of a space's salvages, whether they can be read or not. */
 export function namesOf(names: readonly string[], space: string, uuid: string): string[] {
   return names.filter((name) => name.startsWith(`${space}.${uuid.slice(0, 8)}.`))
 }
@@ -148,12 +149,12 @@ function isWrite({ operation: { type } }: LogEntry): boolean {
   return type !== 'EpochStart' && type !== 'ForkNote'
 }
 
-/** Logged first by the reign whose entry it is, as an operator's order counts as well. */
+/** True if this epoch originated the entry; operators' re-applied writes count as originated. */
 function isOwn({ reconciliation }: LogEntry): boolean {
   return reconciliation === undefined || reconciliation.via === 'quarantine'
 }
 
-/** What had come home in the fork is again on its way, as what it was first. */
+/** Returns the write of an entry. One that was reconciled in the fork keeps its first origin. */
 function writeOf(entry: LogEntry): SalvagedWrite {
   const { epoch, sequence, timestamp, vectorClock, writeId, reconciliation } = entry
   const operation = entry.operation as Operation
@@ -165,7 +166,7 @@ function writeOf(entry: LogEntry): SalvagedWrite {
   return { origin: { epoch, sequence, node: nodeOf(component) }, timestamp, writeId, operation }
 }
 
-/** What of the member's log lies beyond, as a salvage keeps it. */
+/** Reads the frames of the member's log beyond a sequence, for a salvage. */
 export async function* framesAbove(member: Member, sequence: number): AsyncIterable<Frame[]> {
   let from = sequence + 1
   while (from <= member.log.end.sequence) {

@@ -10,31 +10,31 @@ import type { Member } from '../member/member.js'
 import { SalvageCatalog } from './salvageCatalog.js'
 import type { Slice } from './salvageSlices.js'
 
-/** A request waits this long for its answer, ms: writes have to become durable. */
+/** Timeout of a request, ms: its writes have to become durable. */
 const requestMs = 2000
-/** After a request without an answer. */
+/** Pause after a request without an answer. */
 const retryMs = 300
 
 /**
- * A member that has salvages of a space, or whose reign an open fork report is about: brings what
- * it has to the reigning primary, which may be itself.
+ * Uploads a member's salvages of a space to the primary, which may be the member itself. Runs also
+ * without salvages while there is an open fork report on an epoch of this member.
  */
 export class Uploader {
   private actor: HostedActor<typeof reconciliationMachine> | null = null
   private readonly salvages: SalvageCatalog
   /** Number of the request that is being prepared or waits for its answer; 0: none. */
   private requested = 0
-  /** The state, as the chart told it last. */
+  /** State of the chart. */
   private at = 'waiting'
-  /** What the last alert said: it is not said again. */
+  /** Reason of the last alert, which is not repeated. */
   private alerted = ''
   private awaited: { readonly epoch: number; readonly sequence: number } | null = null
   private isOver = false
 
-  /** `reign`: the one that is followed or held, if any; asked at each start. */
+  /** `current` returns the primary that is followed, or this member if it is primary. */
   constructor(
     private readonly member: Member,
-    private readonly reign: () => { readonly primary: NodeId; readonly epoch: number } | null,
+    private readonly current: () => { readonly primary: NodeId; readonly epoch: number } | null,
     private readonly onOver: () => void,
   ) {
     this.salvages = new SalvageCatalog(member)
@@ -62,7 +62,7 @@ export class Uploader {
     return stateName(this.actor?.snapshot()?.value ?? 'waiting')
   }
 
-  /** This member has joined the reign, or holds it: what it gave up is in salvages. */
+  /** This member has joined the primary, or is primary: any fork that it gave up is in salvages. */
   primaryJoined(primary: NodeId, epoch: number): void {
     this.actor?.send({ type: 'primaryJoined', primary, epoch })
   }
@@ -71,9 +71,9 @@ export class Uploader {
     this.actor?.send({ type: 'primaryLeft', reason })
   }
 
-  /** An operator wants the salvages to be taken, whatever the settings say. */
+  /** Handles an operator's command: salvages are uploaded, whatever the settings say. */
   order(): void {
-    this.salvages.forgive()
+    this.salvages.retryUnreadable()
     this.alerted = ''
     this.actor?.send({ type: 'ordered' })
   }
@@ -82,10 +82,10 @@ export class Uploader {
     this.actor?.stop()
   }
 
-  /** Once per heartbeat: is what came of the salvage committed, and on this disk again? */
+  /** Called once per heartbeat: checks if the uploaded entries are committed and on this disk. */
   tick(): void {
     const { awaited, member: { log } } = this
-    // A primary that is alone in sync commits what nobody else has yet.
+    // A primary that is alone in sync commits entries that no other member has yet.
     if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < awaited.sequence) return
     if (log.epochAt(awaited.sequence) !== awaited.epoch) return
     this.awaited = null
@@ -121,8 +121,8 @@ export class Uploader {
     if (state !== 'settling') this.awaited = null
     if (state !== 'merging') this.salvages.release()
     if (state !== 'offering' && state !== 'merging') this.requested = 0
-    const reign = state === 'waiting' ? this.reign() : null
-    if (reign) this.primaryJoined(reign.primary, reign.epoch)
+    const current = state === 'waiting' ? this.current() : null
+    if (current) this.primaryJoined(current.primary, current.epoch)
     if (state === 'unusable') this.alert(reason)
   }
 
@@ -150,7 +150,7 @@ export class Uploader {
         salvages: notes, isComplete,
       })
       if (answer.kind !== 'taken') return this.failed(answer)
-      // Told at once: others may be held, and for long.
+      // Reported at once: uploading the others may take long.
       if (fault !== null) this.alert(fault)
       const salvage = notes[0]?.name ?? null
       if (salvage === null && fault !== null) this.unusableNow(number, fault)
@@ -197,7 +197,7 @@ export class Uploader {
     })
   }
 
-  /** Rejects without an answer that makes sense. */
+  /** Rejects when there is no valid answer. */
   private async ask(primary: NodeId, message: ReconcileMessage): Promise<ReconcileAnswer> {
     const { space, context: { ports, wire } } = this.member
     const answer = await wire.request(subjects.ack(space, primary), ports.control.encode(message),

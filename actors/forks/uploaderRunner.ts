@@ -2,38 +2,38 @@ import type { NodeId } from '../../machines/base/ids.js'
 import type { Member } from '../member/member.js'
 import { Uploader } from './uploader.js'
 
-/** An actor that had nothing left to do is not asked again within this time, ms. */
+/** Pause after an actor had nothing left to do, ms. */
 const pauseMs = 2000
 
 /**
- * Runs the member's `reconciliation` actor while there is something to bring home: salvages of
- * the space, or an open report on a reign of this node. Idle spaces have none.
+ * Runs the member's `reconciliation` actor while there is something to upload: salvages of the
+ * space, or an open report on an epoch of this node. Idle spaces have no such actor.
  */
 export class UploaderRunner {
   private role: Uploader | null = null
-  private reign: { readonly primary: NodeId; readonly epoch: number } | null = null
+  private current: { readonly primary: NodeId; readonly epoch: number } | null = null
   private notBeforeMs = -Infinity
 
   constructor(private readonly member: Member) {}
 
-  /** What the actor is at, or null when there is none. */
+  /** State of the actor; null: there is none. */
   get state(): string | null {
     return this.role?.state ?? null
   }
 
-  /** A session with that reign stands, or it is the member's own. */
+  /** Notes the primary: a session with it has begun, or it is this member. */
   epochKnown(primary: NodeId, epoch: number): void {
-    this.reign = { primary, epoch }
+    this.current = { primary, epoch }
     this.notBeforeMs = -Infinity
     this.role?.primaryJoined(primary, epoch)
   }
 
   primaryLeft(reason: string): void {
-    this.reign = null
+    this.current = null
     this.role?.primaryLeft(reason)
   }
 
-  /** False: there is nothing that waits for an order. */
+  /** Handles an operator's command. False: there is nothing to upload. */
   order(): boolean {
     this.notBeforeMs = -Infinity
     this.tick()
@@ -41,13 +41,13 @@ export class UploaderRunner {
     return this.role !== null
   }
 
-  /** Once per heartbeat. */
+  /** Called once per heartbeat. */
   tick(): void {
     this.role?.tick()
-    if (this.role || !this.reign || !this.hasSomething()) return
+    if (this.role || !this.current || !this.hasSomething()) return
     const { clock } = this.member.context.ports
     if (clock.monotonicMs() < this.notBeforeMs) return
-    this.role = new Uploader(this.member, () => this.reign, () => {
+    this.role = new Uploader(this.member, () => this.current, () => {
       this.role = null
       this.notBeforeMs = clock.monotonicMs() + pauseMs
     })

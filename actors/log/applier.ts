@@ -20,17 +20,17 @@ export interface ApplierOptions {
   readonly onFailed: (error: unknown) => void
 }
 
-/** Entries of one store transaction: enough to be cheap, few enough for the loop (4 ms). */
+/** Entries of one store transaction: many enough to be cheap, few enough for the loop (4 ms). */
 const batchEntriesMax = 512
 const batchBytesMax = 1024 * 1024
-/** Entries are gathered this long before a transaction that nobody waits for. */
+/** Time that entries are gathered before a transaction that nobody waits for. */
 const gatherMs = 20
-/** A store that could not be written is tried again after this long. */
+/** Pause before a store that could not be written is tried again. */
 const retryMs = 500
 
 /**
- * Brings committed entries from the log into the store, in order, one transaction at a time,
- * never past min(commit sequence, own durable sequence): a store holds nothing uncommitted.
+ * Applies committed entries from the log to the store, in order, one transaction at a time. Never
+ * goes past min(commit sequence, own durable sequence): a store holds nothing uncommitted.
  */
 export class Applier {
   private running = false
@@ -38,7 +38,7 @@ export class Applier {
   private timer: TimerHandle | null = null
   private readonly waiters: SequenceWaiters
   private settled: Promise<void> = Promise.resolve()
-  /** Why the store cannot be written for now, or null. It is tried again by itself. */
+  /** Why the store cannot be written now, or null. It is tried again automatically. */
   hindrance: string | null = null
 
   constructor(private readonly options: ApplierOptions) {
@@ -46,8 +46,8 @@ export class Applier {
   }
 
   /**
-   * Commit or durable sequence has moved. A transaction costs the same for one entry as for many,
-   * so it waits a little for company, unless somebody waits for it.
+   * Called when the commit or the durable sequence has moved. A transaction costs the same for one
+   * entry as for many, so entries are gathered for a while, unless somebody waits for one.
    */
   wake(): void {
     if (this.running || this.stopped || !this.isBehind()) return
@@ -67,7 +67,7 @@ export class Applier {
     return this.target() > this.options.store.applied.sequence
   }
 
-  /** The store holds the sequence. */
+  /** Whether the store holds the sequence. */
   covers(sequence: number): boolean {
     return this.options.store.applied.sequence >= sequence
   }
@@ -86,7 +86,7 @@ export class Applier {
     this.waiters.stop()
   }
 
-  /** No transaction under way: the log may be cut. */
+  /** Resolves when no transaction is under way, so that the log may be cut. */
   async quiet(): Promise<void> {
     while (this.running) await this.settled
   }
@@ -121,7 +121,7 @@ export class Applier {
     }
   }
 
-  /** A full disk heals; anything else is a defect, or a store that cannot be trusted. */
+  /** Retries after a full disk. Anything else is a defect, or a store that cannot be trusted. */
   private failed(error: unknown): void {
     const { clock, logger } = this.options
     if (error instanceof Error && 'retryable' in error && error.retryable === true) {

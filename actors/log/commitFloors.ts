@@ -2,15 +2,14 @@ import type { Clock, TimerHandle } from '../ports/system.js'
 import type { FlushItem, FlushSource, GroupCommit } from './groupCommit.js'
 import type { SpaceLog } from './spaceLog.js'
 
-/** A commit stands in the journal at the latest this long after it was known. */
+/** Longest time from a commit until it is written into the journal. */
 const writeMs = 1000
-/** Floors of one record; what is more goes into the next. */
+/** Floors in one record; the others go into the next one. */
 const floorsMax = 1000
 
 /**
- * Writes into the journal how far each space is committed, so that a start knows it: a store that
- * was thrown away is then built anew up to there in bounded batches, and what lies above is
- * seconds of writes.
+ * Writes into the journal how far each space is committed, for the next start. A store that was
+ * thrown away is then rebuilt up to there in bounded batches; only seconds of writes are above.
  */
 export class CommitFloors implements FlushSource {
   private readonly moved = new Set<SpaceLog>()
@@ -18,7 +17,7 @@ export class CommitFloors implements FlushSource {
 
   constructor(private readonly clock: Clock, private readonly commits: GroupCommit) {}
 
-  /** The commit sequence of the log has moved. */
+  /** Notes that the commit sequence of the log has moved. */
   note(log: SpaceLog): void {
     this.moved.add(log)
     this.timer ??= this.clock.setTimeout(() => {
@@ -27,7 +26,7 @@ export class CommitFloors implements FlushSource {
     }, writeMs)
   }
 
-  /** The last ones are written with the flush that follows. */
+  /** Leaves the last ones to the flush that follows. */
   stop(): void {
     if (this.timer) this.clock.clearTimeout(this.timer)
     this.timer = null
@@ -42,7 +41,7 @@ export class CommitFloors implements FlushSource {
       uuid: log.uuid, sequence: Math.min(log.commitSequence, log.durable.sequence),
     }))
     if (floors.length === 0) return []
-    // What is not written is written with the next commit.
+    // A floor that is not written now is written with the next commit.
     return [{ record: { type: 'confirm', floors }, bytes: floors.length * 24 }]
   }
 }

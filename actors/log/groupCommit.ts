@@ -2,23 +2,23 @@ import { JournalFullError } from '../ports/journal.js'
 import type { Journal, JournalRecord } from '../ports/journal.js'
 import type { Clock, Logger, Telemetry, TimerHandle } from '../ports/system.js'
 
-/** One record on its way to the disk, and what is to happen at each step. */
+/** One record on its way to the disk, with a callback for each step. */
 export interface FlushItem {
   readonly record: JournalRecord
   readonly bytes: number
-  /** In the file, not yet durable: from here on it may be shipped. */
+  /** The record is in the file and not yet durable: from here on it may be sent. */
   readonly written?: () => void
-  /** Survives a crash: from here on it may be acknowledged (I4). */
+  /** The record survives a crash: from here on it may be acknowledged (I4). */
   readonly durable?: () => void
-  /** Never written and never shipped: its sequences are free again. */
+  /** The record was neither written nor sent: its sequences are free again. */
   readonly failed?: (error: JournalFullError) => void
 }
 
-/** Who has records to write: an open batch, the frames received, a control record. */
+/** A source of records to write: open batches, received frames, a control record. */
 export interface FlushSource {
-  /** Gives up to about `maxBytes`, in order; called when a flush begins. */
+  /** Returns up to about `maxBytes`, in order; called when a flush begins. */
   take(maxBytes: number): FlushItem[]
-  /** Told after a flush of somebody's items failed, before the next one begins. */
+  /** Called after a flush of any source's items failed, before the next one begins. */
   flushFailed?(error: JournalFullError): void
 }
 
@@ -33,22 +33,22 @@ export interface GroupCommitOptions {
   readonly onSyncFailed: (error: unknown) => void
   readonly onFull: (error: JournalFullError) => void
   readonly onHealed: () => void
-  /** The disk has room for more than a record; asked before the journal counts as healed. */
+  /** Resolves with whether the disk has room; called before the journal counts as healed. */
   readonly hasRoom: () => Promise<boolean>
 }
 
 const healProbeMs = 250
 
 /**
- * Adaptive group commit over all spaces of a node (DESIGN section 4.3): a flush starts as soon as
- * none is running and somebody has something; what arrives meanwhile forms the next one. One
- * write and one fdatasync at a time, whatever the number of spaces.
+ * Adaptive group commit over all spaces of a node. A flush starts as soon as none is running and a
+ * source has records; records that arrive meanwhile form the next one. There is one write and one
+ * fdatasync at a time, whatever the number of spaces.
  */
 export class GroupCommit {
   private readonly dirty = new Set<FlushSource>()
   private running = false
   private full = false
-  /** Small records may fit still: only room on the disk heals it. */
+  /** The disk is short of room. Small records may still fit, so only free room clears this. */
   private isShort = false
   private stopped = false
   private unconfirmed = false
@@ -58,12 +58,12 @@ export class GroupCommit {
 
   constructor(private readonly options: GroupCommitOptions) {}
 
-  /** The disk took no record lately: who cannot write does not stand for a promotion. */
+  /** Set while the disk takes no records: such a node is no candidate for a promotion. */
   get isFull(): boolean {
     return this.full
   }
 
-  /** The source has something. The flush begins after the present burst of messages. */
+  /** Notes that the source has records. A flush begins after the present burst of messages. */
   mark(source: FlushSource): void {
     this.dirty.add(source)
     if (this.running || this.stopped) return
@@ -82,7 +82,7 @@ export class GroupCommit {
     })
   }
 
-  /** Resolves when all that was marked so far has been flushed (or has failed). */
+  /** Resolves when all sources marked so far are flushed (or have failed). */
   async drained(): Promise<void> {
     while (this.running) await this.idle
   }
@@ -149,12 +149,12 @@ export class GroupCommit {
   ): void {
     this.options.telemetry.count('journalWriteFailures')
     for (const item of items) item.failed?.(error)
-    // Those too that were marked meanwhile: what they have may continue what was not written.
+    // Also sources marked meanwhile: their records may continue those that were not written.
     for (const source of new Set([...sources, ...this.dirty])) source.flushFailed?.(error)
     this.becomeFull(error)
   }
 
-  /** The disk has no room left: nothing new is taken until it has. */
+  /** Reports a disk without room: nothing new is taken until it has some. */
   runShort(): void {
     if (this.stopped) return
     this.isShort = true
@@ -170,7 +170,7 @@ export class GroupCommit {
     this.healTimer ??= this.options.clock.setTimeout(() => void this.probe(), healProbeMs)
   }
 
-  /** Tries whether the disk takes a record again. */
+  /** Tests whether the disk takes a record again. */
   private async probe(): Promise<void> {
     this.healTimer = null
     if (this.isShort && !this.stopped) this.isShort = !await this.options.hasRoom()
@@ -185,7 +185,10 @@ export class GroupCommit {
     this.options.onHealed()
   }
 
-  /** So that the last acknowledged flush is never the highest one for long (section 7). */
+  /**
+   * Writes a record soon after the last flush. The end of the journal may be damaged in a crash;
+   * with a later record behind it, an acknowledged flush is not mistaken for a torn one.
+   */
   private armIdle(): void {
     this.cancelIdle()
     this.idleTimer = this.options.clock.setTimeout(() => {

@@ -6,18 +6,18 @@ export interface LossBoundOptions {
   readonly log: SpaceLog
   readonly clock: Clock
   readonly settings: () => SpaceSettings
-  /** Fewer than min(2, RF) members are in sync: the safe sequence stands still. */
+  /** Whether fewer than min(2, RF) members are in sync: the safe sequence does not move then. */
   readonly isUnderReplicated: () => boolean
 }
 
 /**
- * How far answers may run ahead of the safe sequence: `maxLoss` and `whenUnderReplicated` of the
- * space. A write above that is durable all the same, and answered when there is room.
+ * Bound of how far answers may run ahead of the safe sequence, by `maxLoss` and
+ * `whenUnderReplicated` of the space. A write above it is stored, and answered when there is room.
  */
 export class LossBound {
   constructor(private readonly options: LossBoundOptions) {}
 
-  /** Highest sequence that may be answered now; Infinity where nothing bounds it. */
+  /** Returns the highest sequence that may be answered now; Infinity: there is no bound. */
   limit(): number {
     const { log } = this.options
     const { maxLoss, whenUnderReplicated = 'accept' } = this.options.settings()
@@ -27,13 +27,13 @@ export class LossBound {
     if (isUnder && whenUnderReplicated === 'accept') return Infinity
     if (!maxLoss) return isUnder ? safe : Infinity
     const { entries = Infinity, bytes, ms = Infinity } = maxLoss
-    // What an earlier life left above the safe sequence may be large, and old.
+    // Entries above the safe sequence from before this start may be large, and old.
     if ((bytes !== undefined || ms < Infinity) && !log.knowsAbove(safe)) return safe
     if (ms < Infinity && log.ageAbove(safe, this.options.clock.monotonicMs()) >= ms) return safe
     return Math.min(safe + entries, bytes === undefined ? Infinity : log.reach(safe, bytes))
   }
 
-  /** Writes are not even taken: the space asks for that while it is under-replicated. */
+  /** Whether writes are refused: the space may require that while it is under-replicated. */
   get refuses(): boolean {
     return this.options.settings().whenUnderReplicated === 'refuse'
       && this.options.isUnderReplicated()

@@ -8,12 +8,12 @@ interface Waiter {
   readonly done: (isReached: boolean) => void
 }
 
-/** Told in one turn of the event loop; all that are due are told in as many as it takes. */
-const toldPerTurn = 256
+/** Waiters called in one turn of the event loop; the others follow in the next turns. */
+const callsPerTurn = 256
 
 /**
- * Who waits for a sequence, in the order of sequences and in that of deadlines: an event costs the
- * logarithm of their number, and there is one timer for all of them.
+ * Waiters for sequences, ordered by sequence and by deadline. An event costs O(log n), and there is
+ * one timer for all of them.
  */
 export class SequenceWaiters {
   private readonly bySequence = new Sorted<Waiter>((a, b) =>
@@ -23,9 +23,9 @@ export class SequenceWaiters {
   private reached = 0
   private lastNumber = 0
   private timer: TimerHandle | null = null
-  /** When it is due. */
+  /** Monotonic time at which the timer is due. */
   private timerMs = Infinity
-  private isTelling = false
+  private isCalling = false
   private isOver = false
 
   constructor(private readonly clock: Clock) {}
@@ -44,29 +44,29 @@ export class SequenceWaiters {
     this.arm()
   }
 
-  /** Nothing is reached any more: all are told now. */
+  /** Fails all waiters: no sequence is reached any more. */
   stop(): void {
     this.isOver = true
-    if (!this.isTelling) this.tell()
+    if (!this.isCalling) this.call()
   }
 
   reach(sequence: number): void {
     this.reached = Math.max(this.reached, sequence)
-    if (!this.isTelling) this.tell()
+    if (!this.isCalling) this.call()
   }
 
-  private readonly tell = (): void => {
-    this.isTelling = false
+  private readonly call = (): void => {
+    this.isCalling = false
     const nowMs = this.clock.monotonicMs()
-    for (let told = 0; told < toldPerTurn; told += 1) {
+    for (let calls = 0; calls < callsPerTurn; calls += 1) {
       const [next, isReached] = this.next(nowMs)
       if (next === undefined) return this.arm()
       this.bySequence.delete(next)
       this.byDeadline.delete(next)
       next.done(isReached)
     }
-    this.isTelling = true
-    this.clock.nextTurn(this.tell)
+    this.isCalling = true
+    this.clock.nextTurn(this.call)
   }
 
   private next(nowMs: number): [waiter: Waiter | undefined, isReached: boolean] {
@@ -76,16 +76,16 @@ export class SequenceWaiters {
     return [late && (this.isOver || late.dueMs <= nowMs) ? late : undefined, false]
   }
 
-  /** For the first deadline; a timer that is set for an earlier one does, too. */
+  /** Sets the timer for the first deadline. A timer that is set for an earlier one suffices. */
   private arm(): void {
     const first = this.byDeadline.first()
-    if (this.isTelling || first === undefined || first.dueMs >= this.timerMs) return
+    if (this.isCalling || first === undefined || first.dueMs >= this.timerMs) return
     if (this.timer !== null) this.clock.clearTimeout(this.timer)
     this.timerMs = first.dueMs
     this.timer = this.clock.setTimeout(() => {
       this.timer = null
       this.timerMs = Infinity
-      if (!this.isTelling) this.tell()
+      if (!this.isCalling) this.call()
     }, Math.max(0, first.dueMs - this.clock.monotonicMs()))
   }
 }

@@ -11,8 +11,8 @@ import { markHeapBytes } from '../structures/budget.js'
 import type { Account, Budget } from '../structures/budget.js'
 
 /**
- * One space's log on this member: where it ends in memory, in the file and on the disk, what is
- * committed, and the latest frames for the streams. 0 <= durable <= written <= end.
+ * One space's log on this member: its ends in memory, in the file and on the disk, its commit
+ * sequence, and the latest frames for the streams. 0 <= durable <= written <= end.
  */
 export class SpaceLog {
   history: EpochSpan[]
@@ -75,20 +75,20 @@ export class SpaceLog {
   }
 
   /**
-   * The log is the reign's up to there: what was told of sequences beyond was another log's. Only
-   * after a forced reign is that less than what was committed.
+   * Notes that this log equals the primary's up to there. Commit and safe sequences beyond are
+   * those of another log. Only a forced promotion makes this less than what was committed.
    */
   commonPoint(sequence: number): void {
     this.commitSequence = Math.min(this.commitSequence, sequence)
     this.safeSequence = Math.min(this.safeSequence, this.commitSequence)
   }
 
-  /** A flush failed: what was not written was never there. */
+  /** Forgets frames that were not written, after a failed flush. */
   rollback(): void {
     this.cut(this.written)
   }
 
-  /** After the truncate record is durable. */
+  /** Cuts the log. Called after the truncate record is durable. */
   truncate(to: Position): void {
     this.cut(to)
     this.written = to
@@ -105,7 +105,7 @@ export class SpaceLog {
     this.count()
   }
 
-  /** What is in the file can be read from there. */
+  /** Drops frames from memory that can be read from the file. */
   private trimTail(): void {
     const bytesMax = this.budget.allows('tails') ? this.tailBytesMax : 0
     let drops = 0
@@ -117,8 +117,8 @@ export class SpaceLog {
   }
 
   /**
-   * No stream and no applier needs the frames up to `frames` any more, and nobody asks for sizes
-   * or times of what lies up to `marks`.
+   * Frees memory: frames up to `frames`, which no stream and no applier needs any more, and the
+   * sizes and times of entries up to `marks`, which nobody asks for any more.
    */
   release(frames: number, marks: number): void {
     let drops = 0
@@ -133,7 +133,7 @@ export class SpaceLog {
     this.count()
   }
 
-  /** The space has left this node. */
+  /** Frees all memory: the space has left this node. */
   close(): void {
     this.tail = []
     this.tailBytes = 0
@@ -146,7 +146,7 @@ export class SpaceLog {
     this.markAccount.set(this.marks.size * markHeapBytes)
   }
 
-  /** Written frames from the memory of this process, or null: then they are in the journal. */
+  /** Returns written frames from memory; null: they are in the journal only. */
   cachedFrom(from: number, maxBytes: number): Frame[] | null {
     const start = this.find(from)
     if (start < 0) return null
@@ -161,12 +161,12 @@ export class SpaceLog {
     return frames
   }
 
-  /** Written frames from `from` on: from memory where they are there, else from the journal. */
+  /** Returns written frames from `from` on, from memory or else from the journal. */
   async framesFrom(from: number, maxBytes: number): Promise<Frame[]> {
     return this.cachedFrom(from, maxBytes) ?? await this.journal.read(this.uuid, from, maxBytes)
   }
 
-  /** Index in the tail of the frame that holds the sequence; -1 when it is not there. */
+  /** Returns the index in the tail of the frame that holds the sequence, or -1. */
   private find(sequence: number): number {
     const first = this.tail[0]
     if (!first || sequence < first.first) {
@@ -182,22 +182,22 @@ export class SpaceLog {
     return low
   }
 
-  /** Of what lies above a sequence sizes and times are known: it came in this life. */
+  /** Whether sizes and times above a sequence are known: those entries came since the start. */
   knowsAbove(sequence: number): boolean {
     return this.marks.knows(sequence)
   }
 
-  /** Age of the oldest entry above a sequence, ms; `nowMs`: monotonic. */
+  /** Returns the age of the oldest entry above a sequence, ms; `nowMs`: monotonic. */
   ageAbove(sequence: number, nowMs: number): number {
     return this.marks.age(sequence, nowMs)
   }
 
-  /** The sequence that so many bytes reach to, from another one on; at most the log's end. */
+  /** Returns the sequence that `bytes` reach to from `sequence` on; at most the log's end. */
   reach(sequence: number, bytes: number): number {
     return this.marks.reach(sequence, bytes)
   }
 
-  /** What lies above a sequence: the lag of a replica, the loss window. `nowMs`: monotonic. */
+  /** Returns the size of what is above a sequence: a lag, the loss window. `nowMs`: monotonic. */
   above(sequence: number, nowMs: number): Window {
     return this.marks.above(sequence, nowMs)
   }

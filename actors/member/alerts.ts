@@ -4,8 +4,8 @@ import type { NodeContext } from './context.js'
 const encoder = new TextEncoder()
 
 /**
- * An alert goes to the log, to the metrics, and to `engram.v1.alert.<space>`. `fields` add to what
- * every alert has, and do not take its place.
+ * Sends an alert to the log, to the metrics, and to `engram.v1.alert.<space>`. `fields` are added
+ * to those that every alert has, and do not replace them.
  */
 export function sendAlert(
   { ports, wire, self }: NodeContext, space: string, kind: string, fields: object,
@@ -27,7 +27,7 @@ export function sendNotice(
   ports.events.note({ type: 'notice', space, kind, isAlert: false, message, detail: { ...fields } })
 }
 
-/** What is over needs nobody to act. */
+/** Whether the alert says that something is over, so that nobody has to act. */
 function isRecovery(kind: string): boolean {
   return kind.endsWith('Cleared')
 }

@@ -4,27 +4,27 @@ import type { RecordRead } from '../arbiter/assignmentStore.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { Member } from './member.js'
 
-/** Records are read again at least this often while no reign is followed. */
+/** Longest time between reads of the record while no primary is known. */
 const pollMs = 300
-/** And this often while all is well: announcements may be lost. */
+/** Longest time between reads while all is well: announcements may be lost. */
 const slowPollMs = 5000
 
 export interface PromotionRecord {
   readonly record: AssignmentAt
-  /** The arbiter does not have it any more: it is what this node remembers. */
+  /** Set when the arbiter has lost the record, and this is what the node remembers of it. */
   readonly isLost: boolean
 }
 
-export interface RecordWatchOptions {
+export interface AssignmentWatchOptions {
   readonly member: Member
   readonly onRecord: (record: AssignmentAt) => void
-  /** The bucket no longer has the record; what this node remembers of it, if anything. */
+  /** Called when the bucket no longer has the record, with what this node remembers of it. */
   readonly onLost: (remembered: AssignmentAt | null) => void
-  /** What the two threw: a bug, not a fault of the arbiter. */
+  /** Called with an error that one of the two threw: a bug, not a fault of the arbiter. */
   readonly onDefect: (error: unknown) => void
 }
 
-/** Nobody can be promoted upon the record until somebody does something about it. */
+/** The record allows no promotion until an operator repairs it. */
 export class RecordUnusableError extends Error {
   readonly code = 'RECORD_UNUSABLE'
   constructor(reason: string) {
@@ -33,17 +33,17 @@ export class RecordUnusableError extends Error {
   }
 }
 
-/** Reads one space's record at the arbiter, linearizably: when told to, and now and then. */
+/** Reads one space's record at the arbiter, linearizably: on request, and at intervals. */
 export class AssignmentWatch {
   private reading: Promise<void> | null = null
   private isWantedAgain = false
   private lastReadMs = -Infinity
 
-  constructor(private readonly options: RecordWatchOptions) {}
+  constructor(private readonly options: AssignmentWatchOptions) {}
 
   /**
-   * Reads the record and tells what it says. A call during a read is answered by one more read:
-   * the change that it is about may have come after the first was sent.
+   * Reads the record and reports it. A call during a read causes one more read: the change that the
+   * call is about may have come after the first read was sent.
    */
   refresh(): void {
     if (!this.options.member.context.records.isAttached) return
@@ -64,7 +64,7 @@ export class AssignmentWatch {
     while (this.reading) await this.reading
   }
 
-  /** How long the next read is overdue, ms; negative before. `isCalm`: a reign is known here. */
+  /** Time since the next read was due, ms; negative before. `isCalm`: a primary is known. */
   overdueMs(isCalm: boolean): number {
     const { clock } = this.options.member.context.ports
     return clock.monotonicMs() - this.lastReadMs - (isCalm ? slowPollMs : pollMs)
@@ -80,11 +80,11 @@ export class AssignmentWatch {
       read = await records.read(member.space)
     } catch (error) {
       if (!(error instanceof ArbiterUnavailableError)) return this.options.onDefect(error)
-      // Told once for the whole node, by the records.
+      // Logged once for the whole node, by the assignment store.
       member.arbiter = 'unreachable'
       return
     }
-    // Over another connection than the present one: what it says may be long past.
+    // Read over an earlier connection: the result may be long outdated.
     if (compareLives(life, member.context.wire.life) !== 0) return
     try {
       this.take(read)
@@ -102,13 +102,14 @@ export class AssignmentWatch {
       case 'absent': return onLost(null)
       case 'unreadable':
       case 'newer':
-        // An epoch goes on as long as its lease does; what is known of the record stands.
+        // An epoch goes on as long as its lease does; the known record stays in use.
     }
   }
 
   /**
-   * The record that a promotion stands on. Rejects with ArbiterUnavailableError, also while the
-   * bucket has lost the record and its last holder goes first, and with RecordUnusableError.
+   * Reads the record for a promotion. Rejects with RecordUnusableError, and with
+   * ArbiterUnavailableError, also while the bucket has lost the record and the last primary has
+   * priority.
    */
   async readForPromotion(): Promise<PromotionRecord> {
     const { member } = this.options
@@ -118,7 +119,7 @@ export class AssignmentWatch {
     if (read.kind === 'present') {
       const { uuid, state } = read.record.assignment
       if (uuid !== member.uuid) {
-        throw new RecordUnusableError('the record is of another space of that name')
+        throw new RecordUnusableError('the record belongs to another space of that name')
       }
       if (state === 'dropped') throw new RecordUnusableError('the space was dropped')
       member.record = read.record
@@ -131,7 +132,8 @@ export class AssignmentWatch {
     const waitMs = settings.grantMs * settings.grantMargin
     const wasMine = read.remembered.assignment.primary?.node === member.self
     if (!wasMine && read.sinceMs < waitMs) {
-      throw new ArbiterUnavailableError('the arbiter lost the record: its last primary goes first')
+      throw new ArbiterUnavailableError(
+        'the arbiter lost the record; its last primary has priority for now')
     }
     return { record: read.remembered, isLost: true }
   }

@@ -10,7 +10,7 @@ import type { ActorSettings } from '../ports/settings.js'
 import type { Budget } from '../structures/budget.js'
 import type { Duty } from './duty.js'
 
-/** What the parts of one node share. */
+/** Services and state that the parts of one node share. */
 export interface NodeContext {
   readonly ports: NodePorts
   readonly settings: ActorSettings
@@ -25,6 +25,6 @@ export interface NodeContext {
   readonly lanes: WorkLanes
   readonly duty: Duty
   readonly budget: Budget
-  /** Ends the node: something happened after which it must not go on. */
+  /** Ends the node after an error after which it must not go on. */
   readonly fatal: (error: unknown) => void
 }

@@ -1,33 +1,33 @@
-/** Whether this node should be primary of anything: an operator's word, and its disk. */
+/** Whether this node may be primary of spaces: an operator may drain it, its disk may be full. */
 export class Duty {
   private reason: string | null = null
   private isLeaving = false
 
-  /** `isFull`: the journal takes nothing. */
+  /** `isFull` returns whether the journal takes no records. */
   constructor(private readonly node: string, private readonly isFull: () => boolean) {}
 
-  /** Until `undrain`, or the end of the process. */
+  /** Drains the node until `undrain`, or until the process ends. */
   drain(by: string, since: string): void {
     this.reason ??= `${this.node} is drained since ${since} by ${by}`
   }
 
-  /** The process ends: nobody should hand anything to it meanwhile. */
+  /** Notes that the process ends: no space should be handed to it meanwhile. */
   leave(): void {
     this.isLeaving = true
     this.reason = `${this.node} is stopping`
   }
 
-  /** But for a node that ends: that is no operator's word. */
+  /** Undrains the node, unless it is stopping: that is no operator's command. */
   undrain(): void {
     if (!this.isLeaving) this.reason = null
   }
 
-  /** In words, with who ordered it; null: the node may be primary. */
+  /** Reason with the operator's name; null: the node may be primary. */
   get drained(): string | null {
     return this.reason
   }
 
-  /** Why no space should be handed to this node, nor placed on it; told by its heartbeats. */
+  /** Why no space should be handed to this node or placed on it. Sent in its heartbeats. */
   get unfit(): string | null {
     return this.reason ?? (this.isFull() ? `the journal of ${this.node} cannot be written` : null)
   }

@@ -6,10 +6,10 @@ import type { Heartbeats } from '../membership/heartbeats.js'
 import type { Lease } from '../membership/lease.js'
 import type { SpaceStore } from '../ports/store.js'
 
-/** A commit that no frame has told the replicas is told in a notice after this long. */
+/** Time after which a commit that no frame has carried to the replicas is sent in a notice. */
 export const commitNoticeMs = 20
 
-/** The member whose state it is. */
+/** Parts of a member that its freshness is derived from. */
 export interface FreshnessSource {
   readonly context: { readonly peers: Heartbeats }
   readonly record: AssignmentAt | null
@@ -20,39 +20,40 @@ export interface FreshnessSource {
   readonly lease: Lease | null
 }
 
-/** How old the committed state of a member may be. */
+/** Estimates how old the committed state of a member may be. */
 export class Freshness {
-  /** The state was the latest at that time, less so many ms. */
+  /** The state was the latest at that time minus `lessMs`. */
   private fresh: { readonly at: Instant; readonly lessMs: number } | null = null
-  /** Highest epoch whose reign was said to be over, by anybody. */
+  /** Highest epoch that any node announced to be over. */
   private overEpoch = 0
 
   constructor(private readonly member: FreshnessSource) {}
 
-  /** A hint, not yet verified at the arbiter: enough to call nothing of that reign fresh. */
+  /** Notes an announcement. It is not verified, but enough to call no state of that epoch fresh. */
   heard({ kind, assignment: { epoch } }: Announcement): void {
     this.overEpoch = Math.max(this.overEpoch, kind === 'resigned' ? epoch : epoch - 1)
   }
 
   /**
-   * How old the committed state here may be, ms; Infinity when no reign was ever followed. By the
-   * longer of both clocks: the monotonic one leaves out a suspension of the machine. A bound as
-   * long as no single message is lost on a living connection.
+   * Returns how old the committed state here may be, ms; Infinity when no primary was ever
+   * followed. Uses the larger of the two clocks, since the monotonic one stops during suspend. An
+   * upper bound unless a message is lost on an open connection.
    */
   stalenessMs(): number {
     const { context: { peers }, record: at, log, store, primaryEpoch, isFollowing } = this.member
     const now = peers.now()
     const record = at?.assignment
-    // Until its first entry is committed, a reign may know of less than was answered before it.
+    // Until its first entry is committed, a new primary may know less than was answered before.
     const isLevel = store.applied.sequence >= log.commitSequence
       && log.epochAt(log.commitSequence) === record?.epoch
     if (isLevel && primaryEpoch > 0) {
-      // A primary that was stopped may not have noticed yet that its lease is over.
+      // A primary whose process was stopped may not have noticed yet that its lease is over.
       if (this.member.lease?.valid()) this.fresh = { at: now, lessMs: 0 }
     } else if (isLevel && isFollowing && record?.primary && record.epoch > this.overEpoch) {
-      // Frames and notices come in order before the heartbeats that were sent after them, and the
-      // latest one was sent after that of mine which it lists: its receipt says nothing, it may
-      // have lain in a buffer. (Heartbeats go on when a reign is over.)
+      // Frames and notices arrive before heartbeats that were sent after them. The primary's latest
+      // heartbeat was sent after the one of this node that it lists, so that one's time counts. The
+      // time of receipt does not: the message may have waited in a buffer. (Heartbeats go on when
+      // an epoch is over.)
       const grantedAt = peers.grantedAt(record.primary.node)
       if (grantedAt) this.fresh = { at: grantedAt, lessMs: commitNoticeMs }
     }

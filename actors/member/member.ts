@@ -18,26 +18,26 @@ import { Freshness } from './freshness.js'
 import type { StartedEpoch } from './startedEpoch.js'
 
 /**
- * What became of the latest read of the record. lost: gone, or not to be read, and known from
- * before; unreadable: never known; newer: written by a later version.
+ * Result of the latest read of the record. lost: gone or unreadable, and known from before;
+ * unreadable: never known; newer: written by a later version.
  */
 export type ArbiterState = 'reachable' | 'unreachable' | 'lost' | 'unreadable' | 'newer' | 'unknown'
 
-/** What replicas have for certain; Infinity where there is none. */
+/** Sequences that all replicas have for certain; Infinity without replicas. */
 export interface Acked {
   readonly all: number
-  /** Those that follow now. */
+  /** The same for those that follow now. */
   readonly joined: number
 }
 
-/** What was once written, and acknowledged, cannot be read back. */
+/** Whether entries that were once written and acknowledged cannot be read back. */
 export function isDamage(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'JOURNAL_DAMAGED'
 }
 
 /**
- * What a member holds of one space, whatever its role: log, overlay, store, and what it knows of
- * the reign. The roles (replica, promotion, primary) share it; only one of them lives at a time.
+ * State of a member of one space, whatever its role: log, overlay, store, and the epoch it knows.
+ * Shared by the roles (replica, promotion, primary), of which one lives at a time.
  */
 export class Member {
   readonly log: SpaceLog
@@ -46,56 +46,55 @@ export class Member {
   readonly applier: Applier
   /** Highest epoch seen anywhere, attempted claims included: a later claim goes above it. */
   highestEpoch: number
-  /** Epoch of the latest reign known here, from the arbiter or the own log; never shrinks (I9). */
+  /** Latest epoch known here, from the arbiter or the own log; never shrinks (I9). */
   epoch: number
-  /** Latest own reign that is over for good. Told to candidates: vacancy `resigned`. */
+  /** Latest own epoch that is over for good. Sent to candidates: vacancy `resigned`. */
   endedEpoch = 0
-  /** Own reign, opening or open; 0 when there is none. */
+  /** Epoch in which this member is primary, opening or open; 0: it is not. */
   primaryEpoch = 0
-  /** Highest epoch whose holder said that its reign is over. */
+  /** Highest epoch that its own primary announced to be over. */
   resignedEpoch = 0
   arbiter: ArbiterState = 'unknown'
-  /** Why the record at the arbiter cannot be gone by, or null. */
+  /** Why the record at the arbiter cannot be used, or null. */
   recordFault: string | null = null
-  /** Why the arbiter stores no change of the record, in its own words; null: it does. */
+  /** Why the arbiter refuses changes of the record, in its own words; null: it takes them. */
   rejection: string | null = null
-  /** Why there is no primary, and this member cannot be it either; null when that is not so. */
+  /** Why there is no primary and this member cannot be it either; null: that is not the case. */
   blocked: string | null = null
-  /** Why the last alert of kind blocked said so: it is said again when one has reigned since. */
-  toldBlocked: string | null = null
+  /** Reason of the last alert `blocked`. Cleared when there is a primary, so that it may recur. */
+  loggedBlocked: string | null = null
   damage: string | null
-  /** Forks given up in this start; salvage files there are of this space. */
+  /** Forks given up since the start (`forks`), and present salvage files (`salvages`). */
   forks = 0
   salvages = 0
   promotions = 0
-  /** A truncation under way, over the end of its role and reign: nobody may append before. */
+  /** A truncation under way. It may outlive its role and epoch; nothing is appended before. */
   truncation: Promise<void> = Promise.resolve()
   isTruncating = false
-  /** Joins asked for in this start of the process: their numbers are never used twice. */
+  /** Joins requested since the start of the process: their numbers are never used twice. */
   joins = 0
   lastPromotionMs: number | null = null
   lease: Lease | null = null
   onApplied: () => void = () => undefined
-  /** The lease of the own reign lapsed. */
   onLapse: (reason: string) => void = () => undefined
-  /** What was once written cannot be read back. */
+  /** Called when entries that were once written cannot be read back. */
   onDamage: (reason: string) => void = () => undefined
-  /** Committed when this process began: until the store holds it, the member does not stand. */
+  /** Commit sequence at the start: until the store holds it, the member is no candidate. */
   private readonly rebuildTo: number
   /** Latest timestamp in the log: timestamps never go back within a space. */
   lastTimestamp = 0
-  /** A session with the reigning primary stands. */
+  /** Set while there is a session with the primary. */
   isFollowing = false
   readonly freshness: Freshness
   private lastRecord: AssignmentAt | null = null
   private unfitUntilMs = -Infinity
   private unfitReason = ''
   private orderedUntilMs = -Infinity
-  /** The last reign that was begun in this log. */
+  /** The last epoch that this member began in this log. */
   started: StartedEpoch | null = null
-  /** The furthest position that another member said to be committed. */
+  /** Highest position that another member reported as committed. */
   private furthestCommitted: Position = origin
-  /** Epoch of the reign that was followed last, and the end of its log as last told. */
+  /** Epoch that was followed last, and the end of its log as last received. */
   heardEnd: Position = { epoch: 0, sequence: 0 }
 
   constructor(readonly context: NodeContext, readonly space: string, readonly uuid: string) {
@@ -114,7 +113,7 @@ export class Member {
         + `${this.log.end.sequence}`
     }
     if (this.damage !== null) this.markDamaged(this.damage)
-    // What the store holds was committed once; after a power cut it holds less than was known.
+    // Entries in the store were committed. After a power cut it may hold less than was committed.
     this.log.commitSequence = Math.max(this.store.applied.sequence, recovered?.floor ?? 0)
     this.rebuildTo = this.log.commitSequence
     this.freshness = new Freshness(this)
@@ -128,7 +127,7 @@ export class Member {
       keyRetention: () =>
         ({ ...defaultKeyRetention, ...this.record?.assignment.settings.keys }),
       onApplied: () => this.onApplied(),
-      // What is wrong with one log is no matter of the others.
+      // Damage of one log does not concern the others.
       onFailed: (error) => (isDamage(error) ? this.damaged(String(error)) : context.fatal(error)),
     })
   }
@@ -137,7 +136,7 @@ export class Member {
     return this.context.self.node
   }
 
-  /** Marks a record as written here, and as this writing of it. */
+  /** Signature of a record that is written here: the writer, and a nonce for this write. */
   signature(): Signature {
     return { writer: this.self, nonce: this.context.ports.random.uuid() }
   }
@@ -155,7 +154,7 @@ export class Member {
     this.sawEpoch(epoch)
   }
 
-  /** What a read of the record found; what needs an operator raises one alert. */
+  /** Notes the result of a read of the record. One that needs an operator raises one alert. */
   found(read: RecordRead): void {
     const { kind } = read
     this.arbiter = kind === 'present' ? 'reachable' : kind === 'absent' ? 'lost' : kind
@@ -166,28 +165,28 @@ export class Member {
     if (kind === 'unreadable') this.alert('recordUnreadable', {}, read.reason)
   }
 
-  /** The arbiter does not store a change of the record; told once per reason. */
+  /** Notes that the arbiter refuses a change of the record; one alert per reason. */
   rejected(reason: string): void {
     if (reason === this.rejection) return
     this.rejection = reason
     this.alert('arbiterRefuses', {}, `the arbiter refuses a change of the record: ${reason}`)
   }
 
-  /** It has stored one. */
+  /** Notes that the arbiter has taken a change. */
   accepted(): void {
     if (this.rejection === null) return
     this.rejection = null
     this.alert('arbiterAccepts', {}, 'the arbiter takes changes of the record again')
   }
 
-  /** The record had no room for these ended epochs: no report will be made of them. */
-  alertDropped(reigns: readonly EndedEpoch[]): void {
-    if (reigns.length === 0) return
-    const names = reigns.slice(0, 8).map(({ epoch, node }) => `epoch ${epoch} of ${node}`)
+  /** Raises an alert for ended epochs that the record has no room for: they get no report. */
+  alertDropped(ended: readonly EndedEpoch[]): void {
+    if (ended.length === 0) return
+    const names = ended.slice(0, 8).map(({ epoch, node }) => `epoch ${epoch} of ${node}`)
       .join(', ')
-    this.alert('forkReportsDropped', { epochs: reigns.map(({ epoch }) => epoch) },
-      `${reigns.length} ended epoch(s) go without a fork report (${names}): the record has no room `
-      + 'for more. What their primaries alone had is not accounted for; bring members back in sync')
+    this.alert('forkReportsDropped', { epochs: ended.map(({ epoch }) => epoch) },
+      `${ended.length} ended epoch(s) get no fork report (${names}): the record has no room for `
+      + 'more. Writes that only their primaries had are not counted; bring members back in sync')
   }
 
   readonly alert = (kind: string, fields: object, message: string): void =>
@@ -197,7 +196,7 @@ export class Member {
     if (epoch > this.highestEpoch) this.highestEpoch = epoch
   }
 
-  /** Within a joined session, or as the primary: it only rises. */
+  /** Raises the commit sequence, within a joined session or as the primary. It never falls. */
   commitUpTo(sequence: number): void {
     if (sequence <= this.log.commitSequence) return
     this.log.commitSequence = sequence
@@ -205,18 +204,18 @@ export class Member {
     this.context.floors.note(this.log)
   }
 
-  /** How far the store is that is built anew after a start, in words, or null. */
+  /** Progress, as text, of a store that is rebuilt after a start, or null. */
   get rebuilding(): string | null {
     const { applied } = this.store
-    // Less after a reign that an operator forced.
+    // Less after a promotion that an operator forced.
     const to = Math.min(this.rebuildTo, this.log.commitSequence)
     if (applied.sequence >= to) return null
     const { hindrance } = this.applier
-    return `its store is being built from the journal: it has ${applied.sequence} of ${to} entries`
+    return `its store is being rebuilt from the journal: ${applied.sequence} of ${to} entries done`
       + (hindrance === null ? '' : `, and cannot be written: ${hindrance}`)
   }
 
-  /** Proof that the reign in the record (the last one read, unless given) is over, or null. */
+  /** Proof that the epoch in the record (the last one read, unless given) is over, or null. */
   vacancy(at: AssignmentAt | null = this.record): Vacancy | null {
     const { peers, wire } = this.context
     const record = at?.assignment
@@ -239,48 +238,48 @@ export class Member {
     }
   }
 
-  /** Tells all members what has changed: a hint, which they verify at the arbiter. */
+  /** Announces a change to all members: a hint, which they verify at the arbiter. */
   announce(change: Omit<Announcement, 'history'>): void {
     const { ports, wire } = this.context
     const announcement: Announcement = { ...change, history: this.log.history }
     wire.publish(subjects.assignment(this.space), ports.control.encode(announcement))
   }
 
-  /** The durable end: what this member would bring into a promotion. */
+  /** Durable end of the log: the position with which this member is a candidate. */
   position(): Position {
     return this.log.durable
   }
 
-  /** The last entry here that is known to be committed. */
+  /** Last entry here that is known to be committed. */
   committed(): Position {
     const sequence = Math.min(this.log.commitSequence, this.log.durable.sequence)
     return { epoch: this.log.epochAt(sequence), sequence }
   }
 
-  /** Another member knows that position to be committed. */
+  /** Notes a position that another member knows to be committed. */
   heardCommitted(position: Position): void {
     if (comparePositions(position, this.furthestCommitted) > 0) this.furthestCommitted = position
   }
 
-  /** Why this log lacks what is committed, or null: a member in sync never does by itself. */
+  /** Why this log lacks committed entries, or null. Never happens to a member in sync by itself. */
   get lacking(): string | null {
     const { log: { commitSequence, durable }, furthestCommitted } = this
-    const told = { epoch: this.epoch, sequence: commitSequence }
-    const committed = commitSequence > durable.sequence ? told
+    const known = { epoch: this.epoch, sequence: commitSequence }
+    const committed = commitSequence > durable.sequence ? known
       : comparePositions(furthestCommitted, durable) > 0 ? furthestCommitted : null
-    return committed && `its log ends at ${showPosition(durable)}, and what is committed reaches `
-      + `to ${showPosition(committed)}`
+    return committed && `its log ends at ${showPosition(durable)}, but entries up to `
+      + `${showPosition(committed)} are committed`
   }
 
   /**
-   * Why this member should not be promoted now, or null. Candidates are told, so that a lesser
-   * one stands rather than wait for it.
+   * Why this member should not be promoted now, or null. Sent to other candidates, so that a worse
+   * one does not wait for it.
    */
   get unfit(): string | null {
     return this.context.duty.drained ?? this.fault
   }
 
-  /** The same, but for what an operator wants. */
+  /** The same, without the operator's drain. */
   get fault(): string | null {
     const { ports, commits, identity } = this.context
     if (!identity.isRegistered) return 'the arbiter does not know this start of its node yet'
@@ -294,7 +293,7 @@ export class Member {
     return ports.clock.monotonicMs() < this.unfitUntilMs ? this.unfitReason : null
   }
 
-  /** An operator wants this member to be primary, whether the space is paused or not. */
+  /** Notes an operator's command to be primary, whether the space is paused or not. */
   order(forMs: number): void {
     this.orderedUntilMs = this.context.ports.clock.monotonicMs() + forMs
   }
@@ -303,15 +302,15 @@ export class Member {
     return this.context.ports.clock.monotonicMs() < this.orderedUntilMs
   }
 
-  /** A step of its promotion failed: the next one would fail too, so others go first. */
+  /** Notes a failed step of its promotion: the next try would fail too, so others go first. */
   promotionFailed(reason: string): void {
     const { ports, settings } = this.context
     this.unfitReason = `its last promotion failed: ${reason}`
     this.unfitUntilMs = ports.clock.monotonicMs() + settings.standByMs * 10
   }
 
-  /** Tells a member which session of the reign stands; 0: none, it has to join (again). */
-  tellSession(node: NodeId, epoch: number, session: number): void {
+  /** Sends a member its present session of the epoch; 0: there is none, it has to join (again). */
+  sendSession(node: NodeId, epoch: number, session: number): void {
     const { ports, wire } = this.context
     const header = {
       session, epoch, commitSequence: 0, safeSequence: 0, endSequence: 0,
@@ -320,7 +319,7 @@ export class Member {
     wire.publish(subjects.wal(this.space, node), ports.frames.encodeWal(header, null))
   }
 
-  /** The holder of that reign says that it is over. It counts for the recorded epoch only. */
+  /** Notes that a primary said that its epoch is over. Counts for the recorded epoch only. */
   resigned(holder: NodeId, epoch: number): boolean {
     const record = this.record?.assignment
     if (record?.primary?.node !== holder || epoch < record.epoch) return false
@@ -334,7 +333,7 @@ export class Member {
     this.onDamage(reason)
   }
 
-  /** What tells of damage may be gone after the next start: a store whose graphs were lost. */
+  /** Stores the mark of damage: after the next start, the damage itself may not be visible. */
   private markDamaged(reason: string): void {
     const { store, logger } = this.context.ports
     store.markDamaged(this.uuid, reason).catch((error: unknown) => {
@@ -343,33 +342,33 @@ export class Member {
   }
 
   /**
-   * Once per heartbeat: drops what no stream, no applier and no measurement needs. Who joins later
-   * is sent what is in the journal.
+   * Called once per heartbeat: frees what no stream, no applier and no measurement needs. A replica
+   * that joins later is sent frames from the journal.
    */
   release({ all, joined }: Acked = { all: Infinity, joined: Infinity }): void {
     const { log, store, overlay } = this
     if (this.damage !== null) {
-      // Nobody reads, follows or takes over here any more.
+      // A damaged member serves no reads, follows nobody and is not promoted.
       overlay.dropAbove(store.applied.sequence)
       return log.release(Infinity, Infinity)
     }
     log.release(Math.min(store.applied.sequence, joined), Math.min(log.safeSequence, all))
   }
 
-  /** The space has left this node. */
+  /** Frees all memory: the space has left this node. */
   close(): void {
     this.log.close()
     this.overlay.close()
   }
 
-  /** All that was accepted so far is durable. Rejects with JournalFullError. */
+  /** Resolves when all accepted frames are durable. Rejects with JournalFullError. */
   async flushed(): Promise<void> {
     await this.truncation
     if (this.log.end.sequence === this.log.durable.sequence) return
     await this.context.commits.submit({ type: 'confirm' })
   }
 
-  /** The own reign is over; it is told to whoever asks. */
+  /** Ends the own epoch. The end is then reported to candidates. */
   stepDown(reason: string): void {
     if (this.primaryEpoch === 0) return
     this.endedEpoch = Math.max(this.endedEpoch, this.primaryEpoch)

@@ -5,8 +5,8 @@ import { isUnanswered } from '../ports/bus.js'
 import type { Member } from './member.js'
 
 /**
- * Asks one member for its position. With `confirm` it writes to its journal before
- * it answers. Rejects when no answer comes that makes sense.
+ * Asks one member for its position. With `confirm` it writes to its journal before it answers.
+ * Rejects when there is no valid answer.
  */
 export async function survey(
   member: Member, node: NodeId, epoch: number,
@@ -25,8 +25,9 @@ export async function survey(
 }
 
 /**
- * Asks the in-sync members (`isForced`: all); who does not answer in time is not counted. Not asked
- * are the silent: it would only cost the wait. (After an outage of my own, all leases are over.)
+ * Asks the in-sync members (`isForced`: all members). One that does not answer in time is left out.
+ * Silent members are not asked, which would only cost time. (After an outage of this node, all
+ * leases are over.)
  */
 export async function surveyAll(
   member: Member, { inSync, members, epoch }: Assignment, isForced: boolean,
@@ -42,7 +43,7 @@ export async function surveyAll(
     } catch (error) {
       if (!isUnanswered(error)) {
         member.context.ports.logger.warn({ space: member.space, node, error: String(error) },
-          'a survey came to nothing')
+          'a member did not answer the survey')
       }
       return null
     }

@@ -23,39 +23,39 @@ type Detector = HostedActor<typeof failureDetectorMachine>
 
 interface Peer {
   readonly detector: Detector
-  /** Its latest heartbeat; null: its first is just being looked at. */
+  /** Its latest heartbeat; null: its first one is being processed. */
   said: Heartbeat | null
   isWatched: boolean
 }
 
-export interface PeersOptions {
+export interface HeartbeatsOptions {
   readonly ports: NodePorts
   readonly settings: ActorSettings
   readonly self: NodeIdentityInput
   readonly wire: NodeConnection
   readonly answers: Answers
-  /** A heartbeat renewed grants: leases may last longer. */
+  /** Called after a heartbeat renewed grants: leases may last longer. */
   readonly onGrants: () => void
-  /** Something became known that may end a reign. */
+  /** Called with evidence that may end an epoch. */
   readonly onEvidence: (peer: NodeId, reason: string) => void
-  /** Once per heartbeat interval, whether connected or not. */
+  /** Called once per heartbeat interval, whether connected or not. */
   readonly onTick: () => void
-  /** A heartbeat of this node's own name came, of that incarnation: a copy of my own, as a rule. */
+  /** Called with the incarnation in a heartbeat of this node's own name; usually it is its own. */
   readonly onOwnName: (incarnation: number) => void
-  /** The arbiter knows this start. */
+  /** Whether the arbiter knows this start. */
   readonly isRegistered: () => boolean
-  /** Nodes to probe at every heartbeat: the primaries of the spaces held here. */
+  /** Returns the nodes to probe at every heartbeat: the primaries of the spaces held here. */
   readonly watched: () => Set<NodeId>
-  /** Why no space should be handed to this node, or null. */
+  /** Returns why no space should be handed to this node, or null. */
   readonly unfit: () => string | null
 }
 
-/** Of a reason in a heartbeat: a peer refuses more. */
+/** Characters of a reason in a heartbeat; a peer refuses more. */
 const unfitCharsMax = 256
 
 /**
- * Heartbeats, grants and failure detectors (DESIGN section 5). The heartbeat carries what was
- * heard of each peer: being listed there is the grant.
+ * Heartbeats, grants and failure detectors. A heartbeat lists the peers that its sender has heard:
+ * being listed there is the grant.
  */
 export class Heartbeats {
   readonly book: GrantBook
@@ -71,7 +71,7 @@ export class Heartbeats {
   private readonly tilt: Tilt
   readonly ownClock: OwnClock
 
-  constructor(private readonly options: PeersOptions) {
+  constructor(private readonly options: HeartbeatsOptions) {
     const { clock, logger, telemetry, events } = options.ports
     this.tilt = new Tilt({ clock, logger, telemetry, settings: options.settings })
     this.lostPeers = new LostPeers(events)
@@ -96,7 +96,7 @@ export class Heartbeats {
     return this.tilt.loopDelayMs
   }
 
-  /** A connection is open: the ping subject is subscribed to before the first heartbeat. */
+  /** Starts on a new connection: the ping subject is subscribed to before the first heartbeat. */
   connected(): void {
     const { wire, self } = this.options
     this.book.reset()
@@ -119,12 +119,12 @@ export class Heartbeats {
     for (const { detector } of this.peers.values()) detector.send({ type: 'isolated' })
   }
 
-  /** Something that heartbeats tell has changed: peers should not hear of it a beat later. */
+  /** Sends a heartbeat at once, since something in it has changed. */
   beatNow(): void {
     if (!this.isolated) this.beat()
   }
 
-  /** The last heartbeat of a clean stop; the ping subject is dropped last. */
+  /** Sends the last heartbeat of a clean stop, and unsubscribes from the ping subject last. */
   leave(): void {
     this.leaving = true
     this.beatNow()
@@ -138,7 +138,7 @@ export class Heartbeats {
     for (const { detector } of this.peers.values()) detector.stop()
   }
 
-  /** Milliseconds that the peer's grant to me still lasts; negative when there is none. */
+  /** Time that the peer's grant to this node still lasts, ms; negative: there is none. */
   readonly grantLeftMs = (peer: NodeId): number =>
     this.options.settings.grantMs - this.book.ageMs(peer, this.now())
 
@@ -150,7 +150,7 @@ export class Heartbeats {
     return this.peers.get(peer)?.detector.snapshot()?.context.life ?? this.book.lastHeardLife(peer)
   }
 
-  /** Why the peer is not there, for certain; null: it may be. */
+  /** Returns why the peer is certainly gone; null: it may be there. */
   goneReason(peer: NodeId): string | null {
     const { life, leftLife, goneLife } = this.peers.get(peer)?.detector.snapshot()?.context ?? {}
     const isOver = (over?: Life | null) => over && life && compareLives(over, life) >= 0
@@ -158,18 +158,18 @@ export class Heartbeats {
     return isOver(goneLife) ? `${peer} is proven dead` : null
   }
 
-  /** No newer life is known than the one that a 503 proved gone, or that left. */
+  /** Whether the peer's newest known life was proven gone by a 503, or has left. */
   isProvenDead(peer: NodeId): boolean {
     return this.goneReason(peer) !== null
   }
 
-  /** My last grant to the peer is older than the lease, margin included. */
+  /** Whether this node's last grant to the peer is older than the lease, margin included. */
   isGrantExpired(peer: NodeId): boolean {
     const { grantMs, grantMargin } = this.options.settings
     return this.book.expired(peer, this.now(), grantMs * grantMargin)
   }
 
-  /** The peer's latest heartbeat was sent after this time of mine; null: none lists me yet. */
+  /** Own time before which the peer's latest heartbeat was not sent; null: none lists this node. */
   grantedAt(peer: NodeId): Instant | null {
     return this.book.grantedAt(peer)
   }
@@ -178,12 +178,12 @@ export class Heartbeats {
     return this.book.silenceMs(peer, this.now())
   }
 
-  /** Since the holder of an epoch was heard last, as the life that it holds it in. */
+  /** Time since the primary was last heard in the life that the record names, ms. */
   silenceOfMs({ node, ...life }: PrimaryLife): number {
     return this.book.silenceOfMs(node, life, this.now())
   }
 
-  /** How long I have listened for the peer in vain: not before my connection was open. */
+  /** Time without a word of the peer, ms; counted from the opening of the own connection on. */
   quietMs(peer: NodeId): number {
     return Math.min(this.silenceMs(peer), this.now().monotonicMs - this.connectedAtMs)
   }
@@ -192,12 +192,12 @@ export class Heartbeats {
     return this.peers.get(peer)?.said?.disk ?? null
   }
 
-  /** The arbiter knows its start, it says: else its disk may be a copy of the past. */
+  /** Whether the peer says that the arbiter knows its start; else its disk may be an old copy. */
   isRegistered(peer: NodeId): boolean {
     return this.peers.get(peer)?.said?.registered ?? false
   }
 
-  /** Why no space should be handed to the peer, as it said last, or null. */
+  /** Returns why no space should be handed to the peer, as it said last, or null. */
   unfitOf(peer: NodeId): string | null {
     return peer === this.options.self.node ? this.options.unfit()
       : this.peers.get(peer)?.said?.unfit ?? null
@@ -360,17 +360,17 @@ export class Heartbeats {
     else detector.send({ type: 'probeAnswered', life: outcome, server: outcome.server })
   }
 
-  /** A node on that server, not known to be gone, that could tell what became of the peer. */
+  /** Returns a node on that server, not known to be gone, that can be asked about the peer. */
   private witnessOf(peer: NodeId, server: string | null): NodeId | null {
     const there = [...this.peers].filter(([node, other]) =>
       node !== peer && other.said?.server === server && server !== null && !this.isProvenDead(node))
-    // The one heard last: another may hang.
+    // The one heard most recently: another may hang.
     const [latest] = there.map(([node]) => node)
       .toSorted((a, b) => this.silenceMs(a) - this.silenceMs(b))
     return latest ?? null
   }
 
-  /** That life is the one that I heard last, on this connection, and on my own server. */
+  /** Whether that life is the latest one heard, on this connection and on the own server. */
   private mayWitness(target: NodeId, life: Life): boolean {
     const heard = this.book.lastHeardLife(target)
     return heard !== null && compareLives(heard, life) === 0

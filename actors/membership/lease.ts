@@ -1,13 +1,13 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import type { Clock } from '../ports/system.js'
 
-/** How long the grant of each peer still lasts, ms; 0 or less: it ran out, or there is none. */
+/** Time that the grant of a peer still lasts, ms; 0 or less: it ran out, or there is none. */
 export type GrantRemaining = (peer: NodeId) => number
 
 /**
- * The lease of one reign: the grants of all in-sync members, of both sets while a change is in
- * flight. Checked when a write is taken and when its answer is sent, so the check is two clock
- * reads; the grants are looked at when a heartbeat arrives. A lapse is final.
+ * Lease of one epoch: the grants of all in-sync members, of both sets while a change is in flight.
+ * Checked when a write is taken and when its answer is sent, so a check is two clock reads. Grants
+ * are evaluated when a heartbeat arrives. A lapse is final.
  */
 export class Lease {
   private untilMonotonicMs = -Infinity
@@ -22,13 +22,13 @@ export class Lease {
     private readonly onLapse: (reason: string) => void,
   ) {}
 
-  /** Whose grants are needed from now on. */
+  /** Sets the members whose grants are needed from now on. */
   need(members: Iterable<NodeId>): void {
     this.members = [...new Set(members)].filter((node) => node !== this.self)
     this.renew()
   }
 
-  /** Heartbeats came: the lease may last longer. A lease that ran out before stays lapsed. */
+  /** Extends the lease after heartbeats. A lease that ran out before stays lapsed. */
   renew(): void {
     if (!this.valid()) return
     const rest = this.restMs()
@@ -36,7 +36,7 @@ export class Lease {
     this.untilWallMs = this.clock.wallMs() + rest
   }
 
-  /** Counts from now on; false, and no lease, when a grant is missing. */
+  /** Begins the lease. Returns false, without a lease, when a grant is missing. */
   begin(members: Iterable<NodeId>): boolean {
     this.members = [...new Set(members)].filter((node) => node !== this.self)
     const rest = this.restMs()
@@ -48,7 +48,7 @@ export class Lease {
 
   valid(): boolean {
     if (this.isLapsed) return false
-    // Both clocks: the monotonic one stands still while the machine is suspended.
+    // Both clocks: the monotonic one stops while the machine is suspended.
     if (this.clock.monotonicMs() < this.untilMonotonicMs
       && this.clock.wallMs() < this.untilWallMs) return true
     if (this.untilMonotonicMs > -Infinity) this.lapse(this.missingReason())
@@ -65,7 +65,7 @@ export class Lease {
     return this.isLapsed
   }
 
-  /** Milliseconds left, for the status. */
+  /** Time left, ms; for the status. */
   leftMs(): number {
     if (this.isLapsed) return 0
     return Math.max(0, Math.min(

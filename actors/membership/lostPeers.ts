@@ -4,16 +4,16 @@ import type { NodePorts } from '../ports/node.js'
 
 type EffectOf<T extends FailureDetectorEffect['type']> = FailureDetectorEffect & { type: T }
 
-/** Keeps in the events of this node which peers were lost, and which of those came back. */
+/** Records in this node's events which peers were lost, and which of those came back. */
 export class LostPeers {
-  /** Gone or left, and not back since. */
+  /** Peers that are gone or have left, and are not back. */
   private readonly lost = new Set<NodeId>()
 
   constructor(private readonly events: NodePorts['events']) {}
 
   noteLost(effect: EffectOf<'peerDied' | 'peerLeft'>): void {
     const { peer, life, reason } = effect
-    // A 503 after the grant ran out says no more than that it is gone still.
+    // A 503 after the grant ran out is no news: the peer is already lost.
     if (this.lost.has(peer)) return
     this.lost.add(peer)
     const isGone = effect.type === 'peerDied'
@@ -23,7 +23,7 @@ export class LostPeers {
     })
   }
 
-  /** Suspicions come and go: only who was lost is back. */
+  /** Records the return of a peer that was lost. An ended suspicion is no return. */
   noteBack({ peer, life, reason }: EffectOf<'peerReturned' | 'peerRestarted'>): void {
     if (!this.lost.delete(peer)) return
     this.events.note({ type: 'peer', peer, state: 'back', vacancy: null, life, reason })

@@ -2,11 +2,11 @@ import type { NodeId } from '../../machines/base/ids.js'
 import { ClockWatch } from '../../machines/protocol/clockWatch.js'
 import type { Logger } from '../ports/system.js'
 
-/** This node's wall clock, against those of its peers. */
+/** Compares this node's wall clock with those of its peers. */
 export class OwnClock {
   private readonly watch = new ClockWatch()
   private isOff = false
-  /** How far it is behind (positive) or ahead of those of most peers, ms; null: nobody tells. */
+  /** Offset behind (positive) or ahead of most peers' clocks, ms; null: not known. */
   offsetMs: number | null = null
 
   constructor(private readonly node: NodeId, private readonly logger: Logger) {}
@@ -16,7 +16,7 @@ export class OwnClock {
     this.watch.heard(peer, peerWallMs, wallMs, roundTripMs)
   }
 
-  /** Once per heartbeat; `peers`: that are alive. */
+  /** Called once per heartbeat; `peers`: those that are alive. */
   judge(peers: readonly NodeId[]): void {
     this.offsetMs = this.watch.offsetMs(peers)
     const isOff = this.watch.judge(this.offsetMs)
@@ -27,12 +27,12 @@ export class OwnClock {
     else this.logger.info({ offsetMs }, 'the clock agrees with those of the peers again')
   }
 
-  /** In words, for operators; null: it is as those of the peers, or nobody tells. */
+  /** Text for operators; null: the clock agrees with those of the peers, or it is not known. */
   get fault(): string | null {
     if (!this.isOff || this.offsetMs === null) return null
     const seconds = (Math.abs(this.offsetMs) / 1000).toFixed(1)
     return `the clock of ${this.node} is ${seconds} s `
-      + `${this.offsetMs > 0 ? 'behind' : 'ahead of'} those of its peers: entries get wrong `
-      + 'timestamps. Check its time synchronisation'
+      + `${this.offsetMs > 0 ? 'behind' : 'ahead of'} those of its peers, so that entries get `
+      + 'wrong timestamps. Check its time synchronisation'
   }
 }

@@ -14,30 +14,30 @@ export interface ProbesOptions {
   readonly self: NodeIdentityInput
   readonly wire: NodeConnection
   readonly answers: Answers
-  /** This node may tell what became of that life: it is the one heard last, on the same server. */
+  /** Whether this node may witness: that life is the latest one heard, on the same server. */
   readonly mayWitness: (target: NodeId, life: Life) => boolean
 }
 
-/** gone: the connection is closed, for certain. unknown: nobody could tell; no evidence. */
+/** gone: the connection is certainly closed. unknown: there is no evidence. */
 export type ProbeOutcome = 'gone' | 'silent' | 'unknown' | PingAnswer
 
 const nothing = new Uint8Array(0)
 
 /**
- * Silence takes a probe's whole time, and is probed again at once. What fails sooner (the own
- * connection is closed, nobody could be asked) must not be: it would be asked without a pause.
+ * Silence takes a probe's whole time, and is probed again at once. A probe that fails sooner (the
+ * own connection is closed, there is no witness) must not be: it would be repeated without a pause.
  */
 function silentOrUnknown(error: unknown): 'silent' | 'unknown' {
   return error instanceof RequestTimeoutError ? 'silent' : 'unknown'
 }
 
-/** Pings, direct and through a witness (SWIM, Das et al. 2002, section 4.1), asked and answered. */
+/** Sends and answers pings, direct and through a witness (SWIM's helper, Das et al. 2002). */
 export class Probes {
   constructor(private readonly options: ProbesOptions) {}
 
   /**
-   * 503 is evidence only from the server that the suspect was on, to a connection that has been
-   * open since the suspect's last heartbeat: the detector asks directly only when that is so.
+   * Pings a peer. A 503 is evidence only from the server that the suspect was on, to a connection
+   * that has been open since the suspect's last heartbeat: only then the detector pings directly.
    */
   async ping(peer: NodeId): Promise<ProbeOutcome> {
     const { wire, settings, ports } = this.options
@@ -53,8 +53,8 @@ export class Probes {
   }
 
   /**
-   * Asks `witness`, a node on the suspect's own server; null: there is none. A witness that finds
-   * somebody alive found the very life that it was asked about.
+   * Asks `witness`, a node on the suspect's own server; null: there is none. If the witness finds a
+   * node alive, it is the very life that it was asked about.
    */
   async askWitness(
     peer: NodeId, life: Life, server: string | null, witness: NodeId | null,
@@ -89,7 +89,7 @@ export class Probes {
     answers.answer(asker, ports.control.encode(answer))
   }
 
-  /** Another node asks me to witness. */
+  /** Answers a node that asks this one to witness. */
   async answerPingRequest(message: BusMessage): Promise<void> {
     const { ports, answers, mayWitness } = this.options
     const asker = answers.asker(message, 'nodes')

@@ -17,8 +17,8 @@ export interface TiltOptions {
 const calmTicks = 10
 
 /**
- * In tilt a node observes and does not act: its own loop stalled, or its clock jumped. A node that
- * doubts itself judges nobody (Sentinel's tilt, memberlist's awareness).
+ * Detects tilt: the own loop stalled, or the clock jumped. In tilt a node observes and does not
+ * act, since its judgement of others may be wrong (Sentinel's tilt, memberlist's awareness).
  */
 export class Tilt {
   loopDelayMs = 0
@@ -35,7 +35,7 @@ export class Tilt {
     return this.ticksLeft > 0
   }
 
-  /** Once per heartbeat; the result is for the failure detectors. */
+  /** Called once per heartbeat. Returns an event for the failure detectors. */
   tick(): TiltEvent | null {
     const { logger, telemetry } = this.options
     const reason = this.doubt()
@@ -68,7 +68,7 @@ export class Tilt {
     if (jumpMs > stallMs) return `own clock jumped by ${Math.round(jumpMs)} ms`
     if (this.loopDelayMs <= stallMs) return null
     const stalled = `own loop stalled for ${Math.round(this.loopDelayMs)} ms`
-    // Of a process that is busy with something, most of that time is its own.
+    // A process that is busy itself runs for most of that time.
     return ranMs >= passedMs / 2 ? stalled : `${stalled}, of which this process ran `
       + `${Math.round(ranMs)} ms: it was stopped, or the machine is too busy`
   }

@@ -1,4 +1,4 @@
-/** The one way in which whoever asks is answered: writes, reads, orders, status, other nodes. */
+/** Sends all answers of a node: to writes, reads, operators' commands, status and other nodes. */
 import type { Position } from '../../machines/base/ids.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
@@ -9,22 +9,22 @@ import type {
 import type { Clock, Logger, Telemetry } from '../ports/system.js'
 import type { NodeConnection } from './connection.js'
 
-/** What of a request is kept until it is answered. */
+/** Part of a request that is kept until it is answered. */
 export interface ReplyTarget {
   readonly reply: string | undefined
   readonly encoding: Encoding
-  /** How the answer goes: aside with those to writes, if nothing is said. */
+  /** Way of the answer; undefined: aside, with answers to writes. */
   readonly way?: 'reads' | 'nodes' | undefined
-  /** Of a request of this node's own: gets the answer instead. */
+  /** Set for a request of this node's own: gets the answer instead. */
   readonly settle?: ((answer: WriteAnswer | ErrorAnswer) => void) | undefined
 }
 
-/** Bytes: encoded already, as the asker wants them. */
+/** An answer; bytes are encoded already, as the asker wants them. */
 export type Answered = WriteAnswer | ErrorAnswer | ReadAnswer | object | Uint8Array
 
 /**
- * What is asked for on a subject, and so who may ask, where the answers may go, and how: writes and
- * reads by clients; orders by operators, whoever is one; the rest by other nodes.
+ * Kind of the requests on a subject. Decides where answers may go, and how. Writes and reads come
+ * from clients, `orders` (commands) from operators, the rest from other nodes.
  */
 export type Asking = 'writes' | 'reads' | 'orders' | 'nodes'
 
@@ -38,13 +38,13 @@ export interface AnswersOptions {
   readonly clock: Pick<Clock, 'monotonicMs'>
   readonly logger: Logger
   readonly telemetry: Telemetry
-  /** Clients are answered below these: `_INBOX`. */
+  /** Prefixes below which clients are answered: `_INBOX`. */
   readonly replyPrefixes: readonly string[]
 }
 
 const nobody: ReplyTarget = { reply: undefined, encoding: 'json' }
 
-/** What is wrong with many requests is logged this often, with how many there were. */
+/** Interval of log lines about faulty requests; each line has their number. */
 const logEveryMs = 10_000
 
 const outcomes: Record<ErrorCode, { outcome: 'notTaken' | 'unknown'; retryable: boolean }> = {
@@ -62,25 +62,25 @@ const outcomes: Record<ErrorCode, { outcome: 'notTaken' | 'unknown'; retryable: 
   UNKNOWN_SPACE: { outcome: 'notTaken', retryable: false },
 }
 
-/** The error answer of a code, with its outcome and whether a retry helps (section 6). */
+/** Returns the error answer of a code, with its outcome and whether a retry helps. */
 export function errorAnswer(
   code: ErrorCode, message: string, more: Partial<ErrorAnswer> = {},
 ): ErrorAnswer {
   return { ok: false, code, message, ...outcomes[code], ...more }
 }
 
-/** `Engram-Epoch`: a write that another reign than this may take; without the header, any may. */
+/** Whether only another epoch may take the write (`Engram-Epoch`); without the header, any may. */
 export function isForAnotherEpoch(message: BusMessage, epoch: number): boolean {
   const wanted = message.header('Engram-Epoch')
   return Boolean(wanted) && Number(wanted) !== epoch
 }
 
-/** A place in a log, in a header; leading zeros would give one place several names. */
+/** Position in a log, in a header. Leading zeros would give one position several names. */
 const placeRule = /^([1-9][0-9]{0,15})\/([1-9][0-9]{0,15})$/
 
 /**
- * `Engram-Origin: <epoch>/<sequence>`: where a write that is sent again was logged first, as its
- * answer said; the sequence is that of the request's last operation. Null when it is no place.
+ * Reads `Engram-Origin: <epoch>/<sequence>`: where a resent write was logged first, as its answer
+ * said. The sequence is that of the request's last operation. Null: the header is malformed.
  */
 export function originOf(header: string): Position | null {
   const [, epoch, sequence] = placeRule.exec(header)?.map(Number) ?? []
@@ -88,21 +88,21 @@ export function originOf(header: string): Position | null {
     ? { epoch: epoch!, sequence: sequence! } : null
 }
 
-/** The level that a request asks for, or null when its header names none that there is. */
+/** Returns the level that a request asks for, or null when its header names an unknown one. */
 export function levelOf(header: string | undefined, otherwise: AckLevel): AckLevel | null {
   if (!header) return otherwise
   if (header === 'memory' || header === 'durable' || header === 'committed') return header
   return null
 }
 
-/** Why nobody could be answered below that prefix, or null. */
+/** Returns why the prefix cannot be used for replies, or null. */
 export function prefixFault(prefix: string): string | null {
   const tokens = prefix.split('.')
-  if (/^(?:\$|engram$)/.test(tokens[0]!)) return 'what NATS and Engram use is nobody\'s inbox'
+  if (/^(?:\$|engram$)/.test(tokens[0]!)) return 'NATS and Engram use subjects below it themselves'
   return tokens.map(nameFault).find((fault) => fault !== null) ?? null
 }
 
-/** A subject of its own below one of the prefixes, without wildcards. */
+/** Whether the subject is below one of the prefixes, and has no wildcards. */
 export function isBelow(subject: string, prefixes: readonly string[]): boolean {
   for (const prefix of prefixes) {
     if (subject.length > prefix.length + 1 && subject.charCodeAt(prefix.length) === 0x2e
@@ -112,10 +112,10 @@ export function isBelow(subject: string, prefixes: readonly string[]): boolean {
 }
 
 /**
- * An answer is published with the rights of this node: it goes to inboxes only, or whoever may ask
- * could have it written wherever the node may write, the arbiter's records among it. It is sent
- * as it is, or an error in its place where it is larger than the server takes: nobody waits for
- * what will not come.
+ * Sends answers. They are published with the rights of this node, and therefore to inboxes only:
+ * otherwise a requester could have one written wherever the node may write, for example over the
+ * arbiter's records. An answer that is larger than the server takes is replaced by an error, so
+ * that nobody waits in vain.
  */
 export class Answers {
   private readonly forbidden = new Rare()
@@ -124,10 +124,10 @@ export class Answers {
   constructor(private readonly options: AnswersOptions) {}
 
   /**
-   * Who is to be answered; null: the reply subject is no inbox. Such a request is not carried out,
-   * since nobody could be told of it. Without a reply subject it is, and not answered.
-   * Nodes' requests may come from clients' inboxes too: those of operators, and of nodes that have
-   * no prefix of their own. Nobody but nodes may publish where only nodes ask.
+   * Returns the target of the answer; null: the reply subject is no inbox. Such a request is not
+   * handled, since it cannot be answered. A request without a reply subject is handled, and not
+   * answered. Nodes' requests may have clients' inboxes too: operators' requests, and those of
+   * nodes without a prefix of their own. Only nodes may publish where only nodes ask.
    */
   asker(message: BusMessage, asking: Asking = 'writes'): ReplyTarget | null {
     const { reply } = message
@@ -144,13 +144,13 @@ export class Answers {
     if (asker.reply === undefined) return
     const { wire } = this.options
     const bytes = value instanceof Uint8Array ? value : this.encoded(value, asker.encoding)
-    // Answers bear no headers.
+    // Answers have no headers.
     const { maxPayload } = wire
     if (bytes.length <= maxPayload) return this.send(asker, bytes)
     if (maxPayload > 0) this.answerTooLarge(asker, bytes.length, maxPayload)
   }
 
-  /** Answers a request whose payload was not looked at. */
+  /** Refuses a request whose payload was not decoded. */
   refuse(
     message: BusMessage, code: ErrorCode, text: string, more: Partial<ErrorAnswer> = {},
   ): void {
@@ -187,9 +187,9 @@ export class Answers {
     const requests = this.forbidden.take(clock.monotonicMs())
     if (requests === 0) return
     logger.warn({ subject, reply: reply.slice(0, 200), requests, replyPrefixes,
-      inboxPrefix: wire.inboxPrefix }, 'a request names a reply subject that is no inbox: it is '
-      + 'neither carried out nor answered; clients whose inboxes lie elsewhere need replyPrefixes, '
-      + 'and nodes one natsInboxPrefix')
+      inboxPrefix: wire.inboxPrefix }, 'a request with a reply subject that is no inbox is neither '
+      + 'handled nor answered; set replyPrefixes for clients with other inboxes, and '
+      + 'natsInboxPrefix for nodes')
   }
 
   private answerTooLarge(asker: ReplyTarget, bytes: number, maxPayload: number): void {
@@ -197,7 +197,7 @@ export class Answers {
     telemetry.count('answersTooLarge')
     const answers = this.tooLarge.take(clock.monotonicMs())
     if (answers > 0) {
-      logger.warn({ bytes, maxPayload, answers }, 'an answer is larger than NATS takes')
+      logger.warn({ bytes, maxPayload, answers }, 'an answer is larger than the NATS server allows')
     }
     const error = errorAnswer('PAYLOAD_TOO_LARGE', `the answer takes ${bytes} bytes as `
       + `${asker.encoding === 'json' ? 'JSON' : 'MessagePack'}, of at most ${maxPayload} `
@@ -206,16 +206,16 @@ export class Answers {
   }
 }
 
-/** What happens often, told seldom. */
+/** Counter of a frequent event that is logged seldom. */
 class Rare {
   private count = 0
-  private toldAtMs = -Infinity
+  private loggedAtMs = -Infinity
 
-  /** So many are to be told of now; 0: not now. */
+  /** Counts an event. Returns how many to log now; 0: nothing now. */
   take(nowMs: number): number {
     this.count += 1
-    if (nowMs - this.toldAtMs < logEveryMs) return 0
-    this.toldAtMs = nowMs
+    if (nowMs - this.loggedAtMs < logEveryMs) return 0
+    this.loggedAtMs = nowMs
     const { count } = this
     this.count = 0
     return count

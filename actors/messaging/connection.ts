@@ -7,14 +7,14 @@ import type {
 import type { Logger } from '../ports/system.js'
 
 /**
- * The node's present connection, if there is one. Sends over a connection that has closed are
- * dropped: core NATS promises no delivery anyway, and the end of the reign is on its way.
+ * The node's present connection, if there is one. Messages over a closed connection are dropped:
+ * core NATS promises no delivery anyway, and a primary ends with its connection.
  */
 export class NodeConnection {
   private connection: BusConnection | null = null
   life: Life
 
-  /** `onDefect`: a handler found that an invariant does not hold. */
+  /** `onDefect`: called when a handler found a violated invariant. */
   constructor(
     incarnation: number, private readonly logger: Logger,
     private readonly onDefect: (error: InvariantViolation) => void,
@@ -44,12 +44,12 @@ export class NodeConnection {
     return this.isOpen ? this.connection!.maxPayload : 0
   }
 
-  /** Below it come the answers to this node's requests; null without a connection. */
+  /** Prefix of the inboxes of this node's requests; null without a connection. */
   get inboxPrefix(): string | null {
     return this.isOpen ? this.connection!.inboxPrefix : null
   }
 
-  /** Published, and not yet handed to the operating system. */
+  /** Bytes published and not yet handed to the operating system. */
   get bufferedBytes(): number {
     return this.isOpen ? this.connection!.bufferedBytes : 0
   }
@@ -63,7 +63,7 @@ export class NodeConnection {
     }
   }
 
-  /** To clients. */
+  /** Publishes an answer to a client, aside from the traffic between nodes. */
   readonly publishAside = (subject: string, data: Uint8Array, way: AsideWay): void => {
     if (!this.connection || this.connection.isClosed) return
     try {
@@ -85,7 +85,7 @@ export class NodeConnection {
     return this.required().subscribe(subject, this.guarded(handler), options)
   }
 
-  /** For requests of clients other than writes. Throws BusClosedError without a connection. */
+  /** Subscribes to clients' requests other than writes. Throws BusClosedError when closed. */
   subscribeAside(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription {

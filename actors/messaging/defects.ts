@@ -1,4 +1,4 @@
-/** What was thrown, and where, for the log: it is a bug. */
+/** Returns a thrown error with its stack, for the log: it is a bug. */
 export function stackOf(error: unknown): string {
   return error instanceof Error ? error.stack ?? error.message : String(error)
 }

@@ -4,28 +4,28 @@ import { WorkQueue } from '../structures/workQueue.js'
 import type { Lane } from '../structures/workQueue.js'
 import type { NodeConnection } from './connection.js'
 
-/** What others ask of a node, by kind: readers cannot crowd operators out. */
+/** Lanes of requests to a node, by kind: readers cannot crowd operators out. */
 export interface WorkLanes {
   readonly queue: WorkQueue
   readonly reads: Lane
-  /** Those among them that read the log's files. */
+  /** Reads that need the log's files. */
   readonly logReads: Lane
   /** Status, lists, inspection. */
   readonly status: Lane
 }
 
-/** Of a loop whose heartbeats are due each 100 ms; a single step may take a few ms itself. */
+/** Slice of the event loop: heartbeats are due each 100 ms, and one step may take a few ms. */
 const sliceMs = 3
 /**
- * Answers in this process's memory: a heartbeat waits behind them, and a client that does not
- * read makes the server slow with this node, too.
+ * Bytes of answers that wait in this process. A heartbeat waits behind them, and a client that does
+ * not read makes the server slow with this node, too.
  */
 const bufferedBytesMax = 1024 * 1024
-/** A frame of each in memory, and a piece of work of each in a turn. */
+/** Parallel reads: each has a frame in memory, and a piece of work in a turn. */
 const logReadsMax = 2
 const statusBytesMax = 4 * 1024 * 1024
 
-/** @param onFailed of what is a bug */
+/** @param onFailed called with an error that is a bug */
 export function workLanes(
   clock: Clock, settings: ActorSettings, wire: NodeConnection, onFailed: (error: unknown) => void,
 ): WorkLanes {

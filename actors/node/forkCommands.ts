@@ -16,7 +16,7 @@ function wanted(
 ): AcceptedRequest | ForkNote {
   if (order['type'] === 'closeFork') {
     const { epoch } = order
-    const note = typeof epoch === 'number' ? reconciler.books.dismiss(epoch) : null
+    const note = typeof epoch === 'number' ? reconciler.tracker.dismiss(epoch) : null
     if (note) return note
     throw new AdminRefusal('INVALID_OPERATION', `no fork report on epoch ${String(epoch)} is open`)
   }

@@ -4,8 +4,8 @@
  */
 import type { Position } from '../../machines/base/ids.js'
 import {
-  concernsBooks, displacedNode, isDisplacing, isSameWrite, recordAfter, recordDisplaced,
-} from '../../machines/forks/ledger.js'
+  concernsForks, displacedNode, isDisplacing, isSameWrite, recordAfter, recordDisplaced,
+} from '../../machines/forks/forkReports.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { OriginRecord } from '../../machines/log/forkNotes.js'
 import { originName, originsOf } from '../../machines/log/versions.js'
@@ -40,7 +40,7 @@ export class PendingOrigins {
 
   /** `node`, `edge`: newest pending slot of what the entry changes. */
   push(entry: LogEntry, node: NodeSlot | undefined, edge: EdgeSlot | undefined): void {
-    if (!concernsBooks(entry)) return
+    if (!concernsForks(entry)) return
     for (const [name, said] of originsOf(entry)) this.add(name, { entry, said })
     if (!isDisplacing(entry)) return
     const displacement: Displacement = { entry, node, edge, name: undefined }
@@ -50,7 +50,7 @@ export class PendingOrigins {
 
   /** The entry is dropped, or in the store now. */
   remove(entry: LogEntry): void {
-    if (!concernsBooks(entry)) return
+    if (!concernsForks(entry)) return
     for (const [name] of originsOf(entry)) this.forget(name, entry)
     const displacement = this.displacements.get(entry.sequence)
     if (displacement === undefined) return

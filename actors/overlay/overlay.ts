@@ -6,7 +6,7 @@
  * the index, and each says what its node is *as of* that entry: a read looks at the newest one
  * only, and adding, dropping and forgetting an entry touch a fixed number of places.
  */
-import { isEffective } from '../../machines/forks/ledger.js'
+import { isEffective } from '../../machines/forks/forkReports.js'
 import type { MemoryEdge } from '../../machines/graph/graph.js'
 import { compareUtf8 } from '../../machines/graph/utf8.js'
 import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'

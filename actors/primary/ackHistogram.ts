@@ -1,4 +1,4 @@
-/** Of one reign: how many writes became durable, and how long their answers took. Cumulative. */
+/** Counts, for one epoch, the writes that became durable and how long their answers took. */
 
 /** Buckets grow by this factor: a percentile read from them is at most 19 % too high. */
 const growth = 2 ** 0.25
@@ -16,7 +16,7 @@ function bucketOf(ms: number): number {
   return Math.min(bucketsMax - 1, Math.ceil(Math.log2(ms / firstMs) * 4))
 }
 
-/** Once per batch, so that it costs nothing per write. */
+/** Cumulative. Noted once per batch, so that it costs nothing per write. */
 export class AckHistogram {
   private entries = 0
   private readonly counts = new Float64Array(bucketsMax)

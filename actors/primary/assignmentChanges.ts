@@ -11,7 +11,7 @@ import type { Lease } from '../membership/lease.js'
 import { AdminRefusal } from '../ports/adminApi.js'
 import type { Followers } from './followers.js'
 
-export interface RecordChangesOptions {
+export interface AssignmentChangesOptions {
   readonly member: Member
   readonly record: AssignmentAt
   readonly lease: Lease
@@ -23,31 +23,31 @@ export interface RecordChangesOptions {
   readonly onRefused: (current: AssignmentAt | null) => void
 }
 
-/** What the settings become, given what they are at its turn. Throws AdminRefusal. */
+/** Returns the new settings, given the present ones when its turn comes. Throws AdminRefusal. */
 export type SettingsChange = (present: SpaceSettings) => SpaceSettings
 
-/** An operator's order: each is carried out upon what those before it have left. */
-interface SettingsOrder {
+/** An operator's command. Commands are handled one after the other. */
+interface SettingsCommand {
   readonly change: SettingsChange
-  /** Its turn has come: what it asks for may be written at any moment. */
+  /** Its turn has come: the change may be written at any moment. */
   isBegun: boolean
   settled: { readonly settings: SpaceSettings } | { readonly refusal: unknown } | null
 }
 
-/** Orders that wait for their turn; one more is refused. */
-const ordersMax = 16
+/** Commands that may wait for their turn; one more is refused. */
+const commandsMax = 16
 
 const pollMs = 20
 
 /**
- * The changes that a reigning primary makes to its record, by compare-and-set: the in-sync set,
- * the settings of the space. Its chart sees to it that one is in flight at a time.
+ * The changes that a primary makes to its record, by compare-and-set: to the in-sync set and to
+ * the settings of the space. Its chart ensures that one is in flight at a time.
  */
 export class AssignmentChanges {
   record: AssignmentAt
-  private orders: SettingsOrder[] = []
+  private commands: SettingsCommand[] = []
 
-  constructor(private readonly options: RecordChangesOptions) {
+  constructor(private readonly options: AssignmentChangesOptions) {
     this.record = options.record
   }
 
@@ -70,60 +70,62 @@ export class AssignmentChanges {
   }
 
   /**
-   * Asks the chart for its turn; resolves with the settings that the record has then. Rejects with
-   * AdminRefusal, also when that is not settled in time.
+   * Asks the chart for a turn; resolves with the settings that the record has afterwards. Rejects
+   * with AdminRefusal, also when the change is not settled in time.
    */
   async ask(change: SettingsChange): Promise<SpaceSettings> {
-    if (this.orders.length >= ordersMax) {
+    if (this.commands.length >= commandsMax) {
       throw new AdminRefusal('OVERLOADED',
-        `${ordersMax} changes of the settings wait for their turn`, true)
+        `${commandsMax} changes of the settings wait for their turn; try again soon`, true)
     }
     const { ports: { clock }, settings: { ackTimeoutMs } } = this.options.member.context
     const limit = clock.monotonicMs() + ackTimeoutMs
-    const order: SettingsOrder = { change, isBegun: false, settled: null }
-    this.orders.push(order)
-    while (!order.settled) {
-      if (this.options.isOver() || clock.monotonicMs() > limit) return this.giveUp(order)
-      if (!order.isBegun) {
+    const command: SettingsCommand = { change, isBegun: false, settled: null }
+    this.commands.push(command)
+    while (!command.settled) {
+      if (this.options.isOver() || clock.monotonicMs() > limit) return this.giveUp(command)
+      if (!command.isBegun) {
         this.options.send({ type: 'settingsRequested', reason: 'an operator changes the settings' })
       }
       await new Promise<void>((resolve) => clock.setTimeout(resolve, pollMs))
     }
-    if ('refusal' in order.settled) throw order.settled.refusal
-    return order.settled.settings
+    if ('refusal' in command.settled) throw command.settled.refusal
+    return command.settled.settings
   }
 
-  /** What has not begun never will; what has may be written yet. */
-  private giveUp(order: SettingsOrder): never {
-    this.orders = this.orders.filter((one) => one !== order)
-    if (order.isBegun) {
+  /** Cancels a change that is queued. One in flight may still be applied. */
+  private giveUp(command: SettingsCommand): never {
+    this.commands = this.commands.filter((one) => one !== command)
+    if (command.isBegun) {
       throw new AdminRefusal('ACK_TIMEOUT',
-        'the change of the settings was not settled in time: it may come yet', true)
+        'the change of the settings was not settled in time; it may still be applied', true)
     }
     if (this.options.isOver()) {
-      throw new AdminRefusal('NOT_PRIMARY', 'the reign ended: nothing was changed', true)
+      throw new AdminRefusal('NOT_PRIMARY',
+        'this node is no longer primary; nothing was changed', true)
     }
-    throw new AdminRefusal('ACK_TIMEOUT', 'the settings were not changed in time', true)
+    throw new AdminRefusal('ACK_TIMEOUT',
+      'the settings were not changed in time; nothing was changed', true)
   }
 
-  /** What was asked for first. */
+  /** Handles the oldest command. */
   async settings(): Promise<void> {
     const { inSync } = this.record.assignment
-    const order = this.orders.shift()
-    if (order && !await this.carryOut(order)) return
+    const command = this.commands.shift()
+    if (command && !await this.handle(command)) return
     this.options.send({ type: 'inSyncChanged', inSync })
   }
 
   /** False: the epoch is over, or ends now. */
-  private async carryOut(order: SettingsOrder): Promise<boolean> {
+  private async handle(command: SettingsCommand): Promise<boolean> {
     const { member, announce, alert } = this.options
     const { assignment } = this.record
-    order.isBegun = true
+    command.isBegun = true
     let settings: SpaceSettings
     try {
-      settings = order.change(assignment.settings)
+      settings = command.change(assignment.settings)
     } catch (refusal) {
-      order.settled = { refusal }
+      command.settled = { refusal }
       return true
     }
     if (!isSameSettings(assignment.settings, settings)) {
@@ -132,14 +134,14 @@ export class AssignmentChanges {
       announce('the settings were changed')
       alert('settingsChanged', { settings }, 'the settings of the space were changed')
     }
-    order.settled = { settings }
+    command.settled = { settings }
     return true
   }
 
   /**
-   * Writes the record as it is: the arbiter is known to take changes of it before a handover sends
-   * one that cannot be taken back. False: it does not, or nobody waits for that any more; it may be
-   * applied later, which changes nothing but the revision.
+   * Writes the record unchanged. This shows that the arbiter takes changes, before a handover sends
+   * one that cannot be taken back. False: it does not, or nobody waits for it any more. The write
+   * may be applied later, which changes nothing but the revision.
    */
   async touch(wanted: () => boolean): Promise<boolean> {
     const { member } = this.options
@@ -149,13 +151,13 @@ export class AssignmentChanges {
     return settlement.kind === 'applied'
   }
 
-  /** Read since: an operator may have paused or resumed the space. */
+  /** Adopts a record that was read since: an operator may have paused or resumed the space. */
   seen(record: AssignmentAt): void {
     const isNewer = record.revision > this.record.revision
     if (isNewer && isSameButPaused(record.assignment, this.record.assignment)) this.adopt(record)
   }
 
-  /** In flight until it is settled. False: the epoch is over, or ends now. */
+  /** Writes the record. False: the epoch is over, or ends now. */
   private async settle(next: Assignment): Promise<boolean> {
     const { member } = this.options
     const settlement = await this.settled(next, () => true, (reason) => member.rejected(reason))
@@ -170,7 +172,7 @@ export class AssignmentChanges {
     const { assignment: madeOf, revision } = this.record
     const settlement = await records.settle(next, revision, () =>
       wanted() && !isOver() && wire.isOpen, { madeOf, ...(onRejected && { onRejected }) })
-    if (isOver()) return { kind: 'abandoned', reason: 'the reign is over' }
+    if (isOver()) return { kind: 'abandoned', reason: 'this node is no longer primary' }
     if (settlement.kind === 'applied') {
       this.options.member.accepted()
       this.adopt(settlement.record)
@@ -185,7 +187,7 @@ export class AssignmentChanges {
     this.options.member.record = record
   }
 
-  /** What is written from now on may be lost with one disk: said loudly, whatever follows. */
+  /** Raises an alert when writes from now on may be lost with one disk. */
   alertIfAlone(inSync: readonly NodeId[]): void {
     if (!this.options.followers().isUnderReplicated) return
     const { whenUnderReplicated: then = 'accept' } = this.record.assignment.settings

@@ -5,7 +5,7 @@ import type { Member } from '../member/member.js'
 
 /** Compares the stores of the replicas with that of the primary, at the same sequence. */
 export class Digests {
-  /** Members whose store was last seen to differ: told once. */
+  /** Members whose store was last seen to differ: the alert is raised once. */
   private readonly diverged = new Set<NodeId>()
 
   constructor(private readonly member: Member) {}
@@ -21,6 +21,6 @@ export class Digests {
     if (this.diverged.has(node)) return
     this.diverged.add(node)
     sendAlert(context, space, 'divergence', { member: node, sequence },
-      `${node} has another digest at the same sequence: its store differs from mine`)
+      `the store of ${node} differs from this primary's at the same sequence (digests)`)
   }
 }

@@ -19,8 +19,10 @@ import { ReplicaStream, type ReplicaProgress } from './replicaStream.js'
 
 interface Follower {
   readonly shipping: ReplicaStream
-  /** What its charts were told last: idle spaces by the thousand need not be told again. */
-  readonly told: { acked: number; sent: number; end: number; lagBytes: number; lagMs: number }
+  /** Values last sent to its charts. Unchanged ones are not sent: there may be many idle spaces. */
+  readonly reported: {
+    acked: number; sent: number; end: number; lagBytes: number; lagMs: number
+  }
   readonly stream: HostedActor<typeof streamMachine>
   readonly lagMonitor: HostedActor<typeof lagMonitorMachine>
 }
@@ -37,7 +39,7 @@ export interface FollowersOptions {
   readonly epochStart: number
   readonly inSync: readonly NodeId[]
   readonly onCommit: () => void
-  /** A member has entries of a later epoch: this reign is over, and did not know. */
+  /** A member has entries of a later epoch: this node is no longer primary. */
   readonly onOutdated: (reason: string) => void
   readonly onLag: (effect: LagMonitorEffect) => void
 }
@@ -45,19 +47,19 @@ export interface FollowersOptions {
 /** Heartbeats without progress before a stream is rewound. */
 const stalledMax = 10
 /**
- * The lag of a replica that is away is measured at one heartbeat of so many, and not in all spaces
- * at the same: it costs more the longer the replica is away.
+ * Heartbeats between two measurements of the lag of a replica that is away, spread over the spaces:
+ * the cost grows with the time that it is away.
  */
 const awayEvery = 10
 
 /**
- * The replicas of one reign: their streams, what they acknowledged, and what follows from it:
- * commit and safe sequence, who is in sync, who could be.
+ * The replicas of one epoch: their streams and what they acknowledged. From that follow the commit
+ * and safe sequences, which members are in sync, and which could be.
  */
 export class Followers {
   private readonly followers = new Map<NodeId, Follower>()
   private inSync: readonly NodeId[]
-  /** Disk that the record lists (or, for who comes in, will list) for a member. */
+  /** Disk that the record lists for a member, or will list once the member is added. */
   private readonly listedDisks = new Map<NodeId, string>()
   private proposed: readonly NodeId[] | null = null
   private sessions = 0
@@ -99,21 +101,21 @@ export class Followers {
         ports.logger.error({ space, peer, error: String(error) }, 'the journal cannot be read')
         shipping.stop()
         if (isDamage(error)) member.damaged(String(error))
-        // It joins again, and the journal is read again.
-        else member.tellSession(peer, epoch, 0)
+        // The member joins again, and then the journal is read again.
+        else member.sendSession(peer, epoch, 0)
       },
     })
     const supervision = { maxRestarts: 5, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 500 }
     const parent = `space.${space}.primary`
-    const told = { acked: -1, sent: -1, end: -1, lagBytes: -1, lagMs: -1 }
+    const reported = { acked: -1, sent: -1, end: -1, lagBytes: -1, lagMs: -1 }
     const stream = ports.host.spawn({
       id: `space.${space}.stream.${peer}`,
       logic: streamMachine,
       input: () => {
-        // A stream that starts anew knows no session: the member has to join again.
-        if (shipping.isJoined) member.tellSession(peer, epoch, 0)
+        // A restarted stream knows no session: the member has to join again.
+        if (shipping.isJoined) member.sendSession(peer, epoch, 0)
         shipping.stop()
-        told.acked = -1
+        reported.acked = -1
         return { space, peer, stalledMax }
       },
       effects: (effect) => this.performStream(peer, shipping, effect),
@@ -124,14 +126,14 @@ export class Followers {
       id: `space.${space}.lag.${peer}`,
       logic: lagMonitorMachine,
       input: () => {
-        told.lagMs = -1
+        reported.lagMs = -1
         return { peer, lagBytesMax: settings.lagAlertBytes, lagMsMax: settings.lagAlertMs }
       },
       effects: (effect) => this.options.onLag(effect),
       parent,
       supervision,
     })
-    return { shipping, told, stream, lagMonitor }
+    return { shipping, reported, stream, lagMonitor }
   }
 
   private performStream(peer: NodeId, shipping: ReplicaStream, effect: StreamEffect): void {
@@ -159,9 +161,7 @@ export class Followers {
     }
   }
 
-  // ---------------------------------------------------------------- frames, acks, joins
-
-  /** A frame is in the file: ship it while the disk flushes (section 4.4). */
+  /** A frame is in the file: it is sent while the disk flushes, to save that time. */
   written(): void {
     for (const { shipping } of this.followers.values()) shipping.pump()
   }
@@ -179,8 +179,8 @@ export class Followers {
     const { member, epoch } = this.options
     const before = shipping.acked
     if (!shipping.noteAck(ack)) {
-      // It acknowledges a session that is not the present one: tell it which one is.
-      member.tellSession(ack.node, epoch, shipping.session)
+      // It acknowledges a session that is not the present one: the present one is sent to it.
+      member.sendSession(ack.node, epoch, shipping.session)
       return
     }
     if (shipping.acked > before) {
@@ -192,9 +192,9 @@ export class Followers {
 
   private onNack(follower: Follower, nack: Nack): void {
     const { shipping, stream } = follower
-    const { member, member: { log }, epoch: reign } = this.options
+    const { member, member: { log } } = this.options
     if (nack.session !== shipping.session || !shipping.isJoined) {
-      member.tellSession(nack.node, reign, shipping.session)
+      member.sendSession(nack.node, this.options.epoch, shipping.session)
       return
     }
     const { epoch, sequence } = nack.position
@@ -215,7 +215,9 @@ export class Followers {
       snapshotNeeded: false, reason,
     })
     if (request.uuid !== member.uuid) return refused('the space has another uuid')
-    if (request.epoch !== epoch) return refused(`epoch ${epoch} reigns, not ${request.epoch}`)
+    if (request.epoch !== epoch) {
+      return refused(`the current epoch is ${epoch}, not ${request.epoch}`)
+    }
     const follower = this.followers.get(request.node)
     if (!follower) return refused(`${request.node} is no member of ${member.space}`)
     const theirEnd = endOf(request.history)
@@ -232,7 +234,7 @@ export class Followers {
     }
     this.sessions += 1
     follower.shipping.begin(this.sessions, common.sequence, request.disk)
-    follower.told.acked = -1
+    follower.reported.acked = -1
     follower.stream.send({
       type: 'memberJoined', session: this.sessions, common: common.sequence,
       end: log.end.sequence,
@@ -243,9 +245,7 @@ export class Followers {
     }
   }
 
-  // ---------------------------------------------------------------- commit and membership
-
-  /** Both sets while a change is in flight: commits, and the lease, count over it. */
+  /** Both in-sync sets while a change is in flight: commits and the lease need all of them. */
   union(): ReadonlySet<NodeId> {
     return unionOf(this.inSync, this.proposed)
   }
@@ -263,7 +263,7 @@ export class Followers {
     return this.options.member.record?.assignment.members.length ?? 1
   }
 
-  /** Who comes in does so with the disk that it joined with: only that one's acks count. */
+  /** A new member is listed with the disk that it joined with: only that disk's acks count. */
   propose(inSync: readonly NodeId[]): void {
     for (const node of inSync) {
       const disk = this.inSync.includes(node) ? null : this.followers.get(node)?.shipping.disk
@@ -298,15 +298,15 @@ export class Followers {
   }
 
   /**
-   * Joined, and what it acknowledges counts: with the disk of the record (another disk is another
-   * member, in sync with nothing), which is no copy of the past.
+   * Whether its acks count: it has joined with the disk that the record lists (another disk is
+   * another member, in sync with nothing), and that disk is no older copy.
    */
   private isListed(node: NodeId, shipping: ReplicaStream): boolean {
     return shipping.isJoined && shipping.disk === this.listedDisks.get(node)
       && !this.fitness.lacks(node) && this.options.member.context.peers.isRegistered(node)
   }
 
-  /** Who has to leave the in-sync set, and who may come in, for the primary's chart. */
+  /** Members that have to leave the in-sync set or may enter it, for the primary's chart. */
   changes(inSync: readonly NodeId[]): MembershipChange[] {
     const changes: MembershipChange[] = []
     for (const [node, { shipping }] of this.followers) {
@@ -332,7 +332,7 @@ export class Followers {
       && shipping.acked >= this.options.member.log.end.sequence
   }
 
-  /** What all replicas have for certain, and what those have that follow now. */
+  /** Sequences that all replicas have for certain, and that all present followers have. */
   get acked(): Acked {
     let [all, joined] = [Infinity, Infinity]
     for (const { shipping: { known, isJoined } } of this.followers.values()) {
@@ -342,7 +342,7 @@ export class Followers {
     return { all, joined }
   }
 
-  /** Tells the commit sequence where no frame has told it. */
+  /** Sends the commit sequence to replicas that no frame has carried it to. */
   notice(): void {
     for (const { shipping } of this.followers.values()) shipping.notice(false)
   }
@@ -358,31 +358,31 @@ export class Followers {
       if (shipping.isJoined || this.ticks % awayEvery === 0) this.measureLag(follower)
       if (!shipping.isJoined) continue
       this.measure(follower)
-      // A notice may be lost: told again until the member says that it has applied it.
+      // A notice may be lost: it is repeated until the member has applied that far.
       shipping.notice(shipping.applied < member.log.commitSequence)
     }
   }
 
-  /** Also of a replica that is away: the alert is due while it lags, not when it returns. */
-  private measureLag({ shipping, told, lagMonitor }: Follower): void {
+  /** Measures also a replica that is away: the alert is due while it lags, not on its return. */
+  private measureLag({ shipping, reported, lagMonitor }: Follower): void {
     const { bytes: lagBytes, ms } = shipping.lag()
     const lagMs = Math.round(ms)
-    if (lagBytes === told.lagBytes && lagMs === told.lagMs) return
-    Object.assign(told, { lagBytes, lagMs })
+    if (lagBytes === reported.lagBytes && lagMs === reported.lagMs) return
+    Object.assign(reported, { lagBytes, lagMs })
     lagMonitor.send({ type: 'measured', lagBytes, lagMs, isAway: !shipping.isJoined })
   }
 
-  private measure({ shipping, told, stream }: Follower): void {
+  private measure({ shipping, reported, stream }: Follower): void {
     const { acked, sent, windowFull } = shipping
     const end = this.options.member.log.end.sequence
-    const isNews = acked !== told.acked || sent !== told.sent || end !== told.end
-    // What is in flight is measured again: a stream that stands still has stalled.
-    if (!isNews && acked >= sent) return
-    Object.assign(told, { acked, sent, end })
+    const isNew = acked !== reported.acked || sent !== reported.sent || end !== reported.end
+    // Repeated while frames are in flight: a stream without progress has stalled.
+    if (!isNew && acked >= sent) return
+    Object.assign(reported, { acked, sent, end })
     stream.send({ type: 'measured', acked, sent, end, windowFull })
   }
 
-  /** Replicas as they are known here, with the state of their streams. */
+  /** Progress of each replica, with the state of its stream. */
   status(): Record<NodeId, ReplicaProgress & { state: string }> {
     const status: ReturnType<Followers['status']> = {}
     for (const [node, { shipping, stream }] of this.followers) {

@@ -5,7 +5,7 @@ import type { AssignmentAt } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
 import type { TimerHandle } from '../ports/system.js'
 import type { Followers } from './followers.js'
-import { passOnMs } from './handoverGate.js'
+import { forwardHeldAfterMs } from './handoverGate.js'
 import type { Ingest } from './ingest.js'
 
 export interface HandoverOptions {
@@ -13,24 +13,24 @@ export interface HandoverOptions {
   readonly followers: Followers
   readonly ingest: Ingest
   readonly record: () => AssignmentAt
-  /** Whether the arbiter takes a change of the record: it was written as it is. */
+  /** Writes the record unchanged; resolves with whether the arbiter took that. */
   readonly touch: (wanted: () => boolean) => Promise<boolean>
   readonly isOver: () => boolean
   readonly send: (event: PrimaryEvent) => void
-  /** The record is another one than this reign wrote last. */
+  /** The record is another one than this primary wrote last. */
   readonly onRefused: (current: AssignmentAt | null) => void
-  /** The patience with the new primary is over: what was held goes to it as it is. */
+  /** The new primary did not announce itself in time: held writes are forwarded to it anyway. */
   readonly onPatienceOver: () => void
 }
 
-/** A planned handover: drained, then the reign is given away by one compare-and-set. */
+/** A planned handover: writes are drained, then one compare-and-set makes the target primary. */
 export class Handover {
   to: NodeId | null = null
-  /** The compare-and-set in favour of the target was sent: nothing is answered positively. */
+  /** Set once the compare-and-set in favour of the target was sent: no positive answers. */
   isTransferring = false
-  /** Of the record that gives the reign away: who has read it knows what was passed on by it. */
+  /** Nonce of the record that names the target: by it the target knows forwarded writes. */
   nonce = ''
-  /** The arbiter took a change since this handover began: else its last step would have no end. */
+  /** Set once the arbiter took a change during this handover: the last step needs its answer. */
   private isArbiterHeard = false
   private number = 0
   private timer: TimerHandle | null = null
@@ -54,8 +54,9 @@ export class Handover {
   }
 
   /**
-   * While it is away, or refuses, the epoch goes on; the compare-and-set of the transfer would hold
-   * it up without an end. The number of the handover: this one may be given up meanwhile.
+   * Checks that the arbiter answers, before writes stop for good: the compare-and-set of the
+   * transfer would otherwise wait without an end. While the arbiter is away or refuses, the epoch
+   * goes on. `number` identifies the handover, which may be given up meanwhile.
    */
   private async hearArbiter(number: number): Promise<void> {
     const isPresent = (): boolean => this.to !== null && this.number === number
@@ -69,7 +70,7 @@ export class Handover {
     this.check()
   }
 
-  /** Whether the target has everything, or has died. */
+  /** Reports to the chart when the target has everything, or has died. */
   check(): void {
     const { member, followers, ingest, send } = this.options
     if (!this.to || this.options.isOver()) return
@@ -84,7 +85,7 @@ export class Handover {
     }
   }
 
-  /** From the sending of this compare-and-set on, nothing is answered positively. */
+  /** Sends the compare-and-set. From then on nothing is answered positively. */
   async transfer(to: NodeId): Promise<void> {
     const { member, ingest, isOver, onRefused } = this.options
     const { records, ports, peers, settings } = member.context
@@ -92,7 +93,7 @@ export class Handover {
     const life = peers.heardLife(to)
     if (!life) return onRefused(null)
     this.isTransferring = true
-    ingest.end('NOT_PRIMARY', 'the reign is being handed over')
+    ingest.end('NOT_PRIMARY', 'the space is being handed over')
     const epoch = Math.max(assignment.epoch, member.highestEpoch) + 1
     const last = member.log.end.sequence
     const next = handedOver(assignment, epoch, to, life, last, member.signature())
@@ -113,8 +114,8 @@ export class Handover {
     ports.events.note(
       { type: 'steppedDown', space: member.space, epoch: assignment.epoch, reason })
     if (isOver()) return
-    // The new primary announces itself; if it never does, the writers ask again by themselves.
+    // The new primary announces itself. If it never does, writers send again by themselves.
     this.timer = ports.clock.setTimeout(
-      () => this.options.onPatienceOver(), passOnMs(settings.standByMs))
+      () => this.options.onPatienceOver(), forwardHeldAfterMs(settings.standByMs))
   }
 }

@@ -7,48 +7,48 @@ import type { BusMessage } from '../ports/bus.js'
 import type { TimerHandle } from '../ports/system.js'
 import { forward, HeldWrites } from './heldWrites.js'
 
-export interface WriteGateOptions {
+export interface HandoverGateOptions {
   readonly context: NodeContext
   readonly space: string
   readonly epoch: number
-  /** The compare-and-set in favour of another node was sent: it may take writes, too. */
+  /** Whether the compare-and-set in favour of another node was sent: it may take writes, too. */
   readonly isGivenAway: () => boolean
-  /** Into the ingest loop. */
+  /** Passes a write to the ingest loop. */
   readonly take: (message: BusMessage) => void
 }
 
 /**
- * open: writes are taken. releasing: those that were held come first. handingOver: held until the
- * target reigns, then passed on. awaitingForwarded: as that target, direct ones are held until the
- * old primary's have come.
+ * open: writes are taken. releasing: held writes are taken first. handingOver: writes are held
+ * until the target is primary, then forwarded to it. awaitingForwarded: this node is that target;
+ * direct writes are held until the old primary's have come.
  */
 type Mode = 'open' | 'releasing' | 'handingOver' | 'awaitingForwarded' | 'closed'
 
-/** Patience of the old primary before it passes on without having heard its successor, ms. */
-export const passOnMs = (standByMs: number): number => standByMs * 2
-/** So long after that its writes still count; what comes later is refused. */
+/** Time after which the old primary forwards held writes without a word of its successor, ms. */
+export const forwardHeldAfterMs = (standByMs: number): number => standByMs * 2
+/** Time after that during which forwarded writes are taken, ms. Later ones are refused. */
 const forwardingMarginMs = 250
-/** Held writes are taken for so long, and then the event loop turns: it keeps the lease. */
+/** Longest slice in which held writes are taken: the event loop has to keep the lease. */
 const sliceMs = 3
 
-/** What lies between a primary's subscription and its ingest loop: writes of a handover. */
+/** Gate between a primary's subscription and its ingest loop. Holds writes during a handover. */
 export class HandoverGate {
   private mode: Mode = 'open'
   private from: NodeId | null = null
   private formerEpoch = 0
-  /** Of the record that gave the reign to this node: the former primary marks what it passes on. */
+  /** Nonce of the record that named this node: the former primary marks forwarded writes by it. */
   private nonce = ''
   private held: HeldWrites
   private timer: TimerHandle | null = null
 
-  constructor(private readonly options: WriteGateOptions) {
+  constructor(private readonly options: HandoverGateOptions) {
     const { settings, budget } = options.context
     this.held = new HeldWrites(settings.heldBytesMax, budget)
   }
 
   onWrite(message: BusMessage): void {
     const { answers, ports: { telemetry } } = this.options.context
-    // Not even held when it could never be answered, or says what its sender does not mean.
+    // Not even held when it cannot be answered, or when a header is malformed or unknown.
     const asker = answers.asker(message)
     if (!asker) return
     const fault = headerFault(message, writeHeaders)
@@ -59,26 +59,26 @@ export class HandoverGate {
     const forwarded = message.header(forwardedHeader)
     if (forwarded) return this.onForwarded(message, forwarded)
     if (this.mode === 'open') return this.options.take(message)
-    // The ingest loop refuses it, with the reason: once held, it would bear no fence any more.
+    // The ingest loop refuses it, with the reason. A held copy does not keep its epoch header.
     if (this.mode !== 'closed' && this.isForOtherEpoch(message)) return this.options.take(message)
     if (this.mode !== 'closed' && this.held.hold(message)) return
-    const reason = this.mode === 'closed' ? 'this node does not reign any more'
+    const reason = this.mode === 'closed' ? 'this node is no longer primary'
       : 'a handover is under way, and no more writes can be held'
     const code = this.isAlone ? 'SHUTTING_DOWN' : 'NOT_PRIMARY'
     answers.answer(asker, errorAnswer(code, reason, { retryAfterMs: 50 }))
   }
 
   /**
-   * No other node can have the write that comes now: the target subscribes to the space's writes
-   * when it reigns, and it cannot before the compare-and-set in its favour was sent. So what is
-   * refused here was not taken. Later, and as the target, two nodes may have it: that this one
-   * does not take it decides nothing.
+   * True while no other node can receive the write. The target subscribes to the space's writes
+   * when it is primary, which it cannot be before the compare-and-set in its favour was sent. Until
+   * then, a write that is refused here was not taken. Later, or on the target, two nodes may
+   * receive it, and a refusal by this one decides nothing.
    */
   private get isAlone(): boolean {
     return this.mode === 'handingOver' && !this.options.isGivenAway()
   }
 
-  /** `Engram-Epoch`: of neither this reign nor, where it took it over whole, the one before. */
+  /** `Engram-Epoch` names neither this epoch nor, after a handover, the one before it. */
   private isForOtherEpoch(message: BusMessage): boolean {
     return isForAnotherEpoch(message, this.options.epoch)
       && (this.mode !== 'awaitingForwarded' || isForAnotherEpoch(message, this.formerEpoch))
@@ -93,28 +93,28 @@ export class HandoverGate {
       return this.options.take(message)
     }
     // It may have been taken already, when it came directly; or its sender is no primary.
-    answers.refuse(message, 'NOT_PRIMARY', `${forwardedHeader}: it was passed on too late, or not `
-      + 'by the primary that handed the space over')
+    answers.refuse(message, 'NOT_PRIMARY', `${forwardedHeader}: the write was forwarded too late, `
+      + 'or not by the primary that handed the space over')
   }
 
-  /** A handover in my favour: what the old primary held comes first. */
+  /** Begins as the target of a handover: writes that the old primary held come first. */
   awaitForwarded(from: NodeId, formerEpoch: number, nonce: string): void {
     this.formerEpoch = formerEpoch
     this.nonce = nonce
     const { ports, settings } = this.options.context
     this.mode = 'awaitingForwarded'
     this.from = from
-    const patienceMs = passOnMs(settings.standByMs) + forwardingMarginMs
+    const patienceMs = forwardHeldAfterMs(settings.standByMs) + forwardingMarginMs
     this.timer = ports.clock.setTimeout(() => this.open(), patienceMs)
   }
 
-  /** A handover of mine: nothing is taken from here on. */
+  /** Begins a handover to another node: from here on writes are held. */
   hold(): void {
     this.stopTimer()
     this.mode = 'handingOver'
   }
 
-  /** What was held is taken, in order, and writes are taken again. */
+  /** Takes held writes in order, and then new ones again. */
   open(): void {
     this.stopTimer()
     if (this.mode === 'closed') return
@@ -122,7 +122,7 @@ export class HandoverGate {
     this.release()
   }
 
-  /** What comes meanwhile is held behind. */
+  /** Works in slices; a write that comes meanwhile is held behind the others. */
   private readonly release = (): void => {
     const { clock } = this.options.context.ports
     const endMs = clock.monotonicMs() + sliceMs
@@ -137,20 +137,20 @@ export class HandoverGate {
     }
   }
 
-  /** Gives what was held to the new primary, in order. */
-  passOn(nonce: string): void {
+  /** Forwards held writes to the new primary, in order. */
+  forwardHeld(nonce: string): void {
     const { context, space } = this.options
     this.mode = 'closed'
     forward(context.wire, subjects.write(space), this.held.release(), nonce)
   }
 
-  /** Once per heartbeat: a dead primary passes nothing on. */
+  /** Called once per heartbeat: a dead primary forwards nothing. */
   tick(): void {
     if (this.mode !== 'awaitingForwarded' || !this.from) return
     if (this.options.context.peers.isProvenDead(this.from)) this.open()
   }
 
-  /** The reign is over: who was held asks again. */
+  /** Ends with the epoch: held writes are refused, and their writers send again. */
   close(reason: string): void {
     this.stopTimer()
     this.mode = 'closed'

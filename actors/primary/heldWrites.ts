@@ -13,17 +13,16 @@ export interface HeldWrite {
 const kept = ['Nats-Msg-Id', 'Engram-Ack', 'Content-Type', 'Engram-Origin'] as const
 
 /**
- * Writes held during a handover (DESIGN section 5): by the old primary until the new one has
- * announced itself, and by the new one until the old has passed its own on, so that the order of
- * each connection is kept. While both subscribe, a write reaches both. Its reply subject, which
- * is unique to the request, tells that it is the same one; without one its bytes do, each copy
- * for one.
+ * Writes held during a handover: by the old primary until the new one has announced itself, and by
+ * the new one until the old one has forwarded its own. This keeps the order of each connection.
+ * While both subscribe, a write reaches both. Its reply subject, which is unique to the request,
+ * identifies it. Without a reply subject its bytes do, one copy for each that was held.
  */
 export class HeldWrites {
   /** In order of arrival. */
   private readonly writes = new Set<HeldWrite>()
   private readonly byKey = new Map<string, Fifo<HeldWrite>>()
-  /** From its head, a set looks for what is left of it among all that was deleted. */
+  /** Kept between calls: a new iterator of a Set skips all deleted entries at its head again. */
   private next: Iterator<HeldWrite, undefined> | null = null
   private bytes = 0
   private readonly account: Account
@@ -32,7 +31,7 @@ export class HeldWrites {
     this.account = budget.account('held')
   }
 
-  /** False: there is no room. A request that is held already is not held twice. */
+  /** Returns false when there is no room. A request that is held already is not held twice. */
   hold(message: BusMessage): boolean {
     const key = keyOf(message)
     let same = this.byKey.get(key)
@@ -47,7 +46,7 @@ export class HeldWrites {
     return true
   }
 
-  /** Drops the same write, if it is held: it came another way. */
+  /** Drops the same write, if it is held: it was forwarded as well. */
   drop(message: BusMessage): void {
     const key = keyOf(message)
     const same = this.byKey.get(key)
@@ -82,7 +81,7 @@ export class HeldWrites {
   }
 }
 
-/** Its bytes are copied: not by `slice()`, which of a Buffer is a view. */
+/** Copies the bytes, but not by `slice()`, which returns a view of a Buffer. */
 function copyOf(message: BusMessage): HeldWrite {
   const headers: Record<string, string> = {}
   for (const name of kept) {
@@ -105,15 +104,15 @@ function keyOf(message: BusMessage): string {
   return ` ${message.header('Nats-Msg-Id') ?? ''} ${decoder.decode(message.data)}`
 }
 
-/** The payload (also in its key, where there is no reply subject), and what else is kept. */
+/** Bytes of the payload (also in its key, where there is no reply subject) and of the rest. */
 function sizeOf(message: BusMessage): number {
   const payloads = message.reply ? 1 : 2
   return payloads * message.data.length + keptBytes(message, kept) + 256
 }
 
 /**
- * Passes held writes on, in order, and tells where they end. `nonce`: of the record of the
- * handover, which writers cannot read, and so not forge.
+ * Forwards held writes in order, and marks their end. `nonce` is that of the handover's record,
+ * which writers cannot read and therefore not forge.
  */
 export function forward(
   wire: NodeConnection, subject: string, held: readonly HeldWrite[], nonce: string,

@@ -4,18 +4,18 @@ import type { Member } from '../member/member.js'
 import type { ReplicaStream } from './replicaStream.js'
 
 /**
- * Which members are fit to be in sync (DESIGN section 4.3): who holds a grant, has the disk that
- * the record lists, and lacks nothing that was written long ago.
+ * Decides which members may be in sync: those that grant the primary its lease, have the disk that
+ * the record lists, and lack nothing that was written long ago.
  */
 export class InSyncPolicy {
-  /** Ends of the log at past heartbeats: who lacks what was there 5 s ago is out of sync. */
+  /** Ends of the log at past heartbeats: a member may lag by `inSyncLagMs` at most. */
   private pastEnds: { atMs: number; end: number }[] = []
-  /** Listed in sync, without what they must hold: they do not count. */
+  /** Members that are listed in sync and lack entries that they must hold: they do not count. */
   private readonly lacking = new Map<NodeId, string>()
 
   constructor(private readonly member: Member, private readonly epochStart: number) {}
 
-  /** Once per heartbeat. */
+  /** Called once per heartbeat. */
   tick(): void {
     const { log, context: { ports, settings } } = this.member
     const nowMs = ports.clock.monotonicMs()
@@ -25,15 +25,15 @@ export class InSyncPolicy {
   }
 
   /**
-   * A member that is listed in sync has joined with entries up to `has`. It must hold what is
-   * committed, and what it acknowledged before with this disk, up to `acked`.
+   * Checks a member that is listed in sync and has joined with entries up to `has`. It must hold
+   * everything committed, and everything that this disk acknowledged before, up to `acked`.
    */
   joined(node: NodeId, has: number, acked: number): void {
     const { context, log, space } = this.member
     const wanted = Math.max(log.commitSequence, acked)
     if (has >= wanted) return
-    const reason = `${node} is listed in sync, and has entries up to ${has}, where those up to `
-      + `${wanted} are committed or were acknowledged by it: it does not count until it has them`
+    const reason = `${node} is listed in sync and has entries up to ${has} only, though those up `
+      + `to ${wanted} are committed or were acknowledged by it; it does not count until it has them`
     if (!this.lacking.has(node)) sendAlert(context, space, 'entriesLost', { member: node }, reason)
     this.lacking.set(node, reason)
     context.ports.telemetry.count('entriesLost', 1, { space })
@@ -43,12 +43,12 @@ export class InSyncPolicy {
     return this.lacking.has(node)
   }
 
-  /** Who is out of the set comes in again as any other: when it has everything. */
+  /** A member that left the set may enter again like any other: when it has everything. */
   adopted(inSync: readonly NodeId[]): void {
     for (const node of this.lacking.keys()) if (!inSync.includes(node)) this.lacking.delete(node)
   }
 
-  /** Why an in-sync member must leave the set, or null. */
+  /** Returns why an in-sync member must leave the set, or null. */
   removalReason(node: NodeId, shipping: ReplicaStream, isListed: boolean): string | null {
     const { peers, settings, ports } = this.member.context
     const over = peers.goneReason(node) ?? this.lacking.get(node)
@@ -61,7 +61,7 @@ export class InSyncPolicy {
     const nowMs = ports.clock.monotonicMs()
     const limit = nowMs - settings.inSyncLagMs
     const past = this.pastEnds.findLast((p) => p.atMs <= limit)
-    // Who has just joined has acknowledged nothing in this session, whatever it holds.
+    // A member that has just joined has acknowledged nothing in this session, whatever it holds.
     const isNew = shipping.isJoined && nowMs - shipping.joinedAtMs < settings.grantMs / 2
     if (past && !isNew && shipping.acked < past.end) {
       return `${node} lacks what was written ${settings.inSyncLagMs} ms ago`
@@ -70,9 +70,9 @@ export class InSyncPolicy {
   }
 
   /**
-   * A member may come in: joined this reign, grant held, durable up to the commit sequence and to
-   * the epoch-start entry. Without the latter, an entry of an older reign could be committed
-   * twice over (hole 4 of the model's scenarios).
+   * Whether a member may enter the set: it has joined in this epoch, its grant is held, and it is
+   * durable up to the commit sequence and to the epoch-start entry. A new primary may know a lower
+   * commit sequence than its predecessor did, but all that was committed is below that entry.
    */
   isEligible(node: NodeId, shipping: ReplicaStream): boolean {
     const { log, context: { peers, settings } } = this.member

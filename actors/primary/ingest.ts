@@ -27,27 +27,27 @@ export interface IngestOptions extends RepliesOptions {
   readonly frames: FrameCodec
   readonly clients: ClientCodec
   readonly commits: GroupCommit
-  /** Of those reads that wait for the log's files. */
+  /** Lane of reads that wait for the log's files. */
   readonly logReads: Lane
   readonly onWritten: (frame: Frame) => void
   readonly onDurable: () => void
-  /** What was answered at level `memory` is gone: its sequences must not be given again. */
+  /** Writes answered at level `memory` are gone: their sequences must not be given again. */
   readonly onAckedWritesLost: (reason: string) => void
-  /** Vector clock after the log's last entry, and its component that counts this reign's. */
+  /** Vector clock after the log's last entry, and the component that counts this epoch's. */
   readonly clockAtEnd: Record<string, number>
   readonly component: string
-  /** Of the log's last entry, and when that was, by the monotonic clock. */
+  /** Timestamp of the log's last entry, and when that was by the monotonic clock. */
   readonly lastTimestamp: number
   readonly lastTimestampAtMs: number
-  /** A request that was logged under an earlier epoch first, as it is to be logged now. */
+  /** Decides how a request is logged now that was logged under an earlier epoch first. */
   readonly reconcile: (request: AcceptedRequest, origin: Position) => Reconciled
-  /** Of so many operations up to that origin, those that lie in the quarantine. */
+  /** Number of operations in quarantine, among the `count` last ones up to that origin. */
   readonly losersAt: (origin: Position, count: number) => number
 }
 
 /**
- * The primary's data path: decode, check, number, buffer (DESIGN section 4); `Replies` answers.
- * Plain code, one call per write; the `primary` statechart opens and closes it.
+ * The primary's data path: decodes, checks, numbers and buffers writes; `Replies` answers them.
+ * Plain code with one call per write. The `primary` statechart opens and closes it.
  */
 export class Ingest implements FlushSource, Appender {
   readonly flow = new AckHistogram()
@@ -75,7 +75,7 @@ export class Ingest implements FlushSource, Appender {
     this.view = new PendingView(options.clock, options.epoch, () => this.buffer.requests())
   }
 
-  /** From now on writes get this error; null: they are taken. */
+  /** Refuses writes with this error from now on; null: they are taken. */
   refuse(refusal: { code: ErrorCode; message: string } | null): void {
     this.refusal = refusal
   }
@@ -107,7 +107,7 @@ export class Ingest implements FlushSource, Appender {
     return items
   }
 
-  /** Numbers are promised in order: what was buffered behind a failed flush fails with it. */
+  /** Fails everything buffered behind a failed flush, since sequences are given in order. */
   flushFailed(): void {
     this.replies.isDiskFailing = true
     this.view.drop()
@@ -115,12 +115,12 @@ export class Ingest implements FlushSource, Appender {
     for (const request of this.buffer.drop()) this.replies.unwritten(request)
     this.unflushedKeys.clear()
     const isForgotten = this.replies.unwrittenAbove(this.options.log.end.sequence)
-    // Of an epoch there is one entry at a sequence: who holds the answer must see that it is gone.
+    // An epoch has one entry at a sequence. The epoch ends, so that none is given a second time.
     if (!isForgotten) return
-    this.options.onAckedWritesLost('the journal refused what was answered in memory')
+    this.options.onAckedWritesLost('the journal refused writes that were answered in memory')
   }
 
-  /** Its headers and its reply subject were looked at. */
+  /** Takes a write whose headers and reply subject were checked. */
   onWrite(message: BusMessage): void {
     const { replies, options: { clients } } = this
     if (replies.isOver) return replies.over(this.askerOf(message))
@@ -137,26 +137,27 @@ export class Ingest implements FlushSource, Appender {
     if (!gated.ok) return replies.fail(asker, gated.code, gated.message)
     const level = levelOf(message.header('Engram-Ack'), this.options.spaceSettings().ack)
     if (level === null) {
-      replies.fail(asker, 'INVALID_OPERATION', 'Engram-Ack is one of memory, durable, committed')
+      replies.fail(asker, 'INVALID_OPERATION',
+        'Engram-Ack must be one of memory, durable, committed')
       return
     }
     const header = message.header('Engram-Origin')
     const origin = header ? originOf(header) : undefined
     if (origin === null) {
-      replies.fail(asker, 'INVALID_OPERATION', 'Engram-Origin is <epoch>/<sequence>')
+      replies.fail(asker, 'INVALID_OPERATION', 'Engram-Origin must be <epoch>/<sequence>')
       return
     }
     this.accept(gated.value, level, asker, origin)
   }
 
-  /** Of a request whose payload was not looked at. */
+  /** Returns the reply target of a request whose payload was not decoded. */
   private askerOf(message: BusMessage): ReplyTarget {
     const { reply, data } = message
     const type = message.header('Content-Type')
     return { reply, encoding: this.options.clients.encodingOf(data, type) }
   }
 
-  /** Requests of this node's own, about forks; `settle` gets the answer. */
+  /** Logs a request of this node's own, about forks; `settle` gets the answer. */
   log(
     request: AcceptedRequest, level: AckLevel, settle: (answer: WriteAnswer | ErrorAnswer) => void,
   ): void {
@@ -167,7 +168,7 @@ export class Ingest implements FlushSource, Appender {
     else this.accept(request, level, asker)
   }
 
-  /** What has been taken and is not yet in the overlay, as it is expected to be numbered. */
+  /** Writes that are taken and not yet in the overlay, with their expected sequences. */
   pending(): Overlay {
     return this.view.pending()
   }
@@ -178,8 +179,8 @@ export class Ingest implements FlushSource, Appender {
   }
 
   /**
-   * `Engram-Epoch`: who sends it keeps writes that another reign may have left behind, and wants
-   * them sent again before this one is taken.
+   * Refuses a write whose `Engram-Epoch` is another one. Its sender keeps writes that the other
+   * epoch may have left behind, and has to resend them before this one is taken.
    */
   private isForOtherEpoch(message: BusMessage): boolean {
     const { options: { epoch }, replies } = this
@@ -187,7 +188,7 @@ export class Ingest implements FlushSource, Appender {
     const wanted = message.header('Engram-Epoch') ?? ''
     const asker = this.askerOf(message)
     if (!/^\d{1,15}$/.test(wanted)) {
-      replies.fail(asker, 'INVALID_OPERATION', 'Engram-Epoch is the number of an epoch')
+      replies.fail(asker, 'INVALID_OPERATION', 'Engram-Epoch must be the number of an epoch')
     } else replies.otherEpoch(asker, wanted)
     return true
   }
@@ -204,13 +205,13 @@ export class Ingest implements FlushSource, Appender {
       return
     }
     if (level === 'committed' && options.inSyncCount() < options.spaceSettings().minInSync) {
-      replies.fail(asker, 'NOT_ENOUGH_IN_SYNC', `${options.inSyncCount()} in sync, the space asks `
-        + `for ${options.spaceSettings().minInSync}`, 200)
+      replies.fail(asker, 'NOT_ENOUGH_IN_SYNC', `${options.inSyncCount()} in sync, but the space `
+        + `requires ${options.spaceSettings().minInSync} (minInSync)`, 200)
       return
     }
     if (replies.bound.refuses) {
-      replies.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync, and the space takes '
-        + 'no writes then (whenUnderReplicated)', 200)
+      replies.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync, and the space '
+        + 'refuses writes until more are (whenUnderReplicated)', 200)
       return
     }
     if (this.bufferedBytes > options.settings.unflushedBytesMax
@@ -219,11 +220,11 @@ export class Ingest implements FlushSource, Appender {
       return
     }
     if (!options.budget.allows('writes')) {
-      replies.fail(asker, 'OVERLOADED', 'this node takes no more memory (memoryBytes, '
+      replies.fail(asker, 'OVERLOADED', 'the memory of this node is used up (memoryBytes, '
         + `${options.budget.bytesMax} bytes)`, 50)
       return
     }
-    // What this reign logged itself is no fork's: its key would have been known.
+    // A write of this epoch belongs to no fork: its key would have been known.
     if (!origin || origin.epoch === options.epoch) return this.append(request, level, asker)
     const reconciled = options.reconcile(request, origin)
     if (reconciled.kind === 'known') {
@@ -304,7 +305,8 @@ export class Ingest implements FlushSource, Appender {
     log.noteDurable(frame)
     if (this.replies.isOver) {
       for (const request of batch.requests) {
-        if (!request.answered) this.replies.fail(request, 'LEASE_LAPSED', 'the reign has ended')
+        if (request.answered) continue
+        this.replies.fail(request, 'LEASE_LAPSED', 'this node is no longer primary')
       }
       return
     }
@@ -321,28 +323,28 @@ export class Ingest implements FlushSource, Appender {
     this.replies.releaseDuplicates()
   }
 
-  /** The commit or the safe sequence has moved. */
+  /** Answers writes after the commit or the safe sequence has moved. */
   committed(): void {
     this.replies.committed()
   }
 
-  /** What is acknowledged, and not yet safe; `nowMs`: monotonic. */
+  /** Writes that are acknowledged and not yet safe; `nowMs`: monotonic. */
   lossWindow(nowMs: number): Window {
     return this.replies.lossWindow(nowMs)
   }
 
-  /** Whether an answer had to wait for room in the loss window since this was asked last. */
+  /** Whether an answer had to wait for room in the loss window since the last call. */
   takeThrottled(): boolean {
     return this.replies.takeThrottled()
   }
 
-  /** Once per heartbeat: who waited too long is told that the level is unknown. */
+  /** Called once per heartbeat: fails writes that waited too long for their level. */
   expire(): void {
     this.view.tick()
     this.replies.expire(this.buffer.requests())
   }
 
-  /** The reign is over: nothing is answered positively from here on. */
+  /** Ends with the epoch: nothing is answered positively from here on. */
   end(code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string): void {
     if (this.replies.isOver) return
     const unflushed = this.buffer.drop()

@@ -11,12 +11,12 @@ const inOrder = (a: Placed, b: Placed): number =>
   a.waiting.last - b.waiting.last || a.number - b.number
 
 /**
- * Repeated writes that wait until their sequence has its level: the same sequence many times over,
- * in any order. Each is put and taken in the logarithm of their number.
+ * Repeated writes that wait until their sequence reaches its level: the same sequence many times
+ * over, in any order. Adding and taking one costs O(log n).
  */
 export class LevelWaiters {
   private readonly committed = new Sorted<Placed>(inOrder)
-  /** Of `memory` too: it waits only while the disk fails. */
+  /** Waiters for `durable`, and for `memory`, which waits only while the disk fails. */
   private readonly durable = new Sorted<Placed>(inOrder)
   private lastNumber = 0
 
@@ -28,7 +28,7 @@ export class LevelWaiters {
     this.of(waiting.level).put({ waiting, number: this.lastNumber += 1 })
   }
 
-  /** Takes out the next one whose sequence is that far, or lower. */
+  /** Takes out the next one whose sequence is at most `upTo`. */
   takeReached(level: AckLevel, upTo: number): PendingWrite | undefined {
     const waiters = this.of(level)
     const first = waiters.first()
@@ -37,7 +37,7 @@ export class LevelWaiters {
     return first.waiting
   }
 
-  /** Takes out one whose sequence is above that. */
+  /** Takes out one whose sequence is above `sequence`. */
   takeAbove(sequence: number): PendingWrite | undefined {
     for (const waiters of [this.committed, this.durable]) {
       const last = waiters.last()
@@ -48,7 +48,7 @@ export class LevelWaiters {
     return undefined
   }
 
-  /** Takes out those for which it holds. */
+  /** Takes out those for which `holds` is true. */
   takeWhere(holds: (waiting: PendingWrite) => boolean): PendingWrite[] {
     const taken: PendingWrite[] = []
     for (const waiters of [this.committed, this.durable]) {

@@ -3,23 +3,23 @@ import type { Clock } from '../ports/system.js'
 import { expectedEntries } from './pendingWrite.js'
 import type { PendingWrite } from './pendingWrite.js'
 
-/** Kept up for this long after it was asked for last, ms: nothing is paid for it otherwise. */
+/** Time that the view is kept up after its last use, ms; otherwise it costs nothing. */
 const keptMs = 1000
 
 /**
- * What a primary has taken and its overlay does not have yet, read as if it had: who judges a
- * write has to see all that comes before it in the log.
+ * View of the writes that a primary has taken and its overlay does not have yet, as if it had them.
+ * A write is judged by everything that comes before it in the log.
  */
 export class PendingView {
   private kept: { readonly overlay: Overlay; usedAtMs: number } | null = null
 
-  /** `requests`: those that are pending, in order. */
+  /** `requests` returns the pending requests in order. */
   constructor(
     private readonly clock: Clock, private readonly epoch: number,
     private readonly requests: () => readonly PendingWrite[],
   ) {}
 
-  /** Whoever adds to it drops that again before anything else is taken. */
+  /** Returns the view. A caller that adds to it drops that again before another write is taken. */
   pending(): Overlay {
     const usedAtMs = this.clock.monotonicMs()
     if (this.kept) {
@@ -36,17 +36,17 @@ export class PendingView {
     this.kept?.overlay.add(expectedEntries(request, this.epoch), 0, 0)
   }
 
-  /** Up to there it is in the primary's overlay. */
+  /** Forgets entries up to there: they are in the primary's overlay. */
   durable(upTo: number): void {
     this.kept?.overlay.applied(upTo)
   }
 
-  /** Something that was taken will not be written. */
+  /** Forgets the view: something that was taken will not be written. */
   drop(): void {
     this.kept = null
   }
 
-  /** Once per heartbeat. */
+  /** Called once per heartbeat. */
   tick(): void {
     if (this.kept && this.clock.monotonicMs() - this.kept.usedAtMs > keptMs) this.kept = null
   }

@@ -7,8 +7,8 @@ import type { Encoding, ErrorAnswer, WriteAnswer } from '../ports/clientApi.js'
 import type { AcceptedRequest, Frame, FrameBuilder } from '../ports/frames.js'
 
 /**
- * One request, from when it is taken until it is answered at the level its writer asked for. One
- * object all the way: putting new ones together with spreads took 4 µs, a tenth of a write.
+ * One request, from when it is taken until it is answered at the level its writer asked for. It
+ * stays one object: building new ones with spreads took 4 µs, a tenth of the time of a write.
  */
 export class PendingWrite implements ReplyTarget {
   readonly reply: string | undefined
@@ -20,7 +20,7 @@ export class PendingWrite implements ReplyTarget {
   readonly duplicate: boolean
   answered = false
 
-  /** `request` null: it repeats one that is in the log already. Its encoded bytes are not kept. */
+  /** `request` null: a repeat of one that is in the log already. Encoded bytes are not kept. */
   constructor(
     asker: ReplyTarget,
     readonly level: AckLevel,
@@ -29,11 +29,11 @@ export class PendingWrite implements ReplyTarget {
     /** Sequence of the last operation; expected, until the request is durable. */
     public last: number,
     readonly timestamp: number,
-    /** By the monotonic clock. */
+    /** Monotonic. */
     readonly takenAtMs: number,
-    /** Of what is in the log already: the epoch under which. */
+    /** Set for a repeat: epoch under which the first one was logged. */
     readonly loggedEpoch?: number,
-    /** Operations of it that lost against concurrent ones. */
+    /** Number of its operations that lost against concurrent ones. */
     readonly quarantined = request?.reconciliations ? losersOf(request.reconciliations) : 0,
     /** It repeats a key with another body. */
     readonly mismatch = false,
@@ -54,19 +54,19 @@ function losersOf(reconciliations: readonly Reconciliation[]): number {
 
 const none: readonly (Operation | ForkNote)[] = []
 
-/** Requests whose frame is being put together. */
+/** Requests whose frame is being built. */
 export interface OpenBatch {
   readonly builder: FrameBuilder
   readonly requests: PendingWrite[]
-  /** Of the requests, decoded, beside what goes by their number and bytes. */
+  /** Heap of the decoded requests, beside what is estimated by their number and bytes. */
   heapBytes: number
   /** When its first request was taken, by the monotonic clock. */
   readonly openedAtMs: number
 }
 
 /**
- * The entries of a batch, as its sealed frame numbers them; tells each request its last sequence.
- * `clockBefore`: the vector clock before the frame, whose `component` counts them.
+ * Returns the entries of a batch as its sealed frame numbers them, and sets the last sequence of
+ * each request. `clockBefore`: vector clock before the frame, whose `component` counts them.
  */
 export function entriesOf(
   batch: OpenBatch, frame: Frame, component: string,
@@ -86,7 +86,7 @@ export function entriesOf(
   return entries
 }
 
-/** What the request's entries will be, as they are expected to be numbered; without clocks. */
+/** Returns the request's entries with the sequences they are expected to get; without clocks. */
 export function expectedEntries(waiting: PendingWrite, epoch: number): LogEntry[] {
   const first = waiting.last - waiting.count + 1
   return waiting.operations.map((_, index) =>

@@ -8,7 +8,7 @@ import type {
 } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { RoleInput } from '../../machines/space.js'
-import { ForkIntake, tellOpening } from '../forks/intake.js'
+import { ForkIntake, reportOpening } from '../forks/intake.js'
 import { Reconciler } from '../forks/reconciler.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
 import { commitNoticeMs } from '../member/freshness.js'
@@ -27,14 +27,14 @@ import { PrimaryHealth } from './primaryHealth.js'
 import { Readable } from './readable.js'
 import { successorOf } from './relief.js'
 
-/** One reign: its data path, its replicas, its lease, its changes of the in-sync set. */
+/** The primary of one epoch: data path, replicas, lease and changes of the in-sync set. */
 export class PrimaryRole {
   readonly followers: Followers
   readonly ingest: Ingest
   readonly reconciler: Reconciler
-  /** What members bring home from forks, and what operators order about it. */
+  /** Takes forks that members upload, and operators' commands about them. */
   readonly forks: ForkIntake
-  /** Asked by reads of the latest. */
+  /** Used by reads of the latest state. */
   readonly readable: Readable
   private readonly lease: Lease
   private readonly changes: AssignmentChanges
@@ -57,7 +57,7 @@ export class PrimaryRole {
   ) {
     const { started } = member
     if (!input.record || !member.lease || !started) {
-      throw new Error('a primary needs a record, a lease and a reign that has begun')
+      throw new Error('a primary needs a record, a lease and an epoch that has begun')
     }
     const { alert, context: { ports, settings, commits, self, answers, lanes, budget } } = member
     const send = (event: PrimaryEvent) => this.actor?.send(event)
@@ -114,7 +114,7 @@ export class PrimaryRole {
       touch: (wanted) => this.changes.touch(wanted),
       isOver: () => this.isOver, send,
       onRefused: (current) => this.refused(current),
-      onPatienceOver: () => this.passOn(),
+      onPatienceOver: () => this.forwardHeld(),
     })
   }
 
@@ -131,7 +131,7 @@ export class PrimaryRole {
         this.actor = actor
         this.perform(effect)
       },
-      // However the actor ends, killed or done, its reign is over (DESIGN section 5).
+      // However the actor ends, killed or done, this node is no longer primary.
       onExit: (exit) => this.end(exit.kind === 'failed' ? 'the primary\'s actor failed'
         : 'its actor was stopped'),
     }
@@ -141,7 +141,7 @@ export class PrimaryRole {
     return stateName(this.actor?.snapshot()?.value ?? 'opening')
   }
 
-  /** Sequence of this reign's epoch-start entry. */
+  /** Sequence of this epoch's epoch-start entry. */
   get epochStart(): number {
     return this.input.epochStart
   }
@@ -151,7 +151,7 @@ export class PrimaryRole {
       && this.subscription !== null
   }
 
-  /** What it says of the space is the latest: until the reign is given away. */
+  /** Set while its state of the space is the latest: until another node may be primary. */
   get mayAnswerReads(): boolean {
     return !this.isOver && !this.isTransferring && this.lease.valid()
   }
@@ -161,7 +161,7 @@ export class PrimaryRole {
     return this.health.isThrottled
   }
 
-  get reigns(): boolean {
+  get isPrimary(): boolean {
     return !this.isOver
   }
 
@@ -173,18 +173,16 @@ export class PrimaryRole {
     return this.record.assignment.settings
   }
 
-  /** Why nothing is logged now beside what clients write, or null. */
+  /** Returns why only clients' writes are logged now, or null when other entries are, too. */
   private notNow(): string | null {
-    if (this.isOver || !this.lease.valid()) return 'the reign is over'
-    if (this.subscription === null) return 'the reign is being opened'
-    return this.handover.to === null ? null : 'the reign is being handed over'
+    if (this.isOver || !this.lease.valid()) return 'this node is no longer primary'
+    if (this.subscription === null) return 'this primary is still opening'
+    return this.handover.to === null ? null : 'the space is being handed over'
   }
 
   get isTransferring(): boolean {
     return this.handover.isTransferring
   }
-
-  // ---------------------------------------------------------------- what happens around it
 
   // The data path ends at once, before any event is processed.
   lapsed(reason: string): void {
@@ -197,12 +195,12 @@ export class PrimaryRole {
     if (!this.isOver) this.actor?.send({ type: 'deposed', reason })
   }
 
-  /** The journal refuses writes, for this reason, or takes them again (null). */
+  /** Reports that the journal refuses writes, or that it takes them again (null). */
   journalFault(reason: string | null): void {
     this.actor?.send(reason === null ? { type: 'journalHealed' } : { type: 'journalFull', reason })
   }
 
-  /** Resolves with what the record has then; rejects with AdminRefusal. */
+  /** Resolves with the settings that the record has then; rejects with AdminRefusal. */
   async changeSettings(change: SettingsChange): Promise<SpaceSettings> {
     return await this.changes.ask(change)
   }
@@ -225,17 +223,17 @@ export class PrimaryRole {
     return true
   }
 
-  /** The new primary says that it reigns: what I held is passed on. */
+  /** Forwards held writes once the new primary has announced itself. */
   announced(announcement: Announcement): void {
     const { assignment } = announcement
     if (assignment.epoch <= this.record.assignment.epoch || announcement.kind !== 'changed') return
     const { to } = this.handover
-    if (to && assignment.primary?.node === to) this.passOn()
+    if (to && assignment.primary?.node === to) this.forwardHeld()
   }
 
   tick(): void {
     if (this.isOver) return
-    // Told here once more, should the lease have lapsed before this role was listening.
+    // Checked here as well: the lease may have lapsed before this role was listening.
     if (!this.lease.valid()) return this.lapsed('the lease has lapsed')
     this.followers.tick()
     this.gate.tick()
@@ -247,12 +245,12 @@ export class PrimaryRole {
     this.health.relieve()
   }
 
-  /** Read since by this member: an operator may have paused or resumed the space. */
+  /** Adopts a record that was read since: an operator may have paused or resumed the space. */
   recordSeen(record: AssignmentAt): void {
     this.changes.seen(record)
   }
 
-  /** Best in-sync member to hand over to, or null when there is none. */
+  /** Returns the best in-sync member to hand over to, or null when there is none. */
   successor(): NodeId | null {
     return successorOf(this.member, this.followers)
   }
@@ -270,8 +268,6 @@ export class PrimaryRole {
     const kind = type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared'
     this.member.alert(kind, { replica, ...lag }, reason)
   }
-
-  // ---------------------------------------------------------------- effects of the chart
 
   private perform(effect: PrimaryEffect): void {
     const { member } = this
@@ -321,7 +317,7 @@ export class PrimaryRole {
     const { member } = this
     const { wire } = member.context
     const subject = subjects.write(member.space)
-    // A handover in my favour: the old primary wrote the record that names me.
+    // Set when this node is the target of a handover: the old primary wrote the record.
     const former = this.input.adopted?.assignment.writer
     if (former && former !== member.self) {
       const { assignment: { nonce } } = this.input.adopted!
@@ -330,7 +326,7 @@ export class PrimaryRole {
     try {
       this.subscription = wire.subscribe(subject, (message) => this.gate.onWrite(message))
       this.readSubscription = wire.subscribeAside(subjects.read(member.space), this.onRead)
-      // The announcement goes out after the subscription stands at the server.
+      // The announcement is sent after the server has the subscription.
       await wire.flush()
     } catch (error) {
       this.actor?.send({ type: 'deposed', reason: String(error) })
@@ -339,7 +335,7 @@ export class PrimaryRole {
     if (this.isOver) return
     this.succession.opened(this.record)
     this.changes.alertIfAlone(this.record.assignment.inSync)
-    for (const opening of this.member.started?.forks ?? []) tellOpening(this.member, opening)
+    for (const opening of this.member.started?.forks ?? []) reportOpening(this.member, opening)
     this.actor?.send({ type: 'writesSubscribed' })
     this.onOpen()
   }
@@ -358,15 +354,13 @@ export class PrimaryRole {
     this.actor?.send({ type: 'compareAndSetRefused', reason })
   }
 
-  /** Ends the own subscription, and gives what was held to the new primary, in order. */
-  private passOn(): void {
+  /** Unsubscribes, and forwards held writes to the new primary in order. */
+  private forwardHeld(): void {
     this.subscription?.unsubscribe()
     this.subscription = null
-    this.gate.passOn(this.handover.nonce)
+    this.gate.forwardHeld(this.handover.nonce)
     this.actor?.send({ type: 'handedOver' })
   }
-
-  // ---------------------------------------------------------------- the end
 
   private end(reason: string): void {
     if (this.isOver) return
@@ -387,6 +381,6 @@ export class PrimaryRole {
       this.succession.steppedDown(this.record.assignment.epoch, reason)
     }
     member.stepDown(reason)
-    member.context.ports.logger.info({ space: member.space }, `the reign is over: ${reason}`)
+    member.context.ports.logger.info({ space: member.space }, `no longer primary: ${reason}`)
   }
 }

@@ -10,11 +10,11 @@ export interface PrimaryHealthOptions {
   readonly ingest: Ingest
   readonly followers: Followers
   readonly send: (event: PrimaryEvent) => void
-  /** False: not now. */
+  /** Returns false when a handover is not possible now. */
   readonly handOver: (to: NodeId, reason: string) => boolean
 }
 
-/** What a primary finds out about itself once per heartbeat, for its chart and for operators. */
+/** Health of a primary, checked once per heartbeat, for its chart and for operators. */
 export class PrimaryHealth {
   private isBufferFull = false
   private clockFault: string | null = null
@@ -26,7 +26,7 @@ export class PrimaryHealth {
     this.relief = new Relief(options)
   }
 
-  /** Last of all that a heartbeat brings: it may end in a handover. */
+  /** Called last in a heartbeat: it may begin a handover. */
   relieve(): void {
     this.relief.tick()
   }
@@ -41,12 +41,12 @@ export class PrimaryHealth {
         : { type: 'bufferDrained' })
     }
     this.isBufferFull = isFull
-    this.tellThrottled(ingest.takeThrottled())
-    this.tellClock()
+    this.reportThrottled(ingest.takeThrottled())
+    this.reportClock()
   }
 
-  private tellThrottled(isThrottled: boolean): void {
-    // Each time: it may have come back from a handover, which forgets.
+  private reportThrottled(isThrottled: boolean): void {
+    // Sent each time: the chart forgets it during a handover.
     if (isThrottled || this.isThrottled) {
       this.options.send(isThrottled
         ? { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
@@ -55,14 +55,14 @@ export class PrimaryHealth {
     this.isThrottled = isThrottled
   }
 
-  /** Not primary any more: what was raised is not this node's to tell. */
+  /** Clears the alert that was raised: this node is no longer primary. */
   end(): void {
     if (this.clockFault === null) return
     this.clockFault = null
-    this.options.member.alert('clockCleared', {}, 'the node is not primary any more')
+    this.options.member.alert('clockCleared', {}, 'the node is no longer primary')
   }
 
-  private tellClock(): void {
+  private reportClock(): void {
     const { member } = this.options
     const { ownClock } = member.context.peers
     const { fault } = ownClock

@@ -2,11 +2,11 @@ import type { GroupCommit } from '../log/groupCommit.js'
 import type { SpaceLog } from '../log/spaceLog.js'
 import { JournalFullError } from '../ports/journal.js'
 
-/** What was answered can be read: also at level `memory`, whose entries come with the flush. */
+/** Makes reads see every answered write, also at level `memory`: those wait for the flush. */
 export class Readable {
   private flush: { readonly upTo: number; readonly done: Promise<void> } | null = null
 
-  /** `answered`: the highest sequence that was answered, also at level `memory`. */
+  /** `answered` returns the highest sequence that was answered, also at level `memory`. */
   constructor(
     private readonly log: SpaceLog, private readonly commits: GroupCommit,
     private readonly answered: () => number, private readonly isOver: () => boolean,
@@ -16,7 +16,7 @@ export class Readable {
     return this.isOver() || this.log.durable.sequence >= this.answered()
   }
 
-  /** Resolves when it is so; one flush does for all that wait for it. */
+  /** Resolves once answered writes can be read. One flush serves all that wait. */
   soon(): Promise<void> {
     const upTo = this.answered()
     if (this.flush?.upTo !== upTo) this.flush = { upTo, done: this.durableUpTo(upTo) }
@@ -29,7 +29,7 @@ export class Readable {
         await this.commits.submit({ type: 'confirm' })
       }
     } catch (error) {
-      // Then those answers are void.
+      // Those writes are lost then, and the epoch ends.
       if (!(error instanceof JournalFullError)) throw error
     }
   }

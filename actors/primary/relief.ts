@@ -7,19 +7,19 @@ import type { Followers } from './followers.js'
 export interface ReliefOptions {
   readonly member: Member
   readonly followers: Followers
-  /** False: not now. */
+  /** Returns false when a handover is not possible now. */
   readonly handOver: (to: NodeId, reason: string) => boolean
 }
 
 /** A disk that is full for less than this may have been cleared already. */
 const fullPatienceMs = 2000
-/** Between two tries, the first and the longest. */
+/** Pauses between two tries: the first and the longest. */
 const retryMs = 1000
 const retryMostMs = 30_000
-/** A peer that has to write before it answers: a slow disk's fdatasync, and the way. */
+/** Timeout of a survey that makes the peer write first: a slow fdatasync and the round trip. */
 const confirmMs = 2000
 
-/** Best in-sync member to hand over to, or null when there is none that may be primary. */
+/** Returns the best in-sync member to hand over to, or null when none may be primary. */
 export function successorOf({ self, context: { peers } }: Member, followers: Followers) {
   const ready = [...followers.certain()].filter((node) => node !== self
     && !peers.isProvenDead(node) && peers.unfitOf(node) === null)
@@ -27,9 +27,9 @@ export function successorOf({ self, context: { peers } }: Member, followers: Fol
 }
 
 /**
- * A node that should not be primary gives its space to a member that may: it is drained, or its
- * journal takes nothing while a member in sync has room. Its disk may be the others', too (one
- * machine, one volume): so who is to follow has to write to its own first.
+ * Hands the space over when this node should not be primary: it is drained, or its journal takes
+ * nothing while a member in sync has room. Nodes may share a disk (one machine, one volume), so
+ * the successor has to write to its own journal first.
  */
 export class Relief {
   private sinceMs: number | null = null
@@ -41,7 +41,7 @@ export class Relief {
     this.backoff = new Backoff(options.member.context.ports.random, retryMs, retryMostMs)
   }
 
-  /** Once per heartbeat. */
+  /** Called once per heartbeat. */
   tick(): void {
     const { member, followers } = this.options
     const { ports: { clock }, duty, commits } = member.context
@@ -70,13 +70,13 @@ export class Relief {
     this.isAsking = false
     const { ports: { logger }, commits } = member.context
     if (unfit === null && commits.isFull) {
-      handOver(to, 'the journal cannot be written, and that of the target can')
+      handOver(to, `the journal cannot be written, and that of ${to} can`)
     } else if (unfit !== null) {
       logger.info({ space: member.space, to }, `not handed over to ${to}: ${unfit}`)
     }
   }
 
-  /** Why the member may not be promoted, by its own word and after a write of its own; or null. */
+  /** Asks the member to write, and why it may not be promoted. Null: it may. */
   private async unfitOf(to: NodeId): Promise<string | null> {
     const { member } = this.options
     try {

@@ -1,4 +1,4 @@
-/** Whether a repeated request asks for what is logged under its key (`mismatch` of the answer). */
+/** Checks that a repeated request has the body that is logged under its key (answer `mismatch`). */
 import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
 import type { SpaceLog } from '../log/spaceLog.js'
 import type { Overlay } from '../overlay/overlay.js'
@@ -7,7 +7,7 @@ import type { Account, Budget } from '../structures/budget.js'
 import { decodedHeapBytes } from '../structures/decodedSize.js'
 import type { Lane } from '../structures/workQueue.js'
 
-/** Of a request that was taken a moment ago, with what it asked for. */
+/** Key of a request that is not flushed yet, with its operations. */
 export interface UnflushedKey extends KeyRecord {
   readonly operations: AcceptedRequest['operations']
 }
@@ -16,19 +16,19 @@ export interface RepeatedBodyOptions {
   readonly log: SpaceLog
   readonly overlay: Overlay
   readonly frames: FrameCodec
-  /** Of those reads that wait for the log's files. */
+  /** Lane of reads that wait for the log's files. */
   readonly logReads: Lane
-  /** Of the node's memory. */
+  /** Memory of the node. */
   readonly budget: Budget
 }
 
-/** That many wait for the log at a time; of what is more, nothing is told. */
+/** Comparisons that may wait for the log at a time; beyond that, no mismatch is reported. */
 const comparedMax = 1024
-/** They wait in memory meanwhile, decoded. */
+/** Decoded bytes of waiting comparisons. */
 const comparedBytesMax = 4 * 1024 * 1024
 const logBytes = 64 * 1024
 
-/** Compares what is repeated with what was logged first; that may have to be read back. */
+/** Compares a repeated request with the logged one, which may have to be read back. */
 export class RepeatedBody {
   private comparing = 0
   private readonly account: Account
@@ -41,7 +41,7 @@ export class RepeatedBody {
     return this.comparing === 0
   }
 
-  /** `done`: at once, or once the log was read. False where it cannot be told. */
+  /** Calls `done` at once, or once the log was read; with false where it is not known. */
   compare(
     known: KeyRecord | UnflushedKey, { operations, encoded }: AcceptedRequest,
     done: (isMismatch: boolean) => void,
@@ -79,7 +79,7 @@ export class RepeatedBody {
   }
 }
 
-/** False of entries that are not there any more, and of those that a rule may have changed. */
+/** False also for entries that are gone, and for those that a merge rule may have changed. */
 function isOther(
   entries: readonly LogEntry[], { epoch, count }: KeyRecord,
   operations: AcceptedRequest['operations'],
@@ -89,7 +89,7 @@ function isOther(
   return isTheirs && !isSame(entries.map(({ operation }) => operation), operations)
 }
 
-/** Equal as JSON values: whatever the order of fields, and -0 is 0. */
+/** Equality as JSON values: the order of fields does not matter, and -0 equals 0. */
 function isSame(a: unknown, b: unknown): boolean {
   if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false

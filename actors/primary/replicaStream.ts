@@ -6,21 +6,21 @@ import type { Frame, FrameCodec } from '../ports/frames.js'
 import type { Clock } from '../ports/system.js'
 import type { Account, Budget } from '../structures/budget.js'
 
-export interface ShippingOptions {
+export interface ReplicaStreamOptions {
   readonly peer: NodeId
   readonly epoch: number
   readonly log: SpaceLog
   readonly frames: FrameCodec
   readonly clock: Clock
   readonly windowBytes: number
-  /** Of the node's memory. */
+  /** Memory of the node. */
   readonly budget: Budget
   readonly send: (data: Uint8Array) => void
   /** Reading the journal failed: the stream cannot go on. */
   readonly onReadFailed: (error: unknown) => void
 }
 
-/** What is known of a replica; null: not known. Nobody measures the lag of one that is away. */
+/** Progress of a replica; null: not known. The lag of a replica that is away is not measured. */
 export interface ReplicaProgress {
   readonly lagBytes: number | null
   readonly lagMs: number | null
@@ -33,12 +33,12 @@ interface InFlight {
   readonly bytes: number
 }
 
-/** Bytes of one read from the journal while a replica catches up. */
+/** Size of one read from the journal while a replica catches up. */
 const readBytes = 1024 * 1024
 
 /**
- * The cursor of one stream: which frames the replica was sent, which it has durably, and the
- * bounded window between. Past the window nothing is kept: the journal is read when acks come.
+ * Cursor of one stream: the frames that were sent, those that the replica has durably, and the
+ * bounded window between. Nothing is kept beyond it: the journal is read as acks come in.
  */
 export class ReplicaStream {
   session = 0
@@ -48,21 +48,21 @@ export class ReplicaStream {
   digest = ''
   /** Monotonic time at which the present session began. */
   joinedAtMs = -Infinity
-  /** What the member has for certain as far as lag goes: no progress, which only acks make. */
+  /** Common point at the join. It counts for the lag, but not as progress: only acks do. */
   private lagBase: number
   /** Disk id that the member joined with. */
   disk = ''
-  /** It has acknowledged in the last session, which may be over. */
+  /** The member has acknowledged in the last session, which may be over. */
   isHeard = false
-  /** The member has acknowledged within this session: it follows, frames do not miss it. */
+  /** The member has acknowledged in this session: it is subscribed, so frames reach it. */
   private isConfirmed = false
   private inFlight: InFlight[] = []
   private inFlightBytes = 0
   private readonly account: Account
   private reading = false
-  private toldCommit = 0
+  private sentCommit = 0
 
-  constructor(private readonly options: ShippingOptions) {
+  constructor(private readonly options: ReplicaStreamOptions) {
     this.lagBase = options.log.end.sequence
     this.account = options.budget.account('windows')
   }
@@ -75,13 +75,13 @@ export class ReplicaStream {
     return this.room <= 0
   }
 
-  /** A frame goes on, whatever the memory of the node: it gets free as replicas get on. */
+  /** At least one frame may be in flight, whatever the memory of the node: acks free memory. */
   private get room(): number {
     const { windowBytes, budget } = this.options
     return (budget.allows('windows') ? windowBytes : 1) - this.inFlightBytes
   }
 
-  /** A session begins: its progress starts at nothing, its cursor after the common point. */
+  /** Begins a session: progress starts at zero, the cursor after the common point. */
   begin(session: number, after: number, disk: string): void {
     this.session = session
     this.joinedAtMs = this.options.clock.monotonicMs()
@@ -90,7 +90,7 @@ export class ReplicaStream {
     this.isHeard = false
     this.lagBase = after
     this.applied = 0
-    this.toldCommit = 0
+    this.sentCommit = 0
     this.isConfirmed = false
     this.rewind(after)
   }
@@ -116,7 +116,7 @@ export class ReplicaStream {
     this.account.set(this.inFlightBytes)
   }
 
-  /** Cumulative. False: of another session, or not believable. */
+  /** Notes a cumulative ack. False: it is of another session, or not believable. */
   noteAck(ack: Ack): boolean {
     if (!this.isJoined || ack.session !== this.session || ack.epoch !== this.options.epoch) {
       return false
@@ -140,7 +140,7 @@ export class ReplicaStream {
     return true
   }
 
-  /** Sends what is written and fits the window. */
+  /** Sends frames that are written, as far as the window has room. */
   pump(): void {
     const { log } = this.options
     while (this.isJoined && this.isConfirmed && !this.reading && !this.windowFull
@@ -181,19 +181,19 @@ export class ReplicaStream {
   }
 
   /**
-   * Once per heartbeat, and after a commit: what frames did not tell. Nothing comes before the
-   * session's first ack, so that whatever comes tells the member that it arrived.
+   * Sends the commit sequence without a frame, once per heartbeat and after a commit. Nothing is
+   * sent before the session's first ack, so that anything sent shows the member that it arrived.
    */
   notice(always: boolean): void {
     if (!this.isJoined || !this.isConfirmed) return
     const { log } = this.options
-    if (!always && this.toldCommit === log.commitSequence) return
+    if (!always && this.sentCommit === log.commitSequence) return
     this.options.send(this.options.frames.encodeWal(this.header(), null))
   }
 
   private header() {
     const { log, epoch, clock } = this.options
-    this.toldCommit = log.commitSequence
+    this.sentCommit = log.commitSequence
     return {
       session: this.session,
       epoch,
@@ -214,12 +214,12 @@ export class ReplicaStream {
     }
   }
 
-  /** What the replica has for certain: acknowledged, or common when it joined. */
+  /** Sequence that the replica has for certain: acknowledged, or common when it joined. */
   get known(): number {
     return Math.max(this.acked, this.lagBase)
   }
 
-  /** What the replica does not have durably; of one that is away: what came since it was here. */
+  /** Entries that the replica lacks. For one that is away, those that came since it left. */
   lag(): Window {
     const { log, clock } = this.options
     return log.above(this.known, clock.monotonicMs())

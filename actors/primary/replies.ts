@@ -13,11 +13,11 @@ import type { Account, Budget } from '../structures/budget.js'
 import { LevelWaiters } from './levelWaiters.js'
 import { PendingWrite } from './pendingWrite.js'
 
-/** Repeated writes that wait for a level at a time: they hold no payload. */
+/** Repeated writes that may wait for a level at a time; they hold no payload. */
 const duplicatesMax = 65_536
-/** Heap of one. */
+/** Heap bytes of one. */
 const duplicateHeapBytes = 500
-/** So many that must wait are passed over when the loss window has room. */
+/** Waiting writes that are skipped in the search for one that the loss window has room for. */
 const blockedMax = 256
 
 export interface RepliesOptions {
@@ -25,38 +25,38 @@ export interface RepliesOptions {
   readonly node: string
   readonly epoch: number
   readonly settings: ActorSettings
-  /** As they are now. */
+  /** Present settings. */
   readonly spaceSettings: () => SpaceSettings
   readonly log: SpaceLog
   readonly lease: Lease
   readonly clock: Clock
   readonly telemetry: Telemetry
   readonly answers: Pick<Answers, 'answer'>
-  /** Of the node's memory. */
+  /** Memory of the node. */
   readonly budget: Budget
-  /** Members confirmed in sync, at this instant: those in both sets while one is changing. */
+  /** Number of members certainly in sync now: those in both sets while one is changing. */
   readonly inSyncCount: () => number
-  /** Fewer than min(2, RF) of them: the safe sequence stands still. */
+  /** Whether they are fewer than min(2, RF): the safe sequence does not move then. */
   readonly isUnderReplicated: () => boolean
 }
 
 /**
- * The answers of one reign: each request is answered once, at the level that it asked for, and
- * positively only while the lease is valid and the reign goes on (DESIGN section 4.2, I2).
+ * The answers of one epoch. Each request is answered once, at the level that it asked for, and
+ * positively only while the lease is valid and the epoch goes on (I2).
  */
 export class Replies {
-  /** The reign is over: nothing is answered positively any more. */
+  /** Set when the epoch is over: nothing is answered positively any more. */
   isOver = false
-  /** The last flush failed: until one succeeds, `memory` too is answered when it is durable. */
+  /** Set when the last flush failed: until one succeeds, `memory` too waits for durability. */
   isDiskFailing = false
-  /** Durable and waiting for the commit, in the order of the log. */
+  /** Durable writes that wait for the commit, in the order of the log. */
   private uncommitted: PendingWrite[] = []
   private readonly duplicates = new LevelWaiters()
-  /** Have their level; the loss window is full (`maxLoss`). Nearly in the order of the log. */
+  /** Writes at their level that wait for room in the loss window (`maxLoss`). Nearly in order. */
   private readonly held = new Set<PendingWrite>()
   private wasHeld = false
   readonly bound: LossBound
-  /** What a former reign left in the log may have been acknowledged. */
+  /** Highest sequence that may have been answered; earlier epochs' entries count as answered. */
   private answeredUpTo: number
   private readonly account: Account
 
@@ -67,18 +67,18 @@ export class Replies {
     this.bound = new LossBound({ log, clock, settings: spaceSettings, isUnderReplicated })
   }
 
-  /** Nobody waits for a level. */
+  /** Set while no request waits for a level. */
   get isIdle(): boolean {
     return this.uncommitted.length === 0 && this.duplicates.size === 0 && this.held.size === 0
   }
 
-  /** The request's entries are durable. */
+  /** Answers a request whose entries are durable, unless it waits for the commit. */
   durable(waiting: PendingWrite): void {
     if (waiting.level !== 'committed') this.reached(waiting)
     else if (!waiting.answered) this.uncommitted.push(waiting)
   }
 
-  /** A write whose key is known gets its first sequence again, once that has the level. */
+  /** Answers a write whose key is known with its first sequence, once that has the level. */
   repeated(
     known: KeyRecord, level: AckLevel, asker: ReplyTarget, quarantined = 0, isMismatch = false,
   ): void {
@@ -109,7 +109,7 @@ export class Replies {
     return sequence <= log.durable.sequence || (level === 'memory' && !this.isDiskFailing)
   }
 
-  /** The commit sequence has moved: answers who waited for it. */
+  /** Answers writes that waited for the commit sequence, which has moved. */
   committed(): void {
     const { log } = this.options
     let done = 0
@@ -123,19 +123,19 @@ export class Replies {
     this.releaseHeld()
   }
 
-  /** The safe sequence has moved, or time has passed: answers what there is room for. */
+  /** Answers held writes for which the loss window has room by now. */
   releaseHeld(): void {
     if (this.held.size === 0) return
     const limit = this.bound.limit()
     let blocked = 0
     for (const waiting of this.held) {
       if (waiting.last <= limit) this.reached(waiting)
-      // Nearly in the order of the log: repeats, and answers in memory, are out of it.
+      // Nearly in the order of the log: repeats and answers in memory are out of order.
       else if ((blocked += 1) > blockedMax) return
     }
   }
 
-  /** What is acknowledged, and not yet safe; `nowMs`: monotonic. */
+  /** Writes that are acknowledged and not yet safe; `nowMs`: monotonic. */
   lossWindow(nowMs: number): Window {
     const { log } = this.options
     const all = log.above(log.safeSequence, nowMs)
@@ -144,14 +144,14 @@ export class Replies {
     return { entries, bytes: all.bytes - unanswered.bytes, ms: entries > 0 ? all.ms : 0 }
   }
 
-  /** Whether an answer had to wait for room in the loss window since this was asked last. */
+  /** Whether an answer had to wait for room in the loss window since the last call. */
   takeThrottled(): boolean {
     const { wasHeld } = this
     this.wasHeld = this.held.size > 0
     return wasHeld || this.wasHeld
   }
 
-  /** The durable or the commit sequence has moved: answers who repeated a write and waited. */
+  /** Answers repeated writes that waited for the durable or the commit sequence. */
   releaseDuplicates(): void {
     const { log, log: { durable } } = this.options
     for (const [level, upTo] of [
@@ -162,15 +162,15 @@ export class Replies {
     }
   }
 
-  /** The journal refused the request's entries: they are nowhere. */
+  /** Fails a request whose entries the journal refused: they are not stored anywhere. */
   unwritten(request: PendingWrite): void {
     this.held.delete(request)
     if (request.answered) return
     request.answered = true
-    this.fail(request, 'READ_ONLY', 'the journal cannot be written: is the disk full?', 500)
+    this.fail(request, 'READ_ONLY', 'the journal cannot be written; check for a full disk', 500)
   }
 
-  /** What was repeated above `end` is nowhere either. True: some of it was answered. */
+  /** Fails repeats above `end` as well. Returns true when an entry above it was answered. */
   unwrittenAbove(end: number): boolean {
     for (const waiting of this.held) if (waiting.last > end) this.unwritten(waiting)
     let next = this.duplicates.takeAbove(end)
@@ -180,7 +180,7 @@ export class Replies {
     return isForgotten
   }
 
-  /** Once per heartbeat: who waited too long is told that the level is unknown. */
+  /** Called once per heartbeat: fails writes that waited too long for their level. */
   expire(unflushed: readonly PendingWrite[]): void {
     const limit = this.options.clock.monotonicMs() - this.options.settings.ackTimeoutMs
     const isLate = ({ answered, takenAtMs }: PendingWrite): boolean =>
@@ -195,7 +195,7 @@ export class Replies {
     this.tally()
   }
 
-  /** The request has its level: the answer, unless there was one. */
+  /** Answers a request that has its level, unless it was answered. */
   reached(waiting: PendingWrite): void {
     if (waiting.answered) return
     const { spaceSettings } = this.options
@@ -213,7 +213,7 @@ export class Replies {
     this.answer(waiting)
   }
 
-  /** Refuses what waits, and the `unflushed`. */
+  /** Refuses all waiting requests, and the `unflushed` ones. */
   end(
     code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string, unflushed: readonly PendingWrite[],
   ): void {
@@ -229,7 +229,7 @@ export class Replies {
     this.tally()
   }
 
-  /** At once where they are many, and once per heartbeat. */
+  /** Updates the memory account: at every 256th repeat, and once per heartbeat. */
   private tally(): void {
     this.account.set((this.duplicates.size + this.held.size) * duplicateHeapBytes)
   }
@@ -240,32 +240,32 @@ export class Replies {
     this.options.telemetry.count('writesRefused', 1, { code })
     const answer = errorAnswer(code, message, {
       ...(retryAfterMs > 0 ? { retryAfterMs } : {}),
-      // With a sequence the write stands, whatever the code: only its level is unknown.
+      // With a sequence the write is logged, whatever the code: only its level is unknown.
       ...(sequence && { sequence, epoch: this.options.epoch, outcome: 'unknown' }),
     })
     this.options.answers.answer(asker, answer)
   }
 
-  /** Nothing is taken any more. */
+  /** Refuses a request because this node is no longer primary. */
   over(asker: ReplyTarget): void {
-    this.fail(asker, 'NOT_PRIMARY', 'this node does not reign any more')
+    this.fail(asker, 'NOT_PRIMARY', 'this node is no longer primary')
   }
 
-  /** This attempt took no effect, and says which epoch reigns. */
+  /** Refuses a write that is for another epoch. The attempt took no effect. */
   otherEpoch(asker: ReplyTarget, wanted: string): void {
     const { epoch, answers, telemetry } = this.options
     telemetry.count('writesRefused', 1, { code: 'NOT_PRIMARY' })
-    const message = `epoch ${epoch} reigns, the write is for epoch ${wanted}`
+    const message = `the current epoch is ${epoch}, the write is for epoch ${wanted}`
     answers.answer(asker, errorAnswer('NOT_PRIMARY', message, { epoch, outcome: 'notTaken' }))
   }
 
   private giveUp(waiting: PendingWrite, reason: string): void {
     waiting.answered = true
-    const message = `${reason}: the write stands, its level is unknown`
+    const message = `${reason}: the write was taken, but its level is unknown`
     this.fail(waiting, 'ACK_TIMEOUT', message, 0, waiting.last)
   }
 
-  /** A positive answer: the lease is checked now, as it was when the write was taken. */
+  /** Sends a positive answer. The lease is checked now, as it was when the write was taken. */
   private answer(waiting: PendingWrite): void {
     if (!waiting.reply && !waiting.settle) return
     const { options } = this
@@ -277,7 +277,7 @@ export class Replies {
     const answer: WriteAnswer = {
       ok: true,
       space: options.space,
-      // The reign that answers, also for a duplicate: a lower epoch would count as outdated.
+      // The epoch that answers, also for a duplicate: a lower epoch would count as outdated.
       epoch: options.epoch,
       sequence,
       count,

@@ -12,7 +12,7 @@ export interface WriteBufferOptions {
   readonly account: Account
 }
 
-/** Requests that are taken and not yet durable: in open batches, and on their way to the disk. */
+/** Requests that are taken and not yet durable: in open batches and in batches being flushed. */
 export class WriteBuffer {
   private open: OpenBatch[] = []
   private readonly flushing = new Set<OpenBatch>()
@@ -20,17 +20,17 @@ export class WriteBuffer {
   private openBytes = 0
   private flushingEntries = 0
   private flushingBytes = 0
-  /** Of open batches and of those on their way. */
+  /** Heap of open batches and of those being flushed. */
   private heapBytes = 0
 
   constructor(private readonly options: WriteBufferOptions) {}
 
-  /** Of the encoded requests. */
+  /** Bytes of the encoded requests. */
   get bytes(): number {
     return this.openBytes + this.flushingBytes
   }
 
-  /** Of the open batches. */
+  /** Entries in the open batches. */
   get openEntries(): number {
     return this.entries
   }
@@ -43,12 +43,12 @@ export class WriteBuffer {
     return this.entries === 0 && this.flushingBytes === 0
   }
 
-  /** In the order in which they were taken. */
+  /** All requests, in the order in which they were taken. */
   requests(): PendingWrite[] {
     return [...this.flushing, ...this.open].flatMap((batch) => batch.requests)
   }
 
-  /** Into the last open batch, which is given back. */
+  /** Adds a request to the last open batch, and returns that. */
   add(request: AcceptedRequest, timestamp: number): OpenBatch {
     const batch = this.batchFor(request)
     const before = batch.builder.bytes
@@ -62,7 +62,7 @@ export class WriteBuffer {
     return batch
   }
 
-  /** The last open batch, or another when the frame would grow too large: never split one. */
+  /** Returns the last open batch, or a new one if the frame would grow too large to take it. */
   private batchFor(request: AcceptedRequest): OpenBatch {
     let size = 64
     for (const encoded of request.encoded) size += encoded.length + 32
@@ -78,7 +78,7 @@ export class WriteBuffer {
     return batch
   }
 
-  /** The first open batch: its frame is to be sealed. */
+  /** Takes the first open batch out, so that its frame is sealed. */
   shift(): OpenBatch {
     const batch = this.open.shift()!
     this.entries -= batch.builder.count
@@ -87,19 +87,19 @@ export class WriteBuffer {
     return batch
   }
 
-  /** Its frame goes to the disk. */
+  /** Counts a sealed frame that goes to the disk. */
   sealed(frame: Frame): void {
     this.count(frame, 1)
   }
 
-  /** Its frame is durable, or was not written. */
+  /** Forgets a batch whose frame is durable, or was not written. */
   done(batch: OpenBatch, frame: Frame): void {
     this.flushing.delete(batch)
     this.heapBytes -= batch.heapBytes
     this.count(frame, -1)
   }
 
-  /** The open batches are void; gives what was in them. */
+  /** Empties the open batches, and returns their requests. */
   drop(): PendingWrite[] {
     const requests = this.open.flatMap((batch) => batch.requests)
     for (const { heapBytes } of this.open) this.heapBytes -= heapBytes
@@ -116,7 +116,7 @@ export class WriteBuffer {
     this.tally()
   }
 
-  /** They are here encoded, in a frame, and decoded. */
+  /** Requests take memory three times: encoded, in a frame, and decoded. */
   private tally(): void {
     const entries = this.entries + this.flushingEntries
     this.options.account.set(2 * this.bytes + entries * pendingHeapBytes + this.heapBytes)

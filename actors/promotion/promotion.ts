@@ -69,7 +69,7 @@ export class PromotionRole {
         this.isOver = true
         const won = exit.kind === 'done' && exit.output.kind === 'won'
         this.member.blocked = null
-        if (won) this.member.toldBlocked = null
+        if (won) this.member.loggedBlocked = null
         if (!won) this.resign()
       },
     }

@@ -19,13 +19,13 @@ export class PromotionNews {
     else if (obstacle === null) member.blocked = null
     const isAgain = this.told === `${state}: ${reason}`
     const isTold = isAgain || (obstacle !== null && !isWaiting)
-      || (state === 'blocked' && member.toldBlocked === reason)
+      || (state === 'blocked' && member.loggedBlocked === reason)
     if (!isTold) {
       this.told = `${state}: ${reason}`
       member.context.ports.logger.info({ space: member.space, state }, `promotion: ${reason}`)
     }
-    if (this.isAlarming(state, isAgain) && member.toldBlocked !== reason) {
-      member.toldBlocked = reason
+    if (this.isAlarming(state, isAgain) && member.loggedBlocked !== reason) {
+      member.loggedBlocked = reason
       member.alert('blocked', {}, reason)
     }
   }
@@ -48,6 +48,6 @@ export class PromotionNews {
     }
     const nowMs = clock.monotonicMs()
     this.waitsSinceMs ??= nowMs
-    return member.toldBlocked === null && nowMs - this.waitsSinceMs > 2 * grantMs
+    return member.loggedBlocked === null && nowMs - this.waitsSinceMs > 2 * grantMs
   }
 }

@@ -12,29 +12,29 @@ export interface Session {
   readonly session: number
 }
 
-/** Ack again after this long without news, so that a lost session is noticed. */
+/** Time without progress after which an ack is repeated, so that a lost session is noticed. */
 const keepAliveMs = 2000
-/** Until something came in a session, its first ack is repeated this often. */
+/** Repeats of a session's first ack while nothing has come in the session. */
 const firstAcks = 10
 
 const nothing: SessionProgress = { session: 0, durableSequence: 0, appliedSequence: 0 }
 
-/** What a replica tells its primary within a session: cumulative acks, and gaps. */
+/** Sends a replica's acks (cumulative) and nacks (gaps) to its primary within a session. */
 export class Acknowledger {
   private session: Session | null = null
-  /** As acknowledged last in this session. */
-  private said = nothing
-  /** What was acknowledged last is acknowledged again. */
+  /** Last ack of this session. */
+  private sent = nothing
+  /** Set when the last ack has to be repeated. */
   private isAskedAgain = false
   private lastAckMs = 0
-  /** Heartbeats that a new session's first ack, which begins the stream, is repeated for. */
+  /** Remaining repeats of the session's first ack, which makes the primary begin the stream. */
   private firstAcksLeft = 0
 
   constructor(private readonly member: Member) {}
 
   begin(session: Session): void {
     this.session = session
-    this.said = nothing
+    this.sent = nothing
     this.firstAcksLeft = firstAcks
     this.ack()
   }
@@ -43,12 +43,12 @@ export class Acknowledger {
     this.session = null
   }
 
-  /** Something came: the stream has begun. */
+  /** Notes that something came: the stream has begun. */
   noteArrival(): void {
     this.firstAcksLeft = 0
   }
 
-  /** The primary does not know what was acknowledged last. */
+  /** Repeats the last ack: the primary does not seem to have it. */
   askedAgain(): void {
     this.isAskedAgain = true
   }
@@ -61,8 +61,8 @@ export class Acknowledger {
       session: session.session, durableSequence: log.durable.sequence,
       appliedSequence: store.applied.sequence,
     }
-    assertSessionProgress(this.said, now, log.end.sequence)
-    this.said = now
+    assertSessionProgress(this.sent, now, log.end.sequence)
+    this.sent = now
     this.isAskedAgain = false
     this.lastAckMs = ports.clock.monotonicMs()
     const { primary, epoch } = session
@@ -70,19 +70,19 @@ export class Acknowledger {
     wire.publish(subjects.ack(space, primary), ports.control.encode(ack))
   }
 
-  /** Once per heartbeat: tells what the last ack did not. */
+  /** Called once per heartbeat: sends progress since the last ack. */
   tick(): void {
     if (!this.session) return
     const { store, log, context } = this.member
     const now = context.ports.clock.monotonicMs()
-    const isNews = this.isAskedAgain || store.applied.sequence !== this.said.appliedSequence
-      || log.durable.sequence !== this.said.durableSequence
-    if (!isNews && this.firstAcksLeft <= 0 && now - this.lastAckMs <= keepAliveMs) return
+    const isDue = this.isAskedAgain || store.applied.sequence !== this.sent.appliedSequence
+      || log.durable.sequence !== this.sent.durableSequence
+    if (!isDue && this.firstAcksLeft <= 0 && now - this.lastAckMs <= keepAliveMs) return
     this.firstAcksLeft -= 1
     this.ack(store.applied.sequence === log.commitSequence ? store.digest : '')
   }
 
-  /** A gap: everything after `position` is asked for. */
+  /** Reports a gap: requests everything after `position`. */
   nack(position: Position, reason: string): void {
     const { session, member } = this
     if (!session) return

@@ -1,7 +1,7 @@
 import type { Frame } from '../ports/frames.js'
 import type { Account, Budget } from '../structures/budget.js'
 
-/** What came from a primary and is not yet durable. */
+/** Frames that came from a primary and are not yet durable. */
 export class ReceivedFrames {
   private waiting: Frame[] = []
   private unflushed = 0
@@ -16,7 +16,7 @@ export class ReceivedFrames {
     return this.unflushed > 0
   }
 
-  /** False: the node has no memory for it. One there is always room for, so that it gets on. */
+  /** Returns false when the node has no memory for a frame. There is always room for one. */
   hasRoom(): boolean {
     return this.account.bytes === 0 || this.budget.allows('received')
   }
@@ -26,7 +26,7 @@ export class ReceivedFrames {
     this.account.set(this.account.bytes + frame.bytes.length)
   }
 
-  /** They go to the disk. */
+  /** Returns all waiting frames for a flush. */
   take(): Frame[] {
     const frames = this.waiting
     this.waiting = []
@@ -34,13 +34,13 @@ export class ReceivedFrames {
     return frames
   }
 
-  /** A frame that was taken is durable, or was not written. */
+  /** Forgets a frame of a flush: it is durable, or was not written. */
   done(frame: Frame): void {
     this.unflushed -= 1
     this.forget(frame)
   }
 
-  /** Those that were not taken are void. */
+  /** Forgets frames that no flush has taken. */
   drop(): void {
     for (const frame of this.waiting.splice(0)) this.forget(frame)
   }
@@ -49,13 +49,13 @@ export class ReceivedFrames {
     this.account.set(this.account.bytes - frame.bytes.length)
   }
 
-  /** Tells those who wait, if nothing is left. */
+  /** Resolves `settled` if nothing is left. */
   release(): void {
     if (this.waiting.length > 0 || this.unflushed > 0) return
     for (const resolve of this.waiters.splice(0)) resolve()
   }
 
-  /** All that came is durable (or failed). */
+  /** Resolves when all frames are durable (or failed). */
   async settled(): Promise<void> {
     while (this.waiting.length > 0 || this.unflushed > 0) {
       await new Promise<void>((resolve) => this.waiters.push(resolve))

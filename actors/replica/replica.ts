@@ -19,26 +19,26 @@ import { ReceivedFrames } from './receivedFrames.js'
 
 type ReplicaActor = HostedActor<typeof replicaMachine>
 
-/** The same gap is asked for again at the earliest after this long. */
+/** Pause before the same gap is reported again. */
 const nackPauseMs = 50
 
 /**
- * A member that follows a reign: checks frames, writes the same bytes to the own journal, and
- * acknowledges what is durable (DESIGN section 4.6). The `replica` chart decides whom to follow.
+ * A member that follows a primary: checks frames, writes the same bytes to its own journal, and
+ * acknowledges them when they are durable. The `replica` chart decides which primary to follow.
  */
 export class ReplicaRole implements FlushSource {
   private actor: ReplicaActor | null = null
   private following: Session | null = null
   private lastNackMs = -Infinity
   private primaryEnd = 0
-  /** What the chart was told last: an idle space need not be told again at each heartbeat. */
-  private told = { primary: '', epoch: -1, durable: -1, primaryEnd: -1 }
+  /** Values last sent to the chart: unchanged ones are not sent again at each heartbeat. */
+  private reported = { primary: '', epoch: -1, durable: -1, primaryEnd: -1 }
   private readonly acks: Acknowledger
   private readonly received: ReceivedFrames
 
   /**
-   * `refresh` reads the record again; `onResigned`: the holder says that its reign is over;
-   * `onSession`: a session stands, or none does any more.
+   * `refresh` reads the record again. `onResigned`: the primary said that its epoch is over.
+   * `onSession`: a session has begun, or ended (null).
    */
   constructor(
     private readonly member: Member,
@@ -56,7 +56,7 @@ export class ReplicaRole implements FlushSource {
       id: `space.${space}.replica`,
       logic: replicaMachine,
       input: () => {
-        this.told.epoch = -1
+        this.reported.epoch = -1
         return { space, self, times: context.settings, joins: this.member.joins }
       },
       effects: (effect, actor) => {
@@ -70,13 +70,13 @@ export class ReplicaRole implements FlushSource {
   }
 
   primarySeen(primary: NodeId, epoch: number): void {
-    if (this.told.epoch === epoch && this.told.primary === primary) return
-    Object.assign(this.told, { primary, epoch })
+    if (this.reported.epoch === epoch && this.reported.primary === primary) return
+    Object.assign(this.reported, { primary, epoch })
     this.actor?.send({ type: 'primarySeen', primary, epoch })
   }
 
   primaryLost(reason: string): void {
-    this.told.epoch = -1
+    this.reported.epoch = -1
     this.actor?.send({ type: 'primaryLost', reason })
   }
 
@@ -91,8 +91,6 @@ export class ReplicaRole implements FlushSource {
   get isFollowing(): boolean {
     return this.following !== null
   }
-
-  // ---------------------------------------------------------------- frames
 
   onWal(message: BusMessage): void {
     const { ports } = this.member.context
@@ -113,7 +111,7 @@ export class ReplicaRole implements FlushSource {
     if (!frame) this.measure()
   }
 
-  /** A frame of a higher epoch than mine is followed only after joining that reign. */
+  /** A frame of a higher epoch is taken only after joining that epoch's primary. */
   private isOfSession(header: WalHeader): boolean {
     const { following } = this
     this.member.sawEpoch(header.epoch)
@@ -131,7 +129,7 @@ export class ReplicaRole implements FlushSource {
   private onFrame(frame: Frame): void {
     const { log, context } = this.member
     if (frame.last <= log.end.sequence) {
-      // Sent again after a rewind. It says no more than what I have already.
+      // Sent again after a rewind. It holds only what is in the log already.
       this.acks.askedAgain()
       if (!this.received.isFlushing) this.acks.ack()
       return
@@ -140,7 +138,7 @@ export class ReplicaRole implements FlushSource {
       this.gap(frame)
       return
     }
-    // What is not taken now is sent again: the next frame does not continue what is here.
+    // A frame that is not taken is sent again: the next one will be reported as a gap.
     if (!this.received.hasRoom()) return
     log.accept(frame, context.ports.clock.monotonicMs())
     this.received.push(frame)
@@ -153,7 +151,7 @@ export class ReplicaRole implements FlushSource {
     if (now - this.lastNackMs < nackPauseMs) return
     this.lastNackMs = now
     const reason = `frame ${frame.first} after (${frame.previousEpoch}, ${frame.first - 1}), `
-      + `mine ends at (${log.end.epoch}, ${log.end.sequence})`
+      + `this log ends at (${log.end.epoch}, ${log.end.sequence})`
     this.actor?.send({ type: 'gapFound', position: log.end, reason })
   }
 
@@ -169,7 +167,7 @@ export class ReplicaRole implements FlushSource {
     }))
   }
 
-  /** What came behind a frame that could not be written does not continue the log. */
+  /** Drops frames behind one that could not be written: they do not continue the log. */
   flushFailed(): void {
     this.received.drop()
     this.member.log.rollback()
@@ -193,21 +191,19 @@ export class ReplicaRole implements FlushSource {
 
   private measure(): void {
     if (!this.following) return
-    const { primaryEnd, told } = this
+    const { primaryEnd, reported } = this
     const durable = this.member.log.durable.sequence
-    if (durable === told.durable && primaryEnd === told.primaryEnd) return
-    Object.assign(told, { durable, primaryEnd })
+    if (durable === reported.durable && primaryEnd === reported.primaryEnd) return
+    Object.assign(reported, { durable, primaryEnd })
     this.actor?.send({ type: 'measured', durable, primaryEnd })
   }
 
-  /** Once per heartbeat. */
+  /** Called once per heartbeat. */
   tick(): void {
     if (!this.following) return
     this.acks.tick()
     this.measure()
   }
-
-  // ---------------------------------------------------------------- effects of the chart
 
   private perform(effect: ReplicaEffect): void {
     switch (effect.type) {
@@ -243,7 +239,7 @@ export class ReplicaRole implements FlushSource {
   private follow(session: Session): void {
     this.following = session
     this.member.isFollowing = true
-    this.told.durable = -1
+    this.reported.durable = -1
     this.acks.begin(session)
     this.measure()
     this.onSession(session)
@@ -256,8 +252,8 @@ export class ReplicaRole implements FlushSource {
     const failed = (reason: string) => this.actor?.send({ type: 'joinFailed', number, reason })
     try {
       await this.received.settled()
-      // What a former role or life began goes on, a truncation or a flush (it may fail, and take
-      // back what it wrote): the history is not to be read before.
+      // A truncation or a flush that an earlier role began may still run. A flush may fail and be
+      // rolled back. The history must not be read before.
       await member.flushed().catch(() => undefined)
       assertHistoryWellFormed(member.log.history)
       const fault = historyFault(member.log.history)
@@ -271,7 +267,9 @@ export class ReplicaRole implements FlushSource {
       const decoded = ports.control.joinAnswer(message.data)
       if (!decoded.ok) return failed(decoded.reason)
       const answer = decoded.value
-      if (answer.number !== number || answer.epoch !== epoch) return failed('another answer')
+      if (answer.number !== number || answer.epoch !== epoch) {
+        return failed('the answer is to another request')
+      }
       if (answer.kind === 'refused') {
         failed(answer.reason)
         this.refresh()
@@ -298,7 +296,7 @@ export class ReplicaRole implements FlushSource {
     }
   }
 
-  /** The fork goes to a salvage, fsynced, before the log forgets it (I6). */
+  /** Writes the fork to a salvage, fsynced, before the log forgets it (I6). */
   private async truncate(common: Position, epoch: number): Promise<void> {
     const { member } = this
     const { ports, self, commits } = member.context
@@ -309,14 +307,14 @@ export class ReplicaRole implements FlushSource {
       log.commonPoint(common.sequence)
       await member.applier.quiet()
       if (member.store.applied.sequence > common.sequence) {
-        throw new Error(`the store holds ${member.store.applied.sequence} already`)
+        throw new Error(`the store holds entries up to ${member.store.applied.sequence} already`)
       }
       const end = log.end
       const salvage = await ports.salvages.save({
         space, uuid, node: self.node, common, end, joinedEpoch: epoch,
         savedAtMs: ports.clock.wallMs(),
       }, framesAbove(member, common.sequence))
-      // By name: who died after it was saved may have counted it already.
+      // Counted by name: after a crash between save and truncate the file exists already.
       member.salvages = await ports.salvages.names().then(
         (names) => namesOf(names, space, uuid).length, () => member.salvages + 1)
       await commits.submit({ type: 'truncate', uuid, to: common, salvage })

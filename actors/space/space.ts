@@ -196,9 +196,9 @@ export class SpaceActor {
   onAckMessage(ack: AckMessage, asker: ReplyTarget): void {
     if (ack.kind === 'join') this.onJoin(ack, asker)
     else if (ack.kind === 'offer' || ack.kind === 'slice') this.onReconcile(ack, asker)
-    else if (this.primary?.reigns) this.primary.onAckMessage(ack)
+    else if (this.primary?.isPrimary) this.primary.onAckMessage(ack)
     // It follows a reign that is over, and did not hear the announcement.
-    else this.member.tellSession(ack.node, ack.epoch, 0)
+    else this.member.sendSession(ack.node, ack.epoch, 0)
   }
 
   private onJoin(request: JoinRequest, asker: ReplyTarget): void {
@@ -211,7 +211,7 @@ export class SpaceActor {
     if (asker.reply === undefined) return
     const { ports, answers } = this.context
     const answer = (said: ReconcileAnswer) => answers.answer(asker, ports.control.encode(said))
-    if (this.primary?.reigns) this.primary.forks.onMessage(message, answer)
+    if (this.primary?.isPrimary) this.primary.forks.onMessage(message, answer)
     else answer(reconcileRefused(this.member, message))
   }
 
@@ -306,7 +306,7 @@ export class SpaceActor {
     }
     if (!vacancy && primary && state === 'open') {
       this.succession.settled(primary.node)
-      member.toldBlocked = null
+      member.loggedBlocked = null
       member.rejection = null
     }
     join()

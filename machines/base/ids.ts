@@ -1,15 +1,15 @@
-/** The words that all else is made of: who, where in a log, which life, why a reign is over. */
+/** Basic types: nodes and spaces, positions in a log, lives of a node, vacancies. */
 
 export type NodeId = string
 export type SpaceId = string
 
-/** A place in a space's log: epoch of the last entry, and its sequence. Compared epoch first. */
+/** A position in a space's log: epoch and sequence of an entry. Compared by epoch first. */
 export interface Position {
   readonly epoch: number
   readonly sequence: number
 }
 
-/** Which life of a node speaks: raised at each start, and at each new NATS connection. */
+/** A life of a node: begins with each start, and with each new NATS connection. */
 export interface Life {
   readonly incarnation: number
   readonly connection: number
@@ -22,5 +22,5 @@ export interface EpochSpan {
   readonly last: number
 }
 
-/** Why a reign is over (section 2, vacancy). */
+/** Evidence that an epoch is over, so that its place is vacant. */
 export type Vacancy = 'none' | 'own' | 'restarted' | 'resigned' | 'noResponders' | 'grantExpired'

@@ -1,6 +1,6 @@
 /**
- * Of `count` places in an order, how many lie before: those that do come first. Also the index of
- * the first one that does not.
+ * Returns how many of `count` ordered places satisfy `liesBefore`; those come first. It is also the
+ * index of the first one that does not.
  */
 export function partition(count: number, liesBefore: (place: number) => boolean): number {
   let low = 0

@@ -1,6 +1,6 @@
 import type { StateValue } from 'xstate'
 
-/** `serving`, `surveying.asking`: the state, and the one below it where there is just one. */
+/** Returns the state, with the one below it if there is just one: `serving`, `surveying.asking`. */
 export function stateName(value: StateValue): string {
   if (typeof value === 'string') return value
   const regions = Object.entries(value)
@@ -8,7 +8,7 @@ export function stateName(value: StateValue): string {
   return regions.length === 1 && typeof nested === 'string' ? `${name}.${nested}` : name
 }
 
-/** The outermost state alone. */
+/** Returns the outermost state alone. */
 export function topState(value: StateValue): string {
   return typeof value === 'string' ? value : Object.keys(value)[0] ?? ''
 }

@@ -1,4 +1,4 @@
-/** Amounts in words, for reasons, alerts and pages. */
+/** Formats amounts for reasons, alerts and pages. */
 
 /** `0.42 ms`, `17 ms`, `3.2 s`, `4 min`, `2.1 h`, `3 d`. */
 export function msText(ms: number): string {

@@ -8,8 +8,8 @@ export interface Candidate {
 }
 
 /**
- * The order of candidates is total, so that exactly one of those who see each other stands:
- * further position; then the former primary (it has the store and the caches); then lower id.
+ * Orders candidates totally, so that exactly one of those that see each other claims the epoch: by
+ * higher position; then the former primary (it has the store and the caches); then lower id.
  */
 export function betterCandidate(a: Candidate, b: Candidate, former: NodeId | null): boolean {
   const order = comparePositions(a.position, b.position)
@@ -23,7 +23,7 @@ export type SurveyResult =
   | { readonly kind: 'better'; readonly node: NodeId; readonly reason: string }
   | { readonly kind: 'best'; readonly reason: string }
 
-/** What a survey says about standing now (DESIGN section 5, promotion step 3). */
+/** Decides by a survey whether this member claims the epoch now, waits, or gives up. */
 export function judgeSurvey(
   self: Candidate,
   record: Assignment,
@@ -41,17 +41,18 @@ export function judgeSurvey(
   if (best.node === self.node) {
     const heard = answers.map((a) => `${a.node} at ${showPosition(a.position)}`
       + (a.whole ? '' : ` (unfit${a.unfit === undefined ? '' : `: ${a.unfit}`})`)).join(', ')
-    return { kind: 'best', reason: `I am at ${mine}${heard ? `; ${heard}` : '; nobody answered'}` }
+    const others = heard === '' ? 'nobody answered' : heard
+    return { kind: 'best', reason: `this member is at ${mine}; ${others}` }
   }
   const theirs = showPosition(best.position)
   return {
     kind: 'better',
     node: best.node,
-    reason: `stands by: ${best.node} is at ${theirs}, I am at ${mine}`,
+    reason: `stands by: ${best.node} is at ${theirs}, this member is at ${mine}`,
   }
 }
 
-/** Listed in sync, with that very disk (another disk is another member). */
+/** Whether the node is listed in sync with that very disk (another disk is another member). */
 export function isInSync(record: Assignment, node: NodeId, disk: string): boolean {
   return record.inSync.includes(node)
     && record.members.some((m) => m.node === node && m.disk === disk)

@@ -8,13 +8,13 @@ export interface FailureDetectorInput {
   readonly peer: NodeId
   readonly heartbeatMs: number
   readonly probeMs: number
-  /** NATS server that my connection is on; null while there is none. */
+  /** NATS server of the own connection; null while there is none. */
   readonly ownServer: string | null
   /** Heartbeats missed before the peer is suspect. Default 3. */
   readonly missedHeartbeatsMax?: number
   /** Silent probes before it is unreachable. Default 6. */
   readonly silentProbesMax?: number
-  /** The peer is primary of a space that I am a member of. */
+  /** Whether the peer is primary of a space that this node is a member of. */
   readonly closelyWatched?: boolean
 }
 
@@ -27,17 +27,17 @@ export interface FailureDetectorContext {
   ownServer: string | null
   /** Newest life heard, by heartbeat or by the answer to a probe. */
   life: Life | null
-  /** Number of the last heartbeat of that life; 0 when only a probe's answer told of it. */
+  /** Number of the last heartbeat of that life; 0: only a probe's answer was heard. */
   number: number
-  /** Server that life was last heard on; null when not told. */
+  /** Server that life was last heard on; null: not known. */
   server: string | null
-  /** Heard on my present connection: else my own 503 proves nothing (section 5). */
+  /** Whether it was heard on the present own connection: else an own 503 proves nothing. */
   isHeardOnConnection: boolean
   /** Newest life whose end was announced by `peerRestarted`. */
   announced: Life | null
   /** Newest life that a 503 proved gone. It never comes back. */
   goneLife: Life | null
-  /** Life that said it was leaving. */
+  /** Life that announced that it leaves. */
   leftLife: Life | null
   isCloselyWatched: boolean
   silentProbes: number
@@ -45,9 +45,9 @@ export interface FailureDetectorContext {
 }
 
 /**
- * Past facts. `probeGone` is sent only for a 503 by the right witness (section 5, "Detection");
- * `grantExpired` at each heartbeat interval for as long as the book of grants says so, since it
- * is ignored while judgement is suspended.
+ * Past facts. `probeGone` is sent only for a 503 from the server that the peer was on, to a node
+ * that has heard the peer on its present connection. `grantExpired` is sent at each heartbeat
+ * interval while the grant is expired, since it is ignored while judgement is suspended.
  */
 export type FailureDetectorEvent =
   | { type: 'heartbeatReceived'; life: Life; number: number; server: string; leaving: boolean }
@@ -62,13 +62,13 @@ export type FailureDetectorEvent =
   | { type: 'rejoined'; ownServer: string }
 
 export type FailureDetectorEffect =
-  /** Ask the peer's ping subject; `indirect`: ask a witness on its server to do so. */
+  /** Ping the peer; `indirect`: ask a witness on its server to do so. */
   | { type: 'probe'; peer: NodeId; life: Life; indirect: boolean; server: string | null }
   | { type: 'peerSuspected'; peer: NodeId; life: Life | null; reason: string }
   | { type: 'peerDied'; peer: NodeId; vacancy: DeathVacancy; life: Life | null; reason: string }
   /** A suspect, unreachable, dead or left peer is heard again. */
   | { type: 'peerReturned'; peer: NodeId; life: Life; reason: string }
-  /** A life newer than any heard before (the first one too): every older one is over. */
+  /** A life newer than any heard before (also the first one): every older one is over. */
   | { type: 'peerRestarted'; peer: NodeId; life: Life; reason: string }
   | { type: 'peerLeft'; peer: NodeId; life: Life; reason: string }
   /** An event was refused; for the log. */
@@ -80,7 +80,7 @@ type Context = FailureDetectorContext
 type Event = FailureDetectorEvent
 type Judged = { context: Context; event: Event }
 
-/** Why a heartbeat is no sign of life, or null. */
+/** Returns why a heartbeat is no sign of life, or null. */
 export function heartbeatFault(context: Context, event: Event): string | null {
   if (event.type !== 'heartbeatReceived') return 'not a heartbeat'
   const { peer, life, number, goneLife, leftLife } = context
@@ -101,7 +101,7 @@ export function heartbeatFault(context: Context, event: Event): string | null {
   return null
 }
 
-/** Why a 503 is no evidence, or null: it counts for the life last heard, for no other. */
+/** Returns why a 503 is no evidence, or null: it counts only for the life last heard. */
 export function goneFault(context: Context, event: Event): string | null {
   if (event.type !== 'probeGone') return 'not a 503'
   const { peer, life } = context
@@ -131,7 +131,7 @@ const typed = setup({
   },
 })
 
-/** The words of the chart: its delays, guards and actions. */
+/** The delays, guards and actions of the chart. */
 export const detectorSetup = typed.extend({
   delays: {
     silence: ({ context }) => context.heartbeatMs * context.missedHeartbeatsMax,
@@ -162,7 +162,7 @@ export const detectorSetup = typed.extend({
         leftLife: event.leaving ? plain(event.life) : null,
       }
     }),
-    // Its server may be another than before: unless told, a witness has to be asked.
+    // It may be on another server than before: unless that is known, a witness has to be asked.
     noteNewLife: assign(({ event }) =>
       event.type === 'probeAnswered'
         ? {
@@ -198,8 +198,8 @@ export const detectorSetup = typed.extend({
       const { peer, life, announced } = context
       if (!life || !isNewer(life, announced)) return
       const reason = announced
-        ? `${peer} speaks as ${showLife(life)}: ${showLife(announced)} is over`
-        : `${peer} is first heard, as ${showLife(life)}`
+        ? `${peer} has the new life ${showLife(life)}: ${showLife(announced)} is over`
+        : `discovered ${peer}, life ${showLife(life)}`
       enqueue.assign({ announced: life })
       enqueue.emit({ type: 'peerRestarted', peer, life, reason })
     }),

@@ -9,18 +9,18 @@ export interface Instant {
 }
 
 /**
- * Time gone by for the *holder* of a grant: the longer of both readings. The monotonic clock
- * stands still while a machine is suspended, the wall clock may be set back; a lease must not
- * live on through either.
+ * Time gone by for the *holder* of a grant: the longer of both readings. The monotonic clock stops
+ * while a machine is suspended, and the wall clock may be set back. A lease must not outlive
+ * either.
  */
 export function elapsedMs(since: Instant, now: Instant): number {
   return Math.max(now.monotonicMs - since.monotonicMs, now.wallMs - since.wallMs, 0)
 }
 
 /**
- * Time gone by for the *granter*: the monotonic clock only. The promise not to take over errs
- * the other way: a wall clock that is set forward by an hour would break it at once, while a
- * suspended machine that counts too little merely waits longer.
+ * Time gone by for the *granter*: the monotonic clock only. The promise not to take over must err
+ * the other way. A wall clock that is set forward by an hour would break it at once; a suspended
+ * machine that counts too little only waits longer.
  */
 export function waitedMs(since: Instant, now: Instant): number {
   return Math.max(now.monotonicMs - since.monotonicMs, 0)
@@ -37,7 +37,7 @@ interface SentHeartbeat {
 }
 
 interface HeldGrant {
-  /** Sending of my heartbeat that the peer listed. */
+  /** When the heartbeat that the peer listed was sent. */
   readonly at: Instant
   readonly number: number
 }
@@ -46,25 +46,25 @@ interface Receipt {
   readonly life: Life
   readonly number: number
   readonly at: Instant
-  /** Counts my connections: a 503 proves nothing about a peer not heard on the present one. */
+  /** Counts own connections: a 503 proves nothing about a peer not heard on the present one. */
   readonly connectionEra: number
   /** When the life before this one was heard last; null: there was none. */
   readonly before: { readonly life: Life; readonly at: Instant } | null
 }
 
-/** Peers remembered at most; past it the longest silent one gives way, or the new is refused. */
+/** Peers remembered; past it the longest silent one is dropped, or the new one refused. */
 const peersMax = 1024
 
 /**
- * Grants of one node, both sides (DESIGN section 5, "Heartbeats and grants").
+ * Grants of one node, both sides.
  *
- * Holder: `sent` for each of my heartbeats, *before* it is published; `listed` for each heartbeat
- * of a peer that lists one of mine. A grant counts from the sending of the listed heartbeat.
- * Granter: `received` for each heartbeat of a peer; `heardList` goes into my next heartbeat, and
- * is the promise not to take over on `grantExpired` before `expired` says so.
+ * Holder: call `sent` for each own heartbeat, *before* it is published, and `listed` for each
+ * heartbeat of a peer that lists one of them. A grant counts from the sending of the listed one.
+ * Granter: call `received` for each heartbeat of a peer. `heardList` goes into the next own
+ * heartbeat: it is the promise not to take over on `grantExpired` before `expired` is true.
  *
- * One book per start of the process: receipts of an earlier start are unknown, so that nothing
- * is expired for one lease x margin after `startedAt`. On a new connection call `reset`.
+ * There is one instance per start of the process. Receipts of an earlier start are unknown, so
+ * nothing expires for one lease x margin after `startedAt`. Call `reset` on a new connection.
  */
 export class GrantBook {
   private readonly grantMs: number
@@ -76,13 +76,11 @@ export class GrantBook {
 
   constructor(times: GrantTimes, private readonly startedAt: Instant) {
     this.grantMs = times.grantMs
-    // Twice what is sent within a lease: an older one could not make a valid grant anyway.
+    // Twice as many as are sent within a lease: an older one could not make a valid grant.
     this.ring = Array.from({ length: Math.ceil(times.grantMs / times.heartbeatMs) * 2 })
   }
 
-  // ---------------------------------------------------------------- holder
-
-  /** My heartbeat `number` is about to go out. Numbers rise within an incarnation. */
+  /** Notes that the own heartbeat `number` is about to be sent. Numbers rise in an incarnation. */
   sent(number: number, at: Instant): void {
     if (number <= this.lastSent) {
       throw new Error(`heartbeat ${number} after ${this.lastSent}: numbers rise`)
@@ -92,17 +90,18 @@ export class GrantBook {
   }
 
   /**
-   * A heartbeat of `peer` lists one of mine. Returns why it makes no grant, or null. A lapse is
-   * final: ask each reign whether its lease holds *before* this renews what may have run out.
+   * Notes that a heartbeat of `peer` lists an own one. Returns why it makes no grant, or null. A
+   * lapse is final: check each lease *before* this call, which may renew a grant that had run out.
    */
   listed(peer: NodeId, heard: HeardHeartbeat, self: Life): string | null {
     const [incarnation, connection, number] = heard
     if (incarnation !== self.incarnation || connection !== self.connection) {
-      return `${peer} heard life ${incarnation}.${connection}, I am ${showLife(self)}`
+      return `${peer} heard life ${incarnation}.${connection} of this node, which is `
+        + showLife(self)
     }
     const sent = this.ring[number % this.ring.length]
     if (!sent || sent.number !== number) {
-      return `${peer} heard heartbeat ${number}, which is not among my last ${this.ring.length}`
+      return `${peer} heard heartbeat ${number}, which is not among the last ${this.ring.length}`
     }
     const before = this.held.get(peer)
     if (before && number <= before.number) {
@@ -113,30 +112,30 @@ export class GrantBook {
     return null
   }
 
-  /** The peer's grant to me is held at `now`. */
+  /** Whether the peer's grant to this node holds at `now`. */
   validFrom(peer: NodeId, now: Instant, grantMs = this.grantMs): boolean {
     return this.ageMs(peer, now) < grantMs
   }
 
-  /** Sending of my latest heartbeat that the peer listed in one of its own; null: there is none. */
+  /** When the latest own heartbeat that the peer listed was sent; null: there is none. */
   grantedAt(peer: NodeId): Instant | null {
     return this.held.get(peer)?.at ?? null
   }
 
-  /** Age of the peer's grant to me; Infinity when there is none on this connection. */
+  /** Age of the peer's grant to this node, ms; Infinity: there is none on this connection. */
   ageMs(peer: NodeId, now: Instant): number {
     const grant = this.held.get(peer)
     return grant ? elapsedMs(grant.at, now) : Infinity
   }
 
-  /** How long the peer's grant still lasts; 0 or less when it ran out or there is none. */
+  /** Time that the peer's grant still lasts, ms; 0 or less: it ran out, or there is none. */
   remainingMs(peer: NodeId, now: Instant): number {
     return this.grantMs - this.ageMs(peer, now)
   }
 
   /**
-   * A new connection of mine: a new life, to which nobody has granted anything yet. What I
-   * granted stays: receipts are kept, since the promises made on them still bind me.
+   * Begins a new connection: a new life, to which nobody has granted anything yet. Receipts are
+   * kept, since the promises made on them are still binding.
    */
   reset(): void {
     this.connectionEra += 1
@@ -144,9 +143,7 @@ export class GrantBook {
     this.ring.fill(undefined)
   }
 
-  // ---------------------------------------------------------------- granter
-
-  /** A heartbeat of `peer` arrived. Returns why it is ignored, or null. */
+  /** Notes that a heartbeat of `peer` arrived. Returns why it is ignored, or null. */
   received(peer: NodeId, life: Life, number: number, at: Instant): string | null {
     const before = this.receipts.get(peer)
     if (before) {
@@ -160,7 +157,7 @@ export class GrantBook {
     } else if (this.receipts.size >= peersMax && !this.makeRoom(at)) {
       return `${peersMax} nodes are heard already`
     }
-    // The life is copied: a caller may hand in a whole heartbeat.
+    // The life is copied: a caller may pass a whole heartbeat.
     const { incarnation, connection } = life
     const heard = { incarnation, connection }
     const isNewLife = before !== undefined && compareLives(life, before.life) > 0
@@ -171,7 +168,7 @@ export class GrantBook {
     return null
   }
 
-  /** What my next heartbeat lists: the grants that I give. */
+  /** Returns the list of the next own heartbeat: the grants that this node gives. */
   heardList(): Record<NodeId, HeardHeartbeat> {
     const list: Record<NodeId, HeardHeartbeat> = {}
     for (const [peer, { life, number }] of this.receipts) {
@@ -180,12 +177,12 @@ export class GrantBook {
     return list
   }
 
-  /** Since the peer's last heartbeat, or since my start when none was heard. */
+  /** Time since the peer's last heartbeat, or since the own start if none was heard, ms. */
   silenceMs(peer: NodeId, now: Instant): number {
     return waitedMs(this.receipts.get(peer)?.at ?? this.startedAt, now)
   }
 
-  /** Since that life of the peer was heard last, whatever speaks for the peer since. */
+  /** Time since that life of the peer was heard last, also if a newer one was heard since, ms. */
   silenceOfMs(peer: NodeId, life: Life, now: Instant): number {
     const latest = this.receipts.get(peer)
     const receipts = [latest, latest?.before].filter((one) => one !== undefined && one !== null)
@@ -197,14 +194,14 @@ export class GrantBook {
     return this.receipts.get(peer)?.life ?? null
   }
 
-  /** My present connection was open when the peer's last heartbeat came: I may be a witness. */
+  /** Whether the peer was last heard on the present connection, so that this node may witness. */
   heardOnThisConnection(peer: NodeId): boolean {
     return this.receipts.get(peer)?.connectionEra === this.connectionEra
   }
 
   /**
-   * My last grant to the peer, and the last that an earlier start of mine may have given, are
-   * older than `waitMs` (grantMs x margin): the vacancy `grantExpired`.
+   * Whether this node's last grant to the peer, and the last that an earlier start of it may have
+   * given, are older than `waitMs` (grantMs x margin): the vacancy `grantExpired`.
    */
   expired(peer: NodeId, now: Instant, waitMs: number): boolean {
     return this.silenceMs(peer, now) >= waitMs
@@ -231,7 +228,7 @@ export function showLife(life: Life): string {
   return `${life.incarnation}.${life.connection}`
 }
 
-/** Why the lease does not hold at `now`, or null. `union`: both sets while one is in flight. */
+/** Returns why the lease does not hold at `now`, or null. `union`: with a set in flight, both. */
 export function leaseFault(
   book: GrantBook, union: Iterable<NodeId>, self: NodeId, now: Instant,
 ): string | null {
@@ -245,7 +242,7 @@ export function leaseFault(
   return null
 }
 
-/** A valid grant is held from every other member of `inSyncUnion`. */
+/** Whether there is a valid grant of every other member of `inSyncUnion`. */
 export function leaseValid(
   book: GrantBook, inSyncUnion: Iterable<NodeId>, self: NodeId, now: Instant,
 ): boolean {

@@ -1,8 +1,9 @@
 import type { NodeId } from '../base/ids.js'
 
 /**
- * Rendezvous hashing (Thaler and Ravishankar 1998): each node's weight for a space is a hash of
- * both names, the heaviest hold it. When nodes come or go, only what they held moves.
+ * Places a space by rendezvous hashing (Thaler and Ravishankar 1998): a node's weight for a space
+ * is a hash of both names, and the heaviest nodes hold it. Only spaces of nodes that come or go
+ * move.
  */
 export function placeSpace(space: string, nodes: readonly NodeId[], count: number): NodeId[] {
   return nodes

@@ -1,4 +1,4 @@
-/** What goes into the promotion chart, and what comes out of it. */
+/** Types of the promotion chart: input, context, events, effects and output. */
 import type { NodeId, Position, Vacancy } from '../base/ids.js'
 import type { AssignmentAt, ProtocolTimes, SurveyAnswer } from '../protocol/messages.js'
 import type { SurveyResult } from './candidates.js'
@@ -10,7 +10,7 @@ export interface PromotionInput {
   readonly times: ProtocolTimes
   /** Added to each stand-by, drawn per candidate so that equals do not move in step. */
   readonly jitterMs: number
-  /** Ordered by an operator over the in-sync rule (I2 and I5 do not cover such a reign). */
+  /** Forced by an operator against the in-sync rule (I2 and I5 do not cover such an epoch). */
   readonly forced: boolean
   /** A record that already names this life (a handover, or an own claim applied late). */
   readonly adopted: AssignmentAt | null
@@ -24,11 +24,11 @@ export interface PromotionContext extends PromotionInput {
   vacancy: Vacancy | null
   standBys: number
   missing: readonly NodeId[]
-  /** Why this member must not stand by itself now, or null. An operator's order is not held. */
+  /** Why this member must not take over by itself, or null. An operator's command is not held. */
   hold: string | null
-  /** Why nothing can be written to the record, in the words of who said so; null: it can. */
+  /** Why the record cannot be written, as reported; null: it can. */
   obstacle: string | null
-  /** Times in a row that it was so. */
+  /** Number of such obstacles in a row. */
   obstructions: number
   /** Sequence of the epoch-start entry. */
   epochStart: number
@@ -37,16 +37,16 @@ export interface PromotionContext extends PromotionInput {
 
 export type PromotionEvent =
   | { type: 'recordRead'; record: AssignmentAt; position: Position; hold?: string | null }
-  /** Nothing holds this member any more. */
+  /** The member is not held any more. */
   | { type: 'released'; reason: string }
   | { type: 'recordUnavailable'; reason: string }
-  /** It cannot be stood upon until somebody does something about it. */
+  /** The record allows no promotion until an operator repairs it. */
   | { type: 'recordUnusable'; reason: string }
   | { type: 'surveyed'; answers: readonly SurveyAnswer[]; position: Position }
   | { type: 'vacancyProven'; vacancy: Vacancy }
   | { type: 'claimed'; record: AssignmentAt }
   | { type: 'compareAndSetRefused'; reason: string }
-  /** The arbiter does not store it, for a lasting reason. */
+  /** The arbiter refuses to store it, for a lasting reason. */
   | { type: 'compareAndSetRejected'; reason: string }
   | { type: 'epochStarted'; sequence: number }
   | { type: 'stepFailed'; reason: string }

@@ -1,7 +1,7 @@
 /**
- * What becomes of a write of a fork when it comes home: the write was logged without knowing of
- * what the present log holds since the fork, and the other way round. What is logged is the
- * result; replicas evaluate nothing.
+ * Decides about a write of a fork when it is reconciled. The write was logged without knowledge of
+ * the present log since the fork, and the other way round. The result is logged, so that replicas
+ * evaluate nothing.
  */
 import type { Position } from '../base/ids.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../graph/graph.js'
@@ -10,7 +10,7 @@ import { holds } from '../log/lineage.js'
 import type { Starts } from '../log/lineage.js'
 import { comparePositions } from '../log/positions.js'
 
-/** A write, with where and when it was logged first. */
+/** A write with its origin. */
 export interface Contender {
   readonly operation: Operation
   readonly origin: Position
@@ -19,15 +19,15 @@ export interface Contender {
 }
 
 /**
- * Decides between two concurrent writes of one thing: two StoreNode of a node, two StoreEdge of an
- * edge, two UpdateActivation of a node. The loser goes into the quarantine; an operation of the
- * same type for the same thing is the result of both, and nobody loses. Pure.
+ * Decides between two concurrent writes with one target: two StoreNode of a node, two StoreEdge of
+ * an edge, two UpdateActivation of a node. The loser goes into the quarantine. A returned
+ * operation, of the same type and target, replaces both, and neither loses. Pure.
  */
 export type MergeRule = (
   standing: Contender, incoming: Contender,
 ) => 'standing' | 'incoming' | Operation
 
-/** What stands where the write wants to be, the writes that come before it in the log included. */
+/** State in which the write is judged, including the writes before it in the log. */
 export interface Standing {
   readonly nodeState: (id: string) => {
     readonly node: MemoryNode | undefined
@@ -40,25 +40,25 @@ export interface Standing {
   } | undefined
 }
 
-/** How a version that stands relates to the write: in its past, based on it, or neither. */
+/** Relation of a present version to the write: in its past, based on it, or neither. */
 export type Relation = 'before' | 'after' | 'concurrent'
 
 export type Decision = Omit<Reconciliation, 'origin' | 'timestamp' | 'via'> & {
-  /** What is logged: the write's own, or the result of both. */
+  /** Operation to log: the write's own, or the result of both. */
   readonly operation: Operation
 }
 
-/** Whether a write goes into the quarantine by it: what comes home, or what it displaces. */
+/** Whether it puts a write into the quarantine: the reconciled one, or the one it displaces. */
 export function quarantines({ outcome, displaces }: Reconciliation): boolean {
   return outcome === 'quarantined' || displaces !== 'nothing'
 }
 
-/** Later timestamp, then higher origin: total, since no two writes have one origin. */
+/** Compares by timestamp, then by origin; a total order, since origins are unique. */
 function compareAges(a: Contender, b: Contender): number {
   return a.timestamp - b.timestamp || comparePositions(a.origin, b.origin)
 }
 
-/** Higher confidence or weight first; who states none is below who does. */
+/** Returns confidence or weight; a write without one ranks below all others. */
 function standingOf({ operation }: Contender): number {
   switch (operation.type) {
     case 'StoreNode': return operation.node.confidence ?? -1
@@ -68,9 +68,9 @@ function standingOf({ operation }: Contender): number {
 }
 
 /**
- * StoreNode: higher confidence, StoreEdge: higher weight, then the later timestamp, then the
- * higher origin; UpdateActivation: by the latter two. The greatest of a total order: the order in
- * which concurrent writes come, and how often, is no matter.
+ * Prefers higher confidence (StoreNode) or weight (StoreEdge), then the later timestamp, then the
+ * higher origin; UpdateActivation has only the latter two. The result is the greatest of a total
+ * order, so it does not depend on the order in which concurrent writes come, nor on repeats.
  */
 export const defaultRule: MergeRule = (standing, incoming) => {
   const order = standingOf(standing) - standingOf(incoming) || compareAges(standing, incoming)
@@ -78,9 +78,9 @@ export const defaultRule: MergeRule = (standing, incoming) => {
 }
 
 /**
- * Positions tell: an entry was appended to a log that `starts` knows. `copied`: last entry of the
- * present log that the write's log holds, too; an entry that was taken home before it is in its
- * past as well.
+ * Returns how versions relate to a write, by positions: `starts` knows the logs that entries were
+ * appended to. `copied`: last entry of the present log that the write's log has as well. A version
+ * that was reconciled before that entry is in the write's past, too.
  */
 export function relationTo(write: Position, copied: number, starts: Starts) {
   return (version: Version): Relation => {
@@ -139,7 +139,7 @@ function contender(operation: Operation, version: Version): Contender {
   return { operation, origin: { epoch, sequence }, timestamp }
 }
 
-/** Against what stands there alone: a whole node, an edge, or an activation. */
+/** Decides against one present value: a whole node, an edge, or an activation. */
 function contest(
   { incoming, relation, rule }: Against, operation: Operation, version: Version,
   displaces: 'value' | 'activation',

@@ -1,10 +1,10 @@
-/** Places in the list of a node's edges, and how clients hand them back. */
+/** Places in the list of a node's edges, and the cursors by which clients name them. */
 import type { MemoryEdge } from './graph.js'
 import { compareUtf8 } from './utf8.js'
 
 /**
- * Outgoing edges come first, by target and kind; then incoming ones, by source and kind. `other`:
- * the target, or the source.
+ * A place in that list. Outgoing edges come first, by target and kind; then incoming ones, by
+ * source and kind. `other` is the target, or the source.
  */
 export interface EdgePlace {
   readonly side: 'out' | 'in'
@@ -12,7 +12,7 @@ export interface EdgePlace {
   readonly kind: string
 }
 
-/** Before all incoming edges: no id is empty. */
+/** Place before all incoming edges: no id is empty. */
 export const beforeIncoming: EdgePlace = { side: 'in', other: '', kind: '' }
 
 export function compareOutgoing(a: MemoryEdge, b: MemoryEdge): number {
@@ -23,7 +23,7 @@ export function compareIncoming(a: MemoryEdge, b: MemoryEdge): number {
   return compareUtf8(a.source, b.source) || compareUtf8(a.kind, b.kind)
 }
 
-/** Where an edge stands in the list of `nodeId`. A loop is listed once, among the outgoing. */
+/** Returns the place of an edge in the list of `nodeId`. A loop is listed once, as outgoing. */
 export function placeOfEdge(
   edge: MemoryEdge, nodeId: string, direction: 'out' | 'in' | 'both',
 ): EdgePlace {
@@ -32,12 +32,12 @@ export function placeOfEdge(
     ? { side: 'in', other: source, kind } : { side: 'out', other: target, kind }
 }
 
-/** `after` of an answer to GetEdges: opaque to clients. */
+/** Returns `after` of an answer to GetEdges, which is opaque to clients. */
 export function cursorOf({ side, other, kind }: EdgePlace): string {
   return Buffer.from(JSON.stringify([side, other, kind])).toString('base64url')
 }
 
-/** null: it is none that `cursorOf` made. */
+/** Reads a cursor; null: `cursorOf` did not make it. */
 export function placeOfCursor(cursor: string): EdgePlace | null {
   let parts: unknown
   try {

@@ -1,4 +1,4 @@
-/** The memory graph's values and operations, as clients write them (section 6). */
+/** The memory graph's values and operations, as clients write them. */
 export type Json =
   | string | number | boolean | null
   | readonly Json[]
@@ -25,12 +25,12 @@ export type Operation =
   | { readonly type: 'UpdateActivation'; readonly nodeId: string; readonly activation: number }
   | { readonly type: 'StoreEdge'; readonly edge: MemoryEdge }
 
-/** How long idempotency keys are known: the younger of what both bounds leave. */
+/** Retention of idempotency keys: a key is known while it is within both bounds. */
 export interface KeyRetention {
   /** ms between the entry with the key and the latest one of the space, by their timestamps. */
   readonly ms: number
   readonly count: number
 }
 
-/** A day; a million keys, some 50 MB of a member's store and 16 to 24 MB of its memory. */
+/** One day; a million keys, which take some 50 MB of a member's store and 16 to 24 MB of memory. */
 export const defaultKeyRetention: KeyRetention = { ms: 24 * 3_600_000, count: 1_000_000 }

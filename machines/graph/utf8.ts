@@ -1,6 +1,7 @@
 /**
- * Orders strings by their UTF-8 bytes, which is by code point. JavaScript's own order is by UTF-16
- * unit and differs for surrogates: U+FF5E (one unit, FF5E) comes before U+1F600 (D83D DE00).
+ * Compares strings by their UTF-8 bytes, which is by code point. JavaScript's own order is by
+ * UTF-16 unit and differs for surrogates: U+FF5E (one unit, FF5E) comes before U+1F600 (D83D
+ * DE00).
  */
 export function compareUtf8(a: string, b: string): number {
   if (a === b) return 0
@@ -13,7 +14,7 @@ export function compareUtf8(a: string, b: string): number {
   return a.length - b.length
 }
 
-/** Surrogates stand for code points above all others. */
+/** Ranks surrogates, which encode code points above all others, last. */
 function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit
 }

@@ -1,9 +1,9 @@
 import type { NodeId } from '../base/ids.js'
 
 /**
- * Last sequence durable on every member of `union`, the primary included (section 2). `union`
- * is the in-sync set, or both sets while a change is in flight. A member without an ack of its
- * present session counts as 0: a join's history is no progress.
+ * Returns the last sequence that is durable on every member of `union`, the primary included.
+ * `union` is the in-sync set, or both sets while a change is in flight. A member without an ack in
+ * its present session counts as 0: the history in a join is no progress.
  *
  * Worked example: own 9, n2 acked 7, n3 (just re-joined) nothing: union {n1,n2} gives 7,
  * union {n1,n2,n3} gives 0, so `advanceCommit` keeps what was committed before.
@@ -21,12 +21,12 @@ export function commitSequence(
   return least
 }
 
-/** Within a reign the commit sequence never shrinks, whoever joins or loses a session. */
+/** Keeps the commit sequence from shrinking in an epoch when sessions begin or end. */
 export function advanceCommit(previous: number, computed: number): number {
   return Math.max(previous, computed)
 }
 
-/** Both sets of a change in flight: commits and leases count over it. */
+/** Returns the union of both sets of a change in flight, which commits and leases need. */
 export function unionOf(
   inSync: Iterable<NodeId>, pending: Iterable<NodeId> | null,
 ): ReadonlySet<NodeId> {
@@ -36,8 +36,8 @@ export function unionOf(
 }
 
 /**
- * Members that the arbiter lists whatever became of the change in flight: only these could be
- * promoted for certain, so only these make a sequence safe.
+ * Returns the members that the arbiter lists whatever became of the change in flight. Only these
+ * can certainly be promoted, so only these make a sequence safe.
  */
 export function certainlyInSync(
   inSync: Iterable<NodeId>, pending: Iterable<NodeId> | null,
@@ -47,14 +47,14 @@ export function certainlyInSync(
   return new Set([...inSync].filter((node) => other.has(node)))
 }
 
-/** Fewer than min(2, RF) in sync for certain: what is written has no second copy to count on. */
+/** Whether fewer than min(2, RF) are certainly in sync: writes have no reliable second copy. */
 export function isUnderReplicated(inSyncCount: number, replicationFactor: number): boolean {
   return inSyncCount < Math.min(2, replicationFactor)
 }
 
 /**
- * The commit sequence as of when at least min(2, RF) members were in sync; does not move while
- * fewer are (section 2). `inSyncCount`: size of `certainlyInSync`.
+ * Returns the safe sequence: the commit sequence while at least min(2, RF) members are in sync. It
+ * does not move while fewer are. `inSyncCount`: size of `certainlyInSync`.
  */
 export function safeSequence(
   previous: number, commit: number, inSyncCount: number, replicationFactor: number,
@@ -63,7 +63,7 @@ export function safeSequence(
   return Math.max(previous, commit)
 }
 
-/** What lies above a sequence: the loss window above the safe one, lag above a member's. */
+/** Size of what is above a sequence: the loss window (safe sequence), a lag (a member's). */
 export interface Window {
   readonly entries: number
   readonly bytes: number
@@ -81,28 +81,28 @@ interface Mark {
 }
 
 /**
- * Sizes and times of the latest batches of a log, to tell what lies above a sequence. Bounded:
- * at `capacity` neighbours are merged (the earlier time wins: ages are overstated, never under).
+ * Sizes and times of the latest batches of a log, to measure what is above a sequence. Bounded: at
+ * `capacity` neighbours are merged; the earlier time wins, so that ages are never understated.
  */
 export class LogMarks {
   private marks: Mark[] = []
   private end: number
-  /** Sizes and times are known of what lies above. */
+  /** Sizes and times are known above this sequence. */
   private start: number
 
-  /** `end`: last sequence of the log when counting starts; what lies below has no size here. */
+  /** `end`: last sequence of the log when counting starts; sizes below it are not known. */
   constructor(end = 0, private readonly capacity = 512) {
     if (capacity < 2) throw new Error('marks: a capacity of at least 2')
     this.end = end
     this.start = end
   }
 
-  /** Of what lies above `sequence` sizes and times are known, all of it. */
+  /** Whether sizes and times are known of everything above `sequence`. */
   knows(sequence: number): boolean {
     return sequence >= this.start
   }
 
-  /** A batch up to `last` was appended at `atMs` (monotonic). */
+  /** Notes that a batch up to `last` was appended at `atMs` (monotonic). */
   appended(last: number, bytes: number, atMs: number): void {
     if (last <= this.end) throw new Error(`marks: ${last} after ${this.end}`)
     this.marks.push({ first: this.end + 1, last, bytes, atMs })
@@ -110,7 +110,7 @@ export class LogMarks {
     if (this.marks.length > this.capacity) this.marks = mergeNeighbours(this.marks)
   }
 
-  /** The log was cut back to `sequence`. */
+  /** Notes that the log was cut back to `sequence`. */
   truncated(sequence: number): void {
     const kept: Mark[] = []
     for (const mark of this.marks) {
@@ -123,12 +123,12 @@ export class LogMarks {
     this.start = Math.min(this.start, sequence)
   }
 
-  /** Batches, or merged ones, that are known. */
+  /** Number of known batches, merged ones counted once. */
   get size(): number {
     return this.marks.length
   }
 
-  /** Nothing up to `sequence` will be asked for again. */
+  /** Forgets batches up to `sequence`. */
   forget(sequence: number): void {
     const drops = this.indexAbove(sequence)
     if (drops === 0) return
@@ -136,13 +136,13 @@ export class LogMarks {
     this.marks = this.marks.slice(drops)
   }
 
-  /** Age of the oldest entry above `sequence` at `nowMs` (monotonic); 0 when there is none. */
+  /** Returns the age of the oldest entry above `sequence` at `nowMs` (monotonic); 0: none. */
   age(sequence: number, nowMs: number): number {
     const mark = this.marks[this.indexAbove(sequence)]
     return mark ? Math.max(nowMs - mark.atMs, 0) : 0
   }
 
-  /** Highest sequence of the log with at most `bytes` from `sequence` (exclusive) to it. */
+  /** Returns the highest sequence with at most `bytes` from `sequence` (exclusive) to it. */
   reach(sequence: number, bytes: number): number {
     let left = bytes
     for (let i = this.indexAbove(sequence); i < this.marks.length; i += 1) {
@@ -157,7 +157,7 @@ export class LogMarks {
     return this.end
   }
 
-  /** Index of the first mark that reaches above the sequence. */
+  /** Returns the index of the first mark that reaches above the sequence. */
   private indexAbove(sequence: number): number {
     let low = 0
     let high = this.marks.length
@@ -169,7 +169,7 @@ export class LogMarks {
     return low
   }
 
-  /** What lies above `sequence` at `nowMs` (monotonic). */
+  /** Returns the size of what is above `sequence` at `nowMs` (monotonic). */
   above(sequence: number, nowMs: number): Window {
     if (sequence >= this.end) return emptyWindow
     let bytes = 0
@@ -181,7 +181,7 @@ export class LogMarks {
   }
 }
 
-/** Bytes of the entries first..last of a batch, all taken to be of equal size. */
+/** Estimates the bytes of entries first..last of a batch, as if all had equal size. */
 function share(mark: Mark, first: number, last: number): number {
   return Math.ceil((mark.bytes * (last - first + 1)) / (mark.last - mark.first + 1))
 }

@@ -1,15 +1,15 @@
-/** What the log of a space holds. */
+/** Entries of the log of a space. */
 import type { Operation } from '../graph/graph.js'
 import type { ForkNote, ForkOpening, Reconciliation } from './forkNotes.js'
 
-/** The first entry of a reign: written by the primary itself, never by a client. */
+/** The first entry of an epoch: written by the primary itself, never by a client. */
 export interface EpochStart {
   readonly type: 'EpochStart'
   readonly space: string
   readonly node: string
   readonly incarnation: number
   readonly connection: number
-  /** Reigns that ended without a handover; each opens a fork report (machines/log/forkNotes.ts). */
+  /** Epochs that ended without a handover; each opens a fork report (forkNotes.ts). */
   readonly forks?: readonly ForkOpening[]
 }
 
@@ -22,16 +22,16 @@ export interface LogEntry {
   /** Idempotency key of the request that brought this entry. */
   readonly writeId: string | null
   readonly operation: Operation | EpochStart | ForkNote
-  /** Of a write that was logged under an earlier epoch first, in a log that did not survive. */
+  /** Set for a write that an earlier epoch logged first, in a log that did not survive. */
   readonly reconciliation?: Reconciliation
 }
 
-/** What an idempotency key stands for. */
+/** Record of the request that had an idempotency key. */
 export interface KeyRecord {
   readonly epoch: number
   /** Sequence of the last operation of the request. */
   readonly sequence: number
   readonly count: number
-  /** Of the entry, ms since 1970: retention goes by this, never by a local clock. */
+  /** Timestamp of the entry, ms since 1970. Retention uses it, never a local clock. */
   readonly timestamp: number
 }

@@ -1,50 +1,50 @@
 /**
- * The books of a space: what became of writes that were acknowledged under a reign and are not in
- * the log of the next one. Everything in them comes from log entries, so every member has the same
- * books, and a failover takes them along. The types; the arithmetic is in ledger.ts.
+ * Types of fork reports: what became of writes that one epoch acknowledged and that are not in the
+ * log of the next one. They are derived from log entries only, so every member has the same
+ * reports, and they survive a failover. machines/forks/forkReports.ts derives them.
  */
 import type { NodeId, Position } from '../base/ids.js'
 import type { Operation } from '../graph/graph.js'
 
-/** Where a write was logged first: unique to it within a space. */
+/** Position where a write was logged first: unique to it within a space. */
 export interface Origin {
   readonly epoch: number
   readonly sequence: number
-  /** Who logged it; '' when that is not known. */
+  /** Node that logged it; '': not known. */
   readonly node: NodeId
 }
 
-/** What became of a write of a fork when it was taken into the log, as a new entry. */
+/** Result of a write of a fork that was taken into the log as a new entry. */
 export interface Reconciliation {
   readonly origin: Origin
-  /** When it was logged first, ms since 1970; unknown of what a client sends again: then early. */
+  /** When it was logged first, ms since 1970. An early time for a client's resend without it. */
   readonly timestamp: number
-  /** Who brought it: its client again, a member's salvage, or an operator out of the quarantine. */
+  /** Source: a resend of its client, a member's salvage, or an operator's re-apply. */
   readonly via: 'client' | 'salvage' | 'quarantine'
   /**
-   * merged: the operation has its effect. quarantined: it lost against what had been changed
-   * meanwhile, and is kept. superseded: a later write of its own fork is in the log already.
+   * merged: the operation has its effect. quarantined: it lost against a concurrent change, and is
+   * kept. superseded: a later write of its own fork is in the log already.
    */
   readonly outcome: 'merged' | 'quarantined' | 'superseded'
-  /** What stood there lost: it goes into the quarantine, as it stands when this is applied. */
+  /** Part of the present state that lost: it goes into the quarantine when this is applied. */
   readonly displaces: 'nothing' | 'value' | 'activation'
-  /** A merged StoreNode that leaves the activation, and who set it, as they are. */
+  /** Whether a merged StoreNode leaves the activation, with its version, as it is. */
   readonly keepsActivation: boolean
-  /** The write that won: where it was logged first. Null when this one did. */
+  /** Origin of the write that won; null: this one did. */
   readonly by: Position | null
 }
 
-/** A reign that ended without a handover, as the log of a later one tells of it. */
+/** An epoch that ended without a handover, as a later epoch logs it. */
 export interface ForkOpening {
-  /** The reign that ended, and who held it, with which disk. */
+  /** The epoch that ended, with its primary and disk. */
   readonly epoch: number
   readonly node: NodeId
   readonly disk: string
-  /** End of the log that the reign began on; its own first entry comes next. */
+  /** End of the log that the epoch began on; its own first entry comes next. */
   readonly start: Position
-  /** Last entry of that reign's log that the later one has. */
+  /** Last entry of that epoch's log that the later one has. */
   readonly forkPoint: Position
-  /** Highest sequence that its log is known to have had; of the fork point at least. */
+  /** Highest sequence that its log is known to have had; at least that of the fork point. */
   readonly lastKnown: number
   /** Most writes that can have been acknowledged beyond it (`maxLoss.entries`), or null. */
   readonly atMost: number | null
@@ -54,33 +54,33 @@ export interface ForkOpening {
 export interface ForkSpan {
   readonly epoch: number
   readonly last: number
-  /** Entries that clients wrote: not first entries of reigns, not notes. */
+  /** Number of clients' entries: no first entries of epochs, no notes. */
   readonly writes: number
 }
 
-/** A salvage, as its member tells of it. */
+/** Description of a salvage, sent by its member. */
 export interface SalvageNote {
   readonly name: string
   readonly node: NodeId
   /** Last entry that it shares with the log that its member joined. */
   readonly common: Position
-  /** What lies beyond, oldest first. */
+  /** Entries beyond that, by epoch, oldest first. */
   readonly spans: readonly ForkSpan[]
 }
 
-/** What the primary notes in the log about a fork, beside the writes that come of it. */
+/** Note of the primary in the log about a fork, beside the reconciled writes. */
 export type ForkNote = { readonly type: 'ForkNote' } & (
-  /** A report that no first entry of a reign opened: the arbiter had lost what it knew. */
+  /** A report that no first entry of an epoch opened: the arbiter had lost the record. */
   | { readonly note: 'opened'; readonly opening: ForkOpening }
-  /** A salvage lies on a member, and waits. */
+  /** A salvage waits on a member. */
   | { readonly note: 'salvaged'; readonly salvage: SalvageNote }
-  /** All of it is in the log, before this note; its file may go once this is committed. */
+  /** All of it is in the log before this note; its file is removed once this is committed. */
   | { readonly note: 'taken'; readonly name: string; readonly node: NodeId }
-  /** Its file went before it was taken. */
+  /** Its file disappeared before it was taken. */
   | { readonly note: 'gone'; readonly name: string; readonly node: NodeId }
   /**
-   * Writes of a salvage that are known by another place: where each was logged, and is now, by its
-   * key; or, of one that had come home there, where it was logged first.
+   * Writes of a salvage that are known by another position: where each was logged, and where it is
+   * now by its key. For one that was reconciled there: where it was logged first.
    */
   | {
     readonly note: 'resent'
@@ -90,86 +90,86 @@ export type ForkNote = { readonly type: 'ForkNote' } & (
       readonly now: Position
     }[]
   }
-  /** An operator gives up what lies in the quarantine. */
+  /** An operator gives up a write in the quarantine. */
   | { readonly note: 'discarded'; readonly id: string }
   | {
     readonly note: 'closed'
     readonly epoch: number
     readonly outcome: ForkOutcome
-    /** Writes known to have been logged that are nowhere: at least so many. */
+    /** Writes known to have been logged that are found nowhere: a lower bound. */
     readonly lost: number
     readonly reason: string
   }
 )
 
 /**
- * level: nothing lay beyond the fork point. reconciled: all that was found has been taken into
- * the log. lost: the disk that held it is gone. dismissed: an operator closed the report.
+ * level: there was nothing beyond the fork point. reconciled: all writes that were found are in the
+ * log. lost: the disk with them is gone. dismissed: an operator closed the report.
  */
 export type ForkOutcome = 'level' | 'reconciled' | 'lost' | 'dismissed'
 
-/** The account of one reign that ended without a handover. */
+/** Report on one epoch that ended without a handover. */
 export interface ForkReport extends ForkOpening {
-  /** The entry that opened it; its reign has to do without what lay beyond the fork point. */
+  /** The entry that opened it. Its epoch lacks the entries beyond the fork point. */
   readonly opened: Position
-  /** By the timestamp of the entry that opened it, and of the one that closed it. */
+  /** Timestamps of the entries that opened and closed it. */
   readonly openedAtMs: number
   readonly closedAtMs: number | null
   /** Null while it is open. */
   readonly outcome: ForkOutcome | null
   readonly reason: string
-  /** Writes of the fork by what became of them; each is in one of these once. */
+  /** Writes of the fork, by result; each is counted once. */
   readonly resent: number
   readonly merged: number
   readonly superseded: number
-  /** Those that lie there now. */
+  /** Writes in the quarantine now. */
   readonly quarantined: number
-  /** Given up by an operator, out of the quarantine. */
+  /** Writes that an operator discarded from the quarantine. */
   readonly discarded: number
-  /** At least so many; 0 until the report is closed. */
+  /** Lost writes, a lower bound; 0 until the report is closed. */
   readonly lost: number
   readonly salvages: readonly (SalvageNote & { readonly state: SalvageState })[]
 }
 
 export type SalvageState = 'waiting' | 'taken' | 'gone'
 
-/** What became of one write of a fork. */
+/** Result of one write of a fork. */
 export interface OriginRecord {
   readonly outcome: 'resent' | 'merged' | 'superseded' | 'quarantined'
   readonly via: 'client' | 'salvage' | 'quarantine'
   /**
-   * The entry that says so: for merged, where the write is now; for resent, the place by which it
-   * is known.
+   * The entry that records it. For merged, it is where the write is now; for resent, the position
+   * by which it is known.
    */
   readonly now: Position
-  /** The write that won against it, where it was logged first; null when none did. */
+  /** Origin of the write that won against it; null: none did. */
   readonly by: Position | null
 }
 
 /** A write that lost against another and is kept until an operator applies or discards it. */
 export interface QuarantineItem {
-  /** `<epoch>-<sequence>` of where it was logged first. */
+  /** `<epoch>-<sequence>` of its origin. */
   readonly id: string
   readonly operation: Operation
   readonly origin: Position
   /** When it was logged first, ms since 1970. */
   readonly timestamp: number
-  /** The entry by which it came here. */
+  /** The entry that put it into the quarantine. */
   readonly since: Position
-  /** The write that won against it, where it was logged first. */
+  /** Origin of the write that won against it. */
   readonly by: Position
 }
 
-/** Which write made something what it is. */
+/** Version of a value: the write that made it. */
 export interface Version extends Position {
-  /** When it was logged first, ms since 1970. `epoch` and `sequence`: where. */
+  /** When the write was logged first, ms since 1970; `epoch` and `sequence` say where. */
   readonly timestamp: number
   /** Its entry in this log. */
   readonly at: number
 }
 
-/** Closed reports that a space keeps, with what became of each write: older ones are forgotten. */
+/** Closed reports that a space keeps, with the result of each write; older ones are forgotten. */
 export const closedReportsMax = 64
 
-/** Writes in quarantine that a space keeps: what would go there too has to wait. */
+/** Writes that the quarantine of a space holds; further ones have to wait. */
 export const quarantineMax = 100_000

@@ -1,7 +1,7 @@
 import type { EpochSpan, Position } from '../base/ids.js'
 import { comparePositions, showPosition } from './positions.js'
 
-/** DESIGN section 8. Asserted in production where cheap, and at every step of the simulator. */
+/** Invariants. Asserted in production where cheap, and at every step of the simulator. */
 export const invariants = {
   I1: 'one primary per epoch: entries of one (space, epoch) are numbered by one '
     + '(node, incarnation, connection)',
@@ -27,7 +27,7 @@ export const invariants = {
 
 export type InvariantName = keyof typeof invariants
 
-/** A bug, never an operating fault: it stops the actor or the process (STYLE, rule 9). */
+/** A bug, never an operating fault: it stops the actor or the process. */
 export class InvariantViolation extends Error {
   readonly code = 'INVARIANT_VIOLATION'
 
@@ -37,7 +37,7 @@ export class InvariantViolation extends Error {
   }
 }
 
-/** `details` may be a function, so that nothing is put together while the condition holds. */
+/** `details` may be a function, so that no text is built while the condition holds. */
 export function assertInvariant(
   name: InvariantName, condition: boolean, details: string | (() => string),
 ): asserts condition {
@@ -45,24 +45,24 @@ export function assertInvariant(
   throw new InvariantViolation(name, typeof details === 'string' ? details : details())
 }
 
-/** I9: an epoch, an applied sequence, a commit sequence within a session. */
+/** Asserts I9 of an epoch, an applied sequence, or a commit sequence within a session. */
 export function assertNeverShrinks(what: string, before: number, after: number): void {
   assertInvariant('I9', after >= before, () => `${what} went from ${before} to ${after}`)
 }
 
-/** I9: the end of a log, outside of a truncation that a join ordered. */
+/** Asserts I9 of the end of a log, outside of a truncation after a join. */
 export function assertPositionMonotone(what: string, before: Position, after: Position): void {
   assertInvariant('I9', comparePositions(after, before) >= 0, () =>
     `${what} went from ${showPosition(before)} to ${showPosition(after)}`)
 }
 
-/** I4: the commit sequence is durable here too, since the primary is in sync. */
+/** Asserts I4: the commit sequence is durable here too, since the primary is in sync. */
 export function assertCommitDurable(commitSequence: number, durableSequence: number): void {
   assertInvariant('I4', commitSequence <= durableSequence, () =>
     `commit sequence ${commitSequence} is above the durable sequence ${durableSequence}`)
 }
 
-/** I8: the store holds at most min(commit sequence, own durable sequence). */
+/** Asserts I8: the store holds at most min(commit sequence, own durable sequence). */
 export function assertStoreCommitted(
   appliedSequence: number, commitSequence: number, durableSequence: number,
 ): void {
@@ -71,13 +71,13 @@ export function assertStoreCommitted(
     + `durable ${durableSequence}`)
 }
 
-/** I3: spans of a history rise in epoch and in last sequence, without empty ones. */
+/** Asserts I3: spans of a history rise in epoch and in last sequence; none is empty. */
 export function assertHistoryWellFormed(history: readonly EpochSpan[]): void {
   const fault = historyFault(history)
   assertInvariant('I3', fault === null, () => fault ?? '')
 }
 
-/** Why it is no epoch history, or null. The gate asks; inside, `assertHistoryWellFormed`. */
+/** Returns why it is no epoch history, or null. For input; inside, `assertHistoryWellFormed`. */
 export function historyFault(history: readonly EpochSpan[]): string | null {
   let before: EpochSpan = { epoch: 0, last: 0 }
   for (const span of history) {
@@ -93,7 +93,7 @@ export function historyFault(history: readonly EpochSpan[]): string | null {
   return null
 }
 
-/** What the primary knows of a member within one session. */
+/** Progress of a member within one session. */
 export interface SessionProgress {
   readonly session: number
   readonly durableSequence: number
@@ -101,8 +101,8 @@ export interface SessionProgress {
 }
 
 /**
- * I3: what a member says of its log fits the log that this session gave it: it neither shrinks
- * nor reaches beyond the end, and its store is not ahead of its journal.
+ * Asserts I3: a member's progress fits the log that this session gave it. It neither shrinks nor
+ * reaches beyond the end, and its store is not ahead of its journal.
  */
 export function assertSessionProgress(
   before: SessionProgress, after: SessionProgress, endSequence: number,

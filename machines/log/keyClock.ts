@@ -1,22 +1,22 @@
 import type { LogEntry } from './entries.js'
 
-/** What key retention goes by, as of a place in the log. */
+/** Time of key retention at a position in the log. */
 export interface KeyTime {
-  /** Of the last entry; 0: there is none. */
+  /** Epoch and timestamp of the last entry; 0: there is none. */
   readonly epoch: number
   readonly timestamp: number
-  /** Keys are as old as this time says; never ahead of the timestamp. */
+  /** Time by which keys age; never ahead of the timestamp. */
   readonly now: number
 }
 
-/** A new epoch moves the time of the keys by so much at most, whatever its clock says. */
+/** Most that a new epoch moves the time of the keys, whatever its clock says. */
 export const epochAdvanceMaxMs = 3_600_000
 
 /**
- * The time of the keys after those entries. It goes with the timestamps of one epoch, which do not
- * jump (logClock.ts). From the last entry of one epoch to the first of the next they may,
- * by hours or years, when clocks were wrong, or right again: then keys age by an hour at most. It
- * is made of the log alone, so all members have the same.
+ * Returns the time of the keys after those entries. It follows the timestamps of one epoch, which
+ * do not jump (logClock.ts). Between two epochs they may jump, by hours or years, when clocks were
+ * wrong or were corrected; keys then age by an hour at most. The time is derived from the log
+ * alone, so all members have the same.
  */
 export function keyTimeAfter(before: KeyTime, entries: readonly LogEntry[]): KeyTime {
   let { epoch, timestamp, now } = before

@@ -1,7 +1,7 @@
 /**
- * Which log holds which entry, told by positions alone. Epochs are never used twice, so the log of
- * a reign is the log that it began on, and then its own entries: with the place where each reign
- * began, the whole tree of logs is known, forks and all.
+ * Decides which log holds which entry, by positions alone. Epochs are never used twice, so the log
+ * of an epoch is the log that it began on, followed by its own entries. With the position where
+ * each epoch began, the whole tree of logs is known, including forks.
  *
  * Worked example: epoch 3 reaches 100; epoch 4 begins after (3, 90) on a member that lacks ten
  * entries, and is lost whole; epoch 5 begins after (3, 100). Then (3, 95) is in the log of epoch 5
@@ -11,10 +11,10 @@
 import type { EpochSpan, Position } from '../base/ids.js'
 import { origin } from './positions.js'
 
-/** End of the log that the reign began on; undefined where that is not known. */
+/** End of the log that the epoch began on; undefined: not known. */
 export type Starts = (epoch: number) => Position | undefined
 
-/** The starts that a history tells: each reign began where the one before it in the log ends. */
+/** Returns the starts in a history: each epoch began where the one before it in the log ends. */
 export function startsOf(history: readonly EpochSpan[], base: Position = origin): Starts {
   const starts = new Map<number, Position>()
   let end = base
@@ -25,7 +25,7 @@ export function startsOf(history: readonly EpochSpan[], base: Position = origin)
   return (epoch) => starts.get(epoch)
 }
 
-/** Whether the log that ends at `end` holds the entry. What is not known counts as no. */
+/** Whether the log that ends at `end` is known to hold the entry. */
 export function holds(end: Position, entry: Position, starts: Starts): boolean {
   let at: Position | undefined = end
   while (at && at.epoch > entry.epoch) at = startBelow(at.epoch, starts)
@@ -33,8 +33,8 @@ export function holds(end: Position, entry: Position, starts: Starts): boolean {
 }
 
 /**
- * Last entry that the log that ends at `end` has in common with the log of that history; where
- * nobody knows, the most that it can be, or nothing.
+ * Returns the last entry that the log that ends at `end` has in common with the log of that
+ * history. `whereUnknown`: the most that it can be, or nothing.
  */
 export function forkPointOf(
   history: readonly EpochSpan[], end: Position, starts: Starts,
@@ -52,14 +52,14 @@ export function forkPointOf(
   return origin
 }
 
-/** The most that it can have in common, where nobody knows where its reign began. */
+/** Returns the most that it can have in common, if it is not known where its epoch began. */
 function below(history: readonly EpochSpan[], { epoch, sequence }: Position): Position {
   const span = history.findLast((one) => one.epoch < epoch)
   if (!span || sequence <= 1) return origin
   return { epoch: span.epoch, sequence: Math.min(span.last, sequence - 1) }
 }
 
-/** What comes from outside must not lead in circles. */
+/** Returns the start if it is of a lower epoch: input from outside must not lead in circles. */
 function startBelow(epoch: number, starts: Starts): Position | undefined {
   const start = starts(epoch)
   return start && start.epoch < epoch ? start : undefined

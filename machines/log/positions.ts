@@ -1,12 +1,12 @@
 import type { EpochSpan, Position } from '../base/ids.js'
 import { partition } from '../base/partition.js'
 
-/** Spans that a message may name: two orders above what a bad month brings. */
+/** Spans that a message may have: two orders of magnitude above those of a bad month. */
 export const epochsMax = 8192
 
 export const origin: Position = { epoch: 0, sequence: 0 }
 
-/** Epoch first, then sequence (section 2). Negative when `a` is behind `b`. */
+/** Compares by epoch, then by sequence. Negative when `a` is behind `b`. */
 export function comparePositions(a: Position, b: Position): number {
   return a.epoch - b.epoch || a.sequence - b.sequence
 }
@@ -20,24 +20,24 @@ export function endOf(history: readonly EpochSpan[]): Position {
   return last ? { epoch: last.epoch, sequence: last.last } : origin
 }
 
-/** Why a log with that history can join no primary, or null. */
+/** Returns why a log with that history cannot join a primary, or null. */
 export function historyFault({ length }: readonly EpochSpan[]): string | null {
   return length <= epochsMax ? null
-    : `its log has ${length} epochs, and a join can name ${epochsMax}: no replica can follow this `
-      + 'space any more. Copy what it holds to a new space'
+    : `its log has ${length} epochs, but a join can name ${epochsMax} only, so no replica can `
+      + 'follow this space any more. Copy its content to a new space'
 }
 
-/** Epoch of the entry at `sequence`; 0 before the first entry and beyond the end. */
+/** Returns the epoch of the entry at `sequence`; 0 before the first entry and beyond the end. */
 export function epochAt(history: readonly EpochSpan[], sequence: number): number {
   return sequence < 1 ? 0 : history[spanOf(history, sequence)]?.epoch ?? 0
 }
 
-/** Index of the span that holds the sequence; their number if it lies beyond the end. */
+/** Returns the index of the span that holds the sequence, or their number beyond the end. */
 function spanOf(history: readonly EpochSpan[], sequence: number): number {
   return partition(history.length, (index) => history[index]!.last < sequence)
 }
 
-/** Spans of later epochs, of the log up to `sequence`, oldest first, at most so many. */
+/** Returns spans of later epochs, of the log up to `sequence`, oldest first, with a limit. */
 export function spansAfter(
   history: readonly EpochSpan[], epoch: number, sequence: number, countMax: number,
 ): EpochSpan[] {
@@ -47,7 +47,7 @@ export function spansAfter(
     ({ epoch: span.epoch, last: Math.min(span.last, sequence) }))
 }
 
-/** The history of the log after `appended` entries up to `last` were written under `epoch`. */
+/** Returns the history after entries up to `last` were written under `epoch`. */
 export function extendHistory(
   history: readonly EpochSpan[],
   epoch: number,
@@ -70,8 +70,8 @@ export function truncateHistory(history: readonly EpochSpan[], sequence: number)
 }
 
 /**
- * Last point that two logs have in common: the highest sequence at which both hold an entry of
- * the same epoch (log matching, I3, makes the prefixes equal). Kafka KIP-101 and KIP-279.
+ * Returns the last point that two logs have in common: the highest sequence at which both hold an
+ * entry of the same epoch (log matching, I3, makes the prefixes equal). Kafka KIP-101 and KIP-279.
  */
 export function commonPoint(mine: readonly EpochSpan[], theirs: readonly EpochSpan[]): Position {
   for (let sequence = Math.min(endOf(mine).sequence, endOf(theirs).sequence); sequence > 0; ) {

@@ -1,8 +1,8 @@
-/** Which write made something what it is, and which writes of forks an entry tells of. */
+/** Versions that an entry makes, and records of writes of forks that it changes. */
 import type { LogEntry } from './entries.js'
 import type { OriginRecord, Version } from './forkNotes.js'
 
-/** The version of what the entry stores: where and when its write was logged first. */
+/** Returns the version that the entry stores: where and when its write was logged first. */
 export function versionOf({ epoch, sequence, timestamp, reconciliation }: LogEntry): Version {
   if (reconciliation === undefined) return { epoch, sequence, timestamp, at: sequence }
   const { origin } = reconciliation
@@ -12,12 +12,12 @@ export function versionOf({ epoch, sequence, timestamp, reconciliation }: LogEnt
   }
 }
 
-/** Name of the write that was logged first there; also the id of its item in the quarantine. */
+/** Returns the name of the write with that origin; also the id of its item in the quarantine. */
 export function originName(epoch: number, sequence: number): string {
   return `${epoch}-${sequence}`
 }
 
-/** What the entry says became of writes of forks: of one that it is, or of those it notes. */
+/** Returns records of writes of forks: of the write in the entry, or of those that it notes. */
 export function originsOf(entry: LogEntry): [name: string, record: OriginRecord][] {
   const { operation, reconciliation } = entry
   if (reconciliation !== undefined) {

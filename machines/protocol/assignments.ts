@@ -3,15 +3,15 @@ import type {
   Assignment, EndedEpoch, Member, Paused, PrimaryLife, SpaceSettings,
 } from './messages.js'
 
-/** Who writes a record, and the mark by which the writer recognises its own writing. */
+/** Writer of a record, and the nonce by which it recognises its own write. */
 export interface Signature {
   readonly writer: NodeId
   readonly nonce: string
 }
 
 /**
- * A claim of `epoch`: exactly one candidate wins it, by compare-and-set. `claimant.disk` is listed
- * from then on: an operator may force a member that came back with another one.
+ * Returns the record that claims `epoch`; one candidate wins it by compare-and-set. Lists
+ * `claimant.disk`: an operator may force a member that came back with another disk.
  */
 export function claimed(
   record: Assignment, epoch: number, claimant: PrimaryLife & Member, inSync: readonly NodeId[],
@@ -26,31 +26,31 @@ export function claimed(
   }
 }
 
-/** Of those, so many are remembered in a record: more than end before one report is committed. */
+/** Ended epochs that a record may list: more than usually end before a report is committed. */
 export const endedMax = 64
 
 /**
- * What a record has room for. More end while a member is alone in sync, whose epochs begin again
- * and again: these go first, the oldest before the others, since their end is known and the log
- * goes on with it. What was dropped is never accounted for: operators are to be told.
+ * Bounds the list of ended epochs. More end only if one member alone is in sync and begins epochs
+ * again and again. Those are dropped first, the oldest before the others: their end is known, and
+ * the log continues from it. Dropped epochs get no report, which needs an alert.
  */
 export function boundedEpochs(
-  reigns: readonly EndedEpoch[],
+  epochs: readonly EndedEpoch[],
 ): { kept: EndedEpoch[]; dropped: EndedEpoch[] } {
-  const ends = knownEnds(reigns)
+  const ends = knownEnds(epochs)
   const isKnown = ({ epoch }: EndedEpoch): boolean => ends.has(epoch)
-  const surplus = [...reigns.filter(isKnown), ...reigns.filter((reign) => !isKnown(reign))]
-    .slice(0, Math.max(0, reigns.length - endedMax))
+  const surplus = [...epochs.filter(isKnown), ...epochs.filter((one) => !isKnown(one))]
+    .slice(0, Math.max(0, epochs.length - endedMax))
   const dropped = new Set(surplus)
-  return { kept: reigns.filter((reign) => !dropped.has(reign)), dropped: surplus }
+  return { kept: epochs.filter((one) => !dropped.has(one)), dropped: surplus }
 }
 
 /**
- * Reigns that were open and ended, this record's among them, until a report of them is committed.
- * One that its own holder took up again, with the same disk, left no fork by that; but the next
- * one may, with its end: it is remembered until that end is committed, and a later reign has been
- * open since. What is committed on one disk alone may be lost with it, and the account of it must
- * not be.
+ * Lists epochs that were open and ended, this record's among them, until a report on each is
+ * committed. An epoch that its own primary continued, with the same disk, left no fork by that. The
+ * epoch after it may leave one that includes its end, so it stays listed until that end is
+ * committed and a later epoch has been open. Entries that are committed on one disk alone may be
+ * lost with it, but the report on them must not be.
  */
 export function endedEpochs(
   record: Assignment, reported: ReadonlySet<number>, isCommitted: (entry: Position) => boolean,
@@ -59,32 +59,33 @@ export function endedEpochs(
   if (record.state === 'open') ended.push(...epochOf(record))
   if (record.inSync.length < Math.min(2, record.members.length)) return ended
   const ends = knownEnds(ended)
-  return ended.filter((reign) => {
-    const end = ends.get(reign.epoch)
-    const isKept = end !== undefined && isCommitted({ epoch: reign.epoch, sequence: end })
-    return !reported.has(reign.epoch) && !isKept
+  return ended.filter((one) => {
+    const end = ends.get(one.epoch)
+    const isKept = end !== undefined && isCommitted({ epoch: one.epoch, sequence: end })
+    return !reported.has(one.epoch) && !isKept
   })
 }
 
-/** What the next reign begins with may lack what is safe: then no bound tells what is missing. */
-export function unbounded(reigns: readonly EndedEpoch[]): EndedEpoch[] {
-  return reigns.map((reign) => ({ ...reign, atMost: null }))
+/** Removes the bounds: the next epoch may begin without safe entries, so no bound holds. */
+export function unbounded(epochs: readonly EndedEpoch[]): EndedEpoch[] {
+  return epochs.map((one) => ({ ...one, atMost: null }))
 }
 
-/** The reign that a record names, as it ends. */
+/** The epoch that a record names, as it ends. */
 function epochOf(record: Assignment): EndedEpoch[] {
   const { epoch, primary, members, start } = record
   if (!primary) return []
   const { node } = primary
   const disk = members.find((member) => member.node === node)?.disk ?? ''
-  // A record of a node that does not tell where its reign began.
+  // An older node did not record where its epoch began.
   const begun = start ?? { epoch: 0, sequence: 0 }
   return [{ epoch, node, disk, start: begun, atMost: boundOf(record) }]
 }
 
 /**
- * Where nothing else is asked for, a primary that is alone in sync answers without a bound; and so
- * it does, of two, from the moment on at which it asks the arbiter to take the other one out.
+ * Returns the most writes that can be above the safe sequence, or null. By default, a primary that
+ * is alone in sync answers without a bound. So does one of two, from the moment at which it asks
+ * the arbiter to remove the other one.
  */
 function boundOf({ settings, inSync, members }: Assignment): number | null {
   const { maxLoss, whenUnderReplicated = 'accept' } = settings
@@ -93,30 +94,31 @@ function boundOf({ settings, inSync, members }: Assignment): number | null {
 }
 
 /**
- * Last sequence of each reign of which that is known: it was handed over, or its holder took it up
- * again, with the same disk.
+ * Returns the last sequence of each epoch for which it is known: the epoch was handed over, or its
+ * primary continued it in a later epoch with the same disk.
  */
-export function knownEnds(reigns: readonly EndedEpoch[]): Map<number, number> {
+export function knownEnds(epochs: readonly EndedEpoch[]): Map<number, number> {
   const ends = new Map<number, number>()
-  for (const reign of reigns) {
-    const before = takenUpBy(reign, reigns)
-    if (before) ends.set(before.epoch, reign.start.sequence)
-    if (reign.last !== undefined) ends.set(reign.epoch, reign.last)
+  for (const one of epochs) {
+    const before = takenUpBy(one, epochs)
+    if (before) ends.set(before.epoch, one.start.sequence)
+    if (one.last !== undefined) ends.set(one.epoch, one.last)
   }
   return ends
 }
 
-/** The reign before, where it was the same holder's. */
+/** The epoch before, if it had the same primary and disk. */
 function takenUpBy(
-  { node, disk, start }: EndedEpoch, reigns: readonly EndedEpoch[],
+  { node, disk, start }: EndedEpoch, epochs: readonly EndedEpoch[],
 ): EndedEpoch | undefined {
-  const before = reigns.find((reign) => reign.epoch === start.epoch)
+  const before = epochs.find((one) => one.epoch === start.epoch)
   return before?.node === node && before.disk === disk ? before : undefined
 }
 
 /**
- * `start`: end of the log that the reign began on. A reign that was handed over, and whose whole
- * log this one goes on with, is done with: what becomes of that log is told of this reign.
+ * Returns the record of an opened epoch. `start`: end of the log that it began on. An epoch that
+ * was handed over, and whose whole log this one continues, is not listed any more: reports on that
+ * log are reports on this epoch.
  */
 export function opened(
   record: Assignment, start: Position, holds: (entry: Position) => boolean, signature: Signature,
@@ -126,23 +128,23 @@ export function opened(
   return ended ? { ...next, ended: withoutHandedOver(ended, holds) } : next
 }
 
-/** What a holder had taken up again is in the log that it handed over, and goes as well. */
+/** Drops epochs handed over whole, and those that their primary had continued before. */
 function withoutHandedOver(
   ended: readonly EndedEpoch[], holds: (entry: Position) => boolean,
 ): EndedEpoch[] {
   const done = new Set<EndedEpoch>()
-  for (const reign of ended.toReversed()) {
-    const { epoch, last } = reign
+  for (const one of ended.toReversed()) {
+    const { epoch, last } = one
     const isWhole = last !== undefined && holds({ epoch, sequence: last })
-    if (!isWhole && !done.has(reign)) continue
-    done.add(reign)
-    const before = takenUpBy(reign, ended)
+    if (!isWhole && !done.has(one)) continue
+    done.add(one)
+    const before = takenUpBy(one, ended)
     if (before) done.add(before)
   }
-  return ended.filter((reign) => !done.has(reign))
+  return ended.filter((one) => !done.has(one))
 }
 
-/** `diskOf`: disk that a member joined with; one that comes in may have another than before. */
+/** `diskOf`: disk that a member joined with; a new one may have another disk than before. */
 export function withInSync(
   record: Assignment, inSync: readonly NodeId[], diskOf: (node: NodeId) => string | undefined,
   signature: Signature,
@@ -162,8 +164,8 @@ export function withPaused(
 }
 
 /**
- * Whether they say the same, but for whether failover is paused, and who wrote them: operators
- * pause and resume a space whoever is its primary, and whatever that is about to write.
+ * Whether two records are equal except for `paused` and their writers: operators pause and resume a
+ * space whichever node is primary, and whatever it is about to write.
  */
 export function isSameButPaused(one: Assignment, other: Assignment): boolean {
   const signature = { nonce: '', writer: '' }
@@ -171,7 +173,7 @@ export function isSameButPaused(one: Assignment, other: Assignment): boolean {
   return a === b
 }
 
-/** As JSON, whatever the order of keys: records come with another one than they are made with. */
+/** Returns JSON with sorted keys: records are read with another order than they are made with. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_, each: unknown) => {
     const isRecord = typeof each === 'object' && each !== null && !Array.isArray(each)
@@ -183,7 +185,7 @@ function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown])
   return a < b ? -1 : 1
 }
 
-/** The same, written once more. */
+/** Returns the same record with another signature. */
 export function signed(record: Assignment, signature: Signature): Assignment {
   return { ...record, ...signature }
 }
@@ -194,15 +196,15 @@ export function withSettings(
   return { ...record, settings, ...signature }
 }
 
-/** Reigns that are to be remembered when this one is handed over at that sequence. */
+/** Lists ended epochs when this one is handed over at sequence `last`. */
 export function handedEpochs(record: Assignment, last: number): EndedEpoch[] {
-  return [...record.ended ?? [], ...epochOf(record).map((reign) => ({ ...reign, last }))]
+  return [...record.ended ?? [], ...epochOf(record).map((one) => ({ ...one, last }))]
 }
 
 /**
- * A handover: the record names the target as if it had claimed the epoch itself. `last`: sequence
- * of the last entry. The target has all up to there, and others may not: it may die before it
- * reigns, so the reign counts as ended until somebody who has all does.
+ * Returns the record of a handover. It names the target as if that had claimed the epoch. `last`:
+ * sequence of the last entry. The target has all entries up to there, others may not. It may die
+ * before it is primary, so the epoch is listed as ended until a member with all of them is primary.
  */
 export function handedOver(
   record: Assignment, epoch: number, to: NodeId, life: Life, last: number, signature: Signature,

@@ -1,27 +1,27 @@
 import type { NodeId } from '../base/ids.js'
 
-/** A peer's wall clock against the own, ms: ahead (positive) by no less and no more than this. */
+/** Bounds of a peer's wall clock offset, ms: ahead of the own clock (positive) or behind it. */
 export interface ClockOffset {
   readonly leastMs: number
   readonly mostMs: number
 }
 
-/** A node whose clock differs from its peers' by more says so, until it differs by less. */
+/** Offsets above which a clock fault is raised, and below which it is cleared. */
 export const clockFaultMs = { raised: 5000, cleared: 2500 } as const
 
 /**
- * The wall clocks of a node's peers, as their heartbeats tell them. A heartbeat was sent between
- * the sending of the latest of mine that it lists and its receipt: so the offset lies within an
- * interval, and what was late on its way, or received by a process that stood still, accuses
- * nobody.
+ * Wall clocks of a node's peers, by their heartbeats. A heartbeat was sent between the sending of
+ * the latest own one that it lists and its receipt. So the offset is within an interval, and a
+ * heartbeat that was late, or received by a process that was stopped, raises no false alarm.
  */
 export class ClockWatch {
   private readonly offsets = new Map<NodeId, ClockOffset>()
   private isRaised = false
 
   /**
-   * A heartbeat of the peer, sent at `peerWallMs` by its clock, came at `wallMs` by mine; the one
-   * of mine that it lists was sent `roundTripMs` before. Without a time (an older node): nothing.
+   * Notes a heartbeat of the peer, sent at `peerWallMs` by its clock and received at `wallMs` by
+   * the own one; the own one that it lists was sent `roundTripMs` before. Older nodes send no
+   * time: those are ignored.
    */
   heard(peer: NodeId, peerWallMs: number | undefined, wallMs: number, roundTripMs: number): void {
     if (peerWallMs === undefined) this.offsets.delete(peer)
@@ -36,8 +36,8 @@ export class ClockWatch {
   }
 
   /**
-   * How far this node's clock is behind (positive) or ahead of (negative) its peers', at least;
-   * null: nobody tells. One of two, or half of many, that agree with it clear it.
+   * Lower bound of this node's offset behind (positive) or ahead of (negative) its peers, ms; null:
+   * not known. One of two peers, or half of many, that agree with it clear it.
    */
   offsetMs(peers: readonly NodeId[]): number | null {
     const known = peers.flatMap((peer) => this.offsets.get(peer) ?? [])

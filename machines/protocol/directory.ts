@@ -1,23 +1,23 @@
 import type { NodeId } from '../base/ids.js'
 import type { NodeIdentity } from './messages.js'
 
-/** What a data directory says of itself. */
+/** Identity that is stored in a data directory. */
 export interface DirectoryIdentity {
-  /** Null in a directory of a release that did not write it. */
+  /** Null: the directory was written by a release that did not store it. */
   readonly node: NodeId | null
   /** Uuid of the directory: a node with another disk is another member. */
   readonly disk: string
-  /** Number that was compared with the arbiter's record last, or raised since. */
+  /** Number that was last compared with the arbiter's record, or raised since. */
   readonly incarnation: number
-  /** Highest number used without the arbiter: not compared with anything, `incarnation` or more. */
+  /** Highest number used without the arbiter and therefore not compared; at least `incarnation`. */
   readonly spoken: number
 }
 
 /**
- * new: nothing here, and nothing known of the node. empty: nothing here, but the arbiter knows the
- * node. trusted: the latest state of the disk that the arbiter knows. unrecorded: the arbiter has
- * no readable record to compare with. past: an older state of that disk. other: another disk was
- * used since.
+ * new: empty, and the arbiter does not know the node. empty: empty, but the arbiter knows the node.
+ * trusted: the latest state of the disk that the arbiter knows. unrecorded: the arbiter has no
+ * readable record to compare with. past: an older state of that disk. other: another disk was used
+ * since.
  */
 export type DirectoryKind = 'new' | 'empty' | 'trusted' | 'unrecorded' | 'past' | 'other'
 
@@ -27,19 +27,20 @@ export interface DirectoryVerdict {
   readonly disk: string
   /** Above every number that this disk or the record knows. */
   readonly incarnation: number
-  /** For operators: null where nothing is unusual. */
+  /** Text for operators; null: nothing is unusual. */
   readonly reason: string | null
 }
 
-/** Of a disk that is taken for no member any more. */
-const consequence = 'It comes in as a new member, in sync with nothing: what only this directory '
-  + 'has is salvaged and reconciled when it joins'
+/** Text about a disk that does not count as a member any more. */
+const consequence = 'It joins as a new member, in sync with nothing. Writes that only this '
+  + 'directory has are salvaged and reconciled when it joins'
 
 /**
- * Whether a directory is the latest state of its disk. A copy of the past (a backup, a snapshot of
- * a machine) lacks what the disk acknowledged since, so it must not count as that member. It is
- * known by its number: each start raises the directory's and then the record's. The comparison
- * comes before the raise: a copy that raised its number first would pass at its second start.
+ * Decides whether a directory is the latest state of its disk. A copy of the past (a backup, a
+ * snapshot of a machine) lacks entries that the disk acknowledged since, so it must not count as
+ * that member. It is detected by its number: each start raises the directory's and then the
+ * record's. The comparison comes before the raise: a copy that raised its number first would pass
+ * at its second start.
  *
  * @param recorded the arbiter's record of the node, null where it has none that can be read
  * @param fresh    for a directory that is given another disk id; `incarnation`: least number of
@@ -58,7 +59,7 @@ export function judgeDirectory(
     return {
       kind: 'empty', disk: fresh.disk, incarnation,
       reason: `the data directory is empty, and the arbiter knows ${recorded.node} with another `
-        + 'disk. It comes in as a new member, in sync with nothing. If a volume should be mounted '
+        + 'disk. It joins as a new member, in sync with nothing. If a volume should be mounted '
         + 'there, stop this process and mount it',
     }
   }
@@ -66,8 +67,8 @@ export function judgeDirectory(
   if (recorded === null) {
     return {
       kind: 'unrecorded', ...own,
-      reason: 'the arbiter has no record of this node that can be read: it cannot be told whether '
-        + 'the data directory is its latest state; it is taken for that',
+      reason: 'the arbiter has no record of this node that can be read: it is not known whether '
+        + 'the data directory is its latest state; this is assumed',
     }
   }
   if (recorded.disk !== directory.disk) {

@@ -1,6 +1,6 @@
 /**
- * The protocol's words as types: what nodes say to each other, and what the arbiter holds.
- * DESIGN section 2 is the glossary. All numbers are safe integers; times end in `Ms`.
+ * Types of the protocol: messages between nodes, and records at the arbiter. All numbers are safe
+ * integers; names of times end in `Ms`.
  */
 
 import type { EpochSpan, Life, NodeId, Position, SpaceId } from '../base/ids.js'
@@ -8,12 +8,12 @@ import type { KeyRetention, Operation } from '../graph/graph.js'
 import type { Origin, SalvageNote } from '../log/forkNotes.js'
 import type { PromotionReport } from './events.js'
 
-/** The holder of a reign. Any other life of the same node does not hold it (I1). */
+/** The primary of an epoch: one life of a node. Any other life of that node is not (I1). */
 export interface PrimaryLife extends Life {
   readonly node: NodeId
 }
 
-/** A node, with the disk it holds the space on; another disk is another member (section 7). */
+/** A node with the disk that holds the space; with another disk it is another member. */
 export interface Member {
   readonly node: NodeId
   readonly disk: string
@@ -28,16 +28,16 @@ export interface SpaceSettings {
   readonly ack: AckLevel
   /** `committed` is refused while fewer members than this are in sync. */
   readonly minInSync: number
-  /** What may be acknowledged above the safe sequence: answers wait while that much is. */
+  /** Bound of acknowledged writes above the safe sequence; answers wait while it is reached. */
   readonly maxLoss?: MaxLoss
   /**
-   * Fewer than min(2, RF) members in sync, so that no write becomes safe: writes are accepted
-   * all the same (the default), or their answers wait, or they are refused.
+   * Behaviour while fewer than min(2, RF) members are in sync, so that no write becomes safe:
+   * writes are accepted (the default), or their answers wait, or they are refused.
    */
   readonly whenUnderReplicated?: 'accept' | 'wait' | 'refuse'
-  /** What becomes of a fork's writes: taken into the log (the default), when ordered, or kept. */
+  /** Reconciliation of forks: automatic (the default), on an operator's command, or off. */
   readonly reconcile?: 'automatic' | 'manual' | 'off'
-  /** Of idempotency keys; where it says nothing, `defaultKeyRetention`. */
+  /** Retention of idempotency keys; what is absent is as in `defaultKeyRetention`. */
   readonly keys?: Partial<KeyRetention>
 }
 
@@ -50,12 +50,12 @@ export interface MaxLoss {
 }
 
 /**
- * vacant: no primary named; claimed: the primary is opening its reign; open: it may serve;
+ * vacant: no primary named; claimed: the primary is opening its epoch; open: it may serve;
  * dropped: a tombstone (a missing key never means that a space was dropped).
  */
 export type AssignmentState = 'vacant' | 'claimed' | 'open' | 'dropped'
 
-/** What the arbiter holds under `space.<id>`; changed by compare-and-set only. */
+/** The arbiter's record under `space.<id>`; changed by compare-and-set only. */
 export interface Assignment {
   readonly version: 1
   readonly space: SpaceId
@@ -66,18 +66,18 @@ export interface Assignment {
   readonly members: readonly Member[]
   readonly inSync: readonly NodeId[]
   readonly settings: SpaceSettings
-  /** True while the reign was ordered by an operator over I2 and I5. */
+  /** True if an operator forced the promotion, against I2 and I5. */
   readonly forced: boolean
-  /** End of the log that the present reign began on; from when it is opened. */
+  /** End of the log that the present epoch began on; set when it is opened. */
   readonly start?: Position
   /**
-   * Open reigns that ended: until a report of each is committed; one that was handed over, until
-   * a reign with all of its log is open.
+   * Epochs that were open and ended, until a report on each is committed. One that was handed over
+   * is listed until an epoch with all of its log is open.
    */
   readonly ended?: readonly EndedEpoch[]
-  /** No other member takes over by itself; absent or null: failover is automatic. */
+  /** Set while no other member takes over by itself; absent or null: failover is automatic. */
   readonly paused?: Paused | null
-  /** Tells this writing of the record from every other: "applied" is recognised by content. */
+  /** Unique to this write of the record: that it was applied is recognised by content. */
   readonly nonce: string
   readonly writer: NodeId
 }
@@ -86,18 +86,18 @@ export interface Assignment {
 export interface Paused {
   /** ISO 8601, UTC. */
   readonly since: string
-  /** Who ordered it, as they said. */
+  /** Operator who paused it, as given. */
   readonly by: string
 }
 
-/** A reign that was open, and who held it, with which disk. */
+/** An epoch that was open, with its primary and disk. */
 export interface EndedEpoch extends Member {
   readonly epoch: number
   /** End of the log that it began on. */
   readonly start: Position
-  /** Sequence of its last entry, of one that was handed over: it wrote no more. */
+  /** Sequence of its last entry; set for an epoch that was handed over, which wrote no more. */
   readonly last?: number
-  /** Most writes that it can have acknowledged above the safe sequence; null: nobody knows. */
+  /** Most writes that it can have acknowledged above the safe sequence; null: not known. */
   readonly atMost?: number | null
 }
 
@@ -107,7 +107,7 @@ export interface AssignmentAt {
   readonly revision: number
 }
 
-/** What the arbiter holds under `node.<id>`. */
+/** The arbiter's record under `node.<id>`. */
 export interface NodeIdentity {
   readonly version: 1
   readonly node: NodeId
@@ -131,13 +131,13 @@ export interface Heartbeat extends Life {
   /** Set in the last heartbeat of a clean stop. */
   readonly leaving: boolean
   readonly http: string | null
-  /** The arbiter knows this start: else its disk may be a copy of the past, and does not count. */
+  /** Whether the arbiter knows this start; else its disk may be an old copy and does not count. */
   readonly registered: boolean
-  /** Why no space should be handed to this node, nor placed on it; absent: they may be. */
+  /** Why no space should be handed to this node or placed on it; absent: it may be. */
   readonly unfit?: string
-  /** The sender's wall clock when it was sent; nodes of before do not tell it. */
+  /** The sender's wall clock at sending; older nodes do not send it. */
   readonly wallMs?: number
-  /** What was last heard of each peer; being listed is a grant (section 5). */
+  /** Last heartbeat heard of each peer; being listed is a grant. */
   readonly heard: Readonly<Record<NodeId, HeardHeartbeat>>
 }
 
@@ -150,7 +150,7 @@ export interface SurveyRequest {
   readonly uuid: string
   readonly candidate: NodeId
   readonly epoch: number
-  /** The member is to write a record to its journal, durably, before it answers. */
+  /** Whether the member must durably write a record to its journal before it answers. */
   readonly confirm?: boolean
 }
 
@@ -161,15 +161,15 @@ export interface SurveyAnswer extends Life {
   readonly position: Position
   /** Highest epoch this member has seen anywhere. */
   readonly highestEpoch: number
-  /** Serves this space now, with valid grants. */
+  /** Whether it serves this space now, with valid grants. */
   readonly serving: boolean
-  /** Epoch of the latest reign of this member that has ended for good; 0 when there is none. */
+  /** Latest own epoch that has ended for good; 0: there is none. */
   readonly endedEpoch: number
-  /** It may be promoted: its journal is whole, and nothing else speaks against it. */
+  /** Whether it may be promoted: its journal is whole, and there is no other obstacle. */
   readonly whole: boolean
-  /** Last position that it knows to be committed; the origin where it does not say. */
+  /** Last position that it knows to be committed; the origin if it does not say. */
   readonly committed: Position
-  /** Else, why not; nodes of before do not tell it. */
+  /** Why it may not be promoted; older nodes do not send it. */
   readonly unfit?: string
 }
 
@@ -180,9 +180,9 @@ export interface JoinRequest extends Life {
   readonly uuid: string
   readonly node: NodeId
   readonly disk: string
-  /** The reign to join. */
+  /** Epoch to join. */
   readonly epoch: number
-  /** Repeated by the answer; other answers are ignored. */
+  /** Repeated in the answer; other answers are ignored. */
   readonly number: number
   readonly history: readonly EpochSpan[]
 }
@@ -193,18 +193,18 @@ export interface JoinAnswer {
   readonly node: NodeId
   readonly epoch: number
   readonly session: number
-  /** Last common point: what lies beyond it on the member is a fork. */
+  /** Last common point; the member's entries beyond it are a fork. */
   readonly common: Position
   readonly commitSequence: number
   readonly endSequence: number
-  /** Refused: epoch of this node's latest reign that has ended for good; 0 when there is none. */
+  /** If refused: latest epoch of this node that has ended for good; 0: there is none. */
   readonly endedEpoch: number
-  /** The journal of the primary no longer reaches back to `common`. */
+  /** Whether the journal of the primary no longer reaches back to `common`. */
   readonly snapshotNeeded: boolean
   readonly reason: string
 }
 
-/** `engram.v1.ack.<space>.<primary>`: cumulative, of one session. */
+/** `engram.v1.ack.<space>.<primary>`: cumulative ack of one session. */
 export interface Ack {
   readonly kind: 'ack'
   readonly space: SpaceId
@@ -218,7 +218,7 @@ export interface Ack {
   readonly digest: string
 }
 
-/** A gap, or a frame that does not continue my log: send again from `position` on. */
+/** Reports a gap, or a frame that does not continue the log: resend from `position` on. */
 export interface Nack {
   readonly kind: 'nack'
   readonly space: SpaceId
@@ -230,7 +230,7 @@ export interface Nack {
   readonly reason: string
 }
 
-/** A member that joined the reign, or holds it, tells which salvages it has, if any. */
+/** Lists the salvages of a member that has joined the primary, or is primary. */
 export interface SalvageOffer {
   readonly kind: 'offer'
   readonly space: SpaceId
@@ -241,14 +241,14 @@ export interface SalvageOffer {
   /** Repeated by the answer; other answers are ignored. */
   readonly number: number
   readonly salvages: readonly SalvageNote[]
-  /** False: it has others, that cannot be read, or go into no message with these. */
+  /** False: it has others that cannot be read, or do not fit into this message. */
   readonly isComplete: boolean
 }
 
-/** A write of a salvage: where and when it was logged first. */
+/** A write of a salvage, with the place and time where it was logged first. */
 export interface SalvagedWrite {
   readonly origin: Origin
-  /** Where the fork has it, of one that had come home there: it was acknowledged there, too. */
+  /** Position in the fork of a write that was reconciled there, and acknowledged there as well. */
   readonly copy?: Position
   readonly timestamp: number
   readonly writeId: string | null
@@ -263,16 +263,16 @@ export interface SalvageSlice {
   readonly node: NodeId
   readonly epoch: number
   readonly number: number
-  /** Name of the salvage, which was offered in this reign. */
+  /** Name of the salvage, which was offered in this epoch. */
   readonly salvage: string
   readonly writes: readonly SalvagedWrite[]
-  /** Nothing of the salvage comes after these. */
+  /** Whether these are the last writes of the salvage. */
   readonly isLast: boolean
 }
 
 /**
- * taken: durable on the primary, in entries up to `sequence`. busy: again after `retryAfterMs`.
- * refused: no reign of that epoch is here, or it does not know the salvage.
+ * taken: durable on the primary, in entries up to `sequence`. busy: retry after `retryAfterMs`.
+ * refused: this node is not primary in that epoch, or it does not know the salvage.
  */
 export interface ReconcileAnswer {
   readonly kind: 'taken' | 'busy' | 'refused'
@@ -281,7 +281,7 @@ export interface ReconcileAnswer {
   readonly epoch: number
   readonly sequence: number
   readonly retryAfterMs: number
-  /** Whether salvages are taken without an order, by the settings of the space. */
+  /** Whether the settings of the space let salvages be taken without a command. */
   readonly isAutomatic: boolean
   readonly reason: string
 }
@@ -290,13 +290,13 @@ export type ReconcileMessage = SalvageOffer | SalvageSlice
 
 export type AckMessage = JoinRequest | Ack | Nack | ReconcileMessage
 
-/** Goes before each frame on `engram.v1.wal.<space>.<node>`; alone it is a notice. */
+/** Header of each frame on `engram.v1.wal.<space>.<node>`; without a frame it is a notice. */
 export interface WalHeader {
   readonly session: number
   readonly epoch: number
   readonly commitSequence: number
   readonly safeSequence: number
-  /** End of the primary's log when this was sent: a member that is behind asks for the gap. */
+  /** End of the primary's log at sending: a member that is behind requests the gap. */
   readonly endSequence: number
   /** Primary's wall clock. */
   readonly sentAtMs: number
@@ -304,7 +304,7 @@ export interface WalHeader {
 
 /**
  * `engram.v1.assignment.<space>`. `changed` hints that the record at the arbiter is new;
- * `resigned`: the reign of `assignment.epoch` is over, its holder says so itself.
+ * `resigned`: its primary itself says that epoch `assignment.epoch` is over.
  */
 export interface Announcement {
   readonly kind: 'changed' | 'resigned'
@@ -312,7 +312,7 @@ export interface Announcement {
   readonly revision: number
   readonly history: readonly EpochSpan[]
   readonly reason: string
-  /** Of a primary that has just begun to take writes: how it came to that. */
+  /** Report on the promotion of a primary that has just begun to take writes. */
   readonly promotion?: PromotionReport
 }
 
@@ -322,22 +322,22 @@ export interface PingAnswer extends Life {
   readonly server: string
 }
 
-/** `engram.v1.pingreq.<witness>`: please probe `target` for me (SWIM's indirect probe). */
+/** `engram.v1.pingreq.<witness>`: request to probe `target` (SWIM's indirect probe). */
 export interface PingRequest extends Life {
   readonly target: NodeId
 }
 
-/** What a witness found: `gone` proves that the connection named in the request is closed. */
+/** Result of a witness: `gone` proves that the connection named in the request is closed. */
 export interface PingRequestAnswer {
   readonly outcome: 'alive' | 'gone' | 'silent' | 'noWitness'
 }
 
-/** Everything that must hold between these is checked in options.ts. DESIGN section 10. */
+/** Times of the protocol. Their relations are checked with the options. */
 export interface ProtocolTimes {
   readonly heartbeatMs: number
   readonly probeMs: number
   readonly grantMs: number
-  /** The granter waits grantMs x this before it takes over: clock rates within 10 %. */
+  /** Factor on grantMs that the granter waits before it takes over: clock rates within 10 %. */
   readonly grantMargin: number
   readonly surveyMs: number
   readonly standByMs: number

@@ -8,23 +8,25 @@ const maxLossKeys = ['entries', 'bytes', 'ms'] as const
 const retentionKeys = ['ms', 'count'] as const
 
 /**
- * The settings of a space as an order asks for them, defaults filled in.
- * @returns the settings, or in words what is wrong with them
+ * Reads the settings of a space from an operator's command, and fills in the defaults.
+ * @returns the settings, or what is wrong with them
  */
-export function spaceSettingsOf(order: Readonly<Record<string, unknown>>): SpaceSettings | string {
+export function spaceSettingsOf(
+  command: Readonly<Record<string, unknown>>,
+): SpaceSettings | string {
   const {
     replicas = 2, ack = 'durable', maxLoss, whenUnderReplicated, reconcile, keys,
-  } = order
-  if (!isWhole(replicas, 0, 15)) return 'replicas is a whole number from 0 to 15'
+  } = command
+  if (!isWhole(replicas, 0, 15)) return 'replicas must be a whole number from 0 to 15'
   const rf = replicas + 1
-  const { minInSync = Math.min(2, rf) } = order
-  if (!isWhole(minInSync, 1, rf)) return `minInSync is a whole number from 1 to ${rf}`
-  if (!isOneOf(levels, ack)) return `ack is one of ${levels.join(', ')}`
+  const { minInSync = Math.min(2, rf) } = command
+  if (!isWhole(minInSync, 1, rf)) return `minInSync must be a whole number from 1 to ${rf}`
+  if (!isOneOf(levels, ack)) return `ack must be one of ${levels.join(', ')}`
   if (whenUnderReplicated !== undefined && !isOneOf(modes, whenUnderReplicated)) {
-    return `whenUnderReplicated is one of ${modes.join(', ')}`
+    return `whenUnderReplicated must be one of ${modes.join(', ')}`
   }
   if (reconcile !== undefined && !isOneOf(reconciling, reconcile)) {
-    return `reconcile is one of ${reconciling.join(', ')}`
+    return `reconcile must be one of ${reconciling.join(', ')}`
   }
   const bound = boundsOf<MaxLoss>('maxLoss', maxLossKeys, maxLoss)
   if (typeof bound === 'string') return bound
@@ -39,17 +41,17 @@ export function spaceSettingsOf(order: Readonly<Record<string, unknown>>): Space
   }
 }
 
-/** Whether two say the same, whatever the order of their keys: records come with another one. */
+/** Whether two are equal, whatever the order of their keys, which differs between records. */
 export function isSameSettings(a: SpaceSettings, b: SpaceSettings): boolean {
   const [one, other] = [a, b].map((settings) => JSON.stringify(spaceSettingsOf({ ...settings })))
   return one === other
 }
 
-/** How the refusal begins: the command line tells by it what helps. */
+/** Beginning of the refusal, by which the command line finds a remedy. */
 export const existsOtherwise = (space: string): string =>
   `the space ${space} exists with other settings`
 
-/** In words, for people. */
+/** Returns text for operators. */
 export function showSettings(settings: SpaceSettings): string {
   const { replicas, ack, minInSync, maxLoss, whenUnderReplicated, reconcile, keys } = settings
   return `replicas ${replicas}, ack ${ack}, minInSync ${minInSync}`
@@ -63,17 +65,17 @@ function showBounds(bounds: object): string {
   return Object.entries(bounds).map(([key, value]) => `${value} ${key}`).join(' and ')
 }
 
-/** An object of some of the keys, each with a whole number; undefined stays that. */
+/** Reads an object of some of the keys, each with a whole number; undefined stays undefined. */
 function boundsOf<T extends object>(
   name: string, keys: readonly string[], value: unknown,
 ): T | undefined | string {
   if (value === undefined) return undefined
-  const fault = `${name} has one or more of ${keys.join(', ')}, whole numbers from 1`
+  const fault = `${name} must have one or more of ${keys.join(', ')}, whole numbers from 1`
   if (typeof value !== 'object' || value === null) return fault
   const bounds = Object.entries(value)
   const isValid = bounds.length > 0 && bounds.every(([key, bound]) =>
     keys.includes(key) && isWhole(bound, 1, Number.MAX_SAFE_INTEGER))
-  // In one order of the keys, whatever the order's.
+  // The keys are sorted, whatever their order in the command.
   return isValid
     ? Object.fromEntries(bounds.toSorted(([a], [b]) => (a < b ? -1 : 1))) as T : fault
 }

@@ -1,6 +1,6 @@
 import type { NodeId, SpaceId } from '../base/ids.js'
 
-/** DESIGN section 6. Names were checked at the gate, so they are single subject tokens. */
+/** Names were validated on input, so they are single subject tokens. */
 const v1 = 'engram.v1'
 
 export const subjects = {
@@ -13,7 +13,7 @@ export const subjects = {
   heartbeat: (node: NodeId) => `${v1}.heartbeat.${node}`,
   ping: (node: NodeId) => `${v1}.ping.${node}`,
   pingRequest: (node: NodeId) => `${v1}.pingreq.${node}`,
-  /** Is there such a space? Any one node answers. */
+  /** Asks whether there is such a space. Any one node answers. */
   lookup: (space: SpaceId) => `${v1}.lookup.${space}`,
   assignment: (space: SpaceId) => `${v1}.assignment.${space}`,
   alert: (space: SpaceId) => `${v1}.alert.${space}`,
@@ -24,16 +24,16 @@ export const subjects = {
   actor: (node: NodeId, actor: string) => `${v1}.actor.${node}.${actor}`,
 } as const
 
-/** Token of a subject that names the space, for the wildcard subscriptions of a node. */
+/** Returns the space that a subject names, for the wildcard subscriptions of a node. */
 export function spaceOf(subject: string): SpaceId {
   return subject.split('.')[3] ?? ''
 }
 
 const nameRule = /^[A-Za-z0-9_-]{1,64}$/
 
-/** Space and node names are checked before they touch a path or a subject (section 2). */
+/** Checks a name of a space or node, before it is used in a path or a subject. */
 export function nameFault(name: unknown): string | null {
   if (typeof name === 'string' && nameRule.test(name)) return null
   const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : typeof name
-  return `a name is 1 to 64 characters of A-Z a-z 0-9 _ - and not ${shown}`
+  return `a name must be 1 to 64 characters of A-Z a-z 0-9 _ -, not ${shown}`
 }

@@ -6,7 +6,7 @@
  * records are removed later, some with each transaction (`forgottenOrigins`).
  */
 import type { Position } from '../../machines/base/ids.js'
-import type { Books } from '../../machines/forks/ledger.js'
+import type { ForkReports } from '../../machines/forks/forkReports.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { originName } from '../../machines/log/versions.js'
 import { decodeOrigin, encodeItem, encodeOrigin, encodeReport } from './bookRecord.js'
@@ -34,7 +34,7 @@ function bookOf(reports: Reports, epoch: number): number {
   return reports.get(epoch)?.opened.sequence ?? 0
 }
 
-export class BatchBooks implements Books {
+export class BatchBooks implements ForkReports {
   /** With this batch's changes. */
   private readonly current: Map<number, ForkReport>
   /** Epochs of reports that were put or forgotten. */

@@ -4,9 +4,9 @@
  */
 import type { EdgeState, NodeState } from '../../actors/ports/store.js'
 import {
-  concernsBooks, displacedEdge, displacedNode, foldBooks, isDisplacing, isEffective,
+  concernsForks, displacedEdge, displacedNode, foldForks, isDisplacing, isEffective,
   type Displaced,
-} from '../../machines/forks/ledger.js'
+} from '../../machines/forks/forkReports.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ForkReport, Version } from '../../machines/log/forkNotes.js'
@@ -90,13 +90,13 @@ export class ChangeSet {
   }
 
   private reconciled(entry: LogEntry): void {
-    this.foldBooks(entry, isDisplacing(entry) ? this.displacedBy(entry) : undefined)
+    this.foldForks(entry, isDisplacing(entry) ? this.displacedBy(entry) : undefined)
     if (isEffective(entry)) this.operation(entry, entry.reconciliation!.keepsActivation)
   }
 
-  private foldBooks(entry: LogEntry, displaced?: Displaced): void {
+  private foldForks(entry: LogEntry, displaced?: Displaced): void {
     this.books ??= new BatchBooks(this.space, this.committed, this.reports, this.header)
-    foldBooks(this.books, entry, displaced)
+    foldForks(this.books, entry, displaced)
   }
 
   /** What stands where the entry has its effect: as it would be read back, in any batch. */
@@ -169,7 +169,7 @@ export class ChangeSet {
       }
       case 'EpochStart':
       case 'ForkNote':
-        if (entry.reconciliation === undefined && concernsBooks(entry)) this.foldBooks(entry)
+        if (entry.reconciliation === undefined && concernsForks(entry)) this.foldForks(entry)
     }
   }
 

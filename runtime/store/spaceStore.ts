@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EdgeDirection, EdgeState, NodeState, SpaceStore } from '../../actors/ports/store.js'
 import type { Position } from '../../machines/base/ids.js'
-import { originOf } from '../../machines/forks/ledger.js'
+import { originOf } from '../../machines/forks/forkReports.js'
 import type { EdgePlace } from '../../machines/graph/edgePlace.js'
 import { defaultKeyRetention } from '../../machines/graph/graph.js'
 import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'

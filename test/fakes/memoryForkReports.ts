@@ -1,10 +1,10 @@
 /** The fork reports in memory: one map per table, searched and sorted when asked. */
 import type { Position } from '../../machines/base/ids.js'
-import type { Books } from '../../machines/forks/ledger.js'
+import type { ForkReports } from '../../machines/forks/forkReports.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { originName } from '../../machines/log/versions.js'
 
-export class MemoryForkReports implements Books {
+export class MemoryForkReports implements ForkReports {
   strayCount = 0
   private readonly reportsByEpoch = new Map<number, ForkReport>()
   private readonly origins = new Map<string, { at: Position; record: OriginRecord }>()

@@ -7,9 +7,9 @@ import type {
 } from '../../actors/ports/store.js'
 import type { Position } from '../../machines/base/ids.js'
 import {
-  concernsBooks, displacedEdge, displacedNode, foldBooks, isEffective, originOf,
-} from '../../machines/forks/ledger.js'
-import type { Displaced } from '../../machines/forks/ledger.js'
+  concernsForks, displacedEdge, displacedNode, foldForks, isEffective, originOf,
+} from '../../machines/forks/forkReports.js'
+import type { Displaced } from '../../machines/forks/forkReports.js'
 import type { EdgePlace } from '../../machines/graph/edgePlace.js'
 import { defaultKeyRetention } from '../../machines/graph/graph.js'
 import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
@@ -173,7 +173,7 @@ export class MemorySpaceStore implements SpaceStore {
       this.keys.set(writeId, { epoch, sequence, count, timestamp })
     }
     this.lastWriteId = writeId
-    if (concernsBooks(entry)) foldBooks(this.books, entry, this.displacedBy(entry))
+    if (concernsForks(entry)) foldForks(this.books, entry, this.displacedBy(entry))
     if (isEffective(entry)) this.change(entry, operation)
   }
 

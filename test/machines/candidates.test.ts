@@ -81,11 +81,11 @@ const further = { epoch: 3, sequence: 1042 }
 test('the verdict of a survey, and its reason', () => {
   const record = assignmentOf()
   const judge = (...answers: ReturnType<typeof answerOf>[]) => judgeSurvey(mine, record, answers)
-  assert.equal(judge(), { kind: 'best', reason: 'I am at (3, 1040); nobody answered' })
+  assert.equal(judge(), { kind: 'best', reason: 'this member is at (3, 1040); nobody answered' })
   assert.equal(judge(answerOf('n3', { epoch: 2, sequence: 2000 })),
-    { kind: 'best', reason: 'I am at (3, 1040); n3 at (2, 2000)' })
+    { kind: 'best', reason: 'this member is at (3, 1040); n3 at (2, 2000)' })
   assert.equal(judge(answerOf('n3', further)), {
-    kind: 'better', node: 'n3', reason: 'stands by: n3 is at (3, 1042), I am at (3, 1040)',
+    kind: 'better', node: 'n3', reason: 'stands by: n3 is at (3, 1042), this member is at (3, 1040)',
   })
   assert.equal(judge(answerOf('n3', further), answerOf('n1', mine.position, { serving: true })),
     { kind: 'served', reason: 'n1 serves with valid grants' })

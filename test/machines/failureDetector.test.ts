@@ -40,7 +40,7 @@ test('silence makes a suspect, a 503 makes it dead, a newer life revives it', ()
     alive.listening.waiting | alive.watch.loose: watched from now on
     > heartbeatReceived life:{incarnation:1,connection:1},number:5,server:s1,leaving:false
     alive.listening.waiting | alive.watch.loose: heartbeats of n2 1.1 arrive
-      peerRestarted peer:n2,life:{incarnation:1,connection:1},reason:n2 is first heard, as 1.1
+      peerRestarted peer:n2,life:{incarnation:1,connection:1},reason:discovered n2, life 1.1
     > after silence
     suspect: n2 1.1 silent for 300 ms: suspect
       peerSuspected peer:n2,life:{incarnation:1,connection:1}
@@ -59,7 +59,7 @@ test('silence makes a suspect, a 503 makes it dead, a newer life revives it', ()
       ignored peer:n2,event:heartbeatReceived
     > heartbeatReceived life:{incarnation:1,connection:2},number:7,server:s1,leaving:false
     alive.listening.waiting | alive.watch.loose: a heartbeat of n2 1.2 arrived: alive
-      peerRestarted peer:n2,life:{incarnation:1,connection:2},reason:n2 speaks as 1.2: 1.1 is over
+      peerRestarted peer:n2,life:{incarnation:1,connection:2},reason:n2 has the new life 1.2: 1.1 is over
       peerReturned peer:n2,life:{incarnation:1,connection:2}`))
 })
 

@@ -34,10 +34,10 @@ test('starts, loses the bus, comes back as a new connection, drains', () => {
     starting: starts
       prepare
     > prepared
-    owning: looks who has the directory
+    owning: checks that no other process uses the directory
       own
     > owned
-    connecting.dialling: no other process has it
+    connecting.dialling: no other process uses it
       connect attempt:1,connection:1
     > connectFailed connection:1,retryable:true,error:nobody listens
     connecting.pausing: attempt 1: nobody listens; again in 50 ms
@@ -47,7 +47,7 @@ test('starts, loses the bus, comes back as a new connection, drains', () => {
     > connected connection:1,server:s1
     connecting.dialling: ignored: connected of an earlier connection
     > connected connection:2,server:s1
-    identifying: connected to s1: looks for others of the name n1
+    identifying: connected to s1: looks for other processes named n1
       identify connection:2
     > identified incarnation:4,isRegistered:true
     recovering: incarnation 4: recovers
@@ -87,13 +87,13 @@ test('a connection lost before the node runs is dialled again; recovery goes on 
     starting: starts
       prepare
     > prepared
-    owning: looks who has the directory
+    owning: checks that no other process uses the directory
       own
     > owned
-    connecting.dialling: no other process has it
+    connecting.dialling: no other process uses it
       connect attempt:1,connection:1
     > connected connection:1,server:s1
-    identifying: connected to s1: looks for others of the name n1
+    identifying: connected to s1: looks for other processes named n1
       identify connection:1
     > connectionClosed connection:1,reason:stale
     connecting.pausing: no bus: stale
@@ -101,7 +101,7 @@ test('a connection lost before the node runs is dialled again; recovery goes on 
     connecting.dialling: attempt 2
       connect attempt:2,connection:2
     > connected connection:2,server:s1
-    identifying: connected to s1: looks for others of the name n1
+    identifying: connected to s1: looks for other processes named n1
       identify connection:2
     > identifyFailed connection:1,error:no JetStream
     identifying: ignored: identifyFailed of an earlier connection
@@ -111,7 +111,7 @@ test('a connection lost before the node runs is dialled again; recovery goes on 
     connecting.dialling: attempt 3
       connect attempt:3,connection:3
     > connected connection:3,server:s1
-    identifying: connected to s1: looks for others of the name n1
+    identifying: connected to s1: looks for other processes named n1
       identify connection:3
     > identified incarnation:4,isRegistered:true
     recovering: incarnation 4: recovers

@@ -126,7 +126,7 @@ test('a log of more epochs than a message can name says so, and what to do', () 
   const decoded = codec.ackMessage(codec.encode({ ...request, history: spans }))
   assert.ok(decoded.ok, 'as many as a message can name')
   const more = extendHistory(spans, epochsMax + 1, epochsMax + 1)
-  assert.match(historyFault(more)!, /its log has 8193 epochs, .* Copy what it holds/)
+  assert.match(historyFault(more)!, /its log has 8193 epochs, .* Copy its content/)
   assert.not.ok(codec.ackMessage(codec.encode({ ...request, history: more })).ok)
 })
 

@@ -36,7 +36,7 @@ const missing = (shrinkable: boolean): PromotionEvent =>
   ({ type: 'grantsMissing', nodes: ['n1'], shrinkable })
 const refused: PromotionEvent =
   { type: 'compareAndSetRefused', reason: 'the record is at epoch 4 of n3' }
-const primarySeen: PromotionEvent = { type: 'primarySeen', reason: 'n3 reigns in epoch 4' }
+const primarySeen: PromotionEvent = { type: 'primarySeen', reason: 'n3 is primary in epoch 4' }
 const rejected: PromotionEvent =
   { type: 'compareAndSetRejected', reason: 'maximum bytes exceeded' }
 const toClaim = [recordRead, alone, vacancyProven]
@@ -51,11 +51,11 @@ test('a clean win', () => {
     surveying.asking
       survey record:epoch 3 open, n1 of n1+n2+n3 @7
     > surveyed answers:[n3 at (3, 1038)],position:(3, 1040)
-    awaitingVacancy: I am at (3, 1040); n3 at (3, 1038)
+    awaitingVacancy: this member is at (3, 1040); n3 at (3, 1038)
       progressed state:awaitingVacancy
       watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
     > vacancyProven vacancy:noResponders
-    claiming: the reign is over: noResponders
+    claiming: the epoch is over: noResponders
       progressed state:claiming
       claim record:epoch 3 open, n1 of n1+n2+n3 @7,answers:[n3 at (3, 1038)],vacancy:noResponders
     > claimed record:epoch 4 claimed, n2 of n1+n2+n3 @8
@@ -84,20 +84,20 @@ test('stands by for a better candidate, which then is silent, and wins', () => {
     surveying.asking
       survey record:epoch 3 open, n1 of n1+n2+n3 @7
     > surveyed answers:[n3 at (3, 1042)],position:(3, 1040)
-    standingBy: stands by: n3 is at (3, 1042), I am at (3, 1040)
+    standingBy: stands by: n3 is at (3, 1042), this member is at (3, 1040)
       progressed state:standingBy
     > after standBy
-    surveying.reading: stands by: n3 is at (3, 1042), I am at (3, 1040)
+    surveying.reading: stands by: n3 is at (3, 1042), this member is at (3, 1040)
       readRecord
     > recordRead record:epoch 3 open, n1 of n1+n2+n3 @7,position:(3, 1040)
-    surveying.asking: stands by: n3 is at (3, 1042), I am at (3, 1040)
+    surveying.asking: stands by: n3 is at (3, 1042), this member is at (3, 1040)
       survey record:epoch 3 open, n1 of n1+n2+n3 @7
     > surveyed answers:[],position:(3, 1040)
-    awaitingVacancy: I am at (3, 1040); nobody answered
+    awaitingVacancy: this member is at (3, 1040); nobody answered
       progressed state:awaitingVacancy
       watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
     > vacancyProven vacancy:noResponders
-    claiming: the reign is over: noResponders
+    claiming: the epoch is over: noResponders
       progressed state:claiming
       claim record:epoch 3 open, n1 of n1+n2+n3 @7,answers:[],vacancy:noResponders`))
 })
@@ -109,11 +109,11 @@ test('a better candidate that never moves is not waited for without end', () => 
   ]).split('\n').slice(-8).join('\n')
   assert.is(text, golden(`
     > surveyed answers:[n3 at (3, 1042)],position:(3, 1040)
-    awaitingVacancy: stands by: n3 is at (3, 1042), I am at (3, 1040)
+    awaitingVacancy: stands by: n3 is at (3, 1042), this member is at (3, 1040)
       progressed state:awaitingVacancy
       watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
     > vacancyProven vacancy:noResponders
-    claiming: the reign is over: noResponders
+    claiming: the epoch is over: noResponders
       progressed state:claiming
       claim record:epoch 3 open, n1 of n1+n2+n3 @7,answers:[n3 at (3, 1042)],vacancy:noResponders`))
 })
@@ -136,7 +136,7 @@ test('another one was faster with its claim', () => {
   const text = transcript(promotionMachine, input, [...toClaim, refused])
     .split('\n').slice(-6).join('\n')
   assert.is(text, golden(`
-    claiming: the reign is over: noResponders
+    claiming: the epoch is over: noResponders
       progressed state:claiming
       claim record:epoch 3 open, n1 of n1+n2+n3 @7,answers:[n3 at (3, 1038)],vacancy:noResponders
     > compareAndSetRefused reason:the record is at epoch 4 of n3
@@ -223,8 +223,8 @@ test('blocked: not in sync, then an epoch is seen', () => {
     > recordRead record:epoch 3 open, n1 of n1 @7,position:(3, 1040)
     blocked: blocked: n2 is not in sync; waiting for one of n1
       progressed state:blocked
-    > primarySeen reason:n3 reigns in epoch 4
-    stoodDown: n3 reigns in epoch 4
+    > primarySeen reason:n3 is primary in epoch 4
+    stoodDown: n3 is primary in epoch 4
       progressed state:stoodDown`))
 })
 
@@ -271,11 +271,11 @@ test('blocked: the arbiter rejects what this member writes, then takes it', () =
     surveying.asking: blocked: maximum bytes exceeded
       survey record:epoch 3 open, n1 of n1+n2+n3 @7
     > surveyed answers:[n3 at (3, 1038)],position:(3, 1040)
-    awaitingVacancy: I am at (3, 1040); n3 at (3, 1038)
+    awaitingVacancy: this member is at (3, 1040); n3 at (3, 1038)
       progressed state:awaitingVacancy
       watchVacancy record:epoch 3 open, n1 of n1+n2+n3 @7
     > vacancyProven vacancy:noResponders
-    claiming: the reign is over: noResponders
+    claiming: the epoch is over: noResponders
       progressed state:claiming
       claim record:epoch 3 open, n1 of n1+n2+n3 @7,answers:[n3 at (3, 1038)],vacancy:noResponders
     > claimed record:epoch 4 claimed, n2 of n1+n2+n3 @8
@@ -365,14 +365,14 @@ test('an operator forces it: neither the in-sync rule nor one that serves is in 
     > recordRead record:epoch 3 open, n1 of n1 @7,position:(3, 1040)
     surveying.asking
       survey record:epoch 3 open, n1 of n1 @7
-    > primarySeen reason:n3 reigns in epoch 4
+    > primarySeen reason:n3 is primary in epoch 4
     surveying.asking
     > surveyed answers:[n1 at (3, 1042) serving],position:(3, 1040)
     awaitingVacancy: n1 serves with valid grants
       progressed state:awaitingVacancy
       watchVacancy record:epoch 3 open, n1 of n1 @7
     > vacancyProven vacancy:none
-    claiming: the reign is over: none
+    claiming: the epoch is over: none
       progressed state:claiming
       claim record:epoch 3 open, n1 of n1 @7,answers:[n1 at (3, 1042) serving],vacancy:none`))
 })
@@ -390,9 +390,10 @@ const endings: readonly [string, readonly PromotionEvent[], string][] = [
   ['the open was refused', [...toGrants, grantsHeld, refused], 'the record is at epoch 4 of n3'],
   ['the shrink was refused', [...toGrants, missing(true), refused],
     'the record is at epoch 4 of n3'],
-  ['a later epoch while opening', [...toClaim, claimed, primarySeen], 'n3 reigns in epoch 4'],
-  ['a later epoch while waiting', [recordRead, alone, primarySeen], 'n3 reigns in epoch 4'],
-  ['a later epoch while standing by', [recordRead, outdone, primarySeen], 'n3 reigns in epoch 4'],
+  ['a later epoch while opening', [...toClaim, claimed, primarySeen], 'n3 is primary in epoch 4'],
+  ['a later epoch while waiting', [recordRead, alone, primarySeen], 'n3 is primary in epoch 4'],
+  ['a later epoch while standing by', [recordRead, outdone, primarySeen],
+    'n3 is primary in epoch 4'],
   ['the disk', [...toClaim, claimed, { type: 'stepFailed', reason: 'disk full' }], 'disk full'],
 ]
 
@@ -430,7 +431,7 @@ test('patience: stand-by with jitter, retries, and a primary that is heard after
   waiting.clock.advance(2000 * 1.1 * 1.5 - 1)
   assert.is(waiting.actor.getSnapshot().value, 'awaitingVacancy', 'longer than any grant')
   waiting.clock.advance(1)
-  assert.match(waiting.actor.getSnapshot().context.lastReason, /no proof that its reign is over/)
+  assert.match(waiting.actor.getSnapshot().context.lastReason, /no proof that its epoch is over/)
 })
 
 test('every state is reached', () => {

@@ -39,14 +39,14 @@ test('a salvage is reconciled: offered, taken slice by slice, committed, release
     released, offered(4, null),
   ])
   assert.is(text, golden(`
-    waiting: no reign is known
+    waiting: no primary is known
       progressed state:waiting
     > primaryJoined primary:n2,epoch:4
-    offering.asking: n2 reigns in epoch 4
+    offering.asking: n2 is primary in epoch 4
       progressed state:offering
       offer primary:n2,epoch:4,number:1
     > offered number:1,salvage:a,isAutomatic:true
-    merging.sending: a is to be taken into the log
+    merging.sending: uploads a
       progressed state:merging
       sendSlice primary:n2,epoch:4,number:2,salvage:a,sent:0
     > sliceTaken number:2,sent:128,sequence:250,isLast:false,pauseMs:20
@@ -59,11 +59,11 @@ test('a salvage is reconciled: offered, taken slice by slice, committed, release
       awaitCommit epoch:4,sequence:260
       progressed state:settling
     > committed
-    releasing: entry 260 is committed: a may go
+    releasing: entry 260 is committed: a can be removed
       release salvage:a
       progressed state:releasing
     > released
-    offering.asking: a is gone
+    offering.asking: a was removed
       progressed state:offering
       offer primary:n2,epoch:4,number:4
     > offered number:4,salvage:null,isAutomatic:true

@@ -40,11 +40,11 @@ test('joins an epoch, catches up, streams, until the epoch is over', () => {
     primarySeen('n1', 4), joined(1), measured(60, 90), measured(90, 90), measured(92, 92), primaryLost,
   ])
   assert.is(text, golden(`
-    waiting: no reign is known
+    waiting: no primary is known
       leave
       progressed state:waiting
     > primarySeen primary:n1,epoch:4
-    joining.asking: n1 reigns in epoch 4
+    joining.asking: n1 is primary in epoch 4
       leave
       progressed state:joining
       join primary:n1,epoch:4,number:1
@@ -70,11 +70,11 @@ test('entries beyond the common point are salvaged and truncated before it follo
     primarySeen('n1', 4), joined(1, { isFork: true }), forkTruncated, measured(90, 90),
   ])
   assert.is(text, golden(`
-    waiting: no reign is known
+    waiting: no primary is known
       leave
       progressed state:waiting
     > primarySeen primary:n1,epoch:4
-    joining.asking: n1 reigns in epoch 4
+    joining.asking: n1 is primary in epoch 4
       leave
       progressed state:joining
       join primary:n1,epoch:4,number:1
@@ -96,11 +96,11 @@ test('a salvage that fails is tried again after a pause', () => {
     primarySeen('n1', 4), joined(1, { isFork: true }), truncationFailed, { after: 'joinRetry' },
   ])
   assert.is(text, golden(`
-    waiting: no reign is known
+    waiting: no primary is known
       leave
       progressed state:waiting
     > primarySeen primary:n1,epoch:4
-    joining.asking: n1 reigns in epoch 4
+    joining.asking: n1 is primary in epoch 4
       leave
       progressed state:joining
       join primary:n1,epoch:4,number:1
@@ -122,11 +122,11 @@ test('an epoch that comes while the fork is truncated is joined after it', () =>
     primarySeen('n1', 4), joined(1, { isFork: true }), primarySeen('n3', 5), primarySeen('n3', 5), forkTruncated,
   ])
   assert.is(text, golden(`
-    waiting: no reign is known
+    waiting: no primary is known
       leave
       progressed state:waiting
     > primarySeen primary:n1,epoch:4
-    joining.asking: n1 reigns in epoch 4
+    joining.asking: n1 is primary in epoch 4
       leave
       progressed state:joining
       join primary:n1,epoch:4,number:1
@@ -135,11 +135,11 @@ test('an epoch that comes while the fork is truncated is joined after it', () =>
       truncate common:(3, 40),epoch:4,session:7
       progressed state:truncating
     > primarySeen primary:n3,epoch:5
-    truncating.overtaken: n3 reigns in epoch 5
+    truncating.overtaken: n3 is primary in epoch 5
     > primarySeen primary:n3,epoch:5
-    truncating.overtaken: n3 reigns in epoch 5
+    truncating.overtaken: n3 is primary in epoch 5
     > forkTruncated
-    joining.asking: n3 reigns in epoch 5
+    joining.asking: n3 is primary in epoch 5
       leave
       progressed state:joining
       join primary:n3,epoch:5,number:2`))
@@ -222,7 +222,7 @@ test('a later epoch is joined, an earlier one and the present one are not', () =
     > primarySeen primary:n3,epoch:3
     catchingUp: session 7 of n1, common point (3, 40)
     > primarySeen primary:n3,epoch:5
-    joining.asking: n3 reigns in epoch 5
+    joining.asking: n3 is primary in epoch 5
       leave
       progressed state:joining
       join primary:n3,epoch:5,number:2`))
@@ -234,18 +234,18 @@ test('answers to an earlier join are ignored', () => {
     joinFailed(5), joined(6),
   ])
   assert.is(text, golden(`
-    waiting: no reign is known
+    waiting: no primary is known
       leave
       progressed state:waiting
     > primarySeen primary:n1,epoch:4
-    joining.asking: n1 reigns in epoch 4
+    joining.asking: n1 is primary in epoch 4
       leave
       progressed state:joining
       join primary:n1,epoch:4,number:5
     > joinFailed number:4,reason:n1 does not answer
-    joining.asking: n1 reigns in epoch 4
+    joining.asking: n1 is primary in epoch 4
     > joined number:4,session:7,common:(3, 40),primaryEnd:90,isFork:false,snapshotNeeded:false
-    joining.asking: n1 reigns in epoch 4
+    joining.asking: n1 is primary in epoch 4
     > joinFailed number:5,reason:n1 does not answer
     joining.pausing: n1 does not answer
     > after joinRetry
@@ -272,7 +272,7 @@ test('below what the store holds only a snapshot helps: it says so and waits', (
     installing: waits for a snapshot: session 7 of n1, common point (3, 40)
       progressed state:installing
     > primarySeen primary:n3,epoch:5
-    joining.asking: n3 reigns in epoch 5
+    joining.asking: n3 is primary in epoch 5
       leave
       progressed state:joining
       join primary:n3,epoch:5,number:2`))

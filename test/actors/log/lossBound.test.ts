@@ -182,10 +182,10 @@ test('settings are checked', () => {
     const shown = showSettings(of({ reconcile }) as SpaceSettings)
     assert.ok(shown.endsWith(`, reconcile ${reconcile}`))
   }
-  assert.match(String(of({ reconcile: 'later' })), /^reconcile is one of automatic, manual, off/)
+  assert.match(String(of({ reconcile: 'later' })), /^reconcile must be one of automatic, manual, off/)
   assert.not.match(showSettings(of({}) as SpaceSettings), /reconcile/)
   assert.equal(of({ keys: { count: 5 } }), { ...plain, keys: { count: 5 } })
-  assert.match(String(of({ keys: { age: 5 } })), /keys has/)
+  assert.match(String(of({ keys: { age: 5 } })), /keys must have/)
 })
 
 test.run()

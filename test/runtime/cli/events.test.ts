@@ -43,10 +43,10 @@ async function engram(...args: string[]) {
 
 test('wrong usage exits 2, and says what is right', async () => {
   const wrong: [args: string[], says: RegExp][] = [
-    [['inspect', '--node', 'a.b'], /--node: a name is/],
+    [['inspect', '--node', 'a.b'], /--node: a name must be/],
     [['inspect', '--port', '99999'], /from 0 to 65535/],
     [['inspect', '--inspector', 'javascript:1'], /is no URL/],
-    [['events', 'a b'], /cannot name a space: a name is/],
+    [['events', 'a b'], /cannot name a space: a name must be/],
   ]
   for (const [args, says] of wrong) {
     const { code, out, err } = await engram(...args)

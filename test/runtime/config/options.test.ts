@@ -101,7 +101,7 @@ config('merge rules that nothing can be made of are refused, all of them', () =>
   const error = faultsOf(() => loadSettings({ config: path }, {}))
   assert.equal(error.faults.map(({ field, value }) => [field, value]),
     [['merge.a b', './a.mjs'], ['merge.empty', ''], ['merge.number', 1]])
-  assert.match(error.faults[0]?.rule ?? '', 'a name is 1 to 64 characters')
+  assert.match(error.faults[0]?.rule ?? '', 'a name must be 1 to 64 characters')
   assert.match(error.faults[1]?.rule ?? '', 'must be the path of an ES module')
   assert.is(error.source, path)
 })

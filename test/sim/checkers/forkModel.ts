@@ -1,7 +1,7 @@
 /**
  * The meaning of a log, computed a second time and plainly: values, their makers, the fate of writes
- * of forks, the quarantine, the reports. The product's own fold (machines/forks/ledger.ts, the stores)
- * is held against it.
+ * of forks, the quarantine, the reports. The product's own fold (machines/forks/forkReports.ts, the
+ * stores) is held against it.
  */
 import type { Position } from '../../../machines/base/ids.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/graph/graph.js'

@@ -37,7 +37,9 @@ const once: readonly Mutant[] = [
   {
     name: 'forget-origins',
     why: 'A write is recognized by its origin, also when it is brought once more.',
-    edits: [{ file: 'machines/forks/ledger.js', find: 'books.putOrigin(at, next);', replace: '' }],
+    edits: [{
+      file: 'machines/forks/forkReports.js', find: 'forks.putOrigin(at, next);', replace: '',
+    }],
     scenarios: ['death-before-the-salvage-is-removed'],
     evidence: /^I7: \(1, \d+\) was reconciled 2 times/,
   },

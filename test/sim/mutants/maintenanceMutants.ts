@@ -7,7 +7,8 @@ export const maintenanceMutants: readonly Mutant[] = [
     why: 'A paused space waits for an operator, however sure its members are that it is vacant.',
     edits: [{
       file: 'machines/promotion.js',
-      find: "isHeld: ({ context }) => !context.forced && standsIn(context) && context.hold !== null,",
+      find: 'isHeld: ({ context }) => !context.forced && isListed(context) '
+        + '&& context.hold !== null,',
       replace: 'isHeld: () => false,',
     }],
     scenarios: ['paused-failover'],

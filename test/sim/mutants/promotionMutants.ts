@@ -34,8 +34,8 @@ export const promotionMutants: readonly Mutant[] = [
     why: 'A member that fell out of the set lacks what was committed without it.',
     edits: [{
       file: 'machines/promotion.js',
-      find: 'mayStand: ({ context }) => context.forced || standsIn(context),',
-      replace: 'mayStand: () => true,',
+      find: 'isEligible: ({ context }) => context.forced || isListed(context),',
+      replace: 'isEligible: () => true,',
     }],
     scenarios: ['last-one-out-of-sync'],
     evidence: /^I5: n3 takes epoch 2, in sync were n1, n2/,
@@ -84,7 +84,7 @@ export const promotionMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/primary/handover.js',
-        find: "ingest.end('NOT_PRIMARY', 'the reign is being handed over');",
+        find: "ingest.end('NOT_PRIMARY', 'the space is being handed over');",
         replace: '',
       },
       {
@@ -95,7 +95,7 @@ export const promotionMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/primary/primary.js',
-        find: 'onPatienceOver: () => this.passOn(),',
+        find: 'onPatienceOver: () => this.forwardHeld(),',
         replace: 'onPatienceOver: () => this.gate.open(),',
       },
     ],

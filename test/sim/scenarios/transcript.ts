@@ -100,7 +100,7 @@ export class Transcript {
 
 const charts = /^(primary|promotion|stream|reconciliation): (.*)$/
 
-/** Chart, the state that it entered, and why: `promotion: claiming (the reign is over: own)`. */
+/** Chart, the state that it entered, and why: `promotion: claiming (the epoch is over: own)`. */
 function chartLine(fields: object, message: string): string {
   const { peer, state } = fields as { peer?: string; state?: string }
   const [, prefix, rest] = charts.exec(message) ?? [null, '', message]

@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  concernsBooks, displacedNode, foldBooks, isDisplacing, originOf, reportSalvagesMax,
-} from '../../machines/forks/ledger.js'
-import type { Displaced } from '../../machines/forks/ledger.js'
+  concernsForks, displacedNode, foldForks, isDisplacing, originOf, reportSalvagesMax,
+} from '../../machines/forks/forkReports.js'
+import type { Displaced } from '../../machines/forks/forkReports.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
 import { MemoryForkReports } from '../fakes/memoryForkReports.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
@@ -19,7 +19,7 @@ class Ledger {
 
   add(draft: Draft, displaced?: Displaced): void {
     const [entry] = logOf([draft], this.last)
-    foldBooks(this.books, entry!, displaced)
+    foldForks(this.books, entry!, displaced)
     this.last = { epoch: entry!.epoch, sequence: entry!.sequence }
   }
 
@@ -44,7 +44,7 @@ test('what concerns the books, and what displaces', () => {
     from(3, 1, storeNode('a'), { displaces: 'value' }),
     from(3, 2, storeNode('a'), { displaces: 'value', outcome: 'quarantined' }),
   ])
-  assert.equal([plain!, first!, forks!, told!, merged!].map((entry) => concernsBooks(entry)),
+  assert.equal([plain!, first!, forks!, told!, merged!].map((entry) => concernsForks(entry)),
     [false, false, true, true, true])
   assert.equal([plain!, forks!, merged!, lost!].map((entry) => isDisplacing(entry)),
     [false, false, true, false])

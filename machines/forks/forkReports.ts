@@ -1,7 +1,7 @@
 /**
- * Folds log entries into the books of a space: fork reports, what became of each write of a fork,
- * and the quarantine. Nothing but the entry, what the books hold before it, and what stands where
- * it has its effect goes in, so every member's books are the same, whatever batches it applied.
+ * Folds log entries into the fork reports of a space, the records of single writes of forks, and
+ * the quarantine. The result depends only on the entry, the state before it, and the value in its
+ * place, so it is the same on every member, whatever batches were applied.
  */
 import type { Position } from '../base/ids.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../graph/graph.js'
@@ -14,44 +14,44 @@ import type {
 import { originName, originsOf } from '../log/versions.js'
 
 /**
- * Records of writes under epochs that have no report, as clients send them again and operators
- * apply them: beyond so many, that of the lowest epoch and sequence is forgotten.
+ * Limit of records of writes under epochs that have no report, as clients resend them and operators
+ * apply them. Beyond it, that of the lowest epoch and sequence is forgotten.
  */
 export const strayOriginsMax = 10_000
 
-/** Salvages that one report lists: beyond, the earliest that waits no more goes, or the first. */
+/** Salvages in one report; beyond it, the first that does not wait is dropped, else the first. */
 export const reportSalvagesMax = 64
 
-/** The books, as an entry finds and leaves them. Positions: where a write was logged first. */
-export interface Books {
-  /** By epoch. */
+/** State that an entry finds and changes. Positions are origins of writes. */
+export interface ForkReports {
+  /** Ordered by epoch. */
   reports(): readonly ForkReport[]
   report(epoch: number): ForkReport | undefined
   putReport(report: ForkReport): void
-  /** The report goes, with the origins of its epoch. */
+  /** Removes the report and the origins of its epoch. */
   forgetReport(epoch: number): void
   origin(at: Position): OriginRecord | undefined
   putOrigin(at: Position, record: OriginRecord): void
-  /** Sequences of that epoch, which has no report, that have a record. */
+  /** Returns the sequences with a record of that epoch, which has no report. */
   strays(epoch: number): readonly number[]
-  /** Records under epochs that have no report. */
+  /** Number of records under epochs that have no report. */
   readonly strayCount: number
-  /** The lowest of them goes. */
+  /** Removes the lowest of them. */
   forgetStray(): void
   hasItem(at: Position): boolean
   putItem(item: QuarantineItem): void
-  /** If it is there. */
+  /** Removes the item if it is there. */
   removeItem(at: Position): void
 }
 
-/** What an entry displaces: the write that made it, and when. */
+/** A value that an entry displaces: the write that made it, and its version. */
 export interface Displaced {
   readonly operation: Operation
   readonly version: Version
 }
 
-/** Whether the books have anything to do with the entry. */
-export function concernsBooks({ operation, reconciliation }: LogEntry): boolean {
+/** Whether the entry concerns forks. */
+export function concernsForks({ operation, reconciliation }: LogEntry): boolean {
   return reconciliation !== undefined || operation.type === 'ForkNote'
     || (operation.type === 'EpochStart' && operation.forks !== undefined)
 }
@@ -61,14 +61,14 @@ export function isEffective({ reconciliation }: LogEntry): boolean {
   return reconciliation === undefined || reconciliation.outcome === 'merged'
 }
 
-/** Whether something that stands where the entry has its effect goes into the quarantine. */
+/** Whether the entry puts the present value of its place into the quarantine. */
 export function isDisplacing(entry: LogEntry): boolean {
   const { reconciliation } = entry
   return reconciliation !== undefined && reconciliation.displaces !== 'nothing'
     && isEffective(entry)
 }
 
-/** Of what stands at a node, that which an entry displaces. */
+/** Returns the part of a node that an entry displaces. */
 export function displacedNode(
   { node, stored, activated }: {
     readonly node: MemoryNode | undefined
@@ -89,42 +89,44 @@ export function displacedEdge(edge: MemoryEdge, version: Version): Displaced {
   return { operation: { type: 'StoreEdge', edge }, version }
 }
 
-/** `displaced`: what stands there right before the entry, if that is displacing. */
-export function foldBooks(books: Books, entry: LogEntry, displaced: Displaced | undefined): void {
+/** `displaced`: value in the entry's place right before it, if the entry displaces it. */
+export function foldForks(
+  forks: ForkReports, entry: LogEntry, displaced: Displaced | undefined,
+): void {
   const { operation, reconciliation } = entry
   if (operation.type === 'EpochStart') {
-    for (const opening of operation.forks ?? []) open(books, entry, opening)
+    for (const opening of operation.forks ?? []) open(forks, entry, opening)
   }
-  if (operation.type === 'ForkNote') foldNote(books, entry, operation)
+  if (operation.type === 'ForkNote') foldNote(forks, entry, operation)
   if (reconciliation === undefined) return
   const { origin, outcome } = reconciliation
-  record(books, entry)
-  // An item that is applied is in quarantine no more, whoever brought it.
-  if (outcome === 'merged') recounted(books, origin, () => books.removeItem(origin))
-  if (displaced !== undefined) displace(books, entry, displaced)
+  record(forks, entry)
+  // An item that is applied leaves the quarantine, whatever its source.
+  if (outcome === 'merged') recounted(forks, origin, () => forks.removeItem(origin))
+  if (displaced !== undefined) displace(forks, entry, displaced)
 }
 
 /**
- * What is known of a write once an entry has said so of it: what was said first, but a write in
- * quarantine that is merged has left it. So a write that comes twice is not counted twice.
+ * Returns the record of a write after an entry has a record of it. The first one stays, except that
+ * a merged write leaves the quarantine. So a write that comes twice is not counted twice.
  */
 export function recordAfter(known: OriginRecord | undefined, said: OriginRecord): OriginRecord {
   if (known === undefined) return said
   return known.outcome === 'quarantined' && said.outcome === 'merged' ? said : known
 }
 
-/** What is known of a write once `entry` has displaced it. */
+/** Returns the record of a write that `entry` has displaced. */
 export function recordDisplaced(known: OriginRecord, entry: LogEntry): OriginRecord {
   return { outcome: 'quarantined', via: known.via, now: placeOf(entry), by: winnerOf(entry) }
 }
 
-/** The write in the entry is the one that stands there: it cannot displace itself. */
+/** Whether the entry's write is the present one in its place: it cannot displace itself. */
 export function isSameWrite({ reconciliation }: LogEntry, version: Position): boolean {
   const { epoch, sequence } = reconciliation!.origin
   return epoch === version.epoch && sequence === version.sequence
 }
 
-/** Where the write of that name was logged first; undefined: no such name. */
+/** Returns the origin in a name; undefined: the name is malformed. */
 export function originOf(name: string): Position | undefined {
   const match = /^(\d{1,16})-(\d{1,16})$/.exec(name)
   if (match === null) return undefined
@@ -133,59 +135,59 @@ export function originOf(name: string): Position | undefined {
     && Number.isSafeInteger(sequence) ? { epoch, sequence } : undefined
 }
 
-function foldNote(books: Books, entry: LogEntry, note: ForkNote): void {
+function foldNote(forks: ForkReports, entry: LogEntry, note: ForkNote): void {
   switch (note.note) {
     case 'opened':
-      open(books, entry, note.opening)
+      open(forks, entry, note.opening)
       return
     case 'salvaged':
-      salvaged(books, note.salvage)
+      salvaged(forks, note.salvage)
       return
     case 'taken':
     case 'gone':
-      markSalvage(books, note, note.note)
+      markSalvage(forks, note, note.note)
       return
     case 'resent':
-      record(books, entry)
+      record(forks, entry)
       return
     case 'discarded': {
       const at = originOf(note.id)
-      if (at !== undefined) recounted(books, at, () => books.removeItem(at))
+      if (at !== undefined) recounted(forks, at, () => forks.removeItem(at))
       return
     }
     case 'closed':
-      close(books, entry, note)
+      close(forks, entry, note)
   }
 }
 
-/** A report of that epoch that exists stays as it is. Writes that came before it are counted. */
-function open(books: Books, entry: LogEntry, opening: ForkOpening): void {
+/** Opens a report, unless there is one. Writes that came before it are counted. */
+function open(forks: ForkReports, entry: LogEntry, opening: ForkOpening): void {
   const { epoch } = opening
-  if (books.report(epoch) !== undefined) return
-  const strays = books.strays(epoch).map((sequence) => ({ epoch, sequence }))
-  books.putReport({
+  if (forks.report(epoch) !== undefined) return
+  const strays = forks.strays(epoch).map((sequence) => ({ epoch, sequence }))
+  forks.putReport({
     ...opening, opened: placeOf(entry), openedAtMs: entry.timestamp, closedAtMs: null,
     outcome: null, reason: '', resent: 0, merged: 0, superseded: 0, quarantined: 0, discarded: 0,
     lost: 0, salvages: [],
   })
-  for (const at of strays) count(books, at, undefined, countOf(books, at))
+  for (const at of strays) count(forks, at, undefined, countOf(forks, at))
 }
 
-/** Closed is closed; only what was given up may yet turn out to be reconciled. */
-function close(books: Books, entry: LogEntry, note: ForkNote & { note: 'closed' }): void {
-  const report = books.report(note.epoch)
+/** Closes a report. A closed one that was given up may still become reconciled. */
+function close(forks: ForkReports, entry: LogEntry, note: ForkNote & { note: 'closed' }): void {
+  const report = forks.report(note.epoch)
   if (report === undefined) return
   const wasGivenUp = report.outcome === 'dismissed' || report.outcome === 'lost'
   if (report.outcome !== null && !(wasGivenUp && note.outcome === 'reconciled')) return
   const { outcome, lost, reason } = note
-  books.putReport({ ...report, outcome, lost, reason, closedAtMs: entry.timestamp })
-  const closed = books.reports().filter((one) => one.outcome !== null)
-  for (const { epoch } of closed.slice(0, -closedReportsMax)) books.forgetReport(epoch)
+  forks.putReport({ ...report, outcome, lost, reason, closedAtMs: entry.timestamp })
+  const closed = forks.reports().filter((one) => one.outcome !== null)
+  for (const { epoch } of closed.slice(0, -closedReportsMax)) forks.forgetReport(epoch)
 }
 
-/** It belongs to each report of whose reign it holds writes. What was taken or gone waits again. */
-function salvaged(books: Books, salvage: SalvageNote): void {
-  for (const report of books.reports()) {
+/** Adds the salvage to the reports on its epochs. One that was taken or gone waits again. */
+function salvaged(forks: ForkReports, salvage: SalvageNote): void {
+  for (const report of forks.reports()) {
     const holds = salvage.spans.some(({ epoch, writes }) => epoch === report.epoch && writes > 0)
     if (!holds) continue
     const salvages = [...report.salvages]
@@ -196,20 +198,20 @@ function salvaged(books: Books, salvage: SalvageNote): void {
     if (salvages.length > reportSalvagesMax) {
       salvages.splice(Math.max(0, salvages.findIndex(({ state }) => state !== 'waiting')), 1)
     }
-    books.putReport({ ...report, salvages })
+    forks.putReport({ ...report, salvages })
   }
 }
 
 function markSalvage(
-  books: Books, salvage: Pick<SalvageNote, 'name' | 'node'>, state: SalvageState,
+  forks: ForkReports, salvage: Pick<SalvageNote, 'name' | 'node'>, state: SalvageState,
 ): void {
-  for (const report of books.reports()) {
-    // What has been taken may go.
-    const isNews = (one: ForkReport['salvages'][number]): boolean =>
+  for (const report of forks.reports()) {
+    // A salvage that was taken may also be gone later, which changes nothing.
+    const isChange = (one: ForkReport['salvages'][number]): boolean =>
       isSame(one, salvage) && (state === 'taken' || one.state === 'waiting')
-    if (!report.salvages.some(isNews)) continue
-    const salvages = report.salvages.map((one) => isNews(one) ? { ...one, state } : one)
-    books.putReport({ ...report, salvages })
+    if (!report.salvages.some(isChange)) continue
+    const salvages = report.salvages.map((one) => isChange(one) ? { ...one, state } : one)
+    forks.putReport({ ...report, salvages })
   }
 }
 
@@ -219,22 +221,22 @@ function isSame(
   return a.name === b.name && a.node === b.node
 }
 
-/** What the entry says of writes of forks. */
-function record(books: Books, entry: LogEntry): void {
+/** Stores the records of writes of forks that the entry has. */
+function record(forks: ForkReports, entry: LogEntry): void {
   for (const [name, said] of originsOf(entry)) {
     const at = originOf(name)!
-    const known = books.origin(at)
+    const known = forks.origin(at)
     const next = recordAfter(known, said)
     if (next === known) continue
-    recounted(books, at, () => {
-      books.putOrigin(at, next)
-      if (next.outcome === 'quarantined') books.putItem(itemOf(entry))
+    recounted(forks, at, () => {
+      forks.putOrigin(at, next)
+      if (next.outcome === 'quarantined') forks.putItem(itemOf(entry))
     })
-    while (books.strayCount > strayOriginsMax) books.forgetStray()
+    while (forks.strayCount > strayOriginsMax) forks.forgetStray()
   }
 }
 
-/** The write that lost, of an entry that has no effect. */
+/** Returns the item for the lost write in an entry that has no effect. */
 function itemOf(entry: LogEntry): QuarantineItem {
   const { origin, timestamp, by } = entry.reconciliation!
   const { epoch, sequence } = origin
@@ -245,14 +247,14 @@ function itemOf(entry: LogEntry): QuarantineItem {
   }
 }
 
-function displace(books: Books, entry: LogEntry, { operation, version }: Displaced): void {
+function displace(forks: ForkReports, entry: LogEntry, { operation, version }: Displaced): void {
   if (isSameWrite(entry, version)) return
   const { epoch, sequence, timestamp } = version
   const at = { epoch, sequence }
-  const known = books.origin(at)
-  recounted(books, at, () => {
-    if (known !== undefined) books.putOrigin(at, recordDisplaced(known, entry))
-    books.putItem({
+  const known = forks.origin(at)
+  recounted(forks, at, () => {
+    if (known !== undefined) forks.putOrigin(at, recordDisplaced(known, entry))
+    forks.putItem({
       id: originName(epoch, sequence), operation, origin: at, timestamp, since: placeOf(entry),
       by: winnerOf(entry),
     })
@@ -261,40 +263,42 @@ function displace(books: Books, entry: LogEntry, { operation, version }: Displac
 
 type Count = 'resent' | 'merged' | 'superseded' | 'quarantined' | 'discarded'
 
-/** The one count that a write is in: undefined while nothing is known of it. */
-function countOf(books: Books, at: Position): Count | undefined {
-  const known = books.origin(at)
+/** Returns the count that a write is in; undefined: there is no record of it. */
+function countOf(forks: ForkReports, at: Position): Count | undefined {
+  const known = forks.origin(at)
   if (known === undefined) return undefined
-  if (known.outcome === 'quarantined') return books.hasItem(at) ? 'quarantined' : 'discarded'
+  if (known.outcome === 'quarantined') return forks.hasItem(at) ? 'quarantined' : 'discarded'
   return known.outcome === 'merged' && known.via === 'client' ? 'resent' : known.outcome
 }
 
-/** Changes what is known of the write, and moves it between the counts of its report. */
-function recounted(books: Books, at: Position, change: () => void): void {
-  const before = countOf(books, at)
+/** Changes the record of the write, and moves it between the counts of its report. */
+function recounted(forks: ForkReports, at: Position, change: () => void): void {
+  const before = countOf(forks, at)
   change()
-  count(books, at, before, countOf(books, at))
+  count(forks, at, before, countOf(forks, at))
 }
 
-function count(books: Books, at: Position, from: Count | undefined, to: Count | undefined): void {
-  const report = books.report(at.epoch)
+function count(
+  forks: ForkReports, at: Position, from: Count | undefined, to: Count | undefined,
+): void {
+  const report = forks.report(at.epoch)
   if (from === to || report === undefined) return
-  // Up to the fork point it is in the log: displaced and applied again, but no write of the fork.
+  // Up to the fork point it is in the log: it may be displaced and re-applied, but is of no fork.
   if (at.sequence <= report.forkPoint.sequence) return
   const counts: Partial<Record<Count, number>> = {}
   if (from !== undefined) counts[from] = report[from] - 1
   if (to !== undefined) counts[to] = report[to] + 1
-  // What comes when it has been counted as lost was not.
+  // A write that was counted as lost and comes later was not lost.
   const isFound = from === undefined && at.sequence <= report.lastKnown
   const lost = isFound ? Math.max(0, report.lost - 1) : report.lost
-  books.putReport({ ...report, ...counts, lost })
+  forks.putReport({ ...report, ...counts, lost })
 }
 
 function placeOf({ epoch, sequence }: LogEntry): Position {
   return { epoch, sequence }
 }
 
-/** Where the entry's write was logged first: others lose against that. */
+/** Returns the origin of the entry's write, against which others lost. */
 function winnerOf({ reconciliation }: LogEntry): Position {
   const { epoch, sequence } = reconciliation!.origin
   return { epoch, sequence }
