@@ -3,7 +3,7 @@ import type { SpaceActor } from '../space/space.js'
 
 /** The node, as operators' orders act on it. */
 export interface AdminNode {
-  /** Null before its data directory is recovered: no order comes then. */
+  /** Null before its data directory is recovered: no command comes then. */
   readonly context: NodeContext | null
   readonly spaces: ReadonlyMap<string, SpaceActor>
   /** Operators may kill single actors (`killActor`). */

@@ -6,17 +6,17 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import { AdminRefusal, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
-import type { Answer, Order } from '../ports/adminApi.js'
+import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { AdminNode } from './adminNode.js'
 
-/** Other changes of the record may come first: so many, for one order. */
+/** Other changes of the record may come first: so many, for one command. */
 const attemptsMax = 20
 
 const byCharsMax = 128
 
 /** Who orders it, as they say: core NATS tells nobody's name. */
-function byOf(order: Order): string {
-  const { by } = order
+function byOf(command: AdminCommand): string {
+  const { by } = command
   if (by === undefined) return 'an operator'
   if (typeof by === 'string' && by !== '' && by.length <= byCharsMax) return by
   throw new AdminRefusal('INVALID_OPERATION', `by is a text of 1 to ${byCharsMax} characters`)
@@ -27,9 +27,9 @@ function byOf(order: Order): string {
  * or a restart. What no other member can take now goes as soon as one can. With `stop` its process
  * ends, unless something was left.
  */
-export async function drain(node: AdminNode, order: Order): Promise<Answer> {
+export async function drain(node: AdminNode, command: AdminCommand): Promise<Answer> {
   const { duty, self, peers, ports: { clock, logger } } = node.context!
-  const [by, stop = false] = [byOf(order), order['stop']]
+  const [by, stop = false] = [byOf(command), command['stop']]
   if (typeof stop !== 'boolean') {
     throw new AdminRefusal('INVALID_OPERATION', 'stop is true or false')
   }
@@ -56,9 +56,9 @@ export async function drain(node: AdminNode, order: Order): Promise<Answer> {
   }
 }
 
-export function undrain({ context }: AdminNode, order: Order): Answer {
+export function undrain({ context }: AdminNode, command: AdminCommand): Answer {
   const { duty, self, peers, ports: { logger } } = context!
-  const by = byOf(order)
+  const by = byOf(command)
   if (duty.drained === null) {
     return { ok: true, drained: false, message: `${self.node} is not drained` }
   }
@@ -75,10 +75,10 @@ export function undrain({ context }: AdminNode, order: Order): Answer {
  * makes its next change upon that.
  */
 export async function pauseSpace(
-  context: NodeContext, order: Order, isPausing: boolean, isDue: () => boolean,
+  context: NodeContext, command: AdminCommand, isPausing: boolean, isDue: () => boolean,
 ): Promise<Answer> {
   const { records, ports, wire, self } = context
-  const [space, by] = [spaceNameOf(order), byOf(order)]
+  const [space, by] = [spaceNameOf(command), byOf(command)]
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
     const { assignment, revision } = await recordOf(context, space)
     const present = assignment.paused ?? null

@@ -1,7 +1,7 @@
 /** Orders that make another member primary: handed over, forced, or promoted while paused. */
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { AdminRefusal, patienceMs, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
-import type { Answer, Order } from '../ports/adminApi.js'
+import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { SpaceActor } from '../space/space.js'
 import type { AdminNode } from './adminNode.js'
 
@@ -9,8 +9,8 @@ import type { AdminNode } from './adminNode.js'
 export interface PromotionAdmin {
   readonly node: AdminNode
   recordOf(name: string): Promise<Assignment>
-  /** The order is another node's. */
-  passOn(node: string, order: Order): Promise<Answer>
+  /** The command is another node's. */
+  passOn(node: string, command: AdminCommand): Promise<Answer>
   /** False: not within an operator's patience. */
   until(isDone: () => boolean): Promise<boolean>
 }
@@ -18,25 +18,25 @@ export interface PromotionAdmin {
 export class PromoteCommands {
   constructor(private readonly admin: PromotionAdmin) {}
 
-  async promote(order: Order): Promise<Answer> {
+  async promote(command: AdminCommand): Promise<Answer> {
     const { self, duty, peers } = this.admin.node.context!
-    const name = spaceNameOf(order)
+    const name = spaceNameOf(command)
     const record = await this.admin.recordOf(name)
     const { primary, members } = record
-    const to = typeof order['to'] === 'string' ? order['to'] : null
+    const to = typeof command['to'] === 'string' ? command['to'] : null
     if (to !== null && !members.some((m) => m.node === to)) {
       throw new AdminRefusal('INVALID_OPERATION',
         `${to} is no member of ${name}; its members are ${members.map((m) => m.node).join(', ')}`)
     }
     const unfit = to === null ? null : to === self.node ? duty.drained : peers.unfitOf(to)
     if (unfit !== null) throw new AdminRefusal('INVALID_OPERATION', unfit, true)
-    if (order['force'] === true) {
+    if (command['force'] === true) {
       if (!to) throw new AdminRefusal('INVALID_OPERATION', 'force needs "to"')
-      return to === self.node ? await this.force(name) : await this.admin.passOn(to, order)
+      return to === self.node ? await this.force(name) : await this.admin.passOn(to, command)
     }
-    if (record.paused && this.isVacant(record)) return await this.promotePaused(order, record, to)
+    if (record.paused && this.isVacant(record)) return await this.promotePaused(command, record, to)
     if (!primary) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
-    if (primary.node !== self.node) return await this.admin.passOn(primary.node, order)
+    if (primary.node !== self.node) return await this.admin.passOn(primary.node, command)
     return await this.handOver(name, to)
   }
 
@@ -50,13 +50,13 @@ export class PromoteCommands {
 
   /** Nobody takes over by himself: the member that is named does, by the rules of a failover. */
   private async promotePaused(
-    order: Order, { space: name, inSync, epoch }: Assignment, to: string | null,
+    command: AdminCommand, { space: name, inSync, epoch }: Assignment, to: string | null,
   ): Promise<Answer> {
     if (to === null || !inSync.includes(to)) {
       throw new AdminRefusal('INVALID_OPERATION', `${name} has no primary, and its failover is `
         + `paused: resume it, or name a member that is in sync (${inSync.join(', ')}) to promote`)
     }
-    if (to !== this.admin.node.context!.self.node) return await this.admin.passOn(to, order)
+    if (to !== this.admin.node.context!.self.node) return await this.admin.passOn(to, command)
     const space = this.held(name)
     space.member.order(patienceMs)
     return await this.through(space, () => space.serves && space.member.primaryEpoch > epoch)

@@ -2,7 +2,7 @@ import { compareUtf8 } from '../../machines/graph/utf8.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import type { AssignmentStore } from '../arbiter/assignmentStore.js'
 import { AdminRefusal } from '../ports/adminApi.js'
-import type { Answer, Order } from '../ports/adminApi.js'
+import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { Clock } from '../ports/system.js'
 
 const limitMax = 1000
@@ -23,8 +23,8 @@ export class SpaceList {
   ) {}
 
   /** Rejects with AdminRefusal, ArbiterUnavailableError. */
-  async page(order: Order): Promise<Answer> {
-    const { after = '', limit = limitMax } = order
+  async page(command: AdminCommand): Promise<Answer> {
+    const { after = '', limit = limitMax } = command
     if (typeof after !== 'string') {
       throw new AdminRefusal('INVALID_OPERATION', 'after is the name of a space')
     }

@@ -15,15 +15,15 @@ import { inboxPrefix } from '../bus/options.js'
 import type { ClusterStatus } from '../status/status.js'
 import { openConnection } from './connection.js'
 import { NotSafeError, ReadError } from './errors.js'
-import type { ResendRefused, Resent } from './guard.js'
+import type { ResendRefused, Resent } from './spaceOutbox.js'
 import { encodedHeaders } from './headers.js'
 import { SpaceLookup } from './lookup.js'
 import { Operator } from './operator.js'
-import type { AdminAnswer, AdminRequest, SpaceList, SpaceOrder, StatusOf } from './operator.js'
+import type { AdminAnswer, AdminRequest, SpaceCommand, SpaceList, StatusOf } from './operator.js'
 import { pagesOf } from './pages.js'
 import type { ListQuery } from './pages.js'
-import { Protection } from './protection.js'
-import type { Unsafe } from './protection.js'
+import { Outbox } from './outbox.js'
+import type { Unsafe } from './outbox.js'
 import { EpochWatch } from './epochs.js'
 import { Requests } from './requests.js'
 import { judgeRead, judgeWrite, readGivenUp, refusedHere, writeGivenUp } from './verdicts.js'
@@ -105,10 +105,10 @@ export async function connect(options: ClientOptions): Promise<EngramClient> {
 /** Made by `connect`. Safe for any number of concurrent calls. */
 export class EngramClient {
   readonly #requests: Requests
-  readonly #reigns: EpochWatch
+  readonly #epochs: EpochWatch
   readonly #lookup: SpaceLookup
   readonly #operator: Operator
-  readonly #protection: Protection | null
+  readonly #outbox: Outbox | null
   readonly #resends: Requests
   readonly #options: Omit<ClientOptions, 'servers'>
   readonly #contentType: readonly Header[]
@@ -127,24 +127,24 @@ export class EngramClient {
     const inbox = inboxPrefix({ servers: '', ...options })
     this.#requests = new Requests(connection, inbox, options.inFlightMax ?? defaultInFlightMax)
     this.#resends = new Requests(connection, inbox, Infinity)
-    this.#reigns = new EpochWatch(connection, {
-      told: (space, epoch, history) => this.#protection?.told(space, epoch, history),
+    this.#epochs = new EpochWatch(connection, {
+      told: (space, epoch, history) => this.#outbox?.told(space, epoch, history),
       opened: (space) => this.#requests.resend(space),
-      renewed: (space) => this.#protection?.renewed(space),
+      renewed: (space) => this.#outbox?.renewed(space),
     })
     this.#lookup = new SpaceLookup(connection, (space, askedAt) => {
       this.#requests.endUnserved(space, askedAt)
       this.#requests.endUnserved(readsOf(space), askedAt)
     })
     this.#operator = new Operator(connection, inbox)
-    this.#protection = options.protect === false ? null : this.#protect()
+    this.#outbox = options.protect === false ? null : this.#protect()
   }
 
-  #protect(): Protection {
+  #protect(): Outbox {
     const { unsafeBytesMax = defaultUnsafeBytesMax, onResent, onResendRefused } = this.#options
-    return new Protection({
+    return new Outbox({
       connection: this.connection, unsafeBytesMax, writes: this.#requests, own: this.#resends,
-      reigns: this.#reigns, decode: this.#decode, request: this.#value,
+      epochs: this.#epochs, decode: this.#decode, request: this.#value,
       contentType: this.#contentType,
       encodeQuery: (query) => this.#encode(query),
       // In turns of their own: what they throw is theirs.
@@ -167,30 +167,30 @@ export class EngramClient {
     const key = options.key ?? `${this.#keyPrefix}.${(this.#writes++).toString(36)}`
     const fault = nameFault(space) ?? keyFault(key)
     if (fault) return Promise.reject(refusedHere(fault, key))
-    this.#reigns.watch(space)
+    this.#epochs.watch(space)
     const data = this.#encode(Array.isArray(operations) ? { operations } : operations)
-    const protection = this.#protection
-    const ack = protection ? protection.levelFor(data, options.ack) : options.ack
-    const ticket = protection?.begin(space, key, data, ack)
-    const end = ticket ? () => protection!.settle(ticket) : () => undefined
+    const outbox = this.#outbox
+    const ack = outbox ? outbox.levelFor(data, options.ack) : options.ack
+    const ticket = outbox?.begin(space, key, data, ack)
+    const end = ticket ? () => outbox!.settle(ticket) : () => undefined
     const headers: Header[] = [['Nats-Msg-Id', key], ...this.#contentType]
     if (ack) headers.push(['Engram-Ack', ack])
     const listener: WriteListener = {
       took: (answer) => {
         this.#took(space, answer)
-        if (ticket) protection!.answered(ticket, answer)
+        if (ticket) outbox!.answered(ticket, answer)
       },
-      heard: (of, epoch) => protection?.heard(of, epoch),
+      heard: (of, epoch) => outbox?.heard(of, epoch),
     }
     return this.#requests.call<WriteAnswer>({
       subject: subjects.write(space), data, group: space,
       headers: () => {
-        const fence = protection?.fence(space) ?? null
+        const fence = outbox?.fence(space) ?? null
         return encodedHeaders(fence === null ? headers : [...headers, ['Engram-Epoch', `${fence}`]])
       },
       deadlineMs: this.#deadline(options), signal: options.signal,
       judge: (answer) => {
-        const verdict = judgeWrite(answer, this.#decode, space, key, this.#reigns, listener)
+        const verdict = judgeWrite(answer, this.#decode, space, key, this.#epochs, listener)
         if (verdict.kind === 'reject') end()
         return verdict
       },
@@ -219,7 +219,7 @@ export class EngramClient {
       subject: any ? subjects.readAny(space) : subjects.read(space),
       data: this.#encode(query), headers: () => headers, group: readsOf(space),
       deadlineMs: this.#deadline(options), signal: options.signal,
-      judge: (answer) => judgeRead(answer, this.#decode, any ? null : this.#reigns, space),
+      judge: (answer) => judgeRead(answer, this.#decode, any ? null : this.#epochs, space),
       onUnserved: (since) => this.#lookup.unserved(space, since),
       giveUp: (end) => readGivenUp(end, space, { unserved: () => this.#lookup.why(space) }),
     }) as Promise<ReadResult<Q>>
@@ -281,7 +281,7 @@ export class EngramClient {
    * @throws AdminError
    */
   adminAtPrimary(
-    request: SpaceOrder, options?: { timeoutMs?: number; deadlineMs?: number },
+    request: SpaceCommand, options?: { timeoutMs?: number; deadlineMs?: number },
   ): Promise<AdminAnswer> {
     return this.#operator.adminAtPrimary(request, options)
   }
@@ -291,7 +291,7 @@ export class EngramClient {
    * nothing with `protect: false`.
    */
   unsafe(space?: string): Unsafe {
-    return this.#protection?.unsafe(space) ?? { writes: 0, bytes: 0, oldestMs: 0 }
+    return this.#outbox?.unsafe(space) ?? { writes: 0, bytes: 0, oldestMs: 0 }
   }
 
   /**
@@ -302,7 +302,7 @@ export class EngramClient {
    */
   flush(space?: string, options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const timeoutMs = this.#deadline({ deadlineMs: options.timeoutMs })
-    if (this.#protection) return this.#protection.flush(space, timeoutMs)
+    if (this.#outbox) return this.#outbox.flush(space, timeoutMs)
     const text = 'this client was made with protect: false, and does not know what is safe'
     return Promise.reject(new NotSafeError('UNPROTECTED', text, 0, 0))
   }
@@ -314,15 +314,15 @@ export class EngramClient {
    */
   async close(options: { readonly flushMs?: number } = {}): Promise<Unsafe> {
     const { flushMs } = options
-    if (flushMs && this.#protection) {
+    if (flushMs && this.#outbox) {
       // What is not safe in time is what is returned.
-      await this.#protection.flush(undefined, flushMs).catch(() => undefined)
+      await this.#outbox.flush(undefined, flushMs).catch(() => undefined)
     }
     const unsafe = this.unsafe()
-    this.#protection?.close()
+    this.#outbox?.close()
     this.#requests.close()
     this.#resends.close()
-    this.#reigns.close()
+    this.#epochs.close()
     await this.connection.close()
     return unsafe
   }

@@ -45,14 +45,14 @@ export type AdminRequest =
   | { readonly type: 'pause' | 'resume'; readonly space: string; readonly by?: string }
   /** Takes the salvages of the node into the log, where the space waits for that order. */
   | { readonly type: 'reconcile'; readonly space: string }
-  | SpaceOrder
+  | SpaceCommand
   /** Names of the actors that run. Only where the node was started with chaos allowed. */
   | { readonly type: 'listActors'; readonly after?: number }
   /** Ends an actor as if it had thrown. Only where the node was started with chaos allowed. */
   | { readonly type: 'killActor'; readonly actor: string }
 
 /** For the node that reigns over the space. */
-export type SpaceOrder =
+export type SpaceCommand =
   /** Gives a fork report up. */
   | { readonly type: 'closeFork'; readonly space: string; readonly epoch: number }
   | {
@@ -236,7 +236,7 @@ export class Operator {
    * @throws AdminError
    */
   async adminAtPrimary(
-    request: SpaceOrder, options: { timeoutMs?: number; deadlineMs?: number } = {},
+    request: SpaceCommand, options: { timeoutMs?: number; deadlineMs?: number } = {},
   ): Promise<AdminAnswer> {
     const endMs = performance.now() + (options.deadlineMs ?? primaryDeadlineMs)
     for (;;) {

@@ -24,18 +24,18 @@ export interface WriteListener {
 }
 
 export function judgeWrite(
-  answer: Answer, decode: Decode, space: string, key: string, reigns: EpochWatch,
+  answer: Answer, decode: Decode, space: string, key: string, epochs: EpochWatch,
   listener: WriteListener,
 ): Verdict<WriteAnswer> {
   if (answer.kind === 'noResponders') return retry(noResponders('write', false))
   const said = decode(answer.data) as WriteAnswer | ErrorAnswer | null
   if (!said) return retry(notUnderstood)
   if (said.ok) {
-    if (!reigns.admit(space, said.epoch)) return retry(staleEpoch(said))
+    if (!epochs.admit(space, said.epoch)) return retry(staleEpoch(said))
     listener.took(said)
     return { kind: 'accept', value: said }
   }
-  if (said.epoch !== undefined && reigns.admit(space, said.epoch)) listener.heard(space, said.epoch)
+  if (said.epoch !== undefined && epochs.admit(space, said.epoch)) listener.heard(space, said.epoch)
   if (deterministic.includes(said.code)) {
     return { kind: 'reject', error: new WriteRefusedError(said.code, said.message, false, key) }
   }
@@ -43,13 +43,13 @@ export function judgeWrite(
 }
 
 export function judgeRead(
-  answer: Answer, decode: Decode, reigns: EpochWatch | null, space: string,
+  answer: Answer, decode: Decode, epochs: EpochWatch | null, space: string,
 ): Verdict<ReadAnswer> {
   if (answer.kind === 'noResponders') return retry(noResponders('read', true))
   const said = decode(answer.data) as ReadAnswer | ErrorAnswer | null
   if (!said) return retry(notUnderstood)
   if (said.ok) {
-    if (reigns && !reigns.admit(space, said.epoch)) return retry(staleEpoch(said))
+    if (epochs && !epochs.admit(space, said.epoch)) return retry(staleEpoch(said))
     return { kind: 'accept', value: said }
   }
   if (said.retryable) return retry(failureOf(said))

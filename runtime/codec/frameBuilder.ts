@@ -5,9 +5,9 @@ import type {
 import { asBuffer, isSafe, writeSafe, writeUuid } from './frameBytes.js'
 import {
   encodeOrigin, ENTRY_HEADER_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC,
-  FRAME_VERSION_BOOKS, FRAME_VERSION_PLAIN, KIND_ENTRIES, KIND_EPOCH_START, NO_KEY, refusePlace,
+  FRAME_VERSION_FORK, FRAME_VERSION_PLAIN, KIND_ENTRIES, KIND_EPOCH_START, NO_KEY, refusePlace,
 } from './frameLayout.js'
-import { BOOKS_TAG } from './operation.js'
+import { FORK_TAG } from './operation.js'
 
 /**
  * Room in front of the entries for the header and the origin: entries are encoded once, straight
@@ -127,7 +127,7 @@ export class EntryBuffer implements FrameBuilder {
     b.writeUInt16LE(key === null ? NO_KEY : keyBytes, at + 12)
     if (keyBytes > 0) b.write(key!, body, 'utf8')
     b.set(operation, body + keyBytes)
-    if (operation[0] === BOOKS_TAG) this.#version = FRAME_VERSION_BOOKS
+    if (operation[0] === FORK_TAG) this.#version = FRAME_VERSION_FORK
     this.#end = body + keyBytes + operation.length
   }
 

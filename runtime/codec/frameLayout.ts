@@ -33,11 +33,11 @@ import { Decoder, Encoder } from '@msgpack/msgpack'
 import { crc32c } from '@node-rs/crc32'
 import type { Frame } from '../../actors/ports/frames.js'
 import { asBuffer, isSafe, readSafe, readUuid } from './frameBytes.js'
-import { BOOKS_TAG, JSON_TAG } from './operation.js'
+import { FORK_TAG, JSON_TAG } from './operation.js'
 
 export const FRAME_MAGIC = 0x52464745
 export const FRAME_VERSION_PLAIN = 1
-export const FRAME_VERSION_BOOKS = 2
+export const FRAME_VERSION_FORK = 2
 export const FRAME_HEADER_BYTES = 72
 /** What NATS takes by default; builders are sealed at half of it (section 4, flow control). */
 export const FRAME_BYTES_MAX = 1024 * 1024
@@ -108,8 +108,8 @@ export function peekFrame(bytes: Uint8Array): Frame | string {
   if (b.length > FRAME_BYTES_MAX) return `longer than a frame may be: ${b.length} bytes`
   if (b.readUInt32LE(0) !== FRAME_MAGIC) return 'not a frame: wrong magic'
   const version = b[8]!
-  if (version > FRAME_VERSION_BOOKS) {
-    return `frame format version ${version}; this node understands up to ${FRAME_VERSION_BOOKS}: `
+  if (version > FRAME_VERSION_FORK) {
+    return `frame format version ${version}; this node understands up to ${FRAME_VERSION_FORK}: `
       + 'upgrade it'
   }
   if (version < 1) return `frame format version ${version} does not exist`
@@ -166,8 +166,8 @@ function refuseEntries(b: Buffer, start: number, count: number, base: number): s
   let at = start
   let delta = 0
   let openOfRequest = 0
-  const hasBooks = b[8] === FRAME_VERSION_BOOKS && b[9] === KIND_ENTRIES
-  const tagMax = hasBooks ? BOOKS_TAG : JSON_TAG
+  const hasBooks = b[8] === FRAME_VERSION_FORK && b[9] === KIND_ENTRIES
+  const tagMax = hasBooks ? FORK_TAG : JSON_TAG
   for (let i = 0; i < count; i++) {
     if (at + ENTRY_HEADER_BYTES > b.length) return `entry ${i} reaches beyond the frame`
     const end = at + 4 + b.readUInt32LE(at)

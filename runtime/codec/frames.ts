@@ -11,7 +11,7 @@ import {
   peekFrame, refuseBody, type Origin,
 } from './frameLayout.js'
 import {
-  BOOKS_TAG, decodeBooksAt, decodeOperationAt, encodeEntry, MSGPACK_TAG, tagged,
+  FORK_TAG, decodeForkEntryAt, decodeOperationAt, encodeEntry, MSGPACK_TAG, tagged,
 } from './operation.js'
 
 const WAL_MAGIC = 0x4c574745
@@ -80,8 +80,8 @@ export function frameEntries(frame: Frame, from = frame.first, to = frame.last):
     }
     const timestamp = base + b.readUIntLE(at + 4, 6)
     const vectorClock = { ...origin.clock, [origin.node]: before + sequence - frame.first + 1 }
-    if (b[operation] === BOOKS_TAG) {
-      const books = decodeBooksAt(b, operation, end)
+    if (b[operation] === FORK_TAG) {
+      const books = decodeForkEntryAt(b, operation, end)
       entries.push({ sequence, epoch: frame.epoch, timestamp, vectorClock, writeId, ...books })
     } else {
       entries.push({

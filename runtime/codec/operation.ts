@@ -12,7 +12,7 @@ import { asBuffer } from './frameBytes.js'
 export const MSGPACK_TAG = 0
 export const JSON_TAG = 1
 /** Since frame format version 2. */
-export const BOOKS_TAG = 2
+export const FORK_TAG = 2
 
 // Shared on purpose: making a codec per call costs more than a small operation.
 const encoder = new Encoder({ ignoreUndefined: true })
@@ -40,7 +40,7 @@ export function encodeEntry(
 ): Uint8Array {
   if (operation.type !== 'ForkNote' && reconciliation === null) return encodeOperation(operation)
   const entry = reconciliation === null ? { operation } : { operation, reconciliation }
-  return tagged(BOOKS_TAG, encoder.encodeSharedRef(entry))
+  return tagged(FORK_TAG, encoder.encodeSharedRef(entry))
 }
 
 /**
@@ -65,7 +65,7 @@ interface Books {
 }
 
 /** What of a log entry tag 2 at `start` holds. Throws on a defect, a bug. */
-export function decodeBooksAt(bytes: Buffer, start: number, end: number): Books {
+export function decodeForkEntryAt(bytes: Buffer, start: number, end: number): Books {
   const { operation, reconciliation } = decoder.decode(bytes.subarray(start + 1, end)) as Books
   return reconciliation === undefined ? { operation } : { operation, reconciliation }
 }

@@ -2,7 +2,7 @@
 import type { NodeActor } from '../../actors/node/node.js'
 import type { StatusTeller } from '../../actors/node/statusService.js'
 import type { SpaceActor } from '../../actors/space/space.js'
-import { booksStatusOf } from '../status/forks.js'
+import { forksStatusOf } from '../status/forks.js'
 import type { MemberRole, MemberStatus, NodeStatus, NodeStatusReport } from '../status/status.js'
 import type { WhoAnswer } from '../status/who.js'
 import { Slices } from '../system/slices.js'
@@ -163,6 +163,6 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     ...(primary ? leaseOf(space, node) : { leaseLeftMs: null, grants: {} }),
     flow: primary?.ingest.flow.counted() ?? null,
     reconcile: record?.settings.reconcile ?? 'automatic',
-    books: booksStatusOf(store),
+    books: forksStatusOf(store),
   }
 }

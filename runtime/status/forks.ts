@@ -10,7 +10,7 @@ import type { ForkStatus, ClusterSpace, OpenReport } from './status.js'
 export const openReportsMax = 16
 
 /** Null where nothing is open and nothing in quarantine: as a rule, and then it costs nothing. */
-export function booksStatusOf(
+export function forksStatusOf(
   store: Pick<ForkReader, 'openReportCount' | 'quarantineCount' | 'reports'>,
 ): ForkStatus | null {
   const { openReportCount, quarantineCount } = store

@@ -11,7 +11,7 @@ import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ForkReport, Version } from '../../machines/log/forkNotes.js'
 import { versionOf } from '../../machines/log/versions.js'
-import { BatchBooks, type Reports, type StoredRecords } from './batchBooks.js'
+import { ForkBatch, type Reports, type StoredRecords } from './forkBatch.js'
 import { HashSum } from './hashSum.js'
 import type { SpaceHeader } from './header.js'
 import { Table, textKey, tupleKey } from './keys.js'
@@ -55,7 +55,7 @@ export class ChangeSet {
   private readonly edges = new Map<string, EdgeState>()
   private readonly hashes = new HashSum()
   private ignored: number
-  private books: BatchBooks | undefined
+  private books: ForkBatch | undefined
 
   constructor(
     private readonly space: number, private readonly header: SpaceHeader,
@@ -95,7 +95,7 @@ export class ChangeSet {
   }
 
   private foldBooks(entry: LogEntry, displaced?: Displaced): void {
-    this.books ??= new BatchBooks(this.space, this.committed, this.reports, this.header)
+    this.books ??= new ForkBatch(this.space, this.committed, this.reports, this.header)
     foldBooks(this.books, entry, displaced)
   }
 

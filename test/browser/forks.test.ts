@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { startHttpServer } from '../../runtime/http/server.js'
 import { PageHub } from '../../runtime/page/server/hub.js'
 import { pageRoutes } from '../../runtime/page/server/routes.js'
-import { booksStatusOf } from '../../runtime/status/forks.js'
+import { forksStatusOf } from '../../runtime/status/forks.js'
 import type { MemberStatus, NodeStatusReport } from '../../runtime/status/status.js'
 import { noBrowser, openPage, seriousFaults, startBrowser } from '../support/browser.js'
 import { report as forkReport, salvage } from '../support/forksKit.js'
@@ -33,7 +33,7 @@ function reports(over: Partial<MemberStatus>): NodeStatusReport[] {
   ]
 }
 
-const books = booksStatusOf({
+const books = forksStatusOf({
   openReportCount: 2, quarantineCount: 7,
   reports: () => [
     forkReport({ atMost: 1000, merged: 3, quarantined: 1, salvages: [salvage({ node: 'n3' })] }),

@@ -5,8 +5,8 @@
 import { decode } from '@msgpack/msgpack'
 import type { ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports/clientApi.js'
 import type { Announcement } from '../../machines/protocol/messages.js'
-import { Keeper } from '../../runtime/client/keeper.js'
-import type { Kept, Sendable, Taken } from '../../runtime/client/keeper.js'
+import { ResendQueue } from '../../runtime/client/resendQueue.js'
+import type { Kept, Sendable, Taken } from '../../runtime/client/resendQueue.js'
 import type { Answer } from './simCluster.js'
 
 /** Between two tries of a write that is sent again, ms. */
@@ -25,7 +25,7 @@ export interface KeepingOptions {
 }
 
 export class SimKeeping {
-  readonly keeper: Keeper
+  readonly keeper: ResendQueue
   /** Sent again: taken as news by the reign, or known to it. */
   resent = 0
   survived = 0
@@ -34,7 +34,7 @@ export class SimKeeping {
 
   constructor(private readonly options: KeepingOptions) {
     const { touches } = options
-    this.keeper = new Keeper({ resendingMax: 8, onSafe: () => undefined, touches })
+    this.keeper = new ResendQueue({ resendingMax: 8, onSafe: () => undefined, touches })
   }
 
   /** Looks for a later reign, and for what is safe, again and again. */

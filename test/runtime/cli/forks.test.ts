@@ -12,7 +12,7 @@ import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes
 import { runCli } from '../../../runtime/cli/program.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
-import { booksStatusOf } from '../../../runtime/status/forks.js'
+import { forksStatusOf } from '../../../runtime/status/forks.js'
 import { item, report, salvage } from '../../support/forksKit.js'
 import { Responder } from '../../support/responder.js'
 
@@ -50,7 +50,7 @@ async function engram(...args: string[]) {
 
 function keep(reports: readonly ForkReport[], quarantined = 0, of = node): void {
   const open = reports.filter(({ outcome }) => outcome === null).length
-  of.told = { books: booksStatusOf({
+  of.told = { books: forksStatusOf({
     openReportCount: open, quarantineCount: quarantined, reports: () => reports,
   }) }
   of.onQuery = ({ type }) => type === 'GetForks' ? reports : undefined

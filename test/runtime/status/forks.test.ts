@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ForkReport } from '../../../machines/log/forkNotes.js'
 import {
-  atRiskText, booksStatusOf, forkLines, openReportOf, openReportsMax, reportText, waitText,
+  atRiskText, forksStatusOf, forkLines, openReportOf, openReportsMax, reportText, waitText,
 } from '../../../runtime/status/forks.js'
 import { mergeStatus } from '../../../runtime/status/mergeStatus.js'
 import { asStatusReport } from '../../../runtime/status/status.js'
@@ -23,16 +23,16 @@ test('a space without forks costs a look at two numbers', () => {
     openReportCount: 0, quarantineCount: 0,
     reports: () => { throw new Error('the reports were read') },
   }
-  assert.is(booksStatusOf(idle), null)
+  assert.is(forksStatusOf(idle), null)
   // Closed reports are no reason to read them either.
-  assert.equal(booksStatusOf({ ...idle, quarantineCount: 7 }),
+  assert.equal(forksStatusOf({ ...idle, quarantineCount: 7 }),
     { open: 0, quarantined: 7, waiting: 0, salvagesWaiting: 0, reports: [] })
 })
 
 test('only open reports count; of many the latest are told, and all are counted', () => {
   const many = Array.from({ length: openReportsMax + 5 }, (_, index) =>
     report({ epoch: index + 1, outcome: index === 2 ? 'level' : null }))
-  const status = booksStatusOf(store(many, 2))
+  const status = forksStatusOf(store(many, 2))
   assert.is(status?.open, openReportsMax + 4)
   assert.is(status?.reports.length, openReportsMax)
   assert.equal([status?.reports[0]?.epoch, status?.reports.at(-1)?.epoch],
@@ -50,7 +50,7 @@ test('what waits: of a fork that several members kept the longest, of its own ep
       salvage({ spans: [{ epoch: 3, last: 50, writes: 9 }, { epoch: 5, last: 60, writes: 2 }] }),
     ] }),
   ]
-  const status = booksStatusOf(store(reports))
+  const status = forksStatusOf(store(reports))
   assert.equal([status?.waiting, status?.salvagesWaiting], [11, 2])
   assert.equal(status?.reports.map(({ waiting, waitsOn }) => [waiting, waitsOn]),
     [[9, ['n1', 'n3']], [2, ['n1']]])
@@ -90,8 +90,8 @@ test('what a report waits for, and the command that helps', () => {
 })
 
 test('the status: numbers for each space, from its primary', () => {
-  const books = booksStatusOf(store([report({ salvages: [salvage()] })], 2))
-  const stale = booksStatusOf(store([report()], 0))
+  const books = forksStatusOf(store([report({ salvages: [salvage()] })], 2))
+  const stale = forksStatusOf(store([report()], 0))
   const { spaces } = mergeStatus([
     statusReport('n2', { books: stale }), statusReport('n1', { books, reconcile: 'manual' }),
   ])
@@ -107,7 +107,7 @@ test('books that make no sense are passed over with their report', () => {
   const said = (books: unknown) => statusReport('n1', {
     minInSync: 1, endSequence: 0, books: books as never,
   })
-  const books = booksStatusOf(store([report({ salvages: [salvage()] })]))
+  const books = forksStatusOf(store([report({ salvages: [salvage()] })]))
   for (const fine of [undefined, null, books]) assert.ok(asStatusReport(said(fine)))
   for (const wrong of [7, {}, { ...books, reports: [{}] }, { ...books, open: '1' }]) {
     assert.is(asStatusReport(said(wrong)), null, JSON.stringify(wrong))

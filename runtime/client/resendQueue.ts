@@ -50,7 +50,7 @@ export interface Kept extends Sendable {
   position: Position
 }
 
-export interface KeeperOptions {
+export interface ResendQueueOptions {
   /** It outlives any one disk from now on, and is kept no longer. */
   readonly onSafe: (write: Kept) => void
   /** Names of what a write changes: two that share one must not overtake each other. */
@@ -59,7 +59,7 @@ export interface KeeperOptions {
   readonly resendingMax: number
 }
 
-export class Keeper {
+export class ResendQueue {
   /** Of the latest reign that is known to have opened; 0: none is. */
   epoch = 0
   /** In the order of the log, but for repeated writes; from `#head` on. */
@@ -73,7 +73,7 @@ export class Keeper {
   #refused: Kept[] = []
   #bytes = 0
 
-  constructor(readonly options: KeeperOptions) {}
+  constructor(readonly options: ResendQueueOptions) {}
 
   /** Acknowledged and not yet safe. */
   get writes(): number {

@@ -9,7 +9,7 @@ import type { Position } from '../../machines/base/ids.js'
 import type { Books } from '../../machines/forks/ledger.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { originName } from '../../machines/log/versions.js'
-import { decodeOrigin, encodeItem, encodeOrigin, encodeReport } from './bookRecord.js'
+import { decodeOrigin, encodeItem, encodeOrigin, encodeReport } from './forkRecord.js'
 import type { HashSum } from './hashSum.js'
 import type { SpaceHeader } from './header.js'
 import { numberIn, numbersKey, prefixEnd, Table, tableEnd, tableKey } from './keys.js'
@@ -34,7 +34,7 @@ function bookOf(reports: Reports, epoch: number): number {
   return reports.get(epoch)?.opened.sequence ?? 0
 }
 
-export class BatchBooks implements Books {
+export class ForkBatch implements Books {
   /** With this batch's changes. */
   private readonly current: Map<number, ForkReport>
   /** Epochs of reports that were put or forgotten. */

@@ -6,8 +6,8 @@ import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { EngramError } from './errors.js'
 import { encodedHeaders } from './headers.js'
-import { Keeper } from './keeper.js'
-import type { Kept, Sendable, Taken } from './keeper.js'
+import { ResendQueue } from './resendQueue.js'
+import type { Kept, Sendable, Taken } from './resendQueue.js'
 import { historyOf } from './epochs.js'
 import type { EpochWatch } from './epochs.js'
 import type { Requests } from './requests.js'
@@ -36,13 +36,13 @@ export interface ResendRefused {
   readonly error: EngramError
 }
 
-export interface GuardOptions {
+export interface SpaceOutboxOptions {
   readonly space: string
   /** Of the client's writes: held back while earlier ones are sent again. */
   readonly writes: Requests
   /** For what this guard sends itself. */
   readonly own: Requests
-  readonly reigns: EpochWatch
+  readonly epochs: EpochWatch
   readonly encodeQuery: (query: Query) => Uint8Array
   readonly decode: (data: Uint8Array) => WriteAnswer | ReadAnswer | ErrorAnswer | null
   /** Decodes what this client has encoded as a write. */
@@ -59,8 +59,8 @@ const resendingMax = 64
 const quietFirstMs = 20
 const quietMaxMs = 1000
 
-export class SpaceGuard {
-  readonly keeper: Keeper
+export class SpaceOutbox {
+  readonly queue: ResendQueue
   /** In flight, or kept. */
   pending = 0
   #isLookingUp = false
@@ -71,8 +71,8 @@ export class SpaceGuard {
   #toldAt = 0
   #quietMs = quietFirstMs
 
-  constructor(readonly options: GuardOptions) {
-    this.keeper = new Keeper({
+  constructor(readonly options: SpaceOutboxOptions) {
+    this.queue = new ResendQueue({
       resendingMax,
       touches: (write) => touchedBy(this.options.request(write.data)),
       onSafe: (write) => {
@@ -86,7 +86,7 @@ export class SpaceGuard {
   answered(write: Sendable, answer: WriteAnswer): boolean {
     const isNews = this.#heard(answer.epoch)
     this.#toldAt = performance.now()
-    const isKept = this.keeper.answered(write, answer, this.#toldAt)
+    const isKept = this.queue.answered(write, answer, this.#toldAt)
     if (isKept) this.#quietMs = quietFirstMs
     if (isNews) this.#proceed()
     return isKept
@@ -100,19 +100,19 @@ export class SpaceGuard {
   /** A reign that is open says which epochs its log consists of; empty: it cannot be read. */
   told(epoch: number, history: readonly EpochSpan[]): void {
     this.#heard(epoch)
-    if (history.length > 0) this.keeper.takeOver(epoch, history)
+    if (history.length > 0) this.queue.takeOver(epoch, history)
     this.#proceed()
   }
 
   renewed(): void {
-    this.keeper.renewed()
+    this.queue.renewed()
     this.#takeBack()
     this.#proceed()
   }
 
   /** An idle writer hears nothing of the safe sequence by itself. `quietMaxMs`: asks that often. */
   poll(now: number, atMostMs = quietMaxMs): void {
-    if (this.keeper.writes === 0) return
+    if (this.queue.writes === 0) return
     if (now - this.#toldAt < Math.min(this.#quietMs, atMostMs)) return
     this.#quietMs = Math.min(this.#quietMs * 2, quietMaxMs)
     this.#lookUp()
@@ -140,7 +140,7 @@ export class SpaceGuard {
   }
 
   #heard(epoch: number): boolean {
-    if (!this.keeper.heard(epoch)) return false
+    if (!this.queue.heard(epoch)) return false
     this.#mayLookUp = true
     this.#takeBack()
     this.options.own.resend(this.#lookUps)
@@ -148,15 +148,15 @@ export class SpaceGuard {
   }
 
   #proceed(): void {
-    const { keeper, options: { space, writes } } = this
+    const { queue, options: { space, writes } } = this
     if (this.#isClosed) return
-    if (keeper.isDoubtful) {
+    if (queue.isDoubtful) {
       writes.hold(space)
       this.#lookUp()
       return
     }
-    for (let write = keeper.next(); write; write = keeper.next()) this.#resend(write)
-    if (keeper.isBehind) writes.hold(space)
+    for (let write = queue.next(); write; write = queue.next()) this.#resend(write)
+    if (queue.isBehind) writes.hold(space)
     else writes.release(space)
   }
 
@@ -166,16 +166,16 @@ export class SpaceGuard {
   }
 
   #send(write: Kept, group: string, took: (taken: WriteAnswer) => void): Promise<WriteAnswer> {
-    const { space, own, reigns, decode, contentType } = this.options
+    const { space, own, epochs, decode, contentType } = this.options
     const { key, data, level, origin } = write
     // For this reign only: in another one, others may have to go first.
     const headers = encodedHeaders([
-      ['Nats-Msg-Id', key], ['Engram-Ack', level], ['Engram-Epoch', String(this.keeper.epoch)],
+      ['Nats-Msg-Id', key], ['Engram-Ack', level], ['Engram-Epoch', String(this.queue.epoch)],
       ['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ...contentType,
     ])
     return own.call<WriteAnswer>({
       subject: subjects.write(space), data, headers: () => headers, group, deadlineMs: Infinity,
-      judge: (answer) => judgeWrite(answer, decode, space, key, reigns, {
+      judge: (answer) => judgeWrite(answer, decode, space, key, epochs, {
         took, heard: (_, epoch) => this.heard(epoch),
       }),
       giveUp: (end) => writeGivenUp(end, space, key),
@@ -184,7 +184,7 @@ export class SpaceGuard {
 
   #resent(write: Kept, taken: Taken): void {
     this.#toldAt = performance.now()
-    if (this.keeper.resent(write, taken)) {
+    if (this.queue.resent(write, taken)) {
       const { space, onResent } = this.options
       const { key, origin: from, position: to } = write
       const { duplicate, quarantined = 0 } = taken
@@ -197,7 +197,7 @@ export class SpaceGuard {
     if (this.#isClosed || !(error instanceof EngramError)) return
     // Taken back (ABORTED), or the connection is closed: no word about the write itself.
     if (error.code === 'ABORTED' || error.code === 'CLOSED') return
-    this.keeper.refused(write)
+    this.queue.refused(write)
     const { space, onResendRefused } = this.options
     onResendRefused({ space, key: write.key, from: write.origin, error })
     this.#proceed()
@@ -207,11 +207,11 @@ export class SpaceGuard {
     if (this.#isLookingUp || this.#isClosed) return
     if (!this.#mayLookUp) return this.#repeat()
     this.#isLookingUp = true
-    const { space, own, reigns, decode, contentType, encodeQuery } = this.options
+    const { space, own, epochs, decode, contentType, encodeQuery } = this.options
     own.call<ReadAnswer>({
       subject: subjects.read(space), data: encodeQuery({ type: 'GetHistory' }),
       headers: () => encodedHeaders(contentType), group: this.#lookUps, deadlineMs: Infinity,
-      judge: (answer) => judgeRead(answer, decode, reigns, space),
+      judge: (answer) => judgeRead(answer, decode, epochs, space),
       giveUp: (end) => readGivenUp(end, space),
     }).then((answer) => this.#lookedUp(answer), (error: unknown) => this.#notLookedUp(error))
   }
@@ -222,9 +222,9 @@ export class SpaceGuard {
     const { history, safeSequence } = value as Partial<HistoryValue>
     const spans = historyOf(history)
     // A history that does not end in the reign that gives it says nothing: all goes again.
-    if (spans.at(-1)?.epoch !== epoch) this.keeper.takeOver(epoch, null)
+    if (spans.at(-1)?.epoch !== epoch) this.queue.takeOver(epoch, null)
     this.told(epoch, spans)
-    if (Number.isSafeInteger(safeSequence)) this.keeper.safe(epoch, safeSequence as number)
+    if (Number.isSafeInteger(safeSequence)) this.queue.safe(epoch, safeSequence as number)
   }
 
   #notLookedUp(error: unknown): void {
@@ -239,22 +239,22 @@ export class SpaceGuard {
    * again, all of it; and the answer to a repeated write tells how far the log is safe.
    */
   #repeat(): void {
-    const { keeper } = this
+    const { queue } = this
     this.#toldAt = performance.now()
-    if (keeper.isDoubtful) {
-      keeper.takeOver(keeper.epoch, null)
+    if (queue.isDoubtful) {
+      queue.takeOver(queue.epoch, null)
       this.#proceed()
       return
     }
-    const write = keeper.newest
+    const write = queue.newest
     if (!write) return
     this.#isLookingUp = true
-    this.#send(write, this.#repeats, (taken) => keeper.safe(taken.epoch, taken.safeSequence))
+    this.#send(write, this.#repeats, (taken) => queue.safe(taken.epoch, taken.safeSequence))
       // Taken back, or refused: the next look tells.
       .catch(() => undefined)
       .finally(() => {
         this.#isLookingUp = false
-        if (keeper.isDoubtful) this.#proceed()
+        if (queue.isDoubtful) this.#proceed()
       })
   }
 }

@@ -8,8 +8,8 @@ import type { WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { EpochSpan } from '../../machines/base/ids.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import { NotSafeError } from './errors.js'
-import { SpaceGuard } from './guard.js'
-import type { GuardOptions } from './guard.js'
+import { SpaceOutbox } from './spaceOutbox.js'
+import type { SpaceOutboxOptions } from './spaceOutbox.js'
 
 /** Acknowledged writes that one lost disk could still take away. */
 export interface Unsafe {
@@ -27,17 +27,17 @@ export interface Ticket {
   readonly data: Uint8Array
   /** What it may come to occupy; 0 at level `committed`, which is not kept. */
   readonly bytes: number
-  readonly guard: SpaceGuard
+  readonly outbox: SpaceOutbox
 }
 
-export interface ProtectionOptions extends Omit<GuardOptions, 'space' | 'onSafe'> {
+export interface OutboxOptions extends Omit<SpaceOutboxOptions, 'space' | 'onSafe'> {
   readonly connection: NatsConnection
   readonly unsafeBytesMax: number
 }
 
 interface Flush {
   /** null: all of them. */
-  readonly guard: SpaceGuard | null
+  readonly outbox: SpaceOutbox | null
   /** Writes with a lower number count. */
   readonly before: number
   left: number
@@ -51,15 +51,15 @@ const pollMs = 20
 /** While somebody waits for `flush`. */
 const flushPollMs = 20
 
-export class Protection {
-  readonly #guards = new Map<string, SpaceGuard>()
+export class Outbox {
+  readonly #outboxes = new Map<string, SpaceOutbox>()
   readonly #flushes = new Set<Flush>()
   #bytes = 0
   #next = 0
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
-  constructor(readonly options: ProtectionOptions) {
+  constructor(readonly options: OutboxOptions) {
     void this.#watch()
   }
 
@@ -70,30 +70,30 @@ export class Protection {
 
   /** A write begins; `settle` or `answered` ends it. */
   begin(space: string, key: string, data: Uint8Array, level: AckLevel | undefined): Ticket {
-    const guard = this.#guard(space)
-    guard.pending += 1
+    const outbox = this.#outboxOf(space)
+    outbox.pending += 1
     const bytes = level === 'committed' ? 0 : sizeOf(data)
     this.#bytes += bytes
-    return { number: this.#next++, key, data, bytes, guard }
+    return { number: this.#next++, key, data, bytes, outbox }
   }
 
   /** Taken at a level. */
   answered(ticket: Ticket, answer: WriteAnswer): void {
-    if (ticket.guard.answered(ticket, answer)) this.#arm()
+    if (ticket.outbox.answered(ticket, answer)) this.#arm()
     else this.settle(ticket)
   }
 
   /** Refused, of unknown outcome, or safe. */
   settle(ticket: Ticket): void {
-    this.#settle(ticket.guard, ticket.number, ticket.bytes)
+    this.#settle(ticket.outbox, ticket.number, ticket.bytes)
   }
 
-  #settle(guard: SpaceGuard, number: number, bytes: number): void {
-    guard.pending -= 1
+  #settle(outbox: SpaceOutbox, number: number, bytes: number): void {
+    outbox.pending -= 1
     this.#bytes -= bytes
     if (this.#flushes.size === 0) return
     for (const flush of this.#flushes) {
-      if (number >= flush.before || (flush.guard && flush.guard !== guard)) continue
+      if (number >= flush.before || (flush.outbox && flush.outbox !== outbox)) continue
       flush.left -= 1
       if (flush.left === 0) flush.resolve()
     }
@@ -104,38 +104,38 @@ export class Protection {
    * would have to be sent again first.
    */
   fence(space: string): number | null {
-    const keeper = this.#guards.get(space)?.keeper
-    return keeper && keeper.writes > 0 && keeper.epoch > 0 ? keeper.epoch : null
+    const queue = this.#outboxes.get(space)?.queue
+    return queue && queue.writes > 0 && queue.epoch > 0 ? queue.epoch : null
   }
 
   heard(space: string, epoch: number): void {
-    this.#guards.get(space)?.heard(epoch)
+    this.#outboxes.get(space)?.heard(epoch)
   }
 
   told(space: string, epoch: number, history: readonly EpochSpan[]): void {
-    this.#guards.get(space)?.told(epoch, history)
+    this.#outboxes.get(space)?.told(epoch, history)
   }
 
   renewed(space: string): void {
-    this.#guards.get(space)?.renewed()
+    this.#outboxes.get(space)?.renewed()
   }
 
   /** Of one space, or of all. */
   unsafe(space?: string): Unsafe {
     const now = performance.now()
     const sum = { writes: 0, bytes: 0, oldestMs: 0 }
-    for (const { keeper } of this.#chosen(space)) {
-      sum.writes += keeper.writes
-      sum.bytes += keeper.bytes
-      sum.oldestMs = Math.max(sum.oldestMs, now - (keeper.oldestAtMs ?? now))
+    for (const { queue } of this.#chosen(space)) {
+      sum.writes += queue.writes
+      sum.bytes += queue.bytes
+      sum.oldestMs = Math.max(sum.oldestMs, now - (queue.oldestAtMs ?? now))
     }
     return sum
   }
 
   /** @throws NotSafeError */
   flush(space: string | undefined, timeoutMs: number): Promise<void> {
-    const guards = this.#chosen(space)
-    const left = guards.reduce((sum, guard) => sum + guard.pending, 0)
+    const outboxes = this.#chosen(space)
+    const left = outboxes.reduce((sum, outbox) => sum + outbox.pending, 0)
     if (left === 0) return Promise.resolve()
     if (this.#isClosed) return Promise.reject(this.#notSafe('CLOSED', space))
     return new Promise((resolve, reject) => {
@@ -146,7 +146,7 @@ export class Protection {
         end()
       }
       const flush: Flush = {
-        guard: space === undefined ? null : guards[0] ?? null, before: this.#next, left,
+        outbox: space === undefined ? null : outboxes[0] ?? null, before: this.#next, left,
         resolve: () => ended(resolve), reject: (error) => ended(() => reject(error)),
       }
       this.#flushes.add(flush)
@@ -158,24 +158,24 @@ export class Protection {
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)
-    for (const guard of this.#guards.values()) guard.close()
+    for (const outbox of this.#outboxes.values()) outbox.close()
     for (const flush of this.#flushes) flush.reject(this.#notSafe('CLOSED'))
   }
 
-  #chosen(space: string | undefined): SpaceGuard[] {
-    if (space === undefined) return [...this.#guards.values()]
-    const guard = this.#guards.get(space)
-    return guard ? [guard] : []
+  #chosen(space: string | undefined): SpaceOutbox[] {
+    if (space === undefined) return [...this.#outboxes.values()]
+    const outbox = this.#outboxes.get(space)
+    return outbox ? [outbox] : []
   }
 
-  #guard(space: string): SpaceGuard {
-    const known = this.#guards.get(space)
+  #outboxOf(space: string): SpaceOutbox {
+    const known = this.#outboxes.get(space)
     if (known) return known
-    const guard: SpaceGuard = new SpaceGuard({
-      ...this.options, space, onSafe: ({ number, bytes }) => this.#settle(guard, number, bytes),
+    const outbox: SpaceOutbox = new SpaceOutbox({
+      ...this.options, space, onSafe: ({ number, bytes }) => this.#settle(outbox, number, bytes),
     })
-    this.#guards.set(space, guard)
-    return guard
+    this.#outboxes.set(space, outbox)
+    return outbox
   }
 
   #notSafe(code: 'NOT_SAFE' | 'CLOSED', space?: string): NotSafeError {
@@ -203,13 +203,13 @@ export class Protection {
   }
 
   #hasKept(): boolean {
-    for (const { keeper } of this.#guards.values()) if (keeper.writes > 0) return true
+    for (const { queue } of this.#outboxes.values()) if (queue.writes > 0) return true
     return false
   }
 
   #poll(atMostMs?: number): void {
     const now = performance.now()
-    for (const guard of this.#guards.values()) guard.poll(now, atMostMs)
+    for (const outbox of this.#outboxes.values()) outbox.poll(now, atMostMs)
   }
 }
 
