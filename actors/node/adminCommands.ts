@@ -14,17 +14,17 @@ import { drain, pauseSpace, undrain } from './maintenance.js'
 import { PromoteCommands } from './promoteCommands.js'
 import { SpaceList } from './spaceList.js'
 
-/** Orders that are carried out at a time; some take seconds. */
+/** Commands that are carried out at a time; some take seconds. */
 const commandsMax = 64
 const commandBytesMax = 16 * 1024
-/** Of one list; a name takes 200 bytes at most. */
+/** Limit of one list; a name takes 200 bytes at most. */
 const actorsMax = 1000
-/** Programs ask for these again and again. */
+/** Programs ask for these often, so they are logged at level debug. */
 const listings: readonly unknown[] = ['listSpaces', 'listActors']
 
-/** Operators' orders (`engram.v1.admin.<node>`): any node takes them, and passes them on. */
+/** Operators' commands (`engram.v1.admin.<node>`). Any node takes them, and forwards them. */
 export class AdminCommands {
-  /** Orders that are being carried out. */
+  /** Commands that are being carried out. */
   private open = 0
   private spaceList: SpaceList | null = null
 
@@ -32,23 +32,23 @@ export class AdminCommands {
 
   async onMessage(message: BusMessage): Promise<void> {
     const { answers, ports: { logger } } = this.node.context!
-    // Nodes pass orders on, too.
+    // Nodes forward commands, too.
     const asker = answers.asker(message, 'orders')
     if (!asker) return
     const answer = (said: object): void => answers.answer({ ...asker, encoding: 'json' }, said)
     if (this.open >= commandsMax) {
       return answer(answerOf(new AdminRefusal(
-        'OVERLOADED', `${commandsMax} orders are being carried out at this node`, true)))
+        'OVERLOADED', `${commandsMax} commands are being carried out at this node`, true)))
     }
     this.open += 1
     try {
       const command = parseCommand(message.data)
-      if (listings.includes(command['type'])) logger.debug({ command }, 'an operator asks')
-      else logger.info({ command }, 'an operator asks')
+      if (listings.includes(command['type'])) logger.debug({ command }, 'operator command')
+      else logger.info({ command }, 'operator command')
       answer(await this.handle(command))
     } catch (error) {
       const refusal = refusalOf(error)
-      // A bug: the answer says so, and the log.
+      // A bug: both the answer and the log say so.
       if (refusal.code === 'INTERNAL') logger.error({ error: stackOf(error) }, 'a command failed')
       answer(answerOf(refusal))
     } finally {
@@ -92,11 +92,11 @@ export class AdminCommands {
     }
   }
 
-  /** `after`: how many actors were looked at before. */
+  /** `after`: number of actors that were listed before. */
   private listActors({ after = 0 }: AdminCommand): Answer {
     this.checkChaos()
     if (!Number.isInteger(after) || (after as number) < 0) {
-      throw new AdminRefusal('INVALID_OPERATION', 'after is a whole number')
+      throw new AdminRefusal('INVALID_OPERATION', 'after must be a whole number')
     }
     const { ports: { host } } = this.node.context!
     const ids = host.ids()
@@ -105,16 +105,16 @@ export class AdminCommands {
     return { ok: true, actors, ...(end < ids.length && { more: true, after: end }) }
   }
 
-  /** As if it had thrown: supervision decides what comes next. */
+  /** The same as if the actor had thrown: supervision decides what comes next. */
   private killActor(command: AdminCommand): Answer {
     this.checkChaos()
     const { actor } = command
     const { host } = this.node.context!.ports
     if (typeof actor !== 'string' || !host.isRunning(actor)) {
       throw new AdminRefusal('INVALID_OPERATION',
-        `no actor ${JSON.stringify(actor)} runs here; listActors tells which do`, true)
+        `no actor ${JSON.stringify(actor)} runs here; listActors shows those that do`, true)
     }
-    host.kill(actor, 'an operator kills it')
+    host.kill(actor, 'killed by an operator')
     return { ok: true, message: `${actor} was killed` }
   }
 
@@ -149,7 +149,7 @@ export class AdminCommands {
     return record.assignment
   }
 
-  /** Carried out where the space's primary is. */
+  /** Carries the command out here if the primary of the space is here; else forwards it. */
   private async atPrimary(
     command: AdminCommand, handle: (primary: PrimaryRole) => Promise<Answer>,
   ): Promise<Answer> {
@@ -163,20 +163,20 @@ export class AdminCommands {
     return await this.passOn(primary.node, command)
   }
 
-  /** Of what lies on this node: the salvages of other members are their own to bring. */
+  /** Covers the salvages of this node only; each member uploads its own. */
   private reconcile(command: AdminCommand): Answer {
     const name = spaceNameOf(command)
     const space = this.node.spaces.get(name)
     if (space?.member.record?.assignment.settings.reconcile === 'off') {
       throw new AdminRefusal('INVALID_OPERATION',
-        `${name} takes nothing from salvages: its setting reconcile is off`)
+        `${name} does not reconcile salvages: its setting reconcile is off`)
     }
     return { ok: true, started: space?.homecoming.order() ?? false }
   }
 
   async passOn(node: string, command: AdminCommand): Promise<Answer> {
     if (command['passedOn'] === true) {
-      throw new AdminRefusal('NOT_PRIMARY', `${node} was primary, and is not any more`, true)
+      throw new AdminRefusal('NOT_PRIMARY', `${node} is no longer primary`, true)
     }
     const { wire } = this.node.context!
     const data = new TextEncoder().encode(JSON.stringify({ ...command, passedOn: true }))
@@ -193,7 +193,7 @@ export class AdminCommands {
     }
   }
 
-  /** Whether an operator still waits for a command that begins now. */
+  /** Returns whether an operator still waits for a command that begins now. */
   private patience(): () => boolean {
     const { clock } = this.node.context!.ports
     const limit = clock.monotonicMs() + patienceMs
@@ -233,9 +233,9 @@ function parseCommand(data: Uint8Array): AdminCommand {
       return command as AdminCommand
     }
   } catch {
-    // Told below, like every other payload that is no command.
+    // Refused below, like every other payload that is not a command.
   }
-  throw new AdminRefusal('INVALID_OPERATION', 'a command is a JSON object with a type')
+  throw new AdminRefusal('INVALID_OPERATION', 'a command must be a JSON object with a type')
 }
 
 function settingsOf(command: AdminCommand): SpaceSettings {
@@ -244,7 +244,7 @@ function settingsOf(command: AdminCommand): SpaceSettings {
   throw new AdminRefusal('INVALID_OPERATION', settings)
 }
 
-/** What is asked for is changed, the rest stays, within bounds too; null takes away. */
+/** The present settings with the given ones changed, at every depth; null removes one. */
 function changed(present: AdminCommand, asked: AdminCommand): AdminCommand {
   const next = { ...present }
   for (const [name, value] of Object.entries(asked)) {
@@ -261,7 +261,8 @@ function changed(present: AdminCommand, asked: AdminCommand): AdminCommand {
 async function setSpace(command: AdminCommand, primary: PrimaryRole): Promise<Answer> {
   const { settings: asked } = command
   if (typeof asked !== 'object' || asked === null || Array.isArray(asked)) {
-    throw new AdminRefusal('INVALID_OPERATION', 'settings is an object of what is to change')
+    throw new AdminRefusal('INVALID_OPERATION',
+      'settings must be an object of the settings to change')
   }
   if ('replicas' in asked) {
     throw new AdminRefusal('INVALID_OPERATION', 'replicas cannot be changed')

@@ -4,7 +4,7 @@ import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { AcceptedRequest } from '../ports/frames.js'
 import type { PrimaryRole } from '../primary/primary.js'
 
-/** What operators order about forks, at the primary: each becomes an entry of the log. */
+/** Carries out a command about forks at the primary. Each becomes an entry of the log. */
 export async function handleForkCommand(
   command: AdminCommand, primary: PrimaryRole,
 ): Promise<Answer> {

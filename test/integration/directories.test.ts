@@ -167,7 +167,7 @@ scenario(directories, 'swapped directories are refused with both names', async (
   await one.stop()
   await two.stop()
   const said = await refusal(second(stage, one, two.data))
-  assert.match(said, /is that of node n2, this is node n1/)
+  assert.match(said, /belongs to node n2, and this is node n1/)
   await one.start()
   await two.start()
   await cluster.converged()

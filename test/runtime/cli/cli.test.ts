@@ -88,7 +88,7 @@ cli('wrong usage exits 2, says what is wrong on stderr, and nothing on stdout', 
     [['status', '--nats', 'nats://u:pw@127.0.0.1'], 'ENGRAM_NATS_PASSWORD'],
     [['status', '--nats-password', 'pw'], '--nats-password-file FILE'],
     [['status', '--nats-token', 'pw'], 'ENGRAM_NATS_TOKEN'],
-    [['status', '--nats-creds', 'a', '--nats-nkey', 'b'], 'two ways to say who asks'],
+    [['status', '--nats-creds', 'a', '--nats-nkey', 'b'], 'two ways to authenticate'],
   ]
   for (const [args, says] of wrong) {
     const { code, out, err } = await engram(args)

@@ -84,7 +84,7 @@ test('what a drained node cannot hand over goes as soon as a member can take it'
   await cluster.until('it is alone', () => cluster.record()!.inSync.length === 1)
   const answer = await cluster.order(drained.id, { type: 'drain', stop: true })
   assert.equal([answer['ok'], answer['retryable']], [false, true])
-  assert.match(String(answer['message']), /is drained, and still primary of 1 space\(s\) \(demo\)/)
+  assert.match(String(answer['message']), /is drained, but still primary of 1 space\(s\) \(demo\)/)
   assert.ok((await cluster.wait(cluster.send()))?.ok, 'it serves until then')
   for (const node of replicas) node.start()
   await cluster.until('another reigns', () => replicas.includes(cluster.primary()!), 15_000)

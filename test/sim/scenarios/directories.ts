@@ -88,8 +88,8 @@ const lateVerdict: Scenario = {
     await stage.run(1500)
     assert.not.ok(stage.inSync.includes('n2'), 'n2 is in sync, and unknown to the arbiter')
     const told = stage.cluster.node('n2').log.filter(({ level, message }) =>
-      level === 'warn' && message.includes('cannot be settled yet'))
-    assert.is(told.length, 1, 'why it does not count is told, and not at each attempt')
+      level === 'warn' && message.includes('cannot be checked yet'))
+    assert.is(told.length, 1, 'why it does not count is logged, and not at each attempt')
     stage.say('it answers again')
     stage.arbiter.hindrances = () => undefined
     await stage.until('n2 is in sync', () => stage.inSync.includes('n2'))
