@@ -30,32 +30,32 @@ import { judgeRead, judgeWrite, readGivenUp, refusedHere, writeGivenUp } from '.
 import type { WriteListener } from './verdicts.js'
 
 export interface ClientOptions extends NatsOptions {
-  /** Of requests and so of answers. Default json. */
+  /** Encoding of requests and so of answers. Default json. */
   readonly encoding?: 'json' | 'msgpack'
-  /** Of a write or read, all attempts together. Default 10,000. */
+  /** Time limit of a write or read, all attempts together. Default 10,000. */
   readonly deadlineMs?: number
-  /** Reads see at least what this client wrote, wherever they are answered. Default false. */
+  /** Reads see at least this client's own writes, wherever they are answered. Default false. */
   readonly readYourWrites?: boolean
-  /** Writes and reads waiting for an answer; one more is refused. Default 65,536. */
+  /** Limit of writes and reads in flight; one more is refused. Default 65,536. */
   readonly inFlightMax?: number
   /**
-   * Keeps each acknowledged write until it is safe, and sends again what a failover left behind.
-   * Default true.
+   * Keeps each acknowledged write until it is safe, and sends it again after a failover that left
+   * it behind. Default true.
    */
   readonly protect?: boolean
   /**
-   * Bytes of writes that are kept, or may have to be: past it writes ask for `committed`, and so
+   * Limit of the bytes of writes that are or may be kept. Beyond it writes use `committed`, and so
    * wait for the replicas. Default 8 MiB.
    */
   readonly unsafeBytesMax?: number
-  /** A write that a failover had left behind is in the log again. */
+  /** Called when a write that a failover had left behind is in the log again. */
   readonly onResent?: (resent: Resent) => void
-  /** A write that a failover left behind is refused for good, and stays unsafe. */
+  /** Called when a write that a failover left behind is refused for good; it stays unsafe. */
   readonly onResendRefused?: (refused: ResendRefused) => void
 }
 
 export interface WriteOptions {
-  /** Default: that of the space. */
+  /** Default: the ack level of the space. */
   readonly ack?: AckLevel
   /** Idempotency key, visible ASCII, at most 256 characters. Default: a new one for each write. */
   readonly key?: string
@@ -64,9 +64,9 @@ export interface WriteOptions {
 }
 
 export interface ReadOptions {
-  /** `primary` (default): the latest. `any`: committed state of whichever member is free. */
+  /** `primary` (default): the latest. `any`: the committed state of any member. */
   readonly from?: 'primary' | 'any'
-  /** With `any`: a member that has not applied this sequence waits for it, or is not asked. */
+  /** With `any`: a member waits until it has applied this sequence, or refuses. */
   readonly minSequence?: number
   /** With `any`: a member that is further behind refuses. */
   readonly maxStalenessMs?: number
@@ -77,7 +77,7 @@ export interface ReadOptions {
   readonly signal?: AbortSignal
 }
 
-/** What a query gives: null for a node that does not exist. */
+/** Value of a query: null for a node that does not exist. */
 export type QueryValue<Q extends Query> =
   Q['type'] extends 'GetNode' ? MemoryNode | null
     : Q['type'] extends 'GetEdges' ? MemoryEdge[]
@@ -95,7 +95,7 @@ const defaultInFlightMax = 65_536
 const defaultUnsafeBytesMax = 8 * 1024 * 1024
 
 /**
- * Connects to NATS; later losses of the connection are mended by themselves.
+ * Connects to NATS; reconnects by itself when the connection is lost later.
  * @throws ConnectError
  */
 export async function connect(options: ClientOptions): Promise<EngramClient> {
@@ -117,7 +117,7 @@ export class EngramClient {
   #writes = 0
 
   constructor(
-    /** For whatever else is to be done over the same connection. */
+    /** Free for other uses. */
     readonly connection: NatsConnection,
     options: Omit<ClientOptions, 'servers'> = {},
   ) {
@@ -128,7 +128,8 @@ export class EngramClient {
     this.#requests = new Requests(connection, inbox, options.inFlightMax ?? defaultInFlightMax)
     this.#resends = new Requests(connection, inbox, Infinity)
     this.#epochs = new EpochWatch(connection, {
-      told: (space, epoch, history) => this.#outbox?.told(space, epoch, history),
+      historyHeard: (space, epoch, history) =>
+        this.#outbox?.historyHeard(space, epoch, history),
       opened: (space) => this.#requests.resend(space),
       renewed: (space) => this.#outbox?.renewed(space),
     })
@@ -147,7 +148,7 @@ export class EngramClient {
       epochs: this.#epochs, decode: this.#decode, request: this.#value,
       contentType: this.#contentType,
       encodeQuery: (query) => this.#encode(query),
-      // In turns of their own: what they throw is theirs.
+      // Called in turns of their own, so that an error thrown by one does not end up here.
       onResent: (resent) => onResent && queueMicrotask(() => onResent(resent)),
       onResendRefused: (refused) => onResendRefused
         && queueMicrotask(() => onResendRefused(refused)),
@@ -155,11 +156,11 @@ export class EngramClient {
   }
 
   /**
-   * Writes one operation or several (all or nothing). Tries again with the same idempotency key
-   * until there is a definite answer or the deadline has passed. Writes that had to be tried
-   * again may be logged after later ones: await each where the order matters.
+   * Writes one operation or several (all or nothing). Repeats the request with the same idempotency
+   * key until there is a definite answer or the deadline has passed. A repeated write may be logged
+   * after later ones: await each where the order matters.
    * @throws WriteRefusedError it did not take effect
-   * @throws WriteOutcomeUnknownError it may have; `key` finds out
+   * @throws WriteOutcomeUnknownError it may have taken effect; `key` finds out
    */
   write(
     space: string, operations: Operation | readonly Operation[], options: WriteOptions = {},
@@ -204,7 +205,7 @@ export class EngramClient {
   }
 
   /**
-   * Asks the primary, or with `from: 'any'` whichever member NATS picks.
+   * Reads from the primary, or with `from: 'any'` from whichever member NATS picks.
    * @throws ReadError
    */
   read<const Q extends Query>(
@@ -225,13 +226,13 @@ export class EngramClient {
     }) as Promise<ReadResult<Q>>
   }
 
-  /** Sequence of this client's last write to the space that was answered; 0 when none was. */
+  /** Sequence of this client's last acknowledged write to the space; 0 if there is none. */
   lastWritten(space: string): number {
     return this.#written.get(space) ?? 0
   }
 
   /**
-   * Reads a list page by page: each is an answer of its own, as of its own sequence. A query's
+   * Reads a list page by page: each page is a separate answer, as of its own sequence. A query's
    * `limit` is that of all pages together.
    * @throws ReadError
    */
@@ -253,20 +254,20 @@ export class EngramClient {
   }
 
   /**
-   * All spaces that the arbiter knows.
+   * Lists all spaces that the arbiter knows.
    * @throws AdminError
    */
   listSpaces(): Promise<SpaceList> {
     return this.#operator.listSpaces()
   }
 
-  /** Asks all nodes, and merges what they say. No nodes when none answers. */
+  /** Merges the reports of all nodes that answer. */
   status(of?: StatusOf): Promise<ClusterStatus> {
     return this.#operator.status(of)
   }
 
   /**
-   * Sends an operator's request to a node, by default any one that runs.
+   * Sends an operator's command to a node, by default to any running one.
    * @throws AdminError
    */
   admin(
@@ -276,7 +277,7 @@ export class EngramClient {
   }
 
   /**
-   * Sends an operator's request to the node that reigns over its space; looks again where that has
+   * Sends an operator's command to the primary of its space. Looks it up again if the primary has
    * changed meanwhile.
    * @throws AdminError
    */
@@ -287,8 +288,8 @@ export class EngramClient {
   }
 
   /**
-   * What was acknowledged and one lost disk could still take away, in one space or all. Always
-   * nothing with `protect: false`.
+   * Acknowledged writes that one lost disk could still take away, in one space or all. Always none
+   * with `protect: false`.
    */
   unsafe(space?: string): Unsafe {
     return this.#outbox?.unsafe(space) ?? { writes: 0, bytes: 0, oldestMs: 0 }
@@ -296,8 +297,8 @@ export class EngramClient {
 
   /**
    * Resolves once every write made so far, to one space or all, is safe: on as many disks as the
-   * space asks of its in-sync members, two at least where it has them. (Writes that failed count
-   * no more: their promises told.) `timeoutMs`: default `deadlineMs`.
+   * space requires of its in-sync members, and on two at least where it has them. (Failed writes do
+   * not count: their promises rejected.) `timeoutMs`: default `deadlineMs`.
    * @throws NotSafeError
    */
   flush(space?: string, options: { readonly timeoutMs?: number } = {}): Promise<void> {
@@ -308,14 +309,14 @@ export class EngramClient {
   }
 
   /**
-   * Ends what is waiting (writes as outcome unknown) and closes the connection. Idempotent.
-   * `flushMs`: first waits so long for what is unsafe. Resolves with what still is: from here on
-   * nobody sends it again.
+   * Ends pending calls (writes as outcome unknown) and closes the connection. Idempotent.
+   * `flushMs`: first waits this long for unsafe writes. Resolves with those that are still unsafe:
+   * from here on nobody sends them again.
    */
   async close(options: { readonly flushMs?: number } = {}): Promise<Unsafe> {
     const { flushMs } = options
     if (flushMs && this.#outbox) {
-      // What is not safe in time is what is returned.
+      // Writes that are not safe in time are returned below.
       await this.#outbox.flush(undefined, flushMs).catch(() => undefined)
     }
     const unsafe = this.unsafe()
@@ -354,27 +355,27 @@ export class EngramClient {
     }
   }
 
-  /** Throws on what is not encoded as this client encodes. */
+  /** Throws on anything that this client has not encoded. */
   readonly #value = (data: Uint8Array): unknown =>
     this.#options.encoding === 'msgpack' && data[0] !== 0x7b
       ? unpack(data)
       : JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString('utf8'))
 }
 
-/** Group of the reads of a space; that of its writes bears its name. */
+/** Group of the reads of a space; the group of its writes has the space's name. */
 const readsOf = (space: string): string => `read ${space}`
 
 function isAnswer(value: unknown): value is WriteAnswer | ReadAnswer | ErrorAnswer {
   return typeof value === 'object' && value !== null && 'ok' in value
 }
 
-/** What is wrong with an idempotency key. */
+/** The fault of an idempotency key, or null. */
 export function keyFault(key: string): string | null {
   if (/^[\x21-\x7e]{1,256}$/.test(key)) return null
-  return 'an idempotency key is 1 to 256 visible ASCII characters'
+  return 'an idempotency key must be 1 to 256 visible ASCII characters'
 }
 
-const pastBound = '; committed was asked for, since unsafeBytesMax is reached'
+const pastBound = '; committed was requested, since unsafeBytesMax is reached'
 
 type Header = readonly [name: string, value: string]
 

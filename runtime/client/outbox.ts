@@ -1,7 +1,7 @@
 /**
- * Keeps every write that was acknowledged until it is safe, within a bound, and sends again what a
- * failover left behind. Past the bound writes ask for `committed`: then the client is slowed down
- * to the pace of the replicas, and grows no further.
+ * Keeps every acknowledged write until it is safe, within a bound, and sends it again after a
+ * failover that left it behind. Beyond the bound writes use `committed`: that slows the client down
+ * to the pace of the replicas, and the outbox grows no further.
  */
 import type { NatsConnection } from 'nats'
 import type { WriteAnswer } from '../../actors/ports/clientApi.js'
@@ -14,9 +14,9 @@ import type { SpaceOutboxOptions } from './spaceOutbox.js'
 /** Acknowledged writes that one lost disk could still take away. */
 export interface Unsafe {
   readonly writes: number
-  /** Of their requests, as kept here. */
+  /** Size of their requests, as kept here. */
   readonly bytes: number
-  /** Since the oldest was acknowledged; 0 without any. */
+  /** Time since the oldest was acknowledged; 0 if there is none. */
   readonly oldestMs: number
 }
 
@@ -25,7 +25,7 @@ export interface Ticket {
   readonly number: number
   readonly key: string
   readonly data: Uint8Array
-  /** What it may come to occupy; 0 at level `committed`, which is not kept. */
+  /** Memory that it may take; 0 at level `committed`, which is not kept. */
   readonly bytes: number
   readonly outbox: SpaceOutbox
 }
@@ -36,19 +36,19 @@ export interface OutboxOptions extends Omit<SpaceOutboxOptions, 'space' | 'onSaf
 }
 
 interface Flush {
-  /** null: all of them. */
+  /** null: all spaces. */
   readonly outbox: SpaceOutbox | null
-  /** Writes with a lower number count. */
+  /** Only writes with a lower number count. */
   readonly before: number
   left: number
   readonly resolve: () => void
   readonly reject: (error: Error) => void
 }
 
-/** What a kept write takes besides its request: objects, map entries, its key. Measured. */
+/** Memory of a kept write besides its request: objects, map entries, its key. Measured. */
 const overheadBytes = 512
 const pollMs = 20
-/** While somebody waits for `flush`. */
+/** Poll interval during `flush`. */
 const flushPollMs = 20
 
 export class Outbox {
@@ -63,12 +63,12 @@ export class Outbox {
     void this.#watch()
   }
 
-  /** The level that a write has to ask for: `committed` where it may not be kept any more. */
+  /** Level for a new write: `committed` if it may no longer be kept. */
   levelFor(data: Uint8Array, level: AckLevel | undefined): AckLevel | undefined {
     return this.#bytes + sizeOf(data) > this.options.unsafeBytesMax ? 'committed' : level
   }
 
-  /** A write begins; `settle` or `answered` ends it. */
+  /** Begins a write; `settle` or `answered` ends it. */
   begin(space: string, key: string, data: Uint8Array, level: AckLevel | undefined): Ticket {
     const outbox = this.#outboxOf(space)
     outbox.pending += 1
@@ -77,13 +77,13 @@ export class Outbox {
     return { number: this.#next++, key, data, bytes, outbox }
   }
 
-  /** Taken at a level. */
+  /** Called when the write was acknowledged at a level. */
   answered(ticket: Ticket, answer: WriteAnswer): void {
     if (ticket.outbox.answered(ticket, answer)) this.#arm()
     else this.settle(ticket)
   }
 
-  /** Refused, of unknown outcome, or safe. */
+  /** Called when the write is refused, safe, or of unknown outcome. */
   settle(ticket: Ticket): void {
     this.#settle(ticket.outbox, ticket.number, ticket.bytes)
   }
@@ -100,8 +100,8 @@ export class Outbox {
   }
 
   /**
-   * The epoch that a write asks for: only there may it be taken. Null where nothing is kept that
-   * would have to be sent again first.
+   * The epoch in which alone a write may be taken, since kept writes would have to be sent again
+   * first in another one. Null if no write is kept.
    */
   fence(space: string): number | null {
     const queue = this.#outboxes.get(space)?.queue
@@ -112,15 +112,15 @@ export class Outbox {
     this.#outboxes.get(space)?.heard(epoch)
   }
 
-  told(space: string, epoch: number, history: readonly EpochSpan[]): void {
-    this.#outboxes.get(space)?.told(epoch, history)
+  historyHeard(space: string, epoch: number, history: readonly EpochSpan[]): void {
+    this.#outboxes.get(space)?.historyHeard(epoch, history)
   }
 
   renewed(space: string): void {
     this.#outboxes.get(space)?.renewed()
   }
 
-  /** Of one space, or of all. */
+  /** Unsafe writes of one space, or of all. */
   unsafe(space?: string): Unsafe {
     const now = performance.now()
     const sum = { writes: 0, bytes: 0, oldestMs: 0 }
@@ -182,13 +182,13 @@ export class Outbox {
     const { writes, bytes } = this.unsafe(space)
     const what = `${writes} acknowledged writes (${bytes} bytes) are not yet on a second disk`
     const text = code === 'CLOSED' ? `the client was closed: ${what}`
-      : `${what}, and perhaps others in flight: are enough members in sync? (engram status)`
+      : `${what}; others may be in flight. Check that enough members are in sync: engram status`
     return new NotSafeError(code, text, writes, bytes)
   }
 
   async #watch(): Promise<void> {
     for await (const status of this.options.connection.status()) {
-      // Announcements went by meanwhile.
+      // Announcements may have been missed meanwhile.
       if (status.type === 'reconnect') this.#poll(0)
     }
   }

@@ -1,4 +1,4 @@
-/** One space's kept writes: when a new reign is known, what it lacks is sent again. */
+/** Kept writes of one space; those that a new epoch lacks are sent again. */
 import type {
   ErrorAnswer, HistoryValue, Query, ReadAnswer, WriteAnswer,
 } from '../../actors/ports/clientApi.js'
@@ -18,17 +18,17 @@ import { judgeRead, judgeWrite, readGivenUp, writeGivenUp } from './verdicts.js'
 export interface Resent {
   readonly space: string
   readonly key: string
-  /** Where it was first acknowledged: header `Engram-Origin`. */
+  /** Its place when it was first acknowledged: header `Engram-Origin`. */
   readonly from: Position
-  /** Where it is now. */
+  /** Its present place. */
   readonly to: Position
-  /** The new reign had it after all. */
+  /** The new primary had it after all. */
   readonly duplicate: boolean
-  /** Operations of it that lost against concurrent ones, and lie in the quarantine. */
+  /** Number of its operations that lost against concurrent ones, and are in the quarantine. */
   readonly quarantined: number
 }
 
-/** A write that a failover left behind, and that no reign will take: it stays kept, and unsafe. */
+/** A write that a failover left behind and that no primary accepts: it stays kept, and unsafe. */
 export interface ResendRefused {
   readonly space: string
   readonly key: string
@@ -38,9 +38,9 @@ export interface ResendRefused {
 
 export interface SpaceOutboxOptions {
   readonly space: string
-  /** Of the client's writes: held back while earlier ones are sent again. */
+  /** Requests of the client's writes, held back while earlier ones are sent again. */
   readonly writes: Requests
-  /** For what this guard sends itself. */
+  /** Requests of this outbox itself. */
   readonly own: Requests
   readonly epochs: EpochWatch
   readonly encodeQuery: (query: Query) => Uint8Array
@@ -53,9 +53,9 @@ export interface SpaceOutboxOptions {
   readonly onResendRefused: (refused: ResendRefused) => void
 }
 
-/** Writes sent again at a time; more would not be faster by much. */
+/** Limit of resent writes in flight; more would not be much faster. */
 const resendingMax = 64
-/** Without an answer for so long, an idle writer asks how far the log is safe; then less often. */
+/** After this silence an idle writer asks how far the log is safe; then less and less often. */
 const quietFirstMs = 20
 const quietMaxMs = 1000
 
@@ -64,11 +64,11 @@ export class SpaceOutbox {
   /** In flight, or kept. */
   pending = 0
   #isLookingUp = false
-  /** This user may read, and the reigning primary knows the query. */
+  /** This user may read, and the primary knows the query. */
   #mayLookUp = true
   #isClosed = false
-  /** When it was last said how far the log is safe, by `performance.now()`. */
-  #toldAt = 0
+  /** Time of the last report on how far the log is safe, by `performance.now()`. */
+  #heardAt = 0
   #quietMs = quietFirstMs
 
   constructor(readonly options: SpaceOutboxOptions) {
@@ -82,23 +82,23 @@ export class SpaceOutbox {
     })
   }
 
-  /** True: it is kept. */
+  /** Returns whether the write is kept. */
   answered(write: Sendable, answer: WriteAnswer): boolean {
     const isNews = this.#heard(answer.epoch)
-    this.#toldAt = performance.now()
-    const isKept = this.queue.answered(write, answer, this.#toldAt)
+    this.#heardAt = performance.now()
+    const isKept = this.queue.answered(write, answer, this.#heardAt)
     if (isKept) this.#quietMs = quietFirstMs
     if (isNews) this.#proceed()
     return isKept
   }
 
-  /** A later reign is known by its number: its history is asked for, where it matters. */
+  /** A later epoch is known by its number: its history is fetched if it matters. */
   heard(epoch: number): void {
     if (this.#heard(epoch)) this.#proceed()
   }
 
-  /** A reign that is open says which epochs its log consists of; empty: it cannot be read. */
-  told(epoch: number, history: readonly EpochSpan[]): void {
+  /** An open epoch announced the epochs of its log; empty: they cannot be read. */
+  historyHeard(epoch: number, history: readonly EpochSpan[]): void {
     this.#heard(epoch)
     if (history.length > 0) this.queue.takeOver(epoch, history)
     this.#proceed()
@@ -110,10 +110,12 @@ export class SpaceOutbox {
     this.#proceed()
   }
 
-  /** An idle writer hears nothing of the safe sequence by itself. `quietMaxMs`: asks that often. */
+  /**
+   * Asks for the safe sequence, which an idle writer does not hear. `atMostMs`: longest silence.
+   */
   poll(now: number, atMostMs = quietMaxMs): void {
     if (this.queue.writes === 0) return
-    if (now - this.#toldAt < Math.min(this.#quietMs, atMostMs)) return
+    if (now - this.#heardAt < Math.min(this.#quietMs, atMostMs)) return
     this.#quietMs = Math.min(this.#quietMs * 2, quietMaxMs)
     this.#lookUp()
   }
@@ -168,7 +170,7 @@ export class SpaceOutbox {
   #send(write: Kept, group: string, took: (taken: WriteAnswer) => void): Promise<WriteAnswer> {
     const { space, own, epochs, decode, contentType } = this.options
     const { key, data, level, origin } = write
-    // For this reign only: in another one, others may have to go first.
+    // For this epoch only: in another one, other writes may have to go first.
     const headers = encodedHeaders([
       ['Nats-Msg-Id', key], ['Engram-Ack', level], ['Engram-Epoch', String(this.queue.epoch)],
       ['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ...contentType,
@@ -183,7 +185,7 @@ export class SpaceOutbox {
   }
 
   #resent(write: Kept, taken: Taken): void {
-    this.#toldAt = performance.now()
+    this.#heardAt = performance.now()
     if (this.queue.resent(write, taken)) {
       const { space, onResent } = this.options
       const { key, origin: from, position: to } = write
@@ -195,7 +197,7 @@ export class SpaceOutbox {
 
   #notResent(write: Kept, error: unknown): void {
     if (this.#isClosed || !(error instanceof EngramError)) return
-    // Taken back (ABORTED), or the connection is closed: no word about the write itself.
+    // Taken back (ABORTED), or the connection is closed: this says nothing about the write.
     if (error.code === 'ABORTED' || error.code === 'CLOSED') return
     this.queue.refused(write)
     const { space, onResendRefused } = this.options
@@ -218,12 +220,12 @@ export class SpaceOutbox {
 
   #lookedUp({ epoch, value }: ReadAnswer): void {
     this.#isLookingUp = false
-    this.#toldAt = performance.now()
+    this.#heardAt = performance.now()
     const { history, safeSequence } = value as Partial<HistoryValue>
     const spans = historyOf(history)
-    // A history that does not end in the reign that gives it says nothing: all goes again.
+    // A history that does not end in its own epoch says nothing: everything is sent again.
     if (spans.at(-1)?.epoch !== epoch) this.queue.takeOver(epoch, null)
-    this.told(epoch, spans)
+    this.historyHeard(epoch, spans)
     if (Number.isSafeInteger(safeSequence)) this.queue.safe(epoch, safeSequence as number)
   }
 
@@ -235,12 +237,12 @@ export class SpaceOutbox {
   }
 
   /**
-   * For a user who may write only, or a node that does not know the query: what is in doubt goes
-   * again, all of it; and the answer to a repeated write tells how far the log is safe.
+   * For a user who may only write, or a node that does not know the query: everything in doubt is
+   * sent again, and the answer to a repeated write says how far the log is safe.
    */
   #repeat(): void {
     const { queue } = this
-    this.#toldAt = performance.now()
+    this.#heardAt = performance.now()
     if (queue.isDoubtful) {
       queue.takeOver(queue.epoch, null)
       this.#proceed()
@@ -250,7 +252,7 @@ export class SpaceOutbox {
     if (!write) return
     this.#isLookingUp = true
     this.#send(write, this.#repeats, (taken) => queue.safe(taken.epoch, taken.safeSequence))
-      // Taken back, or refused: the next look tells.
+      // Taken back, or refused: the next look-up decides.
       .catch(() => undefined)
       .finally(() => {
         this.#isLookingUp = false

@@ -1,4 +1,4 @@
-/** What an answer means for a call: done, try again, or give up (DESIGN section 6). */
+/** Meaning of an answer for a call: done, try again, or give up. */
 import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { textOf } from '../bus/faults.js'
 import { ReadError, WriteOutcomeUnknownError, WriteRefusedError } from './errors.js'
@@ -10,16 +10,16 @@ type Decode = (data: Uint8Array) => WriteAnswer | ReadAnswer | ErrorAnswer | nul
 const retry = <T>(failure: Failure): Verdict<T> => ({ kind: 'retry', failure })
 
 const notUnderstood: Failure = {
-  code: 'INTERNAL', message: 'the answer is not understood', notTaken: false,
+  code: 'INTERNAL', message: 'the answer cannot be understood', notTaken: false,
 }
 
-/** The same request gets the same refusal from any primary: earlier attempts got it too. */
+/** Any primary refuses the same request in the same way: earlier attempts were refused, too. */
 const deterministic: readonly string[] = ['INVALID_OPERATION', 'PAYLOAD_TOO_LARGE']
 
 export interface WriteListener {
-  /** The reigning primary took it. */
+  /** The primary took it. */
   took(taken: WriteAnswer): void
-  /** A refusal names the epoch that reigns. */
+  /** A refusal names the present epoch. */
   heard(space: string, epoch: number): void
 }
 
@@ -64,8 +64,8 @@ function failureOf(said: ErrorAnswer): Failure {
 }
 
 /**
- * To a write, unknown: in a cluster of brokers "no responders" is what one server knows of the
- * others' subscriptions (section 5).
+ * For a write, unknown: in a cluster of brokers "no responders" is what one server knows of the
+ * others' subscriptions.
  */
 function noResponders(what: string, notTaken: boolean): Failure {
   return { code: 'NO_RESPONDERS', message: `nobody takes this ${what}`, notTaken }
@@ -74,7 +74,7 @@ function noResponders(what: string, notTaken: boolean): Failure {
 function staleEpoch(said: { readonly epoch: number; readonly node: string }): Failure {
   return {
     code: 'STALE_EPOCH', notTaken: false,
-    message: `${said.node} answered for epoch ${said.epoch}, a reign that is over`,
+    message: `${said.node} answered for epoch ${said.epoch}, but is no longer primary`,
   }
 }
 
@@ -82,7 +82,7 @@ export function refusedHere(message: string, key: string): WriteRefusedError {
   return new WriteRefusedError('INVALID_OPERATION', message, false, key)
 }
 
-/** What else there is to know: why nobody takes a call; and of this one. */
+/** Further facts for an error: why nobody takes a call, and a clause about this one. */
 export interface Circumstances {
   readonly unserved?: (() => string | undefined) | undefined
   /** '' or a clause. */

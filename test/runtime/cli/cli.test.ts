@@ -304,7 +304,7 @@ cli('administration: requests as sent, errors with a remedy', async () => {
   assert.match(err, 'engram space list')
   const drained = await engram(['drain', 'n7'])
   assert.is(drained.code, 1)
-  assert.match(drained.err, 'n7 does not run')
+  assert.match(drained.err, 'n7 is not running')
 })
 
 cli('a space that exists with other settings: the order that changes them', async () => {

@@ -106,7 +106,7 @@ test('a duplicate counts where it is logged, not where the answer comes from', (
   assert.is(it.next(), null)
 })
 
-test('late: an answer, a safe sequence, an announcement of a reign that is over', () => {
+test('late: an answer, a safe sequence, an announcement of an epoch that is over', () => {
   const it = keeper()
   it.takeOver(2, [{ epoch: 2, last: 1 }])
   assert.not(it.answered(write(1), taken(1, 7), 0))

@@ -185,7 +185,7 @@ test('a node does not start with a rule that it cannot load', async () => {
 
 test('the list of options has it, and says that all nodes need the same module', async () => {
   const { out } = await engram('node', '--help-config')
-  assert.match(out, /^merge .*config file only.*all nodes of a space need the same module/m)
+  assert.match(out, /^merge .*config file only.*use the same module on all nodes of a space/m)
   const { fileOptions } = JSON.parse((await engram('node', '--help-config', '--json')).out) as
     { fileOptions: { merge: { doc: string } } }
   assert.match(fileOptions.merge.doc, 'Only the primary calls it')

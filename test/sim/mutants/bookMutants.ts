@@ -256,7 +256,7 @@ const clients: readonly Mutant[] = [
       replace: 'safe(epoch, safeSequence) {\n        if (false)',
     }],
     scenarios: ['test:runtime/client/resendQueue'],
-    evidence: /a safe sequence, an announcement of a reign that is over/,
+    evidence: /a safe sequence, an announcement of an epoch that is over/,
   },
   {
     name: 'forget-keys-by-the-clock-of-the-member',
