@@ -1,4 +1,4 @@
-/** What programs that use Engram import. */
+/** Public API of the package. */
 export { connect, EngramClient } from './client/client.js'
 export type {
   ClientOptions, QueryValue, ReadOptions, ReadResult, WriteOptions,

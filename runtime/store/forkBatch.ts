@@ -1,8 +1,8 @@
 /**
- * A space's books as they are stored, with what one batch changes over them.
+ * Fork reports, origins and quarantine of a space as stored, with the changes of one batch.
  *
- * Origins stand under the *book* of their epoch: where its report was opened, or 0 while it has
- * none. So a report that is forgotten takes all its origins along at once, however many; their
+ * Origins are stored under the *book* of their epoch: the position of its report, or 0 if it has
+ * none. So a report that is forgotten takes all its origins along at once, however many. Their
  * records are removed later, some with each transaction (`forgottenOrigins`).
  */
 import type { Position } from '../../machines/base/ids.js'
@@ -14,7 +14,7 @@ import type { HashSum } from './hashSum.js'
 import type { SpaceHeader } from './header.js'
 import { numberIn, numbersKey, prefixEnd, Table, tableEnd, tableKey } from './keys.js'
 
-/** Origins of forgotten reports that one transaction removes. */
+/** Limit of the origins of forgotten reports that one transaction removes. */
 const FORGOTTEN_PER_TRANSACTION = 1000
 
 /** Reads of the committed state. */
@@ -40,7 +40,7 @@ export class ForkBatch implements Books {
   /** Epochs of reports that were put or forgotten. */
   private readonly changed = new Set<number>()
   private readonly origins = new Map<string, { at: Position; record: OriginRecord }>()
-  /** Stored without a report, and taken away from there. */
+  /** Origins that were stored without a report, and are removed from there. */
   private readonly removed = new Map<string, Position>()
   private readonly items = new Map<string, { at: Position; item: QuarantineItem | null }>()
   private readonly forgotten: { book: number; epoch: number }[] = []
@@ -161,7 +161,7 @@ export class ForkBatch implements Books {
     this.items.set(nameOf(at), { at, item: null })
   }
 
-  /** Adds what the batch changes; returns what the header says of the books then. */
+  /** Adds the changes of the batch; returns the fields of the header that depend on them. */
   write(
     hashes: HashSum, puts: Buffer[], removes: Buffer[],
   ): Pick<SpaceHeader, 'openReports' | 'quarantined' | 'strays' | 'forgotten'> {
@@ -194,7 +194,7 @@ export class ForkBatch implements Books {
       puts.push(originKey(this.space, this.current, at), encodeOrigin(record))
     }
     for (const [name, at] of this.removed) {
-      // Removals come after puts: what stands there again must not be among them.
+      // Removals come after puts, so keys that are put again must not be among them.
       if (this.origins.has(name) && !this.current.has(at.epoch)) continue
       removes.push(numbersKey(this.space, Table.origin, 0, at.epoch, at.sequence))
     }
@@ -209,8 +209,8 @@ export class ForkBatch implements Books {
 }
 
 /**
- * Keys of origins that were forgotten before the present batch, a bounded number; `ended`: that
- * is the last of one report.
+ * Keys of origins that were forgotten before the present batch, a bounded number; `ended`: the last
+ * one of a report is among them.
  */
 export function forgottenOrigins(
   space: number, stored: StoredRecords,

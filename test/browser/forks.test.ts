@@ -89,7 +89,7 @@ inBrowser('open reports in plain words, with what each waits for', async ({ brow
   const first = page.locator('[data-forks=demo] [data-fork-report="3"]')
   assert.is((await first.innerText()).replaceAll(/\s+/g, ' '),
     'Epoch 3, primary n1: at least 10, at most 1,000 entries at risk; 3 merged, 1 quarantined, '
-    + '9 waiting in salvages. 9 writes in a salvage of n3: being taken into the log.')
+    + '9 waiting in salvages. 9 writes in a salvage of n3, being reconciled.')
   assert.match(await page.locator('[data-fork-report="5"]').innerText(),
     /n1 has to come back, or: engram forks close demo 5$/)
   assert.match(await page.locator('[data-quarantined="7"]').innerText(),

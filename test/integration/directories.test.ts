@@ -72,7 +72,7 @@ scenario(directories, 'a second process is refused before it writes a byte', asy
     const before = listing(node.data)
     const said = await refusal(second(stage, node, node.data))
     assert.match(said, `in use by process ${node.pid}`)
-    assert.match(said, /Stop that one first, or use another data directory/)
+    assert.match(said, /Stop that process first, or use another data directory/)
     assert.equal(listing(node.data), before)
   }
   await write(cluster, named('b', 50))

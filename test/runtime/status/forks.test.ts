@@ -58,10 +58,10 @@ test('what waits: of a fork that several members kept the longest, of its own ep
 
 test('a report in a sentence', () => {
   const of = (over: Partial<ForkReport>): string => reportText(openReportOf(report(over)))
-  assert.is(of({}), 'Epoch 3, primary n1: at least 10 entries at risk; none has come yet.')
+  assert.is(of({}), 'Epoch 3, primary n1: at least 10 entries at risk; none is reconciled yet.')
   assert.is(of({ lastKnown: 40 }), 'Epoch 3, primary n1: no unreplicated write is known.')
   assert.is(of({ lastKnown: 41 }),
-    'Epoch 3, primary n1: at least 1 entry at risk; none has come yet.')
+    'Epoch 3, primary n1: at least 1 entry at risk; none is reconciled yet.')
   assert.is(of({ lastKnown: 2040, atMost: 5000, resent: 4, merged: 3, quarantined: 1,
     salvages: [salvage()] }),
   'Epoch 3, primary n1: at least 2,000, at most 5,000 entries at risk; '
@@ -79,13 +79,13 @@ test('what a report waits for, and the command that helps', () => {
     id: 'demo', reconcile, members: [member('n1', isHere ? 'replica' : 'unknown'), member('n2')],
   })
   assert.is(of({}, 'automatic', false), 'n1 has to come back, or: engram forks close demo 3')
-  assert.is(of({}, undefined, true), 'n1 is here, and has not yet told all that it kept')
+  assert.is(of({}, undefined, true), 'n1 is here, but has not reported all its salvages yet')
   const salvages = [salvage()]
   assert.is(of({ salvages }, 'automatic', true),
-    '9 writes in a salvage of n1: being taken into the log')
+    '9 writes in a salvage of n1, being reconciled')
   assert.is(of({ salvages }, 'automatic', false),
     'n1 keeps 9 writes and has to come back, or: engram forks close demo 3')
-  assert.match(of({ salvages }, 'manual', true), /when ordered: engram forks reconcile demo$/)
+  assert.match(of({ salvages }, 'manual', true), /of n1\. To reconcile: engram forks reconcile demo$/)
   assert.match(of({ salvages }, 'off', true), /engram space set demo --reconcile automatic/)
 })
 
