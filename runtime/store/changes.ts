@@ -55,7 +55,7 @@ export class ChangeSet {
   private readonly edges = new Map<string, EdgeState>()
   private readonly hashes = new HashSum()
   private ignored: number
-  private books: ForkBatch | undefined
+  private forks: ForkBatch | undefined
 
   constructor(
     private readonly space: number, private readonly header: SpaceHeader,
@@ -79,24 +79,24 @@ export class ChangeSet {
     const counts = { nodes, edges }
     this.writeNodes(puts, counts)
     this.writeEdges(puts, counts)
-    const ofBooks = this.books?.write(this.hashes, puts, removes)
+    const ofForks = this.forks?.write(this.hashes, puts, removes)
     const header: SpaceHeader = {
-      ...this.header, ...ofBooks,
+      ...this.header, ...ofForks,
       epoch: last.epoch, sequence: last.sequence, digest: this.hashes.addTo(digest),
       nodes: counts.nodes, edges: counts.edges, ignored: this.ignored,
     }
-    const reports = this.books === undefined ? this.reports : byEpoch(this.books.reports())
+    const reports = this.forks === undefined ? this.reports : byEpoch(this.forks.reports())
     return { header, reports, puts, removes }
   }
 
   private reconciled(entry: LogEntry): void {
-    this.foldBooks(entry, isDisplacing(entry) ? this.displacedBy(entry) : undefined)
+    this.foldForks(entry, isDisplacing(entry) ? this.displacedBy(entry) : undefined)
     if (isEffective(entry)) this.operation(entry, entry.reconciliation!.keepsActivation)
   }
 
-  private foldBooks(entry: LogEntry, displaced?: Displaced): void {
-    this.books ??= new ForkBatch(this.space, this.committed, this.reports, this.header)
-    foldBooks(this.books, entry, displaced)
+  private foldForks(entry: LogEntry, displaced?: Displaced): void {
+    this.forks ??= new ForkBatch(this.space, this.committed, this.reports, this.header)
+    foldBooks(this.forks, entry, displaced)
   }
 
   /** The present values that the entry replaces, as they would be read back. */
@@ -169,7 +169,7 @@ export class ChangeSet {
       }
       case 'EpochStart':
       case 'ForkNote':
-        if (entry.reconciliation === undefined && concernsBooks(entry)) this.foldBooks(entry)
+        if (entry.reconciliation === undefined && concernsBooks(entry)) this.foldForks(entry)
     }
   }
 

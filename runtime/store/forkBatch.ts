@@ -1,9 +1,9 @@
 /**
  * Fork reports, origins and quarantine of a space as stored, with the changes of one batch.
  *
- * Origins are stored under the *book* of their epoch: the position of its report, or 0 if it has
- * none. So a report that is forgotten takes all its origins along at once, however many. Their
- * records are removed later, some with each transaction (`forgottenOrigins`).
+ * Origins are stored under the *report key* of their epoch: the sequence that opened its report, or
+ * 0 if it has none. So a report that is forgotten takes all its origins along at once, however
+ * many. Their records are removed later, some with each transaction (`forgottenOrigins`).
  */
 import type { Position } from '../../machines/base/ids.js'
 import type { Books } from '../../machines/forks/ledger.js'
@@ -27,10 +27,10 @@ export interface StoredRecords {
 export type Reports = ReadonlyMap<number, ForkReport>
 
 export function originKey(space: number, reports: Reports, at: Position): Buffer {
-  return numbersKey(space, Table.origin, bookOf(reports, at.epoch), at.epoch, at.sequence)
+  return numbersKey(space, Table.origin, reportKeyOf(reports, at.epoch), at.epoch, at.sequence)
 }
 
-function bookOf(reports: Reports, epoch: number): number {
+function reportKeyOf(reports: Reports, epoch: number): number {
   return reports.get(epoch)?.opened.sequence ?? 0
 }
 
@@ -43,7 +43,7 @@ export class ForkBatch implements Books {
   /** Origins that were stored without a report, and are removed from there. */
   private readonly removed = new Map<string, Position>()
   private readonly items = new Map<string, { at: Position; item: QuarantineItem | null }>()
-  private readonly forgotten: { book: number; epoch: number }[] = []
+  private readonly forgotten: { reportKey: number; epoch: number }[] = []
   private quarantined: number
   private straysNow: number
 
@@ -85,7 +85,7 @@ export class ForkBatch implements Books {
   }
 
   forgetReport(epoch: number): void {
-    this.forgotten.push({ book: bookOf(this.current, epoch), epoch })
+    this.forgotten.push({ reportKey: reportKeyOf(this.current, epoch), epoch })
     this.current.delete(epoch)
     this.changed.add(epoch)
     for (const [name, { at }] of this.origins) {
@@ -198,8 +198,8 @@ export class ForkBatch implements Books {
       if (this.origins.has(name) && !this.current.has(at.epoch)) continue
       removes.push(numbersKey(this.space, Table.origin, 0, at.epoch, at.sequence))
     }
-    for (const { book, epoch } of this.forgotten) {
-      puts.push(numbersKey(this.space, Table.forgotten, book, epoch), Buffer.alloc(1))
+    for (const { reportKey, epoch } of this.forgotten) {
+      puts.push(numbersKey(this.space, Table.forgotten, reportKey, epoch), Buffer.alloc(1))
     }
   }
 

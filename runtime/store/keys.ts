@@ -24,11 +24,11 @@ export const Table = {
   keyGroup: 0x58,
   /** Epoch → fork report. */
   report: 0x46,
-  /** Book (see bookOf), epoch, sequence → outcome of the write that was logged first there. */
+  /** Report key (see reportKeyOf), epoch, sequence → outcome of the write first logged there. */
   origin: 0x55,
   /** Epoch, sequence → write in quarantine. */
   quarantine: 0x51,
-  /** Book, epoch: its origins are forgotten, and not removed yet. */
+  /** Report key, epoch: its origins are forgotten, and not removed yet. */
   forgotten: 0x47,
 } as const
 export type Table = (typeof Table)[keyof typeof Table]
