@@ -55,8 +55,8 @@ export interface BusConnection {
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription
   /**
-   * The same for what clients may ask for at any rate: it delays nothing that comes by `subscribe`.
-   * For a second or so nobody is subscribed, while that way is made anew.
+   * The same for requests that clients may send at any rate: they delay no message of `subscribe`.
+   * While their connection is opened again, for about a second, nobody is subscribed.
    */
   subscribeAside(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },

@@ -54,7 +54,7 @@ export class Aside {
     return null
   }
 
-  /** From now on it is made without being needed, and made again when it breaks. */
+  /** Opens it even if it is not needed, and again whenever it breaks. */
   keepFor(listener: AsideListener): void {
     if (this.#listener !== null) return
     this.#listener = listener
