@@ -69,7 +69,7 @@ export function parseAddress(address: string): { host: string; port: number } {
   const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/]+)):([0-9]{1,5})$/i.exec(address)
   const port = Number(match?.[3])
   if (!match || port > 65_535) {
-    throw new TypeError(`an address must be HOST:PORT, like 127.0.0.1:7432, not ${address}`)
+    throw new TypeError(`an address is HOST:PORT, like 127.0.0.1:7432, not ${address}`)
   }
   return { host: match[1] ?? match[2] ?? '', port }
 }

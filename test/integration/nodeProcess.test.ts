@@ -223,7 +223,7 @@ scenario(test, 'what cannot be a data directory: cause, remedy, exit code 1', as
   await refuses(join(files, 'file'), /not a directory.* Use the path of a directory/)
   await refuses(join(files, 'file', 'n1'), /not a directory.* Use the path of a directory/)
   // There, mkdir -p never came back.
-  if (existsSync('/proc/self')) await refuses('/proc/engram/n1', /no such file or directory.* Put/)
+  if (existsSync('/proc/self')) await refuses('/proc/engram/n1', /no such file or directory.* Use/)
 })
 
 const refusal = mountRefusal()
