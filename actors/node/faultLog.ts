@@ -1,6 +1,6 @@
 import type { Clock, Logger } from '../ports/system.js'
 
-/** How often a lasting fault is logged. */
+/** Interval at which a lasting fault is logged again. */
 const pauseMs = 30_000
 
 /** Logs repeated failures: the first of equal ones, then one in half a minute. */

@@ -46,7 +46,7 @@ const raiseMs = 600_000
 export class Identity {
   /** The arbiter has recorded this start. */
   isRegistered = false
-  /** What operators have to know about the directory, or null. */
+  /** Notice for operators about the directory, or null. */
   notice: string | null = null
   /** As it was when this process took it; the record is compared with that, not with later ones. */
   private directory: DirectoryIdentity | null = null
@@ -228,7 +228,7 @@ export class Identity {
     const { boot, ports, requiresData } = this.options
     // First make sure of the bucket: a record that is missing with it was lost.
     await arbiter.bucketId()
-    // An empty disk does not know how often this node was started before; the time stands in.
+    // An empty disk does not know how often this node was started before; the time is used instead.
     const incarnation = Math.floor(ports.clock.wallMs() / 1000)
     const fresh = { disk: this.freshDisk, incarnation }
     let mayHaveTwin = false

@@ -19,7 +19,7 @@ import { Budget } from '../structures/budget.js'
 import type { Identity } from './identity.js'
 import { MemoryWatch } from './memoryWatch.js'
 
-/** What the parts of a node need from it. */
+/** Functions of a node that its parts call. */
 export interface NodeCalls {
   readonly spaces: () => Iterable<SpaceActor>
   readonly isHeld: (space: string) => boolean

@@ -1,6 +1,6 @@
 /**
- * Outcomes of writes of forks according to pending entries, above those in the store. What pending
- * entries remove (with reports that expire) takes effect only when they are applied.
+ * Outcomes of writes of forks according to pending entries, above those in the store. Removals by
+ * pending entries (with reports that expire) take effect only when they are applied.
  */
 import type { Position } from '../../machines/base/ids.js'
 import {

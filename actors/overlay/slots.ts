@@ -10,7 +10,7 @@ export interface NodeSlot {
   readonly id: string
   /** The last StoreNode up to here, or undefined: then the store's node shows through. */
   readonly node: MemoryNode | undefined
-  /** Of `node`. */
+  /** Version of `node`. */
   readonly stored: Version | undefined
   /** Activation that was set after that StoreNode, or kept by it, and its version. */
   readonly activation: number | undefined

@@ -23,7 +23,7 @@ export interface CommitFloor {
   readonly sequence: number
 }
 
-/** What the journal knows of one space's log. */
+/** The journal's view of one space's log. */
 export interface JournalLog {
   readonly uuid: string
   readonly history: readonly EpochSpan[]

@@ -31,8 +31,7 @@ export async function startEpoch(
   if (isOver()) return null
   await member.store.keysRead()
   if (isOver()) return null
-  // A forced primary may know of commits that it lacks. Sequences of this log do not stand for
-  // them.
+  // A forced primary may know of commits that it lacks: its own sequences are other entries.
   log.commonPoint(log.end.sequence)
   // Alone in sync, no other member could be promoted: what is durable here is committed.
   if (record.assignment.inSync.length === 1) member.commitUpTo(log.durable.sequence)

@@ -4,7 +4,7 @@ import type { Logger } from '../../actors/ports/system.js'
 import { Liveness } from './liveness.js'
 import { limitIntake, socketOf } from './socket.js'
 
-/** How long a flush waits for a server that does not read. */
+/** Time that a flush waits for a server that does not read. */
 const flushMs = 100
 /**
  * Slower than those of the first connection: while a client does not read, an older server reads

@@ -22,7 +22,7 @@ export interface EpochListener {
 
 interface Known {
   epoch: number
-  /** Of the space, once an announcement has it. Another one means that epochs start again. */
+  /** Uuid of the space, once an announcement has it. Another one means that epochs start again. */
   uuid: string | null
 }
 

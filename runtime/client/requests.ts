@@ -112,7 +112,7 @@ export class Requests {
   readonly #flows = new Map<string, Flow>()
   readonly #held = new Set<string>()
   #closed = false
-  /** What closed the connection, if not this client. */
+  /** Cause of a closed connection that this client did not close. */
   #closedBy: Error | undefined
   #deaf: DeniedError | null = null
   readonly #endDenials: () => void

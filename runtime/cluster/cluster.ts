@@ -1,5 +1,5 @@
 /**
- * A cluster on this machine: a broker, and each node its own process. What `engram up` runs.
+ * A cluster on this machine: a broker, and each node its own process, as `engram up` runs it.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'

@@ -20,7 +20,7 @@ export const bounds = {
   peers: 1024,
   members: 64,
   reasonChars: 4096,
-  /** Of one space on one member, in an offer. */
+  /** Salvages of one space on one member, in an offer. */
   salvages: 256,
   /**
    * Whole requests only: 1,000 operations of 400 KiB in all, each with its key of 256 bytes and

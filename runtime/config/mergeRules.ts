@@ -35,7 +35,7 @@ import { nameFault } from '../../machines/protocol/subjects.js'
 import { ConfigError } from './options.js'
 import type { ConfigFault } from './options.js'
 
-/** Where the rule of a space is, before it is loaded. */
+/** Place of a space's rule, before it is loaded. */
 export interface MergeModule {
   readonly space: string
   /** As the configuration file has it. */

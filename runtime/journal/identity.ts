@@ -25,7 +25,7 @@ const FILE = 'identity.json'
 const FILE_BYTES_MAX = 4096
 
 /**
- * What `<directory>/identity.json` says; null when there is none. Changes nothing. Throws
+ * Reads `<directory>/identity.json`; null if there is none. Changes nothing. Throws
  * IdentityDamagedError, FileSystemError.
  */
 export async function readIdentity(

@@ -74,7 +74,7 @@ export interface JournalScan {
   readonly bytes: number
   /** Corruption in the last segment: nothing must be appended to it. */
   readonly lastSegmentBroken: boolean
-  /** Where the last segment ends when its tail is restated elsewhere. */
+  /** End of the last segment when its tail is restated elsewhere. */
   readonly durableEnd: number
 }
 
@@ -173,7 +173,7 @@ class Walk {
   #highest = 0
   #records = 0
   #broken = false
-  /** Where the first tail record begins; corruption behind it keeps the originals in force. */
+  /** Offset of the first tail record; corruption behind it keeps the originals in force. */
   #tailStart = 0
   #corruptionEnd = 0
   #durableEnd = 0

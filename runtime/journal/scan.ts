@@ -18,7 +18,7 @@ export type ScanItem =
   | {
     readonly kind: 'bad'
     readonly offset: number
-    /** Where the next record begins, or the end of the bytes. */
+    /** Offset of the next record, or the end of the bytes. */
     readonly end: number
     readonly reason: string
     /** Sound if only the payload is bad. */

@@ -78,7 +78,7 @@ export function reportText(report: OpenReport): string {
     + `${found.length === 0 ? 'none is reconciled yet' : found.join(', ')}.`
 }
 
-/** What an open report waits for, and how an operator can go on. */
+/** The reason why a report is still open, and the commands that help. */
 export function waitText(report: OpenReport, space: Told): string {
   const { node, epoch, waitsOn, waiting } = report
   const close = `engram forks close ${space.id} ${epoch}`

@@ -45,13 +45,13 @@ export interface NodeStatus {
   readonly unheldSpaces?: Readonly<Record<string, string>>
   /** An operator has drained it: it is not made primary of anything. */
   readonly drained?: boolean
-  /** How far the own clock is behind those of the peers, at least, ms; below 0: ahead. */
+  /** Lower bound of the own clock's delay behind those of the peers, ms; below 0: ahead. */
   readonly clock?: { readonly offsetMs: number | null; readonly fault: string | null }
   /**
    * Faults in the configuration of the arbiter's bucket that endanger the records, with remedies.
    */
   readonly arbiterFaults?: readonly string[]
-  /** Of the node's one journal; null before recovery is done. */
+  /** The node's one journal; null before recovery is done. */
   readonly journal?: {
     readonly segments: number
     readonly bytes: number
@@ -80,7 +80,7 @@ export interface ReplicaLag {
   /** The last one that it acknowledged. */
   readonly durableSequence: number | null
   readonly appliedSequence: number | null
-  /** Of the stream: joining, streaming, catchingUp, snapshotting, unreachable. */
+  /** State of the stream: joining, streaming, catchingUp, snapshotting, unreachable. */
   readonly state: string
 }
 
@@ -101,7 +101,7 @@ export interface MemberStatus {
   readonly rf: number
   readonly ack: AckLevel
   readonly role: MemberRole
-  /** Of the statechart of the role, nested states joined by dots. */
+  /** State of the role's statechart, nested states joined by dots. */
   readonly state: string
   /** Why the last transition was taken. */
   readonly reason: string
@@ -110,7 +110,7 @@ export interface MemberStatus {
   readonly appliedSequence: number
   readonly commitSequence: number
   readonly safeSequence: number
-  /** Of the store at `appliedSequence`. */
+  /** Digest of the store at `appliedSequence`. */
   readonly digest: string
   readonly nodes: number
   readonly edges: number
@@ -151,7 +151,7 @@ export interface MemberStatus {
   readonly grants?: Readonly<Record<NodeId, number>>
   /** For this epoch; null on any member but the primary. */
   readonly flow?: FlowCounts | null
-  /** Of the settings, the default filled in. */
+  /** The setting, with the default filled in. */
   readonly reconcile?: Reconcile
   /** Open forks and quarantine according to this member; null if there are none. */
   readonly books?: ForkStatus | null
@@ -202,7 +202,7 @@ export interface FlowCounts {
 }
 
 export interface NodeStatusReport {
-  /** Of this format; a reader refuses a higher one. */
+  /** Version of this format; a reader refuses a higher one. */
   readonly format: 1
   readonly node: NodeStatus
   readonly spaces: readonly MemberStatus[]

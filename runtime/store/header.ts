@@ -20,7 +20,7 @@ export interface SpaceHeader {
   /** Forgotten reports whose origins are not removed yet. */
   readonly forgotten: number
   /**
-   * Of the last entry; 0: unknown, since an earlier version that did not keep it wrote the file.
+   * Time of the last entry; 0: unknown, since an earlier version wrote the file without it.
    */
   readonly timestamp: number
   /** Time that key retention uses (machines/log/keyClock.ts). */

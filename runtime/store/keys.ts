@@ -13,7 +13,7 @@ import { writeText } from './text.js'
 export const Table = {
   /** uuid → space number; under number 0. */
   registry: 0x52,
-  /** Of space 0: one record, different at each opening of the file. */
+  /** In space 0: one record, different at each opening of the file. */
   nonce: 0x4a,
   /** One record: position, digest, counts. */
   header: 0x48,

@@ -203,7 +203,7 @@ export function canonicalEdge(edge: MemoryEdge): MemoryEdge {
   return decodeEdge(encodeEdge(new Slab(1024), edge, noVersion))
 }
 
-/** What this record contributes to the digest. Sums of many are cheaper with HashSum. */
+/** Contribution of this record to the digest. Sums of many are cheaper with HashSum. */
 export function hashOf(record: Buffer): bigint {
   return record.readBigUInt64LE(0)
 }
