@@ -1,4 +1,4 @@
-/** What programs that use Engram import. */
+/** Public API of the package. */
 export { connect, EngramClient } from './client/client.js'
 export type {
   ClientOptions, QueryValue, ReadOptions, ReadResult, WriteOptions,
@@ -11,8 +11,8 @@ export {
 export { DeniedError } from './client/denials.js'
 export { connectReasons } from './bus/faults.js'
 export type { ConnectReason } from './bus/faults.js'
-export type { ResendRefused, Resent } from './client/guard.js'
-export type { Unsafe } from './client/protection.js'
+export type { ResendRefused, Resent } from './client/spaceOutbox.js'
+export type { Unsafe } from './client/outbox.js'
 export type { AdminAnswer, AdminRequest, SpaceListing } from './client/operator.js'
 export type { NatsOptions, TlsOptions } from './bus/natsOptions.js'
 export { checkConfig, ConfigError, defaultConfig, options } from './config/options.js'

@@ -10,22 +10,22 @@ import { Remembered } from './rememberedAssignments.js'
 import { RequestLimiter } from './requestLimiter.js'
 
 /**
- * What became of a compare-and-set. Only `applied` and `refused` are definite: what was abandoned,
- * or rejected by the arbiter for a lasting reason, may be applied later all the same (an earlier
- * attempt, a leader whose disk refused what its followers have). A record that names a node which
- * does not hold that epoch is a vacancy (`own`), so nothing waits for what nobody knows.
+ * Outcome of a compare-and-set. Only `applied` and `refused` are definite. An abandoned one, or one
+ * that the arbiter rejected for a lasting reason, may still be applied later (an earlier attempt,
+ * or a leader whose disk refused what its followers have). A record that names a node which does
+ * not hold that epoch is a vacancy (`own`), so nobody has to wait for an unknown outcome.
  */
 export type Settlement =
   | { readonly kind: 'applied'; readonly record: AssignmentAt }
   | { readonly kind: 'refused'; readonly current: AssignmentAt | null }
   | { readonly kind: 'rejected'; readonly reason: string }
-  /** `reason`: what the arbiter said last, or why it said nothing. */
+  /** `reason`: the arbiter's last answer, or why there was none. */
   | { readonly kind: 'abandoned'; readonly reason: string }
 
 export type RecordRead =
   | { readonly kind: 'present'; readonly record: AssignmentAt }
   /**
-   * The bucket lost what it held, or holds what cannot be read; `remembered` is what this node saw
+   * The bucket lost its contents, or holds something unreadable. `remembered` is what this node saw
    * last, with the revision that the bucket has now (0: none).
    */
   | {
@@ -34,9 +34,9 @@ export type RecordRead =
     readonly sinceMs: number
     readonly reason: string
   }
-  /** It cannot be read, and this node has never seen a good one. */
+  /** The record cannot be read, and this node has never seen a good one. */
   | { readonly kind: 'unreadable'; readonly reason: string; readonly revision: number }
-  /** A newer version of the product wrote it: it is not lost, and is never written over. */
+  /** A newer version of the product wrote it. It is not lost, and is never overwritten. */
   | { readonly kind: 'newer'; readonly reason: string; readonly revision: number }
   | { readonly kind: 'absent' }
 
@@ -47,21 +47,23 @@ export interface RecordsOptions {
   readonly store: Store
   readonly logger: Logger
   readonly onBucketLost: (space: string, reason: string) => void
-  /** Spaces of which this node is a member: what it saw of them last survives a restart. */
+  /** Whether this node is a member; the last seen record of such a space survives a restart. */
   readonly isHeld: (space: string) => boolean
 }
 
 export interface SettleOptions {
-  /** The change is in flight until it is settled; told each time that the arbiter rejects it. */
+  /** The change is in flight until it is settled. Called each time the arbiter rejects it. */
   readonly onRejected?: (reason: string) => void
-  /** The record that the change was made of: where nothing but its pause has changed, it stands. */
+  /**
+   * The record on which the change is based. If only its pause changes meanwhile, it is still made.
+   */
   readonly madeOf?: Assignment
 }
 
-/** Pauses after an outcome that is unknown, or a read that failed: the first, and the longest. */
+/** First and longest pause after an unknown outcome or a failed read. */
 const retryMs = 50
 const retryMostMs = 200
-/** After a rejection: nothing changes until somebody does something. */
+/** Pause after a rejection: nothing changes until somebody acts. */
 const rejectedMs = 200
 const rejectedMostMs = 5000
 /** Requests to the arbiter at a time; compare-and-sets go before reads. */
@@ -70,7 +72,7 @@ const requestsMax = 16
 const notConnected = 'not connected to NATS'
 const detached = { kind: 'unknown', reason: notConnected } as const
 
-/** An arbiter confirms nothing that is older than what it confirmed before. */
+/** Whether the record is older than one that was seen before: an arbiter must not go back. */
 function isBehind(record: RememberedRecord, seen: RememberedRecord): boolean {
   const { assignment, bucket, revision } = record
   if (assignment.uuid !== seen.assignment.uuid) return false
@@ -79,26 +81,26 @@ function isBehind(record: RememberedRecord, seen: RememberedRecord): boolean {
 }
 
 /**
- * The space records at the arbiter: linearizable reads, compare-and-set settled to a definite
- * outcome (DESIGN section 5), and the memory of what was seen, in case the bucket loses it.
+ * The space records at the arbiter: linearizable reads, compare-and-sets that are repeated until
+ * their outcome is definite, and a memory of the records seen, in case the bucket loses them.
  */
 export class AssignmentStore {
   private arbiter: Arbiter | null = null
   private bucket = ''
   private readonly turns = new RequestLimiter(requestsMax)
-  /** Monotonic time at which a space's record was first found lost. */
+  /** Monotonic time when a space's record was first found lost. */
   private readonly lostSince = new Map<string, number>()
   private readonly memory: Remembered
-  /** Why the last request failed; null: it was answered. Told once. */
+  /** Why the last request failed; null: it was answered. Logged once. */
   private fault: string | null = null
-  /** What in the configuration of the bucket endangers the records. */
+  /** Faults in the configuration of the bucket that endanger the records. */
   faults: readonly string[] = []
 
   constructor(private readonly options: RecordsOptions) {
     this.memory = new Remembered(options)
   }
 
-  /** What this node saw last of the space's record, over restarts. */
+  /** The space's record as this node saw it last, also before a restart. */
   remembered(space: string): RememberedRecord | undefined {
     return this.memory.get(space)
   }
@@ -121,7 +123,7 @@ export class AssignmentStore {
 
   /** Rejects with ArbiterUnavailableError. */
   async read(space: string): Promise<RecordRead> {
-    // As of before the read is sent: what is seen since may be newer than its answer.
+    // As of before the read is sent: a record seen since may be newer than its answer.
     const remembered = this.memory.get(space)
     const found = await this.lookUp(`space.${space}`)
     if (!found) {
@@ -155,7 +157,7 @@ export class AssignmentStore {
     return { ok: false, reason: `it is the record of ${decoded.value.space}` }
   }
 
-  /** `revision`: of what the bucket has now, the base of the next compare-and-set. */
+  /** `revision`: the bucket's present one, the base of the next compare-and-set. */
   private lost(
     space: string, { assignment }: RememberedRecord, revision: number, reason: string,
   ): RecordRead {
@@ -169,14 +171,14 @@ export class AssignmentStore {
   }
 
   /**
-   * Repeats one compare-and-set until it is applied or the revision has moved: an unchanged
-   * record settles nothing, since the first request may still be applied. `wanted` false ends
-   * the repetition, not the request: it may be applied later (vacancy `own` takes care of that).
+   * Repeats one compare-and-set until it is applied or the revision has moved. An unchanged record
+   * settles nothing, since the first request may still be applied. `wanted` returning false ends
+   * the repetition, not the request: it may be applied later (see vacancy `own`).
    *
-   * Rejected for a lasting reason, it ends as well: an order, or a promotion, says so and begins
-   * anew. A change of a reigning primary stays in flight until it is settled: with `onRejected`,
-   * which is told each time, it goes on, less and less often. With `madeOf`, what an operator has
-   * paused or resumed meanwhile is kept, and the change made upon that.
+   * A rejection for a lasting reason ends it as well: a command, or a promotion, reports it and
+   * starts again. A change by a primary stays in flight until it is settled: with `onRejected`,
+   * which is called each time, it is repeated, less and less often. With `madeOf`, a pause or
+   * resume by an operator meanwhile is kept, and the change is based on it.
    */
   async settle(
     proposal: Assignment, base: number, wanted: () => boolean, options: SettleOptions = {},
@@ -203,7 +205,7 @@ export class AssignmentStore {
           return found
         }
         if (current) {
-          // It cannot be applied at the former revision any more.
+          // It can no longer be applied at the former revision.
           next = { ...next, paused: current.assignment.paused ?? null }
           bytes = this.options.control.encodeRecord(next)
           revision = current.revision
@@ -219,7 +221,7 @@ export class AssignmentStore {
     return { kind: 'abandoned', reason }
   }
 
-  /** Reads what stands there: mine is known by its nonce. null: unchanged, so repeat. */
+  /** Reads the present record; the own one has the own nonce. null: unchanged, so repeat. */
   private async afterRefusal(
     next: Assignment, revision: number, wanted: () => boolean,
   ): Promise<Settlement | null> {
@@ -230,7 +232,7 @@ export class AssignmentStore {
         const read = await this.read(next.space)
         const current = read.kind === 'present' ? read.record : null
         if (revisionOf(read) === revision) return null
-        // Mine, or mine that an operator has paused or resumed since.
+        // The own record, or the own one that an operator has paused or resumed since.
         const isMine = current !== null && (current.assignment.nonce === next.nonce
           || isSameButPaused(current.assignment, next))
         if (isMine) return { kind: 'applied', record: current }
@@ -253,7 +255,7 @@ export class AssignmentStore {
     return [...known]
   }
 
-  /** Resolves when all that is to be remembered over a restart is durable, or has failed. */
+  /** Resolves when all records to be remembered over a restart are durable, or have failed. */
   async idle(): Promise<void> {
     await this.memory.idle()
   }
@@ -268,7 +270,7 @@ export class AssignmentStore {
     return await this.required().compareAndSet(key, value, revision)
   }
 
-  /** A bucket that is gone is made again; that it was lost is then seen by its empty keys. */
+  /** Makes a missing bucket again. Its empty keys then show that the records were lost. */
   private async guarded<T>(run: (arbiter: Arbiter) => Promise<T>): Promise<T> {
     this.required()
     return await this.turns.take(() => this.guardedNow(run), false)
@@ -279,15 +281,15 @@ export class AssignmentStore {
     try {
       if (this.bucket === '') await this.open(arbiter)
       const answer = await this.sameBucket(arbiter, run)
-      this.tell(null)
+      this.log(null)
       return answer
     } catch (error) {
-      if (error instanceof ArbiterUnavailableError) this.tell(error.message)
+      if (error instanceof ArbiterUnavailableError) this.log(error.message)
       throw error
     }
   }
 
-  /** Makes the bucket when it is not there; says what is wrong with one that is. */
+  /** Makes the bucket if it does not exist, otherwise logs what is wrong with it. */
   private async open(arbiter: Arbiter): Promise<void> {
     const bucket = await arbiter.bucketId()
     this.faults = await arbiter.faults()
@@ -304,22 +306,22 @@ export class AssignmentStore {
       if (!(error instanceof ArbiterUnavailableError)) throw error
       const bucket = await arbiter.bucketId()
       if (bucket === this.bucket) throw error
-      this.options.logger.warn({ bucket }, 'the arbiter\'s bucket was made anew')
+      this.options.logger.warn({ bucket }, 'the arbiter\'s bucket was created again')
       this.bucket = bucket
       return await run(arbiter)
     }
   }
 
   /**
-   * Once when it goes away, and once when it is back; other reasons meanwhile are no news, and
-   * neither is what fails because this node has no connection, or gives it up.
+   * Logs once when the arbiter goes away, and once when it is back. Other reasons meanwhile are not
+   * logged, and neither are failures because this node has no connection, or gives it up.
    */
-  private tell(fault: string | null): void {
+  private log(fault: string | null): void {
     const { logger } = this.options
     if (!this.isAttached) return
     if (fault !== null && this.fault === null) {
-      logger.warn({ error: fault }, 'the arbiter does not answer: primaries go on without '
-        + 'it, promotions and changes of the in-sync members wait')
+      logger.warn({ error: fault }, 'the arbiter does not answer: primaries continue, but '
+        + 'promotions and changes of the in-sync set wait')
     }
     if (fault === null && this.fault !== null) logger.info({}, 'the arbiter answers again')
     this.fault = fault
@@ -348,11 +350,11 @@ export class AssignmentStore {
 
 function newer(space: string, reason: string): string {
   return `the arbiter's record of ${space} was written by a newer node: ${reason}. It is left as `
-    + 'it is, and nobody is promoted upon it here; if there is no newer node, remove it: '
+    + 'it is, and no member is promoted from it here. If there is no newer node, remove it: '
     + `nats kv del engram space.${space}`
 }
 
-/** What a compare-and-set would have to expect now. */
+/** The revision that a compare-and-set would have to expect now. */
 function revisionOf(read: RecordRead): number {
   switch (read.kind) {
     case 'present': return read.record.revision

@@ -1,7 +1,7 @@
 import type { RememberedRecord, Store } from '../ports/store.js'
 import type { Logger } from '../ports/system.js'
 
-/** Written at a time: the store makes them durable together. */
+/** Records written at a time: the store makes them durable together. */
 const writesMax = 64
 
 export interface RememberedOptions {
@@ -11,20 +11,20 @@ export interface RememberedOptions {
 }
 
 /**
- * The record of each space as this node saw it last, in case the arbiter loses it. Of the spaces
- * that it holds it is kept over restarts; nothing waits for that. It helps against two faults at
- * once, a bucket that is lost and a machine that goes down within the milliseconds that one fsync
- * takes; what a primary stands on, its epoch, is durable by its first entry before it opens, and
- * the claim upon a lost record skips epochs that nobody can know of.
+ * The record of each space as this node saw it last, in case the arbiter loses it. Records of the
+ * spaces that it holds survive restarts; nothing waits for that write. It helps only if two faults
+ * happen at once: a lost bucket, and a machine that fails within the milliseconds of one fsync. The
+ * epoch that a primary relies on is durable by its first entry before it opens, and a claim on a
+ * lost record skips epochs that nobody can know of.
  */
 export class Remembered {
   private readonly seen: Map<string, RememberedRecord>
-  /** What survives a restart. */
+  /** Records that survive a restart. */
   private readonly kept: Map<string, RememberedRecord>
-  /** Of each space the latest that is to be kept. */
+  /** The latest record of each space that is to be written. */
   private readonly due = new Map<string, RememberedRecord>()
   private writing: Promise<void> | null = null
-  /** Told once, until a write succeeds. */
+  /** A failure was logged; reset when a write succeeds. */
   private isFailing = false
 
   constructor(private readonly options: RememberedOptions) {
@@ -66,7 +66,7 @@ export class Remembered {
     }
   }
 
-  /** What fails is tried again when the record is read next. */
+  /** A failed write is tried again when the record is read next. */
   private async keep(space: string, record: RememberedRecord): Promise<void> {
     const { store, logger } = this.options
     try {
@@ -75,7 +75,8 @@ export class Remembered {
       this.isFailing = false
     } catch (error) {
       if (!this.isFailing) {
-        logger.warn({ space, error: String(error) }, 'records cannot be remembered over a restart')
+        logger.warn({ space, error: String(error) },
+          'records cannot be remembered over a restart')
       }
       this.isFailing = true
     }

@@ -1,6 +1,6 @@
 /**
- * At most so many pieces of work at a time; the others wait in line, urgent ones first. What is
- * asked of a server that is behind takes longer the more is asked: then all of it times out.
+ * Limits how many pieces of work run at a time; the others wait, urgent ones first. A server that
+ * is behind takes longer the more requests it has, until all of them time out.
  */
 export class RequestLimiter {
   private running = 0

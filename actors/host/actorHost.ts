@@ -1,4 +1,4 @@
-/** What actors/ ask of the actor host; runtime/host implements it for any XState v5 machine. */
+/** The actor host as actors/ need it; runtime/host implements it for any XState v5 machine. */
 import type {
   AnyActorLogic, EmittedFrom, EventFromLogic, InputFrom, OutputFrom, SnapshotFrom,
 } from 'xstate'
@@ -13,7 +13,7 @@ export interface Supervision {
 }
 
 export interface MailboxPolicy {
-  /** Events waiting (for a busy or restarting actor); the bound of I11. */
+  /** Limit of the events that wait for a busy or restarting actor (I11). */
   readonly capacity: number
   /** dropNewest and dropOldest make dead letters; fail makes the actor fail. */
   readonly overflow: 'dropNewest' | 'dropOldest' | 'fail'
@@ -33,13 +33,13 @@ export interface ActorSpec<TLogic extends AnyActorLogic> {
   /** Performs the effects that the logic emits. A throw fails the actor. */
   readonly effects?: (effect: EmittedFrom<TLogic>, self: HostedActor<TLogic>) => void
   readonly onSnapshot?: (snapshot: SnapshotFrom<TLogic>) => void
-  /** Id of the actor that fails when this one gives up. None: the host's `onEscalation`. */
+  /** Id of the actor that fails when this one gives up. Default: the host's `onEscalation`. */
   readonly parent?: string
   /** Without it a failure escalates at once. */
   readonly supervision?: Supervision
   readonly mailbox?: MailboxPolicy
   /**
-   * Events from other nodes: returns why not, or null to accept. Without it, none are accepted.
+   * Decides on events from other nodes: a reason to refuse, or null. Default: none are accepted.
    */
   readonly refuseRemote?: (event: unknown) => string | null
   /** Called once, when the actor is over and will not be restarted. */
@@ -62,7 +62,9 @@ export interface ActorDeath {
 
 export interface ActorHost {
   spawn<TLogic extends AnyActorLogic>(spec: ActorSpec<TLogic>): HostedActor<TLogic>
-  /** Abrupt end, as if it had thrown: supervision decides. False when there is no such actor. */
+  /**
+   * Ends it abruptly, as if it had thrown: supervision decides. False if there is no such actor.
+   */
   kill(id: string, reason?: string): boolean
   /** Death watch: called once when the actor fails, stops or is done (not at restarts). */
   watch(id: string, onDeath: (exit: ActorDeath) => void): () => void

@@ -1,4 +1,4 @@
-/** Invoking hosted actors from a supervising chart (DESIGN section 3). */
+/** Invocation of hosted actors by a supervising chart. */
 import { fromCallback } from 'xstate'
 import type {
   AnyActorLogic, AnyActorRef, AnyEventObject, CallbackActorLogic, EventFromLogic,
@@ -6,16 +6,16 @@ import type {
 } from 'xstate'
 import type { ActorExit, ActorHost, ActorSpec, HostedActor } from './actorHost.js'
 
-/** An addition to ActorSpec that hosts honour: somebody else answers for the actor's failure. */
+/** An addition to ActorSpec that hosts support: another party answers for the actor's failure. */
 export interface Escalating {
   /**
-   * Called when the actor has given up, after `onExit`. True: it is taken care of. False, or
-   * absent: the parent fails, or the host's `onEscalation` is called.
+   * Called when the actor has given up, after `onExit`. True: the failure is handled. False, or no
+   * function: the parent fails, or the host's `onEscalation` is called.
    */
   readonly onGivenUp?: (error: unknown) => boolean
 }
 
-/** Types of the events that the invoking chart gets; each carries what its field says. */
+/** Types of the events that the invoking chart gets. */
 export interface HostedReports {
   /** `{ type, output }` when the hosted actor is done. */
   readonly doneType: string
@@ -30,9 +30,9 @@ const invokedBy = new WeakMap<object, Map<string, HostedActor<AnyActorLogic>>>()
  * Actor logic for `invoke`: runs the actor under the host while the invoking state is active,
  * and forwards what the chart sends to it.
  *
- * When the chart cannot take `failedType` in its present state, the failure goes the usual way
- * (`spec.parent`, then the host's `onEscalation`): it never vanishes. What `toSpec` or
- * `host.spawn` throws is an error of the invocation (`onError`).
+ * If the chart cannot take `failedType` in its present state, the failure is escalated as usual
+ * (`spec.parent`, then the host's `onEscalation`), so that it never vanishes. An error thrown by
+ * `toSpec` or `host.spawn` is an error of the invocation (`onError`).
  */
 export function hosted<
   TLogic extends AnyActorLogic, TInput extends NonReducibleUnknown = undefined,

@@ -3,28 +3,28 @@ import { spaceSettingsOf } from '../../machines/protocol/spaceSettings.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { stackOf } from '../messaging/defects.js'
 import { AdminRefusal, patienceMs, spaceNameOf } from '../ports/adminApi.js'
-import type { Answer, Order } from '../ports/adminApi.js'
+import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { PrimaryRole } from '../primary/primary.js'
 import type { AdminNode } from './adminNode.js'
 import { createSpace } from './createSpace.js'
-import { obeyAboutForks } from './forkCommands.js'
+import { handleForkCommand } from './forkCommands.js'
 import { drain, pauseSpace, undrain } from './maintenance.js'
 import { PromoteCommands } from './promoteCommands.js'
 import { SpaceList } from './spaceList.js'
 
-/** Orders that are carried out at a time; some take seconds. */
-const ordersMax = 64
-const orderBytesMax = 16 * 1024
-/** Of one list; a name takes 200 bytes at most. */
+/** Commands that are carried out at a time; some take seconds. */
+const commandsMax = 64
+const commandBytesMax = 16 * 1024
+/** Limit of one list; a name takes 200 bytes at most. */
 const actorsMax = 1000
-/** Programs ask for these again and again. */
+/** Programs ask for these often, so they are logged at level debug. */
 const listings: readonly unknown[] = ['listSpaces', 'listActors']
 
-/** Operators' orders (`engram.v1.admin.<node>`): any node takes them, and passes them on. */
+/** Operators' commands (`engram.v1.admin.<node>`). Any node takes them, and forwards them. */
 export class AdminCommands {
-  /** Orders that are being carried out. */
+  /** Commands that are being carried out. */
   private open = 0
   private spaceList: SpaceList | null = null
 
@@ -32,58 +32,58 @@ export class AdminCommands {
 
   async onMessage(message: BusMessage): Promise<void> {
     const { answers, ports: { logger } } = this.node.context!
-    // Nodes pass orders on, too.
+    // Nodes forward commands, too.
     const asker = answers.asker(message, 'orders')
     if (!asker) return
     const answer = (said: object): void => answers.answer({ ...asker, encoding: 'json' }, said)
-    if (this.open >= ordersMax) {
+    if (this.open >= commandsMax) {
       return answer(answerOf(new AdminRefusal(
-        'OVERLOADED', `${ordersMax} orders are being carried out at this node`, true)))
+        'OVERLOADED', `${commandsMax} commands are being carried out at this node`, true)))
     }
     this.open += 1
     try {
-      const order = parseOrder(message.data)
-      if (listings.includes(order['type'])) logger.debug({ order }, 'an operator asks')
-      else logger.info({ order }, 'an operator asks')
-      answer(await this.obey(order))
+      const command = parseCommand(message.data)
+      if (listings.includes(command['type'])) logger.debug({ command }, 'operator command')
+      else logger.info({ command }, 'operator command')
+      answer(await this.handle(command))
     } catch (error) {
       const refusal = refusalOf(error)
-      // A bug: the answer says so, and the log.
-      if (refusal.code === 'INTERNAL') logger.error({ error: stackOf(error) }, 'an order failed')
+      // A bug: both the answer and the log say so.
+      if (refusal.code === 'INTERNAL') logger.error({ error: stackOf(error) }, 'a command failed')
       answer(answerOf(refusal))
     } finally {
       this.open -= 1
     }
   }
 
-  private async obey(order: Order): Promise<Answer> {
-    switch (order['type']) {
+  private async handle(command: AdminCommand): Promise<Answer> {
+    switch (command['type']) {
       case 'createSpace':
-        return await this.createSpace(order)
+        return await this.createSpace(command)
       case 'listSpaces':
-        return await this.listSpaces(order)
+        return await this.listSpaces(command)
       case 'promote':
-        return await new PromoteCommands(this).promote(order)
+        return await new PromoteCommands(this).promote(command)
       case 'drain':
-        return await drain(this.node, order)
+        return await drain(this.node, command)
       case 'undrain':
-        return undrain(this.node, order)
+        return undrain(this.node, command)
       case 'pause':
       case 'resume':
         return await pauseSpace(
-          this.node.context!, order, order['type'] === 'pause', this.patience())
+          this.node.context!, command, command['type'] === 'pause', this.patience())
       case 'reconcile':
-        return this.reconcile(order)
+        return this.reconcile(command)
       case 'applyQuarantined':
       case 'discardQuarantined':
       case 'closeFork':
-        return await this.atPrimary(order, (primary) => obeyAboutForks(order, primary))
+        return await this.atPrimary(command, (primary) => handleForkCommand(command, primary))
       case 'setSpace':
-        return await this.atPrimary(order, (primary) => setSpace(order, primary))
+        return await this.atPrimary(command, (primary) => setSpace(command, primary))
       case 'listActors':
-        return this.listActors(order)
+        return this.listActors(command)
       case 'killActor':
-        return this.killActor(order)
+        return this.killActor(command)
       default:
         throw new AdminRefusal('INVALID_OPERATION',
           'type is one of createSpace, listSpaces, promote, drain, undrain, pause, resume, '
@@ -92,11 +92,11 @@ export class AdminCommands {
     }
   }
 
-  /** `after`: how many actors were looked at before. */
-  private listActors({ after = 0 }: Order): Answer {
+  /** `after`: number of actors that were listed before. */
+  private listActors({ after = 0 }: AdminCommand): Answer {
     this.checkChaos()
     if (!Number.isInteger(after) || (after as number) < 0) {
-      throw new AdminRefusal('INVALID_OPERATION', 'after is a whole number')
+      throw new AdminRefusal('INVALID_OPERATION', 'after must be a whole number')
     }
     const { ports: { host } } = this.node.context!
     const ids = host.ids()
@@ -105,16 +105,16 @@ export class AdminCommands {
     return { ok: true, actors, ...(end < ids.length && { more: true, after: end }) }
   }
 
-  /** As if it had thrown: supervision decides what comes next. */
-  private killActor(order: Order): Answer {
+  /** The same as if the actor had thrown: supervision decides what comes next. */
+  private killActor(command: AdminCommand): Answer {
     this.checkChaos()
-    const { actor } = order
+    const { actor } = command
     const { host } = this.node.context!.ports
     if (typeof actor !== 'string' || !host.isRunning(actor)) {
       throw new AdminRefusal('INVALID_OPERATION',
-        `no actor ${JSON.stringify(actor)} runs here; listActors tells which do`, true)
+        `no actor ${JSON.stringify(actor)} runs here; listActors shows those that do`, true)
     }
-    host.kill(actor, 'an operator kills it')
+    host.kill(actor, 'killed by an operator')
     return { ok: true, message: `${actor} was killed` }
   }
 
@@ -124,18 +124,18 @@ export class AdminCommands {
       'this node does not let operators kill its actors; start it with --chaos to allow it')
   }
 
-  private async createSpace(order: Order): Promise<Answer> {
-    const space = spaceNameOf(order)
+  private async createSpace(command: AdminCommand): Promise<Answer> {
+    const space = spaceNameOf(command)
     const answer = await createSpace(
-      this.node.context!, space, settingsOf(order), this.patience())
+      this.node.context!, space, settingsOf(command), this.patience())
     if (answer['created'] === true) await this.node.take(space)
     return answer
   }
 
-  private async listSpaces(order: Order): Promise<Answer> {
+  private async listSpaces(command: AdminCommand): Promise<Answer> {
     const { records, ports: { clock }, settings } = this.node.context!
     this.spaceList ??= new SpaceList(records, clock, settings.answerBytesMax)
-    return await this.spaceList.page(order)
+    return await this.spaceList.page(command)
   }
 
   async recordOf(name: string): Promise<Assignment> {
@@ -149,37 +149,37 @@ export class AdminCommands {
     return record.assignment
   }
 
-  /** Carried out where the space's primary is. */
+  /** Carries the command out here if the primary of the space is here; else forwards it. */
   private async atPrimary(
-    order: Order, obey: (primary: PrimaryRole) => Promise<Answer>,
+    command: AdminCommand, handle: (primary: PrimaryRole) => Promise<Answer>,
   ): Promise<Answer> {
-    const name = spaceNameOf(order)
+    const name = spaceNameOf(command)
     const role = this.node.spaces.get(name)?.primaryRole
-    if (role?.serves) return await obey(role)
+    if (role?.serves) return await handle(role)
     const { primary } = await this.recordOf(name)
     if (!primary || primary.node === this.node.context!.self.node) {
       throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
     }
-    return await this.passOn(primary.node, order)
+    return await this.passOn(primary.node, command)
   }
 
-  /** Of what lies on this node: the salvages of other members are their own to bring. */
-  private reconcile(order: Order): Answer {
-    const name = spaceNameOf(order)
+  /** Covers the salvages of this node only; each member uploads its own. */
+  private reconcile(command: AdminCommand): Answer {
+    const name = spaceNameOf(command)
     const space = this.node.spaces.get(name)
     if (space?.member.record?.assignment.settings.reconcile === 'off') {
       throw new AdminRefusal('INVALID_OPERATION',
-        `${name} takes nothing from salvages: its setting reconcile is off`)
+        `${name} does not reconcile salvages: its setting reconcile is off`)
     }
     return { ok: true, started: space?.homecoming.order() ?? false }
   }
 
-  async passOn(node: string, order: Order): Promise<Answer> {
-    if (order['passedOn'] === true) {
-      throw new AdminRefusal('NOT_PRIMARY', `${node} was primary, and is not any more`, true)
+  async passOn(node: string, command: AdminCommand): Promise<Answer> {
+    if (command['passedOn'] === true) {
+      throw new AdminRefusal('NOT_PRIMARY', `${node} is no longer primary`, true)
     }
     const { wire } = this.node.context!
-    const data = new TextEncoder().encode(JSON.stringify({ ...order, passedOn: true }))
+    const data = new TextEncoder().encode(JSON.stringify({ ...command, passedOn: true }))
     try {
       const timeoutMs = patienceMs + 2000
       const message = await wire.request(subjects.admin(node), data, { timeoutMs })
@@ -193,7 +193,7 @@ export class AdminCommands {
     }
   }
 
-  /** Whether an operator still waits for an order that begins now. */
+  /** Returns whether an operator still waits for a command that begins now. */
   private patience(): () => boolean {
     const { clock } = this.node.context!.ports
     const limit = clock.monotonicMs() + patienceMs
@@ -223,41 +223,46 @@ function answerOf({ code, message, retryable }: AdminRefusal): object {
   return { ok: false, code, message, retryable }
 }
 
-function parseOrder(data: Uint8Array): Order {
-  if (data.length > orderBytesMax) {
-    throw new AdminRefusal('PAYLOAD_TOO_LARGE', `an order takes ${orderBytesMax} bytes at most`)
+function parseCommand(data: Uint8Array): AdminCommand {
+  if (data.length > commandBytesMax) {
+    throw new AdminRefusal('PAYLOAD_TOO_LARGE', `a command takes ${commandBytesMax} bytes at most`)
   }
   try {
-    const order: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(data))
-    if (typeof order === 'object' && order !== null && !Array.isArray(order)) return order as Order
+    const command: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(data))
+    if (typeof command === 'object' && command !== null && !Array.isArray(command)) {
+      return command as AdminCommand
+    }
   } catch {
-    // Told below, like every other payload that is no order.
+    // Refused below, like every other payload that is not a command.
   }
-  throw new AdminRefusal('INVALID_OPERATION', 'an order is a JSON object with a type')
+  throw new AdminRefusal('INVALID_OPERATION', 'a command must be a JSON object with a type')
 }
 
-function settingsOf(order: Order): SpaceSettings {
-  const settings = spaceSettingsOf(order)
+function settingsOf(command: AdminCommand): SpaceSettings {
+  const settings = spaceSettingsOf(command)
   if (typeof settings !== 'string') return settings
   throw new AdminRefusal('INVALID_OPERATION', settings)
 }
 
-/** What is asked for is changed, the rest stays, within bounds too; null takes away. */
-function changed(present: Order, asked: Order): Order {
+/** The present settings with the given ones changed, at every depth; null removes one. */
+function changed(present: AdminCommand, asked: AdminCommand): AdminCommand {
   const next = { ...present }
   for (const [name, value] of Object.entries(asked)) {
     const isObject = typeof value === 'object' && value !== null
-    const inner = isObject ? changed(next[name] as Order ?? {}, value as Order) : value
-    if (inner === null || (isObject && Object.keys(inner as Order).length === 0)) delete next[name]
+    const inner = isObject ? changed(next[name] as AdminCommand ?? {}, value as AdminCommand)
+      : value
+    const isEmpty = isObject && Object.keys(inner as AdminCommand).length === 0
+    if (inner === null || isEmpty) delete next[name]
     else next[name] = inner
   }
   return next
 }
 
-async function setSpace(order: Order, primary: PrimaryRole): Promise<Answer> {
-  const { settings: asked } = order
+async function setSpace(command: AdminCommand, primary: PrimaryRole): Promise<Answer> {
+  const { settings: asked } = command
   if (typeof asked !== 'object' || asked === null || Array.isArray(asked)) {
-    throw new AdminRefusal('INVALID_OPERATION', 'settings is an object of what is to change')
+    throw new AdminRefusal('INVALID_OPERATION',
+      'settings must be an object of the settings to change')
   }
   if ('replicas' in asked) {
     throw new AdminRefusal('INVALID_OPERATION', 'replicas cannot be changed')

@@ -9,13 +9,13 @@ import type { NodeContext } from '../member/context.js'
 import { AdminRefusal, refusedByArbiter } from '../ports/adminApi.js'
 import type { Answer } from '../ports/adminApi.js'
 
-/** Compare-and-sets of others that may come first: each of them settles the matter, as a rule. */
+/** Attempts; another's compare-and-set may come first, and usually settles the matter. */
 const attemptsMax = 10
 
 /**
- * Writes the record of a new space, unless there is one with the same settings. `isDue` false: the
- * operator has waited long enough. Rejects with AdminRefusal, in the arbiter's own words where it
- * is the arbiter that refuses, and with ArbiterUnavailableError.
+ * Writes the record of a new space, unless there is one with the same settings. `isDue` returns
+ * false once the operator has waited long enough. Rejects with AdminRefusal, in the arbiter's own
+ * words if the arbiter refuses, and with ArbiterUnavailableError.
  */
 export async function createSpace(
   context: NodeContext, space: string, settings: SpaceSettings, isDue: () => boolean,
@@ -40,7 +40,7 @@ export async function createSpace(
     }
     if (settled.kind === 'abandoned') {
       throw new AdminRefusal('ARBITER_UNAVAILABLE', 'the arbiter has not confirmed the new space '
-        + `(${settled.reason}): it may come yet`, true)
+        + `(${settled.reason}); it may still be applied`, true)
     }
     if (settled.kind === 'refused') continue
     const announcement: Announcement = {
@@ -50,10 +50,10 @@ export async function createSpace(
     wire.publish(subjects.assignment(space), ports.control.encode(announcement))
     return { ok: true, created: true, message: `on ${assignment.inSync.join(', ')}` }
   }
-  throw new AdminRefusal('INTERNAL', 'the arbiter did not settle the new space', true)
+  throw new AdminRefusal('INTERNAL', 'the arbiter did not confirm the new space', true)
 }
 
-/** A space that may exist is not made over. */
+/** The answer if the space may exist already: it is not created again. */
 function knownOf(space: string, read: RecordRead) {
   switch (read.kind) {
     case 'present':
@@ -79,8 +79,8 @@ function membersFor(
   const fit = living.filter((node) => peers.unfitOf(node) === null)
   if (fit.length < replicas + 1) {
     const unfit = living.flatMap((node) => peers.unfitOf(node) ?? [])
-    throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${replicas + 1} nodes are asked `
-      + `for, ${fit.length} are alive${unfit.length > 0 ? ' and fit' : ''}: ${fit.join(', ')}`
+    throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${replicas + 1} nodes are `
+      + `needed, ${fit.length} are alive${unfit.length > 0 ? ' and fit' : ''}: ${fit.join(', ')}`
       + unfit.map((reason) => `; ${reason}`).join(''), true)
   }
   return placeSpace(space, fit, replicas + 1).map((node) => {

@@ -2,7 +2,7 @@ import type { DirectoryIdentity } from '../../machines/protocol/directory.js'
 import type { Journal, SalvageFiles } from '../ports/journal.js'
 import type { Store } from '../ports/store.js'
 
-/** What a directory is once it may be used. */
+/** Disk and incarnation that a directory gets when it is taken into use. */
 export interface DirectoryNumbers {
   readonly disk: string
   readonly incarnation: number
@@ -16,26 +16,26 @@ export interface Recovered {
 }
 
 /**
- * The data directory: looked at, owned, its identity renewed, recovered, closed, in this order.
- * Nothing below it is written before `saveIdentity`, but for the sockets that tell its owner.
+ * The data directory. In this order it is read, owned, given a new identity, recovered, closed.
+ * Nothing below it is written before `saveIdentity`, except the sockets that mark its owner.
  */
 export interface NodeDirectory {
   /**
-   * Reads what the directory says of itself; null: nothing, it is empty. Rejects when it cannot
-   * be read, when what it says makes no sense, or when it is another node's.
+   * Reads the identity that is stored in the directory; null: it is empty. Rejects if it cannot
+   * be read, makes no sense, or is another node's.
    */
   identity(): Promise<DirectoryIdentity | null>
   /** Rejects when another process on this host has the directory. */
   own(): Promise<void>
   /**
-   * Nobody answers to the node's name: takes a directory, too, whose owner could be on another
-   * host. Rejects as `own` does.
+   * Called when no process answers to the node's name. Takes the directory over even if its owner
+   * could be on another host. Rejects as `own` does.
    */
   confirmOwner(): Promise<void>
-  /** Durable when it resolves. */
+  /** Resolves when it is durable. */
   saveIdentity(numbers: DirectoryNumbers): Promise<void>
   recover(): Promise<Recovered>
-  /** Keeps disk space aside for a start on a full disk; false: there is no room. Never rejects. */
+  /** Reserves disk space for a start on a full disk; false: there is no room. Never rejects. */
   keepReserve(): Promise<boolean>
   close(): Promise<void>
 }

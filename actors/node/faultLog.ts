@@ -1,21 +1,21 @@
 import type { Clock, Logger } from '../ports/system.js'
 
-/** How often a lasting fault is told. */
+/** Interval at which a lasting fault is logged again. */
 const pauseMs = 30_000
 
-/** Of attempts that end alike, some a second, the first one is told, and one in half a minute. */
+/** Logs repeated failures: the first of equal ones, then one in half a minute. */
 export class FaultLog {
   private last = ''
-  private toldMs = 0
+  private loggedMs = 0
 
   constructor(private readonly clock: Clock, private readonly logger: Logger) {}
 
-  tell(error: string, what: string): void {
+  log(error: string, what: string): void {
     const nowMs = this.clock.monotonicMs()
-    const isNew = error !== this.last || nowMs - this.toldMs >= pauseMs
+    const isNew = error !== this.last || nowMs - this.loggedMs >= pauseMs
     if (isNew) {
       this.last = error
-      this.toldMs = nowMs
+      this.loggedMs = nowMs
     }
     this.logger[isNew ? 'warn' : 'debug']({ error }, what)
   }

@@ -1,24 +1,24 @@
 import type { Clock } from '../ports/system.js'
 import type { SpaceActor } from '../space/space.js'
 
-/** It looks again after this long, and gives a space up after so many tries. */
+/** Pause between attempts, and their number for one space. */
 const pollMs = 20
 const triesMax = 150
 
 /**
- * Hands over what is reigned in of `spaces`; returns those that are left: no other member is in
- * sync and fit, the arbiter refuses, or the connection is gone.
+ * Hands over those of `spaces` that this node is primary of. Returns those that are left: no other
+ * member is in sync and fit, the arbiter refuses, or the connection is gone.
  */
 export async function handOverPrimaries(
   spaces: () => Iterable<SpaceActor>, clock: Clock, isOpen: () => boolean, reason: string,
 ): Promise<SpaceActor[]> {
   const tries = new Map<SpaceActor, number>()
   for (;;) {
-    const reigning = [...spaces()].filter((space) => space.primaryRole)
-    const open = reigning.filter((space) => (tries.get(space) ?? 0) < triesMax)
-    if (open.length === 0 || !isOpen()) return reigning
+    const left = [...spaces()].filter((space) => space.primaryRole)
+    const open = left.filter((space) => (tries.get(space) ?? 0) < triesMax)
+    if (open.length === 0 || !isOpen()) return left
     for (const space of open) {
-      // What the arbiter has refused once, it refuses again.
+      // The arbiter would refuse again what it has refused once.
       const to = tries.has(space) && space.member.rejection !== null ? null : space.successor()
       tries.set(space, to ? (tries.get(space) ?? 0) + 1 : triesMax)
       if (to) space.handOver(to, reason)

@@ -17,44 +17,44 @@ export interface IdentityOptions {
   readonly boot: NodeDirectory
   readonly ports: Pick<NodePorts, 'clock' | 'random' | 'logger' | 'telemetry' | 'control'>
   readonly settings: ActorSettings
-  /** Disk and incarnation are set here, by `identify` and when they have to change. */
+  /** Disk and incarnation are set here, by `identify` and whenever they have to change. */
   readonly self: NodeIdentityInput
-  /** Whoever asks is answered below these, or below the connection's own inbox prefix. */
+  /** Answers go to subjects below these, or below the connection's own inbox prefix. */
   readonly replyPrefixes: readonly string[]
-  /** An empty data directory stops the start of a node that the arbiter knows. */
+  /** If set, a node that the arbiter knows does not start with an empty data directory. */
   readonly requiresData: boolean
-  /** The arbiter knows this start now. */
+  /** Called when the arbiter has recorded this start. */
   readonly onRegistered: () => void
-  /** It was found out late that the directory is a copy of the past: its sessions are void. */
+  /** Called when the directory proves, late, to be an old copy: all its sessions are void. */
   readonly onReidentified: (reason: string) => void
   readonly onSuperseded: (reason: string) => void
 }
 
-/** How long a living process of the same name may take to answer. */
+/** Time that a living process of the same name has to answer. */
 const twinPatienceMs = 300
-/** Attempts to write the record, each after a definite refusal or an unknown outcome. */
+/** Attempts to write the record; each follows a definite refusal or an unknown outcome. */
 const attemptsMax = 20
-/** The number is raised this often while the node runs, so that a copy of its disk is known. */
+/** The number is raised this often while the node runs, so that a copy of its disk is detected. */
 const raiseMs = 600_000
 
 /**
- * Whose data directory it is, and which start of the node this is. The order matters: the
- * directory is compared with the arbiter's record, then disk id and number become durable in one
- * write, then the record; only then may the node acknowledge for the commit, or stand. See
- * machines/protocol/directory.ts.
+ * Establishes which data directory this is, and which start of the node. The order matters. First
+ * the directory is compared with the arbiter's record. Then disk id and number become durable in
+ * one write, then in the record. Only then may the node acknowledge for the commit, or be a
+ * candidate. See machines/protocol/directory.ts.
  */
 export class Identity {
-  /** The arbiter knows this start. */
+  /** The arbiter has recorded this start. */
   isRegistered = false
-  /** What operators have to know of the directory, or null. */
+  /** Notice for operators about the directory, or null. */
   notice: string | null = null
-  /** As it was when this process took it: the record is compared with that, and nothing later. */
+  /** As it was when this process took it; the record is compared with that, not with later ones. */
   private directory: DirectoryIdentity | null = null
   private isOwned = false
   private readonly nonce: string
-  /** For a directory that is given another disk id: one, however often it is tried. */
+  /** The id for a directory that needs another one: the same in every attempt. */
   private readonly freshDisk: string
-  /** Its numbers are durable in the directory, and were sent to the arbiter, or are about to be. */
+  /** Its numbers are durable in the directory, and sent to the arbiter or about to be. */
   private verdict: DirectoryVerdict | null = null
   /** Number in the directory and in the record; `self.incarnation`, or raised since. */
   private number = 0
@@ -69,17 +69,17 @@ export class Identity {
     this.freshDisk = options.ports.random.uuid()
   }
 
-  /** Looks at the directory. Rejects as `Boot.identity` does, and when it is another node's. */
+  /** Reads the directory. Rejects as `NodeDirectory.identity` does, and if it is another node's. */
   async prepare(): Promise<void> {
     const { boot, self } = this.options
     this.directory = await boot.identity()
     const owner = this.directory?.node ?? self.node
     if (owner === self.node) return
-    throw new StartRefusedError(`the data directory ${self.data} is that of node ${owner}, this is `
-      + `node ${self.node}: start ${self.node} with its own directory, or ${owner} with this one`)
+    throw new StartRefusedError(`the data directory ${self.data} belongs to node ${owner}, and `
+      + `this is node ${self.node}. Start each node with its own directory`)
   }
 
-  /** Once more, now that no other process can change it. */
+  /** Reads the directory again, now that no other process can change it. */
   private async takeOver(): Promise<void> {
     if (this.isOwned) return
     await this.options.boot.confirmOwner()
@@ -88,9 +88,9 @@ export class Identity {
   }
 
   /**
-   * Before this process says anything for the first time. Rejects with SupersededError,
-   * StartRefusedError, and as long as an empty directory has no arbiter to ask, with what that
-   * says.
+   * Runs before this process sends its first message. Rejects with SupersededError and
+   * StartRefusedError; for an empty directory also with the arbiter's error while the arbiter is
+   * not available.
    */
   async identify(connection: BusConnection, arbiter: Arbiter): Promise<void> {
     const { ports: { clock }, self } = this.options
@@ -101,13 +101,13 @@ export class Identity {
       await this.register(connection, arbiter)
       this.isRegistered = true
     } catch (error) {
-      // What is empty has nothing to go on with. An arbiter may be away for a while.
+      // An empty directory has no earlier identity to use. An arbiter may be away for a while.
       const isAway = error instanceof ArbiterUnavailableError && !connection.isClosed
       if (this.directory === null || !isAway) throw error
       Object.assign(self, await this.unregisteredNumbers(this.directory))
       this.options.ports.logger.warn({ error: error.message },
-        'the arbiter does not answer: this node follows, and neither stands nor counts as in sync '
-        + 'until it is registered there')
+        'the arbiter does not answer: this node follows, but is neither a candidate nor counted as '
+        + 'in sync until it is registered there')
     }
   }
 
@@ -115,14 +115,14 @@ export class Identity {
   private async unregisteredNumbers(
     { disk, incarnation, spoken: before }: DirectoryIdentity,
   ): Promise<Pick<DirectoryVerdict, 'disk' | 'incarnation'>> {
-    // Sent to the arbiter, which may have it: the directory must not fall behind.
+    // Already sent to the arbiter, which may have it: the directory must not fall behind.
     if (this.verdict) return numbersOf(this.verdict)
     const spoken = Math.max(incarnation, before) + 1
     await this.options.boot.saveIdentity({ disk, incarnation, spoken })
     return { disk, incarnation: spoken }
   }
 
-  /** While the node recovers: evidence that the process of before is gone. */
+  /** Answers pings while the node recovers: evidence that its earlier process is gone. */
   answerPings(connection: BusConnection, number: number): BusSubscription {
     const { self: { node, disk, incarnation }, ports: { control, telemetry } } = this.options
     const prefixes = [...this.options.replyPrefixes, connection.inboxPrefix]
@@ -137,8 +137,8 @@ export class Identity {
   }
 
   /**
-   * A connection stands: the record is looked at over it, now or as soon as that is possible.
-   * A node that comes back needs no arbiter: its roles and sessions go on without it.
+   * Called with each new connection. Checks the record over it, now or as soon as possible. A node
+   * that comes back does not wait for the arbiter: its roles and sessions go on without it.
    */
   async attach(connection: BusConnection, arbiter: Arbiter): Promise<void> {
     this.arbiter = arbiter
@@ -148,7 +148,7 @@ export class Identity {
         return this.faults.over()
       } catch (error) {
         if (error instanceof SupersededError) return this.options.onSuperseded(error.message)
-        this.faults.tell(String(error), 'the arbiter\'s record of this node cannot be settled yet')
+        this.faults.log(String(error), 'the arbiter\'s record of this node cannot be checked yet')
       }
       await this.pause(this.options.settings.heartbeatMs)
     }
@@ -171,19 +171,17 @@ export class Identity {
     })
   }
 
-  /** Somebody speaks in this node's name. A later start of it is the node from now on. */
+  /** Called for a message in this node's name. If its incarnation is later, this process ends. */
   heardOwnName(incarnation: number): void {
     if (incarnation <= this.options.self.incarnation) return
     this.options.onSuperseded(`node ${this.options.self.node} was started again, as incarnation `
       + `${incarnation}`)
   }
 
-  // ---------------------------------------------------------------- twins
-
   /**
-   * Rejects with SupersededError while another process answers to the name. `outwait`: nobody may
-   * do so for a while, if nobody says that there is none; a former connection of this very process
-   * is silent, too.
+   * Rejects with SupersededError while another process answers to the name. With `outwait` it also
+   * waits one lease if somebody subscribes and stays silent. An earlier connection of this very
+   * process is silent, too.
    */
   async refuseTwin(connection: BusConnection, outwait: boolean): Promise<void> {
     const { self, ports } = this.options
@@ -203,8 +201,8 @@ export class Identity {
   }
 
   /**
-   * Somebody subscribes to the ping subject and says nothing: a process of this name may be
-   * stopped, and its lease may last. It is over when it was not heard for one lease.
+   * Somebody subscribes to the ping subject but does not answer: a stopped process of this name,
+   * whose lease may still last. It has ended if it was not heard for one lease.
    */
   private async outwaitTwin(connection: BusConnection): Promise<void> {
     const { self, settings, ports: { control, logger } } = this.options
@@ -214,7 +212,8 @@ export class Identity {
       if (decoded.ok) heard = decoded.value.incarnation
     })
     const waitMs = settings.grantMs * settings.grantMargin
-    logger.warn({ waitMs }, 'a process may live that has this node\'s name: waiting for one lease')
+    logger.warn({ waitMs },
+      'another process with this node\'s name may be alive: waiting for one lease')
     try {
       await Promise.race([this.pause(waitMs), connection.closed])
       await connection.flush()
@@ -224,14 +223,12 @@ export class Identity {
     if (heard !== null) throw livingTwin(self.node, heard)
   }
 
-  // ---------------------------------------------------------------- the record
-
-  /** The first time: judges the directory, and makes its new number durable on both sides. */
+  /** The first registration: judges the directory, makes its new number durable on both sides. */
   private async register(connection: BusConnection, arbiter: Arbiter): Promise<void> {
     const { boot, ports, requiresData } = this.options
-    // It must not be missing for want of a bucket: then nothing was lost.
+    // First make sure of the bucket: a record that is missing with it was lost.
     await arbiter.bucketId()
-    // On an empty disk nothing tells how often this node was started before; the time does.
+    // An empty disk does not know how often this node was started before; the time is used instead.
     const incarnation = Math.floor(ports.clock.wallMs() / 1000)
     const fresh = { disk: this.freshDisk, incarnation }
     let mayHaveTwin = false
@@ -239,7 +236,7 @@ export class Identity {
       const found = await arbiter.read(this.key)
       const recorded = this.decode(found)
       if (recorded?.nonce === this.nonce) return this.registered(this.verdict!)
-      // The record has moved since: somebody else registers.
+      // The record has changed since: another process registers.
       if (mayHaveTwin) await this.refuseTwin(connection, true)
       const verdict = judgeDirectory(this.directory, recorded, fresh)
       if (verdict.kind === 'empty' && requiresData) {
@@ -254,10 +251,10 @@ export class Identity {
       mayHaveTwin = outcome.kind === 'refused'
       if (outcome.kind === 'unknown') await this.pause(this.options.settings.heartbeatMs / 2)
     }
-    throw new ArbiterUnavailableError('the arbiter did not settle the identity of this node')
+    throw new ArbiterUnavailableError('the arbiter did not confirm the identity of this node')
   }
 
-  /** Not before: what was said under other numbers until now is void only then. */
+  /** Runs only now: messages sent under other numbers until now become void with this. */
   private registered(verdict: DirectoryVerdict): void {
     const { kind, disk, incarnation, reason } = verdict
     const { self, self: { node } } = this.options
@@ -271,7 +268,7 @@ export class Identity {
     telemetry.count('directoryNotices', 1, { kind })
   }
 
-  /** On each connection: the record is still this process's, or becomes it. */
+  /** On each connection: makes sure that the record is this process's. */
   private async confirm(connection: BusConnection, arbiter: Arbiter): Promise<void> {
     if (!this.isRegistered) return await this.registerLate(connection, arbiter)
     await arbiter.bucketId()
@@ -287,7 +284,7 @@ export class Identity {
     this.isRegistered = true
     if (self.disk === disk && self.incarnation === incarnation) return onRegistered()
     onReidentified(`disk ${self.disk}, incarnation ${self.incarnation} from now on: the arbiter `
-      + 'answered, and knows a later state of this disk')
+      + 'answers again, and its record of this disk is newer')
   }
 
   /** Directory first, then record: a crash in between leaves a directory that is trusted. */
@@ -302,7 +299,7 @@ export class Identity {
     await this.rewrite(arbiter, found, recorded)
   }
 
-  /** Once; what is not applied is tried again by the next connection, or the next raise. */
+  /** Tries once. The next connection, or the next raise, tries again. */
   private async rewrite(
     arbiter: Arbiter, found: ArbiterRecord | null, recorded: NodeIdentity | null,
   ): Promise<void> {
@@ -318,14 +315,14 @@ export class Identity {
     throw new SupersededError(disk === self.disk
       ? `node ${self.node} was started again since, as incarnation ${incarnation}`
       : `node ${self.node} runs with another data directory, as incarnation ${incarnation}: give `
-        + 'this one another id, or stop that one')
+        + 'this node another id, or stop the other one')
   }
 
   private get key(): string {
     return `node.${this.options.self.node}`
   }
 
-  /** Null where there is none, or none that can be read: then it was lost, and is written anew. */
+  /** Null if there is none, or none that can be read: it was lost, and is written anew. */
   private decode(found: ArbiterRecord | null): NodeIdentity | null {
     if (found === null) return null
     const { ports: { control, logger } } = this.options
@@ -348,7 +345,7 @@ export class Identity {
     })
   }
 
-  /** One piece of work on the record at a time. */
+  /** Runs one piece of work on the record at a time. */
   private async work(run: () => Promise<void>): Promise<void> {
     this.isWorking = true
     try {
@@ -373,11 +370,11 @@ function numbersOf(
 
 function livingTwin(node: string, incarnation: number | null): SupersededError {
   return new SupersededError(`a living process has the id ${node}`
-    + `${incarnation === null ? '' : ` (incarnation ${incarnation})`}: give this one another id, `
-    + 'or stop that one first')
+    + `${incarnation === null ? '' : ` (incarnation ${incarnation})`}: give this node another id, `
+    + 'or stop that process first')
 }
 
-/** Trying again would not help: somebody has to do something first. */
+/** Trying again would not help: somebody has to act first. */
 export function isFinal(error: unknown): boolean {
   return error instanceof StartRefusedError
     || (error instanceof Error && 'code' in error && error.code === 'DIRECTORY_OWNED')

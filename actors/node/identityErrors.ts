@@ -1,4 +1,4 @@
-/** Another process has this node's id, or took it. */
+/** Another process has this node's id, or has taken it over. */
 export class SupersededError extends Error {
   readonly code = 'SUPERSEDED'
   constructor(message: string) {

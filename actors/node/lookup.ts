@@ -7,23 +7,23 @@ import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { ErrorAnswer } from '../ports/clientApi.js'
 
-/** It is there; this node need not hold it, and may not know how it is. */
+/** The space exists. This node need not hold it, and may not know its state. */
 export interface LookupAnswer {
   readonly ok: true
   readonly space: SpaceId
 }
 
-/** Unknown names of which the arbiter is asked at a time. */
+/** Unknown names that are looked up at the arbiter at a time. */
 const askedMax = 64
-/** Requests that wait for it at a time. */
+/** Limit of the requests that wait for the arbiter. */
 const waitingMax = 4096
 
 /**
- * Whether there is a space (`engram.v1.lookup.<space>`): asked by clients to whom NATS says that
- * nobody takes their writes or reads, which is so during a failover, too. That a space is unknown
- * is said only after a linearizable read at the arbiter. What this node remembers is answered
- * without one, so that the clients of a space without a primary are no load for the arbiter that
- * its promotion needs.
+ * Answers whether a space exists (`engram.v1.lookup.<space>`). Clients ask when NATS reports that
+ * nobody takes their writes or reads, which happens during a failover, too. UNKNOWN_SPACE is sent
+ * only after a linearizable read at the arbiter. A space that this node remembers is answered from
+ * memory, so that the clients of a space without a primary do not load the arbiter, which its
+ * promotion needs.
  */
 export class Lookup {
   private readonly asked = new Map<SpaceId, Promise<LookupAnswer | ErrorAnswer>>()
@@ -60,7 +60,7 @@ export class Lookup {
   private async ask(space: SpaceId): Promise<LookupAnswer | ErrorAnswer> {
     try {
       const read = await this.context.records.read(space)
-      // No node can tell how it is, but it is there.
+      // No node can say how it is, but it exists.
       if (read.kind === 'unreadable' || read.kind === 'newer') return { ok: true, space }
       const { assignment } = read.kind === 'present' ? read.record
         : read.kind === 'lost' ? read.remembered : { assignment: null }

@@ -1,4 +1,4 @@
-/** Operators' orders for times of maintenance: drain a node, pause the failover of a space. */
+/** Operators' commands for maintenance: drain a node, pause the failover of a space. */
 import { isoTime, showPaused } from '../../machines/election/pause.js'
 import { withPaused } from '../../machines/protocol/assignments.js'
 import type { Announcement, Paused } from '../../machines/protocol/messages.js'
@@ -6,32 +6,32 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import { AdminRefusal, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
-import type { Answer, Order } from '../ports/adminApi.js'
+import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { AdminNode } from './adminNode.js'
 
-/** Other changes of the record may come first: so many, for one order. */
+/** Attempts of one command; other changes of the record may come first. */
 const attemptsMax = 20
 
 const byCharsMax = 128
 
-/** Who orders it, as they say: core NATS tells nobody's name. */
-function byOf(order: Order): string {
-  const { by } = order
+/** The name that the caller gives: core NATS does not say who sent a message. */
+function byOf(command: AdminCommand): string {
+  const { by } = command
   if (by === undefined) return 'an operator'
   if (typeof by === 'string' && by !== '' && by.length <= byCharsMax) return by
-  throw new AdminRefusal('INVALID_OPERATION', `by is a text of 1 to ${byCharsMax} characters`)
+  throw new AdminRefusal('INVALID_OPERATION', `by must be a text of 1 to ${byCharsMax} characters`)
 }
 
 /**
- * The node hands over what it is primary of, and is not made primary of anything, until `undrain`
- * or a restart. What no other member can take now goes as soon as one can. With `stop` its process
- * ends, unless something was left.
+ * Hands over every space that this node is primary of. Until `undrain` or a restart the node is not
+ * made primary of any. A space that no other member can take now is handed over as soon as one can.
+ * With `stop` the process ends, unless a space was left.
  */
-export async function drain(node: AdminNode, order: Order): Promise<Answer> {
+export async function drain(node: AdminNode, command: AdminCommand): Promise<Answer> {
   const { duty, self, peers, ports: { clock, logger } } = node.context!
-  const [by, stop = false] = [byOf(order), order['stop']]
+  const [by, stop = false] = [byOf(command), command['stop']]
   if (typeof stop !== 'boolean') {
-    throw new AdminRefusal('INVALID_OPERATION', 'stop is true or false')
+    throw new AdminRefusal('INVALID_OPERATION', 'stop must be true or false')
   }
   duty.drain(by, isoTime(clock.wallMs()))
   peers.beatNow()
@@ -40,13 +40,13 @@ export async function drain(node: AdminNode, order: Order): Promise<Answer> {
   if (left.length > 0) {
     const refused = left.find(({ member }) => member.rejection !== null)
     const names = left.slice(0, 3).map(({ space }) => space).join(', ')
-    const what = `${self.node} is drained, and still primary of ${left.length} space(s) (${names}`
+    const what = `${self.node} is drained, but still primary of ${left.length} space(s) (${names}`
       + `${left.length > 3 ? ', …' : ''})`
     throw (refused && refusedByArbiter(refused.member.rejection, `${what}; `))
       ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${what}: no other member is in sync and fit. They `
         + 'are handed over as soon as one is', true)
   }
-  // The answer goes out first.
+  // Deferred, so that the answer goes out first.
   if (stop) clock.setTimeout(() => node.drain(`${by} drains and stops it`), 0)
   return {
     ok: true, drained: true,
@@ -56,33 +56,33 @@ export async function drain(node: AdminNode, order: Order): Promise<Answer> {
   }
 }
 
-export function undrain({ context }: AdminNode, order: Order): Answer {
+export function undrain({ context }: AdminNode, command: AdminCommand): Answer {
   const { duty, self, peers, ports: { logger } } = context!
-  const by = byOf(order)
+  const by = byOf(command)
   if (duty.drained === null) {
     return { ok: true, drained: false, message: `${self.node} is not drained` }
   }
   duty.undrain()
   if (duty.drained !== null) throw new AdminRefusal('SHUTTING_DOWN', duty.drained)
   peers.beatNow()
-  logger.warn({ by }, `${self.node} is not drained any more`)
+  logger.warn({ by }, `${self.node} is no longer drained`)
   return { ok: true, drained: false, message: `${self.node} may be primary again` }
 }
 
 /**
- * Pauses, or resumes, the automatic failover of a space. Written to the record by the node that is
- * asked, so that it can be done while the space has no primary. A primary, or who is becoming one,
- * makes its next change upon that.
+ * Pauses or resumes the automatic failover of a space. The node that receives the command writes it
+ * to the record, so that it works while the space has no primary. A primary, or a member that is
+ * becoming one, bases its next change on it.
  */
 export async function pauseSpace(
-  context: NodeContext, order: Order, isPausing: boolean, isDue: () => boolean,
+  context: NodeContext, command: AdminCommand, isPausing: boolean, isDue: () => boolean,
 ): Promise<Answer> {
   const { records, ports, wire, self } = context
-  const [space, by] = [spaceNameOf(order), byOf(order)]
+  const [space, by] = [spaceNameOf(command), byOf(command)]
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
     const { assignment, revision } = await recordOf(context, space)
     const present = assignment.paused ?? null
-    if ((present !== null) === isPausing) return told(space, present, false)
+    if ((present !== null) === isPausing) return answerOf(space, present, false)
     const paused = isPausing ? { since: isoTime(ports.clock.wallMs()), by } : null
     const next = withPaused(assignment, paused, {
       writer: self.node, nonce: ports.random.uuid(),
@@ -91,7 +91,7 @@ export async function pauseSpace(
     if (settled.kind === 'rejected') throw refusedByArbiter(settled.reason)!
     if (settled.kind === 'abandoned') {
       throw new AdminRefusal('ARBITER_UNAVAILABLE', 'the arbiter has not confirmed the change '
-        + `(${settled.reason}): it may come yet`, true)
+        + `(${settled.reason}); it may still be applied`, true)
     }
     if (settled.kind === 'refused') continue
     const reason = isPausing ? `failover was paused by ${by}` : `failover was resumed by ${by}`
@@ -101,12 +101,12 @@ export async function pauseSpace(
     }
     wire.publish(subjects.assignment(space), ports.control.encode(announcement))
     sendAlert(context, space, isPausing ? 'paused' : 'resumed', { by }, reason)
-    return told(space, paused, true)
+    return answerOf(space, paused, true)
   }
-  throw new AdminRefusal('INTERNAL', `the record of ${space} keeps changing: ask again`, true)
+  throw new AdminRefusal('INTERNAL', `the record of ${space} keeps changing; try again`, true)
 }
 
-function told(space: string, paused: Paused | null, changed: boolean): Answer {
+function answerOf(space: string, paused: Paused | null, changed: boolean): Answer {
   return {
     ok: true, paused, changed,
     message: paused === null ? `${space}: failover is automatic`

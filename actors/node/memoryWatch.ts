@@ -2,12 +2,12 @@ import type { WorkLanes } from '../messaging/workLanes.js'
 import type { NodePorts } from '../ports/node.js'
 import type { Account, Budget } from '../structures/budget.js'
 
-/** So far below the budget's bound for writes, of that bound, it counts as being over. */
+/** The shortage ends below this share of the budget's bound for writes. */
 const clearedAt = 0.9
 
 /**
- * Once per heartbeat: counts what changes too often to be counted at each change, and says in the
- * log when writes are refused for want of memory, and when they are taken again.
+ * Once per heartbeat: measures what changes too often to be counted at each change, and logs when
+ * writes are refused for lack of memory, and when they are accepted again.
  */
 export class MemoryWatch {
   private readonly reads: Account
@@ -29,14 +29,14 @@ export class MemoryWatch {
     this.reads.set(lanes.reads.heldBytes + lanes.status.heldBytes)
     this.keys.set(store.keyBytes)
     this.journal.set(journal.stats().indexBytes)
-    // A node that stays at the bound would say so at each heartbeat.
+    // Hysteresis: a node that stays at the bound would log this at each heartbeat.
     const isShort = this.isShort ? !budget.allows('writes', clearedAt) : !budget.allows('writes')
     if (isShort === this.isShort) return
     this.isShort = isShort
     const { bytesMax, usedBytes } = budget
     if (isShort) {
       logger.warn({ bytesMax, usedBytes, used: budget.uses() },
-        'no memory for new writes: they get OVERLOADED (memoryBytes)')
-    } else logger.info({ bytesMax, usedBytes }, 'there is memory for new writes again')
+        'out of memory for new writes: they get OVERLOADED (see memoryBytes)')
+    } else logger.info({ bytesMax, usedBytes }, 'new writes are accepted again')
   }
 }

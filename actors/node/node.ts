@@ -34,22 +34,22 @@ export interface NodeActorOptions {
   readonly cleanStopMs: number
   /** Operators may kill single actors (`killActor`). */
   readonly allowsChaos: boolean
-  /** An empty data directory stops the start of a node that the arbiter knows. */
+  /** If set, a node that the arbiter knows does not start with an empty data directory. */
   readonly requiresData?: boolean
   readonly settings: ActorSettings
   readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages'>
   readonly boot: NodeDirectory
-  /** For `engram.v1.status.<node>`. */
+  /** Makes the answers to `engram.v1.status.<node>`. */
   readonly status: StatusTeller
-  /** Clients are answered below these. */
+  /** Answers to clients go to subjects below these. */
   readonly replyPrefixes: readonly string[]
   readonly onRunning: () => void
   readonly onExit: (code: number, reason: string) => void
-  /** Host and remote references get the connection, and lose it. */
+  /** Gives the connection to the host and to remote references, or takes it away (null). */
   readonly onConnection: (connection: BusConnection | null) => void
 }
 
-/** By the effect of the chart that it comes with. */
+/** Recorded events, by the effect of the chart that they come with. */
 const nodeEvents: Readonly<Partial<Record<NodeEffect['type'], NodeEventState>>> = {
   startSpaces: 'running', isolate: 'isolated', rejoin: 'reconnected', drain: 'draining',
   stop: 'stopped', exit: 'failed',
@@ -57,7 +57,7 @@ const nodeEvents: Readonly<Partial<Record<NodeEffect['type'], NodeEventState>>> 
 
 /** One node: its chart, and the effects of that chart. */
 export class NodeActor {
-  /** What this node holds, by name. */
+  /** The spaces that this node holds, by name. */
   readonly spaces = new Map<string, SpaceActor>()
   private listing: Spaces | null = null
   context: NodeContext | null = null
@@ -68,7 +68,7 @@ export class NodeActor {
   private subscriptions: BusSubscription[] = []
   private isClosing = false
   private readonly faults: FaultLog
-  /** What uses the data directory before the node runs does so one after another. */
+  /** Serializes what uses the data directory before the node runs. */
   private readonly turns = new RequestLimiter(1)
   private readonly self: NodeIdentityInput
   readonly identity: Identity
@@ -85,7 +85,7 @@ export class NodeActor {
       onRegistered: () => this.send({ type: 'registered' }),
       onReidentified: (reason) => {
         this.send({ type: 'reidentified', incarnation: this.self.incarnation, reason })
-        // What was said of the former disk is void: all sessions begin anew.
+        // Messages sent under the former disk are void: all sessions begin anew.
         void this.connection?.close()
       },
       onSuperseded: (reason) => this.send({ type: 'superseded', reason }),
@@ -113,13 +113,13 @@ export class NodeActor {
     return topState(this.actor?.snapshot()?.value ?? 'starting')
   }
 
-  /** For people: the state with its parts, and why it is that. */
+  /** The state with its parts and its reason, for people. */
   get stateReason(): string {
     const snapshot = this.actor?.snapshot()
     return `${stateName(snapshot?.value ?? 'starting')}: ${snapshot?.context.lastReason ?? ''}`
   }
 
-  /** Which spaces it should hold, and whether that is known; null before recovery. */
+  /** The spaces it should hold, and whether they are known; null before recovery. */
   get directory(): Pick<Spaces, 'isListed' | 'unheld'> | null {
     return this.listing
   }
@@ -132,9 +132,9 @@ export class NodeActor {
     this.send({ type: 'drainRequested', reason })
   }
 
-  /** Ends the node: nothing that it would do from here on could be trusted. */
+  /** Ends the node: nothing that it did from here on could be trusted. */
   fatal(error: unknown): void {
-    this.options.ports.logger.error({ error: String(error) }, 'the node cannot go on')
+    this.options.ports.logger.error({ error: String(error) }, 'the node has to stop')
     this.send({ type: 'fatal', error: String(error) })
   }
 
@@ -186,7 +186,7 @@ export class NodeActor {
     }
   }
 
-  /** What is worth telling later of the life of this node. */
+  /** Records the effects that matter in the history of this node. */
   private note(effect: NodeEffect): void {
     const state = nodeEvents[effect.type]
     if (state === undefined || (effect.type === 'exit' && effect.code === 0)) return
@@ -205,7 +205,7 @@ export class NodeActor {
     this.send({ type: 'owned' })
   }
 
-  /** After whatever else uses the data directory; not at all once it is being closed. */
+  /** Runs after whatever else uses the data directory, and not at all once it is being closed. */
   private async inTurn(work: () => Promise<void>): Promise<void> {
     await this.turns.take(async () => {
       if (!this.isClosing) await work()
@@ -240,8 +240,6 @@ export class NodeActor {
     if (!await boot.keepReserve()) this.context.commits.runShort()
   }
 
-  // ---------------------------------------------------------------- connection
-
   private async connect(number: number): Promise<void> {
     const { ports } = this.options
     let connection: BusConnection | null = null
@@ -264,7 +262,7 @@ export class NodeActor {
         return this.send({ type: 'superseded', reason: error.message })
       }
       const message = messageOf(error)
-      this.faults.tell(message, 'NATS cannot be used yet')
+      this.faults.log(message, 'NATS cannot be used yet')
       const retryable = !(error instanceof BusConnectError) || error.retryable
       this.send({ type: 'connectFailed', connection: number, retryable, error: message })
     }
@@ -273,9 +271,9 @@ export class NodeActor {
   private async identify(number: number): Promise<void> {
     const { connection, arbiter } = this
     try {
-      if (!connection || !arbiter) throw new Error('the connection is gone')
+      if (!connection || !arbiter) throw new Error('the connection is closed')
       await this.inTurn(() => this.identity.identify(connection, arbiter))
-      // Closed meanwhile: the next connection comes to the same result.
+      // The connection closed meanwhile; the next one comes to the same result.
       if (this.isClosing || this.connection !== connection || connection.isClosed) return
       this.subscriptions.push(this.identity.answerPings(connection, number))
       const { incarnation } = this.self
@@ -286,13 +284,13 @@ export class NodeActor {
         return this.send({ type: 'superseded', reason: message })
       }
       if (isFinal(error)) return this.send({ type: 'refused', error: message })
-      this.faults.tell(message, 'this node cannot be identified yet')
+      this.faults.log(message, 'this node cannot be identified yet')
       void connection?.close()
       this.send({ type: 'identifyFailed', connection: number, error: message })
     }
   }
 
-  /** The connection stands: ping subject first, then heartbeats, then the spaces. */
+  /** Starts on a new connection: ping subject first, then heartbeats, then the spaces. */
   private async join(life: Life): Promise<void> {
     const { connection, arbiter } = this
     const { wire, peers, records } = this.context!
@@ -325,17 +323,15 @@ export class NodeActor {
     for (const space of this.spaces.values()) space.disconnected(reason)
   }
 
-  /** A space that this node may hold: it is there at once, not when the spaces are listed next. */
+  /** Looks at a space that this node may hold now, and not when the spaces are listed next. */
   async take(space: string): Promise<void> {
     try {
       await this.listing?.consider(space)
     } catch (error) {
-      // It is looked for again when the spaces are listed.
+      // Its turn comes again when the spaces are listed.
       if (!(error instanceof ArbiterUnavailableError)) this.fatal(error)
     }
   }
-
-  // ---------------------------------------------------------------- the end
 
   private async handAllOver(): Promise<void> {
     this.context?.duty.leave()
@@ -344,7 +340,7 @@ export class NodeActor {
     this.send({ type: 'drained' })
   }
 
-  /** Returns those that this node still reigns in. */
+  /** Returns the spaces that this node is still primary of. */
   async handOverPrimaries(reason: string): Promise<SpaceActor[]> {
     return await handOverPrimaries(
       () => this.spaces.values(), this.options.ports.clock, () => this.isOpen, reason)
@@ -357,7 +353,7 @@ export class NodeActor {
   private async close(): Promise<void> {
     this.isClosing = true
     this.identity.detach()
-    // What still asks somebody something ends with the connection.
+    // Closing the connection ends requests that are under way.
     if (!this.context) await this.connection?.close()
     await this.turns.take(() => Promise.resolve(), false)
     const { context } = this
@@ -367,7 +363,7 @@ export class NodeActor {
       try {
         if (this.isOpen) await context.wire.flush()
       } catch {
-        // The connection went first: there is nobody to take leave of.
+        // The connection is gone already: there is nobody to say goodbye to.
       }
       context.peers.stop()
       context.records.detach()
@@ -384,7 +380,7 @@ export class NodeActor {
   private async exit(code: number, reason: string): Promise<void> {
     const { boot, ports: { logger }, onExit } = this.options
     logger[code === 0 ? 'info' : 'error']({ code }, `the node ends: ${reason}`)
-    // What has not begun to write leaves nothing behind.
+    // A node that has written nothing leaves nothing behind.
     if (!this.context) await boot.close().catch(() => undefined)
     onExit(code, reason)
   }

@@ -8,7 +8,7 @@ import { Lookup } from './lookup.js'
 import { StatusService } from './statusService.js'
 import type { StatusServiceOptions } from './statusService.js'
 
-/** Subscribes to all that is sent to this node by its name, and to announcements. */
+/** Subscribes to everything that is sent to this node by name, and to announcements. */
 export function listenAs(
   node: AdminNode, admin: AdminCommands, of: Pick<StatusServiceOptions, 'teller' | 'names'>,
 ): BusSubscription[] {
@@ -29,12 +29,12 @@ export function listenAs(
     ...handlers.map(([subject, handler]) => wire.subscribe(subject, handler)),
     wire.subscribeAside(subjects.status(name), onStatus),
     wire.subscribeAside(subjects.status('_all'), onStatus),
-    // Of all nodes any one answers.
+    // Any one of all nodes answers.
     wire.subscribeAside(subjects.lookup('*'), (m) => lookup.onMessage(m), { queue: 'lookup' }),
   ]
 }
 
-/** Decodes what comes for a space, and hands it on. */
+/** Decodes messages for a space, and hands them on. */
 class NodeMessages {
   constructor(private readonly node: AdminNode, private readonly context: NodeContext) {}
 
@@ -56,7 +56,7 @@ class NodeMessages {
     const answer = (): void =>
       answers.answer(asker, ports.control.encode(space.surveyAnswer()))
     if (!decoded.value.confirm) return answer()
-    // Whether it can be written: what comes of it is in the answer.
+    // Checks that the journal can be written; the answer says so.
     this.context.commits.submit({ type: 'confirm' }).then(answer, answer)
   }
 

@@ -19,7 +19,7 @@ import { Budget } from '../structures/budget.js'
 import type { Identity } from './identity.js'
 import { MemoryWatch } from './memoryWatch.js'
 
-/** What the parts of a node ask of it, and tell it. */
+/** Functions of a node that its parts call. */
 export interface NodeCalls {
   readonly spaces: () => Iterable<SpaceActor>
   readonly isHeld: (space: string) => boolean
@@ -28,15 +28,15 @@ export interface NodeCalls {
   /** Nodes to probe at every heartbeat. */
   readonly watched: () => Set<NodeId>
   readonly syncFailed: (error: string) => void
-  /** The journal takes no record, or does again. */
+  /** Called when the journal takes no more records, and when it does again. */
   readonly readOnly: (isReadOnly: boolean) => void
   readonly hasRoom: () => Promise<boolean>
   readonly fatal: (error: unknown) => void
-  /** Clients are answered below these. */
+  /** Answers to clients go to subjects below these. */
   readonly replyPrefixes: readonly string[]
 }
 
-/** The parts that the spaces of one node share, on a data directory that is recovered. */
+/** The parts that the spaces of one node share, on a recovered data directory. */
 export function contextOf(
   ports: NodePorts, settings: ActorSettings, self: NodeIdentityInput, identity: Identity,
   calls: NodeCalls,
@@ -92,7 +92,7 @@ function commitsOf(
   }
   return new GroupCommit({
     journal, clock, logger, telemetry, flushBytesMax, idleConfirmMs,
-    // Anything else that ends a flush is a bug, not the disk's fault.
+    // Any other error at the end of a flush is a bug, not a disk fault.
     onSyncFailed: (error) => (error instanceof SyncFailedError
       ? calls.syncFailed(String(error)) : calls.fatal(error)),
     onFull: (error) => tell(error.message),

@@ -1,46 +1,46 @@
-/** Orders that make another member primary: handed over, forced, or promoted while paused. */
+/** Commands that make another member primary: by handover, forced, or while paused. */
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { AdminRefusal, patienceMs, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
-import type { Answer, Order } from '../ports/adminApi.js'
+import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { SpaceActor } from '../space/space.js'
 import type { AdminNode } from './adminNode.js'
 
-/** What it needs of the node's admin service. */
+/** The parts of the node's admin service that these commands need. */
 export interface PromotionAdmin {
   readonly node: AdminNode
   recordOf(name: string): Promise<Assignment>
-  /** The order is another node's. */
-  passOn(node: string, order: Order): Promise<Answer>
-  /** False: not within an operator's patience. */
+  /** Forwards the command to another node. */
+  passOn(node: string, command: AdminCommand): Promise<Answer>
+  /** False: not done within `patienceMs`. */
   until(isDone: () => boolean): Promise<boolean>
 }
 
 export class PromoteCommands {
   constructor(private readonly admin: PromotionAdmin) {}
 
-  async promote(order: Order): Promise<Answer> {
+  async promote(command: AdminCommand): Promise<Answer> {
     const { self, duty, peers } = this.admin.node.context!
-    const name = spaceNameOf(order)
+    const name = spaceNameOf(command)
     const record = await this.admin.recordOf(name)
     const { primary, members } = record
-    const to = typeof order['to'] === 'string' ? order['to'] : null
+    const to = typeof command['to'] === 'string' ? command['to'] : null
     if (to !== null && !members.some((m) => m.node === to)) {
       throw new AdminRefusal('INVALID_OPERATION',
         `${to} is no member of ${name}; its members are ${members.map((m) => m.node).join(', ')}`)
     }
     const unfit = to === null ? null : to === self.node ? duty.drained : peers.unfitOf(to)
     if (unfit !== null) throw new AdminRefusal('INVALID_OPERATION', unfit, true)
-    if (order['force'] === true) {
+    if (command['force'] === true) {
       if (!to) throw new AdminRefusal('INVALID_OPERATION', 'force needs "to"')
-      return to === self.node ? await this.force(name) : await this.admin.passOn(to, order)
+      return to === self.node ? await this.force(name) : await this.admin.passOn(to, command)
     }
-    if (record.paused && this.isVacant(record)) return await this.promotePaused(order, record, to)
+    if (record.paused && this.isVacant(record)) return await this.promotePaused(command, record, to)
     if (!primary) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
-    if (primary.node !== self.node) return await this.admin.passOn(primary.node, order)
+    if (primary.node !== self.node) return await this.admin.passOn(primary.node, command)
     return await this.handOver(name, to)
   }
 
-  /** As far as this node can tell: whoever is promoted proves it. */
+  /** As far as this node can tell; the member that is promoted proves it. */
   private isVacant({ space, primary }: Assignment): boolean {
     const { self, peers } = this.admin.node.context!
     if (!primary) return true
@@ -48,15 +48,15 @@ export class PromoteCommands {
     return peers.isProvenDead(primary.node) || peers.isGrantExpired(primary.node)
   }
 
-  /** Nobody takes over by himself: the member that is named does, by the rules of a failover. */
+  /** No member takes over by itself: the named one does, by the rules of a failover. */
   private async promotePaused(
-    order: Order, { space: name, inSync, epoch }: Assignment, to: string | null,
+    command: AdminCommand, { space: name, inSync, epoch }: Assignment, to: string | null,
   ): Promise<Answer> {
     if (to === null || !inSync.includes(to)) {
       throw new AdminRefusal('INVALID_OPERATION', `${name} has no primary, and its failover is `
         + `paused: resume it, or name a member that is in sync (${inSync.join(', ')}) to promote`)
     }
-    if (to !== this.admin.node.context!.self.node) return await this.admin.passOn(to, order)
+    if (to !== this.admin.node.context!.self.node) return await this.admin.passOn(to, command)
     const space = this.held(name)
     space.member.order(patienceMs)
     return await this.through(space, () => space.serves && space.member.primaryEpoch > epoch)
@@ -77,7 +77,7 @@ export class PromoteCommands {
     await this.admin.until(() => isDone() || member.rejection !== null)
     if (space.serves) return { ok: true, primary: member.self, epoch: member.primaryEpoch }
     throw refusedByArbiter(member.rejection) ?? new AdminRefusal('ACK_TIMEOUT',
-      `the promotion is not through${member.blocked ? `: ${member.blocked}` : ''}`, true)
+      `the promotion has not finished${member.blocked ? `: ${member.blocked}` : ''}`, true)
   }
 
   private async handOver(name: string, wanted: string | null): Promise<Answer> {
@@ -88,7 +88,7 @@ export class PromoteCommands {
     if (!to) throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', 'no replica is in sync', true)
     if (to === self.node) {
       const epoch = space.member.primaryEpoch
-      return { ok: true, primary: to, epoch, message: 'it reigns already' }
+      return { ok: true, primary: to, epoch, message: 'it is primary already' }
     }
     const epoch = space.member.primaryEpoch
     if (!await this.admin.until(() => space.handOver(to, 'an operator hands over'))) {
@@ -101,7 +101,7 @@ export class PromoteCommands {
     const now = space.member.record?.assignment
     if (!now || now.epoch <= epoch) {
       throw refusedByArbiter(space.member.rejection) ?? new AdminRefusal(
-        'ACK_TIMEOUT', `${to} has not caught up in time: nothing changed`, true)
+        'ACK_TIMEOUT', `${to} has not caught up in time; nothing was changed`, true)
     }
     return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
   }

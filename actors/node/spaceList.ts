@@ -2,13 +2,13 @@ import { compareUtf8 } from '../../machines/graph/utf8.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import type { AssignmentStore } from '../arbiter/assignmentStore.js'
 import { AdminRefusal } from '../ports/adminApi.js'
-import type { Answer, Order } from '../ports/adminApi.js'
+import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { Clock } from '../ports/system.js'
 
 const limitMax = 1000
-/** Records read at the arbiter at a time: so many are decoded in one turn at most. */
+/** Records read at the arbiter at a time; as many are decoded in one turn at most. */
 const readAtOnce = 16
-/** Names are asked for again after so long, however many lists are asked for. */
+/** Names are fetched again after this time, however many lists are requested. */
 const namesMs = 500
 
 /** Lists the spaces of the arbiter, page by page. */
@@ -18,18 +18,19 @@ export class SpaceList {
 
   constructor(
     private readonly records: AssignmentStore, private readonly clock: Clock,
-    /** Of a page, encoded. */
+    /** Limit of an encoded page. */
     private readonly bytesMax: number,
   ) {}
 
   /** Rejects with AdminRefusal, ArbiterUnavailableError. */
-  async page(order: Order): Promise<Answer> {
-    const { after = '', limit = limitMax } = order
+  async page(command: AdminCommand): Promise<Answer> {
+    const { after = '', limit = limitMax } = command
     if (typeof after !== 'string') {
-      throw new AdminRefusal('INVALID_OPERATION', 'after is the name of a space')
+      throw new AdminRefusal('INVALID_OPERATION', 'after must be the name of a space')
     }
     if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > limitMax) {
-      throw new AdminRefusal('INVALID_OPERATION', `limit is a whole number from 1 to ${limitMax}`)
+      throw new AdminRefusal('INVALID_OPERATION',
+        `limit must be a whole number from 1 to ${limitMax}`)
     }
     const names = (await this.allNames()).filter((name) => compareUtf8(name, after) > 0)
     const [spaces, unreadable]: [object[], object[]] = [[], []]
@@ -64,7 +65,7 @@ export class SpaceList {
     return this.names.sorted
   }
 
-  /** Null: there is no such space any more. */
+  /** Null: the space does not exist any more. */
   private async shown(name: string): Promise<object | null> {
     const read = await this.records.read(name)
     if (read.kind === 'unreadable' || read.kind === 'newer') {

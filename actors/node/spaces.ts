@@ -13,23 +13,23 @@ import { Sorted } from '../structures/sorted.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
 const discoverMs = 2000
-/** A space of other nodes is looked at again after this long. */
+/** The record of a space of other nodes is read again after this time. */
 const elsewhereMs = 30_000
 /**
- * Records read per heartbeat for no reason but that time has passed: with a thousand spaces they
- * would else be thousands per second, of which the arbiter would have no time for promotions.
+ * Records read per heartbeat only because time has passed. With a thousand spaces they would
+ * otherwise be thousands per second, and the arbiter would have no time for promotions.
  */
 const pollsPerTick = 20
 /**
- * Promotions begun in one turn of the event loop. A node that dies may have reigned over hundreds
- * of spaces: all at once they would hold up the heartbeats that their leases need.
+ * Promotions begun in one turn of the event loop. A node that dies may have been primary of
+ * hundreds of spaces: all at once they would hold up the heartbeats that their leases need.
  */
 const promotionsPerTurn = 8
 
 /** The spaces that this node holds: found at the arbiter, each started once. */
 export class Spaces {
   private readonly machine
-  /** What this node holds is known: from the arbiter, or from what it remembers of its records. */
+  /** The list is known: from the arbiter, or from what this node remembers of its records. */
   isListed = false
   private discovering = false
   private isClosed = false
@@ -38,13 +38,13 @@ export class Spaces {
   private begunInTurn = 0
   private readonly waiting = new Set<SpaceActor>()
   private turn: TimerHandle | null = null
-  /** Spaces of which this node is a member, or may be, and that it does not hold: why. */
+  /** Spaces that this node does not hold, though it is or may be a member, with the reason. */
   readonly unheld = new Map<string, string>()
-  /** Of the spaces held, in order. */
+  /** Names of the spaces held, sorted. */
   readonly names = new Sorted<string>(compareUtf8)
 
   /**
-   * `held`: filled here, read by the whole node. `salvages`: names of the files there were at the
+   * `held`: filled here, read by the whole node. `salvages`: names of the files that existed at the
    * start.
    */
   constructor(
@@ -65,12 +65,12 @@ export class Spaces {
     if (now - this.lastDiscoveryMs > discoverMs) void this.discover()
   }
 
-  /** The node resigns: nothing begins any more. */
+  /** Called when the node resigns: nothing begins any more. */
   close(): void {
     this.isClosed = true
   }
 
-  /** Whether a promotion may begin now; else the space is reconsidered in one of the next turns. */
+  /** False: this promotion is reconsidered in one of the next turns. */
   private readonly mayBegin = (space: SpaceActor): boolean => {
     this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
     if (this.isClosed) return false
@@ -93,14 +93,14 @@ export class Spaces {
     this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
   }
 
-  /** The records that were read the longest ago, of those that are due. */
+  /** Reads the records that are due, those that were read the longest ago first. */
   private poll(): void {
     const due = [...this.held.values()].filter((space) => space.pollOverdueMs() > 0)
     if (due.length > pollsPerTick) due.sort((a, b) => b.pollOverdueMs() - a.pollOverdueMs())
     for (const space of due.slice(0, pollsPerTick)) space.refresh()
   }
 
-  /** Which spaces the arbiter has, and whether this node holds them. */
+  /** Lists the spaces of the arbiter, and starts those that this node holds. */
   async discover(): Promise<void> {
     const { records, ports } = this.context
     if (this.discovering || !records.isAttached) return
@@ -117,7 +117,7 @@ export class Spaces {
       this.isListed = true
     } catch (error) {
       if (!(error instanceof ArbiterUnavailableError)) throw error
-      // Told by the records, once for all spaces.
+      // AssignmentStore logs it, once for all spaces.
       this.startRemembered()
     } finally {
       this.discovering = false
@@ -125,7 +125,7 @@ export class Spaces {
   }
 
   /**
-   * While the arbiter is away: what this node saw of the records last tells whom to join, and
+   * Used while the arbiter is away. The records that this node remembers say whom to join, and
    * nothing else.
    */
   private startRemembered(): void {
@@ -158,7 +158,7 @@ export class Spaces {
     if (record && !this.held.has(name)) this.tryToHold(record)
   }
 
-  /** A space that cannot be started (a bug, a store that fails) does not keep others from it. */
+  /** A space that cannot be started (a bug, a store that fails) does not affect others. */
   private tryToHold(record: AssignmentAt): SpaceActor | null {
     const { space } = record.assignment
     try {
@@ -170,7 +170,7 @@ export class Spaces {
       this.elsewhere.set(space, clock.monotonicMs())
       this.unheld.set(space, `it cannot be started: ${String(error)}`)
       logger.error({ space, error: stackOf(error) },
-        'the space cannot be started; it is tried again in half a minute')
+        'the space cannot be started; the node tries again in half a minute')
       return null
     }
   }

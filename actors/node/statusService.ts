@@ -7,11 +7,11 @@ import type { BusMessage } from '../ports/bus.js'
 import type { SpaceActor } from '../space/space.js'
 import type { Sorted } from '../structures/sorted.js'
 
-/** What a node says of itself, as JSON; cheap for the node and for each space alone. */
+/** Makes the status of a node, as JSON, in pieces that are cheap: the node, and each space. */
 export interface StatusTeller {
-  /** Few words for whoever looks for nodes. */
+  /** A short answer for the discovery of nodes. */
   who(): object
-  /** Of the node without its spaces: a report that lacks them. */
+  /** The node without its spaces. */
   head(): object
   member(space: SpaceActor): object
 }
@@ -20,15 +20,15 @@ export interface StatusServiceOptions {
   readonly context: NodeContext
   readonly teller: StatusTeller
   readonly spaces: ReadonlyMap<string, SpaceActor>
-  /** Their names, in order. */
+  /** Names of the spaces, sorted. */
   readonly names: Sorted<string>
 }
 
-/** What a request that waits takes beside its question and its reply subject. */
+/** Memory of a waiting request, besides its question and its reply subject. */
 const askerBytes = 512
 const limitMax = 10_000
 const questionBytesMax = 4096
-/** Of a page, beside the node and its spaces: where to go on. */
+/** Part of a page beside the node and its spaces: the place to go on. */
 const envelopeBytes = 1024
 
 type Question =
@@ -48,8 +48,8 @@ interface Waiter {
 }
 
 /**
- * Answers to `engram.v1.status.<node>` and `…status._all`. Whoever asks the same while it is not
- * yet begun gets the same answer: a burst of requests costs one report, and their answers.
+ * Answers `engram.v1.status.<node>` and `…status._all`. Equal requests share one answer until it is
+ * begun, so that a burst of requests costs one report, and their answers.
  */
 export class StatusService {
   private readonly waiting = new Map<string, Waiter[]>()
@@ -80,27 +80,27 @@ export class StatusService {
     this.waiting.set(key, askers)
     status.push(() => {
       this.waiting.delete(key)
-      if (question.type === 'who') return this.tell(askers, encode(this.options.teller.who()))
+      if (question.type === 'who') return this.send(askers, encode(this.options.teller.who()))
       this.render(askers, this.pages(question))
     })
   }
 
-  /** A piece of the report in each slice. */
+  /** Makes a piece of the report in each slice. */
   private render(askers: readonly Waiter[], report: Generator<undefined, Uint8Array>): void {
     const { lanes: { status, queue } } = this.options.context
     for (;;) {
       const next = report.next()
-      if (next.done) return this.tell(askers, next.value)
+      if (next.done) return this.send(askers, next.value)
       if (queue.isSliceOver) return status.push(() => this.render(askers, report))
     }
   }
 
-  /** As many answers in each slice as there is time for, and room on their way. */
-  private tell(askers: readonly Waiter[], bytes: Uint8Array, from = 0): void {
+  /** Sends as many answers in each slice as there is time for, and room on their way. */
+  private send(askers: readonly Waiter[], bytes: Uint8Array, from = 0): void {
     const { answers, lanes: { status, queue } } = this.options.context
     for (let index = from; index < askers.length; index += 1) {
       if (index > from && queue.isSliceOver) {
-        return status.push(() => this.tell(askers, bytes, index))
+        return status.push(() => this.send(askers, bytes, index))
       }
       const waiter = askers[index]!
       status.leave(waiter.bytes)
@@ -108,7 +108,7 @@ export class StatusService {
     }
   }
 
-  /** Spaces until the page is full; one at least, or none would ever be told of. */
+  /** Adds spaces until the page is full, and at least one, so that paging gets on. */
   private *pages(
     { after, limit, space }: Extract<Question, { type: 'status' }>,
   ): Generator<undefined, Uint8Array> {
@@ -135,7 +135,7 @@ export class StatusService {
     return Buffer.from(`${head},"spaces":[${members.join(',')}]${goOn}}`)
   }
 
-  /** Looked up one by one, since spaces may come while a report is put together. */
+  /** Looked up one by one, since spaces may be added while a report is made. */
   private *namesAfter(after: string): Generator<string, undefined> {
     const { names } = this.options
     for (let last = after; ;) {
@@ -151,24 +151,24 @@ function encode(answer: object): Uint8Array {
   return Buffer.from(JSON.stringify(answer))
 }
 
-/** An empty payload, or an object without a type, asks for the status; a string: why it is none. */
+/** An empty payload, or an object without a type, requests the status. A string is the fault. */
 function questionOf(data: Uint8Array): Question | string {
-  if (data.length > questionBytesMax) return `a question takes ${questionBytesMax} bytes at most`
+  if (data.length > questionBytesMax) return `a request takes ${questionBytesMax} bytes at most`
   let asked: unknown = {}
   try {
     if (data.length > 0) asked = JSON.parse(new TextDecoder().decode(data))
   } catch {
-    return 'a question is a JSON object'
+    return 'a request must be a JSON object'
   }
-  if (typeof asked !== 'object' || asked === null) return 'a question is a JSON object'
+  if (typeof asked !== 'object' || asked === null) return 'a request must be a JSON object'
   const { type = 'status', after = '', limit = limitMax, space = null } =
     asked as Record<string, unknown>
   if (type === 'who') return { type }
-  if (type !== 'status') return 'type is who or status'
-  if (typeof after !== 'string') return 'after is the name of a space'
+  if (type !== 'status') return 'type must be who or status'
+  if (typeof after !== 'string') return 'after must be the name of a space'
   if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > limitMax) {
-    return `limit is a whole number from 1 to ${limitMax}`
+    return `limit must be a whole number from 1 to ${limitMax}`
   }
-  if (space !== null && typeof space !== 'string') return 'space is the name of a space'
+  if (space !== null && typeof space !== 'string') return 'space must be the name of a space'
   return { type, after, limit: limit as number, space }
 }

@@ -1,6 +1,6 @@
 /**
- * What pending entries say became of writes of forks, over what the store knows. What they forget
- * (with reports that go) shows once they are applied.
+ * Outcomes of writes of forks according to pending entries, above those in the store. Removals by
+ * pending entries (with reports that expire) take effect only when they are applied.
  */
 import type { Position } from '../../machines/base/ids.js'
 import {
@@ -12,27 +12,27 @@ import { originName, originsOf } from '../../machines/log/versions.js'
 import type { VersionReader } from '../ports/store.js'
 import { stateOf, type EdgeSlot, type NodeSlot } from './slots.js'
 
-/** What an entry says of one write; null: it displaces it. */
+/** Outcome of one write according to an entry; null: the entry displaces the write. */
 interface Statement {
   readonly entry: LogEntry
   readonly said: OriginRecord | null
 }
 
 /**
- * An entry that displaces what stands where it has its effect. Which write that is depends on the
- * store where no pending entry says, and is looked up once, when it is first asked for.
+ * An entry that displaces the present value when it takes effect. Which write that is depends on
+ * the store if no pending entry says it; it is looked up once, when it is first needed.
  */
 interface Displacement {
   readonly entry: LogEntry
-  /** What stands there as of the pending entries before. */
+  /** The present node as of the pending entries before. */
   readonly node: NodeSlot | undefined
   readonly edge: EdgeSlot | undefined
-  /** Name of the write that is displaced, once it is known. */
+  /** Name of the displaced write, once it is known. */
   name: string | undefined
 }
 
 export class PendingOrigins {
-  /** By name of the write, in the order of the log. */
+  /** By name of the write, in log order. */
   private readonly statements = new Map<string, Statement[]>()
   /** By sequence of the entry. */
   private readonly displacements = new Map<number, Displacement>()
@@ -48,7 +48,7 @@ export class PendingOrigins {
     this.unresolved.add(displacement)
   }
 
-  /** The entry is dropped, or in the store now. */
+  /** Called when the entry is dropped, or in the store now. */
   remove(entry: LogEntry): void {
     if (!concernsForks(entry)) return
     for (const [name] of originsOf(entry)) this.forget(name, entry)
@@ -98,7 +98,7 @@ export class PendingOrigins {
   }
 }
 
-/** Undefined also once the store has the entry: it says itself what became of what it displaced. */
+/** Undefined also once the store has the entry: the store knows its outcome then. */
 function standingBefore(
   { entry, node, edge }: Displacement, store: VersionReader,
 ): Position | undefined {

@@ -1,6 +1,6 @@
 /**
  * The uncommitted tail of a space's log in memory, above its store. A fork is undone by dropping
- * it; committed entries leave as soon as the store has them (DESIGN sections 2 and 4).
+ * its entries; committed entries leave as soon as the store has them.
  *
  * Every pending entry is a slot. The slots of one node (or edge) form a chain, newest first in
  * the index, and each says what its node is *as of* that entry: a read looks at the newest one
@@ -37,12 +37,12 @@ interface Addition {
   readonly heapBytes: number
 }
 
-/** A head this long is cut off once it is more than half of the array: O(1) per entry. */
+/** An empty head this long is cut off once it is more than half of the array: O(1) per entry. */
 const HEAD_MIN = 1024
 
 export class Overlay {
   readonly nodes = new Map<string, NodeSlot>()
-  /** Of those with a pending StoreNode: they are in lists, whatever the store has. */
+  /** Nodes with a pending StoreNode: they are in lists, whatever the store has. */
   readonly storedIds = new Sorted<string>(compareUtf8)
   readonly bySource: EdgeIndex = new Map()
   readonly byTarget: EdgeIndex = new Map()
@@ -57,10 +57,10 @@ export class Overlay {
   private heapBytes = 0
   private appliedSequence = 0
 
-  /** Told how much memory it takes. */
+  /** Reports its memory to the account. */
   constructor(private readonly account?: Account) {}
 
-  /** What the pending entries were announced with; part of an addition counts as a whole. */
+  /** Sum of the announced bytes; part of an addition counts as a whole. */
   get bytes(): number {
     return this.pendingBytes
   }
@@ -80,8 +80,8 @@ export class Overlay {
   }
 
   /**
-   * Entries that continue the last one. `bytes`: what they count for in `bytes`; `heapBytes`: as
-   * told by decodedHeapBytes().
+   * Adds entries that continue the last one. `bytes`: what they add to `bytes`; `heapBytes`: by
+   * decodedHeapBytes().
    */
   add(
     entries: readonly LogEntry[], bytes: number,
@@ -106,7 +106,7 @@ export class Overlay {
     this.tally()
   }
 
-  /** Entries above `sequence` are undone: what they had replaced shows again. */
+  /** Undoes the entries above `sequence`: what they had replaced shows again. */
   dropAbove(sequence: number): void {
     if (sequence < this.appliedSequence) {
       throw new Error(`bug: entries above ${sequence} are in the store (${this.appliedSequence})`)
@@ -125,7 +125,7 @@ export class Overlay {
     this.compact()
   }
 
-  /** Entries up to `upTo` are in the store now: they are forgotten here. */
+  /** Forgets the entries up to `upTo`: they are in the store now. */
   applied(upTo: number): void {
     if (upTo > this.appliedSequence) this.appliedSequence = upTo
     while (this.count > 0 && this.firstSequence <= upTo) {
@@ -142,12 +142,12 @@ export class Overlay {
     this.compact()
   }
 
-  /** What a key stands for whose request, or its end, is still pending. */
+  /** Record of a key whose request, or whose end, is still pending. */
   key(key: string): KeyRecord | undefined {
     return this.keys.get(key)
   }
 
-  /** Pending entries from `from` on, at most `limit`; those below are in the store's log. */
+  /** Pending entries from `from` on, at most `limit`; earlier ones are in the log. */
   entries(from: number, limit: number): LogEntry[] {
     const entries: LogEntry[] = []
     const first = this.head + Math.max(0, from - this.firstSequence)
@@ -156,7 +156,7 @@ export class Overlay {
     return entries
   }
 
-  /** Reads as if all pending entries were in the store. Stays valid as the overlay changes. */
+  /** A view as if all pending entries were in the store. Stays valid as the overlay changes. */
   view(store: GraphReader & VersionReader): OverlayView {
     return new OverlayView(this, store)
   }
@@ -203,7 +203,7 @@ export class Overlay {
     return slot
   }
 
-  /** The newest slot of its edge. */
+  /** Puts the newest slot of its edge. */
   private putEdge(slot: EdgeSlot): void {
     const { source, target } = slot.edge
     putIn(this.bySource, source, slot, bySourceOrder)
@@ -216,7 +216,7 @@ export class Overlay {
     deleteIn(this.byTarget, target, slot)
   }
 
-  /** The newest slot goes: the one before it in each chain is the newest again. */
+  /** Removes the newest slot: the one before it in each chain is the newest again. */
   private pop({ entry, node, edge }: Slot): void {
     if (node !== undefined) {
       const { id, older } = node
@@ -246,7 +246,7 @@ export class Overlay {
     this.putEdge(older)
   }
 
-  /** The oldest slot goes; the newer ones of its chain hold all that they need. */
+  /** Removes the oldest slot; the newer ones of its chain hold all that they need. */
   private shift({ entry, node, edge }: Slot): void {
     if (node !== undefined) {
       if (node.newer !== undefined) node.newer.older = undefined
@@ -266,7 +266,7 @@ export class Overlay {
     }
   }
 
-  /** It is not needed any more. */
+  /** Called when it is not needed any more. */
   close(): void {
     this.account?.set(0)
   }
@@ -291,7 +291,7 @@ export class Overlay {
   }
 }
 
-/** What the node is as of the entry, which stores it or sets its activation. */
+/** State of the node as of the entry, which stores it or sets its activation. */
 function slotOf(id: string, entry: LogEntry, older: NodeSlot | undefined): NodeSlot {
   const { operation, sequence, reconciliation } = entry
   const version = versionOf(entry)

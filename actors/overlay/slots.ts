@@ -1,24 +1,24 @@
-/** What pending entries make of one node or edge, and what that is over the store. */
+/** Effect of pending entries on one node or edge, and the state with the store below. */
 import { compareIncoming, compareOutgoing } from '../../machines/graph/edgePlace.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { Version } from '../../machines/log/forkNotes.js'
 import type { NodeState, VersionReader } from '../ports/store.js'
 import type { Sorted } from '../structures/sorted.js'
 
-/** What a node is as of one pending entry. */
+/** State of a node as of one pending entry. */
 export interface NodeSlot {
   readonly id: string
   /** The last StoreNode up to here, or undefined: then the store's node shows through. */
   readonly node: MemoryNode | undefined
-  /** Of `node`. */
+  /** Version of `node`. */
   readonly stored: Version | undefined
-  /** Set after that StoreNode, or kept by it; and by what. */
+  /** Activation that was set after that StoreNode, or kept by it, and its version. */
   readonly activation: number | undefined
   readonly activated: Version | undefined
   /**
-   * Not 0: the store has a say in the activation, since the StoreNode with that sequence keeps
-   * one that is the store's, or was set with no StoreNode pending: for a node of the store, or for
-   * none, and then it has no effect.
+   * Not 0: the activation depends on the store, too. Either the StoreNode with that sequence keeps
+   * the activation of the store, or it was set with no StoreNode pending: for a node of the store,
+   * or for none, and then it has no effect.
    */
   readonly keeps: number
   older: NodeSlot | undefined
@@ -32,10 +32,10 @@ export interface EdgeSlot {
   newer: EdgeSlot | undefined
 }
 
-/** Of each end node: the newest slots of its edges, in the order of their lists. */
+/** The newest slots of the edges of each end node, in the order of its lists. */
 export type EdgeIndex = Map<string, Sorted<EdgeSlot>>
 
-/** Tells an edge among those of one end node. */
+/** Identifies an edge among those of one end node. */
 export type EdgeName = Pick<EdgeSlot, 'edge'>
 
 export const nowhere: NodeState = { node: undefined, stored: undefined, activated: undefined }

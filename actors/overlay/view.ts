@@ -11,7 +11,7 @@ import type { Sorted } from '../structures/sorted.js'
 import type { PendingOrigins } from './origins.js'
 import { stateOf, type EdgeIndex, type EdgeSlot, type NodeSlot } from './slots.js'
 
-/** The newest pending slots, and what is said of origins: what a view reads of an overlay. */
+/** The part of an overlay that a view reads: the newest pending slots, and outcomes of writes. */
 export interface Pending {
   readonly nodes: ReadonlyMap<string, NodeSlot>
   readonly storedIds: Sorted<string>
@@ -86,7 +86,9 @@ export class OverlayView implements GraphReader, VersionReader {
     return { ...node, activation: slot.activation! }
   }
 
-  /** Pending ones after that place; `skipsLoops`: without those that are outgoing, too. */
+  /**
+   * Pending ones after that place; `skipsLoops`: without loops, which the outgoing ones contain.
+   */
   private *incoming(
     nodeId: string, after: EdgePlace, skipsLoops: boolean,
   ): Generator<MemoryEdge, undefined> {
@@ -98,7 +100,7 @@ export class OverlayView implements GraphReader, VersionReader {
       yield edge
     }
     if (!skipsLoops) return
-    // There may be thousands of loops: they are stepped over at once.
+    // There may be thousands of loops: they are skipped in one step.
     yield* edgesFrom(slots, (edge) => isBefore(edge) || compareUtf8(edge.source, nodeId) <= 0)
   }
 }
@@ -110,7 +112,7 @@ function* edgesFrom(
   for (const { edge } of slots.from((slot) => isBefore(slot.edge))) yield edge
 }
 
-/** Both in that order; of equal ones the pending one. */
+/** Merges two sorted sequences; of equal values the pending one is taken. */
 function* merged<T>(
   stored: Iterable<T>, pending: Generator<T, undefined>, compare: (a: T, b: T) => number,
 ): Iterable<T> {

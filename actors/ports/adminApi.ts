@@ -1,14 +1,14 @@
 import { nameFault } from '../../machines/protocol/subjects.js'
 
-/** An operator's order, and what comes of it (`engram.v1.admin.<node>`). */
-export type Order = Record<string, unknown>
+/** An operator's command (`engram.v1.admin.<node>`). */
+export type AdminCommand = Record<string, unknown>
 
-/** Operators wait for so long, less than their clients do. */
+/** Time limit of a command; clients wait longer. */
 export const patienceMs = 8000
 
 export type Answer = { ok: true } & Record<string, unknown>
 
-/** An order that is not carried out. `retryable`: it may be, later. */
+/** The answer to a command that is not carried out. `retryable`: it may succeed later. */
 export class AdminRefusal extends Error {
   constructor(readonly code: string, message: string, readonly retryable = false) {
     super(message)
@@ -16,14 +16,14 @@ export class AdminRefusal extends Error {
   }
 }
 
-/** The arbiter's own words; null: it did not refuse. */
+/** The refusal in the arbiter's own words; null: the arbiter did not refuse. */
 export function refusedByArbiter(rejection: string | null, before = ''): AdminRefusal | null {
   return rejection === null ? null
     : new AdminRefusal('ARBITER_REFUSED', `${before}the arbiter refuses it: ${rejection}`)
 }
 
-export function spaceNameOf(order: Order): string {
-  const fault = nameFault(order['space'])
+export function spaceNameOf(command: AdminCommand): string {
+  const fault = nameFault(command['space'])
   if (fault) throw new AdminRefusal('INVALID_OPERATION', `space: ${fault}`)
-  return order['space'] as string
+  return command['space'] as string
 }

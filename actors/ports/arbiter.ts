@@ -9,12 +9,12 @@ export interface ArbiterRecord {
 }
 
 /**
- * `refused`: the revision has moved, definitely not applied by this request.
- * `unknown`: no definite answer; it may have been applied, or may still be (section 5).
- * `rejected`: the arbiter says why it does not store this, and will say so again until somebody
- * changes something: it is full, the record too large, a permission is missing. No more definite
- * than `unknown`: an attempt before this one may still arrive, and a leader whose own disk refused
- * what its followers have stored may be succeeded by one of them.
+ * `refused`: the revision has moved; this request was definitely not applied.
+ * `unknown`: no definite answer; it may have been applied, or may still be.
+ * `rejected`: the arbiter says why it does not store this, and will repeat it until somebody acts:
+ * it is full, the record is too large, a permission is missing. No more definite than `unknown`: an
+ * earlier attempt may still arrive, and a leader whose own disk refused what its followers have
+ * stored may be succeeded by one of them.
  */
 export type CompareAndSetOutcome =
   | { readonly kind: 'applied'; readonly revision: number }
@@ -31,13 +31,13 @@ export interface Arbiter {
   /** Keys that begin with the prefix. Rejects with ArbiterUnavailableError. */
   keys(prefix: string): Promise<string[]>
   /**
-   * Identity of the bucket: changes when it was made anew (then what it held is lost).
+   * Identity of the bucket. It changes when the bucket is made again, and its contents are lost.
    * Makes the bucket when it does not exist. Rejects with ArbiterUnavailableError.
    */
   bucketId(): Promise<string>
   /**
-   * What in the configuration of the bucket endangers what it holds, each with its remedy; none
-   * as a rule. Rejects with ArbiterUnavailableError.
+   * Faults in the configuration of the bucket that endanger its contents, each with its remedy;
+   * usually none. Rejects with ArbiterUnavailableError.
    */
   faults(): Promise<readonly string[]>
 }

@@ -8,8 +8,8 @@ export interface BusMessage {
   /** Value of a header, or undefined. Parsed only when asked for. */
   header(name: string): string | undefined
   /**
-   * Names of the headers as they are written, each as often as it is there; null: the header block
-   * is malformed, and what it was meant to say cannot be known.
+   * Names of the headers as written, each as often as it occurs; null: the header block is
+   * malformed, and its meaning cannot be known.
    */
   headerNames(): readonly string[] | null
 }
@@ -23,38 +23,40 @@ export interface PublishOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Answers to writes; to reads, and whatever else clients ask for. */
+/** Ways of answers to clients; `reads` also takes whatever else clients ask for. */
 export type AsideWay = 'writes' | 'reads'
 
-/** One connection. It never reconnects: a new connection is a new life (section 5). */
+/** One connection. It never reconnects: a new connection is a new life. */
 export interface BusConnection {
   /** Id of the server this connection is on. */
   readonly serverId: string
-  /** Answers to requests of this connection come below it: `_INBOX_node`. */
+  /** Prefix of the subjects on which this connection receives answers: `_INBOX_node`. */
   readonly inboxPrefix: string
   readonly maxPayload: number
   /**
-   * Published, answers to reads among it, and still in this process's memory: the server takes its
-   * bytes more slowly.
+   * Published bytes, answers to reads included, that are still in this process's memory because the
+   * server takes them more slowly.
    */
   readonly bufferedBytes: number
   readonly isClosed: boolean
   /** Resolves with the reason when the connection is gone, for whatever cause. Never rejects. */
   readonly closed: Promise<string>
-  /** At most once; throws BusClosedError. The bytes are not to be changed afterwards. */
+  /** At most once; throws BusClosedError. The bytes must not be changed afterwards. */
   publish(subject: string, data: Uint8Array, options?: PublishOptions): void
   /**
-   * The same for clients, who may be slow to take it: of each way, what it is held up by is only
-   * itself. In order among what goes the same way, once the connection has been used for a while.
+   * The same for clients, who may be slow to take it: one way does not hold up the other. In order
+   * within one way, once the connection has been used for a while.
    */
   publishAside(subject: string, data: Uint8Array, way: AsideWay): void
-  /** The handler runs in order of arrival; what it throws is logged, and never stops others. */
+  /**
+   * The handler runs in order of arrival. An error that it throws is logged, and stops no other.
+   */
   subscribe(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription
   /**
-   * The same for what clients may ask for at any rate: it delays nothing that comes by `subscribe`.
-   * For a second or so nobody is subscribed, while that way is made anew.
+   * The same for requests that clients may send at any rate: they delay no message of `subscribe`.
+   * While their connection is opened again, for about a second, nobody is subscribed.
    */
   subscribeAside(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
@@ -64,7 +66,7 @@ export interface BusConnection {
     subject: string, data: Uint8Array,
     options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
   ): Promise<BusMessage>
-  /** Round trip: all that was published before has reached the server. */
+  /** Round trip: everything published before has reached the server. */
   flush(): Promise<void>
   close(): Promise<void>
 }
@@ -106,7 +108,7 @@ export class RequestTimeoutError extends Error {
   }
 }
 
-/** The server dropped what was published: nobody got it, and nobody will. */
+/** The server dropped the message for lack of a permission: nobody got it, and nobody will. */
 export class ForbiddenError extends Error {
   readonly code = 'FORBIDDEN'
   constructor(readonly subject: string) {
@@ -115,7 +117,7 @@ export class ForbiddenError extends Error {
   }
 }
 
-/** What became of a request says nothing but that no answer came. */
+/** Whether all that is known of a request is that no answer came. */
 export function isUnanswered(error: unknown): boolean {
   return error instanceof NoRespondersError || error instanceof RequestTimeoutError
     || error instanceof BusClosedError || error instanceof ForbiddenError

@@ -1,4 +1,4 @@
-/** What clients send, and get. */
+/** Requests of clients, and their answers. */
 
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import type { Operation } from '../../machines/graph/graph.js'
@@ -24,11 +24,11 @@ export interface WriteAnswer {
   readonly safeSequence: number
   readonly node: string
   readonly duplicate: boolean
-  /** Of a duplicate: the epoch under which it is logged, `epoch` or a lower one. */
+  /** For a duplicate: the epoch under which it is logged, `epoch` or a lower one. */
   readonly loggedEpoch?: number
-  /** Of a duplicate: it asks for something else than what is logged under its key. */
+  /** For a duplicate: the request differs from the one that is logged under its key. */
   readonly mismatch?: true
-  /** Of a write that is sent again: so many of its operations lost against concurrent ones. */
+  /** For a write that is sent again: number of its operations that lost against concurrent ones. */
   readonly quarantined?: number
 }
 
@@ -41,13 +41,13 @@ export interface ErrorAnswer {
   readonly retryAfterMs?: number
   readonly sequence?: number
   readonly epoch?: number
-  /** Of a list whose next item fits no answer: goes on behind it. */
+  /** For a list whose next item fits into no answer: the place behind it. */
   readonly after?: string | number
 }
 
 /**
- * An answer with a list may hold less than `limit` and than there is: it says `more` then, and
- * `after` of it goes on in the next query.
+ * An answer with a list may hold less than `limit` and less than there is. Then it has `more`, and
+ * its `after` continues the list in the next query.
  */
 export type Query =
   | { readonly type: 'GetNode'; readonly nodeId: string }
@@ -55,13 +55,13 @@ export type Query =
     readonly type: 'GetEdges'
     readonly nodeId: string
     readonly direction: EdgeDirection
-    /** Opaque: of an answer. */
+    /** Opaque: from an earlier answer. */
     readonly after?: string
     readonly limit?: number
   }
   /** `after`: id of a node. */
   | { readonly type: 'ListNodes'; readonly after: string; readonly limit: number }
-  /** `after`: a sequence; where both are given, what comes later begins. */
+  /** `after`: a sequence. If both are given, the later one counts. */
   | {
     readonly type: 'GetEntries'
     readonly from: number
@@ -75,14 +75,14 @@ export type Query =
   | { readonly type: 'GetFate'; readonly key: string }
   | { readonly type: 'GetFate'; readonly epoch: number; readonly sequence: number }
 
-/** Value of `GetHistory`: which epochs the log consists of, and how far it is safe. */
+/** Value of `GetHistory`: the epochs that the log consists of, and how far it is safe. */
 export interface HistoryValue {
-  /** Oldest first. Entry (e, s) is in the log exactly if the span that s falls into is e's. */
+  /** Oldest first. Entry (e, s) is in the log exactly if the span that contains s is of epoch e. */
   readonly history: readonly EpochSpan[]
   readonly safeSequence: number
 }
 
-/** Value of `GetFate`: what became of one write, and where it is now. */
+/** Value of `GetFate`: the fate of one write, and where it is now. */
 export interface FateValue {
   /**
    * safe, committed, durable: in the log, at `now`; durable: on the primary, and not yet on all
@@ -92,22 +92,22 @@ export interface FateValue {
    */
   readonly fate: 'safe' | 'committed' | 'durable' | 'superseded' | 'quarantined' | 'salvaged'
     | 'lost' | 'unknown'
-  /** Where it was logged first, as far as that is known. */
+  /** Position where it was logged first, as far as known. */
   readonly epoch: number | null
   readonly sequence: number | null
-  /** Entry that it is now; differs from the first when it came home from a fork. */
+  /** Its present position; differs from the first if it was reconciled from a fork. */
   readonly now: Position | null
   readonly via: 'client' | 'salvage' | 'quarantine' | null
   readonly by: Position | null
   readonly node: string | null
-  /** In words. */
+  /** The same as a sentence. */
   readonly reason: string
 }
 
 export interface ReadAnswer {
   readonly ok: true
   readonly value: unknown
-  /** There is more than `value` holds: the same query with this `after` goes on. */
+  /** There is more than `value` holds: repeat the query with this `after`. */
   readonly more?: true
   readonly after?: string | number
   readonly sequence: number
@@ -129,24 +129,24 @@ export type Gated<T> =
 /** An answer whose value is a list, encoded item by item: its size is known before it is sent. */
 export interface ListEncoder {
   readonly count: number
-  /** Of the items so far. */
+  /** Size of the items so far. */
   readonly bytes: number
   add(item: unknown): void
-  /** Takes the last item out again. */
+  /** Removes the last item. */
   drop(): void
   answer(rest: Omit<ReadAnswer, 'value'>): Uint8Array
 }
 
-/** The gate: bytes from clients are checked once, here; inside, types are trusted. */
+/** Checks bytes from clients, once; inside, types are trusted. */
 export interface ClientCodec {
   /** `key`: header Nats-Msg-Id, `contentType`: header Content-Type. Copies what it keeps. */
   write(
     data: Uint8Array, contentType: string | undefined, key: string | undefined,
   ): Gated<AcceptedRequest>
   query(data: Uint8Array, contentType: string | undefined): Gated<Query>
-  /** A value that code of a deployment returned: the rules are those of `write`. A copy. */
+  /** Checks a value that a deployment's own code returned, by the rules of `write`. Copies it. */
   operation(value: unknown): Decoded<Operation>
-  /** Told without decoding it. */
+  /** Determined without decoding it. */
   encodingOf(data: Uint8Array, contentType: string | undefined): Encoding
   list(encoding: Encoding): ListEncoder
   encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array

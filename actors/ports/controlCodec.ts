@@ -7,7 +7,7 @@ import type {
 
 export type Decoded<T> =
   | { readonly ok: true; readonly value: T }
-  /** `isNewer`: a later version of the product wrote it; nothing is known to be wrong with it. */
+  /** `isNewer`: a later version of the product wrote it; it need not be wrong. */
   | { readonly ok: false; readonly reason: string; readonly isNewer?: boolean }
 
 /** Control messages between nodes (MessagePack) and arbiter records (JSON), checked fully. */

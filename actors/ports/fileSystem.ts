@@ -1,4 +1,4 @@
-/** Files, as the journal uses them. */
+/** The file system, as the journal uses it. */
 
 export interface FileHandle {
   /** Writes all bytes at `offset` or throws: FileSystemError with code ENOSPC, EIO … */

@@ -1,4 +1,4 @@
-/** Frames: what is logged, shipped and applied. */
+/** Frames: the unit of logging, replication and applying. */
 
 import type { Operation } from '../../machines/graph/graph.js'
 import type { EpochStart, LogEntry } from '../../machines/log/entries.js'
@@ -17,13 +17,13 @@ export interface Frame {
   readonly previousEpoch: number
 }
 
-/** One request that passed the gate: all or nothing, never split over frames. */
+/** One request that passed the checks: all or nothing, never split over frames. */
 export interface AcceptedRequest {
   readonly operations: readonly (Operation | ForkNote)[]
   /** One per operation: the bytes that go into the log, beginning with an encoding tag. */
   readonly encoded: readonly Uint8Array[]
   readonly key: string | null
-  /** One per operation, of a request that was logged under an earlier epoch first. */
+  /** One per operation, for a request that was logged under an earlier epoch first. */
   readonly reconciliations?: readonly Reconciliation[]
 }
 
@@ -32,7 +32,7 @@ export interface FrameOrigin {
   readonly epoch: number
   readonly first: number
   readonly previousEpoch: number
-  /** Component of the clock that counts these entries: `n1`, or `n1@3`; who numbers them. */
+  /** Component of the clock that counts these entries: `n1`, or `n1@3` (node and epoch). */
   readonly node: string
   /** Vector clock before the first entry. */
   readonly clock: Readonly<Record<string, number>>
@@ -41,7 +41,7 @@ export interface FrameOrigin {
 /** An open batch. Sealing fixes its place in the log. */
 export interface FrameBuilder {
   readonly count: number
-  /** Bytes the frame will have; a request that would exceed the limit goes into the next frame. */
+  /** Size of the frame so far; a request that would exceed the limit goes into the next frame. */
   readonly bytes: number
   add(request: AcceptedRequest, timestamp: number): void
   seal(origin: FrameOrigin): Frame
@@ -49,14 +49,14 @@ export interface FrameBuilder {
 
 export interface FrameCodec {
   builder(): FrameBuilder
-  epochStart(origin: FrameOrigin, reign: EpochStart, timestamp: number): Frame
-  /** An operation with what became of it, or a note, as `AcceptedRequest.encoded` wants it. */
+  epochStart(origin: FrameOrigin, start: EpochStart, timestamp: number): Frame
+  /** Encodes an operation with its reconciliation, or a note, for `AcceptedRequest.encoded`. */
   encodeEntry(operation: Operation | ForkNote, reconciliation: Reconciliation | null): Uint8Array
-  /** Checks everything: magic, version, lengths, checksum. A string is the reason of refusal. */
+  /** Checks everything: magic, version, lengths, checksum. A string is the fault found. */
   parse(bytes: Uint8Array): Frame | string
   /**
-   * Decodes the entries of a frame that `parse` has passed, all or those from a sequence on, up to
-   * another one. Throws on a defect (a bug).
+   * Decodes the entries of a frame that `parse` has passed: all, or a range of sequences. Throws on
+   * a defect (a bug).
    */
   entries(frame: Frame, from?: number, to?: number): LogEntry[]
   /** Vector clock after the last entry of the frame. */

@@ -8,12 +8,12 @@ export type JournalRecord =
   | {
     readonly type: 'truncate'
     readonly uuid: string
-    /** What stays: the last common point. */
+    /** End of the part that stays: the last common point. */
     readonly to: Position
-    /** Name of the salvage that keeps what was cut. */
+    /** Name of the salvage that keeps the removed entries. */
     readonly salvage: string
   }
-  /** Says that all before it is durable, and how far some spaces are committed. */
+  /** Confirms that everything before it is durable, and how far some spaces are committed. */
   | { readonly type: 'confirm'; readonly floors?: readonly CommitFloor[] }
   | { readonly type: 'spaceDropped'; readonly uuid: string }
 
@@ -23,14 +23,14 @@ export interface CommitFloor {
   readonly sequence: number
 }
 
-/** What the journal knows of one space's log. */
+/** The journal's view of one space's log. */
 export interface JournalLog {
   readonly uuid: string
   readonly history: readonly EpochSpan[]
   readonly end: Position
   /** Sequence up to which it was known to be committed; 0 when that was never written. */
   readonly floor: number
-  /** Why this log cannot be trusted, or null. A damaged log neither serves nor stands. */
+  /** Why this log cannot be trusted, or null. A member with a damaged log serves nothing. */
   readonly damage: string | null
 }
 
@@ -39,7 +39,7 @@ export interface RecoveryReport {
   readonly bytes: number
   readonly records: number
   readonly ms: number
-  /** A torn last flush that was cut, or null. */
+  /** The torn last flush that was cut off, or null. */
   readonly torn: {
     readonly segment: number
     readonly offset: number
@@ -48,7 +48,7 @@ export interface RecoveryReport {
   readonly damaged: readonly { readonly uuid: string | null; readonly reason: string }[]
 }
 
-/** The node's one write-ahead log. One write or sync at a time: the caller sees to it. */
+/** The node's one write-ahead log. The caller makes one write or sync at a time. */
 export interface Journal {
   readonly id: string
   readonly recovery: RecoveryReport
@@ -56,18 +56,18 @@ export interface Journal {
   log(uuid: string): JournalLog | undefined
   /**
    * Appends the records as one flush, not yet durable. JournalFullError: the disk is full or
-   * refused; everything of this flush is cut off again, and a later write may succeed.
-   * SyncFailedError: it could not be cut off; the process must end.
+   * refused; all of this flush is cut off again, and a later write may succeed. SyncFailedError: it
+   * could not be cut off; the process must end.
    */
   write(records: readonly JournalRecord[]): Promise<void>
   /** fdatasync of all that was written. SyncFailedError: never retry, the process must end. */
   sync(): Promise<void>
   /**
    * Whole frames in order, the first one holding `from`, up to about `maxBytes` (at least one).
-   * Empty when `from` is beyond the end. Reads what was written, durable or not.
+   * Empty when `from` is beyond the end. Reads everything written, durable or not.
    */
   read(uuid: string, from: number, maxBytes: number): Promise<Frame[]>
-  /** `indexBytes`: memory of what it knows of its frames. */
+  /** `indexBytes`: memory of the index of its frames. */
   stats(): { segments: number; bytes: number; flush: number; indexBytes: number }
   close(): Promise<void>
 }
@@ -91,21 +91,21 @@ export class SyncFailedError extends Error {
 /** One salvage, read from its beginning. */
 export interface OpenSalvage {
   readonly header: SalvageHeader
-  /** Null: that was the last one, and all of the file is whole. */
+  /** Null after the last one; then the whole file was intact. */
   next(): Promise<Frame | null>
   close(): Promise<void>
 }
 
-/** Files that keep what a member had to truncate. */
+/** Header of a file that keeps the entries that a member had to truncate. */
 export interface SalvageHeader {
   readonly space: string
   readonly uuid: string
   readonly node: string
-  /** Last common point with the reign that was joined. */
+  /** Last common point with the log of the primary that was joined. */
   readonly common: Position
   /** End of the fork. */
   readonly end: Position
-  /** The reign that the member joined. */
+  /** Epoch of the primary that the member joined. */
   readonly joinedEpoch: number
   readonly savedAtMs: number
 }
@@ -116,11 +116,11 @@ export interface SalvageFiles {
    * first 8 characters of the uuid, and a dot.
    */
   save(header: SalvageHeader, frames: AsyncIterable<readonly Frame[]>): Promise<string>
-  /** Of all files there are, whether they can be read or not. */
+  /** Names of all files, whether they can be read or not. */
   names(): Promise<string[]>
   /** Those whose header can be read; the others are logged. */
   list(): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]>
-  /** It may be larger than memory: frame by frame. What opens it closes it. */
+  /** Reads it frame by frame, since it may be larger than memory. The caller closes it. */
   open(name: string): Promise<OpenSalvage>
   /** Durable when it resolves; a file that is gone already is no error. */
   remove(name: string): Promise<void>

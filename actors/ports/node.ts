@@ -10,7 +10,7 @@ import type { Journal, SalvageFiles } from './journal.js'
 import type { Store } from './store.js'
 import type { Clock, EventRecorder, Logger, Random, Telemetry } from './system.js'
 
-/** Every way to the outside, as handed to a node. */
+/** The ports of a node: all its access to the outside. */
 export interface NodePorts {
   readonly clock: Clock
   readonly random: Random
@@ -26,14 +26,14 @@ export interface NodePorts {
   readonly clients: ClientCodec
   readonly control: ControlCodec
   readonly host: ActorHost
-  /** Of spaces that do not go by the default rule. */
+  /** Rules of spaces that do not use the default rule. */
   readonly mergeRules?: Readonly<Record<string, MergeRule>>
 }
 
-/** Who this node is, for the whole of this start. */
+/** Identity of this node for the whole of this start. */
 export interface NodeIdentityInput {
   readonly node: NodeId
-  /** Set by Identity: when it is known, and when the directory is a copy of the past. */
+  /** Set by Identity: at first, and again if the directory turns out to be an old copy. */
   disk: string
   /** Number of this start; set with the disk. */
   incarnation: number
@@ -44,7 +44,7 @@ export interface NodeIdentityInput {
   readonly version: string
 }
 
-/** Whether the arbiter knows this start of the node, and what to say of its directory. */
+/** Whether the arbiter knows this start of the node, and a notice about its directory. */
 export interface Registration {
   readonly isRegistered: boolean
   readonly notice: string | null

@@ -1,25 +1,25 @@
 import { defaultTimes } from '../../machines/protocol/messages.js'
 import type { ProtocolTimes } from '../../machines/protocol/messages.js'
 
-/** What the actors need of the configuration (runtime/config/options.ts documents each option). */
+/** Settings that the actors need (runtime/config/options.ts documents each option). */
 export interface ActorSettings extends ProtocolTimes {
   /** Largest frame, bytes; below the server's max_payload. */
   readonly frameBytesMax: number
-  /** Most bytes of one flush: what is more waits for the next. */
+  /** Limit of one flush, bytes; the rest waits for the next one. */
   readonly flushBytesMax: number
   /** Bytes in flight towards one replica. */
   readonly windowBytes: number
-  /** Buffered and not yet durable; past it OVERLOADED. */
+  /** Limit of accepted writes that are not yet durable; beyond it OVERLOADED. */
   readonly unflushedBytesMax: number
-  /** Durable and not yet applied; past it OVERLOADED. */
+  /** Limit of durable writes that are not yet applied; beyond it OVERLOADED. */
   readonly overlayBytesMax: number
   /** Latest frames kept in memory for streams, per space. */
   readonly tailBytesMax: number
   readonly ackTimeoutMs: number
   readonly readWaitMs: number
-  /** Memory of the reads that wait for their turn, or for a sequence; past it OVERLOADED. */
+  /** Memory of the reads that wait for their turn, or for a sequence; beyond it OVERLOADED. */
   readonly readQueueBytes: number
-  /** A read that has had no turn by then gets OVERLOADED. */
+  /** A read that has waited longer for its turn gets OVERLOADED. */
   readonly readQueueMs: number
   /** Encoded items of one list; below the server's max_payload. */
   readonly answerBytesMax: number
@@ -27,7 +27,7 @@ export interface ActorSettings extends ProtocolTimes {
   readonly lagAlertMs: number
   /** Writes held during a handover. */
   readonly heldBytesMax: number
-  /** What the structures of the node may take of its memory, together; past it OVERLOADED. */
+  /** Memory budget of the structures of the node; beyond it OVERLOADED. */
   readonly memoryBytes: number
   /** The journal writes a confirm record after this long without a flush. */
   readonly idleConfirmMs: number

@@ -1,4 +1,4 @@
-/** The state that the log leads to. */
+/** The state that results from the log. */
 
 import type { Position } from '../../machines/base/ids.js'
 import type { EdgePlace } from '../../machines/graph/edgePlace.js'
@@ -14,17 +14,17 @@ export type EdgeDirection = 'out' | 'in' | 'both'
 export interface GraphReader {
   node(id: string): MemoryNode | undefined
   /**
-   * Outgoing by target and kind, then incoming by source and kind, after the given place; of both
-   * directions, loops among the outgoing only. Read as they are taken, within one turn.
+   * Outgoing by target and kind, then incoming by source and kind, after the given place. For both
+   * directions, loops are among the outgoing only. Read lazily; iterate within one turn.
    */
   edges(
     nodeId: string, direction: EdgeDirection, after?: EdgePlace | null,
   ): Iterable<MemoryEdge>
-  /** By id order (UTF-8 bytes), after the given id. Read as they are taken, within one turn. */
+  /** By id order (UTF-8 bytes), after the given id. Read lazily; iterate within one turn. */
   nodes(after: string): Iterable<MemoryNode>
 }
 
-/** What stands at a node: undefined where nothing does. */
+/** The present versions of a node's parts; undefined if there is none. */
 export interface NodeState {
   readonly node: MemoryNode | undefined
   /** The last StoreNode. */
@@ -38,24 +38,26 @@ export interface EdgeState {
   readonly version: Version
 }
 
-/** Who made each thing what it is, and which writes of forks have come. */
+/** Versions of the present state, and the writes of forks that were reconciled. */
 export interface VersionReader {
   nodeState(id: string): NodeState
   edgeState(source: string, target: string, kind: string): EdgeState | undefined
-  /** What became of the write that was logged first there, if it has come. */
+  /** Outcome of the write that was logged first there, if it was reconciled. */
   origin(epoch: number, sequence: number): OriginRecord | undefined
 }
 
-/** The books of a space (machines/log/forkNotes.ts), as of the last applied entry. */
+/**
+ * Fork reports and quarantine of a space (machines/log/forkNotes.ts), as of the last applied entry.
+ */
 export interface ForkReader {
   /** By epoch: all that are open, and the latest `closedReportsMax` of the others. */
   reports(): readonly ForkReport[]
-  /** Of those, the open ones: 0 as a rule, and cheap to ask. */
+  /** Number of open reports; usually 0. O(1). */
   readonly openReportCount: number
   readonly quarantineCount: number
   /**
-   * In the order of epoch and sequence, after the given id ('' for the first). Read as they are
-   * taken, within one turn.
+   * Ordered by epoch and sequence, after the given id ('' for the first). Read lazily; iterate
+   * within one turn.
    */
   quarantine(after: string): Iterable<QuarantineItem>
   quarantined(id: string): QuarantineItem | undefined
@@ -70,35 +72,38 @@ export interface SpaceStore extends GraphReader, VersionReader, ForkReader {
   readonly edgeCount: number
   /** Activations for nodes that do not exist: logged, no effect, the same on every member. */
   readonly ignoredCount: number
-  /** Once all keys are read. */
+  /** Complete once all keys are read. */
   key(key: string): KeyRecord | undefined
-  /** After a start the keys of before are read into memory, a slice of time in a turn. */
+  /** After a start the earlier keys are read into memory, a slice of time in each turn. */
   readonly areKeysRead: boolean
   /** Resolves when they are. Rejects when the store cannot be read. */
   keysRead(): Promise<void>
   /**
-   * Entries that continue `applied` exactly; graph, keys, position: one transaction. Forgets keys
-   * beyond the retention (default: `defaultKeyRetention`), soon if not at once.
+   * Takes entries that continue `applied` exactly, in one transaction with graph, keys and
+   * position. Forgets keys beyond the retention (default: `defaultKeyRetention`), soon if not at
+   * once.
    */
   apply(entries: readonly LogEntry[], keys?: KeyRetention): Promise<void>
 }
 
-/** A space's record as this node saw it last, and in which bucket. */
+/** A space's record as this node saw it last, and the bucket that held it. */
 export interface RememberedRecord extends AssignmentAt {
   readonly bucket: string
 }
 
 export interface Store {
-  /** Opens the space's part, making it when absent. */
+  /** Opens the space's part, and makes it if it does not exist. */
   space(uuid: string): SpaceStore
   /** The last assignment this node saw of each space, over restarts. */
   remember(space: string, seen: RememberedRecord): Promise<void>
   remembered(): Map<string, RememberedRecord>
-  /** Its log cannot be trusted, for the disk's life; the first reason stays. Durable at the end. */
+  /**
+   * Marks a log that can never be trusted again; the first reason stays. Durable when it resolves.
+   */
   markDamaged(uuid: string, reason: string): Promise<void>
-  /** Why the space's log was condemned, or null. */
+  /** Why the space's log was marked as damaged, or null. */
   markedDamaged(uuid: string): string | null
-  /** Memory of what it knows of keys, bytes. */
+  /** Memory of the index of keys, bytes. */
   readonly keyBytes: number
   close(): Promise<void>
 }

@@ -1,4 +1,4 @@
-/** Time, chance, the log, what is counted and noted. */
+/** Clock, randomness, logger, telemetry, recorder of events. */
 
 import type { ClusterEvent } from '../../machines/protocol/events.js'
 
@@ -13,7 +13,7 @@ export interface Clock {
   cpuMs(): number
   setTimeout(run: () => void, ms: number): TimerHandle
   clearTimeout(timer: TimerHandle): void
-  /** Soon: after the timers that are due, and what the sockets have ready. */
+  /** Runs soon: after the timers that are due, and after sockets that are ready. */
   nextTurn(run: () => void): void
 }
 
@@ -36,7 +36,7 @@ export interface Telemetry {
   observe(name: string, value: number, labels?: Record<string, string>): void
 }
 
-/** Keeps the last of what is worth telling later. Neither throws nor blocks. */
+/** Keeps the latest notable events. Neither throws nor blocks. */
 export interface EventRecorder {
   note(event: ClusterEvent): void
 }

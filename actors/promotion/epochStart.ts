@@ -9,14 +9,13 @@ import type { StartedEpoch } from '../member/startedEpoch.js'
 
 /** Bytes read from the journal at a time while the overlay is rebuilt. */
 const rebuildBytes = 1024 * 1024
-/** The store must get on within this time. */
+/** Time in which the store must make progress; otherwise it is not waited for. */
 const applyPatienceMs = 2000
 
 /**
- * Opens a claimed epoch in the member's log (DESIGN section 5, promotion step 6): rebuilds overlay
- * and key table up to the log's end, then appends the epoch-start entry, durably. Resolves with
- * null when `isOver` was found true on the way: then nothing was appended.
- * Rejects with JournalFullError, and when the log cannot be read.
+ * Opens a claimed epoch in the member's log: rebuilds overlay and key table up to the log's end,
+ * then appends the epoch-start entry, durably. Resolves with null if `isOver` became true on the
+ * way; then nothing was appended. Rejects with JournalFullError, and when the log cannot be read.
  */
 export async function startEpoch(
   member: Member, record: AssignmentAt, isOver: () => boolean,
@@ -24,7 +23,7 @@ export async function startEpoch(
   const { ports, commits, wire } = member.context
   const { log, overlay } = member
   const { epoch } = record.assignment
-  if (epoch <= member.endedEpoch) throw new Error(`the reign of epoch ${epoch} was ended before`)
+  if (epoch <= member.endedEpoch) throw new Error(`epoch ${epoch} was ended before`)
   member.primaryEpoch = epoch
   member.sawEpoch(epoch)
   member.record = record
@@ -32,9 +31,9 @@ export async function startEpoch(
   if (isOver()) return null
   await member.store.keysRead()
   if (isOver()) return null
-  // A forced primary may know of commits that it lacks: they are not these sequences.
+  // A forced primary may know of commits that it lacks: its own sequences are other entries.
   log.commonPoint(log.end.sequence)
-  // Alone in sync, nobody else could be promoted: what is durable here is committed.
+  // Alone in sync, no other member could be promoted: what is durable here is committed.
   if (record.assignment.inSync.length === 1) member.commitUpTo(log.durable.sequence)
   await applyCommitted(member, isOver)
   if (isOver()) return null
@@ -77,8 +76,8 @@ export async function startEpoch(
 }
 
 /**
- * Reports on the reigns that ended, and that the store has none of; but for one whose end is known
- * (it was handed over, or its holder took it up again), if all of it is here.
+ * Fork reports on the epochs that ended and that the store has none of. An epoch whose end is known
+ * needs none if all of it is here: it was handed over, or its holder took it up again.
  */
 function openingsOf(member: Member, assignment: Assignment): ForkOpening[] {
   const { log, store, heardEnd, context: { self } } = member
@@ -103,10 +102,10 @@ function openingsOf(member: Member, assignment: Assignment): ForkOpening[] {
   })
 }
 
-/** So that the overlay takes no more than what is not committed, in bounded batches. */
+/** Applies in bounded batches, so that the overlay holds only what is not committed. */
 async function applyCommitted({ log, store, applier }: Member, isOver: () => boolean) {
   let before = -1
-  // A store that does not get on (a full disk) is not waited for.
+  // A store that makes no progress (a full disk) is not waited for.
   while (store.applied.sequence < log.commitSequence && store.applied.sequence > before
     && applier.hindrance === null) {
     before = store.applied.sequence
@@ -134,7 +133,7 @@ async function rebuildOverlay(member: Member, isOver: () => boolean): Promise<vo
       member.remember(entries)
       from = frame.last + 1
     }
-    // Writes are refused there, with the largest flush under way.
+    // Writes are refused at overlayBytesMax, with the largest flush under way.
     if (overlay.bytes > 2 * overlayBytesMax) {
       throw new Error(`what is not known to be committed, from ${store.applied.sequence + 1} to `
         + `${log.end.sequence}, does not fit into memory: overlayBytesMax is ${overlayBytesMax}`)

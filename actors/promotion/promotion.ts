@@ -24,7 +24,7 @@ import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import { startEpoch } from './epochStart.js'
 import { PromotionNews } from './promotionNews.js'
 
-/** Epochs skipped at most when the arbiter lost its records: two rarely draw the same. */
+/** Limit of the epochs skipped when the arbiter lost its records: two rarely draw the same. */
 const lostJumpMax = 2 ** 20
 
 /** The effects of one promotion: reads, surveys, compare-and-sets, the epoch-start entry. */
@@ -32,12 +32,12 @@ export class PromotionRole {
   private actor: HostedActor<typeof promotionMachine> | null = null
   private isOver = false
   private readonly news: PromotionNews
-  /** Ended epochs that the claim's record has no room for. */
+  /** Ended epochs for which the claim's record has no room. */
   private dropped: readonly EndedEpoch[] = []
   private watchesVacancy: AssignmentAt | null = null
   private watchesGrants: AssignmentAt | null = null
   private grantsSinceMs = 0
-  /** The record that this promotion stands on is a remembered one: the arbiter lost it. */
+  /** The arbiter lost the record: this promotion is based on a remembered one. */
   private isRecordLost = false
 
   constructor(
@@ -75,7 +75,7 @@ export class PromotionRole {
     }
   }
 
-  /** A claim that came to nothing is over for good: whoever is told may stand at once. */
+  /** Gives a claim up for good, so that members that hear it may be candidates at once. */
   private resign(): void {
     const { member } = this
     const epoch = member.primaryEpoch
@@ -95,7 +95,7 @@ export class PromotionRole {
     return this.actor?.snapshot()?.context.lastReason ?? ''
   }
 
-  /** Why this member must not stand by itself, or null. */
+  /** Why this member must not be a candidate by itself, or null. */
   private holdOf({ assignment }: AssignmentAt): string | null {
     const { member } = this
     const { self, duty } = member.context
@@ -103,7 +103,7 @@ export class PromotionRole {
     return member.isOrdered() ? null : pauseHolds(assignment, self.node, self.disk)
   }
 
-  /** Heartbeats, evidence, time: what is waited for may be there now. */
+  /** Called for heartbeats, evidence and time: the reason to wait may be gone. */
   tick(): void {
     const { record } = this.member
     if (this.state === 'held' && record && this.holdOf(record) === null) {
@@ -113,14 +113,14 @@ export class PromotionRole {
     if (this.watchesGrants) this.checkGrants(this.watchesGrants)
   }
 
-  /** Another reign is known: a record read since, or an announcement that was verified. */
+  /** Another primary is known: from a record read since, or from a verified announcement. */
   recordSeen(record: AssignmentAt): void {
     const { assignment } = record
     if (assignment.primary?.node === this.member.self) return
     const mine = this.member.primaryEpoch
     const isNewer = mine > 0 ? assignment.epoch > mine : this.member.vacancy() === null
     if (isNewer && assignment.primary) {
-      const reason = `${assignment.primary.node} reigns in epoch ${assignment.epoch}`
+      const reason = `${assignment.primary.node} is primary in epoch ${assignment.epoch}`
       this.send({ type: 'primarySeen', reason })
     }
   }
@@ -166,8 +166,8 @@ export class PromotionRole {
   }
 
   /**
-   * What fails once fails again (a log that cannot be read, a full disk): this member pauses, so
-   * that another may reign. A damaged log ends its part in the space.
+   * A failed step would fail again (a log that cannot be read, a full disk). This member pauses, so
+   * that another may become primary. A member with a damaged log leaves its role in the space.
    */
   private failed(step: PromotionEffect['type'], error: unknown): void {
     const { member } = this
@@ -196,7 +196,7 @@ export class PromotionRole {
     }
   }
 
-  /** Asks the in-sync members; who does not answer in time is not counted (section 5.3). */
+  /** Asks the in-sync members. A member that does not answer in time is not counted. */
   private async survey(record: AssignmentAt): Promise<void> {
     const { member, input: { forced } } = this
     const { assignment } = record
@@ -206,7 +206,7 @@ export class PromotionRole {
       member.resigned(answer.node, answer.endedEpoch)
       if (isInSync(assignment, answer.node, answer.disk)) member.heardCommitted(answer.committed)
     }
-    // Were it promoted, what was answered at `committed` would be gone.
+    // If it were promoted, writes that were answered at `committed` would be lost.
     const { lacking } = member
     if (lacking && !forced) return this.send({ type: 'stepFailed', reason: lacking })
     this.send({ type: 'surveyed', answers, position: member.position() })
@@ -214,7 +214,7 @@ export class PromotionRole {
 
   private checkVacancy(record: AssignmentAt): void {
     const { member } = this
-    // In tilt what is seen is not acted on: the own clock, or the own loop, is in doubt.
+    // In tilt the own clock, or the own event loop, is in doubt: nothing is concluded from it.
     if (member.context.peers.isTilted) return
     const vacancy: Vacancy | null = this.input.forced ? 'none' : member.vacancy(record)
     if (!vacancy) return
@@ -227,7 +227,7 @@ export class PromotionRole {
   ): Promise<void> {
     const { member } = this
     const { ports, wire } = member.context
-    // The old session is left (its role was stopped); what it received is flushed or void.
+    // The old session has ended (its role was stopped); its frames are flushed or void.
     await member.flushed()
     if (this.isOver) return
     const { assignment } = record
@@ -242,10 +242,10 @@ export class PromotionRole {
     const { forced } = this.input
     const reported = new Set(member.store.reports().map((report) => report.epoch))
     const { log } = member
-    const reigns = endedEpochs(assignment, reported, ({ epoch: of, sequence }) =>
+    const past = endedEpochs(assignment, reported, ({ epoch: of, sequence }) =>
       sequence <= log.commitSequence && log.epochAt(sequence) === of)
-    // In sync by a record that is the present one: else what is safe may be missing here.
-    const ended = forced || this.isRecordLost ? unbounded(reigns) : reigns
+    // In sync by a record that is the present one; otherwise safe writes may be missing here.
+    const ended = forced || this.isRecordLost ? unbounded(past) : past
     const { kept, dropped } = boundedEpochs(ended)
     this.dropped = dropped
     const next = claimed(assignment, epoch, primary, inSync, forced, kept, member.signature())
@@ -257,14 +257,14 @@ export class PromotionRole {
   }
 
   /**
-   * The arbiter lost what it knew of later reigns, and who held them may be away: an epoch that
-   * none of them can have had, or one epoch would have two owners (I1).
+   * The arbiter lost what it knew of later epochs, and their holders may be away. Draws an epoch
+   * that none of them can have had; otherwise one epoch could have two owners (I1).
    */
   private lostJump(): number {
     return 1 + Math.floor(this.member.context.ports.random.next() * lostJumpMax)
   }
 
-  /** The old set minus the proven dead and those silent for half a lease. */
+  /** The old set without the proven dead, and without those silent for half a lease. */
   private stays(
     node: NodeId, record: Assignment, answers: readonly SurveyAnswer[],
   ): boolean {
@@ -276,7 +276,7 @@ export class PromotionRole {
     if (disk && !isInSync(record, node, disk)) return false
     if (answer && comparePositions(answer.position, member.committed()) < 0) {
       ports.logger.error({ space: member.space, node, position: answer.position },
-        `${node} is listed in sync, and lacks what is committed: it does not count`)
+        `${node} is listed in sync, but lacks committed entries: it does not count`)
       return false
     }
     return answer !== undefined || peers.quietMs(node) < settings.grantMs / 2
@@ -285,7 +285,7 @@ export class PromotionRole {
   private settled(
     settlement: Settlement, applied: 'claimed' | 'inSyncShrunk' | 'opened',
   ): void {
-    // An answer that comes after the end is another's business: of a later claim, or of nobody.
+    // An answer after the end belongs to a later claim, or to none.
     if (settlement.kind === 'abandoned' || this.isOver) return
     const { member } = this
     if (settlement.kind === 'applied') {
@@ -307,8 +307,8 @@ export class PromotionRole {
   }
 
   /**
-   * The arbiter stores nothing, or nothing of this node's: then another may have more luck. The
-   * attempt is over, and may be applied yet; so the next one claims an epoch above it.
+   * The arbiter stores nothing, or nothing from this node; another node may succeed. This attempt
+   * is over, but may still be applied, so the next one claims an epoch above it.
    */
   private rejected(reason: string): void {
     const { member } = this
@@ -352,7 +352,7 @@ export class PromotionRole {
     this.settled(settlement, 'inSyncShrunk')
   }
 
-  /** From the sending of this compare-and-set on, a missing grant is a lapse. */
+  /** From when this compare-and-set is sent, a missing grant is a lapse. */
   private async open(record: AssignmentAt): Promise<void> {
     const { member } = this
     const { ports, peers, records } = member.context
@@ -364,7 +364,7 @@ export class PromotionRole {
       lapsed(reason)
     })
     if (!lease.begin(record.assignment.inSync)) {
-      lapsed('a grant ran out before the reign was opened')
+      lapsed('a grant ran out before the epoch was opened')
       return
     }
     member.lease = lease
@@ -375,7 +375,7 @@ export class PromotionRole {
     const settlement = await records.settle(next, record.revision, () =>
       this.wanted() && !lease.lapsed, { madeOf: record.assignment })
     if (!lease.valid()) {
-      lapsed('the lease lapsed while the reign was opened')
+      lapsed('the lease lapsed while the epoch was opened')
       return
     }
     this.settled(settlement, 'opened')

@@ -1,6 +1,6 @@
 import type { Member } from '../member/member.js'
 
-/** What one promotion tells: the log, the member's status, alerts. */
+/** Reports on one promotion: in the log, in the member's status, as alerts. */
 export class PromotionNews {
   private told = ''
   /** Monotonic time since which the arbiter is waited for, or null. */
@@ -9,8 +9,9 @@ export class PromotionNews {
   constructor(private readonly member: Member) {}
 
   /**
-   * What is entered again and again for one reason is logged once. `obstacle`: why nothing can be
-   * written to the record; until that has changed, trying again is no progress.
+   * Logs repeated entries into the same state with the same reason only once. `obstacle`: the
+   * reason why nothing can be written to the record; until it changes, another attempt is no
+   * progress.
    */
   progressed(state: string, reason: string, obstacle: string | null): void {
     const { member } = this
@@ -30,7 +31,7 @@ export class PromotionNews {
     }
   }
 
-  /** Alerts at once about what only operators can mend, about the rest when it lasts. */
+  /** Alerts at once if only an operator can help, otherwise if the state lasts. */
   private isAlarming(state: string, isAgain: boolean): boolean {
     if (state === 'blocked') return true
     // Another member, which is not held, may take over within the same second.
@@ -38,7 +39,7 @@ export class PromotionNews {
     return this.waitsTooLong(state)
   }
 
-  /** For the arbiter: longer than an election of its leader, as a rule. Told once. */
+  /** Usually longer than an election of the arbiter's leader. Reported once. */
   private waitsTooLong(state: string): boolean {
     const { member } = this
     const { ports: { clock }, settings: { grantMs } } = member.context

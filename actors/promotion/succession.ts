@@ -6,31 +6,31 @@ import type { RoleInput } from '../../machines/space.js'
 import type { Member } from '../member/member.js'
 import type { StartedEpoch } from '../member/startedEpoch.js'
 
-/** Vacancies that come of a failure, not of an order. */
+/** Vacancies that result from a failure, not from a command. */
 const failures: ReadonlySet<Vacancy> = new Set(['restarted', 'noResponders', 'grantExpired'])
 
-/** What is over: since when nobody took writes, and why. */
+/** An interruption of service: since when nobody takes writes, and why. */
 interface Interruption {
   readonly from: NodeId | null
   readonly vacancy: Vacancy
   readonly reason: string
   /** Monotonic clock, here and below. */
   readonly sinceMs: number
-  /** When this member first stood. */
+  /** When this member was first a candidate. */
   readonly noticedMs: number
 }
 
 /**
- * Of one space: since when there is no primary that takes writes, who was the last one, and why it
- * is none any more. Begins with the first evidence, whatever candidates do then, and ends when
- * somebody takes writes again.
+ * Tracks for one space since when there is no primary that takes writes, which was the last one,
+ * and why it is primary no longer. Begins with the first evidence, whatever candidates do then, and
+ * ends when a primary takes writes again.
  */
 export class Succession {
   private interruption: Interruption | null = null
   /** Holder of the last epoch that was known to be open. */
   private lastOpen: NodeId | null = null
   private resignation: { readonly epoch: number; readonly reason: string } | null = null
-  /** When this member was the primary last, or began to be there at all. */
+  /** When this member was primary last, or when it began. */
   private ownEndMs: number
 
   constructor(private readonly member: Member) {
@@ -41,7 +41,7 @@ export class Succession {
     return this.member.context.ports.clock.monotonicMs()
   }
 
-  /** Keeps how another member became the primary, and why one is none any more. */
+  /** Notes how another member became primary, or why it is primary no longer. */
   heard({ kind, assignment: { epoch, inSync }, promotion, reason }: Announcement): void {
     if (kind === 'resigned') this.resignation = { epoch, reason }
     if (promotion && promotion.to !== this.member.self) {
@@ -49,18 +49,18 @@ export class Succession {
     }
   }
 
-  /** This member is the primary no longer. */
+  /** This member is no longer primary. */
   ownEnded(): void {
     this.ownEndMs = this.nowMs()
   }
 
-  /** A primary is there that takes writes. */
+  /** There is a primary that takes writes. */
   settled(holder: NodeId): void {
     this.lastOpen = holder
     this.interruption = null
   }
 
-  /** This member stands. `adopted`: the record that hands the space over to it. */
+  /** This member becomes a candidate. `adopted`: the record that hands the space over to it. */
   begun({ adopted, forced }: Pick<RoleInput, 'adopted' | 'forced'>): void {
     if (this.interruption) return
     const record = this.member.record?.assignment ?? null
@@ -69,7 +69,7 @@ export class Succession {
       : this.interrupted(record, forced)
   }
 
-  /** This member is named the primary: it is not open yet. */
+  /** This member is named primary in the record; its epoch is not open yet. */
   won(): void {
     const { member, interruption } = this
     const { telemetry } = member.context.ports
@@ -93,7 +93,7 @@ export class Succession {
     const { member } = this
     const holder = record?.primary ?? null
     const isOpen = record?.state === 'open'
-    // A claim that came to nothing has interrupted nobody: who served before it did.
+    // A claim that came to nothing interrupted nothing: service ended with the primary before it.
     const from = (isOpen ? holder?.node : this.lastOpen ?? holder?.node) ?? null
     const vacancy = member.vacancy() ?? 'none'
     const said = record && this.resignation?.epoch === record.epoch ? this.resignation.reason : null
@@ -106,19 +106,19 @@ export class Succession {
     return { from, vacancy, sinceMs, noticedMs: nowMs, reason }
   }
 
-  /** This member takes writes from now on: announces that, with how it came to it. */
+  /** This member takes writes from now on. Announces that, and how it became primary. */
   opened({ assignment, revision }: AssignmentAt): void {
     const { member } = this
     if (!member.started) throw new Error('an epoch is open that has not begun')
     const promotion = this.report(assignment.epoch, member.started)
     member.announce({
-      kind: 'changed', assignment, revision, reason: 'the reign is open', promotion,
+      kind: 'changed', assignment, revision, reason: 'the epoch is open', promotion,
     })
     this.note({ type: 'promoted', promotion, inSync: assignment.inSync })
     if (failures.has(promotion.vacancy)) this.warn(promotion)
   }
 
-  /** Nobody ordered it: somebody should see what became of the former primary. */
+  /** Warns about an unplanned promotion: somebody should look after the former primary. */
   private warn({ epoch, from, vacancy, reason, ms }: PromotionReport): void {
     const { space, context } = this.member
     context.ports.logger.warn({ space, epoch, from, vacancy, ms },
@@ -129,7 +129,7 @@ export class Succession {
     this.note({ type: 'handoverBegun', space: this.member.space, epoch, to, reason })
   }
 
-  /** This member stops being the primary, and has handed over to nobody. */
+  /** This member is no longer primary, and has handed over to nobody. */
   steppedDown(epoch: number, reason: string): void {
     this.note({ type: 'steppedDown', space: this.member.space, epoch, reason })
   }
@@ -149,7 +149,7 @@ export class Succession {
     }
   }
 
-  /** Over the reports that this epoch opens; of one whose end was never heard nothing is known. */
+  /** Sum over the reports that this epoch opens; null if the end of one was never heard. */
   private atRisk({ forks }: StartedEpoch): number | null {
     const { heardEnd } = this.member
     const counts = forks.map(({ epoch, lastKnown, forkPoint, start }) => {

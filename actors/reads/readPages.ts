@@ -1,4 +1,4 @@
-/** What queries give, encoded for whoever asks, and no more of it than an answer holds. */
+/** Results of queries, encoded for the reader, limited to what fits into one answer. */
 import { cursorOf, placeOfCursor, placeOfEdge } from '../../machines/graph/edgePlace.js'
 import type { MemoryNode } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
@@ -14,38 +14,38 @@ export type View = GraphReader & VersionReader
 
 type Of<Type extends Query['type']> = Extract<Query, { type: Type }>
 
-/** Answered out of memory and the store; the others read the log's files, too. */
+/** Queries that need only memory and the store; the others read the log's files, too. */
 export type PlainQuery = Exclude<Query, Of<'GetEntries'> | Of<'GetFate'>>
 
-/** `after`: goes on behind the page; null: there is no more. */
+/** `after`: the place where the next page begins; null: there is no more. */
 export type Found =
   | { readonly kind: 'value'; readonly value: unknown; readonly after: string | number | null }
   | { readonly kind: 'list'; readonly list: ListEncoder; readonly after: string | number | null }
   | { readonly kind: 'error'; readonly answer: ErrorAnswer }
 
-/** Of an answer, beside its list: names, numbers, and a place to go on. */
+/** Part of an answer beside its list: names, numbers, and the place to go on. */
 const envelopeBytes = 8 * 1024
-/** As many as a log has at most; each takes 52 bytes as JSON. */
+/** Limit of the spans of a log; each takes 52 bytes as JSON. */
 const spansMax = 8192
-/** Of a list, unless told; a few ms of work when each item is small. */
+/** Default limit of a list; a few ms of work when each item is small. */
 const listMax = 1000
-/** Work on the log goes on for so long, and then the event loop turns. */
+/** Time that work on the log may take before the event loop gets its turn. */
 const pieceMs = 2
-/** Log read at a time; at least a frame. */
+/** Log read at a time; at least one frame is read. */
 const logBytes = 64 * 1024
 
 export function isPlain(query: Query): query is PlainQuery {
   return query.type !== 'GetEntries' && query.type !== 'GetFate'
 }
 
-/** One query's answer, for one asker. */
+/** One query's answer, for one reader. */
 export class ReadPage {
   private begunMs = 0
 
   constructor(
     private readonly member: Member,
     private readonly encoding: Encoding,
-    /** The answer is as of that sequence. */
+    /** Sequence as of which the answer is. */
     private readonly sequence: number,
     private readonly view: View,
   ) {}
@@ -87,7 +87,7 @@ export class ReadPage {
       (edge) => cursorOf(placeOfEdge(edge, nodeId, direction)))
   }
 
-  /** Of the log up to the sequence. */
+  /** Spans of the log up to the sequence. */
   private history(after: number): Found {
     const { history, safeSequence } = this.member.log
     const spans = spansAfter(history, after, this.sequence, spansMax + 1)
@@ -118,7 +118,7 @@ export class ReadPage {
     return { kind: 'list', list, after: list.count > 0 && end < this.sequence ? end : null }
   }
 
-  /** What is logged stays as it is: there is no need to read it in one go. */
+  /** Gives the event loop its turn: the log does not change meanwhile. */
   private async pause(): Promise<void> {
     const { clock } = this.member.context.ports
     if (clock.monotonicMs() - this.begunMs < pieceMs) return
@@ -126,7 +126,7 @@ export class ReadPage {
     this.begunMs = clock.monotonicMs()
   }
 
-  /** Entries of the log from there on, up to `last`: of a frame or two, if there are any. */
+  /** Log entries from there on, up to `last`: those of a frame or two, if there are any. */
   private async logged(from: number, last: number): Promise<LogEntry[]> {
     const { log, context: { ports: { frames } } } = this.member
     const found: LogEntry[] = []
@@ -165,25 +165,25 @@ export class ReadPage {
     return {
       kind: 'error', answer: errorAnswer('PAYLOAD_TOO_LARGE', `the next item takes ${list.bytes} `
         + `bytes as ${isJson ? 'JSON' : 'MessagePack'}, an answer has room for ${room}: `
-        + `${isJson ? 'ask in MessagePack, ' : ''}raise max_payload of the NATS server, or go on `
-        + 'behind it with the after of this answer', { after }),
+        + `${isJson ? 'use MessagePack, ' : ''}raise max_payload of the NATS server, or skip `
+        + 'the item with the after of this answer', { after }),
     }
   }
 }
 
 /** A list that takes items until it is full. The first one may be larger than a page. */
 class Page {
-  /** Bytes that were slower to read and encode than others count several times. */
+  /** Bytes that are slower to read and encode than others count several times. */
   private slowBytes = 0
 
   constructor(
     readonly list: ListEncoder, private readonly limit: number,
     private readonly fullBytes: number,
-    /** Of any answer. */
+    /** Limit of any answer. */
     readonly room: number,
   ) {}
 
-  /** full: there was no room for it here. tooLarge: nor is there in any answer. */
+  /** full: there is no room for it here. tooLarge: no answer has room for it. */
   take(item: unknown, node?: MemoryNode): 'taken' | 'full' | 'tooLarge' {
     const { list, limit, fullBytes, room } = this
     if (list.count >= limit || (list.count > 0 && list.bytes + this.slowBytes >= fullBytes)) {
@@ -200,14 +200,14 @@ class Page {
 }
 
 /**
- * Half a megabyte of metadata takes 12 ms to parse and to write again, three times as long as of
- * anything else (a number of an embedding takes 20 bytes as JSON).
+ * Half a megabyte of metadata takes 12 ms to parse and to write again, three times as long as
+ * anything else of that size (a number of an embedding takes 20 bytes as JSON).
  */
 function slowBytesOf({ content, embedding }: MemoryNode, bytes: number): number {
   return 2 * Math.max(0, bytes - (content?.length ?? 0) - (embedding?.length ?? 0) * 20)
 }
 
-/** As it is shown: of a write that came home from a fork, where it was logged first. */
+/** The entry as it is shown; a reconciled write of a fork also says where it was logged first. */
 function withOrigin(entry: LogEntry): LogEntry & { readonly origin?: Origin } {
   return entry.reconciliation ? { ...entry, origin: entry.reconciliation.origin } : entry
 }

@@ -9,7 +9,7 @@ import type { PrimaryRole } from '../primary/primary.js'
 import { isPlain, ReadPage } from './readPages.js'
 import type { Found, View } from './readPages.js'
 
-/** What a read that waits takes beside its payload, its reply subject and its content type. */
+/** Memory of a waiting read, besides its payload, its reply subject and its content type. */
 const readBytes = 512
 const overloadedMs = 100
 
@@ -19,25 +19,25 @@ interface ReadDemands {
   readonly committed: boolean
 }
 
-/** A read from when it comes until it is answered; its bytes are copied. */
+/** A read from its arrival until it is answered; its bytes are copied. */
 interface Read {
   readonly asker: ReplyTarget
   readonly data: Uint8Array
   readonly contentType: string | undefined
   readonly demands: ReadDemands
   readonly bytes: number
-  /** Later nobody waits for it any more. */
+  /** After this time nobody waits for the answer any more. */
   dueMs: number
   isAnswered: boolean
 }
 
-/** What is true of the answer, whatever was asked. */
-type Told = Omit<ReadAnswer, 'ok' | 'value' | 'more' | 'after'>
+/** The part of an answer that is the same whatever was asked. */
+type AnswerBase = Omit<ReadAnswer, 'ok' | 'value' | 'more' | 'after'>
 
 /**
- * Reads (DESIGN section 6): the primary answers with the latest, overlay included, its grants
- * checked when it answers; any member answers with committed state, and says how old it may be.
- * They wait in the node's queue of work, bounded, and are answered in slices.
+ * Reads. The primary answers with the latest state, overlay included, and checks its lease when it
+ * answers. Any member answers with committed state, and says how old it may be. Reads wait in the
+ * node's work queue, which is bounded, and are answered in slices.
  */
 export class ReadService {
   constructor(
@@ -50,12 +50,10 @@ export class ReadService {
     this.take(message, (read, query) => this.latest(read, query))
   }
 
-  /** `engram.v1.read.<space>.any`: committed state, waiting (bounded) for what is asked for. */
+  /** `engram.v1.read.<space>.any`: committed state; waits (bounded) for the requested sequence. */
   onReadAny(message: BusMessage): void {
     this.take(message, (read, query) => this.anyState(read, query))
   }
-
-  // ---------------------------------------------------------------- the queue
 
   private take(message: BusMessage, serve: (read: Read, query: Query) => void): void {
     const { answers, lanes: { reads } } = this.member.context
@@ -77,7 +75,7 @@ export class ReadService {
     this.enqueue(read, () => this.begin(read, serve))
   }
 
-  /** To go on in a slice; waiting for a sequence does not count. */
+  /** Runs the step in a slice. Time spent waiting for a sequence does not count. */
   private enqueue(read: Read, step: () => void): void {
     const { ports: { clock }, settings: { readQueueMs }, lanes: { reads } } = this.member.context
     read.dueMs = clock.monotonicMs() + readQueueMs
@@ -99,7 +97,7 @@ export class ReadService {
     return isLate
   }
 
-  /** The log or the store cannot be read: the client may ask another member. */
+  /** Called when the log or the store cannot be read; the client may ask another member. */
   private failed(read: Read, error: unknown): void {
     const { member } = this
     const reason = String(error)
@@ -117,21 +115,19 @@ export class ReadService {
       errorAnswer(gated.code, gated.message))
   }
 
-  // ---------------------------------------------------------------- at the primary
-
   private latest(read: Read, query: Query): void {
     const primary = this.primary()
     if (!primary) return this.notPrimary(read)
     const goOn = (): void => this.latestNow(read, query)
     if (read.demands.committed) {
-      // A new primary may know a lower commit sequence than was answered before its reign: it is
-      // level with it once its epoch-start entry is committed.
+      // A new primary may know a lower commit sequence than was answered before its epoch. It has
+      // caught up once its epoch-start entry is committed.
       const { applier, log, context } = this.member
       const upTo = Math.max(primary.epochStart, log.commitSequence)
       if (applier.covers(upTo)) return goOn()
       return applier.whenCovers(upTo, context.settings.readWaitMs, (covered) => {
         if (covered) this.enqueue(read, goOn)
-        else this.fail(read, 'STALE_READ', 'this reign has committed nothing yet')
+        else this.fail(read, 'STALE_READ', 'this epoch has committed nothing yet')
       })
     }
     if (primary.readable.isNow) return goOn()
@@ -157,10 +153,8 @@ export class ReadService {
   }
 
   private notPrimary(read: Read): void {
-    this.fail(read, 'NOT_PRIMARY', 'this node does not reign any more')
+    this.fail(read, 'NOT_PRIMARY', 'this node is no longer primary')
   }
-
-  // ---------------------------------------------------------------- at any member
 
   private anyState(read: Read, query: Query): void {
     const { applier, store, context } = this.member
@@ -168,8 +162,8 @@ export class ReadService {
     if (applier.covers(minSequence)) return this.anyNow(read, query)
     applier.whenCovers(minSequence, context.settings.readWaitMs, (covered) => {
       if (covered) return this.enqueue(read, () => this.anyNow(read, query))
-      this.fail(read, 'STALE_READ', `this member is at ${store.applied.sequence}, `
-        + `${minSequence} is asked for`)
+      this.fail(read, 'STALE_READ', `this member is at sequence ${store.applied.sequence}, but `
+        + `${minSequence} was requested`)
     })
   }
 
@@ -178,22 +172,21 @@ export class ReadService {
     const { maxStalenessMs } = read.demands
     const stalenessMs = member.freshness.stalenessMs()
     if (stalenessMs > maxStalenessMs) {
-      return this.fail(read, 'STALE_READ', `this member is ${stalenessMs} ms behind at most, `
-        + `${maxStalenessMs} ms are asked for`)
+      return this.fail(read, 'STALE_READ', `this member may be ${stalenessMs} ms behind; the read `
+        + `allows ${maxStalenessMs} ms`)
     }
     const { sequence } = store.applied
-    const told: Told = {
+    const base: AnswerBase = {
       sequence, epoch: log.epochAt(sequence), node: member.self,
       role: this.primary() ? 'primary' : 'replica',
-      // A number in JSON also of a member that has followed no reign since its start.
+      // JSON needs a finite number, also from a member that has followed no primary since its
+      // start.
       stalenessMs: Math.min(Math.round(stalenessMs), Number.MAX_SAFE_INTEGER),
     }
-    this.evaluate(read, query, sequence, store, (found) => this.answer(read, found, told))
+    this.evaluate(read, query, sequence, store, (found) => this.answer(read, found, base))
   }
 
-  // ---------------------------------------------------------------- answers
-
-  /** What needs the log's files waits for its turn among such reads: they are read beside. */
+  /** Queries that need the log's files wait for their turn among such reads. */
   private evaluate(
     read: Read, query: Query, sequence: number, view: View, answer: (found: Found) => void,
   ): void {
@@ -210,15 +203,15 @@ export class ReadService {
     })
   }
 
-  private answer(read: Read, found: Found, told: Told): void {
+  private answer(read: Read, found: Found, base: AnswerBase): void {
     const { ports: { telemetry }, answers } = this.member.context
     this.leave(read)
     telemetry.count('reads')
     if (found.kind === 'error') return answers.answer(read.asker, found.answer)
     const goOn = found.after === null ? {} : { more: true as const, after: found.after }
     answers.answer(read.asker, found.kind === 'list'
-      ? found.list.answer({ ok: true, ...told, ...goOn })
-      : { ok: true, value: found.value, ...told, ...goOn })
+      ? found.list.answer({ ok: true, ...base, ...goOn })
+      : { ok: true, value: found.value, ...base, ...goOn })
   }
 
   private fail(read: Read, code: ErrorCode, text: string, retryAfterMs = 0): void {
@@ -227,7 +220,7 @@ export class ReadService {
       errorAnswer(code, text, retryAfterMs > 0 ? { retryAfterMs } : {}))
   }
 
-  /** An answer that could not be encoded is followed by an error. */
+  /** Ends the read; if its answer could not be encoded, an error follows. */
   private leave(read: Read): void {
     if (!read.isAnswered) this.member.context.lanes.reads.leave(read.bytes)
     read.isAnswered = true
@@ -237,11 +230,11 @@ export class ReadService {
 function demandsOf(message: BusMessage): ReadDemands | string {
   const minSequence = numberOf(message.header('Engram-Min-Sequence'), 0)
   const maxStalenessMs = numberOf(message.header('Engram-Max-Staleness-Ms'), Infinity)
-  if (minSequence === null) return 'Engram-Min-Sequence is a whole number'
-  if (maxStalenessMs === null) return 'Engram-Max-Staleness-Ms is a number of milliseconds'
+  if (minSequence === null) return 'Engram-Min-Sequence must be a whole number'
+  if (maxStalenessMs === null) return 'Engram-Max-Staleness-Ms must be a number of milliseconds'
   const level = message.header('Engram-Read')
   if (level !== undefined && level !== 'committed' && level !== 'latest') {
-    return 'Engram-Read is latest or committed'
+    return 'Engram-Read must be latest or committed'
   }
   return { minSequence, maxStalenessMs, committed: level === 'committed' }
 }

@@ -12,8 +12,8 @@ type Question =
 type EntryAt = (sequence: number) => Promise<LogEntry | undefined>
 
 /**
- * What became of one write, as far as this member knows (DESIGN section 8): told by where it was
- * logged first, or by its idempotency key. `entryAt` reads the log.
+ * Fate of one write, as far as this member knows. The write is identified by where it was logged
+ * first, or by its idempotency key. `entryAt` reads the log.
  */
 export async function fateOf(
   question: Question, member: Member, view: VersionReader,
@@ -31,7 +31,7 @@ export async function fateOf(
   }
   const { epoch, sequence } = write
   const record = view.origin(epoch, sequence)
-  // Known by another place: what is true of that is true of it.
+  // Known by another place: the fate is that of the write that was sent again.
   if (record?.outcome === 'resent') {
     const { now, via } = record
     const there = view.origin(now.epoch, now.sequence)
@@ -46,7 +46,7 @@ export async function fateOf(
   return await placed(write, member, view, entryAt)
 }
 
-/** In the log, under that place. */
+/** Fate of a write that is in the log at that place. */
 async function placed(
   at: Position, member: Member, view: VersionReader, entryAt: EntryAt,
 ): Promise<FateValue> {
@@ -57,7 +57,7 @@ async function placed(
   return known ? ofFork(first, known, member) : inLog(at, at, null, member)
 }
 
-/** Not in the log. */
+/** Fate of a write that is not in the log. */
 function beyond(write: Position, { epoch: latest, store, log, record }: Member): FateValue {
   const { epoch, sequence } = write
   if (epoch > latest) {
@@ -78,7 +78,7 @@ function beyond(write: Position, { epoch: latest, store, log, record }: Member):
       + (last === undefined ? `the log has none of epoch ${epoch}, and there is no report on it`
         : `epoch ${epoch} ended with entry ${last}`))
   }
-  // Its own entries come after the log that it began on; those up to the fork point are here.
+  // Its own entries begin after the log that it took over; those up to the fork point are here.
   const before = Math.max(report.start.sequence, report.forkPoint.sequence)
   if (sequence <= before) {
     return nowhere(write, 'unknown',
@@ -96,7 +96,7 @@ function inLog(
     : now.sequence <= log.commitSequence
       ? ['committed', 'durable on all in-sync members'] as const
       : ['durable', 'durable on the primary, and not yet on all in-sync members'] as const
-  const place = via === null ? 'it' : `it came home (${via}), and`
+  const place = via === null ? 'it' : `it was reconciled (${via}), and`
   return {
     fate, epoch, sequence, now: positionOf(now), via, by: null, node: null,
     reason: `${place} is ${reason}, as entry ${now.sequence}`,
@@ -120,7 +120,7 @@ function ofFork(write: Position, record: OriginRecord, member: Member): FateValu
         return { ...quarantined(write, by, now), via }
       }
       return {
-        ...nowhere(write, 'superseded', `it lost against ${show(by)}, and an operator gave it up`),
+        ...nowhere(write, 'superseded', `it lost against ${show(by)}; an operator discarded it`),
         via, by, now: positionOf(now),
       }
     }
@@ -129,12 +129,12 @@ function ofFork(write: Position, record: OriginRecord, member: Member): FateValu
 
 function quarantined(write: Position, by: Position | null, now: Position): FateValue {
   return {
-    ...nowhere(write, 'quarantined', `it lost against ${show(by)}: it is kept in the quarantine`),
+    ...nowhere(write, 'quarantined', `it lost against ${show(by)}, and is in the quarantine`),
     by, now: positionOf(now),
   }
 }
 
-/** Beyond the fork point of its epoch, and not come home. `disk`: that its primary has now. */
+/** The write is beyond the fork point and not reconciled. `disk`: the present one of that node. */
 function missing(write: Position, report: ForkReport, disk: string | undefined): FateValue {
   const { epoch, sequence } = write
   const salvage = report.salvages.find(({ state, common, spans }) =>
@@ -151,7 +151,7 @@ function missing(write: Position, report: ForkReport, disk: string | undefined):
   }
   if (report.outcome === null) {
     return {
-      ...nowhere(write, 'unknown', `it is not in the log; ${report.node}, which reigned in epoch `
+      ...nowhere(write, 'unknown', `it is not in the log; ${report.node}, the primary of epoch `
         + `${epoch}, has not come back yet`),
       node: report.node,
     }
@@ -159,7 +159,7 @@ function missing(write: Position, report: ForkReport, disk: string | undefined):
   return gone(write, report)
 }
 
-/** The report is closed: what is known to have been logged is lost; else it depends. */
+/** The report is closed: a write that is known to have been logged is lost. */
 function gone(write: Position, report: ForkReport): FateValue {
   const { epoch, sequence } = write
   const { node, outcome, reason, forkPoint, lastKnown, atMost, salvages } = report
@@ -172,7 +172,7 @@ function gone(write: Position, report: ForkReport): FateValue {
       + `${known} as the last of epoch ${epoch}; had it been answered at memory, it would be lost`)
   }
   if (outcome === 'dismissed') {
-    return nowhere(write, 'unknown', `nothing tells of such an entry: ${closed}, before ${node} `
+    return nowhere(write, 'unknown', `nothing is known of such an entry: ${closed}, before ${node} `
       + 'came back')
   }
   if (atMost !== null && sequence > forkPoint.sequence + atMost) {
@@ -180,7 +180,7 @@ function gone(write: Position, report: ForkReport): FateValue {
       + `${epoch} had at most ${atMost} beyond ${forkPoint.sequence} (maxLoss)`)
   }
   return nowhere(write, 'lost', `if there ever was such an entry, it is nowhere: ${closed}, and `
-    + `${known} is the last of epoch ${epoch} that anybody else had heard of`)
+    + `${known} is the last of epoch ${epoch} that any other member had heard of`)
 }
 
 function nowhere(

@@ -4,7 +4,7 @@ import type { ActorHost } from '../host/actorHost.js'
 import { hosted } from '../host/invokeHosted.js'
 import type { SpaceActor } from './space.js'
 
-/** The chart with its roles, hosted: bound once for all spaces of a node. */
+/** The chart with its roles as hosted actors; bound once for all spaces of a node. */
 export function bindSpaceMachine(
   host: ActorHost, held: (space: string) => SpaceActor | undefined,
 ): typeof spaceMachine {

@@ -22,7 +22,7 @@ import { ReadService } from '../reads/reads.js'
 import { ReplicaRole } from '../replica/replica.js'
 import { joinRefused, reconcileRefused, surveyAnswerOf } from './statelessReplies.js'
 
-/** One space on this node: the `space` chart, its role actors, and what the bus brings. */
+/** One space on this node: the `space` chart, its role actors, and its messages. */
 export class SpaceActor {
   readonly member: Member
   private actor: HostedActor<typeof spaceMachine> | null = null
@@ -34,10 +34,10 @@ export class SpaceActor {
   private readonly records: AssignmentWatch
   private readonly succession: Succession
   readonly homecoming: UploaderRunner
-  /** The record was read over this connection. Before, it tells whom to join, and nothing else. */
+  /** The record was read over this connection. Before that it only says which primary to join. */
   private isVerified = false
 
-  /** `mayPromote`: asked before a promotion begins; false: it is reconsidered later. */
+  /** `mayPromote` is asked before a promotion begins; false: the space is reconsidered later. */
   constructor(
     private readonly context: NodeContext, readonly space: string, uuid: string,
     private readonly mayPromote: (space: SpaceActor) => boolean,
@@ -74,16 +74,16 @@ export class SpaceActor {
       },
       supervision: { maxRestarts: 5, withinMs: 30_000, backoffMs: 50, backoffMaxMs: 2000 },
     })
-    // What is known to be committed, and not in the store: all of it, after a power cut.
+    // After a power cut, committed entries may be missing from the store: apply them.
     this.member.applier.wake()
     if (this.context.wire.isOpen) this.connected()
   }
 
-  /** A bug: the space's actor fails by it, and supervision decides what comes next. */
+  /** Called for a bug: the space's actor fails, and supervision decides what comes next. */
   private failed(error: unknown): void {
     const { host, logger } = this.context.ports
     const reason = stackOf(error)
-    logger.error({ space: this.space, error: reason }, 'a defect: the space begins anew')
+    logger.error({ space: this.space, error: reason }, 'a defect: the space is restarted')
     host.kill(`space.${this.space}`, reason)
   }
 
@@ -95,9 +95,7 @@ export class SpaceActor {
     this.member.close()
   }
 
-  // ---------------------------------------------------------------- roles
-
-  /** Spec of the role's actor; the member leaves what it was before. */
+  /** Spec of the role's actor. First, the member leaves its former role. */
   startReplica() {
     if (this.primary) this.succession.ownEnded()
     this.primary = null
@@ -128,7 +126,7 @@ export class SpaceActor {
     return this.primary.spec()
   }
 
-  /** A damaged member has no role; its actors were stopped by the chart. */
+  /** A damaged member has no role; the chart has stopped its actors. */
   private leaveRoles(): void {
     this.replica = null
     this.promotion = null
@@ -153,9 +151,7 @@ export class SpaceActor {
     }
   }
 
-  // ---------------------------------------------------------------- bus
-
-  /** Subscribes; the record is read before anything is believed. */
+  /** Subscribes, and reads the record before it acts on anything. */
   connected(): void {
     const { wire } = this.context
     this.unsubscribe()
@@ -165,7 +161,7 @@ export class SpaceActor {
       this.subscriptions = [wire.subscribeAside(subject, onRead, { queue: 'members' })]
     }
     this.records.refresh()
-    // Its primary refuses who comes late: a session needs no arbiter (DESIGN section 12).
+    // A session needs no arbiter: a primary of a former epoch would refuse it.
     this.reconsider()
   }
 
@@ -187,17 +183,17 @@ export class SpaceActor {
     this.replica?.onWal(message)
   }
 
-  /** The reign that the member follows has changed; null: none is followed. */
+  /** Called when the member follows another primary or epoch; null: none. */
   private follows(session: { readonly primary: NodeId; readonly epoch: number } | null): void {
     if (session) this.homecoming.epochKnown(session.primary, session.epoch)
-    else this.homecoming.primaryLeft('no reign is followed')
+    else this.homecoming.primaryLeft('no primary is followed')
   }
 
   onAckMessage(ack: AckMessage, asker: ReplyTarget): void {
     if (ack.kind === 'join') this.onJoin(ack, asker)
     else if (ack.kind === 'offer' || ack.kind === 'slice') this.onReconcile(ack, asker)
     else if (this.primary?.isPrimary) this.primary.onAckMessage(ack)
-    // It follows a reign that is over, and did not hear the announcement.
+    // The sender follows an epoch that is over, and did not hear the announcement.
     else this.member.sendSession(ack.node, ack.epoch, 0)
   }
 
@@ -226,14 +222,14 @@ export class SpaceActor {
     this.primary?.announced(announcement)
     this.member.freshness.heard(announcement)
     const known = this.member.record?.revision ?? 0
-    // A bucket that was made anew counts from the start: an equal or lower revision of a higher
-    // epoch is news too.
+    // The revisions of a bucket that was made anew count from the start: a higher epoch counts
+    // even at an equal or lower revision.
     const isNews = revision > known
       || assignment.epoch > (this.member.record?.assignment.epoch ?? 0)
     if (isNews) this.records.refresh()
     if (kind !== 'resigned') return
-    // Handed over when the record is a later one: that one says who is to reign, so it is read
-    // first, or the one it names would claim yet another epoch.
+    // Handed over if the record is a later one. It names the next primary, so it is read first;
+    // otherwise the node that it names would claim yet another epoch.
     if (isNews) void this.records.settled().then(() => this.resigned(assignment.epoch))
     else this.resigned(assignment.epoch)
   }
@@ -243,8 +239,6 @@ export class SpaceActor {
     member.resignedEpoch = Math.max(member.resignedEpoch, epoch)
     if (member.record?.assignment.epoch === epoch) this.reconsider()
   }
-
-  // ---------------------------------------------------------------- record
 
   private onRecord(record: AssignmentAt): void {
     const { member } = this
@@ -266,8 +260,8 @@ export class SpaceActor {
   }
 
   /**
-   * The bucket no longer has the record. The reigning primary ends its reign and opens one anew,
-   * above every epoch known; the others wait one lease first (DESIGN section 5, the arbiter).
+   * The bucket no longer has the record. The primary steps down and opens a new epoch, above every
+   * known one. The other members wait one lease first.
    */
   private onLost(remembered: AssignmentAt | null): void {
     if (!remembered) return
@@ -277,7 +271,7 @@ export class SpaceActor {
     this.reconsider()
   }
 
-  /** As a replica: is there a reign to follow, one to take up, or none? */
+  /** As a replica: decides whether to follow a primary, to become primary, or to wait. */
   reconsider(): void {
     const { member, replica } = this
     const record = member.record
@@ -300,7 +294,7 @@ export class SpaceActor {
     this.standsAside(vacancy && fault)
     if (vacancy && !this.context.peers.isTilted && !fault) {
       if (!this.mayPromote(this)) return
-      replica.primaryLost(`the reign of epoch ${epoch} is over: ${vacancy}`)
+      replica.primaryLost(`epoch ${epoch} is over: ${vacancy}`)
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
     }
@@ -312,16 +306,14 @@ export class SpaceActor {
     join()
   }
 
-  /** There is no primary, and this member does not stand, for that reason. */
+  /** There is no primary, and this member is not a candidate, for that reason. */
   private standsAside(reason: string | null): void {
-    const blocked = reason && `does not stand: ${reason}`
+    const blocked = reason && `is not a candidate: ${reason}`
     if (this.member.blocked === null && blocked !== null) {
       this.context.ports.logger.warn({ space: this.space }, blocked)
     }
     this.member.blocked = blocked
   }
-
-  // ---------------------------------------------------------------- what the node tells
 
   grantsRenewed(): void {
     this.member.lease?.renew()
@@ -346,7 +338,7 @@ export class SpaceActor {
     if (this.replica) this.reconsider()
   }
 
-  /** Positive when the record should be read again, the larger the more. */
+  /** Positive when the record should be read again; the larger, the more urgent. */
   pollOverdueMs(): number {
     return this.records.overdueMs(this.primary !== null || (this.replica?.isFollowing ?? false))
   }
@@ -359,7 +351,7 @@ export class SpaceActor {
     this.primary?.journalFault(reason)
   }
 
-  /** Node whose death would end the present reign; probed at every heartbeat. */
+  /** The node whose death would end the present epoch; probed at every heartbeat. */
   watchedPrimary(): NodeId | null {
     const holder = this.member.record?.assignment.primary?.node
     return holder && holder !== this.member.self ? holder : null
@@ -383,9 +375,7 @@ export class SpaceActor {
     return { role, state, reason }
   }
 
-  // ---------------------------------------------------------------- orders
-
-  /** Best in-sync member to hand over to, or null when there is none. */
+  /** The best in-sync member to hand over to, or null if there is none. */
   successor(): NodeId | null {
     return this.primary?.successor() ?? null
   }

@@ -1,4 +1,4 @@
-/** What a member answers to others that takes no role to know. */
+/** Replies that any member can give, whatever its role. */
 import type {
   JoinAnswer, JoinRequest, ReconcileAnswer, ReconcileMessage, SurveyAnswer,
 } from '../../machines/protocol/messages.js'
@@ -9,7 +9,7 @@ export function joinRefused(member: Member, { number, epoch }: JoinRequest): Joi
     kind: 'refused', number, node: member.self, epoch, session: 0,
     common: { epoch: 0, sequence: 0 }, commitSequence: 0, endSequence: 0,
     endedEpoch: member.endedEpoch, snapshotNeeded: false,
-    reason: `${member.self} does not reign over ${member.space}`,
+    reason: `${member.self} is not primary of ${member.space}`,
   }
 }
 
@@ -18,7 +18,7 @@ export function reconcileRefused(
 ): ReconcileAnswer {
   return {
     kind: 'refused', number, node: member.self, epoch, sequence: 0, retryAfterMs: 0,
-    isAutomatic: false, reason: `${member.self} does not reign over ${member.space}`,
+    isAutomatic: false, reason: `${member.self} is not primary of ${member.space}`,
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Random } from '../ports/system.js'
 
-/** Pauses between attempts, doubled each time up to the maximum; half of each is chance. */
+/** Pauses between attempts, doubled each time up to the maximum, with half of each random. */
 export class Backoff {
   private ms: number
 
@@ -11,7 +11,7 @@ export class Backoff {
     this.ms = firstMs
   }
 
-  /** The next pause, ms: so that those who failed at once do not come back at once. */
+  /** Returns the next pause, ms; its random part keeps those that failed together apart. */
   next(): number {
     const { ms } = this
     this.ms = Math.min(ms * 2, this.mostMs)

@@ -1,9 +1,9 @@
 /**
- * What the structures of a node may take of its process's memory, together: each one counts what
- * it holds, as estimated where it is held (heap and buffers), and asks before it takes more.
+ * Memory budget of the structures of a node. Each structure counts what it holds (an estimate of
+ * heap and buffers), and asks before it takes more.
  */
 
-/** Who holds it. */
+/** Uses of the budget. */
 export const budgetUses = [
   /** Writes that are taken and not yet durable. */
   'writes',
@@ -21,16 +21,16 @@ export const budgetUses = [
   'marks',
   /** Reads that wait. */
   'reads',
-  /** Where idempotency keys lie. */
+  /** Index of idempotency keys. */
   'keys',
-  /** Where frames lie in the journal. */
+  /** Index of frames in the journal. */
   'journal',
 ] as const
 export type BudgetUse = (typeof budgetUses)[number]
 
 /**
- * Who takes more as long as no more than this part of the budget is used: what is only kept for
- * speed goes first, then new writes are refused, and what was taken goes its way to the end.
+ * Share of the budget up to which a use may grow. Caches are refused first, then new writes;
+ * accepted writes go on to the end.
  */
 const shares = { tails: 0.5, writes: 0.75, held: 0.9, windows: 0.9, received: 1 } as const
 export type BudgetTaker = keyof typeof shares
@@ -50,12 +50,12 @@ export class Budget {
     return Object.fromEntries(this.usedBy) as Record<BudgetUse, number>
   }
 
-  /** There is room for some more of this, also if there were only that part of it. */
+  /** Whether there is room for some more of this; `part`: only up to that part of its share. */
   allows(taker: BudgetTaker, part = 1): boolean {
     return this.total < this.bytesMax * shares[taker] * part
   }
 
-  /** Of one structure. */
+  /** Returns the account of one structure. */
   account(use: BudgetUse): Account {
     return new Account((bytes) => this.change(use, bytes))
   }
@@ -66,7 +66,7 @@ export class Budget {
   }
 }
 
-/** What one structure holds. */
+/** Memory of one structure. */
 export class Account {
   private held = 0
 
@@ -83,7 +83,7 @@ export class Account {
   }
 }
 
-/** Heap of one entry in an overlay, and in a write that is not yet durable; beside its bytes. */
+/** Heap of one entry in an overlay, or in a write that is not yet durable, besides its bytes. */
 export const entryHeapBytes = 800
 export const pendingHeapBytes = 900
 /** Heap of the size and time of one frame. */

@@ -5,8 +5,8 @@ const valueHeapBytes = 64
 const numberBytes = 8
 
 /**
- * Heap of what operations are decoded to, beside what goes by their number and their encoded
- * bytes: short values take many times as much as encoded.
+ * Heap of decoded operations, besides what depends on their number and their encoded bytes: short
+ * values take many times their encoded size.
  */
 export function decodedHeapBytes(operations: readonly LogEntry['operation'][]): number {
   let bytes = 0
@@ -19,7 +19,7 @@ export function decodedHeapBytes(operations: readonly LogEntry['operation'][]): 
   return bytes
 }
 
-/** Of bounded depth. */
+/** Values in a value of bounded depth. */
 function valuesIn(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 1
   let values = 1

@@ -1,7 +1,7 @@
-/** Places at the head that are empty are cut off once there are this many, and half of all. */
+/** Empty places at the head are cut off once there are this many, and half of all. */
 const headMin = 1024
 
-/** First in, first out. An array's own `shift` moves all that is left, each time. */
+/** First in, first out. An array's own `shift` moves all other elements each time. */
 export class Fifo<T> {
   private values: (T | undefined)[] = []
   private head = 0

@@ -4,9 +4,9 @@ import { partition } from '../../machines/base/partition.js'
 const bucketMax = 512
 
 /**
- * Values in an order of their own, no two of them equal: put, found, taken away and passed through
- * from any place on in the logarithm of their number. Two levels of arrays: as good as a tree up to
- * some millions of values, and one plain array for the few that most of these hold.
+ * Distinct values in a given order. Put, find, delete, and iteration from any place take
+ * logarithmic time. Two levels of arrays: as good as a tree up to some millions of values, and one
+ * plain array for the few that most instances hold.
  */
 export class Sorted<T> {
   private readonly buckets: T[][] = []
@@ -26,7 +26,7 @@ export class Sorted<T> {
     return this.buckets.at(-1)?.at(-1)
   }
 
-  /** In the place of an equal one, if there is one. */
+  /** Replaces an equal value, if there is one. */
   put(value: T): void {
     const at = this.bucketFor(value)
     const bucket = this.buckets[at]
@@ -54,7 +54,7 @@ export class Sorted<T> {
     return this.isAt(bucket, index, value) ? bucket[index] : undefined
   }
 
-  /** True: it was there. */
+  /** Returns whether the value was there. */
   delete(value: T): boolean {
     const at = this.bucketFor(value)
     const bucket = this.buckets[at]
@@ -68,8 +68,8 @@ export class Sorted<T> {
   }
 
   /**
-   * From the first value on that does not lie before: of any two, the lesser does if the greater
-   * does. Nothing may be put or deleted meanwhile.
+   * Iterates from the first value for which `liesBefore` is false; it must be monotonic in the
+   * order. Nothing may be put or deleted meanwhile.
    */
   *from(liesBefore: (value: T) => boolean): Generator<T, undefined> {
     const { buckets } = this
@@ -83,7 +83,7 @@ export class Sorted<T> {
     }
   }
 
-  /** The bucket that holds the value, or is to: the last one if it lies beyond all. */
+  /** The bucket that holds the value or will hold it: the last one if it is beyond all. */
   private bucketFor(value: T): number {
     const { buckets, compare } = this
     const at = partition(buckets.length, (index) => compare(buckets[index]!.at(-1)!, value) < 0)

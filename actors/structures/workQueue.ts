@@ -2,19 +2,19 @@ import type { Clock } from '../ports/system.js'
 import { Fifo } from './fifo.js'
 
 /**
- * One step of work. It looks at `WorkQueue.isSliceOver` and ends early if it can go on later, as a
- * further step. A promise: it waits for a file, say.
+ * One step of work. It checks `WorkQueue.isSliceOver` and ends early if it can continue in a
+ * further step. A promise means that it waits, for a file for example.
  */
 export type Step = () => void | Promise<void>
 
 export interface LaneOptions {
-  /** Memory of what was let in and is not yet answered; more is turned away. */
+  /** Limit of the memory of requests that are let in and not yet answered. */
   readonly bytesMax: number
-  /** Steps that wait for something (whose promise is open) at a time. */
+  /** Limit of the steps that wait (whose promise is open) at a time. */
   readonly openMax: number
 }
 
-/** Work of one kind, in the order in which it came. Kinds take turns. */
+/** Work of one kind, in order of arrival. Kinds take turns. */
 export class Lane {
   private readonly steps = new Fifo<Step>()
   private open = 0
@@ -25,12 +25,12 @@ export class Lane {
     private readonly onFailed: (error: unknown) => void,
   ) {}
 
-  /** Memory of what was let in and is not yet answered. */
+  /** Memory of the requests that are let in and not yet answered. */
   get heldBytes(): number {
     return this.bytes
   }
 
-  /** False: there is no room. What is let in must leave. */
+  /** False: there is no room. Each entry must be followed by `leave`. */
   enter(bytes: number): boolean {
     if (this.bytes + bytes > this.options.bytesMax) return false
     this.bytes += bytes
@@ -41,18 +41,18 @@ export class Lane {
     this.bytes -= bytes
   }
 
-  /** To be done in one of the next slices, after all that was pushed before. */
+  /** Runs the step in one of the next slices, after all that was pushed before. */
   push(step: Step): void {
     this.steps.push(step)
     this.wake()
   }
 
-  /** For the queue. */
+  /** Used by the queue only. */
   get isReady(): boolean {
     return this.steps.size > 0 && this.open < this.options.openMax
   }
 
-  /** For the queue. */
+  /** Used by the queue only. */
   runNext(): void {
     let open: Promise<void> | void
     try {
@@ -71,20 +71,20 @@ export class Lane {
 
 export interface WorkQueueOptions {
   readonly clock: Clock
-  /** Work goes on for this long, and then the event loop turns. */
+  /** Duration of a slice; then the event loop gets its turn. */
   readonly sliceMs: number
-  /** What was answered has not left yet: heartbeats would wait behind more. */
+  /** Answers have not left yet: more of them would delay heartbeats. */
   readonly isCongested: () => boolean
-  /** A step threw: a bug, which is not to stop the others. */
+  /** Called when a step throws: a bug, which must not stop other steps. */
   readonly onFailed: (error: unknown) => void
 }
 
-/** The outside may be slower than this process: looked at again after so long. */
+/** Pause while the outside is slower than this process. */
 const congestedMs = 5
 
 /**
- * Work that others ask for, and that is not to hold up the event loop, which keeps the lease: a
- * slice at a time. Between two slices, heartbeats, frames, acks, writes and timers have their turn.
+ * Runs requested work without holding up the event loop, which keeps the lease: one slice at a
+ * time. Between two slices, heartbeats, frames, acks, writes and timers have their turn.
  */
 export class WorkQueue {
   private readonly lanes: Lane[] = []
@@ -100,7 +100,7 @@ export class WorkQueue {
     return lane
   }
 
-  /** The present slice has had its time. */
+  /** The present slice has used its time. */
   get isSliceOver(): boolean {
     return this.options.clock.monotonicMs() >= this.endMs || this.options.isCongested()
   }
@@ -128,7 +128,7 @@ export class WorkQueue {
     this.wake()
   }
 
-  /** The lanes take turns. */
+  /** Returns the next lane: lanes take turns. */
   private ready(): Lane | undefined {
     for (let tried = 0; tried < this.lanes.length; tried += 1) {
       const lane = this.lanes[this.nextLane]!

@@ -1,11 +1,11 @@
-/** How the arbiter's bucket is made, and what is wrong with one that somebody else made. */
+/** Configuration of the arbiter's bucket, and faults of an existing one. */
 
-/** Records are a few hundred bytes; a bound keeps a mistake out of everybody's start. */
+/** Records are a few hundred bytes; the limit keeps a mistake from failing every node's start. */
 export const recordBytesMax = 256 * 1024
 
 /**
- * History 1: a record replaces the one before. Nothing expires, and nothing is purged: a key
- * that is missing must never come about by housekeeping (section 5, the arbiter).
+ * History 1: a record replaces the one before. Nothing expires, and nothing is purged: a key must
+ * never go missing by housekeeping, since a missing record means that the arbiter lost it.
  */
 export function bucketConfiguration(bucket: string, replicas: number): object {
   return {
@@ -31,8 +31,8 @@ export function bucketConfiguration(bucket: string, replicas: number): object {
 }
 
 /**
- * What in the configuration of an existing bucket may cost records or stop their changes, each
- * with its remedy. What only differs (history, description, direct get) is nobody's business.
+ * Faults in the configuration of an existing bucket that may cost records or block their changes,
+ * each with its remedy. Harmless differences (history, description, direct get) are ignored.
  */
 export function bucketFaults(
   bucket: string, replicas: number, found: Readonly<Record<string, unknown>>,
@@ -67,7 +67,7 @@ export function bucketFaults(
   }
   const copies = limit('num_replicas')
   if (copies < replicas) {
-    faults.push(`the bucket ${bucket} has ${copies} of ${replicas} copies asked for; `
+    faults.push(`the bucket ${bucket} has ${copies} of ${replicas} required copies; `
       + edit(`--replicas=${replicas}`))
   }
   return faults

@@ -1,11 +1,11 @@
 /**
- * The arbiter on a JetStream key-value bucket (DESIGN sections 2 and 5).
+ * The arbiter on a JetStream key-value bucket.
  *
- * It speaks JetStream's API as plain requests over the node's own bus connection: no second
- * client, no second connection whose life would have to be watched. A bucket is the stream
- * `KV_<bucket>` over `$KV.<bucket>.>` with one message per subject (NATS ADR-8), so `nats kv` and
- * every NATS client can read it. All answers come from the stream's leader: direct get, which a
- * lagging follower may answer, is off and never asked for.
+ * It uses JetStream's API by plain requests over the node's own bus connection: there is no second
+ * client, and no second connection to watch. A bucket is the stream `KV_<bucket>` over
+ * `$KV.<bucket>.>` with one message per subject (NATS ADR-8), so `nats kv` and every NATS client
+ * can read it. All answers come from the stream's leader: direct get, which a lagging follower may
+ * answer, is off and never used.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
@@ -19,9 +19,9 @@ import { bucketConfiguration, bucketFaults } from './bucket.js'
 export interface JetStreamArbiterOptions {
   /** Default `engram`. nats.conf names it in the nodes' permissions. */
   readonly bucket?: string
-  /** Copies of the bucket when this makes it: 1, or 3 on a cluster of three servers or more. */
+  /** Copies of the bucket when it is created: 1, or 3 on a cluster of three servers or more. */
   readonly replicas?: number
-  /** For each request. Default 1,000. */
+  /** Time limit of each request. Default 1,000. */
   readonly timeoutMs?: number
 }
 
@@ -35,15 +35,15 @@ const enableIt = 'give the server `jetstream` in its configuration, as nats.conf
   + 'and the account of this user, too'
 
 /**
- * Errors that go away by themselves: no leader is elected, a request too many, and another write
- * of the key that is still under way (its outcome may be that the revision does not move).
+ * Errors that go away by themselves: no leader is elected, a request too many, and another write of
+ * the key that is still under way (its outcome may be that the revision does not move).
  */
 const passing: ReadonlySet<number | undefined> = new Set([10008, 10009, 10164, 10167])
 
-/** A bucket on several servers that was made less than so long ago is looked at again, ms. */
+/** A bucket on several servers that is younger is checked again, ms. */
 const youngMs = 500
 
-/** Of keys(): JetStream answers with up to 100,000 subjects per page. */
+/** For keys(): JetStream answers with up to 100,000 subjects per page. */
 const pagesMax = 100
 
 interface ApiAnswer {
@@ -79,12 +79,12 @@ class JetStreamArbiter implements Arbiter {
     const subject = this.#subject(key)
     const outcome = await this.#publish(subject, value, revision)
     if (revision !== 0 || outcome.kind !== 'refused') return outcome
-    // `nats kv del` leaves a marker under the key: nobody's value, yet it has a sequence.
+    // `nats kv del` leaves a marker under the key: it is no value, but has a sequence.
     try {
       const last = await this.#last(key)
       return last?.deleted ? await this.#publish(subject, value, last.record.revision) : outcome
     } catch (error) {
-      // Whether it is a marker: the caller reads what stands there, and asks again.
+      // Whether it is a marker is open: the caller reads the key, and tries again.
       return { kind: 'unknown', reason: textOf(error) }
     }
   }
@@ -110,8 +110,8 @@ class JetStreamArbiter implements Arbiter {
   }
 
   /**
-   * Time of its creation. On a cluster a bucket that several nodes make at once may get another
-   * one while its servers agree: so a young one is asked for until it stays the same.
+   * Creation time of the bucket. On a cluster, a bucket that several nodes create at once may get
+   * another one while its servers agree, so a young one is read until it stays the same.
    */
   async bucketId(): Promise<string> {
     let { id, ageMs } = await this.#createdAt()
@@ -131,11 +131,11 @@ class JetStreamArbiter implements Arbiter {
     return bucketFaults(this.bucket, this.replicas, configuration ?? {})
   }
 
-  /** Its identity, and its age by the clock of the server that answers, where it tells its time. */
+  /** Its identity, and its age by the clock of the answering server, if the answer has a time. */
   async #createdAt(): Promise<{ id: string; ageMs: number }> {
     const found = await this.#api('STREAM.INFO', {})
     if (found.error?.err_code !== apiError.streamNotFound) return this.#created(found)
-    // Several nodes may do so at once: the one stream that results is what INFO then tells all.
+    // Several nodes may do so at once: INFO then describes the one stream that results to all.
     const made = await this.#api('STREAM.CREATE', bucketConfiguration(this.bucket, this.replicas))
     const answer = await this.#api('STREAM.INFO', {})
     if (answer.error && made.error) this.#check(made)
@@ -172,12 +172,12 @@ class JetStreamArbiter implements Arbiter {
   }
 
   /**
-   * Definite are only an acknowledgement of this stream, and "wrong last sequence". Another error
-   * says that this request was not stored, in JetStream's own words; the port says why that is
+   * Only an acknowledgement of this stream and "wrong last sequence" are definite. Another error
+   * says that this request was not stored, in JetStream's own words; the port explains why that is
    * less than it seems. A 503 would mean that no server heard of a stream over the subject, so
-   * nothing was stored: but interest travels between servers with a delay, and a caller repeats in
-   * either case, so it is `unknown` like a timeout. A repetition of what was applied is refused;
-   * the caller then reads and knows its own record by the nonce.
+   * nothing was stored. But interest travels between servers with a delay, and a caller repeats in
+   * either case, so it is `unknown` like a timeout. A repetition of an applied request is refused;
+   * the caller then reads the record and recognizes its own by the nonce.
    */
   async #publish(
     subject: string, value: Uint8Array, revision: number,
@@ -199,7 +199,7 @@ class JetStreamArbiter implements Arbiter {
       if (answer['stream'] === this.#stream && Number.isSafeInteger(answer['seq'])) {
         return { kind: 'applied', revision: answer['seq'] as number }
       }
-      return { kind: 'unknown', reason: 'the answer is no acknowledgement of this bucket' }
+      return { kind: 'unknown', reason: 'the answer is not an acknowledgement of this bucket' }
     } catch (error) {
       if (error instanceof ForbiddenError) return { kind: 'rejected', reason: error.message }
       const reason = error instanceof NoRespondersError
@@ -230,7 +230,7 @@ class JetStreamArbiter implements Arbiter {
 
   #subject(key: string): string {
     if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(key)) {
-      throw new TypeError(`${JSON.stringify(key)} is no key of the arbiter`)
+      throw new TypeError(`${JSON.stringify(key)} is not a key of the arbiter`)
     }
     return `$KV.${this.bucket}.${key}`
   }
@@ -240,11 +240,11 @@ function isDisabled(code: number | undefined): boolean {
   return code === apiError.disabled || code === apiError.disabledForAccount
 }
 
-/** @throws SyntaxError when a server answers with something else than a JSON object */
+/** @throws SyntaxError if a server answers with anything but a JSON object */
 function parse(message: BusMessage): ApiAnswer {
   const answer: unknown = JSON.parse(Buffer.from(message.data).toString('utf8'))
   if (typeof answer === 'object' && answer !== null) return answer as ApiAnswer
-  throw new SyntaxError('the answer is no JSON object')
+  throw new SyntaxError('the answer is not a JSON object')
 }
 
 function describe(answer: ApiAnswer): string {

@@ -4,30 +4,30 @@ import type { Logger } from '../../actors/ports/system.js'
 import { Liveness } from './liveness.js'
 import { limitIntake, socketOf } from './socket.js'
 
-/** How long a flush waits for a server that takes nothing. */
+/** Time that a flush waits for a server that does not read. */
 const flushMs = 100
 /**
- * Slower than that of the first connection: while a client takes nothing, a server of the old kind
- * reads nothing here, for ten seconds (its write_deadline), and is well.
+ * Slower than those of the first connection: while a client does not read, an older server reads
+ * nothing here for ten seconds (its write_deadline), although it is healthy.
  */
 const asideLiveness = { pingIntervalMs: 5000, maxPingOut: 3 }
-/** Answers that the server does not take; those that come then are dropped. */
+/** Limit of answers that the server has not read; later ones are dropped. */
 const bufferedBytesMax = 16 * 1024 * 1024
 
-/** Hears of the connection that is kept for it. */
+/** Gets the state of a connection that is kept open for it. */
 export interface AsideListener {
   stands(nats: NatsConnection): void
-  /** It broke, and is dialled again. */
+  /** The connection broke, and is dialled again. */
   gone(): void
-  /** It could not be dialled, and is dialled again. */
+  /** The connection could not be opened, and is dialled again. */
   failed(): void
 }
 
 /**
- * One more connection to the same server, for answers. A server lets whoever sends to a client that
- * takes nothing wait (nats-server before 2.10.26: 100 ms for each message, until that client is
- * closed): here that holds up other answers, and no heartbeat. It is made when it is first needed;
- * until it stands, and while there is none, the first connection does its work.
+ * A further connection to the same server, for answers. A server lets a sender wait whose recipient
+ * does not read (nats-server before 2.10.26: 100 ms for each message, until that client is closed).
+ * On this connection that holds up other answers, but no heartbeat. It is opened when it is first
+ * needed. Until it is open, and while there is none, the first connection is used.
  */
 export class Aside {
   #nats: NatsConnection | null = null
@@ -36,12 +36,12 @@ export class Aside {
   #isOver = false
   #liveness: Liveness | null = null
   #isTold = false
-  /** The last attempt to dial has: that was logged. */
+  /** The last attempt to dial failed, which was logged. */
   #hasFailed = false
   #listener: AsideListener | null = null
   #redialTimer: NodeJS.Timeout | undefined
 
-  /** @param redialMs until another one is dialled */
+  /** @param redialMs pause before another one is dialled */
   constructor(
     private readonly dial: () => Promise<NatsConnection>, private readonly logger: Logger,
     private readonly redialMs = 1000, private readonly pings = asideLiveness,
@@ -54,7 +54,7 @@ export class Aside {
     return null
   }
 
-  /** From now on it is made without being needed, and made again when it breaks. */
+  /** Opens it even if it is not needed, and again whenever it breaks. */
   keepFor(listener: AsideListener): void {
     if (this.#listener !== null) return
     this.#listener = listener
@@ -66,19 +66,19 @@ export class Aside {
     return this.#nats === null ? 0 : socketOf(this.#nats)?.writableLength ?? 0
   }
 
-  /** What comes now would only take memory: whoever waits for it asks again. Told once. */
+  /** More answers would only take memory: clients ask again. Logged once. */
   get isFull(): boolean {
     const { bufferedBytes } = this
     if (bufferedBytes <= bufferedBytesMax) this.#isTold = false
     else if (!this.#isTold) {
       this.#isTold = true
       this.logger.warn({ bufferedBytes },
-        'the NATS server does not take the answers of this node: what comes now is dropped')
+        'the NATS server does not read the answers of this node: new ones are dropped')
     }
     return bufferedBytes > bufferedBytesMax
   }
 
-  /** What was published before has reached the server, unless that takes its time. */
+  /** Everything published before has reached the server, unless that takes too long. */
   async flush(): Promise<void> {
     if (this.#nats === null) return
     let timer: NodeJS.Timeout | undefined
@@ -89,7 +89,7 @@ export class Aside {
     clearTimeout(timer)
   }
 
-  /** For good: what is not written yet is not sent any more. */
+  /** Final: answers that are not written yet are dropped. */
   close(): void {
     this.#isOver = true
     clearTimeout(this.#redialTimer)
@@ -109,7 +109,8 @@ export class Aside {
     this.#dialledAtMs = nowMs
     this.dial().then((nats) => this.#made(nats), (error: unknown) => {
       if (!this.#hasFailed) {
-        this.logger.warn({ error: String(error) }, 'answers have no connection of their own')
+        this.logger.warn({ error: String(error) },
+          'cannot open a separate connection for answers; they use the first one')
       }
       this.#hasFailed = true
       if (!this.#isOver) this.#listener?.failed()

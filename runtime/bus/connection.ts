@@ -171,7 +171,7 @@ export class NatsBusConnection implements BusConnection {
   ): Promise<BusMessage> {
     return new Promise((resolve, reject) => {
       const token = (this.#lastToken += 1).toString(36)
-      // A throw rejects: the executor's are the promise's. Nothing is kept when publish fails.
+      // A throw inside the executor rejects the promise. Nothing is kept when publish fails.
       this.publish(subject, data, {
         reply: this.#inbox + token,
         ...(options.headers === undefined ? {} : { headers: options.headers }),
@@ -224,7 +224,7 @@ export class NatsBusConnection implements BusConnection {
     this.#pending.delete(token)
     clearTimeout(pending.timer)
     const answer = new NatsBusMessage(message)
-    // Only the server's own message has both no payload and a status.
+    // Only a message by the server itself has both no payload and a status.
     if (message.data.length === 0 && answer.header('Status') === '503') {
       pending.reject(new NoRespondersError(pending.subject))
     } else pending.resolve(answer)
@@ -248,7 +248,7 @@ export class NatsBusConnection implements BusConnection {
     if (operation === 'publish') this.#forbidden(subject ?? '')
   }
 
-  /** What was denied is denied to all that wait for an answer from there. */
+  /** A denied subject is denied to every request that waits for an answer from there. */
   #forbidden(subject: string): void {
     for (const [token, pending] of this.#pending) {
       if (pending.subject !== subject) continue
@@ -296,11 +296,11 @@ export class NatsBusConnection implements BusConnection {
 /** White space in a subject would become part of the wire protocol. */
 function checkSubject(subject: string): void {
   if (subject === '' || (!isVisibleAscii(subject) && /[\s\0]/.test(subject))) {
-    throw new TypeError(`${JSON.stringify(subject)} is no subject`)
+    throw new TypeError(`${JSON.stringify(subject)} is not a subject`)
   }
 }
 
-/** True of nearly every subject, and told six times as fast as by the expression. */
+/** True for nearly every subject, and six times as fast as the regular expression. */
 function isVisibleAscii(text: string): boolean {
   for (let index = 0; index < text.length; index += 1) {
     const unit = text.charCodeAt(index)

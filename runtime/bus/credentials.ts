@@ -1,6 +1,6 @@
 /**
- * Files of credentials, looked at before they are used: the nats package takes a certificate
- * without a key, or a file without a certificate in it, for none, and tells neither path nor why.
+ * Checks of credential files before they are used. The nats package treats a certificate without a
+ * key, or a file without a certificate in it, as none, and reports neither the path nor the cause.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
@@ -11,7 +11,7 @@ import type { NatsOptions } from './natsOptions.js'
 
 export type CredentialFile = 'caFile' | 'certFile' | 'keyFile' | 'credsFile' | 'nkeySeedFile'
 
-/** A file that is not there, cannot be read, or does not hold what it should. */
+/** A credential file that does not exist, cannot be read, or has unsuitable contents. */
 export class CredentialFileError extends Error {
   constructor(
     readonly file: CredentialFile, readonly path: string, readonly why: string, cause?: unknown,
@@ -28,10 +28,10 @@ export function checkFiles(options: NatsOptions): void {
   const certificate = certFile ? certificateIn('certFile', certFile) : null
   const key = keyFile ? keyIn(keyFile) : null
   if (certificate && !keyFile) {
-    throw new CredentialFileError('certFile', certFile!, 'has no private key named beside it')
+    throw new CredentialFileError('certFile', certFile!, 'needs a private key beside it')
   }
   if (key && !certFile) {
-    throw new CredentialFileError('keyFile', keyFile!, 'has no certificate named beside it')
+    throw new CredentialFileError('keyFile', keyFile!, 'needs a certificate beside it')
   }
   if (certificate && key && !certificate.checkPrivateKey(key)) {
     throw new CredentialFileError('keyFile', keyFile!, `is not the key of ${certFile}`)
@@ -40,7 +40,7 @@ export function checkFiles(options: NatsOptions): void {
   if (options.nkeySeedFile) seedIn(options.nkeySeedFile)
 }
 
-/** Reads its file anew at each connect: credentials are renewed while a process goes on. */
+/** Reads its file again at each connect, since credentials are renewed while a process runs. */
 export function authenticatorOf(options: NatsOptions): Authenticator | null {
   const { credsFile, nkeySeedFile } = options
   if (credsFile) return renewed(() => credsIn(credsFile), credsAuthenticator)
@@ -48,7 +48,7 @@ export function authenticatorOf(options: NatsOptions): Authenticator | null {
   return null
 }
 
-/** A file that cannot be read at a reconnect is no reason to fail: what it held may still do. */
+/** A file that cannot be read at a reconnect is no failure: its former contents may still do. */
 function renewed(
   read: () => Uint8Array, make: (contents: () => Uint8Array) => Authenticator,
 ): Authenticator {
@@ -57,13 +57,13 @@ function renewed(
     try {
       known = read()
     } catch {
-      // The server judges what we have.
+      // The server judges the former contents.
     }
     return known
   })
 }
 
-/** When a file of a JWT, or a certificate, is no longer valid; null: it does not say. */
+/** When the JWT or the certificate in a file expires; null: it does not say. */
 export function endOf(file: CredentialFile, path: string): Date | null {
   try {
     const text = readFileSync(path, 'utf8')
@@ -87,7 +87,7 @@ function contents(file: CredentialFile, path: string): Buffer {
 function whyUnreadable({ code, message }: NodeJS.ErrnoException): string {
   switch (code) {
     case 'ENOENT': return 'does not exist'
-    case 'EACCES': return 'may not be read by this user'
+    case 'EACCES': return 'cannot be read by this user (permission denied)'
     case 'EISDIR': return 'is a directory'
     default: return `cannot be read: ${message}`
   }
@@ -97,7 +97,7 @@ function certificateIn(file: CredentialFile, path: string): X509Certificate {
   const pem = contents(file, path)
   const none = (cause?: unknown) =>
     new CredentialFileError(file, path, 'holds no certificate in PEM', cause)
-  // It would also take DER, which TLS does not.
+  // X509Certificate would also take DER, which TLS does not.
   if (!pem.includes('-----BEGIN ')) throw none()
   try {
     return new X509Certificate(pem)
@@ -111,7 +111,7 @@ function keyIn(path: string): KeyObject {
   // OpenSSL would ask for the passphrase on the terminal.
   if (/^(-----BEGIN|Proc-Type:).*ENCRYPTED/m.test(pem.toString('latin1'))) {
     throw new CredentialFileError(
-      'keyFile', path, 'is encrypted: a key without a passphrase is needed')
+      'keyFile', path, 'is encrypted: use a key without a passphrase')
   }
   try {
     return createPrivateKey(pem)

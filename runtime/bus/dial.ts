@@ -1,4 +1,4 @@
-/** One attempt to connect to one server, with an error that says what went wrong. */
+/** One attempt to connect to one server, with an error that names cause and remedy. */
 import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { checkFiles } from './credentials.js'
@@ -17,7 +17,7 @@ import { shownName } from './settingNames.js'
 export async function dial(options: NatsOptions, server: string): Promise<NatsConnection> {
   let info: ServerInfo | null = null
   try {
-    // What can be told without the server comes first.
+    // Faults that can be found without the server come first.
     checkFiles(options)
     info = await greetingOf(options, server)
     return await natsConnect(connectionOptions(withTls(options, info), [server]))
@@ -30,7 +30,7 @@ export async function dial(options: NatsOptions, server: string): Promise<NatsCo
 
 const refusalWithinMs = 200
 
-/** A server that is full greets, and then says so: the package sees only that the socket ended. */
+/** A server that is full greets, and then refuses; the package sees only that the socket ended. */
 async function refusalBehind(
   { reason }: ConnectFault, options: NatsOptions, server: string,
 ): Promise<ConnectFault | null> {
@@ -41,7 +41,7 @@ async function refusalBehind(
 }
 
 /**
- * What the server says of itself; null: it begins with TLS, and cannot be looked at without.
+ * The server's greeting; null: it begins with TLS, and cannot be read without.
  * @throws NatsConnectError
  */
 export async function greetingOf(
@@ -54,7 +54,7 @@ export async function greetingOf(
   throw connectError(server, greetingFault(greeting), greeting.fault)
 }
 
-/** Told of TLS only by the server, the package would not check to whom its certificate belongs. */
+/** If only the server announced TLS, the package would not check the name in its certificate. */
 export function withTls(options: NatsOptions, info: ServerInfo | null): NatsOptions {
   const isTls = info?.tls_required || info?.tls_available
   return isTls ? { ...options, tls: options.tls ?? {} } : options

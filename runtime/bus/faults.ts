@@ -1,4 +1,4 @@
-/** Why a connection to NATS did not come about, and what to do about it. */
+/** Causes of failed connections to NATS, with their remedies. */
 import { ErrorCode } from 'nats'
 import { BusConnectError } from '../../actors/ports/bus.js'
 import { CredentialFileError, endOf } from './credentials.js'
@@ -6,32 +6,32 @@ import type { CredentialFile } from './credentials.js'
 import type { ServerInfo } from './greeting.js'
 import type { NatsOptions } from './natsOptions.js'
 
-/** Stable; `retryable` tells of each whether trying again helps by itself. */
+/** Stable names; `retryable`: trying again may help by itself. */
 export const connectReasons = {
   /** Nobody listens, no route, no such host, no greeting in time. */
   UNREACHABLE: { retryable: true },
-  /** Something else than a NATS server answers. */
+  /** Another program than a NATS server answers. */
   NOT_NATS: { retryable: true },
-  /** It greets, and takes no connection: it has too many, or shuts down. */
+  /** It greets, but accepts no connection: it has too many, or shuts down. */
   SERVER_REFUSES: { retryable: true },
-  /** It asks for credentials, and none are given. */
+  /** It requires credentials, and none are given. */
   CREDENTIALS_MISSING: { retryable: false },
-  /** It does not take the credentials that are given. */
+  /** It rejects the credentials that are given. */
   CREDENTIALS_REFUSED: { retryable: false },
   CREDENTIALS_EXPIRED: { retryable: false },
-  /** A file of certificate, key or credentials is missing, unreadable, or holds something else. */
+  /** A file of a certificate, key or credentials is missing, unreadable, or unsuitable. */
   CREDENTIALS_FILE: { retryable: false },
-  /** The server's certificate is signed by nobody who is trusted, itself perhaps. */
+  /** The server's certificate is signed by no trusted authority; it may be self-signed. */
   TLS_UNTRUSTED: { retryable: false },
   TLS_EXPIRED: { retryable: false },
-  /** The server's certificate is made out to other names than the one that was dialled. */
+  /** The server's certificate is for other names than the one that was dialled. */
   TLS_NAME: { retryable: false },
-  /** The server asks for a client certificate: none is given, or it takes another one only. */
+  /** The server requires a client certificate: none is given, or it accepts another one only. */
   TLS_CLIENT_CERTIFICATE: { retryable: false },
-  /** TLS is asked for, and the server has none. */
+  /** TLS is required here, but the server has none. */
   TLS_NOT_OFFERED: { retryable: false },
   TLS_HANDSHAKE: { retryable: false },
-  /** These credentials may not do what everything else needs. */
+  /** These credentials lack a permission that everything else needs. */
   FORBIDDEN: { retryable: false },
   /** None of these. */
   FAILED: { retryable: true },
@@ -41,13 +41,13 @@ export type ConnectReason = keyof typeof connectReasons
 
 export interface ConnectFault {
   readonly reason: ConnectReason
-  /** What went wrong, in words without a remedy. */
+  /** The cause, without a remedy. */
   readonly what: string
-  /** Of CREDENTIALS_FILE: what names the file. */
+  /** For CREDENTIALS_FILE: the setting that names the file. */
   readonly setting?: CredentialFile
 }
 
-/** For the log of a node and what its start ends with: the message has the remedy in it. */
+/** The error for the log of a node and for a failed start; its message has the remedy. */
 export class NatsConnectError extends BusConnectError {
   constructor(
     readonly server: string, readonly fault: ConnectFault, readonly remedy: string,
@@ -59,7 +59,7 @@ export class NatsConnectError extends BusConnectError {
   }
 }
 
-/** What nats and Node say about the attempt `options` → the server that greeted with `info`. */
+/** The cause of a failed attempt, from `options` and the greeting `info` of the server. */
 export function faultOf(
   error: unknown, options: NatsOptions, info: ServerInfo | null,
 ): ConnectFault {
@@ -78,7 +78,7 @@ export function faultOf(
 const cutOff = /^(ECONNRESET|EPIPE|CONNECTION_CLOSED|DISCONNECT)$/
 const unreachable = /^(CONNECTION_REFUSED|CONNECTION_TIMEOUT|TIMEOUT|E[A-Z]+)$/
 
-/** Of an error that nats wraps, the one of Node or OpenSSL below it tells more. */
+/** Code of the innermost error: of one that nats wraps, the one of Node or OpenSSL says more. */
 function codeOf(error: unknown): string {
   const { code, chainedError } = (error ?? {}) as { code?: string; chainedError?: unknown }
   const inner = chainedError ? codeOf(chainedError) : ''
@@ -92,7 +92,7 @@ function refusal(error: unknown, code: string, options: NatsOptions): ConnectFau
     case ErrorCode.BadAuthentication: {
       if (user === undefined && !token && !credsFile && !nkeySeedFile) {
         return {
-          reason: 'CREDENTIALS_MISSING', what: 'it asks for credentials, and none are given',
+          reason: 'CREDENTIALS_MISSING', what: 'it requires credentials, and none are given',
         }
       }
       const ended = credsFile ? pastEndOf('credsFile', credsFile) : ''
@@ -113,7 +113,7 @@ function refusal(error: unknown, code: string, options: NatsOptions): ConnectFau
   }
 }
 
-/** "expired on …", if it has. */
+/** "expired on …", if it has expired. */
 function pastEndOf(file: 'credsFile' | 'certFile', path: string): string {
   const end = endOf(file, path)
   return end && end.getTime() < Date.now() ? `expired on ${end.toISOString()}` : ''
@@ -144,7 +144,7 @@ function tlsFault(
     }
     case ErrorCode.ServerOptionNotAvailable:
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
-      return { reason: 'TLS_NOT_OFFERED', what: 'TLS is asked for, and the server has none' }
+      return { reason: 'TLS_NOT_OFFERED', what: 'TLS is required, but the server has none' }
   }
   const asked = clientCertificateFault(code, options, info)
   if (asked) return asked
@@ -154,8 +154,8 @@ function tlsFault(
 }
 
 /**
- * With TLS 1.3 a server judges the client's certificate after the handshake: an alert, if it is
- * not lost with the connection, or just the end of that.
+ * With TLS 1.3 a server checks the client's certificate after the handshake. It sends an alert,
+ * which may be lost with the connection, or just ends the connection.
  */
 function clientCertificateFault(
   code: string, options: NatsOptions, info: ServerInfo | null,
@@ -165,9 +165,9 @@ function clientCertificateFault(
   if (!isAlert && !(isEnd && info?.tls_verify)) return null
   const { certFile } = options.tls ?? {}
   const what = certFile
-    ? `the server does not take the client certificate ${certFile}, which `
+    ? `the server does not accept the client certificate ${certFile}, which `
       + (pastEndOf('certFile', certFile) || 'one of its authorities must have signed')
-    : 'the server asks for a client certificate, and none is given'
+    : 'the server requires a client certificate, and none is given'
   return { reason: 'TLS_CLIENT_CERTIFICATE', what }
 }
 
@@ -175,7 +175,7 @@ function nameFault(error: unknown): string {
   const { reason } = error as { reason?: string }
   const names = / altnames: (.*)$/.exec(reason ?? '')?.[1]
   const host = /^(?:Host: |IP: )(.*?)\.? is not/.exec(reason ?? '')?.[1] ?? 'this host'
-  return `the server's certificate is not made out to ${host}${names ? `, but to ${names}` : ''}`
+  return `the server's certificate is not for ${host}${names ? `, but for ${names}` : ''}`
 }
 
 export function textOf(error: unknown): string {
@@ -192,34 +192,35 @@ type Name = (setting: 'servers' | 'user' | 'password' | 'token' | 'credsFile' | 
   | 'caFile' | 'certFile' | 'keyFile' | 'tlsFirst' | 'inboxPrefix') => string
 
 /**
- * What helps.
- * @param name how a setting is called where the reader gives it: as a flag, or an option
+ * The remedy.
+ * @param name how the reader gives a setting: the name of a flag, or of an option
  */
 export function connectRemedy({ reason, setting }: ConnectFault, name: Name): string {
   switch (reason) {
-    case 'UNREACHABLE': return `Is a NATS server running there? Another one: ${name('servers')}`
-    case 'NOT_NATS': return 'Name the port that a NATS server has for clients, 4222 as a rule: '
+    case 'UNREACHABLE': return 'Check that a NATS server runs there, or give another one: '
       + name('servers')
-    case 'SERVER_REFUSES': return 'Its log says more; limits are in its configuration.'
+    case 'NOT_NATS': return 'Give the client port of a NATS server, usually 4222: '
+      + name('servers')
+    case 'SERVER_REFUSES': return 'See the log of the server, and the limits in its configuration.'
     case 'CREDENTIALS_MISSING': return `Give ${name('credsFile')}, ${name('nkeySeedFile')}, `
       + `${name('token')}, or ${name('user')} with ${name('password')}.`
     case 'CREDENTIALS_REFUSED': return 'Compare them with the `authorization` (or the accounts) of '
-      + 'the server, whose log says more.'
-    case 'CREDENTIALS_EXPIRED': return 'Have new ones made, with a later end.'
-    case 'CREDENTIALS_FILE': return 'Correct the path, who may read it, or what it holds: '
+      + 'the server, and see its log.'
+    case 'CREDENTIALS_EXPIRED': return 'Use credentials that have not expired.'
+    case 'CREDENTIALS_FILE': return 'Correct the path, permissions or contents of the file: '
       + name(setting ?? 'credsFile')
-    case 'TLS_UNTRUSTED': return 'Name the certificate of the authority that signed it: '
+    case 'TLS_UNTRUSTED': return 'Give the certificate of the authority that signed it: '
       + name('caFile')
-    case 'TLS_EXPIRED': return 'Have it renewed; if it is valid, set the clock of this machine.'
-    case 'TLS_NAME': return `Dial one of its names (${name('servers')}), or have a certificate `
-      + 'made for this one.'
-    case 'TLS_CLIENT_CERTIFICATE': return `Give one that it trusts: ${name('certFile')} and `
-      + `${name('keyFile')}.`
-    case 'TLS_NOT_OFFERED': return 'Give the server `tls` in its configuration; or leave out '
+    case 'TLS_EXPIRED': return 'Renew it; if it is valid, correct the clock of this machine.'
+    case 'TLS_NAME': return `Use one of its names (${name('servers')}), or a certificate for `
+      + 'this name.'
+    case 'TLS_CLIENT_CERTIFICATE': return 'Give one that the server trusts: '
+      + `${name('certFile')} and ${name('keyFile')}.`
+    case 'TLS_NOT_OFFERED': return 'Add `tls` to the configuration of the server, or omit '
       + `tls://, ${name('caFile')}, ${name('certFile')} and ${name('tlsFirst')}.`
-    case 'TLS_HANDSHAKE': return 'The log of the server says more.'
-    case 'FORBIDDEN': return 'Allow this user to subscribe there, or name a prefix that it may '
-      + `listen below: ${name('inboxPrefix')}`
-    case 'FAILED': return 'The log of the server says more.'
+    case 'TLS_HANDSHAKE': return 'See the log of the server.'
+    case 'FORBIDDEN': return 'Allow this user to subscribe there, or give another prefix: '
+      + name('inboxPrefix')
+    case 'FAILED': return 'See the log of the server.'
   }
 }

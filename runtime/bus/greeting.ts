@@ -1,18 +1,18 @@
 import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
 
-/** What of a server's greeting (INFO) tells why a connection may fail. */
+/** The fields of a server's greeting (INFO) that explain why a connection may fail. */
 export interface ServerInfo {
   readonly auth_required?: boolean
   readonly tls_required?: boolean
   readonly tls_available?: boolean
-  /** It asks for a client certificate. */
+  /** It requires a client certificate. */
   readonly tls_verify?: boolean
 }
 
 /**
- * `refused`: the server said why it takes no connection. `silent`: connected, and nothing came.
- * `foreign`: something else than NATS answers.
+ * `refused`: the server said why it accepts no connection. `silent`: connected, but nothing came.
+ * `foreign`: another program than a NATS server answers.
  */
 export type Greeting =
   | { readonly kind: 'greeted'; readonly info: ServerInfo }
@@ -21,10 +21,10 @@ export type Greeting =
 const greetingBytesMax = 64 * 1024
 
 /**
- * Whether a NATS server greets (sends INFO) at that URL, and with what. The nats package never
- * closes the socket of an attempt that timed out before the greeting, so each try against a hung
- * server would leak one: such servers are sorted out here, on a socket of our own.
- * @param lingerMs how long to listen on for a refusal: a server that is full greets first
+ * Checks whether a NATS server greets (sends INFO) at that URL. The nats package never closes the
+ * socket of an attempt that timed out before the greeting, so each try against a hung server would
+ * leak one. Such servers are found here, on a socket of our own.
+ * @param lingerMs how long to listen on for a refusal: a full server greets first
  */
 export function greet(server: string, timeoutMs: number, lingerMs = 0): Promise<Greeting> {
   const { host, port } = address(server)
@@ -58,14 +58,14 @@ export function greet(server: string, timeoutMs: number, lingerMs = 0): Promise<
         if (lingerMs === 0) return settle(greeted)
         linger = setTimeout(() => settle(greeted), lingerMs)
       }
-      else if (!line && isForeign(head)) fail('foreign', `${at} is no NATS server`)
+      else if (!line && isForeign(head)) fail('foreign', `${at} is not a NATS server`)
     })
     socket.on('error', (error) => fail('unreachable', describe(error, at), error))
     socket.on('close', () => fail('silent', `${at} closed before its greeting`))
   })
 }
 
-/** What it began with is not, and will not become, a greeting. */
+/** Whether these first bytes are not, and cannot become, a greeting. */
 function isForeign(head: string): boolean {
   const begins = head.slice(0, 5).toUpperCase()
   return !('INFO '.startsWith(begins) || '-ERR '.startsWith(begins))
@@ -82,7 +82,7 @@ function infoOf(json: string): ServerInfo {
   try {
     return JSON.parse(json) as ServerInfo
   } catch {
-    // What it says is the package's to judge.
+    // The package judges the contents.
     return {}
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Reads a header block where it lies. The nats package makes a map of arrays of every block,
- * which costs several times as much as all else that a short write's headers need.
+ * Reads a header block in place. The nats package makes a map of arrays of every block, which costs
+ * several times as much as everything else that a short write's headers need.
  */
 import type { Msg } from 'nats'
 
@@ -12,8 +12,8 @@ const TILDE = 0x7e
 const first = Buffer.from('NATS/1.0\r\n')
 
 /**
- * Fields of a plain block: no status, whole lines, visible ASCII and spaces. Each other block is
- * the package's to read, so that there is one opinion of what is odd.
+ * Fields of a plain block: no status, whole lines, visible ASCII and spaces. The package reads all
+ * other blocks, so that there is one interpretation of odd ones.
  */
 export class PlainHeaders {
   /** Per field: where its name begins, its colon, and where its value ends. */
@@ -49,7 +49,7 @@ export class PlainHeaders {
     return undefined
   }
 
-  /** As they are written, each as often as it is there. */
+  /** As written, each as often as it occurs. */
   names(): string[] {
     const { block, places } = this
     const names: string[] = []
@@ -67,7 +67,7 @@ export class PlainHeaders {
     return true
   }
 
-  /** Where the next line begins; 0: not plain. */
+  /** Start of the next line; 0: not plain. */
   private line(start: number): number {
     const { block } = this
     let at = start
@@ -87,8 +87,8 @@ export class PlainHeaders {
 const wholeBlock = /^NATS\/1\.0(?: [^\r\n\0]*)?\r\n(?:[!-9;-~]+:[^\r\n\0]*\r\n)*\r\n$/
 
 /**
- * Names of the fields of any block, or null when it is malformed: a bare line feed, say, makes two
- * lines of what one parser reads as one, and the second line is overlooked.
+ * Names of the fields of any block, or null when it is malformed. A bare line feed, for example, is
+ * one line for one parser and two for another, and the second is overlooked.
  */
 export function namesIn(block: Buffer): string[] | null {
   const text = block.toString('latin1')
@@ -97,8 +97,8 @@ export function namesIn(block: Buffer): string[] | null {
 }
 
 /**
- * The header block of a message: empty when it has none, undefined where the package does not
- * show it (it has no such member in public; its version is pinned).
+ * The header block of a message: empty if it has none, undefined if the package does not give
+ * access (the member is not public; the version of the package is pinned).
  */
 export function blockOf(message: Msg): Buffer | undefined {
   const { _msg, _rdata } = message as { _msg?: { hdr?: unknown }; _rdata?: unknown }

@@ -1,4 +1,4 @@
-/** Whether the server at the other end of a connection still answers. */
+/** Checks that the server at the other end of a connection still answers. */
 import type { NatsConnection } from 'nats'
 import { socketOf } from './socket.js'
 
@@ -9,10 +9,10 @@ export interface LivenessOptions {
 }
 
 /**
- * The package has pings of its own, but after too many it waits until the socket has taken its
- * last bytes: for ever, when the server hangs and the buffers are full. A stall of this process
- * costs one tick at most, so it does not look like a hung server; nor does a server that sends
- * so much that its answer to a ping is still to be read.
+ * The package has pings of its own, but after too many it waits until the socket has taken its last
+ * bytes: for ever, when the server hangs and the buffers are full. A stall of this process costs
+ * one tick at most, so it does not look like a hung server. Neither does a server that sends so
+ * much that its answer to a ping is not read yet.
  */
 export class Liveness {
   readonly #timer: NodeJS.Timeout

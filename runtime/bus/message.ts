@@ -3,10 +3,10 @@ import type { BusMessage } from '../../actors/ports/bus.js'
 import { blockOf, namesIn, PlainHeaders } from './headers.js'
 
 /**
- * A message as the bus shows it. Headers are read when one is asked for. `header('Status')` is
- * the status of a message without payload that the server made, e.g. 503 (as Go's client has it).
- * A header block that cannot be decoded gives '' for every name: it is not mistaken for one
- * without headers, so that a garbled idempotency key is refused rather than overlooked.
+ * A NATS message as the bus presents it. Headers are parsed when one is read. `header('Status')` is
+ * the status of a message without payload that the server made, e.g. 503 (as in Go's client). A
+ * header block that cannot be decoded gives '' for every name, so that a garbled idempotency key is
+ * refused and not overlooked.
  */
 export class NatsBusMessage implements BusMessage {
   #plain: PlainHeaders | null | undefined

@@ -1,9 +1,9 @@
 /**
- * The bus on NATS. One connection is one life: it never reconnects (DESIGN section 5).
+ * The bus on NATS. One connection is one life: it never reconnects.
  *
  * Outbound: the nats package collects what is published within one turn of the event loop and
- * writes it in a microtask, so a burst costs one system call. `close()` discards what was not yet
- * written: nothing buffered goes out late.
+ * writes it in a microtask, so a burst costs one system call. `close()` discards unwritten
+ * messages: nothing buffered goes out late.
  */
 import { BusConnectError } from '../../actors/ports/bus.js'
 import type { Bus, BusConnection } from '../../actors/ports/bus.js'
@@ -18,9 +18,9 @@ export type { NatsOptions, TlsOptions } from './natsOptions.js'
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 /**
- * A bus to the first of the servers that greets, tried in random order.
- * `connect()` rejects with BusConnectError; credentials that are refused and certificates that
- * are not trusted are not retryable, most else is (`connectReasons`).
+ * A bus to the first server that greets; servers are tried in random order. `connect()` rejects
+ * with BusConnectError. Refused credentials and untrusted certificates are not retryable, most
+ * other causes are (`connectReasons`).
  */
 export function natsBus(options: NatsOptions, logger: Logger = silent): Bus {
   return { connect: () => connect(options, logger) }
@@ -28,7 +28,7 @@ export function natsBus(options: NatsOptions, logger: Logger = silent): Bus {
 
 async function connect(options: NatsOptions, logger: Logger): Promise<BusConnection> {
   const servers = shuffled(serverList(options))
-  if (servers.length === 0) throw new BusConnectError('no NATS server is named', false)
+  if (servers.length === 0) throw new BusConnectError('no NATS server is given', false)
   let last: BusConnectError | null = null
   for (const server of servers) {
     try {
@@ -39,7 +39,7 @@ async function connect(options: NatsOptions, logger: Logger): Promise<BusConnect
       if (!last.retryable) break
     }
   }
-  throw last ?? new BusConnectError('no NATS server is named', false)
+  throw last ?? new BusConnectError('no NATS server is given', false)
 }
 
 async function open(
@@ -56,5 +56,5 @@ async function open(
   await connection.close()
   throw connectError(server, hears === false
     ? { reason: 'FORBIDDEN', what: `these credentials may not subscribe to ${prefix}.>` }
-    : { reason: 'FAILED', what: `it closed again at once (${await connection.closed})` })
+    : { reason: 'FAILED', what: `it was closed again at once (${await connection.closed})` })
 }

@@ -1,4 +1,4 @@
-/** What a NATS connection is made with. */
+/** Options of a NATS connection. */
 export interface TlsOptions {
   /** PEM files. Without `caFile` the system's authorities are trusted. */
   readonly caFile?: string | undefined
@@ -8,9 +8,9 @@ export interface TlsOptions {
   readonly handshakeFirst?: boolean | undefined
 }
 
-/** At most one way of authentication is to be given; files are read anew at each connect. */
+/** Give at most one way to authenticate; files are read again at each connect. */
 export interface NatsOptions {
-  /** `nats://host:port`, or several with commas between; `tls://` asks for TLS. */
+  /** `nats://host:port`, or several separated by commas; `tls://` requires TLS. */
   readonly servers: string
   /** Shown in the server's list of connections. Default `engram`. */
   readonly name?: string
@@ -22,7 +22,9 @@ export interface NatsOptions {
   /** A file that holds an nkey seed, and nothing else. */
   readonly nkeySeedFile?: string
   readonly tls?: TlsOptions
-  /** Answers arrive below it. Default `_INBOX`; nodes, by their settings, have one of their own. */
+  /**
+   * Prefix of the subjects of answers. Default `_INBOX`; nodes have one of their own by default.
+   */
   readonly inboxPrefix?: string
   /** Default 500. A hung server is noticed after 2 to 3 intervals (with `maxPingOut` 2). */
   readonly pingIntervalMs?: number

@@ -1,4 +1,4 @@
-/** What a NATS connection is made with, and how it is put to the nats package. */
+/** Options of a NATS connection as the nats package takes them. */
 import { isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import { checkServerIdentity } from 'node:tls'
@@ -20,7 +20,7 @@ export function serverList(options: NatsOptions): string[] {
   return options.servers.split(',').map((server) => server.trim()).filter(Boolean)
 }
 
-/** In random order, so that not all go to the same one. */
+/** In random order, to spread clients over the servers. */
 export function shuffled(servers: readonly string[]): string[] {
   return servers
     .map((server) => ({ server, at: Math.random() }))
@@ -34,8 +34,7 @@ export function inboxPrefix(options: NatsOptions): string {
 
 /**
  * Options for the nats package. `reconnect` is off: on a re-dial the package would flush answers
- * that were buffered under the old connection, which section 5 forbids. `noAsyncTraces` saves a
- * stack trace per request.
+ * that were buffered under the old connection. `noAsyncTraces` saves a stack trace per request.
  * @throws CredentialFileError
  */
 export function connectionOptions(
@@ -49,7 +48,7 @@ export function connectionOptions(
     servers: [...servers],
     name: options.name ?? natsDefaults.name,
     timeout: options.connectTimeoutMs ?? natsDefaults.connectTimeoutMs,
-    // The connection pings by itself; these are out of the way.
+    // The connection has its own pings; this interval keeps the package's out of the way.
     pingInterval: 3_600_000,
     maxPingOut: 2,
     reconnect: false,
@@ -58,7 +57,7 @@ export function connectionOptions(
     ignoreClusterUpdates: true,
     noAsyncTraces: true,
     noEcho: false,
-    // getaddrinfo knows /etc/hosts; the package's own resolver asks DNS servers only.
+    // getaddrinfo reads /etc/hosts; the package's own resolver asks DNS servers only.
     resolve: false,
     inboxPrefix: inboxPrefix(options),
     ...(user === undefined ? {} : { user, pass: password ?? '' }),
@@ -73,14 +72,14 @@ type Checks = NonNullable<ConnectionOptions['tls']> & {
   readonly servername?: string
 }
 
-/** Null where TLS is up to the server; else, if one `tls://` is among them, it is insisted on. */
+/** Null: the server decides about TLS. If one URL is `tls://`, TLS is required. */
 function tlsOptions({ tls }: NatsOptions, servers: readonly string[]): Checks | null {
   if (tls === undefined && !servers.some((server) => /^tls:/i.test(server))) return null
   const { caFile, certFile, keyFile, handshakeFirst } = tls ?? {}
   const [host = '', ...others] = new Set(servers.map((server) => address(server).host))
   return {
     checkServerIdentity: checkIdentity,
-    // Without its own resolver the package tells the server no name; here it can be but one.
+    // Without its own resolver the package gives the server no name; here there is only one.
     ...(others.length === 0 && isIP(host) === 0 ? { servername: host } : {}),
     ...(caFile ? { caFile } : {}), ...(certFile ? { certFile } : {}),
     ...(keyFile ? { keyFile } : {}), ...(handshakeFirst ? { handshakeFirst } : {}),
@@ -88,9 +87,9 @@ function tlsOptions({ tls }: NatsOptions, servers: readonly string[]): Checks | 
 }
 
 /**
- * Node holds the certificate of a server that was dialled by its address against `localhost`,
- * since the package hands over a socket without a name; so it is held against that address.
- * `this`: what the TLS connection is made with.
+ * Node checks the certificate of a server that was dialled by its address against `localhost`,
+ * since the package hands over a socket without a name. This checks it against that address.
+ * `this`: the options of the TLS connection.
  */
 function checkIdentity(
   this: { readonly servername?: string; readonly socket?: Socket } | undefined, host: string,
@@ -100,6 +99,6 @@ function checkIdentity(
     : this?.socket?.remoteAddress
   if (dialled === undefined) return checkServerIdentity(host, certificate)
   const fault = checkServerIdentity(dialled, certificate)
-  // Or it was dialled as localhost.
+  // The server may have been dialled as localhost.
   return fault && /^(127\.|::1$)/.test(dialled) ? checkServerIdentity(host, certificate) : fault
 }

@@ -1,8 +1,8 @@
-/** Users of nats.conf, by what they may do. */
+/** Users of nats.conf, by permission. */
 export const roles = ['node', 'writer', 'reader', 'operator'] as const
 export type Role = (typeof roles)[number]
 
-/** Name of the environment variable that nats.conf takes the role's password from. */
+/** Name of the environment variable from which nats.conf takes the role's password. */
 export function passwordVariable(role: Role): string {
   return `ENGRAM_${role.toUpperCase()}_PASSWORD`
 }

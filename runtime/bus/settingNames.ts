@@ -1,7 +1,7 @@
-/** What people call the settings of NATS: flag, variable and field of the config file. */
+/** Names of the NATS settings: flag, variable and field of the config file. */
 
 interface NatsSetting {
-  /** As commander takes it; null: what is on a command line, every user of the machine can see. */
+  /** As commander takes it; null: secrets have no flag, since every user sees command lines. */
   readonly flag: string | null
   readonly variable: string
   readonly doc: string
@@ -11,7 +11,7 @@ interface NatsSetting {
 export const natsSettings = {
   servers: {
     flag: '--nats <url>', variable: 'ENGRAM_NATS_URL',
-    doc: 'NATS server, or several with commas between; tls:// insists on TLS',
+    doc: 'NATS server, or several separated by commas; tls:// requires TLS',
   },
   user: { flag: '--nats-user <name>', variable: 'ENGRAM_NATS_USER', doc: 'user name' },
   password: { flag: null, variable: 'ENGRAM_NATS_PASSWORD', doc: 'password of that user' },
@@ -19,7 +19,7 @@ export const natsSettings = {
     flag: '--nats-password-file <file>', variable: 'ENGRAM_NATS_PASSWORD_FILE',
     doc: 'file that holds the password',
   },
-  token: { flag: null, variable: 'ENGRAM_NATS_TOKEN', doc: 'token, in place of a user' },
+  token: { flag: null, variable: 'ENGRAM_NATS_TOKEN', doc: 'token, instead of a user' },
   tokenFile: {
     flag: '--nats-token-file <file>', variable: 'ENGRAM_NATS_TOKEN_FILE',
     doc: 'file that holds the token',
@@ -33,11 +33,11 @@ export const natsSettings = {
   },
   authFile: {
     flag: '--nats-auth <file>', variable: 'ENGRAM_NATS_AUTH',
-    doc: 'file of passwords by role, as `engram up --auth` makes',
+    doc: 'file of passwords by role, as `engram up --auth` writes it',
   },
   caFile: {
     flag: '--nats-ca <file>', variable: 'ENGRAM_NATS_CA',
-    doc: 'PEM file of the authorities that are trusted, in place of the system\'s',
+    doc: 'PEM file of the trusted authorities, instead of the system\'s',
   },
   certFile: {
     flag: '--nats-cert <file>', variable: 'ENGRAM_NATS_CERT',
@@ -48,17 +48,17 @@ export const natsSettings = {
   },
   tlsFirst: {
     flag: '--nats-tls-first', variable: 'ENGRAM_NATS_TLS_FIRST',
-    doc: 'TLS before the server\'s greeting, for one that has handshake_first',
+    doc: 'start TLS before the server\'s greeting (for a server with handshake_first)',
   },
   inboxPrefix: {
     flag: '--nats-inbox-prefix <prefix>', variable: 'ENGRAM_NATS_INBOX_PREFIX',
-    doc: 'answers arrive below it (default: _INBOX_node for a node, _INBOX for all others)',
+    doc: 'prefix of the subjects for answers (default: _INBOX_node for a node, else _INBOX)',
   },
 } as const satisfies Record<string, NatsSetting>
 
 export type NatsSettingName = keyof typeof natsSettings
 
-/** `--nats-ca or ENGRAM_NATS_CA`: as a person would give it. */
+/** `--nats-ca or ENGRAM_NATS_CA`: the names of a setting for people. */
 export function shownName(name: NatsSettingName): string {
   const { flag, variable } = natsSettings[name]
   return flag === null ? variable : `${flag.split(' ')[0]} (${variable})`

@@ -8,15 +8,15 @@ interface Entry {
 }
 
 /**
- * Subscriptions to what clients may ask for at any rate: they are moved to the connection beside
- * the first one, so that heartbeats and frames do not wait behind a flood of requests, and a server
- * that finds this node too slow for them closes that connection alone. While it is dialled again
- * nobody is subscribed (who asks gets 503 at once, and asks again); the first connection does the
- * work only until the other one stands, and where it cannot be made.
+ * Subscriptions to requests that clients may send at any rate. They are moved to the further
+ * connection, so that heartbeats and frames do not wait behind a flood of requests, and a server
+ * that finds this node too slow for them closes only that connection. While it is dialled again
+ * nobody is subscribed: clients get 503 at once, and try again. The first connection is used only
+ * until the other one is open, and if it cannot be opened.
  */
 export class SideSubscriptions implements AsideListener {
   readonly #entries = new Set<Entry>()
-  /** Where they are; null: nowhere for now. */
+  /** Connection that has the subscriptions; null: none has them now. */
   #place: NatsConnection | null
 
   constructor(private readonly first: NatsConnection) {
@@ -47,7 +47,7 @@ export class SideSubscriptions implements AsideListener {
     if (this.#place !== this.first && !this.first.isClosed()) this.#move(this.first)
   }
 
-  /** The new place first: a request in between is answered twice rather than never. */
+  /** Subscribes at the new place first: a request in between is answered twice and not never. */
   #move(place: NatsConnection | null): void {
     const left = this.#place
     this.#place = place
@@ -60,7 +60,7 @@ export class SideSubscriptions implements AsideListener {
       for (const subscription of former) subscription?.unsubscribe()
     }
     if (place === null || left === null) return leave()
-    // Then what came to the former place alone has been handled, too.
+    // By then, requests that only the former place received have been handled, too.
     place.flush().then(() => left.flush()).then(leave, leave)
   }
 }

@@ -1,11 +1,11 @@
 import type { BusSubscription } from '../../actors/ports/bus.js'
 
-/** Until a subscription that the server took away is asked for again. */
+/** Pause before a subscription that the server took away is made again. */
 const againMs = 5000
 
 /**
- * A subscription that outlives a refusal: a server that loads its permissions anew takes away what
- * a user may no longer listen to, and does not give it back by itself when it may again.
+ * A subscription that outlives a refusal. A server that reloads its permissions removes
+ * subscriptions that a user may no longer have, and does not restore them when it may again.
  * @param open subscribes; calls back when the server refuses that, or takes it away
  */
 export function steadySubscription(

@@ -15,47 +15,47 @@ import { inboxPrefix } from '../bus/options.js'
 import type { ClusterStatus } from '../status/status.js'
 import { openConnection } from './connection.js'
 import { NotSafeError, ReadError } from './errors.js'
-import type { ResendRefused, Resent } from './guard.js'
+import type { ResendRefused, Resent } from './spaceOutbox.js'
 import { encodedHeaders } from './headers.js'
 import { SpaceLookup } from './lookup.js'
 import { Operator } from './operator.js'
-import type { AdminAnswer, AdminRequest, SpaceList, SpaceOrder, StatusOf } from './operator.js'
+import type { AdminAnswer, AdminRequest, SpaceCommand, SpaceList, StatusOf } from './operator.js'
 import { pagesOf } from './pages.js'
 import type { ListQuery } from './pages.js'
-import { Protection } from './protection.js'
-import type { Unsafe } from './protection.js'
+import { Outbox } from './outbox.js'
+import type { Unsafe } from './outbox.js'
 import { EpochWatch } from './epochs.js'
 import { Requests } from './requests.js'
 import { judgeRead, judgeWrite, readGivenUp, refusedHere, writeGivenUp } from './verdicts.js'
 import type { WriteListener } from './verdicts.js'
 
 export interface ClientOptions extends NatsOptions {
-  /** Of requests and so of answers. Default json. */
+  /** Encoding of requests and so of answers. Default json. */
   readonly encoding?: 'json' | 'msgpack'
-  /** Of a write or read, all attempts together. Default 10,000. */
+  /** Time limit of a write or read, all attempts together. Default 10,000. */
   readonly deadlineMs?: number
-  /** Reads see at least what this client wrote, wherever they are answered. Default false. */
+  /** Reads see at least this client's own writes, wherever they are answered. Default false. */
   readonly readYourWrites?: boolean
-  /** Writes and reads waiting for an answer; one more is refused. Default 65,536. */
+  /** Limit of writes and reads in flight; one more is refused. Default 65,536. */
   readonly inFlightMax?: number
   /**
-   * Keeps each acknowledged write until it is safe, and sends again what a failover left behind.
-   * Default true.
+   * Keeps each acknowledged write until it is safe, and sends it again after a failover that left
+   * it behind. Default true.
    */
   readonly protect?: boolean
   /**
-   * Bytes of writes that are kept, or may have to be: past it writes ask for `committed`, and so
+   * Limit of the bytes of writes that are or may be kept. Beyond it writes use `committed`, and so
    * wait for the replicas. Default 8 MiB.
    */
   readonly unsafeBytesMax?: number
-  /** A write that a failover had left behind is in the log again. */
+  /** Called when a write that a failover had left behind is in the log again. */
   readonly onResent?: (resent: Resent) => void
-  /** A write that a failover left behind is refused for good, and stays unsafe. */
+  /** Called when a write that a failover left behind is refused for good; it stays unsafe. */
   readonly onResendRefused?: (refused: ResendRefused) => void
 }
 
 export interface WriteOptions {
-  /** Default: that of the space. */
+  /** Default: the ack level of the space. */
   readonly ack?: AckLevel
   /** Idempotency key, visible ASCII, at most 256 characters. Default: a new one for each write. */
   readonly key?: string
@@ -64,9 +64,9 @@ export interface WriteOptions {
 }
 
 export interface ReadOptions {
-  /** `primary` (default): the latest. `any`: committed state of whichever member is free. */
+  /** `primary` (default): the latest. `any`: the committed state of any member. */
   readonly from?: 'primary' | 'any'
-  /** With `any`: a member that has not applied this sequence waits for it, or is not asked. */
+  /** With `any`: a member waits until it has applied this sequence, or refuses. */
   readonly minSequence?: number
   /** With `any`: a member that is further behind refuses. */
   readonly maxStalenessMs?: number
@@ -77,7 +77,7 @@ export interface ReadOptions {
   readonly signal?: AbortSignal
 }
 
-/** What a query gives: null for a node that does not exist. */
+/** Value of a query: null for a node that does not exist. */
 export type QueryValue<Q extends Query> =
   Q['type'] extends 'GetNode' ? MemoryNode | null
     : Q['type'] extends 'GetEdges' ? MemoryEdge[]
@@ -95,7 +95,7 @@ const defaultInFlightMax = 65_536
 const defaultUnsafeBytesMax = 8 * 1024 * 1024
 
 /**
- * Connects to NATS; later losses of the connection are mended by themselves.
+ * Connects to NATS; reconnects by itself when the connection is lost later.
  * @throws ConnectError
  */
 export async function connect(options: ClientOptions): Promise<EngramClient> {
@@ -105,10 +105,10 @@ export async function connect(options: ClientOptions): Promise<EngramClient> {
 /** Made by `connect`. Safe for any number of concurrent calls. */
 export class EngramClient {
   readonly #requests: Requests
-  readonly #reigns: EpochWatch
+  readonly #epochs: EpochWatch
   readonly #lookup: SpaceLookup
   readonly #operator: Operator
-  readonly #protection: Protection | null
+  readonly #outbox: Outbox | null
   readonly #resends: Requests
   readonly #options: Omit<ClientOptions, 'servers'>
   readonly #contentType: readonly Header[]
@@ -117,7 +117,7 @@ export class EngramClient {
   #writes = 0
 
   constructor(
-    /** For whatever else is to be done over the same connection. */
+    /** Free for other uses. */
     readonly connection: NatsConnection,
     options: Omit<ClientOptions, 'servers'> = {},
   ) {
@@ -127,27 +127,28 @@ export class EngramClient {
     const inbox = inboxPrefix({ servers: '', ...options })
     this.#requests = new Requests(connection, inbox, options.inFlightMax ?? defaultInFlightMax)
     this.#resends = new Requests(connection, inbox, Infinity)
-    this.#reigns = new EpochWatch(connection, {
-      told: (space, epoch, history) => this.#protection?.told(space, epoch, history),
+    this.#epochs = new EpochWatch(connection, {
+      historyHeard: (space, epoch, history) =>
+        this.#outbox?.historyHeard(space, epoch, history),
       opened: (space) => this.#requests.resend(space),
-      renewed: (space) => this.#protection?.renewed(space),
+      renewed: (space) => this.#outbox?.renewed(space),
     })
     this.#lookup = new SpaceLookup(connection, (space, askedAt) => {
       this.#requests.endUnserved(space, askedAt)
       this.#requests.endUnserved(readsOf(space), askedAt)
     })
     this.#operator = new Operator(connection, inbox)
-    this.#protection = options.protect === false ? null : this.#protect()
+    this.#outbox = options.protect === false ? null : this.#protect()
   }
 
-  #protect(): Protection {
+  #protect(): Outbox {
     const { unsafeBytesMax = defaultUnsafeBytesMax, onResent, onResendRefused } = this.#options
-    return new Protection({
+    return new Outbox({
       connection: this.connection, unsafeBytesMax, writes: this.#requests, own: this.#resends,
-      reigns: this.#reigns, decode: this.#decode, request: this.#value,
+      epochs: this.#epochs, decode: this.#decode, request: this.#value,
       contentType: this.#contentType,
       encodeQuery: (query) => this.#encode(query),
-      // In turns of their own: what they throw is theirs.
+      // Called in turns of their own, so that an error thrown by one does not end up here.
       onResent: (resent) => onResent && queueMicrotask(() => onResent(resent)),
       onResendRefused: (refused) => onResendRefused
         && queueMicrotask(() => onResendRefused(refused)),
@@ -155,11 +156,11 @@ export class EngramClient {
   }
 
   /**
-   * Writes one operation or several (all or nothing). Tries again with the same idempotency key
-   * until there is a definite answer or the deadline has passed. Writes that had to be tried
-   * again may be logged after later ones: await each where the order matters.
+   * Writes one operation or several (all or nothing). Repeats the request with the same idempotency
+   * key until there is a definite answer or the deadline has passed. A repeated write may be logged
+   * after later ones: await each where the order matters.
    * @throws WriteRefusedError it did not take effect
-   * @throws WriteOutcomeUnknownError it may have; `key` finds out
+   * @throws WriteOutcomeUnknownError it may have taken effect; `key` finds out
    */
   write(
     space: string, operations: Operation | readonly Operation[], options: WriteOptions = {},
@@ -167,30 +168,30 @@ export class EngramClient {
     const key = options.key ?? `${this.#keyPrefix}.${(this.#writes++).toString(36)}`
     const fault = nameFault(space) ?? keyFault(key)
     if (fault) return Promise.reject(refusedHere(fault, key))
-    this.#reigns.watch(space)
+    this.#epochs.watch(space)
     const data = this.#encode(Array.isArray(operations) ? { operations } : operations)
-    const protection = this.#protection
-    const ack = protection ? protection.levelFor(data, options.ack) : options.ack
-    const ticket = protection?.begin(space, key, data, ack)
-    const end = ticket ? () => protection!.settle(ticket) : () => undefined
+    const outbox = this.#outbox
+    const ack = outbox ? outbox.levelFor(data, options.ack) : options.ack
+    const ticket = outbox?.begin(space, key, data, ack)
+    const end = ticket ? () => outbox!.settle(ticket) : () => undefined
     const headers: Header[] = [['Nats-Msg-Id', key], ...this.#contentType]
     if (ack) headers.push(['Engram-Ack', ack])
     const listener: WriteListener = {
       took: (answer) => {
         this.#took(space, answer)
-        if (ticket) protection!.answered(ticket, answer)
+        if (ticket) outbox!.answered(ticket, answer)
       },
-      heard: (of, epoch) => protection?.heard(of, epoch),
+      heard: (of, epoch) => outbox?.heard(of, epoch),
     }
     return this.#requests.call<WriteAnswer>({
       subject: subjects.write(space), data, group: space,
       headers: () => {
-        const fence = protection?.fence(space) ?? null
+        const fence = outbox?.fence(space) ?? null
         return encodedHeaders(fence === null ? headers : [...headers, ['Engram-Epoch', `${fence}`]])
       },
       deadlineMs: this.#deadline(options), signal: options.signal,
       judge: (answer) => {
-        const verdict = judgeWrite(answer, this.#decode, space, key, this.#reigns, listener)
+        const verdict = judgeWrite(answer, this.#decode, space, key, this.#epochs, listener)
         if (verdict.kind === 'reject') end()
         return verdict
       },
@@ -204,7 +205,7 @@ export class EngramClient {
   }
 
   /**
-   * Asks the primary, or with `from: 'any'` whichever member NATS picks.
+   * Reads from the primary, or with `from: 'any'` from whichever member NATS picks.
    * @throws ReadError
    */
   read<const Q extends Query>(
@@ -219,19 +220,19 @@ export class EngramClient {
       subject: any ? subjects.readAny(space) : subjects.read(space),
       data: this.#encode(query), headers: () => headers, group: readsOf(space),
       deadlineMs: this.#deadline(options), signal: options.signal,
-      judge: (answer) => judgeRead(answer, this.#decode, any ? null : this.#reigns, space),
+      judge: (answer) => judgeRead(answer, this.#decode, any ? null : this.#epochs, space),
       onUnserved: (since) => this.#lookup.unserved(space, since),
       giveUp: (end) => readGivenUp(end, space, { unserved: () => this.#lookup.why(space) }),
     }) as Promise<ReadResult<Q>>
   }
 
-  /** Sequence of this client's last write to the space that was answered; 0 when none was. */
+  /** Sequence of this client's last acknowledged write to the space; 0 if there is none. */
   lastWritten(space: string): number {
     return this.#written.get(space) ?? 0
   }
 
   /**
-   * Reads a list page by page: each is an answer of its own, as of its own sequence. A query's
+   * Reads a list page by page: each page is a separate answer, as of its own sequence. A query's
    * `limit` is that of all pages together.
    * @throws ReadError
    */
@@ -253,20 +254,20 @@ export class EngramClient {
   }
 
   /**
-   * All spaces that the arbiter knows.
+   * Lists all spaces that the arbiter knows.
    * @throws AdminError
    */
   listSpaces(): Promise<SpaceList> {
     return this.#operator.listSpaces()
   }
 
-  /** Asks all nodes, and merges what they say. No nodes when none answers. */
+  /** Merges the reports of all nodes that answer. */
   status(of?: StatusOf): Promise<ClusterStatus> {
     return this.#operator.status(of)
   }
 
   /**
-   * Sends an operator's request to a node, by default any one that runs.
+   * Sends an operator's command to a node, by default to any running one.
    * @throws AdminError
    */
   admin(
@@ -276,53 +277,53 @@ export class EngramClient {
   }
 
   /**
-   * Sends an operator's request to the node that reigns over its space; looks again where that has
+   * Sends an operator's command to the primary of its space. Looks it up again if the primary has
    * changed meanwhile.
    * @throws AdminError
    */
   adminAtPrimary(
-    request: SpaceOrder, options?: { timeoutMs?: number; deadlineMs?: number },
+    request: SpaceCommand, options?: { timeoutMs?: number; deadlineMs?: number },
   ): Promise<AdminAnswer> {
     return this.#operator.adminAtPrimary(request, options)
   }
 
   /**
-   * What was acknowledged and one lost disk could still take away, in one space or all. Always
-   * nothing with `protect: false`.
+   * Acknowledged writes that one lost disk could still take away, in one space or all. Always none
+   * with `protect: false`.
    */
   unsafe(space?: string): Unsafe {
-    return this.#protection?.unsafe(space) ?? { writes: 0, bytes: 0, oldestMs: 0 }
+    return this.#outbox?.unsafe(space) ?? { writes: 0, bytes: 0, oldestMs: 0 }
   }
 
   /**
    * Resolves once every write made so far, to one space or all, is safe: on as many disks as the
-   * space asks of its in-sync members, two at least where it has them. (Writes that failed count
-   * no more: their promises told.) `timeoutMs`: default `deadlineMs`.
+   * space requires of its in-sync members, and on two at least where it has them. (Failed writes do
+   * not count: their promises rejected.) `timeoutMs`: default `deadlineMs`.
    * @throws NotSafeError
    */
   flush(space?: string, options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const timeoutMs = this.#deadline({ deadlineMs: options.timeoutMs })
-    if (this.#protection) return this.#protection.flush(space, timeoutMs)
+    if (this.#outbox) return this.#outbox.flush(space, timeoutMs)
     const text = 'this client was made with protect: false, and does not know what is safe'
     return Promise.reject(new NotSafeError('UNPROTECTED', text, 0, 0))
   }
 
   /**
-   * Ends what is waiting (writes as outcome unknown) and closes the connection. Idempotent.
-   * `flushMs`: first waits so long for what is unsafe. Resolves with what still is: from here on
-   * nobody sends it again.
+   * Ends pending calls (writes as outcome unknown) and closes the connection. Idempotent.
+   * `flushMs`: first waits this long for unsafe writes. Resolves with those that are still unsafe:
+   * from here on nobody sends them again.
    */
   async close(options: { readonly flushMs?: number } = {}): Promise<Unsafe> {
     const { flushMs } = options
-    if (flushMs && this.#protection) {
-      // What is not safe in time is what is returned.
-      await this.#protection.flush(undefined, flushMs).catch(() => undefined)
+    if (flushMs && this.#outbox) {
+      // Writes that are not safe in time are returned below.
+      await this.#outbox.flush(undefined, flushMs).catch(() => undefined)
     }
     const unsafe = this.unsafe()
-    this.#protection?.close()
+    this.#outbox?.close()
     this.#requests.close()
     this.#resends.close()
-    this.#reigns.close()
+    this.#epochs.close()
     await this.connection.close()
     return unsafe
   }
@@ -354,27 +355,27 @@ export class EngramClient {
     }
   }
 
-  /** Throws on what is not encoded as this client encodes. */
+  /** Throws on anything that this client has not encoded. */
   readonly #value = (data: Uint8Array): unknown =>
     this.#options.encoding === 'msgpack' && data[0] !== 0x7b
       ? unpack(data)
       : JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString('utf8'))
 }
 
-/** Group of the reads of a space; that of its writes bears its name. */
+/** Group of the reads of a space; the group of its writes has the space's name. */
 const readsOf = (space: string): string => `read ${space}`
 
 function isAnswer(value: unknown): value is WriteAnswer | ReadAnswer | ErrorAnswer {
   return typeof value === 'object' && value !== null && 'ok' in value
 }
 
-/** What is wrong with an idempotency key. */
+/** The fault of an idempotency key, or null. */
 export function keyFault(key: string): string | null {
   if (/^[\x21-\x7e]{1,256}$/.test(key)) return null
-  return 'an idempotency key is 1 to 256 visible ASCII characters'
+  return 'an idempotency key must be 1 to 256 visible ASCII characters'
 }
 
-const pastBound = '; committed was asked for, since unsafeBytesMax is reached'
+const pastBound = '; committed was requested, since unsafeBytesMax is reached'
 
 type Header = readonly [name: string, value: string]
 

@@ -1,4 +1,4 @@
-/** The client's NATS connection: unlike a node's, it reconnects by itself. */
+/** The client's NATS connection. Unlike a node's, it reconnects by itself. */
 import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { checkFiles } from '../bus/credentials.js'
@@ -12,7 +12,7 @@ import { ConnectError } from './errors.js'
 
 /**
  * Opens a connection that is re-dialled for ever after.
- * @throws ConnectError when no server can be connected to now
+ * Opens a connection that is dialled again whenever it is lost.
  */
 export async function openConnection(given: NatsOptions): Promise<NatsConnection> {
   const options = { name: 'engram-client', ...given }
@@ -28,7 +28,7 @@ export async function openConnection(given: NatsOptions): Promise<NatsConnection
       maxReconnectAttempts: -1,
       reconnectTimeWait: 100,
       reconnectJitter: 100,
-      // A half-open connection is noticed after two of these; the default takes minutes.
+      // Two of these detect a half-open connection; by default that takes minutes.
       pingInterval: options.pingIntervalMs ?? 2000,
     })
   } catch (error) {
@@ -44,10 +44,10 @@ interface Greeted {
 async function firstThatGreets(
   options: NatsOptions, servers: readonly string[],
 ): Promise<Greeted> {
-  let last: unknown = new TypeError('no NATS server is named')
+  let last: unknown = new TypeError('no NATS server is given')
   for (const first of servers) {
     try {
-      // What can be told without a server comes first.
+      // Faults that can be found without a server come first.
       checkFiles(options)
       return { first, info: await greetingOf(options, first) }
     } catch (error) {
@@ -57,7 +57,7 @@ async function firstThatGreets(
   throw await connectError(options, options.servers, null, last)
 }
 
-/** The package tries other servers after the first, and tells of the last that failed. */
+/** The package tries other servers after the first, and reports the last that failed. */
 async function connectError(
   options: NatsOptions, server: string, info: ServerInfo | null, error: unknown,
 ): Promise<ConnectError> {
@@ -72,7 +72,7 @@ async function connectError(
     connectRemedy(fault, (setting) => optionNames[setting]), cause)
 }
 
-/** As a program gives them. */
+/** Names of the settings as a program gives them. */
 const optionNames = {
   servers: 'servers', user: 'user', password: 'password', token: 'token', credsFile: 'credsFile',
   nkeySeedFile: 'nkeySeedFile', caFile: 'tls.caFile', certFile: 'tls.certFile',

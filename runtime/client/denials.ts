@@ -1,6 +1,7 @@
 /**
- * What the NATS server denied to a connection. It drops what may not be published and says so as a
- * status of the connection only, with the subject: whoever waits for an answer has to look there.
+ * Permissions that the NATS server denied to a connection. It drops a message that may not be
+ * published, and reports that, with the subject, only as a status of the connection. Whatever waits
+ * for an answer has to look there.
  */
 import type { NatsConnection, NatsError } from 'nats'
 
@@ -15,10 +16,10 @@ export class DeniedError extends Error {
 
 type Listener = (denied: DeniedError) => void
 
-/** One for each connection: the package never lets go of who reads its status. */
+/** One for each connection: the package never removes a reader of its status. */
 const known = new WeakMap<NatsConnection, Set<Listener>>()
 
-/** Tells of every denial from now on; returns what ends that. */
+/** Calls the listener for every denial from now on; the returned function ends that. */
 export function onDenial(connection: NatsConnection, listener: Listener): () => void {
   let listeners = known.get(connection)
   if (!listeners) {
@@ -36,7 +37,7 @@ async function read(connection: NatsConnection, listeners: ReadonlySet<Listener>
   }
 }
 
-/** What an error of a request or a subscription says was denied; null: another error. */
+/** The denial in an error of a request or a subscription; null: another error. */
 export function denialIn(error: unknown): DeniedError | null {
   return deniedError((error as Partial<NatsError> | null)?.permissionContext)
 }

@@ -1,7 +1,7 @@
 /**
- * What the client knows of reigns: an answer of a lower epoch comes from a primary that is one no
- * longer. Announcements make it know sooner, and tell when to send again what was lost with the
- * old primary; without the permission to hear them, the client does with its timers.
+ * Epochs as the client knows them. An answer of a lower epoch comes from a node that is no longer
+ * primary. Announcements of epochs arrive sooner than answers, and start the resending of writes
+ * that were lost with the old primary. Without the permission to hear them, the client uses timers.
  */
 import { decode } from '@msgpack/msgpack'
 import type { NatsConnection, Subscription } from 'nats'
@@ -10,21 +10,23 @@ import { historyFault } from '../../machines/log/invariants.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 
 export interface EpochListener {
-  /** A new reign is open. */
+  /** A new epoch is open. */
   opened(space: string): void
-  /** An open reign said (perhaps again) which epochs its log consists of. Before `opened`. */
-  told(space: string, epoch: number, history: readonly EpochSpan[]): void
-  /** Another space bears the name: its epochs are counted anew. */
+  /**
+   * An announcement of an open epoch, perhaps a repeated one, listed its history. Before `opened`.
+   */
+  historyHeard(space: string, epoch: number, history: readonly EpochSpan[]): void
+  /** Another space has the name: its epochs count from the start. */
   renewed(space: string): void
 }
 
 interface Known {
   epoch: number
-  /** Of the space, once an announcement told it: another one begins to count epochs anew. */
+  /** Uuid of the space, once an announcement has it. Another one means that epochs start again. */
   uuid: string | null
 }
 
-/** Enough for any client; past it announcements are not listened to, answers suffice. */
+/** Enough for any client. Beyond it, announcements are not subscribed to; answers suffice. */
 const subscriptionsMax = 1024
 
 export class EpochWatch {
@@ -51,7 +53,7 @@ export class EpochWatch {
     return this.#known.get(space)?.epoch ?? 0
   }
 
-  /** Notes the epoch of an answer; false when a higher one is known. */
+  /** Notes the epoch of an answer. Returns false when a higher one is known. */
   admit(space: string, epoch: number): boolean {
     const known = this.#known.get(space)
     if (!known) this.#known.set(space, { epoch, uuid: null })
@@ -75,7 +77,7 @@ export class EpochWatch {
     this.#known.set(space, { epoch, uuid })
     if (renewed) this.listener.renewed(space)
     if (!announced.open) return
-    this.listener.told(space, epoch, history)
+    this.listener.historyHeard(space, epoch, history)
     if (epoch > (known?.epoch ?? 0)) this.listener.opened(space)
   }
 }
@@ -84,7 +86,7 @@ interface Announced {
   readonly epoch: number
   readonly uuid: string
   readonly open: boolean
-  /** Empty where there is none, or none that can be read. */
+  /** Empty if there is none, or none that can be read. */
   readonly history: readonly EpochSpan[]
 }
 
@@ -108,7 +110,7 @@ function readAnnouncement(data: Uint8Array): Announced | null {
   }
 }
 
-/** Empty when it is no epoch history. */
+/** Returns an empty history for anything else. */
 export function historyOf(value: unknown): readonly EpochSpan[] {
   if (!Array.isArray(value)) return []
   const spans = value as readonly EpochSpan[]

@@ -1,10 +1,10 @@
-/** What the client throws. Each carries a stable `code`, and whether trying again helps. */
+/** Errors of the client. Each has a stable `code`, and whether trying again helps. */
 import { connectReasons } from '../bus/faults.js'
 import type { ConnectFault, ConnectReason } from '../bus/faults.js'
 
 export class EngramError extends Error {
   constructor(
-    /** Stable; the codes of DESIGN section 6 and those of the client, named at each class. */
+    /** Stable: a code of the server, or one of the client; listed at each class. */
     readonly code: string,
     message: string,
     /** The same call may succeed later. */
@@ -18,8 +18,9 @@ export class EngramError extends Error {
 
 /**
  * The write did not take effect and never will. Codes: those of the server that say `notTaken`,
- * UNKNOWN_SPACE (there is none, say the nodes), ABORTED and DEADLINE (before anything was sent),
- * OVERLOADED (also: too many in flight here), FORBIDDEN (these NATS credentials may not write).
+ * UNKNOWN_SPACE (the nodes say that it does not exist), ABORTED and DEADLINE (before anything was
+ * sent), OVERLOADED (also: too many in flight here), FORBIDDEN (these NATS credentials may not
+ * write).
  */
 export class WriteRefusedError extends EngramError {
   readonly outcome = 'notTaken'
@@ -35,13 +36,13 @@ export class WriteRefusedError extends EngramError {
 /**
  * The write may have taken effect, or may still. Write again with the same `key` to find out: it
  * takes effect at most once. Codes: NO_RESPONDERS, TIMEOUT, STALE_EPOCH (the answer came from a
- * reign that was over), ABORTED, CLOSED, and those of the server that say `unknown`.
+ * node that was no longer primary), ABORTED, CLOSED, and those of the server that say `unknown`.
  */
 export class WriteOutcomeUnknownError extends EngramError {
   readonly outcome = 'unknown'
   constructor(
     code: string, message: string, readonly key: string,
-    /** Where it stands in the log, if the server said so (ACK_TIMEOUT). */
+    /** Its place in the log, if the server gave it (ACK_TIMEOUT). */
     readonly sequence: number | undefined,
     cause?: unknown,
   ) {
@@ -51,9 +52,9 @@ export class WriteOutcomeUnknownError extends EngramError {
 }
 
 /**
- * Acknowledged writes that one lost disk could still take away. Codes: NOT_SAFE (the time given to
- * `flush` is over: they are still kept), CLOSED (the client was closed meanwhile), UNPROTECTED (the
- * client was made with `protect: false` and keeps nothing).
+ * Acknowledged writes that one lost disk could still take away. Codes: NOT_SAFE (not safe within
+ * the time given to `flush`; still kept), CLOSED (the client was closed meanwhile), UNPROTECTED
+ * (the client was made with `protect: false` and keeps nothing).
  */
 export class NotSafeError extends EngramError {
   constructor(
@@ -82,8 +83,8 @@ export class AdminError extends EngramError {
 }
 
 /**
- * No NATS server could be reached or used. Code: CONNECT; `reason` tells which of the faults of
- * `connectReasons` it was, and `remedy` what helps against it, in terms of `NatsOptions`.
+ * No NATS server could be reached or used. Code: CONNECT. `reason` is one of `connectReasons`, and
+ * `remedy` says what to do, in terms of `NatsOptions`.
  */
 export class ConnectError extends EngramError {
   readonly reason: ConnectReason

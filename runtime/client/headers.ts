@@ -2,8 +2,8 @@ import type { MsgHdrs } from 'nats'
 
 /**
  * Headers as bytes. The nats package builds them in a map and joins that for each message, 2 us of
- * the 6 that a write may take (DESIGN section 11); of headers it publishes it asks `encode` only.
- * Names and values must be visible ASCII: whoever calls has checked them.
+ * the 6 that a write may take. It calls only `encode` of headers that it publishes. Names and
+ * values must be visible ASCII; the caller has checked them.
  */
 export function encodedHeaders(pairs: readonly (readonly [string, string])[]): MsgHdrs | undefined {
   if (pairs.length === 0) return undefined

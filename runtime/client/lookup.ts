@@ -1,7 +1,7 @@
 /**
- * Whether there is such a space: asked of the nodes (`engram.v1.lookup.<space>`) when NATS says
- * that nobody takes what is sent to it. That is so during a failover and an outage, too: so it is
- * asked at a bounded pace, once for all calls, and not again where it is known.
+ * Looks up whether a space exists. Asks the nodes (`engram.v1.lookup.<space>`) when NATS reports
+ * that nobody takes a message. That also happens during a failover and an outage, so it asks at a
+ * bounded pace, once for all calls, and not again while the answer is known.
  */
 import type { NatsConnection, NatsError } from 'nats'
 import { subjects } from '../../machines/protocol/subjects.js'
@@ -13,35 +13,35 @@ type Known = 'there' | 'absent' | 'silent' | 'forbidden' | 'unsure'
 interface Asked {
   known: Known
   isUnderWay: boolean
-  /** By `performance.now()`: when it was asked last, and may be again. */
+  /** By `performance.now()`: time of the last request, and earliest time of the next one. */
   at: number
   nextAt: number
   pauseMs: number
 }
 
 const timeoutMs = 1000
-/** A space that was not there a moment ago may have been made since. */
+/** A space that did not exist a moment ago may have been created since. */
 const absentMs = 100
-/** Spaces are made for long. */
+/** Spaces are long-lived. */
 const thereMs = 30_000
 const pauseFirstMs = 250
 const pauseMaxMs = 5000
-/** Past it, what was asked the longest ago is forgotten. */
+/** Beyond it, the space that was looked up the longest ago is forgotten. */
 const spacesMax = 1024
 
 export class SpaceLookup {
   readonly #spaces = new Map<string, Asked>()
-  /** No node answered: none is asked for whichever space. */
+  /** No node answered: none is asked about any space until then. */
   #quietUntil = 0
   #mayAsk = true
 
-  /** @param onAbsent there was no such space when it was asked for, at `askedAt` */
+  /** @param onAbsent there was no such space at the time `askedAt` */
   constructor(
     readonly connection: NatsConnection,
     readonly onAbsent: (space: string, askedAt: number) => void,
   ) {}
 
-  /** Nobody took a call that was made at `since`. */
+  /** Called when nobody took a call that was made at `since`. */
   unserved(space: string, since: number): void {
     const asked = this.#asked(space)
     if (asked.known === 'absent' && asked.at >= since) this.onAbsent(space, asked.at)
@@ -49,14 +49,14 @@ export class SpaceLookup {
     if (asked.isUnderWay || !this.#mayAsk || now < Math.max(asked.nextAt, this.#quietUntil)) return
     asked.isUnderWay = true
     asked.at = now
-    void lookUpSpace(this.connection, space).then((known) => this.#told(space, asked, known))
+    void lookUpSpace(this.connection, space).then((known) => this.#found(space, asked, known))
   }
 
-  /** For an error: why nobody takes it, as far as that is known. */
+  /** For an error: why nobody takes the call, as far as known. */
   why(space: string): string | undefined {
     switch (this.#spaces.get(space)?.known) {
       case 'there': return 'the space has no primary that serves now'
-      case 'silent': return `nor does any node answer ${subjects.lookup(space)}`
+      case 'silent': return `no node answers ${subjects.lookup(space)} either`
       case 'forbidden': return 'the space has no primary now, or does not exist; these '
         + `credentials may not ask which (${subjects.lookup(space)})`
       default: return undefined
@@ -79,7 +79,7 @@ export class SpaceLookup {
     return asked
   }
 
-  #told(space: string, asked: Asked, known: Known): void {
+  #found(space: string, asked: Asked, known: Known): void {
     const now = performance.now()
     asked.isUnderWay = false
     asked.known = known

@@ -1,4 +1,4 @@
-/** What operators ask of nodes: status of all, and changes (`engram.v1.admin.<node>`). */
+/** Requests of operators to nodes: status, and commands (`engram.v1.admin.<node>`). */
 import { setTimeout as delay } from 'node:timers/promises'
 import { createInbox } from 'nats'
 import type { NatsConnection } from 'nats'
@@ -20,7 +20,7 @@ export type AdminRequest =
     readonly replicas: number
     readonly ack: AckLevel
     readonly minInSync: number
-    /** Answers wait while so much is acknowledged and not yet safe. */
+    /** Delay answers while this much is acknowledged and not yet safe. */
     readonly maxLoss?: SpaceSettings['maxLoss']
     readonly keys?: SpaceSettings['keys']
     /** Default `accept`. */
@@ -28,32 +28,32 @@ export type AdminRequest =
     /** Default `automatic`. */
     readonly reconcile?: SpaceSettings['reconcile']
   }
-  /** A page of them, by name. */
+  /** Lists one page of the spaces, by name. */
   | { readonly type: 'listSpaces'; readonly after?: string; readonly limit?: number }
   | {
     readonly type: 'promote'
     readonly space: string
     /** Default: the most advanced in-sync replica. */
     readonly to?: string
-    /** Over I2 and I5: `to` reigns even if it lacks what was committed. */
+    /** Overrides I2 and I5: `to` becomes primary even if it lacks committed writes. */
     readonly force?: boolean
   }
-  /** It hands over what it is primary of, and is not made primary; with `stop` it ends then. */
+  /** Hands over every space of the node, and keeps it from becoming primary; `stop` ends it. */
   | { readonly type: 'drain'; readonly stop?: boolean; readonly by?: string }
   | { readonly type: 'undrain'; readonly by?: string }
-  /** No other member takes over by itself, until it is resumed. Any node may be asked. */
+  /** While paused, no other member takes over by itself. Any node takes this command. */
   | { readonly type: 'pause' | 'resume'; readonly space: string; readonly by?: string }
-  /** Takes the salvages of the node into the log, where the space waits for that order. */
+  /** Reconciles the salvages of the node, if the space waits for this command. */
   | { readonly type: 'reconcile'; readonly space: string }
-  | SpaceOrder
+  | SpaceCommand
   /** Names of the actors that run. Only where the node was started with chaos allowed. */
   | { readonly type: 'listActors'; readonly after?: number }
   /** Ends an actor as if it had thrown. Only where the node was started with chaos allowed. */
   | { readonly type: 'killActor'; readonly actor: string }
 
-/** For the node that reigns over the space. */
-export type SpaceOrder =
-  /** Gives a fork report up. */
+/** A command for the primary of the space. */
+export type SpaceCommand =
+  /** Closes a fork report without waiting for its node. */
   | { readonly type: 'closeFork'; readonly space: string; readonly epoch: number }
   | {
     readonly type: 'applyQuarantined' | 'discardQuarantined'
@@ -62,7 +62,7 @@ export type SpaceOrder =
   }
   | { readonly type: 'setSpace'; readonly space: string; readonly settings: SettingsChange }
 
-/** What is to change, and nothing else; null removes a bound. */
+/** The settings to change; null removes a bound. */
 export interface SettingsChange extends Partial<Pick<
   SpaceSettings, 'ack' | 'minInSync' | 'whenUnderReplicated' | 'reconcile'>> {
   readonly maxLoss?: Bounds<NonNullable<SpaceSettings['maxLoss']>>
@@ -82,7 +82,7 @@ export interface SpaceListing {
   readonly settings: SpaceSettings
 }
 
-/** A record that cannot be read, or is of a newer version. */
+/** A space whose record cannot be read, or is of a newer version. */
 export interface UnreadableSpace {
   readonly space: string
   readonly reason: string
@@ -93,42 +93,42 @@ export interface SpaceList {
   readonly unreadable: readonly UnreadableSpace[]
 }
 
-/** What else a request gives stands beside `ok`: `created`, `spaces`, `epoch`, `primary`. */
+/** Further results of a command are beside `ok`: `created`, `spaces`, `epoch`, `primary`. */
 export interface AdminAnswer {
   readonly ok: true
   readonly created?: boolean
   readonly spaces?: readonly SpaceListing[]
   readonly unreadable?: readonly UnreadableSpace[]
   readonly actors?: readonly string[]
-  /** Of a list: there is more, and the same request with this `after` goes on. */
+  /** For a list: there is more; repeat the request with this `after`. */
   readonly more?: true
   readonly after?: string | number
   readonly epoch?: number
   readonly primary?: string | null
   readonly drained?: boolean
-  /** Of a space: since when failover is paused, and by whom; null: it is not. */
+  /** For a space: since when failover is paused, and by whom; null: it is not paused. */
   readonly paused?: { readonly since: string; readonly by: string } | null
-  /** False: it was so already. */
+  /** False: nothing had to be changed. */
   readonly changed?: boolean
-  /** The node has begun to take its salvages in. */
+  /** The node has begun to upload its salvages. */
   readonly started?: boolean
-  /** As they are now. */
+  /** The present settings. */
   readonly settings?: SpaceSettings
   readonly message?: string
 }
 
-/** Answers come within a heartbeat or so; past this quiet, whoever has not answered is away. */
+/** Answers come within about a heartbeat; after this silence, no further node is expected. */
 const quietMs = 150
 const gatherMs = 600
-/** Of one node's page. */
+/** Time limit of one node's page. */
 const pageMs = 2000
-/** A failover is over long before. */
+/** Much longer than a failover. */
 const primaryDeadlineMs = 8000
 const lookAgainMs = 100
-/** Refused for who was asked, before anything was done. */
+/** Refusals by a node that cannot help; nothing was done. */
 const elsewhere: ReadonlySet<string> = new Set(['NOT_PRIMARY', 'NO_RESPONDERS', 'NO_NODES'])
 
-/** What of the status is asked for. */
+/** The part of the status to fetch. */
 export interface StatusOf {
   /** Only this space. Default: all. */
   readonly space?: string
@@ -138,9 +138,9 @@ export class Operator {
   constructor(readonly connection: NatsConnection, readonly inboxPrefix: string) {}
 
   /**
-   * One report of each node that answers, with all its spaces or only the one, page by page: a node
-   * with thousands of spaces has more to say than a message holds.
-   * @throws AdminError when it may not be asked
+   * Fetches one report of each node that answers, with all its spaces or one, page by page: the
+   * report of a node with thousands of spaces does not fit into one message.
+   * @throws AdminError when these credentials may not ask
    */
   async reports(of: StatusOf = {}): Promise<NodeStatusReport[]> {
     const found = await this.#find()
@@ -153,7 +153,7 @@ export class Operator {
     return mergeStatus(await this.reports(of))
   }
 
-  /** All spaces that the arbiter knows, page by page. @throws AdminError */
+  /** Lists all spaces that the arbiter knows, page by page. @throws AdminError */
   async listSpaces(): Promise<SpaceList> {
     const [spaces, unreadable]: [SpaceListing[], UnreadableSpace[]] = [[], []]
     const node = await this.#anyNode()
@@ -187,7 +187,7 @@ export class Operator {
     return found
   }
 
-  /** null: it does not answer any more. */
+  /** null: it no longer answers. */
   async #report(id: string, { space }: StatusOf): Promise<NodeStatusReport | null> {
     const spaces: MemberStatus[] = []
     let after: string | undefined
@@ -201,7 +201,7 @@ export class Operator {
     }
   }
 
-  /** A node that has much to do says so: it is asked again. */
+  /** Asks again if the node is overloaded. */
   async #page(id: string, question: Uint8Array): Promise<NodeStatusReport | null> {
     const endMs = performance.now() + pageMs
     for (;;) {
@@ -228,22 +228,22 @@ export class Operator {
     } | null
     if (said?.ok === true) return said
     throw new AdminError(said?.code ?? 'INTERNAL',
-      said?.message ?? `the answer of ${node} is not understood`, said?.retryable ?? false)
+      said?.message ?? `the answer of ${node} cannot be understood`, said?.retryable ?? false)
   }
 
   /**
-   * To the node that reigns over the space; looks again while none does.
+   * Sends a command to the primary of the space; looks again while there is none.
    * @throws AdminError
    */
   async adminAtPrimary(
-    request: SpaceOrder, options: { timeoutMs?: number; deadlineMs?: number } = {},
+    request: SpaceCommand, options: { timeoutMs?: number; deadlineMs?: number } = {},
   ): Promise<AdminAnswer> {
     const endMs = performance.now() + (options.deadlineMs ?? primaryDeadlineMs)
     for (;;) {
       try {
         return await this.admin(request, { ...options, node: await this.#primaryOf(request.space) })
       } catch (error) {
-        // What was not answered may have been done.
+        // A command without an answer may have been carried out.
         const isElsewhere = error instanceof AdminError && elsewhere.has(error.code)
         if (!isElsewhere || performance.now() + lookAgainMs > endMs) throw error
       }
@@ -254,13 +254,13 @@ export class Operator {
   async #primaryOf(space: string): Promise<string> {
     const { nodes, spaces } = await this.status({ space })
     const found = spaces.find(({ id }) => id === space)
-    const reigns = found?.members.find(({ role }) => role === 'primary')
-    if (reigns) return reigns.node
+    const primary = found?.members.find(({ role }) => role === 'primary')
+    if (primary) return primary.node
     if (nodes.length === 0) {
       throw new AdminError('NO_NODES', 'no Engram node answers on this NATS server', true)
     }
     if (!found) {
-      // Those who answer tell of what they hold only.
+      // Nodes report only the spaces that they hold.
       const isThere = await lookUpSpace(this.connection, space) === 'there'
       throw isThere ? new AdminError('NOT_PRIMARY', `no member of ${space} answers`, true)
         : new AdminError('UNKNOWN_SPACE', `no node knows the space ${space}`, false)
@@ -279,7 +279,7 @@ export class Operator {
       if (denied) throw new AdminError('FORBIDDEN', denied.message, false, denied)
       const none = (error as { code?: string }).code === '503'
       throw none
-        ? new AdminError('NO_RESPONDERS', `the node ${node} does not run`, true, error)
+        ? new AdminError('NO_RESPONDERS', `the node ${node} is not running`, true, error)
         : new AdminError('TIMEOUT', `${node} did not answer within ${timeoutMs} ms`, true, error)
     }
   }
@@ -292,13 +292,13 @@ export class Operator {
   }
 }
 
-/** A node, by its answer to who there is. */
+/** A node, by its answer to the discovery request. */
 interface Seen {
   readonly id: string
   readonly state: string
   /** Peers that it hears. */
   readonly alive: readonly string[]
-  /** Of a node of an earlier release, which answers with all that it has to say. */
+  /** From a node of an earlier release, which answers with its whole report. */
   readonly report: NodeStatusReport | null
 }
 
@@ -313,18 +313,18 @@ function seenOf(answer: unknown): Seen | null {
   return { id: node.id, state: node.state, alive: alive.map(([id]) => id), report }
 }
 
-/** Every node that some node hears has answered. */
+/** Every node that another node hears has answered. */
 function allAnswered(found: ReadonlyMap<string, Seen>): boolean {
   for (const { alive } of found.values()) {
     if (alive.some((id) => !found.has(id))) return false
   }
-  // A single one that knows no peer may just not have heard of them yet.
+  // A single node that knows no peer may just not have heard from them yet.
   return found.size > 1
 }
 
 /**
- * Asks all nodes who they are and hands over all answers, until told that it is enough. Gives the
- * error of who may not listen for them.
+ * Asks all nodes to identify themselves and hands over all answers, until `isEnough`. Rejects if
+ * these credentials may not listen for them.
  */
 async function gather(
   connection: NatsConnection, inbox: string, take: (data: Uint8Array) => boolean,

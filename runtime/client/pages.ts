@@ -1,13 +1,13 @@
-/** Lists that are read page by page. */
+/** Reads lists page by page. */
 import type { Query, ReadAnswer } from '../../actors/ports/clientApi.js'
 
 /** Queries whose answers may be pages. */
 export type ListQuery = Extract<
   Query, { type: 'GetEdges' | 'ListNodes' | 'GetEntries' | 'GetForks' | 'GetQuarantine' }>
 
-/** Of one answer. */
+/** Limit of one answer. */
 const pageMax = 1000
-/** The others, a node of an earlier release answers as a whole, and refuses a limit of. */
+/** Queries with a limit; nodes of an earlier release refuse a limit for others. */
 const knowLimit: readonly string[] = ['ListNodes', 'GetEntries', 'GetQuarantine']
 
 /** The query's `limit` is that of all pages together. */

@@ -1,7 +1,7 @@
 /**
- * Requests over one shared inbox subscription and a map: `nc.request` caps one client at 20,000
- * to 40,000 a second (DESIGN section 11). Every attempt of a call has the same reply subject, so
- * a late answer to an early attempt still counts.
+ * Requests over one shared inbox subscription and a map: `nc.request` limits one client to 20,000
+ * to 40,000 a second. All attempts of a call have the same reply subject, so that a late answer to
+ * an early attempt still counts.
  */
 import { createInbox } from 'nats'
 import type { Msg, MsgHdrs, NatsConnection, Subscription } from 'nats'
@@ -12,7 +12,7 @@ export type Answer =
   | { readonly kind: 'message'; readonly data: Uint8Array }
   | { readonly kind: 'noResponders' }
 
-/** Why an attempt did not end the call. */
+/** Why an attempt did not end its call. */
 export interface Failure {
   readonly code: string
   readonly message: string
@@ -30,14 +30,14 @@ export type Verdict<T> =
 export interface CallSpec<T> {
   readonly subject: string
   readonly data: Uint8Array
-  /** Made for each attempt. */
+  /** Called for each attempt. */
   readonly headers?: (() => MsgHdrs | undefined) | undefined
   /** Calls of one group are sent again together, see `resend`. */
   readonly group: string
   readonly deadlineMs: number
   readonly signal?: AbortSignal | undefined
   readonly judge: (answer: Answer) => Verdict<T>
-  /** NATS says that nobody takes it. `since`: when the call was made. */
+  /** Called when NATS reports that nobody takes it. `since`: when the call was made. */
   readonly onUnserved?: ((since: number) => void) | undefined
   /** Makes the error when the call ends without a result. */
   readonly giveUp: (end: CallEnd) => Error
@@ -48,16 +48,16 @@ export interface CallEnd {
   readonly last: Failure | null
   /** Some attempt may have taken effect. */
   readonly maybeTaken: boolean
-  /** Of any attempt that told one. */
+  /** From any attempt whose answer had one. */
   readonly sequence: number | undefined
   readonly attempts: number
-  /** Of `forbidden`: DeniedError. */
+  /** For `forbidden`: DeniedError. */
   readonly cause?: unknown
 }
 
-/** What is known of the answers to one group. */
+/** Statistics of the answers to one group. */
 interface Flow {
-  /** Of the last answer, by `performance.now()`. */
+  /** Time of the last answer, by `performance.now()`. */
   heardAt: number
   /** Smoothed time from an attempt to its answer. */
   answerMs: number
@@ -73,11 +73,11 @@ interface Call {
   readonly reject: (error: Error) => void
   readonly onAbort: (() => void) | undefined
   attempts: number
-  /** An attempt is out, and not answered. */
+  /** An attempt was sent and is not answered. */
   waiting: boolean
-  /** Of the last attempt, by `performance.now()`. */
+  /** Time of the last attempt, by `performance.now()`. */
   sentAt: number
-  /** When the next attempt is due, while none is out. */
+  /** When the next attempt is due, if none is in flight. */
   dueAt: number
   last: Failure | null
   maybeTaken: boolean
@@ -86,15 +86,17 @@ interface Call {
   sequence: number | undefined
 }
 
-/** Resolution of retries and deadlines. One timer for all calls: a timer each would cost more. */
+/** Resolution of retries and deadlines. One timer serves all calls, which is cheaper. */
 const sweepMs = 10
 const backoffFirstMs = 15
 const backoffMaxMs = 250
 const attemptFirstMs = 500
 const attemptMaxMs = 2000
-/** An attempt waits at least this many times as long as answers take now: load is no loss. */
+/**
+ * An attempt times out no sooner than this multiple of the present answer time: load is no loss.
+ */
 const patience = 4
-/** A timer this late means that this process was busy: answers may lie unread. */
+/** A timer that is this late means that this process was busy: answers may be unread. */
 const stalledMs = 100
 
 export class Requests {
@@ -106,11 +108,11 @@ export class Requests {
   #next = 1
   #timer: NodeJS.Timeout | undefined
   #connected = true
-  /** By group: one per space that is written to or read. */
+  /** By group: one for each space that is written to or read. */
   readonly #flows = new Map<string, Flow>()
   readonly #held = new Set<string>()
   #closed = false
-  /** What the connection was closed by, if not by us. */
+  /** Cause of a closed connection that this client did not close. */
   #closedBy: Error | undefined
   #deaf: DeniedError | null = null
   readonly #endDenials: () => void
@@ -165,13 +167,13 @@ export class Requests {
     })
   }
 
-  /** Sends all calls of a group again, in their order: somebody new can answer now. */
+  /** Sends all calls of a group again, in order: another node can answer now. */
   resend(group: string): void {
     const now = performance.now()
     for (const call of this.#calls.values()) if (call.spec.group === group) this.#attempt(call, now)
   }
 
-  /** Ends the group's calls as aborted: what is answered to them from now on is not heard. */
+  /** Ends the group's calls as aborted; later answers to them are ignored. */
   abandon(group: string): void {
     for (const call of this.#calls.values()) {
       if (call.spec.group === group) this.#end(call, 'aborted')
@@ -179,9 +181,8 @@ export class Requests {
   }
 
   /**
-   * Ends those calls of the group that were made before `askedAt`, when it turned out that there
-   * is nothing that could take them: not one whose last attempt is out, or an earlier one of which
-   * may have been taken.
+   * Ends those calls of the group that were made before `askedAt`, if nothing could have taken
+   * them: neither an attempt in flight nor an earlier one.
    */
   endUnserved(group: string, askedAt: number): void {
     for (const call of this.#calls.values()) {
@@ -190,12 +191,12 @@ export class Requests {
     }
   }
 
-  /** Calls of the group, new ones too, are not sent any more until it is released. */
+  /** Stops sending the calls of the group, new ones too, until it is released. */
   hold(group: string): void {
     this.#held.add(group)
   }
 
-  /** Sends the group's calls, in their order, if it was held. */
+  /** Sends the group's calls, in order, if it was held. */
   release(group: string): void {
     if (this.#held.delete(group)) this.resend(group)
   }
@@ -219,7 +220,7 @@ export class Requests {
     }
   }
 
-  /** The server dropped what this user may not publish: nobody will ever answer it. */
+  /** The server drops what this user may not publish: it will never be answered. */
   #denied(denied: DeniedError): void {
     if (denied.operation !== 'publish') return
     for (const call of this.#calls.values()) {
@@ -229,13 +230,13 @@ export class Requests {
     }
   }
 
-  /** No answer will ever be heard: this user may not listen below its prefix of inboxes. */
+  /** No answer can arrive: this user may not subscribe below its inbox prefix. */
   #deafened(denied: DeniedError | null): void {
     this.#deaf = denied
     if (denied) for (const call of this.#calls.values()) this.#end(call, 'forbidden', denied)
   }
 
-  /** For good: the package dials again until it is closed, or refused twice. */
+  /** Final: the package dials again until it is closed, or refused twice. */
   #disconnected(error: Error | undefined): void {
     this.#closedBy = error
     for (const call of this.#calls.values()) this.#end(call, 'closed', error)
@@ -249,7 +250,7 @@ export class Requests {
       call.last ??= heldBack
       return
     }
-    // What is published while the connection is down piles up in the library, and may be lost.
+    // Messages published while the connection is down pile up in the library, and may be lost.
     call.sentAt = now
     if (!this.#connected) return
     const { subject, data } = call.spec
@@ -288,13 +289,13 @@ export class Requests {
     call.waiting = false
     this.#note(call, failure)
     const full = Math.min(backoffFirstMs * 2 ** Math.max(0, call.attempts - 1), backoffMaxMs)
-    // Half of it at random: clients that failed together must not come back together.
+    // Half of the pause is random, so that clients that failed together do not come back together.
     const pauseMs = Math.max(full * (0.5 + Math.random() / 2), failure.retryAfterMs ?? 0)
     call.dueAt = performance.now() + pauseMs
   }
 
   #note(call: Call, failure: Failure): void {
-    // A member that is behind keeps a read for a while: its silence is no news.
+    // A member that is behind holds a read for a while, so its silence means nothing.
     const isKept = failure.code === 'TIMEOUT' && call.last?.code === 'STALE_READ'
     if (!isKept) call.last = failure
     call.sequence = failure.sequence ?? call.sequence
@@ -346,7 +347,7 @@ export class Requests {
   }
 }
 
-/** While answers to others of its group come in, a call is most likely just waiting its turn. */
+/** While other answers of the group arrive, a call is most likely just waiting for its turn. */
 function isOverdue(call: Call, now: number): boolean {
   const waitedMs = now - call.sentAt
   if (waitedMs < patience * call.flow.answerMs) return false
@@ -356,7 +357,7 @@ function isOverdue(call: Call, now: number): boolean {
 
 const heldBack: Failure = {
   code: 'DEADLINE', notTaken: true,
-  message: 'earlier writes to the space, which a failover left behind, are not yet taken again',
+  message: 'earlier writes to the space, left behind by a failover, are not accepted again yet',
 }
 
 function neverSent(why: CallEnd['why']): CallEnd {

@@ -1,4 +1,4 @@
-/** What a request changes, by name: writes with no name in common may be logged in any order. */
+/** Names of the things that a request changes: requests without a common one need no order. */
 
 interface Op {
   readonly type?: unknown
@@ -7,7 +7,7 @@ interface Op {
   readonly edge?: { readonly source?: unknown; readonly target?: unknown; readonly kind?: unknown }
 }
 
-/** `request`: decoded, an operation or a batch of them; it was taken once, so it is valid. */
+/** `request`: decoded, an operation or a batch; it was accepted before, so it is valid. */
 export function touchedBy(request: unknown): readonly string[] {
   const { operations } = request as { operations?: readonly Op[] }
   return operations ? [...new Set(operations.map(nameOf))] : [nameOf(request as Op)]

@@ -1,4 +1,4 @@
-/** What an answer means for a call: done, try again, or give up (DESIGN section 6). */
+/** Meaning of an answer for a call: done, try again, or give up. */
 import type { ErrorAnswer, ReadAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import { textOf } from '../bus/faults.js'
 import { ReadError, WriteOutcomeUnknownError, WriteRefusedError } from './errors.js'
@@ -10,32 +10,32 @@ type Decode = (data: Uint8Array) => WriteAnswer | ReadAnswer | ErrorAnswer | nul
 const retry = <T>(failure: Failure): Verdict<T> => ({ kind: 'retry', failure })
 
 const notUnderstood: Failure = {
-  code: 'INTERNAL', message: 'the answer is not understood', notTaken: false,
+  code: 'INTERNAL', message: 'the answer cannot be understood', notTaken: false,
 }
 
-/** The same request gets the same refusal from any primary: earlier attempts got it too. */
+/** Any primary refuses the same request in the same way: earlier attempts were refused, too. */
 const deterministic: readonly string[] = ['INVALID_OPERATION', 'PAYLOAD_TOO_LARGE']
 
 export interface WriteListener {
-  /** The reigning primary took it. */
+  /** The primary took it. */
   took(taken: WriteAnswer): void
-  /** A refusal names the epoch that reigns. */
+  /** A refusal names the present epoch. */
   heard(space: string, epoch: number): void
 }
 
 export function judgeWrite(
-  answer: Answer, decode: Decode, space: string, key: string, reigns: EpochWatch,
+  answer: Answer, decode: Decode, space: string, key: string, epochs: EpochWatch,
   listener: WriteListener,
 ): Verdict<WriteAnswer> {
   if (answer.kind === 'noResponders') return retry(noResponders('write', false))
   const said = decode(answer.data) as WriteAnswer | ErrorAnswer | null
   if (!said) return retry(notUnderstood)
   if (said.ok) {
-    if (!reigns.admit(space, said.epoch)) return retry(staleEpoch(said))
+    if (!epochs.admit(space, said.epoch)) return retry(staleEpoch(said))
     listener.took(said)
     return { kind: 'accept', value: said }
   }
-  if (said.epoch !== undefined && reigns.admit(space, said.epoch)) listener.heard(space, said.epoch)
+  if (said.epoch !== undefined && epochs.admit(space, said.epoch)) listener.heard(space, said.epoch)
   if (deterministic.includes(said.code)) {
     return { kind: 'reject', error: new WriteRefusedError(said.code, said.message, false, key) }
   }
@@ -43,13 +43,13 @@ export function judgeWrite(
 }
 
 export function judgeRead(
-  answer: Answer, decode: Decode, reigns: EpochWatch | null, space: string,
+  answer: Answer, decode: Decode, epochs: EpochWatch | null, space: string,
 ): Verdict<ReadAnswer> {
   if (answer.kind === 'noResponders') return retry(noResponders('read', true))
   const said = decode(answer.data) as ReadAnswer | ErrorAnswer | null
   if (!said) return retry(notUnderstood)
   if (said.ok) {
-    if (reigns && !reigns.admit(space, said.epoch)) return retry(staleEpoch(said))
+    if (epochs && !epochs.admit(space, said.epoch)) return retry(staleEpoch(said))
     return { kind: 'accept', value: said }
   }
   if (said.retryable) return retry(failureOf(said))
@@ -64,8 +64,8 @@ function failureOf(said: ErrorAnswer): Failure {
 }
 
 /**
- * To a write, unknown: in a cluster of brokers "no responders" is what one server knows of the
- * others' subscriptions (section 5).
+ * For a write, unknown: in a cluster of brokers "no responders" is what one server knows of the
+ * others' subscriptions.
  */
 function noResponders(what: string, notTaken: boolean): Failure {
   return { code: 'NO_RESPONDERS', message: `nobody takes this ${what}`, notTaken }
@@ -74,7 +74,7 @@ function noResponders(what: string, notTaken: boolean): Failure {
 function staleEpoch(said: { readonly epoch: number; readonly node: string }): Failure {
   return {
     code: 'STALE_EPOCH', notTaken: false,
-    message: `${said.node} answered for epoch ${said.epoch}, a reign that is over`,
+    message: `${said.node} answered for epoch ${said.epoch}, but is no longer primary`,
   }
 }
 
@@ -82,7 +82,7 @@ export function refusedHere(message: string, key: string): WriteRefusedError {
   return new WriteRefusedError('INVALID_OPERATION', message, false, key)
 }
 
-/** What else there is to know: why nobody takes a call; and of this one. */
+/** Further facts for an error: why nobody takes a call, and a clause about this one. */
 export interface Circumstances {
   readonly unserved?: (() => string | undefined) | undefined
   /** '' or a clause. */

@@ -1,4 +1,4 @@
-/** The broker of a cluster on this machine: a private nats-server, or one that runs already. */
+/** The broker of a cluster on this machine: a private nats-server, or one that already runs. */
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,24 +11,24 @@ import type { NatsServer } from './natsServer.js'
 import { here } from './nodeProcess.js'
 
 export interface Broker {
-  /** Without credentials. */
+  /** Has no credentials in it. */
   readonly url: string
-  /** For an operator. */
+  /** With the credentials of an operator. */
   readonly nats: NatsOptions
   /** Credentials for the nodes, as variables; the URL goes on their command line. */
   readonly env: Readonly<Record<string, string>>
-  /** What leads a person's commands to the credentials. */
+  /** Flags of a person's commands that name the credentials. */
   readonly flags: readonly string[]
-  /** null: not ours. */
+  /** null: the broker is not ours. */
   readonly pid: number | null
   readonly authFile: string | null
-  /** null: not ours. */
+  /** null: the broker is not ours. */
   readonly logFile: string | null
-  /** Resolves with the cause when our broker has ended by itself; null: not ours. */
+  /** Resolves with the cause when our broker has ended by itself; null: it is not ours. */
   readonly exited: Promise<string> | null
   /**
-   * SIGKILL, and after that time the same broker again, on the same port and files. A call while
-   * another one is under way is done with that one.
+   * Sends SIGKILL, and starts the same broker again after that time, on the same port and files. A
+   * call while another one is under way ends with that one.
    * @throws NatsServerError when it does not come back; Error when it is not ours
    */
   bounce(downMs: number): Promise<void>
@@ -36,7 +36,7 @@ export interface Broker {
   kill(): Promise<void>
 }
 
-/** No port to listen on. */
+/** There is no port to listen on. */
 export class PortBusyError extends Error {
   readonly code = 'PORT_BUSY'
   constructor(readonly port: number) {
@@ -154,7 +154,7 @@ function foreignBroker({ operator, node, flags }: ForeignBroker): Broker {
   }
 }
 
-/** Kept over restarts, so that what clients were given stays valid. */
+/** Kept over restarts, so that the credentials of clients stay valid. */
 function passwordFile(data: string): string {
   const path = join(data, 'nats.env')
   if (!existsSync(path)) {

@@ -1,4 +1,4 @@
-/** Brings the private nats-server back that does not get over a full disk by itself. */
+/** Restarts the private nats-server if it does not recover from a full disk by itself. */
 import { statfs } from 'node:fs/promises'
 import type { EngramClient } from '../client/client.js'
 import type { Broker } from './broker.js'
@@ -6,26 +6,26 @@ import type { Broker } from './broker.js'
 export interface BrokerWatchOptions {
   readonly broker: Pick<Broker, 'bounce'>
   readonly client: Pick<EngramClient, 'connection'>
-  /** Its file system is watched. */
+  /** Directory whose file system is watched. */
   readonly data: string
   readonly tell: (line: string) => void
 }
 
 const lookMs = 1000
-/** With less room than that, a file system is full. */
+/** A file system with less room is full. */
 const fullBytes = 1024 * 1024
-/** With that much, a server may be started again. */
+/** With this much room, a server may be started again. */
 const roomBytes = 16 * 1024 * 1024
-/** Answers in a row that show that the server got over it. */
+/** Answers in a row that show that the server has recovered. */
 const answersMin = 5
 const answerMs = 1000
-/** Every node and every operator may ask for it. */
+/** Every node and every operator may send this request. */
 const question = '$JS.API.STREAM.INFO.KV_engram'
 
 /**
  * A nats-server whose JetStream could not write switches it off, or hangs, and stays so when there
- * is room again: then it is started again. One that hangs for another reason is left alone.
- * @returns ends it
+ * is room again. Then it is started again. A server that hangs for another reason is left alone.
+ * @returns a function that ends it
  */
 export function watchBroker(options: BrokerWatchOptions): () => void {
   const watch = new BrokerWatch(options)
@@ -56,7 +56,7 @@ class BrokerWatch {
   async #judge(): Promise<void> {
     const { data, client, broker, tell } = this.options
     const { bavail, bfree, bsize } = await statfs(data)
-    // What is kept back for root, root may use.
+    // Root may use the reserved blocks.
     const room = (process.getuid?.() === 0 ? bfree : bavail) * bsize
     if (room < fullBytes) {
       if (!this.#wasFull) tell(`The file system of ${data} is full: make room.`)
@@ -69,7 +69,7 @@ class BrokerWatch {
       if (this.#answers >= answersMin) this.#wasFull = false
       return
     }
-    tell('There is room again, and nats-server does not serve: it is started again.')
+    tell('There is room again, but nats-server does not serve: it is started again.')
     this.#answers = 0
     await broker.bounce(0)
   }

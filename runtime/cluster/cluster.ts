@@ -1,5 +1,5 @@
 /**
- * A cluster on this machine: a broker, and each node its own process. What `engram up` runs.
+ * A cluster on this machine: a broker, and each node its own process, as `engram up` runs it.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ import { NodeProcess, here } from './nodeProcess.js'
 import type { NodeDeath } from './nodeProcess.js'
 import { runnerOf } from './processes.js'
 
-/** The cluster did not come up in time, or a part of it died. The message says where to look. */
+/** The cluster did not start in time, or a part of it died. The message says where to look. */
 export class ClusterStartError extends Error {
   readonly code = 'CLUSTER_START'
   constructor(message: string, readonly remedy: string | null = null) {
@@ -29,21 +29,21 @@ export class ClusterStartError extends Error {
 
 const readyMs = 30_000
 const primaryMs = 15_000
-/** How long `createSpace` leaves the replicas to join before the cluster counts as ready. */
+/** Time that `createSpace` gives replicas to join before the cluster counts as ready. */
 const inSyncMs = 3000
 const pollMs = 50
 const stopAllMs = 15_000
 const deathsMax = 100
-/** How long the nodes of an earlier `engram up` are waited for that are just ending. */
+/** Time to wait for the nodes of an earlier `engram up` that are just ending. */
 const releaseMs = 3000
-/** How often it is looked whether a node that is down was started by hand. */
+/** Interval of checks whether a node that is down was started by hand. */
 const adoptMs = 500
 
-/** A node process that ended, and nobody had ordered it. */
+/** A node process that ended without a command. */
 export interface UnorderedDeath {
   readonly node: string
   readonly pid: number
-  /** "exit code 1", "SIGKILL". */
+  /** For example "exit code 1", "SIGKILL". */
   readonly how: string
   /** Since 1970. */
   readonly atMs: number
@@ -51,9 +51,9 @@ export interface UnorderedDeath {
 
 export class Cluster {
   #stopping = false
-  /** All nodes have run: what dies before that fails the start, which says so. */
+  /** All nodes have run. A node that dies before that fails the start, which reports it. */
   #isUp = false
-  /** Nodes that are down by order, and will be started by an order. */
+  /** Nodes that were stopped by a command, and stay down until a command starts them. */
   readonly #held = new Set<NodeProcess>()
   readonly #deaths: UnorderedDeath[] = []
   readonly #endWatches: (() => void)[]
@@ -64,7 +64,7 @@ export class Cluster {
     readonly broker: Broker,
     readonly client: EngramClient,
     readonly nodes: readonly NodeProcess[],
-    /** By node; empty where there are none. */
+    /** By node; empty without links. */
     readonly links: ReadonlyMap<string, Link>,
   ) {
     const logs = [...nodes.map((node) => node.log), ...(broker.logFile ? [broker.logFile] : [])]
@@ -125,8 +125,8 @@ export class Cluster {
   }
 
   /**
-   * Makes the space unless it is there, and waits for its primary.
-   * @throws ClusterStartError, AdminError (other settings than it has)
+   * Creates the space unless it exists, and waits for its primary.
+   * @throws ClusterStartError, AdminError (it exists with other settings)
    */
   async ensureSpace(space: string, replicas: number): Promise<ClusterSpace> {
     await this.#createSpace(space, replicas)
@@ -144,7 +144,7 @@ export class Cluster {
     }) ?? found
   }
 
-  /** Nodes that run may not have heard of each other yet: then it is tried again. */
+  /** Tries again while running nodes have not heard of each other yet. */
   async #createSpace(space: string, replicas: number): Promise<void> {
     const minInSync = Math.min(2, replicas + 1)
     for (const giveUpAt = performance.now() + primaryMs; ;) {
@@ -161,7 +161,7 @@ export class Cluster {
   }
 
   /**
-   * Ids of nodes on this broker that are not of this cluster: they answer, or hold a space.
+   * Ids of nodes on this broker that are not part of this cluster: they answer, or hold a space.
    * @throws AdminError
    */
   async others(): Promise<string[]> {
@@ -180,48 +180,48 @@ export class Cluster {
     throw new Error(`there is no node ${id} here; there is ${this.options.nodes.join(', ')}`)
   }
 
-  /** Ends of node processes that nobody ordered, the latest 100. */
+  /** The latest 100 ends of node processes without a command. */
   get deaths(): readonly UnorderedDeath[] {
     return this.#deaths
   }
 
-  /** SIGKILL, and after that time the same node again. Resolves once it is started. */
+  /** Sends SIGKILL, and starts the same node after that time. Resolves once it is started. */
   async bounceNode(node: NodeProcess, downMs: number): Promise<void> {
     await this.killNode(node)
     await new Promise((resolve) => setTimeout(resolve, downMs))
     this.startNode(node)
   }
 
-  /** SIGKILL; the node stays down until `startNode`, whatever `restart` says. */
+  /** Sends SIGKILL; the node stays down until `startNode`, whatever `restart` says. */
   async killNode(node: NodeProcess): Promise<void> {
     this.#held.add(node)
     await node.end()
   }
 
-  /** SIGTERM: it hands over and ends; it stays down until `startNode`. */
+  /** Sends SIGTERM: the node hands over and ends; it stays down until `startNode`. */
   async stopNode(node: NodeProcess): Promise<void> {
     this.#held.add(node)
     await node.stop(stopAllMs)
   }
 
-  /** Starts a node that is down; one that runs is left alone. */
+  /** Starts a node that is down; does nothing if it runs. */
   startNode(node: NodeProcess): void {
     this.#held.delete(node)
     if (!this.#stopping && node.pid === null) this.#startNode(node)
   }
 
-  /** Nodes hand over, one after the other, then the broker ends. Idempotent. */
+  /** Stops the nodes one after the other, with handovers, then the broker. Idempotent. */
   async stop(): Promise<void> {
     await this.#end()
     const giveUpAt = performance.now() + stopAllMs
-    // One at a time: whoever hands over needs one to hand over to.
+    // One at a time: a handover needs another node.
     for (const node of this.nodes) await node.stop(Math.max(1000, giveUpAt - performance.now()))
     await this.client.close()
     await this.broker.stop()
     for (const link of this.links.values()) link.close()
   }
 
-  /** Ends everything at once. */
+  /** Kills everything at once. */
   async kill(): Promise<void> {
     await this.#end()
     for (const node of this.nodes) node.kill()
@@ -231,7 +231,7 @@ export class Cluster {
     for (const link of this.links.values()) link.close()
   }
 
-  /** Whatever was started by hand until now ends with the others. */
+  /** Ends nodes that were started by hand, too. */
   async #end(): Promise<void> {
     clearInterval(this.#adopting)
     for (const end of this.#endWatches) end()
@@ -244,7 +244,7 @@ export class Cluster {
     node.start((death) => this.#died(node, death))
   }
 
-  /** Takes over nodes that are down here and run all the same: `engram node` was typed. */
+  /** Takes over nodes that are down here but run: started with `engram node`. */
   async #adopt(): Promise<void> {
     for (const node of this.nodes) {
       if (node.state !== 'stopped') continue
@@ -262,14 +262,14 @@ export class Cluster {
     const { tell, restart } = this.options
     this.#deaths.push({ node: node.id, pid: death.pid, how: death.how, atMs: Date.now() })
     if (this.#deaths.length > deathsMax) this.#deaths.shift()
-    // Told to stop (drain, SIGTERM): nobody wants it started again.
-    const told = death.how === 'exit code 0'
+    // Ended on request (drain, SIGTERM): nobody wants it started again.
+    const isRequested = death.how === 'exit code 0'
     const who = `${node.id} (pid ${death.pid})`
-    tell(told ? `${who} has stopped, as it was told.`
-      // Nobody tells how a process ended that is no child, and its log is not here.
+    tell(isRequested ? `${who} has stopped, as requested.`
+      // The cause is unknown for a process that is no child; its log is not here either.
       : death.how === 'ended' ? `${who} has ended.`
         : `${who} has died: ${death.how}. Its log: ${node.log}`)
-    if (told || !restart) {
+    if (isRequested || !restart) {
       tell(`It stays down. Start it again with:\n  ${node.command}`)
       return
     }
@@ -350,11 +350,11 @@ async function directoriesFree(options: ClusterOptions): Promise<void> {
 }
 
 /**
- * A node that is refused as another one's twin would say so in its log, each by itself.
- * @throws ClusterStartError that names those which run
+ * Checks for nodes with these ids on the broker; otherwise each node would be refused, and would
+ * say so only in its own log.
  */
 async function namesFree({ nodes }: ClusterOptions, client: EngramClient): Promise<void> {
-  // Of those that others only know of there is no pid.
+  // Nodes that only other nodes know have no pid.
   const living = (await client.status()).nodes
     .filter(({ id, pid }) => nodes.includes(id) && pid !== null).map(({ id }) => id)
   if (living.length === 0) return

@@ -1,14 +1,14 @@
 /**
- * The file by which `engram up` holds its data directory (`up.json`), and by which other commands
- * find its cluster. It names the process that made it; one that has died holds nothing. Only its
- * owner can read it: with the key in it, faults can be ordered.
+ * The file with which `engram up` holds its data directory (`up.json`), and by which other commands
+ * find its cluster. It names the process that made it; a dead process holds nothing. Only its owner
+ * can read it: with the key in it, one can inject faults.
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDirectory } from '../journal/owner.js'
 import { lives, startedAt } from './processes.js'
 
-/** Where faults are ordered of a running `engram up`, and with what token. */
+/** Address and token for faults of a running `engram up`. */
 export interface ControlAddress {
   /** `http://127.0.0.1:port/` */
   readonly url: string
@@ -17,14 +17,14 @@ export interface ControlAddress {
 
 export interface UpRecord {
   readonly pid: number
-  /** Start time of that process in clock ticks since boot, where /proc tells: pids come again. */
+  /** Start time of that process in clock ticks since boot, if /proc has it: pids are reused. */
   readonly started: string | null
   /** URL of the NATS server, once it runs. */
   readonly nats: string | null
   /** Path of the file with its credentials. */
   readonly auth: string | null
   readonly http: string | null
-  /** Where faults can be ordered, and the key to it. */
+  /** Address for injecting faults, with its key. */
   readonly control: ControlAddress | null
 }
 
@@ -39,7 +39,7 @@ export class DataInUseError extends Error {
 
 const fileOf = (data: string): string => join(data, 'up.json')
 
-/** The record of a process that lives, or null. */
+/** The record of a living process, or null. */
 export function readUpRecord(data: string): UpRecord | null {
   try {
     const record = JSON.parse(readFileSync(fileOf(data), 'utf8')) as UpRecord
@@ -50,7 +50,7 @@ export function readUpRecord(data: string): UpRecord | null {
 }
 
 /**
- * Takes the directory for this process, making it when absent.
+ * Takes the directory for this process; creates it if it does not exist.
  * Rejects with DataInUseError, DirectoryUnusableError.
  */
 export async function takeData(data: string): Promise<void> {
@@ -63,20 +63,20 @@ export async function takeData(data: string): Promise<void> {
       return
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      // Left behind by a process that died. Moved, not removed: of two that find it, one moves.
+      // Left behind by a dead process. It is moved, not removed: of two processes one succeeds.
       const aside = `${fileOf(data)}.${process.pid}`
       try {
         renameSync(fileOf(data), aside)
         rmSync(aside)
       } catch {
-        // The other one did.
+        // The other process did.
       }
     }
   }
   throw new DataInUseError(data, 0)
 }
 
-/** Tells others where the cluster is. */
+/** Publishes where the cluster is. */
 export function publishUp(
   data: string, found: Pick<UpRecord, 'nats' | 'auth' | 'http' | 'control'>,
 ): void {

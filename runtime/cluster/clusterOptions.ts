@@ -1,10 +1,10 @@
 import type { NatsOptions } from '../bus/natsOptions.js'
 
-/** A broker that runs already, as each role connects to it. */
+/** A broker that already runs, as each role connects to it. */
 export interface ForeignBroker {
   readonly operator: NatsOptions
   readonly node: NatsOptions
-  /** What was said of it on the command line, beside where it is. */
+  /** Flags about it on the command line, except for its URL. */
   readonly flags: readonly string[]
 }
 
@@ -12,21 +12,21 @@ export interface ClusterOptions {
   /** Ids of the nodes. */
   readonly nodes: readonly string[]
   readonly data: string
-  /** A broker that runs already; without it a private one is started. */
+  /** A broker that already runs; without it a private one is started. */
   readonly nats: ForeignBroker | null
   readonly natsPort: number
-  /** Take a higher port when that one is busy. */
+  /** Take a higher port if that one is busy. */
   readonly stepOver: boolean
   readonly auth: boolean
   /** Start a node again that has died. */
   readonly restart: boolean
-  /** For `engram chaos`: nodes let operators kill actors, and a link that can be cut leads to each
-   * from the private broker. */
+  /** For `engram chaos`: operators may kill actors, and each node connects to the private broker
+   * through a proxy that can be cut. */
   readonly chaos: boolean
   readonly config: string | undefined
   readonly env: Readonly<Record<string, string | undefined>>
-  /** What an operator wants to read, as it happens. */
+  /** Shows a line to the operator, as it happens. */
   readonly tell: (line: string) => void
-  /** Gives up the start when it turns true. */
+  /** The start is given up when it returns true. */
   readonly isInterrupted: () => boolean
 }

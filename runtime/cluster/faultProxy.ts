@@ -9,7 +9,7 @@ export class Link {
 
   private constructor(readonly server: Server, readonly port: number) {}
 
-  /** Takes connections on a free port of 127.0.0.1. Rejects when it cannot listen. */
+  /** Listens on a free port of 127.0.0.1. Rejects if it cannot. */
   static open(brokerUrl: string): Promise<Link> {
     const target = Number(new URL(brokerUrl).port)
     return new Promise((resolve, reject) => {
@@ -24,7 +24,7 @@ export class Link {
     })
   }
 
-  /** For the node, in place of the broker's. */
+  /** Given to the node in place of the broker's URL. */
   get url(): string {
     return `nats://127.0.0.1:${this.port}`
   }
@@ -40,7 +40,7 @@ export class Link {
     this.#pairs.add(pair)
     for (const [from, to] of [[near, far], [far, near]] as const) {
       from.on('data', (data) => {
-        // Whoever does not read must be seen by who sends: nothing piles up in between.
+        // Propagate backpressure: do not buffer for a slow reader.
         if (!to.write(data)) from.pause()
       })
       to.on('drain', () => {
@@ -55,7 +55,7 @@ export class Link {
     }
   }
 
-  /** Nothing passes any more, both ends believe in the connection. */
+  /** Passes nothing any more; both ends keep their connection. */
   stall(): void {
     this.#isStalled = true
     for (const [near, far] of this.#pairs) {
@@ -64,7 +64,7 @@ export class Link {
     }
   }
 
-  /** Connections end, what was under way is lost, new ones are refused. */
+  /** Ends the connections, loses bytes under way, and refuses new connections. */
   cut(): void {
     this.#isCut = true
     for (const [near, far] of this.#pairs) {
@@ -73,7 +73,7 @@ export class Link {
     }
   }
 
-  /** Whole again: what was stalled flows, new connections are taken. */
+  /** Undoes both: passes the stalled bytes, and accepts new connections. */
   heal(): void {
     this.#isStalled = false
     this.#isCut = false
@@ -83,7 +83,7 @@ export class Link {
     }
   }
 
-  /** Ends what it carries, and listens no more. */
+  /** Ends its connections, and stops listening. */
   close(): void {
     this.cut()
     this.server.close()

@@ -1,12 +1,12 @@
-/** The log files of `engram up`: kept small, and read for what went wrong. */
+/** The log files of `engram up`: kept small, and searched for the cause of an end. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { copyFile, rm, stat, truncate } from 'node:fs/promises'
 
-/** A file that is larger is put aside: at most as much again is kept of it, and what comes. */
+/** A larger file is rotated: at most as much again is kept of it. */
 export const logBytesMax = 16 * 1024 * 1024
 const lookMs = 5000
 
-/** Puts these files aside whenever they are too large; ends with what it returns. */
+/** Rotates these files whenever they are too large; the returned function ends that. */
 export function keepSmall(files: readonly string[]): () => void {
   let isLooking = false
   const look = async (): Promise<void> => {
@@ -21,9 +21,9 @@ export function keepSmall(files: readonly string[]): () => void {
 }
 
 /**
- * Copies a file that is larger than that to `FILE.1`, in place of the one before, and empties it:
- * the processes that append to it go on. A few lines of that moment are lost; on a full disk, all
- * of it. Never throws.
+ * Copies a larger file to `FILE.1`, replacing the one before, and empties it: the processes that
+ * append to it go on. A few lines of that moment are lost; on a full disk, all of them. Never
+ * throws.
  */
 export async function putAside(file: string, bytesMax: number): Promise<void> {
   try {
@@ -32,7 +32,7 @@ export async function putAside(file: string, bytesMax: number): Promise<void> {
     await copyFile(file, aside).catch(() => rm(aside, { force: true }))
     await truncate(file)
   } catch {
-    // It is not there, or cannot be touched: looked at again.
+    // It does not exist, or cannot be changed: the next round tries again.
   }
 }
 
@@ -41,13 +41,13 @@ const linesMax = 8
 const columnsMax = 400
 const warning = 40
 
-/** Why the process that wrote this log has ended, most likely, for a person. */
+/** The most likely cause of the end of the process that wrote this log, for a person. */
 export function lastWords(file: string): string {
   const lines = tail(file).trimEnd().split('\n').filter(Boolean)
-  const told = lines.slice(lines.findLastIndex((line) => line.startsWith('{')) + 1)
-  // A command says in words why it fails; a crash leaves its stack.
-  if (told.length > 0) {
-    return told.slice(0, linesMax).map((line) => line.slice(0, columnsMax)).join('\n')
+  const text = lines.slice(lines.findLastIndex((line) => line.startsWith('{')) + 1)
+  // A command prints why it fails; a crash leaves its stack.
+  if (text.length > 0) {
+    return text.slice(0, linesMax).map((line) => line.slice(0, columnsMax)).join('\n')
       .replace(/^error: /, '')
   }
   return lines.flatMap(warningIn).slice(-3).map((line) => line.slice(0, columnsMax)).join('\n')

@@ -13,11 +13,11 @@ import { repositoryFile } from '../system/paths.js'
 export interface NatsServerOptions {
   /** Text of the configuration; default `natsServerConfig` without authorization. */
   readonly config?: string
-  /** Stepped over when busy; 0, the default, takes any free one. */
+  /** If busy, the next free one is used; 0, the default, takes any free one. */
   readonly port?: number
-  /** Holds JetStream's files and the configuration; made when absent. */
+  /** Holds JetStream's files and the configuration; created if it does not exist. */
   readonly storeDir: string
-  /** Added to the environment of this process; passwords that are missing are made up. */
+  /** Added to the environment of this process; missing passwords are generated. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Default: `nats-server.log` in `storeDir`; appended to. */
   readonly logFile?: string
@@ -34,7 +34,7 @@ export interface NatsServer {
   readonly logFile: string
   /** Resolves when the process has ended, for whatever cause; text for a log. */
   readonly exited: Promise<string>
-  /** Ends it, by force after 5 s; returns once it has ended. May be called again. */
+  /** Ends it, by force after 5 s; resolves once it has ended. May be called again. */
   stop(): Promise<void>
   kill(signal: NodeJS.Signals): void
 }
@@ -48,9 +48,9 @@ export class NatsServerError extends Error {
 }
 
 /**
- * nats.conf with this server's own port and directory. A later setting replaces an earlier one,
- * so what differs is appended: without `auth`, everybody on this machine may connect, under any
- * name and with every right.
+ * nats.conf with this server's own port and directory. A later setting replaces an earlier one, so
+ * differences are appended. Without `auth`, everybody on this machine may connect, under any name
+ * and with every permission.
  */
 export function natsServerConfig(options: {
   readonly auth: boolean
@@ -85,10 +85,10 @@ export function findNatsServer(
     for (const name of names) if (executable(join(place, name))) return join(place, name)
   }
   throw new NatsServerError('NATS_SERVER_MISSING',
-    `nats-server was not found in PATH. ${installHint()} Or name a running one with --nats URL.`)
+    `nats-server was not found in PATH. ${installHint()} Or give a running one with --nats URL.`)
 }
 
-/** What to type on this system. */
+/** The command that installs it on this system. */
 export function installHint(
   platform: NodeJS.Platform = process.platform, release: string = osRelease(),
 ): string {
@@ -103,10 +103,10 @@ export function installHint(
 /**
  * Starts a nats-server on 127.0.0.1 and waits until it greets with JetStream on.
  *
- * It lives no longer than this process: it is ended by `stop()`, when this process exits, and, by
- * a small watching shell that notices the closed pipe, when this process is killed (SIGKILL too).
- * Only where there is no `sh` does a SIGKILL of this process leave it behind. It has a process
- * group of its own, so that Ctrl-C lets the nodes hand over before the broker goes.
+ * It lives no longer than this process. It is ended by `stop()`, when this process exits, and by a
+ * small watching shell that notices the closed pipe when this process is killed (SIGKILL too). Only
+ * if there is no `sh` does a SIGKILL of this process leave it behind. It has a process group of its
+ * own, so that Ctrl-C lets the nodes hand over before the broker goes.
  * @throws NatsServerError
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
@@ -122,7 +122,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     await ready(server, options.startTimeoutMs ?? 10_000)
   } catch (error) {
     await server.stop()
-    // Somebody took the port between our look and the server's.
+    // Another process took the port between our check and the server's start.
     const busy = /address already in use/.test(tail(logFile))
     if (busy && port < 65_535) return startNatsServer({ ...options, port: port + 1 })
     throw error
@@ -224,7 +224,7 @@ function failure(what: string, server: NatsServer): NatsServerError {
     `${what}; see ${server.logFile}:\n${tail(server.logFile)}`)
 }
 
-/** The greeting tells whether JetStream is on; the server starts it before it listens. */
+/** The greeting says whether JetStream is on; the server starts it before it listens. */
 function greets(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection({ host: '127.0.0.1', port })

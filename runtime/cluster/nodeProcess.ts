@@ -1,4 +1,4 @@
-/** A node of `engram up`: a child process of its own, or one that somebody started by hand. */
+/** A node of `engram up`: a child process, or a process that was started by hand. */
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { relative } from 'node:path'
@@ -12,16 +12,16 @@ export interface NodeProcessOptions {
   readonly data: string
   readonly log: string
   readonly url: string
-  /** Credentials among it: they are never on the command line. */
+  /** Includes credentials, which are never on the command line. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly config: string | undefined
-  /** What else a person has to say of the NATS server, for `command`. */
+  /** Flags about the NATS server that a person has to add, for `command`. */
   readonly natsFlags: readonly string[]
 }
 
 export interface NodeDeath {
   readonly pid: number
-  /** "exit code 1", "SIGKILL"; "ended" where nobody tells. */
+  /** For example "exit code 1", "SIGKILL"; "ended" if the cause is unknown. */
   readonly how: string
 }
 
@@ -32,24 +32,24 @@ export type NodeProcessState = 'running' | 'adopted' | 'stopped'
 interface Life {
   readonly pid: number
   readonly isAdopted: boolean
-  /** Resolves with how it ended. */
+  /** Resolves with the way in which it ended. */
   readonly ended: Promise<string>
-  /** To this very process; one that has ended is not signalled. */
+  /** Signals this very process; does nothing if it has ended. */
   signal(name: NodeJS.Signals): void
 }
 
 const main = commandFile()
 const restartFirstMs = 500
 const restartMaxMs = 10_000
-/** A node that ran longer is started again at once, as if for the first time. */
+/** A node that ran longer is restarted at once, as if for the first time. */
 const settledMs = 30_000
-/** How often a process that is no child is looked at. */
+/** Interval of checks of a process that is no child. */
 const lookMs = 100
 
 export class NodeProcess {
   readonly id: string
   readonly log: string
-  /** Of its last life; null while it runs. */
+  /** End of its last life; null while it runs. */
   death: NodeDeath | null = null
   http: string | null = null
   #life: Life | null = null
@@ -69,7 +69,7 @@ export class NodeProcess {
     return this.#life?.pid ?? null
   }
 
-  /** What a person types to start this node again, with the same address for HTTP. */
+  /** The command that starts this node again, with the same address for HTTP. */
   get command(): string {
     const { id, url, data, config, natsFlags } = this.options
     const http = this.http ? ` --http ${this.http.replace('http://', '')}` : ''
@@ -78,7 +78,7 @@ export class NodeProcess {
       + natsFlags.map((word) => ` ${shellWord(word)}`).join('')
   }
 
-  /** Does nothing where it runs. */
+  /** Does nothing if it runs. */
   start(onDeath: (death: NodeDeath) => void): void {
     if (this.#life) return
     const http = this.http?.replace('http://', '') ?? '127.0.0.1:0'
@@ -86,7 +86,7 @@ export class NodeProcess {
     this.#live(child(this.options, http), onDeath)
   }
 
-  /** Takes a process that runs this node already for its own. */
+  /** Takes over a process that already runs this node. */
   adopt(holder: ProcessId, onDeath: (death: NodeDeath) => void): void {
     if (!this.#life) this.#live(adopted(holder), onDeath)
   }
@@ -101,25 +101,25 @@ export class NodeProcess {
     })
   }
 
-  /** SIGTERM, and SIGKILL when that takes too long. Resolves when the process is gone. */
+  /** Sends SIGTERM, and SIGKILL if that takes too long. Resolves when the process is gone. */
   async stop(withinMs: number): Promise<void> {
     const life = this.#life
     if (!life) return
     life.signal('SIGTERM')
-    // One that was stopped (SIGSTOP) sees no SIGTERM before it goes on.
+    // A stopped process (SIGSTOP) gets SIGTERM only when it goes on.
     life.signal('SIGCONT')
     const timer = setTimeout(() => life.signal('SIGKILL'), withinMs)
     await life.ended
     clearTimeout(timer)
   }
 
-  /** SIGKILL. Resolves when the process is gone. */
+  /** Sends SIGKILL. Resolves when the process is gone. */
   async end(): Promise<void> {
     this.kill()
     await this.#life?.ended
   }
 
-  /** SIGSTOP for that time: the process stands still, and neither end of its connection knows. */
+  /** Sends SIGSTOP for that time: neither end of the connection notices. */
   async pause(forMs: number): Promise<void> {
     const life = this.#life
     if (!life) return
@@ -132,13 +132,13 @@ export class NodeProcess {
     this.#life?.signal('SIGKILL')
   }
 
-  /** Doubled each time, until it has run for a while. */
+  /** Doubled with each restart, until the node has run for a while. */
   restartPauseMs(): number {
     if (performance.now() - this.#startedAt > settledMs) this.#restarts = 0
     return Math.min(restartFirstMs * 2 ** this.#restarts++, restartMaxMs)
   }
 
-  /** Of the log: why it died, most likely. */
+  /** From the log: the most likely cause of its end. */
   lastWords(): string {
     return lastWords(this.log)
   }
@@ -150,7 +150,7 @@ function child({ id, url, data, config, env, log }: NodeProcessOptions, http: st
     ...process.execArgv, main, 'node', '--id', id, '--nats', url, '--data', data, '--http', http,
     ...(config ? ['--config', config] : []),
   ], {
-    // The pipe is never written to: it ends when this process does, however that happens.
+    // Nothing is written to the pipe: it ends when this process does, however that happens.
     stdio: ['pipe', 'ignore', out],
     env: { ...env, ENGRAM_LIFELINE: 'stdin' },
     // A group of its own, or Ctrl-C in the terminal would stop all nodes at once.
@@ -165,12 +165,12 @@ function child({ id, url, data, config, env, log }: NodeProcessOptions, http: st
       process_.once('error', (error) => resolve(error.message))
       process_.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
     }),
-    // The child object refuses to signal a process that has ended: no other one is hit.
+    // The child object does not signal a process that has ended, so no other one is hit.
     signal: (name) => void process_.kill(name),
   }
 }
 
-/** A node runs without a log rather than not at all. */
+/** A node runs even if its log cannot be written. */
 function opened(log: string): number | 'ignore' {
   try {
     return openSync(log, 'a', 0o600)
@@ -195,7 +195,7 @@ function adopted(holder: ProcessId): Life {
       try {
         if (lives(holder)) process.kill(holder.pid, name)
       } catch {
-        // It went between the look and the signal, or belongs to somebody else.
+        // It ended before the signal, or belongs to another user.
       }
     },
   }

@@ -1,18 +1,18 @@
-/** Processes that are no children: told apart by pid and start time, since pids come again. */
+/** Processes that are no children: identified by pid and start time, since pids are reused. */
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { ownerOf } from '../journal/owner.js'
 
 export interface ProcessId {
   readonly pid: number
-  /** Start time in clock ticks since boot, where /proc tells; else null. */
+  /** Start time in clock ticks since boot, from /proc; null if unknown. */
   readonly started: string | null
 }
 
-/** Null where nothing tells. */
+/** Null if unknown. */
 export function startedAt(pid: number): string | null {
   const fields = statOf(pid)
-  // Field 22; the first one here is field 3.
+  // Field 22; index 0 here is field 3.
   return fields?.[19] ?? null
 }
 
@@ -28,7 +28,7 @@ export function lives({ pid, started }: ProcessId): boolean {
   return fields?.[0] !== 'Z' && (fields?.[19] ?? null) === started
 }
 
-/** Of /proc/PID/stat, from field 3 on: the second one, the name, may hold spaces and brackets. */
+/** Fields of /proc/PID/stat from field 3 on: the second, the name, may hold spaces and brackets. */
 function statOf(pid: number): string[] | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -38,7 +38,7 @@ function statOf(pid: number): string[] | null {
   }
 }
 
-/** The living process of this machine that runs that node on that data directory. */
+/** The living process on this machine that runs that node on that data directory. */
 export async function runnerOf(node: string, directory: string): Promise<ProcessId | null> {
   const owner = (await ownerOf(directory))?.owner
   if (!owner || owner.node !== node || owner.host !== hostname()) return null

@@ -1,6 +1,6 @@
 /**
- * The gate (DESIGN section 6): bytes from clients become operations and queries here, checked
- * once, or an error that names the field. Inside, values are trusted.
+ * Validation of client requests: bytes become operations and queries here, checked once, or an
+ * error that names the field. Inside, values are trusted.
  */
 import { Encoder } from '@msgpack/msgpack'
 import type {
@@ -10,7 +10,7 @@ import type { Decoded } from '../../actors/ports/controlCodec.js'
 import type { AcceptedRequest } from '../../actors/ports/frames.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import {
-  decodeRequest, encodingOf, isToldMessagePack, roundedReason, short, withoutMark,
+  decodeRequest, encodingOf, isDeclaredMessagePack, roundedReason, short, withoutMark,
 } from './gateDecode.js'
 import { queryOf } from './gateQuery.js'
 import {
@@ -20,12 +20,12 @@ import { createList } from './list.js'
 import { encodeOperation, JSON_TAG, MSGPACK_TAG, tagged } from './operation.js'
 
 export const REQUEST_BYTES_MAX = 256 * 1024
-/** A key or a few ids of 256 bytes, in a base64 of their JSON: there is room to spare. */
+/** Ample for a key or a few ids of 256 bytes, in base64 of their JSON. */
 export const QUERY_BYTES_MAX = 16 * 1024
 export const OPERATIONS_MAX = 1000
 /**
- * A batch is encoded anew for the log, where `0.1,` of JSON takes nine bytes instead of four. With
- * what a frame adds to 1,000 entries this stays below a frame's 512 KiB.
+ * A batch is encoded again for the log, where `0.1,` of JSON takes nine bytes instead of four. With
+ * the overhead of a frame for 1,000 entries, this stays below a frame's 512 KiB.
  */
 export const LOGGED_BYTES_MAX = 400 * 1024
 
@@ -63,8 +63,8 @@ function requestOf(
   if (isFields(value) && 'operations' in value) return batch(value, encoding, key)
   const reason = operationFault(value)
   if (reason !== null) return refused(encoding, 'INVALID_OPERATION', reason)
-  // As the client sent it. Safe since reading it back is the very decoding whose outcome was
-  // checked: of a key that is there twice, say, both take the last.
+  // Logged as the client sent it. That is safe, since reading it back decodes it as the check did:
+  // for example, a key that occurs twice has its last value in both.
   const encoded = tagged(encoding === 'json' ? JSON_TAG : MSGPACK_TAG, bytes)
   return {
     ok: true, encoding,
@@ -90,7 +90,7 @@ function batch(value: Fields, encoding: Encoding, key: string | null): Gated<Acc
   let loggedBytes = 0
   for (const bytes of encoded) loggedBytes += bytes.length
   if (loggedBytes > LOGGED_BYTES_MAX) {
-    const message = `the operations take ${loggedBytes} bytes in the log, of at most ` +
+    const message = `the operations take ${loggedBytes} bytes in the log, more than ` +
       `${LOGGED_BYTES_MAX}: send them in several requests`
     return refused(encoding, 'PAYLOAD_TOO_LARGE', message)
   }
@@ -106,7 +106,7 @@ function query(data: Uint8Array, contentType: string | undefined): Gated<Query> 
     ? refused(encoding, 'INVALID_OPERATION', value) : { ok: true, encoding, value }
 }
 
-/** A copy, taken before the check: what is checked cannot change any more. */
+/** A copy, made before the check, so that the checked value cannot change any more. */
 function operation(value: unknown): Decoded<Operation> {
   let copy: unknown
   try {
@@ -122,15 +122,15 @@ function decodeChecked(
   data: Uint8Array, encoding: Encoding, contentType: string | undefined, bytesMax: number,
 ): Refused | { readonly value: unknown; readonly bytes: Uint8Array } {
   if (data.length > bytesMax) {
-    const message = `the request has ${data.length} bytes; at most ${bytesMax} are taken`
+    const message = `the request has ${data.length} bytes, more than ${bytesMax}`
     return refused(encoding, 'PAYLOAD_TOO_LARGE', message)
   }
   if (data.length === 0) return refused(encoding, 'INVALID_OPERATION', 'the request is empty')
   const bytes = encoding === 'json' ? withoutMark(data) : data
   const decoded = decodeRequest(bytes, encoding)
   if (!('reason' in decoded)) return { value: decoded.value, bytes }
-  // It looked like MessagePack, and is not: whoever sent it may read JSON.
-  return refused(isToldMessagePack(contentType) ? encoding : 'json', 'INVALID_OPERATION',
+  // It looked like MessagePack, but is not: its sender may read JSON.
+  return refused(isDeclaredMessagePack(contentType) ? encoding : 'json', 'INVALID_OPERATION',
     decoded.reason)
 }
 
@@ -138,7 +138,7 @@ function refused(encoding: Encoding, code: ErrorCode, message: string): Refused 
   return { ok: false, encoding, code, message }
 }
 
-/** The answer to every write: put together by hand, in half of JSON.stringify's time. */
+/** Answer to every write: built by hand, in half the time of JSON.stringify. */
 function encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array {
   if (encoding === 'msgpack') return encoder.encode(answer)
   const { space, epoch, sequence, count, ack, safeSequence, node, duplicate } = answer
@@ -153,7 +153,7 @@ function encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array 
   )
 }
 
-/** Names of this node and its spaces as JSON: a few, and the same ones with every answer. */
+/** Names of this node and its spaces as JSON: a few, and the same in every answer. */
 const quotedNames = new Map<string, string>()
 const QUOTED_NAMES_MAX = 4096
 

@@ -1,6 +1,6 @@
 /**
- * Control messages between nodes as MessagePack, arbiter records as JSON (an operator reads them
- * with `nats kv get`). Everything is checked here, once; inside, the types are trusted.
+ * Control messages between nodes as MessagePack, arbiter records as JSON (operators read them with
+ * `nats kv get`). Everything is checked here, once; inside, the types are trusted.
  */
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import type { z } from 'zod'
@@ -12,10 +12,10 @@ import { isSliceAhead, structureFault } from './structure.js'
 
 const { bounds } = schemas
 
-/** Of arbiter records, and of the assignment within an announcement. */
+/** Version of arbiter records, and of the assignment within an announcement. */
 const recordVersion = 1
 
-/** What a message may take before its fields are looked at. */
+/** Limits that are checked before any field. */
 interface Limits {
   readonly bytes: number
   readonly depth: number
@@ -23,14 +23,14 @@ interface Limits {
 }
 
 const limits: Limits = { bytes: bounds.messageBytes, depth: 8, mapEntries: bounds.peers }
-/** Of a slice: it holds operations, with metadata, which may be nested 8 deep. */
+/** Limits of a slice: it holds operations, with metadata, which may be nested 8 deep. */
 const sliceLimits: Limits = {
   bytes: bounds.sliceBytes, depth: 16, mapEntries: bounds.metadataEntries,
 }
 
 /**
- * Encoding throws RangeError above 256 KiB, of a slice above `bounds.sliceBytes`: a peer would
- * refuse it (a bug of the sender). Decoding never throws; a refusal names the field.
+ * Encoding throws RangeError above 256 KiB (a slice: above `bounds.sliceBytes`): a peer would
+ * refuse it, so it is a bug of the sender. Decoding never throws; a refusal names the field.
  */
 export function controlCodec(): ControlCodec {
   const encoder = new Encoder({ ignoreUndefined: true })
@@ -43,7 +43,7 @@ export function controlCodec(): ControlCodec {
   return {
     encode: (value) => {
       if (field(value, 'kind') !== 'slice') return bounded(encoder.encode(value), limits.bytes)
-      // First, so that who receives it can tell it before looking at all of it.
+      // First, so that the recipient can recognise it before it reads all of it.
       return bounded(encoder.encode({ kind: 'slice', ...value }), sliceLimits.bytes)
     },
     encodeRecord: (record) => bounded(Buffer.from(JSON.stringify(record)), limits.bytes),
@@ -60,10 +60,10 @@ export function controlCodec(): ControlCodec {
       const raw = isSlice ? unpackSlice(bytes) : unpack(bytes)
       if (!raw.ok) return raw
       const kind = field(raw.value, 'kind')
-      // A field that is there twice is what it says last.
-      if (isSlice && kind !== 'slice') return refuse('kind: says two things')
+      // The last one counts if a field occurs twice.
+      if (isSlice && kind !== 'slice') return refuse('kind: has two different values')
       if (typeof kind !== 'string' || !Object.hasOwn(schemas.ackMessages, kind)) {
-        return refuse('kind: is not ack, nack, join, offer or slice')
+        return refuse('kind: must be ack, nack, join, offer or slice')
       }
       return check(schemas.ackMessages[kind as AckMessage['kind']], raw.value)
     },
@@ -112,7 +112,7 @@ function record<T>(schema: z.ZodType<T>, bytes: Uint8Array): Decoded<T> {
   return newer ? { ...refuse(newer), isNewer: true } : check(schema, value)
 }
 
-/** Before the shape: a newer record may look different altogether. */
+/** Checked before the shape: a newer record may look different. */
 function versionFault(value: unknown): string | null {
   const version = field(value, 'version')
   if (typeof version !== 'number' || version <= recordVersion) return null
@@ -133,7 +133,7 @@ function field(value: unknown, key: string): unknown {
   return (value as Record<string, unknown>)[key]
 }
 
-/** Reasons go to logs: bounded, whatever a peer sent. */
+/** Reasons go to logs, so they are bounded, whatever a peer sent. */
 function refuse(reason: string): { ok: false; reason: string } {
   return { ok: false, reason: reason.length > 300 ? `${reason.slice(0, 300)}…` : reason }
 }

@@ -5,14 +5,14 @@ import type {
 import { asBuffer, isSafe, writeSafe, writeUuid } from './frameBytes.js'
 import {
   encodeOrigin, ENTRY_HEADER_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC,
-  FRAME_VERSION_BOOKS, FRAME_VERSION_PLAIN, KIND_ENTRIES, KIND_EPOCH_START, NO_KEY, refusePlace,
+  FRAME_VERSION_FORK, FRAME_VERSION_PLAIN, KIND_ENTRIES, KIND_EPOCH_START, NO_KEY, refusePlace,
 } from './frameLayout.js'
-import { BOOKS_TAG } from './operation.js'
+import { FORK_TAG } from './operation.js'
 
 /**
- * Room in front of the entries for the header and the origin: entries are encoded once, straight
- * into their final place, and sealing writes the header backwards from here. An origin that needs
- * more room (a clock of some twenty nodes) costs one copy.
+ * Room before the entries for the header and the origin. Entries are encoded once, straight into
+ * their final place, and sealing writes the header backwards from here. An origin that needs more
+ * room (a clock of some twenty nodes) costs one copy.
  */
 const HEADROOM = 512
 const CAPACITY_START = 2048
@@ -36,7 +36,7 @@ export class EntryBuffer implements FrameBuilder {
   }
 
   /**
-   * At most what the frame will have: the origin is known when sealing only, so room for it is
+   * Upper bound of the size of the frame: the origin is only known when sealing, so room for it is
    * counted in full (some 400 bytes more than a short origin needs).
    */
   get bytes(): number {
@@ -44,9 +44,9 @@ export class EntryBuffer implements FrameBuilder {
   }
 
   /**
-   * Timestamp in ms since 1970, fractions dropped. Throws RangeError, and takes nothing, when the
-   * frame would pass 1 MiB, when the timestamp goes back, or when the request is empty: all bugs
-   * of the caller.
+   * Timestamp in ms since 1970, fractions dropped. Throws RangeError, and adds nothing, if the
+   * frame would exceed 1 MiB, if the timestamp goes back, or if the request is empty: all bugs of
+   * the caller.
    */
   add(request: AcceptedRequest, timestamp: number): void {
     const { encoded, key } = request
@@ -127,7 +127,7 @@ export class EntryBuffer implements FrameBuilder {
     b.writeUInt16LE(key === null ? NO_KEY : keyBytes, at + 12)
     if (keyBytes > 0) b.write(key!, body, 'utf8')
     b.set(operation, body + keyBytes)
-    if (operation[0] === BOOKS_TAG) this.#version = FRAME_VERSION_BOOKS
+    if (operation[0] === FORK_TAG) this.#version = FRAME_VERSION_FORK
     this.#end = body + keyBytes + operation.length
   }
 

@@ -4,7 +4,7 @@ const HIGH = 0x1_0000_0000
 /** Safe integers end at 2^53 - 1: the upper word holds 21 bits at most. */
 const HIGH_MAX = 0x1f_ffff
 
-/** A count the formats can hold: an integer in [0, 2^53 - 1]. */
+/** A count that the formats can hold: an integer in [0, 2^53 - 1]. */
 export function isSafe(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
@@ -16,7 +16,7 @@ export function writeSafe(into: Buffer, value: number, offset: number): void {
   into.writeUInt32LE(Math.floor(value / HIGH), offset + 4)
 }
 
-/** -1 when the 64 bits are no safe integer: bytes from outside never throw. */
+/** -1 if the 64 bits are not a safe integer: bytes from outside never throw. */
 export function readSafe(from: Buffer, offset: number): number {
   const high = from.readUInt32LE(offset + 4)
   return high > HIGH_MAX ? -1 : high * HIGH + from.readUInt32LE(offset)

@@ -17,29 +17,29 @@
  * | 56 | 8 | base timestamp, ms since 1970 |
  * | 64 | 4 | count of entries |
  * | 68 | 4 | length of the origin |
- * | 72 |   | origin: MessagePack map {node, clock}: the clock before the first entry, and which |
- * |    |   | component of it counts the entries (machines/log/vectorClock.ts) |
+ * | 72 |   | origin: MessagePack map {node, clock}: the clock before the first entry, and its |
+ * |    |   | component that counts the entries (machines/log/vectorClock.ts) |
  * |    |   | entries |
  *
  * An entry: length of the rest (4), timestamp minus base (6), operations of the request on its
  * first entry, else 0 (2), length of the key or 0xffff for none (2), key, operation as encoded
  * (operation.ts).
  *
- * Version 2 is of frames that members which know only version 1 cannot understand, and so refuse:
- * those with an entry of tag 2. All others are of version 1, so that a cluster can be upgraded
- * node by node, failovers included, as long as no fork comes home.
+ * Version 2 marks frames that members which know only version 1 cannot understand, and so refuse:
+ * those with an entry of tag 2. All others have version 1, so that a cluster can be upgraded node
+ * by node, failovers included, as long as no fork is reconciled.
  */
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import { crc32c } from '@node-rs/crc32'
 import type { Frame } from '../../actors/ports/frames.js'
 import { asBuffer, isSafe, readSafe, readUuid } from './frameBytes.js'
-import { BOOKS_TAG, JSON_TAG } from './operation.js'
+import { FORK_TAG, JSON_TAG } from './operation.js'
 
 export const FRAME_MAGIC = 0x52464745
 export const FRAME_VERSION_PLAIN = 1
-export const FRAME_VERSION_BOOKS = 2
+export const FRAME_VERSION_FORK = 2
 export const FRAME_HEADER_BYTES = 72
-/** What NATS takes by default; builders are sealed at half of it (section 4, flow control). */
+/** The default max_payload of NATS; builders are sealed at half of it. */
 export const FRAME_BYTES_MAX = 1024 * 1024
 export const ENTRY_HEADER_BYTES = 14
 export const NO_KEY = 0xffff
@@ -49,7 +49,7 @@ export const KIND_EPOCH_START = 2
 const NODE_BYTES_MAX = 256
 const CLOCK_NODES_MAX = 1024
 
-/** Who numbers a frame's entries, and the vector clock before the first of them. */
+/** Origin of a frame's entries: their writer, and the vector clock before the first of them. */
 export interface Origin {
   /** Component of the clock: `n1`, or `n1@3`. */
   readonly node: string
@@ -57,7 +57,7 @@ export interface Origin {
 }
 
 const encoder = new Encoder()
-// Bounds before memory: a length in hostile bytes never sizes an allocation.
+// Bounds come before memory: a length in hostile bytes never sizes an allocation.
 const decoder = new Decoder({
   maxStrLength: NODE_BYTES_MAX, maxMapLength: CLOCK_NODES_MAX,
   maxArrayLength: 0, maxBinLength: 0, maxExtLength: 0,
@@ -69,12 +69,12 @@ export function encodeOrigin(origin: Origin): Uint8Array {
   return encoder.encodeSharedRef({ node: origin.node, clock: origin.clock })
 }
 
-/** What the component had counted before; own properties only, a node may be called `valueOf`. */
+/** Earlier count of the component; own properties only, since a node may be called `valueOf`. */
 export function componentOf(origin: Origin): number {
   return Object.hasOwn(origin.clock, origin.node) ? origin.clock[origin.node]! : 0
 }
 
-/** A string is the reason of refusal. */
+/** A string is the fault found. */
 export function decodeOrigin(bytes: Uint8Array): Origin | string {
   try {
     const value = decoder.decode(bytes) as Origin
@@ -99,8 +99,8 @@ function refuseOrigin(value: Origin): string | null {
 }
 
 /**
- * Reads the fixed header, and checks it against itself and against the length of `bytes`; neither
- * checksum nor entries. For bytes that another checksum already vouches for (journal recovery).
+ * Reads the fixed header, and checks it for consistency and against the length of `bytes`; neither
+ * checksum nor entries. For bytes that another checksum already covers (journal recovery).
  */
 export function peekFrame(bytes: Uint8Array): Frame | string {
   const b = asBuffer(bytes)
@@ -108,8 +108,8 @@ export function peekFrame(bytes: Uint8Array): Frame | string {
   if (b.length > FRAME_BYTES_MAX) return `longer than a frame may be: ${b.length} bytes`
   if (b.readUInt32LE(0) !== FRAME_MAGIC) return 'not a frame: wrong magic'
   const version = b[8]!
-  if (version > FRAME_VERSION_BOOKS) {
-    return `frame format version ${version}; this node understands up to ${FRAME_VERSION_BOOKS}: `
+  if (version > FRAME_VERSION_FORK) {
+    return `frame format version ${version}; this node understands up to ${FRAME_VERSION_FORK}: `
       + 'upgrade it'
   }
   if (version < 1) return `frame format version ${version} does not exist`
@@ -130,15 +130,15 @@ export function peekFrame(bytes: Uint8Array): Frame | string {
   }
 }
 
-/** What a frame's place in the log must fulfil; shared by sealing and parsing. */
+/** Checks a frame's place in the log; shared by sealing and parsing. */
 export function refusePlace(
   kind: number, epoch: number, first: number, previousEpoch: number, count: number,
 ): string | null {
-  if (!isSafe(epoch) || epoch < 1) return 'epoch is no positive safe integer'
-  if (!isSafe(first) || first < 1) return 'first sequence is no positive safe integer'
-  if (!isSafe(previousEpoch)) return 'previous epoch is no safe integer'
+  if (!isSafe(epoch) || epoch < 1) return 'epoch is not a positive safe integer'
+  if (!isSafe(first) || first < 1) return 'first sequence is not a positive safe integer'
+  if (!isSafe(previousEpoch)) return 'previous epoch is not a safe integer'
   if (count < 1) return 'a frame without entries'
-  if (!isSafe(first + count - 1)) return 'last sequence is no safe integer'
+  if (!isSafe(first + count - 1)) return 'last sequence is not a safe integer'
   if (previousEpoch > epoch) return `previous epoch ${previousEpoch} above epoch ${epoch}`
   if ((first === 1) !== (previousEpoch === 0)) {
     return `first sequence ${first} does not go with previous epoch ${previousEpoch}`
@@ -148,11 +148,11 @@ export function refusePlace(
   return previousEpoch === epoch ? 'an epoch start within its own epoch' : null
 }
 
-/** Null when checksum, origin and every entry are in order. After `peekFrame`. */
+/** Null if checksum, origin and every entry are in order. Call it after `peekFrame`. */
 export function refuseBody(b: Buffer): string | null {
   if (b.readUInt32LE(4) !== crc32c(b.subarray(8))) return 'bad checksum'
   const base = readSafe(b, 56)
-  if (base < 0) return 'base timestamp is no safe integer'
+  if (base < 0) return 'base timestamp is not a safe integer'
   const originEnd = FRAME_HEADER_BYTES + b.readUInt32LE(68)
   if (originEnd > b.length) return 'the origin reaches beyond the frame'
   const origin = decodeOrigin(b.subarray(FRAME_HEADER_BYTES, originEnd))
@@ -166,8 +166,8 @@ function refuseEntries(b: Buffer, start: number, count: number, base: number): s
   let at = start
   let delta = 0
   let openOfRequest = 0
-  const hasBooks = b[8] === FRAME_VERSION_BOOKS && b[9] === KIND_ENTRIES
-  const tagMax = hasBooks ? BOOKS_TAG : JSON_TAG
+  const holdsForks = b[8] === FRAME_VERSION_FORK && b[9] === KIND_ENTRIES
+  const tagMax = holdsForks ? FORK_TAG : JSON_TAG
   for (let i = 0; i < count; i++) {
     if (at + ENTRY_HEADER_BYTES > b.length) return `entry ${i} reaches beyond the frame`
     const end = at + 4 + b.readUInt32LE(at)
@@ -188,5 +188,5 @@ function refuseEntries(b: Buffer, start: number, count: number, base: number): s
   }
   if (openOfRequest !== 0) return 'the last request is not complete'
   if (at !== b.length) return `${b.length - at} bytes after the last entry`
-  return isSafe(base + delta) ? null : 'a timestamp is no safe integer'
+  return isSafe(base + delta) ? null : 'a timestamp is not a safe integer'
 }

@@ -1,4 +1,4 @@
-/** The frame codec (section 2, batch and frame): layout in frameLayout.ts. */
+/** The frame codec: layout in frameLayout.ts. */
 import { encode } from '@msgpack/msgpack'
 import { crc32c } from '@node-rs/crc32'
 import type { Frame, FrameCodec, FrameOrigin } from '../../actors/ports/frames.js'
@@ -11,7 +11,7 @@ import {
   peekFrame, refuseBody, type Origin,
 } from './frameLayout.js'
 import {
-  BOOKS_TAG, decodeBooksAt, decodeOperationAt, encodeEntry, MSGPACK_TAG, tagged,
+  FORK_TAG, decodeForkEntryAt, decodeOperationAt, encodeEntry, MSGPACK_TAG, tagged,
 } from './operation.js'
 
 const WAL_MAGIC = 0x4c574745
@@ -29,19 +29,19 @@ export function createFrameCodec(): FrameCodec {
   }
 }
 
-/** Of version 1 with forks, too: members that know nothing of reports pass them over. */
-function epochStart(origin: FrameOrigin, reign: EpochStart, timestamp: number): Frame {
-  const { forks = [], ...plain } = reign
+/** Version 1 even with forks: members that know nothing of reports ignore them. */
+function epochStart(origin: FrameOrigin, start: EpochStart, timestamp: number): Frame {
+  const { forks = [], ...plain } = start
   const builder = new EntryBuffer(KIND_EPOCH_START)
   const encoded = tagged(MSGPACK_TAG, encode(forks.length > 0 ? { ...plain, forks } : plain))
-  // The builder looks at the encoded bytes only; an epoch start is no client operation.
+  // The builder reads only the encoded bytes: an epoch start is not a client operation.
   builder.add({ operations: [], encoded: [encoded], key: null }, timestamp)
   return builder.seal(origin)
 }
 
 /**
- * Checks bytes from outside completely; a string is the reason of refusal. Never throws. The
- * frame is a view of `bytes`.
+ * Checks bytes from outside completely; a string is the fault found. Never throws. The frame is a
+ * view of `bytes`.
  */
 export function parseFrame(bytes: Uint8Array): Frame | string {
   const frame = peekFrame(bytes)
@@ -58,7 +58,7 @@ export function frameEntries(frame: Frame, from = frame.first, to = frame.last):
   const entries: LogEntry[] = []
   let at = FRAME_HEADER_BYTES + b.readUInt32LE(68)
   let writeId: string | null = null
-  /** Where the key of the present request stands, until it is needed. */
+  /** Offset of the key of the present request, until it is needed. */
   let keyAt = -1
   let keyEnd = -1
   for (let sequence = frame.first; sequence <= Math.min(to, frame.last); sequence++) {
@@ -80,9 +80,9 @@ export function frameEntries(frame: Frame, from = frame.first, to = frame.last):
     }
     const timestamp = base + b.readUIntLE(at + 4, 6)
     const vectorClock = { ...origin.clock, [origin.node]: before + sequence - frame.first + 1 }
-    if (b[operation] === BOOKS_TAG) {
-      const books = decodeBooksAt(b, operation, end)
-      entries.push({ sequence, epoch: frame.epoch, timestamp, vectorClock, writeId, ...books })
+    if (b[operation] === FORK_TAG) {
+      const fork = decodeForkEntryAt(b, operation, end)
+      entries.push({ sequence, epoch: frame.epoch, timestamp, vectorClock, writeId, ...fork })
     } else {
       entries.push({
         sequence, epoch: frame.epoch, timestamp, vectorClock, writeId,
@@ -112,7 +112,7 @@ function originOf(b: Buffer): Origin {
   return origin
 }
 
-/** `sentAtMs` loses its fraction. Throws RangeError on fields that are no safe integers. */
+/** `sentAtMs` loses its fraction. Throws RangeError on fields that are not safe integers. */
 export function encodeWal(header: WalHeader, frame: Frame | null): Uint8Array {
   const message = Buffer.allocUnsafe(WAL_HEADER_BYTES + (frame ? frame.bytes.length : 0))
   message.writeUInt32LE(WAL_MAGIC, 0)
@@ -131,8 +131,8 @@ export function encodeWal(header: WalHeader, frame: Frame | null): Uint8Array {
 }
 
 /**
- * Checks everything; a string is the reason of refusal. Never throws. The frame's bytes are a
- * COPY: what comes in is a view of the connection's receive buffer, and frames are kept.
+ * Checks everything; a string is the fault found. Never throws. The frame's bytes are a COPY, since
+ * incoming bytes are a view of the connection's receive buffer, and frames are kept.
  */
 export function decodeWal(
   bytes: Uint8Array,
@@ -152,7 +152,7 @@ export function decodeWal(
     safeSequence: readSafe(b, 32), endSequence: readSafe(b, 40), sentAtMs: readSafe(b, 48),
   }
   for (const [name, value] of Object.entries(header)) {
-    if (value < 0) return `${name} is no safe integer`
+    if (value < 0) return `${name} is not a safe integer`
   }
   const kind = b[5]!
   if (b.readUInt16LE(6) !== 0) return 'unknown flags of a WAL message'

@@ -1,4 +1,4 @@
-/** From the bytes of a request to a value, in the encoding that its sender chose. */
+/** Decodes the bytes of a request, in the encoding that its sender chose. */
 import { isUtf8 } from 'node:buffer'
 import { Decoder } from '@msgpack/msgpack'
 import type { Encoding } from '../../actors/ports/clientApi.js'
@@ -11,8 +11,8 @@ const decoder = new Decoder()
 const REASON_LENGTH_MAX = 200
 
 /**
- * Content-Type (parameters aside) where it says one of ours; else the first byte: that of a map or
- * an array of MessagePack begins no JSON text, and whatever is neither is answered in JSON.
+ * By Content-Type (without parameters) if it names an encoding; else by the first byte: that of a
+ * map or an array of MessagePack begins no JSON text. Anything else is answered in JSON.
  */
 export function encodingOf(data: Uint8Array, contentType: string | undefined): Encoding {
   if (contentType !== undefined) {
@@ -24,8 +24,8 @@ export function encodingOf(data: Uint8Array, contentType: string | undefined): E
   return isMessagePack ? 'msgpack' : 'json'
 }
 
-/** A request that says so is MessagePack, whatever it holds. */
-export function isToldMessagePack(contentType: string | undefined): boolean {
+/** Whether the request is declared as MessagePack, whatever it holds. */
+export function isDeclaredMessagePack(contentType: string | undefined): boolean {
   return contentType !== undefined && encodingNamed(contentType) === 'msgpack'
 }
 
@@ -38,18 +38,18 @@ function encodingNamed(contentType: string): Encoding | undefined {
   return bare === contentType ? undefined : encodingNamed(bare)
 }
 
-/** Without the byte order mark that some JSON writers put first. */
+/** Removes the byte order mark that some JSON writers put first. */
 export function withoutMark(data: Uint8Array): Uint8Array {
   const marked = data[0] === 0xef && data[1] === 0xbb && data[2] === 0xbf
   return marked ? data.subarray(3) : data
 }
 
-/** Of a request of JSON in whose metadata numbers that large were seen; null: nothing is lost. */
+/** For JSON in whose metadata numbers that large were seen; null: no number is changed. */
 export function roundedReason(bytes: Uint8Array): string | null {
   return wideIntegerIn(textOf(bytes))
 }
 
-/** The value, or the reason why there is none. Decoding the same bytes again gives an equal one. */
+/** The value, or the fault found. Decoding the same bytes again gives an equal value. */
 export function decodeRequest(
   data: Uint8Array, encoding: Encoding,
 ): { readonly value: unknown } | { readonly reason: string } {
@@ -70,7 +70,7 @@ export function decodeRequest(
   }
 }
 
-/** What a decoder says may quote the request: never more of it than a line. */
+/** A decoder's message may quote the request: it is cut to one line. */
 export function short(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
   return message.length <= REASON_LENGTH_MAX ? message : `${message.slice(0, REASON_LENGTH_MAX)}…`

@@ -1,4 +1,4 @@
-/** The queries of DESIGN section 6. */
+/** Validation of queries. */
 import type { Query } from '../../actors/ports/clientApi.js'
 import type { EdgeDirection } from '../../actors/ports/store.js'
 import { placeOfCursor } from '../../machines/graph/edgePlace.js'
@@ -12,10 +12,10 @@ const DIRECTIONS: readonly unknown[] = ['out', 'in', 'both']
 const TYPES = 'GetNode, GetEdges, ListNodes, GetEntries, GetHistory, GetForks, GetQuarantine ' +
   'or GetFate'
 
-/** Of an item in the quarantine: where it was logged first. */
+/** Id of an item in the quarantine: where it was logged first. */
 const ITEM = /^([1-9][0-9]{0,15})-([1-9][0-9]{0,15})$/
 
-/** The query with its defaults filled in, or the reason of refusal. */
+/** The query with its defaults filled in, or the fault found. */
 export function queryOf(value: unknown): Query | string {
   if (!isFields(value)) return 'the query must be an object'
   switch (value.type) {
@@ -65,7 +65,7 @@ function getEntries(value: Fields): Query | string {
     limitReason(limit)
   if (reason !== null) return reason
   if (placeReason(from, 'from') !== null) return 'from must be a sequence: an integer of at least 1'
-  // The entry after the last one that there can be is none.
+  // There is no entry after the largest possible sequence.
   const next = Math.min(after as number + 1, Number.MAX_SAFE_INTEGER)
   return {
     type: 'GetEntries', from: Math.max(from as number, next), limit: limit as number,

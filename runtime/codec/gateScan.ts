@@ -1,9 +1,9 @@
 /**
  * Walks MessagePack without building anything, before the decoder may allocate: a header of five
  * bytes can announce an array of four billion elements, a kilobyte of headers a thousand nested
- * ones. After the walk, what the decoder allocates is bounded by what the request really holds.
- * It also refuses what the decoder lets pass: ill-formed UTF-8, numeric map keys, and integers
- * beyond 2^53, which would come out as another number.
+ * ones. After the walk, the decoder's allocations are bounded by the actual contents. It also
+ * refuses what the decoder lets pass: ill-formed UTF-8, numeric map keys, and integers beyond 2^53,
+ * which would be decoded to another number.
  */
 import { isUtf8 } from 'node:buffer'
 import { decode } from '@msgpack/msgpack'
@@ -14,7 +14,7 @@ const DEPTH_MAX = 16
 /** Below this a loop is faster than a call to isUtf8. */
 const SHORT_STRING_BYTES = 40
 
-/** Reason of refusal, with the place, or null. */
+/** The fault found, with its place, or null. */
 export function scanMessagePack(data: Uint8Array): string | null {
   const scan = new Scan(data, null)
   const reason = scan.value(0) ?? (scan.at < data.length ? 'bytes after the value' : null)
@@ -22,7 +22,7 @@ export function scanMessagePack(data: Uint8Array): string | null {
   return reason === null ? null : `not valid MessagePack at byte ${scan.at}: ${reason}`
 }
 
-/** Where the walk stops: a second one that keeps its path, for what is refused only. */
+/** Place of a fault: a second walk that keeps its path, for refused requests only. */
 function placeOf(data: Uint8Array): string {
   const path: (string | number)[] = []
   new Scan(data, path).value(0)
@@ -34,7 +34,7 @@ const TRUNCATED = 'the value is cut off'
 class Scan {
   at = 0
 
-  /** `path`: where the walk is, for one that keeps it. */
+  /** `path`: place of the walk, if it is kept. */
   constructor(
     private readonly data: Uint8Array, private readonly path: (string | number)[] | null,
   ) {}
@@ -144,7 +144,7 @@ class Scan {
     return null
   }
 
-  /** Passes an array's or map's head; `values` within take at least a byte each. */
+  /** Passes the head of an array or map; its values take at least a byte each. */
   private open(headBytes: number, values: number, depth: number): string | null {
     if (depth >= DEPTH_MAX) return `nested deeper than ${DEPTH_MAX} levels`
     if (values < 0 || this.at + headBytes + values > this.data.length) return TRUNCATED

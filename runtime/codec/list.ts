@@ -1,4 +1,4 @@
-/** Answers with a list, encoded item by item, so that a page can end where it is full. */
+/** Answers with a list, encoded item by item, so that a page can end when it is full. */
 import { Encoder } from '@msgpack/msgpack'
 import type { Encoding, ListEncoder, ReadAnswer } from '../../actors/ports/clientApi.js'
 
@@ -69,7 +69,7 @@ class MessagePackList implements ListEncoder {
   }
 }
 
-/** Of an array of up to 65,535 elements (msgpack/spec.md, array format family). */
+/** Head of an array of up to 65,535 elements (msgpack/spec.md, array format family). */
 function arrayHead(count: number): Buffer {
   return count < 16 ? Buffer.of(0x90 + count) : Buffer.of(0xdc, count >> 8, count & 0xff)
 }

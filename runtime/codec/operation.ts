@@ -1,8 +1,8 @@
 /**
- * An operation as the log holds it: one tag byte, then MessagePack (0) or JSON (1). The tag is
- * what lets a single operation go into the log as the client sent it, without a second encode.
- * Tag 2: a MessagePack map {operation, reconciliation}, where the latter may be absent; for notes
- * on forks, and for operations with what became of them (machines/log/forkNotes.ts).
+ * An operation as the log holds it: one tag byte, then MessagePack (0) or JSON (1). The tag lets a
+ * single operation go into the log as the client sent it, without a second encoding. Tag 2: a
+ * MessagePack map {operation, reconciliation}, where the latter may be absent; for notes on forks,
+ * and for operations with their reconciliation (machines/log/forkNotes.ts).
  */
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import type { Operation } from '../../machines/graph/graph.js'
@@ -11,10 +11,10 @@ import { asBuffer } from './frameBytes.js'
 
 export const MSGPACK_TAG = 0
 export const JSON_TAG = 1
-/** Since frame format version 2. */
-export const BOOKS_TAG = 2
+/** Exists since frame format version 2. */
+export const FORK_TAG = 2
 
-// Shared on purpose: making a codec per call costs more than a small operation.
+// Shared on purpose: creating a codec per call costs more than a small operation.
 const encoder = new Encoder({ ignoreUndefined: true })
 const decoder = new Decoder()
 
@@ -26,32 +26,32 @@ export function tagged(tag: number, bytes: Uint8Array): Uint8Array {
   return encoded
 }
 
-/** The bytes of an operation that passed the gate: tag 0 and MessagePack. */
+/** The bytes of a validated operation: tag 0 and MessagePack. */
 export function encodeOperation(operation: Operation): Uint8Array {
   return tagged(MSGPACK_TAG, encoder.encodeSharedRef(operation))
 }
 
 /**
- * An operation with what became of it, or a note on a fork. What is neither goes in as any other
- * operation does, so that members of the version before can read it.
+ * An operation with its reconciliation, or a note on a fork. An operation without one is encoded as
+ * usual, so that members of the previous version can read it.
  */
 export function encodeEntry(
   operation: Operation | ForkNote, reconciliation: Reconciliation | null,
 ): Uint8Array {
   if (operation.type !== 'ForkNote' && reconciliation === null) return encodeOperation(operation)
   const entry = reconciliation === null ? { operation } : { operation, reconciliation }
-  return tagged(BOOKS_TAG, encoder.encodeSharedRef(entry))
+  return tagged(FORK_TAG, encoder.encodeSharedRef(entry))
 }
 
 /**
- * Reads what the gate put into the log. The bytes are trusted (section 6: checked once, at the
- * gate; on disk and wire the frame's checksum vouches for them), so a defect is a bug and throws.
+ * Reads an operation of the log. The bytes are trusted: they were validated when they came in, and
+ * on disk and wire the frame's checksum covers them. So a defect is a bug and throws.
  */
 export function decodeOperation(encoded: Uint8Array): Operation {
   return decodeOperationAt(asBuffer(encoded), 0, encoded.length)
 }
 
-/** The same for an operation that lies within a frame: no view is made of JSON. */
+/** The same for an operation within a frame: makes no view of JSON. */
 export function decodeOperationAt(bytes: Buffer, start: number, end: number): Operation {
   const tag = bytes[start]
   if (tag === JSON_TAG) return JSON.parse(bytes.toString('utf8', start + 1, end)) as Operation
@@ -59,14 +59,14 @@ export function decodeOperationAt(bytes: Buffer, start: number, end: number): Op
   throw new Error(`bug: an operation with encoding tag ${tag}`)
 }
 
-interface Books {
+interface ForkEntry {
   readonly operation: Operation | ForkNote
   readonly reconciliation?: Reconciliation
 }
 
-/** What of a log entry tag 2 at `start` holds. Throws on a defect, a bug. */
-export function decodeBooksAt(bytes: Buffer, start: number, end: number): Books {
-  const { operation, reconciliation } = decoder.decode(bytes.subarray(start + 1, end)) as Books
+/** The part of a log entry that tag 2 at `start` holds. Throws on a defect, a bug. */
+export function decodeForkEntryAt(bytes: Buffer, start: number, end: number): ForkEntry {
+  const { operation, reconciliation } = decoder.decode(bytes.subarray(start + 1, end)) as ForkEntry
   return reconciliation === undefined ? { operation } : { operation, reconciliation }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Shapes and bounds of control messages and arbiter records. Unknown fields are dropped, so that
- * a newer node may say more (section 6, the last paragraph).
+ * Shapes and bounds of control messages and arbiter records. Unknown fields are dropped, so that a
+ * newer node may send more.
  */
 import { z } from 'zod'
 import { vacancies } from '../../machines/election/vacancy.js'
@@ -20,17 +20,17 @@ export const bounds = {
   peers: 1024,
   members: 64,
   reasonChars: 4096,
-  /** Of a space on one member, in an offer. */
+  /** Salvages of one space on one member, in an offer. */
   salvages: 256,
   /**
    * Whole requests only: 1,000 operations of 400 KiB in all, each with its key of 256 bytes and
-   * some 150 more. With the headers, it stays below 1 MB, the max_payload that NATS has.
+   * some 150 more. With the headers, it stays below 1 MB, the default max_payload of NATS.
    */
   sliceBytes: 896 * 1024,
   sliceWrites: 1024,
-  /** In 16 KiB of JSON there are not more: "a":1, */
+  /** 16 KiB of JSON cannot hold more entries such as "a":1, */
   metadataEntries: 4096,
-  /** Reigns that ended, of which no report is committed. */
+  /** Epochs that ended, of which no report is committed. */
   ended: 64,
 }
 
@@ -68,7 +68,7 @@ export const heartbeat: z.ZodType<Heartbeat> = z.object({
   loopDelayMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER),
   leaving: z.boolean(),
   http,
-  // Nodes of before do not run unless they are.
+  // Nodes of earlier releases do not run unless they are registered.
   registered: z.boolean().default(true),
   unfit: z.string().max(256).exactOptional(),
   wallMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER).exactOptional(),
@@ -99,7 +99,7 @@ export const surveyAnswer: z.ZodType<SurveyAnswer> = z.object({
   serving: z.boolean(),
   endedEpoch: count,
   whole: z.boolean(),
-  // Nodes of before do not tell it.
+  // Nodes of earlier releases do not send it.
   committed: position.default({ epoch: 0, sequence: 0 }),
   unfit: reason.exactOptional(),
 })
@@ -137,7 +137,7 @@ const nack = z.object({
   reason,
 })
 
-/** It is written into the log, never into a path. */
+/** It is written into the log, but never used as a path. */
 const fileName = z.string().regex(/^[A-Za-z0-9_.-]{1,248}$/, 'is no name of a salvage')
 
 const offer: z.ZodType<SalvageOffer> = z.object({
@@ -155,11 +155,11 @@ const offer: z.ZodType<SalvageOffer> = z.object({
     spans: z.array(z.object({ epoch: count, last: count, writes: count })).max(epochsMax)
       .refine(grows, growing),
   })).max(bounds.salvages),
-  // Nodes of before offer all they have, or fail.
+  // Nodes of earlier releases offer all they have, or fail.
   isComplete: z.boolean().default(true),
 })
 
-/** Nothing enters the log that the gate would refuse, whoever brings it. */
+/** Everything that enters the log is validated, whatever its source. */
 const operation = z.custom<Operation>((value) => operationFault(value) === null, {
   error: ({ input }) => operationFault(input) ?? '',
 })
@@ -187,7 +187,7 @@ const slice: z.ZodType<SalvageSlice> = z.object({
   isLast: z.boolean(),
 })
 
-/** By `kind`; acks come by the thousand, so the kind is looked at before any schema. */
+/** By `kind`. Acks come by the thousand, so the kind is read before any schema is used. */
 export const ackMessages: Readonly<Record<AckMessage['kind'], z.ZodType<AckMessage>>> = {
   ack, nack, join, offer, slice,
 }
@@ -201,7 +201,7 @@ export const joinAnswer: z.ZodType<JoinAnswer> = z.object({
   common: position,
   commitSequence: count,
   endSequence: count,
-  // Nodes of before do not tell it.
+  // Nodes of earlier releases do not send it.
   endedEpoch: count.default(0),
   snapshotNeeded: z.boolean(),
   reason,
@@ -252,7 +252,7 @@ export const assignment: z.ZodType<Assignment> = z.object({
   if (fault) context.addIssue({ code: 'custom', message: fault })
 })
 
-/** What the glossary says of members, in-sync members and the primary (section 2). */
+/** Checks members, in-sync members and the primary against each other. */
 function membershipFault(
   record: Pick<Assignment, 'state' | 'primary' | 'members' | 'inSync'>,
 ): string | null {
@@ -260,11 +260,11 @@ function membershipFault(
   if (members.size !== record.members.length) return 'a node is listed twice in members'
   if (new Set(record.inSync).size !== record.inSync.length) return 'a node is twice in inSync'
   const stranger = record.inSync.find((node) => !members.has(node))
-  if (stranger !== undefined) return `${stranger} is in sync but no member`
-  const reigns = record.state === 'claimed' || record.state === 'open'
-  if (reigns && !record.primary) return `state ${record.state} names no primary`
+  if (stranger !== undefined) return `${stranger} is in sync but not a member`
+  const isHeld = record.state === 'claimed' || record.state === 'open'
+  if (isHeld && !record.primary) return `state ${record.state} names no primary`
   if (record.state === 'vacant' && record.primary) return 'state vacant names a primary'
-  if (reigns && record.primary && !record.inSync.includes(record.primary.node)) {
+  if (isHeld && record.primary && !record.inSync.includes(record.primary.node)) {
     return `the primary ${record.primary.node} is not in sync`
   }
   return null
@@ -283,7 +283,7 @@ export const announcement: z.ZodType<Announcement> = z.object({
   revision: count,
   history,
   reason,
-  // One that is not understood (of a later release) is left out.
+  // A value that is not understood (of a later release) is left out.
   promotion: promotionReport.optional().catch(undefined),
 })
 

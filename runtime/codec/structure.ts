@@ -1,7 +1,7 @@
 /**
- * Looks over MessagePack before it is decoded. The decoder allocates what a header announces, so
- * 256 KiB of nested array headers would make it take gigabytes; here every length has to fit in
- * the bytes that are left, and nesting is bounded.
+ * Checks MessagePack before it is decoded. The decoder allocates what a header announces, so 256
+ * KiB of nested array headers would make it take gigabytes. Here every length has to fit into the
+ * bytes that are left, and nesting is bounded.
  * Source: the MessagePack specification, "Formats".
  */
 const depthDefault = 8
@@ -32,8 +32,8 @@ export function structureFault(bytes: Uint8Array, depthMax = depthDefault): stri
 }
 
 /**
- * Whether the message is a map that begins with `kind: 'slice'`. A few bytes tell, so that bounds
- * can be chosen before anything else is looked at.
+ * Whether the message is a map that begins with `kind: 'slice'`. A few bytes decide, so that bounds
+ * can be chosen before anything else is read.
  */
 export function isSliceAhead(bytes: Uint8Array): boolean {
   const head = bytes[0] ?? 0
@@ -44,7 +44,7 @@ export function isSliceAhead(bytes: Uint8Array): boolean {
   return true
 }
 
-/** As MessagePack has it: strings of four and of five bytes. */
+/** In MessagePack: strings of four and of five bytes. */
 const sliceAhead = Uint8Array.of(
   0xa4, 0x6b, 0x69, 0x6e, 0x64, 0xa5, 0x73, 0x6c, 0x69, 0x63, 0x65)
 
@@ -61,7 +61,7 @@ function lengthOfHead(head: number): number {
   }
 }
 
-/** Bytes of a string's text; values within an array or map. */
+/** Bytes of a string's text; number of values within an array or map. */
 function contents(head: number, view: DataView, at: number): { body: number; items: number } {
   if (head >= 0x80 && head < 0x90) return { body: 0, items: 2 * (head & 0x0f) }
   if (head >= 0x90 && head < 0xa0) return { body: 0, items: head & 0x0f }

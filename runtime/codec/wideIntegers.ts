@@ -1,11 +1,11 @@
 /**
- * Integers that a number cannot hold: JSON.parse makes another one of 9007199254740993 without a
- * word. RFC 7493 (I-JSON) section 2.2 has them sent as strings; here they are refused, in JSON as
- * in MessagePack. A float of that size (1e20) is a number like any other.
+ * Integers that a number cannot hold: JSON.parse silently changes 9007199254740993. RFC 7493
+ * (I-JSON), section 2.2, has them sent as strings; here they are refused, in JSON as in
+ * MessagePack. A float of that size (1e20) is a number like any other.
  */
 
-export const WIDE_INTEGER = 'must not be an integer beyond 2^53 - 1, which would be kept as '
-  + 'another one: send a string, or a float (1e20)'
+export const WIDE_INTEGER = 'must not be an integer beyond 2^53 - 1, which would be changed: '
+  + 'send a string, or a float (1e20)'
 
 /** A reason never repeats more of a request than a line. */
 const PATH_SHOWN = 160
@@ -22,18 +22,18 @@ export function pathOf(parts: readonly (string | number)[]): string {
 
 interface Level {
   readonly isArray: boolean
-  /** Of the value that is read now. */
+  /** Place of the value that is being read. */
   part: string | number
   isKeyNext: boolean
 }
 
-/** An integer of that length where one may stand, if this is not within a string. */
+/** An integer of that length where one may be, if this is not within a string. */
 const candidate = /[:,[\s]-?[0-9]{16,}[\s,}\]]/
 const token = /"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][0-9.eE+-]*|[{}[\],:]/gs
 
 /**
- * The first integer in metadata that would be rounded, as a reason with its path; null: there is
- * none. Slow, and only for text that JSON.parse has taken.
+ * The first integer in metadata that would be rounded, as a fault with its path; null: there is
+ * none. Slow, and only for text that JSON.parse has accepted.
  */
 export function wideIntegerIn(json: string): string | null {
   if (!candidate.test(json)) return null

@@ -4,12 +4,12 @@
  *
  *     { "merge": { "notes": "./longer.mjs" } }
  *
- * The default export is a pure function of what stands and what comes (`MergeRule`). It returns
- * 'standing', 'incoming', or an operation of the same type on the same thing, as the result of
- * both. It must not change what it is given, wait, or ask the time or the disk. Only the primary
- * evaluates it, and every member may become primary: all nodes of a space need the same module.
- * One that orders writes as totally as `defaultRule` does gives the same result in whatever order
- * forks come home; so fall back on it where your own order knows no difference:
+ * The default export is a pure function of the standing and the incoming write (`MergeRule`). It
+ * returns 'standing', 'incoming', or a merged operation of the same type on the same thing. It must
+ * not change its arguments, wait, or use the time or the disk. Only the primary calls it, but every
+ * member may become primary: all nodes of a space need the same module. A rule that orders writes
+ * as totally as `defaultRule` does gives the same result in whatever order forks are reconciled. So
+ * fall back on it where your own order sees no difference:
  *
  *     // longer.mjs: the longer content wins
  *     import { defaultRule } from 'engram-replication'
@@ -23,8 +23,8 @@
  *       return order > 0 ? 'standing' : 'incoming'
  *     }
  *
- * A rule that throws, or returns anything else, is logged and counts as 'standing': nothing is
- * lost, the incoming write goes into the quarantine.
+ * A rule that throws, or returns anything else, is logged and counts as 'standing'. Nothing is
+ * lost: the incoming write goes into the quarantine.
  */
 import { statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -35,7 +35,7 @@ import { nameFault } from '../../machines/protocol/subjects.js'
 import { ConfigError } from './options.js'
 import type { ConfigFault } from './options.js'
 
-/** Where the rule of a space is, before it is loaded. */
+/** Place of a space's rule, before it is loaded. */
 export interface MergeModule {
   readonly space: string
   /** As the configuration file has it. */
@@ -44,14 +44,14 @@ export interface MergeModule {
   readonly path: string
 }
 
-/** By space; without a prototype, or a space named `constructor` would seem to have a rule. */
+/** By space. Has no prototype: otherwise a space named `constructor` would seem to have a rule. */
 export type MergeRules = Readonly<Record<string, MergeRule>>
 
-/** A module that has not loaded by then stops the start. */
+/** A module that has not loaded in this time stops the start. */
 export const mergeLoadMs = 10_000
 
 /**
- * What the configuration file says under `merge`, without loading any of it.
+ * Reads the `merge` field of the configuration file; loads nothing.
  * @throws ConfigError naming all faults found
  */
 export function mergeModules(merge: unknown, configFile: string): readonly MergeModule[] {
@@ -72,7 +72,7 @@ export function mergeModules(merge: unknown, configFile: string): readonly Merge
 }
 
 /**
- * Loads the rules. Their code runs in this process, with its rights.
+ * Loads the rules. Their code runs in this process, with its permissions.
  * @throws ConfigError naming every module that cannot be used
  */
 export async function loadMergeRules(
@@ -108,13 +108,13 @@ async function load({ path }: MergeModule, withinMs: number): Promise<MergeRule 
     timer = setTimeout(done, withinMs, `must load within ${withinMs} ms`)
   })
   try {
-    // Looked at first: the import's own "not found" may mean something that the module imports.
+    // Checked first: the import's own "not found" may be about something that the module imports.
     if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
-      return `must be the path of an ES module, and there is no file ${path}`
+      return `must be the path of an ES module; there is no file ${path}`
     }
     return await Promise.race([imported(path), late])
   } catch (error) {
-    return `must load without a fault, and ${path} says: ${String(error)}`
+    return `must load without an error; ${path} fails with ${String(error)}`
   } finally {
     clearTimeout(timer)
   }
@@ -123,11 +123,11 @@ async function load({ path }: MergeModule, withinMs: number): Promise<MergeRule 
 async function imported(path: string): Promise<MergeRule | string> {
   const { default: rule } = await import(pathToFileURL(path).href) as { default?: unknown }
   if (typeof rule !== 'function') {
-    return `must have a default export that is a function, and ${path} has `
+    return `must have a default export that is a function; ${path} has `
       + (rule === undefined ? 'none' : typeof rule === 'object' ? 'an object' : `a ${typeof rule}`)
   }
   if (types.isAsyncFunction(rule) || types.isGeneratorFunction(rule)) {
-    return `must be a function that answers at once, and that of ${path} does not`
+    return `must be a function that returns at once; that of ${path} does not`
   }
   return rule as MergeRule
 }

@@ -1,6 +1,6 @@
 /**
- * Everything that says where NATS is and who asks: one row each for the flag, the variable and the
- * field of the config file. Help, parsing and the table in README.md come from here.
+ * Everything about where NATS is and how to log in: one row per setting, with its flag, its
+ * environment variable and its field of the config file. Help and parsing come from here.
  */
 import { readFileSync } from 'node:fs'
 import type { NatsOptions } from '../bus/natsOptions.js'
@@ -14,7 +14,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
 
 const names = Object.keys(natsSettings) as NatsSettingName[]
 
-/** What one source says. `tlsFirst` is `true` or `1` where it is on. */
+/** The settings of one source. `tlsFirst` is `true` or `1` where it is on. */
 type Said = Partial<Record<NatsSettingName, string>>
 
 /** Flags as commander names them: `--nats-ca` is `natsCa`. */
@@ -33,7 +33,7 @@ export interface NatsFlags {
   readonly natsInboxPrefix?: string | undefined
 }
 
-/** Where faults of these settings say that they come from. */
+/** Source that faults of these settings name. */
 export const natsSource = 'NATS settings'
 
 export const defaultNatsUrl = 'nats://127.0.0.1:4222'
@@ -41,19 +41,19 @@ export const defaultNatsUrl = 'nats://127.0.0.1:4222'
 /** nats.conf gives nodes an inbox of their own, where clients cannot listen. */
 export const nodeInboxPrefix = '_INBOX_node'
 
-/** The ways to say who asks. `user` has a password beside it. */
+/** The ways to authenticate. `user` has a password beside it. */
 const ways = ['user', 'token', 'tokenFile', 'credsFile', 'nkeySeedFile', 'authFile'] as const
 const credentialNames: readonly NatsSettingName[] = [...ways, 'password', 'passwordFile']
 
-/** Whether a flag names credentials: then nothing else does. */
+/** Whether a flag names credentials. Credentials of other sources are ignored then. */
 export function nameCredentials(flags: NatsFlags): boolean {
   const said = saidByFlags(flags)
   return credentialNames.some((name) => said[name])
 }
 
 /**
- * Flags win over environment over file. Credentials come from the nearest source that has any, as
- * a whole: halves of two would fit nobody. So does the pair of certificate and key.
+ * Flags win over environment over file. Credentials come as a whole from the nearest source that
+ * has any, since halves of two would fit nobody. So does the pair of certificate and key.
  * @param role whose password to take from a file of several, and whose inbox is the default
  * @throws ConfigError
  */
@@ -77,7 +77,7 @@ export function natsOptions(
   }
 }
 
-/** The same as variables of a child process; empty: not said, whatever this process has. */
+/** The same as variables of a child process. Empty: not set, whatever this process has. */
 export function natsEnvironment(options: NatsOptions): Record<string, string> {
   const { servers: _, tls, ...rest } = options
   const { caFile, certFile, keyFile, handshakeFirst } = tls ?? {}
@@ -88,7 +88,7 @@ export function natsEnvironment(options: NatsOptions): Record<string, string> {
     .map((name) => [natsSettings[name].variable, said[name] ?? '']))
 }
 
-/** `--nats-ca <file>` is `natsCa` to commander. */
+/** `--nats-ca <file>` is `natsCa` in commander. */
 function attributeOf(flag: string): keyof NatsFlags {
   const [word = ''] = flag.replace(/^--/, '').split(' ')
   return word.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()) as keyof NatsFlags
@@ -102,7 +102,7 @@ function saidByFlags(flags: NatsFlags): Said {
   })) as Said
 }
 
-/** What was said beside where the server is, as the words of another command. */
+/** All given flags except `--nats`, as words of another command line. */
 export function flagWords(flags: NatsFlags): string[] {
   return names.flatMap((name) => {
     const { flag } = natsSettings[name]
@@ -132,7 +132,7 @@ function credentials(
     if (said.length > 1) {
       throw new ConfigError([{
         field: said.map(shownName).join(' and '), value: 'both',
-        rule: 'are two ways to say who asks; give one of them',
+        rule: 'are two ways to authenticate; give one of them',
       }], natsSource)
     }
     const [way] = said
@@ -148,7 +148,7 @@ function credentials(
   return {}
 }
 
-/** Beside the user; of a user on the command line, also from the environment or the file. */
+/** Password of a user. If the user is a flag, it may come from the environment or the file. */
 function passwordOf(given: Said, source: Said, sources: readonly Said[]): string {
   const places = source === sources[0] ? [given, ...sources.slice(1)] : [given]
   const { password, passwordFile } = places.find((one) => one.password ?? one.passwordFile) ?? {}
@@ -174,12 +174,12 @@ function tlsOptions(
   }
 }
 
-/** What follows becomes a part of subjects. */
+/** Checks a prefix that becomes a part of subjects. */
 function checkInboxPrefix(prefix: string): void {
   if (/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(prefix)) return
   throw new ConfigError([{
     field: shownName('inboxPrefix'), value: prefix,
-    rule: 'must be tokens of A-Z a-z 0-9 _ - with dots between, such as _INBOX.team',
+    rule: 'must be tokens of A-Z a-z 0-9 _ -, separated by dots, such as _INBOX.team',
   }], natsSource)
 }
 
@@ -187,12 +187,12 @@ function refuseSecretInUrl(url: string): void {
   if (!/^[^?#]*@/.test(url)) return
   throw new ConfigError([{
     field: '--nats', value: url.replace(/\/\/[^@]*@/g, '//***@'),
-    rule: 'must not hold credentials, since ps shows them to everybody; '
+    rule: 'must not hold credentials, since ps shows them to every user; '
       + 'use ENGRAM_NATS_URL, ENGRAM_NATS_USER and ENGRAM_NATS_PASSWORD, or --nats-creds FILE',
   }], 'flags')
 }
 
-/** Takes the credentials out of the first URL that has some: `nats://user:password@host:4222`. */
+/** Takes the credentials out of the first URL that has any: `nats://user:password@host:4222`. */
 export function splitUrl(urls: string): { servers: string } & Credentials {
   let found: Credentials = {}
   const servers = urls.split(',').map((url) => url.trim()).filter(Boolean).map((url) => {
@@ -208,11 +208,11 @@ export function splitUrl(urls: string): { servers: string } & Credentials {
   return { servers: servers.join(','), ...found }
 }
 
-/** One line of text, without the line's end that editors add. */
+/** A file of one line, without the line end that editors add. */
 function readSecret(path: string, name: NatsSettingName): string {
   const secret = readText(path, name).replace(/\r?\n$/, '')
   if (secret !== '' && !/[\r\n]/.test(secret)) return secret
-  throw fileFault(path, name, secret === '' ? 'is empty' : 'must hold one line, the secret itself')
+  throw fileFault(path, name, secret === '' ? 'is empty' : 'must hold one line with the secret')
 }
 
 function readText(path: string, name: NatsSettingName): string {
@@ -228,7 +228,7 @@ const fileFault = (path: string, name: NatsSettingName, rule: string): ConfigErr
 
 /**
  * A file of `NAME=value` lines: `ENGRAM_NATS_USER` and `ENGRAM_NATS_PASSWORD`, or the passwords of
- * several roles (`ENGRAM_WRITER_PASSWORD` …), as `engram up --auth` makes.
+ * several roles (`ENGRAM_WRITER_PASSWORD` …), as `engram up --auth` writes.
  * @throws ConfigError
  */
 export function readAuthFile(path: string, role: Role): Credentials {

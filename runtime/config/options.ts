@@ -1,6 +1,6 @@
 /**
  * Every option of a node, with its meaning, unit, default and bounds, and the relations that must
- * hold between them. DESIGN section 10. Defaults < config file < environment < flags.
+ * hold between them. Precedence: defaults < config file < environment < flags.
  */
 import { getHeapStatistics } from 'node:v8'
 import { z } from 'zod'
@@ -26,77 +26,87 @@ const ms = (doc: string, value: number, min: number, max: number): OptionInfo =>
 const bytes = (doc: string, value: number, min: number, max: number): OptionInfo =>
   ({ doc, unit: 'bytes', default: value, min, max })
 
-/** Half of what the process may use, by its heap's limit and that of its control group. */
+/** Half of the memory limit of the process: the lower of its heap limit and its cgroup limit. */
 const defaultMemoryBytes = Math.floor(Math.min(
   getHeapStatistics().heap_size_limit, process.constrainedMemory() || Infinity) / 2)
 
-/** The options by name: what `engram node --help-config` prints. */
+/** The options by name, as `engram node --help-config` prints them. */
 export const options = {
-  heartbeatMs: ms('Interval of heartbeats.', 100, 10, 10_000),
-  probeMs: ms('Interval and timeout of probes of a suspect.', 50, 5, 10_000),
-  grantMs: ms('How long a heartbeat lets its receiver reign unchallenged.', 2000, 100, 600_000),
+  heartbeatMs: ms('Interval between heartbeats.', 100, 10, 10_000),
+  probeMs: ms('Interval and timeout of the probes of a suspected node.', 50, 5, 10_000),
+  grantMs: ms('Duration of the lease that a heartbeat grants its receiver.', 2000, 100, 600_000),
   grantMargin: {
-    doc: 'The granter waits grantMs x this before it takes over: clock rates within 10 %.',
+    doc: 'The granter waits grantMs x this before it takes over. Allows for clock rates '
+      + 'that differ by up to 10 %.',
     unit: 'factor', default: 1.1, min: 1.1, max: 3,
   },
-  surveyMs: ms('How long a candidate waits for the positions of the others.', 150, 10, 10_000),
-  standByMs: ms('How long a candidate leaves a better one the way.', 300, 10, 60_000),
-  inSyncLagMs: ms('A replica further behind than this leaves the in-sync set.',
+  surveyMs: ms('How long a candidate waits for the other members to report their positions.',
+    150, 10, 10_000),
+  standByMs: ms('How long a candidate waits for a better-placed one to be promoted.',
+    300, 10, 60_000),
+  inSyncLagMs: ms('A replica that is further behind is removed from the in-sync set.',
     5000, 100, 600_000),
-  stallMs: ms('A node whose own loop stalled longer judges nobody (tilt).', 500, 50, 60_000),
+  stallMs: ms('After a longer stall of its event loop a node declares no other node dead (tilt).',
+    500, 50, 60_000),
   casTimeoutMs: ms('Timeout of one request to the arbiter.', 1000, 50, 60_000),
   arbiterReplicas: {
-    doc: 'Copies of the arbiter bucket in JetStream (3 on a NATS cluster).',
+    doc: 'Copies of the arbiter bucket in JetStream. Use 3 on a NATS cluster.',
     unit: 'count', default: 1, min: 1, max: 5,
   },
-  flushBytes: bytes('A batch is flushed at the latest at this size.', 1_000_000, 4 * KiB, 64 * MiB),
-  frameBytesMax: bytes('Largest frame, on disk and on the wire; no request is split over two.',
+  flushBytes: bytes('A batch of this size is flushed at once.', 1_000_000, 4 * KiB, 64 * MiB),
+  frameBytesMax: bytes('Size limit of a frame, on disk and on the wire. A request is never split '
+    + 'over two frames.',
     512 * KiB, 512 * KiB, 1000 * KiB),
-  streamWindowBytes: bytes('In flight to one replica; past it the stream reads from the journal.',
+  streamWindowBytes: bytes('Limit of the bytes in flight to one replica. Beyond it, the stream is '
+    + 'read from the journal.',
     8 * MiB, 64 * KiB, 1 * GiB),
-  unflushedBytesMax: bytes('Taken and not yet flushed; past it writes get OVERLOADED.',
+  unflushedBytesMax: bytes('Limit of accepted writes that are not yet flushed to disk. Beyond it, '
+    + 'writes get OVERLOADED.',
     64 * MiB, 1 * MiB, 8 * GiB),
-  overlayBytesMax: bytes('Durable and not yet committed; past it writes get OVERLOADED.',
+  overlayBytesMax: bytes('Limit of durable writes that are not yet applied to the store. Beyond '
+    + 'it, writes get OVERLOADED.',
     128 * MiB, 1 * MiB, 16 * GiB),
-  lagAlertBytes: bytes('A replica further behind raises an alert.', 100_000_000, 1 * KiB, 1e12),
-  lagAlertMs: ms('A replica further behind raises an alert.', 5000, 50, 24 * hour),
-  ackTimeoutMs: ms('A write that has not reached its ack level by then gets ACK_TIMEOUT.',
+  lagAlertBytes: bytes('Raise an alert when a replica is further behind.',
+    100_000_000, 1 * KiB, 1e12),
+  lagAlertMs: ms('Raise an alert when a replica is further behind.', 5000, 50, 24 * hour),
+  ackTimeoutMs: ms('A write that has not reached its ack level in this time gets ACK_TIMEOUT.',
     5000, 50, 600_000),
-  readWaitMs: ms('How long a replica waits until it covers Engram-Min-Sequence.',
+  readWaitMs: ms('How long a replica waits to reach Engram-Min-Sequence before it refuses a read.',
     1000, 0, 60_000),
-  readQueueBytes: bytes('Reads of this node that wait (512 bytes beside the payload of each); past '
-    + 'it reads get OVERLOADED.', 16 * MiB, 64 * KiB, 1 * GiB),
-  readQueueMs: ms('A read that has had no turn by then gets OVERLOADED.', 2000, 100, 60_000),
-  handoverHoldBytes: bytes('Writes held during a handover; past it writes get SHUTTING_DOWN.',
+  readQueueBytes: bytes('Limit of the reads that wait at this node; each counts its payload and '
+    + '512 bytes. Beyond it, reads get OVERLOADED.', 16 * MiB, 64 * KiB, 1 * GiB),
+  readQueueMs: ms('A read that has waited longer for its turn gets OVERLOADED.', 2000, 100, 60_000),
+  handoverHoldBytes: bytes('Limit of the writes held during a handover. Beyond it, writes get '
+    + 'SHUTTING_DOWN.',
     16 * MiB, 64 * KiB, 1 * GiB),
-  memoryBytes: bytes('What buffers, caches and indexes may take of the memory of the process; past '
-    + 'three quarters of it writes get OVERLOADED. By default half of what the process may use.',
+  memoryBytes: bytes('Memory budget of buffers, caches and indexes. Beyond three quarters of it, '
+    + 'writes get OVERLOADED. The default is half of what the process may use.',
     Math.max(defaultMemoryBytes, 64 * MiB), 64 * MiB, 2 ** 44),
   segmentBytes: bytes('Size of a journal segment.', 64 * MiB, 64 * KiB, 1 * GiB),
-  stopMs: ms('A clean stop takes at most this long.', 10_000, 100, 600_000),
+  stopMs: ms('Time limit of a clean stop.', 10_000, 100, 600_000),
 } satisfies Record<string, OptionInfo>
 
 export type OptionName = keyof typeof options
 
-/** Options that are no numbers: said in the config file alone, by no variable and no `--set`. */
+/** Options that are not numbers: set in the config file only, not by a variable or `--set`. */
 export const fileOptions = {
   merge: {
-    doc: 'Per space, an ES module: {"space": "./rule.mjs"}, the path relative to the config file. '
-      + 'Its default export, a pure function (standing, incoming), decides between concurrent '
-      + 'writes of one thing. Only the primary evaluates it, and any member may become primary: '
-      + 'all nodes of a space need the same module.',
+    doc: 'Merge rule per space: {"space": "./rule.mjs"}, an ES module with a path relative to the '
+      + 'config file. Its default export is a pure function (standing, incoming) that decides '
+      + 'between concurrent writes of one thing. Only the primary calls it, but any member may '
+      + 'become primary: use the same module on all nodes of a space.',
     unit: 'modules',
   },
 } as const
 
 /**
- * Options that are lists of words: `--reply-prefixes a,b`, a variable with commas between, or an
+ * Options that are lists of words: `--reply-prefixes a,b`, a comma-separated variable, or an
  * array in the config file.
  */
 export const listOptions = {
   replyPrefixes: {
-    doc: 'Clients are answered on subjects below these, and nowhere else: an answer is published '
-      + 'with the rights of the node. For clients whose inboxes lie elsewhere.',
+    doc: 'Clients are answered only on subjects below these prefixes, since an answer is published '
+      + 'with the permissions of the node. Add the inbox prefixes of your clients.',
     unit: 'subjects', default: ['_INBOX'],
   },
 } as const
@@ -104,14 +114,14 @@ export const listOptions = {
 /** All options, checked as a whole. Times in ms, sizes in bytes. */
 export type Config = ProtocolTimes & Readonly<Record<OptionName, number>>
 
-/** What is wrong with one option: what was given, and the rule it breaks. */
+/** A fault of one option: the value that was given, and the rule that it breaks. */
 export interface ConfigFault {
   readonly field: string
   readonly value: unknown
   readonly rule: string
 }
 
-/** A configuration that must not start a node. The message names field, value and rule. */
+/** A configuration that a node must not start with. The message names field, value and rule. */
 export class ConfigError extends Error {
   readonly code = 'CONFIG'
   readonly retryable = false
@@ -148,7 +158,7 @@ interface Relation {
 /** A frame goes into one NATS message, with a header and the subject before it. */
 export const wireOverheadBytes = 4 * KiB
 
-/** Each names the option that an operator would change first. */
+/** Each rule names the option that an operator would change first. */
 export const relations: readonly Relation[] = [
   {
     field: 'grantMs', rule: 'must be at least 10 x heartbeatMs',
@@ -163,7 +173,7 @@ export const relations: readonly Relation[] = [
     holds: (c) => c.surveyMs < c.grantMs,
   },
   {
-    field: 'standByMs', rule: 'must be at least surveyMs: the better candidate surveys first',
+    field: 'standByMs', rule: 'must be at least surveyMs: a better candidate surveys first',
     holds: (c) => c.standByMs >= c.surveyMs,
   },
   {
@@ -175,7 +185,7 @@ export const relations: readonly Relation[] = [
     holds: (c) => c.stallMs < c.grantMs,
   },
   {
-    field: 'inSyncLagMs', rule: 'must exceed grantMs / 2, the silence that ends a place in sync',
+    field: 'inSyncLagMs', rule: 'must exceed grantMs / 2: that much silence ends a place in sync',
     holds: (c) => c.inSyncLagMs > c.grantMs / 2,
   },
   {
@@ -211,7 +221,7 @@ export function checkConfig(given: Readonly<Record<string, unknown>>, source?: s
   })), source)
 }
 
-/** The values that a broken relation speaks of: "heartbeatMs = 500". */
+/** The values that a broken relation refers to: "heartbeatMs = 500". */
 function operands(field: OptionName, rule: string, config: Config): string {
   const named = (Object.keys(options) as OptionName[])
     .filter((name) => name !== field && new RegExp(`\\b${name}\\b`).test(rule))
@@ -235,7 +245,7 @@ function unknownRule(key: string): string {
   return near ? `is no option; did you mean ${near}?` : 'is no option'
 }
 
-/** The candidate that is a typing error away, if there is one. */
+/** Returns the candidate that is a typing error away, if there is one. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const scored = candidates.map((candidate) => ({
     candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()),
@@ -258,7 +268,7 @@ function editDistance(a: string, b: string): number {
 }
 
 /**
- * What the NATS server's limit asks of the sizes; checked at each connection.
+ * Checks the sizes against the limit of the NATS server, at each connection.
  * @throws ConfigError
  */
 export function checkAgainstServer(config: Config, maxPayload: number): void {

@@ -1,6 +1,6 @@
 /**
- * Where options come from: defaults < config file < environment < flags. Secrets come from files
- * or the environment only: what is on a command line, every user of the machine can see.
+ * Sources of options: defaults < config file < environment < flags. Secrets come from files or the
+ * environment only, since every user of the machine can see a command line.
  */
 import { readFileSync, statSync } from 'node:fs'
 import { z } from 'zod'
@@ -24,7 +24,7 @@ export interface ConnectionFlags extends NatsFlags {
   readonly config?: string | undefined
 }
 
-/** Texts, but for the one that is on or off. */
+/** All fields are strings, except `tlsFirst`, which is a boolean. */
 const natsFile = z.strictObject(Object.fromEntries(Object.keys(natsSettings).map((name) => [
   name, name === 'tlsFirst'
     ? z.boolean().optional().transform((on) => on ? '1' : undefined) : z.string().optional(),
@@ -45,20 +45,20 @@ export interface Settings {
   readonly data: string | undefined
   /** host:port; null switches the HTTP server off; undefined when not said. */
   readonly http: string | null | undefined
-  /** Where the rules of spaces are that have their own; a node loads them when it starts. */
+  /** Modules of the spaces with a merge rule of their own. A node loads them when it starts. */
   readonly merge: readonly MergeModule[]
   readonly replyPrefixes: readonly string[]
 }
 
 /**
- * Everything a node or a command needs to know before it connects.
+ * Everything that a node or a command needs before it connects.
  * @param role whose password to take from a file that holds those of several
  * @throws ConfigError
  */
 export function loadSettings(
   flags: ConnectionFlags & {
     readonly options?: Readonly<Record<string, unknown>>
-    /** With commas between. */
+    /** Separated by commas. */
     readonly replyPrefixes?: string | undefined
   },
   env: Environment = process.env,
@@ -90,10 +90,10 @@ function checkedPrefixes(
     throw new ConfigError([{ field: 'replyPrefixes', value: prefix, rule: fault }])
   }
   if (prefixes.length > 0) return prefixes
-  throw new ConfigError([{ field: 'replyPrefixes', value: '', rule: 'must name one at least' }])
+  throw new ConfigError([{ field: 'replyPrefixes', value: '', rule: 'must name at least one' }])
 }
 
-/** `off` stands for no HTTP server. */
+/** `off` means no HTTP server. */
 export function httpSetting(text: string | undefined): string | null | undefined {
   return text === 'off' ? null : text
 }
@@ -145,7 +145,7 @@ export function environmentName(option: string): string {
   return `ENGRAM_${option.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 }
 
-/** Those that are no options of a node but mean something to some command. */
+/** Variables that are not options of a node but that some command uses. */
 const otherVariables = [
   'ENGRAM_CONFIG', 'ENGRAM_ID', 'ENGRAM_DATA', 'ENGRAM_HTTP', 'ENGRAM_HTTP_TOKEN_FILE',
   ...Object.values(natsSettings).map(({ variable }) => variable),
@@ -163,7 +163,7 @@ function fromEnvironment(env: Environment): Record<string, string> {
   return found
 }
 
-/** Variables that look like a misspelt option: a warning, since others may use the prefix. */
+/** Warnings about variables that look like misspelt options; others may use the prefix, too. */
 export function suspectVariables(env: Environment = process.env): string[] {
   const known = [...Object.keys(options).map(environmentName), ...otherVariables]
   return Object.keys(env)
@@ -180,7 +180,7 @@ const factors: Readonly<Record<string, readonly [unit: Unit, factor: number]>> =
   kib: ['bytes', 1024], mib: ['bytes', 1024 ** 2], gib: ['bytes', 1024 ** 3],
 }
 
-/** "5s", "64MiB" or a plain number, in the unit of the option; else the value as it came. */
+/** "5s", "64MiB" or a plain number, in the unit of the option. Other values pass unchanged. */
 function quantity(name: OptionName, value: unknown): unknown {
   if (typeof value !== 'string') return value
   const match = /^\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*$/i.exec(value)

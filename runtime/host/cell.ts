@@ -14,7 +14,7 @@ import { ChildGuard, dispose, disposeChildren, isBusy, snapshotOf, wasIgnored } 
 
 export type AnySpec = ActorSpec<AnyActorLogic> & Escalating
 
-/** What a cell needs of its host. */
+/** The host as a cell uses it. */
 export interface CellHost {
   readonly node: string
   readonly clock: Clock
@@ -23,7 +23,9 @@ export interface CellHost {
   readonly deadLetters: DeadLetters
   readonly inspection: Inspection
   stopBelow(id: string): void
-  /** Removes the cell, then tells onExit, the watchers, and, after a failure, whom it concerns. */
+  /**
+   * Removes the cell, then calls onExit, the watchers, and, after a failure, parent or escalation.
+   */
   over(cell: Cell, exit: ActorExit<AnyActorLogic>): void
   tell(event: HostEvent, actor: string): void
   restarted(): void
@@ -38,7 +40,7 @@ interface Life {
 
 type CellState = 'starting' | 'running' | 'ending' | 'restarting' | 'over'
 
-/** Types counted one by one in `unhandled`; the rest is summed up. */
+/** Types counted one by one in `unhandled`; all others are counted together. */
 const unhandledTypesMax = 64
 
 /** A hosted actor over all its lives: mailbox, supervision, effects. */
@@ -69,7 +71,7 @@ export class Cell {
   }
 
   snapshot(): ReturnType<HostedActor<AnyActorLogic>['snapshot']> {
-    // The last snapshot stays readable when all is over, for whoever waited for the end.
+    // The last snapshot stays readable at the end, for those who waited for it.
     return this.state === 'restarting' ? undefined : this.life?.actor.getSnapshot()
   }
 
@@ -88,15 +90,13 @@ export class Cell {
     }
   }
 
-  // ------------------------------------------------------------------ events
-
-  /** Processed before it returns when the actor is idle; else it waits in the mailbox. */
+  /** Processes the event before it returns if the actor is idle; else it waits in the mailbox. */
   send(event: AnyEventObject, from: Sender | null): void {
     const letter = { event, from }
-    // What waits for the microtask of `drainSoon` comes first.
+    // Events that wait for the microtask of `drainSoon` come first.
     if (this.mailbox.size > 0 && this.isIdle()) this.turn(() => undefined)
     if (this.state === 'over') return this.bury(letter, 'actorOver', 'the actor is over')
-    // They would be taken for XState's own: `xstate.stop` ends an actor behind the host's back.
+    // XState would take them for its own: `xstate.stop` ends an actor behind the host's back.
     if (typeof event.type !== 'string' || event.type.startsWith('xstate.')) {
       return this.bury(letter, 'reservedEvent', `event type ${String(event.type)}`)
     }
@@ -119,12 +119,12 @@ export class Cell {
     this.bury(letter, 'overflow', full)
     const life = this.life
     if (life === null || life.isOver) return
-    // The next life must not begin with the mailbox that this one choked on.
+    // The next life must not begin with the mailbox that this one failed by.
     this.buryAll('overflow', full)
     this.fail(life, new MailboxOverflowError(this.id, capacity))
   }
 
-  /** Runs the work, then what came in meanwhile. */
+  /** Runs the work, then the events that arrived meanwhile. */
   private turn(work: () => void): void {
     this.isInTurn = true
     try {
@@ -139,7 +139,7 @@ export class Cell {
     }
   }
 
-  // XState processes an event of one of the actor's own children: no turn of ours will end.
+  // XState processes an event of one of the actor's own children: no turn of this cell will end.
   private drainSoon(): void {
     if (this.isDrainDue) return
     this.isDrainDue = true
@@ -173,8 +173,6 @@ export class Cell {
   private buryAll(reason: DeadLetterReason, detail: string): void {
     for (const letter of this.mailbox.takeAll()) this.bury(letter, reason, detail)
   }
-
-  // ------------------------------------------------------------------ lives
 
   start(): void {
     this.restartTimer = null
@@ -210,7 +208,7 @@ export class Cell {
     })
     const life: Life = { actor, children: new ChildGuard(), isOver: false }
     this.host.inspection.born(actor, this.id, inspect !== undefined)
-    // Before start(), or the emits of entry actions are lost.
+    // Subscribed before start(), or the emits of entry actions would be lost.
     actor.on('*', (effect) => this.perform(life, effect))
     actor.subscribe({
       next: (snapshot) => this.onSnapshot(life, snapshot),
@@ -233,7 +231,7 @@ export class Cell {
     if (life.isOver || this.spec.effects === undefined) return
     this.guarded(life, () => {
       const outcome: unknown = this.spec.effects?.(effect as never, this.handle)
-      // An async function passes for `void`: its failure is the actor's, too.
+      // An async function passes for `void`: its failure is the actor's failure, too.
       if (outcome instanceof Promise) outcome.catch((error) => this.fail(life, error))
     })
   }
@@ -270,17 +268,17 @@ export class Cell {
     this.finish(exit)
   }
 
-  /** As if it had thrown. Between two lives there is nothing left to kill. */
+  /** Ends it as if it had thrown. Between two lives there is nothing to kill. */
   kill(reason: string): void {
     if (this.life === null || this.life.isOver) return
     this.host.tell({ type: 'engram.kill', reason }, this.id)
     this.fail(this.life, new ActorKilledError(this.id, reason))
   }
 
-  /** Something below it gave up. */
+  /** Called when an actor below it gave up. */
   failBy(error: Error): void {
     if (this.life !== null && !this.life.isOver) return this.fail(this.life, error)
-    // It is between two lives: the next one starts what it needs anew.
+    // It is between two lives: the next one starts its children again.
     this.host.logger.warn({ actor: this.id, error }, 'escalated to an actor that has failed too')
   }
 
@@ -291,7 +289,7 @@ export class Cell {
     this.decide(error)
   }
 
-  /** Children before parents: what is hosted below, then the actor with its own children. */
+  /** Children before parents: hosted actors below, then the actor with its own children. */
   private close(life: Life | null): void {
     if (this.restartTimer !== null) this.host.clock.clearTimeout(this.restartTimer)
     this.restartTimer = null

@@ -1,10 +1,10 @@
 import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
 import type { DeadLetter, DeadLetterReason } from './types.js'
 
-/** One line in the log per reason and second; the rest is in the next line's count. */
+/** One line in the log per reason and second; further ones are counted in the next line. */
 const logPauseMs = 1_000
 
-/** Counts, logs (rate limited) and publishes what reached nobody. */
+/** Counts, logs (rate limited) and publishes events that reached nobody. */
 export class DeadLetters {
   private readonly counts = new Map<DeadLetterReason, number>()
   private readonly lastLog = new Map<DeadLetterReason, { atMs: number; silenced: number }>()
@@ -51,7 +51,7 @@ export class DeadLetters {
     const { reason, detail, to, from } = letter
     const event = letter.event?.type
     const before = last?.silenced ?? 0
-    // An answer that comes after whoever asked has ended is part of every stop.
+    // An answer that arrives after its asker has ended is part of every stop.
     const level = reason === 'actorOver' ? 'info' : 'warn'
     this.logger[level]({ reason, detail, to, from, event, before }, 'dead letter')
   }

@@ -9,18 +9,18 @@ import type { ExitKind } from './types.js'
 
 export const envelopeVersion = 1
 
-/** Nesting of an event; deeper ones are refused. */
+/** Limit of an event's nesting. */
 const depthMax = 32
-/** Elements of one array or map: the decoder allocates by what the header claims. */
+/** Limit of the elements of an array or map: the decoder allocates what the header claims. */
 const elementsMax = 16_384
 const typeLengthMax = 128
 
 export interface EnvelopeHead {
   readonly node: string
-  /** null: not an actor, but code of that node. */
+  /** null: not an actor, but other code of that node. */
   readonly actor: string | null
   readonly incarnation: number
-  /** Counts the messages of that incarnation to this node: 1, 2, 3 … */
+  /** Number of the message among those of that incarnation to this node: 1, 2, 3 … */
   readonly number: number
 }
 
@@ -36,7 +36,9 @@ export interface Envelope {
   readonly body: EnvelopeBody
 }
 
-/** Throws when the event holds what MessagePack cannot carry (functions, bigints, cycles). */
+/**
+ * Throws if the event holds something that MessagePack cannot carry (functions, bigints, cycles).
+ */
 export function encodeEnvelope({ head, body }: Envelope): Uint8Array {
   const { kind, ...rest } = body
   const payload = body.kind === 'event' ? body.event : rest
@@ -46,23 +48,23 @@ export function encodeEnvelope({ head, body }: Envelope): Uint8Array {
   )
 }
 
-/** Never throws: a string is the reason of refusal. Keeps no view of the bytes. */
+/** Never throws: a string is the fault found. Keeps no view of the bytes. */
 export function decodeEnvelope(bytes: Uint8Array): Envelope | string {
   const fault = shapeFault(bytes)
   if (fault !== null) return fault
   let value: unknown
   try {
-    // A copy: decoded binary is a view of what was decoded.
+    // A copy: decoded binary is a view of its source.
     value = decode(bytes.slice(), { maxArrayLength: elementsMax, maxMapLength: elementsMax })
   } catch (error) {
     return `not MessagePack: ${String(error).slice(0, 120)}`
   }
-  if (!Array.isArray(value)) return 'an envelope is an array'
+  if (!Array.isArray(value)) return 'an envelope must be an array'
   const [version, kind, node, actor, incarnation, number, payload] = value as unknown[]
   if (version !== envelopeVersion) {
     return `version ${String(version).slice(0, 20)}; this node understands ${envelopeVersion}`
   }
-  if (value.length !== 7) return `an envelope has 7 fields, not ${value.length}`
+  if (value.length !== 7) return `an envelope must have 7 fields, not ${value.length}`
   const nameReason = nameFault(node)
   if (nameReason !== null) return `node: ${nameReason}`
   if (actor !== null && (typeof actor !== 'string' || actor.length > 512)) return 'actor: not an id'
@@ -94,7 +96,7 @@ function eventBody(event: Record<string, unknown>): EnvelopeBody | string {
   if (typeof type !== 'string' || type === '' || type.length > typeLengthMax) {
     return `type: not a string of 1 to ${typeLengthMax} characters`
   }
-  // XState's own: `xstate.stop` would end the actor, `xstate.error.*` fail it.
+  // XState's own types: `xstate.stop` would end the actor, `xstate.error.*` fail it.
   if (type.startsWith('xstate.')) return 'type: reserved for XState'
   return { kind: 'event', event: { ...event, type } }
 }
@@ -108,11 +110,9 @@ function isRecord(value: unknown): value is Record<string, unknown> {
     Object.getPrototypeOf(value) === Object.prototype
 }
 
-// ---------------------------------------------------------------- shape
-
 /**
- * Walks the headers only. 256 KiB of nested `array32` headers, each claiming 16,384 elements,
- * would make the decoder allocate gigabytes before it found out: depth is bounded first.
+ * Walks the headers only. 256 KiB of nested `array32` headers, each claiming 16,384 elements, would
+ * make the decoder allocate gigabytes before it noticed: depth is bounded first.
  */
 function shapeFault(bytes: Uint8Array): string | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -140,7 +140,7 @@ function shapeFault(bytes: Uint8Array): string | null {
 }
 
 interface Header {
-  /** Of the header and what it holds, without the values of an array or map. */
+  /** Size of the header and its contents, without the values of an array or map. */
   readonly bytes: number
   readonly values: number
 }
@@ -170,10 +170,10 @@ const fixedBytes: Readonly<Record<number, number>> = {
 }
 
 interface Sized {
-  /** Bytes of the length. */
+  /** Size of the length field. */
   readonly width: 1 | 2 | 4
   readonly extra: number
-  /** Values per element: 1 in arrays, 2 in maps, 0 in what holds bytes. */
+  /** Values per element: 1 in arrays, 2 in maps, 0 in strings and bytes. */
   readonly values: 0 | 1 | 2
 }
 

@@ -59,15 +59,13 @@ class Host implements ActorHostRuntime, CellHost {
     if (options.bus !== undefined) this.attachBus(options.bus)
   }
 
-  // ------------------------------------------------------------------ actors
-
   spawn<TLogic extends AnyActorLogic>(spec: ActorSpec<TLogic>): HostedActor<TLogic> {
     const { id, parent } = spec
     if (!idRule.test(id)) {
-      throw new RangeError(`an actor id is tokens of [A-Za-z0-9_-] joined by dots, not ${id}`)
+      throw new RangeError(`an actor id must be tokens of [A-Za-z0-9_-] joined by dots, not ${id}`)
     }
     if (this.cells.has(id)) throw new Error(`actor ${id} exists on ${this.node} already`)
-    // Under an ending parent the tree would never be empty.
+    // Below an ending parent the tree would never become empty.
     if (parent !== undefined && this.cells.get(parent)?.isEnding !== false) {
       throw new Error(`actor ${id}: its parent ${parent} is not alive on ${this.node}`)
     }
@@ -100,7 +98,7 @@ class Host implements ActorHostRuntime, CellHost {
       const watchers = this.watchers.get(id) ?? new Set()
       this.watchers.set(id, watchers.add(once))
     } else {
-      // Not before the caller has what ends the watch.
+      // Deferred until the caller has the function that ends the watch.
       queueMicrotask(() => this.safely(id, () => once({ id, kind: 'unknown' })))
     }
     return () => {
@@ -124,15 +122,13 @@ class Host implements ActorHostRuntime, CellHost {
   }
 
   shutdown(): void {
-    // Latest first: who was spawned later may lean on who was there.
+    // Latest first: an actor that was spawned later may depend on earlier ones.
     for (const cell of [...this.cells.values()].toReversed()) cell.stop()
     this.remote.shutdown()
   }
 
-  // ------------------------------------------------------------------ what cells ask
-
   stopBelow(id: string): void {
-    // A child's last words may spawn another one; it must not outlive the parent.
+    // A child may spawn another one while it ends; that must not outlive the parent.
     for (;;) {
       const cells = this.below.get(id)
       this.below.delete(id)
@@ -178,7 +174,7 @@ class Host implements ActorHostRuntime, CellHost {
     else this.options.onEscalation(error)
   }
 
-  // What is called when an actor is over cannot fail that actor: it is escalated instead.
+  // An error of a callback at an actor's end cannot fail that actor: it is escalated instead.
   private safely(id: string, work: () => void): Error | null {
     try {
       work()
@@ -188,8 +184,6 @@ class Host implements ActorHostRuntime, CellHost {
       return error instanceof Error ? error : new Error(String(error))
     }
   }
-
-  // ------------------------------------------------------------------ other nodes
 
   ref<TEvent extends EventObject>(node: string, id: string, from?: string): RemoteRef<TEvent> {
     const actor = from ?? null
@@ -218,7 +212,7 @@ class Host implements ActorHostRuntime, CellHost {
     const cell = this.cells.get(id)
     if (cell !== undefined) return cell.send(event, from)
     const to = { node: this.node, actor: id }
-    const detail = 'no actor of that id'
+    const detail = 'there is no actor of that id'
     this.deadLetters.add({ reason: 'noSuchActor', detail, to, from, event })
   }
 
@@ -239,8 +233,6 @@ class Host implements ActorHostRuntime, CellHost {
       return `refuseRemote threw: ${errorText(error)}`
     }
   }
-
-  // ------------------------------------------------------------------ observation
 
   inspect(observer: InspectionObserver): () => void {
     return this.inspection.observe(observer)

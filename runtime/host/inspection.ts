@@ -4,11 +4,11 @@ import type { HostEvent, InspectionObserver } from './types.js'
 import { snapshotOf } from './xstate.js'
 
 /**
- * The inspection stream. Actors get XState's hook only while somebody observes: an actor that is
- * spawned unobserved carries none and costs nothing, and the first observer hooks into all that
- * are alive. An observer that comes later is first told of each living actor, in XState's own
- * terms (`@xstate.actor`, `@xstate.snapshot`), so that it can draw them. An actor born under
- * observation keeps its hook until it ends; without observers the hook returns at once.
+ * The inspection stream. Actors get XState's hook only while somebody observes. An actor that is
+ * spawned unobserved has none and costs nothing; the first observer hooks into all living actors.
+ * A later observer first gets an event for each living actor, in XState's own terms
+ * (`@xstate.actor`, `@xstate.snapshot`), so that it can draw them. An actor born under observation
+ * keeps its hook until it ends; without observers the hook returns at once.
  */
 export class Inspection {
   private readonly observers = new Set<InspectionObserver>()
@@ -80,7 +80,7 @@ export class Inspection {
     }
   }
 
-  // XState does not catch what its inspectors throw: it would fail the transition.
+  // XState does not catch errors of its inspectors: they would fail the transition.
   private callObserver(
     observer: InspectionObserver, event: InspectionEvent | HostEvent, actor: string,
   ): void {

@@ -7,15 +7,15 @@ export interface Letter {
   readonly from: Sender | null
 }
 
-/** What happened to the events when one more was put in. */
+/** Outcome of adding one event. */
 export type Offered =
   | { readonly kind: 'taken' }
   | { readonly kind: 'dropped'; readonly letter: Letter }
   | { readonly kind: 'failed' }
 
 /**
- * The default is to fail: a dropped outcome (`batchFlushed`) would leave a chart waiting for
- * ever, while a failed one is started again by its supervisor.
+ * The default is to fail: a dropped outcome (`batchFlushed`) would leave a chart waiting for ever,
+ * while a failed chart is started again by its supervisor.
  */
 export const defaultMailbox: MailboxPolicy = { capacity: 1_024, overflow: 'fail' }
 
@@ -50,7 +50,7 @@ export class Mailbox {
     if (this.size === 0) return undefined
     const letter = this.letters[this.head]
     this.head += 1
-    // Taken places are given back once they outnumber the waiting ones: O(1) on average.
+    // Used places are given back once they outnumber the waiting events: O(1) on average.
     if (this.head * 2 >= this.letters.length) {
       this.letters = this.letters.slice(this.head)
       this.head = 0

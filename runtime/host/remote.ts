@@ -18,16 +18,16 @@ export interface RemoteOptions extends ActorHostOptions {
 /** Address of a host itself; no actor id holds a `$`. */
 const hostActor = '$host'
 const envelopeBytesMaxDefault = 256 * 1024
-/** Nodes whose numbering is remembered; the one heard first is forgotten first. */
+/** Nodes whose numbering is remembered; the oldest one is forgotten first. */
 const peersMax = 4_096
 
-/** References to actors of other nodes, and what comes from there. At most once, in order. */
+/** References to actors of other nodes, and events from there. At most once, in order. */
 export class Remote {
   private connection: BusConnection | null = null
   private subscription: BusSubscription | null = null
   private readonly heard = new Map<string, { incarnation: number; number: number }>()
   private readonly sent = new Map<string, number>()
-  /** Highest number of the nodes forgotten: numbers to one node never start again. */
+  /** Highest number of the forgotten nodes: numbers to one node never start again. */
   private forgottenMax = 0
   private readonly watches: Watches
   private readonly incarnation: () => number
@@ -71,7 +71,7 @@ export class Remote {
     this.detach()
   }
 
-  /** Throws RangeError for a node or id that is not fit for a subject: a bug of the caller. */
+  /** Throws RangeError for a node or id that cannot be part of a subject: a bug of the caller. */
   ref<TEvent extends EventObject>(
     node: string, id: string, from: string | null,
   ): RemoteRef<TEvent> {
@@ -87,16 +87,14 @@ export class Remote {
   }
 
   nodeDown(node: string): void {
-    // What was sent is still counted: the node may be alive, and would take us for a late echo.
+    // Numbers go on: the node may be alive, and would take our messages for late ones.
     this.heard.delete(node)
     this.watches.nodeDown(node)
   }
 
-  // ------------------------------------------------------------------ out
-
   private send(node: string, actor: string, from: string | null, body: EnvelopeBody): void {
     const bury = (reason: DeadLetterReason, detail: string): void => {
-      // Watches are renewed, so nothing is lost with one of their messages.
+      // Watches are renewed, so a lost message about them does not matter.
       if (body.kind !== 'event') return
       const sender = { node: this.options.node, actor: from }
       this.options.deadLetters.add({
@@ -125,8 +123,6 @@ export class Remote {
     const forgotten = remember(this.sent, node, number)
     this.forgottenMax = Math.max(this.forgottenMax, forgotten ?? 0)
   }
-
-  // ------------------------------------------------------------------ in
 
   private receive({ subject, data }: BusMessage): void {
     const prefix = subjects.actor(this.options.node, '')
@@ -176,7 +172,7 @@ export class Remote {
   }
 }
 
-/** Returns the value that had to go for it. */
+/** Returns the value that was removed to make room. */
 function remember<T>(map: Map<string, T>, key: string, value: T): T | undefined {
   let forgotten: T | undefined
   const first = map.keys().next().value

@@ -1,4 +1,4 @@
-/** What the actor host offers beyond the contract of actorHost.ts, and what it reports. */
+/** The actor host beyond the contract of actorHost.ts, and its reports. */
 import type { AnyEventObject, EventObject, InspectionEvent } from 'xstate'
 import type { ActorHost } from '../../actors/host/actorHost.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
@@ -11,13 +11,13 @@ export type DeadLetterReason =
 
 export interface Sender {
   readonly node: string
-  /** null: not an actor, but code of that node. */
+  /** null: not an actor, but other code of that node. */
   readonly actor: string | null
 }
 
 export interface DeadLetter {
   readonly reason: DeadLetterReason
-  /** The same in words, with the particulars. */
+  /** The reason as a sentence, with the particulars. */
   readonly detail: string
   readonly to: { readonly node: string; readonly actor: string }
   readonly from: Sender | null
@@ -27,7 +27,7 @@ export interface DeadLetter {
 
 export type ExitKind = 'done' | 'stopped' | 'failed'
 
-/** Host events of the inspection stream; the XState events of the actors stand beside them. */
+/** Host events of the inspection stream, beside the XState events of the actors. */
 export type HostEvent =
   | { readonly type: 'engram.spawn'; readonly parent: string | null }
   | { readonly type: 'engram.exit'; readonly kind: ExitKind }
@@ -42,7 +42,7 @@ export type HostEvent =
   | { readonly type: 'engram.escalation'; readonly to: string | null; readonly error: string }
   | { readonly type: 'engram.deadLetter'; readonly letter: DeadLetter }
 
-/** Whose event it is: session ids come from a process-wide counter, so rely on these. */
+/** Source of an event. Session ids come from a process-wide counter, so rely on these instead. */
 export interface InspectionSource {
   readonly node: string
   /** Id of the hosted actor; the XState event may concern a child of it (`actorRef.id`). */
@@ -70,11 +70,11 @@ export interface ActorHostOptions {
   readonly incarnation?: () => number
   /** Larger envelopes are neither sent nor read. Bytes; 256 KiB unless set. */
   readonly envelopeBytesMax?: number
-  /** A remote watch is renewed so often, so that a lost notice is made up for. ms; 1,000. */
+  /** Interval at which a remote watch is renewed, to make up for lost notices. ms; 1,000. */
   readonly watchRenewalMs?: number
 }
 
-/** `nodeDown`: told by the host's owner; the actor may go on unseen. */
+/** `nodeDown`: reported by the host's owner; the actor may still be running. */
 export interface RemoteExit {
   readonly node: string
   readonly id: string
@@ -84,7 +84,7 @@ export interface RemoteExit {
 export interface RemoteRef<TEvent extends EventObject> {
   readonly node: string
   readonly id: string
-  /** At most once. Never throws: what cannot be sent is a dead letter. */
+  /** At most once. Never throws: an event that cannot be sent is a dead letter. */
   send(event: TEvent): void
 }
 
@@ -108,19 +108,19 @@ export interface HostReport {
 
 export interface ActorHostRuntime extends ActorHost {
   readonly node: string
-  /** A reference to an actor here or afar; local ones take no detour over the bus. */
+  /** A reference to a local or remote actor; local ones do not use the bus. */
   ref<TEvent extends EventObject>(node: string, id: string, from?: string): RemoteRef<TEvent>
-  /** Takes part in `engram.v1.actor.<node>.>`; a former connection is left first. */
+  /** Takes part in `engram.v1.actor.<node>.>`; leaves a former connection first. */
   attachBus(connection: BusConnection): void
   detachBus(): void
   /**
-   * Death watch over nodes, called once; returns how to end it. Survives lost messages and
-   * re-attachment; a newer incarnation of the node counts as `failed`.
+   * Death watch over nodes, called once; returns a function that ends it. Survives lost messages
+   * and re-attachment; a newer incarnation of the node counts as `failed`.
    */
   watchRemote(node: string, id: string, onDeath: (exit: RemoteExit) => void): () => void
-  /** The node is dead: its watched actors are reported, its watches here forgotten. */
+  /** Reports a dead node: its watched actors are reported, its watches here forgotten. */
   nodeDown(node: string): void
-  /** Every XState event of every actor, and host events. Returns how to end it. */
+  /** Every XState event of every actor, and host events. Returns a function that ends it. */
   inspect(observer: InspectionObserver): () => void
   onDeadLetter(listener: (letter: DeadLetter) => void): () => void
   /** undefined when there is no such actor, or it is between two lives. */

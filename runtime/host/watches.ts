@@ -18,7 +18,7 @@ interface OutgoingWatch {
   readonly node: string
   readonly id: string
   readonly onDeath: (exit: RemoteExit) => void
-  /** The life of the node that confirmed the watch: a later one means that the actor died. */
+  /** The life of the node that confirmed the watch; a later life means that the actor died. */
   incarnation: number | null
 }
 
@@ -27,13 +27,13 @@ interface IncomingWatch {
   readonly watch: number
   end: () => void
   renewedAtMs: number
-  /** Kept until the watcher has heard of it, or is silent for long. */
+  /** Kept until the watcher has confirmed it, or is silent for long. */
   death: ExitKind | 'unknown' | null
 }
 
 /** Watches held for other nodes; more are not accepted (they ask again). */
 const incomingMax = 16_384
-/** A watch that was not renewed for so many renewals is forgotten. */
+/** A watch is forgotten after this many missed renewals. */
 const renewalsMissedMax = 10
 
 /**
@@ -59,7 +59,7 @@ export class Watches {
     }
   }
 
-  /** Asks again for all watches; called on each attachment, too. */
+  /** Sends all watches again; called on each attachment, too. */
   renew(): void {
     for (const [watch, { node, id }] of this.outgoing) {
       this.options.send(node, { kind: 'watch', watch, id })
@@ -72,7 +72,7 @@ export class Watches {
     if (body.kind === 'watch') this.takeWatch(node, body.watch, body.id)
     else if (body.kind === 'unwatch') this.forget(node, body.watch)
     else if (this.outgoing.get(body.watch)?.node !== node) {
-      // Ended here meanwhile, or never ours: the other side may forget it.
+      // The watch ended here meanwhile, or was never ours: the other side may forget it.
       this.options.send(node, { kind: 'unwatch', watch: body.watch })
     } else if (body.kind === 'death') {
       this.die(body.watch, body.exit)
@@ -128,8 +128,6 @@ export class Watches {
     }, this.options.renewalMs)
   }
 
-  // ------------------------------------------------------------------ for others
-
   private takeWatch(node: string, number: number, id: string): void {
     const key = `${node} ${number}`
     const known = this.incoming.get(key)
@@ -141,7 +139,7 @@ export class Watches {
     }
     if (this.incoming.size >= incomingMax) this.forgetSilent()
     if (this.incoming.size >= incomingMax) {
-      this.options.logger.warn({ node, actor: id }, 'too many remote watches: one is not taken')
+      this.options.logger.warn({ node, actor: id }, 'a remote watch is refused: too many')
       return
     }
     const watch: IncomingWatch = { node, watch: number, end: () => {}, renewedAtMs, death: null }
@@ -149,7 +147,7 @@ export class Watches {
     let isAnswered = false
     watch.end = this.options.watchLocally(id, ({ kind }) => {
       watch.death = kind
-      // `unknown` comes after this call, and is the first answer then.
+      // `unknown` is sent after this call, as the first answer.
       isAnswered = true
       this.answer(watch)
     })

@@ -23,7 +23,7 @@ export function snapshotOf(actor: AnyActorRef): SnapshotLike {
   return (actor.getSnapshot() ?? {}) as SnapshotLike
 }
 
-/** Is an event of this actor being processed further up the stack? A send would queue inside. */
+/** Whether an event of this actor is being processed further up the stack: a send would queue. */
 export function isBusy(actor: AnyActorRef): boolean {
   const { mailbox } = actor as unknown as Internals
   return mailbox !== undefined && mailbox._current !== null
@@ -31,8 +31,8 @@ export function isBusy(actor: AnyActorRef): boolean {
 
 /**
  * XState ignores an event silently when no transition is enabled, and then keeps the very same
- * snapshot. So only an unchanged snapshot needs the dear question. A transition that does
- * nothing (`on: { ping: {} }`) is the author's decision to ignore, and counts as handled.
+ * snapshot. So only an unchanged snapshot needs the expensive check. A transition that does nothing
+ * (`on: { ping: {} }`) is the author's decision to ignore, and counts as handled.
  */
 export function wasIgnored(
   before: SnapshotLike, after: SnapshotLike, event: AnyEventObject,
@@ -44,12 +44,12 @@ export function wasIgnored(
 
 /** Ends a root actor without exit actions (XState runs none on stop), and its children. */
 export function dispose(actor: AnyActorRef): void {
-  // An actor that is over does not stop its children any more: XState leaves them running.
+  // XState does not stop the children of an actor that has failed: it leaves them running.
   if (snapshotOf(actor).status === 'error') disposeChildren(actor)
   else stopAny(actor)
 }
 
-/** Stops what an errored actor has left running, at any depth. */
+/** Stops everything that an errored actor has left running, at any depth. */
 export function disposeChildren(actor: AnyActorRef): void {
   for (const child of Object.values(snapshotOf(actor).children ?? {})) {
     if (child === undefined) continue
@@ -73,7 +73,7 @@ export class ChildGuard {
   private readonly known = new WeakSet<object>()
   private readonly seen = new WeakMap<object, unknown>()
 
-  /** To be called on each snapshot. Costs a comparison unless the set of children changed. */
+  /** Call it on each snapshot. Costs a comparison unless the set of children changed. */
   scan(actor: AnyActorRef): void {
     const children = snapshotOf(actor).children
     if (children === undefined || this.seen.get(actor) === children) return

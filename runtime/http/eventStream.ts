@@ -1,14 +1,14 @@
-/** Server-sent events to one reader, bounded: a reader that does not read costs nobody anything. */
+/** Server-sent events to one reader, bounded: a reader that does not read costs nothing. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
 /**
- * Bytes that wait for a reader, beyond what it was told as a whole: past that, events are left out
- * until it has read them.
+ * Limit of the bytes that wait for a reader, beyond a whole state that was sent. Past it, events
+ * are omitted until it has read them.
  */
 const waitingBytesMax = 1024 * 1024
-/** A reader that takes nothing for so long is cut off. */
+/** A reader that reads nothing for this long is disconnected. */
 const stuckMs = 30_000
-/** So often something is sent, so that proxies and readers see that the stream lives. */
+/** Interval of comments, so that proxies and readers see that the stream is alive. */
 const heartbeatMs = 10_000
 
 /** Readers of one route at a time; more get 503. */
@@ -23,13 +23,13 @@ export interface EventStreamOptions extends EventStreamLimits {
   /** Name of the events. */
   readonly event: string
   /**
-   * The reader has caught up after so many events were left out: whoever calls `write` now tells
-   * it what is so by now.
+   * Called when the reader has caught up after that many events were omitted: `write` should now
+   * send it the present state.
    */
   readonly onResumed: (skipped: number) => void
 }
 
-/** No Origin: not a page, or one of this very server. */
+/** Whether there is no Origin (not a page), or that of this very server. */
 export function isSameOrigin({ headers }: IncomingMessage): boolean {
   if (headers.origin === undefined) {
     const site = headers['sec-fetch-site']
@@ -39,7 +39,7 @@ export function isSameOrigin({ headers }: IncomingMessage): boolean {
     && [`http://${headers.host}`, `https://${headers.host}`].includes(headers.origin)
 }
 
-/** One open response. It ends itself when the reader takes nothing for 30 s. */
+/** One open response. It ends itself when the reader reads nothing for 30 s. */
 export class EventStream {
   private readonly heartbeat: NodeJS.Timeout
   private stuck: NodeJS.Timeout | null = null
@@ -59,7 +59,7 @@ export class EventStream {
   /**
    * One event, unless the reader is too far behind.
    * @param data one line
-   * @returns false: it was left out
+   * @returns false: it was omitted
    */
   send(data: string): boolean {
     if (this.stuck !== null) {
@@ -71,11 +71,11 @@ export class EventStream {
     return true
   }
 
-  /** Events that belong together, whole, however large: half of them would have to come again. */
+  /** Sends events that belong together, whole, however large: a half would have to be repeated. */
   sendAll(all: readonly string[]): void {
     if (this.response.destroyed) return
     for (const data of all) this.write(data)
-    // Else a large present state would be followed by a gap, and that by the present state again.
+    // Otherwise a large present state would be followed by a gap, and that by the state again.
     this.waitingMax = Math.max(this.waitingMax, this.response.writableLength + waitingBytesMax)
   }
 

@@ -1,11 +1,11 @@
 /**
- * What the actors and the host report through the Telemetry port, with the text that `/metrics`
- * shows of it. All of it is there from the start, so that a rate over a counter sees its first
- * event; a test compares this list with the calls in the source.
+ * Instruments that the actors and the host use through the Telemetry port, with their text in
+ * `/metrics`. All of them exist from the start, so that a rate over a counter sees its first event.
+ * A test compares this list with the calls in the source.
  */
 
 export interface Instrument {
-  /** As the Telemetry port names it: words in camelCase, the unit last. */
+  /** Its name in the Telemetry port: words in camelCase, the unit last. */
   readonly name: string
   readonly kind: 'counter' | 'distribution'
   readonly help: string
@@ -24,9 +24,9 @@ export const instruments: readonly Instrument[] = [
   counter('reads', 'Queries answered, as the primary or as a replica.'),
   counter('repliesForbidden',
     'Requests with a reply subject that is no inbox: neither carried out nor answered.'),
-  counter('answersTooLarge', 'Answers above max_payload: an error was sent in their place.'),
+  counter('answersTooLarge', 'Answers above max_payload; an error was sent instead.'),
   distribution('durableAckMs',
-    'From a write taken to its durable answer: the slowest write of each batch.'),
+    'Time from accepting a write to its durable answer: the slowest write of each batch.'),
   counter('journalFlushes', 'Group commits: one write and one fdatasync each.'),
   counter('journalFlushedBytes', 'Bytes of frames that group commits made durable.'),
   distribution('journalFlushMs',
@@ -37,25 +37,25 @@ export const instruments: readonly Instrument[] = [
   counter('promotions', 'Promotions that this member won.', ['space']),
   distribution('promotionMs', 'From the vacancy noticed to the first write accepted.'),
   counter('forks', 'Forks that this member truncated; each is kept in a salvage file.', ['space']),
-  counter('reconciledWrites', 'Writes of forks that this primary accounted for, by what became of '
-    + 'them and who brought them.', ['space', 'outcome', 'via']),
+  counter('reconciledWrites', 'Writes of forks that this primary settled, by outcome and source.',
+    ['space', 'outcome', 'via']),
   counter('divergences',
     'Acks of a member whose digest differs from the primary\'s at the same sequence.', ['space']),
   counter('entriesLost', 'Joins of members in sync that lack what they had acknowledged, or what '
     + 'is committed.', ['space']),
-  counter('gaps', 'Frames that did not follow on the log of this member, and were asked again.'),
+  counter('gaps', 'Frames that did not continue the log of this member, and were requested.'),
   counter('rewinds', 'Streams sent again from an earlier sequence, by replica.', ['peer']),
   counter('peersSuspected', 'Peers that fell silent for three heartbeats.'),
   counter('tilts', 'Stalls of the own event loop: judgement of peers was suspended.'),
   counter('badMessages', 'Messages of the protocol that could not be decoded, by kind.', ['kind']),
-  counter('directoryNotices', 'Starts with a data directory that is not simply the one of before: '
-    + 'empty, a copy of the past, another one, or with no record to compare it with.', ['kind']),
+  counter('directoryNotices', 'Starts with an unusual data directory: empty, an old copy, another '
+    + 'one, or without a record to compare it with.', ['kind']),
   counter('logLinesDropped', 'Log lines that could not be written: a full disk, a slow reader.'),
-  counter('pageFramesSkipped', 'Frames left out for viewers of the page that read too slowly.'),
+  counter('pageFramesSkipped', 'Frames omitted for viewers of the page that read too slowly.'),
   counter('engram_host_dead_letters_total', 'Events that no actor took, by reason.', ['reason']),
   counter('engram_host_restarts_total', 'Actors started again after they failed.'),
   counter('engram_host_escalations_total',
-    'Failures beyond what supervision heals: the process ends.'),
+    'Failures that supervision cannot handle: the process ends.'),
   counter('engram_host_lost_messages_total', 'Events of remote actors that never arrived.'),
   counter('engram_host_unhandled_total',
     'Events that an actor ignored in the state it was in, by type.', ['type']),

@@ -17,7 +17,7 @@ export interface Metrics {
   text(): Promise<string>
 }
 
-/** May take its time: with thousands of spaces it is put together in slices. */
+/** May be asynchronous: with thousands of spaces it is made in slices. */
 export type StatusSource = () => NodeStatusReport | Promise<NodeStatusReport>
 
 type Read<T> = (of: T) => number | null
@@ -25,12 +25,14 @@ type Read<T> = (of: T) => number | null
 /** Gauges of one space on one node: label `space`. */
 const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] = [
   ['engram_epoch', 'Highest epoch this member has seen.', (m) => m.epoch],
-  ['engram_is_primary', '1 while this member reigns.', (m) => Number(m.role === 'primary')],
+  ['engram_is_primary', '1 while this member is primary.', (m) => Number(m.role === 'primary')],
   ['engram_in_sync_members', 'Members in sync, the primary included.', (m) => m.inSync.length],
-  ['engram_min_in_sync_members', 'Fewer in sync refuse committed writes.', (m) => m.minInSync],
+  ['engram_min_in_sync_members', 'With fewer in sync, committed writes are refused.',
+    (m) => m.minInSync],
   ['engram_members', 'Members of the space (RF).', (m) => m.rf],
   ['engram_end_sequence', 'End of the log.', (m) => m.endSequence],
-  ['engram_durable_sequence', 'Survives a crash of this member.', (m) => m.durableSequence],
+  ['engram_durable_sequence', 'Last entry that survives a crash of this member.',
+    (m) => m.durableSequence],
   ['engram_applied_sequence', 'Applied to the store.', (m) => m.appliedSequence],
   ['engram_commit_sequence', 'Durable on all in-sync members.', (m) => m.commitSequence],
   ['engram_safe_sequence', 'Commit sequence while two or more were in sync.',
@@ -39,16 +41,16 @@ const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] =
   ['engram_loss_window_bytes', 'Bytes above the safe sequence.', (m) => m.lossWindow.bytes],
   ['engram_loss_window_seconds', 'Age of the oldest entry above the safe sequence.',
     (m) => m.lossWindow.ms / 1000],
-  ['engram_throttled', '1 while answers wait for room in the loss window (maxLoss).',
+  ['engram_throttled', '1 while answers are delayed until the loss window has room (maxLoss).',
     (m) => Number(m.throttled)],
   ['engram_memory_nodes', 'Memory nodes in the store.', (m) => m.nodes],
   ['engram_memory_edges', 'Memory edges in the store.', (m) => m.edges],
   ['engram_salvages', 'Salvage files on this member.', (m) => m.salvages],
-  ['engram_fork_reports_open', 'Reigns whose unshipped writes are not all accounted for.',
+  ['engram_fork_reports_open', 'Ended epochs with unreplicated writes that are not all settled.',
     (m) => m.books?.open ?? 0],
   ['engram_quarantined_writes', 'Writes that lost against others, kept for an operator.',
     (m) => m.books?.quarantined ?? 0],
-  ['engram_salvages_waiting', 'Salvages of all members that wait to be taken into the log.',
+  ['engram_salvages_waiting', 'Salvages of all members that wait to be uploaded.',
     (m) => m.books?.salvagesWaiting ?? 0],
   ['engram_blocked', '1 while no member can be promoted.', (m) => Number(m.blocked !== null)],
   ['engram_paused', '1 while failover is paused by an operator.',
@@ -62,7 +64,7 @@ const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] =
     (m) => Number(m.arbiter === 'refuses')],
   ['engram_arbiter_lost', '1 while the arbiter has lost the record of the space.',
     (m) => Number(m.arbiter === 'lost')],
-  ['engram_promotion_last_seconds', 'Vacancy noticed to first write accepted, last promotion.',
+  ['engram_promotion_last_seconds', 'Last promotion: from the vacancy to the first write accepted.',
     (m) => m.lastPromotionMs === null ? null : m.lastPromotionMs / 1000],
 ]
 
@@ -72,7 +74,7 @@ const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[]
   ['engram_node_connection', 'NATS connections of this life.', (r) => r.node.connection],
   ['engram_node_connected', '1 while the node is on NATS.',
     (r) => Number(r.node.natsServer !== null)],
-  ['engram_node_uptime_seconds', 'Since this life began.', (r) => r.node.uptimeMs / 1000],
+  ['engram_node_uptime_seconds', 'Time since this life began.', (r) => r.node.uptimeMs / 1000],
   ['engram_node_loop_delay_seconds', 'Delay of the event loop.',
     (r) => r.node.loopDelayMs / 1000],
   ['engram_node_drained', '1 while an operator keeps the node from being primary.',
@@ -86,7 +88,7 @@ const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[]
     (r) => r.node.journal?.flush ?? null],
   ['engram_journal_read_only', '1 while the disk refuses writes.',
     (r) => r.node.journal ? Number(r.node.journal.readOnly) : null],
-  ['engram_budget_bytes', 'What buffers, caches and indexes may take of memory (memoryBytes).',
+  ['engram_budget_bytes', 'Memory budget of buffers, caches and indexes (memoryBytes).',
     (r) => r.node.memory?.bytesMax ?? null],
 ]
 
@@ -96,7 +98,7 @@ export interface MetricsOptions {
   readonly registry?: Registry
 }
 
-/** Series of a metric that are put into the text format at a time. */
+/** Series of a metric that are formatted at a time. */
 const seriesPerPiece = 500
 
 /** @param status evaluated at each scrape */
@@ -121,7 +123,7 @@ export function createMetrics(status: StatusSource, options: MetricsOptions = {}
   }
 }
 
-/** What `registry.metrics()` gives, in slices. */
+/** The same as `registry.metrics()`, in slices. */
 async function textOf(registry: Registry, slices: Slices): Promise<Uint8Array> {
   const shower = registry as unknown as Shower
   const pieces: Buffer[] = []
@@ -130,7 +132,7 @@ async function textOf(registry: Registry, slices: Slices): Promise<Uint8Array> {
     for (let from = 0; from === 0 || from < values.length; from += seriesPerPiece) {
       const some = { ...said, values: values.slice(from, from + seriesPerPiece) }
       const piece = await shower.getMetricsAsString({ get: () => Promise.resolve(some) })
-      // Its help and type stand before the first series only.
+      // Help and type are written before the first series only.
       const lines = from === 0 ? piece : piece.split('\n').slice(2).join('\n')
       pieces.push(Buffer.from(`${from === 0 && pieces.length > 0 ? '\n' : ''}${lines}\n`))
       if (slices.isOver) await slices.next()
@@ -139,7 +141,7 @@ async function textOf(registry: Registry, slices: Slices): Promise<Uint8Array> {
   return Buffer.concat(pieces)
 }
 
-/** What is there and not among the types (the version is pinned). */
+/** A method that exists but is missing from the types (the version is pinned). */
 interface Shower {
   getMetricsAsString(metric: Shown): Promise<string>
 }
@@ -161,14 +163,14 @@ function statusGauges(
   const lagSeconds = gauge('engram_replication_lag_seconds',
     'Age of the oldest entry that the replica lacks, as its primary sees it.',
     ['space', 'replica'])
-  const silence = gauge('engram_peer_silence_seconds', 'Since the last heartbeat of a peer.',
+  const silence = gauge('engram_peer_silence_seconds', 'Time since the last heartbeat of a peer.',
     ['peer'])
   const alive = gauge('engram_peer_alive', '1 while heartbeats of a peer arrive.', ['peer'])
   const left = gauge('engram_peer_left',
     '1 while a peer is away that was stopped, and said so.', ['peer'])
   const memory = gauge('engram_budget_used_bytes',
-    'What buffers, caches and indexes take of memory, by use.', ['use'])
-  const info = gauge('engram_node_info', 'Always 1: who this is, in its labels.',
+    'Memory of buffers, caches and indexes, by use.', ['use'])
+  const info = gauge('engram_node_info', 'Always 1: the labels identify the node.',
     ['node', 'version', 'state'])
   const all = [
     info, alive, left, memory, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds,
@@ -195,7 +197,7 @@ function statusGauges(
         if (value !== null) gauge.set({ space }, value)
       }
       for (const [replica, lag] of Object.entries(member.lag)) {
-        // Of a replica that is away there is no series, rather than one that says 0.
+        // A replica that is away has no series, rather than one with 0.
         if (lag.lagBytes !== null) lagBytes.set({ space, replica }, lag.lagBytes)
         if (lag.lagMs !== null) lagSeconds.set({ space, replica }, lag.lagMs / 1000)
       }

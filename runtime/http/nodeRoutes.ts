@@ -1,4 +1,4 @@
-/** The pages of one node. */
+/** The HTTP routes of one node. */
 import type { NodeStatusReport } from '../status/status.js'
 import { shared, Slices } from '../system/slices.js'
 import type { Metrics, StatusSource } from './metrics.js'
@@ -6,23 +6,23 @@ import { readiness, readinessPage } from './readiness.js'
 import { text } from './server.js'
 import type { Route } from './server.js'
 
-/** States in which the process does what it should, if not always what one would like. */
+/** States in which the process works properly, even if the node does not serve everything. */
 const healthy = [
   'starting', 'owning', 'connecting', 'identifying', 'recovering', 'running', 'isolated',
   'draining',
 ]
 
-/** Of the node's chart, known also where its spaces are not. */
+/** State of the node's chart, known even if its spaces are not. */
 export interface NodeState {
   readonly state: string
-  /** With its parts, and why it is that. */
+  /** The state with its parts and its reason. */
   readonly reason: string
 }
 
 /**
- * `/healthz`: the process works (restart it otherwise); it tells the state of the node's chart.
- * `/readyz`: the node has joined and is in sync in all its spaces; else 503, and what is missing.
- * `/readyz?verbose` tells of every space.
+ * `/healthz`: the process works (restart it otherwise); shows the state of the node's chart.
+ * `/readyz`: the node has joined and is in sync in all its spaces; else 503, with what is missing.
+ * `/readyz?verbose` shows every space.
  */
 export function nodeRoutes(
   status: StatusSource, metrics: Pick<Metrics, 'contentType' | 'bytes'>, node: () => NodeState,

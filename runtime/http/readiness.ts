@@ -1,4 +1,4 @@
-/** Whether a node takes part, and what is missing where it does not. */
+/** Checks whether a node takes part, and what is missing. */
 import type { MemberStatus, NodeStatusReport } from '../status/status.js'
 
 export interface Check {
@@ -8,15 +8,15 @@ export interface Check {
   readonly missing: string | null
 }
 
-/** States of a replica whose session with the primary stands. */
+/** States of a replica with a session. */
 const joined: readonly string[] = ['streaming', 'catchingUp']
-/** A page may tell of thousands of spaces. */
+/** Limit of the lines of a page: there may be thousands of spaces. */
 const linesMax = 1000
 
 /**
- * One check of the node and one of each of its spaces. Ready is who has joined and is in sync in
- * all of them: an orderly restart of the nodes, one after the other, waits for that, or it
- * restarts the last member that has everything.
+ * One check of the node and one of each of its spaces. A node is ready if it has joined and is in
+ * sync in all of them. A rolling restart of the nodes waits for that; otherwise it would restart
+ * the last member that has everything.
  */
 export function readiness({ node, spaces }: NodeStatusReport): Check[] {
   const unheld = Object.entries(node.unheldSpaces ?? {})
@@ -40,21 +40,21 @@ function missingOf(member: MemberStatus, self: string): string | null {
   if (blocked) return `blocked: ${blocked}`
   if (role === 'primary') return state === 'opening' ? `is opening: ${reason}` : null
   if (role !== 'replica' || !joined.includes(state)) return `has not joined: ${state}, ${reason}`
-  // Who is in sync is what it was before.
+  // A record that cannot be used leaves the in-sync set unknown.
   if (arbiter === 'newer' || arbiter === 'unreadable') return `cannot tell: ${arbiterReason}`
   if (inSync.includes(self)) return null
   return `not in sync, in sync are ${inSync.join(', ')}; ${state}, at ${member.durableSequence}`
 }
 
-/** Without `verbose`, what is missing alone; with it, every check, marked `[+]` or `[-]`. */
+/** Without `verbose`, only what is missing; with it, every check, marked `[+]` or `[-]`. */
 export function readinessPage(checks: readonly Check[], isVerbose: boolean): string {
   const missing = checks.filter((check) => check.missing !== null)
-  const told = isVerbose ? [...missing, ...checks.filter((check) => check.missing === null)]
+  const shown = isVerbose ? [...missing, ...checks.filter((check) => check.missing === null)]
     : missing
-  const lines = told.slice(0, linesMax).map((check) => (isVerbose
+  const lines = shown.slice(0, linesMax).map((check) => (isVerbose
     ? `[${check.missing === null ? '+' : '-'}] ${check.name}: ${check.missing ?? 'ok'}`
     : `${check.name}: ${check.missing}`))
-  if (told.length > linesMax) lines.push(`and ${told.length - linesMax} more`)
+  if (shown.length > linesMax) lines.push(`and ${shown.length - linesMax} more`)
   const head = missing.length === 0 ? 'ready'
     : `not ready: ${missing.length} of ${checks.length} checks`
   return [head, ...lines].join('\n')

@@ -1,8 +1,8 @@
 /**
- * A small HTTP server for what a node shows: /healthz, /readyz, /metrics, /status, the page. Bound
- * to loopback it answers only requests that name loopback in their Host header, or a web page
+ * The small HTTP server of a node: /healthz, /readyz, /metrics, /status, the page. Bound to
+ * loopback, it answers only requests that name loopback in their Host header; otherwise a web page
  * could read it through a name of its own that resolves to 127.0.0.1 (DNS rebinding). Bound
- * elsewhere it asks for a token (token.ts), which such a page does not have either.
+ * elsewhere it requires a token (token.ts), which such a page does not have either.
  */
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -14,43 +14,43 @@ export interface Page {
   readonly status: number
   readonly type: string
   readonly body: string | Uint8Array
-  /** Beyond the type and length; they win over `Cache-Control: no-store`. */
+  /** Headers besides type and length; they win over `Cache-Control: no-store`. */
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Makes a page for its path; `handle` may answer by itself (a stream) and returns null. */
+/** Makes the page of a path. Returns null if it answers by itself (a stream). */
 export type Route = (
   request: IncomingMessage, response: ServerResponse,
 ) => Page | null | Promise<Page | null>
 
 export interface HttpServerOptions {
-  /** `host:port`; port 0 picks a free one. An IPv6 host stands in brackets. */
+  /** `host:port`; port 0 picks a free one. An IPv6 host is in brackets. */
   readonly address: string
   /** By exact path. */
   readonly routes: Readonly<Record<string, Route>>
   /** The same for POST. */
   readonly posts?: Readonly<Record<string, Route>>
-  /** Asked before a route is: null lets the request through. */
+  /** Called before a route: null lets the request through. */
   readonly guard?: (request: IncomingMessage, path: string) => Page | null
-  /** Whatever no route takes. */
+  /** Answers requests that no route takes. */
   readonly fallback?: Route
   /**
-   * For WebSockets; the Host header was checked. The socket is the callee's from then on: it must
-   * end it before `close()`, which waits for it.
+   * For WebSockets; the Host header was checked. The socket belongs to the callee from then on: it
+   * must end it before `close()`, which waits for it.
    */
   readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
   /** Called when a route throws; its client gets 500. */
   readonly onError?: (error: unknown, path: string) => void
 }
 
-/** Requests of one connection that wait for their turn. */
+/** Limit of the waiting requests of one connection. */
 const pipelinedMax = 1000
 
 export interface HttpServer {
-  /** `http://host:port`, with the port chosen. */
+  /** `http://host:port`, with the actual port. */
   readonly url: string
   readonly port: number
-  /** Ends streams too. */
+  /** Ends streams, too. */
   close(): Promise<void>
 }
 
@@ -64,12 +64,12 @@ export class HttpListenError extends Error {
   }
 }
 
-/** @throws TypeError when it is no `host:port` */
+/** @throws TypeError if it is not `host:port` */
 export function parseAddress(address: string): { host: string; port: number } {
   const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/]+)):([0-9]{1,5})$/i.exec(address)
   const port = Number(match?.[3])
   if (!match || port > 65_535) {
-    throw new TypeError(`an address is HOST:PORT, like 127.0.0.1:7432, and not ${address}`)
+    throw new TypeError(`an address is HOST:PORT, like 127.0.0.1:7432, not ${address}`)
   }
   return { host: match[1] ?? match[2] ?? '', port }
 }
@@ -98,9 +98,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 }
 
 /**
- * Hundreds of requests may come in one piece: of one connection, each waits until the answer to the
- * one before is sent, and the event loop turns in between. A connection with too many of them is
- * closed.
+ * Hundreds of requests may arrive in one piece. On one connection, each waits until the answer to
+ * the one before is sent, and the event loop gets its turn in between. A connection with too many
+ * of them is closed.
  */
 function oneByOne(
   handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
@@ -144,7 +144,7 @@ function listen(server: Server, host: string, port: number, address: string): Pr
   })
 }
 
-/** Without a listener Node takes an upgrade for a plain request. */
+/** Without a listener Node treats an upgrade as a plain request. */
 function upgrade(
   server: Server, { onUpgrade, guard }: HttpServerOptions, loopback: boolean,
 ): void {
@@ -166,7 +166,7 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(host)
 }
 
-/** The Host header names this machine's loopback; no header at all is a client of HTTP/1.0. */
+/** Whether the Host header names loopback; a client of HTTP/1.0 has none. */
 function namesLoopback(header: string | undefined): boolean {
   if (header === undefined) return true
   return isLoopback(header.replace(/:[0-9]+$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase())

@@ -15,18 +15,18 @@ const countBuckets = Array.from({ length: 16 }, (_, i) => 2 ** i)
 export interface PromTelemetry {
   readonly telemetry: Telemetry
   /**
-   * The spaces of this node: their counters are shown from 0 on, since a rate over a counter misses
-   * how it begins; those of spaces that are gone are dropped.
+   * The counters of this node's spaces are shown from 0 on, since a rate over a counter misses its
+   * first increment; those of spaces that are gone are dropped.
    */
   showSpaces(spaces: readonly string[], slices: Slices): Promise<void>
 }
 
 /**
  * Names of the port are words in camelCase: `writes`, `journalFlushMs`, `frameBytes`. A counter
- * becomes `engram_writes_total`; a distribution gets its unit from the end of its name, in base
- * units: `engram_journal_flush_seconds`, `engram_frame_bytes`. What is not among the instruments
- * is shown all the same; the labels of the first call are those of the metric: later ones are
- * fitted to it, missing ones empty.
+ * becomes `engram_writes_total`. A distribution gets its unit from the end of its name, in base
+ * units: `engram_journal_flush_seconds`, `engram_frame_bytes`. Names that are not among the
+ * instruments are shown as well; the labels of the first call are those of the metric, and later
+ * ones are fitted to it, missing ones empty.
  */
 export function promTelemetry(registry: Registry): PromTelemetry {
   const counters = new Map<string, { counter: Counter; labels: readonly string[] }>()

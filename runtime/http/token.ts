@@ -2,7 +2,7 @@
  * The token of a server that is reachable from outside this machine. `/?token=…` puts it into a
  * cookie, which no script can read and no other site can make a browser send; programs send it as
  * `Authorization: Bearer …`. Health and metrics are open: probes and scrapers have no token, and
- * these tell nothing of what is stored.
+ * these show nothing of what is stored.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ import type { Page } from './server.js'
 const open: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
 const lengthMin = 16
 
-/** The file cannot be used; the message says why, and what to do. */
+/** The file cannot be used; the message has cause and remedy. */
 export class TokenFileError extends Error {
   readonly code = 'TOKEN_FILE'
   constructor(message: string, cause?: unknown) {
@@ -23,7 +23,7 @@ export class TokenFileError extends Error {
 }
 
 /**
- * The token that an address asks for: none on loopback unless a file is given; the file's first
+ * The token that an address requires: none on loopback unless a file is given; the file's first
  * line; or a new one.
  * @throws TokenFileError
  */
@@ -45,11 +45,11 @@ function tokenIn(file: string): string {
     + `${lengthMin} letters, digits or _.~-; make one with: openssl rand -hex 24`)
 }
 
-/** For `guard` of the server: refuses who does not show the token. */
+/** For `guard` of the server: refuses requests without the token. */
 export function tokenGuard(
   token: string, port: () => number,
 ): (request: IncomingMessage, path: string) => Page | null {
-  // Cookies know no ports: two nodes of one machine must not overwrite each other's.
+  // Cookies ignore ports: two nodes of one machine must not overwrite each other's.
   const cookie = (): string => `engram_${port()}`
   return (request, path) => {
     if (open.has(path)) return null
@@ -63,7 +63,7 @@ export function tokenGuard(
 /** Redirects, so that the token leaves the address bar and the history's latest entry. */
 function taken(cookie: string): Page {
   return {
-    ...text(303, 'the token is taken'),
+    ...text(303, 'the token is accepted'),
     headers: {
       'Set-Cookie': `${cookie}; HttpOnly; SameSite=Strict; Path=/`,
       Location: '/', 'Referrer-Policy': 'no-referrer',
@@ -73,8 +73,8 @@ function taken(cookie: string): Page {
 
 function asked(): Page {
   return {
-    ...text(401, 'a token is asked for: open /?token=… as it was printed at the start, or send '
-      + 'it as Authorization: Bearer …'),
+    ...text(401, 'a token is required: open /?token=… as printed at the start, or send it as '
+      + 'Authorization: Bearer …'),
     headers: { 'WWW-Authenticate': 'Bearer' },
   }
 }
@@ -83,7 +83,7 @@ function queryOf({ url = '' }: IncomingMessage): string {
   return new URLSearchParams(url.split('?')[1] ?? '').get('token') ?? ''
 }
 
-/** What a person opens: a server that listens everywhere is named as this machine knows it. */
+/** Link for a person: a server that listens on all addresses gets the local name. */
 export function pageLink(url: string, token: string | null): string {
   const link = new URL(url)
   if (['0.0.0.0', '[::]'].includes(link.hostname)) link.hostname = '127.0.0.1'

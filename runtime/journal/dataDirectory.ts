@@ -20,20 +20,20 @@ export interface DataDirectoryOptions {
   readonly random: Random
   readonly logger: Logger
   readonly segmentBytes?: number
-  /** Kept for a start on a full disk. Default 8 MiB. */
+  /** Disk space reserved for a start on a full disk. Default 8 MiB. */
   readonly reserveBytes?: number
-  /** Monotonic clock, for the time that recovery takes. Default: that of the process. */
+  /** Monotonic clock, to measure recovery. Default: that of the process. */
   readonly nowMs?: () => number
   /** See ownDirectory. */
   readonly own: () => Promise<DirectoryOwner>
   readonly openStore: (directory: string) => Promise<Store>
-  /** The directory is this node's: what else lies there may be opened. */
+  /** Called when the directory is this node's: other files in it may be opened. */
   readonly beforeRecovery?: () => Promise<void>
-  /** It will be another's. */
+  /** Called before the directory is given up. */
   readonly beforeClose?: () => Promise<void>
 }
 
-/** The journal is not the one that this directory had: what it acknowledged is not here. */
+/** The directory has lost its journal, and with it the writes that it acknowledged. */
 export class JournalMissingError extends Error {
   readonly code = 'JOURNAL_MISSING'
   constructor(directory: string) {
@@ -81,7 +81,7 @@ export class DataDirectory implements NodeDirectory {
     this.stored = identity
   }
 
-  /** Before one is made in its place, into which what is restored would be mixed. */
+  /** Checked before a new journal is made, with which a restored one would be mixed up. */
   private async expectJournal(): Promise<void> {
     const { directory, fileSystem } = this.options
     if (this.stored === null || this.stored.journal === null) return
@@ -89,7 +89,7 @@ export class DataDirectory implements NodeDirectory {
     if (segments.length === 0) throw new JournalMissingError(directory)
   }
 
-  /** A directory whose journal was taken away must not pass for one that never had any. */
+  /** A directory whose journal was removed must not pass for one that never had any. */
   private async adopt(journal: Journal): Promise<void> {
     const { stored } = this
     if (stored === null || stored.journal === journal.id) return
@@ -137,7 +137,7 @@ export class DataDirectory implements NodeDirectory {
     }
   }
 
-  /** On a full disk once more, with the space that is kept for that; only while it starts. */
+  /** On a full disk, tries again with the reserved space; only during a start. */
   private async withReserve<T>(write: () => Promise<T>): Promise<T> {
     const { directory, fileSystem, logger } = this.options
     try {
@@ -146,7 +146,7 @@ export class DataDirectory implements NodeDirectory {
       if (this.recovered !== null || !isNoSpace(error)) throw error
       if (!await releaseReserve(directory, fileSystem)) throw error
       logger.error({ error: (error as Error).message },
-        'the disk is full: this start uses the space that is kept for it')
+        'the disk is full: this start uses the reserved space')
       return await write()
     }
   }

@@ -1,4 +1,4 @@
-/** The open journal: flushes, segments, and what may be read back. */
+/** The open journal: flushes, segments, and reading back. */
 import { crc32c } from '@node-rs/crc32'
 import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
 import { type Frame } from '../../actors/ports/frames.js'
@@ -17,13 +17,13 @@ import {
   createSegment, SegmentNotCreatedError, SegmentReaders, SEGMENT_HEAD_BYTES, type NewSegment,
 } from './segment.js'
 
-/** Flushes between two looks at the length of the segment. */
+/** Number of flushes between two checks of the segment's length. */
 const LOOK_FLUSHES = 64
 
 /** Frames that lie closer than this are read together. */
 const READ_GAP_BYTES = 4096
 
-/** What was once written cannot be read back: bits have changed at rest. */
+/** Data that was once written cannot be read back: bits have changed at rest. */
 export class JournalDamagedError extends Error {
   readonly code = 'JOURNAL_DAMAGED'
   constructor(message: string) {
@@ -32,14 +32,14 @@ export class JournalDamagedError extends Error {
   }
 }
 
-/** What opening found or made: all of it durable. */
+/** Result of opening: all of it is durable. */
 export interface OpenedJournal {
   readonly id: string
   readonly logs: Logs
   readonly recovery: RecoveryReport
   readonly current: NewSegment
   readonly segments: number
-  /** Of all segments but the current one. */
+  /** Size of all segments but the current one. */
   readonly closedBytes: number
   readonly flush: number
 }
@@ -57,7 +57,7 @@ export class FileJournal implements Journal {
   #closedBytes: number
   #flush: number
   #syncedFlush: number
-  /** Bytes of a failed flush may lie behind `#end`. */
+  /** Bytes of a failed flush may follow `#end`. */
   #busy = false
   #failure: SyncFailedError | null = null
   #closed = false
@@ -154,7 +154,7 @@ export class FileJournal implements Journal {
       await this.#handle.write(flush.buffers, this.#end)
     } catch (error) {
       await this.#tidy()
-      // What the disk did not say is a bug: nobody should wait for room.
+      // Any error that is not from the disk is a bug: nobody should wait for room.
       if (!(error instanceof FileSystemError)) throw error
       throw new JournalFullError(`cannot write to the journal: ${(error as Error).message}`, error)
     }
@@ -163,8 +163,9 @@ export class FileJournal implements Journal {
   }
 
   /**
-   * Cuts a failed flush off, durably: its writers are told that nothing was taken, so it must not
-   * come back after a crash. A disk that does not even take that ends the journal's use.
+   * Cuts a failed flush off, durably. Its writers got the answer that nothing was taken, so it must
+   * not come back after a crash. If the disk refuses even that, the journal cannot be used any
+   * more.
    */
   async #tidy(): Promise<void> {
     try {
@@ -185,7 +186,7 @@ export class FileJournal implements Journal {
     this.#syncedFlush = flush
   }
 
-  /** The segment is as long as it was left: nobody else writes to it. */
+  /** The segment must be as long as it was left, since nobody else writes to it. */
   async #checkLength(): Promise<void> {
     const size = await this.#handle.size()
     if (size === this.#end) return
@@ -283,7 +284,7 @@ export class FileJournal implements Journal {
   }
 }
 
-/** Places from `i` on that lie together in one segment. */
+/** Consecutive places from `i` on, close together in one segment. */
 function runFrom(places: readonly Place[], i: number): Place[] {
   const run = [places[i]!]
   for (let j = i + 1; j < places.length; j++) {

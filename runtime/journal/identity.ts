@@ -1,11 +1,11 @@
-/** Who a data directory is: its node, its disk, and how often a node was started on it. */
+/** Identity of a data directory: its node, its disk, and the number of starts on it. */
 import { dirname, join } from 'node:path'
 import { FileSystemError, type FileSystem } from '../../actors/ports/fileSystem.js'
 import type { DirectoryIdentity } from '../../machines/protocol/directory.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
 
-/** The file is there and makes no sense: never replaced, an incarnation must not repeat. */
+/** The file exists but makes no sense. It is never replaced: an incarnation must not repeat. */
 export class IdentityDamagedError extends Error {
   readonly code = 'IDENTITY_DAMAGED'
   constructor(path: string, reason: string) {
@@ -15,7 +15,7 @@ export class IdentityDamagedError extends Error {
   }
 }
 
-/** As it lies in the directory. */
+/** The identity as stored in the directory. */
 export interface StoredIdentity extends DirectoryIdentity {
   /** Uuid of the directory's journal; null until there is one, and in former releases. */
   readonly journal: string | null
@@ -25,7 +25,7 @@ const FILE = 'identity.json'
 const FILE_BYTES_MAX = 4096
 
 /**
- * What `<directory>/identity.json` says; null when there is none. Changes nothing. Throws
+ * Reads `<directory>/identity.json`; null if there is none. Changes nothing. Throws
  * IdentityDamagedError, FileSystemError.
  */
 export async function readIdentity(

@@ -1,18 +1,18 @@
-/** Where a space's frames lie: one place per frame, 20 bytes each, found by binary search. */
+/** Index of a space's frames: one place per frame, 20 bytes each, found by binary search. */
 
 export interface Place {
   /** First sequence of the frame. */
   readonly first: number
   readonly segment: number
-  /** Of the record in the segment. */
+  /** Offset of the record in the segment. */
   readonly offset: number
-  /** Of the frame, without the record header. */
+  /** Size of the frame, without the record header. */
   readonly bytes: number
 }
 
 const CAPACITY_START = 8
 
-/** Frames in order without holes; the end of the log is kept by the caller. */
+/** Frames in order without holes; the caller knows the end of the log. */
 export class PlaceIndex {
   #firsts = new Float64Array(CAPACITY_START)
   /** Segment, offset, bytes of each. Offsets fit 32 bits: segments stay below 4 GiB. */
@@ -64,7 +64,7 @@ export class PlaceIndex {
     this.#length = this.find(sequence) + 1
   }
 
-  /** The frame that lies at (segment, offset) lies elsewhere now. */
+  /** Updates the place of the frame that was at (segment, offset). */
   move(first: number, from: { segment: number; offset: number }, to: {
     segment: number; offset: number
   }): void {

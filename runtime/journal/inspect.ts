@@ -1,4 +1,4 @@
-/** Reads journals for `engram journal verify|dump DIR`. Never changes anything. */
+/** Reads journals for `engram journal verify|dump DIR`. Changes nothing. */
 import { join } from 'node:path'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
@@ -16,7 +16,7 @@ import { scanSegment, type ScanItem } from './scan.js'
 import { listSegments } from './segment.js'
 
 export interface VerifyReport {
-  /** Directory that the segments lie in. */
+  /** Directory of the segments. */
   readonly directory: string
   /** No damage. A torn last write is no damage: recovery cuts it. */
   readonly ok: boolean
@@ -87,7 +87,7 @@ export interface DumpedRecord {
   readonly segment: number
   readonly offset: number
   readonly bytes: number
-  /** `bad`: a stretch that is no record. */
+  /** `bad`: a stretch that is not a record. */
   readonly type: string
   readonly flush: number | null
   readonly space: string | null
@@ -100,7 +100,7 @@ export interface DumpedRecord {
   readonly entries?: readonly LogEntry[]
 }
 
-/** Records in order, void ones left out; with `entries` decoded too. Errors as verifyJournal. */
+/** Records in order, void ones omitted; with `entries` decoded too. Errors as verifyJournal. */
 export async function* dumpJournal(
   directory: string, options: { readonly entries?: boolean; readonly fileSystem?: FileSystem } = {},
 ): AsyncGenerator<DumpedRecord, void, undefined> {

@@ -1,4 +1,4 @@
-/** Opening the node's write-ahead log (section 7): recovery, and what it has to write. */
+/** Opens the node's write-ahead log: recovery, and the writes that it needs. */
 import { dirname, join } from 'node:path'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
@@ -14,7 +14,7 @@ import {
 } from './segment.js'
 
 export interface JournalOptions {
-  /** Of the segments; made when absent. One process only: see lock.ts. */
+  /** Directory of the segments; created if it does not exist. One process only: see owner.ts. */
   readonly directory: string
   readonly fileSystem: FileSystem
   readonly random: Random
@@ -24,7 +24,7 @@ export interface JournalOptions {
    * longer. Default 64 MiB; at most 1 GiB.
    */
   readonly segmentBytes?: number
-  /** Monotonic clock, for the time that recovery takes. Default: that of the process. */
+  /** Monotonic clock, to measure recovery. Default: that of the process. */
   readonly nowMs?: () => number
 }
 
@@ -68,8 +68,10 @@ async function resume(
   options: JournalOptions, scan: JournalScan, elapsedMs: () => number,
 ): Promise<OpenedJournal> {
   const { fileSystem, directory, logger } = options
-  for (const reason of scan.harmless) logger.warn({ reason }, 'a broken record, no log depends on')
-  if (scan.torn) logger.warn(scan.torn, 'the journal ends in a torn write, which is cut')
+  for (const reason of scan.harmless) {
+    logger.warn({ reason }, 'a broken record on which no log depends')
+  }
+  if (scan.torn) logger.warn(scan.torn, 'the journal ends in a torn write, which is cut off')
   const last = scan.segments.at(-1)!
   let current: NewSegment
   let flush = scan.highestFlush
@@ -77,7 +79,7 @@ async function resume(
     flush += 1
     current = await restate(options, scan, flush)
   } else {
-    // All of it is durable: the segment goes on. Its name may not be, after a kill in mid-start.
+    // All of it is durable: the segment goes on. Its name may not be, after a kill during a start.
     await fileSystem.syncDirectory(directory)
     const path = join(directory, segmentName(last.segment))
     const handle = await fileSystem.open(path, 'readWrite')
@@ -98,9 +100,9 @@ async function resume(
 }
 
 /**
- * What the crashed process wrote last may be in the page cache only, and a sync of that file may
+ * The last writes of the crashed process may be in the page cache only, and a sync of that file may
  * report a success that it had reported as a failure before (Rebello et al., "Can applications
- * recover from fsync failures?", 2020). So it is written anew, to a new file.
+ * recover from fsync failures?", 2020). So they are written again, to a new file.
  */
 async function restate(
   options: JournalOptions, scan: JournalScan, flush: number,
@@ -122,9 +124,9 @@ async function restate(
     offset += recordBytes(record)
   }
   if (last.size > scan.durableEnd) {
-    // Void already by the new head, so neither a failure nor a crash here matters.
+    // Void already because of the new head, so neither a failure nor a crash here matters.
     await cutVoid(fileSystem, join(directory, segmentName(last.segment)), scan.durableEnd)
-      .catch((error: unknown) => logger.warn({ error: String(error) }, 'a void tail stays'))
+      .catch((error: unknown) => logger.warn({ error: String(error) }, 'a void tail remains'))
   }
   return current
 }

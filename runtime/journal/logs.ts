@@ -1,4 +1,4 @@
-/** What the journal knows of its spaces' logs: built by recovery, kept up by every write. */
+/** The journal's knowledge of its spaces' logs: built by recovery, updated by every write. */
 import type { Frame } from '../../actors/ports/frames.js'
 import type { CommitFloor, JournalLog, JournalRecord } from '../../actors/ports/journal.js'
 import { comparePositions, endOf, epochAt, extendHistory, origin, showPosition, truncateHistory }
@@ -27,7 +27,7 @@ export class SpaceLog implements JournalLog {
     return frame.epoch < end.epoch ? 'a frame of a lower epoch' : null
   }
 
-  /** The very entries that are here already: equal (epoch, sequence), equal entry (I3). */
+  /** Whether these entries are here already: equal (epoch, sequence), equal entry (I3). */
   restates(frame: Frame): boolean {
     return frame.last <= this.end.sequence && this.index.begins(frame.first)
       && epochAt(this.history, frame.first) === frame.epoch
@@ -41,8 +41,8 @@ export class SpaceLog implements JournalLog {
   }
 
   /**
-   * Null when the log can be truncated to there: a position it holds, between two frames. Frames
-   * are the same bytes on every member, so a common point always is between frames.
+   * Null if the log can be truncated to there: a position that it holds, between two frames. Frames
+   * are the same bytes on every member, so a common point is always between frames.
    */
   refuseTruncation(to: Position): string | null {
     if (to.sequence > this.end.sequence || epochAt(this.history, to.sequence) !== to.epoch) {
@@ -50,14 +50,14 @@ export class SpaceLog implements JournalLog {
         + `${showPosition(this.end)} does not hold it`
     }
     if (to.sequence === this.end.sequence || this.index.begins(to.sequence + 1)) return null
-    return `cannot truncate to ${showPosition(to)}: it lies within a frame`
+    return `cannot truncate to ${showPosition(to)}: it is within a frame`
   }
 
   truncate(to: Position): void {
     this.index.truncate(to.sequence)
     this.history = truncateHistory(this.history, to.sequence)
     this.end = endOf(this.history)
-    // Only below a reign that an operator forced.
+    // The floor is only lowered below an epoch that an operator forced.
     this.floor = Math.min(this.floor, to.sequence)
   }
 
@@ -69,7 +69,7 @@ export class SpaceLog implements JournalLog {
 
 export class Logs {
   readonly #logs = new Map<string, SpaceLog>()
-  /** Records of spaces that cannot be told are broken: an unknown space may have lost its log. */
+  /** Records of unknown spaces are broken: a space that is not known here may have lost its log. */
   #lost: string | null = null
   readonly #dropped = new Set<string>()
 
@@ -89,8 +89,8 @@ export class Logs {
   }
 
   /**
-   * A space the journal knows nothing of is damaged too once records were lost whose space could
-   * not be told: it must not pass for a new, empty one. Dropping it makes it new.
+   * After records of unknown spaces were lost, a space without records counts as damaged too: it
+   * must not pass for a new, empty one. Dropping it makes it new.
    */
   view(uuid: string): JournalLog | undefined {
     const log = this.#logs.get(uuid)
@@ -120,8 +120,8 @@ export class Logs {
   }
 
   /**
-   * For recovery: takes what the disk says, and marks the log damaged where it makes no sense.
-   * A log that begins at 1 is whole, whatever was lost before.
+   * For recovery: takes the contents of the disk, and marks the log as damaged if they make no
+   * sense. A log that begins at 1 is whole, whatever was lost before.
    */
   recoverFrame(frame: Frame, segment: number, offset: number): void {
     const known = this.#logs.get(frame.uuid)
@@ -136,7 +136,7 @@ export class Logs {
     else log.append(frame, segment, offset)
   }
 
-  /** What was known to be committed was durable here when that was written. */
+  /** Entries up to a floor were durable here when the floor was written. */
   recoverFloor({ uuid, sequence }: CommitFloor, place: string): void {
     const log = this.#logs.get(uuid)
     if (!log || log.damage !== null) return

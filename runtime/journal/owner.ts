@@ -5,9 +5,10 @@
  * no stale file and no reused pid can mislead.
  *
  * Sockets are numbered, `owner.<n>.sock`. A process that finds none alive links its own, which
- * listens already, to the next number; that fails when the name is taken, so of many that start
- * at once one wins. Then it looks again: whoever finds another one alive gives its own up. So two
- * never stay, however they are interleaved with the end of a former owner: of two sockets that
+ * Sockets are numbered, `owner.<n>.sock`. A process that finds none alive links its own, which
+ * listens already, to the next number. That fails if the name is taken, so one of many that start
+ * at once wins. Then it looks again, and gives its own up if it finds another one alive. So two
+ * never stay, in any order of events with the end of a former owner: of two sockets that
  * both appeared, the one that looked last has seen the other.
  */
 import { randomUUID } from 'node:crypto'
@@ -17,7 +18,7 @@ import { hostname, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** What the owner of a directory says of itself to whoever connects. */
+/** The answer of a directory's owner to a process that connects. */
 export interface OwnerInfo {
   readonly pid: number
   readonly host: string
@@ -26,19 +27,19 @@ export interface OwnerInfo {
   readonly since: string
 }
 
-/** A living process, or one that could be alive, has the directory. */
+/** A process that is alive, or may be, owns the directory. */
 export class DirectoryOwnedError extends Error {
   readonly code = 'DIRECTORY_OWNED'
   constructor(readonly directory: string, readonly owner: OwnerInfo | null, why = '') {
     super(`${directory} is in use by ${owner
       ? `process ${owner.pid} on ${owner.host} (since ${owner.since})`
-      : `another process${why === '' ? ', which does not say who it is' : `: ${why}`}`}. `
-      + 'Stop that one first, or use another data directory.')
+      : `another process${why === '' ? ' that does not identify itself' : `: ${why}`}`}. `
+      + 'Stop that process first, or use another data directory.')
     this.name = 'DirectoryOwnedError'
   }
 }
 
-/** The directory cannot be owned: it is no directory, or cannot hold a socket. */
+/** The directory cannot be owned: it is not a directory, or cannot hold a socket. */
 export class DirectoryUnusableError extends Error {
   readonly code = 'DIRECTORY_UNUSABLE'
   constructor(directory: string, reason: string, remedy: string, cause?: unknown) {
@@ -61,13 +62,13 @@ export interface DirectoryOwner {
 }
 
 const ASK_MS = 500
-/** Each attempt loses to a process that was faster, and then finds it alive. */
+/** Limit of the attempts; each loses to a faster process, and then finds it alive. */
 const ATTEMPTS = 100
 const YIELD_MS = 50
 
 /**
- * Takes the directory, which is made when absent. Nothing but sockets is written. The socket does
- * not keep the process alive. Throws DirectoryOwnedError, DirectoryUnusableError.
+ * Takes the directory; creates it if it does not exist. Writes only sockets. The socket does not
+ * keep the process alive. Throws DirectoryOwnedError, DirectoryUnusableError.
  */
 export async function ownDirectory(directory: string, node: string): Promise<DirectoryOwner> {
   await makeDirectory(directory)
@@ -83,7 +84,7 @@ export async function ownDirectory(directory: string, node: string): Promise<Dir
   return claim
 }
 
-/** What refuses the directory to others now; null: nobody has it. Nothing is changed. */
+/** The error that others would get now; null: the directory has no owner. Changes nothing. */
 export async function ownerOf(directory: string): Promise<DirectoryOwnedError | null> {
   try {
     await new Claim(directory, '', null).refuseLiving()
@@ -145,17 +146,17 @@ class Claim implements DirectoryOwner {
       try {
         await link(join(this.directory, own), join(this.directory, name))
       } catch (error) {
-        // Somebody was faster; and has swept `own` away, perhaps, as it did not listen yet.
+        // Another process was faster. It may have removed `own`, which did not listen yet.
         if (['EEXIST', 'ENOENT'].includes(codeOf(error))) continue
         throw unusable(this.directory, error)
       }
       const others = (await this.#numbers()).filter((number) => nameOf(number) !== name)
       if (!await this.#living(others)) return name
       await rm(join(this.directory, name), { force: true })
-      // Should both give up, one looks again before the other.
+      // If both give up, one looks again before the other.
       await delay(Math.random() * YIELD_MS)
     }
-    throw new DirectoryOwnedError(this.directory, null, 'others keep taking it')
+    throw new DirectoryOwnedError(this.directory, null, 'other processes keep taking it')
   }
 
   async #living(numbers: readonly number[]): Promise<Living | null> {
@@ -168,7 +169,7 @@ class Claim implements DirectoryOwner {
     })
   }
 
-  /** Numbers of the sockets there are, the highest first. */
+  /** Numbers of the existing sockets, the highest first. */
   async #numbers(): Promise<number[]> {
     const names = await readdir(this.directory)
     return names.flatMap((name) => /^owner\.(\d{1,15})\.sock$/.exec(name)?.[1] ?? [])
@@ -176,8 +177,8 @@ class Claim implements DirectoryOwner {
   }
 
   /**
-   * Removes what dead processes left. A living one that lost gives its own up by its name: were
-   * that taken away here, it would take away the socket of whoever has the name next.
+   * Removes sockets of dead processes. A living process that lost removes its own by its name: if
+   * it were removed here, that would remove the socket of the next owner of the name.
    */
   async #sweep(): Promise<void> {
     const sockets = (await readdir(this.directory)).filter((name) => name !== this.#name
@@ -226,22 +227,22 @@ export async function makeDirectory(directory: string, mode = 0o777): Promise<vo
   } catch (error) {
     throw unusable(directory, error)
   }
-  throw new DirectoryUnusableError(directory, 'it is no directory', 'Name another one.')
+  throw new DirectoryUnusableError(directory, 'it is not a directory', 'Use another path.')
 }
 
 const remedies: Readonly<Record<string, string>> = {
-  EACCES: 'Give the user that runs this process the right to write there.',
+  EACCES: 'Give the user that runs this process write permission there.',
   EPERM: 'Either it may not be changed (immutable: lsattr -d), or its file system cannot hold '
-    + 'Unix sockets and links: then put it on one that can, like ext4 or xfs.',
-  EROFS: 'Mount the file system for writing, or name another directory.',
+    + 'Unix sockets and links: then use one that can, like ext4 or xfs.',
+  EROFS: 'Mount the file system for writing, or use another directory.',
   ENOSPC: 'Free some space (or inodes) on it first.',
   EDQUOT: 'Raise the quota, or free some space.',
-  ENOTDIR: 'Name a directory.',
-  EEXIST: 'Name a directory.',
+  ENOTDIR: 'Use the path of a directory.',
+  EEXIST: 'Use the path of a directory.',
 }
-const remedyOfOthers = 'Put it on a local file system that can hold Unix sockets, like ext4 or xfs.'
+const remedyOfOthers = 'Use a local file system that can hold Unix sockets, like ext4 or xfs.'
 
-/** With what to do about a system's error. */
+/** Adds the remedy for a system error. */
 export function unusable(directory: string, error: unknown): DirectoryUnusableError {
   if (error instanceof DirectoryUnusableError) return error
   const { message } = error as Error
@@ -272,8 +273,8 @@ async function isOnNetwork(directory: string): Promise<boolean> {
 }
 
 /**
- * A short name of the directory while `run` works: the path of a socket has at most 107 bytes
- * (unix(7)), and Node cuts a longer one off without a word.
+ * Gives the directory a short name while `run` works: the path of a socket has at most 107 bytes
+ * (unix(7)), and Node silently cuts a longer one off.
  */
 async function within<T>(directory: string, run: (short: string) => Promise<T>): Promise<T> {
   if (process.platform === 'linux') {
@@ -314,7 +315,7 @@ interface Living {
   readonly why: string
 }
 
-/** `dead` only when the kernel says so: a process that is silent may be stopped. */
+/** `dead` only if the kernel says so: a silent process may be stopped. */
 type Found = 'dead' | 'gone' | Living
 
 function ask(path: string): Promise<Found> {
@@ -334,7 +335,7 @@ function ask(path: string): Promise<Found> {
     socket.on('end', () => alive('its answer makes no sense'))
     socket.on('error', (error) => {
       if (codeOf(error) === 'ECONNREFUSED') finish('dead')
-      // Removed by its owner, at its end, or by a later one.
+      // Removed by its owner, at its end, or by a later owner.
       else if (codeOf(error) === 'ENOENT') finish('gone')
       else alive(error.message)
     })
@@ -351,8 +352,8 @@ function parseOwner(text: string): OwnerInfo | null {
 }
 
 /**
- * Processes of the release before own a directory by an abstract socket, seen within one network
- * namespace only. Held for one more release, so that the two do not share a directory.
+ * Processes of the previous release own a directory by an abstract socket, visible within one
+ * network namespace only. Held for one more release, so that the two do not share a directory.
  */
 async function lockForFormerRelease(directory: string, node: string): Promise<Server | null> {
   if (process.platform !== 'linux') return null
@@ -369,7 +370,7 @@ async function lockForFormerRelease(directory: string, node: string): Promise<Se
       throw new DirectoryOwnedError(directory, found.owner, found.why)
     }
   }
-  throw new DirectoryOwnedError(directory, null, 'others keep taking it')
+  throw new DirectoryOwnedError(directory, null, 'other processes keep taking it')
 }
 
 function ownInfo(node: string): OwnerInfo {

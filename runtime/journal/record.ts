@@ -18,9 +18,9 @@
  * | 76 | 4 | CRC32C of the header before this field |
  *
  * Magic, version and checksum of the header keep their places in every later version, so that an
- * older node can tell a newer journal from a broken one. Place and journal uuid make sure that
- * content which looks like a record is not taken for one. The synced flush tells a torn write
- * from corruption: what is at or below it was durable once.
+ * older node can distinguish a newer journal from a broken one. Place and journal uuid keep content
+ * that looks like a record from being taken for one. The synced flush distinguishes a torn write
+ * from corruption: everything at or below it was durable once.
  */
 import { decode, encode } from '@msgpack/msgpack'
 import { crc32c } from '@node-rs/crc32'
@@ -57,7 +57,7 @@ export interface RecordHeader {
   readonly payloadCrc: number
 }
 
-/** The journal was written by a newer version: nothing is wrong with it, but not for this node. */
+/** The journal was written by a newer version. It is not broken, but this node cannot use it. */
 export class JournalVersionError extends Error {
   readonly code = 'JOURNAL_VERSION'
   constructor(message: string) {
@@ -66,14 +66,14 @@ export class JournalVersionError extends Error {
   }
 }
 
-/** A record before it has its place. */
+/** A record without its place. */
 export interface RecordPart {
   readonly type: RecordTypeName
   readonly space: string | null
   readonly payload: Uint8Array
 }
 
-/** Where a flush goes. */
+/** Place of a flush. */
 export interface FlushPlace {
   readonly journal: string
   readonly segment: number
@@ -160,7 +160,7 @@ export function flushScratch(): Buffer {
 }
 
 /**
- * Reads the header at `at`. A string is why it is none; never throws on broken bytes, but throws
+ * Reads the header at `at`. A string is the fault found. Never throws on broken bytes, but throws
  * JournalVersionError for a sound header of a later version. `journal` null: any journal.
  */
 export function readRecordHeader(
@@ -202,7 +202,7 @@ export interface Truncation {
   readonly salvage: string
 }
 
-/** A string is the reason of refusal. */
+/** A string is the fault found. */
 export function readTruncation(payload: Uint8Array): Truncation | string {
   try {
     const value = decode(payload) as { epoch: unknown; sequence: unknown; salvage: unknown }
@@ -217,7 +217,7 @@ export function readTruncation(payload: Uint8Array): Truncation | string {
 const FLOORS_MAGIC = Buffer.from('EGFL')
 const FLOOR_BYTES = 24
 
-/** The magic, then uuid and sequence of each; nothing when there are none. */
+/** The magic, then uuid and sequence of each; empty if there are none. */
 function encodeFloors(floors: readonly CommitFloor[]): Uint8Array {
   if (floors.length === 0) return EMPTY
   const payload = Buffer.alloc(FLOORS_MAGIC.length + floors.length * FLOOR_BYTES)
@@ -231,7 +231,7 @@ function encodeFloors(floors: readonly CommitFloor[]): Uint8Array {
   return payload
 }
 
-/** Null when the payload is none of a confirm record. */
+/** Null if the payload is not that of a confirm record. */
 export function readFloors(payload: Buffer): CommitFloor[] | null {
   if (payload.length === 0) return []
   const bytes = payload.length - FLOORS_MAGIC.length

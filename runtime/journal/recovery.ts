@@ -1,12 +1,12 @@
 /**
- * Reads a journal back (section 7). `scanJournal` never changes anything; what it finds:
+ * Reads a journal back. `scanJournal` changes nothing. It finds:
  *
  * - A bad stretch whose flush is above the highest flush known to be durable (stated by a later
  *   record, or by the head of a segment, whose first flush is durable before it has a name) is a
  *   torn write: the log ends there. Only the last segment can have one, since a segment is synced
  *   before the next one is made.
- * - Any other bad stretch is corruption: nothing is cut, and the log of the space it belongs to
- *   is damaged from there on; of all spaces when it cannot be told.
+ * - Any other bad stretch is corruption: nothing is cut, and the log of its space is damaged from
+ *   there on; the logs of all spaces if the space is unknown.
  * - Records above the highest durable flush may be in the page cache only. `openJournal` restates
  *   them in a fresh segment, whose head declares the originals void.
  */
@@ -24,7 +24,7 @@ import {
   listSegments, readSegmentHead, SEGMENT_HEAD_BYTES, segmentName, type SegmentHead,
 } from './segment.js'
 
-/** Not one sound record in the directory's segments: wrong directory, or a disk wiped out. */
+/** Not one sound record in the segments: a wrong directory, or a wiped disk. */
 export class JournalUnreadableError extends Error {
   readonly code = 'JOURNAL_UNREADABLE'
   constructor(directory: string) {
@@ -47,14 +47,14 @@ export interface Torn {
 }
 
 export interface Damage {
-  /** null: any space, it cannot be told. */
+  /** null: any space; it is unknown. */
   readonly uuid: string | null
   readonly reason: string
 }
 
 export interface SegmentExtent {
   readonly segment: number
-  /** Bytes that count; what lies behind is void. */
+  /** Length of the valid part; later bytes are void. */
   readonly end: number
   readonly size: number
 }
@@ -72,16 +72,16 @@ export interface JournalScan {
   readonly syncedFlush: number
   readonly records: number
   readonly bytes: number
-  /** Corruption in the last segment: it is not to be appended to. */
+  /** Corruption in the last segment: nothing must be appended to it. */
   readonly lastSegmentBroken: boolean
-  /** Where the last segment ends when its tail is restated elsewhere. */
+  /** End of the last segment when its tail is restated elsewhere. */
   readonly durableEnd: number
 }
 
 /** Called for every item of every segment, in order, void stretches left out. */
 export type ScanVisitor = (segment: number, item: ScanItem) => void
 
-/** A segment that is there; bytes from `end` on are void. */
+/** An existing segment; bytes from `end` on are void. */
 export interface SegmentFile {
   readonly segment: number
   readonly size: number
@@ -109,7 +109,7 @@ export async function surveySegments(
   return { id, files }
 }
 
-/** As `surveySegments`; what is wrong within the segments is in the result. */
+/** As `surveySegments`; faults within the segments are in the result. */
 export async function scanJournal(
   fileSystem: FileSystem, directory: string, logger: Logger, visit?: ScanVisitor,
 ): Promise<JournalScan | null> {
@@ -173,11 +173,11 @@ class Walk {
   #highest = 0
   #records = 0
   #broken = false
-  /** Where the first tail record begins; corruption behind it keeps the originals in force. */
+  /** Offset of the first tail record; corruption behind it keeps the originals in force. */
   #tailStart = 0
   #corruptionEnd = 0
   #durableEnd = 0
-  /** Flush that the next bytes can belong to at the earliest. */
+  /** The lowest flush to which the next bytes can belong. */
   #earliest = 0
   #complete = true
   #lookedAhead = false
@@ -246,7 +246,7 @@ class Walk {
 
   #dropDurable(): void {
     if (this.#tailFlushes[0]! > this.#synced) return
-    // Flushes ascend: what became durable is all in front.
+    // Flushes ascend, so those that became durable come first.
     const first = this.#tailFlushes.findIndex((flush) => flush > this.#synced)
     const dropped = first < 0 ? this.#tail.length : first
     this.#tail.splice(0, dropped)
@@ -288,11 +288,11 @@ class Walk {
         break
       case 'checkpoint':
       case 'snapshotInstalled':
-        this.#damage(space, `${place}: records of type ${header.type} are not understood yet`)
+        this.#damage(space, `${place}: records of type ${header.type} are not supported yet`)
     }
   }
 
-  /** Above what is known to be durable, by all that comes after it too. */
+  /** Whether it is above every flush known to be durable, also by later records. */
   #isTorn(segment: number, item: ScanItem & { kind: 'bad' }, bytes: Buffer): boolean {
     if (item.offset === 0) return false
     if (!this.#lookedAhead) {
@@ -310,7 +310,7 @@ class Walk {
     if (item.header) this.#see(item.header)
     else this.#complete = true
     if (item.offset === 0) {
-      // A head says where the segment before ends, and nothing about any space.
+      // A head says where the previous segment ends, and nothing about any space.
       if (item.end === SEGMENT_HEAD_BYTES) this.#harmless.push(reason)
       else this.#damage(null, reason)
       return

@@ -1,16 +1,16 @@
 /**
- * Disk space kept aside, so that a node can be started on a disk that is full: a start writes its
- * number, and what a crashed process wrote last, before it can tell anybody that the disk is full.
+ * Reserved disk space, so that a node can start on a full disk. A start writes its number, and the
+ * last flush of a crashed process, before it can report that the disk is full.
  */
 import { join } from 'node:path'
 import { FileSystemError, type FileSystem } from '../../actors/ports/fileSystem.js'
 
 const FILE = 'reserve'
-/** What a start writes: the last flush anew (some MiB at most), and a few small files. */
+/** Size of a start's writes: the last flush again (some MiB at most), and a few small files. */
 export const RESERVE_BYTES = 8 * 1024 * 1024
 const CHUNK = new Uint8Array(256 * 1024)
 
-/** Fills the reserve up, as far as the disk has room; false: it has too little. Never rejects. */
+/** Fills the reserve as far as the disk has room; false: there is too little. Never rejects. */
 export async function keepReserve(
   directory: string, fileSystem: FileSystem, reserveBytes: number,
 ): Promise<boolean> {
@@ -21,7 +21,7 @@ export async function keepReserve(
       return fileSystem.open(path, 'create')
     })
     try {
-      // With bytes, not as a hole: a hole keeps nothing.
+      // Written with bytes: a hole would reserve nothing.
       for (let at = await handle.size(); at < reserveBytes; at += CHUNK.length) {
         await handle.write([CHUNK.subarray(0, reserveBytes - at)], at)
       }
@@ -47,7 +47,7 @@ export async function releaseReserve(directory: string, fileSystem: FileSystem):
   }
 }
 
-/** The disk, or the quota, is full; said by the error itself, or by what caused it. */
+/** Whether the disk, or the quota, is full, according to the error or its cause. */
 export function isNoSpace(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     if (['ENOSPC', 'EDQUOT'].includes(codeOf(at))) return true

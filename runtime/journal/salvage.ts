@@ -1,8 +1,8 @@
 /**
- * Files that keep what a member had to truncate (section 5, joining). Layout: magic `EGSV` and
- * version (4 + 4 bytes), length and CRC32C of the header (4 + 4), the header as JSON; then each
- * frame, preceded by its length (4), and at the end a length of 0. A file gets its name when it
- * is complete and durable.
+ * Files that keep the entries that a member had to truncate when it joined another log. Layout:
+ * magic `EGSV` and version (4 + 4 bytes), length and CRC32C of the header (4 + 4), the header as
+ * JSON; then each frame, preceded by its length (4), and at the end a length of 0. A file gets its
+ * name when it is complete and durable.
  */
 import { join } from 'node:path'
 import { crc32c } from '@node-rs/crc32'
@@ -67,8 +67,8 @@ function nameOf(header: SalvageHeader): string {
 }
 
 /**
- * Throws RangeError, and keeps nothing, when the frames are not exactly what lies between
- * `header.common` and `header.end`: an account of a fork has no holes (I6).
+ * Throws RangeError, and keeps nothing, if the frames are not exactly those between `header.common`
+ * and `header.end`: a salvage has no holes (I6).
  */
 async function save(
   fileSystem: FileSystem, directory: string, header: SalvageHeader,
@@ -110,7 +110,7 @@ async function writeAll(
     const buffers: Uint8Array[] = []
     for (const frame of some) {
       if (frame.uuid !== header.uuid || frame.first !== next) {
-        throw new RangeError(`bug: a salvage with ${frame.first}, where ${next} is next`)
+        throw new RangeError(`bug: a salvage with ${frame.first}, but ${next} is next`)
       }
       next = frame.last + 1
       buffers.push(lengthWord(frame.bytes.length), frame.bytes)
@@ -134,7 +134,7 @@ async function names(fileSystem: FileSystem, directory: string): Promise<string[
   return (await fileSystem.list(directory)).filter((name) => NAME.test(name))
 }
 
-/** One that cannot be read must not hide the others: it is logged, and left out. */
+/** Logs and omits a file that cannot be read, so that it does not hide the others. */
 async function list(
   fileSystem: FileSystem, directory: string, logger: Logger,
 ): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]> {
@@ -171,7 +171,7 @@ async function openSalvage(
   }
 }
 
-/** The directory is synced whether or not the file is there: who removed it may have died. */
+/** Syncs the directory even if the file is gone: the process that removed it may have died. */
 async function remove(fileSystem: FileSystem, directory: string, name: string): Promise<void> {
   if (!NAME.test(name)) throw new SalvageNotFoundError(name)
   await fileSystem.remove(join(directory, name)).catch(ignoreMissing)

@@ -1,4 +1,4 @@
-/** Walks a segment's bytes: records, and stretches that are none. Pure. */
+/** Walks a segment's bytes: records, and stretches that are not. Pure. */
 import { crc32c } from '@node-rs/crc32'
 import { asBuffer } from '../codec/frameBytes.js'
 import { parseFrame } from '../codec/frames.js'
@@ -18,17 +18,17 @@ export type ScanItem =
   | {
     readonly kind: 'bad'
     readonly offset: number
-    /** Where the next record begins, or the end of the bytes. */
+    /** Offset of the next record, or the end of the bytes. */
     readonly end: number
     readonly reason: string
-    /** Sound when only the payload is bad. */
+    /** Sound if only the payload is bad. */
     readonly header: RecordHeader | null
   }
 
 /**
  * Everything from `start` on, in order, without gaps. After a broken header it looks for the next
- * sound one (magic, checksum, journal, segment, and its own offset); after a broken payload it
- * goes on behind it. Throws JournalVersionError only.
+ * sound one (magic, checksum, journal, segment, and its own offset); after a broken payload it goes
+ * on behind it. Throws only JournalVersionError.
  */
 export function* scanSegment(
   bytes: Buffer, journal: string, segment: number, start = 0,
@@ -58,7 +58,7 @@ function scanOne(bytes: Buffer, journal: string, segment: number, offset: number
   return { kind: 'record', header, offset, end, payload }
 }
 
-/** Offset of the next sound record header; the end of the bytes when there is none. */
+/** Offset of the next sound record header; the end of the bytes if there is none. */
 function resynchronise(bytes: Buffer, journal: string, segment: number, from: number): number {
   for (let at = bytes.indexOf(RECORD_MAGIC, from); at >= 0;
     at = bytes.indexOf(RECORD_MAGIC, at + 1)) {
@@ -67,7 +67,7 @@ function resynchronise(bytes: Buffer, journal: string, segment: number, from: nu
   return bytes.length
 }
 
-/** The highest flush that a record from `start` on states to be durable. */
+/** The highest flush that a record from `start` on says is durable. */
 export function highestSynced(
   bytes: Buffer, journal: string, segment: number, start: number,
 ): number {
@@ -79,8 +79,8 @@ export function highestSynced(
 }
 
 /**
- * Whom a stretch without sound header concerned: a space when exactly one frame lies behind the
- * broken header, `nobody` when it can only have been a confirm record, null when it can't be told.
+ * The space of a stretch without a sound header. It is known if exactly one frame follows the
+ * broken header; `nobody` if it can only have been a confirm record; null if it is unknown.
  */
 export function spaceOfStretch(bytes: Buffer, offset: number, end: number): string | null {
   if (end - offset === RECORD_HEADER_BYTES) return NOBODY

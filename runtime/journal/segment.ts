@@ -1,7 +1,7 @@
 /**
  * Segment files. A segment gets its name only when its first flush (the head, and what recovery
  * restates) is durable: it is written to a temporary file, synced, renamed, and the directory is
- * synced. So a named segment always has a sound head, and whatever breaks it is corruption.
+ * synced. So a named segment always has a sound head, and any fault of the head is corruption.
  */
 import { join } from 'node:path'
 import { crc32c } from '@node-rs/crc32'
@@ -18,8 +18,8 @@ const SUFFIX = '.segment'
 const TEMPORARY = '.tmp'
 
 /**
- * The head states where the segment before it ends; what lies beyond is void: a torn write, or
- * a last flush that this segment restates.
+ * The head says where the previous segment ends. Bytes beyond that are void: a torn write, or a
+ * last flush that this segment restates.
  */
 export interface SegmentHead {
   readonly journal: string
@@ -42,14 +42,14 @@ export async function listSegments(fileSystem: FileSystem, directory: string): P
     .toSorted((a, b) => a - b)
 }
 
-/** Removes what a crash left of segments that never got their name. */
+/** Removes segments that never got their name because of a crash. */
 export async function removeTemporary(fileSystem: FileSystem, directory: string): Promise<void> {
   for (const name of await fileSystem.list(directory)) {
     if (name.endsWith(SUFFIX + TEMPORARY)) await fileSystem.remove(join(directory, name))
   }
 }
 
-/** Null when the first record of `bytes` is no sound head of that segment. */
+/** Null if the first record of `bytes` is not a sound head of that segment. */
 export function readSegmentHead(bytes: Buffer, segment: number): SegmentHead | null {
   const header = readRecordHeader(bytes, 0, null, segment, 0)
   if (typeof header === 'string' || header.type !== 'segment') return null
@@ -73,7 +73,7 @@ function headPart(previousSegment: number, previousEnd: number): RecordPart {
 export interface NewSegment {
   readonly handle: FileHandle
   readonly segment: number
-  /** Where the next record goes. */
+  /** Place of the next record. */
   readonly end: number
 }
 
@@ -87,9 +87,9 @@ export class SegmentNotCreatedError extends Error {
 }
 
 /**
- * Makes the segment with its head and `restated` as its first flush, all of it durable.
- * SegmentNotCreatedError: the write failed (disk full), a later attempt may succeed. Any other
- * error comes of a sync or rename: what is durable cannot be told.
+ * Creates the segment with its head and `restated` as its first flush, all of it durable.
+ * SegmentNotCreatedError: the write failed (disk full); a later attempt may succeed. Any other
+ * error comes from a sync or rename: what is durable is unknown.
  */
 export async function createSegment(
   fileSystem: FileSystem, directory: string, place: Omit<FlushPlace, 'offset'>,
@@ -127,7 +127,7 @@ function ignoreMissing(error: unknown): void {
 /** Segments held open for reading besides the one being written. */
 const OPEN_MAX = 8
 
-/** Read handles by segment: opened when needed, the least lately used closed when idle. */
+/** Read handles by segment: opened when needed; the least recently used one is closed when idle. */
 export class SegmentReaders {
   readonly #open = new Map<number, { handle: Promise<FileHandle>; users: number }>()
 

@@ -49,7 +49,7 @@ export interface NodeOptions {
   readonly nats: NatsOptions
   readonly config: Config
   readonly log: Log
-  /** Resolves with a reason when the node is to stop, even while it starts. */
+  /** Resolves with a reason when the node should stop, even while it starts. */
   readonly stopRequested: Promise<string>
   /** Operators may kill single actors. */
   readonly chaos: boolean
@@ -57,29 +57,29 @@ export interface NodeOptions {
   readonly requiresData: boolean
   /** `host:port` of the HTTP server; null: none. */
   readonly http: string | null
-  /** Asked for by the HTTP server, health and metrics aside; null: none. */
+  /** Required by the HTTP server, except for health and metrics; null: none. */
   readonly httpToken: string | null
-  /** Texts of contexts, memories among them, may be shown on the page. */
+  /** Texts of contexts, including memories, may be shown on the page. */
   readonly inspectPayloads: boolean
-  /** Of spaces that do not go by the default rule. */
+  /** Rules of spaces that do not use the default rule. */
   readonly mergeRules: MergeRules
-  /** Clients are answered below these. */
+  /** Answers to clients go to subjects below these. */
   readonly replyPrefixes: readonly string[]
 }
 
-/** Over HTTP, metrics are read so often at most, and the status. */
+/** Shortest interval between two reads of the metrics, and of the status, over HTTP. */
 const metricsEveryMs = 1000
 const statusEveryMs = 200
 
 export interface RunningNode {
-  /** To be opened in a browser, with the token; null without HTTP. */
+  /** URL for a browser, with the token; null without HTTP. */
   readonly page: string | null
   status(): Omit<NodeStatusReport, 'spaces'>
   /** Exit code of the process. */
   readonly finished: Promise<number>
 }
 
-/** The node ended before it was running; the message says why, and what to do. */
+/** The node ended before it was running; the message has cause and remedy. */
 export class NodeStartError extends Error {
   readonly code = 'NODE_START'
   constructor(message: string) {
@@ -101,7 +101,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     actor: () => node, id, data, version, http: () => http?.url ?? null,
     startedAtMs: clock.monotonicMs(), nowMs: () => clock.monotonicMs(),
   })
-  // The same for all who ask within so long.
+  // Shared by all requests within that time.
   const whole = shared(() => report.whole(), statusEveryMs)
   const metrics = createMetrics(whole)
   const { telemetry } = metrics
@@ -181,14 +181,14 @@ function directoryOf(
         onDamage: (reason) => onDamage(new Error(`the store's file is damaged: ${reason}`)),
       })
       if (store.discarded !== null) {
-        logger.warn({}, `the store is built anew from the journal: ${store.discarded}`)
+        logger.warn({}, `the store is rebuilt from the journal: ${store.discarded}`)
       }
       return store
     },
   })
 }
 
-/** A promise, and what settles it. */
+/** A promise with the functions that settle it. */
 function deferred<T>() {
   let resolve: (value: T) => void = () => undefined
   let reject: (error: Error) => void = () => undefined
@@ -199,7 +199,7 @@ function deferred<T>() {
   return { promise, resolve, reject }
 }
 
-/** The page, read-only, and what else the node shows. */
+/** Starts the HTTP server: page (read-only), status, metrics, health. */
 async function listen(
   options: NodeOptions, address: string, routes: PageOptions['routes'], telemetry: Telemetry,
 ): Promise<HttpServer> {
@@ -209,7 +209,7 @@ async function listen(
     onSkipped: () => telemetry.count('pageFramesSkipped'),
     link: (telling) => new ClusterLink({
       nats: { ...nats, name: `engram page of ${id}` }, payloads, telling,
-      onFault: (fault) => logger.warn({ fault }, 'the page is told less than there is'),
+      onFault: (fault) => logger.warn({ fault }, 'the page cannot show everything'),
     }),
   })
   const server = await startHttpServer({
@@ -224,7 +224,7 @@ async function listen(
   return { url: server.url, port: server.port, close }
 }
 
-/** A server whose messages are too small for our frames is refused, and told which. */
+/** Refuses a server whose messages are too small for our frames, with the reason. */
 function checkedBus(bus: Bus, config: Config): Bus {
   return {
     connect: async () => {

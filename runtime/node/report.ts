@@ -1,8 +1,8 @@
-/** What a node says of itself, gathered from its actors. */
+/** Status of a node, gathered from its actors. */
 import type { NodeActor } from '../../actors/node/node.js'
 import type { StatusTeller } from '../../actors/node/statusService.js'
 import type { SpaceActor } from '../../actors/space/space.js'
-import { booksStatusOf } from '../status/forks.js'
+import { forksStatusOf } from '../status/forks.js'
 import type { MemberRole, MemberStatus, NodeStatus, NodeStatusReport } from '../status/status.js'
 import type { WhoAnswer } from '../status/who.js'
 import { Slices } from '../system/slices.js'
@@ -18,12 +18,12 @@ export interface ReportOptions {
   readonly nowMs: () => number
 }
 
-/** Of the spaces that a node should hold, and does not. */
+/** Limit of the listed spaces that a node should hold, but does not. */
 const unheldMax = 100
 
 const roles: readonly string[] = ['primary', 'replica', 'promoting', 'recovering', 'damaged']
 
-/** What one node says of itself, in pieces: with thousands of spaces it takes a second. */
+/** Makes the status of a node, in pieces: with thousands of spaces it takes a second. */
 export class Report implements StatusTeller {
   constructor(private readonly options: ReportOptions) {}
 
@@ -83,7 +83,7 @@ export class Report implements StatusTeller {
     return memberStatus(space, this.options.actor(), this.options.nowMs())
   }
 
-  /** All of it, in slices. */
+  /** The whole status, made in slices. */
   async whole(): Promise<NodeStatusReport> {
     const slices = new Slices()
     const spaces: MemberStatus[] = []
@@ -95,7 +95,7 @@ export class Report implements StatusTeller {
   }
 }
 
-/** Absent, as a rule. */
+/** Usually absent. */
 function unheldOf({ directory }: NodeActor): Pick<NodeStatus, 'unheldSpaces'> {
   const unheldSpaces = directory?.unheld ?? new Map<string, string>()
   if (unheldSpaces.size === 0) return {}
@@ -106,7 +106,7 @@ function roundedOrNull(ms: number | null | undefined): number | null {
   return typeof ms === 'number' ? Math.round(ms) : null
 }
 
-/** The lease of a primary and what it stands on; without in-sync replicas it has no end. */
+/** The lease of a primary and its grants; without in-sync replicas it has no end. */
 function leaseOf({ member }: SpaceActor, node: NodeActor): Pick<
   MemberStatus, 'leaseLeftMs' | 'grants'
 > {
@@ -163,6 +163,6 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     ...(primary ? leaseOf(space, node) : { leaseLeftMs: null, grants: {} }),
     flow: primary?.ingest.flow.counted() ?? null,
     reconcile: record?.settings.reconcile ?? 'automatic',
-    books: booksStatusOf(store),
+    books: forksStatusOf(store),
   }
 }

@@ -1,16 +1,16 @@
 /**
- * What operators are told of the books of a space (forkNotes.ts): numbers for the status, and
- * sentences. Types and arithmetic only, so that the page has it too.
+ * Open forks of a space (forkNotes.ts) for operators: numbers for the status, and sentences. Types
+ * and arithmetic only, so that the page can use it.
  */
 import type { ForkReader } from '../../actors/ports/store.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
 import type { ForkStatus, ClusterSpace, OpenReport } from './status.js'
 
-/** Open reports that a status tells of; of more, the latest. `open` counts them all. */
+/** Limit of the open reports in a status; the latest are shown. `open` counts them all. */
 export const openReportsMax = 16
 
-/** Null where nothing is open and nothing in quarantine: as a rule, and then it costs nothing. */
-export function booksStatusOf(
+/** Null if nothing is open and nothing in quarantine: the usual case, which costs nothing. */
+export function forksStatusOf(
   store: Pick<ForkReader, 'openReportCount' | 'quarantineCount' | 'reports'>,
 ): ForkStatus | null {
   const { openReportCount, quarantineCount } = store
@@ -35,7 +35,7 @@ export function openReportOf(report: ForkReport): OpenReport {
   }
 }
 
-/** Entries that were heard of and are not in the log of the reign that came next. */
+/** Entries that were heard of but are not in the log of the next primary. */
 export function atLeast({ lastKnown, forkPoint }: ForkReport): number {
   return Math.max(0, lastKnown - forkPoint.sequence)
 }
@@ -45,15 +45,15 @@ function waitingIn({ salvages }: ForkReport): ForkReport['salvages'] {
 }
 
 /**
- * Writes of that reign in salvages that wait to be taken: of what several members kept, the most
- * that one has, since they kept beginnings of one log. Some of them may have come already.
+ * Writes of that epoch in salvages that wait to be uploaded. If several members kept some, the most
+ * that one has, since they kept beginnings of one log. Some may be reconciled already.
  */
 export function waitingWrites(report: ForkReport): number {
   return Math.max(0, ...waitingIn(report).map(({ spans }) => spans
     .reduce((sum, span) => sum + (span.epoch === report.epoch ? span.writes : 0), 0)))
 }
 
-/** `at least 10`, `at least 10, at most 100`: entries, first ones of reigns among them. */
+/** `at least 10`, `at least 10, at most 100`: entries, including the first one of an epoch. */
 export function atRiskText(
   { atLeast: least, atMost }: Pick<OpenReport, 'atLeast' | 'atMost'>,
 ): string {
@@ -75,10 +75,10 @@ export function reportText(report: OpenReport): string {
   }
   return `${head} ${atRiskText(report)} `
     + `${least === 1 && report.atMost === null ? 'entry' : 'entries'} at risk; `
-    + `${found.length === 0 ? 'none has come yet' : found.join(', ')}.`
+    + `${found.length === 0 ? 'none is reconciled yet' : found.join(', ')}.`
 }
 
-/** What an open report waits for, and what an operator can do about it. */
+/** The reason why a report is still open, and the commands that help. */
 export function waitText(report: OpenReport, space: Told): string {
   const { node, epoch, waitsOn, waiting } = report
   const close = `engram forks close ${space.id} ${epoch}`
@@ -94,21 +94,21 @@ export function waitText(report: OpenReport, space: Told): string {
     const where = `${writes} in ${waitsOn.length === 1 ? 'a salvage' : 'salvages'} of `
       + waitsOn.join(' and ')
     if (space.reconcile === 'off') {
-      return `${where}: kept there, since reconcile is off. engram space set ${space.id} `
-        + `--reconcile automatic has them taken into the log; or: ${close}`
+      return `${where}, kept there since reconcile is off. To reconcile: engram space set `
+        + `${space.id} --reconcile automatic. To give up: ${close}`
     }
     if (space.reconcile === 'manual') {
-      return `${where}: taken into the log when ordered: engram forks reconcile ${space.id}`
+      return `${where}. To reconcile: engram forks reconcile ${space.id}`
     }
-    return `${where}: being taken into the log`
+    return `${where}, being reconciled`
   }
-  return isHere(node) ? `${node} is here, and has not yet told all that it kept`
+  return isHere(node) ? `${node} is here, but has not reported all its salvages yet`
     : `${node} has to come back, or: ${close}`
 }
 
 type Told = Pick<ClusterSpace, 'id' | 'members' | 'reconcile'>
 
-/** What is open and what is kept, and the command that shows it; nothing where nothing is. */
+/** Open reports and quarantine, each with the command that shows it; empty if there are none. */
 export function forkLines({ id, forks }: Pick<ClusterSpace, 'id' | 'forks'>): string[] {
   if (!forks) return []
   const { open, quarantined } = forks

@@ -1,4 +1,4 @@
-/** One status of the cluster from those of its nodes. */
+/** Merges the status of nodes into one of the cluster. */
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
 import type {
   ForkStatus, ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, ForkCounts, MemberStatus,
@@ -6,9 +6,9 @@ import type {
 } from './status.js'
 
 /**
- * One report of the cluster from those of its nodes. What is said of a space comes from its
- * reigning primary; without one, from the member that knows the highest epoch. Nodes and members
- * that did not answer are listed all the same, in the state that the others see them in.
+ * One report of the cluster from those of its nodes. The facts about a space come from its primary,
+ * otherwise from the member that knows the highest epoch. Nodes and members that did not answer are
+ * listed as well, in the state in which the others see them.
  */
 export function mergeStatus(reports: readonly NodeStatusReport[]): ClusterStatus {
   const heard = new Map(reports.map((report) => [report.node.id, report]))
@@ -55,7 +55,7 @@ function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNo
   const views = reports.flatMap((report) => report.node.peers[id] ?? [])
   const latest = views.toSorted(
     (a, b) => (a.silenceMs ?? Infinity) - (b.silenceMs ?? Infinity))[0]
-  // "alive" would be a contradiction: it has not answered.
+  // "alive" would be a contradiction: the node has not answered.
   const state = !latest || latest.state === 'alive' ? 'unreachable' : latest.state
   return {
     id, state, pid: null, incarnation: null, natsServer: null, http: null, data: null,
@@ -70,38 +70,40 @@ function mergeSpace(id: SpaceId, views: readonly MemberView[]): ClusterSpace {
     || b.member.endSequence - a.member.endSequence)[0]
   if (!lead) throw new Error(`no node reported the space ${id}`)
   const said = lead.member
-  const reigns = said.role === 'primary'
+  const isPrimary = said.role === 'primary'
   const own = new Map(views.map((view) => [view.node, view.member]))
   const names = new Set([...said.members, ...own.keys()])
   return {
     id, uuid: said.uuid, epoch: said.epoch,
-    primary: reigns ? lead.node : primaryName(said.primary, own),
+    primary: isPrimary ? lead.node : primaryName(said.primary, own),
     inSync: said.inSync, minInSync: said.minInSync, rf: said.rf, ack: said.ack,
     endSequence: said.endSequence, commitSequence: said.commitSequence,
     safeSequence: said.safeSequence, lossWindow: said.lossWindow,
     maxLoss: said.maxLoss, throttled: said.throttled,
-    blocked: reigns ? null : views.map((view) => view.member.blocked).find((b) => b) ?? null,
+    blocked: isPrimary ? null
+      : views.map((view) => view.member.blocked).find((b) => b) ?? null,
     paused: said.paused ?? null,
     arbiterReason: views.map(({ member }) => member.arbiterReason).find(Boolean) ?? null,
     lastPromotionMs: said.lastPromotionMs,
-    leaseLeftMs: reigns ? said.leaseLeftMs ?? null : null, grants: reigns ? said.grants ?? {} : {},
-    reconcile: said.reconcile ?? 'automatic', ...mergedBooks(said.books),
+    leaseLeftMs: isPrimary ? said.leaseLeftMs ?? null : null,
+    grants: isPrimary ? said.grants ?? {} : {},
+    reconcile: said.reconcile ?? 'automatic', ...mergedForks(said.books),
     members: [...names].toSorted(byName).map((name) => mergeMember(name, own.get(name), said)),
   }
 }
 
-function mergedBooks(
-  books: ForkStatus | null | undefined,
+function mergedForks(
+  forks: ForkStatus | null | undefined,
 ): Pick<ClusterSpace, 'forks' | 'openReports'> {
-  if (!books) return { forks: noForks }
-  const { open, quarantined, waiting, reports } = books
+  if (!forks) return { forks: noForks }
+  const { open, quarantined, waiting, reports } = forks
   return { forks: { open, quarantined, waiting }, openReports: reports }
 }
 
-/** Of most spaces, and there may be thousands. */
+/** Shared by most spaces, since there may be thousands. */
 const noForks: ForkCounts = { open: 0, quarantined: 0, waiting: 0 }
 
-/** A primary that answered and does not reign is none; one that did not answer may well reign. */
+/** A member that answered and is not primary is none; one that did not answer may well be. */
 function primaryName(
   named: NodeId | null, own: ReadonlyMap<NodeId, MemberStatus>,
 ): NodeId | null {
@@ -117,7 +119,7 @@ function mergeMember(
   return {
     node,
     role: own?.role ?? 'unknown',
-    // What the stream of a silent member is in says nothing about the member.
+    // The state of the stream to a silent member says nothing about the member.
     state: own?.state ?? 'unreachable',
     epoch: own?.epoch ?? null,
     inSync: lead.inSync.includes(node),

@@ -1,7 +1,6 @@
 /**
- * What a node says of itself (`engram.v1.status.<node>`, HTTP `/status`) and what
- * `engram status` makes of the answers of all nodes. DESIGN sections 6 and 9. Plain JSON: numbers
- * are finite, absent values are null.
+ * The status of a node (`engram.v1.status.<node>`, HTTP `/status`), and what `engram status` makes
+ * of the answers of all nodes. Plain JSON: numbers are finite, absent values are null.
  */
 import { z } from 'zod'
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
@@ -37,27 +36,29 @@ export interface NodeStatus {
   readonly peers: Readonly<Record<NodeId, PeerStatus>>
   /** Release that this node runs. */
   readonly version: string
-  /** False: which spaces it holds is not known yet. Absent from earlier versions. */
+  /** False: its list of spaces is not complete yet. Absent from earlier versions. */
   readonly spacesListed?: boolean
   /**
-   * Spaces of which it is, or may be, a member and that it does not hold, with the reason: they
-   * cannot be started, or their records cannot be read. Some of them; absent where there is none.
+   * Spaces of which it is or may be a member, but that it does not hold, with the reason: they
+   * cannot be started, or their records cannot be read. Some of them; absent if there are none.
    */
   readonly unheldSpaces?: Readonly<Record<string, string>>
   /** An operator has drained it: it is not made primary of anything. */
   readonly drained?: boolean
-  /** By how much the own clock is behind those of the peers, at least; below 0: ahead. ms */
+  /** Lower bound of the own clock's delay behind those of the peers, ms; below 0: ahead. */
   readonly clock?: { readonly offsetMs: number | null; readonly fault: string | null }
-  /** What in the configuration of the arbiter's bucket endangers the records, with remedies. */
+  /**
+   * Faults in the configuration of the arbiter's bucket that endanger the records, with remedies.
+   */
   readonly arbiterFaults?: readonly string[]
-  /** Of the node's one journal; null before recovery is done. */
+  /** The node's one journal; null before recovery is done. */
   readonly journal?: {
     readonly segments: number
     readonly bytes: number
     readonly flush: number
     readonly readOnly: boolean
   } | null
-  /** What its structures take of the memory of its process, by use; null before recovery. */
+  /** Memory of its structures, by use; null before recovery. */
   readonly memory?: {
     readonly bytesMax: number
     readonly usedBytes: number
@@ -72,14 +73,14 @@ export interface LossWindow {
   readonly ms: number
 }
 
-/** A replica as its primary sees it; null: not known, since it is away or has not spoken yet. */
+/** A replica as its primary sees it; null: unknown, since it is away or was not heard yet. */
 export interface ReplicaLag {
   readonly lagBytes: number | null
   readonly lagMs: number | null
-  /** That it acknowledged last. */
+  /** The last one that it acknowledged. */
   readonly durableSequence: number | null
   readonly appliedSequence: number | null
-  /** Of the stream: joining, streaming, catchingUp, snapshotting, unreachable. */
+  /** State of the stream: joining, streaming, catchingUp, snapshotting, unreachable. */
   readonly state: string
 }
 
@@ -89,7 +90,7 @@ export type MemberRole = 'primary' | 'replica' | 'promoting' | 'recovering' | 'd
 export interface MemberStatus {
   readonly space: SpaceId
   readonly uuid: string
-  /** Epoch of the latest reign this member knows. */
+  /** The latest epoch that this member knows. */
   readonly epoch: number
   /** As this member knows the assignment. */
   readonly primary: NodeId | null
@@ -100,7 +101,7 @@ export interface MemberStatus {
   readonly rf: number
   readonly ack: AckLevel
   readonly role: MemberRole
-  /** Of the statechart of the role, nested states joined by dots. */
+  /** State of the role's statechart, nested states joined by dots. */
   readonly state: string
   /** Why the last transition was taken. */
   readonly reason: string
@@ -109,62 +110,62 @@ export interface MemberStatus {
   readonly appliedSequence: number
   readonly commitSequence: number
   readonly safeSequence: number
-  /** Of the store at `appliedSequence`. */
+  /** Digest of the store at `appliedSequence`. */
   readonly digest: string
   readonly nodes: number
   readonly edges: number
-  /** On the primary: what is acknowledged, too. */
+  /** On the primary: acknowledged writes that are not safe yet. */
   readonly lossWindow: LossWindow
-  /** Bounds on that; null without. */
+  /** Bounds of the loss window; null without. */
   readonly maxLoss: MaxLoss | null
-  /** Answers wait for room in it now. */
+  /** Answers are delayed now until the loss window has room. */
   readonly throttled: boolean
   /** Empty on any member but the primary. */
   readonly lag: Readonly<Record<NodeId, ReplicaLag>>
   /** Forks this member had to truncate; each one is kept in a salvage file. */
   readonly forks: number
   readonly salvages: number
-  /** Why the space has no primary and none can be promoted; null when that is not so. */
+  /** Why the space has no primary and none can be promoted; otherwise null. */
   readonly blocked: string | null
   /**
-   * Of the record as this member sees it. lost: gone or unreadable, and being written anew;
-   * unreadable: and nobody here knows what it was; newer: written by a later version; refuses: no
-   * change of it is stored.
+   * The record as this member sees it. lost: gone or unreadable, and being written again;
+   * unreadable: and nobody here knows its contents; newer: written by a later version; refuses: the
+   * arbiter stores no change of it.
    */
   readonly arbiter: 'reachable' | 'unreachable' | 'lost' | 'unreadable' | 'newer' | 'refuses'
     | 'unknown'
-  /** Why, of the last four; in the arbiter's own words where it refuses. Null else. */
+  /** The reason for the last four; the arbiter's own words if it refuses. Otherwise null. */
   readonly arbiterReason?: string | null
   /** Promotions this member won, in this life. */
   readonly promotions: number
-  /** Since when no member takes over by itself, and who ordered it; null: failover is automatic. */
+  /** Since when no member takes over by itself, and by whose command; null: it is automatic. */
   readonly paused?: Paused | null
   /** From the vacancy noticed to the first write accepted; null before the first promotion. */
   readonly lastPromotionMs: number | null
   /**
-   * Until the lease of this primary runs out unless it is renewed; null where there is none: on any
-   * other member, and without in-sync replicas.
+   * Time until the lease of this primary runs out unless it is renewed; null if there is none: on
+   * any other member, and without in-sync replicas.
    */
   readonly leaseLeftMs?: number | null
   /** Grants that this primary holds, ms left by granter. */
   readonly grants?: Readonly<Record<NodeId, number>>
-  /** Of this reign; null on any member but the primary. */
+  /** For this epoch; null on any member but the primary. */
   readonly flow?: FlowCounts | null
-  /** Of the settings, the default filled in. */
+  /** The setting, with the default filled in. */
   readonly reconcile?: Reconcile
-  /** What is unsettled in the books of this member; null where nothing is. */
+  /** Open forks and quarantine according to this member; null if there are none. */
   readonly books?: ForkStatus | null
 }
 
 export type Reconcile = NonNullable<SpaceSettings['reconcile']>
 
-/** What is unsettled in the books of a space. */
+/** Open forks and quarantine of a space. */
 export interface ForkCounts {
   /** Fork reports that are open. */
   readonly open: number
   /** Writes in quarantine. */
   readonly quarantined: number
-  /** Writes in salvages that wait to be taken into the log, of the open reports. */
+  /** Writes of the open reports in salvages that wait to be uploaded. */
   readonly waiting: number
 }
 
@@ -176,36 +177,36 @@ export interface ForkStatus extends ForkCounts {
 
 /** An open fork report, in numbers (machines/log/forkNotes.ts). */
 export interface OpenReport {
-  /** The reign that ended, and who held it. */
+  /** The epoch that ended, and its primary. */
   readonly epoch: number
   readonly node: NodeId
-  /** Entries beyond the fork point: at least, and at most where that is known. */
+  /** Entries beyond the fork point: at least, and at most if that is known. */
   readonly atLeast: number
   readonly atMost: number | null
   readonly resent: number
   readonly merged: number
   readonly superseded: number
   readonly quarantined: number
-  /** Writes in salvages that wait, and the members that have these salvages. */
+  /** Writes in waiting salvages, and the members that have these salvages. */
   readonly waiting: number
   readonly waitsOn: readonly NodeId[]
   readonly openedAtMs: number
 }
 
-/** Writes of one reign since it began: the difference of two reports is what happened between. */
+/** Writes of one epoch since it began; the difference of two reports covers the time between. */
 export interface FlowCounts {
   /** Entries that became durable. */
   readonly writes: number
-  /** By the bucket of the time to the durable answer (ackHistogram.ts), empty ones left out. */
+  /** By the bucket of the time to the durable answer (ackHistogram.ts), empty ones omitted. */
   readonly acks: readonly (readonly [bucket: number, count: number])[]
 }
 
 export interface NodeStatusReport {
-  /** Of this format; a reader refuses a higher one. */
+  /** Version of this format; a reader refuses a higher one. */
   readonly format: 1
   readonly node: NodeStatus
   readonly spaces: readonly MemberStatus[]
-  /** A page, by name: `{"type":"status","after":…}` goes on behind it. */
+  /** A page, by name; `{"type":"status","after":…}` continues it. */
   readonly more?: true
   readonly after?: string
 }
@@ -220,7 +221,7 @@ export interface ClusterNode {
   readonly data: string | null
   readonly version: string | null
   readonly uptimeMs: number | null
-  /** It is not made primary of anything; false where nobody tells. */
+  /** It is not made primary of anything; false if no answer says so. */
   readonly drained?: boolean
 }
 
@@ -258,15 +259,15 @@ export interface ClusterSpace {
   readonly throttled: boolean
   readonly blocked: string | null
   readonly paused?: Paused | null
-  /** Why the record cannot be gone by, or be changed; in the arbiter's words where it says so. */
+  /** Why the record cannot be used, or be changed; in the arbiter's words if it says so. */
   readonly arbiterReason?: string | null
   readonly lastPromotionMs: number | null
-  /** Of the primary that reigns; null without one. */
+  /** Lease of the primary; null without one. */
   readonly leaseLeftMs?: number | null
   readonly grants?: Readonly<Record<NodeId, number>>
   readonly reconcile?: Reconcile
   readonly forks?: ForkCounts
-  /** Of the open fork reports, the latest `openReportsMax`; absent where there are none. */
+  /** The latest `openReportsMax` of the open fork reports; absent if there are none. */
   readonly openReports?: readonly OpenReport[]
   readonly members: readonly ClusterMember[]
 }
@@ -276,7 +277,7 @@ export interface ClusterStatus {
   readonly spaces: readonly ClusterSpace[]
 }
 
-/** What reports are put together by; anybody on the broker may answer for a node. */
+/** Fields on which merging relies; anybody on the broker may answer for a node. */
 const reportSchema = z.looseObject({
   format: z.literal(1),
   node: z.looseObject({ id: z.string(), peers: z.record(z.string(), z.looseObject({})) }),
@@ -294,7 +295,7 @@ const reportSchema = z.looseObject({
   })),
 })
 
-/** Checks only what a reader relies on: the rest is shown as it comes. */
+/** Checks only what a reader relies on; the rest is shown as it is. */
 export function asStatusReport(value: unknown): NodeStatusReport | null {
   return reportSchema.safeParse(value).success ? value as NodeStatusReport : null
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { NodeId } from '../../machines/base/ids.js'
 
-/** Answer to `{"type":"who"}`: finds the nodes, however many spaces they hold. */
+/** Answer to `{"type":"who"}`: identifies the nodes, however many spaces they hold. */
 export interface WhoAnswer {
   readonly format: 1
   readonly type: 'who'
@@ -9,7 +9,7 @@ export interface WhoAnswer {
   readonly state: string
   readonly incarnation: number
   readonly http: string | null
-  /** So many are held here. */
+  /** Number of spaces held here. */
   readonly spaces: number
   /** Peers whose heartbeats arrive. */
   readonly alive: readonly NodeId[]

@@ -1,6 +1,6 @@
 /**
- * Folds a batch of entries into the writes of one transaction. What a batch does several times to
- * one node or edge is read, encoded, hashed and written once.
+ * Folds a batch of entries into the writes of one transaction. Repeated changes of one node or edge
+ * within a batch are read, encoded, hashed and written once.
  */
 import type { EdgeState, NodeState } from '../../actors/ports/store.js'
 import {
@@ -11,7 +11,7 @@ import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ForkReport, Version } from '../../machines/log/forkNotes.js'
 import { versionOf } from '../../machines/log/versions.js'
-import { BatchBooks, type Reports, type StoredRecords } from './batchBooks.js'
+import { ForkBatch, type Reports, type StoredRecords } from './forkBatch.js'
 import { HashSum } from './hashSum.js'
 import type { SpaceHeader } from './header.js'
 import { Table, textKey, tupleKey } from './keys.js'
@@ -31,21 +31,21 @@ export interface Changes {
   readonly removes: readonly Buffer[]
 }
 
-/** A node that this batch touches. `record`: a copy of what is stored, kept where it matters. */
+/** A node that this batch changes. `record`: a copy of the stored one, kept where it matters. */
 interface TouchedNode {
   readonly key: Buffer
-  /** The store has a record of it, whose hash has been taken out of the digest. */
+  /** The store has a record of it, whose hash was removed from the digest. */
   readonly isStored: boolean
   readonly record: Buffer | undefined
-  /** What this batch stored, and which version that is. */
+  /** The node that this batch stored, and its version. */
   node: MemoryNode | undefined
   stored: Version | undefined
-  /** Set apart from that, in this batch or kept from before. */
+  /** Activation that was set separately, in this batch or earlier. */
   activation: number | undefined
   activated: Version | undefined
 }
 
-/** Room for a small record and its key: the chunk of a batch fits, and is not far too large. */
+/** Room for a small record and its key: fits the chunk of a batch, and is not far too large. */
 const ENTRY_BYTES = 256
 const CHUNK_BYTES_MAX = 1024 * 1024
 
@@ -55,7 +55,7 @@ export class ChangeSet {
   private readonly edges = new Map<string, EdgeState>()
   private readonly hashes = new HashSum()
   private ignored: number
-  private books: BatchBooks | undefined
+  private forks: ForkBatch | undefined
 
   constructor(
     private readonly space: number, private readonly header: SpaceHeader,
@@ -79,13 +79,13 @@ export class ChangeSet {
     const counts = { nodes, edges }
     this.writeNodes(puts, counts)
     this.writeEdges(puts, counts)
-    const ofBooks = this.books?.write(this.hashes, puts, removes)
+    const ofForks = this.forks?.write(this.hashes, puts, removes)
     const header: SpaceHeader = {
-      ...this.header, ...ofBooks,
+      ...this.header, ...ofForks,
       epoch: last.epoch, sequence: last.sequence, digest: this.hashes.addTo(digest),
       nodes: counts.nodes, edges: counts.edges, ignored: this.ignored,
     }
-    const reports = this.books === undefined ? this.reports : byEpoch(this.books.reports())
+    const reports = this.forks === undefined ? this.reports : byEpoch(this.forks.reports())
     return { header, reports, puts, removes }
   }
 
@@ -95,11 +95,11 @@ export class ChangeSet {
   }
 
   private foldForks(entry: LogEntry, displaced?: Displaced): void {
-    this.books ??= new BatchBooks(this.space, this.committed, this.reports, this.header)
-    foldForks(this.books, entry, displaced)
+    this.forks ??= new ForkBatch(this.space, this.committed, this.reports, this.header)
+    foldForks(this.forks, entry, displaced)
   }
 
-  /** What stands where the entry has its effect: as it would be read back, in any batch. */
+  /** The present values that the entry replaces, as they would be read back. */
   private displacedBy({ operation, reconciliation }: LogEntry): Displaced | undefined {
     const { displaces } = reconciliation!
     if (displaces === 'nothing') return undefined
@@ -176,7 +176,7 @@ export class ChangeSet {
   private touch(id: string, keep: boolean): TouchedNode {
     const key = textKey(this.space, Table.node, id)
     const record = this.committed.get(key)
-    // What is stored and touched is always replaced: an operation on it has an effect.
+    // A stored record that is touched is always replaced: an operation on it has an effect.
     if (record !== undefined) this.hashes.remove(record)
     const touched: TouchedNode = {
       key,
@@ -217,7 +217,7 @@ export class ChangeSet {
       else this.hashes.remove(old)
       const record = encodeEdge(this.slab, edge, version)
       this.hashes.add(record)
-      // The record stands under both keys: a scan by target then needs no second look-up.
+      // The record is stored under both keys, so that a scan by target needs no second look-up.
       puts.push(key, record)
       const { source, target, kind } = edge
       puts.push(tupleKey(this.space, Table.edgeByTarget, target, source, kind), record)
@@ -227,7 +227,7 @@ export class ChangeSet {
 
 const nothing: NodeState = { node: undefined, stored: undefined, activated: undefined }
 
-/** Tells an edge among all; the lengths keep ("ab", "c") from ("a", "bc"). */
+/** Identifies an edge; the lengths distinguish ("ab", "c") from ("a", "bc"). */
 function edgeName({ source, target, kind }: MemoryEdge): string {
   return `${source.length},${target.length},${source}${target}${kind}`
 }
@@ -236,12 +236,12 @@ export function byEpoch(reports: readonly ForkReport[]): Reports {
   return new Map(reports.map((report) => [report.epoch, report]))
 }
 
-/** lmdb's fast reads give one long buffer with an own, shorter `length`: a view cuts it right. */
+/** lmdb's fast reads return one long buffer with a shorter `length`: a view has the right end. */
 function copyOf(record: Buffer): Buffer {
   return Buffer.from(record.subarray(0, record.length))
 }
 
-/** Throws when the entries do not continue the position: a bug of the caller. */
+/** Throws if the entries do not continue the position: a bug of the caller. */
 export function assertContinues(
   position: { readonly epoch: number; readonly sequence: number }, entries: readonly LogEntry[],
 ): void {

@@ -1,13 +1,13 @@
 /**
- * The LMDB file of the graphs: looked at before it is mapped, and no error of it goes unnoticed.
- * LMDB has no checksums and trusts its file: of a truncated one, mapped, a read ends the process
- * (SIGBUS), and of a broken one it may (SIGSEGV). The journal holds all that the file does, so
- * what is in doubt is thrown away and built anew.
+ * The LMDB file of the graphs. It is checked before it is mapped, and all its errors are noticed.
+ * LMDB has no checksums and trusts its file: a read of a truncated, mapped file ends the process
+ * (SIGBUS), and a read of a broken one may (SIGSEGV). The journal holds all that the file does, so
+ * a doubtful file is discarded and rebuilt.
  */
 import { open as openFile } from 'node:fs/promises'
 import type { Database, RangeOptions } from 'lmdb'
 
-/** The file does not hold what was written to it. It is built anew at the next start. */
+/** The file does not hold what was written to it. It is rebuilt at the next start. */
 export class StoreDamagedError extends Error {
   readonly code = 'STORE_DAMAGED'
   readonly retryable = false
@@ -20,14 +20,14 @@ export class StoreDamagedError extends Error {
 
 /**
  * Page header and meta page of the format that lmdb 3.5 writes (mdb.c, MDB_DATA_VERSION 2). A file
- * begins with two of them, on a page each; how long a page is depends on the machine that made it.
+ * begins with two of them, on a page each; the page size depends on the machine that made it.
  */
 const META_BYTES = 160
 const PAGE_BYTES_MAX = 65_536
 const MAGIC = 0xbeefc0de
 const place = { magic: 24, version: 28, pageBytes: 48, lastPage: 144, transaction: 152 }
 
-/** Why the file must not be mapped, or null. A file that is absent or empty is a new one. */
+/** Why the file must not be mapped, or null. An absent or empty file is a new one. */
 export async function fileFault(path: string): Promise<string | null> {
   let file
   try {
@@ -56,18 +56,18 @@ export async function fileFault(path: string): Promise<string | null> {
   }
 }
 
-const noStore = 'its head is none of a store'
+const noStore = 'its head is not that of a store'
 
-/** Of LMDB's errors those that say that the file is not what was written (lmdb.h). */
+/** LMDB's errors that mean that the file is not as it was written (lmdb.h). */
 const damage = /MDB_(PAGE_NOTFOUND|CORRUPTED|PANIC|INVALID|BAD_TXN|CURSOR_FULL|PAGE_FULL)/
 
-/** LMDB's words, if they say that the file is broken, or null. */
+/** LMDB's message if it means that the file is broken, or null. */
 export function damageIn(error: unknown): string | null {
   const text = error instanceof Error ? error.message : String(error)
   return damage.test(text) ? text : null
 }
 
-/** The records of the graphs. An error that tells of damage is told once, before it is thrown. */
+/** The records of the graphs. An error that means damage is reported once, before it is thrown. */
 export class GraphFile {
   constructor(
     private readonly records: Database<Buffer, Buffer>,
@@ -111,12 +111,12 @@ export class GraphFile {
     }
   }
 
-  /** One transaction. `puts`: keys and values by turns. */
+  /** One transaction. `puts`: alternating keys and values. */
   async write(puts: readonly Buffer[], removes: readonly Buffer[]): Promise<void> {
     const { records } = this
     try {
-      // All puts of a batch go into one transaction, which LMDB's writer thread carries out: a
-      // write that has to wait for the disk then doesn't hold up heartbeats on this thread.
+      // All puts of a batch go into one transaction on LMDB's writer thread, so that a write which
+      // has to wait for the disk does not hold up heartbeats on this thread.
       await records.batch(() => {
         for (let index = 0; index < puts.length; index += 2) {
           void records.put(puts[index]!, puts[index + 1]!)

@@ -1,6 +1,6 @@
 /**
- * What the records of a batch add to the digest and take out of it, modulo 2^64. The hashes are
- * summed as halves in doubles: exact for 2^20 records, and a fifth of the work of a BigInt each.
+ * Change of the digest by the records of a batch, modulo 2^64. The hashes are summed as halves in
+ * doubles: exact for 2^20 records, and a fifth of the work of a BigInt each.
  */
 export class HashSum {
   private low = 0

@@ -1,4 +1,4 @@
-/** What a space's one header record says; changes in the transaction of the entries it covers. */
+/** The one header record of a space; changes in the transaction of the entries that it covers. */
 export interface SpaceHeader {
   readonly epoch: number
   readonly sequence: number
@@ -7,9 +7,9 @@ export interface SpaceHeader {
   readonly nodes: number
   readonly edges: number
   readonly ignored: number
-  /** Idempotency keys, and what is left of those that were told over two calls. */
+  /** Idempotency keys, and rests of those whose request was split over two calls. */
   readonly keys: number
-  /** Those of earlier entries are forgotten. */
+  /** Keys of earlier entries are forgotten. */
   readonly keysFrom: number
   /** Fork reports that are open. */
   readonly openReports: number
@@ -17,11 +17,13 @@ export interface SpaceHeader {
   readonly quarantined: number
   /** Origins under epochs without a report. */
   readonly strays: number
-  /** Reports that were forgotten whose origins are yet to be removed. */
+  /** Forgotten reports whose origins are not removed yet. */
   readonly forgotten: number
-  /** Of the last entry; 0: unknown, the file was written by a version that did not keep it. */
+  /**
+   * Time of the last entry; 0: unknown, since an earlier version wrote the file without it.
+   */
   readonly timestamp: number
-  /** What key retention goes by (machines/log/keyClock.ts). */
+  /** Time that key retention uses (machines/log/keyClock.ts). */
   readonly keysNow: number
 }
 
@@ -32,7 +34,7 @@ export const emptyHeader: SpaceHeader = {
 
 const FIELD_BYTES = 8
 const FIELDS = 14
-/** Files of before have fewer. */
+/** Files of earlier versions have fewer. */
 const FIELDS_BEFORE = 12
 
 // Safe integers as doubles: exact, and without a BigInt for each.

@@ -1,8 +1,7 @@
 /**
- * Idempotency keys as they lie in the store: groups of them in the order of the log, each under
- * the sequence of its first. A B-tree of keys would dirty a page for each key that is random, and
- * need a second record to forget it by; groups are only ever written at the end and taken out at
- * the front, and fill their pages.
+ * Idempotency keys as stored: in groups, in log order, each under the sequence of its first key. A
+ * B-tree of random keys would dirty a page for each, and need a second record to forget it by.
+ * Groups are only written at the end and removed at the front, and fill their pages.
  *
  *   epoch (f64) | timestamp (f64) of the first | per key: sequence and timestamp less the first's
  *   (u32 each) | count (u32) | bytes of the key (u16) | the key in UTF-8
@@ -27,7 +26,7 @@ export interface KeyGroup {
   readonly bytes: Buffer
 }
 
-/** Walks over the keys of a group; the fields are those of the key that `next` came to. */
+/** Iterates over the keys of a group; the fields are those of the present key. */
 export class GroupCursor {
   sequence = 0
   timestamp = 0
@@ -40,7 +39,7 @@ export class GroupCursor {
   private readonly limit: number
 
   constructor(readonly first: number, readonly bytes: Buffer) {
-    // Asked for once: lmdb's fast reads give a longer buffer with a `length` of its own.
+    // Read once: lmdb's fast reads return a longer buffer with its own `length`.
     this.limit = bytes.length
     this.epoch = bytes.readDoubleLE(0)
     this.firstTimestamp = bytes.readDoubleLE(8)
@@ -64,9 +63,9 @@ export class GroupCursor {
   }
 }
 
-/** Packs keys, in order, into groups; the first ones go to the end of `last` where they fit. */
+/** Packs keys, in order, into groups; the first ones fill up `last`. */
 export class GroupWriter {
-  /** Those that were begun or grew. Their bytes are never written to again. */
+  /** New groups and groups that grew. Their bytes are never written to again. */
   readonly groups: KeyGroup[] = []
   private bytes: Buffer
   private at = 0

@@ -1,8 +1,9 @@
 /**
- * Where in the store an idempotency key may lie: by a hash of 32 bits, so what is found is still
- * to be compared, and what is not found is not there. 16 to 24 bytes of memory per key.
+ * Places in the store where an idempotency key may be, by a hash of 32 bits: a key that is found
+ * has still to be compared, and a key that is not found is not there. 16 to 24 bytes of memory per
+ * key.
  *
- * Keys are forgotten in the order they came in, so the index is a row of tables: the last one is
+ * Keys are forgotten in the order of arrival, so the index is a row of tables: the last one is
  * written to, the first is dropped as a whole once all of it is forgotten. Nothing is ever moved,
  * which would hold up the loop for a million keys.
  */
@@ -11,14 +12,14 @@
 const TABLE_KEYS_MIN = 256
 
 interface HashTable {
-  /** Hash and number of the group, by turns; group 0: a free place. */
+  /** Alternating hash and number of the group; group 0: a free place. */
   readonly slots: Uint32Array
   readonly mask: number
   readonly keysMax: number
   /** Group n + 1 of `slots` is at n. */
   readonly groups: number[]
   count: number
-  /** Of its latest key. */
+  /** Sequence of its latest key. */
   lastSequence: number
 }
 
@@ -35,7 +36,7 @@ export class KeyIndex {
     return this.slotBytes + 8 * groups
   }
 
-  /** So many keys follow soon. */
+  /** Announces the number of keys that follow. */
   expect(keys: number): void {
     this.expected = keys
   }
@@ -72,7 +73,7 @@ export class KeyIndex {
     return found === undefined ? none : found.toSorted((a, b) => b - a)
   }
 
-  /** What lies below `sequence` need not be found any more. */
+  /** Keys below `sequence` need not be found any more. */
   forgetBelow(sequence: number): void {
     while (this.tables.length > 0 && this.tables[0]!.lastSequence < sequence) {
       const { count, slots } = this.tables.shift()!
@@ -93,7 +94,7 @@ function newTable(keys: number): HashTable {
   }
 }
 
-/** Another one in each process, so that nobody can choose keys that all fall on one place. */
+/** Random for each process, so that nobody can choose keys that all have one hash. */
 const seed = Math.floor(Math.random() * 2 ** 32)
 
 /** MurmurHash3, 32 bits, with the last bytes taken one by one. */

@@ -1,11 +1,11 @@
 /**
- * Reads the idempotency keys of a store's spaces into memory after a start: of one space after the
+ * Reads the idempotency keys of a store's spaces into memory after a start: one space after the
  * other, a slice of time in each turn of the event loop, which keeps the lease.
  */
 import { Slices } from '../system/slices.js'
 
 interface Reader {
-  /** A piece of it; true: there is more. */
+  /** Reads a piece; true: there is more. */
   readonly readOn: () => boolean
   readonly done: () => void
   readonly failed: (error: unknown) => void

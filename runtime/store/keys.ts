@@ -13,7 +13,7 @@ import { writeText } from './text.js'
 export const Table = {
   /** uuid → space number; under number 0. */
   registry: 0x52,
-  /** Of space 0: one record, that tells this opening of the file from every other. */
+  /** In space 0: one record, different at each opening of the file. */
   nonce: 0x4a,
   /** One record: position, digest, counts. */
   header: 0x48,
@@ -24,11 +24,11 @@ export const Table = {
   keyGroup: 0x58,
   /** Epoch → fork report. */
   report: 0x46,
-  /** Book (see bookOf), epoch, sequence → what became of the write that was logged first there. */
+  /** Report key (see reportKeyOf), epoch, sequence → outcome of the write first logged there. */
   origin: 0x55,
   /** Epoch, sequence → write in quarantine. */
   quarantine: 0x51,
-  /** Book, epoch: its origins are forgotten, and yet to be removed. */
+  /** Report key, epoch: its origins are forgotten, and not removed yet. */
   forgotten: 0x47,
 } as const
 export type Table = (typeof Table)[keyof typeof Table]

@@ -1,13 +1,13 @@
 /**
- * Tells at start whether the store's file can be trusted.
+ * Decides at start whether the store's file can be trusted.
  *
  * The store is written without any sync (see store.ts), so its file is whole as long as the page
- * cache that took the writes is: over crashes of the process, but not of the machine. The marker
- * is made durable before the first write of a life, with the kernel's boot id, and again after
- * the sync of a clean close. Trusted is: clean, or marked in the present boot; and the very file
- * that was marked, by device, inode, and a nonce that each opening writes into the file, too: so
- * neither a copy nor an older state of it passes. Everything else is thrown away; the journal
- * holds all of it.
+ * cache with its writes is: over crashes of the process, but not of the machine. The marker is made
+ * durable before the first write of a life, with the kernel's boot id, and again after the sync of
+ * a clean close. A file is trusted if it is clean, or marked in the present boot. It must be the
+ * very file that was marked, by device, inode, and a nonce that each opening writes into the file,
+ * too, so that neither a copy nor an older state of it passes. Everything else is discarded; the
+ * journal holds all of it.
  */
 import { writeFileSync } from 'node:fs'
 import { open, readFile, rename, stat } from 'node:fs/promises'
@@ -18,14 +18,14 @@ export const STORE_VERSION = 3
 
 export interface Marker {
   readonly version: number
-  /** null where the system names no boot: then only a clean close is trusted. */
+  /** null if the system has no boot id: then only a clean close is trusted. */
   readonly boot: string | null
   readonly clean: boolean
-  /** The file that was opened; null while it is being opened, and in former releases. */
+  /** The file that was opened; null while it is being opened, and from earlier releases. */
   readonly file: FileMark | null
-  /** Set while the file is being opened: a process that died then could not. */
+  /** Set while the file is being opened; if it stays set, the process died meanwhile. */
   readonly opening?: boolean
-  /** What a process found wrong with the file. */
+  /** Damage that a process found in the file. */
   readonly damage?: string
 }
 
@@ -33,13 +33,13 @@ export interface Marker {
 export interface FileMark {
   readonly device: string
   readonly inode: string
-  /** Stands in the file, too. */
+  /** The same as in the file. */
   readonly nonce: string
 }
 
 const NAME = 'marker.json'
 
-/** undefined: a new directory. A torn or foreign marker is one that vouches for nothing. */
+/** undefined: a new directory. A torn or foreign marker vouches for nothing. */
 export async function readMarker(directory: string): Promise<Marker | undefined> {
   let text: string
   try {
@@ -75,7 +75,7 @@ export async function writeMarker(directory: string, marker: Marker): Promise<vo
   await syncPath(directory)
 }
 
-/** For a process that may not live on: at once, and as durable as the file system makes it. */
+/** For a process that may die at once: as durable as the file system makes it. */
 export function writeMarkerSync(directory: string, marker: Marker): void {
   try {
     writeFileSync(join(directory, NAME), JSON.stringify(marker))
@@ -102,7 +102,7 @@ export async function bootId(): Promise<string | null> {
   }
 }
 
-/** Device and inode of the file; null where there is none. */
+/** Device and inode of the file; null if it does not exist. */
 export async function placeOf(path: string): Promise<Omit<FileMark, 'nonce'> | null> {
   try {
     const { dev, ino } = await stat(path, { bigint: true })
@@ -121,9 +121,9 @@ export function distrust(
   if (marker.version < STORE_VERSION) return `it has format ${marker.version}`
   if (marker.damage !== undefined) return marker.damage
   if (marker.opening) return 'the process that opened it last died while it did'
-  if (place === null) return 'its file is gone'
+  if (place === null) return 'its file does not exist any more'
   if (file && (file.device !== place.device || file.inode !== place.inode)) {
-    return 'its file is another one than was written: a copy'
+    return 'its file is not the one that was written, but a copy'
   }
   if (marker.clean) return null
   if (marker.boot !== null && marker.boot === boot) return null

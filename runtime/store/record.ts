@@ -6,7 +6,7 @@
  *
  * The hash is kept in the record: replacing takes the old one out of the digest without hashing
  * again. Activation sits at a fixed place after the id, so that an update patches it. Versions are
- * hashed too: members that differ in who made something what it is will differ in what they are.
+ * hashed too: members with different versions of a thing will differ in its contents.
  */
 import { xxh64 } from '@node-rs/xxhash'
 import type { EdgeState, NodeState } from '../../actors/ports/store.js'
@@ -28,7 +28,7 @@ const HAS_EMBEDDING = 8
 const HAS_METADATA = 16
 /** The version of the activation follows that of the rest. */
 const HAS_ACTIVATED = 32
-/** Of a write that was logged elsewhere first: its version ends with its entry in this log. */
+/** For a write that was logged elsewhere first: its version ends with its entry in this log. */
 const STORED_APART = 64
 const ACTIVATED_APART = 128
 const HAS_WEIGHT = 1
@@ -37,7 +37,7 @@ const EDGE_APART = 2
 const HASH_BYTES = 8
 const LENGTH_BYTES = 2
 const DOUBLE_BYTES = 8
-/** Epoch, sequence, timestamp; then, if that is another number than `sequence`, `at`. */
+/** Epoch, sequence, timestamp; then `at`, if it differs from `sequence`. */
 const VERSION_BYTES = 3 * DOUBLE_BYTES
 /** From a node's flags to its first version: flags, activation, confidence. */
 const NUMBERS_BYTES = 1 + 2 * DOUBLE_BYTES
@@ -45,9 +45,9 @@ const NUMBERS_BYTES = 1 + 2 * DOUBLE_BYTES
 const UTF8_FACTOR = 3
 
 /**
- * The node's record, in the slab. `activated`: of its activation, where that was set apart. -0
- * becomes 0; numbers are doubles; metadata is JSON with sorted keys (RFC 8785), whose number
- * format is fixed by ECMAScript.
+ * The node's record, in the slab. `activated`: version of its activation, if set separately. -0
+ * becomes 0; numbers are doubles; metadata is JSON with sorted keys (RFC 8785), whose number format
+ * is fixed by ECMAScript.
  */
 export function encodeNode(
   slab: Slab, node: MemoryNode, stored: Version, activated: Version | undefined,
@@ -203,12 +203,12 @@ export function canonicalEdge(edge: MemoryEdge): MemoryEdge {
   return decodeEdge(encodeEdge(new Slab(1024), edge, noVersion))
 }
 
-/** What this record contributes to the digest. Sums of many are cheaper with HashSum. */
+/** Contribution of this record to the digest. Sums of many are cheaper with HashSum. */
 export function hashOf(record: Buffer): bigint {
   return record.readBigUInt64LE(0)
 }
 
-/** The digest as text: 16 hex digits, of a sum modulo 2^64 (the order of records is no matter). */
+/** The digest as text: 16 hex digits of a sum modulo 2^64, independent of the order of records. */
 export function digestText(sum: bigint): string {
   return BigInt.asUintN(64, sum).toString(16).padStart(16, '0')
 }
@@ -229,7 +229,7 @@ export function canonicalJson(value: Json): string {
   return `${text}}`
 }
 
-/** Then plain JSON is canonical: it keeps the order of the keys, and has no white space. */
+/** Plain JSON is canonical then: it keeps the order of the keys, and has no white space. */
 function isFlatAndSorted(
   object: { readonly [key: string]: Json }, keys: readonly string[],
 ): boolean {

@@ -4,7 +4,7 @@
  */
 export class Slab {
   bytes: Buffer
-  /** The same memory: stores 64 bits at once, which a Buffer puts together from halves. */
+  /** The same memory: stores 64 bits at once, which a Buffer composes of two halves. */
   view: DataView
   private at = 0
 

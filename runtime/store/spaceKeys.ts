@@ -12,7 +12,7 @@ import { hashOfKey, KeyIndex } from './keyIndex.js'
 import { numberIn, sequenceKey, Table, tableEnd, tableKey } from './keys.js'
 import { writeText } from './text.js'
 
-/** What a batch does to the keys, for its transaction. */
+/** Changes of the keys by a batch, for its transaction. */
 export interface KeyChanges {
   readonly keys: number
   readonly keysFrom: number
@@ -20,7 +20,7 @@ export interface KeyChanges {
   readonly time: KeyTime
   readonly puts: readonly Buffer[]
   readonly removes: readonly Buffer[]
-  /** The transaction has committed. */
+  /** Called when the transaction has committed. */
   committed(): void
 }
 
@@ -34,17 +34,17 @@ interface Forgotten {
 /** Groups read into the index at a time: about a quarter of a millisecond's work. */
 const READ_GROUPS = 16
 
-/** The key that is looked for, as UTF-8. */
+/** The key to find, as UTF-8. */
 const scratch = Buffer.allocUnsafeSlow(GROUP_BYTES_MAX)
 
 export class SpaceKeys {
   private readonly index = new KeyIndex()
-  /** What the index has: up to this sequence, the last of it in this group, and that is all. */
+  /** The index has all keys up to this sequence, and no others. */
   private indexedUpTo = 0
   private indexedGroup = 0
   /** undefined: not read yet; null: there is none. */
   private last: KeyGroup | null | undefined
-  /** The oldest group, where it is known. */
+  /** The oldest group, if it is known. */
   private front: KeyGroup | undefined
 
   /** `isRead`: the index has all keys that the store has; at first, that there are none. */
@@ -60,7 +60,7 @@ export class SpaceKeys {
   /** Once all keys are read. */
   find(key: string, header: SpaceHeader): KeyRecord | undefined {
     const { keys, keysFrom } = header
-    if (!this.isRead) throw new Error('bug: a key is looked for before all of them are read')
+    if (!this.isRead) throw new Error('bug: a key is searched before all of them are read')
     if (keys === 0 || 3 * key.length > scratch.length) return undefined
     const length = writeText(scratch, key, 0)
     for (const first of this.index.candidates(hashOfKey(scratch, 0, length))) {
@@ -78,7 +78,7 @@ export class SpaceKeys {
     const cursor = new GroupCursor(first, bytes)
     while (cursor.next()) {
       if (cursor.sequence < keysFrom || cursor.end - cursor.start !== length) continue
-      // The last one counts: a request that was told over two calls has a place of each.
+      // The last one counts: a request that was split over two calls has a place of each.
       if (bytes.compare(scratch, 0, length, cursor.start, cursor.end) === 0) found = cursor.record
     }
     return found
@@ -107,7 +107,7 @@ export class SpaceKeys {
     const committed = (): void => {
       this.last = last
       this.done(forgotten)
-      // The first of them may be one that has grown.
+      // The first of them may be a group that has grown.
       if (this.front?.first === writer.groups[0]!.first) this.front = writer.groups[0]
       if (this.isRead) this.addToIndex(runs, firsts)
     }
@@ -120,8 +120,8 @@ export class SpaceKeys {
   }
 
   /**
-   * Entries of one request are consecutive and bear its key. Only the first run of a batch can
-   * continue a request that an earlier batch has begun; then the record so far ends right before.
+   * Entries of one request are consecutive and have its key. Only the first run of a batch can
+   * continue a request that an earlier batch began; then the record so far ends right before it.
    */
   private runsOf(entries: readonly LogEntry[], header: SpaceHeader): KeyRun[] {
     const runs: KeyRun[] = []
@@ -151,8 +151,8 @@ export class SpaceKeys {
   }
 
   /**
-   * Forgets keys of earlier batches that are older than `oldest`, or more than `count`: `limit`
-   * at most, the rest with the batches to come. A group goes once all of it is forgotten and
+   * Forgets keys of earlier batches that are older than `oldest`, or beyond `count`: at most
+   * `limit`, the rest with later batches. A group is removed once all of it is forgotten and
    * another one follows.
    */
   private forget(header: SpaceHeader, oldest: number, count: number, limit: number): Forgotten {
@@ -227,7 +227,7 @@ export class SpaceKeys {
   private addToIndex(runs: readonly KeyRun[], firsts: readonly number[]): void {
     for (let at = 0; at < runs.length; at += 1) {
       const { key, record: { sequence } } = runs[at]!
-      // A look into the store shows a transaction a little earlier than it is known done.
+      // The store shows a transaction a little before it is known to be done.
       if (sequence <= this.indexedUpTo) continue
       const hash = hashOfKey(scratch, 0, writeText(scratch, key, 0))
       this.index.add(hash, firsts[at]!, sequence)
@@ -236,7 +236,7 @@ export class SpaceKeys {
   }
 }
 
-/** lmdb may use the memory of both again. */
+/** lmdb may reuse the memory of both. */
 function copyOf(key: Buffer, value: Buffer): KeyGroup {
   return { first: numberIn(key, 0), bytes: Buffer.from(value.subarray(0, value.length)) }
 }

@@ -8,8 +8,8 @@ import { defaultKeyRetention } from '../../machines/graph/graph.js'
 import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
-import { forgottenOrigins, originKey, type Reports, type StoredRecords } from './batchBooks.js'
-import { decodeItem, decodeOrigin, decodeReport } from './bookRecord.js'
+import { forgottenOrigins, originKey, type Reports, type StoredRecords } from './forkBatch.js'
+import { decodeItem, decodeOrigin, decodeReport } from './forkRecord.js'
 import { assertContinues, byEpoch, ChangeSet, type Changes } from './changes.js'
 import { type GraphFile, StoreDamagedError } from './graphFile.js'
 import { decodeHeader, emptyHeader, encodeHeader, type SpaceHeader } from './header.js'
@@ -21,10 +21,10 @@ import { decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText } 
 import { assertRoom } from './room.js'
 import { type KeyChanges, SpaceKeys } from './spaceKeys.js'
 
-/** A transaction was not committed; nothing of it has taken effect. */
+/** A transaction was not committed; it had no effect at all. */
 export class StoreWriteError extends Error {
   readonly code = 'STORE_WRITE'
-  /** Applying the same entries again may succeed (the disk was full, say). */
+  /** Applying the same entries again may succeed (after a full disk, for example). */
   readonly retryable = true
   constructor(message: string, cause: unknown) {
     super(message, { cause })
@@ -42,14 +42,14 @@ export class LmdbSpace implements SpaceStore {
   private readonly committed: StoredRecords
   private readonly keys: SpaceKeys
   private readonly reading: Promise<void> | undefined
-  /** As of the last transaction; few, and asked for with every origin. */
+  /** As of the last transaction; few, and read with every origin. */
   private reportsByEpoch: Reports | undefined
-  /** As of the transaction under way: its records show a little earlier than it is known done. */
+  /** As of the transaction under way, whose records show a little before it is known to be done. */
   private reportsToBe: Reports | undefined
 
   /**
-   * `registered`: false while no transaction has yet written the space's number. `directory`: of
-   * the store's files. `reading`: of the store's spaces.
+   * `registered`: false until a transaction has written the space's number. `directory`: of the
+   * store's files. `reading`: of the store's spaces.
    */
   constructor(
     private readonly records: GraphFile, private readonly uuid: string,
@@ -69,7 +69,7 @@ export class LmdbSpace implements SpaceStore {
       if (!this.isClosing) this.keys.readOn(this.header)
       return !this.isClosing && !this.keys.isRead
     })
-    // Who waits is told; for others, what is broken shows where it is needed.
+    // Callers that wait get the error; others meet the damage where it matters.
     this.reading?.catch(() => undefined)
   }
 
@@ -81,7 +81,7 @@ export class LmdbSpace implements SpaceStore {
     await this.reading
   }
 
-  /** Memory of what is known of its keys, bytes. */
+  /** Memory of the index of its keys, bytes. */
   get keyBytes(): number {
     return this.keys.bytes
   }
@@ -127,7 +127,7 @@ export class LmdbSpace implements SpaceStore {
       yield* this.edgesWithin(start, end)
       return
     }
-    // There may be thousands of loops: they are stepped over at once.
+    // There may be thousands of loops: they are skipped in one step.
     const loops = tupleKey(this.number, Table.edgeByTarget, nodeId, nodeId)
     if (Buffer.compare(start, loops) < 0) yield* this.edgesWithin(start, loops)
     const beyond = prefixEnd(loops)
@@ -196,7 +196,7 @@ export class LmdbSpace implements SpaceStore {
   /** Rejects with StoreWriteError; calls are carried out one after another. */
   apply(entries: readonly LogEntry[], keys = defaultKeyRetention): Promise<void> {
     const done = this.lastApply.then(() => this.applyNow(entries, keys))
-    // What this call met is its caller's to handle; the next one checks its position anyway.
+    // The error of this call is its caller's to handle; the next one checks its position anyway.
     this.lastApply = done.catch(() => undefined)
     return done
   }
@@ -229,7 +229,7 @@ export class LmdbSpace implements SpaceStore {
     this.appliedPosition = { epoch: changes.header.epoch, sequence: changes.header.sequence }
   }
 
-  /** Takes out origins of reports that are forgotten: a bounded number at a time. */
+  /** Adds the removal of origins of forgotten reports: a bounded number at a time. */
   private withoutForgotten(changes: Changes): Changes {
     if (this.header.forgotten === 0) return changes
     const { header } = changes
@@ -303,7 +303,7 @@ function encodeNumber(number: number): Buffer {
   return record
 }
 
-/** lmdb gives the cause as a promise, which rejects soon after, and must not stay unhandled. */
+/** lmdb gives the cause as a promise that rejects soon after, and must not stay unhandled. */
 async function causeOf(failure: unknown): Promise<unknown> {
   const { commitError } = failure as { commitError?: Promise<never> }
   if (commitError === undefined) return failure

@@ -4,14 +4,14 @@
  * **Never synced while open.** LMDB's own sync competes with the journal's fdatasync on the same
  * disk: a transaction of 500 random nodes dirties 500 pages of 4 KiB, and syncing each took 20 µs
  * per entry against 9 µs without (14 against 9 of CPU). The journal is what promises durability:
- * entries come here once they are durable there, and the store is re-fed from its applied position.
- * A crash of the process leaves the page cache whole, and LMDB's copy-on-write pages with it: the
- * store is then at some earlier transaction, never ahead, never half-way. After a crash of
- * the machine the file may hold anything, which LMDB would not notice; marker.ts does: the store
- * is thrown away and starts at (0, 0), to be re-fed from the journal or by a snapshot.
+ * entries come here once they are durable there, and the store is fed again from its applied
+ * position. A crash of the process leaves the page cache whole, and LMDB's copy-on-write pages with
+ * it: the store is then at some earlier transaction, never ahead, never half-way. After a crash of
+ * the machine the file may hold anything, which LMDB would not notice; marker.ts does: the store is
+ * discarded and starts at (0, 0), to be fed from the journal or by a snapshot.
  *
- * A disk that does not take the pages when the kernel writes them back is noticed by asking now and
- * then (writeback.ts): the file is then damaged, and built anew.
+ * A disk that fails when the kernel writes the pages back is noticed by a sync now and then
+ * (writeback.ts): the file is damaged then, and rebuilt.
  *
  * lmdb's `overlappingSync` was the other choice: it survives a power cut at its last flush, but
  * flushes after every transaction.
@@ -46,21 +46,21 @@ export class StoreVersionError extends Error {
 }
 
 
-/** A Store that says what became of its file. */
+/** A store that reports what was done with its file. */
 export interface OpenedStore extends Store {
-  /** Why the graphs were thrown away at this opening (they start at (0, 0)), or null. */
+  /** Why the graphs were discarded at this opening (they start at (0, 0)), or null. */
   readonly discarded: string | null
 }
 
 export interface StoreOptions {
-  /** The file turned out to be broken: nothing that it says counts, and it is built anew next. */
+  /** Called when the file turns out to be broken: its contents do not count, and it is rebuilt. */
   readonly onDamage?: (reason: string) => void
 }
 
 /**
- * Opens, or makes, the store in `directory`. One process at a time: the owner of the data
- * directory. What cannot be trusted is thrown away, and built anew from the journal. Rejects with
- * StoreVersionError, and with what the file system says.
+ * Opens or creates the store in `directory`. One process at a time: the owner of the data
+ * directory. An untrusted file is discarded, and rebuilt from the journal. Rejects with
+ * StoreVersionError, and with errors of the file system.
  */
 export async function openStore(
   directory: string, { onDamage = () => undefined }: StoreOptions = {},
@@ -88,7 +88,7 @@ export async function openStore(
 
 const writebackTickMs = 60_000
 
-/** By a descriptor of its own: it hears of errors from its opening on. */
+/** Uses a descriptor of its own, which gets errors since its opening. */
 async function watchWriteback(
   path: string, onFailed: (reason: string) => void,
 ): Promise<{ writeback: Writeback; stop: () => Promise<void> }> {
@@ -114,13 +114,13 @@ interface OpenedGraph {
   readonly discarded: string | null
 }
 
-/** The graphs' file; a new one where the old cannot be trusted. */
+/** The file of the graphs; a new one if the old cannot be trusted. */
 async function openGraph(
   directory: string, marker: Marker | undefined, boot: string | null,
 ): Promise<OpenedGraph> {
   const path = join(directory, 'graph')
   const file = join(path, 'data.mdb')
-  // Without a marker nothing vouches for a file either: it was never written through here.
+  // A file without a marker is not trusted either: it was never written through here.
   let discarded = marker === undefined ? null
     : distrust(marker, boot, await placeOf(file)) ?? await fileFault(file)
   if (marker === undefined || discarded !== null) await discard(directory)
@@ -152,8 +152,8 @@ async function openGraph(
 }
 
 function openRecords(path: string): RootDatabase<Buffer, Buffer> {
-  // Without eventTurnBatching: it makes a promise of its own for each turn that nobody handles,
-  // and a full disk would end the process. A transaction is what one `batch` call puts.
+  // Without eventTurnBatching: it makes a promise for each turn that nobody handles, and a full
+  // disk would end the process. A transaction consists of what one `batch` call puts.
   return openLmdb<Buffer, Buffer>({
     path, encoding: 'binary', keyEncoding: 'binary', mapSize: MAP_BYTES, maxDbs: 1,
     noSync: true, overlappingSync: false, noMemInit: true, cache: false, eventTurnBatching: false,
@@ -176,7 +176,7 @@ async function markFile(
     await assertRoom(directory, 1)
     await records.put(nonceKey, Buffer.from(nonce))
   } catch (error) {
-    // On a full disk nothing is written, and the nonce of before stays; a new file has none.
+    // On a full disk nothing is written, and the former nonce stays; a new file has none.
     if (!(error instanceof NoRoomError)) throw error
     nonce = records.getBinary(nonceKey)?.toString() ?? ''
   }
@@ -187,7 +187,7 @@ async function markFile(
   return nonce
 }
 
-/** Small and rarely written, so synced; and not thrown away with the graphs, unless broken. */
+/** Small and rarely written, so synced; not discarded with the graphs, unless broken. */
 async function openRemembered(directory: string): Promise<RootDatabase<Buffer, string>> {
   const path = join(directory, 'remembered')
   const fault = await fileFault(join(path, 'data.mdb'))
@@ -278,7 +278,7 @@ class LmdbStore implements OpenedStore {
     return this.parts.seen.get(condemnedPrefix + uuid)?.toString('utf8') ?? null
   }
 
-  /** Waits for what is under way, syncs, and marks the store as clean. */
+  /** Waits for work under way, syncs, and marks the store as clean. */
   close(): Promise<void> {
     this.closed ??= this.closeNow()
     return this.closed
@@ -291,7 +291,7 @@ class LmdbStore implements OpenedStore {
     const marker = await readMarker(directory)
     await records.close()
     await seen.close()
-    // What was found to be damaged stays so.
+    // Known damage stays marked.
     if (marker?.damage !== undefined) return
     const file = join(directory, 'graph', 'data.mdb')
     await syncPath(file)

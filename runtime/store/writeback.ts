@@ -1,18 +1,18 @@
 /**
  * The store's file is never synced while it is open (store.ts): the kernel writes its pages back by
- * itself, some half a minute later. A disk that does not take them says so to the next one who
- * syncs, and to nobody else; the page is dropped, and what is read in its place later is older.
- * So somebody has to ask: when nothing was written for long enough that all is written back, which
- * costs next to nothing, or once an hour where that never happens.
+ * itself, about half a minute later. A disk that fails then reports that to the next caller of
+ * sync, and to nobody else; the page is dropped, and a later read gets older contents. So somebody
+ * has to sync: when nothing was written for so long that everything is written back, which costs
+ * next to nothing, or once an hour if that never happens.
  */
 
-/** After so long without a write the kernel has written back what there was (30 s, then 5 s). */
+/** After this long without a write the kernel has written everything back (30 s, then 5 s). */
 const quietMs = 40_000
-/** A store that is written all the time is asked all the same. */
+/** A store that is written all the time is synced after this time. */
 const busyMs = 3_600_000
 
 export interface WritebackOptions {
-  /** Rejects with what became of earlier writes. */
+  /** Rejects with the error of earlier writes. */
   readonly sync: () => Promise<void>
   /** Monotonic. */
   readonly nowMs: () => number
@@ -29,13 +29,13 @@ export class Writeback {
     this.askedAtMs = options.nowMs()
   }
 
-  /** Something was written to the file. */
+  /** Called when something was written to the file. */
   wrote(): void {
     this.isDirty = true
     this.wroteAtMs = this.options.nowMs()
   }
 
-  /** Now and then. */
+  /** Called now and then. */
   async tick(): Promise<void> {
     const { sync, nowMs, onFailed } = this.options
     const now = nowMs()
@@ -47,7 +47,7 @@ export class Writeback {
     try {
       await sync()
     } catch (error) {
-      onFailed('the disk did not take what was written to it: '
+      onFailed('the disk lost earlier writes of the store: '
         + (error instanceof Error ? error.message : String(error)))
     } finally {
       this.isSyncing = false

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { Clock, TimerHandle } from '../../actors/ports/system.js'
 
-/** setTimeout takes a signed 32-bit number of ms, and runs at once beyond it. */
+/** setTimeout takes a signed 32-bit number of ms, and fires at once for larger ones. */
 const timeoutMsMax = 2 ** 31 - 1
 
 /** The clock of this machine. */
@@ -19,7 +19,7 @@ export class SystemClock implements Clock {
     return (user + system) / 1000
   }
 
-  /** Delays above 24 days are cut to that. */
+  /** Delays above 24 days are shortened to that. */
   setTimeout(run: () => void, ms: number): TimerHandle {
     return setTimeout(run, Math.min(ms, timeoutMsMax))
   }

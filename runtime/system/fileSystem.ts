@@ -5,7 +5,7 @@ import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/
 
 /** Buffers per writev: IOV_MAX of Linux and macOS. */
 const BUFFERS_MAX = 1024
-/** A write up to this size is made in the event loop; it takes the page cache some 50 µs. */
+/** A write up to this size is made in the event loop; copying it to the page cache takes 50 µs. */
 const SYNC_BYTES_MAX = 256 * 1024
 
 function failure(action: string, path: string, cause: unknown): FileSystemError {
@@ -30,9 +30,9 @@ class NodeFileHandle implements FileHandle {
   constructor(readonly path: string, private readonly fd: number) {}
 
   /**
-   * A short write continues where it stopped; the error of the next attempt tells why. What is
-   * small goes to the page cache at once: the hop to a thread and back costs ten times as much,
-   * and everybody who waits for the flush waits for it.
+   * A short write continues where it stopped; the error of the next attempt has the cause. Small
+   * writes go to the page cache at once: a hop to a thread and back would cost ten times as much,
+   * and every write that waits for the flush would wait for it.
    */
   async write(buffers: readonly Uint8Array[], offset: number): Promise<void> {
     let rest = buffers.filter((buffer) => buffer.length > 0)
@@ -135,7 +135,7 @@ const flags = {
 
 /** Errors are FileSystemErrors with the code of the system call. */
 export class NodeFileSystem implements FileSystem {
-  /** With its parents. */
+  /** Creates its parents, too. */
   async makeDirectory(path: string): Promise<void> {
     await mkdir(path, { recursive: true }).catch((error: unknown) => {
       throw failure('make directory', path, error)
@@ -175,7 +175,7 @@ export class NodeFileSystem implements FileSystem {
     })
   }
 
-  /** ENOENT when there is no such file. */
+  /** ENOENT if there is no such file. */
   async remove(path: string): Promise<void> {
     await rm(path).catch((error: unknown) => {
       throw failure('remove', path, error)

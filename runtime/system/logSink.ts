@@ -1,22 +1,22 @@
 /**
- * Where log lines go: a descriptor that is written in the background. The loop that keeps the lease
- * never waits for whoever reads the log, and no line is worth an error in whoever wrote it: what
- * cannot be written is dropped and counted, and said once lines get through again.
+ * Destination of log lines: a descriptor that is written in the background. The loop that keeps the
+ * lease never waits for a reader of the log, and logging never throws. A line that cannot be
+ * written is dropped and counted, and the count is logged once lines get through again.
  *
- * pino's own destination (sonic-boom) does not do: in the foreground it stops the loop on a full
- * pipe (100 ms at a time, for ever) and throws on a full disk; in the background it keeps what
- * failed, gives up for good on the first EPIPE, and waits without an end for its last lines.
+ * pino's own destination (sonic-boom) is not suitable. In the foreground it stops the loop on a
+ * full pipe (100 ms at a time, for ever) and throws on a full disk. In the background it keeps
+ * failed lines, gives up for good on the first EPIPE, and waits without a limit for its last lines.
  */
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
 import { isatty } from 'node:tty'
 
 export interface LogSinkOptions {
   readonly fd: number
-  /** What waits for a slow reader at most, bytes. Default 256 KiB. */
+  /** Limit of the bytes that wait for a slow reader. Default 256 KiB. */
   readonly pendingBytesMax?: number
-  /** The line that says how many were dropped, with its line feed. */
+  /** Makes the line that says how many were dropped, with its line feed. */
   readonly notice: (lines: number) => string
-  /** How a part of what waits is written; default `fs.write`. */
+  /** Writes a part of the waiting lines; default `fs.write`. */
   readonly write?: Write
 }
 
@@ -26,18 +26,18 @@ type Write = (
 ) => void
 
 const pendingBytesMax = 256 * 1024
-/** As much as one write takes along, so that a burst costs few of them. */
+/** Size of one write, so that a burst needs few of them. */
 const chunkBytesMax = 64 * 1024
-/** Until a full pipe is tried again. */
+/** Pause before a full pipe is tried again. */
 const retryMs = 50
 const lineFeed = 0x0a
 
-/** What is being written: a lead, and whole lines. */
+/** The bytes that are being written: a lead, and whole lines. */
 interface Chunk {
   readonly data: Buffer
-  /** Bytes before the lines: what ends a torn line, and the notice of lines dropped before. */
+  /** Bytes before the lines: the end of a torn line, and the notice of dropped lines. */
   readonly lead: number
-  /** How many the notice tells of. */
+  /** Number of dropped lines in the notice. */
   readonly told: number
   written: number
 }
@@ -76,7 +76,7 @@ export class LogSink {
     this.#pump()
   }
 
-  /** Resolves when all is written or dropped, at the latest after that time. */
+  /** Resolves when everything is written or dropped, or after that time. */
   async flush(withinMs: number): Promise<void> {
     if (this.#chunk === null) return
     let timer: NodeJS.Timeout | undefined
@@ -87,18 +87,18 @@ export class LogSink {
     clearTimeout(timer)
   }
 
-  /** The last words of a process that ends now; what the descriptor does not take is lost. */
+  /** For a process that ends now; lines that the descriptor does not take are lost. */
   flushNow(): void {
     const waiting = Buffer.from(this.#lines.join(''))
     this.#lines = []
     this.#bytes = 0
-    // A chunk that a thread is writing just now is out before the process has ended.
+    // A chunk that a thread is writing now gets out before the process has ended.
     const stuck = this.#timer === null ? null : this.#chunk
     const last = stuck ? Buffer.concat([stuck.data.subarray(stuck.written), waiting]) : waiting
     try {
       if (last.length > 0) writeSync(this.#fd, last)
     } catch {
-      // Nobody is there to be told.
+      // Nobody is there to read it.
     }
   }
 
@@ -145,7 +145,7 @@ export class LogSink {
     })
   }
 
-  /** All of it is out, or an error kept the rest back. */
+  /** Called when all of it is written, or an error kept the rest back. */
   #over({ data, lead, told, written }: Chunk): void {
     if (written > 0) this.#isTorn = data[written - 1] !== lineFeed
     if (written < lead) this.#untold += told
@@ -169,7 +169,7 @@ function linesIn(data: Buffer): number {
 
 /**
  * A description of this process's own, which never blocks: a thread that hangs in a write would
- * keep the process from ending. Whether the given one blocks is up to everybody who shares it.
+ * keep the process from ending. Whether the given one blocks, all processes that share it decide.
  */
 function ownDescription(fd: number): number {
   try {

@@ -6,7 +6,7 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
 export interface LogOptions {
   readonly level: LogLevel
-  /** In every line: the node, the command. */
+  /** Fields of every line: the node, the command. */
   readonly fields?: Readonly<Record<string, unknown>>
 }
 
@@ -16,21 +16,21 @@ export interface Log {
 }
 
 /**
- * JSON lines on stderr (stdout belongs to `--json`), written in the background and dropped where
- * they cannot be. What is not yet written when this process ends is written then.
+ * JSON lines on stderr (stdout belongs to `--json`), written in the background and dropped if they
+ * cannot be written. Lines that still wait when this process ends are written then.
  */
 export function openLog({ level, fields = {} }: LogOptions): Log {
   const options = {
     level,
     base: { ...fields },
-    // Errors come under `error` and under pino's own `err`, alone or as a cause.
+    // Errors are under `error` and under pino's own `err`, alone or as a cause.
     serializers: {
       error: pino.stdSerializers.errWithCause, cause: pino.stdSerializers.errWithCause,
     },
     timestamp: pino.stdTimeFunctions.isoTime,
   }
   const warning = pino.levels.values['warn']
-  // Named here as well, since Node makes it a descriptor that does not block, if it is a socket.
+  // Named here as well, since Node makes the descriptor of a socket non-blocking.
   const sink = new LogSink({
     fd: process.stderr.fd,
     notice: (dropped) => `${JSON.stringify({

@@ -6,7 +6,7 @@ const packageName = 'engram-replication'
 
 /**
  * Path of a file that is shipped at the top of the repository, such as nats.conf, wherever the
- * compiled code lies below it (dist/, or the output directory of a test).
+ * compiled code is below it (dist/, or the output directory of a test).
  * @throws Error when neither the package nor the file is found above `from`
  */
 export function repositoryFile(name: string, from: string = import.meta.url): string {
@@ -19,7 +19,7 @@ export function repositoryFile(name: string, from: string = import.meta.url): st
   return join(holder, name)
 }
 
-/** Directory of the package, or null when the code was copied out of it. */
+/** Directory of the package, or null if the code was copied out of it. */
 export function packageRoot(from: string = import.meta.url): string | null {
   const start = from.startsWith('file:') ? dirname(fileURLToPath(from)) : from
   return [...parents(start)].find((directory) => packageAt(directory) === packageName) ?? null

@@ -1,14 +1,14 @@
-/** Long work in pieces, between which the event loop turns: it keeps the lease of this node. */
+/** Long work in pieces, between which the event loop gets its turn: it keeps the node's lease. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
-/** Beside the node's queue of work, which takes as much: 5 ms together. */
+/** The node's work queue takes as much: 5 ms together. */
 const sliceMs = 2
 
-/** One piece of work after the other; each begins when the one before is over. */
+/** Slices one after the other; each begins when the one before is over. */
 export class Slices {
   private endMs = performance.now() + sliceMs
 
-  /** Asked after each step; then `await next()`. */
+  /** Check it after each step; then `await next()`. */
   get isOver(): boolean {
     return performance.now() >= this.endMs
   }
@@ -20,8 +20,8 @@ export class Slices {
 }
 
 /**
- * One making at a time, for all who ask meanwhile, and none sooner than `everyMs` after the
- * beginning of the one before: who asks earlier gets what that one made.
+ * Makes one result at a time, for all who ask meanwhile, and no sooner than `everyMs` after the
+ * beginning of the one before; earlier requests get that one.
  */
 export function shared<T>(make: () => Promise<T>, everyMs: number): () => Promise<T> {
   let made: Promise<T> | null = null
@@ -34,7 +34,7 @@ export function shared<T>(make: () => Promise<T>, everyMs: number): () => Promis
     made = make().finally(() => {
       isUnderWay = false
     })
-    // A failure is for those who waited for it, and not for those who ask later.
+    // A failure is for those who waited for it, not for later requests.
     made.catch(() => {
       made = null
     })

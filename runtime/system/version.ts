@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { repositoryFile } from './paths.js'
 
-/** Release of this package; 0.0.0 when its package.json was left behind. */
+/** Release of this package; 0.0.0 if its package.json is missing. */
 export const version: string = readVersion()
 
 function readVersion(): string {

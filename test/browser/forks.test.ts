@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { startHttpServer } from '../../runtime/http/server.js'
 import { PageHub } from '../../runtime/page/server/hub.js'
 import { pageRoutes } from '../../runtime/page/server/routes.js'
-import { booksStatusOf } from '../../runtime/status/forks.js'
+import { forksStatusOf } from '../../runtime/status/forks.js'
 import type { MemberStatus, NodeStatusReport } from '../../runtime/status/status.js'
 import { noBrowser, openPage, seriousFaults, startBrowser } from '../support/browser.js'
 import { report as forkReport, salvage } from '../support/forksKit.js'
@@ -33,7 +33,7 @@ function reports(over: Partial<MemberStatus>): NodeStatusReport[] {
   ]
 }
 
-const books = booksStatusOf({
+const books = forksStatusOf({
   openReportCount: 2, quarantineCount: 7,
   reports: () => [
     forkReport({ atMost: 1000, merged: 3, quarantined: 1, salvages: [salvage({ node: 'n3' })] }),
@@ -89,7 +89,7 @@ inBrowser('open reports in plain words, with what each waits for', async ({ brow
   const first = page.locator('[data-forks=demo] [data-fork-report="3"]')
   assert.is((await first.innerText()).replaceAll(/\s+/g, ' '),
     'Epoch 3, primary n1: at least 10, at most 1,000 entries at risk; 3 merged, 1 quarantined, '
-    + '9 waiting in salvages. 9 writes in a salvage of n3: being taken into the log.')
+    + '9 waiting in salvages. 9 writes in a salvage of n3, being reconciled.')
   assert.match(await page.locator('[data-fork-report="5"]').innerText(),
     /n1 has to come back, or: engram forks close demo 5$/)
   assert.match(await page.locator('[data-quarantined="7"]').innerText(),

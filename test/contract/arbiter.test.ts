@@ -276,7 +276,7 @@ x('a danger to the records of an existing bucket is reported, with a remedy', as
   const limited = await faults('limits', { max_bytes: 1000, max_msgs: 5, max_msg_size: 500 })
   assert.is(limited.length, 3, limited.join('\n'))
   assert.match((await faults('memory', { storage: 'memory' }))[0]!, /memory/)
-  assert.match((await faults('copies', {}, 3))[0]!, /has 1 of 3 copies/)
+  assert.match((await faults('copies', {}, 3))[0]!, /has 1 of 3 required copies/)
   const own = jetStreamArbiter({ bucket: 'own' })(connection)
   await own.bucketId()
   assert.equal(await own.faults(), [], 'that the product makes')

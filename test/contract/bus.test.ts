@@ -547,7 +547,7 @@ x('a port where nobody or something else listens', async () => {
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   const { port } = other.address() as AddressInfo
   const wrong = await rejection(natsBus({ servers: `nats://127.0.0.1:${port}` }).connect())
-  assert.match(wrong.message, /is no NATS server/)
+  assert.match(wrong.message, /is not a NATS server/)
   await new Promise((resolve) => other.close(resolve))
   const none = await rejection(natsBus({ servers: `nats://127.0.0.1:${port}` }).connect())
   assert.instance(none, BusConnectError)

@@ -179,7 +179,7 @@ x('no password, a wrong one, and no user at all are refused for good', async () 
   const buses: [bus: Bus, says: RegExp][] = [
     [busOf('node', 'wrong'), /refuses these credentials \(user node\)/],
     [busOf('writer', ''), /refuses these credentials \(user writer, without a password\)/],
-    [none, /asks for credentials, and none are given/],
+    [none, /requires credentials, and none are given/],
     [natsBus({ servers: fixture.server.url, token: 'x' }), /refuses these credentials \(a token\)/],
   ]
   for (const [bus, says] of buses) {

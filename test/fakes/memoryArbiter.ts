@@ -169,6 +169,6 @@ export class MemoryBucket {
 
 function checkKey(key: string): void {
   if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(key)) {
-    throw new TypeError(`${JSON.stringify(key)} is no key of the arbiter`)
+    throw new TypeError(`${JSON.stringify(key)} is not a key of the arbiter`)
   }
 }

@@ -18,7 +18,7 @@ import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/lo
 import { keyTimeAfter } from '../../machines/log/keyClock.js'
 import type { KeyTime } from '../../machines/log/keyClock.js'
 import { versionOf } from '../../machines/log/versions.js'
-import { encodeItem, encodeReport } from '../../runtime/store/bookRecord.js'
+import { encodeItem, encodeReport } from '../../runtime/store/forkRecord.js'
 import {
   canonicalEdge, canonicalNode, digestText, encodeEdge, encodeNode, hashOf,
 } from '../../runtime/store/record.js'

@@ -199,7 +199,7 @@ test('a node says why it cannot start, and what helps', async () => {
     const none = join(directory, 'none.pem')
     const cases: [flags: string[], env: Record<string, string>, says: RegExp[]][] = [
       [['--nats-ca', none], {}, [/none\.pem does not exist/, /Correct the path/]],
-      [[], {}, [/asks for credentials, and none are given/, /--nats-creds \(ENGRAM_NATS_CREDS\)/]],
+      [[], {}, [/requires credentials, and none are given/, /--nats-creds \(ENGRAM_NATS_CREDS\)/]],
       [['--nats-user', 'node'], { ENGRAM_NATS_PASSWORD: 'wrong' },
         [/refuses these credentials \(user node\)/, /authorization/]],
       [['--nats-user', 'reader'], { ENGRAM_NATS_PASSWORD: 'reader' },

@@ -72,7 +72,7 @@ scenario(directories, 'a second process is refused before it writes a byte', asy
     const before = listing(node.data)
     const said = await refusal(second(stage, node, node.data))
     assert.match(said, `in use by process ${node.pid}`)
-    assert.match(said, /Stop that one first, or use another data directory/)
+    assert.match(said, /Stop that process first, or use another data directory/)
     assert.equal(listing(node.data), before)
   }
   await write(cluster, named('b', 50))
@@ -167,7 +167,7 @@ scenario(directories, 'swapped directories are refused with both names', async (
   await one.stop()
   await two.stop()
   const said = await refusal(second(stage, one, two.data))
-  assert.match(said, /is that of node n2, this is node n1/)
+  assert.match(said, /belongs to node n2, and this is node n1/)
   await one.start()
   await two.start()
   await cluster.converged()

@@ -220,10 +220,10 @@ scenario(test, 'a node that was stopped has left, for the others and in status a
 scenario(test, 'an impossible data directory: cause, remedy, exit code 1', async (stage) => {
   const files = directory(stage)
   writeFileSync(join(files, 'file'), '')
-  await refuses(join(files, 'file'), /not a directory.* Name a directory/)
-  await refuses(join(files, 'file', 'n1'), /not a directory.* Name a directory/)
+  await refuses(join(files, 'file'), /not a directory.* Use the path of a directory/)
+  await refuses(join(files, 'file', 'n1'), /not a directory.* Use the path of a directory/)
   // There, mkdir -p never came back.
-  if (existsSync('/proc/self')) await refuses('/proc/engram/n1', /no such file or directory.* Put/)
+  if (existsSync('/proc/self')) await refuses('/proc/engram/n1', /no such file or directory.* Use/)
 })
 
 const refusal = mountRefusal()

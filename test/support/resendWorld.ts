@@ -1,13 +1,13 @@
 /**
- * A space's log as a succession of epochs, and a client that keeps its writes with a Keeper: every
- * message between them can be late, doubled, lost, out of order. The promises are asserted at each
- * step. A promotion may take any earlier log that has what was safe (an unforced one).
+ * A space's log as a succession of epochs, and a client with a ResendQueue: every message between
+ * them can be late, doubled, lost, out of order. The promises are asserted at each step. A promotion
+ * may take any earlier log that has what was safe (an unforced one).
  */
 import * as assert from 'uvu/assert'
 import type { EpochSpan } from '../../machines/base/ids.js'
 import { extendHistory } from '../../machines/log/positions.js'
-import { Keeper } from '../../runtime/client/keeper.js'
-import type { Kept, Taken } from '../../runtime/client/keeper.js'
+import { ResendQueue } from '../../runtime/client/resendQueue.js'
+import type { Kept, Taken } from '../../runtime/client/resendQueue.js'
 
 interface Entry {
   readonly epoch: number
@@ -35,7 +35,7 @@ type Message =
 const names = ['a', 'b', 'c']
 
 export class KeeperWorld {
-  readonly keeper: Keeper
+  readonly keeper: ResendQueue
   readonly safe = new Set<number>()
   readonly acknowledged = new Set<number>()
   /** Sent again: what the new epoch said. */
@@ -57,7 +57,7 @@ export class KeeperWorld {
   private now = 0
 
   constructor() {
-    this.keeper = new Keeper({
+    this.keeper = new ResendQueue({
       resendingMax: 3,
       touches: (write) => [this.issued[write.number]!.name],
       onSafe: (write) => this.released(write),

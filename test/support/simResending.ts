@@ -5,8 +5,8 @@
 import { decode } from '@msgpack/msgpack'
 import type { ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports/clientApi.js'
 import type { Announcement } from '../../machines/protocol/messages.js'
-import { Keeper } from '../../runtime/client/keeper.js'
-import type { Kept, Sendable, Taken } from '../../runtime/client/keeper.js'
+import { ResendQueue } from '../../runtime/client/resendQueue.js'
+import type { Kept, Sendable, Taken } from '../../runtime/client/resendQueue.js'
 import type { Answer } from './simCluster.js'
 
 /** Between two tries of a write that is sent again, ms. */
@@ -25,7 +25,7 @@ export interface KeepingOptions {
 }
 
 export class SimResending {
-  readonly keeper: Keeper
+  readonly keeper: ResendQueue
   /** Sent again: taken by the epoch as a new write, or known to it. */
   resent = 0
   survived = 0
@@ -34,7 +34,7 @@ export class SimResending {
 
   constructor(private readonly options: KeepingOptions) {
     const { touches } = options
-    this.keeper = new Keeper({ resendingMax: 8, onSafe: () => undefined, touches })
+    this.keeper = new ResendQueue({ resendingMax: 8, onSafe: () => undefined, touches })
   }
 
   /** Looks for a later epoch, and for what is safe, again and again. */

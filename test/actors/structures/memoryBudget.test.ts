@@ -230,7 +230,7 @@ test('the log says once that writes are refused, and once that they are taken ag
   watch.tick()
   watch.tick()
   assert.is(said.length, 1)
-  assert.match(said[0]!, /^warn no memory for new writes.*"keys":900/)
+  assert.match(said[0]!, /^warn out of memory for new writes.*"keys":900/)
   frames.length = 7
   watch.tick()
   assert.is(said.length, 1, 'a little less is not reported')
@@ -242,7 +242,7 @@ test('the log says once that writes are refused, and once that they are taken ag
   watch.tick()
   watch.tick()
   assert.is(said.length, 2)
-  assert.match(said[1]!, /^info there is memory/)
+  assert.match(said[1]!, /^info new writes are accepted again/)
 })
 
 test.run()

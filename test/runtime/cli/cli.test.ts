@@ -88,7 +88,7 @@ cli('wrong usage exits 2, says what is wrong on stderr, and nothing on stdout', 
     [['status', '--nats', 'nats://u:pw@127.0.0.1'], 'ENGRAM_NATS_PASSWORD'],
     [['status', '--nats-password', 'pw'], '--nats-password-file FILE'],
     [['status', '--nats-token', 'pw'], 'ENGRAM_NATS_TOKEN'],
-    [['status', '--nats-creds', 'a', '--nats-nkey', 'b'], 'two ways to say who asks'],
+    [['status', '--nats-creds', 'a', '--nats-nkey', 'b'], 'two ways to authenticate'],
   ]
   for (const [args, says] of wrong) {
     const { code, out, err } = await engram(args)
@@ -304,7 +304,7 @@ cli('administration: requests as sent, errors with a remedy', async () => {
   assert.match(err, 'engram space list')
   const drained = await engram(['drain', 'n7'])
   assert.is(drained.code, 1)
-  assert.match(drained.err, 'n7 does not run')
+  assert.match(drained.err, 'n7 is not running')
 })
 
 cli('a space that exists with other settings: the order that changes them', async () => {

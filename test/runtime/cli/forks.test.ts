@@ -12,7 +12,7 @@ import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes
 import { runCli } from '../../../runtime/cli/program.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
-import { booksStatusOf } from '../../../runtime/status/forks.js'
+import { forksStatusOf } from '../../../runtime/status/forks.js'
 import { item, report, salvage } from '../../support/forksKit.js'
 import { Responder } from '../../support/responder.js'
 
@@ -50,7 +50,7 @@ async function engram(...args: string[]) {
 
 function keep(reports: readonly ForkReport[], quarantined = 0, of = node): void {
   const open = reports.filter(({ outcome }) => outcome === null).length
-  of.told = { books: booksStatusOf({
+  of.told = { books: forksStatusOf({
     openReportCount: open, quarantineCount: quarantined, reports: () => reports,
   }) }
   of.onQuery = ({ type }) => type === 'GetForks' ? reports : undefined
@@ -114,7 +114,7 @@ test('forks of one space: a table, and what its reports wait for', async () => {
   assert.match(out, /3 +n1 +\(3, 40\) +at least 10, at most 100 +0 +3 +0 +1 +9 +- +open +2026-/)
   assert.match(out, /^1 in quarantine: engram quarantine list demo$/m)
   assert.match(out, /^ {2}epoch 1: the disk of n1 is gone$/m)
-  assert.match(out, /^ {2}epoch 3: 9 writes in a salvage of n1: being taken into the log$/m)
+  assert.match(out, /^ {2}epoch 3: 9 writes in a salvage of n1, being reconciled$/m)
   // n2 is a member and does not answer.
   assert.match(out, /^ {2}epoch 5: n2 has to come back, or: engram forks close demo 5$/m)
   const json = JSON.parse((await engram('forks', 'demo', '--json')).out) as object

@@ -127,7 +127,7 @@ test('no node is there to ask: an outage is no unknown space', async () => {
   const error = await failure(it.write('demo', node, { deadlineMs: 300 }))
   assert.instance(error, WriteOutcomeUnknownError)
   assert.is(error.code, 'NO_RESPONDERS')
-  assert.match(error.message, 'nor does any node answer engram.v1.lookup.demo')
+  assert.match(error.message, 'no node answers engram.v1.lookup.demo either')
 })
 
 test('a node that cannot ask the arbiter settles nothing', async () => {

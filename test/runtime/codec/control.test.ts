@@ -194,7 +194,7 @@ x('a record of a higher version is refused, whatever else it looks like', () => 
 
 x('an assignment has to make sense', () => {
   const wrong: [object, RegExp][] = [
-    [{ inSync: ['n1', 'n3'] }, /n3 is in sync but no member/],
+    [{ inSync: ['n1', 'n3'] }, /n3 is in sync but not a member/],
     [{ inSync: ['n1', 'n1'] }, /twice in inSync/],
     [{ members: [...assignment.members, { node: 'n1', disk: 'd9' }] }, /twice in members/],
     [{ primary: null }, /names no primary/],

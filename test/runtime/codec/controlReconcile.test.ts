@@ -191,7 +191,7 @@ x('sizes are bounded', () => {
 x('no other message gets the bounds of a slice', () => {
   const two = Buffer.from(encode({ kind: 'slice', kine: 'offer', more: 'x'.repeat(300_000) }))
   two[two.indexOf('kine') + 3] = 'd'.charCodeAt(0)
-  refused(codec.ackMessage(two), /^kind: says two/)
+  refused(codec.ackMessage(two), /^kind: has two/)
   for (const read of [codec.joinAnswer, codec.reconcileAnswer, codec.heartbeat]) {
     refused(read(codec.encode({ kind: 'slice', more: 'x'.repeat(300_000) })), /more than 262144/)
   }

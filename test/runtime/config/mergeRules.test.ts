@@ -128,11 +128,11 @@ const unusable: [what: string, text: string | null, says: string][] = [
   ['exports nothing', 'export const rule = () => "standing"', 'has none'],
   ['exports no function', 'export default "standing"', 'has a string'],
   ['throws while loading', 'throw new Error("no good"); export default () => "standing"',
-    'says: Error: no good'],
-  ['is no JavaScript', 'export default (standing', 'says: SyntaxError'],
+    'fails with Error: no good'],
+  ['is no JavaScript', 'export default (standing', 'fails with SyntaxError'],
   ['imports what is not there', 'import "./nowhere.mjs"; export default () => "standing"',
     'nowhere.mjs'],
-  ['makes one wait', 'export default async () => "standing"', 'answers at once'],
+  ['makes one wait', 'export default async () => "standing"', 'returns at once'],
 ]
 for (const [what, text, says] of unusable) {
   test(`a module that ${what} is refused with field, value and rule`, async () => {
@@ -179,16 +179,16 @@ test('a node does not start with a rule that it cannot load', async () => {
   const { code, out, err } = await engram(
     'node', '--id', 'n1', '--data', data, '--config', configFile)
   assert.equal([code, out, existsSync(data)], [2, '', false])
-  assert.match(err, `merge.notes = "${given}": must load without a fault`)
+  assert.match(err, `merge.notes = "${given}": must load without an error`)
   assert.match(err, 'no good')
 })
 
 test('the list of options has it, and says that all nodes need the same module', async () => {
   const { out } = await engram('node', '--help-config')
-  assert.match(out, /^merge .*config file only.*all nodes of a space need the same module/m)
+  assert.match(out, /^merge .*config file only.*use the same module on all nodes of a space/m)
   const { fileOptions } = JSON.parse((await engram('node', '--help-config', '--json')).out) as
     { fileOptions: { merge: { doc: string } } }
-  assert.match(fileOptions.merge.doc, 'Only the primary evaluates it')
+  assert.match(fileOptions.merge.doc, 'Only the primary calls it')
 })
 
 test.run()

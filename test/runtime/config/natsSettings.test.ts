@@ -153,7 +153,7 @@ test('a user of the command line has a password from where secrets may be', () =
   assert.is(passwordOf({}, { config: file({ nats: { user: 'bob', password: 'f' } }) }), 'f')
 })
 
-test('two ways to say who asks, and half a pair, are refused with the names of both', () => {
+test('two ways to authenticate, and half a pair, are refused with the names of both', () => {
   const both = refused(() => natsOf({ natsCreds: 'a', natsNkey: 'b' }))
   assert.match(both, '--nats-creds (ENGRAM_NATS_CREDS) and --nats-nkey (ENGRAM_NATS_NKEY)')
   assert.match(refused(() => natsOf({ natsCert: 'c.pem' })), 'needs --nats-key (ENGRAM_NATS_KEY)')

@@ -66,7 +66,7 @@ test('an actor decides what it takes from afar; without refuseRemote nothing', (
     'refused: n is too large',
     'refused: refuseRemote threw: unlucky',
     'refused: the actor takes no events from other nodes',
-    'noSuchActor: no actor of that id',
+    'noSuchActor: there is no actor of that id',
   ])
   assert.equal(two.letters[0]?.from, { node: 'n1', actor: 'me' })
 })

@@ -68,7 +68,7 @@ owner('held by another process until it is killed', async ({ directory, children
   assert.is(error.code, 'DIRECTORY_OWNED')
   assert.is(error.owner?.pid, children[0]!.pid)
   assert.match(error.message, `process ${children[0]!.pid}`)
-  assert.match(error.message, /Stop that one first, or use another data directory/)
+  assert.match(error.message, /Stop that process first, or use another data directory/)
   await killed(children[0]!)
   await (await ownDirectory(directory, 'n1')).release()
 })
@@ -190,8 +190,8 @@ owner('what cannot be a data directory is refused with cause and remedy', async 
   const file = join(directory, 'file')
   writeFileSync(file, 'kept')
   const cases: [string, RegExp][] = [
-    [file, /cannot be used.*Name/s],
-    [join(file, 'below'), /cannot be used: .*ENOTDIR.*Name a directory/s],
+    [file, /cannot be used.*Use/s],
+    [join(file, 'below'), /cannot be used: .*ENOTDIR.*Use the path of a directory/s],
     ...(process.platform === 'linux'
       ? [['/proc/engram', /cannot be used: .*ENOENT/s] as [string, RegExp]] : []),
   ]

@@ -6,7 +6,7 @@ import type { Envelope } from '../../../runtime/inspect/schema.js'
 import type { Frame } from '../../../runtime/page/protocol.js'
 import { PastOfNodes } from '../../../runtime/page/server/clusterLink.js'
 import { Telling } from '../../../runtime/page/server/telling.js'
-import { booksStatusOf } from '../../../runtime/status/forks.js'
+import { forksStatusOf } from '../../../runtime/status/forks.js'
 import { report as forkReport, salvage } from '../../support/forksKit.js'
 import type { FrameOf } from '../../support/page.js'
 import { envelope, report, transition } from '../../support/pageKit.js'
@@ -173,7 +173,7 @@ test('the connection to NATS: each change once, and as it is for who comes later
 
 test('forks are told with the status, and to who comes later', () => {
   const { telling, of } = kit()
-  const books = booksStatusOf({
+  const books = forksStatusOf({
     openReportCount: 1, quarantineCount: 2, reports: () => [forkReport({ salvages: [salvage()] })],
   })
   telling.onReports([report('n1', { books }), report('n2')])

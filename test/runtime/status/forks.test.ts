@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ForkReport } from '../../../machines/log/forkNotes.js'
 import {
-  atRiskText, booksStatusOf, forkLines, openReportOf, openReportsMax, reportText, waitText,
+  atRiskText, forksStatusOf, forkLines, openReportOf, openReportsMax, reportText, waitText,
 } from '../../../runtime/status/forks.js'
 import { mergeStatus } from '../../../runtime/status/mergeStatus.js'
 import { asStatusReport } from '../../../runtime/status/status.js'
@@ -23,16 +23,16 @@ test('a space without forks costs a look at two numbers', () => {
     openReportCount: 0, quarantineCount: 0,
     reports: () => { throw new Error('the reports were read') },
   }
-  assert.is(booksStatusOf(idle), null)
+  assert.is(forksStatusOf(idle), null)
   // Closed reports are no reason to read them either.
-  assert.equal(booksStatusOf({ ...idle, quarantineCount: 7 }),
+  assert.equal(forksStatusOf({ ...idle, quarantineCount: 7 }),
     { open: 0, quarantined: 7, waiting: 0, salvagesWaiting: 0, reports: [] })
 })
 
 test('only open reports count; of many the latest are shown, and all are counted', () => {
   const many = Array.from({ length: openReportsMax + 5 }, (_, index) =>
     report({ epoch: index + 1, outcome: index === 2 ? 'level' : null }))
-  const status = booksStatusOf(store(many, 2))
+  const status = forksStatusOf(store(many, 2))
   assert.is(status?.open, openReportsMax + 4)
   assert.is(status?.reports.length, openReportsMax)
   assert.equal([status?.reports[0]?.epoch, status?.reports.at(-1)?.epoch],
@@ -50,7 +50,7 @@ test('waiting writes: for a fork that several members kept the longest, of its o
       salvage({ spans: [{ epoch: 3, last: 50, writes: 9 }, { epoch: 5, last: 60, writes: 2 }] }),
     ] }),
   ]
-  const status = booksStatusOf(store(reports))
+  const status = forksStatusOf(store(reports))
   assert.equal([status?.waiting, status?.salvagesWaiting], [11, 2])
   assert.equal(status?.reports.map(({ waiting, waitsOn }) => [waiting, waitsOn]),
     [[9, ['n1', 'n3']], [2, ['n1']]])
@@ -58,10 +58,10 @@ test('waiting writes: for a fork that several members kept the longest, of its o
 
 test('a report in a sentence', () => {
   const of = (over: Partial<ForkReport>): string => reportText(openReportOf(report(over)))
-  assert.is(of({}), 'Epoch 3, primary n1: at least 10 entries at risk; none has come yet.')
+  assert.is(of({}), 'Epoch 3, primary n1: at least 10 entries at risk; none is reconciled yet.')
   assert.is(of({ lastKnown: 40 }), 'Epoch 3, primary n1: no unreplicated write is known.')
   assert.is(of({ lastKnown: 41 }),
-    'Epoch 3, primary n1: at least 1 entry at risk; none has come yet.')
+    'Epoch 3, primary n1: at least 1 entry at risk; none is reconciled yet.')
   assert.is(of({ lastKnown: 2040, atMost: 5000, resent: 4, merged: 3, quarantined: 1,
     salvages: [salvage()] }),
   'Epoch 3, primary n1: at least 2,000, at most 5,000 entries at risk; '
@@ -79,19 +79,19 @@ test('the reason that a report waits, and the command that helps', () => {
     id: 'demo', reconcile, members: [member('n1', isHere ? 'replica' : 'unknown'), member('n2')],
   })
   assert.is(of({}, 'automatic', false), 'n1 has to come back, or: engram forks close demo 3')
-  assert.is(of({}, undefined, true), 'n1 is here, and has not yet told all that it kept')
+  assert.is(of({}, undefined, true), 'n1 is here, but has not reported all its salvages yet')
   const salvages = [salvage()]
   assert.is(of({ salvages }, 'automatic', true),
-    '9 writes in a salvage of n1: being taken into the log')
+    '9 writes in a salvage of n1, being reconciled')
   assert.is(of({ salvages }, 'automatic', false),
     'n1 keeps 9 writes and has to come back, or: engram forks close demo 3')
-  assert.match(of({ salvages }, 'manual', true), /when ordered: engram forks reconcile demo$/)
+  assert.match(of({ salvages }, 'manual', true), /of n1\. To reconcile: engram forks reconcile demo$/)
   assert.match(of({ salvages }, 'off', true), /engram space set demo --reconcile automatic/)
 })
 
 test('the status: numbers for each space, from its primary', () => {
-  const books = booksStatusOf(store([report({ salvages: [salvage()] })], 2))
-  const stale = booksStatusOf(store([report()], 0))
+  const books = forksStatusOf(store([report({ salvages: [salvage()] })], 2))
+  const stale = forksStatusOf(store([report()], 0))
   const { spaces } = mergeStatus([
     statusReport('n2', { books: stale }), statusReport('n1', { books, reconcile: 'manual' }),
   ])
@@ -107,7 +107,7 @@ test('fork fields that make no sense are passed over with their report', () => {
   const said = (books: unknown) => statusReport('n1', {
     minInSync: 1, endSequence: 0, books: books as never,
   })
-  const books = booksStatusOf(store([report({ salvages: [salvage()] })]))
+  const books = forksStatusOf(store([report({ salvages: [salvage()] })]))
   for (const fine of [undefined, null, books]) assert.ok(asStatusReport(said(fine)))
   for (const wrong of [7, {}, { ...books, reports: [{}] }, { ...books, open: '1' }]) {
     assert.is(asStatusReport(said(wrong)), null, JSON.stringify(wrong))

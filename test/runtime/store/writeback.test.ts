@@ -55,7 +55,7 @@ test('a failed write-back is reported', async () => {
   state.fault = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' })
   writeback.wrote()
   await after(120_000)
-  assert.equal(failed, ['the disk did not take what was written to it: EIO: i/o error, fdatasync'])
+  assert.equal(failed, ['the disk lost earlier writes of the store: EIO: i/o error, fdatasync'])
 })
 
 test.run()

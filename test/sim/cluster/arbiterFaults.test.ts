@@ -57,7 +57,7 @@ test('a command that the arbiter never answers ends, and nothing goes on', async
   cluster.bucket.loseAnswers(...Array.from({ length: 1000 }, () => 'lost' as const))
   const answer = await cluster.command('n1', { type: 'createSpace', space: 'more' })
   assert.is(answer['code'], 'ARBITER_UNAVAILABLE')
-  assert.match(String(answer['message']), /injected: lost.*may come yet/)
+  assert.match(String(answer['message']), /injected: lost.*may still be applied/)
   const count = counting(cluster)
   await cluster.run(5000)
   assert.is(count.attempts, 0)

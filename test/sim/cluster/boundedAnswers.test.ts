@@ -159,7 +159,7 @@ test('malformed requests are refused: headers, queries, questions, commands', as
   assert.match(await code(reads, '{"type":"GetHistory"}', { 'Engram-Ack': 'durable' }) as string,
     'unknown header Engram-Ack;')
   assert.match(await code(reads, 'hello') as string, 'INVALID_OPERATION: not valid JSON')
-  assert.match(await code(subjects.status('n1'), '[') as string, 'a question is a JSON object')
+  assert.match(await code(subjects.status('n1'), '[') as string, 'a request must be a JSON object')
   assert.match(await code(subjects.status('n1'), '{"type":"x"}') as string, 'who or status')
   assert.match(await code(subjects.admin('n1'), 'x'.repeat(20_000)) as string, 'PAYLOAD_TOO_LARGE')
   const { applied } = cluster.primary()!.space().member.store

@@ -86,7 +86,7 @@ test('a command that meets a bug says INTERNAL, and leaves its stack in the log'
   records.spaces = () => Promise.reject(new TypeError('a bug'))
   const answer = await cluster.command(node.id, { type: 'listSpaces' })
   assert.is(answer['code'], 'INTERNAL')
-  assert.is(logged(node, 'error', /an order failed.*TypeError: a bug/), 1)
+  assert.is(logged(node, 'error', /a command failed.*TypeError: a bug/), 1)
 })
 
 test.run()

@@ -82,7 +82,7 @@ test('a space that a drained node cannot hand over goes as soon as a member can 
   await cluster.until('it is alone', () => cluster.record()!.inSync.length === 1)
   const answer = await cluster.command(drained.id, { type: 'drain', stop: true })
   assert.equal([answer['ok'], answer['retryable']], [false, true])
-  assert.match(String(answer['message']), /is drained, and still primary of 1 space\(s\) \(demo\)/)
+  assert.match(String(answer['message']), /is drained, but still primary of 1 space\(s\) \(demo\)/)
   assert.ok((await cluster.wait(cluster.send()))?.ok, 'it serves until then')
   for (const node of replicas) node.start()
   await cluster.until('another is primary', () => replicas.includes(cluster.primary()!), 15_000)

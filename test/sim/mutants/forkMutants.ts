@@ -230,34 +230,34 @@ const clients: readonly Mutant[] = [
     name: 'let-newer-writes-overtake',
     why: 'A later write of the client must not be overwritten by one that it sends again.',
     edits: [{
-      file: 'runtime/client/guard.js',
-      find: 'if (keeper.isBehind)\n            writes.hold(space);\n        else\n'
+      file: 'runtime/client/spaceOutbox.js',
+      find: 'if (queue.isBehind)\n            writes.hold(space);\n        else\n'
         + '            writes.release(space);',
       replace: 'writes.release(space);',
     }],
-    scenarios: ['test:runtime/client/protection'],
+    scenarios: ['test:runtime/client/outbox'],
     evidence: /newer write/,
   },
   {
     name: 'send-again-without-its-origin',
     why: 'Only with it is the write known when its salvage comes, or judged when it came before.',
     edits: [{
-      file: 'runtime/client/guard.js',
+      file: 'runtime/client/spaceOutbox.js',
       find: "['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ",
       replace: '',
     }],
-    scenarios: ['test:runtime/client/protection'],
+    scenarios: ['test:runtime/client/outbox'],
     evidence: /with its origin/,
   },
   {
     name: 'release-by-a-sequence-of-another-epoch',
     why: 'Sequences mean something within one log only.',
     edits: [{
-      file: 'runtime/client/keeper.js',
+      file: 'runtime/client/resendQueue.js',
       find: 'safe(epoch, safeSequence) {\n        if (epoch !== this.epoch)',
       replace: 'safe(epoch, safeSequence) {\n        if (false)',
     }],
-    scenarios: ['test:runtime/client/keeper'],
+    scenarios: ['test:runtime/client/resendQueue'],
     evidence: /a safe sequence, an announcement of an epoch that is over/,
   },
   {

@@ -88,7 +88,7 @@ const lateVerdict: Scenario = {
     await stage.run(1500)
     assert.not.ok(stage.inSync.includes('n2'), 'n2 is in sync, and unknown to the arbiter')
     const found = stage.cluster.node('n2').log.filter(({ level, message }) =>
-      level === 'warn' && message.includes('cannot be settled yet'))
+      level === 'warn' && message.includes('cannot be checked yet'))
     assert.is(found.length, 1, 'why it does not count is logged, and not at each attempt')
     stage.say('it answers again')
     stage.arbiter.hindrances = () => undefined

@@ -1,20 +1,20 @@
 /**
- * A space's books as they are stored, with what one batch changes over them.
+ * Fork reports, origins and quarantine of a space as stored, with the changes of one batch.
  *
- * Origins stand under the *book* of their epoch: where its report was opened, or 0 while it has
- * none. So a report that is forgotten takes all its origins along at once, however many; their
- * records are removed later, some with each transaction (`forgottenOrigins`).
+ * Origins are stored under the *report key* of their epoch: the sequence that opened its report, or
+ * 0 if it has none. So a report that is forgotten takes all its origins along at once, however
+ * many. Their records are removed later, some with each transaction (`forgottenOrigins`).
  */
 import type { Position } from '../../machines/base/ids.js'
 import type { ForkReports } from '../../machines/forks/forkReports.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
 import { originName } from '../../machines/log/versions.js'
-import { decodeOrigin, encodeItem, encodeOrigin, encodeReport } from './bookRecord.js'
+import { decodeOrigin, encodeItem, encodeOrigin, encodeReport } from './forkRecord.js'
 import type { HashSum } from './hashSum.js'
 import type { SpaceHeader } from './header.js'
 import { numberIn, numbersKey, prefixEnd, Table, tableEnd, tableKey } from './keys.js'
 
-/** Origins of forgotten reports that one transaction removes. */
+/** Limit of the origins of forgotten reports that one transaction removes. */
 const FORGOTTEN_PER_TRANSACTION = 1000
 
 /** Reads of the committed state. */
@@ -27,23 +27,23 @@ export interface StoredRecords {
 export type Reports = ReadonlyMap<number, ForkReport>
 
 export function originKey(space: number, reports: Reports, at: Position): Buffer {
-  return numbersKey(space, Table.origin, bookOf(reports, at.epoch), at.epoch, at.sequence)
+  return numbersKey(space, Table.origin, reportKeyOf(reports, at.epoch), at.epoch, at.sequence)
 }
 
-function bookOf(reports: Reports, epoch: number): number {
+function reportKeyOf(reports: Reports, epoch: number): number {
   return reports.get(epoch)?.opened.sequence ?? 0
 }
 
-export class BatchBooks implements ForkReports {
+export class ForkBatch implements ForkReports {
   /** With this batch's changes. */
   private readonly current: Map<number, ForkReport>
   /** Epochs of reports that were put or forgotten. */
   private readonly changed = new Set<number>()
   private readonly origins = new Map<string, { at: Position; record: OriginRecord }>()
-  /** Stored without a report, and taken away from there. */
+  /** Origins that were stored without a report, and are removed from there. */
   private readonly removed = new Map<string, Position>()
   private readonly items = new Map<string, { at: Position; item: QuarantineItem | null }>()
-  private readonly forgotten: { book: number; epoch: number }[] = []
+  private readonly forgotten: { reportKey: number; epoch: number }[] = []
   private quarantined: number
   private straysNow: number
 
@@ -85,7 +85,7 @@ export class BatchBooks implements ForkReports {
   }
 
   forgetReport(epoch: number): void {
-    this.forgotten.push({ book: bookOf(this.current, epoch), epoch })
+    this.forgotten.push({ reportKey: reportKeyOf(this.current, epoch), epoch })
     this.current.delete(epoch)
     this.changed.add(epoch)
     for (const [name, { at }] of this.origins) {
@@ -161,7 +161,7 @@ export class BatchBooks implements ForkReports {
     this.items.set(nameOf(at), { at, item: null })
   }
 
-  /** Adds what the batch changes; returns what the header says of the books then. */
+  /** Adds the changes of the batch; returns the fields of the header that depend on them. */
   write(
     hashes: HashSum, puts: Buffer[], removes: Buffer[],
   ): Pick<SpaceHeader, 'openReports' | 'quarantined' | 'strays' | 'forgotten'> {
@@ -194,12 +194,12 @@ export class BatchBooks implements ForkReports {
       puts.push(originKey(this.space, this.current, at), encodeOrigin(record))
     }
     for (const [name, at] of this.removed) {
-      // Removals come after puts: what stands there again must not be among them.
+      // Removals come after puts, so keys that are put again must not be among them.
       if (this.origins.has(name) && !this.current.has(at.epoch)) continue
       removes.push(numbersKey(this.space, Table.origin, 0, at.epoch, at.sequence))
     }
-    for (const { book, epoch } of this.forgotten) {
-      puts.push(numbersKey(this.space, Table.forgotten, book, epoch), Buffer.alloc(1))
+    for (const { reportKey, epoch } of this.forgotten) {
+      puts.push(numbersKey(this.space, Table.forgotten, reportKey, epoch), Buffer.alloc(1))
     }
   }
 
@@ -209,8 +209,8 @@ export class BatchBooks implements ForkReports {
 }
 
 /**
- * Keys of origins that were forgotten before the present batch, a bounded number; `ended`: that
- * is the last of one report.
+ * Keys of origins that were forgotten before the present batch, a bounded number; `ended`: the last
+ * one of a report is among them.
  */
 export function forgottenOrigins(
   space: number, stored: StoredRecords,

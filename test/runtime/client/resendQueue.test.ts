@@ -2,15 +2,15 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Keeper } from '../../../runtime/client/keeper.js'
-import type { Kept, Taken } from '../../../runtime/client/keeper.js'
+import { ResendQueue } from '../../../runtime/client/resendQueue.js'
+import type { Kept, Taken } from '../../../runtime/client/resendQueue.js'
 import { KeeperWorld } from '../../support/resendWorld.js'
 
 const test = suite('client keeper')
 
-function keeper(): Keeper & { readonly given: number[] } {
+function keeper(): ResendQueue & { readonly given: number[] } {
   const given: number[] = []
-  const made = new Keeper({
+  const made = new ResendQueue({
     onSafe: ({ number }) => given.push(number), touches: ({ key }) => [key], resendingMax: 2,
   })
   return Object.assign(made, { given })

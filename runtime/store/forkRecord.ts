@@ -1,7 +1,7 @@
 /**
- * Records of the books. Reports and items in quarantine are canonical JSON behind its hash, as
- * nodes and edges are: they count in the digest. Origins, of which a long fork has many, are short
- * and do not: what they say is summed up in their reports.
+ * Records of fork reports, quarantine and origins. Reports and items in quarantine are canonical
+ * JSON after its hash, as nodes and edges are: they count in the digest. Origins, of which a long
+ * fork has many, are short and do not count: their reports have the totals.
  *
  *   outcome, via, whether `by` is there (1) | now (2 x 8) | by (2 x 8)
  */
@@ -57,7 +57,7 @@ export function decodeOrigin(record: Buffer): OriginRecord {
   }
 }
 
-/** `domain` is hashed, and tells this record from those of other tables. */
+/** `domain` is hashed too, and distinguishes this record from those of other tables. */
 function hashedJson(domain: string, value: Json): Buffer {
   const text = Buffer.from(domain + canonicalJson(value))
   const record = Buffer.allocUnsafeSlow(HASH_BYTES + text.length)

@@ -1,4 +1,4 @@
-/** One space's kept writes: when a new reign is known, what it lacks is sent again. */
+/** Kept writes of one space; those that a new epoch lacks are sent again. */
 import type {
   ErrorAnswer, HistoryValue, Query, ReadAnswer, WriteAnswer,
 } from '../../actors/ports/clientApi.js'
@@ -6,8 +6,8 @@ import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { EngramError } from './errors.js'
 import { encodedHeaders } from './headers.js'
-import { Keeper } from './keeper.js'
-import type { Kept, Sendable, Taken } from './keeper.js'
+import { ResendQueue } from './resendQueue.js'
+import type { Kept, Sendable, Taken } from './resendQueue.js'
 import { historyOf } from './epochs.js'
 import type { EpochWatch } from './epochs.js'
 import type { Requests } from './requests.js'
@@ -18,17 +18,17 @@ import { judgeRead, judgeWrite, readGivenUp, writeGivenUp } from './verdicts.js'
 export interface Resent {
   readonly space: string
   readonly key: string
-  /** Where it was first acknowledged: header `Engram-Origin`. */
+  /** Its place when it was first acknowledged: header `Engram-Origin`. */
   readonly from: Position
-  /** Where it is now. */
+  /** Its present place. */
   readonly to: Position
-  /** The new reign had it after all. */
+  /** The new primary had it after all. */
   readonly duplicate: boolean
-  /** Operations of it that lost against concurrent ones, and lie in the quarantine. */
+  /** Number of its operations that lost against concurrent ones, and are in the quarantine. */
   readonly quarantined: number
 }
 
-/** A write that a failover left behind, and that no reign will take: it stays kept, and unsafe. */
+/** A write that a failover left behind and that no primary accepts: it stays kept, and unsafe. */
 export interface ResendRefused {
   readonly space: string
   readonly key: string
@@ -36,13 +36,13 @@ export interface ResendRefused {
   readonly error: EngramError
 }
 
-export interface GuardOptions {
+export interface SpaceOutboxOptions {
   readonly space: string
-  /** Of the client's writes: held back while earlier ones are sent again. */
+  /** Requests of the client's writes, held back while earlier ones are sent again. */
   readonly writes: Requests
-  /** For what this guard sends itself. */
+  /** Requests of this outbox itself. */
   readonly own: Requests
-  readonly reigns: EpochWatch
+  readonly epochs: EpochWatch
   readonly encodeQuery: (query: Query) => Uint8Array
   readonly decode: (data: Uint8Array) => WriteAnswer | ReadAnswer | ErrorAnswer | null
   /** Decodes what this client has encoded as a write. */
@@ -53,26 +53,26 @@ export interface GuardOptions {
   readonly onResendRefused: (refused: ResendRefused) => void
 }
 
-/** Writes sent again at a time; more would not be faster by much. */
+/** Limit of resent writes in flight; more would not be much faster. */
 const resendingMax = 64
-/** Without an answer for so long, an idle writer asks how far the log is safe; then less often. */
+/** After this silence an idle writer asks how far the log is safe; then less and less often. */
 const quietFirstMs = 20
 const quietMaxMs = 1000
 
-export class SpaceGuard {
-  readonly keeper: Keeper
+export class SpaceOutbox {
+  readonly queue: ResendQueue
   /** In flight, or kept. */
   pending = 0
   #isLookingUp = false
-  /** This user may read, and the reigning primary knows the query. */
+  /** This user may read, and the primary knows the query. */
   #mayLookUp = true
   #isClosed = false
-  /** When it was last said how far the log is safe, by `performance.now()`. */
-  #toldAt = 0
+  /** Time of the last report on how far the log is safe, by `performance.now()`. */
+  #heardAt = 0
   #quietMs = quietFirstMs
 
-  constructor(readonly options: GuardOptions) {
-    this.keeper = new Keeper({
+  constructor(readonly options: SpaceOutboxOptions) {
+    this.queue = new ResendQueue({
       resendingMax,
       touches: (write) => touchedBy(this.options.request(write.data)),
       onSafe: (write) => {
@@ -82,38 +82,40 @@ export class SpaceGuard {
     })
   }
 
-  /** True: it is kept. */
+  /** Returns whether the write is kept. */
   answered(write: Sendable, answer: WriteAnswer): boolean {
     const isNews = this.#heard(answer.epoch)
-    this.#toldAt = performance.now()
-    const isKept = this.keeper.answered(write, answer, this.#toldAt)
+    this.#heardAt = performance.now()
+    const isKept = this.queue.answered(write, answer, this.#heardAt)
     if (isKept) this.#quietMs = quietFirstMs
     if (isNews) this.#proceed()
     return isKept
   }
 
-  /** A later reign is known by its number: its history is asked for, where it matters. */
+  /** A later epoch is known by its number: its history is fetched if it matters. */
   heard(epoch: number): void {
     if (this.#heard(epoch)) this.#proceed()
   }
 
-  /** A reign that is open says which epochs its log consists of; empty: it cannot be read. */
-  told(epoch: number, history: readonly EpochSpan[]): void {
+  /** An open epoch announced the epochs of its log; empty: they cannot be read. */
+  historyHeard(epoch: number, history: readonly EpochSpan[]): void {
     this.#heard(epoch)
-    if (history.length > 0) this.keeper.takeOver(epoch, history)
+    if (history.length > 0) this.queue.takeOver(epoch, history)
     this.#proceed()
   }
 
   renewed(): void {
-    this.keeper.renewed()
+    this.queue.renewed()
     this.#takeBack()
     this.#proceed()
   }
 
-  /** An idle writer hears nothing of the safe sequence by itself. `quietMaxMs`: asks that often. */
+  /**
+   * Asks for the safe sequence, which an idle writer does not hear. `atMostMs`: longest silence.
+   */
   poll(now: number, atMostMs = quietMaxMs): void {
-    if (this.keeper.writes === 0) return
-    if (now - this.#toldAt < Math.min(this.#quietMs, atMostMs)) return
+    if (this.queue.writes === 0) return
+    if (now - this.#heardAt < Math.min(this.#quietMs, atMostMs)) return
     this.#quietMs = Math.min(this.#quietMs * 2, quietMaxMs)
     this.#lookUp()
   }
@@ -140,7 +142,7 @@ export class SpaceGuard {
   }
 
   #heard(epoch: number): boolean {
-    if (!this.keeper.heard(epoch)) return false
+    if (!this.queue.heard(epoch)) return false
     this.#mayLookUp = true
     this.#takeBack()
     this.options.own.resend(this.#lookUps)
@@ -148,15 +150,15 @@ export class SpaceGuard {
   }
 
   #proceed(): void {
-    const { keeper, options: { space, writes } } = this
+    const { queue, options: { space, writes } } = this
     if (this.#isClosed) return
-    if (keeper.isDoubtful) {
+    if (queue.isDoubtful) {
       writes.hold(space)
       this.#lookUp()
       return
     }
-    for (let write = keeper.next(); write; write = keeper.next()) this.#resend(write)
-    if (keeper.isBehind) writes.hold(space)
+    for (let write = queue.next(); write; write = queue.next()) this.#resend(write)
+    if (queue.isBehind) writes.hold(space)
     else writes.release(space)
   }
 
@@ -166,16 +168,16 @@ export class SpaceGuard {
   }
 
   #send(write: Kept, group: string, took: (taken: WriteAnswer) => void): Promise<WriteAnswer> {
-    const { space, own, reigns, decode, contentType } = this.options
+    const { space, own, epochs, decode, contentType } = this.options
     const { key, data, level, origin } = write
-    // For this reign only: in another one, others may have to go first.
+    // For this epoch only: in another one, other writes may have to go first.
     const headers = encodedHeaders([
-      ['Nats-Msg-Id', key], ['Engram-Ack', level], ['Engram-Epoch', String(this.keeper.epoch)],
+      ['Nats-Msg-Id', key], ['Engram-Ack', level], ['Engram-Epoch', String(this.queue.epoch)],
       ['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ...contentType,
     ])
     return own.call<WriteAnswer>({
       subject: subjects.write(space), data, headers: () => headers, group, deadlineMs: Infinity,
-      judge: (answer) => judgeWrite(answer, decode, space, key, reigns, {
+      judge: (answer) => judgeWrite(answer, decode, space, key, epochs, {
         took, heard: (_, epoch) => this.heard(epoch),
       }),
       giveUp: (end) => writeGivenUp(end, space, key),
@@ -183,8 +185,8 @@ export class SpaceGuard {
   }
 
   #resent(write: Kept, taken: Taken): void {
-    this.#toldAt = performance.now()
-    if (this.keeper.resent(write, taken)) {
+    this.#heardAt = performance.now()
+    if (this.queue.resent(write, taken)) {
       const { space, onResent } = this.options
       const { key, origin: from, position: to } = write
       const { duplicate, quarantined = 0 } = taken
@@ -195,9 +197,9 @@ export class SpaceGuard {
 
   #notResent(write: Kept, error: unknown): void {
     if (this.#isClosed || !(error instanceof EngramError)) return
-    // Taken back (ABORTED), or the connection is closed: no word about the write itself.
+    // Taken back (ABORTED), or the connection is closed: this says nothing about the write.
     if (error.code === 'ABORTED' || error.code === 'CLOSED') return
-    this.keeper.refused(write)
+    this.queue.refused(write)
     const { space, onResendRefused } = this.options
     onResendRefused({ space, key: write.key, from: write.origin, error })
     this.#proceed()
@@ -207,24 +209,24 @@ export class SpaceGuard {
     if (this.#isLookingUp || this.#isClosed) return
     if (!this.#mayLookUp) return this.#repeat()
     this.#isLookingUp = true
-    const { space, own, reigns, decode, contentType, encodeQuery } = this.options
+    const { space, own, epochs, decode, contentType, encodeQuery } = this.options
     own.call<ReadAnswer>({
       subject: subjects.read(space), data: encodeQuery({ type: 'GetHistory' }),
       headers: () => encodedHeaders(contentType), group: this.#lookUps, deadlineMs: Infinity,
-      judge: (answer) => judgeRead(answer, decode, reigns, space),
+      judge: (answer) => judgeRead(answer, decode, epochs, space),
       giveUp: (end) => readGivenUp(end, space),
     }).then((answer) => this.#lookedUp(answer), (error: unknown) => this.#notLookedUp(error))
   }
 
   #lookedUp({ epoch, value }: ReadAnswer): void {
     this.#isLookingUp = false
-    this.#toldAt = performance.now()
+    this.#heardAt = performance.now()
     const { history, safeSequence } = value as Partial<HistoryValue>
     const spans = historyOf(history)
-    // A history that does not end in the reign that gives it says nothing: all goes again.
-    if (spans.at(-1)?.epoch !== epoch) this.keeper.takeOver(epoch, null)
-    this.told(epoch, spans)
-    if (Number.isSafeInteger(safeSequence)) this.keeper.safe(epoch, safeSequence as number)
+    // A history that does not end in its own epoch says nothing: everything is sent again.
+    if (spans.at(-1)?.epoch !== epoch) this.queue.takeOver(epoch, null)
+    this.historyHeard(epoch, spans)
+    if (Number.isSafeInteger(safeSequence)) this.queue.safe(epoch, safeSequence as number)
   }
 
   #notLookedUp(error: unknown): void {
@@ -235,26 +237,26 @@ export class SpaceGuard {
   }
 
   /**
-   * For a user who may write only, or a node that does not know the query: what is in doubt goes
-   * again, all of it; and the answer to a repeated write tells how far the log is safe.
+   * For a user who may only write, or a node that does not know the query: everything in doubt is
+   * sent again, and the answer to a repeated write says how far the log is safe.
    */
   #repeat(): void {
-    const { keeper } = this
-    this.#toldAt = performance.now()
-    if (keeper.isDoubtful) {
-      keeper.takeOver(keeper.epoch, null)
+    const { queue } = this
+    this.#heardAt = performance.now()
+    if (queue.isDoubtful) {
+      queue.takeOver(queue.epoch, null)
       this.#proceed()
       return
     }
-    const write = keeper.newest
+    const write = queue.newest
     if (!write) return
     this.#isLookingUp = true
-    this.#send(write, this.#repeats, (taken) => keeper.safe(taken.epoch, taken.safeSequence))
-      // Taken back, or refused: the next look tells.
+    this.#send(write, this.#repeats, (taken) => queue.safe(taken.epoch, taken.safeSequence))
+      // Taken back, or refused: the next look-up decides.
       .catch(() => undefined)
       .finally(() => {
         this.#isLookingUp = false
-        if (keeper.isDoubtful) this.#proceed()
+        if (queue.isDoubtful) this.#proceed()
       })
   }
 }

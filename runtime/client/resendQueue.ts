@@ -1,37 +1,37 @@
 /**
- * What became of the acknowledged writes of one space. Pure: no clock, no I/O, so that it can be
- * tested against a model of the log.
+ * Tracks the acknowledged writes of one space until they are safe. Pure: no clock, no I/O, so that
+ * it can be tested against a model of the log.
  *
- * A primary acknowledges before others have the write, so a promotion may leave it behind. Where a
- * kept write is known to be:
+ * A primary acknowledges before others have the write, so a promotion may leave it behind. Places
+ * where a kept write is known to be:
  *
- *   held       in the log of the reign `epoch`: safe once its sequence is
- *   doubted    a later reign is known by its number only; its history will tell
- *   lost       not in that reign's log: to be sent again, oldest first
+ *   held       in the log of `epoch`: safe once its sequence is
+ *   doubted    a later epoch is known by its number only; its history decides
+ *   lost       not in the log of that epoch: to be sent again, oldest first
  *   resending  sent again, not answered
- *   refused    sent again, and refused for good; tried once more with the next reign
+ *   refused    sent again, and refused for good; tried once more in the next epoch
  *
- * Sequences mean something within one log only, so a safe sequence counts for what is `held`, and
- * a take-over is settled before any safe sequence of its reign: two promotions in a row cannot
+ * Sequences mean something within one log only, so a safe sequence counts for `held` writes, and
+ * a take-over is settled before any safe sequence of its epoch: two promotions in a row cannot
  * release what the first one lost.
  */
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { epochAt } from '../../machines/log/positions.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 
-/** What is needed to send a write again. */
+/** A write with all that is needed to send it again. */
 export interface Sendable {
-  /** Counts the writes of this client. */
+  /** Number among the writes of this client. */
   readonly number: number
   readonly key: string
   readonly data: Uint8Array
-  /** What it counts for in the bound. */
+  /** Its share of the bound. */
   readonly bytes: number
 }
 
-/** What a positive answer says of the write's place. */
+/** The place of a write according to a positive answer. */
 export interface Taken {
-  /** Of the reign that answers. */
+  /** Epoch of the primary that answers. */
   readonly epoch: number
   readonly sequence: number
   readonly ack: AckLevel
@@ -44,25 +44,25 @@ export interface Taken {
 export interface Kept extends Sendable {
   readonly level: AckLevel
   readonly keptAtMs: number
-  /** Where it was when it was first acknowledged: the order in which writes are sent again. */
+  /** Its place when it was first acknowledged: writes are sent again in this order. */
   readonly origin: Position
-  /** Where it was last known to be; epoch 0: an old node did not say under which it is logged. */
+  /** Its last known place; epoch 0: an old node did not say in which epoch it is logged. */
   position: Position
 }
 
-export interface KeeperOptions {
-  /** It outlives any one disk from now on, and is kept no longer. */
+export interface ResendQueueOptions {
+  /** Called when the write survives the loss of any one disk; it is no longer kept. */
   readonly onSafe: (write: Kept) => void
-  /** Names of what a write changes: two that share one must not overtake each other. */
+  /** Names of the things that a write changes: two writes of one thing keep their order. */
   readonly touches: (write: Kept) => readonly string[]
-  /** Writes sent again that may wait for their answers at a time. */
+  /** Limit of the resent writes in flight. */
   readonly resendingMax: number
 }
 
-export class Keeper {
-  /** Of the latest reign that is known to have opened; 0: none is. */
+export class ResendQueue {
+  /** The latest epoch that is known to have opened; 0: none. */
   epoch = 0
-  /** In the order of the log, but for repeated writes; from `#head` on. */
+  /** In log order, except for repeated writes; from `#head` on. */
   #held: Kept[] = []
   #head = 0
   #doubted: Kept[] = []
@@ -73,15 +73,15 @@ export class Keeper {
   #refused: Kept[] = []
   #bytes = 0
 
-  constructor(readonly options: KeeperOptions) {}
+  constructor(readonly options: ResendQueueOptions) {}
 
-  /** Acknowledged and not yet safe. */
+  /** Number of acknowledged writes that are not yet safe. */
   get writes(): number {
     return this.#held.length - this.#head + this.#doubted.length + this.#lost.length
       + this.#resending.size + this.#refused.length
   }
 
-  /** Of their requests. */
+  /** Size of their requests. */
   get bytes(): number {
     return this.#bytes
   }
@@ -95,12 +95,12 @@ export class Keeper {
     return oldest
   }
 
-  /** The last one that the reign is known to have, or null. */
+  /** The last one that the primary is known to have, or null. */
   get newest(): Kept | null {
     return this.#head < this.#held.length ? this.#held.at(-1) ?? null : null
   }
 
-  /** The reign's history is needed to go on. */
+  /** The history of the epoch is needed to go on. */
   get isDoubtful(): boolean {
     return this.#doubted.length > 0
   }
@@ -119,8 +119,8 @@ export class Keeper {
   }
 
   /**
-   * A write was answered positively. True: it is kept. False: it needs no keeping, being safe or
-   * `committed`, or the answer is of a reign that is over and so decides nothing.
+   * Takes a write that was answered positively. True: it is kept. False: it need not be kept, being
+   * safe or `committed`, or the answer is of an epoch that is over and so decides nothing.
    */
   answered(write: Sendable, taken: Taken, nowMs: number): boolean {
     if (taken.epoch < this.epoch) return false
@@ -138,8 +138,8 @@ export class Keeper {
   }
 
   /**
-   * A reign of that epoch has opened. True when it is news: everything is in doubt then, and what
-   * was sent again is taken back, to be sent in order with what else may be lost.
+   * An epoch has opened. Returns true if it is a later one. Then everything is in doubt, and resent
+   * writes are taken back, to be sent in order with others that may be lost.
    */
   heard(epoch: number): boolean {
     if (epoch <= this.epoch) return false
@@ -148,7 +148,7 @@ export class Keeper {
     return true
   }
 
-  /** Another space bears the name now: places in the old one's log mean nothing in its. */
+  /** Another space has the name now: places in the log of the old one mean nothing in its log. */
   renewed(): void {
     this.epoch = 0
     this.#doubtAll()
@@ -164,12 +164,12 @@ export class Keeper {
     this.#refused = []
   }
 
-  /** The log of that reign is safe up to there, as it says itself. */
+  /** The log of that epoch is safe up to there, according to its primary. */
   safe(epoch: number, safeSequence: number): void {
     if (epoch !== this.epoch) return
     for (; this.#head < this.#held.length; this.#head += 1) {
       const write = this.#held[this.#head]!
-      // A repeated one among them waits for its neighbours.
+      // A repeated write among them waits for its neighbours.
       if (write.position.sequence > safeSequence) break
       this.#release(write)
     }
@@ -177,12 +177,12 @@ export class Keeper {
   }
 
   /**
-   * Which epochs the log of a reign consists of. Write (e, s) survived exactly if the entry at s
-   * is of epoch e (equal epoch and sequence: equal prefixes, I3). The design's shorter rule, "s
-   * is below the start of the next epoch after e", errs where that epoch was opened by a member
-   * that e had overtaken: e = 4 began at 91, was lost whole, and 5 begins at 101, after 91 to 100
-   * of epoch 3. Without a history (null) everything in doubt is sent again: what survived is
-   * answered as a duplicate.
+   * The epochs that the log of `epoch` consists of. Write (e, s) survived exactly if the entry at s
+   * is of epoch e (equal epoch and sequence: equal prefixes, I3). A shorter rule, "s is below the
+   * start of the next epoch after e", errs where that epoch was opened by a member that e had
+   * overtaken: e = 4 began at 91, was lost whole, and 5 begins at 101, after 91 to 100 of epoch 3.
+   * Without a history (null) everything in doubt is sent again: writes that survived are answered
+   * as duplicates.
    */
   takeOver(epoch: number, history: readonly EpochSpan[] | null): void {
     if (epoch < this.epoch || (history && history.at(-1)?.epoch !== epoch)) return
@@ -192,7 +192,7 @@ export class Keeper {
     const lost: Kept[] = []
     for (const write of this.#doubted) {
       const { epoch: logged, sequence } = write.position
-      // Logged in epoch 0: in one that is not known, so that nothing tells whether it survived.
+      // Epoch 0: the epoch is not known, so it is open whether the write survived.
       const isThere = logged > 0 && history !== null && epochAt(history, sequence) === logged
       if (isThere) survived.push(write)
       else lost.push(write)
@@ -202,7 +202,7 @@ export class Keeper {
     this.#hold([...survived.toSorted(bySequence), ...this.#held.slice(this.#head)])
   }
 
-  /** The next write to send again, or null: none is, or it has to wait for an answer. */
+  /** Returns the next write to send again, or null: there is none, or it has to wait. */
   next(): Kept | null {
     const write = this.#lost.at(-1)
     if (!write || this.#resending.size >= this.options.resendingMax) return null
@@ -214,7 +214,7 @@ export class Keeper {
     return write
   }
 
-  /** A write that was sent again is in the log of that reign. False: it decides nothing. */
+  /** A resent write is in the log of that epoch. Returns false if the answer decides nothing. */
   resent(write: Kept, taken: Taken): boolean {
     if (taken.epoch !== this.epoch || !this.#resending.delete(write.number)) return false
     this.#untouch(write)
@@ -225,7 +225,7 @@ export class Keeper {
     return true
   }
 
-  /** A write that was sent again is refused for good: it must not hold up others. */
+  /** A resent write is refused for good: it must not hold up others. */
   refused(write: Kept): void {
     if (!this.#resending.delete(write.number)) return
     this.#untouch(write)

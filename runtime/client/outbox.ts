@@ -1,22 +1,22 @@
 /**
- * Keeps every write that was acknowledged until it is safe, within a bound, and sends again what a
- * failover left behind. Past the bound writes ask for `committed`: then the client is slowed down
- * to the pace of the replicas, and grows no further.
+ * Keeps every acknowledged write until it is safe, within a bound, and sends it again after a
+ * failover that left it behind. Beyond the bound writes use `committed`: that slows the client down
+ * to the pace of the replicas, and the outbox grows no further.
  */
 import type { NatsConnection } from 'nats'
 import type { WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { EpochSpan } from '../../machines/base/ids.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import { NotSafeError } from './errors.js'
-import { SpaceGuard } from './guard.js'
-import type { GuardOptions } from './guard.js'
+import { SpaceOutbox } from './spaceOutbox.js'
+import type { SpaceOutboxOptions } from './spaceOutbox.js'
 
 /** Acknowledged writes that one lost disk could still take away. */
 export interface Unsafe {
   readonly writes: number
-  /** Of their requests, as kept here. */
+  /** Size of their requests, as kept here. */
   readonly bytes: number
-  /** Since the oldest was acknowledged; 0 without any. */
+  /** Time since the oldest was acknowledged; 0 if there is none. */
   readonly oldestMs: number
 }
 
@@ -25,117 +25,117 @@ export interface Ticket {
   readonly number: number
   readonly key: string
   readonly data: Uint8Array
-  /** What it may come to occupy; 0 at level `committed`, which is not kept. */
+  /** Memory that it may take; 0 at level `committed`, which is not kept. */
   readonly bytes: number
-  readonly guard: SpaceGuard
+  readonly outbox: SpaceOutbox
 }
 
-export interface ProtectionOptions extends Omit<GuardOptions, 'space' | 'onSafe'> {
+export interface OutboxOptions extends Omit<SpaceOutboxOptions, 'space' | 'onSafe'> {
   readonly connection: NatsConnection
   readonly unsafeBytesMax: number
 }
 
 interface Flush {
-  /** null: all of them. */
-  readonly guard: SpaceGuard | null
-  /** Writes with a lower number count. */
+  /** null: all spaces. */
+  readonly outbox: SpaceOutbox | null
+  /** Only writes with a lower number count. */
   readonly before: number
   left: number
   readonly resolve: () => void
   readonly reject: (error: Error) => void
 }
 
-/** What a kept write takes besides its request: objects, map entries, its key. Measured. */
+/** Memory of a kept write besides its request: objects, map entries, its key. Measured. */
 const overheadBytes = 512
 const pollMs = 20
-/** While somebody waits for `flush`. */
+/** Poll interval during `flush`. */
 const flushPollMs = 20
 
-export class Protection {
-  readonly #guards = new Map<string, SpaceGuard>()
+export class Outbox {
+  readonly #outboxes = new Map<string, SpaceOutbox>()
   readonly #flushes = new Set<Flush>()
   #bytes = 0
   #next = 0
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
-  constructor(readonly options: ProtectionOptions) {
+  constructor(readonly options: OutboxOptions) {
     void this.#watch()
   }
 
-  /** The level that a write has to ask for: `committed` where it may not be kept any more. */
+  /** Level for a new write: `committed` if it may no longer be kept. */
   levelFor(data: Uint8Array, level: AckLevel | undefined): AckLevel | undefined {
     return this.#bytes + sizeOf(data) > this.options.unsafeBytesMax ? 'committed' : level
   }
 
-  /** A write begins; `settle` or `answered` ends it. */
+  /** Begins a write; `settle` or `answered` ends it. */
   begin(space: string, key: string, data: Uint8Array, level: AckLevel | undefined): Ticket {
-    const guard = this.#guard(space)
-    guard.pending += 1
+    const outbox = this.#outboxOf(space)
+    outbox.pending += 1
     const bytes = level === 'committed' ? 0 : sizeOf(data)
     this.#bytes += bytes
-    return { number: this.#next++, key, data, bytes, guard }
+    return { number: this.#next++, key, data, bytes, outbox }
   }
 
-  /** Taken at a level. */
+  /** Called when the write was acknowledged at a level. */
   answered(ticket: Ticket, answer: WriteAnswer): void {
-    if (ticket.guard.answered(ticket, answer)) this.#arm()
+    if (ticket.outbox.answered(ticket, answer)) this.#arm()
     else this.settle(ticket)
   }
 
-  /** Refused, of unknown outcome, or safe. */
+  /** Called when the write is refused, safe, or of unknown outcome. */
   settle(ticket: Ticket): void {
-    this.#settle(ticket.guard, ticket.number, ticket.bytes)
+    this.#settle(ticket.outbox, ticket.number, ticket.bytes)
   }
 
-  #settle(guard: SpaceGuard, number: number, bytes: number): void {
-    guard.pending -= 1
+  #settle(outbox: SpaceOutbox, number: number, bytes: number): void {
+    outbox.pending -= 1
     this.#bytes -= bytes
     if (this.#flushes.size === 0) return
     for (const flush of this.#flushes) {
-      if (number >= flush.before || (flush.guard && flush.guard !== guard)) continue
+      if (number >= flush.before || (flush.outbox && flush.outbox !== outbox)) continue
       flush.left -= 1
       if (flush.left === 0) flush.resolve()
     }
   }
 
   /**
-   * The epoch that a write asks for: only there may it be taken. Null where nothing is kept that
-   * would have to be sent again first.
+   * The epoch in which alone a write may be taken, since kept writes would have to be sent again
+   * first in another one. Null if no write is kept.
    */
   fence(space: string): number | null {
-    const keeper = this.#guards.get(space)?.keeper
-    return keeper && keeper.writes > 0 && keeper.epoch > 0 ? keeper.epoch : null
+    const queue = this.#outboxes.get(space)?.queue
+    return queue && queue.writes > 0 && queue.epoch > 0 ? queue.epoch : null
   }
 
   heard(space: string, epoch: number): void {
-    this.#guards.get(space)?.heard(epoch)
+    this.#outboxes.get(space)?.heard(epoch)
   }
 
-  told(space: string, epoch: number, history: readonly EpochSpan[]): void {
-    this.#guards.get(space)?.told(epoch, history)
+  historyHeard(space: string, epoch: number, history: readonly EpochSpan[]): void {
+    this.#outboxes.get(space)?.historyHeard(epoch, history)
   }
 
   renewed(space: string): void {
-    this.#guards.get(space)?.renewed()
+    this.#outboxes.get(space)?.renewed()
   }
 
-  /** Of one space, or of all. */
+  /** Unsafe writes of one space, or of all. */
   unsafe(space?: string): Unsafe {
     const now = performance.now()
     const sum = { writes: 0, bytes: 0, oldestMs: 0 }
-    for (const { keeper } of this.#chosen(space)) {
-      sum.writes += keeper.writes
-      sum.bytes += keeper.bytes
-      sum.oldestMs = Math.max(sum.oldestMs, now - (keeper.oldestAtMs ?? now))
+    for (const { queue } of this.#chosen(space)) {
+      sum.writes += queue.writes
+      sum.bytes += queue.bytes
+      sum.oldestMs = Math.max(sum.oldestMs, now - (queue.oldestAtMs ?? now))
     }
     return sum
   }
 
   /** @throws NotSafeError */
   flush(space: string | undefined, timeoutMs: number): Promise<void> {
-    const guards = this.#chosen(space)
-    const left = guards.reduce((sum, guard) => sum + guard.pending, 0)
+    const outboxes = this.#chosen(space)
+    const left = outboxes.reduce((sum, outbox) => sum + outbox.pending, 0)
     if (left === 0) return Promise.resolve()
     if (this.#isClosed) return Promise.reject(this.#notSafe('CLOSED', space))
     return new Promise((resolve, reject) => {
@@ -146,7 +146,7 @@ export class Protection {
         end()
       }
       const flush: Flush = {
-        guard: space === undefined ? null : guards[0] ?? null, before: this.#next, left,
+        outbox: space === undefined ? null : outboxes[0] ?? null, before: this.#next, left,
         resolve: () => ended(resolve), reject: (error) => ended(() => reject(error)),
       }
       this.#flushes.add(flush)
@@ -158,37 +158,37 @@ export class Protection {
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)
-    for (const guard of this.#guards.values()) guard.close()
+    for (const outbox of this.#outboxes.values()) outbox.close()
     for (const flush of this.#flushes) flush.reject(this.#notSafe('CLOSED'))
   }
 
-  #chosen(space: string | undefined): SpaceGuard[] {
-    if (space === undefined) return [...this.#guards.values()]
-    const guard = this.#guards.get(space)
-    return guard ? [guard] : []
+  #chosen(space: string | undefined): SpaceOutbox[] {
+    if (space === undefined) return [...this.#outboxes.values()]
+    const outbox = this.#outboxes.get(space)
+    return outbox ? [outbox] : []
   }
 
-  #guard(space: string): SpaceGuard {
-    const known = this.#guards.get(space)
+  #outboxOf(space: string): SpaceOutbox {
+    const known = this.#outboxes.get(space)
     if (known) return known
-    const guard: SpaceGuard = new SpaceGuard({
-      ...this.options, space, onSafe: ({ number, bytes }) => this.#settle(guard, number, bytes),
+    const outbox: SpaceOutbox = new SpaceOutbox({
+      ...this.options, space, onSafe: ({ number, bytes }) => this.#settle(outbox, number, bytes),
     })
-    this.#guards.set(space, guard)
-    return guard
+    this.#outboxes.set(space, outbox)
+    return outbox
   }
 
   #notSafe(code: 'NOT_SAFE' | 'CLOSED', space?: string): NotSafeError {
     const { writes, bytes } = this.unsafe(space)
     const what = `${writes} acknowledged writes (${bytes} bytes) are not yet on a second disk`
     const text = code === 'CLOSED' ? `the client was closed: ${what}`
-      : `${what}, and perhaps others in flight: are enough members in sync? (engram status)`
+      : `${what}; others may be in flight. Check that enough members are in sync: engram status`
     return new NotSafeError(code, text, writes, bytes)
   }
 
   async #watch(): Promise<void> {
     for await (const status of this.options.connection.status()) {
-      // Announcements went by meanwhile.
+      // Announcements may have been missed meanwhile.
       if (status.type === 'reconnect') this.#poll(0)
     }
   }
@@ -203,13 +203,13 @@ export class Protection {
   }
 
   #hasKept(): boolean {
-    for (const { keeper } of this.#guards.values()) if (keeper.writes > 0) return true
+    for (const { queue } of this.#outboxes.values()) if (queue.writes > 0) return true
     return false
   }
 
   #poll(atMostMs?: number): void {
     const now = performance.now()
-    for (const guard of this.#guards.values()) guard.poll(now, atMostMs)
+    for (const outbox of this.#outboxes.values()) outbox.poll(now, atMostMs)
   }
 }
 
