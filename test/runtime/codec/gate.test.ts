@@ -286,7 +286,10 @@ test('a query is small: what is larger is not even decoded', () => {
 })
 
 test('a list is what encoding the whole answer gives, and its size is known before', () => {
-  const values = fc.array(fc.jsonValue({ maxDepth: 2 }), { maxLength: 40 })
+  // The gate refuses the key __proto__, and MessagePack's decoder does: no answer has it.
+  const value = fc.jsonValue({ maxDepth: 2 }).filter((one) =>
+    !JSON.stringify(one).includes('"__proto__"'))
+  const values = fc.array(value, { maxLength: 40 })
   fc.assert(fc.property(values, fc.boolean(), (items, isDropped) => {
     const rest = { sequence: 7, epoch: 2, node: 'n1', role: 'primary', stalenessMs: 0 } as const
     const answer = { ok: true, value: items, ...rest, more: true, after: 'é' }
