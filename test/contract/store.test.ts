@@ -319,7 +319,8 @@ const operationArbitrary: fc.Arbitrary<Operation> = fc.oneof(
     id: idArbitrary, content: fc.string(), activation: unitArbitrary, confidence: unitArbitrary,
     embedding: fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { maxLength: 3 }),
     metadata: fc.dictionary(fc.string().filter((key) => key !== '__proto__'),
-      fc.jsonValue({ maxDepth: 2 }), { maxKeys: 4, noNullPrototype: true }),
+      fc.jsonValue({ maxDepth: 2 }).filter((value) =>
+        !JSON.stringify(value).includes('"__proto__"')), { maxKeys: 4, noNullPrototype: true }),
   }, { requiredKeys: ['id'] }).map((node) => storeNode(node as MemoryNode)),
   fc.tuple(idArbitrary, unitArbitrary).map(([id, activation]) => update(id, activation)),
   fc.tuple(idArbitrary, idArbitrary, idArbitrary, fc.option(unitArbitrary, { nil: undefined }))
