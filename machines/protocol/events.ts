@@ -1,6 +1,6 @@
 /**
  * What happens to nodes and spaces and is worth telling later: each node keeps the last of it, and
- * gives it to whoever comes late. Facts, not sentences; runtime/inspect/story.ts makes those.
+ * gives it to whoever comes late. Facts, not sentences; runtime/inspect/eventText.ts makes those.
  */
 import type { Life, NodeId, SpaceId, Vacancy } from '../base/ids.js'
 

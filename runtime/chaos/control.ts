@@ -3,11 +3,11 @@
  * a random token that stands in `up.json`, which only the owner of the data directory can read.
  * So whoever may order faults could kill these processes anyway, and no web page can.
  *
- * `GET /` gives FaultMeans, `POST /` takes a FaultOrder and answers `{"ok":true,"ms":…}` when the
+ * `GET /` gives FaultMeans, `POST /` takes a FaultCommand and answers `{"ok":true,"ms":…}` when the
  * fault is over, or `{"ok":false,"message":"…"}`. One fault at a time: a second one, of a second
  * `engram chaos`, could take the last in-sync member.
  *
- * `GET /nodes` gives all nodes as NodeEntry, `POST /nodes` takes a NodeOrder and answers likewise.
+ * `GET /nodes` gives all nodes as NodeEntry, `POST /nodes` takes a NodeCommand and answers likewise.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer } from 'node:http'
@@ -18,10 +18,10 @@ import type { Cluster } from '../cluster/cluster.js'
 import type { ControlAddress } from '../cluster/clusterFile.js'
 import { FaultRefusedError } from './errors.js'
 import { meansOf, performFault } from './faults.js'
-import { nodeEntries, nodeOrderSchema, performNodeOrder } from './nodeOrders.js'
-import type { NodeEntry, NodeOrder } from './nodeOrders.js'
-import { faultMsMax, orderSchema } from './orders.js'
-import type { FaultMeans, FaultOrder } from './orders.js'
+import { nodeCommandSchema, nodeEntries, performNodeCommand } from './nodeCommands.js'
+import type { NodeCommand, NodeEntry } from './nodeCommands.js'
+import { faultCommandSchema, faultMsMax } from './faultCommands.js'
+import type { FaultCommand, FaultMeans } from './faultCommands.js'
 
 export interface ControlServer {
   readonly address: ControlAddress
@@ -60,12 +60,12 @@ function closed(server: Server): Promise<void> {
 }
 
 class OneAtATime {
-  #underWay: FaultOrder | null = null
+  #underWay: FaultCommand | null = null
 
   constructor(readonly cluster: Cluster) {}
 
   /** @throws FaultRefusedError */
-  async perform(order: FaultOrder): Promise<number> {
+  async perform(order: FaultCommand): Promise<number> {
     if (this.#underWay) {
       throw new FaultRefusedError(`another fault is under way: ${this.#underWay.type}`)
     }
@@ -109,12 +109,12 @@ async function answer(
 }
 
 async function fault(faults: OneAtATime, body: unknown): Promise<number> {
-  return await faults.perform(orderSchema.parse(body))
+  return await faults.perform(faultCommandSchema.parse(body))
 }
 
 async function obey(cluster: Cluster, body: unknown): Promise<number> {
   const begun = performance.now()
-  await performNodeOrder(cluster, nodeOrderSchema.parse(body))
+  await performNodeCommand(cluster, nodeCommandSchema.parse(body))
   return Math.round(performance.now() - begun)
 }
 
@@ -164,7 +164,7 @@ export class Control {
   }
 
   /** @throws FaultRefusedError */
-  async orderNode(order: NodeOrder): Promise<void> {
+  async commandNode(order: NodeCommand): Promise<void> {
     const forMs = order.type === 'pause' ? order.forMs : 0
     await this.ask('POST', 'nodes', JSON.stringify(order), forMs + performMs)
   }
@@ -173,7 +173,7 @@ export class Control {
    * Resolves when the fault is over.
    * @throws FaultRefusedError
    */
-  async order(order: FaultOrder): Promise<void> {
+  async order(order: FaultCommand): Promise<void> {
     await this.ask('POST', '', JSON.stringify(order), order.forMs + performMs)
   }
 

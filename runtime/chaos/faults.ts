@@ -5,7 +5,7 @@ import type { Link } from '../cluster/faultProxy.js'
 import type { NodeProcess } from '../cluster/nodeProcess.js'
 import { fill, fillRefusal, removeBallast } from './ballast.js'
 import { FaultRefusedError } from './errors.js'
-import type { FaultMeans, FaultOrder } from './orders.js'
+import type { FaultCommand, FaultMeans } from './faultCommands.js'
 
 /** What can be ordered from this cluster now. */
 export function meansOf(cluster: Cluster): FaultMeans {
@@ -30,13 +30,13 @@ function refusalToFill(cluster: Cluster, node: NodeProcess): string | null {
  * Resolves when the fault is over, ms in all.
  * @throws FaultRefusedError
  */
-export async function performFault(cluster: Cluster, order: FaultOrder): Promise<number> {
+export async function performFault(cluster: Cluster, order: FaultCommand): Promise<number> {
   const begun = performance.now()
   await perform(cluster, order)
   return Math.round(performance.now() - begun)
 }
 
-async function perform(cluster: Cluster, order: FaultOrder): Promise<void> {
+async function perform(cluster: Cluster, order: FaultCommand): Promise<void> {
   switch (order.type) {
     case 'kill':
       return await cluster.bounceNode(running(cluster, order.node), order.forMs)

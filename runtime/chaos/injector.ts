@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { EngramClient } from '../client/client.js'
 import type { ClusterSpace } from '../status/status.js'
 import type { Control } from './control.js'
-import type { FaultMeans } from './orders.js'
+import type { FaultMeans } from './faultCommands.js'
 import type { Excuse, Span } from './outage.js'
 import { Dealer, describeFault, faultLongestMs, isReplaced, victimOf } from './plan.js'
 import type { Fault, FaultKind, Scene } from './plan.js'
@@ -33,7 +33,7 @@ export interface InjectorOptions {
   readonly kinds: readonly FaultKind[]
   readonly random: () => number
   readonly nowMs: () => number
-  readonly tell: (line: string) => void
+  readonly log: (line: string) => void
 }
 
 const replacedWithinMs = 10_000
@@ -136,7 +136,7 @@ export class Injector {
       () => null, (error: unknown) => `${node}: ${(error as Error).message}`)))
     if (!refusals.includes(null)) return refusals.join('; ')
     for (const refusal of refusals) {
-      if (refusal !== null) this.options.tell(`no actors are killed there: ${refusal}`)
+      if (refusal !== null) this.options.log(`no actors are killed there: ${refusal}`)
     }
     return null
   }
@@ -183,17 +183,17 @@ export class Injector {
   }
 
   async #inject(fault: Fault): Promise<void> {
-    const { nowMs, tell } = this.options
+    const { nowMs, log } = this.options
     const atMs = nowMs()
     const what = describeFault(fault)
-    tell(what)
+    log(what)
     let refused: string | null = null
     try {
       if (fault.kind === 'actor') await this.#killActor(fault.node, fault.actor)
       else await this.#order(fault, atMs)
     } catch (error) {
       refused = error instanceof Error ? error.message : String(error)
-      tell(`${what}: ${refused}`)
+      log(`${what}: ${refused}`)
     }
     this.done.push({ kind: fault.kind, what, atMs, ms: Math.round(nowMs() - atMs), refused })
   }

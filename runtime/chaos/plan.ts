@@ -1,5 +1,5 @@
 /** Which fault comes next. Pure but for the randomness that it is given. */
-import type { FaultOrder } from './orders.js'
+import type { FaultCommand } from './faultCommands.js'
 
 /** What `--faults` chooses from. */
 export const faultKinds = ['actor', 'kill', 'pause', 'broker', 'network', 'disk'] as const
@@ -22,7 +22,7 @@ export interface Scene {
 
 export type Fault =
   | { readonly kind: 'actor'; readonly node: string; readonly actor: string }
-  | { readonly kind: Exclude<FaultKind, 'actor'>; readonly order: FaultOrder }
+  | { readonly kind: Exclude<FaultKind, 'actor'>; readonly order: FaultCommand }
 
 /** Of a node, or null: the broker. */
 export function victimOf(fault: Fault): string | null {
@@ -75,7 +75,7 @@ type Range = readonly [shortestMs: number, longestMs: number]
 /** Silence is shorter or longer than a lease, which runs out after 2 s (2.2 s for who waits). */
 const silence: readonly Range[] = [[300, 1800], [2500, 4000]]
 
-const lasts: Readonly<Record<FaultOrder['type'], readonly Range[]>> = {
+const lasts: Readonly<Record<FaultCommand['type'], readonly Range[]>> = {
   kill: [[200, 2500]], cut: [[300, 3500]], pause: silence, stall: silence,
   fill: [[1500, 4000]], broker: [[200, 2000]],
 }

@@ -6,9 +6,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { EngramClient } from '../client/client.js'
 import { ReadError } from '../client/errors.js'
 import type { ClusterSpace } from '../status/status.js'
-import { placesOf, questionable } from './account.js'
-import { balance } from './books.js'
-import type { Books, Evidence, MemberEnd } from './books.js'
+import { placesOf, questionable } from './recordAudit.js'
+import { audit } from './audit.js'
+import type { Audit, Evidence, MemberEnd } from './audit.js'
 import type { Control } from './control.js'
 import { ChaosRefusedError } from './errors.js'
 import { membersInTheEnd, readFates, readLog, readReports, readSalvages } from './evidence.js'
@@ -37,7 +37,7 @@ export interface ChaosOptions {
   readonly rate: number
   readonly seed: number
   /** What happens, a line each. */
-  readonly tell: (line: string) => void
+  readonly log: (line: string) => void
   /** Every second. */
   readonly progress: (progress: Progress) => void
   /** Ends the faults early; the books are made all the same. */
@@ -60,7 +60,7 @@ export interface Unavailability extends Outage {
   readonly excuses: readonly Excuse[]
 }
 
-export interface ChaosReport extends Books {
+export interface ChaosReport extends Audit {
   readonly ok: boolean
   readonly space: string
   readonly seed: number
@@ -90,7 +90,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const watch = new Watch(operator, space, nowMs)
   const injector = new Injector({
     client: operator, control: options.control, watch, space, kinds: options.kinds, nowMs,
-    random: seeded(options.seed), tell: options.tell,
+    random: seeded(options.seed), log: options.log,
   })
   const run = `chaos-${Date.now().toString(36)}`
   const load = new Load(options.writer, {
@@ -103,7 +103,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   }), progressMs)
   try {
     const kinds = await injector.prepare(found)
-    for (const { fault, why } of injector.skipped) options.tell(`skipping ${fault}: ${why}`)
+    for (const { fault, why } of injector.skipped) options.log(`skipping ${fault}: ${why}`)
     if (kinds.length === 0) {
       throw new ChaosRefusedError('none of the faults can be injected here',
         'Start a cluster for it: engram up --chaos')
@@ -145,19 +145,19 @@ interface Ended {
 }
 
 async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport> {
-  const { operator, space, tell } = options
+  const { operator, space } = options
   const { watch, injector, load, run, found } = ended
-  tell('waiting until all members are at one place, and nothing is on its way home')
+  options.log('waiting until all members are at one place, and nothing is on its way home')
   const { members, hasConverged, returned } = await membersInTheEnd(watch)
-  tell('reading the log and the salvages')
+  options.log('reading the log and the salvages')
   const from = found.commitSequence + 1
   const { log, fault } = await readLog(operator, space, from, run)
   const nodes = (watch.status?.nodes ?? []).filter(({ id }) =>
     members.some(({ node }) => node === id))
   const { salvaged, unreadable } = await readSalvages(nodes, found.uuid, run)
-  tell('asking the cluster for its own account')
-  const account = await clusterAccount(options, ended, log, salvaged)
-  const books = balance({
+  options.log('asking the cluster for its own account')
+  const account = await clusterReports(options, ended, log, salvaged)
+  const result = audit({
     records: load.records, log, salvaged, unreadable, filled: injector.filled, members,
     hasConverged, returned, reports: account.reports, fates: account.fates,
   })
@@ -168,20 +168,20 @@ async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport>
   const outage = outageOf(
     load.answersMs, { fromMs: 0, toMs: ended.loadEndMs }, excuses)
   const broken = [
-    ...books.broken, ...(fault === null ? [] : [fault]), ...account.faults, ...injector.broken,
+    ...result.broken, ...(fault === null ? [] : [fault]), ...account.faults, ...injector.broken,
     ...outageFault(outage), ...await deathFaults(options.control, ended),
   ]
   return {
-    ...books, broken, ok: broken.length === 0, space, seed: options.seed,
+    ...result, broken, ok: broken.length === 0, space, seed: options.seed,
     ms: Math.round(ended.loadEndMs),
     faults: injector.done, skipped: injector.skipped,
-    promotions: epochsOf([...watch.reigns.values()], load.records, injector.done, found.epoch),
+    promotions: epochsOf([...watch.epochs.values()], load.records, injector.done, found.epoch),
     unavailability: { ...outage, limitMs: unavailableMaxMs, excuses }, members,
   }
 }
 
 /** What the cluster itself says of its forks, and of the records. */
-async function clusterAccount(
+async function clusterReports(
   { operator, space }: ChaosOptions, { load, found }: Ended, log: readonly LoggedRecord[],
   salvaged: readonly SalvagedRecord[],
 ): Promise<Pick<Evidence, 'reports' | 'fates'> & { readonly faults: readonly string[] }> {

@@ -22,7 +22,7 @@ const tickMs = 100
 
 export class Watch {
   /** By epoch. */
-  readonly reigns = new Map<number, PrimarySeen>()
+  readonly epochs = new Map<number, PrimarySeen>()
   readonly inSync: InSyncAt[] = []
   /** Times in which this process stood still: whoever judges must doubt itself first. */
   readonly stalls: Excuse[] = []
@@ -66,9 +66,9 @@ export class Watch {
     this.status = status
     const found = this.found
     if (!found) return null
-    if (found.primary !== null) this.#reigns(found.epoch, found.primary, null)
+    if (found.primary !== null) this.#sawPrimary(found.epoch, found.primary, null)
     // A member that lags behind may tell what was; only a primary tells what is.
-    if (found.members.some((member) => member.role === 'primary')) this.#has(found.inSync)
+    if (found.members.some((member) => member.role === 'primary')) this.#sawInSync(found.inSync)
     return found
   }
 
@@ -91,18 +91,18 @@ export class Watch {
     if (!decoded.ok) return
     const { assignment, kind, reason } = decoded.value
     if (kind !== 'changed') return
-    this.#has(assignment.inSync)
+    this.#sawInSync(assignment.inSync)
     if (assignment.state !== 'open' || !assignment.primary) return
-    this.#reigns(assignment.epoch, assignment.primary.node, reason)
+    this.#sawPrimary(assignment.epoch, assignment.primary.node, reason)
   }
 
-  #reigns(epoch: number, primary: string, reason: string | null): void {
-    const known = this.reigns.get(epoch)
+  #sawPrimary(epoch: number, primary: string, reason: string | null): void {
+    const known = this.epochs.get(epoch)
     if (known && (known.reason !== null || reason === null)) return
-    this.reigns.set(epoch, { epoch, primary, atMs: known?.atMs ?? this.nowMs(), reason })
+    this.epochs.set(epoch, { epoch, primary, atMs: known?.atMs ?? this.nowMs(), reason })
   }
 
-  #has(inSync: readonly string[]): void {
+  #sawInSync(inSync: readonly string[]): void {
     const last = this.inSync.at(-1)
     if (last && last.inSync.toSorted().join() === inSync.toSorted().join()) return
     this.inSync.push({ atMs: this.nowMs(), inSync })

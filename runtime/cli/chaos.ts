@@ -14,7 +14,7 @@ import type { EngramClient } from '../client/client.js'
 import { readUpRecord } from '../cluster/clusterFile.js'
 import type { UpRecord } from '../cluster/clusterFile.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import { showBooks } from './chaosText.js'
+import { showAudit } from './chaosText.js'
 import {
   CliError, connectionOptions, defaultData, durationOption, exit, jsonOption, usage, whole,
 } from './context.js'
@@ -95,7 +95,7 @@ async function chaos(context: Context, space: string, flags: ChaosFlags): Promis
   const { runChaos } = await import('../chaos/run.js')
   const clients = await connectAs(context, found)
   const interrupt = new Interrupt(context)
-  const telling = new Telling(context)
+  const output = new Output(context)
   try {
     const seed = flags.seed ?? randomInt(2 ** 31 - 2)
     context.note(`chaos in ${space} for ${showMs(flags.for)}, seed ${seed}`)
@@ -103,9 +103,9 @@ async function chaos(context: Context, space: string, flags: ChaosFlags): Promis
       ...clients, space, forMs: flags.for, kinds: flags.faults ?? faultKinds,
       rate: flags.rate, seed,
       control: await controlOf(clients.operator, record),
-      signal: interrupt.signal, tell: telling.line, progress: telling.progress,
+      signal: interrupt.signal, log: output.line, progress: output.progress,
     })
-    telling.end()
+    output.end()
     return print(context, report, flags.json ?? false)
   } catch (error) {
     if (error instanceof ChaosRefusedError) throw new CliError(error.message, error.remedy)
@@ -167,7 +167,7 @@ async function controlOf(
 }
 
 /** What goes on, on stderr: on a terminal one line that changes, else one every ten seconds. */
-class Telling {
+class Output {
   readonly #stderr: NodeJS.WriteStream
   #shown = 0
 
@@ -201,7 +201,7 @@ class Telling {
 
 function print(context: Context, report: ChaosReport, json: boolean): Action {
   if (json) context.printJson(report)
-  else context.print(showBooks(report))
+  else context.print(showAudit(report))
   return report.ok ? exit.ok : exit.failed
 }
 

@@ -6,7 +6,7 @@ import { showCount, showMs, table } from './text.js'
 
 const shownMax = 10
 
-export function showBooks(report: ChaosReport): string {
+export function showAudit(report: ChaosReport): string {
   return [
     `${showCount(report.written)} records written to ${report.space} in ${showMs(report.ms)}`,
     '', levels(report), '',
@@ -34,8 +34,8 @@ export function showBooks(report: ChaosReport): string {
 
 function levels({ acknowledged }: ChaosReport): string {
   return table(['LEVEL', 'ACKNOWLEDGED', ...places.map((place) => place.toUpperCase())],
-    Object.entries(acknowledged).map(([level, books]) =>
-      [level, showCount(books.acknowledged), ...places.map((place) => showCount(books[place]))]))
+    Object.entries(acknowledged).map(([level, counts]) =>
+      [level, showCount(counts.acknowledged), ...places.map((place) => showCount(counts[place]))]))
 }
 
 /** Reigns that ended without a handover, and what became of what they left behind. */

@@ -5,11 +5,11 @@ import { inboxPrefix } from '../bus/options.js'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import type { Told } from '../inspect/eventLine.js'
+import type { EventLine } from '../inspect/eventLine.js'
 import { Inspector } from '../inspect/inspector.js'
 import { eventsOfNodes } from '../inspect/past.js'
-import { situation } from '../inspect/situation.js'
-import { InOrder, Story } from '../inspect/story.js'
+import { summaryText } from '../inspect/summaryText.js'
+import { EventText, InOrder } from '../inspect/eventText.js'
 import { CliError, connectionOptions, jsonOption, untilStopped, whole } from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceExists, checkSpaceName } from './space.js'
@@ -58,8 +58,8 @@ async function events(
   try {
     if (space !== undefined) await checkSpaceExists(client.connection, space)
     const order = new InOrder()
-    const story = new Story({ tell: (told) => order.add(told, performance.now()), space })
-    const end = flags.follow ? await follow(context, client, inboxPrefix(nats), story) : () => {}
+    const events = new EventText({ emit: (line) => order.add(line, performance.now()), space })
+    const end = flags.follow ? await follow(context, client, inboxPrefix(nats), events) : () => {}
     const [status, past] = await Promise.all([
       client.status(), flags.last === 0 ? [] : pastOf(client, inboxPrefix(nats), space),
     ])
@@ -67,11 +67,11 @@ async function events(
       throw new CliError(`no Engram node answers on ${client.connection.getServer()}`,
         'Start one with `engram up` or `engram node`, or name another server with --nats.')
     }
-    const printAll = (lines: readonly Told[]): void => {
-      for (const told of lines) print(context, told, flags)
+    const printAll = (lines: readonly EventLine[]): void => {
+      for (const line of lines) print(context, line, flags)
     }
-    if (flags.last > 0) printAll(story.onPast(past).slice(-flags.last))
-    printAll(situation(status, Date.now(), space))
+    if (flags.last > 0) printAll(events.onPast(past).slice(-flags.last))
+    printAll(summaryText(status, Date.now(), space))
     const pace = setInterval(() => printAll(order.due(performance.now())), 50)
     if (flags.follow) await untilStopped(context)
     clearInterval(pace)
@@ -92,20 +92,20 @@ async function pastOf(
 
 /** Subscribes; returns what ends it. */
 async function follow(
-  context: Context, { connection }: EngramClient, prefix: string, story: Story,
+  context: Context, { connection }: EngramClient, prefix: string, events: EventText,
 ): Promise<() => void> {
   const inspector = new Inspector({
     connection, inboxPrefix: prefix,
-    onEnvelope: (envelope) => story.onEnvelope(envelope),
+    onEnvelope: (envelope) => events.onEnvelope(envelope),
     onFault: (message) => context.note(`warning: ${message}`),
   })
   await inspector.start()
   return () => inspector.stop()
 }
 
-function print(context: Context, told: Told, { json }: EventsFlags): void {
-  if (json) context.printJson(told)
-  else context.print(`${showTime(told.at)}  ${told.text}`)
+function print(context: Context, line: EventLine, { json }: EventsFlags): void {
+  if (json) context.printJson(line)
+  else context.print(`${showTime(line.at)}  ${line.text}`)
 }
 
 /** `21:55:53.410`, and the day before it where that is not today's. UTC, as in --json. */

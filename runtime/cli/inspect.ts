@@ -6,8 +6,8 @@ import { openConnection } from '../client/connection.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { HttpListenError } from '../http/server.js'
 import { Inspector } from '../inspect/inspector.js'
-import { Picture } from '../inspect/picture.js'
-import { statelyEvents, statelyPicture, stoppedEvent } from '../inspect/stately.js'
+import { InspectionSnapshot } from '../inspect/snapshot.js'
+import { statelyEvents, statelySnapshot, stoppedEvent } from '../inspect/stately.js'
 import { defaultInspectorUrl, startStatelyServer } from '../inspect/statelyServer.js'
 import { CliError, connectionOptions, jsonOption, untilStopped, usage, whole } from './context.js'
 import type { Context } from './context.js'
@@ -51,9 +51,9 @@ async function inspect(context: Context, flags: InspectFlags): Promise<void> {
     throw usage(`${flags.inspector} is no URL`, `The default is ${defaultInspectorUrl}`)
   }
   const { nats } = context.settings(flags)
-  const picture = new Picture()
+  const snapshot = new InspectionSnapshot()
   const server = await startStatelyServer({
-    port: flags.port, inspectorUrl: flags.inspector, greeting: () => statelyPicture(picture),
+    port: flags.port, inspectorUrl: flags.inspector, greeting: () => statelySnapshot(snapshot),
   }).catch(portInUse)
   const connection = await openConnection({ ...nats, name: 'engram inspect' })
     .catch(async (error: unknown) => {
@@ -63,13 +63,13 @@ async function inspect(context: Context, flags: InspectFlags): Promise<void> {
   const inspector = new Inspector({
     connection, inboxPrefix: inboxPrefix(nats), node, payloads,
     onEnvelope: (envelope) => {
-      const gone = picture.apply(envelope)
-      server.send(statelyEvents(envelope, picture, gone))
+      const gone = snapshot.apply(envelope)
+      server.send(statelyEvents(envelope, snapshot, gone))
     },
     onNode: (id) => context.note(`${id}: shown`),
     onNodeLost: (id) => {
       context.note(`${id}: does not answer`)
-      server.send(picture.drop(id).map((actor) => stoppedEvent(id, actor)))
+      server.send(snapshot.drop(id).map((actor) => stoppedEvent(id, actor)))
     },
     onFault: (message) => context.note(`warning: ${message}`),
   })

@@ -219,7 +219,7 @@ async function lead(up: Lead): Promise<Action> {
   }
   context.note('Handing over and stopping; once more to stop at once.')
   await control?.close()
-  page?.endOrders()
+  page?.endCommands()
   const orderly = cluster.stop().then(() => 'stopped')
   const how = await Promise.race([orderly, signals.second.then(() => 'abrupt')])
   if (how === 'abrupt') await cluster.kill()

@@ -31,7 +31,7 @@ export interface UpPage {
   /** To be opened in a browser; with the token. */
   readonly open: string
   /** Steady writers end; no order is taken any more. */
-  endOrders(): void
+  endCommands(): void
   close(): Promise<void>
 }
 
@@ -40,8 +40,8 @@ export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
   const { address, token, cluster, config, playground, payloads, note } = options
   const hub = new PageHub({
     start: { source: 'up', node: null, playground, payloads, ...limitsOf(config) },
-    link: (telling) => new ClusterLink({
-      nats: cluster.broker.nats, payloads, telling, onFault: (fault) => note(`page: ${fault}`),
+    link: (feed) => new ClusterLink({
+      nats: cluster.broker.nats, payloads, feed, onFault: (fault) => note(`page: ${fault}`),
     }),
   })
   const writer = new Writer(cluster)
@@ -63,16 +63,16 @@ export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
     ...(token === null ? {} : { guard: tokenGuard(token, () => server.port) }),
     onError: (error, path) => note(`page: ${path} failed: ${String(error)}`),
   })
-  const endOrders = (): void => {
+  const endCommands = (): void => {
     isOver = true
     orders.close()
   }
   return {
     url: server.url,
     open: pageLink(server.url, token),
-    endOrders,
+    endCommands,
     close: async () => {
-      endOrders()
+      endCommands()
       await hub.close()
       await server.close()
       await writer.close()

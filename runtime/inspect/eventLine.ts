@@ -1,10 +1,10 @@
 import type { PromotionReport } from '../../machines/protocol/events.js'
 
-export type ToldKind =
+export type EventKind =
   /** A step of a promotion, with its reason. */
   | 'promotion'
   /** A node becomes the primary, or is none any more; `handover`: it was planned. */
-  | 'reign' | 'handover'
+  | 'epoch' | 'handover'
   /** A member gives entries up that the primary does not have; what becomes of them. */
   | 'fork'
   | 'inSync' | 'alert'
@@ -18,10 +18,10 @@ export type ToldKind =
   | 'fault'
 
 /** One line of the story; the JSON that `engram events --json` prints. */
-export interface Told {
+export interface EventLine {
   /** ISO 8601, by the clock of the node that says so. */
   readonly at: string
-  readonly kind: ToldKind
+  readonly kind: EventKind
   /** A sentence. */
   readonly text: string
   /** Of what nodes keep: the same for all nodes that noted it. */

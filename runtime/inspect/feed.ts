@@ -162,7 +162,7 @@ export class Feed {
     const endLook = traffic.look()
     const endInspection = host.inspect(this.observe)
     const endEvents = events.listen((event) =>
-      this.tell({ type: 'recorded', atMs: event.atMs, event }))
+      this.add({ type: 'recorded', atMs: event.atMs, event }))
     // Who was there already is shown by `present()`.
     this.pending = []
     this.counted.clear()
@@ -221,14 +221,14 @@ export class Feed {
     if (taken.length > 0) inspected.taken = []
     if (before === null) {
       this.tellChart(inspected.chart)
-      return this.tell(this.actors.actorEvent(inspected, this.now()))
+      return this.add(this.actors.actorEvent(inspected, this.now()))
     }
     if (before.status === snapshot.status && isSame(before.value, snapshot.value)) {
       countEvent(inspected.counts, event)
       this.counted.add(inspected)
       return
     }
-    this.tell({
+    this.add({
       type: 'transition', actor: inspected.path, atMs: this.now(), from: before.value ?? null,
       event, ...this.actors.stateOf(inspected), taken: taken.map(takenOf),
     })
@@ -245,19 +245,19 @@ export class Feed {
         this.parents.delete(actor)
         return this.forget(actor, event.kind)
       case 'engram.kill':
-        return this.tell({ type: 'kill', ...head, reason: event.reason })
+        return this.add({ type: 'kill', ...head, reason: event.reason })
       case 'engram.restart': {
         const { attempt, delayMs, error } = event
         this.actors.forget(actor)
-        return this.tell({ type: 'restart', ...head, attempt, delayMs, error: shortened(error) })
+        return this.add({ type: 'restart', ...head, attempt, delayMs, error: shortened(error) })
       }
       case 'engram.escalation':
-        return this.tell({
+        return this.add({
           type: 'escalation', ...head, to: event.to, error: shortened(event.error),
         })
       case 'engram.deadLetter': {
         const { reason, detail, from, event: letter } = event.letter
-        return this.tell({
+        return this.add({
           type: 'deadLetter', ...head, reason, detail: shortened(detail),
           from: from === null ? null : `${from.node}/${from.actor ?? ''}`,
           event: letter?.type ?? null,
@@ -268,21 +268,21 @@ export class Feed {
 
   private forget(path: string, kind: 'done' | 'stopped' | 'failed'): void {
     for (const actor of this.actors.forget(path)) {
-      this.tell({ type: 'exit', actor, atMs: this.now(), kind: actor === path ? kind : 'stopped' })
+      this.add({ type: 'exit', actor, atMs: this.now(), kind: actor === path ? kind : 'stopped' })
     }
   }
 
   private tellChart(chart: string | null): void {
     if (chart === null || this.toldCharts.has(chart)) return
     this.toldCharts.add(chart)
-    this.tell(this.chartEvent(chart))
+    this.add(this.chartEvent(chart))
   }
 
   private chartEvent(chart: string): InspectionStreamEvent {
     return { type: 'chart', chart, definition: this.actors.definition(chart) ?? '{}' }
   }
 
-  private tell(event: InspectionStreamEvent): void {
+  private add(event: InspectionStreamEvent): void {
     if (this.pending.length < this.pendingMaxNow) {
       this.pending.push(event)
       return
@@ -313,12 +313,12 @@ export class Feed {
       this.counted.delete(inspected)
       const counts = Object.fromEntries(inspected.counts)
       inspected.counts.clear()
-      this.tell({
+      this.add({
         type: 'progress', actor: inspected.path, atMs, counts, ...this.actors.stateOf(inspected),
       })
     }
     for (const count of this.options.traffic.take()) {
-      this.tell({ type: 'messages', atMs, ...count })
+      this.add({ type: 'messages', atMs, ...count })
     }
   }
 

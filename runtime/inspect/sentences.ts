@@ -4,10 +4,10 @@ import { handoverReason, vacancyText } from '../../machines/election/vacancy.js'
 import type {
   ClusterEvent, PromotionReport, RecordedEvent,
 } from '../../machines/protocol/events.js'
-import type { Told, ToldKind } from './eventLine.js'
+import type { EventKind, EventLine } from './eventLine.js'
 
 /** A line without its time, unless that is another than the event's. */
-export interface Sentence extends Omit<Told, 'at' | 'id'> {
+export interface Sentence extends Omit<EventLine, 'at' | 'id'> {
   readonly atMs?: number
 }
 
@@ -21,7 +21,7 @@ export function sentenceOf(event: RecordedEvent): Sentence {
     case 'steppedDown': {
       const { space, epoch, reason } = event
       const text = `${node} is no longer the primary of ${space} (epoch ${epoch}): ${reason}`
-      const kind = reason.startsWith('handed over') ? 'handover' : 'reign'
+      const kind = reason.startsWith('handed over') ? 'handover' : 'epoch'
       return { kind, text, node, space, epoch, reason }
     }
     case 'handoverBegun': {
@@ -49,7 +49,7 @@ export function sentenceOf(event: RecordedEvent): Sentence {
 function promoted({ promotion, inSync }: EventOf<'promoted'>): Sentence {
   const { atMs, space, epoch, to: node, reason } = promotion
   const text = `${takeoverText(promotion)}; in sync: ${inSync.join(', ')}`
-  return { atMs, kind: 'reign', text, node, space, epoch, reason, promotion }
+  return { atMs, kind: 'epoch', text, node, space, epoch, reason, promotion }
 }
 
 /** Who is the primary now, why, and what it cost. */
@@ -80,7 +80,7 @@ export function writesText(count: number): string {
 }
 
 interface Course {
-  readonly kind: ToldKind
+  readonly kind: EventKind
   readonly begins: string
 }
 

@@ -3,7 +3,7 @@
  * 0.7): each actor of each node is a session of its own, `n1/space.demo.primary`.
  */
 import type { StatelyInspectionEvent } from '@statelyai/inspect'
-import type { ActorShown, Picture } from './picture.js'
+import type { ActorShown, InspectionSnapshot } from './snapshot.js'
 import type { Envelope, InspectionStreamEvent } from './schema.js'
 
 /** Of the protocol: the inspector reads it to tell our events from others'. */
@@ -20,19 +20,19 @@ export const sessionId = (node: string, actor: string): string => `${node}/${act
  * returned `gone`.
  */
 export function statelyEvents(
-  envelope: Envelope, picture: Picture, gone: readonly ActorShown[],
+  envelope: Envelope, snapshot: InspectionSnapshot, gone: readonly ActorShown[],
 ): StatelyInspectionEvent[] {
   const { node } = envelope
   const stopped = gone
-    .filter((actor) => picture.actor(node, actor.actor) === undefined)
+    .filter((actor) => snapshot.actor(node, actor.actor) === undefined)
     .map((actor) => stoppedEvent(node, actor))
-  return [...stopped, ...envelope.events.flatMap((event) => translated(node, event, picture))]
+  return [...stopped, ...envelope.events.flatMap((event) => translated(node, event, snapshot))]
 }
 
 /** The whole picture, for an inspector that comes later. */
-export function statelyPicture(picture: Picture): StatelyInspectionEvent[] {
-  return [...picture.nodes].flatMap(([node, { actors }]) =>
-    [...actors.values()].map((actor) => actorEvent(node, actor, picture)))
+export function statelySnapshot(snapshot: InspectionSnapshot): StatelyInspectionEvent[] {
+  return [...snapshot.nodes].flatMap(([node, { actors }]) =>
+    [...actors.values()].map((actor) => actorEvent(node, actor, snapshot)))
 }
 
 /** An actor is no more: its session shows it. */
@@ -41,11 +41,11 @@ export function stoppedEvent(node: string, actor: ActorShown): StatelyInspection
 }
 
 function translated(
-  node: string, event: InspectionStreamEvent, picture: Picture,
+  node: string, event: InspectionStreamEvent, snapshot: InspectionSnapshot,
 ): StatelyInspectionEvent[] {
   switch (event.type) {
     case 'actor':
-      return [actorEvent(node, event, picture)]
+      return [actorEvent(node, event, snapshot)]
     case 'transition':
       return [
         eventEvent(node, event.actor, event.atMs, { type: event.event }),
@@ -63,7 +63,7 @@ function translated(
     case 'exit':
       return [exitEvent(node, event)]
     case 'messages':
-      return messageEvents(node, event, picture)
+      return messageEvents(node, event, snapshot)
     case 'chart':
     case 'recorded':
       return []
@@ -83,14 +83,16 @@ function head(node: string, atMs: number) {
   return { _version: statelyVersion, createdAt: String(atMs), rootId: node, id: noId }
 }
 
-function actorEvent(node: string, actor: ActorShown, picture: Picture): StatelyInspectionEvent {
+function actorEvent(
+  node: string, actor: ActorShown, snapshot: InspectionSnapshot,
+): StatelyInspectionEvent {
   const { parent, chart } = actor
   return {
     type: '@xstate.actor', ...head(node, actor.atMs),
     name: sessionId(node, actor.actor),
     sessionId: sessionId(node, actor.actor),
     parentId: parent === null ? undefined : sessionId(node, parent),
-    definition: (chart === null ? undefined : picture.charts.get(chart))
+    definition: (chart === null ? undefined : snapshot.charts.get(chart))
       ?? JSON.stringify({ id: actor.actor }),
     snapshot: snapshotOf(actor),
   }
@@ -141,14 +143,14 @@ const ends: Readonly<Record<string, (space: string, from: string) => [string, st
 }
 
 function messageEvents(
-  node: string, message: EventOf<'messages'>, picture: Picture,
+  node: string, message: EventOf<'messages'>, snapshot: InspectionSnapshot,
 ): StatelyInspectionEvent[] {
   const { kind, space, to, atMs, count, bytes } = message
-  const receivers = to === null ? [...picture.nodes.keys()].filter((id) => id !== node) : [to]
+  const receivers = to === null ? [...snapshot.nodes.keys()].filter((id) => id !== node) : [to]
   return receivers.flatMap((receiver) => {
     const [source, target] = ends[kind]?.(space ?? '', kind === 'ping' ? receiver : node)
       ?? ['', '']
-    if (picture.actor(receiver, target) === undefined) return []
+    if (snapshot.actor(receiver, target) === undefined) return []
     return [eventEvent(receiver, target, atMs, { type: `engram.${kind}`, count, bytes },
       sessionId(node, source))]
   })

@@ -6,12 +6,12 @@
  * | request | answer |
  * |---|---|
  * | `GET /api/stream` | server-sent events named `frame`; the first is `start` |
- * | `POST /api/orders` | an Order as JSON → OrderAnswer; only with `--playground` |
+ * | `POST /api/orders` | a PageCommand as JSON → CommandAnswer; only with `--playground` |
  *
  * A reader passes over frames of a kind, and over fields, that it does not know.
  */
 import type { Chart } from '../charts/chart.js'
-import type { Told } from '../inspect/eventLine.js'
+import type { EventLine } from '../inspect/eventLine.js'
 import type { Envelope } from '../inspect/schema.js'
 import type { ClusterStatus } from '../status/status.js'
 
@@ -79,7 +79,7 @@ export interface FlowFrame extends At {
 /** A sentence of `engram events`. */
 export interface StoryFrame extends At {
   readonly kind: 'story'
-  readonly line: Told
+  readonly line: EventLine
 }
 
 /**
@@ -88,7 +88,7 @@ export interface StoryFrame extends At {
  */
 export interface HistoryFrame extends At {
   readonly kind: 'history'
-  readonly lines: readonly Told[]
+  readonly lines: readonly EventLine[]
 }
 
 /** The connection of the page's server to NATS. */
@@ -104,8 +104,8 @@ export interface BrokerFrame extends At {
  */
 export interface OrderFrame extends At {
   readonly kind: 'order'
-  readonly order: Order
-  readonly answer: OrderAnswer
+  readonly order: PageCommand
+  readonly answer: CommandAnswer
 }
 
 /**
@@ -122,7 +122,7 @@ export type Frame =
   | HistoryFrame | BrokerFrame | OrderFrame | GapFrame
 
 /** What the playground may ask for. */
-export type Order =
+export type PageCommand =
   | {
     readonly type: 'write'; readonly space: string; readonly id: string; readonly content: string
   }
@@ -136,7 +136,7 @@ export type Order =
   | { readonly type: 'pauseNode'; readonly node: string; readonly forMs: number }
   | { readonly type: 'handOver'; readonly space: string; readonly to: string | null }
 
-export type OrderAnswer =
+export type CommandAnswer =
   | { readonly ok: true; readonly message: string }
   /** Why not, and what to do. */
   | { readonly ok: false; readonly message: string }

@@ -55,9 +55,9 @@ async function setUp(stage: Stage): Promise<Shown> {
       thresholds: { lagAlertMs: 5_000, lagAlertBytes: 100_000_000 },
       times: { heartbeatMs: 100, grantMs: 2_000 },
     },
-    link: (telling) => {
-      telling.onReports(reports(over))
-      const timer = setInterval(() => telling.onReports(reports(over)), 200)
+    link: (feed) => {
+      feed.onReports(reports(over))
+      const timer = setInterval(() => feed.onReports(reports(over)), 200)
       return { stop: () => Promise.resolve(clearInterval(timer)) }
     },
   })

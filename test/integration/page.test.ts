@@ -1,7 +1,7 @@
 /** The page's server on real clusters: what a browser is told, and what it may order. */
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import type { OrderAnswer } from '../../runtime/page/protocol.js'
+import type { CommandAnswer } from '../../runtime/page/protocol.js'
 import { Child, processesNaming } from '../support/child.js'
 import { cliFile, removeTemporary, temporaryDirectory } from '../support/environment.js'
 import { ask, order, view } from '../support/page.js'
@@ -58,7 +58,7 @@ function settled(seen: Viewer): Promise<{ primary: string; epoch: number }> {
   })
 }
 
-function done({ answer }: { answer: OrderAnswer }): string {
+function done({ answer }: { answer: CommandAnswer }): string {
   assert.ok(answer.ok, answer.message)
   return answer.message
 }
@@ -106,7 +106,7 @@ test('a node is killed: a promotion step by step within 5 s, and it stays down u
     const [before, orderedMs] = [story(seen).length, performance.now()]
     done(await order(http, { type: 'killNode', node: old.primary }))
     const reign = await waitFor('the next reign', () => story(seen).slice(before).find((line) =>
-      line.kind === 'reign' && (line.epoch ?? 0) > old.epoch), { seconds: 5 })
+      line.kind === 'epoch' && (line.epoch ?? 0) > old.epoch), { seconds: 5 })
     const tookMs = performance.now() - orderedMs
     note(`order to the sentence of the next reign: ${Math.round(tookMs)} ms`)
     assert.ok(tookMs < 5_000)

@@ -1,7 +1,7 @@
 /** What happened, in sentences: promotions, stories, orders, and what befell actors. */
-import type { Told } from '../../inspect/eventLine.js'
+import type { EventLine } from '../../inspect/eventLine.js'
 import { takeoverText } from '../../inspect/sentences.js'
-import type { Order } from '../protocol.js'
+import type { PageCommand } from '../protocol.js'
 import type { Promotion } from './promotions.js'
 import type { Item } from './state.js'
 import { countText, msText } from './words.js'
@@ -21,7 +21,7 @@ export interface Entry {
  * @param past what nodes have kept: what the recording tells itself is left out of it
  */
 export function entriesOf(
-  notable: readonly Item[], all: readonly Promotion[], past: readonly Told[],
+  notable: readonly Item[], all: readonly Promotion[], past: readonly EventLine[],
 ): Entry[] {
   const inSteps = new Set(all.flatMap(({ report }) =>
     report === null ? [] : [idOfPromotion(report)]))
@@ -68,7 +68,7 @@ function idOfPromotion({ space, epoch }: { space: string; epoch: number }): stri
 }
 
 /** Who became the primary is a promotion here, with its steps where they are known. */
-function storyEntry({ kind, text, promotion }: Told): { kind: string; text: string } {
+function storyEntry({ kind, text, promotion }: EventLine): { kind: string; text: string } {
   return promotion ? { kind: 'promotion', text: takeoverText(promotion) } : { kind, text }
 }
 
@@ -127,7 +127,7 @@ function titleOf(promotion: Promotion): string {
   return `${winner} is promoted to primary of ${space}${after}, in epoch ${epoch}, and ${how}`
 }
 
-function orderText(order: Order): string {
+function orderText(order: PageCommand): string {
   switch (order.type) {
     case 'write': return `Write ${order.id} to ${order.space}`
     case 'steady': return order.perSecond === 0 ? `Stop the writer of ${order.space}`

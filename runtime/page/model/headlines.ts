@@ -6,7 +6,7 @@ import type { Vacancy } from '../../../machines/base/ids.js'
 import { vacancyText } from '../../../machines/election/vacancy.js'
 import type { PromotionReport } from '../../../machines/protocol/events.js'
 import { defaultTimes } from '../../../machines/protocol/messages.js'
-import type { Told } from '../../inspect/eventLine.js'
+import type { EventLine } from '../../inspect/eventLine.js'
 import { isHandover, writesText } from '../../inspect/sentences.js'
 import type { ClusterSpace } from '../../status/status.js'
 import { absenceOf } from './presence.js'
@@ -28,7 +28,7 @@ export interface Headline {
 export interface Facts {
   readonly promotions: readonly Promotion[]
   /** What was told and what nodes have kept, in order of time. */
-  readonly lines: readonly Told[]
+  readonly lines: readonly EventLine[]
   /** Statuses among others, in order of time. */
   readonly measured: readonly Item[]
 }
@@ -48,16 +48,16 @@ const looksMax = 400
 const { grantMargin } = defaultTimes
 
 /** Lines about primaries, by space; computed once for each list. */
-const bySpace = new WeakMap<readonly Told[], ReadonlyMap<string, readonly Told[]>>()
+const bySpace = new WeakMap<readonly EventLine[], ReadonlyMap<string, readonly EventLine[]>>()
 
-function linesOf(space: string, lines: readonly Told[]): readonly Told[] {
+function linesOf(space: string, lines: readonly EventLine[]): readonly EventLine[] {
   const known = bySpace.get(lines) ?? indexed(lines)
   bySpace.set(lines, known)
   return known.get(space) ?? []
 }
 
-function indexed(lines: readonly Told[]): ReadonlyMap<string, readonly Told[]> {
-  const index = new Map<string, Told[]>()
+function indexed(lines: readonly EventLine[]): ReadonlyMap<string, readonly EventLine[]> {
+  const index = new Map<string, EventLine[]>()
   for (const line of lines) {
     const { space, promotion, alert } = line
     if (space === undefined || (!promotion && !told.has(alert ?? ''))) continue
@@ -256,7 +256,7 @@ export function lastFailover(
   return line?.promotion ?? null
 }
 
-function isOf({ detail, alert }: Told, report: PromotionReport, kind: string): boolean {
+function isOf({ detail, alert }: EventLine, report: PromotionReport, kind: string): boolean {
   return alert === kind && Number(detail?.['epoch']) < report.epoch
     && detail?.['formerPrimary'] === report.from
 }
@@ -267,7 +267,7 @@ function isReportOpen(report: PromotionReport, { lines }: Facts): boolean {
     && Math.abs(Date.parse(line.at) - report.atMs) < openedWithinMs)
 }
 
-function settlementOf(report: PromotionReport, { lines }: Facts, atMs: number): Told | null {
+function settlementOf(report: PromotionReport, { lines }: Facts, atMs: number): EventLine | null {
   return linesOf(report.space, lines).find((line) => {
     const toldMs = Date.parse(line.at)
     return isOf(line, report, 'forkReportClosed') && toldMs >= report.atMs && toldMs <= atMs
@@ -275,7 +275,7 @@ function settlementOf(report: PromotionReport, { lines }: Facts, atMs: number): 
 }
 
 function riskLine(
-  { from, atRisk }: PromotionReport, closed: Told | null, isSettled: boolean,
+  { from, atRisk }: PromotionReport, closed: EventLine | null, isSettled: boolean,
 ): string {
   if (closed !== null) return `${capital(closed.text.replace(/^[^:]+: /, ''))}.`
   if (isSettled) return 'No write is missing.'

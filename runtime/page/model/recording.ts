@@ -3,7 +3,7 @@
  * any time, and the log of what happened. Bounded: the oldest frames go, and the state that they
  * led to stays as the beginning.
  */
-import type { Told } from '../../inspect/eventLine.js'
+import type { EventLine } from '../../inspect/eventLine.js'
 import type { InspectionStreamEvent } from '../../inspect/schema.js'
 import type { Frame, StartFrame } from '../protocol.js'
 import { isMeasured, isNotable } from './notable.js'
@@ -53,7 +53,7 @@ export class Recording {
   /** Statuses and flows, in order of time; not to be changed. */
   measured: Item[] = []
   /** What nodes have kept of the time before, in order of time; no part of the items. */
-  past: readonly Told[] = []
+  past: readonly EventLine[] = []
   private frames: Kept[] = []
   private items: Item[] = []
   private keyFrames: KeyFrame[] = []
@@ -172,7 +172,7 @@ export class Recording {
   }
 
   /** Lines that are known already add nothing. */
-  private notePast(lines: readonly Told[]): void {
+  private notePast(lines: readonly EventLine[]): void {
     const known = new Set(this.past.map(({ id }) => id))
     const news = lines.filter(({ id }) => !known.has(id))
     if (news.length === 0) return

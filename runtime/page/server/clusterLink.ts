@@ -9,13 +9,13 @@ import { Operator } from '../../client/operator.js'
 import { Inspector } from '../../inspect/inspector.js'
 import { eventsOfNode } from '../../inspect/past.js'
 import type { Envelope } from '../../inspect/schema.js'
-import type { Telling } from './telling.js'
+import type { FrameFeed } from './frameFeed.js'
 
 export interface ClusterLinkOptions {
   readonly nats: NatsOptions
   /** Contexts with their texts. */
   readonly payloads: boolean
-  readonly telling: Telling
+  readonly feed: FrameFeed
   /** What is not understood, or refused: in words, each once. */
   readonly onFault?: (message: string) => void
 }
@@ -39,7 +39,7 @@ export class PastOfNodes {
 
   constructor(
     private readonly eventsOf: (node: string) => Promise<readonly RecordedEvent[]>,
-    private readonly telling: Pick<Telling, 'onPast'>,
+    private readonly feed: Pick<FrameFeed, 'onPast'>,
   ) {}
 
   /** What was noted before its stream began, or was dropped from it, is asked for. */
@@ -63,7 +63,7 @@ export class PastOfNodes {
 
   private async read(node: string): Promise<void> {
     try {
-      this.telling.onPast(await this.eventsOf(node))
+      this.feed.onPast(await this.eventsOf(node))
     } catch {
       // It has gone again, or is of a release that keeps nothing: there is nothing to show.
     }
@@ -80,7 +80,7 @@ export class ClusterLink {
   private readonly ended: Promise<void>
 
   constructor(private readonly options: ClusterLinkOptions) {
-    options.telling.onBroker('disconnected', 'connecting to NATS')
+    options.feed.onBroker('disconnected', 'connecting to NATS')
     this.ended = this.run()
   }
 
@@ -117,23 +117,23 @@ export class ClusterLink {
   /** Until the connection is closed for good; the client library mends what it can before. */
   private async serve(connection: NatsConnection): Promise<void> {
     if (this.isStopped) return await connection.close()
-    const { nats, payloads, telling } = this.options
+    const { nats, payloads, feed } = this.options
     this.connection = connection
     this.changed(true, `connected to ${connection.getServer()}`)
     const prefix = inboxPrefix(nats)
     const past = new PastOfNodes((node) =>
-      eventsOfNode({ connection, inboxPrefix: prefix }, node), telling)
+      eventsOfNode({ connection, inboxPrefix: prefix }, node), feed)
     const inspector: Inspector = new Inspector({
       connection, inboxPrefix: prefix, payloads, leaseMs,
       onFault: (message) => this.fault(message),
       onNode: (node) => past.ask(node),
       onEnvelope: (envelope) => {
         past.onEnvelope(envelope)
-        if (!telling.onEnvelope(envelope)) inspector.askAgain(envelope.node)
+        if (!feed.onEnvelope(envelope)) inspector.askAgain(envelope.node)
       },
     })
     const operator = new Operator(connection, prefix)
-    const story = setInterval(() => telling.tellStory(), storyEveryMs)
+    const story = setInterval(() => feed.flushLines(), storyEveryMs)
     const closed = connection.closed()
     this.inspector = inspector
     try {
@@ -160,19 +160,19 @@ export class ClusterLink {
   }
 
   private async poll(connection: NatsConnection, operator: Operator): Promise<void> {
-    const { telling } = this.options
+    const { feed } = this.options
     let connectedMs = 0
     while (!connection.isClosed() && !this.isStopped) {
       const begunMs = performance.now()
       const reports = this.isConnected ? await operator.reports().catch(() => []) : []
       if (this.isConnected && !this.isStopped) {
         try {
-          telling.onReports(reports)
+          feed.onReports(reports)
         } catch (error) {
           this.fault(`a status is not understood: ${String(error)}`)
         }
         connectedMs += statusEveryMs
-        if (connectedMs > leaseMs) telling.dropSilent(leaseMs)
+        if (connectedMs > leaseMs) feed.dropSilent(leaseMs)
       } else {
         // What is not heard while the broker is away need not be dead.
         connectedMs = 0
@@ -190,7 +190,7 @@ export class ClusterLink {
   private changed(isConnected: boolean, reason: string): void {
     this.isConnected = isConnected
     if (this.isStopped) return
-    this.options.telling.onBroker(isConnected ? 'connected' : 'disconnected', reason)
+    this.options.feed.onBroker(isConnected ? 'connected' : 'disconnected', reason)
   }
 
   private async pause(ms: number): Promise<void> {

@@ -9,7 +9,7 @@ interface Seen {
   readonly space: string
   readonly node: string
   /** Life and reign that these counts belong to: another one counts from zero. */
-  readonly reign: string
+  readonly epoch: string
   /** Of the node: its own clock tells how long lies between two reports. */
   readonly uptimeMs: number
   readonly counts: FlowCounts
@@ -44,7 +44,7 @@ const keyOf = ({ space, node }: Seen): string => `${node} ${space}`
 
 function seenIn({ node, spaces }: NodeStatusReport): Seen[] {
   return spaces.flatMap(({ space, epoch, flow }) => flow ? [{
-    space, node: node.id, reign: `${node.incarnation} ${epoch}`, uptimeMs: node.uptimeMs,
+    space, node: node.id, epoch: `${node.incarnation} ${epoch}`, uptimeMs: node.uptimeMs,
     counts: flow, isFlowing: false,
   }] : [])
 }
@@ -56,7 +56,7 @@ function still(space: string, node: string): Flow {
 function flowBetween(before: Seen, now: Seen): Flow {
   const { space, node, counts } = now
   const ms = now.uptimeMs - before.uptimeMs
-  if (before.reign !== now.reign || ms <= 0) return still(space, node)
+  if (before.epoch !== now.epoch || ms <= 0) return still(space, node)
   const writes = counts.writes - before.counts.writes
   const earlier = new Map(before.counts.acks)
   const acks = counts.acks

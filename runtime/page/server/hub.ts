@@ -9,7 +9,7 @@ import type { Route } from '../../http/server.js'
 import { version } from '../../system/version.js'
 import { recordingFormat } from '../protocol.js'
 import type { ChartsFrame, Frame, StartFrame } from '../protocol.js'
-import { Telling } from './telling.js'
+import { FrameFeed } from './frameFeed.js'
 
 /** Something that tells as long as it is not stopped. */
 export interface Link {
@@ -19,7 +19,7 @@ export interface Link {
 export interface HubOptions extends EventStreamLimits {
   readonly start: Omit<StartFrame, 'kind' | 'atMs' | 'format' | 'version'>
   /** Called for the first viewer. */
-  readonly link: (telling: Telling) => Link
+  readonly link: (feed: FrameFeed) => Link
   readonly viewersMax?: number
   /** A frame was left out, for one viewer. */
   readonly onSkipped?: () => void
@@ -43,7 +43,7 @@ export function chartsFrame(atMs: number): ChartsFrame {
 /** Holds a link to the cluster while somebody looks, and no longer. */
 export class PageHub {
   private readonly viewers = new Set<EventStream>()
-  private telling: Telling | null = null
+  private feed: FrameFeed | null = null
   private link: Link | null = null
   private linger: NodeJS.Timeout | null = null
   private lastViewerAtMs = performance.now()
@@ -68,16 +68,16 @@ export class PageHub {
     if (this.viewers.size >= (this.options.viewersMax ?? readersMax)) {
       return text(503, `${this.viewers.size} viewers are connected; close one`)
     }
-    const telling = this.begin()
+    const feed = this.begin()
     const stream = new EventStream(response, {
       ...this.options, event: 'frame',
       onResumed: (frames) => stream.sendAll(
-        texts([{ kind: 'gap', atMs: Date.now(), frames }, ...telling.present()])),
+        texts([{ kind: 'gap', atMs: Date.now(), frames }, ...feed.present()])),
     })
     const atMs = Date.now()
     this.charts ??= chartsFrame(atMs)
     stream.sendAll(texts([
-      startFrame(this.options.start, atMs), { ...this.charts, atMs }, ...telling.present(),
+      startFrame(this.options.start, atMs), { ...this.charts, atMs }, ...feed.present(),
     ]))
     this.viewers.add(stream)
     response.once('close', () => this.left(stream))
@@ -85,7 +85,7 @@ export class PageHub {
   }
 
   /** To all viewers. */
-  tell(frame: Frame): void {
+  send(frame: Frame): void {
     if (this.viewers.size === 0) return
     const data = JSON.stringify(frame)
     for (const viewer of this.viewers) {
@@ -102,15 +102,15 @@ export class PageHub {
     await this.end()
   }
 
-  private begin(): Telling {
+  private begin(): FrameFeed {
     if (this.linger !== null) clearTimeout(this.linger)
     this.linger = null
-    this.telling ??= new Telling({
+    this.feed ??= new FrameFeed({
       wallMs: () => Date.now(), monotonicMs: () => performance.now(),
-      tell: (frame) => this.tell(frame),
+      emit: (frame) => this.send(frame),
     })
-    this.link ??= this.options.link(this.telling)
-    return this.telling
+    this.link ??= this.options.link(this.feed)
+    return this.feed
   }
 
   private left(stream: EventStream): void {
@@ -126,7 +126,7 @@ export class PageHub {
   private async end(): Promise<void> {
     const { link } = this
     this.link = null
-    this.telling = null
+    this.feed = null
     this.linger = null
     await link?.stop()
   }

@@ -1,7 +1,7 @@
 /** Carries the orders of a page out, on the cluster that this process runs. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { AdminAnswer, AdminRequest } from '../../client/operator.js'
-import type { Order, OrderAnswer } from '../protocol.js'
+import type { CommandAnswer, PageCommand } from '../protocol.js'
 import { SteadyWriters } from './steadyWriters.js'
 
 /** A node process of this cluster, as far as it is ordered about. */
@@ -53,7 +53,7 @@ export class Playground {
     })
   }
 
-  readonly perform = async (order: Order): Promise<OrderAnswer> => {
+  readonly perform = async (order: PageCommand): Promise<CommandAnswer> => {
     try {
       return { ok: true, message: await this.obey(order) }
     } catch (error) {
@@ -66,7 +66,7 @@ export class Playground {
     this.writers.close()
   }
 
-  private async obey(order: Order): Promise<string> {
+  private async obey(order: PageCommand): Promise<string> {
     const { cluster } = this.options
     switch (order.type) {
       case 'write':

@@ -4,12 +4,12 @@ import type { HttpServerOptions, Route } from '../../http/server.js'
 import type { StartFrame } from '../protocol.js'
 import { builtPage, pageFiles } from './files.js'
 import type { PageHub } from './hub.js'
-import { ordersRoute } from './orders.js'
-import type { OrdersOptions } from './orders.js'
+import { commandsRoute } from './commands.js'
+import type { CommandsOptions } from './commands.js'
 
 export interface PageOptions {
   readonly hub: PageHub
-  readonly perform: OrdersOptions['perform']
+  readonly perform: CommandsOptions['perform']
   readonly payloads: boolean
   /** What else the server has. */
   readonly routes: Readonly<Record<string, Route>>
@@ -30,7 +30,7 @@ export function pageRoutes(
   return {
     routes: { ...routes, '/api/stream': hub.route },
     posts: {
-      '/api/orders': ordersRoute({ perform, payloads, onDone: (frame) => hub.tell(frame) }),
+      '/api/orders': commandsRoute({ perform, payloads, onDone: (frame) => hub.send(frame) }),
     },
     fallback: pageFiles(directory, Object.keys(routes)),
   }

@@ -12,7 +12,7 @@ import type { PromotionReport, RecordedEvent } from '../../../machines/protocol/
 import { runCli } from '../../../runtime/cli/program.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
-import type { Told } from '../../../runtime/inspect/eventLine.js'
+import type { EventLine } from '../../../runtime/inspect/eventLine.js'
 import { eventsOfAll } from '../../../runtime/inspect/eventService.js'
 import { Inspector } from '../../../runtime/inspect/inspector.js'
 import { Responder } from '../../support/responder.js'
@@ -93,7 +93,7 @@ test('without a node, events says so; with one it tells how things stand', async
   await nats.flush()
   const some = await engram('events', '--json')
   assert.is(some.code, 0)
-  const lines = some.out.trim().split('\n').map((line) => JSON.parse(line) as Told)
+  const lines = some.out.trim().split('\n').map((line) => JSON.parse(line) as EventLine)
   assert.ok(lines.every(({ kind, at }) => kind === 'situation' && !Number.isNaN(Date.parse(at))))
   assert.ok(lines.some(({ space }) => space === 'demo'))
   responder.stop()
@@ -181,10 +181,10 @@ test('without a promotion history says so, and without a node that it is that', 
 
 test('events begins with the last of what the nodes have kept', async () => {
   await withNodes(kept, async () => {
-    const lines = async (...args: string[]): Promise<Told[]> =>
+    const lines = async (...args: string[]): Promise<EventLine[]> =>
       (await engram('events', '--json', ...args)).out.trim().split('\n')
-        .map((line) => JSON.parse(line) as Told)
-    const past = (all: readonly Told[]) => all.filter(({ kind }) => kind !== 'situation')
+        .map((line) => JSON.parse(line) as EventLine)
+    const past = (all: readonly EventLine[]) => all.filter(({ kind }) => kind !== 'situation')
     const all = await lines()
     assert.equal(past(all).map(({ epoch }) => epoch), [1, 2, 3])
     assert.ok(all.findIndex(({ kind }) => kind === 'situation') === 3, 'then how things stand')

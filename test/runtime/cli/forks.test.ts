@@ -327,12 +327,12 @@ test('space set: what is named and nothing else; none removes', async () => {
 })
 
 test('status: fork numbers in JSON; a line for people where there is something', async () => {
-  type Told = { spaces: { forks: object }[] }
-  assert.equal((JSON.parse((await engram('status', '--json')).out) as Told).spaces[0]?.forks,
+  type Printed = { spaces: { forks: object }[] }
+  assert.equal((JSON.parse((await engram('status', '--json')).out) as Printed).spaces[0]?.forks,
     { open: 0, quarantined: 0, waiting: 0 })
   assert.not.match((await engram('status')).out, 'fork')
   keep([report({ salvages: [salvage()] }), report({ epoch: 5 })], 7)
-  assert.equal((JSON.parse((await engram('status', '--json')).out) as Told).spaces[0]?.forks,
+  assert.equal((JSON.parse((await engram('status', '--json')).out) as Printed).spaces[0]?.forks,
     { open: 2, quarantined: 7, waiting: 9 })
   assert.match((await engram('status')).out,
     /^2 open fork reports: engram forks demo\n7 writes in quarantine: engram quarantine list demo$/m)

@@ -4,14 +4,14 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PromotionReport } from '../../../machines/protocol/events.js'
-import type { Told } from '../../../runtime/inspect/eventLine.js'
+import type { EventLine } from '../../../runtime/inspect/eventLine.js'
 import type { InspectionStreamEvent } from '../../../runtime/inspect/schema.js'
 import { headlinesOf, lastFailover } from '../../../runtime/page/model/headlines.js'
 import type { Facts, Headline } from '../../../runtime/page/model/headlines.js'
 import { absenceOf, goneNodes } from '../../../runtime/page/model/presence.js'
 import { promotionsOf } from '../../../runtime/page/model/promotions.js'
 import { openRecording, Recording } from '../../../runtime/page/model/recording.js'
-import { linesOf } from '../../../runtime/page/model/told.js'
+import { linesOf } from '../../../runtime/page/model/eventLines.js'
 import type { ClusterMember, ClusterSpace, ClusterStatus } from '../../../runtime/status/status.js'
 import { root } from '../../support/environment.js'
 import { PageFrames } from '../../support/pageFrames.js'
@@ -164,11 +164,11 @@ const report: PromotionReport = {
   reason: 'NATS says that n1 is no longer connected', ms: 72, atRisk: 0,
 }
 
-function story(script: PageFrames, line: Partial<Told> & { readonly atMs: number }): void {
+function story(script: PageFrames, line: Partial<EventLine> & { readonly atMs: number }): void {
   const { atMs, ...more } = line
   script.frames.push({
     kind: 'story', atMs: atMs + 250,
-    line: { at: new Date(atMs).toISOString(), kind: 'reign', text: '', space: 'demo', ...more },
+    line: { at: new Date(atMs).toISOString(), kind: 'epoch', text: '', space: 'demo', ...more },
   })
 }
 
@@ -242,8 +242,8 @@ test('spaces without a primary come first', () => {
       ],
     },
   }
-  const lines: Told[] = [{
-    at: new Date(1_000).toISOString(), kind: 'reign', text: '', space: 'a',
+  const lines: EventLine[] = [{
+    at: new Date(1_000).toISOString(), kind: 'epoch', text: '', space: 'a',
     promotion: { ...report, space: 'a', atMs: 1_000 },
   }]
   const nodes = new Map(state.nodes)

@@ -8,10 +8,10 @@ import { PromotionSteps } from './promotionSteps.js'
 /** Entries that are listed, the latest. */
 const entriesMax = 300
 
-const kinds = ['promotion', 'reign', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor',
+const kinds = ['promotion', 'epoch', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor',
   'order', 'broker'] as const
 const kindNames: Readonly<Record<string, string>> = {
-  promotion: 'promotions', reign: 'primaries', handover: 'handovers', fork: 'forks',
+  promotion: 'promotions', epoch: 'primaries', handover: 'handovers', fork: 'forks',
   inSync: 'in-sync set', alert: 'alerts', node: 'nodes', actor: 'actors', order: 'orders',
   broker: 'broker', gap: 'gaps',
 }

@@ -2,8 +2,8 @@ import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
 import type { ClusterNode, ClusterSpace } from '../../../status/status.js'
 import { absenceOf } from '../../model/presence.js'
-import type { Order, OrderAnswer } from '../../protocol.js'
-import { give } from '../orders.js'
+import type { CommandAnswer, PageCommand } from '../../protocol.js'
+import { give } from '../commands.js'
 import { hrefOf } from '../route.js'
 import { at, fileName, playground, seek, state } from '../store.js'
 
@@ -42,12 +42,12 @@ interface CardProps {
   readonly about: string
   readonly action: string
   readonly isGrave?: boolean
-  readonly order: () => Order
+  readonly order: () => PageCommand
   readonly children?: ComponentChildren
 }
 
 function Card({ name, title, about, action, isGrave, order, children }: CardProps) {
-  const [answer, setAnswer] = useState<OrderAnswer | null>(null)
+  const [answer, setAnswer] = useState<CommandAnswer | null>(null)
   const [isWaiting, setWaiting] = useState(false)
   return (
     <form class="card" data-order={name} onSubmit={(event) => {
@@ -167,12 +167,12 @@ function Nodes() {
 function NodeRow({ node, spaces, seconds }: {
   readonly node: ClusterNode; readonly spaces: readonly ClusterSpace[]; readonly seconds: number
 }) {
-  const [answer, setAnswer] = useState<OrderAnswer | null>(null)
+  const [answer, setAnswer] = useState<CommandAnswer | null>(null)
   const [waiting, setWaiting] = useState<string | null>(null)
   const { id } = node
   const absence = absenceOf(state.value, id)
   const isDown = node.pid === null
-  const button = (action: string, order: Order, isGrave: boolean, isOff: boolean) => (
+  const button = (action: string, order: PageCommand, isGrave: boolean, isOff: boolean) => (
     <button type="button" class={isGrave ? 'grave' : 'main'} data-action={action}
       disabled={waiting !== null || isOff} onClick={() => {
         setWaiting(action)

@@ -13,7 +13,7 @@ const node = z.string().min(1).max(64)
 const forMs = z.number().int().min(0).max(faultMsMax)
 
 /** Answered when it is over: the node or broker runs again, the link is whole, there is room. */
-export const orderSchema = z.discriminatedUnion('type', [
+export const faultCommandSchema = z.discriminatedUnion('type', [
   /** SIGKILL, and after that time the node is started again. */
   z.strictObject({ type: z.literal('kill'), node, forMs }),
   /** SIGSTOP, and SIGCONT. */
@@ -27,7 +27,7 @@ export const orderSchema = z.discriminatedUnion('type', [
   /** SIGKILL of the broker, and after that time it is started again. */
   z.strictObject({ type: z.literal('broker'), forMs }),
 ])
-export type FaultOrder = z.infer<typeof orderSchema>
+export type FaultCommand = z.infer<typeof faultCommandSchema>
 
 /** What can be ordered here, and why the rest cannot. */
 export interface FaultMeans {

@@ -12,7 +12,7 @@ interface NodeShown {
  * What is known of the cluster's actors: envelopes in, the present state out. Pure; each change
  * of an actor is a new object.
  */
-export class Picture {
+export class InspectionSnapshot {
   readonly nodes = new Map<string, NodeShown>()
   /** Definitions by chart, as JSON. Nodes of one version have the same ones. */
   readonly charts = new Map<string, string>()

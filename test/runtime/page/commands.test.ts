@@ -4,9 +4,9 @@ import * as assert from 'uvu/assert'
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import { AdminError } from '../../../runtime/client/errors.js'
 import { startHttpServer } from '../../../runtime/http/server.js'
-import type { Order, OrderFrame } from '../../../runtime/page/protocol.js'
-import { ordersRoute } from '../../../runtime/page/server/orders.js'
-import type { OrdersOptions } from '../../../runtime/page/server/orders.js'
+import type { OrderFrame, PageCommand } from '../../../runtime/page/protocol.js'
+import { commandsRoute } from '../../../runtime/page/server/commands.js'
+import type { CommandsOptions } from '../../../runtime/page/server/commands.js'
 import { Playground } from '../../../runtime/page/server/playground.js'
 import type { PlaygroundCluster } from '../../../runtime/page/server/playground.js'
 import { SteadyWriters } from '../../../runtime/page/server/steadyWriters.js'
@@ -15,13 +15,13 @@ import { waitFor } from '../../support/wait.js'
 
 const test = suite('page orders')
 
-async function serve(over: Partial<OrdersOptions> = {}) {
-  const performed: Order[] = []
+async function serve(over: Partial<CommandsOptions> = {}) {
+  const performed: PageCommand[] = []
   const done: OrderFrame[] = []
   const server = await startHttpServer({
     address: '127.0.0.1:0', routes: {},
     posts: {
-      '/api/orders': ordersRoute({
+      '/api/orders': commandsRoute({
         perform: (what) => {
           performed.push(what)
           return Promise.resolve(what.type === 'killNode'
@@ -151,7 +151,7 @@ function cluster(over: Partial<PlaygroundCluster> = {}) {
 
 test('kill, start, pause: done, or refused in words', async () => {
   const { playground, done, nodes } = cluster()
-  const say = async (what: Order) => (await playground.perform(what)).message
+  const say = async (what: PageCommand) => (await playground.perform(what)).message
   assert.match(await say({ type: 'killNode', node: 'n1' }), /n1 \(pid 11\) was killed/)
   assert.match(await say({ type: 'killNode', node: 'n2' }), /n2 is down already/)
   assert.match(await say({ type: 'killNode', node: 'n9' }), /no node n9 here; there is n1, n2/)

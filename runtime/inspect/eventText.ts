@@ -3,12 +3,12 @@ import type { Vacancy } from '../../machines/base/ids.js'
 import { topState } from '../../machines/base/stateName.js'
 import { vacancies, vacancyText } from '../../machines/election/vacancy.js'
 import type { RecordedEvent } from '../../machines/protocol/events.js'
-import type { Told, ToldKind } from './eventLine.js'
+import type { EventKind, EventLine } from './eventLine.js'
 import type { Envelope, InspectionStreamEvent, StateValue } from './schema.js'
 import { sentenceOf } from './sentences.js'
 
-export interface StoryOptions {
-  readonly tell: (told: Told) => void
+export interface EventTextOptions {
+  readonly emit: (told: EventLine) => void
   /** Only what concerns this space, and nodes. */
   readonly space?: string | undefined
 }
@@ -50,16 +50,16 @@ const timesMax = 64
  * Makes lines of what nodes note, and of what their actors do meanwhile. An event that several
  * nodes noted, or that comes again with the past, makes one line.
  */
-export class Story {
+export class EventText {
   /** Times of past lines by their id, the latest line last. */
   private readonly toldAtMs = new Map<string, readonly number[]>()
   /** When a candidate was born, by node and space, until its space says why. */
   private readonly births = new Map<string, number>()
 
-  constructor(private readonly options: StoryOptions) {}
+  constructor(private readonly options: EventTextOptions) {}
 
   /** Returns lines of what nodes have kept, in order of time, without those known already. */
-  onPast(events: readonly RecordedEvent[]): Told[] {
+  onPast(events: readonly RecordedEvent[]): EventLine[] {
     return events.map(lineOf).toSorted(byTime)
       .filter((line) => this.concerns(line) && this.isNews(line))
   }
@@ -102,7 +102,7 @@ export class Story {
     const bornMs = this.births.get(key) ?? atMs
     this.births.delete(key)
     const isThis = bornMs <= atMs && atMs - bornMs < bornWithinMs
-    this.tell(told(isThis ? bornMs : atMs, 'promotion',
+    this.emit(eventLine(isThis ? bornMs : atMs, 'promotion',
       `${node} starts a promotion for ${space}${because(candidacyText(reason))}`,
       { node, space, state: to, ...given(reason) }))
   }
@@ -113,7 +113,7 @@ export class Story {
     const step = promotionSteps[to]
     if (step === undefined) return
     const why = to === 'won' ? '' : because(reason?.replace(/^stands by: /, '') ?? null)
-    this.tell(told(atMs, 'promotion', `${node}, candidate for ${space}, ${step}${why}`,
+    this.emit(eventLine(atMs, 'promotion', `${node}, candidate for ${space}, ${step}${why}`,
       { node, space, state: to, ...given(reason) }))
   }
 
@@ -121,15 +121,15 @@ export class Story {
     const { actor, atMs } = event
     const space = /^space\.([^./]+)/.exec(actor)?.[1]
     const fields = { node, actor, ...(space === undefined ? {} : { space }) }
-    this.tell(told(atMs, 'actor', `${node}: actor ${actor} ${failureText(event)}`, fields))
+    this.emit(eventLine(atMs, 'actor', `${node}: actor ${actor} ${failureText(event)}`, fields))
   }
 
-  private onRecorded(line: Told): void {
-    if (this.isNews(line)) this.tell(line)
+  private onRecorded(line: EventLine): void {
+    if (this.isNews(line)) this.emit(line)
   }
 
   /** False for a line known already, from the same node or from another that noticed the same. */
-  private isNews({ id = '', at }: Told): boolean {
+  private isNews({ id = '', at }: EventLine): boolean {
     const atMs = Date.parse(at)
     const times = this.toldAtMs.get(id) ?? []
     if (times.some((time) => Math.abs(time - atMs) <= sameWithinMs)) return false
@@ -139,24 +139,24 @@ export class Story {
     return true
   }
 
-  private concerns({ space }: Told): boolean {
+  private concerns({ space }: EventLine): boolean {
     const only = this.options.space
     return only === undefined || space === undefined || space === only
   }
 
-  private tell(line: Told): void {
-    if (this.concerns(line)) this.options.tell(line)
+  private emit(line: EventLine): void {
+    if (this.concerns(line)) this.options.emit(line)
   }
 }
 
-function byTime(a: Told, b: Told): number {
+function byTime(a: EventLine, b: EventLine): number {
   return a.at < b.at ? -1 : a.at > b.at ? 1 : rank(a) - rank(b)
 }
 
 /** The line of an event that a node noted. */
-export function lineOf(event: RecordedEvent): Told {
+export function lineOf(event: RecordedEvent): EventLine {
   const { kind, text, atMs = event.atMs, ...fields } = sentenceOf(event)
-  return told(atMs, kind, text, { id: idOf(event), ...fields })
+  return eventLine(atMs, kind, text, { id: idOf(event), ...fields })
 }
 
 /** What several nodes note of one thing has one id; a peer can go and come back more than once. */
@@ -175,16 +175,16 @@ function idOf(event: RecordedEvent): string {
 }
 
 /** Makes a line; control characters, which a terminal would obey, are left out. */
-export function told(
-  atMs: number, kind: ToldKind, text: string, fields: Omit<Told, 'at' | 'kind' | 'text'>,
-): Told {
+export function eventLine(
+  atMs: number, kind: EventKind, text: string, fields: Omit<EventLine, 'at' | 'kind' | 'text'>,
+): EventLine {
   return { at: isoTime(atMs), kind, text: text.replaceAll(/\p{Cc}+/gu, ' '), ...fields }
 }
 
 /** Of lines of one millisecond: causes before effects. */
-function rank({ kind, state }: Told): number {
+function rank({ kind, state }: EventLine): number {
   if (kind === 'promotion') return state === 'promoting' ? 2 : 3
-  return { node: 0, actor: 1, reign: 4, handover: 4 }[kind as string] ?? 5
+  return { node: 0, actor: 1, epoch: 4, handover: 4 }[kind as string] ?? 5
 }
 
 /**
@@ -192,21 +192,21 @@ function rank({ kind, state }: Told): number {
  * still come. `due` gives those whose moment is over. As good as the nodes' clocks.
  */
 export class InOrder {
-  private held: { readonly told: Told; readonly sinceMs: number }[] = []
+  private held: { readonly line: EventLine; readonly sinceMs: number }[] = []
 
   constructor(private readonly holdMs = 200) {}
 
-  add(told: Told, nowMs: number): void {
-    this.held.push({ told, sinceMs: nowMs })
+  add(line: EventLine, nowMs: number): void {
+    this.held.push({ line, sinceMs: nowMs })
   }
 
   /** With Infinity: all. */
-  due(nowMs: number): Told[] {
+  due(nowMs: number): EventLine[] {
     // What comes before a line that is due is due, too.
-    const sorted = this.held.toSorted((a, b) => byTime(a.told, b.told))
+    const sorted = this.held.toSorted((a, b) => byTime(a.line, b.line))
     const last = sorted.findLastIndex(({ sinceMs }) => nowMs - sinceMs >= this.holdMs)
     this.held = sorted.slice(last + 1)
-    return sorted.slice(0, last + 1).map((line) => line.told)
+    return sorted.slice(0, last + 1).map(({ line }) => line)
   }
 }
 

@@ -1,15 +1,15 @@
 /** Orders of the playground. */
-import type { Order, OrderAnswer } from '../protocol.js'
+import type { CommandAnswer, PageCommand } from '../protocol.js'
 
 /** Never rejects: what went wrong is in the answer. */
-export async function give(order: Order): Promise<OrderAnswer> {
+export async function give(order: PageCommand): Promise<CommandAnswer> {
   try {
     const response = await fetch('./api/orders', {
       method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(order),
     })
     const text = await response.text()
     const isJson = response.headers.get('Content-Type')?.includes('json') ?? false
-    if (isJson) return JSON.parse(text) as OrderAnswer
+    if (isJson) return JSON.parse(text) as CommandAnswer
     return { ok: false, message: text || `the server answered ${response.status}` }
   } catch (error) {
     const { message } = error as Error

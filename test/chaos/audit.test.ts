@@ -4,22 +4,22 @@ import * as assert from 'uvu/assert'
 import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
-import { placesOf, questionable } from '../../runtime/chaos/account.js'
-import { balance } from '../../runtime/chaos/books.js'
-import type { Books, Evidence } from '../../runtime/chaos/books.js'
+import { placesOf, questionable } from '../../runtime/chaos/recordAudit.js'
+import { audit } from '../../runtime/chaos/audit.js'
+import type { Audit, Evidence } from '../../runtime/chaos/audit.js'
 import { contentOf, loggedRecord } from '../../runtime/chaos/load.js'
 import type { Home, LoggedRecord, WrittenRecord } from '../../runtime/chaos/records.js'
 import { epochsOf } from '../../runtime/chaos/epochs.js'
 import { unavailableMaxMs } from '../../runtime/chaos/run.js'
 
-const test = suite('chaos: books')
+const test = suite('chaos: result')
 
 /** Exactly that is broken. */
-function broken(evidence: Evidence, ...patterns: RegExp[]): Books {
-  const books = balance(evidence)
-  assert.is(books.broken.length, patterns.length, books.broken.join('\n'))
-  for (const pattern of patterns) assert.match(books.broken.join('\n'), pattern)
-  return books
+function broken(evidence: Evidence, ...patterns: RegExp[]): Audit {
+  const result = audit(evidence)
+  assert.is(result.broken.length, patterns.length, result.broken.join('\n'))
+  for (const pattern of patterns) assert.match(result.broken.join('\n'), pattern)
+  return result
 }
 
 function taken(
@@ -83,14 +83,14 @@ function without(key: string, more: Partial<Evidence> = {}): Evidence {
 }
 
 test('all is kept: nothing is broken, everything is counted', () => {
-  const books = balance(sound)
-  assert.equal(books.broken, [])
-  assert.equal(books.acknowledged, {
+  const result = audit(sound)
+  assert.equal(result.broken, [])
+  assert.equal(result.acknowledged, {
     memory: { ...none, acknowledged: 1, present: 1 },
     durable: { ...none, acknowledged: 1, present: 1 },
     committed: { ...none, acknowledged: 1, present: 1 },
   })
-  assert.equal([books.written, books.duplicates, books.unknown, books.refused], [3, 0, 0, 0])
+  assert.equal([result.written, result.duplicates, result.unknown, result.refused], [3, 0, 0, 0])
 })
 
 test('a committed record that is missing breaks I5, in a salvage or not', () => {
@@ -102,7 +102,7 @@ test('a committed record that is missing breaks I5, in a salvage or not', () => 
 })
 
 test('a durable record is in the log or in a salvage; else I6 is broken', () => {
-  const salvaged = balance(without('b', { salvaged: [{ key: 'b', epoch: 1, node: 'n1' }] }))
+  const salvaged = audit(without('b', { salvaged: [{ key: 'b', epoch: 1, node: 'n1' }] }))
   assert.equal(salvaged.broken, [])
   assert.equal(salvaged.acknowledged.durable,
     { ...none, acknowledged: 1, present: 0, salvaged: 1 })
@@ -120,14 +120,14 @@ function forked(log: readonly LoggedRecord[], more: Partial<Evidence> = {}): Evi
 }
 
 test('what comes home is counted once, by what became of it', () => {
-  const books = balance(forked([
+  const result = audit(forked([
     home('b', 3, 2), { ...entry(null, 4, 2), resent: [{ epoch: 1, sequence: 3 }] },
     entry('c', 5, 2),
   ], { reports: [report({ merged: 1, resent: 1 })] }))
-  assert.equal(books.broken, [])
-  assert.equal(books.acknowledged.durable,
+  assert.equal(result.broken, [])
+  assert.equal(result.acknowledged.durable,
     { ...none, acknowledged: 3, present: 1, merged: 1, resent: 1 })
-  const without = balance(forked([
+  const without = audit(forked([
     home('b', 3, 2, { outcome: 'quarantined' }), home('c', 4, 3, { outcome: 'superseded' }),
   ], { reports: [report({ discarded: 1, superseded: 1 })] }))
   assert.equal(without.broken, [])
@@ -138,8 +138,8 @@ test('what comes home is counted once, by what became of it', () => {
 test('a record that was answered again, as logged under an earlier epoch, is where it was', () => {
   const { answer, ...rest } = taken('b', 'committed', 2)
   const again = { ...rest, answer: { ...answer!, epoch: 2 } }
-  const books = balance({ ...sound, records: [again] })
-  assert.equal([books.broken, books.acknowledged.committed.present], [[], 1])
+  const result = audit({ ...sound, records: [again] })
+  assert.equal([result.broken, result.acknowledged.committed.present], [[], 1])
 })
 
 test('a committed record that had to come home breaks I5', () => {
@@ -150,8 +150,8 @@ test('a committed record that had to come home breaks I5', () => {
 test('what the cluster says has to be what was found', () => {
   const log = [home('b', 3, 2), home('c', 4, 3)]
   const agreed = new Map([['b', fate('safe', { epoch: 2, sequence: 3 })], ['a', fate('durable')]])
-  assert.equal(balance(forked(log, { fates: agreed })).broken, [])
-  assert.is(balance(forked(log, { fates: agreed })).asked, 2)
+  assert.equal(audit(forked(log, { fates: agreed })).broken, [])
+  assert.is(audit(forked(log, { fates: agreed })).asked, 2)
   broken(forked(log, { fates: new Map([['b', fate('lost')]]) }),
     /1 record\(s\).*b is merged at \(2, 3\); the cluster says lost: the cluster said so/)
   broken(forked(log, { fates: new Map([['b', fate('safe', { epoch: 2, sequence: 4 })]]) }),
@@ -161,11 +161,11 @@ test('what the cluster says has to be what was found', () => {
 
 test('reports have to count what the log holds', () => {
   const log = [home('b', 3, 2), home('c', 4, 3)]
-  assert.equal(balance(forked(log, { reports: [report({ merged: 2 })] })).broken, [])
+  assert.equal(audit(forked(log, { reports: [report({ merged: 2 })] })).broken, [])
   broken(forked(log, { reports: [report({ merged: 1, resent: 1 })] }),
     /epoch 1 counts 1 resent, the log has 0; 1 merged, the log has 2 \(GetForks\)/)
   const displaced = [home('b', 3, 2, { isDisplacing: true }), home('c', 4, 3)]
-  assert.equal(balance(forked(displaced, { reports: [report()] })).broken, [],
+  assert.equal(audit(forked(displaced, { reports: [report()] })).broken, [],
     'what is displaced has no entry of its own')
 })
 
@@ -177,14 +177,14 @@ test('a report that stays open though its node is back is a broken promise', () 
   const log = [home('b', 3, 2), home('c', 4, 3)]
   broken(forked(log, { reports: [open] }), /epoch 1 is still open, and n1 is back: one waits/)
   const away = new Set(['n2'])
-  assert.equal(balance(forked(log, { reports: [open], returned: away })).broken, [])
+  assert.equal(audit(forked(log, { reports: [open], returned: away })).broken, [])
 })
 
 test('what a report calls lost is accounted for; committed may not be lost all the same', () => {
   const reports = [report({ outcome: 'lost', merged: 1, reason: 'another disk' })]
-  const books = balance(forked([home('c', 3, 3)], { reports }))
-  assert.equal(books.broken, [])
-  assert.equal(books.lost.map(({ key, isAccounted }) => [key, isAccounted]), [['b', true]])
+  const result = audit(forked([home('c', 3, 3)], { reports }))
+  assert.equal(result.broken, [])
+  assert.equal(result.lost.map(({ key, isAccounted }) => [key, isAccounted]), [['b', true]])
   const records = [taken('b', 'committed', 2)]
   broken(forked([], { reports: [{ ...reports[0]!, merged: 0 }], records }), /I5/)
 })
@@ -198,7 +198,7 @@ test('the cluster is asked about all that moved, and some of the rest', () => {
 })
 
 test('a memory record may go with the reign that took it, and with a full disk; not else', () => {
-  const ended = balance(without('a'))
+  const ended = audit(without('a'))
   assert.equal(ended.broken, [])
   assert.is(ended.acknowledged.memory.lost, 1)
   assert.match(ended.lost[0]?.why ?? '', /memory of n1, whose reign of epoch 1 ended/)
@@ -213,9 +213,9 @@ test('a memory record may go with the reign that took it, and with a full disk; 
 })
 
 test('a key that took effect twice breaks I7', () => {
-  const books = broken({ ...sound, log: [...sound.log, entry('b', 5, 2)] },
+  const result = broken({ ...sound, log: [...sound.log, entry('b', 5, 2)] },
     /b took effect at 2 and 5 \(I7\)/)
-  assert.is(books.duplicates, 1)
+  assert.is(result.duplicates, 1)
 })
 
 test('holes, an epoch that goes back, and other content are told', () => {
@@ -229,9 +229,9 @@ test('a refused record must not be there; one without an answer may', () => {
   const log = [...sound.log, entry('r', 5, 2), entry('u', 6, 2)]
   const refused = { ...failed, key: 'r', isRefused: true }
   const unknown = { ...failed, key: 'u', isRefused: false }
-  const books = balance({ ...sound, log, records: [...sound.records, refused, unknown] })
-  assert.equal([books.refused, books.unknown, books.unknownPresent], [1, 1, 1])
-  assert.equal(books.broken, ['r was refused (READ_ONLY) and is in the log'])
+  const result = audit({ ...sound, log, records: [...sound.records, refused, unknown] })
+  assert.equal([result.refused, result.unknown, result.unknownPresent], [1, 1, 1])
+  assert.equal(result.broken, ['r was refused (READ_ONLY) and is in the log'])
 })
 
 test('members that differ, or do not come to one place, break I8', () => {

@@ -5,7 +5,7 @@ import { nameFault } from '../../../machines/protocol/subjects.js'
 import { isSameOrigin } from '../../http/eventStream.js'
 import { json } from '../../http/server.js'
 import type { Page, Route } from '../../http/server.js'
-import type { Order, OrderAnswer, OrderFrame } from '../protocol.js'
+import type { CommandAnswer, OrderFrame, PageCommand } from '../protocol.js'
 
 const bodyBytesMax = 64 * 1024
 /** Carried out at a time; more are refused. */
@@ -31,9 +31,9 @@ const orderSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('handOver'), space: name, to: name.nullable() }),
 ])
 
-export interface OrdersOptions {
+export interface CommandsOptions {
   /** Carries an order out, or says why not; null: this server takes no orders. */
-  readonly perform: ((order: Order) => Promise<OrderAnswer>) | null
+  readonly perform: ((order: PageCommand) => Promise<CommandAnswer>) | null
   /** Told of what was carried out. */
   readonly onDone: (frame: OrderFrame) => void
   /** Contents of memories are in the stream. */
@@ -44,7 +44,7 @@ export interface OrdersOptions {
  * The route. A page of another site cannot order anything: it could only send a form or plain
  * text without asking first, and neither is JSON; and its Origin is looked at as well.
  */
-export function ordersRoute({ perform, onDone, payloads }: OrdersOptions): Route {
+export function commandsRoute({ perform, onDone, payloads }: CommandsOptions): Route {
   let underWay = 0
   return async (request) => {
     if (!isSameOrigin(request)) return refused(403, 'orders are taken from pages of this server')
@@ -75,10 +75,10 @@ export function ordersRoute({ perform, onDone, payloads }: OrdersOptions): Route
 }
 
 function refused(status: number, message: string): Page {
-  return json(status, { ok: false, message } satisfies OrderAnswer)
+  return json(status, { ok: false, message } satisfies CommandAnswer)
 }
 
-function readOrder(body: string): Order | string {
+function readOrder(body: string): PageCommand | string {
   let raw: unknown
   try {
     raw = JSON.parse(body)
@@ -102,7 +102,7 @@ async function bodyOf(request: IncomingMessage): Promise<string | null> {
   return bytes > bodyBytesMax ? null : Buffer.concat(chunks).toString('utf8')
 }
 
-function shown(order: Order, payloads: boolean): Order {
+function shown(order: PageCommand, payloads: boolean): PageCommand {
   if (order.type !== 'write' || payloads) return order
   return { ...order, content: `(${order.content.length} characters)` }
 }

@@ -6,7 +6,7 @@
 import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
-import { fateFaults, isAccounted, openFaults, placesOf, reportFaults } from './account.js'
+import { fateFaults, isAccounted, openFaults, placesOf, reportFaults } from './recordAudit.js'
 import type { Span } from './outage.js'
 import { places } from './records.js'
 import type { Found, LoggedRecord, Place, SalvagedRecord, WrittenRecord } from './records.js'
@@ -47,7 +47,7 @@ export interface Evidence {
  * acknowledged. resent: sent again by their client. merged: home from a fork. superseded,
  * quarantined: home as well, and without effect. salvaged: waiting in a file. lost: nowhere.
  */
-export type LevelBooks = { acknowledged: number } & Record<Place, number>
+export type LevelAudit = { acknowledged: number } & Record<Place, number>
 
 export interface LostRecord {
   readonly key: string
@@ -62,9 +62,9 @@ export interface LostRecord {
   readonly isBroken: boolean
 }
 
-export interface Books {
+export interface Audit {
   /** By the level that the answer stated. */
-  readonly acknowledged: Readonly<Record<AckLevel, LevelBooks>>
+  readonly acknowledged: Readonly<Record<AckLevel, LevelAudit>>
   readonly written: number
   /** Certainly not taken, as their errors said. */
   readonly refused: number
@@ -87,7 +87,7 @@ export interface Books {
 const lostShownMax = 100
 
 /** Weighs the evidence. */
-export function balance(evidence: Evidence): Books {
+export function audit(evidence: Evidence): Audit {
   const { records, log } = evidence
   const inLog = new Set(log.flatMap(({ key }) => (key === null ? [] : [key])))
   const acknowledged = {
@@ -122,7 +122,7 @@ export function balance(evidence: Evidence): Books {
   }
 }
 
-function emptyLevel(): LevelBooks {
+function emptyLevel(): LevelAudit {
   const zeros = Object.fromEntries(places.map((place) => [place, 0])) as Record<Place, number>
   return { acknowledged: 0, ...zeros }
 }
@@ -171,22 +171,22 @@ function brokenLevels(lost: readonly LostRecord[]): string[] {
 /** I7, and the shape of the log: no holes, no way back. The first fault of each kind is told. */
 function logFaults(log: readonly LoggedRecord[]): string[] {
   const found = new Map<string, string>()
-  const tell = (kind: string, text: string): void => {
+  const add = (kind: string, text: string): void => {
     if (!found.has(kind)) found.set(kind, text)
   }
   const seen = new Map<string, number>()
   for (const [n, { key, sequence, epoch, isWhole }] of log.entries()) {
     const before = log[n - 1]
     if (before && sequence !== before.sequence + 1) {
-      tell('hole', `the log has ${before.sequence} and then ${sequence}`)
+      add('hole', `the log has ${before.sequence} and then ${sequence}`)
     }
     if (before && epoch < before.epoch) {
-      tell('epoch', `the epoch goes back from ${before.epoch} to ${epoch} at ${sequence} (I3)`)
+      add('epoch', `the epoch goes back from ${before.epoch} to ${epoch} at ${sequence} (I3)`)
     }
-    if (!isWhole) tell('content', `${key} at ${sequence} is not what was sent`)
+    if (!isWhole) add('content', `${key} at ${sequence} is not what was sent`)
     if (key === null) continue
     const first = seen.get(key)
-    if (first !== undefined) tell('twice', `${key} took effect at ${first} and ${sequence} (I7)`)
+    if (first !== undefined) add('twice', `${key} took effect at ${first} and ${sequence} (I7)`)
     else seen.set(key, sequence)
   }
   return [...found.values()]

@@ -3,20 +3,20 @@ import * as assert from 'uvu/assert'
 import type {
   NodeEventState, PromotionReport, RecordedEvent,
 } from '../../../machines/protocol/events.js'
-import type { Told } from '../../../runtime/inspect/eventLine.js'
+import type { EventLine } from '../../../runtime/inspect/eventLine.js'
 import type {
   Envelope, InspectionStreamEvent, StateValue,
 } from '../../../runtime/inspect/schema.js'
-import { situation } from '../../../runtime/inspect/situation.js'
-import { InOrder, Story, told } from '../../../runtime/inspect/story.js'
+import { summaryText } from '../../../runtime/inspect/summaryText.js'
+import { eventLine, EventText, InOrder } from '../../../runtime/inspect/eventText.js'
 import { mergeStatus } from '../../../runtime/status/mergeStatus.js'
 import { Responder } from '../../support/responder.js'
 
 const test = suite('story')
 
 function storyKit(space?: string) {
-  const lines: Told[] = []
-  const story = new Story({ tell: (line) => lines.push(line), space })
+  const lines: EventLine[] = []
+  const story = new EventText({ emit: (line) => lines.push(line), space })
   const take = (node: string, ...events: InspectionStreamEvent[]) =>
     story.onEnvelope(envelope(node, events))
   return { story, lines, take, texts: () => lines.map(({ text }) => text) }
@@ -106,7 +106,7 @@ test('a failover: the loss, the candidacy, its steps and reasons, the new primar
     id: 'gone/n1/9.1', state: 'dead', reason: '503: its connection is gone',
   })
   assert.equal(lines.at(-1), {
-    at: '1970-01-01T00:00:02.000Z', kind: 'reign', text: texts().at(-1), id: 'promoted/demo/4',
+    at: '1970-01-01T00:00:02.000Z', kind: 'epoch', text: texts().at(-1), id: 'promoted/demo/4',
     node: 'n2', space: 'demo', epoch: 4, reason: promotion.reason, promotion,
   })
 })
@@ -151,7 +151,7 @@ test('the past is told in order of time, and nothing of it twice', () => {
   assert.is(lines.length, 1, 'it is returned, and not told')
   take('n3', recorded(promoted({}, 'n3')))
   assert.is(lines.length, 1, 'nor is it told when it comes once more')
-  const other = new Story({ tell: () => undefined, space: 'other' })
+  const other = new EventText({ emit: () => undefined, space: 'other' })
   assert.equal(other.onPast([gone('n2', 1_000), promoted()]).map(({ id }) => id), ['gone/n1/9.1'])
 })
 
@@ -173,9 +173,9 @@ test('a handover, a step down, a damaged log', () => {
     recorded({ type: 'damaged', ...of, id: 9, reason: 'a bad record at 512' }))
   assert.equal(lines.map(({ kind, text }) => [kind, text]), [
     ['handover', 'n1 hands demo over to n2: promote --to n2'],
-    ['reign', 'n2 is the primary of demo, in epoch 4: n1 handed over. Writes waited for 12 ms; '
+    ['epoch', 'n2 is the primary of demo, in epoch 4: n1 handed over. Writes waited for 12 ms; '
       + 'in sync: n2, n3'],
-    ['reign', 'n1 is no longer the primary of demo (epoch 3): the lease lapsed'],
+    ['epoch', 'n1 is no longer the primary of demo (epoch 3): the lease lapsed'],
     ['handover', 'n1 is no longer the primary of demo (epoch 3): handed over to n2'],
     ['alert', 'ALERT damaged: the log of demo on n1 cannot be trusted: a bad record at 512'],
   ])
@@ -281,9 +281,9 @@ test('control characters do not reach the terminal', () => {
 
 test('lines of several nodes come in the order of time, causes before effects', () => {
   const order = new InOrder(100)
-  const line = (atMs: number, kind: Told['kind'], text: string, state = '') =>
-    told(atMs, kind, text, { state })
-  order.add(line(10, 'reign', '5'), 0)
+  const line = (atMs: number, kind: EventLine['kind'], text: string, state = '') =>
+    eventLine(atMs, kind, text, { state })
+  order.add(line(10, 'epoch', '5'), 0)
   order.add(line(7, 'promotion', '3', 'surveying'), 50)
   order.add(line(7, 'promotion', '2', 'promoting'), 50)
   order.add(line(7, 'node', '1'), 50)
@@ -297,14 +297,14 @@ test('lines of several nodes come in the order of time, causes before effects', 
 
 test('the situation: nodes, primaries, spaces without one', () => {
   const status = mergeStatus([new Responder(null as never).report()])
-  const texts = situation(status, 1).map(({ text }) => text)
+  const texts = summaryText(status, 1).map(({ text }) => text)
   assert.ok(texts.includes('n1 is running'), texts.join('; '))
   assert.ok(texts.some((text) => / is the primary of demo, in epoch \d+; in sync: /.test(text)),
     texts.join('; '))
   const [space] = status.spaces
   const blocked = { ...status, spaces: [{ ...space!, primary: null, blocked: 'no member' }] }
-  assert.ok(situation(blocked, 1).some(({ text }) => text === 'demo has no primary: no member'))
-  assert.is(situation(status, 1, 'other').length, status.nodes.length)
+  assert.ok(summaryText(blocked, 1).some(({ text }) => text === 'demo has no primary: no member'))
+  assert.is(summaryText(status, 1, 'other').length, status.nodes.length)
 })
 
 test.run()

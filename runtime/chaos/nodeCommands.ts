@@ -3,11 +3,11 @@ import { z } from 'zod'
 import type { Cluster } from '../cluster/cluster.js'
 import type { NodeDeath, NodeProcessState } from '../cluster/nodeProcess.js'
 import { FaultRefusedError } from './errors.js'
-import { faultMsMax } from './orders.js'
+import { faultMsMax } from './faultCommands.js'
 
 const node = z.string().min(1).max(64)
 
-export const nodeOrderSchema = z.discriminatedUnion('type', [
+export const nodeCommandSchema = z.discriminatedUnion('type', [
   /** Answered once the process is started. */
   z.strictObject({ type: z.literal('start'), node }),
   /** SIGTERM: it hands over. Answered when it has ended. */
@@ -19,7 +19,7 @@ export const nodeOrderSchema = z.discriminatedUnion('type', [
     type: z.literal('pause'), node, forMs: z.number().int().min(0).max(faultMsMax),
   }),
 ])
-export type NodeOrder = z.infer<typeof nodeOrderSchema>
+export type NodeCommand = z.infer<typeof nodeCommandSchema>
 
 /** A node stays in the list, whatever becomes of its process. */
 export interface NodeEntry {
@@ -37,7 +37,7 @@ export function nodeEntries(cluster: Cluster): NodeEntry[] {
 }
 
 /** @throws FaultRefusedError */
-export async function performNodeOrder(cluster: Cluster, order: NodeOrder): Promise<void> {
+export async function performNodeCommand(cluster: Cluster, order: NodeCommand): Promise<void> {
   const found = cluster.nodes.find((one) => one.id === order.node)
   if (!found) throw new FaultRefusedError(`there is no node ${order.node} here`)
   if (order.type === 'start') {
