@@ -1,7 +1,7 @@
 /**
- * What `engram chaos` may order from the process of `engram up`, which owns the nodes and the
- * broker. Each order has its end in it: should `engram chaos` die in the middle, nothing stays
- * stopped, cut or full.
+ * Commands of `engram chaos` to the process of `engram up`, which owns the nodes and the broker.
+ * Each command states its duration, so that nothing stays stopped, cut or full if `engram chaos`
+ * dies meanwhile.
  */
 import { z } from 'zod'
 import type { UnorderedDeath } from '../cluster/cluster.js'
@@ -12,35 +12,35 @@ export const faultMsMax = 60_000
 const node = z.string().min(1).max(64)
 const forMs = z.number().int().min(0).max(faultMsMax)
 
-/** Answered when it is over: the node or broker runs again, the link is whole, there is room. */
+/** Answered when it is over: the node or broker runs, the link is whole, the disk has room. */
 export const faultCommandSchema = z.discriminatedUnion('type', [
-  /** SIGKILL, and after that time the node is started again. */
+  /** SIGKILL. The node is started again after that time. */
   z.strictObject({ type: z.literal('kill'), node, forMs }),
-  /** SIGSTOP, and SIGCONT. */
+  /** SIGSTOP, and SIGCONT after that time. */
   z.strictObject({ type: z.literal('pause'), node, forMs }),
-  /** The node's connection ends, and none can be made. */
+  /** The node's connection is closed, and it cannot connect again. */
   z.strictObject({ type: z.literal('cut'), node, forMs }),
-  /** Nothing passes over the node's connection, and neither end knows. */
+  /** The node's connection passes no data, and neither end notices. */
   z.strictObject({ type: z.literal('stall'), node, forMs }),
-  /** Not a byte of the file system of the node's data directory is left. */
+  /** The file system of the node's data directory is filled completely. */
   z.strictObject({ type: z.literal('fill'), node, forMs }),
-  /** SIGKILL of the broker, and after that time it is started again. */
+  /** SIGKILL of the broker, which is started again after that time. */
   z.strictObject({ type: z.literal('broker'), forMs }),
 ])
 export type FaultCommand = z.infer<typeof faultCommandSchema>
 
-/** What can be ordered here, and why the rest cannot. */
+/** Faults that can be injected here, and the reasons why others cannot. */
 export interface FaultMeans {
   readonly nodes: readonly {
     readonly id: string
     /** null while it is down. */
     readonly pid: number | null
-    /** A link leads to it that can be cut. */
+    /** True if its connection can be cut. */
     readonly hasLink: boolean
-    /** Why its disk cannot be filled; null when it can. */
+    /** Reason why its disk cannot be filled. null if it can. */
     readonly fillRefusal: string | null
   }[]
   readonly ownsBroker: boolean
-  /** Of nodes that died without an order. */
+  /** Deaths of nodes without a command. */
   readonly deaths: readonly UnorderedDeath[]
 }

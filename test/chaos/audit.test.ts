@@ -1,4 +1,4 @@
-/** The books of `engram chaos`: each broken promise must be told, and nothing else. */
+/** The audit of `engram chaos` reports each broken promise, and nothing else. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue } from '../../actors/ports/clientApi.js'
@@ -8,11 +8,11 @@ import { placesOf, questionable } from '../../runtime/chaos/recordAudit.js'
 import { audit } from '../../runtime/chaos/audit.js'
 import type { Audit, Evidence } from '../../runtime/chaos/audit.js'
 import { contentOf, loggedRecord } from '../../runtime/chaos/load.js'
-import type { Home, LoggedRecord, WrittenRecord } from '../../runtime/chaos/records.js'
+import type { Origin, LoggedRecord, WrittenRecord } from '../../runtime/chaos/records.js'
 import { epochsOf } from '../../runtime/chaos/epochs.js'
 import { unavailableMaxMs } from '../../runtime/chaos/run.js'
 
-const test = suite('chaos: result')
+const test = suite('chaos: audit')
 
 /** Exactly that is broken. */
 function broken(evidence: Evidence, ...patterns: RegExp[]): Audit {
@@ -33,16 +33,16 @@ function taken(
 }
 
 function entry(key: string | null, sequence: number, epoch = 1): LoggedRecord {
-  return { key, sequence, epoch, isWhole: true, home: null, resent: [] }
+  return { key, sequence, epoch, isWhole: true, origin: null, resent: [] }
 }
 
 /** Of a write that was logged as (1, `from`) first. */
-function home(
-  key: string, sequence: number, from: number, over: Partial<Home> = {},
+function origin(
+  key: string, sequence: number, from: number, over: Partial<Origin> = {},
 ): LoggedRecord {
   return {
     ...entry(key, sequence, 2),
-    home: {
+    origin: {
       epoch: 1, sequence: from, outcome: 'merged', via: 'salvage', isDisplacing: false, ...over,
     },
   }
@@ -108,7 +108,7 @@ test('a durable record is in the log or in a salvage; else I6 is broken', () => 
     { ...none, acknowledged: 1, present: 0, salvaged: 1 })
   broken(without('b'), /durable are missing.*I6/)
   broken(without('b', { unreadable: ['n3: no such directory'] }),
-    /not read: n3: no such directory/)
+    /could not be read: n3: no such directory/)
 })
 
 /** `a` stays, epoch 2 begins at 2, and then what the function says; committed are none. */
@@ -119,16 +119,16 @@ function forked(log: readonly LoggedRecord[], more: Partial<Evidence> = {}): Evi
   }
 }
 
-test('what comes home is counted once, by what became of it', () => {
+test('a reconciled record is counted once, by its outcome', () => {
   const result = audit(forked([
-    home('b', 3, 2), { ...entry(null, 4, 2), resent: [{ epoch: 1, sequence: 3 }] },
+    origin('b', 3, 2), { ...entry(null, 4, 2), resent: [{ epoch: 1, sequence: 3 }] },
     entry('c', 5, 2),
   ], { reports: [report({ merged: 1, resent: 1 })] }))
   assert.equal(result.broken, [])
   assert.equal(result.acknowledged.durable,
     { ...none, acknowledged: 3, present: 1, merged: 1, resent: 1 })
   const without = audit(forked([
-    home('b', 3, 2, { outcome: 'quarantined' }), home('c', 4, 3, { outcome: 'superseded' }),
+    origin('b', 3, 2, { outcome: 'quarantined' }), origin('c', 4, 3, { outcome: 'superseded' }),
   ], { reports: [report({ discarded: 1, superseded: 1 })] }))
   assert.equal(without.broken, [])
   assert.equal(without.acknowledged.durable,
@@ -142,29 +142,29 @@ test('a record that was answered again, as logged under an earlier epoch, is whe
   assert.equal([result.broken, result.acknowledged.committed.present], [[], 1])
 })
 
-test('a committed record that had to come home breaks I5', () => {
+test('a committed record that had to be reconciled breaks I5', () => {
   const records = [taken('b', 'committed', 2)]
-  broken(forked([home('b', 3, 2)], { records }), /b of epoch 1.*merged, at \(2, 3\).*I5/)
+  broken(forked([origin('b', 3, 2)], { records }), /b of epoch 1.*merged, at \(2, 3\).*I5/)
 })
 
 test('what the cluster says has to be what was found', () => {
-  const log = [home('b', 3, 2), home('c', 4, 3)]
+  const log = [origin('b', 3, 2), origin('c', 4, 3)]
   const agreed = new Map([['b', fate('safe', { epoch: 2, sequence: 3 })], ['a', fate('durable')]])
   assert.equal(audit(forked(log, { fates: agreed })).broken, [])
   assert.is(audit(forked(log, { fates: agreed })).asked, 2)
   broken(forked(log, { fates: new Map([['b', fate('lost')]]) }),
-    /1 record\(s\).*b is merged at \(2, 3\); the cluster says lost: the cluster said so/)
+    /wrong for 1 record\(s\).*b is merged at \(2, 3\); the cluster says lost: the cluster said so/)
   broken(forked(log, { fates: new Map([['b', fate('safe', { epoch: 2, sequence: 4 })]]) }),
     /b is merged at \(2, 3\)/)
   broken(forked(log, { fates: new Map([['a', fate('salvaged')]]) }), /a is present/)
 })
 
 test('reports have to count what the log holds', () => {
-  const log = [home('b', 3, 2), home('c', 4, 3)]
+  const log = [origin('b', 3, 2), origin('c', 4, 3)]
   assert.equal(audit(forked(log, { reports: [report({ merged: 2 })] })).broken, [])
   broken(forked(log, { reports: [report({ merged: 1, resent: 1 })] }),
     /epoch 1 counts 1 resent, the log has 0; 1 merged, the log has 2 \(GetForks\)/)
-  const displaced = [home('b', 3, 2, { isDisplacing: true }), home('c', 4, 3)]
+  const displaced = [origin('b', 3, 2, { isDisplacing: true }), origin('c', 4, 3)]
   assert.equal(audit(forked(displaced, { reports: [report()] })).broken, [],
     'what is displaced has no entry of its own')
 })
@@ -174,7 +174,7 @@ test('a report that stays open though its node is back is a broken promise', () 
     name: 'one', node: 'n1', common: { epoch: 1, sequence: 1 }, spans: [], state: 'waiting' as const,
   }]
   const open = report({ outcome: null, closedAtMs: null, salvages })
-  const log = [home('b', 3, 2), home('c', 4, 3)]
+  const log = [origin('b', 3, 2), origin('c', 4, 3)]
   broken(forked(log, { reports: [open] }), /epoch 1 is still open, and n1 is back: one waits/)
   const away = new Set(['n2'])
   assert.equal(audit(forked(log, { reports: [open], returned: away })).broken, [])
@@ -182,7 +182,7 @@ test('a report that stays open though its node is back is a broken promise', () 
 
 test('what a report calls lost is accounted for; committed may not be lost all the same', () => {
   const reports = [report({ outcome: 'lost', merged: 1, reason: 'another disk' })]
-  const result = audit(forked([home('c', 3, 3)], { reports }))
+  const result = audit(forked([origin('c', 3, 3)], { reports }))
   assert.equal(result.broken, [])
   assert.equal(result.lost.map(({ key, isAccounted }) => [key, isAccounted]), [['b', true]])
   const records = [taken('b', 'committed', 2)]
@@ -197,13 +197,13 @@ test('the cluster is asked about all that moved, and some of the rest', () => {
   assert.is(questionable(found, 100).length, 10)
 })
 
-test('a memory record may go with the reign that took it, and with a full disk; not else', () => {
+test('a memory record may be lost with its epoch or on a full disk, and not otherwise', () => {
   const ended = audit(without('a'))
   assert.equal(ended.broken, [])
   assert.is(ended.acknowledged.memory.lost, 1)
-  assert.match(ended.lost[0]?.why ?? '', /memory of n1, whose reign of epoch 1 ended/)
+  assert.match(ended.lost[0]?.why ?? '', /memory of n1, whose epoch 1 ended/)
   const log = [entry(null, 1), entry('b', 2), entry('c', 3)]
-  broken({ ...sound, log }, /whose reign of epoch 1 went on/)
+  broken({ ...sound, log }, /whose epoch 1 went on/)
   const during = { node: 'n1', fromMs: 5, toMs: 15 }
   const full = broken({ ...sound, log, filled: [during] })
   assert.match(full.lost[0]?.why ?? '', /whose disk was full/)
@@ -218,9 +218,9 @@ test('a key that took effect twice breaks I7', () => {
   assert.is(result.duplicates, 1)
 })
 
-test('holes, an epoch that goes back, and other content are told', () => {
+test('holes, an older epoch and changed content are reported', () => {
   const log = [entry('a', 1, 2), { ...entry('b', 2, 1), isWhole: false }, entry('c', 4, 2)]
-  broken({ ...sound, records: [], log }, /has 2 and then 4/, /epoch goes back from 2 to 1/,
+  broken({ ...sound, records: [], log }, /goes from 2 to 4/, /epoch goes back from 2 to 1/,
     /b at 2 is not what was sent/)
 })
 
@@ -234,12 +234,12 @@ test('a refused record must not be there; one without an answer may', () => {
   assert.equal(result.broken, ['r was refused (READ_ONLY) and is in the log'])
 })
 
-test('members that differ, or do not come to one place, break I8', () => {
+test('members that differ, or do not reach one sequence, break I8', () => {
   const [first, second] = sound.members
   assert.ok(first && second)
   broken({ ...sound, members: [first, { ...second, digest: 'd2' }] },
     /differ at one sequence \(I8\)/)
-  broken({ ...sound, hasConverged: false }, /to one place \(I8\)/)
+  broken({ ...sound, hasConverged: false }, /reach one sequence \(I8\)/)
 })
 
 test('what is read back is compared with what was sent', () => {
