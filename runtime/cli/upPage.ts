@@ -17,7 +17,7 @@ import type { ClusterStatus } from '../status/status.js'
 export interface UpPageOptions {
   /** `host:port` */
   readonly address: string
-  /** null: none is asked for. */
+  /** null if no token is required. */
   readonly token: string | null
   readonly cluster: Cluster
   readonly config: Config
@@ -28,9 +28,9 @@ export interface UpPageOptions {
 
 export interface UpPage {
   readonly url: string
-  /** To be opened in a browser; with the token. */
+  /** Address to open in a browser, with the token. */
   readonly open: string
-  /** Steady writers end; no order is taken any more. */
+  /** Ends steady writers and refuses further commands. */
   endCommands(): void
   close(): Promise<void>
 }
@@ -45,7 +45,7 @@ export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
     }),
   })
   const writer = new Writer(cluster)
-  const orders = new Playground({
+  const commands = new Playground({
     cluster: playgroundOf(cluster, writer), idleMs: () => hub.idleMs,
   })
   let isOver = false
@@ -53,10 +53,10 @@ export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
     address,
     ...pageRoutes({
       hub, payloads, routes: routesOf(cluster),
-      perform: !playground ? null : async (order) => {
+      perform: !playground ? null : async (command) => {
         if (isOver) return { ok: false, message: 'the cluster is being stopped' }
-        const answer = await orders.perform(order)
-        if (order.type !== 'write') note(`Ordered on the page: ${answer.message}`)
+        const answer = await commands.perform(command)
+        if (command.type !== 'write') note(`Command from the page: ${answer.message}`)
         return answer
       },
     }),
@@ -65,7 +65,7 @@ export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
   })
   const endCommands = (): void => {
     isOver = true
-    orders.close()
+    commands.close()
   }
   return {
     url: server.url,
@@ -114,13 +114,13 @@ function playgroundOf(cluster: Cluster, writer: Writer): PlaygroundCluster {
   }
 }
 
-/** A client that may write: an operator may not, where the broker asks for passwords. */
+/** A client for writes, which an operator may not send if the broker requires passwords. */
 class Writer {
   private opened: Promise<EngramClient> | null = null
 
   constructor(private readonly cluster: Cluster) {}
 
-  /** @throws ConnectError; then the next call tries again */
+  /** @throws ConnectError; the next call connects again */
   async client(): Promise<EngramClient> {
     const { nats, authFile } = this.cluster.broker
     const role = authFile === null ? {} : readAuthFile(authFile, 'writer')

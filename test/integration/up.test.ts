@@ -49,7 +49,7 @@ scenario(test, 'it joins a cluster by --nats alone, and makes no space among oth
     const joined = spawnUp(stage, { args: ['--nats', broker.url, '--nodes', '1',
       '--replicas', '0'] })
     await ready(joined)
-    assert.match(joined.child.log(), /has other nodes \(a\): no space is made/)
+    assert.match(joined.child.log(), /has other nodes \(a\): so no space is created/)
     const status = await statusAt(broker.url)
     assert.equal(status.nodes.map(({ id }) => id), ['a', 'n1'])
     assert.equal(status.spaces, [])

@@ -45,8 +45,8 @@ test('wrong usage exits 2, and says what is right', async () => {
   const wrong: [args: string[], says: RegExp][] = [
     [['inspect', '--node', 'a.b'], /--node: a name is/],
     [['inspect', '--port', '99999'], /from 0 to 65535/],
-    [['inspect', '--inspector', 'javascript:1'], /is no URL/],
-    [['events', 'a b'], /cannot name a space: a name is/],
+    [['inspect', '--inspector', 'javascript:1'], /is not an http or https URL/],
+    [['events', 'a b'], /invalid space name: a name is/],
   ]
   for (const [args, says] of wrong) {
     const { code, out, err } = await engram(...args)
