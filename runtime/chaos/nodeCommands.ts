@@ -42,11 +42,11 @@ export async function performNodeCommand(cluster: Cluster, command: NodeCommand)
   if (!found) throw new FaultRefusedError(`there is no node ${command.node} in this cluster`)
   if (command.type === 'start') {
     if (found.pid !== null) {
-      throw new FaultRefusedError(`${command.node} runs already (pid ${found.pid})`)
+      throw new FaultRefusedError(`${command.node} already runs (pid ${found.pid})`)
     }
     return cluster.startNode(found)
   }
-  if (found.pid === null) throw new FaultRefusedError(`${command.node} is down already`)
+  if (found.pid === null) throw new FaultRefusedError(`${command.node} is already down`)
   switch (command.type) {
     case 'stop': return await cluster.stopNode(found)
     case 'kill': return await cluster.killNode(found)

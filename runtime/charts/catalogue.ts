@@ -16,21 +16,21 @@ const machines: readonly (readonly [AnyStateMachine, about: string])[] = [
   [nodeMachine, 'the life of a process: connecting, running, isolated, draining'],
   [spaceMachine, 'the role of a member in one space'],
   [replicaMachine, 'a member that follows a primary'],
-  [promotionMachine, 'from a vacant reign to an open one'],
-  [primaryMachine, 'one reign: ingest, lease, membership, handover'],
-  [reconciliationMachine, 'how a member brings home what an earlier reign had acknowledged'],
-  [streamMachine, 'how a primary sees one replica'],
+  [promotionMachine, 'from a vacancy to an open epoch'],
+  [primaryMachine, 'a primary in one epoch: ingest, lease, membership, handover'],
+  [reconciliationMachine, 'how a member uploads writes that were acknowledged in an earlier epoch'],
+  [streamMachine, 'how a primary tracks one replica'],
   [failureDetectorMachine, 'how a node judges one peer'],
-  [lagMonitorMachine, 'the alarm on the lag of one replica'],
+  [lagMonitorMachine, 'the alert on the lag of one replica'],
 ]
 
 export interface CatalogueEntry {
   readonly chart: Chart
-  /** One line on what it decides. */
+  /** One line that says what it decides. */
   readonly about: string
 }
 
-/** Read from the machines at each call: they are small. */
+/** All charts, read from the machines at each call. */
 export function catalogue(): CatalogueEntry[] {
   return machines.map(([machine, about]) => ({ chart: chartOf(machine), about }))
 }

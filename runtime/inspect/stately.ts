@@ -1,12 +1,12 @@
 /**
- * The inspection stream in the terms of Stately's inspector (`@statelyai/inspect`, protocol
- * 0.7): each actor of each node is a session of its own, `n1/space.demo.primary`.
+ * The inspection stream as events of Stately's inspector (`@statelyai/inspect`, protocol 0.7). Each
+ * actor of each node is a session, such as `n1/space.demo.primary`.
  */
 import type { StatelyInspectionEvent } from '@statelyai/inspect'
 import type { ActorShown, InspectionSnapshot } from './snapshot.js'
 import type { Envelope, InspectionStreamEvent } from './schema.js'
 
-/** Of the protocol: the inspector reads it to tell our events from others'. */
+/** Version of the protocol, by which the inspector recognises these events. */
 export const statelyVersion = '0.7.2'
 
 type EventOf<T extends InspectionStreamEvent['type']> =
@@ -16,8 +16,9 @@ type EventOf<T extends InspectionStreamEvent['type']> =
 export const sessionId = (node: string, actor: string): string => `${node}/${actor}`
 
 /**
- * What an envelope is to the inspector. The picture has taken the envelope in already, and
- * returned `gone`.
+ * The inspector's events of an envelope.
+ * @param snapshot to which the envelope has been applied
+ * @param gone actors that applying it returned
  */
 export function statelyEvents(
   envelope: Envelope, snapshot: InspectionSnapshot, gone: readonly ActorShown[],
@@ -29,13 +30,13 @@ export function statelyEvents(
   return [...stopped, ...envelope.events.flatMap((event) => translated(node, event, snapshot))]
 }
 
-/** The whole picture, for an inspector that comes later. */
+/** The whole snapshot, for an inspector that connects later. */
 export function statelySnapshot(snapshot: InspectionSnapshot): StatelyInspectionEvent[] {
   return [...snapshot.nodes].flatMap(([node, { actors }]) =>
     [...actors.values()].map((actor) => actorEvent(node, actor, snapshot)))
 }
 
-/** An actor is no more: its session shows it. */
+/** The event that shows an actor as stopped. */
 export function stoppedEvent(node: string, actor: ActorShown): StatelyInspectionEvent {
   return snapshotEvent(node, { ...actor, status: 'stopped' }, { type: 'engram.gone' })
 }
@@ -70,13 +71,13 @@ function translated(
   }
 }
 
-/** A snapshot names the event that led to it: of several, the most frequent. */
+/** The most frequent event, since a snapshot names the one event that led to it. */
 function progressName({ counts }: EventOf<'progress'>): string {
   const [most] = Object.entries(counts).toSorted(([, a], [, b]) => b - a)
   return most?.[0] ?? 'engram.progress'
 }
 
-/** As Stately's own sender has it, against its types. */
+/** null, as Stately's own sender has it, against its types. */
 const noId = null as unknown as string
 
 function head(node: string, atMs: number) {
@@ -110,7 +111,7 @@ function snapshotEvent(
   return {
     type: '@xstate.snapshot', ...head(node, shown.atMs), sessionId: sessionId(node, shown.actor),
     event,
-    // Its type says Snapshot<unknown>, of which value and context are no part.
+    // Its type is Snapshot<unknown>, which lacks value and context.
     snapshot: snapshotOf(shown) as never,
   }
 }
@@ -133,7 +134,7 @@ function exitEvent(node: string, { actor, atMs, kind }: EventOf<'exit'>): Statel
   }, { type: 'engram.exit', kind })
 }
 
-/** Whose message it is, and to whom, among the actors: both ends are drawn in the sequence. */
+/** Sending and receiving actor of each kind of message, both drawn in the sequence. */
 const ends: Readonly<Record<string, (space: string, from: string) => [string, string]>> = {
   wal: (space) => [`space.${space}.primary`, `space.${space}.replica`],
   ack: (space) => [`space.${space}.replica`, `space.${space}.primary`],

@@ -2,7 +2,7 @@ import type { ClusterSpace, ClusterStatus } from '../status/status.js'
 import type { EventLine } from './eventLine.js'
 import { eventLine } from './eventText.js'
 
-/** How things stand, in sentences: where a story begins. @param space this one alone */
+/** The present state in sentences. @param space if set, only this space */
 export function summaryText(status: ClusterStatus, atMs: number, space?: string): EventLine[] {
   const nodes = status.nodes.map(({ id, state }) =>
     eventLine(atMs, 'situation', `${id} is ${state}`, { node: id, state }))

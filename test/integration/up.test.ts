@@ -73,7 +73,7 @@ scenario(test, 'a node started by hand is adopted: orders reach it, and the end'
   await waitFor('it to be adopted', () =>
     up.child.log().includes(`n1 runs again (pid ${first.pid}), started by hand`))
   const again = await order(http, { type: 'startNode', node: 'n1' })
-  assert.match(again.answer.message, `n1 runs already (pid ${first.pid})`)
+  assert.match(again.answer.message, `n1 already runs (pid ${first.pid})`)
   const killed = await order(http, { type: 'killNode', node: 'n1' })
   assert.ok(killed.answer.ok, killed.answer.message)
   assert.is((await first.exited).signal, 'SIGKILL')
@@ -106,7 +106,7 @@ scenario(test, 'a node that outlived its `engram up`: the next one says who has 
     await ends(last.child)
   })
 
-scenario(test, 'orders over its door: a node stays listed, whatever becomes of it', async (stage) => {
+scenario(test, 'commands over its control: a node stays listed, whatever its state', async (stage) => {
   const up = spawnUp(stage, { args: ['--nodes', '2', '--replicas', '1'] })
   const { nodes } = await ready(up)
   const control = new Control(readUpRecord(up.data)!.control!)
@@ -118,9 +118,9 @@ scenario(test, 'orders over its door: a node stays listed, whatever becomes of i
   await control.commandNode({ type: 'stop', node: 'n1' })
   const { state, pid, death } = await n1()
   assert.equal([state, pid, death], ['stopped', null, { pid: nodes[0]!.pid, how: 'exit code 0' }])
-  await refused(control.commandNode({ type: 'kill', node: 'n1' }), 'n1 is down already')
+  await refused(control.commandNode({ type: 'kill', node: 'n1' }), 'n1 is already down')
   await control.commandNode({ type: 'start', node: 'n1' })
-  await refused(control.commandNode({ type: 'start', node: 'n1' }), 'n1 runs already')
+  await refused(control.commandNode({ type: 'start', node: 'n1' }), 'n1 already runs')
   assert.is((await n1()).state, 'running')
   await control.commandNode({ type: 'kill', node: 'n1' })
   assert.is((await n1()).death?.how, 'SIGKILL')

@@ -1,4 +1,4 @@
-/** `POST /api/orders`: what a page may ask of a cluster that was started with `--playground`. */
+/** `POST /api/orders`: commands of a page to a cluster that was started with `--playground`. */
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import { nameFault } from '../../../machines/protocol/subjects.js'
@@ -8,13 +8,13 @@ import type { Page, Route } from '../../http/server.js'
 import type { CommandAnswer, OrderFrame, PageCommand } from '../protocol.js'
 
 const bodyBytesMax = 64 * 1024
-/** Carried out at a time; more are refused. */
-const ordersMax = 32
+/** Commands at a time. More are refused. */
+const commandsMax = 32
 
 const name = z.string().refine((text) => nameFault(text) === null,
   'must be 1 to 64 characters of A-Z a-z 0-9 _ -')
 
-const orderSchema = z.discriminatedUnion('type', [
+const commandSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('write'), space: name, id: z.string().min(1).max(256),
     content: z.string().max(16_384),
@@ -32,41 +32,43 @@ const orderSchema = z.discriminatedUnion('type', [
 ])
 
 export interface CommandsOptions {
-  /** Carries an order out, or says why not; null: this server takes no orders. */
-  readonly perform: ((order: PageCommand) => Promise<CommandAnswer>) | null
-  /** Told of what was carried out. */
+  /** Performs a command, or says why not. null if this server accepts none. */
+  readonly perform: ((command: PageCommand) => Promise<CommandAnswer>) | null
+  /** Called after each command that was performed. */
   readonly onDone: (frame: OrderFrame) => void
-  /** Contents of memories are in the stream. */
+  /** True if contents of memories are in the stream. */
   readonly payloads: boolean
 }
 
 /**
- * The route. A page of another site cannot order anything: it could only send a form or plain
- * text without asking first, and neither is JSON; and its Origin is looked at as well.
+ * The route. A page of another site cannot send a command: without a preflight request it could
+ * only send a form or plain text, and neither is JSON. Its Origin is checked as well.
  */
 export function commandsRoute({ perform, onDone, payloads }: CommandsOptions): Route {
   let underWay = 0
   return async (request) => {
-    if (!isSameOrigin(request)) return refused(403, 'orders are taken from pages of this server')
+    if (!isSameOrigin(request)) return refused(403, 'only pages of this server may send commands')
     if (perform === null) {
-      return refused(403, 'this server takes no orders: start the cluster with engram up '
+      return refused(403, 'this server accepts no commands: start the cluster with engram up '
         + '--playground')
     }
     if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
-      return refused(415, 'an order is JSON: send Content-Type: application/json')
+      return refused(415, 'a command must be JSON: send Content-Type: application/json')
     }
-    if (underWay >= ordersMax) return refused(503, `${ordersMax} orders are under way; wait`)
+    if (underWay >= commandsMax) {
+      return refused(503, `${commandsMax} commands are under way: try again later`)
+    }
     const body = await bodyOf(request)
-    if (body === null) return refused(413, `an order has at most ${bodyBytesMax} bytes`)
-    const order = readOrder(body)
-    if (typeof order === 'string') return refused(400, `no order: ${order}`)
+    if (body === null) return refused(413, `a command has at most ${bodyBytesMax} bytes`)
+    const command = readCommand(body)
+    if (typeof command === 'string') return refused(400, `not a valid command: ${command}`)
     underWay += 1
-    // What comes of it may come before it is done.
+    // Noted before, since its effects may be seen before it has ended.
     const atMs = Date.now()
     try {
-      const answer = await perform(order)
+      const answer = await perform(command)
       if (!answer.ok) return json(409, answer)
-      onDone({ kind: 'order', atMs, order: shown(order, payloads), answer })
+      onDone({ kind: 'order', atMs, order: shown(command, payloads), answer })
       return json(200, answer)
     } finally {
       underWay -= 1
@@ -78,20 +80,20 @@ function refused(status: number, message: string): Page {
   return json(status, { ok: false, message } satisfies CommandAnswer)
 }
 
-function readOrder(body: string): PageCommand | string {
+function readCommand(body: string): PageCommand | string {
   let raw: unknown
   try {
     raw = JSON.parse(body)
   } catch {
-    return 'the body is no JSON'
+    return 'the body is not JSON'
   }
-  const parsed = orderSchema.safeParse(raw)
+  const parsed = commandSchema.safeParse(raw)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
-  return `${issue?.path.join('.') || 'order'}: ${issue?.message ?? 'not valid'}`
+  return `${issue?.path.join('.') || 'command'}: ${issue?.message ?? 'not valid'}`
 }
 
-/** null: too large; it is read to its end all the same, so that the answer arrives. */
+/** The body, read to its end so that the answer arrives. null if it is too large. */
 async function bodyOf(request: IncomingMessage): Promise<string | null> {
   const chunks: Buffer[] = []
   let bytes = 0
@@ -102,7 +104,7 @@ async function bodyOf(request: IncomingMessage): Promise<string | null> {
   return bytes > bodyBytesMax ? null : Buffer.concat(chunks).toString('utf8')
 }
 
-function shown(order: PageCommand, payloads: boolean): PageCommand {
-  if (order.type !== 'write' || payloads) return order
-  return { ...order, content: `(${order.content.length} characters)` }
+function shown(command: PageCommand, payloads: boolean): PageCommand {
+  if (command.type !== 'write' || payloads) return command
+  return { ...command, content: `(${command.content.length} characters)` }
 }

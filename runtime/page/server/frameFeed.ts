@@ -1,4 +1,4 @@
-/** What is known of the cluster, as frames; no I/O, so that a simulator tells the same. */
+/** Turns what is known of the cluster into frames. No I/O, so that the simulator uses it too. */
 import type { RecordedEvent } from '../../../machines/protocol/events.js'
 import type { EventLine } from '../../inspect/eventLine.js'
 import { InspectionSnapshot } from '../../inspect/snapshot.js'
@@ -15,34 +15,34 @@ export interface FrameFeedOptions {
   readonly emit: (frame: Frame) => void
 }
 
-/** Rates are of the time since they were told last, and that is at least so long. ms */
+/** Minimum interval between rate samples, ms. */
 const flowEveryMs = 900
 
-/** Lines of what nodes have noted that a new reader gets: some 300 bytes each. */
+/** Past lines that a new reader gets, about 300 bytes each. */
 const historyMax = 1_000
 
-/** Of the last envelope of a node: what its present state is numbered with. */
+/** Stream and number of a node's last envelope, which its present state carries. */
 interface Head {
   readonly stream: string
   readonly number: number
   readonly heardAtMs: number
 }
 
-/** Takes what nodes say, and tells it; `present()` is for who comes later. */
+/** Takes reports of nodes and emits frames. `present()` serves readers that connect later. */
 export class FrameFeed {
   private readonly snapshot = new InspectionSnapshot()
   private readonly heads = new Map<string, Head>()
   private readonly order = new InOrder()
-  private readonly story: EventText
+  private readonly lines: EventText
   private readonly flows = new FlowRates()
   private flowsAtMs = -Infinity
-  /** In order of time. */
+  /** Past lines in order of time. */
   private readonly kept: EventLine[] = []
   private status: StatusFrame | null = null
   private broker: BrokerFrame | null = null
 
   constructor(private readonly options: FrameFeedOptions) {
-    this.story = new EventText({
+    this.lines = new EventText({
       emit: (line) => {
         if (line.id !== undefined) this.keep([line])
         this.order.add(line, options.monotonicMs())
@@ -50,15 +50,14 @@ export class FrameFeed {
     })
   }
 
-  /** False: the present state of that node is not known, and should be asked for. */
+  /** Returns false if the node's present state is not known and should be requested. */
   onEnvelope(envelope: Envelope): boolean {
     const { node, stream, number, present } = envelope
     const isKnown = present !== null || number === 1 || this.snapshot.nodes.has(node)
     this.snapshot.apply(envelope)
     this.heads.set(node, { stream, number, heardAtMs: this.options.monotonicMs() })
-    this.story.onEnvelope(envelope)
-    // The charts are told once, by themselves, and not as the machines' configurations; noted
-    // events go through the story.
+    this.lines.onEnvelope(envelope)
+    // Charts are sent once, as a frame of their own. Recorded events are sent as lines.
     const events = envelope.events.filter(({ type }) => type !== 'chart' && type !== 'recorded')
     if (events.length > 0 || present !== null) {
       this.emit({ kind: 'inspection', atMs: this.now(), envelope: { ...envelope, events } })
@@ -66,15 +65,15 @@ export class FrameFeed {
     return isKnown
   }
 
-  /** What a node has kept of the time before. */
+  /** Takes past events that a node has kept. */
   onPast(events: readonly RecordedEvent[]): void {
-    const lines = this.story.onPast(events)
+    const lines = this.lines.onPast(events)
     if (lines.length === 0) return
     this.keep(lines)
     this.emit({ kind: 'history', atMs: this.now(), lines })
   }
 
-  /** Of one look at all nodes. */
+  /** Takes the reports of one poll of all nodes. */
   onReports(reports: readonly NodeStatusReport[]): void {
     const atMs = this.now()
     const status = reports.length === 0 ? null : mergeStatus(reports)
@@ -86,7 +85,7 @@ export class FrameFeed {
     for (const flow of this.flows.take(reports)) this.emit({ kind: 'flow', atMs, ...flow })
   }
 
-  /** Told by who did it, and not by a node. */
+  /** Takes a line about an injected fault, which no node reports. */
   onFault(line: EventLine): void {
     this.order.add(line, this.options.monotonicMs())
   }
@@ -97,7 +96,7 @@ export class FrameFeed {
     this.emit(this.broker)
   }
 
-  /** Nodes of which nothing was heard for so long are no longer shown with what ran on them. */
+  /** Drops the actors of nodes that have been silent for this time. */
   dropSilent(silentMs: number): void {
     const nowMs = this.options.monotonicMs()
     for (const [node, { heardAtMs }] of this.heads) {
@@ -105,7 +104,7 @@ export class FrameFeed {
     }
   }
 
-  /** Its process has ended. */
+  /** Drops the actors of a node whose process has ended. */
   dropNode(node: string): void {
     const gone = this.keyFrame(node, false)
     this.snapshot.drop(node)
@@ -113,24 +112,24 @@ export class FrameFeed {
     if (gone !== null) this.emit(gone)
   }
 
-  /** Lines of the story wait for a moment, since those of another node may come before them. */
+  /** Emits lines that are due. They wait briefly, since earlier ones of other nodes may follow. */
   flushLines(all = false): void {
     for (const line of this.order.due(all ? Infinity : this.options.monotonicMs())) {
       this.emit({ kind: 'story', atMs: this.now(), line })
     }
   }
 
-  /** Everything that a new reader needs. */
+  /** Frames that a new reader needs. */
   present(): Frame[] {
     const actors = [...this.snapshot.nodes.keys()].flatMap((node) => this.keyFrame(node) ?? [])
     const history: HistoryFrame | null = this.kept.length === 0 ? null
       : { kind: 'history', atMs: this.now(), lines: [...this.kept] }
-    // With the time of now: a reader takes its first frame for the beginning of what it knows.
+    // With the present time, since a reader's recording begins with its first frame.
     const broker = this.broker && { ...this.broker, atMs: this.now() }
     return [broker, history, ...actors, this.status].filter((frame) => frame !== null)
   }
 
-  /** Most lines are the latest ones so far. */
+  /** Inserts lines in order. Most are the latest so far. */
   private keep(lines: readonly EventLine[]): void {
     for (const line of lines) {
       const before = this.kept.findLastIndex(({ at }) => at <= line.at)

@@ -1,11 +1,12 @@
-/** Orders of the playground. */
+/** Commands of the playground. */
 import type { CommandAnswer, PageCommand } from '../protocol.js'
 
-/** Never rejects: what went wrong is in the answer. */
-export async function give(order: PageCommand): Promise<CommandAnswer> {
+/** Sends a command. Never rejects: the answer says what went wrong. */
+export async function sendCommand(command: PageCommand): Promise<CommandAnswer> {
   try {
     const response = await fetch('./api/orders', {
-      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(order),
+      method: 'POST', headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(command),
     })
     const text = await response.text()
     const isJson = response.headers.get('Content-Type')?.includes('json') ?? false
@@ -13,6 +14,6 @@ export async function give(order: PageCommand): Promise<CommandAnswer> {
     return { ok: false, message: text || `the server answered ${response.status}` }
   } catch (error) {
     const { message } = error as Error
-    return { ok: false, message: `the server of this page was not reached: ${message}` }
+    return { ok: false, message: `the server of this page cannot be reached: ${message}` }
   }
 }

@@ -79,7 +79,7 @@ test('an inspector says so once when no node answers, and goes on asking', async
   await waitFor('the fault', () => faults.length > 0)
   nats.subscribe('engram.v1.inspect.n7.start', { callback: () => { asked += 1 } })
   await waitFor('further questions', () => asked > 2)
-  assert.equal(faults, ['n7 does not answer yet: it is asked again until it does'])
+  assert.equal(faults, ['n7 does not answer yet; the request is repeated'])
   inspector.stop()
   await nats.close()
 })

@@ -1,4 +1,4 @@
-/** What is known of the chosen actor, in words. */
+/** Details of the chosen actor as text. */
 import type { Chart } from '../../../charts/chart.js'
 import { transitionText } from '../../model/chartGraph.js'
 import { words } from '../../model/promotions.js'
@@ -41,7 +41,7 @@ function Timers({ actor }: { readonly actor: ActorView }) {
   if (actor.timers.length === 0) return null
   return (
     <>
-      <h3>Delays that run</h3>
+      <h3>Running delays</h3>
       <ul class="timers">
         {actor.timers.map(({ name, state, startedAtMs, delayMs }) => {
           const passedMs = passedOf({ startedAtMs, delayMs }, shownMs.value)

@@ -133,7 +133,7 @@ const roleTexts: Readonly<Record<string, string>> = {
   gone: 'no answer', handingOver: 'handing over',
 }
 
-/** When it was last heard, and how its peers know. */
+/** Time at which it was last heard, and its peers' evidence. */
 function goneText(id: string): string {
   const absence = absenceOf(state.value, id)
   if (absence === null) return 'does not answer'
@@ -185,7 +185,7 @@ function roleOf(space: ClusterSpace, member: ClusterMember): string {
   const actor = state.value.nodes.get(member.node)?.actors.get(`space.${space.id}`)
   const [top = member.role, inner] = actor === undefined || actor.exit !== null ? [member.role]
     : stateText(actor.state).split('.')
-  // Its successor may reign already.
+  // Its successor may already be the primary.
   const role = inner === 'handingOver' ? inner : top
   if (role !== 'replica') return role
   const lag = state.value.nodes.get(space.primary ?? '')?.actors
@@ -227,7 +227,7 @@ function SpaceTable({ spaces }: { readonly spaces: readonly ClusterSpace[] }) {
             <td class="number">{countText(space.commitSequence)}</td>
             <td class="number">{countText(space.safeSequence)}</td>
             <td data-loss>{lossText(space)}
-              {space.throttled && <> <span class="badge lagging">answers wait</span></>}</td>
+              {space.throttled && <> <span class="badge lagging">answers delayed</span></>}</td>
             <td data-failover>{failoverText(space.id)}</td>
           </tr>
         ))}
