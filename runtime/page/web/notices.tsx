@@ -33,8 +33,8 @@ export function Notices() {
           not answer. The page shows the last known state and reconnects by itself.</p>
       )}
       {broker?.state === 'disconnected' && shownMs.value - broker.atMs > patienceMs && (
-        <p class="notice bad" data-notice="broker"><b>No broker.</b> The page's server is not connected
-          to NATS{broker.reason === '' ? '' : `: ${broker.reason}`}.</p>
+        <p class="notice bad" data-notice="broker"><b>No broker.</b> The page's server is not
+          connected to NATS{broker.reason === '' ? '' : `: ${broker.reason}`}.</p>
       )}
       <BeforeNotice />
       {fileName.value !== null && (
