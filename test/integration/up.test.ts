@@ -49,7 +49,7 @@ scenario(test, 'it joins a cluster by --nats alone, and makes no space among oth
     const joined = spawnUp(stage, { args: ['--nats', broker.url, '--nodes', '1',
       '--replicas', '0'] })
     await ready(joined)
-    assert.match(joined.child.log(), /has other nodes \(a\): so no space is created/)
+    assert.match(joined.child.log(), /has other nodes \(a\), so no space is created/)
     const status = await statusAt(broker.url)
     assert.equal(status.nodes.map(({ id }) => id), ['a', 'n1'])
     assert.equal(status.spaces, [])
@@ -124,7 +124,7 @@ scenario(test, 'commands over its control: a node stays listed, whatever its sta
   assert.is((await n1()).state, 'running')
   await control.commandNode({ type: 'kill', node: 'n1' })
   assert.is((await n1()).death?.how, 'SIGKILL')
-  assert.not.match(up.child.log(), 'has died', 'it was ordered')
+  assert.not.match(up.child.log(), 'has died', 'it was commanded')
   up.child.signal('SIGTERM')
   await ends(up.child)
 })
