@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import type { UnorderedDeath } from '../cluster/cluster.js'
 
-/** How long a fault may last, ms. */
+/** Longest duration of a fault, ms. */
 export const faultMsMax = 60_000
 
 const node = z.string().min(1).max(64)

@@ -1,11 +1,11 @@
-/** The diagrams of all charts as they stand in ARCHITECTURE.md, between two markers. */
+/** The diagrams of all charts for ARCHITECTURE.md, where they are between two markers. */
 import type { CatalogueEntry } from './catalogue.js'
 import { mermaidOf } from './mermaid.js'
 
 export const chartsBegin = '<!-- charts: begin -->'
 export const chartsEnd = '<!-- charts: end -->'
 
-/** What stands between the markers. */
+/** The text between the markers. */
 export function chartsMarkdown(entries: readonly CatalogueEntry[]): string {
   const intro = [
     'Drawn from the machines by `engram machines export --format mermaid`. An edge says what',
@@ -22,7 +22,7 @@ export function chartsMarkdown(entries: readonly CatalogueEntry[]): string {
 
 /**
  * The document with the text between its markers replaced.
- * @throws Error when a marker is missing or they stand in the wrong order
+ * @throws Error if a marker is missing or the order is wrong
  */
 export function withCharts(document: string, charts: string): string {
   const begin = document.indexOf(chartsBegin)

@@ -8,7 +8,7 @@ import type { Envelope, InspectionStreamEvent, StateValue } from './schema.js'
 import { sentenceOf } from './sentences.js'
 
 export interface EventTextOptions {
-  readonly emit: (told: EventLine) => void
+  readonly emit: (line: EventLine) => void
   /** If set, only events of this space and of nodes are emitted. */
   readonly space?: string | undefined
 }

@@ -34,7 +34,7 @@ export interface Facts {
   readonly measured: readonly Item[]
 }
 
-/** How long a settled failover stays in the headlines, ms. */
+/** Time that a settled failover stays in the headlines, ms. */
 const settledMs = 15 * 60_000
 /** The report of a promotion arrives within this time, ms. */
 const freshMs = 5_000

@@ -1,4 +1,4 @@
-/** What the page shows: a recording, live or from a file, and the moment of it looked at. */
+/** State of the page: a recording, live or from a file, and the moment shown. */
 import { computed, effect, signal } from '@preact/signals'
 import { entriesOf } from '../model/entries.js'
 import { headlinesOf } from '../model/headlines.js'

@@ -73,7 +73,7 @@ function Last({ actor: { last } }: { readonly actor: ActorView }) {
   )
 }
 
-/** Events that keep the active states: they are on no edge of the drawing. */
+/** Events that keep the active states, which have no edge in the drawing. */
 function Handles({ actor, chart }: PanelProps) {
   if (chart === null || actor === null || actor.exit !== null) return null
   const active = new Set(['', ...activePaths(actor.state)])

@@ -11,12 +11,12 @@ import { Forks } from './forks.js'
 import { Headlines } from './headlines.js'
 import { kindsOfMarks, MessageMarks } from './marks.js'
 
-/** Entries of the timeline that are shown here. */
+/** Timeline entries shown here. */
 const latestMax = 6
-/** Spaces of a node that are listed one by one. */
+/** Spaces of a node listed individually. */
 const spacesMax = 6
 const brokerTexts = { connected: 'connected', disconnected: 'no answer' } as const
-/** A status so old says nothing of now. */
+/** Age from which a status is marked as old. */
 const staleMs = 3_000
 const goneStates: ReadonlySet<string> = new Set(
   ['dead', 'left', 'unreachable', 'stopped', 'failed'])
@@ -48,8 +48,8 @@ export function ClusterView() {
         <MessageMarks map={map} />
       </div>
       {isOld && (
-        <p class="hint">Nobody has answered for {msText(shownMs.value - statusAtMs)}; this is what
-          was last known.</p>
+        <p class="hint">No node has answered for {msText(shownMs.value - statusAtMs)}. This is the
+          last known state.</p>
       )}
       <section class="spaces" aria-labelledby="spaces-title">
         <h2 id="spaces-title">Spaces</h2>
@@ -62,7 +62,7 @@ export function ClusterView() {
   )
 }
 
-/** What happened last, up to the moment that is looked at. */
+/** Latest entries up to the moment shown. */
 function Latest() {
   const shown = entries.value.filter(({ atMs }) => atMs <= shownMs.value).slice(-latestMax)
   if (shown.length === 0) return null

@@ -140,7 +140,7 @@ function AddLane({ lanes, onAdd }: {
   )
 }
 
-/** Latest first: what has just happened needs no scrolling. */
+/** Rows, latest first, so that the latest needs no scrolling. */
 function Diagram({ rows, lanes, laneWidth }: {
   readonly rows: readonly Row[]; readonly lanes: readonly Lane[]; readonly laneWidth: number
 }) {
