@@ -13,7 +13,7 @@ import { SteadyWriters } from '../../../runtime/page/server/steadyWriters.js'
 import { ask, order } from '../../support/page.js'
 import { waitFor } from '../../support/wait.js'
 
-const test = suite('page orders')
+const test = suite('page commands')
 
 async function serve(over: Partial<CommandsOptions> = {}) {
   const performed: PageCommand[] = []
@@ -200,13 +200,14 @@ test('a steady writer keeps its rate, is changed, and stops', async () => {
   const writers = new SteadyWriters({
     write: (space, id) => Promise.resolve(written.push(`${space} ${id}`)), idleMs: () => 0,
   })
-  assert.match(writers.set('demo', 200), /200 writes a second/)
+  assert.match(writers.set('demo', 200), /writing to demo 200 times a second/)
   const begunMs = performance.now()
   await waitFor('some writes', () => written.length >= 60)
   const perSecond = written.length / (performance.now() - begunMs) * 1000
   assert.ok(perSecond < 260, `${perSecond} a second`)
   assert.is(new Set(written).size, written.length)
-  assert.match(writers.set('demo', 0), new RegExp(`stopped: ${written.length} written, 0 refused`))
+  assert.match(writers.set('demo', 0),
+    new RegExp(`stopped the writer of demo: ${written.length} written, 0 refused`))
   const before = written.length
   await new Promise((resolve) => setTimeout(resolve, 100))
   assert.is(written.length, before)
