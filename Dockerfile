@@ -3,9 +3,9 @@
 #   docker build -t engram .
 #   docker run --rm -v n1:/data -e ENGRAM_ID=n1 -e ENGRAM_NATS_URL=nats://nats:4222 engram
 #
-# compose.yaml runs three of them with three clustered NATS servers. Settings come from the
-# environment (`docker run --rm engram node --help-config` lists them) or from flags after the
-# image's name; passwords from the environment or from files, never from flags.
+# compose.yaml runs three nodes with three clustered NATS servers. Settings come from the
+# environment (list: `docker run --rm engram node --help-config`) or from flags after the image's
+# name. Passwords come from the environment or from files, never from flags.
 
 FROM node:20-bookworm-slim AS build
 WORKDIR /build
@@ -33,9 +33,9 @@ COPY --from=build /build/dist/page dist/page
 RUN ln -s /opt/engram/scripts/engram.mjs /usr/local/bin/engram \
  && mkdir /data && chown node:node /data
 
-# The address is 0.0.0.0, since a port that is published leads to the container's own address:
-# whoever reaches the container gets /healthz, /readyz and /metrics, and all else with the token
-# that the node prints. Publish the port on 127.0.0.1 (-p 127.0.0.1:7432:7432), or set
+# The address is 0.0.0.0, since a published port leads to the container's own address. Anyone who
+# reaches the container gets /healthz, /readyz and /metrics. Everything else needs the token that
+# the node prints. Publish the port on 127.0.0.1 (-p 127.0.0.1:7432:7432), or set
 # ENGRAM_HTTP=127.0.0.1:7432.
 ENV NODE_ENV=production \
     ENGRAM_DATA=/data \
@@ -43,10 +43,10 @@ ENV NODE_ENV=production \
 USER node
 VOLUME /data
 EXPOSE 7432
-# The process is the first one of the container and has handlers of its own: `docker stop` sends
-# SIGTERM, upon which it hands its primaries over (10 s at most, so stop with --time 15) and ends.
-# /healthz: the process works. A node that waits for NATS is healthy; /readyz says whether it takes
-# part, and is not for restarting.
+# The process is the first one of the container and handles signals. On SIGTERM from `docker stop`
+# it hands its primaries over (10 s at most, so stop with --time 15) and ends.
+# /healthz says whether the process works. A node that waits for NATS is healthy. /readyz says
+# whether it takes part, and is no reason for a restart.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:7432/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "/opt/engram/scripts/engram.mjs"]

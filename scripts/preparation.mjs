@@ -15,17 +15,17 @@ const sourceFolders = ['machines', 'actors', 'runtime', 'test', 'bench']
 /** Built by Vite, into dist/page; the rest by tsc. */
 const pageFolder = 'runtime/page/web'
 const stampFile = join(root, 'dist', '.stamp')
-/** Of a command that is run; what it says at its end is what counts. */
+/** Output kept of a command. Its end matters most. */
 const outputCharsMax = 64 * 1024
-/** After the end of a command. */
-const lastWordsMs = 50
+/** Time to read the rest of the output after the end of a command. */
+const lastOutputMs = 50
 const aptTimeoutMs = 600_000
 
 /**
- * Makes ready for a command. `packages`: what it needs from the system, by the names of Debian's
- * packages; without a Chromium the tests of the page are skipped, anything else has to be there.
- * `isYes`: install it without asking. `again`: the command, as a person types it. Ends the
- * process, with what to do, when something cannot be had.
+ * Prepares for a command. `packages` are those that it needs from the system, by Debian's names.
+ * Without Chromium the tests of the page are skipped; all others are required. `isYes` installs
+ * them without asking. `again` is the command as a user types it. Ends the process with a remedy if
+ * something cannot be installed.
  */
 export async function prepare({ packages, isYes, again }, host = here) {
   checkNode()
@@ -53,8 +53,6 @@ export async function prepare({ packages, isYes, again }, host = here) {
   }
 }
 
-// ---------------------------------------------------------------- what a person sees
-
 function say(line) {
   process.stderr.write(`engram: ${line}\n`)
 }
@@ -64,7 +62,7 @@ function give(up) {
   process.exit(1)
 }
 
-/** At a terminal the seconds count while it works; elsewhere there is one line before and after. */
+/** Shows progress: counting seconds on a terminal, otherwise one line before and one after. */
 async function step(title, work) {
   const startedMs = performance.now()
   const seconds = () => `${Math.round((performance.now() - startedMs) / 1000)} s`
@@ -80,7 +78,7 @@ async function step(title, work) {
   say(`${title}: done in ${seconds()}`)
 }
 
-/** Resolves with null when all went well, else with what the command said at its end. */
+/** Runs a command. Resolves with null on success, else with the end of its output. */
 function run(command, args, { env, timeout } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
@@ -91,16 +89,14 @@ function run(command, args, { env, timeout } = {}) {
     child.stdout.setEncoding('utf8').on('data', take)
     child.stderr.setEncoding('utf8').on('data', take)
     child.once('error', (error) => resolve(`${command}: ${error.message}`))
-    // A service that was started may hold the pipes: not `close`, but what is in them is read.
+    // A started service may keep the pipes open, so `close` is not awaited, but they are read.
     child.once('exit', (code, signal) => setTimeout(() => {
       for (const stream of [child.stdout, child.stderr]) stream.destroy()
       if (code === 0) resolve(null)
       else resolve(`${output.trimEnd()}\n${command} ended with ${signal ?? `exit code ${code}`}`)
-    }, lastWordsMs))
+    }, lastOutputMs))
   })
 }
-
-// ---------------------------------------------------------------- Node
 
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number)
@@ -108,9 +104,7 @@ function checkNode() {
   give(`Node ${process.versions.node} is too old: 20.19 or later is needed (https://nodejs.org)`)
 }
 
-// ---------------------------------------------------------------- packages of the system
-
-/** Those of the missing packages that are to be installed; asks first, so that nobody waits. */
+/** Missing packages to install. Asks at the beginning, not after other steps. */
 async function settle(lacking, { isYes, again }, host) {
   if (lacking.length === 0) return []
   const how = installation({ isYes }, host)
@@ -150,13 +144,11 @@ async function installPackages(names, host) {
   }
   const still = missing(names, host)
   if (still.length === 0) return null
-  const told = `${fault ?? ''}\nnot there after apt-get: ${still.join(' and ')}`.trimStart()
-  if (still.some(isNeeded)) return `${told}\nBy hand: ${remedy(still, host)}`
-  say(`${told}\nengram: the tests of the page are skipped`)
+  const message = `${fault ?? ''}\nnot there after apt-get: ${still.join(' and ')}`.trimStart()
+  if (still.some(isNeeded)) return `${message}\nBy hand: ${remedy(still, host)}`
+  say(`${message}\nengram: the tests of the page are skipped`)
   return null
 }
-
-// ---------------------------------------------------------------- dependencies
 
 /** npm keeps what it installed in node_modules/.package-lock.json, written last. */
 function isInstalled() {
@@ -166,7 +158,7 @@ function isInstalled() {
   if (found === null) return false
   return Object.entries(wanted).every(([path, { version, optional }]) => {
     if (path === '') return true
-    // Optional ones are installed where the platform fits.
+    // Optional packages are installed only if the platform fits.
     const there = found[path]
     return there === undefined ? optional === true : there.version === version
   })
@@ -187,8 +179,6 @@ function installDependencies() {
   return isScript ? run(process.execPath, [script, ...args]) : run('npm', args)
 }
 
-// ---------------------------------------------------------------- build
-
 function filesIn(folder) {
   const path = join(root, folder)
   if (!existsSync(path)) return []
@@ -202,7 +192,7 @@ function isSource(file) {
   return file.endsWith('.ts') && !file.endsWith('.d.ts') && !file.startsWith(`${pageFolder}/`)
 }
 
-/** By content: a checkout changes times, and an unchanged tree needs no build. */
+/** Hash of the content, since a checkout changes times and an unchanged tree needs no build. */
 function fingerprint(files) {
   const hash = createHash('sha256')
   for (const file of ['tsconfig.json', 'package-lock.json', ...files, ...filesIn(pageFolder)]) {
@@ -221,7 +211,7 @@ function isBuilt(files, stamp) {
     .every((file) => existsSync(file))
 }
 
-/** What a removed or renamed source left behind would still be run as a test. */
+/** Removes output of removed or renamed sources, which would still be run as tests. */
 function sweep(folder, files) {
   const path = join(root, 'dist', folder)
   if (!existsSync(path)) return

@@ -1,9 +1,9 @@
-// Runs before `npm test`, `npm run bench` and others: see preparation.mjs. `--page`: the tests of
-// the page are among what is run. (`npm start` prepares by itself, so that it sees its flags.)
+// Runs before `npm test`, `npm run bench` and others: see preparation.mjs. `--page`: also
+// prepares for the tests of the page. (`npm start` prepares by itself, so that it sees its flags.)
 import { prepare } from './preparation.mjs'
 
 const { CHROMIUM, ENGRAM_NO_BROWSER, npm_lifecycle_event: event } = process.env
-// One that is named is not installed; whether it is there, the tests say.
+// A Chromium named in CHROMIUM is not installed. The tests check whether it exists.
 const isChromiumNeeded = process.argv.includes('--page') && !CHROMIUM && ENGRAM_NO_BROWSER !== '1'
 const command = event?.startsWith('pre') ? event.slice('pre'.length) : null
 await prepare({

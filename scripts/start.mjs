@@ -1,7 +1,7 @@
-// `npm start -- FLAGS` prepares what is missing, and then is `engram up --playground FLAGS`;
-// without --playground when the page can be reached from other machines. `--yes` is for the
-// preparation, which then does not ask before it installs a package of the system. All runs in
-// this very process: signals and the exit code need no forwarding, and Ctrl-C arrives once.
+// `npm start -- FLAGS` installs what is missing, and then runs `engram up --playground FLAGS`, or
+// without --playground if other machines can reach the page. With `--yes` the preparation does not
+// ask before it installs a package of the system. Everything runs in this process, so that signals
+// and the exit code need no forwarding, and Ctrl-C arrives once.
 import { prepare } from './preparation.mjs'
 
 const flags = process.argv.slice(2).filter((flag) => flag !== '--yes')

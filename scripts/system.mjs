@@ -1,24 +1,24 @@
-// What has to come from the system: nats-server, and for the tests of the page a Chromium. Used
-// before anything is installed: this file imports nothing but Node's own modules.
+// Requirements on the system: nats-server, and Chromium for the tests of the page. Used before
+// anything is installed, so this file imports only Node's own modules.
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 
-/** What is asked of this machine; tests give another one. */
+/** Properties of this machine. Tests give another one. */
 export const here = {
   env: process.env,
   platform: process.platform,
   /** undefined on Windows. */
   uid: process.getuid?.(),
-  /** Somebody can read a question, and answer it. */
+  /** True if a user can read a question and answer it. */
   isTerminal: process.stdin.isTTY === true && process.stderr.isTTY === true,
-  /** Beside PATH: Debian's users do not have /usr/sbin in it. */
+  /** Searched beside PATH, which lacks /usr/sbin for Debian's users. */
   folders: ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin'],
   chromium: '/usr/bin/chromium',
   hasSystemd: existsSync('/run/systemd/system'),
 }
 
-/** By the names of Debian's packages. */
+/** Requirements by the names of Debian's packages. */
 const requirements = {
   'nats-server': {
     isThere: (host) => Boolean(host.env.ENGRAM_NATS_SERVER) || hasCommand('nats-server', host),
@@ -38,12 +38,12 @@ const requirements = {
   },
 }
 
-/** Where the tests expect a Chromium. */
+/** Path at which the tests expect Chromium. */
 export function chromiumFile(host = here) {
   return host.env.CHROMIUM || host.chromium
 }
 
-/** Those of `names` that are not there. */
+/** Those of `names` that are missing. */
 export function missing(names, host = here) {
   return names.filter((name) => !requirements[name].isThere(host))
 }
@@ -56,14 +56,14 @@ export function aptCommands(names) {
   ]
 }
 
-/** What else comes with the packages on this machine, as lines to show. */
+/** Side effects of the packages on this machine, as lines to show. */
 export function sideEffects(names, host = here) {
   if (!host.hasSystemd || !names.includes('nats-server')) return ''
   return 'It also starts a service on port 4222, which is not needed here; to end it:\n'
     + '  systemctl disable --now nats-server\n'
 }
 
-/** What a person has to do to get `names`. */
+/** Commands or steps that install `names`. */
 export function remedy(names, host = here) {
   if (hasCommand('apt-get', host)) {
     const sudo = host.uid === 0 ? [] : ['sudo']
@@ -75,7 +75,7 @@ export function remedy(names, host = here) {
   }).join('; ')
 }
 
-/** Why there is no Chromium for the tests of the page, and what to do; null: there is one. */
+/** Reason why Chromium is missing, with a remedy. null if it is there. */
 export function whyNoChromium(host = here) {
   if (missing(['chromium'], host).length === 0) return null
   const { CHROMIUM } = host.env
@@ -84,21 +84,21 @@ export function whyNoChromium(host = here) {
 }
 
 /**
- * Whether this process may have the system's package manager install something: `no` where it is
- * not root on Debian, `ask` where somebody is there to answer, else `yes`.
+ * Whether this process may install packages: `no` if it is not root on Debian, `ask` if a user can
+ * answer, else `yes`.
  */
 export function installation({ isYes }, host = here) {
   if (host.uid !== 0 || !hasCommand('apt-get', host)) return 'no'
   const { CI, npm_config_yes: npmYes } = host.env
-  // npm keeps the flag to itself in `npm start --yes`, without `--` before it.
+  // npm takes the flag itself in `npm start --yes`, without `--` before it.
   const isSaid = isYes || npmYes === 'true' || !['', '0', 'false'].includes(CI ?? '')
   return isSaid || !host.isTerminal ? 'yes' : 'ask'
 }
 
-/** Enter means yes, as the question says; the end of the input no. */
+/** Asks a question. Enter means yes, and the end of the input no. */
 export async function agrees(question) {
   process.stderr.write(`${question} [Y/n] `)
-  // Not as a terminal: then the system itself edits the line, and Ctrl-C ends the process.
+  // Not as a terminal, so that the system edits the line and Ctrl-C ends the process.
   const lines = createInterface({ input: process.stdin, terminal: false })
   const answer = await new Promise((resolve) => {
     lines.once('line', resolve)

@@ -1,6 +1,6 @@
 /**
  * Notable events of nodes and spaces. Each node keeps its latest ones and sends them on request.
- * They are facts; runtime/inspect/story.ts makes sentences of them.
+ * They are facts; runtime/inspect/eventText.ts makes sentences of them.
  */
 import type { Life, NodeId, SpaceId, Vacancy } from '../base/ids.js'
 

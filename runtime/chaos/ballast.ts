@@ -28,13 +28,13 @@ export function removeBallast(directory: string): void {
   rmSync(join(directory, name), { force: true })
 }
 
-/** A larger one takes too long to fill, and is hardly there to be filled. */
+/** A larger file system takes too long to fill, and was hardly made to be filled. */
 export const diskBytesMax = 1024 ** 3
 
 /**
- * Why the disk of that data directory must not be filled; null: it is a small file system of its
- * own, so that nobody else suffers.
- * @param others paths that must lie elsewhere
+ * Reason why the disk of that data directory must not be filled. null if it is a small file system
+ * of its own, so that no other program is affected.
+ * @param others paths that must be on other file systems
  */
 export function fillRefusal(directory: string, others: readonly string[]): string | null {
   try {

@@ -1,13 +1,14 @@
 /**
- * The door through which `engram chaos` reaches the process of `engram up`: HTTP on 127.0.0.1, and
- * a random token that stands in `up.json`, which only the owner of the data directory can read.
- * So whoever may order faults could kill these processes anyway, and no web page can.
+ * Control of the process of `engram up` by `engram chaos`: HTTP on 127.0.0.1 with a random token.
+ * The token is in `up.json`, which only the owner of the data directory can read. That user could
+ * kill these processes anyway; a web page cannot.
  *
- * `GET /` gives FaultMeans, `POST /` takes a FaultOrder and answers `{"ok":true,"ms":…}` when the
- * fault is over, or `{"ok":false,"message":"…"}`. One fault at a time: a second one, of a second
- * `engram chaos`, could take the last in-sync member.
+ * `GET /` returns FaultMeans. `POST /` takes a FaultCommand and answers `{"ok":true,"ms":…}` when
+ * the fault is over, or `{"ok":false,"message":"…"}`. One fault is injected at a time, since one of
+ * a second `engram chaos` could stop the last in-sync member.
  *
- * `GET /nodes` gives all nodes as NodeEntry, `POST /nodes` takes a NodeOrder and answers likewise.
+ * `GET /nodes` returns all nodes as NodeEntry. `POST /nodes` takes a NodeCommand and answers
+ * likewise.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer } from 'node:http'
@@ -18,10 +19,10 @@ import type { Cluster } from '../cluster/cluster.js'
 import type { ControlAddress } from '../cluster/clusterFile.js'
 import { FaultRefusedError } from './errors.js'
 import { meansOf, performFault } from './faults.js'
-import { nodeEntries, nodeOrderSchema, performNodeOrder } from './nodeOrders.js'
-import type { NodeEntry, NodeOrder } from './nodeOrders.js'
-import { faultMsMax, orderSchema } from './orders.js'
-import type { FaultMeans, FaultOrder } from './orders.js'
+import { nodeCommandSchema, nodeEntries, performNodeCommand } from './nodeCommands.js'
+import type { NodeCommand, NodeEntry } from './nodeCommands.js'
+import { faultCommandSchema, faultMsMax } from './faultCommands.js'
+import type { FaultCommand, FaultMeans } from './faultCommands.js'
 
 export interface ControlServer {
   readonly address: ControlAddress
@@ -29,13 +30,13 @@ export interface ControlServer {
 }
 
 const bodyBytesMax = 4096
-/** What killing and starting takes, beyond the time that the order names. */
+/** Time for killing and starting, beyond the duration of the command. */
 const performMs = 30_000
 
 /** Listens on a free port. */
 export async function startControl(cluster: Cluster): Promise<ControlServer> {
   const token = randomBytes(24).toString('base64url')
-  const faults = new OneAtATime(cluster)
+  const faults = new FaultRunner(cluster)
   const server = createServer((request, response) => {
     void answer(faults, token, request).then(
       ({ status, body }) => send(response, status, body),
@@ -59,19 +60,19 @@ function closed(server: Server): Promise<void> {
   })
 }
 
-class OneAtATime {
-  #underWay: FaultOrder | null = null
+class FaultRunner {
+  #underWay: FaultCommand | null = null
 
   constructor(readonly cluster: Cluster) {}
 
   /** @throws FaultRefusedError */
-  async perform(order: FaultOrder): Promise<number> {
+  async perform(command: FaultCommand): Promise<number> {
     if (this.#underWay) {
       throw new FaultRefusedError(`another fault is under way: ${this.#underWay.type}`)
     }
-    this.#underWay = order
+    this.#underWay = command
     try {
-      return await performFault(this.cluster, order)
+      return await performFault(this.cluster, command)
     } finally {
       this.#underWay = null
     }
@@ -84,37 +85,37 @@ interface Reply {
 }
 
 async function answer(
-  faults: OneAtATime, token: string, request: IncomingMessage,
+  faults: FaultRunner, token: string, request: IncomingMessage,
 ): Promise<Reply> {
   if (!isKey(request.headers.authorization, token)) {
-    return refusal(403, 'the token of up.json is asked for')
+    return refusal(403, 'send the token of up.json')
   }
   const isOfNodes = request.url === '/nodes'
   if (request.method === 'GET') {
     const body = isOfNodes ? { nodes: nodeEntries(faults.cluster) } : meansOf(faults.cluster)
     return { status: 200, body }
   }
-  if (request.method !== 'POST') return refusal(405, 'only GET and POST')
+  if (request.method !== 'POST') return refusal(405, 'use GET or POST')
   const body = await bodyOf(request)
   try {
-    const ms = isOfNodes ? await obey(faults.cluster, body) : await fault(faults, body)
+    const ms = isOfNodes ? await commanded(faults.cluster, body) : await fault(faults, body)
     return { status: 200, body: { ok: true, ms } }
   } catch (error) {
     if (error instanceof z.ZodError) {
-      return refusal(400, `no order: ${error.issues[0]?.message ?? ''}`)
+      return refusal(400, `not a valid command: ${error.issues[0]?.message ?? ''}`)
     }
     if (error instanceof FaultRefusedError) return refusal(409, error.message)
     throw error
   }
 }
 
-async function fault(faults: OneAtATime, body: unknown): Promise<number> {
-  return await faults.perform(orderSchema.parse(body))
+async function fault(faults: FaultRunner, body: unknown): Promise<number> {
+  return await faults.perform(faultCommandSchema.parse(body))
 }
 
-async function obey(cluster: Cluster, body: unknown): Promise<number> {
+async function commanded(cluster: Cluster, body: unknown): Promise<number> {
   const begun = performance.now()
-  await performNodeOrder(cluster, nodeOrderSchema.parse(body))
+  await performNodeCommand(cluster, nodeCommandSchema.parse(body))
   return Math.round(performance.now() - begun)
 }
 
@@ -148,33 +149,33 @@ function send(response: ServerResponse, status: number, body: object): void {
   response.end(JSON.stringify(body))
 }
 
-/** The same door, from the other side. */
+/** Client of a ControlServer. */
 export class Control {
   constructor(private readonly address: ControlAddress) {}
 
-  /** @throws FaultRefusedError when nobody answers there */
+  /** @throws FaultRefusedError when the server does not answer */
   means(): Promise<FaultMeans> {
     return this.ask('GET', '', undefined, 5000) as Promise<FaultMeans>
   }
 
-  /** @throws FaultRefusedError when nobody answers there */
+  /** @throws FaultRefusedError when the server does not answer */
   async nodes(): Promise<readonly NodeEntry[]> {
     const said = await this.ask('GET', 'nodes', undefined, 5000)
     return (said as { nodes: readonly NodeEntry[] }).nodes
   }
 
   /** @throws FaultRefusedError */
-  async orderNode(order: NodeOrder): Promise<void> {
-    const forMs = order.type === 'pause' ? order.forMs : 0
-    await this.ask('POST', 'nodes', JSON.stringify(order), forMs + performMs)
+  async commandNode(command: NodeCommand): Promise<void> {
+    const forMs = command.type === 'pause' ? command.forMs : 0
+    await this.ask('POST', 'nodes', JSON.stringify(command), forMs + performMs)
   }
 
   /**
    * Resolves when the fault is over.
    * @throws FaultRefusedError
    */
-  async order(order: FaultOrder): Promise<void> {
-    await this.ask('POST', '', JSON.stringify(order), order.forMs + performMs)
+  async inject(command: FaultCommand): Promise<void> {
+    await this.ask('POST', '', JSON.stringify(command), command.forMs + performMs)
   }
 
   private async ask(

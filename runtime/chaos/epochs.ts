@@ -1,26 +1,26 @@
-/** The promotions of a run, and what each cost. Pure. */
+/** The promotions of a run, and the pause that clients saw at each. Pure. */
 import type { WrittenRecord } from './records.js'
 import type { PrimarySeen } from './watch.js'
 
 export interface Promotion {
   readonly epoch: number
   readonly primary: string
-  /** When it was first heard of, ms since the run began. */
+  /** First heard of, ms since the run began. */
   readonly atMs: number
   /**
-   * From the last positive answer of any earlier reign to the first of this one, ms: what clients
-   * saw. null when this one answered nobody, or none before it did.
+   * Pause that clients saw: from the last positive answer in an earlier epoch to the first in this
+   * one, ms. null if either is missing.
    */
   readonly gapMs: number | null
   /** As announced. */
   readonly reason: string | null
-  /** The last fault that was begun before it. */
+  /** The last fault that began before it. */
   readonly after: string | null
 }
 
 /**
  * @param faults ascending
- * @param before epoch at the beginning of the run: that reign is no promotion
+ * @param before epoch at the beginning of the run, which is no promotion of the run
  */
 export function epochsOf(
   seen: readonly PrimarySeen[], records: readonly WrittenRecord[],

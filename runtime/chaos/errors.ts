@@ -1,6 +1,6 @@
-/** What chaos throws. */
+/** Errors of `engram chaos`. */
 
-/** The order cannot be carried out; the message says why. */
+/** The command cannot be carried out. The message says why. */
 export class FaultRefusedError extends Error {
   readonly code = 'FAULT_REFUSED'
   constructor(message: string, cause?: unknown) {
@@ -9,7 +9,7 @@ export class FaultRefusedError extends Error {
   }
 }
 
-/** Nothing was done: the message says why. */
+/** Nothing was done. The message says why. */
 export class ChaosRefusedError extends Error {
   readonly code = 'CHAOS_REFUSED'
   constructor(message: string, readonly remedy: string) {

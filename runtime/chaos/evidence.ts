@@ -1,5 +1,5 @@
 /**
- * Gathers what the books are made from, once the faults are over: members, log, salvages, and what
+ * Gathers the evidence for the audit once the faults are over: members, log, salvages, and what
  * the cluster says of them.
  */
 import { existsSync } from 'node:fs'
@@ -13,23 +13,23 @@ import { ReadError } from '../client/errors.js'
 import { createSalvageFiles, entriesOf } from '../journal/salvage.js'
 import type { ClusterNode, ClusterSpace } from '../status/status.js'
 import { NodeFileSystem } from '../system/fileSystem.js'
-import type { MemberEnd } from './books.js'
+import type { MemberEnd } from './audit.js'
 import { loggedRecord } from './load.js'
 import type { LoggedRecord, SalvagedRecord, WrittenRecord } from './records.js'
 import type { Watch } from './watch.js'
 
 const convergeMs = 60_000
-/** For what nodes that are back have in salvages to come home. */
-const homeMs = 30_000
+/** Time for nodes that are back to upload their salvages. */
+const uploadMs = 30_000
 const againMs = 100
 const pageLimit = 500
 const readMs = 20_000
-/** Fates that are asked for at a time. */
+/** Fates asked for at a time. */
 const askingMax = 32
 
 /**
- * Waits until all members are at one place, at most a minute, and until the reports on reigns of
- * nodes that are back are closed, at most half a minute more; says how they stood last.
+ * Waits until all members are at one sequence, at most a minute, and until the reports on nodes
+ * that are back are closed, at most half a minute more. Returns the members as they were last.
  */
 export async function membersInTheEnd(
   watch: Watch,
@@ -46,7 +46,7 @@ export async function membersInTheEnd(
       continue
     }
     evenAt ??= now
-    if (!waitsFor(found, returned) || now - evenAt > homeMs) break
+    if (!waitsFor(found, returned) || now - evenAt > uploadMs) break
   }
   const members = (found?.members ?? []).map(
     ({ node, role, epoch, inSync, appliedSequence, digest }) =>
@@ -54,7 +54,7 @@ export async function membersInTheEnd(
   return { members, hasConverged: found !== null && isEven(found), returned }
 }
 
-/** Nodes that answer, and take home what they have: where a space wants no order for that. */
+/** Nodes that answer and upload their salvages by themselves, in a space that reconciles. */
 function returnedNodes(watch: Watch, found: ClusterSpace | null): Set<string> {
   const { reconcile = 'automatic' } = found ?? {}
   const nodes = reconcile === 'automatic' ? watch.status?.nodes ?? [] : []
@@ -66,7 +66,7 @@ function waitsFor({ openReports = [] }: ClusterSpace, returned: ReadonlySet<stri
 }
 
 /**
- * Fork reports that were opened from that entry of the log on.
+ * Fork reports opened at that entry of the log or later.
  * @throws ReadError
  */
 export async function readReports(
@@ -76,7 +76,7 @@ export async function readReports(
   return reports.filter(({ opened }) => opened.sequence >= from)
 }
 
-/** What the cluster says of the records with those keys, asked for by where they were logged. */
+/** Fates of the records with those keys, asked for by where they were logged. */
 export async function readFates(
   client: EngramClient, space: string, records: readonly WrittenRecord[],
   keys: readonly string[],
@@ -104,9 +104,9 @@ function isEven(found: ClusterSpace): boolean {
 }
 
 /**
- * The committed log from a sequence on, as its primary tells it; should that not answer, as any
- * member does, and the fault is told.
- * @throws ReadError when nobody answers
+ * The committed log from a sequence on, read from the primary. If the primary does not answer, it
+ * is read from any member, and `fault` says so.
+ * @throws ReadError when no member answers
  */
 export async function readLog(
   client: EngramClient, space: string, from: number, run: string,
@@ -137,7 +137,7 @@ const silent: Logger = {
   debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined,
 }
 
-/** What members had to truncate, of the space with that uuid. */
+/** Records that members had to truncate in the space with that uuid. */
 export async function readSalvages(
   nodes: readonly ClusterNode[], uuid: string, run: string,
 ): Promise<{ salvaged: SalvagedRecord[]; unreadable: string[] }> {
@@ -145,7 +145,7 @@ export async function readSalvages(
   const unreadable: string[] = []
   for (const { id, data } of nodes) {
     if (data === null || !existsSync(data)) {
-      unreadable.push(`${id}: ${data ?? 'it does not answer, its directory is not known'}`)
+      unreadable.push(`${id}: ${data ?? 'does not answer, so its directory is not known'}`)
       continue
     }
     const files = createSalvageFiles({

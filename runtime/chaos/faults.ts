@@ -1,13 +1,13 @@
-/** Performs fault orders on the cluster of this process. */
+/** Injects faults into the cluster of this process. */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Link } from '../cluster/faultProxy.js'
 import type { NodeProcess } from '../cluster/nodeProcess.js'
 import { fill, fillRefusal, removeBallast } from './ballast.js'
 import { FaultRefusedError } from './errors.js'
-import type { FaultMeans, FaultOrder } from './orders.js'
+import type { FaultCommand, FaultMeans } from './faultCommands.js'
 
-/** What can be ordered from this cluster now. */
+/** Faults that this cluster can inject now. */
 export function meansOf(cluster: Cluster): FaultMeans {
   return {
     nodes: cluster.nodes.map((node) => ({
@@ -19,7 +19,7 @@ export function meansOf(cluster: Cluster): FaultMeans {
   }
 }
 
-/** The broker's files lie in the cluster's directory: its file system must stay usable, too. */
+/** The broker's files are in the cluster's directory, whose file system must stay usable. */
 function refusalToFill(cluster: Cluster, node: NodeProcess): string | null {
   const others = cluster.nodes.filter((other) => other !== node)
     .map((other) => other.options.data)
@@ -27,38 +27,38 @@ function refusalToFill(cluster: Cluster, node: NodeProcess): string | null {
 }
 
 /**
- * Resolves when the fault is over, ms in all.
+ * Resolves when the fault is over, with its duration in ms.
  * @throws FaultRefusedError
  */
-export async function performFault(cluster: Cluster, order: FaultOrder): Promise<number> {
+export async function performFault(cluster: Cluster, command: FaultCommand): Promise<number> {
   const begun = performance.now()
-  await perform(cluster, order)
+  await perform(cluster, command)
   return Math.round(performance.now() - begun)
 }
 
-async function perform(cluster: Cluster, order: FaultOrder): Promise<void> {
-  switch (order.type) {
+async function perform(cluster: Cluster, command: FaultCommand): Promise<void> {
+  switch (command.type) {
     case 'kill':
-      return await cluster.bounceNode(running(cluster, order.node), order.forMs)
+      return await cluster.bounceNode(running(cluster, command.node), command.forMs)
     case 'pause':
-      return await running(cluster, order.node).pause(order.forMs)
+      return await running(cluster, command.node).pause(command.forMs)
     case 'cut':
     case 'stall':
-      return await breakLink(linkOf(cluster, order.node), order.type, order.forMs)
+      return await breakLink(linkOf(cluster, command.node), command.type, command.forMs)
     case 'fill':
-      return await fillDisk(cluster, running(cluster, order.node), order.forMs)
+      return await fillDisk(cluster, running(cluster, command.node), command.forMs)
     case 'broker': {
       if (cluster.broker.pid === null) {
-        throw new FaultRefusedError('the NATS server is not one of engram up')
+        throw new FaultRefusedError('the NATS server was not started by engram up')
       }
-      return await cluster.broker.bounce(order.forMs)
+      return await cluster.broker.bounce(command.forMs)
     }
   }
 }
 
 function running(cluster: Cluster, id: string): NodeProcess {
   const node = cluster.nodes.find((one) => one.id === id)
-  if (!node) throw new FaultRefusedError(`there is no node ${id} here`)
+  if (!node) throw new FaultRefusedError(`there is no node ${id} in this cluster`)
   if (node.pid === null) throw new FaultRefusedError(`the node ${id} is down`)
   return node
 }
@@ -66,7 +66,8 @@ function running(cluster: Cluster, id: string): NodeProcess {
 function linkOf(cluster: Cluster, id: string): Link {
   const link = cluster.links.get(id)
   if (link) return link
-  throw new FaultRefusedError(`no link leads to ${id}: start the cluster with engram up --chaos`)
+  throw new FaultRefusedError(
+    `the connection of ${id} cannot be cut: start the cluster with engram up --chaos`)
 }
 
 async function breakLink(link: Link, how: 'cut' | 'stall', forMs: number): Promise<void> {

@@ -1,9 +1,9 @@
-/** Injects faults, one at a time, each undone before the next; keeps the account of them. */
+/** Injects faults, one at a time, each undone before the next, and records them. */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { EngramClient } from '../client/client.js'
 import type { ClusterSpace } from '../status/status.js'
 import type { Control } from './control.js'
-import type { FaultMeans } from './orders.js'
+import type { FaultMeans } from './faultCommands.js'
 import type { Excuse, Span } from './outage.js'
 import { Dealer, describeFault, faultLongestMs, isReplaced, victimOf } from './plan.js'
 import type { Fault, FaultKind, Scene } from './plan.js'
@@ -14,9 +14,9 @@ export interface FaultDone {
   /** "kill n1 for 800 ms". */
   readonly what: string
   readonly atMs: number
-  /** Until it was undone; for an actor, until it was there again. */
+  /** Time until it was undone, or until a killed actor ran again. */
   readonly ms: number
-  /** Why it could not be injected; null when it was. */
+  /** Reason why it could not be injected. null if it was. */
   readonly refused: string | null
 }
 
@@ -33,17 +33,17 @@ export interface InjectorOptions {
   readonly kinds: readonly FaultKind[]
   readonly random: () => number
   readonly nowMs: () => number
-  readonly tell: (line: string) => void
+  readonly log: (line: string) => void
 }
 
 const replacedWithinMs = 10_000
-/** How long the space may take to be whole again before the next fault comes anyway. */
+/** The next fault comes at the latest after this time, whether or not the space has recovered. */
 const settledWithinMs = 15_000
 const dueWithinMs = 3000
 const againMs = 100
 /**
- * Supervisors give up after five restarts within 30 s (space.ts), and with them the node:
- * that is their task. What is tested here is the restart, so no actor is killed more often.
+ * Supervisors give up after five restarts within 30 s (space.ts), and the node stops with them, as
+ * designed. The restart is what is tested here, so no actor is killed more often than this.
  */
 const killsMax = 3
 const killsWithinMs = 35_000
@@ -52,31 +52,31 @@ const listMs = 2000
 export class Injector {
   readonly done: FaultDone[] = []
   readonly skipped: SkippedFault[] = []
-  /** Promises broken on the way. */
+  /** Promises that were broken while faults were injected. */
   readonly broken: string[] = []
   readonly excuses: Excuse[] = []
   readonly down: (Span & { readonly node: string })[] = []
   readonly filled: (Span & { readonly node: string })[] = []
-  /** By "node actor": when it was killed. */
+  /** Times of kills, by "node actor". */
   readonly #kills = new Map<string, number[]>()
   #means: FaultMeans | null = null
 
   constructor(private readonly options: InjectorOptions) {}
 
-  /** Finds out what can be done here, and names the rest. Returns the kinds that are left. */
+  /** Returns the kinds of faults that can be injected here, and lists the others as skipped. */
   async prepare(found: ClusterSpace): Promise<FaultKind[]> {
     const { kinds, control } = this.options
     this.#means = await control?.means() ?? null
     for (const fault of kinds) {
       const why = fault !== 'broker' && found.members.length < 2
-        ? 'the space has no second member that could go on'
+        ? 'the space has no second member that could take over'
         : fault === 'actor' ? await this.#actorRefusal(found) : this.#refusal(fault, found)
       if (why !== null) this.skipped.push({ fault, why })
     }
     return kinds.filter((kind) => !this.skipped.some(({ fault }) => fault === kind))
   }
 
-  /** Until no time is left for the longest fault; the last one is undone when it resolves. */
+  /** Runs until no time is left for the longest fault. Resolves when the last one is undone. */
   async run(kinds: readonly FaultKind[], leftMs: () => number): Promise<void> {
     const { random } = this.options
     const dealer = new Dealer(kinds, random)
@@ -84,7 +84,7 @@ export class Injector {
       const fault = await this.#deal(dealer)
       if (!fault) continue
       await this.#inject(fault)
-      // Now and then the next one comes while the space is still mending.
+      // Sometimes the next one comes while the space is still recovering.
       await this.#settled(random() < 0.25 ? 2 : Infinity, leftMs)
       await pause(Math.min(200 + random() * 600, Math.max(0, leftMs())))
     }
@@ -119,7 +119,7 @@ export class Injector {
     }
   }
 
-  /** Those that may be killed now, by node; nodes that refuse or do not answer are not in it. */
+  /** Actors that may be killed now, by node, without nodes that refuse or do not answer. */
   async #actors(found: ClusterSpace): Promise<ReadonlyMap<string, readonly string[]>> {
     const byNode = new Map<string, readonly string[]>()
     if (!this.options.kinds.includes('actor')) return byNode
@@ -130,13 +130,13 @@ export class Injector {
     return byNode
   }
 
-  /** Why no actor can be killed on any node. Nodes that refuse among others are told. */
+  /** Reason why no actor can be killed on any node. If only some nodes refuse, logs them. */
   async #actorRefusal(found: ClusterSpace): Promise<string | null> {
     const refusals = await Promise.all(found.members.map(({ node }) => this.#running(node).then(
       () => null, (error: unknown) => `${node}: ${(error as Error).message}`)))
     if (!refusals.includes(null)) return refusals.join('; ')
     for (const refusal of refusals) {
-      if (refusal !== null) this.options.tell(`no actors are killed there: ${refusal}`)
+      if (refusal !== null) this.options.log(`actors of one node are not killed: ${refusal}`)
     }
     return null
   }
@@ -163,55 +163,56 @@ export class Injector {
   #refusal(fault: Exclude<FaultKind, 'actor'>, found: ClusterSpace): string | null {
     const means = this.#means
     if (!means) {
-      return 'no engram up on this machine owns this cluster'
+      return 'the cluster does not belong to an engram up on this machine'
     }
     const mine = means.nodes.filter(({ id }) => found.members.some(({ node }) => node === id))
     switch (fault) {
       case 'kill':
       case 'pause':
-        return mine.length > 0 ? null : 'no member of the space is a node of that engram up'
+        return mine.length > 0 ? null : 'no member of the space is a node of this engram up'
       case 'broker':
         return means.ownsBroker ? null : 'the NATS server was not started by engram up'
       case 'network':
         return mine.some(({ hasLink }) => hasLink) ? null
-          : 'no node has a link that can be cut: start the cluster with engram up --chaos, '
+          : 'no connection of a node can be cut: start the cluster with engram up --chaos, '
             + 'without --nats'
       case 'disk':
         return mine.some(({ fillRefusal }) => fillRefusal === null) ? null
-          : `no node has a small disk of its own: ${mine[0]?.fillRefusal ?? 'no member is here'}`
+          : `no node has a small file system of its own: ${mine[0]?.fillRefusal
+            ?? 'no member is a node of this engram up'}`
     }
   }
 
   async #inject(fault: Fault): Promise<void> {
-    const { nowMs, tell } = this.options
+    const { nowMs, log } = this.options
     const atMs = nowMs()
     const what = describeFault(fault)
-    tell(what)
+    log(what)
     let refused: string | null = null
     try {
       if (fault.kind === 'actor') await this.#killActor(fault.node, fault.actor)
-      else await this.#order(fault, atMs)
+      else await this.#command(fault, atMs)
     } catch (error) {
       refused = error instanceof Error ? error.message : String(error)
-      tell(`${what}: ${refused}`)
+      log(`${what}: ${refused}`)
     }
     this.done.push({ kind: fault.kind, what, atMs, ms: Math.round(nowMs() - atMs), refused })
   }
 
-  async #order(fault: Exclude<Fault, { kind: 'actor' }>, atMs: number): Promise<void> {
+  async #command(fault: Exclude<Fault, { kind: 'actor' }>, atMs: number): Promise<void> {
     const { control, watch, nowMs } = this.options
-    const { order } = fault
+    const { command } = fault
     const node = victimOf(fault)
     const isPrimary = node !== null && watch.found?.primary === node
     try {
-      await control?.order(order)
-      if (order.type === 'kill') await this.#isUp(order.node)
+      await control?.inject(command)
+      if (command.type === 'kill') await this.#isUp(command.node)
     } finally {
       const span = { fromMs: atMs, toMs: nowMs() }
       if (node === null) this.excuses.push({ ...span, why: 'the broker was down' })
-      else if (order.type === 'fill') this.filled.push({ ...span, node })
+      else if (command.type === 'fill') this.filled.push({ ...span, node })
       else this.down.push({ ...span, node })
-      if (order.type === 'fill' && isPrimary) {
+      if (command.type === 'fill' && isPrimary) {
         this.excuses.push({ ...span, why: `the disk of ${node} was full` })
       }
     }
@@ -226,15 +227,15 @@ export class Injector {
       const running = await this.#running(node).catch(() => [])
       if (isReplaced(space, actor, running)) return
       if (nowMs() > giveUpAt) {
-        this.broken.push(`${actor} on ${node} was killed and not there again within ${
-          replacedWithinMs / 1000} s; running: ${running.join(' ') || 'nothing answers'}`)
+        this.broken.push(`${actor} on ${node} was killed and did not run again within ${
+          replacedWithinMs / 1000} s; running: ${running.join(' ') || 'no answer'}`)
         return
       }
       await pause(againMs)
     }
   }
 
-  /** A node that was started is not up before it says so. */
+  /** Waits until a started node reports that it runs. */
   async #isUp(id: string): Promise<void> {
     const { watch, nowMs } = this.options
     for (const giveUpAt = nowMs() + settledWithinMs; nowMs() < giveUpAt; await pause(againMs)) {

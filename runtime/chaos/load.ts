@@ -1,13 +1,13 @@
-/** Numbered writes at mixed levels, at a steady rate, each with a key of its own. */
+/** Numbered writes at mixed ack levels, at a steady rate, each with a key of its own. */
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import type { EngramClient } from '../client/client.js'
 import { WriteRefusedError } from '../client/errors.js'
-import type { Home, LoggedRecord, WrittenRecord } from './records.js'
+import type { Origin, LoggedRecord, WrittenRecord } from './records.js'
 
 export interface LoadOptions {
   readonly space: string
-  /** Begins each id and key: no other run has it. */
+  /** Prefix of each id and key, which no other run has. */
   readonly run: string
   /** Writes begun per second. */
   readonly rate: number
@@ -20,9 +20,9 @@ export interface LoadOptions {
 type Mutable = { -readonly [K in keyof WrittenRecord]: WrittenRecord[K] }
 
 const tickMs = 10
-/** A client tries again until then; a failover takes less. */
+/** The client retries for this long. A failover takes less. */
 const deadlineMs = 20_000
-/** Past it no more are begun: an outage must not grow this process without bound. */
+/** Beyond it no write begins, so that an outage does not grow this process without bound. */
 const inFlightMax = 4000
 
 export class Load {
@@ -39,7 +39,7 @@ export class Load {
     let lastMs = this.options.nowMs()
     this.#timer = setInterval(() => {
       const now = this.options.nowMs()
-      // After a stall of this process there is no catching up: that would be a burst.
+      // A stall of this process is not made up for, which would be a burst.
       this.#due += (Math.min(now - lastMs, 100) * this.options.rate) / 1000
       lastMs = now
       for (; this.#due >= 1; this.#due -= 1) {
@@ -48,7 +48,7 @@ export class Load {
     }, tickMs)
   }
 
-  /** Begins no more, and waits for those under way: at most their deadline. */
+  /** Begins no more writes, and waits for those under way, at most until their deadline. */
   async stop(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer)
     this.#timer = null
@@ -89,13 +89,13 @@ function levelFor(chance: number): AckLevel {
   return chance < 0.7 ? 'durable' : 'committed'
 }
 
-/** Follows from the key, so that what is read back can be checked; 40 to 400 bytes. */
+/** Content derived from the key, so that it can be checked when read. 40 to 400 bytes. */
 export function contentOf(key: string): string {
   const last = key.charCodeAt(key.length - 1)
   return `${key} `.repeat(1 + (last % 10)).slice(0, 400)
 }
 
-/** An entry as the books need it. */
+/** An entry as the audit needs it. */
 export function loggedRecord(entry: LogEntry, run: string): LoggedRecord {
   const { sequence, epoch, writeId: key, operation } = entry
   const isOurs = key?.startsWith(`${run}-`) ?? false
@@ -103,10 +103,10 @@ export function loggedRecord(entry: LogEntry, run: string): LoggedRecord {
     && operation.node.content === contentOf(key ?? ''))
   const resent = operation.type === 'ForkNote' && operation.note === 'resent'
     ? operation.writes : []
-  return { sequence, epoch, key, isWhole, home: homeOf(entry), resent }
+  return { sequence, epoch, key, isWhole, origin: originOf(entry), resent }
 }
 
-function homeOf({ reconciliation }: LogEntry): Home | null {
+function originOf({ reconciliation }: LogEntry): Origin | null {
   if (!reconciliation) return null
   const { origin: { epoch, sequence }, outcome, via, displaces } = reconciliation
   return { epoch, sequence, outcome, via, isDisplacing: displaces !== 'nothing' }

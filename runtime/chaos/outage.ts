@@ -1,12 +1,12 @@
-/** How long nobody answered, less what nobody is to blame for. Pure. */
+/** Longest time without an answer, less excused periods. Pure. */
 
-/** From one time to another, in ms of one clock. */
+/** A period, in ms of one clock. */
 export interface Span {
   readonly fromMs: number
   readonly toMs: number
 }
 
-/** A time in which no promise was due, and why. */
+/** A period in which no promise was due, and why. */
 export interface Excuse extends Span {
   readonly why: string
 }
@@ -14,16 +14,16 @@ export interface Excuse extends Span {
 export interface Outage {
   /** Longest stretch without any positive answer, excuses cut out. */
   readonly worstMs: number
-  /** When that stretch began; null when there was none. */
+  /** Beginning of that stretch. null if there was none. */
   readonly atMs: number | null
   /** Longest time between two positive answers, nothing cut out. */
   readonly rawWorstMs: number
 }
 
 /**
- * Between two positive answers that follow each other (and from the beginning to the first, from
- * the last to the end) lies a gap. Excuses are cut out of it; what is left are stretches, each of
- * which counts by itself: after an excuse has ended, the promise begins anew.
+ * Computes the outage. A gap is the time between two consecutive positive answers, before the first
+ * or after the last. Excuses are cut out of it. Each stretch that is left counts by itself, since
+ * the promise begins anew when an excuse ends.
  *
  * Worked example: answers at 0 and 9,000, the broker down from 2,000 to 5,000: stretches of 2,000
  * and 4,000; the worst is 4,000.
@@ -46,7 +46,7 @@ export function outageOf(
   return worst
 }
 
-/** Ascending, and none touches another. */
+/** Merges spans into ascending ones that do not touch. */
 function union(spans: readonly Span[]): Span[] {
   const merged: Span[] = []
   for (const span of spans.toSorted((a, b) => a.fromMs - b.fromMs)) {
@@ -57,7 +57,7 @@ function union(spans: readonly Span[]): Span[] {
   return merged
 }
 
-/** What is left of a span; cuts ascend and are apart. */
+/** The rest of a span. Cuts are ascending and do not touch. */
 function without(span: Span, cuts: readonly Span[]): Span[] {
   const left: Span[] = []
   let at = span.fromMs
@@ -77,9 +77,9 @@ export interface InSyncAt {
 }
 
 /**
- * Times in which every in-sync member was down: then nobody may serve (DESIGN section 8).
- * @param history ascending; each set holds until the next
- * @param down of each node that a fault took
+ * Periods in which every in-sync member was down, so that no member could be the primary.
+ * @param history ascending, each set valid until the next
+ * @param down periods in which a fault had stopped or isolated a node
  */
 export function nobodyInSync(
   history: readonly InSyncAt[], down: readonly (Span & { readonly node: string })[], endMs: number,

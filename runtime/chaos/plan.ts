@@ -1,7 +1,7 @@
-/** Which fault comes next. Pure but for the randomness that it is given. */
-import type { FaultOrder } from './orders.js'
+/** The choice of the next fault. Pure, except for the random numbers that it is given. */
+import type { FaultCommand } from './faultCommands.js'
 
-/** What `--faults` chooses from. */
+/** Values of `--faults`. */
 export const faultKinds = ['actor', 'kill', 'pause', 'broker', 'network', 'disk'] as const
 export type FaultKind = (typeof faultKinds)[number]
 
@@ -12,35 +12,35 @@ export interface Scene {
   /** Members that answer. */
   readonly members: readonly string[]
   readonly inSync: readonly string[]
-  /** Running actors by node; only nodes that let them be killed. */
+  /** Running actors by node, without nodes that refuse to kill actors. */
   readonly actors: ReadonlyMap<string, readonly string[]>
   /** Nodes whose disk can be filled. */
   readonly fillable: readonly string[]
-  /** Nodes with a link that can be cut. */
+  /** Nodes whose connection can be cut. */
   readonly linked: readonly string[]
 }
 
 export type Fault =
   | { readonly kind: 'actor'; readonly node: string; readonly actor: string }
-  | { readonly kind: Exclude<FaultKind, 'actor'>; readonly order: FaultOrder }
+  | { readonly kind: Exclude<FaultKind, 'actor'>; readonly command: FaultCommand }
 
-/** Of a node, or null: the broker. */
+/** The node that the fault hits. null for the broker. */
 export function victimOf(fault: Fault): string | null {
   if (fault.kind === 'actor') return fault.node
-  return 'node' in fault.order ? fault.order.node : null
+  return 'node' in fault.command ? fault.command.node : null
 }
 
 /** "actor space.demo.primary on n1", "cut n2 for 800 ms". */
 export function describeFault(fault: Fault): string {
   if (fault.kind === 'actor') return `actor ${fault.actor} on ${fault.node}`
-  const { order } = fault
-  const what = order.type === 'fill' ? 'disk full' : order.type
-  return `${what}${'node' in order ? ` ${order.node}` : ''} for ${order.forMs} ms`
+  const { command } = fault
+  const what = command.type === 'fill' ? 'disk full' : command.type
+  return `${what}${'node' in command ? ` ${command.node}` : ''} for ${command.forMs} ms`
 }
 
 type Who = 'primary' | 'replica'
 
-/** One way to do harm, of which the target is looked up when its turn comes. */
+/** A way to do harm. Its target is chosen when its turn comes. */
 type Card =
   | { readonly type: 'actor'; readonly who: Who; readonly role: ActorRole }
   | { readonly type: 'kill' | 'pause' | 'cut' | 'stall'; readonly who: Who }
@@ -72,10 +72,10 @@ const decks: Readonly<Record<FaultKind, readonly Card[]>> = {
 
 type Range = readonly [shortestMs: number, longestMs: number]
 
-/** Silence is shorter or longer than a lease, which runs out after 2 s (2.2 s for who waits). */
+/** Silence shorter or longer than a lease, which expires after 2 s (2.2 s for candidates). */
 const silence: readonly Range[] = [[300, 1800], [2500, 4000]]
 
-const lasts: Readonly<Record<FaultOrder['type'], readonly Range[]>> = {
+const lasts: Readonly<Record<FaultCommand['type'], readonly Range[]>> = {
   kill: [[200, 2500]], cut: [[300, 3500]], pause: silence, stall: silence,
   fill: [[1500, 4000]], broker: [[200, 2000]],
 }
@@ -98,8 +98,8 @@ export class Dealer {
   ) {}
 
   /**
-   * The next fault, or null when what is due can do no harm now, or too much: a node is touched
-   * only while another in-sync member answers.
+   * Returns the next fault. null if the one that is due can do no harm now, or too much: a node is
+   * hit only while another in-sync member answers.
    */
   next(scene: Scene): Fault | null {
     if (this.#round.length === 0) {
@@ -119,7 +119,7 @@ export class Dealer {
     return null
   }
 
-  /** Gives up what is due: it could not be done for too long. */
+  /** Gives up the kind that is due, if it could not be injected for too long. */
   skip(): FaultKind | null {
     return this.#round.shift() ?? null
   }
@@ -137,12 +137,12 @@ export class Dealer {
     if (card.type === 'actor') return this.#actorFault(card.who, card.role, scene)
     if (kind === 'actor') return null
     const forMs = this.#within(lasts[card.type])
-    if (card.type === 'broker') return { kind, order: { type: 'broker', forMs } }
+    if (card.type === 'broker') return { kind, command: { type: 'broker', forMs } }
     const able = { fill: scene.fillable, cut: scene.linked, stall: scene.linked }
     const from = card.type === 'kill' || card.type === 'pause' ? scene.members : able[card.type]
     const node = this.#pick(candidates(scene, 'who' in card ? card.who : null)
       .filter((id) => from.includes(id)))
-    return node === null ? null : { kind, order: { type: card.type, node, forMs } }
+    return node === null ? null : { kind, command: { type: card.type, node, forMs } }
   }
 
   #actorFault(who: Who, role: ActorRole, scene: Scene): Fault | null {
@@ -169,7 +169,7 @@ export class Dealer {
   }
 }
 
-/** Members that may be harmed: another in-sync one answers. null: whichever it is. */
+/** Members that may be hit, since another in-sync one answers. @param who null for any role */
 function candidates(scene: Scene, who: Who | null): string[] {
   const { primary, members, inSync } = scene
   return members.filter((id) => {
@@ -193,8 +193,8 @@ function actorRule(space: string, role: ActorRole): (actor: string) => boolean {
 const roleActors = ['primary', 'replica', 'promotion']
 
 /**
- * Whether what was killed is there again. A role may have changed meanwhile: its space runs one of
- * the three then; streams and lag monitors go with a reign.
+ * True if the killed actor, or its replacement, runs. If the role has changed meanwhile, the space
+ * runs one of the three role actors. Streams and lag monitors end with the primary.
  */
 export function isReplaced(space: string, killed: string, running: readonly string[]): boolean {
   if (killed.startsWith('detector.') || killed === `space.${space}`) {

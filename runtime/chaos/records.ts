@@ -1,48 +1,48 @@
-/** What an account of a chaos run is made from. */
+/** Records of a chaos run, as its audit reads them. */
 import type { Position } from '../../machines/base/ids.js'
 import type { Reconciliation } from '../../machines/log/forkNotes.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 
-/** Of an acknowledged record; each is in one of them. */
+/** Places of acknowledged records. Each record is in one of them. */
 export const places = [
   'present', 'resent', 'merged', 'superseded', 'quarantined', 'salvaged', 'lost',
 ] as const
 export type Place = typeof places[number]
 
-/** What an entry says of the write in it that was logged under an earlier epoch first. */
-export interface Home extends Position {
+/** First log position of a reconciled write, as its entry states it. */
+export interface Origin extends Position {
   readonly outcome: Reconciliation['outcome']
   readonly via: Reconciliation['via']
-  /** What stood there lost, and is in the quarantine since. */
+  /** True if it displaced another write, which is in the quarantine since. */
   readonly isDisplacing: boolean
 }
 
 export interface Found {
   readonly place: Place
-  /** Its entry in the log; null where there is none. */
+  /** Its entry in the log. null if there is none. */
   readonly entry: LoggedRecord | null
 }
 
 /** One write of the load. Times are ms since the run began. */
 export interface WrittenRecord {
-  /** Idempotency key; no other write has it. */
+  /** Idempotency key, unique to this write. */
   readonly key: string
   readonly sentAtMs: number
-  /** The positive answer; null when there was none. */
+  /** The positive answer. null if there was none. */
   readonly answer: {
     /** The level that it states. */
     readonly level: AckLevel
-    /** Of the reign that answered. */
+    /** Epoch that answered. */
     readonly epoch: number
-    /** Where it is logged: of a repeated write perhaps under an earlier epoch. */
+    /** Epoch under which it is logged, which is an earlier one for some repeated writes. */
     readonly loggedEpoch: number
     readonly sequence: number
     readonly node: string
     readonly atMs: number
   } | null
-  /** Code of the error it ended with; null when it was answered, or is under way. */
+  /** Code of the error. null if it was answered or is under way. */
   readonly failure: string | null
-  /** The failure says that it never took effect. */
+  /** True if the error says that it never took effect. */
   readonly isRefused: boolean
 }
 
@@ -50,13 +50,13 @@ export interface WrittenRecord {
 export interface LoggedRecord {
   readonly sequence: number
   readonly epoch: number
-  /** null: not a write of a client, or one without a key. */
+  /** null if it is no client's write, or has no key. */
   readonly key: string | null
-  /** What it holds is what was sent under that key. */
+  /** True if it holds what was sent under that key. */
   readonly isWhole: boolean
-  /** It was logged under an earlier epoch first, and came home; null as a rule. */
-  readonly home: Home | null
-  /** Writes of a salvage that had come by their keys already, where they were logged first. */
+  /** First log position of a reconciled write. null for all others. */
+  readonly origin: Origin | null
+  /** First log positions of salvaged writes that clients had resent by their keys. */
   readonly resent: readonly Position[]
 }
 

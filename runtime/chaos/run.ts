@@ -1,14 +1,14 @@
 /**
- * A run: a load and faults for a time, then the books. The faults end first; the load goes on for
- * a second, so that the last one, too, is seen to be over.
+ * A chaos run: load and faults for a time, then the audit. The load goes on for a second after the
+ * last fault, which shows that writes are acknowledged again.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { EngramClient } from '../client/client.js'
 import { ReadError } from '../client/errors.js'
 import type { ClusterSpace } from '../status/status.js'
-import { placesOf, questionable } from './account.js'
-import { balance } from './books.js'
-import type { Books, Evidence, MemberEnd } from './books.js'
+import { placesOf, questionable } from './recordAudit.js'
+import { audit } from './audit.js'
+import type { Audit, Evidence, MemberEnd } from './audit.js'
 import type { Control } from './control.js'
 import { ChaosRefusedError } from './errors.js'
 import { membersInTheEnd, readFates, readLog, readReports, readSalvages } from './evidence.js'
@@ -24,11 +24,11 @@ import type { Promotion } from './epochs.js'
 import { Watch } from './watch.js'
 
 export interface ChaosOptions {
-  /** May ask for status, order, read. */
+  /** May ask for the status, send commands, and read. */
   readonly operator: EngramClient
   /** May write. */
   readonly writer: EngramClient
-  /** Of the `engram up` that owns the cluster; null: none is known. */
+  /** Control of the `engram up` that owns the cluster. null if none is known. */
   readonly control: Control | null
   readonly space: string
   readonly forMs: number
@@ -36,11 +36,11 @@ export interface ChaosOptions {
   /** Writes per second. */
   readonly rate: number
   readonly seed: number
-  /** What happens, a line each. */
-  readonly tell: (line: string) => void
-  /** Every second. */
+  /** Takes each event, a line each. */
+  readonly log: (line: string) => void
+  /** Called every second. */
   readonly progress: (progress: Progress) => void
-  /** Ends the faults early; the books are made all the same. */
+  /** Ends the faults early. The audit is made all the same. */
   readonly signal: AbortSignal
 }
 
@@ -54,13 +54,13 @@ export interface Progress {
 }
 
 export interface Unavailability extends Outage {
-  /** I10. */
+  /** Limit of invariant I10. */
   readonly limitMs: number
-  /** What was cut out. */
+  /** Periods that do not count. */
   readonly excuses: readonly Excuse[]
 }
 
-export interface ChaosReport extends Books {
+export interface ChaosReport extends Audit {
   readonly ok: boolean
   readonly space: string
   readonly seed: number
@@ -72,13 +72,13 @@ export interface ChaosReport extends Books {
   readonly members: readonly MemberEnd[]
 }
 
-/** DESIGN section 8, I10. */
+/** Limit of invariant I10 (a space takes writes again). */
 export const unavailableMaxMs = 5000
 const afterwardsMs = 1000
-/** Records that are where they were acknowledged: the cluster is asked about so many of them. */
+/** Records at their first place whose fate is asked for, at most. */
 const presentAskedMax = 1000
 const progressMs = 1000
-/** Of the generator of Park and Miller: a prime modulus, and a primitive root of it. */
+/** Constants of Park and Miller's generator: a prime modulus and a primitive root of it. */
 const [modulus, multiplier] = [2_147_483_647, 48_271]
 
 /** @throws ChaosRefusedError, ReadError, AdminError */
@@ -90,7 +90,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const watch = new Watch(operator, space, nowMs)
   const injector = new Injector({
     client: operator, control: options.control, watch, space, kinds: options.kinds, nowMs,
-    random: seeded(options.seed), tell: options.tell,
+    random: seeded(options.seed), log: options.log,
   })
   const run = `chaos-${Date.now().toString(36)}`
   const load = new Load(options.writer, {
@@ -103,10 +103,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   }), progressMs)
   try {
     const kinds = await injector.prepare(found)
-    for (const { fault, why } of injector.skipped) options.tell(`skipping ${fault}: ${why}`)
+    for (const { fault, why } of injector.skipped) options.log(`skipping ${fault}: ${why}`)
     if (kinds.length === 0) {
-      throw new ChaosRefusedError('none of the faults can be injected here',
-        'Start a cluster for it: engram up --chaos')
+      throw new ChaosRefusedError('none of the faults can be injected into this cluster',
+        'Start one with: engram up --chaos')
     }
     load.start()
     await injector.run(kinds, () => (signal.aborted ? 0 : options.forMs - nowMs()))
@@ -130,8 +130,8 @@ async function spaceNow(client: EngramClient, space: string): Promise<ClusterSpa
   const found = status.spaces.find(({ id }) => id === space)
   if (found) return found
   const names = status.spaces.map(({ id }) => id).join(', ') || 'none'
-  throw new ChaosRefusedError(`there is no space ${space}; there are: ${names}`,
-    'See engram space list; make it with: engram space create NAME')
+  throw new ChaosRefusedError(`there is no space ${space}; existing spaces: ${names}`,
+    `Create it with: engram space create ${space}`)
 }
 
 interface Ended {
@@ -145,21 +145,21 @@ interface Ended {
 }
 
 async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport> {
-  const { operator, space, tell } = options
+  const { operator, space } = options
   const { watch, injector, load, run, found } = ended
-  tell('waiting until all members are at one place, and nothing is on its way home')
+  options.log('waiting until all members are at one sequence and all forks are reconciled')
   const { members, hasConverged, returned } = await membersInTheEnd(watch)
-  tell('reading the log and the salvages')
+  options.log('reading the log and the salvages')
   const from = found.commitSequence + 1
   const { log, fault } = await readLog(operator, space, from, run)
   const nodes = (watch.status?.nodes ?? []).filter(({ id }) =>
     members.some(({ node }) => node === id))
   const { salvaged, unreadable } = await readSalvages(nodes, found.uuid, run)
-  tell('asking the cluster for its own account')
-  const account = await clusterAccount(options, ended, log, salvaged)
-  const books = balance({
+  options.log('asking the cluster for fates and fork reports')
+  const stated = await clusterReports(options, ended, log, salvaged)
+  const result = audit({
     records: load.records, log, salvaged, unreadable, filled: injector.filled, members,
-    hasConverged, returned, reports: account.reports, fates: account.fates,
+    hasConverged, returned, reports: stated.reports, fates: stated.fates,
   })
   const excuses = [
     ...injector.excuses, ...watch.stalls,
@@ -168,20 +168,20 @@ async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport>
   const outage = outageOf(
     load.answersMs, { fromMs: 0, toMs: ended.loadEndMs }, excuses)
   const broken = [
-    ...books.broken, ...(fault === null ? [] : [fault]), ...account.faults, ...injector.broken,
+    ...result.broken, ...(fault === null ? [] : [fault]), ...stated.faults, ...injector.broken,
     ...outageFault(outage), ...await deathFaults(options.control, ended),
   ]
   return {
-    ...books, broken, ok: broken.length === 0, space, seed: options.seed,
+    ...result, broken, ok: broken.length === 0, space, seed: options.seed,
     ms: Math.round(ended.loadEndMs),
     faults: injector.done, skipped: injector.skipped,
-    promotions: epochsOf([...watch.reigns.values()], load.records, injector.done, found.epoch),
+    promotions: epochsOf([...watch.epochs.values()], load.records, injector.done, found.epoch),
     unavailability: { ...outage, limitMs: unavailableMaxMs, excuses }, members,
   }
 }
 
-/** What the cluster itself says of its forks, and of the records. */
-async function clusterAccount(
+/** The cluster's own fork reports, and its fates of the records. */
+async function clusterReports(
   { operator, space }: ChaosOptions, { load, found }: Ended, log: readonly LoggedRecord[],
   salvaged: readonly SalvagedRecord[],
 ): Promise<Pick<Evidence, 'reports' | 'fates'> & { readonly faults: readonly string[] }> {
@@ -191,7 +191,7 @@ async function clusterAccount(
     return { reports, fates: await readFates(operator, space, load.records, keys), faults: [] }
   } catch (error) {
     if (!(error instanceof ReadError)) throw error
-    const faults = [`the cluster gives no account of its forks: ${error.message}`]
+    const faults = [`the cluster does not return its fork reports: ${error.message}`]
     return { reports: [], fates: new Map(), faults }
   }
 }
@@ -199,20 +199,20 @@ async function clusterAccount(
 function outageFault({ worstMs, atMs }: Outage): string[] {
   if (worstMs <= unavailableMaxMs) return []
   return [`no positive answer for ${Math.round(worstMs)} ms from ${Math.round(atMs ?? 0)} ms on, `
-    + `while an in-sync member and the broker were up (I10: ${unavailableMaxMs} ms)`]
+    + `while an in-sync member and the broker were up (I10 allows ${unavailableMaxMs} ms)`]
 }
 
-/** A node that ends by itself is no failover that was asked for. */
+/** Deaths of nodes that no fault caused. */
 async function deathFaults(control: Control | null, { nowMs }: Ended): Promise<string[]> {
   if (!control) return []
   const beganAt = Date.now() - nowMs()
   const means = await control.means().catch((error: unknown) => (error as Error).message)
-  if (typeof means === 'string') return [`the nodes' ends are not known: ${means}`]
+  if (typeof means === 'string') return [`it is not known whether nodes have died: ${means}`]
   return means.deaths.filter(({ atMs }) => atMs >= beganAt).map(({ node, pid, how }) =>
-    `${node} (pid ${pid}) ended without an order: ${how}; its log tells why`)
+    `${node} (pid ${pid}) ended by itself: ${how}; see its log`)
 }
 
-/** The minimal standard generator (Park and Miller 1988): enough to choose faults again. */
+/** The minimal standard generator (Park and Miller 1988), enough to repeat a choice of faults. */
 export function seeded(seed: number): () => number {
   let state = (Math.abs(Math.trunc(seed)) % (modulus - 1)) + 1
   return () => {

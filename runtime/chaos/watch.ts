@@ -1,4 +1,4 @@
-/** What can be seen of a space while faults go on: its reigns, its in-sync set, its status. */
+/** Observes a space while faults go on: its epochs, its in-sync set, its status. */
 import type { Subscription } from 'nats'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { EngramClient } from '../client/client.js'
@@ -9,24 +9,24 @@ import type { Excuse, InSyncAt } from './outage.js'
 export interface PrimarySeen {
   readonly epoch: number
   readonly primary: string
-  /** When it was first heard of, ms since the run began. */
+  /** First heard of, ms since the run began. */
   readonly atMs: number
-  /** As announced; null when only the status told. */
+  /** As announced. null if it is known from the status only. */
   readonly reason: string | null
 }
 
 const pollMs = 250
-/** A timer this late: this process, or the machine, stood still. */
+/** A timer this late shows that this process, or the machine, stood still. */
 const stallMs = 500
 const tickMs = 100
 
 export class Watch {
-  /** By epoch. */
-  readonly reigns = new Map<number, PrimarySeen>()
+  /** Primaries by epoch. */
+  readonly epochs = new Map<number, PrimarySeen>()
   readonly inSync: InSyncAt[] = []
-  /** Times in which this process stood still: whoever judges must doubt itself first. */
+  /** Periods in which this process stood still, so that its own measurements are in doubt. */
   readonly stalls: Excuse[] = []
-  /** The latest; null before the first. */
+  /** The latest status. null before the first. */
   status: ClusterStatus | null = null
   readonly #codec = controlCodec()
   readonly #subscription: Subscription
@@ -55,20 +55,20 @@ export class Watch {
     this.#polling = this.#poll()
   }
 
-  /** Of the latest status. */
+  /** The space in the latest status. */
   get found(): ClusterSpace | null {
     return this.status?.spaces.find(({ id }) => id === this.space) ?? null
   }
 
-  /** Asks all nodes now. */
+  /** Asks all nodes for their status now. */
   async look(): Promise<ClusterSpace | null> {
     const status = await this.client.status()
     this.status = status
     const found = this.found
     if (!found) return null
-    if (found.primary !== null) this.#reigns(found.epoch, found.primary, null)
-    // A member that lags behind may tell what was; only a primary tells what is.
-    if (found.members.some((member) => member.role === 'primary')) this.#has(found.inSync)
+    if (found.primary !== null) this.#sawPrimary(found.epoch, found.primary, null)
+    // A member that lags may report an old set. The primary reports the present one.
+    if (found.members.some((member) => member.role === 'primary')) this.#sawInSync(found.inSync)
     return found
   }
 
@@ -91,18 +91,18 @@ export class Watch {
     if (!decoded.ok) return
     const { assignment, kind, reason } = decoded.value
     if (kind !== 'changed') return
-    this.#has(assignment.inSync)
+    this.#sawInSync(assignment.inSync)
     if (assignment.state !== 'open' || !assignment.primary) return
-    this.#reigns(assignment.epoch, assignment.primary.node, reason)
+    this.#sawPrimary(assignment.epoch, assignment.primary.node, reason)
   }
 
-  #reigns(epoch: number, primary: string, reason: string | null): void {
-    const known = this.reigns.get(epoch)
+  #sawPrimary(epoch: number, primary: string, reason: string | null): void {
+    const known = this.epochs.get(epoch)
     if (known && (known.reason !== null || reason === null)) return
-    this.reigns.set(epoch, { epoch, primary, atMs: known?.atMs ?? this.nowMs(), reason })
+    this.epochs.set(epoch, { epoch, primary, atMs: known?.atMs ?? this.nowMs(), reason })
   }
 
-  #has(inSync: readonly string[]): void {
+  #sawInSync(inSync: readonly string[]): void {
     const last = this.inSync.at(-1)
     if (last && last.inSync.toSorted().join() === inSync.toSorted().join()) return
     this.inSync.push({ atMs: this.nowMs(), inSync })

@@ -26,11 +26,11 @@ const machines: readonly (readonly [AnyStateMachine, about: string])[] = [
 
 export interface CatalogueEntry {
   readonly chart: Chart
-  /** One line on what it decides. */
+  /** One line that says what it decides. */
   readonly about: string
 }
 
-/** Read from the machines at each call: they are small. */
+/** All charts, read from the machines at each call. */
 export function catalogue(): CatalogueEntry[] {
   return machines.map(([machine, about]) => ({ chart: chartOf(machine), about }))
 }

@@ -1,6 +1,6 @@
 /**
- * A statechart as plain data, read from the machine that runs: what is drawn and written out
- * cannot differ from what is executed. Paths name states: `serving.ingest.open`; the root is ''.
+ * A statechart as plain data, read from the machine that runs, so that drawings and exports cannot
+ * differ from the code. States are named by paths such as `serving.ingest.open`, the root by ''.
  */
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 
@@ -8,16 +8,16 @@ export type StateKind = 'atomic' | 'compound' | 'parallel' | 'final' | 'history'
 
 export interface ChartTransition {
   /**
-   * What triggers it: an event, a delay that has passed, at once when its guard holds, the end or
-   * the failure of an invoked actor, a final state reached within.
+   * Kind of trigger: an event, an elapsed delay, at once if the guard holds, the end or failure of
+   * an invoked actor, or a final state reached within.
    */
   readonly trigger: 'event' | 'after' | 'always' | 'done' | 'error' | 'stateDone'
-  /** Of the event, the delay, or the invoked actor; empty for `always` and `stateDone`. */
+  /** Name of the event, delay or invoked actor. Empty for `always` and `stateDone`. */
   readonly name: string
   readonly guard: string | null
-  /** Paths; empty: the state is kept, only the actions run. */
+  /** Paths of targets. Empty if the state is kept and only actions run. */
   readonly targets: readonly string[]
-  /** The state is left and entered anew, even when it is its own target. */
+  /** True if the state is left and entered again, even if it is its own target. */
   readonly reenter: boolean
   readonly actions: readonly string[]
 }
@@ -26,12 +26,12 @@ export interface ChartState {
   readonly key: string
   readonly path: string
   readonly kind: StateKind
-  /** Path of the state entered first; null unless compound. */
+  /** Path of the initial state. null unless compound. */
   readonly initial: string | null
   readonly entry: readonly string[]
   readonly exit: readonly string[]
   readonly invokes: readonly { readonly id: string; readonly src: string }[]
-  /** In the order in which they are tried. */
+  /** Transitions in the order in which they are tried. */
   readonly transitions: readonly ChartTransition[]
   readonly states: readonly ChartState[]
 }
@@ -68,7 +68,7 @@ function stateOf(node: AnyStateNode): ChartState {
   }
 }
 
-/** What this reads of xstate's TransitionDefinition; `delay` stands on those of `after` only. */
+/** Fields read of xstate's TransitionDefinition. Only `after` has a `delay`. */
 export interface Definition {
   readonly eventType: string
   readonly guard?: unknown
@@ -104,14 +104,14 @@ function triggerOf({ eventType, delay }: Definition): Pick<ChartTransition, 'tri
   return { trigger: 'event', name: eventType }
 }
 
-/** Shown for a function without a name; named ones are what charts are made of. */
+/** Name shown for an anonymous function. Charts use named ones. */
 const inline = '(inline)'
 
 function actionNames(actions: readonly unknown[]): string[] {
   return actions.filter((action) => !isTimer(action)).map(nameOf)
 }
 
-/** XState starts and cancels the timers of `after` with actions of its own. */
+/** XState's own actions, which start and cancel the timers of `after`. */
 function isTimer(action: unknown): boolean {
   if (typeof action !== 'function') return false
   const { type, id, sendId } = action as { type?: string; id?: unknown; sendId?: unknown }

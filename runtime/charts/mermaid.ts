@@ -3,7 +3,7 @@
  * letters, digits and underscores, labels in quotes, `--` between parallel regions.
  *
  * Mermaid has no edges between states of different composite states. Such a transition is drawn
- * between the two that lie side by side and hold its ends; the label names the ends themselves:
+ * between the two siblings that contain its ends, and its label names the ends:
  * `alive --> dead : (listening.waiting) probeGone [isEvidence] to gone`. A transition of the whole
  * chart, or of a composite state to a state within, starts from a state "any". Transitions that
  * keep their state are not drawn.
@@ -23,7 +23,7 @@ export function mermaidOf(chart: Chart): string {
   return ['stateDiagram-v2', ...block(chart, chart.root, edges, '    ')].join('\n')
 }
 
-/** Unique within a page of several diagrams; an underscore of a key is doubled. */
+/** Id, unique within a page of several diagrams. Underscores of keys are doubled. */
 function idOf(chart: Chart, path: string): string {
   const parts = path === '' ? [] : path.split('.')
   return [chart.id, ...parts].map((part) =>
@@ -62,13 +62,13 @@ function declared(
   return [`${head} {`, ...block(chart, state, edges, `${indent}    `), `${indent}}`]
 }
 
-/** The key; with the actor that lives as long as the state, where there is one of another name. */
+/** The key, with the invoked actor if it has another name. */
 function labelOf({ key, invokes }: ChartState): string {
   const others = invokes.map(({ src }) => src).filter((src) => src !== key)
   return plain(others.length > 0 ? `${key} (${others.join(', ')})` : key)
 }
 
-/** Edges by the path of the state in whose block they are drawn. */
+/** Edges by the path of the state whose block contains them. */
 function edgesByScope(chart: Chart): Map<string, Edge[]> {
   const parallel = new Set(
     flatten(chart.root).filter(({ kind }) => kind === 'parallel').map(({ path }) => path))
@@ -116,7 +116,7 @@ function triggerText({ trigger, name, guard }: ChartTransition): string {
   return guard === null ? what : `${what} [${guard}]`
 }
 
-/** What would end a label or begin another token is replaced. */
+/** A label without characters that would end it or begin another token. */
 function plain(text: string): string {
   return text.replace(/[:;{}"#<>%\n]+/g, ' ').replace(/ {2,}/g, ' ').trim()
 }
@@ -129,14 +129,14 @@ function isWithin(path: string, ancestor: string): boolean {
   return ancestor === '' || path === ancestor || path.startsWith(`${ancestor}.`)
 }
 
-/** The innermost state that holds both, either of them included. */
+/** The innermost state that contains both, or is one of them. */
 function commonOf(a: string, b: string): string {
   let common = a
   while (!isWithin(b, common)) common = parentOf(common)
   return common
 }
 
-/** The child of `scope` that is `path` or holds it. */
+/** The child of `scope` that is or contains `path`. */
 function childToward(scope: string, path: string): string {
   const depth = scope === '' ? 0 : scope.split('.').length
   return path.split('.').slice(0, depth + 1).join('.')

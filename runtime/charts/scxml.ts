@@ -60,7 +60,7 @@ function transitionElement(
     ...(event === null ? [] : [`event="${escaped(event)}"`]),
     ...(guard === null ? [] : [`cond="${escaped(guard)}"`]),
     ...(targets.length === 0 ? [] : [`target="${escaped(targets.join(' '))}"`]),
-    // To a state within, SCXML re-enters the source unless told otherwise.
+    // On a transition to a state within, SCXML re-enters the source by default.
     ...(reenter || !targets.some(isInner) ? [] : ['type="internal"']),
   ].join(' ')
   if (actions.length === 0) return [`${head}/>`]

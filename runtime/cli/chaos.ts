@@ -14,7 +14,7 @@ import type { EngramClient } from '../client/client.js'
 import { readUpRecord } from '../cluster/clusterFile.js'
 import type { UpRecord } from '../cluster/clusterFile.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import { showBooks } from './chaosText.js'
+import { showAudit } from './chaosText.js'
 import {
   CliError, connectionOptions, defaultData, durationOption, exit, jsonOption, usage, whole,
 } from './context.js'
@@ -36,31 +36,33 @@ const longestMs = 3_600_000
 
 export function addChaos(program: Command, context: Context): void {
   connectionOptions(program.command('chaos').argument('<space>'))
-    .summary('inject faults into a cluster, and check that every promise is kept')
-    .description('Writes numbered records at mixed ack levels while it kills single actors, kills '
-      + 'and pauses nodes, kills the broker, cuts connections and fills disks of an `engram up` '
-      + 'cluster, one fault at a time. Then it balances the books: what was acknowledged against '
-      + 'what is in the log and the salvages, and against what the cluster says of it (engram '
-      + 'fate, engram forks). Exits 1 when a promise was broken.')
-    .addOption(durationOption('--for <duration>', 'how long to write and to injure', 60_000))
-    .option('--faults <list>', `of ${faultKinds.join(',')} (default: all)`, parseFaults)
-    .option('--data <dir>', 'directory of that engram up (default: found by its nodes, else '
+    .summary('inject faults into a cluster and check that it keeps its promises')
+    .description('Writes numbered records at mixed ack levels while it injects faults into an '
+      + '`engram up` cluster, one at a time: it kills actors, kills and pauses nodes, kills the '
+      + 'broker, cuts connections and fills disks. Then it makes an audit: it compares what was '
+      + 'acknowledged with the log and the salvages, and with what the cluster says (engram fate, '
+      + 'engram forks). Exits 1 if a promise was broken.')
+    .addOption(durationOption('--for <duration>', 'how long to run load and inject faults', 60_000))
+    .option('--faults <list>', `kinds of faults: ${faultKinds.join(',')} (default: all)`,
+      parseFaults)
+    .option('--data <dir>', 'data directory of the engram up (default: found from its nodes, else '
       + `${defaultData})`)
     .option('--rate <n>', 'writes per second', whole(1, 5000), 200)
-    .option('--seed <n>', 'chooses the same faults again (default: at random)',
+    .option('--seed <n>', 'repeat the faults of an earlier run with this seed (default: random)',
       whole(0, 2 ** 31 - 2))
     .addOption(jsonOption())
     .addHelpText('after', `
-Faults that this cluster has no means for are named and skipped:
-  actor    any \`engram up\`; nodes elsewhere only when started with --chaos
-  kill     SIGKILL of a node, which engram up starts again; any \`engram up\`
-  pause    SIGSTOP of a node, shorter or longer than its lease; any \`engram up\`
-  broker   SIGKILL of the nats-server that engram up started
-  network  \`engram up --chaos\`: each node's connection is cut or stalled
-  disk     needs a node whose data directory is a file system of its own, at most 1 GiB:
-           mount -t tmpfs -o size=256m tmpfs .engram/n2     (before engram up, as root)
+Faults that cannot be injected into this cluster are listed and skipped:
+  actor    kills an actor: any \`engram up\`; other nodes if started with --chaos
+  kill     SIGKILL of a node, which engram up starts again: any \`engram up\`
+  pause    SIGSTOP of a node, shorter or longer than its lease: any \`engram up\`
+  broker   SIGKILL of the nats-server: if engram up started it
+  network  cuts or stalls the connection of a node: \`engram up --chaos\`
+  disk     fills the disk of a node whose data directory is a small file system of its own:
+           at most 1 GiB, mounted as root before engram up, such as:
+           mount -t tmpfs -o size=256m tmpfs .engram/n2
 
-Never use it on a space that you care about: its records stay in there.
+Do not use it on a space with data that you need: the records stay in the space.
 
 Examples:
   engram up --chaos            # in another terminal
@@ -73,8 +75,8 @@ function parseFaults(text: string): FaultKind[] {
   const names = text.split(',').map((name) => name.trim()).filter(Boolean)
   const unknown = names.find((name) => !faultKinds.some((kind) => kind === name))
   if (unknown !== undefined || names.length === 0) {
-    const what = unknown === undefined ? 'None is given' : `${unknown} is none`
-    throw new InvalidArgumentError(`${what}; they are ${faultKinds.join(', ')}.`)
+    const what = unknown === undefined ? 'No fault is named' : `${unknown} is not a fault`
+    throw new InvalidArgumentError(`${what}. Use some of: ${faultKinds.join(', ')}.`)
   }
   return faultKinds.filter((kind) => names.includes(kind))
 }
@@ -89,23 +91,23 @@ async function chaos(context: Context, space: string, flags: ChaosFlags): Promis
   const record = readUpRecord(data)
   if (flags.data !== undefined && !record?.nats) {
     throw new CliError(`no engram up runs on ${data}`,
-      'Start one: engram up --chaos, or name the directory of one with --data DIR.')
+      'Start one with engram up --chaos, or name its data directory with --data DIR.')
   }
   const found = located(context, flags, record)
   const { runChaos } = await import('../chaos/run.js')
   const clients = await connectAs(context, found)
   const interrupt = new Interrupt(context)
-  const telling = new Telling(context)
+  const output = new Output(context)
   try {
     const seed = flags.seed ?? randomInt(2 ** 31 - 2)
-    context.note(`chaos in ${space} for ${showMs(flags.for)}, seed ${seed}`)
+    context.note(`injecting faults into ${space} for ${showMs(flags.for)}, seed ${seed}`)
     const report = await runChaos({
       ...clients, space, forMs: flags.for, kinds: flags.faults ?? faultKinds,
       rate: flags.rate, seed,
       control: await controlOf(clients.operator, record),
-      signal: interrupt.signal, tell: telling.line, progress: telling.progress,
+      signal: interrupt.signal, log: output.line, progress: output.progress,
     })
-    telling.end()
+    output.end()
     return print(context, report, flags.json ?? false)
   } catch (error) {
     if (error instanceof ChaosRefusedError) throw new CliError(error.message, error.remedy)
@@ -117,19 +119,19 @@ async function chaos(context: Context, space: string, flags: ChaosFlags): Promis
   }
 }
 
-/** Where NATS is: as the flags say, else as the record of --data does. */
+/** Address of NATS: from the flags, else from the record of --data. */
 function located(
   context: Context, flags: ChaosFlags, record: UpRecord | null,
 ): ConnectionFlags {
   const { env } = context.io
-  const isTold = flags.nats ?? flags.config
+  const given = flags.nats ?? flags.config
     ?? (flags.data === undefined ? env['ENGRAM_NATS_URL'] ?? env['ENGRAM_CONFIG'] : undefined)
-  if (isTold !== undefined || !record?.nats) return flags
+  if (given !== undefined || !record?.nats) return flags
   const auth = record.auth && existsSync(record.auth) ? { natsAuth: record.auth } : {}
   return { nats: record.nats, ...auth, ...flags }
 }
 
-/** An operator may not write, and a writer may not order: two connections, each with its role. */
+/** Two connections, since an operator may not write and a writer may not send commands. */
 async function connectAs(
   context: Context, flags: ConnectionFlags,
 ): Promise<{ operator: EngramClient; writer: EngramClient }> {
@@ -137,7 +139,7 @@ async function connectAs(
   const asWriter = context.settings(flags, 'writer').nats
   const operator = await connect({ ...asOperator, name: 'engram-chaos' })
   try {
-    // The books are about what the nodes keep, not about what a client sends again.
+    // Unprotected: the audit is about what the nodes keep, not about what a client resends.
     const writer = await connect({ ...asWriter, name: 'engram-chaos-writer', protect: false })
     return { operator, writer }
   } catch (error) {
@@ -147,8 +149,8 @@ async function connectAs(
 }
 
 /**
- * The `engram up` that owns the nodes which this connection leads to, and no other: another
- * cluster must not be harmed. It is the one of --data, or is found beside a node's directory.
+ * Control of the `engram up` that owns the nodes of this connection. No other cluster must be
+ * harmed. It is the one of --data, or is found beside a node's directory.
  */
 async function controlOf(
   operator: EngramClient, record: UpRecord | null,
@@ -166,8 +168,8 @@ async function controlOf(
   return null
 }
 
-/** What goes on, on stderr: on a terminal one line that changes, else one every ten seconds. */
-class Telling {
+/** Progress on stderr: one changing line on a terminal, else a line every ten seconds. */
+class Output {
   readonly #stderr: NodeJS.WriteStream
   #shown = 0
 
@@ -193,7 +195,7 @@ class Telling {
     this.#stderr.write(this.#clear)
   }
 
-  /** To the beginning of the line, which becomes empty. */
+  /** Clears the line. */
   get #clear(): string {
     return this.#stderr.isTTY ? '\r\u001B[K' : ''
   }
@@ -201,17 +203,17 @@ class Telling {
 
 function print(context: Context, report: ChaosReport, json: boolean): Action {
   if (json) context.printJson(report)
-  else context.print(showBooks(report))
+  else context.print(showAudit(report))
   return report.ok ? exit.ok : exit.failed
 }
 
-/** Ctrl-C ends the faults, and the books are made; once more ends at once. */
+/** The first Ctrl-C ends the faults, and the audit is made. A second one ends at once. */
 class Interrupt {
   readonly #controller = new AbortController()
   readonly #onSignal = (): void => {
     if (this.signal.aborted) process.exit(exit.failed)
     this.#controller.abort()
-    this.context.note('ending early; once more to stop without the books')
+    this.context.note('ending early; press Ctrl-C again to stop without the audit')
   }
 
   constructor(private readonly context: Context) {

@@ -1,4 +1,4 @@
-/** The books of `engram chaos`, for people to read. */
+/** The audit of `engram chaos` as text. */
 import { faultKinds } from '../chaos/plan.js'
 import { places } from '../chaos/records.js'
 import type { ChaosReport } from '../chaos/run.js'
@@ -6,39 +6,39 @@ import { showCount, showMs, table } from './text.js'
 
 const shownMax = 10
 
-export function showBooks(report: ChaosReport): string {
+export function showAudit(report: ChaosReport): string {
   return [
     `${showCount(report.written)} records written to ${report.space} in ${showMs(report.ms)}`,
     '', levels(report), '',
     `duplicates    ${report.duplicates}`,
-    `refused       ${showCount(report.refused)} (certainly not taken)`,
+    `refused       ${showCount(report.refused)} (not applied)`,
     `no answer     ${showCount(report.unknown)}, of which ${showCount(report.unknownPresent)
     } are in the log`,
     `unavailable   ${showMs(report.unavailability.worstMs)} at worst (limit ${
       showMs(report.unavailability.limitMs)}; ${showMs(report.unavailability.rawWorstMs)
-    } with what is excused)`,
+    } including excused periods)`,
     ...lines('lost', report.lost.map(({ key, level, epoch, sequence, why }) =>
       `${key} (${level}, epoch ${epoch}, sequence ${sequence}): ${why}`)),
     ...lines('excused', report.unavailability.excuses.map(({ fromMs, toMs, why }) =>
       `${showMs(toMs - fromMs)} at ${showAt(fromMs)}: ${why}`)),
-    ...lines('salvages not read', report.unreadableSalvages),
+    ...lines('salvages that could not be read', report.unreadableSalvages),
     '', reports(report), '', faults(report), '', promotions(report), '',
     `members: ${report.members.map(({ node, appliedSequence, digest }) =>
       `${node} at ${appliedSequence ?? '-'} (${digest.slice(0, 8)})`).join(', ')}`,
     '',
     ...(report.ok ? ['All promises were kept.']
       : ['BROKEN PROMISES:', ...report.broken.map((text) => `  - ${text}`)]),
-    `Choose the same faults again with --seed ${report.seed}.`,
+    `Repeat these faults with --seed ${report.seed}.`,
   ].join('\n')
 }
 
 function levels({ acknowledged }: ChaosReport): string {
   return table(['LEVEL', 'ACKNOWLEDGED', ...places.map((place) => place.toUpperCase())],
-    Object.entries(acknowledged).map(([level, books]) =>
-      [level, showCount(books.acknowledged), ...places.map((place) => showCount(books[place]))]))
+    Object.entries(acknowledged).map(([level, counts]) =>
+      [level, showCount(counts.acknowledged), ...places.map((place) => showCount(counts[place]))]))
 }
 
-/** Reigns that ended without a handover, and what became of what they left behind. */
+/** Epochs that ended without a handover, and what became of their writes. */
 function reports({ reports: all, asked }: ChaosReport): string {
   const rows = all.map((report) => {
     const { epoch, node, outcome, resent, merged, superseded, quarantined, lost, reason } = report

@@ -1,4 +1,4 @@
-/** What every command shares: input and output, errors with a remedy, the connection. */
+/** Shared by all commands: input and output, errors with a remedy, the connection. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
@@ -28,7 +28,7 @@ export const processIo = (): CliIo => ({
 
 export const exit = { ok: 0, failed: 1, usage: 2 } as const
 
-/** Ends the command with a message, what to do about it, and an exit code. */
+/** Ends the command with a message, a remedy and an exit code. */
 export class CliError extends Error {
   constructor(
     message: string, readonly remedy: string | null = null, readonly exitCode: number = exit.failed,
@@ -41,15 +41,15 @@ export class CliError extends Error {
 export const usage = (message: string, remedy: string): CliError =>
   new CliError(message, remedy, exit.usage)
 
-/** Of notes that nobody reads, bytes. */
+/** Limit of unread notes, bytes. */
 const unreadBytesMax = 1024 * 1024
 
-/** How a command ends when it did its work: 0 unless it says otherwise. */
+/** Exit code of a command that did its work. 0 if it returns none. */
 export type Action = number | void
 
-/** Collects what the commands need; made once per run. */
+/** Environment of a command, made once per run. */
 export class Context {
-  /** What the action that ran returned. */
+  /** Exit code of the action that ran. */
   exitCode: number = exit.ok
 
   constructor(readonly io: CliIo) {}
@@ -58,12 +58,12 @@ export class Context {
     this.io.stdout.write(`${line}\n`)
   }
 
-  /** One JSON document: with --json, all that goes to stdout. */
+  /** Prints one JSON document. With --json nothing else goes to stdout. */
   printJson(value: unknown): void {
     this.io.stdout.write(`${JSON.stringify(value)}\n`)
   }
 
-  /** For people, on stderr; left out where a reader that hangs has too much to read already. */
+  /** Prints a note for people on stderr, or drops it if too much waits for a slow reader. */
   note(line: string): void {
     if (this.io.stderr.writableLength < unreadBytesMax) this.io.stderr.write(`${line}\n`)
   }
@@ -79,7 +79,7 @@ export class Context {
     return loadSettings(this.#discovered(flags), this.io.env, role)
   }
 
-  /** Connects, runs, closes. The role tells whose password of `--nats-auth` is used. */
+  /** Connects, runs, closes. The role selects the password in `--nats-auth`. */
   async withClient<T>(
     flags: ConnectionFlags, run: (client: EngramClient) => Promise<T>, role: Role = 'operator',
   ): Promise<T> {
@@ -92,7 +92,7 @@ export class Context {
     }
   }
 
-  /** Without a word on where NATS is: that of the cluster that `engram up` runs in `.engram`. */
+  /** If no NATS address is given, uses that of the `engram up` that runs in `.engram`. */
   #discovered(flags: ConnectionFlags): ConnectionFlags {
     const { env } = this.io
     if (flags.nats ?? flags.config ?? env['ENGRAM_NATS_URL'] ?? env['ENGRAM_CONFIG']) return flags
@@ -104,7 +104,7 @@ export class Context {
   }
 }
 
-/** Of `engram up`, below the working directory. */
+/** Data directory of `engram up`, below the working directory. */
 export const defaultData = '.engram'
 
 /** The options of every command that talks to NATS. */
@@ -123,17 +123,17 @@ export function connectionOptions(command: Command): Command {
     .helpGroup(connectionGroup))
 }
 
-/** Tells where the secret belongs, without repeating it. */
+/** Rejects a secret on the command line, without repeating it. */
 function secretOption(name: string, variable: string): Option {
   return new Option(`--nats-${name} <secret>`).hideHelp().argParser(() => {
-    throw usage(`a ${name} must not be on a command line, where ps shows it to everybody`,
+    throw usage(`a ${name} must not be on the command line, where ps shows it to other users`,
       `Put it into ${variable}, or into a file: --nats-${name}-file FILE`)
   })
 }
 
 const connectionGroup = 'Connection (password and token: ENGRAM_NATS_PASSWORD, ENGRAM_NATS_TOKEN):'
 
-/** What is a command's own comes first in its help. */
+/** Puts a command's own options before those of the connection. */
 export const connectionLast: Help['groupItems'] = (unsorted, visible, groupOf) => {
   const groups = new Help().groupItems(unsorted, visible, groupOf)
   const connection = groups.get(connectionGroup)
@@ -142,9 +142,9 @@ export const connectionLast: Help['groupItems'] = (unsorted, visible, groupOf) =
 }
 
 export const jsonOption = (): Option =>
-  new Option('--json', 'print JSON on stdout, and nothing else there')
+  new Option('--json', 'print JSON on stdout and nothing else')
 
-/** Resolves when the user ends a command that goes on: a signal, or nobody reads its output. */
+/** Resolves when the user ends a command, by a signal or by closing its output. */
 export function untilStopped(context: Context): Promise<void> {
   return new Promise((resolve) => {
     const stop = (): void => {
@@ -152,7 +152,7 @@ export function untilStopped(context: Context): Promise<void> {
       resolve()
     }
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop)
-    // The reader of the pipe has gone: head, or jq that failed.
+    // The reader of the pipe has ended, such as head or a failed jq.
     context.io.stdout.once('error', stop)
   })
 }
@@ -166,7 +166,7 @@ export function whole(min: number, max: number): (text: string) => number {
   }
 }
 
-/** An option that takes a duration; help shows its default with the unit. */
+/** An option that takes a duration. Help shows its default with the unit. */
 export function durationOption(flags: string, text: string, defaultMs?: number): Option {
   const option = new Option(flags, text).argParser(duration)
   if (defaultMs === undefined) return option
@@ -175,7 +175,7 @@ export function durationOption(flags: string, text: string, defaultMs?: number):
   return option.default(defaultMs, shown)
 }
 
-/** Parser of a duration: 250, 250ms, 5s, 2m. Milliseconds. */
+/** Parser of a duration such as 250, 250ms, 5s or 2m. Returns ms. */
 function duration(text: string): number {
   const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m)?$/.exec(text)
   const ms = Number(match?.[1]) * ({ ms: 1, s: 1000, m: 60_000 }[match?.[2] ?? 'ms'] ?? 1)

@@ -1,4 +1,4 @@
-/** Every error a command can end with, as a message and a remedy. */
+/** Errors that end a command, as a message and a remedy. */
 import { connectRemedy } from '../bus/faults.js'
 import { shownName } from '../bus/settingNames.js'
 import { DeniedError } from '../client/denials.js'
@@ -24,8 +24,8 @@ export function endingOf(error: unknown): Ending {
     return {
       message: `the ${error.source} cannot be used:\n  ${error.message.replaceAll('\n', '\n  ')}`,
       remedy: error.source === natsSource
-        ? 'Correct it. All there is to say of NATS: engram status --help'
-        : 'Correct it. All options: engram node --help-config',
+        ? 'Correct it. Options of the connection: engram status --help'
+        : 'Correct it. List of options: engram node --help-config',
       exitCode: exit.usage,
     }
   }
@@ -42,13 +42,13 @@ export function endingOf(error: unknown): Ending {
 function remedyOf(error: unknown): string | null {
   if (error instanceof ConnectError) return remedyOfConnect(error)
   if (error instanceof WriteOutcomeUnknownError) {
-    return `It may have taken effect. To find out, write again with --key ${error.key}: `
+    return `The write may have taken effect. To make sure, repeat it with --key ${error.key}: `
       + 'it takes effect at most once.'
   }
   if (error instanceof WriteRefusedError) return writeRemedy(error)
   if (error instanceof ReadError || error instanceof AdminError) return requestRemedy(error)
   if (error instanceof DataInUseError) {
-    return 'Use that cluster (engram status), stop it first, or choose another --data DIR.'
+    return 'Use that cluster (engram status), stop it, or choose another --data DIR.'
   }
   if (error instanceof HttpListenError) return null
   return codeRemedy((error as { code?: unknown }).code)
@@ -61,28 +61,31 @@ function remedyOfConnect({ fault }: ConnectError): string {
 
 function forbidden({ cause }: EngramError): string {
   return cause instanceof DeniedError && cause.operation === 'subscription'
-    ? 'Allow it in the permissions at the server, or name a prefix of inboxes that is allowed: '
+    ? 'Allow it in the permissions of the server, or use an inbox prefix that is allowed: '
       + shownName('inboxPrefix')
-    : 'Allow it in the permissions at the server (nats.conf has those of the roles), or name '
-      + `credentials that may: ${shownName('authFile')}, ${shownName('credsFile')}, `
+    : 'Allow it in the permissions of the server (nats.conf has those of the roles), or use '
+      + `credentials that have this permission: ${shownName('authFile')}, `
+      + `${shownName('credsFile')}, `
       + shownName('nkeySeedFile')
 }
 
-const unknownSpace = 'See engram space list; make it with: engram space create NAME'
+const unknownSpace = 'List spaces: engram space list. Create one: engram space create NAME'
 
 function writeRemedy(error: WriteRefusedError): string | null {
   switch (error.code) {
     case 'INVALID_OPERATION':
-      return 'An operation looks like {"type":"StoreNode","node":{"id":"n1","content":"…"}}; '
-        + 'others: engram write --help'
-    case 'PAYLOAD_TOO_LARGE': return 'Split it: a request is at most 256 KiB.'
+      return 'An operation looks like {"type":"StoreNode","node":{"id":"n1","content":"…"}}. '
+        + 'All operations: engram write --help'
+    case 'PAYLOAD_TOO_LARGE': return 'Split the request: the limit is 256 KiB.'
     case 'NOT_ENOUGH_IN_SYNC':
-      return 'Too few members are in sync for --ack committed: see engram status, bring a node '
-        + 'back, or write with --ack durable.'
-    case 'OVERLOADED': return 'Write with less in flight: --in-flight N.'
+      return 'Too few members are in sync for --ack committed. Start the missing node (engram '
+        + 'status), or write with --ack durable.'
+    case 'OVERLOADED': return 'Reduce the number of writes in flight: --in-flight N.'
     case 'FORBIDDEN': return forbidden(error)
     case 'UNKNOWN_SPACE': return unknownSpace
-    case 'READ_ONLY': return 'The disk of the primary is full: make room, it heals by itself.'
+    case 'READ_ONLY':
+      return 'The disk of the primary is full. Free space on it; then writes work again by '
+        + 'themselves.'
     default: return null
   }
 }
@@ -90,20 +93,20 @@ function writeRemedy(error: WriteRefusedError): string | null {
 function requestRemedy(error: ReadError | AdminError): string | null {
   switch (error.code) {
     case 'NO_RESPONDERS':
-    case 'TIMEOUT': return 'See which nodes and primaries there are: engram status'
+    case 'TIMEOUT': return 'Check nodes and primaries: engram status'
     case 'NO_NODES':
       return 'Start one with `engram up` or `engram node`, or name another server with --nats.'
-    case 'NOT_PRIMARY': return 'Try again soon. Who reigns, or why nobody does: engram status'
+    case 'NOT_PRIMARY': return 'Try again. The primary, or why there is none: engram status'
     case 'UNKNOWN_SPACE': return unknownSpace
     case 'FORBIDDEN': return forbidden(error)
     case 'ARBITER_REFUSED':
-      return 'Mend what JetStream names (room, limits, permissions): nats stream info KV_engram. '
-        + 'Then try again.'
+      return 'Fix what JetStream reports (space, limits, permissions; nats stream info KV_engram), '
+        + 'then try again.'
     case 'ARBITER_UNAVAILABLE':
-      return 'Is JetStream up, with a leader of the stream KV_engram? Spaces go on meanwhile; see '
-        + 'engram status.'
-    case 'NOT_ENOUGH_IN_SYNC': return 'Which nodes run, and who is in sync: engram status'
-    case 'STALE_READ': return 'Ask the primary (leave out --any), or allow more staleness.'
+      return 'Check that JetStream runs and that the stream KV_engram has a leader. Spaces keep '
+        + 'working meanwhile (engram status).'
+    case 'NOT_ENOUGH_IN_SYNC': return 'Check which nodes run and are in sync: engram status'
+    case 'STALE_READ': return 'Read from the primary (leave out --any), or allow more staleness.'
     default: return null
   }
 }
@@ -111,11 +114,11 @@ function requestRemedy(error: ReadError | AdminError): string | null {
 function codeRemedy(code: unknown): string | null {
   switch (code) {
     case 'ENOENT': return 'Check the path.'
-    case 'EISDIR': return 'Name a file.'
+    case 'EISDIR': return 'Name a file, not a directory.'
     case 'EACCES': return 'Check the permissions of the path.'
     case 'ENOSPC':
-    case 'EDQUOT': return 'Make room on the file system of the path.'
-    case 'EROFS': return 'Mount the file system of the path for writing.'
+    case 'EDQUOT': return 'Free space on the file system of the path.'
+    case 'EROFS': return 'Mount the file system of the path read-write.'
     default: return null
   }
 }

@@ -5,11 +5,11 @@ import { inboxPrefix } from '../bus/options.js'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import type { Told } from '../inspect/eventLine.js'
+import type { EventLine } from '../inspect/eventLine.js'
 import { Inspector } from '../inspect/inspector.js'
 import { eventsOfNodes } from '../inspect/past.js'
-import { situation } from '../inspect/situation.js'
-import { InOrder, Story } from '../inspect/story.js'
+import { summaryText } from '../inspect/summaryText.js'
+import { EventText, InOrder } from '../inspect/eventText.js'
 import { CliError, connectionOptions, jsonOption, untilStopped, whole } from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceExists, checkSpaceName } from './space.js'
@@ -20,19 +20,19 @@ interface EventsFlags extends ConnectionFlags {
   readonly json?: boolean
 }
 
-/** Of what nodes have kept. */
+/** Number of kept events shown by default. */
 const lastDefault = 20
 
 export function addEvents(program: Command, context: Context): void {
   connectionOptions(program.command('events'))
-    .argument('[space]', 'this space alone, and what concerns nodes')
-    .summary('tell what happens: promotions, forks, alerts, nodes lost and back')
-    .description('Tells in sentences what happened last, as the nodes have kept it, and how things '
-      + 'stand: who is the primary of each space and who is in sync. With --follow it goes on '
-      + 'with what happens: promotions with their steps and reasons, handovers, forks, alerts, '
-      + 'changes of the in-sync sets, restarts of actors, nodes lost and back.')
-    .option('-f, --follow', 'go on until Ctrl-C')
-    .option('--last <count>', 'so many of the events that happened before', whole(0, 100_000),
+    .argument('[space]', 'only this space, and events of nodes')
+    .summary('show events: promotions, forks, alerts, nodes lost and back')
+    .description('Shows the latest events that the nodes have kept, and the present state: the '
+      + 'primary and the in-sync members of each space. With --follow it goes on with new events: '
+      + 'promotions with their steps and reasons, handovers, forks, alerts, changes of in-sync '
+      + 'sets, restarts of actors, nodes lost and back.')
+    .option('-f, --follow', 'show new events until Ctrl-C')
+    .option('--last <count>', 'number of past events to show', whole(0, 100_000),
       lastDefault)
     .addOption(jsonOption())
     .addHelpText('after', `
@@ -41,10 +41,10 @@ Examples:
   engram events --follow demo
   engram events --follow --json | jq 'select(.kind == "promotion")'
 
---json: one object per line: at, kind, text, and node, space, epoch … where they apply.
-Each node keeps its last events over restarts: promotions, handovers, alerts, changes of the
-in-sync sets, nodes lost and back. Steps of promotions and restarts of actors are told with
---follow alone. Past promotions as a table: engram history`)
+--json prints one object per line: at, kind, text, and node, space, epoch … if they apply.
+Each node keeps its latest events over restarts: promotions, handovers, alerts, changes of in-sync
+sets, nodes lost and back. Only --follow shows steps of promotions and restarts of actors.
+Past promotions as a table: engram history`)
     .action(context.act((space: string | undefined, flags: EventsFlags) =>
       events(context, space, flags)))
 }
@@ -58,8 +58,8 @@ async function events(
   try {
     if (space !== undefined) await checkSpaceExists(client.connection, space)
     const order = new InOrder()
-    const story = new Story({ tell: (told) => order.add(told, performance.now()), space })
-    const end = flags.follow ? await follow(context, client, inboxPrefix(nats), story) : () => {}
+    const events = new EventText({ emit: (line) => order.add(line, performance.now()), space })
+    const end = flags.follow ? await follow(context, client, inboxPrefix(nats), events) : () => {}
     const [status, past] = await Promise.all([
       client.status(), flags.last === 0 ? [] : pastOf(client, inboxPrefix(nats), space),
     ])
@@ -67,11 +67,11 @@ async function events(
       throw new CliError(`no Engram node answers on ${client.connection.getServer()}`,
         'Start one with `engram up` or `engram node`, or name another server with --nats.')
     }
-    const printAll = (lines: readonly Told[]): void => {
-      for (const told of lines) print(context, told, flags)
+    const printAll = (lines: readonly EventLine[]): void => {
+      for (const line of lines) print(context, line, flags)
     }
-    if (flags.last > 0) printAll(story.onPast(past).slice(-flags.last))
-    printAll(situation(status, Date.now(), space))
+    if (flags.last > 0) printAll(events.onPast(past).slice(-flags.last))
+    printAll(summaryText(status, Date.now(), space))
     const pace = setInterval(() => printAll(order.due(performance.now())), 50)
     if (flags.follow) await untilStopped(context)
     clearInterval(pace)
@@ -82,7 +82,7 @@ async function events(
   }
 }
 
-/** What the nodes that answer have kept. */
+/** Events kept by the nodes that answer. */
 async function pastOf(
   { connection }: EngramClient, inboxPrefix: string, space: string | undefined,
 ): Promise<RecordedEvent[]> {
@@ -90,25 +90,25 @@ async function pastOf(
   return [...nodes.values()].flat()
 }
 
-/** Subscribes; returns what ends it. */
+/** Subscribes to new events. Returns a function that ends it. */
 async function follow(
-  context: Context, { connection }: EngramClient, prefix: string, story: Story,
+  context: Context, { connection }: EngramClient, prefix: string, events: EventText,
 ): Promise<() => void> {
   const inspector = new Inspector({
     connection, inboxPrefix: prefix,
-    onEnvelope: (envelope) => story.onEnvelope(envelope),
+    onEnvelope: (envelope) => events.onEnvelope(envelope),
     onFault: (message) => context.note(`warning: ${message}`),
   })
   await inspector.start()
   return () => inspector.stop()
 }
 
-function print(context: Context, told: Told, { json }: EventsFlags): void {
-  if (json) context.printJson(told)
-  else context.print(`${showTime(told.at)}  ${told.text}`)
+function print(context: Context, line: EventLine, { json }: EventsFlags): void {
+  if (json) context.printJson(line)
+  else context.print(`${showTime(line.at)}  ${line.text}`)
 }
 
-/** `21:55:53.410`, and the day before it where that is not today's. UTC, as in --json. */
+/** `21:55:53.410`, preceded by the date unless it is today. UTC, as in --json. */
 function showTime(at: string): string {
   const isToday = at.slice(0, 10) === new Date().toISOString().slice(0, 10)
   return isToday ? at.slice(11, 23) : `${at.slice(0, 10)} ${at.slice(11, 23)}`

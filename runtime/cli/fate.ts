@@ -18,14 +18,14 @@ interface FateFlags extends ConnectionFlags {
 export function addFate(program: Command, context: Context): void {
   const number = whole(1, Number.MAX_SAFE_INTEGER)
   connectionOptions(program.command('fate').argument('<space>'))
-    .summary('tell what became of one write')
-    .description('Tells where a write is now: by its idempotency key, or by the epoch and '
-      + 'sequence of its answer. It may be in the log, also as an entry of a later epoch that it '
-      + 'came home to; lie in the quarantine or in a salvage; or be lost.')
-    .option('--key <key>', 'idempotency key, as the write was sent with')
-    .option('--epoch <n>', 'of the answer, with --sequence', number)
-    .option('--sequence <n>', 'of the answer', number)
-    .addOption(durationOption('--deadline <duration>', 'all attempts together', 10_000))
+    .summary('show what became of one write')
+    .description('Shows where a write is now. It is named by its idempotency key, or by the epoch '
+      + 'and sequence of its answer. It is in the log (as an entry of a later epoch if it was '
+      + 'reconciled), in the quarantine, in a salvage, or lost.')
+    .option('--key <key>', 'idempotency key of the write')
+    .option('--epoch <n>', 'epoch of the answer; needs --sequence', number)
+    .option('--sequence <n>', 'sequence of the answer', number)
+    .addOption(durationOption('--deadline <duration>', 'over all attempts', 10_000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -33,7 +33,7 @@ Examples:
   engram fate demo --epoch 3 --sequence 41 --json | jq -r .fate
 
 Fates: safe, committed, durable, superseded, quarantined, salvaged, lost, unknown.
-Exits 0 whichever it is.`)
+Exits 0 for every fate.`)
     .action(context.act((space: string, flags: FateFlags) => fate(context, space, flags)))
 }
 
@@ -51,20 +51,21 @@ function queryOf(space: string, { key, epoch, sequence }: FateFlags) {
   const example = `For example: engram fate ${space} --epoch 3 --sequence 41`
   if (key !== undefined) {
     if (epoch === undefined && sequence === undefined) return { type: 'GetFate', key } as const
-    throw usage('--key and --epoch with --sequence both name a write', 'Give one of them.')
+    throw usage('--key cannot be combined with --epoch and --sequence',
+      'Name the write in one way only.')
   }
   if (epoch === undefined && sequence === undefined) {
-    throw usage('which write? Give its --key, or --epoch and --sequence', example)
+    throw usage('the write is not named: give its --key, or --epoch and --sequence', example)
   }
   if (epoch !== undefined && sequence !== undefined) {
     return { type: 'GetFate', epoch, sequence } as const
   }
-  throw usage('a place in a log is --epoch and --sequence together', example)
+  throw usage('--epoch and --sequence are needed together', example)
 }
 
 const ways = {
-  client: 'its client, which sent it again', salvage: 'a salvage',
-  quarantine: 'an operator, out of the quarantine',
+  client: 'its client, which resent it', salvage: 'a salvage',
+  quarantine: 'an operator, from the quarantine',
 } as const
 
 function factsOf(value: FateValue): [name: string, text: string][] {

@@ -1,4 +1,4 @@
-/** engram journal verify | dump, engram salvage list | show: over files, without a cluster. */
+/** engram journal verify | dump, engram salvage list | show: read files, need no cluster. */
 import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,24 +14,25 @@ interface JsonFlag {
 }
 
 export function addFiles(program: Command, context: Context): void {
-  const journal = program.command('journal').summary('look into the journal of a node')
-    .description('Reads the files of a journal and changes nothing.')
+  const journal = program.command('journal').summary('read the journal of a node')
+    .description('Reads the files of a journal without changing them.')
   directoryCommand(journal, 'verify', 'check every record',
-    'Checks every record and every frame in full. Exits 1 when something is damaged; a torn last '
-    + 'write is no damage.')
+    'Checks every record and every frame in full. Exits 1 if one is damaged. A torn last write '
+    + 'is no damage.')
     .action(context.act((dir: string, flags: JsonFlag) => verify(context, dir, flags)))
   directoryCommand(journal, 'dump', 'print the records',
-    'Prints the records with their entries; with --json one a line.')
+    'Prints the records with their entries. With --json it prints one record per line.')
     .action(context.act((dir: string, flags: JsonFlag) => dump(context, dir, flags)))
-  const salvage = program.command('salvage').summary('look into what members had to truncate')
-    .description('A salvage keeps the entries of a fork: written under a reign that ended before '
-      + 'they were replicated.')
+  const salvage = program.command('salvage')
+    .summary('read salvage files, which keep truncated entries')
+    .description('A salvage keeps the entries of a fork: entries of an epoch that ended before '
+      + 'they were replicated. (MongoDB calls it a rollback file.)')
   directoryCommand(salvage, 'list', 'list the salvage files of a node',
-    'Lists the salvage files of a node, with the fork that each one keeps.')
+    'Lists the salvage files of a node, with the fork that each one holds.')
     .action(context.act((dir: string, flags: JsonFlag) => list(context, dir, flags)))
   directoryCommand(salvage, 'show', 'print the entries of a salvage file',
-    'Prints the entries of a salvage file; {"operations":[…]} of them can be written again.')
-    .argument('[name]', 'as salvage list shows it (default: the only one)')
+    'Prints the entries of a salvage file. Their {"operations":[…]} can be written again.')
+    .argument('[name]', 'name as salvage list shows it (default: the only file)')
     .action(context.act((dir: string, name: string | undefined, flags: JsonFlag) =>
       show(context, dir, name, flags)))
 }
@@ -45,10 +46,11 @@ function directoryCommand(
 
 function checkDirectory(directory: string): void {
   if (existsSync(directory)) return
-  throw usage(`there is no ${directory}`, 'Name the data directory of a node: .engram/n1')
+  throw usage(`${directory} does not exist`,
+    'Name the data directory of a node, such as .engram/n1')
 }
 
-// The storage code is loaded late: no other command of a client needs it.
+// The storage code is loaded lazily, since no other client command needs it.
 
 async function verify(context: Context, directory: string, flags: JsonFlag): Promise<Action> {
   checkDirectory(directory)
@@ -74,18 +76,18 @@ async function dump(context: Context, directory: string, flags: JsonFlag): Promi
   }
 }
 
-/** Where there is no node there are no salvages, which says nothing of those of a node. */
+/** Refuses a directory without a node, whose lack of salvages would mean nothing. */
 function checkNodeDirectory(directory: string): void {
   checkDirectory(directory)
   if (isOfNode(directory)) return
-  throw usage(`${directory} is no data directory of a node`,
-    `Name one: ${nodesBelow(directory)[0] ?? '.engram/n1'}`)
+  throw usage(`${directory} is not the data directory of a node`,
+    `Name one, such as ${nodesBelow(directory)[0] ?? '.engram/n1'}`)
 }
 
 const isOfNode = (directory: string): boolean =>
   ['identity.json', 'journal', 'salvage'].some((name) => existsSync(join(directory, name)))
 
-/** As in the directory of `engram up`. */
+/** Data directories of nodes below the directory of an `engram up`. */
 function nodesBelow(directory: string): string[] {
   try {
     return readdirSync(directory).toSorted()
@@ -99,9 +101,9 @@ async function salvagesIn(context: Context, directory: string): Promise<SalvageF
   checkNodeDirectory(directory)
   const [{ createSalvageFiles }, { NodeFileSystem }] = await Promise.all(
     [import('../journal/salvage.js'), import('../system/fileSystem.js')])
-  const say = (fields: object, message: string): void =>
+  const log = (fields: object, message: string): void =>
     context.note('reason' in fields ? `${message}: ${String(fields.reason)}` : message)
-  const logger: Logger = { debug() {}, info() {}, warn: say, error: say }
+  const logger: Logger = { debug() {}, info() {}, warn: log, error: log }
   return createSalvageFiles({
     directory: join(directory, 'salvage'), fileSystem: new NodeFileSystem(), logger,
   })
@@ -110,12 +112,12 @@ async function salvagesIn(context: Context, directory: string): Promise<SalvageF
 async function list(context: Context, directory: string, flags: JsonFlag): Promise<void> {
   const files = await salvagesIn(context, directory)
   const salvages = await files.list()
-  const told = new Set(salvages.map(({ name }) => name))
-  const unreadable = (await files.names()).filter((name) => !told.has(name))
+  const readable = new Set(salvages.map(({ name }) => name))
+  const unreadable = (await files.names()).filter((name) => !readable.has(name))
   if (flags.json) return context.printJson({ salvages, unreadable })
   if (salvages.length === 0) {
     if (unreadable.length > 0) return
-    return context.note(`no salvages in ${directory}: nothing was cut`)
+    return context.note(`no salvages in ${directory}: no entries were truncated`)
   }
   context.print(table(
     ['NAME', 'SPACE', 'ENTRIES', 'SIZE', 'AFTER', 'TO', 'JOINED EPOCH', 'SAVED'],
@@ -136,7 +138,7 @@ async function show(
   const source = await files.open(chosen)
   const { header } = source
   await source.close()
-  // As it is read: it may be larger than memory.
+  // Printed while it is read, since it may be larger than memory.
   let before = `{"header":${JSON.stringify(header)},"entries":[`
   if (!flags.json) context.print(showValue(header).replace(/^\n/, ''))
   let fault = ''
@@ -150,12 +152,12 @@ async function show(
     fault = `,"error":${JSON.stringify(error instanceof Error ? error.message : String(error))}`
     throw error
   } finally {
-    // Who reads it gets a whole document, with what could be read and why the rest could not.
+    // The document is always complete: entries that could be read, and the error of the rest.
     if (flags.json) context.print(`${before === ',' ? '' : before}]${fault}}`)
   }
 }
 
-/** Waits while the reader of the output does not keep up. */
+/** Writes, and waits while the reader of the output does not keep up. */
 async function written(context: Context, text: string): Promise<void> {
   if (!context.io.stdout.write(text)) await once(context.io.stdout, 'drain')
 }
@@ -164,7 +166,7 @@ async function onlyOne(files: SalvageFiles, directory: string): Promise<string> 
   const found = await files.list()
   const [first] = found
   if (first && found.length === 1) return first.name
-  if (!first) throw new CliError(`no salvages in ${directory}: nothing was cut`)
+  if (!first) throw new CliError(`no salvages in ${directory}: no entries were truncated`)
   const names = found.map((one) => one.name).join(', ')
-  throw usage(`there are ${found.length} salvages`, `Name one: ${names}`)
+  throw usage(`there are ${found.length} salvages`, `Name one of them: ${names}`)
 }

@@ -17,54 +17,53 @@ interface ForksFlags extends ConnectionFlags {
   readonly json?: boolean
 }
 
-type OrderFlags = ConnectionFlags & { readonly json?: boolean }
+type CommandFlags = ConnectionFlags & { readonly json?: boolean }
 
 export function addForks(program: Command, context: Context): void {
-  const forks = connectionOptions(program.command('forks').argument('[space]', 'default: all'))
-    // Options after the name of a subcommand are its own, though it shares them with this one.
+  const forks = connectionOptions(program.command('forks')
+    .argument('[space]', 'only this space (default: all)'))
+    // Options after the name of a subcommand belong to it, even if this command has them too.
     .enablePositionalOptions()
-    .summary('account for writes that a failover left behind')
-    .description('A reign that ends without a handover may have acknowledged writes that the next '
-      + 'one does not have: a fork. Each such reign has a report: how many writes are at risk, '
-      + 'what became of those that came back, and what it still waits for.')
+    .summary('list fork reports: what became of writes that a failover left behind')
+    .description('If an epoch ends without a handover, its primary may have acknowledged writes '
+      + 'that the next primary does not have: a fork. Each such epoch has a fork report. It says '
+      + 'how many writes are at risk, what became of those that were found, and what it waits for.')
     .addOption(durationOption('--deadline <duration>', 'for each space', 10_000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
   engram forks
-  engram forks demo                 # and what its open reports wait for
-  engram forks close demo 3         # give up what epoch 3 has not brought back
-  engram forks reconcile demo       # take salvages in, where the space waits for that order
+  engram forks demo                 # also says what its open reports wait for
+  engram forks close demo 3         # give up the writes of epoch 3 that are missing
+  engram forks reconcile demo       # merge salvages, if the space has reconcile manual
   engram forks --json | jq '.spaces[].reports[] | select(.outcome == null)'`)
     .action(context.act((space: string | undefined, flags: ForksFlags) =>
       show(context, space, flags)))
   connectionOptions(forks.command('close').argument('<space>')
-    .argument('<epoch>', 'of the reign that ended', whole(1, Number.MAX_SAFE_INTEGER)))
-    .summary('give a fork report up')
-    .description('Closes the report as dismissed: what its reign acknowledged and did not bring '
-      + 'back is counted as lost. For a disk that is gone for good.')
+    .argument('<epoch>', 'epoch that ended', whole(1, Number.MAX_SAFE_INTEGER)))
+    .summary('give up a fork report')
+    .description('Closes the report as dismissed. Writes of the epoch that are still missing count '
+      + 'as lost. Use it if a disk is gone for good.')
     .addOption(jsonOption())
-    .action(context.act((space: string, epoch: number, _flags: OrderFlags, command: Command) =>
+    .action(context.act((space: string, epoch: number, _flags: CommandFlags, command: Command) =>
       close(context, space, epoch, command.optsWithGlobals())))
   connectionOptions(forks.command('reconcile').argument('<space>'))
-    .summary('take salvages into the log')
-    .description('Has every node that keeps salvages of the space offer them now: for spaces '
-      + 'with reconcile manual, which wait for this order.')
+    .summary('merge salvages into the log')
+    .description('Makes every node upload its salvages of the space now. For spaces with reconcile '
+      + 'manual, which wait for this command.')
     .addOption(jsonOption())
-    .action(context.act((space: string, _flags: OrderFlags, command: Command) =>
+    .action(context.act((space: string, _flags: CommandFlags, command: Command) =>
       reconcile(context, space, command.optsWithGlobals())))
 }
-
-// ------------------------------------------------------------------ what there is
 
 interface SpaceForks {
   readonly id: string
   readonly reports: readonly ForkReport[]
-  /** In quarantine now. */
+  /** Number of writes in quarantine now. */
   readonly quarantined: number
 }
 
-/** Spaces that are asked at the same time. */
+/** Number of spaces asked at the same time. */
 const askedMax = 16
 
 async function show(
@@ -79,8 +78,8 @@ async function show(
     const ask = async (id: string): Promise<void> => {
       const deadlineMs = flags.deadline
       const reports = await client.readAll(id, { type: 'GetForks' }, { deadlineMs })
-      const said = status.spaces.find((space) => space.id === id)
-      found.push({ id, reports, quarantined: said?.forks?.quarantined ?? 0 })
+      const known = status.spaces.find((space) => space.id === id)
+      found.push({ id, reports, quarantined: known?.forks?.quarantined ?? 0 })
     }
     const left = [...ids]
     await Promise.all(Array.from({ length: askedMax }, async () => {
@@ -88,7 +87,7 @@ async function show(
         try {
           await ask(id)
         } catch (error) {
-          // One space that has no primary must not hide the others.
+          // One space without a primary must not hide the others.
           if (name !== undefined) throw error
           faults += 1
           context.note(`${id} is left out: ${endingOf(error).message}`)
@@ -113,8 +112,8 @@ function print(
 ): void {
   const some = spaces.filter(({ reports, quarantined }) => reports.length > 0 || quarantined > 0)
   if (some.length === 0) {
-    return context.note(`no forks${name === undefined ? '' : ` of ${name}`}: every reign was `
-      + 'handed over, or brought all it had')
+    return context.note(`no forks${name === undefined ? '' : ` of ${name}`}: every epoch ended `
+      + 'with a handover, or all of its writes were found')
   }
   context.print(some.map((one) => {
     const said = status.spaces.find(({ id }) => id === one.id)
@@ -142,42 +141,41 @@ function reportTable(reports: readonly ForkReport[]): string {
     ]))
 }
 
-/** Zero is exact where the report says so itself; anything else is a lower bound. */
+/** Zero is exact. Any other number is a lower bound. */
 function lostText({ lost }: ForkReport): string {
   return lost === 0 ? '0' : `at least ${showCount(lost)}`
 }
 
-/** What the open reports wait for, and why the others were closed. */
-function waits({ id, reports }: SpaceForks, said: ClusterSpace | undefined): string[] {
-  const told = said ?? { id, members: [] }
+/** Lines that say what open reports wait for, and why the others were closed. */
+function waits({ id, reports }: SpaceForks, status: ClusterSpace | undefined): string[] {
+  const space = status ?? { id, members: [] }
   const lines = reports.map((report) => {
-    const text = report.outcome === null ? waitText(openReportOf(report), told) : report.reason
+    const text = report.outcome === null ? waitText(openReportOf(report), space) : report.reason
     return text === '' ? '' : `  epoch ${report.epoch}: ${text}`
   }).filter((line) => line !== '')
   return lines.length === 0 ? [] : ['', ...lines]
 }
 
-// ------------------------------------------------------------------ orders
-
 async function close(
-  context: Context, space: string, epoch: number, flags: OrderFlags,
+  context: Context, space: string, epoch: number, flags: CommandFlags,
 ): Promise<void> {
   checkSpaceName(space)
   await context.withClient(flags, async (client) => {
     const answer = await client.adminAtPrimary({ type: 'closeFork', space, epoch })
       .catch((error: unknown) => {
         if (!(error instanceof AdminError) || error.code !== 'INVALID_OPERATION') throw error
-        throw new CliError(`${error.message} [${error.code}]`, `See them: engram forks ${space}`)
+        throw new CliError(`${error.message} [${error.code}]`,
+          `List reports: engram forks ${space}`)
       })
     if (flags.json) context.printJson(answer)
-    else context.print(answer.message ?? `the report on epoch ${epoch} of ${space} is closed`)
+    else context.print(answer.message ?? `closed the report on epoch ${epoch} of ${space}`)
   })
 }
 
 type NodeAnswer = { readonly node: string; readonly started: boolean }
   | { readonly node: string; readonly fault: string }
 
-async function reconcile(context: Context, space: string, flags: OrderFlags): Promise<Action> {
+async function reconcile(context: Context, space: string, flags: CommandFlags): Promise<Action> {
   checkSpaceName(space)
   return await context.withClient(flags, async (client) => {
     const status = await client.status()
@@ -185,28 +183,28 @@ async function reconcile(context: Context, space: string, flags: OrderFlags): Pr
     if (status.nodes.length > 0 && !known) {
       throw new AdminError('UNKNOWN_SPACE', `no node knows the space ${space}`, false)
     }
-    // Who was a member once may have salvages too.
+    // Former members may have salvages too.
     const answered = status.nodes.filter(({ pid }) => pid !== null).map(({ id }) => id)
     if (answered.length === 0) idsOf(client, status)
-    const nodes = await Promise.all(answered.map((node) => ordered(client, node, space)))
+    const nodes = await Promise.all(answered.map((node) => reconcileAt(client, node, space)))
     if (flags.json) context.printJson({ nodes })
     else for (const answer of nodes) context.print(answerText(answer, space))
     const away = known?.members.filter(({ node }) => !answered.includes(node)) ?? []
     for (const { node } of away) {
-      context.note(`${node} does not answer: what it keeps waits until it is back`)
+      context.note(`${node} does not answer: its salvages wait until it is back`)
     }
     return nodes.some((answer) => 'fault' in answer) ? exit.failed : exit.ok
   })
 }
 
-async function ordered(
+async function reconcileAt(
   client: EngramClient, node: string, space: string,
 ): Promise<NodeAnswer> {
   try {
     const { started } = await client.admin({ type: 'reconcile', space }, { node })
     return { node, started: started ?? false }
   } catch (error) {
-    // A node that does not hold the space has nothing of it.
+    // A node that is no member of the space has nothing of it.
     if (error instanceof AdminError && error.code === 'UNKNOWN_SPACE') {
       return { node, started: false }
     }
@@ -216,6 +214,6 @@ async function ordered(
 
 function answerText(answer: NodeAnswer, space: string): string {
   if ('fault' in answer) return `${answer.node}: ${answer.fault}`
-  return answer.started ? `${answer.node} takes its salvages of ${space} in`
-    : `${answer.node} has nothing of ${space} to take in`
+  return answer.started ? `${answer.node} uploads its salvages of ${space}`
+    : `${answer.node} has no salvages of ${space}`
 }

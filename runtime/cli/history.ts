@@ -16,19 +16,19 @@ interface HistoryFlags extends ConnectionFlags {
 
 export function addHistory(program: Command, context: Context): void {
   connectionOptions(program.command('history'))
-    .argument('[space]', 'this space alone')
-    .summary('list past promotions: who took over from whom, why, and for how long writes stopped')
-    .description('Lists the promotions that the nodes have kept, over their restarts: the last '
-      + 'thousand that each of them heard of. `engram events` tells all else that happened.')
+    .argument('[space]', 'only this space')
+    .summary('list past promotions: from whom to whom, why, and how long writes stopped')
+    .description('Lists the promotions that the nodes have kept: the last thousand that each of '
+      + 'them heard of, over restarts. `engram events` shows all other events.')
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
   engram history
   engram history demo --json | jq '.promotions[] | {to, ms, atRisk}'
 
-INTERRUPTED: from when the primary before was last heard, or gave up, until writes were taken again.
-AT RISK: writes that the primary before is known to have had alone (at least); -: not known.
-engram forks SPACE tells what became of them.`)
+INTERRUPTED: from the last sign of the former primary until writes were accepted again.
+AT RISK: lower bound of the writes that only the former primary has; - if not known.
+Their later fate: engram forks SPACE`)
     .action(context.act((space: string | undefined, flags: HistoryFlags) =>
       history(context, space, flags)))
 }
@@ -66,7 +66,7 @@ export function showPromotions(
     ]))
 }
 
-/** `2026-11-29 21:55:53 UTC`, in one zone for all who compare notes. */
+/** `2026-11-29 21:55:53 UTC`, in one time zone for all readers. */
 function showTime(atMs: number): string {
   return `${new Date(atMs).toISOString().slice(0, 19).replace('T', ' ')} UTC`
 }

@@ -1,26 +1,25 @@
 /**
- * Lines of a stream as their bytes. Node's readline decodes them, which makes U+FFFD of what is
- * not UTF-8 without a word, and from Node 24 on ends a line at U+2028 too, which JSON has within
- * strings.
+ * Lines of a stream, split as bytes. Node's readline decodes first: it silently turns invalid UTF-8
+ * into U+FFFD, and from Node 24 on it also ends a line at U+2028, which JSON allows in strings.
  */
 import { isUtf8 } from 'node:buffer'
 import type { Readable } from 'node:stream'
 
 export interface Line {
-  /** From 1 on; empty lines count. */
+  /** Counted from 1, including empty lines. */
   readonly number: number
-  /** Of the line and its end. */
+  /** Length of the line with its end. */
   readonly bytes: number
-  /** Without its end and a byte order mark; or why it cannot be read. */
+  /** Text without line end and byte order mark, or the reason why it cannot be read. */
   readonly text: string | { readonly fault: string }
 }
 
-/** No request takes more: NATS servers take messages of 1 MiB as a rule. */
+/** Limit of a line: NATS servers accept messages of 1 MiB by default. */
 const lineBytesMax = 1024 * 1024
 const newline = 0x0a
 const mark = '\ufeff'
 
-/** Splits at LF; a CR before it goes as well. Holds one line at a time. */
+/** Splits at LF or CR LF. Holds one line in memory. */
 export async function* linesOf(stream: Readable): AsyncGenerator<Line> {
   let parts: Buffer[] = []
   let bytes = 0
@@ -30,7 +29,7 @@ export async function* linesOf(stream: Readable): AsyncGenerator<Line> {
     for (let at = 0; at < data.length;) {
       const end = data.indexOf(newline, at)
       const rest = data.subarray(at, end < 0 ? data.length : end)
-      // What is too long to be read is not kept either.
+      // The rest of a line that is too long is not kept.
       if (bytes <= lineBytesMax) parts.push(rest)
       bytes += rest.length
       at += rest.length
@@ -54,7 +53,7 @@ function textOf(parts: readonly Buffer[], bytes: number): Line['text'] {
   return text.slice(from, text.endsWith('\r') ? -1 : undefined)
 }
 
-/** Where the bytes differ from those of the text that was made of them. */
+/** Index of the first byte that differs from the re-encoded text. */
 function firstIllFormed(line: Buffer, text: string): number {
   const again = Buffer.from(text)
   return line.findIndex((byte, index) => byte !== again[index])

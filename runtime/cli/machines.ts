@@ -1,4 +1,4 @@
-/** engram machines list | export: the statecharts that run, without a cluster. */
+/** engram machines list | export: prints the statecharts; needs no cluster. */
 import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { CatalogueEntry } from '../charts/catalogue.js'
@@ -13,18 +13,18 @@ const formats = ['json', 'mermaid', 'scxml-like'] as const
 type Format = (typeof formats)[number]
 
 export function addMachines(program: Command, context: Context): void {
-  const machines = program.command('machines').summary('write out the statecharts that run')
-    .description('The charts are read from the machines themselves; no cluster is asked.')
-  machines.command('list').summary('name the charts')
-    .description('Names the charts, with what each one decides.')
+  const machines = program.command('machines').summary('print the statecharts of the actors')
+    .description('Reads the charts from the code that runs. Needs no cluster.')
+  machines.command('list').summary('list the charts')
+    .description('Lists the charts, with what each one decides.')
     .addOption(jsonOption())
     .action(context.act((flags: { json?: boolean }) => list(context, flags)))
-  machines.command('export').argument('[name...]', 'of charts (default: all)')
-    .summary('write charts as JSON, Mermaid or SCXML')
-    .description('Writes the charts with their nested and parallel states, guards, delays, '
+  machines.command('export').argument('[name...]', 'names of charts (default: all)')
+    .summary('print charts as JSON, Mermaid or SCXML')
+    .description('Prints the charts with their nested and parallel states, guards, delays, '
       + 'invoked actors and final states.')
-    .addOption(new Option('--format <format>', 'json; mermaid, a stateDiagram-v2; '
-      + 'scxml-like, its elements with names for guards and actions')
+    .addOption(new Option('--format <format>', 'json, mermaid (stateDiagram-v2), or '
+      + 'scxml-like (SCXML elements, with names of guards and actions)')
       .choices(formats).default('json'))
     .addHelpText('after', `
 Examples:
@@ -34,7 +34,7 @@ Examples:
       write(context, names, flags.format)))
 }
 
-/** Loaded late: no other command of a client needs the machines. */
+/** Loaded lazily, since no other client command needs the machines. */
 async function loadCatalogue(): Promise<CatalogueEntry[]> {
   const { catalogue } = await import('../charts/catalogue.js')
   return catalogue()
@@ -60,7 +60,7 @@ async function write(context: Context, names: readonly string[], format: Format)
   const one = format === 'mermaid' ? mermaidOf : scxmlOf
   const comment = format === 'mermaid'
     ? (text: string) => `%% ${text}` : (text: string) => `<!-- ${text} -->`
-  // Several documents in one stream: each begins with a comment that names it.
+  // Each of several documents in one stream begins with a comment that names it.
   const texts = chosen.map(({ chart }) =>
     chosen.length === 1 ? one(chart) : `${comment(chart.id)}\n${one(chart)}`)
   context.print(texts.join('\n\n'))
@@ -69,5 +69,5 @@ async function write(context: Context, names: readonly string[], format: Format)
 function found(all: readonly CatalogueEntry[], name: string): CatalogueEntry {
   const entry = all.find(({ chart }) => chart.id === name)
   if (entry) return entry
-  throw usage(`there is no chart ${name}`, `Name some of ${all.map((e) => e.chart.id).join(', ')}.`)
+  throw usage(`there is no chart ${name}`, `Charts: ${all.map((e) => e.chart.id).join(', ')}.`)
 }

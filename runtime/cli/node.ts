@@ -34,21 +34,24 @@ export function addNode(program: Command, context: Context): void {
   connectionOptions(program.command('node'))
     .summary('run one node, for production')
     .description('Runs one node in the foreground. SIGTERM hands its primaries over and stops it. '
-      + 'Logs go to stderr, as JSON lines.')
+      + 'Logs go to stderr as JSON lines.')
     .option('--id <id>', 'name of the node, unique in the cluster [ENGRAM_ID]')
-    .option('--data <dir>', 'data directory, of this node alone [ENGRAM_DATA]')
-    .option('--http <host:port>', 'page, health, metrics and status; port 0: any, off: none; '
-      + 'beyond this machine a token is asked for [ENGRAM_HTTP] (default: 127.0.0.1:0)')
-    .option('--http-token-file <file>', 'holds that token [ENGRAM_HTTP_TOKEN_FILE] '
-      + '(default: a new one, printed at each start)')
-    .option('--inspect-payloads', 'show the page texts of contexts, which may be memories')
-    .option('--set <option=value...>', 'an option, like heartbeatMs=200 or segmentBytes=128MiB')
-    .option('--reply-prefixes <list>', 'clients are answered below these subjects only '
+    .option('--data <dir>', 'data directory, used by this node only [ENGRAM_DATA]')
+    .option('--http <host:port>', 'address of page, health, metrics and status; port 0: any port; '
+      + 'off: no HTTP; a token protects any address but loopback [ENGRAM_HTTP] '
+      + '(default: 127.0.0.1:0)')
+    .option('--http-token-file <file>', 'file with that token [ENGRAM_HTTP_TOKEN_FILE] '
+      + '(default: a new token, printed at each start)')
+    .option('--inspect-payloads',
+      'show texts in actor contexts on the page, which may be contents of memories')
+    .option('--set <option=value...>',
+      'set an option, such as heartbeatMs=200 or segmentBytes=128MiB')
+    .option('--reply-prefixes <list>', 'answer clients only on subjects below these '
       + '[ENGRAM_REPLY_PREFIXES] (default: _INBOX)')
-    .option('--chaos', 'let operators kill single actors of this node, as `engram chaos` does '
+    .option('--chaos', 'allow operators to kill actors of this node, for `engram chaos` '
       + '[ENGRAM_CHAOS=1]; not for production')
-    .option('--require-data', 'do not start a node that the cluster knows with an empty data '
-      + 'directory: a volume may not be mounted [ENGRAM_REQUIRE_DATA=1]')
+    .option('--require-data', 'refuse to start with an empty data directory if the cluster knows '
+      + 'the node; its volume may not be mounted [ENGRAM_REQUIRE_DATA=1]')
     .option('--help-config', 'list all options')
     .addOption(jsonOption())
     .addHelpText('after', `
@@ -56,7 +59,7 @@ Example:
   engram node --id n1 --nats nats://10.0.0.5:4222 --data /var/lib/engram/n1 --http 127.0.0.1:7433
 
 ENGRAM_LOG_LEVEL: debug, info (default), warn, error.
-Exit codes: 0 stopped, 1 failed (a supervisor may start it again), 2 wrong usage or options.`)
+Exit codes: 0 stopped, 1 failed (can be restarted), 2 wrong usage or options.`)
     .action(context.act((flags: NodeFlags) => runNode(context, flags)))
 }
 
@@ -66,9 +69,9 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
     { ...flags, options: parseSets(flags.set ?? []) }, context.io.env, 'node')
   const id = flags.id ?? settings.id
   const data = flags.data ?? settings.data
-  if (!id) throw usage('a node needs an id', 'Give --id n1.')
+  if (!id) throw usage('a node needs an id', 'Give one, such as --id n1.')
   const fault = nodeNameFault(id)
-  if (fault) throw usage(`that cannot name a node: ${fault}`, 'Choose another.')
+  if (fault) throw usage(`invalid node id: ${fault}`, 'Choose another id.')
   if (!data) throw usage('a node needs a data directory', 'Give --data DIR.')
   const log = openLog({ level: logLevel(context), fields: { node: id } })
   for (const suspect of suspectVariables(context.io.env)) log.logger.warn({}, suspect)
@@ -97,19 +100,19 @@ function logLevel(context: Context): LogLevel {
   const given = context.io.env['ENGRAM_LOG_LEVEL'] ?? 'info'
   const level = logLevels.find((known) => known === given)
   if (level) return level
-  throw usage(`ENGRAM_LOG_LEVEL=${given} is no level`, `Use ${logLevels.join(', ')}.`)
+  throw usage(`ENGRAM_LOG_LEVEL=${given} is not a log level`, `Use ${logLevels.join(', ')}.`)
 }
 
-/** `_all` and its like are subjects of their own. */
+/** Names that begin with _, such as `_all`, are used in subjects. */
 function nodeNameFault(id: string): string | null {
   return nameFault(id) ?? (id.startsWith('_') ? 'a node name does not begin with _' : null)
 }
 
-/** What is left undone after that when a node is told to stop before it runs, ms. */
+/** Time for a start to be given up when the node is stopped before it runs, ms. */
 const startStopMs = 1000
-/** For what a node does after its own deadline for a stop, ms. */
+/** Time beyond the node's own deadline for a stop, ms. */
 const lateMs = 2000
-/** For the last lines of the log, ms. */
+/** Time to write the last log lines, ms. */
 const lastLinesMs = 500
 
 async function superviseNode(
@@ -117,13 +120,13 @@ async function superviseNode(
 ): Promise<Action> {
   const signals = endSignals('node')
   const stopRequested = stopReason(context, signals)
-  // Loaded late: it brings the storage and the actors, which no other command needs.
+  // Loaded lazily: storage and actors, which no other command needs.
   const { startNode } = await import('../node/node.js')
   if (signals.seen > 0) return exit.ok
   const starting = startNode({ ...options, stopRequested })
   const node = await Promise.race([starting, stopRequested.then(() => null)])
   if (node === null) {
-    // It gives up what it was doing. What takes longer ends as by a crash, which it is made for.
+    // The start is given up. If that takes longer, the process ends as in a crash, which is safe.
     await within(starting, startStopMs)
     return exit.ok
   }
@@ -144,12 +147,12 @@ function printReady(context: Context, node: RunningNode, json: boolean): void {
   }
 }
 
-/** Resolves with the reason when a signal, or the end of the parent, asks this node to stop. */
+/** Resolves with the reason when a signal or the end of the parent process stops this node. */
 function stopReason(context: Context, signals: EndSignals): Promise<string> {
   return new Promise((resolve) => {
     void signals.first.then(resolve)
     if (context.io.env['ENGRAM_LIFELINE'] !== 'stdin') return
-    // `engram up` holds the other end; it closes however that process ends.
+    // `engram up` holds the other end, which closes however that process ends.
     const { stdin } = context.io
     for (const event of ['end', 'close', 'error']) {
       stdin.once(event, () => resolve('engram up has ended'))
@@ -158,7 +161,7 @@ function stopReason(context: Context, signals: EndSignals): Promise<string> {
   })
 }
 
-/** Undefined when it takes longer, or fails: what is being stopped need not stop in order. */
+/** Result of the promise. undefined if it fails or takes longer. */
 async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<undefined>((resolve) => {

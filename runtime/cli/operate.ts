@@ -4,7 +4,7 @@ import { AdminError } from '../client/errors.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { CliError, connectionOptions, jsonOption, usage } from './context.js'
 import type { Context } from './context.js'
-import { whoAsks } from './pause.js'
+import { requester } from './pause.js'
 import { checkSpaceName } from './space.js'
 
 interface PromoteFlags extends ConnectionFlags {
@@ -21,32 +21,32 @@ interface DrainFlags extends ConnectionFlags {
 export function addOperate(program: Command, context: Context): void {
   connectionOptions(program.command('promote').argument('<space>'))
     .summary('hand a space over to another primary')
-    .description('Hands the space over: the primary stops taking writes, waits until the target '
-      + 'has everything, and passes the reign on. No loss, no error for clients.')
+    .description('Hands the space over: the primary holds writes back, waits until the target has '
+      + 'all entries, and lets it become the primary. No write is lost or refused.')
     .option('--to <node>', 'the new primary (default: the most advanced in-sync replica)')
-    .option('--force', 'make --to the primary even if no in-sync member is alive: what it lacks '
-      + 'becomes a fork of those who have it, kept in their salvage files')
+    .option('--force', 'make --to the primary even if no in-sync member is alive. Writes that it '
+      + 'lacks become a fork: other members keep them in salvage files')
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
   engram promote demo --to n2
-  engram promote demo --to n3 --force    # only when status says BLOCKED`)
+  engram promote demo --to n3 --force    # only if status says BLOCKED`)
     .action(context.act((space: string, flags: PromoteFlags) => promote(context, space, flags)))
   connectionOptions(program.command('drain').argument('<node>'))
-    .summary('hand over all primaries of a node, and keep it from being primary')
-    .description('The node hands over every space that it is primary of, and is not made primary '
-      + 'of any, nor given new spaces, until `engram undrain` or its next start. It stays a '
-      + 'replica. With --stop its process ends, too.')
-    .option('--stop', 'end the process of the node when all is handed over')
+    .summary('hand over all primaries of a node, and promote it no more')
+    .description('Hands over every space of which the node is the primary. Until `engram undrain` '
+      + 'or its next start the node is not promoted and gets no new spaces. It stays a replica. '
+      + 'With --stop its process ends as well.')
+    .option('--stop', 'end the process of the node after the handover')
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
-  engram drain n2           # then look at the machine; engram undrain n2
-  engram drain n2 --stop    # then upgrade it, and start it again`)
+  engram drain n2           # before maintenance; afterwards: engram undrain n2
+  engram drain n2 --stop    # before an upgrade; afterwards start it again`)
     .action(context.act((node: string, flags: DrainFlags) => drain(context, node, flags)))
   connectionOptions(program.command('undrain').argument('<node>'))
-    .summary('let a drained node be primary again')
-    .description('The node may be made primary again, and be given new spaces.')
+    .summary('allow a drained node to be primary again')
+    .description('The node can be promoted again, and can get new spaces.')
     .addOption(jsonOption())
     .action(context.act((node: string, flags: DrainFlags) => undrain(context, node, flags)))
 }
@@ -54,14 +54,16 @@ Examples:
 async function promote(context: Context, space: string, flags: PromoteFlags): Promise<void> {
   checkSpaceName(space)
   const { to, force } = flags
-  if (force && !to) throw usage('--force needs --to NODE', 'Say which member shall reign.')
+  if (force && !to) {
+    throw usage('--force needs --to NODE', 'Name the member that becomes the primary.')
+  }
   await context.withClient(flags, async (client) => {
     if (force) {
-      context.note(`forcing ${to}: writes that it lacks go to salvage files of the others`)
+      context.note(`forcing ${to}: other members keep the writes that it lacks in salvage files`)
     }
     const answer = await client.admin(
       { type: 'promote', space, ...(to ? { to } : {}), ...(force ? { force } : {}) },
-      // Only the node that is forced may be left to act.
+      // Sent to the forced node, which may be the only one that runs.
       force && to ? { node: to } : {})
       .catch((error: unknown) => { throw ofDrained(error, to) })
     if (flags.json) return context.printJson(answer)
@@ -71,18 +73,18 @@ async function promote(context: Context, space: string, flags: PromoteFlags): Pr
   })
 }
 
-/** A target that is drained is named by its refusal; with what makes it one. */
+/** Adds the remedy if the refusal says that the target is drained. */
 function ofDrained(error: unknown, to: string | undefined): unknown {
   if (to === undefined || !(error instanceof AdminError)) return error
   if (!error.message.startsWith(`${to} is drained`)) return error
-  return new CliError(`${error.message} [${error.code}]`, `First: engram undrain ${to}`)
+  return new CliError(`${error.message} [${error.code}]`, `Undrain it first: engram undrain ${to}`)
 }
 
 async function drain(context: Context, node: string, flags: DrainFlags): Promise<void> {
   const { stop } = flags
   await context.withClient(flags, async (client) => {
     const answer = await client.admin(
-      { type: 'drain', by: whoAsks(), ...(stop ? { stop } : {}) }, { node })
+      { type: 'drain', by: requester(), ...(stop ? { stop } : {}) }, { node })
     if (flags.json) context.printJson(answer)
     else context.print(answer.message ?? `${node} is drained`)
   })
@@ -90,8 +92,8 @@ async function drain(context: Context, node: string, flags: DrainFlags): Promise
 
 async function undrain(context: Context, node: string, flags: DrainFlags): Promise<void> {
   await context.withClient(flags, async (client) => {
-    const answer = await client.admin({ type: 'undrain', by: whoAsks() }, { node })
+    const answer = await client.admin({ type: 'undrain', by: requester() }, { node })
     if (flags.json) context.printJson(answer)
-    else context.print(answer.message ?? `${node} may be primary again`)
+    else context.print(answer.message ?? `${node} can be primary again`)
   })
 }

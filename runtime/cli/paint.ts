@@ -2,7 +2,7 @@
 
 export type Colour = 'bold' | 'dim' | 'red' | 'green' | 'yellow'
 
-/** Text with a colour; plain text has none. */
+/** Text with or without a colour. */
 export type Segment = string | readonly [text: string, colour: Colour]
 export type Line = readonly Segment[]
 
@@ -15,7 +15,7 @@ export const textOf = (segment: Segment): string =>
 
 export const lengthOf = (segment: Segment): number => [...textOf(segment)].length
 
-/** The line in at most `columns` characters; what is cut off is told by `…`. */
+/** The line in at most `columns` characters, with `…` at the end if it was cut. */
 export function fitted(line: Line, columns: number, hasColours: boolean): string {
   const total = line.reduce((sum, segment) => sum + lengthOf(segment), 0)
   let left = total > columns ? columns - 1 : columns
@@ -28,21 +28,21 @@ export function fitted(line: Line, columns: number, hasColours: boolean): string
   return parts.join('') + (total > columns && columns > 0 ? '…' : '')
 }
 
-/** What comes from other nodes must not steer this terminal. */
+/** Text without control characters, which could control this terminal. */
 function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, ' ')
 }
 
 export interface Column {
   readonly head: string
-  /** The column with the highest rank is left out first where the terminal is narrow. */
+  /** On a narrow terminal the column with the highest rank is left out first. */
   readonly rank: number
   readonly isNumber?: boolean
 }
 
 const gap = 2
 
-/** A table in at most `columns` characters, by leaving columns out; the last may be cut. */
+/** A table in at most `columns` characters. Leaves columns out and may cut the last one. */
 export function tableLines(
   heads: readonly Column[], rows: readonly (readonly Segment[])[], columns: number,
 ): Line[] {
@@ -51,7 +51,7 @@ export function tableLines(
   const kept = new Set(heads.keys())
   const width = (): number => [...kept].reduce((sum, i) => sum + (widths[i] ?? 0) + gap, -gap)
   while (width() > columns && kept.size > 1) {
-    // The last column is text: it is worth showing while some of it can be read.
+    // The last column is text. It stays while at least 12 characters of it are visible.
     const last = heads.length - 1
     const isReadable = kept.has(last) && width() - (widths[last] ?? 0) + 12 <= columns
     if (isReadable) break
@@ -67,7 +67,7 @@ export function tableLines(
   return [line(heads.map(({ head }) => [head, 'dim'] as const)), ...rows.map(line)]
 }
 
-/** The same as plain text, without the columns that say nothing in any row. */
+/** The table as plain text, without columns that are empty in all rows. */
 export function tableText(
   heads: readonly Column[], rows: readonly (readonly string[])[], columns: number,
 ): string {

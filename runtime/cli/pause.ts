@@ -18,9 +18,10 @@ type Kind = 'pause' | 'resume'
 export function addPause(program: Command, context: Context): void {
   connectionOptions(program.command('pause').argument('[space]'))
     .summary('pause the automatic failover of a space')
-    .description('No other member takes over by itself while a space is paused, whatever becomes '
-      + 'of its primary; after a restart that one goes on. Orders count: engram promote, drain. It '
-      + 'stays so until engram resume, over restarts, and is shown by engram status.')
+    .description('While a space is paused no other member takes over by itself, even if its '
+      + 'primary is gone; after a restart the same primary goes on. The commands engram promote '
+      + 'and drain still work. The pause lasts until engram resume, over restarts; engram '
+      + 'status shows it.')
     .option('--all', 'every space')
     .addOption(jsonOption())
     .addHelpText('after', `
@@ -31,19 +32,19 @@ Examples:
       change(context, 'pause', space, flags)))
   connectionOptions(program.command('resume').argument('[space]'))
     .summary('make the failover of a space automatic again')
-    .description('Failover is automatic again; a space without a primary gets one at once.')
+    .description('Makes failover automatic again. A space without a primary gets one at once.')
     .option('--all', 'every space')
     .addOption(jsonOption())
     .action(context.act((space: string | undefined, flags: PauseFlags) =>
       change(context, 'resume', space, flags)))
 }
 
-/** Who is shown to have ordered it: the user of this machine. */
-export function whoAsks(): string {
+/** The user of this machine, shown as the one who gave the command. */
+export function requester(): string {
   try {
     return `${userInfo().username}@${hostname()}`.slice(0, 128)
   } catch {
-    // A user without an entry, as in some containers.
+    // The user has no entry, as in some containers.
     return hostname().slice(0, 128)
   }
 }
@@ -52,12 +53,13 @@ async function change(
   context: Context, type: Kind, space: string | undefined, flags: PauseFlags,
 ): Promise<Action> {
   if ((space === undefined) === (flags.all !== true)) {
-    throw usage(`${type} wants a space, or --all`, `engram ${type} SPACE, engram ${type} --all`)
+    throw usage(`${type} needs a space or --all`,
+      `Use engram ${type} SPACE or engram ${type} --all.`)
   }
   if (space !== undefined) checkSpaceName(space)
   return await context.withClient(flags, async (client) => {
     if (space !== undefined) {
-      const answer = await client.admin({ type, space, by: whoAsks() })
+      const answer = await client.admin({ type, space, by: requester() })
       if (flags.json) context.printJson(answer)
       else context.print(answer.message ?? `${space}: ${type}d`)
       return exit.ok
@@ -66,7 +68,7 @@ async function change(
   })
 }
 
-/** One after the other; what fails does not keep the others from it. */
+/** Changes spaces one after the other, also after a failure. */
 async function changeAll(
   context: Context, client: EngramClient, type: Kind, flags: PauseFlags,
 ): Promise<Action> {
@@ -80,7 +82,7 @@ async function changeAll(
   }
   for (const { space } of spaces) {
     try {
-      const answer = await client.admin({ type, space, by: whoAsks() })
+      const answer = await client.admin({ type, space, by: requester() })
       results.push({ space, ok: true, paused: answer.paused ?? null, changed: answer.changed })
       if (!flags.json) context.print(answer.message ?? `${space}: ${type}d`)
     } catch (error) {
@@ -88,7 +90,7 @@ async function changeAll(
       failed(space, error.code, error.message)
     }
   }
-  // As the nodes refuse it, too.
+  // The nodes refuse such a space with the same code.
   for (const { space, reason } of unreadable) failed(space, 'INVALID_OPERATION', reason)
   if (flags.json) context.printJson({ spaces: results })
   else if (results.length === 0) context.note('no spaces')

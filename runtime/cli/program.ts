@@ -1,4 +1,4 @@
-/** The `engram` command: its groups, and how it ends. */
+/** The `engram` command: its groups and its exit codes. */
 import { Command, CommanderError } from 'commander'
 import { version } from '../system/version.js'
 import { addChaos } from './chaos.js'
@@ -25,7 +25,7 @@ import { addWrite } from './write.js'
 
 export function buildProgram(context: Context): Command {
   const program = new Command('engram')
-    .description('Replicated memory spaces over NATS, with failover in a fraction of a second.')
+    .description('Replicated memory spaces over NATS, with automatic failover.')
     .version(version, '-V, --version')
     .exitOverride()
     .configureOutput({
@@ -35,13 +35,13 @@ export function buildProgram(context: Context): Command {
     .showSuggestionAfterError(true)
     .configureHelp({ showGlobalOptions: false, groupItems: connectionLast })
     .addHelpText('after', `
-A first look:
+First steps:
   engram up                              a cluster of three nodes on this machine
   engram write demo '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'
   engram read demo get n1
-  engram status --watch                  then kill -9 the primary, and watch
+  engram status --watch                  then kill -9 the primary and watch
 
-Exit codes: 0 ok, 1 failed, 2 wrong usage. Help on a command: engram COMMAND --help`)
+Exit codes: 0 ok, 1 failed, 2 wrong usage. Help for a command: engram COMMAND --help`)
   program.commandsGroup('Run:')
   addUp(program, context)
   addNode(program, context)
@@ -60,13 +60,13 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help on a command: engram COMMAND --h
   addHistory(program, context)
   addInspect(program, context)
   addChaos(program, context)
-  program.commandsGroup('Look into files and charts:')
+  program.commandsGroup('Inspect files and charts:')
   addFiles(program, context)
   addMachines(program, context)
   return program
 }
 
-/** Runs one command line, without the two first words of argv. Never throws; the exit code. */
+/** Runs a command line (argv without its first two words). Returns its exit code. Never throws. */
 export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
   const context = new Context(io)
   try {
@@ -81,7 +81,7 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
   }
 }
 
-/** Commander has written the message; help that was asked for is no error. */
+/** Exit code after commander's own message. Requested help is no error. */
 function endOfUsage(context: Context, error: CommanderError): number {
   if (error.exitCode === 0) return exit.ok
   if (error.code !== 'commander.help') context.note('  Help: engram --help, engram COMMAND --help')

@@ -13,7 +13,7 @@ import type { Context } from './context.js'
 import { checkSpaceName } from './space.js'
 import { table } from './text.js'
 
-interface OrderFlags extends ConnectionFlags {
+interface CommandFlags extends ConnectionFlags {
   readonly all?: boolean
   readonly json?: boolean
 }
@@ -25,55 +25,53 @@ interface QuarantineFlags extends ConnectionFlags {
   readonly json?: boolean
 }
 
-/** Of one answer; what is more comes in further pages. */
+/** Items of one answer. Further ones come in further pages. */
 const pageMax = 1000
 
 export function addQuarantine(program: Command, context: Context): void {
   const quarantine = program.command('quarantine')
-    .summary('writes that lost against others: see them, apply or discard')
-    .description('When a fork comes home, a write of it may have lost against what was written '
-      + 'meanwhile, or the other way round. What lost is kept here until an operator decides.')
+    .summary('list, apply or discard writes that lost against others')
+    .description('When a fork is reconciled, one of its writes may conflict with a later write. '
+      + 'The one that loses is kept in the quarantine until an operator decides.')
   connectionOptions(quarantine.command('list').argument('<space>'))
-    .summary('list what lies there')
-    .description('Lists the writes in quarantine by where they were logged first.')
-    .option('--after <id>', 'go on after this one', '')
-    .option('--limit <n>', 'at most', whole(1, 100_000), pageMax)
+    .summary('list the quarantine')
+    .description('Lists the writes in quarantine, in the order in which they were first logged.')
+    .option('--after <id>', 'continue after this id', '')
+    .option('--limit <n>', 'number of items at most', whole(1, 100_000), pageMax)
     .addOption(durationOption('--deadline <duration>', 'for each page', 10_000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
   engram quarantine list demo
-  engram quarantine show demo 3-41          # the write, what won, and what stands there now
+  engram quarantine show demo 3-41          # the write, the winner, the present value
   engram quarantine apply demo 3-41         # let it win after all
   engram quarantine discard demo 3-41       # give it up
-  engram quarantine discard demo --all      # give all of them up
+  engram quarantine discard demo --all      # give up all of them
   engram quarantine list demo --json | jq -r '.items[].id'`)
     .action(context.act((space: string, flags: QuarantineFlags) => list(context, space, flags)))
   connectionOptions(quarantine.command('show').argument('<space>').argument('<id>'))
-    .summary('show one write, and what won against it')
-    .description('Prints JSON: the write (item), the one that won (won), and what stands there '
-      + 'now (present).')
-    .addOption(durationOption('--deadline <duration>', 'for each question', 10_000))
+    .summary('show one write and the one that won against it')
+    .description('Prints JSON: the write (item), the one that won (won), and the present value of '
+      + 'the node or edge (present).')
+    .addOption(durationOption('--deadline <duration>', 'for each read', 10_000))
     .addOption(jsonOption())
     .action(context.act((space: string, id: string, flags: QuarantineFlags) =>
       show(context, space, id, flags)))
   connectionOptions(quarantine.command('apply').argument('<space>').argument('[id]'))
     .summary('let a write win after all')
-    .description('Writes it as a new entry of the log: what stands there now is replaced.')
-    .option('--all', 'all that lie there, in the order of the list')
+    .description('Writes it as a new entry of the log. It replaces the present value.')
+    .option('--all', 'apply all, in the order of the list')
     .addOption(jsonOption())
-    .action(context.act((space: string, id: string | undefined, flags: OrderFlags) =>
-      order(context, 'applyQuarantined', space, id, flags)))
+    .action(context.act((space: string, id: string | undefined, flags: CommandFlags) =>
+      decide(context, 'applyQuarantined', space, id, flags)))
   connectionOptions(quarantine.command('discard').argument('<space>').argument('[id]'))
-    .summary('give a write up')
-    .description('Takes it out of the quarantine: nothing keeps it any more.')
-    .option('--all', 'all that lie there')
+    .summary('give up a write')
+    .description('Removes the write from the quarantine. No copy is kept.')
+    .option('--all', 'discard all')
     .addOption(jsonOption())
-    .action(context.act((space: string, id: string | undefined, flags: OrderFlags) =>
-      order(context, 'discardQuarantined', space, id, flags)))
+    .action(context.act((space: string, id: string | undefined, flags: CommandFlags) =>
+      decide(context, 'discardQuarantined', space, id, flags)))
 }
-
-// ------------------------------------------------------------------ list
 
 async function list(context: Context, space: string, flags: QuarantineFlags): Promise<void> {
   checkSpaceName(space)
@@ -82,18 +80,18 @@ async function list(context: Context, space: string, flags: QuarantineFlags): Pr
     pages(client, space, flags), 'reader')
   const last = items.at(-1)?.id
   if (flags.json) context.printJson({ space, items })
-  else if (items.length === 0) context.note(`nothing of ${space} lies in quarantine`)
+  else if (items.length === 0) context.note(`the quarantine of ${space} is empty`)
   else context.print(itemTable(items))
-  if (isMore) context.note(`there are more: engram quarantine list ${space} --after ${last}`)
+  if (isMore) context.note(`more items exist: engram quarantine list ${space} --after ${last}`)
 }
 
-/** Page after page; an answer may hold less than was asked for. */
+/** Reads page after page, since an answer may hold fewer items than were asked for. */
 async function pages(
   client: EngramClient, space: string, { after, limit, deadline }: QuarantineFlags,
 ): Promise<{ readonly items: QuarantineItem[]; readonly isMore: boolean }> {
   const items: QuarantineItem[] = []
   while (items.length <= limit) {
-    // One more than is shown tells whether there are more.
+    // One item more than is shown tells whether there are more.
     const { value } = await client.read(space, {
       type: 'GetQuarantine', after: items.at(-1)?.id ?? after,
       limit: Math.min(pageMax, limit + 1 - items.length),
@@ -113,7 +111,7 @@ function itemTable(items: readonly QuarantineItem[]): string {
     ]))
 }
 
-/** The node or edge that it is about. Of others' making: no terminal is to obey it. */
+/** The node or edge of an operation, without control characters, which clients may have sent. */
 function subjectOf(operation: Operation): string {
   const name = operation.type === 'StoreNode' ? operation.node.id
     : operation.type === 'UpdateActivation' ? operation.nodeId
@@ -122,8 +120,6 @@ function subjectOf(operation: Operation): string {
   return line.length > 60 ? `${line.slice(0, 59)}…` : line
 }
 
-// ------------------------------------------------------------------ show
-
 async function show(
   context: Context, space: string, id: string, flags: QuarantineFlags,
 ): Promise<void> {
@@ -131,12 +127,12 @@ async function show(
   const { epoch, sequence } = idOf(id)
   await context.withClient(flags, async (client) => {
     const options = { deadlineMs: flags.deadline }
-    // Sequence 1 of a log is no write: of that there is never an item.
+    // Sequence 1 of a log is no write, so there is never an item of it.
     const after = sequence === 1 ? '' : `${epoch}-${sequence - 1}`
     const { value: [item] } = await client.read(
       space, { type: 'GetQuarantine', after, limit: 1 }, options)
     if (item?.id !== id) {
-      throw new CliError(`no ${id} lies in the quarantine of ${space}`, listRemedy(space))
+      throw new CliError(`${id} is not in the quarantine of ${space}`, listRemedy(space))
     }
     const by = { epoch: item.by.epoch, sequence: item.by.sequence }
     const { value: fate } = await client.read(space, { type: 'GetFate', ...by }, options)
@@ -152,7 +148,7 @@ interface Deadline {
   readonly deadlineMs: number
 }
 
-/** The entry of the log that the write is now; null where it is none, or not kept any more. */
+/** The write's present log entry. null if it has none, or if the entry is no longer kept. */
 async function entryOf(
   client: EngramClient, space: string, { now }: FateValue, options: Deadline,
 ): Promise<LogEntry | null> {
@@ -162,7 +158,7 @@ async function entryOf(
   return entry?.sequence === now.sequence && entry.epoch === now.epoch ? entry : null
 }
 
-/** What applying it would replace. */
+/** The present value, which applying the write would replace. */
 async function presentOf(
   client: EngramClient, space: string, operation: Operation, options: Deadline,
 ): Promise<MemoryNode | MemoryEdge | null> {
@@ -179,29 +175,27 @@ async function presentOf(
   return (await client.read(space, { type: 'GetNode', nodeId }, options)).value
 }
 
-// ------------------------------------------------------------------ apply, discard
+type CommandType = 'applyQuarantined' | 'discardQuarantined'
 
-type OrderType = 'applyQuarantined' | 'discardQuarantined'
-
-async function order(
-  context: Context, type: OrderType, space: string, id: string | undefined, flags: OrderFlags,
+async function decide(
+  context: Context, type: CommandType, space: string, id: string | undefined, flags: CommandFlags,
 ): Promise<void> {
   checkSpaceName(space)
   if ((id === undefined) === (flags.all !== true)) {
-    throw usage('name one write, or --all', listRemedy(space))
+    throw usage('give the id of one write, or --all', listRemedy(space))
   }
   if (id !== undefined) idOf(id)
   await context.withClient(flags, async (client) => {
-    if (id === undefined) return await orderAll(context, client, type, space, flags)
-    const answer = await orderOne(client, type, space, id)
+    if (id === undefined) return await decideAll(context, client, type, space, flags)
+    const answer = await decideOne(client, type, space, id)
     if (flags.json) context.printJson(answer)
     else context.print(answer.message ?? (type === 'applyQuarantined'
-      ? `${id} has taken effect in ${space}` : `${id} of ${space} is discarded`))
+      ? `${id} has taken effect in ${space}` : `${id} of ${space} has been discarded`))
   })
 }
 
-async function orderOne(
-  client: EngramClient, type: OrderType, space: string, id: string,
+async function decideOne(
+  client: EngramClient, type: CommandType, space: string, id: string,
 ): Promise<AdminAnswer> {
   return await client.adminAtPrimary({ type, space, id }).catch((error: unknown) => {
     if (!isGone(error)) throw error
@@ -209,9 +203,9 @@ async function orderOne(
   })
 }
 
-/** One by one: each is an entry of the log. What others decided meanwhile is passed over. */
-async function orderAll(
-  context: Context, client: EngramClient, type: OrderType, space: string, flags: OrderFlags,
+/** Decides one by one, since each is a log entry. Skips items that were decided meanwhile. */
+async function decideAll(
+  context: Context, client: EngramClient, type: CommandType, space: string, flags: CommandFlags,
 ): Promise<void> {
   let [after, count] = ['', 0]
   for (;;) {
@@ -233,17 +227,17 @@ async function orderAll(
   else context.print(`${count} ${count === 1 ? 'write has' : 'writes have'} ${what} in ${space}`)
 }
 
-/** Nothing of that id lies there. */
+/** True if the quarantine has no item with that id. */
 const isGone = (error: unknown): error is AdminError =>
   error instanceof AdminError && error.code === 'INVALID_OPERATION'
 
 const listRemedy = (space: string): string =>
-  `See what lies there: engram quarantine list ${space}`
+  `List the quarantine: engram quarantine list ${space}`
 
 /** @throws CliError (usage) */
 function idOf(id: string): { readonly epoch: number; readonly sequence: number } {
   const [, epoch, sequence] = /^([1-9]\d{0,15})-([1-9]\d{0,15})$/.exec(id) ?? []
   if (epoch && sequence) return { epoch: Number(epoch), sequence: Number(sequence) }
-  throw usage(`${JSON.stringify(id)} is no write in quarantine: an id is EPOCH-SEQUENCE, of where `
-    + 'it was logged first', 'For example: 3-41, as engram quarantine list shows it.')
+  throw usage(`invalid id ${JSON.stringify(id)}: an id is EPOCH-SEQUENCE of the first log position`,
+    'Use an id such as 3-41, as engram quarantine list shows it.')
 }

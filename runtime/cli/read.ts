@@ -30,29 +30,30 @@ const listLimit = 100
 export function addRead(program: Command, context: Context): void {
   connectionOptions(program.command('read').argument('<space>')
     .argument('<what>', 'get, edges, list, entries or history')
-    .argument('[id]', 'a node, for get and edges'))
+    .argument('[id]', 'id of a memory node, for get and edges'))
     .summary('read nodes, edges and log entries')
-    .description('Reads from the primary (the latest), or with --any from whichever member is '
-      + 'free (committed state).')
-    .option('--any', 'any member may answer')
+    .description('Reads the latest state from the primary, or with --any the committed state from '
+      + 'any member.')
+    .option('--any', 'read from any member')
     .option('--committed', 'committed state only, from the primary')
-    .option('--min-sequence <n>', 'with --any: not older than this',
+    .option('--min-sequence <n>', 'with --any: state at this sequence or later',
       whole(0, Number.MAX_SAFE_INTEGER))
     .addOption(durationOption('--max-staleness <duration>',
-      'with --any: not further behind than this'))
-    .addOption(new Option('--direction <d>', 'of edges').choices(['out', 'in', 'both'])
+      'with --any: state not older than this'))
+    .addOption(new Option('--direction <d>', 'direction of edges').choices(['out', 'in', 'both'])
       .default('out'))
-    .option('--after <place>', 'list: nodes after this id; edges, history: what comes after what '
-      + 'a former answer told', '')
+    .option('--after <place>', 'list: nodes after this id; edges, history: continue after this '
+      + 'position of the previous answer', '')
     .option('--from <n>', 'entries: from this sequence on', whole(1, Number.MAX_SAFE_INTEGER), 1)
-    .option('--limit <n>', `at most (default: list and entries ${listLimit}, edges all)`,
+    .option('--limit <n>',
+      `number of items at most (default: list and entries ${listLimit}, edges all)`,
       whole(1, 100_000))
     .addOption(
-      durationOption('--deadline <duration>', 'of each page, all attempts together', 10_000))
+      durationOption('--deadline <duration>', 'for each page, over all attempts', 10_000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
-  engram read demo get n1              # exits 1 when there is no such node
+  engram read demo get n1              # exits 1 if the node does not exist
   engram read demo edges n1 --direction both
   engram read demo list --after n1 --limit 20
   engram read demo entries --from 40
@@ -82,29 +83,29 @@ async function read(
   if (!flags.json) {
     context.note(`as of sequence ${answer.sequence}, epoch ${answer.epoch}, `
       + `by ${answer.role} ${answer.node}${age}`)
-    if (answer.more) context.note(`there are more: ${goingOn(query, answer)}`)
+    if (answer.more) context.note(`more items exist; continue with ${goingOn(query, answer)}`)
   }
   return missing ? exit.failed : exit.ok
 }
 
-/** What would be passed over is refused. */
+/** Refuses flags and ids that would be ignored. */
 function checkFlags(what: string, id: string | undefined, flags: ReadFlags): void {
   for (const flag of ['minSequence', 'maxStaleness'] as const) {
     if (flags[flag] === undefined || flags.any) continue
     const shown = flag === 'minSequence' ? '--min-sequence' : '--max-staleness'
-    throw usage(`${shown} is about members that are behind, and the primary is asked, which is not`,
-      'Add --any, or leave it out.')
+    throw usage(`${shown} applies only to reads from any member`,
+      `Add --any, or leave ${shown} out.`)
   }
   if (id === undefined || !['list', 'entries', 'history'].includes(what)) return
   throw usage(`read ${what} takes no id`, what === 'list'
-    ? `To list what comes after it: --after ${id}` : 'Of one node: engram read SPACE get ID')
+    ? `To list nodes after it: --after ${id}` : 'To read one node: engram read SPACE get ID')
 }
 
 function isList(query: ReadQuery): query is Extract<ReadQuery, ListQuery> {
   return query.type !== 'GetNode' && query.type !== 'GetHistory'
 }
 
-/** One answer from its pages; what is said of it is true of the last one. */
+/** One answer made of all pages. Its other fields are those of the last page. */
 async function allPages(pages: AsyncIterable<ReadAnswer>): Promise<ReadAnswer> {
   const value: unknown[] = []
   let last: ReadAnswer | undefined
@@ -112,7 +113,7 @@ async function allPages(pages: AsyncIterable<ReadAnswer>): Promise<ReadAnswer> {
     value.push(...page.value as readonly unknown[])
     last = page
   }
-  // A list has one page at least.
+  // A list has at least one page.
   return { ...last!, value }
 }
 
@@ -122,7 +123,7 @@ function goingOn(query: ReadQuery, { after }: ReadAnswer): string {
     : `--after '${String(after).replaceAll("'", String.raw`'\''`)}'`
 }
 
-/** Forks and fates have commands of their own. */
+/** Queries of this command. Forks and fates have their own commands. */
 type ReadQuery = Exclude<Query, { type: 'GetForks' | 'GetQuarantine' | 'GetFate' }>
 
 function queryOf(what: string, id: string | undefined, flags: ReadFlags): ReadQuery {
@@ -142,7 +143,8 @@ function queryOf(what: string, id: string | undefined, flags: ReadFlags): ReadQu
       return { type: 'GetEntries', from: flags.from, limit: flags.limit ?? listLimit }
     case 'history':
       return { type: 'GetHistory', ...(flags.after && { after: Number(flags.after) }) }
-    default: throw usage(`nothing is called ${what}`, 'Read get, edges, list, entries or history.')
+    default: throw usage(`unknown kind of read: ${what}`,
+      'Use get, edges, list, entries or history.')
   }
 }
 

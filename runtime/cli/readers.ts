@@ -1,19 +1,19 @@
-/** What becomes of this process when its output cannot be written. */
+/** Behaviour of the process when its output cannot be written. */
 import type { Writable } from 'node:stream'
 
-/** What a server waits for its last words to be read, ms. */
-const lastWordsMs = 1000
+/** Time that a server waits for its last output to be read, ms. */
+const lastOutputMs = 1000
 
 let isServer = false
 
-/** A server has other work than to be read: it goes on without a reader, and ends without one. */
+/** Makes the process a server: it runs and ends whether or not its output is read. */
 export function outliveReaders(): void {
   isServer = true
 }
 
 /**
- * A listing ends well when its reader has seen enough (head, less), and fails when its output
- * cannot be written; what goes to stderr decides nothing.
+ * Ends a listing with success when its reader has closed the pipe (head, less), and with failure
+ * when its output cannot be written. Errors of stderr are ignored.
  */
 export function watchOutput({ stdout, stderr }: { stdout: Writable; stderr: Writable }): void {
   stderr.on('error', () => {})
@@ -24,13 +24,13 @@ export function watchOutput({ stdout, stderr }: { stdout: Writable; stderr: Writ
   })
 }
 
-/** Output to a pipe is asynchronous. Resolves when it is written, or cannot be. */
+/** Resolves when pending output is written or has failed. Output to a pipe is asynchronous. */
 export async function written(...streams: readonly Writable[]): Promise<void> {
   const all = Promise.all(streams.map((stream) => new Promise<void>((resolve) => {
     stream.write('', () => resolve())
   })))
   if (!isServer) return void await all
   let timer: NodeJS.Timeout | undefined
-  await Promise.race([all, new Promise((resolve) => (timer = setTimeout(resolve, lastWordsMs)))])
+  await Promise.race([all, new Promise((resolve) => (timer = setTimeout(resolve, lastOutputMs)))])
   clearTimeout(timer)
 }

@@ -1,16 +1,16 @@
-/** The alternate screen of a terminal: redrawn in place, and given back whatever happens. */
+/** The alternate screen of a terminal, redrawn in place and always restored. */
 import type { WriteStream } from 'node:tty'
 import { fitted } from './paint.js'
 import type { Line } from './paint.js'
 
-// Alternate screen, cursor hidden, no wrapping at the edge; and back in reverse order.
+// Alternate screen, hidden cursor, no wrapping at the edge; `leave` undoes it in reverse order.
 const enter = '\x1b[?1049h\x1b[?25l\x1b[?7l'
 const leave = '\x1b[?7h\x1b[?25h\x1b[?1049l'
 
 export interface ScreenOptions {
-  /** False: nothing but the cursor is steered. */
+  /** If false, only the cursor is controlled. */
   readonly hasColours: boolean
-  /** Draws again: the size has changed, or the process goes on after Ctrl-Z. */
+  /** Draws again after a change of size, or when the process continues after Ctrl-Z. */
   readonly redraw: () => void
   /** Stops this process until SIGCONT. */
   readonly stopProcess?: () => void
@@ -20,7 +20,7 @@ export class Screen {
   #isOpen = false
   readonly #close = (): void => this.close()
   readonly #redraw = (): void => this.options.redraw()
-  /** Ctrl-Z: the shell gets its screen back; `fg` takes this one again. */
+  /** On Ctrl-Z the shell gets its screen back. `fg` shows this one again. */
   readonly #suspend = (): void => {
     this.out.write(leave)
     const stop = this.options.stopProcess ?? (() => process.kill(process.pid, 'SIGSTOP'))
@@ -35,13 +35,13 @@ export class Screen {
   constructor(readonly out: WriteStream, private readonly options: ScreenOptions) {}
 
   get size(): { columns: number; rows: number } {
-    // A terminal that does not know its size says 0.
+    // A terminal that does not know its size reports 0.
     return { columns: this.out.columns || 80, rows: this.out.rows || 24 }
   }
 
   open(): void {
     this.#isOpen = true
-    // An exception that nobody catches ends the process past every `finally`.
+    // An uncaught exception ends the process without running `finally` blocks.
     process.once('exit', this.#close)
     process.on('SIGTSTP', this.#suspend)
     process.on('SIGCONT', this.#resume)
@@ -49,7 +49,7 @@ export class Screen {
     this.out.write(enter)
   }
 
-  /** Replaces what is shown; each line goes over the old one, so nothing flickers. */
+  /** Replaces the screen's content. Lines overwrite the old ones, so that nothing flickers. */
   draw(lines: readonly Line[]): void {
     if (!this.#isOpen) return
     const { columns, rows } = this.size

@@ -1,9 +1,9 @@
-/** Signals that ask a server to end, heard from the first moment of its process on. */
+/** Signals that end a server, caught from the start of its process. */
 export type EndSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
 
-/** The first one asks, a second one insists. */
+/** The first signal asks for an orderly end, the second ends at once. */
 export class EndSignals {
-  /** Resolves with the first one. */
+  /** Resolves with the first signal. */
   readonly first: Promise<EndSignal>
   readonly second: Promise<EndSignal>
   seen = 0
@@ -23,21 +23,21 @@ export class EndSignals {
   }
 }
 
-/** The commands that serve until they are told to end, and the signals that tell them. */
+/** Commands that run until they are ended, and the signals that end them. */
 const servers: Readonly<Record<string, readonly EndSignal[]>> = {
   up: ['SIGINT', 'SIGTERM', 'SIGHUP'],
   node: ['SIGINT', 'SIGTERM'],
 }
 
-let heard: EndSignals | null = null
+let early: EndSignals | null = null
 
-/** Begins to listen if that command is a server; called before anything else is loaded. */
+/** Starts to listen if the command is a server. Called before anything else is loaded. */
 export function listenEarly(command: string | undefined): void {
   const names = servers[command ?? '']
-  if (names) heard = new EndSignals(names)
+  if (names) early = new EndSignals(names)
 }
 
-/** What has been heard since the start of the process. */
+/** Signals since the start of the process. */
 export function endSignals(command: 'up' | 'node'): EndSignals {
-  return heard ??= new EndSignals(servers[command] ?? [])
+  return early ??= new EndSignals(servers[command] ?? [])
 }

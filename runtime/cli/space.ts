@@ -32,30 +32,30 @@ interface CreateFlags extends ConnectionFlags {
 /** @returns the command `space`, for its other subcommands */
 export function addSpace(program: Command, context: Context): Command {
   const space = program.command('space').summary('create, list and change spaces')
-    .description('A space is a named, independent log and the memory graph it produces.')
+    .description('A space is a named log and the memory graph that results from it.')
   connectionOptions(space.command('create').argument('<name>', 'A-Z a-z 0-9 _ -, at most 64'))
     .summary('create a space')
-    .description('Creates a space and places its members on nodes. Creating it again with equal '
-      + 'settings is fine.')
-    .option('--replicas <n>', 'members besides the primary', whole(0, 15), 2)
-    .addOption(ackOption('default level of answers to writes').default('durable'))
+    .description('Creates a space and places its members on nodes. Repeating it with the same '
+      + 'settings changes nothing and succeeds.')
+    .option('--replicas <n>', 'number of members besides the primary', whole(0, 15), 2)
+    .addOption(ackOption('default ack level of writes').default('durable'))
     .option('--min-in-sync <n>',
-      'committed writes are refused while fewer members are in sync '
+      'refuse committed writes while fewer than N members are in sync '
       + '(default: 2, or 1 without replicas)', whole(1, 16))
-    .option('--max-loss-entries <n>', 'answers wait while so many acknowledged entries are not '
-      + 'yet on two members', whole(1, Number.MAX_SAFE_INTEGER))
-    .option('--max-loss-bytes <n>', 'the same, in bytes', whole(1, Number.MAX_SAFE_INTEGER))
-    .option('--max-loss-ms <n>', 'the same, while one is as old as this',
+    .option('--max-loss-entries <n>', 'delay acknowledgements while N or more '
+      + 'acknowledged entries exist on one member only', whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--max-loss-bytes <n>', 'the same limit in bytes', whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--max-loss-ms <n>', 'the same limit as the age of the oldest such entry',
       whole(1, Number.MAX_SAFE_INTEGER))
-    .option('--keys-ms <n>', 'an idempotency key is known for so long (default: a day)',
+    .option('--keys-ms <n>', 'how long an idempotency key is remembered (default: a day)',
       whole(1, Number.MAX_SAFE_INTEGER))
-    .option('--keys-count <n>', 'so many idempotency keys are known (default: a million)',
+    .option('--keys-count <n>', 'number of idempotency keys remembered (default: a million)',
       whole(1, Number.MAX_SAFE_INTEGER))
-    .addOption(new Option('--when-under-replicated <what>', 'while only one member is in sync '
-      + 'writes are accepted, or wait for their answers, or are refused (default: accept)')
+    .addOption(new Option('--when-under-replicated <what>', 'accept writes, delay their '
+      + 'answers (wait) or refuse them while only one member is in sync (default: accept)')
       .choices(['accept', 'wait', 'refuse']))
-    .addOption(new Option('--reconcile <how>', 'writes that a failover left behind are taken into '
-      + 'the log by themselves, or when ordered, or stay in their salvages (default: automatic)')
+    .addOption(new Option('--reconcile <how>', 'merge writes that a failover left behind into the '
+      + 'log by itself, on command, or never; then they stay in salvages (default: automatic)')
       .choices(['automatic', 'manual', 'off']))
     .addOption(jsonOption())
     .addHelpText('after', `
@@ -66,31 +66,31 @@ Examples:
     .action(context.act((name: string, flags: CreateFlags) => create(context, name, flags)))
   connectionOptions(space.command('list'))
     .summary('list spaces')
-    .description('Lists the spaces that the arbiter knows.')
+    .description('Lists all spaces on record at the arbiter.')
     .addOption(jsonOption())
     .action(context.act((flags: ConnectionFlags & { json?: boolean }) => list(context, flags)))
   return space
 }
 
 /** @throws CliError (usage) */
-export function checkSpaceName(name: string, remedy = 'Names of spaces: engram space list'): void {
+export function checkSpaceName(name: string, remedy = 'List spaces: engram space list'): void {
   const fault = nameFault(name)
-  if (fault) throw usage(`that cannot name a space: ${fault}`, remedy)
+  if (fault) throw usage(`invalid space name: ${fault}`, remedy)
 }
 
-/** For what is not asked of the space's primary. @throws AdminError when the nodes know none */
+/** For requests that do not reach the primary. @throws AdminError if no node knows the space */
 export async function checkSpaceExists(connection: NatsConnection, name: string): Promise<void> {
   if (await lookUpSpace(connection, name) !== 'absent') return
   throw new AdminError('UNKNOWN_SPACE', `there is no space ${name}`, false)
 }
 
 async function create(context: Context, name: string, flags: CreateFlags): Promise<void> {
-  checkSpaceName(name, 'Choose another.')
+  checkSpaceName(name, 'Choose another name.')
   const { replicas, ack } = flags
   const minInSync = flags.minInSync ?? Math.min(2, replicas + 1)
   if (minInSync > replicas + 1) {
-    throw usage(`--min-in-sync ${minInSync} can never hold: there are ${replicas + 1} members`,
-      `Choose at most ${replicas + 1}, or more --replicas.`)
+    throw usage(`--min-in-sync ${minInSync} can never be met by ${replicas + 1} members`,
+      `Use at most ${replicas + 1}, or more --replicas.`)
   }
   await context.withClient(flags, async (client) => {
     const maxLoss = {
@@ -118,7 +118,7 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
   })
 }
 
-/** With the order that makes what it has what was asked for. */
+/** Adds the command that changes the settings to those that were given. */
 function otherSettings(error: unknown, name: string, flags: CreateFlags): unknown {
   const isThere = error instanceof AdminError && error.message.startsWith(existsOtherwise(name))
   if (!isThere) return error
@@ -127,10 +127,10 @@ function otherSettings(error: unknown, name: string, flags: CreateFlags): unknow
     return [`--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} ${String(value)}`]
   })
   return new CliError(`${error.message} [${error.code}]`,
-    `To change them, but for the replicas: engram space set ${name} ${wanted.join(' ')}`)
+    `Change them (except the replicas) with: engram space set ${name} ${wanted.join(' ')}`)
 }
 
-/** By `engram space set`. */
+/** Settings that `engram space set` changes. */
 const changeable: ReadonlySet<string> = new Set([
   'ack', 'minInSync', 'maxLossEntries', 'maxLossBytes', 'maxLossMs', 'keysMs', 'keysCount',
   'whenUnderReplicated', 'reconcile',
@@ -145,7 +145,7 @@ async function list(
     if (flags.json) {
       return context.printJson({ spaces, ...(unreadable.length > 0 && { unreadable }) })
     }
-    if (spaces.length === 0) return context.note('no spaces; make one: engram space create NAME')
+    if (spaces.length === 0) return context.note('no spaces; create one: engram space create NAME')
     context.print(table(
       ['SPACE', 'STATE', 'EPOCH', 'PRIMARY', 'MEMBERS', 'IN SYNC', 'ACK', 'MIN IN SYNC'],
       spaces.map((space) => [

@@ -23,29 +23,30 @@ interface SetFlags extends ConnectionFlags {
   readonly json?: boolean
 }
 
-/** `none` removes it. A word, since commander takes null for an option without a value. */
+/** `none` removes the bound. (Commander takes null for an option without a value.) */
 type Bound = number | 'none'
 
 /** @param space the command `engram space` */
 export function addSpaceSet(space: Command, context: Context): void {
   connectionOptions(space.command('set').argument('<name>'))
     .summary('change settings of a space')
-    .description('Changes the settings that are named, while the space goes on; the others stay.')
-    .addOption(ackOption('default level of answers to writes'))
-    .option('--min-in-sync <n>', 'committed writes are refused while fewer members are in sync',
+    .description('Changes the given settings while the space keeps working. The others stay.')
+    .addOption(ackOption('default ack level of writes'))
+    .option('--min-in-sync <n>', 'refuse committed writes while fewer than N members are in sync',
       whole(1, 16))
-    .option('--max-loss-entries <n|none>', 'answers wait while so many acknowledged entries are '
-      + 'not yet on two members', bound)
-    .option('--max-loss-bytes <n|none>', 'the same, in bytes', bound)
-    .option('--max-loss-ms <n|none>', 'the same, while one is as old as this', bound)
-    .addOption(new Option('--when-under-replicated <what>', 'while only one member is in sync '
-      + 'writes are accepted, or wait for their answers, or are refused')
+    .option('--max-loss-entries <n|none>', 'delay acknowledgements while N or more '
+      + 'acknowledged entries exist on one member only', bound)
+    .option('--max-loss-bytes <n|none>', 'the same limit in bytes', bound)
+    .option('--max-loss-ms <n|none>', 'the same limit as the age of the oldest such entry', bound)
+    .addOption(new Option('--when-under-replicated <what>', 'accept writes, delay their '
+      + 'answers (wait) or refuse them while only one member is in sync')
       .choices(['accept', 'wait', 'refuse']))
-    .addOption(new Option('--reconcile <what>', 'writes of a fork that comes back are taken into '
-      + 'the log at once, when ordered (engram forks reconcile), or only kept')
+    .addOption(new Option('--reconcile <what>', 'merge writes of a fork into the log by itself, '
+      + 'on command (engram forks reconcile), or never (they stay in salvage files)')
       .choices(['automatic', 'manual', 'off']))
-    .option('--keys-ms <n|none>', 'an idempotency key is known for so long (none: a day)', bound)
-    .option('--keys-count <n|none>', 'so many idempotency keys are known (none: a million)', bound)
+    .option('--keys-ms <n|none>', 'how long an idempotency key is remembered (none: a day)', bound)
+    .option('--keys-count <n|none>', 'number of idempotency keys remembered (none: a million)',
+      bound)
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -59,17 +60,17 @@ async function set(context: Context, name: string, flags: SetFlags): Promise<voi
   checkSpaceName(name)
   const settings = changeOf(flags)
   if (Object.keys(settings).length === 0) {
-    throw usage('nothing to change', 'Name a setting: engram space set --help')
+    throw usage('nothing to change', 'Give a setting. List: engram space set --help')
   }
   await context.withClient(flags, async (client) => {
     const answer = await client.adminAtPrimary({ type: 'setSpace', space: name, settings })
     if (flags.json) context.printJson(answer)
     else context.print(answer.settings ? `space ${name}: ${showSettings(answer.settings)}`
-      : answer.message ?? `space ${name} is changed`)
+      : answer.message ?? `space ${name} was changed`)
   })
 }
 
-/** What is named, and nothing else. */
+/** The settings that were given. */
 function changeOf(flags: SetFlags): SettingsChange {
   const { ack, minInSync, whenUnderReplicated, reconcile } = flags
   const maxLoss = given({

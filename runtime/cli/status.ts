@@ -21,20 +21,20 @@ interface StatusFlags extends ConnectionFlags {
   readonly interval: number
 }
 
-/** Each look asks every node. */
+/** Lower limit, since each poll asks every node. */
 const intervalMinMs = 100
 
 export function addStatus(program: Command, context: Context): void {
-  connectionOptions(program.command('status').argument('[space...]', 'these spaces alone'))
+  connectionOptions(program.command('status').argument('[space...]', 'only these spaces'))
     .summary('show nodes, primaries, lag and loss windows')
-    .description('Asks all nodes and shows one picture: nodes, and per space its primary, who is '
-      + 'in sync, how far each member is, and what would be lost if the primary vanished now.')
-    .option('--node <id>', 'this node alone, and the spaces that it holds')
-    .option('--wide', 'all columns, however wide (default: what fits the terminal, or 80 columns)')
-    .option('-w, --watch', 'again and again, until Ctrl-C: redrawn in place on a terminal, else '
-      + 'a line for each space; with --json one line each time')
+    .description('Asks all nodes and shows one summary: the nodes, and for each space its primary, '
+      + 'its in-sync members, their progress, and the writes that are not yet on a second disk.')
+    .option('--node <id>', 'only this node and its spaces')
+    .option('--wide', 'all columns (default: those that fit the terminal, or 80 characters)')
+    .option('-w, --watch', 'repeat until Ctrl-C: redrawn in place on a terminal, else one line '
+      + 'for each space; with --json one line each time')
     .addOption(durationOption('--interval <duration>',
-      `between two looks, at least ${intervalMinMs}ms`, 1000))
+      `between two polls, at least ${intervalMinMs}ms`, 1000))
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -74,23 +74,23 @@ function columnsOf({ io: { stdout } }: Context): number {
   return isTTY && columns ? columns : columnsWithoutTerminal
 }
 
-/** @throws CliError for a name that is not in the picture */
+/** @throws CliError for a name that no answer contains */
 function checkNames(
   status: ClusterStatus, spaces: readonly string[], node: string | undefined,
 ): void {
   const known = new Set(status.spaces.map(({ id }) => id))
   const unknown = spaces.find((name) => !known.has(name))
   if (unknown !== undefined) {
-    throw new CliError(`no node that answers holds a space ${unknown}`,
-      'All that there are: engram space list')
+    throw new CliError(`no node that answers is a member of a space ${unknown}`,
+      'List all spaces: engram space list')
   }
   if (node !== undefined && !status.nodes.some(({ id }) => id === node)) {
-    throw new CliError(`no node ${node} answers or is known to those that do`,
-      `Known: ${status.nodes.map(({ id }) => id).join(', ')}`)
+    throw new CliError(`no node ${node} answers, and no other node knows it`,
+      `Known nodes: ${status.nodes.map(({ id }) => id).join(', ')}`)
   }
 }
 
-/** What was asked for of the picture. */
+/** The part of the status that was asked for. */
 function chosen(
   status: ClusterStatus, spaces: readonly string[], node: string | undefined,
 ): ClusterStatus {
@@ -103,7 +103,7 @@ function chosen(
   }
 }
 
-/** The column with the highest rank goes first where it is narrow. */
+/** If space is short, the column with the highest rank is left out first. */
 const nodeColumns: readonly Column[] = [
   { head: 'NODE', rank: 0 }, { head: 'STATE', rank: 1 }, { head: 'PID', rank: 3, isNumber: true },
   { head: 'INCARNATION', rank: 6, isNumber: true }, { head: 'UPTIME', rank: 2, isNumber: true },
@@ -121,7 +121,7 @@ const memberColumns: readonly Column[] = [
 
 const indent = '  '
 
-/** In at most so many columns, as far as names and numbers allow. */
+/** Status in at most `columns` characters, as far as names and numbers allow. */
 export function showStatus(status: ClusterStatus, columns: number): string {
   const nodes = tableText(nodeColumns,
     status.nodes.map((node) => [
@@ -129,13 +129,15 @@ export function showStatus(status: ClusterStatus, columns: number): string {
       node.uptimeMs === null ? '-' : showMs(node.uptimeMs), node.http ?? '-',
       columns === Infinity ? node.data ?? '-' : endOf(node.data ?? '-', pathColumns),
     ]), columns)
-  if (status.spaces.length === 0) return `${nodes}\n\nno spaces; make one: engram space create NAME`
+  if (status.spaces.length === 0) {
+    return `${nodes}\n\nno spaces; create one: engram space create NAME`
+  }
   return [nodes, ...status.spaces.map((space) => showSpace(space, columns))].join('\n\n')
 }
 
 const pathColumns = 20
 
-/** Of a path the end tells more. */
+/** The end of a path, which says more than its beginning. */
 function endOf(path: string, columns: number): string {
   return path.length <= columns ? path : `…${path.slice(1 - columns)}`
 }
@@ -151,7 +153,7 @@ function showSpace(space: ClusterSpace, columns: number): string {
       + `safe ${showCount(space.safeSequence)}   loss window ${showCount(loss.entries)} entries, `
       + `${showBytes(loss.bytes)}, ${showMs(loss.ms)}`,
     ...(space.throttled
-      ? ['THROTTLED: answers wait, the loss window is as large as it may be'] : []),
+      ? ['THROTTLED: the loss window has reached its limit, acknowledgements are delayed'] : []),
     ...(space.blocked ? [blockedLine(space.blocked)] : []),
     ...troubleLines(space),
     ...forkLines(space),

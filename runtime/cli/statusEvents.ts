@@ -1,18 +1,18 @@
-/** What happened lately, for `engram status --watch`: alerts, and what two looks differ in. */
+/** Latest events for `engram status --watch`: alerts, and differences between two polls. */
 import type { ClusterStatus } from '../status/status.js'
 
 export interface WatchEvent {
   /** Wall clock, ms since 1970. */
   readonly atMs: number
-  /** Of the space, or of the node. */
+  /** Name of the space or node. */
   readonly subject: string
   readonly text: string
 }
 
-/** Kept for the screen; older ones are dropped. */
+/** Events kept for the screen. Older ones are dropped. */
 export const eventsMax = 50
 
-/** What `engram.v1.alert.<space>` carries; null when it is none. */
+/** The alert in a message on `engram.v1.alert.<space>`. null if it is not one. */
 export function alertEvent(subject: string, data: Uint8Array, nowMs: number): WatchEvent | null {
   let alert: { kind?: unknown; message?: unknown; atMs?: unknown } | null
   try {
@@ -26,25 +26,26 @@ export function alertEvent(subject: string, data: Uint8Array, nowMs: number): Wa
   return { atMs, subject: space, text: `${alert.kind}: ${alert.message}` }
 }
 
-/** Reigns that began or ended and nodes that came or went between two looks. */
+/** Changes of primaries and nodes between two polls. */
 export function changesBetween(
   before: ClusterStatus, after: ClusterStatus, atMs: number,
 ): WatchEvent[] {
   const events: WatchEvent[] = []
-  const say = (subject: string, text: string): void => void events.push({ atMs, subject, text })
+  const add = (subject: string, text: string): void => void events.push({ atMs, subject, text })
   const nodes = new Map(before.nodes.map((node) => [node.id, node]))
   for (const { id, state, incarnation } of after.nodes) {
     const was = nodes.get(id)
-    if (was?.state !== state) say(id, `is ${state}${was ? `, was ${was.state}` : ''}`)
-    else if (was.incarnation !== incarnation && incarnation !== null) say(id, 'has started again')
+    if (was?.state !== state) add(id, `is ${state}${was ? `, was ${was.state}` : ''}`)
+    else if (was.incarnation !== incarnation && incarnation !== null) add(id, 'was restarted')
   }
   const spaces = new Map(before.spaces.map((space) => [space.id, space]))
   for (const { id, primary, epoch } of after.spaces) {
     const was = spaces.get(id)
-    if (!was) say(id, `is new, epoch ${epoch}`)
-    else if (primary === null && was.primary !== null) say(id, `${was.primary} reigns no more`)
-    else if (primary !== null && (primary !== was.primary || epoch > was.epoch)) {
-      say(id, `${primary} is primary in epoch ${epoch}, after ${was.primary ?? 'none'}`)
+    if (!was) add(id, `is new, epoch ${epoch}`)
+    else if (primary === null && was.primary !== null) {
+      add(id, `${was.primary} is no longer the primary`)
+    } else if (primary !== null && (primary !== was.primary || epoch > was.epoch)) {
+      add(id, `${primary} is the primary in epoch ${epoch}, after ${was.primary ?? 'none'}`)
     }
   }
   return events

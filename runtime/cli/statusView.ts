@@ -1,4 +1,4 @@
-/** The picture of `engram status --watch`, as lines that fit a terminal. Pure. */
+/** Screen of `engram status --watch`, as lines that fit a terminal. Pure. */
 import { lagDefaults } from '../../machines/lagMonitor.js'
 import { forkLines } from '../status/forks.js'
 import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus } from '../status/status.js'
@@ -9,11 +9,11 @@ import { orDash, showBytes, showCount, showMs } from './text.js'
 import { blockedLine, showState, troubleLines } from './troubles.js'
 
 export interface View {
-  /** The last picture; null before the first. */
+  /** The last status. null before the first. */
   readonly status: ClusterStatus | null
-  /** Wall clock of that picture, ms since 1970. */
+  /** Time of that status, ms since 1970. */
   readonly atMs: number
-  /** Since when nobody answers; null while somebody does. */
+  /** Time since which no node answers. null while one does. */
   readonly silentSinceMs: number | null
   readonly server: string
   readonly intervalMs: number
@@ -26,12 +26,12 @@ export interface Size {
   readonly rows: number
 }
 
-/** At most `rows` lines; each is cut to `columns` when it is painted. */
+/** At most `rows` lines. Each is cut to `columns` when it is painted. */
 export function viewLines(view: View, size: Size): Line[] {
   const head = headLines(view)
   if (!view.status) return [...head, [], ['no node answers yet']].slice(0, size.rows)
   const nodes = [[], ...nodeLines(view.status.nodes, size.columns)]
-  // Some of the latest events stay visible however many spaces there are.
+  // Some of the latest events stay visible, however many spaces there are.
   const eventRows = Math.min(view.events.length, size.rows >= 20 ? 5 : 2)
   const events: Line[] = eventRows === 0 ? [] : [[], [['EVENTS', 'dim']],
     ...view.events.slice(-eventRows).map(eventLine)]
@@ -46,7 +46,8 @@ function headLines({ atMs, server, intervalMs, silentSinceMs }: View): Line[] {
     ['Ctrl-C ends', 'dim'], `  ${server}`,
   ]
   if (silentSinceMs === null) return [title]
-  return [title, [[`no node answers since ${timeOf(silentSinceMs)}: what follows is old`, 'red']]]
+  const warning = `no node has answered since ${timeOf(silentSinceMs)}; the status below is old`
+  return [title, [[warning, 'red']]]
 }
 
 export const timeOf = (ms: number): string => new Date(ms).toTimeString().slice(0, 8)
@@ -70,9 +71,9 @@ function nodeLines(nodes: readonly ClusterNode[], columns: number): Line[] {
   ]), columns)
 }
 
-/** All in full; if that is too much, healthy spaces on one line; then all; then the first. */
+/** All spaces in full. If they do not fit: healthy ones on a line, then all, then the first. */
 function spaceLines(spaces: readonly ClusterSpace[], { columns, rows }: Size): Line[] {
-  if (spaces.length === 0) return [[], ['no spaces; make one: engram space create NAME']]
+  if (spaces.length === 0) return [[], ['no spaces; create one: engram space create NAME']]
   const full = (space: ClusterSpace): Line[] => [[], ...spaceInFull(space, columns)]
   const short = (space: ClusterSpace): Line[] => [spaceHead(space)]
   const troubledFirst = spaces.toSorted((a, b) => Number(isHealthy(a)) - Number(isHealthy(b)))
@@ -93,8 +94,8 @@ function nodeColour({ state, drained }: ClusterNode): 'green' | 'yellow' | 'red'
 }
 
 /**
- * It has a primary that answers, nobody has paused it, all members are in sync, and none is
- * alarmingly behind.
+ * True if the space has a primary that answers, is not paused, all members are in sync, and no
+ * member's lag raises an alert.
  */
 function isHealthy(space: ClusterSpace): boolean {
   return space.inSync.length === space.rf && space.blocked === null
@@ -114,18 +115,18 @@ function spaceHead(space: ClusterSpace): Line {
   ]
 }
 
-/** What would be lost, in words: the loss window is about the primary and its disk together. */
+/** The loss window in words: what would be lost together with the primary's disk. */
 export function lossSentence(space: ClusterSpace): string {
   const { primary, rf, lossWindow: { entries, bytes, ms } } = space
   if (primary === null) return 'no primary: writes wait'
   if (!space.members.some(({ role }) => role === 'primary')) {
     return `${primary} is the primary on record and does not answer`
   }
-  if (rf === 1) return `one member only: if ${primary} and its disk vanished now: all of it`
-  if (entries === 0) return `if ${primary} vanished now: nothing would be lost`
-  const full = space.throttled ? '; answers wait: that is all that may be' : ''
+  if (rf === 1) return `one member only: all data is on the disk of ${primary}`
+  if (entries === 0) return 'every acknowledged write is on a second disk'
+  const full = space.throttled ? '; limit reached, acknowledgements are delayed' : ''
   const writes = entries === 1 ? '1 write' : `${showCount(entries)} writes`
-  return `if ${primary} vanished now: ${writes}, ${showMs(ms)} (${showBytes(bytes)})${full}`
+  return `not yet on a second disk: ${writes} (${showBytes(bytes)}, ${showMs(ms)} old)${full}`
 }
 
 const memberColumns: readonly Column[] = [
@@ -161,7 +162,7 @@ function roleSegment({ role }: ClusterMember): Segment {
   return [role, role === 'promoting' || role === 'recovering' ? 'yellow' : 'red']
 }
 
-/** A primary is behind nobody. */
+/** True for members that can lag. */
 function isFollower({ role }: ClusterMember): boolean {
   return role !== 'primary'
 }
@@ -169,8 +170,8 @@ function isFollower({ role }: ClusterMember): boolean {
 const barCells = 10
 
 /**
- * Share of what raises the alert: 1 from there on; null where the lag is not known. By time on a
- * logarithmic scale, 1 ms to 5 s.
+ * Lag as a share of the limit of the alert, at most 1. null if the lag is not known. Time is on a
+ * logarithmic scale, from 1 ms to 5 s.
  */
 function lagShare({ lagMs, lagBytes }: ClusterMember): number | null {
   if (lagBytes === null || lagMs === null) return null
@@ -186,7 +187,7 @@ function lagBar(member: ClusterMember): Segment {
   return ['█'.repeat(full) + '░'.repeat(barCells - full), colour]
 }
 
-/** One line for each space: what is written where there is no terminal. */
+/** One line for each space, printed if stdout is no terminal. */
 export function plainLines(status: ClusterStatus, atMs: number): string[] {
   const time = new Date(atMs).toISOString()
   if (status.nodes.length === 0) return [`${time} no node answers`]

@@ -1,4 +1,4 @@
-/** engram status --watch: looks again and again, until Ctrl-C. */
+/** engram status --watch: polls until Ctrl-C. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { WriteStream } from 'node:tty'
 import type { EngramClient } from '../client/client.js'
@@ -12,11 +12,11 @@ import { plainLines, viewLines } from './statusView.js'
 export interface WatchOptions {
   readonly json: boolean
   readonly intervalMs: number
-  /** Not the whole picture is shown: nor are alerts of other spaces. */
+  /** True if only some spaces are shown, so that alerts of others are left out. */
   readonly isChoice: boolean
 }
 
-/** Where a look goes: the screen of a terminal, lines, or JSON. */
+/** Output of a poll: the screen of a terminal, lines, or JSON. */
 interface Display {
   show(status: ClusterStatus, atMs: number): void
   event(event: WatchEvent): void
@@ -25,7 +25,7 @@ interface Display {
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-/** Returns when a signal came or the reader of stdout has gone; the terminal is as before. */
+/** Returns after a signal or the end of stdout's reader, with the terminal restored. */
 export async function watchStatus(
   context: Context, client: EngramClient, choose: (status: ClusterStatus) => ClusterStatus,
   options: WatchOptions,
@@ -34,12 +34,12 @@ export async function watchStatus(
   const stopped = new AbortController()
   const stop = (): void => stopped.abort()
   for (const signal of signals) process.on(signal, stop)
-  // The reader of the pipe has gone: head, or jq that failed.
+  // The reader of the pipe has ended, such as head or a failed jq.
   out.on('error', stop)
   const display = displayOf(context, client, options)
   let before: ClusterStatus | null = null
   const alerts = client.connection.subscribe('engram.v1.alert.*', {
-    // Without permission for it there are no alerts, and the rest works.
+    // Without permission for the subject there are no alerts. The rest works.
     callback: (error, message) => {
       const event = error ? null : alertEvent(message.subject, message.data, Date.now())
       const isShown = !options.isChoice || before?.spaces.some(({ id }) => id === event?.subject)
@@ -97,7 +97,7 @@ function screenDisplay(context: Context, client: EngramClient, intervalMs: numbe
   return {
     show(next, nowMs) {
       atMs = nowMs
-      // The last picture stays, marked as old: it is what one needs to see then.
+      // The last status stays visible, marked as old.
       if (next.nodes.length === 0) silentSinceMs ??= nowMs
       else [status, silentSinceMs] = [next, null]
       draw()

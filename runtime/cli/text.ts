@@ -1,6 +1,6 @@
 /** Tables and units for people to read. */
 
-/** Columns as wide as their widest cell; the last one is not padded. Numbers go to the right. */
+/** A table with columns as wide as their widest cell. Numbers are right-aligned. */
 export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((r) => width(r[i]))))
   const right = heads.map((_, i) =>
@@ -17,7 +17,7 @@ function width(cell: string | undefined): number {
   return cell === undefined ? 0 : [...cell].length
 }
 
-/** Broken between words into lines of at most so many columns; the further ones are indented. */
+/** Text broken between words into lines of at most `columns`, indented from the second on. */
 export function wrapped(text: string, columns: number): string {
   const lines: string[] = []
   let line = ''
@@ -54,12 +54,12 @@ export function showCount(count: number): string {
   return count.toLocaleString('en-US')
 }
 
-/** What is not known is a dash. */
+/** A dash if the value is not known. */
 export function orDash<T>(value: T | null, show: (value: T) => string): string {
   return value === null ? '-' : show(value)
 }
 
-/** Any JSON value, for reports whose fields the CLI need not know. */
+/** Any JSON value as text, for reports whose fields the CLI does not know. */
 export function showValue(value: unknown, indent = ''): string {
   if (Array.isArray(value)) {
     if (value.length === 0) return 'none'

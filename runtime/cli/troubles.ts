@@ -1,4 +1,4 @@
-/** What of a space an operator should know beside its numbers, a line each. */
+/** Conditions of a space that need an operator's attention, a line each. */
 import type { ClusterNode, ClusterSpace } from '../status/status.js'
 
 export function troubleLines({ id, paused, arbiterReason }: ClusterSpace): string[] {
@@ -9,7 +9,7 @@ export function troubleLines({ id, paused, arbiterReason }: ClusterSpace): strin
   ]
 }
 
-/** Why nobody is promoted; the reason of a chart's state names the state, too. */
+/** Reason why no member is promoted, without the state's name that charts put before it. */
 export const blockedLine = (reason: string): string =>
   `BLOCKED: ${reason.replace(/^blocked: /, '')}`
 

@@ -48,41 +48,45 @@ const defaultNatsPort = 4222
 export function addUp(program: Command, context: Context): void {
   const up = connectionOptions(program.command('up'))
   const nats = up.options.find(({ long }) => long === '--nats')
-  if (nats) nats.description = 'join the cluster of this NATS server, in place of a private one'
+  if (nats) nats.description = 'join the cluster of this NATS server, instead of a private one'
   up.summary('run a cluster on this machine')
-    .description('Runs a private nats-server and several nodes, each its own process, in the '
-      + 'foreground. Ctrl-C hands over and stops all; a second one stops at once.')
-    .option('--nodes <n>', 'nodes n1, n2 …', whole(1, 15), 3)
+    .description('Runs a private nats-server and several nodes in the foreground, each in its own '
+      + 'process. Ctrl-C hands over and stops them all; a second Ctrl-C stops them at once.')
+    .option('--nodes <n>', 'number of nodes, named n1, n2 …', whole(1, 15), 3)
     .option('--space <name>', 'space to create', 'demo')
-    .option('--replicas <n>', 'members of that space besides its primary', whole(0, 14), 2)
-    .option('--data <dir>', 'everything is kept here', defaultData)
-    .addOption(new Option('--nats-port <port>', 'of the private nats-server; a busy default is '
-      + 'stepped over').argParser(whole(0, 65_535)).default(defaultNatsPort).conflicts('nats'))
-    .option('--http <host:port>', 'page and status of the cluster; a busy default is stepped over; '
-      + 'beyond this machine a token is asked for', defaultHttp)
-    .option('--http-token-file <file>', 'holds the token of the page (default: a new one)')
-    .option('--playground', 'let the page write, kill and pause nodes, kill actors, hand over')
-    .option('--inspect-payloads', 'show the page texts of contexts, which may be memories')
-    .addOption(new Option('--auth', 'the private nats-server asks for passwords; they are kept in '
-      + 'a file under --data').conflicts('nats'))
-    .option('--restart', 'start a node again when it has died')
-    .option('--chaos', 'for `engram chaos`: connections that can be cut (costs a little speed), '
-      + 'and with --nats, nodes that let operators kill actors')
+    .option('--replicas <n>', 'number of members of that space besides the primary',
+      whole(0, 14), 2)
+    .option('--data <dir>', 'directory for all data and logs', defaultData)
+    .addOption(new Option('--nats-port <port>', 'port of the private nats-server; if the '
+      + 'default port is busy, the next free one is used')
+      .argParser(whole(0, 65_535)).default(defaultNatsPort).conflicts('nats'))
+    .option('--http <host:port>', 'address of the page and status of the cluster; if the default '
+      + 'port is busy, the next free one is used; a token protects any address but loopback',
+    defaultHttp)
+    .option('--http-token-file <file>', 'file with the token of the page (default: a new token)')
+    .option('--playground', 'allow the page to write, to kill and pause nodes, to kill actors '
+      + 'and to hand over')
+    .option('--inspect-payloads',
+      'show texts in actor contexts on the page, which may be contents of memories')
+    .addOption(new Option('--auth', 'require passwords on the private nats-server; they are '
+      + 'written to a file in the data directory').conflicts('nats'))
+    .option('--restart', 'start a node again when it dies')
+    .option('--chaos', 'enable fault injection for `engram chaos` (slightly slower)')
     .addOption(jsonOption())
     .addHelpText('after', `
-A node that dies stays down, so that you can watch the failover, until --restart or you start it
-again; the command to do so is printed, and Ctrl-C here stops it with the others. Logs are in
-DIR/logs: of each, 16 MiB are kept twice (n1.log, n1.log.1).
+Without --restart a node that dies stays down, so that you can watch the failover. The command
+that starts it again is printed. Ctrl-C here stops such a node as well.
+Logs are in DIR/logs: two files of at most 16 MiB for each node (n1.log, n1.log.1).
 
-ENGRAM_NATS_URL and its like are not for this command: a cluster is joined only by --nats.
+This command ignores ENGRAM_NATS_URL and the like. Only --nats joins an existing cluster.
 
-With --json one line goes to stdout when all is ready:
+With --json one line goes to stdout when the cluster is ready:
   {"ready":true,"nats":"nats://…","http":"http://…","nodes":[{"id":"n1","pid":1,"http":"…"}]}
 
 Examples:
   engram up
   engram up --nodes 5 --replicas 2 --data /tmp/engram
-  engram up --nats nats://10.0.0.5:4222     # nodes on a NATS server that runs already`)
+  engram up --nats nats://10.0.0.5:4222     # nodes on an existing NATS server`)
   up.action(context.act((flags: UpFlags) => run(context, flags, {
     natsPort: up.getOptionValueSource('natsPort') !== 'default',
     http: up.getOptionValueSource('http') !== 'default',
@@ -90,7 +94,7 @@ Examples:
   })))
 }
 
-/** What was said on the command line, rather than left to its default. */
+/** True for options that were given on the command line. */
 interface Chosen {
   readonly natsPort: boolean
   readonly http: boolean
@@ -108,7 +112,7 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
     : context.settings(flags, 'operator')
   if (flags.nats === undefined) refuseNatsOf(settings, flags.config ?? env['ENGRAM_CONFIG'])
   const token = tokenFor(flags.http, flags.httpTokenFile)
-  tellIgnored(context, flags, settings)
+  noteIgnored(context, flags, settings)
   try {
     await takeData(data)
     const cluster = await Cluster.start({
@@ -133,14 +137,14 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
   }
 }
 
-/** Nothing of this process's connection reaches a private server, or nodes on another one. */
+/** The environment without connection settings, which are not meant for the nodes' server. */
 function withoutNats(env: Environment): Environment {
   return Object.fromEntries(Object.entries(env).filter(([name]) =>
     !name.startsWith('ENGRAM_NATS_') || name === 'ENGRAM_NATS_SERVER'))
 }
 
-/** A cluster is joined on purpose only: what a node starts there cannot be undone. */
-function tellIgnored(context: Context, flags: UpFlags, { nats }: Settings): void {
+/** A cluster is only joined on purpose, since that cannot be undone. */
+function noteIgnored(context: Context, flags: UpFlags, { nats }: Settings): void {
   if (flags.nats !== undefined) return
   const named = context.io.env['ENGRAM_NATS_URL']
   const ignored = named ? { what: 'ENGRAM_NATS_URL', url: named }
@@ -148,35 +152,35 @@ function tellIgnored(context: Context, flags: UpFlags, { nats }: Settings): void
       : { what: 'The NATS server of the config file', url: nats.servers }
   if (ignored === null) return
   const servers = ignored.url.replaceAll(/\/\/[^@/,]*@/g, '//')
-  context.note(`${ignored.what} is ignored: engram up runs a NATS server of its own. To start `
-    + `these nodes on that one:\n  engram up --nats ${shellWord(servers)}`)
+  context.note(`${ignored.what} is ignored: engram up runs its own NATS server. To start `
+    + `nodes on the other server:\n  engram up --nats ${shellWord(servers)}`)
 }
 
-/** The nodes read the same file: its credentials and TLS would be tried on the private server. */
+/** Nodes read the same file and would use its credentials and TLS on the private server. */
 function refuseNatsOf({ nats }: Settings, file: string | undefined): void {
   const about = Object.keys(nats).filter((name) => name !== 'servers')
   if (about.length === 0) return
-  throw usage(`${file} says how to connect to a NATS server (${about.join(', ')}), and engram up `
-    + 'runs one of its own', 'Leave "nats" out there, or join that server: --nats URL.')
+  throw usage(`${file} configures the connection to a NATS server (${about.join(', ')}), but `
+    + 'engram up runs its own', 'Remove "nats" from the file, or use that server: --nats URL.')
 }
 
 function withRemedy(error: unknown): unknown {
   if (error instanceof PortBusyError) {
-    return usage(error.message, 'Choose another --nats-port, or 0 for any free one.')
+    return usage(error.message, 'Choose another --nats-port, or 0 for any free port.')
   }
   return error instanceof ClusterStartError ? new CliError(error.message, error.remedy) : error
 }
 
 function checkFlags(flags: UpFlags): void {
-  checkSpaceName(flags.space, 'Choose another.')
+  checkSpaceName(flags.space, 'Choose another name.')
   parseAddress(flags.http)
   const about = Object.keys(flags).find((name) => /^nats[A-Z]/.test(name) && name !== 'natsPort')
   if (about !== undefined && flags.nats === undefined) {
     const flag = `--${about.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-    throw usage(`${flag} is about a NATS server that runs already`, 'Name it: --nats URL.')
+    throw usage(`${flag} needs an existing NATS server`, 'Name the server: --nats URL.')
   }
   if (flags.replicas < flags.nodes) return
-  throw usage(`--replicas ${flags.replicas} needs ${flags.replicas + 1} nodes, and there are `
+  throw usage(`--replicas ${flags.replicas} needs ${flags.replicas + 1} nodes, but --nodes is `
     + `${flags.nodes}`, `Use --nodes ${flags.replicas + 1}, or --replicas ${flags.nodes - 1}.`)
 }
 
@@ -191,7 +195,7 @@ interface Lead {
   readonly signals: EndSignals
 }
 
-/** From the first node's start to the last one's end. */
+/** Runs the started cluster until it is ended. */
 async function lead(up: Lead): Promise<Action> {
   const { context, flags, data, cluster, signals } = up
   let page: UpPage | null = null
@@ -217,9 +221,9 @@ async function lead(up: Lead): Promise<Action> {
     await cluster.kill()
     throw error
   }
-  context.note('Handing over and stopping; once more to stop at once.')
+  context.note('Handing over and stopping; press Ctrl-C again to stop at once.')
   await control?.close()
-  page?.endOrders()
+  page?.endCommands()
   const orderly = cluster.stop().then(() => 'stopped')
   const how = await Promise.race([orderly, signals.second.then(() => 'abrupt')])
   if (how === 'abrupt') await cluster.kill()
@@ -227,12 +231,12 @@ async function lead(up: Lead): Promise<Action> {
   return exit.ok
 }
 
-/** The space to begin with; null on a cluster of others, unless it was asked for by name. */
+/** The first space. null on a cluster with other nodes, unless --space names one. */
 async function spaceOf({ context, flags, chosen, cluster }: Lead): Promise<ClusterSpace | null> {
   const others = flags.nats === undefined || chosen.space ? [] : await cluster.others()
   if (others.length === 0) return await cluster.ensureSpace(flags.space, flags.replicas)
-  context.note(`That NATS server has other nodes (${others.join(', ')}): no space is made. `
-    + `To make one:\n  engram space create NAME --nats ${cluster.broker.url}${wordsOf(cluster)}`)
+  context.note(`The NATS server has other nodes (${others.join(', ')}), so no space is created. `
+    + `To create one:\n  engram space create NAME --nats ${cluster.broker.url}${wordsOf(cluster)}`)
   return null
 }
 
@@ -242,7 +246,7 @@ const wordsOf = ({ broker }: Cluster): string =>
 async function startPage({ context, flags, chosen, settings, token, cluster }: Lead) {
   const { host, port } = parseAddress(flags.http)
   const free = chosen.http || port === 0 ? port : await freePort(port)
-  if (free !== port) context.note(`Port ${port} is in use: HTTP listens on ${free}.`)
+  if (free !== port) context.note(`Port ${port} is in use; HTTP listens on ${free}.`)
   const shown = host.includes(':') ? `[${host}]` : host
   return startUpPage({
     address: `${shown}:${free}`, token, cluster, config: settings.config,
@@ -271,10 +275,10 @@ function printReady(up: Lead, page: UpPage, space: ClusterSpace | null): void {
     ...(space ? [`Space ${space.id}: primary ${space.primary}, in sync ${space.inSync.join(' ')}`]
       : []),
     '',
-    `Watch it: open ${page.open} in a browser.`,
+    `Watch the cluster: open ${page.open} in a browser.`,
     '',
     ...(space ? whatToTry(up, space) : []),
-    'Ctrl-C hands over and stops all.',
+    'Ctrl-C hands over and stops all nodes.',
   ].join('\n'))
 }
 
@@ -282,12 +286,12 @@ function whatToTry({ context, flags, data, cluster }: Lead, space: ClusterSpace)
   const { url, flags: flagsOfNats } = cluster.broker
   const primary = cluster.nodes.find((node) => node.id === space.primary) ?? cluster.nodes[0]
   const { env, cwd } = context.io
-  // Without a word, commands find the cluster by its default data directory.
+  // Without --nats, commands find the cluster by its default data directory.
   const found = data === resolve(cwd, defaultData)
     && !(flags.nats ?? env['ENGRAM_NATS_URL'] ?? env['ENGRAM_CONFIG'])
   const to = found ? '' : ` --nats ${url}${wordsOf(cluster)}`
   return [
-    'Try, in another terminal:',
+    'Try in another terminal:',
     `  npx engram write ${space.id}${to} `
       + '\'{"type":"StoreNode","node":{"id":"n1","content":"hello"}}\'',
     `  npx engram read ${space.id} get n1${to}`,
@@ -296,8 +300,8 @@ function whatToTry({ context, flags, data, cluster }: Lead, space: ClusterSpace)
       : [`  nats --server ${url} request engram.v1.write.${space.id} `
         + `'{"type":"UpdateActivation","nodeId":"n1","activation":0.8}'`]),
     '',
-    `Then let the primary die, and watch: kill -9 ${primary?.pid}`,
-    'and start it again:',
+    `Then kill the primary and watch: kill -9 ${primary?.pid}`,
+    'Start it again:',
     `  ${primary?.command}`,
     '',
   ]

@@ -17,7 +17,7 @@ import type { ClusterStatus } from '../status/status.js'
 export interface UpPageOptions {
   /** `host:port` */
   readonly address: string
-  /** null: none is asked for. */
+  /** null if no token is required. */
   readonly token: string | null
   readonly cluster: Cluster
   readonly config: Config
@@ -28,10 +28,10 @@ export interface UpPageOptions {
 
 export interface UpPage {
   readonly url: string
-  /** To be opened in a browser; with the token. */
+  /** Address to open in a browser, with the token. */
   readonly open: string
-  /** Steady writers end; no order is taken any more. */
-  endOrders(): void
+  /** Ends steady writers and refuses further commands. */
+  endCommands(): void
   close(): Promise<void>
 }
 
@@ -40,12 +40,12 @@ export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
   const { address, token, cluster, config, playground, payloads, note } = options
   const hub = new PageHub({
     start: { source: 'up', node: null, playground, payloads, ...limitsOf(config) },
-    link: (telling) => new ClusterLink({
-      nats: cluster.broker.nats, payloads, telling, onFault: (fault) => note(`page: ${fault}`),
+    link: (feed) => new ClusterLink({
+      nats: cluster.broker.nats, payloads, feed, onFault: (fault) => note(`page: ${fault}`),
     }),
   })
   const writer = new Writer(cluster)
-  const orders = new Playground({
+  const commands = new Playground({
     cluster: playgroundOf(cluster, writer), idleMs: () => hub.idleMs,
   })
   let isOver = false
@@ -53,26 +53,26 @@ export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
     address,
     ...pageRoutes({
       hub, payloads, routes: routesOf(cluster),
-      perform: !playground ? null : async (order) => {
+      perform: !playground ? null : async (command) => {
         if (isOver) return { ok: false, message: 'the cluster is being stopped' }
-        const answer = await orders.perform(order)
-        if (order.type !== 'write') note(`Ordered on the page: ${answer.message}`)
+        const answer = await commands.perform(command)
+        if (command.type !== 'write') note(`Command from the page: ${answer.message}`)
         return answer
       },
     }),
     ...(token === null ? {} : { guard: tokenGuard(token, () => server.port) }),
     onError: (error, path) => note(`page: ${path} failed: ${String(error)}`),
   })
-  const endOrders = (): void => {
+  const endCommands = (): void => {
     isOver = true
-    orders.close()
+    commands.close()
   }
   return {
     url: server.url,
     open: pageLink(server.url, token),
-    endOrders,
+    endCommands,
     close: async () => {
-      endOrders()
+      endCommands()
       await hub.close()
       await server.close()
       await writer.close()
@@ -114,13 +114,13 @@ function playgroundOf(cluster: Cluster, writer: Writer): PlaygroundCluster {
   }
 }
 
-/** A client that may write: an operator may not, where the broker asks for passwords. */
+/** A client for writes, which an operator may not send if the broker requires passwords. */
 class Writer {
   private opened: Promise<EngramClient> | null = null
 
   constructor(private readonly cluster: Cluster) {}
 
-  /** @throws ConnectError; then the next call tries again */
+  /** @throws ConnectError; the next call connects again */
   async client(): Promise<EngramClient> {
     const { nats, authFile } = this.cluster.broker
     const role = authFile === null ? {} : readAuthFile(authFile, 'writer')

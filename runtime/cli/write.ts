@@ -34,19 +34,19 @@ const example = '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'
 
 export function addWrite(program: Command, context: Context): void {
   connectionOptions(program.command('write').argument('<space>').argument('[json]',
-    'an operation, an array of them, {"operations":[…]}, or - to read lines from stdin'))
-    .summary('write one operation, or a file of them')
-    .description('Writes and waits for the answer. What gets no definite answer is tried again '
-      + 'with the same idempotency key, so nothing takes effect twice.')
-    .option('--file <ndjson>', 'one request per line: an operation or {"operations":[…]}')
-    .addOption(ackOption('level of the answer (default: that of the space)'))
-    .option('--key <key>', 'idempotency key; of a file: KEY-1, KEY-2 … by line, so that a file '
-      + 'that broke off can be written again')
+    'an operation, an array of operations, {"operations":[…]}, or - to read lines from stdin'))
+    .summary('write one operation or a file of them')
+    .description('Writes and waits for the answer. A write without a definite answer is repeated '
+      + 'with the same idempotency key, so that it takes effect at most once.')
+    .option('--file <ndjson>', 'file with one request per line: an operation or {"operations":[…]}')
+    .addOption(ackOption('ack level (default: that of the space)'))
+    .option('--key <key>', 'idempotency key; for a file KEY-1, KEY-2 … by line, so that an '
+      + 'interrupted file can be written again')
     .addOption(durationOption('--deadline <duration>',
-      'of each write, all attempts together', 10_000))
-    .option('--in-flight <n>', 'lines waiting for an answer; 1 keeps their order for certain',
+      'for each write, over all attempts', 10_000))
+    .option('--in-flight <n>', 'number of lines waiting for an answer; 1 guarantees their order',
       whole(1, 65_536), 256)
-    .option('--keep-going', 'go on after a line that fails')
+    .option('--keep-going', 'continue after a line that fails')
     .addOption(jsonOption())
     .addHelpText('after', `
 Operations:
@@ -67,11 +67,11 @@ async function write(
 ): Promise<Action> {
   checkSpaceName(space)
   if (json !== undefined && flags.file !== undefined) {
-    throw usage('both JSON and --file were given', 'Give one of them.')
+    throw usage('both JSON and --file were given', 'Give only one of them.')
   }
   if (json === undefined && flags.file === undefined) {
-    throw usage('nothing to write', `Give JSON, --file, or - for stdin: engram write ${space} `
-      + `'${example}'`)
+    throw usage('nothing to write',
+      `Give JSON, --file, or - for stdin, such as: engram write ${space} '${example}'`)
   }
   if (json !== undefined && json !== '-') return writeOne(context, space, json, flags)
   checkKey(flags.key, '-1')
@@ -80,7 +80,7 @@ async function write(
     'writer')
 }
 
-/** Of a file, the number of the line comes behind it. */
+/** @param suffix line number, which is appended to the key of a file */
 function checkKey(key: string | undefined, suffix: string): void {
   const fault = key === undefined ? null : keyFault(key + suffix)
   if (fault !== null) throw usage(fault, 'Choose another --key, such as import-7.')
@@ -107,7 +107,7 @@ function showAnswer(answer: WriteAnswer): string {
     + `${answer.sequence}, epoch ${answer.epoch}, ${answer.ack} at ${answer.node} (${safe})`
 }
 
-/** Node makes U+FFFD of what is not UTF-8 on a command line; where it can be told, it is. */
+/** True if the argument was not UTF-8. Node decodes such bytes as U+FFFD; /proc has them raw. */
 function isArgumentIllFormed(json: string): boolean {
   if (!json.includes('\ufffd')) return false
   try {
@@ -117,7 +117,7 @@ function isArgumentIllFormed(json: string): boolean {
   }
 }
 
-/** A string is what is wrong. The gate of the server checks the rest, and names the field. */
+/** Returns the request, or a fault as a string. The server checks the rest. */
 function parseRequest(line: string): Operation | readonly Operation[] | string {
   let value: unknown
   try {
@@ -125,7 +125,7 @@ function parseRequest(line: string): Operation | readonly Operation[] | string {
   } catch (error) {
     return `not valid JSON: ${(error as Error).message}`
   }
-  // The gate would see the number that is left of it.
+  // The server would see only the rounded number.
   const rounded = wideIntegerIn(line)
   if (rounded !== null) return rounded
   if (typeof value !== 'object' || value === null) return 'an operation is a JSON object'
@@ -134,12 +134,12 @@ function parseRequest(line: string): Operation | readonly Operation[] | string {
   return Array.isArray(operations) ? operations as Operation[] : value as Operation
 }
 
-/** So long the end of a file waits until all of it is on a second disk. */
+/** Time that the end of a file waits for a second disk to have all of it, ms. */
 const safeWithinMs = 5000
 
 interface Source {
   readonly stream: Readable
-  /** null: not known beforehand. */
+  /** null if not known. */
   readonly bytes: number | null
 }
 
@@ -227,21 +227,22 @@ function report(
   }
   const range = tally.lastSequence === null ? ''
     : `, sequences ${tally.firstSequence} to ${tally.lastSequence}`
-  const twice = tally.duplicates === 0 ? '' : `, ${showCount(tally.duplicates)} were there already`
+  const twice = tally.duplicates === 0 ? ''
+    : `, ${showCount(tally.duplicates)} already written before`
   context.print(`${showCount(tally.operations)} operations written${range}${twice} `
     + `(${showCount(perSecond)}/s)`)
   if (tally.unsafe > 0) {
-    context.note(`${showCount(tally.unsafe)} requests are on one disk only so far; `
-      + 'engram status tells who is in sync')
+    context.note(`${showCount(tally.unsafe)} requests are still on one disk only; `
+      + 'see the in-sync members: engram status')
   }
   if (whole) return
   const { refused, unknown } = tally
   context.note(`${showCount(refused)} refused, ${showCount(unknown)} with unknown outcome`)
-  context.note('To go on after a mended file: write it again with the same --key, whatever was '
-    + 'written takes effect once.')
+  context.note('To resume: fix the file and run the command again with the same --key. Writes that '
+    + 'were applied are not applied again.')
 }
 
-/** Bounds what is waiting for an answer; one producer. */
+/** Limits the requests that wait for an answer. For one producer. */
 class Window {
   #inside = 0
   #waiting: (() => void) | null = null
@@ -274,7 +275,7 @@ interface Progress {
 
 const longInputBytes = 1024 * 1024
 
-/** On a terminal, for long input or input of unknown length; else none. */
+/** A progress bar on a terminal, for long input or input of unknown length. */
 function progressBar(context: Context, source: Source): Progress {
   const stderr = context.io.stderr as NodeJS.WriteStream
   const long = source.bytes === null || source.bytes > longInputBytes

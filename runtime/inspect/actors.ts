@@ -1,4 +1,4 @@
-/** What a node's inspection knows of its actors: from XState's events, the cheapest way. */
+/** Actors of a node as its inspection knows them, from XState's events at the least cost. */
 import type { ActorRefLike, AnyActorRef, InspectionEvent } from 'xstate'
 import type { InspectionStreamEvent, RunningTimer, StateValue } from './schema.js'
 import { summaryOf } from './summary.js'
@@ -8,19 +8,19 @@ import type { TakenDefinition } from './transitions.js'
 type Status = 'active' | 'done' | 'error' | 'stopped'
 
 export interface Inspected {
-  /** Id in the host; of a child of a chart: that of its parent, a slash, its own. */
+  /** Id in the host. For a child of a chart: its parent's path, a slash, its own id. */
   readonly path: string
   readonly parent: string | null
   readonly chart: string | null
   readonly ref: AnyActorRef
   snapshot: Snapshot | null
-  /** Events without a change of state since they were last told. */
+  /** Events without a change of state since the last report. */
   counts: Map<string, number>
-  /** Taken since the last snapshot. */
+  /** Transitions taken since the last snapshot. */
   taken: TakenDefinition[]
 }
 
-/** What is read of the snapshots of whatever logic. */
+/** Fields read of snapshots of any logic. */
 export interface Snapshot {
   readonly status?: Status
   readonly value?: StateValue
@@ -32,20 +32,20 @@ interface Logic {
   readonly config?: { readonly id?: string }
 }
 
-/** Event types counted one by one, per actor and interval; the rest is summed up. */
+/** Event types counted individually, per actor and interval. Others are summed up. */
 const typesMax = 16
 
 /** The living actors, and the charts that they run. */
 export class InspectedActors {
   private readonly byRef = new WeakMap<object, Inspected>()
   private readonly byPath = new Map<string, Inspected>()
-  /** Those of a chart, by the path of the actor that runs it. */
+  /** Children of a chart, by the path of the actor that runs it. */
   private readonly children = new Map<string, Set<Inspected>>()
   private readonly charts = new Map<string, string>()
 
   constructor(
     private readonly payloads: boolean,
-    /** Parent in the host; null: none. */
+    /** Parent in the host. null if none. */
     private readonly parentOf: (actor: string) => string | null,
   ) {}
 
@@ -57,13 +57,13 @@ export class InspectedActors {
     return this.byPath.size
   }
 
-  /** The actor of that reference, met for the first time perhaps. */
-  meet(ref: ActorRefLike, hosted: string): Inspected {
+  /** The actor of a reference, added if it is new. */
+  of(ref: ActorRefLike, hosted: string): Inspected {
     const known = this.byRef.get(ref)
     if (known !== undefined) return known
     const actorRef = ref as AnyActorRef
     const above = actorRef._parent
-    const parent = above === undefined ? this.parentOf(hosted) : this.meet(above, hosted).path
+    const parent = above === undefined ? this.parentOf(hosted) : this.of(above, hosted).path
     const path = above === undefined ? hosted : `${parent}/${actorRef.id}`
     const chart = this.chartOf(actorRef)
     const inspected: Inspected = {
@@ -75,7 +75,7 @@ export class InspectedActors {
     return inspected
   }
 
-  /** Forgets an actor and all below it in its chart; their paths. */
+  /** Removes an actor and all below it in its chart. Returns their paths. */
   forget(path: string): string[] {
     const known = this.byPath.get(path)
     if (known === undefined) return []
@@ -140,8 +140,8 @@ export function countEvent(counts: Map<string, number>, type: string): void {
 }
 
 /**
- * The config of a machine as JSON, without the context that it begins with; functions by their
- * names, as Stately's inspector has them.
+ * The config of a machine as JSON, without its initial context. Functions are given by their names,
+ * as Stately's inspector expects.
  */
 function definitionOf(config: object): string {
   return JSON.stringify({ ...config, context: undefined }, (_key, value: unknown) =>

@@ -1,7 +1,7 @@
 /**
- * The last notable events of a node, over its restarts: one JSON text per line, after a line that
- * names the format. Written in the background, never waited for, and never missed by the node: a
- * file that cannot be read is begun anew, one that cannot be written is tried again later.
+ * File of the latest notable events of a node, kept over restarts: one JSON text per line, after a
+ * line that names the format. It is written in the background. The node never waits for it and
+ * works without it: an unreadable file is replaced, and a failed write is repeated later.
  */
 import { open, readFile, rename, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
@@ -10,15 +10,15 @@ import type { RecordedEvent } from '../../machines/protocol/events.js'
 import { asRecorded } from './recorded.js'
 
 const head = '{"engramEvents":1}'
-/** Past this the file is written anew, with what is kept: its size stays below twice that. */
+/** Size at which the file is rewritten with the events kept, which limits it to twice that. */
 const rewriteBytes = 4 * 1024 * 1024
-/** A larger one is not of this making. */
+/** Larger files are not read, since they were not written here. */
 const readBytesMax = 4 * rewriteBytes
-/** Lines that wait for a disk that hangs; more, and the file is written anew after that. */
+/** Lines that wait for a slow disk. Beyond that the file is rewritten later. */
 const waitingMax = 2_000
-/** After a failure, ms. */
+/** Delay after a failure, ms. */
 const retryMs = 30_000
-/** A clean stop waits at most so long for the disk, ms. */
+/** Time that a clean stop waits for the disk, ms. */
 const closeMs = 500
 
 export interface EventFileOptions {
@@ -32,7 +32,7 @@ export class EventFile {
   private handle: FileHandle | null = null
   private bytes = 0
   private waiting: string[] = []
-  /** What is on the disk is not what is kept. */
+  /** True if the file lacks events that are kept. */
   private isStale: boolean
   private present: () => string[] = () => []
   private work: Promise<void> | null = null
@@ -41,25 +41,25 @@ export class EventFile {
 
   private constructor(
     private readonly options: EventFileOptions,
-    /** That were read, oldest first. */
+    /** Events read from the file, oldest first. */
     readonly events: readonly RecordedEvent[],
     isWhole: boolean,
   ) {
     this.isStale = !isWhole
   }
 
-  /** Reads what there is. Never rejects. */
+  /** Reads the file. Never rejects. */
   static async open(options: EventFileOptions): Promise<EventFile> {
     const { path, logger } = options
     try {
       const found = await stat(path)
       const { size } = found
-      if (!found.isFile()) throw new Error('it is no file')
+      if (!found.isFile()) throw new Error('it is not a file')
       if (size > readBytesMax) throw new Error(`it has ${size} bytes`)
       const { events, left } = parse(await readFile(path, 'utf8'))
       if (left > 0) {
         logger.warn({ path, lines: left },
-          'some of the events that were kept cannot be read: they are left out')
+          'some kept events cannot be read and are left out')
       }
       const file = new EventFile(options, events, left === 0)
       file.bytes = size
@@ -68,13 +68,13 @@ export class EventFile {
       const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT'
       if (!isAbsent) {
         logger.warn({ path, error: String(error) },
-          'the events that were kept cannot be read: they are kept anew from now on')
+          'the kept events cannot be read; the file is begun anew')
       }
       return new EventFile(options, [], false)
     }
   }
 
-  /** @param present JSON of all that is kept, for a file that is written anew */
+  /** @param present JSON of all events kept, for a rewrite of the file */
   begin(present: () => string[]): void {
     this.present = present
   }
@@ -103,12 +103,12 @@ export class EventFile {
   private start(): void {
     this.work = this.write().catch((error: unknown) => {
       const { logger, path, nowMs } = this.options
-      // Of what was begun nothing is known: all of it is written anew.
+      // The file's content is unknown after a failure, so it is rewritten.
       this.isStale = true
       this.waiting = []
       this.notBeforeMs = nowMs() + retryMs
       logger.warn({ path, error: String(error) },
-        `notable events cannot be kept on disk; tried again in ${retryMs / 1_000} s`)
+        `events cannot be written to disk; the next attempt is in ${retryMs / 1_000} s`)
     }).finally(() => {
       this.work = null
     })
@@ -129,7 +129,7 @@ export class EventFile {
     this.bytes += Buffer.byteLength(lines)
   }
 
-  /** Under another name first: who dies meanwhile keeps what there was. */
+  /** Writes under another name first, so that a crash leaves the old file intact. */
   private async rewrite(): Promise<void> {
     const { path } = this.options
     await this.handle?.close()
@@ -152,7 +152,7 @@ export class EventFile {
 function parse(text: string): { events: RecordedEvent[]; left: number } {
   const lines = text.split('\n')
   const last = lines.pop() ?? ''
-  if (lines[0] !== head) throw new Error('its first line is none of such a file')
+  if (lines[0] !== head) throw new Error('its first line does not name the format')
   const events: RecordedEvent[] = []
   for (const line of lines.slice(1)) {
     const event = asRecorded(parseLine(line))

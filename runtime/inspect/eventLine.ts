@@ -1,32 +1,31 @@
 import type { PromotionReport } from '../../machines/protocol/events.js'
 
-export type ToldKind =
+export type EventKind =
   /** A step of a promotion, with its reason. */
   | 'promotion'
-  /** A node becomes the primary, or is none any more; `handover`: it was planned. */
-  | 'reign' | 'handover'
-  /** A member gives entries up that the primary does not have; what becomes of them. */
+  /** A node becomes the primary or stops being it; `handover` if that was planned. */
+  | 'epoch' | 'handover'
+  /** A member gives up entries that the primary does not have, or their fate is known. */
   | 'fork'
   | 'inSync' | 'alert'
   /** A node is gone, back, draining, or away from NATS. */
   | 'node'
   /** An actor was killed, restarted, or gave up. */
   | 'actor'
-  /** How things stand when the telling begins. */
+  /** The present state, shown when the output begins. */
   | 'situation'
-  /** Something was done to the cluster: in the recordings of a simulator. */
+  /** A fault that was injected, in recordings of the simulator. */
   | 'fault'
 
-/** One line of the story; the JSON that `engram events --json` prints. */
-export interface Told {
-  /** ISO 8601, by the clock of the node that says so. */
+/** One event, as `engram events --json` prints it. */
+export interface EventLine {
+  /** ISO 8601, by the clock of the reporting node. */
   readonly at: string
-  readonly kind: ToldKind
-  /** A sentence. */
+  readonly kind: EventKind
   readonly text: string
-  /** Of what nodes keep: the same for all nodes that noted it. */
+  /** Id of a recorded event, the same for all nodes that recorded it. */
   readonly id?: string
-  /** Who says it. */
+  /** The reporting node. */
   readonly node?: string
   readonly space?: string
   readonly epoch?: number
@@ -34,9 +33,9 @@ export interface Told {
   readonly reason?: string
   /** Kind of an alert or notice. */
   readonly alert?: string
-  /** What else an alert says. */
+  /** Details of an alert. */
   readonly detail?: Readonly<Record<string, unknown>>
-  /** The node that is gone or back. */
+  /** Node that is gone or back. */
   readonly peer?: string
   readonly actor?: string
   readonly promotion?: PromotionReport

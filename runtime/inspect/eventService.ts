@@ -1,5 +1,5 @@
 /**
- * The notable events that a node keeps, for who comes late: JSON, a page at a time.
+ * Serves the events that a node keeps, as pages of JSON.
  *
  * | message | source → target | subject |
  * |---|---|---|
@@ -15,16 +15,15 @@ import { statusOfAll } from '../status/status.js'
 import type { NodeRecorder } from './recorder.js'
 import { faultOf } from './schema.js'
 
-/** What a node serves its askers with. */
 export type Serving = Pick<NodeContext, 'answers' | 'lanes'>
 
 export const eventsOfAll = `${statusOfAll}.events`
 
 const eventsRequest = z.object({
-  /** Events of this space, and those of nodes. */
+  /** Only events of this space, and those of nodes. */
   space: z.string().max(64).optional(),
   types: z.array(z.string().max(64)).max(16).optional(),
-  /** As the answer before said; null: the latest ones. */
+  /** `before` of the previous answer. null for the latest events. */
   before: z.number().nullable().default(null),
 })
 export type EventsRequest = z.input<typeof eventsRequest>
@@ -37,16 +36,16 @@ export const eventsAnswer = z.discriminatedUnion('ok', [
   z.object({ ok: z.literal(false), node: z.string(), code: z.string(), message: z.string() }),
 ])
 
-/** Of a page, in UTF-16 units: at most 192 KiB as UTF-8, below any message that nodes need. */
+/** Length of a page in UTF-16 units: at most 192 KiB as UTF-8, below NATS's message limit. */
 const pageLength = 64 * 1024
 const requestBytesMax = 4_096
-/** What a request that waits takes beside its payload and its reply subject. */
+/** Memory of a waiting request beside its payload and reply subject. */
 const requestBytes = 512
 
 export interface EventServiceOptions {
   readonly node: string
   readonly recorder: NodeRecorder
-  /** null: the node is not that far yet, and has no connection either. */
+  /** null while the node is starting, before it has a connection. */
   readonly serving: () => Serving | null
 }
 
@@ -55,7 +54,7 @@ export class EventService {
 
   constructor(private readonly options: EventServiceOptions) {}
 
-  /** A connection is open, or (null) gone. */
+  /** Called when a connection is open, or (null) closed. */
   attach(connection: BusConnection | null): void {
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     const all = [subjects.events(this.options.node), eventsOfAll]
@@ -65,18 +64,19 @@ export class EventService {
 
   private onRequest(message: BusMessage): void {
     const serving = this.options.serving()
-    const asked = serving?.answers.asker(message, 'orders')
-    if (!serving || asked?.reply === undefined) return
+    const sender = serving?.answers.asker(message, 'orders')
+    if (!serving || sender?.reply === undefined) return
     const { answers, lanes: { status } } = serving
-    const asker = { ...asked, encoding: 'json' } as const
+    const asker = { ...sender, encoding: 'json' } as const
     if (message.data.length > requestBytesMax) {
-      return answers.answer(asker, this.refused('MALFORMED', 'it is too long'))
+      return answers.answer(asker, this.refused('MALFORMED', 'the request is too long'))
     }
     const bytes = message.data.length + requestBytes + keptBytes(message)
     if (!status.enter(bytes)) {
-      return answers.answer(asker, this.refused('OVERLOADED', 'too many requests wait: ask later'))
+      return answers.answer(asker,
+        this.refused('OVERLOADED', 'too many requests wait: try again later'))
     }
-    // The bytes are a view of what was received, and gone in a later turn.
+    // Copied, since the bytes are a view of the receive buffer and invalid in a later turn.
     const data = Uint8Array.from(message.data)
     status.push(() => {
       status.leave(bytes)
@@ -104,7 +104,7 @@ function read(data: Uint8Array): z.output<typeof eventsRequest> | string {
   try {
     raw = data.length === 0 ? {} : JSON.parse(Buffer.from(data).toString('utf8'))
   } catch {
-    return 'a request for events is a JSON object'
+    return 'a request for events must be a JSON object'
   }
   const parsed = eventsRequest.safeParse(raw)
   return parsed.success ? parsed.data : faultOf(parsed.error)

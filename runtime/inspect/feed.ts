@@ -17,55 +17,55 @@ export interface FeedOptions {
   readonly host: Pick<ActorHostRuntime, 'inspect' | 'report'>
   readonly traffic: Traffic
   readonly events: Pick<NodeRecorder, 'listen'>
-  /** Contexts are shown with their texts. */
+  /** True if texts in contexts are shown. */
   readonly payloads: boolean
 }
 
 /**
- * Takes one envelope, as JSON; `dropped` as in the envelope: if it is not 0, the listener needs
- * `present()` to be right again. Must neither throw nor block.
+ * Takes one envelope as JSON. If `dropped` (as in the envelope) is not 0, the listener needs
+ * `present()` to be correct again. Must neither throw nor block.
  */
 export type FeedListener = (envelope: string, dropped: number) => void
 
-/** Changes of state are told so soon, ms: a batch of them at a time. */
+/** Interval of batches with changes of state, ms. */
 const flushMs = 50
-/** What is counted is told every so many flushes: each half second. */
+/** Flushes between two reports of counts: every half second. */
 const flushesPerCount = 10
-/** Events per flush, 40,000 a second; what comes beyond is dropped, and counted. */
+/** Events per flush (40,000 a second). Further ones are dropped and counted. */
 const pendingMax = 2_000
-/** While thousands of actors are shown, events wait for a second or so. */
+/** Events that may wait while thousands of actors are presented, about a second. */
 const pendingWhilePresentingMax = 20_000
 const sliceMs = 2
-/** Actors whose counted events are told at a time; the others wait for their turn. */
+/** Actors whose counts are reported at a time. The others wait for their turn. */
 const countedActorsMax = 200
-/** Of one envelope, in UTF-16 units: at most 288 KiB as UTF-8, below a NATS message. */
+/** Length of an envelope in UTF-16 units: at most 288 KiB as UTF-8, below NATS's limit. */
 const envelopeLength = 96 * 1024
 
 /**
- * The inspection stream of one node, in one edition. While somebody listens it observes the actor
- * host; per event it does no more than note a change of state, or count. All else, the JSON among
- * it, is done per batch.
+ * The inspection stream of one node, in one edition. It observes the actor host while there are
+ * listeners. Per event it only notes a change of state, or counts. Everything else, including JSON,
+ * is done per batch.
  */
 export class Feed {
   private readonly listeners = new Set<FeedListener>()
   private actors: InspectedActors
   private pending: InspectionStreamEvent[] = []
   private pendingMaxNow = pendingMax
-  /** Actors with counted events that were not told yet. */
+  /** Actors with counts that are not reported yet. */
   private counted = new Set<Inspected>()
-  private toldCharts = new Set<string>()
+  private sentCharts = new Set<string>()
   private timer: TimerHandle | null = null
   private flushes = 0
   private number = 0
   private dropped = 0
   private streams = 0
   private parents = new Map<string, string | null>()
-  /** Of the present state, while it is put together, and for whom. */
+  /** The present state while it is put together, and its receivers. */
   private presentation: Generator<undefined, void> | null = null
   private awaiting: ((envelope: string) => void)[] = []
   private end: () => void = () => undefined
 
-  /** All that was ever dropped. */
+  /** Number of events dropped so far. */
   droppedTotal = 0
 
   constructor(private readonly options: FeedOptions) {
@@ -77,8 +77,8 @@ export class Feed {
   }
 
   /**
-   * Begins to listen; the first listener starts the observation, the end of the last one ends it.
-   * A listener that wants to know what is there asks for `present`.
+   * Adds a listener. The first one starts the observation, and the end of the last one ends it.
+   * A listener that needs the present state calls `present`.
    */
   listen(listener: FeedListener): () => void {
     if (!this.isOn) this.begin()
@@ -88,7 +88,7 @@ export class Feed {
     }
   }
 
-  /** All actors as they are now, in envelopes that carry the number of the last one told. */
+  /** The present state of all actors, in envelopes with the number of the last one sent. */
   present(): string[] {
     const envelopes: string[] = []
     this.flush()
@@ -97,7 +97,7 @@ export class Feed {
     return envelopes
   }
 
-  /** The same in slices, for thousands of actors: what happens meanwhile is told after it. */
+  /** The same in slices, for thousands of actors. Later events are sent after it. */
   presentTo(take: (envelope: string) => void): void {
     this.awaiting.push(take)
     if (this.presentation === null) this.beginPresent()
@@ -117,7 +117,7 @@ export class Feed {
       if (this.presentation.next().done) {
         this.presentation = null
         this.flush()
-        // Who asked when the first envelope had gone already.
+        // Some asked after the first envelope had been sent.
         if (this.awaiting.length > 0) this.beginPresent()
         return
       }
@@ -156,18 +156,18 @@ export class Feed {
     this.streams += 1
     this.number = 0
     this.flushes = 0
-    this.toldCharts = new Set()
+    this.sentCharts = new Set()
     this.actors = this.noActors()
     this.parents = new Map(host.report().actors.map(({ id, parent }) => [id, parent]))
-    const endLook = traffic.look()
+    const endTraffic = traffic.observe()
     const endInspection = host.inspect(this.observe)
     const endEvents = events.listen((event) =>
-      this.tell({ type: 'recorded', atMs: event.atMs, event }))
-    // Who was there already is shown by `present()`.
+      this.add({ type: 'recorded', atMs: event.atMs, event }))
+    // Existing actors are reported by `present()`.
     this.pending = []
     this.counted.clear()
     this.end = () => {
-      endLook()
+      endTraffic()
       endInspection()
       endEvents()
     }
@@ -190,25 +190,23 @@ export class Feed {
     return new InspectedActors(this.options.payloads, (actor) => this.parents.get(actor) ?? null)
   }
 
-  // ------------------------------------------------------------------ per event
-
   private readonly observe: InspectionObserver = (event, source) => {
     switch (event.type) {
       case '@xstate.snapshot': {
-        const inspected = this.actors.meet(event.actorRef, source.actor)
+        const inspected = this.actors.of(event.actorRef, source.actor)
         this.onSnapshot(inspected, event.snapshot as Snapshot, event.event.type)
         return
       }
       case '@xstate.actor':
-        this.actors.meet(event.actorRef, source.actor)
+        this.actors.of(event.actorRef, source.actor)
         return
       case '@xstate.microstep':
-        noteTaken(this.actors.meet(event.actorRef, source.actor).taken, event._transitions)
+        noteTaken(this.actors.of(event.actorRef, source.actor).taken, event._transitions)
         return
       case '@xstate.event':
       case '@xstate.action':
       case '@xstate.transition':
-        // The snapshot that follows tells what came of it.
+        // The snapshot that follows has the result.
         return
       default:
         this.onHostEvent(event, source)
@@ -220,15 +218,15 @@ export class Feed {
     inspected.snapshot = snapshot
     if (taken.length > 0) inspected.taken = []
     if (before === null) {
-      this.tellChart(inspected.chart)
-      return this.tell(this.actors.actorEvent(inspected, this.now()))
+      this.addChart(inspected.chart)
+      return this.add(this.actors.actorEvent(inspected, this.now()))
     }
     if (before.status === snapshot.status && isSame(before.value, snapshot.value)) {
       countEvent(inspected.counts, event)
       this.counted.add(inspected)
       return
     }
-    this.tell({
+    this.add({
       type: 'transition', actor: inspected.path, atMs: this.now(), from: before.value ?? null,
       event, ...this.actors.stateOf(inspected), taken: taken.map(takenOf),
     })
@@ -245,19 +243,19 @@ export class Feed {
         this.parents.delete(actor)
         return this.forget(actor, event.kind)
       case 'engram.kill':
-        return this.tell({ type: 'kill', ...head, reason: event.reason })
+        return this.add({ type: 'kill', ...head, reason: event.reason })
       case 'engram.restart': {
         const { attempt, delayMs, error } = event
         this.actors.forget(actor)
-        return this.tell({ type: 'restart', ...head, attempt, delayMs, error: shortened(error) })
+        return this.add({ type: 'restart', ...head, attempt, delayMs, error: shortened(error) })
       }
       case 'engram.escalation':
-        return this.tell({
+        return this.add({
           type: 'escalation', ...head, to: event.to, error: shortened(event.error),
         })
       case 'engram.deadLetter': {
         const { reason, detail, from, event: letter } = event.letter
-        return this.tell({
+        return this.add({
           type: 'deadLetter', ...head, reason, detail: shortened(detail),
           from: from === null ? null : `${from.node}/${from.actor ?? ''}`,
           event: letter?.type ?? null,
@@ -268,21 +266,21 @@ export class Feed {
 
   private forget(path: string, kind: 'done' | 'stopped' | 'failed'): void {
     for (const actor of this.actors.forget(path)) {
-      this.tell({ type: 'exit', actor, atMs: this.now(), kind: actor === path ? kind : 'stopped' })
+      this.add({ type: 'exit', actor, atMs: this.now(), kind: actor === path ? kind : 'stopped' })
     }
   }
 
-  private tellChart(chart: string | null): void {
-    if (chart === null || this.toldCharts.has(chart)) return
-    this.toldCharts.add(chart)
-    this.tell(this.chartEvent(chart))
+  private addChart(chart: string | null): void {
+    if (chart === null || this.sentCharts.has(chart)) return
+    this.sentCharts.add(chart)
+    this.add(this.chartEvent(chart))
   }
 
   private chartEvent(chart: string): InspectionStreamEvent {
     return { type: 'chart', chart, definition: this.actors.definition(chart) ?? '{}' }
   }
 
-  private tell(event: InspectionStreamEvent): void {
+  private add(event: InspectionStreamEvent): void {
     if (this.pending.length < this.pendingMaxNow) {
       this.pending.push(event)
       return
@@ -295,30 +293,28 @@ export class Feed {
     return this.options.clock.wallMs()
   }
 
-  // ------------------------------------------------------------------ per batch
-
   private readonly tick = (): void => {
     this.timer = this.options.clock.setTimeout(this.tick, flushMs)
     this.flushes += 1
-    if (this.flushes % flushesPerCount === 0) this.tellCounts()
+    if (this.flushes % flushesPerCount === 0) this.addCounts()
     this.flush()
   }
 
-  private tellCounts(): void {
+  private addCounts(): void {
     const atMs = this.now()
-    let told = 0
+    let added = 0
     for (const inspected of this.counted) {
-      if (told === countedActorsMax) break
-      told += 1
+      if (added === countedActorsMax) break
+      added += 1
       this.counted.delete(inspected)
       const counts = Object.fromEntries(inspected.counts)
       inspected.counts.clear()
-      this.tell({
+      this.add({
         type: 'progress', actor: inspected.path, atMs, counts, ...this.actors.stateOf(inspected),
       })
     }
     for (const count of this.options.traffic.take()) {
-      this.tell({ type: 'messages', atMs, ...count })
+      this.add({ type: 'messages', atMs, ...count })
     }
   }
 
@@ -326,7 +322,7 @@ export class Feed {
     if (this.presentation !== null) return
     if (this.pending.length === 0 && this.dropped === 0) return
     const parts = packed(this.pending.slice(0, pendingMax).map((event) => JSON.stringify(event)))
-    // What waited for a presentation takes some flushes.
+    // Events that waited for a presentation take several flushes.
     this.pending = this.pending.slice(pendingMax)
     if (this.pending.length === 0) this.pendingMaxNow = pendingMax
     for (const part of parts) {
@@ -351,7 +347,7 @@ export class Feed {
   }
 }
 
-/** JSON texts joined to pieces that fit into an envelope; at least one piece. */
+/** JSON texts joined into parts that fit into an envelope, at least one part. */
 function packed(events: readonly string[]): string[] {
   const parts: string[] = []
   let part = ''
@@ -365,7 +361,7 @@ function packed(events: readonly string[]): string[] {
   return [...parts, part]
 }
 
-/** XState keeps the value of a state that did not change, but not always. */
+/** True if the state is the same. XState mostly, but not always, keeps an unchanged value. */
 function isSame(before: Snapshot['value'], now: Snapshot['value']): boolean {
   if (before === now) return true
   return typeof before === 'object' && typeof now === 'object'

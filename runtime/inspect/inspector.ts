@@ -1,4 +1,4 @@
-/** The reading side: announces itself to the nodes, and hands over what they tell. */
+/** Reads the inspection stream: announces itself to the nodes and passes their envelopes on. */
 import { randomUUID } from 'node:crypto'
 import { createInbox } from 'nats'
 import type { Msg, NatsConnection, Subscription } from 'nats'
@@ -10,16 +10,16 @@ import type { Envelope, StartRequest } from './schema.js'
 export interface InspectorOptions {
   readonly connection: NatsConnection
   readonly inboxPrefix: string
-  /** One node; all nodes when absent. */
+  /** A single node. All nodes if absent. */
   readonly node?: string
   readonly payloads?: boolean
   readonly leaseMs?: number
   readonly onEnvelope: (envelope: Envelope) => void
-  /** It answers for the first time, or again. */
+  /** Called when a node answers for the first time, or again. */
   readonly onNode?: (node: string) => void
-  /** It did not answer for a lease. */
+  /** Called when a node has not answered for the time of a lease. */
   readonly onNodeLost?: (node: string) => void
-  /** A node refuses, or something is not understood: in words, each once. */
+  /** Takes a message when a node refuses or sends something invalid. Each message comes once. */
   readonly onFault?: (message: string) => void
 }
 
@@ -30,13 +30,13 @@ interface Seen {
   number: number
 }
 
-/** The present state is asked for at most so often per node, however much is lost. ms */
+/** Minimum interval between two requests for a node's present state, ms. */
 const askAgainMs = 2_000
 
 /**
- * Holds a lease on the inspection stream of a node, or of all; nodes that come later take part.
- * Loss is noticed (gaps in the numbers, a node's own count) and made good by asking for the
- * present state.
+ * Holds a lease on the inspection stream of one node or of all, including nodes that start later.
+ * Detects loss by gaps in the numbers and by a node's own count, and then requests the present
+ * state.
  */
 export class Inspector {
   private readonly id = randomUUID()
@@ -53,7 +53,7 @@ export class Inspector {
     this.leaseMs = options.leaseMs ?? leaseBounds.defaultMs
   }
 
-  /** Subscribed at the server before the first start is sent. Rejects when NATS is gone. */
+  /** Subscribes, then sends the first start request. Rejects if NATS does not answer. */
   async start(): Promise<void> {
     const { connection, node, payloads } = this.options
     const stream = inspectionSubjects.stream(node ?? '*', payloads)
@@ -100,11 +100,11 @@ export class Inspector {
   private onAnswer(message: Msg): void {
     if (message.data.length === 0) {
       const { node } = this.options
-      return this.fault(`${node ?? 'no node'} ${node ? 'does not answer' : 'answers'} yet: `
-        + 'it is asked again until it does')
+      return this.fault(`${node ?? 'no node'} ${node ? 'does not answer' : 'answers'} yet; `
+        + 'the request is repeated')
     }
     const answer = startAnswer.safeParse(parse(message.data))
-    if (!answer.success) return this.fault('an answer to a start is not understood')
+    if (!answer.success) return this.fault('an answer to a start request is not valid')
     if (answer.data.ok) this.saw(answer.data.node)
     else this.fault(`${answer.data.node} refuses: ${answer.data.message}`)
   }
@@ -127,7 +127,7 @@ export class Inspector {
     this.options.onEnvelope(envelope)
   }
 
-  /** The present state of a node is needed again; at most every 2 s, however often it is called. */
+  /** Requests the present state of a node, at most every 2 s. */
   askAgain(node: string): void {
     const now = performance.now()
     if (now - (this.askedAtMs.get(node) ?? -Infinity) < askAgainMs) return

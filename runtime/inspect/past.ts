@@ -1,4 +1,4 @@
-/** The reading side of what nodes keep (eventService.ts). */
+/** Reads the events that nodes keep (eventService.ts). */
 import { createInbox } from 'nats'
 import type { NatsConnection } from 'nats'
 import type { RecordedEvent } from '../../machines/protocol/events.js'
@@ -15,13 +15,13 @@ export interface Reach {
   readonly inboxPrefix: string
 }
 
-export type Wanted = Pick<EventsRequest, 'space' | 'types'>
+export type EventFilter = Pick<EventsRequest, 'space' | 'types'>
 
-/** Nodes answer at once; past this quiet, who has not answered is away. ms */
+/** Nodes answer at once. After this time without an answer the others count as away. ms */
 const quietMs = 250
 const gatherMs = 1_500
 const pageMs = 1_500
-/** Of one node: more than it keeps. */
+/** Pages read from one node, more than it keeps. */
 const pagesMax = 64
 
 interface Page {
@@ -30,32 +30,34 @@ interface Page {
   readonly before: number | null
 }
 
-/** What all nodes that answer have kept; no node: none has. Rejects with FORBIDDEN. */
+/** Events kept by all nodes that answer, by node. Rejects with FORBIDDEN. */
 export async function eventsOfNodes(
-  reach: Reach, wanted: Wanted = {},
+  reach: Reach, filter: EventFilter = {},
 ): Promise<ReadonlyMap<string, RecordedEvent[]>> {
-  const first = await gather(reach, wanted)
+  const first = await gather(reach, filter)
   const whole = await Promise.all([...first.values()].map(async (page) =>
-    [page.node, await earlierThan(reach, wanted, page)] as const))
+    [page.node, await earlierThan(reach, filter, page)] as const))
   return new Map(whole)
 }
 
-/** What one node has kept. Rejects with the client's error when it does not answer. */
+/** Events kept by one node. Rejects with the client's error if the node does not answer. */
 export async function eventsOfNode(
-  reach: Reach, node: string, wanted: Wanted = {},
+  reach: Reach, node: string, filter: EventFilter = {},
 ): Promise<RecordedEvent[]> {
-  return await earlierThan(reach, wanted, await pageOf(reach, node, { ...wanted, before: null }))
+  return await earlierThan(reach, filter, await pageOf(reach, node, { ...filter, before: null }))
 }
 
-/** With what came before it; of a node that goes meanwhile, as far as it told. */
-async function earlierThan(reach: Reach, wanted: Wanted, latest: Page): Promise<RecordedEvent[]> {
+/** Events of a page and all before it, or those that were read before the node went away. */
+async function earlierThan(
+  reach: Reach, filter: EventFilter, latest: Page,
+): Promise<RecordedEvent[]> {
   let events = [...latest.events]
   let { before } = latest
   for (let pages = 1; before !== null && pages < pagesMax; pages += 1) {
-    const page = await pageOf(reach, latest.node, { ...wanted, before }).catch(() => null)
+    const page = await pageOf(reach, latest.node, { ...filter, before }).catch(() => null)
     if (page === null) break
     events = [...page.events, ...events]
-    // One that does not lead back would have no end.
+    // A page that does not lead further back would repeat without end.
     before = page.before !== null && page.before < before ? page.before : null
   }
   return events
@@ -65,13 +67,13 @@ async function pageOf({ connection }: Reach, node: string, request: EventsReques
   const message = await connection.request(
     subjects.events(node), JSON.stringify(request), { timeout: pageMs })
   const page = readPage(message.data)
-  if (page === null) throw new Error(`the events of ${node} are not understood`)
+  if (page === null) throw new Error(`the answer of ${node} about its events is not valid`)
   return page
 }
 
 /** The latest page of each node. */
 async function gather(
-  { connection, inboxPrefix }: Reach, wanted: Wanted,
+  { connection, inboxPrefix }: Reach, filter: EventFilter,
 ): Promise<ReadonlyMap<string, Page>> {
   const found = new Map<string, Page>()
   const inbox = createInbox(inboxPrefix)
@@ -101,7 +103,7 @@ async function gather(
       subscription.unsubscribe()
       resolve()
     }
-    connection.publish(eventsOfAll, JSON.stringify(wanted), { reply: inbox })
+    connection.publish(eventsOfAll, JSON.stringify(filter), { reply: inbox })
   })
   return denied === null ? found : refuse(denied)
 }

@@ -1,4 +1,4 @@
-/** Recorded events as JSON: in a node's file, in its answers, and in its inspection stream. */
+/** JSON of recorded events in a node's file, its answers and its inspection stream. */
 import { z } from 'zod'
 import type { NodeEventState, RecordedEvent } from '../../machines/protocol/events.js'
 import { promotionReport, vacancy } from '../codec/schemas.js'
@@ -34,7 +34,7 @@ export const recordedEvent: z.ZodType<RecordedEvent> = z.discriminatedUnion('typ
   }),
 ])
 
-/** null: of a later release, or no event at all. */
+/** The recorded event. null if it is of a later release or not valid. */
 export function asRecorded(value: unknown): RecordedEvent | null {
   const read = recordedEvent.safeParse(value)
   return read.success ? read.data : null

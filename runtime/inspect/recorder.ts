@@ -1,23 +1,23 @@
-/** Keeps the last notable events of a node, and gives them a page at a time. */
+/** Keeps the latest notable events of a node, and returns them in pages. */
 import type { Clock, EventRecorder } from '../../actors/ports/system.js'
 import { spaceOfEvent } from '../../machines/protocol/events.js'
 import type { ClusterEvent, RecordedEvent } from '../../machines/protocol/events.js'
 import type { EventFile } from './eventFile.js'
 
 export interface RecorderBounds {
-  /** Events kept of each of the two kinds. */
+  /** Number of events kept of each of the two kinds. */
   readonly eventsMax: number
-  /** Their JSON, in UTF-16 units. */
+  /** Length of their JSON in UTF-16 units. */
   readonly lengthMax: number
 }
 
-/** Promotions of three failovers of 300 spaces each, or of years of a few spaces. */
+/** Enough for three failovers of 300 spaces each, or for years of a few spaces. */
 export const recorderBounds: RecorderBounds = { eventsMax: 1_000, lengthMax: 512 * 1024 }
 
-/** Of one event: a reason or a message is cut, details that are longer are left out. */
+/** Limits of one event: a longer reason or message is cut, longer details are left out. */
 const textLengthMax = 600
 const detailLengthMax = 2_048
-/** Before the file is there: a start that takes long, and fails. */
+/** Events kept before the file is open, in case a start takes long and fails. */
 const earlyMax = 64
 
 export interface Kept {
@@ -29,23 +29,23 @@ export interface Kept {
 }
 
 export interface PageRequest {
-  /** This space, and what concerns nodes. */
+  /** If set, only events of this space and of nodes. */
   readonly space?: string | undefined
   readonly types?: readonly string[] | undefined
-  /** Events with lower ids only; null: the latest. */
+  /** If set, only events with lower ids. null for the latest. */
   readonly before: number | null
-  /** Of the events as JSON. */
+  /** Length of the events as JSON. */
   readonly lengthMax: number
 }
 
 export interface EventsPage {
-  /** JSON of each, oldest first; at least one if there is one. */
+  /** JSON of each event, oldest first. At least one if there is any. */
   readonly texts: readonly string[]
-  /** To go on with, to earlier ones; null: these are all. */
+  /** `before` of a request for earlier events. null if there are none. */
   readonly before: number | null
 }
 
-/** Oldest first; what is too much goes from the front. */
+/** Events, oldest first. Beyond the bounds the oldest are dropped. */
 class Shelf {
   kept: Kept[] = []
   private length = 0
@@ -69,8 +69,8 @@ export interface RecorderOptions {
 }
 
 /**
- * Promotions are kept apart from all else, so that what is noted often, of a replica that comes
- * and goes, pushes none of them out.
+ * Keeps promotions apart from other events, so that frequent events, such as those of an unstable
+ * replica, do not displace them.
  */
 export class NodeRecorder implements EventRecorder {
   private readonly promotions: Shelf
@@ -79,7 +79,7 @@ export class NodeRecorder implements EventRecorder {
   private early: ClusterEvent[] | null = []
   private file: EventFile | null = null
   private lastId = 0
-  /** All that is kept, oldest first; null: it has changed. */
+  /** All events kept, oldest first. null after a change. */
   private merged: readonly Kept[] | null = null
 
   constructor(private readonly options: RecorderOptions) {
@@ -89,8 +89,8 @@ export class NodeRecorder implements EventRecorder {
   }
 
   /**
-   * Events get their ids from here on. `file`: what was kept before, and where to keep the rest;
-   * null: in memory only.
+   * Begins to assign ids to events.
+   * @param file earlier events, and the place for new ones. null to keep them in memory only
    */
   begin(file: EventFile | null): void {
     if (this.early === null) throw new Error('events are kept already')
@@ -111,7 +111,7 @@ export class NodeRecorder implements EventRecorder {
       return
     }
     const atMs = Math.round(this.options.clock.wallMs())
-    // By the clock, so that a node that lost its disk gives no id a second time.
+    // From the clock, so that a node that lost its disk does not assign an id again.
     const id = Math.max(this.lastId + 1, atMs)
     this.lastId = id
     const recorded = { ...shortened(event), id, node: this.options.node, atMs }
@@ -120,7 +120,7 @@ export class NodeRecorder implements EventRecorder {
     for (const listener of this.listeners) listener(recorded)
   }
 
-  /** Told of each event from now on, until the returned function is called. */
+  /** Calls the listener for each event until the returned function is called. */
   listen(listener: (event: RecordedEvent) => void): () => void {
     this.listeners.add(listener)
     return () => this.listeners.delete(listener)
@@ -132,7 +132,7 @@ export class NodeRecorder implements EventRecorder {
       && (types === undefined || types.includes(kept.type))
     const page: Kept[] = []
     let length = 0
-    // From the latest back, so that a page costs no more than what is on it.
+    // From the latest backwards, so that the cost of a page depends on its size only.
     const all = this.all()
     for (let index = all.length - 1; index >= 0; index -= 1) {
       const kept = all[index]
@@ -146,7 +146,7 @@ export class NodeRecorder implements EventRecorder {
     return { texts: textsOf(page), before: null }
   }
 
-  /** What waits to be written is written, unless the disk hangs. */
+  /** Writes what is pending, unless the disk hangs. */
   async close(): Promise<void> {
     const { file } = this
     this.file = null

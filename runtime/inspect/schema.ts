@@ -1,17 +1,17 @@
 /**
- * The inspection stream: what nodes tell inspectors, version 1, as JSON (DESIGN section 6).
+ * The inspection stream from nodes to inspectors, version 1, as JSON.
  *
  * | message | source → target | subject |
  * |---|---|---|
- * | start, a request; its answer | inspector → node | `engram.v1.inspect.<node>.start` |
+ * | start request; its answer | inspector → node | `engram.v1.inspect.<node>.start` |
  * | the same | inspector → all nodes | `engram.v1.inspect._all.start` |
  * | envelope | node → inspectors | `engram.v1.inspect.<node>` |
- * | envelope, with payloads | node → those that asked | `engram.v1.inspect.<node>.payloads` |
+ * | envelope, with payloads | node → inspectors that asked | `engram.v1.inspect.<node>.payloads` |
  *
- * NATS tells nobody how many subscribers there are, so an inspector announces itself, for a lease,
- * and renews that. Without a lease a node hooks nothing in and publishes nothing. A reader must
- * pass over events of a type and over fields it does not know; what changes the meaning of those
- * that it knows gets a new version, and a node refuses a start of a version above its own.
+ * NATS does not report the number of subscribers, so an inspector announces itself for a lease, and
+ * renews it. Without a lease a node observes and publishes nothing. A reader must ignore types of
+ * events and fields that it does not know. A change of the meaning of known ones gets a new
+ * version, and a node refuses a start request of a version above its own.
  */
 import { z } from 'zod'
 import { subjects } from '../../machines/protocol/subjects.js'
@@ -34,13 +34,13 @@ const count = z.number().int().nonnegative()
 
 export const startRequest = z.object({
   version: z.number().int().positive(),
-  /** Chosen by the inspector, and the same at each renewal. */
+  /** Id chosen by the inspector, the same at each renewal. */
   inspector: z.string().min(1).max(64),
   /** 0 ends the lease at once. */
   leaseMs: z.number().int().min(0).max(leaseBounds.maxMs),
-  /** Asks for the edition with payloads. */
+  /** Requests the edition with payloads. */
   payloads: z.boolean().default(false),
-  /** The state of all actors again: envelopes were lost. A new inspector gets it anyway. */
+  /** Requests the state of all actors after a loss. A new inspector gets it anyway. */
   present: z.boolean().default(false),
 })
 export type StartRequest = z.infer<typeof startRequest>
@@ -54,25 +54,25 @@ export const startAnswer = z.discriminatedUnion('ok', [
 ])
 export type StartAnswer = z.infer<typeof startAnswer>
 
-/** A state as XState has it: `streaming`, `{ serving: { ingest: 'open' } }`. */
+/** A state value of XState: `streaming`, `{ serving: { ingest: 'open' } }`. */
 export type StateValue = string | { readonly [state: string]: StateValue }
 const stateValue: z.ZodType<StateValue> = z.lazy(() =>
   z.union([text, z.record(z.string(), stateValue)]))
 
-/** Of a context: numbers and words of the protocol; see summary.ts. */
+/** Summary of a context: numbers and terms of the protocol (summary.ts). */
 const summary = z.record(z.string(), z.unknown())
 
-/** On every event of an actor. */
+/** Fields of every event of an actor. */
 const ofActor = {
-  /** Id in the actor host; children of its statechart follow after a slash. */
+  /** Id in the actor host. Children of its statechart follow after a slash. */
   actor: text,
   /** Wall clock of the node. */
   atMs: z.number(),
 }
 
-/** A transition of the chart that was taken: with `source`, it names an edge of `chartOf`. */
+/** A transition that was taken. With `source` it names an edge of `chartOf`. */
 const taken = z.object({
-  /** Path of the state that defines it; the root is ''. */
+  /** Path of the state that defines it. '' for the root. */
   source: text,
   trigger: z.enum(['event', 'after', 'always', 'done', 'error', 'stateDone']),
   name: text,
@@ -81,7 +81,7 @@ const taken = z.object({
 })
 export type TakenTransition = z.infer<typeof taken>
 
-/** A delay of the chart that runs. */
+/** A running delay of the chart. */
 const timer = z.object({
   /** Name of the delay, or `500 ms`. */
   name: text,
@@ -94,29 +94,29 @@ export type RunningTimer = z.infer<typeof timer>
 
 const state = {
   status: z.enum(['active', 'done', 'error', 'stopped']),
-  /** null: logic without states (a callback, a promise). */
+  /** null for logic without states (a callback, a promise). */
   state: stateValue.nullable(),
-  /** Why it is in this state, in the words of the chart (`lastReason`). */
+  /** Reason for this state, from the chart (`lastReason`). */
   reason: text.nullable(),
   summary,
-  /** Delays that run; absent: none, or a node of an earlier release. */
+  /** Running delays. Absent if none, or from a node of an earlier release. */
   timers: z.array(timer).optional(),
 }
 
 export const inspectionEvent = z.discriminatedUnion('type', [
-  /** A statechart, before the first actor that runs it. `definition`: its config, as JSON. */
+  /** A statechart, sent before the first actor that runs it. `definition` is its config as JSON. */
   z.object({ type: z.literal('chart'), chart: text, definition: text }),
-  /** An actor is there: born just now, or shown to a new inspector. */
+  /** An actor that has just started, or that is presented to a new inspector. */
   z.object({
     type: z.literal('actor'), ...ofActor, parent: text.nullable(), chart: text.nullable(), ...state,
   }),
-  /** Its state or status changed, by that event. */
+  /** A change of state or status by an event. */
   z.object({
     type: z.literal('transition'), ...ofActor, from: stateValue.nullable(), event: text, ...state,
-    /** In the order in which they were taken, those without an event (`always`) among them. */
+    /** In order, including those without an event (`always`). */
     taken: z.array(taken).optional(),
   }),
-  /** Events that changed no state, counted by type since the last such message. */
+  /** Counts of events that changed no state, by type, since the last such message. */
   z.object({
     type: z.literal('progress'), ...ofActor, counts: z.record(z.string(), count), ...state,
   }),
@@ -132,17 +132,17 @@ export const inspectionEvent = z.discriminatedUnion('type', [
     type: z.literal('deadLetter'), ...ofActor, reason: text, detail: text,
     from: text.nullable(), event: text.nullable(),
   }),
-  /** What this node sent to others, counted since the last such message. */
+  /** Counts of messages to other nodes since the last such message. */
   z.object({
     type: z.literal('messages'), atMs: z.number(),
     /** Third token of the subject: wal, ack, heartbeat, survey, ping … */
     kind: text,
     space: text.nullable(),
-    /** null: to all. */
+    /** null for messages to all nodes. */
     to: text.nullable(),
     count, bytes: count,
   }),
-  /** A notable event was noted just now; those of before are asked for (eventService.ts). */
+  /** A notable event as it is recorded. Earlier ones come from eventService.ts. */
   z.object({ type: z.literal('recorded'), atMs: z.number(), event: recordedEvent }),
 ])
 export type InspectionStreamEvent = z.infer<typeof inspectionEvent>
@@ -151,13 +151,13 @@ export const envelopeHead = z.object({
   version: z.literal(inspectionVersion),
   node: text,
   incarnation: count,
-  /** Another one: the numbers begin anew. */
+  /** Id of the stream. A new one starts its numbers anew. */
   stream: text,
-  /** Grows by 1 with each envelope of the stream; a gap is a loss on the way. */
+  /** Grows by 1 with each envelope of the stream. A gap means that envelopes were lost. */
   number: count,
-  /** Events that this node dropped before this envelope, since they came too fast. */
+  /** Number of events dropped before this envelope because they came too fast. */
   dropped: count,
-  /** Set when the events are the present state of all actors, in so many parts. */
+  /** Set if the events are a part of the present state of all actors. */
   present: z.object({ part: count, parts: count }).nullable(),
   events: z.array(z.unknown()),
 })
@@ -166,15 +166,15 @@ export type Envelope = Omit<z.infer<typeof envelopeHead>, 'events'> & {
 }
 
 /**
- * Reads an envelope; events of unknown types are left out.
- * @returns the envelope, or in words why it is none
+ * Reads an envelope. Events of unknown types are left out.
+ * @returns the envelope, or a message that says why it is not valid
  */
 export function readEnvelope(data: Uint8Array | string): Envelope | string {
   let raw: unknown
   try {
     raw = JSON.parse(typeof data === 'string' ? data : Buffer.from(data).toString('utf8'))
   } catch {
-    return 'an envelope is JSON'
+    return 'an envelope must be JSON'
   }
   const head = envelopeHead.safeParse(raw)
   if (!head.success) return faultOf(head.error)
@@ -185,7 +185,7 @@ export function readEnvelope(data: Uint8Array | string): Envelope | string {
   return { ...head.data, events }
 }
 
-/** The first fault: its field, and what is wrong with it. */
+/** The first fault, with its field. */
 export function faultOf(error: z.ZodError): string {
   const issue = error.issues[0]
   return `${issue?.path.join('.') || 'message'}: ${issue?.message ?? 'not valid'}`

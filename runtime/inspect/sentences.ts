@@ -1,13 +1,13 @@
-/** What nodes note, as sentences. */
+/** Recorded events as sentences. */
 import { msText } from '../../machines/base/units.js'
 import { handoverReason, vacancyText } from '../../machines/election/vacancy.js'
 import type {
   ClusterEvent, PromotionReport, RecordedEvent,
 } from '../../machines/protocol/events.js'
-import type { Told, ToldKind } from './eventLine.js'
+import type { EventKind, EventLine } from './eventLine.js'
 
-/** A line without its time, unless that is another than the event's. */
-export interface Sentence extends Omit<Told, 'at' | 'id'> {
+/** A line. Its time is set only if it differs from the event's. */
+export interface Sentence extends Omit<EventLine, 'at' | 'id'> {
   readonly atMs?: number
 }
 
@@ -21,7 +21,7 @@ export function sentenceOf(event: RecordedEvent): Sentence {
     case 'steppedDown': {
       const { space, epoch, reason } = event
       const text = `${node} is no longer the primary of ${space} (epoch ${epoch}): ${reason}`
-      const kind = reason.startsWith('handed over') ? 'handover' : 'reign'
+      const kind = reason.startsWith('handed over') ? 'handover' : 'epoch'
       return { kind, text, node, space, epoch, reason }
     }
     case 'handoverBegun': {
@@ -49,10 +49,10 @@ export function sentenceOf(event: RecordedEvent): Sentence {
 function promoted({ promotion, inSync }: EventOf<'promoted'>): Sentence {
   const { atMs, space, epoch, to: node, reason } = promotion
   const text = `${takeoverText(promotion)}; in sync: ${inSync.join(', ')}`
-  return { atMs, kind: 'reign', text, node, space, epoch, reason, promotion }
+  return { atMs, kind: 'epoch', text, node, space, epoch, reason, promotion }
 }
 
-/** Who is the primary now, why, and what it cost. */
+/** Sentence on a promotion: the new primary, the reason, and the interruption. */
 export function takeoverText(promotion: PromotionReport): string {
   const { space, epoch, from, to, reason, ms } = promotion
   if (from === null) return `${to} is the first primary of ${space}, in epoch ${epoch}`
@@ -62,14 +62,14 @@ export function takeoverText(promotion: PromotionReport): string {
     : `${head}. Writes were interrupted for ${msText(ms)}${riskClause(promotion)}`
 }
 
-/** Planned: the primary before held writes back, and no write can be missing. */
+/** True for a planned promotion: the former primary held writes back, so none is missing. */
 export function isHandover({ from, vacancy, reason }: PromotionReport): boolean {
   return vacancy === 'resigned' && reason === handoverReason(from ?? '')
 }
 
-/** What is known of writes that the primary before had alone. */
+/** Clause on writes that only the former primary had. */
 function riskClause({ atRisk, from, to }: PromotionReport): string {
-  if (atRisk === null) return `; whether ${from} had writes that are missing here is not known`
+  if (atRisk === null) return `; it is not known whether ${from} had writes that are missing here`
   if (atRisk === 0 || from === to) return '; no write is known to be missing'
   return `; at least ${writesText(atRisk)} of ${from} ${atRisk === 1 ? 'is' : 'are'} missing until `
     + 'it returns'
@@ -79,13 +79,13 @@ export function writesText(count: number): string {
   return count === 1 ? '1 write' : `${count.toLocaleString('en-US')} writes`
 }
 
-interface Course {
-  readonly kind: ToldKind
+interface Progress {
+  readonly kind: EventKind
   readonly begins: string
 }
 
-/** Notices that tell of a course of events, rather than call for help. */
-const courses: ReadonlyMap<string, Course> = new Map([
+/** Notices that report progress rather than call for help. */
+const progress: ReadonlyMap<string, Progress> = new Map([
   ['inSyncShrunk', { kind: 'inSync', begins: 'fewer members are in sync; ' }],
   ['inSyncGrown', { kind: 'inSync', begins: 'more members are in sync; ' }],
   ['fork', { kind: 'fork', begins: '' }],
@@ -107,46 +107,47 @@ function notice(event: EventOf<'notice'>): Sentence {
   const fields = {
     node, space, ...(typeof epoch === 'number' ? { epoch } : {}), alert, detail,
   }
-  const course = courses.get(alert)
-  if (course) return { kind: course.kind, text: `${space}: ${course.begins}${message}`, ...fields }
+  const found = progress.get(alert)
+  if (found) return { kind: found.kind, text: `${space}: ${found.begins}${message}`, ...fields }
   const text = isAlert ? `ALERT ${alert}: ${space}: ${message} (reported by ${node})`
     : `${space}: ${message}`
   return { kind: 'alert', text, ...fields }
 }
 
-/** How it ended that a primary was succeeded without a handover. */
+/** Sentence on a closed fork report. */
 function settledText({ message, detail }: EventOf<'notice'>): string {
   const { epoch, outcome, lost, formerPrimary, reason } = detail
-  const holder = typeof formerPrimary === 'string' ? formerPrimary : 'its primary'
-  const who = `${holder} (epoch ${epoch})`
+  const node = typeof formerPrimary === 'string' ? formerPrimary : 'its primary'
+  const former = `${node} (epoch ${epoch})`
   const loss = typeof lost !== 'number' || lost === 0 ? 'no write is lost'
     : `at least ${writesText(lost)} ${lost === 1 ? 'is' : 'are'} lost`
   switch (outcome) {
-    case 'level': return `settled: ${who} had no write that the others lack; ${loss}`
-    case 'reconciled': return `settled: what ${who} had alone was merged back; ${loss}`
-    case 'lost': return `settled for ${who}: ${reason}; ${loss}`
-    case 'dismissed': return `an operator closed the report on ${who}`
+    case 'level': return `settled: ${former} had no write that the others lack; ${loss}`
+    case 'reconciled': return `settled: the writes that only ${former} had were merged; ${loss}`
+    case 'lost': return `settled for ${former}: ${reason}; ${loss}`
+    case 'dismissed': return `an operator closed the report on ${former}`
     default: return message
   }
 }
 
-function peer({ node, peer: who, state, vacancy, reason }: EventOf<'peer'>): Sentence {
+function peer({ node, peer: other, state, vacancy, reason }: EventOf<'peer'>): Sentence {
+  const why = vacancy ? `: ${vacancyText(vacancy, other)}` : ''
   const text = {
-    gone: `${who} is gone, says ${node}${vacancy ? `: ${vacancyText(vacancy, who)}` : ''}`,
-    left: `${who} has left, says ${node}`,
-    back: `${who} is back, says ${node}`,
+    gone: `${other} is gone, reported by ${node}${why}`,
+    left: `${other} has left, reported by ${node}`,
+    back: `${other} is back, reported by ${node}`,
   }[state]
   return {
-    kind: 'node', text, node, peer: who, reason,
+    kind: 'node', text, node, peer: other, reason,
     state: state === 'gone' ? 'dead' : state === 'back' ? 'alive' : state,
   }
 }
 
 const nodeTexts: Readonly<Record<EventOf<'node'>['state'], string>> = {
   running: 'runs',
-  isolated: 'has lost NATS; it is primary of nothing until it is back',
+  isolated: 'has lost its connection to NATS and is primary of no space until it is back',
   reconnected: 'is connected to NATS again',
   draining: 'hands over and stops',
   stopped: 'has stopped',
-  failed: 'cannot go on and ends',
+  failed: 'has failed and ends',
 }

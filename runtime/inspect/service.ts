@@ -13,26 +13,26 @@ import type { StartAnswer, StartRequest } from './schema.js'
 export interface InspectionServiceOptions extends Omit<FeedOptions, 'payloads'> {
   readonly logger: Logger
   readonly events: NodeRecorder
-  /** null: the node is not that far yet, and has no connection either. */
+  /** null while the node is starting, before it has a connection. */
   readonly serving: () => Serving | null
 }
 
-/** What a start that waits takes. */
+/** Memory of a waiting start request. */
 const startBytes = 1024
-/** A start is small: more is not even looked at. */
+/** A larger start request is refused without being parsed. */
 const startBytesMax = 4096
 
-/** More are refused: each costs nothing here, but somebody is asking without end. */
+/** Inspectors at a time. Each costs nothing here, but more suggest a faulty inspector. */
 const inspectorsMax = 32
-/** The present state is sent to all at once, and not more often than this. */
+/** The present state is sent to all inspectors together, not more often than this. */
 const presentEveryMs = 1_000
 const sweepMs = 500
 
-/** One edition on NATS: who listens, and until when. */
+/** One edition on NATS, with the leases of its inspectors. */
 class Edition {
   readonly feed: Feed
   readonly leases = new Map<string, number>()
-  /** Monotonic clock; null: not asked for. */
+  /** Monotonic clock. null if not requested. */
   presentDueMs: number | null = null
   presentAtMs = -Infinity
   end: (() => void) | null = null
@@ -43,10 +43,9 @@ class Edition {
 }
 
 /**
- * The inspection stream of a node on NATS, and what it keeps of the past: takes starts, keeps the
- * leases, publishes. Nothing of what an inspector does can hold the node up: a publish is a
- * buffered write to the server, and it is the server's affair to get rid of a reader that does not
- * read.
+ * The inspection stream of a node on NATS, with its past events: takes start requests, keeps the
+ * leases, publishes. An inspector cannot slow the node down: a publish is a buffered write to the
+ * server, and the server disconnects a reader that does not read.
  */
 export class InspectionService {
   private readonly editions: { readonly plain: Edition; readonly full: Edition }
@@ -65,7 +64,7 @@ export class InspectionService {
     return this.editions.plain.feed
   }
 
-  /** A connection is open, or (null) gone; the leases end with it, inspectors come again. */
+  /** Called when a connection is open, or (null) closed. Leases end with it; inspectors renew. */
   attach(connection: BusConnection | null): void {
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     this.subscriptions = []
@@ -89,13 +88,14 @@ export class InspectionService {
 
   private onStart(message: BusMessage): void {
     const serving = this.options.serving()
-    // Pages of nodes ask, too.
+    // Pages of nodes ask as well.
     const asker = serving?.answers.asker(message, 'orders')
     if (!serving || !asker) return
     const { answers, lanes: { status } } = serving
     const json = { ...asker, encoding: 'json' as const }
     if (!status.enter(startBytes)) {
-      return answers.answer(json, this.refused('OVERLOADED', 'too many requests wait'))
+      return answers.answer(json,
+        this.refused('OVERLOADED', 'too many requests wait: try again later'))
     }
     const data = new Uint8Array(message.data.subarray(0, startBytesMax + 1))
     status.push(() => {
@@ -112,25 +112,25 @@ export class InspectionService {
     const { node, incarnation } = this.options
     const refused = (code: string, message: string): StartAnswer => this.refused(code, message)
     if (data.length > startBytesMax) {
-      return refused('MALFORMED', `a start takes ${startBytesMax} bytes at most`)
+      return refused('MALFORMED', `a start request has at most ${startBytesMax} bytes`)
     }
     let raw: unknown
     try {
       raw = JSON.parse(Buffer.from(data).toString('utf8'))
     } catch {
-      return refused('MALFORMED', 'a start is a JSON object')
+      return refused('MALFORMED', 'a start request must be a JSON object')
     }
     const parsed = startRequest.safeParse(raw)
     if (!parsed.success) return refused('MALFORMED', faultOf(parsed.error))
     const request = parsed.data
     if (request.version > inspectionVersion) {
-      return refused('VERSION', `node ${node} speaks version ${inspectionVersion} of the `
+      return refused('VERSION', `node ${node} supports version ${inspectionVersion} of the `
         + `inspection stream, not ${request.version}: upgrade the node`)
     }
     const edition = request.payloads ? this.editions.full : this.editions.plain
     const isNew = !edition.leases.has(request.inspector)
     if (isNew && request.leaseMs > 0 && edition.leases.size >= inspectorsMax) {
-      return refused('TOO_MANY', `node ${node} has ${inspectorsMax} inspectors already`)
+      return refused('TOO_MANY', `node ${node} already has ${inspectorsMax} inspectors: close one`)
     }
     const leaseMs = this.grant(edition, request, isNew)
     return {
@@ -139,7 +139,7 @@ export class InspectionService {
     }
   }
 
-  /** Milliseconds granted. */
+  /** Returns the duration of the lease, ms. */
   private grant(edition: Edition, request: StartRequest, isNew: boolean): number {
     const leaseMs = request.leaseMs === 0 ? 0 : Math.max(request.leaseMs, leaseBounds.minMs)
     const nowMs = this.options.clock.monotonicMs()
@@ -152,7 +152,7 @@ export class InspectionService {
     return leaseMs
   }
 
-  /** Begins or ends what the leases ask for. */
+  /** Starts or ends the stream, as the leases require. */
   private settle(edition: Edition): void {
     const { clock } = this.options
     if (edition.leases.size === 0) {

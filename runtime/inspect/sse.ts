@@ -1,4 +1,4 @@
-/** `/events`: the inspection stream of a node as server-sent events, for pages of its own. */
+/** `/events`: the inspection stream of a node as server-sent events, for its own page. */
 import { EventStream, eventStreamHeaders, isSameOrigin, readersMax } from '../http/eventStream.js'
 import type { EventStreamLimits } from '../http/eventStream.js'
 import { text } from '../http/server.js'
@@ -10,17 +10,19 @@ export interface EventsOptions extends EventStreamLimits {
 }
 
 /**
- * The route. A page of another origin is refused (403): a browser names it in the Origin header,
- * and the server has checked the Host header before, against DNS rebinding. Each event is
- * `inspection`, its data an envelope (schema.ts). A new reader, and one that was too slow, gets
- * the present state of all actors first.
+ * The route. A page of another origin, which browsers name in the Origin header, is refused (403).
+ * The server has already checked the Host header, against DNS rebinding. Each event is named
+ * `inspection`, and its data is an envelope (schema.ts). A new reader, and one that was too slow,
+ * first gets the present state of all actors.
  */
 export function eventsRoute(feed: Feed, options: EventsOptions = {}): Route {
   let readers = 0
   return (request, response) => {
-    if (!isSameOrigin(request)) return text(403, 'the event stream is for pages of this server')
+    if (!isSameOrigin(request)) {
+      return text(403, 'only pages of this server may read the event stream')
+    }
     if (readers >= (options.readersMax ?? readersMax)) {
-      return text(503, `${readers} readers are connected; close one`)
+      return text(503, `${readers} readers are connected, which is the limit: close one`)
     }
     if (request.method === 'HEAD') {
       response.writeHead(200, eventStreamHeaders).end()
@@ -32,7 +34,7 @@ export function eventsRoute(feed: Feed, options: EventsOptions = {}): Route {
       ...options, event: 'inspection', onResumed: present,
     })
     const cease = feed.listen((envelope, dropped) => {
-      // Not within the feed's own round of its listeners.
+      // Later, not while the feed calls its listeners.
       const isMissing = stream.send(envelope) && dropped > 0
       if (isMissing) queueMicrotask(present)
     })

@@ -1,12 +1,12 @@
 /**
- * The inspection stream in the terms of Stately's inspector (`@statelyai/inspect`, protocol
- * 0.7): each actor of each node is a session of its own, `n1/space.demo.primary`.
+ * The inspection stream as events of Stately's inspector (`@statelyai/inspect`, protocol 0.7). Each
+ * actor of each node is a session, such as `n1/space.demo.primary`.
  */
 import type { StatelyInspectionEvent } from '@statelyai/inspect'
-import type { ActorShown, Picture } from './picture.js'
+import type { ActorShown, InspectionSnapshot } from './snapshot.js'
 import type { Envelope, InspectionStreamEvent } from './schema.js'
 
-/** Of the protocol: the inspector reads it to tell our events from others'. */
+/** Version of the protocol, by which the inspector recognises these events. */
 export const statelyVersion = '0.7.2'
 
 type EventOf<T extends InspectionStreamEvent['type']> =
@@ -16,36 +16,37 @@ type EventOf<T extends InspectionStreamEvent['type']> =
 export const sessionId = (node: string, actor: string): string => `${node}/${actor}`
 
 /**
- * What an envelope is to the inspector. The picture has taken the envelope in already, and
- * returned `gone`.
+ * The inspector's events of an envelope.
+ * @param snapshot to which the envelope has been applied
+ * @param gone actors that applying it returned
  */
 export function statelyEvents(
-  envelope: Envelope, picture: Picture, gone: readonly ActorShown[],
+  envelope: Envelope, snapshot: InspectionSnapshot, gone: readonly ActorShown[],
 ): StatelyInspectionEvent[] {
   const { node } = envelope
   const stopped = gone
-    .filter((actor) => picture.actor(node, actor.actor) === undefined)
+    .filter((actor) => snapshot.actor(node, actor.actor) === undefined)
     .map((actor) => stoppedEvent(node, actor))
-  return [...stopped, ...envelope.events.flatMap((event) => translated(node, event, picture))]
+  return [...stopped, ...envelope.events.flatMap((event) => translated(node, event, snapshot))]
 }
 
-/** The whole picture, for an inspector that comes later. */
-export function statelyPicture(picture: Picture): StatelyInspectionEvent[] {
-  return [...picture.nodes].flatMap(([node, { actors }]) =>
-    [...actors.values()].map((actor) => actorEvent(node, actor, picture)))
+/** The whole snapshot, for an inspector that connects later. */
+export function statelySnapshot(snapshot: InspectionSnapshot): StatelyInspectionEvent[] {
+  return [...snapshot.nodes].flatMap(([node, { actors }]) =>
+    [...actors.values()].map((actor) => actorEvent(node, actor, snapshot)))
 }
 
-/** An actor is no more: its session shows it. */
+/** The event that shows an actor as stopped. */
 export function stoppedEvent(node: string, actor: ActorShown): StatelyInspectionEvent {
   return snapshotEvent(node, { ...actor, status: 'stopped' }, { type: 'engram.gone' })
 }
 
 function translated(
-  node: string, event: InspectionStreamEvent, picture: Picture,
+  node: string, event: InspectionStreamEvent, snapshot: InspectionSnapshot,
 ): StatelyInspectionEvent[] {
   switch (event.type) {
     case 'actor':
-      return [actorEvent(node, event, picture)]
+      return [actorEvent(node, event, snapshot)]
     case 'transition':
       return [
         eventEvent(node, event.actor, event.atMs, { type: event.event }),
@@ -63,34 +64,36 @@ function translated(
     case 'exit':
       return [exitEvent(node, event)]
     case 'messages':
-      return messageEvents(node, event, picture)
+      return messageEvents(node, event, snapshot)
     case 'chart':
     case 'recorded':
       return []
   }
 }
 
-/** A snapshot names the event that led to it: of several, the most frequent. */
+/** The most frequent event, since a snapshot names the one event that led to it. */
 function progressName({ counts }: EventOf<'progress'>): string {
   const [most] = Object.entries(counts).toSorted(([, a], [, b]) => b - a)
   return most?.[0] ?? 'engram.progress'
 }
 
-/** As Stately's own sender has it, against its types. */
+/** null, as Stately's own sender has it, against its types. */
 const noId = null as unknown as string
 
 function head(node: string, atMs: number) {
   return { _version: statelyVersion, createdAt: String(atMs), rootId: node, id: noId }
 }
 
-function actorEvent(node: string, actor: ActorShown, picture: Picture): StatelyInspectionEvent {
+function actorEvent(
+  node: string, actor: ActorShown, snapshot: InspectionSnapshot,
+): StatelyInspectionEvent {
   const { parent, chart } = actor
   return {
     type: '@xstate.actor', ...head(node, actor.atMs),
     name: sessionId(node, actor.actor),
     sessionId: sessionId(node, actor.actor),
     parentId: parent === null ? undefined : sessionId(node, parent),
-    definition: (chart === null ? undefined : picture.charts.get(chart))
+    definition: (chart === null ? undefined : snapshot.charts.get(chart))
       ?? JSON.stringify({ id: actor.actor }),
     snapshot: snapshotOf(actor),
   }
@@ -108,7 +111,7 @@ function snapshotEvent(
   return {
     type: '@xstate.snapshot', ...head(node, shown.atMs), sessionId: sessionId(node, shown.actor),
     event,
-    // Its type says Snapshot<unknown>, of which value and context are no part.
+    // Its type is Snapshot<unknown>, which lacks value and context.
     snapshot: snapshotOf(shown) as never,
   }
 }
@@ -131,7 +134,7 @@ function exitEvent(node: string, { actor, atMs, kind }: EventOf<'exit'>): Statel
   }, { type: 'engram.exit', kind })
 }
 
-/** Whose message it is, and to whom, among the actors: both ends are drawn in the sequence. */
+/** Sending and receiving actor of each kind of message, both drawn in the sequence. */
 const ends: Readonly<Record<string, (space: string, from: string) => [string, string]>> = {
   wal: (space) => [`space.${space}.primary`, `space.${space}.replica`],
   ack: (space) => [`space.${space}.replica`, `space.${space}.primary`],
@@ -141,14 +144,14 @@ const ends: Readonly<Record<string, (space: string, from: string) => [string, st
 }
 
 function messageEvents(
-  node: string, message: EventOf<'messages'>, picture: Picture,
+  node: string, message: EventOf<'messages'>, snapshot: InspectionSnapshot,
 ): StatelyInspectionEvent[] {
   const { kind, space, to, atMs, count, bytes } = message
-  const receivers = to === null ? [...picture.nodes.keys()].filter((id) => id !== node) : [to]
+  const receivers = to === null ? [...snapshot.nodes.keys()].filter((id) => id !== node) : [to]
   return receivers.flatMap((receiver) => {
     const [source, target] = ends[kind]?.(space ?? '', kind === 'ping' ? receiver : node)
       ?? ['', '']
-    if (picture.actor(receiver, target) === undefined) return []
+    if (snapshot.actor(receiver, target) === undefined) return []
     return [eventEvent(receiver, target, atMs, { type: `engram.${kind}`, count, bytes },
       sessionId(node, source))]
   })

@@ -1,7 +1,7 @@
 /**
- * The page that shows Stately's inspector, in a frame, and passes on what our WebSocket sends:
- * what `createInspectorServer` of `@statelyai/inspect` does, but only to the inspector's origin,
- * and with a connection that begins when the inspector is ready and comes back by itself.
+ * The page that shows Stately's inspector in a frame and passes the WebSocket's events to it. It
+ * does what `createInspectorServer` of `@statelyai/inspect` does, but posts only to the inspector's
+ * origin, connects when the inspector is ready, and reconnects by itself.
  */
 export function statelyPage(inspectorUrl: string, nonce: string): string {
   return `<!doctype html>
@@ -27,7 +27,7 @@ export function statelyPage(inspectorUrl: string, nonce: string): string {
       frame.contentWindow.postMessage(JSON.parse(event.data), origin)
     }
     socket.onclose = () => {
-      state.textContent = 'engram inspect has ended; trying again'
+      state.textContent = 'engram inspect has ended; reconnecting'
       setTimeout(connect, 1000)
     }
   }
@@ -42,7 +42,7 @@ export function statelyPage(inspectorUrl: string, nonce: string): string {
 `
 }
 
-/** What the page may load: the inspector's frame and our own WebSocket. */
+/** Allows the page to load the inspector's frame and the server's own WebSocket only. */
 export function contentSecurityPolicy(inspectorUrl: string, port: number, nonce: string): string {
   return [
     `default-src 'none'`, `frame-src ${new URL(inspectorUrl).origin}`,

@@ -1,10 +1,10 @@
 /**
- * Serves the cluster's statecharts to Stately's inspector: a page on HTTP, and its WebSocket, one
- * event of the `@statelyai/inspect` protocol per message. `createWebSocketReceiver` of that
- * package reads it as it is.
+ * Serves the cluster's statecharts to Stately's inspector: a page on HTTP and its WebSocket, with
+ * one event of the `@statelyai/inspect` protocol per message. `createWebSocketReceiver` of that
+ * package can read it.
  *
- * That package has a server, too, a relay: it listens on all interfaces, asks neither for Host nor
- * for Origin, and keeps the latest 200 events, so that a later reader misses most actors.
+ * That package's own server is a relay. It listens on all interfaces, checks neither Host nor
+ * Origin, and keeps only the latest 200 events, so that a later reader misses most actors.
  */
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
@@ -16,10 +16,10 @@ import type { HttpServer } from '../http/server.js'
 import { contentSecurityPolicy, statelyPage } from './statelyPage.js'
 
 export interface StatelyServerOptions {
-  /** 127.0.0.1 is bound, whatever the port; 0 picks a free one. */
+  /** Port on 127.0.0.1. 0 for a free one. */
   readonly port: number
   readonly inspectorUrl?: string
-  /** What a reader is told first. */
+  /** Events that a new reader gets first. */
   readonly greeting: () => StatelyInspectionEvent[]
   readonly limits?: Partial<typeof defaultLimits>
 }
@@ -28,7 +28,7 @@ export interface StatelyServer {
   readonly url: string
   readonly webSocketUrl: string
   readonly readers: number
-  /** Events that were not sent, since a reader was too slow. */
+  /** Number of events not sent because a reader was too slow. */
   readonly skipped: number
   send(events: readonly StatelyInspectionEvent[]): void
   close(): Promise<void>
@@ -38,9 +38,9 @@ export const defaultInspectorUrl = 'https://stately.ai/inspect'
 
 const defaultLimits = {
   readers: 8,
-  /** Bytes that wait for a reader; beyond, it is sent nothing until these are gone. */
+  /** Bytes that may wait for a reader. Beyond that it is sent nothing until they are read. */
   waitingBytes: 4 * 1024 * 1024,
-  /** A reader that takes nothing for so long is cut off. */
+  /** Time after which a reader that reads nothing is disconnected. */
   stuckMs: 30_000,
 }
 type Limits = typeof defaultLimits
@@ -94,7 +94,7 @@ export async function startStatelyServer(options: StatelyServerOptions): Promise
   }
 }
 
-/** No Origin: a program, not a page. A page must be our own. */
+/** True for a program (no Origin header) and for the server's own page. */
 function isWelcome({ headers }: IncomingMessage): boolean {
   return headers.origin === undefined || headers.origin === `http://${headers.host}`
 }
@@ -107,7 +107,7 @@ class Reader {
     private readonly greeting: () => StatelyInspectionEvent[],
     private readonly onSkipped: (count: number) => void,
   ) {
-    // Else an error of the socket would end the process; it is closed anyway.
+    // An unhandled error of the socket would end the process. It is closed anyway.
     socket.on('error', () => socket.terminate())
     this.greet()
   }

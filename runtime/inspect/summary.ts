@@ -1,7 +1,7 @@
 /**
- * What a context shows to inspectors: numbers, truth values, and the words of the protocol. Memory
- * contents stay out, whatever a chart may hold: a text is shown where its key is known to name a
- * node, a space, a state or a reason, and is otherwise told by its length.
+ * Summary of an actor's context for inspectors: numbers, booleans, and terms of the protocol.
+ * Contents of memories are left out. A text is shown only if its key is known to hold a node, a
+ * space, a state or a reason. Of any other text the length is shown.
  */
 
 /** Keys whose texts are names, states and reasons. */
@@ -14,13 +14,13 @@ const openKeys: ReadonlySet<string> = new Set([
 
 const limits = { text: 300, payloadText: 2_048, depth: 4, payloadDepth: 5, items: 32 } as const
 
-/** A flat look at a context or event: at most 32 fields, each bounded. Never throws. */
+/** A flat summary of a context or event: at most 32 fields, each bounded. Never throws. */
 export function summaryOf(value: unknown, payloads = false): Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return {}
   try {
     return fields(value, payloads, payloads ? limits.payloadDepth : limits.depth)
   } catch {
-    // A getter of somebody's context threw.
+    // A getter of a context threw.
     return {}
   }
 }

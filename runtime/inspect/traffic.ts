@@ -1,4 +1,4 @@
-/** Counts what a node sends to other nodes, while an inspector wants to know. */
+/** Counts messages of a node to other nodes while an inspector listens. */
 import type { Bus, BusConnection } from '../../actors/ports/bus.js'
 
 export interface MessageCount {
@@ -9,63 +9,63 @@ export interface MessageCount {
   bytes: number
 }
 
-/** Subjects counted one by one between two looks; what is more is not counted. */
+/** Subjects counted between two reports. Further ones are not counted. */
 const subjectsMax = 4_096
 const prefix = 'engram.v1.'
 
-/** Kinds whose fourth token is a space, and the fifth the receiver. */
+/** Kinds with the space in the fourth token and the receiver in the fifth. */
 const ofSpaces: ReadonlySet<string> = new Set(['wal', 'ack', 'survey'])
 const ofNodes: ReadonlySet<string> = new Set(['ping', 'pingreq', 'actor'])
 const ofAll: ReadonlySet<string> = new Set(['heartbeat', 'assignment', 'alert'])
 
 /**
- * While nobody looks, a connection's own functions are called; the counting ones take their place
- * for as long as somebody does.
+ * Without an observer a connection's own functions are called. Counting ones take their place while
+ * there is an observer.
  */
 export class Traffic {
   private readonly connections = new Set<CountedConnection>()
   private readonly counts = new Map<string, MessageCount | null>()
-  private lookers = 0
+  private observers = 0
 
-  /** A bus whose connections can be counted. */
+  /** A bus whose messages can be counted. */
   over(bus: Bus): Bus {
     return {
       connect: async () => {
         const connection = new CountedConnection(await bus.connect(), this.note)
         this.connections.add(connection)
         void connection.closed.then(() => this.connections.delete(connection))
-        connection.count(this.lookers > 0)
+        connection.count(this.observers > 0)
         return connection
       },
     }
   }
 
-  /** Counts from now on, until the returned function is called. */
-  look(): () => void {
+  /** Counts until the returned function is called. */
+  observe(): () => void {
     let isOver = false
-    this.changeLookers(1)
+    this.changeObservers(1)
     return () => {
-      if (!isOver) this.changeLookers(-1)
+      if (!isOver) this.changeObservers(-1)
       isOver = true
     }
   }
 
-  /** What was sent since the last call. */
+  /** Counts since the last call. */
   take(): MessageCount[] {
     const taken = [...this.counts.values()].filter((count) => count !== null)
     this.counts.clear()
     return taken
   }
 
-  private changeLookers(by: number): void {
-    this.lookers += by
-    for (const connection of this.connections) connection.count(this.lookers > 0)
-    if (this.lookers === 0) this.counts.clear()
+  private changeObservers(by: number): void {
+    this.observers += by
+    for (const connection of this.connections) connection.count(this.observers > 0)
+    if (this.observers === 0) this.counts.clear()
   }
 
-  /** A message was sent, over whatever connection. */
+  /** Notes a message that was sent over any connection. */
   readonly note = (subject: string, bytes: number): void => {
-    // Answers to clients: each has a subject of its own.
+    // Answers to clients are not counted: each has its own subject.
     if (!subject.startsWith(prefix)) return
     let known = this.counts.get(subject)
     if (known === undefined) {

@@ -1,4 +1,4 @@
-/** Of XState's inspection and scheduler: transitions that were taken, and delays that run. */
+/** Transitions that were taken and delays that run, from XState's inspection and scheduler. */
 import type { AnyActorRef, AnyStateNode } from 'xstate'
 import { pathOf, transitionOf } from '../charts/chart.js'
 import type { Definition } from '../charts/chart.js'
@@ -6,19 +6,19 @@ import type { RunningTimer, TakenTransition } from './schema.js'
 
 export type TakenDefinition = Definition & { readonly source: AnyStateNode }
 
-/** Of one event: `always` transitions in a circle would have no end. */
+/** Transitions noted of one event, since `always` transitions could form a loop. */
 const takenMax = 16
 
 const translated = new WeakMap<TakenDefinition, TakenTransition>()
 
-/** The transitions of one microstep, added to those of the steps before. */
+/** Adds the transitions of one microstep. */
 export function noteTaken(taken: TakenDefinition[], transitions: readonly unknown[]): void {
   for (const transition of transitions as readonly TakenDefinition[]) {
     if (taken.length < takenMax) taken.push(transition)
   }
 }
 
-/** As the chart shows it; a definition is translated once. */
+/** A transition as the chart shows it. Each definition is translated once. */
 export function takenOf(definition: TakenDefinition): TakenTransition {
   const found = translated.get(definition)
   if (found !== undefined) return found
@@ -35,7 +35,7 @@ interface Scheduled {
   readonly source: AnyActorRef
   readonly event: { readonly type: string }
   readonly delay: number
-  /** `Date.now()` then. */
+  /** `Date.now()` at its start. */
   readonly startedAt: number
 }
 
@@ -45,7 +45,7 @@ interface System {
 
 const ofAfter = /^xstate\.after\.([^.]+)\.[^.]+(?:\.(.*))?$/
 
-/** The delays (`after`) of an actor's chart that run. */
+/** Running delays (`after`) of an actor's chart. */
 export function timersOf(ref: AnyActorRef): RunningTimer[] {
   const scheduled = (ref.system as System | undefined)?.getSnapshot?.()._scheduledEvents ?? {}
   return Object.values(scheduled).flatMap(({ source, event, delay, startedAt }) => {

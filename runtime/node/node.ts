@@ -207,8 +207,8 @@ async function listen(
   const hub = new PageHub({
     start: { source: 'node', node: id, playground: false, payloads, ...limitsOf(config) },
     onSkipped: () => telemetry.count('pageFramesSkipped'),
-    link: (telling) => new ClusterLink({
-      nats: { ...nats, name: `engram page of ${id}` }, payloads, telling,
+    link: (feed) => new ClusterLink({
+      nats: { ...nats, name: `engram page of ${id}` }, payloads, feed,
       onFault: (fault) => logger.warn({ fault }, 'the page cannot show everything'),
     }),
   })

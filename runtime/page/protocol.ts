@@ -1,17 +1,17 @@
 /**
- * What a page's server tells the page: a stream of frames. A recording is the same frames, one as
- * JSON per line, so that the page draws what is and what was from one thing. Types only: the page
- * imports them too.
+ * The stream of frames from a page's server to the page. A recording has the same frames, one JSON
+ * per line, so that the page draws present and past from one source. Types only, since the page
+ * imports them.
  *
  * | request | answer |
  * |---|---|
  * | `GET /api/stream` | server-sent events named `frame`; the first is `start` |
- * | `POST /api/orders` | an Order as JSON → OrderAnswer; only with `--playground` |
+ * | `POST /api/orders` | a PageCommand as JSON → CommandAnswer; only with `--playground` |
  *
- * A reader passes over frames of a kind, and over fields, that it does not know.
+ * A reader ignores kinds of frames, and fields, that it does not know.
  */
 import type { Chart } from '../charts/chart.js'
-import type { Told } from '../inspect/eventLine.js'
+import type { EventLine } from '../inspect/eventLine.js'
 import type { Envelope } from '../inspect/schema.js'
 import type { ClusterStatus } from '../status/status.js'
 
@@ -22,47 +22,47 @@ interface At {
   readonly atMs: number
 }
 
-/** What a page begins with, and a recording. */
+/** First frame of a page and of a recording. */
 export interface StartFrame extends At {
   readonly kind: 'start'
   readonly format: typeof recordingFormat
-  /** Release that serves the page. */
+  /** Version of the release that serves the page. */
   readonly version: string
   /** `engram up`, one node, a simulator. */
   readonly source: 'up' | 'node' | 'simulator'
-  /** The node that serves the page; null otherwise. */
+  /** The node that serves the page. null for others. */
   readonly node: string | null
-  /** Orders are taken (`--playground`). */
+  /** True if commands are accepted (`--playground`). */
   readonly playground: boolean
-  /** Contents of memories are in the stream (`--inspect-payloads`). */
+  /** True if contents of memories are in the stream (`--inspect-payloads`). */
   readonly payloads: boolean
   readonly thresholds: { readonly lagAlertMs: number; readonly lagAlertBytes: number }
   readonly times: { readonly heartbeatMs: number; readonly grantMs: number }
 }
 
-/** All charts that run here, read from the machines themselves; by chart id. */
+/** All charts by id, read from the machines. */
 export interface ChartsFrame extends At {
   readonly kind: 'charts'
   readonly charts: Readonly<Record<string, Chart>>
 }
 
 /**
- * What a node's inspection stream says, without its `chart` events. `present` in it is a key frame
- * of that node's actors; one without an event says that none of them is there any more: the node
- * has died, or is not heard.
+ * An envelope of a node's inspection stream, without `chart` events. With `present` it is a key
+ * frame of that node's actors. A key frame without events says that the node has died or is not
+ * heard.
  */
 export interface InspectionFrame extends At {
   readonly kind: 'inspection'
   readonly envelope: Envelope
 }
 
-/** Twice a second. null: nobody answered. */
+/** Status, twice a second. null if no node answered. */
 export interface StatusFrame extends At {
   readonly kind: 'status'
   readonly status: ClusterStatus | null
 }
 
-/** Each second, for each space with traffic, and once more with zeros when it has ended. */
+/** Rates of each space with traffic, once a second, and zeros when the traffic has ended. */
 export interface FlowFrame extends At {
   readonly kind: 'flow'
   readonly space: string
@@ -70,28 +70,28 @@ export interface FlowFrame extends At {
   /** Entries that became durable at the primary, per second. */
   readonly writesPerSecond: number
   /**
-   * First write of a batch taken, to its durable answer, counted once per write of the batch: an
-   * upper bound, at most 19 % above (buckets). Of the last second; null without a write.
+   * Time from the first write of a batch to its durable answer, counted for each of its writes. An
+   * upper bound, at most 19 % too high (buckets). Of the last second. null without a write.
    */
   readonly ackMs: { readonly p50: number; readonly p99: number } | null
 }
 
-/** A sentence of `engram events`. */
+/** An event line, as `engram events` prints it. */
 export interface StoryFrame extends At {
   readonly kind: 'story'
-  readonly line: Told
+  readonly line: EventLine
 }
 
 /**
- * What happened before, as nodes have kept it: first, and again when a node answers that has more.
- * Each line has an `id`; one that is known already, from here or from a story, adds nothing.
+ * Past events, as nodes have kept them. Sent first, and again when a node has more. Each line has
+ * an `id`. A line that is known already, from a history or story frame, adds nothing.
  */
 export interface HistoryFrame extends At {
   readonly kind: 'history'
-  readonly lines: readonly Told[]
+  readonly lines: readonly EventLine[]
 }
 
-/** The connection of the page's server to NATS. */
+/** State of the server's connection to NATS. */
 export interface BrokerFrame extends At {
   readonly kind: 'broker'
   readonly state: 'connected' | 'disconnected'
@@ -99,18 +99,18 @@ export interface BrokerFrame extends At {
 }
 
 /**
- * An order of the playground that was carried out, so that recordings show what was done. Without
- * `--inspect-payloads` the content of a write is told by its length.
+ * A command of the playground that was performed, so that recordings contain it. Without
+ * `--inspect-payloads` the content of a write is replaced by its length.
  */
 export interface OrderFrame extends At {
   readonly kind: 'order'
-  readonly order: Order
-  readonly answer: OrderAnswer
+  readonly order: PageCommand
+  readonly answer: CommandAnswer
 }
 
 /**
- * The reader was too slow, and this many frames were left out for it alone; the present state of
- * all nodes follows. In a recording: nothing is known of that time.
+ * Number of frames that were dropped because this reader was too slow. The present state of all
+ * nodes follows. A recording has no data on that time.
  */
 export interface GapFrame extends At {
   readonly kind: 'gap'
@@ -121,22 +121,22 @@ export type Frame =
   | StartFrame | ChartsFrame | InspectionFrame | StatusFrame | FlowFrame | StoryFrame
   | HistoryFrame | BrokerFrame | OrderFrame | GapFrame
 
-/** What the playground may ask for. */
-export type Order =
+/** Commands of the playground. */
+export type PageCommand =
   | {
     readonly type: 'write'; readonly space: string; readonly id: string; readonly content: string
   }
-  /** A writer of the server; 0 stops it. At most 1,000 a second. */
+  /** A writer in the server, at most 1,000 writes a second. 0 stops it. */
   | { readonly type: 'steady'; readonly space: string; readonly perSecond: number }
   | { readonly type: 'killActor'; readonly node: string; readonly actor: string }
-  /** SIGKILL; it stays down until `startNode`. Only where `engram up` owns the nodes. */
+  /** SIGKILL. The node stays down until `startNode`. Only for nodes that `engram up` owns. */
   | { readonly type: 'killNode'; readonly node: string }
   | { readonly type: 'startNode'; readonly node: string }
   /** SIGSTOP, and SIGCONT after `forMs`. */
   | { readonly type: 'pauseNode'; readonly node: string; readonly forMs: number }
   | { readonly type: 'handOver'; readonly space: string; readonly to: string | null }
 
-export type OrderAnswer =
+export type CommandAnswer =
   | { readonly ok: true; readonly message: string }
-  /** Why not, and what to do. */
+  /** Reason and remedy. */
   | { readonly ok: false; readonly message: string }

@@ -55,9 +55,9 @@ async function setUp(stage: Stage): Promise<Shown> {
       thresholds: { lagAlertMs: 5_000, lagAlertBytes: 100_000_000 },
       times: { heartbeatMs: 100, grantMs: 2_000 },
     },
-    link: (telling) => {
-      telling.onReports(reports(over))
-      const timer = setInterval(() => telling.onReports(reports(over)), 200)
+    link: (feed) => {
+      feed.onReports(reports(over))
+      const timer = setInterval(() => feed.onReports(reports(over)), 200)
       return { stop: () => Promise.resolve(clearInterval(timer)) }
     },
   })
@@ -93,7 +93,7 @@ inBrowser('open reports in plain words, with what each waits for', async ({ brow
   assert.match(await page.locator('[data-fork-report="5"]').innerText(),
     /n1 has to come back, or: engram forks close demo 5$/)
   assert.match(await page.locator('[data-quarantined="7"]').innerText(),
-    /^7 writes lie in quarantine +engram quarantine list demo$/)
+    /^7 writes in quarantine: +engram quarantine list demo$/)
   assert.equal(errors, [])
   await page.close()
 })

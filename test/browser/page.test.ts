@@ -243,7 +243,7 @@ inBrowser('a recording is saved, opened and addressed', async ({ browser, base, 
   await other.page.locator(`[data-promotion][data-winner=${past.winner}]`).waitFor()
   await other.page.locator('[data-open]').setInputFiles(
     { name: 'no.ndjson', mimeType: 'text/plain', buffer: Buffer.from('{"a":1}') })
-  await other.page.getByRole('alert').getByText('line 1 is no frame').waitFor()
+  await other.page.getByRole('alert').getByText('line 1 is not a frame').waitFor()
   assert.equal(other.errors, [])
 })
 

@@ -37,7 +37,7 @@ test('over the rounds everything is hit: both roles, both ways of a link, all ac
   const faults = deal(70)
   const names = new Set(faults.map((fault) => (fault.kind === 'actor'
     ? fault.actor.replace(/n\d$/, 'n')
-    : `${fault.order.type} ${'node' in fault.order ? fault.order.node : ''}`.trim())))
+    : `${fault.command.type} ${'node' in fault.command ? fault.command.node : ''}`.trim())))
   for (const wanted of [
     'space.demo.primary', 'space.demo.replica', 'space.demo', 'detector.n', 'space.demo.stream.n',
     'space.demo.lag.n', 'kill n1', 'pause n1', 'cut n1', 'stall n1', 'fill n2', 'broker',
@@ -45,7 +45,7 @@ test('over the rounds everything is hit: both roles, both ways of a link, all ac
   assert.not.ok(names.has('node'), 'the node actor is the process: that is what kill is for')
   assert.not.ok(names.has('space.other'), 'other spaces are left alone')
   const pauses = faults.flatMap((fault) =>
-    (fault.kind === 'pause' ? [fault.order.forMs < 2000] : []))
+    (fault.kind === 'pause' ? [fault.command.forMs < 2000] : []))
   assert.equal(new Set(pauses), new Set([true, false]), 'shorter and longer than a lease')
 })
 

@@ -5,7 +5,7 @@ import type { StatelyInspectionEvent } from '@statelyai/inspect'
 import * as assert from 'uvu/assert'
 import { createMachine } from 'xstate'
 import type { PromotionReport } from '../../machines/protocol/events.js'
-import type { Told } from '../../runtime/inspect/eventLine.js'
+import type { EventLine } from '../../runtime/inspect/eventLine.js'
 import { readEnvelope } from '../../runtime/inspect/schema.js'
 import { assertAllTaken } from '../support/audit.js'
 import { Child } from '../support/child.js'
@@ -57,8 +57,8 @@ function listen(cluster: Cluster): { count: () => number } {
   return { count: () => count }
 }
 
-function story(child: Child): Told[] {
-  return child.stdout.map((line) => JSON.parse(line) as Told)
+function story(child: Child): EventLine[] {
+  return child.stdout.map((line) => JSON.parse(line) as EventLine)
 }
 
 scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', async (stage) => {
@@ -116,9 +116,10 @@ scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', 
 
 /** Late readers get the same, also from a node that was started again meanwhile. */
 async function toldLate(
-  stage: Stage, cluster: Cluster, heard: readonly Told[],
+  stage: Stage, cluster: Cluster, heard: readonly EventLine[],
 ): Promise<void> {
-  const ids = (lines: readonly Told[]) => lines.map(({ id }) => id).filter((id) => id !== undefined)
+  const ids = (lines: readonly EventLine[]) =>
+    lines.map(({ id }) => id).filter((id) => id !== undefined)
   const late = engram(stage, cluster, 'late', ['events', '--json', '--last', '1000', 'demo'])
   assert.is((await late.exited).code, 0)
   const told = story(late)
@@ -142,7 +143,7 @@ scenario(inspect, 'engram events --follow shows a failover and a handover', asyn
   await cluster.node(old.node).kill()
   const next = await cluster.primary({ above: old.epoch })
   const epochLine = await waitFor('the epoch', () => lines().find(({ kind, epoch }) =>
-    kind === 'reign' && epoch === next.epoch))
+    kind === 'epoch' && epoch === next.epoch))
   assert.is(epochLine.node, next.node)
   const lost = lines().filter(({ kind, state }) => kind === 'node' && state === 'dead')
   assert.equal(lost.map(({ peer }) => peer), [old.node], 'two witnesses, one sentence')
@@ -166,7 +167,7 @@ scenario(inspect, 'engram events --follow shows a failover and a handover', asyn
   await waitFor('the handover', () => lines().some(({ kind, node, text }) =>
     kind === 'handover' && node === next.node && text.includes(`handed over to ${old.node}`)))
   await waitFor('the next epoch', () => lines().some(({ kind, epoch }) =>
-    kind === 'reign' && epoch === next.epoch + 1))
+    kind === 'epoch' && epoch === next.epoch + 1))
   await toldLate(stage, cluster, lines().filter(({ id }) => id !== undefined))
   child.signal('SIGINT')
   assert.is((await child.exited).code, 0)

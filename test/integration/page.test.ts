@@ -1,7 +1,7 @@
 /** The page's server on real clusters: what a browser receives, and what it may request. */
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import type { OrderAnswer } from '../../runtime/page/protocol.js'
+import type { CommandAnswer } from '../../runtime/page/protocol.js'
 import { Child, processesNaming } from '../support/child.js'
 import { cliFile, removeTemporary, temporaryDirectory } from '../support/environment.js'
 import { ask, order, view } from '../support/page.js'
@@ -58,7 +58,7 @@ function settled(seen: Viewer): Promise<{ primary: string; epoch: number }> {
   })
 }
 
-function done({ answer }: { answer: OrderAnswer }): string {
+function done({ answer }: { answer: CommandAnswer }): string {
   assert.ok(answer.ok, answer.message)
   return answer.message
 }
@@ -104,7 +104,7 @@ test('a node is killed: a promotion step by step within 5 s, and it stays down u
     const [before, orderedMs] = [story(seen).length, performance.now()]
     done(await order(http, { type: 'killNode', node: old.primary }))
     const begun = await waitFor('the next epoch', () => story(seen).slice(before).find((line) =>
-      line.kind === 'reign' && (line.epoch ?? 0) > old.epoch), { seconds: 5 })
+      line.kind === 'epoch' && (line.epoch ?? 0) > old.epoch), { seconds: 5 })
     const tookMs = performance.now() - orderedMs
     note(`order to the sentence of the next epoch: ${Math.round(tookMs)} ms`)
     assert.ok(tookMs < 5_000)

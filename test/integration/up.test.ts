@@ -49,7 +49,7 @@ scenario(test, 'it joins a cluster by --nats alone, and makes no space among oth
     const joined = spawnUp(stage, { args: ['--nats', broker.url, '--nodes', '1',
       '--replicas', '0'] })
     await ready(joined)
-    assert.match(joined.child.log(), /has other nodes \(a\): no space is made/)
+    assert.match(joined.child.log(), /has other nodes \(a\), so no space is created/)
     const status = await statusAt(broker.url)
     assert.equal(status.nodes.map(({ id }) => id), ['a', 'n1'])
     assert.equal(status.spaces, [])
@@ -73,7 +73,7 @@ scenario(test, 'a node started by hand is adopted: commands reach it, and the en
   await waitFor('it to be adopted', () =>
     up.child.log().includes(`n1 runs again (pid ${first.pid}), started by hand`))
   const again = await order(http, { type: 'startNode', node: 'n1' })
-  assert.match(again.answer.message, `n1 runs already (pid ${first.pid})`)
+  assert.match(again.answer.message, `n1 already runs (pid ${first.pid})`)
   const killed = await order(http, { type: 'killNode', node: 'n1' })
   assert.ok(killed.answer.ok, killed.answer.message)
   assert.is((await first.exited).signal, 'SIGKILL')
@@ -106,23 +106,23 @@ scenario(test, 'a node that outlived its `engram up`: the next one says who has 
     await ends(last.child)
   })
 
-scenario(test, 'commands over its socket: a node stays listed, whatever becomes of it', async (stage) => {
+scenario(test, 'commands over its control: a node stays listed, whatever its state', async (stage) => {
   const up = spawnUp(stage, { args: ['--nodes', '2', '--replicas', '1'] })
   const { nodes } = await ready(up)
   const control = new Control(readUpRecord(up.data)!.control!)
   const n1 = async () => (await control.nodes()).find(({ id }) => id === 'n1')!
   assert.equal((await control.nodes()).map(({ id, state }) => `${id} ${state}`),
     ['n1 running', 'n2 running'])
-  await control.orderNode({ type: 'pause', node: 'n1', forMs: 50 })
+  await control.commandNode({ type: 'pause', node: 'n1', forMs: 50 })
   assert.is((await n1()).pid, nodes[0]!.pid)
-  await control.orderNode({ type: 'stop', node: 'n1' })
+  await control.commandNode({ type: 'stop', node: 'n1' })
   const { state, pid, death } = await n1()
   assert.equal([state, pid, death], ['stopped', null, { pid: nodes[0]!.pid, how: 'exit code 0' }])
-  await refused(control.orderNode({ type: 'kill', node: 'n1' }), 'n1 is down already')
-  await control.orderNode({ type: 'start', node: 'n1' })
-  await refused(control.orderNode({ type: 'start', node: 'n1' }), 'n1 runs already')
+  await refused(control.commandNode({ type: 'kill', node: 'n1' }), 'n1 is already down')
+  await control.commandNode({ type: 'start', node: 'n1' })
+  await refused(control.commandNode({ type: 'start', node: 'n1' }), 'n1 already runs')
   assert.is((await n1()).state, 'running')
-  await control.orderNode({ type: 'kill', node: 'n1' })
+  await control.commandNode({ type: 'kill', node: 'n1' })
   assert.is((await n1()).death?.how, 'SIGKILL')
   assert.not.match(up.child.log(), 'has died', 'it was commanded')
   up.child.signal('SIGTERM')

@@ -8,11 +8,11 @@ import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import { Feed } from '../../runtime/inspect/feed.js'
 import type { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { readEnvelope } from '../../runtime/inspect/schema.js'
-import { told } from '../../runtime/inspect/story.js'
+import { eventLine } from '../../runtime/inspect/eventText.js'
 import { Traffic } from '../../runtime/inspect/traffic.js'
 import { Report } from '../../runtime/node/report.js'
 import { chartsFrame, startFrame } from '../../runtime/page/server/hub.js'
-import { Telling } from '../../runtime/page/server/telling.js'
+import { FrameFeed } from '../../runtime/page/server/frameFeed.js'
 import type { NodeStatusReport } from '../../runtime/status/status.js'
 import type { VirtualClock } from '../fakes/virtualClock.js'
 import type { SimNode } from '../support/simNode.js'
@@ -32,7 +32,7 @@ interface Watched {
 export class Recording {
   /** One frame as JSON each. */
   readonly lines: string[] = []
-  private readonly telling: Telling
+  private readonly frames: FrameFeed
   private readonly watched = new Map<string, Watched>()
   /** The feed says when a timer was set, and XState notes that by `Date.now()`. */
   private readonly dateNow = Date.now
@@ -41,18 +41,18 @@ export class Recording {
   constructor(private readonly clock: VirtualClock) {
     Date.now = () => clock.wallMs()
     const { lagAlertMs, lagAlertBytes, heartbeatMs, grantMs } = defaultSettings
-    this.telling = new Telling({
+    this.frames = new FrameFeed({
       wallMs: () => clock.wallMs(), monotonicMs: () => clock.monotonicMs(),
-      tell: (frame) => this.lines.push(JSON.stringify(frame)),
+      emit: (frame) => this.lines.push(JSON.stringify(frame)),
     })
     const atMs = clock.wallMs()
     for (const frame of [startFrame({
       source: 'simulator', node: null, playground: false, payloads: false,
       thresholds: { lagAlertMs, lagAlertBytes }, times: { heartbeatMs, grantMs },
     }, atMs), chartsFrame(atMs)]) this.lines.push(JSON.stringify(frame))
-    this.telling.onBroker('connected', 'the broker of the simulator')
-    this.every(statusEveryMs, () => this.telling.onReports(this.reports()))
-    this.every(storyEveryMs, () => this.telling.tellStory())
+    this.frames.onBroker('connected', 'the broker of the simulator')
+    this.every(statusEveryMs, () => this.frames.onReports(this.reports()))
+    this.every(storyEveryMs, () => this.frames.flushLines())
   }
 
   /** A life begins. */
@@ -65,7 +65,7 @@ export class Recording {
     const end = feed.listen((text) => {
       const envelope = readEnvelope(text)
       if (typeof envelope === 'string') throw new Error(envelope)
-      this.telling.onEnvelope(envelope)
+      this.frames.onEnvelope(envelope)
     })
     const startedAtMs = this.clock.monotonicMs()
     this.watched.set(node.id, { node, feed, traffic, startedAtMs, end })
@@ -77,7 +77,7 @@ export class Recording {
     watched?.feed.present()
     watched?.end()
     this.watched.delete(node.id)
-    this.telling.dropNode(node.id)
+    this.frames.dropNode(node.id)
   }
 
   published(node: SimNode, subject: string, data: Uint8Array): void {
@@ -86,14 +86,14 @@ export class Recording {
 
   /** Something that was done to the cluster. */
   note(text: string): void {
-    this.telling.onHappening(told(this.clock.wallMs(), 'fault', text, {}))
+    this.frames.onFault(eventLine(this.clock.wallMs(), 'fault', text, {}))
   }
 
   /** Sends, at the end of the run, what still waits. */
   finish(): void {
     for (const { feed } of this.watched.values()) feed.present()
-    this.telling.onReports(this.reports())
-    this.telling.tellStory(true)
+    this.frames.onReports(this.reports())
+    this.frames.flushLines(true)
     Date.now = this.dateNow
   }
 

@@ -1,7 +1,7 @@
 /** A viewer of a page's server, as a browser is one, and who orders. */
 import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
-import type { Frame, Order, OrderAnswer } from '../../runtime/page/protocol.js'
+import type { CommandAnswer, Frame, PageCommand } from '../../runtime/page/protocol.js'
 
 export type FrameOf<K extends Frame['kind']> = Extract<Frame, { kind: K }>
 
@@ -78,11 +78,11 @@ export function ask(
 
 /** An order, as the page sends it. */
 export async function order(
-  base: string, what: Order | object, headers: Record<string, string> = {},
-): Promise<{ status: number; answer: OrderAnswer }> {
+  base: string, what: PageCommand | object, headers: Record<string, string> = {},
+): Promise<{ status: number; answer: CommandAnswer }> {
   const { status, body } = await ask(base, '/api/orders', {
     method: 'POST', body: JSON.stringify(what),
     headers: { 'Content-Type': 'application/json', ...headers },
   })
-  return { status, answer: JSON.parse(body) as OrderAnswer }
+  return { status, answer: JSON.parse(body) as CommandAnswer }
 }

@@ -1,10 +1,10 @@
 /**
- * A chart as a graph for elkjs: states as nested nodes, transitions as edges with labels. Nothing
- * is known here of any particular machine.
+ * A chart as a graph for elkjs, with states as nested nodes and transitions as labelled edges. It
+ * works for any machine.
  */
 import type { Chart, ChartState, ChartTransition } from '../../charts/chart.js'
 
-/** What elkjs takes and gives back; the sizes are ours before, the places are its own after. */
+/** Input and output of elkjs. Sizes are set before, and elkjs adds the positions. */
 export interface GraphNode {
   readonly id: string
   readonly width?: number
@@ -40,7 +40,7 @@ export interface GraphEdge {
   }[]
 }
 
-/** An edge stands for all transitions from one state to one other. */
+/** An edge represents all transitions from one state to another. */
 export interface Edge {
   readonly id: string
   /** Path of the state that defines them. */
@@ -55,19 +55,19 @@ export interface ChartGraph {
   readonly states: ReadonlyMap<string, ChartState>
 }
 
-/** Width of a text in pixels, in the font of the drawing; `small`: of labels. */
+/** Width of a text in pixels, in the font of the drawing, or of its labels if `small`. */
 export type Measure = (text: string, small: boolean) => number
 
 export const rootId = '(root)'
-/** Stands for "in any state": what a state with others in it defines for all of them. */
+/** Id of "any state", the source of transitions that a compound state defines for its children. */
 export const anyId = (path: string): string => `any:${path}`
 /** The dot from which the first state is entered. */
 export const startId = (path: string): string => `start:${path}`
-/** An own line on a state, that also tells the height of its row. */
+/** Height of an additional line in a state. */
 export const rowHeight = 18
 const stateHeight = 30
 const labelHeight = 14
-/** More transitions between two states are told as a number. */
+/** Label lines of an edge. Further transitions are shown as a number. */
 const labelLinesMax = 4
 
 /** Ids of states are their paths. */
@@ -134,8 +134,8 @@ const ofGraph: Readonly<Record<string, string>> = {
   'elk.spacing.nodeNode': '26',
   'elk.spacing.edgeNode': '14',
   'elk.spacing.edgeLabel': '4',
-  // Edges against the order of the definition are those that lead back. For the whole graph only:
-  // elkjs 0.12.1 fails on nested states that have these, too.
+  // Edges against the order of the definition lead back. Set for the whole graph only, since elkjs
+  // 0.12.1 fails on nested states that have these options.
   'elk.layered.cycleBreaking.strategy': 'MODEL_ORDER',
   'elk.layered.considerModelOrder.strategy': 'NODES_AND_EDGES',
   'elk.layered.nodePlacement.strategy': 'LINEAR_SEGMENTS',
@@ -144,13 +144,13 @@ const ofGraph: Readonly<Record<string, string>> = {
   'elk.json.shapeCoords': 'ROOT',
 }
 
-/** Where the edge of a transition begins: within the state that defines it, at "any state". */
+/** Source node of a transition's edge: "any state" if it leads into the defining state. */
 function nodeOf(source: string, target: string): string {
   const isWithin = source === '' || target.startsWith(`${source}.`)
   return isWithin ? anyId(source) : source
 }
 
-/** The edges of all transitions that lead somewhere. */
+/** Edges of all transitions with a target. */
 function edgesOf(root: ChartState): Map<string, Edge> {
   const edges = new Map<string, Edge>()
   const walk = (state: ChartState): void => {
@@ -171,12 +171,12 @@ export function edgeId(source: string, target: string): string {
   return `${source}→${target}`
 }
 
-/** Its delay is drawn beside its name. */
+/** True if a delay is drawn beside the state's name. */
 function hasDelay(state: ChartState): boolean {
   return state.transitions.some(({ trigger }) => trigger === 'after')
 }
 
-/** Of an atomic state: its invoked actors. */
+/** Lines of an atomic state: its invoked actors. */
 export function rowsOf(state: ChartState): string[] {
   return state.invokes.map(({ src }) => `runs ${src}`)
 }
@@ -190,7 +190,7 @@ export function transitionText({ trigger, name, guard }: ChartTransition): strin
   return guard === null ? what : `${what} [${guard}]`
 }
 
-/** A long guard stands on a line of its own. */
+/** Puts a long guard on its own line. */
 function wrapped(text: string): string[] {
   const guard = text.indexOf(' [')
   return text.length <= 26 || guard === -1 ? [text]
@@ -202,7 +202,7 @@ function labelsOf({ transitions }: Edge, measure: Measure): GraphLabel[] {
   const shown = (texts.length <= labelLinesMax ? texts
     : [...texts.slice(0, labelLinesMax - 1), `and ${texts.length - labelLinesMax + 1} more`])
     .flatMap(wrapped)
-  // Of the last transition taken they are bold.
+  // Labels of the last transition are bold, and wider.
   const width = Math.max(...shown.map((text) => measure(text, true))) * 1.08 + 8
   const height = labelHeight * shown.length + 4
   return [{ text: shown.join('\n'), width: Math.ceil(width), height }]

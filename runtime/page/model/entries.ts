@@ -1,7 +1,7 @@
-/** What happened, in sentences: promotions, stories, orders, and what befell actors. */
-import type { Told } from '../../inspect/eventLine.js'
+/** Entries of the timeline as sentences: promotions, events, commands, failures of actors. */
+import type { EventLine } from '../../inspect/eventLine.js'
 import { takeoverText } from '../../inspect/sentences.js'
-import type { Order } from '../protocol.js'
+import type { PageCommand } from '../protocol.js'
 import type { Promotion } from './promotions.js'
 import type { Item } from './state.js'
 import { countText, msText } from './words.js'
@@ -11,38 +11,38 @@ export interface Entry {
   readonly kind: string
   readonly text: string
   readonly promotion: Promotion | null
-  /** What was kept of the time before: no moment of the recording. */
+  /** True for an event from before the recording, which has no moment in it. */
   readonly isPast: boolean
 }
 
 /**
- * In order of time.
+ * Returns the entries in order of time.
  * @param notable of a recording, in order of time
- * @param past what nodes have kept: what the recording tells itself is left out of it
+ * @param past events that nodes have kept; those that the recording has itself are left out
  */
 export function entriesOf(
-  notable: readonly Item[], all: readonly Promotion[], past: readonly Told[],
+  notable: readonly Item[], all: readonly Promotion[], past: readonly EventLine[],
 ): Entry[] {
   const inSteps = new Set(all.flatMap(({ report }) =>
     report === null ? [] : [idOfPromotion(report)]))
   const entries: Entry[] = all.map((promotion) => ({
-    // When it is complete: what led to it comes before it.
+    // Listed at its end, after the events that led to it.
     atMs: promotion.isServing ? promotion.endMs : promotion.beginMs, kind: 'promotion',
     text: titleOf(promotion), promotion, isPast: false,
   }))
-  const told = new Set<string>()
+  const seen = new Set<string>()
   let broker: string | null = null
   for (const item of notable) {
     if (item.kind === 'frame' && item.frame.kind === 'broker') {
       const { state } = item.frame
-      // The first connection is no news, and the same state again is none.
-      const isNews = broker !== null && broker !== state
-      if (isNews || state === 'connected') broker = state
-      if (!isNews) continue
+      // The first connection and a repeated state are left out.
+      const isNew = broker !== null && broker !== state
+      if (isNew || state === 'connected') broker = state
+      if (!isNew) continue
     }
     if (item.kind === 'frame' && item.frame.kind === 'story') {
       const { line } = item.frame
-      if (line.id !== undefined) told.add(line.id)
+      if (line.id !== undefined) seen.add(line.id)
       if (line.promotion && inSteps.has(idOfPromotion(line.promotion))) continue
     }
     const entry = entryOf(item)
@@ -51,12 +51,12 @@ export function entriesOf(
     }
   }
   for (const line of past) {
-    if (told.has(line.id ?? '')) continue
+    if (seen.has(line.id ?? '')) continue
     if (line.promotion && inSteps.has(idOfPromotion(line.promotion))) continue
     const { kind, text } = storyEntry(line)
     entries.push({ kind, text, atMs: Date.parse(line.at), promotion: null, isPast: true })
   }
-  // Stories tell of actors in sentences; a recording without them has the bare events.
+  // Events have sentences on actors. A recording without them has only bare inspection events.
   const isPlain = !notable.some((item) => item.kind === 'frame' && item.frame.kind === 'story')
   const list = isPlain ? entries : entries.filter(({ kind }) => kind !== 'plain')
   return list.map((entry) => entry.kind === 'plain' ? { ...entry, kind: 'actor' } : entry)
@@ -67,8 +67,8 @@ function idOfPromotion({ space, epoch }: { space: string; epoch: number }): stri
   return `${space} ${epoch}`
 }
 
-/** Who became the primary is a promotion here, with its steps where they are known. */
-function storyEntry({ kind, text, promotion }: Told): { kind: string; text: string } {
+/** A line about a new primary counts as a promotion. Its steps are shown if they are known. */
+function storyEntry({ kind, text, promotion }: EventLine): { kind: string; text: string } {
   return promotion ? { kind: 'promotion', text: takeoverText(promotion) } : { kind, text }
 }
 
@@ -91,11 +91,11 @@ function entryOf(item: Item): { kind: string; text: string } | null {
   switch (frame.kind) {
     case 'story': {
       const { kind } = frame.line
-      // Promotions stand here with all their steps.
+      // Promotions are listed with all their steps instead.
       return kind === 'promotion' || kind === 'situation' ? null : storyEntry(frame.line)
     }
     case 'order':
-      return { kind: 'order', text: `${orderText(frame.order)}: ${frame.answer.message}` }
+      return { kind: 'order', text: `${commandText(frame.order)}: ${frame.answer.message}` }
     case 'broker': {
       const why = frame.reason === '' ? '' : `: ${frame.reason}`
       return { kind: 'broker', text: `The broker is ${frame.state}${why}` }
@@ -103,7 +103,7 @@ function entryOf(item: Item): { kind: string; text: string } | null {
     case 'gap':
       return {
         kind: 'gap',
-        text: `${countText(frame.frames)} frames were left out: this page was too slow`,
+        text: `${countText(frame.frames)} frames were dropped: this page was too slow`,
       }
     default:
       return null
@@ -127,16 +127,17 @@ function titleOf(promotion: Promotion): string {
   return `${winner} is promoted to primary of ${space}${after}, in epoch ${epoch}, and ${how}`
 }
 
-function orderText(order: Order): string {
-  switch (order.type) {
-    case 'write': return `Write ${order.id} to ${order.space}`
-    case 'steady': return order.perSecond === 0 ? `Stop the writer of ${order.space}`
-      : `Write ${order.perSecond}/s to ${order.space}`
-    case 'killActor': return `Kill actor ${order.actor} of ${order.node}`
-    case 'killNode': return `Kill ${order.node}`
-    case 'startNode': return `Start ${order.node}`
-    case 'pauseNode': return `Pause ${order.node} for ${msText(order.forMs)}`
-    case 'handOver': return `Hand ${order.space} over${order.to === null ? '' : ` to ${order.to}`}`
-    default: return (order as { type: string }).type
+function commandText(command: PageCommand): string {
+  switch (command.type) {
+    case 'write': return `Write ${command.id} to ${command.space}`
+    case 'steady': return command.perSecond === 0 ? `Stop the writer of ${command.space}`
+      : `Write ${command.perSecond}/s to ${command.space}`
+    case 'killActor': return `Kill actor ${command.actor} of ${command.node}`
+    case 'killNode': return `Kill ${command.node}`
+    case 'startNode': return `Start ${command.node}`
+    case 'pauseNode': return `Pause ${command.node} for ${msText(command.forMs)}`
+    case 'handOver':
+      return `Hand ${command.space} over${command.to === null ? '' : ` to ${command.to}`}`
+    default: return (command as { type: string }).type
   }
 }

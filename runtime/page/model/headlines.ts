@@ -1,12 +1,13 @@
 /**
- * What a stranger has to know of a space at a moment that matters: who is gone since when, what was
- * not yet elsewhere, who takes over, for how long writes stopped, what is at risk, how it ended.
+ * Headlines on spaces with a failover, readable without prior knowledge: which primary is gone
+ * since when, which writes no other disk had, who takes over, how long writes waited, what is at
+ * risk.
  */
 import type { Vacancy } from '../../../machines/base/ids.js'
 import { vacancyText } from '../../../machines/election/vacancy.js'
 import type { PromotionReport } from '../../../machines/protocol/events.js'
 import { defaultTimes } from '../../../machines/protocol/messages.js'
-import type { Told } from '../../inspect/eventLine.js'
+import type { EventLine } from '../../inspect/eventLine.js'
 import { isHandover, writesText } from '../../inspect/sentences.js'
 import type { ClusterSpace } from '../../status/status.js'
 import { absenceOf } from './presence.js'
@@ -18,7 +19,7 @@ import { bytesText, momentText, msText } from './words.js'
 
 export interface Headline {
   readonly space: string
-  /** down: nobody takes writes; open: somebody does again, and not all is settled. */
+  /** down: no primary takes writes. open: a new one does, and the report is not closed yet. */
   readonly state: 'down' | 'blocked' | 'open' | 'settled'
   readonly title: string
   /** One sentence each. */
@@ -27,40 +28,40 @@ export interface Headline {
 
 export interface Facts {
   readonly promotions: readonly Promotion[]
-  /** What was told and what nodes have kept, in order of time. */
-  readonly lines: readonly Told[]
+  /** Live and past events, in order of time. */
+  readonly lines: readonly EventLine[]
   /** Statuses among others, in order of time. */
   readonly measured: readonly Item[]
 }
 
-/** How long a settled failover stays in the headlines, ms. */
+/** Time that a settled failover stays in the headlines, ms. */
 const settledMs = 15 * 60_000
 /** The report of a promotion arrives within this time, ms. */
 const freshMs = 5_000
 /** A report is opened with the first entry of the new primary. */
 const openedWithinMs = 10_000
-/** A promotion without a step for so long came to nothing; one that is blocked goes on trying. */
+/** Time without a step after which a promotion counts as failed. A blocked one keeps trying. */
 const abandonedMs = 60_000
-/** Statuses looked through for what the primary said last. */
+/** Number of statuses searched for the last one of the primary. */
 const looksMax = 400
 
-/** By which the others wait longer than the lease. */
+/** Factor by which candidates wait longer than the lease. */
 const { grantMargin } = defaultTimes
 
 /** Lines about primaries, by space; computed once for each list. */
-const bySpace = new WeakMap<readonly Told[], ReadonlyMap<string, readonly Told[]>>()
+const bySpace = new WeakMap<readonly EventLine[], ReadonlyMap<string, readonly EventLine[]>>()
 
-function linesOf(space: string, lines: readonly Told[]): readonly Told[] {
+function linesOf(space: string, lines: readonly EventLine[]): readonly EventLine[] {
   const known = bySpace.get(lines) ?? indexed(lines)
   bySpace.set(lines, known)
   return known.get(space) ?? []
 }
 
-function indexed(lines: readonly Told[]): ReadonlyMap<string, readonly Told[]> {
-  const index = new Map<string, Told[]>()
+function indexed(lines: readonly EventLine[]): ReadonlyMap<string, readonly EventLine[]> {
+  const index = new Map<string, EventLine[]>()
   for (const line of lines) {
     const { space, promotion, alert } = line
-    if (space === undefined || (!promotion && !told.has(alert ?? ''))) continue
+    if (space === undefined || (!promotion && !shownAlerts.has(alert ?? ''))) continue
     const list = index.get(space)
     if (list) list.push(line)
     else index.set(space, [line])
@@ -68,11 +69,12 @@ function indexed(lines: readonly Told[]): ReadonlyMap<string, readonly Told[]> {
   return index
 }
 
-const told: ReadonlySet<string> = new Set(['blocked', 'forkReportOpened', 'forkReportClosed'])
+const shownAlerts: ReadonlySet<string> =
+  new Set(['blocked', 'forkReportOpened', 'forkReportClosed'])
 
 const ranks = { down: 0, blocked: 1, open: 2, settled: 3 } as const
 
-/** Worst first; spaces of which there is nothing to tell have none. */
+/** Headlines, worst first. A space without news has none. */
 export function headlinesOf(state: PageState, facts: Facts, atMs: number): Headline[] {
   return (state.status?.spaces ?? [])
     .flatMap((space) => headlineOf(space, state, facts, atMs) ?? [])
@@ -109,7 +111,7 @@ function downTitle(space: string, from: string | null, absence: Absence | null):
   return `${from}, the primary of ${space}, is ${how}`
 }
 
-/** A member that is there takes writes. */
+/** True if a member that is present takes writes. */
 function isServed({ id, primary, members }: ClusterSpace, state: PageState): boolean {
   const roles = [...state.nodes.values()].filter(({ actors }) => {
     const role = actors.get(`space.${id}.primary`)
@@ -117,7 +119,7 @@ function isServed({ id, primary, members }: ClusterSpace, state: PageState): boo
       stateText(role.state))
   })
   if (roles.length > 0) return roles.some((node) => absenceOf(state, node.id) === null)
-  // Nothing is known of actors: what the status says.
+  // If nothing is known of actors, the status decides.
   const isShown = state.nodes.size === 0
   return isShown && members.some(({ node, role }) => node === primary && role === 'primary')
 }
@@ -135,7 +137,7 @@ function goneLine(
   return `Last heard at ${momentText(sinceMs, atMs)}.${why}`
 }
 
-/** What the primary said last of what was on its disk alone. */
+/** The writes that only the primary's disk had, by its last status. */
 function lossLine(space: string, from: string | null, { measured }: Facts, atMs: number): string {
   if (from === null) return ''
   let looks = 0
@@ -152,17 +154,17 @@ function lossLine(space: string, from: string | null, { measured }: Facts, atMs:
       : `As last known, ${msText(atMs - item.atMs)} ago, not yet on a second disk: `
         + `${writesText(entries)} (${bytesText(bytes)}).`
   }
-  return `What ${from} had alone is not known.`
+  return `It is not known whether ${from} had writes that no other disk has.`
 }
 
 const steps: Readonly<Record<string, string>> = {
-  surveying: 'it asks the in-sync members how far they are',
+  surveying: 'it asks the in-sync members for their progress',
   standingBy: 'it lets a better candidate go first',
-  awaitingVacancy: 'it waits for proof that the primary before is none any more',
+  awaitingVacancy: 'it waits for proof that the former primary has ended',
   claiming: 'it claims the next epoch',
   opening: 'it opens its epoch',
   confirming: 'it confirms its epoch at the arbiter',
-  won: 'it has won, and begins to take writes',
+  won: 'it has won and begins to take writes',
 }
 
 function candidateLine(
@@ -173,10 +175,10 @@ function candidateLine(
   const best = own.findLast(({ node }) => node === running?.winner)
     ?? own.findLast((step) => !step.state.startsWith('standingBy')) ?? own.at(-1)
   if (best === undefined) {
-    if (from === null) return 'Nobody stands for it yet.'
+    if (from === null) return 'There is no candidate yet.'
     const lease = msText((state.start?.times.grantMs ?? 2_000) * grantMargin)
-    return `Nobody takes over yet: the lease of ${from} has to run out first (${lease} after its `
-      + 'last word), unless NATS says that it is gone.'
+    return `No member takes over yet. The lease of ${from} has to expire first (${lease} after its `
+      + 'last message), unless NATS reports that it is gone.'
   }
   const step = steps[best.state.split('.')[0] ?? ''] ?? best.state
   return `${best.node} takes over: ${step}.`
@@ -198,11 +200,11 @@ function blockedHeadline(space: ClusterSpace, atMs: number, { lines }: Facts): H
 
 function remedyOf({ id, paused, arbiterReason }: ClusterSpace): string {
   if (paused) return `Make failover automatic again: engram resume ${id}`
-  if (arbiterReason) return 'This needs a remedy at the arbiter first.'
-  return `Start one of these nodes, or decide: engram promote ${id} --to NODE --force`
+  if (arbiterReason) return 'Fix the problem at the arbiter first.'
+  return `Start one of these nodes, or force a promotion: engram promote ${id} --to NODE --force`
 }
 
-/** Headline of a takeover whose report has not arrived yet; null: there is none. */
+/** Headline of a takeover whose report has not arrived yet. null if there is none. */
 function freshHeadline(
   space: string, report: PromotionReport | null, { promotions }: Facts, atMs: number,
 ): Headline | null {
@@ -217,7 +219,7 @@ function freshHeadline(
     space, state: 'open', title: tookOver(winner, space, from),
     lines: [
       `At ${momentText(endMs, atMs)}, in epoch ${epoch}: ${vacancyText(vacancy as Vacancy, from)}.`,
-      'Writes are taken again.',
+      'Writes are accepted again.',
     ],
   }
 }
@@ -227,7 +229,7 @@ function tookOver(to: string, space: string, from: string): string {
     : `${to} took over ${space} from ${from}`
 }
 
-/** The last failover that was over by then; null: none, or it has long been settled. */
+/** Headline of the last failover. null if there was none or it was settled long ago. */
 function pastHeadline(space: string, facts: Facts, atMs: number): Headline | null {
   const report = lastFailover(space, facts, atMs)
   const fresh = freshHeadline(space, report, facts, atMs)
@@ -256,31 +258,31 @@ export function lastFailover(
   return line?.promotion ?? null
 }
 
-function isOf({ detail, alert }: Told, report: PromotionReport, kind: string): boolean {
+function isOf({ detail, alert }: EventLine, report: PromotionReport, kind: string): boolean {
   return alert === kind && Number(detail?.['epoch']) < report.epoch
     && detail?.['formerPrimary'] === report.from
 }
 
-/** A report on the primary before was opened by this promotion. */
+/** True if this promotion opened a report on the former primary. */
 function isReportOpen(report: PromotionReport, { lines }: Facts): boolean {
   return linesOf(report.space, lines).some((line) => isOf(line, report, 'forkReportOpened')
     && Math.abs(Date.parse(line.at) - report.atMs) < openedWithinMs)
 }
 
-function settlementOf(report: PromotionReport, { lines }: Facts, atMs: number): Told | null {
+function settlementOf(report: PromotionReport, { lines }: Facts, atMs: number): EventLine | null {
   return linesOf(report.space, lines).find((line) => {
-    const toldMs = Date.parse(line.at)
-    return isOf(line, report, 'forkReportClosed') && toldMs >= report.atMs && toldMs <= atMs
+    const atLineMs = Date.parse(line.at)
+    return isOf(line, report, 'forkReportClosed') && atLineMs >= report.atMs && atLineMs <= atMs
   }) ?? null
 }
 
 function riskLine(
-  { from, atRisk }: PromotionReport, closed: Told | null, isSettled: boolean,
+  { from, atRisk }: PromotionReport, closed: EventLine | null, isSettled: boolean,
 ): string {
   if (closed !== null) return `${capital(closed.text.replace(/^[^:]+: /, ''))}.`
   if (isSettled) return 'No write is missing.'
   const settles = `This is settled when ${from} returns.`
-  const risk = atRisk === null ? `Whether ${from} had writes that are missing here is not known.`
+  const risk = atRisk === null ? `It is not known whether ${from} had writes that are missing here.`
     : atRisk === 0 ? 'No write is known to be missing.'
       : `At least ${writesText(atRisk)} of ${from} ${atRisk === 1 ? 'is' : 'are'} missing here.`
   return `${risk} ${settles}`

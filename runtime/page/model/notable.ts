@@ -1,13 +1,13 @@
-/** Which items which views read, so that no view looks through all of them. */
+/** Selection of the items that each view reads, so that no view scans all of them. */
 import type { Item } from './state.js'
 
 const framesOfTimeline: ReadonlySet<string> = new Set(['story', 'order', 'broker', 'gap'])
 const framesOfFlow: ReadonlySet<string> = new Set(['status', 'flow'])
 const failures: ReadonlySet<string> = new Set(['kill', 'restart', 'escalation'])
-/** Roles, promotions, reigns and failure detectors: what promotions are made of. */
+/** Actors whose changes make up promotions: roles, candidates, primaries, failure detectors. */
 const actorsOfPromotions = /^(space\.[^./]+(\.promotion|\.primary)?|detector\.[^./]+)$/
 
-/** Of the timeline. */
+/** True for items of the timeline. */
 export function isNotable(item: Item): boolean {
   if (item.kind === 'frame') return framesOfTimeline.has(item.frame.kind)
   const { event } = item
@@ -16,7 +16,7 @@ export function isNotable(item: Item): boolean {
     && actorsOfPromotions.test(event.actor)
 }
 
-/** Of the time series. */
+/** True for items of the time series. */
 export function isMeasured(item: Item): boolean {
   return item.kind === 'frame' && framesOfFlow.has(item.frame.kind)
 }

@@ -1,19 +1,19 @@
-/** Whether a node is there, as its peers have it. */
+/** Absence of a node, as its peers report it. */
 import { activePaths, stateText } from './state.js'
 import type { ActorView, PageState } from './state.js'
 
 export interface Absence {
-  /** When it was last heard; a node says something each half second. */
+  /** Time at which it was last heard. A node sends something each half second. */
   readonly sinceMs: number
-  /** It is known to be gone; else it is not heard, and may come back. */
+  /** True if it is known to be gone. Otherwise it is only not heard and may be back soon. */
   readonly isProven: boolean
-  /** Why, of a node that is named before: `NATS says that it is no longer connected`. */
+  /** Reason, with `it` for the node: `NATS says that it is no longer connected`. */
   readonly text: string
 }
 
-/** What was under way when its peers lost it may come after. ms */
+/** Messages under way may arrive after the peers' finding, ms. */
 const lateMs = 200
-/** A peer that is silent so long has no present view. ms */
+/** The view of a peer that has been silent for longer is ignored, ms. */
 const staleMs = 3_000
 
 const texts: readonly (readonly [state: string, isProven: boolean, text: string])[] = [
@@ -25,7 +25,7 @@ const texts: readonly (readonly [state: string, isProven: boolean, text: string]
   ['suspect', false, 'it is not heard'],
 ]
 
-/** null: it is there, or nobody says that it is not. */
+/** The absence of a node. null if no peer reports one. */
 export function absenceOf(state: PageState, node: string): Absence | null {
   const heardMs = state.nodes.get(node)?.heardAtMs ?? -Infinity
   const views = [...state.nodes.values()].flatMap((witness): Absence[] => {
@@ -43,7 +43,7 @@ export function absenceOf(state: PageState, node: string): Absence | null {
 function viewOf(detector: ActorView | undefined): Absence | null {
   if (detector === undefined || detector.exit !== null) return null
   const paths = activePaths(detector.state)
-  // Its lease runs out later, whatever was known before.
+  // The lease of a node that was known to be gone expires later and changes the state again.
   const wasGone = paths.includes('dead') && stateText(detector.last?.from ?? null) === 'dead.gone'
   for (const [path, isProven, text] of texts) {
     if (!paths.includes(path) && !(wasGone && path === 'dead.gone')) continue
@@ -53,7 +53,7 @@ function viewOf(detector: ActorView | undefined): Absence | null {
   return null
 }
 
-/** Nodes of which nothing comes any more: those that peers have lost, and those that stopped. */
+/** Nodes that peers have lost, or that have stopped. */
 export function goneNodes(state: PageState): ReadonlySet<string> {
   const ids = new Set([...state.nodes.keys(), ...state.status?.nodes.map(({ id }) => id) ?? []])
   return new Set([...ids].filter((id) => absenceOf(state, id)?.isProven))

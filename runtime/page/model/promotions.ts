@@ -26,34 +26,34 @@ export interface Promotion {
   /** When writes were taken again; until then, of the last step so far. */
   readonly endMs: number
   readonly winner: string | null
-  /** That was won; null before. */
+  /** The epoch that was won. null before. */
   readonly epoch: number | null
-  /** It takes writes again. */
+  /** True if it takes writes again. */
   readonly isServing: boolean
-  /** What made the epoch before end. */
+  /** Reason why the former epoch ended. */
   readonly vacancy: string | null
-  /** What the winner found in its survey: who answered, and how far they are. */
+  /** Result of the winner's survey: members that answered, and their positions. */
   readonly survey: string | null
   readonly candidates: readonly Candidate[]
   /** In order of time. */
   readonly steps: readonly PromotionStep[]
-  /** As the new primary told it; null before, and in recordings that have no story. */
+  /** The new primary's report. null before it, and in recordings without events. */
   readonly report: PromotionReport | null
 }
 
 type Change = Extract<InspectionStreamEvent, { type: 'transition' | 'actor' }>
 
-/** What is read of the record that a candidate stands upon. */
+/** Fields of the record on which a candidacy is based. */
 interface Base {
   readonly epoch: number
   readonly state: string
   readonly holder: string | null
   readonly writer: string | null
-  /** The record names the candidate itself: the space is handed over to it. */
+  /** True if the record names the candidate, because the space is handed over to it. */
   readonly isAdopted: boolean
 }
 
-/** One node that stands for a space, from its birth as a candidate to its end. */
+/** One candidacy of a node for a space, from start to end. */
 interface Candidacy {
   readonly node: string
   readonly steps: PromotionStep[]
@@ -69,16 +69,16 @@ interface Draft {
   readonly candidacies: Candidacy[]
 }
 
-/** A candidate that read no record and begins so long after a promotion stands in another one. */
+/** A candidate without a record that begins this long after a promotion belongs to another one. */
 const pauseMs = 1_500
-/** Without the primary's own report: a hung node keeps its grant for 2.2 s. */
+/** Time searched for evidence without the primary's report; a hung node keeps its grant 2.2 s. */
 const evidenceMs = 6_000
-/** A detector reports its finding a little after its node acts on it; clocks differ, too. */
+/** Tolerance, since a detector reports its finding after its node acts on it, and clocks differ. */
 const lateMs = 100
-/** A node acts on a finding up to so long before its detector reports it, ms. */
+/** Time by which a node acts on a finding before its detector reports it, ms. */
 const findingMs = 10
 
-/** In order of their beginning. @param items the notable ones, in order of time */
+/** Promotions in order of their beginning. @param items notable items in order of time */
 export function promotionsOf(items: readonly Item[]): Promotion[] {
   const open = new Map<string, Candidacy>()
   const bySpace = new Map<string, Candidacy[]>()
@@ -117,18 +117,18 @@ function noSteps(node: string): Candidacy {
   return { node, steps: [], vacancy: null, base: null, wonEpoch: null, servingMs: null }
 }
 
-/** A candidate is born; or, where the telling begins in the middle, seen for the first time. */
+/** True if a candidate starts, or is seen first because the recording began meanwhile. */
 function isBeginning(
   part: string, event: Change, { state }: PromotionStep, before: Candidacy | undefined,
 ): boolean {
   const hasEnded = before === undefined || /^(won|stoodDown)/.test(lastState(before))
   if (part === '') return state === 'promoting' && hasEnded
   if (part !== 'promotion') return false
-  return event.type === 'actor' ? hasEnded || before?.steps.some(isBirth) === true
+  return event.type === 'actor' ? hasEnded || before?.steps.some(isStart) === true
     : before === undefined && state !== 'stoodDown'
 }
 
-const isBirth = ({ what, actor }: PromotionStep): boolean =>
+const isStart = ({ what, actor }: PromotionStep): boolean =>
   what === 'begins' && actor.endsWith('.promotion')
 
 function lastState({ steps }: Candidacy): string {
@@ -197,8 +197,8 @@ function baseOf(summary: Readonly<Record<string, unknown>>): Base | null {
 }
 
 /**
- * Candidates that stand upon the record of one epoch compete; who stands upon a claim that came to
- * nothing goes on with the same succession. Of one space, in order of time.
+ * Groups the candidacies of one space by succession, in order of time. Candidates based on the
+ * record of one epoch compete. A candidate based on a failed claim continues the same succession.
  */
 function draftsOf(space: string, candidacies: readonly Candidacy[]): Draft[] {
   const drafts: Draft[] = []
@@ -217,7 +217,7 @@ function belongs(candidacy: Candidacy, { candidacies }: Draft): boolean {
   if (base === null) return afterMs <= pauseMs
   const wonEpoch = winner?.wonEpoch ?? null
   if (wonEpoch === null || afterMs <= 0) return true
-  // One that came late finds the new primary in the record already, and steps back.
+  // A late candidate finds the new primary in the record and steps back.
   const isLate = base.epoch === wonEpoch && afterMs <= pauseMs
     && lastState(candidacy) === 'stoodDown'
   return !base.isAdopted && (base.epoch < wonEpoch || isLate)
@@ -253,7 +253,7 @@ function promotionOf(
   }
 }
 
-/** Who is succeeded: the holder of the epoch that was open last. */
+/** The former primary: the holder of the epoch that was open last. */
 function formerOf(candidacies: readonly Candidacy[]): string | null {
   const bases = candidacies.flatMap(({ base }) => base ?? [])
   const open = bases.find(({ state, isAdopted }) => state === 'open' && !isAdopted)

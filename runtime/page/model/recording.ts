@@ -1,9 +1,8 @@
 /**
- * All frames that the page holds, live or from a file, and what is read from them: the state at
- * any time, and the log of what happened. Bounded: the oldest frames go, and the state that they
- * led to stays as the beginning.
+ * All frames that the page holds, live or from a file. They give the state at any time and the list
+ * of events. Bounded: the oldest frames are dropped, and the state after them becomes the base.
  */
-import type { Told } from '../../inspect/eventLine.js'
+import type { EventLine } from '../../inspect/eventLine.js'
 import type { InspectionStreamEvent } from '../../inspect/schema.js'
 import type { Frame, StartFrame } from '../protocol.js'
 import { isMeasured, isNotable } from './notable.js'
@@ -17,17 +16,17 @@ export interface RecordingBounds {
   readonly textLength: number
 }
 
-/** 15 minutes, or about 64 MiB of memory: twice the text, as measured in Chromium. */
+/** 15 minutes, or about 64 MiB of memory, which is twice the text as measured in Chromium. */
 export const defaultBounds: RecordingBounds = {
   durationMs: 15 * 60_000, textLength: 32 * 1024 * 1024,
 }
 
-/** One state is kept per so much time, so that any other is reached within a few thousand items. */
+/** Interval of kept states, so that any other is reached within a few thousand items. */
 const keyFrameMs = 3_000
-/** Events of several nodes come in no strict order; what is older than this does not change. */
+/** Age from which the order is final, since events of several nodes arrive out of order. */
 const settledMs = 2_500
 const itemsPerKeyFrame = 5_000
-/** Lines of the past; a server gives a thousand at a time. */
+/** Past lines kept. A server sends a thousand at a time. */
 const pastMax = 5_000
 
 interface KeyFrame {
@@ -42,18 +41,18 @@ interface Kept {
 }
 
 export class Recording {
-  /** As of now; items are applied as they come. */
+  /** The present state. Items are applied as they arrive. */
   live: PageState = emptyState
   /** Grows with each change. */
   version = 0
-  /** Frames that were too old or too much to keep. */
+  /** Number of frames dropped to stay within the bounds. */
   droppedFrames = 0
-  /** What the timeline tells of, in order of time; not to be changed. */
+  /** Items of the timeline in order of time, not to be changed. */
   notable: Item[] = []
-  /** Statuses and flows, in order of time; not to be changed. */
+  /** Statuses and flows in order of time, not to be changed. */
   measured: Item[] = []
-  /** What nodes have kept of the time before, in order of time; no part of the items. */
-  past: readonly Told[] = []
+  /** Past events kept by nodes, in order of time. They are no items. */
+  past: readonly EventLine[] = []
   private frames: Kept[] = []
   private items: Item[] = []
   private keyFrames: KeyFrame[] = []
@@ -63,7 +62,7 @@ export class Recording {
 
   constructor(private readonly bounds: RecordingBounds = defaultBounds) {}
 
-  /** Time of the first frame kept; 0 when there is none. */
+  /** Time of the first frame kept. 0 if there is none. */
   get beginMs(): number {
     return this.items[0]?.atMs ?? 0
   }
@@ -76,7 +75,7 @@ export class Recording {
     return this.items.length === 0
   }
 
-  /** In order of time; not to be changed. */
+  /** Items in order of time, not to be changed. */
   get all(): readonly Item[] {
     return this.items
   }
@@ -126,7 +125,7 @@ export class Recording {
     return this.items.slice(this.indexAfter(fromMs), this.indexAfter(toMs))
   }
 
-  /** Time of the next item of the log in that direction; null: there is none. */
+  /** Time of the next logged event in that direction. null if there is none. */
   step(atMs: number, direction: 1 | -1): number | null {
     const isStep = (item: Item): boolean =>
       item.kind === 'event' && logged.has(item.event.type) && item.atMs !== atMs
@@ -141,7 +140,7 @@ export class Recording {
     return null
   }
 
-  /** One JSON text per line; a beginning that was dropped is told by key frames. */
+  /** The recording as text, one JSON per line. Key frames replace a dropped beginning. */
   save(): string {
     const { start, charts, nodes, broker, status } = this.base.state
     const atMs = this.beginMs
@@ -171,22 +170,20 @@ export class Recording {
     return `${frames.map((frame) => JSON.stringify(frame)).join('\n')}\n`
   }
 
-  /** Lines that are known already add nothing. */
-  private notePast(lines: readonly Told[]): void {
+  /** Adds past lines that are not known yet. */
+  private notePast(lines: readonly EventLine[]): void {
     const known = new Set(this.past.map(({ id }) => id))
-    const news = lines.filter(({ id }) => !known.has(id))
-    if (news.length === 0) return
-    this.past = [...this.past, ...news]
+    const added = lines.filter(({ id }) => !known.has(id))
+    if (added.length === 0) return
+    this.past = [...this.past, ...added]
       .toSorted((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0).slice(-pastMax)
   }
-
-  // ------------------------------------------------------------------ order and bounds
 
   private insert(item: Item): void {
     insertInOrder(this.items, item)
     if (isNotable(item)) insertInOrder(this.notable, item)
     if (isMeasured(item)) insertInOrder(this.measured, item)
-    // What comes this late is not in the states that were kept.
+    // Kept states do not contain an item that arrives this late.
     while ((this.keyFrames.at(-1)?.atMs ?? -Infinity) >= item.atMs) this.keyFrames.pop()
   }
 
@@ -212,11 +209,11 @@ export class Recording {
 
   private tidy(): void {
     this.since = 0
-    // Also makes the key frames of what has come since.
+    // Also creates key frames for the new items.
     this.stateAt(this.endMs - settledMs)
     let limitMs = this.endMs - this.bounds.durationMs
     if (this.textLength > this.bounds.textLength) {
-      // A tenth more than is needed, so that it is not done for each frame.
+      // Drops a tenth more than necessary, so that it is not repeated for each frame.
       let surplus = this.textLength - this.bounds.textLength * 0.9
       const cut = this.frames.find(({ length }) => (surplus -= length) <= 0)
       limitMs = Math.max(limitMs, cut?.frame.atMs ?? 0)
@@ -238,7 +235,7 @@ export class Recording {
   }
 }
 
-/** After those of the same time. */
+/** Inserts an item after those of the same time. */
 function insertInOrder<T extends { readonly atMs: number }>(list: T[], item: T): void {
   let index = list.length
   while (index > 0 && (list[index - 1]?.atMs ?? 0) > item.atMs) index -= 1
@@ -246,7 +243,7 @@ function insertInOrder<T extends { readonly atMs: number }>(list: T[], item: T):
   else list.splice(index, 0, item)
 }
 
-/** Events that a step leads to: what changes a chart, and what happens to an actor. */
+/** Events at which stepping stops: changes of charts and of actors' lives. */
 const logged: ReadonlySet<string> = new Set(
   ['actor', 'transition', 'exit', 'kill', 'restart', 'escalation', 'deadLetter'])
 
@@ -259,8 +256,8 @@ export function openRecording(text: string): Recording {
   const frames = lines.map((line, index) => frameOf(line, index + 1))
   const start = frames[0]
   if (start?.kind !== 'start') {
-    throw new Error('line 1 is no `start` frame: this is no recording of the page. Choose a file '
-      + 'that was saved here or written by the simulator')
+    throw new Error('line 1 is not a `start` frame, so the file is not a recording. Choose a file '
+      + 'that was saved by this page or written by the simulator')
   }
   if (start.format !== 1) {
     throw new Error(`the recording has format ${String((start as StartFrame).format)}, and this `
@@ -276,11 +273,11 @@ function frameOf(line: string, number: number): Frame {
   try {
     value = JSON.parse(line)
   } catch {
-    throw new Error(`line ${number} is no JSON: the file is damaged or no recording`)
+    throw new Error(`line ${number} is not JSON: the file is damaged or not a recording`)
   }
   const { kind, atMs } = (value ?? {}) as { kind?: unknown; atMs?: unknown }
   if (typeof kind !== 'string' || typeof atMs !== 'number') {
-    throw new Error(`line ${number} is no frame: it lacks \`kind\` or \`atMs\``)
+    throw new Error(`line ${number} is not a frame: it lacks \`kind\` or \`atMs\``)
   }
   return value as Frame
 }

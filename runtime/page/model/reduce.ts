@@ -1,4 +1,4 @@
-/** `items → state`: pure, the same for what is live and for what was recorded. */
+/** `items → state`: pure, the same for live and recorded items. */
 import type { Envelope, InspectionStreamEvent, StateValue } from '../../inspect/schema.js'
 import type { Frame, InspectionFrame } from '../protocol.js'
 import { activePaths } from './state.js'
@@ -7,14 +7,14 @@ import type { ActorView, Item, NodeView, PageState } from './state.js'
 type EventOf<T extends InspectionStreamEvent['type']> = Extract<InspectionStreamEvent, { type: T }>
 type StateEvent = EventOf<'actor' | 'transition' | 'progress'>
 
-/** Ended actors that a node still shows, newest last: a promotion is over in milliseconds. */
+/** Ended actors that a node still shows, since a promotion is over in milliseconds. */
 const endedMax = 32
-/** An event is not told later than this after it happened; what says more has another clock. */
+/** Longest delay of an event. A longer one means that clocks differ. */
 const delayMaxMs = 2_000
 
 /**
  * The items of a frame. Events of an inspection frame are items of their own, at their own times,
- * so that a moment within a batch can be shown; a key frame (`present`) stays whole, and what
+ * so that a moment within a batch can be shown. A key frame (`present`) stays whole. The item that
  * counts envelopes comes first.
  */
 export function itemsOf(frame: Frame): Item[] {
@@ -30,13 +30,13 @@ export function itemsOf(frame: Frame): Item[] {
   return [{ ...head, atMs: earliest }, ...items]
 }
 
-/** A story is told a moment after what it tells of. */
+/** Time of a frame. An event line arrives shortly after its event. */
 function timeOf(frame: Frame): number {
   return frame.kind === 'story' ? within(frame.atMs, Date.parse(frame.line.at)) : frame.atMs
 }
 
-function within(frameMs: number, toldMs: number): number {
-  return Number.isFinite(toldMs) ? Math.min(frameMs, Math.max(toldMs, frameMs - delayMaxMs))
+function within(frameMs: number, statedMs: number): number {
+  return Number.isFinite(statedMs) ? Math.min(frameMs, Math.max(statedMs, frameMs - delayMaxMs))
     : frameMs
 }
 
@@ -56,7 +56,7 @@ export function reduce(state: PageState, items: readonly Item[]): PageState {
   return next
 }
 
-/** Index after the last of the events of one node that follow each other. */
+/** Index after a run of events of one node. */
 function endOfRun(items: readonly Item[], begin: number, node: string): number {
   let end = begin + 1
   for (; end < items.length; end += 1) {
@@ -66,7 +66,7 @@ function endOfRun(items: readonly Item[], begin: number, node: string): number {
   return end
 }
 
-/** Events of one node: its actors are copied once for all of them. */
+/** Applies a run of events of one node, copying its actors once. */
 function onRun(state: PageState, id: string, items: readonly Item[]): PageState {
   const node = state.nodes.get(id)
   const actors = new Map(node?.actors)
@@ -75,7 +75,7 @@ function onRun(state: PageState, id: string, items: readonly Item[]): PageState 
     atMs = Math.max(atMs, item.atMs)
     if (item.kind === 'event') onEvent(actors, id, item.event, item.atMs)
   }
-  // Without a key frame nothing is known of it.
+  // Without a key frame nothing is known of the node.
   if (node === undefined) return { ...state, atMs }
   return { ...state, atMs, nodes: withEntry(state.nodes, id, { ...node, actors }) }
 }
@@ -115,7 +115,7 @@ function onEnvelope(
   return withEntry(nodes, id, present === null ? view : withPresent(view, known, envelope, atMs))
 }
 
-/** The first part of a key frame replaces what was known; the others add to it. */
+/** Applies a part of a key frame. The first part replaces the actors, the others add to them. */
 function withPresent(
   view: NodeView, known: NodeView | undefined, { present, events }: Envelope, atMs: number,
 ): NodeView {
@@ -169,7 +169,7 @@ function actorView(
     last: event.type !== 'transition' ? before?.last ?? null : {
       atMs, event: event.event, from: event.from, to: state, reason, taken: event.taken ?? [],
     },
-    // The last transition of an actor may be told after its exit.
+    // The last transition of an actor may arrive after its exit.
     exit: event.type === 'actor' ? null : before?.exit ?? null,
   }
 }

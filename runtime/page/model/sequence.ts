@@ -1,4 +1,4 @@
-/** The rows of the sequence diagram: what was sent and what changed, in order of time. */
+/** Rows of the sequence diagram: messages and changes of state, in order of time. */
 import type { InspectionStreamEvent } from '../../inspect/schema.js'
 import { words } from './promotions.js'
 import { stateText } from './state.js'
@@ -7,20 +7,20 @@ import type { Item } from './state.js'
 /** A node, or an actor of a node. */
 export interface Lane {
   readonly node: string
-  /** null: all of the node that has no lane of its own. */
+  /** null for all actors of the node without a lane of their own. */
   readonly actor: string | null
 }
 
 export interface Row {
   readonly atMs: number
-  /** Kind of the messages; `change`: an actor changed its state. */
+  /** Kind of the messages, or `change` for a change of state. */
   readonly kind: string
-  /** Indexes of lanes; equal: it happened there. */
+  /** Indexes of lanes, equal for a change within one. */
   readonly from: number
   readonly to: number
   readonly text: string
   readonly detail: string
-  /** Messages that this row stands for. */
+  /** Number of messages in this row. */
   readonly count: number
 }
 
@@ -80,7 +80,7 @@ function senderOf(kind: string, space: string | null, to: string | null): string
   }
 }
 
-/** The actor that such messages of `from` are for. */
+/** The actor that receives such messages of `from`. */
 function receiverOf(kind: string, space: string | null, from: string): string {
   switch (kind) {
     case 'wal': return `space.${space}.replica`
@@ -121,7 +121,7 @@ function changeText(event: Extract<InspectionStreamEvent, { actor: string }>): s
   }
 }
 
-/** Its own lane, else that of its node; -1: none. */
+/** Index of the actor's lane, else of its node's. -1 if none. */
 function laneOf(lanes: readonly Lane[], node: string, actor: string): number {
   const own = lanes.findIndex((lane) => lane.node === node && lane.actor === actor)
   return own >= 0 ? own : lanes.findIndex((lane) => lane.node === node && lane.actor === null)

@@ -1,4 +1,4 @@
-/** Time series of one space, from statuses and flows; times in seconds, as uPlot has them. */
+/** Time series of one space, from statuses and flows. Times are in seconds, as for uPlot. */
 import type { Item } from './state.js'
 import { byName } from './words.js'
 
@@ -8,7 +8,7 @@ export interface SpaceSeries {
   readonly nodes: readonly string[]
   readonly status: {
     readonly times: number[]
-    /** By node, as in `nodes`; null: it is the primary, or away. */
+    /** By node, as in `nodes`. null while it is the primary or does not answer. */
     readonly lagMs: readonly Values[]
     readonly lagBytes: readonly Values[]
     readonly commit: Values
@@ -27,7 +27,7 @@ export interface SpaceSeries {
   }
 }
 
-/** @param items the measured ones, in order of time */
+/** @param items measured items in order of time */
 export function seriesOf(
   items: readonly Item[], space: string, fromMs: number, toMs: number,
 ): SpaceSeries {

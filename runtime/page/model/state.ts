@@ -1,4 +1,4 @@
-/** What the page knows of the cluster at one moment. Immutable; what did not change is shared. */
+/** State of the cluster at one moment, as the page knows it. Immutable, with shared parts. */
 import type { Chart } from '../../charts/chart.js'
 import type {
   InspectionStreamEvent, RunningTimer, StateValue, TakenTransition,
@@ -21,17 +21,17 @@ export interface ActorView {
   /** Id in the actor host. */
   readonly actor: string
   readonly parent: string | null
-  /** Id of its chart; null: logic without states. */
+  /** Id of its chart. null for logic without states. */
   readonly chart: string | null
   readonly status: 'active' | 'done' | 'error' | 'stopped'
   readonly state: StateValue | null
   readonly reason: string | null
   readonly summary: Readonly<Record<string, unknown>>
   readonly timers: readonly RunningTimer[]
-  /** Since when each active state is active, by its path. */
+  /** Time of entry into each active state, by its path. */
   readonly enteredMs: Readonly<Record<string, number>>
   readonly last: LastTransition | null
-  /** How it ended; null while it lives. */
+  /** End of the actor. null while it runs. */
   readonly exit: { readonly atMs: number; readonly kind: string } | null
 }
 
@@ -41,21 +41,21 @@ export interface NodeView {
   readonly stream: string
   /** Number of the last envelope. */
   readonly number: number
-  /** Of the last envelope. */
+  /** Time of the last envelope. */
   readonly heardAtMs: number
-  /** Events that the node left out, and envelopes that were lost on the way. */
+  /** Number of dropped events and lost envelopes. */
   readonly lost: number
   readonly actors: ReadonlyMap<string, ActorView>
 }
 
 export interface PageState {
-  /** Of the last item; 0 before the first. */
+  /** Time of the last item. 0 before the first. */
   readonly atMs: number
   readonly start: StartFrame | null
   readonly charts: Readonly<Record<string, Chart>>
   readonly broker: BrokerFrame | null
   readonly status: ClusterStatus | null
-  /** When a status last came with an answer. */
+  /** Time of the last status that had an answer. */
   readonly statusAtMs: number
   readonly nodes: ReadonlyMap<string, NodeView>
 }

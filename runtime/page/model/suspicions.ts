@@ -1,10 +1,10 @@
-/** What failure detectors found, as runs: from the first doubt about a peer until it is heard. */
+/** Findings of failure detectors, as runs from the first suspicion of a peer until it is heard. */
 import type { PromotionStep } from './promotionStep.js'
 
 interface Run {
   readonly peer: string
   readonly steps: PromotionStep[]
-  /** When the peer was heard again; null: it was not. */
+  /** Time at which the peer was heard again. null if it was not. */
   overMs: number | null
 }
 
@@ -15,7 +15,7 @@ export class Suspicions {
   /** The latest run of each witness about each peer. */
   private readonly latest = new Map<string, Run>()
 
-  /** A detector for that peer changed its state. In order of time. */
+  /** Notes a change of a detector's state. Called in order of time. */
   note(peer: string, step: PromotionStep): void {
     const key = `${step.node} ${peer}`
     const run = this.latest.get(key)
@@ -31,8 +31,8 @@ export class Suspicions {
   }
 
   /**
-   * What led to a promotion that began at `beginMs`: the runs about that peer that were not over
-   * then, or began after it, within `sinceMs` and `untilMs`.
+   * Returns the steps that led to a promotion at `beginMs`: those between `sinceMs` and `untilMs`
+   * of runs about that peer that had not ended by then.
    */
   of(peer: string, beginMs: number, sinceMs: number, untilMs: number): PromotionStep[] {
     return this.runs

@@ -1,9 +1,9 @@
-/** Delays that run. */
+/** Running delays. */
 import type { RunningTimer } from '../../inspect/schema.js'
 
 /**
- * How much of a delay has passed, ms. One that should be over was started again, and its node will
- * tell when: states that keep re-entering are told twice a second.
+ * Elapsed time of a delay, ms. A delay that should have ended was started again. Its node reports
+ * such states twice a second.
  */
 export function passedOf(
   { startedAtMs, delayMs }: Pick<RunningTimer, 'startedAtMs' | 'delayMs'>, atMs: number,

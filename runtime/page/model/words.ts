@@ -1,4 +1,4 @@
-/** Numbers and situations in words. */
+/** Numbers and states in words. */
 import { bytesText, msText } from '../../../machines/base/units.js'
 import type { ClusterSpace } from '../../status/status.js'
 
@@ -16,7 +16,7 @@ export function countText(value: number): string {
   return counts.format(Math.round(value))
 }
 
-/** Clock time with milliseconds, of the zone of the reader. */
+/** Clock time with milliseconds, in the reader's time zone. */
 export function clockText(atMs: number, digits: 0 | 3 = 3): string {
   const at = new Date(atMs)
   const two = (part: number): string => String(part).padStart(2, '0')
@@ -24,7 +24,7 @@ export function clockText(atMs: number, digits: 0 | 3 = 3): string {
   return digits === 0 ? time : `${time}.${String(at.getMilliseconds()).padStart(3, '0')}`
 }
 
-/** `20:05:46.120`, with the day before it where that is not the reader's present one. */
+/** `20:05:46.120`, preceded by the date unless it is today. */
 export function dayClockText(atMs: number, nowMs: number, digits: 0 | 3 = 3): string {
   const [day, today] = [new Date(atMs), new Date(nowMs)].map((at) => at.toDateString())
   const at = new Date(atMs)
@@ -38,7 +38,7 @@ export function momentText(atMs: number, nowMs: number): string {
   return `${dayClockText(atMs, nowMs)} (${msText(Math.max(0, nowMs - atMs))} ago)`
 }
 
-/** What is on the primary's disk alone at this moment. */
+/** Sentence on the writes that only the primary's disk has at this moment. */
 export function lossText({ id, primary, rf, members, blocked, lossWindow }: ClusterSpace): string {
   if (primary === null) {
     return blocked === null ? `${id} has no primary at this moment.`

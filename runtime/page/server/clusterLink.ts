@@ -1,4 +1,4 @@
-/** The page server's own connection to NATS: it comes and goes, and is made anew for ever. */
+/** The page server's own connection to NATS, renewed without limit. */
 import { setTimeout as after } from 'node:timers/promises'
 import type { NatsConnection, Status } from 'nats'
 import type { RecordedEvent } from '../../../machines/protocol/events.js'
@@ -9,29 +9,29 @@ import { Operator } from '../../client/operator.js'
 import { Inspector } from '../../inspect/inspector.js'
 import { eventsOfNode } from '../../inspect/past.js'
 import type { Envelope } from '../../inspect/schema.js'
-import type { Telling } from './telling.js'
+import type { FrameFeed } from './frameFeed.js'
 
 export interface ClusterLinkOptions {
   readonly nats: NatsOptions
-  /** Contexts with their texts. */
+  /** True if texts in contexts are included. */
   readonly payloads: boolean
-  readonly telling: Telling
-  /** What is not understood, or refused: in words, each once. */
+  readonly feed: FrameFeed
+  /** Takes a message on invalid or refused requests. Each message comes once. */
   readonly onFault?: (message: string) => void
 }
 
 const statusEveryMs = 500
-const storyEveryMs = 50
-/** A lease that a page which has gone holds at most; a node tells something twice a second. */
+const linesEveryMs = 50
+/** Lease of the page, which it holds at most this long after it has gone. */
 const leaseMs = 3_000
 const redialMs = 500
-/** A hung server is noticed after two to three of these. */
+/** A hung server is noticed after two to three of these pings. */
 const pingIntervalMs = 500
-/** For giving the leases back; a node lets go of them by itself, later. */
+/** Time to give the leases back. Otherwise they expire by themselves. */
 const farewellMs = 200
 const faultsMax = 100
 
-/** Asks nodes for what they have kept: when they are first heard, and whenever some was missed. */
+/** Reads past events of nodes when they are first heard, and after each loss. */
 export class PastOfNodes {
   private readonly incarnations = new Map<string, number>()
   private readonly underWay = new Set<string>()
@@ -39,10 +39,10 @@ export class PastOfNodes {
 
   constructor(
     private readonly eventsOf: (node: string) => Promise<readonly RecordedEvent[]>,
-    private readonly telling: Pick<Telling, 'onPast'>,
+    private readonly feed: Pick<FrameFeed, 'onPast'>,
   ) {}
 
-  /** What was noted before its stream began, or was dropped from it, is asked for. */
+  /** Requests events from before a stream began, or dropped from it. */
   onEnvelope({ node, incarnation, dropped }: Envelope): void {
     const known = this.incarnations.get(node)
     this.incarnations.set(node, incarnation)
@@ -63,14 +63,14 @@ export class PastOfNodes {
 
   private async read(node: string): Promise<void> {
     try {
-      this.telling.onPast(await this.eventsOf(node))
+      this.feed.onPast(await this.eventsOf(node))
     } catch {
-      // It has gone again, or is of a release that keeps nothing: there is nothing to show.
+      // The node has gone again, or is of a release that keeps no events.
     }
   }
 }
 
-/** Tells what the cluster says, from now on until `stop`. */
+/** Feeds reports of the cluster into a FrameFeed until `stop`. */
 export class ClusterLink {
   private readonly stopping = new AbortController()
   private connection: NatsConnection | null = null
@@ -80,7 +80,7 @@ export class ClusterLink {
   private readonly ended: Promise<void>
 
   constructor(private readonly options: ClusterLinkOptions) {
-    options.telling.onBroker('disconnected', 'connecting to NATS')
+    options.feed.onBroker('disconnected', 'connecting to NATS')
     this.ended = this.run()
   }
 
@@ -93,7 +93,7 @@ export class ClusterLink {
       await Promise.race([connection.flush().catch(() => undefined), after(farewellMs)])
       await connection.close()
     }
-    // An attempt to connect that is under way ends by itself, and is then closed.
+    // A pending attempt to connect ends by itself and is then closed.
     await Promise.race([this.ended, after(farewellMs)])
   }
 
@@ -114,26 +114,26 @@ export class ClusterLink {
     }
   }
 
-  /** Until the connection is closed for good; the client library mends what it can before. */
+  /** Serves until the connection is closed. The client library reconnects while it can. */
   private async serve(connection: NatsConnection): Promise<void> {
     if (this.isStopped) return await connection.close()
-    const { nats, payloads, telling } = this.options
+    const { nats, payloads, feed } = this.options
     this.connection = connection
     this.changed(true, `connected to ${connection.getServer()}`)
     const prefix = inboxPrefix(nats)
     const past = new PastOfNodes((node) =>
-      eventsOfNode({ connection, inboxPrefix: prefix }, node), telling)
+      eventsOfNode({ connection, inboxPrefix: prefix }, node), feed)
     const inspector: Inspector = new Inspector({
       connection, inboxPrefix: prefix, payloads, leaseMs,
       onFault: (message) => this.fault(message),
       onNode: (node) => past.ask(node),
       onEnvelope: (envelope) => {
         past.onEnvelope(envelope)
-        if (!telling.onEnvelope(envelope)) inspector.askAgain(envelope.node)
+        if (!feed.onEnvelope(envelope)) inspector.askAgain(envelope.node)
       },
     })
     const operator = new Operator(connection, prefix)
-    const story = setInterval(() => telling.tellStory(), storyEveryMs)
+    const lines = setInterval(() => feed.flushLines(), linesEveryMs)
     const closed = connection.closed()
     this.inspector = inspector
     try {
@@ -143,8 +143,8 @@ export class ClusterLink {
       const reason = await closed
       this.changed(false, reason ? reason.message : 'the connection to NATS was closed')
     } finally {
-      clearInterval(story)
-      // Again, if it was stopped while it was still starting.
+      clearInterval(lines)
+      // Needed again if it was stopped while it was starting.
       inspector.stop()
       this.inspector = null
       this.connection = null
@@ -160,21 +160,21 @@ export class ClusterLink {
   }
 
   private async poll(connection: NatsConnection, operator: Operator): Promise<void> {
-    const { telling } = this.options
+    const { feed } = this.options
     let connectedMs = 0
     while (!connection.isClosed() && !this.isStopped) {
       const begunMs = performance.now()
       const reports = this.isConnected ? await operator.reports().catch(() => []) : []
       if (this.isConnected && !this.isStopped) {
         try {
-          telling.onReports(reports)
+          feed.onReports(reports)
         } catch (error) {
-          this.fault(`a status is not understood: ${String(error)}`)
+          this.fault(`a status is not valid: ${String(error)}`)
         }
         connectedMs += statusEveryMs
-        if (connectedMs > leaseMs) telling.dropSilent(leaseMs)
+        if (connectedMs > leaseMs) feed.dropSilent(leaseMs)
       } else {
-        // What is not heard while the broker is away need not be dead.
+        // Nodes that are not heard while the broker is away may be alive.
         connectedMs = 0
       }
       await this.pause(Math.max(0, statusEveryMs - (performance.now() - begunMs)))
@@ -190,7 +190,7 @@ export class ClusterLink {
   private changed(isConnected: boolean, reason: string): void {
     this.isConnected = isConnected
     if (this.isStopped) return
-    this.options.telling.onBroker(isConnected ? 'connected' : 'disconnected', reason)
+    this.options.feed.onBroker(isConnected ? 'connected' : 'disconnected', reason)
   }
 
   private async pause(ms: number): Promise<void> {

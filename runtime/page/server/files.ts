@@ -1,4 +1,4 @@
-/** The built page (`dist/page/`), served as it lies there. */
+/** Serves the files of the built page (`dist/page/`). */
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { extname, join } from 'node:path'
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { text } from '../../http/server.js'
 import type { Page, Route } from '../../http/server.js'
 
-/** Where the build puts it, seen from the built server. */
+/** Directory of the built page, relative to the built server. */
 export const builtPage = fileURLToPath(new URL('../../../page/', import.meta.url))
 
 const types: Readonly<Record<string, string>> = {
@@ -17,8 +17,8 @@ const types: Readonly<Record<string, string>> = {
 }
 
 /**
- * Only what this server serves is loaded, run, connected to or framed: no inline script, no other
- * host. Styles that scripts set element by element are no inline styles to a browser.
+ * Allows only this server's own files and connections: no inline script, no other host. Browsers do
+ * not count styles that scripts set on elements as inline styles.
  */
 export const contentSecurityPolicy = [
   "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:",
@@ -28,13 +28,13 @@ export const contentSecurityPolicy = [
 
 const headers = {
   'Content-Security-Policy': contentSecurityPolicy,
-  // The token may have stood in the address.
+  // The address may have contained the token.
   'Referrer-Policy': 'no-referrer',
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Resource-Policy': 'same-origin',
 } as const
 
-/** Names with a hash of the content: they never change. */
+/** Names with a hash of the content, which never changes. */
 const hashed = /-[A-Za-z0-9_-]{8,}\.[a-z0-9]+$/
 const named = /^(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/
 
@@ -44,7 +44,7 @@ interface Kept {
   readonly page: Page
 }
 
-/** `/` is index.html; everything else by its name. What is not there gets 404. */
+/** Serves `/` as index.html and other files by name. 404 for others. */
 export function pageFiles(directory: string, others: readonly string[]): Route {
   const kept = new Map<string, Kept>()
   return async (request, response) => {
@@ -82,10 +82,10 @@ async function load(
 }
 
 function notBuilt(others: readonly string[]): Page {
-  return text(503, 'The page is not built: run `npm run build` in the project, then reload this.\n'
-    + `Until then there is ${others.join(', ')}.`)
+  return text(503, 'The page is not built. Run `npm run build` in the project, then reload it.\n'
+    + `Available without it: ${others.join(', ')}.`)
 }
 
 function nothing(others: readonly string[]): Page {
-  return text(404, `nothing here; there is /, ${others.join(', ')}`)
+  return text(404, `not found; available: /, ${others.join(', ')}`)
 }

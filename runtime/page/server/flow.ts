@@ -1,4 +1,4 @@
-/** Writes per second and ack latency, from what primaries count (FlowCounts). */
+/** Writes per second and ack latency, from the counts of primaries (FlowCounts). */
 import { bucketMs } from '../../../actors/primary/ackHistogram.js'
 import type { FlowCounts, NodeStatusReport } from '../../status/status.js'
 import type { FlowFrame } from '../protocol.js'
@@ -8,20 +8,20 @@ export type Flow = Omit<FlowFrame, 'kind' | 'atMs'>
 interface Seen {
   readonly space: string
   readonly node: string
-  /** Life and reign that these counts belong to: another one counts from zero. */
-  readonly reign: string
-  /** Of the node: its own clock tells how long lies between two reports. */
+  /** Incarnation and epoch of these counts, which start at zero with each. */
+  readonly epoch: string
+  /** Uptime of the node, whose own clock gives the time between two reports. */
   readonly uptimeMs: number
   readonly counts: FlowCounts
-  /** A rate above zero was told last. */
+  /** True if the last rate was above zero. */
   readonly isFlowing: boolean
 }
 
-/** Remembers the counts of one look until the next one. */
+/** Computes rates from the counts of two consecutive polls. */
 export class FlowRates {
   private seen = new Map<string, Seen>()
 
-  /** Rates since the last call: of spaces with traffic, and once with zeros when it has ended. */
+  /** Rates since the last call, of spaces with traffic, and once zeros when it has ended. */
   take(reports: readonly NodeStatusReport[]): Flow[] {
     const now = new Map(reports.flatMap((report) => seenIn(report)).map((one) => [keyOf(one), one]))
     const flows: Flow[] = []
@@ -44,7 +44,7 @@ const keyOf = ({ space, node }: Seen): string => `${node} ${space}`
 
 function seenIn({ node, spaces }: NodeStatusReport): Seen[] {
   return spaces.flatMap(({ space, epoch, flow }) => flow ? [{
-    space, node: node.id, reign: `${node.incarnation} ${epoch}`, uptimeMs: node.uptimeMs,
+    space, node: node.id, epoch: `${node.incarnation} ${epoch}`, uptimeMs: node.uptimeMs,
     counts: flow, isFlowing: false,
   }] : [])
 }
@@ -56,7 +56,7 @@ function still(space: string, node: string): Flow {
 function flowBetween(before: Seen, now: Seen): Flow {
   const { space, node, counts } = now
   const ms = now.uptimeMs - before.uptimeMs
-  if (before.reign !== now.reign || ms <= 0) return still(space, node)
+  if (before.epoch !== now.epoch || ms <= 0) return still(space, node)
   const writes = counts.writes - before.counts.writes
   const earlier = new Map(before.counts.acks)
   const acks = counts.acks
@@ -68,7 +68,7 @@ function flowBetween(before: Seen, now: Seen): Flow {
   }
 }
 
-/** Upper bound of the bucket in which that share is reached, ms. */
+/** Upper bound of the bucket in which the share is reached, ms. */
 function percentile(acks: readonly (readonly [number, number])[], share: number): number {
   const sorted = acks.toSorted(([a], [b]) => a - b)
   let rest = sorted.reduce((sum, [, count]) => sum + count, 0) * share

@@ -1,21 +1,21 @@
-/** Carries the orders of a page out, on the cluster that this process runs. */
+/** Performs commands of a page on the cluster that this process runs. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { AdminAnswer, AdminRequest } from '../../client/operator.js'
-import type { Order, OrderAnswer } from '../protocol.js'
+import type { CommandAnswer, PageCommand } from '../protocol.js'
 import { SteadyWriters } from './steadyWriters.js'
 
-/** A node process of this cluster, as far as it is ordered about. */
+/** A node process of this cluster, as far as commands need it. */
 export interface PlaygroundNode {
   readonly id: string
   /** null while it is down. */
   readonly pid: number | null
-  /** How its last life ended; null while it runs. */
+  /** End of its last process. null while one runs. */
   readonly death: { readonly how: string } | null
   readonly log: string
   pause(forMs: number): Promise<void>
 }
 
-/** What orders are carried out on; a cluster of `engram up`. */
+/** The cluster of `engram up` on which commands are performed. */
 export interface PlaygroundCluster {
   readonly nodes: readonly PlaygroundNode[]
   killNode(id: string): Promise<void>
@@ -28,7 +28,7 @@ export interface PlaygroundCluster {
 
 export interface PlaygroundOptions {
   readonly cluster: PlaygroundCluster
-  /** How long nobody has looked at the page, ms. */
+  /** Time without a viewer of the page, ms. */
   readonly idleMs: () => number
 }
 
@@ -37,12 +37,12 @@ const adminMs = 10_000
 const startMs = 15_000
 const pollMs = 100
 
-/** What cannot be done now; the message says why, and what to do. */
+/** A command that cannot be performed now. The message says why, and what to do. */
 class Refusal extends Error {}
 
 export class Playground {
   private readonly writers: SteadyWriters
-  /** By node and pid: until when. */
+  /** End of pauses by node and pid. */
   private readonly paused = new Map<string, number>()
 
   constructor(private readonly options: PlaygroundOptions) {
@@ -53,40 +53,40 @@ export class Playground {
     })
   }
 
-  readonly perform = async (order: Order): Promise<OrderAnswer> => {
+  readonly perform = async (command: PageCommand): Promise<CommandAnswer> => {
     try {
-      return { ok: true, message: await this.obey(order) }
+      return { ok: true, message: await this.handle(command) }
     } catch (error) {
       return { ok: false, message: error instanceof Error ? error.message : String(error) }
     }
   }
 
-  /** Ends what goes on by itself. */
+  /** Ends the steady writers. */
   close(): void {
     this.writers.close()
   }
 
-  private async obey(order: Order): Promise<string> {
+  private async handle(command: PageCommand): Promise<string> {
     const { cluster } = this.options
-    switch (order.type) {
+    switch (command.type) {
       case 'write':
-        return written(await cluster.write(order.space, order.id, order.content, writeMs))
+        return written(await cluster.write(command.space, command.id, command.content, writeMs))
       case 'steady':
-        return this.writers.set(order.space, order.perSecond)
+        return this.writers.set(command.space, command.perSecond)
       case 'killActor': {
-        this.nodeOf(order.node)
-        const { type, node, actor } = order
+        this.nodeOf(command.node)
+        const { type, node, actor } = command
         const { message } = await cluster.admin({ type, actor }, { node, timeoutMs: adminMs })
-        return `${node}: ${message ?? `${actor} was killed`}; supervision decides what comes next`
+        return `${node}: ${message ?? `${actor} was killed`}; its supervisor handles it`
       }
       case 'killNode':
-        return await this.kill(order.node)
+        return await this.kill(command.node)
       case 'startNode':
-        return await this.start(order.node)
+        return await this.start(command.node)
       case 'pauseNode':
-        return this.pause(order.node, order.forMs)
+        return this.pause(command.node, command.forMs)
       case 'handOver': {
-        const { space, to } = order
+        const { space, to } = command
         const { primary, epoch } = await cluster.admin(
           { type: 'promote', space, ...(to === null ? {} : { to }) }, { timeoutMs: adminMs })
         return primary ? `${primary} is the primary of ${space}, in epoch ${epoch ?? '?'}`
@@ -99,12 +99,13 @@ export class Playground {
     const { nodes } = this.options.cluster
     const node = nodes.find((one) => one.id === id)
     if (node) return node
-    throw new Refusal(`there is no node ${id} here; there is ${nodes.map((n) => n.id).join(', ')}`)
+    const ids = nodes.map((one) => one.id).join(', ')
+    throw new Refusal(`there is no node ${id} in this cluster; its nodes: ${ids}`)
   }
 
   private runningNode(id: string): PlaygroundNode & { readonly pid: number } {
     const node = this.nodeOf(id)
-    if (node.pid === null) throw new Refusal(`${id} is down already: start it first`)
+    if (node.pid === null) throw new Refusal(`${id} is already down: start it first`)
     return node as PlaygroundNode & { readonly pid: number }
   }
 
@@ -117,9 +118,9 @@ export class Playground {
   private async start(id: string): Promise<string> {
     const node = this.nodeOf(id)
     const { cluster } = this.options
-    if (node.pid !== null) throw new Refusal(`${id} runs already (pid ${node.pid})`)
+    if (node.pid !== null) throw new Refusal(`${id} already runs (pid ${node.pid})`)
     if ((await cluster.running()).has(id)) {
-      throw new Refusal(`${id} runs already, started from elsewhere`)
+      throw new Refusal(`${id} already runs; it was started elsewhere`)
     }
     cluster.startNode(id)
     const giveUpAt = performance.now() + startMs
@@ -130,22 +131,22 @@ export class Playground {
       if ((await cluster.running()).get(id) === node.pid) return `${id} runs again, pid ${node.pid}`
       await new Promise((resolve) => setTimeout(resolve, pollMs))
     }
-    throw new Refusal(`${id} was started and does not answer after ${startMs / 1000} s; its log: `
+    throw new Refusal(`${id} was started but does not answer after ${startMs / 1000} s; its log: `
       + node.log)
   }
 
-  /** Answered at once: what comes of it is there to be seen meanwhile. */
+  /** Answered at once, since its effects can be seen meanwhile. */
   private pause(id: string, forMs: number): string {
     const node = this.runningNode(id)
     const life = `${id} ${node.pid}`
     const untilMs = this.paused.get(life)
     if (untilMs !== undefined) {
       const leftMs = Math.max(0, untilMs - performance.now())
-      throw new Refusal(`${id} stands still already, for ${Math.ceil(leftMs / 1000)} s more`)
+      throw new Refusal(`${id} is already paused, for another ${Math.ceil(leftMs / 1000)} s`)
     }
     this.paused.set(life, performance.now() + forMs)
     void node.pause(forMs).finally(() => this.paused.delete(life))
-    return `${id} stands still for ${forMs} ms`
+    return `${id} is paused for ${forMs} ms`
   }
 }
 

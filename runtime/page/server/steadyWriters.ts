@@ -1,11 +1,11 @@
-/** Writers that go on by themselves, so that there is something to see; bounded in every way. */
+/** Writers that run by themselves, to show traffic. Bounded in every way. */
 
 export interface SteadyWritersOptions {
-  /** Rejects when it was refused or its outcome is not known. */
+  /** Rejects if the write was refused or its outcome is unknown. */
   readonly write: (space: string, id: string, content: string) => Promise<unknown>
-  /** How long nobody has looked, ms. */
+  /** Time without a viewer, ms. */
   readonly idleMs: () => number
-  /** Without a viewer they stop after this. Default 60,000. */
+  /** Time without a viewer after which writers stop. Default 60,000 ms. */
   readonly idleMaxMs?: number
 }
 
@@ -13,8 +13,8 @@ interface Writer {
   readonly space: string
   perSecond: number
   readonly timer: NodeJS.Timeout
-  orderedAtMs: number
-  /** Writes that are due, a fraction among them. */
+  commandedAtMs: number
+  /** Number of writes that are due, with a fraction. */
   due: number
   lastMs: number
   inFlight: number
@@ -24,10 +24,10 @@ interface Writer {
 }
 
 const tickMs = 20
-/** Of one space; what is due beyond is left out: a cluster that stands still gets no backlog. */
+/** Writes in flight of one space. Further ones are skipped, so that an outage causes no backlog. */
 const inFlightMax = 256
 const spacesMax = 8
-/** Memories that are written over and over. */
+/** Number of memories that are written repeatedly. */
 const idsMax = 1_000
 const idleDefaultMs = 60_000
 
@@ -37,20 +37,20 @@ export class SteadyWriters {
   constructor(private readonly options: SteadyWritersOptions) {}
 
   /**
-   * So many a second from now on; 0 ends it.
-   * @returns what was done, in words
-   * @throws Error for one space too many
+   * Sets the writes per second of a space. 0 ends its writer.
+   * @returns a message on what was done
+   * @throws Error if too many spaces have a writer
    */
   set(space: string, perSecond: number): string {
     const known = this.writers.get(space)
-    if (perSecond === 0) return known ? this.end(known) : `nobody writes to ${space}`
+    if (perSecond === 0) return known ? this.end(known) : `${space} has no steady writer`
     if (!known && this.writers.size >= spacesMax) {
-      throw new Error(`${spacesMax} spaces have a steady writer already: stop one`)
+      throw new Error(`${spacesMax} spaces already have a steady writer: stop one`)
     }
     const writer = known ?? this.begin(space)
     writer.perSecond = perSecond
-    writer.orderedAtMs = performance.now()
-    return `${perSecond} writes a second go to ${space}`
+    writer.commandedAtMs = performance.now()
+    return `writing to ${space} ${perSecond} times a second`
   }
 
   close(): void {
@@ -61,7 +61,7 @@ export class SteadyWriters {
     const nowMs = performance.now()
     const writer: Writer = {
       space, perSecond: 0, timer: setInterval(() => this.tick(writer), tickMs),
-      orderedAtMs: nowMs, due: 0, lastMs: nowMs, inFlight: 0, number: 0, written: 0, failed: 0,
+      commandedAtMs: nowMs, due: 0, lastMs: nowMs, inFlight: 0, number: 0, written: 0, failed: 0,
     }
     this.writers.set(space, writer)
     return writer
@@ -71,18 +71,18 @@ export class SteadyWriters {
     clearInterval(writer.timer)
     this.writers.delete(writer.space)
     const { space, written, failed } = writer
-    return `the writer of ${space} has stopped: ${written} written, ${failed} refused or unknown`
+    return `stopped the writer of ${space}: ${written} written, ${failed} refused or unknown`
   }
 
   private tick(writer: Writer): void {
     const nowMs = performance.now()
-    const idleMs = Math.min(this.options.idleMs(), nowMs - writer.orderedAtMs)
+    const idleMs = Math.min(this.options.idleMs(), nowMs - writer.commandedAtMs)
     if (idleMs > (this.options.idleMaxMs ?? idleDefaultMs)) {
       this.end(writer)
       return
     }
     const { perSecond, lastMs } = writer
-    // At most what one second asks for: after a stall of this process there is no burst.
+    // At most the writes of one second, so that a stall of this process causes no burst.
     writer.due = Math.min(perSecond, writer.due + perSecond * (nowMs - lastMs) / 1000)
     writer.lastMs = nowMs
     for (; writer.due >= 1; writer.due -= 1) {

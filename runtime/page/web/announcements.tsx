@@ -1,10 +1,10 @@
-/** For screen readers: connection and promotions, as they happen. */
+/** Announcements for screen readers: connection and promotions. */
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { at, fileName, headlines, link, promotions, state } from './store.js'
 
 export function Announcements() {
   const [text, setText] = useState('')
-  const told = useRef(new Set<string>())
+  const announced = useRef(new Set<string>())
   const isLive = at.value === null && fileName.value === null
   const connection = link.value.kind
   const broker = state.value.broker?.state
@@ -23,8 +23,8 @@ export function Announcements() {
     if (isLive && down !== undefined) setText(down)
   }, [down, isLive])
   useEffect(() => {
-    if (!isLive || latest === undefined || won === null || told.current.has(latest.id)) return
-    told.current.add(latest.id)
+    if (!isLive || latest === undefined || won === null || announced.current.has(latest.id)) return
+    announced.current.add(latest.id)
     setText(won)
   }, [won, isLive, latest?.id])
   return <p class="sr" role="status" aria-live="polite" data-announcement>{text}</p>

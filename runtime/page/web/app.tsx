@@ -21,7 +21,7 @@ export function App() {
   const View = shown[view]
   useEffect(() => {
     document.title = `${titles[view]} · Engram replication`
-    // Where it is narrow, tabs are scrolled.
+    // On a narrow screen the tabs scroll.
     document.getElementById(`tab-${view}`)?.scrollIntoView({ inline: 'nearest', block: 'nearest' })
   }, [view])
   return (

@@ -1,4 +1,4 @@
-/** The stream of frames from the page's server; it connects again by itself, for ever. */
+/** The stream of frames from the page's server. Reconnects without limit. */
 import type { Frame } from '../protocol.js'
 
 export interface StreamListener {
@@ -10,10 +10,10 @@ export interface StreamListener {
 
 const retryMinMs = 500
 const retryMaxMs = 5_000
-/** The server says something at least each second; a connection that is silent so long is dead. */
+/** A connection that is silent for longer is dead, since the server sends at least each second. */
 const silenceMaxMs = 15_000
 
-/** @returns ends it */
+/** @returns a function that ends it */
 export function openStream(address: string, listener: StreamListener): () => void {
   let source: EventSource | null = null
   let timer: ReturnType<typeof setTimeout> | null = null

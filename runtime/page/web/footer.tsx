@@ -13,7 +13,7 @@ const marked: ReadonlySet<string> = new Set(['promotion', 'handover', 'alert', '
   'broker'])
 const marksMax = 200
 
-/** Where something happened: promotions, alerts, orders. */
+/** Entries marked on the slider: promotions, alerts, commands. */
 function marks(): Entry[] {
   const { beginMs } = recording()
   return entries.value.filter(({ kind, atMs }) => marked.has(kind) && atMs >= beginMs)

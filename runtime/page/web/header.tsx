@@ -40,7 +40,7 @@ export function Header() {
         </div>
       </nav>
       <button type="button" class="quiet theme" onClick={nextTheme}
-        title="Colours: as the system has them, light, dark">
+        title="Colours: system, light, dark">
         <span aria-hidden="true">{{ system: '◐', light: '○', dark: '●' }[theme.value]}</span>
         <span class="label">{theme.value}</span>
         <span class="sr"> colours; change</span>

@@ -1,4 +1,4 @@
-/** Lays graphs out with elkjs, in a worker: it takes some tens of milliseconds. */
+/** Lays graphs out with elkjs in a worker, since it takes tens of milliseconds. */
 import type { GraphNode } from '../model/chartGraph.js'
 
 type Elk = { layout(graph: unknown): Promise<unknown> }
@@ -12,8 +12,8 @@ async function load(): Promise<Elk> {
 }
 
 /**
- * The graph with places. The library is loaded at the first call.
- * @throws Error when it cannot be loaded, or refuses the graph
+ * Returns the graph with positions. The library is loaded at the first call.
+ * @throws Error if it cannot be loaded or refuses the graph
  */
 export async function layOut(graph: GraphNode): Promise<GraphNode> {
   loading ??= load()

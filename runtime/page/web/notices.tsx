@@ -1,23 +1,24 @@
-/** What must not be overlooked, on all views. */
+/** Important notices on all views. */
 import { countText, dayClockText } from '../model/words.js'
 import { hrefOf } from './route.js'
 import {
   at, closeFile, fileError, fileName, link, recording, seek, shownMs, state,
 } from './store.js'
 
-/** A server that has just begun to listen is not connected yet. */
+/** Delay, since a server that has just started is not connected yet. */
 const patienceMs = 1_000
 
-/** A link that leads to a time at which nobody recorded: what nodes have kept of it is there. */
+/** Notice for a link to a time before the recording, of which only past events are known. */
 function BeforeNotice() {
   const { beginMs, endMs, isEmpty } = recording()
   const moment = at.value
   if (moment === null || isEmpty || moment >= beginMs) return null
   return (
     <p class="notice" data-notice="before"><b>Before this page was opened.</b> The link leads
-      to {dayClockText(moment, endMs)}. What the nodes have kept of that time is in the{' '}
-      <a href={hrefOf('timeline', { at: String(moment) })}>timeline</a>; how the cluster looked then
-      is not known here. <button type="button" onClick={() => seek(null)}>Look at now</button></p>
+      to {dayClockText(moment, endMs)}. The{' '}
+      <a href={hrefOf('timeline', { at: String(moment) })}>timeline</a> has the events that the
+      nodes have kept of that time. The state of the cluster then is not known.{' '}
+      <button type="button" onClick={() => seek(null)}>Show the present</button></p>
   )
 }
 
@@ -29,15 +30,15 @@ export function Notices() {
     <div class="notices">
       {link.value.kind === 'lost' && fileName.value === null && (
         <p class="notice bad" data-notice="disconnected"><b>Disconnected.</b> The page's server does
-          not answer; what you see is what was last known. It is asked again by itself.</p>
+          not answer. The page shows the last known state and reconnects by itself.</p>
       )}
       {broker?.state === 'disconnected' && shownMs.value - broker.atMs > patienceMs && (
-        <p class="notice bad" data-notice="broker"><b>No broker.</b> NATS does not answer the page's
-          server{broker.reason === '' ? '' : `: ${broker.reason}`}.</p>
+        <p class="notice bad" data-notice="broker"><b>No broker.</b> The page's server is not
+          connected to NATS{broker.reason === '' ? '' : `: ${broker.reason}`}.</p>
       )}
       <BeforeNotice />
       {fileName.value !== null && (
-        <p class="notice"><b>A recording:</b> {fileName.value}. Nothing here is live.{' '}
+        <p class="notice"><b>Recording:</b> {fileName.value}. Nothing here is live.{' '}
           <button type="button" onClick={closeFile}>Back to the live cluster</button></p>
       )}
       {fileError.value !== null && (
@@ -47,8 +48,8 @@ export function Notices() {
       {total > 0 && (
         <p class="notice weak">{countText(total)} inspection{' '}
           {total === 1 ? 'event' : 'events'} of {lost.map(({ id }) => id)
-          .join(', ')} {total === 1 ? 'was' : 'were'} dropped on the way, so that no node waits for
-          a viewer.</p>
+          .join(', ')} {total === 1 ? 'was' : 'were'} dropped, so that no node has to wait for a
+          viewer.</p>
       )}
     </div>
   )

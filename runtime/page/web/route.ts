@@ -1,4 +1,4 @@
-/** `#/charts?node=n1&actor=space.demo&at=1795486888124` leads to a view, and a moment of it. */
+/** `#/charts?node=n1&actor=space.demo&at=1795486888124` is the address of a view and a moment. */
 import { signal } from '@preact/signals'
 
 export const views = ['cluster', 'charts', 'sequence', 'timeline', 'flow', 'try'] as const
@@ -25,7 +25,7 @@ function parse(hash: string): Route {
   return { view, query: Object.fromEntries(new URLSearchParams(query)) }
 }
 
-/** The address of a view; parameters that are null are left out. */
+/** The address of a view, without parameters that are null. */
 export function hrefOf(view: View, query: Readonly<Record<string, string | null>> = {}): string {
   const entries = Object.entries(query).flatMap(([key, value]) =>
     value === null ? [] : [[key, value] as [string, string]])

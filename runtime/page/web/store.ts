@@ -1,4 +1,4 @@
-/** What the page shows: a recording, live or from a file, and the moment of it looked at. */
+/** State of the page: a recording, live or from a file, and the moment shown. */
 import { computed, effect, signal } from '@preact/signals'
 import { entriesOf } from '../model/entries.js'
 import { headlinesOf } from '../model/headlines.js'
@@ -6,7 +6,7 @@ import type { Facts } from '../model/headlines.js'
 import { promotionsOf } from '../model/promotions.js'
 import { openRecording, Recording } from '../model/recording.js'
 import type { PageState } from '../model/state.js'
-import { linesOf } from '../model/told.js'
+import { linesOf } from '../model/eventLines.js'
 import type { Frame } from '../protocol.js'
 import { openStream } from './connection.js'
 import { amend, route } from './route.js'
@@ -29,22 +29,22 @@ const shownRecording = signal<Recording>(liveRecording.current)
 /** Changes when the recording has grown: it is one object, and changes in place. */
 const version = signal(0)
 
-/** The recording that is shown; a component that calls this is drawn again when it has grown. */
+/** The recording shown. A component that calls this is redrawn when the recording grows. */
 export function recording(): Recording {
   void version.value
   return shownRecording.value
 }
 
-/** Page time minus server time, ms: clocks differ. */
+/** Page time minus server time, ms. */
 const skewMs = signal(0)
-/** The moment that is looked at; null: the latest. */
+/** The moment shown. null for the latest. */
 export const at = signal<number | null>(momentOf(route.value.query['at']))
-/** Time passes: milliseconds of the recording per millisecond; 0: it stands still. */
+/** Milliseconds of the recording per millisecond. 0 if paused. */
 export const speed = signal(0)
 /** Ticks ten times a second. */
 const ticks = signal(Date.now())
 
-/** The time that is shown, ms since 1970 by the server's clock. */
+/** The time shown, ms since 1970 by the server's clock. */
 export const shownMs = computed(() => {
   if (at.value !== null) return at.value
   const { endMs } = recording()
@@ -57,7 +57,7 @@ export const state = computed<PageState>(() => {
   return moment === null ? recording().live : recording().stateAt(moment)
 })
 
-interface Story {
+interface Derived {
   readonly length: number
   readonly last: unknown
   readonly past: unknown
@@ -66,9 +66,9 @@ interface Story {
   readonly lines: ReturnType<typeof linesOf>
 }
 
-let before: Story | null = null
-/** Put together anew only when something was added that it is made of. */
-const story = computed<Story>(() => {
+let before: Derived | null = null
+/** Computed again only when items were added that it depends on. */
+const derived = computed<Derived>(() => {
   const { notable, past } = recording()
   const last = notable.at(-1) ?? null
   const isKnown = before?.length === notable.length && before.last === last && before.past === past
@@ -80,18 +80,18 @@ const story = computed<Story>(() => {
   }
   return before
 })
-/** All of the recording, whatever moment is looked at. */
-export const promotions = computed(() => story.value.promotions)
-/** What happened, in order of time. */
-export const entries = computed(() => story.value.entries)
+/** Promotions of the whole recording, whatever moment is shown. */
+export const promotions = computed(() => derived.value.promotions)
+/** Entries of the timeline in order of time. */
+export const entries = computed(() => derived.value.entries)
 
-/** What headlines are made of. */
+/** Facts for headlines. */
 export function facts(): Facts {
   const { measured } = recording()
-  return { promotions: promotions.value, lines: story.value.lines, measured }
+  return { promotions: promotions.value, lines: derived.value.lines, measured }
 }
 
-/** Of the moment that is looked at; worst first. */
+/** Headlines of the moment shown, worst first. */
 export const headlines = computed(() => headlinesOf(state.value, facts(), shownMs.value))
 
 export const playground = computed(() =>
@@ -101,8 +101,6 @@ function momentOf(text: string | undefined): number | null {
   const moment = Number(text)
   return text === undefined || !Number.isFinite(moment) ? null : moment
 }
-
-// ---------------------------------------------------------------- time
 
 export function seek(moment: number | null): void {
   const { beginMs, endMs } = shownRecording.value
@@ -117,7 +115,7 @@ export function stepTo(direction: 1 | -1): void {
   if (to !== null) seek(to)
 }
 
-/** Plays from the moment that is looked at; at the end it is live again, or stops. */
+/** Plays from the moment shown. At the end it is live again, or stops. */
 export function play(factor: number): void {
   if (at.value === null) seek(shownRecording.value.beginMs)
   speed.value = factor
@@ -145,8 +143,6 @@ function tick(): void {
   }
 }
 setInterval(tick, drawMs)
-
-// ---------------------------------------------------------------- live
 
 let waiting: { readonly frame: Frame; readonly length: number }[] = []
 let endStream: (() => void) | null = null
@@ -183,14 +179,12 @@ function applyWaiting(): void {
   version.value += 1
 }
 
-/** Another server answers at this address now: what was recorded is not of its cluster. */
+/** True if another server answers at this address, so that the recording is not of its cluster. */
 function isOtherServer(frame: Frame): boolean {
   const known = liveRecording.current.live.start
   return frame.kind === 'start' && known !== null
     && (known.source !== frame.source || known.node !== frame.node)
 }
-
-// ---------------------------------------------------------------- files
 
 export function saveRecording(): void {
   const { start } = shownRecording.value.live
@@ -214,7 +208,7 @@ export async function openFile(file: File): Promise<void> {
     version.value += 1
     seek(opened.endMs)
   } catch (error) {
-    fileError.value = `${file.name} was not opened: ${(error as Error).message}`
+    fileError.value = `cannot open ${file.name}: ${(error as Error).message}`
   }
 }
 

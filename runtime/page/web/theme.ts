@@ -1,4 +1,4 @@
-/** Light, dark, or as the system has it. */
+/** Light, dark, or the system's colours. */
 import { signal } from '@preact/signals'
 
 export type Theme = 'system' | 'light' | 'dark'
@@ -12,7 +12,7 @@ function stored(): Theme {
     const found = localStorage.getItem(key) as Theme
     return themes.includes(found) ? found : 'system'
   } catch {
-    // Storage is switched off.
+    // Storage is disabled.
     return 'system'
   }
 }
@@ -22,7 +22,7 @@ export function nextTheme(): void {
   try {
     localStorage.setItem(key, theme.value)
   } catch {
-    // It holds until the page is closed.
+    // The choice lasts until the page is closed.
   }
   applyTheme()
 }
@@ -33,7 +33,7 @@ export function applyTheme(): void {
   else root.dataset['theme'] = theme.value
 }
 
-/** The value of a CSS variable, for what is drawn on a canvas. */
+/** The value of a CSS variable, for drawing on a canvas. */
 export function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 }

@@ -68,11 +68,11 @@ cli('wrong usage exits 2, says what is wrong on stderr, and nothing on stdout', 
     [['write'], "missing required argument 'space'"],
     [['write', 'demo'], 'nothing to write'],
     [['write', 'demo', '{'], 'not valid JSON'],
-    [['write', 'de.mo', hello], 'cannot name a space'],
+    [['write', 'de.mo', hello], 'invalid space name'],
     [['write', 'demo', hello, '--ack', 'all'], 'memory, durable, committed'],
     [['write', 'demo', hello, '--file', 'x'], 'both'],
     [['read', 'demo', 'get'], 'needs the id'],
-    [['read', 'demo', 'nodes'], 'Read get, edges, list, entries or history'],
+    [['read', 'demo', 'nodes'], 'Use get, edges, list, entries or history'],
     [['status', '--jsn'], '--json'],
     [['up', '--replicas', '3'], '--nodes 4'],
     [['up', '--nodes', 'many'], 'whole number'],
@@ -80,11 +80,11 @@ cli('wrong usage exits 2, says what is wrong on stderr, and nothing on stdout', 
     [['node', '--data', 'x'], '--id n1'],
     [['node', '--id', '_all', '--data', 'x'], 'does not begin with _'],
     [['node', '--id', 'n1', '--data', 'x', '--set', 'grantMs=500'], 'at least 10 x heartbeatMs'],
-    [['space', 'create', 'demo', '--replicas', '1', '--min-in-sync', '3'], 'can never hold'],
+    [['space', 'create', 'demo', '--replicas', '1', '--min-in-sync', '3'], 'can never be met'],
     [['promote', 'demo', '--force'], '--to NODE'],
-    [['pause'], 'pause wants a space, or --all'],
-    [['resume', 'demo', '--all'], 'resume wants a space, or --all'],
-    [['journal', 'verify', join(cwd, 'none')], 'there is no'],
+    [['pause'], 'pause needs a space or --all'],
+    [['resume', 'demo', '--all'], 'resume needs a space or --all'],
+    [['journal', 'verify', join(cwd, 'none')], 'does not exist'],
     [['status', '--nats', 'nats://u:pw@127.0.0.1'], 'ENGRAM_NATS_PASSWORD'],
     [['status', '--nats-password', 'pw'], '--nats-password-file FILE'],
     [['status', '--nats-token', 'pw'], 'ENGRAM_NATS_TOKEN'],
@@ -231,9 +231,9 @@ cli('read goes from page to page, and says how to go on where a limit ends it', 
   assert.equal([answer.more, answer.sequence, primary.reads.length], [undefined, 3, 3])
   const some = await engram(['read', 'demo', 'list', '--limit', '3'])
   assert.equal([some.code, some.out.split('\n').length - 1], [0, 4])
-  assert.match(some.err, 'there are more: --after n3')
+  assert.match(some.err, 'more items exist; continue with --after n3')
   const first = await engram(['read', 'demo', 'list', '--limit', '1'])
-  assert.match(first.err, `there are more: --after 'it'\\''s'`)
+  assert.match(first.err, `more items exist; continue with --after 'it'\\''s'`)
 })
 
 cli('status has the fields of the contract, and a table for people', async () => {
@@ -274,7 +274,7 @@ cli('status of chosen spaces and of one node, as text and as JSON', async () => 
     second.stop()
   }
   const wrong: [args: string[], says: string][] = [
-    [['nope'], 'engram space list'], [['--node', 'n9'], 'Known: n1, n2'],
+    [['nope'], 'engram space list'], [['--node', 'n9'], 'Known nodes: n1, n2'],
   ]
   for (const [args, says] of wrong) {
     const { code, out, err } = await engram(['status', ...args])
@@ -283,7 +283,7 @@ cli('status of chosen spaces and of one node, as text and as JSON', async () => 
   }
 })
 
-cli('help tells the unit of each duration', async () => {
+cli('help shows the unit of each duration', async () => {
   const help = await Promise.all([['status'], ['write'], ['read'], ['fate'], ['forks'], ['chaos'],
     ['quarantine', 'list'], ['quarantine', 'show']].map((args) => engram([...args, '--help'])))
   for (const { code, out } of help) {
@@ -307,7 +307,7 @@ cli('administration: requests as sent, errors with a remedy', async () => {
   assert.match(drained.err, 'n7 is not running')
 })
 
-cli('a space that exists with other settings: the order that changes them', async () => {
+cli('a space that exists with other settings: the command that changes them', async () => {
   primary.onAdmin = () => ({
     ok: false, code: 'INVALID_OPERATION', retryable: false,
     message: `${existsOtherwise('demo')}: replicas 2, ack durable, minInSync 2`,
@@ -316,11 +316,11 @@ cli('a space that exists with other settings: the order that changes them', asyn
     'committed', '--max-loss-entries', '10', '--when-under-replicated', 'wait'])
   assert.is(code, 1)
   assert.match(err, 'exists with other settings: replicas 2, ack durable')
-  assert.match(err, 'but for the replicas: engram space set demo --ack committed '
+  assert.match(err, '(except the replicas) with: engram space set demo --ack committed '
     + '--max-loss-entries 10 --when-under-replicated wait --min-in-sync 2')
 })
 
-cli('maintenance: who orders it goes along', async () => {
+cli('maintenance: the request names the user', async () => {
   const from = primary.admins.length
   assert.is((await engram(['pause', 'demo'])).code, 0)
   assert.is((await engram(['resume', 'demo', '--json'])).code, 0)

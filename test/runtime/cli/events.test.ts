@@ -12,7 +12,7 @@ import type { PromotionReport, RecordedEvent } from '../../../machines/protocol/
 import { runCli } from '../../../runtime/cli/program.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
-import type { Told } from '../../../runtime/inspect/eventLine.js'
+import type { EventLine } from '../../../runtime/inspect/eventLine.js'
 import { eventsOfAll } from '../../../runtime/inspect/eventService.js'
 import { Inspector } from '../../../runtime/inspect/inspector.js'
 import { Responder } from '../../support/responder.js'
@@ -45,8 +45,8 @@ test('wrong usage exits 2, and says what is right', async () => {
   const wrong: [args: string[], says: RegExp][] = [
     [['inspect', '--node', 'a.b'], /--node: a name must be/],
     [['inspect', '--port', '99999'], /from 0 to 65535/],
-    [['inspect', '--inspector', 'javascript:1'], /is no URL/],
-    [['events', 'a b'], /cannot name a space: a name must be/],
+    [['inspect', '--inspector', 'javascript:1'], /is not an http or https URL/],
+    [['events', 'a b'], /invalid space name: a name must be/],
   ]
   for (const [args, says] of wrong) {
     const { code, out, err } = await engram(...args)
@@ -79,7 +79,7 @@ test('an inspector says so once when no node answers, and goes on asking', async
   await waitFor('the fault', () => faults.length > 0)
   nats.subscribe('engram.v1.inspect.n7.start', { callback: () => { asked += 1 } })
   await waitFor('further questions', () => asked > 2)
-  assert.equal(faults, ['n7 does not answer yet: it is asked again until it does'])
+  assert.equal(faults, ['n7 does not answer yet; the request is repeated'])
   inspector.stop()
   await nats.close()
 })
@@ -93,7 +93,7 @@ test('without a node, events says so; with one it shows the present state', asyn
   await nats.flush()
   const some = await engram('events', '--json')
   assert.is(some.code, 0)
-  const lines = some.out.trim().split('\n').map((line) => JSON.parse(line) as Told)
+  const lines = some.out.trim().split('\n').map((line) => JSON.parse(line) as EventLine)
   assert.ok(lines.every(({ kind, at }) => kind === 'situation' && !Number.isNaN(Date.parse(at))))
   assert.ok(lines.some(({ space }) => space === 'demo'))
   responder.stop()
@@ -181,10 +181,10 @@ test('without a promotion history says so, and without a node that it is that', 
 
 test('events begins with the last of what the nodes have kept', async () => {
   await withNodes(kept, async () => {
-    const lines = async (...args: string[]): Promise<Told[]> =>
+    const lines = async (...args: string[]): Promise<EventLine[]> =>
       (await engram('events', '--json', ...args)).out.trim().split('\n')
-        .map((line) => JSON.parse(line) as Told)
-    const past = (all: readonly Told[]) => all.filter(({ kind }) => kind !== 'situation')
+        .map((line) => JSON.parse(line) as EventLine)
+    const past = (all: readonly EventLine[]) => all.filter(({ kind }) => kind !== 'situation')
     const all = await lines()
     assert.equal(past(all).map(({ epoch }) => epoch), [1, 2, 3])
     assert.ok(all.findIndex(({ kind }) => kind === 'situation') === 3, 'then the present state')

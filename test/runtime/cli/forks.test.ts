@@ -61,18 +61,18 @@ const refuse = (code: string, message: string, retryable = false): object =>
 
 test('wrong usage exits 2, says what is right, and asks nobody', async () => {
   const wrong: [args: string[], says: string][] = [
-    [['forks', 'de.mo'], 'cannot name a space'],
+    [['forks', 'de.mo'], 'invalid space name'],
     [['forks', 'close', 'demo'], "missing required argument 'epoch'"],
     [['forks', 'close', 'demo', 'x'], 'whole number'],
     [['forks', 'reconcile'], "missing required argument 'space'"],
-    [['fate', 'demo'], 'which write?'],
-    [['fate', 'demo', '--epoch', '3'], '--epoch and --sequence together'],
-    [['fate', 'demo', '--key', 'k', '--epoch', '3'], 'Give one of them'],
+    [['fate', 'demo'], 'the write is not named'],
+    [['fate', 'demo', '--epoch', '3'], '--epoch and --sequence are needed together'],
+    [['fate', 'demo', '--key', 'k', '--epoch', '3'], 'Name the write in one way only'],
     [['quarantine', 'show', 'demo', '3'], 'EPOCH-SEQUENCE'],
     [['quarantine', 'apply', 'demo', '3-x'], 'EPOCH-SEQUENCE'],
     [['quarantine', 'list', 'demo', '--after', 'n1'], 'EPOCH-SEQUENCE'],
-    [['quarantine', 'discard', 'demo'], 'name one write, or --all'],
-    [['quarantine', 'apply', 'demo', '3-41', '--all'], 'name one write, or --all'],
+    [['quarantine', 'discard', 'demo'], 'give the id of one write, or --all'],
+    [['quarantine', 'apply', 'demo', '3-41', '--all'], 'give the id of one write, or --all'],
     [['space', 'set', 'demo'], 'nothing to change'],
     [['space', 'set', 'demo', '--max-loss-entries', '0'], 'or none'],
     [['space', 'set', 'demo', '--reconcile', 'never'], 'automatic, manual, off'],
@@ -184,8 +184,8 @@ test('forks reconcile: every node is asked, and says whether it had anything', a
   other.onAdmin = () => refuse('UNKNOWN_SPACE', 'this node does not hold demo')
   const { code, out, err } = await engram('forks', 'reconcile', 'demo')
   assert.is(code, 0, err)
-  assert.is(out, 'n1 takes its salvages of demo in\nn3 has nothing of demo to take in\n')
-  assert.match(err, 'n2 does not answer: what it keeps waits until it is back')
+  assert.is(out, 'n1 uploads its salvages of demo\nn3 has no salvages of demo\n')
+  assert.match(err, 'n2 does not answer: its salvages wait until it is back')
   assert.equal(node.admins, [{ type: 'reconcile', space: 'demo' }])
   other.onAdmin = () => refuse('INTERNAL', 'it failed')
   const failed = await engram('forks', 'reconcile', 'demo', '--json')
@@ -252,7 +252,7 @@ test('quarantine list: page after page, up to a limit, and how to go on', async 
   assert.not.match((await engram('quarantine', 'list', 'demo')).out, '\x1b')
 })
 
-test('quarantine show: the write, what won, and what stands there', async () => {
+test('quarantine show: the write, the winner, and the present value', async () => {
   node.graph.set('n41', { id: 'n41', content: 'won' })
   quarantine([item(41)])
   const { code, out } = await engram('quarantine', 'show', 'demo', '3-41')
@@ -267,7 +267,7 @@ test('quarantine show: the write, what won, and what stands there', async () => 
   for (const id of ['3-40', '3-1']) {
     const none = await engram('quarantine', 'show', 'demo', id)
     assert.equal([none.code, none.out], [1, ''])
-    assert.match(none.err, new RegExp(`no ${id} lies[^]+engram quarantine list demo`))
+    assert.match(none.err, new RegExp(`${id} is not in the quarantine[^]+engram quarantine list demo`))
   }
 })
 
@@ -327,12 +327,12 @@ test('space set: what is named and nothing else; none removes', async () => {
 })
 
 test('status: fork numbers in JSON; a line for people where there is something', async () => {
-  type Told = { spaces: { forks: object }[] }
-  assert.equal((JSON.parse((await engram('status', '--json')).out) as Told).spaces[0]?.forks,
+  type Printed = { spaces: { forks: object }[] }
+  assert.equal((JSON.parse((await engram('status', '--json')).out) as Printed).spaces[0]?.forks,
     { open: 0, quarantined: 0, waiting: 0 })
   assert.not.match((await engram('status')).out, 'fork')
   keep([report({ salvages: [salvage()] }), report({ epoch: 5 })], 7)
-  assert.equal((JSON.parse((await engram('status', '--json')).out) as Told).spaces[0]?.forks,
+  assert.equal((JSON.parse((await engram('status', '--json')).out) as Printed).spaces[0]?.forks,
     { open: 2, quarantined: 7, waiting: 9 })
   assert.match((await engram('status')).out,
     /^2 open fork reports: engram forks demo\n7 writes in quarantine: engram quarantine list demo$/m)

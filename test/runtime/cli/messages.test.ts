@@ -1,4 +1,4 @@
-/** What the command line says when something is wrong or only in part so: cause and remedy. */
+/** Errors of the command line: cause and remedy. */
 import {
   existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync,
 } from 'node:fs'
@@ -83,7 +83,7 @@ test('--all fails for a space whose record cannot be read, and says which', asyn
     .map(({ space, ok }) => [space, ok]), [['a', true], ['b', false]])
 })
 
-test('a space that is not there is no quiet one', async () => {
+test('an unknown space is an error, not a silent one', async () => {
   const lookup = nats.subscribe(subjects.lookup('nope'), { callback: (_, message) => {
     message.respond(Buffer.from('{"ok":false,"code":"UNKNOWN_SPACE"}'))
   } })
@@ -116,7 +116,7 @@ test('a key that cannot be one: the remedy is about keys', async () => {
   assert.not.match(err, 'An operation looks like')
 })
 
-test('options of a read that would be passed over are refused', async () => {
+test('options that a read would ignore are refused', async () => {
   for (const [args, says] of [
     [['get', 'n1', '--min-sequence', '5'], '--any'],
     [['get', 'n1', '--max-staleness', '5s'], '--any'],
@@ -149,7 +149,7 @@ test('a node that is drained, and one that is not in sync: what to do first', as
   assert.match((await engram('promote', 'demo', '--to', 'n2')).err, 'engram status')
 })
 
-test('a read that no member is far enough for: that is why, not silence', async () => {
+test('a read for which no member is far enough: the error says so', async () => {
   let count = 0
   const behind = nats.subscribe(subjects.readAny('held'), { callback: (_, message) => {
     count += 1
@@ -167,7 +167,7 @@ test('a read that no member is far enough for: that is why, not silence', async 
   assert.ok(count > 1)
 })
 
-test('credentials that may not ask for the past: that is why, not silence', async () => {
+test('credentials without permission for events: the error says so', async () => {
   const storeDir = join(cwd, 'strict')
   const strict = await startNatsServer({ storeDir, config: natsServerConfig({
     auth: true, storeDir, base: `authorization { users: [ { user: ann, password: pw,
@@ -199,12 +199,12 @@ test('up --nats where nodes of these names run already: nothing is started', asy
   assert.not(existsSync(join(data, 'n1')))
 })
 
-test('up: what the config file says of another NATS server is not for its own', async () => {
+test('up: refuses a config file that configures another NATS server', async () => {
   const config = join(cwd, 'config.json')
   writeFileSync(config, '{"nats":{"servers":"nats://127.0.0.1:1","caFile":"/ca.pem"}}')
   const { code, out, err } = await engram('up', '--config', config, '--data', join(cwd, 'none'))
   assert.equal([code, out], [2, ''])
-  assert.match(err, `${config} says how to connect to a NATS server (tls)`)
+  assert.match(err, `${config} configures the connection to a NATS server (tls)`)
   assert.match(err, '--nats URL')
 })
 
@@ -218,7 +218,7 @@ test('files of a node are not looked for where there is none', async () => {
   }
   const file = join(cwd, 'file')
   writeFileSync(file, '')
-  assert.match((await engram('salvage', 'list', file)).err, 'no data directory of a node')
+  assert.match((await engram('salvage', 'list', file)).err, 'is not the data directory of a node')
 })
 
 test('a salvage that breaks off is a whole document all the same', async () => {

@@ -1,4 +1,4 @@
-/** The picture of engram status --watch: what it says, and that it fits. */
+/** The screen of engram status --watch: its content, and that it fits. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fitted, tableLines, textOf } from '../../../runtime/cli/paint.js'
@@ -57,21 +57,21 @@ const text = (lines: readonly Line[], columns = 140): string =>
 
 test('the loss window in plain words', () => {
   const of = (over: Partial<ClusterSpace>): string => lossSentence(space('demo', over))
-  assert.is(of({}), 'if n1 vanished now: 3 writes, 4 ms (420 B)')
+  assert.is(of({}), 'not yet on a second disk: 3 writes (420 B, 4 ms old)')
   assert.is(of({ lossWindow: { entries: 1, bytes: 90, ms: 1500 } }),
-    'if n1 vanished now: 1 write, 1.5 s (90 B)')
+    'not yet on a second disk: 1 write (90 B, 1.5 s old)')
   assert.is(of({ lossWindow: { entries: 0, bytes: 0, ms: 0 } }),
-    'if n1 vanished now: nothing would be lost')
+    'every acknowledged write is on a second disk')
   assert.is(of({ primary: null, members: [member('n1'), member('n2')] }),
     'no primary: writes wait')
   // A named primary that does not answer says nothing of what it has.
   assert.match(of({ members: [member('n1', { role: 'unknown' }), member('n2')] }),
     'n1 is the primary on record and does not answer')
   // With one member the safe sequence is its own: the window is empty, the risk is not.
-  assert.match(of({ rf: 1, lossWindow: { entries: 0, bytes: 0, ms: 0 } }), 'all of it')
+  assert.match(of({ rf: 1, lossWindow: { entries: 0, bytes: 0, ms: 0 } }), 'all data is on the disk of n1')
 })
 
-test('a picture: nodes, the space, its members with bars, events', () => {
+test('the screen: nodes, the space, its members with bars, events', () => {
   const lines = viewLines(view({
     status: status({
       nodes: [node('n1'), node('n2', { state: 'dead', pid: null, uptimeMs: null })],
@@ -160,9 +160,9 @@ test('many spaces: those in trouble in full and first, the latest events stay', 
   assert.is((short.match(/^s\d+ {2}epoch/gm)?.length ?? 0) + Number(more), 30)
 })
 
-test('nobody answers: the last picture stays and is marked as old', () => {
+test('no node answers: the last status stays, marked as old', () => {
   assert.match(text(viewLines(view({ silentSinceMs: atMs }), wide)),
-    /no node answers since 03:04:05: what follows is old[^]*demo {2}epoch 4/)
+    /no node has answered since 03:04:05; the status below is old[^]*demo {2}epoch 4/)
   assert.match(text(viewLines(view({ status: null }), wide)), 'no node answers yet')
 })
 
@@ -185,18 +185,18 @@ test('tables: numbers to the right, columns leave by rank, the last is cut while
   assert.is(at(3), 'A\na\nb')
 })
 
-test('what two looks differ in', () => {
+test('differences between two polls', () => {
   const after = status({
     nodes: [node('n1', { state: 'dead' }), node('n2', { incarnation: 2 }), node('n4')],
     spaces: [space('demo', { primary: 'n2', epoch: 5 }), space('new')],
   })
   assert.equal(changesBetween(status(), after, 9).map(({ subject, text }) => `${subject} ${text}`), [
-    'n1 is dead, was running', 'n2 has started again', 'n4 is running',
-    'demo n2 is primary in epoch 5, after n1', 'new is new, epoch 4',
+    'n1 is dead, was running', 'n2 was restarted', 'n4 is running',
+    'demo n2 is the primary in epoch 5, after n1', 'new is new, epoch 4',
   ])
   assert.equal(changesBetween(status(), status(), 9), [])
   const ended = status({ spaces: [space('demo', { primary: null })] })
-  assert.is(changesBetween(status(), ended, 9)[0]?.text, 'n1 reigns no more')
+  assert.is(changesBetween(status(), ended, 9)[0]?.text, 'n1 is no longer the primary')
 })
 
 test('alerts: kind and message; anything else is none', () => {
@@ -213,7 +213,7 @@ test('without a terminal: one line for each space', () => {
   const time = new Date(atMs).toISOString()
   assert.equal(plainLines(status(), atMs), [
     `${time} demo epoch 4, primary n1, in sync n1 n2 n3 (3 of 3), committed 1042, `
-      + 'if n1 vanished now: 3 writes, 4 ms (420 B), n2 0 ms behind, n3 0 ms behind',
+      + 'not yet on a second disk: 3 writes (420 B, 4 ms old), n2 0 ms behind, n3 0 ms behind',
   ])
   assert.equal(plainLines({ nodes: [], spaces: [] }, atMs), [`${time} no node answers`])
 })

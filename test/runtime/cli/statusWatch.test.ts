@@ -78,7 +78,7 @@ test('on a terminal: its own screen, redrawn in place, alerts shown, given back 
       { kind: 'readOnly', message: 'the disk is full', atMs: Date.now(), node: 'n1' })))
     await watching.until(/demo {2}readOnly: the disk is full/)
     primary.epoch = 2
-    await watching.until(/n1 is primary in epoch 2, after n1/)
+    await watching.until(/n1 is the primary in epoch 2, after n1/)
     process.emit('SIGINT')
     assert.is(await watching.ended, 0)
     assert.ok(watching.text.startsWith(`${enter}\x1b[H`))

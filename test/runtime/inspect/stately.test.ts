@@ -7,9 +7,9 @@ import * as assert from 'uvu/assert'
 import { WebSocket } from 'ws'
 import { createMachine } from 'xstate'
 import type { InspectionEvent } from 'xstate'
-import { Picture } from '../../../runtime/inspect/picture.js'
+import { InspectionSnapshot } from '../../../runtime/inspect/snapshot.js'
 import {
-  statelyEvents, statelyPicture, statelyVersion, stoppedEvent,
+  statelyEvents, statelySnapshot, statelyVersion, stoppedEvent,
 } from '../../../runtime/inspect/stately.js'
 import { startStatelyServer } from '../../../runtime/inspect/statelyServer.js'
 import type { StatelyServer } from '../../../runtime/inspect/statelyServer.js'
@@ -23,16 +23,16 @@ const test = suite('stately')
 /** A node's feed, through the bridge, to the official receiver. */
 async function bridgeKit() {
   const it = feedKit()
-  const picture = new Picture()
-  const server = await startStatelyServer({ port: 0, greeting: () => statelyPicture(picture) })
+  const snapshot = new InspectionSnapshot()
+  const server = await startStatelyServer({ port: 0, greeting: () => statelySnapshot(snapshot) })
   const take = (text: string): void => {
     const envelope = read(text)
-    const gone = picture.apply(envelope)
-    server.send(statelyEvents(envelope, picture, gone))
+    const gone = snapshot.apply(envelope)
+    server.send(statelyEvents(envelope, snapshot, gone))
   }
   it.feed.listen(take)
   const present = () => it.feed.present().forEach(take)
-  return { ...it, server, picture, present, take }
+  return { ...it, server, snapshot, present, take }
 }
 
 function receive(server: StatelyServer): StatelyInspectionEvent[] {
@@ -119,7 +119,7 @@ test('a later receiver gets the present, without what is over', async () => {
 })
 
 test('messages between nodes are events from one actor to another', async () => {
-  const { picture, take, server } = await bridgeKit()
+  const { snapshot, take, server } = await bridgeKit()
   const shown = (node: string, actors: readonly string[]) => JSON.stringify({
     version: 1, node, incarnation: 1, stream: '1', number: 1, dropped: 0,
     present: { part: 1, parts: 1 }, events: actors.map((actor) => ({
@@ -137,18 +137,18 @@ test('messages between nodes are events from one actor to another', async () => 
       { type: 'messages', atMs: 2, kind: 'wal', space: 'demo', to: 'n9', count: 3, bytes: 99 },
     ],
   }))
-  const events = of(statelyEvents(sent, picture, []), '@xstate.event')
+  const events = of(statelyEvents(sent, snapshot, []), '@xstate.event')
   assert.equal(events.map((e) => [e.sourceId, e.sessionId, e.event['count']]), [
     ['n1/space.demo.primary', 'n2/space.demo.replica', 3],
     ['n1/node', 'n2/detector.n1', 5],
   ])
-  assert.is(of([stoppedEvent('n1', picture.drop('n1')[0]!)], '@xstate.snapshot')[0]?.snapshot.status,
+  assert.is(of([stoppedEvent('n1', snapshot.drop('n1')[0]!)], '@xstate.snapshot')[0]?.snapshot.status,
     'stopped')
   await server.close()
 })
 
 test('a new life of a node replaces what it showed before', async () => {
-  const { picture, take, server } = await bridgeKit()
+  const { snapshot, take, server } = await bridgeKit()
   const life = (incarnation: number, actor: string) => JSON.stringify({
     version: 1, node: 'n1', incarnation, stream: `${incarnation}`, number: 1, dropped: 0,
     present: { part: 1, parts: 1 },
@@ -159,8 +159,8 @@ test('a new life of a node replaces what it showed before', async () => {
   })
   take(life(1, 'old'))
   const envelope = read(life(2, 'new'))
-  const gone = picture.apply(envelope)
-  const events = statelyEvents(envelope, picture, gone)
+  const gone = snapshot.apply(envelope)
+  const events = statelyEvents(envelope, snapshot, gone)
   assert.equal(of(events, '@xstate.snapshot').map((e) => [e.sessionId, e.snapshot.status]),
     [['n1/old', 'stopped']])
   assert.equal(of(events, '@xstate.actor').map((e) => e.sessionId), ['n1/new'])
@@ -203,8 +203,8 @@ test('the page frames the inspector, and allows nothing else', async () => {
   await server.close()
 })
 
-test('a reader that hangs is left out, and gets the picture when it reads again', async () => {
-  const picture = new Picture()
+test('a reader that hangs is left out, and gets the snapshot when it reads again', async () => {
+  const snapshot = new InspectionSnapshot()
   const event = stoppedEvent('n1', {
     type: 'actor', actor: 'big', atMs: 1, parent: null, chart: null, status: 'active',
     state: null, reason: null, summary: { text: 'x'.repeat(100_000) },
@@ -214,7 +214,7 @@ test('a reader that hangs is left out, and gets the picture when it reads again'
     port: 0, limits: { waitingBytes: 1_000_000 },
     greeting: () => {
       greetings += 1
-      return statelyPicture(picture)
+      return statelySnapshot(snapshot)
     },
   })
   const socket = new WebSocket(server.webSocketUrl)
@@ -227,7 +227,7 @@ test('a reader that hangs is left out, and gets the picture when it reads again'
   }, { everyMs: 1 })
   assert.is(greetings, 1)
   socket.resume()
-  await waitFor('the picture again', () => {
+  await waitFor('the snapshot again', () => {
     server.send([event])
     return greetings === 2
   })

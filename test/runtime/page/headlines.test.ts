@@ -4,14 +4,14 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PromotionReport } from '../../../machines/protocol/events.js'
-import type { Told } from '../../../runtime/inspect/eventLine.js'
+import type { EventLine } from '../../../runtime/inspect/eventLine.js'
 import type { InspectionStreamEvent } from '../../../runtime/inspect/schema.js'
 import { headlinesOf, lastFailover } from '../../../runtime/page/model/headlines.js'
 import type { Facts, Headline } from '../../../runtime/page/model/headlines.js'
 import { absenceOf, goneNodes } from '../../../runtime/page/model/presence.js'
 import { promotionsOf } from '../../../runtime/page/model/promotions.js'
 import { openRecording, Recording } from '../../../runtime/page/model/recording.js'
-import { linesOf } from '../../../runtime/page/model/told.js'
+import { linesOf } from '../../../runtime/page/model/eventLines.js'
 import type { ClusterMember, ClusterSpace, ClusterStatus } from '../../../runtime/status/status.js'
 import { root } from '../../support/environment.js'
 import { PageFrames } from '../../support/pageFrames.js'
@@ -48,8 +48,8 @@ test('a primary that hangs: not heard, who may take over and when; then who did,
     assert.equal(hung?.lines.map(withoutTimes), [
       'Last heard at T (# ago). It is not heard and does not answer.',
       'As last known, # ago, every write was on a second disk.',
-      'Nobody takes over yet: the lease of n1 has to run out first (# after its last word), '
-        + 'unless NATS says that it is gone.',
+      'No member takes over yet. The lease of n1 has to expire first (# after its last message), '
+        + 'unless NATS reports that it is gone.',
       'Writes have waited for #.',
     ])
     assert.equal(goneNodes(real.stateAt(pausedMs + 1_500)), new Set(), 'it may come back')
@@ -129,7 +129,7 @@ test('a primary that died: what it had alone as last known, and how far its succ
   assert.equal(headline?.lines.map(withoutTimes), [
     'Last heard at T (# ago). NATS says that it is no longer connected.',
     'As last known, # ago, not yet on a second disk: 1,234 writes (3.1 kB).',
-    'n2 takes over: it asks the in-sync members how far they are.',
+    'n2 takes over: it asks the in-sync members for their progress.',
     'Writes have waited for #.',
   ])
   assert.is(headline?.lines[3], 'Writes have waited for 150 ms.')
@@ -164,11 +164,11 @@ const report: PromotionReport = {
   reason: 'NATS says that n1 is no longer connected', ms: 72, atRisk: 0,
 }
 
-function story(script: PageFrames, line: Partial<Told> & { readonly atMs: number }): void {
+function story(script: PageFrames, line: Partial<EventLine> & { readonly atMs: number }): void {
   const { atMs, ...more } = line
   script.frames.push({
     kind: 'story', atMs: atMs + 250,
-    line: { at: new Date(atMs).toISOString(), kind: 'reign', text: '', space: 'demo', ...more },
+    line: { at: new Date(atMs).toISOString(), kind: 'epoch', text: '', space: 'demo', ...more },
   })
 }
 
@@ -178,7 +178,7 @@ test('between the takeover and its report there is no gap', () => {
   assert.equal([fresh?.state, fresh?.title], ['open', 'n2 took over demo from n1'])
   assert.equal(fresh?.lines.map(withoutTimes), [
     'At T (# ago), in epoch 2: NATS says that n1 is no longer connected.',
-    'Writes are taken again.',
+    'Writes are accepted again.',
   ])
 })
 
@@ -194,8 +194,8 @@ test('writes at risk, unknown ones, and that nothing was left behind', () => {
     'At least 1 write of n1 is missing here. This is settled when n1 returns.')
   assert.is(last({ atRisk: 5_000 }, true),
     'At least 5,000 writes of n1 are missing here. This is settled when n1 returns.')
-  assert.is(last({ atRisk: null }, true), 'Whether n1 had writes that are missing here is not '
-    + 'known. This is settled when n1 returns.')
+  assert.is(last({ atRisk: null }, true), 'It is not known whether n1 had writes that are '
+    + 'missing here. This is settled when n1 returns.')
   assert.is(last({}, true),
     'No write is known to be missing. This is settled when n1 returns.')
   assert.is(last({}, false), 'No write is missing.')
@@ -211,7 +211,7 @@ test('a space of which no member can be promoted says so, since when, and what t
     ['blocked', 'demo has no primary, and none can be promoted'])
   assert.equal(headline?.lines.map(withoutTimes), [
     'Blocked: n2 is not in sync; waiting for one of n1.', 'Writes have waited since T (# ago).',
-    'Start one of these nodes, or decide: engram promote demo --to NODE --force',
+    'Start one of these nodes, or force a promotion: engram promote demo --to NODE --force',
   ])
 })
 
@@ -228,7 +228,7 @@ test('the need of a space without a primary is shown: a command, or the arbiter'
     ['blocked', 'Make failover automatic again: engram resume demo'])
   const arbiterReason = 'bucket engram: maximum bytes exceeded'
   assert.equal(needs('blocked', { blocked: `blocked: ${arbiterReason}`, arbiterReason }),
-    ['blocked', 'This needs a remedy at the arbiter first.'])
+    ['blocked', 'Fix the problem at the arbiter first.'])
 })
 
 test('spaces without a primary come first', () => {
@@ -242,8 +242,8 @@ test('spaces without a primary come first', () => {
       ],
     },
   }
-  const lines: Told[] = [{
-    at: new Date(1_000).toISOString(), kind: 'reign', text: '', space: 'a',
+  const lines: EventLine[] = [{
+    at: new Date(1_000).toISOString(), kind: 'epoch', text: '', space: 'a',
     promotion: { ...report, space: 'a', atMs: 1_000 },
   }]
   const nodes = new Map(state.nodes)

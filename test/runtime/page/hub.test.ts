@@ -5,7 +5,7 @@ import { startHttpServer } from '../../../runtime/http/server.js'
 import { PageHub } from '../../../runtime/page/server/hub.js'
 import type { HubOptions } from '../../../runtime/page/server/hub.js'
 import { pageRoutes } from '../../../runtime/page/server/routes.js'
-import type { Telling } from '../../../runtime/page/server/telling.js'
+import type { FrameFeed } from '../../../runtime/page/server/frameFeed.js'
 import { view } from '../../support/page.js'
 import { envelope, transition } from '../../support/pageKit.js'
 import { waitFor } from '../../support/wait.js'
@@ -13,15 +13,15 @@ import { waitFor } from '../../support/wait.js'
 const test = suite('page hub')
 
 async function kit(over: Partial<HubOptions> = {}) {
-  const links: { telling: Telling; isStopped: boolean }[] = []
+  const links: { feed: FrameFeed; isStopped: boolean }[] = []
   const hub = new PageHub({
     start: {
       source: 'up', node: null, playground: true, payloads: false,
       thresholds: { lagAlertMs: 5_000, lagAlertBytes: 1_000 },
       times: { heartbeatMs: 100, grantMs: 2_000 },
     },
-    link: (telling) => {
-      const link = { telling, isStopped: false }
+    link: (feed) => {
+      const link = { feed, isStopped: false }
       links.push(link)
       return {
         stop: () => {
@@ -54,10 +54,10 @@ test('a viewer gets start, charts and the present, then what happens', async () 
   const charts = first.of('charts')[0]?.charts ?? {}
   assert.equal(Object.keys(charts).toSorted(), ['failureDetector', 'lagMonitor', 'node', 'primary',
     'promotion', 'reconciliation', 'replica', 'space', 'stream'])
-  const { telling } = links[0]!
-  telling.onBroker('connected', 'connected to n')
-  telling.onEnvelope(envelope('n1', 1, ['node', 'space.demo']))
-  telling.onEnvelope(transition('n1', 2, 'node', 'draining'))
+  const { feed } = links[0]!
+  feed.onBroker('connected', 'connected to n')
+  feed.onEnvelope(envelope('n1', 1, ['node', 'space.demo']))
+  feed.onEnvelope(transition('n1', 2, 'node', 'draining'))
   await waitFor('what happened', () => first.frames.length === 5)
   assert.is(first.response.headers['content-type'], 'text/event-stream; charset=utf-8')
 
@@ -119,8 +119,8 @@ test('a heartbeat shows that the stream lives', async () => {
 test('a viewer that hangs loses frames alone, is notified, and gets the present again', async () => {
   const { hub, url, links, close } = await kit()
   const [live, hanging] = [await view(url), await view(url)]
-  const { telling } = links[0]!
-  telling.onEnvelope(envelope('n1', 1, ['node']))
+  const { feed } = links[0]!
+  feed.onEnvelope(envelope('n1', 1, ['node']))
   await waitFor('both', () => hanging.frames.length === 3)
   hanging.pause()
   const long = 'x'.repeat(10_000)
@@ -128,7 +128,7 @@ test('a viewer that hangs loses frames alone, is notified, and gets the present 
   // The buffers of the sockets and of the reader are unknown: until something is left out.
   while (hub.skipped === 0 || number < 500) {
     number += 1
-    telling.onEnvelope(transition('n1', number, 'node', number % 2 ? 'running' : 'draining', long))
+    feed.onEnvelope(transition('n1', number, 'node', number % 2 ? 'running' : 'draining', long))
     if (number % 20 === 0) await new Promise((resolve) => setImmediate(resolve))
     assert.ok(number < 20_000, 'a viewer that does not read is not held in memory without end')
   }
@@ -143,7 +143,7 @@ test('a viewer that hangs loses frames alone, is notified, and gets the present 
   })
   assert.ok(after.kind === 'inspection' && after.envelope.present !== null)
   assert.is(after.envelope.number, number)
-  telling.onEnvelope(transition('n1', number + 1, 'node', 'stopped'))
+  feed.onEnvelope(transition('n1', number + 1, 'node', 'stopped'))
   await waitFor('what happens next', () => hanging.of('inspection').at(-1)?.envelope.number
     === number + 1)
   await close()
@@ -152,16 +152,16 @@ test('a viewer that hangs loses frames alone, is notified, and gets the present 
 test('a present state larger than what may wait is sent once, and nothing is left out', async () => {
   const { hub, url, links, close } = await kit()
   const first = await view(url)
-  const { telling } = links[0]!
+  const { feed } = links[0]!
   for (let number = 1; number <= 40; number += 1) {
-    telling.onEnvelope(envelope(`n${number}`, 1, ['node']))
-    telling.onEnvelope(transition(`n${number}`, 2, 'node', 'running', 'x'.repeat(100_000)))
+    feed.onEnvelope(envelope(`n${number}`, 1, ['node']))
+    feed.onEnvelope(transition(`n${number}`, 2, 'node', 'running', 'x'.repeat(100_000)))
     await waitFor('it', () => first.of('inspection').length === number * 2)
   }
   const second = await view(url)
   second.pause()
   for (let number = 3; number < 50; number += 1) {
-    telling.onEnvelope(transition('n1', number, 'node', 'running'))
+    feed.onEnvelope(transition('n1', number, 'node', 'running'))
   }
   second.resume()
   await waitFor('all', () => second.of('inspection').length === 40 + 47)
@@ -177,7 +177,7 @@ test('a viewer that takes nothing for long is cut off', async () => {
   hanging.response.once('close', () => { isCut = true })
   const long = 'x'.repeat(10_000)
   for (let number = 1; hub.skipped === 0; number += 1) {
-    links[0]!.telling.onEnvelope(transition('n1', number, 'node', 'running', long))
+    links[0]!.feed.onEnvelope(transition('n1', number, 'node', 'running', long))
     if (number % 20 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
   await waitFor('the hub to let it go', () => hub.idleMs > 0)

@@ -48,7 +48,7 @@ test('a transition shows at its own time, within a frame that came later', () =>
 test('an event line shows at the time of its event, not when it was sent', () => {
   const told = (at: number): Frame => ({
     kind: 'story', atMs: 10_000,
-    line: { at: new Date(at).toISOString(), kind: 'reign', text: 'n2 reigns' },
+    line: { at: new Date(at).toISOString(), kind: 'epoch', text: 'n2 reigns' },
   })
   const times = [9_800, 10_500, 100].map((at) => itemsOf(told(at))[0]?.atMs)
   assert.equal(times, [9_800, 10_000, 8_000], 'within two seconds, and never later')
@@ -169,11 +169,11 @@ test('a file that is no recording is refused with the reason', () => {
   const script = new PageFrames()
   script.start(0)
   const start = JSON.stringify(script.frames[0])
-  assert.throws(() => openRecording('{"some":"json"}'), /line 1 is no frame/)
-  assert.throws(() => openRecording('{"kind":"status","atMs":1,"status":null}'), /no `start` frame/)
-  assert.throws(() => openRecording(`${start}\nnot json`), /line 2 is no JSON/)
+  assert.throws(() => openRecording('{"some":"json"}'), /line 1 is not a frame/)
+  assert.throws(() => openRecording('{"kind":"status","atMs":1,"status":null}'), /not a `start` frame/)
+  assert.throws(() => openRecording(`${start}\nnot json`), /line 2 is not JSON/)
   assert.throws(() => openRecording(start.replace('"format":1', '"format":9')), /format 9/)
-  assert.throws(() => openRecording(''), /no `start` frame/)
+  assert.throws(() => openRecording(''), /not a `start` frame/)
   // Kinds of later releases are passed over.
   assert.is(openRecording(`${start}\n{"kind":"novel","atMs":5}`).endMs, 5)
 })

@@ -177,7 +177,7 @@ test('the past is told once, in order, and without steps', () => {
     vacancy: 'none', reason: 'there is no primary yet', ms: 5, atRisk: 0,
   }
   const line = (id: string, atMs: number, promotion?: PromotionReport) => ({
-    id, at: new Date(atMs).toISOString(), kind: 'reign' as const, text: id, promotion,
+    id, at: new Date(atMs).toISOString(), kind: 'epoch' as const, text: id, promotion,
   })
   const { report: latest } = told(recording).promotions.at(-1)!
   recording.add({

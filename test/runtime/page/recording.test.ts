@@ -31,7 +31,7 @@ test('the frames of a run: charts, states, a failover step by step; the run is a
     'won'].map((state) => at((line) => line.kind === 'promotion' && line.node === 'n2'
     && line.state === state && story.indexOf(line) > killed))
   assert.ok(killed >= 0 && steps.every((step, n) => step > (steps[n - 1] ?? killed)), `${steps}`)
-  assert.ok(at(({ kind, epoch, node }) => kind === 'reign' && epoch === 2 && node === 'n2') > 0)
+  assert.ok(at(({ kind, epoch, node }) => kind === 'epoch' && epoch === 2 && node === 'n2') > 0)
 
   const { charts } = of('charts')[0]!
   const transitions = of('inspection').flatMap(({ envelope }) => envelope.events)

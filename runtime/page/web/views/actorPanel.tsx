@@ -1,4 +1,4 @@
-/** What is known of the chosen actor, in words. */
+/** Details of the chosen actor as text. */
 import type { Chart } from '../../../charts/chart.js'
 import { transitionText } from '../../model/chartGraph.js'
 import { words } from '../../model/promotions.js'
@@ -41,7 +41,7 @@ function Timers({ actor }: { readonly actor: ActorView }) {
   if (actor.timers.length === 0) return null
   return (
     <>
-      <h3>Delays that run</h3>
+      <h3>Running delays</h3>
       <ul class="timers">
         {actor.timers.map(({ name, state, startedAtMs, delayMs }) => {
           const passedMs = passedOf({ startedAtMs, delayMs }, shownMs.value)
@@ -73,7 +73,7 @@ function Last({ actor: { last } }: { readonly actor: ActorView }) {
   )
 }
 
-/** Events that keep the active states: they are on no edge of the drawing. */
+/** Events that keep the active states, which have no edge in the drawing. */
 function Handles({ actor, chart }: PanelProps) {
   if (chart === null || actor === null || actor.exit !== null) return null
   const active = new Set(['', ...activePaths(actor.state)])

@@ -1,4 +1,4 @@
-/** A statechart as SVG, at the places that elkjs found; nothing is placed here. */
+/** A statechart as SVG, with the positions that elkjs computed. */
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { ChartState } from '../../../charts/chart.js'
 import type { RunningTimer } from '../../../inspect/schema.js'
@@ -27,7 +27,7 @@ export function ChartDrawing({ graph, root, actor, title }: DrawingProps) {
   const text = [...active].join(', ')
   const [box, zoom, zoomButtons] = useZoom(width, height)
   useEffect(() => {
-    // What is active comes into sight, when another chart is drawn.
+    // Scrolls to the active state when another chart is drawn.
     const lit = box.current?.querySelectorAll('[data-active=true]')
     lit?.item(lit.length - 1)?.scrollIntoView({ block: 'center', inline: 'center' })
   }, [graph, title, zoom])
@@ -59,10 +59,10 @@ export function ChartDrawing({ graph, root, actor, title }: DrawingProps) {
   )
 }
 
-/** Smaller than this, labels cannot be read: it is scrolled instead. */
+/** Labels are unreadable below this zoom, so the drawing scrolls instead. */
 const zoomMin = 0.6
 
-/** As large as fits, or as was chosen. */
+/** The chosen zoom, or the one that fits. */
 function useZoom(width: number, height: number) {
   const box = useRef<HTMLDivElement | null>(null)
   const [fit, setFit] = useState(1)
@@ -97,7 +97,7 @@ function lastEdges(graph: ChartGraph, actor: ActorView | null): ReadonlySet<stri
     .filter((id) => graph.edges.has(id)))
 }
 
-/** All below the root, outermost first; elkjs gives places relative to the root. */
+/** All nodes below the root, outermost first. Positions are relative to the root. */
 function nodesOf(node: GraphNode): GraphNode[] {
   return (node.children ?? []).flatMap((child) => [child, ...nodesOf(child)])
 }
@@ -154,7 +154,7 @@ function Title({ state, width }: { readonly state: ChartState; readonly width: n
   )
 }
 
-/** How much of a delay has passed. */
+/** Elapsed share of a delay. */
 function TimerRing({ timer, x }: { readonly timer: RunningTimer; readonly x: number }) {
   const passedMs = passedOf(timer, shownMs.value)
   const share = timer.delayMs <= 0 ? 1 : passedMs / timer.delayMs

@@ -12,7 +12,7 @@ import { ActorPanel } from './actorPanel.js'
 import { ChartDrawing } from './chartDrawing.js'
 import { ListBox } from './listBox.js'
 
-/** Actors that are listed; the rest is found with the filter. */
+/** Actors listed. Others are found with the filter. */
 const actorsMax = 300
 
 export function ChartsView() {
@@ -48,7 +48,7 @@ export function ChartsView() {
             isWeak: one.exit !== null,
           }))} />
         {listed.length > actorsMax
-          && <p class="facts">and {listed.length - actorsMax} more: filter</p>}
+          && <p class="facts">and {listed.length - actorsMax} more; use the filter</p>}
       </div>
       <Drawing chart={chart} actor={actor} name={chosen} node={node} />
       <ActorPanel actor={actor} chart={chart} />
@@ -81,9 +81,9 @@ function Drawing({ chart, actor, name, node }: DrawingProps) {
     }
   }, [graph])
   const title = `${node}/${name}`
-  if (error !== null) return <p class="empty">The chart was not laid out: {error}</p>
+  if (error !== null) return <p class="empty">The chart cannot be drawn: {error}</p>
   if (graph === null || laidOut === null || laidOut.of !== graph) {
-    const text = chart === null ? `No actor ${title} at this moment.` : 'Laying out…'
+    const text = chart === null ? `No actor ${title} at this moment.` : 'Drawing…'
     return <p class="empty">{text}</p>
   }
   return <ChartDrawing graph={graph} root={laidOut.root} actor={actor} title={title} />
@@ -98,7 +98,7 @@ function measure(text: string, small: boolean): number {
   return context.measureText(text).width + 2
 }
 
-/** The role of a member first: what most want to see. */
+/** The actor chosen first: the role of a member, which is of most interest. */
 function first(actors: readonly ActorView[]): ActorView | undefined {
   return actors.find(({ actor }) => /^space\.[^.]+$/.test(actor)) ?? actors[0]
 }

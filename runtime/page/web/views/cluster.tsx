@@ -11,12 +11,12 @@ import { Forks } from './forks.js'
 import { Headlines } from './headlines.js'
 import { kindsOfMarks, MessageMarks } from './marks.js'
 
-/** Entries of the timeline that are shown here. */
+/** Timeline entries shown here. */
 const latestMax = 6
-/** Spaces of a node that are listed one by one. */
+/** Spaces of a node listed individually. */
 const spacesMax = 6
 const brokerTexts = { connected: 'connected', disconnected: 'no answer' } as const
-/** A status so old says nothing of now. */
+/** Age from which a status is marked as old. */
 const staleMs = 3_000
 const goneStates: ReadonlySet<string> = new Set(
   ['dead', 'left', 'unreachable', 'stopped', 'failed'])
@@ -48,8 +48,8 @@ export function ClusterView() {
         <MessageMarks map={map} />
       </div>
       {isOld && (
-        <p class="hint">Nobody has answered for {msText(shownMs.value - statusAtMs)}; this is what
-          was last known.</p>
+        <p class="hint">No node has answered for {msText(shownMs.value - statusAtMs)}. This is the
+          last known state.</p>
       )}
       <section class="spaces" aria-labelledby="spaces-title">
         <h2 id="spaces-title">Spaces</h2>
@@ -62,7 +62,7 @@ export function ClusterView() {
   )
 }
 
-/** What happened last, up to the moment that is looked at. */
+/** Latest entries up to the moment shown. */
 function Latest() {
   const shown = entries.value.filter(({ atMs }) => atMs <= shownMs.value).slice(-latestMax)
   if (shown.length === 0) return null
@@ -133,7 +133,7 @@ const roleTexts: Readonly<Record<string, string>> = {
   gone: 'no answer', handingOver: 'handing over',
 }
 
-/** When it was last heard, and how its peers know. */
+/** Time at which it was last heard, and its peers' evidence. */
 function goneText(id: string): string {
   const absence = absenceOf(state.value, id)
   if (absence === null) return 'does not answer'
@@ -185,7 +185,7 @@ function roleOf(space: ClusterSpace, member: ClusterMember): string {
   const actor = state.value.nodes.get(member.node)?.actors.get(`space.${space.id}`)
   const [top = member.role, inner] = actor === undefined || actor.exit !== null ? [member.role]
     : stateText(actor.state).split('.')
-  // Its successor may reign already.
+  // Its successor may already be the primary.
   const role = inner === 'handingOver' ? inner : top
   if (role !== 'replica') return role
   const lag = state.value.nodes.get(space.primary ?? '')?.actors
@@ -227,7 +227,7 @@ function SpaceTable({ spaces }: { readonly spaces: readonly ClusterSpace[] }) {
             <td class="number">{countText(space.commitSequence)}</td>
             <td class="number">{countText(space.safeSequence)}</td>
             <td data-loss>{lossText(space)}
-              {space.throttled && <> <span class="badge lagging">answers wait</span></>}</td>
+              {space.throttled && <> <span class="badge lagging">answers delayed</span></>}</td>
             <td data-failover>{failoverText(space.id)}</td>
           </tr>
         ))}

@@ -27,12 +27,12 @@ interface LossPlot {
   readonly title: string
   readonly name: string
   readonly values: readonly (number | null)[]
-  /** Answers wait from here on. */
+  /** Limit above which acknowledgements are delayed. */
   readonly most: number | undefined
   readonly format: (value: number) => string
 }
 
-/** In writes, and in each measure in which the space bounds it. */
+/** Plots of the loss window: in writes, and in each unit in which the space limits it. */
 function lossPlots({ maxLoss }: ClusterSpace, series: SpaceSeries['status']): LossPlot[] {
   const bytes: LossPlot = {
     title: 'Loss window, bytes', name: 'bytes', values: series.lossBytes, most: maxLoss?.bytes,

@@ -2,10 +2,10 @@ import { reportText, waitText } from '../../../status/forks.js'
 import type { ClusterSpace } from '../../../status/status.js'
 import { countText } from '../../model/words.js'
 
-/** Spaces that are shown here. */
+/** Spaces shown at most. */
 const spacesMax = 16
 
-/** What failovers left behind and is not settled; nothing where all is. */
+/** Open fork reports and quarantined writes. Nothing if there are none. */
 export function Forks({ spaces }: { readonly spaces: readonly ClusterSpace[] }) {
   const some = spaces.filter(({ forks }) => forks && (forks.open > 0 || forks.quarantined > 0))
   if (some.length === 0) return null
@@ -38,18 +38,18 @@ function SpaceForks({ space }: { readonly space: ClusterSpace }) {
       )}
       {open > reports.length && (
         <p class="facts">
-          {countText(open - reports.length)} earlier ones: engram forks {space.id}</p>
+          {countText(open - reports.length)} earlier reports: engram forks {space.id}</p>
       )}
       {quarantined > 0 && (
         <p data-quarantined={quarantined}>{countText(quarantined)}{' '}
-          {quarantined === 1 ? 'write lies' : 'writes lie'} in quarantine{' '}
+          {quarantined === 1 ? 'write' : 'writes'} in quarantine:{' '}
           <span class="facts">engram quarantine list {space.id}</span></p>
       )}
     </li>
   )
 }
 
-/** Not after a command, which would seem to end with the full stop. */
+/** Adds a full stop, except to a command, which would seem to end with it. */
 function sentence(text: string): string {
   return text.includes('engram ') ? text : `${text}.`
 }

@@ -1,7 +1,7 @@
-/** What has to be known of spaces whose primary is gone, or was a while ago. */
+/** Headlines on spaces whose primary is gone, or was a short while ago. */
 import { headlines } from '../store.js'
 
-/** One after another; the worst come first. */
+/** Headlines shown, the worst first. */
 const shownMax = 5
 
 export function Headlines() {

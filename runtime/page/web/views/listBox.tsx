@@ -1,4 +1,4 @@
-/** A list of which one is chosen, by mouse or arrow keys (the ARIA list box pattern). */
+/** A list with one chosen option, by mouse or arrow keys (the ARIA list box pattern). */
 import { useEffect, useRef } from 'preact/hooks'
 
 export interface ListOption {

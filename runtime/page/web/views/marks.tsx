@@ -1,21 +1,21 @@
-/** Messages between nodes as moving marks, from the counts that nodes tell each half second. */
+/** Messages between nodes as moving marks, from the counts that nodes send each half second. */
 import type { RefObject } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import { goneNodes } from '../../model/presence.js'
 import type { Item } from '../../model/state.js'
 import { recording, shownMs, state } from '../store.js'
 
-/** Kinds that are shown, and what they are called. */
+/** Names of the kinds of messages that are shown. */
 export const kindsOfMarks: Readonly<Record<string, string>> = {
   wal: 'WAL batch', ack: 'ack', heartbeat: 'heartbeat', survey: 'survey', ping: 'probe',
 }
 
-/** Marks on their way at a time; more are left out. */
+/** Marks shown at a time. More are left out. */
 const marksMax = 80
-/** Marks for one count: all up to this number, the rest is left out. */
+/** Marks shown for one count at most. */
 const marksPerCount = 3
 const travelMs = 900
-/** Nodes count over this time. */
+/** Period of a node's counts. */
 const countedMs = 500
 
 interface Point {
@@ -41,7 +41,7 @@ export function MessageMarks({ map }: { readonly map: RefObject<HTMLDivElement |
   return <div class="marks" ref={layer} aria-hidden="true" />
 }
 
-/** What is on its way from or to a node that is gone goes nowhere. */
+/** Removes marks from or to nodes that are gone. */
 function recall(layer: HTMLDivElement, gone: ReadonlySet<string>): void {
   if (gone.size === 0) return
   for (const mark of [...layer.children] as HTMLElement[]) {
@@ -70,7 +70,7 @@ function launch(
   }
 }
 
-/** Where the line of each node leaves its card, and where it meets the broker. */
+/** Ends of each node's line, at its card and at the broker. */
 function placesOf(map: HTMLDivElement): Places {
   const origin = map.getBoundingClientRect()
   const broker = map.querySelector('.broker-bar')?.getBoundingClientRect()

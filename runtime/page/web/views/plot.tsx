@@ -19,11 +19,11 @@ interface PlotProps {
   readonly lines: readonly PlotLine[]
   readonly range: { readonly fromS: number; readonly toS: number }
   readonly format: (value: number) => string
-  /** Drawn as a line, always within sight. */
+  /** Drawn as a line that is always visible. */
   readonly threshold?: { readonly value: number; readonly text: string } | null
-  /** Small and large values at once: the scale is logarithmic, but linear up to this value. */
+  /** If set, the scale is linear up to this value and logarithmic beyond. */
   readonly linearTo?: number
-  /** The scale begins at the least value rather than at 0. */
+  /** True if the scale begins at the lowest value instead of 0. */
   readonly isFromData?: boolean
 }
 
@@ -134,7 +134,7 @@ function rangeOf(
   return [Math.max(0, min - room), max + room]
 }
 
-/** 0, 1, 10, 100 … not all when they are many. */
+/** 0, 1, 10, 100 …, thinned out if they are many. */
 function decades(first: number, max: number): number[] {
   const all = [0]
   for (let value = first; value <= max; value *= 10) all.push(value)

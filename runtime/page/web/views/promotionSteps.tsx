@@ -11,7 +11,7 @@ interface StepsProps {
 }
 
 const candidateTexts: Readonly<Record<string, string>> = {
-  stoodDown: 'stepped back', standingBy: 'lets another go first',
+  stoodDown: 'stepped back', standingBy: 'let another go first',
 }
 
 export function PromotionSteps({ promotion, onStep }: StepsProps) {
@@ -19,9 +19,9 @@ export function PromotionSteps({ promotion, onStep }: StepsProps) {
   return (
     <div class="steps">
       {winner !== null && (
-        <p class="why"><b>Why {winner}?</b> {survey ?? 'It was the only one to answer.'}{' '}
-          <span class="muted">The furthest position goes first; of equals the former primary, then
-            the lower name.</span></p>
+        <p class="why"><b>Why {winner}?</b> {survey ?? 'It was the only member that answered.'}{' '}
+          <span class="muted">The latest position goes first. Among equals the
+            former primary goes first, then the lower name.</span></p>
       )}
       <p class="candidates">Candidates: {candidates.map(({ node, state, reason }) => (
         <span key={node} class={`badge ${node === winner ? 'primary' : 'replica'}`}
@@ -57,7 +57,7 @@ function StepRow({ step, beginMs, onStep, isWinner }: {
       <td><a href={hrefOf('charts', { node, actor, at: String(Math.round(atMs)) })}
         title={actor}>{state}</a></td>
       <td>{reason ?? ''}{what === 'surveyed' && (
-        <div class="muted">Answered: {answers.length === 0 ? 'nobody' : answers.join('; ')}</div>
+        <div class="muted">Answered: {answers.length === 0 ? 'no member' : answers.join('; ')}</div>
       )}</td>
     </tr>
   )

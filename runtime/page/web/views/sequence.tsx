@@ -12,7 +12,7 @@ const kindNames: Readonly<Record<string, string>> = {
 }
 const spans = [2, 10, 30, 60] as const
 const rowsMax = 300
-/** Nodes tell what they sent each half second. */
+/** Nodes send their counts each half second. */
 const drawnMs = 500
 const rowHeight = 25
 const laneWidthMin = 92
@@ -87,7 +87,7 @@ export function SequenceView() {
             </div>
           ))}
         </div>
-        {diagram ?? <p class="empty">Nothing between these in the last {seconds} s.</p>}
+        {diagram ?? <p class="empty">No messages or changes of these in the last {seconds} s.</p>}
       </div>
     </div>
   )
@@ -140,7 +140,7 @@ function AddLane({ lanes, onAdd }: {
   )
 }
 
-/** Latest first: what has just happened needs no scrolling. */
+/** Rows, latest first, so that the latest needs no scrolling. */
 function Diagram({ rows, lanes, laneWidth }: {
   readonly rows: readonly Row[]; readonly lanes: readonly Lane[]; readonly laneWidth: number
 }) {

@@ -5,14 +5,14 @@ import { amend, hrefOf, route } from '../route.js'
 import { entries, recording, seek, shownMs } from '../store.js'
 import { PromotionSteps } from './promotionSteps.js'
 
-/** Entries that are listed, the latest. */
+/** Number of entries listed, the latest ones. */
 const entriesMax = 300
 
-const kinds = ['promotion', 'reign', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor',
+const kinds = ['promotion', 'epoch', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor',
   'order', 'broker'] as const
 const kindNames: Readonly<Record<string, string>> = {
-  promotion: 'promotions', reign: 'primaries', handover: 'handovers', fork: 'forks',
-  inSync: 'in-sync set', alert: 'alerts', node: 'nodes', actor: 'actors', order: 'orders',
+  promotion: 'promotions', epoch: 'primaries', handover: 'handovers', fork: 'forks',
+  inSync: 'in-sync set', alert: 'alerts', node: 'nodes', actor: 'actors', order: 'commands',
   broker: 'broker', gap: 'gaps',
 }
 
@@ -35,8 +35,8 @@ export function TimelineView() {
           ))}
         </fieldset>
       </div>
-      {shown.length === 0 ? <p class="empty">No events are known yet.</p> : (
-        <ol class="entries" reversed aria-label="What happened, latest first">
+      {shown.length === 0 ? <p class="empty">No events yet.</p> : (
+        <ol class="entries" reversed aria-label="Events, latest first">
           {shown.map((entry) => (
             <EntryItem
               key={`${entry.atMs} ${entry.kind} ${entry.promotion?.id ?? entry.text}`}
@@ -50,7 +50,7 @@ export function TimelineView() {
 
 function EntryItem({ entry }: { readonly entry: Entry }) {
   const { atMs, kind, text, promotion } = entry
-  // Of what was before the recording, its time alone is known.
+  // An event from before the recording has no moment to show.
   const isMoment = atMs >= recording().beginMs
   const isLater = atMs > shownMs.value
   const isOpen = promotion !== null && route.value.query['open'] === promotion.id

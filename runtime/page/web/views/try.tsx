@@ -2,20 +2,20 @@ import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
 import type { ClusterNode, ClusterSpace } from '../../../status/status.js'
 import { absenceOf } from '../../model/presence.js'
-import type { Order, OrderAnswer } from '../../protocol.js'
-import { give } from '../orders.js'
+import type { CommandAnswer, PageCommand } from '../../protocol.js'
+import { sendCommand } from '../commands.js'
 import { hrefOf } from '../route.js'
 import { at, fileName, playground, seek, state } from '../store.js'
 
 export function TryView() {
   if (fileName.value !== null) {
-    return <p class="empty">This is a recording: nothing can be tried on it.</p>
+    return <p class="empty">This is a recording, which takes no commands.</p>
   }
   if (!playground.value) {
     return (
       <div class="empty" data-hint="playground">
-        <p>This page only looks. To write, kill and hand over from here,
-          start a cluster of your own:</p>
+        <p>This page is read-only. To write, kill nodes and hand over from here,
+          start your own cluster:</p>
         <pre><code>npx engram up --playground</code></pre>
         <p><code>npm start</code> does so on 127.0.0.1.</p>
       </div>
@@ -24,13 +24,13 @@ export function TryView() {
   return (
     <div class="try">
       {at.value !== null && (
-        <p class="notice">You look at a moment of the past; orders go to the cluster as it is
-          now. <button type="button" onClick={() => seek(null)}>Look at now</button></p>
+        <p class="notice">The page shows a past moment. Commands go to the present cluster.{' '}
+          <button type="button" onClick={() => seek(null)}>Show the present</button></p>
       )}
       <div class="cards">
         <Nodes /><Write /><Steady /><HandOver /><KillActor />
       </div>
-      <p class="muted">See what comes of it: <a href={hrefOf('cluster')}>cluster</a>,{' '}
+      <p class="muted">See the effect: <a href={hrefOf('cluster')}>cluster</a>,{' '}
         <a href={hrefOf('timeline')}>timeline</a>, <a href={hrefOf('flow')}>lag and flow</a>.</p>
     </div>
   )
@@ -42,18 +42,18 @@ interface CardProps {
   readonly about: string
   readonly action: string
   readonly isGrave?: boolean
-  readonly order: () => Order
+  readonly command: () => PageCommand
   readonly children?: ComponentChildren
 }
 
-function Card({ name, title, about, action, isGrave, order, children }: CardProps) {
-  const [answer, setAnswer] = useState<OrderAnswer | null>(null)
+function Card({ name, title, about, action, isGrave, command, children }: CardProps) {
+  const [answer, setAnswer] = useState<CommandAnswer | null>(null)
   const [isWaiting, setWaiting] = useState(false)
   return (
     <form class="card" data-order={name} onSubmit={(event) => {
       event.preventDefault()
       setWaiting(true)
-      void give(order()).then((result) => {
+      void sendCommand(command()).then((result) => {
         setAnswer(result)
         setWaiting(false)
       })
@@ -117,8 +117,8 @@ function Write() {
   const [content, setContent] = useState('a memory')
   return (
     <Card name="write" title="Write a memory" action="Write"
-      about="One write; the answer comes when it is durable at the primary."
-      order={() => ({ type: 'write', space, id, content })}>
+      about="One write. The answer comes when it is durable at the primary."
+      command={() => ({ type: 'write', space, id, content })}>
       {field}
       <label>Id <input required maxLength={256} value={id}
         onInput={(event) => setId(event.currentTarget.value)} /></label>
@@ -133,8 +133,8 @@ function Steady() {
   const [perSecond, setPerSecond] = useState(100)
   return (
     <Card name="steady" title="Write steadily" action={perSecond === 0 ? 'Stop' : 'Write'}
-      about="A writer that goes on until it is set to 0."
-      order={() => ({ type: 'steady', space, perSecond })}>
+      about="A writer that runs until it is set to 0."
+      command={() => ({ type: 'steady', space, perSecond })}>
       {field}
       <label>Per second <input type="number" min={0} max={1000} value={perSecond}
         onInput={(event) => setPerSecond(Number(event.currentTarget.value))} /></label>
@@ -142,16 +142,16 @@ function Steady() {
   )
 }
 
-/** One row per node; its buttons stay where they are, whatever becomes of the node. */
+/** One row per node. Its buttons stay in place, whatever its state. */
 function Nodes() {
   const { status } = state.value
   const [seconds, setSeconds] = useState(4)
   return (
     <section class="card wide" data-order="nodes" aria-labelledby="nodes-title">
       <h2 id="nodes-title">Nodes</h2>
-      <p class="muted">Kill is SIGKILL: the node is gone at once, and stays down until it is started
-        again. Pause is SIGSTOP: silence proves nothing, so the lease of the node has to run out
-        first (2.2 s).</p>
+      <p class="muted">Kill sends SIGKILL: the node is gone at once and stays down until you start
+        it. Pause sends SIGSTOP: the node is only silent, so its lease has to expire before another
+        takes over (2.2 s).</p>
       <div class="fields short"><label>Pause, seconds <input type="number" min={1} max={60}
         value={seconds}
         onInput={(event) => setSeconds(Number(event.currentTarget.value))} /></label></div>
@@ -167,16 +167,16 @@ function Nodes() {
 function NodeRow({ node, spaces, seconds }: {
   readonly node: ClusterNode; readonly spaces: readonly ClusterSpace[]; readonly seconds: number
 }) {
-  const [answer, setAnswer] = useState<OrderAnswer | null>(null)
+  const [answer, setAnswer] = useState<CommandAnswer | null>(null)
   const [waiting, setWaiting] = useState<string | null>(null)
   const { id } = node
   const absence = absenceOf(state.value, id)
   const isDown = node.pid === null
-  const button = (action: string, order: Order, isGrave: boolean, isOff: boolean) => (
+  const button = (action: string, command: PageCommand, isGrave: boolean, isOff: boolean) => (
     <button type="button" class={isGrave ? 'grave' : 'main'} data-action={action}
       disabled={waiting !== null || isOff} onClick={() => {
         setWaiting(action)
-        void give(order).then((result) => {
+        void sendCommand(command).then((result) => {
           setAnswer(result)
           setWaiting(null)
         })
@@ -213,11 +213,11 @@ function HandOver() {
   const [to, setTo] = useState('')
   return (
     <Card name="handOver" title="Hand over" action="Hand over"
-      about="A planned change of primary: no write is lost or refused."
-      order={() => ({ type: 'handOver', space, to: to === '' ? null : to })}>
+      about="A planned change of the primary. No write is lost or refused."
+      command={() => ({ type: 'handOver', space, to: to === '' ? null : to })}>
       {field}
       <Choose label="To" value={to} options={['', ...members]}
-        names={{ '': 'the most advanced' }} onChoose={setTo} />
+        names={{ '': 'the most advanced member' }} onChoose={setTo} />
     </Card>
   )
 }
@@ -233,8 +233,8 @@ function KillActor() {
   const actor = actors.includes(chosen) ? chosen : first
   return (
     <Card name="killActor" title="Kill an actor" isGrave action="Kill actor"
-      about="Kills the actor abruptly; its supervisor restarts it."
-      order={() => ({ type: 'killActor', node, actor })}>
+      about="Kills the actor abruptly. Its supervisor restarts it."
+      command={() => ({ type: 'killActor', node, actor })}>
       {field}
       <Choose label="Actor" value={actor} options={actors} onChoose={setChosen} />
     </Card>

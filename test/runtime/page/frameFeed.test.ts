@@ -5,89 +5,89 @@ import type { RecordedEvent } from '../../../machines/protocol/events.js'
 import type { Envelope } from '../../../runtime/inspect/schema.js'
 import type { Frame } from '../../../runtime/page/protocol.js'
 import { PastOfNodes } from '../../../runtime/page/server/clusterLink.js'
-import { Telling } from '../../../runtime/page/server/telling.js'
+import { FrameFeed } from '../../../runtime/page/server/frameFeed.js'
 import { forksStatusOf } from '../../../runtime/status/forks.js'
 import { report as forkReport, salvage } from '../../support/forksKit.js'
 import type { FrameOf } from '../../support/page.js'
 import { envelope, report, transition } from '../../support/pageKit.js'
 
-const test = suite('page telling')
+const test = suite('page feed')
 
 function kit() {
   let nowMs = 0
   const frames: Frame[] = []
-  const telling = new Telling({
+  const feed = new FrameFeed({
     wallMs: () => 1_000_000 + nowMs, monotonicMs: () => nowMs,
-    tell: (frame) => frames.push(frame),
+    emit: (frame) => frames.push(frame),
   })
   const of = <K extends Frame['kind']>(kind: K) =>
     frames.filter((frame) => frame.kind === kind) as FrameOf<K>[]
-  return { telling, frames, of, pass: (ms: number) => { nowMs += ms } }
+  return { feed, frames, of, pass: (ms: number) => { nowMs += ms } }
 }
 
 test('envelopes are told without the configurations of machines', () => {
-  const { telling, of } = kit()
-  telling.onEnvelope(envelope('n1', 1, ['node']))
+  const { feed, of } = kit()
+  feed.onEnvelope(envelope('n1', 1, ['node']))
   assert.equal(of('inspection')[0]?.envelope.events.map(({ type }) => type), ['actor'])
-  telling.onEnvelope(envelope('n1', 2, []))
+  feed.onEnvelope(envelope('n1', 2, []))
   assert.is(of('inspection').length, 1, 'nothing is left of it: nothing is told')
-  assert.not.match(JSON.stringify(telling.present()), /definition/)
+  assert.not.match(JSON.stringify(feed.present()), /definition/)
 })
 
 test('a node that is heard in the middle of its stream has to be asked for the present', () => {
-  const { telling } = kit()
-  assert.is(telling.onEnvelope(transition('n1', 7, 'node', 'draining')), false)
-  assert.is(telling.onEnvelope(envelope('n1', 7, ['node'], { part: 1, parts: 1 })), true)
-  assert.is(telling.onEnvelope(transition('n1', 8, 'node', 'draining')), true)
-  assert.is(telling.onEnvelope(envelope('n2', 1, ['node'])), true, 'from its beginning')
+  const { feed } = kit()
+  assert.is(feed.onEnvelope(transition('n1', 7, 'node', 'draining')), false)
+  assert.is(feed.onEnvelope(envelope('n1', 7, ['node'], { part: 1, parts: 1 })), true)
+  assert.is(feed.onEnvelope(transition('n1', 8, 'node', 'draining')), true)
+  assert.is(feed.onEnvelope(envelope('n2', 1, ['node'])), true, 'from its beginning')
 })
 
 test('a present state in parts is whole for who comes between them', () => {
-  const { telling } = kit()
-  telling.onEnvelope(envelope('n1', 3, ['node'], { part: 1, parts: 2 }))
-  telling.onEnvelope(envelope('n1', 3, ['space.demo'], { part: 2, parts: 2 }))
-  const [frame] = telling.present() as FrameOf<'inspection'>[]
+  const { feed } = kit()
+  feed.onEnvelope(envelope('n1', 3, ['node'], { part: 1, parts: 2 }))
+  feed.onEnvelope(envelope('n1', 3, ['space.demo'], { part: 2, parts: 2 }))
+  const [frame] = feed.present() as FrameOf<'inspection'>[]
   assert.equal(frame?.envelope.present, { part: 1, parts: 1 })
   assert.is(frame?.envelope.events.length, 2)
 })
 
 test('a node that falls silent is shown empty, once, and comes back with its present', () => {
-  const { telling, of, pass } = kit()
-  telling.onEnvelope(envelope('n1', 1, ['node']))
+  const { feed, of, pass } = kit()
+  feed.onEnvelope(envelope('n1', 1, ['node']))
   pass(2_000)
-  telling.onEnvelope(envelope('n2', 1, ['node']))
+  feed.onEnvelope(envelope('n2', 1, ['node']))
   pass(1_500)
-  telling.dropSilent(3_000)
-  telling.dropSilent(3_000)
+  feed.dropSilent(3_000)
+  feed.dropSilent(3_000)
   const told = of('inspection').slice(2)
   assert.equal(told.map(({ envelope: { node, present, events } }) => [node, present, events]),
     [['n1', { part: 1, parts: 1 }, []]])
-  assert.equal(telling.present().map((frame) =>
+  assert.equal(feed.present().map((frame) =>
     frame.kind === 'inspection' && frame.envelope.node), ['n2'])
-  assert.is(telling.onEnvelope(transition('n1', 9, 'node', 'running')), false, 'it is asked for')
+  assert.is(feed.onEnvelope(transition('n1', 9, 'node', 'running')), false, 'it is asked for')
 })
 
 test('status at each look; null when nobody answers; the latest for who comes later', () => {
-  const { telling, of } = kit()
-  telling.onReports([report('n1'), report('n2')])
-  telling.onReports([])
+  const { feed, of } = kit()
+  feed.onReports([report('n1'), report('n2')])
+  feed.onReports([])
   const [first, second] = of('status')
   assert.is(first?.status?.spaces[0]?.primary, 'n1')
   assert.is(second?.status, null)
-  assert.is((telling.present()[0] as FrameOf<'status'>).status, null)
+  assert.is((feed.present()[0] as FrameOf<'status'>).status, null)
 })
 
 test('rates are told each second, not at each look', () => {
-  const { telling, of, pass } = kit()
+  const { feed, of, pass } = kit()
   const at = (writes: number, uptimeMs: number) => {
     const member = report('n1', { flow: { writes, acks: [[20, writes]] } })
     return [{ ...member, node: { ...member.node, uptimeMs } }]
   }
-  telling.onReports(at(0, 1_000))
+  feed.onReports(at(0, 1_000))
   pass(500)
-  telling.onReports(at(50, 1_500))
+  feed.onReports(at(50, 1_500))
   pass(500)
-  telling.onReports(at(100, 2_000))
+  feed.onReports(at(100, 2_000))
   assert.equal(of('flow').map(({ writesPerSecond }) => writesPerSecond), [100])
 })
 
@@ -104,28 +104,28 @@ function recorded(number: number, ...events: RecordedEvent[]): Envelope {
 }
 
 test('the story waits for a moment, and is told in the order of the times', () => {
-  const { telling, of, pass } = kit()
-  telling.onEnvelope(recorded(1, noted(5, 1_000_000, 'later')))
-  telling.onEnvelope(recorded(2, noted(4, 999_000, 'earlier')))
-  telling.tellStory()
+  const { feed, of, pass } = kit()
+  feed.onEnvelope(recorded(1, noted(5, 1_000_000, 'later')))
+  feed.onEnvelope(recorded(2, noted(4, 999_000, 'earlier')))
+  feed.flushLines()
   assert.is(of('story').length, 0)
   pass(250)
-  telling.tellStory()
+  feed.flushLines()
   assert.equal(of('story').map(({ line }) => line.id), ['n1/4', 'n1/5'])
   assert.ok(of('story').every(({ atMs }) => atMs === 1_000_250), 'when it was told')
   assert.is(of('inspection').length, 0, 'told by the story alone')
 })
 
 test('the past comes once; who comes later gets it with what was told since', () => {
-  const { telling, of } = kit()
-  telling.onEnvelope(recorded(1, noted(9, 900_000, 'live')))
-  telling.onPast([noted(9, 900_000, 'live'), noted(3, 300_000, 'c'), noted(1, 100_000, 'a')])
-  telling.onPast([noted(3, 300_000, 'c'), noted(2, 200_000, 'b')])
+  const { feed, of } = kit()
+  feed.onEnvelope(recorded(1, noted(9, 900_000, 'live')))
+  feed.onPast([noted(9, 900_000, 'live'), noted(3, 300_000, 'c'), noted(1, 100_000, 'a')])
+  feed.onPast([noted(3, 300_000, 'c'), noted(2, 200_000, 'b')])
   const ids = (frame: FrameOf<'history'> | undefined) => frame?.lines.map(({ id }) => id)
   assert.equal(of('history').map(ids), [['n1/1', 'n1/3'], ['n1/2']])
-  telling.onPast([noted(2, 200_000, 'b')])
+  feed.onPast([noted(2, 200_000, 'b')])
   assert.is(of('history').length, 2, 'nothing of it was news')
-  const present = telling.present().filter(({ kind }) => kind === 'history')
+  const present = feed.present().filter(({ kind }) => kind === 'history')
   assert.equal(present.map((frame) => ids(frame as FrameOf<'history'>)),
     [['n1/1', 'n1/2', 'n1/3', 'n1/9']])
 })
@@ -162,27 +162,27 @@ test('what was missed of a node is asked for: at its first word, its next life, 
 })
 
 test('the connection to NATS: each change once, and as it is for who comes later', () => {
-  const { telling, of } = kit()
-  telling.onBroker('disconnected', 'connecting')
-  telling.onBroker('disconnected', 'connecting')
-  telling.onBroker('connected', 'to n')
+  const { feed, of } = kit()
+  feed.onBroker('disconnected', 'connecting')
+  feed.onBroker('disconnected', 'connecting')
+  feed.onBroker('connected', 'to n')
   assert.equal(of('broker').map(({ state }) => state), ['disconnected', 'connected'])
-  assert.equal(telling.present().map((frame) => frame.kind === 'broker' && frame.state),
+  assert.equal(feed.present().map((frame) => frame.kind === 'broker' && frame.state),
     ['connected'])
 })
 
 test('forks are told with the status, and to who comes later', () => {
-  const { telling, of } = kit()
+  const { feed, of } = kit()
   const books = forksStatusOf({
     openReportCount: 1, quarantineCount: 2, reports: () => [forkReport({ salvages: [salvage()] })],
   })
-  telling.onReports([report('n1', { books }), report('n2')])
+  feed.onReports([report('n1', { books }), report('n2')])
   const [told] = of('status')
   const [space] = told?.status?.spaces ?? []
   assert.equal(space?.forks, { open: 1, quarantined: 2, waiting: 9 })
   assert.equal(space?.openReports?.map(({ epoch, node, atLeast }) => [epoch, node, atLeast]),
     [[3, 'n1', 10]])
-  assert.equal(telling.present(), [told])
+  assert.equal(feed.present(), [told])
 })
 
 test.run()

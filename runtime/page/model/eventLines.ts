@@ -1,9 +1,9 @@
-/** All that was told up to now, live or from the past. */
-import type { Told } from '../../inspect/eventLine.js'
+/** All event lines up to now, live or past. */
+import type { EventLine } from '../../inspect/eventLine.js'
 import type { Item } from './state.js'
 
-/** In order of time, each once. @param notable of a recording */
-export function linesOf(notable: readonly Item[], past: readonly Told[]): Told[] {
+/** Lines in order of time, each once. @param notable items of a recording */
+export function linesOf(notable: readonly Item[], past: readonly EventLine[]): EventLine[] {
   const live = notable.flatMap((item) =>
     item.kind === 'frame' && item.frame.kind === 'story' ? [item.frame.line] : [])
   const ids = new Set(live.map(({ id }) => id).filter((id) => id !== undefined))

@@ -4,24 +4,24 @@ import * as assert from 'uvu/assert'
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import { AdminError } from '../../../runtime/client/errors.js'
 import { startHttpServer } from '../../../runtime/http/server.js'
-import type { Order, OrderFrame } from '../../../runtime/page/protocol.js'
-import { ordersRoute } from '../../../runtime/page/server/orders.js'
-import type { OrdersOptions } from '../../../runtime/page/server/orders.js'
+import type { OrderFrame, PageCommand } from '../../../runtime/page/protocol.js'
+import { commandsRoute } from '../../../runtime/page/server/commands.js'
+import type { CommandsOptions } from '../../../runtime/page/server/commands.js'
 import { Playground } from '../../../runtime/page/server/playground.js'
 import type { PlaygroundCluster } from '../../../runtime/page/server/playground.js'
 import { SteadyWriters } from '../../../runtime/page/server/steadyWriters.js'
 import { ask, order } from '../../support/page.js'
 import { waitFor } from '../../support/wait.js'
 
-const test = suite('page orders')
+const test = suite('page commands')
 
-async function serve(over: Partial<OrdersOptions> = {}) {
-  const performed: Order[] = []
+async function serve(over: Partial<CommandsOptions> = {}) {
+  const performed: PageCommand[] = []
   const done: OrderFrame[] = []
   const server = await startHttpServer({
     address: '127.0.0.1:0', routes: {},
     posts: {
-      '/api/orders': ordersRoute({
+      '/api/orders': commandsRoute({
         perform: (what) => {
           performed.push(what)
           return Promise.resolve(what.type === 'killNode'
@@ -36,7 +36,7 @@ async function serve(over: Partial<OrdersOptions> = {}) {
 
 const write = { type: 'write', space: 'demo', id: 'a', content: 'what nobody should see' } as const
 
-test('an order is carried out, answered, and told without the content of a memory', async () => {
+test('a command is performed, answered, and published without the content of a memory', async () => {
   const { url, server, performed, done } = await serve()
   const { status, answer } = await order(url, write, { Origin: url })
   assert.equal([status, answer], [200, { ok: true, message: 'done' }])
@@ -89,10 +89,10 @@ test('pages of other sites order nothing: origin, name of the host, content type
   await server.close()
 })
 
-test('what is no order is refused, and the field named', async () => {
+test('an invalid command is refused, and the field named', async () => {
   const { url, server, performed } = await serve()
   const bad: [object | string, RegExp][] = [
-    ['{', /no JSON/], [{ type: 'dropSpace' }, /type/], [{ ...write, space: 'a b' }, /space/],
+    ['{', /not JSON/], [{ type: 'dropSpace' }, /type/], [{ ...write, space: 'a b' }, /space/],
     [{ ...write, more: 1 }, /more/], [{ type: 'steady', space: 'demo', perSecond: 1_001 }, /perSec/],
     [{ type: 'steady', space: 'demo', perSecond: -1 }, /perSecond/],
     [{ type: 'pauseNode', node: 'n1', forMs: 1e9 }, /forMs/],
@@ -149,15 +149,15 @@ function cluster(over: Partial<PlaygroundCluster> = {}) {
 
 test('kill, start, pause: done, or refused in words', async () => {
   const { playground, done, nodes } = cluster()
-  const say = async (what: Order) => (await playground.perform(what)).message
+  const say = async (what: PageCommand) => (await playground.perform(what)).message
   assert.match(await say({ type: 'killNode', node: 'n1' }), /n1 \(pid 11\) was killed/)
-  assert.match(await say({ type: 'killNode', node: 'n2' }), /n2 is down already/)
-  assert.match(await say({ type: 'killNode', node: 'n9' }), /no node n9 here; there is n1, n2/)
-  assert.match(await say({ type: 'startNode', node: 'n1' }), /n1 runs already/)
+  assert.match(await say({ type: 'killNode', node: 'n2' }), /n2 is already down/)
+  assert.match(await say({ type: 'killNode', node: 'n9' }), /no node n9 in this cluster; its nodes: n1, n2/)
+  assert.match(await say({ type: 'startNode', node: 'n1' }), /n1 already runs/)
   assert.match(await say({ type: 'startNode', node: 'n2' }), /n2 runs again, pid 22/)
   assert.equal(done, ['kill n1', 'start n2'])
-  assert.match(await say({ type: 'pauseNode', node: 'n1', forMs: 150 }), /stands still for 150 ms/)
-  assert.match(await say({ type: 'pauseNode', node: 'n1', forMs: 150 }), /stands still already/)
+  assert.match(await say({ type: 'pauseNode', node: 'n1', forMs: 150 }), /is paused for 150 ms/)
+  assert.match(await say({ type: 'pauseNode', node: 'n1', forMs: 150 }), /is already paused/)
   await waitFor('the end of the pause', async () =>
     /for 150 ms/.test(await say({ type: 'pauseNode', node: 'n1', forMs: 150 })))
   nodes[0]!.pid = null
@@ -198,17 +198,18 @@ test('a steady writer keeps its rate, is changed, and stops', async () => {
   const writers = new SteadyWriters({
     write: (space, id) => Promise.resolve(written.push(`${space} ${id}`)), idleMs: () => 0,
   })
-  assert.match(writers.set('demo', 200), /200 writes a second/)
+  assert.match(writers.set('demo', 200), /writing to demo 200 times a second/)
   const begunMs = performance.now()
   await waitFor('some writes', () => written.length >= 60)
   const perSecond = written.length / (performance.now() - begunMs) * 1000
   assert.ok(perSecond < 260, `${perSecond} a second`)
   assert.is(new Set(written).size, written.length)
-  assert.match(writers.set('demo', 0), new RegExp(`stopped: ${written.length} written, 0 refused`))
+  assert.match(writers.set('demo', 0),
+    new RegExp(`stopped the writer of demo: ${written.length} written, 0 refused`))
   const before = written.length
   await new Promise((resolve) => setTimeout(resolve, 100))
   assert.is(written.length, before)
-  assert.match(writers.set('demo', 0), /nobody writes/)
+  assert.match(writers.set('demo', 0), /has no steady writer/)
 })
 
 test('a cluster that does not answer gets no backlog; its answers are counted', async () => {
@@ -236,7 +237,7 @@ test('when nobody looks any more, the writers stop; too many spaces are refused'
   writers.set('demo', 1_000)
   await waitFor('a write', () => written > 0)
   idleMs = 1e6
-  await waitFor('the end', () => /nobody writes/.test(writers.set('demo', 0)), { everyMs: 200 })
+  await waitFor('the end', () => /has no steady writer/.test(writers.set('demo', 0)), { everyMs: 200 })
   for (let n = 0; n < 8; n += 1) writers.set(`s${n}`, 1)
   assert.throws(() => writers.set('s8', 1), /8 spaces/)
   writers.close()

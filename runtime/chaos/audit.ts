@@ -1,21 +1,21 @@
 /**
- * The books: what was answered against what is there, and against what the cluster says of it. A
- * pure function over the history of a load, the log, the salvages, fates and fork reports; it
- * decides which promises of DESIGN section 8 were broken.
+ * The audit of a chaos run. It compares what was answered with what is stored, and with what the
+ * cluster says of it. A pure function of the history of a load, the log, the salvages, the fates
+ * and the fork reports. It decides which invariants were broken (I3, I5 to I8, I10).
  */
 import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
-import { fateFaults, isAccounted, openFaults, placesOf, reportFaults } from './account.js'
+import { fateFaults, isAccounted, openFaults, placesOf, reportFaults } from './recordAudit.js'
 import type { Span } from './outage.js'
 import { places } from './records.js'
 import type { Found, LoggedRecord, Place, SalvagedRecord, WrittenRecord } from './records.js'
 
 export interface MemberEnd {
   readonly node: string
-  /** As `engram status` tells: primary, replica, promoting … */
+  /** As `engram status` shows it: primary, replica, promoting … */
   readonly role: string
-  /** null, as below: it does not answer. */
+  /** null, here and below, if the node does not answer. */
   readonly epoch: number | null
   readonly inSync: boolean
   readonly appliedSequence: number | null
@@ -29,25 +29,25 @@ export interface Evidence {
   readonly salvaged: readonly SalvagedRecord[]
   /** Salvages that could not be read, and why. */
   readonly unreadable: readonly string[]
-  /** Times in which the disk of a node was full. */
+  /** Periods in which the disk of a node was full. */
   readonly filled: readonly (Span & { readonly node: string })[]
   readonly members: readonly MemberEnd[]
-  /** Fork reports of reigns that ended in the run. */
+  /** Fork reports of epochs that ended in the run. */
   readonly reports: readonly ForkReport[]
-  /** By key: what the cluster says of the records that it was asked about. */
+  /** Fates by key, of the records that the cluster was asked about. */
   readonly fates: ReadonlyMap<string, FateValue>
-  /** Nodes that answer, and bring home what they have without an order. */
+  /** Nodes that answer, and that upload their salvages without a command. */
   readonly returned: ReadonlySet<string>
-  /** All members of the space were in sync at one sequence in the end. */
+  /** True if all members of the space were in sync at one sequence in the end. */
   readonly hasConverged: boolean
 }
 
 /**
- * Where acknowledged records are, each in one place. present: in the log, where they were
- * acknowledged. resent: sent again by their client. merged: home from a fork. superseded,
- * quarantined: home as well, and without effect. salvaged: waiting in a file. lost: nowhere.
+ * Numbers of acknowledged records by the one place where each is. present: in the log, where it was
+ * acknowledged. resent: by its client. merged: reconciled from a fork. superseded, quarantined:
+ * reconciled as well, without effect. salvaged: waiting in a file. lost: nowhere.
  */
-export type LevelBooks = { acknowledged: number } & Record<Place, number>
+export type LevelAudit = { acknowledged: number } & Record<Place, number>
 
 export interface LostRecord {
   readonly key: string
@@ -56,38 +56,38 @@ export interface LostRecord {
   readonly sequence: number
   readonly node: string
   readonly why: string
-  /** A report of the cluster tells of it. */
+  /** True if a fork report of the cluster covers it. */
   readonly isAccounted: boolean
-  /** The answer had promised that this cannot be. */
+  /** True if the answer had promised that it cannot be lost. */
   readonly isBroken: boolean
 }
 
-export interface Books {
+export interface Audit {
   /** By the level that the answer stated. */
-  readonly acknowledged: Readonly<Record<AckLevel, LevelBooks>>
+  readonly acknowledged: Readonly<Record<AckLevel, LevelAudit>>
   readonly written: number
-  /** Certainly not taken, as their errors said. */
+  /** Writes whose error says that they were not applied. */
   readonly refused: number
-  /** No definite answer came; and how many of them are in the log. */
+  /** Writes without a definite answer. */
   readonly unknown: number
+  /** Those of them that are in the log. */
   readonly unknownPresent: number
-  /** Entries of the log beyond the first with the same key. */
+  /** Entries of the log whose key an earlier entry has. */
   readonly duplicates: number
-  /** The first hundred; `acknowledged` counts them all. */
+  /** The first hundred. `acknowledged` counts them all. */
   readonly lost: readonly LostRecord[]
   readonly unreadableSalvages: readonly string[]
-  /** As the cluster gives account of reigns that ended without a handover. */
+  /** The cluster's fork reports on epochs that ended without a handover. */
   readonly reports: readonly ForkReport[]
-  /** Records whose fate the cluster was asked for. */
+  /** Number of records whose fate the cluster was asked for. */
   readonly asked: number
-  /** In words, with the invariant; empty when all was kept. */
+  /** A sentence each, with the invariant. Empty if every promise was kept. */
   readonly broken: readonly string[]
 }
 
 const lostShownMax = 100
 
-/** Weighs the evidence. */
-export function balance(evidence: Evidence): Books {
+export function audit(evidence: Evidence): Audit {
   const { records, log } = evidence
   const inLog = new Set(log.flatMap(({ key }) => (key === null ? [] : [key])))
   const acknowledged = {
@@ -122,12 +122,12 @@ export function balance(evidence: Evidence): Books {
   }
 }
 
-function emptyLevel(): LevelBooks {
+function emptyLevel(): LevelAudit {
   const zeros = Object.fromEntries(places.map((place) => [place, 0])) as Record<Place, number>
   return { acknowledged: 0, ...zeros }
 }
 
-/** Why an acknowledged record is not where it was; none where that is accounted for. */
+/** The loss or the broken promise that a record's place means, if any. */
 function missing(
   key: string, answer: NonNullable<WrittenRecord['answer']>, { place, entry }: Found,
   { log, unreadable, filled, reports }: Evidence,
@@ -137,23 +137,23 @@ function missing(
   const one = { key, level, epoch, sequence, node, isAccounted: isAccounted(answer, reports) }
   if (place !== 'lost') {
     const where = entry ? `${place}, at (${entry.epoch}, ${entry.sequence})` : 'in a salvage'
-    return [{ ...one, isBroken: true, why: `${where}, and it was committed (I5)` }]
+    return [{ ...one, isBroken: true, why: `${where}, although it was committed (I5)` }]
   }
   if (level === 'memory') {
-    // Within one reign the buffer goes into the log, unless the disk does not take it.
+    // Within one epoch the buffer is logged, unless the disk refuses it.
     const ended = log.some((entry) => entry.epoch > epoch)
     const isFull = filled.some((one) =>
       one.node === node && one.fromMs <= atMs && atMs <= one.toMs)
     const why = `in the memory of ${node}, ${isFull ? 'whose disk was full'
-      : `whose reign of epoch ${epoch} ${ended ? 'ended' : 'went on'}`}`
+      : `whose epoch ${epoch} ${ended ? 'ended' : 'went on'}`}`
     return [{ ...one, why, isBroken: !ended && !isFull }]
   }
   if (level === 'durable' && one.isAccounted) {
-    const why = `lost with the disk of ${node}, as the report on epoch ${answer.loggedEpoch} tells`
+    const why = `lost with the disk of ${node}, by the report on epoch ${answer.loggedEpoch}`
     return [{ ...one, why, isBroken: false }]
   }
   const where = `neither in the log nor in a salvage (${level === 'committed' ? 'I5' : 'I6'})`
-  const unread = unreadable.length > 0 ? `; not read: ${unreadable.join('; ')}` : ''
+  const unread = unreadable.length > 0 ? `; could not be read: ${unreadable.join('; ')}` : ''
   return [{ ...one, why: where + unread, isBroken: true }]
 }
 
@@ -168,33 +168,33 @@ function brokenLevels(lost: readonly LostRecord[]): string[] {
   })
 }
 
-/** I7, and the shape of the log: no holes, no way back. The first fault of each kind is told. */
+/** Faults against I7 and the log's shape (no holes, no older epoch): the first of each kind. */
 function logFaults(log: readonly LoggedRecord[]): string[] {
   const found = new Map<string, string>()
-  const tell = (kind: string, text: string): void => {
+  const add = (kind: string, text: string): void => {
     if (!found.has(kind)) found.set(kind, text)
   }
   const seen = new Map<string, number>()
   for (const [n, { key, sequence, epoch, isWhole }] of log.entries()) {
     const before = log[n - 1]
     if (before && sequence !== before.sequence + 1) {
-      tell('hole', `the log has ${before.sequence} and then ${sequence}`)
+      add('hole', `the log goes from ${before.sequence} to ${sequence}`)
     }
     if (before && epoch < before.epoch) {
-      tell('epoch', `the epoch goes back from ${before.epoch} to ${epoch} at ${sequence} (I3)`)
+      add('epoch', `the epoch goes back from ${before.epoch} to ${epoch} at ${sequence} (I3)`)
     }
-    if (!isWhole) tell('content', `${key} at ${sequence} is not what was sent`)
+    if (!isWhole) add('content', `${key} at ${sequence} is not what was sent`)
     if (key === null) continue
     const first = seen.get(key)
-    if (first !== undefined) tell('twice', `${key} took effect at ${first} and ${sequence} (I7)`)
+    if (first !== undefined) add('twice', `${key} took effect at ${first} and ${sequence} (I7)`)
     else seen.set(key, sequence)
   }
   return [...found.values()]
 }
 
-/** I8: in the end, all members at one place, with one digest. */
+/** Faults against I8: in the end all members are at one sequence, with one digest. */
 function memberFaults({ members, hasConverged }: Evidence): string[] {
-  if (!hasConverged) return [`the members did not come to one place (I8): ${show(members)}`]
+  if (!hasConverged) return [`the members did not reach one sequence (I8): ${show(members)}`]
   if (new Set(members.map(({ digest }) => digest)).size <= 1) return []
   return [`the members differ at one sequence (I8): ${show(members)}`]
 }
@@ -203,5 +203,5 @@ function show(members: readonly MemberEnd[]): string {
   return members.map(({ node, role, epoch, inSync, appliedSequence, digest }) =>
     `${node} is ${role} of epoch ${epoch ?? '-'}${inSync ? '' : ', not in sync'}, at `
       + `${appliedSequence ?? '-'}, `
-      + `digest ${digest.slice(0, 12) || 'unknown'}`).join('; ') || 'none answers'
+      + `digest ${digest.slice(0, 12) || 'unknown'}`).join('; ') || 'no member answers'
 }

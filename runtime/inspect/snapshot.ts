@@ -4,20 +4,19 @@ export type ActorShown = Extract<InspectionStreamEvent, { type: 'actor' }>
 
 interface NodeShown {
   incarnation: number
-  /** A gap was seen, or nothing but gaps: parts of the present state are on their way. */
   readonly actors: Map<string, ActorShown>
 }
 
 /**
- * What is known of the cluster's actors: envelopes in, the present state out. Pure; each change
- * of an actor is a new object.
+ * The present state of the cluster's actors, built from envelopes. Pure. Each change of an actor is
+ * a new object.
  */
-export class Picture {
+export class InspectionSnapshot {
   readonly nodes = new Map<string, NodeShown>()
-  /** Definitions by chart, as JSON. Nodes of one version have the same ones. */
+  /** Definitions by chart, as JSON, the same for all nodes of one version. */
   readonly charts = new Map<string, string>()
 
-  /** Returns actors that the present state of a node shows to be gone. */
+  /** Returns actors that are gone, by the present state of their node. */
   apply(envelope: Envelope): ActorShown[] {
     const { node, incarnation, present } = envelope
     let shown = this.nodes.get(node)
@@ -31,7 +30,7 @@ export class Picture {
     return gone
   }
 
-  /** The node is gone; what ran there. */
+  /** Removes a node. Returns the actors that ran on it. */
   drop(node: string): ActorShown[] {
     const actors = [...this.nodes.get(node)?.actors.values() ?? []]
     this.nodes.delete(node)

@@ -3,20 +3,20 @@ import * as assert from 'uvu/assert'
 import type {
   NodeEventState, PromotionReport, RecordedEvent,
 } from '../../../machines/protocol/events.js'
-import type { Told } from '../../../runtime/inspect/eventLine.js'
+import type { EventLine } from '../../../runtime/inspect/eventLine.js'
 import type {
   Envelope, InspectionStreamEvent, StateValue,
 } from '../../../runtime/inspect/schema.js'
-import { situation } from '../../../runtime/inspect/situation.js'
-import { InOrder, Story, told } from '../../../runtime/inspect/story.js'
+import { summaryText } from '../../../runtime/inspect/summaryText.js'
+import { eventLine, EventText, InOrder } from '../../../runtime/inspect/eventText.js'
 import { mergeStatus } from '../../../runtime/status/mergeStatus.js'
 import { Responder } from '../../support/responder.js'
 
-const test = suite('story')
+const test = suite('event text')
 
 function storyKit(space?: string) {
-  const lines: Told[] = []
-  const story = new Story({ tell: (line) => lines.push(line), space })
+  const lines: EventLine[] = []
+  const story = new EventText({ emit: (line) => lines.push(line), space })
   const take = (node: string, ...events: InspectionStreamEvent[]) =>
     story.onEnvelope(envelope(node, events))
   return { story, lines, take, texts: () => lines.map(({ text }) => text) }
@@ -92,9 +92,9 @@ test('a failover: the loss, the candidacy, its steps and reasons, the new primar
     transition('space.demo.promotion', 'confirming', 'won', 'won'),
     recorded(promoted()))
   assert.equal(texts(), [
-    'n1 is gone, says n2: NATS says that n1 is no longer connected',
+    'n1 is gone, reported by n2: NATS says that n1 is no longer connected',
     'n2 starts a promotion for demo: NATS says that the primary is no longer connected',
-    'n2, candidate for demo, waits for proof that the primary before is none any more: '
+    'n2, candidate for demo, waits for proof that the former primary has ended: '
       + 'I am at (3, 42)',
     'n2, candidate for demo, claims the next epoch: noResponders',
     'n2, candidate for demo, has won',
@@ -106,7 +106,7 @@ test('a failover: the loss, the candidacy, its steps and reasons, the new primar
     id: 'gone/n1/9.1', state: 'dead', reason: '503: its connection is gone',
   })
   assert.equal(lines.at(-1), {
-    at: '1970-01-01T00:00:02.000Z', kind: 'reign', text: texts().at(-1), id: 'promoted/demo/4',
+    at: '1970-01-01T00:00:02.000Z', kind: 'epoch', text: texts().at(-1), id: 'promoted/demo/4',
     node: 'n2', space: 'demo', epoch: 4, reason: promotion.reason, promotion,
   })
 })
@@ -119,22 +119,22 @@ test('what a promotion cost: what is missing, what is not known, and who had non
   }
   assert.match(text({ atRisk: 1 }), '; at least 1 write of n1 is missing until it returns')
   assert.match(text({ atRisk: 1_234 }), '; at least 1,234 writes of n1 are missing until it returns')
-  assert.match(text({ atRisk: null }), '; whether n1 had writes that are missing here is not known')
+  assert.match(text({ atRisk: null }), '; it is not known whether n1 had writes that are missing here')
   assert.match(text({ from: 'n2', vacancy: 'own', reason: 'n2 had lost its place as primary' }),
     'n2 is the primary of demo again, in epoch 4: n2 had lost its place as primary. Writes were')
   assert.is(text({ from: null, vacancy: 'none', reason: 'there is no primary yet' }),
     'n2 is the first primary of demo, in epoch 4; in sync: n2')
 })
 
-test('what several nodes note is one sentence; so is the return; each time anew', () => {
+test('an event that several nodes record is one line, again at each return', () => {
   const { take, texts } = storyKit()
   take('n2', recorded(gone('n2', 1_000)))
   take('n3', recorded(gone('n3', 1_090)), recorded(back('n3', 3_000)))
   take('n2', recorded(back('n2', 3_010)), recorded(gone('n2', 9_000)))
   take('n3', recorded(promoted()), recorded(promoted({}, 'n3')))
-  assert.equal(texts().map((text) => text.slice(0, 24)), [
-    'n1 is gone, says n2: NAT', 'n1 is back, says n3', 'n1 is gone, says n2: NAT',
-    'n2 is the primary of dem',
+  assert.equal(texts().map((text) => text.slice(0, 31)), [
+    'n1 is gone, reported by n2: NAT', 'n1 is back, reported by n3', 'n1 is gone, reported by n2: NAT',
+    'n2 is the primary of demo, in e',
   ])
 })
 
@@ -151,7 +151,7 @@ test('the past is told in order of time, and nothing of it twice', () => {
   assert.is(lines.length, 1, 'it is returned, and not told')
   take('n3', recorded(promoted({}, 'n3')))
   assert.is(lines.length, 1, 'nor is it told when it comes once more')
-  const other = new Story({ tell: () => undefined, space: 'other' })
+  const other = new EventText({ emit: () => undefined, space: 'other' })
   assert.equal(other.onPast([gone('n2', 1_000), promoted()]).map(({ id }) => id), ['gone/n1/9.1'])
 })
 
@@ -173,9 +173,9 @@ test('a handover, a step down, a damaged log', () => {
     recorded({ type: 'damaged', ...of, id: 9, reason: 'a bad record at 512' }))
   assert.equal(lines.map(({ kind, text }) => [kind, text]), [
     ['handover', 'n1 hands demo over to n2: promote --to n2'],
-    ['reign', 'n2 is the primary of demo, in epoch 4: n1 handed over. Writes waited for 12 ms; '
+    ['epoch', 'n2 is the primary of demo, in epoch 4: n1 handed over. Writes waited for 12 ms; '
       + 'in sync: n2, n3'],
-    ['reign', 'n1 is no longer the primary of demo (epoch 3): the lease lapsed'],
+    ['epoch', 'n1 is no longer the primary of demo (epoch 3): the lease lapsed'],
     ['handover', 'n1 is no longer the primary of demo (epoch 3): handed over to n2'],
     ['alert', 'ALERT damaged: the log of demo on n1 cannot be trusted: a bad record at 512'],
   ])
@@ -203,7 +203,7 @@ test('alerts, and lines like one that call for nobody', () => {
   ])
 })
 
-test('the fate of forks is shown as that, and not as a call for help', () => {
+test('forks are reported as progress, not as alerts', () => {
   const { take, lines } = storyKit()
   take('n2',
     recorded(notice('forkReportOpened', 'epoch 3 of n1', { id: 1, detail: { epoch: 3 } }, false)),
@@ -224,7 +224,7 @@ test('the fate of forks is shown as that, and not as a call for help', () => {
     ['fork', 'demo: epoch 3 is reconciled', undefined],
     ['alert', 'ALERT constructor: demo: no kind of alert (reported by n2)', undefined],
     ['fork', 'demo: settled: n1 (epoch 3) had no write that the others lack; no write is lost', 3],
-    ['fork', 'demo: settled: what n1 (epoch 3) had alone was merged back; no write is lost', 3],
+    ['fork', 'demo: settled: the writes that only n1 (epoch 3) had were merged; no write is lost', 3],
     ['fork', 'demo: settled for n1 (epoch 3): n1 came back with another disk; at least 1,200 '
       + 'writes are lost', 3],
     ['fork', 'demo: an operator closed the report on n1 (epoch 3)', 3],
@@ -242,11 +242,11 @@ test('the life of a node, its own and as its peers see it', () => {
     recorded({ ...gone('n3', 5), state: 'left', vacancy: null } as RecordedEvent))
   assert.equal(texts(), [
     'n2 runs: 0.1.0, incarnation 7',
-    'n2 has lost NATS; it is primary of nothing until it is back: the server stopped answering '
+    'n2 has lost its connection to NATS and is primary of no space until it is back: the server stopped answering '
       + 'pings',
     'n2 is connected to NATS again: x', 'n2 hands over and stops: told to stop',
-    'n2 has stopped', 'n2 cannot go on and ends: a failed fdatasync',
-    'n1 has left, says n3',
+    'n2 has stopped', 'n2 has failed and ends: a failed fdatasync',
+    'n1 has left, reported by n3',
   ])
 })
 
@@ -260,7 +260,7 @@ test('actors killed, restarted, given up', () => {
   assert.equal(texts(), [
     'n1: actor space.demo.primary was killed: chaos',
     'n1: actor space.demo.primary failed and is restarted in 10 ms: boom',
-    'n1: actor space.demo.primary gave up; that is for space.demo to handle: boom',
+    'n1: actor space.demo.primary gave up, and space.demo handles it: boom',
   ])
 })
 
@@ -270,7 +270,7 @@ test('one space alone: others are left out, nodes are not', () => {
     transition('space.demo', 'replica', 'promoting', 'x'),
     recorded(notice('lag', 'x', { space: 'other' })), recorded(gone('n2', 1)))
   assert.equal(texts(), ['n2 starts a promotion for demo: x',
-    'n1 is gone, says n2: NATS says that n1 is no longer connected'])
+    'n1 is gone, reported by n2: NATS says that n1 is no longer connected'])
 })
 
 test('control characters do not reach the terminal', () => {
@@ -281,9 +281,9 @@ test('control characters do not reach the terminal', () => {
 
 test('lines of several nodes come in the order of time, causes before effects', () => {
   const order = new InOrder(100)
-  const line = (atMs: number, kind: Told['kind'], text: string, state = '') =>
-    told(atMs, kind, text, { state })
-  order.add(line(10, 'reign', '5'), 0)
+  const line = (atMs: number, kind: EventLine['kind'], text: string, state = '') =>
+    eventLine(atMs, kind, text, { state })
+  order.add(line(10, 'epoch', '5'), 0)
   order.add(line(7, 'promotion', '3', 'surveying'), 50)
   order.add(line(7, 'promotion', '2', 'promoting'), 50)
   order.add(line(7, 'node', '1'), 50)
@@ -297,14 +297,14 @@ test('lines of several nodes come in the order of time, causes before effects', 
 
 test('the situation: nodes, primaries, spaces without one', () => {
   const status = mergeStatus([new Responder(null as never).report()])
-  const texts = situation(status, 1).map(({ text }) => text)
+  const texts = summaryText(status, 1).map(({ text }) => text)
   assert.ok(texts.includes('n1 is running'), texts.join('; '))
   assert.ok(texts.some((text) => / is the primary of demo, in epoch \d+; in sync: /.test(text)),
     texts.join('; '))
   const [space] = status.spaces
   const blocked = { ...status, spaces: [{ ...space!, primary: null, blocked: 'no member' }] }
-  assert.ok(situation(blocked, 1).some(({ text }) => text === 'demo has no primary: no member'))
-  assert.is(situation(status, 1, 'other').length, status.nodes.length)
+  assert.ok(summaryText(blocked, 1).some(({ text }) => text === 'demo has no primary: no member'))
+  assert.is(summaryText(status, 1, 'other').length, status.nodes.length)
 })
 
 test.run()

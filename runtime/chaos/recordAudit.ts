@@ -1,7 +1,7 @@
 /**
- * The account of each acknowledged record: in which one place it is, by the log and the salvages;
- * whether the cluster says the same (GetFate); and whether its fork reports (GetForks) count what
- * the log holds. Pure.
+ * The audit of each acknowledged record. It determines the one place where the record is, by the
+ * log and the salvages. It checks whether the cluster says the same (GetFate), and whether the fork
+ * reports (GetForks) count what the log holds. Pure.
  */
 import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
@@ -14,9 +14,9 @@ const fates: Record<Place, readonly FateValue['fate'][]> = {
   merged: ['safe', 'committed', 'durable'],
   superseded: ['superseded'],
   quarantined: ['quarantined'],
-  // Until it is noted in the log where it waits.
+  // `unknown` until the log notes the salvage in which it waits.
   salvaged: ['salvaged', 'unknown'],
-  // What no member ever heard of is known to nobody.
+  // `unknown` if no member ever heard of it.
   lost: ['lost', 'unknown'],
 }
 
@@ -39,17 +39,17 @@ export function placesOf(
   return found
 }
 
-/** `answer`: where it was acknowledged. */
+/** @param answer where it was acknowledged */
 function placeIn(
-  { epoch, sequence, home }: LoggedRecord, answer: NonNullable<WrittenRecord['answer']>,
+  { epoch, sequence, origin }: LoggedRecord, answer: NonNullable<WrittenRecord['answer']>,
 ): Place {
   if (epoch === answer.loggedEpoch && sequence === answer.sequence) return 'present'
-  // Sent again, by its key alone, or with its origin.
-  if (!home || (home.via === 'client' && home.outcome === 'merged')) return 'resent'
-  return home.outcome
+  // Resent by the client, with its key alone or with its origin.
+  if (!origin || (origin.via === 'client' && origin.outcome === 'merged')) return 'resent'
+  return origin.outcome
 }
 
-/** Records whose fate is asked for: all that are not where they were, and some of the others. */
+/** Records whose fate is asked for: all that have moved, and a sample of the others. */
 export function questionable(
   found: ReadonlyMap<string, Found>, othersMax: number,
 ): readonly string[] {
@@ -63,12 +63,12 @@ export function questionable(
   return [...others, ...present.filter((_, index) => index % step === 0)]
 }
 
-/** What the cluster says of a record, where that is not what was found. */
+/** Faults where the cluster's word on a record differs from what was found. */
 export function fateFaults(
-  found: ReadonlyMap<string, Found>, told: ReadonlyMap<string, FateValue>,
+  found: ReadonlyMap<string, Found>, answered: ReadonlyMap<string, FateValue>,
 ): string[] {
   const faults: string[] = []
-  for (const [key, fate] of told) {
+  for (const [key, fate] of answered) {
     const one = found.get(key)
     if (!one) continue
     const { place, entry } = one
@@ -79,24 +79,24 @@ export function fateFaults(
     faults.push(`${key} is ${place}${where}; the cluster says ${fate.fate}: ${fate.reason}`)
   }
   if (faults.length === 0) return []
-  return [`${faults.length} record(s) are not what the cluster says of them (GetFate): `
+  return [`the cluster's answers (GetFate) are wrong for ${faults.length} record(s), such as: `
     + faults[0]!]
 }
 
 /**
- * Closed reports that count other writes than the log holds. What was displaced by a write that
- * came home is told by no entry of its own: reports are not compared then.
+ * Closed reports whose counts differ from the log. A write that was displaced by a reconciled one
+ * has no entry of its own, so reports are not compared if there is one.
  */
 export function reportFaults(
   reports: readonly ForkReport[], log: readonly LoggedRecord[],
 ): string[] {
-  if (log.some(({ home }) => home?.isDisplacing || home?.via === 'quarantine')) return []
+  if (log.some(({ origin }) => origin?.isDisplacing || origin?.via === 'quarantine')) return []
   const outcomes = new Map<string, Place>()
-  for (const { home, resent } of log) {
+  for (const { origin, resent } of log) {
     for (const at of resent) outcomes.set(`${at.epoch}-${at.sequence}`, 'resent')
-    if (!home) continue
-    const place = home.via === 'client' && home.outcome === 'merged' ? 'resent' : home.outcome
-    outcomes.set(`${home.epoch}-${home.sequence}`, place)
+    if (!origin) continue
+    const place = origin.via === 'client' && origin.outcome === 'merged' ? 'resent' : origin.outcome
+    outcomes.set(`${origin.epoch}-${origin.sequence}`, place)
   }
   return reports.filter(({ outcome }) => outcome !== null).flatMap((report) => {
     const own = [...outcomes].filter(([name]) => {
@@ -114,8 +114,8 @@ export function reportFaults(
 }
 
 /**
- * Reports that are open though their node is back, and takes its salvages by itself.
- * `returned`: nodes that answer.
+ * Reports that are still open although their node is back and uploads its salvages by itself.
+ * @param returned nodes that answer
  */
 export function openFaults(
   reports: readonly ForkReport[], returned: ReadonlySet<string>,
@@ -128,7 +128,7 @@ export function openFaults(
     })
 }
 
-/** What a closed report calls lost has been acknowledged: no more of that may be missing. */
+/** True if a closed report says that writes of this epoch beyond the fork point were lost. */
 export function isAccounted(
   answer: NonNullable<WrittenRecord['answer']>, reports: readonly ForkReport[],
 ): boolean {

@@ -1,18 +1,18 @@
 import type { ClusterSpace, ClusterStatus } from '../status/status.js'
-import type { Told } from './eventLine.js'
-import { told } from './story.js'
+import type { EventLine } from './eventLine.js'
+import { eventLine } from './eventText.js'
 
-/** How things stand, in sentences: where a story begins. @param space this one alone */
-export function situation(status: ClusterStatus, atMs: number, space?: string): Told[] {
+/** The present state in sentences. @param space if set, only this space */
+export function summaryText(status: ClusterStatus, atMs: number, space?: string): EventLine[] {
   const nodes = status.nodes.map(({ id, state }) =>
-    told(atMs, 'situation', `${id} is ${state}`, { node: id, state }))
+    eventLine(atMs, 'situation', `${id} is ${state}`, { node: id, state }))
   const spaces = status.spaces
     .filter(({ id }) => space === undefined || id === space)
     .flatMap((shown) => spaceLines(shown, atMs))
   return [...nodes, ...spaces]
 }
 
-function spaceLines(space: ClusterSpace, atMs: number): Told[] {
+function spaceLines(space: ClusterSpace, atMs: number): EventLine[] {
   const { id, epoch, primary, inSync, blocked, lossWindow, rf } = space
   const fields = { space: id, epoch, ...(primary === null ? {} : { node: primary }) }
   const held = primary === null
@@ -20,7 +20,7 @@ function spaceLines(space: ClusterSpace, atMs: number): Told[] {
     : `${primary} is the primary of ${id}, in epoch ${epoch}; in sync: ${inSync.join(', ')} `
       + `(${inSync.length} of ${rf}); loss window ${lossWindow.entries} entries`
   const salvages = space.members.filter((member) => member.salvages > 0).map((member) =>
-    told(atMs, 'situation', `${member.node} keeps ${member.salvages} salvages of ${id}`,
+    eventLine(atMs, 'situation', `${member.node} keeps ${member.salvages} salvages of ${id}`,
       { node: member.node, space: id }))
-  return [told(atMs, 'situation', held, fields), ...salvages]
+  return [eventLine(atMs, 'situation', held, fields), ...salvages]
 }

@@ -1,25 +1,25 @@
-/** The books of `engram chaos`: each broken promise must be told, and nothing else. */
+/** The audit of `engram chaos` reports each broken promise, and nothing else. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
-import { placesOf, questionable } from '../../runtime/chaos/account.js'
-import { balance } from '../../runtime/chaos/books.js'
-import type { Books, Evidence } from '../../runtime/chaos/books.js'
+import { placesOf, questionable } from '../../runtime/chaos/recordAudit.js'
+import { audit } from '../../runtime/chaos/audit.js'
+import type { Audit, Evidence } from '../../runtime/chaos/audit.js'
 import { contentOf, loggedRecord } from '../../runtime/chaos/load.js'
-import type { Home, LoggedRecord, WrittenRecord } from '../../runtime/chaos/records.js'
+import type { Origin, LoggedRecord, WrittenRecord } from '../../runtime/chaos/records.js'
 import { epochsOf } from '../../runtime/chaos/epochs.js'
 import { unavailableMaxMs } from '../../runtime/chaos/run.js'
 
-const test = suite('chaos: books')
+const test = suite('chaos: audit')
 
 /** Exactly that is broken. */
-function broken(evidence: Evidence, ...patterns: RegExp[]): Books {
-  const books = balance(evidence)
-  assert.is(books.broken.length, patterns.length, books.broken.join('\n'))
-  for (const pattern of patterns) assert.match(books.broken.join('\n'), pattern)
-  return books
+function broken(evidence: Evidence, ...patterns: RegExp[]): Audit {
+  const result = audit(evidence)
+  assert.is(result.broken.length, patterns.length, result.broken.join('\n'))
+  for (const pattern of patterns) assert.match(result.broken.join('\n'), pattern)
+  return result
 }
 
 function taken(
@@ -33,16 +33,16 @@ function taken(
 }
 
 function entry(key: string | null, sequence: number, epoch = 1): LoggedRecord {
-  return { key, sequence, epoch, isWhole: true, home: null, resent: [] }
+  return { key, sequence, epoch, isWhole: true, origin: null, resent: [] }
 }
 
 /** Of a write that was logged as (1, `from`) first. */
-function home(
-  key: string, sequence: number, from: number, over: Partial<Home> = {},
+function origin(
+  key: string, sequence: number, from: number, over: Partial<Origin> = {},
 ): LoggedRecord {
   return {
     ...entry(key, sequence, 2),
-    home: {
+    origin: {
       epoch: 1, sequence: from, outcome: 'merged', via: 'salvage', isDisplacing: false, ...over,
     },
   }
@@ -83,14 +83,14 @@ function without(key: string, more: Partial<Evidence> = {}): Evidence {
 }
 
 test('all is kept: nothing is broken, everything is counted', () => {
-  const books = balance(sound)
-  assert.equal(books.broken, [])
-  assert.equal(books.acknowledged, {
+  const result = audit(sound)
+  assert.equal(result.broken, [])
+  assert.equal(result.acknowledged, {
     memory: { ...none, acknowledged: 1, present: 1 },
     durable: { ...none, acknowledged: 1, present: 1 },
     committed: { ...none, acknowledged: 1, present: 1 },
   })
-  assert.equal([books.written, books.duplicates, books.unknown, books.refused], [3, 0, 0, 0])
+  assert.equal([result.written, result.duplicates, result.unknown, result.refused], [3, 0, 0, 0])
 })
 
 test('a committed record that is missing breaks I5, in a salvage or not', () => {
@@ -102,13 +102,13 @@ test('a committed record that is missing breaks I5, in a salvage or not', () => 
 })
 
 test('a durable record is in the log or in a salvage; else I6 is broken', () => {
-  const salvaged = balance(without('b', { salvaged: [{ key: 'b', epoch: 1, node: 'n1' }] }))
+  const salvaged = audit(without('b', { salvaged: [{ key: 'b', epoch: 1, node: 'n1' }] }))
   assert.equal(salvaged.broken, [])
   assert.equal(salvaged.acknowledged.durable,
     { ...none, acknowledged: 1, present: 0, salvaged: 1 })
   broken(without('b'), /durable are missing.*I6/)
   broken(without('b', { unreadable: ['n3: no such directory'] }),
-    /not read: n3: no such directory/)
+    /could not be read: n3: no such directory/)
 })
 
 /** `a` stays, epoch 2 begins at 2, and then what the function says; committed are none. */
@@ -119,16 +119,16 @@ function forked(log: readonly LoggedRecord[], more: Partial<Evidence> = {}): Evi
   }
 }
 
-test('what comes home is counted once, by what became of it', () => {
-  const books = balance(forked([
-    home('b', 3, 2), { ...entry(null, 4, 2), resent: [{ epoch: 1, sequence: 3 }] },
+test('a reconciled record is counted once, by its outcome', () => {
+  const result = audit(forked([
+    origin('b', 3, 2), { ...entry(null, 4, 2), resent: [{ epoch: 1, sequence: 3 }] },
     entry('c', 5, 2),
   ], { reports: [report({ merged: 1, resent: 1 })] }))
-  assert.equal(books.broken, [])
-  assert.equal(books.acknowledged.durable,
+  assert.equal(result.broken, [])
+  assert.equal(result.acknowledged.durable,
     { ...none, acknowledged: 3, present: 1, merged: 1, resent: 1 })
-  const without = balance(forked([
-    home('b', 3, 2, { outcome: 'quarantined' }), home('c', 4, 3, { outcome: 'superseded' }),
+  const without = audit(forked([
+    origin('b', 3, 2, { outcome: 'quarantined' }), origin('c', 4, 3, { outcome: 'superseded' }),
   ], { reports: [report({ discarded: 1, superseded: 1 })] }))
   assert.equal(without.broken, [])
   assert.equal(without.acknowledged.durable,
@@ -138,34 +138,34 @@ test('what comes home is counted once, by what became of it', () => {
 test('a record that was answered again, as logged under an earlier epoch, is where it was', () => {
   const { answer, ...rest } = taken('b', 'committed', 2)
   const again = { ...rest, answer: { ...answer!, epoch: 2 } }
-  const books = balance({ ...sound, records: [again] })
-  assert.equal([books.broken, books.acknowledged.committed.present], [[], 1])
+  const result = audit({ ...sound, records: [again] })
+  assert.equal([result.broken, result.acknowledged.committed.present], [[], 1])
 })
 
-test('a committed record that had to come home breaks I5', () => {
+test('a committed record that had to be reconciled breaks I5', () => {
   const records = [taken('b', 'committed', 2)]
-  broken(forked([home('b', 3, 2)], { records }), /b of epoch 1.*merged, at \(2, 3\).*I5/)
+  broken(forked([origin('b', 3, 2)], { records }), /b of epoch 1.*merged, at \(2, 3\).*I5/)
 })
 
 test('what the cluster says has to be what was found', () => {
-  const log = [home('b', 3, 2), home('c', 4, 3)]
+  const log = [origin('b', 3, 2), origin('c', 4, 3)]
   const agreed = new Map([['b', fate('safe', { epoch: 2, sequence: 3 })], ['a', fate('durable')]])
-  assert.equal(balance(forked(log, { fates: agreed })).broken, [])
-  assert.is(balance(forked(log, { fates: agreed })).asked, 2)
+  assert.equal(audit(forked(log, { fates: agreed })).broken, [])
+  assert.is(audit(forked(log, { fates: agreed })).asked, 2)
   broken(forked(log, { fates: new Map([['b', fate('lost')]]) }),
-    /1 record\(s\).*b is merged at \(2, 3\); the cluster says lost: the cluster said so/)
+    /wrong for 1 record\(s\).*b is merged at \(2, 3\); the cluster says lost: the cluster said so/)
   broken(forked(log, { fates: new Map([['b', fate('safe', { epoch: 2, sequence: 4 })]]) }),
     /b is merged at \(2, 3\)/)
   broken(forked(log, { fates: new Map([['a', fate('salvaged')]]) }), /a is present/)
 })
 
 test('reports have to count what the log holds', () => {
-  const log = [home('b', 3, 2), home('c', 4, 3)]
-  assert.equal(balance(forked(log, { reports: [report({ merged: 2 })] })).broken, [])
+  const log = [origin('b', 3, 2), origin('c', 4, 3)]
+  assert.equal(audit(forked(log, { reports: [report({ merged: 2 })] })).broken, [])
   broken(forked(log, { reports: [report({ merged: 1, resent: 1 })] }),
     /epoch 1 counts 1 resent, the log has 0; 1 merged, the log has 2 \(GetForks\)/)
-  const displaced = [home('b', 3, 2, { isDisplacing: true }), home('c', 4, 3)]
-  assert.equal(balance(forked(displaced, { reports: [report()] })).broken, [],
+  const displaced = [origin('b', 3, 2, { isDisplacing: true }), origin('c', 4, 3)]
+  assert.equal(audit(forked(displaced, { reports: [report()] })).broken, [],
     'what is displaced has no entry of its own')
 })
 
@@ -174,17 +174,17 @@ test('a report that stays open though its node is back is a broken promise', () 
     name: 'one', node: 'n1', common: { epoch: 1, sequence: 1 }, spans: [], state: 'waiting' as const,
   }]
   const open = report({ outcome: null, closedAtMs: null, salvages })
-  const log = [home('b', 3, 2), home('c', 4, 3)]
+  const log = [origin('b', 3, 2), origin('c', 4, 3)]
   broken(forked(log, { reports: [open] }), /epoch 1 is still open, and n1 is back: one waits/)
   const away = new Set(['n2'])
-  assert.equal(balance(forked(log, { reports: [open], returned: away })).broken, [])
+  assert.equal(audit(forked(log, { reports: [open], returned: away })).broken, [])
 })
 
 test('what a report calls lost is accounted for; committed may not be lost all the same', () => {
   const reports = [report({ outcome: 'lost', merged: 1, reason: 'another disk' })]
-  const books = balance(forked([home('c', 3, 3)], { reports }))
-  assert.equal(books.broken, [])
-  assert.equal(books.lost.map(({ key, isAccounted }) => [key, isAccounted]), [['b', true]])
+  const result = audit(forked([origin('c', 3, 3)], { reports }))
+  assert.equal(result.broken, [])
+  assert.equal(result.lost.map(({ key, isAccounted }) => [key, isAccounted]), [['b', true]])
   const records = [taken('b', 'committed', 2)]
   broken(forked([], { reports: [{ ...reports[0]!, merged: 0 }], records }), /I5/)
 })
@@ -197,13 +197,13 @@ test('the cluster is asked about all that moved, and some of the rest', () => {
   assert.is(questionable(found, 100).length, 10)
 })
 
-test('a memory record may go with the reign that took it, and with a full disk; not else', () => {
-  const ended = balance(without('a'))
+test('a memory record may be lost with its epoch or on a full disk, and not otherwise', () => {
+  const ended = audit(without('a'))
   assert.equal(ended.broken, [])
   assert.is(ended.acknowledged.memory.lost, 1)
-  assert.match(ended.lost[0]?.why ?? '', /memory of n1, whose reign of epoch 1 ended/)
+  assert.match(ended.lost[0]?.why ?? '', /memory of n1, whose epoch 1 ended/)
   const log = [entry(null, 1), entry('b', 2), entry('c', 3)]
-  broken({ ...sound, log }, /whose reign of epoch 1 went on/)
+  broken({ ...sound, log }, /whose epoch 1 went on/)
   const during = { node: 'n1', fromMs: 5, toMs: 15 }
   const full = broken({ ...sound, log, filled: [during] })
   assert.match(full.lost[0]?.why ?? '', /whose disk was full/)
@@ -213,14 +213,14 @@ test('a memory record may go with the reign that took it, and with a full disk; 
 })
 
 test('a key that took effect twice breaks I7', () => {
-  const books = broken({ ...sound, log: [...sound.log, entry('b', 5, 2)] },
+  const result = broken({ ...sound, log: [...sound.log, entry('b', 5, 2)] },
     /b took effect at 2 and 5 \(I7\)/)
-  assert.is(books.duplicates, 1)
+  assert.is(result.duplicates, 1)
 })
 
-test('holes, an epoch that goes back, and other content are told', () => {
+test('holes, an older epoch and changed content are reported', () => {
   const log = [entry('a', 1, 2), { ...entry('b', 2, 1), isWhole: false }, entry('c', 4, 2)]
-  broken({ ...sound, records: [], log }, /has 2 and then 4/, /epoch goes back from 2 to 1/,
+  broken({ ...sound, records: [], log }, /goes from 2 to 4/, /epoch goes back from 2 to 1/,
     /b at 2 is not what was sent/)
 })
 
@@ -229,17 +229,17 @@ test('a refused record must not be there; one without an answer may', () => {
   const log = [...sound.log, entry('r', 5, 2), entry('u', 6, 2)]
   const refused = { ...failed, key: 'r', isRefused: true }
   const unknown = { ...failed, key: 'u', isRefused: false }
-  const books = balance({ ...sound, log, records: [...sound.records, refused, unknown] })
-  assert.equal([books.refused, books.unknown, books.unknownPresent], [1, 1, 1])
-  assert.equal(books.broken, ['r was refused (READ_ONLY) and is in the log'])
+  const result = audit({ ...sound, log, records: [...sound.records, refused, unknown] })
+  assert.equal([result.refused, result.unknown, result.unknownPresent], [1, 1, 1])
+  assert.equal(result.broken, ['r was refused (READ_ONLY) and is in the log'])
 })
 
-test('members that differ, or do not come to one place, break I8', () => {
+test('members that differ, or do not reach one sequence, break I8', () => {
   const [first, second] = sound.members
   assert.ok(first && second)
   broken({ ...sound, members: [first, { ...second, digest: 'd2' }] },
     /differ at one sequence \(I8\)/)
-  broken({ ...sound, hasConverged: false }, /to one place \(I8\)/)
+  broken({ ...sound, hasConverged: false }, /reach one sequence \(I8\)/)
 })
 
 test('what is read back is compared with what was sent', () => {

@@ -1,22 +1,22 @@
-/** What happens in the cluster, in sentences: one set of them, for `engram events` and the page. */
+/** Events of the cluster as sentences, the same for `engram events` and the page. */
 import type { Vacancy } from '../../machines/base/ids.js'
 import { topState } from '../../machines/base/stateName.js'
 import { vacancies, vacancyText } from '../../machines/election/vacancy.js'
 import type { RecordedEvent } from '../../machines/protocol/events.js'
-import type { Told, ToldKind } from './eventLine.js'
+import type { EventKind, EventLine } from './eventLine.js'
 import type { Envelope, InspectionStreamEvent, StateValue } from './schema.js'
 import { sentenceOf } from './sentences.js'
 
-export interface StoryOptions {
-  readonly tell: (told: Told) => void
-  /** Only what concerns this space, and nodes. */
+export interface EventTextOptions {
+  readonly emit: (line: EventLine) => void
+  /** If set, only events of this space and of nodes are emitted. */
   readonly space?: string | undefined
 }
 
 type EventOf<T extends InspectionStreamEvent['type']> =
   Extract<InspectionStreamEvent, { type: T }>
 type Failure = EventOf<'kill'> | EventOf<'restart'> | EventOf<'escalation'>
-/** An actor in a new state: by a transition, or since it was born in it. */
+/** A change of an actor's state, by a transition or by its start. */
 interface Change {
   readonly node: string
   readonly actor: string
@@ -27,9 +27,9 @@ interface Change {
 }
 
 const promotionSteps: Readonly<Record<string, string>> = {
-  surveying: 'asks the in-sync members how far they are',
+  surveying: 'asks the in-sync members for their progress',
   standingBy: 'lets a better candidate go first',
-  awaitingVacancy: 'waits for proof that the primary before is none any more',
+  awaitingVacancy: 'waits for proof that the former primary has ended',
   claiming: 'claims the next epoch',
   opening: 'opens its epoch',
   confirming: 'confirms its epoch at the arbiter',
@@ -37,31 +37,31 @@ const promotionSteps: Readonly<Record<string, string>> = {
   stoodDown: 'steps back',
 }
 
-/** A transition takes no longer than this, ms. */
-const bornWithinMs = 100
-/** Lines remembered, so that none is repeated. */
-const toldMax = 10_000
-/** Nodes that notice the same do so within this time, ms. */
+/** Time that a transition takes at most, ms. */
+const startedWithinMs = 100
+/** Number of lines remembered, so that none is repeated. */
+const emittedMax = 10_000
+/** Time within which several nodes notice the same event, ms. */
 const sameWithinMs = 2_000
-/** Of one thing that happens again and again. */
+/** Times remembered of one recurring event. */
 const timesMax = 64
 
 /**
- * Makes lines of what nodes note, and of what their actors do meanwhile. An event that several
- * nodes noted, or that comes again with the past, makes one line.
+ * Makes lines of the events that nodes record, and of the changes of their actors. An event that
+ * several nodes recorded, or that is read again with the past ones, makes one line.
  */
-export class Story {
-  /** Times of past lines by their id, the latest line last. */
-  private readonly toldAtMs = new Map<string, readonly number[]>()
-  /** When a candidate was born, by node and space, until its space says why. */
-  private readonly births = new Map<string, number>()
+export class EventText {
+  /** Times of emitted lines by id, the latest line last. */
+  private readonly emittedAtMs = new Map<string, readonly number[]>()
+  /** Start times of candidates by node and space, until the space's transition gives the reason. */
+  private readonly starts = new Map<string, number>()
 
-  constructor(private readonly options: StoryOptions) {}
+  constructor(private readonly options: EventTextOptions) {}
 
-  /** Returns lines of what nodes have kept, in order of time, without those known already. */
-  onPast(events: readonly RecordedEvent[]): Told[] {
+  /** Returns the lines of past events in order of time, without those known already. */
+  onPast(events: readonly RecordedEvent[]): EventLine[] {
     return events.map(lineOf).toSorted(byTime)
-      .filter((line) => this.concerns(line) && this.isNews(line))
+      .filter((line) => this.concerns(line) && this.isNew(line))
   }
 
   onEnvelope({ node, present, events }: Envelope): void {
@@ -97,23 +97,23 @@ export class Story {
 
   private onSpace({ node, from, to, reason, atMs }: Change, space: string): void {
     if (to !== 'promoting' || from === null) return
-    // The candidate is born within this transition, and its first step is noted before it.
+    // The candidate starts within this transition, and its first step is reported before it.
     const key = `${node} ${space}`
-    const bornMs = this.births.get(key) ?? atMs
-    this.births.delete(key)
-    const isThis = bornMs <= atMs && atMs - bornMs < bornWithinMs
-    this.tell(told(isThis ? bornMs : atMs, 'promotion',
+    const startedMs = this.starts.get(key) ?? atMs
+    this.starts.delete(key)
+    const isThis = startedMs <= atMs && atMs - startedMs < startedWithinMs
+    this.emit(eventLine(isThis ? startedMs : atMs, 'promotion',
       `${node} starts a promotion for ${space}${because(candidacyText(reason))}`,
       { node, space, state: to, ...given(reason) }))
   }
 
   private onPromotion({ node, from, to, reason, atMs }: Change, space: string): void {
-    if (from === null) this.births.set(`${node} ${space}`, atMs)
-    // `blocked` is an alert, too, and told as that.
+    if (from === null) this.starts.set(`${node} ${space}`, atMs)
+    // `blocked` is also an alert, and is shown as that.
     const step = promotionSteps[to]
     if (step === undefined) return
     const why = to === 'won' ? '' : because(reason?.replace(/^stands by: /, '') ?? null)
-    this.tell(told(atMs, 'promotion', `${node}, candidate for ${space}, ${step}${why}`,
+    this.emit(eventLine(atMs, 'promotion', `${node}, candidate for ${space}, ${step}${why}`,
       { node, space, state: to, ...given(reason) }))
   }
 
@@ -121,45 +121,45 @@ export class Story {
     const { actor, atMs } = event
     const space = /^space\.([^./]+)/.exec(actor)?.[1]
     const fields = { node, actor, ...(space === undefined ? {} : { space }) }
-    this.tell(told(atMs, 'actor', `${node}: actor ${actor} ${failureText(event)}`, fields))
+    this.emit(eventLine(atMs, 'actor', `${node}: actor ${actor} ${failureText(event)}`, fields))
   }
 
-  private onRecorded(line: Told): void {
-    if (this.isNews(line)) this.tell(line)
+  private onRecorded(line: EventLine): void {
+    if (this.isNew(line)) this.emit(line)
   }
 
-  /** False for a line known already, from the same node or from another that noticed the same. */
-  private isNews({ id = '', at }: Told): boolean {
+  /** False for a line known already, from the same node or from another one. */
+  private isNew({ id = '', at }: EventLine): boolean {
     const atMs = Date.parse(at)
-    const times = this.toldAtMs.get(id) ?? []
+    const times = this.emittedAtMs.get(id) ?? []
     if (times.some((time) => Math.abs(time - atMs) <= sameWithinMs)) return false
-    this.toldAtMs.set(id, [...times, atMs].slice(-timesMax))
-    const [oldest] = this.toldAtMs.keys()
-    if (this.toldAtMs.size > toldMax && oldest !== undefined) this.toldAtMs.delete(oldest)
+    this.emittedAtMs.set(id, [...times, atMs].slice(-timesMax))
+    const [oldest] = this.emittedAtMs.keys()
+    if (this.emittedAtMs.size > emittedMax && oldest !== undefined) this.emittedAtMs.delete(oldest)
     return true
   }
 
-  private concerns({ space }: Told): boolean {
+  private concerns({ space }: EventLine): boolean {
     const only = this.options.space
     return only === undefined || space === undefined || space === only
   }
 
-  private tell(line: Told): void {
-    if (this.concerns(line)) this.options.tell(line)
+  private emit(line: EventLine): void {
+    if (this.concerns(line)) this.options.emit(line)
   }
 }
 
-function byTime(a: Told, b: Told): number {
+function byTime(a: EventLine, b: EventLine): number {
   return a.at < b.at ? -1 : a.at > b.at ? 1 : rank(a) - rank(b)
 }
 
-/** The line of an event that a node noted. */
-export function lineOf(event: RecordedEvent): Told {
+/** The line of a recorded event. */
+export function lineOf(event: RecordedEvent): EventLine {
   const { kind, text, atMs = event.atMs, ...fields } = sentenceOf(event)
-  return told(atMs, kind, text, { id: idOf(event), ...fields })
+  return eventLine(atMs, kind, text, { id: idOf(event), ...fields })
 }
 
-/** What several nodes note of one thing has one id; a peer can go and come back more than once. */
+/** Id of an event, the same for all nodes that recorded it. A peer can go and return repeatedly. */
 function idOf(event: RecordedEvent): string {
   switch (event.type) {
     case 'promoted':
@@ -174,39 +174,39 @@ function idOf(event: RecordedEvent): string {
   }
 }
 
-/** Makes a line; control characters, which a terminal would obey, are left out. */
-export function told(
-  atMs: number, kind: ToldKind, text: string, fields: Omit<Told, 'at' | 'kind' | 'text'>,
-): Told {
+/** Makes a line, without control characters, which could control a terminal. */
+export function eventLine(
+  atMs: number, kind: EventKind, text: string, fields: Omit<EventLine, 'at' | 'kind' | 'text'>,
+): EventLine {
   return { at: isoTime(atMs), kind, text: text.replaceAll(/\p{Cc}+/gu, ' '), ...fields }
 }
 
-/** Of lines of one millisecond: causes before effects. */
-function rank({ kind, state }: Told): number {
+/** Order of lines with the same time: causes before effects. */
+function rank({ kind, state }: EventLine): number {
   if (kind === 'promotion') return state === 'promoting' ? 2 : 3
-  return { node: 0, actor: 1, reign: 4, handover: 4 }[kind as string] ?? 5
+  return { node: 0, actor: 1, epoch: 4, handover: 4 }[kind as string] ?? 5
 }
 
 /**
- * Puts the lines of several nodes in order: each is held for a moment, in which earlier ones may
- * still come. `due` gives those whose moment is over. As good as the nodes' clocks.
+ * Sorts lines of several nodes by time. Each line is held briefly, since earlier ones may still
+ * arrive. `due` returns those whose time is up. The order is as exact as the nodes' clocks.
  */
 export class InOrder {
-  private held: { readonly told: Told; readonly sinceMs: number }[] = []
+  private held: { readonly line: EventLine; readonly sinceMs: number }[] = []
 
   constructor(private readonly holdMs = 200) {}
 
-  add(told: Told, nowMs: number): void {
-    this.held.push({ told, sinceMs: nowMs })
+  add(line: EventLine, nowMs: number): void {
+    this.held.push({ line, sinceMs: nowMs })
   }
 
-  /** With Infinity: all. */
-  due(nowMs: number): Told[] {
-    // What comes before a line that is due is due, too.
-    const sorted = this.held.toSorted((a, b) => byTime(a.told, b.told))
+  /** Returns the lines that are due. With Infinity: all. */
+  due(nowMs: number): EventLine[] {
+    // Lines before one that is due are due as well.
+    const sorted = this.held.toSorted((a, b) => byTime(a.line, b.line))
     const last = sorted.findLastIndex(({ sinceMs }) => nowMs - sinceMs >= this.holdMs)
     this.held = sorted.slice(last + 1)
-    return sorted.slice(0, last + 1).map((line) => line.told)
+    return sorted.slice(0, last + 1).map(({ line }) => line)
   }
 }
 
@@ -222,7 +222,7 @@ function failureText(event: Failure): string {
     case 'restart':
       return `failed and is restarted in ${Math.round(event.delayMs)} ms: ${event.error}`
     case 'escalation':
-      return `gave up; that is for ${event.to ?? 'the node'} to handle: ${event.error}`
+      return `gave up, and ${event.to ?? 'the node'} handles it: ${event.error}`
   }
 }
 
@@ -234,7 +234,7 @@ function because(reason: string | null): string {
   return reason === null ? '' : `: ${reason}`
 }
 
-/** `vacancy: noResponders` in words; an order, or a record that names the node, as it is. */
+/** `vacancy: noResponders` in words. Other reasons are returned as they are. */
 function candidacyText(reason: string | null): string | null {
   const vacancy = reason?.replace(/^vacancy: /, '')
   return vacancies.includes(vacancy as Vacancy) ? vacancyText(vacancy as Vacancy, null) : reason
