@@ -4,12 +4,4 @@ export { checkConfig, ConfigError, defaultConfig, options } from './config/optio
 export type { Config, ConfigFault, OptionName } from './config/options.js'
 export { defaultRule } from '../machines/forks/merge.js'
 export type { Contender, MergeRule } from '../machines/forks/merge.js'
-export {
-  ActorFailedError, ActorKilledError, createActorHost, MailboxOverflowError,
-} from './host/index.js'
-export type {
-  ActorHostOptions, ActorHostRuntime, HostEvent, InspectionObserver, InspectionSource,
-} from './host/index.js'
-export type {
-  ActorExit, ActorHost, ActorSpec, HostedActor, MailboxPolicy, Supervision,
-} from '../actors/host/actorHost.js'
+export * from './standalone/index.js'

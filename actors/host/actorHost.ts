@@ -1,6 +1,6 @@
 /** What actors/ ask of the actor host; runtime/host implements it for any XState v5 machine. */
 import type {
-  AnyActorLogic, EmittedFrom, EventFromLogic, InputFrom, OutputFrom, SnapshotFrom,
+  AnyActorLogic, AnyEventObject, EmittedFrom, EventFromLogic, InputFrom, OutputFrom, SnapshotFrom,
 } from 'xstate'
 
 export interface Supervision {
@@ -42,8 +42,19 @@ export interface ActorSpec<TLogic extends AnyActorLogic> {
    * Events from other nodes: returns why not, or null to accept. Without it, none are accepted.
    */
   readonly refuseRemote?: (event: unknown) => string | null
+  /** Called when an event that this actor sent, by a reference in its name, reached nobody. */
+  readonly onUndelivered?: (letter: UndeliveredEvent) => void
   /** Called once, when the actor is over and will not be restarted. */
   readonly onExit?: (exit: ActorExit<TLogic>) => void
+}
+
+export interface UndeliveredEvent {
+  /** Why, for programs; `detail` says it in words. */
+  readonly reason: string
+  readonly detail: string
+  readonly to: { readonly node: string; readonly actor: string }
+  /** Only its type when it was another node that could not deliver it. */
+  readonly event: AnyEventObject | undefined
 }
 
 export interface HostedActor<TLogic extends AnyActorLogic> {

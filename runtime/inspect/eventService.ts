@@ -16,7 +16,9 @@ import type { NodeRecorder } from './recorder.js'
 import { faultOf } from './schema.js'
 
 /** What a node serves its askers with. */
-export type Serving = Pick<NodeContext, 'answers' | 'lanes'>
+export interface Serving extends Pick<NodeContext, 'answers'> {
+  readonly lanes: Pick<NodeContext['lanes'], 'status'>
+}
 
 export const eventsOfAll = `${statusOfAll}.events`
 

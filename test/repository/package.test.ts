@@ -68,7 +68,7 @@ test('the charts load XState, and nothing else', () => {
 
 test('the actor host loads no store', () => {
   const lines = loadedBy('/host')
-  assert.equal(matching(lines, '/node_modules/xstate/', '/dist/runtime/host/index.js').length, 2)
+  assert.equal(matching(lines, '/node_modules/xstate/', '/dist/runtime/standalone/index.js').length, 2)
   assert.equal(matching(lines, '/lmdb/', '/prom-client/', '/runtime/store/', '/runtime/client/'), [])
 })
 
