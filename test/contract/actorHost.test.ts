@@ -1,5 +1,7 @@
 /** The actor host as a program creates it, on a real NATS server. */
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { connect } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -82,6 +84,26 @@ test('an actor that ends, and a node that is gone, are noticed', async () => {
   await waitFor('the second death', () => deaths.length === 2)
   assert.equal(deaths, ['a failed', 'b nodeDown'])
   assert.equal(gaveUp, ['actor a gave up: actor a was killed: killed'])
+})
+
+test('the first program of its document prints what the document says', () => {
+  const text = readFileSync(join(root, 'docs', 'actor-host.md'), 'utf8')
+  const [, program = ''] = /```js\n([\s\S]*?)```/.exec(text) ?? []
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program],
+    { cwd: root, encoding: 'utf8', timeout: 20_000 })
+  const [, said] = /^It prints `(\w+)`/m.exec(text) ?? []
+  assert.equal([stdout, stderr], [`${said}\n`, ''])
+})
+
+test('its document names every option', () => {
+  const text = readFileSync(join(root, 'docs', 'actor-host.md'), 'utf8')
+  const source = readFileSync(join(root, 'runtime', 'host', 'types.ts'), 'utf8')
+  const [, members = ''] = /interface ActorHostOptions \{\n([\s\S]*?)\n\}/.exec(source) ?? []
+  const names = [...members.matchAll(/^ {2}readonly (\w+)/gm)].map(([, name]) => name!)
+  assert.ok(names.length >= 10)
+  const shown = [...text.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name)
+  // `nats` stands in its place.
+  assert.equal(names.filter((name) => name !== 'bus' && !shown.includes(name)), [])
 })
 
 test('an actor that gives up and has no parent ends the process, unless it is said otherwise', () => {
