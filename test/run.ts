@@ -37,6 +37,8 @@ const stages: readonly Stage[] = [
 const lastStage: Stage = { paths: [''], parallel: 1, timeoutMs: 300_000 }
 /** The files of `--unit`: none of them starts nodes or a NATS server. */
 const unitPaths = ['machines/', 'actors/', 'runtime/', 'repository/']
+/** Many of them wait for timers, so more than the processors. */
+const unitParallel = 4
 const flags = {
   long: { type: 'boolean' }, all: { type: 'boolean' }, unit: { type: 'boolean' },
   'last-failed': { type: 'boolean' }, test: { type: 'string' },
@@ -262,7 +264,7 @@ async function main(args: readonly string[]): Promise<void> {
     console.log('no test file failed when it was run last\n0 passed, 0 failed')
     return
   }
-  const outcomes = await runStages(files, asked.test)
+  const outcomes = await runStages(files, asked)
   keepFailed(outcomes, asked.test !== undefined)
   const sum = (key: 'passed' | 'failed' | 'skipped'): number =>
     outcomes.reduce((total, outcome) => total + outcome[key], 0)
@@ -274,7 +276,7 @@ async function main(args: readonly string[]): Promise<void> {
   process.exitCode = sum('failed') === 0 && sum('passed') > 0 ? 0 : 1
 }
 
-async function runStages(files: readonly string[], picked: string | undefined): Promise<Outcome[]> {
+async function runStages(files: readonly string[], asked: Asked): Promise<Outcome[]> {
   const stageOf = (file: string): number => {
     const path = pathOf(file)
     const index = stages.findIndex(({ paths }) => paths.some((begin) => path.startsWith(begin)))
@@ -284,8 +286,9 @@ async function runStages(files: readonly string[], picked: string | undefined): 
   const beside: Promise<Outcome[]>[] = []
   for (let index = 0; index <= stages.length; index += 1) {
     const ofStage = files.filter((file) => stageOf(file) === index)
-    const stage = stages[index] ?? lastStage
-    const running = runStage(ofStage, stage, picked)
+    const found = stages[index] ?? lastStage
+    const stage = asked.unit && !found.isBeside ? { ...found, parallel: unitParallel } : found
+    const running = runStage(ofStage, stage, asked.test)
     if (stage.isBeside) beside.push(running)
     else outcomes.push(...await running)
   }
