@@ -17,9 +17,9 @@ const pageFolder = 'runtime/page/web'
 const lockFile = 'package-lock.json'
 const codeStampFile = join(dist, '.stamp')
 const pageStampFile = join(dist, '.stamp-page')
-/** Also the file of `npm run dev`: what that has compiled is not compiled again. */
+/** Shared with `npm run dev`: files that it has compiled are not compiled again. */
 const incrementalFile = join(dist, '.tsbuildinfo')
-/** Of a command that is run; the end of its output is what counts. */
+/** Kept of a command's output: its end. */
 const outputCharsMax = 64 * 1024
 /** After the end of a command. */
 const lastWordsMs = 50
@@ -139,7 +139,7 @@ function isStamped(file, stamp) {
   return existsSync(file) && readFileSync(file, 'utf8') === stamp
 }
 
-/** What a removed or renamed source left behind would still be run as a test. */
+/** Removes the outputs of sources that are gone: they would still be run as tests. */
 function sweep(folder, files) {
   const path = join(dist, folder)
   if (!existsSync(path)) return

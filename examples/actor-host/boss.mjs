@@ -54,14 +54,14 @@ async function status(isFine) {
 await status(() => true)
 host.watchRemote('worker', 'printer', ({ kind }) => boss.send({ type: 'printerGone', kind }))
 
-// Sent at most once, and ignored while the printer is cold: what matters is asked for.
+// Sent at most once, and ignored while the printer is cold: so it asks whether it was done.
 const { printed } = await status(({ printed: pages }) => {
   if (pages < 3) printer.send({ type: 'print', pages: 3 })
   return pages >= 3
 })
 console.log(`printed: ${printed >= 3}`)
 
-// It throws, and is restarted with a fresh context. A restart is no death: nobody is told.
+// It throws, and is restarted with a fresh context. A restart is no death, and is not reported.
 printer.send({ type: 'print', pages: 0 })
 console.log(`after a failure: ${(await status((answer) => answer.printed === 0)).printed} pages`)
 

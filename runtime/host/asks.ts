@@ -93,7 +93,7 @@ export class Asks {
   }
 }
 
-/** Of an event, or null: it came from another program, and may be anything. */
+/** The `replyTo` of an event, or null. Events of other programs may hold anything. */
 export function replyToOf(event: unknown): ReplyTo | null {
   const of = (event as { readonly replyTo?: unknown } | undefined)?.replyTo
   if (typeof of !== 'object' || of === null) return null

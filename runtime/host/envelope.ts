@@ -15,6 +15,9 @@ const depthMax = 32
 /** Elements of one array or map: the decoder allocates by what the header claims. */
 const elementsMax = 16_384
 const typeLengthMax = 128
+const textLengthMax = 512
+/** Longer reasons why an event reached nobody are cut before they are sent. */
+export const detailLengthMax = 256
 
 export interface EnvelopeHead {
   readonly node: string
@@ -144,7 +147,7 @@ function undeliveredBody(
 }
 
 function isText(value: unknown): value is string {
-  return typeof value === 'string' && value.length <= 512
+  return typeof value === 'string' && value.length <= textLengthMax
 }
 
 function isReason(value: unknown): value is DeadLetterReason {

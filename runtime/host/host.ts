@@ -7,6 +7,7 @@ import { AskError, Asks, replyToOf } from './asks.js'
 import { Cell } from './cell.js'
 import type { AnySpec, CellHost } from './cell.js'
 import { DeadLetters } from './deadLetters.js'
+import { detailLengthMax } from './envelope.js'
 import type { AnswerBody } from './envelope.js'
 import { Inspection } from './inspection.js'
 import { Remote } from './remote.js'
@@ -234,14 +235,16 @@ class Host implements ActorHostRuntime, CellHost {
     else this.asks.refuse(of, refusal.reason, refusal.detail)
   }
 
-  /** Nobody got the event: who waits for its answer, and who sent it, are to know. */
+  /** Ends the ask, and notifies the sender, of an event that nobody got. */
   private returnToSender(letter: DeadLetter): void {
     const { reason, detail, from, event } = letter
-    const replyTo = replyToOf(event)
+    // A repeated event has been delivered before, and may still be answered.
+    const replyTo = reason === 'stale' ? null : replyToOf(event)
     if (replyTo?.node === this.node) this.asks.refuse(replyTo, reason, detail)
     else if (replyTo !== null) {
       const { node, ask, life } = replyTo
-      this.remote.answer(node, { kind: 'answer', ask, life, refusal: { reason, detail } })
+      const refusal = { reason, detail: detail.slice(0, detailLengthMax) }
+      this.remote.answer(node, { kind: 'answer', ask, life, refusal })
     }
     this.remote.notify(letter)
     if (from?.node !== this.node || from.actor === null) return

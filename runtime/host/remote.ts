@@ -2,7 +2,7 @@ import type { AnyEventObject, EventObject } from 'xstate'
 import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports/bus.js'
 import { nameFault, subjects } from '../../machines/protocol/subjects.js'
 import type { DeadLetters } from './deadLetters.js'
-import { decodeEnvelope, encodeEnvelope } from './envelope.js'
+import { decodeEnvelope, detailLengthMax, encodeEnvelope } from './envelope.js'
 import type { AnswerBody, Envelope, EnvelopeBody, EnvelopeHead } from './envelope.js'
 import { errorText } from './types.js'
 import type {
@@ -118,7 +118,7 @@ export class Remote {
     if (this.notices.count > noticesPerSecond) return
     this.send(from.node, hostActor, null, {
       kind: 'undelivered', actor: to.actor, from: from.actor, type: event?.type ?? '', reason,
-      detail: detail.slice(0, 256),
+      detail: detail.slice(0, detailLengthMax),
     })
   }
 
@@ -128,7 +128,8 @@ export class Remote {
     const bury = (reason: DeadLetterReason, detail: string): void => {
       if (body.kind === 'answer' && body.refusal === undefined && reason !== 'detached') {
         const { kind, ask, life } = body
-        this.answer(node, { kind, ask, life, refusal: { reason, detail: `the answer: ${detail}` } })
+        const refusal = { reason, detail: `the answer: ${detail}`.slice(0, detailLengthMax) }
+        this.answer(node, { kind, ask, life, refusal })
       }
       // Watches are renewed, so nothing is lost with one of their messages.
       if (body.kind !== 'event') return

@@ -67,7 +67,7 @@ export class Watches {
     }
   }
 
-  /** On each attachment: who could not be heard before is not blamed for it. */
+  /** Called on each attachment. Nodes could not be heard before, and are not blamed for it. */
   attached(): void {
     const now = this.options.clock.monotonicMs()
     for (const watch of this.outgoing.values()) watch.heardAtMs = now

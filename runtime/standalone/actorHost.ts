@@ -82,7 +82,7 @@ function endProcess(error: Error): void {
   })
 }
 
-/** Whoever may publish to this host's subjects may send; NATS permissions say who that is. */
+/** A check of types alone: NATS permissions say who may publish to this host's subjects. */
 function refuseUnknown({ type }: AnyEventObject, logic: AnyActorLogic): string | null {
   const events = eventsOf(logic)
   if (events === null) return null

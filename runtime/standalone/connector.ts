@@ -40,7 +40,7 @@ export class Connector {
     return new Promise((resolve, reject) => this.waiters.push({ resolve, reject }))
   }
 
-  /** What was published before has reached the server, if it can still be reached. */
+  /** Flushes and closes the connection; resolves when nothing is left running. */
   async close(): Promise<void> {
     if (!this.isClosed) {
       this.isClosed = true
@@ -81,7 +81,7 @@ export class Connector {
     }
     this.connection = connection
     onConnection(connection)
-    // What the host subscribes to has reached the server then: it can be sent to.
+    // The server knows the host's subscriptions then: events sent to it arrive.
     void connection.flush().then(
       () => this.settle(({ resolve }) => resolve()), () => undefined)
     const reason = await connection.closed

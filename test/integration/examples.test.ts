@@ -19,7 +19,7 @@ function started(stage: Stage, files: string, file: string, ...args: string[]): 
   }))
 }
 
-/** What it printed, once it has ended well. */
+/** Its lines on stdout, once it has ended well. */
 async function printed(child: Child): Promise<readonly string[]> {
   const exit = await waitFor(`the end of ${child.options.label}`, () => child.exit)
   assert.equal(exit, { code: 0, signal: null }, child.logTail(20))

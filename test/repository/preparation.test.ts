@@ -159,7 +159,7 @@ inClone('npm start: --yes is for the preparation, everything else for engram up'
   assert.is(await start('--http', '0.0.0.0:80'), 'engram up --nats=nats://x --http 0.0.0.0:80\n')
 })
 
-inClone('what has not changed is not built again, by whichever command', async (clone) => {
+inClone('unchanged sources are not built again, by whichever command', async (clone) => {
   clone.write('runtime/part.ts', 'export const part = 1')
   clone.write('runtime/page/web/main.tsx', "import { shown } from '../shown.js'\n")
   clone.write('runtime/page/shown.ts', "import { deep } from '../deep.js'\n")

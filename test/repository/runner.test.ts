@@ -75,7 +75,7 @@ test('--unit: the folders whose tests start no cluster', () => {
   assert.equal(run('--unit', 'sim/').lines, ['0 passed, 0 failed'])
 })
 
-test('--last-failed: what failed, until it was run again and passed', () => {
+test('--last-failed: failed files, until they were run again and passed', () => {
   assert.is(run().code, 1)
   assert.is(run('unit/').code, 0)
   assert.equal(run('--last-failed').lines, ['1 passed, 1 failed', 'other/five'])

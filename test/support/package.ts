@@ -22,7 +22,7 @@ function dependencies(): string[] {
   const { packages } = JSON.parse(text) as { readonly packages: Readonly<Record<string, Locked>> }
   return Object.entries(packages).flatMap(([path, { dev, devOptional }]) => {
     const name = path.replace(/^node_modules\//, '')
-    // What is nested comes with the package that it is nested in.
+    // Nested packages come with the package that they are nested in.
     return dev || devOptional || name.includes('/node_modules/') || !existsSync(join(modules, name))
       ? [] : [name]
   })

@@ -1,6 +1,6 @@
 /**
- * Loaded before a test file when tests are picked by name (`--test` of test/run.ts): who imports
- * uvu gets pickedSuite.ts instead, which skips the others.
+ * Loaded before a test file when tests are picked by name (`--test` of test/run.ts): an
+ * import of uvu gets pickedSuite.ts instead, which skips the others.
  */
 import { register } from 'node:module'
 

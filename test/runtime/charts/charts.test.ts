@@ -217,7 +217,7 @@ charts('ARCHITECTURE.md shows the charts as they are (UPDATE_GOLDEN=1 writes the
   assert.throws(() => withCharts('no markers', ''), /needs a line/)
 })
 
-/** What `createMachine` makes of the configuration, after it was written and read. */
+/** The machine that `createMachine` makes of the configuration, written and read again. */
 function again(machine: AnyStateMachine): AnyStateMachine {
   return createMachine(JSON.parse(JSON.stringify(configOf(machine))) as never)
 }

@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { emit, setup } from 'xstate'
+import { encodeEnvelope } from '../../../runtime/host/envelope.js'
 import type { ActorHostOptions, Reply, ReplyTo } from '../../../runtime/host/index.js'
 import { AskError, reply } from '../../../runtime/host/index.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
@@ -53,7 +54,7 @@ test('an actor answers what it is asked, here and from afar', async () => {
   assert.equal(answers, [2, 4])
 })
 
-test('who sends and does not ask gets no answer, and needs none', () => {
+test('an event that is sent, not asked, gets no answer', () => {
   const { ref, wire } = pair()
   ref.send({ type: 'double', n: 1 })
   assert.is(wire.published.length, 1)
@@ -83,6 +84,36 @@ test('an ask that reaches nobody ends at once', async () => {
   assert.match(await failure(ref.ask({ type: 'silent' })), /^noSuchActor/)
   second.drop()
   assert.match(await failure(two.host.ref('n1', 'x').ask({ type: 'silent' })), /^detached/)
+})
+
+test('a repeated event refuses nothing: the first may still be answered', async () => {
+  const { ref, wire, clock, two } = pair()
+  const asked = failure(ref.ask({ type: 'silent' }))
+  const { subject, data } = wire.published[0]!
+  wire.publish(subject, data)
+  assert.equal(two.letters.map(({ reason }) => reason), ['stale'])
+  clock.advance(5_000)
+  assert.match(await asked, /^timeout/)
+})
+
+test('answers that nobody waits for are dropped', () => {
+  const { wire, one } = pair()
+  for (const [index, ask] of [1, 99].entries()) {
+    wire.publish('engram.v1.actor.n1.$host', encodeEnvelope({
+      head: { node: 'n9', actor: null, incarnation: 1, number: index + 1 },
+      body: { kind: 'answer', ask, life: 3, value: 'unasked' },
+    }))
+  }
+  assert.equal(one.letters, [])
+})
+
+test('a long reason of a refusal is cut', async () => {
+  const { one, two } = pair()
+  two.host.spawn({
+    id: 'wordy', logic: adder, input: () => undefined, refuseRemote: () => 'no'.repeat(5_000),
+  })
+  assert.match(await failure(one.host.ref<AdderEvent>('n2', 'wordy').ask({ type: 'silent' })),
+    /^refused: actor wordy of n2: (no){128}$/)
 })
 
 test('an answer that cannot be sent is refused, not kept back', async () => {
@@ -127,18 +158,18 @@ test('a host that is shut down, and a node that is down, end their asks', async 
 
 test('the sender learns of events that another node could not deliver', async () => {
   const { one, two, clock } = pair()
-  const told: string[] = []
+  const heard: string[] = []
   one.host.spawn({
     id: 'sender', logic: adder, input: () => undefined,
     onUndelivered: ({ reason, to, event }) => {
-      told.push(`${reason} ${to.node} ${to.actor} ${event?.type}`)
+      heard.push(`${reason} ${to.node} ${to.actor} ${event?.type}`)
     },
   })
   one.host.ref<AdderEvent>('n2', 'nobody', 'sender').send({ type: 'double', n: 1 })
   one.host.ref<AdderEvent>('n1', 'nobody', 'sender').send({ type: 'silent' })
   one.host.ref<AdderEvent>('n2', 'nobody').send({ type: 'silent' })
   await clock.advanceAsync(10)
-  assert.equal(told, ['noSuchActor n2 nobody double', 'noSuchActor n1 nobody silent'])
+  assert.equal(heard, ['noSuchActor n2 nobody double', 'noSuchActor n1 nobody silent'])
   assert.equal(one.letters.map(({ detail, from }) => [detail, from?.actor]), [
     ['n2 could not deliver it: no actor of that id', 'sender'],
     ['no actor of that id', 'sender'],
@@ -147,7 +178,7 @@ test('the sender learns of events that another node could not deliver', async ()
   assert.is(two.letters.length, 2)
 })
 
-test('what onUndelivered throws fails the actor', async () => {
+test('an error in onUndelivered fails the actor', async () => {
   const { one, clock } = pair()
   one.host.spawn({
     id: 'sender', logic: adder, input: () => undefined,
