@@ -140,7 +140,9 @@ export interface HostReport {
 export interface ActorHostRuntime extends ActorHost {
   readonly node: string
   /** A reference to an actor here or afar; local ones take no detour over the bus. */
-  ref<TEvent extends EventObject>(node: string, id: string, from?: string): RemoteRef<TEvent>
+  ref<TEvent extends EventObject = AnyEventObject>(
+    node: string, id: string, from?: string,
+  ): RemoteRef<TEvent>
   /** For code that is no actor; an actor emits what `reply` returns. */
   reply(answer: Reply): void
   /** Takes part in `engram.v1.actor.<node>.>`; a former connection is left first. */

@@ -15,16 +15,32 @@ const test = suite('integration: the installed package')
 
 const program = `
 import { connect, WriteRefusedError } from 'engram-replication/client'
-import { createActorHost } from 'engram-replication/host'
+import { createActorHost, reply } from 'engram-replication/host'
+import type { Reply, ReplyTo } from 'engram-replication/host'
 import { primaryMachine } from 'engram-replication/machines'
 import { checkConfig } from 'engram-replication'
+import { emit, setup } from 'xstate'
 
-export const entries = [createActorHost, primaryMachine, checkConfig, WriteRefusedError]
+export const entries = [primaryMachine, checkConfig, WriteRefusedError]
+
+const doubler = setup({
+  types: {
+    events: {} as { type: 'double'; n: number; replyTo?: ReplyTo }, emitted: {} as Reply,
+  },
+}).createMachine({
+  on: { double: { actions: emit(({ event }) => reply(event, { doubled: event.n * 2 })) } },
+})
+const host = createActorHost({ node: 'typed' })
+host.spawn({ id: 'doubler', logic: doubler, input: () => undefined })
+const { doubled } = await host.ref('typed', 'doubler')
+  .ask<{ readonly doubled: number }>({ type: 'double', n: 21 })
+await host.close()
+
 const client = await connect({ servers: process.argv[2] ?? '' })
 const { epoch }: { readonly epoch: number } = await client.write('demo',
   { type: 'StoreNode', node: { id: 'n-1', content: 'as a user' } }, { ack: 'committed' })
 const { value } = await client.read('demo', { type: 'GetNode', nodeId: 'n-1' })
-console.log(JSON.stringify({ epoch, content: value?.content }))
+console.log(JSON.stringify({ epoch, content: value?.content, doubled }))
 await client.close()
 `
 
@@ -41,7 +57,7 @@ scenario(test, 'it is installed, checked, started, written to and read', async (
   const { nats } = await ready({ child, data: '' })
   const { stdout } = await promisify(execFile)(process.execPath, ['program.js', nats],
     { cwd: folder, env: cleanEnvironment() })
-  assert.equal(JSON.parse(stdout), { epoch: 1, content: 'as a user' })
+  assert.equal(JSON.parse(stdout), { epoch: 1, content: 'as a user', doubled: 42 })
   const { machines } = JSON.parse((await promisify(execFile)('npx',
     ['--offline', 'engram', 'machines', 'list', '--json'], { cwd: folder })).stdout)
   assert.ok(machines.length > 5)
