@@ -12,6 +12,7 @@ WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
 COPY tsconfig.json ./
+COPY scripts/build.mjs scripts/build.mjs
 COPY machines machines
 COPY actors actors
 COPY runtime runtime

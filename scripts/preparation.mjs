@@ -1,24 +1,15 @@
 // Installs, builds, and finds what must come from the system, each only when needed. On a fresh
-// clone nothing is installed: this file imports Node's own modules and its neighbour only. It
+// clone nothing is installed: this file imports Node's own modules and its neighbours only. It
 // writes to stderr, because stdout belongs to `--json`.
-import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { plannedBuild, run } from './build.mjs'
 import {
   agrees, aptCommands, here, installation, missing, remedy, sideEffects, whyNoChromium,
 } from './system.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const sourceFolders = ['machines', 'actors', 'runtime', 'test', 'bench']
-/** Built by Vite, into dist/page; the rest by tsc. */
-const pageFolder = 'runtime/page/web'
-const stampFile = join(root, 'dist', '.stamp')
-/** Output kept of a command. Its end matters most. */
-const outputCharsMax = 64 * 1024
-/** Time to read the rest of the output after the end of a command. */
-const lastOutputMs = 50
 const aptTimeoutMs = 600_000
 
 /**
@@ -39,11 +30,8 @@ export async function prepare({ packages, isYes, again }, host = here) {
     const work = () => installPackages(lacking, host)
     steps.push({ name: `${lacking.join(' and ')} (apt-get)`, seconds, work })
   }
-  const files = sourceFolders.flatMap(filesIn).filter(isSource).toSorted()
-  const stamp = fingerprint(files)
-  if (!isBuilt(files, stamp)) {
-    steps.push({ name: 'build (tsc, vite)', seconds: 5, work: () => build(files, stamp) })
-  }
+  const { tools, work } = plannedBuild()
+  if (tools.length > 0) steps.push({ name: `build (${tools.join(', ')})`, seconds: 5, work })
   if (steps.length > 1) {
     const parts = steps.map(({ name, seconds }) => `${name} ${seconds} s`).join(', ')
     say(`to be done first, this once; about: ${parts}`)
@@ -78,25 +66,7 @@ async function step(title, work) {
   say(`${title}: done in ${seconds()}`)
 }
 
-/** Runs a command. Resolves with null on success, else with the end of its output. */
-function run(command, args, { env, timeout } = {}) {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, {
-      cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, timeout,
-    })
-    let output = ''
-    const take = (text) => { output = (output + text).slice(-outputCharsMax) }
-    child.stdout.setEncoding('utf8').on('data', take)
-    child.stderr.setEncoding('utf8').on('data', take)
-    child.once('error', (error) => resolve(`${command}: ${error.message}`))
-    // A started service may keep the pipes open, so `close` is not awaited, but they are read.
-    child.once('exit', (code, signal) => setTimeout(() => {
-      for (const stream of [child.stdout, child.stderr]) stream.destroy()
-      if (code === 0) resolve(null)
-      else resolve(`${output.trimEnd()}\n${command} ended with ${signal ?? `exit code ${code}`}`)
-    }, lastOutputMs))
-  })
-}
+// ---------------------------------------------------------------- Node
 
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number)
@@ -177,63 +147,4 @@ function installDependencies() {
   const script = process.env.npm_execpath
   const isScript = script !== undefined && /\.c?js$/.test(script)
   return isScript ? run(process.execPath, [script, ...args]) : run('npm', args)
-}
-
-function filesIn(folder) {
-  const path = join(root, folder)
-  if (!existsSync(path)) return []
-  return readdirSync(path, { withFileTypes: true }).flatMap((entry) => {
-    const name = `${folder}/${entry.name}`
-    return entry.isDirectory() ? filesIn(name) : [name]
-  })
-}
-
-function isSource(file) {
-  return file.endsWith('.ts') && !file.endsWith('.d.ts') && !file.startsWith(`${pageFolder}/`)
-}
-
-/** Hash of the content, since a checkout changes times and an unchanged tree needs no build. */
-function fingerprint(files) {
-  const hash = createHash('sha256')
-  for (const file of ['tsconfig.json', 'package-lock.json', ...files, ...filesIn(pageFolder)]) {
-    hash.update(`${file}\0`).update(readFileSync(join(root, file))).update('\0')
-  }
-  return hash.digest('hex')
-}
-
-function outputOf(source) {
-  return join(root, 'dist', source.replace(/\.ts$/, '.js'))
-}
-
-function isBuilt(files, stamp) {
-  if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp) return false
-  return [...files.map(outputOf), join(root, 'dist', 'page', 'index.html')]
-    .every((file) => existsSync(file))
-}
-
-/** Removes output of removed or renamed sources, which would still be run as tests. */
-function sweep(folder, files) {
-  const path = join(root, 'dist', folder)
-  if (!existsSync(path)) return
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
-    const name = `${folder}/${entry.name}`
-    if (entry.isDirectory()) sweep(name, files)
-    else if (!files.has(name.replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts'))) {
-      rmSync(join(root, 'dist', name))
-    }
-  }
-}
-
-async function build(files, stamp) {
-  rmSync(stampFile, { force: true })
-  const modules = join(root, 'node_modules')
-  const fault = await run(process.execPath,
-    [join(modules, 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json'])
-    ?? await run(process.execPath, [join(modules, 'vite', 'bin', 'vite.js'), 'build', '--config',
-      `${pageFolder}/vite.config.ts`, '--logLevel', 'warn'])
-  if (fault) return fault
-  const known = new Set(files)
-  for (const folder of sourceFolders) sweep(folder, known)
-  writeFileSync(stampFile, stamp)
-  return null
 }

@@ -1,16 +1,19 @@
 /**
  * Runs the test files, each in a process of its own: those of `npm test`, with `--long` the files
- * called `*.long.test.ts` (what takes long, and rarely fails alone), with `--all` both.
+ * called `*.long.test.ts` (what takes long, and rarely fails alone), with `--all` both, with
+ * `--unit` those that start no cluster.
  * `node dist/test/run.js NAME …` runs the files of either kind whose path contains one of the
- * names. The last line is `N passed, N failed`.
+ * names; `--test TEXT` only the tests in them whose name contains the text; `--last-failed` the
+ * files that failed when they were run last. The last line is `N passed, N failed`.
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 
 interface Stage {
   /** Beginnings of paths; the first stage that has a file's takes it. */
@@ -32,9 +35,25 @@ const stages: readonly Stage[] = [
   { paths: ['chaos/'], parallel: 1, timeoutMs: 900_000 },
 ]
 const lastStage: Stage = { paths: [''], parallel: 1, timeoutMs: 300_000 }
-const kinds = ['--long', '--all'] as const
+/** The files of `--unit`: none of them starts nodes or a NATS server. */
+const unitPaths = ['machines/', 'actors/', 'runtime/', 'repository/']
+/** Many of them wait for timers, so more than the processors. */
+const unitParallel = 4
+const flags = {
+  long: { type: 'boolean' }, all: { type: 'boolean' }, unit: { type: 'boolean' },
+  'last-failed': { type: 'boolean' }, test: { type: 'string' },
+} as const
+
+interface Asked {
+  readonly long?: boolean
+  readonly all?: boolean
+  readonly unit?: boolean
+  readonly 'last-failed'?: boolean
+  readonly test?: string
+}
 
 interface Outcome {
+  readonly path: string
   readonly passed: number
   readonly failed: number
   readonly skipped: number
@@ -48,6 +67,8 @@ const testRoot = fileURLToPath(new URL('.', import.meta.url))
 /** In the environment of everything that a test starts, so that nothing is left running. */
 const markName = 'ENGRAM_TEST_MARK'
 const running = new Map<ChildProcess, string>()
+/** Paths of the files that failed when they were run last. */
+const lastFailedFile = join(testRoot, '.last-failed.json')
 
 function testFiles(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -64,18 +85,20 @@ function count(output: string, label: 'Total' | 'Passed' | 'Skipped'): number | 
   return last === undefined ? null : Number(last)
 }
 
-function outcomeOf(output: string, code: number | null, signal: string | null): Outcome {
+function outcomeOf(
+  path: string, output: string, code: number | null, signal: string | null,
+): Outcome {
   const total = count(output, 'Total')
   const passed = count(output, 'Passed') ?? 0
   const skipped = count(output, 'Skipped') ?? 0
   if (total === null) {
     const how = signal === null ? `exit code ${code}` : `signal ${signal}`
-    return { passed: 0, failed: 1, skipped: 0, fault: `it ended without a result (${how})` }
+    return { path, passed: 0, failed: 1, skipped: 0, fault: `it ended without a result (${how})` }
   }
-  if (total + skipped === 0) return { passed, failed: 1, skipped, fault: 'it ran no test' }
+  if (total + skipped === 0) return { path, passed, failed: 1, skipped, fault: 'it ran no test' }
   const failed = total - passed
-  if (code === 0 || failed > 0) return { passed, failed, skipped, fault: null }
-  return { passed, failed: 1, skipped, fault: `its tests passed, but exit code ${code}` }
+  if (code === 0 || failed > 0) return { path, passed, failed, skipped, fault: null }
+  return { path, passed, failed: 1, skipped, fault: `its tests passed, but exit code ${code}` }
 }
 
 /** The process group, and on Linux whatever left it (a daemon, a broker): told by the mark. */
@@ -104,13 +127,18 @@ function marked(mark: string): number[] {
 
 /** Waits for the end of the process itself: grandchildren may hold its pipes open. */
 function runFile(
-  file: string, { timeoutMs, isBeside }: Stage,
+  file: string, { timeoutMs, isBeside }: Stage, picked: string | undefined,
 ): Promise<{ outcome: Outcome; output: string }> {
   const mark = randomUUID()
-  const child = spawn(process.execPath, ['--enable-source-maps', file], {
+  const loader = picked === undefined ? []
+    : ['--import', new URL('support/pickTests.js', import.meta.url).href]
+  const child = spawn(process.execPath, ['--enable-source-maps', ...loader, file], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0', [markName]: mark },
+    env: {
+      ...process.env, NO_COLOR: '1', FORCE_COLOR: '0', [markName]: mark,
+      ...(picked === undefined ? {} : { ENGRAM_TEST_PICKED: picked }),
+    },
   })
   running.set(child, mark)
   if (isBeside && child.pid !== undefined) setPriority(child.pid, niceness)
@@ -130,7 +158,7 @@ function runFile(
       setTimeout(() => {
         running.delete(child)
         const output = Buffer.concat(chunks).toString('utf8')
-        const outcome = outcomeOf(output, code, signal)
+        const outcome = outcomeOf(pathOf(file), output, code, signal)
         const failed = Math.max(1, outcome.failed)
         const late = { ...outcome, failed, fault: `over ${timeoutMs} ms` }
         resolve({ outcome: isLate ? late : outcome, output })
@@ -158,15 +186,20 @@ function tell(file: string, result: { outcome: Outcome; output: string }, ms: nu
   console.log(`FAIL  ${name}  ${why}  ${seconds} s\n${result.output.trimEnd()}\n`)
 }
 
-async function runStage(files: string[], stage: Stage): Promise<Outcome[]> {
+async function runStage(
+  files: string[], stage: Stage, picked: string | undefined,
+): Promise<Outcome[]> {
   const waiting = [...files]
   const outcomes: Outcome[] = []
   const work = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const startedMs = performance.now()
-      const result = await runFile(file, stage)
-      tell(file, result, performance.now() - startedMs)
-      outcomes.push(result.outcome)
+      const result = await runFile(file, stage, picked)
+      const { passed, failed, skipped } = result.outcome
+      // A file without a test of that name is not worth a line.
+      const isNotMeant = picked !== undefined && passed + failed === 0 && skipped > 0
+      if (!isNotMeant) tell(file, result, performance.now() - startedMs)
+      outcomes.push(picked === undefined ? result.outcome : { ...result.outcome, skipped: 0 })
     }
   }
   await Promise.all(Array.from({ length: stage.parallel }, work))
@@ -179,24 +212,71 @@ function pathOf(file: string): string {
 }
 
 /** The files to run. */
-function chosen(flags: readonly string[], names: readonly string[]): string[] {
+function chosen(asked: Asked, names: readonly string[]): string[] {
+  const failed = new Set(asked['last-failed'] ? lastFailed() : [])
   return testFiles(testRoot).filter((file) => {
     const path = pathOf(file)
-    if (names.length > 0) return names.some((name) => path.includes(name))
-    return flags.includes('--all') || flags.includes('--long') === path.endsWith('.long.test.js')
+    const isLong = path.endsWith('.long.test.js')
+    if (names.length > 0 && !names.some((name) => path.includes(name))) return false
+    if (asked['last-failed'] && !failed.has(path)) return false
+    if (asked.unit) return !isLong && unitPaths.some((begin) => path.startsWith(begin))
+    if (names.length > 0 || asked['last-failed']) return true
+    return asked.all || (asked.long ?? false) === isLong
   })
 }
 
+function lastFailed(): string[] {
+  if (!existsSync(lastFailedFile)) return []
+  return JSON.parse(readFileSync(lastFailedFile, 'utf8')) as string[]
+}
+
+/** Files that were not run keep their place, and so do files of which a part was run. */
+function keepFailed(outcomes: readonly Outcome[], isInPart: boolean): void {
+  const failed = new Set(lastFailed())
+  for (const { path, failed: count } of outcomes) {
+    if (count > 0) failed.add(path)
+    else if (!isInPart) failed.delete(path)
+  }
+  writeFileSync(lastFailedFile, `${JSON.stringify([...failed].toSorted())}\n`)
+}
+
+function parsed(args: readonly string[]): { asked: Asked; names: string[] } | string {
+  try {
+    const { values, positionals } =
+      parseArgs({ args: [...args], options: flags, allowPositionals: true })
+    return { asked: values, names: positionals }
+  } catch (error) {
+    const known = Object.keys(flags).map((name) => `--${name}`).join(', ')
+    return `${(error as Error).message.split('. ')[0]}; there are ${known}`
+  }
+}
+
 async function main(args: readonly string[]): Promise<void> {
-  const flags = args.filter((arg) => arg.startsWith('-'))
-  const names = args.filter((arg) => !flags.includes(arg))
-  const wrong = flags.filter((flag) => !kinds.some((kind) => kind === flag))
-  if (wrong.length > 0) {
-    console.error(`unknown: ${wrong.join(' ')}; there are ${kinds.join(' and ')}`)
+  const wanted = parsed(args)
+  if (typeof wanted === 'string') {
+    console.error(wanted)
     process.exitCode = 2
     return
   }
-  const files = chosen(flags, names)
+  const { asked, names } = wanted
+  const files = chosen(asked, names)
+  if (asked['last-failed'] && files.length === 0) {
+    console.log('no test file failed when it was run last\n0 passed, 0 failed')
+    return
+  }
+  const outcomes = await runStages(files, asked)
+  keepFailed(outcomes, asked.test !== undefined)
+  const sum = (key: 'passed' | 'failed' | 'skipped'): number =>
+    outcomes.reduce((total, outcome) => total + outcome[key], 0)
+  const ran = sum('passed') + sum('failed')
+  if (files.length === 0) console.log(`no test file matches ${names.join(' ')}`)
+  else if (asked.test !== undefined && ran === 0) console.log(`no test matches ${asked.test}`)
+  const skipped = sum('skipped') > 0 ? `, ${sum('skipped')} skipped` : ''
+  console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped}`)
+  process.exitCode = sum('failed') === 0 && sum('passed') > 0 ? 0 : 1
+}
+
+async function runStages(files: readonly string[], asked: Asked): Promise<Outcome[]> {
   const stageOf = (file: string): number => {
     const path = pathOf(file)
     const index = stages.findIndex(({ paths }) => paths.some((begin) => path.startsWith(begin)))
@@ -206,18 +286,14 @@ async function main(args: readonly string[]): Promise<void> {
   const beside: Promise<Outcome[]>[] = []
   for (let index = 0; index <= stages.length; index += 1) {
     const ofStage = files.filter((file) => stageOf(file) === index)
-    const stage = stages[index] ?? lastStage
-    const running = runStage(ofStage, stage)
+    const found = stages[index] ?? lastStage
+    const stage = asked.unit && !found.isBeside ? { ...found, parallel: unitParallel } : found
+    const running = runStage(ofStage, stage, asked.test)
     if (stage.isBeside) beside.push(running)
     else outcomes.push(...await running)
   }
   for (const done of beside) outcomes.push(...await done)
-  const sum = (key: 'passed' | 'failed' | 'skipped'): number =>
-    outcomes.reduce((total, outcome) => total + outcome[key], 0)
-  if (files.length === 0) console.log(`no test file matches ${names.join(' ')}`)
-  const skipped = sum('skipped') > 0 ? `, ${sum('skipped')} skipped` : ''
-  console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped}`)
-  process.exitCode = sum('failed') === 0 && sum('passed') > 0 ? 0 : 1
+  return outcomes
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

@@ -1,6 +1,6 @@
 /** The actor host as actors/ need it; runtime/host implements it for any XState v5 machine. */
 import type {
-  AnyActorLogic, EmittedFrom, EventFromLogic, InputFrom, OutputFrom, SnapshotFrom,
+  AnyActorLogic, AnyEventObject, EmittedFrom, EventFromLogic, InputFrom, OutputFrom, SnapshotFrom,
 } from 'xstate'
 
 export interface Supervision {
@@ -42,8 +42,19 @@ export interface ActorSpec<TLogic extends AnyActorLogic> {
    * Decides on events from other nodes: a reason to refuse, or null. Default: none are accepted.
    */
   readonly refuseRemote?: (event: unknown) => string | null
+  /** Called when an event that this actor sent, by a reference in its name, reached nobody. */
+  readonly onUndelivered?: (letter: UndeliveredEvent) => void
   /** Called once, when the actor is over and will not be restarted. */
   readonly onExit?: (exit: ActorExit<TLogic>) => void
+}
+
+export interface UndeliveredEvent {
+  /** Why, for programs; `detail` says it in words. */
+  readonly reason: string
+  readonly detail: string
+  readonly to: { readonly node: string; readonly actor: string }
+  /** Only its type when it was another node that could not deliver it. */
+  readonly event: AnyEventObject | undefined
 }
 
 export interface HostedActor<TLogic extends AnyActorLogic> {

@@ -25,6 +25,7 @@ const machines: readonly (readonly [AnyStateMachine, about: string])[] = [
 ]
 
 export interface CatalogueEntry {
+  readonly machine: AnyStateMachine
   readonly chart: Chart
   /** One line that says what it decides. */
   readonly about: string
@@ -32,5 +33,5 @@ export interface CatalogueEntry {
 
 /** All charts, read from the machines at each call. */
 export function catalogue(): CatalogueEntry[] {
-  return machines.map(([machine, about]) => ({ chart: chartOf(machine), about }))
+  return machines.map(([machine, about]) => ({ machine, chart: chartOf(machine), about }))
 }

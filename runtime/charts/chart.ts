@@ -89,7 +89,8 @@ export function transitionOf(definition: Definition): ChartTransition {
   }
 }
 
-const invoked = /^xstate\.(done|error)\.actor\.(.*)$/
+/** Events that XState raises when an invoked actor ends: how, and its id. */
+export const invoked = /^xstate\.(done|error)\.actor\.(.*)$/
 
 function triggerOf({ eventType, delay }: Definition): Pick<ChartTransition, 'trigger' | 'name'> {
   if (eventType === '') return { trigger: 'always', name: '' }
@@ -105,10 +106,14 @@ function triggerOf({ eventType, delay }: Definition): Pick<ChartTransition, 'tri
 }
 
 /** Name shown for an anonymous function. Charts use named ones. */
-const inline = '(inline)'
+export const inline = '(inline)'
 
 function actionNames(actions: readonly unknown[]): string[] {
-  return actions.filter((action) => !isTimer(action)).map(nameOf)
+  return ownActions(actions).map(nameOf)
+}
+
+export function ownActions(actions: readonly unknown[]): unknown[] {
+  return actions.filter((action) => !isTimer(action))
 }
 
 /** XState's own actions, which start and cancel the timers of `after`. */
@@ -120,7 +125,7 @@ function isTimer(action: unknown): boolean {
 }
 
 /** `isSteady`, `progress(state: readOnly)`, `assign`: parameters where they are plain values. */
-function nameOf(of: unknown): string {
+export function nameOf(of: unknown): string {
   if (typeof of === 'string') return of
   if (typeof of === 'function') {
     const { type } = of as { type?: unknown }

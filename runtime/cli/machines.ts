@@ -2,6 +2,7 @@
 import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { CatalogueEntry } from '../charts/catalogue.js'
+import { configOf } from '../charts/config.js'
 import { flatten } from '../charts/chart.js'
 import { mermaidOf } from '../charts/mermaid.js'
 import { scxmlOf } from '../charts/scxml.js'
@@ -9,7 +10,7 @@ import { jsonOption, usage } from './context.js'
 import type { Context } from './context.js'
 import { table } from './text.js'
 
-const formats = ['json', 'mermaid', 'scxml-like'] as const
+const formats = ['json', 'xstate', 'mermaid', 'scxml-like'] as const
 type Format = (typeof formats)[number]
 
 export function addMachines(program: Command, context: Context): void {
@@ -20,15 +21,17 @@ export function addMachines(program: Command, context: Context): void {
     .addOption(jsonOption())
     .action(context.act((flags: { json?: boolean }) => list(context, flags)))
   machines.command('export').argument('[name...]', 'names of charts (default: all)')
-    .summary('print charts as JSON, Mermaid or SCXML')
+    .summary('print charts as JSON, XState, Mermaid or SCXML')
     .description('Prints the charts with their nested and parallel states, guards, delays, '
       + 'invoked actors and final states.')
-    .addOption(new Option('--format <format>', 'json, mermaid (stateDiagram-v2), or '
-      + 'scxml-like (SCXML elements, with names of guards and actions)')
+    .addOption(new Option('--format <format>', 'json; xstate (configurations for createMachine: a '
+      + 'list, unless one chart is named); mermaid (stateDiagram-v2); or scxml-like (SCXML '
+      + 'elements, with names of guards and actions)')
       .choices(formats).default('json'))
     .addHelpText('after', `
 Examples:
   engram machines export promotion --format mermaid
+  engram machines export primary --format xstate > primary.json
   engram machines export | jq '.machines[].id'`)
     .action(context.act((names: string[], flags: { format: Format }) =>
       write(context, names, flags.format)))
@@ -56,6 +59,10 @@ async function write(context: Context, names: readonly string[], format: Format)
   if (format === 'json') {
     const machines = chosen.map(({ chart, about }) => ({ id: chart.id, about, root: chart.root }))
     return context.printJson({ machines })
+  }
+  if (format === 'xstate') {
+    const configs = chosen.map(({ machine }) => configOf(machine))
+    return context.printJson(configs.length === 1 ? configs[0] : configs)
   }
   const one = format === 'mermaid' ? mermaidOf : scxmlOf
   const comment = format === 'mermaid'

@@ -9,7 +9,9 @@ import { defaultMailbox, Mailbox } from './mailbox.js'
 import type { Letter } from './mailbox.js'
 import { RestartBudget } from './supervisor.js'
 import { ActorKilledError, errorText, MailboxOverflowError } from './types.js'
-import type { ActorReport, DeadLetterReason, HostEvent, Sender } from './types.js'
+import type {
+  ActorReport, DeadLetter, DeadLetterReason, HostEvent, Reply, Sender,
+} from './types.js'
 import { ChildGuard, dispose, disposeChildren, isBusy, snapshotOf, wasIgnored } from './xstate.js'
 
 export type AnySpec = ActorSpec<AnyActorLogic> & Escalating
@@ -29,6 +31,7 @@ export interface CellHost {
   over(cell: Cell, exit: ActorExit<AnyActorLogic>): void
   tell(event: HostEvent, actor: string): void
   restarted(): void
+  reply(answer: Reply): void
 }
 
 /** One run of the logic, from its start to its end or failure. */
@@ -170,6 +173,16 @@ export class Cell {
     this.host.deadLetters.add({ reason, detail, to: { node, actor: this.id }, ...letter })
   }
 
+  /** An event that it sent reached nobody. In a turn of its own: it may well send again. */
+  undelivered(letter: DeadLetter): void {
+    const { onUndelivered } = this.spec
+    const life = this.life
+    if (onUndelivered === undefined || life === null) return
+    this.host.clock.nextTurn(() => {
+      if (!life.isOver) this.guarded(life, () => onUndelivered(letter))
+    })
+  }
+
   private buryAll(reason: DeadLetterReason, detail: string): void {
     for (const letter of this.mailbox.takeAll()) this.bury(letter, reason, detail)
   }
@@ -228,7 +241,11 @@ export class Cell {
   }
 
   private perform(life: Life, effect: unknown): void {
-    if (life.isOver || this.spec.effects === undefined) return
+    if (life.isOver) return
+    if ((effect as { readonly type?: unknown }).type === 'engram.reply') {
+      return this.host.reply(effect as Reply)
+    }
+    if (this.spec.effects === undefined) return
     this.guarded(life, () => {
       const outcome: unknown = this.spec.effects?.(effect as never, this.handle)
       // An async function passes for `void`: its failure is the actor's failure, too.

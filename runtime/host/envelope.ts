@@ -5,7 +5,8 @@
 import { decode, encode } from '@msgpack/msgpack'
 import type { AnyEventObject } from 'xstate'
 import { nameFault } from '../../machines/protocol/subjects.js'
-import type { ExitKind } from './types.js'
+import { deadLetterReasons } from './types.js'
+import type { DeadLetterReason, ExitKind } from './types.js'
 
 export const envelopeVersion = 1
 
@@ -14,6 +15,9 @@ const depthMax = 32
 /** Limit of the elements of an array or map: the decoder allocates what the header claims. */
 const elementsMax = 16_384
 const typeLengthMax = 128
+const textLengthMax = 512
+/** Longer reasons why an event reached nobody are cut before they are sent. */
+export const detailLengthMax = 256
 
 export interface EnvelopeHead {
   readonly node: string
@@ -24,12 +28,35 @@ export interface EnvelopeHead {
   readonly number: number
 }
 
-export type EnvelopeBody =
-  | { readonly kind: 'event'; readonly event: AnyEventObject }
+/** The answer to an ask of the receiving host, or why there will be none. */
+export interface AnswerBody {
+  readonly kind: 'answer'
+  readonly ask: number
+  readonly life: number
+  readonly value?: unknown
+  readonly refusal?: { readonly reason: DeadLetterReason; readonly detail: string }
+}
+
+/** An event that the receiving host had sent has reached nobody. */
+export interface UndeliveredBody {
+  readonly kind: 'undelivered'
+  /** Its addressee and its sender. */
+  readonly actor: string
+  readonly from: string | null
+  readonly type: string
+  readonly reason: DeadLetterReason
+  readonly detail: string
+}
+
+export type WatchBody =
   | { readonly kind: 'watch'; readonly watch: number; readonly id: string }
   | { readonly kind: 'unwatch'; readonly watch: number }
   | { readonly kind: 'watching'; readonly watch: number }
   | { readonly kind: 'death'; readonly watch: number; readonly exit: ExitKind | 'unknown' }
+
+export type EnvelopeBody =
+  | { readonly kind: 'event'; readonly event: AnyEventObject }
+  | AnswerBody | UndeliveredBody | WatchBody
 
 export interface Envelope {
   readonly head: EnvelopeHead
@@ -78,6 +105,8 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope | string {
 function bodyOf(kind: unknown, payload: unknown): EnvelopeBody | string {
   if (!isRecord(payload)) return 'the body is not a map'
   if (kind === 'event') return eventBody(payload)
+  if (kind === 'answer') return answerBody(payload)
+  if (kind === 'undelivered') return undeliveredBody(payload)
   const { watch, id, exit } = payload
   if (!isCount(watch)) return 'watch: not a count'
   if (kind === 'watch') {
@@ -99,6 +128,32 @@ function eventBody(event: Record<string, unknown>): EnvelopeBody | string {
   // XState's own types: `xstate.stop` would end the actor, `xstate.error.*` fail it.
   if (type.startsWith('xstate.')) return 'type: reserved for XState'
   return { kind: 'event', event: { ...event, type } }
+}
+
+function answerBody({ ask, life, value, refusal }: Record<string, unknown>): EnvelopeBody | string {
+  if (!isCount(ask) || !isCount(life)) return 'ask: not a count'
+  if (refusal === undefined) return { kind: 'answer', ask, life, value }
+  if (!isRecord(refusal)) return 'refusal: not a map'
+  const { reason, detail } = refusal
+  if (!isReason(reason) || !isText(detail)) return 'refusal: not a reason and a text'
+  return { kind: 'answer', ask, life, refusal: { reason, detail } }
+}
+
+function undeliveredBody(
+  { actor, from, type, reason, detail }: Record<string, unknown>,
+): EnvelopeBody | string {
+  if (!isText(actor) || (from !== null && !isText(from))) return 'actor: not an id'
+  if (!isText(type) || !isText(detail)) return 'type and detail: not texts'
+  if (!isReason(reason)) return 'reason: unknown'
+  return { kind: 'undelivered', actor, from, type, reason, detail }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= textLengthMax
+}
+
+function isReason(value: unknown): value is DeadLetterReason {
+  return deadLetterReasons.some((reason) => reason === value)
 }
 
 function isCount(value: unknown): value is number {

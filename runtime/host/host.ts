@@ -3,20 +3,25 @@ import type { ActorExit, ActorSpec, HostedActor } from '../../actors/host/actorH
 import type { BusConnection } from '../../actors/ports/bus.js'
 import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
+import { AskError, Asks, replyToOf } from './asks.js'
 import { Cell } from './cell.js'
 import type { AnySpec, CellHost } from './cell.js'
 import { DeadLetters } from './deadLetters.js'
+import { detailLengthMax } from './envelope.js'
+import type { AnswerBody } from './envelope.js'
 import { Inspection } from './inspection.js'
 import { Remote } from './remote.js'
 import { ActorFailedError, errorText } from './types.js'
 import type {
   ActorHostOptions, ActorHostRuntime, DeadLetter, ExitKind, HostEvent, HostReport,
-  InspectionObserver, RemoteExit, RemoteRef, Sender,
+  InspectionObserver, RemoteExit, RemoteRef, Reply, Sender,
 } from './types.js'
 
 type OnDeath = (exit: { id: string; kind: ExitKind | 'unknown' }) => void
 
 const idRule = /^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}$/
+
+const askMsDefault = 5_000
 
 /** An actor host for any XState v5 actor logic; see ActorHost and ActorHostRuntime. */
 export function createActorHost(options: ActorHostOptions): ActorHostRuntime {
@@ -33,6 +38,7 @@ class Host implements ActorHostRuntime, CellHost {
   readonly deadLetters: DeadLetters
   readonly inspection: Inspection
   private readonly remote: Remote
+  private readonly asks: Asks
   private readonly cells = new Map<string, Cell>()
   private readonly below = new Map<string, Set<Cell>>()
   private readonly watchers = new Map<string, Set<OnDeath>>()
@@ -46,8 +52,14 @@ class Host implements ActorHostRuntime, CellHost {
     this.telemetry = options.telemetry
     this.deadLetters = new DeadLetters(this.clock, this.logger, this.telemetry)
     this.inspection = new Inspection(this.node, this.logger)
+    const bornAtMs = Math.floor(options.clock.wallMs())
+    const incarnation = options.incarnation ?? (() => bornAtMs)
+    this.asks = new Asks({ node: this.node, clock: this.clock, life: incarnation })
     this.remote = new Remote({
       ...options,
+      incarnation,
+      onAnswer: (answer) => this.takeAnswer(answer),
+      onSilent: (node) => this.asks.nodeDown(node),
       deadLetters: this.deadLetters,
       deliver: (id, event, from) => this.deliverFromAfar(id, event, from),
       watch: (id, onDeath) => this.watch(id, onDeath),
@@ -55,6 +67,7 @@ class Host implements ActorHostRuntime, CellHost {
     if (options.inspect !== undefined) this.inspection.observe(options.inspect)
     this.deadLetters.listen((letter) => {
       this.tell({ type: 'engram.deadLetter', letter }, letter.to.actor)
+      this.returnToSender(letter)
     })
     if (options.bus !== undefined) this.attachBus(options.bus)
   }
@@ -124,6 +137,7 @@ class Host implements ActorHostRuntime, CellHost {
   shutdown(): void {
     // Latest first: an actor that was spawned later may depend on earlier ones.
     for (const cell of [...this.cells.values()].toReversed()) cell.stop()
+    this.asks.shutdown()
     this.remote.shutdown()
   }
 
@@ -187,8 +201,48 @@ class Host implements ActorHostRuntime, CellHost {
 
   ref<TEvent extends EventObject>(node: string, id: string, from?: string): RemoteRef<TEvent> {
     const actor = from ?? null
-    if (node !== this.node) return this.remote.ref(node, id, actor)
-    return { node, id, send: (event) => this.deliver(id, event, { node, actor }) }
+    const send = node !== this.node ? this.remote.sender(node, id, actor)
+      : (event: EventObject) => this.deliver(id, event, { node, actor })
+    return {
+      node, id, send,
+      ask: async <TAnswer = unknown>(
+        event: TEvent, { timeoutMs = askMsDefault }: { readonly timeoutMs?: number } = {},
+      ): Promise<TAnswer> => {
+        const asked = this.asks.begin(node, id, timeoutMs)
+        if (asked === null) throw new AskError('tooMany', 'too many asks wait for their answers')
+        send({ ...event, replyTo: asked.replyTo })
+        return asked.answer as Promise<TAnswer>
+      },
+    }
+  }
+
+  reply({ to, value }: Reply): void {
+    const replyTo = replyToOf({ replyTo: to })
+    if (replyTo === null) return
+    if (replyTo.node === this.node) return this.asks.answer(replyTo, value)
+    const { node, ask, life } = replyTo
+    this.remote.answer(node, { kind: 'answer', ask, life, value })
+  }
+
+  private takeAnswer({ refusal, value, ...of }: AnswerBody): void {
+    if (refusal === undefined) this.asks.answer(of, value)
+    else this.asks.refuse(of, refusal.reason, refusal.detail)
+  }
+
+  /** Ends the ask, and notifies the sender, of an event that nobody got. */
+  private returnToSender(letter: DeadLetter): void {
+    const { reason, detail, from, event } = letter
+    // A repeated event has been delivered before, and may still be answered.
+    const replyTo = reason === 'stale' ? null : replyToOf(event)
+    if (replyTo?.node === this.node) this.asks.refuse(replyTo, reason, detail)
+    else if (replyTo !== null) {
+      const { node, ask, life } = replyTo
+      const refusal = { reason, detail: detail.slice(0, detailLengthMax) }
+      this.remote.answer(node, { kind: 'answer', ask, life, refusal })
+    }
+    this.remote.notify(letter)
+    if (from?.node !== this.node || from.actor === null) return
+    this.cells.get(from.actor)?.undelivered(letter)
   }
 
   attachBus(connection: BusConnection): void {
@@ -205,6 +259,7 @@ class Host implements ActorHostRuntime, CellHost {
   }
 
   nodeDown(node: string): void {
+    this.asks.nodeDown(node)
     this.remote.nodeDown(node)
   }
 
@@ -225,9 +280,10 @@ class Host implements ActorHostRuntime, CellHost {
   }
 
   private refusal({ id, spec }: Cell, event: EventObject): string | null {
-    if (spec.refuseRemote === undefined) return 'the actor takes no events from other nodes'
+    const refuse = spec.refuseRemote ?? this.options.refuseRemote
+    if (refuse === undefined) return 'the actor takes no events from other nodes'
     try {
-      return spec.refuseRemote(event)
+      return refuse(event, spec.logic)
     } catch (error) {
       this.logger.error({ actor: id, error }, 'refuseRemote threw')
       return `refuseRemote threw: ${errorText(error)}`

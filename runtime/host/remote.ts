@@ -2,10 +2,12 @@ import type { AnyEventObject, EventObject } from 'xstate'
 import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports/bus.js'
 import { nameFault, subjects } from '../../machines/protocol/subjects.js'
 import type { DeadLetters } from './deadLetters.js'
-import { decodeEnvelope, encodeEnvelope } from './envelope.js'
-import type { Envelope, EnvelopeBody, EnvelopeHead } from './envelope.js'
+import { decodeEnvelope, detailLengthMax, encodeEnvelope } from './envelope.js'
+import type { AnswerBody, Envelope, EnvelopeBody, EnvelopeHead } from './envelope.js'
 import { errorText } from './types.js'
-import type { ActorHostOptions, DeadLetterReason, RemoteExit, RemoteRef, Sender } from './types.js'
+import type {
+  ActorHostOptions, DeadLetter, DeadLetterReason, RemoteExit, Sender,
+} from './types.js'
 import { Watches } from './watches.js'
 import type { LocalWatch } from './watches.js'
 
@@ -13,7 +15,17 @@ export interface RemoteOptions extends ActorHostOptions {
   readonly deadLetters: DeadLetters
   readonly deliver: (id: string, event: AnyEventObject, from: Sender) => void
   readonly watch: LocalWatch
+  readonly incarnation: () => number
+  readonly onAnswer: (answer: AnswerBody) => void
+  /** A watched node has been silent for too long. */
+  readonly onSilent: (node: string) => void
 }
+
+/** Why a message of another node reached nobody, as far as that node is to know. */
+const returned: ReadonlySet<DeadLetterReason> = new Set(
+  ['noSuchActor', 'actorOver', 'overflow', 'refused'])
+/** Notices of it in a second: they must not double a flood. */
+const noticesPerSecond = 1_000
 
 /** Address of a host itself; no actor id holds a `$`. */
 const hostActor = '$host'
@@ -30,12 +42,10 @@ export class Remote {
   /** Highest number of the forgotten nodes: numbers to one node never start again. */
   private forgottenMax = 0
   private readonly watches: Watches
-  private readonly incarnation: () => number
   private readonly bytesMax: number
+  private notices = { sinceMs: -Infinity, count: 0 }
 
   constructor(private readonly options: RemoteOptions) {
-    const bornAtMs = Math.floor(options.clock.wallMs())
-    this.incarnation = options.incarnation ?? (() => bornAtMs)
     this.bytesMax = options.envelopeBytesMax ?? envelopeBytesMaxDefault
     this.watches = new Watches({
       clock: options.clock,
@@ -43,6 +53,9 @@ export class Remote {
       renewalMs: options.watchRenewalMs ?? 1_000,
       watchLocally: options.watch,
       send: (node, body) => this.send(node, hostActor, null, body),
+      isAttached: () => this.connection?.isClosed === false,
+      silentMs: options.nodeSilentMs,
+      onSilent: options.onSilent,
     })
   }
 
@@ -56,7 +69,7 @@ export class Remote {
     void connection.closed.then(() => {
       if (this.connection === connection) this.detach()
     })
-    this.watches.renew()
+    this.watches.attached()
   }
 
   detach(): void {
@@ -72,14 +85,14 @@ export class Remote {
   }
 
   /** Throws RangeError for a node or id that cannot be part of a subject: a bug of the caller. */
-  ref<TEvent extends EventObject>(
+  sender(
     node: string, id: string, from: string | null,
-  ): RemoteRef<TEvent> {
+  ): (event: EventObject) => void {
     const fault = nameFault(node)
     if (fault !== null) throw new RangeError(`node: ${fault}`)
     const badToken = id.split('.').map(nameFault).find((reason) => reason !== null)
     if (badToken !== undefined) throw new RangeError(`actor id: ${badToken}`)
-    return { node, id, send: (event) => this.send(node, id, from, { kind: 'event', event }) }
+    return (event) => this.send(node, id, from, { kind: 'event', event })
   }
 
   watch(node: string, id: string, onDeath: (exit: RemoteExit) => void): () => void {
@@ -92,8 +105,30 @@ export class Remote {
     this.watches.nodeDown(node)
   }
 
+  answer(node: string, body: AnswerBody): void {
+    this.send(node, hostActor, null, body)
+  }
+
+  /** Notifies the sending node, where it is another one and its message was understood. */
+  notify({ reason, detail, to, from, event }: DeadLetter): void {
+    if (from === null || from.node === this.options.node || !returned.has(reason)) return
+    const now = this.options.clock.monotonicMs()
+    if (now - this.notices.sinceMs >= 1_000) this.notices = { sinceMs: now, count: 0 }
+    this.notices.count += 1
+    if (this.notices.count > noticesPerSecond) return
+    this.send(from.node, hostActor, null, {
+      kind: 'undelivered', actor: to.actor, from: from.actor, type: event?.type ?? '', reason,
+      detail: detail.slice(0, detailLengthMax),
+    })
+  }
+
   private send(node: string, actor: string, from: string | null, body: EnvelopeBody): void {
     const bury = (reason: DeadLetterReason, detail: string): void => {
+      if (body.kind === 'answer' && body.refusal === undefined && reason !== 'detached') {
+        const { kind, ask, life } = body
+        const refusal = { reason, detail: `the answer: ${detail}`.slice(0, detailLengthMax) }
+        this.answer(node, { kind, ask, life, refusal })
+      }
       // Watches are renewed, so a lost message about them does not matter.
       if (body.kind !== 'event') return
       const sender = { node: this.options.node, actor: from }
@@ -105,7 +140,7 @@ export class Remote {
     if (connection === null || connection.isClosed) return bury('detached', 'no bus connection')
     const number = (this.sent.get(node) ?? this.forgottenMax) + 1
     const head = {
-      node: this.options.node, actor: from, incarnation: this.incarnation(), number,
+      node: this.options.node, actor: from, incarnation: this.options.incarnation(), number,
     }
     let bytes: Uint8Array
     try {
@@ -140,8 +175,21 @@ export class Remote {
     if (body.kind === 'event' && !isForHost) {
       return this.options.deliver(actor, body.event, { node: head.node, actor: head.actor })
     }
-    if (body.kind !== 'event' && isForHost) return this.watches.receive(head, body)
+    if (body.kind !== 'event' && isForHost) return this.receiveForHost(head, body)
     this.buryIncoming(actor, 'malformed', `a ${body.kind} was addressed to ${actor}`, envelope)
+  }
+
+  private receiveForHost(
+    head: EnvelopeHead, body: Exclude<EnvelopeBody, { kind: 'event' }>,
+  ): void {
+    if (body.kind === 'answer') return this.options.onAnswer(body)
+    if (body.kind !== 'undelivered') return this.watches.receive(head, body)
+    const { reason, detail, actor, from, type } = body
+    this.options.deadLetters.add({
+      reason, detail: `${head.node} could not deliver it: ${detail}`,
+      to: { node: head.node, actor }, from: { node: this.options.node, actor: from },
+      event: { type },
+    })
   }
 
   /** Keeps count of the sender's numbers; returns why the message comes too late, or null. */

@@ -1,13 +1,15 @@
 /** The actor host beyond the contract of actorHost.ts, and its reports. */
-import type { AnyEventObject, EventObject, InspectionEvent } from 'xstate'
+import type { AnyActorLogic, AnyEventObject, EventObject, InspectionEvent } from 'xstate'
 import type { ActorHost } from '../../actors/host/actorHost.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
 import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
 
 /** Why an event reached nobody. Stable: part of the counters' names. */
-export type DeadLetterReason =
-  | 'noSuchActor' | 'actorOver' | 'overflow' | 'reservedEvent' | 'refused' | 'stale'
-  | 'malformed' | 'tooLarge' | 'unencodable' | 'detached'
+export const deadLetterReasons = [
+  'noSuchActor', 'actorOver', 'overflow', 'reservedEvent', 'refused', 'stale', 'malformed',
+  'tooLarge', 'unencodable', 'detached',
+] as const
+export type DeadLetterReason = (typeof deadLetterReasons)[number]
 
 export interface Sender {
   readonly node: string
@@ -72,13 +74,36 @@ export interface ActorHostOptions {
   readonly envelopeBytesMax?: number
   /** Interval at which a remote watch is renewed, to make up for lost notices. ms; 1,000. */
   readonly watchRenewalMs?: number
+  /**
+   * A watched node that answers nothing for so long is down. Time without a connection of this
+   * host's own does not count. ms; without it `nodeDown` has to be called.
+   */
+  readonly nodeSilentMs?: number
+  /** For actors without a `refuseRemote` of their own, which otherwise take nothing from afar. */
+  readonly refuseRemote?: (event: AnyEventObject, logic: AnyActorLogic) => string | null
 }
 
-/** `nodeDown`: reported by the host's owner; the actor may still be running. */
+/** `nodeDown`: silent for too long, or reported by `nodeDown()`; the actor may still be running. */
 export interface RemoteExit {
   readonly node: string
   readonly id: string
   readonly kind: ExitKind | 'unknown' | 'nodeDown'
+}
+
+/** Where the answer to an asked event goes. Plain data: it may be passed on to another actor. */
+export interface ReplyTo {
+  readonly node: string
+  readonly ask: number
+  /** Incarnation of the asking host: a later one has asked nothing. */
+  readonly life: number
+}
+
+/** Emitted by an actor to answer; see `reply`. */
+export interface Reply {
+  readonly type: 'engram.reply'
+  /** undefined: the event was sent, not asked, and nobody waits. */
+  readonly to: ReplyTo | undefined
+  readonly value: unknown
 }
 
 export interface RemoteRef<TEvent extends EventObject> {
@@ -86,6 +111,12 @@ export interface RemoteRef<TEvent extends EventObject> {
   readonly id: string
   /** At most once. Never throws: an event that cannot be sent is a dead letter. */
   send(event: TEvent): void
+  /**
+   * Sends the event with a `replyTo`, and resolves with what the actor answers (`reply`).
+   * `timeoutMs`: 5,000 unless set. Rejects with AskError: as soon as it is known that nobody got
+   * the event, or that the node is down; else when time is up.
+   */
+  ask<TAnswer = unknown>(event: TEvent, options?: { readonly timeoutMs?: number }): Promise<TAnswer>
 }
 
 export interface ActorReport {
@@ -109,7 +140,11 @@ export interface HostReport {
 export interface ActorHostRuntime extends ActorHost {
   readonly node: string
   /** A reference to a local or remote actor; local ones do not use the bus. */
-  ref<TEvent extends EventObject>(node: string, id: string, from?: string): RemoteRef<TEvent>
+  ref<TEvent extends EventObject = AnyEventObject>(
+    node: string, id: string, from?: string,
+  ): RemoteRef<TEvent>
+  /** For code that is no actor; an actor emits what `reply` returns. */
+  reply(answer: Reply): void
   /** Takes part in `engram.v1.actor.<node>.>`; leaves a former connection first. */
   attachBus(connection: BusConnection): void
   detachBus(): void

@@ -1,5 +1,5 @@
 import type { Clock, Logger } from '../../actors/ports/system.js'
-import type { EnvelopeBody, EnvelopeHead } from './envelope.js'
+import type { EnvelopeHead, WatchBody } from './envelope.js'
 import type { ExitKind, RemoteExit } from './types.js'
 
 export type LocalWatch = (
@@ -11,7 +11,11 @@ export interface WatchesOptions {
   readonly logger: Logger
   readonly renewalMs: number
   readonly watchLocally: LocalWatch
-  readonly send: (node: string, body: EnvelopeBody) => void
+  readonly send: (node: string, body: WatchBody) => void
+  readonly isAttached: () => boolean
+  /** A watched node that is silent for so long is down; undefined: never. */
+  readonly silentMs: number | undefined
+  readonly onSilent: (node: string) => void
 }
 
 interface OutgoingWatch {
@@ -20,6 +24,8 @@ interface OutgoingWatch {
   readonly onDeath: (exit: RemoteExit) => void
   /** The life of the node that confirmed the watch; a later life means that the actor died. */
   incarnation: number | null
+  /** When the node last answered, this host was attached last, or the watch began. */
+  heardAtMs: number
 }
 
 interface IncomingWatch {
@@ -51,7 +57,9 @@ export class Watches {
   watch(node: string, id: string, onDeath: (exit: RemoteExit) => void): () => void {
     this.lastNumber += 1
     const number = this.lastNumber
-    this.outgoing.set(number, { node, id, onDeath, incarnation: null })
+    this.outgoing.set(number, {
+      node, id, onDeath, incarnation: null, heardAtMs: this.options.clock.monotonicMs(),
+    })
     this.options.send(node, { kind: 'watch', watch: number, id })
     this.schedule()
     return () => {
@@ -59,15 +67,38 @@ export class Watches {
     }
   }
 
-  /** Sends all watches again; called on each attachment, too. */
-  renew(): void {
+  /** Called on each attachment. Nodes could not be heard before, and are not blamed for it. */
+  attached(): void {
+    const now = this.options.clock.monotonicMs()
+    for (const watch of this.outgoing.values()) watch.heardAtMs = now
+    this.renew()
+  }
+
+  /** Sends all watches again. */
+  private renew(): void {
+    this.bury()
     for (const [watch, { node, id }] of this.outgoing) {
       this.options.send(node, { kind: 'watch', watch, id })
     }
     this.forgetSilent()
   }
 
-  receive(head: EnvelopeHead, body: Exclude<EnvelopeBody, { kind: 'event' }>): void {
+  /** The watches of nodes that have been silent for too long. */
+  private bury(): void {
+    const { clock, silentMs, isAttached, onSilent } = this.options
+    const now = clock.monotonicMs()
+    const down = new Set<string>()
+    for (const [number, watch] of this.outgoing) {
+      if (!isAttached()) watch.heardAtMs = now
+      else if (silentMs !== undefined && now - watch.heardAtMs > silentMs) {
+        down.add(watch.node)
+        this.die(number, 'nodeDown')
+      }
+    }
+    for (const node of down) onSilent(node)
+  }
+
+  receive(head: EnvelopeHead, body: WatchBody): void {
     const { node } = head
     if (body.kind === 'watch') this.takeWatch(node, body.watch, body.id)
     else if (body.kind === 'unwatch') this.forget(node, body.watch)
@@ -79,7 +110,9 @@ export class Watches {
       this.options.send(node, { kind: 'unwatch', watch: body.watch })
     } else {
       const known = this.outgoing.get(body.watch)
-      if (known !== undefined) known.incarnation ??= head.incarnation
+      if (known === undefined) return
+      known.incarnation ??= head.incarnation
+      known.heardAtMs = this.options.clock.monotonicMs()
     }
   }
 

@@ -15,7 +15,10 @@ import { statusOfAll } from '../status/status.js'
 import type { NodeRecorder } from './recorder.js'
 import { faultOf } from './schema.js'
 
-export type Serving = Pick<NodeContext, 'answers' | 'lanes'>
+/** The services of a node that answer requests. */
+export interface Serving extends Pick<NodeContext, 'answers'> {
+  readonly lanes: Pick<NodeContext['lanes'], 'status'>
+}
 
 export const eventsOfAll = `${statusOfAll}.events`
 

@@ -1,5 +1,5 @@
 /** The first step of `npm start` and `npm test`: what they look for, install, ask and print. */
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { suite } from 'uvu'
@@ -157,6 +157,68 @@ inClone('npm start: --yes is for the preparation, everything else for engram up'
   assert.is(await start('--yes', '--nodes', '5'),
     'engram up --playground --nats=nats://x --nodes 5\n')
   assert.is(await start('--http', '0.0.0.0:80'), 'engram up --nats=nats://x --http 0.0.0.0:80\n')
+})
+
+inClone('unchanged sources are not built again, by whichever command', async (clone) => {
+  clone.write('runtime/part.ts', 'export const part = 1')
+  clone.write('runtime/page/web/main.tsx', "import { shown } from '../shown.js'\n")
+  clone.write('runtime/page/shown.ts', "import { deep } from '../deep.js'\n")
+  clone.write('runtime/deep.ts', '')
+  const outputs = ['runtime/page/shown.js', 'runtime/deep.js']
+  for (const name of outputs) clone.write(`dist/${name}`, '')
+  const built = async (...args: string[]): Promise<string[]> => {
+    const { code, output } = await clone.run(args, {})
+    assert.is(code, 0, output)
+    return clone.built()
+  }
+  await clone.prepare([])
+  assert.equal(clone.built(), ['tsc', 'vite'])
+  assert.equal(await built('scripts/build.mjs'), [])
+  clone.write('runtime/part.ts', 'export const part = 2')
+  assert.equal(await built('scripts/build.mjs'), ['tsc'])
+  await clone.prepare([])
+  assert.equal(clone.built(), [])
+  // The page imports it, by way of another file.
+  clone.write('runtime/deep.ts', 'export const deep = 1')
+  assert.equal(await built('scripts/build.mjs'), ['tsc', 'vite'])
+  clone.write('runtime/page/web/look.css', 'body {}')
+  assert.equal(await built('scripts/build.mjs'), ['vite'])
+  rmSync(join(clone.folder, 'dist', 'runtime', 'part.js'))
+  assert.equal(await built('scripts/build.mjs'), ['tsc'])
+})
+
+inClone('a failed build is shown, and is done again', async (clone) => {
+  await clone.prepare([])
+  clone.write('runtime/part.ts', 'export const part = nothing')
+  const env = { TSC_FAULT: 'part.ts: nothing is not defined' }
+  for (const args of [['scripts/build.mjs'], ['scripts/build.mjs']]) {
+    const { code, output } = await clone.run(args, env)
+    assert.is(code, 1)
+    assert.match(output, /^part\.ts: nothing is not defined\n.* ended with exit code 1\n$/)
+  }
+  assert.equal((await clone.prepare([], {}, env)).code, 1)
+  assert.equal((await clone.prepare([])).code, 0)
+})
+
+inClone('test:watch runs the tests after each compilation without errors', async (clone) => {
+  await clone.prepare([])
+  const lines = ['Found 0 errors.', 'File change detected.', 'Found 2 errors.',
+    'File change detected.', 'Found 0 errors.']
+  // Each line when the tests of the one before have had their time.
+  clone.write('node_modules/typescript/bin/tsc', `
+    const lines = ${JSON.stringify(lines)}
+    const next = () => {
+      const line = lines.shift()
+      if (line === undefined) return
+      console.log('12:00:00 - ' + line)
+      setTimeout(next, line.includes(' 0 ') ? 1_000 : 0)
+    }
+    next()
+  `)
+  clone.write('dist/test/run.js', "console.log('RAN ' + process.argv.slice(2).join(' '))")
+  const { output } = await clone.run(['scripts/testWatch.mjs', 'http', '--test', 'x'], {})
+  assert.equal(output.split('\n').filter((line) => line.startsWith('RAN')),
+    ['RAN http --test x', 'RAN http --test x'])
 })
 
 const terminal = noTerminal()

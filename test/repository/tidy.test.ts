@@ -97,7 +97,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   ],
   runtime: [
     'arbiter', 'bus', 'charts', 'codec', 'host', 'status', 'system', 'client', 'config', 'http',
-    'journal', 'store', '', 'cluster', 'inspect', 'chaos', 'page', 'node', 'cli',
+    'journal', 'store', 'cluster', 'inspect', 'standalone', '', 'chaos', 'page', 'node', 'cli',
   ],
 }
 

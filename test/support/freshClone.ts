@@ -3,8 +3,8 @@
  * stand-ins that report what they were asked for, so that nothing of this machine is touched.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
 import { removeTemporary, root, temporaryDirectory } from './environment.js'
 import { within } from './wait.js'
 
@@ -44,9 +44,18 @@ cpSync('tool', 'node_modules/vite/bin/vite.js')
 cpSync('package-lock.json', 'node_modules/.package-lock.json')
 `
 
+/** Makes what tsc makes of the file `runtime/part.ts`, and what Vite makes. */
 const tool = `
-require('node:fs').mkdirSync('dist/page', { recursive: true })
-require('node:fs').writeFileSync('dist/page/index.html', '')
+const { appendFileSync, existsSync, mkdirSync, writeFileSync } = require('node:fs')
+const isVite = process.argv[1].endsWith('vite.js')
+appendFileSync('built.log', (isVite ? 'vite' : 'tsc') + '\\n')
+if (process.env.TSC_FAULT && !isVite) {
+  console.error(process.env.TSC_FAULT)
+  process.exit(1)
+}
+mkdirSync(isVite ? 'dist/page' : 'dist/runtime', { recursive: true })
+if (isVite) writeFileSync('dist/page/index.html', '')
+else if (existsSync('runtime/part.ts')) writeFileSync('dist/runtime/part.js', '')
 `
 
 /** Fails with APT_FAULT; installs what it is asked for into the folder of Chromium and of PATH. */
@@ -90,6 +99,19 @@ export class FreshClone {
   get asked(): string {
     const file = join(this.folder, 'asked.log')
     return existsSync(file) ? readFileSync(file, 'utf8') : ''
+  }
+
+  /** The tools of the build that have run since it was asked last. */
+  built(): string[] {
+    const file = join(this.folder, 'built.log')
+    const tools = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []
+    rmSync(file, { force: true })
+    return tools
+  }
+
+  write(name: string, text: string): void {
+    mkdirSync(dirname(join(this.folder, name)), { recursive: true })
+    writeFileSync(join(this.folder, name), text)
   }
 
   /** By default root's, on Debian, with no terminal. `env`: of the process. */

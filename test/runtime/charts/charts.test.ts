@@ -8,6 +8,7 @@ import { createMachine, setup } from 'xstate'
 import type { AnyStateMachine } from 'xstate'
 import { catalogue } from '../../../runtime/charts/catalogue.js'
 import { chartOf, flatten } from '../../../runtime/charts/chart.js'
+import { configOf } from '../../../runtime/charts/config.js'
 import { chartPages } from '../../../runtime/charts/markdown.js'
 import { mermaidOf } from '../../../runtime/charts/mermaid.js'
 import { scxmlOf } from '../../../runtime/charts/scxml.js'
@@ -221,6 +222,38 @@ charts('docs/statecharts shows the charts as they are (UPDATE_GOLDEN=1 writes th
   assert.equal(readdirSync(folder).toSorted(), [...pages.keys()].toSorted())
 })
 
+/** The machine that `createMachine` makes of the configuration, written and read again. */
+function again(machine: AnyStateMachine): AnyStateMachine {
+  return createMachine(JSON.parse(JSON.stringify(configOf(machine))) as never)
+}
+
+charts('createMachine makes the same graph of an exported configuration', () => {
+  const player = createMachine({
+    id: 'player',
+    type: 'parallel',
+    entry: [{ type: 'greet', params: { loudly: true } }],
+    states: {
+      song: {
+        initial: 'off',
+        on: { resume: '.last', 'track.*': { target: '#player.song', reenter: true } },
+        states: {
+          off: { always: [{ guard: { type: 'isLoud', params: { level: 3 } }, target: 'on' }] },
+          on: { exit: 'hush', after: { 50: { target: 'off', actions: ['note', 'count'] } } },
+          last: { type: 'history', history: 'deep', target: 'on' },
+          over: { type: 'final' },
+        },
+        onDone: { actions: 'rewind' },
+      },
+      light: { on: { 'xstate.done.actor.elsewhere': { actions: 'note' } } },
+    },
+  })
+  for (const machine of [lamp, player, ...catalogue().map((entry) => entry.machine)]) {
+    assert.equal(chartOf(again(machine)), chartOf(machine), machine.id)
+  }
+  assert.equal(configOf(player).states?.['song']?.states?.['last'],
+    { type: 'history', history: 'deep', target: 'on' })
+})
+
 async function engram(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const [out, err]: [string[], string[]] = [[], []]
@@ -241,6 +274,11 @@ charts('engram machines: list and export, without a cluster', async () => {
   const all = (await engram('machines', 'export', '--format', 'mermaid')).out
   assert.is(all.split('stateDiagram-v2').length - 1, catalogue().length)
   assert.match((await engram('machines', 'export', 'node', '--format', 'scxml-like')).out, /^<\?xml/)
+  const config = JSON.parse((await engram('machines', 'export', 'node', '--format', 'xstate')).out)
+  assert.equal([config.id, config.states.connecting.type], ['node', undefined])
+  const configs = JSON.parse((await engram('machines', 'export', '--format', 'xstate')).out)
+  assert.equal(configs.map(({ id }: { id: string }) => id),
+    catalogue().map(({ machine }) => machine.id))
   const unknown = await engram('machines', 'export', 'nodes')
   assert.equal([unknown.code, unknown.out], [2, ''])
   assert.match(unknown.err, 'failureDetector')

@@ -165,6 +165,9 @@ test('hostile bytes never throw, and never reach an actor', () => {
     rawEnvelope({ 6: {} }), rawEnvelope({ 6: { type: 7 } }), rawEnvelope({ 6: { type: 'xstate.stop' } }),
     rawEnvelope({ 6: { type: 'x'.repeat(200) } }), rawEnvelope({ 6: { type: 'a', deep: nested(60) } }),
     rawEnvelope({ 6: new Date() }), rawEnvelope({ 1: 'death', 6: { watch: 1, exit: 'odd' } }),
+    rawEnvelope({ 1: 'answer', 6: { ask: -1, life: 1 } }),
+    rawEnvelope({ 1: 'answer', 6: { ask: 1, life: 1, refusal: { reason: 'odd', detail: '' } } }),
+    rawEnvelope({ 1: 'undelivered', 6: { actor: 'a', from: 7, type: 'x', reason: 'refused' } }),
     rawEnvelope({ 1: 'watch', 6: { watch: -1, id: 'a' } }), rawEnvelope({ 7: 1 }),
   ]
   for (const bytes of hostile) wire.publish('engram.v1.actor.n1.a', bytes)

@@ -1,0 +1,10 @@
+/** The statecharts, for programs that draw, run or test them. */
+export { failureDetectorMachine } from './failureDetector.js'
+export { lagMonitorMachine } from './lagMonitor.js'
+export { nodeMachine } from './node.js'
+export { primaryMachine } from './primary.js'
+export { promotionMachine } from './promotion.js'
+export { reconciliationMachine } from './reconciliation.js'
+export { replicaMachine } from './replica.js'
+export { spaceMachine } from './space.js'
+export { streamMachine } from './stream.js'
