@@ -156,6 +156,21 @@ test(`lines have at most ${columnsMax} columns`, () => {
     line.length > columnsMax ? [`${file}:${index + 1}: ${line.length} columns`] : [])))
 })
 
+/** Lines of product code, comments included, in which a pattern is found. */
+function linesWith(pattern: RegExp, without = /(?!)/g): string[] {
+  return product.flatMap((file) => read(file).split('\n').flatMap((line, index) =>
+    pattern.test(line.replace(without, '')) ? [`${file}:${index + 1}: ${line.trim()}`] : []))
+}
+
+test('no banners: a file with parts that need them is two files', () => {
+  none(linesWith(/^\s*\/\/ ?[-=*#]{4,}/))
+})
+
+test('an epoch is called an epoch, and a primary a primary', () => {
+  // The state of a chart keeps its name: outside tests know it.
+  none(linesWith(/\breign(?:s|ed|ing)?\b/i, /'reigning'|primary\.reigning/g))
+})
+
 /** Begins of functions and methods, in code that is indented as this project's is. */
 const functionBegin = new RegExp([
   String.raw`\bfunction\b.*\{$`,
