@@ -86,7 +86,8 @@ test('no document refers to what is not in the repository, or in words of its ow
   ]
   none(all.filter((path) => !path.startsWith('test/')).flatMap((path) =>
     textOf(path).split('\n').flatMap((line, index) =>
-      words.some((word) => word.test(line)) ? [`${path}:${index + 1}: ${line.trim()}`] : [])))
+      // What is in code is a name: the changelog tells which ones have changed.
+      words.some((word) => word.test(line.replace(/`[^`]*`/g, ''))) ? [`${path}:${index + 1}: ${line.trim()}`] : [])))
 })
 
 test('no sentence begins with Of, What or Who', () => {

@@ -74,12 +74,12 @@ test('an ask that reaches nobody ends at once', async () => {
   const { one, two, actor, ref, second } = pair()
   two.host.spawn({ id: 'closed', logic: adder, input: () => undefined })
   const ask = (id: string) => failure(one.host.ref<AdderEvent>('n2', id).ask({ type: 'silent' }))
-  assert.is(await ask('nobody'), 'noSuchActor: actor nobody of n2: no actor of that id')
+  assert.is(await ask('nobody'), 'noSuchActor: actor nobody of n2: there is no actor of that id')
   assert.is(await ask('closed'),
     'refused: actor closed of n2: the actor takes no events from other nodes')
   assert.match(await failure(ref.ask({ type: 'double', n: () => 1 })), /^unencodable: /)
   assert.is(await failure(two.host.ref('n2', 'nobody').ask({ type: 'silent' })),
-    'noSuchActor: actor nobody of n2: no actor of that id')
+    'noSuchActor: actor nobody of n2: there is no actor of that id')
   actor.stop()
   assert.match(await failure(ref.ask({ type: 'silent' })), /^noSuchActor/)
   second.drop()
@@ -171,9 +171,9 @@ test('the sender learns of events that another node could not deliver', async ()
   await clock.advanceAsync(10)
   assert.equal(heard, ['noSuchActor n2 nobody double', 'noSuchActor n1 nobody silent'])
   assert.equal(one.letters.map(({ detail, from }) => [detail, from?.actor]), [
-    ['n2 could not deliver it: no actor of that id', 'sender'],
-    ['no actor of that id', 'sender'],
-    ['n2 could not deliver it: no actor of that id', null],
+    ['n2 could not deliver it: there is no actor of that id', 'sender'],
+    ['there is no actor of that id', 'sender'],
+    ['n2 could not deliver it: there is no actor of that id', null],
   ])
   assert.is(two.letters.length, 2)
 })
