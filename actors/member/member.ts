@@ -212,7 +212,7 @@ export class Member {
     if (applied.sequence >= to) return null
     const { hindrance } = this.applier
     return `its store is being rebuilt from the journal: ${applied.sequence} of ${to} entries done`
-      + (hindrance === null ? '' : `, and cannot be written: ${hindrance}`)
+      + (hindrance === null ? '' : `; it cannot be written: ${hindrance}`)
   }
 
   /** Proof that the epoch in the record (the last one read, unless given) is over, or null. */

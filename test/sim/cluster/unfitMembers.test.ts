@@ -72,7 +72,7 @@ test('stores that the disks have no room for: the space is served from the journ
   assert.ok(tookMs < 5000, `${tookMs} ms`)
   await cluster.writes(2, 'committed')
   const { rebuilding } = cluster.primary()!.space().member
-  assert.match(rebuilding ?? '', /it has 0 of \d+ entries, and cannot be written: no room/)
+  assert.match(rebuilding ?? '', /rebuilt from the journal: 0 of \d+ entries done; it cannot be written: no room/)
 })
 
 test('the only candidate there is tries again, and not without a pause', async () => {
