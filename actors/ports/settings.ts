@@ -35,16 +35,17 @@ export interface ActorSettings extends ProtocolTimes {
 
 const MiB = 1024 * 1024
 
+/** Of every option that has a setting here; a node's memory budget goes by its process. */
 export const defaultSettings: ActorSettings = {
   ...defaultTimes,
   frameBytesMax: 512 * 1024,
-  flushBytesMax: MiB,
+  flushBytesMax: 1_000_000,
   windowBytes: 8 * MiB,
   unflushedBytesMax: 64 * MiB,
   overlayBytesMax: 128 * MiB,
   tailBytesMax: 16 * MiB,
   ackTimeoutMs: 5000,
-  readWaitMs: 2000,
+  readWaitMs: 1000,
   readQueueBytes: 16 * MiB,
   readQueueMs: 2000,
   answerBytesMax: 512 * 1024,

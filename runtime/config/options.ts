@@ -4,6 +4,7 @@
  */
 import { getHeapStatistics } from 'node:v8'
 import { z } from 'zod'
+import { defaultSettings as own } from '../../actors/ports/settings.js'
 import type { ProtocolTimes } from '../../machines/protocol/messages.js'
 
 export type Unit = 'ms' | 'bytes' | 'factor' | 'count'
@@ -32,53 +33,57 @@ const defaultMemoryBytes = Math.floor(Math.min(
 
 /** The options by name, as `engram node --help-config` prints them. */
 export const options = {
-  heartbeatMs: ms('Interval between heartbeats.', 100, 10, 10_000),
-  probeMs: ms('Interval and timeout of the probes of a suspected node.', 50, 5, 10_000),
-  grantMs: ms('Duration of the lease that a heartbeat grants its receiver.', 2000, 100, 600_000),
+  heartbeatMs: ms('Interval between heartbeats.', own.heartbeatMs, 10, 10_000),
+  probeMs: ms('Interval and timeout of the probes of a suspected node.', own.probeMs, 5, 10_000),
+  grantMs: ms('Duration of the lease that a heartbeat grants its receiver.',
+    own.grantMs, 100, 600_000),
   grantMargin: {
     doc: 'The granter waits grantMs x this before it takes over. Allows for clock rates '
       + 'that differ by up to 10 %.',
-    unit: 'factor', default: 1.1, min: 1.1, max: 3,
+    unit: 'factor', default: own.grantMargin, min: 1.1, max: 3,
   },
   surveyMs: ms('How long a candidate waits for the other members to report their positions.',
-    150, 10, 10_000),
+    own.surveyMs, 10, 10_000),
   standByMs: ms('How long a candidate waits for a better-placed one to be promoted.',
-    300, 10, 60_000),
+    own.standByMs, 10, 60_000),
   inSyncLagMs: ms('A replica that is further behind is removed from the in-sync set.',
-    5000, 100, 600_000),
+    own.inSyncLagMs, 100, 600_000),
   stallMs: ms('After a longer stall of its event loop a node declares no other node dead (tilt).',
-    500, 50, 60_000),
-  casTimeoutMs: ms('Timeout of one request to the arbiter.', 1000, 50, 60_000),
+    own.stallMs, 50, 60_000),
+  casTimeoutMs: ms('Timeout of one request to the arbiter.', own.casTimeoutMs, 50, 60_000),
   arbiterReplicas: {
     doc: 'Copies of the arbiter bucket in JetStream. Use 3 on a NATS cluster.',
     unit: 'count', default: 1, min: 1, max: 5,
   },
-  flushBytes: bytes('A batch of this size is flushed at once.', 1_000_000, 4 * KiB, 64 * MiB),
+  flushBytes: bytes('A batch of this size is flushed at once.',
+    own.flushBytesMax, 4 * KiB, 64 * MiB),
   frameBytesMax: bytes('Size limit of a frame, on disk and on the wire. A request is never split '
     + 'over two frames.',
-    512 * KiB, 512 * KiB, 1000 * KiB),
+    own.frameBytesMax, 512 * KiB, 1000 * KiB),
   streamWindowBytes: bytes('Limit of the bytes in flight to one replica. Beyond it, the stream is '
     + 'read from the journal.',
-    8 * MiB, 64 * KiB, 1 * GiB),
+    own.windowBytes, 64 * KiB, 1 * GiB),
   unflushedBytesMax: bytes('Limit of accepted writes that are not yet flushed to disk. Beyond it, '
     + 'writes get OVERLOADED.',
-    64 * MiB, 1 * MiB, 8 * GiB),
+    own.unflushedBytesMax, 1 * MiB, 8 * GiB),
   overlayBytesMax: bytes('Limit of durable writes that are not yet applied to the store. Beyond '
     + 'it, writes get OVERLOADED.',
-    128 * MiB, 1 * MiB, 16 * GiB),
+    own.overlayBytesMax, 1 * MiB, 16 * GiB),
   lagAlertBytes: bytes('Raise an alert when a replica is further behind.',
-    100_000_000, 1 * KiB, 1e12),
-  lagAlertMs: ms('Raise an alert when a replica is further behind.', 5000, 50, 24 * hour),
+    own.lagAlertBytes, 1 * KiB, 1e12),
+  lagAlertMs: ms('Raise an alert when a replica is further behind.',
+    own.lagAlertMs, 50, 24 * hour),
   ackTimeoutMs: ms('A write that has not reached its ack level in this time gets ACK_TIMEOUT.',
-    5000, 50, 600_000),
+    own.ackTimeoutMs, 50, 600_000),
   readWaitMs: ms('How long a replica waits to reach Engram-Min-Sequence before it refuses a read.',
-    1000, 0, 60_000),
+    own.readWaitMs, 0, 60_000),
   readQueueBytes: bytes('Limit of the reads that wait at this node; each counts its payload and '
-    + '512 bytes. Beyond it, reads get OVERLOADED.', 16 * MiB, 64 * KiB, 1 * GiB),
-  readQueueMs: ms('A read that has waited longer for its turn gets OVERLOADED.', 2000, 100, 60_000),
+    + '512 bytes. Beyond it, reads get OVERLOADED.', own.readQueueBytes, 64 * KiB, 1 * GiB),
+  readQueueMs: ms('A read that has waited longer for its turn gets OVERLOADED.',
+    own.readQueueMs, 100, 60_000),
   handoverHoldBytes: bytes('Limit of the writes held during a handover. Beyond it, writes get '
     + 'SHUTTING_DOWN.',
-    16 * MiB, 64 * KiB, 1 * GiB),
+    own.heldBytesMax, 64 * KiB, 1 * GiB),
   memoryBytes: bytes('Memory budget of buffers, caches and indexes. Beyond three quarters of it, '
     + 'writes get OVERLOADED. The default is half of what the process may use.',
     Math.max(defaultMemoryBytes, 64 * MiB), 64 * MiB, 2 ** 44),
