@@ -56,7 +56,7 @@ scenario(test, 'two actor hosts, seen in the inspector, until one is killed', as
     'worker/scanner got nothing: noSuchActor']
   await waitFor('all of this', () => lines.every((line) => boss.stdout.includes(line)))
   await waitFor('both in the inspector', () =>
-    ['worker: shown', 'boss: shown'].every((line) => inspector.log().includes(line)))
+    ['worker is shown', 'boss is shown'].every((line) => inspector.log().includes(line)))
   assert.match(worker.log(), 'actor failed and is restarted')
   await worker.kill()
   assert.is((await printed(boss)).at(-1), 'the printer is gone (nodeDown)')
