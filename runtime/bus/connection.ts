@@ -7,7 +7,7 @@ import type {
   AsideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
 } from '../../actors/ports/bus.js'
 import type { Logger } from '../../actors/ports/system.js'
-import { Aside } from './aside.js'
+import { SideConnection } from './sideConnection.js'
 import { Liveness } from './liveness.js'
 import type { LivenessOptions } from './liveness.js'
 import { NatsBusMessage } from './message.js'
@@ -34,7 +34,7 @@ export class NatsBusConnection implements BusConnection {
   readonly #nats: NatsConnection
   readonly #logger: Logger
   readonly #socket: ReturnType<typeof socketOf>
-  readonly #asides: Readonly<Record<AsideWay, Aside>>
+  readonly #asides: Readonly<Record<AsideWay, SideConnection>>
   readonly #side: SideSubscriptions
   readonly #inbox: string
   readonly #pending = new Map<string, PendingRequest>()
@@ -55,7 +55,7 @@ export class NatsBusConnection implements BusConnection {
     this.#nats = nats
     this.#logger = logger
     this.#asides = {
-      writes: new Aside(dialAside, logger), reads: new Aside(dialAside, logger),
+      writes: new SideConnection(dialAside, logger), reads: new SideConnection(dialAside, logger),
     }
     this.#side = new SideSubscriptions(nats)
     this.#socket = socketOf(nats)

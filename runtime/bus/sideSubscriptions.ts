@@ -1,6 +1,6 @@
 import type { NatsConnection } from 'nats'
 import type { BusSubscription } from '../../actors/ports/bus.js'
-import type { AsideListener } from './aside.js'
+import type { SideListener } from './sideConnection.js'
 
 interface Entry {
   open(nats: NatsConnection): BusSubscription
@@ -14,7 +14,7 @@ interface Entry {
  * nobody is subscribed: clients get 503 at once, and try again. The first connection is used only
  * until the other one is open, and if it cannot be opened.
  */
-export class SideSubscriptions implements AsideListener {
+export class SideSubscriptions implements SideListener {
   readonly #entries = new Set<Entry>()
   /** Connection that has the subscriptions; null: none has them now. */
   #place: NatsConnection | null

@@ -1,6 +1,7 @@
 /** Commands and reads, in a simulated cluster. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { defaultSettings } from '../../../actors/ports/settings.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 
@@ -128,7 +129,7 @@ test('reads wait for what is asked for, bounded, and refuse what is too old', as
   }
   const before = cluster.clock.monotonicMs()
   assert.is(await code({ 'Engram-Min-Sequence': '999' }), 'STALE_READ')
-  assert.ok(cluster.clock.monotonicMs() - before >= 2000)
+  assert.ok(cluster.clock.monotonicMs() - before >= defaultSettings.readWaitMs)
   assert.is(await code({ 'Engram-Max-Staleness-Ms': '1000' }), 'ok')
   assert.is(await code({ 'Engram-Min-Sequence': '-1' }), 'INVALID_OPERATION')
   assert.is(await code({ 'Engram-Max-Staleness-Ms': 'soon' }), 'INVALID_OPERATION')

@@ -2,11 +2,11 @@
 import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Aside } from '../../../runtime/bus/aside.js'
+import { SideConnection } from '../../../runtime/bus/sideConnection.js'
 import { SideSubscriptions } from '../../../runtime/bus/sideSubscriptions.js'
 import { quiet } from '../../support/actorKit.js'
 
-const test = suite('aside')
+const test = suite('side connection')
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
@@ -50,7 +50,7 @@ function kit(redialMs: number, pings?: { pingIntervalMs: number; maxPingOut: num
     dialled.push({ resolve, reject })
   })
   const logger = { ...quiet, warn: (fields: object) => void warnings.push(fields) }
-  return { aside: new Aside(dial, logger, redialMs, pings), dialled, warnings }
+  return { aside: new SideConnection(dial, logger, redialMs, pings), dialled, warnings }
 }
 
 test('made once, when it is first needed; made again when it broke', async () => {

@@ -15,7 +15,7 @@ const asideLiveness = { pingIntervalMs: 5000, maxPingOut: 3 }
 const bufferedBytesMax = 16 * 1024 * 1024
 
 /** Gets the state of a connection that is kept open for it. */
-export interface AsideListener {
+export interface SideListener {
   stands(nats: NatsConnection): void
   /** The connection broke, and is dialled again. */
   gone(): void
@@ -29,7 +29,7 @@ export interface AsideListener {
  * On this connection that holds up other answers, but no heartbeat. It is opened when it is first
  * needed. Until it is open, and while there is none, the first connection is used.
  */
-export class Aside {
+export class SideConnection {
   #nats: NatsConnection | null = null
   #isDialling = false
   #dialledAtMs = -Infinity
@@ -38,7 +38,7 @@ export class Aside {
   #isTold = false
   /** The last attempt to dial failed, which was logged. */
   #hasFailed = false
-  #listener: AsideListener | null = null
+  #listener: SideListener | null = null
   #redialTimer: NodeJS.Timeout | undefined
 
   /** @param redialMs pause before another one is dialled */
@@ -55,7 +55,7 @@ export class Aside {
   }
 
   /** Opens it even if it is not needed, and again whenever it breaks. */
-  keepFor(listener: AsideListener): void {
+  keepFor(listener: SideListener): void {
     if (this.#listener !== null) return
     this.#listener = listener
     if (this.#nats !== null && !this.#nats.isClosed()) listener.stands(this.#nats)
