@@ -7,10 +7,11 @@ import type {
   AsideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
 } from '../../actors/ports/bus.js'
 import type { Logger } from '../../actors/ports/system.js'
-import { SideConnection } from './sideConnection.js'
+import { stackOf } from '../../machines/base/thrown.js'
 import { Liveness } from './liveness.js'
 import type { LivenessOptions } from './liveness.js'
 import { NatsBusMessage } from './message.js'
+import { SideConnection } from './sideConnection.js'
 import { SideSubscriptions } from './sideSubscriptions.js'
 import { limitIntake, socketOf } from './socket.js'
 import { steadySubscription } from './steady.js'
@@ -159,7 +160,7 @@ export class NatsBusConnection implements BusConnection {
         try {
           handler(new NatsBusMessage(message))
         } catch (fault) {
-          this.#logger.error({ subject, error: textOf(fault) }, 'message handler threw')
+          this.#logger.error({ subject, error: stackOf(fault) }, 'message handler threw')
         }
       },
     }), () => this.isClosed || nats.isClosed())
@@ -313,8 +314,4 @@ function headerBlock(fields: Readonly<Record<string, string>>): MsgHdrs {
   const block = natsHeaders()
   for (const name in fields) block.set(name, fields[name] ?? '')
   return block
-}
-
-function textOf(fault: unknown): string {
-  return fault instanceof Error ? fault.stack ?? fault.message : String(fault)
 }

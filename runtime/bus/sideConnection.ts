@@ -123,7 +123,11 @@ export class SideConnection {
   #redial(): void {
     if (this.#isOver || this.#listener === null) return
     clearTimeout(this.#redialTimer)
-    this.#redialTimer = setTimeout(() => this.#make(), this.redialMs)
+    this.#redialTimer = setTimeout(() => {
+      // A timer may be early by part of a millisecond: nobody would dial again.
+      this.#dialledAtMs = -Infinity
+      this.#make()
+    }, this.redialMs)
     this.#redialTimer.unref()
   }
 

@@ -4,7 +4,8 @@ import type { SideListener } from './sideConnection.js'
 
 interface Entry {
   open(nats: NatsConnection): BusSubscription
-  subscription: BusSubscription | null
+  /** One as a rule, none while nobody is subscribed, and two during a move. */
+  readonly subscriptions: Set<BusSubscription>
 }
 
 /**
@@ -25,18 +26,19 @@ export class SideSubscriptions implements SideListener {
 
   /** @param open subscribes on that connection */
   add(open: (nats: NatsConnection) => BusSubscription): BusSubscription {
-    const entry: Entry = { open, subscription: this.#place && open(this.#place) }
+    const entry: Entry = { open, subscriptions: new Set() }
+    if (this.#place) entry.subscriptions.add(open(this.#place))
     this.#entries.add(entry)
     return {
       unsubscribe: () => {
         this.#entries.delete(entry)
-        entry.subscription?.unsubscribe()
+        for (const subscription of entry.subscriptions) subscription.unsubscribe()
       },
     }
   }
 
   stands(nats: NatsConnection): void {
-    this.#move(nats)
+    if (!nats.isClosed()) this.#move(nats)
   }
 
   gone(): void {
@@ -51,13 +53,16 @@ export class SideSubscriptions implements SideListener {
   #move(place: NatsConnection | null): void {
     const left = this.#place
     this.#place = place
-    const former = [...this.#entries].map((entry) => {
-      const { subscription } = entry
-      entry.subscription = place && entry.open(place)
-      return subscription
+    const former = [...this.#entries].flatMap(({ open, subscriptions }) => {
+      const before = [...subscriptions]
+      if (place) subscriptions.add(open(place))
+      return before.map((subscription) => ({ subscription, subscriptions }))
     })
     const leave = (): void => {
-      for (const subscription of former) subscription?.unsubscribe()
+      for (const { subscription, subscriptions } of former) {
+        subscriptions.delete(subscription)
+        subscription.unsubscribe()
+      }
     }
     if (place === null || left === null) return leave()
     // By then, requests that only the former place received have been handled, too.

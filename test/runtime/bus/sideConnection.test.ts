@@ -182,4 +182,32 @@ test('subscriptions move to the connection that stands, and back where there is 
   assert.equal([...open], ['other two', 'other three'])
 })
 
+test('who unsubscribes during a move is subscribed nowhere from then on', async () => {
+  const open = new Set<string>()
+  const side = new SideSubscriptions(place(open, 'first'))
+  const one = side.add((nats) => {
+    const key = (nats as unknown as { name: string }).name
+    open.add(key)
+    return { unsubscribe: () => void open.delete(key) }
+  })
+  side.stands(place(open, 'other'))
+  assert.equal([...open], ['first', 'other'])
+  one.unsubscribe()
+  assert.equal([...open], [], 'at once, not when the move is over')
+  await turn()
+  assert.equal([...open], [])
+})
+
+test('subscriptions stay where they are if the other connection has closed meanwhile', async () => {
+  const open = new Set<string>()
+  const side = new SideSubscriptions(place(open, 'first'))
+  side.add(() => {
+    open.add('one')
+    return { unsubscribe: () => void open.delete('one') }
+  })
+  side.stands({ isClosed: () => true } as unknown as NatsConnection)
+  await turn()
+  assert.equal([...open], ['one'])
+})
+
 test.run()
