@@ -1,7 +1,7 @@
+import { stackOf } from '../../machines/base/thrown.js'
 import type { Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
 import { spaceSettingsOf } from '../../machines/protocol/spaceSettings.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import { stackOf } from '../messaging/defects.js'
 import { AdminRefusal, patienceMs, spaceNameOf } from '../ports/adminApi.js'
 import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'

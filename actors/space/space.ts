@@ -1,5 +1,6 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { topState } from '../../machines/base/stateName.js'
+import { stackOf } from '../../machines/base/thrown.js'
 import { compareLives } from '../../machines/election/vacancy.js'
 import type {
   AckMessage, Announcement, AssignmentAt, JoinRequest, ReconcileAnswer, ReconcileMessage,
@@ -13,7 +14,6 @@ import { AssignmentWatch } from '../member/assignmentWatch.js'
 import type { NodeContext } from '../member/context.js'
 import { Member } from '../member/member.js'
 import type { ReplyTarget } from '../messaging/answers.js'
-import { stackOf } from '../messaging/defects.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import { PrimaryRole } from '../primary/primary.js'
 import { PromotionRole } from '../promotion/promotion.js'

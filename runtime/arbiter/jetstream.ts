@@ -14,6 +14,7 @@ import type {
 } from '../../actors/ports/arbiter.js'
 import { ForbiddenError, NoRespondersError } from '../../actors/ports/bus.js'
 import type { BusConnection, BusMessage } from '../../actors/ports/bus.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import { bucketConfiguration, bucketFaults } from './bucket.js'
 
 export interface JetStreamArbiterOptions {
@@ -85,7 +86,7 @@ class JetStreamArbiter implements Arbiter {
       return last?.deleted ? await this.#publish(subject, value, last.record.revision) : outcome
     } catch (error) {
       // Whether it is a marker is open: the caller reads the key, and tries again.
-      return { kind: 'unknown', reason: textOf(error) }
+      return { kind: 'unknown', reason: messageOf(error) }
     }
   }
 
@@ -203,7 +204,7 @@ class JetStreamArbiter implements Arbiter {
     } catch (error) {
       if (error instanceof ForbiddenError) return { kind: 'rejected', reason: error.message }
       const reason = error instanceof NoRespondersError
-        ? `no JetStream bucket ${this.bucket} listens` : textOf(error)
+        ? `no JetStream bucket ${this.bucket} listens` : messageOf(error)
       return { kind: 'unknown', reason }
     }
   }
@@ -215,7 +216,7 @@ class JetStreamArbiter implements Arbiter {
       return parse(await this.connection.request(subject, bytes, { timeoutMs: this.timeoutMs }))
     } catch (error) {
       const what = error instanceof NoRespondersError
-        ? `JetStream is not enabled on the NATS server; ${enableIt}` : textOf(error)
+        ? `JetStream is not enabled on the NATS server; ${enableIt}` : messageOf(error)
       throw new ArbiterUnavailableError(`bucket ${this.bucket}: ${what}`, error)
     }
   }
@@ -250,8 +251,4 @@ function parse(message: BusMessage): ApiAnswer {
 function describe(answer: ApiAnswer): string {
   const { description = 'error without description', err_code: code } = answer.error ?? {}
   return code === undefined ? description : `${description} (JetStream error ${code})`
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { messageOf } from '../../machines/base/thrown.js'
 
 const name = 'ballast'
 
@@ -45,6 +46,6 @@ export function fillRefusal(directory: string, others: readonly string[]): strin
     if (blocks * bsize <= diskBytesMax) return null
     return `the file system of ${directory} is larger than ${diskBytesMax / 1024 ** 3} GiB`
   } catch (error) {
-    return `${directory}: ${error instanceof Error ? error.message : String(error)}`
+    return `${directory}: ${messageOf(error)}`
   }
 }

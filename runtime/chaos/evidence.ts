@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { FateValue } from '../../actors/ports/clientApi.js'
 import type { Logger } from '../../actors/ports/system.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
 import type { EngramClient } from '../client/client.js'
 import { ReadError } from '../client/errors.js'
@@ -159,7 +160,7 @@ export async function readSalvages(
         }
       }
     } catch (error) {
-      unreadable.push(`${id}: ${error instanceof Error ? error.message : String(error)}`)
+      unreadable.push(`${id}: ${messageOf(error)}`)
     }
   }
   return { salvaged, unreadable }

@@ -1,5 +1,6 @@
 /** Injects faults, one at a time, each undone before the next, and records them. */
 import { setTimeout as pause } from 'node:timers/promises'
+import { messageOf } from '../../machines/base/thrown.js'
 import type { EngramClient } from '../client/client.js'
 import type { ClusterSpace } from '../status/status.js'
 import type { Control } from './control.js'
@@ -193,7 +194,7 @@ export class Injector {
       if (fault.kind === 'actor') await this.#killActor(fault.node, fault.actor)
       else await this.#command(fault, atMs)
     } catch (error) {
-      refused = error instanceof Error ? error.message : String(error)
+      refused = messageOf(error)
       log(`${what}: ${refused}`)
     }
     this.done.push({ kind: fault.kind, what, atMs, ms: Math.round(nowMs() - atMs), refused })

@@ -1,4 +1,5 @@
 /** Errors that end a command, as a message and a remedy. */
+import { messageOf } from '../../machines/base/thrown.js'
 import { connectRemedy } from '../bus/faults.js'
 import { shownName } from '../bus/settingNames.js'
 import { DeniedError } from '../client/denials.js'
@@ -34,7 +35,7 @@ export function endingOf(error: unknown): Ending {
   if (isFlagFault) {
     return { message: error.message, remedy: null, exitCode: exit.usage }
   }
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   const code = error instanceof EngramError ? ` [${error.code}]` : ''
   return { message: message + code, remedy: remedyOf(error), exitCode: exit.failed }
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { SalvageFiles } from '../../actors/ports/journal.js'
 import type { Logger } from '../../actors/ports/system.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import { CliError, exit, jsonOption, usage } from './context.js'
 import type { Action, Context } from './context.js'
 import { showBytes, showCount, showValue, table } from './text.js'
@@ -149,7 +150,7 @@ async function show(
       before = ','
     }
   } catch (error) {
-    fault = `,"error":${JSON.stringify(error instanceof Error ? error.message : String(error))}`
+    fault = `,"error":${JSON.stringify(messageOf(error))}`
     throw error
   } finally {
     // The document is always complete: entries that could be read, and the error of the rest.

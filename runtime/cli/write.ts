@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import { SingleBar } from 'cli-progress'
 import type { Command } from 'commander'
 import type { WriteAnswer } from '../../actors/ports/clientApi.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import { keyFault } from '../client/client.js'
@@ -175,7 +176,7 @@ async function writeLines(
     if (error instanceof WriteOutcomeUnknownError) tally.unknown++
     else tally.refused++
     failed = true
-    const text = error instanceof Error ? error.message : String(error)
+    const text = messageOf(error)
     const code = error instanceof EngramError ? `${error.code}: ` : ''
     context.note(`line ${line}: ${code}${text}`)
   }

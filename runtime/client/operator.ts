@@ -8,6 +8,7 @@ import { mergeStatus } from '../status/mergeStatus.js'
 import { asStatusReport, statusOfAll } from '../status/status.js'
 import type { ClusterStatus, MemberStatus, NodeStatusReport } from '../status/status.js'
 import { asWhoAnswer } from '../status/who.js'
+import { jsonOrNull } from '../system/json.js'
 import { denialIn, onDenial } from './denials.js'
 import type { DeniedError } from './denials.js'
 import { AdminError } from './errors.js'
@@ -177,7 +178,7 @@ export class Operator {
       if (one.subject === statusOfAll) denied = one
     })
     const unheard = await gather(this.connection, inbox, (data) => {
-      const seen = seenOf(parse(data))
+      const seen = seenOf(jsonOrNull(data))
       if (seen) found.set(seen.id, seen)
       return allAnswered(found)
     })
@@ -210,7 +211,7 @@ export class Operator {
       const answer = await this.connection.request(
         subjects.status(id), question, { timeout: leftMs }).catch(() => null)
       if (answer === null) return null
-      const said = parse(answer.data)
+      const said = jsonOrNull(answer.data)
       const isBusy = (said as { code?: unknown } | null)?.code === 'OVERLOADED'
       if (!isBusy) return asStatusReport(said)
       await delay(lookAgainMs)
@@ -222,7 +223,7 @@ export class Operator {
     request: AdminRequest, options: { node?: string; timeoutMs?: number } = {},
   ): Promise<AdminAnswer> {
     const node = options.node ?? await this.#anyNode()
-    const answer = parse(await this.#request(node, request, options.timeoutMs ?? 15_000))
+    const answer = jsonOrNull(await this.#request(node, request, options.timeoutMs ?? 15_000))
     const said = answer as AdminAnswer | {
       ok: false; code?: string; message?: string; retryable?: boolean
     } | null
@@ -348,12 +349,4 @@ async function gather(
     }
     connection.publish(statusOfAll, Buffer.from('{"type":"who"}'), { reply: inbox })
   })
-}
-
-function parse(data: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(data).toString('utf8'))
-  } catch {
-    return null
-  }
 }

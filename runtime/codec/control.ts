@@ -5,6 +5,7 @@
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import type { z } from 'zod'
 import type { ControlCodec, Decoded } from '../../actors/ports/controlCodec.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import { epochsMax } from '../../machines/log/positions.js'
 import type { AckMessage, Assignment, NodeIdentity } from '../../machines/protocol/messages.js'
 import * as schemas from './schemas.js'
@@ -95,7 +96,7 @@ function unpacker({ bytes: bytesMax, depth, mapEntries }: Limits): (
     try {
       return { ok: true, value: decoder.decode(bytes) }
     } catch (error) {
-      return refuse(`no MessagePack: ${textOf(error)}`)
+      return refuse(`no MessagePack: ${messageOf(error)}`)
     }
   }
 }
@@ -106,7 +107,7 @@ function record<T>(schema: z.ZodType<T>, bytes: Uint8Array): Decoded<T> {
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (error) {
-    return refuse(`no JSON: ${textOf(error)}`)
+    return refuse(`no JSON: ${messageOf(error)}`)
   }
   const newer = versionFault(value)
   return newer ? { ...refuse(newer), isNewer: true } : check(schema, value)
@@ -145,8 +146,4 @@ function bounded(bytes: Uint8Array, bytesMax: number): Uint8Array {
 
 function tooLong(length: number, bytesMax: number): string {
   return `${length} bytes are more than ${bytesMax}`
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import { Decoder } from '@msgpack/msgpack'
 import type { Encoding } from '../../actors/ports/clientApi.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import { scanMessagePack } from './gateScan.js'
 import { textOf } from './operation.js'
 import { wideIntegerIn } from './wideIntegers.js'
@@ -72,6 +73,6 @@ export function decodeRequest(
 
 /** A decoder's message may quote the request: it is cut to one line. */
 export function short(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   return message.length <= REASON_LENGTH_MAX ? message : `${message.slice(0, REASON_LENGTH_MAX)}…`
 }

@@ -3,12 +3,13 @@ import type { AnyActor, AnyActorLogic, AnyEventObject, EventFromLogic } from 'xs
 import type { ActorExit, ActorSpec, HostedActor } from '../../actors/host/actorHost.js'
 import type { Escalating } from '../../actors/host/invokeHosted.js'
 import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import type { DeadLetters } from './deadLetters.js'
 import type { Inspection } from './inspection.js'
 import { defaultMailbox, Mailbox } from './mailbox.js'
 import type { Letter } from './mailbox.js'
 import { RestartBudget } from './supervisor.js'
-import { ActorKilledError, errorText, MailboxOverflowError } from './types.js'
+import { ActorKilledError, MailboxOverflowError } from './types.js'
 import type {
   ActorReport, DeadLetter, DeadLetterReason, HostEvent, Reply, Sender,
 } from './types.js'
@@ -331,7 +332,7 @@ export class Cell {
     this.host.restarted()
     telemetry?.count('engram_host_restarts_total')
     logger.warn({ actor: this.id, error, attempt, delayMs }, 'actor failed and is restarted')
-    this.host.tell({ type: 'engram.restart', attempt, delayMs, error: errorText(error) }, this.id)
+    this.host.tell({ type: 'engram.restart', attempt, delayMs, error: messageOf(error) }, this.id)
     this.restartTimer = clock.setTimeout(() => this.start(), delayMs)
   }
 

@@ -2,6 +2,7 @@ import type { AnyActorLogic, EventObject } from 'xstate'
 import type { ActorExit, ActorSpec, HostedActor } from '../../actors/host/actorHost.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
 import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
 import { AskError, Asks, replyToOf } from './asks.js'
 import { Cell } from './cell.js'
@@ -11,7 +12,7 @@ import { detailLengthMax } from './envelope.js'
 import type { AnswerBody } from './envelope.js'
 import { Inspection } from './inspection.js'
 import { Remote } from './remote.js'
-import { ActorFailedError, errorText } from './types.js'
+import { ActorFailedError } from './types.js'
 import type {
   ActorHostOptions, ActorHostRuntime, DeadLetter, ExitKind, HostEvent, HostReport,
   InspectionObserver, RemoteExit, RemoteRef, Reply, Sender,
@@ -182,7 +183,7 @@ class Host implements ActorHostRuntime, CellHost {
     this.escalations += 1
     this.telemetry?.count('engram_host_escalations_total')
     this.tell(
-      { type: 'engram.escalation', to: parent?.id ?? null, error: errorText(cause) }, id,
+      { type: 'engram.escalation', to: parent?.id ?? null, error: messageOf(cause) }, id,
     )
     if (parent !== undefined) parent.failBy(error)
     else this.options.onEscalation(error)
@@ -286,7 +287,7 @@ class Host implements ActorHostRuntime, CellHost {
       return refuse(event, spec.logic)
     } catch (error) {
       this.logger.error({ actor: id, error }, 'refuseRemote threw')
-      return `refuseRemote threw: ${errorText(error)}`
+      return `refuseRemote threw: ${messageOf(error)}`
     }
   }
 

@@ -1,13 +1,11 @@
 import type { AnyEventObject, EventObject } from 'xstate'
 import type { BusConnection, BusMessage, BusSubscription } from '../../actors/ports/bus.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import { nameFault, subjects } from '../../machines/protocol/subjects.js'
 import type { DeadLetters } from './deadLetters.js'
 import { decodeEnvelope, detailLengthMax, encodeEnvelope } from './envelope.js'
 import type { AnswerBody, Envelope, EnvelopeBody, EnvelopeHead } from './envelope.js'
-import { errorText } from './types.js'
-import type {
-  ActorHostOptions, DeadLetter, DeadLetterReason, RemoteExit, Sender,
-} from './types.js'
+import type { ActorHostOptions, DeadLetter, DeadLetterReason, RemoteExit, Sender } from './types.js'
 import { Watches } from './watches.js'
 import type { LocalWatch } from './watches.js'
 
@@ -146,14 +144,14 @@ export class Remote {
     try {
       bytes = encodeEnvelope({ head, body })
     } catch (error) {
-      return bury('unencodable', errorText(error))
+      return bury('unencodable', messageOf(error))
     }
     const bytesMax = Math.min(this.bytesMax, connection.maxPayload)
     if (bytes.length > bytesMax) return bury('tooLarge', `${bytes.length} of ${bytesMax} bytes`)
     try {
       connection.publish(subjects.actor(node, actor), bytes)
     } catch (error) {
-      return bury('detached', errorText(error))
+      return bury('detached', messageOf(error))
     }
     const forgotten = remember(this.sent, node, number)
     this.forgottenMax = Math.max(this.forgottenMax, forgotten ?? 0)

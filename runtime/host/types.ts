@@ -3,6 +3,7 @@ import type { AnyActorLogic, AnyEventObject, EventObject, InspectionEvent } from
 import type { ActorHost } from '../../actors/host/actorHost.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
 import type { Clock, Logger, Telemetry } from '../../actors/ports/system.js'
+import { messageOf } from '../../machines/base/thrown.js'
 
 /** Why an event reached nobody. Stable: part of the counters' names. */
 export const deadLetterReasons = [
@@ -169,7 +170,7 @@ export interface ActorHostRuntime extends ActorHost {
 export class ActorFailedError extends Error {
   readonly code = 'ACTOR_FAILED'
   constructor(readonly actor: string, cause: unknown) {
-    super(`actor ${actor} gave up: ${errorText(cause)}`, { cause })
+    super(`actor ${actor} gave up: ${messageOf(cause)}`, { cause })
     this.name = 'ActorFailedError'
   }
 }
@@ -190,9 +191,4 @@ export class MailboxOverflowError extends Error {
     super(`the mailbox of actor ${actor} holds ${capacity} events and is full`)
     this.name = 'MailboxOverflowError'
   }
-}
-
-/** The message of whatever was thrown. */
-export function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

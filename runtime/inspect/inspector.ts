@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { createInbox } from 'nats'
 import type { Msg, NatsConnection, Subscription } from 'nats'
+import { jsonOrNull } from '../system/json.js'
 import {
   inspectionSubjects, inspectionVersion, leaseBounds, readEnvelope, startAnswer,
 } from './schema.js'
@@ -103,7 +104,7 @@ export class Inspector {
       return this.fault(`${node ?? 'no node'} ${node ? 'does not answer' : 'answers'} yet; `
         + 'the request is repeated')
     }
-    const answer = startAnswer.safeParse(parse(message.data))
+    const answer = startAnswer.safeParse(jsonOrNull(message.data))
     if (!answer.success) return this.fault('an answer to a start request is not valid')
     if (answer.data.ok) this.saw(answer.data.node)
     else this.fault(`${answer.data.node} refuses: ${answer.data.message}`)
@@ -150,13 +151,5 @@ export class Inspector {
     if (this.faults.size >= 100 || this.faults.has(message)) return
     this.faults.add(message)
     this.options.onFault?.(message)
-  }
-}
-
-function parse(data: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(data).toString('utf8'))
-  } catch {
-    return null
   }
 }

@@ -12,6 +12,7 @@ import {
   type OpenSalvage, type SalvageFiles, type SalvageHeader,
 } from '../../actors/ports/journal.js'
 import { type Logger } from '../../actors/ports/system.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
 import { FRAME_BYTES_MAX } from '../codec/frameLayout.js'
@@ -151,7 +152,7 @@ async function list(
       }
     } catch (error) {
       if (error instanceof SalvageNotFoundError) continue
-      const reason = error instanceof Error ? error.message : String(error)
+      const reason = messageOf(error)
       logger.error({ name, reason }, 'a salvage cannot be read')
     }
   }

@@ -1,5 +1,6 @@
 /** Merges the status of nodes into one of the cluster. */
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
+import { byName } from './names.js'
 import type {
   ForkStatus, ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, ForkCounts, MemberStatus,
   NodeStatus, NodeStatusReport,
@@ -37,10 +38,6 @@ export function mergeStatus(reports: readonly NodeStatusReport[]): ClusterStatus
 interface MemberView {
   readonly node: NodeId
   readonly member: MemberStatus
-}
-
-function byName(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true })
 }
 
 function answeredNode(node: NodeStatus): ClusterNode {

@@ -6,6 +6,7 @@
  */
 import { open as openFile } from 'node:fs/promises'
 import type { Database, RangeOptions } from 'lmdb'
+import { messageOf } from '../../machines/base/thrown.js'
 
 /** The file does not hold what was written to it. It is rebuilt at the next start. */
 export class StoreDamagedError extends Error {
@@ -63,7 +64,7 @@ const damage = /MDB_(PAGE_NOTFOUND|CORRUPTED|PANIC|INVALID|BAD_TXN|CURSOR_FULL|P
 
 /** LMDB's message if it means that the file is broken, or null. */
 export function damageIn(error: unknown): string | null {
-  const text = error instanceof Error ? error.message : String(error)
+  const text = messageOf(error)
   return damage.test(text) ? text : null
 }
 

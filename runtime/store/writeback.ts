@@ -6,6 +6,8 @@
  * next to nothing, or once an hour if that never happens.
  */
 
+import { messageOf } from '../../machines/base/thrown.js'
+
 /** After this long without a write the kernel has written everything back (30 s, then 5 s). */
 const quietMs = 40_000
 /** A store that is written all the time is synced after this time. */
@@ -48,7 +50,7 @@ export class Writeback {
       await sync()
     } catch (error) {
       onFailed('the disk lost earlier writes of the store: '
-        + (error instanceof Error ? error.message : String(error)))
+        + messageOf(error))
     } finally {
       this.isSyncing = false
     }

@@ -1,6 +1,6 @@
 /** Time series of one space, from statuses and flows. Times are in seconds, as for uPlot. */
+import { byName } from '../../status/names.js'
 import type { Item } from './state.js'
-import { byName } from './words.js'
 
 type Values = (number | null)[]
 

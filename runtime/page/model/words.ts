@@ -5,12 +5,6 @@ import type { ClusterSpace } from '../../status/status.js'
 export { bytesText, msText }
 
 const counts = new Intl.NumberFormat('en')
-const collator = new Intl.Collator('en', { numeric: true })
-
-/** n2 before n10. */
-export function byName(a: string, b: string): number {
-  return collator.compare(a, b)
-}
 
 export function countText(value: number): string {
   return counts.format(Math.round(value))

@@ -1,5 +1,6 @@
 /** Performs commands of a page on the cluster that this process runs. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
+import { messageOf } from '../../../machines/base/thrown.js'
 import type { AdminAnswer, AdminRequest } from '../../client/operator.js'
 import type { CommandAnswer, PageCommand } from '../protocol.js'
 import { SteadyWriters } from './steadyWriters.js'
@@ -57,7 +58,7 @@ export class Playground {
     try {
       return { ok: true, message: await this.handle(command) }
     } catch (error) {
-      return { ok: false, message: error instanceof Error ? error.message : String(error) }
+      return { ok: false, message: messageOf(error) }
     }
   }
 
