@@ -93,11 +93,15 @@ export class AssignmentStore {
   private readonly memory: Remembered
   /** Why the last request failed; null: it was answered. Logged once. */
   private fault: string | null = null
-  /** Faults in the configuration of the bucket that endanger the records. */
-  faults: readonly string[] = []
+  private bucketFaults: readonly string[] = []
 
   constructor(private readonly options: RecordsOptions) {
     this.memory = new Remembered(options)
+  }
+
+  /** Faults in the configuration of the bucket that endanger the records. */
+  get faults(): readonly string[] {
+    return this.bucketFaults
   }
 
   /** The space's record as this node saw it last, also before a restart. */
@@ -292,8 +296,8 @@ export class AssignmentStore {
   /** Makes the bucket if it does not exist, otherwise logs what is wrong with it. */
   private async open(arbiter: Arbiter): Promise<void> {
     const bucket = await arbiter.bucketId()
-    this.faults = await arbiter.faults()
-    for (const fault of this.faults) this.options.logger.error({}, `the arbiter: ${fault}`)
+    this.bucketFaults = await arbiter.faults()
+    for (const fault of this.bucketFaults) this.options.logger.error({}, `the arbiter: ${fault}`)
     this.bucket = bucket
   }
 

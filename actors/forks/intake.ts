@@ -205,7 +205,7 @@ export class ForkIntake {
   }
 
   /** Resolves when the operator's note or write is durable; rejects with why it is not. */
-  async order(what: AcceptedRequest | ForkNote): Promise<number> {
+  async logCommand(what: AcceptedRequest | ForkNote): Promise<number> {
     const { ingest, reconciler } = this.options
     const request = 'operations' in what ? what : reconciler.noted(what)
     return await new Promise<number>((resolve, reject) => {

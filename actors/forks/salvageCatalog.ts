@@ -46,7 +46,7 @@ export class SalvageCatalog {
     const { member } = this
     const { control } = member.context.ports
     const present = await this.present()
-    member.salvages = present.length
+    member.salvages.counted(present.length)
     this.forget(new Set(present))
     const notes: SalvageNote[] = []
     let bytes = 0
@@ -157,7 +157,7 @@ export class SalvageCatalog {
     const { member } = this
     await member.context.ports.salvages.remove(name)
     this.notes.delete(name)
-    member.salvages = Math.max(0, member.salvages - 1)
+    member.salvages.removed()
   }
 }
 

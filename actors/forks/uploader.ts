@@ -72,7 +72,7 @@ export class Uploader {
   }
 
   /** Handles an operator's command: salvages are uploaded, whatever the settings say. */
-  order(): void {
+  uploadNow(): void {
     this.salvages.retryUnreadable()
     this.alerted = ''
     this.actor?.send({ type: 'ordered' })

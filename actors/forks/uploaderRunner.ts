@@ -34,10 +34,10 @@ export class UploaderRunner {
   }
 
   /** Handles an operator's command. False: there is nothing to upload. */
-  order(): boolean {
+  uploadNow(): boolean {
     this.notBeforeMs = -Infinity
     this.tick()
-    this.role?.order()
+    this.role?.uploadNow()
     return this.role !== null
   }
 
@@ -56,7 +56,7 @@ export class UploaderRunner {
 
   private hasSomething(): boolean {
     const { salvages, store, self } = this.member
-    if (salvages > 0) return true
+    if (salvages.count > 0) return true
     return store.openReportCount > 0
       && store.reports().some(({ outcome, node }) => outcome === null && node === self)
   }

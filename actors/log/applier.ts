@@ -16,7 +16,6 @@ export interface ApplierOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly keyRetention: () => KeyRetention
-  readonly onApplied: () => void
   readonly onFailed: (error: unknown) => void
 }
 
@@ -38,11 +37,15 @@ export class Applier {
   private timer: TimerHandle | null = null
   private readonly waiters: SequenceWaiters
   private settled: Promise<void> = Promise.resolve()
-  /** Why the store cannot be written now, or null. It is tried again automatically. */
-  hindrance: string | null = null
+  private obstacle: string | null = null
 
   constructor(private readonly options: ApplierOptions) {
     this.waiters = new SequenceWaiters(options.clock)
+  }
+
+  /** Why the store cannot be written now, or null. It is tried again automatically. */
+  get hindrance(): string | null {
+    return this.obstacle
   }
 
   /**
@@ -107,12 +110,11 @@ export class Applier {
         const { commitSequence, durable } = this.options.log
         assertStoreCommitted(last, commitSequence, durable.sequence)
         await store.apply(entries, this.options.keyRetention())
-        this.hindrance = null
+        this.obstacle = null
         assertInvariant('I9', store.applied.sequence === last, () =>
           `the store was given entries up to ${last}, and holds ${store.applied.sequence}`)
         overlay.applied(last)
         this.waiters.reach(last)
-        this.options.onApplied()
       }
     } catch (error) {
       this.failed(error)
@@ -125,7 +127,7 @@ export class Applier {
   private failed(error: unknown): void {
     const { clock, logger } = this.options
     if (error instanceof Error && 'retryable' in error && error.retryable === true) {
-      this.hindrance = error.message
+      this.obstacle = error.message
       logger.error({ error: error.message }, 'the store cannot be written')
       clock.setTimeout(() => this.wake(), retryMs)
       return

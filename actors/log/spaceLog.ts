@@ -15,13 +15,12 @@ import type { Account, Budget } from '../structures/budget.js'
  * sequence, and the latest frames for the streams. 0 <= durable <= written <= end.
  */
 export class SpaceLog {
-  history: EpochSpan[]
-  /** End including frames that are accepted and not yet written. */
-  end: Position
-  written: Position
-  durable: Position
-  commitSequence = 0
-  safeSequence = 0
+  private spans: EpochSpan[]
+  private lastEnd: Position
+  private writtenEnd: Position
+  private durableEnd: Position
+  private committed = 0
+  private safe = 0
   private tail: Frame[] = []
   private tailBytes = 0
   private readonly marks: LogMarks
@@ -36,13 +35,38 @@ export class SpaceLog {
     recovered: JournalLog | undefined,
     private readonly budget: Budget,
   ) {
-    this.history = [...(recovered?.history ?? [])]
-    this.end = recovered?.end ?? origin
-    this.written = this.end
-    this.durable = this.end
+    this.spans = [...(recovered?.history ?? [])]
+    this.lastEnd = recovered?.end ?? origin
+    this.writtenEnd = this.end
+    this.durableEnd = this.end
     this.marks = new LogMarks(this.end.sequence)
     this.tailAccount = budget.account('tails')
     this.markAccount = budget.account('marks')
+  }
+
+  get history(): readonly EpochSpan[] {
+    return this.spans
+  }
+
+  /** End including frames that are accepted and not yet written. */
+  get end(): Position {
+    return this.lastEnd
+  }
+
+  get written(): Position {
+    return this.writtenEnd
+  }
+
+  get durable(): Position {
+    return this.durableEnd
+  }
+
+  get commitSequence(): number {
+    return this.committed
+  }
+
+  get safeSequence(): number {
+    return this.safe
   }
 
   epochAt(sequence: number): number {
@@ -55,8 +79,8 @@ export class SpaceLog {
       throw new Error(`log ${this.space}: frame ${frame.first} does not continue `
         + `(${this.end.epoch}, ${this.end.sequence})`)
     }
-    this.history = extendHistory(this.history, frame.epoch, frame.last)
-    this.end = { epoch: frame.epoch, sequence: frame.last }
+    this.spans = extendHistory(this.history, frame.epoch, frame.last)
+    this.lastEnd = { epoch: frame.epoch, sequence: frame.last }
     this.marks.appended(frame.last, frame.bytes.length, nowMs)
     this.tail.push(frame)
     this.tailBytes += frame.bytes.length
@@ -65,13 +89,25 @@ export class SpaceLog {
   }
 
   noteWritten(frame: Frame): void {
-    this.written = { epoch: frame.epoch, sequence: frame.last }
+    this.writtenEnd = { epoch: frame.epoch, sequence: frame.last }
   }
 
   noteDurable(frame: Frame): void {
     const durable = { epoch: frame.epoch, sequence: frame.last }
     assertPositionMonotone('durable end', this.durable, durable)
-    this.durable = durable
+    this.durableEnd = durable
+  }
+
+  /** Raises the commit sequence. Returns false, and changes nothing, if it is that high already. */
+  raiseCommit(sequence: number): boolean {
+    if (sequence <= this.committed) return false
+    this.committed = sequence
+    return true
+  }
+
+  /** Raises the safe sequence; a lower one changes nothing. */
+  raiseSafe(sequence: number): void {
+    this.safe = Math.max(this.safe, sequence)
   }
 
   /**
@@ -79,8 +115,8 @@ export class SpaceLog {
    * those of another log. Only a forced promotion makes this less than what was committed.
    */
   commonPoint(sequence: number): void {
-    this.commitSequence = Math.min(this.commitSequence, sequence)
-    this.safeSequence = Math.min(this.safeSequence, this.commitSequence)
+    this.committed = Math.min(this.commitSequence, sequence)
+    this.safe = Math.min(this.safeSequence, this.commitSequence)
   }
 
   /** Forgets frames that were not written, after a failed flush. */
@@ -91,13 +127,13 @@ export class SpaceLog {
   /** Cuts the log. Called after the truncate record is durable. */
   truncate(to: Position): void {
     this.cut(to)
-    this.written = to
-    this.durable = to
+    this.writtenEnd = to
+    this.durableEnd = to
   }
 
   private cut(to: Position): void {
-    this.history = truncateHistory(this.history, to.sequence)
-    this.end = endOf(this.history)
+    this.spans = truncateHistory(this.history, to.sequence)
+    this.lastEnd = endOf(this.history)
     this.marks.truncated(to.sequence)
     while (this.tail.length > 0 && this.tail[this.tail.length - 1]!.last > to.sequence) {
       this.tailBytes -= this.tail.pop()!.bytes.length

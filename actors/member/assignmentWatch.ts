@@ -81,7 +81,7 @@ export class AssignmentWatch {
     } catch (error) {
       if (!(error instanceof ArbiterUnavailableError)) return this.options.onDefect(error)
       // Logged once for the whole node, by the assignment store.
-      member.arbiter = 'unreachable'
+      member.known.unreachable()
       return
     }
     // Read over an earlier connection: the result may be long outdated.
@@ -95,7 +95,7 @@ export class AssignmentWatch {
 
   private take(read: RecordRead): void {
     const { member, onRecord, onLost } = this.options
-    member.found(read)
+    member.known.found(read)
     switch (read.kind) {
       case 'present': return onRecord(read.record)
       case 'lost': return onLost(read.remembered)
@@ -115,14 +115,14 @@ export class AssignmentWatch {
     const { member } = this.options
     const { records, settings } = member.context
     const read = await records.read(member.space)
-    member.found(read)
+    member.known.found(read)
     if (read.kind === 'present') {
       const { uuid, state } = read.record.assignment
       if (uuid !== member.uuid) {
         throw new RecordUnusableError('the record belongs to another space of that name')
       }
       if (state === 'dropped') throw new RecordUnusableError('the space was dropped')
-      member.record = read.record
+      member.known.learned(read.record)
       return { record: read.record, isLost: false }
     }
     if (read.kind === 'absent') {

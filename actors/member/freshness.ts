@@ -1,10 +1,12 @@
 import { elapsedMs } from '../../machines/election/grants.js'
 import type { Instant } from '../../machines/election/grants.js'
-import type { Announcement, AssignmentAt } from '../../machines/protocol/messages.js'
+import type { Announcement } from '../../machines/protocol/messages.js'
 import type { SpaceLog } from '../log/spaceLog.js'
 import type { Heartbeats } from '../membership/heartbeats.js'
-import type { Lease } from '../membership/lease.js'
 import type { SpaceStore } from '../ports/store.js'
+import type { FollowingView } from './following.js'
+import type { KnownRecord } from './knownRecord.js'
+import type { OwnEpoch } from './ownEpoch.js'
 
 /** Time after which a commit that no frame has carried to the replicas is sent in a notice. */
 export const commitNoticeMs = 20
@@ -12,12 +14,11 @@ export const commitNoticeMs = 20
 /** Parts of a member that its freshness is derived from. */
 export interface FreshnessSource {
   readonly context: { readonly peers: Heartbeats }
-  readonly record: AssignmentAt | null
+  readonly known: Pick<KnownRecord, 'record'>
+  readonly own: Pick<OwnEpoch, 'epoch' | 'lease'>
+  readonly following: Pick<FollowingView, 'isFollowing'>
   readonly log: SpaceLog
   readonly store: SpaceStore
-  readonly primaryEpoch: number
-  readonly isFollowing: boolean
-  readonly lease: Lease | null
 }
 
 /** Estimates how old the committed state of a member may be. */
@@ -40,16 +41,17 @@ export class Freshness {
    * upper bound unless a message is lost on an open connection.
    */
   stalenessMs(): number {
-    const { context: { peers }, record: at, log, store, primaryEpoch, isFollowing } = this.member
+    const { context: { peers }, known, own, following, log, store } = this.member
     const now = peers.now()
-    const record = at?.assignment
+    const record = known.record?.assignment
     // Until its first entry is committed, a new primary may know less than was answered before.
     const isLevel = store.applied.sequence >= log.commitSequence
       && log.epochAt(log.commitSequence) === record?.epoch
-    if (isLevel && primaryEpoch > 0) {
+    if (isLevel && own.epoch > 0) {
       // A primary whose process was stopped may not have noticed yet that its lease is over.
-      if (this.member.lease?.valid()) this.fresh = { at: now, lessMs: 0 }
-    } else if (isLevel && isFollowing && record?.primary && record.epoch > this.overEpoch) {
+      if (own.lease?.valid()) this.fresh = { at: now, lessMs: 0 }
+    } else if (isLevel && following.isFollowing && record?.primary
+      && record.epoch > this.overEpoch) {
       // Frames and notices arrive before heartbeats that were sent after them. The primary's latest
       // heartbeat was sent after the one of this node that it lists, so that one's time counts. The
       // time of receipt does not: the message may have waited in a buffer. (Heartbeats go on when

@@ -6,10 +6,14 @@ import type { Logger } from '../ports/system.js'
 export class OwnClock {
   private readonly watch = new ClockWatch()
   private isOff = false
-  /** Offset behind (positive) or ahead of most peers' clocks, ms; null: not known. */
-  offsetMs: number | null = null
+  private latestOffsetMs: number | null = null
 
   constructor(private readonly node: NodeId, private readonly logger: Logger) {}
+
+  /** Offset behind (positive) or ahead of most peers' clocks, ms; null: not known. */
+  get offsetMs(): number | null {
+    return this.latestOffsetMs
+  }
 
   /** See ClockWatch.heard. */
   heard(peer: NodeId, peerWallMs: number | undefined, wallMs: number, roundTripMs: number): void {
@@ -18,7 +22,7 @@ export class OwnClock {
 
   /** Called once per heartbeat; `peers`: those that are alive. */
   judge(peers: readonly NodeId[]): void {
-    this.offsetMs = this.watch.offsetMs(peers)
+    this.latestOffsetMs = this.watch.offsetMs(peers)
     const isOff = this.watch.judge(this.offsetMs)
     if (isOff === this.isOff) return
     this.isOff = isOff

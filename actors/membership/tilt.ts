@@ -21,7 +21,7 @@ const calmTicks = 10
  * act, since its judgement of others may be wrong (Sentinel's tilt, memberlist's awareness).
  */
 export class Tilt {
-  loopDelayMs = 0
+  private delayMs = 0
   private ticksLeft = 0
   private last: Instant
   private lastCpuMs: number
@@ -29,6 +29,11 @@ export class Tilt {
   constructor(private readonly options: TiltOptions) {
     this.last = this.now()
     this.lastCpuMs = options.clock.cpuMs()
+  }
+
+  /** Delay of the latest heartbeat by the own event loop, ms. */
+  get loopDelayMs(): number {
+    return this.delayMs
   }
 
   get isOn(): boolean {
@@ -64,7 +69,7 @@ export class Tilt {
     const ranMs = cpuMs - this.lastCpuMs
     this.last = now
     this.lastCpuMs = cpuMs
-    this.loopDelayMs = Math.max(0, passedMs - heartbeatMs)
+    this.delayMs = Math.max(0, passedMs - heartbeatMs)
     if (jumpMs > stallMs) return `own clock jumped by ${Math.round(jumpMs)} ms`
     if (this.loopDelayMs <= stallMs) return null
     const stalled = `own loop stalled for ${Math.round(this.loopDelayMs)} ms`

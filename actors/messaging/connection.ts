@@ -12,19 +12,23 @@ import type { Logger } from '../ports/system.js'
  */
 export class NodeConnection {
   private connection: BusConnection | null = null
-  life: Life
+  private current: Life
 
   /** `onDefect`: called when a handler found a violated invariant. */
   constructor(
     incarnation: number, private readonly logger: Logger,
     private readonly onDefect: (error: InvariantViolation) => void,
   ) {
-    this.life = { incarnation, connection: 0 }
+    this.current = { incarnation, connection: 0 }
+  }
+
+  get life(): Life {
+    return this.current
   }
 
   attach(connection: BusConnection, life: Life): void {
     this.connection = connection
-    this.life = life
+    this.current = life
   }
 
   detach(): void {

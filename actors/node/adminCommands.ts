@@ -167,11 +167,11 @@ export class AdminCommands {
   private reconcile(command: AdminCommand): Answer {
     const name = spaceNameOf(command)
     const space = this.node.spaces.get(name)
-    if (space?.member.record?.assignment.settings.reconcile === 'off') {
+    if (space?.member.known.record?.assignment.settings.reconcile === 'off') {
       throw new AdminRefusal('INVALID_OPERATION',
         `${name} does not reconcile salvages: its setting reconcile is off`)
     }
-    return { ok: true, started: space?.homecoming.order() ?? false }
+    return { ok: true, started: space?.uploads.uploadNow() ?? false }
   }
 
   async passOn(node: string, command: AdminCommand): Promise<Answer> {

@@ -9,7 +9,7 @@ export async function handleForkCommand(
   command: AdminCommand, primary: PrimaryRole,
 ): Promise<Answer> {
   const { forks, reconciler } = primary
-  const sequence = await forks.order(wanted(command, reconciler))
+  const sequence = await forks.logCommand(wanted(command, reconciler))
   return { ok: true, sequence }
 }
 

@@ -19,7 +19,8 @@ export async function handOverPrimaries(
     if (open.length === 0 || !isOpen()) return left
     for (const space of open) {
       // The arbiter would refuse again what it has refused once.
-      const to = tries.has(space) && space.member.rejection !== null ? null : space.successor()
+      const isRefused = tries.has(space) && space.member.known.rejection !== null
+      const to = isRefused ? null : space.successor()
       tries.set(space, to ? (tries.get(space) ?? 0) + 1 : triesMax)
       if (to) space.handOver(to, reason)
     }

@@ -44,10 +44,8 @@ const raiseMs = 600_000
  * candidate. See machines/protocol/directory.ts.
  */
 export class Identity {
-  /** The arbiter has recorded this start. */
-  isRegistered = false
-  /** Notice for operators about the directory, or null. */
-  notice: string | null = null
+  private isRecorded = false
+  private warning: string | null = null
   /** As it was when this process took it; the record is compared with that, not with later ones. */
   private directory: DirectoryIdentity | null = null
   private isOwned = false
@@ -67,6 +65,16 @@ export class Identity {
     this.faults = new FaultLog(options.ports.clock, options.ports.logger)
     this.nonce = options.ports.random.uuid()
     this.freshDisk = options.ports.random.uuid()
+  }
+
+  /** Whether the arbiter has recorded this start. */
+  get isRegistered(): boolean {
+    return this.isRecorded
+  }
+
+  /** Notice for operators about the directory, or null. */
+  get notice(): string | null {
+    return this.warning
   }
 
   /** Reads the directory. Rejects as `NodeDirectory.identity` does, and if it is another node's. */
@@ -99,7 +107,7 @@ export class Identity {
     this.raisedAtMs = clock.monotonicMs()
     try {
       await this.register(connection, arbiter)
-      this.isRegistered = true
+      this.isRecorded = true
     } catch (error) {
       // An empty directory has no earlier identity to use. An arbiter may be away for a while.
       const isAway = error instanceof ArbiterUnavailableError && !connection.isClosed
@@ -262,7 +270,7 @@ export class Identity {
     this.number = incarnation
     this.directory = { node, disk, incarnation, spoken: incarnation }
     if (reason === null) return
-    this.notice = reason
+    this.warning = reason
     const { logger, telemetry } = this.options.ports
     logger.error({ kind, disk, incarnation }, reason)
     telemetry.count('directoryNotices', 1, { kind })
@@ -281,7 +289,7 @@ export class Identity {
     const { self, onRegistered, onReidentified } = this.options
     const { disk, incarnation } = self
     await this.register(connection, arbiter)
-    this.isRegistered = true
+    this.isRecorded = true
     if (self.disk === disk && self.incarnation === incarnation) return onRegistered()
     onReidentified(`disk ${self.disk}, incarnation ${self.incarnation} from now on: the arbiter `
       + 'answers again, and its record of this disk is newer')

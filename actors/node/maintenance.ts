@@ -38,11 +38,11 @@ export async function drain(node: AdminNode, command: AdminCommand): Promise<Ans
   logger.warn({ by }, duty.drained!)
   const left = await node.handOverPrimaries(duty.drained!)
   if (left.length > 0) {
-    const refused = left.find(({ member }) => member.rejection !== null)
+    const refused = left.find(({ member }) => member.known.rejection !== null)
     const names = left.slice(0, 3).map(({ space }) => space).join(', ')
     const what = `${self.node} is drained, but still primary of ${left.length} space(s) (${names}`
       + `${left.length > 3 ? ', …' : ''})`
-    throw (refused && refusedByArbiter(refused.member.rejection, `${what}; `))
+    throw (refused && refusedByArbiter(refused.member.known.rejection, `${what}; `))
       ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${what}: no other member is in sync and fit. They `
         + 'are handed over as soon as one is', true)
   }

@@ -60,8 +60,7 @@ export class NodeActor {
   /** The spaces that this node holds, by name. */
   readonly spaces = new Map<string, SpaceActor>()
   private listing: Spaces | null = null
-  context: NodeContext | null = null
-  isReadOnly = false
+  private present: NodeContext | null = null
   private actor: HostedActor<typeof nodeMachine> | null = null
   private connection: BusConnection | null = null
   private arbiter: Arbiter | null = null
@@ -92,7 +91,13 @@ export class NodeActor {
     })
   }
 
-  set http(url: string | null) {
+  /** Null until the data directory is recovered. */
+  get context(): NodeContext | null {
+    return this.present
+  }
+
+  /** Notes the address of its HTTP server. */
+  servesHttp(url: string | null): void {
     this.self.http = url
   }
 
@@ -216,28 +221,26 @@ export class NodeActor {
     const { boot, settings, ports } = this.options
     const recovered = await boot.recover()
     const all: NodePorts = { ...ports, ...recovered }
-    this.context = contextOf(all, settings, this.self, this.identity, {
+    const context = contextOf(all, settings, this.self, this.identity, {
       spaces: () => this.spaces.values(),
       isHeld: (space) => this.spaces.has(space),
       tick: () => this.listing?.tick(),
       watched: () => this.listing?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
-      readOnly: (isReadOnly) => {
-        this.isReadOnly = isReadOnly
-        if (!isReadOnly) void boot.keepReserve()
-      },
+      healed: () => void boot.keepReserve(),
       hasRoom: () => boot.keepReserve(),
       fatal: (error) => this.fatal(error),
       replyPrefixes: this.options.replyPrefixes,
     })
-    this.listing = new Spaces(this.context, this.spaces, await recovered.salvages.names())
+    this.present = context
+    this.listing = new Spaces(context, this.spaces, await recovered.salvages.names())
     const report = recovered.journal.recovery
     for (const damaged of report.damaged) {
       ports.logger.error({ ...damaged }, 'the journal is damaged')
     }
     if (report.torn) ports.logger.warn({ ...report.torn }, 'a torn flush was cut from the journal')
     this.send({ type: 'recovered', report })
-    if (!await boot.keepReserve()) this.context.commits.runShort()
+    if (!await boot.keepReserve()) context.commits.runShort()
   }
 
   private async connect(number: number): Promise<void> {

@@ -28,8 +28,8 @@ export interface NodeCalls {
   /** Nodes to probe at every heartbeat. */
   readonly watched: () => Set<NodeId>
   readonly syncFailed: (error: string) => void
-  /** Called when the journal takes no more records, and when it does again. */
-  readonly readOnly: (isReadOnly: boolean) => void
+  /** Called when a journal that took no records takes them again. */
+  readonly healed: () => void
   readonly hasRoom: () => Promise<boolean>
   readonly fatal: (error: unknown) => void
   /** Answers to clients go to subjects below these. */
@@ -87,7 +87,7 @@ function commitsOf(
 ): GroupCommit {
   const { flushBytesMax, idleConfirmMs } = settings
   const tell = (fault: string | null): void => {
-    calls.readOnly(fault !== null)
+    if (fault === null) calls.healed()
     for (const space of calls.spaces()) space.journalFault(fault)
   }
   return new GroupCommit({

@@ -58,8 +58,8 @@ export class PromoteCommands {
     }
     if (to !== this.admin.node.context!.self.node) return await this.admin.passOn(to, command)
     const space = this.held(name)
-    space.member.order(patienceMs)
-    return await this.through(space, () => space.serves && space.member.primaryEpoch > epoch)
+    space.member.fitness.commanded(patienceMs)
+    return await this.through(space, () => space.serves && space.member.own.epoch > epoch)
   }
 
   private held(name: string): SpaceActor {
@@ -74,10 +74,11 @@ export class PromoteCommands {
   /** Waits for the promotion of this node. */
   private async through(space: SpaceActor, isDone: () => boolean): Promise<Answer> {
     const { member } = space
-    await this.admin.until(() => isDone() || member.rejection !== null)
-    if (space.serves) return { ok: true, primary: member.self, epoch: member.primaryEpoch }
-    throw refusedByArbiter(member.rejection) ?? new AdminRefusal('ACK_TIMEOUT',
-      `the promotion has not finished${member.blocked ? `: ${member.blocked}` : ''}`, true)
+    const { known, blockage } = member
+    await this.admin.until(() => isDone() || known.rejection !== null)
+    if (space.serves) return { ok: true, primary: member.self, epoch: member.own.epoch }
+    throw refusedByArbiter(known.rejection) ?? new AdminRefusal('ACK_TIMEOUT',
+      `the promotion has not finished${blockage.reason ? `: ${blockage.reason}` : ''}`, true)
   }
 
   private async handOver(name: string, wanted: string | null): Promise<Answer> {
@@ -87,20 +88,20 @@ export class PromoteCommands {
     const to = wanted ?? space.successor()
     if (!to) throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', 'no replica is in sync', true)
     if (to === self.node) {
-      const epoch = space.member.primaryEpoch
+      const epoch = space.member.own.epoch
       return { ok: true, primary: to, epoch, message: 'it is primary already' }
     }
-    const epoch = space.member.primaryEpoch
+    const { known, own: { epoch } } = space.member
     if (!await this.admin.until(() => space.handOver(to, 'an operator hands over'))) {
-      throw refusedByArbiter(space.member.rejection)
+      throw refusedByArbiter(known.rejection)
         ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
     }
-    const isDone = () => (space.member.record?.assignment.epoch ?? 0) > epoch
-      && !space.primaryRole && space.member.record?.assignment.state === 'open'
-    await this.admin.until(() => isDone() || (space.serves && space.member.rejection !== null))
-    const now = space.member.record?.assignment
+    const isDone = () => (known.record?.assignment.epoch ?? 0) > epoch
+      && !space.primaryRole && known.record?.assignment.state === 'open'
+    await this.admin.until(() => isDone() || (space.serves && known.rejection !== null))
+    const now = known.record?.assignment
     if (!now || now.epoch <= epoch) {
-      throw refusedByArbiter(space.member.rejection) ?? new AdminRefusal(
+      throw refusedByArbiter(known.rejection) ?? new AdminRefusal(
         'ACK_TIMEOUT', `${to} has not caught up in time; nothing was changed`, true)
     }
     return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
@@ -108,9 +109,9 @@ export class PromoteCommands {
 
   private async force(name: string): Promise<Answer> {
     const space = this.held(name)
-    const before = space.member.primaryEpoch
-    space.member.rejection = null
+    const before = space.member.own.epoch
+    space.member.known.forgetRejection()
     space.forcePromotion('an operator forces it')
-    return await this.through(space, () => space.serves && space.member.primaryEpoch > before)
+    return await this.through(space, () => space.serves && space.member.own.epoch > before)
   }
 }

@@ -29,8 +29,7 @@ const promotionsPerTurn = 8
 /** The spaces that this node holds: found at the arbiter, each started once. */
 export class Spaces {
   private readonly machine
-  /** The list is known: from the arbiter, or from what this node remembers of its records. */
-  isListed = false
+  private hasList = false
   private discovering = false
   private isClosed = false
   private lastDiscoveryMs = -Infinity
@@ -93,6 +92,11 @@ export class Spaces {
     this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
   }
 
+  /** The list is known: from the arbiter, or from what this node remembers of its records. */
+  get isListed(): boolean {
+    return this.hasList
+  }
+
   /** Reads the records that are due, those that were read the longest ago first. */
   private poll(): void {
     const due = [...this.held.values()].filter((space) => space.pollOverdueMs() > 0)
@@ -114,7 +118,7 @@ export class Spaces {
         ports.clock.monotonicMs() - (this.elsewhere.get(name) ?? -Infinity) > elsewhereMs
       const unknown = names.filter((name) => !this.held.has(name) && isDue(name))
       await Promise.all(unknown.map((name) => this.consider(name)))
-      this.isListed = true
+      this.hasList = true
     } catch (error) {
       if (!(error instanceof ArbiterUnavailableError)) throw error
       // AssignmentStore logs it, once for all spaces.
@@ -136,9 +140,9 @@ export class Spaces {
       const isMine = state !== 'dropped' && members.some((m) => m.node === self.node)
       if (!isMine || this.held.has(name)) continue
       const space = this.tryToHold(record)
-      if (space) space.member.record = record
+      if (space) space.member.known.learned(record)
     }
-    if (remembered.length > 0) this.isListed = true
+    if (remembered.length > 0) this.hasList = true
   }
 
   /** Starts the space if its record lists this node. Rejects with ArbiterUnavailableError. */
@@ -177,7 +181,7 @@ export class Spaces {
 
   private hold({ assignment: { space: name, uuid } }: AssignmentAt): SpaceActor {
     const space = new SpaceActor(this.context, name, uuid, this.mayBegin)
-    space.member.salvages = namesOf(this.salvages, name, uuid).length
+    space.member.salvages.counted(namesOf(this.salvages, name, uuid).length)
     this.held.set(name, space)
     this.names.put(name)
     space.start(this.machine)

@@ -147,7 +147,7 @@ export class AssignmentChanges {
     const { member } = this.options
     const next = signed(this.record.assignment, member.signature())
     const settlement = await this.settled(next, wanted)
-    if (settlement.kind === 'rejected') member.rejected(settlement.reason)
+    if (settlement.kind === 'rejected') member.known.rejected(settlement.reason)
     return settlement.kind === 'applied'
   }
 
@@ -160,7 +160,8 @@ export class AssignmentChanges {
   /** Writes the record. False: the epoch is over, or ends now. */
   private async settle(next: Assignment): Promise<boolean> {
     const { member } = this.options
-    const settlement = await this.settled(next, () => true, (reason) => member.rejected(reason))
+    const settlement = await this.settled(next, () => true,
+      (reason) => member.known.rejected(reason))
     return settlement.kind === 'applied'
   }
 
@@ -174,7 +175,7 @@ export class AssignmentChanges {
       wanted() && !isOver() && wire.isOpen, { madeOf, ...(onRejected && { onRejected }) })
     if (isOver()) return { kind: 'abandoned', reason: 'this node is no longer primary' }
     if (settlement.kind === 'applied') {
-      this.options.member.accepted()
+      this.options.member.known.accepted()
       this.adopt(settlement.record)
     }
     if (settlement.kind === 'refused') onRefused(settlement.current)
@@ -184,7 +185,7 @@ export class AssignmentChanges {
   private adopt(record: AssignmentAt): void {
     if (record.revision < this.record.revision) return
     this.record = record
-    this.options.member.record = record
+    this.options.member.known.learned(record)
   }
 
   /** Raises an alert when writes from now on may be lost with one disk. */

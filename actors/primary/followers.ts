@@ -72,7 +72,7 @@ export class Followers {
     this.ticks = options.epochStart
     this.digests = new Digests(options.member)
     this.fitness = new InSyncPolicy(options.member, options.epochStart)
-    for (const { node, disk } of options.member.record?.assignment.members ?? []) {
+    for (const { node, disk } of options.member.known.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
     }
   }
@@ -80,7 +80,7 @@ export class Followers {
   /** Spawns a stream and a lag monitor for each replica, below the primary's actor. */
   start(): void {
     const { member } = this.options
-    for (const { node } of member.record?.assignment.members ?? []) {
+    for (const { node } of member.known.record?.assignment.members ?? []) {
       if (node !== member.self) this.followers.set(node, this.follow(node))
     }
     this.recommit()
@@ -211,7 +211,7 @@ export class Followers {
       commitSequence: log.commitSequence, endSequence: log.end.sequence,
     }
     const refused = (reason: string): JoinAnswer => ({
-      ...base, kind: 'refused', session: 0, common: origin, endedEpoch: member.endedEpoch,
+      ...base, kind: 'refused', session: 0, common: origin, endedEpoch: member.own.endedEpoch,
       snapshotNeeded: false, reason,
     })
     if (request.uuid !== member.uuid) return refused('the space has another uuid')
@@ -223,7 +223,7 @@ export class Followers {
     const theirEnd = endOf(request.history)
     if (theirEnd.epoch > epoch) {
       const reason = `${request.node} has entries of epoch ${theirEnd.epoch}`
-      member.sawEpoch(theirEnd.epoch)
+      member.known.sawEpoch(theirEnd.epoch)
       this.options.onOutdated(reason)
       return refused(reason)
     }
@@ -260,7 +260,7 @@ export class Followers {
   }
 
   private get replicationFactor(): number {
-    return this.options.member.record?.assignment.members.length ?? 1
+    return this.options.member.known.record?.assignment.members.length ?? 1
   }
 
   /** A new member is listed with the disk that it joined with: only that disk's acks count. */
@@ -292,7 +292,7 @@ export class Followers {
     const safe = safeSequence(
       log.safeSequence, commit, this.certain().size, this.replicationFactor)
     if (commit === log.commitSequence && safe === log.safeSequence) return
-    log.safeSequence = safe
+    log.raiseSafe(safe)
     if (commit > log.commitSequence) member.commitUpTo(commit)
     onCommit()
   }

@@ -62,7 +62,7 @@ export class Handover {
     const isPresent = (): boolean => this.to !== null && this.number === number
     const isTaken = await this.options.touch(isPresent)
     if (!isPresent() || this.options.isOver()) return
-    const { rejection } = this.options.member
+    const { rejection } = this.options.member.known
     if (!isTaken && rejection !== null) {
       return this.options.send({ type: 'handoverHindered', reason: rejection })
     }
@@ -94,19 +94,19 @@ export class Handover {
     if (!life) return onRefused(null)
     this.isTransferring = true
     ingest.end('NOT_PRIMARY', 'the space is being handed over')
-    const epoch = Math.max(assignment.epoch, member.highestEpoch) + 1
+    const epoch = Math.max(assignment.epoch, member.known.highestEpoch) + 1
     const last = member.log.end.sequence
     const next = handedOver(assignment, epoch, to, life, last, member.signature())
     this.nonce = next.nonce
     const settlement = await records.settle(next, revision, () =>
       !isOver() && member.context.wire.isOpen,
-    { onRejected: (reason) => member.rejected(reason), madeOf: assignment })
+    { onRejected: (reason) => member.known.rejected(reason), madeOf: assignment })
     if (settlement.kind !== 'applied') {
       if (settlement.kind === 'refused') onRefused(settlement.current)
       return
     }
     member.alertDropped(boundedEpochs(handedEpochs(assignment, last)).dropped)
-    member.sawEpoch(next.epoch)
+    member.known.sawEpoch(next.epoch)
     const reason = `handed over to ${to}`
     member.announce({
       kind: 'resigned', assignment, revision: settlement.record.revision, reason,

@@ -13,6 +13,7 @@ import { Reconciler } from '../forks/reconciler.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
 import { commitNoticeMs } from '../member/freshness.js'
 import type { Member } from '../member/member.js'
+import type { StartedEpoch } from '../member/startedEpoch.js'
 import type { Lease } from '../membership/lease.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { TimerHandle } from '../ports/system.js'
@@ -37,6 +38,7 @@ export class PrimaryRole {
   /** Used by reads of the latest state. */
   readonly readable: Readable
   private readonly lease: Lease
+  private readonly started: StartedEpoch
   private readonly changes: AssignmentChanges
   private actor: HostedActor<typeof primaryMachine> | null = null
   private subscription: BusSubscription | null = null
@@ -55,13 +57,14 @@ export class PrimaryRole {
     private readonly onHandover: (isUnderWay: boolean) => void,
     private readonly onOpen: () => void,
   ) {
-    const { started } = member
-    if (!input.record || !member.lease || !started) {
+    const { lease, started } = member.own
+    if (!input.record || !lease || !started) {
       throw new Error('a primary needs a record, a lease and an epoch that has begun')
     }
     const { alert, context: { ports, settings, commits, self, answers, lanes, budget } } = member
     const send = (event: PrimaryEvent) => this.actor?.send(event)
-    this.lease = member.lease
+    this.lease = lease
+    this.started = started
     const { assignment, assignment: { epoch } } = input.record
     this.changes = new AssignmentChanges({
       member, record: input.record, lease: this.lease, alert,
@@ -85,7 +88,7 @@ export class PrimaryRole {
       onWritten: () => this.followers.written(), onDurable: () => this.followers.recommit(),
       onAckedWritesLost: (reason) => this.deposed(reason),
       clockAtEnd: started.clock, component: started.component,
-      lastTimestamp: member.lastTimestamp, lastTimestampAtMs: started.atMs,
+      lastTimestamp: started.timestamp, lastTimestampAtMs: started.atMs,
       reconcile: (request, origin) => this.reconciler.fromClient(request, origin),
       losersAt: (origin, count) => this.reconciler.losersAt(origin, count),
     })
@@ -110,8 +113,7 @@ export class PrimaryRole {
     })
     this.handover = new Handover({
       member, followers: this.followers, ingest: this.ingest,
-      record: () => this.record,
-      touch: (wanted) => this.changes.touch(wanted),
+      record: () => this.record, touch: (wanted) => this.changes.touch(wanted),
       isOver: () => this.isOver, send,
       onRefused: (current) => this.refused(current),
       onPatienceOver: () => this.forwardHeld(),
@@ -333,9 +335,9 @@ export class PrimaryRole {
       return
     }
     if (this.isOver) return
-    this.succession.opened(this.record)
+    this.succession.opened(this.record, this.started)
     this.changes.alertIfAlone(this.record.assignment.inSync)
-    for (const opening of this.member.started?.forks ?? []) reportOpening(this.member, opening)
+    for (const opening of this.started.forks) reportOpening(this.member, opening)
     this.actor?.send({ type: 'writesSubscribed' })
     this.onOpen()
   }
@@ -380,7 +382,7 @@ export class PrimaryRole {
       this.announce('resigned', reason)
       this.succession.steppedDown(this.record.assignment.epoch, reason)
     }
-    member.stepDown(reason)
+    member.own.stepDown(reason)
     member.context.ports.logger.info({ space: member.space }, `no longer primary: ${reason}`)
   }
 }

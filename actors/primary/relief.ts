@@ -80,7 +80,7 @@ export class Relief {
   private async unfitOf(to: NodeId): Promise<string | null> {
     const { member } = this.options
     try {
-      const answer = await survey(member, to, member.primaryEpoch, {
+      const answer = await survey(member, to, member.own.epoch, {
         timeoutMs: confirmMs, confirm: true,
       })
       return answer.whole ? null : answer.unfit ?? 'it is unfit'

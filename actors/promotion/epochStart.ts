@@ -23,10 +23,9 @@ export async function startEpoch(
   const { ports, commits, wire } = member.context
   const { log, overlay } = member
   const { epoch } = record.assignment
-  if (epoch <= member.endedEpoch) throw new Error(`epoch ${epoch} was ended before`)
-  member.primaryEpoch = epoch
-  member.sawEpoch(epoch)
-  member.record = record
+  member.own.begin(epoch)
+  member.known.sawEpoch(epoch)
+  member.known.learned(record)
   await member.flushed()
   if (isOver()) return null
   await member.store.keysRead()
@@ -43,7 +42,7 @@ export async function startEpoch(
   if (isOver()) return null
   const start = log.end
   const forks = openingsOf(member, record.assignment)
-  const timestamp = Math.max(member.lastTimestamp, Math.floor(ports.clock.wallMs()))
+  const timestamp = Math.max(member.own.latestTimestamp, Math.floor(ports.clock.wallMs()))
   const atMs = ports.clock.monotonicMs()
   const frame = ports.frames.epochStart(
     {
@@ -66,12 +65,12 @@ export async function startEpoch(
   log.noteDurable(frame)
   const entries = ports.frames.entries(frame)
   overlay.add(entries, frame.bytes.length)
-  member.remember(entries)
+  member.own.sawEntries(entries)
   const started = {
     sequence: frame.last, timestamp, atMs, start, forks, component,
     clock: ports.frames.clockAfter(frame),
   }
-  member.started = started
+  member.own.noteStarted(started)
   return started
 }
 
@@ -80,7 +79,7 @@ export async function startEpoch(
  * needs none if all of it is here: it was handed over, or its holder took it up again.
  */
 function openingsOf(member: Member, assignment: Assignment): ForkOpening[] {
-  const { log, store, heardEnd, context: { self } } = member
+  const { log, store, following: { heardEnd }, context: { self } } = member
   const { ended = [] } = assignment
   const own = { epoch: assignment.epoch, node: self.node, disk: self.disk, start: log.end }
   const ends = knownEnds([...ended, own])
@@ -130,7 +129,7 @@ async function rebuildOverlay(member: Member, isOver: () => boolean): Promise<vo
       const entries: LogEntry[] = context.ports.frames.entries(frame)
         .filter((entry) => entry.sequence >= from)
       overlay.add(entries, frame.bytes.length)
-      member.remember(entries)
+      member.own.sawEntries(entries)
       from = frame.last + 1
     }
     // Writes are refused at overlayBytesMax, with the largest flush under way.
@@ -147,6 +146,6 @@ async function clockAtEnd(member: Member): Promise<Record<string, number>> {
   if (log.end.sequence === 0) return {}
   const frame = (await log.framesFrom(log.end.sequence, 1)).at(-1)
   if (!frame) throw new Error(`the log's last frame, ${log.end.sequence}, cannot be read`)
-  member.remember(context.ports.frames.entries(frame))
+  member.own.sawEntries(context.ports.frames.entries(frame))
   return context.ports.frames.clockAfter(frame)
 }

@@ -40,10 +40,12 @@ export class PromotionRole {
   /** The arbiter lost the record: this promotion is based on a remembered one. */
   private isRecordLost = false
 
+  /** `onLapse`: the lease of the epoch lapsed, before or after it was won. */
   constructor(
     private readonly member: Member,
     private readonly input: RoleInput,
     private readonly readRecord: () => Promise<PromotionRecord>,
+    private readonly onLapse: (reason: string) => void,
   ) {
     this.news = new PromotionNews(member)
   }
@@ -68,8 +70,8 @@ export class PromotionRole {
       onExit: (exit) => {
         this.isOver = true
         const won = exit.kind === 'done' && exit.output.kind === 'won'
-        this.member.blocked = null
-        if (won) this.member.loggedBlocked = null
+        this.member.blockage.clear()
+        if (won) this.member.blockage.primaryKnown()
         if (!won) this.resign()
       },
     }
@@ -78,10 +80,10 @@ export class PromotionRole {
   /** Gives a claim up for good, so that members that hear it may be candidates at once. */
   private resign(): void {
     const { member } = this
-    const epoch = member.primaryEpoch
+    const { epoch } = member.own
     if (epoch === 0) return
-    member.stepDown('the promotion ended')
-    const record = member.record
+    member.own.stepDown('the promotion ended')
+    const { record } = member.known
     const isMine = record?.assignment.primary?.node === member.self
     if (!record || !isMine || record.assignment.epoch !== epoch) return
     member.announce({ kind: 'resigned', ...record, reason: 'the promotion ended' })
@@ -100,12 +102,12 @@ export class PromotionRole {
     const { member } = this
     const { self, duty } = member.context
     if (duty.drained !== null) return duty.drained
-    return member.isOrdered() ? null : pauseHolds(assignment, self.node, self.disk)
+    return member.fitness.isCommanded ? null : pauseHolds(assignment, self.node, self.disk)
   }
 
   /** Called for heartbeats, evidence and time: the reason to wait may be gone. */
   tick(): void {
-    const { record } = this.member
+    const { record } = this.member.known
     if (this.state === 'held' && record && this.holdOf(record) === null) {
       this.send({ type: 'released', reason: 'nothing holds it any more' })
     }
@@ -117,7 +119,7 @@ export class PromotionRole {
   recordSeen(record: AssignmentAt): void {
     const { assignment } = record
     if (assignment.primary?.node === this.member.self) return
-    const mine = this.member.primaryEpoch
+    const mine = this.member.own.epoch
     const isNewer = mine > 0 ? assignment.epoch > mine : this.member.vacancy() === null
     if (isNewer && assignment.primary) {
       const reason = `${assignment.primary.node} is primary in epoch ${assignment.epoch}`
@@ -175,14 +177,14 @@ export class PromotionRole {
     const reason = String(error)
     member.context.ports.logger.error(
       { space: member.space, error: reason }, `promotion: ${step} failed`)
-    member.promotionFailed(reason)
+    member.fitness.promotionFailed(reason)
     this.send({ type: 'stepFailed', reason })
     if (isDamage(error)) member.damaged(reason)
   }
 
   private async read(): Promise<void> {
     try {
-      await this.member.truncation
+      await this.member.following.truncated()
       const { record, isLost } = await this.readRecord()
       this.isRecordLost = isLost
       const hold = this.holdOf(record)
@@ -198,16 +200,16 @@ export class PromotionRole {
 
   /** Asks the in-sync members. A member that does not answer in time is not counted. */
   private async survey(record: AssignmentAt): Promise<void> {
-    const { member, input: { forced } } = this
+    const { member, member: { known, fitness }, input: { forced } } = this
     const { assignment } = record
     const answers = await surveyAll(member, assignment, forced)
     for (const answer of answers) {
-      member.sawEpoch(answer.highestEpoch)
-      member.resigned(answer.node, answer.endedEpoch)
-      if (isInSync(assignment, answer.node, answer.disk)) member.heardCommitted(answer.committed)
+      known.sawEpoch(answer.highestEpoch)
+      known.holderResigned(answer.node, answer.endedEpoch)
+      if (isInSync(assignment, answer.node, answer.disk)) fitness.heardCommitted(answer.committed)
     }
     // If it were promoted, writes that were answered at `committed` would be lost.
-    const { lacking } = member
+    const { lacking } = fitness
     if (lacking && !forced) return this.send({ type: 'stepFailed', reason: lacking })
     this.send({ type: 'surveyed', answers, position: member.position() })
   }
@@ -231,7 +233,7 @@ export class PromotionRole {
     await member.flushed()
     if (this.isOver) return
     const { assignment } = record
-    const epochs = [assignment.epoch, member.log.end.epoch, member.highestEpoch]
+    const epochs = [assignment.epoch, member.log.end.epoch, member.known.highestEpoch]
     const highest = Math.max(...epochs, ...answers.map((a) => a.highestEpoch))
     const epoch = highest + (this.isRecordLost ? this.lostJump() : 1)
     const inSync = this.input.forced
@@ -249,9 +251,9 @@ export class PromotionRole {
     const { kept, dropped } = boundedEpochs(ended)
     this.dropped = dropped
     const next = claimed(assignment, epoch, primary, inSync, forced, kept, member.signature())
-    member.sawEpoch(epoch)
-    member.primaryEpoch = epoch
-    const level = member.rejection === null ? 'info' : 'debug'
+    member.known.sawEpoch(epoch)
+    member.own.begin(epoch)
+    const level = member.known.rejection === null ? 'info' : 'debug'
     ports.logger[level]({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
     this.settled(await member.context.records.settle(next, record.revision, this.wanted), 'claimed')
   }
@@ -289,15 +291,15 @@ export class PromotionRole {
     if (settlement.kind === 'abandoned' || this.isOver) return
     const { member } = this
     if (settlement.kind === 'applied') {
-      member.record = settlement.record
-      member.rejection = null
+      member.known.learned(settlement.record)
+      member.known.forgetRejection()
       if (applied === 'claimed') member.alertDropped(this.dropped)
       this.send({ type: applied, record: settlement.record })
       return
     }
     if (settlement.kind === 'rejected') return this.rejected(settlement.reason)
     const now = settlement.current?.assignment
-    member.stepDown('the compare-and-set was refused')
+    member.own.stepDown('the compare-and-set was refused')
     this.send({
       type: 'compareAndSetRefused',
       reason: now
@@ -312,9 +314,9 @@ export class PromotionRole {
    */
   private rejected(reason: string): void {
     const { member } = this
-    member.rejection = reason
-    member.promotionFailed(reason)
-    member.stepDown('the compare-and-set was rejected')
+    member.known.claimRejected(reason)
+    member.fitness.promotionFailed(reason)
+    member.own.stepDown('the compare-and-set was rejected')
     this.send({ type: 'compareAndSetRejected', reason })
   }
 
@@ -360,15 +362,15 @@ export class PromotionRole {
       this.send({ type: 'leaseLapsed', reason })
     }
     const lease = new Lease(member.self, ports.clock, peers.grantLeftMs, (reason) => {
-      member.onLapse(reason)
+      this.onLapse(reason)
       lapsed(reason)
     })
     if (!lease.begin(record.assignment.inSync)) {
       lapsed('a grant ran out before the epoch was opened')
       return
     }
-    member.lease = lease
-    const { start } = member.started!
+    member.own.hold(lease)
+    const { start } = member.own.started!
     const holds = ({ epoch, sequence }: Position) =>
       sequence <= start.sequence && member.log.epochAt(sequence) === epoch
     const next = opened(record.assignment, start, holds, member.signature())

@@ -2,7 +2,7 @@ import type { Member } from '../member/member.js'
 
 /** Reports on one promotion: in the log, in the member's status, as alerts. */
 export class PromotionNews {
-  private told = ''
+  private logged = ''
   /** Monotonic time since which the arbiter is waited for, or null. */
   private waitsSinceMs: number | null = null
 
@@ -16,19 +16,16 @@ export class PromotionNews {
   progressed(state: string, reason: string, obstacle: string | null): void {
     const { member } = this
     const isWaiting = state === 'blocked' || state === 'held' || state === 'waitingForArbiter'
-    if (isWaiting) member.blocked = reason
-    else if (obstacle === null) member.blocked = null
-    const isAgain = this.told === `${state}: ${reason}`
-    const isTold = isAgain || (obstacle !== null && !isWaiting)
-      || (state === 'blocked' && member.loggedBlocked === reason)
-    if (!isTold) {
-      this.told = `${state}: ${reason}`
+    if (isWaiting) member.blockage.because(reason)
+    else if (obstacle === null) member.blockage.clear()
+    const isAgain = this.logged === `${state}: ${reason}`
+    const isKnown = isAgain || (obstacle !== null && !isWaiting)
+      || (state === 'blocked' && member.blockage.alerted === reason)
+    if (!isKnown) {
+      this.logged = `${state}: ${reason}`
       member.context.ports.logger.info({ space: member.space, state }, `promotion: ${reason}`)
     }
-    if (this.isAlarming(state, isAgain) && member.loggedBlocked !== reason) {
-      member.loggedBlocked = reason
-      member.alert('blocked', {}, reason)
-    }
+    if (this.isAlarming(state, isAgain)) member.blockage.alert(reason)
   }
 
   /** Alerts at once if only an operator can help, otherwise if the state lasts. */
@@ -49,6 +46,6 @@ export class PromotionNews {
     }
     const nowMs = clock.monotonicMs()
     this.waitsSinceMs ??= nowMs
-    return member.loggedBlocked === null && nowMs - this.waitsSinceMs > 2 * grantMs
+    return member.blockage.alerted === null && nowMs - this.waitsSinceMs > 2 * grantMs
   }
 }

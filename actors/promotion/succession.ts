@@ -30,11 +30,23 @@ export class Succession {
   /** Holder of the last epoch that was known to be open. */
   private lastOpen: NodeId | null = null
   private resignation: { readonly epoch: number; readonly reason: string } | null = null
+  /** Promotions of this member since the start. */
+  private wins = 0
+  private lastMs: number | null = null
   /** When this member was primary last, or when it began. */
   private ownEndMs: number
 
   constructor(private readonly member: Member) {
     this.ownEndMs = this.nowMs()
+  }
+
+  get promotions(): number {
+    return this.wins
+  }
+
+  /** Time of the last promotion from the first evidence on, ms; null: there was none. */
+  get lastPromotionMs(): number | null {
+    return this.lastMs
   }
 
   private nowMs(): number {
@@ -63,7 +75,7 @@ export class Succession {
   /** This member becomes a candidate. `adopted`: the record that hands the space over to it. */
   begun({ adopted, forced }: Pick<RoleInput, 'adopted' | 'forced'>): void {
     if (this.interruption) return
-    const record = this.member.record?.assignment ?? null
+    const record = this.member.known.record?.assignment ?? null
     const isHandover = adopted !== null && adopted.assignment.writer !== this.member.self
     this.interruption = isHandover ? this.handedOver(adopted.assignment)
       : this.interrupted(record, forced)
@@ -73,10 +85,10 @@ export class Succession {
   won(): void {
     const { member, interruption } = this
     const { telemetry } = member.context.ports
-    member.promotions += 1
+    this.wins += 1
     if (interruption) {
-      member.lastPromotionMs = Math.round(this.nowMs() - interruption.noticedMs)
-      telemetry.observe('promotionMs', member.lastPromotionMs)
+      this.lastMs = Math.round(this.nowMs() - interruption.noticedMs)
+      telemetry.observe('promotionMs', this.lastMs)
     }
     telemetry.count('promotions', 1, { space: member.space })
   }
@@ -107,10 +119,9 @@ export class Succession {
   }
 
   /** This member takes writes from now on. Announces that, and how it became primary. */
-  opened({ assignment, revision }: AssignmentAt): void {
+  opened({ assignment, revision }: AssignmentAt, started: StartedEpoch): void {
     const { member } = this
-    if (!member.started) throw new Error('an epoch is open that has not begun')
-    const promotion = this.report(assignment.epoch, member.started)
+    const promotion = this.report(assignment.epoch, started)
     member.announce({
       kind: 'changed', assignment, revision, reason: 'the epoch is open', promotion,
     })
@@ -151,7 +162,7 @@ export class Succession {
 
   /** Sum over the reports that this epoch opens; null if the end of one was never heard. */
   private atRisk({ forks }: StartedEpoch): number | null {
-    const { heardEnd } = this.member
+    const { heardEnd } = this.member.following
     const counts = forks.map(({ epoch, lastKnown, forkPoint, start }) => {
       const isHeard = heardEnd.epoch === epoch || lastKnown > Math.max(start.sequence,
         forkPoint.sequence)

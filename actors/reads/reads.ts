@@ -136,7 +136,7 @@ export class ReadService {
   }
 
   private latestNow(read: Read, query: Query): void {
-    const { member, member: { store, overlay, log, primaryEpoch } } = this
+    const { member, member: { store, overlay, log, own: { epoch } } } = this
     const primary = this.primary()
     if (!primary) return this.notPrimary(read)
     const { committed } = read.demands
@@ -147,7 +147,7 @@ export class ReadService {
         return this.fail(read, 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       }
       this.answer(read, found, {
-        sequence, epoch: primaryEpoch, node: member.self, role: 'primary', stalenessMs: 0,
+        sequence, epoch, node: member.self, role: 'primary', stalenessMs: 0,
       })
     })
   }

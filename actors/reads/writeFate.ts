@@ -58,7 +58,8 @@ async function placed(
 }
 
 /** Fate of a write that is not in the log. */
-function beyond(write: Position, { epoch: latest, store, log, record }: Member): FateValue {
+function beyond(write: Position, { known, store, log }: Member): FateValue {
+  const { epoch: latest, record } = known
   const { epoch, sequence } = write
   if (epoch > latest) {
     return nowhere(write, 'unknown', `there was no epoch ${epoch} yet: the latest is ${latest}`)

@@ -10,6 +10,7 @@ import { framesAbove, namesOf } from '../forks/salvageSlices.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
 import type { FlushItem, FlushSource } from '../log/groupCommit.js'
 import { sendAlert } from '../member/alerts.js'
+import type { Following } from '../member/following.js'
 import type { Member } from '../member/member.js'
 import { isUnanswered } from '../ports/bus.js'
 import type { BusMessage } from '../ports/bus.js'
@@ -28,7 +29,7 @@ const nackPauseMs = 50
  */
 export class ReplicaRole implements FlushSource {
   private actor: ReplicaActor | null = null
-  private following: Session | null = null
+  private current: Session | null = null
   private lastNackMs = -Infinity
   private primaryEnd = 0
   /** Values last sent to the chart: unchanged ones are not sent again at each heartbeat. */
@@ -42,6 +43,7 @@ export class ReplicaRole implements FlushSource {
    */
   constructor(
     private readonly member: Member,
+    private readonly following: Following,
     private readonly refresh: () => void,
     private readonly onResigned: () => void,
     private readonly onSession: (session: Session | null) => void,
@@ -57,7 +59,7 @@ export class ReplicaRole implements FlushSource {
       logic: replicaMachine,
       input: () => {
         this.reported.epoch = -1
-        return { space, self, times: context.settings, joins: this.member.joins }
+        return { space, self, times: context.settings, joins: this.following.joins }
       },
       effects: (effect, actor) => {
         this.actor = actor
@@ -89,7 +91,7 @@ export class ReplicaRole implements FlushSource {
   }
 
   get isFollowing(): boolean {
-    return this.following !== null
+    return this.current !== null
   }
 
   onWal(message: BusMessage): void {
@@ -104,23 +106,23 @@ export class ReplicaRole implements FlushSource {
     if (!this.isOfSession(header)) return
     this.acks.noteArrival()
     this.primaryEnd = Math.max(this.primaryEnd, header.endSequence)
-    this.member.heardEnd = { epoch: header.epoch, sequence: this.primaryEnd }
+    this.following.heard({ epoch: header.epoch, sequence: this.primaryEnd })
     if (frame && frame.uuid === this.member.uuid) this.onFrame(frame)
     this.member.commitUpTo(header.commitSequence)
-    this.member.log.safeSequence = Math.max(this.member.log.safeSequence, header.safeSequence)
+    this.member.log.raiseSafe(header.safeSequence)
     if (!frame) this.measure()
   }
 
   /** A frame of a higher epoch is taken only after joining that epoch's primary. */
   private isOfSession(header: WalHeader): boolean {
-    const { following } = this
-    this.member.sawEpoch(header.epoch)
-    if (!following || header.epoch !== following.epoch) {
-      if (header.epoch > (following?.epoch ?? 0)) this.refresh()
+    const { current } = this
+    this.member.known.sawEpoch(header.epoch)
+    if (!current || header.epoch !== current.epoch) {
+      if (header.epoch > (current?.epoch ?? 0)) this.refresh()
       return false
     }
-    if (header.session === following.session) return true
-    if (header.session > following.session || header.session === 0) {
+    if (header.session === current.session) return true
+    if (header.session > current.session || header.session === 0) {
       this.actor?.send({ type: 'sessionLost', reason: 'the primary knows another session' })
     }
     return false
@@ -190,7 +192,7 @@ export class ReplicaRole implements FlushSource {
   }
 
   private measure(): void {
-    if (!this.following) return
+    if (!this.current) return
     const { primaryEnd, reported } = this
     const durable = this.member.log.durable.sequence
     if (durable === reported.durable && primaryEnd === reported.primaryEnd) return
@@ -200,7 +202,7 @@ export class ReplicaRole implements FlushSource {
 
   /** Called once per heartbeat. */
   tick(): void {
-    if (!this.following) return
+    if (!this.current) return
     this.acks.tick()
     this.measure()
   }
@@ -211,7 +213,7 @@ export class ReplicaRole implements FlushSource {
         void this.join(effect.primary, effect.epoch, effect.number)
         return
       case 'truncate':
-        this.member.truncation = this.truncate(effect.common, effect.epoch)
+        this.following.truncate(() => this.truncate(effect.common, effect.epoch))
         return
       case 'follow':
         this.member.log.commonPoint(effect.common.sequence)
@@ -230,15 +232,15 @@ export class ReplicaRole implements FlushSource {
   }
 
   private leave(): void {
-    this.following = null
+    this.current = null
     this.acks.end()
-    this.member.isFollowing = false
+    this.following.sessionEnded()
     this.onSession(null)
   }
 
   private follow(session: Session): void {
-    this.following = session
-    this.member.isFollowing = true
+    this.current = session
+    this.following.sessionBegun()
     this.reported.durable = -1
     this.acks.begin(session)
     this.measure()
@@ -247,7 +249,7 @@ export class ReplicaRole implements FlushSource {
 
   private async join(primary: NodeId, epoch: number, number: number): Promise<void> {
     const { member } = this
-    member.joins = number
+    this.following.joinRequested(number)
     const { ports, wire, self, settings } = member.context
     const failed = (reason: string) => this.actor?.send({ type: 'joinFailed', number, reason })
     try {
@@ -273,7 +275,7 @@ export class ReplicaRole implements FlushSource {
       if (answer.kind === 'refused') {
         failed(answer.reason)
         this.refresh()
-        if (member.resigned(primary, answer.endedEpoch)) this.onResigned()
+        if (member.known.holderResigned(primary, answer.endedEpoch)) this.onResigned()
         return
       }
       this.primaryEnd = answer.endSequence
@@ -301,7 +303,6 @@ export class ReplicaRole implements FlushSource {
     const { member } = this
     const { ports, self, commits } = member.context
     const { log, space, uuid, overlay } = member
-    member.isTruncating = true
     try {
       // First, so that nothing of the fork goes into the store meanwhile.
       log.commonPoint(common.sequence)
@@ -315,12 +316,13 @@ export class ReplicaRole implements FlushSource {
         savedAtMs: ports.clock.wallMs(),
       }, framesAbove(member, common.sequence))
       // Counted by name: after a crash between save and truncate the file exists already.
-      member.salvages = await ports.salvages.names().then(
-        (names) => namesOf(names, space, uuid).length, () => member.salvages + 1)
+      await ports.salvages.names().then(
+        (names) => member.salvages.counted(namesOf(names, space, uuid).length),
+        () => member.salvages.added())
       await commits.submit({ type: 'truncate', uuid, to: common, salvage })
       overlay.dropAbove(common.sequence)
       log.truncate(common)
-      member.forks += 1
+      this.following.forkGivenUp()
       const entries = end.sequence - common.sequence
       sendAlert(member.context, space, 'fork', { salvage, common, end, entries },
         `gave up a fork of ${entries} entries; it is kept in ${salvage}`)
@@ -329,8 +331,6 @@ export class ReplicaRole implements FlushSource {
     } catch (error) {
       ports.logger.error({ space, error: String(error) }, 'the fork could not be salvaged')
       this.actor?.send({ type: 'truncationFailed', reason: String(error) })
-    } finally {
-      member.isTruncating = false
     }
   }
 }

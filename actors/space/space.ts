@@ -12,6 +12,7 @@ import { UploaderRunner } from '../forks/uploaderRunner.js'
 import type { HostedActor } from '../host/actorHost.js'
 import { AssignmentWatch } from '../member/assignmentWatch.js'
 import type { NodeContext } from '../member/context.js'
+import { Following } from '../member/following.js'
 import { Member } from '../member/member.js'
 import type { ReplyTarget } from '../messaging/answers.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
@@ -32,8 +33,9 @@ export class SpaceActor {
   private readonly reads: ReadService
   private subscriptions: BusSubscription[] = []
   private readonly records: AssignmentWatch
-  private readonly succession: Succession
-  readonly homecoming: UploaderRunner
+  private readonly following = new Following()
+  readonly succession: Succession
+  readonly uploads: UploaderRunner
   /** The record was read over this connection. Before that it only says which primary to join. */
   private isVerified = false
 
@@ -42,16 +44,13 @@ export class SpaceActor {
     private readonly context: NodeContext, readonly space: string, uuid: string,
     private readonly mayPromote: (space: SpaceActor) => boolean,
   ) {
-    this.member = new Member(context, space, uuid)
-    this.member.onLapse = (reason) => this.primary?.lapsed(reason)
+    this.member = new Member(context, space, uuid, {
+      following: this.following,
+      onDamage: (reason) => this.damaged(reason),
+    })
     this.succession = new Succession(this.member)
-    this.member.onDamage = (reason) => {
-      context.ports.events.note({ type: 'damaged', space, reason })
-      this.unsubscribe()
-      this.actor?.send({ type: 'logDamaged', reason })
-    }
     this.reads = new ReadService(this.member, () => this.primary)
-    this.homecoming = new UploaderRunner(this.member)
+    this.uploads = new UploaderRunner(this.member)
     this.records = new AssignmentWatch({
       member: this.member,
       onRecord: (record) => this.onRecord(record),
@@ -79,6 +78,12 @@ export class SpaceActor {
     if (this.context.wire.isOpen) this.connected()
   }
 
+  private damaged(reason: string): void {
+    this.context.ports.events.note({ type: 'damaged', space: this.space, reason })
+    this.unsubscribe()
+    this.actor?.send({ type: 'logDamaged', reason })
+  }
+
   /** Called for a bug: the space's actor fails, and supervision decides what comes next. */
   private failed(error: unknown): void {
     const { host, logger } = this.context.ports
@@ -89,7 +94,7 @@ export class SpaceActor {
 
   async stop(): Promise<void> {
     this.actor?.stop()
-    this.homecoming.stop()
+    this.uploads.stop()
     this.unsubscribe()
     await this.member.applier.stop()
     this.member.close()
@@ -100,9 +105,9 @@ export class SpaceActor {
     if (this.primary) this.succession.ownEnded()
     this.primary = null
     this.promotion = null
-    this.member.stepDown('the member is a replica')
-    this.homecoming.primaryLeft('the member is a replica')
-    this.replica = new ReplicaRole(this.member,
+    this.member.own.stepDown('the member is a replica')
+    this.uploads.primaryLeft('the member is a replica')
+    this.replica = new ReplicaRole(this.member, this.following,
       () => this.records.refresh(), () => this.reconsider(), (session) => this.follows(session))
     return this.replica.spec()
   }
@@ -110,7 +115,8 @@ export class SpaceActor {
   startPromotion(input: RoleInput) {
     this.replica = null
     this.succession.begun(input)
-    this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion())
+    this.promotion = new PromotionRole(this.member, input,
+      () => this.records.readForPromotion(), (reason) => this.primary?.lapsed(reason))
     return this.promotion.spec()
   }
 
@@ -122,7 +128,7 @@ export class SpaceActor {
       (isUnderWay) => this.actor?.send({
         type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
       }),
-      () => this.homecoming.epochKnown(this.member.self, this.member.primaryEpoch))
+      () => this.uploads.epochKnown(this.member.self, this.member.own.epoch))
     return this.primary.spec()
   }
 
@@ -144,7 +150,7 @@ export class SpaceActor {
         if (effect.state === 'damaged') this.leaveRoles()
         return
       case 'resign':
-        this.member.stepDown(effect.reason)
+        this.member.own.stepDown(effect.reason)
         return
       case 'escalate':
         throw effect.error
@@ -168,7 +174,7 @@ export class SpaceActor {
   disconnected(reason: string): void {
     this.unsubscribe()
     this.primary?.deposed(reason)
-    this.member.stepDown(reason)
+    this.member.own.stepDown(reason)
     this.actor?.send({ type: 'busLost', reason })
     this.replica?.primaryLost(reason)
     this.isVerified = false
@@ -185,8 +191,8 @@ export class SpaceActor {
 
   /** Called when the member follows another primary or epoch; null: none. */
   private follows(session: { readonly primary: NodeId; readonly epoch: number } | null): void {
-    if (session) this.homecoming.epochKnown(session.primary, session.epoch)
-    else this.homecoming.primaryLeft('no primary is followed')
+    if (session) this.uploads.epochKnown(session.primary, session.epoch)
+    else this.uploads.primaryLeft('no primary is followed')
   }
 
   onAckMessage(ack: AckMessage, asker: ReplyTarget): void {
@@ -221,11 +227,11 @@ export class SpaceActor {
     this.succession.heard(announcement)
     this.primary?.announced(announcement)
     this.member.freshness.heard(announcement)
-    const known = this.member.record?.revision ?? 0
+    const { record } = this.member.known
     // The revisions of a bucket that was made anew count from the start: a higher epoch counts
     // even at an equal or lower revision.
-    const isNews = revision > known
-      || assignment.epoch > (this.member.record?.assignment.epoch ?? 0)
+    const isNews = revision > (record?.revision ?? 0)
+      || assignment.epoch > (record?.assignment.epoch ?? 0)
     if (isNews) this.records.refresh()
     if (kind !== 'resigned') return
     // Handed over if the record is a later one. It names the next primary, so it is read first;
@@ -235,21 +241,21 @@ export class SpaceActor {
   }
 
   private resigned(epoch: number): void {
-    const { member } = this
-    member.resignedEpoch = Math.max(member.resignedEpoch, epoch)
-    if (member.record?.assignment.epoch === epoch) this.reconsider()
+    const { known } = this.member
+    known.epochResigned(epoch)
+    if (known.record?.assignment.epoch === epoch) this.reconsider()
   }
 
   private onRecord(record: AssignmentAt): void {
-    const { member } = this
+    const { member, member: { known } } = this
     const { assignment } = record
     if (assignment.uuid !== member.uuid || assignment.state === 'dropped') return
-    if (member.record && member.record.revision > record.revision
-      && member.record.assignment.epoch >= assignment.epoch) return
-    member.record = record
+    if (known.record && known.record.revision > record.revision
+      && known.record.assignment.epoch >= assignment.epoch) return
+    known.learned(record)
     this.isVerified = true
     if (this.primary) {
-      if (assignment.epoch > member.primaryEpoch && !this.primary.isTransferring) {
+      if (assignment.epoch > member.own.epoch && !this.primary.isTransferring) {
         this.primary.deposed(`${assignment.primary?.node ?? 'nobody'} holds epoch `
           + `${assignment.epoch}`)
       } else this.primary.recordSeen(record)
@@ -265,7 +271,7 @@ export class SpaceActor {
    */
   private onLost(remembered: AssignmentAt | null): void {
     if (!remembered) return
-    this.member.record = remembered
+    this.member.known.learned(remembered)
     this.isVerified = true
     this.primary?.deposed('the arbiter lost the record')
     this.reconsider()
@@ -273,8 +279,8 @@ export class SpaceActor {
 
   /** As a replica: decides whether to follow a primary, to become primary, or to wait. */
   reconsider(): void {
-    const { member, replica } = this
-    const record = member.record
+    const { member, member: { known }, replica } = this
+    const { record } = known
     if (!record || !replica || !this.context.wire.isOpen || member.damage) return
     const { primary, epoch, state } = record.assignment
     if (!record.assignment.members.some((m) => m.node === member.self)) return
@@ -284,13 +290,13 @@ export class SpaceActor {
     if (!this.isVerified) return join()
     const isMyLife = primary !== null && primary.node === member.self
       && compareLives(primary, this.context.wire.life) === 0
-    if (isMyLife && state === 'claimed' && member.arbiter === 'reachable'
-      && epoch > Math.max(member.endedEpoch, member.log.end.epoch)) {
+    if (isMyLife && state === 'claimed' && known.arbiter === 'reachable'
+      && epoch > Math.max(member.own.endedEpoch, member.log.end.epoch)) {
       this.actor?.send({ type: 'namedPrimary', record })
       return
     }
     const vacancy = member.vacancy()
-    const { fault } = member
+    const { fault } = member.fitness
     this.standsAside(vacancy && fault)
     if (vacancy && !this.context.peers.isTilted && !fault) {
       if (!this.mayPromote(this)) return
@@ -300,28 +306,28 @@ export class SpaceActor {
     }
     if (!vacancy && primary && state === 'open') {
       this.succession.settled(primary.node)
-      member.loggedBlocked = null
-      member.rejection = null
+      member.blockage.primaryKnown()
+      known.forgetRejection()
     }
     join()
   }
 
   /** There is no primary, and this member is not a candidate, for that reason. */
   private standsAside(reason: string | null): void {
-    const blocked = reason && `is not a candidate: ${reason}`
-    if (this.member.blocked === null && blocked !== null) {
-      this.context.ports.logger.warn({ space: this.space }, blocked)
-    }
-    this.member.blocked = blocked
+    const { blockage } = this.member
+    if (reason === null) return blockage.clear()
+    const blocked = `is not a candidate: ${reason}`
+    if (blockage.reason === null) this.context.ports.logger.warn({ space: this.space }, blocked)
+    blockage.because(blocked)
   }
 
   grantsRenewed(): void {
-    this.member.lease?.renew()
+    this.member.own.lease?.renew()
     this.promotion?.tick()
   }
 
   evidence(peer: NodeId, reason: string): void {
-    if (this.member.record?.assignment.primary?.node === peer) {
+    if (this.member.known.record?.assignment.primary?.node === peer) {
       this.context.ports.logger.debug({ space: this.space, peer }, reason)
       this.reconsider()
     }
@@ -333,7 +339,7 @@ export class SpaceActor {
     this.replica?.tick()
     this.promotion?.tick()
     this.primary?.tick()
-    this.homecoming.tick()
+    this.uploads.tick()
     this.member.release(this.primary?.followers.acked)
     if (this.replica) this.reconsider()
   }
@@ -353,7 +359,7 @@ export class SpaceActor {
 
   /** The node whose death would end the present epoch; probed at every heartbeat. */
   watchedPrimary(): NodeId | null {
-    const holder = this.member.record?.assignment.primary?.node
+    const holder = this.member.known.record?.assignment.primary?.node
     return holder && holder !== this.member.self ? holder : null
   }
 

@@ -8,7 +8,7 @@ export function joinRefused(member: Member, { number, epoch }: JoinRequest): Joi
   return {
     kind: 'refused', number, node: member.self, epoch, session: 0,
     common: { epoch: 0, sequence: 0 }, commitSequence: 0, endSequence: 0,
-    endedEpoch: member.endedEpoch, snapshotNeeded: false,
+    endedEpoch: member.own.endedEpoch, snapshotNeeded: false,
     reason: `${member.self} is not primary of ${member.space}`,
   }
 }
@@ -23,15 +23,15 @@ export function reconcileRefused(
 }
 
 export function surveyAnswerOf(member: Member, serving: boolean): SurveyAnswer {
-  const { unfit } = member
+  const { unfit } = member.fitness
   return {
     node: member.self,
     disk: member.context.self.disk,
     ...member.context.wire.life,
     position: member.position(),
-    highestEpoch: member.highestEpoch,
+    highestEpoch: member.known.highestEpoch,
     serving,
-    endedEpoch: member.endedEpoch,
+    endedEpoch: member.own.endedEpoch,
     whole: unfit === null,
     ...(unfit !== null && { unfit }),
     committed: member.committed(),

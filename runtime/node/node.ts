@@ -153,7 +153,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
         ({ state: node.state, reason: node.stateReason })),
       '/events': eventsRoute(inspection.feed),
     }, telemetry)
-    node.http = http.url
+    node.servesHttp(http.url)
   }
   node.start()
   void options.stopRequested.then((reason) => node.drain(reason))

@@ -70,7 +70,7 @@ export class Report implements StatusTeller {
       arbiterFaults: context?.records.faults ?? [],
       journal: stats ? {
         segments: stats.segments, bytes: stats.bytes, flush: stats.flush,
-        readOnly: actor.isReadOnly,
+        readOnly: context?.commits.isFull ?? false,
       } : null,
       memory: context ? {
         bytesMax: context.budget.bytesMax, usedBytes: context.budget.usedBytes,
@@ -111,26 +111,26 @@ function leaseOf({ member }: SpaceActor, node: NodeActor): Pick<
   MemberStatus, 'leaseLeftMs' | 'grants'
 > {
   const peers = node.context?.peers
-  const others = member.record?.assignment.inSync.filter((id) => id !== member.self) ?? []
+  const others = member.known.record?.assignment.inSync.filter((id) => id !== member.self) ?? []
   if (!peers || others.length === 0) return { leaseLeftMs: null, grants: {} }
   return {
-    leaseLeftMs: Math.round(member.lease?.leftMs() ?? 0),
+    leaseLeftMs: Math.round(member.own.lease?.leftMs() ?? 0),
     grants: Object.fromEntries(others.map((id) =>
       [id, Math.max(0, Math.round(peers.grantLeftMs(id)))])),
   }
 }
 
 function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): MemberStatus {
-  const { member } = space
-  const { log, store } = member
-  const record = member.record?.assignment
+  const { member, succession } = space
+  const { log, store, known } = member
+  const record = known.record?.assignment
   const { role, state, reason } = space.roleState
   const primary = space.primaryRole
   const lossWindow = primary?.ingest.lossWindow(nowMs) ?? log.above(log.safeSequence, nowMs)
   return {
     space: member.space,
     uuid: member.uuid,
-    epoch: member.epoch,
+    epoch: known.epoch,
     primary: record?.primary?.node ?? null,
     members: record?.members.map((m) => m.node) ?? [],
     inSync: record?.inSync ?? [],
@@ -152,14 +152,14 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     maxLoss: record?.settings.maxLoss ?? null,
     throttled: primary?.isThrottled ?? false,
     lag: primary?.followers.status() ?? {},
-    forks: member.forks,
-    salvages: member.salvages,
-    blocked: member.blocked,
-    arbiter: member.rejection === null ? member.arbiter : 'refuses',
-    arbiterReason: member.rejection ?? member.recordFault,
-    promotions: member.promotions,
+    forks: member.following.forks,
+    salvages: member.salvages.count,
+    blocked: member.blockage.reason,
+    arbiter: known.rejection === null ? known.arbiter : 'refuses',
+    arbiterReason: known.rejection ?? known.fault,
+    promotions: succession.promotions,
     paused: record?.paused ?? null,
-    lastPromotionMs: member.lastPromotionMs,
+    lastPromotionMs: succession.lastPromotionMs,
     ...(primary ? leaseOf(space, node) : { leaseLeftMs: null, grants: {} }),
     flow: primary?.ingest.flow.counted() ?? null,
     reconcile: record?.settings.reconcile ?? 'automatic',

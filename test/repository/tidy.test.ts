@@ -222,6 +222,36 @@ test(`functions have at most ${functionLinesMax} lines`, () => {
     .map(({ line, lines }) => `${file}:${line}: ${lines} lines`)))
 })
 
+/** Fields and setters of classes that whoever has the object could assign to. */
+function writableFields(text: string): string[] {
+  let name: string | undefined
+  return withoutComments(text).split('\n').flatMap((line) => {
+    name = line === '}' ? undefined : /^(?:export )?(?:abstract )?class (\w+)/.exec(line)?.[1] ?? name
+    const hidden = String.raw`(?:private|protected|readonly)\b|static readonly\b|#`
+    const field = new RegExp(String.raw`^ {2}(?!${hidden})(?:\w+ )*?(\w+)[!?]?(?::| =)`).exec(line)?.[1]
+      ?? /^ {2}set (\w+)\(/.exec(line)?.[1] ?? /^ {4}public (?!readonly\b)(\w+)/.exec(line)?.[1]
+    return name !== undefined && field !== undefined ? [`${name}.${field}`] : []
+  })
+}
+
+test('the search for writable fields finds them all, and nothing else', () => {
+  const sample = [
+    'export class One {', '  a = 1', '  b: string | null = null', '  declare c?: number',
+    '  static d = 0', '  set e(value: number) {', '    this.f = value', '  }', '  constructor(',
+    '    public g: number,', '  ) {', '    h.i = 1', '  }', '  readonly j = 1', '  private k = 1',
+    '  #l = 1', '  static readonly m = 1', '  get n(): number {', '    return this.a', '  }',
+    '  private async o(): Promise<void> {', '  }', '  protected readonly p: number', '}',
+    'interface Two {', '  q: number', '}', 'const r = {', '  s: 1,', '}',
+  ].join('\n')
+  assert.equal(writableFields(sample), ['One.a', 'One.b', 'One.c', 'One.d', 'One.e', 'One.g'])
+})
+
+test('nobody assigns to the fields of another: an actor\'s fields are private or readonly', () => {
+  // The data path of a primary marks each write in place.
+  none(files('actors', '.ts').filter((file) => folderOf(file) !== 'primary')
+    .flatMap((file) => writableFields(read(file)).map((field) => `${file}: ${field}`)))
+})
+
 test('nothing in the repository names a machine or a package registry', () => {
   const extensions = ['.ts', '.mjs', '.js', '.json', '.md', '.conf', '.yml', '.yaml', '.sh', '.html']
   const texts = files('', '').filter((file) =>

@@ -169,7 +169,7 @@ async function home(world: World, operator: ForkOperator): Promise<void> {
   const reports = world.cluster.primary(space)?.space(space).member.store.reports()
   world.violate('reconcile', `not all forks are reconciled, or their reports closed, after ${reconciledMs} ms: `
     + `${world.nodes.map((node) => `${node.id}: ${salvageNames(node).join()}, ${
-      node.life?.actor.spaces.get(space)?.homecoming.state}`).join('; ')}\n`
+      node.life?.actor.spaces.get(space)?.uploads.state}`).join('; ')}\n`
     + JSON.stringify(reports?.filter(({ outcome }) => outcome === null)))
   throw world.violation!
 }
@@ -207,7 +207,7 @@ async function level(world: World, isOver: () => boolean): Promise<void> {
         const member = node.life?.actor.spaces.get(space)?.member
         return member !== undefined && member.log.durable.sequence === log.end.sequence
           && member.store.applied.sequence === log.end.sequence
-          && (node === primary || member.isFollowing)
+          && (node === primary || member.following.isFollowing)
       })
   }
   const limitMs = world.now + settleMs

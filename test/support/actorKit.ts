@@ -207,7 +207,7 @@ export class Path {
 
   /** Everything up to there is durable at the replicas too. */
   commit(sequence = this.log.durable.sequence): void {
-    this.log.commitSequence = sequence
+    this.log.raiseCommit(sequence)
     this.ingest.committed()
   }
 

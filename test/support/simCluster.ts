@@ -202,7 +202,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
       const space = actor.spaces.get(name)
       return `${id}: ${actor.state} ${space
         ? JSON.stringify([space.roleState, space.member.log.end, space.member.log.commitSequence,
-          space.member.record?.assignment]) : 'holds nothing'}`
+          space.member.known.record?.assignment]) : 'holds nothing'}`
     }).join('\n')
   }
 
@@ -300,7 +300,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
         const member = node.life?.actor.spaces.get(space)?.member
         return member !== undefined && member.log.durable.sequence === log.end.sequence
           && member.store.applied.sequence === log.end.sequence
-          && (node === primary || member.isFollowing)
+          && (node === primary || member.following.isFollowing)
       })
     }, maxMs)
   }

@@ -20,7 +20,7 @@ function kit(tailBytes = 1 << 20) {
   const overlay = new Overlay()
   const failures: unknown[] = []
   const applier = new Applier({
-    log, store, overlay, codec, clock, logger: quiet, onApplied: () => undefined,
+    log, store, overlay, codec, clock, logger: quiet,
     keyRetention: () => defaultKeyRetention,
     onFailed: (error) => failures.push(error),
   })
@@ -44,11 +44,11 @@ for (const inOverlay of [true, false]) {
     applier.wake()
     await clock.advanceAsync(50)
     assert.is(store.applied.sequence, 0)
-    log.commitSequence = 3
+    log.raiseCommit(3)
     applier.wake()
     await clock.advanceAsync(50)
     assert.is(store.applied.sequence, 3)
-    log.commitSequence = 99
+    log.raiseCommit(99)
     log.accept(frameOf(uuid, 6), 0)
     applier.wake()
     await clock.advanceAsync(50)
@@ -63,7 +63,7 @@ test('a store that is full is tried again; another failure is the end', async ()
   const apply = store.apply.bind(store)
   let error: Error = Object.assign(new Error('full'), { retryable: true })
   store.apply = () => Promise.reject(error)
-  log.commitSequence = 1
+  log.raiseCommit(1)
   applier.wake()
   await clock.advanceAsync(2000)
   assert.equal(failures, [])
@@ -72,7 +72,7 @@ test('a store that is full is tried again; another failure is the end', async ()
   assert.is(store.applied.sequence, 1)
   error = new Error('broken')
   store.apply = () => Promise.reject(error)
-  log.commitSequence = 2
+  log.raiseCommit(2)
   applier.wake()
   await clock.advanceAsync(50)
   assert.equal(failures, [error])
@@ -86,7 +86,7 @@ test('covers: when it is there, or not in time', async () => {
   applier.whenCovers(2, 500, (is) => answers.push([2, is]))
   applier.whenCovers(3, 300, (is) => answers.push([3, is]))
   await clock.advanceAsync(100)
-  log.commitSequence = 2
+  log.raiseCommit(2)
   applier.wake()
   await clock.advanceAsync(500)
   assert.equal(answers, [[0, true], [2, true], [3, false]])

@@ -15,7 +15,7 @@ function bounded(settings: Partial<SpaceSettings>): Path {
 
 /** Everything up to there is safe, too. */
 function safe(side: Path, sequence: number): void {
-  side.log.safeSequence = sequence
+  side.log.raiseSafe(sequence)
   side.commit(sequence)
 }
 
@@ -144,7 +144,7 @@ test('while under-replicated: accepted, or waiting, or refused', async () => {
     const [one, two] = await writes(side, 2)
     const before = codes(side, [one!, two!])
     side.inSync = 2
-    side.log.safeSequence = side.log.durable.sequence
+    side.log.raiseSafe(side.log.durable.sequence)
     side.ingest.committed()
     return [before, codes(side, [one!, two!])]
   }

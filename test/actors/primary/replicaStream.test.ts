@@ -156,7 +156,7 @@ test('a commit that was in no frame goes out as a notice, once', async () => {
   ack(0)
   await append(1)
   shipping.pump()
-  log.commitSequence = 1
+  log.raiseCommit(1)
   shipping.notice(false)
   shipping.notice(false)
   assert.equal(sent, ['1:1', 'notice 1 1'])

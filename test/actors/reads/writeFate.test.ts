@@ -14,7 +14,7 @@ const history = [{ epoch: 2, last: 7 }, { epoch: 3, last: 40 }, { epoch: 4, last
 
 function memberWith(reports: readonly ForkReport[], disk: string): Member {
   return {
-    epoch: 4, record: { assignment: { members: [{ node: 'n1', disk }] } },
+    known: { epoch: 4, record: { assignment: { members: [{ node: 'n1', disk }] } } },
     log: {
       history, durable: { epoch: 4, sequence: 60 },
       epochAt: (sequence: number) => history.find(({ last }) => sequence <= last)?.epoch,

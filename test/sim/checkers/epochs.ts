@@ -40,7 +40,7 @@ export class EpochChecks {
   }
 
   private two(one: SimNode, other: SimNode): void {
-    const epochs = [one, other].map((node) => node.space(space).member.primaryEpoch)
+    const epochs = [one, other].map((node) => node.space(space).member.own.epoch)
     if (this.world.checks.record.isExempt(Math.min(...epochs), Math.max(...epochs))) return
     this.world.violate('I2', `${one.id} (epoch ${epochs[0]}) and ${other.id} (epoch ${epochs[1]}) `
       + 'would both answer writes positively')
@@ -53,7 +53,7 @@ export function wouldServe(node: SimNode): boolean {
   const role = actor?.primaryRole
   if (!actor || !role || node.life!.connection?.isClosed !== false) return false
   return !role['isOver'] && role['handover'].to === null && role['subscription'] !== null
-    && !role['ingest']['replies'].isOver && actor.member.lease !== null && isValid(actor.member.lease)
+    && !role['ingest']['replies'].isOver && actor.member.own.lease !== null && isValid(actor.member.own.lease)
 }
 
 function isValid(lease: Lease): boolean {

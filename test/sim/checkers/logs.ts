@@ -235,7 +235,7 @@ export class LogChecks {
         + `${log.written.sequence}, end ${log.end.sequence}`)
     }
     const seen = this.seen.get(node.id)
-    const now: Seen = { epoch: member.epoch, applied }
+    const now: Seen = { epoch: member.known.epoch, applied }
     this.seen.set(node.id, now)
     if (!seen || this.world.checks.record.mayLoseCommitted) return
     if (now.applied < seen.applied) {

@@ -73,9 +73,9 @@ test('a failover that the arbiter refuses is blocked, said once, and goes on whe
   primary.kill()
   await cluster.run(60_000)
   const members = cluster.running.map((node) => node.space().member)
-  const blocked = members.filter((member) => member.blocked?.includes(full))
+  const blocked = members.filter((member) => member.blockage.reason?.includes(full))
   assert.ok(blocked.length > 0, cluster.describe())
-  assert.ok(blocked.every(({ rejection }) => rejection === full))
+  assert.ok(blocked.every(({ known }) => known.rejection === full))
   assert.equal(alerts(cluster, 'blocked').length, blocked.length, 'once each')
   assert.ok(count.attempts < 60, `${count.attempts} attempts in a minute`)
   const logged = cluster.running.flatMap((node) => node.log)
@@ -84,7 +84,7 @@ test('a failover that the arbiter refuses is blocked, said once, and goes on whe
   cluster.bucket.rejects = null
   await cluster.until('one is primary', () => cluster.primary() !== null, 6000)
   await cluster.until('none is blocked', () => cluster.running.every((node) =>
-    node.space().member.blocked === null && node.space().member.rejection === null))
+    node.space().member.blockage.reason === null && node.space().member.known.rejection === null))
   primary.start()
   await cluster.check()
 })
@@ -147,13 +147,13 @@ test('a change of the in-sync members that is refused is reported once, and made
   await cluster.run(30_000)
   assert.is(cluster.primary()?.id, primary.id, 'the epoch goes on')
   assert.ok((await cluster.wait(cluster.send({ 'Engram-Ack': 'committed' })))?.ok)
-  assert.is(primary.space().member.rejection, full)
+  assert.is(primary.space().member.known.rejection, full)
   assert.equal(alerts(cluster, 'arbiterRefuses').length, 1)
   assert.ok(alerts(cluster, 'arbiterRefuses')[0]!.includes(full))
   assert.ok(count.attempts < 20, `${count.attempts}`)
   cluster.bucket.rejects = null
   await cluster.until('it is in sync', () => cluster.record()!.inSync.length === 3)
-  assert.is(primary.space().member.rejection, null)
+  assert.is(primary.space().member.known.rejection, null)
   await cluster.check()
 })
 
@@ -164,7 +164,7 @@ test('an epoch whose set cannot shrink ends with its lease, and says why nobody 
   replica.kill()
   await cluster.run(10_000)
   assert.is(cluster.primary(), null)
-  assert.ok(cluster.running.some((node) => node.space().member.blocked?.includes(full)),
+  assert.ok(cluster.running.some((node) => node.space().member.blockage.reason?.includes(full)),
     cluster.describe())
   cluster.bucket.rejects = null
   await cluster.until('one is primary', () => cluster.primary() !== null, 6000)
@@ -212,12 +212,12 @@ test('a record of a newer version is never written over: nobody is promoted upon
   await cluster.run(12_000)
   assert.is(cluster.primary()?.id, primary.id, 'an epoch goes on as long as its lease')
   assert.ok((await cluster.wait(cluster.send()))?.ok)
-  assert.is(primary.space().member.arbiter, 'newer')
+  assert.is(primary.space().member.known.arbiter, 'newer')
   primary.kill()
   await cluster.run(12_000)
   assert.is(cluster.primary(), null)
   const stands = (text: string) => cluster.running.filter((node) =>
-    node.space().member.blocked?.includes(text))
+    node.space().member.blockage.reason?.includes(text))
   assert.ok(stands('newer node').length > 0, cluster.describe())
   assert.ok(alerts(cluster, 'recordNewer').length > 0)
   assert.equal(Buffer.from(cluster.bucket.snapshot().get('space.demo')!.value), future)

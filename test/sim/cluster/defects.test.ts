@@ -33,7 +33,7 @@ test('an error in handling a record is not an unreadable record', async () => {
   space.refresh()
   await cluster.run(5)
   assert.is(logged(node, 'error', /a defect.*TypeError: a bug/), 1)
-  assert.is(space.member.arbiter, 'reachable')
+  assert.is(space.member.known.arbiter, 'reachable')
   isBroken = false
   await cluster.run(1000)
   assert.ok(node.life, 'supervision begins the space anew')

@@ -36,7 +36,7 @@ test('entries that a cut-off primary alone has become a fork, and go to its salv
   const kept = await cluster.salvaged()
   const { ids } = cluster.acknowledged.find(({ answer }) => answer === alone)!
   assert.ok(kept.has(ids[0]!), 'the salvage has the entry')
-  assert.is(old.space().member.forks, 1)
+  assert.is(old.space().member.following.forks, 1)
 })
 
 test('a stopped primary answers nothing positively when it goes on', async () => {
@@ -331,7 +331,7 @@ test('a log that rots below the applier costs its space, and no other', async ()
   await cluster.until('the space is damaged', () =>
     victim!.space().roleState.role === 'damaged', 5000)
   assert.is(victim!.exitCode, null, 'the node goes on')
-  await cluster.until('it follows in the other', () => victim!.space('other').member.isFollowing)
+  await cluster.until('it follows in the other', () => victim!.space('other').member.following.isFollowing)
 })
 
 test.run()

@@ -53,7 +53,7 @@ test('commits of a lost epoch do not count as committed, or safe, in a forced on
   const { log } = b.space().member
   let passed = 0
   cluster.weather = (from, to) => {
-    if (!toB(from, to) || !b.space().member.isFollowing) return 0.2
+    if (!toB(from, to) || !b.space().member.following.isFollowing) return 0.2
     return (passed += 1) > 3 ? 'lost' : 0.2
   }
   await cluster.until('it hears of the commit', () => log.commitSequence > 50, 5000)

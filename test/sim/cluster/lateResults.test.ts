@@ -107,7 +107,7 @@ test('a flush that fails after the role has changed takes back what was built on
   await cluster.run(500)
   assert.ok(replica.life, `it ended with ${replica.exitCode}`)
   await cluster.writes(3, 'durable')
-  await cluster.until('it has all', () => replica.space().member.isFollowing
+  await cluster.until('it has all', () => replica.space().member.following.isFollowing
     && replica.space().member.log.end.sequence
       === cluster.primary()!.space().member.log.end.sequence, 9000)
   await cluster.check()
@@ -179,7 +179,7 @@ test('epochs are skipped when the record was lost, though the arbiter went away 
     records.readForPromotion = async () => {
       const found = await read()
       // Every other read finds nobody.
-      records.read = async () => { node.space().member.arbiter = 'unreachable' }
+      records.read = async () => { node.space().member.known.unreachable() }
       void records.read()
       return found
     }

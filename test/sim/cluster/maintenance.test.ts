@@ -54,7 +54,7 @@ test('a drained node hands over, and is primary of nothing until it is undrained
   third.kill()
   await cluster.run(5000)
   assert.is(cluster.primary(), null)
-  assert.match(drained.space().member.blocked ?? '', /held: .* is drained since .* by ann/)
+  assert.match(drained.space().member.blockage.reason ?? '', /held: .* is drained since .* by ann/)
   assert.is(alerts(cluster, 'blocked').length, 1)
   const undrained = await cluster.command(drained.id, { type: 'undrain' })
   assert.equal([undrained['ok'], undrained['drained']], [true, false])
@@ -103,7 +103,7 @@ test('a drained node gets no new space, and one that restarts is not drained', a
   assert.not.ok(cluster.record('two')!.members.some((member) => member.node === node.id))
   node.kill()
   node.start()
-  await cluster.until('it is back', () => node.life?.actor.spaces.get('demo')?.member.isFollowing
+  await cluster.until('it is back', () => node.life?.actor.spaces.get('demo')?.member.following.isFollowing
     ?? false)
   assert.is(node.actor.context!.duty.drained, null)
 })
@@ -159,7 +159,7 @@ test('a paused space: nobody takes over; resumed, one does at once', async () =>
   await cluster.run(60_000)
   assert.is(cluster.primary(), null)
   assert.is(cluster.record()!.epoch, epoch)
-  const held = cluster.running.map((node) => node.space().member.blocked)
+  const held = cluster.running.map((node) => node.space().member.blockage.reason)
   assert.ok(held.every((reason) => /held: paused since 20.*Z by ann/.test(reason ?? '')), held.join())
   assert.is(alerts(cluster, 'blocked').length, 2, 'once each')
   // While nobody is primary: the node that is asked writes it.

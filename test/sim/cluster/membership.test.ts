@@ -79,7 +79,7 @@ test('the first ack of a session is lost: the stream begins all the same, at onc
   await cluster.until('it is out', () => !cluster.record()!.inSync.includes(one.id))
   let lost = 0
   cluster.weather = (from, to) => {
-    const isFollowing = one.life?.actor.spaces.get('demo')?.member.isFollowing ?? false
+    const isFollowing = one.life?.actor.spaces.get('demo')?.member.following.isFollowing ?? false
     if (from === one.id && to === primary.id && isFollowing && lost === 0) {
       lost += 1
       return 'lost'
@@ -88,7 +88,7 @@ test('the first ack of a session is lost: the stream begins all the same, at onc
   }
   one.start()
   await cluster.until('it follows', () =>
-    one.life?.actor.spaces.get('demo')?.member.isFollowing === true)
+    one.life?.actor.spaces.get('demo')?.member.following.isFollowing === true)
   const tookMs = await cluster.until('it is let in', () =>
     cluster.record()!.inSync.includes(one.id), 5000)
   assert.is(lost, 1)
@@ -100,19 +100,19 @@ test('a claim that came to nothing does not show as an epoch', async () => {
   const primary = cluster.primary()!
   const [one] = replicas(cluster)
   const { epoch } = cluster.record()!
-  one.space().member.sawEpoch(epoch + 7)
-  assert.is(one.space().member.epoch, epoch)
+  one.space().member.known.sawEpoch(epoch + 7)
+  assert.is(one.space().member.known.epoch, epoch)
   primary.kill()
   await cluster.until('another is primary', () => cluster.primary() !== null)
   await cluster.run(500)
   for (const node of cluster.running) {
-    assert.is(node.space().member.epoch, cluster.record()!.epoch, node.id)
+    assert.is(node.space().member.known.epoch, cluster.record()!.epoch, node.id)
   }
   const now = cluster.record()!.epoch
   one.kill()
   one.start()
   await cluster.until('it holds the space', () => one.life?.actor.spaces.has('demo') === true)
-  assert.ok(one.space().member.epoch >= now, 'over a restart too')
+  assert.ok(one.space().member.known.epoch >= now, 'over a restart too')
 })
 
 test('an in-sync member whose disk is another than listed is left out of a claim', async () => {

@@ -121,7 +121,7 @@ test('writes that the next primary had heard of and not got are at risk', async 
   for (let n = 0; n < 6; n += 1) await cluster.wait(cluster.send({ 'Engram-Ack': 'durable' }))
   assert.ok(log.end.sequence > before)
   const survivors = cluster.running.filter((node) => node !== old)
-  const heard = Math.max(...survivors.map((node) => node.space().member.heardEnd.sequence))
+  const heard = Math.max(...survivors.map((node) => node.space().member.following.heardEnd.sequence))
   const had = Math.max(...survivors.map((node) => node.space().member.log.end.sequence))
   old.kill()
   cluster.transit = null

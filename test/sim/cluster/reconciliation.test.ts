@@ -220,7 +220,7 @@ test('another failover in the middle: nothing is lost, nothing comes twice', asy
     old.start()
     await cluster.until('it is on its way', () =>
       second.space().primaryRole !== null
-      && (old.life?.actor.spaces.get('demo')?.homecoming.state ?? '').startsWith('merging'))
+      && (old.life?.actor.spaces.get('demo')?.uploads.state ?? '').startsWith('merging'))
     await cluster.run(step * 7)
     second.kill()
     await cluster.until('a third is primary', () => cluster.primary() !== null)
@@ -247,7 +247,7 @@ test('a write pending when it comes again counts as taken once it is durable', a
   const primary = cluster.primary()!
   old.start()
   await cluster.until('a slice is on its way', () =>
-    (old.life?.actor.spaces.get('demo')?.homecoming.state ?? '') === 'merging.sending')
+    (old.life?.actor.spaces.get('demo')?.uploads.state ?? '') === 'merging.sending')
   // Its writes wait behind a flush that takes longer than the member's patience; then they fail.
   cluster.fsyncMs = 5000
   void cluster.send({ 'Engram-Ack': 'durable' })
@@ -281,7 +281,7 @@ test('manual: it waits for a command; off: it stays where it is', async () => {
   const { old, answers } = await leftBehind(cluster, [store('a')])
   old.start()
   await cluster.until('it is held', () =>
-    old.life?.actor.spaces.get('demo')?.homecoming.state === 'held')
+    old.life?.actor.spaces.get('demo')?.uploads.state === 'held')
   await cluster.converged()
   assert.is(await fateOf(cluster, answers[0]!), 'salvaged')
   const set = await cluster.command(old.id,
@@ -291,7 +291,7 @@ test('manual: it waits for a command; off: it stays where it is', async () => {
   assert.is(refused['code'], 'INVALID_OPERATION')
   await cluster.command(old.id, { type: 'setSpace', space: 'demo', settings: { reconcile: 'manual' } })
   await cluster.until('the settings have come', () =>
-    old.space().member.record?.assignment.settings.reconcile === 'manual')
+    old.space().member.known.record?.assignment.settings.reconcile === 'manual')
   const ordered = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
   assert.equal([ordered['ok'], ordered['started']], [true, true])
   assert.is((await closed(cluster)).merged, 1)

@@ -51,13 +51,13 @@ function reports(cluster: SimCluster): readonly ForkReport[] {
   return cluster.primary()?.space().member.store.reports() ?? []
 }
 const outcomes = (cluster: SimCluster) => reports(cluster).map(({ outcome }) => outcome)
-const stateOf = (node: SimNode) => node.life?.actor.spaces.get('demo')?.homecoming.state ?? null
+const stateOf = (node: SimNode) => node.life?.actor.spaces.get('demo')?.uploads.state ?? null
 
 async function isHome(cluster: SimCluster, old: SimNode, maxMs = 10_000): Promise<void> {
   await cluster.until('all is home', () =>
     reports(cluster).length > 0 && !outcomes(cluster).includes(null), maxMs)
   await cluster.until('nothing is left to do', () =>
-    old.space().member.salvages === 0 && stateOf(old) === null)
+    old.space().member.salvages.count === 0 && stateOf(old) === null)
 }
 
 function alerts(cluster: SimCluster): Record<string, unknown>[] {
@@ -119,7 +119,7 @@ for (const [place, offsetIn] of Object.entries(places)) {
     assert.equal(outcomes(cluster), [null, null])
     assert.equal(reports(cluster).map(({ merged }) => merged), [0, 1])
     assert.is(reports(cluster)[0]?.salvages[0]?.state, 'waiting')
-    assert.ok(old.space().member.salvages === 1)
+    assert.ok(old.space().member.salvages.count === 1)
     assert.is(heard.length, 2, 'once, and after the order once more')
 
     old.disk.flipBit(path, offset, 1)
@@ -200,7 +200,7 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
     (fields as { kind?: string }).kind === 'quarantineFull')
   assert.is(found.length, 1)
   assert.match(found[0]!.message, /engram quarantine discard demo --all/)
-  assert.match(old.space().homecoming.state ?? '', /merging/)
+  assert.match(old.space().uploads.state ?? '', /merging/)
   await cluster.createSpace({}, 'other')
   assert.ok((await cluster.wait(cluster.send({}, 1, 'other')))?.ok, 'other spaces go on')
   isFull = false
@@ -244,7 +244,7 @@ test('files of another space with that name are not its own', async () => {
 async function watched(cluster: SimCluster, node: SimNode): Promise<void> {
   for (let step = 0; step < 100; step += 1) {
     await cluster.run(100)
-    assert.equal([node.space().member.salvages, stateOf(node)], [0, null])
+    assert.equal([node.space().member.salvages.count, stateOf(node)], [0, null])
   }
 }
 

@@ -89,7 +89,7 @@ test('heartbeats of a node say nothing of an epoch of it that is over', async ()
   await cluster.run(500)
   assert.ok(overAtMs - mutedAtMs < 2200, 'it has not given its epoch up by silence')
   const { member } = third!.space()
-  assert.is(member.isFollowing, true)
+  assert.is(member.following.isFollowing, true)
   assert.ok(member.freshness.stalenessMs() >= 500, `${member.freshness.stalenessMs()} ms`)
 })
 

@@ -27,7 +27,7 @@ async function restarted(cluster: SimCluster, node: SimNode): Promise<void> {
   await cluster.run(500)
   node.start()
   await cluster.until('it follows', () => cluster.record()!.inSync.length === 3
-    && node.life?.actor.spaces.get('demo')?.member.isFollowing === true)
+    && node.life?.actor.spaces.get('demo')?.member.following.isFollowing === true)
   await cluster.run(1000)
 }
 

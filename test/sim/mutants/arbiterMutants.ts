@@ -9,7 +9,7 @@ export const arbiterMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'actors/primary/assignmentChanges.js',
-        find: '(reason) => member.rejected(reason))',
+        find: '(reason) => member.known.rejected(reason))',
         replace: 'null)',
       },
       {

@@ -77,8 +77,8 @@ export const dataMutants: readonly Mutant[] = [
     why: 'A frame that the old primary sent may come late; another epoch has another entry there.',
     edits: [{
       file: 'actors/replica/replica.js',
-      find: 'if (!following || header.epoch !== following.epoch) {',
-      replace: 'if (!following) {',
+      find: 'if (!current || header.epoch !== current.epoch) {',
+      replace: 'if (!current) {',
     }],
     scenarios: ['late-frame'],
     evidence: /^I3: n2 acknowledges 7 to n3, as its entry of epoch 1/,

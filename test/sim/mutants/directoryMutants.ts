@@ -94,7 +94,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'stand-with-less-than-is-committed',
     why: 'A write that is answered as committed is in the log of every later epoch.',
     edits: [{
-      file: 'actors/member/member.js',
+      file: 'actors/member/fitness.js',
       find: 'if (this.lacking)',
       replace: 'if (false)',
     }, {

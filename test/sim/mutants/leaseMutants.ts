@@ -56,7 +56,7 @@ export const leaseMutants: readonly Mutant[] = [
       { file: 'actors/space/space.js', find: 'this.primary?.deposed(reason);', replace: '' },
       {
         file: 'actors/space/space.js',
-        find: 'this.member.stepDown(reason);\n'
+        find: 'this.member.own.stepDown(reason);\n'
           + "        this.actor?.send({ type: 'busLost', reason });",
         replace: '',
       },

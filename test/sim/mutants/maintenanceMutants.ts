@@ -52,8 +52,8 @@ export const maintenanceMutants: readonly Mutant[] = [
     name: 'stand-by-for-a-drained-node',
     why: 'A node that must not be primary is no candidate that others wait for.',
     edits: [{
-      file: 'actors/member/member.js',
-      find: 'return this.context.duty.drained ?? this.fault;',
+      file: 'actors/member/fitness.js',
+      find: 'return this.member.context.duty.drained ?? this.fault;',
       replace: 'return this.fault;',
     }],
     scenarios: ['drained-candidate'],

@@ -50,7 +50,7 @@ const refusedClaim: Scenario = {
     stage.kill('n1')
     await stage.run(30_000)
     assert.ok(sent > 4 && sent < 40, `${sent} compare-and-sets in half a minute`)
-    const blocked = ['n2', 'n3'].filter((node) => stage.at(node).member.blocked?.includes(full))
+    const blocked = ['n2', 'n3'].filter((node) => stage.at(node).member.blockage.reason?.includes(full))
     assert.ok(blocked.length > 0, 'blocked, with the words of the arbiter')
     stage.say('there is room again')
     stage.arbiter.hindrances = () => undefined
@@ -109,7 +109,7 @@ const newerRecord: Scenario = {
     await stage.run(8000)
     const kept = stage.cluster.bucket.snapshot().get('space.demo')
     assert.is(Buffer.from(kept!.value).toString(), '{"version":2}', 'it was written over')
-    assert.ok(['n2', 'n3'].some((node) => stage.at(node).member.blocked?.includes('newer')))
+    assert.ok(['n2', 'n3'].some((node) => stage.at(node).member.blockage.reason?.includes('newer')))
     stage.say('an operator removes it')
     stage.cluster.bucket.remove('space.demo')
     await stage.until('another serves', () => stage.cluster.primary() !== null, 8000)

@@ -27,7 +27,7 @@ const forkAndRejoin: Scenario = {
     stage.start('n1')
     await stage.until('n1 follows', () => stage.follows('n1', 'n2'), 3000)
     await stage.balance()
-    assert.is(stage.at('n1').member.forks, 1)
+    assert.is(stage.at('n1').member.following.forks, 1)
   },
 }
 
@@ -47,7 +47,7 @@ const forkWithoutRestart: Scenario = {
     stage.closeConnection('n1')
     await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 4000)
     await stage.balance()
-    assert.is(stage.at('n1').member.forks, 1)
+    assert.is(stage.at('n1').member.following.forks, 1)
   },
 }
 

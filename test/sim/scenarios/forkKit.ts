@@ -111,7 +111,7 @@ export class Forks {
   /** The state of a member that uploads its salvages, or null. */
   uploadState(node: string): string | null {
     return this.stage.cluster.node(node).life?.actor.spaces.get(this.stage.space)
-      ?.homecoming.state ?? null
+      ?.uploads.state ?? null
   }
 
   /** True if the node's `reconciliation` has ever entered the state. */

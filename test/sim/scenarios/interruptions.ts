@@ -175,7 +175,7 @@ const held: Scenario = {
     await forks.succeeds(stage.primary,
       { type: 'setSpace', settings: { reconcile: 'manual' } })
     await stage.until('it is known', () =>
-      stage.at(old).member.record?.assignment.settings.reconcile === 'manual', 3000)
+      stage.at(old).member.known.record?.assignment.settings.reconcile === 'manual', 3000)
     await forks.succeeds(old, { type: 'reconcile' })
     await eachOnce(forks, 1)
   },

@@ -73,7 +73,7 @@ export class Judge {
   /** I3: an entry that a member acknowledges in an epoch is the one that its primary has there. */
   onAck({ node, epoch, durableSequence: sequence }: Ack): void {
     const logOf = (of: NodeId) => this.nodes.get(of)?.life?.actor.spaces.get(this.space)?.member
-    const holder = [...this.nodes.keys()].find((each) => logOf(each)?.primaryEpoch === epoch)
+    const holder = [...this.nodes.keys()].find((each) => logOf(each)?.own.epoch === epoch)
     if (!holder || sequence > logOf(holder)!.log.end.sequence) return
     const [mine, theirs] = [node, holder].map((each) => logOf(each)!.log.epochAt(sequence))
     this.check('I3', mine === theirs, () => `${node} acknowledges ${sequence} to ${holder}, as its `

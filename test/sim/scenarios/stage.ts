@@ -155,8 +155,8 @@ export class Stage {
 
   follows(node: string, primary: string): boolean {
     const member = this.cluster.node(node).life?.actor.spaces.get(this.space)?.member
-    return member !== undefined && member.isFollowing
-      && member.record?.assignment.primary?.node === primary
+    return member !== undefined && member.following.isFollowing
+      && member.known.record?.assignment.primary?.node === primary
   }
 
   /** For the transcript: what the scenario does, and why. */
