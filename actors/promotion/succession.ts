@@ -44,7 +44,7 @@ export class Succession {
     return this.wins
   }
 
-  /** Time of the last promotion from the first evidence on, ms; null: there was none. */
+  /** Time of the last promotion, from when this member was a candidate, ms; null: none. */
   get lastPromotionMs(): number | null {
     return this.lastMs
   }
@@ -109,7 +109,7 @@ export class Succession {
     const from = (isOpen ? holder?.node : this.lastOpen ?? holder?.node) ?? null
     const vacancy = member.vacancy() ?? 'none'
     const said = record && this.resignation?.epoch === record.epoch ? this.resignation.reason : null
-    const why = forced ? 'an operator ordered it' : vacancyText(vacancy, from)
+    const why = forced ? 'an operator forced it' : vacancyText(vacancy, from)
     const nowMs = this.nowMs()
     const silenceMs = holder && isOpen ? member.context.peers.silenceOfMs(holder) : 0
     const sinceMs = vacancy === 'own' ? this.ownEndMs
