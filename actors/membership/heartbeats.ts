@@ -1,6 +1,6 @@
 import type { Life, NodeId } from '../../machines/base/ids.js'
 import { topState } from '../../machines/base/stateName.js'
-import { GrantBook } from '../../machines/election/grants.js'
+import { Grants } from '../../machines/election/grants.js'
 import type { Instant } from '../../machines/election/grants.js'
 import { compareLives } from '../../machines/election/vacancy.js'
 import { failureDetectorMachine } from '../../machines/failureDetector.js'
@@ -58,7 +58,7 @@ const unfitCharsMax = 256
  * being listed there is the grant.
  */
 export class Heartbeats {
-  readonly book: GrantBook
+  private readonly grants: Grants
   private readonly probes: Probes
   private readonly peers = new Map<NodeId, Peer>()
   private readonly lostPeers: LostPeers
@@ -76,7 +76,7 @@ export class Heartbeats {
     this.tilt = new Tilt({ clock, logger, telemetry, settings: options.settings })
     this.lostPeers = new LostPeers(events)
     this.ownClock = new OwnClock(options.self.node, logger)
-    this.book = new GrantBook(options.settings, this.now())
+    this.grants = new Grants(options.settings, this.now())
     this.probes = new Probes({
       ...options, mayWitness: (target, life) => this.mayWitness(target, life),
     })
@@ -99,7 +99,7 @@ export class Heartbeats {
   /** Starts on a new connection: the ping subject is subscribed to before the first heartbeat. */
   connected(): void {
     const { wire, self } = this.options
-    this.book.reset()
+    this.grants.reset()
     this.isolated = false
     this.connectedAtMs = this.now().monotonicMs
     this.subscriptions = [
@@ -140,14 +140,15 @@ export class Heartbeats {
 
   /** Time that the peer's grant to this node still lasts, ms; negative: there is none. */
   readonly grantLeftMs = (peer: NodeId): number =>
-    this.options.settings.grantMs - this.book.ageMs(peer, this.now())
+    this.options.settings.grantMs - this.grants.ageMs(peer, this.now())
 
   goneLife(peer: NodeId): Life | null {
     return this.peers.get(peer)?.detector.snapshot()?.context.goneLife ?? null
   }
 
   heardLife(peer: NodeId): Life | null {
-    return this.peers.get(peer)?.detector.snapshot()?.context.life ?? this.book.lastHeardLife(peer)
+    return this.peers.get(peer)?.detector.snapshot()?.context.life
+      ?? this.grants.lastHeardLife(peer)
   }
 
   /** Returns why the peer is certainly gone; null: it may be there. */
@@ -166,21 +167,21 @@ export class Heartbeats {
   /** Whether this node's last grant to the peer is older than the lease, margin included. */
   isGrantExpired(peer: NodeId): boolean {
     const { grantMs, grantMargin } = this.options.settings
-    return this.book.expired(peer, this.now(), grantMs * grantMargin)
+    return this.grants.expired(peer, this.now(), grantMs * grantMargin)
   }
 
   /** Own time before which the peer's latest heartbeat was not sent; null: none lists this node. */
   grantedAt(peer: NodeId): Instant | null {
-    return this.book.grantedAt(peer)
+    return this.grants.grantedAt(peer)
   }
 
   silenceMs(peer: NodeId): number {
-    return this.book.silenceMs(peer, this.now())
+    return this.grants.silenceMs(peer, this.now())
   }
 
   /** Time since the primary was last heard in the life that the record names, ms. */
   silenceOfMs({ node, ...life }: PrimaryLife): number {
-    return this.book.silenceOfMs(node, life, this.now())
+    return this.grants.silenceOfMs(node, life, this.now())
   }
 
   /** Time without a word of the peer, ms; counted from the opening of the own connection on. */
@@ -252,7 +253,7 @@ export class Heartbeats {
     const { wire, self, ports } = this.options
     const unfit = this.options.unfit()
     this.number += 1
-    this.book.sent(this.number, this.now())
+    this.grants.sent(this.number, this.now())
     const heartbeat: Heartbeat = {
       node: self.node,
       disk: self.disk,
@@ -265,7 +266,7 @@ export class Heartbeats {
       registered: this.options.isRegistered(),
       ...(unfit !== null && { unfit: unfit.slice(0, unfitCharsMax) }),
       wallMs: Math.floor(ports.clock.wallMs()),
-      heard: this.book.heardList(),
+      heard: this.grants.heardList(),
     }
     wire.publish(subjects.heartbeat(self.node), ports.control.encode(heartbeat))
   }
@@ -280,14 +281,14 @@ export class Heartbeats {
     if (node === this.options.self.node) return this.options.onOwnName(incarnation)
     const life = { incarnation, connection }
     const now = this.now()
-    if (this.book.received(node, life, number, now) !== null) return
+    if (this.grants.received(node, life, number, now) !== null) return
     const peer = this.peerFor(node)
     if (!peer) return
     peer.said = decoded.value
     peer.detector.send({ type: 'heartbeatReceived', life, number, server, leaving })
     const mine = heard[this.options.self.node]
-    if (mine && this.book.listed(node, mine, this.options.wire.life) === null) {
-      const roundTripMs = now.monotonicMs - this.book.grantedAt(node)!.monotonicMs
+    if (mine && this.grants.listed(node, mine, this.options.wire.life) === null) {
+      const roundTripMs = now.monotonicMs - this.grants.grantedAt(node)!.monotonicMs
       this.ownClock.heard(node, decoded.value.wallMs, now.wallMs, roundTripMs)
       this.options.onGrants()
     }
@@ -372,9 +373,9 @@ export class Heartbeats {
 
   /** Whether that life is the latest one heard, on this connection and on the own server. */
   private mayWitness(target: NodeId, life: Life): boolean {
-    const heard = this.book.lastHeardLife(target)
+    const heard = this.grants.lastHeardLife(target)
     return heard !== null && compareLives(heard, life) === 0
-      && this.book.heardOnThisConnection(target)
+      && this.grants.heardOnThisConnection(target)
       && this.peers.get(target)?.said?.server === this.options.wire.serverId
   }
 }

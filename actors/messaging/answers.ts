@@ -24,12 +24,12 @@ export type Answered = WriteAnswer | ErrorAnswer | ReadAnswer | object | Uint8Ar
 
 /**
  * Kind of the requests on a subject. Decides where answers may go, and how. Writes and reads come
- * from clients, `orders` (commands) from operators, the rest from other nodes.
+ * from clients, `commands` from operators, the rest from other nodes.
  */
-export type Asking = 'writes' | 'reads' | 'orders' | 'nodes'
+export type Asking = 'writes' | 'reads' | 'commands' | 'nodes'
 
 const wayOf = {
-  writes: undefined, reads: 'reads', orders: 'reads', nodes: 'nodes',
+  writes: undefined, reads: 'reads', commands: 'reads', nodes: 'nodes',
 } as const
 
 export interface AnswersOptions {
@@ -177,7 +177,7 @@ export class Answers {
   private mayReply(reply: string, asking: Asking): boolean {
     const { replyPrefixes, wire: { inboxPrefix } } = this.options
     if (isBelow(reply, replyPrefixes)) return true
-    return (asking === 'nodes' || asking === 'orders')
+    return (asking === 'nodes' || asking === 'commands')
       && inboxPrefix !== null && isBelow(reply, [inboxPrefix])
   }
 

@@ -33,7 +33,7 @@ export class AdminCommands {
   async onMessage(message: BusMessage): Promise<void> {
     const { answers, ports: { logger } } = this.node.context!
     // Nodes forward commands, too.
-    const asker = answers.asker(message, 'orders')
+    const asker = answers.asker(message, 'commands')
     if (!asker) return
     const answer = (said: object): void => answers.answer({ ...asker, encoding: 'json' }, said)
     if (this.open >= commandsMax) {

@@ -58,7 +58,7 @@ export class StatusService {
 
   onMessage(message: BusMessage): void {
     const { answers, lanes: { status } } = this.options.context
-    const asked = answers.asker(message, 'orders')
+    const asked = answers.asker(message, 'commands')
     if (asked?.reply === undefined) return
     const asker: ReplyTarget = { ...asked, encoding: 'json' }
     const question = questionOf(message.data)

@@ -66,7 +66,7 @@ const peersMax = 1024
  * There is one instance per start of the process. Receipts of an earlier start are unknown, so
  * nothing expires for one lease x margin after `startedAt`. Call `reset` on a new connection.
  */
-export class GrantBook {
+export class Grants {
   private readonly grantMs: number
   private readonly ring: (SentHeartbeat | undefined)[]
   private lastSent = 0
@@ -230,11 +230,11 @@ export function showLife(life: Life): string {
 
 /** Returns why the lease does not hold at `now`, or null. `union`: with a set in flight, both. */
 export function leaseFault(
-  book: GrantBook, union: Iterable<NodeId>, self: NodeId, now: Instant,
+  grants: Grants, union: Iterable<NodeId>, self: NodeId, now: Instant,
 ): string | null {
   for (const peer of union) {
-    if (peer === self || book.validFrom(peer, now)) continue
-    const age = book.ageMs(peer, now)
+    if (peer === self || grants.validFrom(peer, now)) continue
+    const age = grants.ageMs(peer, now)
     return age === Infinity
       ? `no grant of ${peer}`
       : `the grant of ${peer} is ${Math.round(age)} ms old`
@@ -244,7 +244,7 @@ export function leaseFault(
 
 /** Whether there is a valid grant of every other member of `inSyncUnion`. */
 export function leaseValid(
-  book: GrantBook, inSyncUnion: Iterable<NodeId>, self: NodeId, now: Instant,
+  grants: Grants, inSyncUnion: Iterable<NodeId>, self: NodeId, now: Instant,
 ): boolean {
-  return leaseFault(book, inSyncUnion, self, now) === null
+  return leaseFault(grants, inSyncUnion, self, now) === null
 }

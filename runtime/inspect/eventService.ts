@@ -67,7 +67,7 @@ export class EventService {
 
   private onRequest(message: BusMessage): void {
     const serving = this.options.serving()
-    const sender = serving?.answers.asker(message, 'orders')
+    const sender = serving?.answers.asker(message, 'commands')
     if (!serving || sender?.reply === undefined) return
     const { answers, lanes: { status } } = serving
     const asker = { ...sender, encoding: 'json' } as const

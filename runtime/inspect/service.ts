@@ -89,7 +89,7 @@ export class InspectionService {
   private onStart(message: BusMessage): void {
     const serving = this.options.serving()
     // Pages of nodes ask as well.
-    const asker = serving?.answers.asker(message, 'orders')
+    const asker = serving?.answers.asker(message, 'commands')
     if (!serving || !asker) return
     const { answers, lanes: { status } } = serving
     const json = { ...asker, encoding: 'json' as const }

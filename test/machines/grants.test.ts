@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  elapsedMs, GrantBook, leaseFault, leaseValid, waitedMs,
+  elapsedMs, Grants, leaseFault, leaseValid, waitedMs,
 } from '../../machines/election/grants.js'
 import type { Instant } from '../../machines/election/grants.js'
 
@@ -11,7 +11,7 @@ const times = { heartbeatMs: 100, grantMs: 2000 }
 const at = (ms: number, wallMs = ms): Instant => ({ monotonicMs: ms, wallMs })
 const self = { incarnation: 3, connection: 2 }
 const other = (connection: number) => ({ incarnation: 7, connection })
-const book = () => new GrantBook(times, at(0))
+const grants = () => new Grants(times, at(0))
 
 test('the holder counts the longer clock, the granter the monotonic one', () => {
   assert.is(elapsedMs(at(0), at(10, 5000)), 5000, 'suspended')
@@ -21,7 +21,7 @@ test('the holder counts the longer clock, the granter the monotonic one', () => 
 })
 
 test('a grant counts from the sending of the listed heartbeat', () => {
-  const b = book()
+  const b = grants()
   assert.not(b.validFrom('n2', at(0)))
   assert.is(b.ageMs('n2', at(0)), Infinity)
   b.sent(1, at(100))
@@ -38,7 +38,7 @@ test('a grant counts from the sending of the listed heartbeat', () => {
 })
 
 test('a listing of another life, or of an unknown number, is no grant', () => {
-  const b = book()
+  const b = grants()
   b.sent(1, at(100))
   assert.match(b.listed('n2', [3, 1, 1], self) ?? '', 'heard life 3.1 of this node, which is 3.2')
   assert.match(b.listed('n2', [2, 2, 1], self) ?? '', 'heard life 2.2 of this node, which is 3.2')
@@ -50,7 +50,7 @@ test('a listing of another life, or of an unknown number, is no grant', () => {
 })
 
 test('a new connection voids the grants held and keeps the receipts', () => {
-  const b = book()
+  const b = grants()
   b.sent(1, at(100))
   b.listed('n2', [3, 2, 1], self)
   b.received('n2', other(1), 5, at(100))
@@ -67,7 +67,7 @@ test('a new connection voids the grants held and keeps the receipts', () => {
 })
 
 test('receipts: out of order and older lives are refused, a newer life replaces', () => {
-  const b = book()
+  const b = grants()
   assert.is(b.received('n2', other(2), 5, at(100)), null)
   assert.match(b.received('n2', other(2), 5, at(200)) ?? '', 'comes after 5')
   assert.match(b.received('n2', other(1), 9, at(200)) ?? '', 'was heard as 7.2')
@@ -79,7 +79,7 @@ test('receipts: out of order and older lives are refused, a newer life replaces'
 })
 
 test('silence of a life is counted from its own last heartbeat, whatever speaks since', () => {
-  const b = book()
+  const b = grants()
   b.received('n2', other(2), 5, at(100))
   b.received('n2', other(2), 6, at(250))
   b.received('n2', other(3), 1, at(400))
@@ -91,7 +91,7 @@ test('silence of a life is counted from its own last heartbeat, whatever speaks 
 })
 
 test('after a start nothing is expired for one lease x margin', () => {
-  const b = new GrantBook(times, at(1000))
+  const b = new Grants(times, at(1000))
   assert.not(b.expired('n2', at(3199), 2200))
   assert.ok(b.expired('n2', at(3200), 2200))
   b.received('n2', other(1), 1, at(3300))
@@ -100,7 +100,7 @@ test('after a start nothing is expired for one lease x margin', () => {
 })
 
 test('a bounded number of peers: the longest silent gives way, else the new is refused', () => {
-  const b = book()
+  const b = grants()
   for (let i = 0; i < 1024; i++) b.received(`p${i}`, other(1), 1, at(i === 7 ? 10 : 1000))
   assert.match(b.received('late', other(1), 1, at(2000)) ?? '', '1024 nodes')
   assert.is(b.received('late', other(1), 1, at(20_010)), null)
@@ -109,7 +109,7 @@ test('a bounded number of peers: the longest silent gives way, else the new is r
 })
 
 test('a lease needs a valid grant of every other member', () => {
-  const b = book()
+  const b = grants()
   b.sent(1, at(100))
   b.listed('n2', [3, 2, 1], self)
   assert.ok(leaseValid(b, ['n1'], 'n1', at(99_999)), 'alone')
@@ -130,8 +130,8 @@ test('the granter never takes over while the holder may think it is unchallenged
   fc.assert(fc.property(
     fc.array(step, { maxLength: 40 }), fc.double({ min: 0.955, max: 1.045, noNaN: true }),
     (steps, rate) => {
-      const holder = new GrantBook(times, at(0))
-      const granter = new GrantBook(times, at(0))
+      const holder = new Grants(times, at(0))
+      const granter = new Grants(times, at(0))
       let now = 0
       let wallMs = 0
       const mine = () => at(now / rate, wallMs)

@@ -37,9 +37,9 @@ export class Responder {
   /** Value of a query; undefined leaves it to the rules. */
   onQuery: ((query: Record<string, unknown>) => unknown) | null = null
   /** Answer to a command; null leaves it to the rules. */
-  onAdmin: ((order: Record<string, unknown>) => object | null) | null = null
+  onAdmin: ((command: Record<string, unknown>) => object | null) | null = null
   /** Fields of the status beside the rest. */
-  told: Partial<MemberStatus> = {}
+  reported: Partial<MemberStatus> = {}
   epoch = 1
   sequence = 0
   /** Highest safe sequence; null: all that is answered is safe. */
@@ -132,7 +132,7 @@ export class Responder {
       },
       forks: 0, salvages: 0, blocked: null, arbiter: 'reachable', promotions: 1,
       lastPromotionMs: 120,
-      ...this.told,
+      ...this.reported,
     }
   }
 
@@ -170,15 +170,15 @@ export class Responder {
       origin: message.headers?.get('Engram-Origin') ?? '', body,
     }
     this.received.push(write)
-    const told = this.script(write, this.received.length)
-    if (told === 'drop') return
-    if (told === 'noResponders') {
+    const scripted = this.script(write, this.received.length)
+    if (scripted === 'drop') return
+    if (scripted === 'noResponders') {
       // As the server says it: an empty message with a status header.
       const status = headers(503, 'No Responders')
       message.respond(new Uint8Array(), { headers: status })
       return
     }
-    if (told && told.ok === false) return this.#answer(message, told)
+    if (scripted && scripted.ok === false) return this.#answer(message, scripted)
     if (write.fence && Number(write.fence) !== this.epoch) {
       return this.#answer(message, {
         ok: false, code: 'NOT_PRIMARY', message: `this is epoch ${this.epoch}`,
@@ -190,7 +190,7 @@ export class Responder {
     if (before) {
       return this.#answer(message, {
         ...before, epoch: this.epoch, duplicate: true, loggedEpoch: before.epoch,
-        safeSequence: safeSequence(), ...told,
+        safeSequence: safeSequence(), ...scripted,
       })
     }
     const count = body.operations?.length ?? 1
@@ -203,7 +203,7 @@ export class Responder {
     }
     this.taken.set(write.key, answer)
     this.log.push(write.key)
-    this.#answer(message, { ...answer, ...told })
+    this.#answer(message, { ...answer, ...scripted })
   }
 
   #read(message: Msg, role: 'primary' | 'replica'): void {

@@ -147,7 +147,7 @@ test('a bucket that lost its records is distinguished from a space that never wa
   await clock.advanceAsync(300)
   const later = await records.read('demo')
   assert.is(later.kind === 'lost' && later.sinceMs, 300)
-  assert.equal(lost, ['demo'], 'told once')
+  assert.equal(lost, ['demo'], 'reported once')
   assert.equal(await records.spaces(), ['demo'])
   assert.is((await put(assignment('b', { epoch: 2 }), 0)).kind, 'applied')
   assert.is((await records.read('demo')).kind, 'present')
@@ -226,19 +226,19 @@ test('a change of an epoch stays in flight while it is rejected, less and less o
   const { bucket, records, put, clock } = await kit()
   await put(assignment('a'), 0)
   bucket.rejects = 'maximum bytes exceeded'
-  const told: number[] = []
+  const attempts: number[] = []
   let outcome: Settlement | null = null
   const onRejected = (reason: string) => {
     assert.is(reason, 'maximum bytes exceeded')
-    told.push(clock.monotonicMs())
+    attempts.push(clock.monotonicMs())
   }
   void records.settle(assignment('b'), 1, () => true, { onRejected }).then((settlement) => {
     outcome = settlement
   })
   await clock.advanceAsync(60_000)
   assert.is(outcome, null)
-  assert.ok(told.length >= 15 && told.length <= 30, `${told.length} attempts in a minute`)
-  const pauses = told.slice(1).map((atMs, index) => atMs - told[index]!)
+  assert.ok(attempts.length >= 15 && attempts.length <= 30, `${attempts.length} attempts in a minute`)
+  const pauses = attempts.slice(1).map((atMs, index) => atMs - attempts[index]!)
   assert.ok(pauses.every((ms) => ms <= 5000) && pauses.at(-1)! >= 2500, pauses.join(' '))
   assert.is.not(pauses.at(-1), pauses.at(-2), 'with chance in it')
   bucket.rejects = null
@@ -290,7 +290,7 @@ test('an unreadable record is lost, and is written over at its revision', async 
     assert.is(read.remembered.assignment.epoch, 4)
     assert.is(read.remembered.revision, 2)
     await records.read('demo')
-    assert.equal(lost, ['demo'], 'told once')
+    assert.equal(lost, ['demo'], 'reported once')
     assert.is((await put(assignment('b', { epoch: 5 }), 2)).kind, 'applied')
     assert.is((await records.read('demo')).kind, 'present')
   }

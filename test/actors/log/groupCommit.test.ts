@@ -11,7 +11,7 @@ const confirm = { type: 'confirm' } as const
 
 /** A source with records of given sizes, which notes the fate of each. */
 class Source implements FlushSource {
-  readonly told: string[] = []
+  readonly calls: string[] = []
   readonly asked: number[] = []
 
   constructor(private readonly name: string, readonly sizes: number[]) {}
@@ -22,14 +22,14 @@ class Source implements FlushSource {
     if (bytes === undefined) return []
     return [{
       record: confirm, bytes,
-      written: () => this.told.push(`${this.name} written`),
-      durable: () => this.told.push(`${this.name} durable`),
-      failed: () => this.told.push(`${this.name} failed`),
+      written: () => this.calls.push(`${this.name} written`),
+      durable: () => this.calls.push(`${this.name} durable`),
+      failed: () => this.calls.push(`${this.name} failed`),
     }]
   }
 
   flushFailed(): void {
-    this.told.push(`${this.name} flushFailed`)
+    this.calls.push(`${this.name} flushFailed`)
   }
 }
 
@@ -59,7 +59,7 @@ test('a full flush leaves the other sources to the next', async () => {
   commits.mark(b)
   await settle()
   assert.equal(journal.flushes.map((flush) => flush.length), [1, 1])
-  assert.equal(b.told, ['b written', 'b durable'])
+  assert.equal(b.calls, ['b written', 'b durable'])
 })
 
 test('a failed write fails every item, and then all that is buffered', async () => {
@@ -73,8 +73,8 @@ test('a failed write fails every item, and then all that is buffered', async () 
   commits.mark(a)
   commits.mark(b)
   await settle()
-  assert.equal(a.told, ['a failed', 'a flushFailed'])
-  assert.equal(b.told, ['b flushFailed', 'b written', 'b durable'])
+  assert.equal(a.calls, ['a failed', 'a flushFailed'])
+  assert.equal(b.calls, ['b flushFailed', 'b written', 'b durable'])
   assert.equal(full, ['full', 'healed'])
 })
 
@@ -109,7 +109,7 @@ test('a failed fdatasync ends it: nothing is acknowledged, no second try', async
   const source = new Source('a', [10])
   commits.mark(source)
   await settle()
-  assert.equal(source.told, ['a written'])
+  assert.equal(source.calls, ['a written'])
   assert.is(ends.length, 1)
   journal.syncError = null
   commits.mark(new Source('b', [1]))

@@ -168,7 +168,7 @@ test('throttled is shown as long as an answer had to wait lately', async () => {
 })
 
 test('settings are checked', () => {
-  const of = (order: object) => spaceSettingsOf(order as Record<string, unknown>)
+  const of = (command: object) => spaceSettingsOf(command as Record<string, unknown>)
   const plain = { replicas: 2, ack: 'durable', minInSync: 2 }
   assert.equal(of({}), plain)
   assert.equal(of({ maxLoss: { ms: 5, entries: 9 }, whenUnderReplicated: 'wait' }),

@@ -9,15 +9,15 @@ const test = suite('sequence waiters')
 function kit() {
   const clock = new VirtualClock()
   const waiters = new SequenceWaiters(clock)
-  const told: string[] = []
+  const calls: string[] = []
   const add = (name: string, sequence: number, waitMs: number): void =>
     waiters.add(sequence, waitMs, (isReached) =>
-      void told.push(`${name} ${isReached ? 'reached' : 'late'} ${clock.monotonicMs()}`))
-  return { clock, waiters, told, add }
+      void calls.push(`${name} ${isReached ? 'reached' : 'late'} ${clock.monotonicMs()}`))
+  return { clock, waiters, calls, add }
 }
 
 test('each is released once: when its sequence is reached, or when its time is over', () => {
-  const { clock, waiters, told, add } = kit()
+  const { clock, waiters, calls, add } = kit()
   add('a', 5, 100)
   add('b', 3, 300)
   add('c', 4, 200)
@@ -25,32 +25,32 @@ test('each is released once: when its sequence is reached, or when its time is o
   waiters.reach(2)
   clock.advance(40)
   waiters.reach(4)
-  assert.equal(told, ['b reached 40', 'c reached 40'])
+  assert.equal(calls, ['b reached 40', 'c reached 40'])
   clock.advance(1000)
-  assert.equal(told.slice(2), ['d late 50', 'a late 100'])
+  assert.equal(calls.slice(2), ['d late 50', 'a late 100'])
   waiters.reach(100)
-  assert.equal([told.length, waiters.size, clock.pending], [4, 0, 0])
+  assert.equal([calls.length, waiters.size, clock.pending], [4, 0, 0])
 })
 
 test('at the end all are released, and later ones at once', () => {
-  const { clock, waiters, told, add } = kit()
+  const { clock, waiters, calls, add } = kit()
   add('a', 5, 1000)
   add('b', 3, 2000)
   waiters.reach(3)
   waiters.stop()
   add('c', 4, 1000)
-  assert.equal(told, ['b reached 0', 'a late 0', 'c late 0'])
+  assert.equal(calls, ['b reached 0', 'a late 0', 'c late 0'])
   clock.advance(5000)
-  assert.equal([told.length, waiters.size, clock.pending], [3, 0, 0])
+  assert.equal([calls.length, waiters.size, clock.pending], [3, 0, 0])
 })
 
 test('ten thousand wait on one timer, and some are released in each turn', () => {
-  const { clock, waiters, told, add } = kit()
+  const { clock, waiters, calls, add } = kit()
   const count = 10_000
   for (let index = 0; index < count; index += 1) add('x', 1_000_000, 1000)
   assert.is(clock.pending, 1)
   clock.advance(999)
-  assert.is(told.length, 0)
+  assert.is(calls.length, 0)
   let turns = 0
   const nextTurn = clock.nextTurn.bind(clock)
   clock.nextTurn = (run) => {
@@ -58,21 +58,21 @@ test('ten thousand wait on one timer, and some are released in each turn', () =>
     nextTurn(run)
   }
   clock.advance(1)
-  assert.equal([told.length, waiters.size, clock.pending], [count, 0, 0])
+  assert.equal([calls.length, waiters.size, clock.pending], [count, 0, 0])
   assert.ok(turns >= 30, `${turns} turns of the event loop`)
   for (let index = 0; index < count; index += 1) add('y', 7, 1000)
   waiters.reach(7)
-  assert.ok(told.length < count + 1000, 'not all in one go')
+  assert.ok(calls.length < count + 1000, 'not all in one go')
   clock.advance(0)
-  assert.is(told.length, 2 * count)
+  assert.is(calls.length, 2 * count)
 })
 
 test('one that begins to wait while others are released has its turn, too', () => {
-  const { clock, waiters, told, add } = kit()
+  const { clock, waiters, calls, add } = kit()
   waiters.add(3, 100, () => add('after', 3, 100))
   waiters.reach(3)
   clock.advance(0)
-  assert.equal(told, ['after reached 0'])
+  assert.equal(calls, ['after reached 0'])
 })
 
 test.run()

@@ -39,14 +39,14 @@ test('clients are answered below their prefixes, nodes below their own, too', ()
   ]
   for (const reply of inboxes) {
     assert.is(answers.asker(from(reply))?.reply, reply, reply)
-    for (const asking of ['reads', 'orders', 'nodes'] as const) {
+    for (const asking of ['reads', 'commands', 'nodes'] as const) {
       assert.is(answers.asker(from(reply), asking)?.reply, reply, reply)
     }
   }
   for (const reply of ofNodes) {
     assert.is(answers.asker(from(reply)), null, reply)
     assert.is(answers.asker(from(reply), 'reads'), null, reply)
-    assert.is(answers.asker(from(reply), 'orders')?.reply, reply, reply)
+    assert.is(answers.asker(from(reply), 'commands')?.reply, reply, reply)
     assert.is(answers.asker(from(reply), 'nodes')?.reply, reply, reply)
   }
   for (const reply of none) {
@@ -60,7 +60,7 @@ test('clients are answered below their prefixes, nodes below their own, too', ()
 test('answers that clients do not take hold up no other node, and reads hold up no write', () => {
   const ways: unknown[] = []
   const answers = answersOver(new VirtualClock(), (to, _, way) => void ways.push([to, way]))
-  for (const asking of ['writes', 'reads', 'orders', 'nodes'] as const) {
+  for (const asking of ['writes', 'reads', 'commands', 'nodes'] as const) {
     const asker = answers.asker(from(`_INBOX.${asking}`), asking)!
     answers.answer(asker, { ok: true })
     answers.answer(asker, errorAnswer('OVERLOADED', 'much to do'))
@@ -69,7 +69,7 @@ test('answers that clients do not take hold up no other node, and reads hold up 
   assert.equal(ways, [
     ['_INBOX.writes', 'writes'], ['_INBOX.writes', 'writes'],
     ['_INBOX.reads', 'reads'], ['_INBOX.reads', 'reads'],
-    ['_INBOX.orders', 'reads'], ['_INBOX.orders', 'reads'],
+    ['_INBOX.commands', 'reads'], ['_INBOX.commands', 'reads'],
     ['_INBOX.nodes', undefined], ['_INBOX.nodes', undefined],
     ['_INBOX.refused', 'writes'],
   ])

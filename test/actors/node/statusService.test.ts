@@ -38,18 +38,18 @@ function kit(names: readonly string[], over: { memberBytes?: number; maxPayload?
     sorted.put(name)
   }
   for (const name of names) hold(name)
-  const told = { heads: 0, members: 0 }
+  const rendered = { heads: 0, members: 0 }
   const service = new StatusService({
     context: { answers, lanes, wire, settings: defaultSettings } as NodeContext,
     spaces, names: sorted,
     teller: {
       who: () => ({ type: 'who', spaces: spaces.size }),
       head: () => {
-        told.heads += 1
+        rendered.heads += 1
         return { node: 'n1' }
       },
       member: ({ space }) => {
-        told.members += 1
+        rendered.members += 1
         return { space, rest: 'x'.repeat(memberBytes) }
       },
     },
@@ -62,7 +62,7 @@ function kit(names: readonly string[], over: { memberBytes?: number; maxPayload?
     return reply
   }
   const pageOf = (reply: string): Page => answered.find(({ to }) => to === reply)!.page
-  return { clock, lanes, service, answered, told, ask, pageOf, hold, wire }
+  return { clock, lanes, service, answered, rendered, ask, pageOf, hold, wire }
 }
 
 const namesOf = (page: Page): string[] => page.spaces!.map(({ space }) => space)
@@ -120,22 +120,22 @@ test('one space, of a page or alone; one that is not held', () => {
 })
 
 test('the question `who` takes no look at any space', () => {
-  const { clock, ask, pageOf, told } = kit(many(5000))
+  const { clock, ask, pageOf, rendered } = kit(many(5000))
   const reply = ask({ type: 'who' })
   clock.advance(0)
   assert.equal(pageOf(reply), { type: 'who', spaces: 5000 })
-  assert.equal(told, { heads: 0, members: 0 })
+  assert.equal(rendered, { heads: 0, members: 0 })
 })
 
 test('a burst costs one report; who asks once it has begun gets another', () => {
-  const { clock, lanes, ask, answered, told } = kit(many(10))
+  const { clock, lanes, ask, answered, rendered } = kit(many(10))
   for (let count = 0; count < 5000; count += 1) ask()
   assert.is(answered.length, 0)
   clock.advance(0)
-  assert.equal([answered.length, told], [5000, { heads: 1, members: 10 }])
+  assert.equal([answered.length, rendered], [5000, { heads: 1, members: 10 }])
   ask()
   clock.advance(0)
-  assert.equal([answered.length, told.heads], [5001, 2])
+  assert.equal([answered.length, rendered.heads], [5001, 2])
   for (let count = 0; count < 10_000; count += 1) ask({ type: 'who' })
   const { heldBytes } = lanes.status
   assert.ok(heldBytes <= 4 * 1024 * 1024 && heldBytes > 4 * 1024 * 1024 - 1024, 'bounded')

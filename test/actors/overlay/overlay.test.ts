@@ -240,14 +240,14 @@ test('a write that is displaced by a pending one, in the store or pending', asyn
     from(4, 7, linked('a', 'b', 0), value), from(4, 8, activated('a', 0), { displaces: 'activation' }),
     from(4, 9, stored('a', 'two'), value),
   ]
-  const told = ({ view }: Awaited<ReturnType<typeof viewOf>>) =>
+  const outcomes = ({ view }: Awaited<ReturnType<typeof viewOf>>) =>
     [41, 42, 43].map((sequence) => view.origin(3, sequence)!)
   const expected = [['quarantined', 9, 6], ['quarantined', 7, 4], ['quarantined', 8, 5]]
   for (const applied of [0, 1, 2, 3, 4, 5, 6]) {
     for (const isAskedBefore of [true, false]) {
       const made = await viewOf(applied, ...drafts)
       const check = (): void => assert.equal(
-        told(made).map(({ outcome, by, now }) => [outcome, by!.sequence, now.sequence]), expected)
+        outcomes(made).map(({ outcome, by, now }) => [outcome, by!.sequence, now.sequence]), expected)
       if (isAskedBefore) check()
       await made.store.apply(made.log.slice(applied))
       check()

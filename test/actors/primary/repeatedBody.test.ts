@@ -12,7 +12,7 @@ const node = (content: string, id = 'n'): object =>
 const key = { 'Nats-Msg-Id': 'k' }
 
 /** null: no answer yet. */
-function told(side: Path, reply: string): readonly unknown[] | null {
+function answerOf(side: Path, reply: string): readonly unknown[] | null {
   const answer = side.answerTo(reply)
   return answer?.ok ? [answer.sequence, answer.duplicate, answer.mismatch ?? 'absent'] : null
 }
@@ -30,7 +30,7 @@ async function repeats(side: Path): Promise<readonly unknown[]> {
   ]
   await settle()
   await side.clock.advanceAsync(1)
-  return replies.map((reply) => told(side, reply)?.[2] ?? 'unanswered')
+  return replies.map((reply) => answerOf(side, reply)?.[2] ?? 'unanswered')
 }
 
 const expected = ['absent', 'absent', 'absent', 'absent', true, true, true]
@@ -43,8 +43,8 @@ test('while the first is in the open batch, in flight, or in the overlay', async
   await settle()
   const flying = side.send(node('y'), key)
   await side.journal.release()
-  assert.equal(told(side, first), [1, false, 'absent'])
-  assert.equal([early, flying].map((reply) => told(side, reply)), [[1, true, true], [1, true, true]])
+  assert.equal(answerOf(side, first), [1, false, 'absent'])
+  assert.equal([early, flying].map((reply) => answerOf(side, reply)), [[1, true, true], [1, true, true]])
   side.journal.holdsSyncs = false
   assert.is(side.overlay.count, 1)
   assert.equal(await repeats(side), expected)
@@ -71,9 +71,9 @@ test('a log that no longer has it, or cannot be read, shows nothing', async () =
     side.log.framesFrom = () =>
       failure instanceof Error ? Promise.reject(failure) : Promise.resolve(failure)
     const reply = side.send(node('y'), key)
-    assert.is(told(side, reply), null)
+    assert.is(answerOf(side, reply), null)
     await side.clock.advanceAsync(1)
-    assert.equal(told(side, reply), [1, true, 'absent'])
+    assert.equal(answerOf(side, reply), [1, true, 'absent'])
   }
 })
 
@@ -86,7 +86,7 @@ test('a write that a rule may have changed is not compared', async () => {
     origin: { epoch: 1, sequence: 1, node: 'n1' }, timestamp: 1, via: 'client', outcome: 'merged',
     displaces: 'value', keepsActivation: false, by: null,
   } }]
-  assert.equal(told(side, side.send(node('y'), key)), [1, true, 'absent'])
+  assert.equal(answerOf(side, side.send(node('y'), key)), [1, true, 'absent'])
 })
 
 test('while it is being compared the data path is not idle; its end answers', async () => {
@@ -112,12 +112,12 @@ test('repeats that wait to be compared take some memory, and not all that is sen
   const large = 'y'.repeat(60_000)
   const replies = Array.from({ length: 200 }, () => side.send(node(large), key))
   assert.ok(side.budget.uses().writes <= 4 * 1024 * 1024)
-  assert.equal(told(side, replies.at(-1)!), [1, true, 'absent'], 'nothing is said of it')
+  assert.equal(answerOf(side, replies.at(-1)!), [1, true, 'absent'], 'nothing is said of it')
   await side.clock.advanceAsync(100)
-  assert.equal(told(side, replies[0]!), [1, true, true])
+  assert.equal(answerOf(side, replies[0]!), [1, true, true])
   assert.is(side.budget.uses().writes, 0)
   side.budget.account('held').set(side.budget.bytesMax)
-  assert.equal(told(side, side.send(node('z'), key)), [1, true, 'absent'])
+  assert.equal(answerOf(side, side.send(node('z'), key)), [1, true, 'absent'])
 })
 
 test.run()

@@ -70,9 +70,9 @@ const cases: readonly [
 
 for (const [what, epoch, sequence, reports, fate, reason] of cases) {
   test(`${what}: ${fate}`, async () => {
-    const told = await ask(epoch, sequence, reports)
-    assert.is(told.fate, fate, told.reason)
-    assert.match(told.reason, reason)
+    const answer = await ask(epoch, sequence, reports)
+    assert.is(answer.fate, fate, answer.reason)
+    assert.match(answer.reason, reason)
   })
 }
 

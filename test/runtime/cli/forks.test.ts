@@ -50,7 +50,7 @@ async function engram(...args: string[]) {
 
 function keep(reports: readonly ForkReport[], quarantined = 0, of = node): void {
   const open = reports.filter(({ outcome }) => outcome === null).length
-  of.told = { books: forksStatusOf({
+  of.reported = { books: forksStatusOf({
     openReportCount: open, quarantineCount: quarantined, reports: () => reports,
   }) }
   of.onQuery = ({ type }) => type === 'GetForks' ? reports : undefined
@@ -164,7 +164,7 @@ test('a command during a failover goes to the next primary', async () => {
   node.onAdmin = () => {
     refusals += 1
     // Its epoch is over; the next one begins while the operator waits.
-    node.told = { role: 'replica' }
+    node.reported = { role: 'replica' }
     setTimeout(() => {
       next.epoch = 2
       next.start()

@@ -75,20 +75,20 @@ test('/metrics explains each metric, once, before anything has happened', async 
   assert.match(text, /^engram_writes_total 0$/m)
 })
 
-interface Told {
+interface Sample {
   readonly name: string
   readonly value: number
   readonly labels: Record<string, string>
 }
 
 function recorder() {
-  const told: Told[] = []
-  const keep = (name: string, value = 1, labels = {}): void => void told.push({ name, value, labels })
-  return { told, telemetry: { count: keep, observe: keep } }
+  const samples: Sample[] = []
+  const keep = (name: string, value = 1, labels = {}): void => void samples.push({ name, value, labels })
+  return { samples, telemetry: { count: keep, observe: keep } }
 }
 
 test('the ack latency is observed once a batch: its slowest write', async () => {
-  const { told, telemetry } = recorder()
+  const { samples, telemetry } = recorder()
   const side = path({ telemetry })
   side.journal.holdsSyncs = true
   side.write()
@@ -96,12 +96,12 @@ test('the ack latency is observed once a batch: its slowest write', async () => 
   await settle()
   await side.clock.advanceAsync(7)
   await side.journal.release()
-  assert.equal(told.filter(({ name }) => name === 'durableAckMs'),
+  assert.equal(samples.filter(({ name }) => name === 'durableAckMs'),
     [{ name: 'durableAckMs', value: 7, labels: {} }])
 })
 
 test('every error answer is counted by its code', async () => {
-  const { told, telemetry } = recorder()
+  const { samples, telemetry } = recorder()
   const side = path({ telemetry })
   side.ingest.refuse({ code: 'OVERLOADED', message: 'the disk does not keep up' })
   side.write()
@@ -114,7 +114,7 @@ test('every error answer is counted by its code', async () => {
   await side.clock.advanceAsync(5001)
   side.ingest.expire()
   await side.journal.release()
-  assert.equal(told.filter(({ name }) => name === 'writesRefused').map((one) => one.labels['code']),
+  assert.equal(samples.filter(({ name }) => name === 'writesRefused').map((one) => one.labels['code']),
     ['OVERLOADED', 'INVALID_OPERATION', 'ACK_TIMEOUT'])
 })
 

@@ -62,8 +62,8 @@ test('a node that was not started for chaos refuses', async () => {
   node.kill()
   node.start()
   await cluster.until('it runs again', () => node.actor.state === 'running')
-  for (const order of [{ type: 'listActors' }, { type: 'killActor', actor: 'node' }]) {
-    const answer = await cluster.command(id, order)
+  for (const command of [{ type: 'listActors' }, { type: 'killActor', actor: 'node' }]) {
+    const answer = await cluster.command(id, command)
     assert.equal([answer['ok'], answer['code']], [false, 'CHAOS_NOT_ALLOWED'])
   }
 })

@@ -95,9 +95,9 @@ test('a handover that the arbiter would refuse costs nothing', async () => {
   const { epoch } = cluster.record()!
   cluster.bucket.rejects = full
   const pending = [cluster.send(), cluster.send()]
-  for (const order of [{ type: 'promote', space: 'demo' }, { type: 'drain' }]) {
-    const answer = await cluster.command(primary.id, order)
-    assert.is(answer['ok'], false, order.type)
+  for (const command of [{ type: 'promote', space: 'demo' }, { type: 'drain' }]) {
+    const answer = await cluster.command(primary.id, command)
+    assert.is(answer['ok'], false, command.type)
     assert.ok(String(answer['message']).includes(full), String(answer['message']))
     pending.push(cluster.send())
   }

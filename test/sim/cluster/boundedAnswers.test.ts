@@ -168,11 +168,11 @@ test('malformed requests are refused: headers, queries, questions, commands', as
 
 test('a command with a forbidden reply subject is not carried out', async () => {
   const cluster = await serving()
-  const order = Buffer.from('{"type":"createSpace","space":"other"}')
-  cluster.client.publish(subjects.admin('n1'), order, { reply: '$KV.engram.space.demo' })
+  const command = Buffer.from('{"type":"createSpace","space":"other"}')
+  cluster.client.publish(subjects.admin('n1'), command, { reply: '$KV.engram.space.demo' })
   await cluster.run(1000)
   assert.is(cluster.record('other'), null)
-  cluster.client.publish(subjects.admin('n1'), order)
+  cluster.client.publish(subjects.admin('n1'), command)
   await cluster.run(1000)
   assert.ok(cluster.record('other'), 'without one it is, and not answered')
 })
@@ -204,11 +204,11 @@ test('commands that take long are bounded in number', async () => {
   const other = cluster.running.find((node) => node !== cluster.primary())!
   // It never answers: each command to it waits for seconds.
   other.freeze()
-  const order = Buffer.from(
+  const command = Buffer.from(
     JSON.stringify({ type: 'promote', space: 'demo', to: other.id, force: true }))
   const asked = cluster.running.find((node) => node !== other && node !== cluster.primary())!
   const answers = Array.from({ length: 100 }, () => cluster.client
-    .request(subjects.admin(asked.id), order, { timeoutMs: 14_000 })
+    .request(subjects.admin(asked.id), command, { timeoutMs: 14_000 })
     .then((message) => (JSON.parse(Buffer.from(message.data).toString()) as Json)['code']))
   const codes = await cluster.wait(Promise.all(answers), 15_000)
   assert.is(codes.filter((code) => code === 'OVERLOADED').length, 36)

@@ -19,7 +19,7 @@ async function serving(): Promise<SimCluster> {
 test('orders that make no sense are refused with a code', async () => {
   const cluster = await serving()
   const codes: unknown[] = []
-  for (const order of [
+  for (const command of [
     [], { type: 'explode' }, { type: 'createSpace', space: 'a.b' },
     { type: 'createSpace', space: 'x', replicas: -1 },
     { type: 'createSpace', space: 'x', ack: 'quorum' },
@@ -28,7 +28,7 @@ test('orders that make no sense are refused with a code', async () => {
     { type: 'createSpace', space: 'demo', replicas: 1 },
     { type: 'promote', space: 'nowhere' }, { type: 'promote', space: 'demo', to: 'n9' },
     { type: 'promote', space: 'demo', force: true },
-  ]) codes.push((await cluster.command('n2', order))['code'])
+  ]) codes.push((await cluster.command('n2', command))['code'])
   assert.equal(codes, [
     'INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION',
     'INVALID_OPERATION', 'INVALID_OPERATION', 'NOT_ENOUGH_IN_SYNC', 'INVALID_OPERATION',
@@ -44,9 +44,9 @@ test('orders that make no sense are refused with a code', async () => {
 test('a space is created once, whoever asks and whatever answer is lost', async () => {
   const cluster = await SimCluster.start()
   cluster.bucket.loseAnswers('applied')
-  const orders = ['n1', 'n2', 'n3'].map((node) =>
+  const sent = ['n1', 'n2', 'n3'].map((node) =>
     cluster.command(node, { type: 'createSpace', space: 'demo' }))
-  const answers = await Promise.all(orders)
+  const answers = await Promise.all(sent)
   assert.equal(answers.map((answer) => answer['ok']), [true, true, true])
   assert.is(answers.filter((answer) => answer['created'] === true).length, 1)
   await cluster.until('it has a primary', () => cluster.primary() !== null)
@@ -213,10 +213,10 @@ test('changes of the settings that are not made in time are refused, and never m
   const before = cluster.record()!.settings
   // A request in flight settles late; those that waited behind it have been given up by then.
   cluster.bucket.loseAnswers(...Array.from({ length: 1000 }, () => 'lost' as const))
-  const orders = Array.from({ length: 18 }, (_, index) =>
+  const sent = Array.from({ length: 18 }, (_, index) =>
     setSpace(cluster, { maxLoss: { entries: index + 1 } }, cluster.primary()!.id))
   await cluster.run(1000)
-  const answers = await cluster.wait(Promise.all(orders))
+  const answers = await cluster.wait(Promise.all(sent))
   assert.equal(answers.map(({ code }) => code), [
     ...Array.from({ length: 17 }, () => 'ACK_TIMEOUT'), 'OVERLOADED',
   ])

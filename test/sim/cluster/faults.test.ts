@@ -135,8 +135,8 @@ test('no epoch has two primaries when the arbiter loses what only an absent node
   cluster.bucket.wipe()
   a!.start()
   await cluster.run(6000)
-  const order = { type: 'promote', space: 'demo', to: a!.id, force: true }
-  await cluster.command(a!.id, order)
+  const command = { type: 'promote', space: 'demo', to: a!.id, force: true }
+  await cluster.command(a!.id, command)
   await cluster.until('it is primary', () => cluster.primary() === a)
   assert.ok(cluster.record()!.epoch > epoch + 1, `epoch ${cluster.record()!.epoch}`)
 })
@@ -172,12 +172,12 @@ test('a command hands the space over without an error to any client', async () =
   const old = cluster.primary()!
   const to = others(cluster, old)[0]!
   const pending: Promise<unknown>[] = []
-  const order = cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
+  const answer = cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
   for (let i = 0; i < 100; i += 1) {
     pending.push(cluster.send({ 'Engram-Ack': i % 2 ? 'durable' : 'committed' }))
     await cluster.run(1)
   }
-  assert.is((await order)['ok'], true)
+  assert.is((await answer)['ok'], true)
   const answers = await cluster.wait(Promise.all(pending))
   const bad = answers.filter((answer) => !(answer as { ok?: boolean } | null)?.ok)
   assert.equal(bad, [])
@@ -194,8 +194,8 @@ test('a handover whose answer is lost is settled, applied or not', async () => {
     const old = cluster.primary()!
     const to = others(cluster, old)[1]!
     cluster.bucket.loseAnswers(fate)
-    const order = await cluster.command('n2', { type: 'promote', space: 'demo', to: to.id })
-    assert.is(order['ok'], true, fate)
+    const answer = await cluster.command('n2', { type: 'promote', space: 'demo', to: to.id })
+    assert.is(answer['ok'], true, fate)
     cluster.bucket.release()
     assert.is(cluster.primary(), to)
     await cluster.writes(2, 'committed')

@@ -15,9 +15,9 @@ async function serving(): Promise<SimCluster> {
 }
 
 function handOver(cluster: SimCluster, from: SimNode, to: SimNode): void {
-  const order = JSON.stringify({ type: 'promote', space: 'demo', to: to.id })
+  const command = JSON.stringify({ type: 'promote', space: 'demo', to: to.id })
   const options = { timeoutMs: 12_000 }
-  cluster.client.request(`engram.v1.admin.${from.id}`, Buffer.from(order), options)
+  cluster.client.request(`engram.v1.admin.${from.id}`, Buffer.from(command), options)
     .catch(() => undefined)
 }
 

@@ -112,12 +112,12 @@ test('drained and stopped: the process ends with 0, and no client sees an error'
   const cluster = await serving()
   const drained = cluster.primary()!
   const pending: Promise<unknown>[] = []
-  const order = cluster.command(drained.id, { type: 'drain', stop: true })
+  const answer = cluster.command(drained.id, { type: 'drain', stop: true })
   for (let i = 0; i < 100; i += 1) {
     pending.push(cluster.send())
     await cluster.run(2)
   }
-  assert.is((await order)['ok'], true)
+  assert.is((await answer)['ok'], true)
   await cluster.until('it ended', () => drained.exitCode !== null)
   assert.is(drained.exitCode, 0)
   const answers = await cluster.wait(Promise.all(pending))
@@ -129,11 +129,11 @@ test('drained and stopped: the process ends with 0, and no client sees an error'
 test('orders that make no sense are refused', async () => {
   const cluster = await serving()
   const codes: unknown[] = []
-  for (const order of [
+  for (const command of [
     { type: 'drain', by: '' }, { type: 'drain', stop: 'yes' }, { type: 'undrain', by: 7 },
     { type: 'pause', space: 'nowhere' }, { type: 'pause', space: 'a.b' },
     { type: 'resume', space: 'demo', by: 'x'.repeat(200) },
-  ]) codes.push((await cluster.command('n1', order))['code'])
+  ]) codes.push((await cluster.command('n1', command))['code'])
   assert.equal(codes, ['INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION',
     'UNKNOWN_SPACE', 'INVALID_OPERATION', 'INVALID_OPERATION'])
   assert.is(cluster.node('n1').actor.context!.duty.drained, null)
@@ -201,8 +201,8 @@ test('a handover, and a command to promote, count while a space is paused', asyn
   await cluster.run(5000)
   const unnamed = await cluster.command(first.id, { type: 'promote', space: 'demo' })
   assert.match(String(unnamed['message']), /failover is paused: resume it, or name a member/)
-  const ordered = await cluster.command(first.id, { type: 'promote', space: 'demo', to: third.id })
-  assert.equal([ordered['ok'], ordered['primary']], [true, third.id], JSON.stringify(ordered))
+  const answer = await cluster.command(first.id, { type: 'promote', space: 'demo', to: third.id })
+  assert.equal([answer['ok'], answer['primary']], [true, third.id], JSON.stringify(answer))
   assert.is(cluster.primary(), third)
   assert.is(cluster.record()!.paused?.by, 'ann')
   to.start()
@@ -217,12 +217,12 @@ test('a pause meets every change of the record that is under way, and ends none'
     const { epoch } = cluster.record()!
     // The primary is about to take a member out while operators pause, resume, and set.
     third.kill()
-    const orders = [
+    const sent = [
       pause(cluster, to.id), resume(cluster, primary.id), pause(cluster, to.id),
       cluster.command(primary.id, { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } }),
     ]
     await cluster.run(lateMs)
-    const answers = await cluster.wait(Promise.all(orders))
+    const answers = await cluster.wait(Promise.all(sent))
     assert.ok(answers.every((answer) => answer['ok'] === true), JSON.stringify(answers))
     await cluster.until('it is left out', () => cluster.record()!.inSync.length === 2)
     assert.is(cluster.primary(), primary, 'the epoch goes on')

@@ -165,7 +165,7 @@ test('an operator forces a member: that is the reason, whoever is the primary', 
   await cluster.until('the forced one serves', () => to.space().serves, 20_000)
   await cluster.run(20)
   const last = lastPromotion(cluster)
-  assert.equal([last.from, last.to, last.reason], [old.id, to.id, 'an operator ordered it'])
+  assert.equal([last.from, last.to, last.reason], [old.id, to.id, 'an operator forced it'])
 })
 
 test('a candidate that dies before it serves: the outage began before it, with who served', async () => {

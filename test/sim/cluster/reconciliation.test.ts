@@ -292,8 +292,8 @@ test('manual: it waits for a command; off: it stays where it is', async () => {
   await cluster.command(old.id, { type: 'setSpace', space: 'demo', settings: { reconcile: 'manual' } })
   await cluster.until('the settings have come', () =>
     old.space().member.known.record?.assignment.settings.reconcile === 'manual')
-  const ordered = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
-  assert.equal([ordered['ok'], ordered['started']], [true, true])
+  const answer = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
+  assert.equal([answer['ok'], answer['started']], [true, true])
   assert.is((await closed(cluster)).merged, 1)
 })
 

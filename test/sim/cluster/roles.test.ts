@@ -119,8 +119,8 @@ test('a member that truncates while it is promoted ends up with a whole log', as
   const cluster = await serving()
   const old = await withFork(cluster)
   const held = await holdTruncation(cluster, old)
-  const order = { type: 'promote', space: 'demo', to: old.id, force: true }
-  const forced = cluster.command(old.id, order)
+  const command = { type: 'promote', space: 'demo', to: old.id, force: true }
+  const forced = cluster.command(old.id, command)
   await cluster.run(500)
   assert.is(old.space().serves, false, 'nothing is appended to a log that will be cut')
   held.go()
@@ -147,10 +147,10 @@ test('a forced primary takes nothing for committed that it does not have', async
   b.disk.capacity = Infinity
   cluster.primary()!.kill()
   a.kill()
-  const ordered = await cluster.command(b.id, {
+  const answer = await cluster.command(b.id, {
     type: 'promote', space: 'demo', to: b.id, force: true,
   })
-  assert.is(ordered['ok'], true)
+  assert.is(answer['ok'], true)
   assert.ok(log.commitSequence <= log.durable.sequence,
     `committed ${log.commitSequence}, durable ${log.durable.sequence}`)
 })

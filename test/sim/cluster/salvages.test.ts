@@ -18,8 +18,8 @@ async function started(settings: object = {}): Promise<SimCluster> {
   return cluster
 }
 
-async function ordered(cluster: SimCluster, node: string, order: object): Promise<void> {
-  const answer = await cluster.command(node, { space: 'demo', ...order })
+async function command(cluster: SimCluster, node: string, fields: object): Promise<void> {
+  const answer = await cluster.command(node, { space: 'demo', ...fields })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 }
 
@@ -102,7 +102,7 @@ for (const [place, offsetIn] of Object.entries(places)) {
     old.start()
     await cluster.until('it is held', () => stateOf(old) === 'held')
     await cluster.converged()
-    await ordered(cluster, old.id, { type: 'promote', to: old.id })
+    await command(cluster, old.id, { type: 'promote', to: old.id })
     await cluster.until('it is primary again', () => cluster.primary() === old)
     await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
     await leftBehind(cluster, [{ body: store('b') }])
@@ -112,7 +112,7 @@ for (const [place, offsetIn] of Object.entries(places)) {
     old.start()
     await cluster.until('the readable one is held', () => stateOf(old) === 'held')
     assert.is(heard.length, 1, 'it is reported though another is held')
-    await ordered(cluster, old.id, { type: 'reconcile' })
+    await command(cluster, old.id, { type: 'reconcile' })
     await cluster.until('the other is home', () => stateOf(old) === 'unusable')
     await cluster.run(130_000)
     assert.is(pathsOf(old).join(), path)
@@ -120,7 +120,7 @@ for (const [place, offsetIn] of Object.entries(places)) {
     assert.equal(reports(cluster).map(({ merged }) => merged), [0, 1])
     assert.is(reports(cluster)[0]?.salvages[0]?.state, 'waiting')
     assert.ok(old.space().member.salvages.count === 1)
-    assert.is(heard.length, 2, 'once, and after the order once more')
+    assert.is(heard.length, 2, 'once, and after the command once more')
 
     old.disk.flipBit(path, offset, 1)
     await isHome(cluster, old, 70_000)
@@ -163,7 +163,7 @@ test('a salvage is read to be noted, and to be uploaded, and not kept between', 
   await cluster.until('it is held', () => stateOf(old) === 'held')
   await cluster.run(30_000)
   assert.is(reads, 1)
-  await ordered(cluster, old.id, { type: 'reconcile' })
+  await command(cluster, old.id, { type: 'reconcile' })
   await isHome(cluster, old)
   assert.is(reads, 2)
 })

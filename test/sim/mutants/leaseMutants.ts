@@ -91,8 +91,8 @@ export const leaseMutants: readonly Mutant[] = [
     why: 'Being suspected is no proof: a primary that is cut off goes on until its grants run out.',
     edits: [{
       file: 'actors/membership/heartbeats.js',
-      find: 'return this.book.expired(peer, this.now(), grantMs * grantMargin);',
-      replace: 'return this.book.expired(peer, this.now(), this.options.settings.heartbeatMs * 3);',
+      find: 'return this.grants.expired(peer, this.now(), grantMs * grantMargin);',
+      replace: 'return this.grants.expired(peer, this.now(), this.options.settings.heartbeatMs * 3);',
     }],
     scenarios: ['cut-off-primary'],
     evidence: /^I2: n1 answers positively in epoch 1/,

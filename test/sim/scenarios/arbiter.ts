@@ -68,8 +68,7 @@ const refusedHandover: Scenario = {
     const stage = await begin()
     stage.say('the arbiter is full')
     stage.arbiter.hindrances = ({ next }) => (next ? { rejects: full } : undefined)
-    const order = stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
-    const answer = await order
+    const answer = await stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
     assert.is(answer['code'], 'ARBITER_REFUSED', JSON.stringify(answer))
     await stage.until('n1 serves', () => stage.at('n1').serves, 100)
     await stage.writes(3, 'committed')

@@ -198,12 +198,12 @@ const handoverTooSoon: Scenario = {
     stage.network.faults = ({ to, kind }) => (to === 'n2' && kind === 'wal' ? 'held' : undefined)
     const answers = await stage.writes(5, 'durable')
     stage.say('an operator commands a handover to n2')
-    const order = stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    const answer = stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
     await stage.run(300)
     stage.say('the frames go on')
     stage.network.faults = () => undefined
     stage.network.release()
-    assert.is((await order)['ok'], true)
+    assert.is((await answer)['ok'], true)
     await stage.until('n2 is primary', () => stage.isPrimary('n2', 2))
     const last = answers.at(-1)!
     const { log } = stage.at('n2').member
