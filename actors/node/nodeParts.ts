@@ -16,8 +16,8 @@ import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { ActorSettings } from '../ports/settings.js'
 import type { SpaceActor } from '../space/space.js'
 import { Budget } from '../structures/budget.js'
-import type { Identity } from './identity.js'
 import { MemoryWatch } from './memoryWatch.js'
+import type { Identity } from './registration.js'
 
 /** Functions of a node that its parts call. */
 export interface NodeCalls {

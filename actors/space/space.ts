@@ -21,7 +21,7 @@ import { PromotionRole } from '../promotion/promotion.js'
 import { Succession } from '../promotion/succession.js'
 import { ReadService } from '../reads/reads.js'
 import { ReplicaRole } from '../replica/replica.js'
-import { joinRefused, reconcileRefused, surveyAnswerOf } from './statelessReplies.js'
+import { joinRefused, reconcileRefused, surveyAnswerOf } from './statelessAnswers.js'
 
 /** One space on this node: the `space` chart, its role actors, and its messages. */
 export class SpaceActor {

@@ -11,13 +11,13 @@ import type { AcceptedRequest } from '../../actors/ports/frames.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import {
   decodeRequest, encodingOf, isDeclaredMessagePack, roundedReason, short, withoutMark,
-} from './gateDecode.js'
-import { queryOf } from './gateQuery.js'
-import {
-  isFields, keyFault, metadataSeen, operationFault, operationReason, unknownField, type Fields,
-} from './gateValues.js'
+} from './decodeRequest.js'
 import { createList } from './list.js'
 import { encodeOperation, JSON_TAG, MSGPACK_TAG, tagged } from './operation.js'
+import {
+  isFields, keyFault, metadataSeen, operationFault, operationReason, unknownField, type Fields,
+} from './validateOperation.js'
+import { queryOf } from './validateQuery.js'
 
 export const REQUEST_BYTES_MAX = 256 * 1024
 /** Ample for a key or a few ids of 256 bytes, in base64 of their JSON. */

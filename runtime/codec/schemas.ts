@@ -13,7 +13,7 @@ import type {
   SurveyRequest,
 } from '../../machines/protocol/messages.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
-import { keyFault, operationFault } from './gateValues.js'
+import { keyFault, operationFault } from './validateOperation.js'
 
 export const bounds = {
   messageBytes: 256 * 1024,

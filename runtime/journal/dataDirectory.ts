@@ -1,12 +1,14 @@
 /** A node's data directory: its owner, its identity, journal, store and salvages. */
 import { join } from 'node:path'
-import type { NodeDirectory, DirectoryNumbers, Recovered } from '../../actors/node/dataDirectory.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Journal } from '../../actors/ports/journal.js'
+import type {
+  NodeDirectory, DirectoryNumbers, Recovered,
+} from '../../actors/ports/nodeDirectory.js'
 import type { Store } from '../../actors/ports/store.js'
 import type { Logger, Random } from '../../actors/ports/system.js'
-import type { DirectoryIdentity } from '../../machines/protocol/directory.js'
-import { readIdentity, writeIdentity, type StoredIdentity } from './identity.js'
+import type { DirectoryIdentity } from '../../machines/protocol/dataDirectoryVerdict.js'
+import { readIdentity, writeIdentity, type StoredIdentity } from './identityFile.js'
 import { openJournal } from './journal.js'
 import { unusable, type DirectoryOwner } from './owner.js'
 import { isNoSpace, keepReserve, releaseReserve, RESERVE_BYTES } from './reserve.js'

@@ -9,7 +9,7 @@ import type { Frame } from '../../actors/ports/frames.js'
 import type { SalvageHeader } from '../../actors/ports/journal.js'
 import {
   IdentityDamagedError, readIdentity, writeIdentity,
-} from '../../runtime/journal/identity.js'
+} from '../../runtime/journal/identityFile.js'
 import { dumpJournal, NoJournalError, verifyJournal } from '../../runtime/journal/inspect.js'
 import { NodeFileSystem } from '../../runtime/system/fileSystem.js'
 import { createSalvageFiles, SalvageDamagedError, SalvageNotFoundError }

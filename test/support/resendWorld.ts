@@ -6,8 +6,8 @@
 import * as assert from 'uvu/assert'
 import type { EpochSpan } from '../../machines/base/ids.js'
 import { extendHistory } from '../../machines/log/positions.js'
-import { ResendQueue } from '../../runtime/client/resendQueue.js'
-import type { Kept, Taken } from '../../runtime/client/resendQueue.js'
+import { ResendQueue } from '../../runtime/client/keptWrites.js'
+import type { Kept, Taken } from '../../runtime/client/keptWrites.js'
 
 interface Entry {
   readonly epoch: number

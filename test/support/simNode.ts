@@ -1,11 +1,11 @@
 /** One node of the simulated cluster: a process that can be killed, frozen, started again. */
-import type { NodeDirectory, Recovered } from '../../actors/node/dataDirectory.js'
 import { NodeActor } from '../../actors/node/node.js'
 import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
 import type { Arbiter } from '../../actors/ports/arbiter.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
 import type { Frame, FrameCodec } from '../../actors/ports/frames.js'
 import type { Journal, SalvageFiles } from '../../actors/ports/journal.js'
+import type { NodeDirectory, Recovered } from '../../actors/ports/nodeDirectory.js'
 import type { Logger } from '../../actors/ports/system.js'
 import type { SpaceActor } from '../../actors/space/space.js'
 import { createClientCodec } from '../../runtime/codec/client.js'

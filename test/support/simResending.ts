@@ -5,8 +5,8 @@
 import { decode } from '@msgpack/msgpack'
 import type { ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports/clientApi.js'
 import type { Announcement } from '../../machines/protocol/messages.js'
-import { ResendQueue } from '../../runtime/client/resendQueue.js'
-import type { Kept, Sendable, Taken } from '../../runtime/client/resendQueue.js'
+import { ResendQueue } from '../../runtime/client/keptWrites.js'
+import type { Kept, Sendable, Taken } from '../../runtime/client/keptWrites.js'
 import type { Answer } from './simCluster.js'
 
 /** Between two tries of a write that is sent again, ms. */

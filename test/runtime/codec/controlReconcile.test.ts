@@ -9,9 +9,9 @@ import type {
   SalvagedWrite, SalvageOffer, SalvageSlice,
 } from '../../../machines/protocol/messages.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
-import { operationReason } from '../../../runtime/codec/gateValues.js'
 import { encodeOperation } from '../../../runtime/codec/operation.js'
 import { isSliceAhead, structureFault } from '../../../runtime/codec/structure.js'
+import { operationReason } from '../../../runtime/codec/validateOperation.js'
 
 const codec = controlCodec()
 

@@ -253,11 +253,11 @@ const clients: readonly Mutant[] = [
     name: 'release-by-a-sequence-of-another-epoch',
     why: 'Sequences mean something within one log only.',
     edits: [{
-      file: 'runtime/client/resendQueue.js',
+      file: 'runtime/client/keptWrites.js',
       find: 'safe(epoch, safeSequence) {\n        if (epoch !== this.epoch)',
       replace: 'safe(epoch, safeSequence) {\n        if (false)',
     }],
-    scenarios: ['test:runtime/client/resendQueue'],
+    scenarios: ['test:runtime/client/keptWrites'],
     evidence: /a safe sequence, an announcement of an epoch that is over/,
   },
   {

@@ -23,7 +23,7 @@ export interface Mutant {
   readonly edits: readonly Edit[]
   /**
    * Scenarios that catch it, in the order in which they are tried; `seeds:8`: so many seeds;
-   * `test:runtime/client/resendQueue`: the tests of that file, where no scenario runs the code.
+   * `test:runtime/client/keptWrites`: the tests of that file, where no scenario runs the code.
    */
   readonly scenarios: readonly string[]
   /** A part of the report: the mutant falls for the reason it should. */

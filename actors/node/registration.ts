@@ -1,5 +1,7 @@
-import { judgeDirectory } from '../../machines/protocol/directory.js'
-import type { DirectoryIdentity, DirectoryVerdict } from '../../machines/protocol/directory.js'
+import { judgeDirectory } from '../../machines/protocol/dataDirectoryVerdict.js'
+import type {
+  DirectoryIdentity, DirectoryVerdict,
+} from '../../machines/protocol/dataDirectoryVerdict.js'
 import type { NodeIdentity } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { isBelow } from '../messaging/answers.js'
@@ -8,10 +10,10 @@ import type { Arbiter, ArbiterRecord } from '../ports/arbiter.js'
 import { NoRespondersError } from '../ports/bus.js'
 import type { BusConnection, BusSubscription } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
+import type { NodeDirectory } from '../ports/nodeDirectory.js'
 import type { ActorSettings } from '../ports/settings.js'
-import type { NodeDirectory } from './dataDirectory.js'
 import { FaultLog } from './faultLog.js'
-import { StartRefusedError, SupersededError } from './identityErrors.js'
+import { StartRefusedError, SupersededError } from './startErrors.js'
 
 export interface IdentityOptions {
   readonly boot: NodeDirectory
@@ -41,7 +43,7 @@ const raiseMs = 600_000
  * Establishes which data directory this is, and which start of the node. The order matters. First
  * the directory is compared with the arbiter's record. Then disk id and number become durable in
  * one write, then in the record. Only then may the node acknowledge for the commit, or be a
- * candidate. See machines/protocol/directory.ts.
+ * candidate. See machines/protocol/dataDirectoryVerdict.ts.
  */
 export class Identity {
   private isRecorded = false

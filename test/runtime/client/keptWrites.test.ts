@@ -2,8 +2,8 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ResendQueue } from '../../../runtime/client/resendQueue.js'
-import type { Kept, Taken } from '../../../runtime/client/resendQueue.js'
+import { ResendQueue } from '../../../runtime/client/keptWrites.js'
+import type { Kept, Taken } from '../../../runtime/client/keptWrites.js'
 import { ResendWorld } from '../../support/resendWorld.js'
 
 const test = suite('resend queue')

@@ -1,6 +1,6 @@
-import type { DirectoryIdentity } from '../../machines/protocol/directory.js'
-import type { Journal, SalvageFiles } from '../ports/journal.js'
-import type { Store } from '../ports/store.js'
+import type { DirectoryIdentity } from '../../machines/protocol/dataDirectoryVerdict.js'
+import type { Journal, SalvageFiles } from './journal.js'
+import type { Store } from './store.js'
 
 /** Disk and incarnation that a directory gets when it is taken into use. */
 export interface DirectoryNumbers {

@@ -2,7 +2,7 @@
 import type { Query } from '../../actors/ports/clientApi.js'
 import type { EdgeDirection } from '../../actors/ports/store.js'
 import { placeOfCursor } from '../../machines/graph/edgePlace.js'
-import { idReason, isFields, keyFault, unknownField, type Fields } from './gateValues.js'
+import { idReason, isFields, keyFault, unknownField, type Fields } from './validateOperation.js'
 
 export const LIMIT_DEFAULT = 100
 export const LIMIT_MAX = 1000

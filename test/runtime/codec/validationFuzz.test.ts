@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClientCodec } from '../../../runtime/codec/client.js'
-import { operationReason } from '../../../runtime/codec/gateValues.js'
 import { decodeOperation, encodeOperation } from '../../../runtime/codec/operation.js'
+import { operationReason } from '../../../runtime/codec/validateOperation.js'
 
 const codec = createClientCodec()
 const TYPES = [undefined, 'application/json', 'application/msgpack']

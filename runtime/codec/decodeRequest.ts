@@ -3,8 +3,8 @@ import { isUtf8 } from 'node:buffer'
 import { Decoder } from '@msgpack/msgpack'
 import type { Encoding } from '../../actors/ports/clientApi.js'
 import { messageOf } from '../../machines/base/thrown.js'
-import { scanMessagePack } from './gateScan.js'
 import { textOf } from './operation.js'
+import { scanMessagePack } from './scanMessagePack.js'
 import { wideIntegerIn } from './wideIntegers.js'
 
 const decoder = new Decoder()

@@ -1,7 +1,7 @@
 /** Identity of a data directory: its node, its disk, and the number of starts on it. */
 import { dirname, join } from 'node:path'
 import { FileSystemError, type FileSystem } from '../../actors/ports/fileSystem.js'
-import type { DirectoryIdentity } from '../../machines/protocol/directory.js'
+import type { DirectoryIdentity } from '../../machines/protocol/dataDirectoryVerdict.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
 

@@ -1,7 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { judgeDirectory } from '../../machines/protocol/directory.js'
-import type { DirectoryIdentity, DirectoryKind } from '../../machines/protocol/directory.js'
+import { judgeDirectory } from '../../machines/protocol/dataDirectoryVerdict.js'
+import type {
+  DirectoryIdentity, DirectoryKind,
+} from '../../machines/protocol/dataDirectoryVerdict.js'
 
 const test = suite('machines/directory')
 const fresh = { disk: 'fresh', incarnation: 1000 }
