@@ -242,12 +242,12 @@ export class Reconciler {
       // Copies: the rule may change them.
       const verdict = mergeRules[space]!(structuredClone(standing), structuredClone(incoming))
       if (verdict === 'standing' || verdict === 'incoming') return verdict
-      const gated = ports.clients.operation(verdict)
-      if (!gated.ok) throw new Error(gated.reason)
-      if (targetOf(gated.value) !== targetOf(incoming.operation)) {
+      const validated = ports.clients.operation(verdict)
+      if (!validated.ok) throw new Error(validated.reason)
+      if (targetOf(validated.value) !== targetOf(incoming.operation)) {
         throw new Error('it returned a write to something else')
       }
-      return gated.value
+      return validated.value
     } catch (error) {
       ports.logger.error({ space, error: String(error) },
         'the merge rule of the space failed: the present value stays, and the write from the fork '

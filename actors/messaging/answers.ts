@@ -13,7 +13,7 @@ import type { NodeConnection } from './connection.js'
 export interface ReplyTarget {
   readonly reply: string | undefined
   readonly encoding: Encoding
-  /** Way of the answer; undefined: aside, with answers to writes. */
+  /** Way of the answer; undefined: the side connection of answers to writes. */
   readonly way?: 'reads' | 'nodes' | undefined
   /** Set for a request of this node's own: gets the answer instead. */
   readonly settle?: ((answer: WriteAnswer | ErrorAnswer) => void) | undefined
@@ -33,7 +33,7 @@ const wayOf = {
 } as const
 
 export interface AnswersOptions {
-  readonly wire: Pick<NodeConnection, 'publish' | 'publishAside' | 'maxPayload' | 'inboxPrefix'>
+  readonly wire: Pick<NodeConnection, 'publish' | 'publishSide' | 'maxPayload' | 'inboxPrefix'>
   readonly clients: ClientCodec
   readonly clock: Pick<Clock, 'monotonicMs'>
   readonly logger: Logger
@@ -161,7 +161,7 @@ export class Answers {
   private send({ reply, way }: ReplyTarget, bytes: Uint8Array): void {
     const { wire } = this.options
     if (way === 'nodes') wire.publish(reply!, bytes)
-    else wire.publishAside(reply!, bytes, way ?? 'writes')
+    else wire.publishSide(reply!, bytes, way ?? 'writes')
   }
 
   private encoded(value: object, encoding: Encoding): Uint8Array {

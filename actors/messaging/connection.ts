@@ -2,7 +2,7 @@ import type { Life } from '../../machines/base/ids.js'
 import { InvariantViolation } from '../../machines/log/invariants.js'
 import { BusClosedError } from '../ports/bus.js'
 import type {
-  AsideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
+  SideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
 } from '../ports/bus.js'
 import type { Logger } from '../ports/system.js'
 
@@ -67,11 +67,11 @@ export class NodeConnection {
     }
   }
 
-  /** Publishes an answer to a client, aside from the traffic between nodes. */
-  readonly publishAside = (subject: string, data: Uint8Array, way: AsideWay): void => {
+  /** Publishes an answer to a client, on a side connection: traffic between nodes does not wait. */
+  readonly publishSide = (subject: string, data: Uint8Array, way: SideWay): void => {
     if (!this.connection || this.connection.isClosed) return
     try {
-      this.connection.publishAside(subject, data, way)
+      this.connection.publishSide(subject, data, way)
     } catch (error) {
       this.couldNot(subject, error)
     }
@@ -89,11 +89,11 @@ export class NodeConnection {
     return this.required().subscribe(subject, this.guarded(handler), options)
   }
 
-  /** Subscribes to clients' requests other than writes. Throws BusClosedError when closed. */
-  subscribeAside(
+  /** Over the side connection: client requests other than writes. Throws BusClosedError if none. */
+  subscribeSide(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription {
-    return this.required().subscribeAside(subject, this.guarded(handler), options)
+    return this.required().subscribeSide(subject, this.guarded(handler), options)
   }
 
   private guarded(handler: (message: BusMessage) => void): (message: BusMessage) => void {

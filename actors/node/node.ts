@@ -20,7 +20,7 @@ import { FaultLog } from './faultLog.js'
 import { handOverPrimaries } from './handOverAll.js'
 import { listenAs } from './nodeMessages.js'
 import { contextOf } from './nodeParts.js'
-import { Identity, isFinal } from './registration.js'
+import { NodeRegistration, isFinal } from './nodeRegistration.js'
 import { Spaces } from './spaces.js'
 import { SupersededError } from './startErrors.js'
 import type { StatusTeller } from './statusService.js'
@@ -70,7 +70,7 @@ export class NodeActor {
   /** Serializes what uses the data directory before the node runs. */
   private readonly turns = new RequestLimiter(1)
   private readonly self: NodeIdentityInput
-  readonly identity: Identity
+  readonly registration: NodeRegistration
   private readonly admin: AdminCommands
 
   constructor(private readonly options: NodeActorOptions) {
@@ -78,7 +78,7 @@ export class NodeActor {
     this.admin = new AdminCommands(this)
     this.faults = new FaultLog(ports.clock, ports.logger)
     this.self = { node, pid, hostname, data, version, disk: '', incarnation: 0, http: null }
-    this.identity = new Identity({
+    this.registration = new NodeRegistration({
       boot, ports, settings, self: this.self, replyPrefixes,
       requiresData: options.requiresData ?? false,
       onRegistered: () => this.send({ type: 'registered' }),
@@ -201,7 +201,7 @@ export class NodeActor {
   }
 
   private async prepare(): Promise<void> {
-    await this.identity.prepare()
+    await this.registration.prepare()
     this.send({ type: 'prepared' })
   }
 
@@ -221,7 +221,7 @@ export class NodeActor {
     const { boot, settings, ports } = this.options
     const recovered = await boot.recover()
     const all: NodePorts = { ...ports, ...recovered }
-    const context = contextOf(all, settings, this.self, this.identity, {
+    const context = contextOf(all, settings, this.self, this.registration, {
       spaces: () => this.spaces.values(),
       isHeld: (space) => this.spaces.has(space),
       tick: () => this.listing?.tick(),
@@ -250,7 +250,7 @@ export class NodeActor {
       connection = await ports.bus.connect()
       if (this.isClosing) return await connection.close()
       // A node that comes back is known, and needs no arbiter for that.
-      if (this.context) await this.identity.refuseTwin(connection, false)
+      if (this.context) await this.registration.refuseTwin(connection, false)
       this.connection = connection
       this.arbiter = ports.openArbiter(connection)
       void connection.closed.then((reason) => {
@@ -275,12 +275,12 @@ export class NodeActor {
     const { connection, arbiter } = this
     try {
       if (!connection || !arbiter) throw new Error('the connection is closed')
-      await this.inTurn(() => this.identity.identify(connection, arbiter))
+      await this.inTurn(() => this.registration.identify(connection, arbiter))
       // The connection closed meanwhile; the next one comes to the same result.
       if (this.isClosing || this.connection !== connection || connection.isClosed) return
-      this.subscriptions.push(this.identity.answerPings(connection, number))
+      this.subscriptions.push(this.registration.answerPings(connection, number))
       const { incarnation } = this.self
-      this.send({ type: 'identified', incarnation, isRegistered: this.identity.isRegistered })
+      this.send({ type: 'identified', incarnation, isRegistered: this.registration.isRegistered })
     } catch (error) {
       const message = messageOf(error)
       if (error instanceof SupersededError) {
@@ -307,7 +307,7 @@ export class NodeActor {
     peers.connected()
     for (const subscription of early) subscription.unsubscribe()
     for (const space of this.spaces.values()) space.connected()
-    void this.identity.attach(connection, arbiter)
+    void this.registration.attach(connection, arbiter)
     await this.listing?.discover()
     this.options.onRunning()
   }
@@ -317,7 +317,7 @@ export class NodeActor {
     this.options.ports.logger.warn({}, `isolated: ${reason}`)
     wire.detach()
     records.detach()
-    this.identity.detach()
+    this.registration.detach()
     this.subscriptions = []
     this.connection = null
     this.arbiter = null
@@ -355,7 +355,7 @@ export class NodeActor {
 
   private async close(): Promise<void> {
     this.isClosing = true
-    this.identity.detach()
+    this.registration.detach()
     // Closing the connection ends requests that are under way.
     if (!this.context) await this.connection?.close()
     await this.turns.take(() => Promise.resolve(), false)

@@ -27,10 +27,10 @@ export function listenAs(
   const lookup = new Lookup(context)
   return [
     ...handlers.map(([subject, handler]) => wire.subscribe(subject, handler)),
-    wire.subscribeAside(subjects.status(name), onStatus),
-    wire.subscribeAside(subjects.status('_all'), onStatus),
+    wire.subscribeSide(subjects.status(name), onStatus),
+    wire.subscribeSide(subjects.status('_all'), onStatus),
     // Any one of all nodes answers.
-    wire.subscribeAside(subjects.lookup('*'), (m) => lookup.onMessage(m), { queue: 'lookup' }),
+    wire.subscribeSide(subjects.lookup('*'), (m) => lookup.onMessage(m), { queue: 'lookup' }),
   ]
 }
 

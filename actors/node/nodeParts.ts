@@ -17,7 +17,7 @@ import type { ActorSettings } from '../ports/settings.js'
 import type { SpaceActor } from '../space/space.js'
 import { Budget } from '../structures/budget.js'
 import { MemoryWatch } from './memoryWatch.js'
-import type { Identity } from './registration.js'
+import type { NodeRegistration } from './nodeRegistration.js'
 
 /** Functions of a node that its parts call. */
 export interface NodeCalls {
@@ -38,8 +38,8 @@ export interface NodeCalls {
 
 /** The parts that the spaces of one node share, on a recovered data directory. */
 export function contextOf(
-  ports: NodePorts, settings: ActorSettings, self: NodeIdentityInput, identity: Identity,
-  calls: NodeCalls,
+  ports: NodePorts, settings: ActorSettings, self: NodeIdentityInput,
+  registration: NodeRegistration, calls: NodeCalls,
 ): NodeContext {
   const { clock, random, control, store, logger, clients, telemetry } = ports
   const { replyPrefixes } = calls
@@ -56,12 +56,12 @@ export function contextOf(
       for (const space of calls.spaces()) space.evidence(peer, reason)
     },
     onTick: () => {
-      identity.tick()
+      registration.tick()
       memory.tick()
       calls.tick()
     },
-    onOwnName: (incarnation) => identity.heardOwnName(incarnation),
-    isRegistered: () => identity.isRegistered,
+    onOwnName: (incarnation) => registration.heardOwnName(incarnation),
+    isRegistered: () => registration.isRegistered,
     watched: calls.watched,
     unfit: () => duty.unfit,
   })
@@ -76,8 +76,8 @@ export function contextOf(
   const budget = new Budget(settings.memoryBytes)
   const memory = new MemoryWatch(budget, lanes, ports)
   const context: NodeContext = {
-    ports, settings, self, wire, peers, records, commits, duty, identity, answers, lanes, budget,
-    floors: new CommitFloors(clock, commits), fatal: calls.fatal,
+    ports, settings, self, wire, peers, records, commits, duty, identity: registration, answers,
+    lanes, budget, floors: new CommitFloors(clock, commits), fatal: calls.fatal,
   }
   return context
 }

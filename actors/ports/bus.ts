@@ -23,8 +23,8 @@ export interface PublishOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Ways of answers to clients; `reads` also takes whatever else clients ask for. */
-export type AsideWay = 'writes' | 'reads'
+/** Side connections for answers to clients; `reads` also takes whatever else clients ask for. */
+export type SideWay = 'writes' | 'reads'
 
 /** One connection. It never reconnects: a new connection is a new life. */
 export interface BusConnection {
@@ -47,7 +47,7 @@ export interface BusConnection {
    * The same for clients, who may be slow to take it: one way does not hold up the other. In order
    * within one way, once the connection has been used for a while.
    */
-  publishAside(subject: string, data: Uint8Array, way: AsideWay): void
+  publishSide(subject: string, data: Uint8Array, way: SideWay): void
   /**
    * The handler runs in order of arrival. An error that it throws is logged, and stops no other.
    */
@@ -58,7 +58,7 @@ export interface BusConnection {
    * The same for requests that clients may send at any rate: they delay no message of `subscribe`.
    * While their connection is opened again, for about a second, nobody is subscribed.
    */
-  subscribeAside(
+  subscribeSide(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription
   /** Rejects with NoRespondersError, RequestTimeoutError, ForbiddenError or BusClosedError. */

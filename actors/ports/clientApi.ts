@@ -117,7 +117,7 @@ export interface ReadAnswer {
   readonly stalenessMs: number
 }
 
-export type Gated<T> =
+export type Validated<T> =
   | { readonly ok: true; readonly encoding: Encoding; readonly value: T }
   | {
     readonly ok: false
@@ -142,8 +142,8 @@ export interface ClientCodec {
   /** `key`: header Nats-Msg-Id, `contentType`: header Content-Type. Copies what it keeps. */
   write(
     data: Uint8Array, contentType: string | undefined, key: string | undefined,
-  ): Gated<AcceptedRequest>
-  query(data: Uint8Array, contentType: string | undefined): Gated<Query>
+  ): Validated<AcceptedRequest>
+  query(data: Uint8Array, contentType: string | undefined): Validated<Query>
   /** Checks a value that a deployment's own code returned, by the rules of `write`. Copies it. */
   operation(value: unknown): Decoded<Operation>
   /** Determined without decoding it. */

@@ -33,7 +33,7 @@ export interface NodePorts {
 /** Identity of this node for the whole of this start. */
 export interface NodeIdentityInput {
   readonly node: NodeId
-  /** Set by Identity: at first, and again if the directory turns out to be an old copy. */
+  /** Set by NodeRegistration: at first, and again if the directory turns out to be an old copy. */
   disk: string
   /** Number of this start; set with the disk. */
   incarnation: number

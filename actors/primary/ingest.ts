@@ -132,9 +132,9 @@ export class Ingest implements FlushSource, Appender {
     }
     if (this.isForOtherEpoch(message)) return
     const key = message.header('Nats-Msg-Id')
-    const gated = clients.write(message.data, message.header('Content-Type'), key)
-    const asker = { reply: message.reply, encoding: gated.encoding }
-    if (!gated.ok) return replies.fail(asker, gated.code, gated.message)
+    const validated = clients.write(message.data, message.header('Content-Type'), key)
+    const asker = { reply: message.reply, encoding: validated.encoding }
+    if (!validated.ok) return replies.fail(asker, validated.code, validated.message)
     const level = levelOf(message.header('Engram-Ack'), this.options.spaceSettings().ack)
     if (level === null) {
       replies.fail(asker, 'INVALID_OPERATION',
@@ -147,7 +147,7 @@ export class Ingest implements FlushSource, Appender {
       replies.fail(asker, 'INVALID_OPERATION', 'Engram-Origin must be <epoch>/<sequence>')
       return
     }
-    this.accept(gated.value, level, asker, origin)
+    this.accept(validated.value, level, asker, origin)
   }
 
   /** Returns the reply target of a request whose payload was not decoded. */

@@ -327,7 +327,7 @@ export class PrimaryRole {
     }
     try {
       this.subscription = wire.subscribe(subject, (message) => this.gate.onWrite(message))
-      this.readSubscription = wire.subscribeAside(subjects.read(member.space), this.onRead)
+      this.readSubscription = wire.subscribeSide(subjects.read(member.space), this.onRead)
       // The announcement is sent after the server has the subscription.
       await wire.flush()
     } catch (error) {

@@ -108,11 +108,11 @@ export class ReadService {
 
   private begin(read: Read, serve: (read: Read, query: Query) => void): void {
     const { context } = this.member
-    const gated = context.ports.clients.query(read.data, read.contentType)
-    if (gated.ok) return serve(read, gated.value)
+    const validated = context.ports.clients.query(read.data, read.contentType)
+    if (validated.ok) return serve(read, validated.value)
     this.leave(read)
-    context.answers.answer({ ...read.asker, encoding: gated.encoding },
-      errorAnswer(gated.code, gated.message))
+    context.answers.answer({ ...read.asker, encoding: validated.encoding },
+      errorAnswer(validated.code, validated.message))
   }
 
   private latest(read: Read, query: Query): void {

@@ -164,7 +164,7 @@ export class SpaceActor {
     if (!this.member.damage) {
       const onRead = (message: BusMessage) => this.reads.onReadAny(message)
       const subject = subjects.readAny(this.space)
-      this.subscriptions = [wire.subscribeAside(subject, onRead, { queue: 'members' })]
+      this.subscriptions = [wire.subscribeSide(subject, onRead, { queue: 'members' })]
     }
     this.records.refresh()
     // A session needs no arbiter: a primary of a former epoch would refuse it.

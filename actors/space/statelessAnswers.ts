@@ -1,4 +1,4 @@
-/** Replies that any member can give, whatever its role. */
+/** Answers that any member can give, whatever its role. */
 import type {
   JoinAnswer, JoinRequest, ReconcileAnswer, ReconcileMessage, SurveyAnswer,
 } from '../../machines/protocol/messages.js'

@@ -4,7 +4,7 @@ import {
   BusClosedError, ForbiddenError, NoRespondersError, RequestTimeoutError,
 } from '../../actors/ports/bus.js'
 import type {
-  AsideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
+  SideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
 } from '../../actors/ports/bus.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { stackOf } from '../../machines/base/thrown.js'
@@ -35,8 +35,8 @@ export class NatsBusConnection implements BusConnection {
   readonly #nats: NatsConnection
   readonly #logger: Logger
   readonly #socket: ReturnType<typeof socketOf>
-  readonly #asides: Readonly<Record<AsideWay, SideConnection>>
-  readonly #side: SideSubscriptions
+  readonly #sides: Readonly<Record<SideWay, SideConnection>>
+  readonly #sideSubscriptions: SideSubscriptions
   readonly #inbox: string
   readonly #pending = new Map<string, PendingRequest>()
   readonly #flushes = new Set<(error: Error) => void>()
@@ -51,14 +51,14 @@ export class NatsBusConnection implements BusConnection {
   constructor(
     nats: NatsConnection, readonly inboxPrefix: string, logger: Logger,
     liveness: LivenessOptions,
-    dialAside: () => Promise<NatsConnection>,
+    dialSide: () => Promise<NatsConnection>,
   ) {
     this.#nats = nats
     this.#logger = logger
-    this.#asides = {
-      writes: new SideConnection(dialAside, logger), reads: new SideConnection(dialAside, logger),
+    this.#sides = {
+      writes: new SideConnection(dialSide, logger), reads: new SideConnection(dialSide, logger),
     }
-    this.#side = new SideSubscriptions(nats)
+    this.#sideSubscriptions = new SideSubscriptions(nats)
     this.#socket = socketOf(nats)
     if (this.#socket) limitIntake(this.#socket)
     const inbox = createInbox(inboxPrefix)
@@ -86,7 +86,7 @@ export class NatsBusConnection implements BusConnection {
   }
 
   get bufferedBytes(): number {
-    return (this.#socket?.writableLength ?? 0) + this.#asides.reads.bufferedBytes
+    return (this.#socket?.writableLength ?? 0) + this.#sides.reads.bufferedBytes
   }
 
   get isClosed(): boolean {
@@ -113,14 +113,14 @@ export class NatsBusConnection implements BusConnection {
     }
   }
 
-  publishAside(subject: string, data: Uint8Array, way: AsideWay): void {
+  publishSide(subject: string, data: Uint8Array, way: SideWay): void {
     if (this.isClosed) throw new BusClosedError()
-    const aside = this.#asides[way].connection
-    if (aside === null) return this.publish(subject, data)
+    const side = this.#sides[way].connection
+    if (side === null) return this.publish(subject, data)
     checkSubject(subject)
-    if (this.#asides[way].isFull) return
+    if (this.#sides[way].isFull) return
     try {
-      aside.publish(subject, data)
+      side.publish(subject, data)
     } catch (error) {
       throw this.#publishError(error, data)
     }
@@ -134,14 +134,14 @@ export class NatsBusConnection implements BusConnection {
     return this.#subscribeOn(this.#nats, subject, handler, options)
   }
 
-  subscribeAside(
+  subscribeSide(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription {
     if (this.isClosed) throw new BusClosedError()
     checkSubject(subject)
-    const subscription = this.#side.add((nats) =>
+    const subscription = this.#sideSubscriptions.add((nats) =>
       this.#subscribeOn(nats, subject, handler, options))
-    this.#asides.reads.keepFor(this.#side)
+    this.#sides.reads.keepFor(this.#sideSubscriptions)
     return subscription
   }
 
@@ -186,7 +186,7 @@ export class NatsBusConnection implements BusConnection {
   }
 
   async flush(): Promise<void> {
-    const { writes, reads } = this.#asides
+    const { writes, reads } = this.#sides
     await Promise.all([this.#flushed(), writes.flush(), reads.flush()])
   }
 
@@ -209,7 +209,7 @@ export class NatsBusConnection implements BusConnection {
 
   async close(): Promise<void> {
     this.#reason ??= 'closed by this process'
-    this.#closeAsides()
+    this.#closeSides()
     await this.#nats.close()
     await this.closed
   }
@@ -259,14 +259,14 @@ export class NatsBusConnection implements BusConnection {
     }
   }
 
-  #closeAsides(): void {
-    this.#asides.writes.close()
-    this.#asides.reads.close()
+  #closeSides(): void {
+    this.#sides.writes.close()
+    this.#sides.reads.close()
   }
 
   #ended(error: Error | null): string {
     this.#isClosed = true
-    this.#closeAsides()
+    this.#closeSides()
     this.#liveness.stop()
     const cause = error && (error as Partial<NatsError>).code
     const reason = this.#reason ?? (error

@@ -10,7 +10,7 @@ const flushMs = 100
  * Slower than those of the first connection: while a client does not read, an older server reads
  * nothing here for ten seconds (its write_deadline), although it is healthy.
  */
-const asideLiveness = { pingIntervalMs: 5000, maxPingOut: 3 }
+const sideLiveness = { pingIntervalMs: 5000, maxPingOut: 3 }
 /** Limit of answers that the server has not read; later ones are dropped. */
 const bufferedBytesMax = 16 * 1024 * 1024
 
@@ -44,7 +44,7 @@ export class SideConnection {
   /** @param redialMs pause before another one is dialled */
   constructor(
     private readonly dial: () => Promise<NatsConnection>, private readonly logger: Logger,
-    private readonly redialMs = 1000, private readonly pings = asideLiveness,
+    private readonly redialMs = 1000, private readonly pings = sideLiveness,
   ) {}
 
   /** Null: there is none now. */

@@ -50,7 +50,7 @@ export interface Kept extends Sendable {
   position: Position
 }
 
-export interface ResendQueueOptions {
+export interface KeptWritesOptions {
   /** Called when the write survives the loss of any one disk; it is no longer kept. */
   readonly onSafe: (write: Kept) => void
   /** Names of the things that a write changes: two writes of one thing keep their order. */
@@ -59,7 +59,7 @@ export interface ResendQueueOptions {
   readonly resendingMax: number
 }
 
-export class ResendQueue {
+export class KeptWrites {
   /** The latest epoch that is known to have opened; 0: none. */
   epoch = 0
   /** In log order, except for repeated writes; from `#head` on. */
@@ -73,7 +73,7 @@ export class ResendQueue {
   #refused: Kept[] = []
   #bytes = 0
 
-  constructor(readonly options: ResendQueueOptions) {}
+  constructor(readonly options: KeptWritesOptions) {}
 
   /** Number of acknowledged writes that are not yet safe. */
   get writes(): number {

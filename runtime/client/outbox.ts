@@ -104,8 +104,8 @@ export class Outbox {
    * first in another one. Null if no write is kept.
    */
   fence(space: string): number | null {
-    const queue = this.#outboxes.get(space)?.queue
-    return queue && queue.writes > 0 && queue.epoch > 0 ? queue.epoch : null
+    const kept = this.#outboxes.get(space)?.kept
+    return kept && kept.writes > 0 && kept.epoch > 0 ? kept.epoch : null
   }
 
   heard(space: string, epoch: number): void {
@@ -124,10 +124,10 @@ export class Outbox {
   unsafe(space?: string): Unsafe {
     const now = performance.now()
     const sum = { writes: 0, bytes: 0, oldestMs: 0 }
-    for (const { queue } of this.#chosen(space)) {
-      sum.writes += queue.writes
-      sum.bytes += queue.bytes
-      sum.oldestMs = Math.max(sum.oldestMs, now - (queue.oldestAtMs ?? now))
+    for (const { kept } of this.#chosen(space)) {
+      sum.writes += kept.writes
+      sum.bytes += kept.bytes
+      sum.oldestMs = Math.max(sum.oldestMs, now - (kept.oldestAtMs ?? now))
     }
     return sum
   }
@@ -203,7 +203,7 @@ export class Outbox {
   }
 
   #hasKept(): boolean {
-    for (const { queue } of this.#outboxes.values()) if (queue.writes > 0) return true
+    for (const { kept } of this.#outboxes.values()) if (kept.writes > 0) return true
     return false
   }
 

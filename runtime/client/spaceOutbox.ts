@@ -8,7 +8,7 @@ import { historyOf } from './epochs.js'
 import type { EpochWatch } from './epochs.js'
 import { EngramError } from './errors.js'
 import { encodedHeaders } from './headers.js'
-import { ResendQueue } from './keptWrites.js'
+import { KeptWrites } from './keptWrites.js'
 import type { Kept, Sendable, Taken } from './keptWrites.js'
 import type { Requests } from './requests.js'
 import { touchedBy } from './touched.js'
@@ -60,7 +60,7 @@ const quietFirstMs = 20
 const quietMaxMs = 1000
 
 export class SpaceOutbox {
-  readonly queue: ResendQueue
+  readonly kept: KeptWrites
   /** In flight, or kept. */
   pending = 0
   #isLookingUp = false
@@ -72,7 +72,7 @@ export class SpaceOutbox {
   #quietMs = quietFirstMs
 
   constructor(readonly options: SpaceOutboxOptions) {
-    this.queue = new ResendQueue({
+    this.kept = new KeptWrites({
       resendingMax,
       touches: (write) => touchedBy(this.options.request(write.data)),
       onSafe: (write) => {
@@ -86,7 +86,7 @@ export class SpaceOutbox {
   answered(write: Sendable, answer: WriteAnswer): boolean {
     const isNews = this.#heard(answer.epoch)
     this.#heardAt = performance.now()
-    const isKept = this.queue.answered(write, answer, this.#heardAt)
+    const isKept = this.kept.answered(write, answer, this.#heardAt)
     if (isKept) this.#quietMs = quietFirstMs
     if (isNews) this.#proceed()
     return isKept
@@ -100,12 +100,12 @@ export class SpaceOutbox {
   /** An open epoch announced the epochs of its log; empty: they cannot be read. */
   historyHeard(epoch: number, history: readonly EpochSpan[]): void {
     this.#heard(epoch)
-    if (history.length > 0) this.queue.takeOver(epoch, history)
+    if (history.length > 0) this.kept.takeOver(epoch, history)
     this.#proceed()
   }
 
   renewed(): void {
-    this.queue.renewed()
+    this.kept.renewed()
     this.#takeBack()
     this.#proceed()
   }
@@ -114,7 +114,7 @@ export class SpaceOutbox {
    * Asks for the safe sequence, which an idle writer does not hear. `atMostMs`: longest silence.
    */
   poll(now: number, atMostMs = quietMaxMs): void {
-    if (this.queue.writes === 0) return
+    if (this.kept.writes === 0) return
     if (now - this.#heardAt < Math.min(this.#quietMs, atMostMs)) return
     this.#quietMs = Math.min(this.#quietMs * 2, quietMaxMs)
     this.#lookUp()
@@ -142,7 +142,7 @@ export class SpaceOutbox {
   }
 
   #heard(epoch: number): boolean {
-    if (!this.queue.heard(epoch)) return false
+    if (!this.kept.heard(epoch)) return false
     this.#mayLookUp = true
     this.#takeBack()
     this.options.own.resend(this.#lookUps)
@@ -150,15 +150,15 @@ export class SpaceOutbox {
   }
 
   #proceed(): void {
-    const { queue, options: { space, writes } } = this
+    const { kept, options: { space, writes } } = this
     if (this.#isClosed) return
-    if (queue.isDoubtful) {
+    if (kept.isDoubtful) {
       writes.hold(space)
       this.#lookUp()
       return
     }
-    for (let write = queue.next(); write; write = queue.next()) this.#resend(write)
-    if (queue.isBehind) writes.hold(space)
+    for (let write = kept.next(); write; write = kept.next()) this.#resend(write)
+    if (kept.isBehind) writes.hold(space)
     else writes.release(space)
   }
 
@@ -172,7 +172,7 @@ export class SpaceOutbox {
     const { key, data, level, origin } = write
     // For this epoch only: in another one, other writes may have to go first.
     const headers = encodedHeaders([
-      ['Nats-Msg-Id', key], ['Engram-Ack', level], ['Engram-Epoch', String(this.queue.epoch)],
+      ['Nats-Msg-Id', key], ['Engram-Ack', level], ['Engram-Epoch', String(this.kept.epoch)],
       ['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ...contentType,
     ])
     return own.call<WriteAnswer>({
@@ -186,7 +186,7 @@ export class SpaceOutbox {
 
   #resent(write: Kept, taken: Taken): void {
     this.#heardAt = performance.now()
-    if (this.queue.resent(write, taken)) {
+    if (this.kept.resent(write, taken)) {
       const { space, onResent } = this.options
       const { key, origin: from, position: to } = write
       const { duplicate, quarantined = 0 } = taken
@@ -199,7 +199,7 @@ export class SpaceOutbox {
     if (this.#isClosed || !(error instanceof EngramError)) return
     // Taken back (ABORTED), or the connection is closed: this says nothing about the write.
     if (error.code === 'ABORTED' || error.code === 'CLOSED') return
-    this.queue.refused(write)
+    this.kept.refused(write)
     const { space, onResendRefused } = this.options
     onResendRefused({ space, key: write.key, from: write.origin, error })
     this.#proceed()
@@ -224,9 +224,9 @@ export class SpaceOutbox {
     const { history, safeSequence } = value as Partial<HistoryValue>
     const spans = historyOf(history)
     // A history that does not end in its own epoch says nothing: everything is sent again.
-    if (spans.at(-1)?.epoch !== epoch) this.queue.takeOver(epoch, null)
+    if (spans.at(-1)?.epoch !== epoch) this.kept.takeOver(epoch, null)
     this.historyHeard(epoch, spans)
-    if (Number.isSafeInteger(safeSequence)) this.queue.safe(epoch, safeSequence as number)
+    if (Number.isSafeInteger(safeSequence)) this.kept.safe(epoch, safeSequence as number)
   }
 
   #notLookedUp(error: unknown): void {
@@ -241,22 +241,22 @@ export class SpaceOutbox {
    * sent again, and the answer to a repeated write says how far the log is safe.
    */
   #repeat(): void {
-    const { queue } = this
+    const { kept } = this
     this.#heardAt = performance.now()
-    if (queue.isDoubtful) {
-      queue.takeOver(queue.epoch, null)
+    if (kept.isDoubtful) {
+      kept.takeOver(kept.epoch, null)
       this.#proceed()
       return
     }
-    const write = queue.newest
+    const write = kept.newest
     if (!write) return
     this.#isLookingUp = true
-    this.#send(write, this.#repeats, (taken) => queue.safe(taken.epoch, taken.safeSequence))
+    this.#send(write, this.#repeats, (taken) => kept.safe(taken.epoch, taken.safeSequence))
       // Taken back, or refused: the next look-up decides.
       .catch(() => undefined)
       .finally(() => {
         this.#isLookingUp = false
-        if (queue.isDoubtful) this.#proceed()
+        if (kept.isDoubtful) this.#proceed()
       })
   }
 }

@@ -4,7 +4,7 @@
  */
 import { Encoder } from '@msgpack/msgpack'
 import type {
-  ClientCodec, Encoding, ErrorAnswer, ErrorCode, Gated, Query, ReadAnswer, WriteAnswer,
+  ClientCodec, Encoding, ErrorAnswer, ErrorCode, Validated, Query, ReadAnswer, WriteAnswer,
 } from '../../actors/ports/clientApi.js'
 import type { Decoded } from '../../actors/ports/controlCodec.js'
 import type { AcceptedRequest } from '../../actors/ports/frames.js'
@@ -31,7 +31,7 @@ export const LOGGED_BYTES_MAX = 400 * 1024
 
 const encoder = new Encoder({ ignoreUndefined: true })
 
-type Refused = Gated<never>
+type Refused = Validated<never>
 
 export function createClientCodec(): ClientCodec {
   return {
@@ -41,7 +41,7 @@ export function createClientCodec(): ClientCodec {
 
 function write(
   data: Uint8Array, contentType: string | undefined, key: string | undefined,
-): Gated<AcceptedRequest> {
+): Validated<AcceptedRequest> {
   const encoding = encodingOf(data, contentType)
   const decoded = decodeChecked(data, encoding, contentType, REQUEST_BYTES_MAX)
   if ('ok' in decoded) return decoded
@@ -51,15 +51,17 @@ function write(
   }
   const { value, bytes } = decoded
   const { wideNumbers } = metadataSeen
-  const gated = requestOf(value, bytes, encoding, key ?? null)
-  if (!gated.ok || encoding === 'msgpack' || metadataSeen.wideNumbers === wideNumbers) return gated
+  const validated = requestOf(value, bytes, encoding, key ?? null)
+  if (!validated.ok || encoding === 'msgpack' || metadataSeen.wideNumbers === wideNumbers) {
+    return validated
+  }
   const reason = roundedReason(bytes)
-  return reason === null ? gated : refused(encoding, 'INVALID_OPERATION', reason)
+  return reason === null ? validated : refused(encoding, 'INVALID_OPERATION', reason)
 }
 
 function requestOf(
   value: unknown, bytes: Uint8Array, encoding: Encoding, key: string | null,
-): Gated<AcceptedRequest> {
+): Validated<AcceptedRequest> {
   if (isFields(value) && 'operations' in value) return batch(value, encoding, key)
   const reason = operationFault(value)
   if (reason !== null) return refused(encoding, 'INVALID_OPERATION', reason)
@@ -72,7 +74,7 @@ function requestOf(
   }
 }
 
-function batch(value: Fields, encoding: Encoding, key: string | null): Gated<AcceptedRequest> {
+function batch(value: Fields, encoding: Encoding, key: string | null): Validated<AcceptedRequest> {
   for (const field in value) {
     if (field !== 'operations') return refused(encoding, 'INVALID_OPERATION', unknownField(field))
   }
@@ -97,7 +99,7 @@ function batch(value: Fields, encoding: Encoding, key: string | null): Gated<Acc
   return { ok: true, encoding, value: { operations: accepted, encoded, key } }
 }
 
-function query(data: Uint8Array, contentType: string | undefined): Gated<Query> {
+function query(data: Uint8Array, contentType: string | undefined): Validated<Query> {
   const encoding = encodingOf(data, contentType)
   const decoded = decodeChecked(data, encoding, contentType, QUERY_BYTES_MAX)
   if ('ok' in decoded) return decoded

@@ -62,7 +62,7 @@ export class EventService {
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     const all = [subjects.events(this.options.node), eventsOfAll]
     this.subscriptions = connection === null ? [] : all.map((subject) =>
-      connection.subscribeAside(subject, (message) => this.onRequest(message)))
+      connection.subscribeSide(subject, (message) => this.onRequest(message)))
   }
 
   private onRequest(message: BusMessage): void {

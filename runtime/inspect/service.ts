@@ -79,7 +79,7 @@ export class InspectionService {
       inspectionSubjects.start(this.options.node), inspectionSubjects.startAll,
     ]
     this.subscriptions = subjects.map((subject) =>
-      connection.subscribeAside(subject, (message) => this.onStart(message)))
+      connection.subscribeSide(subject, (message) => this.onStart(message)))
   }
 
   private all(): Edition[] {
@@ -187,7 +187,7 @@ export class InspectionService {
     const { connection, options } = this
     if (connection === null || connection.isClosed) return
     try {
-      connection.publishAside(subject, Buffer.from(text), 'reads')
+      connection.publishSide(subject, Buffer.from(text), 'reads')
     } catch (error) {
       options.logger.warn({ subject, error: String(error) }, 'inspection could not be published')
     }

@@ -90,10 +90,10 @@ function countOf(subject: string): MessageCount | null {
 
 class CountedConnection implements BusConnection {
   publish!: BusConnection['publish']
-  publishAside!: BusConnection['publishAside']
+  publishSide!: BusConnection['publishSide']
   request!: BusConnection['request']
   readonly subscribe: BusConnection['subscribe']
-  readonly subscribeAside: BusConnection['subscribeAside']
+  readonly subscribeSide: BusConnection['subscribeSide']
   readonly flush: BusConnection['flush']
   readonly close: BusConnection['close']
   readonly closed: Promise<string>
@@ -103,7 +103,7 @@ class CountedConnection implements BusConnection {
     private readonly note: (subject: string, bytes: number) => void,
   ) {
     this.subscribe = inner.subscribe.bind(inner)
-    this.subscribeAside = inner.subscribeAside.bind(inner)
+    this.subscribeSide = inner.subscribeSide.bind(inner)
     this.flush = inner.flush.bind(inner)
     this.close = inner.close.bind(inner)
     this.closed = inner.closed
@@ -138,10 +138,10 @@ class CountedConnection implements BusConnection {
       note(subject, data.length)
       publish(subject, data, options)
     }
-    const publishAside = inner.publishAside.bind(inner)
-    this.publishAside = !on ? publishAside : (subject, data, way) => {
+    const publishSide = inner.publishSide.bind(inner)
+    this.publishSide = !on ? publishSide : (subject, data, way) => {
       note(subject, data.length)
-      publishAside(subject, data, way)
+      publishSide(subject, data, way)
     }
     this.request = !on ? request : (subject, data, options) => {
       note(subject, data.length)

@@ -1,4 +1,4 @@
-/** Identity of a data directory: its node, its disk, and the number of starts on it. */
+/** Identity of a data directory as a file in it: its node, its disk, the number of its starts. */
 import { dirname, join } from 'node:path'
 import { FileSystemError, type FileSystem } from '../../actors/ports/fileSystem.js'
 import type { DirectoryIdentity } from '../../machines/protocol/dataDirectoryVerdict.js'

@@ -104,24 +104,24 @@ function contract(name: string, open: () => Promise<Setup>): void {
     assert.ok(first > 0 && second > 0, `${first} and ${second}`)
   })
 
-  x('subscribed aside: the same, with queue groups, until it ends', async () => {
+  x('subscribed on the side connection: the same, with queue groups, until it ends', async () => {
     const got: string[] = []
-    const once_ = b.subscribeAside('t.aside.*', (message) => got.push(text(message)))
+    const once_ = b.subscribeSide('t.side.*', (message) => got.push(text(message)))
     let shared = 0
-    for (const one of [a, b]) one.subscribeAside('t.aside.q', () => { shared += 1 }, { queue: 'g' })
-    b.subscribeAside('t.aside.ask', (message) => b.publishAside(message.reply!, bytes('yes'), 'reads'))
+    for (const one of [a, b]) one.subscribeSide('t.side.q', () => { shared += 1 }, { queue: 'g' })
+    b.subscribeSide('t.side.ask', (message) => b.publishSide(message.reply!, bytes('yes'), 'reads'))
     await settle(a, b)
     // Moved to its own connection, where there is one.
     for (let tries = 0; tries < 100; tries += 1) await settle(a, b)
-    for (let i = 0; i < 50; i += 1) a.publish('t.aside.q', bytes(String(i)))
-    const answer = await a.request('t.aside.ask', bytes('?'), { timeoutMs: 2000 })
+    for (let i = 0; i < 50; i += 1) a.publish('t.side.q', bytes(String(i)))
+    const answer = await a.request('t.side.ask', bytes('?'), { timeoutMs: 2000 })
     assert.is(text(answer), 'yes')
     for (let tries = 0; tries < 2000 && shared < 50; tries += 1) await settle(a, b)
     assert.is(shared, 50)
     assert.equal(got, [...Array.from({ length: 50 }, (_, i) => String(i)), '?'])
     once_.unsubscribe()
     await settle(b)
-    a.publish('t.aside.1', bytes('late'))
+    a.publish('t.side.1', bytes('late'))
     await settle(a, b)
     assert.is(got.length, 51)
   })
@@ -158,23 +158,23 @@ function contract(name: string, open: () => Promise<Setup>): void {
     assert.is(got[1]?.data.length, 0)
   })
 
-  x('messages published aside arrive all the same, in order but for the first', async () => {
+  x('messages published on a side connection arrive all the same, in order but for the first', async () => {
     const got: string[] = []
-    b.subscribe('t.aside', (message) => got.push(text(message)))
+    b.subscribe('t.side', (message) => got.push(text(message)))
     await b.flush()
-    a.publishAside('t.aside', bytes('first'), 'reads')
-    a.publishAside('t.aside', bytes('first'), 'writes')
+    a.publishSide('t.side', bytes('first'), 'reads')
+    a.publishSide('t.side', bytes('first'), 'writes')
     await settle(a, b)
     assert.equal(got.splice(0), ['first', 'first'])
     // The first made it be dialled.
     await new Promise((resolve) => setTimeout(resolve, 50))
-    for (let i = 0; i < 1000; i += 1) a.publishAside('t.aside', bytes(String(i)), 'reads')
+    for (let i = 0; i < 1000; i += 1) a.publishSide('t.side', bytes(String(i)), 'reads')
     await within(5000, (async () => {
       while (got.length < 1000) await settle(a, b)
     })())
     assert.equal(got, Array.from({ length: 1000 }, (_, i) => String(i)))
     await a.close()
-    assert.throws(() => a.publishAside('t.aside', bytes('x'), 'reads'), closed)
+    assert.throws(() => a.publishSide('t.side', bytes('x'), 'reads'), closed)
   })
 
   x('requests are answered, each its own, many at once', async () => {
@@ -442,18 +442,18 @@ x('bytes that the server has not taken yet are counted', async () => {
   await sender.close()
 })
 
-x('a flood of what is subscribed to aside delays nothing else', async () => {
+x('a flood on the side connection delays nothing else', async () => {
   const receiver = await natsBus(options()).connect()
   const sender = await natsBus(options()).connect()
   const count = 20_000
   let [asked, askedBefore] = [0, -1]
-  receiver.subscribeAside('t.flood.aside', () => { asked += 1 })
+  receiver.subscribeSide('t.flood.side', () => { asked += 1 })
   receiver.subscribe('t.heartbeat', () => { askedBefore = asked })
   await settle(receiver)
   // Until it has moved: a message of the first connection comes behind one that was sent before.
   for (let rounds = 0; rounds < 50 && (askedBefore < 0 || askedBefore >= count); rounds += 1) {
     ;[asked, askedBefore] = [0, -1]
-    for (let i = 0; i < count; i += 1) sender.publish('t.flood.aside', new Uint8Array(100))
+    for (let i = 0; i < count; i += 1) sender.publish('t.flood.side', new Uint8Array(100))
     sender.publish('t.heartbeat', bytes(''))
     for (let turns = 0; turns < 2000 && (asked < count || askedBefore < 0); turns += 1) {
       await settle(sender, receiver)
@@ -465,22 +465,22 @@ x('a flood of what is subscribed to aside delays nothing else', async () => {
   await sender.close()
 })
 
-x('a client that takes nothing holds up what goes the same way aside, and nothing else', async () => {
+x('a client that takes nothing holds up its side connection, and nothing else', async () => {
   const sender = await natsBus(options()).connect()
   const [reader, { port }] = [new Socket(), new URL(fixture.server.url)]
   reader.connect(Number(port), '127.0.0.1')
   await once(reader, 'data')
   reader.pause()
   reader.write('CONNECT {"verbose":false}\r\nSUB t.stuck 1\r\n')
-  // The connections aside are there when something has gone over each.
+  // The side connections are there when something has gone over each.
   const got: string[] = []
   sender.subscribe('t.probe.*', (message) => got.push(message.subject))
-  for (const way of ['reads', 'writes'] as const) sender.publishAside('t.probe.1', bytes(''), way)
+  for (const way of ['reads', 'writes'] as const) sender.publishSide('t.probe.1', bytes(''), way)
   while (sender.bufferedBytes > 0 || got.length < 2) await settle(sender)
   await new Promise((resolve) => setTimeout(resolve, 200))
   // Until the server rests: it takes a message each 100 ms, and ends the reader in a while.
   for (let i = 0, turns = 0; i < 100 && turns < 50; i += 1) {
-    sender.publishAside('t.stuck', new Uint8Array(900_000), 'reads')
+    sender.publishSide('t.stuck', new Uint8Array(900_000), 'reads')
     for (turns = 0; turns < 50 && sender.bufferedBytes > 8_000_000; turns += 1) {
       await new Promise((resolve) => setTimeout(resolve, 1))
     }
@@ -488,7 +488,7 @@ x('a client that takes nothing holds up what goes the same way aside, and nothin
   assert.ok(sender.bufferedBytes > 0, 'the server takes nothing of it')
   const startedAt = performance.now()
   got.length = 0
-  sender.publishAside('t.probe.2', bytes(''), 'writes')
+  sender.publishSide('t.probe.2', bytes(''), 'writes')
   sender.publish('t.probe.3', bytes(''))
   while (got.length < 2) await settle(sender)
   const tookMs = performance.now() - startedAt
@@ -499,14 +499,14 @@ x('a client that takes nothing holds up what goes the same way aside, and nothin
 
 x('answers that the server does not take are dropped, rather than kept without bound', async () => {
   const sender = await natsBus(options(), logger).connect()
-  sender.publishAside('t.full', bytes(''), 'reads')
+  sender.publishSide('t.full', bytes(''), 'reads')
   await settle(sender)
-  // The connection aside is there when something has gone over it.
+  // The side connection is there when something has gone over it.
   await new Promise((resolve) => setTimeout(resolve, 200))
   await pauseServer(fixture.server)
   try {
     for (let i = 0; i < 100; i += 1) {
-      sender.publishAside('t.full', new Uint8Array(900_000), 'reads')
+      sender.publishSide('t.full', new Uint8Array(900_000), 'reads')
       await new Promise((resolve) => setImmediate(resolve))
     }
     assert.ok(sender.bufferedBytes < 20_000_000, `${sender.bufferedBytes}`)

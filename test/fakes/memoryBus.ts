@@ -269,7 +269,7 @@ export class MemoryConnection implements BusConnection {
       { subject, data, reply: options?.reply, headers: options?.headers }, this)
   }
 
-  publishAside(subject: string, data: Uint8Array): void {
+  publishSide(subject: string, data: Uint8Array): void {
     this.publish(subject, data)
   }
 
@@ -285,7 +285,7 @@ export class MemoryConnection implements BusConnection {
     return { unsubscribe: () => this.#broker.remove(subscription) }
   }
 
-  subscribeAside(
+  subscribeSide(
     subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
   ): BusSubscription {
     return this.subscribe(subject, handler, options)

@@ -6,7 +6,7 @@ import { Lease } from '../../actors/membership/lease.js'
 import { Answers } from '../../actors/messaging/answers.js'
 import type { AnswersOptions } from '../../actors/messaging/answers.js'
 import { Overlay } from '../../actors/overlay/overlay.js'
-import type { AsideWay, BusMessage } from '../../actors/ports/bus.js'
+import type { SideWay, BusMessage } from '../../actors/ports/bus.js'
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import { JournalFullError } from '../../actors/ports/journal.js'
@@ -114,13 +114,13 @@ export function rethrow(error: unknown): never {
 
 /** Answers as a node gives them; each one sent is reported; other nodes cannot be reached. */
 export function answersOver(
-  clock: VirtualClock, publish: (to: string, data: Uint8Array, way?: AsideWay) => void,
+  clock: VirtualClock, publish: (to: string, data: Uint8Array, way?: SideWay) => void,
   over: Partial<AnswersOptions> & { readonly maxPayload?: number } = {},
 ): Answers {
   const { maxPayload = 1 << 20, ...options } = over
   return new Answers({
     wire: {
-      publish: (to, data) => publish(to, data), publishAside: publish,
+      publish: (to, data) => publish(to, data), publishSide: publish,
       maxPayload, inboxPrefix: '_INBOX_node',
     },
     clients, clock, logger: quiet, telemetry: noTelemetry, replyPrefixes: ['_INBOX'], ...options,

@@ -80,8 +80,8 @@ export class Wire {
         if (isClosed) throw new BusClosedError()
         this.publish(subject, data)
       },
-      publishAside: (subject, data) => this.publish(subject, data),
-      subscribe, subscribeAside: subscribe,
+      publishSide: (subject, data) => this.publish(subject, data),
+      subscribe, subscribeSide: subscribe,
       request: () => Promise.reject(new Error('not needed here')),
       flush: () => Promise.resolve(),
       close: () => Promise.resolve(drop()),

@@ -1,12 +1,12 @@
 /**
- * A space's log as a succession of epochs, and a client with a ResendQueue: every message between
+ * A space's log as a succession of epochs, and a client with a KeptWrites: every message between
  * them can be late, doubled, lost, out of order. The promises are asserted at each step. A promotion
  * may take any earlier log that has what was safe (an unforced one).
  */
 import * as assert from 'uvu/assert'
 import type { EpochSpan } from '../../machines/base/ids.js'
 import { extendHistory } from '../../machines/log/positions.js'
-import { ResendQueue } from '../../runtime/client/keptWrites.js'
+import { KeptWrites } from '../../runtime/client/keptWrites.js'
 import type { Kept, Taken } from '../../runtime/client/keptWrites.js'
 
 interface Entry {
@@ -35,7 +35,7 @@ type Message =
 const names = ['a', 'b', 'c']
 
 export class ResendWorld {
-  readonly queue: ResendQueue
+  readonly kept: KeptWrites
   readonly safe = new Set<number>()
   readonly acknowledged = new Set<number>()
   /** Sent again: what the new epoch said. */
@@ -57,7 +57,7 @@ export class ResendWorld {
   private now = 0
 
   constructor() {
-    this.queue = new ResendQueue({
+    this.kept = new KeptWrites({
       resendingMax: 3,
       touches: (write) => [this.issued[write.number]!.name],
       onSafe: (write) => this.released(write),
@@ -139,9 +139,9 @@ export class ResendWorld {
   /** Sends one of the writes that wait, unless earlier ones have to go first. */
   attempt(choice: number, luck: number): void {
     const waiting = [...this.unanswered]
-    if (waiting.length === 0 || this.queue.isBehind) return
+    if (waiting.length === 0 || this.kept.isBehind) return
     const number = waiting[choice % waiting.length]!
-    const fence = this.queue.writes > 0 ? this.queue.epoch : null
+    const fence = this.kept.writes > 0 ? this.kept.epoch : null
     const taken = this.take(number, fence, luck)
     if (taken) this.messages.push({ kind: 'answer', write: number, taken })
   }
@@ -149,8 +149,8 @@ export class ResendWorld {
   /** A write answered from the buffer of a primary that dies before it writes it. */
   answerUnwritten(choice: number, cut: number): void {
     const waiting = [...this.unanswered]
-    if (waiting.length === 0 || this.queue.isBehind) return
-    if (this.queue.writes > 0 && this.queue.epoch !== this.epoch) return
+    if (waiting.length === 0 || this.kept.isBehind) return
+    if (this.kept.writes > 0 && this.kept.epoch !== this.epoch) return
     const number = waiting[choice % waiting.length]!
     if (this.has(number)) return
     this.messages.push({ kind: 'answer', write: number, taken: {
@@ -161,14 +161,14 @@ export class ResendWorld {
   }
 
   resend(luck: number): void {
-    if (this.queue.epoch !== this.lastResentEpoch) {
+    if (this.kept.epoch !== this.lastResentEpoch) {
       this.lastResent = null
-      this.lastResentEpoch = this.queue.epoch
+      this.lastResentEpoch = this.kept.epoch
     }
-    const write = this.queue.next()
+    const write = this.kept.next()
     if (!write) return
     const { epoch, sequence } = write.position
-    const log = this.logOf.get(this.queue.epoch)
+    const log = this.logOf.get(this.kept.epoch)
     assert.not.ok(log?.[sequence - 1]?.epoch === epoch, 'it is known to have survived')
     const last = this.lastResent
     assert.ok(!last || last.origin.epoch < write.origin.epoch
@@ -186,7 +186,7 @@ export class ResendWorld {
   }
 
   private sendAgain(write: Kept, luck: number): void {
-    const taken = this.take(write.number, this.queue.epoch, luck)
+    const taken = this.take(write.number, this.kept.epoch, luck)
     if (taken) this.messages.push({ kind: 'resent', write, taken })
   }
 
@@ -204,25 +204,25 @@ export class ResendWorld {
   }
 
   private receive(message: Message): void {
-    const { queue } = this
+    const { kept } = this
     this.now += 1
     switch (message.kind) {
       case 'refused':
-        if (queue.heard(message.epoch)) this.resending.clear()
+        if (kept.heard(message.epoch)) this.resending.clear()
         return
       case 'history': {
         const { epoch, history, safeSequence } = message
-        if (queue.heard(epoch)) this.resending.clear()
-        queue.takeOver(epoch, history)
-        if (safeSequence !== null) queue.safe(epoch, safeSequence)
+        if (kept.heard(epoch)) this.resending.clear()
+        kept.takeOver(epoch, history)
+        if (safeSequence !== null) kept.safe(epoch, safeSequence)
         return
       }
       case 'answer': return this.answered(message.write, message.taken)
       case 'resent': {
         const { write, taken } = message
         // The client has begun anew with a later epoch: this answer decides nothing.
-        if (!this.resending.has(write) || taken.epoch !== queue.epoch) return
-        assert.ok(queue.resent(write, taken))
+        if (!this.resending.has(write) || taken.epoch !== kept.epoch) return
+        assert.ok(kept.resent(write, taken))
         this.resending.delete(write)
         this.resends += 1
         if (!taken.duplicate) this.lostOnce += 1
@@ -232,12 +232,12 @@ export class ResendWorld {
 
   private answered(number: number, taken: Taken): void {
     // The epoch is over: the write stays unanswered, and is tried again.
-    if (!this.unanswered.has(number) || taken.epoch < this.queue.epoch) return
+    if (!this.unanswered.has(number) || taken.epoch < this.kept.epoch) return
     this.unanswered.delete(number)
     this.acknowledged.add(number)
-    if (this.queue.heard(taken.epoch)) this.resending.clear()
+    if (this.kept.heard(taken.epoch)) this.resending.clear()
     const write = { number, key: `k${number}`, data: new Uint8Array(1), bytes: 1 }
-    const isKept = this.queue.answered(write, taken, this.now)
+    const isKept = this.kept.answered(write, taken, this.now)
     if (!isKept) this.isSafe(number)
   }
 
@@ -254,7 +254,7 @@ export class ResendWorld {
   /** Faults end; then nothing acknowledged may be missing, or in the wrong order. */
   settle(): void {
     this.messages = []
-    for (let round = 0; this.queue.writes > 0 || round === 0; round += 1) {
+    for (let round = 0; this.kept.writes > 0 || round === 0; round += 1) {
       assert.ok(round < 1000, 'what is kept becomes safe once faults end')
       this.lookUp()
       this.receive(this.messages.pop()!)

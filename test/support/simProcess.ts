@@ -251,8 +251,8 @@ export function processConnection(
     },
     closed,
     publish,
-    publishAside: (subject, data) => publish(subject, data),
-    subscribe, subscribeAside: subscribe,
+    publishSide: (subject, data) => publish(subject, data),
+    subscribe, subscribeSide: subscribe,
     request: (subject, data, options) =>
       call(caller, 'bus', 'request', () => connection.request(subject, data, options)),
     flush: () => call(caller, 'bus', 'flush', () => connection.flush()),

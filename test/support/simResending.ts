@@ -5,7 +5,7 @@
 import { decode } from '@msgpack/msgpack'
 import type { ErrorAnswer, HistoryValue, ReadAnswer } from '../../actors/ports/clientApi.js'
 import type { Announcement } from '../../machines/protocol/messages.js'
-import { ResendQueue } from '../../runtime/client/keptWrites.js'
+import { KeptWrites } from '../../runtime/client/keptWrites.js'
 import type { Kept, Sendable, Taken } from '../../runtime/client/keptWrites.js'
 import type { Answer } from './simCluster.js'
 
@@ -25,7 +25,7 @@ export interface KeepingOptions {
 }
 
 export class SimResending {
-  readonly queue: ResendQueue
+  readonly kept: KeptWrites
   /** Sent again: taken by the epoch as a new write, or known to it. */
   resent = 0
   survived = 0
@@ -34,7 +34,7 @@ export class SimResending {
 
   constructor(private readonly options: KeepingOptions) {
     const { touches } = options
-    this.queue = new ResendQueue({ resendingMax: 8, onSafe: () => undefined, touches })
+    this.kept = new KeptWrites({ resendingMax: 8, onSafe: () => undefined, touches })
   }
 
   /** Looks for a later epoch, and for what is safe, again and again. */
@@ -48,35 +48,35 @@ export class SimResending {
   }
 
   get isOver(): boolean {
-    return this.queue.writes === 0
+    return this.kept.writes === 0
   }
 
   /** Headers of a new write; null: it has to wait until others have been sent again. */
   fence(): Record<string, string> | null {
-    const { queue } = this
-    if (queue.isBehind) return null
-    return queue.writes > 0 ? { 'Engram-Epoch': String(queue.epoch) } : {}
+    const { kept } = this
+    if (kept.isBehind) return null
+    return kept.writes > 0 ? { 'Engram-Epoch': String(kept.epoch) } : {}
   }
 
   /** False: of an epoch that is over; it decides nothing. */
   answered(write: Sendable, taken: Taken): boolean {
-    const { queue, options } = this
-    if (taken.epoch < queue.epoch) return false
-    queue.heard(taken.epoch)
-    queue.answered(write, taken, options.nowMs())
+    const { kept, options } = this
+    if (taken.epoch < kept.epoch) return false
+    kept.heard(taken.epoch)
+    kept.answered(write, taken, options.nowMs())
     void this.poll()
     return true
   }
 
   refused(answer: Answer | null): void {
-    if (answer && !answer.ok && answer.epoch !== undefined) this.queue.heard(answer.epoch)
+    if (answer && !answer.ok && answer.epoch !== undefined) this.kept.heard(answer.epoch)
   }
 
   /** Takes a message of `engram.v1.assignment.<space>`. */
   announced(data: Uint8Array): void {
     const { kind, assignment, history } = decode(data) as Announcement
     if (kind !== 'changed' || assignment.state !== 'open') return
-    this.queue.takeOver(assignment.epoch, history)
+    this.kept.takeOver(assignment.epoch, history)
     this.resendAll()
   }
 
@@ -94,28 +94,28 @@ export class SimResending {
     const read = await this.options.history()
     if (!read?.ok) return
     const { history, safeSequence } = read.value as HistoryValue
-    this.queue.takeOver(read.epoch, history)
-    this.queue.safe(read.epoch, safeSequence)
+    this.kept.takeOver(read.epoch, history)
+    this.kept.safe(read.epoch, safeSequence)
     this.resendAll()
   }
 
   private resendAll(): void {
-    const { queue } = this
-    for (let write = queue.next(); write; write = queue.next()) void this.resend(write)
+    const { kept } = this
+    for (let write = kept.next(); write; write = kept.next()) void this.resend(write)
   }
 
   private async resend(write: Kept): Promise<void> {
-    const { queue, options } = this
-    const { epoch } = queue
+    const { kept, options } = this
+    const { epoch } = kept
     const { key, level, origin } = write
     // Until it is taken, or taken back since a later epoch is known.
-    while (queue.epoch === epoch) {
+    while (kept.epoch === epoch) {
       const answer = await options.resend(write, {
         'Nats-Msg-Id': key, 'Engram-Ack': level, 'Engram-Epoch': String(epoch),
         'Engram-Origin': `${origin.epoch}/${origin.sequence}`,
       })
       this.refused(answer)
-      if (answer?.ok && queue.resent(write, answer)) {
+      if (answer?.ok && kept.resent(write, answer)) {
         if (answer.duplicate) this.survived += 1
         else this.resent += 1
         return this.resendAll()

@@ -128,15 +128,15 @@ test('over many frames, those without writes too, all comes once and in order', 
   assert.equal(await slicesOf([]), [[]])
 })
 
-test('the largest request that the gate takes fits into one message', async () => {
+test('the largest request that is accepted fits into one message', async () => {
   const size = Math.floor(LOGGED_BYTES_MAX / 1000)
   const empty = encodeOperation({ type: 'StoreNode', node: { id: 'a000', content: 'x'.repeat(300) } })
   const content = 'x'.repeat(300 + size - empty.length)
   const operations = Array.from({ length: 1000 }, (_, index): Operation =>
     ({ type: 'StoreNode', node: { id: `a${String(index).padStart(3, '0')}`, content } }))
-  const gated = createClientCodec().write(
+  const validated = createClientCodec().write(
     Buffer.from(JSON.stringify({ operations }).replaceAll(content, 'x')), 'application/json', 'k')
-  assert.ok(gated.ok)
+  assert.ok(validated.ok)
   assert.ok(operations.reduce((sum, one) => sum + encodeOperation(one).length, 0)
     > LOGGED_BYTES_MAX - 1000)
   const reconciliation: Reconciliation = {

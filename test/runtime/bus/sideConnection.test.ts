@@ -50,46 +50,46 @@ function kit(redialMs: number, pings?: { pingIntervalMs: number; maxPingOut: num
     dialled.push({ resolve, reject })
   })
   const logger = { ...quiet, warn: (fields: object) => void warnings.push(fields) }
-  return { aside: new SideConnection(dial, logger, redialMs, pings), dialled, warnings }
+  return { side: new SideConnection(dial, logger, redialMs, pings), dialled, warnings }
 }
 
 test('made once, when it is first needed; made again when it broke', async () => {
-  const { aside, dialled } = kit(0)
+  const { side, dialled } = kit(0)
   assert.is(dialled.length, 0)
-  assert.is(aside.connection, null)
-  assert.is(aside.connection, null)
+  assert.is(side.connection, null)
+  assert.is(side.connection, null)
   assert.is(dialled.length, 1, 'one at a time')
   const [first, second] = [fake(), fake()]
   dialled[0]!.resolve(first.nats)
   await turn()
-  assert.is(aside.connection, first.nats)
+  assert.is(side.connection, first.nats)
   first.end()
-  assert.is(aside.connection, null, 'before anybody was notified')
+  assert.is(side.connection, null, 'before anybody was notified')
   await turn()
-  assert.is(aside.connection, null)
+  assert.is(side.connection, null)
   dialled[1]!.resolve(second.nats)
   await turn()
-  assert.is(aside.connection, second.nats)
-  aside.close()
+  assert.is(side.connection, second.nats)
+  side.close()
   assert.ok(second.isClosed)
-  assert.is(aside.connection, null)
+  assert.is(side.connection, null)
   assert.is(dialled.length, 2, 'it is over')
 })
 
 test('a failed connection is reported, and not tried at each message', async () => {
-  const { aside, dialled, warnings } = kit(3_600_000)
-  assert.is(aside.connection, null)
+  const { side, dialled, warnings } = kit(3_600_000)
+  assert.is(side.connection, null)
   dialled[0]!.reject(new Error('too many connections'))
   await turn()
   assert.is(warnings.length, 1)
-  assert.is(aside.connection, null)
+  assert.is(side.connection, null)
   assert.is(dialled.length, 1)
 })
 
 test('closed while it is dialled: it does not stay open', async () => {
-  const { aside, dialled } = kit(0)
-  assert.is(aside.connection, null)
-  aside.close()
+  const { side, dialled } = kit(0)
+  assert.is(side.connection, null)
+  side.close()
   const late = fake()
   dialled[0]!.resolve(late.nats)
   await turn()
@@ -97,33 +97,33 @@ test('closed while it is dialled: it does not stay open', async () => {
 })
 
 test('a flush waits a little for a server that takes nothing, and no longer', async () => {
-  const { aside, dialled } = kit(0)
-  await aside.flush()
-  assert.is(aside.connection, null)
+  const { side, dialled } = kit(0)
+  await side.flush()
+  assert.is(side.connection, null)
   dialled[0]!.resolve(fake().nats)
   await turn()
-  await aside.flush()
-  aside.close()
+  await side.flush()
+  side.close()
 })
 
 test('a server that stopped answering here alone: the connection is made anew', async () => {
-  const { aside, dialled, warnings } = kit(0, { pingIntervalMs: 1, maxPingOut: 2 })
-  assert.is(aside.connection, null)
+  const { side, dialled, warnings } = kit(0, { pingIntervalMs: 1, maxPingOut: 2 })
+  assert.is(side.connection, null)
   const first = fake()
   dialled[0]!.resolve(first.nats)
   await turn()
-  assert.is(aside.connection, first.nats)
+  assert.is(side.connection, first.nats)
   await first.closed
   assert.is(warnings.length, 1)
-  assert.is(aside.connection, null)
+  assert.is(side.connection, null)
   assert.is(dialled.length, 2)
-  aside.close()
+  side.close()
 })
 
 test('kept for subscriptions: made without being needed, and again when it breaks', async () => {
-  const { aside, dialled, warnings } = kit(1)
+  const { side, dialled, warnings } = kit(1)
   const heard: string[] = []
-  aside.keepFor({
+  side.keepFor({
     stands: () => heard.push('stands'), gone: () => heard.push('gone'),
     failed: () => heard.push('failed'),
   })
@@ -143,7 +143,7 @@ test('kept for subscriptions: made without being needed, and again when it break
   await dialledTimes(5)
   dialled.at(-1)!.resolve(fake().nats)
   await turn()
-  aside.close()
+  side.close()
   await turn()
   assert.equal(heard, ['failed', 'failed', 'failed', 'stands', 'gone', 'stands'])
 })

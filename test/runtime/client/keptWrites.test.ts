@@ -2,15 +2,15 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ResendQueue } from '../../../runtime/client/keptWrites.js'
+import { KeptWrites } from '../../../runtime/client/keptWrites.js'
 import type { Kept, Taken } from '../../../runtime/client/keptWrites.js'
 import { ResendWorld } from '../../support/resendWorld.js'
 
-const test = suite('resend queue')
+const test = suite('kept writes')
 
-function queue(): ResendQueue & { readonly given: number[] } {
+function keptWrites(): KeptWrites & { readonly given: number[] } {
   const given: number[] = []
-  const made = new ResendQueue({
+  const made = new KeptWrites({
     onSafe: ({ number }) => given.push(number), touches: ({ key }) => [key], resendingMax: 2,
   })
   return Object.assign(made, { given })
@@ -28,7 +28,7 @@ function write(number: number, key = `k${number}`): Omit<Kept, 'level' | 'keptAt
 const numberOf = (kept: Kept | null): number | null => kept && kept.number
 
 test('kept until the epoch that has it says that it is safe', () => {
-  const it = queue()
+  const it = keptWrites()
   assert.ok(it.answered(write(1), taken(3, 41), 5))
   assert.ok(it.answered(write(2), taken(3, 42), 6))
   assert.equal([it.writes, it.bytes, it.oldestAtMs], [2, 20, 5])
@@ -39,14 +39,14 @@ test('kept until the epoch that has it says that it is safe', () => {
 })
 
 test('safe at once, or committed: not kept', () => {
-  const it = queue()
+  const it = keptWrites()
   assert.not(it.answered(write(1), taken(1, 5, { safeSequence: 5 }), 0))
   assert.not(it.answered(write(2), taken(1, 6, { ack: 'committed' }), 0))
   assert.is(it.writes, 0)
 })
 
 test('two promotions in a row: a safe sequence of the second releases nothing unproven', () => {
-  const it = queue()
+  const it = keptWrites()
   it.answered(write(1), taken(1, 40), 0)
   it.answered(write(2), taken(1, 45), 0)
   // Nothing was heard of epoch 2, which cut the log at 42.
@@ -61,14 +61,14 @@ test('two promotions in a row: a safe sequence of the second releases nothing un
 })
 
 test('an epoch that was overtaken whole: its entries are not those of the same sequences', () => {
-  const it = queue()
+  const it = keptWrites()
   it.answered(write(1), taken(4, 93), 0)
   it.takeOver(5, [{ epoch: 3, last: 100 }, { epoch: 5, last: 101 }])
   assert.is(numberOf(it.next()), 1, 'the entry at 93 is of epoch 3')
 })
 
 test('lost by one epoch, and there in the next: not sent again, or taken back', () => {
-  const it = queue()
+  const it = keptWrites()
   it.answered(write(1), taken(1, 45), 0)
   it.answered(write(2), taken(1, 46), 0)
   it.takeOver(2, [{ epoch: 1, last: 40 }, { epoch: 2, last: 41 }])
@@ -81,7 +81,7 @@ test('lost by one epoch, and there in the next: not sent again, or taken back', 
 })
 
 test('sent again oldest first, also what was sent again before; one by one where they touch', () => {
-  const it = queue()
+  const it = keptWrites()
   it.answered(write(1, 'x'), taken(1, 45), 0)
   it.answered(write(2, 'y'), taken(1, 46), 0)
   it.answered(write(3, 'x'), taken(1, 47), 0)
@@ -97,7 +97,7 @@ test('sent again oldest first, also what was sent again before; one by one where
 })
 
 test('a duplicate counts where it is logged, not where the answer comes from', () => {
-  const it = queue()
+  const it = keptWrites()
   const again = taken(2, 40, { duplicate: true, loggedEpoch: 1 })
   it.answered(write(1), again, 0)
   it.answered(write(2), taken(2, 41, { duplicate: true }), 0)
@@ -107,7 +107,7 @@ test('a duplicate counts where it is logged, not where the answer comes from', (
 })
 
 test('late: an answer, a safe sequence, an announcement of an epoch that is over', () => {
-  const it = queue()
+  const it = keptWrites()
   it.takeOver(2, [{ epoch: 2, last: 1 }])
   assert.not(it.answered(write(1), taken(1, 7), 0))
   it.answered(write(2), taken(2, 5), 0)
@@ -118,7 +118,7 @@ test('late: an answer, a safe sequence, an announcement of an epoch that is over
 })
 
 test('a history that is not of the epoch proves nothing', () => {
-  const it = queue()
+  const it = keptWrites()
   it.answered(write(1), taken(1, 7), 0)
   it.heard(2)
   it.takeOver(2, [])
@@ -129,7 +129,7 @@ test('a history that is not of the epoch proves nothing', () => {
 })
 
 test('another space of that name: everything goes again, whatever its numbers', () => {
-  const it = queue()
+  const it = keptWrites()
   it.answered(write(1), taken(7, 3), 0)
   it.renewed()
   it.takeOver(7, [{ epoch: 7, last: 9 }])
@@ -137,7 +137,7 @@ test('another space of that name: everything goes again, whatever its numbers', 
 })
 
 test('another space whose log is shorter: what is beyond its end is not there', () => {
-  const it = queue()
+  const it = keptWrites()
   it.answered(write(1), taken(7, 500), 0)
   it.renewed()
   it.takeOver(1, [{ epoch: 1, last: 1 }])
@@ -145,7 +145,7 @@ test('another space whose log is shorter: what is beyond its end is not there', 
 })
 
 test('refused for good: kept, in nobody\'s way, tried with the next epoch', () => {
-  const it = queue()
+  const it = keptWrites()
   it.answered(write(1, 'x'), taken(1, 2), 0)
   it.answered(write(2, 'x'), taken(1, 3), 0)
   it.takeOver(2, [{ epoch: 2, last: 1 }])

@@ -119,7 +119,7 @@ x('every field is checked', () => {
   }
 })
 
-x('an operation that the gate would refuse is refused', () => {
+x('an operation that validation would refuse is refused', () => {
   const wrong: [unknown, RegExp][] = [
     [{ type: 'EpochStart' }, /type must be/], [null, /must be an object/],
     [{ type: 'ForkNote', note: 'taken' }, /type must be/],
@@ -138,7 +138,7 @@ x('an operation that the gate would refuse is refused', () => {
 })
 
 x('a whole request of the largest kind fits', () => {
-  // The gate takes 400 KiB of operations, 1,000 at most.
+  // A request may have 400 KiB of operations, 1,000 at most.
   const node = { type: 'StoreNode', node: { id: 'n', content: 'x'.repeat(370) } } as const
   assert.is(encodeOperation(node).length, 409)
   const writes = Array.from({ length: 1000 }, () => ({
@@ -152,7 +152,7 @@ x('a whole request of the largest kind fits', () => {
   assert.equal(result.ok && result.value, { ...slice, writes })
 })
 
-x('one operation may have all that the gate lets pass', () => {
+x('one operation may have all that validation accepts', () => {
   const metadata = {
     keys: Object.fromEntries(Array.from({ length: 1100 }, (_, i) => [`k${i}`, 0])),
     list: Array(1000).fill(-1),

@@ -20,12 +20,12 @@ const TYPE: Record<Encoding, string> = {
 }
 
 function reasonOf(data: Uint8Array, contentType?: string, key?: string): string {
-  const gated = codec.write(data, contentType, key)
-  return gated.ok ? 'accepted' : `${gated.code}: ${gated.message}`
+  const validated = codec.write(data, contentType, key)
+  return validated.ok ? 'accepted' : `${validated.code}: ${validated.message}`
 }
 function answerTo(encoding: Encoding, query: unknown): unknown {
-  const gated = codec.query(encoders[encoding](query), TYPE[encoding])
-  return gated.ok ? gated.value : gated.message
+  const validated = codec.query(encoders[encoding](query), TYPE[encoding])
+  return validated.ok ? validated.value : validated.message
 }
 function nested(levels: number): object {
   return levels === 1 ? {} : { a: nested(levels - 1) }
@@ -113,7 +113,7 @@ const table: readonly (readonly [unknown, string])[] = [
 ]
 
 for (const encoding of ['json', 'msgpack'] as const) {
-  const test = suite(`gate: ${encoding}`)
+  const test = suite(`validation: ${encoding}`)
 
   test('the rules', () => {
     for (const [value, reason] of table) {
@@ -128,26 +128,26 @@ for (const encoding of ['json', 'msgpack'] as const) {
   test('an accepted value decodes to what was checked', () => {
     for (const [value, reason] of table) {
       if (reason !== '') continue
-      const gated = codec.write(encoders[encoding](value), TYPE[encoding], undefined)
-      assert.ok(gated.ok)
-      assert.is(gated.encoding, encoding)
-      assert.equal(gated.value.encoded.map(decodeOperation), gated.value.operations)
+      const validated = codec.write(encoders[encoding](value), TYPE[encoding], undefined)
+      assert.ok(validated.ok)
+      assert.is(validated.encoding, encoding)
+      assert.equal(validated.value.encoded.map(decodeOperation), validated.value.operations)
       const { operations = [value] } = value as { operations?: unknown[] }
-      assert.equal(gated.value.operations, operations)
+      assert.equal(validated.value.operations, operations)
     }
   })
 
   test('a single operation goes into the log as it came, in a copy', () => {
     const data = encoders[encoding](node({ content: 'x' }))
-    const gated = codec.write(data, undefined, 'key')
-    assert.ok(gated.ok)
-    const [encoded] = gated.value.encoded
+    const validated = codec.write(data, undefined, 'key')
+    assert.ok(validated.ok)
+    const [encoded] = validated.value.encoded
     assert.is(encoded![0], encoding === 'json' ? 1 : 0)
     assert.is(Buffer.compare(encoded!.subarray(1), data), 0)
     const before = Buffer.from(encoded!)
     data.fill(0)
     assert.is(Buffer.compare(encoded!, before), 0)
-    assert.is(gated.value.key, 'key')
+    assert.is(validated.value.key, 'key')
   })
 
   test('the encoding is given by Content-Type, else by the first byte', () => {
@@ -179,8 +179,8 @@ for (const encoding of ['json', 'msgpack'] as const) {
     for (const key of ['', 'x'.repeat(257), 'a\nb', 'é', '\x7f']) {
       assert.match(reasonOf(data, undefined, key), /Nats-Msg-Id must have 1 to 256 printable/)
     }
-    const gated = codec.write(data, undefined, undefined)
-    assert.is(gated.ok && gated.value.key, null)
+    const validated = codec.write(data, undefined, undefined)
+    assert.is(validated.ok && validated.value.key, null)
   })
 
   test('queries', () => {
@@ -253,7 +253,7 @@ for (const encoding of ['json', 'msgpack'] as const) {
   test.run()
 }
 
-const test = suite('gate: oddities')
+const test = suite('validation: oddities')
 
 test('bytes that are neither JSON nor MessagePack are answered in JSON', () => {
   const { encoding, ...told } = codec.query(Buffer.from('hello'), undefined)
@@ -263,8 +263,8 @@ test('bytes that are neither JSON nor MessagePack are answered in JSON', () => {
     '', 'null', '42', 'x', '\u00a0{}', '\x85', '\x81\xa1', '\xc1', '\xff\xfe{', '\xc0',
   ]) {
     const bytes = Buffer.from(odd, 'latin1')
-    for (const gated of [codec.write(bytes, undefined, undefined), codec.query(bytes, undefined)]) {
-      assert.equal([gated.ok, gated.encoding], [false, 'json'], JSON.stringify(odd))
+    for (const validated of [codec.write(bytes, undefined, undefined), codec.query(bytes, undefined)]) {
+      assert.equal([validated.ok, validated.encoding], [false, 'json'], JSON.stringify(odd))
     }
     const said = codec.query(bytes, 'application/msgpack')
     assert.equal([said.ok, said.encoding], [false, 'msgpack'], 'unless it says what it is')
@@ -277,8 +277,8 @@ test('bytes that are neither JSON nor MessagePack are answered in JSON', () => {
 
 test('a query is small: what is larger is not even decoded', () => {
   const large = Buffer.from(JSON.stringify({ type: 'GetNode', nodeId: 'n' }).padEnd(16_385))
-  const gated = codec.query(large, undefined)
-  assert.is(!gated.ok && gated.code, 'PAYLOAD_TOO_LARGE')
+  const validated = codec.query(large, undefined)
+  assert.is(!validated.ok && validated.code, 'PAYLOAD_TOO_LARGE')
   assert.ok(codec.query(large.subarray(0, 16_384), undefined).ok)
   const longest = { side: 'out', other: '\0'.repeat(256), kind: '\0'.repeat(256) } as const
   const query = { type: 'GetEdges', nodeId: '\0'.repeat(256), after: cursorOf(longest) }
@@ -286,7 +286,7 @@ test('a query is small: what is larger is not even decoded', () => {
 })
 
 test('a list is what encoding the whole answer gives, and its size is known before', () => {
-  // The gate refuses the key __proto__, and MessagePack's decoder does: no answer has it.
+  // Validation refuses the key __proto__, and MessagePack's decoder does: no answer has it.
   const value = fc.jsonValue({ maxDepth: 2 }).filter((one) =>
     !JSON.stringify(one).includes('"__proto__"'))
   const values = fc.array(value, { maxLength: 40 })
@@ -315,11 +315,11 @@ test('a list is what encoding the whole answer gives, and its size is known befo
 test('JSON: byte order mark, white space, duplicate keys', () => {
   const text = ' \n{"type":"UpdateActivation","nodeId":"a","nodeId":"b",' +
     '"activation":5,"activation":-0}'
-  const gated = codec.write(Buffer.from(`\ufeff${text}`), undefined, undefined)
-  assert.ok(gated.ok)
-  const [operation] = gated.value.operations
+  const validated = codec.write(Buffer.from(`\ufeff${text}`), undefined, undefined)
+  assert.ok(validated.ok)
+  const [operation] = validated.value.operations
   assert.ok(operation?.type === 'UpdateActivation' && operation.nodeId === 'b')
-  assert.equal(decodeOperation(gated.value.encoded[0]!), operation)
+  assert.equal(decodeOperation(validated.value.encoded[0]!), operation)
 })
 
 test('JSON: lone surrogates, infinities, __proto__, bad UTF-8', () => {

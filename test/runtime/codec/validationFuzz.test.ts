@@ -10,8 +10,8 @@ import { operationReason } from '../../../runtime/codec/validateOperation.js'
 const codec = createClientCodec()
 const TYPES = [undefined, 'application/json', 'application/msgpack']
 
-/** Gates the bytes in every way; what is taken must be valid when read back from the log. */
-function gate(data: Uint8Array): number {
+/** Validates the bytes in every way; what is accepted must be valid when read back from the log. */
+function validate(data: Uint8Array): number {
   let taken = 0
   for (const type of TYPES) {
     const written = codec.write(data, type, undefined)
@@ -56,10 +56,10 @@ const valid: readonly object[] = [
   { operations: [{ type: 'UpdateActivation', nodeId: 'n1', activation: 0.8 }] },
 ]
 
-const test = suite('gate: fuzz')
+const test = suite('validation: fuzz')
 
 test('random bytes', () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (data) => { gate(data) }),
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (data) => { validate(data) }),
     { numRuns: 2000 })
 })
 
@@ -72,8 +72,8 @@ test('random values', () => {
     } catch {
       return
     }
-    gate(data)
-    gate(encode({ type: 'StoreNode', node: { id: 'n', metadata: { a: anything } } }))
+    validate(data)
+    validate(encode({ type: 'StoreNode', node: { id: 'n', metadata: { a: anything } } }))
   }), { numRuns: 1000 })
 })
 
@@ -114,7 +114,7 @@ test('valid requests with bytes changed, cut, put in and doubled', () => {
         }
         if (kind === 'repeat') data = Buffer.concat([data, data.subarray(place)])
       }
-      taken += gate(data)
+      taken += validate(data)
     }), { numRuns: 5000 })
   assert.ok(taken > 100, 'some mutants are valid')
 })
@@ -125,9 +125,9 @@ test('headers that announce what is not there', () => {
     for (const head of [0xc6, 0xc9, 0xdb, 0xdd, 0xdf, 0xc5, 0xda, 0xdc, 0xde]) {
       for (const tail of [[255, 255, 255, 255], [127, 255, 255, 255], [0, 255, 255, 255]]) {
         const lie = Buffer.from([head, ...tail])
-        assert.is(gate(lie), 0)
-        assert.is(gate(Buffer.concat([node, lie])), 0)
-        assert.is(gate(Buffer.concat([node, lie, Buffer.alloc(250_000, 0xc0)])), 0)
+        assert.is(validate(lie), 0)
+        assert.is(validate(Buffer.concat([node, lie])), 0)
+        assert.is(validate(Buffer.concat([node, lie, Buffer.alloc(250_000, 0xc0)])), 0)
       }
     }
     // Arrays in arrays, each as long as the rest: allocated eagerly these are gigabytes.
@@ -136,22 +136,22 @@ test('headers that announce what is not there', () => {
       bomb[at] = 0xdd
       bomb.writeUInt32BE(bomb.length - at - 5, at + 1)
     }
-    assert.is(gate(bomb), 0)
+    assert.is(validate(bomb), 0)
   })
 })
 
 test('deep nesting', () => {
   within(2000, () => {
     for (const unit of ['[', '{"a":', '{"type":"StoreNode","node":']) {
-      assert.is(gate(Buffer.from(unit.repeat(Math.floor(262_144 / unit.length)))), 0)
+      assert.is(validate(Buffer.from(unit.repeat(Math.floor(262_144 / unit.length)))), 0)
     }
     const levels = 100_000
-    assert.is(gate(Buffer.from(`${'['.repeat(levels)}${']'.repeat(levels)}`)), 0)
+    assert.is(validate(Buffer.from(`${'['.repeat(levels)}${']'.repeat(levels)}`)), 0)
     const inner = `${'['.repeat(levels)}${']'.repeat(levels)}`
     const node = `{"type":"StoreNode","node":{"id":"n","metadata":{"a":${inner}}}}`
-    assert.is(gate(Buffer.from(node)), 0)
-    assert.is(gate(Buffer.alloc(262_144, 0x91)), 0)
-    assert.is(gate(Buffer.alloc(262_144, 0x81)), 0)
+    assert.is(validate(Buffer.from(node)), 0)
+    assert.is(validate(Buffer.alloc(262_144, 0x91)), 0)
+    assert.is(validate(Buffer.alloc(262_144, 0x81)), 0)
   })
 })
 
@@ -166,7 +166,7 @@ test('maps with very many keys', () => {
       const map = mapOf(keyOf)
       for (const value of [map, { type: 'StoreNode', node: { id: 'n', metadata: map } }]) {
         for (const data of [encode(value), Buffer.from(JSON.stringify(value))]) {
-          assert.is(gate(data.subarray(0, 262_144)), 0)
+          assert.is(validate(data.subarray(0, 262_144)), 0)
         }
       }
     }
@@ -195,10 +195,10 @@ test('integers that no number can hold are refused in both encodings, with their
     const mark = '"the integer"'
     const text = JSON.stringify(places[place]!('the integer')).replace(mark, String(n))
     for (const data of [packed, Buffer.from(text)]) {
-      const gated = codec.write(data, undefined, undefined)
-      assert.is(gated.ok, isSafe, `${n} ${JSON.stringify(gated)}`)
+      const validated = codec.write(data, undefined, undefined)
+      assert.is(validated.ok, isSafe, `${n} ${JSON.stringify(validated)}`)
       const path = `${paths[place]} must not be an integer beyond`
-      if (!gated.ok) assert.ok(gated.message.startsWith(path), gated.message)
+      if (!validated.ok) assert.ok(validated.message.startsWith(path), validated.message)
     }
   }), { numRuns: 400 })
 })
@@ -212,8 +212,8 @@ test('bytes that look like such an integer and are none are taken', () => {
   for (const inner of fine) {
     const text = `{"type":"StoreNode","node":{"id":"n","metadata":{"float":1e300,"a":${inner}},`
       + '"embedding":[12345678901234567890]}}'
-    const gated = codec.write(Buffer.from(text), 'application/json', undefined)
-    assert.ok(gated.ok, `${inner} ${JSON.stringify(gated)}`)
+    const validated = codec.write(Buffer.from(text), 'application/json', undefined)
+    assert.ok(validated.ok, `${inner} ${JSON.stringify(validated)}`)
   }
 })
 
@@ -224,15 +224,15 @@ test('the look at each token of a large request is bounded', () => {
   within(1000, () => assert.ok(codec.write(data, undefined, undefined).ok))
   const keys = 'k'.repeat(5000)
   const deep = `{"type":"StoreNode","node":{"id":"n","metadata":{"${keys}":{"${keys}":${2n ** 60n}}}}}`
-  assert.is(gate(Buffer.from(deep)), 0)
+  assert.is(validate(Buffer.from(deep)), 0)
 })
 
 test('the largest valid request', () => {
   const operations = Array.from({ length: 1000 }, (_, index) =>
     ({ type: 'StoreNode', node: { id: `n${index}`, content: 'x'.repeat(180) } }))
   within(1000, () => {
-    assert.ok(gate(encode({ operations })) > 0)
-    assert.ok(gate(Buffer.from(JSON.stringify({ operations }))) > 0)
+    assert.ok(validate(encode({ operations })) > 0)
+    assert.ok(validate(Buffer.from(JSON.stringify({ operations }))) > 0)
   })
 })
 

@@ -17,7 +17,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'count-a-number-that-was-not-compared',
     why: 'A copy of the past that raises its number first passes at one of its next starts.',
     edits: [{
-      file: 'actors/node/registration.js',
+      file: 'actors/node/nodeRegistration.js',
       find: 'await this.options.boot.saveIdentity({ disk, incarnation, spoken });',
       replace: 'await this.options.boot.saveIdentity({ disk, incarnation: spoken, spoken });',
     }],
@@ -39,7 +39,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'fall-back-behind-the-record',
     why: 'A record that was sent may be written: the directory must not be older than that.',
     edits: [{
-      file: 'actors/node/registration.js',
+      file: 'actors/node/nodeRegistration.js',
       find: 'if (this.verdict)',
       replace: 'if (false)',
     }],
@@ -50,7 +50,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'keep-the-former-name-when-registered',
     why: 'The arbiter knows the numbers that were sent to it: who goes by others is another member.',
     edits: [{
-      file: 'actors/node/registration.js',
+      file: 'actors/node/nodeRegistration.js',
       find: 'Object.assign(self, numbersOf(verdict));',
       replace: '',
     }],
@@ -61,7 +61,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'start-beside-a-living-process',
     why: 'Two processes on one directory overwrite what the other acknowledged.',
     edits: [{
-      file: 'actors/node/registration.js',
+      file: 'actors/node/nodeRegistration.js',
       find: 'throw livingTwin(self.node, decoded.ok ? decoded.value.incarnation : null);',
       replace: '',
     }],
@@ -72,7 +72,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'speak-while-a-twin-may-live',
     why: 'A process that is stopped goes on within its lease, while the others succeed it.',
     edits: [{
-      file: 'actors/node/registration.js',
+      file: 'actors/node/nodeRegistration.js',
       find: 'if (isSilent && outwait)',
       replace: 'if (false)',
     }],

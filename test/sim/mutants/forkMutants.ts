@@ -231,7 +231,7 @@ const clients: readonly Mutant[] = [
     why: 'A later write of the client must not be overwritten by one that it sends again.',
     edits: [{
       file: 'runtime/client/spaceOutbox.js',
-      find: 'if (queue.isBehind)\n            writes.hold(space);\n        else\n'
+      find: 'if (kept.isBehind)\n            writes.hold(space);\n        else\n'
         + '            writes.release(space);',
       replace: 'writes.release(space);',
     }],

@@ -15,7 +15,7 @@ import type { ActorSettings } from '../ports/settings.js'
 import { FaultLog } from './faultLog.js'
 import { StartRefusedError, SupersededError } from './startErrors.js'
 
-export interface IdentityOptions {
+export interface NodeRegistrationOptions {
   readonly boot: NodeDirectory
   readonly ports: Pick<NodePorts, 'clock' | 'random' | 'logger' | 'telemetry' | 'control'>
   readonly settings: ActorSettings
@@ -45,7 +45,7 @@ const raiseMs = 600_000
  * one write, then in the record. Only then may the node acknowledge for the commit, or be a
  * candidate. See machines/protocol/dataDirectoryVerdict.ts.
  */
-export class Identity {
+export class NodeRegistration {
   private isRecorded = false
   private warning: string | null = null
   /** As it was when this process took it; the record is compared with that, not with later ones. */
@@ -63,7 +63,7 @@ export class Identity {
   private raisedAtMs = 0
   private readonly faults: FaultLog
 
-  constructor(private readonly options: IdentityOptions) {
+  constructor(private readonly options: NodeRegistrationOptions) {
     this.faults = new FaultLog(options.ports.clock, options.ports.logger)
     this.nonce = options.ports.random.uuid()
     this.freshDisk = options.ports.random.uuid()
