@@ -185,8 +185,8 @@ export class AdminCommands {
       const message = await wire.request(subjects.admin(node), data, { timeoutMs })
       const answer = JSON.parse(new TextDecoder().decode(message.data)) as Answer
       if (answer.ok) return answer
-      const refused = answer as unknown as { code: string; message: string; retryable: boolean }
-      throw new AdminRefusal(refused.code, refused.message, refused.retryable)
+      const { code, message: text, retryable, reason } = answer as unknown as AdminRefusal
+      throw new AdminRefusal(code, text, retryable, reason)
     } catch (error) {
       if (error instanceof AdminRefusal) throw error
       throw new AdminRefusal('NOT_PRIMARY', `${node} does not answer: ${String(error)}`, true)
@@ -219,8 +219,8 @@ function refusalOf(error: unknown): AdminRefusal {
   return new AdminRefusal('INTERNAL', String(error), true)
 }
 
-function answerOf({ code, message, retryable }: AdminRefusal): object {
-  return { ok: false, code, message, retryable }
+function answerOf({ code, message, retryable, reason }: AdminRefusal): object {
+  return { ok: false, code, message, retryable, ...(reason && { reason }) }
 }
 
 function parseCommand(data: Uint8Array): AdminCommand {

@@ -1,7 +1,7 @@
 import { placeSpace } from '../../machines/election/placement.js'
 import type { Announcement, Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
 import {
-  existsOtherwise, isSameSettings, showSettings,
+  isSameSettings, showSettings,
 } from '../../machines/protocol/spaceSettings.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { RecordRead } from '../arbiter/assignmentStore.js'
@@ -95,5 +95,6 @@ function sameSettings(known: Assignment, asked: SpaceSettings): Answer {
     return { ok: true, created: false, epoch: known.epoch, primary: known.primary?.node ?? null }
   }
   throw new AdminRefusal('INVALID_OPERATION',
-    `${existsOtherwise(known.space)}: ${showSettings(known.settings)}`)
+    `the space ${known.space} exists with other settings: ${showSettings(known.settings)}`, false,
+    'otherSettings')
 }

@@ -29,7 +29,7 @@ export class PromoteCommands {
         `${to} is no member of ${name}; its members are ${members.map((m) => m.node).join(', ')}`)
     }
     const unfit = to === null ? null : to === self.node ? duty.drained : peers.unfitOf(to)
-    if (unfit !== null) throw new AdminRefusal('INVALID_OPERATION', unfit, true)
+    if (unfit !== null) throw new AdminRefusal('INVALID_OPERATION', unfit, true, 'unfit')
     if (command['force'] === true) {
       if (!to) throw new AdminRefusal('INVALID_OPERATION', 'force needs "to"')
       return to === self.node ? await this.force(name) : await this.admin.passOn(to, command)

@@ -8,9 +8,18 @@ export const patienceMs = 8000
 
 export type Answer = { ok: true } & Record<string, unknown>
 
+/**
+ * Refusals that programs distinguish beyond the code. otherSettings: the space exists with other
+ * settings. unfit: the named node takes no primary (drained, stopping, or its disk is full).
+ */
+export type RefusalReason = 'otherSettings' | 'unfit'
+
 /** The answer to a command that is not carried out. `retryable`: it may succeed later. */
 export class AdminRefusal extends Error {
-  constructor(readonly code: string, message: string, readonly retryable = false) {
+  constructor(
+    readonly code: string, message: string, readonly retryable = false,
+    readonly reason?: RefusalReason,
+  ) {
     super(message)
     this.name = 'AdminRefusal'
   }

@@ -47,10 +47,6 @@ export function isSameSettings(a: SpaceSettings, b: SpaceSettings): boolean {
   return one === other
 }
 
-/** Beginning of the refusal, by which the command line finds a remedy. */
-export const existsOtherwise = (space: string): string =>
-  `the space ${space} exists with other settings`
-
 /** Returns text for operators. */
 export function showSettings(settings: SpaceSettings): string {
   const { replicas, ack, minInSync, maxLoss, whenUnderReplicated, reconcile, keys } = settings

@@ -8,6 +8,8 @@ import type { Role } from '../bus/roles.js'
 import { natsSettings } from '../bus/settingNames.js'
 import { connect } from '../client/client.js'
 import type { EngramClient } from '../client/client.js'
+import { AdminError } from '../client/errors.js'
+import type { EngramError } from '../client/errors.js'
 import { readUpRecord } from '../cluster/clusterFile.js'
 import { defaultNatsUrl, nameCredentials } from '../config/natsSettings.js'
 import { loadSettings } from '../config/sources.js'
@@ -32,9 +34,23 @@ export const exit = { ok: 0, failed: 1, usage: 2 } as const
 export class CliError extends Error {
   constructor(
     message: string, readonly remedy: string | null = null, readonly exitCode: number = exit.failed,
+    /** In the error that --json prints. */
+    readonly code = exitCode === exit.usage ? 'USAGE' : 'FAILED',
   ) {
     super(message)
     this.name = 'CliError'
+  }
+}
+
+/** Nobody answers a request to all nodes. */
+export const noNodes = ({ connection }: EngramClient): AdminError =>
+  new AdminError('NO_NODES', `no Engram node answers on ${connection.getServer()}`, true)
+
+/** An error of the client with another remedy, which only this command knows. */
+export class RemediedError extends Error {
+  constructor(override readonly cause: EngramError, readonly remedy: string) {
+    super(cause.message)
+    this.name = 'RemediedError'
   }
 }
 
@@ -52,7 +68,8 @@ export class Context {
   /** Exit code of the action that ran. */
   exitCode: number = exit.ok
 
-  constructor(readonly io: CliIo) {}
+  /** `json`: the command was given --json. */
+  constructor(readonly io: CliIo, readonly json = false) {}
 
   print(line: string): void {
     this.io.stdout.write(`${line}\n`)
@@ -141,8 +158,14 @@ export const connectionLast: Help['groupItems'] = (unsorted, visible, groupOf) =
   return groups
 }
 
+/** Whether --json is among the arguments. A command line that is wrong has no options yet. */
+export function hasJsonFlag(args: readonly string[]): boolean {
+  const end = args.indexOf('--')
+  return args.slice(0, end === -1 ? args.length : end).includes('--json')
+}
+
 export const jsonOption = (): Option =>
-  new Option('--json', 'print JSON on stdout and nothing else')
+  new Option('--json', 'print JSON on stdout and nothing else, and errors as JSON on stderr')
 
 /** Resolves when the user ends a command, by a signal or by closing its output. */
 export function untilStopped(context: Context): Promise<void> {
@@ -166,13 +189,23 @@ export function whole(min: number, max: number): (text: string) => number {
   }
 }
 
+/** Units of a duration, for help texts. */
+export const durationUnits = 'like 500ms, 5s or 2m; a number without a unit is ms'
+
 /** An option that takes a duration. Help shows its default with the unit. */
 export function durationOption(flags: string, text: string, defaultMs?: number): Option {
-  const option = new Option(flags, text).argParser(duration)
+  const option = new Option(flags, `${text}: ${durationUnits}`).argParser(duration)
   if (defaultMs === undefined) return option
   const shown = defaultMs % 60_000 === 0 ? `${defaultMs / 60_000}m`
     : defaultMs % 1000 === 0 ? `${defaultMs / 1000}s` : `${defaultMs}ms`
   return option.default(defaultMs, shown)
+}
+
+/** Parser of a duration in whole ms, for settings that are stored as such. */
+export function wholeDuration(text: string): number {
+  const ms = duration(text)
+  if (Number.isSafeInteger(ms)) return ms
+  throw new InvalidArgumentError('It must be a whole number of milliseconds.')
 }
 
 /** Parser of a duration such as 250, 250ms, 5s or 2m. Returns ms. */

@@ -9,35 +9,70 @@ import {
 import { DataInUseError } from '../cluster/clusterFile.js'
 import { natsSource } from '../config/natsSettings.js'
 import { ConfigError } from '../config/options.js'
-import { HttpListenError } from '../http/server.js'
+import { HttpAddressError, HttpListenError } from '../http/server.js'
 import { TokenFileError } from '../http/token.js'
-import { CliError, exit } from './context.js'
+import { CliError, exit, RemediedError } from './context.js'
 
 export interface Ending {
+  /** Of the cluster, its client or the system; USAGE or FAILED if there is none. */
+  readonly code: string
   readonly message: string
+  /** The message for people: with the code if that is one of the cluster or its client. */
+  readonly label: string
   readonly remedy: string | null
   readonly exitCode: number
+  /** Further fields of the error that --json prints. */
+  readonly fields: Readonly<Record<string, unknown>>
 }
 
 export function endingOf(error: unknown): Ending {
-  if (error instanceof CliError) return error
+  if (error instanceof RemediedError) return { ...endingOf(error.cause), remedy: error.remedy }
+  const message = messageOf(error)
+  const ending = {
+    message, label: message, code: codeOf(error), fields: fieldsOf(error), remedy: null,
+    exitCode: exit.failed,
+  }
+  if (error instanceof CliError) {
+    return { ...ending, remedy: error.remedy, exitCode: error.exitCode }
+  }
   if (error instanceof ConfigError) {
+    const text = `the ${error.source} cannot be used:\n  ${message.replaceAll('\n', '\n  ')}`
     return {
-      message: `the ${error.source} cannot be used:\n  ${error.message.replaceAll('\n', '\n  ')}`,
+      ...ending, message: text, label: text, exitCode: exit.usage,
       remedy: error.source === natsSource
         ? 'Correct it. Options of the connection: engram status --help'
         : 'Correct it. List of options: engram node --help-config',
-      exitCode: exit.usage,
     }
   }
-  const isFlagFault = error instanceof TokenFileError
-    || (error instanceof TypeError && error.message.startsWith('an address is'))
-  if (isFlagFault) {
-    return { message: error.message, remedy: null, exitCode: exit.usage }
+  if (error instanceof TokenFileError || error instanceof HttpAddressError) {
+    return { ...ending, exitCode: exit.usage }
   }
-  const message = messageOf(error)
-  const code = error instanceof EngramError ? ` [${error.code}]` : ''
-  return { message: message + code, remedy: remedyOf(error), exitCode: exit.failed }
+  const label = error instanceof EngramError ? `${message} [${error.code}]` : message
+  return { ...ending, label, remedy: remedyOf(error) }
+}
+
+/** The ending as it is printed, with further fields for --json. */
+export function showEnding(ending: Ending, json: boolean, more: object = {}): string {
+  const { code, message, label, remedy, fields } = ending
+  if (json) return JSON.stringify({ error: { code, message, remedy, ...fields, ...more } })
+  return `error: ${label}${remedy === null ? '' : `\n  ${remedy}`}`
+}
+
+function codeOf(error: unknown): string {
+  const { code } = Object(error) as { code?: unknown }
+  return typeof code === 'string' ? code : 'FAILED'
+}
+
+function fieldsOf(error: unknown): Ending['fields'] {
+  if (error instanceof ConfigError) return { source: error.source, faults: error.faults }
+  if (!(error instanceof EngramError)) return {}
+  const { retryable } = error
+  if (error instanceof WriteRefusedError || error instanceof WriteOutcomeUnknownError) {
+    const { outcome, key, sequence } = error
+    return { retryable, outcome, key, ...(sequence !== undefined && { sequence }) }
+  }
+  const { reason } = error as { reason?: string }
+  return { retryable, ...(reason !== undefined && { reason }) }
 }
 
 function remedyOf(error: unknown): string | null {

@@ -10,7 +10,7 @@ import { Inspector } from '../inspect/inspector.js'
 import { eventsOfNodes } from '../inspect/past.js'
 import { summaryText } from '../inspect/summaryText.js'
 import { EventText, InOrder } from '../inspect/eventText.js'
-import { CliError, connectionOptions, jsonOption, untilStopped, whole } from './context.js'
+import { connectionOptions, jsonOption, noNodes, untilStopped, whole } from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceExists, checkSpaceName } from './space.js'
 
@@ -63,10 +63,7 @@ async function events(
     const [status, past] = await Promise.all([
       client.status(), flags.last === 0 ? [] : pastOf(client, inboxPrefix(nats), space),
     ])
-    if (status.nodes.length === 0 && !flags.follow) {
-      throw new CliError(`no Engram node answers on ${client.connection.getServer()}`,
-        'Start one with `engram up` or `engram node`, or name another server with --nats.')
-    }
+    if (status.nodes.length === 0 && !flags.follow) throw noNodes(client)
     const printAll = (lines: readonly EventLine[]): void => {
       for (const line of lines) print(context, line, flags)
     }

@@ -6,7 +6,9 @@ import { AdminError } from '../client/errors.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { atRiskText, openReportOf, waitingWrites, waitText } from '../status/forks.js'
 import type { ClusterSpace, ClusterStatus } from '../status/status.js'
-import { CliError, connectionOptions, durationOption, exit, jsonOption, whole } from './context.js'
+import {
+  connectionOptions, durationOption, exit, jsonOption, noNodes, RemediedError, whole,
+} from './context.js'
 import type { Action, Context } from './context.js'
 import { endingOf } from './errors.js'
 import { checkSpaceName } from './space.js'
@@ -90,7 +92,7 @@ async function show(
           // One space without a primary must not hide the others.
           if (name !== undefined) throw error
           faults += 1
-          context.note(`${id} is left out: ${endingOf(error).message}`)
+          context.note(`${id} is left out: ${endingOf(error).label}`)
         }
       }
     }))
@@ -103,8 +105,7 @@ async function show(
 
 function idsOf(client: EngramClient, status: ClusterStatus): string[] {
   if (status.nodes.length > 0) return status.spaces.map(({ id }) => id)
-  throw new CliError(`no Engram node answers on ${client.connection.getServer()}`,
-    'Start one with `engram up` or `engram node`, or name another server with --nats.')
+  throw noNodes(client)
 }
 
 function print(
@@ -164,8 +165,7 @@ async function close(
     const answer = await client.adminAtPrimary({ type: 'closeFork', space, epoch })
       .catch((error: unknown) => {
         if (!(error instanceof AdminError) || error.code !== 'INVALID_OPERATION') throw error
-        throw new CliError(`${error.message} [${error.code}]`,
-          `List reports: engram forks ${space}`)
+        throw new RemediedError(error, `List reports: engram forks ${space}`)
       })
     if (flags.json) context.printJson(answer)
     else context.print(answer.message ?? `closed the report on epoch ${epoch} of ${space}`)
@@ -208,7 +208,7 @@ async function reconcileAt(
     if (error instanceof AdminError && error.code === 'UNKNOWN_SPACE') {
       return { node, started: false }
     }
-    return { node, fault: endingOf(error).message }
+    return { node, fault: endingOf(error).label }
   }
 }
 

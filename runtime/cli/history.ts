@@ -5,7 +5,7 @@ import { inboxPrefix } from '../bus/options.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { eventsOfNodes } from '../inspect/past.js'
 import { promotionsIn } from '../inspect/promotions.js'
-import { CliError, connectionOptions, jsonOption } from './context.js'
+import { connectionOptions, jsonOption, noNodes } from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceExists, checkSpaceName } from './space.js'
 import { orDash, showCount, showMs, table } from './text.js'
@@ -38,14 +38,12 @@ async function history(
 ): Promise<void> {
   if (space !== undefined) checkSpaceName(space)
   const prefix = inboxPrefix(context.settings(flags).nats)
-  await context.withClient(flags, async ({ connection }) => {
+  await context.withClient(flags, async (client) => {
+    const { connection } = client
     const reach = { connection, inboxPrefix: prefix }
     const nodes = await eventsOfNodes(reach, { space, types: ['promoted'] })
     const promotions = promotionsIn([...nodes.values()].flat())
-    if (nodes.size === 0) {
-      throw new CliError(`no Engram node answers on ${connection.getServer()}`,
-        'Start one with `engram up` or `engram node`, or name another server with --nats.')
-    }
+    if (nodes.size === 0) throw noNodes(client)
     if (space !== undefined && promotions.length === 0) await checkSpaceExists(connection, space)
     if (flags.json) context.printJson({ promotions })
     else context.print(showPromotions(promotions, space))

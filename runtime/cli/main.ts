@@ -4,10 +4,10 @@ import { listenEarly } from './signals.js'
 
 const args = process.argv.slice(2)
 listenEarly(args[0])
-const [{ processIo }, { runCli }, { watchOutput, written }] = await Promise.all(
+const [{ hasJsonFlag, processIo }, { runCli }, { watchOutput, written }] = await Promise.all(
   [import('./context.js'), import('./program.js'), import('./readers.js')])
 const io = processIo()
-watchOutput(io)
+watchOutput(io, hasJsonFlag(args))
 const code = await runCli(args, io)
 await written(io.stdout, io.stderr)
 process.exit(code)

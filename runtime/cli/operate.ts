@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { AdminError } from '../client/errors.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import { CliError, connectionOptions, jsonOption, usage } from './context.js'
+import { connectionOptions, jsonOption, RemediedError, usage } from './context.js'
 import type { Context } from './context.js'
 import { requester } from './pause.js'
 import { checkSpaceName } from './space.js'
@@ -65,7 +65,7 @@ async function promote(context: Context, space: string, flags: PromoteFlags): Pr
       { type: 'promote', space, ...(to ? { to } : {}), ...(force ? { force } : {}) },
       // Sent to the forced node, which may be the only one that runs.
       force && to ? { node: to } : {})
-      .catch((error: unknown) => { throw ofDrained(error, to) })
+      .catch((error: unknown) => { throw ofUnfit(error, to) })
     if (flags.json) return context.printJson(answer)
     const epoch = answer.epoch === undefined ? '' : ` in epoch ${answer.epoch}`
     context.print(answer.primary ? `${answer.primary} is primary of ${space}${epoch}`
@@ -73,11 +73,11 @@ async function promote(context: Context, space: string, flags: PromoteFlags): Pr
   })
 }
 
-/** Adds the remedy if the refusal says that the target is drained. */
-function ofDrained(error: unknown, to: string | undefined): unknown {
-  if (to === undefined || !(error instanceof AdminError)) return error
-  if (!error.message.startsWith(`${to} is drained`)) return error
-  return new CliError(`${error.message} [${error.code}]`, `Undrain it first: engram undrain ${to}`)
+/** Adds the remedy if the target takes no primary; the message says why. */
+function ofUnfit(error: unknown, to: string | undefined): unknown {
+  if (to === undefined || !(error instanceof AdminError) || error.reason !== 'unfit') return error
+  return new RemediedError(error, `Name another member (engram status). If ${to} is drained, `
+    + `undrain it: engram undrain ${to}`)
 }
 
 async function drain(context: Context, node: string, flags: DrainFlags): Promise<void> {

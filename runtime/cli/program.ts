@@ -2,9 +2,9 @@
 import { Command, CommanderError } from 'commander'
 import { version } from '../system/version.js'
 import { addChaos } from './chaos.js'
-import { connectionLast, Context, exit } from './context.js'
+import { connectionLast, Context, exit, hasJsonFlag, usage } from './context.js'
 import type { CliIo } from './context.js'
-import { endingOf } from './errors.js'
+import { endingOf, showEnding } from './errors.js'
 import { addEvents } from './events.js'
 import { addFate } from './fate.js'
 import { addFiles } from './files.js'
@@ -31,6 +31,9 @@ export function buildProgram(context: Context): Command {
     .configureOutput({
       writeOut: (text) => context.io.stdout.write(text),
       writeErr: (text) => context.io.stderr.write(text),
+      outputError: (text, write) => {
+        if (!context.json) write(text)
+      },
     })
     .showSuggestionAfterError(true)
     .configureHelp({ showGlobalOptions: false, groupItems: connectionLast })
@@ -68,22 +71,26 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help for a command: engram COMMAND --
 
 /** Runs a command line (argv without its first two words). Returns its exit code. Never throws. */
 export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
-  const context = new Context(io)
+  const context = new Context(io, hasJsonFlag(args))
   try {
     await buildProgram(context).parseAsync([...args], { from: 'user' })
     return context.exitCode
   } catch (error) {
     if (error instanceof CommanderError) return endOfUsage(context, error)
     const ending = endingOf(error)
-    context.note(`error: ${ending.message}`)
-    if (ending.remedy) context.note(`  ${ending.remedy}`)
+    context.note(showEnding(ending, context.json))
     return ending.exitCode
   }
 }
 
+const usageRemedy = 'Help: engram --help, engram COMMAND --help'
+
 /** Exit code after commander's own message. Requested help is no error. */
 function endOfUsage(context: Context, error: CommanderError): number {
   if (error.exitCode === 0) return exit.ok
-  if (error.code !== 'commander.help') context.note('  Help: engram --help, engram COMMAND --help')
+  if (context.json) {
+    const message = error.message.replace(/^error: /, '')
+    context.note(showEnding(endingOf(usage(message, usageRemedy)), true))
+  } else if (error.code !== 'commander.help') context.note(`  ${usageRemedy}`)
   return exit.usage
 }

@@ -8,7 +8,9 @@ import type { EngramClient } from '../client/client.js'
 import { AdminError } from '../client/errors.js'
 import type { AdminAnswer } from '../client/operator.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import { CliError, connectionOptions, durationOption, jsonOption, usage, whole } from './context.js'
+import {
+  CliError, connectionOptions, durationOption, jsonOption, RemediedError, usage, whole,
+} from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceName } from './space.js'
 import { table } from './text.js'
@@ -199,7 +201,7 @@ async function decideOne(
 ): Promise<AdminAnswer> {
   return await client.adminAtPrimary({ type, space, id }).catch((error: unknown) => {
     if (!isGone(error)) throw error
-    throw new CliError(`${error.message} [${error.code}]`, listRemedy(space))
+    throw new RemediedError(error, listRemedy(space))
   })
 }
 

@@ -1,5 +1,7 @@
 /** Behaviour of the process when its output cannot be written. */
 import type { Writable } from 'node:stream'
+import { CliError } from './context.js'
+import { endingOf, showEnding } from './errors.js'
 
 /** Time that a server waits for its last output to be read, ms. */
 const lastOutputMs = 1000
@@ -15,12 +17,15 @@ export function outliveReaders(): void {
  * Ends a listing with success when its reader has closed the pipe (head, less), and with failure
  * when its output cannot be written. Errors of stderr are ignored.
  */
-export function watchOutput({ stdout, stderr }: { stdout: Writable; stderr: Writable }): void {
+export function watchOutput(
+  { stdout, stderr }: { stdout: Writable; stderr: Writable }, json: boolean,
+): void {
   stderr.on('error', () => {})
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (isServer) return
     if (error.code === 'EPIPE') process.exit(0)
-    stderr.write(`error: the output cannot be written: ${error.message}\n`, () => process.exit(1))
+    const fault = new CliError(`the output cannot be written: ${error.message}`)
+    stderr.write(`${showEnding(endingOf(fault), json)}\n`, () => process.exit(1))
   })
 }
 

@@ -3,12 +3,14 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { NatsConnection } from 'nats'
 import type { AckLevel, SpaceSettings } from '../../machines/protocol/messages.js'
-import { existsOtherwise, showSettings } from '../../machines/protocol/spaceSettings.js'
+import { showSettings } from '../../machines/protocol/spaceSettings.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
 import { AdminError } from '../client/errors.js'
 import { lookUpSpace } from '../client/lookup.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import { CliError, connectionOptions, jsonOption, usage, whole } from './context.js'
+import {
+  connectionOptions, durationUnits, jsonOption, RemediedError, usage, whole, wholeDuration,
+} from './context.js'
 import type { Context } from './context.js'
 import { table } from './text.js'
 
@@ -45,10 +47,10 @@ export function addSpace(program: Command, context: Context): Command {
     .option('--max-loss-entries <n>', 'delay acknowledgements while N or more '
       + 'acknowledged entries exist on one member only', whole(1, Number.MAX_SAFE_INTEGER))
     .option('--max-loss-bytes <n>', 'the same limit in bytes', whole(1, Number.MAX_SAFE_INTEGER))
-    .option('--max-loss-ms <n>', 'the same limit as the age of the oldest such entry',
-      whole(1, Number.MAX_SAFE_INTEGER))
-    .option('--keys-ms <n>', 'how long an idempotency key is remembered (default: a day)',
-      whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--max-loss-ms <duration>', 'the same limit as the age of the oldest such entry: '
+      + durationUnits, wholeDuration)
+    .option('--keys-ms <duration>', `how long an idempotency key is remembered: ${durationUnits} `
+      + '(default: a day)', wholeDuration)
     .option('--keys-count <n>', 'number of idempotency keys remembered (default: a million)',
       whole(1, Number.MAX_SAFE_INTEGER))
     .addOption(new Option('--when-under-replicated <what>', 'accept writes, delay their '
@@ -120,13 +122,12 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
 
 /** Adds the command that changes the settings to those that were given. */
 function otherSettings(error: unknown, name: string, flags: CreateFlags): unknown {
-  const isThere = error instanceof AdminError && error.message.startsWith(existsOtherwise(name))
-  if (!isThere) return error
+  if (!(error instanceof AdminError) || error.reason !== 'otherSettings') return error
   const wanted = Object.entries(flags).flatMap(([flag, value]) => {
     if (!changeable.has(flag) || value === undefined) return []
     return [`--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} ${String(value)}`]
   })
-  return new CliError(`${error.message} [${error.code}]`,
+  return new RemediedError(error,
     `Change them (except the replicas) with: engram space set ${name} ${wanted.join(' ')}`)
 }
 

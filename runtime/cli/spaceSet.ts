@@ -6,7 +6,9 @@ import { showSettings } from '../../machines/protocol/spaceSettings.js'
 import type { SettingsChange } from '../client/operator.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import type { Reconcile } from '../status/status.js'
-import { connectionOptions, jsonOption, usage, whole } from './context.js'
+import {
+  connectionOptions, durationUnits, jsonOption, usage, whole, wholeDuration,
+} from './context.js'
 import type { Context } from './context.js'
 import { ackOption, checkSpaceName } from './space.js'
 
@@ -37,14 +39,16 @@ export function addSpaceSet(space: Command, context: Context): void {
     .option('--max-loss-entries <n|none>', 'delay acknowledgements while N or more '
       + 'acknowledged entries exist on one member only', bound)
     .option('--max-loss-bytes <n|none>', 'the same limit in bytes', bound)
-    .option('--max-loss-ms <n|none>', 'the same limit as the age of the oldest such entry', bound)
+    .option('--max-loss-ms <duration|none>', 'the same limit as the age of the oldest such entry: '
+      + durationUnits, timeBound)
     .addOption(new Option('--when-under-replicated <what>', 'accept writes, delay their '
       + 'answers (wait) or refuse them while only one member is in sync')
       .choices(['accept', 'wait', 'refuse']))
     .addOption(new Option('--reconcile <what>', 'merge writes of a fork into the log by itself, '
       + 'on command (engram forks reconcile), or never (they stay in salvage files)')
       .choices(['automatic', 'manual', 'off']))
-    .option('--keys-ms <n|none>', 'how long an idempotency key is remembered (none: a day)', bound)
+    .option('--keys-ms <duration|none>', 'how long an idempotency key is remembered: '
+      + `${durationUnits} (none: a day)`, timeBound)
     .option('--keys-count <n|none>', 'number of idempotency keys remembered (none: a million)',
       bound)
     .addOption(jsonOption())
@@ -93,6 +97,9 @@ function given<T extends object>(fields: T): Partial<T> {
 function valueOf(bound: Bound | undefined): number | null | undefined {
   return bound === 'none' ? null : bound
 }
+
+/** Parser of a bound that is a duration. */
+const timeBound = (text: string): Bound => (text === 'none' ? text : wholeDuration(text))
 
 /** Parser of a bound. */
 function bound(text: string): Bound {

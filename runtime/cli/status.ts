@@ -5,7 +5,9 @@ import type { EngramClient } from '../client/client.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { forkLines } from '../status/forks.js'
 import type { ClusterSpace, ClusterStatus } from '../status/status.js'
-import { CliError, connectionOptions, durationOption, jsonOption } from './context.js'
+import {
+  CliError, connectionOptions, durationOption, exit, jsonOption, noNodes,
+} from './context.js'
 import type { Context } from './context.js'
 import { tableText } from './paint.js'
 import type { Column } from './paint.js'
@@ -60,10 +62,7 @@ async function show(
   }
   const status = chosen(whole, spaces, node)
   if (json) context.printJson(status)
-  if (status.nodes.length === 0) {
-    throw new CliError(`no Engram node answers on ${client.connection.getServer()}`,
-      'Start one with `engram up` or `engram node`, or name another server with --nats.')
-  }
+  if (status.nodes.length === 0) throw noNodes(client)
   if (!json) context.print(showStatus(status, flags.wide ? Infinity : columnsOf(context)))
 }
 
@@ -82,11 +81,11 @@ function checkNames(
   const unknown = spaces.find((name) => !known.has(name))
   if (unknown !== undefined) {
     throw new CliError(`no node that answers is a member of a space ${unknown}`,
-      'List all spaces: engram space list')
+      'List all spaces: engram space list', exit.failed, 'UNKNOWN_SPACE')
   }
   if (node !== undefined && !status.nodes.some(({ id }) => id === node)) {
     throw new CliError(`no node ${node} answers, and no other node knows it`,
-      `Known nodes: ${status.nodes.map(({ id }) => id).join(', ')}`)
+      `Known nodes: ${status.nodes.map(({ id }) => id).join(', ')}`, exit.failed, 'UNKNOWN_NODE')
   }
 }
 

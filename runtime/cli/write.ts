@@ -17,6 +17,7 @@ import {
   CliError, connectionOptions, durationOption, exit, jsonOption, usage, whole,
 } from './context.js'
 import type { Action, Context } from './context.js'
+import { endingOf, showEnding } from './errors.js'
 import { linesOf } from './lines.js'
 import { ackOption, checkSpaceName } from './space.js'
 import { showCount } from './text.js'
@@ -176,9 +177,9 @@ async function writeLines(
     if (error instanceof WriteOutcomeUnknownError) tally.unknown++
     else tally.refused++
     failed = true
-    const text = messageOf(error)
+    if (flags.json) return context.note(showEnding(endingOf(error), true, { line }))
     const code = error instanceof EngramError ? `${error.code}: ` : ''
-    context.note(`line ${line}: ${code}${text}`)
+    context.note(`line ${line}: ${code}${messageOf(error)}`)
   }
   for await (const { number, bytes, text } of linesOf(source.stream)) {
     tally.lines = number

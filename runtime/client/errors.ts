@@ -74,9 +74,15 @@ export class ReadError extends EngramError {
   }
 }
 
-/** A request to `engram.v1.admin.<node>` that was refused or not answered. */
+/**
+ * A request to `engram.v1.admin.<node>` that was refused or not answered. `reason` is what the node
+ * says beyond the code: `otherSettings` (the space exists with other settings), `unfit` (the node
+ * takes no primary).
+ */
 export class AdminError extends EngramError {
-  constructor(code: string, message: string, retryable: boolean, cause?: unknown) {
+  constructor(
+    code: string, message: string, retryable: boolean, cause?: unknown, readonly reason?: string,
+  ) {
     super(code, message, retryable, cause)
     this.name = 'AdminError'
   }

@@ -225,11 +225,12 @@ export class Operator {
     const node = options.node ?? await this.#anyNode()
     const answer = jsonOrNull(await this.#request(node, request, options.timeoutMs ?? 15_000))
     const said = answer as AdminAnswer | {
-      ok: false; code?: string; message?: string; retryable?: boolean
+      ok: false; code?: string; message?: string; retryable?: boolean; reason?: string
     } | null
     if (said?.ok === true) return said
     throw new AdminError(said?.code ?? 'INTERNAL',
-      said?.message ?? `the answer of ${node} cannot be understood`, said?.retryable ?? false)
+      said?.message ?? `the answer of ${node} cannot be understood`, said?.retryable ?? false,
+      undefined, said?.reason)
   }
 
   /**

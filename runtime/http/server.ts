@@ -64,17 +64,24 @@ export class HttpListenError extends Error {
   }
 }
 
-/** @throws TypeError if it is not `host:port` */
+/** The text is no `host:port`. */
+export class HttpAddressError extends Error {
+  readonly code = 'HTTP_ADDRESS'
+  constructor(address: string) {
+    super(`an address is HOST:PORT, like 127.0.0.1:7432, not ${address}`)
+    this.name = 'HttpAddressError'
+  }
+}
+
+/** @throws HttpAddressError */
 export function parseAddress(address: string): { host: string; port: number } {
   const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/]+)):([0-9]{1,5})$/i.exec(address)
   const port = Number(match?.[3])
-  if (!match || port > 65_535) {
-    throw new TypeError(`an address is HOST:PORT, like 127.0.0.1:7432, not ${address}`)
-  }
+  if (!match || port > 65_535) throw new HttpAddressError(address)
   return { host: match[1] ?? match[2] ?? '', port }
 }
 
-/** @throws HttpListenError, TypeError */
+/** @throws HttpListenError, HttpAddressError */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { host, port } = parseAddress(options.address)
   const loopback = isLoopback(host)

@@ -1,5 +1,5 @@
 /**
- * A space's log as a succession of epochs, and a client with a KeptWrites: every message between
+ * A space's log as a succession of epochs, and a client with its kept writes: every message between
  * them can be late, doubled, lost, out of order. The promises are asserted at each step. A promotion
  * may take any earlier log that has what was safe (an unforced one).
  */

@@ -7,7 +7,6 @@ import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { existsOtherwise } from '../../../machines/protocol/spaceSettings.js'
 import { runCli } from '../../../runtime/cli/program.js'
 import {
   DataInUseError, readUpRecord, releaseData, takeData,
@@ -309,8 +308,8 @@ cli('administration: requests as sent, errors with a remedy', async () => {
 
 cli('a space that exists with other settings: the command that changes them', async () => {
   primary.onAdmin = () => ({
-    ok: false, code: 'INVALID_OPERATION', retryable: false,
-    message: `${existsOtherwise('demo')}: replicas 2, ack durable, minInSync 2`,
+    ok: false, code: 'INVALID_OPERATION', reason: 'otherSettings', retryable: false,
+    message: 'the space demo exists with other settings: replicas 2, ack durable, minInSync 2',
   })
   const { code, err } = await engram(['space', 'create', 'demo', '--replicas', '1', '--ack',
     'committed', '--max-loss-entries', '10', '--when-under-replicated', 'wait'])

@@ -137,9 +137,33 @@ test('a duration of nothing is refused', async () => {
   }
 })
 
+test('durations: a unit or ms, in settings as well, and every help says so', async () => {
+  const settings = ['--max-loss-ms', '2s', '--keys-ms', '90m']
+  await engram('space', 'create', 'demo', ...settings)
+  await engram('space', 'set', 'demo', ...settings)
+  await engram('space', 'set', 'demo', '--max-loss-ms', '250', '--keys-ms', 'none')
+  const [created, set, plain] = node.admins as Record<string, unknown>[]
+  const given = { maxLoss: { ms: 2000 }, keys: { ms: 5_400_000 } }
+  assert.equal({ maxLoss: created!['maxLoss'], keys: created!['keys'] }, given)
+  assert.equal(set!['settings'], given)
+  assert.equal(plain!['settings'], { maxLoss: { ms: 250 }, keys: { ms: null } })
+  const { code, err } = await engram('space', 'set', 'demo', '--max-loss-ms', '0.5ms')
+  assert.is(code, 2)
+  assert.match(err, 'whole number of milliseconds')
+  for (const command of ['write', 'read', 'fate', 'forks', 'chaos', 'status', 'space create',
+    'space set', 'quarantine list', 'quarantine show']) {
+    const { out } = await engram(...command.split(' '), '--help')
+    const options = out.split(/\n(?= +-)/).filter((option) => /<duration/.test(option))
+    assert.ok(options.length > 0, command)
+    for (const option of options) {
+      assert.match(option.replace(/\s+/g, ' '), 'a number without a unit is ms')
+    }
+  }
+})
+
 test('a node that is drained, and one that is not in sync: what to do first', async () => {
   node.onAdmin = () => ({
-    ok: false, code: 'INVALID_OPERATION', retryable: false,
+    ok: false, code: 'INVALID_OPERATION', reason: 'unfit', retryable: false,
     message: 'n2 is drained since 2026-11-30T01:44:30Z by ann',
   })
   assert.match((await engram('promote', 'demo', '--to', 'n2')).err, 'engram undrain n2')

@@ -36,7 +36,7 @@ test('a drained node hands over, and is primary of nothing until it is undrained
   await cluster.until('it is in sync', () => cluster.record()!.inSync.length === 3)
   // Neither by a handover,
   const to = await cluster.command('n1', { type: 'promote', space: 'demo', to: drained.id })
-  assert.is(to['ok'], false)
+  assert.equal([to['ok'], to['reason']], [false, 'unfit'])
   assert.match(String(to['message']), /is drained since .* by ann/)
   for (let i = 0; i < 3; i += 1) {
     await cluster.command('n1', { type: 'promote', space: 'demo' })
@@ -100,6 +100,8 @@ test('a drained node gets no new space, and one that restarts is not drained', a
   assert.match(String(refused['message']), new RegExp(`${node.id} is drained since`))
   const two = await cluster.command('n1', { type: 'createSpace', space: 'two', replicas: 1 })
   assert.is(two['ok'], true)
+  const other = await cluster.command('n1', { type: 'createSpace', space: 'two', replicas: 0 })
+  assert.equal([other['code'], other['reason']], ['INVALID_OPERATION', 'otherSettings'])
   assert.not.ok(cluster.record('two')!.members.some((member) => member.node === node.id))
   node.kill()
   node.start()
