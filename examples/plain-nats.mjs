@@ -1,7 +1,7 @@
 // Writes over plain NATS what no failover loses. `node examples/plain-nats.mjs [url] [space]`
-// The three rules it follows are in docs/client.md; the class that follows them is imported.
+// The three rules it follows are in docs/client.md; the class beside this file follows them.
 import { connect } from 'nats'
-import { PlainWriter } from '../test/support/plainWriter.mjs'
+import { PlainWriter } from './plainWriter.mjs'
 
 const [servers = 'nats://127.0.0.1:4222', space = 'demo'] = process.argv.slice(2)
 const connection = await connect({ servers })

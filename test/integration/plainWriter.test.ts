@@ -11,7 +11,7 @@ import { root } from '../support/environment.js'
 import { note, scenario, suite } from '../support/scenario.js'
 
 const plain = suite('integration: the writer over plain NATS', 120)
-const file = join(root, 'test', 'support', 'plainWriter.mjs')
+const file = join(root, 'examples', 'plainWriter.mjs')
 const { PlainWriter } = await import(pathToFileURL(file).href) as {
   PlainWriter: new (nc: NatsConnection, of: string) => {
     readonly kept: readonly { readonly key: string }[]
