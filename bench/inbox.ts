@@ -34,7 +34,7 @@ export function openConnection(url: string, name: string): Promise<NatsConnectio
   return connect({ servers: url, name, timeout: 2000, reconnect: false, noRandomize: true })
 }
 
-/** About 100 bytes of content, as the design's example has it; built by hand, so it is cheap. */
+/** About 100 bytes of content, in JSON that is built by hand, so it is cheap. */
 const filler = 'an engram is the trace that a memory leaves in the brain, here in three processes; '
 const keysMax = 100_000
 

@@ -267,7 +267,7 @@ test('promotions: what clients saw, and after which fault', () => {
   ])
 })
 
-test('the limit of an outage is that of the design', () => {
+test('the limit of an outage is the one that is promised', () => {
   assert.is(unavailableMaxMs, 5000)
 })
 

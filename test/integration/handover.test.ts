@@ -136,7 +136,7 @@ scenario(handover, 'no in-sync member is alive: blocked, then forced', async (st
 
 /**
  * The members that come back hold committed entries that the forced epoch lacks: their stores
- * would need a snapshot ("not yet", issue 2). So they are in sync again, or wait and say so; in
+ * would need a snapshot, which there is not yet. So they are in sync again, or wait and say so; in
  * both cases what was committed is in their salvage or still in their journal, never gone.
  */
 async function accountForced(

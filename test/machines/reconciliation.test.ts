@@ -10,7 +10,7 @@ const test = suite('machines/reconciliation')
 const input = { space: 'demo', self: 'n1', times: defaultTimes }
 const joined = (primary: string, epoch: number): ReconciliationEvent =>
   ({ type: 'primaryJoined', primary, epoch })
-const left: ReconciliationEvent = { type: 'primaryLeft', reason: 'no reign is followed' }
+const left: ReconciliationEvent = { type: 'primaryLeft', reason: 'no epoch is followed' }
 const offered = (number: number, salvage: string | null, isAutomatic = true): ReconciliationEvent =>
   ({ type: 'offered', number, salvage, isAutomatic })
 const taken = (

@@ -29,7 +29,7 @@ const gapFound: ReplicaEvent = {
 const sessionLost: ReplicaEvent =
   { type: 'sessionLost', reason: 'the primary knows another session' }
 const primaryLost: ReplicaEvent =
-  { type: 'primaryLost', reason: 'the reign of epoch 4 is over: noResponders' }
+  { type: 'primaryLost', reason: 'epoch 4 is over: noResponders' }
 const forkTruncated: ReplicaEvent = { type: 'forkTruncated' }
 const truncationFailed: ReplicaEvent = { type: 'truncationFailed', reason: 'ENOSPC' }
 const joinFailed = (number: number): ReplicaEvent =>
@@ -59,8 +59,8 @@ test('joins an epoch, catches up, streams, until the epoch is over', () => {
       progressed state:streaming
     > measured durable:92,primaryEnd:92
     streaming: session 7 of n1, common point (3, 40)
-    > primaryLost reason:the reign of epoch 4 is over: noResponders
-    waiting: the reign of epoch 4 is over: noResponders
+    > primaryLost reason:epoch 4 is over: noResponders
+    waiting: epoch 4 is over: noResponders
       leave
       progressed state:waiting`))
 })

@@ -274,7 +274,7 @@ test('every event is handled, or ignored for a reason', () => {
       { state: '', events: ['handoverStarted', 'handoverAbandoned'], reason: late },
       { state: 'recovering', events: orders, reason: 'the log is not known yet; all come again' },
       { state: 'damaged', events: orders, reason: 'it neither serves nor is a candidate' },
-      { state: 'primary', events: orders, reason: 'it reigns' },
+      { state: 'primary', events: orders, reason: 'it is primary' },
       {
         state: 'promoting', events: ['vacancyFound', 'namedPrimary'],
         reason: 'sent to a replica; the promotion under way reads the record itself',

@@ -156,9 +156,9 @@ test(`lines have at most ${columnsMax} columns`, () => {
     line.length > columnsMax ? [`${file}:${index + 1}: ${line.length} columns`] : [])))
 })
 
-/** Lines of product code, comments included, in which a pattern is found. */
-function linesWith(pattern: RegExp, without = /(?!)/g): string[] {
-  return product.flatMap((file) => read(file).split('\n').flatMap((line, index) =>
+/** Lines of code, comments included, in which a pattern is found. */
+function linesWith(pattern: RegExp, without = /(?!)/g, sources = product): string[] {
+  return sources.flatMap((file) => read(file).split('\n').flatMap((line, index) =>
     pattern.test(line.replace(without, '')) ? [`${file}:${index + 1}: ${line.trim()}`] : []))
 }
 
@@ -166,9 +166,29 @@ test('no banners: a file with parts that need them is two files', () => {
   none(linesWith(/^\s*\/\/ ?[-=*#]{4,}/))
 })
 
+/** Code that is no product: it may name words that are checked for here. */
+const beside = ['test', 'bench', 'scripts', 'examples']
+  .flatMap((folder) => ['.ts', '.tsx', '.mjs'].flatMap((extension) => files(folder, extension)))
+  .filter((file) => !file.startsWith('test/repository/'))
+
 test('an epoch is called an epoch, and a primary a primary', () => {
   // The state of a chart keeps its name: outside tests know it.
-  none(linesWith(/\breign(?:s|ed|ing)?\b/i, /'reigning'|primary\.reigning|^\s+reigning(?=: \{)/g))
+  none(linesWith(/\breign(?:s|ed|ing)?\b/i, /'reigning'|primary\.reigning|^\s+reigning(?=: \{)/g,
+    [...product, ...beside]))
+})
+
+test('code refers to nothing that is not in the repository', () => {
+  none(linesWith(/\b(?:DESIGN|STYLE|FAULTS)\b|\bthe design\b|\bissue \d|\(sections? [\d.]+\)/,
+    undefined, [...product, ...beside]))
+})
+
+test('examples import packages and their neighbours only, as from an installed package', () => {
+  const outside = files('examples', '.mjs').flatMap((file) => imports(file)
+    .map(({ from }) => from)
+    .filter((from) => from.startsWith('..') || /^(?:actors|machines|runtime|test|bench|dist)\//.test(from))
+    .map((from) => `${file} imports ${from}`))
+  assert.ok(files('examples', '.mjs').flatMap(imports).length > 5, 'imports are found')
+  none(outside)
 })
 
 /** Begins of functions and methods, in code that is indented as this project's is. */

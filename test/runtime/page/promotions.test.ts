@@ -166,7 +166,7 @@ test('a doubt that was dispelled, or is about another node, is no evidence', () 
 test('the end of a promotion that began before the recording makes none', () => {
   const script = cluster()
   script.events(100, 'n2', [
-    script.transition(90, 'space.demo.promotion', null, 'stoodDown', 'primarySeen', 'n1 reigns')])
+    script.transition(90, 'space.demo.promotion', null, 'stoodDown', 'primarySeen', 'n1 is primary')])
   assert.equal(recorded(script), [])
 })
 

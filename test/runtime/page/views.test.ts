@@ -53,7 +53,7 @@ function failover(): PageFrames {
   script.events(1_120, 'n3', [
     script.transition(1_064, 'detector.n1', null, { dead: 'gone' }, 'probeGone', '503'),
     born(1_065),
-    script.transition(1_081, role, null, 'stoodDown', 'primarySeen', 'n2 reigns in epoch 2'),
+    script.transition(1_081, role, null, 'stoodDown', 'primarySeen', 'n2 is primary in epoch 2'),
   ])
   return script
 }
