@@ -41,7 +41,11 @@ export interface BusConnection {
   readonly isClosed: boolean
   /** Resolves with the reason when the connection is gone, for whatever cause. Never rejects. */
   readonly closed: Promise<string>
-  /** At most once; throws BusClosedError. The bytes must not be changed afterwards. */
+  /**
+   * At most once; throws BusClosedError. The bytes must not be changed afterwards. With a reply
+   * subject to which this connection subscribes, it hears there if nobody gets the message:
+   * `isNoResponders`.
+   */
   publish(subject: string, data: Uint8Array, options?: PublishOptions): void
   /**
    * The same for clients, who may be slow to take it: one way does not hold up the other. In order
@@ -69,6 +73,12 @@ export interface BusConnection {
   /** Round trip: everything published before has reached the server. */
   flush(): Promise<void>
   close(): Promise<void>
+}
+
+/** Whether the server itself says that nobody subscribes. */
+export function isNoResponders(message: BusMessage): boolean {
+  // Only a message by the server has both no payload and a status.
+  return message.data.length === 0 && message.header('Status') === '503'
 }
 
 export interface Bus {

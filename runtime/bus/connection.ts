@@ -1,7 +1,7 @@
 import { createInbox, ErrorCode, Events, headers as natsHeaders } from 'nats'
 import type { Msg, MsgHdrs, NatsConnection, NatsError } from 'nats'
 import {
-  BusClosedError, ForbiddenError, NoRespondersError, RequestTimeoutError,
+  BusClosedError, ForbiddenError, isNoResponders, NoRespondersError, RequestTimeoutError,
 } from '../../actors/ports/bus.js'
 import type {
   SideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
@@ -225,10 +225,8 @@ export class NatsBusConnection implements BusConnection {
     this.#pending.delete(token)
     clearTimeout(pending.timer)
     const answer = new NatsBusMessage(message)
-    // Only a message by the server itself has both no payload and a status.
-    if (message.data.length === 0 && answer.header('Status') === '503') {
-      pending.reject(new NoRespondersError(pending.subject))
-    } else pending.resolve(answer)
+    if (isNoResponders(answer)) pending.reject(new NoRespondersError(pending.subject))
+    else pending.resolve(answer)
   }
 
   async #watch(): Promise<void> {

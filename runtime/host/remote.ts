@@ -5,6 +5,8 @@ import { nameFault, subjects } from '../../machines/protocol/subjects.js'
 import type { DeadLetters } from './deadLetters.js'
 import { decodeEnvelope, detailLengthMax, encodeEnvelope } from './envelope.js'
 import type { AnswerBody, Envelope, EnvelopeBody, EnvelopeHead } from './envelope.js'
+import { SentEvents } from './sentEvents.js'
+import type { SentEvent } from './sentEvents.js'
 import type { ActorHostOptions, DeadLetter, DeadLetterReason, RemoteExit, Sender } from './types.js'
 import { Watches } from './watches.js'
 import type { LocalWatch } from './watches.js'
@@ -40,11 +42,13 @@ export class Remote {
   /** Highest number of the forgotten nodes: numbers to one node never start again. */
   private forgottenMax = 0
   private readonly watches: Watches
+  private readonly sentEvents: SentEvents
   private readonly bytesMax: number
   private notices = { sinceMs: -Infinity, count: 0 }
 
   constructor(private readonly options: RemoteOptions) {
     this.bytesMax = options.envelopeBytesMax ?? envelopeBytesMaxDefault
+    this.sentEvents = new SentEvents(options.node, (node, event) => this.unheard(node, event))
     this.watches = new Watches({
       clock: options.clock,
       logger: options.logger,
@@ -74,6 +78,7 @@ export class Remote {
     const { connection, subscription } = this
     this.connection = null
     this.subscription = null
+    this.sentEvents.detach()
     if (connection?.isClosed === false) subscription?.unsubscribe()
   }
 
@@ -149,12 +154,34 @@ export class Remote {
     const bytesMax = Math.min(this.bytesMax, connection.maxPayload)
     if (bytes.length > bytesMax) return bury('tooLarge', `${bytes.length} of ${bytesMax} bytes`)
     try {
-      connection.publish(subjects.actor(node, actor), bytes)
+      connection.publish(subjects.actor(node, actor), bytes, this.replyOf(connection, node, actor,
+        from, body))
     } catch (error) {
       return bury('detached', messageOf(error))
     }
     const forgotten = remember(this.sent, node, number)
     this.forgottenMax = Math.max(this.forgottenMax, forgotten ?? 0)
+  }
+
+  /** Watches are renewed, and an answer has nobody to be returned to: events only. */
+  private replyOf(
+    connection: BusConnection, node: string, actor: string, from: string | null, body: EnvelopeBody,
+  ): { readonly reply: string } | undefined {
+    if (body.kind !== 'event') return undefined
+    const { type, replyTo } = body.event as { type: string; replyTo?: unknown }
+    const sender = { node: this.options.node, actor: from }
+    return { reply: this.sentEvents.replySubject(connection, {
+      node, actor, from: sender, type, replyTo,
+    }) }
+  }
+
+  private unheard(node: string, sent: SentEvent | null): void {
+    this.options.deadLetters.add({
+      reason: 'noSuchNode',
+      detail: `no host ${node} is connected${sent ? '' : '; too many events to say which one'}`,
+      to: { node, actor: sent?.actor ?? '' }, from: sent?.from ?? null,
+      event: sent ? { type: sent.type, replyTo: sent.replyTo } : undefined,
+    })
   }
 
   private receive({ subject, data }: BusMessage): void {

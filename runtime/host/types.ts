@@ -8,7 +8,7 @@ import { messageOf } from '../../machines/base/thrown.js'
 /** Why an event reached nobody. Stable: part of the counters' names. */
 export const deadLetterReasons = [
   'noSuchActor', 'actorOver', 'overflow', 'reservedEvent', 'refused', 'stale', 'malformed',
-  'tooLarge', 'unencodable', 'detached',
+  'tooLarge', 'unencodable', 'detached', 'noSuchNode',
 ] as const
 export type DeadLetterReason = (typeof deadLetterReasons)[number]
 

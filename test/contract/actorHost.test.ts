@@ -67,6 +67,25 @@ test('two hosts: events, an answer, and what nobody takes', async () => {
   assert.equal(letters, ['noSuchActor two nobody', 'refused two counter'])
 })
 
+test('an event to a host that does not run is a dead letter, and an ask ends at once', async () => {
+  const one = await started('one')
+  const letters: string[] = []
+  one.onDeadLetter(({ reason, to, event }) =>
+    letters.push(`${reason} ${to.node} ${to.actor} ${event?.type}`))
+  const ref = one.ref<CounterEvent>('nowhere', 'counter')
+  ref.send({ type: 'add', n: 1 })
+  await waitFor('the letter', () => letters.length === 1)
+  const failure: unknown = await ref.ask({ type: 'total' }, { timeoutMs: 60_000 }).catch(String)
+  assert.match(String(failure), 'no host nowhere')
+  assert.equal(letters, ['noSuchNode nowhere counter add', 'noSuchNode nowhere counter total'])
+  const two = await started('two')
+  two.spawn({ id: 'counter', logic: counter, input: () => undefined })
+  assert.is(await one.ref<CounterEvent>('two', 'counter').ask({ type: 'total' }), 0)
+  await two.close()
+  one.ref('two', 'counter').send({ type: 'add', n: 1 })
+  await waitFor('the letter', () => letters.at(-1) === 'noSuchNode two counter add')
+})
+
 test('an actor that ends, and a node that is gone, are noticed', async () => {
   const gaveUp: string[] = []
   const one = await started('one')

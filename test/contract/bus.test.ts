@@ -158,6 +158,20 @@ function contract(name: string, open: () => Promise<Setup>): void {
     assert.is(got[1]?.data.length, 0)
   })
 
+  x('a message with a reply subject that nobody gets: its sender hears 503', async () => {
+    const got: string[] = []
+    a.subscribe(`${a.inboxPrefix}.back.>`, (message) =>
+      got.push(`${message.subject} ${message.header('Status')} ${message.data.length}`))
+    b.subscribe('t.somebody', () => undefined)
+    await settle(a, b)
+    a.publish('t.nobody.1', bytes('x'), { reply: `${a.inboxPrefix}.back.1` })
+    a.publish('t.somebody', bytes('x'), { reply: `${a.inboxPrefix}.back.2` })
+    a.publish('t.nobody.2', bytes('x'), { reply: `${b.inboxPrefix}.other.3` })
+    a.publish('t.nobody.3', bytes('x'), { reply: `${a.inboxPrefix}.back.4` })
+    await settle(a, b)
+    assert.equal(got, [`${a.inboxPrefix}.back.1 503 0`, `${a.inboxPrefix}.back.4 503 0`])
+  })
+
   x('messages published on a side connection arrive all the same, in order but for the first', async () => {
     const got: string[] = []
     b.subscribe('t.side', (message) => got.push(text(message)))

@@ -4,7 +4,7 @@
  * Without a `schedule` of its own, delivery is by microtask: asynchronous, and soon.
  */
 import {
-  BusClosedError, BusConnectError, NoRespondersError, RequestTimeoutError,
+  BusClosedError, BusConnectError, isNoResponders, NoRespondersError, RequestTimeoutError,
 } from '../../actors/ports/bus.js'
 import type {
   Bus, BusConnection, BusMessage, BusSubscription, PublishOptions,
@@ -339,9 +339,8 @@ export class MemoryConnection implements BusConnection {
     if (!pending) return
     this.#pending.delete(token)
     this.#broker.clock.clearTimeout(pending.timer)
-    if (message.data.length === 0 && message.header('Status') === '503') {
-      pending.reject(new NoRespondersError(pending.subject))
-    } else pending.resolve(message)
+    if (isNoResponders(message)) pending.reject(new NoRespondersError(pending.subject))
+    else pending.resolve(message)
   }
 }
 

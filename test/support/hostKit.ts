@@ -50,9 +50,13 @@ export function hostEvents(host: ActorHostRuntime): string[] {
   return seen
 }
 
-/** Delivers at once, within one process; `lose` swallows the next messages. */
+/**
+ * Delivers at once, within one process; `lose` swallows the next messages, `onUnheard` runs the
+ * answer to one that nobody gets.
+ */
 export class Wire {
   lose = 0
+  onUnheard: (run: () => void) => void = (run) => run()
   readonly published: { subject: string; data: Uint8Array }[] = []
   private readonly handlers = new Set<{ subject: string; run: (message: BusMessage) => void }>()
 
@@ -76,9 +80,9 @@ export class Wire {
       bufferedBytes: 0,
       get isClosed() { return isClosed },
       closed,
-      publish: (subject, data) => {
+      publish: (subject, data, options) => {
         if (isClosed) throw new BusClosedError()
-        this.publish(subject, data)
+        this.publish(subject, data, options?.reply)
       },
       publishSide: (subject, data) => this.publish(subject, data),
       subscribe, subscribeSide: subscribe,
@@ -89,17 +93,26 @@ export class Wire {
     }
   }
 
-  publish(subject: string, data: Uint8Array): void {
+  publish(subject: string, data: Uint8Array, reply?: string): void {
     this.published.push({ subject, data })
     if (this.lose > 0) {
       this.lose -= 1
       return
     }
-    for (const { subject: pattern, run } of this.handlers) {
-      if (!subject.startsWith(pattern.slice(0, -1))) continue
-      run({
-        subject, data, reply: undefined, header: () => undefined, headerNames: () => [],
-      })
-    }
+    const isHeard = this.deliver({
+      subject, data, reply, header: () => undefined, headerNames: () => [],
+    })
+    if (isHeard || reply === undefined) return
+    this.onUnheard(() => this.deliver({
+      subject: reply, data: new Uint8Array(0), reply: undefined, header: () => '503',
+      headerNames: () => [],
+    }))
+  }
+
+  private deliver(message: BusMessage): boolean {
+    const to = [...this.handlers]
+      .filter(({ subject }) => message.subject.startsWith(subject.slice(0, -1)))
+    for (const { run } of to) run(message)
+    return to.length > 0
   }
 }

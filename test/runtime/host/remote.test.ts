@@ -71,6 +71,54 @@ test('an actor decides what it takes from afar; without refuseRemote nothing', (
   assert.equal(two.letters[0]?.from, { node: 'n1', actor: 'me' })
 })
 
+test('an event to a host that does not run is a dead letter, and its actor learns of it', async () => {
+  const { one, wire, clock } = pair()
+  const undelivered: string[] = []
+  one.host.spawn({
+    id: 'me', logic: echo, input: () => undefined,
+    onUndelivered: ({ reason, to, event }) =>
+      undelivered.push(`${reason} ${to.node} ${to.actor} ${event?.type}`),
+  })
+  one.host.ref<NoteEvent>('n9', 'a.b', 'me').send({ type: 'note', n: 1 })
+  await clock.advanceAsync(10)
+  assert.equal(undelivered, ['noSuchNode n9 a.b note'])
+  assert.equal(one.letters.map(({ detail, from }) => [detail, from]),
+    [['no host n9 is connected', { node: 'n1', actor: 'me' }]])
+  one.host.watchRemote('n9', 'a.b', () => undefined)
+  assert.is(one.letters.length, 1, 'a watch is renewed instead')
+  const heard = one.letters.length
+  wire.publish('_INBOX.sent_n1.7-n8', new Uint8Array(0))
+  assert.is(one.letters.length, heard, 'only what the server says counts')
+})
+
+test('more events than are remembered: the letters of the first ones name the host only', () => {
+  const { one, wire } = pair()
+  const late: (() => void)[] = []
+  const deliver = wire.onUnheard
+  wire.onUnheard = (run) => late.push(run)
+  const ref = one.host.ref<NoteEvent>('n9', 'a.b', 'me')
+  for (let n = 0; n < 4_097; n += 1) ref.send({ type: 'note', n })
+  wire.onUnheard = deliver
+  for (const run of late) run()
+  assert.equal([one.letters[0]?.event, one.letters[0]?.to], [undefined, { node: 'n9', actor: '' }])
+  assert.equal(one.letters.slice(1).filter(({ event }) => event === undefined).length, 0)
+  assert.is(one.letters.length, 4_097)
+})
+
+test('a new connection: what the former one says does not count any more', () => {
+  const { one, wire } = pair()
+  const late: (() => void)[] = []
+  wire.onUnheard = (run) => late.push(run)
+  const ref = one.host.ref<NoteEvent>('n9', 'a.b')
+  ref.send({ type: 'note', n: 1 })
+  one.host.attachBus(wire.connect())
+  for (const run of late.splice(0)) run()
+  assert.equal(one.letters, [])
+  ref.send({ type: 'note', n: 2 })
+  for (const run of late) run()
+  assert.is(one.letters.length, 1)
+})
+
 test('local references take no detour', () => {
   const { two, wire, seen, spawn } = pair()
   spawn()
