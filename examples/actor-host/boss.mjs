@@ -7,7 +7,7 @@ const [servers = 'nats://127.0.0.1:4222'] = process.argv.slice(2)
 const host = createActorHost({ node: 'boss', nats: { servers }, nodeSilentMs: 2_000 })
 await host.connected()
 
-// The boss is an actor, too: it goes home when the printer is gone.
+// The boss is an actor, too: it ends when the printer is gone.
 const day = createMachine({
   id: 'boss',
   context: { why: null },
@@ -15,10 +15,10 @@ const day = createMachine({
   states: {
     atWork: {
       on: {
-        printerGone: { target: 'home', actions: assign({ why: ({ event }) => event.kind }) },
+        printerGone: { target: 'over', actions: assign({ why: ({ event }) => event.kind }) },
       },
     },
-    home: { type: 'final' },
+    over: { type: 'final' },
   },
   output: ({ context }) => context.why,
 })

@@ -86,7 +86,9 @@ function remedyOf(error: unknown): string | null {
   if (error instanceof DataInUseError) {
     return 'Use that cluster (engram status), stop it, or choose another --data DIR.'
   }
-  if (error instanceof HttpListenError) return null
+  if (error instanceof HttpListenError) {
+    return error.code === 'EADDRINUSE' ? 'Choose another: --http HOST:PORT, or port 0.' : null
+  }
   return codeRemedy((error as { code?: unknown }).code)
 }
 

@@ -9,7 +9,9 @@ import { Inspector } from '../inspect/inspector.js'
 import { InspectionSnapshot } from '../inspect/snapshot.js'
 import { statelyEvents, statelySnapshot, stoppedEvent } from '../inspect/stately.js'
 import { defaultInspectorUrl, startStatelyServer } from '../inspect/statelyServer.js'
-import { CliError, connectionOptions, jsonOption, untilStopped, usage, whole } from './context.js'
+import {
+  CliError, connectionOptions, exit, jsonOption, untilStopped, usage, whole,
+} from './context.js'
 import type { Context } from './context.js'
 
 interface InspectFlags extends ConnectionFlags {
@@ -88,8 +90,8 @@ async function inspect(context: Context, flags: InspectFlags): Promise<void> {
   await connection.drain()
 }
 
-/** Replaces the remedy of the server, which names --http, an option of another command. */
+/** Replaces the remedy, which names --http, an option of another command. */
 function portInUse(error: unknown): never {
   if (!(error instanceof HttpListenError)) throw error
-  throw new CliError(error.message.replace(/;.*$/, ''), 'Choose another port: --port 0')
+  throw new CliError(error.message, 'Choose another port: --port 0', exit.failed, error.code)
 }

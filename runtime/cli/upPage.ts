@@ -35,7 +35,7 @@ export interface UpPage {
   close(): Promise<void>
 }
 
-/** @throws HttpListenError, TypeError */
+/** @throws HttpListenError, HttpAddressError */
 export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
   const { address, token, cluster, config, playground, payloads, note } = options
   const hub = new PageHub({

@@ -57,9 +57,8 @@ export interface HttpServer {
 /** The address cannot be used. Codes of the system: EADDRINUSE, EACCES, EADDRNOTAVAIL … */
 export class HttpListenError extends Error {
   constructor(readonly code: string, address: string, cause: unknown) {
-    const busy = code === 'EADDRINUSE'
-    super(busy ? `${address} is in use; choose another with --http HOST:PORT, or port 0`
-      : `cannot listen on ${address}: ${code}`, { cause })
+    super(code === 'EADDRINUSE' ? `${address} is in use` : `cannot listen on ${address}: ${code}`,
+      { cause })
     this.name = 'HttpListenError'
   }
 }

@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { nodeMachine } from '../../../machines/node.js'
+import { endingOf } from '../../../runtime/cli/errors.js'
 import { createMetrics } from '../../../runtime/http/metrics.js'
 import { nodeRoutes } from '../../../runtime/http/nodeRoutes.js'
 import {
@@ -352,7 +353,7 @@ http('an address in use is told with a remedy; one that is none is refused', asy
     assert.unreachable()
   } catch (error) {
     assert.instance(error, HttpListenError)
-    assert.match((error as Error).message, '--http HOST:PORT')
+    assert.match(endingOf(error).remedy ?? '', '--http HOST:PORT')
   }
   assert.equal(parseAddress('[::1]:80'), { host: '::1', port: 80 })
   for (const bad of ['80', 'host', 'host:99999', '::1:80']) {
