@@ -177,6 +177,10 @@ test('an epoch is called an epoch, and a primary a primary', () => {
     [...product, ...beside]))
 })
 
+test('forks are reconciled, and nothing comes home', () => {
+  none(linesWith(/homecoming|\bcom(?:es|ing) home\b/i, undefined, [...product, ...beside]))
+})
+
 test('code refers to nothing that is not in the repository', () => {
   none(linesWith(/\b(?:DESIGN|STYLE|FAULTS)\b|\bthe design\b|\bissue \d|\(sections? [\d.]+\)/,
     undefined, [...product, ...beside]))
