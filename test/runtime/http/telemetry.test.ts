@@ -118,4 +118,12 @@ test('every error answer is counted by its code', async () => {
     ['OVERLOADED', 'INVALID_OPERATION', 'ACK_TIMEOUT'])
 })
 
+test('an idle process is not woken to measure the delay of its event loop', async () => {
+  const metrics = createMetrics(() => { throw new Error('no node') })
+  const names = metrics.registry.getMetricsAsArray().map(({ name }) => name)
+  assert.ok(names.includes('nodejs_eventloop_lag_seconds'), names.join(', '))
+  assert.ok(names.includes('process_resident_memory_bytes'))
+  assert.is(names.find((name) => /eventloop_lag_(?!seconds)/.test(name)), undefined)
+})
+
 test.run()
