@@ -19,9 +19,32 @@ export class NoRoomError extends Error {
   }
 }
 
-/** Rejects with NoRoomError if that many records may not fit on the disk of `directory`. */
-export async function assertRoom(directory: string, records: number): Promise<void> {
-  const { bavail, bsize } = await statfs(directory)
-  const wantedBytes = reserveBytes + records * pagesPerRecord * pageBytes
-  if (bavail * bsize < wantedBytes) throw new NoRoomError(bavail * bsize, wantedBytes)
+/** With so much room left, a reading of the room is trusted for a while: a disk fills slower. */
+const plentyBytes = 4 * 1024 * 1024 * 1024
+const trustedMs = 1000
+
+/** Room on the disk of a store. */
+export class Room {
+  private plentyUntilMs = -Infinity
+
+  /** `free` reads the bytes that are free; `nowMs`: monotonic. */
+  constructor(
+    private readonly free: () => Promise<number>, private readonly nowMs = () => performance.now(),
+  ) {}
+
+  static of(directory: string): Room {
+    return new Room(async () => {
+      const { bavail, bsize } = await statfs(directory)
+      return bavail * bsize
+    })
+  }
+
+  /** Rejects with NoRoomError if that many records may not fit. */
+  async assert(records: number): Promise<void> {
+    const wantedBytes = reserveBytes + records * pagesPerRecord * pageBytes
+    if (wantedBytes < plentyBytes / 2 && this.nowMs() < this.plentyUntilMs) return
+    const freeBytes = await this.free()
+    this.plentyUntilMs = freeBytes >= plentyBytes ? this.nowMs() + trustedMs : -Infinity
+    if (freeBytes < wantedBytes) throw new NoRoomError(freeBytes, wantedBytes)
+  }
 }

@@ -18,7 +18,7 @@ import {
   keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey, tupleKey,
 } from './keys.js'
 import { decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText } from './record.js'
-import { assertRoom } from './room.js'
+import type { Room } from './room.js'
 import { type KeyChanges, SpaceKeys } from './spaceKeys.js'
 
 /** A transaction was not committed; it had no effect at all. */
@@ -48,13 +48,13 @@ export class LmdbSpace implements SpaceStore {
   private reportsToBe: Reports | undefined
 
   /**
-   * `registered`: false until a transaction has written the space's number. `directory`: of the
-   * store's files. `reading`: of the store's spaces.
+   * `registered`: false until a transaction has written the space's number. `room` and `reading`:
+   * of the store.
    */
   constructor(
     private readonly records: GraphFile, private readonly uuid: string,
     private readonly number: number, private registered: boolean,
-    private readonly directory: string, reading: KeyReading,
+    private readonly room: Room, reading: KeyReading,
   ) {
     this.headerKey = tableKey(number, Table.header)
     const record = registered ? records.get(this.headerKey) : undefined
@@ -259,7 +259,7 @@ export class LmdbSpace implements SpaceStore {
     const own = [this.headerKey, encodeHeader(header)]
     if (!this.registered) own.push(registryKey(this.uuid), encodeNumber(this.number))
     try {
-      await assertRoom(this.directory, puts.length / 2)
+      await this.room.assert(puts.length / 2)
       await this.records.write([...puts, ...own], removes)
     } catch (failure) {
       if (failure instanceof StoreDamagedError) throw failure

@@ -28,7 +28,7 @@ import {
   bootId, distrust, placeOf, readMarker, STORE_VERSION, syncPath, writeMarker, writeMarkerSync,
 } from './marker.js'
 import type { Marker } from './marker.js'
-import { assertRoom, NoRoomError } from './room.js'
+import { NoRoomError, Room } from './room.js'
 import { LmdbSpace } from './spaceStore.js'
 import { Writeback } from './writeback.js'
 
@@ -77,12 +77,13 @@ export async function openStore(
     onDamage(reason)
   }
   const { records, discarded } = await openGraph(directory, marker, boot)
-  const nonce = await markFile(directory, records, boot)
+  const room = Room.of(directory)
+  const nonce = await markFile(directory, room, records, boot)
   const remembered = await openRemembered(directory)
   const { writeback, stop } = await watchWriteback(join(directory, 'graph', 'data.mdb'), damaged)
   const graph = new GraphFile(records, damaged, () => writeback.wrote())
   return new LmdbStore({
-    directory, boot, nonce, discarded, records, graph, seen: remembered, stopWriteback: stop,
+    directory, room, boot, nonce, discarded, records, graph, seen: remembered, stopWriteback: stop,
   })
 }
 
@@ -169,11 +170,11 @@ const nonceKey = tableKey(0, Table.nonce)
 
 /** The nonce of this opening, in the file and in the marker. */
 async function markFile(
-  directory: string, records: RootDatabase<Buffer, Buffer>, boot: string | null,
+  directory: string, room: Room, records: RootDatabase<Buffer, Buffer>, boot: string | null,
 ): Promise<string> {
   let nonce: string = randomUUID()
   try {
-    await assertRoom(directory, 1)
+    await room.assert(1)
     await records.put(nonceKey, Buffer.from(nonce))
   } catch (error) {
     // On a full disk nothing is written, and the former nonce stays; a new file has none.
@@ -203,6 +204,7 @@ const condemnedPrefix = 'condemned/'
 
 interface StoreParts {
   readonly directory: string
+  readonly room: Room
   readonly boot: string | null
   readonly nonce: string
   readonly discarded: string | null
@@ -238,9 +240,9 @@ class LmdbStore implements OpenedStore {
       const known = this.numbers.get(uuid)
       const number = known ?? (this.lastNumber += 1)
       this.numbers.set(uuid, number)
-      const { graph, directory } = this.parts
+      const { graph, room } = this.parts
       space = new LmdbSpace(
-        graph, uuid, number, known !== undefined, directory, this.keyReading)
+        graph, uuid, number, known !== undefined, room, this.keyReading)
       this.spaces.set(uuid, space)
     }
     return space
@@ -254,7 +256,7 @@ class LmdbStore implements OpenedStore {
 
   /** Durable when it resolves. Rejects with NoRoomError. */
   async remember(space: string, seen: RememberedRecord): Promise<void> {
-    await assertRoom(this.parts.directory, 1)
+    await this.parts.room.assert(1)
     await this.parts.seen.put(space, Buffer.from(JSON.stringify(seen)))
   }
 
@@ -270,7 +272,7 @@ class LmdbStore implements OpenedStore {
   /** Durable when it resolves. Rejects with NoRoomError. */
   async markDamaged(uuid: string, reason: string): Promise<void> {
     if (this.markedDamaged(uuid) !== null) return
-    await assertRoom(this.parts.directory, 1)
+    await this.parts.room.assert(1)
     await this.parts.seen.put(condemnedPrefix + uuid, Buffer.from(reason))
   }
 

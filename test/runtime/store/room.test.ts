@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { assertRoom, NoRoomError } from '../../../runtime/store/room.js'
+import { NoRoomError, Room } from '../../../runtime/store/room.js'
 import { StoreWriteError } from '../../../runtime/store/spaceStore.js'
 import { openStore } from '../../../runtime/store/store.js'
 import { mountRefusal, mountSmallDisk, unmount } from '../../support/disk.js'
@@ -11,10 +11,39 @@ import { mountRefusal, mountSmallDisk, unmount } from '../../support/disk.js'
 const test = suite('room for the store')
 
 test('more records than the disk could hold are refused before lmdb sees them', async () => {
-  await assertRoom(tmpdir(), 1)
-  const error = await assertRoom(tmpdir(), 1e12).then(() => null, (thrown: unknown) => thrown)
+  const room = Room.of(tmpdir())
+  await room.assert(1)
+  const error = await room.assert(1e12).then(() => null, (thrown: unknown) => thrown)
   assert.instance(error, NoRoomError)
   assert.is((error as NoRoomError).code, 'ENOSPC')
+})
+
+test('plenty of room is looked up once a second; little, each time', async () => {
+  let [freeBytes, nowMs, readings] = [1e12, 0, 0]
+  const room = new Room(async () => {
+    readings += 1
+    return freeBytes
+  }, () => nowMs)
+  for (let i = 0; i < 10; i++) await room.assert(512)
+  assert.is(readings, 1)
+  nowMs = 1000
+  freeBytes = 1e9
+  for (let i = 0; i < 10; i++) await room.assert(512)
+  assert.is(readings, 11)
+  freeBytes = 1e6
+  const error = await room.assert(1).then(() => null, (thrown: unknown) => thrown)
+  assert.instance(error, NoRoomError)
+})
+
+test('room for a huge transaction is always looked up', async () => {
+  let readings = 0
+  const room = new Room(async () => {
+    readings += 1
+    return 1e12
+  }, () => 0)
+  await room.assert(1)
+  await room.assert(1e6)
+  assert.is(readings, 2)
 })
 
 const refusal = mountRefusal()
