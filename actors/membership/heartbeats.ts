@@ -50,6 +50,12 @@ export interface HeartbeatsOptions {
   readonly unfit: () => string | null
 }
 
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
 /** Characters of a reason in a heartbeat; a peer refuses more. */
 const unfitCharsMax = 256
 
@@ -65,6 +71,7 @@ export class Heartbeats {
   private subscriptions: BusSubscription[] = []
   private timer: TimerHandle | null = null
   private number = 0
+  private lastSent: Uint8Array = new Uint8Array(0)
   private isolated = true
   private leaving = false
   private connectedAtMs = Infinity
@@ -268,10 +275,13 @@ export class Heartbeats {
       wallMs: Math.floor(ports.clock.wallMs()),
       heard: this.grants.heardList(),
     }
-    wire.publish(subjects.heartbeat(self.node), ports.control.encode(heartbeat))
+    this.lastSent = ports.control.encode(heartbeat)
+    wire.publish(subjects.heartbeat(self.node), this.lastSent)
   }
 
   private onHeartbeat(message: BusMessage): void {
+    // Each heartbeat comes back to its sender. Others of this node's name are looked at.
+    if (isEqual(message.data, this.lastSent)) return
     const decoded = this.options.ports.control.heartbeat(message.data)
     if (!decoded.ok) {
       this.options.ports.telemetry.count('badMessages', 1, { kind: 'heartbeat' })
