@@ -55,7 +55,8 @@ export class Applier {
   wake(): void {
     if (this.running || this.stopped || !this.isBehind()) return
     if (this.waiters.size > 0) return this.begin()
-    this.timer ??= this.options.clock.setTimeout(() => this.begin(), gatherMs)
+    if (this.target() - this.options.store.applied.sequence >= batchEntriesMax) this.begin()
+    else this.timer ??= this.options.clock.setTimeout(() => this.begin(), gatherMs)
   }
 
   private begin(): void {
