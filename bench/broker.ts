@@ -10,6 +10,7 @@ import { freePort, Proc, temporaryDirectory } from './processes.js'
 export interface Broker {
   readonly name: string
   readonly url: string
+  readonly pid: number
   stop(): Promise<void>
 }
 
@@ -41,7 +42,7 @@ async function startServer(name: string, port: number, more: string[]): Promise<
     }
     await delay(25)
   }
-  return { name, url: `nats://127.0.0.1:${port}`, stop: () => child.stop() }
+  return { name, url: `nats://127.0.0.1:${port}`, pid: child.pid, stop: () => child.stop() }
 }
 
 function listens(port: number): Promise<boolean> {

@@ -1,6 +1,7 @@
 /**
  * The cost of resending: the client's own `durable` writes, with `protect` and
- * without it, in turns. Each measurement is a process of its own: `node dist/bench/client.js '<spec>'`.
+ * without it, in turns. Each measurement is a process of its own:
+ * `node dist/bench/client.js '<spec>'`.
  * Alone, with a cluster: `node dist/bench/client.js [repeats] [seconds]`.
  */
 import { setTimeout as delay } from 'node:timers/promises'

@@ -11,11 +11,15 @@ import type { SpaceSettings } from '../machines/protocol/messages.js'
 import { Operator } from '../runtime/client/operator.js'
 import { mergeStatus } from '../runtime/status/mergeStatus.js'
 import type { ClusterSpace, MemberStatus, NodeStatusReport } from '../runtime/status/status.js'
-import type { Target } from './floor.js'
+import type { Counts, Pids } from './account.js'
 import { openConnection } from './inbox.js'
+import { childrenOf } from './proc.js'
 import { freePort, Proc, temporaryDirectory } from './processes.js'
+import type { Target } from './target.js'
 
-const cliFile = fileURLToPath(new URL('../runtime/cli/main.js', import.meta.url))
+/** Of this checkout. */
+const ownDist = fileURLToPath(new URL('..', import.meta.url))
+const cliFileIn = (dist: string): string => join(dist, 'runtime', 'cli', 'main.js')
 const readyMs = 60_000
 const stopGraceMs = 20_000
 const pollMs = 50
@@ -31,6 +35,10 @@ export interface EngramOptions {
   readonly space: string
   readonly nodes: number
   readonly replicas: number
+  /** The build that is started; default this one's. */
+  readonly dist?: string
+  /** Flags of Node for all of its processes. */
+  readonly nodeFlags?: readonly string[]
 }
 
 /** A member's status, with the node that reported it. */
@@ -44,6 +52,7 @@ export class EngramCluster {
   readonly #restarted = new Map<string, Proc>()
   readonly #data = new Map<string, string>()
   readonly #operator: Operator
+  readonly #broker: readonly number[]
 
   private constructor(
     readonly options: EngramOptions, readonly up: Proc, readonly url: string,
@@ -52,15 +61,19 @@ export class EngramCluster {
   ) {
     this.#pids = new Map(ready.nodes.map((node) => [node.id, node.pid]))
     this.#operator = new Operator(connection, '_INBOX')
+    this.#broker = childrenOf(up.pid).filter(({ name }) => name === 'nats-server')
+      .map(({ pid }) => pid)
     // A paused process of ours must not outlive us, however we end.
     process.on('exit', () => this.#continueAll())
   }
 
   static async start(options: EngramOptions): Promise<EngramCluster> {
+    const cliFile = cliFileIn(options.dist ?? ownDist)
     if (!existsSync(cliFile)) throw new Error(`${cliFile} is not there: npm run build`)
     const up = new Proc(process.execPath, [
-      cliFile, 'up', '--json', '--nodes', String(options.nodes), '--space', options.space,
-      '--replicas', String(options.replicas), '--data', join(temporaryDirectory('engram'), 'data'),
+      ...options.nodeFlags ?? [], cliFile, 'up', '--json', '--nodes', String(options.nodes),
+      '--space', options.space, '--replicas', String(options.replicas),
+      '--data', join(temporaryDirectory('engram'), 'data'),
       '--nats-port', String(await freePort()), '--http', '127.0.0.1:0',
     ], { label: 'engram up', graceMs: stopGraceMs })
     const ready = JSON.parse(await up.line(readyMs)) as Ready
@@ -74,7 +87,8 @@ export class EngramCluster {
   get target(): Target {
     const subject = `engram.v1.write.${this.options.space}`
     return {
-      name: 'engram', url: this.url, subject, okPrefix: '{"ok":true', stop: () => this.stop(),
+      name: 'engram', endpoint: { url: this.url, subject, okPrefix: '{"ok":true' },
+      pids: () => this.#pidsByRole(), batches: () => this.#flushes(), stop: () => this.stop(),
     }
   }
 
@@ -159,8 +173,8 @@ export class EngramCluster {
   async restart(id: string): Promise<void> {
     await this.#restarted.get(id)?.exited
     const child = new Proc(process.execPath, [
-      cliFile, 'node', '--id', id, '--nats', this.url, '--data', this.dataOf(id),
-      '--http', '127.0.0.1:0', '--json',
+      ...this.options.nodeFlags ?? [], cliFileIn(this.options.dist ?? ownDist), 'node',
+      '--id', id, '--nats', this.url, '--data', this.dataOf(id), '--http', '127.0.0.1:0', '--json',
     ], { label: `engram node ${id}`, graceMs: stopGraceMs })
     this.#restarted.set(id, child)
     this.#pids.set(id, child.pid)
@@ -172,6 +186,26 @@ export class EngramCluster {
     await this.connection.close()
     await Promise.all([...this.#restarted.values()].map((child) => child.stop()))
     await this.up.stop()
+  }
+
+  async #pidsByRole(): Promise<Pids> {
+    const { primary } = await this.awaitInSync()
+    const replicas = [...this.#pids].filter(([id]) => id !== primary).map(([, pid]) => pid)
+    return {
+      primary: [this.#pid(primary)], replicas, broker: this.#broker, up: [this.up.pid],
+    }
+  }
+
+  /** Flushes of the journals so far: each is one batch of a node. */
+  async #flushes(): Promise<Counts> {
+    const reports = await this.reports()
+    const primary = mergeStatus(reports).spaces
+      .find((space) => space.id === this.options.space)?.primary
+    const counts = { primary: 0, replicas: 0 }
+    for (const { node } of reports) {
+      counts[node.id === primary ? 'primary' : 'replicas'] += node.journal?.flush ?? NaN
+    }
+    return counts
   }
 
   #pid(id: string): number {
@@ -196,13 +230,16 @@ export class EngramCluster {
   }
 }
 
-export async function startEngram(space: string): Promise<EngramCluster> {
-  return await EngramCluster.start({ space, nodes: 3, replicas: 2 })
+export async function startEngram(
+  space: string, more: Pick<EngramOptions, 'dist' | 'nodeFlags'> = {},
+): Promise<EngramCluster> {
+  return await EngramCluster.start({ space, nodes: 3, replicas: 2, ...more })
 }
 
 /** Runs a command of the CLI to its end; what it prints is JSON. */
 export async function askCli(args: readonly string[]): Promise<unknown> {
-  const child = new Proc(process.execPath, [cliFile, ...args, '--json'], { label: args.join(' ') })
+  const child = new Proc(
+    process.execPath, [cliFileIn(ownDist), ...args, '--json'], { label: args.join(' ') })
   const lines: string[] = []
   try {
     for (;;) lines.push(await child.line(15_000))

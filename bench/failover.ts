@@ -81,7 +81,7 @@ export async function measureFailover(
   cluster: EngramCluster, fault: Fault, rounds: number, onRound?: (ms: number) => void,
 ): Promise<FailoverResult> {
   const connection = await openConnection(cluster.url, 'bench failover')
-  const prober = new Prober(connection, cluster.target.subject)
+  const prober = new Prober(connection, cluster.target.endpoint.subject)
   const times: number[] = []
   try {
     for (let round = 0; round < rounds; round++) {

@@ -10,14 +10,7 @@ import type { Msg } from 'nats'
 import { startBroker } from './broker.js'
 import { openConnection } from './inbox.js'
 import { startScript, temporaryDirectory } from './processes.js'
-
-export interface Target {
-  readonly name: string
-  readonly url: string
-  readonly subject: string
-  readonly okPrefix: string
-  stop(): Promise<void>
-}
+import type { Target } from './target.js'
 
 interface FloorArgument {
   readonly url: string
@@ -87,7 +80,10 @@ export async function startFloor(): Promise<Target> {
     await child.stop()
     await broker.stop()
   }
-  return { name: 'floor', url: broker.url, subject, okPrefix: '{"ok":true', stop }
+  return {
+    name: 'floor', endpoint: { url: broker.url, subject, okPrefix: '{"ok":true' },
+    pids: async () => ({ primary: [child.pid], broker: [broker.pid] }), stop,
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -41,14 +41,18 @@ const keysMax = 100_000
 /** The same write, for a client that encodes by itself. */
 export function writeOperation(number: number): Operation {
   const node = {
-    id: `b${number % keysMax}`, content: `${filler}${number}`, activation: 0.5, confidence: 0.9,
+    id: writeKey(number), content: `${filler}${number}`, activation: 0.5, confidence: 0.9,
   }
   return { type: 'StoreNode', node }
 }
 
+/** Id of the memory node that a write stores. */
+export function writeKey(number: number): string {
+  return `b${number % keysMax}`
+}
+
 /** The write that all systems get. Ids repeat after 100,000, so that stores stay small. */
 export function writePayload(number: number): Buffer {
-  const id = number % keysMax
-  return Buffer.from(`{"type":"StoreNode","node":{"id":"b${id}","content":"${filler}${number}"`
-    + ',"activation":0.5,"confidence":0.9}}')
+  return Buffer.from(`{"type":"StoreNode","node":{"id":"${writeKey(number)}",`
+    + `"content":"${filler}${number}","activation":0.5,"confidence":0.9}}`)
 }

@@ -3,7 +3,6 @@
  * `engram up`, with one that reads, and with one that hangs; by turns, in one run.
  * Alone: `node dist/bench/inspection.js [seconds] [repeats]`.
  */
-import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -12,6 +11,7 @@ import { startEngram } from './engram.js'
 import type { EngramCluster } from './engram.js'
 import { measure } from './load.js'
 import type { LoadResult } from './load.js'
+import { cpuMsOf } from './proc.js'
 import { runProgram, startScript } from './processes.js'
 import type { Proc } from './processes.js'
 
@@ -41,15 +41,15 @@ export async function measureInspection(
   cluster: EngramCluster, seconds: number, repeats: number, progress: (text: string) => void,
 ): Promise<InspectionResult> {
   const results: Record<Mode, InspectedLoad[]> = { off: [], reading: [], hanging: [] }
-  const { name: _, stop: __, ...target } = cluster.target
-  await measure({ ...target, inFlight, seconds: 3, warmupSeconds: 0 })
+  const { endpoint } = cluster.target
+  await measure({ ...endpoint, inFlight, seconds: 3, warmupSeconds: 0 })
   for (let repeat = 0; repeat < repeats; repeat += 1) {
     // Another one first each time: what comes later finds more in the store.
     for (let turn = 0; turn < modes.length; turn += 1) {
       const mode = modes[(repeat + turn) % modes.length] ?? 'off'
       const viewer = mode === 'off' ? null : await openViewer(cluster.http, mode === 'hanging')
       const before = cpuMs(cluster.pids)
-      const result = await measure({ ...target, inFlight, seconds, warmupSeconds })
+      const result = await measure({ ...endpoint, inFlight, seconds, warmupSeconds })
       const writes = result.perSecond * (seconds + warmupSeconds)
       const cpuUs = (cpuMs(cluster.pids) - before) * 1000 / writes
       await viewer?.stop()
@@ -62,18 +62,9 @@ export async function measureInspection(
   return results
 }
 
-/** User and system time so far; NaN where there is no /proc. Less noisy than any throughput. */
+/** Less noisy than any throughput. */
 function cpuMs(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      // Fields 14 and 15, in hundredths of a second; the second one may hold spaces.
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      return sum + (Number(fields[11]) + Number(fields[12])) * 10
-    } catch {
-      return NaN
-    }
-  }, 0)
+  return pids.reduce((sum, pid) => sum + cpuMsOf(pid), 0)
 }
 
 async function openViewer(http: string, isHanging: boolean): Promise<Proc> {

@@ -7,8 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { RetentionPolicy, StorageType, DiscardPolicy } from 'nats'
 import type { JetStreamManager } from 'nats'
 import { startBrokerCluster } from './broker.js'
-import type { Target } from './floor.js'
 import { openConnection } from './inbox.js'
+import type { Target } from './target.js'
 
 const readyMs = 30_000
 const stream = 'BENCH'
@@ -23,11 +23,15 @@ export async function startJetStream(): Promise<Target> {
   const connection = await openConnection(first.url, 'bench jetstream setup')
   try {
     const leader = await addStream(await connection.jetstreamManager({ checkAPI: false }))
-    const url = brokers.find((broker) => broker.name === leader)?.url ?? first.url
+    const leading = brokers.find((broker) => broker.name === leader) ?? first
+    const replicas = brokers.filter((broker) => broker !== leading).map(({ pid }) => pid)
     const stop = async (): Promise<void> => {
       await Promise.all(brokers.map((broker) => broker.stop()))
     }
-    return { name: 'jetstream', url, subject, okPrefix: '{"stream"', stop }
+    return {
+      name: 'jetstream', endpoint: { url: leading.url, subject, okPrefix: '{"stream"' },
+      pids: async () => ({ primary: [leading.pid], replicas }), stop,
+    }
   } finally {
     await connection.close()
   }

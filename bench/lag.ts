@@ -29,8 +29,7 @@ export async function measureLag(
   const { primary } = await cluster.awaitInSync()
   const lags: number[] = []
   const windows: number[] = []
-  const { name: _, stop: __, ...target } = cluster.target
-  const load = measure({ ...target, rate, seconds, warmupSeconds: 0.5 })
+  const load = measure({ ...cluster.target.endpoint, rate, seconds, warmupSeconds: 0.5 })
   // The load's process needs a moment to start, and then warms up.
   await delay(1000)
   const until = performance.now() + seconds * 1000 - 500

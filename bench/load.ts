@@ -7,25 +7,11 @@ import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { build } from 'hdr-histogram-js'
 import type { Histogram } from 'hdr-histogram-js'
-import { headers } from 'nats'
-import type { MsgHdrs } from 'nats'
-import { openConnection, SharedInbox, writePayload } from './inbox.js'
+import type { TakeAnswer } from './inbox.js'
 import { runProgram, startScript } from './processes.js'
-
-export interface LoadSpec {
-  readonly url: string
-  readonly subject: string
-  /** Requests that wait for an answer at once; without it, the loop is open, at `rate`. */
-  readonly inFlight?: number
-  /** Writes per second, sent when they are due whether earlier ones are answered or not. */
-  readonly rate?: number
-  readonly seconds: number
-  readonly warmupSeconds: number
-  /** A header with every write, of another value each: `Nats-Msg-Id` is its idempotency key. */
-  readonly header?: string
-  /** The beginning of a positive answer. */
-  readonly okPrefix: string
-}
+import type { LoadSpec } from './target.js'
+import { openWire } from './wire.js'
+import type { Send } from './wire.js'
 
 /** An answer of Engram; the floor and JetStream answer otherwise. */
 interface Answered {
@@ -59,7 +45,7 @@ const stragglersMs = 2000
 const outstandingMax = 200_000
 
 class Load {
-  readonly #inbox: SharedInbox
+  readonly #publish: Send
   readonly #startedAt = new Map<number, number>()
   readonly #latency = newHistogram()
   readonly #lateness = newHistogram()
@@ -72,8 +58,8 @@ class Load {
   #measuredTo = Infinity
   #refill = false
 
-  constructor(readonly spec: LoadSpec, connection: Awaited<ReturnType<typeof openConnection>>) {
-    this.#inbox = new SharedInbox(connection, (id, body) => this.#answered(id, body))
+  constructor(readonly spec: LoadSpec, open: (take: TakeAnswer) => Send) {
+    this.#publish = open((id, body) => this.#answered(id, body))
   }
 
   async run(): Promise<LoadResult> {
@@ -81,8 +67,10 @@ class Load {
     const from = performance.now()
     this.#measuredFrom = from + spec.warmupSeconds * 1000
     this.#measuredTo = this.#measuredFrom + spec.seconds * 1000
+    setTimeout(() => console.log('begun'), spec.warmupSeconds * 1000)
     if (spec.inFlight) await this.#closedLoop(spec.inFlight)
     else await this.#openLoop(spec.rate ?? 1000, from)
+    console.log('over')
     const deadline = performance.now() + stragglersMs
     while (this.#startedAt.size > 0 && performance.now() < deadline) await delay(5)
     for (const at of this.#startedAt.values()) if (this.#counts(at)) this.#failed('unanswered')
@@ -123,14 +111,7 @@ class Load {
     const id = this.#next++
     this.#startedAt.set(id, at)
     if (this.#counts(at)) this.#sent++
-    this.#inbox.publish(this.spec.subject, writePayload(id), id, this.#headers(id))
-  }
-
-  #headers(id: number): MsgHdrs | undefined {
-    if (!this.spec.header) return undefined
-    const all = headers()
-    all.set(this.spec.header, `${process.pid}-${id}`)
-    return all
+    this.#publish(id)
   }
 
   #answered(id: number, body: Uint8Array | null): void {
@@ -149,6 +130,8 @@ class Load {
   }
 
   #window(body: Uint8Array): void {
+    // Redis' answers are no JSON, and have no sequences.
+    if (!beginsWith(body, '{')) return
     const { sequence, safeSequence } = JSON.parse(Buffer.from(body).toString()) as Answered
     if (safeSequence === undefined) return
     this.#windowMax = Math.max(this.#windowMax, sequence - safeSequence)
@@ -229,11 +212,21 @@ function errorCode(body: Uint8Array): string {
   }
 }
 
+/** Told at both ends of the measured time; `pid` is the load's. */
+export interface Watch {
+  begun(pid: number): Promise<void>
+  over(): Promise<void>
+}
+
 /** Runs the load in a process of its own. */
-export async function measure(spec: LoadSpec): Promise<LoadResult> {
+export async function measure(spec: LoadSpec, watch?: Watch): Promise<LoadResult> {
   const child = startScript('load', spec)
   const limitMs = (spec.seconds + spec.warmupSeconds) * 1000 + stragglersMs + 10_000
   try {
+    await child.line(limitMs)
+    await watch?.begun(child.pid)
+    await child.line(limitMs)
+    await watch?.over()
     return JSON.parse(await child.line(limitMs)) as LoadResult
   } finally {
     await child.stop()
@@ -243,9 +236,9 @@ export async function measure(spec: LoadSpec): Promise<LoadResult> {
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   runProgram(async () => {
     const spec = JSON.parse(process.argv[2] ?? '{}') as LoadSpec
-    const connection = await openConnection(spec.url, 'bench load')
-    console.log(JSON.stringify(await new Load(spec, connection).run()))
-    await connection.close()
+    const wire = await openWire(spec)
+    console.log(JSON.stringify(await new Load(spec, wire.open).run()))
+    await wire.close()
     return 0
   })
 }

@@ -51,7 +51,8 @@ async function fill(cluster: EngramCluster, space: string, bytes: number): Promi
       inbox.publish(`engram.v1.write.${space}`, data, id)
     }
     const inbox = new SharedInbox(cluster.connection, (id, body) => {
-      const answer = JSON.parse(Buffer.from(body ?? '{}').toString()) as { ok?: boolean; code?: string }
+      const answer = JSON.parse(Buffer.from(body ?? '{}').toString()) as
+        { ok?: boolean; code?: string }
       if (answer.ok !== true) {
         if (answer.code === 'OVERLOADED') refused += 1
         setTimeout(() => send(id), 50)

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 
 const living = new Set<Proc>()
 const directories = new Set<string>()
+const endings: (() => void)[] = []
 const stderrLinesMax = 60
 
 export interface ProcOptions {
@@ -113,6 +114,11 @@ export function startScript(name: string, argument: object): Proc {
   return new Proc(process.execPath, [file, JSON.stringify(argument)], { label: name })
 }
 
+/** Done at the end, however it ends, before the temporary directories go. */
+export function atEnd(work: () => void): void {
+  endings.push(work)
+}
+
 export function temporaryDirectory(label: string): string {
   const directory = mkdtempSync(join(tmpdir(), `engram-bench-${label}-`))
   directories.add(directory)
@@ -138,6 +144,7 @@ function cleanEnvironment(): NodeJS.ProcessEnv {
 }
 
 function removeDirectories(): void {
+  for (const work of endings.splice(0).toReversed()) work()
   for (const directory of directories) {
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
   }

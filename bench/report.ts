@@ -1,8 +1,10 @@
 /** The Markdown that `npm run bench` prints: medians of the repeats, and ratios to the floor. */
 import type { ClientLoad, ClientResult } from './client.js'
 import type { InspectionResult } from './inspection.js'
-import type { LoadResult } from './load.js'
-import type { LoadName, Results } from './results.js'
+import { cpuSections } from './cpuReport.js'
+import { goalsTable } from './goals.js'
+import type { LoadName } from './measured.js'
+import type { Results } from './results.js'
 import type { Variant } from './settings.js'
 import { markdownTable, median, showCount, showMs } from './table.js'
 
@@ -10,46 +12,60 @@ const systems: Readonly<Record<string, string>> = {
   floor: 'floor (bare NATS responder, fdatasync)',
   engram: 'Engram, 2 replicas, `durable`, fdatasync on all three',
   jetstream: 'JetStream R3 file stream (no fdatasync)',
+  redis: 'Redis, 2 replicas, `appendfsync always` on all three, pipelined',
 }
 
-type Measure = Exclude<keyof LoadResult, 'errors'>
+type Measure = 'p50Ms' | 'p99Ms' | 'perSecond'
 
 export function report(results: Results): string {
   const { machine } = results
   const sections = [
     `\`${results.command}\``,
     `${machine.cores} cores (${machine.model}), ${machine.memoryGiB} GiB, Node ${machine.node}, `
-      + `${machine.broker}; ${results.at.slice(0, 10)}. Medians of ${results.repeats} interleaved `
-      + `runs of ${results.seconds} s; nodes, brokers and the load share the machine.`,
+      + `${machine.broker}, ${machine.redis ?? 'no Redis'}; ${results.at.slice(0, 10)}. `
+      + `Medians of ${results.repeats} interleaved runs of ${results.seconds} s; nodes, `
+      + 'brokers and the load share the machine.',
   ]
-  if (Object.keys(results.latency).length > 0) sections.push(latencyTable(results), faults(results))
+  if (Object.keys(results.loads).length > 0) {
+    sections.push(latencyTable(results), faults(results), ...cpuSections(results))
+  }
   const rows = [...lagRows(results), ...failoverRows(results)]
   if (rows.length > 0) {
     sections.push(markdownTable(['', 'median', 'p99', 'max', 'aim'], rows))
   }
   sections.push(
     clientLine(results), settingsTable(results), inspectionTable(results), recoveryLine(results),
-    spacesLine(results))
+    spacesLine(results), goalsTable(results))
   return sections.filter((text) => text !== '').join('\n\n')
 }
 
 function latencyTable(results: Results): string {
   const value = (system: string, load: LoadName, measure: Measure): number =>
-    median((results.latency[system]?.[load] ?? []).map((result) => result[measure]))
+    median((results.loads[system]?.[load] ?? []).map((result) => result[measure]))
   const cell = (
     system: string, load: LoadName, measure: Measure, show: (n: number) => string,
+    ofFloor = load,
   ): string => {
     const own = value(system, load, measure)
-    const ratio = own / value('floor', load, measure)
+    const ratio = own / value('floor', ofFloor, measure)
     if (system === 'floor' || !Number.isFinite(ratio)) return show(own)
     return `${show(own)} (${ratio.toFixed(2)} ×)`
   }
-  const rows = Object.keys(results.latency).map((system) => [
+  const rows = Object.keys(results.loads).map((system) => [
     systems[system] ?? system,
     cell(system, 'one', 'p50Ms', showMs), cell(system, 'one', 'p99Ms', showMs),
     cell(system, 'open', 'p50Ms', showMs), cell(system, 'open', 'p99Ms', showMs),
     cell(system, 'closed', 'perSecond', showCount), cell(system, 'closed', 'p99Ms', showMs),
   ])
+  const apart = results.loads['redis']?.apart
+  if (apart) {
+    rows.push([
+      'Redis, the same over 256 connections', '–', '–', '–', '–',
+      cell('redis', 'apart', 'perSecond', showCount, 'closed'),
+      cell('redis', 'apart', 'p99Ms', showMs, 'closed'),
+    ])
+  }
+  rows.push(...results.leftOut.map((text) => [text, ...Array<string>(6).fill('–')]))
   return markdownTable([
     'acknowledged writes', 'one in flight, median', 'p99', '5,000/s, median', 'p99',
     '256 in flight, per second', 'p99',
@@ -60,7 +76,7 @@ function latencyTable(results: Results): string {
 function faults(results: Results): string {
   const lines: string[] = []
   const late: number[] = []
-  for (const [system, loads] of Object.entries(results.latency)) {
+  for (const [system, loads] of Object.entries(results.loads)) {
     for (const [load, repeats] of Object.entries(loads)) {
       for (const result of repeats) {
         if (load === 'open') late.push(result.lateP99Ms)

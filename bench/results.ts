@@ -1,21 +1,14 @@
 /** The findings of a run of the benchmark. */
 
+import type { Account } from './account.js'
 import type { ClientResult } from './client.js'
 import type { FailoverResult } from './failover.js'
 import type { InspectionResult } from './inspection.js'
 import type { LagResult } from './lag.js'
-import type { LoadResult, LoadSpec } from './load.js'
+import type { LoadName, Measured } from './measured.js'
 import type { RecoveryResult } from './recovery.js'
 import type { SettingsResult } from './settings.js'
 import type { SpacesResult } from './spaces.js'
-
-/** One way to load a system. */
-export const loads = {
-  one: { inFlight: 1 },
-  open: { rate: 5000 },
-  closed: { inFlight: 256 },
-} as const satisfies Record<string, Pick<LoadSpec, 'inFlight' | 'rate'>>
-export type LoadName = keyof typeof loads
 
 export interface Results {
   readonly command: string
@@ -26,11 +19,19 @@ export interface Results {
     readonly memoryGiB: number
     readonly node: string
     readonly broker: string
+    readonly redis: string | null
   }
   readonly seconds: number
   readonly repeats: number
+  readonly warmSeconds: number
   /** By system and load, one result per repeat. */
-  readonly latency: Record<string, Partial<Record<LoadName, LoadResult[]>>>
+  readonly loads: Record<string, Partial<Record<LoadName, Measured[]>>>
+  /** Without any load: by system, one account per repeat. */
+  readonly idle: Record<string, Account[]>
+  /** Wakes of a thread pool that one append and its fdatasync cost on this disk. */
+  oneSyncWakes: number | null
+  /** Systems that could not be measured here, and why. */
+  readonly leftOut: string[]
   client: ClientResult | null
   lag: LagResult | null
   settings: SettingsResult | null

@@ -1,85 +1,54 @@
 /**
- * `npm run bench [-- --only latency,client,lag,settings,inspection,failover,recovery,spaces]
- * [--seconds 2] [--rounds 20] [--json]`
+ * `npm run bench [-- --only latency,cpu,client,lag,settings,inspection,failover,recovery,spaces]
+ * [--systems floor,engram,jetstream,redis] [--seconds 2] [--warm-seconds 20] [--repeats 3]
+ * [--rounds 20] [--json]`
+ * `npm run bench -- --against COMMIT [--only idle,paced,one,open,closed,committed,keyed]
+ * [--pairs 6]` compares two builds.
  * Everything side by side in one run, interleaved: this machine is noisy, so only what was
- * measured in the same minutes is compared. Ends by itself in a few minutes.
+ * measured in the same minutes is compared. All of it takes about ten minutes.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { compareWith } from './against.js'
 import { brokerVersion } from './broker.js'
 import { measureClient } from './client.js'
 import { startEngram } from './engram.js'
 import type { EngramCluster } from './engram.js'
 import { measureFailover } from './failover.js'
 import { startFloor } from './floor.js'
-import type { Target } from './floor.js'
 import { measureInspection } from './inspection.js'
 import { startJetStream } from './jetstream.js'
 import { measureLag } from './lag.js'
-import { measure } from './load.js'
+import {
+  inWords, knows, measureIdle, measureLoad, resultInWords, smallWarmSeconds, warmUp,
+} from './measured.js'
+import { wakesOfOneSync } from './oneSync.js'
+import { loadsOf, parseOptions } from './options.js'
+import type { Options } from './options.js'
+import { comparisonTable } from './pairs.js'
 import { runProgram } from './processes.js'
 import { measureRecovery } from './recovery.js'
+import { redisVersion, startRedis } from './redis.js'
 import { report } from './report.js'
-import { loads } from './results.js'
-import type { LoadName, Results } from './results.js'
+import type { Results } from './results.js'
 import { measureSettings } from './settings.js'
 import { measureSpaces } from './spaces.js'
-
-export const parts = [
-  'latency', 'client', 'lag', 'settings', 'inspection', 'failover', 'recovery', 'spaces',
-] as const
-export type Part = typeof parts[number]
-
-export interface Options {
-  readonly only: readonly Part[]
-  readonly seconds: number
-  readonly rounds: number
-  readonly repeats: number
-  readonly systems: readonly string[]
-  readonly json: boolean
-  readonly command: string
-}
+import type { Target } from './target.js'
 
 const warmupSeconds = 0.5
+const idleSeconds = 5
 const recoveryMebibytes = 256
 const spacesCount = 1000
-
-/** Keeps the command, so that whoever reads the table can repeat it. */
-function parseOptions(args: readonly string[]): Options {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      only: { type: 'string' }, seconds: { type: 'string' }, rounds: { type: 'string' },
-      repeats: { type: 'string' }, systems: { type: 'string' }, json: { type: 'boolean' },
-    },
-  })
-  const only = (values.only ?? parts.join(',')).split(',') as Part[]
-  const unknown = only.filter((part) => !parts.includes(part))
-  if (unknown.length > 0) throw new Error(`--only knows ${parts.join(', ')}: not ${unknown}`)
-  return {
-    only, json: values.json ?? false,
-    seconds: number('seconds', values.seconds, 2),
-    rounds: number('rounds', values.rounds, 20),
-    repeats: number('repeats', values.repeats, 3),
-    systems: (values.systems ?? 'floor,engram,jetstream').split(','),
-    command: ['npm run bench', ...args.length > 0 ? ['--', ...args] : []].join(' '),
-  }
-}
-
-function number(name: string, text: string | undefined, fallback: number): number {
-  const value = Number(text ?? fallback)
-  if (!(value > 0)) throw new Error(`--${name} is a number above 0: not ${text}`)
-  return value
-}
 
 function progress(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-async function startTargets(options: Options, cluster: EngramCluster | null): Promise<Target[]> {
+async function startTargets(
+  options: Options, cluster: EngramCluster | null, leftOut: string[],
+): Promise<Target[]> {
   const targets: Target[] = []
   if (options.systems.includes('floor')) targets.push(await startFloor())
   if (cluster) targets.push(cluster.target)
@@ -87,32 +56,34 @@ async function startTargets(options: Options, cluster: EngramCluster | null): Pr
     progress('starting three nats-servers for JetStream R3')
     targets.push(await startJetStream())
   }
+  if (options.systems.includes('redis')) {
+    if (redisVersion() !== null) targets.push(await startRedis())
+    else leftOut.push('Redis: left out, redis-server is not installed')
+  }
   return targets
 }
 
-/** Compilers of every process involved do their work before anything is measured. */
-async function warmUp(targets: Target[]): Promise<void> {
-  for (const { stop: _, name, ...target } of targets) {
-    progress(`warming up ${name}`)
-    for (const load of ['closed', 'one'] as const) {
-      await measure({ ...target, ...loads[load], seconds: 3, warmupSeconds: 0 })
-    }
-  }
-}
-
 async function runLoads(options: Options, targets: Target[], results: Results): Promise<void> {
-  await warmUp(targets)
-  for (let repeat = 1; repeat <= options.repeats; repeat++) {
-    for (const name of Object.keys(loads) as LoadName[]) {
-      for (const { stop: _, name: system, ...target } of targets) {
-        const result = await measure({
-          ...target, ...loads[name], seconds: options.seconds, warmupSeconds,
-        })
-        const of = results.latency[system] ??= {}
-        ;(of[name] ??= []).push(result)
-        progress(`${repeat}/${options.repeats} ${system.padEnd(9)} ${name.padEnd(6)} `
-          + `p50 ${result.p50Ms} ms, p99 ${result.p99Ms} ms, ${result.perSecond}/s`
-          + (Object.keys(result.errors).length ? ` ${JSON.stringify(result.errors)}` : ''))
+  for (const target of targets) {
+    progress(`warming up ${target.name}`)
+    await warmUp(target, target.name === 'engram' ? options.warmSeconds : smallWarmSeconds)
+  }
+  const { seconds, repeats } = options
+  if (options.only.includes('cpu')) results.oneSyncWakes = await wakesOfOneSync()
+  for (let repeat = 1; repeat <= repeats; repeat++) {
+    const turn = `${repeat}/${repeats}`
+    if (options.only.includes('cpu')) {
+      for (const [system, account] of await measureIdle(targets, idleSeconds)) {
+        (results.idle[system] ??= []).push(account)
+        progress(`${turn} ${system.padEnd(9)} idle      ${inWords(account)}`)
+      }
+    }
+    for (const load of loadsOf(options.only)) {
+      for (const target of targets.filter(({ name }) => knows(name, load))) {
+        const result = await measureLoad(target, load, { seconds, warmupSeconds })
+        const of = results.loads[target.name] ??= {}
+        ;(of[load] ??= []).push(result)
+        progress(`${turn} ${target.name.padEnd(9)} ${load.padEnd(9)} ${resultInWords(result)}`)
       }
     }
   }
@@ -121,8 +92,8 @@ async function runLoads(options: Options, targets: Target[], results: Results): 
 async function runParts(options: Options, results: Results): Promise<void> {
   const needsEngram = options.systems.includes('engram')
   const cluster = needsEngram ? await startEngram('bench') : null
-  if (options.only.includes('latency')) {
-    const targets = await startTargets(options, cluster)
+  if (loadsOf(options.only).length > 0) {
+    const targets = await startTargets(options, cluster, results.leftOut)
     await runLoads(options, targets, results)
     for (const target of targets) if (target.name !== 'engram') await target.stop()
   }
@@ -174,18 +145,29 @@ function keep(results: Results): string {
   return file
 }
 
-runProgram(async () => {
-  const options = parseOptions(process.argv.slice(2))
-  const results: Results = {
-    command: options.command, at: new Date().toISOString(),
+/** The machine, and nothing measured yet. */
+function emptyResults({ command, seconds, repeats, warmSeconds }: Options): Results {
+  return {
+    command, at: new Date().toISOString(),
     machine: {
       cores: cpus().length, model: cpus()[0]?.model.trim() ?? 'unknown',
       memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version, broker: brokerVersion(),
+      redis: redisVersion(),
     },
-    seconds: options.seconds, repeats: options.repeats, latency: {}, client: null, lag: null,
-    settings: null, inspection: null, failover: [],
-    recovery: null, spaces: null,
+    seconds, repeats, warmSeconds, loads: {}, idle: {}, oneSyncWakes: null, leftOut: [],
+    client: null, lag: null, settings: null, inspection: null, failover: [], recovery: null,
+    spaces: null,
   }
+}
+
+runProgram(async () => {
+  const options = parseOptions(process.argv.slice(2))
+  if (options.against) {
+    const comparison = await compareWith(options.against, options, progress)
+    console.log(options.json ? JSON.stringify(comparison) : comparisonTable(comparison))
+    return 0
+  }
+  const results = emptyResults(options)
   await runParts(options, results)
   console.log(options.json ? JSON.stringify(results) : report(results))
   // A part of a run, or a shorter one, is not what docs/benchmarks.md shows.

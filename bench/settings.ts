@@ -34,7 +34,7 @@ export async function measureSettings(
   const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as
     Record<Variant, LoadResult[]>
   for (const name of names) await cluster.createSpace(name, variants[name].settings)
-  const { url, okPrefix } = cluster.target
+  const { url, okPrefix } = cluster.target.endpoint
   for (let repeat = 0; repeat < repeats; repeat += 1) {
     // Another one first each time: what comes later finds more in the store.
     for (let turn = 0; turn < names.length; turn += 1) {

@@ -11,6 +11,7 @@ import { Operator } from '../runtime/client/operator.js'
 import { startEngram } from './engram.js'
 import type { EngramCluster } from './engram.js'
 import { SharedInbox, writePayload } from './inbox.js'
+import { cpuMsOf } from './proc.js'
 import { runProgram } from './processes.js'
 
 export interface SpacesResult {
@@ -36,12 +37,6 @@ const askEveryMs = 50
 /** Linux counts in kB, whatever the page size. */
 function residentKib(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
-}
-
-/** Processor time so far, ms; the kernel counts in ticks of 10 ms. */
-function processorMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) * 10
 }
 
 const mean = (values: readonly number[]): number =>
@@ -93,9 +88,9 @@ export async function measureSpaces(count: number): Promise<SpacesResult> {
   await create(cluster, names)
   const holders = await firstAnswers(cluster.connection, names)
   await delay(settleMs)
-  const busyBefore = mean([...pids.values()].map(processorMs))
+  const busyBefore = mean([...pids.values()].map(cpuMsOf))
   await delay(idleMs)
-  const busyMs = mean([...pids.values()].map(processorMs)) - busyBefore
+  const busyMs = mean([...pids.values()].map(cpuMsOf)) - busyBefore
   const kibPerSpace = (mean([...pids.values()].map(residentKib)) - before) / count
   const of = (node: string) => names.filter((name) => holders.get(name)?.node === node)
   const victim = [...pids.keys()].toSorted((a, b) => of(b).length - of(a).length)[0] ?? ''

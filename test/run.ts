@@ -28,7 +28,10 @@ interface Stage {
 const stages: readonly Stage[] = [
   // In virtual time: it takes what the others leave of the machine.
   { paths: ['sim/', 'machines/'], parallel: 1, timeoutMs: 900_000, isBeside: true },
-  { paths: ['actors/', 'runtime/', 'repository/', 'contract/'], parallel: 2, timeoutMs: 180_000 },
+  {
+    paths: ['actors/', 'runtime/', 'bench/', 'repository/', 'contract/'], parallel: 2,
+    timeoutMs: 180_000,
+  },
   { paths: ['integration/'], parallel: 1, timeoutMs: 600_000 },
   { paths: ['browser/'], parallel: 1, timeoutMs: 300_000 },
   { paths: ['containers/'], parallel: 1, timeoutMs: 240_000 },
@@ -36,7 +39,7 @@ const stages: readonly Stage[] = [
 ]
 const lastStage: Stage = { paths: [''], parallel: 1, timeoutMs: 300_000 }
 /** The files of `--unit`: none of them starts nodes or a NATS server. */
-const unitPaths = ['machines/', 'actors/', 'runtime/', 'repository/']
+const unitPaths = ['machines/', 'actors/', 'runtime/', 'bench/', 'repository/']
 /** Many of them wait for timers, so more than the processors. */
 const unitParallel = 4
 const flags = {
