@@ -116,11 +116,12 @@ test('every command that a document shows exists, and operating.md lists them al
   none(known.filter((name) => !table.includes(`engram ${name}`)))
 })
 
-/** Flags of other programs: docker, nsc. */
-const foreignFlags = new Set(['--build', '--detach', '--wait', '--allow-pub', '--allow-sub'])
+/** Flags of other programs: docker, nsc, node. */
+const foreignFlags = new Set(['--build', '--detach', '--wait', '--allow-pub', '--allow-sub',
+  '--cpu-prof'])
 
 test('every flag that a document shows exists', () => {
-  const texts = ['runtime/cli', 'runtime/config', 'scripts', 'test/sim'].flatMap(sources)
+  const texts = ['runtime/cli', 'runtime/config', 'scripts', 'test/sim', 'bench'].flatMap(sources)
   const ofNats = Object.values(natsSettings).map(({ flag }) => flag ?? '')
   const known = new Set([...texts, textOf('test/run.ts'), ...ofNats].flatMap((text) =>
     [...text.matchAll(/--[a-z][a-z-]*[a-z]/g)].map(([flag]) => flag)))
