@@ -4,13 +4,17 @@ import type { Overlay } from '../overlay/overlay.js'
 import type { ErrorAnswer, ErrorCode, WriteAnswer } from '../ports/clientApi.js'
 import type { AcceptedRequest } from '../ports/frames.js'
 
+/** Writes that a primary has taken and its overlay does not have yet. */
+export interface PendingEntries {
+  /** Sequence of the next entry that is taken. */
+  readonly nextSequence: number
+  /** They, with their expected sequences. */
+  overlay(): Overlay
+}
+
 /** The primary's log, as the reconciliation of forks appends to it. */
 export interface Appender {
   readonly bufferedBytes: number
-  /** Sequence of the next entry that is taken. */
-  readonly nextSequence: number
-  /** Writes that are taken and not yet in the overlay, with their expected sequences. */
-  pending(): Overlay
   knownKey(key: string): KeyRecord | undefined
   /** Logs a request of this node's own, about forks; `settle` gets the answer. */
   log(

@@ -4,7 +4,7 @@ import type { ForkNote, ForkOpening } from '../../machines/log/forkNotes.js'
 import { startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import type {
-  ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
+  ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice, SpaceSettings,
 } from '../../machines/protocol/messages.js'
 import { sendAlert, sendNotice } from '../member/alerts.js'
 import type { Member } from '../member/member.js'
@@ -24,15 +24,19 @@ const fullPauseMs = 10_000
 const pauseFactor = 4
 const pauseMsMax = 200
 
+/** The primary that takes forks. */
+export interface IntakePrimary {
+  readonly settings: SpaceSettings
+  /** Returns why only clients' writes are logged now, or null. */
+  notNow(): string | null
+}
+
 export interface ForkIntakeOptions {
   readonly member: Member
   readonly epoch: number
   readonly ingest: Appender
   readonly reconciler: Reconciler
-  /** Returns why only clients' writes may be logged now, or null. */
-  readonly busy: () => string | null
-  readonly isAutomatic: () => boolean
-  readonly alert: (kind: string, fields: object, message: string) => void
+  readonly primary: IntakePrimary
 }
 
 /** Writes that this log has already: up to which entry, and the place of each. */
@@ -57,17 +61,18 @@ export class ForkIntake {
   }
 
   onMessage(message: ReconcileMessage, answer: (answer: ReconcileAnswer) => void): void {
-    const { member, epoch, busy, isAutomatic } = this.options
+    const { member, epoch, primary } = this.options
+    const isAutomatic = (primary.settings.reconcile ?? 'automatic') === 'automatic'
     const respond = (
       kind: ReconcileAnswer['kind'], sequence: number, retryAfterMs: number, reason: string,
     ): void => answer({
       kind, number: message.number, node: member.self, epoch, sequence, retryAfterMs,
-      isAutomatic: isAutomatic(), reason,
+      isAutomatic, reason,
     })
     if (message.uuid !== member.uuid || message.epoch !== epoch) {
       return respond('refused', 0, 0, `the current epoch is ${epoch}, not ${message.epoch}`)
     }
-    const reason = busy() ?? this.overloaded()
+    const reason = primary.notNow() ?? this.overloaded()
     if (reason !== null) return respond('busy', 0, busyPauseMs, reason)
     if (message.kind === 'offer') this.onOffer(message, respond)
     else this.onSlice(message, respond)
@@ -163,7 +168,7 @@ export class ForkIntake {
       work.log(reconciler.noted({ type: 'ForkNote', note: 'resent', writes: resent }))
     }
     if (quarantined === 0) return
-    this.options.alert('quarantined', { writes: quarantined },
+    this.options.member.alert('quarantined', { writes: quarantined },
       `${quarantined} write(s) lost against concurrent ones, and are kept in the quarantine`)
   }
 
@@ -199,7 +204,7 @@ export class ForkIntake {
     if (note.note === 'closed') {
       const { epoch, outcome, lost, reason } = note
       const formerPrimary = this.options.reconciler.tracker.holderOf(epoch)
-      this.options.alert('forkReportClosed', { epoch, formerPrimary, outcome, lost, reason },
+      this.options.member.alert('forkReportClosed', { epoch, formerPrimary, outcome, lost, reason },
         `the report on epoch ${epoch} is closed: ${reason}`)
     } else if (note.note === 'opened') reportOpening(this.options.member, note.opening)
   }

@@ -5,22 +5,22 @@ import type { Operation } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import { quarantineMax } from '../../machines/log/forkNotes.js'
 import type {
-  ForkNote, ForkOpening, OriginRecord, Reconciliation, Version,
+  ForkNote, OriginRecord, Reconciliation, Version,
 } from '../../machines/log/forkNotes.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import type { Member } from '../member/member.js'
+import type { StartedEpoch } from '../member/startedEpoch.js'
 import type { OverlayView } from '../overlay/view.js'
 import type { AcceptedRequest } from '../ports/frames.js'
-import type { Appender, Reconciled } from './appender.js'
+import type { PendingEntries, Reconciled } from './appender.js'
 import { ForkTracker } from './forkTracker.js'
 
 export interface ReconcilerOptions {
   readonly member: Member
   readonly epoch: number
-  readonly ingest: Appender
-  /** Reports that this epoch's first entry opened, and its timestamp. */
-  readonly openings: readonly ForkOpening[]
-  readonly openedAtMs: number
+  readonly pending: PendingEntries
+  /** This epoch's first entry: the reports that it opened, and its timestamp. */
+  readonly started: Pick<StartedEpoch, 'forks' | 'timestamp'>
 }
 
 /** A write to reconcile. `timestamp` null: its client did not say when it was logged first. */
@@ -58,7 +58,7 @@ export class Reconciler {
   private isFull = false
 
   constructor(private readonly options: ReconcilerOptions) {
-    const { member: { store, log }, openings, openedAtMs } = options
+    const { member: { store, log }, started: { forks: openings, timestamp: openedAtMs } } = options
     this.tracker = new ForkTracker({ store, history: [...log.history], openings, openedAtMs })
   }
 
@@ -118,9 +118,9 @@ export class Reconciler {
     writes: readonly ComingWrite[], via: Reconciliation['via'], key: string | null,
     startsOfFork: Starts,
   ): AcceptedRequest | null {
-    const { ingest, member: { context: { ports: { frames } } } } = this.options
-    const pending = ingest.pending()
-    const from = ingest.nextSequence
+    const { member: { context: { ports: { frames } } } } = this.options
+    const { nextSequence: from } = this.options.pending
+    const pending = this.options.pending.overlay()
     const decided: Decided[] = []
     let mergedBytes = 0
     try {
@@ -199,8 +199,8 @@ export class Reconciler {
   }
 
   private view(): OverlayView {
-    const { member, ingest } = this.options
-    return ingest.pending().view(member.overlay.view(member.store))
+    const { member, pending } = this.options
+    return pending.overlay().view(member.overlay.view(member.store))
   }
 
   /** Raises an alert, once until there is room again. */

@@ -5,9 +5,10 @@ import type { SpaceLog } from './spaceLog.js'
 export interface LossBoundOptions {
   readonly log: SpaceLog
   readonly clock: Clock
-  readonly settings: () => SpaceSettings
+  /** The space, with its present settings. */
+  readonly epoch: { readonly settings: SpaceSettings }
   /** Whether fewer than min(2, RF) members are in sync: the safe sequence does not move then. */
-  readonly isUnderReplicated: () => boolean
+  readonly inSync: { readonly isUnderReplicated: boolean }
 }
 
 /**
@@ -20,10 +21,10 @@ export class LossBound {
   /** Returns the highest sequence that may be answered now; Infinity: there is no bound. */
   limit(): number {
     const { log } = this.options
-    const { maxLoss, whenUnderReplicated = 'accept' } = this.options.settings()
+    const { maxLoss, whenUnderReplicated = 'accept' } = this.options.epoch.settings
     if (!maxLoss && whenUnderReplicated !== 'wait') return Infinity
     const safe = log.safeSequence
-    const isUnder = this.options.isUnderReplicated()
+    const isUnder = this.options.inSync.isUnderReplicated
     if (isUnder && whenUnderReplicated === 'accept') return Infinity
     if (!maxLoss) return isUnder ? safe : Infinity
     const { entries = Infinity, bytes, ms = Infinity } = maxLoss
@@ -35,7 +36,7 @@ export class LossBound {
 
   /** Whether writes are refused: the space may require that while it is under-replicated. */
   get refuses(): boolean {
-    return this.options.settings().whenUnderReplicated === 'refuse'
-      && this.options.isUnderReplicated()
+    const { epoch, inSync } = this.options
+    return epoch.settings.whenUnderReplicated === 'refuse' && inSync.isUnderReplicated
   }
 }

@@ -1,9 +1,7 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { lagMonitorMachine } from '../../machines/lagMonitor.js'
 import type { LagMonitorEffect } from '../../machines/lagMonitor.js'
-import {
-  advanceCommit, certainlyInSync, commitSequence, isUnderReplicated, safeSequence, unionOf,
-} from '../../machines/log/commit.js'
+import { advanceCommit, commitSequence, safeSequence } from '../../machines/log/commit.js'
 import { assertCommitDurable } from '../../machines/log/invariants.js'
 import { commonPoint, endOf, origin } from '../../machines/log/positions.js'
 import type { Ack, JoinAnswer, JoinRequest, Nack } from '../../machines/protocol/messages.js'
@@ -11,10 +9,14 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import { streamMachine } from '../../machines/stream.js'
 import type { StreamEffect } from '../../machines/stream.js'
 import type { HostedActor } from '../host/actorHost.js'
+import { commitNoticeMs } from '../member/freshness.js'
 import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
+import type { TimerHandle } from '../ports/system.js'
 import { Digests } from './digests.js'
 import { InSyncPolicy } from './inSyncPolicy.js'
+import type { InSyncSet } from './inSyncSet.js'
+import type { OpenEpoch } from './openEpoch.js'
 import { ReplicaStream, type ReplicaProgress } from './replicaStream.js'
 
 interface Follower {
@@ -35,13 +37,10 @@ export interface MembershipChange {
 
 export interface FollowersOptions {
   readonly member: Member
-  readonly epoch: number
-  readonly epochStart: number
-  readonly inSync: readonly NodeId[]
-  readonly onCommit: () => void
-  /** A member has entries of a later epoch: this node is no longer primary. */
-  readonly onOutdated: (reason: string) => void
-  readonly onLag: (effect: LagMonitorEffect) => void
+  readonly epoch: OpenEpoch
+  readonly inSync: InSyncSet
+  /** Answers that wait for the commit or the safe sequence. */
+  readonly replies: { committed(): void }
 }
 
 /** Heartbeats without progress before a stream is rewound. */
@@ -58,20 +57,19 @@ const awayEvery = 10
  */
 export class Followers {
   private readonly followers = new Map<NodeId, Follower>()
-  private inSync: readonly NodeId[]
   /** Disk that the record lists for a member, or will list once the member is added. */
   private readonly listedDisks = new Map<NodeId, string>()
-  private proposed: readonly NodeId[] | null = null
   private sessions = 0
   private readonly digests: Digests
   private readonly fitness: InSyncPolicy
   private ticks: number
+  private noticeTimer: TimerHandle | null = null
 
   constructor(private readonly options: FollowersOptions) {
-    this.inSync = options.inSync
-    this.ticks = options.epochStart
+    const { sequence } = options.epoch.started
+    this.ticks = sequence
     this.digests = new Digests(options.member)
-    this.fitness = new InSyncPolicy(options.member, options.epochStart)
+    this.fitness = new InSyncPolicy(options.member, sequence)
     for (const { node, disk } of options.member.known.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
     }
@@ -87,7 +85,7 @@ export class Followers {
   }
 
   private follow(peer: NodeId): Follower {
-    const { member, epoch } = this.options
+    const { member, epoch: { number: epoch } } = this.options
     const { ports, settings, wire, budget } = member.context
     const { space, log } = member
     const shipping = new ReplicaStream({
@@ -129,7 +127,7 @@ export class Followers {
         reported.lagMs = -1
         return { peer, lagBytesMax: settings.lagAlertBytes, lagMsMax: settings.lagAlertMs }
       },
-      effects: (effect) => this.options.onLag(effect),
+      effects: (effect) => this.performLag(effect),
       parent,
       supervision,
     })
@@ -153,7 +151,13 @@ export class Followers {
     }
   }
 
+  private performLag({ type, peer: replica, reason, ...lag }: LagMonitorEffect): void {
+    const kind = type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared'
+    this.options.member.alert(kind, { replica, ...lag }, reason)
+  }
+
   stop(): void {
+    if (this.noticeTimer) this.options.member.context.ports.clock.clearTimeout(this.noticeTimer)
     for (const { shipping, stream, lagMonitor } of this.followers.values()) {
       shipping.stop()
       stream.stop()
@@ -167,7 +171,7 @@ export class Followers {
   }
 
   onMessage(message: Ack | Nack): void {
-    if (message.epoch !== this.options.epoch) return
+    if (message.epoch !== this.options.epoch.number) return
     const follower = this.followers.get(message.node)
     if (!follower) return
     if (message.kind === 'ack') this.onAck(follower, message)
@@ -180,7 +184,7 @@ export class Followers {
     const before = shipping.acked
     if (!shipping.noteAck(ack)) {
       // It acknowledges a session that is not the present one: the present one is sent to it.
-      member.sendSession(ack.node, epoch, shipping.session)
+      member.sendSession(ack.node, epoch.number, shipping.session)
       return
     }
     if (shipping.acked > before) {
@@ -194,7 +198,7 @@ export class Followers {
     const { shipping, stream } = follower
     const { member, member: { log } } = this.options
     if (nack.session !== shipping.session || !shipping.isJoined) {
-      member.sendSession(nack.node, this.options.epoch, shipping.session)
+      member.sendSession(nack.node, this.options.epoch.number, shipping.session)
       return
     }
     const { epoch, sequence } = nack.position
@@ -204,7 +208,7 @@ export class Followers {
 
   /** Finds the last common point, and begins a session after it (Kafka KIP-101, KIP-279). */
   join(request: JoinRequest): JoinAnswer {
-    const { member, epoch } = this.options
+    const { member, epoch: { number: epoch } } = this.options
     const { log } = member
     const base = {
       number: request.number, node: member.self, epoch,
@@ -224,12 +228,13 @@ export class Followers {
     if (theirEnd.epoch > epoch) {
       const reason = `${request.node} has entries of epoch ${theirEnd.epoch}`
       member.known.sawEpoch(theirEnd.epoch)
-      this.options.onOutdated(reason)
+      this.options.epoch.deposed(reason)
       return refused(reason)
     }
     const common = commonPoint(log.history, request.history)
     const { acked, disk } = follower.shipping
-    if (this.union().has(request.node) && request.disk === this.listedDisks.get(request.node)) {
+    if (this.options.inSync.union().has(request.node)
+      && request.disk === this.listedDisks.get(request.node)) {
       this.fitness.joined(request.node, common.sequence, disk === request.disk ? acked : 0)
     }
     this.sessions += 1
@@ -245,56 +250,42 @@ export class Followers {
     }
   }
 
-  /** Both in-sync sets while a change is in flight: commits and the lease need all of them. */
-  union(): ReadonlySet<NodeId> {
-    return unionOf(this.inSync, this.proposed)
-  }
-
-  certain(): ReadonlySet<NodeId> {
-    return certainlyInSync(this.inSync, this.proposed)
-  }
-
-  /** Fewer than min(2, RF) are in sync for certain: no write becomes safe. */
-  get isUnderReplicated(): boolean {
-    return isUnderReplicated(this.certain().size, this.replicationFactor)
-  }
-
-  private get replicationFactor(): number {
-    return this.options.member.known.record?.assignment.members.length ?? 1
-  }
-
   /** A new member is listed with the disk that it joined with: only that disk's acks count. */
   propose(inSync: readonly NodeId[]): void {
     for (const node of inSync) {
-      const disk = this.inSync.includes(node) ? null : this.followers.get(node)?.shipping.disk
+      const isMember = this.options.inSync.has(node)
+      const disk = isMember ? null : this.followers.get(node)?.shipping.disk
       if (disk) this.listedDisks.set(node, disk)
     }
-    this.proposed = inSync
+    this.options.inSync.propose(inSync)
   }
 
   adopt(inSync: readonly NodeId[]): void {
-    this.inSync = inSync
-    this.proposed = null
+    this.options.inSync.adopt(inSync)
     this.fitness.adopted(inSync)
     this.recommit()
   }
 
   recommit(): void {
-    const { member, onCommit } = this.options
+    const { member, inSync, replies } = this.options
     const { log } = member
     const acks = new Map<NodeId, number | undefined>()
     for (const [node, { shipping }] of this.followers) {
       acks.set(node, this.isListed(node, shipping) ? shipping.acked : undefined)
     }
-    const computed = commitSequence(log.durable.sequence, acks, this.union(), member.self)
+    const computed = commitSequence(log.durable.sequence, acks, inSync.union(), member.self)
     const commit = advanceCommit(log.commitSequence, computed)
     assertCommitDurable(commit, log.durable.sequence)
     const safe = safeSequence(
-      log.safeSequence, commit, this.certain().size, this.replicationFactor)
+      log.safeSequence, commit, inSync.count, inSync.replicationFactor)
     if (commit === log.commitSequence && safe === log.safeSequence) return
     log.raiseSafe(safe)
     if (commit > log.commitSequence) member.commitUpTo(commit)
-    onCommit()
+    replies.committed()
+    this.noticeTimer ??= member.context.ports.clock.setTimeout(() => {
+      this.noticeTimer = null
+      this.notice()
+    }, commitNoticeMs)
   }
 
   /**
@@ -343,7 +334,7 @@ export class Followers {
   }
 
   /** Sends the commit sequence to replicas that no frame has carried it to. */
-  notice(): void {
+  private notice(): void {
     for (const { shipping } of this.followers.values()) shipping.notice(false)
   }
 

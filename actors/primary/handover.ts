@@ -1,35 +1,29 @@
 import type { NodeId } from '../../machines/base/ids.js'
-import type { PrimaryEvent } from '../../machines/primary.js'
 import { boundedEpochs, handedOver, handedEpochs } from '../../machines/protocol/assignments.js'
-import type { AssignmentAt } from '../../machines/protocol/messages.js'
+import type { Announcement } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
 import type { TimerHandle } from '../ports/system.js'
+import type { AssignmentWriter } from './assignmentWriter.js'
 import type { Followers } from './followers.js'
 import { forwardHeldAfterMs } from './handoverGate.js'
+import type { HandoverGate } from './handoverGate.js'
 import type { Ingest } from './ingest.js'
+import type { OpenEpoch } from './openEpoch.js'
 
 export interface HandoverOptions {
   readonly member: Member
+  readonly epoch: OpenEpoch
   readonly followers: Followers
   readonly ingest: Ingest
-  readonly record: () => AssignmentAt
-  /** Writes the record unchanged; resolves with whether the arbiter took that. */
-  readonly touch: (wanted: () => boolean) => Promise<boolean>
-  readonly isOver: () => boolean
-  readonly send: (event: PrimaryEvent) => void
-  /** The record is another one than this primary wrote last. */
-  readonly onRefused: (current: AssignmentAt | null) => void
-  /** The new primary did not announce itself in time: held writes are forwarded to it anyway. */
-  readonly onPatienceOver: () => void
+  readonly gate: HandoverGate
+  readonly records: AssignmentWriter
 }
 
 /** A planned handover: writes are drained, then one compare-and-set makes the target primary. */
 export class Handover {
   to: NodeId | null = null
-  /** Set once the compare-and-set in favour of the target was sent: no positive answers. */
-  isTransferring = false
   /** Nonce of the record that names the target: by it the target knows forwarded writes. */
-  nonce = ''
+  private nonce = ''
   /** Set once the arbiter took a change during this handover: the last step needs its answer. */
   private isArbiterHeard = false
   private number = 0
@@ -60,11 +54,12 @@ export class Handover {
    */
   private async hearArbiter(number: number): Promise<void> {
     const isPresent = (): boolean => this.to !== null && this.number === number
-    const isTaken = await this.options.touch(isPresent)
-    if (!isPresent() || this.options.isOver()) return
-    const { rejection } = this.options.member.known
+    const { member, epoch, records } = this.options
+    const isTaken = await records.touch(isPresent)
+    if (!isPresent() || epoch.isOver) return
+    const { rejection } = member.known
     if (!isTaken && rejection !== null) {
-      return this.options.send({ type: 'handoverHindered', reason: rejection })
+      return epoch.send({ type: 'handoverHindered', reason: rejection })
     }
     this.isArbiterHeard = isTaken
     this.check()
@@ -72,37 +67,37 @@ export class Handover {
 
   /** Reports to the chart when the target has everything, or has died. */
   check(): void {
-    const { member, followers, ingest, send } = this.options
-    if (!this.to || this.options.isOver()) return
+    const { member, epoch, followers, ingest } = this.options
+    if (!this.to || epoch.isOver) return
     if (member.context.peers.isProvenDead(this.to)) {
-      send({ type: 'handoverTargetLost', reason: `${this.to} died before the handover` })
+      epoch.send({ type: 'handoverTargetLost', reason: `${this.to} died before the handover` })
       return
     }
     const isFlushed = ingest.isIdle && member.log.durable.sequence === member.log.end.sequence
     if (isFlushed && this.isArbiterHeard && followers.hasAll(this.to)) {
       followers.recommit()
-      send({ type: 'handoverReady' })
+      epoch.send({ type: 'handoverReady' })
     }
   }
 
   /** Sends the compare-and-set. From then on nothing is answered positively. */
   async transfer(to: NodeId): Promise<void> {
-    const { member, ingest, isOver, onRefused } = this.options
+    const { member, epoch, ingest } = this.options
     const { records, ports, peers, settings } = member.context
-    const { assignment, revision } = this.options.record()
+    const { assignment, revision } = epoch.record
     const life = peers.heardLife(to)
-    if (!life) return onRefused(null)
-    this.isTransferring = true
+    if (!life) return epoch.refused(null)
+    epoch.isGivenAway = true
     ingest.end('NOT_PRIMARY', 'the space is being handed over')
-    const epoch = Math.max(assignment.epoch, member.known.highestEpoch) + 1
+    const nextEpoch = Math.max(assignment.epoch, member.known.highestEpoch) + 1
     const last = member.log.end.sequence
-    const next = handedOver(assignment, epoch, to, life, last, member.signature())
+    const next = handedOver(assignment, nextEpoch, to, life, last, member.signature())
     this.nonce = next.nonce
     const settlement = await records.settle(next, revision, () =>
-      !isOver() && member.context.wire.isOpen,
+      !epoch.isOver && member.context.wire.isOpen,
     { onRejected: (reason) => member.known.rejected(reason), madeOf: assignment })
     if (settlement.kind !== 'applied') {
-      if (settlement.kind === 'refused') onRefused(settlement.current)
+      if (settlement.kind === 'refused') epoch.refused(settlement.current)
       return
     }
     member.alertDropped(boundedEpochs(handedEpochs(assignment, last)).dropped)
@@ -113,9 +108,20 @@ export class Handover {
     })
     ports.events.note(
       { type: 'steppedDown', space: member.space, epoch: assignment.epoch, reason })
-    if (isOver()) return
-    // The new primary announces itself. If it never does, writers send again by themselves.
+    if (epoch.isOver) return
+    // The new primary announces itself. If it never does, held writes are forwarded to it anyway.
     this.timer = ports.clock.setTimeout(
-      () => this.options.onPatienceOver(), forwardHeldAfterMs(settings.standByMs))
+      () => this.forwardHeld(), forwardHeldAfterMs(settings.standByMs))
+  }
+
+  /** Forwards held writes once the new primary has announced itself. */
+  announced({ kind, assignment: { epoch, primary } }: Announcement): void {
+    if (epoch <= this.options.epoch.number || kind !== 'changed') return
+    if (this.to && primary?.node === this.to) this.forwardHeld()
+  }
+
+  private forwardHeld(): void {
+    const { epoch, gate } = this.options
+    gate.forwardHeld(this.nonce, () => epoch.send({ type: 'handedOver' }))
   }
 }

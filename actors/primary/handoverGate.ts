@@ -3,35 +3,39 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import type { NodeContext } from '../member/context.js'
 import { errorAnswer, isForAnotherEpoch } from '../messaging/answers.js'
 import { forwardedHeader, headerFault, writeHeaders } from '../messaging/headers.js'
-import type { BusMessage } from '../ports/bus.js'
+import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { TimerHandle } from '../ports/system.js'
-import { forward, HeldWrites } from './heldWrites.js'
+import { inSlices } from '../structures/inSlices.js'
+import { forward, forwardEnd, HeldWrites } from './heldWrites.js'
 
 export interface HandoverGateOptions {
   readonly context: NodeContext
   readonly space: string
-  readonly epoch: number
-  /** Whether the compare-and-set in favour of another node was sent: it may take writes, too. */
-  readonly isGivenAway: () => boolean
-  /** Passes a write to the ingest loop. */
-  readonly take: (message: BusMessage) => void
+  readonly epoch: {
+    readonly number: number
+    /** The compare-and-set in favour of another node was sent: it may take writes, too. */
+    readonly isGivenAway: boolean
+  }
+  /** The ingest loop, to which writes are passed. */
+  readonly ingest: { onWrite(message: BusMessage): void }
 }
 
 /**
  * open: writes are taken. releasing: held writes are taken first. handingOver: writes are held
- * until the target is primary, then forwarded to it. awaitingForwarded: this node is that target;
- * direct writes are held until the old primary's have come.
+ * until the target is primary. forwarding: they are being forwarded to it. awaitingForwarded: this
+ * node is that target; direct writes are held until the old primary's have come.
  */
-type Mode = 'open' | 'releasing' | 'handingOver' | 'awaitingForwarded' | 'closed'
+type Mode = 'open' | 'releasing' | 'handingOver' | 'forwarding' | 'awaitingForwarded' | 'closed'
 
 /** Time after which the old primary forwards held writes without a word of its successor, ms. */
 export const forwardHeldAfterMs = (standByMs: number): number => standByMs * 2
 /** Time after that during which forwarded writes are taken, ms. Later ones are refused. */
 const forwardingMarginMs = 250
-/** Longest slice in which held writes are taken: the event loop has to keep the lease. */
-const sliceMs = 3
 
-/** Gate between a primary's subscription and its ingest loop. Holds writes during a handover. */
+/**
+ * Subscription to the writes of a space, and the gate between it and the ingest loop. Holds writes
+ * during a handover. There may be many: all work on them is done in slices of the event loop.
+ */
 export class HandoverGate {
   private mode: Mode = 'open'
   private from: NodeId | null = null
@@ -40,10 +44,33 @@ export class HandoverGate {
   private nonce = ''
   private held: HeldWrites
   private timer: TimerHandle | null = null
+  private subscription: BusSubscription | null = null
+  private readonly subject: string
 
   constructor(private readonly options: HandoverGateOptions) {
     const { settings, budget } = options.context
     this.held = new HeldWrites(settings.heldBytesMax, budget)
+    this.subject = subjects.write(options.space)
+  }
+
+  /** Throws BusClosedError. */
+  subscribe(): void {
+    this.subscription = this.options.context.wire.subscribe(
+      this.subject, (message) => this.onWrite(message))
+  }
+
+  get isSubscribed(): boolean {
+    return this.subscription !== null
+  }
+
+  /** Whether writes are held. */
+  get isEmpty(): boolean {
+    return this.held.isEmpty
+  }
+
+  private unsubscribe(): void {
+    this.subscription?.unsubscribe()
+    this.subscription = null
   }
 
   onWrite(message: BusMessage): void {
@@ -58,14 +85,20 @@ export class HandoverGate {
     }
     const forwarded = message.header(forwardedHeader)
     if (forwarded) return this.onForwarded(message, forwarded)
-    if (this.mode === 'open') return this.options.take(message)
+    const { ingest } = this.options
+    if (this.mode === 'open') return ingest.onWrite(message)
     // The ingest loop refuses it, with the reason. A held copy does not keep its epoch header.
-    if (this.mode !== 'closed' && this.isForOtherEpoch(message)) return this.options.take(message)
-    if (this.mode !== 'closed' && this.held.hold(message)) return
-    const reason = this.mode === 'closed' ? 'this node is no longer primary'
+    if (!this.isClosed && this.isForOtherEpoch(message)) return ingest.onWrite(message)
+    if (!this.isClosed && this.held.hold(message)) return
+    const reason = this.isClosed ? 'this node is no longer primary'
       : 'a handover is under way, and no more writes can be held'
     const code = this.isAlone ? 'SHUTTING_DOWN' : 'NOT_PRIMARY'
     answers.answer(asker, errorAnswer(code, reason, { retryAfterMs: 50 }))
+  }
+
+  /** No more writes are held. */
+  private get isClosed(): boolean {
+    return this.mode === 'closed' || this.mode === 'forwarding'
   }
 
   /**
@@ -75,12 +108,12 @@ export class HandoverGate {
    * receive it, and a refusal by this one decides nothing.
    */
   private get isAlone(): boolean {
-    return this.mode === 'handingOver' && !this.options.isGivenAway()
+    return this.mode === 'handingOver' && !this.options.epoch.isGivenAway
   }
 
   /** `Engram-Epoch` names neither this epoch nor, after a handover, the one before it. */
   private isForOtherEpoch(message: BusMessage): boolean {
-    return isForAnotherEpoch(message, this.options.epoch)
+    return isForAnotherEpoch(message, this.options.epoch.number)
       && (this.mode !== 'awaitingForwarded' || isForAnotherEpoch(message, this.formerEpoch))
   }
 
@@ -90,7 +123,7 @@ export class HandoverGate {
     if (isAwaited && mark === `end ${this.nonce}`) return this.open()
     if (isAwaited && mark === `write ${this.nonce}`) {
       this.held.drop(message)
-      return this.options.take(message)
+      return this.options.ingest.onWrite(message)
     }
     // It may have been taken already, when it came directly; or its sender is no primary.
     answers.refuse(message, 'NOT_PRIMARY', `${forwardedHeader}: the write was forwarded too late, `
@@ -117,31 +150,38 @@ export class HandoverGate {
   /** Takes held writes in order, and then new ones again. */
   open(): void {
     this.stopTimer()
-    if (this.mode === 'closed') return
+    if (this.isClosed || this.mode === 'releasing') return
     this.mode = 'releasing'
-    this.release()
+    inSlices(this.options.context.ports.clock, this.releaseNext, () => undefined)
   }
 
-  /** Works in slices; a write that comes meanwhile is held behind the others. */
-  private readonly release = (): void => {
-    const { clock } = this.options.context.ports
-    const endMs = clock.monotonicMs() + sliceMs
-    while (this.mode === 'releasing') {
+  /** A write that comes meanwhile is held behind the others. False: none is left to take. */
+  private readonly releaseNext = (): boolean => {
+    if (this.mode !== 'releasing') return false
+    const write = this.held.shift()
+    if (write) this.options.ingest.onWrite(write.message)
+    else this.mode = 'open'
+    return write !== undefined
+  }
+
+  /**
+   * Unsubscribes, and forwards held writes to the new primary, in order; then calls `onDone`. Goes
+   * on when the epoch ends meanwhile.
+   */
+  forwardHeld(nonce: string, onDone: () => void): void {
+    this.unsubscribe()
+    if (this.mode === 'forwarding') return
+    this.mode = 'forwarding'
+    const { wire, ports: { clock } } = this.options.context
+    inSlices(clock, () => {
       const write = this.held.shift()
-      if (!write) {
-        this.mode = 'open'
-        return
-      }
-      this.options.take(write.message)
-      if (clock.monotonicMs() >= endMs) return clock.nextTurn(this.release)
-    }
-  }
-
-  /** Forwards held writes to the new primary, in order. */
-  forwardHeld(nonce: string): void {
-    const { context, space } = this.options
-    this.mode = 'closed'
-    forward(context.wire, subjects.write(space), this.held.release(), nonce)
+      if (write) forward(wire, this.subject, write, nonce)
+      return write !== undefined
+    }, () => {
+      this.mode = 'closed'
+      forwardEnd(wire, this.subject, nonce)
+      onDone()
+    })
   }
 
   /** Called once per heartbeat: a dead primary forwards nothing. */
@@ -153,10 +193,15 @@ export class HandoverGate {
   /** Ends with the epoch: held writes are refused, and their writers send again. */
   close(reason: string): void {
     this.stopTimer()
+    this.unsubscribe()
+    if (this.mode === 'forwarding') return
     this.mode = 'closed'
-    for (const { message } of this.held.release()) {
-      this.options.context.answers.refuse(message, 'NOT_PRIMARY', reason)
-    }
+    const { answers, ports: { clock } } = this.options.context
+    inSlices(clock, () => {
+      const write = this.held.shift()
+      if (write) answers.refuse(write.message, 'NOT_PRIMARY', reason)
+      return write !== undefined
+    }, () => undefined)
   }
 
   private stopTimer(): void {

@@ -57,6 +57,10 @@ export class HeldWrites {
     if (same.size === 0) this.byKey.delete(key)
   }
 
+  get isEmpty(): boolean {
+    return this.writes.size === 0
+  }
+
   /** Takes the first one out. */
   shift(): HeldWrite | undefined {
     this.next ??= this.writes.values()
@@ -64,15 +68,6 @@ export class HeldWrites {
     if (value) this.drop(value.message)
     else this.next = null
     return value
-  }
-
-  release(): HeldWrite[] {
-    const writes = [...this.writes]
-    this.writes.clear()
-    this.next = null
-    this.byKey.clear()
-    this.change(-this.bytes)
-    return writes
   }
 
   private change(bytes: number): void {
@@ -111,16 +106,18 @@ function sizeOf(message: BusMessage): number {
 }
 
 /**
- * Forwards held writes in order, and marks their end. `nonce` is that of the handover's record,
- * which writers cannot read and therefore not forge.
+ * Forwards a held write. `nonce` is that of the handover's record, which writers cannot read and
+ * therefore not forge.
  */
 export function forward(
-  wire: NodeConnection, subject: string, held: readonly HeldWrite[], nonce: string,
+  wire: NodeConnection, subject: string, { message, headers }: HeldWrite, nonce: string,
 ): void {
-  for (const { message, headers } of held) {
-    wire.publish(subject, message.data, {
-      reply: message.reply, headers: { ...headers, [forwardedHeader]: `write ${nonce}` },
-    })
-  }
+  wire.publish(subject, message.data, {
+    reply: message.reply, headers: { ...headers, [forwardedHeader]: `write ${nonce}` },
+  })
+}
+
+/** Marks the end of the forwarded writes. */
+export function forwardEnd(wire: NodeConnection, subject: string, nonce: string): void {
   wire.publish(subject, new Uint8Array(0), { headers: { [forwardedHeader]: `end ${nonce}` } })
 }

@@ -5,57 +5,81 @@ import type { AckLevel } from '../../machines/protocol/messages.js'
 import type { Appender, Reconciled } from '../forks/appender.js'
 import type { FlushItem, FlushSource, GroupCommit } from '../log/groupCommit.js'
 import { LogClock } from '../log/logClock.js'
+import type { SpaceLog } from '../log/spaceLog.js'
+import type { NodeContext } from '../member/context.js'
+import type { Member } from '../member/member.js'
 import { isForAnotherEpoch, levelOf, originOf } from '../messaging/answers.js'
 import type { ReplyTarget } from '../messaging/answers.js'
 import type { Overlay } from '../overlay/overlay.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { ClientCodec, ErrorAnswer, ErrorCode, WriteAnswer } from '../ports/clientApi.js'
-import type { AcceptedRequest, Frame, FrameCodec } from '../ports/frames.js'
-import type { SpaceStore } from '../ports/store.js'
-import type { Lane } from '../structures/workQueue.js'
+import type { AcceptedRequest, Frame } from '../ports/frames.js'
+import type { NodePorts } from '../ports/node.js'
+import type { ActorSettings } from '../ports/settings.js'
+import type { Clock } from '../ports/system.js'
 import { AckHistogram } from './ackHistogram.js'
-import { PendingView } from './pendingView.js'
+import type { DataPath, EpochFacts } from './openEpoch.js'
+import type { PendingView } from './pendingView.js'
 import { entriesOf, PendingWrite, type OpenBatch } from './pendingWrite.js'
 import { RepeatedBody } from './repeatedBody.js'
 import type { UnflushedKey } from './repeatedBody.js'
-import { Replies, type RepliesOptions } from './replies.js'
-import { WriteBuffer } from './writeBuffer.js'
+import type { Replies } from './replies.js'
+import type { WriteBuffer } from './writeBuffer.js'
 
-export interface IngestOptions extends RepliesOptions {
-  readonly overlay: Overlay
-  readonly store: SpaceStore
-  readonly frames: FrameCodec
-  readonly clients: ClientCodec
-  readonly commits: GroupCommit
-  /** Lane of reads that wait for the log's files. */
-  readonly logReads: Lane
-  readonly onWritten: (frame: Frame) => void
-  readonly onDurable: () => void
-  /** Writes answered at level `memory` are gone: their sequences must not be given again. */
-  readonly onAckedWritesLost: (reason: string) => void
-  /** Vector clock after the log's last entry, and the component that counts this epoch's. */
-  readonly clockAtEnd: Record<string, number>
-  readonly component: string
-  /** Timestamp of the log's last entry, and when that was by the monotonic clock. */
-  readonly lastTimestamp: number
-  readonly lastTimestampAtMs: number
+/** Services of the node that are needed to take writes. */
+export interface IngestServices extends Pick<NodeContext, 'budget' | 'commits' | 'settings'> {
+  readonly ports: Pick<NodePorts, 'clients' | 'clock' | 'frames' | 'telemetry'>
+  readonly lanes: Pick<NodeContext['lanes'], 'logReads'>
+}
+
+/** The replicas, to which frames are sent. */
+export interface Replicas {
+  /** A frame is in the file. */
+  written(): void
+  /** The durable sequence has moved: the commit sequence may move, too. */
+  recommit(): void
+}
+
+/** Judge of writes that clients send again after an epoch that did not survive. */
+export interface ResentWrites {
   /** Decides how a request is logged now that was logged under an earlier epoch first. */
-  readonly reconcile: (request: AcceptedRequest, origin: Position) => Reconciled
+  fromClient(request: AcceptedRequest, origin: Position): Reconciled
   /** Number of operations in quarantine, among the `count` last ones up to that origin. */
-  readonly losersAt: (origin: Position, count: number) => number
+  losersAt(origin: Position, count: number): number
+}
+
+export interface IngestOptions {
+  readonly epoch: EpochFacts
+  readonly member: Pick<Member, 'log' | 'overlay' | 'store'>
+  readonly context: IngestServices
+  /** Number of members that are in sync. */
+  readonly inSync: { readonly count: number }
+  readonly buffer: WriteBuffer
+  readonly pending: PendingView
+  readonly replies: Replies
+  readonly replicas: Replicas
+  readonly resent: ResentWrites
 }
 
 /**
  * The primary's data path: decodes, checks, numbers and buffers writes; `Replies` answers them.
  * Plain code with one call per write. The `primary` statechart opens and closes it.
  */
-export class Ingest implements FlushSource, Appender {
+export class Ingest implements FlushSource, Appender, DataPath {
   readonly flow = new AckHistogram()
   private refusal: { code: ErrorCode; message: string } | null = null
   /** Highest sequence answered at level `memory`. */
   private answeredInMemory = 0
+  private readonly epoch: EpochFacts
+  private readonly spaceLog: SpaceLog
+  private readonly overlay: Overlay
+  private readonly settings: ActorSettings
+  private readonly clock: Clock
+  private readonly clients: ClientCodec
+  private readonly commits: GroupCommit
   private readonly buffer: WriteBuffer
   private readonly time: LogClock
+  /** Vector clock after the log's last entry. */
   private readonly clockAtEnd: Record<string, number>
   /** Keys in the open batches and in the flush under way: not yet in the overlay. */
   private readonly unflushedKeys = new Map<string, UnflushedKey>()
@@ -64,15 +88,21 @@ export class Ingest implements FlushSource, Appender {
   private readonly view: PendingView
 
   constructor(private readonly options: IngestOptions) {
-    this.time = new LogClock(options.clock, options.lastTimestamp, options.lastTimestampAtMs)
-    this.clockAtEnd = { ...options.clockAtEnd }
-    this.buffer = new WriteBuffer({
-      frames: options.frames, clock: options.clock, account: options.budget.account('writes'),
-      frameBytesMax: options.settings.frameBytesMax,
-    })
-    this.replies = new Replies(options)
-    this.repeatedBody = new RepeatedBody(options)
-    this.view = new PendingView(options.clock, options.epoch, () => this.buffer.requests())
+    const { epoch, member: { log, overlay }, context } = options
+    const { budget, lanes: { logReads }, ports: { clients, clock, frames } } = context
+    this.epoch = epoch
+    this.spaceLog = log
+    this.overlay = overlay
+    this.settings = context.settings
+    this.clock = clock
+    this.clients = clients
+    this.commits = context.commits
+    this.time = new LogClock(clock, epoch.started.timestamp, epoch.started.atMs)
+    this.clockAtEnd = { ...epoch.started.clock }
+    this.buffer = options.buffer
+    this.view = options.pending
+    this.replies = options.replies
+    this.repeatedBody = new RepeatedBody({ log, overlay, frames, logReads, budget })
   }
 
   /** Refuses writes with this error from now on; null: they are taken. */
@@ -103,7 +133,7 @@ export class Ingest implements FlushSource, Appender {
       bytes += item.bytes
       items.push(item)
     }
-    if (this.buffer.hasOpen) this.options.commits.mark(this)
+    if (this.buffer.hasOpen) this.commits.mark(this)
     return items
   }
 
@@ -112,21 +142,21 @@ export class Ingest implements FlushSource, Appender {
     this.replies.isDiskFailing = true
     this.view.drop()
     this.answeredInMemory = 0
-    for (const request of this.buffer.drop()) this.replies.unwritten(request)
+    this.replies.unwritten(this.buffer.drop())
     this.unflushedKeys.clear()
-    const isForgotten = this.replies.unwrittenAbove(this.options.log.end.sequence)
+    const isForgotten = this.replies.unwrittenAbove(this.spaceLog.end.sequence)
     // An epoch has one entry at a sequence. The epoch ends, so that none is given a second time.
     if (!isForgotten) return
-    this.options.onAckedWritesLost('the journal refused writes that were answered in memory')
+    this.epoch.deposed('the journal refused writes that were answered in memory')
   }
 
   /** Takes a write whose headers and reply subject were checked. */
   onWrite(message: BusMessage): void {
-    const { replies, options: { clients } } = this
+    const { replies, clients, epoch } = this
     if (replies.isOver) return replies.over(this.askerOf(message))
     const { refusal } = this
     if (refusal) return replies.fail(this.askerOf(message), refusal.code, refusal.message, 100)
-    if (!this.options.lease.valid()) {
+    if (!epoch.lease.valid()) {
       replies.fail(this.askerOf(message), 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       return
     }
@@ -135,7 +165,7 @@ export class Ingest implements FlushSource, Appender {
     const validated = clients.write(message.data, message.header('Content-Type'), key)
     const asker = { reply: message.reply, encoding: validated.encoding }
     if (!validated.ok) return replies.fail(asker, validated.code, validated.message)
-    const level = levelOf(message.header('Engram-Ack'), this.options.spaceSettings().ack)
+    const level = levelOf(message.header('Engram-Ack'), epoch.settings.ack)
     if (level === null) {
       replies.fail(asker, 'INVALID_OPERATION',
         'Engram-Ack must be one of memory, durable, committed')
@@ -154,7 +184,7 @@ export class Ingest implements FlushSource, Appender {
   private askerOf(message: BusMessage): ReplyTarget {
     const { reply, data } = message
     const type = message.header('Content-Type')
-    return { reply, encoding: this.options.clients.encodingOf(data, type) }
+    return { reply, encoding: this.clients.encodingOf(data, type) }
   }
 
   /** Logs a request of this node's own, about forks; `settle` gets the answer. */
@@ -168,23 +198,13 @@ export class Ingest implements FlushSource, Appender {
     else this.accept(request, level, asker)
   }
 
-  /** Writes that are taken and not yet in the overlay, with their expected sequences. */
-  pending(): Overlay {
-    return this.view.pending()
-  }
-
-  /** Sequence of the next entry that is taken. */
-  get nextSequence(): number {
-    return this.options.log.end.sequence + this.buffer.openEntries + 1
-  }
-
   /**
    * Refuses a write whose `Engram-Epoch` is another one. Its sender keeps writes that the other
    * epoch may have left behind, and has to resend them before this one is taken.
    */
   private isForOtherEpoch(message: BusMessage): boolean {
-    const { options: { epoch }, replies } = this
-    if (!isForAnotherEpoch(message, epoch)) return false
+    const { epoch, replies } = this
+    if (!isForAnotherEpoch(message, epoch.number)) return false
     const wanted = message.header('Engram-Epoch') ?? ''
     const asker = this.askerOf(message)
     if (!/^\d{1,15}$/.test(wanted)) {
@@ -196,17 +216,17 @@ export class Ingest implements FlushSource, Appender {
   private accept(
     request: AcceptedRequest, level: AckLevel, asker: ReplyTarget, origin?: Position,
   ): void {
-    const { options, replies } = this
+    const { epoch, options, overlay, replies, settings } = this
     const known = request.key === null ? undefined : this.knownKey(request.key)
     if (known) {
-      const lost = origin ? options.losersAt(origin, known.count) : 0
+      const lost = origin ? options.resent.losersAt(origin, known.count) : 0
       this.repeatedBody.compare(known, request, (isMismatch) =>
         replies.repeated(known, level, asker, lost, isMismatch))
       return
     }
-    if (level === 'committed' && options.inSyncCount() < options.spaceSettings().minInSync) {
-      replies.fail(asker, 'NOT_ENOUGH_IN_SYNC', `${options.inSyncCount()} in sync, but the space `
-        + `requires ${options.spaceSettings().minInSync} (minInSync)`, 200)
+    if (level === 'committed' && replies.tooFewInSync) {
+      replies.fail(asker, 'NOT_ENOUGH_IN_SYNC', `${options.inSync.count} in sync, but the space `
+        + `requires ${epoch.settings.minInSync} (minInSync)`, 200)
       return
     }
     if (replies.bound.refuses) {
@@ -214,59 +234,60 @@ export class Ingest implements FlushSource, Appender {
         + 'refuses writes until more are (whenUnderReplicated)', 200)
       return
     }
-    if (this.bufferedBytes > options.settings.unflushedBytesMax
-      || options.overlay.bytes > options.settings.overlayBytesMax) {
+    if (this.bufferedBytes > settings.unflushedBytesMax
+      || overlay.bytes > settings.overlayBytesMax) {
       replies.fail(asker, 'OVERLOADED', 'the disk or the replicas do not keep up', 50)
       return
     }
-    if (!options.budget.allows('writes')) {
+    const { budget } = options.context
+    if (!budget.allows('writes')) {
       replies.fail(asker, 'OVERLOADED', 'the memory of this node is used up (memoryBytes, '
-        + `${options.budget.bytesMax} bytes)`, 50)
+        + `${budget.bytesMax} bytes)`, 50)
       return
     }
     // A write of this epoch belongs to no fork: its key would have been known.
-    if (!origin || origin.epoch === options.epoch) return this.append(request, level, asker)
-    const reconciled = options.reconcile(request, origin)
+    if (!origin || origin.epoch === epoch.number) return this.append(request, level, asker)
+    const reconciled = options.resent.fromClient(request, origin)
     if (reconciled.kind === 'known') {
-      const lost = options.losersAt(origin, reconciled.record.count)
+      const lost = options.resent.losersAt(origin, reconciled.record.count)
       replies.repeated(reconciled.record, level, asker, lost)
     } else if (reconciled.kind === 'decided') this.append(reconciled.request, level, asker)
     else replies.fail(asker, reconciled.code, reconciled.message, 200)
   }
 
   private append(request: AcceptedRequest, level: AckLevel, asker: ReplyTarget): void {
-    const { options, replies } = this
+    const { epoch, replies } = this
     const timestamp = this.time.next()
     const batch = this.buffer.add(request, timestamp)
     const count = request.operations.length
-    const last = options.log.end.sequence + this.buffer.openEntries
-    const waiting = new PendingWrite(
-      asker, level, request, count, last, timestamp, options.clock.monotonicMs())
+    const last = this.spaceLog.end.sequence + this.buffer.openEntries
+    const waiting = new PendingWrite(asker, level, request, this.clock.monotonicMs())
+      .place(last, timestamp)
     batch.requests.push(waiting)
     this.view.taken(waiting)
     if (request.key !== null) {
       const { operations } = request
       this.unflushedKeys.set(request.key,
-        { epoch: options.epoch, sequence: last, count, timestamp, operations })
+        { epoch: epoch.number, sequence: last, count, timestamp, operations })
     }
     if (level === 'memory' && !replies.isDiskFailing) {
       this.answeredInMemory = last
       replies.reached(waiting)
     }
-    options.commits.mark(this)
+    this.commits.mark(this)
   }
 
   knownKey(key: string): KeyRecord | undefined {
-    const { overlay, store } = this.options
-    return this.unflushedKeys.get(key) ?? overlay.key(key) ?? store.key(key)
+    const { store } = this.options.member
+    return this.unflushedKeys.get(key) ?? this.overlay.key(key) ?? store.key(key)
   }
 
   private seal(batch: OpenBatch): FlushItem {
-    const { options } = this
-    const { log, component, epoch } = options
+    const { spaceLog: log, epoch, options } = this
+    const { component } = epoch.started
     const frame = batch.builder.seal({
       uuid: log.uuid,
-      epoch,
+      epoch: epoch.number,
       first: log.end.sequence + 1,
       previousEpoch: log.end.epoch,
       node: component,
@@ -275,13 +296,13 @@ export class Ingest implements FlushSource, Appender {
     const clockBefore = { ...this.clockAtEnd }
     this.clockAtEnd[component] = (this.clockAtEnd[component] ?? 0) + batch.builder.count
     this.buffer.sealed(frame)
-    log.accept(frame, options.clock.monotonicMs())
+    log.accept(frame, this.clock.monotonicMs())
     return {
       record: { type: 'frame', frame },
       bytes: frame.bytes.length,
       written: () => {
         log.noteWritten(frame)
-        options.onWritten(frame)
+        options.replicas.written()
       },
       durable: () => this.durable(batch, frame, clockBefore),
       failed: () => this.unwritten(batch, frame, clockBefore),
@@ -291,41 +312,35 @@ export class Ingest implements FlushSource, Appender {
   private unwritten(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
     this.view.drop()
     this.buffer.done(batch, frame)
-    const { component } = this.options
+    const { component } = this.epoch.started
     const { [component]: before = 0 } = clockBefore
     this.clockAtEnd[component] = Math.min(this.clockAtEnd[component] ?? 0, before)
-    this.options.log.rollback()
-    for (const request of batch.requests) this.replies.unwritten(request)
+    this.spaceLog.rollback()
+    this.replies.unwritten(batch.requests)
   }
 
   private durable(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
-    const { log, overlay, component, telemetry, clock } = this.options
+    const { spaceLog: log, overlay, options: { context: { ports: { telemetry } } } } = this
     this.buffer.done(batch, frame)
     this.replies.isDiskFailing = false
     log.noteDurable(frame)
     if (this.replies.isOver) {
-      for (const request of batch.requests) {
-        if (request.answered) continue
-        this.replies.fail(request, 'LEASE_LAPSED', 'this node is no longer primary')
-      }
+      this.replies.refuse(batch.requests, {
+        code: 'LEASE_LAPSED', message: 'this node is no longer primary',
+      })
       return
     }
-    const entries = entriesOf(batch, frame, component, clockBefore)
+    const entries = entriesOf(batch, frame, this.epoch.started.component, clockBefore)
     for (const { key } of batch.requests) if (key !== null) this.unflushedKeys.delete(key)
     overlay.add(entries, frame.bytes.length, batch.heapBytes)
     this.view.durable(frame.last)
     telemetry.count('writes', entries.length)
     for (const waiting of batch.requests) this.replies.durable(waiting)
-    const ms = clock.monotonicMs() - batch.openedAtMs
+    const ms = this.clock.monotonicMs() - batch.openedAtMs
     telemetry.observe('durableAckMs', ms)
     this.flow.note(entries.length, batch.requests.length, ms)
-    this.options.onDurable()
+    this.options.replicas.recommit()
     this.replies.releaseDuplicates()
-  }
-
-  /** Answers writes after the commit or the safe sequence has moved. */
-  committed(): void {
-    this.replies.committed()
   }
 
   /** Writes that are acknowledged and not yet safe; `nowMs`: monotonic. */

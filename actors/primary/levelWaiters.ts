@@ -15,9 +15,9 @@ const inOrder = (a: Placed, b: Placed): number =>
  * over, in any order. Adding and taking one costs O(log n).
  */
 export class LevelWaiters {
-  private readonly committed = new Sorted<Placed>(inOrder)
+  private committed = new Sorted<Placed>(inOrder)
   /** Waiters for `durable`, and for `memory`, which waits only while the disk fails. */
-  private readonly durable = new Sorted<Placed>(inOrder)
+  private durable = new Sorted<Placed>(inOrder)
   private lastNumber = 0
 
   get size(): number {
@@ -58,6 +58,15 @@ export class LevelWaiters {
         taken.push(placed.waiting)
       }
     }
+    return taken
+  }
+
+  /** Takes out all. */
+  takeAll(): PendingWrite[] {
+    const taken = [this.committed, this.durable].flatMap((waiters) =>
+      [...waiters.from(() => false)].map(({ waiting }) => waiting))
+    this.committed = new Sorted<Placed>(inOrder)
+    this.durable = new Sorted<Placed>(inOrder)
     return taken
   }
 

@@ -1,5 +1,5 @@
 import type { Operation } from '../../machines/graph/graph.js'
-import type { LogEntry } from '../../machines/log/entries.js'
+import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
 import type { ForkNote, Reconciliation } from '../../machines/log/forkNotes.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import type { ReplyTarget } from '../messaging/answers.js'
@@ -14,29 +14,31 @@ export class PendingWrite implements ReplyTarget {
   readonly reply: string | undefined
   readonly encoding: Encoding
   readonly settle: ((answer: WriteAnswer | ErrorAnswer) => void) | undefined
-  readonly operations: readonly (Operation | ForkNote)[]
-  readonly reconciliations: readonly Reconciliation[] | undefined
+  /** Its payload, until the request is durable. */
+  operations: readonly (Operation | ForkNote)[]
+  reconciliations: readonly Reconciliation[] | undefined
   readonly key: string | null
   readonly duplicate: boolean
   answered = false
+  /** Number of its operations. */
+  count: number
+  /** Sequence of the last operation; expected, until the request is durable. */
+  last = 0
+  timestamp = 0
+  /** Set for a repeat: epoch under which the first one was logged. */
+  loggedEpoch: number | undefined = undefined
+  /** Number of its operations that lost against concurrent ones. */
+  quarantined: number
+  /** It repeats a key with another body. */
+  mismatch = false
 
-  /** `request` null: a repeat of one that is in the log already. Encoded bytes are not kept. */
+  /**
+   * `request` null: a repeat of one that is in the log already. Encoded bytes are not kept.
+   * `takenAtMs`: monotonic. Call `place` or `repeats` next.
+   */
   constructor(
-    asker: ReplyTarget,
-    readonly level: AckLevel,
-    request: AcceptedRequest | null,
-    readonly count: number,
-    /** Sequence of the last operation; expected, until the request is durable. */
-    public last: number,
-    readonly timestamp: number,
-    /** Monotonic. */
+    asker: ReplyTarget, readonly level: AckLevel, request: AcceptedRequest | null,
     readonly takenAtMs: number,
-    /** Set for a repeat: epoch under which the first one was logged. */
-    readonly loggedEpoch?: number,
-    /** Number of its operations that lost against concurrent ones. */
-    readonly quarantined = request?.reconciliations ? losersOf(request.reconciliations) : 0,
-    /** It repeats a key with another body. */
-    readonly mismatch = false,
   ) {
     this.reply = asker.reply
     this.encoding = asker.encoding
@@ -45,6 +47,33 @@ export class PendingWrite implements ReplyTarget {
     this.reconciliations = request === null ? undefined : request.reconciliations
     this.key = request === null ? null : request.key
     this.duplicate = request === null
+    this.count = this.operations.length
+    this.quarantined = request?.reconciliations ? losersOf(request.reconciliations) : 0
+  }
+
+  /** Sets where it is expected in the log. */
+  place(last: number, timestamp: number): this {
+    this.last = last
+    this.timestamp = timestamp
+    return this
+  }
+
+  /** Sets which logged request it repeats, and how that is answered. */
+  repeats(
+    { count, sequence, timestamp, epoch }: KeyRecord, quarantined: number, mismatch: boolean,
+  ): this {
+    this.count = count
+    this.loggedEpoch = epoch
+    this.quarantined = quarantined
+    this.mismatch = mismatch
+    return this.place(sequence, timestamp)
+  }
+
+  /** Frees its payload: it is durable, and an answer may wait for long. */
+  stored(last: number): void {
+    this.last = last
+    this.operations = none
+    this.reconciliations = undefined
   }
 }
 
@@ -65,8 +94,9 @@ export interface OpenBatch {
 }
 
 /**
- * Returns the entries of a batch as its sealed frame numbers them, and sets the last sequence of
- * each request. `clockBefore`: vector clock before the frame, whose `component` counts them.
+ * Returns the entries of a batch as its sealed frame numbers them. Its requests get their last
+ * sequence, and leave their payload to the entries. `clockBefore`: vector clock before the frame,
+ * whose `component` counts them.
  */
 export function entriesOf(
   batch: OpenBatch, frame: Frame, component: string,
@@ -81,7 +111,7 @@ export function entriesOf(
       entries.push(entryOf(waiting, index, sequence, frame.epoch, vectorClock))
       sequence += 1
     }
-    waiting.last = sequence - 1
+    waiting.stored(sequence - 1)
   }
   return entries
 }

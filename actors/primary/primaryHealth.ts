@@ -1,17 +1,18 @@
-import type { NodeId } from '../../machines/base/ids.js'
-import type { PrimaryEvent } from '../../machines/primary.js'
 import type { Member } from '../member/member.js'
 import type { Followers } from './followers.js'
 import type { Ingest } from './ingest.js'
+import type { InSyncSet } from './inSyncSet.js'
+import type { OpenEpoch } from './openEpoch.js'
 import { Relief } from './relief.js'
+import type { Relieved } from './relief.js'
 
 export interface PrimaryHealthOptions {
   readonly member: Member
   readonly ingest: Ingest
   readonly followers: Followers
-  readonly send: (event: PrimaryEvent) => void
-  /** Returns false when a handover is not possible now. */
-  readonly handOver: (to: NodeId, reason: string) => boolean
+  readonly inSync: InSyncSet
+  readonly epoch: OpenEpoch
+  readonly primary: Relieved
 }
 
 /** Health of a primary, checked once per heartbeat, for its chart and for operators. */
@@ -32,11 +33,11 @@ export class PrimaryHealth {
   }
 
   tick(): void {
-    const { member, ingest, send } = this.options
+    const { member, ingest, epoch } = this.options
     const { settings } = member.context
     const isFull = ingest.bufferedBytes > settings.unflushedBytesMax
     if (isFull || this.isBufferFull) {
-      send(isFull
+      epoch.send(isFull
         ? { type: 'bufferFull', reason: 'the disk does not keep up' }
         : { type: 'bufferDrained' })
     }
@@ -48,7 +49,7 @@ export class PrimaryHealth {
   private reportThrottled(isThrottled: boolean): void {
     // Sent each time: the chart forgets it during a handover.
     if (isThrottled || this.isThrottled) {
-      this.options.send(isThrottled
+      this.options.epoch.send(isThrottled
         ? { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
         : { type: 'lossWindowCleared', reason: 'there is room in the loss window' })
     }

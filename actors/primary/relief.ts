@@ -3,12 +3,19 @@ import type { Member } from '../member/member.js'
 import { survey } from '../member/survey.js'
 import { Backoff } from '../structures/backoff.js'
 import type { Followers } from './followers.js'
+import type { InSyncSet } from './inSyncSet.js'
+
+/** The primary that hands over. */
+export interface Relieved {
+  /** Returns false when a handover is not possible now. */
+  handOver(to: NodeId, reason: string): boolean
+}
 
 export interface ReliefOptions {
   readonly member: Member
   readonly followers: Followers
-  /** Returns false when a handover is not possible now. */
-  readonly handOver: (to: NodeId, reason: string) => boolean
+  readonly inSync: InSyncSet
+  readonly primary: Relieved
 }
 
 /** A disk that is full for less than this may have been cleared already. */
@@ -20,8 +27,10 @@ const retryMostMs = 30_000
 const confirmMs = 2000
 
 /** Returns the best in-sync member to hand over to, or null when none may be primary. */
-export function successorOf({ self, context: { peers } }: Member, followers: Followers) {
-  const ready = [...followers.certain()].filter((node) => node !== self
+export function successorOf(
+  { self, context: { peers } }: Member, inSync: InSyncSet, followers: Followers,
+): NodeId | null {
+  const ready = [...inSync.certain()].filter((node) => node !== self
     && !peers.isProvenDead(node) && peers.unfitOf(node) === null)
   return ready.find((node) => followers.hasAll(node)) ?? ready[0] ?? null
 }
@@ -43,7 +52,7 @@ export class Relief {
 
   /** Called once per heartbeat. */
   tick(): void {
-    const { member, followers } = this.options
+    const { member, followers, inSync, primary } = this.options
     const { ports: { clock }, duty, commits } = member.context
     const { drained } = duty
     if (drained === null && !commits.isFull) {
@@ -56,21 +65,21 @@ export class Relief {
     this.sinceMs ??= nowMs
     const patienceMs = drained === null ? fullPatienceMs : 0
     if (this.isAsking || nowMs < this.dueMs || nowMs - this.sinceMs < patienceMs) return
-    const to = successorOf(member, followers)
+    const to = successorOf(member, inSync, followers)
     if (to === null) return
     this.dueMs = nowMs + this.backoff.next()
-    if (drained !== null) this.options.handOver(to, drained)
+    if (drained !== null) primary.handOver(to, drained)
     else void this.askFirst(to)
   }
 
   private async askFirst(to: NodeId): Promise<void> {
-    const { member, handOver } = this.options
+    const { member, primary } = this.options
     this.isAsking = true
     const unfit = await this.unfitOf(to)
     this.isAsking = false
     const { ports: { logger }, commits } = member.context
     if (unfit === null && commits.isFull) {
-      handOver(to, `the journal cannot be written, and that of ${to} can`)
+      primary.handOver(to, `the journal cannot be written, and that of ${to} can`)
     } else if (unfit !== null) {
       logger.info({ space: member.space, to }, `not handed over to ${to}: ${unfit}`)
     }

@@ -1,43 +1,56 @@
 import type { Window } from '../../machines/log/commit.js'
 import type { KeyRecord } from '../../machines/log/entries.js'
-import type { AckLevel, SpaceSettings } from '../../machines/protocol/messages.js'
+import type { AckLevel } from '../../machines/protocol/messages.js'
 import { LossBound } from '../log/lossBound.js'
 import type { SpaceLog } from '../log/spaceLog.js'
-import type { Lease } from '../membership/lease.js'
+import type { NodeContext } from '../member/context.js'
 import { errorAnswer } from '../messaging/answers.js'
 import type { Answers, ReplyTarget } from '../messaging/answers.js'
 import type { ErrorCode, WriteAnswer } from '../ports/clientApi.js'
-import type { ActorSettings } from '../ports/settings.js'
+import type { NodePorts } from '../ports/node.js'
 import type { Clock, Telemetry } from '../ports/system.js'
-import type { Account, Budget } from '../structures/budget.js'
+import type { Account } from '../structures/budget.js'
+import { Fifo } from '../structures/fifo.js'
+import { inSlices } from '../structures/inSlices.js'
+import type { InSyncSet } from './inSyncSet.js'
 import { LevelWaiters } from './levelWaiters.js'
+import type { EpochFacts } from './openEpoch.js'
 import { PendingWrite } from './pendingWrite.js'
 
 /** Repeated writes that may wait for a level at a time; they hold no payload. */
 const duplicatesMax = 65_536
-/** Heap bytes of one. */
-const duplicateHeapBytes = 500
+/** Heap bytes of a request that waits for its answer only: it holds no payload. */
+const waitingHeapBytes = 500
 /** Waiting writes that are skipped in the search for one that the loss window has room for. */
 const blockedMax = 256
 
-export interface RepliesOptions {
-  readonly space: string
-  readonly node: string
-  readonly epoch: number
-  readonly settings: ActorSettings
-  /** Present settings. */
-  readonly spaceSettings: () => SpaceSettings
-  readonly log: SpaceLog
-  readonly lease: Lease
-  readonly clock: Clock
-  readonly telemetry: Telemetry
+/** Services of the node that are needed for answers. */
+export interface ReplyServices extends Pick<NodeContext, 'budget' | 'settings'> {
   readonly answers: Pick<Answers, 'answer'>
-  /** Memory of the node. */
-  readonly budget: Budget
-  /** Number of members certainly in sync now: those in both sets while one is changing. */
-  readonly inSyncCount: () => number
-  /** Whether they are fewer than min(2, RF): the safe sequence does not move then. */
-  readonly isUnderReplicated: () => boolean
+  readonly ports: Pick<NodePorts, 'clock' | 'telemetry'>
+}
+
+export interface RepliesOptions {
+  readonly epoch: EpochFacts
+  readonly log: SpaceLog
+  readonly inSync: Pick<InSyncSet, 'count' | 'isUnderReplicated'>
+  readonly context: ReplyServices
+}
+
+/** Why requests are refused. */
+interface Refusal {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly retryAfterMs?: number
+  /** They are in the log all the same: the answer says where. */
+  readonly isLogged?: boolean
+}
+
+/** Requests that are refused for one reason; those before `next` have their answer. */
+interface Refused {
+  readonly requests: readonly PendingWrite[]
+  readonly why: Refusal
+  next: number
 }
 
 /**
@@ -59,17 +72,26 @@ export class Replies {
   /** Highest sequence that may have been answered; earlier epochs' entries count as answered. */
   private answeredUpTo: number
   private readonly account: Account
+  /** Requests that count as answered, and get their refusal in one of the next slices. */
+  private readonly refused = new Fifo<Refused>()
+  private readonly epoch: EpochFacts
+  private readonly clock: Clock
+  private readonly telemetry: Telemetry
 
   constructor(private readonly options: RepliesOptions) {
-    const { log, clock, spaceSettings, isUnderReplicated, budget } = options
+    const { log, epoch, inSync, context: { budget, ports: { clock, telemetry } } } = options
+    this.epoch = epoch
+    this.clock = clock
+    this.telemetry = telemetry
     this.account = budget.account('writes')
     this.answeredUpTo = log.end.sequence
-    this.bound = new LossBound({ log, clock, settings: spaceSettings, isUnderReplicated })
+    this.bound = new LossBound({ log, clock, epoch, inSync })
   }
 
-  /** Set while no request waits for a level. */
+  /** Set while no request waits for a level, or for its refusal. */
   get isIdle(): boolean {
     return this.uncommitted.length === 0 && this.duplicates.size === 0 && this.held.size === 0
+      && this.refused.size === 0
   }
 
   /** Answers a request whose entries are durable, unless it waits for the commit. */
@@ -82,18 +104,17 @@ export class Replies {
   repeated(
     known: KeyRecord, level: AckLevel, asker: ReplyTarget, quarantined = 0, isMismatch = false,
   ): void {
-    const { clock, telemetry, spaceSettings } = this.options
-    telemetry.count('writesDuplicates')
+    this.telemetry.count('writesDuplicates')
     if (this.isOver) return this.over(asker)
-    const { count, sequence, timestamp, epoch } = known
-    const waiting = new PendingWrite(asker, level, null, count, sequence, timestamp,
-      clock.monotonicMs(), epoch, quarantined, isMismatch)
-    if (level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
+    const { sequence } = known
+    const waiting = new PendingWrite(asker, level, null, this.clock.monotonicMs())
+      .repeats(known, quarantined, isMismatch)
+    if (level === 'committed' && this.tooFewInSync) {
       this.fail(asker, 'NOT_ENOUGH_IN_SYNC', 'too few members are in sync', 200, sequence)
     } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
       this.reached(waiting)
     } else if (this.duplicates.size + this.held.size >= duplicatesMax
-      || !this.options.budget.allows('writes')) {
+      || !this.options.context.budget.allows('writes')) {
       this.fail(asker, 'OVERLOADED', 'too many repeated writes wait for their level', 50, sequence)
     } else if (this.hasLevel(level, sequence)) {
       this.reached(waiting)
@@ -101,6 +122,11 @@ export class Replies {
       this.duplicates.add(waiting)
       if (this.duplicates.size % 256 === 0) this.tally()
     }
+  }
+
+  /** Fewer members are in sync for certain than `committed` requires. */
+  get tooFewInSync(): boolean {
+    return this.options.inSync.count < this.epoch.settings.minInSync
   }
 
   private hasLevel(level: AckLevel, sequence: number): boolean {
@@ -131,8 +157,9 @@ export class Replies {
     for (const waiting of this.held) {
       if (waiting.last <= limit) this.reached(waiting)
       // Nearly in the order of the log: repeats and answers in memory are out of order.
-      else if ((blocked += 1) > blockedMax) return
+      else if ((blocked += 1) > blockedMax) break
     }
+    this.tally()
   }
 
   /** Writes that are acknowledged and not yet safe; `nowMs`: monotonic. */
@@ -162,19 +189,21 @@ export class Replies {
     }
   }
 
-  /** Fails a request whose entries the journal refused: they are not stored anywhere. */
-  unwritten(request: PendingWrite): void {
-    this.held.delete(request)
-    if (request.answered) return
-    request.answered = true
-    this.fail(request, 'READ_ONLY', 'the journal cannot be written; check for a full disk', 500)
+  /** Fails requests whose entries the journal refused: they are not stored anywhere. */
+  unwritten(requests: readonly PendingWrite[]): void {
+    for (const request of requests) this.held.delete(request)
+    this.refuse(requests, {
+      code: 'READ_ONLY', message: 'the journal cannot be written; check for a full disk',
+      retryAfterMs: 500,
+    })
   }
 
   /** Fails repeats above `end` as well. Returns true when an entry above it was answered. */
   unwrittenAbove(end: number): boolean {
-    for (const waiting of this.held) if (waiting.last > end) this.unwritten(waiting)
+    const above = [...this.held].filter(({ last }) => last > end)
     let next = this.duplicates.takeAbove(end)
-    for (; next; next = this.duplicates.takeAbove(end)) this.unwritten(next)
+    for (; next; next = this.duplicates.takeAbove(end)) above.push(next)
+    this.unwritten(above)
     const isForgotten = this.answeredUpTo > end
     this.answeredUpTo = Math.min(this.answeredUpTo, end)
     return isForgotten
@@ -182,15 +211,14 @@ export class Replies {
 
   /** Called once per heartbeat: fails writes that waited too long for their level. */
   expire(unflushed: readonly PendingWrite[]): void {
-    const limit = this.options.clock.monotonicMs() - this.options.settings.ackTimeoutMs
+    const limit = this.clock.monotonicMs() - this.options.context.settings.ackTimeoutMs
     const isLate = ({ answered, takenAtMs }: PendingWrite): boolean =>
       !answered && takenAtMs < limit
     const late = this.duplicates.takeWhere(isLate)
-    for (const waiting of [...unflushed, ...this.held, ...this.uncommitted, ...late]) {
-      if (isLate(waiting)) this.giveUp(waiting, 'the level was not reached in time')
-    }
-    this.uncommitted = this.uncommitted.filter((waiting) => !waiting.answered)
-    for (const waiting of this.held) if (waiting.answered) this.held.delete(waiting)
+    const waiting = [...unflushed, ...this.held, ...this.uncommitted].filter(isLate)
+    this.refuse([...waiting, ...late], unknownLevel('the level was not reached in time'))
+    this.uncommitted = this.uncommitted.filter(({ answered }) => !answered)
+    for (const one of this.held) if (one.answered) this.held.delete(one)
     this.releaseHeld()
     this.tally()
   }
@@ -198,14 +226,13 @@ export class Replies {
   /** Answers a request that has its level, unless it was answered. */
   reached(waiting: PendingWrite): void {
     if (waiting.answered) return
-    const { spaceSettings } = this.options
-    if (waiting.level === 'committed' && this.options.inSyncCount() < spaceSettings().minInSync) {
-      this.giveUp(waiting, 'members fell out of sync')
-      return
+    if (waiting.level === 'committed' && this.tooFewInSync) {
+      return this.refuse([waiting], unknownLevel('members fell out of sync'))
     }
     if (waiting.last > this.bound.limit()) {
       this.held.add(waiting)
       this.wasHeld = true
+      this.tally()
       return
     }
     this.held.delete(waiting)
@@ -215,35 +242,57 @@ export class Replies {
 
   /** Refuses all waiting requests, and the `unflushed` ones. */
   end(
-    code: 'LEASE_LAPSED' | 'NOT_PRIMARY', reason: string, unflushed: readonly PendingWrite[],
+    code: 'LEASE_LAPSED' | 'NOT_PRIMARY', message: string, unflushed: readonly PendingWrite[],
   ): void {
     this.isOver = true
-    const repeated = this.duplicates.takeWhere(() => true)
-    for (const asker of [...this.held, ...this.uncommitted, ...repeated, ...unflushed]) {
-      if (asker.answered) continue
-      asker.answered = true
-      this.fail(asker, code, reason)
-    }
+    const waiting = [
+      ...this.held, ...this.uncommitted, ...this.duplicates.takeAll(), ...unflushed,
+    ]
     this.uncommitted = []
     this.held.clear()
+    this.refuse(waiting, { code, message })
     this.tally()
   }
 
-  /** Updates the memory account: at every 256th repeat, and once per heartbeat. */
+  /** Updates the memory account: at every held answer and 256th repeat, and once per heartbeat. */
   private tally(): void {
-    this.account.set((this.duplicates.size + this.held.size) * duplicateHeapBytes)
+    this.account.set((this.duplicates.size + this.held.size) * waitingHeapBytes)
+  }
+
+  /**
+   * Refuses requests, in order and in slices: there may be many, for example at the end of an
+   * epoch. They count as answered at once.
+   */
+  refuse(requests: readonly PendingWrite[], why: Refusal): void {
+    const open = requests.filter(({ answered }) => !answered)
+    for (const request of open) request.answered = true
+    if (open.length === 0) return
+    this.refused.push({ requests: open, why, next: 0 })
+    if (this.refused.size === 1) inSlices(this.clock, this.refuseNext, () => undefined)
+  }
+
+  /** False: all have their answer. */
+  private readonly refuseNext = (): boolean => {
+    const first = this.refused.first()
+    if (first === undefined) return false
+    const { requests, why: { code, message, retryAfterMs, isLogged } } = first
+    const request = requests[first.next]!
+    first.next += 1
+    this.fail(request, code, message, retryAfterMs, isLogged ? request.last : undefined)
+    if (first.next === requests.length) this.refused.shift()
+    return true
   }
 
   fail(
     asker: ReplyTarget, code: ErrorCode, message: string, retryAfterMs = 0, sequence?: number,
   ): void {
-    this.options.telemetry.count('writesRefused', 1, { code })
+    this.telemetry.count('writesRefused', 1, { code })
     const answer = errorAnswer(code, message, {
       ...(retryAfterMs > 0 ? { retryAfterMs } : {}),
       // With a sequence the write is logged, whatever the code: only its level is unknown.
-      ...(sequence && { sequence, epoch: this.options.epoch, outcome: 'unknown' }),
+      ...(sequence && { sequence, epoch: this.epoch.number, outcome: 'unknown' }),
     })
-    this.options.answers.answer(asker, answer)
+    this.options.context.answers.answer(asker, answer)
   }
 
   /** Refuses a request because this node is no longer primary. */
@@ -253,43 +302,42 @@ export class Replies {
 
   /** Refuses a write that is for another epoch. The attempt took no effect. */
   otherEpoch(asker: ReplyTarget, wanted: string): void {
-    const { epoch, answers, telemetry } = this.options
-    telemetry.count('writesRefused', 1, { code: 'NOT_PRIMARY' })
+    const { epoch: { number: epoch }, options: { context: { answers } } } = this
+    this.telemetry.count('writesRefused', 1, { code: 'NOT_PRIMARY' })
     const message = `the current epoch is ${epoch}, the write is for epoch ${wanted}`
     answers.answer(asker, errorAnswer('NOT_PRIMARY', message, { epoch, outcome: 'notTaken' }))
-  }
-
-  private giveUp(waiting: PendingWrite, reason: string): void {
-    waiting.answered = true
-    const message = `${reason}: the write was taken, but its level is unknown`
-    this.fail(waiting, 'ACK_TIMEOUT', message, 0, waiting.last)
   }
 
   /** Sends a positive answer. The lease is checked now, as it was when the write was taken. */
   private answer(waiting: PendingWrite): void {
     if (!waiting.reply && !waiting.settle) return
-    const { options } = this
+    const { epoch, options } = this
     const { last: sequence, count, level, duplicate, loggedEpoch, quarantined, mismatch } = waiting
-    if (this.isOver || !options.lease.valid()) {
+    if (this.isOver || !epoch.lease.valid()) {
       this.fail(waiting, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
       return
     }
     const answer: WriteAnswer = {
       ok: true,
-      space: options.space,
+      space: epoch.space,
       // The epoch that answers, also for a duplicate: a lower epoch would count as outdated.
-      epoch: options.epoch,
+      epoch: epoch.number,
       sequence,
       count,
       ack: level,
       safeSequence: options.log.safeSequence,
-      node: options.node,
+      node: epoch.node,
       duplicate,
       ...(loggedEpoch !== undefined && { loggedEpoch }),
       ...(mismatch && { mismatch }),
       ...(quarantined > 0 && { quarantined }),
     }
     this.answeredUpTo = Math.max(this.answeredUpTo, sequence)
-    options.answers.answer(waiting, answer)
+    options.context.answers.answer(waiting, answer)
   }
+}
+
+function unknownLevel(reason: string): Refusal {
+  const message = `${reason}: the write was taken, but its level is unknown`
+  return { code: 'ACK_TIMEOUT', message, isLogged: true }
 }

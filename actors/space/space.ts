@@ -17,6 +17,7 @@ import { Member } from '../member/member.js'
 import type { ReplyTarget } from '../messaging/answers.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import { PrimaryRole } from '../primary/primary.js'
+import type { PrimarySpace } from '../primary/primary.js'
 import { PromotionRole } from '../promotion/promotion.js'
 import { Succession } from '../promotion/succession.js'
 import { ReadService } from '../reads/reads.js'
@@ -24,13 +25,13 @@ import { ReplicaRole } from '../replica/replica.js'
 import { joinRefused, reconcileRefused, surveyAnswerOf } from './statelessAnswers.js'
 
 /** One space on this node: the `space` chart, its role actors, and its messages. */
-export class SpaceActor {
+export class SpaceActor implements PrimarySpace {
   readonly member: Member
   private actor: HostedActor<typeof spaceMachine> | null = null
   private replica: ReplicaRole | null = null
   private promotion: PromotionRole | null = null
   private primary: PrimaryRole | null = null
-  private readonly reads: ReadService
+  readonly reads: ReadService
   private subscriptions: BusSubscription[] = []
   private readonly records: AssignmentWatch
   private readonly following = new Following()
@@ -96,6 +97,7 @@ export class SpaceActor {
     this.actor?.stop()
     this.uploads.stop()
     this.unsubscribe()
+    await this.primary?.settled()
     await this.member.applier.stop()
     this.member.close()
   }
@@ -123,13 +125,12 @@ export class SpaceActor {
   startPrimary(input: RoleInput) {
     this.promotion = null
     this.succession.won()
-    this.primary = new PrimaryRole(this.member, input, this.succession,
-      (message) => this.reads.onRead(message),
-      (isUnderWay) => this.actor?.send({
-        type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned',
-      }),
-      () => this.uploads.epochKnown(this.member.self, this.member.own.epoch))
+    this.primary = new PrimaryRole(this.member, input, this.succession, this)
     return this.primary.spec()
+  }
+
+  onHandover(isUnderWay: boolean): void {
+    this.actor?.send({ type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned' })
   }
 
   /** A damaged member has no role; the chart has stopped its actors. */

@@ -12,11 +12,16 @@ import type { Frame } from '../../actors/ports/frames.js'
 import { JournalFullError } from '../../actors/ports/journal.js'
 import type { Journal, JournalLog, JournalRecord } from '../../actors/ports/journal.js'
 import { defaultSettings } from '../../actors/ports/settings.js'
+import type { ActorSettings } from '../../actors/ports/settings.js'
 import type { Logger, Telemetry } from '../../actors/ports/system.js'
 import { Ingest } from '../../actors/primary/ingest.js'
-import type { IngestOptions } from '../../actors/primary/ingest.js'
+import type { EpochFacts } from '../../actors/primary/openEpoch.js'
+import { PendingView } from '../../actors/primary/pendingView.js'
+import { Replies } from '../../actors/primary/replies.js'
+import { WriteBuffer } from '../../actors/primary/writeBuffer.js'
 import { Budget } from '../../actors/structures/budget.js'
 import { WorkQueue } from '../../actors/structures/workQueue.js'
+import type { SpaceSettings } from '../../machines/protocol/messages.js'
 import { createClientCodec } from '../../runtime/codec/client.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { MemorySpaceStore } from '../fakes/memoryStore.js'
@@ -139,6 +144,15 @@ export function message(
   }
 }
 
+export interface PathOptions {
+  readonly epoch?: number
+  readonly settings?: ActorSettings
+  readonly spaceSettings?: SpaceSettings
+  readonly telemetry?: Telemetry
+  /** Called before each answer is sent. */
+  readonly onAnswer?: () => void
+}
+
 /** The data path of one primary, its lease and its replicas in the test's hand. */
 export class Path {
   readonly answers: Answer[] = []
@@ -146,47 +160,82 @@ export class Path {
   readonly budget = new Budget(1 << 30)
   readonly overlay = new Overlay(this.budget.account('overlay'))
   readonly store = new MemorySpaceStore()
+  readonly lease: Lease
+  readonly replies: Replies
   readonly ingest: Ingest
   readonly lapses: string[] = []
   readonly forgotten: string[] = []
-  readonly shipped: Frame[] = []
+  /** Number of frames that went to the replicas. */
+  shipped = 0
   grantMs = 2000
   inSync = 2
   private sent = 0
 
   constructor(
     readonly journal: GateJournal, readonly clock: VirtualClock, readonly commits: GroupCommit,
-    over: Partial<IngestOptions> = {}, id = uuid,
+    over: PathOptions = {}, id = uuid,
   ) {
-    this.log = new SpaceLog('demo', id, journal, 1 << 20, undefined, this.budget)
-    const lease = new Lease('n1', clock, () => this.grantMs, (reason) => this.lapses.push(reason))
-    lease.begin(['n1', 'n2'])
-    this.ingest = new Ingest({
-      budget: this.budget,
-      space: 'demo', node: 'n1', epoch: 1, settings: defaultSettings,
-      spaceSettings: () => ({ replicas: 1, ack: 'durable', minInSync: 2 }),
-      log: this.log, overlay: this.overlay, store: this.store, lease, frames: codec, clients,
-      commits, clock, telemetry: noTelemetry,
-      answers: answersOver(clock, (to, data) => {
-        const said = data[0] === 0x7b ? JSON.parse(Buffer.from(data).toString()) : decode(data)
-        this.answers.push({ ...said as Answer, to })
-        journal.steps.push(`answered ${to}`)
-      }),
-      logReads: new WorkQueue({ clock, sliceMs: 3, isCongested: () => false, onFailed: rethrow })
-        .lane({ bytesMax: 0, openMax: 4 }),
-      inSyncCount: () => this.inSync,
-      isUnderReplicated: () => this.inSync < 2,
-      onWritten: (frame) => {
-        this.shipped.push(frame)
-        journal.steps.push('shipped')
+    const { budget, overlay, store } = this
+    const log = this.log = new SpaceLog('demo', id, journal, 1 << 20, undefined, budget)
+    this.lease = new Lease('n1', clock, () => this.grantMs, (reason) => this.lapses.push(reason))
+    this.lease.begin(['n1', 'n2'])
+    const { epoch: number = 1, settings = defaultSettings, telemetry = noTelemetry } = over
+    const epoch: EpochFacts = {
+      space: 'demo', node: 'n1', number, lease: this.lease,
+      started: {
+        clock: {}, component: 'n1', timestamp: clock.wallMs(), atMs: clock.monotonicMs(),
       },
-      onDurable: () => undefined,
-      onAckedWritesLost: (reason) => this.forgotten.push(reason),
-      clockAtEnd: {}, component: 'n1', lastTimestamp: clock.wallMs(),
-      lastTimestampAtMs: clock.monotonicMs(),
-      reconcile: (request) => ({ kind: 'decided', request }), losersAt: () => 0,
-      ...over,
+      settings: over.spaceSettings ?? { replicas: 1, ack: 'durable', minInSync: 2 },
+      deposed: (reason) => void this.forgotten.push(reason),
+    }
+    const context = {
+      budget, commits, settings, ports: { clients, clock, frames: codec, telemetry },
+      answers: this.answersOf(over.onAnswer),
+      lanes: {
+        logReads: new WorkQueue({ clock, sliceMs: 3, isCongested: () => false, onFailed: rethrow })
+          .lane({ bytesMax: 0, openMax: 4 }),
+      },
+    }
+    const inSync = this.inSyncSet()
+    const buffer = new WriteBuffer({
+      frames: codec, clock, account: budget.account('writes'),
+      frameBytesMax: settings.frameBytesMax,
     })
+    this.replies = new Replies({ epoch, log, inSync, context })
+    this.ingest = new Ingest({
+      epoch, member: { log, overlay, store }, context, inSync, buffer,
+      pending: new PendingView(clock, number, log, buffer), replies: this.replies,
+      replicas: {
+        written: () => {
+          this.shipped += 1
+          journal.steps.push('shipped')
+        },
+        recommit: () => undefined,
+      },
+      resent: { fromClient: (request) => ({ kind: 'decided', request }), losersAt: () => 0 },
+    })
+  }
+
+  private answersOf(onAnswer: () => void = () => undefined): Answers {
+    return answersOver(this.clock, (to, data) => {
+      onAnswer()
+      const said = data[0] === 0x7b ? JSON.parse(Buffer.from(data).toString()) : decode(data)
+      this.answers.push({ ...said as Answer, to })
+      this.journal.steps.push(`answered ${to}`)
+    })
+  }
+
+  /** The in-sync members, as many as `inSync` says then. */
+  private inSyncSet() {
+    const path = this as { readonly inSync: number }
+    return {
+      get count(): number {
+        return path.inSync
+      },
+      get isUnderReplicated(): boolean {
+        return path.inSync < 2
+      },
+    }
   }
 
   /** Sends a write; its reply subject is `r1`, `r2` … in the order of the calls. */
@@ -208,7 +257,7 @@ export class Path {
   /** Everything up to there is durable at the replicas too. */
   commit(sequence = this.log.durable.sequence): void {
     this.log.raiseCommit(sequence)
-    this.ingest.committed()
+    this.replies.committed()
   }
 
   answerTo(reply: string): Answer | undefined {
@@ -224,7 +273,7 @@ export class Path {
   }
 }
 
-export function path(over: Partial<IngestOptions> = {}): Path {
+export function path(over: PathOptions = {}): Path {
   const journal = new GateJournal()
   const clock = new VirtualClock()
   return new Path(journal, clock, commitsOver(journal, clock), over)

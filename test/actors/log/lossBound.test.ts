@@ -9,8 +9,9 @@ import type { Path } from '../../support/actorKit.js'
 const test = suite('loss bound')
 
 function bounded(settings: Partial<SpaceSettings>): Path {
-  const spaceSettings = { replicas: 1, ack: 'durable', minInSync: 2, ...settings } as const
-  return path({ spaceSettings: () => spaceSettings })
+  return path({
+    spaceSettings: { replicas: 1, ack: 'durable', minInSync: 2, ...settings },
+  })
 }
 
 /** Everything up to there is safe, too. */
@@ -145,7 +146,7 @@ test('while under-replicated: accepted, or waiting, or refused', async () => {
     const before = codes(side, [one!, two!])
     side.inSync = 2
     side.log.raiseSafe(side.log.durable.sequence)
-    side.ingest.committed()
+    side.replies.committed()
     return [before, codes(side, [one!, two!])]
   }
   const bound = { maxLoss: { entries: 1 } }

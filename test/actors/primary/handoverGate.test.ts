@@ -2,6 +2,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { NodeContext } from '../../../actors/member/context.js'
+import { forwardedHeader } from '../../../actors/messaging/headers.js'
+import type { PublishOptions } from '../../../actors/ports/bus.js'
 import { defaultSettings } from '../../../actors/ports/settings.js'
 import { HandoverGate } from '../../../actors/primary/handoverGate.js'
 import { Budget } from '../../../actors/structures/budget.js'
@@ -16,22 +18,34 @@ function kit(writeMs: number) {
   const budget = new Budget(1 << 30)
   const refused: string[] = []
   const taken: string[] = []
+  const forwarded: string[] = []
   let busyMs = 0
   const now = clock.monotonicMs.bind(clock)
   clock.monotonicMs = () => now() + busyMs
   const context = {
     settings: defaultSettings, budget, ports: { clock, telemetry: noTelemetry },
-    answers: answersOver(clock, (to) => void refused.push(to)),
+    answers: answersOver(clock, (to) => {
+      refused.push(to)
+      busyMs += writeMs
+    }),
+    wire: {
+      publish: (_: string, _data: Uint8Array, { reply, headers }: PublishOptions) => {
+        forwarded.push(reply?.slice('_INBOX.'.length) ?? String(headers?.[forwardedHeader]))
+        busyMs += writeMs
+      },
+    },
   } as unknown as NodeContext
   const gate = new HandoverGate({
-    context, space: 'demo', epoch: 1, isGivenAway: () => false,
-    take: ({ reply }) => {
-      taken.push(reply!.slice('_INBOX.'.length))
-      busyMs += writeMs
+    context, space: 'demo', epoch: { number: 1, isGivenAway: false },
+    ingest: {
+      onWrite: ({ reply }) => {
+        taken.push(reply!.slice('_INBOX.'.length))
+        busyMs += writeMs
+      },
     },
   })
   const write = (name: string): void => gate.onWrite(message({}, {}, `_INBOX.${name}`))
-  return { clock, budget, gate, write, taken, refused }
+  return { clock, budget, gate, write, taken, forwarded, refused }
 }
 
 test('held writes are taken in many turns; later ones wait behind them', () => {
@@ -62,6 +76,38 @@ test('another handover, or the end, while it is being taken: the rest waits, or 
   gate.close('over')
   clock.advance(0)
   assert.equal([taken, refused], [['a', 'b'], ['_INBOX.c', '_INBOX.d']])
+})
+
+test('held writes are forwarded in many turns, in order, and marked; then it is done', () => {
+  const { clock, budget, gate, write, forwarded, refused } = kit(1)
+  gate.hold()
+  for (const name of ['a', 'b', 'c', 'd', 'e']) write(name)
+  let done = 0
+  const forward = (): void => gate.forwardHeld('n', () => {
+    done += 1
+  })
+  forward()
+  assert.equal(forwarded, ['a', 'b', 'c'])
+  write('f')
+  assert.equal(refused, ['_INBOX.f'], 'it comes too late to be held')
+  forward()
+  gate.close('over')
+  assert.equal([forwarded.length, refused.length, done], [3, 1, 0], 'that goes on by itself')
+  clock.advance(0)
+  assert.equal(forwarded, ['a', 'b', 'c', 'd', 'e', 'end n'])
+  assert.equal([refused.length, done, budget.usedBytes], [1, 1, 0])
+})
+
+test('at the end, held writes are refused in many turns', () => {
+  const { clock, budget, gate, write, refused } = kit(1)
+  gate.hold()
+  for (const name of ['a', 'b', 'c', 'd', 'e']) write(name)
+  gate.close('over')
+  assert.equal(refused, ['_INBOX.a', '_INBOX.b', '_INBOX.c'])
+  assert.is(gate.isEmpty, false)
+  clock.advance(0)
+  assert.equal(refused.slice(3), ['_INBOX.d', '_INBOX.e'])
+  assert.equal([gate.isEmpty, budget.usedBytes], [true, 0])
 })
 
 test.run()

@@ -190,7 +190,7 @@ test('ack timeout: an error with the sequence, once, and the write stays', async
   const duplicate = side.write({ 'Engram-Ack': 'committed', 'Nats-Msg-Id': 'k' })
   for (let beat = 0; beat < 60; beat += 1) {
     side.clock.advance(100)
-    side.ingest['options'].lease.renew()
+    side.lease.renew()
     side.ingest.expire()
   }
   assert.is(side.codeTo(reply), 'ACK_TIMEOUT')
@@ -273,6 +273,53 @@ test('no reply, no answer; a bad level or payload is refused with its reason', a
   assert.is(side.codeTo('bad'), 'INVALID_OPERATION')
   side.ingest.refuse({ code: 'READ_ONLY', message: 'full' })
   assert.is(side.codeTo(side.write()), 'READ_ONLY')
+})
+
+test('many that wait are refused in many turns, and none is answered positively meanwhile', async () => {
+  let busyMs = 0
+  const side = path({
+    onAnswer: () => {
+      busyMs += 1
+    },
+  })
+  const now = side.clock.monotonicMs.bind(side.clock)
+  const committed = Array.from({ length: 4 }, () => side.write({ 'Engram-Ack': 'committed' }))
+  await settle()
+  side.journal.holdsSyncs = true
+  const inFlight = side.write()
+  await settle()
+  const buffered = Array.from({ length: 3 }, () => side.write())
+  side.clock.monotonicMs = () => now() + busyMs
+  side.ingest.end('LEASE_LAPSED', 'over')
+  assert.is(side.answers.length, 3, 'as many as fit into a slice')
+  assert.is(side.replies.isIdle, false)
+  side.commit()
+  await side.journal.release()
+  assert.is(side.answers.length, 3, 'a commit and a flush change nothing')
+  side.clock.advance(0)
+  assert.equal(side.answers.map(({ to }) => to), [...committed, ...buffered, inFlight])
+  for (const { to } of side.answers) assert.is(side.codeTo(to), 'LEASE_LAPSED')
+  assert.is(side.replies.isIdle, true)
+})
+
+test('writes that time out together are refused in many turns', async () => {
+  let busyMs = 0
+  const side = path({
+    onAnswer: () => {
+      busyMs += 1
+    },
+  })
+  const now = side.clock.monotonicMs.bind(side.clock)
+  for (let i = 0; i < 5; i += 1) side.write({ 'Engram-Ack': 'committed' })
+  await settle()
+  side.clock.advance(6000)
+  side.clock.monotonicMs = () => now() + busyMs
+  side.ingest.expire()
+  assert.is(side.answers.length, 3)
+  side.commit()
+  side.clock.advance(0)
+  assert.equal(side.answers.map(({ to }) => side.codeTo(to)),
+    Array.from({ length: 5 }, () => 'ACK_TIMEOUT'))
 })
 
 test.run()

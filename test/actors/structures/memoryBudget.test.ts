@@ -5,9 +5,10 @@ import { SpaceLog } from '../../../actors/log/spaceLog.js'
 import { MemoryWatch } from '../../../actors/node/memoryWatch.js'
 import type { Frame } from '../../../actors/ports/frames.js'
 import type { Logger } from '../../../actors/ports/system.js'
+import { entriesOf, PendingWrite } from '../../../actors/primary/pendingWrite.js'
 import { ReceivedFrames } from '../../../actors/replica/receivedFrames.js'
 import { Budget } from '../../../actors/structures/budget.js'
-import { GateJournal, path, settle, uuid } from '../../support/actorKit.js'
+import { codec, GateJournal, path, settle, uuid } from '../../support/actorKit.js'
 import { frameOf } from '../../support/journalKit.js'
 
 const test = suite('memory budget')
@@ -184,6 +185,39 @@ test('repeated writes that wait for their level count', async () => {
   side.ingest.end('LEASE_LAPSED', 'over')
   await side.journal.release()
   assert.is(side.budget.uses().writes, 0)
+})
+
+test('answers that wait for room in the loss window count, without their payload', async () => {
+  const side = path({
+    spaceSettings: { replicas: 1, ack: 'durable', minInSync: 2, maxLoss: { entries: 1 } },
+  })
+  for (let i = 0; i < 11; i += 1) side.write()
+  await settle()
+  side.overlay.applied(11)
+  const { overlay, writes } = side.budget.uses()
+  assert.is(overlay, 0)
+  assert.ok(writes >= 10 * 400, `${writes}`)
+  side.log.raiseSafe(5)
+  side.commit()
+  assert.ok(side.budget.uses().writes < writes, 'less, as they are answered')
+  side.log.raiseSafe(11)
+  side.commit()
+  assert.is(side.budget.uses().writes, 0)
+})
+
+test('a write that is durable keeps no payload', () => {
+  const request = {
+    operations: [{ type: 'StoreNode', node: { id: 'a' } } as const], encoded: [], key: null,
+  }
+  const asker = { reply: 'r', encoding: 'json' } as const
+  const waiting = new PendingWrite(asker, 'durable', request, 0).place(1, 0)
+  const batch = {
+    builder: codec.builder(), requests: [waiting], heapBytes: 0, openedAtMs: 0,
+  }
+  const entries = entriesOf(batch, frameOf(uuid, 7), 'n1', {})
+  assert.equal(entries.map(({ sequence, operation }) => [sequence, operation]),
+    [[7, request.operations[0]]])
+  assert.equal([waiting.operations.length, waiting.count, waiting.last], [0, 1, 7])
 })
 
 test('a replica over its budget takes one frame at a time', async () => {

@@ -52,11 +52,12 @@ export function wouldServe(node: SimNode): boolean {
   const actor = node.life?.actor.spaces.get(space)
   const role = actor?.primaryRole
   if (!actor || !role || node.life!.connection?.isClosed !== false) return false
-  return !role['isOver'] && role['handover'].to === null && role['subscription'] !== null
-    && !role['ingest']['replies'].isOver && actor.member.own.lease !== null && isValid(actor.member.own.lease)
+  return !role['epoch'].isOver && role['handover'].to === null && role['gate'].isSubscribed
+    && !role['replies'].isOver && isValid(actor.member.own.lease)
 }
 
-function isValid(lease: Lease): boolean {
+function isValid(lease: Lease | null): boolean {
+  if (lease === null) return false
   const look = Object.create(lease, { lapse: { value: () => undefined } }) as Lease
   return look.valid()
 }

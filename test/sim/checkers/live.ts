@@ -59,7 +59,7 @@ export class LiveChecks {
     const { log } = member
     const { maxLoss, whenUnderReplicated } = this.world.plan
     if (sequence <= log.safeSequence || !primaryRole) return
-    if (primaryRole.followers.isUnderReplicated) {
+    if (primaryRole['inSync'].isUnderReplicated) {
       if (whenUnderReplicated === 'accept') return
       if (!maxLoss && whenUnderReplicated === 'wait') {
         this.world.violate('maxLoss', `${node.id} answers ${sequence}, safe is `

@@ -190,7 +190,7 @@ test('commits wait for the union of both sets while a change is in flight', asyn
   })
   await cluster.run(500)
   assert.is(answer, undefined, 'the arbiter may still list the dead one')
-  assert.equal(primary.space().primaryRole!.followers.union(), new Set([primary.id, a.id, b.id]))
+  assert.equal(primary.space().primaryRole!['inSync'].union(), new Set([primary.id, a.id, b.id]))
   cluster.bucket.available = true
   assert.is((await cluster.wait(pending))?.ok, true)
   assert.equal(cluster.record()!.inSync.toSorted(), [primary.id, a.id].toSorted())
@@ -208,7 +208,7 @@ test('a member coming in is needed from the sending on; its loss costs nothing',
   cluster.bucket.loseAnswers('late')
   b.start()
   await cluster.until('it is proposed', () =>
-    primary.space().primaryRole?.followers.union().size === 3, 5000)
+    primary.space().primaryRole?.['inSync'].union().size === 3, 5000)
   cluster.weather = (from, to) => (to === b.id && from === primary.id ? 'lost' : 0.2)
   const pending = cluster.send({ 'Engram-Ack': 'committed' })
   await cluster.run(30)

@@ -8,16 +8,16 @@ export const arbiterMutants: readonly Mutant[] = [
       + 'wait for both sets.',
     edits: [
       {
-        file: 'actors/primary/assignmentChanges.js',
+        file: 'actors/primary/assignmentWriter.js',
         find: '(reason) => member.known.rejected(reason))',
         replace: 'null)',
       },
       {
-        file: 'actors/primary/assignmentChanges.js',
+        file: 'actors/primary/assignmentWriter.js',
         find: 'if (!await this.settle(withInSync(assignment, inSync, diskOf, member.signature())))',
         replace: 'if (!await this.settle(withInSync(assignment, inSync, diskOf, '
           + 'member.signature()))) { followers.adopt(assignment.inSync); '
-          + "send({ type: 'inSyncChanged', inSync: assignment.inSync }); } if (false)",
+          + "epoch.send({ type: 'inSyncChanged', inSync: assignment.inSync }); } if (false)",
       },
     ],
     scenarios: ['rejected-expansion-applied-late'],
@@ -28,7 +28,7 @@ export const arbiterMutants: readonly Mutant[] = [
     why: 'From the sending of its compare-and-set on, a handover cannot be taken back.',
     edits: [{
       file: 'actors/primary/handover.js',
-      find: 'const isTaken = await this.options.touch(isPresent);',
+      find: 'const isTaken = await records.touch(isPresent);',
       replace: 'const isTaken = true;',
     }],
     scenarios: ['handover-that-the-arbiter-refuses'],

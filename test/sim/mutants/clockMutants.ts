@@ -32,13 +32,13 @@ export const clockMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'actors/primary/replies.js',
-        find: 'const limit = this.options.clock.monotonicMs() -',
-        replace: 'const limit = this.options.clock.wallMs() -',
+        find: 'const limit = this.clock.monotonicMs() -',
+        replace: 'const limit = this.clock.wallMs() -',
       },
       {
         file: 'actors/primary/ingest.js',
-        find: 'last, timestamp, options.clock.monotonicMs())',
-        replace: 'last, timestamp, options.clock.wallMs())',
+        find: 'request, this.clock.monotonicMs())',
+        replace: 'request, this.clock.wallMs())',
       },
     ],
     scenarios: ['test:sim/cluster/clockJumps'],

@@ -59,7 +59,7 @@ export const commitMutants: readonly Mutant[] = [
     name: 'commit-before-the-shrink-is-confirmed',
     why: 'Until the arbiter has taken a member off the list it can be promoted.',
     edits: [{
-      file: 'actors/primary/followers.js',
+      file: 'actors/primary/inSyncSet.js',
       find: 'return unionOf(this.inSync, this.proposed);',
       replace: 'return new Set(this.proposed ?? this.inSync);',
     }],
@@ -86,12 +86,12 @@ export const commitMutants: readonly Mutant[] = [
         replace: 'if (found) {',
       },
       {
-        file: 'actors/primary/assignmentChanges.js',
-        find: "if (settlement.kind === 'refused')\n            onRefused(settlement.current);",
-        replace: 'if (settlement.current?.revision === this.record.revision) {'
-          + 'const { inSync } = this.record.assignment; this.options.followers().adopt(inSync);'
-          + "this.options.lease.need(inSync); this.options.send({ type: 'inSyncChanged', inSync });"
-          + "} else if (settlement.kind === 'refused') onRefused(settlement.current);",
+        file: 'actors/primary/assignmentWriter.js',
+        find: "if (settlement.kind === 'refused')\n            epoch.refused(settlement.current);",
+        replace: 'if (settlement.current?.revision === epoch.record.revision) {'
+          + 'const { inSync } = epoch.record.assignment; this.options.followers.adopt(inSync);'
+          + "epoch.lease.need(inSync); epoch.send({ type: 'inSyncChanged', inSync });"
+          + "} else if (settlement.kind === 'refused') epoch.refused(settlement.current);",
       },
     ],
     scenarios: ['set-change-applied-late'],
@@ -102,7 +102,8 @@ export const commitMutants: readonly Mutant[] = [
     why: 'A member that is taken in may be a candidate from the instant at which the change is applied, '
       + 'which the primary learns later.',
     edits: [{
-      file: 'actors/primary/assignmentChanges.js', find: 'lease.need(followers.union());', replace: '',
+      file: 'actors/primary/assignmentWriter.js',
+      find: 'lease.need(this.options.inSync.union());', replace: '',
     }],
     scenarios: ['newcomer-promoted-early'],
     evidence: /^I2: n1 answers positively in epoch 1/,
@@ -148,8 +149,7 @@ export const commitMutants: readonly Mutant[] = [
     why: 'A set that has shrunk to one commits at once: that is not what the writer asked for.',
     edits: [{
       file: 'actors/primary/replies.js',
-      find: "if (waiting.level === 'committed' && this.options.inSyncCount() < "
-        + 'spaceSettings().minInSync) {',
+      find: "if (waiting.level === 'committed' && this.tooFewInSync) {",
       replace: 'if (false) {',
     }],
     scenarios: ['set-shrinks-before-the-answer'],

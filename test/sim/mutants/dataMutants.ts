@@ -90,8 +90,8 @@ export const dataMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'actors/primary/ingest.js',
-        find: 'log.accept(frame, options.clock.monotonicMs());',
-        replace: 'log.accept(frame, options.clock.monotonicMs()); options.onWritten(frame);',
+        find: 'log.accept(frame, this.clock.monotonicMs());',
+        replace: 'log.accept(frame, this.clock.monotonicMs()); options.replicas.written();',
       },
       {
         file: 'actors/primary/replicaStream.js',

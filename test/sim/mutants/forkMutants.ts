@@ -141,7 +141,7 @@ const judgement: readonly Mutant[] = [
     why: 'A write on its way to the disk comes before the reconciled write in the log.',
     edits: [{
       file: 'actors/forks/reconciler.js',
-      find: 'return ingest.pending().view(member.overlay.view(member.store));',
+      find: 'return pending.overlay().view(member.overlay.view(member.store));',
       replace: 'return member.overlay.view(member.store);',
     }],
     scenarios: ['conflict-with-what-is-being-written'],
@@ -152,7 +152,7 @@ const judgement: readonly Mutant[] = [
     why: 'It is as old as it was: others have written since, and were answered.',
     edits: [{
       file: 'actors/primary/ingest.js',
-      find: 'if (!origin || origin.epoch === options.epoch)',
+      find: 'if (!origin || origin.epoch === epoch.number)',
       replace: 'if (true)',
     }],
     scenarios: ['sent-again-over-a-newer-write'],

@@ -19,7 +19,7 @@ export const leaseMutants: readonly Mutant[] = [
       + 'have been stopped in between.',
     edits: [{
       file: 'actors/primary/replies.js',
-      find: 'if (this.isOver || !options.lease.valid()) {',
+      find: 'if (this.isOver || !epoch.lease.valid()) {',
       replace: 'if (false) {',
     }],
     scenarios: ['pause-while-flushing'],
@@ -41,7 +41,7 @@ export const leaseMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/primary/primary.js',
-        find: "return this.lapsed('the lease has lapsed');",
+        find: "return epoch.lapsed('the lease has lapsed');",
         replace: 'return;',
       },
     ],

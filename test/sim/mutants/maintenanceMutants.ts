@@ -65,7 +65,7 @@ export const maintenanceMutants: readonly Mutant[] = [
       + 'nothing.',
     edits: [{
       file: 'actors/primary/handoverGate.js',
-      find: "return this.mode === 'handingOver' && !this.options.isGivenAway();",
+      find: "return this.mode === 'handingOver' && !this.options.epoch.isGivenAway;",
       replace: "return this.mode === 'handingOver';",
     }],
     scenarios: ['test:sim/cluster/maintenance'],

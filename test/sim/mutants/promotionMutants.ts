@@ -90,13 +90,8 @@ export const promotionMutants: readonly Mutant[] = [
       {
         file: 'actors/primary/handover.js',
         find: "if (settlement.kind !== 'applied') {",
-        replace: "if (settlement.kind !== 'applied') { this.isTransferring = false; "
-          + 'this.to = null; this.options.onPatienceOver(); return;',
-      },
-      {
-        file: 'actors/primary/primary.js',
-        find: 'onPatienceOver: () => this.forwardHeld(),',
-        replace: 'onPatienceOver: () => this.gate.open(),',
+        replace: "if (settlement.kind !== 'applied') { epoch.isGivenAway = false; "
+          + 'this.to = null; this.options.gate.open(); return;',
       },
     ],
     scenarios: ['handover-applied-late'],

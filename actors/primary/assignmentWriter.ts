@@ -1,26 +1,19 @@
 import type { NodeId } from '../../machines/base/ids.js'
-import type { PrimaryEvent } from '../../machines/primary.js'
-import {
-  isSameButPaused, signed, withInSync, withSettings,
-} from '../../machines/protocol/assignments.js'
-import type { Assignment, AssignmentAt, SpaceSettings } from '../../machines/protocol/messages.js'
+import { signed, withInSync, withSettings } from '../../machines/protocol/assignments.js'
+import type { Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
 import { isSameSettings } from '../../machines/protocol/spaceSettings.js'
 import type { Settlement } from '../arbiter/assignmentStore.js'
 import type { Member } from '../member/member.js'
-import type { Lease } from '../membership/lease.js'
 import { AdminRefusal } from '../ports/adminApi.js'
 import type { Followers } from './followers.js'
+import type { InSyncSet } from './inSyncSet.js'
+import type { OpenEpoch } from './openEpoch.js'
 
-export interface AssignmentChangesOptions {
+export interface AssignmentWriterOptions {
   readonly member: Member
-  readonly record: AssignmentAt
-  readonly lease: Lease
-  readonly followers: () => Followers
-  readonly isOver: () => boolean
-  readonly send: (event: PrimaryEvent) => void
-  readonly announce: (reason: string) => void
-  readonly alert: (kind: string, fields: object, message: string) => void
-  readonly onRefused: (current: AssignmentAt | null) => void
+  readonly epoch: OpenEpoch
+  readonly inSync: InSyncSet
+  readonly followers: Followers
 }
 
 /** Returns the new settings, given the present ones when its turn comes. Throws AdminRefusal. */
@@ -40,31 +33,27 @@ const commandsMax = 16
 const pollMs = 20
 
 /**
- * The changes that a primary makes to its record, by compare-and-set: to the in-sync set and to
- * the settings of the space. Its chart ensures that one is in flight at a time.
+ * Writes the record of a primary's epoch, by compare-and-set: changes of the in-sync set and of the
+ * settings of the space. Its chart ensures that one is in flight at a time.
  */
-export class AssignmentChanges {
-  record: AssignmentAt
+export class AssignmentWriter {
   private commands: SettingsCommand[] = []
 
-  constructor(private readonly options: AssignmentChangesOptions) {
-    this.record = options.record
-  }
+  constructor(private readonly options: AssignmentWriterOptions) {}
 
   async inSync(inSync: readonly NodeId[], reason: string): Promise<void> {
-    const { member, lease, send, announce, alert } = this.options
-    const followers = this.options.followers()
-    const { assignment } = this.record
+    const { member, epoch, epoch: { lease }, followers } = this.options
+    const { assignment } = epoch.record
     followers.propose(inSync)
-    lease.need(followers.union())
+    lease.need(this.options.inSync.union())
     const diskOf = (node: NodeId) => followers.diskOf(node)
     if (!await this.settle(withInSync(assignment, inSync, diskOf, member.signature()))) return
     lease.need(inSync)
     followers.adopt(inSync)
-    send({ type: 'inSyncChanged', inSync })
-    announce(reason)
+    epoch.send({ type: 'inSyncChanged', inSync })
+    epoch.announce('changed', reason)
     member.context.ports.telemetry.count('inSyncChanges', 1, { space: member.space })
-    alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown',
+    member.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown',
       { inSync }, `in sync: ${inSync.join(', ')} (${reason})`)
     this.alertIfAlone(inSync)
   }
@@ -78,14 +67,15 @@ export class AssignmentChanges {
       throw new AdminRefusal('OVERLOADED',
         `${commandsMax} changes of the settings wait for their turn; try again soon`, true)
     }
-    const { ports: { clock }, settings: { ackTimeoutMs } } = this.options.member.context
+    const { epoch, member } = this.options
+    const { ports: { clock }, settings: { ackTimeoutMs } } = member.context
     const limit = clock.monotonicMs() + ackTimeoutMs
     const command: SettingsCommand = { change, isBegun: false, settled: null }
     this.commands.push(command)
     while (!command.settled) {
-      if (this.options.isOver() || clock.monotonicMs() > limit) return this.giveUp(command)
+      if (epoch.isOver || clock.monotonicMs() > limit) return this.giveUp(command)
       if (!command.isBegun) {
-        this.options.send({ type: 'settingsRequested', reason: 'an operator changes the settings' })
+        epoch.send({ type: 'settingsRequested', reason: 'an operator changes the settings' })
       }
       await new Promise<void>((resolve) => clock.setTimeout(resolve, pollMs))
     }
@@ -100,7 +90,7 @@ export class AssignmentChanges {
       throw new AdminRefusal('ACK_TIMEOUT',
         'the change of the settings was not settled in time; it may still be applied', true)
     }
-    if (this.options.isOver()) {
+    if (this.options.epoch.isOver) {
       throw new AdminRefusal('NOT_PRIMARY',
         'this node is no longer primary; nothing was changed', true)
     }
@@ -110,16 +100,17 @@ export class AssignmentChanges {
 
   /** Handles the oldest command. */
   async settings(): Promise<void> {
-    const { inSync } = this.record.assignment
+    const { epoch } = this.options
+    const { inSync } = epoch.record.assignment
     const command = this.commands.shift()
     if (command && !await this.handle(command)) return
-    this.options.send({ type: 'inSyncChanged', inSync })
+    epoch.send({ type: 'inSyncChanged', inSync })
   }
 
   /** False: the epoch is over, or ends now. */
   private async handle(command: SettingsCommand): Promise<boolean> {
-    const { member, announce, alert } = this.options
-    const { assignment } = this.record
+    const { member, epoch } = this.options
+    const { assignment } = epoch.record
     command.isBegun = true
     let settings: SpaceSettings
     try {
@@ -131,8 +122,8 @@ export class AssignmentChanges {
     if (!isSameSettings(assignment.settings, settings)) {
       const next = withSettings(assignment, settings, member.signature())
       if (!await this.settle(next)) return false
-      announce('the settings were changed')
-      alert('settingsChanged', { settings }, 'the settings of the space were changed')
+      epoch.announce('changed', 'the settings were changed')
+      member.alert('settingsChanged', { settings }, 'the settings of the space were changed')
     }
     command.settled = { settings }
     return true
@@ -144,17 +135,11 @@ export class AssignmentChanges {
    * may be applied later, which changes nothing but the revision.
    */
   async touch(wanted: () => boolean): Promise<boolean> {
-    const { member } = this.options
-    const next = signed(this.record.assignment, member.signature())
+    const { member, epoch } = this.options
+    const next = signed(epoch.record.assignment, member.signature())
     const settlement = await this.settled(next, wanted)
     if (settlement.kind === 'rejected') member.known.rejected(settlement.reason)
     return settlement.kind === 'applied'
-  }
-
-  /** Adopts a record that was read since: an operator may have paused or resumed the space. */
-  seen(record: AssignmentAt): void {
-    const isNewer = record.revision > this.record.revision
-    if (isNewer && isSameButPaused(record.assignment, this.record.assignment)) this.adopt(record)
   }
 
   /** Writes the record. False: the epoch is over, or ends now. */
@@ -169,31 +154,26 @@ export class AssignmentChanges {
   private async settled(
     next: Assignment, wanted: () => boolean, onRejected?: (reason: string) => void,
   ): Promise<Settlement> {
-    const { isOver, onRefused, member: { context: { records, wire } } } = this.options
-    const { assignment: madeOf, revision } = this.record
+    const { epoch, member, member: { context: { records, wire } } } = this.options
+    const { assignment: madeOf, revision } = epoch.record
     const settlement = await records.settle(next, revision, () =>
-      wanted() && !isOver() && wire.isOpen, { madeOf, ...(onRejected && { onRejected }) })
-    if (isOver()) return { kind: 'abandoned', reason: 'this node is no longer primary' }
+      wanted() && !epoch.isOver && wire.isOpen, { madeOf, ...(onRejected && { onRejected }) })
+    if (epoch.isOver) return { kind: 'abandoned', reason: 'this node is no longer primary' }
     if (settlement.kind === 'applied') {
-      this.options.member.known.accepted()
-      this.adopt(settlement.record)
+      member.known.accepted()
+      epoch.adopt(settlement.record)
     }
-    if (settlement.kind === 'refused') onRefused(settlement.current)
+    if (settlement.kind === 'refused') epoch.refused(settlement.current)
     return settlement
-  }
-
-  private adopt(record: AssignmentAt): void {
-    if (record.revision < this.record.revision) return
-    this.record = record
-    this.options.member.known.learned(record)
   }
 
   /** Raises an alert when writes from now on may be lost with one disk. */
   alertIfAlone(inSync: readonly NodeId[]): void {
-    if (!this.options.followers().isUnderReplicated) return
-    const { whenUnderReplicated: then = 'accept' } = this.record.assignment.settings
+    const { epoch, member } = this.options
+    if (!this.options.inSync.isUnderReplicated) return
+    const { whenUnderReplicated: then = 'accept' } = epoch.settings
     const what = { accept: 'are accepted', wait: 'wait for their answer', refuse: 'are refused' }
-    this.options.alert('underReplicated', { inSync, whenUnderReplicated: then },
+    member.alert('underReplicated', { inSync, whenUnderReplicated: then },
       `only ${inSync.join(', ')} in sync: writes ${what[then]}, and none becomes safe`)
   }
 }

@@ -1,0 +1,50 @@
+import type { NodeId } from '../../machines/base/ids.js'
+import { certainlyInSync, isUnderReplicated, unionOf } from '../../machines/log/commit.js'
+import type { Member } from '../member/member.js'
+
+/** The in-sync set of one epoch, and the one that is being written to the record, if any. */
+export class InSyncSet {
+  private proposed: readonly NodeId[] | null = null
+
+  constructor(
+    private readonly member: Pick<Member, 'known'>, private inSync: readonly NodeId[],
+  ) {}
+
+  /** Both in-sync sets while a change is in flight: commits and the lease need all of them. */
+  union(): ReadonlySet<NodeId> {
+    return unionOf(this.inSync, this.proposed)
+  }
+
+  /** Members that are in both sets while a change is in flight. */
+  certain(): ReadonlySet<NodeId> {
+    return certainlyInSync(this.inSync, this.proposed)
+  }
+
+  /** Number of members that are in sync for certain. */
+  get count(): number {
+    return this.certain().size
+  }
+
+  /** Fewer than min(2, RF) are in sync for certain: no write becomes safe. */
+  get isUnderReplicated(): boolean {
+    return isUnderReplicated(this.count, this.replicationFactor)
+  }
+
+  get replicationFactor(): number {
+    return this.member.known.record?.assignment.members.length ?? 1
+  }
+
+  /** Whether the member is in the set that the record has. */
+  has(node: NodeId): boolean {
+    return this.inSync.includes(node)
+  }
+
+  propose(inSync: readonly NodeId[]): void {
+    this.proposed = inSync
+  }
+
+  adopt(inSync: readonly NodeId[]): void {
+    this.inSync = inSync
+    this.proposed = null
+  }
+}
