@@ -1,4 +1,4 @@
-import type { Life, NodeId } from '../../machines/base/ids.js'
+import type { Life } from '../../machines/base/ids.js'
 import { stateName, topState } from '../../machines/base/stateName.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import { nodeMachine } from '../../machines/node.js'
@@ -11,7 +11,7 @@ import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { Arbiter } from '../ports/arbiter.js'
 import { BusConnectError } from '../ports/bus.js'
 import type { BusConnection, BusSubscription } from '../ports/bus.js'
-import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
+import type { NodeIdentityInput, NodePorts, NodeProcessInput } from '../ports/node.js'
 import type { NodeDirectory } from '../ports/nodeDirectory.js'
 import type { ActorSettings } from '../ports/settings.js'
 import type { SpaceActor } from '../space/space.js'
@@ -25,12 +25,17 @@ import { Spaces } from './spaces.js'
 import { SupersededError } from './startErrors.js'
 import type { StatusTeller } from './statusService.js'
 
+/** The program around a node. */
+export interface NodeProgram {
+  onRunning(): void
+  onExit(code: number, reason: string): void
+  /** Gives the connection to the host and to remote references, or takes it away (null). */
+  onConnection(connection: BusConnection | null): void
+}
+
 export interface NodeActorOptions {
-  readonly node: NodeId
-  readonly pid: number
-  readonly hostname: string
-  readonly data: string
-  readonly version: string
+  readonly process: NodeProcessInput
+  readonly program: NodeProgram
   readonly cleanStopMs: number
   /** Operators may kill single actors (`killActor`). */
   readonly allowsChaos: boolean
@@ -43,10 +48,6 @@ export interface NodeActorOptions {
   readonly status: StatusTeller
   /** Answers to clients go to subjects below these. */
   readonly replyPrefixes: readonly string[]
-  readonly onRunning: () => void
-  readonly onExit: (code: number, reason: string) => void
-  /** Gives the connection to the host and to remote references, or takes it away (null). */
-  readonly onConnection: (connection: BusConnection | null) => void
 }
 
 /** Recorded events, by the effect of the chart that they come with. */
@@ -74,10 +75,10 @@ export class NodeActor {
   private readonly admin: AdminCommands
 
   constructor(private readonly options: NodeActorOptions) {
-    const { node, pid, hostname, data, version, boot, ports, settings, replyPrefixes } = options
+    const { process, boot, ports, settings, replyPrefixes } = options
     this.admin = new AdminCommands(this)
     this.faults = new FaultLog(ports.clock, ports.logger)
-    this.self = { node, pid, hostname, data, version, disk: '', incarnation: 0, http: null }
+    this.self = { ...process, disk: '', incarnation: 0, http: null }
     this.registration = new NodeRegistration({
       boot, ports, settings, self: this.self, replyPrefixes,
       requiresData: options.requiresData ?? false,
@@ -105,7 +106,7 @@ export class NodeActor {
     this.actor = this.options.ports.host.spawn({
       id: 'node',
       logic: nodeMachine,
-      input: () => ({ node: this.options.node, cleanStopMs: this.options.cleanStopMs }),
+      input: () => ({ node: this.self.node, cleanStopMs: this.options.cleanStopMs }),
       effects: (effect) => this.perform(effect),
     })
   }
@@ -196,7 +197,7 @@ export class NodeActor {
     const state = nodeEvents[effect.type]
     if (state === undefined || (effect.type === 'exit' && effect.code === 0)) return
     const reason = 'reason' in effect ? effect.reason
-      : `${this.options.version}, incarnation ${this.self.incarnation}`
+      : `${this.self.version}, incarnation ${this.self.incarnation}`
     this.options.ports.events.note({ type: 'node', state, reason })
   }
 
@@ -300,7 +301,7 @@ export class NodeActor {
     if (!connection || !arbiter || connection.isClosed) return
     wire.attach(connection, life)
     records.attach(arbiter)
-    this.options.onConnection(connection)
+    this.options.program.onConnection(connection)
     const early = this.subscriptions.splice(0)
     const status = { teller: this.options.status, names: this.listing!.names }
     this.subscriptions.push(...listenAs(this, this.admin, status))
@@ -309,7 +310,7 @@ export class NodeActor {
     for (const space of this.spaces.values()) space.connected()
     void this.registration.attach(connection, arbiter)
     await this.listing?.discover()
-    this.options.onRunning()
+    this.options.program.onRunning()
   }
 
   private isolate(reason: string): void {
@@ -321,7 +322,7 @@ export class NodeActor {
     this.subscriptions = []
     this.connection = null
     this.arbiter = null
-    this.options.onConnection(null)
+    this.options.program.onConnection(null)
     peers.disconnected()
     for (const space of this.spaces.values()) space.disconnected(reason)
   }
@@ -370,7 +371,7 @@ export class NodeActor {
       }
       context.peers.stop()
       context.records.detach()
-      this.options.onConnection(null)
+      this.options.program.onConnection(null)
       await this.connection?.close()
       context.floors.stop()
       await context.commits.stop()
@@ -381,11 +382,11 @@ export class NodeActor {
   }
 
   private async exit(code: number, reason: string): Promise<void> {
-    const { boot, ports: { logger }, onExit } = this.options
+    const { boot, ports: { logger }, program } = this.options
     logger[code === 0 ? 'info' : 'error']({ code }, `the node ends: ${reason}`)
     // A node that has written nothing leaves nothing behind.
     if (!this.context) await boot.close().catch(() => undefined)
-    onExit(code, reason)
+    program.onExit(code, reason)
   }
 
   private resign(reason: string): void {

@@ -30,18 +30,22 @@ export interface NodePorts {
   readonly mergeRules?: Readonly<Record<string, MergeRule>>
 }
 
-/** Identity of this node for the whole of this start. */
-export interface NodeIdentityInput {
+/** The process of a node. */
+export interface NodeProcessInput {
   readonly node: NodeId
+  readonly pid: number
+  readonly hostname: string
+  readonly data: string
+  readonly version: string
+}
+
+/** Identity of this node for the whole of this start. */
+export interface NodeIdentityInput extends NodeProcessInput {
   /** Set by NodeRegistration: at first, and again if the directory turns out to be an old copy. */
   disk: string
   /** Number of this start; set with the disk. */
   incarnation: number
-  readonly pid: number
-  readonly hostname: string
   http: string | null
-  readonly data: string
-  readonly version: string
 }
 
 /** Whether the arbiter knows this start of the node, and a notice about its directory. */

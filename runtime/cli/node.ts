@@ -76,14 +76,16 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
   const log = openLog({ level: logLevel(context), fields: { node: id } })
   for (const suspect of suspectVariables(context.io.env)) log.logger.warn({}, suspect)
   const address = httpSetting(flags.http) ?? settings.http
-  const http = address === undefined ? '127.0.0.1:0' : address
+  const httpAddress = address === undefined ? '127.0.0.1:0' : address
   const tokenFile = flags.httpTokenFile ?? context.io.env['ENGRAM_HTTP_TOKEN_FILE']
   const options = {
     id, data, nats: settings.nats, config: settings.config, log,
     chaos: flags.chaos ?? context.io.env['ENGRAM_CHAOS'] === '1',
     requiresData: flags.requireData ?? context.io.env['ENGRAM_REQUIRE_DATA'] === '1',
-    http, httpToken: http === null ? null : tokenFor(http, tokenFile),
-    inspectPayloads: flags.inspectPayloads ?? false,
+    http: httpAddress === null ? null : {
+      address: httpAddress, token: tokenFor(httpAddress, tokenFile),
+      inspectPayloads: flags.inspectPayloads ?? false,
+    },
     mergeRules: await loadMergeRules(settings.merge), replyPrefixes: settings.replyPrefixes,
   }
   outliveReaders()

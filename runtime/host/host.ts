@@ -57,7 +57,7 @@ class Host implements ActorHostRuntime, CellHost {
     const incarnation = options.incarnation ?? (() => bornAtMs)
     this.asks = new Asks({ node: this.node, clock: this.clock, life: incarnation })
     this.remote = new Remote({
-      ...options,
+      host: options,
       incarnation,
       onAnswer: (answer) => this.takeAnswer(answer),
       onSilent: (node) => this.asks.nodeDown(node),

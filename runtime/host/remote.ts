@@ -11,7 +11,8 @@ import type { ActorHostOptions, DeadLetter, DeadLetterReason, RemoteExit, Sender
 import { Watches } from './watches.js'
 import type { LocalWatch } from './watches.js'
 
-export interface RemoteOptions extends ActorHostOptions {
+export interface RemoteOptions {
+  readonly host: ActorHostOptions
   readonly deadLetters: DeadLetters
   readonly deliver: (id: string, event: AnyEventObject, from: Sender) => void
   readonly watch: LocalWatch
@@ -47,16 +48,17 @@ export class Remote {
   private notices = { sinceMs: -Infinity, count: 0 }
 
   constructor(private readonly options: RemoteOptions) {
-    this.bytesMax = options.envelopeBytesMax ?? envelopeBytesMaxDefault
-    this.sentEvents = new SentEvents(options.node, (node, event) => this.unheard(node, event))
+    const { host } = options
+    this.bytesMax = host.envelopeBytesMax ?? envelopeBytesMaxDefault
+    this.sentEvents = new SentEvents(host.node, (node, event) => this.unheard(node, event))
     this.watches = new Watches({
-      clock: options.clock,
-      logger: options.logger,
-      renewalMs: options.watchRenewalMs ?? 1_000,
+      clock: host.clock,
+      logger: host.logger,
+      renewalMs: host.watchRenewalMs ?? 1_000,
       watchLocally: options.watch,
       send: (node, body) => this.send(node, hostActor, null, body),
       isAttached: () => this.connection?.isClosed === false,
-      silentMs: options.nodeSilentMs,
+      silentMs: host.nodeSilentMs,
       onSilent: options.onSilent,
     })
   }
@@ -64,7 +66,7 @@ export class Remote {
   attach(connection: BusConnection): void {
     this.detach()
     this.connection = connection
-    const subject = subjects.actor(this.options.node, '>')
+    const subject = subjects.actor(this.options.host.node, '>')
     this.subscription = connection.subscribe(subject, (message) => {
       if (this.connection === connection) this.receive(message)
     })
@@ -114,8 +116,8 @@ export class Remote {
 
   /** Notifies the sending node, where it is another one and its message was understood. */
   notify({ reason, detail, to, from, event }: DeadLetter): void {
-    if (from === null || from.node === this.options.node || !returned.has(reason)) return
-    const now = this.options.clock.monotonicMs()
+    if (from === null || from.node === this.options.host.node || !returned.has(reason)) return
+    const now = this.options.host.clock.monotonicMs()
     if (now - this.notices.sinceMs >= 1_000) this.notices = { sinceMs: now, count: 0 }
     this.notices.count += 1
     if (this.notices.count > noticesPerSecond) return
@@ -134,7 +136,7 @@ export class Remote {
       }
       // Watches are renewed, so a lost message about them does not matter.
       if (body.kind !== 'event') return
-      const sender = { node: this.options.node, actor: from }
+      const sender = { node: this.options.host.node, actor: from }
       this.options.deadLetters.add({
         reason, detail, to: { node, actor }, from: sender, event: body.event,
       })
@@ -143,7 +145,7 @@ export class Remote {
     if (connection === null || connection.isClosed) return bury('detached', 'no bus connection')
     const number = (this.sent.get(node) ?? this.forgottenMax) + 1
     const head = {
-      node: this.options.node, actor: from, incarnation: this.options.incarnation(), number,
+      node: this.options.host.node, actor: from, incarnation: this.options.incarnation(), number,
     }
     let bytes: Uint8Array
     try {
@@ -169,7 +171,7 @@ export class Remote {
   ): { readonly reply: string } | undefined {
     if (body.kind !== 'event') return undefined
     const { type, replyTo } = body.event as { type: string; replyTo?: unknown }
-    const sender = { node: this.options.node, actor: from }
+    const sender = { node: this.options.host.node, actor: from }
     return { reply: this.sentEvents.replySubject(connection, {
       node, actor, from: sender, type, replyTo,
     }) }
@@ -185,7 +187,7 @@ export class Remote {
   }
 
   private receive({ subject, data }: BusMessage): void {
-    const prefix = subjects.actor(this.options.node, '')
+    const prefix = subjects.actor(this.options.host.node, '')
     const actor = subject.slice(prefix.length)
     const envelope = data.length > this.bytesMax
       ? `${data.length} of ${this.bytesMax} bytes` : decodeEnvelope(data)
@@ -212,7 +214,7 @@ export class Remote {
     const { reason, detail, actor, from, type } = body
     this.options.deadLetters.add({
       reason, detail: `${head.node} could not deliver it: ${detail}`,
-      to: { node: head.node, actor }, from: { node: this.options.node, actor: from },
+      to: { node: head.node, actor }, from: { node: this.options.host.node, actor: from },
       event: { type },
     })
   }
@@ -229,7 +231,7 @@ export class Remote {
     } else {
       if (number <= last.number) return `number ${number} of ${node} after ${last.number}`
       const lost = number - last.number - 1
-      if (lost > 0) this.options.telemetry?.count('engram_host_lost_messages_total', lost)
+      if (lost > 0) this.options.host.telemetry?.count('engram_host_lost_messages_total', lost)
     }
     remember(this.heard, node, { incarnation, number })
     return null
@@ -240,7 +242,7 @@ export class Remote {
   ): void {
     const from = envelope && { node: envelope.head.node, actor: envelope.head.actor }
     const event = envelope?.body.kind === 'event' ? envelope.body.event : undefined
-    const to = { node: this.options.node, actor: actor.slice(0, 512) }
+    const to = { node: this.options.host.node, actor: actor.slice(0, 512) }
     this.options.deadLetters.add({ reason, detail, to, from, event })
   }
 }

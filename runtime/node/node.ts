@@ -43,6 +43,15 @@ import { shared } from '../system/slices.js'
 import { version } from '../system/version.js'
 import { Report } from './report.js'
 
+export interface NodeHttpOptions {
+  /** `host:port`. */
+  readonly address: string
+  /** Required, except for health and metrics; null: none. */
+  readonly token: string | null
+  /** Texts of contexts, including memories, may be shown on the page. */
+  readonly inspectPayloads: boolean
+}
+
 export interface NodeOptions {
   readonly id: string
   readonly data: string
@@ -55,12 +64,8 @@ export interface NodeOptions {
   readonly chaos: boolean
   /** Do not start a node that the arbiter knows with an empty data directory. */
   readonly requiresData: boolean
-  /** `host:port` of the HTTP server; null: none. */
-  readonly http: string | null
-  /** Required by the HTTP server, except for health and metrics; null: none. */
-  readonly httpToken: string | null
-  /** Texts of contexts, including memories, may be shown on the page. */
-  readonly inspectPayloads: boolean
+  /** null: no HTTP server. */
+  readonly http: NodeHttpOptions | null
   /** Rules of spaces that do not use the default rule. */
   readonly mergeRules: MergeRules
   /** Answers to clients go to subjects below these. */
@@ -119,7 +124,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     incarnation: () => node.context?.wire.life.incarnation ?? 0, serving: () => node.context,
   })
   const node: NodeActor = new NodeActor({
-    node: id, pid: process.pid, hostname: hostname(), data, version,
+    process: { node: id, pid: process.pid, hostname: hostname(), data, version },
     cleanStopMs: config.stopMs, allowsChaos: options.chaos,
     settings: settingsOf(config),
     ports: {
@@ -135,15 +140,17 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     requiresData: options.requiresData,
     boot: directoryOf(options, data, random, events, (error) => node.fatal(error)),
     status: report, replyPrefixes: options.replyPrefixes,
-    onRunning: () => running.resolve(),
-    onExit: (code, reason) => {
-      running.reject(notStarted(id, reason))
-      void Promise.allSettled([http?.close(), events.close()]).then(() => finished.resolve(code))
-    },
-    onConnection: (connection) => {
-      inspection.attach(connection)
-      if (connection) host.attachBus(connection)
-      else host.detachBus()
+    program: {
+      onRunning: () => running.resolve(),
+      onExit: (code, reason) => {
+        running.reject(notStarted(id, reason))
+        void Promise.allSettled([http?.close(), events.close()]).then(() => finished.resolve(code))
+      },
+      onConnection: (connection) => {
+        inspection.attach(connection)
+        if (connection) host.attachBus(connection)
+        else host.detachBus()
+      },
     },
   })
   if (options.http !== null) {
@@ -158,7 +165,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   node.start()
   void options.stopRequested.then((reason) => node.drain(reason))
   await running.promise
-  const page = http === null ? null : pageLink(http.url, options.httpToken)
+  const page = http === null ? null : pageLink(http.url, options.http?.token ?? null)
   logger.info({ pid: process.pid, http: http?.url ?? null, data, version }, `${id} is ready`)
   return { status: () => report.head(), page, finished: finished.promise }
 }
@@ -201,9 +208,11 @@ function deferred<T>() {
 
 /** Starts the HTTP server: page (read-only), status, metrics, health. */
 async function listen(
-  options: NodeOptions, address: string, routes: PageOptions['routes'], telemetry: Telemetry,
+  options: NodeOptions, http: NodeHttpOptions, routes: PageOptions['routes'],
+  telemetry: Telemetry,
 ): Promise<HttpServer> {
-  const { id, config, log: { logger }, nats, httpToken, inspectPayloads: payloads } = options
+  const { id, config, log: { logger }, nats } = options
+  const { address, token, inspectPayloads: payloads } = http
   const hub = new PageHub({
     start: { source: 'node', node: id, playground: false, payloads, ...limitsOf(config) },
     onSkipped: () => telemetry.count('pageFramesSkipped'),
@@ -215,7 +224,7 @@ async function listen(
   const server = await startHttpServer({
     address,
     ...pageRoutes({ hub, payloads, routes, perform: null }),
-    ...(httpToken === null ? {} : { guard: tokenGuard(httpToken, () => server.port) }),
+    ...(token === null ? {} : { guard: tokenGuard(token, () => server.port) }),
     onError: (error, path) => logger.warn({ error, path }, 'an HTTP request failed'),
   })
   const close = async (): Promise<void> => {

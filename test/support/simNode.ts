@@ -98,8 +98,8 @@ export class SimNode {
     events.begin(null)
     cluster.observer?.starting?.(this, host, events)
     const actor: NodeActor = new NodeActor({
-      node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0', cleanStopMs: 10_000,
-      allowsChaos: this.allowsChaos,
+      process: { node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0' },
+      cleanStopMs: 10_000, allowsChaos: this.allowsChaos,
       settings: cluster.settings,
       ports: {
         clock, random, host, events, logger: this.logger(),
@@ -114,11 +114,13 @@ export class SimNode {
       boot: this.boot(caller, random),
       status: { who: () => ({}), head: () => ({}), member: () => ({}) },
       replyPrefixes: ['_INBOX'],
-      onRunning: () => undefined,
-      onExit: (code, reason) => this.ended(life, code, reason),
-      onConnection: (connection) => {
-        if (connection) host.attachBus(connection)
-        else host.detachBus()
+      program: {
+        onRunning: () => undefined,
+        onExit: (code, reason) => this.ended(life, code, reason),
+        onConnection: (connection) => {
+          if (connection) host.attachBus(connection)
+          else host.detachBus()
+        },
       },
     })
     const life: Life = { ...caller, actor, host, events, number: this.lives, connection: null }
