@@ -10,6 +10,17 @@ import type { Journal, JournalLog } from '../ports/journal.js'
 import { markHeapBytes } from '../structures/budget.js'
 import type { Account, Budget } from '../structures/budget.js'
 
+export interface SpaceLogOptions {
+  readonly space: string
+  readonly uuid: string
+  readonly journal: Journal
+  readonly tailBytesMax: number
+  /** As the journal found it at the start; undefined: the log is new. */
+  readonly recovered?: JournalLog | undefined
+  /** Memory of the node. */
+  readonly budget: Budget
+}
+
 /**
  * One space's log on this member: its ends in memory, in the file and on the disk, its commit
  * sequence, and the latest frames for the streams. 0 <= durable <= written <= end.
@@ -26,15 +37,18 @@ export class SpaceLog {
   private readonly marks: LogMarks
   private readonly tailAccount: Account
   private readonly markAccount: Account
+  readonly space: string
+  readonly uuid: string
+  private readonly journal: Journal
+  private readonly tailBytesMax: number
+  private readonly budget: Budget
 
-  constructor(
-    readonly space: string,
-    readonly uuid: string,
-    private readonly journal: Journal,
-    private readonly tailBytesMax: number,
-    recovered: JournalLog | undefined,
-    private readonly budget: Budget,
-  ) {
+  constructor({ space, uuid, journal, tailBytesMax, recovered, budget }: SpaceLogOptions) {
+    this.space = space
+    this.uuid = uuid
+    this.journal = journal
+    this.tailBytesMax = tailBytesMax
+    this.budget = budget
     this.spans = [...(recovered?.history ?? [])]
     this.lastEnd = recovered?.end ?? origin
     this.writtenEnd = this.end

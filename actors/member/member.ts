@@ -68,7 +68,9 @@ export class Member {
     const { ports, settings } = context
     const recovered = ports.journal.log(uuid)
     const { budget } = context
-    this.log = new SpaceLog(space, uuid, ports.journal, settings.tailBytesMax, recovered, budget)
+    const { journal } = ports
+    const { tailBytesMax } = settings
+    this.log = new SpaceLog({ space, uuid, journal, tailBytesMax, recovered, budget })
     this.overlay = new Overlay(budget.account('overlay'))
     this.store = ports.store.space(uuid)
     this.following = options.following

@@ -28,6 +28,15 @@ interface PendingRequest {
   reject(error: Error): void
 }
 
+export interface NatsBusConnectionOptions {
+  readonly nats: NatsConnection
+  readonly inboxPrefix: string
+  readonly logger: Logger
+  readonly liveness: LivenessOptions
+  /** Opens a connection for answers. */
+  readonly dialSide: () => Promise<NatsConnection>
+}
+
 /** One NATS connection behind the BusConnection port; made by `natsBus`. */
 export class NatsBusConnection implements BusConnection {
   readonly serverId: string
@@ -46,14 +55,12 @@ export class NatsBusConnection implements BusConnection {
   #isDeaf = false
   #reason: string | null = null
 
+  readonly inboxPrefix: string
   readonly #liveness: Liveness
 
-  constructor(
-    nats: NatsConnection, readonly inboxPrefix: string, logger: Logger,
-    liveness: LivenessOptions,
-    dialSide: () => Promise<NatsConnection>,
-  ) {
+  constructor({ nats, inboxPrefix, logger, liveness, dialSide }: NatsBusConnectionOptions) {
     this.#nats = nats
+    this.inboxPrefix = inboxPrefix
     this.#logger = logger
     this.#sides = {
       writes: new SideConnection(dialSide, logger), reads: new SideConnection(dialSide, logger),

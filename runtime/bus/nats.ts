@@ -47,10 +47,14 @@ async function open(
 ): Promise<BusConnection> {
   const { name = natsDefaults.name } = options
   const prefix = inboxPrefix(options)
-  const connection = new NatsBusConnection(await dial(options, server), prefix, logger, {
-    pingIntervalMs: options.pingIntervalMs ?? natsDefaults.pingIntervalMs,
-    maxPingOut: options.maxPingOut ?? natsDefaults.maxPingOut,
-  }, () => dial({ ...options, name: `${name}, answers` }, server))
+  const connection = new NatsBusConnection({
+    nats: await dial(options, server), inboxPrefix: prefix, logger,
+    liveness: {
+      pingIntervalMs: options.pingIntervalMs ?? natsDefaults.pingIntervalMs,
+      maxPingOut: options.maxPingOut ?? natsDefaults.maxPingOut,
+    },
+    dialSide: () => dial({ ...options, name: `${name}, answers` }, server),
+  })
   const hears = await connection.hears().catch((error: unknown) => error as Error)
   if (hears === true) return connection
   await connection.close()

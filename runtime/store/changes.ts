@@ -49,6 +49,14 @@ interface TouchedNode {
 const ENTRY_BYTES = 256
 const CHUNK_BYTES_MAX = 1024 * 1024
 
+/** A space before the changes. */
+export interface ChangedSpace {
+  readonly space: number
+  readonly header: SpaceHeader
+  readonly reports: Reports
+  readonly committed: StoredRecords
+}
+
 export class ChangeSet {
   private readonly slab: Slab
   private readonly nodes = new Map<string, TouchedNode>()
@@ -57,11 +65,17 @@ export class ChangeSet {
   private ignored: number
   private forks: ForkBatch | undefined
 
-  constructor(
-    private readonly space: number, private readonly header: SpaceHeader,
-    private readonly reports: Reports, private readonly committed: StoredRecords,
-    count: number,
-  ) {
+  private readonly space: number
+  private readonly header: SpaceHeader
+  private readonly reports: Reports
+  private readonly committed: StoredRecords
+
+  /** `count`: number of the entries to come. */
+  constructor({ space, header, reports, committed }: ChangedSpace, count: number) {
+    this.space = space
+    this.header = header
+    this.reports = reports
+    this.committed = committed
     this.slab = new Slab(Math.min(CHUNK_BYTES_MAX, 512 + count * ENTRY_BYTES))
     this.ignored = header.ignored
   }

@@ -32,6 +32,18 @@ export class StoreWriteError extends Error {
   }
 }
 
+export interface LmdbSpaceOptions {
+  readonly records: GraphFile
+  readonly uuid: string
+  readonly number: number
+  /** False until a transaction has written the space's number. */
+  readonly registered: boolean
+  /** Of the store. */
+  readonly room: Room
+  /** Of the store. */
+  readonly reading: KeyReading
+}
+
 export class LmdbSpace implements SpaceStore {
   private header: SpaceHeader
   private appliedPosition: Position
@@ -47,15 +59,18 @@ export class LmdbSpace implements SpaceStore {
   /** As of the transaction under way, whose records show a little before it is known to be done. */
   private reportsToBe: Reports | undefined
 
-  /**
-   * `registered`: false until a transaction has written the space's number. `room` and `reading`:
-   * of the store.
-   */
-  constructor(
-    private readonly records: GraphFile, private readonly uuid: string,
-    private readonly number: number, private registered: boolean,
-    private readonly room: Room, reading: KeyReading,
-  ) {
+  private readonly records: GraphFile
+  private readonly uuid: string
+  private readonly number: number
+  private registered: boolean
+  private readonly room: Room
+
+  constructor({ records, uuid, number, registered, room, reading }: LmdbSpaceOptions) {
+    this.records = records
+    this.uuid = uuid
+    this.number = number
+    this.registered = registered
+    this.room = room
     this.headerKey = tableKey(number, Table.header)
     const record = registered ? records.get(this.headerKey) : undefined
     this.header = record === undefined ? emptyHeader : decodeHeader(record)
@@ -210,8 +225,9 @@ export class LmdbSpace implements SpaceStore {
   private async applyNow(entries: readonly LogEntry[], keys: KeyRetention): Promise<void> {
     assertContinues(this.appliedPosition, entries)
     if (entries.length === 0) return
+    const { number: space, header, committed } = this
     const folded = new ChangeSet(
-      this.number, this.header, this.reportMap(), this.committed, entries.length,
+      { space, header, committed, reports: this.reportMap() }, entries.length,
     ).fold(entries)
     const ofKeys = this.keys.fold(entries, this.header, keys)
     const changes = this.withoutForgotten(withKeys(folded, ofKeys))

@@ -240,9 +240,11 @@ class LmdbStore implements OpenedStore {
       const known = this.numbers.get(uuid)
       const number = known ?? (this.lastNumber += 1)
       this.numbers.set(uuid, number)
-      const { graph, room } = this.parts
-      space = new LmdbSpace(
-        graph, uuid, number, known !== undefined, room, this.keyReading)
+      const { graph: records, room } = this.parts
+      const { keyReading: reading } = this
+      space = new LmdbSpace({
+        records, uuid, number, registered: known !== undefined, room, reading,
+      })
       this.spaces.set(uuid, space)
     }
     return space

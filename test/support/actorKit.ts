@@ -176,7 +176,9 @@ export class Path {
     over: PathOptions = {}, id = uuid,
   ) {
     const { budget, overlay, store } = this
-    const log = this.log = new SpaceLog('demo', id, journal, 1 << 20, undefined, budget)
+    const log = this.log = new SpaceLog({
+      space: 'demo', uuid: id, journal, tailBytesMax: 1 << 20, budget,
+    })
     this.lease = new Lease('n1', clock, () => this.grantMs, (reason) => this.lapses.push(reason))
     this.lease.begin(['n1', 'n2'])
     const { epoch: number = 1, settings = defaultSettings, telemetry = noTelemetry } = over

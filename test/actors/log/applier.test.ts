@@ -15,7 +15,9 @@ const test = suite('applier')
 function kit(tailBytes = 1 << 20) {
   const journal = new GateJournal()
   const clock = new VirtualClock()
-  const log = new SpaceLog('demo', uuid, journal, tailBytes, undefined, new Budget(1 << 30))
+  const log = new SpaceLog({
+    space: 'demo', uuid, journal, tailBytesMax: tailBytes, budget: new Budget(1 << 30),
+  })
   const store = new MemorySpaceStore()
   const overlay = new Overlay()
   const failures: unknown[] = []

@@ -15,7 +15,9 @@ function kit(over: { windowBytes?: number; tailBytes?: number; memoryBytes?: num
   const journal = new GateJournal()
   const clock = new VirtualClock()
   const budget = new Budget(over.memoryBytes ?? 1 << 30)
-  const log = new SpaceLog('demo', uuid, journal, over.tailBytes ?? 1 << 20, undefined, budget)
+  const log = new SpaceLog({
+    space: 'demo', uuid, journal, tailBytesMax: over.tailBytes ?? 1 << 20, budget,
+  })
   const sent: string[] = []
   const failures: unknown[] = []
   const shipping = new ReplicaStream({

@@ -117,7 +117,9 @@ test('writes that a full disk refused count no more', async () => {
 })
 
 function log(budget: Budget): { log: SpaceLog; append: (count: number, durable?: boolean) => void } {
-  const log = new SpaceLog('demo', uuid, new GateJournal(), 1 << 20, undefined, budget)
+  const log = new SpaceLog({
+    space: 'demo', uuid, journal: new GateJournal(), tailBytesMax: 1 << 20, budget,
+  })
   const append = (count: number, isWritten = true): void => {
     for (let at = 0; at < count; at += 1) {
       const frame = frameOf(uuid, log.end.sequence + 1)
