@@ -147,7 +147,7 @@ export class Heartbeats {
 
   /** Time that the peer's grant to this node still lasts, ms; negative: there is none. */
   readonly grantLeftMs = (peer: NodeId): number =>
-    this.options.settings.grantMs - this.grants.ageMs(peer, this.now())
+    this.grants.remainingMs(peer, this.now())
 
   goneLife(peer: NodeId): Life | null {
     return this.peers.get(peer)?.detector.snapshot()?.context.goneLife ?? null

@@ -112,25 +112,18 @@ export class Grants {
     return null
   }
 
-  /** Whether the peer's grant to this node holds at `now`. */
-  validFrom(peer: NodeId, now: Instant, grantMs = this.grantMs): boolean {
-    return this.ageMs(peer, now) < grantMs
-  }
-
   /** When the latest own heartbeat that the peer listed was sent; null: there is none. */
   grantedAt(peer: NodeId): Instant | null {
     return this.held.get(peer)?.at ?? null
   }
 
-  /** Age of the peer's grant to this node, ms; Infinity: there is none on this connection. */
-  ageMs(peer: NodeId, now: Instant): number {
-    const grant = this.held.get(peer)
-    return grant ? elapsedMs(grant.at, now) : Infinity
-  }
-
-  /** Time that the peer's grant still lasts, ms; 0 or less: it ran out, or there is none. */
+  /**
+   * Time that the peer's grant to this node still lasts, ms. 0 or less: it ran out; -Infinity: there
+   * is none on this connection.
+   */
   remainingMs(peer: NodeId, now: Instant): number {
-    return this.grantMs - this.ageMs(peer, now)
+    const grant = this.held.get(peer)
+    return grant ? this.grantMs - elapsedMs(grant.at, now) : -Infinity
   }
 
   /**
@@ -207,10 +200,6 @@ export class Grants {
     return this.silenceMs(peer, now) >= waitMs
   }
 
-  peers(): NodeId[] {
-    return [...this.receipts.keys()]
-  }
-
   private makeRoom(now: Instant): boolean {
     let silent: NodeId | null = null
     let longest = this.grantMs * 10
@@ -226,25 +215,4 @@ export class Grants {
 
 export function showLife(life: Life): string {
   return `${life.incarnation}.${life.connection}`
-}
-
-/** Returns why the lease does not hold at `now`, or null. `union`: with a set in flight, both. */
-export function leaseFault(
-  grants: Grants, union: Iterable<NodeId>, self: NodeId, now: Instant,
-): string | null {
-  for (const peer of union) {
-    if (peer === self || grants.validFrom(peer, now)) continue
-    const age = grants.ageMs(peer, now)
-    return age === Infinity
-      ? `no grant of ${peer}`
-      : `the grant of ${peer} is ${Math.round(age)} ms old`
-  }
-  return null
-}
-
-/** Whether there is a valid grant of every other member of `inSyncUnion`. */
-export function leaseValid(
-  grants: Grants, inSyncUnion: Iterable<NodeId>, self: NodeId, now: Instant,
-): boolean {
-  return leaseFault(grants, inSyncUnion, self, now) === null
 }

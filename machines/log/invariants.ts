@@ -45,8 +45,8 @@ export function assertInvariant(
   throw new InvariantViolation(name, typeof details === 'string' ? details : details())
 }
 
-/** Asserts I9 of an epoch, an applied sequence, or a commit sequence within a session. */
-export function assertNeverShrinks(what: string, before: number, after: number): void {
+/** Asserts I9 of a sequence. */
+function assertNeverShrinks(what: string, before: number, after: number): void {
   assertInvariant('I9', after >= before, () => `${what} went from ${before} to ${after}`)
 }
 
