@@ -87,7 +87,7 @@ export class Handover {
     const { assignment, revision } = epoch.record
     const life = peers.heardLife(to)
     if (!life) return epoch.refused(null)
-    epoch.isGivenAway = true
+    epoch.giveAway()
     ingest.end('NOT_PRIMARY', 'the space is being handed over')
     const nextEpoch = Math.max(assignment.epoch, member.known.highestEpoch) + 1
     const last = member.log.end.sequence

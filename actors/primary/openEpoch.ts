@@ -37,9 +37,8 @@ export class OpenEpoch implements EpochFacts {
   readonly number: number
   readonly lease: Lease
   readonly started: StartedEpoch
-  /** Set once the compare-and-set in favour of another node was sent: it may be primary, too. */
-  isGivenAway = false
   private current: AssignmentAt
+  private givenAway = false
   private hasEnded = false
   private chart: HostedActor<typeof primaryMachine> | null = null
   private dataPath: DataPath | null = null
@@ -68,6 +67,15 @@ export class OpenEpoch implements EpochFacts {
 
   get isOver(): boolean {
     return this.hasEnded
+  }
+
+  /** Set once the compare-and-set in favour of another node was sent: it may be primary, too. */
+  get isGivenAway(): boolean {
+    return this.givenAway
+  }
+
+  giveAway(): void {
+    this.givenAway = true
   }
 
   /** State of the chart. */

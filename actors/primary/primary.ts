@@ -305,10 +305,10 @@ export class PrimaryRole implements IntakePrimary, Relieved {
     member.context.ports.logger.info({ space: member.space }, `no longer primary: ${reason}`)
   }
 
-  /** Resolves once everybody who waited for this primary has an answer, or was forwarded. */
+  /** Resolves once all who waited when the epoch ended have their answer, or were forwarded. */
   async settled(): Promise<void> {
     const { clock } = this.member.context.ports
-    while (!this.replies.isIdle || !this.gate.isEmpty) {
+    while (this.epoch.isOver && !(this.replies.isIdle && this.gate.isEmpty)) {
       await new Promise<void>((resolve) => clock.nextTurn(resolve))
     }
   }

@@ -77,12 +77,14 @@ export class Replies {
   private readonly epoch: EpochFacts
   private readonly clock: Clock
   private readonly telemetry: Telemetry
+  private readonly answers: ReplyServices['answers']
 
   constructor(private readonly options: RepliesOptions) {
     const { log, epoch, inSync, context: { budget, ports: { clock, telemetry } } } = options
     this.epoch = epoch
     this.clock = clock
     this.telemetry = telemetry
+    this.answers = options.context.answers
     this.account = budget.account('writes')
     this.answeredUpTo = log.end.sequence
     this.bound = new LossBound({ log, clock, epoch, inSync })
@@ -292,7 +294,7 @@ export class Replies {
       // With a sequence the write is logged, whatever the code: only its level is unknown.
       ...(sequence && { sequence, epoch: this.epoch.number, outcome: 'unknown' }),
     })
-    this.options.context.answers.answer(asker, answer)
+    this.answers.answer(asker, answer)
   }
 
   /** Refuses a request because this node is no longer primary. */
@@ -302,10 +304,10 @@ export class Replies {
 
   /** Refuses a write that is for another epoch. The attempt took no effect. */
   otherEpoch(asker: ReplyTarget, wanted: string): void {
-    const { epoch: { number: epoch }, options: { context: { answers } } } = this
+    const { epoch: { number: epoch } } = this
     this.telemetry.count('writesRefused', 1, { code: 'NOT_PRIMARY' })
     const message = `the current epoch is ${epoch}, the write is for epoch ${wanted}`
-    answers.answer(asker, errorAnswer('NOT_PRIMARY', message, { epoch, outcome: 'notTaken' }))
+    this.answers.answer(asker, errorAnswer('NOT_PRIMARY', message, { epoch, outcome: 'notTaken' }))
   }
 
   /** Sends a positive answer. The lease is checked now, as it was when the write was taken. */
@@ -333,7 +335,7 @@ export class Replies {
       ...(quarantined > 0 && { quarantined }),
     }
     this.answeredUpTo = Math.max(this.answeredUpTo, sequence)
-    options.context.answers.answer(waiting, answer)
+    this.answers.answer(waiting, answer)
   }
 }
 

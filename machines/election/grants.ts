@@ -118,8 +118,8 @@ export class Grants {
   }
 
   /**
-   * Time that the peer's grant to this node still lasts, ms. 0 or less: it ran out; -Infinity: there
-   * is none on this connection.
+   * Time that the peer's grant to this node still lasts, ms. 0 or less: it ran out; -Infinity:
+   * there is none on this connection.
    */
   remainingMs(peer: NodeId, now: Instant): number {
     const grant = this.held.get(peer)

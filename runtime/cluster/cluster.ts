@@ -49,6 +49,8 @@ export interface UnorderedDeath {
   readonly atMs: number
 }
 
+type ClusterParts = Pick<Cluster, 'broker' | 'client' | 'links' | 'nodes' | 'options'>
+
 export class Cluster {
   #stopping = false
   /** All nodes have run. A node that dies before that fails the start, which reports it. */
@@ -59,14 +61,19 @@ export class Cluster {
   readonly #endWatches: (() => void)[]
   #adopting: NodeJS.Timeout | undefined
 
-  private constructor(
-    readonly options: ClusterOptions,
-    readonly broker: Broker,
-    readonly client: EngramClient,
-    readonly nodes: readonly NodeProcess[],
-    /** By node; empty without links. */
-    readonly links: ReadonlyMap<string, Link>,
-  ) {
+  readonly options: ClusterOptions
+  readonly broker: Broker
+  readonly client: EngramClient
+  readonly nodes: readonly NodeProcess[]
+  /** By node; empty without links. */
+  readonly links: ReadonlyMap<string, Link>
+
+  private constructor({ options, broker, client, nodes, links }: ClusterParts) {
+    this.options = options
+    this.broker = broker
+    this.client = client
+    this.nodes = nodes
+    this.links = links
     const logs = [...nodes.map((node) => node.log), ...(broker.logFile ? [broker.logFile] : [])]
     this.#endWatches = [keepSmall(logs)]
     if (broker.pid === null) return
@@ -104,7 +111,7 @@ export class Cluster {
       url: links.get(id)?.url ?? broker.url, env, config: options.config,
       natsFlags: broker.flags,
     }))
-    const cluster = new Cluster(options, broker, client, nodes, links)
+    const cluster = new Cluster({ options, broker, client, nodes, links })
     void broker.exited?.then((how) => cluster.#brokerDied(how))
     try {
       goOn(options)

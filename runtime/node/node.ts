@@ -2,6 +2,7 @@
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { NodeActor } from '../../actors/node/node.js'
+import type { OpenArbiter } from '../../actors/ports/arbiter.js'
 import { BusConnectError } from '../../actors/ports/bus.js'
 import type { Bus } from '../../actors/ports/bus.js'
 import { defaultSettings } from '../../actors/ports/settings.js'
@@ -131,9 +132,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       clock, random, logger, telemetry, host, events,
       bus: traffic.over(
         checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config)),
-      openArbiter: jetStreamArbiter({
-        replicas: config.arbiterReplicas, timeoutMs: config.casTimeoutMs,
-      }),
+      openArbiter: arbiterOf(config),
       frames: createFrameCodec(), clients: createClientCodec(), control: controlCodec(),
       mergeRules: options.mergeRules,
     },
@@ -231,6 +230,10 @@ async function listen(
     await Promise.all([hub.close(), server.close()])
   }
   return { url: server.url, port: server.port, close }
+}
+
+function arbiterOf({ arbiterReplicas: replicas, casTimeoutMs: timeoutMs }: Config): OpenArbiter {
+  return jetStreamArbiter({ replicas, timeoutMs })
 }
 
 /** Refuses a server whose messages are too small for our frames, with the reason. */

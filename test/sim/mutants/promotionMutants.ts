@@ -90,7 +90,7 @@ export const promotionMutants: readonly Mutant[] = [
       {
         file: 'actors/primary/handover.js',
         find: "if (settlement.kind !== 'applied') {",
-        replace: "if (settlement.kind !== 'applied') { epoch.isGivenAway = false; "
+        replace: "if (settlement.kind !== 'applied') { epoch.givenAway = false; "
           + 'this.to = null; this.options.gate.open(); return;',
       },
     ],
