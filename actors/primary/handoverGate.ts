@@ -63,7 +63,7 @@ export class HandoverGate {
     return this.subscription !== null
   }
 
-  /** Whether writes are held. */
+  /** Whether no writes are held. */
   get isEmpty(): boolean {
     return this.held.isEmpty
   }
