@@ -166,20 +166,24 @@ export class HandoverGate {
 
   /**
    * Unsubscribes, and forwards held writes to the new primary, in order; then calls `onDone`. Goes
-   * on when the epoch ends meanwhile.
+   * on when the epoch ends meanwhile, but not over another connection: if writes were lost with the
+   * first one, those behind them must not arrive.
    */
   forwardHeld(nonce: string, onDone: () => void): void {
     this.unsubscribe()
     if (this.mode === 'forwarding') return
     this.mode = 'forwarding'
-    const { wire, ports: { clock } } = this.options.context
+    const { answers, wire, ports: { clock } } = this.options.context
+    const { life } = wire
     inSlices(clock, () => {
       const write = this.held.shift()
-      if (write) forward(wire, this.subject, write, nonce)
-      return write !== undefined
+      if (!write) return false
+      if (wire.life === life) forward(wire, this.subject, write, nonce)
+      else answers.refuse(write.message, 'NOT_PRIMARY', 'this node lost its connection to NATS')
+      return true
     }, () => {
       this.mode = 'closed'
-      forwardEnd(wire, this.subject, nonce)
+      if (wire.life === life) forwardEnd(wire, this.subject, nonce)
       onDone()
     })
   }

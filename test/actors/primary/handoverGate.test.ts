@@ -29,6 +29,7 @@ function kit(writeMs: number) {
       busyMs += writeMs
     }),
     wire: {
+      life: { incarnation: 1, connection: 1 },
       publish: (_: string, _data: Uint8Array, { reply, headers }: PublishOptions) => {
         forwarded.push(reply?.slice('_INBOX.'.length) ?? String(headers?.[forwardedHeader]))
         busyMs += writeMs
@@ -45,7 +46,10 @@ function kit(writeMs: number) {
     },
   })
   const write = (name: string): void => gate.onWrite(message({}, {}, `_INBOX.${name}`))
-  return { clock, budget, gate, write, taken, forwarded, refused }
+  const reconnect = (): void => {
+    Object.assign(context.wire, { life: { incarnation: 1, connection: 2 } })
+  }
+  return { clock, budget, gate, write, reconnect, taken, forwarded, refused }
 }
 
 test('held writes are taken in many turns; later ones wait behind them', () => {
@@ -96,6 +100,20 @@ test('held writes are forwarded in many turns, in order, and marked; then it is 
   clock.advance(0)
   assert.equal(forwarded, ['a', 'b', 'c', 'd', 'e', 'end n'])
   assert.equal([refused.length, done, budget.usedBytes], [1, 1, 0])
+})
+
+test('what is left to forward when the connection is another one is refused', () => {
+  const { clock, gate, write, reconnect, forwarded, refused } = kit(1)
+  gate.hold()
+  for (const name of ['a', 'b', 'c', 'd', 'e']) write(name)
+  let done = 0
+  gate.forwardHeld('n', () => {
+    done += 1
+  })
+  reconnect()
+  clock.advance(0)
+  assert.equal([forwarded, refused, done],
+    [['a', 'b', 'c'], ['_INBOX.d', '_INBOX.e'], 1], 'nor is the end marked')
 })
 
 test('at the end, held writes are refused in many turns', () => {
