@@ -8,7 +8,7 @@ import type { AcceptedRequest } from '../ports/frames.js'
 export interface PendingEntries {
   /** Sequence of the next entry that is taken. */
   readonly nextSequence: number
-  /** They, with their expected sequences. */
+  /** They as an overlay, with their expected sequences. */
   overlay(): Overlay
 }
 
