@@ -23,6 +23,16 @@ type ReplicaActor = HostedActor<typeof replicaMachine>
 /** Pause before the same gap is reported again. */
 const nackPauseMs = 50
 
+/** The space of a replica, as the replica needs it. */
+export interface ReplicaSpace {
+  /** Reads the record again. */
+  refresh(): void
+  /** Decides again what this member should be: the primary said that its epoch is over. */
+  reconsider(): void
+  /** A session has begun, or ended (null). */
+  follows(session: Session | null): void
+}
+
 /**
  * A member that follows a primary: checks frames, writes the same bytes to its own journal, and
  * acknowledges them when they are durable. The `replica` chart decides which primary to follow.
@@ -37,16 +47,9 @@ export class ReplicaRole implements FlushSource {
   private readonly acks: Acknowledger
   private readonly received: ReceivedFrames
 
-  /**
-   * `refresh` reads the record again. `onResigned`: the primary said that its epoch is over.
-   * `onSession`: a session has begun, or ended (null).
-   */
   constructor(
-    private readonly member: Member,
-    private readonly following: Following,
-    private readonly refresh: () => void,
-    private readonly onResigned: () => void,
-    private readonly onSession: (session: Session | null) => void,
+    private readonly member: Member, private readonly following: Following,
+    private readonly space: ReplicaSpace,
   ) {
     this.acks = new Acknowledger(member)
     this.received = new ReceivedFrames(member.context.budget)
@@ -118,7 +121,7 @@ export class ReplicaRole implements FlushSource {
     const { current } = this
     this.member.known.sawEpoch(header.epoch)
     if (!current || header.epoch !== current.epoch) {
-      if (header.epoch > (current?.epoch ?? 0)) this.refresh()
+      if (header.epoch > (current?.epoch ?? 0)) this.space.refresh()
       return false
     }
     if (header.session === current.session) return true
@@ -235,7 +238,7 @@ export class ReplicaRole implements FlushSource {
     this.current = null
     this.acks.end()
     this.following.sessionEnded()
-    this.onSession(null)
+    this.space.follows(null)
   }
 
   private follow(session: Session): void {
@@ -244,7 +247,7 @@ export class ReplicaRole implements FlushSource {
     this.reported.durable = -1
     this.acks.begin(session)
     this.measure()
-    this.onSession(session)
+    this.space.follows(session)
   }
 
   private async join(primary: NodeId, epoch: number, number: number): Promise<void> {
@@ -274,8 +277,8 @@ export class ReplicaRole implements FlushSource {
       }
       if (answer.kind === 'refused') {
         failed(answer.reason)
-        this.refresh()
-        if (member.known.holderResigned(primary, answer.endedEpoch)) this.onResigned()
+        this.space.refresh()
+        if (member.known.holderResigned(primary, answer.endedEpoch)) this.space.reconsider()
         return
       }
       this.primaryEnd = answer.endSequence
@@ -294,7 +297,7 @@ export class ReplicaRole implements FlushSource {
       if (error instanceof InvariantViolation) return member.context.fatal(error)
       failed(isUnanswered(error) ? `${primary} does not answer: ${(error as Error).message}`
         : `cannot ask ${primary}: ${String(error)}`)
-      this.refresh()
+      this.space.refresh()
     }
   }
 

@@ -22,10 +22,11 @@ import { PromotionRole } from '../promotion/promotion.js'
 import { Succession } from '../promotion/succession.js'
 import { ReadService } from '../reads/reads.js'
 import { ReplicaRole } from '../replica/replica.js'
+import type { ReplicaSpace } from '../replica/replica.js'
 import { joinRefused, reconcileRefused, surveyAnswerOf } from './statelessAnswers.js'
 
 /** One space on this node: the `space` chart, its role actors, and its messages. */
-export class SpaceActor implements PrimarySpace {
+export class SpaceActor implements PrimarySpace, ReplicaSpace {
   readonly member: Member
   private actor: HostedActor<typeof spaceMachine> | null = null
   private replica: ReplicaRole | null = null
@@ -109,8 +110,7 @@ export class SpaceActor implements PrimarySpace {
     this.promotion = null
     this.member.own.stepDown('the member is a replica')
     this.uploads.primaryLeft('the member is a replica')
-    this.replica = new ReplicaRole(this.member, this.following,
-      () => this.records.refresh(), () => this.reconsider(), (session) => this.follows(session))
+    this.replica = new ReplicaRole(this.member, this.following, this)
     return this.replica.spec()
   }
 
@@ -191,7 +191,7 @@ export class SpaceActor implements PrimarySpace {
   }
 
   /** Called when the member follows another primary or epoch; null: none. */
-  private follows(session: { readonly primary: NodeId; readonly epoch: number } | null): void {
+  follows(session: { readonly primary: NodeId; readonly epoch: number } | null): void {
     if (session) this.uploads.epochKnown(session.primary, session.epoch)
     else this.uploads.primaryLeft('no primary is followed')
   }
