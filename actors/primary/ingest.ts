@@ -23,7 +23,7 @@ import type { PendingView } from './pendingView.js'
 import { entriesOf, PendingWrite, type OpenBatch } from './pendingWrite.js'
 import { RepeatedBody } from './repeatedBody.js'
 import type { UnflushedKey } from './repeatedBody.js'
-import type { Replies } from './replies.js'
+import type { WriteAnswers } from './writeAnswers.js'
 import type { WriteBuffer } from './writeBuffer.js'
 
 /** Services of the node that are needed to take writes. */
@@ -56,13 +56,13 @@ export interface IngestOptions {
   readonly inSync: { readonly count: number }
   readonly buffer: WriteBuffer
   readonly pending: PendingView
-  readonly replies: Replies
+  readonly replies: WriteAnswers
   readonly replicas: Replicas
   readonly resent: ResentWrites
 }
 
 /**
- * The primary's data path: decodes, checks, numbers and buffers writes; `Replies` answers them.
+ * The primary's data path: decodes, checks, numbers and buffers writes; `WriteAnswers` answers them.
  * Plain code with one call per write. The `primary` statechart opens and closes it.
  */
 export class Ingest implements FlushSource, Appender, DataPath {
@@ -83,7 +83,7 @@ export class Ingest implements FlushSource, Appender, DataPath {
   private readonly clockAtEnd: Record<string, number>
   /** Keys in the open batches and in the flush under way: not yet in the overlay. */
   private readonly unflushedKeys = new Map<string, UnflushedKey>()
-  private readonly replies: Replies
+  private readonly replies: WriteAnswers
   private readonly repeatedBody: RepeatedBody
   private readonly view: PendingView
 

@@ -27,7 +27,7 @@ import { PrimaryHealth } from './primaryHealth.js'
 import { Readable } from './readable.js'
 import { successorOf } from './relief.js'
 import type { Relieved } from './relief.js'
-import { Replies } from './replies.js'
+import { WriteAnswers } from './writeAnswers.js'
 import { WriteBuffer } from './writeBuffer.js'
 
 /** The space of a primary, as the primary needs it. */
@@ -52,7 +52,7 @@ export class PrimaryRole implements IntakePrimary, Relieved {
   readonly readable: Readable
   private readonly epoch: OpenEpoch
   private readonly inSync: InSyncSet
-  private readonly replies: Replies
+  private readonly replies: WriteAnswers
   private readonly records: AssignmentWriter
   private readonly gate: HandoverGate
   private readonly handover: Handover
@@ -73,7 +73,7 @@ export class PrimaryRole implements IntakePrimary, Relieved {
     })
     const pending = new PendingView(clock, number, log, buffer)
     const reconciler = this.reconciler = new Reconciler({ member, epoch: number, pending, started })
-    const replies = this.replies = new Replies({ epoch, log, inSync, context })
+    const replies = this.replies = new WriteAnswers({ epoch, log, inSync, context })
     const followers = this.followers = new Followers({ member, epoch, inSync, replies })
     const ingest = this.ingest = new Ingest({
       epoch, member, context, inSync, buffer, pending, replies,

@@ -17,7 +17,7 @@ import type { Logger, Telemetry } from '../../actors/ports/system.js'
 import { Ingest } from '../../actors/primary/ingest.js'
 import type { EpochFacts } from '../../actors/primary/openEpoch.js'
 import { PendingView } from '../../actors/primary/pendingView.js'
-import { Replies } from '../../actors/primary/replies.js'
+import { WriteAnswers } from '../../actors/primary/writeAnswers.js'
 import { WriteBuffer } from '../../actors/primary/writeBuffer.js'
 import { Budget } from '../../actors/structures/budget.js'
 import { WorkQueue } from '../../actors/structures/workQueue.js'
@@ -161,7 +161,7 @@ export class Path {
   readonly overlay = new Overlay(this.budget.account('overlay'))
   readonly store = new MemorySpaceStore()
   readonly lease: Lease
-  readonly replies: Replies
+  readonly replies: WriteAnswers
   readonly ingest: Ingest
   readonly lapses: string[] = []
   readonly forgotten: string[] = []
@@ -203,7 +203,7 @@ export class Path {
       frames: codec, clock, account: budget.account('writes'),
       frameBytesMax: settings.frameBytesMax,
     })
-    this.replies = new Replies({ epoch, log, inSync, context })
+    this.replies = new WriteAnswers({ epoch, log, inSync, context })
     this.ingest = new Ingest({
       epoch, member: { log, overlay, store }, context, inSync, buffer,
       pending: new PendingView(clock, number, log, buffer), replies: this.replies,

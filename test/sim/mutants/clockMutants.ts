@@ -31,7 +31,7 @@ export const clockMutants: readonly Mutant[] = [
     why: 'A wall clock that is set back by an hour must not keep those waiting who wait for a level.',
     edits: [
       {
-        file: 'actors/primary/replies.js',
+        file: 'actors/primary/writeAnswers.js',
         find: 'const limit = this.clock.monotonicMs() -',
         replace: 'const limit = this.clock.wallMs() -',
       },

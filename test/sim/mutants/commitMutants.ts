@@ -148,7 +148,7 @@ export const commitMutants: readonly Mutant[] = [
     name: 'answer-committed-with-too-few-in-sync',
     why: 'A set that has shrunk to one commits at once: that is not what the writer asked for.',
     edits: [{
-      file: 'actors/primary/replies.js',
+      file: 'actors/primary/writeAnswers.js',
       find: "if (waiting.level === 'committed' && this.tooFewInSync) {",
       replace: 'if (false) {',
     }],

@@ -18,7 +18,7 @@ export const leaseMutants: readonly Mutant[] = [
     why: 'The lease is checked when a write is taken and when its answer is sent: the process may '
       + 'have been stopped in between.',
     edits: [{
-      file: 'actors/primary/replies.js',
+      file: 'actors/primary/writeAnswers.js',
       find: 'if (this.isOver || !epoch.lease.valid()) {',
       replace: 'if (false) {',
     }],

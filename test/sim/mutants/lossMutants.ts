@@ -6,7 +6,7 @@ export const lossMutants: readonly Mutant[] = [
     name: 'answer-beyond-max-loss',
     why: 'A space that says how much may be lost has to be believed.',
     edits: [{
-      file: 'actors/primary/replies.js',
+      file: 'actors/primary/writeAnswers.js',
       find: 'if (waiting.last > this.bound.limit()) {',
       replace: 'if (false) {',
     }],

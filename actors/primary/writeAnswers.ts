@@ -25,16 +25,16 @@ const waitingHeapBytes = 500
 const blockedMax = 256
 
 /** Services of the node that are needed for answers. */
-export interface ReplyServices extends Pick<NodeContext, 'budget' | 'settings'> {
+export interface WriteAnswerServices extends Pick<NodeContext, 'budget' | 'settings'> {
   readonly answers: Pick<Answers, 'answer'>
   readonly ports: Pick<NodePorts, 'clock' | 'telemetry'>
 }
 
-export interface RepliesOptions {
+export interface WriteAnswersOptions {
   readonly epoch: EpochFacts
   readonly log: SpaceLog
   readonly inSync: Pick<InSyncSet, 'count' | 'isUnderReplicated'>
-  readonly context: ReplyServices
+  readonly context: WriteAnswerServices
 }
 
 /** Why requests are refused. */
@@ -57,7 +57,7 @@ interface Refused {
  * The answers of one epoch. Each request is answered once, at the level that it asked for, and
  * positively only while the lease is valid and the epoch goes on (I2).
  */
-export class Replies {
+export class WriteAnswers {
   /** Set when the epoch is over: nothing is answered positively any more. */
   isOver = false
   /** Set when the last flush failed: until one succeeds, `memory` too waits for durability. */
@@ -77,9 +77,9 @@ export class Replies {
   private readonly epoch: EpochFacts
   private readonly clock: Clock
   private readonly telemetry: Telemetry
-  private readonly answers: ReplyServices['answers']
+  private readonly answers: WriteAnswerServices['answers']
 
-  constructor(private readonly options: RepliesOptions) {
+  constructor(private readonly options: WriteAnswersOptions) {
     const { log, epoch, inSync, context: { budget, ports: { clock, telemetry } } } = options
     this.epoch = epoch
     this.clock = clock
