@@ -1,19 +1,15 @@
 import type { NodeId } from '../../machines/base/ids.js'
-import { lagMonitorMachine } from '../../machines/lagMonitor.js'
-import type { LagMonitorEffect } from '../../machines/lagMonitor.js'
 import { advanceCommit, commitSequence, safeSequence } from '../../machines/log/commit.js'
 import { assertCommitDurable } from '../../machines/log/invariants.js'
 import { commonPoint, endOf, origin } from '../../machines/log/positions.js'
 import type { Ack, JoinAnswer, JoinRequest, Nack } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import { streamMachine } from '../../machines/stream.js'
-import type { StreamEffect } from '../../machines/stream.js'
-import type { HostedActor } from '../host/actorHost.js'
 import { commitNoticeMs } from '../member/freshness.js'
 import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
 import type { TimerHandle } from '../ports/system.js'
 import { Digests } from './digests.js'
+import { FollowerCharts } from './followerCharts.js'
 import { InSyncPolicy } from './inSyncPolicy.js'
 import type { InSyncSet } from './inSyncSet.js'
 import type { OpenEpoch } from './openEpoch.js'
@@ -21,12 +17,7 @@ import { ReplicaStream, type ReplicaProgress } from './replicaStream.js'
 
 interface Follower {
   readonly shipping: ReplicaStream
-  /** Values last sent to its charts. Unchanged ones are not sent: there may be many idle spaces. */
-  readonly reported: {
-    acked: number; sent: number; end: number; lagBytes: number; lagMs: number
-  }
-  readonly stream: HostedActor<typeof streamMachine>
-  readonly lagMonitor: HostedActor<typeof lagMonitorMachine>
+  readonly charts: FollowerCharts
 }
 
 export interface MembershipChange {
@@ -43,8 +34,6 @@ export interface FollowersOptions {
   readonly replies: { committed(): void }
 }
 
-/** Heartbeats without progress before a stream is rewound. */
-const stalledMax = 10
 /**
  * Heartbeats between two measurements of the lag of a replica that is away, spread over the spaces:
  * the cost grows with the time that it is away.
@@ -103,66 +92,12 @@ export class Followers {
         else member.sendSession(peer, epoch, 0)
       },
     })
-    const supervision = { maxRestarts: 5, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 500 }
-    const parent = `space.${space}.primary`
-    const reported = { acked: -1, sent: -1, end: -1, lagBytes: -1, lagMs: -1 }
-    const stream = ports.host.spawn({
-      id: `space.${space}.stream.${peer}`,
-      logic: streamMachine,
-      input: () => {
-        // A restarted stream knows no session: the member has to join again.
-        if (shipping.isJoined) member.sendSession(peer, epoch, 0)
-        shipping.stop()
-        reported.acked = -1
-        return { space, peer, stalledMax }
-      },
-      effects: (effect) => this.performStream(peer, shipping, effect),
-      parent,
-      supervision,
-    })
-    const lagMonitor = ports.host.spawn({
-      id: `space.${space}.lag.${peer}`,
-      logic: lagMonitorMachine,
-      input: () => {
-        reported.lagMs = -1
-        return { peer, lagBytesMax: settings.lagAlertBytes, lagMsMax: settings.lagAlertMs }
-      },
-      effects: (effect) => this.performLag(effect),
-      parent,
-      supervision,
-    })
-    return { shipping, reported, stream, lagMonitor }
-  }
-
-  private performStream(peer: NodeId, shipping: ReplicaStream, effect: StreamEffect): void {
-    const { ports } = this.options.member.context
-    switch (effect.type) {
-      case 'startShipping':
-        return shipping.pump()
-      case 'rewind':
-        ports.telemetry.count('rewinds', 1, { peer })
-        ports.logger.info({ peer, to: effect.to }, `stream rewound: ${effect.reason}`)
-        return shipping.rewind(effect.to)
-      case 'stopShipping':
-        return shipping.stop()
-      case 'progressed':
-        ports.logger.info({ space: this.options.member.space, peer, state: effect.state },
-          `stream: ${effect.reason || effect.state}`)
-    }
-  }
-
-  private performLag({ type, peer: replica, reason, ...lag }: LagMonitorEffect): void {
-    const kind = type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared'
-    this.options.member.alert(kind, { replica, ...lag }, reason)
+    return { shipping, charts: new FollowerCharts({ member, epoch, peer, shipping }) }
   }
 
   stop(): void {
     if (this.noticeTimer) this.options.member.context.ports.clock.clearTimeout(this.noticeTimer)
-    for (const { shipping, stream, lagMonitor } of this.followers.values()) {
-      shipping.stop()
-      stream.stop()
-      lagMonitor.stop()
-    }
+    for (const { charts } of this.followers.values()) charts.stop()
   }
 
   /** A frame is in the file: it is sent while the disk flushes, to save that time. */
@@ -178,8 +113,7 @@ export class Followers {
     else this.onNack(follower, message)
   }
 
-  private onAck(follower: Follower, ack: Ack): void {
-    const { shipping } = follower
+  private onAck({ shipping, charts }: Follower, ack: Ack): void {
     const { member, epoch } = this.options
     const before = shipping.acked
     if (!shipping.noteAck(ack)) {
@@ -188,14 +122,13 @@ export class Followers {
       return
     }
     if (shipping.acked > before) {
-      this.measure(follower)
+      charts.progressed()
       this.recommit()
     }
     this.digests.compare(ack)
   }
 
-  private onNack(follower: Follower, nack: Nack): void {
-    const { shipping, stream } = follower
+  private onNack({ shipping, charts }: Follower, nack: Nack): void {
     const { member, member: { log } } = this.options
     if (nack.session !== shipping.session || !shipping.isJoined) {
       member.sendSession(nack.node, this.options.epoch.number, shipping.session)
@@ -203,7 +136,7 @@ export class Followers {
     }
     const { epoch, sequence } = nack.position
     if (sequence > log.end.sequence || log.epochAt(sequence) !== epoch) return
-    stream.send({ type: 'nacked', sequence, reason: nack.reason })
+    charts.nacked(sequence, nack.reason)
   }
 
   /** Finds the last common point, and begins a session after it (Kafka KIP-101, KIP-279). */
@@ -239,11 +172,7 @@ export class Followers {
     }
     this.sessions += 1
     follower.shipping.begin(this.sessions, common.sequence, request.disk)
-    follower.reported.acked = -1
-    follower.stream.send({
-      type: 'memberJoined', session: this.sessions, common: common.sequence,
-      end: log.end.sequence,
-    })
+    follower.charts.joined(this.sessions, common.sequence, log.end.sequence)
     return {
       ...base, kind: 'joined', session: this.sessions, common, endedEpoch: 0,
       snapshotNeeded: false, reason: '',
@@ -342,45 +271,22 @@ export class Followers {
     const { member } = this.options
     this.fitness.tick()
     this.ticks += 1
-    for (const [node, follower] of this.followers) {
-      const { shipping, stream } = follower
+    for (const [node, { shipping, charts }] of this.followers) {
       const gone = shipping.isJoined ? member.context.peers.goneReason(node) : null
-      if (gone !== null) stream.send({ type: 'peerDied', reason: gone })
-      if (shipping.isJoined || this.ticks % awayEvery === 0) this.measureLag(follower)
+      if (gone !== null) charts.peerDied(gone)
+      if (shipping.isJoined || this.ticks % awayEvery === 0) charts.measureLag()
       if (!shipping.isJoined) continue
-      this.measure(follower)
+      charts.measure()
       // A notice may be lost: it is repeated until the member has applied that far.
       shipping.notice(shipping.applied < member.log.commitSequence)
     }
   }
 
-  /** Measures also a replica that is away: the alert is due while it lags, not on its return. */
-  private measureLag({ shipping, reported, lagMonitor }: Follower): void {
-    const { bytes: lagBytes, ms } = shipping.lag()
-    const lagMs = Math.round(ms)
-    if (lagBytes === reported.lagBytes && lagMs === reported.lagMs) return
-    Object.assign(reported, { lagBytes, lagMs })
-    lagMonitor.send({ type: 'measured', lagBytes, lagMs, isAway: !shipping.isJoined })
-  }
-
-  private measure({ shipping, reported, stream }: Follower): void {
-    const { acked, sent, windowFull } = shipping
-    const end = this.options.member.log.end.sequence
-    const isNew = acked !== reported.acked || sent !== reported.sent || end !== reported.end
-    // Repeated while frames are in flight: a stream without progress has stalled.
-    if (!isNew && acked >= sent) return
-    Object.assign(reported, { acked, sent, end })
-    stream.send({ type: 'measured', acked, sent, end, windowFull })
-  }
-
   /** Progress of each replica, with the state of its stream. */
   status(): Record<NodeId, ReplicaProgress & { state: string }> {
     const status: ReturnType<Followers['status']> = {}
-    for (const [node, { shipping, stream }] of this.followers) {
-      const value = stream.snapshot()?.value
-      status[node] = {
-        ...shipping.progress(), state: typeof value === 'string' ? value : 'joining',
-      }
+    for (const [node, { shipping, charts }] of this.followers) {
+      status[node] = { ...shipping.progress(), state: charts.state }
     }
     return status
   }

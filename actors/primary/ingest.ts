@@ -62,8 +62,8 @@ export interface IngestOptions {
 }
 
 /**
- * The primary's data path: decodes, checks, numbers and buffers writes; `WriteAnswers` answers them.
- * Plain code with one call per write. The `primary` statechart opens and closes it.
+ * The primary's data path: decodes, checks, numbers and buffers writes; `WriteAnswers` answers
+ * them. Plain code with one call per write. The `primary` statechart opens and closes it.
  */
 export class Ingest implements FlushSource, Appender, DataPath {
   readonly flow = new AckHistogram()

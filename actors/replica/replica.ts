@@ -22,6 +22,8 @@ type ReplicaActor = HostedActor<typeof replicaMachine>
 
 /** Pause before the same gap is reported again. */
 const nackPauseMs = 50
+/** Time between two measurements of a log that streams: its chart decides nothing by them. */
+const measuredMs = 25
 
 /** The space of a replica, as the replica needs it. */
 export interface ReplicaSpace {
@@ -43,7 +45,7 @@ export class ReplicaRole implements FlushSource {
   private lastNackMs = -Infinity
   private primaryEnd = 0
   /** Values last sent to the chart: unchanged ones are not sent again at each heartbeat. */
-  private reported = { primary: '', epoch: -1, durable: -1, primaryEnd: -1 }
+  private reported = { primary: '', epoch: -1, durable: -1, primaryEnd: -1, atMs: -Infinity }
   private readonly acks: Acknowledger
   private readonly received: ReceivedFrames
 
@@ -113,7 +115,7 @@ export class ReplicaRole implements FlushSource {
     if (frame && frame.uuid === this.member.uuid) this.onFrame(frame)
     this.member.commitUpTo(header.commitSequence)
     this.member.log.raiseSafe(header.safeSequence)
-    if (!frame) this.measure()
+    if (!frame && this.isDue()) this.measure()
   }
 
   /** A frame of a higher epoch is taken only after joining that epoch's primary. */
@@ -151,8 +153,8 @@ export class ReplicaRole implements FlushSource {
   }
 
   private gap(frame: Frame): void {
-    const { log, context } = this.member
-    const now = context.ports.clock.monotonicMs()
+    const { log } = this.member
+    const now = this.now()
     if (now - this.lastNackMs < nackPauseMs) return
     this.lastNackMs = now
     const reason = `frame ${frame.first} after (${frame.previousEpoch}, ${frame.first - 1}), `
@@ -190,8 +192,17 @@ export class ReplicaRole implements FlushSource {
     if (!isLast) return
     this.member.applier.wake()
     this.acks.ack()
-    this.measure()
+    if (this.isDue()) this.measure()
     this.received.release()
+  }
+
+  /** Whether the chart needs to hear of progress: while it streams, only now and then. */
+  private isDue(): boolean {
+    return this.state !== 'streaming' || this.now() - this.reported.atMs >= measuredMs
+  }
+
+  private now(): number {
+    return this.member.context.ports.clock.monotonicMs()
   }
 
   private measure(): void {
@@ -199,7 +210,7 @@ export class ReplicaRole implements FlushSource {
     const { primaryEnd, reported } = this
     const durable = this.member.log.durable.sequence
     if (durable === reported.durable && primaryEnd === reported.primaryEnd) return
-    Object.assign(reported, { durable, primaryEnd })
+    Object.assign(reported, { durable, primaryEnd, atMs: this.now() })
     this.actor?.send({ type: 'measured', durable, primaryEnd })
   }
 
